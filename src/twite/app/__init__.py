@@ -1,1 +1,1 @@
-"""From settings to objects: the one place that knows every adapter."""
+"""Wiring: settings to running processes. The one place that knows every adapter."""

@@ -1,4 +1,4 @@
-"""Users, keys and the audit, for commands: in the store, or through the gateway that owns it."""
+"""Users, API keys and the audit log, for commands: in the store, or through the running gateway."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,20 +30,20 @@ _OK: Final = 200
 async def open_staff(
     settings: Settings, *, passwords: Passwords | None = None
 ) -> AsyncIterator[Accounts]:
-    """Change users and keys. Makes the store where there is none yet.
+    """Change users and API keys. Creates the store if there is none yet.
 
     `passwords` hashes them; None for Argon2id.
 
-    Raises StoreUnusable, and StoreInUse where the owner does not say how to reach it.
+    Raises StoreUnusable, and StoreInUse if the owner of the store cannot be reached.
     """
     async with _open(settings) as people:
         yield Accounts(people=people, passwords=passwords or Argon2Passwords(), clock=SystemClock())
 
 
 async def noted(settings: Settings, deed: AuditEvent) -> None:
-    """Write into the audit what a command is about to do. Makes the store as open_staff does.
+    """Write into the audit log what a command is about to do. Creates the store as open_staff does.
 
-    Raises StoreUnusable, StoreInUse and LedgerUnavailable: then it is not to be done.
+    Raises StoreUnusable, StoreInUse and LedgerUnavailable: the command must then not proceed.
     """
     async with _open(settings) as people:
         await people.note(deed)
@@ -76,7 +76,7 @@ async def _open(settings: Settings) -> AsyncIterator[_People]:
 
 
 class GatewayDirectory(SQLiteDirectoryReader):
-    """Reads beside the gateway of this machine, and asks it to write."""
+    """Reads the store beside the gateway of this machine, and asks the gateway to write."""
 
     def __init__(
         self, reader: SQLiteReader, http: aiohttp.ClientSession, gateway: Reachable

@@ -1,4 +1,4 @@
-"""The Ads API: where it is, who asks, and the Events Manager."""
+"""The X Ads API client, and the Events Manager (event tags)."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -14,7 +14,7 @@ from twite.senders.inquiries import HttpInquiries
 
 
 def ask_x(settings: Settings) -> XInquiries:
-    """Return who asks."""
+    """Return the Ads API client."""
     x = settings.x
     return XInquiries(
         inquiries=HttpInquiries(timeout=x.timeout),
@@ -32,9 +32,10 @@ def ask_x(settings: Settings) -> XInquiries:
 def events_desk(
     settings: Settings, destinations: Mapping[str, Destination], *, note: Note | None = None
 ) -> EventTagManager:
-    """Return the Events Manager; `destinations` have what is stored of their credentials.
+    """Return the Events Manager; `destinations` include stored credentials.
 
-    `note` writes into the audit; None for a command, which reaches it wherever the store is.
+    `note` writes into the audit log; None for a command, which reaches the log wherever the store
+    is.
     """
     return EventTagManager(
         ask=ask_x(settings),

@@ -1,4 +1,4 @@
-"""Alerts, for commands: which are open, and whether the webhook takes a message."""
+"""Alerts, for commands: list the open ones, and test the webhook."""
 
 from twite.app.monitoring import WEBHOOK_TIMEOUT
 from twite.app.store_access import open_records
@@ -13,7 +13,7 @@ from twite.senders.http import HttpTransport
 
 
 async def read_alerts(settings: Settings) -> list[Alert]:
-    """Return the open ones, and those that are over and that the webhook has not taken yet.
+    """Return the open alerts, and those that are over and not yet delivered to the webhook.
 
     Raises StoreUnusable.
     """
@@ -22,9 +22,9 @@ async def read_alerts(settings: Settings) -> list[Alert]:
 
 
 async def send_trial(settings: Settings) -> Response | NoResponse:
-    """Send a message to the webhook and return what came back.
+    """Send a test message to the webhook and return the response.
 
-    Raises SettingsError where there is no webhook.
+    Raises SettingsError if there is no webhook.
     """
     webhook = settings.alerts.webhook
     if webhook is None:

@@ -1,4 +1,4 @@
-"""A container, run for captured traffic; nothing that it asks for is performed."""
+"""`twite compare`: run a container for captured traffic. Its requests are not sent."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,7 +37,7 @@ from twite.gtm.template.texts import Value
 from twite.redaction.scrub_event import scrubbed_event
 
 _MOST_TURNS: Final = 100
-_SEED: Final = 1  # the same capture gives the same result
+_SEED: Final = 1  # fixed, so that the same capture gives the same result
 
 
 def read_capture(path: Path) -> tuple[CapturedCase, ...]:
@@ -55,10 +55,10 @@ def read_capture(path: Path) -> tuple[CapturedCase, ...]:
 async def shadow_of(
     config: Path, named: Path | None, environ: Mapping[str, str], *, source: str | None = None
 ) -> tuple["Comparison", int]:
-    """Return what runs the container, and how many of its secrets are not here.
+    """Return a runner for the container, and how many of its secrets are missing here.
 
-    `named` is its file, where it is not the settings' own; `source` whose all requests are, where
-    their pages' origins do not say. Raises SettingsError.
+    `named` is its file, if not the settings' own; `source` is the source of all requests whose
+    page's origin does not name one. Raises SettingsError.
     """
     settings = _settings(config, environ, needed=named is None)
     path = named or (settings.container if settings is not None else None)
@@ -91,14 +91,14 @@ async def shadow_of(
 
 def _doors(settings: Settings | None, source: str | None) -> CompareEndpoints:
     sources = () if settings is None else settings.submitters
-    if source is not None and source not in {one.name for one in sources}:
-        there = ", ".join(one.name for one in sources) or "none"
+    if source is not None and source not in {known.name for known in sources}:
+        there = ", ".join(known.name for known in sources) or "none"
         raise SettingsError(place="--source", message=f"no source {source!r}. There is: {there}")
     rule = None if settings is None or settings.imported is None else settings.imported.rule
     return CompareEndpoints(
-        [one for one in sources if rule is None or rule.hears(one.name)],
+        [known for known in sources if rule is None or rule.hears(known.name)],
         {} if settings is None else {pixel.pixel: pixel for pixel in settings.pixels},
-        named=next((one for one in sources if one.name == source), None),
+        named=next((known for known in sources if known.name == source), None),
     )
 
 
@@ -109,7 +109,10 @@ def _settings(config: Path, environ: Mapping[str, str], *, needed: bool) -> Sett
 
 
 async def sealed_of(settings: Settings) -> Mapping[str, str]:
-    """Return the container's secrets in the store; none without a key. Raises NotOpened."""
+    """Return the container's sealed secrets from the store; none without a key.
+
+    Raises NotOpened.
+    """
     key = settings.server.secret_key
     seal = seal_of(key or None, settings.server.former_secret_keys)
     if seal is None or not settings.store.path.exists():
@@ -119,10 +122,10 @@ async def sealed_of(settings: Settings) -> Mapping[str, str]:
 
 
 class Comparison:
-    """Runs a container for cases. Each template has one engine; nothing is performed.
+    """Runs a container for captured cases. Each template has one engine; no request is sent.
 
-    With `hashed`, tags see events and requests as those of a gateway do that keeps no person; what
-    its `doors` keep back, they do not see.
+    With `hashed`, tags see events as in a gateway that stores only hashed personal data. They do
+    not see events that `doors` would not let through.
     """
 
     def __init__(self, container: Container, *, hashed: bool, doors: CompareEndpoints) -> None:
@@ -141,7 +144,7 @@ class Comparison:
     def compare(
         self, case: CapturedCase, *, ignore: Sequence[str], tags: frozenset[str]
     ) -> ShownDifference:
-        """Return what the case brought; `tags` are the ones that run, all where it is empty."""
+        """Return the results of a case; `tags` are the ones to run, all if empty."""
         asked: list[TagRequest] = []
         failed: list[tuple[str, str]] = []
         kept_back: list[str] = []
@@ -158,20 +161,20 @@ class Comparison:
                 request=case.request,
                 consent=entered.granted,
                 client=case.client or client,
-                # Another number than the old system drew; one for an event, as in a gateway.
+                # Other random numbers than the old system's; one for an event, as in a gateway.
                 draw=case.line,
             )
             at_the_door = _AtTheDoor(self._engines, self._about)
             planned = plan(self._container, occasion, variables=at_the_door, filled=False)
-            wanted = [one.tag for one in planned.fired if not tags or one.tag.name in tags]
+            wanted = [fired.tag for fired in planned.fired if not tags or fired.tag.name in tags]
             if entered.kept_back is not None:
-                # What nobody sends, there or here, is no difference.
+                # A request that neither system sends is not a difference.
                 kept_back += [entered.kept_back] if wanted or case.sent else []
                 continue
             failed += [
-                (one.tag, one.why)
-                for one in planned.passed
-                if one.bar is NotFiredReason.UNFILLED and (not tags or one.tag in tags)
+                (passed.tag, passed.why)
+                for passed in planned.passed
+                if passed.bar is NotFiredReason.UNFILLED and (not tags or passed.tag in tags)
             ]
             for tag in wanted:
                 self._refilled(tag, occasion, case.sent, asked, failed, region=entered.region)
@@ -184,10 +187,10 @@ class Comparison:
         )
 
     def asked_by(self, tag: ContainerTag, occasion: EventContext) -> tuple[HttpEffect, ...]:
-        """Return the requests of a tag that hears an event, whatever its triggers say."""
+        """Return the requests of a tag for an event, whatever its triggers say."""
         asked: list[TagRequest] = []
         self._refilled(tag, occasion, (), asked, [], region=None)
-        return tuple(one.request for one in asked)
+        return tuple(made.request for made in asked)
 
     def _refilled(
         self,
@@ -199,7 +202,7 @@ class Comparison:
         *,
         region: str | None,
     ) -> None:
-        """Run a tag that fires, its fields filled in from what is kept of the event."""
+        """Run a tag that fires, its fields filled in from the stored form of the event."""
         if self._hashed:
             may = readable(self._container, tag)
             event = scrubbed_event(occasion.event, region=region, phones=False)
@@ -211,7 +214,7 @@ class Comparison:
         planned = self._planned(only(self._container, tag.name), occasion, sent, asked)
         for fired in planned.fired:
             self._run(fired, occasion, sent, asked, failed)
-        failed += [(one.tag, one.why) for one in planned.passed if one.tag == tag.name]
+        failed += [(passed.tag, passed.why) for passed in planned.passed if passed.tag == tag.name]
 
     def _run(
         self,
@@ -221,7 +224,7 @@ class Comparison:
         asked: list[TagRequest],
         failed: list[tuple[str, str]],
     ) -> RunResult:
-        """Run a tag with those beside it; add what it asked for, and how it failed."""
+        """Run a tag with its setup and teardown tags; collect their requests and failures."""
         tag = fired.tag
         if fired.setup is not None:
             outcome = self._run(fired.setup, occasion, sent, asked, failed)
@@ -256,7 +259,7 @@ class Comparison:
         found: list[HttpEffect] = []
         turn = self._engines.of(fired.template).start(call)
         turn = self._to_its_end(fired.template, turn, occasion, sent, found)
-        asked += [TagRequest(tag=fired.tag.name, request=one) for one in found]
+        asked += [TagRequest(tag=fired.tag.name, request=request) for request in found]
         return turn
 
     def _planned(
@@ -266,7 +269,7 @@ class Comparison:
         sent: Sequence[CapturedRequest],
         asked: list[TagRequest],
     ) -> FiringPlan:
-        """Fill in a tag; what variables ask for is no sending, but what was captured of it is."""
+        """Plan a tag; requests of variables count as sent only if they were captured."""
         known = VariableCache(container=self._about, storage=TemplateStorage())
         while True:
             try:
@@ -276,8 +279,12 @@ class Comparison:
                 last = self._to_its_end(awaited.template, awaited.turn, occasion, sent, found)
                 known.put(awaited, returned(last))
                 name = f"variable {awaited.template.name}"
-                captured = {one.url for one in sent}
-                asked += [TagRequest(tag=name, request=one) for one in found if one.url in captured]
+                captured = {request.url for request in sent}
+                asked += [
+                    TagRequest(tag=name, request=request)
+                    for request in found
+                    if request.url in captured
+                ]
 
     def _to_its_end(
         self,
@@ -287,7 +294,7 @@ class Comparison:
         sent: Sequence[CapturedRequest],
         found: list[HttpEffect],
     ) -> Turn:
-        """Answer a run as the other system was answered; add what it asked for to `found`."""
+        """Run to the end with the old system's answers; collect the requests in `found`."""
         engine = self._engines.of(template)
         outcome, value = turn.outcome, turn.returned
         for _ in range(_MOST_TURNS):
@@ -295,8 +302,8 @@ class Comparison:
             found += requests
             if turn.done:
                 break
-            answers = tuple(_answer(one, requests, sent) for one in turn.waiting)
-            # With nothing to answer it waits for time to pass.
+            answers = tuple(_answer(effect, requests, sent) for effect in turn.waiting)
+            # With nothing to answer, the run waits for a timer.
             now = occasion.now if answers else turn.wake_at or occasion.now
             turn = engine.resume(turn.run, answers, now=now)
             outcome = turn.outcome if outcome is RunResult.SILENT else outcome
@@ -307,7 +314,7 @@ class Comparison:
 
 
 class _AtTheDoor:
-    """See gateway.tags.at_the_door, of which nothing else matters here."""
+    """A minimal ingest turn: see gateway.tags."""
 
     def __init__(self, engines: TemplateEngines, about: sandbox.ContainerVersion) -> None:
         self._engines = engines
@@ -319,7 +326,7 @@ class _AtTheDoor:
 
 
 def _kind_of(turn: Turn) -> str:
-    """Return what went wrong without what was thrown: that may hold a person."""
+    """Return the kind of the failure without the thrown value, which may hold personal data."""
     kind = (turn.error or "").partition(":")[0][:60]
     return kind if turn.line is None else f"{kind}, line {turn.line} of its code"
 
@@ -327,12 +334,12 @@ def _kind_of(turn: Turn) -> str:
 def _answer(
     waiting: int, requests: Sequence[HttpEffect], sent: Sequence[CapturedRequest]
 ) -> EffectAnswer:
-    """Answer as the other system was answered, where a request is the same; else with success."""
-    request = next((one for one in requests if one.id == waiting), None)
+    """Answer as the old system was answered if the request was captured; else with success."""
+    request = next((asked for asked in requests if asked.id == waiting), None)
     if request is None:
         # A service, or the end of the event.
         return EffectAnswer(id=waiting, reason="failed", phase="complete")
-    same = next((one for one in sent if one.url == request.url), None)
+    same = next((captured for captured in sent if captured.url == request.url), None)
     if same is None:
         return EffectAnswer(id=waiting, status=200, body="{}")
     return EffectAnswer(id=waiting, status=same.status, body=same.answer)

@@ -1,7 +1,7 @@
-"""What the doors of a gateway would make of captured traffic: what they keep back, and why.
+"""Run captured traffic through the gateway's own intake rules: consent, robots, formats.
 
-Google's container has no consent gate of its own and turns no robot away: what it sent for them
-goes out here for nobody.
+Google's container has neither a consent gate nor a robot filter; requests that it sent all the same
+are differences on purpose.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,10 +33,10 @@ from twite.machine import SystemClock
 
 
 class EndpointResult(msgspec.Struct, frozen=True, kw_only=True):
-    """An event as tags see it. It holds persons: it does not print.
+    """An event as tags see it. It holds personal data: its repr is masked.
 
-    `granted` are the signals of consent that were said beside it; `region` is how its source reads
-    a phone number; `kept_back` is why no tag hears of it, None where tags do.
+    `granted` are the consent signals given beside it; `region` is the source's phone region;
+    `kept_back` is the reason why tags do not get it, None if they do.
     """
 
     event: dict[str, Tree]
@@ -49,7 +49,7 @@ class EndpointResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CompareEndpoints:
-    """The sources that the container's tags hear. `named` is whose all requests are."""
+    """The sources whose events the container's tags get. `named` is the source of all requests."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class CompareEndpoints:
         return [self._entered(event, case, source) for event in _events(case)]
 
     def _source(self, request: Incoming) -> Source:
-        """Return whose a request is: by its page's origin; else the first that it may be."""
+        """Return the source of a request: by its page's origin; else the first possible one."""
         headers = dict(request.headers)
         origin = headers.get("origin") or _origin(headers.get("referer", ""))
         of_page = [source for source in self._sources if origin in source.origins]
@@ -94,7 +94,7 @@ class CompareEndpoints:
         if not found.heard:
             return found.ignored[0].reason
         native = in_our_words(heard)
-        # A moment that nobody captured is now: a TC string is judged by it.
+        # A case without a time happens now, by which a TC string is judged.
         judge = judging(policy=policy_for(source.consent), now=case.now or SystemClock().now())
         identifiers = identifiers_of(native, region=source.region, faults=[], notes=[])
         verdict = judge(native.consent, identifiers, source.pixel)
@@ -104,12 +104,12 @@ class CompareEndpoints:
 
 
 def reads_of(request: Incoming) -> ReadFields | None:
-    """Return what reads a request here, by its path."""
+    """Return the reader for a path."""
     return _READS.get(request.path)
 
 
 def _events(case: CapturedCase) -> Iterator[Event]:
-    """Yield the events of a case, read from its request where they are not given."""
+    """Yield the events of a case, read from its request if they are not given."""
     if case.event is not None:
         yield case.event
         return
@@ -135,7 +135,10 @@ def _read(reads: ReadFields, request: Incoming) -> Sequence[Event]:
 
 
 def _visitor(case: CapturedCase, source: Source, event: Event) -> Visitor:
-    """Return who sent a request. One that shows a key is a server's: its events are believed."""
+    """Return the visitor of a request.
+
+    A request with a key is a server's, whose claims are trusted.
+    """
     headers = dict(case.request.headers)
     keyed = "api_secret" in parse_qs(case.request.query) or "authorization" in headers
     if keyed:
@@ -154,7 +157,7 @@ def _visitor(case: CapturedCase, source: Source, event: Event) -> Visitor:
 
 
 def _origin(page: str) -> str:
-    """Return the origin of a page; a page of no origin has that of no source."""
+    """Return the origin of a page; for a page without one, that of its source."""
     try:
         parts = urlsplit(page)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The console: which pages there are, on what they stand, and who may come near."""
+"""Wire the console: its pages, the services they use, and its access rules."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 
@@ -40,7 +40,7 @@ from twite.stores.sqlite import SQLiteStore
 
 
 class ConsoleServices(msgspec.Struct, frozen=True, kw_only=True):
-    """What a running gateway is made of, as far as pages show it."""
+    """The parts of a running gateway that console pages use."""
 
     store: SQLiteStore
     run: DeliveryRunner
@@ -56,7 +56,7 @@ class ConsoleServices(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def console(settings: Settings, behind: ConsoleServices) -> Console:
-    """Return it, with every page."""
+    """Return the console, with every page."""
     store, secret_store, clock = behind.store, behind.secret_store, behind.clock
     user_accounts = Accounts(people=store.people, passwords=behind.passwords, clock=clock)
     authentication = Authentication(
@@ -135,7 +135,7 @@ def console(settings: Settings, behind: ConsoleServices) -> Console:
 def _front(settings: Settings) -> Front:
     server = settings.server
     return front_of(
-        # Browsers may know the console by an address of its own.
+        # Browsers may reach the console under a URL of its own.
         public_url=server.public_url or settings.console.url,
         trusted=server.trusted_proxies,
         local_port=None if server.local_listen is None else server.local_listen.port,

@@ -1,4 +1,4 @@
-"""Settings and a store → the console's pages about conversions, in the navigation's order."""
+"""Wire the console's pages about conversions, in the order of the navigation."""
 
 from collections.abc import Callable, Mapping
 
@@ -28,7 +28,7 @@ def insight_pages(
     wake_all: Callable[[], None],
     clock: Clock,
 ) -> tuple[Page, ...]:
-    """Return them."""
+    """Return the pages."""
     sources = settings.sources()
     return (
         OverviewPage(

@@ -1,4 +1,4 @@
-"""Copies of the store: back it up while it is in use, restore a backup, recover a damaged one."""
+"""Back up the store while it is in use, restore a backup, recover a damaged store."""
 
 from pathlib import Path
 
@@ -11,17 +11,20 @@ __all__ = ["Backup", "Recovered", "Restored", "back_up", "recover_store", "resto
 
 
 def back_up(settings: Settings, to: Path) -> Backup:
-    """Copy the store into a new file, whether a gateway runs or not. Raises StoreUnusable."""
+    """Copy the store into a new file, whether or not a gateway runs. Raises StoreUnusable."""
     return backup(str(settings.store.path), str(to))
 
 
 def restore_store(settings: Settings, source: Path) -> Restored:
-    """Put a backup in the place of the store. Raises StoreInUse, StoreUnusable."""
+    """Replace the store with a backup. Raises StoreInUse, StoreUnusable."""
     return restore(str(settings.store.path), str(source))
 
 
 def recover_store(settings: Settings, path: Path | None, to: Path | None) -> Recovered:
-    """Save what is sound of the store, or of another file. Raises StoreInUse, StoreUnusable."""
+    """Save the readable parts of the store, or of another file.
+
+    Raises StoreInUse, StoreUnusable.
+    """
     known = [
         (pixel.pixel, event)
         for pixel in settings.destinations()

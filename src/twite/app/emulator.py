@@ -1,4 +1,4 @@
-"""The emulator of X as a process of its own."""
+"""Run the X emulator as a process of its own."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,8 +17,8 @@ def emulate(
 ) -> None:
     """Run until SIGINT or SIGTERM. `switches` are texts as in `strict_time=on`.
 
-    `world` names a JSON file of accounts, pixels and credentials that are added to the default
-    ones; `ready` is told the address. Raises SettingsError, whose place is the option at fault.
+    `world` names a JSON file of accounts, pixels and credentials to add to the default ones;
+    `ready` gets the address. Raises SettingsError, whose place is the option at fault.
     """
     try:
         chosen = parsed(switches)

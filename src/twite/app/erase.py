@@ -1,8 +1,8 @@
-"""Erase somebody: look beside the owner of the store, and have it done by the owner.
+"""`twite erase`: erase a person's data, by the process that owns the store.
 
-1  whoever is named is listed: what comes of them from now on is suppressed
-2  look, and erase what was found, in slices; until nothing is found
-3  the log is emptied, so that the files hold nothing of it
+1  list the identifiers: new conversions with them are suppressed
+2  find their data and erase it, slice by slice, until nothing is found
+3  truncate the write-ahead log, so that no file holds the data
 """
 
 import asyncio
@@ -29,21 +29,21 @@ from twite.stores.sqlite.search import Opened, known, search
 
 T = TypeVar("T")
 
-# So much is done between commits of others, and four times as long is left to them.
+# One slice takes so long, and the pause for other writers four times as long.
 _SLICE: Final = 100
 _CUTS: Final = 20
 _KEYS: Final = 1_000
 _SHARE: Final = 4
-# What is on its way to X is waited for.
+# In-flight deliveries are waited for.
 _PATIENCE: Final = 60.0
 _AGAIN: Final = 0.5
 
 
 class EraseResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it. `listed` is how many keys are on the list of those who revoked for it.
+    """The result. `listed` is how many keys were added to the list of withdrawn consent.
 
-    `left` were there still when patience ended, on their way to X; `is_log_empty` is whether the
-    log holds nothing of what went.
+    `left` is what was still in flight at the end of the wait; `is_log_empty` says whether the
+    write-ahead log holds none of the erased data.
     """
 
     conversions: int
@@ -56,7 +56,7 @@ class EraseResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EraseRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is to be erased. `pixel` narrows conversion ids; `returns`: they may come again."""
+    """Whom to erase. `pixel` narrows conversion ids; `returns`: do not suppress new conversions."""
 
     asked: tuple[ErasureIdentifier, ...]
     pixel: str | None
@@ -65,12 +65,12 @@ class EraseRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def whom(self) -> ErasureSubject:
-        """What is looked for."""
+        """The identifiers to look for."""
         return all_of(self.asked)
 
 
 class TagPayloadReader:
-    """Opens what waits for tags. `unopened` counts those that cannot be."""
+    """Opens queued tag payloads. `unopened` counts those that cannot be opened."""
 
     def __init__(self, settings: Settings) -> None:
         server = settings.server
@@ -78,7 +78,7 @@ class TagPayloadReader:
         self.unopened: set[bytes] = set()
 
     def opened(self, tag: str, body: bytes) -> bytes:
-        """Return all of a letter that can be read."""
+        """Return everything in a payload that can be read."""
         if not body or b'"sealed"' not in body:
             return body
         try:
@@ -91,7 +91,7 @@ class TagPayloadReader:
 async def look(
     settings: Settings, wish: EraseRequest, *, opened: Opened, pursued: Sequence[int] = ()
 ) -> EraseTraces:
-    """Return what names them. Raises StoreUnusable, LedgerUnavailable."""
+    """Return the records that name the person. Raises StoreUnusable, LedgerUnavailable."""
     async with open_records(settings) as records:
         return await records.read(
             partial(
@@ -109,10 +109,10 @@ async def erase(
     told: Callable[[str], None] = lambda _said: None,
     patience: float = _PATIENCE,
 ) -> EraseResult:
-    """Erase what was found, and what is found after it.
+    """Erase until nothing is found.
 
-    Raises StoreUnusable, StoreInUse, LedgerUnavailable: what was done stays done, and doing it
-    again goes on from there.
+    Raises StoreUnusable, StoreInUse, LedgerUnavailable: finished slices stay erased, and running it
+    again continues.
     """
     async with open_records(settings) as records:
         salt, pixels = await records.read(known)
@@ -144,7 +144,7 @@ async def erase(
 
 @asynccontextmanager
 async def _owner(settings: Settings) -> AsyncIterator[Callable[[EraseStore], Awaitable[int]]]:
-    """Have the store's owner do slices, and leave it time for others after each."""
+    """Have the store's owner erase slices, with a pause for other writers after each."""
     async with open_desk(settings) as desk:
 
         async def do(erasing: EraseStore) -> int:
@@ -161,7 +161,7 @@ def _slices(found: EraseTraces) -> Iterator[EraseStore]:
     yield from (EraseStore(cuts=some) for some in _some(found.cuts, _CUTS))
     yield from (EraseStore(sightings=some) for some in _some(found.sightings, _SLICE))
     yield from (EraseStore(texts=some) for some in _some(found.texts, _SLICE))
-    # Last: whoever is ended in the middle finds the rest by what is left of these.
+    # Last: after an interruption, these lead to the remaining data.
     yield from (EraseStore(conversions=some) for some in _some(found.conversions, _SLICE))
 
 
@@ -173,7 +173,7 @@ def _some(all_: Sequence[T], size: int) -> Iterator[tuple[T, ...]]:
 def _keys(
     settings: Settings, wish: EraseRequest, *, salt: bytes, pixels: Sequence[str]
 ) -> tuple[bytes, ...]:
-    """Return the keys of everybody at every pixel that is known."""
+    """Return the keys of all identifiers at every known pixel."""
     at = {*pixels, *(destination.pixel for destination in settings.destinations())}
     return tuple(
         key
@@ -184,9 +184,11 @@ def _keys(
 
 
 def _deed(wish: EraseRequest, found: EraseTraces, *, salt: bytes) -> AuditEvent:
-    """Return what the audit keeps: a digest that the same identifiers have again, here alone."""
+    """Return the audit entry: a digest that the same identifiers give again, in this store only."""
     whom = wish.whom
-    named = sorted([*whom.words, *(one.encode() for one in whom.conversion_ids)])
+    named = sorted(
+        [*whom.words, *(conversion_id.encode() for conversion_id in whom.conversion_ids)]
+    )
     digest = hmac.digest(salt, b"erase\0" + b"\0".join(named), "sha256").hex()[:16]
     return AuditEvent(
         at=time.time_ns() // 1_000_000,

@@ -1,4 +1,4 @@
-"""What commands read of what is to be expected, beside a running gateway or without one."""
+"""Forecast limits and backlogs, for commands, with or without a running gateway."""
 
 import time
 
@@ -9,12 +9,12 @@ from twite.stores.sqlite import SQLiteReader
 
 
 async def read_forecasts(settings: Settings, records: SQLiteReader) -> list[Forecast]:
-    """Forecast each pixel of the settings as things are now."""
+    """Forecast each pixel of the settings from its current state."""
     now = time.time_ns() // 1_000_000
     return forecasts(
         settings.destinations(),
         await records.backlog(),
         await records.delivered(since=now - LOOK_BACK),
         now=now,
-        paused=[one.pixel for one in await records.pauses() if not one.event],
+        paused=[pause.pixel for pause in await records.pauses() if not pause.event],
     )

@@ -1,4 +1,4 @@
-"""Settings → a running gateway."""
+"""Build and run a gateway from the settings: HTTP server, delivery, tags, alerts, console."""
 
 import asyncio
 import gc
@@ -58,16 +58,17 @@ if TYPE_CHECKING:
     from twite.gateway.ingest.tag_credentials import TagCredentials
     from twite.gateway.x_account.sign_in import XSignIn
 
-# The longest a stop may take: what is in flight then is resent as ambiguous after the next start.
+# The longest a stop may take: requests in flight after that are ambiguous on the next start.
 STOP_WITHIN: Final = 20 * SECOND
-# Seconds that a busy loop keeps the interpreter's lock from the writer, who asks for it some twenty
-# times a commit. Python's own 5 ms made 28 submissions a second of 2,300 beside two connections
-# that asked without a pause; a busy sender's pace is the same with both (docs: performance).
+# Seconds for which a busy thread keeps the GIL from the store's writer, which asks for it some
+# twenty times a commit. With Python's default of 5 ms, throughput fell from 2,300 requests a second
+# to 28 beside two connections in a tight loop; a busy sender is equally fast with both (docs:
+# performance).
 _TURN: Final = 0.0005
 
 
 class Gateway:
-    """Collector and sender in one process, on one store."""
+    """The HTTP server and the senders in one process, on one store."""
 
     def __init__(
         self,
@@ -76,15 +77,15 @@ class Gateway:
         passwords: Passwords | None = None,
         examine: Callable[[], AsyncIterator[CheckFinding]] | None = None,
     ) -> None:
-        """Passwords are hashed by `passwords` (None: Argon2id); `examine` runs the diagnostics.
+        """`passwords` hashes passwords (None: Argon2id); `examine` runs the diagnostics.
 
-        Without `examine` the console has no page for them.
+        Without `examine` the console has no diagnostics page.
         """
         self._examine = examine
         self._settings = settings
         self._passwords = passwords or Argon2Passwords()
         self._wall = SystemClock()
-        # Windows, leases and due moments go by this one, which does not jump.
+        # Rate-limit windows, leases and due times use this clock, which never jumps.
         self._clock = MonotonicClock(self._wall)
         self._randomness = SystemRandomness()
         self._metrics = Metrics(
@@ -108,12 +109,12 @@ class Gateway:
         self._sealing: asyncio.Task[None] | None = None
         self._token = Secret("")
         self.console: Console | None = None
-        # Who signs people in, once it runs.
+        # The OAuth sign-in, once the gateway runs.
         self.connect: XSignIn | None = None
 
     @property
     def url(self) -> str:
-        """Where it answers, once it runs."""
+        """The URL of the HTTP server, once it runs."""
         if self._server is None:
             raise RuntimeError("the gateway has not been started")
         return self._server.url
@@ -121,7 +122,7 @@ class Gateway:
     async def start(self) -> None:
         """Open the store, listen, and send.
 
-        Raises StoreInUse, StoreUnusable, SettingsError (the address cannot be had).
+        Raises StoreInUse, StoreUnusable, and SettingsError if the address cannot be bound.
         """
         settings = self._settings
         store = self._store = await SQLiteStore.open(
@@ -162,7 +163,7 @@ class Gateway:
             value_guard_setup = self._value_guard_setup = await ValueGuardSetup.begin(
                 settings, norms=store, clock=self._clock
             )
-            destinations = {one.pixel: one for one in stored}
+            destinations = {destination.pixel: destination for destination in stored}
             accept = accepting(
                 settings,
                 store=store,
@@ -213,13 +214,13 @@ class Gateway:
         _calm_the_collector_of_garbage()
 
     async def failed(self) -> StoreUnusable:
-        """Wait until the store can do nothing more, and return why."""
+        """Wait until the store fails for good, and return the error."""
         if self._store is None:
             raise RuntimeError("the gateway has not been started")
         return await asyncio.shield(self._store.failed)
 
     async def stop(self) -> bool:
-        """Stop taking in, let what flies land, close the store; return whether all landed."""
+        """Stop accepting, finish requests, close the store; return whether all finished."""
         landed = True
         if self._server is not None:
             await self._server.stop()
@@ -266,7 +267,7 @@ class Gateway:
             clock=self._clock,
             randomness=self._randomness,
             observer=self._observer,
-            # A lease outlasts three of the longest requests, so that none lapses under its sender.
+            # A lease outlasts three of the longest requests, so that none expires during a request.
             worker_config=WorkerConfig(
                 batch=x.batch, in_flight=x.in_flight, lease=max(60 * SECOND, 3 * x.timeout)
             ),
@@ -385,10 +386,10 @@ class Gateway:
         )
 
     def _leave_word(self) -> None:
-        """Tell commands of this machine, and of this user alone, how to reach us."""
+        """Write the file by which commands of this machine and this user reach the gateway."""
         word = {"pid": os.getpid(), "url": self.url, "token": self._token.reveal()}
         path = self._settings.store.gateway_file
-        # Written beside and moved into place, so that nobody ever reads half of it.
+        # Written beside and renamed, so that a reader never sees half of it.
         draft = path.with_name(f"{path.name}.new")
         draft.unlink(missing_ok=True)
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -397,7 +398,7 @@ class Gateway:
 
 
 def _calm_the_collector_of_garbage() -> None:
-    """Spare what lives for ever, and look at the rest less often: it makes hardly any cycles."""
+    """Exempt permanent objects from garbage collection and run it less often: few cycles arise."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)

@@ -1,4 +1,4 @@
-"""What was ignored of late, for a command to show."""
+"""Events ignored in the last days, for a command."""
 
 from typing import Final
 
@@ -11,5 +11,5 @@ _DAYS: Final = 7
 
 
 async def read_ignored(records: Records) -> list[IgnoredTally]:
-    """Return what was ignored in the last seven days, today included."""
+    """Return the ignored events of the last seven days, today included."""
     return list(await records.ignored(since=SystemClock().now() // DAY - _DAYS + 1))

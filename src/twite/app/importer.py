@@ -1,9 +1,9 @@
-"""An export → container.toml with its templates beside it, and the secrets in the store.
+"""`twite import`: write an export as container.toml and templates; put secrets into the store.
 
-    # twite import <digest>      the first line of the file: a digest of all that was written
+    # twite import <digest>      the first line of the file: a digest of everything written
 
-What was changed by hand since is not written over: the digest would not be its own. Files that are
-written are for their owner alone, and so are folders that are made.
+A file that was changed by hand is not overwritten: its digest differs. Files and new folders are
+readable by their owner alone.
 """
 
 import os
@@ -38,7 +38,7 @@ _REMARKS: Final = "Not in here, and why:"
 
 
 class ContainerChange(msgspec.Struct, frozen=True, kw_only=True):
-    """What is otherwise than in the file before: `what` is added, changed or removed."""
+    """A difference from the previous file: `what` is added, changed or removed."""
 
     kind: str
     name: str
@@ -46,25 +46,25 @@ class ContainerChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PersonVariable(msgspec.Struct, frozen=True, kw_only=True):
-    """A variable that reads what is a person's by its key: hashed, unless persons are sealed."""
+    """A variable that reads personal data by its key: hashed, unless payloads are sealed."""
 
     variable: str
     key: str
 
 
 class ImportDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """An import before it is written. `files` by their paths below the folder."""
+    """An import before it is written. `files` by their paths in the folder."""
 
     folder: Path
     found: ImportResult
     files: Mapping[str, str]
     changes: tuple[ContainerChange, ...]
     is_first: bool
-    left_behind: tuple[str, ...]  # sealed by the import before; this one names them no more
+    left_behind: tuple[str, ...]  # sealed by the previous import; this one does not name them
 
     @property
     def path(self) -> Path:
-        """Where container.toml goes."""
+        """The path of container.toml."""
         return self.folder / FILE
 
 
@@ -77,7 +77,7 @@ def draft(
     overwrite: bool = False,
     near: Path = Path(),
 ) -> ImportDraft:
-    """Read an export and make what would be written; `near` is the folder of the settings.
+    """Read an export and draft the files; `near` is the folder of the settings.
 
     Raises SettingsError.
     """
@@ -97,18 +97,18 @@ def draft(
 
 
 def no_more_needed(made: ImportDraft, running: Path | None) -> tuple[str, ...]:
-    """Return the sealed secrets to forget; `running` is the container that the settings name.
+    """Return the sealed secrets to delete; `running` is the container that the settings name.
 
-    What was moved here from another folder may name what that one still needs.
+    That container may need secrets of a file that was moved here from another folder.
     """
     if running is None or running.resolve() == made.path.resolve():
         return made.left_behind
     kept = _sealed_in(_before(running.parent, running.name) or "")
-    return tuple(one for one in made.left_behind if one not in kept)
+    return tuple(name for name in made.left_behind if name not in kept)
 
 
 def of_persons(container: Container) -> tuple[PersonVariable, ...]:
-    """Return which variables read an email, a phone number, a name or the like of the event."""
+    """Return the variables that read an email, a phone number, a name or the like of the event."""
     return tuple(
         PersonVariable(variable=variable.name, key=variable.key)
         for variable in container.variables
@@ -117,7 +117,7 @@ def of_persons(container: Container) -> tuple[PersonVariable, ...]:
 
 
 def write(made: ImportDraft) -> None:
-    """Write the files: the templates first, then what names them. Raises SettingsError."""
+    """Write the files: the templates first, then container.toml. Raises SettingsError."""
     for name, text in made.files.items():
         path = made.folder / name
         try:
@@ -144,14 +144,14 @@ def _imported(source: Path, keep: Keep, named: frozenset[str], *, within: str) -
         raise SettingsError(place=str(source), message=message) from None
     except ContainerUnusable as error:
         place = f"{source}: {error.place}" if error.place else str(source)
-        # What stands in the export may be a secret, wherever it stands.
+        # Anything in the export may be a secret.
         raise SettingsError(place=masked(place), message=masked(error.message)) from None
     _refuse_nobodys(found, named)
     return found
 
 
 def _refuse_nobodys(found: ImportResult, named: frozenset[str]) -> None:
-    """A name that is misspelled would leave its secret in clear, unsaid."""
+    """Refuse unknown secret names: a misspelt name would leave its secret in clear, silently."""
     nobody = nobodys(found.container, named)
     if nobody:
         raise SettingsError(
@@ -182,7 +182,7 @@ def _file_names(texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     used = set()
     for at, name in enumerate(texts, 1):
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower())[:60].strip("-") or f"template-{at}"
-        # Some disks take two names that differ in capitals for one; these have none.
+        # Some file systems ignore case in file names; these names are all lower-case.
         while slug in used:
             slug = f"{slug}-{at}"
         used.add(slug)
@@ -236,8 +236,8 @@ def _changes(folder: Path, new: Container) -> Iterator[ContainerChange]:
     except SettingsError:
         old = Container()
     for kind in ("client", "variable", "trigger", "tag", "transformation"):
-        had = {one.name: one for one in getattr(old, f"{kind}s")}
-        has = {one.name: one for one in getattr(new, f"{kind}s")}
+        had = {part.name: part for part in getattr(old, f"{kind}s")}
+        has = {part.name: part for part in getattr(new, f"{kind}s")}
         yield from _differences(kind, had, has)
     yield from _differences("template", old.templates, new.templates)
 
@@ -255,14 +255,14 @@ def _differences(
 
 
 def _make(folder: Path) -> None:
-    """Make a folder for its owner alone, and those above it that are not there."""
+    """Create a folder and its missing parents, readable by the owner alone."""
     if not folder.exists():
         _make(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _put(path: Path, text: str) -> None:
-    """Put a text in a file's place, whole or not at all, for its owner alone."""
+    """Replace a file atomically, readable by the owner alone."""
     draft_path = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         descriptor = os.open(draft_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

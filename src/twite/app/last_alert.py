@@ -1,4 +1,4 @@
-"""The last message of a gateway that cannot use its store: there is no register to keep it in."""
+"""Alert on a store that cannot be used, when there is no store to keep the alert in."""
 
 import hashlib
 from contextlib import suppress
@@ -16,16 +16,15 @@ from twite.senders.http import HttpTransport
 
 
 async def say_unusable(settings: Settings, error: StoreUnusable) -> None:
-    """Tell the webhook, if there is one, at most once a day.
+    """Send a message to the webhook, if there is one, at most once a day.
 
-    A file beside the database remembers that it was told: whoever restarts the gateway again and
-    again must not be told each time.
+    A file beside the database records the message: restarts in a loop must not repeat it.
     """
     webhook = settings.alerts.webhook
     note = settings.store.alerted_file
     clock = SystemClock()
     now = clock.now()
-    # A note from the future is that of a wrong clock.
+    # A record from the future means that the clock was wrong.
     if webhook is None or 0 <= now - _told_at(note) < REMIND_EVERY:
         return
     reason = f"{error.reason}. {error.cure}"
@@ -49,7 +48,7 @@ async def say_unusable(settings: Settings, error: StoreUnusable) -> None:
 
 
 def forget_unusable(settings: Settings) -> None:
-    """The store can be used: the next time that it cannot, somebody is told at once."""
+    """Delete the record: the store is usable, and the next failure is reported at once."""
     settings.store.alerted_file.unlink(missing_ok=True)
 
 
@@ -61,6 +60,6 @@ def _told_at(note: Path) -> int:
 
 
 def _remember(note: Path) -> None:
-    # Where nothing can be written, it is told once more than needed.
+    # If the record cannot be written, the message is repeated.
     with suppress(OSError):
         note.write_text("")

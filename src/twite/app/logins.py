@@ -1,4 +1,4 @@
-"""The vault: for a running gateway, and for commands beside one or without."""
+"""The vault of X credentials: in a running gateway, and for commands beside one or without."""
 
 import os
 from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
@@ -29,14 +29,14 @@ from twite.stores.sqlite import SQLiteReader, SQLiteStore
 
 
 class CredentialVault(msgspec.Struct, frozen=True, kw_only=True):
-    """A running gateway's vault, and its key, which can be turned."""
+    """A running gateway's vault, and its key, which can be rotated."""
 
     secret_store: SecretStore
     seal: TurnedSeal
 
 
 def safe_of(settings: Settings, vault: SecretRecords) -> CredentialVault | None:
-    """Return it; None without a key."""
+    """Return the vault; None without a key."""
     seal = vault_seal(settings)
     if seal is None:
         return None
@@ -45,12 +45,15 @@ def safe_of(settings: Settings, vault: SecretRecords) -> CredentialVault | None:
 
 
 async def given(settings: Settings, secret_store: SecretStore | None) -> tuple[Destination, ...]:
-    """Return the pixels, with what is stored for them. Raises NotOpened."""
+    """Return the pixels with their stored credentials. Raises NotOpened."""
     written = settings.destinations()
     if secret_store is None:
         return written
     logins = await CredentialStore(secret_store).all()
-    return tuple(logins.get(one.pixel, StoredCredentials()).given_to(one) for one in written)
+    return tuple(
+        logins.get(destination.pixel, StoredCredentials()).given_to(destination)
+        for destination in written
+    )
 
 
 def login_desk(
@@ -62,7 +65,7 @@ def login_desk(
     destinations: MutableMapping[str, Destination],
     run: DeliveryRunner,
 ) -> CredentialCommands | None:
-    """Return what changes logins while a gateway runs; None without a key."""
+    """Return the service that changes credentials while a gateway runs; None without a key."""
     if safe is None:
         return None
     return CredentialCommands(
@@ -85,7 +88,7 @@ def connect(
     clock: Clock,
     noted_as: str | None = None,
 ) -> XSignIn:
-    """Return who signs people in; for `noted_as`, see there."""
+    """Return the OAuth sign-in; for `noted_as`, see there."""
     return XSignIn(
         ask=ask_x(settings),
         clock=clock,
@@ -96,7 +99,7 @@ def connect(
 
 
 async def stored(settings: Settings) -> tuple[Destination, ...]:
-    """Return the pixels with what is stored for them, for a command that only looks.
+    """Return the pixels with their stored credentials, for a command that only reads.
 
     Raises NotOpened, StoreUnusable.
     """
@@ -108,15 +111,14 @@ async def stored(settings: Settings) -> tuple[Destination, ...]:
 
 
 def connect_alone(settings: Settings, *, by: str) -> XSignIn:
-    """Return who signs people in from a command: into the store, or through its gateway.
+    """Return the OAuth sign-in for a command: into the store, or through its gateway.
 
-    `by` is who runs the command.
+    `by` is the user of the command.
 
-    What it does then also raises StoreUnusable, and StoreInUse where the store's owner does not say
-    how to reach it.
+    Its actions also raise StoreUnusable, and StoreInUse if the store's owner cannot be reached.
     """
     seal = vault_seal(settings)
-    # Without a key, it says so itself when it is asked to do something.
+    # Without a key, the sign-in itself reports that when it is used.
     logins = (
         None if seal is None else CredentialStore(SecretStore(vault=_Shut(settings), seal=seal))
     )
@@ -125,7 +127,7 @@ def connect_alone(settings: Settings, *, by: str) -> XSignIn:
 
 @asynccontextmanager
 async def open_vault(settings: Settings) -> AsyncIterator[SecretRecords]:
-    """Open the vault of the store, or reach it through the gateway that owns it."""
+    """Open the vault in the store, or reach it through the gateway that owns the store."""
     path = str(settings.store.path)
     try:
         store = await SQLiteStore.open(path, dedup_window=settings.store.dedup_window)
@@ -146,7 +148,7 @@ async def open_vault(settings: Settings) -> AsyncIterator[SecretRecords]:
 
 
 class _Shut:
-    """A vault that is opened for each act: a person at X's page keeps no store from others."""
+    """A vault opened for each action: a sign-in waiting at X must not lock the store."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -169,28 +171,28 @@ class _Shut:
 
 
 class CredentialReader:
-    """A vault that is only looked into: what a former key sealed stays as it is."""
+    """A read-only vault: secrets sealed with a former key stay as they are."""
 
     def __init__(self, records: SQLiteReader) -> None:
         self._records = records
 
     async def put(self, name: str, sealed: bytes, *, deed: AuditEvent | None = None) -> None:
-        """Leave it."""
+        """Do nothing."""
 
     async def reseal(self, name: str, *, was: bytes, sealed: bytes) -> None:
-        """Leave it."""
+        """Do nothing."""
 
     async def sealed(self, prefix: str) -> Sequence[tuple[str, bytes]]:
         return await self._records.sealed(prefix)
 
     async def forget(self, name: str, *, deed: AuditEvent | None = None) -> None:
-        """Leave it."""
+        """Do nothing."""
 
 
 class _Desk(CredentialReader):
-    """The vault of a running gateway. What is written goes through its desk, sealed.
+    """The vault of a running gateway. Writes go through its control channel, sealed.
 
-    What a former key sealed, the gateway seals anew when it is told to.
+    The gateway reseals secrets of a former key on request.
     """
 
     def __init__(self, records: SQLiteReader, desk: GatewayOperations) -> None:
@@ -207,7 +209,7 @@ class _Desk(CredentialReader):
 
 
 def vault_seal(settings: Settings) -> Seal | None:
-    """Return what seals, with the former keys; None without a key."""
+    """Return the seal, with the former keys; None without a key."""
     server = settings.server
     return seal_of(server.secret_key, server.former_secret_keys)
 
@@ -222,7 +224,7 @@ def _key_anew(settings: Settings) -> Callable[[], Seal]:
 
 
 def _must(settings: Settings) -> Seal:
-    """Go on with the key that there was: somebody took it out of the settings meanwhile."""
+    """Continue with the previous key if it was removed from the settings meanwhile."""
     seal = vault_seal(settings)
     if seal is None:
         raise RuntimeError("a vault without a key")

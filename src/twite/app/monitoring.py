@@ -1,4 +1,4 @@
-"""Settings → what watches a gateway: the look of each minute, alerts, and the webhook."""
+"""Wire the alerts: the monitor that runs each minute, the alert store, and the webhook."""
 
 import asyncio
 from pathlib import Path
@@ -16,12 +16,12 @@ from twite.machine.disk import SystemDisk
 from twite.senders.http import HttpTransport
 from twite.stores.sqlite import SQLiteStore
 
-# The longest a message may take.
+# the longest a message may take
 WEBHOOK_TIMEOUT: Final = 10 * SECOND
 
 
 class Monitoring:
-    """Watches a store and what sends from it, from `start` to `stop`."""
+    """Monitors a store and its senders, from `start` to `stop`."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Monitoring:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Look once, and go on looking."""
+        """Run the monitor once, and then each minute."""
         await self._transport.start()
         await self._lookout.start()
         self._tasks = [
@@ -71,7 +71,7 @@ class Monitoring:
         ]
 
     async def stop(self) -> None:
-        """Look at the balance a last time. What is not told yet is told after the next start."""
+        """Check the balance a last time. Undelivered messages are sent after the next start."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -82,7 +82,7 @@ class Monitoring:
 
 
 def disk_of(path: Path) -> SystemDisk:
-    """Return the disk of a store, with its files."""
+    """Return the disk monitor of a store's files."""
     return SystemDisk(
         path.resolve().parent, {"database": path, "log": path.with_name(f"{path.name}-wal")}
     )

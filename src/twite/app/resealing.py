@@ -1,4 +1,4 @@
-"""Everything under the current key: secrets, and what waits for tags. And what is not, counted."""
+"""Reseal secrets and queued tag payloads with the current key, and count those left over."""
 
 import aiohttp
 import msgspec
@@ -16,7 +16,7 @@ from twite.stores.sqlite.tag_payloads import heads
 
 
 class ResealResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How many secrets there are, and how many letters had to be sealed anew."""
+    """How many secrets there are, and how many payloads were resealed."""
 
     secrets: int = 0
     letters: int = 0
@@ -55,9 +55,9 @@ async def reseal(settings: Settings, *, deed: AuditEvent | None = None) -> Resea
 async def sealed_anew(
     safe: CredentialVault, letters: TagPayloadStore, *, observer: Observer
 ) -> None:
-    """Seal everything with the current key while a gateway runs, after its start.
+    """Seal everything with the current key after a gateway has started.
 
-    What stands in the way is told; nothing is lost, and the next start tries again.
+    Errors are reported; nothing is lost, and the next start tries again.
     """
     try:
         await safe.secret_store.all("")

@@ -1,11 +1,11 @@
-"""Another key in the place of the one that seals.
+"""`twite rotate-key`: replace the key that seals secrets.
 
-    1  the key goes into a file of its own, as a former one: settings that are loaded now have both
+    1  the key is copied to a file of its own, as a former key: settings loaded now have both
     2  the new key takes its place
-    3  everything is sealed with the new one, here or in the running gateway: what waits, too
-    4  the former key is deleted, if nothing needs it any more
+    3  secrets and queued payloads are resealed with the new key, here or in the running gateway
+    4  the former key is deleted if nothing needs it any more
 
-Whatever ends it in the middle leaves a key for everything; doing it again goes on from there.
+An interruption at any step leaves a key for everything; running it again continues.
 """
 
 import os
@@ -24,14 +24,14 @@ from twite.domain.people.users import AuditAction, AuditEvent
 from twite.gateway.tags.run.resealing import UnsealedCounts
 from twite.machine import SystemClock
 
-_DEED: Final = AuditAction.SECRET_KEY_ROTATE  # what it is called in the audit
+_DEED: Final = AuditAction.SECRET_KEY_ROTATE  # its name in the audit log
 
 
 class RotationResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How many secrets are sealed with the current key, and how many letters were sealed anew.
+    """How many secrets are sealed with the current key, and how many payloads were resealed.
 
-    `file` holds a new key, if one was made. `left` is what is still sealed otherwise; `gateway` is
-    the process that owns the store.
+    `file` holds a new key, if one was made. `left` counts what is still sealed with other keys;
+    `gateway` is the process that owns the store.
     """
 
     secrets: int
@@ -42,9 +42,9 @@ class RotationResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def rotate(settings: Settings, environ: Mapping[str, str], *, by: str) -> RotationResult:
-    """Make a new key where the key is in a file; seal everything anew. `by` is who asks for it.
+    """Make a new key if the key is in a file; reseal everything. `by` is the user.
 
-    A key that is not in a file is changed by whoever set it. Raises SettingsError, NotOpened,
+    A key that is not in a file must be changed by its owner. Raises SettingsError, NotOpened,
     StoreUnusable, StoreInUse, LedgerUnavailable.
     """
     server = settings.server
@@ -66,7 +66,7 @@ async def rotate(settings: Settings, environ: Mapping[str, str], *, by: str) -> 
         return await _sealed(settings, None, by=by)
     former = former_key_file(file)
     if former.exists():
-        # Ended in the middle, once: what the older key sealed must not be lost with it.
+        # An earlier rotation was interrupted: what the older key sealed must not be lost with it.
         await reseal(settings)
         if (await still_sealed(settings)).any:
             return await _sealed(settings, None, by=by)
@@ -79,7 +79,7 @@ async def rotate(settings: Settings, environ: Mapping[str, str], *, by: str) -> 
 
 
 async def _sealed(settings: Settings, file: Path | None, *, by: str) -> RotationResult:
-    """Seal everything with the key that there is now, and look at what is left."""
+    """Reseal with the current key, and count what is left."""
     where = "the settings" if file is None else file.name
     deed = AuditEvent(at=SystemClock().now(), who=by, what=_DEED, detail=f"the key is in {where}")
     done = await reseal(settings, deed=deed)
@@ -94,7 +94,7 @@ async def _sealed(settings: Settings, file: Path | None, *, by: str) -> Rotation
 
 
 def _write(path: Path, key: str) -> None:
-    """Put a key in a file's place, whole or not at all, durably, for its owner's eyes only."""
+    """Replace a key file atomically and durably, readable by the owner alone."""
     path = path.resolve()
     draft = path.with_name(f".{path.name}.new")
     try:

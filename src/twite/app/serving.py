@@ -1,4 +1,4 @@
-"""A gateway for as long as nobody stops it."""
+"""Run a gateway until it is stopped by a signal."""
 
 import asyncio
 import signal
@@ -23,7 +23,7 @@ def serve(
     ready: Callable[[str], None],
     examine: Callable[[], AsyncIterator[CheckFinding]],
 ) -> bool:
-    """Run until SIGTERM, SIGINT or SIGHUP, then stop in order; return whether all in flight landed.
+    """Run until SIGTERM, SIGINT or SIGHUP, then stop; return whether all requests finished.
 
     Under `nohup`, which starts it with SIGHUP ignored, it goes on after one.
 
@@ -65,7 +65,7 @@ async def _until_stopped(
 
 
 async def _either(asked: asyncio.Event, gateway: Gateway) -> StoreUnusable | None:
-    """Wait until a stop is asked for, or the store fails for good; return that failure."""
+    """Wait for a stop signal or a final failure of the store; return that failure."""
     stop = asyncio.ensure_future(asked.wait())
     failure = asyncio.ensure_future(gateway.failed())
     try:

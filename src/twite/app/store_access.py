@@ -1,4 +1,4 @@
-"""The store, for commands: to read beside a running gateway, or to act on deliveries at rest."""
+"""The store, for commands: read beside a running gateway, or act on deliveries through it."""
 
 import os
 from base64 import b64encode
@@ -24,12 +24,12 @@ _OK: Final = 200
 
 
 class StoreOwner(Operations, Eraser, Protocol):
-    """Whoever owns the store."""
+    """The process that owns the store."""
 
 
 @asynccontextmanager
 async def open_records(settings: Settings) -> AsyncIterator[SQLiteReader]:
-    """Read what happened, whether a gateway runs or not. Raises StoreUnusable."""
+    """Open the store for reading, whether or not a gateway runs. Raises StoreUnusable."""
     path = settings.store.path
     if not path.exists():
         raise StoreUnusable(
@@ -46,7 +46,7 @@ async def open_records(settings: Settings) -> AsyncIterator[SQLiteReader]:
 
 @asynccontextmanager
 async def open_desk(settings: Settings) -> AsyncIterator[StoreOwner]:
-    """Act on deliveries and persons: in the store itself, or through the gateway that owns it.
+    """Act on deliveries and personal data: in the store, or through the gateway that owns it.
 
     Raises StoreUnusable, and StoreInUse where the owner does not say how to reach it.
     """
@@ -67,7 +67,7 @@ async def open_desk(settings: Settings) -> AsyncIterator[StoreOwner]:
 
 
 class Reachable(msgspec.Struct, frozen=True, kw_only=True):
-    """What a running gateway writes about itself."""
+    """The address file of a running gateway."""
 
     pid: int
     url: str
@@ -78,7 +78,7 @@ class Reachable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def reachable(file: Path) -> Reachable | None:
-    """Read it; None where there is none, or none that can be read."""
+    """Read the address file; None if it is missing or cannot be read."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=Reachable)
     except (OSError, msgspec.DecodeError, UnicodeError):
@@ -86,21 +86,21 @@ def reachable(file: Path) -> Reachable | None:
 
 
 def running(file: Path) -> Reachable | None:
-    """Read it, where its process lives: a gateway that was killed leaves its file behind."""
+    """Read the file if its process lives: a killed gateway leaves its file behind."""
     found = reachable(file)
     if found is None:
         return None
     try:
-        os.kill(found.pid, 0)  # asks, and sends nothing
+        os.kill(found.pid, 0)  # signal 0 checks the process, and sends nothing
     except ProcessLookupError:
         return None
     except OSError:
-        return found  # another user's
+        return found  # another user's process
     return found
 
 
 class GatewayOperations:
-    """A Desk that asks the gateway of this machine. Its clock counts, not ours."""
+    """Operations on the gateway of this machine. The gateway's clock counts."""
 
     def __init__(self, http: aiohttp.ClientSession, gateway: Reachable) -> None:
         self._http = http
@@ -115,14 +115,14 @@ class GatewayOperations:
         sure: Collection[int] = (),
         deed: AuditEvent | None = None,
     ) -> int:
-        """Raises LedgerUnavailable where the gateway does not do it."""
+        """Raises LedgerUnavailable if the gateway does not do it."""
         del now
         return await self._ask("replay", deliveries, sure=sure, deed=deed)
 
     async def discard(
         self, deliveries: Sequence[int], *, now: int, note: str, deed: AuditEvent | None = None
     ) -> int:
-        """Raises LedgerUnavailable where the gateway does not do it."""
+        """Raises LedgerUnavailable if the gateway does not do it."""
         del now
         return await self._ask("discard", deliveries, note=note, deed=deed)
 
@@ -132,15 +132,15 @@ class GatewayOperations:
         await self._order({"do": "keep", **told, **_of(deed)})
 
     async def forget(self, name: str, *, deed: AuditEvent | None = None) -> None:
-        """Take a secret out of the vault. Raises LedgerUnavailable."""
+        """Delete a secret from the vault. Raises LedgerUnavailable."""
         await self._order({"do": "forget", "name": name, **_of(deed)})
 
     async def reseal(self, *, deed: AuditEvent | None = None) -> int:
-        """Have all secrets sealed with the key as it is now. Raises LedgerUnavailable."""
+        """Have all secrets resealed with the current key. Raises LedgerUnavailable."""
         return (await self._order({"do": "reseal", **_of(deed)})).done
 
     async def reseal_letters(self) -> int:
-        """Have what waits for tags sealed so, too. Raises LedgerUnavailable."""
+        """Have queued tag payloads resealed, too. Raises LedgerUnavailable."""
         letters, last = 0, 0
         while True:
             some = await self._order({"do": "reseal_letters", "after": last})
@@ -150,7 +150,7 @@ class GatewayOperations:
             last = some.last
 
     async def erase(self, erasing: EraseStore, *, now: int) -> int:
-        """Raises LedgerUnavailable where the gateway does not do it."""
+        """Raises LedgerUnavailable if the gateway does not do it."""
         del now
         told = {"do": "erase", "erasing": msgspec.to_builtins(erasing)}
         return (await self._order(told)).done
@@ -170,7 +170,7 @@ class GatewayOperations:
             some = list(deliveries[at : at + _IN_ONE_REQUEST])
             order: dict[str, object] = {"do": do, "deliveries": some, "note": note}
             if known:
-                order["sure"] = [one for one in some if one in known]
+                order["sure"] = [delivery for delivery in some if delivery in known]
             if not at:
                 order |= _of(deed)
             done += (await self._order(order)).done
@@ -200,7 +200,7 @@ class GatewayOperations:
 
 
 def _answered(status: int, body: bytes) -> str:
-    """Say what it answered: of the vault, also why."""
+    """Turn the gateway's refusal into an error; for the vault, with its reason."""
     try:
         errors = msgspec.json.decode(body, type=_Errors).errors
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""Secrets that a command puts into the store: itself, or through the gateway that owns it."""
+"""Write secrets into the store, for commands: directly, or through the gateway that owns it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -17,7 +17,7 @@ _FORGOTTEN: Final = AuditAction.CONTAINER_FORGET_SECRETS
 
 
 def sealing_key(settings: Settings, *, otherwise: str) -> Seal:
-    """Return what seals. Raises SettingsError where there is no key; `otherwise` is the way out."""
+    """Return the seal. Raises SettingsError without a key; `otherwise` is the alternative."""
     key = settings.server.secret_key
     seal = seal_of(key or None, settings.server.former_secret_keys)
     if seal is None:
@@ -33,9 +33,9 @@ def sealing_key(settings: Settings, *, otherwise: str) -> Seal:
 async def forget_secrets(
     settings: Settings, names: Sequence[str], *, by: str, container: str
 ) -> None:
-    """Take them out of the store. Raises StoreUnusable, StoreInUse, LedgerUnavailable.
+    """Delete secrets. Raises StoreUnusable, StoreInUse, LedgerUnavailable.
 
-    The audit has how many of which container, with the first of them; `by` is who asks for it.
+    The audit log has their number and the first name for each container; `by` is the user.
     """
     async with open_vault(settings) as vault:
         deed = _deed(_FORGOTTEN, by, container, len(names))
@@ -46,7 +46,7 @@ async def forget_secrets(
 async def keep_secrets(
     settings: Settings, seal: Seal, secrets: Mapping[str, Secret], *, by: str, container: str
 ) -> None:
-    """Put them into the store under their names; the audit has it as with forget_secrets.
+    """Store secrets under their names; the audit log has them as for forget_secrets.
 
     Raises StoreUnusable, StoreInUse, LedgerUnavailable.
     """

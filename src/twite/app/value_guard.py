@@ -1,4 +1,4 @@
-"""Settings → what looks at amounts, and remembers what is usual."""
+"""Wire the value guard: it checks amounts against the usual ones of a pixel."""
 
 import asyncio
 from contextlib import suppress
@@ -11,7 +11,7 @@ from twite.gateway.ports.store import Clock
 
 
 class ValueGuardSetup:
-    """Guards with what was learnt before, and a task that writes down what they learn."""
+    """Value guards with their stored norms, and a task that stores what they learn."""
 
     def __init__(self, guards: ValueGuards, norms: UsualAmounts, clock: Clock) -> None:
         self.guards = guards
@@ -20,7 +20,7 @@ class ValueGuardSetup:
 
     @classmethod
     async def begin(cls, settings: Settings, *, norms: UsualAmounts, clock: Clock) -> Self:
-        """Read what was learnt before, and go on learning."""
+        """Load the norms, and start learning."""
         guards = ValueGuards(
             sources={source.name: source.value_guard for source in settings.sources()},
             pixels={
@@ -32,7 +32,7 @@ class ValueGuardSetup:
         return cls(guards, norms, clock)
 
     async def stop(self) -> None:
-        """Write down what was learnt last."""
+        """Store the latest norms."""
         self._task.cancel()
         await asyncio.wait([self._task])
         with suppress(LedgerUnavailable):

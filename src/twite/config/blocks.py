@@ -1,7 +1,7 @@
-"""A TOML text in blocks: what stands before the first header, then each header with what follows.
+"""Split a TOML text into blocks: the text before the first header, then one for each header.
 
-The blocks together are the text. Each is TOML by itself, so that one can be changed and the others
-stay as they are, in their order.
+Joined, the blocks are the text. Each is valid TOML by itself, so that one can be changed and the
+others stay as they are, in their order.
 """
 
 import tomllib
@@ -16,24 +16,24 @@ _BLANK: Final = " \t"
 
 
 class TomlBlock(msgspec.Struct, frozen=True, kw_only=True):
-    """Its text, and what that says by itself: the tables above its header are in `tree`, too."""
+    """A block's text, and its parsed content: `tree` includes the tables above its header."""
 
     text: str
     tree: Tree
 
     def parted(self) -> tuple[str, str]:
-        """Return it up to its last key, and the blank lines and comments that stand below."""
+        """Return the text up to the last key, and the blank lines and comments below."""
         lines = _lines(self.text)
         upper = len(lines)
         while upper > 1 and _is_aside(lines[upper - 1]):
             if _parsed("".join(lines[: upper - 1])) != self.tree:
-                break  # the end of a text of several lines, and no comment
+                break  # the end of a multi-line string, not a comment
             upper -= 1
         return "".join(lines[:upper]), "".join(lines[upper:])
 
 
 def blocks(text: str) -> tuple[TomlBlock, ...]:
-    """Cut a text. Raises tomllib.TOMLDecodeError where it is not TOML, or ValueError."""
+    """Split a text. Raises tomllib.TOMLDecodeError or ValueError if it is not TOML."""
     tomllib.loads(text)
     return tuple(_cut(text))
 
@@ -41,7 +41,7 @@ def blocks(text: str) -> tuple[TomlBlock, ...]:
 def _cut(text: str) -> Iterator[TomlBlock]:
     held = ""
     for line in _lines(text):
-        # Where something is open yet (a text, a list), what begins so is no header.
+        # Inside an open string or list, such a line is not a header.
         tree = _parsed(held) if line.lstrip(_BLANK).startswith("[") else None
         if tree is not None:
             yield TomlBlock(text=held, tree=tree)
@@ -51,7 +51,7 @@ def _cut(text: str) -> Iterator[TomlBlock]:
 
 
 def _lines(text: str) -> list[str]:
-    """Return the lines as TOML has them, with their ends."""
+    """Return the lines as TOML defines them, with their ends."""
     lines = text.split("\n")
     return [f"{line}\n" for line in lines[:-1]] + lines[-1:] * bool(lines[-1])
 

@@ -1,4 +1,4 @@
-"""Client templates: from the settings, and from a server container."""
+"""`[[client]]`: client templates from the settings, and from a server container."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -27,14 +27,14 @@ def clients(
 ) -> tuple[tuple[TemplateClient, ...], tuple[str, ...]]:
     """Return the clients of `twite.toml` and warnings. Raises SettingsError.
 
-    `hidden` are texts that were read from elsewhere.
+    `hidden` are values read from the environment or files.
     """
     secrets = tuple(Secret(text) for text in sorted(hidden))
     made: list[TemplateClient] = []
     warnings: list[str] = []
-    for index, one in enumerate(written):
+    for index, table in enumerate(written):
         place = f"client[{index}]"
-        client, doubts = _client(one, place=place, folder=folder, sources=sources)
+        client, doubts = _client(table, place=place, folder=folder, sources=sources)
         if client.name in {other.name for other in made}:
             raise SettingsError(
                 place=f"{place}.name",
@@ -53,12 +53,12 @@ def with_those_of(
     sources: Sequence[Source],
     allow_hosts: frozenset[str] = frozenset(),
 ) -> tuple[TemplateClient, ...]:
-    """Return the clients with those of containers; `source` is whose the events of these are.
+    """Add the clients of containers; `source` is the source of their events.
 
-    `allow_hosts` are hosts that these may reach though they have private addresses.
+    `allow_hosts` are hosts that they may reach in spite of private addresses.
 
-    Clients of a container without a template are Google's own, in whose place our doors stand.
-    Raises SettingsError.
+    A container's clients without a template are Google's own, which our tag routes replace. Raises
+    SettingsError.
     """
     found = list(own)
     for container in containers:
@@ -116,7 +116,7 @@ def _client(
 
 
 def _source(name: str | None, sources: Sequence[Source], place: str) -> Source:
-    """Return whose the client's events are: the one that is named, or the only one."""
+    """Return the source of the client's events: the one it names, or the only one."""
     if name is None:
         if len(sources) == 1:
             return sources[0]

@@ -1,4 +1,4 @@
-"""`[source.consent_policy]`: from what is written to a policy."""
+"""`[source.consent_policy]`: build a consent policy."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -7,18 +7,18 @@ from twite.config import shape, values
 from twite.domain.consent import EEA, ConsentAction, ConsentPolicy
 from twite.domain.errors import SettingsError
 
-# As a signal that cannot be read is called where it counts as not said.
+# Unreadable signals have this name in the list of signals to ignore.
 _IGNORE: Final = "ignore"
 _EEA: Final = "EEA"
 
 
 def policy(written: shape.SourceTable, place: str, *, can_restrict: bool) -> ConsentPolicy:
-    """Read the policy of a source; `can_restrict` is whether X is told to restrict itself."""
+    """Read the policy of a source; `can_restrict` says whether X supports restricted use."""
     said = written.consent_policy
     regions = frozenset(
         region
-        for index, one in enumerate(said.strict_regions)
-        for region in _regions(one, f"{place}.strict_regions[{index}]")
+        for index, listed in enumerate(said.strict_regions)
+        for region in _regions(listed, f"{place}.strict_regions[{index}]")
     )
     for name, purposes in (
         ("tcf_purposes", said.tcf_purposes),

@@ -1,4 +1,4 @@
-"""A server container from its file: parts, templates beside it, and secrets from where they are."""
+"""Load a server container from its file, with its templates and secrets."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,7 +20,7 @@ SEALED: Final = "sealed:"
 
 
 def load_container(path: Path) -> Container:
-    """Read a container and its templates; secrets are not in it yet. Raises SettingsError."""
+    """Read a container and its templates, without secrets. Raises SettingsError."""
     container, _ = read_container(path)
     wrong = list(faults(container))
     if wrong:
@@ -30,7 +30,7 @@ def load_container(path: Path) -> Container:
 
 
 def read_container(path: Path) -> tuple[Container, tuple[TemplateFile, ...]]:
-    """Read it without looking whether its parts fit together. Raises SettingsError."""
+    """Read it without checking whether its parts fit together. Raises SettingsError."""
     try:
         container, files = read(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
@@ -50,7 +50,7 @@ def read_container(path: Path) -> tuple[Container, tuple[TemplateFile, ...]]:
 
 
 async def sealed_secrets(secret_store: SecretStore | None) -> dict[str, str]:
-    """Return the container's secrets of the store, by name. Raises NotOpened."""
+    """Return the container's sealed secrets from the store, by name. Raises NotOpened."""
     held = [] if secret_store is None else await secret_store.all(CONTAINER)
     return {name: plain.decode() for name, plain in held}
 
@@ -58,7 +58,7 @@ async def sealed_secrets(secret_store: SecretStore | None) -> dict[str, str]:
 def secret_reader(
     path: Path, environ: Mapping[str, str], sealed: Mapping[str, str]
 ) -> Callable[[str], str]:
-    """Return what reads a secret of the container in `path`. It raises SettingsError."""
+    """Return a function that reads a secret of the container in `path`. It raises SettingsError."""
     reader = Reader(environ=environ, folder=path.parent)
 
     def secret_at(kept: str) -> str:
@@ -85,9 +85,9 @@ def secret_reader(
 def with_secrets(
     container: Container, *, path: Path, environ: Mapping[str, str], sealed: Mapping[str, str]
 ) -> Container:
-    """Put the container's secrets in. Raises SettingsError for one that is not there.
+    """Insert the container's secrets. Raises SettingsError for a missing one.
 
-    A secret may hold names of variables; one whose names are nobody's is refused by its place, and
+    A secret may refer to variables; a reference to an unknown variable is refused by its place, and
     never shown.
     """
     try:

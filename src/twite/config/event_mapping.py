@@ -1,4 +1,4 @@
-"""`events` of a pixel, written into the settings file: comments and all else stay as they are."""
+"""Write an event mapping (`events` of a pixel) into the settings file, keeping comments."""
 
 import contextlib
 import difflib
@@ -20,7 +20,7 @@ from twite.config.blocks import TomlBlock, blocks
 from twite.domain.errors import SettingsError
 
 _ELSEWHERE: Final = ("env:", "file:")
-# Keys of the settings whose values nobody may read over a shoulder.
+# Keys of the settings whose values must not be shown.
 _SECRET: Final = frozenset(
     {
         "key",
@@ -44,10 +44,10 @@ _LONE: Final = re.compile(r"(?<!\r)\n")
 
 
 class SettingsFileDraft:
-    """The settings file, before and after. `text` is what would be written."""
+    """The settings file, before and after. `text` is the new content."""
 
     def __init__(self, path: Path, *, pixel: str, name: str, event: str) -> None:
-        """Map our name to a pixel's event. Raises SettingsError where that cannot be written."""
+        """Map our name to a pixel's event. Raises SettingsError if it cannot be written."""
         values.name(name, "--as", "an event")
         self.pixel, self.name, self.event = pixel, name, event
         self._path = path
@@ -58,8 +58,8 @@ class SettingsFileDraft:
 
     @property
     def mark(self) -> str:
-        """What tells it from a draft of another file, or of another change, while this runs."""
-        # With a key of the moment: of the file, which holds secrets, the mark tells nothing.
+        """A token that identifies this draft, for a confirmation, while the process runs."""
+        # Keyed for the process: the token must reveal nothing about the file, which holds secrets.
         told = blake2b(self._bom, key=_OF_THIS_RUN, digest_size=16)
         for text in (self._before, self.text):
             told.update(blake2b(text.encode(), key=_OF_THIS_RUN).digest())
@@ -71,7 +71,7 @@ class SettingsFileDraft:
         return self.text != self._before
 
     def diff(self) -> list[str]:
-        """Return what would change, as `diff -u` shows it; secrets in it are masked."""
+        """Return the change as `diff -u` shows it; secrets in it are masked."""
         lines = difflib.unified_diff(
             self._before.splitlines(),
             self.text.splitlines(),
@@ -83,9 +83,9 @@ class SettingsFileDraft:
         return [self._masked(line) for line in lines]
 
     def write(self) -> None:
-        """Put it in the file's place, whole or not at all, for the same eyes as before.
+        """Replace the file atomically, with its owner and permissions.
 
-        Raises SettingsError where that cannot be, or where the file was changed since it was read.
+        Raises SettingsError if that fails, or if the file was changed since it was read.
         """
         if _read(self._path) != (self._before, self._bom):
             raise SettingsError(
@@ -110,7 +110,7 @@ class SettingsFileDraft:
             ) from None
 
     def _mapped(self, found: Sequence[TomlBlock]) -> str:
-        """Return the text with the mapping in it. Raises SettingsError where there is no place."""
+        """Return the text with the mapping. Raises SettingsError if there is no place for it."""
         place = _place_of_events(found, self.pixel)
         if place is None:
             raise SettingsError(
@@ -146,7 +146,7 @@ class SettingsFileDraft:
 
 
 def _read(path: Path) -> tuple[str, bytes]:
-    """Return the text, with the line ends that it has, and its byte order mark."""
+    """Return the text with its own line ends and byte order mark."""
     try:
         held = path.read_bytes()
         bom = b"\xef\xbb\xbf"
@@ -169,12 +169,12 @@ def _blocks(path: Path, text: str) -> tuple[TomlBlock, ...]:
 
 
 def _place_of_events(found: Sequence[TomlBlock], pixel: str) -> int | None:
-    """Return which block says the events of a pixel."""
+    """Return the block that holds the events of a pixel."""
     is_ours = False
     for place, block in enumerate(found):
         written = block.tree.get("pixel")
         if isinstance(written, list):
-            is_ours = any(_is(one, pixel) for one in written)
+            is_ours = any(_is(table, pixel) for table in written)
             if _events_of(block.tree, pixel) is not None:
                 return place
         elif is_ours and isinstance(written, dict) and isinstance(written.get("events"), dict):
@@ -183,13 +183,13 @@ def _place_of_events(found: Sequence[TomlBlock], pixel: str) -> int | None:
 
 
 def _events_of(tree: Mapping[str, object], pixel: str) -> dict[str, object] | None:
-    """Return the events of a pixel, or of the only one where the block stands below its header."""
+    """Return the events of a pixel, or of the only pixel if the block stands below its header."""
     written = tree.get("pixel")
     if isinstance(written, dict):
         return _table(written.get("events"))
-    for one in written if isinstance(written, list) else ():
-        if _is(one, pixel):
-            return _table(one.get("events"))
+    for table in written if isinstance(written, list) else ():
+        if _is(table, pixel):
+            return _table(table.get("events"))
     return None
 
 
@@ -197,12 +197,12 @@ def _table(found: object) -> dict[str, object] | None:
     return found if isinstance(found, dict) else None
 
 
-def _is(one: object, pixel: str) -> bool:
-    return isinstance(one, dict) and one.get("id") == pixel
+def _is(table: object, pixel: str) -> bool:
+    return isinstance(table, dict) and table.get("id") == pixel
 
 
 def _changed(block: TomlBlock, pixel: str, name: str, event: str) -> str:
-    """Return the text of a block with an event in it. Raises TOMLKitError."""
+    """Return the text of a block with an event added. Raises TOMLKitError."""
     upper, below = block.parted()
     document = tomlkit.parse(upper)
     events = _events_of(document, pixel)
@@ -214,14 +214,14 @@ def _changed(block: TomlBlock, pixel: str, name: str, event: str) -> str:
 def _put(events: dict[str, object], name: str, event: str) -> None:
     written = tomlkit.string(event)
     if isinstance(events, InlineTable):
-        # What stands before the last brace stays there.
+        # A comment before the closing brace stays there.
         spelled = events.as_string().removesuffix("}")
         written.trivia.trail = spelled[len(spelled.rstrip()) :] if events else " "
     events[name] = written
 
 
 def _secrets_of(found: Sequence[TomlBlock]) -> set[str]:
-    """Return the texts that are secrets in clear."""
+    """Return the values that are secrets in clear."""
     kept: set[str] = set()
     for block in found:
         read: Mapping[str, object] = block.tree
@@ -241,6 +241,6 @@ def _secrets_in(node: object, *, below: bool = False) -> Iterator[str]:
     elif below and isinstance(node, str) and node and not node.startswith(_ELSEWHERE):
         yield str(node)
         if isinstance(node, String):
-            # In the file it may stand with escapes, and on several lines.
+            # In the file it may be escaped, and span several lines.
             spelled = (line.strip() for line in node.as_string().strip("\"'").splitlines())
             yield from filter(None, spelled)

@@ -1,4 +1,4 @@
-"""`[google]`: who the gateway is to Google, for templates that call its services."""
+"""`[google]`: Google credentials for templates that call Google's services."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +21,7 @@ _CURE: Final = (
 
 
 class GoogleSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Without a `key` it is the account of the machine, or none, where nothing names one."""
+    """Without a `key`: the machine's service account, or none if nothing names one."""
 
     key: ServiceKey | None = None
     is_machine: bool = False
@@ -34,7 +34,7 @@ class GoogleSettings(msgspec.Struct, frozen=True, kw_only=True):
         return self.key is not None or self.is_machine
 
     def account(self) -> "GoogleAccount | None":
-        """Return the account; None where nothing names one."""
+        """Return the service account; None if nothing names one."""
         from twite.senders.google_account import GoogleAccount  # noqa: PLC0415  # few need it
 
         if not self.is_set:
@@ -43,9 +43,9 @@ class GoogleSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def google_settings(written: shape.GoogleTable, *, whole: bool) -> GoogleSettings:
-    """Read `[google]`. Without `whole`, a key that could not be read is none. Raises SettingsError.
+    """Read `[google]`. Without `whole`, an unreadable key counts as none. Raises SettingsError.
 
-    Of a key that is none, nothing is shown.
+    An invalid key is never shown.
     """
     api_url = None if written.api_url is None else values.url(written.api_url, "google.api_url")
     project = written.project
@@ -66,5 +66,5 @@ def google_settings(written: shape.GoogleTable, *, whole: bool) -> GoogleSetting
 
 
 def google_of(settings: GoogleSettings, clock: Clock) -> GoogleClient:
-    """Return Google for templates."""
+    """Return the Google client for templates."""
     return GoogleClient(settings.account(), clock=clock, places=GoogleEndpoints(settings.api_url))

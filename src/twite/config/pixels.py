@@ -1,4 +1,4 @@
-"""`[[pixel]]`: from what is written to destinations."""
+"""`[[pixel]]`: build the destinations."""
 
 from twite.config import shape, values
 from twite.domain.destination import (
@@ -18,7 +18,7 @@ def destinations(written: tuple[shape.PixelTable, ...], *, rate: int) -> tuple[D
     made = tuple(
         _destination(pixel, f"pixel[{index}]", rate) for index, pixel in enumerate(written)
     )
-    values.differ([one.pixel for one in made], "pixel[{}].id", "pixel")
+    values.differ([destination.pixel for destination in made], "pixel[{}].id", "pixel")
     return made
 
 
@@ -51,7 +51,7 @@ def _destination(written: shape.PixelTable, place: str, rate: int) -> Destinatio
 def _credentials(
     written: shape.AuthTable | None, place: str
 ) -> tuple[Credentials, OAuthKeys | None]:
-    """Return what goes first, and what else there is. Without any, they are stored ones."""
+    """Return the preferred credentials, and the fallback. Without any, stored ones are used."""
     if written is None:
         return MissingCredentials(), None
     keys = _oauth_keys(written, place)

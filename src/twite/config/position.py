@@ -1,7 +1,7 @@
-"""Where in the settings file a key stands: line and column, for whoever has to mend it.
+"""Find the line and column of a key in the settings file, for error messages.
 
-TOML is not scanned here: the file is read line by line more, by the reader that reads it whole, and
-the line with which a key first has its value is the one where its statement ends.
+TOML is not parsed here: tomllib reads the file up to each line, and a key's statement ends at the
+line with which it first has its value.
 """
 
 import re
@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Final
 
-# A file that is longer is not a person's.
+# A longer file is not hand-written.
 _MOST_LINES: Final = 2_000
 _STEP: Final = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
@@ -17,8 +17,8 @@ _STEP: Final = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 def position(path: Path, place: str) -> tuple[int, int] | None:
     """Return (line, column) of a place like `pixel[0].auth.token`, counted from 1.
 
-    Where the place itself is not written, as when it is missing, the nearest table around it is
-    meant. None where nothing of it is in the file.
+    If the key is not in the file, for example because it is missing, the nearest table around it.
+    None if nothing of it is in the file.
     """
     steps = [name or int(index) for name, index in _STEP.findall(place)]
     try:
@@ -41,7 +41,7 @@ def _first(lines: list[str], steps: list[str | int]) -> tuple[int, int] | None:
         try:
             tree = tomllib.loads("\n".join(lines[:end]) + "\n")
         except (ValueError, RecursionError):
-            continue  # within a statement of several lines, or behind a fault
+            continue  # within a statement of several lines, or after a syntax error
         if _has(tree, steps):
             return _within(lines, begins, end, steps)
         begins = end
@@ -62,7 +62,7 @@ def _has(node: object, steps: list[str | int]) -> bool:
 
 
 def _within(lines: list[str], begins: int, end: int, steps: list[str | int]) -> tuple[int, int]:
-    """Find the key in the lines of its statement; its beginning where it is not spelled there."""
+    """Find the key in the lines of its statement; else the statement's beginning."""
     names = [step for step in steps if isinstance(step, str)]
     name = (
         re.compile(rf"(?<![\w-])[\"']?{re.escape(names[-1])}[\"']?(?=\s*[=.\]])") if names else None

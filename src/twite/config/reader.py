@@ -1,4 +1,4 @@
-"""From a tree of TOML to the shape: kinds, unknown keys, and values read from elsewhere."""
+"""Build the settings structs from a TOML tree: types, unknown keys, `env:` and `file:` values."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,10 +16,10 @@ _LONGEST_FILE = 65_536
 
 
 class Reader:
-    """Builds the shape, and collects warnings on the way.
+    """Builds the structs, and collects warnings.
 
-    `folder` is what `file:` paths are relative to; `overridden` are the places the environment has
-    set; without `credentials`, a secret that cannot be read is empty instead of an error.
+    `folder` is the base of `file:` paths; `overridden` are the places that environment variables
+    set; without `credentials`, an unreadable secret is empty instead of an error.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Reader:
         credentials: bool = True,
     ) -> None:
         self.warnings: list[str] = []
-        # What was read from elsewhere: it must not show.
+        # Values from the environment or files, which must not be shown.
         self.hidden: set[str] = set()
         self._environ = environ
         self._folder = folder
@@ -52,20 +52,20 @@ class Reader:
             if not isinstance(value, list):
                 raise _wrong(place, kind, value)
             return tuple(
-                self._made(kind.item_type, one, f"{place}[{index}]")
-                for index, one in enumerate(value)
+                self._made(kind.item_type, element, f"{place}[{index}]")
+                for index, element in enumerate(value)
             )
         if isinstance(kind, inspect.DictType):
             if not isinstance(value, dict):
                 raise _wrong(place, kind, value)
             return {
-                key: self._made(kind.value_type, one, f"{place}.{key}")
-                for key, one in value.items()
+                key: self._made(kind.value_type, element, f"{place}.{key}")
+                for key, element in value.items()
             }
         return self._text(kind, value, place)
 
     def _text(self, kind: Kind, value: object, place: str) -> object:
-        """Return what stands in one place, and is no table and no list of the shape's."""
+        """Return a scalar value."""
         if isinstance(kind, inspect.Metadata):
             return self._key_file(kind, value, place)
         if isinstance(kind, inspect.CustomType):
@@ -98,11 +98,13 @@ class Reader:
         return built
 
     def _anything(self, value: object, place: str) -> object:
-        """Return what JSON can say, with what its texts stand for elsewhere."""
+        """Return any JSON value, with its `env:` and `file:` texts resolved."""
         if isinstance(value, dict):
-            return {key: self._anything(one, f"{place}.{key}") for key, one in value.items()}
+            return {
+                key: self._anything(element, f"{place}.{key}") for key, element in value.items()
+            }
         if isinstance(value, list):
-            return [self._anything(one, f"{place}[{at}]") for at, one in enumerate(value)]
+            return [self._anything(element, f"{place}[{at}]") for at, element in enumerate(value)]
         if isinstance(value, str) and value.startswith(_ELSEWHERE):
             return self._secret_text(value, place)
         if isinstance(value, bool | int | float | str):
@@ -112,7 +114,7 @@ class Reader:
         )
 
     def _key_file(self, kind: inspect.Metadata, value: object, place: str) -> Secret:
-        """Return a secret that may have several lines, or a word that stands for another way."""
+        """Return a secret that may have several lines, or a keyword."""
         if isinstance(value, str) and value in (kind.extra or {}).get("words", ()):
             return Secret(value)
         return self._secret(kind.type, value, place, lines=True)
@@ -152,7 +154,7 @@ class Reader:
         if not isinstance(value, str):
             raise _wrong(place, kind, value)
         if isinstance(kind, inspect.LiteralType) and value not in kind.values:
-            known = [str(one) for one in kind.values]
+            known = [str(choice) for choice in kind.values]
             raise SettingsError(
                 place=place,
                 message=f"{value!r} is not known. {nearest(value, known)}",
@@ -160,7 +162,7 @@ class Reader:
         return _present(value, place, "is empty. Write a value, or leave the key out")
 
     def elsewhere(self, value: str, place: str, *, lines: bool = False) -> str:
-        """Return what an `env:NAME` or `file:PATH` stands for. Raises SettingsError."""
+        """Return the value of an `env:NAME` or `file:PATH`. Raises SettingsError."""
         way, _, name = value.partition(":")
         if way == "env":
             if name not in self._environ:
@@ -219,7 +221,7 @@ def _present(text: str, place: str, complaint: str, *, lines: bool = False) -> s
 
 
 def _wrong(place: str, kind: Kind, value: object) -> SettingsError:
-    """Name both kinds, never the value: it may be a secret that was put in the wrong place."""
+    """Name both types, never the value: it may be a secret in the wrong place."""
     return SettingsError(
         place=place,
         message=f"must be {_named(kind)}, not {_kind_of(value)}. Write it as {_example(kind)}",
@@ -245,7 +247,7 @@ def _kind_of(value: object) -> str:
 
 
 def _example(kind: Kind) -> str:
-    """Spell a value of this kind in TOML."""
+    """Spell a value of this type in TOML."""
     kind = some(kind)
     if isinstance(kind, inspect.StructType | inspect.DictType):
         return "{ … }"

@@ -1,4 +1,4 @@
-"""The key that seals what must be kept secret, and who needs one."""
+"""`secret_key`: the key that seals credentials and personal data, and the settings that need it."""
 
 import secrets
 from collections.abc import Mapping
@@ -13,13 +13,13 @@ from twite.domain.secret import Secret
 from twite.machine.seal import AesSeal
 
 VARIABLE: Final = "TWITE_SECRET_KEY"
-KEY_FILE: Final = "twite.secret"  # what twite init makes, beside the settings
+KEY_FILE: Final = "twite.secret"  # `twite init` creates it, beside the settings
 _FILE: Final = "file:"
 _SHORTEST: Final = 16
 
 
 def with_secret_key(written: shape.SettingsFile, environ: Mapping[str, str]) -> shape.SettingsFile:
-    """Take the key from the environment where the file names none."""
+    """Take the key from the environment if the file names none."""
     server = written.server
     text = environ.get(VARIABLE, "").strip()
     if server.secret_key is not None or not text:
@@ -29,20 +29,21 @@ def with_secret_key(written: shape.SettingsFile, environ: Mapping[str, str]) -> 
 
 
 def with_persons(written: shape.SettingsFile) -> shape.SettingsFile:
-    """Say how persons wait for tags where the file does not: sealed wherever there is a key."""
+    """Set the default of `persons` for tags: sealed if there is a key."""
     default: shape.Persons = "hashed" if written.server.secret_key is None else "sealed"
     container = written.container
     return msgspec.structs.replace(
         written,
         tag=tuple(
-            msgspec.structs.replace(one, persons=one.persons or default) for one in written.tag
+            msgspec.structs.replace(table, persons=table.persons or default)
+            for table in written.tag
         ),
         container=msgspec.structs.replace(container, persons=container.persons or default),
     )
 
 
 def key_file(tree: Mapping[str, object], folder: Path) -> Path | None:
-    """Return the file that the key is read from; None where it is written or read elsewhere."""
+    """Return the file of the key; None if it is written inline or in a variable."""
     server = tree.get("server")
     written = server.get("secret_key") if isinstance(server, Mapping) else None
     if not isinstance(written, str) or not written.startswith(_FILE):
@@ -51,12 +52,12 @@ def key_file(tree: Mapping[str, object], folder: Path) -> Path | None:
 
 
 def former_key_file(file: Path) -> Path:
-    """Return where the key is kept that a file held before, until nothing is sealed with it."""
+    """Return the path of the former key, kept until nothing is sealed with it."""
     return file.with_name(f"{file.name}.former")
 
 
 def with_former_key(written: shape.SettingsFile, file: Path | None) -> shape.SettingsFile:
-    """Take the key that is being rotated out, where there is one. Raises SettingsError."""
+    """Read the former key during a rotation, if there is one. Raises SettingsError."""
     former = None if file is None else former_key_file(file)
     if former is None or not former.exists():
         return written
@@ -74,7 +75,7 @@ def with_former_key(written: shape.SettingsFile, file: Path | None) -> shape.Set
 
 
 def refuse_unsealed(written: shape.SettingsFile) -> None:
-    """Raise SettingsError where something is to be kept secret and there is no good key for it."""
+    """Raise SettingsError if a setting needs a key and there is no strong one."""
     server = written.server
     keys = [(server.secret_key, "server.secret_key")] + [
         (key, f"server.former_secret_keys[{index}]")
@@ -87,7 +88,7 @@ def refuse_unsealed(written: shape.SettingsFile) -> None:
                 message=f"must have {_SHORTEST} characters or more, or it could be guessed. "
                 "`openssl rand -base64 32` makes a good one",
             )
-    sealed = [(one.persons, f"tag[{index}]") for index, one in enumerate(written.tag)]
+    sealed = [(table.persons, f"tag[{index}]") for index, table in enumerate(written.tag)]
     for persons, place in (*sealed, (written.container.persons, "container")):
         if persons == "sealed" and server.secret_key is None:
             raise SettingsError(
@@ -113,10 +114,10 @@ def refuse_unsealed(written: shape.SettingsFile) -> None:
 
 
 def seal_of(key: Secret | None, former: tuple[Secret, ...]) -> AesSeal | None:
-    """Return what seals; None without a key, and then nothing secret is kept."""
+    """Return the seal; None without a key, and then no secrets are stored."""
     return None if key is None else AesSeal(key, former)
 
 
 def new_key() -> str:
-    """Return a key that nobody will guess."""
+    """Return a random key."""
     return secrets.token_urlsafe(32)

@@ -1,7 +1,7 @@
-"""Settings: `twite.toml` and the environment, read, checked and turned into values.
+"""Load the settings: read `twite.toml` and the environment, check them, build values.
 
-Files: `toml` reads the text, `shape` says which keys there are, `build` brings the two together,
-`values` knows what a text means, `pixels` and `sources` what a pixel and a source must have.
+Files: `toml` reads the text, `shape` defines the keys, `reader` combines the two, `values` parses
+texts, `pixels` and `sources` check a pixel and a source.
 """
 
 import os
@@ -48,8 +48,8 @@ _SCHEME: Final = "sqlite:"
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`max_body` is in bytes, `receive_deadline` in milliseconds.
 
-    `browser_rate` is requests a minute from one address. Without a `public_url`, clients are
-    believed about the host that they called. `local_listen` is for this machine alone.
+    `browser_rate` is requests a minute from one address. Without a `public_url`, the Host header is
+    trusted. `local_listen` is for this machine alone.
     """
 
     listen: HostPort
@@ -62,13 +62,13 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     browser_rate: int = 600
     secret_key: Secret | None = None
     former_secret_keys: tuple[Secret, ...] = ()
-    hmac_keys: Mapping[str, Secret] = {}  # what templates sign with, by id
-    # Where the key is read from, if that is a file: twite rotate-key writes another one there.
+    hmac_keys: Mapping[str, Secret] = {}  # templates sign with these, by id
+    # The file of the key, if any: twite rotate-key writes a new key there.
     secret_key_file: Path | None = None
 
 
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Durations are milliseconds, `reserve` bytes; `queue` is how many may wait for the disk."""
+    """Durations are milliseconds, `reserve` bytes; `queue` is requests waiting for the disk."""
 
     path: Path
     dedup_window: int
@@ -80,24 +80,24 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def keeping(self) -> Retention:
-        """How long things are kept."""
+        """Retention times."""
         return Retention(bodies=self.keep_bodies, lives=self.keep_lives, dead=self.keep_dead)
 
     @property
     def gateway_file(self) -> Path:
-        """Where a running gateway writes how it can be reached, for its owner's eyes only."""
+        """The address file of a running gateway, readable by its owner alone."""
         return Path(f"{self.path}.gateway")
 
     @property
     def alerted_file(self) -> Path:
-        """What remembers that people were told that the store cannot be used."""
+        """Records that the alert on an unusable store was sent."""
         return Path(f"{self.path}.alerted")
 
 
 class XSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`rate` is conversions in fifteen minutes, `timeout` milliseconds.
 
-    Without an `app`, nobody can sign in.
+    Without an `app`, nobody can sign in to X.
     """
 
     api_url: str
@@ -111,14 +111,14 @@ class XSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where alerts go, if anywhere, and from when on there are some."""
+    """The webhook, if any, and the thresholds of alerts."""
 
     webhook: Webhook | None
     thresholds: Thresholds
 
 
 class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Who may open it, and for how many milliseconds a session lasts unused, and at most."""
+    """Who may open the console, and a session's idle and maximum duration in milliseconds."""
 
     url: str | None = None
     networks: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
@@ -127,11 +127,11 @@ class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it. `container` is the file of a server container, where one is to run.
+    """All settings. `container` is the file of a server container, if one is to run.
 
-    `tags` are those of `twite.toml`, `imported` is how the container's are run.
+    `tags` are those of `twite.toml`, `imported` says how the container's tags run.
 
-    `warnings` are sentences for whoever runs Twite.
+    `warnings` are sentences for the operator.
     """
 
     path: Path
@@ -152,12 +152,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def known_as(self) -> str:
-        """What people know this gateway by."""
+        """The gateway's name in messages."""
         return self.server.public_url or str(self.server.listen)
 
     @property
     def console_url(self) -> str:
-        """Where people find the console."""
+        """The console's URL for users."""
         known = self.console.url or self.server.public_url or f"http://{self.server.listen}"
         return f"{known.rstrip('/')}/console"
 
@@ -166,13 +166,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.pixels
 
     def sources(self) -> tuple[Source, ...]:
-        """Return who may submit."""
+        """Return the sources."""
         return self.submitters
 
     def is_cautious(self, pixel: str) -> bool:
-        """Return whether nothing is repeated at a pixel, or by a tag, without a person."""
+        """Return whether ambiguous deliveries of a pixel or tag are held for a person."""
         if not pixel.startswith(PREFIX):
-            return any(one.pixel == pixel and one.is_cautious for one in self.pixels)
+            return any(
+                destination.pixel == pixel and destination.is_cautious
+                for destination in self.pixels
+            )
         rule = None if self.tags is None else self.tags.rules.get(pixel.removeprefix(PREFIX))
         if rule is None and self.imported is not None:
             rule = self.imported.rule
@@ -182,8 +185,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 def load(path: Path, environ: Mapping[str, str], *, credentials: bool = True) -> Settings:
     """Read the settings. Relative paths in the file are relative to the file.
 
-    Without `credentials`, for commands that only look, a secret that cannot be read is empty
-    instead of an error. Raises SettingsError, which names the place and the cure.
+    Without `credentials`, for commands that only read, an unreadable secret is empty instead of an
+    error. Raises SettingsError, with place and fix.
     """
     tree = toml.read(path)
     overridden = toml.override(tree, environ)
@@ -284,8 +287,8 @@ def _server(written: shape.ServerTable) -> ServerSettings:
             else values.url(written.public_url, "server.public_url")
         ),
         trusted_proxies=tuple(
-            values.network(one, f"server.trusted_proxies[{index}]")
-            for index, one in enumerate(written.trusted_proxies)
+            values.network(listed, f"server.trusted_proxies[{index}]")
+            for index, listed in enumerate(written.trusted_proxies)
         ),
         max_body=values.size(written.max_body, "server.max_body", least=1 << 10, most=64 << 20),
         receive_deadline=values.duration(
@@ -300,7 +303,7 @@ def _server(written: shape.ServerTable) -> ServerSettings:
 
 
 def _local(written: shape.ServerTable) -> HostPort | None:
-    """Return the address for this machine alone: nobody else must reach it."""
+    """Return the address for this machine alone; it must be on loopback."""
     if written.local_listen is None:
         return None
     place = "server.local_listen"
@@ -321,7 +324,7 @@ def _store(written: shape.StoreTable, folder: Path) -> StoreSettings:
             message=f"not a store that Twite has. Write {_SCHEME} and a path: "
             '"sqlite:twite.db", "sqlite:/var/lib/twite/twite.db"',
         )
-    # sqlite:///absolute is how others write it.
+    # sqlite:///absolute is the usual spelling of URLs.
     name = written.url.removeprefix(_SCHEME)
     name = name.removeprefix("//") if name.startswith("///") else name
     if ":memory:" in name:
@@ -339,7 +342,7 @@ def _store(written: shape.StoreTable, folder: Path) -> StoreSettings:
         keep_bodies=values.duration(
             written.keep_bodies, "store.keep_bodies", least=HOUR, most=_LONGEST_KEPT
         ),
-        # A conversion's key goes with its life, and must last as long as the window.
+        # A dedup key is deleted with its history, which must last as long as the window.
         keep_lives=max(
             window,
             values.duration(written.keep_lives, "store.keep_lives", least=DAY, most=_LONGEST_KEPT),
@@ -362,8 +365,8 @@ def _console(written: shape.ConsoleTable) -> ConsoleSettings:
     return ConsoleSettings(
         url=url,
         networks=tuple(
-            values.network(one, f"console.networks[{index}]")
-            for index, one in enumerate(written.networks)
+            values.network(listed, f"console.networks[{index}]")
+            for index, listed in enumerate(written.networks)
         ),
         idle=values.duration(written.idle, "console.idle", least=MINUTE, most=DAY),
         session=values.duration(written.session, "console.session", least=5 * MINUTE, most=7 * DAY),

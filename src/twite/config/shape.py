@@ -1,4 +1,4 @@
-"""What may stand in `twite.toml`: its tables and keys, as they are written, with their defaults.
+"""The tables and keys of `twite.toml`, as they are written, with their defaults.
 
 Durations and sizes are text here ("7d", "1MiB"); `settings` turns them into numbers.
 """
@@ -40,7 +40,7 @@ class StoreTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class XTable(msgspec.Struct, frozen=True, kw_only=True):
-    """`consumer_key` and `consumer_secret` are of the app that people sign in to."""
+    """`consumer_key` and `consumer_secret` belong to the app that people sign in to."""
 
     api_url: str = API_URL
     oauth_url: str = OAUTH_URL
@@ -54,8 +54,8 @@ class XTable(msgspec.Struct, frozen=True, kw_only=True):
     consumer_secret: Secret | None = None
 
 
-METADATA: Final = "metadata"  # what a machine of Google's says of itself
-# A text of several lines, or one of these words, which are no secret.
+METADATA: Final = "metadata"  # keyword for the machine's own service account
+# A multi-line text, or one of these keywords, which are not secret.
 KeyFile = Annotated[Secret, Meta(extra={"words": (METADATA,)})]
 
 
@@ -163,7 +163,7 @@ class ContainerTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WhenTable(msgspec.Struct, frozen=True, kw_only=True):
-    """One condition; `field` is a place in the event data, as in `user_data.email_address`."""
+    """One condition; `field` is a path in the event data, as in `user_data.email_address`."""
 
     field: str
     value: str
@@ -176,7 +176,7 @@ class WhenTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TagTable(msgspec.Struct, frozen=True, kw_only=True):
-    """`fields` are the template's own: whatever JSON can say."""
+    """`fields` are the template's own: any JSON values."""
 
     name: str
     template: str
@@ -194,7 +194,7 @@ class TagTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClientTable(msgspec.Struct, frozen=True, kw_only=True):
-    """`fields` are the template's own: whatever JSON can say."""
+    """`fields` are the template's own: any JSON values."""
 
     template: str
     name: str | None = None
@@ -226,7 +226,7 @@ ROOT: Final[Kind] = inspect.type_info(SettingsFile)
 
 
 def some(kind: Kind) -> Kind:
-    """Return the kind a value has when it is there: `str` for `str | None`."""
+    """Return the type without None: `str` for `str | None`."""
     if isinstance(kind, inspect.UnionType):
         return next(part for part in kind.types if not isinstance(part, inspect.NoneType))
     return kind

@@ -1,4 +1,4 @@
-"""`[[source]]`: from what is written to sources."""
+"""`[[source]]`: build the sources."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final
@@ -11,7 +11,7 @@ from twite.domain.errors import SettingsError
 from twite.domain.stats.value_guard import ValueGuard
 from twite.formats.event_data.names import IGNORE
 
-# What is posted to the X-shaped route is booked under this name.
+# The X route's conversions have this source name.
 _RESERVED: Final = frozenset({"x-api"})
 _SHORTEST_KEY: Final = 16
 
@@ -22,21 +22,21 @@ Pixels = Mapping[str, Collection[str]]
 def sources(
     written: tuple[shape.SourceTable, ...], *, pixels: Pixels, can_restrict: bool = True
 ) -> tuple[Source, ...]:
-    """Check every source against the pixels there are, and the names of their events.
+    """Check every source against the pixels and their event names.
 
-    `can_restrict` is whether X is told to restrict its use of a conversion.
+    `can_restrict` says whether X supports restricted use.
     """
     made = tuple(
         _source(source, f"source[{index}]", pixels, can_restrict=can_restrict)
         for index, source in enumerate(written)
     )
-    values.differ([one.name for one in made], "source[{}].name", "source")
+    values.differ([source.name for source in made], "source[{}].name", "source")
     _differ_in_key(made)
     return made
 
 
 def weak_keys(made: tuple[Source, ...]) -> Iterator[str]:
-    """Yield a warning for each key that could be guessed."""
+    """Yield a warning for each source key that could be guessed."""
     for index, source in enumerate(made):
         if source.key and len(source.key.reveal()) < _SHORTEST_KEY:
             yield f"source[{index}].key: short enough to guess. `twite init` writes a good one"
@@ -80,8 +80,8 @@ def _source(
         pixel=written.pixel,
         pixels=frozenset(named.values()),
         origins=tuple(
-            values.origin(one, f"{place}.origins[{index}]")
-            for index, one in enumerate(written.origins)
+            values.origin(listed, f"{place}.origins[{index}]")
+            for index, listed in enumerate(written.origins)
         ),
         consent=policy(written, f"{place}.consent_policy", can_restrict=can_restrict),
         region=(
@@ -102,7 +102,7 @@ def _source(
 
 
 def _events(written: Mapping[str, str], place: str, known: Collection[str]) -> dict[str, str]:
-    """Check what tags' events become; their names are compared in small letters."""
+    """Check the event mapping of tags; tag events are compared in lower case."""
     for name, target in written.items():
         if target != IGNORE and target not in known:
             raise SettingsError(
@@ -124,7 +124,7 @@ def _cookie(written: shape.CookieTable, place: str) -> ClickCookie:
 
 
 def _differ_in_key(sources: tuple[Source, ...]) -> None:
-    """One key must mean one source. Keys that could not be read are not compared."""
+    """Check that each source key belongs to one source. Unreadable keys are not compared."""
     for index, source in enumerate(sources):
         for other in sources[:index]:
             if source.key and source.key == other.key:

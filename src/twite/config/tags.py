@@ -1,4 +1,4 @@
-"""`[[tag]]`, and the tags of `[container]`: from what is written to companies of tags."""
+"""`[[tag]]` and the tags of `[container]`: build container configurations."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,7 +28,7 @@ _EVENT: Final = "{{" + parts.EVENT + "}}"
 
 
 class ImportedContainer(msgspec.Struct, frozen=True, kw_only=True):
-    """A container's file, how its tags are run, and whose the events of its clients are."""
+    """A container's file, the rules of its tags, and the source of its clients' events."""
 
     path: Path
     rule: TagRule
@@ -43,42 +43,42 @@ def container_config(
     hidden: Iterable[str] = (),
     whole: bool = True,
 ) -> tuple[ContainerConfig | None, tuple[str, ...]]:
-    """Return the tags of `twite.toml`, and warnings; None where there are none.
+    """Return the tags of `twite.toml`, and warnings; None if there are none.
 
-    `hidden` are texts that were read from elsewhere. Without `whole`, secrets may be empty, and
-    neither code nor fields are looked at. Raises SettingsError.
+    `hidden` are values read from the environment or files. Without `whole`, secrets may be empty,
+    and neither code nor fields are checked. Raises SettingsError.
     """
     if not written:
         return None, ()
-    values.differ([one.name for one in written], "tag[{}].name", "tag")
+    values.differ([table.name for table in written], "tag[{}].name", "tag")
     secrets = tuple(Secret(text) for text in sorted(hidden))
     warnings: list[str] = []
     templates: dict[str, Template] = {}
     triggers: list[parts.ContainerTrigger] = []
     tags: list[parts.ContainerTag] = []
     rules: dict[str, TagRule] = {}
-    for index, one in enumerate(written):
+    for index, table in enumerate(written):
         place = f"tag[{index}]"
-        values.name(one.name, f"{place}.name", "a tag")
-        if one.template not in templates:
-            templates[one.template] = _template(
-                folder / one.template, f"{place}.template", whole=whole
+        values.name(table.name, f"{place}.name", "a tag")
+        if table.template not in templates:
+            templates[table.template] = _template(
+                folder / table.template, f"{place}.template", whole=whole
             )
         if whole:
-            warnings += _fitting(templates[one.template], one.fields, f"{place}.fields")
-        own = tuple(_triggers(one, place))
+            warnings += _fitting(templates[table.template], table.fields, f"{place}.fields")
+        own = tuple(_triggers(table, place))
         triggers += own
         tags.append(
             parts.ContainerTag(
-                name=one.name,
-                template=one.template,
+                name=table.name,
+                template=table.template,
                 triggers=tuple(trigger.name for trigger in own),
-                fields=one.fields,
-                consent=tuple(_signal(name, f"{place}.consent") for name in one.consent),
+                fields=table.fields,
+                consent=tuple(_signal(name, f"{place}.consent") for name in table.consent),
             )
         )
-        rules[one.name] = msgspec.structs.replace(
-            _rule(one, place, sources), name=one.name, rate=one.rate, secrets=secrets
+        rules[table.name] = msgspec.structs.replace(
+            _rule(table, place, sources), name=table.name, rate=table.rate, secrets=secrets
         )
     container = parts.Container(
         name="twite.toml",
@@ -93,7 +93,7 @@ def container_config(
 def imported(
     written: shape.ContainerTable, *, folder: Path, sources: Sequence[str]
 ) -> ImportedContainer | None:
-    """Return what the settings say of a container; None where they name none."""
+    """Return the settings of the container; None if there is none."""
     if written.file is None:
         return None
     return ImportedContainer(
@@ -110,7 +110,7 @@ async def company_of(
     secret_store: SecretStore | None,
     taken: Iterable[str] = (),
 ) -> ContainerConfig:
-    """Return a container's tags, its secrets put in. `taken` are names that other tags have.
+    """Return a container's tags with its secrets. `taken` are the names of other tags.
 
     Raises SettingsError, NotOpened.
     """
@@ -145,7 +145,7 @@ def _template(path: Path, place: str, *, whole: bool) -> Template:
 
 
 def _fitting(template: Template, given: Mapping[str, Tree], place: str) -> Iterator[str]:
-    """Yield warnings of what may not be as the template wants it. Raises SettingsError."""
+    """Yield warnings about fields that the template may not accept. Raises SettingsError."""
     known = sorted({field.name for field in flat(template.fields)})
     for remark in remarks_on(template.fields, given):
         where = f"{place}.{remark.field}: {remark.message}"
@@ -161,16 +161,16 @@ def _fitting(template: Template, given: Mapping[str, Tree], place: str) -> Itera
 
 
 def _triggers(tag: shape.TagTable, place: str) -> Iterator[parts.ContainerTrigger]:
-    """Yield one for each event; any of them makes the tag fire, if all conditions hold."""
+    """Yield a trigger for each event; any of them fires the tag, if all conditions hold."""
     when = tuple(
         parts.Condition(
-            left="{{" + one.field + "}}",
-            operator=parts.Operator(one.operator),
-            right=one.value,
-            negate=one.negate,
-            ignore_case=one.ignore_case,
+            left="{{" + condition.field + "}}",
+            operator=parts.Operator(condition.operator),
+            right=condition.value,
+            negate=condition.negate,
+            ignore_case=condition.ignore_case,
         )
-        for one in tag.when
+        for condition in tag.when
     )
     if not tag.events:
         yield parts.ContainerTrigger(name=place, when=when)
@@ -182,7 +182,7 @@ def _triggers(tag: shape.TagTable, place: str) -> Iterator[parts.ContainerTrigge
 def _variables(
     tags: Iterable[parts.ContainerTag], triggers: Iterable[parts.ContainerTrigger]
 ) -> Iterator[parts.Variable]:
-    """Yield one for each name in the fields and conditions: it is a place in the event data."""
+    """Yield a variable for each name in fields and conditions: a path in the event data."""
     names = {name for tag in tags for name in names_in(dict(tag.fields))}
     names |= {name for trigger in triggers for cond in trigger.when for name in names_in(cond.left)}
     for name in sorted(names - {parts.EVENT}):

@@ -1,4 +1,4 @@
-"""The settings file that `twite init` writes: every key, with what it means."""
+"""Render the settings file that `twite init` writes: every key, with its meaning."""
 
 import json
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ def rendered(
 
 
 def _text(text: str) -> str:
-    """Spell a text of TOML: JSON's spelling is one, but for DEL."""
+    """Spell a TOML string: JSON's spelling is valid, except for DEL."""
     return json.dumps(text).replace("\x7f", "\\u007f")
 
 

@@ -1,4 +1,4 @@
-"""Tag templates from files, and the engine that runs them."""
+"""Load tag templates from files, and create their engines."""
 
 import secrets
 import time
@@ -26,12 +26,12 @@ def load_template(path: Path) -> Template:
 
 
 def engine_of(template: Template) -> Engine:
-    """Return an engine for it. Raises TemplateUnusable for code that cannot be read."""
+    """Return an engine for it. Raises TemplateUnusable for code with syntax errors."""
     return QuickJsEngine(template)
 
 
 def checked_template(path: Path) -> Template:
-    """Read a template whose code is JavaScript. Raises SettingsError."""
+    """Read a template and check its JavaScript. Raises SettingsError."""
     template = load_template(path)
     try:
         QuickJsEngine(template)
@@ -41,13 +41,13 @@ def checked_template(path: Path) -> Template:
 
 
 def placed(path: Path, error: TemplateUnusable) -> SettingsError:
-    """Return the error as a person looks for it: file, line and section."""
+    """Return the error with its file, line and section."""
     message = f"{error.section}: {error.message}" if error.section else error.message
     return SettingsError(place=f"{path}, line {error.line}", message=message)
 
 
 def verdicts_of(path: Path, template: Template) -> tuple[ScenarioResult, ...]:
-    """Run the template's own tests. Raises SettingsError for code or tests that cannot be read."""
+    """Run the template's own tests. Raises SettingsError for code or tests with syntax errors."""
     try:
         return run_scenarios(template, read_scenarios(template.tests), now=_now())
     except TemplateUnusable as error:
@@ -63,10 +63,10 @@ def run_template(
     request: Incoming,
     answer: EffectAnswer | None,
 ) -> tuple[Turn, ...]:
-    """Run it once and perform nothing. `answer`, where given, is what every effect is told.
+    """Run it once, without side effects. `answer`, if given, answers every effect.
 
-    Where it waits for time alone, as for a promise that runs out, that passes at once.
-    Raises SettingsError for code that cannot be read.
+    Timers, as of a promise that times out, fire at once. Raises SettingsError for code with syntax
+    errors.
     """
     try:
         engine = QuickJsEngine(template)
@@ -79,7 +79,9 @@ def run_template(
         last = turns[-1]
         if last.waiting and answer is None:
             break
-        answers = tuple(_to(one, answer) for one in last.waiting) if answer is not None else ()
+        answers = (
+            tuple(_to(effect, answer) for effect in last.waiting) if answer is not None else ()
+        )
         if not answers and last.wake_at is not None:
             now = last.wake_at
         turns.append(engine.resume(last.run, answers, now=now))

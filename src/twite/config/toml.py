@@ -1,6 +1,6 @@
-"""The text of the settings: the file, and what the environment puts over it.
+"""Read the settings file, and apply environment variables to it.
 
-What comes out is the tree of TOML, not yet checked against the shape.
+The result is a TOML tree, not yet checked against the shape.
 """
 
 import re
@@ -24,7 +24,7 @@ _WHERE: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\
 
 
 def read(path: Path) -> Tree:
-    """Read the file. Raises SettingsError with line and column where it is not TOML."""
+    """Read the file. Raises SettingsError with line and column if it is not TOML."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
         return tomllib.loads(text)
@@ -45,7 +45,7 @@ def read(path: Path) -> Tree:
     except tomllib.TOMLDecodeError as failure:
         raise not_toml(path, failure) from None
     except ValueError:
-        # Python reads no number of more than 4,300 digits, and tomllib passes that on.
+        # Python refuses numbers of more than 4,300 digits, and tomllib passes that error on.
         raise SettingsError(
             place=str(path), message="holds a number that is too long. Write it shorter"
         ) from None
@@ -56,9 +56,9 @@ def read(path: Path) -> Tree:
 
 
 def override(tree: Tree, environ: Mapping[str, str]) -> dict[str, str]:
-    """Put the `TWITE_…__…` variables into the tree; return the places they set, and by what.
+    """Put the `TWITE_…__…` variables into the tree; return the places they set, with their names.
 
-    Names that the file reads itself (`env:TWITE_…`) are left alone. Raises SettingsError for a
+    Variables that the file reads itself (`env:TWITE_…`) are left alone. Raises SettingsError for a
     variable that names no setting.
     """
     own = set(_read_by_file(tree))
@@ -76,7 +76,7 @@ def variable(key: str, index: str = "0") -> str:
 
 
 def scalar(text: str) -> object:
-    """Read text as one value of TOML (a number, true, a list …), or return it as it is."""
+    """Parse text as one TOML value (a number, true, a list …), or return it as it is."""
     try:
         return tomllib.loads(f"value = {text}\n")["value"]
     except (ValueError, RecursionError):
@@ -84,7 +84,7 @@ def scalar(text: str) -> object:
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """Say which known name is meant, or which there are. `known` is not empty."""
+    """Suggest the closest known name, or list them. `known` is not empty."""
     close = get_close_matches(name, known, n=1, cutoff=0.6)
     if close:
         return f"Did you mean {close[0]!r}?"
@@ -92,7 +92,7 @@ def nearest(name: str, known: list[str]) -> str:
 
 
 def _put(node: object, kind: Kind, steps: list[str], given: tuple[str, str], place: str) -> str:
-    """Walk down to where the variable (name, text) points and set it; return that place."""
+    """Walk down to the place of a variable (name, text), set it, and return the place."""
     kind = some(kind)
     name, text = given
     step = steps[0]
@@ -124,7 +124,7 @@ def _put(node: object, kind: Kind, steps: list[str], given: tuple[str, str], pla
 
 
 def _index(node: list[object], step: str, name: str) -> int:
-    """Return the number; the one after the last makes a new table."""
+    """Return the index; the one after the last creates a new table."""
     index = int(step)
     if index > len(node):
         raise SettingsError(

@@ -1,7 +1,6 @@
-"""What a text of the settings means: addresses, durations, sizes, ids.
+"""Parse the texts of the settings: addresses, durations, sizes, ids.
 
-Each function takes the place it reads for, and raises SettingsError with what is wrong there and
-what to write.
+Each function takes the place it reads for, and raises SettingsError with the mistake and the fix.
 """
 
 import ipaddress
@@ -34,7 +33,7 @@ _HOST: Final = re.compile(r"[0-9A-Za-z]([0-9A-Za-z._-]{0,251}[0-9A-Za-z])?", re.
 
 
 class HostPort(msgspec.Struct, frozen=True, kw_only=True):
-    """Where to listen. Port 0 is any that is free; `host` has no brackets."""
+    """A listening address. Port 0 is any free port; `host` has no brackets."""
 
     host: str
     port: int
@@ -45,8 +44,8 @@ class HostPort(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def hosts(written: Iterable[str]) -> frozenset[str]:
-    """Return hosts as they are compared."""
-    return frozenset(one.strip("[]").lower() for one in written)
+    """Return hosts in the form in which they are compared."""
+    return frozenset(host.strip("[]").lower() for host in written)
 
 
 def address(text: str, place: str) -> HostPort:
@@ -106,7 +105,7 @@ def size(text: str, place: str, *, least: int, most: int) -> int:
 
 
 def url(text: str, place: str) -> str:
-    """Read an http or https address of a place, without query; the last slash is cut off."""
+    """Read an http or https base URL, without query; a trailing slash is cut off."""
     cure = 'Write one as in "https://t.shop.example"'
     parts = _split(text)
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -123,7 +122,7 @@ def url(text: str, place: str) -> str:
 
 
 def webhook(secret: Secret, place: str) -> None:
-    """Check the address of a webhook without showing it: who knows it can write there."""
+    """Check the URL of a webhook without showing it: the URL itself is a secret."""
     text = secret.reveal()
     parts = _split(text)
     cure = 'Write the whole address, as in "https://hooks.chat.example/T0/B0/x"'
@@ -147,7 +146,7 @@ def unprotected(address_of_x: str) -> bool:
 
 
 def origin(text: str, place: str) -> str:
-    """Read an origin as browsers send it: scheme, host, a port that is not the scheme's own."""
+    """Read an origin as browsers send it: scheme, host, a port other than the scheme's default."""
     if text == "*":
         raise SettingsError(
             place=place,
@@ -193,7 +192,7 @@ def network(text: str, place: str) -> Network:
 
 
 def x_id(text: str, place: str, what: str) -> str:
-    """Read an id as X writes them: digits and lower-case letters."""
+    """Read an X id: digits and lower-case letters."""
     if _X_ID.fullmatch(text) is None:
         raise SettingsError(
             place=place,
@@ -204,7 +203,7 @@ def x_id(text: str, place: str, what: str) -> str:
 
 
 def event_id(text: str, place: str, *, pixel: str) -> str:
-    """Read an event id in either spelling into base 36, or a name that begins with `gtm_`."""
+    """Read an event id in either spelling to base 36, or a name that begins with `gtm_`."""
     if _NAMED_EVENT.fullmatch(text) is not None:
         return text
     found = text
@@ -234,8 +233,8 @@ def event_id(text: str, place: str, *, pixel: str) -> str:
 
 
 def region(text: str, place: str) -> str:
-    """Read a region of ISO 3166 that has telephone numbers."""
-    # Imported where it is needed: it costs as much as the rest of a short command.
+    """Read a region of ISO 3166 that has phone numbers."""
+    # Imported on use: the import takes as long as the rest of a short command.
     from phonenumbers import SUPPORTED_REGIONS  # noqa: PLC0415  # see above
 
     if text in SUPPORTED_REGIONS:
@@ -262,7 +261,7 @@ def worth(text: str, place: str) -> Decimal:
 
 
 def name(text: str, place: str, what: str) -> str:
-    """Check a name that people give."""
+    """Check a name chosen by the user."""
     if not text or len(text) > _LONGEST_NAME or not text.isprintable() or text != text.strip():
         raise SettingsError(
             place=place,
@@ -273,7 +272,7 @@ def name(text: str, place: str, what: str) -> str:
 
 
 def differ(names: list[str], place: str, what: str) -> None:
-    """Refuse a name that is there twice. `place` has {} where the index goes."""
+    """Refuse duplicate names. `place` has {} for the index."""
     for index, name in enumerate(names):
         if name in names[:index]:
             raise SettingsError(
@@ -284,7 +283,7 @@ def differ(names: list[str], place: str, what: str) -> None:
 
 
 def _split(text: str) -> SplitResult | None:
-    """Split a URL; None where it is none, or its host holds what no host may."""
+    """Split a URL; None if it is invalid, or its host has invalid characters."""
     try:
         parts = urlsplit(text)
         _ = parts.port

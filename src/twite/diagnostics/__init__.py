@@ -1,4 +1,4 @@
-"""The doctor: is everything in place for conversions to reach X? It changes nothing."""
+"""`twite check`: diagnostics of settings, store, network and X. They change nothing."""
 
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -34,10 +34,9 @@ CHECKS: Final = (container, google, alerts, store, key, way_to_x)
 async def examine(
     path: Path, environ: Mapping[str, str], *, sing: TestConversion | None = None
 ) -> AsyncIterator[CheckFinding]:
-    """Yield findings as they are made; `sing` is a conversion that X shall have.
+    """Yield findings as they are made; `sing` is the test conversion to send to X.
 
-    What does not depend on a missing credential is looked at all the same; after any other wrong
-    setting there is nothing left to look at.
+    A missing credential skips only the checks that need it; any other wrong setting ends the run.
     """
     try:
         settings = load(path, environ)
@@ -65,7 +64,7 @@ async def _looked(settings: Settings) -> AsyncIterator[CheckFinding]:
         async for finding in look(settings):
             reached = reached and not (finding.topic in OF_X and finding.light is CheckStatus.RED)
             yield finding
-    # Where X is not, there is nobody to ask about credentials.
+    # Without a connection to X, credentials cannot be checked.
     for look in (access, way_in) if reached else (way_in,):
         async for finding in look(settings):
             yield finding

@@ -1,4 +1,4 @@
-"""The doctor at X: what X says of each pixel's credentials, of the user, and of each event."""
+"""Diagnostics at X: check each pixel's credentials, the user, and each event."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
@@ -17,13 +17,13 @@ from twite.x.event_tags import TRACKING, UNVERIFIED, EventTag
 from twite.x.inquiry import RefusalReason
 
 _NAMES: Final = {PixelToken: "the pixel token", OAuthKeys: "the OAuth credentials"}
-_SHORTEST_PART: Final = 16  # what X's OAuth keys are never shorter than; a cut-off paste is
-# X names no event of its own making. [doc GTM]
+_SHORTEST_PART: Final = 16  # X's OAuth keys are never shorter; a truncated paste is
+# X lists no event of its own making. [doc GTM]
 _OF_X: Final = "gtm_"
 
 
 async def access(settings: Settings) -> AsyncIterator[CheckFinding]:
-    """Ask X about each pixel, as the gateway would; nothing is counted there."""
+    """Check each pixel at X, with the gateway's own requests; no conversion is counted."""
     try:
         pixels = await stored(settings)
     except NotOpened as error:
@@ -36,11 +36,11 @@ async def access(settings: Settings) -> AsyncIterator[CheckFinding]:
         )
         return
     except TwiteError:
-        return  # the look at the store says why
+        return  # the check of the store reports why
     for pixel in pixels:
         wrong = False
-        for one in (pixel.credentials, pixel.fallback):
-            async for finding in _credentials(settings, pixel, one):
+        for keys in (pixel.credentials, pixel.fallback):
+            async for finding in _credentials(settings, pixel, keys):
                 wrong = wrong or finding.light is CheckStatus.RED
                 yield finding
         if not wrong:
@@ -62,7 +62,7 @@ async def _credentials(
         )
         return
     if not _is_whole(held):
-        return  # what could not be read was told
+        return  # unreadable credentials were reported
     for finding in _cut_short(pixel, held):
         yield finding
     name = f"pixel {pixel.pixel}: {_NAMES[type(held)]}"
@@ -97,12 +97,12 @@ def _told(found: AccessCheck) -> str:
 
 
 async def _no_account(settings: Settings, pixel: Destination, keys: OAuthKeys) -> CheckFinding:
-    """Say which accounts there are, so that one can be written down."""
+    """List the accessible accounts, so that the operator can configure one."""
     try:
         seen = await accounts_of(ask_x(settings), keys)
     except (RefusedByX, XUnanswering):
         seen = ()
-    which = ", ".join(f"{one.id} ({one.name[:40]})" for one in seen[:10])
+    which = ", ".join(f"{account.id} ({account.name[:40]})" for account in seen[:10])
     return amber(
         "credentials",
         f"pixel {pixel.pixel} names no account" + (f"; its user sees {which}" if which else ""),
@@ -124,7 +124,7 @@ async def _events(settings: Settings, pixel: Destination) -> AsyncIterator[Check
         known = await account_of(ask_x(settings), pixel).events(with_deleted=True)
     except RefusedByX as refused:
         if refused.why != RefusalReason.TOKEN_REFUSED:
-            # An app for conversions alone may send and not look.
+            # An app for conversions alone may send and not read.
             yield amber(
                 "events",
                 f"pixel {pixel.pixel}: {refused.reason}",
@@ -148,8 +148,8 @@ def _on_event(pixel: Destination, name: str, event: str, known: Sequence[EventTa
     shown = f"pixel {pixel.pixel}: {_both(pixel, name, event)}"
     if event.startswith(_OF_X):
         return green("events", f"{shown}: X makes it by itself, at the first conversion")
-    # Which of its two ids a conversion names, X does not say. [unknown]
-    tag = next((one for one in known if event in {one.id, one.website_tag_id}), None)
+    # X does not say which of its two ids a conversion names. [unknown]
+    tag = next((listed for listed in known if event in {listed.id, listed.website_tag_id}), None)
     if tag is None:
         return red(
             "events",
@@ -180,9 +180,9 @@ def _on_event(pixel: Destination, name: str, event: str, known: Sequence[EventTa
 
 
 def _twice(pixel: Destination) -> Iterator[CheckFinding]:
-    """Say which names are one event: in whichever of its spellings."""
+    """Report names that map to one event, in whichever of its spellings."""
     ids = list(pixel.events.values())
-    for event in sorted({one for one in ids if ids.count(one) > 1}):
+    for event in sorted({event_id for event_id in ids if ids.count(event_id) > 1}):
         names = " and ".join(name for name, id_ in pixel.events.items() if id_ == event)
         yield amber(
             "events",
@@ -193,7 +193,7 @@ def _twice(pixel: Destination) -> Iterator[CheckFinding]:
 
 
 def _both(pixel: Destination, name: str, event: str) -> str:
-    """Show an event in both spellings: what we send, and what X's pixel is called with."""
+    """Show an event in both spellings: the one we send, and the one of X's pixel."""
     long = "" if event.startswith(_OF_X) else f" (tw-{pixel.pixel}-{event})"
     return f"{name} → {event}{long}"
 
@@ -211,7 +211,7 @@ def _is_whole(held: PixelToken | OAuthKeys) -> bool:
 
 def _cut_short(pixel: Destination, held: PixelToken | OAuthKeys) -> Iterator[CheckFinding]:
     if isinstance(held, PixelToken):
-        return  # X says nothing of how long they are
+        return  # X does not document their length
     short = [name for name, part in _parts(held).items() if len(part) < _SHORTEST_PART]
     if short:
         yield amber(

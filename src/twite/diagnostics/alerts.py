@@ -1,4 +1,4 @@
-"""The doctor on alerts: who would hear of one, and which are open."""
+"""Diagnostics of alerts: the webhook, and the open alerts."""
 
 from collections.abc import AsyncIterator
 
@@ -11,7 +11,7 @@ from twite.gateway.ports.findings import CheckFinding, amber, green, red
 
 
 async def alerts(settings: Settings) -> AsyncIterator[CheckFinding]:
-    """Look at the settings, and at what the store keeps. What keeps it from being read is told."""
+    """Check the settings, and the open alerts in the store. Reports a store that cannot be read."""
     if settings.alerts.webhook is None:
         yield amber(
             "alerts",
@@ -24,7 +24,7 @@ async def alerts(settings: Settings) -> AsyncIterator[CheckFinding]:
     try:
         found = await read_alerts(settings) if settings.store.path.exists() else []
     except TwiteError:
-        # The look at the store says why.
+        # The check of the store reports why.
         return
     for alert in found:
         if alert.resolved_at is None:

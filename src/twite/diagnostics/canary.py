@@ -1,7 +1,7 @@
-"""The canary: one conversion through the running gateway to X, and what X said.
+"""The test conversion of `twite check`: sent through the running gateway to X.
 
-It is a real one, which X counts for the event; the person in it is a reserved address, which is
-nobody's, so that it is attributed to no ad.
+X counts it as a real one for the event; its person is a reserved address of nobody, so that it is
+attributed to no ad.
 """
 
 import asyncio
@@ -21,20 +21,20 @@ from twite.gateway.ports.findings import CheckFinding, amber, green, red
 _PATIENCE: Final = aiohttp.ClientTimeout(total=15)
 _ACCEPTED: Final = 202
 _OK: Final = 200
-_WAIT: Final = 30.0  # seconds for X's answer
+_WAIT: Final = 30.0  # seconds to wait for X's answer
 _LOOK: Final = 0.1
 _WORDS: Final = 200
 
 
 class TestConversion(msgspec.Struct, frozen=True, kw_only=True):
-    """What to send: an event by our name, and for which pixel; None where there is but one."""
+    """What to send: an event by our name, and its pixel; None if there is only one."""
 
     event: str
     pixel: str | None = None
 
 
 async def canary(settings: Settings, sing: TestConversion) -> AsyncIterator[CheckFinding]:
-    """Send one and wait for its end. Raises SettingsError for what the settings do not have."""
+    """Send it and wait for its end. Raises SettingsError for an unknown event or pixel."""
     source, pixel = _sender(settings, sing)
     gateway = running(settings.store.gateway_file)
     if gateway is None:
@@ -112,7 +112,7 @@ async def _post(
     source: Source,
     conversion: Mapping[str, object],
 ) -> str | None:
-    """Submit it; return what the gateway says against it."""
+    """Submit it; return the gateway's error, if any."""
     async with http.post(
         f"{gateway.url}/v1/conversions", json=conversion, headers=_signed(source)
     ) as answer:
@@ -128,7 +128,7 @@ async def _post(
 async def _ended(
     http: aiohttp.ClientSession, gateway: Reachable, source: Source, which: str
 ) -> "_Life":
-    """Ask for its life until it has ended, or long enough."""
+    """Poll its history until it has ended, or the time is over."""
     life = _Life(state="queued")
     end = time.monotonic() + _WAIT
     while time.monotonic() < end:

@@ -1,4 +1,4 @@
-"""The doctor on the settings: the file, the credentials, the events, the sources."""
+"""Diagnostics of the settings: file, credentials, events, sources."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -11,7 +11,7 @@ _OTHERS: Final = 0o077
 
 
 def configuration(settings: Settings) -> Iterator[CheckFinding]:
-    """Look at the file itself, and at what loading it warned of."""
+    """Check the file itself, and report the warnings of loading it."""
     if not settings.warnings:
         yield green("settings", f"{settings.path} is well formed")
     for warning in settings.warnings:
@@ -28,7 +28,7 @@ def configuration(settings: Settings) -> Iterator[CheckFinding]:
 
 
 def pixels(settings: Settings) -> Iterator[CheckFinding]:
-    """Look at whether there are pixels, and at the key that their credentials are stored with."""
+    """Check that there are pixels, and the key that seals their stored credentials."""
     if not settings.pixels:
         yield red(
             "pixels",
@@ -57,7 +57,7 @@ def _key(settings: Settings) -> Iterator[CheckFinding]:
 
 
 def sources(settings: Settings) -> Iterator[CheckFinding]:
-    """Look at who may submit, and at pixels that nobody submits to."""
+    """Check the sources, and report pixels without a source."""
     if not settings.submitters:
         yield amber(
             "sources",

@@ -1,4 +1,4 @@
-"""To reach an address as a client does: its name, its certificate, its answer."""
+"""Connect to an address as a client does: DNS, TLS certificate, HTTP response."""
 
 import asyncio
 import os
@@ -18,9 +18,9 @@ _LONGEST: Final = 256 * 1024
 
 
 class ConnectionResult(msgspec.Struct, frozen=True, kw_only=True):
-    """An HTTP answer. `ahead` is this machine's clock less the Date header, in milliseconds.
+    """An HTTP response. `ahead` is this machine's clock less the Date header, in milliseconds.
 
-    `challenge` is how it asks for credentials, where it does.
+    `challenge` is the WWW-Authenticate header, if any.
     """
 
     status: int
@@ -31,14 +31,14 @@ class ConnectionResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TlsResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A TLS connection: its version, and until when the certificate is good (epoch seconds)."""
+    """A TLS connection: its version, and the expiry of the certificate (epoch seconds)."""
 
     version: str
     until: int
 
 
 async def reach(url: str, *, method: str = "HEAD") -> ConnectionResult | str:
-    """Ask once; the answer, or why there was none. No redirect, no credentials."""
+    """Send one request; return the response, or the error. No redirect, no credentials."""
     begun = time.time()
     try:
         async with (
@@ -67,7 +67,7 @@ async def reach(url: str, *, method: str = "HEAD") -> ConnectionResult | str:
 
 
 async def addresses(url: str) -> list[str] | str:
-    """Look the host up; its addresses, or why there are none."""
+    """Resolve the host; return its addresses, or the error."""
     parts = urlsplit(url)
     try:
         async with asyncio.timeout(_SECONDS):
@@ -78,11 +78,11 @@ async def addresses(url: str) -> list[str] | str:
         return f"the name server does not answer within {_SECONDS} s"
     except (OSError, UnicodeError):
         return "no name server knows it"
-    return list(dict.fromkeys(str(one[4][0]) for one in found))
+    return list(dict.fromkeys(str(address[4][0]) for address in found))
 
 
 async def secured(url: str) -> TlsResult | str:
-    """Connect with TLS; what came of it, or why it fails. `url` is https."""
+    """Connect with TLS; return the connection, or the error. `url` is https."""
     parts = urlsplit(url)
     try:
         async with asyncio.timeout(_SECONDS):
@@ -103,7 +103,7 @@ async def secured(url: str) -> TlsResult | str:
 
 
 def _ahead(at: float, date: str | None) -> int | None:
-    """A Date header has whole seconds: half of one is added."""
+    """A Date header has whole seconds: half a second is added."""
     try:
         return (
             None

@@ -1,4 +1,4 @@
-"""The doctor on the server container: its file, its templates' code, its secrets."""
+"""Diagnostics of the server container: its file, its templates' code, its secrets."""
 
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -24,7 +24,7 @@ _SEALED: Final = 'container.persons = "sealed"'
 
 
 async def container(settings: Settings) -> AsyncIterator[CheckFinding]:
-    """Look at the container that the settings name, where they name one."""
+    """Check the container that the settings name, if any."""
     path = settings.container
     if path is None:
         return
@@ -51,13 +51,13 @@ async def container(settings: Settings) -> AsyncIterator[CheckFinding]:
             "They do not fire.",
             f"Where that is not meant, take paused = true away in {path.name}.",
         )
-    used = {one.template for one in found.tags} | {client.template for client in found.clients}
+    used = {tag.template for tag in found.tags} | {client.template for client in found.clients}
     for name in sorted(used - {""}):
-        for one in without_google(settings, f"the template {name}", found.templates[name]):
-            yield one
+        for finding in without_google(settings, f"the template {name}", found.templates[name]):
+            yield finding
     if settings.imported is not None and settings.imported.rule.persons is PersonHandling.HASHED:
-        for one in _hashed(opened):
-            yield one
+        for finding in _hashed(opened):
+            yield finding
 
 
 def _hashed(opened: Container) -> Iterator[CheckFinding]:

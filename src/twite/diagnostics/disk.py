@@ -1,4 +1,4 @@
-"""The doctor on the disk below the store: room, and what a sync costs."""
+"""Diagnostics of the disk below the store: free space, and the time of a sync."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from twite.gateway.ports.findings import CheckFinding, amber, green, red
 
 _PAGE: Final = b"\0" * 4096
 _SYNCS: Final = 21
-# Above, a request waits noticeably for its commit; below, something answers before the disk.
+# Above, a request waits noticeably for its commit; below, a cache answers before the disk.
 _SLOW_MS: Final = 5.0
 _TOO_FAST_MS: Final = 0.05
 _LITTLE_ROOM: Final = 1 << 30
@@ -21,7 +21,7 @@ _NO_ROOM: Final = 64 << 20
 
 
 def disk(folder: Path) -> Iterator[CheckFinding]:
-    """Measure the disk that holds the folder, with a file that is gone afterwards."""
+    """Measure the disk of the folder, with a temporary file."""
     yield on_room(shutil.disk_usage(folder).free, folder)
     try:
         yield on_sync(sync_ms(folder))
@@ -35,7 +35,7 @@ def disk(folder: Path) -> Iterator[CheckFinding]:
 
 
 def on_room(free: int, folder: Path) -> CheckFinding:
-    """Judge the bytes that are free."""
+    """Judge the free bytes."""
     shown = f"{free / (1 << 30):.1f} GiB free in {folder}"
     cure = "Make room, or move store.url to a larger disk."
     if free < _NO_ROOM:
@@ -46,7 +46,7 @@ def on_room(free: int, folder: Path) -> CheckFinding:
 
 
 def on_sync(took: float) -> CheckFinding:
-    """Judge how long a sync takes, in milliseconds."""
+    """Judge the time of a sync, in milliseconds."""
     shown = f"a sync takes {took:.2f} ms"
     if took > _SLOW_MS:
         return amber(

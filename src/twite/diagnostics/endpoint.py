@@ -1,4 +1,4 @@
-"""The doctor on the way in: the address listened on, the public one, and the script there."""
+"""Diagnostics of the gateway's own endpoint: listening address, public URL, and the script."""
 
 import os
 import socket
@@ -15,14 +15,14 @@ from twite.gateway.ports.findings import CheckFinding, amber, green, red
 from twite.http.cookies import host_of
 
 _SCRIPT: Final = "/twite.js"
-# Asks whoever comes without a key for one, by our name.
+# The gateway challenges a request without a key by this name.
 _OURS: Final = "/v1/accounting"
 _REALM: Final = 'realm="twite"'
 _OK: Final = 200
 
 
 async def way_in(settings: Settings) -> AsyncIterator[CheckFinding]:
-    """Look at the addresses that servers and browsers see, as somebody outside the process."""
+    """Check the addresses that servers and browsers use, from outside the process."""
     yield _listening(settings)
     public = settings.server.public_url
     reached = [source for source in settings.submitters if source.origins]
@@ -52,14 +52,14 @@ async def way_in(settings: Settings) -> AsyncIterator[CheckFinding]:
         async for finding in closed(public.rstrip("/"), settings):
             yield finding
     for source in reached:
-        # As pages ask for it: without a source there is none.
+        # As pages request it: without a source there is none.
         yield await _script(f"{public.rstrip('/')}{_SCRIPT}?s={quote(source.name)}")
     if not reached:
         yield await _servers(f"{public.rstrip('/')}{_OURS}")
 
 
 async def _servers(url: str) -> CheckFinding:
-    """Look whether it is a gateway that answers there. Of pages, the script tells."""
+    """Check that a gateway answers there. For pages, the script is checked."""
     answer = await reach(url, method="GET")
     if not isinstance(answer, str) and _REALM in answer.challenge:
         return green("public address", f"{url} asks servers for their key")
@@ -91,7 +91,7 @@ async def _script(url: str) -> CheckFinding:
 
 
 def _listening(settings: Settings) -> CheckFinding:
-    """Try whether the address can be had; a gateway that runs has it already."""
+    """Try to bind the address; a running gateway has it already."""
     where = settings.server.listen
     family = socket.AF_INET6 if ":" in where.host else socket.AF_INET
     try:

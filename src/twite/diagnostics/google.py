@@ -1,4 +1,4 @@
-"""The doctor on Google: whether there are credentials, for templates that call its services."""
+"""Diagnostics of `[google]`: credentials for templates that call Google's services."""
 
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -14,7 +14,7 @@ _LONGEST = 160
 
 
 async def google(settings: Settings) -> AsyncIterator[CheckFinding]:
-    """Look at `[google]`: ask for a token, which changes nothing; and at who would want one."""
+    """Check `[google]`: request a token, which changes nothing; list the templates that need it."""
     if not settings.google.is_set:
         for finding in _unset(settings):
             yield finding
@@ -49,9 +49,9 @@ async def google(settings: Settings) -> AsyncIterator[CheckFinding]:
 
 
 def without_google(settings: Settings, name: str, template: Template) -> Iterator[CheckFinding]:
-    """Say of a template that it calls what needs credentials, where there are none."""
+    """Report a template that calls a service without credentials."""
     code = template.code.text
-    wanted = [one for one in _NEEDING if re.search(rf"""require\(['"]{one}['"]\)""", code)]
+    wanted = [api for api in _NEEDING if re.search(rf"""require\(['"]{api}['"]\)""", code)]
     if wanted and not settings.google.is_set:
         yield amber(
             "google",

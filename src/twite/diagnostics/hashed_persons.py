@@ -1,7 +1,7 @@
-"""The doctor on hashed persons: does a tag then send what it sends with persons as they came?
+"""Diagnostics of hashed personal data: does a tag send the same as with raw data?
 
-Each tag runs for sample events with one kind of person in them, once as they came and once hashed.
-Nothing that it asks for is performed.
+Each tag runs for sample events with one kind of personal data in them, once raw and once hashed.
+Its requests are not sent.
 """
 
 from collections.abc import Iterator, Mapping
@@ -59,12 +59,12 @@ _PERSONS: Final[Mapping[str, tuple[Mapping[str, Tree], ...]]] = {
 def sent_otherwise(
     container: parts.Container, tag: parts.ContainerTag, *, setting: str
 ) -> Iterator[CheckFinding]:
-    """Say of a tag with hashed persons which of them it sends otherwise; `setting` seals them."""
+    """Report values that a tag with hashed data sends differently; `setting` seals them."""
     try:
         runs = _Runs(container, tag)
         kinds = [kind for kind, said in _PERSONS.items() if any(map(runs.differ, said))]
     except TemplateUnusable:
-        return  # told of elsewhere
+        return  # reported elsewhere
     if kinds:
         yield amber(
             "tags",
@@ -77,7 +77,7 @@ def sent_otherwise(
 
 
 class _Runs:
-    """`sent` says whether the tag has asked for any request."""
+    """`sent` says whether the tag has made any request."""
 
     def __init__(self, container: parts.Container, tag: parts.ContainerTag) -> None:
         self._tag = tag
@@ -100,10 +100,10 @@ class _Runs:
 
 
 def _event_of(container: parts.Container, tag: parts.ContainerTag) -> str:
-    """Return the name of an event that the tag fires for, where a trigger says one."""
+    """Return the name of an event that fires the tag, if a trigger names one."""
     for trigger in container.triggers:
-        for one in trigger.when if trigger.name in tag.triggers else ():
-            is_name = one.left == "{{" + parts.EVENT + "}}"
-            if is_name and one.operator is parts.Operator.EQUALS and not one.negate:
-                return one.right
+        for condition in trigger.when if trigger.name in tag.triggers else ():
+            is_name = condition.left == "{{" + parts.EVENT + "}}"
+            if is_name and condition.operator is parts.Operator.EQUALS and not condition.negate:
+                return condition.right
     return "purchase"

@@ -1,4 +1,4 @@
-"""The doctor on the keys that seal: what still needs a former one, and what no key here opens."""
+"""Diagnostics of the keys that seal: what needs a former key, and what no key opens."""
 
 from collections.abc import AsyncIterator
 from typing import Final
@@ -14,11 +14,11 @@ _LEAKED: Final = "A key that leaked goes on opening what it sealed, until it is 
 
 
 async def key(settings: Settings) -> AsyncIterator[CheckFinding]:
-    """Count what is sealed otherwise than with the current key."""
+    """Count what is not sealed with the current key."""
     try:
         left = await still_sealed(settings)
     except (StoreUnusable, TransientError):
-        return  # the look at the store says why
+        return  # the check of the store reports why
     for name, many in left.strange.items():
         yield red(
             "key",

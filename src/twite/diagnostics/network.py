@@ -1,4 +1,4 @@
-"""The doctor on the way to X: its name, its certificate, its answer, and the clocks."""
+"""Diagnostics of the connection to X: DNS, certificate, response, and clock skew."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -15,11 +15,11 @@ _LITTLE: Final = 30 * SECOND
 _MUCH: Final = OAUTH_WINDOW_SECONDS * SECOND
 _WAITS: Final = "Nothing is lost, but nothing is delivered: conversions wait in the store."
 _SHOWN: Final = 3
-OF_X: Final = frozenset({"DNS", "TLS", "X"})  # red of these: X cannot be asked
+OF_X: Final = frozenset({"DNS", "TLS", "X"})  # a failure of these: X cannot be reached
 
 
 async def way_to_x(settings: Settings) -> AsyncIterator[CheckFinding]:
-    """Ask X for nothing, without credentials, and compare clocks."""
+    """Send X a request without credentials, and compare clocks."""
     x = settings.x
     async for finding in _found(x.api_url, needed=True):
         yield finding
@@ -42,7 +42,7 @@ async def way_to_x(settings: Settings) -> AsyncIterator[CheckFinding]:
 
 
 async def _found(url: str, *, needed: bool) -> AsyncIterator[CheckFinding]:
-    """Look up a host and its certificate; what is not `needed` to deliver is never red."""
+    """Check a host and its certificate; if delivery does not need it, it never fails."""
     light = red if needed else amber
     meaning = _WAITS if needed else "Nobody can sign in."
     found = await addresses(url)
@@ -54,7 +54,7 @@ async def _found(url: str, *, needed: bool) -> AsyncIterator[CheckFinding]:
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     yield green("DNS", f"{url} is {', '.join(found[:_SHOWN])}{more}")
     if not url.startswith("https:"):
-        return  # the settings were warned of, unless it is this machine
+        return  # the settings have a warning about it, unless it is this machine
     tls = await secured(url)
     if isinstance(tls, str):
         yield light(
@@ -83,9 +83,9 @@ def _clocks(settings: Settings, answer: ConnectionResult) -> CheckFinding:
     if abs(ahead) <= _LITTLE:
         return green("clock", "this clock and X's agree within 30 s")
     signed = any(
-        isinstance(one, OAuthKeys)
+        isinstance(keys, OAuthKeys)
         for pixel in settings.pixels
-        for one in (pixel.credentials, pixel.fallback)
+        for keys in (pixel.credentials, pixel.fallback)
     )
     if abs(ahead) > _MUCH and signed:
         return red("clock", off, "X refuses OAuth signatures with a time far from its own.", cure)

@@ -1,4 +1,4 @@
-"""The doctor on what pages need: an address of the site's own, and the visitors' addresses."""
+"""Diagnostics of browser sources: a first-party address, and the visitors' IP addresses."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from twite.http.cookies import cookie_domain, host_of
 
 
 def pages(settings: Settings) -> Iterator[CheckFinding]:
-    """Look at each source that pages may post to."""
+    """Check each source to which pages may post."""
     reached = [source for source in settings.submitters if source.origins]
     if not reached:
         return
@@ -42,7 +42,7 @@ def pages(settings: Settings) -> Iterator[CheckFinding]:
 
 
 def _kept(source: Source, url: str) -> Iterator[CheckFinding]:
-    """Say for each origin whether a click can be kept."""
+    """Report for each origin whether a click can be kept."""
     for origin in source.origins:
         ours, domain = cookie_domain((host_of(url),), origin)
         if ours:

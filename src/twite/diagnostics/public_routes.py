@@ -1,4 +1,4 @@
-"""Check that strangers who come through the proxy reach neither the metrics nor the console."""
+"""Diagnostics of public access: metrics and console must be closed to strangers."""
 
 from collections.abc import AsyncIterator
 from typing import Final
@@ -12,13 +12,13 @@ _WRONG: Final = 400
 
 
 async def closed(public: str, settings: Settings) -> AsyncIterator[CheckFinding]:
-    """Ask both at the public address, which has no slash at its end."""
+    """Request both at the public URL, which has no trailing slash."""
     yield await _metrics_closed(f"{public}/metrics")
     yield await _console_closed(f"{public}/console/sign-in", settings)
 
 
 async def _metrics_closed(url: str) -> CheckFinding:
-    """Look whether strangers read the metrics. They need a key, or an address no proxy knows."""
+    """Check that strangers cannot read the metrics: they need a key, or an internal address."""
     answer = await reach(url, method="GET")
     if isinstance(answer, str) or answer.status != _OK or b"twite_" not in answer.body:
         return green("public address", f"{url} is closed")
@@ -32,7 +32,7 @@ async def _metrics_closed(url: str) -> CheckFinding:
 
 
 async def _console_closed(url: str, settings: Settings) -> CheckFinding:
-    """Look whether the console answers here, as somebody who comes through the proxy."""
+    """Check whether the console answers here, for a client outside the proxy."""
     answer = await reach(url, method="GET")
     if isinstance(answer, str) or answer.status >= _WRONG or b"Twite" not in answer.body:
         return green("public address", f"{url} is closed")

@@ -1,4 +1,4 @@
-"""The doctor on the store: the file, SQLite, the balance, what rests and what is paused."""
+"""Diagnostics of the store: the file, SQLite, the balance, held and paused deliveries."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ _FIRST_WORDS = 200
 
 
 async def store(settings: Settings) -> AsyncIterator[CheckFinding]:
-    """Look at the store without owning it: a gateway may be running."""
+    """Check the store without owning it: a gateway may be running."""
     path = settings.store.path
     folder = path.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
@@ -113,7 +113,8 @@ def _balance(accounts: Sequence[ConversionCounts]) -> Iterator[CheckFinding]:
     residue = [account for account in accounts if account.balance]
     if residue:
         where = ", ".join(
-            f"{one.source}/{one.pixel or 'no pixel'}: {one.balance:+d}" for one in residue
+            f"{account.source}/{account.pixel or 'no pixel'}: {account.balance:+d}"
+            for account in residue
         )
         yield red(
             "balance",

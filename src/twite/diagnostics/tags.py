@@ -1,4 +1,4 @@
-"""The doctor on tags: which there are, and what their templates cannot have here."""
+"""Diagnostics of tags: list them, and report what their templates cannot do here."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -14,7 +14,7 @@ _PERSONS: Final = 'persons = "sealed"'
 
 
 def tags(settings: Settings) -> Iterator[CheckFinding]:
-    """Look at each tag of the settings; that its template and fields fit was looked at before."""
+    """Check each tag of the settings; template and fields were checked before."""
     if settings.tags is None:
         return
     container = settings.tags.container
@@ -33,7 +33,7 @@ def tags(settings: Settings) -> Iterator[CheckFinding]:
 def read_in_clear(
     container: Container, tag: ContainerTag, *, setting: str
 ) -> Iterator[CheckFinding]:
-    """Say of a tag with hashed persons what it may read by no name: it is not kept for it."""
+    """Report what a tag with hashed data may read under no name: that data is not stored for it."""
     unnamed = readable(container, tag).unnamed
     if unnamed:
         any_of = " and any ".join(kind.removesuffix("s") for kind in unnamed)

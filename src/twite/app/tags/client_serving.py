@@ -1,4 +1,4 @@
-"""Clients as they run in a gateway: their threads, the way out, and what they keep."""
+"""Wire client templates in a gateway: their threads, outbound requests, and caches."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -20,13 +20,13 @@ from twite.gtm.template.sandbox import RunLimits
 from twite.http.cookies import registrable_domain
 from twite.senders.web import PublicWeb
 
-_ESCAPED: Final = 3  # what a text becomes as JSON, at most twice, and what stands around it
+_ESCAPED: Final = 3  # text as JSON takes at most twice its size, and some more around it
 _COPIES: Final = 32  # of a body, in bytes a character: as text, parsed, as event, as effects
 _MOST_MEMORY: Final = 256 * 1024 * 1024
 
 
 class ServingClients:
-    """The clients of a gateway, until it stops."""
+    """The client templates of a gateway, until it stops."""
 
     def __init__(
         self,
@@ -64,14 +64,14 @@ class ServingClients:
         )
 
     async def stop(self) -> None:
-        """Give up what clients still do."""
+        """Cancel the clients' pending work."""
         await self.clients.stop()
         self._threads.stop()
         await self._web.stop()
 
 
 def limits_for(max_body: int) -> RunLimits:
-    """Return what a client may take: enough for any request that is let in, as JSON of JSON."""
+    """Return a client's memory limits: enough for any accepted request, as JSON of JSON."""
     usual = RunLimits()
     return msgspec.structs.replace(
         usual,

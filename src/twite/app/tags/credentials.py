@@ -1,4 +1,4 @@
-"""Whether and how the credentials that tags bring are kept."""
+"""Decide whether the gateway stores credentials that tags send."""
 
 from collections.abc import MutableMapping
 
@@ -22,7 +22,7 @@ def lent_to(
     clock: Clock,
     observer: Observer,
 ) -> TagCredentials | None:
-    """Return who keeps the credentials that tags bring; None where no source lets them."""
+    """Return the store for such credentials; None if no source allows it."""
     asked = any(source.stape_credentials != "configured" for source in settings.sources())
     if secret_store is None or not asked:
         return None

@@ -1,4 +1,4 @@
-"""Settings → what runs tags in a gateway."""
+"""Wire the tags of a gateway: containers, engines, and delivery workers."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -50,12 +50,12 @@ async def companies_of(
 
 
 def hmac_keys_of(settings: Settings) -> dict[str, str]:
-    """Return what templates sign with, by id: each is given those that its permission names."""
+    """Return the signing keys of templates, by id; permissions say which a template gets."""
     return {id_: key.reveal() for id_, key in settings.server.hmac_keys.items()}
 
 
 class TagRuntime:
-    """Tags at work: they hear of what is accepted, and have lanes of their own."""
+    """Tags at work: they fire for accepted events, and have delivery workers of their own."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class TagRuntime:
         google: GoogleClient,
         seal: Seal | None,
     ) -> None:
-        """`seal` is the gateway's own: what waits must open after its key was changed."""
+        """`seal` is the gateway's own: queued payloads must open after a key rotation."""
         self._container_configs = container_configs
         self._settings = settings
         self._store = store
@@ -85,7 +85,7 @@ class TagRuntime:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What their deliveries have in place of a pixel."""
+        """Their destination names, which stand in place of a pixel."""
         return tuple(
             rule.pixel
             for container_config in self._container_configs
@@ -94,7 +94,7 @@ class TagRuntime:
 
     @property
     def containers(self) -> tuple[Container, ...]:
-        """What the tags are parts of."""
+        """The containers of the tags."""
         return tuple(container_config.container for container_config in self._container_configs)
 
     def start(self) -> None:
@@ -103,12 +103,12 @@ class TagRuntime:
             self._engine_pool.start()
 
     async def stop(self) -> None:
-        """End the threads, and close the way out. Nothing may run any more."""
+        """End the threads, and close outbound connections. No tag may run afterwards."""
         await self._engine_pool.stop()
         await self._web.stop()
 
     def fire(self) -> TagDispatcher | None:
-        """Return what decides which tags fire; None where there are none."""
+        """Return the dispatcher that decides which tags fire; None without tags."""
         if not self._container_configs:
             return None
         return TagDispatcher(
@@ -123,7 +123,7 @@ class TagRuntime:
         )
 
     def lanes(self, to_x: ToX) -> TagWorkers | None:
-        """Return their lanes; None where there are none."""
+        """Return their workers; None without tags."""
         if not self._container_configs:
             return None
         run_context = RunContext(
@@ -154,8 +154,8 @@ def to_x_of(
     wall: SystemClock,
     destinations: Mapping[str, Destination],
 ) -> ToX:
-    """Return what takes in what templates send to X."""
-    # Credentials that a template brings stay unused: nothing is lent to it.
+    """Return the intake of conversions that templates send to X."""
+    # Credentials that a template sends are not stored: it gets no store for them.
     proxy = StapeProxy(accept=accept, clock=wall, salt=salt, destinations=destinations)
     return ToX(accept=accept, proxy=proxy, destinations=destinations, api_url=settings.x.api_url)
 
@@ -173,7 +173,7 @@ def accepting(
     fire: TagDispatcher | None,
     guards: ValueGuards,
 ) -> Accept:
-    """Return what takes submissions in."""
+    """Return the gateway's accept function."""
     watch = Watch(pixels=watched(settings.sources()), destinations=destinations, salt=store.salt)
     return Accept(
         ledger=store,
@@ -192,9 +192,9 @@ def accepting(
 
 
 def _event_names(settings: Settings, container_configs: Iterable[ContainerConfig]) -> set[str]:
-    """Return the names of events that the settings speak of."""
+    """Return the event names in the settings."""
     names = {name for pixel in settings.destinations() for name in pixel.events}
     for container_config in container_configs:
         for trigger in container_config.container.triggers:
-            names |= {one.right for one in trigger.when if "{{" not in one.right}
+            names |= {condition.right for condition in trigger.when if "{{" not in condition.right}
     return names
