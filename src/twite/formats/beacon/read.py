@@ -36,10 +36,10 @@ LONGEST_WAIT: Final = 7 * DAY
 # Reasons to ignore an event, with their meaning. The reference page lists them.
 REASONS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "bot": "a robot's visit, or a browser that a program drives",
-        "prerender": "called on a page that nobody had looked at yet",
-        "value_limit": "worth more than the source's `browser_value_limit`: a server must say so",
-        "unsaid": "the script did not send it, and gave no reason that is known here",
+        "bot": "a bot or an automated browser",
+        "prerender": "called on a page that nobody has looked at yet",
+        "value_limit": "worth more than the source's `browser_value_limit`: send it from a server",
+        "unsaid": "the script did not send it and gave no known reason",
     }
 )
 

@@ -16,12 +16,12 @@ _LONGEST_NAME: Final = 256
 # Reasons to ignore an event, with their meaning. The reference page lists them.
 REASONS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "told_to": "the source's `events` says `ignore`",
+        "told_to": "the source's `events` maps it to `ignore`",
         "not_configured": "the pixel has no event for it",
-        "no_name": "the tag named no event",
-        "preview": "it came from a tag manager's preview page, and from nobody's visit",
-        "bot": "a robot's visit, or a browser that a program drives",
-        "value_limit": "worth more than the source's `browser_value_limit`: a server must say so",
+        "no_name": "the tag sent no event name",
+        "preview": "from a tag manager's preview page, not from a visit",
+        "bot": "a bot or an automated browser",
+        "value_limit": "worth more than the source's `browser_value_limit`: send it from a server",
     }
 )
 

@@ -58,7 +58,7 @@ _PART: Final = {"name": _done("names are kept"), "type": _done("by the tables of
 
 _TAG: Final = {
     **_PART,
-    "tagId": DocumentedKey(KeyTreatment.IDLE, "other parts name a tag by its name"),
+    "tagId": DocumentedKey(KeyTreatment.IDLE, "other parts refer to it by name"),
     "parameter": _done("the template's fields"),
     "firingTriggerId": _done("`triggers`; a tag without one never fires, and the line says so"),
     "blockingTriggerId": _done("`unless`; with one that is left out, the tag is left out"),
@@ -91,7 +91,7 @@ _TAG: Final = {
 }
 _TRIGGER: Final = {
     **_PART,
-    "triggerId": _done("tags name a trigger by it"),
+    "triggerId": _done("tags refer to it"),
     "customEventFilter": _done("`when`"),
     "filter": _done("`when`"),
     **_keys(
@@ -124,7 +124,7 @@ _TRIGGER: Final = {
 }
 _VARIABLE: Final = {
     **_PART,
-    "variableId": DocumentedKey(KeyTreatment.IDLE, "other parts name a variable by its name"),
+    "variableId": DocumentedKey(KeyTreatment.IDLE, "other parts refer to it by name"),
     "parameter": _done("by the type"),
     "formatValue": _done("`format`"),
     "scheduleStartMs": DocumentedKey(
@@ -227,7 +227,7 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
         },
         "client": {
             **_PART,
-            "clientId": DocumentedKey(KeyTreatment.IDLE, "nothing names a client by it"),
+            "clientId": DocumentedKey(KeyTreatment.IDLE, "nothing refers to it"),
             "parameter": _done("the template's fields; noted for Google's own clients"),
             "priority": _done("`priority`"),
             **_PEOPLE,
@@ -235,9 +235,7 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
         },
         "transformation": {
             **_PART,
-            "transformationId": DocumentedKey(
-                KeyTreatment.IDLE, "nothing names a transformation by it"
-            ),
+            "transformationId": DocumentedKey(KeyTreatment.IDLE, "nothing refers to it"),
             "parameter": _done("by the type; left out with parameters of another type"),
             **_PEOPLE,
             **_WHERE,
