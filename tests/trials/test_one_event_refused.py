@@ -1,7 +1,8 @@
 """One event that X refuses, beside one that it takes, of the same pixel: that one does not wait.
 
 The promise is a ratio: the 99th percentile of the good event's deliveries beside ten thousand of a
-refused one, over that of the same load alone. Times are asserted in the long form only.
+refused one, over that of the same load alone. Times are asserted in the long form only. What X does
+not say is about the conversions may be the pixel: until another event's probe has told, that waits.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ LONG = os.environ.get("TWITE_TRIAL") == "1"
 PIXEL, GOOD, BAD = "o8z6j", "o8z6k", "o8z6m"
 WAITING = 10_000 if LONG else 1_000
 MORE = 100  # a second, of the refused event, while the good one comes
+LONGEST = 65 * 1_000  # milliseconds: a minute until the probe
 SUBMISSIONS = 3_000 if LONG else 60
 EVERY = 0.02  # seconds
 BATCH = 500
@@ -75,4 +77,4 @@ async def test_a_refused_event_delays_no_other(answer, tmp_path, x_emulator, fig
     assert account.pending + account.held == many
     assert asked <= 60
     if LONG:
-        assert p99[1] / p99[0] <= 2
+        assert p99[1] <= (2 * p99[0] if answer == "400" else LONGEST)
