@@ -83,7 +83,7 @@ async def test_an_x_that_is_in_trouble_leaves_credentials_amber(tmp_path):
     async with an_odd_x({}) as url:
         ((light, found, meaning),) = await told_by(access, read(tmp_path, at(url)), "credentials")
 
-    assert (light, meaning) == (CheckStatus.AMBER, "Whether X takes them is not known.")
+    assert (light, meaning) == (CheckStatus.AMBER, "It is not known whether X accepts them.")
     assert found.startswith("pixel o8z6j: the OAuth credentials could not be tried: ")
 
 
@@ -95,7 +95,7 @@ async def test_events_that_x_does_not_show_are_amber(tmp_path, status, document)
 
     assert (light, meaning) == (
         CheckStatus.AMBER,
-        "Whether its events are there cannot be looked up.",
+        "It is not known whether its events exist.",
     )
 
 
@@ -108,7 +108,7 @@ async def test_a_status_that_x_does_not_document_is_amber(tmp_path):
 
         ((light, found, meaning),) = await told_by(access, settings, "events")
 
-    assert (light, meaning) == (CheckStatus.AMBER, "That is no status that X documents.")
+    assert (light, meaning) == (CheckStatus.AMBER, "X does not document this status.")
     assert found.endswith("its status is 'RESTING'")
 
 
@@ -152,7 +152,7 @@ async def test_credentials_that_no_key_opens_are_red(tmp_path):
 
     assert (light, meaning) == (
         CheckStatus.RED,
-        "What is stored of credentials cannot be opened: the gateway would not start.",
+        "Stored credentials cannot be decrypted: the gateway would not start.",
     )
 
 
@@ -169,14 +169,14 @@ async def test_a_former_key_that_is_still_taken_is_amber_and_so_is_what_needs_it
         (
             CheckStatus.AMBER,
             "former keys that are still taken: 1; nothing is sealed with one any more",
-            "A key that leaked goes on opening what it sealed, until it is taken out.",
+            "A leaked key can decrypt what it sealed until you remove it.",
         )
     ]
     assert needed == [
         (
             CheckStatus.AMBER,
             "still sealed with a former key: 1 secret",
-            "Without that key they could not be opened.",
+            "Without that key they cannot be decrypted.",
         )
     ]
 
@@ -206,7 +206,7 @@ async def test_a_store_that_may_be_an_older_copy_is_amber(tmp_path):
     found = await told_by(store, settings, "store")
 
     assert [meaning for light, _, meaning in found if light is CheckStatus.AMBER] == [
-        "At the next start all that is pending is held: it may have been sent."
+        "The next start holds all pending deliveries, since they may have been sent."
     ]
 
 
@@ -226,7 +226,7 @@ async def test_pages_that_nobody_can_tell_an_address_are_amber(tmp_path):
         (
             CheckStatus.AMBER,
             "server.public_url is not set, and browsers are meant to post",
-            "Nobody can tell them where to.",
+            "Pages and servers have no address to send to.",
         )
     ]
 
@@ -241,5 +241,5 @@ async def test_a_public_address_at_which_another_answers_is_amber(tmp_path):
     assert found[-1] == (
         CheckStatus.AMBER,
         f"{url}/v1/accounting does not ask for a key: the answer is 200",
-        "Servers that submit there reach somebody else, or a proxy that keeps them out.",
+        "Servers reach another host, or a proxy that refuses them.",
     )

@@ -30,7 +30,7 @@ async def access(settings: Settings) -> AsyncIterator[CheckFinding]:
         yield red(
             "credentials",
             str(error),
-            "What is stored of credentials cannot be opened: the gateway would not start.",
+            "Stored credentials cannot be decrypted: the gateway would not start.",
             "Put the key back that sealed it, as server.secret_key or among "
             "server.former_secret_keys.",
         )
@@ -72,16 +72,16 @@ async def _credentials(
         spare = pixel.fallback is not None and held == pixel.credentials
         light = amber if spare else red
         meaning = (
-            "Each request is made twice: with these, and with the others."
+            "Each request is sent twice, once with each credential."
             if spare
-            else "X would refuse its conversions, too: they would wait in the store."
+            else "X would refuse its conversions; they would wait in the store."
         )
         yield light("credentials", f"{name}: {refused.reason}", meaning, f"{refused.cure}.")
     except XUnanswering as error:
         yield amber(
             "credentials",
             f"{name} could not be tried: {error.reason}",
-            "Whether X takes them is not known.",
+            "It is not known whether X accepts them.",
             "Run this again.",
         )
     else:
@@ -106,7 +106,7 @@ async def _no_account(settings: Settings, pixel: Destination, keys: OAuthKeys) -
     return amber(
         "credentials",
         f"pixel {pixel.pixel} names no account" + (f"; its user sees {which}" if which else ""),
-        "Neither the user's role nor its events can be looked up, and the limit of the account is "
+        "The user's role and the events cannot be read, and the account's rate limit is "
         "not shared with its other pixels.",
         'Write account = "…" with the pixel\'s ads account.',
     )
@@ -128,7 +128,7 @@ async def _events(settings: Settings, pixel: Destination) -> AsyncIterator[Check
             yield amber(
                 "events",
                 f"pixel {pixel.pixel}: {refused.reason}",
-                "Whether its events are there cannot be looked up.",
+                "It is not known whether its events exist.",
                 f"{refused.cure}.",
             )
         return
@@ -136,7 +136,7 @@ async def _events(settings: Settings, pixel: Destination) -> AsyncIterator[Check
         yield amber(
             "events",
             f"pixel {pixel.pixel}: {error.reason}",
-            "Whether its events are there cannot be looked up.",
+            "It is not known whether its events exist.",
             "Run this again.",
         )
         return
@@ -174,7 +174,7 @@ def _on_event(pixel: Destination, name: str, event: str, known: Sequence[EventTa
     return amber(
         "events",
         f"{what}; its status is {tag.status[:40]!r}",
-        "That is no status that X documents.",
+        "X does not document this status.",
         "Look at the event in X's Events Manager.",
     )
 
@@ -217,6 +217,6 @@ def _cut_short(pixel: Destination, held: PixelToken | OAuthKeys) -> Iterator[Che
         yield amber(
             "credentials",
             f"pixel {pixel.pixel}: {' and '.join(short)} shorter than X's keys are",
-            "A key that was cut off while it was copied makes X answer 401.",
+            "X answers 401 if part of the key was lost while copying.",
             "Copy it again from X's developer portal.",
         )

@@ -16,7 +16,7 @@ async def alerts(settings: Settings) -> AsyncIterator[CheckFinding]:
         yield amber(
             "alerts",
             "there is no webhook",
-            "Whoever does not look at the log, the metrics or twite alerts hears of nothing.",
+            "Without a webhook, alerts appear only in the log, the metrics and twite alerts.",
             "Set alerts.webhook, and try it with twite alerts test.",
         )
     else:

@@ -154,13 +154,13 @@ def _told(life: "_Life", number: str) -> CheckFinding:
         return red(
             "canary",
             f"X has not taken {number}, which is {life.state}: {said or 'no answer'}",
-            "Others of this event would end like it.",
+            "Other conversions of this event would fail the same way.",
             f"See twite show {number}, and what is red above.",
         )
     return amber(
         "canary",
         f"{number} is {life.state}: {said or 'X has not answered yet'}",
-        "It waits in the store, and is tried again.",
+        "It waits in the store and is retried.",
         f"See twite show {number} in a while.",
     )
 

@@ -22,7 +22,7 @@ def configuration(settings: Settings) -> Iterator[CheckFinding]:
         yield amber(
             "settings",
             f"{settings.path} holds secrets and can be read by others",
-            "Whoever has an account on this machine can read them.",
+            "Any account on this machine can read them.",
             f"Run chmod 600 {settings.path}.",
         )
 
@@ -33,7 +33,7 @@ def pixels(settings: Settings) -> Iterator[CheckFinding]:
         yield red(
             "pixels",
             "there is no [[pixel]]",
-            "There is nothing that conversions could be sent to.",
+            "Conversions have no destination.",
             f"Write one into {settings.path}; twite init shows how.",
         )
     yield from _key(settings)
@@ -49,7 +49,7 @@ def _key(settings: Settings) -> Iterator[CheckFinding]:
         yield amber(
             "key",
             f"{file} can be read by others",
-            "Whoever reads it and the store can use the credentials that are stored there.",
+            "Anyone who can read it and the store can use the stored credentials.",
             f"Run chmod 600 {file}, and then twite rotate-key.",
         )
         return
@@ -62,7 +62,7 @@ def sources(settings: Settings) -> Iterator[CheckFinding]:
         yield amber(
             "sources",
             "there is no [[source]]",
-            "Only the X-shaped route takes conversions, with a pixel's own credentials.",
+            "Only X's route accepts conversions, with a pixel's own credentials.",
             f"Write one into {settings.path} to open /v1/conversions.",
         )
     for source in settings.submitters:
@@ -75,6 +75,6 @@ def sources(settings: Settings) -> Iterator[CheckFinding]:
             yield amber(
                 "sources",
                 f"no source may submit to pixel {pixel.pixel}",
-                "Only the X-shaped route reaches it.",
+                "Only X's route reaches it.",
                 f'Add it to a source: pixels = ["{pixel.pixel}"].',
             )

@@ -52,14 +52,15 @@ def on_sync(took: float) -> CheckFinding:
         return amber(
             "disk",
             shown,
-            "Each answer waits for a sync. Batches and parallel requests share one.",
+            "Each answer waits for a sync; batches and parallel requests share one.",
             "Put the store on a local SSD, or submit in batches.",
         )
     if took < _TOO_FAST_MS:
         return amber(
             "disk",
             shown,
-            "That is faster than disks are: a cache may answer that power loss would empty.",
+            "This is faster than disks are: a cache that loses its content without power "
+            "may answer.",
             "Make sure that the cache is battery-backed, or that this is no RAM disk.",
         )
     return green("disk", shown)

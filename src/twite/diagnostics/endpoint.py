@@ -32,7 +32,7 @@ async def way_in(settings: Settings) -> AsyncIterator[CheckFinding]:
             yield amber(
                 "public address",
                 "server.public_url is not set, and browsers are meant to post",
-                "Nobody can tell them where to.",
+                "Pages and servers have no address to send to.",
                 "Set server.public_url to the first-party address of the gateway.",
             )
         return
@@ -43,7 +43,7 @@ async def way_in(settings: Settings) -> AsyncIterator[CheckFinding]:
         yield amber(
             "public address",
             f"{public} cannot be reached from here: {answer}",
-            "The gateway or its proxy is not running yet, or the name does not lead here.",
+            "The gateway or its proxy is not running, or the name points elsewhere.",
             "Start twite serve and the proxy, and run this again.",
         )
         return
@@ -67,7 +67,7 @@ async def _servers(url: str) -> CheckFinding:
     return amber(
         "public address",
         f"{url} does not ask for a key: {why}",
-        "Servers that submit there reach somebody else, or a proxy that keeps them out.",
+        "Servers reach another host, or a proxy that refuses them.",
         "Let the proxy pass /v1 on to the gateway, unless servers reach it by another address.",
     )
 
@@ -85,7 +85,7 @@ async def _script(url: str) -> CheckFinding:
     return red(
         "script",
         f"{url}: {why}",
-        "Pages load nothing: no click is kept, and no conversion of a browser comes in.",
+        "Pages cannot load the script: no click is stored, and no conversion of a browser arrives.",
         "Let the proxy pass /twite.js and /t on to the gateway.",
     )
 

@@ -32,8 +32,7 @@ async def google(settings: Settings) -> AsyncIterator[CheckFinding]:
         yield amber(
             "google",
             f"there is no token for {whose}: {token.reason[:_LONGEST]}",
-            "Templates that call BigQuery or Firestore, or ask for Google's credentials, are told "
-            "that they failed; a tag's deliveries are tried again later.",
+            "Calls of BigQuery, Firestore and getGoogleAuth fail; a tag's deliveries are retried.",
             "See that the account and its key are still there at Google, that this machine's clock "
             "is right, and that it reaches oauth2.googleapis.com.",
         )
@@ -43,7 +42,7 @@ async def google(settings: Settings) -> AsyncIterator[CheckFinding]:
         yield amber(
             "google",
             "there is no project",
-            "What a template calls without naming a project fails.",
+            "Calls that name no project fail.",
             "Set google.project.",
         )
 
@@ -56,7 +55,7 @@ def without_google(settings: Settings, name: str, template: Template) -> Iterato
         yield amber(
             "google",
             f"{name} calls {', '.join(wanted)}, and [google] is not set",
-            "The template is told that it failed: not_configured.",
+            "The template's calls fail with not_configured.",
             'Give the gateway an account: [google] with credentials = "file:service-account.json".',
         )
 

@@ -10,7 +10,7 @@ from twite.domain.errors import StoreUnusable, TransientError
 from twite.gateway.ports.findings import CheckFinding, amber, red
 from twite.gateway.tags.run.resealing import counted
 
-_LEAKED: Final = "A key that leaked goes on opening what it sealed, until it is taken out."
+_LEAKED: Final = "A leaked key can decrypt what it sealed until you remove it."
 
 
 async def key(settings: Settings) -> AsyncIterator[CheckFinding]:
@@ -23,7 +23,7 @@ async def key(settings: Settings) -> AsyncIterator[CheckFinding]:
         yield red(
             "key",
             f"sealed with the key {name}, which is not here: {counted(letters=many)}",
-            "They cannot be opened: each is held when its turn comes.",
+            "They cannot be decrypted; each is held when it is due.",
             "Put that key among server.former_secret_keys, and run twite rotate-key; then replay "
             "what is held.",
         )
@@ -35,7 +35,7 @@ async def key(settings: Settings) -> AsyncIterator[CheckFinding]:
             "key",
             "still sealed with a former key: "
             + counted(secrets=left.secrets, letters=left.letters),
-            "Without that key they could not be opened.",
+            "Without that key they cannot be decrypted.",
             "Leave it where it is, and run twite rotate-key.",
         )
     elif unfinished:

@@ -89,4 +89,4 @@ def _clocks(settings: Settings, answer: ConnectionResult) -> CheckFinding:
     )
     if abs(ahead) > _MUCH and signed:
         return red("clock", off, "X refuses OAuth signatures with a time far from its own.", cure)
-    return amber("clock", off, "Conversions without a time of their own get a wrong one.", cure)
+    return amber("clock", off, "Conversions without a time get a wrong one.", cure)

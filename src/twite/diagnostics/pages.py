@@ -17,8 +17,8 @@ def pages(settings: Settings) -> Iterator[CheckFinding]:
         yield amber(
             "pages",
             "server.trusted_proxies names no proxy",
-            "Behind a proxy, every visitor has the proxy's address: it would match nobody, and "
-            "all of them would share one limit.",
+            "Behind a proxy, every visitor has the proxy's address: it matches nobody, "
+            "and all visitors share one rate limit.",
             "Name the proxy's own network, unless browsers connect to the gateway itself.",
         )
     url = settings.server.public_url
@@ -26,7 +26,7 @@ def pages(settings: Settings) -> Iterator[CheckFinding]:
         yield amber(
             "pages",
             "server.public_url is not set",
-            "A proxy that does not pass the Host header on keeps clicks from being kept.",
+            "Behind a proxy that does not forward the Host header, clicks are not stored.",
             'Write the address that browsers see: public_url = "https://t.shop.example".',
         )
         return
@@ -34,7 +34,7 @@ def pages(settings: Settings) -> Iterator[CheckFinding]:
         yield amber(
             "pages",
             f"server.public_url is {url}, without https",
-            "Browsers keep no secure cookie from it, and pages with https may not load from it.",
+            "Browsers store no secure cookie from it, and https pages cannot load the script.",
             "Put a certificate before it.",
         )
     for source in reached:
@@ -52,7 +52,7 @@ def _kept(source: Source, url: str) -> Iterator[CheckFinding]:
             yield amber(
                 "pages",
                 f"{source.name}: {origin} is of another site than {url}",
-                "Browsers keep no cookie of another site: later pages do not know of the click.",
+                "Browsers store no cookie of another site, so later pages do not know the click.",
                 f"Give the gateway an address on the site of {origin}, and see "
                 "docs/how-to/set-up-a-first-party-domain.md.",
             )

@@ -25,7 +25,7 @@ async def _metrics_closed(url: str) -> CheckFinding:
     return red(
         "public address",
         f"{url} answers without a key",
-        "Anyone can read the metrics, which tell of every source.",
+        "Anyone can read the metrics of every source.",
         "Let the proxy set X-Forwarded-For, name it in server.trusted_proxies, restart twite "
         "serve, and let it add no key of its own.",
     )
@@ -40,14 +40,14 @@ async def _console_closed(url: str, settings: Settings) -> CheckFinding:
         return red(
             "public address",
             f"{url} answers, although console.networks names this machine alone",
-            "Anyone can try passwords there: the proxy does not say whom it asks for.",
+            "Anyone can try passwords there, since the proxy does not name the client.",
             "Let the proxy set X-Forwarded-For, name it in server.trusted_proxies, and restart "
             "twite serve.",
         )
     return amber(
         "public address",
         f"{url} answers to this machine",
-        "That is right where this machine is in console.networks. Otherwise the console is open "
-        "to anyone.",
+        "This is right if this machine is in console.networks. Otherwise the console is "
+        "open to anyone.",
         "Open it from a network that is not in console.networks: it must answer 403.",
     )

@@ -52,7 +52,7 @@ async def store(settings: Settings) -> AsyncIterator[CheckFinding]:
         yield amber(
             "store",
             stray,
-            "The next start sets the log aside, and holds what may have been sent.",
+            "The next start sets the log aside and holds deliveries that may have been sent.",
             "Start the gateway, and look at twite dead list; twite restore puts a backup in place.",
         )
         return
@@ -66,7 +66,7 @@ async def store(settings: Settings) -> AsyncIterator[CheckFinding]:
         yield amber(
             "store",
             older,
-            "At the next start all that is pending is held: it may have been sent.",
+            "The next start holds all pending deliveries, since they may have been sent.",
             "Put the newest copy in its place, or look at twite dead list after the start.",
         )
     async for finding in _contents(settings):
@@ -119,7 +119,7 @@ def _balance(accounts: Sequence[ConversionCounts]) -> Iterator[CheckFinding]:
         yield red(
             "balance",
             f"it is not 0 ({where})",
-            "Conversions were received of which nothing else is known.",
+            "Some received conversions are in no other state.",
             "Keep the database file as it is, and report this.",
         )
     else:
@@ -143,6 +143,6 @@ def _pauses(pauses: Sequence[Pause]) -> Iterator[CheckFinding]:
         yield red(
             "paused",
             f"{_place(pause)}, since {since:%Y-%m-%d %H:%M} UTC: {pause.reason[:_FIRST_WORDS]}",
-            "Its conversions wait in the store; one a minute is tried.",
+            "Its conversions wait in the store; one delivery a minute is tried.",
             "Mend the pixel's credentials, access or events; sending goes on by itself.",
         )

@@ -40,8 +40,8 @@ def read_in_clear(
         yield amber(
             "tags",
             f"{tag.name}: it may read any {any_of}, and persons are hashed",
-            "What waits for it waits in clear then: cookies and headers that no permission names "
-            "are not kept, and the template finds none of them.",
+            "Its events wait unencrypted, so cookies and headers that no permission "
+            "names are not kept; the template gets none of them.",
             "Name in the template's permissions what it reads; or, for all of it to wait "
             f"encrypted, set {setting}.",
         )
