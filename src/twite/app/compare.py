@@ -17,7 +17,7 @@ from twite.domain.errors import MalformedRequest, SettingsError
 from twite.domain.json_tree import Tree
 from twite.gateway.ports.secret_store import SecretStore
 from twite.gateway.ports.tags import PersonHandling
-from twite.gateway.tags.run.ingest_turn import asked_at_the_door
+from twite.gateway.tags.run.ingest_turn import evaluate_at_ingest
 from twite.gateway.tags.run.readable_request import kept, readable
 from twite.gateway.tags.run.variable_cache import PendingVariable, VariableCache, call_of, returned
 from twite.gateway.tags.runtime.engine_pool import TemplateEngines
@@ -322,7 +322,7 @@ class _AtTheDoor:
 
     def value(self, template: Template, fields: dict[str, Tree], occasion: EventContext) -> Value:
         call = call_of(template, fields, occasion, about=self._about, storage=TemplateStorage())
-        return returned(asked_at_the_door(self._engines, template, call))
+        return returned(evaluate_at_ingest(self._engines, template, call))
 
 
 def _kind_of(turn: Turn) -> str:

@@ -110,7 +110,7 @@ async def run(
         request=request or Incoming(),
     )
     tag_run = TagRun(
-        run_context, container_config=container_config, rule=rule, letter=letter, seed=seed
+        run_context, container_config=container_config, rule=rule, payload=letter, seed=seed
     )
     try:
         return await tag_run.run()

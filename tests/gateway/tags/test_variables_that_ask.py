@@ -128,7 +128,7 @@ class Stage:
         )
         try:
             return await TagRun(
-                run_context, container_config=container_config, rule=rule, letter=letter, seed=7
+                run_context, container_config=container_config, rule=rule, payload=letter, seed=7
             ).run()
         finally:
             await engine_pool.stop()

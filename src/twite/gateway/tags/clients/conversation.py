@@ -1,4 +1,4 @@
-"""A client's way from the request it claimed to its answer, turn by turn.
+"""Client conversation: run a client template from the claimed request to its response.
 
     claimed ─▶ effects performed ─▶ resumed with the answers ─▶ … ─▶ returnResponse ─▶ answered
                   │                                                       │

@@ -1,4 +1,4 @@
-"""What a client ran the container for: conversions for X, and the tags that fire, in one commit."""
+"""Events of a client template: commit conversions for X and deliveries of tags together."""
 
 from collections.abc import Mapping
 

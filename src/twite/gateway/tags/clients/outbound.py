@@ -1,6 +1,6 @@
-"""What leaves for clients: their own requests, and the calls of Google's services they make.
+"""Outbound requests of client templates: HTTP requests, and calls of Google's services.
 
-What is for X goes through our own delivery, as what tags send does.
+Requests to X are queued for delivery by Twite, like those of tags.
 """
 
 from collections.abc import Awaitable, Callable

@@ -1,7 +1,7 @@
-"""Google's own services for templates: who we are to Google, and what leaves with it.
+"""Google services for templates: access tokens, and requests that carry them.
 
     getGoogleAuth ──▶ Google.send ─▶ Tokens ─▶ Account (the port)
     BigQuery, Firestore, … ─▶ Calls ─▶ Google.send ─▶ Web (the port of all templates)
 
-Whoever runs the template bounds and counts what leaves: a tag's errand, a client's talk.
+The tag run or client conversation limits and counts the requests.
 """

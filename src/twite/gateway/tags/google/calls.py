@@ -1,4 +1,4 @@
-"""The calls of Google's services that a template makes: each performed, and answered.
+"""Perform a template's calls of Google's services (BigQuery, Firestore, …).
 
 A refusal is told to the template as Google's reference says; `says` is told what whoever wrote the
 template, or the settings, should know.

@@ -1,4 +1,4 @@
-"""Where Google is: its own addresses, or the one of a test or an emulator in their place."""
+"""Google's endpoints, or the address of a test or an emulator."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""What a row or a document is known by when a delivery runs again, so that its twin is dropped.
+"""Insert ids: deduplicate the rows and documents of a delivery that runs again.
 
 Made of the delivery, the place it goes to, and what it says. What says something else (another
 answer) is another one; the same twice in one run is two. What time it was in the run is no

@@ -1,4 +1,4 @@
-"""Requests to Google: to where they belong, and with a token where one is asked for."""
+"""Requests to Google, with an access token if needed."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final

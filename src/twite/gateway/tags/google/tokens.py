@@ -1,4 +1,4 @@
-"""Tokens as long as they are good: one is asked for at a time, and nobody waits for another's."""
+"""Cache Google access tokens until they expire; one request per token at a time."""
 
 import asyncio
 from typing import Final

@@ -1,4 +1,4 @@
-"""Firestore's transactions of one run: reads see one moment, writes are kept until the commit."""
+"""Firestore transactions of one run: consistent reads, writes buffered until the commit."""
 
 from collections.abc import Awaitable, Callable
 

@@ -1,4 +1,4 @@
-"""The flight of a tag's batch: its deliveries run side by side, each settled when it is done."""
+"""Run a tag's batch: its deliveries run concurrently, each settled when it is done."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ _SEED_BITS: Final = 48
 
 
 class TagBatchSender:
-    """Takes one tag's batches to their end: see gateway.dispatch.Flies."""
+    """Runs and settles one tag's batches: a gateway.delivery.worker.BatchHandler."""
 
     def __init__(
         self,
@@ -60,52 +60,55 @@ class TagBatchSender:
         self.stopping = False
         self._trials = run_context.engine_pool.trials
         self._whose = f"tag {rule.name}"
-        # Few at first, and one batch at a time: whoever hangs hangs alone.
+        # Few at first, and one batch at a time: a tag that hangs holds up no other.
         self.most = 1
         self.most_bytes = MOST_BYTES
         self.failed: dict[int, str] = {}
         circuit_breaker.slow_down(0)
 
     def use(self, destination: Destination) -> None:
-        """A tag has no credentials of a pixel's."""
+        """Do nothing: a tag has no pixel credentials."""
 
     def limits(self) -> Mapping[str, int]:
-        """Return how many a batch of an event may hold, where that is fewer than of others."""
+        """Return no limits: a tag has none by event."""
         return {}
 
     def passing_events(self) -> frozenset[str]:
-        """Return the events of which nothing is claimed now: a tag passes over none."""
+        """Return no events: a tag passes over none."""
         return frozenset()
 
     def claimed(self, batch: Batch) -> None:
-        """Hear that a batch is about to be taken."""
+        """Do nothing."""
 
     async def release(self) -> None:
-        """A tag has no paused events."""
+        """Do nothing: a tag has no paused events."""
 
     async def take(self, batch: Batch) -> None:
         """Run a batch and settle every delivery of it.
 
-        Trouble with the store leaves what was run as sending in the ledger: its lease lapses.
+        If the store fails, deliveries that ran stay `sending` until their lease expires.
         """
-        flying = [asyncio.create_task(self._one(batch, delivery)) for delivery in batch.deliveries]
+        tasks = [
+            asyncio.create_task(self._run_delivery(batch, delivery))
+            for delivery in batch.deliveries
+        ]
         try:
-            await asyncio.wait(flying)
+            await asyncio.wait(tasks)
         except asyncio.CancelledError:
-            for task in flying:
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*flying, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             raise
 
     async def give_back(self, batch: Batch, deliveries: Sequence[int], *, wait: int = 0) -> None:
-        """Let others send what has not left: nothing is in doubt, and no try is counted."""
+        """Return deliveries that did not run to the queue. This counts as no attempt."""
         if not deliveries:
             return
         due = self._clock.now() + wait
         back = Transition(trigger=Trigger.POSTPONED, deliveries=tuple(deliveries), due_at=due)
         await self._settler.settle(batch, None, (back,))
 
-    async def _one(self, batch: Batch, delivery: Delivery) -> None:
+    async def _run_delivery(self, batch: Batch, delivery: Delivery) -> None:
         tag_run: TagRun | str = ""
         at = self._clock.now()
         try:
@@ -114,7 +117,7 @@ class TagBatchSender:
                     await self.give_back(batch, [delivery.id])
                     return
                 if rest := self._trials.begin(self._whose):
-                    # It was claimed before the one beside it passed a limit.
+                    # It was claimed before another delivery of the batch passed a limit.
                     self._circuit_breaker.slow_down(rest)
                     await self.give_back(batch, [delivery.id], wait=rest)
                     return
@@ -129,12 +132,12 @@ class TagBatchSender:
                         else await tag_run.run()
                     )
                 finally:
-                    self._end(tag_run, ran)
+                    self._record_cost(tag_run, ran)
             await self._settle(batch, delivery, ran, at=at, took=self._clock.elapsed() - began)
         except TransientError as error:
             self._observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
         except asyncio.CancelledError:
-            # The stop waits no longer. What may have left is in doubt, and stays as it is.
+            # The shutdown deadline has passed. Requests that may have left stay ambiguous.
             if not (isinstance(tag_run, TagRun) and tag_run.left):
                 with suppress(TimeoutError, TransientError):
                     async with asyncio.timeout(_GIVING_BACK):
@@ -144,8 +147,8 @@ class TagBatchSender:
             self._observer.see(Troubled(where=TroublePlace.TAG, reason=type(error).__name__))
             await self._count_fault(batch, delivery, error, tag_run, at=at)
 
-    def _end(self, tag_run: TagRun | str, ran: RunOutcome) -> None:
-        """Hear what a run cost; what passed a limit is slowed down: others keep their pace."""
+    def _record_cost(self, tag_run: TagRun | str, ran: RunOutcome) -> None:
+        """Record the cost of a run; a tag that passed a limit is slowed down."""
         if not isinstance(tag_run, str) and tag_run.hung is not None:
             self._trials.hang(self._whose, tag_run.hung)
         else:
@@ -156,20 +159,20 @@ class TagBatchSender:
         self._circuit_breaker.slow_down(self._trials.rest(self._whose))
 
     def _tag_run(self, delivery: Delivery) -> TagRun | str:
-        """Return the errand, or why there is none."""
+        """Return the tag run, or why there is none."""
         try:
-            letter = read(delivery.body, name=self._rule.pixel, seal=self._seal)
+            payload = read(delivery.body, name=self._rule.pixel, seal=self._seal)
         except NotOpened as unopened:
             return str(unopened)
         except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
             return f"what waits cannot be read: {wrong}"
-        # The same for every run of this delivery, and told to nobody.
+        # The same for every run of this delivery, and secret.
         seed = blake2b(f"{self._rule.pixel}\0{delivery.id}".encode(), digest_size=6).digest()
         return TagRun(
             self._run_context,
             container_config=self._container_config,
             rule=self._rule,
-            letter=letter,
+            payload=payload,
             seed=int.from_bytes(seed) % (1 << _SEED_BITS) or 1,
         )
 
@@ -177,7 +180,7 @@ class TagBatchSender:
         self, batch: Batch, delivery: Delivery, ran: RunOutcome, *, at: int, took: int
     ) -> None:
         tried = attempt_of(ran, delivery.id, pixel=batch.pixel, event=batch.event, at=at)
-        fate = fate_of(
+        transition = fate_of(
             ran,
             delivery.id,
             rule=self._rule,
@@ -185,7 +188,7 @@ class TagBatchSender:
             now=self._clock.now(),
             randomness=self._randomness.fraction(),
         )
-        await self._settler.settle(batch, None if ran.barred is not None else tried, (fate,))
+        await self._settler.settle(batch, None if ran.barred is not None else tried, (transition,))
         self._observer.see(
             Attempted(
                 pixel=batch.pixel,
@@ -204,7 +207,7 @@ class TagBatchSender:
         if ran.succeeded or not (ran.may_pass or ran.passed_a_limit):
             self._circuit_breaker.record_response()
         else:
-            # Others would fare alike: one that hangs must not cost its limits for each of them.
+            # The tag's other deliveries would hang too, and each would use up its limits.
             self._circuit_breaker.record_failure(randomness=self._randomness.fraction())
 
     async def _count_fault(

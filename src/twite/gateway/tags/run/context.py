@@ -1,4 +1,4 @@
-"""What all errands share."""
+"""Dependencies shared by all tag runs."""
 
 import msgspec
 
@@ -12,7 +12,7 @@ from twite.gateway.tags.runtime.template_storage import TemplateStorage
 
 
 class RunContext(msgspec.Struct, frozen=True, kw_only=True):
-    """The threads, the ways out, and who is told."""
+    """The engine threads, the outbound requests, and the observer."""
 
     engine_pool: EnginePool
     web: Web

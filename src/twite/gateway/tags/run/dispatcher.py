@@ -1,6 +1,6 @@
-"""Fire: for an event that came in, the deliveries of the tags that hear it.
+"""Tag dispatcher: for an incoming event, make a delivery for each tag that fires.
 
-Decided in memory, on the event as it came; what waits on the disk is a letter (see there). The
+Decided in memory, on the event as it came; what waits on the disk is a payload (see there). The
 fields of a tag are filled in when it runs: its keys are never written down, and what was wrong with
 them is mended for what waits, too.
 """
@@ -55,7 +55,7 @@ _KNOWN: Final = frozenset(name for group in SPELLINGS for name in group)
 
 
 class TagDispatcher:
-    """Which tags fire. `seal` is for those that want persons as they came."""
+    """Decides which tags fire. `seal` protects payloads of tags that need raw identifiers."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class TagDispatcher:
         storage: KeepsItems | None = None,
         observer: Observer | None = None,
     ) -> None:
-        """`known` are the names of events that are counted under their own."""
+        """`known` are the event names that are counted by name."""
         self._container_configs = tuple(container_configs)
         self._door = IngestEvaluation(
             engine_pool, storage=storage or TemplateStorage(), observer=observer or SilentObserver()
@@ -91,7 +91,7 @@ class TagDispatcher:
         }
 
     def hears(self, source: str) -> bool:
-        """Return whether any tag hears a source."""
+        """Return whether any tag listens to a source."""
         return any(
             rule.hears(source)
             for container_config in self._container_configs
@@ -117,23 +117,25 @@ class TagDispatcher:
         found: list[AcceptedConversion] = []
         unfired: list[UnfiredTags] = []
         revoked = self._revoked if self._opt_outs.some() else None
-        for one in said:
+        for tag_event in said:
             occasion = EventContext(
-                event=one.event,  # type: ignore[arg-type]  # what JSON decoded into
+                event=tag_event.event,  # type: ignore[arg-type]  # what JSON decoded into
                 now=now,
                 request=request,
                 client=client,
-                consent=signals.granted(one.native.consent),
+                consent=signals.granted(tag_event.native.consent),
             )
-            telling = _Telling(one, source=source, occasion=occasion, revoked=revoked)
+            telling = _Telling(tag_event, source=source, occasion=occasion, revoked=revoked)
             if self._draws:
                 occasion = telling.occasion = structs.replace(occasion, draw=self._draw(telling))
             for container_config in self._container_configs:
                 planned = await self._planned(container_config, occasion, source.name)
-                unfired += _without_fire(planned, container_config, source.name, index=one.index)
+                unfired += _without_fire(
+                    planned, container_config, source.name, index=tag_event.index
+                )
                 for fired, rule in _with_rules(planned, container_config, source.name):
                     entry = self._entry(telling, fired, rule, index=first + len(found))
-                    found.append(_held_with(entry, held, one.index))
+                    found.append(_held_with(entry, held, tag_event.index))
         return FiringResult(fired=tuple(found), unfired=tuple(unfired))
 
     async def _planned(
@@ -162,7 +164,7 @@ class TagDispatcher:
             identity = f"{identity}/{fired.trigger}"
         # Nobody's signal says "some of it" to a template: what is not wholly agreed to is not sent.
         sent = verdict.action in {ConsentAction.SEND, ConsentAction.HOLD}
-        letter = self._letter(telling, rule) if sent else _bare(name, telling.source)
+        payload = self._payload(telling, rule) if sent else _bare(name, telling.source)
         seal = self._seal if rule.persons is PersonHandling.SEALED and sent else None
         return AcceptedConversion(
             index=index,
@@ -170,14 +172,14 @@ class TagDispatcher:
             pixel=rule.pixel,
             event=event,
             conversion_id=identity,
-            body=written(letter, name=rule.pixel, seal=seal),
+            body=written(payload, name=rule.pixel, seal=seal),
             suppressed=None if sent else verdict.reason,
             held=verdict.reason if verdict.action is ConsentAction.HOLD else None,
             consent=verdict.evidence,
             called=None if identity == called else called,
         )
 
-    def _letter(self, telling: "_Telling", rule: TagRule) -> TagPayload:
+    def _payload(self, telling: "_Telling", rule: TagRule) -> TagPayload:
         hashed = rule.persons is PersonHandling.HASHED
         occasion = telling.occasion
         return TagPayload(
@@ -195,14 +197,14 @@ class TagDispatcher:
         return self._opt_outs.lists(person_keys(identifiers, pixel=pixel, salt=self._salt))
 
     def _draw(self, telling: "_Telling") -> int:
-        """Return the event's chance: what its client sends again draws the same."""
+        """Return the event's random draw: the same when its client sends it again."""
         identity = telling.said.conversion_id or self._identity(telling, "")
         seed = f"{telling.source.name}\0{telling.name}\0{identity}"
         whole = blake2b(seed.encode("utf-8", "replace"), key=self._salt[:64], digest_size=6)
         return int.from_bytes(whole.digest()) or 1
 
     def _identity(self, telling: "_Telling", place: str) -> str:
-        """Return the id that the event brings, or one made of what its client says again."""
+        """Return the event's id, or one derived from what its client repeats when it retries."""
         said = telling.said
         given = "" if said.native.conversion_id is None else str(said.native.conversion_id).strip()
         if given and len(given) <= MAX_ID and given.isprintable() and not holds_a_person(given):
@@ -217,7 +219,7 @@ class TagDispatcher:
 
 
 class _Telling:
-    """What all tags have in common that are told of one event: read once, where one of them fires.
+    """One event as all tags see it: parsed once, and only if a tag fires.
 
     `revoked` says whether a person revoked at a pixel; None where nobody did anywhere.
     """
@@ -251,12 +253,12 @@ class _Telling:
 
     @cached_property
     def scrubbed(self) -> dict[str, object]:
-        """What a derived id is made of: with phone numbers, so that they tell people apart."""
+        """The input of a derived id: with phone numbers, since they tell persons apart."""
         return scrubbed_event(self.said.event, region=self.source.region)
 
     @cached_property
     def hashed(self) -> dict[str, object]:
-        """What tags with hashed persons get."""
+        """The event for tags that get hashed identifiers."""
         return scrubbed_event(self.said.event, region=self.source.region, phones=False)
 
 
@@ -302,11 +304,11 @@ def _without_fire(
 
 def _name(native: Native) -> str:
     name = without_persons((native.event or "").strip())[:64]
-    return "".join(letter for letter in name if letter.isprintable()) or OTHER
+    return "".join(char for char in name if char.isprintable()) or OTHER
 
 
 def _bare(name: str, source: Source) -> TagPayload:
-    """Return what is kept of what is not sent: no person, and nothing that one did."""
+    """Return the payload of a suppressed event: without person and action."""
     return TagPayload(pixel=source.pixel, at=0, event={"event_name": name})
 
 

@@ -1,4 +1,4 @@
-"""Variables where it is decided which tags fire: whoever submits waits for them."""
+"""Evaluate template variables at ingest, to decide which tags fire. The client waits for them."""
 
 import time
 
@@ -26,7 +26,7 @@ Ran = list[tuple[Template, Turn]]
 
 
 class IngestEvaluation:
-    """Plans without filling in. What variables keep is kept, and what they log is written down."""
+    """Plans tags without filling in their fields. Stores variables' items, and logs their lines."""
 
     def __init__(self, engine_pool: EnginePool, *, storage: KeepsItems, observer: Observer) -> None:
         self._engine_pool = engine_pool
@@ -37,13 +37,13 @@ class IngestEvaluation:
     async def planned(
         self, container_config: ContainerConfig, occasion: EventContext
     ) -> FiringPlan:
-        """Return which tags fire. Code of templates runs elsewhere: here, all would wait for it."""
+        """Return which tags fire. Template code runs in a thread, not on the event loop."""
         while True:
             ran: Ran = []
             try:
                 planned = await self._planned(container_config, occasion, ran)
             except HungTurn as hung:
-                # Again: the variable rests now, so that nobody waits for it.
+                # Plan again: the variable is on probation now and is skipped.
                 self._engine_pool.trials.hang(name_of(hung.template), hung)
             else:
                 self._hear(ran, container_config, occasion)
@@ -74,8 +74,8 @@ class IngestEvaluation:
             ]
             lines = self._lines.of(name_of(template), occasion.request, secrets, occasion.event)
             policy = self._engine_pool.policy(template)
-            # Whoever performs what is asked for looks at the permissions once more.
-            allowed = tuple(one for one in turn.effects if lacking(one, policy) is None)
+            # Check the permissions again before the effects are performed.
+            allowed = tuple(effect for effect in turn.effects if lacking(effect, policy) is None)
             lines.hear(structs.replace(turn, effects=allowed))
             for effect in allowed:
                 if isinstance(effect, LogEffect) and effect.denied is not None:
@@ -117,7 +117,7 @@ class IngestTurn:
         self._ran = ran
 
     def value(self, template: Template, fields: dict[str, Tree], occasion: EventContext) -> Value:
-        """Return what the template returned. Raises Unfilled while it rests."""
+        """Return the template's value. Raises Unfilled while it is on probation."""
         whose = name_of(template)
         share = self._trials.share(whose)
         if not share.is_left:
@@ -131,10 +131,10 @@ class IngestTurn:
         self._engines.passed_a_limit()  # whoever ran before
         spent = False
         try:
-            turn = asked_at_the_door(self._engines, template, call)
+            turn = evaluate_at_ingest(self._engines, template, call)
             spent = self._engines.passed_a_limit()
         finally:
-            # Of a thread that was left behind all has been told.
+            # An abandoned thread has been reported already.
             if not self._engines.is_left:
                 took = time.thread_time() - began
                 self._trials.end(whose, took=took if spent else 0.0, spent=spent)
@@ -143,8 +143,8 @@ class IngestTurn:
         return returned(turn)
 
 
-def asked_at_the_door(engines: TemplateEngines, template: Template, call: Call) -> Turn:
-    """Return the turn of a variable's template. Raises Unfilled where it asks others first."""
+def evaluate_at_ingest(engines: TemplateEngines, template: Template, call: Call) -> Turn:
+    """Run a variable's template. Raises Unfilled if it needs a request first."""
     turn = engines.ask(template, call)
     if not turn.done:
         engines.end(template, turn.run)
@@ -154,7 +154,7 @@ def asked_at_the_door(engines: TemplateEngines, template: Template, call: Call) 
 
 
 def name_of(template: Template | None) -> str:
-    """Return what a variable's template is called where it is told of."""
+    """Return the name of a variable's template in logs and alerts."""
     return f"variable {'' if template is None else template.name}"
 
 

@@ -1,4 +1,4 @@
-"""What leaves for one errand: its requests, and the calls of Google's services that it makes.
+"""Outbound requests of one tag run: HTTP requests, and calls of Google's services.
 
 Each is bounded, and counted as tried: what may have left decides whether a run may be repeated.
 """
@@ -32,7 +32,7 @@ _LONGEST_WORDS: Final = 1_500
 
 
 class TagOutbound:
-    """The way out of one errand. `tried` is what became of all that went this way."""
+    """Performs the requests of one tag run. `tried` are their outcomes."""
 
     def __init__(
         self,
@@ -57,12 +57,12 @@ class TagOutbound:
 
     @property
     def left(self) -> bool:
-        """Whether anything has gone out, or may have."""
-        return self._in_progress > 0 or any(one.left for one in self.tried)
+        """Whether any request was sent, or may have been."""
+        return self._in_progress > 0 or any(request.left for request in self.tried)
 
     @contextmanager
     def looking_up(self) -> Iterator[None]:
-        """What begins meanwhile only asks for a value: it may be asked again, and counts as unsent.
+        """Count requests begun meanwhile as unsent: they only look up a value and may be repeated.
 
         Google's container, too, asks for a variable's value as often as it needs it.
         """
@@ -73,7 +73,7 @@ class TagOutbound:
             self._looks_up = False
 
     def is_too_much(self, turn: Turn) -> bool:
-        """Count what a turn asks for; say whether it is more than a run may make."""
+        """Count a turn's requests; return whether the run has made too many."""
         self._asked += sum(isinstance(effect, HttpEffect | Service) for effect in turn.effects)
         return self._asked > MOST_REQUESTS
 
@@ -98,11 +98,11 @@ class TagOutbound:
                 asked, scopes=effect.authorization, by=self._by(leaving)
             )
 
-        came = await self._out(send)
-        if isinstance(came, GoogleRequestDenied):
-            self._lines.say(f"getGoogleAuth: {came.why}")
+        response = await self._out(send)
+        if isinstance(response, GoogleRequestDenied):
+            self._lines.say(f"getGoogleAuth: {response.why}")
             return EffectAnswer(id=effect.id, reason="failed")
-        return told(effect.id, came)
+        return told(effect.id, response)
 
     async def call(self, effect: Service) -> EffectAnswer:
         """Perform a call of a service of Google's."""
@@ -140,15 +140,15 @@ class TagOutbound:
         async with self._slots:
             leaving = _Leaving(self._count if counts else _uncounted)
             try:
-                came = await send(leaving)
+                response = await send(leaving)
             except asyncio.CancelledError:
                 left = counts and leaving.began
                 self.tried.append(RequestOutcome(status=None, words="no answer in time", left=left))
                 raise
-            # What was barred is no try: the same would be barred again.
-            if not isinstance(came, GoogleRequestDenied):
-                self.tried.append(self._trial(came, asking, counts=counts))
-            return came
+            # A denied request is no attempt: it would be denied again.
+            if not isinstance(response, GoogleRequestDenied):
+                self.tried.append(self._trial(response, asking, counts=counts))
+            return response
 
     def _by(self, leaving: "_Leaving") -> Sends:
         return lambda asked: leaving.out(self._run_context.web.ask(asked))
@@ -157,36 +157,36 @@ class TagOutbound:
         self._in_progress += more
 
     def _trial(
-        self, came: HttpAnswer | NoResponse, asking: GoogleRequest | None, *, counts: bool
+        self, response: HttpAnswer | NoResponse, asking: GoogleRequest | None, *, counts: bool
     ) -> RequestOutcome:
-        if isinstance(came, NoResponse):
-            words = self._mask.over(came.reason, most=_LONGEST_WORDS)
-            return RequestOutcome(status=None, words=words, left=counts and came.left)
-        quiet = asking is not None and not asking.is_told and came.status < 400
-        text = "" if quiet else came.body[:_LONGEST_WORDS].decode("utf-8", "replace")
-        named = came.headers.get("retry-after", "")
+        if isinstance(response, NoResponse):
+            words = self._mask.over(response.reason, most=_LONGEST_WORDS)
+            return RequestOutcome(status=None, words=words, left=counts and response.left)
+        quiet = asking is not None and not asking.is_told and response.status < 400
+        text = "" if quiet else response.body[:_LONGEST_WORDS].decode("utf-8", "replace")
+        named = response.headers.get("retry-after", "")
         return RequestOutcome(
-            status=came.status,
+            status=response.status,
             words=self._mask.over(text, most=_LONGEST_WORDS),
             left=counts,
-            passing=asking is not None and came.status in asking.passing,
+            passing=asking is not None and response.status in asking.passing,
             retry_after=int(named) * 1_000 if named.isdecimal() and len(named) < 9 else None,
         )
 
 
 def _uncounted(_more: int) -> None:
-    """What only asks for a value is not under way, as far as a repetition goes."""
+    """Ignore the count: a lookup may be repeated."""
 
 
 class _Leaving:
-    """One try: nothing has left while a token is waited for. `began` says whether anything may."""
+    """One attempt. `began` tells whether bytes may have left; waiting for a token sends none."""
 
     def __init__(self, count: Callable[[int], None]) -> None:
         self._count = count
         self.began = False
 
     async def out(self, going: Awaitable[T]) -> T:
-        """Wait for what goes out, and count it as under way."""
+        """Await a request, and count it as in progress."""
         self.began = True
         self._count(1)
         try:

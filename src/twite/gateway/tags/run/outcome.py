@@ -1,4 +1,4 @@
-"""What a run of a tag came to, and what becomes of its delivery: a pure decision.
+"""Outcome of a tag run: decide whether its delivery is delivered, retried, held or dead. Pure.
 
 | the template | its requests | at least once | at most once |
 |---|---|---|---|
@@ -27,10 +27,10 @@ from twite.domain.retry import LAST_CEILING, backoff
 from twite.gateway.ports.tags import RepeatPolicy, TagRule
 from twite.gtm.template.sandbox import RunResult
 
-# What a vendor refuses, or a template throws, will hardly pass: so often it is tried.
+# Attempts at most after a vendor's refusal or a template's error: retries hardly help.
 MOST_TRIES: Final = 5
 TOO_LONG: Final = "it took longer than"
-# How an error begins that tells of CPU or memory, and of any other limit: nothing was thrown.
+# The beginnings of errors by CPU or memory, and by any other limit.
 _SPENT: Final = ("the run ",)
 _LIMIT: Final = (*_SPENT, TOO_LONG, "more than ", "it made more than ")
 AT_MOST_ONCE: Final = f"{MAYBE_ARRIVED}, and the tag runs at most once"
@@ -38,7 +38,7 @@ _PASSING: Final = frozenset({408, 425, 429})
 
 
 class RequestOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """A request of a run. `words` are what came back, masked; `left` whether any of it went out.
+    """A request of a run. `words` are the masked response; `left`: whether it may have been sent.
 
     `retry_after` is in milliseconds, where the answer names it. `passing`: this answer may be
     another one later, whatever its status says by itself.
@@ -52,12 +52,12 @@ class RequestOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def may_pass(self) -> bool:
-        """Whether the same may be answered otherwise later."""
+        """Whether a retry may succeed."""
         return self.passing or self.status is None or self.status in _PASSING or self.status >= 500
 
     @property
     def is_refused(self) -> bool:
-        """Whether it was refused for what it is."""
+        """Whether the vendor refused it for its content."""
         return self.status is not None and 400 <= self.status < 500 and not self.may_pass
 
 
@@ -80,17 +80,17 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def left(self) -> bool:
-        """Whether anything went out."""
-        return any(one.left for one in self.tried)
+        """Whether any request may have been sent."""
+        return any(request.left for request in self.tried)
 
     @property
     def may_pass(self) -> bool:
-        """Whether a request is to blame that may be answered otherwise later."""
-        return any(one.may_pass for one in self.tried)
+        """Whether a failed request may succeed on a retry."""
+        return any(request.may_pass for request in self.tried)
 
     @property
     def is_spent(self) -> bool:
-        """Whether CPU or memory gave out: such a run costs far more than others."""
+        """Whether CPU or memory ran out: such a run costs far more than others."""
         return self.hung or (self.error is not None and self.error.startswith(_SPENT))
 
     @property
@@ -100,11 +100,11 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def reason(self) -> str:
-        """Why it is no success, for a person."""
+        """Why the run failed, for users."""
         if self.error is not None:
             return f"the template failed: {self.error}"
         said = "reported failure" if self.outcome is RunResult.FAILURE else "reported neither"
-        last = next((one for one in reversed(self.tried) if one.status != 200), None)
+        last = next((request for request in reversed(self.tried) if request.status != 200), None)
         if last is None:
             return f"the template {said}"
         answered = "no answer" if last.status is None else f"{last.status}"
@@ -113,7 +113,9 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 def attempt_of(ran: RunOutcome, delivery: int, *, pixel: str, event: str, at: int) -> Attempt:
     """Return the record of a run."""
-    last = next((one for one in reversed(ran.tried) if one.is_refused or one.may_pass), None)
+    last = next(
+        (request for request in reversed(ran.tried) if request.is_refused or request.may_pass), None
+    )
     last = last or (ran.tried[-1] if ran.tried else None)
     words = [] if ran.tried else [NO_REQUEST]
     words += [] if ran.succeeded else [ran.reason]
@@ -134,10 +136,10 @@ def attempt_of(ran: RunOutcome, delivery: int, *, pixel: str, event: str, at: in
 def fate_of(
     ran: RunOutcome, delivery: int, *, rule: TagRule, tries: int, now: int, randomness: float
 ) -> Transition:
-    """Return what becomes of a delivery that has been tried `tries` times, this one included."""
+    """Return the transition of a delivery after `tries` attempts, this one included."""
     ids = (delivery,)
     if ran.barred is not None or ran.hung:
-        # What hung would cost a thread again, and the tag.
+        # A run that hung would cost another thread.
         return Transition(trigger=Trigger.HELD, deliveries=ids, reason=ran.barred or ran.reason)
     if ran.succeeded:
         return Transition(trigger=Trigger.DELIVERED, deliveries=ids)
@@ -149,7 +151,7 @@ def fate_of(
     if tries >= MOST_TRIES and not ran.may_pass:
         return Transition(trigger=Trigger.BURIED, deliveries=ids, reason=ran.reason)
     wait = backoff(attempts=tries, randomness=randomness)
-    named = max((one.retry_after or 0 for one in ran.tried), default=0)
+    named = max((request.retry_after or 0 for request in ran.tried), default=0)
     due = now + max(wait, min(named, LAST_CEILING))
     return Transition(trigger=Trigger.POSTPONED, deliveries=ids, due_at=due, reason=ran.reason)
 
@@ -161,5 +163,7 @@ def _outcome_of(ran: RunOutcome) -> AttemptOutcome:
 
 
 def _is_refused(ran: RunOutcome) -> bool:
-    """Whether all that went out was answered, and something of it refused."""
-    return ran.error is None and not ran.may_pass and any(one.is_refused for one in ran.tried)
+    """Whether every request was answered, and one was refused."""
+    return (
+        ran.error is None and not ran.may_pass and any(request.is_refused for request in ran.tried)
+    )

@@ -1,4 +1,4 @@
-"""What waits for a tag: the event, and of the request what the template may read; as JSON.
+"""Tag payload: the event and the readable part of the request, as JSON in the tag's queue.
 
     {"pixel": …, "identifiers": […], "event": {…}, "request": {…}, "client": …, "at": …}
 
@@ -18,7 +18,7 @@ from twite.gtm.template.sandbox import Incoming
 
 
 class PayloadPerson(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """In X's words: see twite.x.persons."""
+    """A person's identifiers in X's terms: see twite.x.persons."""
 
     twclid: str | None = None
     hashed_email: str | None = None
@@ -52,7 +52,7 @@ class _Inside(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def person_of(identifiers: Identifiers) -> tuple[PayloadPerson, ...]:
-    """Return who is asked for among the opt-outs."""
+    """Return the persons to look up on the opt-out list."""
     if not (identifiers.click_id or identifiers.email or identifiers.phone):
         return ()
     return (
@@ -64,42 +64,42 @@ def person_of(identifiers: Identifiers) -> tuple[PayloadPerson, ...]:
     )
 
 
-def written(letter: TagPayload, *, name: str, seal: Seal | None = None) -> bytes:
-    """Return the letter as it waits on the disk; sealed under the tag's name where there is a seal.
+def written(payload: TagPayload, *, name: str, seal: Seal | None = None) -> bytes:
+    """Encode a payload; with a seal, seal it under the tag's name.
 
-    What JSON cannot hold becomes what it can.
+    Values that JSON cannot hold are converted.
     """
     if seal is None:
-        return _encoded(letter)
-    inside = _encoded(_Inside(event=letter.event, request=letter.request))
+        return _encoded(payload)
+    inside = _encoded(_Inside(event=payload.event, request=payload.request))
     return _ENCODER.encode(
         msgspec.structs.replace(
-            letter, event={}, request=Incoming(), sealed=seal.close(name, inside)
+            payload, event={}, request=Incoming(), sealed=seal.close(name, inside)
         )
     )
 
 
 def read(body: bytes, *, name: str, seal: Seal | None = None) -> TagPayload:
-    """Read it back. Raises NotOpened, and msgspec.DecodeError for what is no letter."""
-    letter = _LETTER.decode(body)
-    if letter.sealed is None:
-        return letter
+    """Decode a payload. Raises NotOpened, msgspec.DecodeError."""
+    payload = _LETTER.decode(body)
+    if payload.sealed is None:
+        return payload
     if seal is None:
         raise msgspec.ValidationError("it is sealed, and there is no key")
-    inside = _INSIDE.decode(seal.open(name, letter.sealed))
-    return msgspec.structs.replace(letter, event=inside.event, request=inside.request, sealed=None)
+    inside = _INSIDE.decode(seal.open(name, payload.sealed))
+    return msgspec.structs.replace(payload, event=inside.event, request=inside.request, sealed=None)
 
 
 def resealed(body: bytes, *, name: str, seal: Seal) -> bytes | None:
-    """Return a sealed letter under the current key; None where it is, or nothing is sealed.
+    """Seal a payload anew with the current key; None if it is current or not sealed.
 
     Raises as `read` does.
     """
-    letter = _LETTER.decode(body)
-    if letter.sealed is None or seal.is_current(letter.sealed):
+    payload = _LETTER.decode(body)
+    if payload.sealed is None or seal.is_current(payload.sealed):
         return None
-    anew = seal.close(name, seal.open(name, letter.sealed))
-    return _ENCODER.encode(msgspec.structs.replace(letter, sealed=anew))
+    anew = seal.close(name, seal.open(name, payload.sealed))
+    return _ENCODER.encode(msgspec.structs.replace(payload, sealed=anew))
 
 
 def _encoded(value: TagPayload | _Inside) -> bytes:
@@ -113,9 +113,9 @@ def _encoded(value: TagPayload | _Inside) -> bytes:
 
 def _plain(value: object) -> Tree:
     if isinstance(value, Mapping):
-        return {_text(str(name)): _plain(one) for name, one in value.items()}
+        return {_text(str(name)): _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     if isinstance(value, bool | float | None):
         return value
     if isinstance(value, int):

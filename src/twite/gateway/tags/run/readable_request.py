@@ -1,4 +1,4 @@
-"""Of a request, what the templates of a tag may read: nothing else of it waits on the disk."""
+"""Reduce a request to what a tag's templates may read: nothing else is stored."""
 
 import re
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from twite.gtm.template.sandbox import Incoming
 from twite.redaction.scrub_text import names_a_person, scrubbed_address, without_persons
 from twite.redaction.vocabulary import person_in
 
-# Keys of ours and of others: no template has a use for them.
+# API keys of Twite and of vendors: no template needs them.
 _NEVER: Final = frozenset(
     {"authorization", "proxy-authorization", "x-pixel-token", "content-length", "connection"}
 )
@@ -24,7 +24,7 @@ _SECRET_PARAMETERS: Final = frozenset({"api_secret", "x-gtm-api-key"})
 
 
 class ReadableRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Expressions of names, as in a Policy. Those that match any name grant all there is."""
+    """Patterns of names, as in a permission policy. A pattern for any name grants all."""
 
     headers: tuple[str, ...] = ()
     cookies: tuple[str, ...] = ()
@@ -33,27 +33,27 @@ class ReadableRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def unnamed(self) -> tuple[str, ...]:
-        """What it may read of by any name: of `cookies`, `headers`."""
+        """The parts it may read under any name: `cookies`, `headers`."""
         granted = {"cookies": self.cookies, "headers": self.headers}
         return tuple(kind for kind, names in granted.items() if not _ANY_NAME.isdisjoint(names))
 
 
 def readable(container: Container, tag: ContainerTag) -> ReadableRequest:
-    """Return what a tag, those beside it and the variables in their fields may read."""
-    tags = {one.name: one for one in container.tags}
+    """Return what a tag, its setup and cleanup tags, and their variables may read."""
+    tags = {item.name: item for item in container.tags}
     chain: list[ContainerTag] = []
     waiting = [tag]
     while waiting:
-        one = waiting.pop()
-        if one not in chain:
-            chain.append(one)
+        next_tag = waiting.pop()
+        if next_tag not in chain:
+            chain.append(next_tag)
             waiting += [
                 tags[beside.tag]
-                for beside in (one.setup, one.teardown)
+                for beside in (next_tag.setup, next_tag.teardown)
                 if beside is not None and beside.tag in tags
             ]
     variables = list(_variables(container, chain))
-    named = {one.template for one in chain} | {variable.template for variable in variables}
+    named = {tag.template for tag in chain} | {variable.template for variable in variables}
     policies = [
         policy(template.grants) for name, template in container.templates.items() if name in named
     ]
@@ -61,7 +61,7 @@ def readable(container: Container, tag: ContainerTag) -> ReadableRequest:
 
 
 def kept(request: Incoming, may: ReadableRequest, *, hashed: bool) -> Incoming:
-    """Return what is kept of a request; `hashed`, nothing in it that names a person.
+    """Return the part of a request to keep; with `hashed`, without personal data.
 
     What it holds waits in clear then: a cookie or header that nobody named is not kept, though the
     template may read any.
@@ -77,9 +77,11 @@ def kept(request: Incoming, may: ReadableRequest, *, hashed: bool) -> Incoming:
         if name not in _NEVER and name != "cookie" and matches(may_headers, name)
     ]
     query = "&".join(
-        one
-        for one in request.query.split("&")
-        if one and _parameter(one) not in _SECRET_PARAMETERS and matches(may.query, _parameter(one))
+        pair
+        for pair in request.query.split("&")
+        if pair
+        and _parameter(pair) not in _SECRET_PARAMETERS
+        and matches(may.query, _parameter(pair))
     )
     if hashed:
         cookies = [cooky for cooky in cookies if not names_a_person(cooky)]
@@ -97,7 +99,7 @@ def kept(request: Incoming, may: ReadableRequest, *, hashed: bool) -> Incoming:
         path=path if "path" in may.parts else "/",
         query=query,
         headers=tuple(headers),
-        # A body may hold anybody, anywhere in it.
+        # A body may contain personal data anywhere.
         body=request.body if "body" in may.parts and not hashed else None,
         remote_address=request.remote_address if "remote_address" in may.parts else "",
     )
@@ -108,12 +110,12 @@ def _named(expressions: Iterable[str]) -> tuple[str, ...]:
 
 
 def _plain_of(may: ReadableRequest) -> tuple[str, ...]:
-    """Return the headers that are kept of any: what they say is in the event, or of nobody."""
+    """Return the headers without personal data that are always kept."""
     return _PLAIN if "headers" in may.unnamed else ()
 
 
 def _variables(container: Container, tags: Iterable[ContainerTag]) -> Iterable[Variable]:
-    known = {one.name: one for one in container.variables}
+    known = {item.name: item for item in container.variables}
     found: dict[str, Variable] = {}
     waiting = [name for tag in tags for name in names_in(dict(tag.fields))]
     for change in container.transformations:
@@ -138,13 +140,13 @@ def _joined(policies: Iterable[PermissionPolicy], variables: Iterable[Variable])
     cookies: list[str] = []
     query: list[str] = []
     parts: set[str] = set()
-    for one in policies:
-        headers += one.headers
-        cookies += one.read_cookies
-        query += one.query
-        parts.update(one.request)
+    for granted in policies:
+        headers += granted.headers
+        cookies += granted.read_cookies
+        query += granted.query
+        parts.update(granted.request)
     for variable in variables:
-        # A name that is itself made of variables may be any.
+        # A name built from variables may be any name.
         is_plain = "{{" not in variable.key
         match variable.type:
             case VariableSource.REQUEST_HEADER:
@@ -163,7 +165,7 @@ def _joined(policies: Iterable[PermissionPolicy], variables: Iterable[Variable])
 def _cookies(request: Incoming) -> Iterable[str]:
     for name, value in request.headers:
         if name == "cookie":
-            yield from (one.strip() for one in value.split(";") if "=" in one)
+            yield from (cookie.strip() for cookie in value.split(";") if "=" in cookie)
 
 
 def _parameter(pair: str) -> str:

@@ -1,4 +1,4 @@
-"""Letters that wait sealed, after the key was changed: sealed anew with the current one.
+"""Key rotation: seal queued tag payloads anew with the current key.
 
 They lie in the outbox, queued, held or dead, each under its tag's name. What is settled stays as it
 is: nobody opens it any more.
@@ -13,25 +13,25 @@ from twite.domain.errors import NotOpened
 from twite.gateway.ports.secret_store import Seal
 from twite.gateway.tags.run.payload import resealed
 
-# From (a tag's name, a letter) to the letter as it is to be; None where it stays.
+# (tag name, payload) → the new payload; None to keep it.
 Write = Callable[[str, bytes], bytes | None]
-# Deliveries that are looked at in one transaction, and transactions before somebody hears of it.
+# Deliveries per transaction, and transactions per progress report.
 _SOME: Final = 250
 _TURNS: Final = 40
 
 
 class RewrittenPayloads(msgspec.Struct, frozen=True, kw_only=True):
-    """How many letters were, and the last delivery that was looked at; None where none follow."""
+    """The number of payloads rewritten, and the last delivery checked; None at the end."""
 
     letters: int = 0
     last: int | None = None
 
 
 class TagPayloadStore(Protocol):
-    """What waits for tags in a store."""
+    """The queued tag payloads of a store."""
 
     async def rewrite(self, write: Write, *, after: int, limit: int) -> RewrittenPayloads:
-        """Put letters in the place of others, among `limit` unsettled deliveries behind `after`.
+        """Rewrite payloads among `limit` unsettled deliveries after `after`.
 
         A damaged one stays as it is. Raises LedgerUnavailable.
         """
@@ -43,7 +43,7 @@ class TagPayloadStore(Protocol):
 
 
 class UnsealedCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """How much is sealed otherwise than with the current key.
+    """Counts of texts not sealed with the current key.
 
     `secrets` and `letters` with a former one; `strange` are letters, by the name of a key that is
     not here.
@@ -60,14 +60,14 @@ class UnsealedCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Resealing:
-    """Seals letters anew."""
+    """Seals tag payloads anew."""
 
     def __init__(self, *, letters: TagPayloadStore, seal: Seal) -> None:
         self._letters = letters
         self._seal = seal
 
     async def some(self, *, after: int = 0) -> RewrittenPayloads:
-        """Look at some behind a delivery. One that cannot be opened stays as it is."""
+        """Check some deliveries after one. A payload that cannot be opened is kept."""
         done, at = 0, after
         for _ in range(_TURNS):
             turn = await self._letters.rewrite(self.anew, after=at, limit=_SOME)
@@ -78,7 +78,7 @@ class Resealing:
         return RewrittenPayloads(letters=done, last=at)
 
     async def all(self) -> int:
-        """Return how many letters were sealed anew. Raises LedgerUnavailable."""
+        """Reseal all payloads; return their number. Raises LedgerUnavailable."""
         done, last = 0, 0
         while True:
             some = await self.some(after=last)
@@ -88,7 +88,7 @@ class Resealing:
             last = some.last
 
     def anew(self, name: str, body: bytes) -> bytes | None:
-        """Return a letter under the current key; None where it stays as it is."""
+        """Return a payload under the current key; None to keep it."""
         try:
             return resealed(body, name=name, seal=self._seal)
         except (NotOpened, msgspec.DecodeError, UnicodeDecodeError):
@@ -96,7 +96,7 @@ class Resealing:
 
 
 def counted(*, secrets: int = 0, letters: int = 0) -> str:
-    """Say how many there are: of secrets and of what waits for tags."""
+    """Return the counts in words."""
     parts = [(secrets, "secret"), (letters, "waiting conversion")]
     said = [f"{many} {word}{'' if many == 1 else 's'}" for many, word in parts if many]
     return " and ".join(said) or "nothing"
@@ -105,7 +105,7 @@ def counted(*, secrets: int = 0, letters: int = 0) -> str:
 def left(
     seal: Seal, *, secrets: Sequence[tuple[str, bytes]], heads: Sequence[tuple[bytes, int]]
 ) -> UnsealedCounts:
-    """Return what is sealed otherwise, from what the vault holds and how letters begin."""
+    """Count texts under former or unknown keys, by their first bytes."""
     strange: dict[str, int] = {}
     for head, many in heads:
         if not seal.is_current(head) and not seal.is_former(head):

@@ -1,4 +1,4 @@
-"""An errand: one delivery of a tag, from the first turn of its template to the last.
+"""Tag run: execute a tag's template for one delivery, turn by turn, and perform its requests.
 
     plan ─▶ setup ─▶ tag ─▶ teardown ─▶ what waits for the end of the event
              each: start ─▶ effects ─▶ checked, performed ─▶ answers ─▶ resume ─▶ …
@@ -52,7 +52,7 @@ _HITS: Final = "/g/collect"
 
 
 class TagRun:
-    """`seed` is the chance of the delivery. To be run once.
+    """One run. `seed` is the random seed of the delivery. Use it once.
 
     `burned` is how many seconds of CPU its turns took, `spent` whether a variable passed a limit,
     `hung` tells of a turn that did not end.
@@ -64,13 +64,13 @@ class TagRun:
         *,
         container_config: ContainerConfig,
         rule: TagRule,
-        letter: TagPayload,
+        payload: TagPayload,
         seed: int,
     ) -> None:
         self._run_context = run_context
         self._container_config = container_config
         self._rule = rule
-        self._letter = letter
+        self._payload = payload
         self._seed = seed
         self._about = ContainerVersion(
             container_id=container_config.container.public_id,
@@ -83,7 +83,7 @@ class TagRun:
         self.hung: HungTurn | None = None
         self._limit: asyncio.Timeout | None = None
         self._runs: list[TemplateRun] = []
-        self._mask = LineMask((secret.reveal() for secret in rule.secrets), letter.event)
+        self._mask = LineMask((secret.reveal() for secret in rule.secrets), payload.event)
         self._lines = TagLog(lambda: self._mask, self._told)
         self._way_out = TagOutbound(
             run_context, rule=rule, mask=self._mask, lines=self._lines, marks=self._marks
@@ -95,7 +95,7 @@ class TagRun:
         return self._way_out.left
 
     async def run(self) -> RunOutcome:
-        """Do it all, within the tag's time. Raises nothing but CancelledError.
+        """Run to the end, within the tag's timeout. Raises nothing but CancelledError.
 
         That is the time of its own turns, and of its requests: others may have the thread before.
         """
@@ -115,7 +115,7 @@ class TagRun:
             self.burned += hung.took
         finally:
             self._limit = None
-            # What is cut off here counts among what was tried.
+            # Requests cut off here count as attempts.
             await self._forget()
         return RunOutcome(
             outcome=outcome,
@@ -127,16 +127,16 @@ class TagRun:
     async def _run(self, planned: FiredTag) -> tuple[RunResult, str | None]:
         outcome, error = await self._with_beside(planned)
         for run in self._runs:
-            # What asked to be told when all tags have run.
+            # Templates that asked to be called when all tags have run.
             self._tell_the_end(run, planned, outcome)
         while any(not run.is_over for run in self._runs):
             await self._step()
-        # What was asked for before something was thrown stands.
+        # Effects requested before an error are performed.
         await asyncio.gather(*(task for run in self._runs for task in run.tasks))
         return outcome, error
 
     async def _planned(self) -> FiredTag | str:
-        """Fill in the fields of the tag; what its variables ask others for is waited for."""
+        """Fill in the fields of the tag; wait for the requests of its variables."""
         known = VariableCache(container=self._about, storage=self._run_context.storage)
         planned: FiredTag | str | None = None
         while planned is None:
@@ -149,7 +149,7 @@ class TagRun:
         return planned
 
     async def _asked_for(self, awaited: PendingVariable) -> Value:
-        """Perform what a variable's template asks for, until it has returned its value."""
+        """Perform the requests of a variable's template until it returns a value."""
         with self._way_out.looking_up():
             run = await self._variable(awaited.template, awaited.turn)
             while not run.is_over:
@@ -164,19 +164,19 @@ class TagRun:
         return run
 
     def _tell_of(self, run: TemplateRun) -> None:
-        """Tell of a variable that failed: its tag runs without the value."""
+        """Log a failed variable: its tag runs without the value."""
         if run.error is not None:
             self._lines.say(f"the variable template {run.template.name!r} failed: {run.error}")
 
     def _plan(self, engines: TemplateEngines, known: VariableCache) -> FiredTag | str:
-        """Fill in the fields of the tag, as the settings have it now. Raises Awaited."""
+        """Fill in the tag's fields by the current settings. Raises PendingVariable."""
         occasion = EventContext(
-            event=self._letter.event,
-            now=self._letter.at,
-            request=self._letter.request,
-            client=self._letter.client,
-            consent=self._letter.granted,
-            draw=self._letter.draw or self._seed,
+            event=self._payload.event,
+            now=self._payload.at,
+            request=self._payload.request,
+            client=self._payload.client,
+            consent=self._payload.granted,
+            draw=self._payload.draw or self._seed,
         )
         engines.passed_a_limit()  # whoever ran before in this thread
         container = only(self._container_config.container, self._rule.name)
@@ -186,7 +186,9 @@ class TagRun:
             self.spent = engines.passed_a_limit() or self.spent
         if planned.fired:
             return planned.fired[0]
-        why = next((one.why for one in planned.passed if one.tag == self._rule.name), "it is gone")
+        why = next(
+            (passed.why for passed in planned.passed if passed.tag == self._rule.name), "it is gone"
+        )
         return f"the tag does not run: {why}"
 
     async def _with_beside(self, fired: FiredTag) -> tuple[RunResult, str | None]:
@@ -196,25 +198,25 @@ class TagRun:
             if needed and (outcome is not RunResult.SUCCESS or error is not None):
                 why = error or f"the setup tag {fired.setup.tag.name!r} did not succeed"
                 return RunResult.FAILURE, why
-        outcome, error = await self._one(fired)
+        outcome, error = await self._run_template(fired)
         if fired.teardown is not None:
             needed = fired.tag.teardown is not None and fired.tag.teardown.needed
             if not needed or (outcome is RunResult.SUCCESS and error is None):
                 await self._with_beside(fired.teardown)
         return outcome, error
 
-    async def _one(self, fired: FiredTag) -> tuple[RunResult, str | None]:
-        """Run one template until it waits for nothing but the end of the event."""
+    async def _run_template(self, fired: FiredTag) -> tuple[RunResult, str | None]:
+        """Run one template until it only waits for the end of the event."""
         run = TemplateRun(fired.template, began=self._run_context.clock.elapsed())
         self._runs.append(run)
         call = Call(
             fields=fired.fields,
-            now=self._letter.at,
+            now=self._payload.at,
             seed=self._seed,
             event=fired.event,
-            request=self._letter.request,
+            request=self._payload.request,
             container=self._about,
-            client=client_name(self._container_config.container, self._letter.client),
+            client=client_name(self._container_config.container, self._payload.client),
             storage=self._run_context.storage.of(fired.template),
             extracted=self._extracted(fired),
             listened=tuple({kind for one in self._runs for kind in one.listening}),
@@ -226,12 +228,12 @@ class TagRun:
         return run.outcome, run.error
 
     def _extracted(self, fired: FiredTag) -> list[dict[str, Tree]] | None:
-        """Return what the template finds in a hit: this event, which is all that waited."""
-        is_hit = self._letter.request.path == _HITS
+        """Return the events the template extracts: this one event."""
+        is_hit = self._payload.request.path == _HITS
         return [fired.event] if is_hit and "extractEvents" in fired.template.code.text else None
 
     async def _step(self) -> None:
-        """Wait for an answer to any run, or for time to pass, and go on with that run."""
+        """Wait for a response or a timer of any run, and resume that run."""
         tasks = {task for run in self._runs if run.error is None for task in run.tasks}
         waits = [
             run.wake_at - self._now(run)
@@ -258,14 +260,14 @@ class TagRun:
         await self._follow(run, turn)
 
     async def _follow(self, run: TemplateRun, turn: Turn) -> None:
-        """Take note of a turn, and perform what it asks for."""
+        """Record a turn, and start the effects it asks for."""
         run.id = turn.run or run.id
         run.wake_at, run.listening = turn.wake_at, turn.listening
         run.returned = turn.returned if run.returned is None else run.returned
         if turn.outcome is not RunResult.SILENT:
             run.outcome = turn.outcome
         if self._way_out.is_too_much(turn):
-            # As with every limit, nothing is performed of the turn that passed it.
+            # As with every limit, the turn that passed it has no effects.
             run.error = f"it made more than {MOST_REQUESTS} requests"
             return
         policy = self._run_context.engine_pool.policy(run.template)
@@ -303,7 +305,7 @@ class TagRun:
                 )
 
     async def _deliver(self, kind: str, content: Tree, *, by: TemplateRun) -> None:
-        """Hand a message to the runs of this errand that listen."""
+        """Deliver a message to the runs of this delivery that listen."""
         for run in self._runs:
             if run is not by and kind in run.listening and run.error is None:
                 await self._resume(run, (EffectAnswer(id=0, type=kind, value=content),))
@@ -320,15 +322,15 @@ class TagRun:
         run.after = []
 
     def _marks(self) -> InsertIds:
-        """Return what knows this delivery from all others, also from those of another gateway."""
-        told = (self._rule.pixel, self._seed, self._letter.at, self._letter.event)
-        return InsertIds(msgspec.json.encode(told, order="sorted"), at=self._letter.at)
+        """Return the insert ids of this delivery, unique across gateways."""
+        told = (self._rule.pixel, self._seed, self._payload.at, self._payload.event)
+        return InsertIds(msgspec.json.encode(told, order="sorted"), at=self._payload.at)
 
     def _told(self, line: TagLogLine) -> None:
         self._run_context.observer.see(TagSaid(tag=self._rule.pixel, text=line.text, own=line.own))
 
     def _now(self, run: TemplateRun) -> int:
-        return self._letter.at + self._run_context.clock.elapsed() - run.began
+        return self._payload.at + self._run_context.clock.elapsed() - run.began
 
     async def _do(self, act: Callable[[TemplateEngines], T]) -> T:
         took = own = 0.0
@@ -349,14 +351,14 @@ class TagRun:
         finally:
             self.burned += took
             for run in self._runs:
-                # Nor does its template's clock go on: what it waits for has not had the time.
+                # The template's clock stops, too: its requests had no time meanwhile.
                 run.began += self._run_context.clock.elapsed() - asked_at
             self._run_context.engine_pool.took(self._rule.pixel, own)
             if limit is not None and not limit.expired():
                 limit.reschedule(asyncio.get_running_loop().time() + max(0.0, left - own))
 
     def _stop_the_clock(self, limit: asyncio.Timeout) -> float:
-        """Let the time not run out while others have the thread; return what is left of it."""
+        """Stop the timeout while others use the thread; return the time left."""
         when = limit.when()
         if when is None or limit.expired():
             return 0.0
@@ -364,7 +366,7 @@ class TagRun:
         return when - asyncio.get_running_loop().time()
 
     async def _forget(self) -> None:
-        """End what is still under way, and let the engine forget the runs."""
+        """Cancel pending tasks, and drop the runs from the engine."""
         tasks = [task for run in self._runs for task in run.tasks]
         for task in tasks:
             task.cancel()

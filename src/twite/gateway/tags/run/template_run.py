@@ -1,4 +1,4 @@
-"""One template's run in an errand, and how its requests are answered."""
+"""The run of one template within a tag run, and the answers to its requests."""
 
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class TemplateRun:
-    """It began at `began`. `after` are the ids that wait for the end of the event."""
+    """A run begun at `began`. `after` are the callbacks for the end of the event."""
 
     def __init__(self, template: Template, *, began: int) -> None:
         self.template = template
@@ -33,14 +33,14 @@ class TemplateRun:
         return self.error is not None or not (self.tasks or self.wake_at is not None)
 
 
-def told(id_: int, came: HttpAnswer | NoResponse) -> EffectAnswer:
+def told(id_: int, response: HttpAnswer | NoResponse) -> EffectAnswer:
     """Return what a template is told of its request."""
-    if isinstance(came, NoResponse):
-        late = came.reason == "no answer in time"
+    if isinstance(response, NoResponse):
+        late = response.reason == "no answer in time"
         return EffectAnswer(id=id_, reason="timed_out" if late else "failed")
     return EffectAnswer(
         id=id_,
-        status=came.status,
-        headers=dict(came.headers),
-        body=came.body.decode("utf-8", "replace"),
+        status=response.status,
+        headers=dict(response.headers),
+        body=response.body.decode("utf-8", "replace"),
     )

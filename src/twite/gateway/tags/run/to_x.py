@@ -1,4 +1,4 @@
-"""What templates send to X, or to Stape's proxy for X, goes through our own delivery to X.
+"""Templates' requests to X, or to Stape's proxy for X, are queued for delivery by Twite.
 
 The template is answered as X would, once its conversions are on disk: from then on they have
 batches, dedup keys, retries and the pixel's own credentials, whatever the template brought.
@@ -30,7 +30,7 @@ _PROXY: Final = re.compile(r"/stape-api/[^/]*/v1/twitter/auth-proxy/?")
 
 
 class ToX:
-    """`api_url` is the X of the settings, which may be another than X's own."""
+    """Accepts requests to X. `api_url` is from the settings; it may be an emulator's."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class ToX:
     async def take(
         self, request: HttpEffect, *, source: str, door: Endpoint = Endpoint.TAG
     ) -> Response | None:
-        """Accept what is meant for a pixel of ours; None for all else.
+        """Accept a request for a configured pixel; None for any other request.
 
         `source` is under which name it is counted, `door` what it came by.
         """

@@ -1,4 +1,4 @@
-"""The variables of one delivery: what has to be asked for is asked for once, and known from then.
+"""Variable cache of one delivery: a value that needs a request is fetched once.
 
 plan ─▶ Awaited: a variable's template waits ─▶ what it asks for is performed ─▶ plan again …
 """
@@ -15,7 +15,7 @@ from twite.gtm.template.texts import UNDEFINED, Value
 
 
 class PendingVariable(Exception):
-    """No plan can be made before a variable's template has its answers; `turn` is its first."""
+    """A variable's template needs a request before the plan can be made. `turn` is its first."""
 
     def __init__(self, template: Template, turn: Turn, *, place: bytes) -> None:
         super().__init__(template.name)
@@ -25,7 +25,7 @@ class PendingVariable(Exception):
 
 
 class VariableCache:
-    """What is known of the variables of one delivery, from plan to plan.
+    """The values of one delivery's variables, kept across plans.
 
     `ran` are the turns of templates that waited for nothing, in the plan that was made last.
     """

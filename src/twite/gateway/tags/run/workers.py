@@ -1,4 +1,4 @@
-"""A make_worker for each tag: see gateway.dispatch."""
+"""Make a delivery worker for each tag: see gateway.delivery.worker."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -15,13 +15,13 @@ from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.tags.run.batch_sender import TagBatchSender
 from twite.gateway.tags.run.context import RunContext
 
-# A run is claimed alone or with a few: company is not worth waiting for.
+# Runs are claimed alone or a few at a time: no need to wait for a full batch.
 _LINGER: Final = 20
 _SHORTEST_LEASE: Final = 60 * SECOND
 
 
 class TagWorkers:
-    """`holding` takes in the leases of what runs, for the sweep."""
+    """Makes the workers. `holding` collects the leases in flight, for the sweeper."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class TagWorkers:
     def make_worker(
         self, rule: TagRule, *, past: Sequence[tuple[int, int]], pause: Pause | None
     ) -> Worker:
-        """Return a tag's make_worker. `past` is what it has run before this start."""
+        """Return a tag's worker. `past` are its runs before this start."""
         circuit_breaker = CircuitBreaker(
             pixel=rule.pixel,
             outbox=self._delivery_store,

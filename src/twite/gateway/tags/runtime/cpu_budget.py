@@ -1,4 +1,4 @@
-"""What one slow variable may take of the time at the door, where whoever submits waits."""
+"""CPU budget of a variable at ingest, where the client waits."""
 
 from collections.abc import Callable
 from typing import Final
@@ -11,7 +11,7 @@ MOST: Final = 0.25  # that may be saved
 
 
 class CpuBudget:
-    """One variable's. `elapsed` tells milliseconds that never jump."""
+    """The budget of one variable. `elapsed` returns monotonic milliseconds."""
 
     def __init__(self, *, elapsed: Callable[[], int]) -> None:
         self._elapsed = elapsed

@@ -1,4 +1,4 @@
-"""The threads that run templates: each has an engine of its own for each template."""
+"""Engine pool: the threads that run templates; each has its own engine for each template."""
 
 import asyncio
 import threading
@@ -16,7 +16,7 @@ from twite.gtm.template.sandbox import Call, Engine, RunLimits, Turn
 from twite.gtm.template.template import Template
 
 PROVEN: Final = 20  # runs in a row within the limits
-# Times the limit: what takes somewhat longer, or is tried twice, has ended by then.
+# Times the limit: a run that is somewhat slow, or tried twice, has ended by then.
 PATIENCE: Final = 12
 # Seconds of CPU that a turn takes on average: whoever takes more leaves the thread that others
 # share, and comes back below the half of it.
@@ -32,7 +32,7 @@ class EngineFactory(Protocol):
 
 
 class EngineAbandoned(Exception):
-    """The thread was left behind: nothing more is to begin in it."""
+    """The thread was abandoned: nothing may begin in it."""
 
 
 class TemplateEngines:
@@ -83,20 +83,20 @@ class TemplateEngines:
             self.of(template).end(run)
 
     def relieve(self) -> None:
-        """See gateway.worker.Kit."""
+        """See thread_worker.ThreadState."""
         found = self._made.get(id(self.at))
         if found is not None:
             found[1].relieve()
 
     def leave(self, beats: int) -> bool:
-        """See gateway.worker.Kit."""
+        """See thread_worker.ThreadState."""
         with self._lock:
             self._left = self.beats == beats
             return self._left
 
     @property
     def is_left(self) -> bool:
-        """Whether the thread was left behind."""
+        """Whether the thread was abandoned."""
         return self._left
 
     def handed_over(self) -> tuple[dict[int, tuple[Template, Engine]], dict[int, int]]:
@@ -122,7 +122,7 @@ class TemplateEngines:
 
 
 class _Pace:
-    """How long the turns of a tag take."""
+    """The average CPU time of a tag's turns."""
 
     def __init__(self) -> None:
         self.is_slow = False
@@ -134,7 +134,7 @@ class _Pace:
 
 
 class EnginePool:
-    """A thread for tags that are proven, one for the door, and one for each of the others.
+    """One thread for proven tags, one for ingest, and one for each other tag.
 
     At the door it is decided which tags fire, and whoever submits waits for that: variables have a
     thread there that no tag holds up.
@@ -172,7 +172,7 @@ class EnginePool:
         self._policies: dict[int, tuple[Template, PermissionPolicy]] = {}
 
     def start(self) -> None:
-        """Take turns from now on."""
+        """Start the threads."""
         wide = msgspec.structs.replace(self._narrow, time=self._narrow.time * _WIDER)
         self._door = self._worker("twite-tags-door", self._narrow)
         self._steady = self._worker("twite-tags", wide)
@@ -180,7 +180,7 @@ class EnginePool:
     async def stop(self) -> None:
         """End the threads; a turn that runs is waited for, unless it does not end."""
         found = (self._steady, self._door, *self._own.values())
-        workers = [one for one in found if one is not None]
+        workers = [worker for worker in found if worker is not None]
         for worker in workers:
             worker.stop()
         for worker in workers:
@@ -190,37 +190,37 @@ class EnginePool:
 
     @property
     def door(self) -> ThreadWorker[TemplateEngines]:
-        """Who decides which tags fire. Raises RuntimeError where nothing was started."""
+        """The thread that decides which tags fire. Raises RuntimeError before `start`."""
         if self._door is None:
-            raise RuntimeError("the crew has not been started")
+            raise RuntimeError("the engine pool has not been started")
         return self._door
 
     def worker(self, tag: str) -> ThreadWorker[TemplateEngines]:
-        """Return whose turn a tag's run is. Raises RuntimeError where nothing was started."""
+        """Return the thread of a tag's runs. Raises RuntimeError before `start`."""
         if self._steady is None:
-            raise RuntimeError("the crew has not been started")
-        if self._ended_well.get(tag, 0) >= PROVEN and not self._worker_config(tag).is_slow:
+            raise RuntimeError("the engine pool has not been started")
+        if self._ended_well.get(tag, 0) >= PROVEN and not self._pace_of(tag).is_slow:
             return self._steady
         if tag not in self._own:
             self._own[tag] = self._worker(f"twite-{tag}", self._narrow)
         return self._own[tag]
 
     def hear(self, tag: str, *, is_spent: bool) -> None:
-        """Hear how a run of a tag ended: within its limits, or not."""
+        """Record whether a run of a tag stayed within its limits."""
         self._ended_well[tag] = 0 if is_spent else min(PROVEN, self._ended_well.get(tag, 0) + 1)
 
     def took(self, tag: str, seconds: float) -> None:
-        """Hear how much CPU a turn of a tag took."""
-        self._worker_config(tag).hear(seconds)
+        """Record the CPU time of a turn of a tag."""
+        self._pace_of(tag).hear(seconds)
 
     def policy(self, template: Template) -> PermissionPolicy:
-        """Return what a template may do."""
+        """Return the permissions of a template."""
         found = self._policies.get(id(template))
         if found is None:
             found = self._policies[id(template)] = template, policy(template.grants)
         return found[1]
 
-    def _worker_config(self, tag: str) -> _Pace:
+    def _pace_of(self, tag: str) -> _Pace:
         found = self._paces.get(tag)
         if found is None:
             found = self._paces[tag] = _Pace()

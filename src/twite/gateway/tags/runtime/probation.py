@@ -1,4 +1,4 @@
-"""A template that passed a limit is on trial: one turn at a time, and a long rest after each.
+"""Probation: a template that passed a limit runs one turn at a time, with a long pause after each.
 
 One that has hung in what no limit ends, so often that its threads take all there is, is off.
 """
@@ -16,7 +16,7 @@ _IN_HAND: Final = SECOND
 
 
 class Probation:
-    """What one template may have. It may be asked from any thread.
+    """The probation of one template. Thread-safe.
 
     `now` are milliseconds that never jump, `took` are seconds of CPU.
     """
@@ -32,12 +32,12 @@ class Probation:
 
     @property
     def is_on(self) -> bool:
-        """Whether it is on trial."""
+        """Whether the template is on probation."""
         return self._is_on
 
     @property
     def is_off(self) -> bool:
-        """Whether it does not run any more."""
+        """Whether the template is switched off."""
         return self._is_off
 
     def wait(self, now: int) -> int:
@@ -70,7 +70,7 @@ class Probation:
             return None if self._is_on == was_on else self._is_on
 
     def hang(self, now: int, *, took: float, too_many: bool) -> bool:
-        """Hear that a turn did not end, and cost its thread; return whether it is off now.
+        """Record a turn that hung and cost its thread; return whether the template is off now.
 
         `too_many`: so many threads were lost that it may not cost another.
         """

@@ -1,4 +1,4 @@
-"""Which tags, and which templates of variables, are on trial: see gateway.on_trial."""
+"""The probations of all tags and variable templates, by name."""
 
 from collections import deque
 from collections.abc import Callable
@@ -37,25 +37,25 @@ class Probations:
         return self._of.setdefault(whose, Probation()).begin(self._elapsed())
 
     def end(self, whose: str, *, took: float, spent: bool) -> None:
-        """Hear how a run ended that had been begun. `took` are seconds of CPU."""
+        """Record the end of a run. `took` is in seconds of CPU."""
         changed = self._of[whose].end(self._elapsed(), took=took, spent=spent, done=True)
         if changed is not None:
             self._news.append((whose, changed))
 
     def hang(self, whose: str, hung: HungTurn) -> None:
-        """Hear that a turn that had been begun did not end. In the loop alone."""
+        """Record a turn that hung. Call it on the event loop."""
         trial = self._of.setdefault(whose, Probation())
         is_off = trial.hang(self._elapsed(), took=hung.took, too_many=self._left.too_many)
         for notice in hung_notices(whose, is_off=is_off):
             self._observer.see(notice)
 
     def is_off(self, whose: str) -> bool:
-        """Whether it does not run any more, until the process begins anew."""
+        """Whether a template is switched off until the next start."""
         trial = self._of.get(whose)
         return trial is not None and trial.is_off
 
     def tell(self) -> None:
-        """Tell who has come on trial, or off it, since this was last called."""
+        """Report changes of probation since the last call."""
         while self._news:
             whose, is_on = self._news.popleft()
             reason = "passed a limit: it is on trial, and rests between its runs"
@@ -64,6 +64,6 @@ class Probations:
             self._observer.see(Troubled(where=whose, reason=reason))
 
     def rest(self, whose: str) -> int | None:
-        """Return how long it rests from now on; None where it is not on trial."""
+        """Return how long it pauses from now on; None if it is not on probation."""
         trial = self._of.get(whose)
         return trial.wait(self._elapsed()) if trial is not None and trial.is_on else None

@@ -1,4 +1,4 @@
-"""What is told of one run of a template: masked, cut short, and not without an end."""
+"""Log lines of one template run: masked, shortened, and limited in number."""
 
 from collections.abc import Callable
 from typing import Final
@@ -39,17 +39,17 @@ class TagLog:
         self._once: set[str] = set()
 
     def write(self, text: str, *, own: bool = False) -> None:
-        """Tell what the template said, or the sandbox (`own`), perhaps with words of it."""
+        """Log a line of the template, or of the sandbox (`own`)."""
         if self._has_room():
             self._tells(TagLogLine(text=self._masked.over(text, most=LONGEST_LINE), own=own))
 
     def say(self, sentence: str) -> None:
-        """Tell a sentence of our own."""
+        """Log a line of Twite's."""
         if self._has_room():
             self._tells(TagLogLine(text=self._masked.own(sentence, most=LONGEST_LINE), own=True))
 
     def say_once(self, sentence: str) -> None:
-        """Tell a sentence of our own, the first time in this run."""
+        """Log a line of Twite's, once per run."""
         if sentence not in self._once:
             self._once.add(sentence)
             self.say(sentence)

@@ -1,4 +1,4 @@
-"""`templateDataStorage`: what each template keeps, in memory, as long as the process runs."""
+"""`templateDataStorage`: the items each template stores, in memory until the process ends."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ MOST_BYTES: Final = 1024 * 1024  # of one template's items, as JSON
 
 
 class TemplateStorage:
-    """One for all templates. The runs of a template see what those before them have kept."""
+    """The storage of all templates. A template's runs share its items."""
 
     def __init__(self, *, most: int = MOST_BYTES) -> None:
         self._most = most
@@ -25,7 +25,7 @@ class TemplateStorage:
         return {} if found is None else dict(found[1])
 
     def change(self, template: Template, effect: Keep | Forget) -> bool:
-        """Keep or forget something; return False where there is no more room for it."""
+        """Store or delete an item; return False if there is no room."""
         _, items = self._kept.setdefault(id(template), (template, {}))
         sizes = self._sizes.setdefault(id(template), {})
         if isinstance(effect, Forget):

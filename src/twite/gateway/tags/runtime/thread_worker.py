@@ -1,4 +1,4 @@
-"""A thread that takes turns, and is left behind for a new one when a turn of it does not end.
+"""Thread worker: runs turns in one thread, and abandons the thread when a turn hangs.
 
 A template's code may reach a loop inside the engine that no limit interrupts, and a thread cannot
 be ended from outside. The engine holds none of Python's locks meanwhile, so that others go on; and
@@ -32,7 +32,7 @@ _LOOKS: Final = 4  # while a turn that does not end is waited for
 
 
 class HungTurn(OperatorError):
-    """A turn did not end, though it took `took` seconds of CPU; `template` is what it ran last."""
+    """A turn hung after `took` seconds of CPU; `template` ran last."""
 
     def __init__(self, *, template: Template | None, took: float) -> None:
         super().__init__("a run could not be ended by any limit, and its thread was left behind")
@@ -41,7 +41,7 @@ class HungTurn(OperatorError):
 
 
 class ThreadState(Protocol):
-    """What a thread works with; none but that thread touches more of it than this.
+    """The state of a thread. Other threads may use only these methods.
 
     `beats` counts what has begun; `at` is the template of which that was the last.
     """
@@ -53,11 +53,11 @@ class ThreadState(Protocol):
     def at(self) -> Template | None: ...
 
     def relieve(self) -> None:
-        """Give what runs now the memory that ending it takes. Another thread calls this."""
+        """Give the current run the memory it needs to end. Called from another thread."""
         ...
 
     def leave(self, beats: int) -> bool:
-        """Let nothing more begin, if no more than so much has; return whether that is so."""
+        """Let nothing more begin, unless something began after `beats`; return whether done."""
         ...
 
 
@@ -65,18 +65,18 @@ K = TypeVar("K", bound=ThreadState)
 
 
 class AbandonedThread:
-    """Threads that were left behind: each has a core to itself until it ends, or the process."""
+    """Counts abandoned threads: each may use a core until it or the process ends."""
 
     def __init__(self) -> None:
         self._threads: list[threading.Thread] = []
 
     def add(self, thread: threading.Thread) -> None:
-        """One more."""
+        """Add an abandoned thread."""
         self._threads.append(thread)
 
     @property
     def too_many(self) -> bool:
-        """Whether so many still run that the next must cost its template more than a rest."""
+        """Whether so many still run that the next template that hangs must be switched off."""
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         return len(self._threads) > MOST_LEFT
 
@@ -88,11 +88,11 @@ class _Waiting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Shift(Generic[K]):
-    """One thread of a worker, as long as it is not left behind."""
+    """One thread of a worker, until it is abandoned."""
 
     def __init__(self, former: K | None) -> None:
         self.former = former
-        self.kit: K | None = None
+        self.state: K | None = None
         self.thread: threading.Thread | None = None
         self.burned: Callable[[], float] = float
         self.turn: _Waiting | None = None
@@ -107,13 +107,13 @@ class ThreadWorker(Generic[K]):
 
     def __init__(
         self,
-        kit: Callable[[K | None], K],
+        state: Callable[[K | None], K],
         *,
         name: str,
         patience: float,
         left: AbandonedThread,
     ) -> None:
-        self._make = kit
+        self._make = state
         self._name = name
         self._patience = patience
         self._left = left
@@ -129,7 +129,7 @@ class ThreadWorker(Generic[K]):
         self._seen_at = 0.0
 
     async def do(self, whose: str, act: Callable[[K], T]) -> T:
-        """Have the thread do something, when it is the turn of whoever asks. Raises Hung."""
+        """Run `act` in the thread when it is the turn of `whose`. Raises HungTurn."""
         loop = asyncio.get_running_loop()
         told: asyncio.Future[T] = loop.create_future()
         with self._news:
@@ -147,22 +147,22 @@ class ThreadWorker(Generic[K]):
         return await told
 
     def stop(self) -> None:
-        """End the thread once it has done what it is doing; whoever waits is told to go."""
+        """End the thread after its current turn, and cancel the waiting ones."""
         with self._news:
             self._over = True
-            waiting = [one for queue in self._turns.values() for one in queue]
+            waiting = [turn for queue in self._turns.values() for turn in queue]
             self._turns.clear()
             self._news.notify()
-        for one in waiting:
-            one.told.cancel()
+        for turn in waiting:
+            turn.told.cancel()
 
     def join(self, within: float) -> None:
-        """Wait until it has ended, or for so many seconds: one that hangs is not waited for."""
+        """Wait for the end of the thread, `within` seconds at most."""
         if self._shift is not None and self._shift.thread is not None:
             self._shift.thread.join(within)
 
     def _begin(self, former: K | None) -> None:
-        """Put a new thread in the place of the one before it."""
+        """Start a new thread in place of the last one."""
         shift = self._shift = _Shift(former)
         shift.thread = threading.Thread(
             target=self._work, args=(shift,), name=self._name, daemon=True
@@ -171,13 +171,13 @@ class ThreadWorker(Generic[K]):
 
     def _work(self, shift: "_Shift[K]") -> None:
         shift.burned = _cpu_of_this_thread()
-        kit = shift.kit = self._make(shift.former)
+        state = shift.state = self._make(shift.former)
         shift.former = None
         while (turn := self._next(shift)) is not None:
             began = time.thread_time()
-            came, error = None, None
+            result, error = None, None
             try:
-                came = turn.act(kit)
+                result = turn.act(state)
             except Exception as thrown:  # noqa: BLE001  whoever asked is told of it
                 error = thrown
             with self._news:
@@ -185,7 +185,7 @@ class ThreadWorker(Generic[K]):
                 self._taken[turn.whose] += time.thread_time() - began
                 if shift is not self._shift:
                     return  # left behind, and whoever asked has been told
-            _tell(turn.told, came, error)
+            _tell(turn.told, result, error)
 
     def _next(self, shift: "_Shift[K]") -> _Waiting | None:
         with self._news:
@@ -198,44 +198,44 @@ class ThreadWorker(Generic[K]):
             queue = self._turns.pop(whose)
             turn = shift.turn = queue.popleft()
             if queue:
-                # To the end: of those that have taken as much the others come first.
+                # Move to the end: others with as much CPU time go first.
                 self._turns[whose] = queue
             return turn
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """See whether the turn that is under way has been so for too long."""
+        """Check whether the current turn has taken too long."""
         with self._news:
             shift = self._shift
             turn = None if shift is None else shift.turn
             self._watched = turn is not None or bool(self._turns)
         if not self._watched:
             return  # the next one that asks looks again
-        if shift is not None and shift.kit is not None and turn is not None:
-            now, beats = shift.burned(), shift.kit.beats
+        if shift is not None and shift.state is not None and turn is not None:
+            now, beats = shift.burned(), shift.state.beats
             if self._seen[0] is not turn or self._seen[1] != beats:
                 self._seen, self._seen_at = (turn, beats), now
             elif now - self._seen_at > self._patience:
-                self._leave(shift, shift.kit, turn, took=now - self._seen_at)
+                self._leave(shift, shift.state, turn, took=now - self._seen_at)
             elif now - self._seen_at > self._patience / _LOOKS:
-                shift.kit.relieve()
+                shift.state.relieve()
         loop.call_later(self._patience / _LOOKS, self._look, loop)
 
-    def _leave(self, shift: "_Shift[K]", kit: K, turn: _Waiting, *, took: float) -> None:
+    def _leave(self, shift: "_Shift[K]", state: K, turn: _Waiting, *, took: float) -> None:
         with self._news:
-            if shift.turn is not turn or not kit.leave(self._seen[1]):
+            if shift.turn is not turn or not state.leave(self._seen[1]):
                 return  # it has gone on just now
             self._seen = None, 0
             if not self._over:
-                self._begin(kit)
+                self._begin(state)
         if shift.thread is not None:
             self._left.add(shift.thread)
             let_behind(shift.thread.native_id)
         if not turn.told.done():
-            turn.told.set_exception(HungTurn(template=kit.at, took=took))
+            turn.told.set_exception(HungTurn(template=state.at, took=took))
 
 
 def hung_notices(whose: str, *, is_off: bool) -> tuple[Troubled, ConditionChanged]:
-    """Return what is told of a template that cost a thread: a line of the log, and an alert."""
+    """Return the notices of a template that hung: a log line, and an alert."""
     reason = "a run of it could not be ended by any limit, and its thread was left behind"
     after = "it is switched off until the restart" if is_off else "it is on trial"
     warned = ConditionChanged(
@@ -247,14 +247,14 @@ def hung_notices(whose: str, *, is_off: bool) -> tuple[Troubled, ConditionChange
 
 
 def let_behind(thread: int | None) -> None:
-    """Let a thread, by its native id, come behind all others from now on."""
+    """Give a thread (native id) the lowest priority."""
     if thread is not None and sys.platform == "linux":
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, thread, BEHIND)
 
 
 def _cpu_of_this_thread() -> Callable[[], float]:
-    """Return what tells, in any thread, the seconds of CPU that this one has taken.
+    """Return a function that reads this thread's CPU seconds, from any thread.
 
     Where the system does not tell, it is the time that has passed.
     """
@@ -272,15 +272,15 @@ def _cpu_of_this_thread() -> Callable[[], float]:
     return burned
 
 
-def _tell(told: "asyncio.Future[object]", came: object, error: Exception | None) -> None:
+def _tell(told: "asyncio.Future[object]", result: object, error: Exception | None) -> None:
     def say() -> None:
         if told.done():
             return
         if error is None:
-            told.set_result(came)
+            told.set_result(result)
         else:
             told.set_exception(error)
 
-    # Where the loop is closed nobody waits any more.
+    # After the loop is closed, nobody waits for the result.
     with contextlib.suppress(RuntimeError):
         told.get_loop().call_soon_threadsafe(say)

@@ -1,4 +1,4 @@
-"""What is written into the log while somebody waits: of a run, and of a minute, so many lines.
+"""Log lines of clients and variables at ingest, limited per run and per minute.
 
 Whoever likes can send a request to a client, or an event that variables look at. None of them is to
 decide how much is written; nor is what one of them says of a person, or shows as a key, to stand in
@@ -25,7 +25,7 @@ _LONGEST_BODY: Final = 1024 * 1024  # of a longer one nobody looks for persons: 
 
 
 class ClientLines:
-    """The lines of all clients, or of all variables. `tells` is given whose a line is."""
+    """The log of all clients, or of all variables. `tells` gets the owner of each line."""
 
     def __init__(
         self, tells: Callable[[str, TagLogLine], None], *, elapsed: Callable[[], int]
@@ -42,18 +42,18 @@ class ClientLines:
         event: Mapping[str, object] | None = None,
     ) -> "RunLines":
         """Return what listens to one run of a client, or of a variable for an event."""
-        worker_config = self._paces.get(whose)
-        if worker_config is None:
-            worker_config = self._paces[whose] = _Pace(whose, self._tells, self._elapsed)
-        return RunLines(worker_config, request, secrets, () if event is None else (event,))
+        pace = self._paces.get(whose)
+        if pace is None:
+            pace = self._paces[whose] = _Pace(whose, self._tells, self._elapsed)
+        return RunLines(pace, request, secrets, () if event is None else (event,))
 
 
 class RunLines:
-    """Listens to the turns of one run."""
+    """Logs the turns of one run."""
 
     def __init__(
         self,
-        worker_config: "_Pace",
+        pace: "_Pace",
         request: Incoming,
         secrets: Iterable[Secret],
         events: Iterable[object],
@@ -61,17 +61,19 @@ class RunLines:
         self._request = request
         self._secrets = secrets
         self._events: list[object] = [*events]
-        self._lines = TagLog(self._mask, worker_config.tell, room=worker_config.has_room)
+        self._lines = TagLog(self._mask, pace.tell, room=pace.has_room)
 
     def hear(self, turn: Turn) -> None:
-        """Write down what a turn logged. A missing permission is not told here."""
-        self._events += [one.event for one in turn.effects if isinstance(one, RunContainer)]
+        """Log the lines of a turn. Missing permissions are reported elsewhere."""
+        self._events += [
+            effect.event for effect in turn.effects if isinstance(effect, RunContainer)
+        ]
         for effect in turn.effects:
             if isinstance(effect, LogEffect) and effect.denied is None:
                 self._lines.write(effect.text, own=effect.own)
 
     def say(self, sentence: str) -> None:
-        """Write down a sentence of our own."""
+        """Log a line of Twite's."""
         self._lines.say(sentence)
 
     def _mask(self) -> LineMask:
@@ -85,7 +87,7 @@ class RunLines:
 
 
 class _Pace:
-    """How much one of them may still write, and how much it was not let."""
+    """The lines left of one owner's minute, and the number dropped."""
 
     def __init__(
         self, whose: str, tells: Callable[[str, TagLogLine], None], elapsed: Callable[[], int]
@@ -98,7 +100,7 @@ class _Pace:
         self._left = 0
 
     def has_room(self) -> bool:
-        """Take room for a line, if there is any."""
+        """Take one line of the budget; return whether there was one."""
         now = self._elapsed()
         if now - self._began >= MINUTE:
             if self._left:
