@@ -39,15 +39,16 @@ def _differs(note: str) -> Api:
     return Api(state=ApiSupport.DIFFERS, note=note)
 
 
-_SET: Final = "a gateway performs it with the credentials of `[google]`, and refuses it without"
+_SET: Final = "needs `[google]` in the settings, and is refused without it"
 APIS: Final = MappingProxyType(
     {
         "BigQuery": _needs(
-            "access_bigquery", f"{_SET}; a row has an insertId of its delivery, so that it is one"
+            "access_bigquery",
+            f"{_SET}; the insertId comes from the delivery, so that a retry adds no second row",
         ),
         "Firestore": _needs(
             "access_firestore",
-            f"{_SET}; nothing is cached; times, bytes and references are read as text",
+            f"{_SET}; nothing is cached; times, bytes and references become text",
         ),
         "JSON": _NONE,
         "Math": _NONE,
@@ -55,8 +56,8 @@ APIS: Final = MappingProxyType(
         "Promise": _NONE,
         "addEventCallback": _needs(
             "read_event_metadata",
-            "tags run after the answer: a client is told of those that fired, each `queued`, "
-            "`held`, `suppressed` or `duplicate`; a tag is told of itself alone; ids are names",
+            "tags run after the answer: a client sees the tags that fired, each "
+            "`queued`, `held`, `suppressed` or `duplicate`; a tag sees only itself; ids are names",
         ),
         "addMessageListener": _needs("use_message"),
         "callLater": _NONE,
@@ -65,8 +66,8 @@ APIS: Final = MappingProxyType(
             "the list is the one installed with Twite; private suffixes count"
         ),
         "createRegex": _differs(
-            "RE2's language on a backtracking engine: what RE2 refuses is refused, time is bounded "
-            "by the run's limit; flags inside the pattern but at its start are refused"
+            "RE2 syntax on a backtracking engine: the run's time limit applies; "
+            "inline flags are allowed only at the start"
         ),
         "decodeUri": _NONE,
         "decodeUriComponent": _NONE,
@@ -78,21 +79,21 @@ APIS: Final = MappingProxyType(
             note="throws: Universal Analytics has ended",
         ),
         "extractEventsFromMpv2": _needs(
-            "read_request", "to a client all events of the hit; to a tag the one that it runs for"
+            "read_request", "a client gets all events of the hit, a tag only its own"
         ),
         "fromBase64": _NONE,
-        "generateRandom": _differs("drawn from the run's seed: the same run draws the same"),
+        "generateRandom": _differs("from the run's seed: a repeated run gets the same numbers"),
         "getAllEventData": _needs("read_event_data"),
         "getClientName": _needs("read_container_data"),
         "getContainerVersion": _needs("read_container_data"),
         "getCookieValues": _needs("get_cookies"),
         "getEventData": _needs("read_event_data"),
         "getGoogleAuth": _needs(
-            "use_google_credentials", f"{_SET}; the token goes to https://*.googleapis.com alone"
+            "use_google_credentials", f"{_SET}; the token goes only to https://*.googleapis.com"
         ),
-        "getGoogleScript": _needs("send_http", "`debug` changes the script of ANALYTICS alone"),
+        "getGoogleScript": _needs("send_http", "`debug` affects only ANALYTICS"),
         "getRemoteAddress": _needs(
-            "read_request", "the address that Twite found by its trusted proxies"
+            "read_request", "the address according to `server.trusted_proxies`"
         ),
         "getRequestBody": _needs("read_request"),
         "getRequestHeader": _needs("read_request"),
@@ -101,35 +102,38 @@ APIS: Final = MappingProxyType(
         "getRequestQueryParameter": _needs("read_request"),
         "getRequestQueryParameters": _needs("read_request"),
         "getRequestQueryString": _needs("read_request"),
-        "getTimestamp": _differs("one time a turn: it does not advance while code runs"),
-        "getTimestampMillis": _differs("one time a turn: it does not advance while code runs"),
+        "getTimestamp": _differs("one time for each step: it does not advance while code runs"),
+        "getTimestampMillis": _differs(
+            "one time for each step: it does not advance while code runs"
+        ),
         "getType": _NONE,
         "hasMessageListener": _needs("use_message"),
         "hmacSha256": _needs("use_custom_private_keys", "the keys are those of server.hmac_keys"),
         "isRequestMpv1": _needs("read_request"),
         "isRequestMpv2": _needs("read_request"),
         "logToConsole": _needs("logging", "objects are written as JSON"),
-        "makeInteger": _differs("cuts off towards zero; Google does not say how it rounds"),
+        "makeInteger": _differs("truncates towards zero; Google does not document rounding"),
         "makeNumber": _NONE,
         "makeString": _NONE,
         "makeTableMap": _NONE,
         "parseUrl": _differs(
-            "by the WHATWG's standard; of UTS 46, which names beyond ASCII go by, the rules for "
-            "directions of writing are kept for letters alone"
+            "follows the WHATWG URL standard; of UTS 46, the rules on text direction "
+            "apply to letters only"
         ),
         "queryPermission": _NONE,
         "returnResponse": _needs("return_response"),
         "runContainer": _needs("run_container"),
         "sendEventToGoogleAnalytics": _needs(
-            "send_http", "GA4 alone; of `user_data` nothing is sent, nor lists and objects"
+            "send_http", "only GA4; `user_data`, lists and objects are not sent"
         ),
         "sendHttpGet": _needs("send_http"),
         "sendHttpRequest": _needs(
-            "send_http", "both forms, promise and callback; the address is sent normalised"
+            "send_http", "both forms, promise and callback; the address is sent normalized"
         ),
         "sendMessage": _needs("use_message"),
         "sendPixelFromBrowser": _needs(
-            "send_pixel_from_browser", "false in a gateway: no browser waits for its answer"
+            "send_pixel_from_browser",
+            "returns false in a gateway, since no browser waits for the answer",
         ),
         "setCookie": _needs("set_cookies", "option names in any case"),
         "setPixelResponse": _needs("access_response"),
