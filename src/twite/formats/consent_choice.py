@@ -35,7 +35,7 @@ class ChoiceRead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(body: bytes, *, region: str | None) -> ChoiceRead:
-    """Read a choice. Raises Malformed if it is not JSON or not of this shape.
+    """Read a choice. Raises MalformedRequest if it is not JSON or not of this shape.
 
     An unreadable identifier is a fault, in a conversion as here: a person must not be missed.
     """

@@ -15,8 +15,8 @@ def each_by_itself(
 ) -> tuple[list[dict[str, Value]], Mapping[int, Fault]]:
     """Return the parts read, an empty dict for an unreadable part, and its error by index.
 
-    `within` is the path of a part, with `{}` for its index. Raises the first Malformed if no part
-    can be read.
+    `within` is the path of a part, with `{}` for its index. Raises the first
+    MalformedRequest if no part can be read.
     """
     tables: list[dict[str, Value]] = []
     unread: dict[int, Fault] = {}

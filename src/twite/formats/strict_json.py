@@ -52,7 +52,7 @@ _KINDS: Final = {
 
 
 def decode(decoder: msgspec.json.Decoder[T], body: bytes, *, frame: bool = False) -> T:
-    """Decode, strictly. Raises Malformed with the place and the fix.
+    """Decode, strictly. Raises MalformedRequest with the place and the fix.
 
     With a `frame`, the parts stay raw, to be decoded each by itself, and their duplicate keys are
     not checked here. The decoder's structs must omit defaults on encoding (omit_defaults).
@@ -88,7 +88,7 @@ def _whole(escape: re.Match[bytes]) -> bytes:
 
 
 def _refuse_duplicate_keys(body: bytes, value: object, *, within: bool) -> None:
-    """Raise Malformed if an object of the JSON names a key twice; `within`: also the topmost.
+    """Raise MalformedRequest if an object names a key twice; `within`: also the topmost one.
 
     A decoder drops texts (of duplicate keys, unknown fields, nulls) and adds none. So if the
     result, encoded again, holds as many texts as the input, no key was dropped. The slow check is

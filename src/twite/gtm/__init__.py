@@ -1,1 +1,1 @@
-"""Google's tag templates and what they may ask for, as values."""
+"""Google Tag Manager: tag templates, server containers, the importer, and the comparison."""

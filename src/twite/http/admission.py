@@ -8,7 +8,7 @@ from twite.http.responses import HttpRefusal, again
 
 @final
 class AdmissionGate:
-    """Admits `requests` at a time, of `size` bytes together; raises Refused (429) beyond that.
+    """Admits `requests` at a time, of `size` bytes together; raises HttpRefusal (429) beyond that.
 
     Only authenticated requests enter, so that strangers cannot fill it. A compressed body counts as
     `largest`, because its inflated size is not known.

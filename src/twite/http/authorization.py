@@ -53,7 +53,7 @@ class Authorization:
         self._ring = ring
 
     async def require(self, headers: Mapping[bytes, bytes], scope: KeyScope) -> Requester:
-        """Return the requester. Raises Refused: 401, and 403 if the key lacks the scope."""
+        """Return the requester. Raises HttpRefusal: 401, and 403 if the key lacks the scope."""
         offered = bearer(headers)
         if offered is None or not offered.startswith(_OURS):
             source = self._keys.require(headers)

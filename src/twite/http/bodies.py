@@ -21,8 +21,8 @@ _JSON_TYPE: Final = re.compile(
 async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
     """Read the body and decompress it.
 
-    Raises Refused (413, 415, 400) and Gone. A body whose Content-Length exceeds the limit is not
-    read.
+    Raises HttpRefusal (413, 415, 400) and ClientGone. A body whose Content-Length exceeds
+    the limit is not read.
     """
     declared = headers.get(b"content-length")
     if declared is not None and int(declared) > limit:
@@ -42,7 +42,7 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int
 
 
 def require_json(headers: Mapping[bytes, bytes]) -> None:
-    """Raise Refused (415) unless the body is declared to be JSON, in UTF-8."""
+    """Raise HttpRefusal (415) unless the body is declared to be JSON, in UTF-8."""
     given = headers.get(b"content-type")
     if given == b"application/json" or (given is not None and _JSON_TYPE.fullmatch(given)):
         return
@@ -57,7 +57,7 @@ def require_json(headers: Mapping[bytes, bytes]) -> None:
 
 
 def inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
-    """Undo one layer of gzip or zstd. Raises Refused (413, 415, 400).
+    """Undo one layer of gzip or zstd. Raises HttpRefusal (413, 415, 400).
 
     Never holds more than `limit` and one byte of the output.
     """

@@ -71,7 +71,7 @@ class Origins:
         return self._named.get(name)
 
     def visit(self, scope: Scope, name: str | None = None) -> PageVisit:
-        """Return the source and the visitor's address. Raises Refused (403, 429).
+        """Return the source and the visitor's address. Raises HttpRefusal (403, 429).
 
         `name` is the source that the request names; without it the origin must belong to one
         source.
@@ -91,7 +91,7 @@ class Origins:
     def preflight(
         self, headers: Mapping[bytes, bytes], name: str | None = None, *, reads: bytes = _HEADERS
     ) -> HttpResponse:
-        """Answer `OPTIONS` for a page of these origins. Raises Refused (403).
+        """Answer `OPTIONS` for a page of these origins. Raises HttpRefusal (403).
 
         `reads` names the allowed request headers besides the simple ones, as in `content-type`.
         """

@@ -39,7 +39,7 @@ class SourceKeys:
         return self._sources.get(self._digest(key))
 
     def require(self, headers: Mapping[bytes, bytes]) -> Source:
-        """Return the source of `Authorization: Bearer <key>`. Raises Refused (401)."""
+        """Return the source of `Authorization: Bearer <key>`. Raises HttpRefusal (401)."""
         key = bearer(headers)
         if key is None:
             raise HttpRefusal(_NO_KEY)

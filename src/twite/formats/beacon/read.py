@@ -81,7 +81,7 @@ class Beacon(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(body: bytes, seen: BeaconContext) -> Beacon:
-    """Read a message of the script. Raises Malformed if it is none, or has too many conversions.
+    """Read a message of the script. Raises MalformedRequest, also for too many conversions.
 
     Faults of a single conversion are reported with that conversion.
     """

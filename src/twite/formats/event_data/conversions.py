@@ -101,8 +101,8 @@ def found_of(
 
     An event is decoded JSON in the shape of common event data; a dotted name, as in
     `user_data.email_address`, may be nested or one key. `repeated` has, for each event, the fields
-    that a retry repeats (see ParsedRequest). `pixel` overrides the source's own. Raises Malformed
-    if there are too many items in all.
+    that a retry repeats (see ParsedRequest). `pixel` overrides the source's own. Raises
+    MalformedRequest if there are too many items in all.
     """
     destination = destinations.get(source.pixel if pixel is None else pixel)
     known = tuple(destination.events) if destination is not None else ()

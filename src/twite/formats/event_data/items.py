@@ -41,7 +41,7 @@ def items_of(event: Event) -> list[Event]:
 
 
 def refuse_too_many(items: int, *, path: str) -> None:
-    """Raise Malformed if the events of one request have too many items."""
+    """Raise MalformedRequest if the events of one request have too many items."""
     if items > MAX_ITEMS_IN_ALL:
         raise MalformedRequest(
             code="too_many",

@@ -22,7 +22,7 @@ _WRAPPED: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 def elements(body: bytes) -> list[msgspec.Raw] | None:
     """Split a JSON file into its conversions: one, an array, or {"conversions": […]}.
 
-    None if it is JSON Lines under another name. Raises Unreadable if it is not JSON.
+    None if it is JSON Lines under another name. Raises UnreadableFile if it is not JSON.
     """
     text = body.lstrip(b"\xef\xbb\xbf \t\r\n")
     try:

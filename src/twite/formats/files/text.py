@@ -36,7 +36,10 @@ class UnreadableFile(ClientError):
 
 
 def kind_of(name: str, start: bytes) -> Kind:
-    """Detect the kind of a file by its name and first bytes, decompressed. Raises Unreadable."""
+    """Detect the kind of a file by its name and first decompressed bytes.
+
+    Raises UnreadableFile.
+    """
     if start.startswith(b"PAR1"):
         return "parquet"
     if start.startswith(b"PK\x03\x04"):
@@ -113,7 +116,7 @@ def separator_of(sample: str, *, chosen: str | None = None) -> Separated:
 def cells(lines: Iterable[str], separated: Separated) -> Iterator[tuple[int, list[str]]]:
     """Yield (row number, cells) as a spreadsheet counts them, the header as row 1.
 
-    Blank rows count and are not yielded. Raises Unreadable with the line of a broken quote.
+    Blank rows count and are not yielded. Raises UnreadableFile with the line of a broken quote.
     """
     lines = iter(lines)
     for _ in range(separated.skip):

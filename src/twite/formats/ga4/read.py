@@ -86,7 +86,7 @@ _REPEATED: Final = ("tid", "cid", "sid", "_p", "_s")
 
 
 def read(query: str, body: bytes) -> Tagged:
-    """Read the hits of one request. Raises Malformed if it is not a GA4 hit, or has too many."""
+    """Read the hits of one request. Raises MalformedRequest, also for too many hits."""
     hits, unread = hits_of(query, body)
     return Tagged(
         events=tuple([event_of(hit) for hit in hits]),  # an empty hit is an empty event
@@ -96,7 +96,7 @@ def read(query: str, body: bytes) -> Tagged:
 
 
 def hits_of(query: str, body: bytes) -> tuple[list[dict[str, str]], Mapping[int, Fault]]:
-    """Return the parameters of each hit, and the errors by index. Raises Malformed.
+    """Return the parameters of each hit, and the errors by index. Raises MalformedRequest.
 
     If a parameter occurs twice in one query string, the first counts.
     """
@@ -119,7 +119,7 @@ def hits_of(query: str, body: bytes) -> tuple[list[dict[str, str]], Mapping[int,
 
 
 def _claimed(hit: dict[str, str]) -> dict[str, str]:
-    """Return a hit that Google's own client would claim [seen]. Raises Malformed for another."""
+    """Return a hit if Google's own client would claim it [seen]. Raises MalformedRequest."""
     if hit.get("v") != "2" or not hit.get("tid"):
         raise MalformedRequest(
             code="wrong_shape",

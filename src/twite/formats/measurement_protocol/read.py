@@ -32,7 +32,7 @@ _NOTHING: Final = msgspec.Raw(b"null")
 def read(body: bytes, *, measurement: str) -> Tagged:
     """Read one request. `measurement` is its measurement id, which tells streams apart.
 
-    Raises Malformed if it is not JSON, or not of this shape.
+    Raises MalformedRequest if it is not JSON, or not of this shape.
     """
     events, unread = events_of(body)
     return Tagged(
@@ -45,7 +45,7 @@ def read(body: bytes, *, measurement: str) -> Tagged:
 
 
 def events_of(body: bytes) -> tuple[list[dict[str, object]], Mapping[int, Fault]]:
-    """Return each event as event data, and the errors by index. Raises Malformed."""
+    """Return each event as event data, and the errors by index. Raises MalformedRequest."""
     frame = decode(_FRAME, mended(body), frame=True)
     given = _each(frame.pop("events", _NOTHING))
     if not given:

@@ -69,7 +69,7 @@ def read(
     idempotency_key: str | None,
     consent: Judge,
 ) -> ParsedNative:
-    """Read a request. Raises Malformed if it is not JSON, or has no conversions.
+    """Read a request. Raises MalformedRequest if it is not JSON, or has no conversions.
 
     A conversion of the wrong shape is rejected alone: its faults are in its result. `now` is in
     milliseconds; `salt` goes into derived ids; `consent` decides by a conversion's signals and

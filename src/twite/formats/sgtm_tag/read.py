@@ -32,7 +32,7 @@ class SgtmTagRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(body: bytes) -> SgtmTagRequest:
-    """Read one request. Raises Malformed if it is not JSON, or not of this shape."""
+    """Read one request. Raises MalformedRequest if it is not JSON, or not of this shape."""
     request = decode(_DECODER, mended(body))
     event = request.get("event")
     if not isinstance(event, Mapping):

@@ -51,7 +51,7 @@ class Proxied(msgspec.Struct, frozen=True, kw_only=True):
 def read(body: bytes, *, now: int, salt: bytes) -> Proxied:
     """Read a request. `now` is the time of conversions without one, which X requires.
 
-    Raises Malformed if it is not JSON, or has no pixel or no conversions.
+    Raises MalformedRequest if it is not JSON, or has no pixel or no conversions.
     """
     request = decode(_DECODER, body)
     pixel, given = request.get("pixel_id"), request.get("conversions")

@@ -1,5 +1,5 @@
-"""What tags here would send, beside what another system did send for the same events.
+"""Compare the requests that tags would send here with those that another system sent.
 
-lines ─ captured ─▶ cases: what came in, and what was sent for it
-cases + what tags here ask for ─ comparing ─▶ matched, different, missing, extra
+lines ─ capture ─▶ cases: what came in, and what was sent for it
+cases + requests of the tags here ─ comparison ─▶ matched, different, missing, extra
 """

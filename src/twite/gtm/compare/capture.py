@@ -23,7 +23,7 @@ from twite.gtm.template.sandbox import Incoming
 
 
 class CaptureUnusable(OperatorError):
-    """A line of a capture cannot be read. `line` counts from 1."""
+    """An unreadable line of a capture. `line` counts from 1."""
 
     def __init__(self, *, line: int, message: str) -> None:
         super().__init__(f"line {line}: {message}")
@@ -32,9 +32,9 @@ class CaptureUnusable(OperatorError):
 
 
 class CapturedRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request that was sent. `headers` is None where nobody captured them.
+    """A captured request. `headers` is None if they were not captured.
 
-    `status` and `answer` are what came back, where it is known. It holds persons and keys.
+    `status` and `answer` are the response's, if known. It holds personal data and keys.
     """
 
     url: str
@@ -49,9 +49,9 @@ class CapturedRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CapturedCase(msgspec.Struct, frozen=True, kw_only=True):
-    """What came in, and what was sent for it. `line` is the first of its lines.
+    """An incoming event or request, and the requests sent for it. `line` is its first line.
 
-    Without an `event` it is to be read from the request; `now` is in milliseconds, 0 where unknown.
+    Without an `event` it is read from the request; `now` is in milliseconds, 0 if unknown.
     """
 
     line: int
@@ -110,7 +110,7 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class _Logged(msgspec.Struct, frozen=True, rename="pascal"):
-    """What Stape's tags log. Other keys may stand there too."""
+    """A log line of Stape's tags. Other keys are ignored."""
 
     trace_id: str
     type: str

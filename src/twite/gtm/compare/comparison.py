@@ -1,8 +1,8 @@
-"""Requests that tags here ask for, against those that were sent: which are alike, and where not.
+"""Compare requests of the tags here with captured ones: pair them, and list the differences.
 
-Two requests are about the same where method, host and path are. Of several, those with the fewest
-differences are paired. Bodies are compared as JSON or as a form, where they are one; of headers,
-those that a template here sets.
+Two requests may be paired if method, host and path are equal. Of several, those with the fewest
+differences are paired. Bodies are compared as JSON or as a form, if they are one; of headers, those
+that a template here sets.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from twite.gtm.compare.capture import CapturedRequest
 from twite.gtm.template.effects import HttpEffect
 from twite.redaction.secrets import is_confidential
 
-# Differ from run to run by their nature: what they hold is not compared, and is counted.
+# Random or time-dependent parameters: their values are not compared, only counted.
 VOLATILE: Final = (
     "*.conversion_timestamp",
     "*.event_time",
@@ -27,13 +27,13 @@ VOLATILE: Final = (
     "*.sent_at",
     "headers.x-request-id",
 )
-STAND_IN: Final = "(a secret that is not here)"  # what stands for one is not compared
+STAND_IN: Final = "(a secret that is not here)"  # a placeholder is not compared
 ABSENT: Final = "(absent)"
 _MOST_DEEP: Final = 40
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """One place that is not alike, as `body.conversions.0.value`; what is not there is ABSENT."""
+    """A place that differs, as `body.conversions.0.value`; a missing value is ABSENT."""
 
     path: str
     there: Tree
@@ -41,7 +41,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ComparedPair(msgspec.Struct, frozen=True, kw_only=True):
-    """A request there and the same here. `ignored` are the places that were not compared."""
+    """A captured request and its counterpart here. `ignored` are the places not compared."""
 
     url: str
     tag: str
@@ -50,14 +50,14 @@ class ComparedPair(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TagRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request that a tag here asked for."""
+    """A request of a tag here."""
 
     tag: str
     request: HttpEffect
 
 
 class ComparisonResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One case. `missing` was sent there and not here, `extra` the other way round: addresses."""
+    """One case. `missing` was sent there and not here, `extra` the other way round: URLs."""
 
     pairs: tuple[ComparedPair, ...] = ()
     missing: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ class ComparisonResult(msgspec.Struct, frozen=True, kw_only=True):
 def compared(
     asked: Sequence[TagRequest], sent: Sequence[CapturedRequest], ignore: Sequence[str]
 ) -> ComparisonResult:
-    """Compare what one case brought."""
+    """Compare the requests of one case."""
     there = [_parts(one.method, one.url, one.headers, one.body) for one in sent]
     here = [
         _parts(one.request.method, one.request.url, one.request.headers, one.request.body)
@@ -97,8 +97,8 @@ def compared(
 
 
 class _Parts(msgspec.Struct, frozen=True, kw_only=True):
-    about: str  # method and address without the query
-    place: str  # the same, without what may be a key in it
+    about: str  # method and URL without the query
+    place: str  # the same, without parts that may be keys
     query: Tree
     headers: dict[str, str] | None
     body: Tree
@@ -122,7 +122,7 @@ def _parts(method: str, url: str, headers: object, body: str | None) -> _Parts:
 
 
 def _host(address: SplitResult) -> str:
-    """Return host and port as a connection has them: one capture spells them out, another does not.
+    """Return host and port as a connection has them, with or without the default port.
 
     Raises ValueError.
     """
@@ -132,7 +132,7 @@ def _host(address: SplitResult) -> str:
 
 
 def _shown_path(path: str) -> str:
-    """Return a path with `***` for steps that look like keys, as in `/stape-api/KEY/v1`."""
+    """Return a path with `***` for segments that look like keys, as in `/stape-api/KEY/v1`."""
     steps = path.split("/")
     return "/".join(
         "***" if is_confidential(step) or steps[at - 1] == "stape-api" else step
@@ -181,7 +181,7 @@ def _pair(there: _Parts, here: _Parts, tag: str, ignore: Sequence[str]) -> Compa
 
 
 def _headers(there: dict[str, str] | None, here: dict[str, str] | None) -> Iterator[Difference]:
-    """Compare what a template sets; what else the other side sent is of its own client."""
+    """Compare the headers that a template sets; others come from the HTTP client."""
     if there is None:
         return
     for name, value in (here or {}).items():

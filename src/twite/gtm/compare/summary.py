@@ -1,4 +1,4 @@
-"""Comparisons of many cases → counts, and for each place that differs one example."""
+"""Sum up the comparisons of many cases: counts, and an example for each place that differs."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -13,10 +13,10 @@ Mask = Callable[[str, Tree], str]
 
 
 class ShownDifference(msgspec.Struct, frozen=True, kw_only=True):
-    """What one case brought: the comparison, and the tags here that failed, with the reason.
+    """The result of one case: the comparison, and the tags here that failed, with the reason.
 
-    `unread` says why the case is none, where it is none; `kept_back` why the gateway's doors give
-    events of it to no tag, one reason for each.
+    `unread` is the error of an unreadable case; `kept_back` the reason why the gateway passed an
+    event to no tag, one for each event.
     """
 
     line: int
@@ -27,7 +27,7 @@ class ShownDifference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DifferenceGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """The same place of the same tag's requests, `times` over; the values are of `line`, masked."""
+    """The same place in the same tag's requests, `times` over; the values are of `line`, masked."""
 
     tag: str
     url: str
@@ -39,7 +39,7 @@ class DifferenceGroup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ComparisonSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it. `matched` and `different` count requests, the others by what they are about.
+    """The summary. `matched` and `different` count requests, the others count by name.
 
     `kept_back` counts events, by the reason.
     """
@@ -63,7 +63,7 @@ class ComparisonSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def summed(shown: Iterable[ShownDifference], mask: Mask) -> ComparisonSummary:
-    """Count them. `mask` makes of a place and its value what may be shown."""
+    """Sum up the cases. `mask` makes a place and its value safe to show."""
     groups: dict[tuple[str, str, str], DifferenceGroup] = {}
     missing, extra, failed = Counter[str](), Counter[str](), Counter[str]()
     unread, ignored, alike = Counter[str](), Counter[str](), Counter[bool]()

@@ -1,10 +1,10 @@
-"""A server container: which tags fire for an event, and with what.
+"""A server container: its file, its variables and triggers, and which tags fire for an event.
 
     export ─ imported ─▶ Container ─ written ─▶ container.toml
                              ▲                        │
                              └─────── reading ────────┘
-    Container + Occasion ─ plan ─▶ Plan
+    Container + EventContext ─ plan ─▶ FiringPlan
 
-`parts` are the values, `references` the `{{names}}` in them, `texts` how JavaScript makes text of a
-value.
+`parts` are the values, `references` the `{{names}}` in them, `texts` the string conversions of
+JavaScript.
 """

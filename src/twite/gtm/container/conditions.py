@@ -1,4 +1,4 @@
-"""Does a condition hold? Both sides are compared as JavaScript's texts or numbers."""
+"""Evaluate a trigger condition: compares both sides as JavaScript strings or numbers."""
 
 from collections.abc import Callable, Mapping
 from operator import ge, gt, le, lt
@@ -12,7 +12,7 @@ from twite.gtm.template.texts import Value, number_of, text_of
 
 
 def holds(condition: Condition, value_of: Callable[[str], Value]) -> bool:
-    """Say whether it holds, its negation taken in."""
+    """Return whether a condition holds, its negation included."""
     left, right = filled(condition.left, value_of), filled(condition.right, value_of)
     return _fits(condition, left, right) is not condition.negate
 

@@ -1,7 +1,7 @@
-"""Regular expressions of containers: RE2, whose time grows with the text and never explodes.
+"""Regular expressions of containers, by RE2, which runs in linear time.
 
-Patterns may come from variables, and so from whoever sends events: what is no pattern matches
-nothing, and only so many are kept compiled.
+Patterns may come from variables, and so from clients: an invalid pattern matches nothing, and the
+cache of compiled patterns is bounded.
 """
 
 from functools import lru_cache
@@ -14,7 +14,7 @@ _KEPT: Final = 1024
 
 
 class Match(Protocol):
-    """A place where a pattern fits."""
+    """A match of a pattern."""
 
     def group(self, which: int = 0) -> str | None:
         """Return the text of a group; 0 is the whole."""
@@ -32,7 +32,7 @@ class _Pattern(Protocol):
 def found(
     pattern: str, text: str, *, ignore_case: bool = False, whole: bool = False
 ) -> Match | None:
-    """Return where the pattern fits: anywhere in the text, or all of it where `whole` is set."""
+    """Return the match: anywhere in the text, or of all of it if `whole` is set."""
     compiled = _compiled(_sound(pattern), ignore_case)
     if not isinstance(compiled, str):
         return compiled.fullmatch(_sound(text)) if whole else compiled.search(_sound(text))
@@ -40,7 +40,7 @@ def found(
 
 
 def wrong_with(pattern: str) -> str | None:
-    """Return what is wrong with a pattern, None where it is one."""
+    """Return the error of a pattern, None if it is valid."""
     compiled = _compiled(_sound(pattern), False)  # noqa: FBT003  a cache's keys stand in order
     return compiled if isinstance(compiled, str) else None
 
@@ -60,5 +60,5 @@ def _compiled(pattern: str, ignore_case: bool) -> _Pattern | str:  # noqa: FBT00
 
 
 def _sound(text: str) -> str:
-    """Return the text with half characters, which UTF-8 has no bytes for, replaced."""
+    """Return the text with lone surrogates, which UTF-8 cannot encode, replaced."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

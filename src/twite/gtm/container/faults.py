@@ -1,4 +1,4 @@
-"""What is wrong with a container: names that are nobody's, rings, expressions that are none."""
+"""Validate a container: unknown names, reference cycles, invalid regular expressions."""
 
 import math
 from collections import Counter
@@ -26,7 +26,7 @@ from twite.gtm.template.texts import number_of
 
 
 def faults(container: Container) -> Iterator[ContainerUnusable]:
-    """Yield everything that is wrong, as the container stands written."""
+    """Yield all faults of a container."""
     yield from _twice("tag", container.tags)
     yield from _twice("trigger", container.triggers)
     yield from _twice("variable", container.variables)
@@ -44,8 +44,10 @@ def faults(container: Container) -> Iterator[ContainerUnusable]:
             yield from look.at_template(client, TemplateKind.CLIENT, f"client[{at}]")
     for at, change in enumerate(container.transformations):
         yield from look.at_transformation(change, f"transformation[{at}]")
-    yield from _rings({one.name: needed_by(one) for one in container.variables}, "variable")
-    yield from _rings({one.name: _beside(one) for one in container.tags}, "tag")
+    yield from _rings(
+        {variable.name: needed_by(variable) for variable in container.variables}, "variable"
+    )
+    yield from _rings({tag.name: _beside(tag) for tag in container.tags}, "tag")
 
 
 def needed_by(variable: Variable) -> tuple[str, ...]:
@@ -57,7 +59,7 @@ def needed_by(variable: Variable) -> tuple[str, ...]:
         variable.input,
         variable.least,
         variable.most,
-        [one for row in variable.rows for one in (row.key, row.value)],
+        [text for row in variable.rows for text in (row.key, row.value)],
         variable.default,
         dict(variable.fields),
         form,
@@ -70,13 +72,16 @@ class _Look:
         self._variables = {EVENT, *(variable.name for variable in container.variables)}
         self._triggers = {ALL_EVENTS, *(trigger.name for trigger in container.triggers)}
         self._tags = {tag.name for tag in container.tags}
-        self._kinds = {name: one.kind for name, one in container.templates.items()}
+        self._kinds = {name: template.kind for name, template in container.templates.items()}
 
     def at_conditions(self, when: Sequence[Condition], place: str) -> Iterator[ContainerUnusable]:
-        for at, one in enumerate(when):
-            yield from self._at_names([one.left, one.right], f"{place}[{at}]")
-            if one.operator is Operator.MATCHES and literal(one.right) == one.right:
-                yield from _at_pattern(one.right, f"{place}[{at}].right")
+        for at, condition in enumerate(when):
+            yield from self._at_names([condition.left, condition.right], f"{place}[{at}]")
+            if (
+                condition.operator is Operator.MATCHES
+                and literal(condition.right) == condition.right
+            ):
+                yield from _at_pattern(condition.right, f"{place}[{at}].right")
 
     def at_variable(self, variable: Variable, place: str) -> Iterator[ContainerUnusable]:
         yield from self._at_names(list(needed_by(variable)), place, plain=True)
@@ -134,7 +139,7 @@ class _Look:
         self, tree: Tree, place: str, *, plain: bool = False
     ) -> Iterator[ContainerUnusable]:
         names = tree if plain and isinstance(tree, list) else list(names_in(tree))
-        for name in dict.fromkeys(str(one) for one in names):
+        for name in dict.fromkeys(str(name) for name in names):
             if name not in self._variables:
                 yield _nobody(place, "variable", name, self._variables)
 
@@ -180,11 +185,11 @@ def _at_format(case: str, instead: Mapping[str, Tree], place: str) -> Iterator[C
 
 
 def _beside(tag: ContainerTag) -> tuple[str, ...]:
-    return tuple(one.tag for one in (tag.setup, tag.teardown) if one is not None)
+    return tuple(step.tag for step in (tag.setup, tag.teardown) if step is not None)
 
 
 def _rings(needs: Mapping[str, Sequence[str]], what: str) -> Iterator[ContainerUnusable]:
-    """Yield each ring once, and chains that are too long."""
+    """Yield each cycle once, and chains that are too long."""
     depth: dict[str, int] = {}
     for first in needs:
         path: list[str] = []

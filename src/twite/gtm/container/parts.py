@@ -1,4 +1,4 @@
-"""What a container is made of.
+"""The parts of a container: tags, triggers, variables, clients, transformations.
 
 Texts in fields, tables and conditions may hold `{{names}}` of variables: see `references`. Names
 are unique among tags, among triggers, and among variables.
@@ -14,12 +14,12 @@ from twite.domain.errors import OperatorError
 from twite.domain.json_tree import Tree
 from twite.gtm.template.template import Template
 
-ALL_EVENTS: Final = "All Events"  # the trigger that every container has, and that fires always
-EVENT: Final = "_event"  # the variable that every container has: the event's name
+ALL_EVENTS: Final = "All Events"  # every container has this trigger, which always fires
+EVENT: Final = "_event"  # every container has this variable: the event's name
 
 
 class ContainerUnusable(OperatorError):
-    """A container cannot be read. `place` is a path as in `tag[0].triggers[1]`, or ""."""
+    """An invalid container. `place` is a path as in `tag[0].triggers[1]`, or ""."""
 
     def __init__(self, *, place: str, message: str) -> None:
         super().__init__(f"{place}: {message}" if place else message)
@@ -30,11 +30,11 @@ class ContainerUnusable(OperatorError):
 class ContainerPart(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
 ):
-    """The root of all parts: a key that is none of theirs is refused."""
+    """The base of all parts; refuses unknown keys."""
 
 
 class Operator(StrEnum):
-    """How a condition compares; the value is how it is written."""
+    """How a condition compares; the value is its spelling in the file."""
 
     EQUALS = "equals"
     CONTAINS = "contains"
@@ -48,7 +48,7 @@ class Operator(StrEnum):
 
 
 class Condition(ContainerPart, frozen=True, kw_only=True):
-    """What must hold, or must not where `negate` is set."""
+    """A condition that must hold, or must not if `negate` is set."""
 
     left: str
     operator: Operator
@@ -58,23 +58,23 @@ class Condition(ContainerPart, frozen=True, kw_only=True):
 
 
 class ContainerTrigger(ContainerPart, frozen=True, kw_only=True):
-    """Fires where all of its conditions hold; without any, always."""
+    """Fires if all of its conditions hold; always, without any."""
 
     name: str
     when: tuple[Condition, ...] = ()
 
 
 class Firing(StrEnum):
-    """How often a tag fires for an event whatever number of its triggers match."""
+    """How often a tag fires for an event if several of its triggers match."""
 
     ONCE = "once"
     EACH_TRIGGER = "each_trigger"
 
 
 class SequencedTag(ContainerPart, frozen=True, kw_only=True):
-    """A tag before (setup) or after (teardown) another.
+    """A tag that runs before (setup) or after (teardown) another.
 
-    `needed` means: where it fails, what would come next does not run.
+    `needed` means: if it fails, the next one does not run.
     """
 
     tag: str

@@ -1,6 +1,6 @@
-"""Places in an event, named as `user_data.address.city` and `items.0.price`.
+"""Get and set values in an event by path, as `user_data.address.city` and `items.0.price`.
 
-A key that is there with its dots, as `x-ga-mp2-user_properties.plan`, goes before the path.
+A key that contains dots, as `x-ga-mp2-user_properties.plan`, wins over the path.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from twite.gtm.template.texts import UNDEFINED, Value
 
 
 def at(event: Mapping[str, Tree], path: str) -> Value:
-    """Return what stands there."""
+    """Return the value at a path."""
     if path in event:
         return event[path]
     value: Tree = dict(event)
@@ -27,9 +27,9 @@ def at(event: Mapping[str, Tree], path: str) -> Value:
 
 
 def without(event: Mapping[str, Tree], path: str) -> dict[str, Tree]:
-    """Return the event without what stands there; a place in a list is empty (null) then.
+    """Return the event without the value; in a list it becomes null.
 
-    Were it gone, the next path would name what follows it.
+    Removing it would shift the indexes of later paths.
     """
     if path in event:
         return {key: value for key, value in event.items() if key != path}
@@ -46,13 +46,13 @@ def _below(value: Tree, path: str) -> Tree:
     if not isinstance(value, list) or not (first.isascii() and first.isdigit()):
         return value
     return [
-        one if str(place) != first else _below(one, rest) if rest else None
-        for place, one in enumerate(value)
+        child if str(place) != first else _below(child, rest) if rest else None
+        for place, child in enumerate(value)
     ]
 
 
 def put(event: Mapping[str, Tree], path: str, value: Tree) -> dict[str, Tree]:
-    """Return the event with the value there; objects on the way are made."""
+    """Return the event with the value at the path; missing objects are created."""
     first, _, rest = path.partition(".")
     if path in event or not rest:
         return {**event, path: value}
@@ -61,7 +61,7 @@ def put(event: Mapping[str, Tree], path: str, value: Tree) -> dict[str, Tree]:
 
 
 def only(event: Mapping[str, Tree], paths: Sequence[str]) -> dict[str, Tree]:
-    """Return what stands in these places, and nothing else."""
+    """Return only the values at these paths."""
     kept: dict[str, Tree] = {}
     for path in paths:
         value = at(event, path)

@@ -34,11 +34,11 @@ from twite.gtm.template.texts import UNDEFINED, text_of
 
 
 class FiredTag(msgspec.Struct, frozen=True, kw_only=True):
-    """A tag that fires. `fields` is the template's `data`, `event` what it sees of the event.
+    """A tag that fires. `fields` is the template's `data`, `event` the event as the tag sees it.
 
-    `fields` may hold secrets: they are for running, not for keeping. `trigger` is the one that
-    fitted, "" for a tag that runs beside another. `setup` runs before, `teardown` after; whether
-    they are `needed` stands in `tag`. `consent` are the signals that were found granted.
+    `fields` may hold secrets: they must not be stored. `trigger` is the one that matched, "" for a
+    setup or teardown tag. `setup` runs before, `teardown` after; `tag` says whether they are
+    `needed`. `consent` are the signals found granted.
     """
 
     tag: ContainerTag
@@ -55,13 +55,13 @@ class FiredTag(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NotFiredReason(StrEnum):
-    """What kept a tag from firing."""
+    """Why a tag does not fire."""
 
-    PAUSED = "paused"  # by the container or a person, or its span of time is not now
-    CONSENT = "consent"  # a signal that it asks for is not granted
-    TRIGGER = "trigger"  # it is for other events, or its conditions do not hold
-    EXCEPTION = "exception"  # an exception fits
-    BESIDE = "beside"  # a tag that it needs beside it does not run
+    PAUSED = "paused"  # by the container or the operator, or outside its schedule
+    CONSENT = "consent"  # a signal that it requires is not granted
+    TRIGGER = "trigger"  # no trigger matches
+    EXCEPTION = "exception"  # an exception matches
+    BESIDE = "beside"  # a setup or teardown tag that it needs does not run
     UNFILLED = "unfilled"  # its fields, or a condition, cannot be filled in
 
 
@@ -74,7 +74,7 @@ class SkippedTag(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FiringPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a container does on an occasion: `fired` in the order in which they run."""
+    """The decision on an event: `fired` is in the order of execution."""
 
     fired: tuple[FiredTag, ...] = ()
     passed: tuple[SkippedTag, ...] = ()
@@ -83,7 +83,7 @@ class FiringPlan(msgspec.Struct, frozen=True, kw_only=True):
 def plan(
     container: Container, occasion: EventContext, *, variables: Variables, filled: bool = True
 ) -> FiringPlan:
-    """Decide for each tag. Nothing is raised: a tag that cannot be filled in passes, with why.
+    """Decide for each tag. A tag that cannot be filled in is skipped, with the reason.
 
     Where it is not to be `filled`, only whether it fires is decided: `fields` and `event` are
     empty, and no variable runs that no trigger asks for.
@@ -94,7 +94,7 @@ def plan(
     decide = _Planner(container, occasion, variables, filled=filled)
     fired: list[FiredTag] = []
     passed: list[SkippedTag] = []
-    for tag in sorted(container.tags, key=lambda one: -one.priority):
+    for tag in sorted(container.tags, key=lambda each: -each.priority):
         try:
             fired += decide.fired(tag)
         except _Passes as passes:
@@ -108,19 +108,21 @@ def plan(
 
 
 def only(container: Container, tag: str) -> Container:
-    """Return the container with one tag that fires always, for running it as it was decided."""
+    """Return the container with one tag that always fires, to run it as decided before."""
     tags = tuple(
-        msgspec.structs.replace(one, triggers=(ALL_EVENTS,) if one.name == tag else (), unless=())
-        for one in container.tags
+        msgspec.structs.replace(
+            other, triggers=(ALL_EVENTS,) if other.name == tag else (), unless=()
+        )
+        for other in container.tags
     )
     return msgspec.structs.replace(container, tags=tags)
 
 
 def client_name(container: Container, client: str) -> str:
-    """Return what the container calls a client: a reading of Twite's own may have a name there."""
-    for one in container.clients:
-        if not one.template and one.reads == client:
-            return one.name
+    """Return the container's name of a client: it may rename Twite's own."""
+    for candidate in container.clients:
+        if not candidate.template and candidate.reads == client:
+            return candidate.name
     return client
 
 
@@ -158,7 +160,7 @@ class _Planner:
         blocking = next((name for name in tag.unless if self._fits(name)), None)
         if blocking is not None:
             raise _Passes(f"the exception {blocking!r} fits", NotFiredReason.EXCEPTION)
-        # Last: of a tag that is for other events, consent is not what kept it from firing.
+        # Last: consent is not the reason if the tag is for other events.
         kept_back = self._kept_back(tag)
         if kept_back is not None:
             raise kept_back
@@ -171,11 +173,11 @@ class _Planner:
             return rests
         if not tag.consent:
             return None
-        missing = [one for one in tag.consent if not self._granted(one)]
+        missing = [signal for signal in tag.consent if not self._granted(signal)]
         return _Passes(f"consent {', '.join(missing)}", NotFiredReason.CONSENT) if missing else None
 
     def _rests(self, tag: ContainerTag) -> _Passes | None:
-        """Return why a tag does not fire for anything at this moment."""
+        """Return why a tag fires for no event at this moment."""
         if tag.paused:
             return _Passes("it is paused", NotFiredReason.PAUSED)
         if tag.starts_at is not None and self._occasion.now < tag.starts_at:
@@ -187,12 +189,12 @@ class _Planner:
     def _fits(self, name: str) -> bool:
         if name not in self._fitting:
             when = self._triggers.get(name)
-            # A trigger that is not there fits nothing.
+            # A missing trigger matches nothing.
             self._fitting[name] = when is not None and self._all_hold(when)
         return self._fitting[name]
 
     def _all_hold(self, when: tuple[Condition, ...]) -> bool:
-        return all(holds(one, self._values.of) for one in when)
+        return all(holds(condition, self._values.of) for condition in when)
 
     def _filled(self, tag: ContainerTag, trigger: str, *, beside: tuple[str, ...]) -> FiredTag:
         template = self._container.templates.get(tag.template)
@@ -245,7 +247,7 @@ class _Planner:
             for transformation in self._container.transformations
             if _is_for(transformation, tag) and self._all_hold(transformation.when)
         ]
-        key = tuple(one.name for one in changes)
+        key = tuple(change.name for change in changes)
         if key not in self._seen:
             event = dict(self._occasion.event)
             for change in sorted(changes, key=_order):
@@ -269,7 +271,7 @@ class _Planner:
         return event
 
     def _granted(self, signal: str) -> bool:
-        """Say whether a signal is granted: by what is known, the event's consent_state or gcs."""
+        """Return whether a signal is granted: by known signals, consent_state, or gcs."""
         if signal in self._occasion.consent:
             return self._occasion.consent[signal]
         stated = paths.at(self._occasion.event, f"consent_state.{signal}")

@@ -1,6 +1,6 @@
-"""container.toml → Container. Its parts are tables, `[[tag]]` … `[[transformation]]`.
+"""Read container.toml: tables `[[tag]]` … `[[transformation]]` to a Container.
 
-Templates are files beside it: `[[template]]` names each and says where it is.
+Templates are files beside it: `[[template]]` gives each a name and a path.
 """
 
 import re
@@ -25,7 +25,7 @@ from twite.gtm.container.parts import (
 
 
 class TemplateFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a template is, as a path from the folder of container.toml."""
+    """A template's path, relative to the folder of container.toml."""
 
     name: str
     file: str
@@ -34,7 +34,7 @@ class TemplateFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class ContainerFile(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
 ):
-    """The whole file, as it stands written."""
+    """The whole file, as written."""
 
     name: str = ""
     public_id: str = "GTM-TWITE"
@@ -48,7 +48,7 @@ class ContainerFile(
 
 
 def read(text: str) -> tuple[Container, tuple[TemplateFile, ...]]:
-    """Read the file's text; the container has no templates yet. Raises ContainerUnusable."""
+    """Read the file's text, without the templates. Raises ContainerUnusable."""
     try:
         tree = tomllib.loads(text)
         _refuse_other_than_json(tree)
@@ -58,7 +58,7 @@ def read(text: str) -> tuple[Container, tuple[TemplateFile, ...]]:
     except ValueError as error:
         if isinstance(error, msgspec.ValidationError):
             raise _misshapen(str(error)) from None
-        # Python reads no number of more than 4,300 digits.
+        # Python refuses numbers of more than 4,300 digits.
         raise ContainerUnusable(place="", message="holds a number that is too long") from None
     except RecursionError:
         raise ContainerUnusable(place="", message="is nested too deep") from None
@@ -76,13 +76,13 @@ def read(text: str) -> tuple[Container, tuple[TemplateFile, ...]]:
 
 
 def _refuse_other_than_json(tree: Tree, place: str = "") -> None:
-    """Raise ContainerUnusable for dates and times, which JSON has not."""
+    """Raise ContainerUnusable for dates and times, which JSON does not have."""
     if isinstance(tree, dict):
-        for key, one in tree.items():
-            _refuse_other_than_json(one, f"{place}.{key}" if place else key)
+        for key, child in tree.items():
+            _refuse_other_than_json(child, f"{place}.{key}" if place else key)
     elif isinstance(tree, list):
-        for at, one in enumerate(tree):
-            _refuse_other_than_json(one, f"{place}[{at}]")
+        for at, child in enumerate(tree):
+            _refuse_other_than_json(child, f"{place}[{at}]")
     elif not isinstance(tree, str | int | float | bool):
         raise ContainerUnusable(place=place, message="is a date or time. Write it in quotes")
 
@@ -120,7 +120,7 @@ def _misshapen(said: str) -> ContainerUnusable:
         return ContainerUnusable(place=place, message=f"must be {there}, not {is_}")
     value = _VALUE.fullmatch(what)
     if value is not None:
-        known = sorted(str(one) for one in _choices_at(place))
+        known = sorted(str(choice) for choice in _choices_at(place))
         close = get_close_matches(value[1], known, n=1, cutoff=0.6)
         cure = f"Did you mean {close[0]!r}?" if close else f"Known here: {', '.join(known)}"
         return ContainerUnusable(place=place, message=f"{value[1]!r} is not known. {cure}")
@@ -136,7 +136,7 @@ def _fields_at(place: str) -> Iterator[str]:
 def _choices_at(place: str) -> Iterator[object]:
     kind = _kind_at(place)
     if isinstance(kind, inspect.EnumType):
-        yield from (one.value for one in kind.cls)
+        yield from (choice.value for choice in kind.cls)
 
 
 def _kind_at(place: str) -> inspect.Type:

@@ -1,4 +1,4 @@
-"""What the variables of a container are worth on an occasion."""
+"""Evaluate the variables of a container for an event."""
 
 import math
 import re
@@ -20,11 +20,10 @@ from twite.gtm.template.texts import UNDEFINED, Value, number_of, text_of
 
 
 class EventContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What a container is run for: an event, and the request that brought it.
+    """The event for which a container runs, and the request that brought it.
 
-    `now` is in milliseconds; `region` where the visitor is, as `GB` or `US-CA`; `consent` what is
-    known of signals beside the event's own, which it overrules; `draw` is the chance of the event,
-    which decides random numbers.
+    `now` is in milliseconds; `region` is the visitor's, as `GB` or `US-CA`; `consent` are known
+    signals, which override the event's own; `draw` seeds the event's random numbers.
     """
 
     event: Mapping[str, Tree]
@@ -41,21 +40,21 @@ class EventContext(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Variables(Protocol):
-    """Whoever runs variable templates."""
+    """Runs variable templates."""
 
     def value(self, template: Template, fields: dict[str, Tree], occasion: EventContext) -> Value:
-        """Return what the template returned; UNDEFINED where it returned nothing or failed.
+        """Return the template's result; UNDEFINED if it returned nothing or failed.
 
-        The occasion's `draw` is the variable's own.
+        `draw` in the context is the variable's own.
         """
 
 
 class Unfilled(Exception):
-    """A value cannot be had; the text says why. It does not leave this room."""
+    """A value that cannot be computed; the text says why. Does not leave this module."""
 
 
 class Values:
-    """Reads variables by name, each once."""
+    """Evaluates variables by name, each once."""
 
     def __init__(self, container: Container, occasion: EventContext, variables: Variables) -> None:
         self._container = container
@@ -66,14 +65,14 @@ class Values:
         self._open: list[str] = []
 
     def filled(self, tree: Tree) -> Value:
-        """Return the tree with values in place of names. Raises Unfilled."""
+        """Return the tree with values in place of references. Raises Unfilled."""
         try:
             return filled(tree, self.of)
         except TooLong:
             raise Unfilled("a text with variables in it grows too long") from None
 
     def of(self, name: str) -> Value:
-        """Return the variable's value; UNDEFINED for a name that is none's. Raises Unfilled."""
+        """Return the variable's value; UNDEFINED for an unknown name. Raises Unfilled."""
         if name in self._had:
             return self._had[name]
         if name in self._open:
@@ -114,9 +113,9 @@ class Values:
         return _BUILT_IN[variable.type](self._occasion, self._container)
 
     def _constant(self, value: Tree) -> Value:
-        if value is None:  # TOML has no null: what is not written is undefined
+        if value is None:  # TOML has no null: a missing key is undefined
             return UNDEFINED
-        # Only a text can hold names; what else is written there stands as it is.
+        # Only a text can hold references; other values stand as they are.
         return self.filled(value) if isinstance(value, str) else value
 
     def _brought(self, variable: Variable, key: str) -> Value:
@@ -149,15 +148,15 @@ class Values:
         return UNDEFINED
 
     def _drawn(self, variable: Variable) -> Value:
-        """Draw as Google does: between two numbers, or from the whole where they are none."""
-        least, most = (_finite(self.filled(one)) for one in (variable.least, variable.most))
+        """Return a random number as Google does: in the bounds, or of the full range."""
+        least, most = (_finite(self.filled(bound)) for bound in (variable.least, variable.most))
         if least is None or most is None or least > most:
             least, most = 0, _MOST_DRAWN
         share = self._draw(variable) / (1 << 48)
         return math.floor(share * (most - least + 1) + least)
 
     def _draw(self, variable: Variable) -> int:
-        """Draw one for a name and an event, so that what is asked or tried again finds the same."""
+        """Derive it from name and event, so that a repeated evaluation gives the same."""
         seed = f"{self._occasion.draw}\0{variable.name}".encode("utf-8", "replace")
         return int.from_bytes(blake2b(seed, digest_size=6).digest())
 
@@ -183,13 +182,13 @@ class Values:
 
 
 def given_fields(fields: Mapping[str, Tree], fill_in: Callable[[Tree], Value]) -> dict[str, Tree]:
-    """Return fields with values in them; without what is undefined, and without empty tables."""
+    """Return fields with values, without undefined ones and empty tables."""
     values = {name: fill_in(value) for name, value in fields.items()}
     return {name: value for name, value in values.items() if value is not UNDEFINED and value != []}
 
 
 def _finite(value: Value) -> float | None:
-    """Return a number, or what a text says of one; None for anything else."""
+    """Return a finite number, also from a text; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | str) or value == "":
         return None
     number = number_of(value)
@@ -254,7 +253,7 @@ def _of_event(path: str) -> Callable[[EventContext, Container], Value]:
 
 
 _MOST_DRAWN: Final = 2_147_483_647
-_SAFE: Final = 1 << 53  # beyond, JavaScript's numbers are not whole any more
+_SAFE: Final = 1 << 53  # beyond, JavaScript's numbers lose integer precision
 _BUILT_IN: Final[Mapping[VariableSource, Callable[[EventContext, Container], Value]]] = {
     VariableSource.EVENT_NAME: _of_event("event_name"),
     VariableSource.CLIENT_NAME: lambda occasion, _: occasion.client,

@@ -1,4 +1,4 @@
-"""Container → container.toml, for people to read and change. What is as ever is left out."""
+"""Write a Container as container.toml, for people to read and edit. Defaults are left out."""
 
 import json
 import re
@@ -15,9 +15,9 @@ from twite.gtm.container.reading import TemplateFile
 def written(
     container: Container, files: Sequence[TemplateFile], *, remarks: Sequence[str] = ()
 ) -> str:
-    """Return the file's text; `remarks` are lines that stand at its end as comments.
+    """Return the file's text; `remarks` are comment lines at its end.
 
-    Raises ContainerUnusable for what TOML cannot hold.
+    Raises ContainerUnusable for values that TOML cannot hold.
     """
     blocks = [
         "\n".join(
@@ -40,7 +40,7 @@ def written(
         if parts:
             blocks.append(comment)
         blocks += [
-            "\n".join(_table(name, _plain(one), f"{name}[{at}]")) for at, one in enumerate(parts)
+            "\n".join(_table(name, _plain(part), f"{name}[{at}]")) for at, part in enumerate(parts)
         ]
     if remarks:
         blocks.append("\n".join(f"# {_COMMENTED.sub(' ', remark)}" for remark in remarks))
@@ -75,20 +75,20 @@ def _value(tree: Tree, place: str) -> str:
     if isinstance(tree, list):
         return _list(tree, place)
     if isinstance(tree, dict):
-        pairs = [f"{_key(key)} = {_value(one, f'{place}.{key}')}" for key, one in tree.items()]
+        pairs = [f"{_key(key)} = {_value(child, f'{place}.{key}')}" for key, child in tree.items()]
         return f"{{ {', '.join(pairs)} }}" if pairs else "{}"
     raise ContainerUnusable(place=place, message="is null, which TOML has no word for")
 
 
 def _list(tree: list[Tree], place: str) -> str:
-    values = [_value(one, f"{place}[{at}]") for at, one in enumerate(tree)]
-    if any(isinstance(one, dict | list) for one in tree):
+    values = [_value(child, f"{place}[{at}]") for at, child in enumerate(tree)]
+    if any(isinstance(child, dict | list) for child in tree):
         return "[\n" + "".join(f"  {value},\n" for value in values) + "]"
     return f"[{', '.join(values)}]"
 
 
 def _text(text: str) -> str:
-    # JSON's escapes are TOML's too; of what must be escaped it leaves one out.
+    # JSON's escapes are valid in TOML, which needs one more.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

@@ -1,6 +1,6 @@
-"""Google's own services as templates call them, and what is said over HTTP for it.
+"""HTTP requests to Google's services for templates, and their results.
 
-    arguments of a call ─▶ Asking: one request ─▶ its answer ─▶ Told: what the promise becomes
+    arguments of a call ─▶ GoogleRequest ─▶ HTTP response ─▶ GoogleResult: settles the promise
 
 Sources: Google's reference of the sandbox [doc], BigQuery's and Firestore's of their REST [doc].
 """

@@ -29,9 +29,9 @@ _MOST_ROWS: Final = 50_000
 def insert(
     table: tuple[str, str, str], rows: Tree, options: Tree, *, id_of: Callable[[Tree], str]
 ) -> GoogleRequest:
-    """Return the request that adds rows to a table (project, dataset, table). Raises NotAsked.
+    """Return the request that adds rows to (project, dataset, table). Raises RequestNotSent.
 
-    `id_of` gives what BigQuery knows a row by when it comes again.
+    `id_of` gives each row its insertId, by which BigQuery deduplicates.
     """
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise RequestNotSent("rows are a list of objects", reason="invalid")
@@ -49,11 +49,11 @@ def insert(
 
 
 def told(status: int, body: bytes, rows: Tree) -> GoogleResult:
-    """Return what became of it: all rows are there, or a list of what was wrong."""
+    """Return the result: success, or a list of row errors."""
     answer = tree_of(body)
     if status != 200:
         listed = error_of(answer).get("errors")
-        reasons = [_reason(one) for one in listed] if isinstance(listed, list) else []
+        reasons = [_reason(error) for error in listed] if isinstance(listed, list) else []
         return refused(*(reasons or [FAILED]))
     if not isinstance(answer, dict):
         return refused(FAILED)
@@ -61,12 +61,12 @@ def told(status: int, body: bytes, rows: Tree) -> GoogleResult:
     if not isinstance(found, list) or not found:
         return GoogleResult()
     return GoogleResult(
-        reason="invalid", value=[one for entry in found for one in _wrong(entry, rows)]
+        reason="invalid", value=[error for entry in found for error in _wrong(entry, rows)]
     )
 
 
 def refused(*reasons: str) -> GoogleResult:
-    """Return that nothing was added."""
+    """Return the result of a failed request: no row was added."""
     return GoogleResult(reason=reasons[0], value=[{"reason": reason} for reason in reasons])
 
 
@@ -84,7 +84,7 @@ def _wrong(entry: Tree, rows: Tree) -> list[Tree]:
     known = isinstance(at, int) and isinstance(rows, list) and 0 <= at < len(rows)
     row: dict[str, Tree] = {"row": rows[at]} if known else {}  # type: ignore[index]  # looked at above
     listed = errors if isinstance(errors, list) and errors else [None]
-    return [{"reason": _reason(one), **row} for one in listed]
+    return [{"reason": _reason(error), **row} for error in listed]
 
 
 def _reason(error: Tree) -> str:

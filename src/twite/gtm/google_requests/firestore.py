@@ -1,8 +1,8 @@
-"""Firestore over REST, version 1: documents are read and queried, and written by commits.
+"""Firestore over REST, version 1: read and query documents, and write them in commits.
 
-Paths go into bodies wherever that can be; those in an address have each part encoded. A part `..`
-is refused: it would be another document than the one that was permitted.
-Source: cloud.google.com/firestore/docs/reference/rest/v1/projects.databases.documents [doc]
+Paths go into bodies where possible; in a URL, each segment is encoded. A segment `..` is refused:
+it would name another document than the permitted one. Source:
+cloud.google.com/firestore/docs/reference/rest/v1/projects.databases.documents [doc]
 """
 
 import re
@@ -53,7 +53,7 @@ _OF_NULL: Final = {"==": "IS_NULL", "!=": "IS_NOT_NULL"}
 
 
 class FirestoreWrite(msgspec.Struct, frozen=True, kw_only=True):
-    """One document to be written. It holds persons: it does not print."""
+    """A document to write. It holds personal data: its repr is masked."""
 
     id: str
     body: dict[str, Tree]
@@ -63,7 +63,7 @@ class FirestoreWrite(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(project: str, path: str, *, transaction: str | None) -> GoogleRequest:
-    """Return the request for one document. Raises NotAsked."""
+    """Return the request for one document. Raises RequestNotSent."""
     parts = _parts(path)
     if len(parts) % 2:
         raise RequestNotSent("a document is read by the path of a collection and its own id")
@@ -72,12 +72,12 @@ def read(project: str, path: str, *, transaction: str | None) -> GoogleRequest:
 
 
 def read_told(status: int, body: bytes) -> GoogleResult:
-    """Return the document; it fails where there is none."""
+    """Return the document; fails if there is none."""
     answer = tree_of(body)
     if status != 200 or error_of(answer):
         return GoogleResult(reason=reason_of(answer))
-    for one in answer if isinstance(answer, list) else ():
-        match one:
+    for entry in answer if isinstance(answer, list) else ():
+        match entry:
             case {"found": dict() as found}:
                 return GoogleResult(value=_document(found))
             case {"missing": _}:
@@ -88,7 +88,7 @@ def read_told(status: int, body: bytes) -> GoogleResult:
 def query(
     project: str, collection: str, conditions: Tree, *, limit: Tree, transaction: str | None
 ) -> GoogleRequest:
-    """Return the request for the documents that fit all conditions. Raises NotAsked."""
+    """Return the query for the documents that meet all conditions. Raises RequestNotSent."""
     parts = _parts(collection)
     if len(parts) % 2 == 0:
         raise RequestNotSent("what is queried is a collection")
@@ -105,12 +105,15 @@ def query_told(status: int, body: bytes) -> GoogleResult:
     answer = tree_of(body)
     if status != 200 or error_of(answer) or not isinstance(answer, list):
         return GoogleResult(reason=reason_of(answer))
-    found = [one.get("document") for one in answer if isinstance(one, dict)]
-    return GoogleResult(value=[_document(one) for one in found if isinstance(one, dict)])
+    found = [entry.get("document") for entry in answer if isinstance(entry, dict)]
+    return GoogleResult(value=[_document(entry) for entry in found if isinstance(entry, dict)])
 
 
 def write(project: str, path: str, given: Tree, *, merge: bool, new_id: str) -> FirestoreWrite:
-    """Return what is written: a document, or one of `new_id` in a collection. Raises NotAsked."""
+    """Return a write of a document, or of a new one with `new_id` in a collection.
+
+    Raises RequestNotSent.
+    """
     parts = _parts(path)
     if len(parts) % 2:
         parts = (*parts, new_id)
@@ -123,13 +126,13 @@ def write(project: str, path: str, given: Tree, *, merge: bool, new_id: str) -> 
 def commit(
     project: str, writes: tuple[FirestoreWrite, ...], *, transaction: str | None = None
 ) -> GoogleRequest:
-    """Return the request that writes all of them, or none. Raises NotAsked."""
-    body: dict[str, Tree] = {"writes": [one.body for one in writes]}
+    """Return the commit request, which writes all documents or none. Raises RequestNotSent."""
+    body: dict[str, Tree] = {"writes": [write.body for write in writes]}
     return _asking(project, ":commit", body, transaction)
 
 
 def begin(project: str, *, former: str | None) -> GoogleRequest:
-    """Return the request for a transaction, one that follows a `former` where there was one."""
+    """Return the request for a transaction, as a retry of a `former` one if given."""
     again: dict[str, Tree] = {} if former is None else {"retryTransaction": former}
     return _asking(project, ":beginTransaction", {"options": {"readWrite": again}}, None)
 
@@ -143,12 +146,12 @@ def begun(status: int, body: bytes) -> GoogleResult:
 
 
 def rollback(project: str, transaction: str) -> GoogleRequest:
-    """Return the request that ends a transaction with nothing written."""
+    """Return the rollback request of a transaction."""
     return _asking(project, ":rollback", {}, transaction)
 
 
 def done(status: int, body: bytes) -> GoogleResult:
-    """Return whether it was done."""
+    """Return whether the request succeeded."""
     return GoogleResult() if status == 200 else GoogleResult(reason=reason_of(tree_of(body)))
 
 
@@ -191,8 +194,8 @@ def _limit(limit: Tree) -> int:
 
 def _filters(conditions: Tree) -> list[Tree]:
     found: list[Tree] = []
-    for one in conditions if isinstance(conditions, list) else ():
-        match one:
+    for condition in conditions if isinstance(conditions, list) else ():
+        match condition:
             case [str() as name, str() as operator, wanted] if operator in _OPERATORS:
                 field: Tree = {"fieldPath": _field(tuple(name.split(".")))}
             case _:

@@ -25,14 +25,14 @@ _DOCUMENTS: Final = "/documents/"
 
 
 def fields_of(value: Tree) -> dict[str, Tree]:
-    """Return the fields of a document. Raises NotAsked."""
+    """Return the fields of a document. Raises RequestNotSent."""
     if not isinstance(value, dict):
         raise RequestNotSent("a document is an object")
-    return {name: value_of(one, depth=1) for name, one in value.items()}
+    return {name: value_of(child, depth=1) for name, child in value.items()}
 
 
 def value_of(value: Tree, *, depth: int = 0) -> dict[str, Tree]:
-    """Return a value as Firestore has it. Raises NotAsked."""
+    """Return a value as Firestore has it. Raises RequestNotSent."""
     if depth > _DEEPEST:
         raise RequestNotSent(f"a document has at most {_DEEPEST} levels")
     found: dict[str, Tree]
@@ -48,7 +48,9 @@ def value_of(value: Tree, *, depth: int = 0) -> dict[str, Tree]:
         case str():
             found = {"stringValue": value}
         case list():
-            found = {"arrayValue": {"values": [value_of(one, depth=depth + 1) for one in value]}}
+            found = {
+                "arrayValue": {"values": [value_of(element, depth=depth + 1) for element in value]}
+            }
         case dict():
             inner: dict[str, Tree] = {k: value_of(v, depth=depth + 1) for k, v in value.items()}
             found = {"mapValue": {"fields": inner}}
@@ -59,7 +61,7 @@ def tree_of_fields(fields: Tree) -> dict[str, Tree]:
     """Return what a template reads of a document."""
     if not isinstance(fields, dict):
         return {}
-    return {name: tree_of_value(one) for name, one in fields.items()}
+    return {name: tree_of_value(child) for name, child in fields.items()}
 
 
 def tree_of_value(value: Tree) -> Tree:
@@ -70,11 +72,11 @@ def tree_of_value(value: Tree) -> Tree:
 
 
 def leaves_of(value: Mapping[str, Tree], before: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """Return the places of all that a document says: what a merge writes, and nothing beside it."""
+    """Return the paths of all values in a document: a merge writes these and nothing else."""
     found: list[tuple[str, ...]] = []
-    for name, one in value.items():
+    for name, child in value.items():
         place = (*before, name)
-        found += leaves_of(one, place) if isinstance(one, dict) and one else [place]
+        found += leaves_of(child, place) if isinstance(child, dict) and child else [place]
     return found
 
 
@@ -95,14 +97,14 @@ def _reference(held: Tree) -> Tree:
 
 
 def _point(held: Tree) -> Tree:
-    # What is 0 is left out. [doc]
+    # Fields with the value 0 are left out. [doc]
     said = held if isinstance(held, dict) else {}
     return {name: said.get(name, 0) for name in ("latitude", "longitude")}
 
 
 def _array(held: Tree) -> Tree:
     inner = held.get("values") if isinstance(held, dict) else None
-    return [tree_of_value(one) for one in inner] if isinstance(inner, list) else []
+    return [tree_of_value(element) for element in inner] if isinstance(inner, list) else []
 
 
 def _map(held: Tree) -> Tree:

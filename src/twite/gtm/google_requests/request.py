@@ -1,4 +1,4 @@
-"""One request to Google, and what a template is told of it."""
+"""A request to a Google service, and the result that a template gets."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _WORD: Final = re.compile(r"[A-Za-z][A-Za-z_]{0,63}", re.ASCII)
 
 
 class RequestNotSent(Exception):
-    """What a template asks for cannot be said. `reason` is told to it, `words` to a person."""
+    """A call that cannot become a request. `reason` goes to the template, `words` to a person."""
 
     def __init__(self, words: str, *, reason: str = "invalid_argument") -> None:
         super().__init__(words)
@@ -22,11 +22,11 @@ class RequestNotSent(Exception):
 
 
 class GoogleRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request. `scopes` are what its token must be good for; without any there is none.
+    """A request. `scopes` are the OAuth scopes of its token; without any, it carries none.
 
-    `timeout` is in milliseconds, None where nothing was said. `passing` are statuses that may be
-    others later, beside those that always may; `is_told` whether what comes back may be kept where
-    all is well: documents may hold persons. It holds persons itself: it does not print.
+    `timeout` is in milliseconds, None if not given. `passing` are temporary error statuses besides
+    the usual ones; `is_told` says whether a successful response may be stored: documents may hold
+    personal data. The request holds personal data itself: its repr is masked.
     """
 
     url: str
@@ -43,7 +43,7 @@ class GoogleRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GoogleResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of it: with a `reason`, it failed, and `value` is what is told beside that."""
+    """The result: with a `reason` it failed, and `value` gives details."""
 
     value: Tree = None
     reason: str | None = None
@@ -55,7 +55,7 @@ class GoogleResult(msgspec.Struct, frozen=True, kw_only=True):
 def posted(
     url: str, body: Tree, *, scope: str, passing: frozenset[int] = frozenset()
 ) -> GoogleRequest:
-    """Return a request with a body of JSON."""
+    """Return a request with a JSON body."""
     return GoogleRequest(
         url=url,
         headers={"Content-Type": "application/json"},
@@ -66,7 +66,7 @@ def posted(
 
 
 def tree_of(body: bytes) -> Tree:
-    """Return what an answer says, None for what is no JSON."""
+    """Return the JSON of a response, None if it is not JSON."""
     try:
         found: Tree = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -75,14 +75,14 @@ def tree_of(body: bytes) -> Tree:
 
 
 def error_of(answer: Tree) -> Mapping[str, Tree]:
-    """Return the error of an answer, also where it is one of a list; empty for none."""
+    """Return the error of a response, also if it is in a list; empty without one."""
     first = answer[0] if isinstance(answer, list) and answer else answer
     error = first.get("error") if isinstance(first, dict) else None
     return error if isinstance(error, dict) else {}
 
 
 def reason_of(answer: Tree) -> str:
-    """Return Google's word for what was wrong, in lower case: `not_found`, `aborted`."""
+    """Return Google's error status in lower case: `not_found`, `aborted`."""
     status = error_of(answer).get("status")
     is_word = isinstance(status, str) and _WORD.fullmatch(status)
     return str(status).lower() if is_word else FAILED

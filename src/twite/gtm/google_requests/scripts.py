@@ -1,7 +1,7 @@
-"""The scripts of `getGoogleScript`, and what is told of how they may be kept.
+"""`getGoogleScript`: Google's scripts, and how long they may be cached.
 
-Source: developers.google.com/tag-platform/tag-manager/server-side/api#getgooglescript [doc];
-which address a debug version has is not said there for gtag.js and gtm.js: theirs are the usual.
+Source: developers.google.com/tag-platform/tag-manager/server-side/api#getgooglescript [doc]; it
+does not give the URLs of the debug versions of gtag.js and gtm.js: theirs are the usual ones.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from twite.domain.json_tree import Tree
 from twite.gtm.google_requests.request import FAILED, GoogleRequest, GoogleResult, RequestNotSent
 
 ANALYTICS: Final = "https://www.google-analytics.com/g/collect"
-# By name; the sandbox has the same.
+# URL by name; the sandbox has the same list.
 PLACES: Final[Mapping[str, str]] = {
     "ANALYTICS": "https://www.google-analytics.com/analytics.js",
     "GTAG": "https://www.googletagmanager.com/gtag/js",
@@ -24,7 +24,7 @@ _LONGEST: Final = 15_000
 
 
 def script(name: Tree, options: Tree) -> GoogleRequest:
-    """Return the request for a script. Raises NotAsked."""
+    """Return the request for a script. Raises RequestNotSent."""
     if not isinstance(name, str) or name not in PLACES:
         raise RequestNotSent(f"the scripts are {', '.join(PLACES)}")
     said = options if isinstance(options, dict) else {}
@@ -41,7 +41,7 @@ def script(name: Tree, options: Tree) -> GoogleRequest:
 
 
 def script_told(status: int, headers: Mapping[str, str], body: bytes) -> GoogleResult:
-    """Return the script, and what its answer said of keeping it."""
+    """Return the script, and its caching headers."""
     if not 200 <= status < 300:
         return GoogleResult(reason=FAILED)
     kept: dict[str, Tree] = {name: headers[name] for name in _OF_KEEPING if name in headers}
@@ -49,7 +49,7 @@ def script_told(status: int, headers: Mapping[str, str], body: bytes) -> GoogleR
 
 
 def analytics_told(status: int, headers: Mapping[str, str]) -> GoogleResult:
-    """Return where Google sends on to, if anywhere."""
+    """Return the redirect's target, if any."""
     if not 200 <= status < 400:
         return GoogleResult(reason=FAILED)
     return GoogleResult(value={"location": headers["location"]} if "location" in headers else {})

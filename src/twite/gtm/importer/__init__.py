@@ -1,7 +1,7 @@
-"""A container as Google's tag manager exports it → a container of ours, and a report line by line.
+"""Import a container that Google Tag Manager exported, with a report line for every part.
 
-    bytes ─ reading ─▶ Export ─ importing ─▶ Imported: the container, its templates' texts, a line
-                                             for every part, and the secrets that were taken out
+    bytes ─ reading ─▶ Export ─ importing ─▶ ImportResult: the container, its templates' texts, a
+                                             line for every part, and the extracted secrets
 
-`coverage` says of every kind of part that Google has what becomes of it.
+`coverage` lists how every kind of Google's parts is imported.
 """

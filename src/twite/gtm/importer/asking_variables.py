@@ -1,4 +1,4 @@
-"""Variables whose templates ask others for the value: nobody waits for that at the door."""
+"""Find variables whose templates make requests: they are not awaited during intake."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
@@ -9,7 +9,7 @@ from twite.gtm.template.template import Template
 
 
 class AskingVariables:
-    """Knows which variables run a template, and which of those ask others."""
+    """Knows which variables run a template, and which of those make requests."""
 
     def __init__(
         self, variables: Mapping[str, Variable], templates: Mapping[str, Template]
@@ -18,7 +18,7 @@ class AskingVariables:
         self._templates = templates
 
     def notes_of_trigger(self, names: Iterable[str]) -> Iterator[str]:
-        """Yield what is to be said of a trigger that looks at these variables."""
+        """Yield notes about a trigger that uses these variables."""
         for name in dict.fromkeys(names):
             if self._needs(name, _asks):
                 yield (
@@ -27,7 +27,7 @@ class AskingVariables:
                 )
 
     def notes_of_client(self, names: Iterable[str]) -> Iterator[str]:
-        """Yield what is to be said of a client that has these variables in its fields."""
+        """Yield notes about a client that uses these variables."""
         for name in dict.fromkeys(names):
             if self._needs(name, lambda _: True):
                 yield f"{name!r} in its fields runs a template: it has no value there"

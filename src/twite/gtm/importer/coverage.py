@@ -1,7 +1,7 @@
-"""What becomes of each kind of part: the words of the export, and what they are here.
+"""Which part types of an export are supported, and by what.
 
 Sources: facts on container exports (one real export, two generators whose output Google took), and
-the Tag Manager API's reference. A word that is not in these tables is reported as unknown.
+the Tag Manager API's reference. A type that is not in these tables is reported as unknown.
 """
 
 from collections.abc import Mapping
@@ -15,17 +15,17 @@ from twite.gtm.container.parts import Operator, VariableSource
 
 
 class Support(StrEnum):
-    """What becomes of a part."""
+    """How a part is imported."""
 
     RUNS = "runs"  # as in Google's container
-    DIFFERS = "differs"  # it runs, and the note says what is otherwise
+    DIFFERS = "differs"  # it runs, and the note says what differs
     RESTS = "rests"  # it was paused there, and is paused here
-    PAUSED = "paused"  # it is there, and does not run until a person has decided
+    PAUSED = "paused"  # it is imported, and paused until a person decides
     LEFT_OUT = "left out"  # it cannot run here; the note says what to use instead
 
 
 class KnownPart(msgspec.Struct, frozen=True, kw_only=True):
-    """One word of the export: what people know it by, what becomes of it, and why."""
+    """A type in the export: its name in Google's UI, its support, and why."""
 
     shown: str
     fit: Support = Support.RUNS
@@ -213,5 +213,5 @@ TRANSFORMATIONS: Final[Mapping[str, KnownPart]] = MappingProxyType(
 
 
 def known(table: Mapping[str, KnownPart], word: str) -> KnownPart | None:
-    """Return what a table says of a word; every `cvt_…` is one."""
+    """Return a table's entry for a type; all `cvt_…` types share one."""
     return table.get("cvt_" if word.startswith("cvt_") else word)

@@ -1,4 +1,4 @@
-"""What becomes of each key of each part: the whole of what Google documents, and nothing unsaid.
+"""How each documented key of each part is imported. Every key that Google documents is listed.
 
 Source: the resources of the Tag Manager API, version 2, which exports spell in capitals
 (developers.google.com/tag-platform/tag-manager/api/v2/reference, and its discovery document);
@@ -15,17 +15,17 @@ import msgspec
 
 
 class KeyTreatment(StrEnum):
-    """What becomes of what stands under a key."""
+    """How the value of a key is imported."""
 
-    DONE = "done"  # what it says holds here too
-    NOTED = "noted"  # it is not kept, and the line of the part says so
-    PAUSED = "paused"  # it narrows when a tag fires, and is not kept: the tag is paused
-    LEFT_OUT = "left out"  # it would change when or what: the part is left out
-    IDLE = "nothing to do"  # it says nothing of what runs
+    DONE = "done"  # it is imported
+    NOTED = "noted"  # it is dropped, and the part's report line says so
+    PAUSED = "paused"  # it restricts when a tag fires, and is dropped: the tag is paused
+    LEFT_OUT = "left out"  # it would change when or what is sent: the part is left out
+    IDLE = "nothing to do"  # it does not affect execution
 
 
 class DocumentedKey(msgspec.Struct, frozen=True):
-    """One key of a resource: what becomes of it, and how or why."""
+    """One key of a resource: its treatment, and how or why."""
 
     fate: KeyTreatment
     how: str = ""

@@ -1,8 +1,8 @@
-"""An export → a container of ours, with a line for every part.
+"""Import an export: build the container, with a report line for every part.
 
-What cannot run is left out, and with it what needs it: a tag without its variable, a trigger
-without its condition. Where leaving something out would send more than before (an exception, a
-transformation that takes data away), the tags that it held back are paused.
+A part that cannot run is left out, with the parts that need it: a tag without its variable, a
+trigger without its condition. If leaving something out would send more than before (an exception, a
+transformation that removes data), the affected tags are paused.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -36,7 +36,7 @@ from twite.gtm.template.template import Template, TemplateKind
 
 
 class ImportResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What an import brings. `texts` are the templates as they stand in the export, by name."""
+    """The result of an import. `texts` are the templates as exported, by name."""
 
     container: Container
     texts: Mapping[str, str]
@@ -46,7 +46,7 @@ class ImportResult(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_whole(self) -> bool:
-        """Whether everything that the export holds will run."""
+        """Whether every part of the export will run."""
         return all(line.fit not in {Support.PAUSED, Support.LEFT_OUT} for line in self.lines)
 
 
@@ -160,7 +160,7 @@ class _Import:
     def _read_triggers(
         self, variables: frozenset[str], asking: AskingVariables
     ) -> tuple[dict[str, ContainerTrigger], dict[str, str]]:
-        """Return the triggers by id, and the names of those that are left out, by id."""
+        """Return the triggers by id, and the names of those left out, by id."""
         triggers: dict[str, ContainerTrigger] = {}
         missing: dict[str, str] = {}
         for piece in self._export.parts["trigger"]:
@@ -184,7 +184,7 @@ class _Import:
     def _read_transformations(
         self, variables: frozenset[str], tags: Mapping[str, ImportedTag]
     ) -> tuple[list[Transformation], dict[str, str]]:
-        """Return them, and the tags that one that is left out was for, with its name."""
+        """Return the transformations, and the tags of those left out, with their names."""
         changes = []
         missed: dict[str, str] = {}
         for piece in self._export.parts["transformation"]:
@@ -225,7 +225,7 @@ class _Import:
         return clients
 
     def _name(self, kind: str, name: str) -> str:
-        """Return the name, or one like it where another has it already."""
+        """Return the name, or a similar one if another part has it already."""
         used = self._names.setdefault(kind, set())
         free, times = name, 1
         while free in used:

@@ -1,6 +1,6 @@
-"""What looks like a secret, and stands in the files that are written: where, and what helps.
+"""Find likely secrets that remain in the written files, with their places and a fix.
 
-Names, conditions, transformations and the code of templates have no other place to be kept in.
+Names, conditions, transformations and template code cannot be stored elsewhere.
 """
 
 import re
@@ -21,9 +21,9 @@ from twite.redaction.vocabulary import promises_secret
 
 
 class PlaintextSecret(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that looks like a secret and is written in clear: where, and what helps.
+    """A likely secret written in clear: its place, and the fix.
 
-    `path` leads into the part, as `when.0.right`, or says the lines of a template.
+    `path` leads into the part, as `when.0.right`, or gives the lines of a template.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""What of an export is no part of a container of ours: each with its line."""
+"""Report the parts of an export that have no counterpart: folders, zones, unknown parts."""
 
 from collections.abc import Iterator, Mapping
 

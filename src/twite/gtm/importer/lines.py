@@ -1,4 +1,4 @@
-"""The report of an import: a line for every part; of each kind, what runs comes first."""
+"""The report of an import: a line for every part; of each kind, running parts come first."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -10,9 +10,9 @@ from twite.redaction.secrets import masked
 
 
 class ReportLine(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one part. `kind` is a word as `tag`, `word` the export's for its type.
+    """The outcome of one part. `kind` is a word as `tag`, `word` the export's for its type.
 
-    Lines are printed: what looks like a secret in a name or a note is not in them.
+    Lines are printed: likely secrets in names and notes are removed.
     """
 
     kind: str
@@ -23,11 +23,11 @@ class ReportLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LeftOut(Exception):
-    """A part cannot run here; the text says why, and what to use instead."""
+    """A part that cannot run here; the text says why, and what to use instead."""
 
 
 class ImportReport:
-    """Collects the lines while parts are read."""
+    """Collects report lines while parts are read."""
 
     def __init__(self) -> None:
         self._lines: list[ReportLine] = []
@@ -41,7 +41,7 @@ class ImportReport:
         fit: Support = Support.RUNS,
         notes: Sequence[str] = (),
     ) -> None:
-        """Add a line; a part with notes that runs is one that differs."""
+        """Add a line; a running part with notes becomes one that differs."""
         if notes and fit is Support.RUNS:
             fit = Support.DIFFERS
         self._lines.append(ReportLine(kind=kind, name=name, word=word, fit=fit, notes=tuple(notes)))
@@ -51,11 +51,11 @@ class ImportReport:
         self.add(kind, name, word, fit=Support.LEFT_OUT, notes=[why])
 
     def extend(self, lines: Iterable[ReportLine]) -> None:
-        """Add lines that are ready."""
+        """Add finished lines."""
         self._lines += lines
 
     def lines(self) -> tuple[ReportLine, ...]:
-        """Return them."""
+        """Return the lines."""
         kinds = list(dict.fromkeys([*_KINDS, *(line.kind for line in self._lines)]))
         fits = list(Support)
         ordered = sorted(self._lines, key=lambda one: (kinds.index(one.kind), fits.index(one.fit)))

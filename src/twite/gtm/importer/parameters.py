@@ -1,6 +1,6 @@
-"""Parameters of the export → plain values.
+"""Convert parameters of an export to plain values.
 
-`TEMPLATE` is a text that may hold `{{names}}`, and without a value undefined; `BOOLEAN` and
+`TEMPLATE` is a text that may hold `{{names}}`, and is undefined without a value; `BOOLEAN` and
 `INTEGER` are written as texts; `LIST` and `MAP` hold parameters; references are names or ids.
 """
 

@@ -1,4 +1,4 @@
-"""The export's JSON → its parts, as they stand there. What is misshapen is refused by its place."""
+"""Parse the export's JSON into its parts. A malformed part is refused by its place."""
 
 import re
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ class ExportPart(msgspec.Struct, frozen=True, kw_only=True):
     def texts(self, key: str) -> list[str]:
         """Return a list of texts. Raises ContainerUnusable."""
         try:
-            return [as_text(one) for one in as_list(self.tree.get(key))]
+            return [as_text(text) for text in as_list(self.tree.get(key))]
         except WrongShape as error:
             raise ContainerUnusable(place=f"{self.place}.{key}", message=str(error)) from None
 
@@ -133,8 +133,8 @@ def _pieces(tree: Tree, place: str) -> list[ExportPart]:
         message = f"has {len(held)} parts; {MOST} are the most"
         raise ContainerUnusable(place=place, message=message)
     return [
-        ExportPart(place=f"{place}[{at}]", tree=_mapping(one, f"{place}[{at}]"))
-        for at, one in enumerate(held)
+        ExportPart(place=f"{place}[{at}]", tree=_mapping(element, f"{place}[{at}]"))
+        for at, element in enumerate(held)
     ]
 
 
@@ -152,9 +152,9 @@ def _refuse_depth(tree: Tree) -> None:
         if deep > DEEPEST:
             raise ContainerUnusable(place="", message="is nested too deep")
         below: list[Tree] = []
-        for one in level:
-            if isinstance(one, dict):
-                below.extend(one.values())
-            elif isinstance(one, list):
-                below.extend(one)
+        for child in level:
+            if isinstance(child, dict):
+                below.extend(child.values())
+            elif isinstance(child, list):
+                below.extend(child)
         level = below

@@ -1,7 +1,7 @@
-"""Which texts of a part are secrets: by the name of their place, by what the form says, by looks.
+"""Decide which texts of a part are secrets: by field name, form, or appearance.
 
-A text with `{{names}}` in it is one where something secret stands beside them: the whole is kept
-elsewhere, and the names are filled in when it is read back.
+If a text contains a secret beside `{{names}}`, the whole text is stored elsewhere, and the names
+are filled in when it is read back.
 """
 
 import re
@@ -32,7 +32,7 @@ def suspected(
     fields: Mapping[str, Tree], forms: tuple[Field, ...], named: frozenset[str]
 ) -> Iterator[tuple[str, str, bool]]:
     """Yield (path, text, whether its place promises a secret) of every text in fields."""
-    told = {one.name: f"{one.name} {one.shown} {one.hint}" for one in flat(forms)}
+    told = {field.name: f"{field.name} {field.shown} {field.hint}" for field in flat(forms)}
     for name, tree in fields.items():
         suspect = name in named or promises_secret(told.get(name, name))
         yield from _in_tree(tree, as_step(name), suspect=suspect, named=named)
@@ -53,15 +53,15 @@ def _in_tree(
     if isinstance(tree, str):
         yield path, tree, suspect
     elif isinstance(tree, list):
-        for at, one in enumerate(tree):
-            yield from _in_tree(one, f"{path}.{at}", suspect=suspect, named=named)
+        for at, child in enumerate(tree):
+            yield from _in_tree(child, f"{path}.{at}", suspect=suspect, named=named)
     elif isinstance(tree, dict):
         # In a row of name and value, the name says what the value is.
         label = next((v for k, v in tree.items() if k in LABELS and isinstance(v, str)), "")
         told = suspect or promises_secret(label) or label in named
-        for key, one in tree.items():
+        for key, child in tree.items():
             here = key in named or promises_secret(key) or (told and key not in LABELS)
-            yield from _in_tree(one, f"{path}.{as_step(key)}", suspect=here, named=named)
+            yield from _in_tree(child, f"{path}.{as_step(key)}", suspect=here, named=named)
 
 
 LABELS: Final = frozenset({"name", "key", "header", "headerName", "paramName", "field"})

@@ -1,4 +1,4 @@
-"""Takes secrets out of a container: what looks like one, and the constants that feed such."""
+"""Extract secrets from a container: likely secrets, and the constants that feed them."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping

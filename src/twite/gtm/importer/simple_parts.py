@@ -1,6 +1,6 @@
-"""Conditions, triggers, variables and clients of the export → ours.
+"""Import conditions, triggers, variables and clients.
 
-Each function returns the part and notes on what differs, or raises LeftOut.
+Each function returns the part and notes on differences, or raises LeftOut.
 """
 
 import math
@@ -70,7 +70,7 @@ def trigger(piece: ExportPart, name: str) -> tuple[ContainerTrigger, list[str]]:
     """Read one: the filter on the event's name, and the others."""
     word = spelled(piece.word)
     found = known_or_left_out(TRIGGERS, word)
-    when = [condition(one) for key in _FILTERS for one in piece.pieces(key)]
+    when = [condition(part) for key in _FILTERS for part in piece.pieces(key)]
     if word == "SERVER_PAGEVIEW":
         page = Condition(left="{{_event}}", operator=Operator.EQUALS, right="page_view")
         when = [page, *when]

@@ -1,4 +1,4 @@
-"""A tag of the export → ours."""
+"""Import a tag."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -141,8 +141,8 @@ def told_of(
     return tuple(tags)
 
 
-def _is_held(one: ImportedTag, missed: Mapping[str, str]) -> bool:
-    return one.tag.paused or bool(one.held) or one.tag.name in missed
+def _is_held(imported: ImportedTag, missed: Mapping[str, str]) -> bool:
+    return imported.tag.paused or bool(imported.held) or imported.tag.name in missed
 
 
 def _stopped_by(
@@ -169,8 +169,8 @@ def _stopped_by(
 def _beside_others(read: Mapping[str, ImportedTag]) -> dict[str, list[str]]:
     """Return, of each tag that runs beside others, whom it runs with."""
     found: dict[str, list[str]] = {}
-    for name, one in read.items():
-        for beside in (one.tag.setup, one.tag.teardown):
+    for name, imported in read.items():
+        for beside in (imported.tag.setup, imported.tag.teardown):
             if beside is not None:
                 found.setdefault(beside.tag, []).append(name)
     return found
@@ -185,27 +185,29 @@ def _sequence_notes(tag: ContainerTag, others: Sequence[str]) -> list[str]:
     return [f"it runs with each tag that names it ({named}){own}: at Google once for an event"]
 
 
-def _renamed(one: ImportedTag, name: str) -> ImportedTag:
-    if one.tag.name == name or not name:
-        return one
+def _renamed(imported: ImportedTag, name: str) -> ImportedTag:
+    if imported.tag.name == name or not name:
+        return imported
     why = f"another tag is called {name!r} as well, and others may mean this one"
-    return msgspec.structs.replace(one, held=(*one.held, f"{why}: decide, and unpause it"))
+    return msgspec.structs.replace(
+        imported, held=(*imported.held, f"{why}: decide, and unpause it")
+    )
 
 
 def _not_here(tag: ContainerTag, read: Mapping[str, ImportedTag]) -> list[SequencedTag]:
-    return [one for one in (tag.setup, tag.teardown) if one is not None and one.tag not in read]
+    return [step for step in (tag.setup, tag.teardown) if step is not None and step.tag not in read]
 
 
 def _without_beside(
-    one: ImportedTag, gone: Sequence[SequencedTag], notes: Sequence[str]
+    imported: ImportedTag, gone: Sequence[SequencedTag], notes: Sequence[str]
 ) -> ImportedTag:
-    setup, teardown = one.tag.setup, one.tag.teardown
+    setup, teardown = imported.tag.setup, imported.tag.teardown
     tag = msgspec.structs.replace(
-        one.tag,
+        imported.tag,
         setup=None if setup in gone else setup,
         teardown=None if teardown in gone else teardown,
     )
-    return msgspec.structs.replace(one, tag=tag, notes=(*one.notes, *notes))
+    return msgspec.structs.replace(imported, tag=tag, notes=(*imported.notes, *notes))
 
 
 def _triggers(piece: ExportPart, here: ImportContext, notes: list[str]) -> tuple[str, ...]:
@@ -284,7 +286,7 @@ def _consent(piece: ExportPart) -> tuple[str, ...]:
     place = f"{piece.place}.consentSettings.consentType"
     wanted = value(ExportPart(place=place, tree=held)) if isinstance(held, dict) else []
     listed = wanted if isinstance(wanted, list) else []
-    names = [one for one in listed if isinstance(one, str) and one]
+    names = [name for name in listed if isinstance(name, str) and name]
     if not names or len(names) < len(listed):
         raise LeftOut("it needs consent, and does not say to what")
     return tuple(names)

@@ -1,4 +1,4 @@
-"""The templates of an export: their texts, and by which types of parts they are named."""
+"""Import templates: their texts, and the part types that use them."""
 
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -83,7 +83,7 @@ def _unread(piece: ExportPart) -> list[str]:
 def _apis_of(template: Template) -> Iterator[str]:
     for name, api in APIS.items():
         asked = f"require('{name}')", f'require("{name}")'
-        if any(one in template.code.text for one in asked):
+        if any(api in template.code.text for api in asked):
             if api.state is ApiSupport.REFUSED:
                 yield f"it calls {name}, which is refused here: {api.note}"
             elif name in _CONFIGURED:

@@ -1,6 +1,6 @@
-"""Transformations of the export → ours. One that is not read whole is left out.
+"""Import transformations. One that cannot be read completely is left out.
 
-What cannot be read could say whom it is for, when, or what is taken away.
+The unreadable part could restrict its tags, its conditions, or the removed data.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What stands in a part and is not read: known to be of no use, worth a note, or reason to stop."""
+"""Find keys of a part that are not imported: irrelevant, worth a note, or a reason to pause."""
 
 from collections.abc import Iterator, Mapping
 
@@ -15,8 +15,8 @@ def unread(resource: str, piece: ExportPart, *, narrows: bool = False) -> list[s
     not known leaves such a part out. Raises LeftOut.
     """
     notes = list(_keys_of(resource, piece, narrows=narrows))
-    for one in piece.pieces("parameter"):
-        notes += _of_parameter(one, narrows=narrows)
+    for parameter in piece.pieces("parameter"):
+        notes += _of_parameter(parameter, narrows=narrows)
     notes += _twice(piece.pieces("parameter"))
     return list(dict.fromkeys(notes))
 
@@ -25,12 +25,12 @@ def held_back(piece: ExportPart) -> list[str]:
     """Return why a tag is not to fire before a person has looked: what narrowed it is not kept."""
     found = list(_paused_by("tag", piece.tree))
     for key in ("setupTag", "teardownTag"):
-        for one in piece.pieces(key):
-            found += _paused_by(key, one.tree)
+        for part in piece.pieces(key):
+            found += _paused_by(key, part.tree)
     consent = piece.tree.get("consentSettings")
     if isinstance(consent, dict):
         found += _paused_by("consentSettings", consent)
-    return list(dict.fromkeys(f"{one}: decide, and unpause it" for one in found))
+    return list(dict.fromkeys(f"{reason}: decide, and unpause it" for reason in found))
 
 
 def strangers(resource: str, tree: Mapping[str, Tree]) -> list[str]:
@@ -41,7 +41,7 @@ def strangers(resource: str, tree: Mapping[str, Tree]) -> list[str]:
 def holds(tree: Tree) -> bool:
     """Say whether a tree says anything: `{"type": "MAP"}` and `false` do not."""
     if isinstance(tree, dict):
-        return any(holds(one) for key, one in tree.items() if key not in {"type", "key"})
+        return any(holds(child) for key, child in tree.items() if key not in {"type", "key"})
     if isinstance(tree, list):
         return bool(tree)
     return tree not in (None, "", "false", False)
@@ -93,8 +93,8 @@ def _of_parameter(piece: ExportPart, *, narrows: bool) -> Iterator[str]:
             note = f"its parameter {name!r} has a {key} beside its type {word}, which is not kept"
             yield _told(note, narrows=narrows)
     below = piece.pieces(own) if own != "value" else []
-    for one in below:
-        yield from _of_parameter(one, narrows=narrows)
+    for parameter in below:
+        yield from _of_parameter(parameter, narrows=narrows)
     if own == "map":
         yield from _twice(below)
 

@@ -1,4 +1,4 @@
-"""Is what a template asks for allowed by its grants? Whoever performs an effect asks here first."""
+"""Check an effect of a template against its permissions, before it is performed."""
 
 import re
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ from twite.gtm.template.permissions import EVERYTHING, CookieGrant, PermissionPo
 
 
 def lacking(effect: AnyEffect, allowed: PermissionPolicy) -> str | None:
-    """Return the permission that an effect needs and the template has not, or None."""
+    """Return the permission that an effect needs and the template lacks, or None."""
     match effect:
         case HttpEffect():
             needed, held = _request_allowed(effect, allowed)
@@ -52,14 +52,14 @@ def lacking(effect: AnyEffect, allowed: PermissionPolicy) -> str | None:
 
 
 def matches(patterns: tuple[str, ...], text: str) -> bool:
-    """Say whether one of the expressions is the whole of the text."""
+    """Return whether one of the expressions matches the whole text."""
     return any(_matches(pattern, text) for pattern in patterns)
 
 
 def row_allowed(rows: Iterable[tuple[str, ...]], place: tuple[object, ...]) -> bool:
-    """Say whether each part of a place is a text that the same row's expression fits."""
+    """Return whether one row's expressions match all parts."""
     return any(
-        all(isinstance(one, str) and _matches(row[at], one) for at, one in enumerate(place))
+        all(isinstance(part, str) and _matches(row[at], part) for at, part in enumerate(place))
         for row in rows
     )
 
@@ -73,7 +73,7 @@ def cookie_allowed(
     secure: bool,
     session: bool,
 ) -> bool:
-    """Say whether such a cookie may be set."""
+    """Return whether such a cookie may be set."""
     return any(
         _matches(rule.name, name)
         and _matches(rule.domain, domain)
@@ -114,7 +114,7 @@ def _cookie_allowed(cookie: SetCookie, allowed: PermissionPolicy) -> bool:
 
 
 def _service_allowed(service: Service, allowed: PermissionPolicy) -> tuple[str, bool]:
-    """Return the permission that a call needs, and whether it is there. Unknown calls are not."""
+    """Return the permission that a call needs, and whether it is granted. Unknown calls are not."""
     first = service.arguments[0] if service.arguments else None
     match service.name, first:
         case "BigQuery.insert", {
@@ -138,7 +138,7 @@ def _service_allowed(service: Service, allowed: PermissionPolicy) -> tuple[str, 
 
 
 def _project(service: Service) -> object:
-    """Return the project of a call of Firestore's, by the options that it will be performed by."""
+    """Return the project of a Firestore call, by its options."""
     at = 1 if service.name == "Firestore.read" else 2
     options = service.arguments[at] if at < len(service.arguments) else None
     return (options.get("projectId") if isinstance(options, dict) else None) or OWN_PROJECT

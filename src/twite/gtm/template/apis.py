@@ -1,7 +1,7 @@
-"""Every server-side API that a template may `require`, and what of it there is here.
+"""Every server-side API that a template may `require`, and how far Twite supports it.
 
 Source: developers.google.com/tag-platform/tag-manager/server-side/api. The reference page
-`templates` says the same in a table, and a test compares the two.
+`templates` has the same table, and a test compares the two.
 """
 
 from enum import StrEnum
@@ -12,7 +12,7 @@ import msgspec
 
 
 class ApiSupport(StrEnum):
-    """How far an API goes here."""
+    """How far an API is supported."""
 
     DONE = "done"
     DIFFERS = "differs"
@@ -20,7 +20,7 @@ class ApiSupport(StrEnum):
 
 
 class Api(msgspec.Struct, frozen=True, kw_only=True):
-    """One API: the permission that a call needs, and what is to be said of it."""
+    """An API: the permission that it needs, and a note on its support."""
 
     permission: str | None = None
     state: ApiSupport = ApiSupport.DONE

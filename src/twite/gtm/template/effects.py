@@ -1,7 +1,7 @@
-"""What a template may ask for, as values. An engine returns them; whoever runs it performs them.
+"""Effects: a template's requests, cookies, logs and responses, as values.
 
-Effects that carry an `id` are answered: the answer names it (see sandbox.Answer). Numbers of
-milliseconds are whole. All others are told once and need no answer.
+An engine returns them; the caller performs them. Effects with an `id` are answered by that id (see
+sandbox.EffectAnswer). Milliseconds are whole numbers. All other effects need no answer.
 """
 
 from typing import TypeAlias
@@ -12,11 +12,14 @@ from twite.domain.json_tree import Tree
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True, tag_field="effect", omit_defaults=True):
-    """The root of all effects."""
+    """The base of all effects."""
 
 
 class HttpEffect(Effect, frozen=True, kw_only=True, tag="request"):
-    """An HTTP request. `url` is absolute and normalised; `authorization` asks for Google's."""
+    """An HTTP request.
+
+    `url` is absolute and normalised; `authorization` requests a Google token.
+    """
 
     id: int
     url: str
@@ -27,11 +30,11 @@ class HttpEffect(Effect, frozen=True, kw_only=True, tag="request"):
     authorization: tuple[str, ...] | None = None  # OAuth scopes
 
     def __repr__(self) -> str:
-        return f"Request({self.id}, {self.method})"  # addresses and bodies hold persons and keys
+        return f"Request({self.id}, {self.method})"  # URLs and bodies hold personal data and keys
 
 
 class SetCookie(Effect, frozen=True, kw_only=True, tag="cookie"):
-    """A cookie for the response. `value` is as it goes into the header; `domain` may be "auto"."""
+    """A cookie of the response. `value` is in its header form; `domain` may be "auto"."""
 
     name: str
     value: str
@@ -49,9 +52,9 @@ class SetCookie(Effect, frozen=True, kw_only=True, tag="cookie"):
 
 
 class LogEffect(Effect, frozen=True, kw_only=True, tag="log"):
-    """A line for the log. `denied` names a permission that a call of the template lacked.
+    """A log line. `denied` names a permission that a call of the template lacked.
 
-    `own` marks what the sandbox itself has to say.
+    `own` marks lines of the sandbox itself.
     """
 
     text: str
@@ -66,29 +69,29 @@ class Status(Effect, frozen=True, kw_only=True, tag="status"):
 
 
 class Header(Effect, frozen=True, kw_only=True, tag="header"):
-    """A header of the response, its name in lower case; None takes it away."""
+    """A header of the response, its name in lower case; None removes it."""
 
     name: str
     value: str | None = None
 
 
 class Body(Effect, frozen=True, kw_only=True, tag="body"):
-    """The body of the response, in Node's word for its encoding."""
+    """The body of the response, with Node's name of its encoding."""
 
     text: str
     encoding: str = "utf8"
 
 
 class PixelBody(Effect, frozen=True, kw_only=True, tag="pixel_body"):
-    """A response of a GIF of one pixel that no cache keeps, with status 200."""
+    """A response of a one-pixel GIF that is not cached, with status 200."""
 
 
 class Respond(Effect, frozen=True, kw_only=True, tag="respond"):
-    """Send the response as it stands."""
+    """Send the response as it is."""
 
 
 class BrowserPixel(Effect, frozen=True, kw_only=True, tag="browser_pixel"):
-    """An address that the browser shall fetch as an image."""
+    """A URL that the browser is to fetch as an image."""
 
     url: str
 
@@ -116,7 +119,7 @@ class ClaimEffect(Effect, frozen=True, kw_only=True, tag="claim"):
 
 
 class RunContainer(Effect, frozen=True, kw_only=True, tag="run_container"):
-    """Run tags for an event; answered twice where both callbacks were given."""
+    """Run tags for an event; answered twice if both callbacks are given."""
 
     id: int
     event: dict[str, Tree]
@@ -127,7 +130,7 @@ class RunContainer(Effect, frozen=True, kw_only=True, tag="run_container"):
 class AfterEvent(Effect, frozen=True, kw_only=True, tag="after_event"):
     """Answer when all tags of the event have run.
 
-    `event` is the id of the RunContainer whose event it is bound to; 0 where it is bound to none.
+    `event` is the id of the event's RunContainer; 0 without one.
     """
 
     id: int

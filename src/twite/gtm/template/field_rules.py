@@ -1,8 +1,8 @@
-"""What is wrong with what a person gave for a template's fields, by the rules of its form.
+"""Validate the field values of a template by the rules of its form.
 
-Only what can be known is judged: nothing that a variable's value decides, and no field that is not
-shown. Where Google does not say how a rule reads a value, the value passes: decimals where a number
-is asked for, and an empty text wherever it is not forbidden to be empty.
+Only known values of visible fields are judged, not those that a variable decides. If Google does
+not document how a rule reads a value, the value passes: decimals for a number, and an empty text
+unless it is forbidden.
 """
 
 import re
@@ -30,7 +30,7 @@ _MOST_CHOICES: Final = 12
 
 
 class FieldRemark(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wrong with a value that was given for a field; in `doubt`, perhaps nothing is."""
+    """A fault of a field's value; `doubt` if it may be fine."""
 
     field: str
     message: str
@@ -38,7 +38,7 @@ class FieldRemark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Scope(msgspec.Struct, frozen=True):
-    """The values that conditions are about; those whose names are `unknown` a variable decides."""
+    """The values that conditions refer to; those named in `unknown` are decided by a variable."""
 
     values: Mapping[str, Tree]
     unknown: frozenset[str]
@@ -49,7 +49,7 @@ class _Scope(msgspec.Struct, frozen=True):
 
 
 def remarks_on(fields: tuple[Field, ...], given: Mapping[str, Tree]) -> tuple[FieldRemark, ...]:
-    """Return what is wrong with what was given, and with what was not."""
+    """Return the faults of the given values, and of missing ones."""
     return tuple(_remarks(fields, given))
 
 
@@ -74,7 +74,7 @@ def _remarks(fields: tuple[Field, ...], given: Mapping[str, Tree]) -> Iterator[F
 
 def _wrong(field: Field, value: Tree, scope: _Scope) -> Iterator[str]:
     if isinstance(value, str) and any(names_in(value)):
-        return  # what an event will say is not known yet
+        return  # known only when an event comes
     if field.type == "CHECKBOX" and value is not None and not isinstance(value, bool):
         yield "takes true or false"
     if field.type in TABLES and value is not None:
@@ -155,7 +155,7 @@ def _keeps(rule: Validator, value: Tree) -> bool:
         case "REGEX" if rule.arguments and not isinstance(value, list):
             try:
                 return re.fullmatch(rule.arguments[0], text_of(value)) is not None
-            except re.error:  # a pattern of RE2's that Python does not know
+            except re.error:  # an RE2 pattern that Python cannot compile
                 return True
         case "STRING_LENGTH" if isinstance(value, str):
             return _is_within(len(value), rule)
@@ -190,7 +190,7 @@ def _bounds(rule: Validator) -> tuple[int | None, int | None]:
 
 
 def _said(rule: Validator) -> str:
-    """Return what the rule wants, for whoever has not kept it."""
+    """Return the rule's message."""
     match rule.type:
         case "REGEX":
             return f"does not have the right form: all of it must match {rule.arguments[0]}"

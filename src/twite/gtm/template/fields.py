@@ -1,8 +1,8 @@
-"""The fields of a template: what a person fills in, and what of it the code sees as `data`.
+"""Fields of a template: its form, and the `data` object that its code gets.
 
-Groups and labels hold nothing themselves; nested fields are flat keys. A field whose enabling
-conditions do not hold is absent from `data`, an empty table likewise, and an empty text where the
-template does not allow for one.
+Groups and labels hold no value; nested fields are flat keys. A field whose enabling conditions do
+not hold is absent from `data`; so is an empty table, and an empty text unless the template allows
+it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ CHOICES: Final = frozenset({"SELECT", "RADIO"})
 
 
 class EnablingCondition(msgspec.Struct, frozen=True, kw_only=True):
-    """One enabling condition; of several, one is enough.
+    """One enabling condition; of several, one must hold.
 
     `type` is EQUALS, NOT_EQUALS or PRESENT.
     """
@@ -37,7 +37,7 @@ class FieldChoice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Validator(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule for what a field holds, as NON_EMPTY or REGEX; it counts while a condition holds."""
+    """A validation rule, as NON_EMPTY or REGEX; it applies while a condition holds."""
 
     type: str
     arguments: tuple[str, ...] = ()
@@ -46,10 +46,10 @@ class Validator(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
-    """One field. `columns` are those of a table, `fields` those shown below it.
+    """One field. `columns` are those of a table, `fields` those nested below it.
 
-    `unset` is a choice of none, `from_variables` a choice that a variable may make; a text may be
-    `empty`, and a column `unique`.
+    `unset` allows no choice, `from_variables` a choice by a variable; a text may be `empty`, and a
+    column `unique`.
     """
 
     type: str
@@ -72,11 +72,11 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_fields(tree: Tree) -> tuple[Field, ...]:
     """Read TEMPLATE_PARAMETERS. Raises WrongShape."""
-    return tuple(_field(as_mapping(one)) for one in as_list(tree))
+    return tuple(_field(as_mapping(field)) for field in as_list(tree))
 
 
 def flat(fields: tuple[Field, ...]) -> Iterator[Field]:
-    """Yield every field that may stand in `data`, nested ones too."""
+    """Yield every field that may occur in `data`, nested ones too."""
     for field in fields:
         if field.type not in HOLDS_NOTHING:
             yield field
@@ -91,11 +91,11 @@ def fill(
     *,
     written: Mapping[str, Tree] | None = None,
 ) -> dict[str, Tree]:
-    """Return `data` for what a person gave, with the defaults of what they left as it was.
+    """Return `data` for the given values, with defaults for untouched fields.
 
-    `written` is what they wrote, with names of variables where `given` has values: what a variable
-    has no value for is absent, and what it has an empty text for is there. A name that is no field
-    of the template is kept: templates read such keys too.
+    `written` has names of variables where `given` has their values: a field whose variable has no
+    value is absent, one with an empty text is present. A name that is not a field of the template
+    is kept: templates read such keys too.
     """
     values = values_of(fields, given, written=written)
     seen = shown(fields, values)
@@ -110,7 +110,7 @@ def values_of(
     *,
     written: Mapping[str, Tree] | None = None,
 ) -> dict[str, Tree]:
-    """Return what each field holds, whether or not it is shown."""
+    """Return the value of each field, whether or not it is shown."""
     touched = given if written is None else written
     values: dict[str, Tree] = {}
     for field in flat(fields):
@@ -131,7 +131,7 @@ def shown(
     *,
     unknown: frozenset[str] = frozenset(),
 ) -> frozenset[str]:
-    """Return the names of those that are shown; what hangs on `unknown` values alone is not."""
+    """Return the names of the shown fields; conditions on `unknown` values alone do not hold."""
     return frozenset(_shown(fields, values, unknown))
 
 
@@ -141,7 +141,7 @@ def hold(
     *,
     unknown: frozenset[str] = frozenset(),
 ) -> bool:
-    """Say whether one of the conditions holds; where there are none, nothing stands against it."""
+    """Return whether one of the conditions holds; without conditions, True."""
     return not conditions or any(
         condition.field not in unknown and _met(condition, values.get(condition.field))
         for condition in conditions
@@ -158,21 +158,21 @@ def _field(tree: Mapping[str, Tree]) -> Field:
         default=tree.get("defaultValue"),
         style=as_text(tree.get("groupStyle")),
         choices=tuple(
-            _choice(one)
+            _choice(item)
             for key in ("selectItems", "radioItems")
-            for one in map(as_mapping, as_list(tree.get(key)))
+            for item in map(as_mapping, as_list(tree.get(key)))
         ),
         columns=_columns(tree),
         fields=read_fields(tree.get("subParams")),
         conditions=_conditions(tree),
         validators=tuple(
             Validator(
-                type=as_text(one.get("type")),
-                arguments=tuple(map(str, as_list(one.get("args")))),
-                message=as_text(one.get("errorMessage")),
-                conditions=_conditions(one),
+                type=as_text(rule.get("type")),
+                arguments=tuple(map(str, as_list(rule.get("args")))),
+                message=as_text(rule.get("errorMessage")),
+                conditions=_conditions(rule),
             )
-            for one in map(as_mapping, as_list(tree.get("valueValidators")))
+            for rule in map(as_mapping, as_list(tree.get("valueValidators")))
         ),
         unset=tree.get("notSetText") is not None,
         from_variables=tree.get("macrosInSelect") is True,
@@ -184,11 +184,11 @@ def _field(tree: Mapping[str, Tree]) -> Field:
 def _conditions(tree: Mapping[str, Tree]) -> tuple[EnablingCondition, ...]:
     return tuple(
         EnablingCondition(
-            field=as_text(one.get("paramName")),
-            type=as_text(one.get("type")),
-            value=one.get("paramValue"),
+            field=as_text(condition.get("paramName")),
+            type=as_text(condition.get("type")),
+            value=condition.get("paramValue"),
         )
-        for one in map(as_mapping, as_list(tree.get("enablingConditions")))
+        for condition in map(as_mapping, as_list(tree.get("enablingConditions")))
     )
 
 
@@ -201,16 +201,16 @@ def _choice(tree: Mapping[str, Tree]) -> FieldChoice:
 
 
 def _columns(tree: Mapping[str, Tree]) -> tuple[Field, ...]:
-    simple = [as_mapping(one) for one in as_list(tree.get("simpleTableColumns"))]
+    simple = [as_mapping(column) for column in as_list(tree.get("simpleTableColumns"))]
     wrapped = [
-        {**as_mapping(one.get("param")), "isUnique": one.get("isUnique")}
-        for one in map(as_mapping, as_list(tree.get("paramTableColumns")))
+        {**as_mapping(column.get("param")), "isUnique": column.get("isUnique")}
+        for column in map(as_mapping, as_list(tree.get("paramTableColumns")))
     ]
-    return tuple(_field(one) for one in (*simple, *wrapped))
+    return tuple(_field(column) for column in (*simple, *wrapped))
 
 
 def _default(field: Field) -> Tree:
-    """Return what an untouched field holds: what the form shows before anybody fills it in."""
+    """Return the value of an untouched field: the form's default."""
     if field.default is not None and not _is_emptied(field, field.default):
         return field.default
     match field.type:
@@ -226,7 +226,7 @@ def _default(field: Field) -> Tree:
 
 
 def _is_emptied(field: Field, value: Tree) -> bool:
-    """Say whether a text was left empty that is undefined then, as in Google's editor."""
+    """Return whether an empty text is undefined for this field, as in Google's editor."""
     return field.type == "TEXT" and value == "" and not field.empty
 
 
@@ -255,5 +255,5 @@ def _met(condition: EnablingCondition, value: Tree) -> bool:
 
 
 def _or_empty(value: Tree) -> Tree:
-    """An absent text and an empty one are the same to a condition."""
+    """An absent and an empty text are the same to a condition."""
     return "" if value is None else value

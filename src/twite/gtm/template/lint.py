@@ -1,8 +1,8 @@
-"""What Google's compiler would refuse in a template, and permissions that do not fit the code.
+"""Lint a template: code that Google's compiler refuses, and permissions that do not fit the code.
 
-It looks at words, not at meaning: it warns a person, and is never a reason not to run.
-Sources: developers.google.com/tag-platform/tag-manager/templates/sandboxed-javascript and
-…/standard-library; of what those pages leave open, it is said that they do.
+It looks at tokens, not at meaning: it only warns, and never keeps a template from running. Sources:
+developers.google.com/tag-platform/tag-manager/templates/sandboxed-javascript and
+…/standard-library; a warning says if these pages leave the point open.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ from twite.gtm.template.tokens import JsToken, TokenKind, tokens
 
 
 class LintWarning(msgspec.Struct, frozen=True, kw_only=True):
-    """One finding. `line` is of the file, None where it is about no line; `code` is stable."""
+    """A warning. `line` is of the file, None if it has no line; `code` is stable."""
 
     code: str
     message: str
@@ -28,16 +28,16 @@ class LintWarning(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def lint(template: Template) -> tuple[LintWarning, ...]:
-    """Return the findings, those about lines first and in order."""
+    """Return the warnings, those with lines first and in order."""
     all_tokens = list(tokens(template.code.text))
     first = template.code.line - 1
     found = [
-        msgspec.structs.replace(one, line=one.line + first)
-        for one in (*_language(all_tokens), *_calls(template, all_tokens))
-        if one.line is not None
+        msgspec.structs.replace(warning, line=warning.line + first)
+        for warning in (*_language(all_tokens), *_calls(template, all_tokens))
+        if warning.line is not None
     ]
     required = {name for name, _ in _required(all_tokens)}
-    found.sort(key=lambda one: (one.line or 0, one.code))
+    found.sort(key=lambda warning: (warning.line or 0, warning.code))
     return (*found, *_missing(template, required), *_unused(template, required, all_tokens))
 
 
@@ -99,7 +99,7 @@ def _required(found: Sequence[JsToken]) -> Iterator[tuple[str, int]]:
 
 
 def _calls(template: Template, found: Sequence[JsToken]) -> Iterator[LintWarning]:
-    """Look at calls with a written-out first argument: is it what the permission covers?"""
+    """Check calls with a literal first argument: does the permission cover it?"""
     allowed = policy(template.grants)
     for name, line in _required(found):
         if name not in APIS:
@@ -163,7 +163,7 @@ def _unused(
 
 
 def _named(grant: Grant) -> Iterator[tuple[str, str]]:
-    """Yield the headers, cookies and event keys that a grant names one by one."""
+    """Yield the headers, cookies and event keys that a grant names."""
     rows = {
         "read_request": ("header", "headerWhitelist", "headerName"),
         "set_cookies": ("cookie", "allowedCookies", "name"),
@@ -174,8 +174,8 @@ def _named(grant: Grant) -> Iterator[tuple[str, str]]:
     }
     if grant.permission in lists:
         what, key = lists[grant.permission]
-        for one in as_list(grant.parameters.get(key)):
-            yield what, as_text(one)
+        for name in as_list(grant.parameters.get(key)):
+            yield what, as_text(name)
     elif grant.permission in rows:
         what, key, column = rows[grant.permission]
         for row in as_list(grant.parameters.get(key)):
@@ -183,7 +183,7 @@ def _named(grant: Grant) -> Iterator[tuple[str, str]]:
 
 
 def _declared(found: Sequence[JsToken]) -> frozenset[str]:
-    """Return every name that the code itself gives: by a declaration or as a parameter."""
+    """Return every name that the code declares, parameters included."""
     names = set()
     for at, token in enumerate(found):
         if token.text in {"const", "let", "var", "function"} and at + 1 < len(found):
@@ -196,7 +196,7 @@ def _declared(found: Sequence[JsToken]) -> frozenset[str]:
 
 
 def _in_brackets(found: Sequence[JsToken], at: int, *, step: int) -> set[str]:
-    """Return the words between a bracket and its other one, or the one word that stands there."""
+    """Return the tokens between a bracket and its partner, or the single token there."""
     names: set[str] = set()
     depth = 0
     while 0 <= at < len(found):

@@ -1,11 +1,11 @@
-"""What a template may do: its SERVER_PERMISSIONS as values, and the question whether it may.
+"""Permissions of a template: read SERVER_PERMISSIONS, and build a policy to check calls.
 
-A grant's parameters are read into a Policy, whose patterns are regular expressions that Python and
-the sandbox understand alike: the sandbox asks at each call, and whoever performs an effect asks
-again. What a permission's section does not name is refused.
+A policy's patterns are regular expressions that Python and the sandbox read alike: the sandbox
+checks each call, and the caller that performs an effect checks again. A call without a permission
+is refused.
 
-Patterns. A URL pattern is a prefix of the whole address; `*` in its host stands for any labels, in
-its path for any text; a pattern without a path names the host alone. In names, `*` is any text.
+Patterns. A URL pattern is a prefix of the whole URL; `*` in its host stands for any labels, in its
+path for any text; a pattern without a path names the host alone. In names, `*` is any text.
 """
 
 import re
@@ -16,8 +16,8 @@ import msgspec
 
 from twite.domain.json_tree import Tree, WrongShape, as_list, as_mapping, as_text
 
-# Google's own domains: what `allowGoogleDomains` adds. Its list is not published; these are the
-# ones that Google's own tags call.
+# Google's own domains, which `allowGoogleDomains` adds. The list is not published; these are the
+# domains that Google's own tags call.
 GOOGLE: Final = (
     "google.com",
     "googleapis.com",
@@ -29,14 +29,14 @@ GOOGLE: Final = (
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of SERVER_PERMISSIONS: Google's word for it, and its parameters as plain values."""
+    """An entry of SERVER_PERMISSIONS: Google's name, and its parameters as plain values."""
 
     permission: str
     parameters: dict[str, Tree] = {}
 
 
 class CookieGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Which cookies may be set: expressions, and for two flags True, False or None for either."""
+    """Cookies that may be set: expressions, and two flags that are True, False, or None (any)."""
 
     name: str
     domain: str
@@ -81,8 +81,8 @@ def read_grants(tree: Tree) -> tuple[Grant, ...]:
     for entry in map(as_mapping, as_list(tree)):
         instance = as_mapping(entry.get("instance"))
         parameters = {
-            as_text(one.get("key")): _plain(as_mapping(one.get("value")))
-            for one in map(as_mapping, as_list(instance.get("param")))
+            as_text(parameter.get("key")): _plain(as_mapping(parameter.get("value")))
+            for parameter in map(as_mapping, as_list(instance.get("param")))
         }
         name = as_text(as_mapping(instance.get("key")).get("publicId"))
         grants.append(Grant(permission=name, parameters=parameters))
@@ -90,7 +90,7 @@ def read_grants(tree: Tree) -> tuple[Grant, ...]:
 
 
 def policy(grants: tuple[Grant, ...]) -> PermissionPolicy:
-    """Join the grants. One that is not known here grants nothing. Raises WrongShape."""
+    """Join the grants. An unknown permission grants nothing. Raises WrongShape."""
     found: dict[str, tuple[object, ...] | str] = {"plain": tuple(g.permission for g in grants)}
     for grant in grants:
         read = READERS.get(grant.permission)
@@ -102,7 +102,7 @@ def policy(grants: tuple[Grant, ...]) -> PermissionPolicy:
 
 
 def url_expression(pattern: str) -> str:
-    """Return the expression of a URL pattern, see above. Raises WrongShape for what is no URL."""
+    """Return the expression of a URL pattern, see above. Raises WrongShape for an invalid URL."""
     found = _URL.fullmatch(pattern.strip())
     if found is None:
         raise WrongShape(f"{pattern!r} is no URL pattern: it must begin with https:// and a host")
@@ -122,10 +122,10 @@ def _plain(value: Mapping[str, Tree]) -> Tree:
         case 1:
             return as_text(value.get("string"))
         case 2:
-            return [_plain(as_mapping(one)) for one in as_list(value.get("listItem"))]
+            return [_plain(as_mapping(item)) for item in as_list(value.get("listItem"))]
         case 3:
-            names = [as_text(_plain(as_mapping(one))) for one in as_list(value.get("mapKey"))]
-            values = [_plain(as_mapping(one)) for one in as_list(value.get("mapValue"))]
+            names = [as_text(_plain(as_mapping(item))) for item in as_list(value.get("mapKey"))]
+            values = [_plain(as_mapping(item)) for item in as_list(value.get("mapValue"))]
             if len(names) != len(values):
                 raise WrongShape("a map has more names than values, or fewer")
             return dict(zip(names, values, strict=True))
@@ -140,7 +140,9 @@ def _expression(text: str, star: str) -> str:
 
 def _names(values: Tree, key: str = "", *, lower: bool = False) -> tuple[str, ...]:
     """Return expressions of a list of names, or of one key of a list of rows."""
-    names = [as_text(as_mapping(one).get(key)) if key else as_text(one) for one in as_list(values)]
+    names = [
+        as_text(as_mapping(name).get(key)) if key else as_text(name) for name in as_list(values)
+    ]
     return tuple(_expression(n.lower() if lower else n, r"[\s\S]*") for n in names)
 
 
@@ -151,7 +153,7 @@ def _urls(into: str) -> Callable[[Parameters], dict[str, tuple[str, ...]]]:
     def read(given: Parameters) -> dict[str, tuple[str, ...]]:
         if given.get("allowedUrls", "any") == "any":
             return {into: ALL}
-        own = tuple(url_expression(as_text(one)) for one in as_list(given.get("urls")))
+        own = tuple(url_expression(as_text(url)) for url in as_list(given.get("urls")))
         google = (
             tuple(
                 rf"https://(?:[^/?#@\\:]*\.)?{_expression(domain, '')}(?:[/?#].*)?"
@@ -214,7 +216,7 @@ def _read_cookies(given: Parameters) -> dict[str, tuple[str, ...]]:
 
 
 def _set_cookies(given: Parameters) -> dict[str, tuple[CookieGrant, ...]]:
-    rows = [as_mapping(one) for one in as_list(given.get("allowedCookies"))]
+    rows = [as_mapping(row) for row in as_list(given.get("allowedCookies"))]
     return {
         "set_cookies": tuple(
             CookieGrant(
@@ -230,7 +232,7 @@ def _set_cookies(given: Parameters) -> dict[str, tuple[CookieGrant, ...]]:
 
 
 def _flag(word: str) -> bool | None:
-    """Read `any`, a word that wants it (`secure`, `session`, `require_…`), or one that forbids."""
+    """Read `any`, a word that requires the flag (`secure`, `session`, `require_…`), or a ban."""
     if word in {"", "any"}:
         return None
     return word in {"secure", "session"} or word.startswith("require")
@@ -239,7 +241,7 @@ def _flag(word: str) -> bool | None:
 def _messages(given: Parameters) -> dict[str, tuple[tuple[str, str], ...]]:
     if given.get("allowedActions", "any") == "any":
         return {"messages": ((EVERYTHING, EVERYTHING),)}
-    rows = [as_mapping(one) for one in as_list(given.get("messageTypes"))]
+    rows = [as_mapping(row) for row in as_list(given.get("messageTypes"))]
     both = {"": EVERYTHING, "any": EVERYTHING, "listen_and_send": EVERYTHING}
     return {
         "messages": tuple(
@@ -255,7 +257,7 @@ Rows = dict[str, tuple[tuple[str, ...], ...]]
 
 def _rows(into: str, key: str, columns: tuple[str, ...]) -> Callable[[Parameters], Rows]:
     def read(given: Parameters) -> Rows:
-        rows = [as_mapping(one) for one in as_list(given.get(key))]
+        rows = [as_mapping(row) for row in as_list(given.get(key))]
         return {into: tuple(tuple(_cell(row, column) for column in columns) for row in rows)}
 
     return read

@@ -1,7 +1,7 @@
-"""`{{names}}` of variables in texts.
+"""`{{name}}` references to variables in texts: find them and fill them in.
 
-A text that is one name and nothing else becomes the variable's value, of whatever type; in any
-other text the values are put as JavaScript writes them.
+A text that is one reference becomes the variable's value, of any type; in other texts, values are
+inserted as JavaScript converts them to strings.
 """
 
 import re
@@ -12,12 +12,12 @@ from twite.domain.json_tree import Tree
 from twite.gtm.template.texts import UNDEFINED, Value, text_of
 
 _NAME: Final = re.compile(r"\{\{([^{}]+)\}\}")
-DEEPEST: Final = 50  # variables that need one another
-LONGEST: Final = 1024 * 1024  # characters: texts that hold one another twice grow without end
+DEEPEST: Final = 50  # depth of variables that refer to each other
+LONGEST: Final = 1024 * 1024  # characters: texts that contain each other twice grow without end
 
 
 class TooLong(Exception):
-    """A text has grown over all measure. It does not leave this room."""
+    """A text has grown beyond the limit. Does not leave this module."""
 
 
 def names_in(tree: Tree) -> Iterator[str]:
@@ -25,37 +25,37 @@ def names_in(tree: Tree) -> Iterator[str]:
     if isinstance(tree, str):
         yield from (name.strip() for name in _NAME.findall(tree))
     elif isinstance(tree, list):
-        for one in tree:
-            yield from names_in(one)
+        for child in tree:
+            yield from names_in(child)
     elif isinstance(tree, dict):
-        for key, one in tree.items():
+        for key, child in tree.items():
             yield from names_in(key)
-            yield from names_in(one)
+            yield from names_in(child)
 
 
 def literal(text: str) -> str:
-    """Return the text without the names in it."""
+    """Return the text without its references."""
     return _NAME.sub("", text)
 
 
 def literals(text: str) -> list[str]:
-    """Return what stands before, between and after the names in a text."""
-    return [one for one in re.split(r"\{\{[^{}]+\}\}", text) if one]
+    """Return the parts of a text before, between and after its references."""
+    return [part for part in re.split(r"\{\{[^{}]+\}\}", text) if part]
 
 
 def filled(tree: Tree, value_of: Callable[[str], Value]) -> Value:
-    """Return the tree with values in place of names.
+    """Return the tree with values in place of references.
 
-    In objects what is undefined is absent, in arrays it is null, as JSON has it.
+    An undefined value is absent from an object and null in an array, as in JSON.
     """
     if isinstance(tree, str):
         return _filled_text(tree, value_of)
     if isinstance(tree, list):
-        values = [filled(one, value_of) for one in tree]
+        values = [filled(child, value_of) for child in tree]
         return [None if value is UNDEFINED else value for value in values]
     if isinstance(tree, dict):
-        pairs = {text_of(filled(k, value_of)): filled(one, value_of) for k, one in tree.items()}
-        return {key: one for key, one in pairs.items() if one is not UNDEFINED}
+        pairs = {text_of(filled(k, value_of)): filled(child, value_of) for k, child in tree.items()}
+        return {key: child for key, child in pairs.items() if child is not UNDEFINED}
     return tree
 
 

@@ -1,8 +1,8 @@
-"""Code that is refused before it runs, because no limit of an engine would hold what it does.
+"""Refuse code that no engine limit can contain, before it runs.
 
-Whether a slash divides, or begins a regular expression, depends on what only a whole parser knows,
-and a text or a comment may be hidden behind that. Where it is in doubt the words are looked for
-everywhere, in texts and comments as well: nobody is to write code that one reads here as a comment.
+Only a full parser knows whether a slash divides or begins a regular expression, and a string or
+comment may be hidden behind that. In doubt the words are searched everywhere, in strings and
+comments too: code must not pass as a comment here.
 """
 
 import re
@@ -15,17 +15,17 @@ from twite.gtm.template.tokens import JsToken, TokenKind, tokens
 
 
 class RefusedCode(msgspec.Struct, frozen=True, kw_only=True):
-    """What is in the code that is not to run, and where; lines count from 1."""
+    """Forbidden code, and its place; lines count from 1."""
 
     line: int
     message: str
 
 
 def refused(code: str) -> RefusedCode | None:
-    """Return the first such thing.
+    """Return the first forbidden piece of code.
 
-    One operation on a BigInt may take minutes. Of a function that is `async`, as of an `import`,
-    the rest stays in the engine's queue, out of the sandbox's reach, until the engine is freed.
+    One operation on a BigInt may take minutes. The rest of an `async` function or an `import` stays
+    in the engine's queue, out of the sandbox's reach, until the engine is freed.
     """
     found = tuple(tokens(code))
     spans = [(1, code)] if _is_doubtful(code, found) else _sure(found)
@@ -38,7 +38,7 @@ def refused(code: str) -> RefusedCode | None:
 
 
 def _sure(found: Sequence[JsToken]) -> Iterator[tuple[int, str]]:
-    """Yield what may be refused with its surroundings, which tell a word from a name."""
+    """Yield candidates with their surroundings, which tell a keyword from a name."""
     for at, token in enumerate(found):
         near = "".join(one.text for one in found[max(0, at - 1) : at])
         if token.sort is TokenKind.NUMBER:
@@ -51,7 +51,7 @@ def _sure(found: Sequence[JsToken]) -> Iterator[tuple[int, str]]:
 def _is_doubtful(code: str, found: Sequence[JsToken]) -> bool:
     if "<!--" in code or "-->" in code:  # begin a comment as well
         return True
-    heads: list[bool] = []  # of the brackets that are open: whether a statement follows them
+    heads: list[bool] = []  # of the open brackets: whether a statement follows them
     statement_follows = False
     for at, token in enumerate(found):
         before = found[at - 1] if at else None
@@ -74,7 +74,7 @@ def _is_doubtful(code: str, found: Sequence[JsToken]) -> bool:
 
 
 def _divides(before: Sequence[JsToken], *, after_head: bool, member: bool) -> bool | None:
-    """Say whether a slash after these tokens divides; None where that is in doubt."""
+    """Return whether a slash after these tokens divides; None in doubt."""
     if not before:
         return False
     last = before[-1]
@@ -100,14 +100,14 @@ _HEADS: Final = frozenset({"if", "while", "for", "with"})
 _BEFORE_REGEX: Final = frozenset(
     {"return", "typeof", "case", "in", "delete", "void", "throw", "new", "do", "else"}
 )
-# After these a regular expression may stand, or they are names.
+# After these a regular expression may begin, or they are names.
 _DOUBTFUL: Final = frozenset(
     {"of", "yield", "await", "instanceof", "extends", "break", "continue", "debugger", "default"}
 )
 _BEFORE_OPERAND: Final = frozenset("([{,;:?!~=+-*/%&|^<>") | {
     *("...", "=>", "??", "==", "!=", "===", "!==", "&&", "||", "**")
 }
-# A property of that name, and what stands where a name may.
+# A property of that name, and positions where a name may stand.
 _NO_MEMBER: Final = r"(?<![\w$#])(?<!(?<!\.\.)\.)"
 _WORDS: Final = (
     (

@@ -1,4 +1,4 @@
-"""What a client template answers its request with, put together from its effects.
+"""Build a client template's HTTP response from its effects.
 
 Source: developers.google.com/tag-platform/tag-manager/server-side/api (setResponse…, setCookie,
 setPixelResponse, returnResponse).
@@ -14,14 +14,14 @@ import msgspec
 
 from twite.gtm.template.effects import AnyEffect, Body, Header, PixelBody, SetCookie, Status
 
-AUTO: Final = "auto"  # a cookie's domain: the registrable one of the host that was asked
+AUTO: Final = "auto"  # a cookie's domain: the registrable domain of the requested host
 GIF: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _COOKIE: Final = re.compile(r'[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e"]*')  # RFC 6265, 4.1.1
 _ATTRIBUTE: Final = re.compile(r"[\x20-\x3a\x3c-\x7e]*")
-# What the connection itself says; a template has no say in it.
+# Headers of the connection itself; a template cannot set them.
 _OWN: Final = frozenset(
     {"connection", "content-length", "date", "keep-alive", "te", "trailer", "transfer-encoding",
      "upgrade"}
@@ -32,11 +32,11 @@ _PIXEL: Final = (
     ("expires", "Mon, 01 Jan 1990 00:00:00 GMT"),
     ("pragma", "no-cache"),
 )
-_LEAST, _MOST = 200, 599  # an answer, and no word on the way to one
+_LEAST, _MOST = 200, 599  # final statuses only, not 1xx
 
 
 class ClientResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer to be. Header names are in lower case; `cookies` are values of Set-Cookie."""
+    """The response so far. Header names are in lower case; `cookies` are values of Set-Cookie."""
 
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
@@ -45,7 +45,7 @@ class ClientResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InvalidResponse(Exception):
-    """An effect that HTTP has no way to say; the sentence is for whoever wrote the template."""
+    """An effect that HTTP cannot express; the message is for the template's author."""
 
 
 def added(
@@ -55,9 +55,10 @@ def added(
     host: str,
     registrable: Callable[[str], str | None],
 ) -> ClientResponse:
-    """Return the response with what the effect says of it; other effects say nothing.
+    """Return the response with the effect applied; other effects change nothing.
 
-    `host` is the name that was asked, `registrable` finds its registrable domain. Raises Unfit.
+    `host` is the requested host, `registrable` finds its registrable domain. Raises
+    InvalidResponse.
     """
     match effect:
         case Status(code=code):
@@ -77,7 +78,7 @@ def added(
 
 
 def in_bytes(text: str, encoding: str) -> bytes:
-    """Return the bytes that Node would make of a text in one of its encodings."""
+    """Return the bytes that Node makes of a text in one of its encodings."""
     match encoding.lower():
         case "ascii" | "latin1" | "binary":
             return bytes(ord(letter) & 0xFF for letter in text)
@@ -128,7 +129,7 @@ def _with_cookie(
     written = f"{cookie.name}={cookie.value}" + "".join(
         f"; {attribute}" for attribute in _attributes(cookie, host, registrable)
     )
-    # Of two cookies that a browser would keep in one place, the later is the one it keeps.
+    # Of two cookies that a browser would store under one key, the later one wins.
     kept = tuple(cooky for cooky in response.cookies if _place(cooky) != _place(written))
     return msgspec.structs.replace(response, cookies=(*kept, written))
 
@@ -150,7 +151,7 @@ def _attributes(
     ]
     if cookie.same_site:
         found.append(f"SameSite={cookie.same_site.capitalize()}")
-    if not all(_ATTRIBUTE.fullmatch(one) for one in found):
+    if not all(_ATTRIBUTE.fullmatch(attribute) for attribute in found):
         raise InvalidResponse(f"the cookie {cookie.name} has an attribute that cannot be written")
     return found
 

@@ -1,8 +1,8 @@
-"""How a template is run: what goes in, what comes out, and the port of whoever runs it.
+"""The engine port: how a template runs, its input and output.
 
-A run is a series of turns. Each turn is a pure function of what it is given: the engine knows no
-clock, no chance, no network and no disk. A turn ends when the template waits for nothing (`done`),
-or for answers to its effects, or for time to pass.
+A run is a series of turns. Each turn is a pure function of its input: the engine has no clock, no
+randomness, no network and no disk. A turn ends when the template waits for nothing (`done`), for
+answers to its effects, or for a timer.
 """
 
 from enum import StrEnum
@@ -29,7 +29,7 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ContainerVersion(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What `getContainerVersion` tells."""
+    """The result of `getContainerVersion`."""
 
     container_id: str = "GTM-TWITE"
     debug_mode: bool = False
@@ -40,9 +40,9 @@ class ContainerVersion(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One run. `fields` becomes `data`; `now` is in milliseconds; `seed` is the run's chance.
+    """One run. `fields` becomes `data`; `now` is in milliseconds; `seed` seeds random numbers.
 
-    `event` is None where there is no event, as in a client. `storage` is the template's storage,
+    `event` is None without an event, as in a client. `storage` is the template's storage,
     `listened` the message types that other templates listen to, `extracted` the events of a
     Measurement Protocol request, `browser_pixels` whether the client can have its browser send
     pixels.
@@ -65,7 +65,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EffectAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of the effect with this id.
+    """The answer to the effect with this id.
 
     A request is answered with `status`, `headers` and `body`, or with `reason` (`failed`,
     `timed_out`); a service with `value` or `reason`; a container run with `phase` (`start`,
@@ -86,7 +86,7 @@ class EffectAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class RunResult(StrEnum):
-    """What a tag said of itself."""
+    """A tag's own report of its result."""
 
     SUCCESS = "success"  # gtmOnSuccess
     FAILURE = "failure"  # gtmOnFailure
@@ -94,15 +94,15 @@ class RunResult(StrEnum):
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
-    """What one turn brought. `error` is what was thrown, or which limit was passed.
+    """The result of one turn. `error` is the thrown error, or the exceeded limit.
 
-    What was asked for before something was thrown stands, as it does in Google's sandbox; after a
-    limit was passed there is none of it.
+    Effects from before an error stand, as in Google's sandbox; after an exceeded limit there are
+    none.
 
-    `returned` is told once: by the first turn, or by the one that settles the promise that was
-    returned. `waiting` are the ids that answers are awaited for, `wake_at` the time (milliseconds)
-    at which a promise runs out. `done` when neither is. An error ends the run; `spent` says that it
-    was a limit, so that nobody knows what this turn would have asked for.
+    `returned` is set once: by the first turn, or by the one that settles the returned promise.
+    `waiting` are the ids of effects that await an answer, `wake_at` the time (milliseconds) at
+    which a promise times out. `done` if neither is set. An error ends the run; `spent` says that it
+    was a limit, so that the turn's effects are unknown.
     """
 
     run: int
@@ -123,7 +123,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run may cost. `time` is in seconds of CPU a turn, sizes are in bytes."""
+    """Limits of one run. `time` is in seconds of CPU a turn, sizes are in bytes."""
 
     time: float = 0.25
     memory: int = 16 * 1024 * 1024
@@ -136,24 +136,24 @@ class RunLimits(msgspec.Struct, frozen=True, kw_only=True):
 class Engine(Protocol):
     """Runs one template. It belongs to one thread, and runs turns one at a time.
 
-    Several runs may wait for their answers at once. After a limit was passed the engine is as new:
-    the runs that waited are lost with it, and `resume` says so by an error. `begun` counts the runs
-    so far: none has the number of one before it.
+    Several runs may wait for their answers at once. After an exceeded limit the engine is reset:
+    the waiting runs are lost with it, and `resume` reports that as an error. `begun` counts the
+    runs so far: run numbers are never reused.
     """
 
     begun: int
 
     def adopt(self) -> None:
-        """Belong to the thread that calls this. No other may have a turn under way."""
+        """Belong to the calling thread. No other thread may have a turn running."""
 
     def relieve(self) -> None:
-        """Let the turn that runs now take more memory, so that it can be ended; any thread may."""
+        """Raise the memory limit of the running turn, so that it can be ended; thread-safe."""
 
     def start(self, call: Call) -> Turn:
         """Begin a run."""
 
     def resume(self, run: int, answers: tuple[EffectAnswer, ...], *, now: int) -> Turn:
-        """Go on with a run: answers, or only the time that has passed."""
+        """Continue a run with answers, or only because time has passed."""
 
     def end(self, run: int) -> None:
-        """Forget a run that will not be resumed."""
+        """Drop a run that will not be resumed."""

@@ -1,7 +1,4 @@
-"""A template's own tests (its section TESTS, YAML) and what became of them.
-
-Source: developers.google.com/tag-platform/tag-manager/templates/tests
-"""
+"""A template's own tests (its section TESTS, YAML), and their results."""
 
 from xml.etree import ElementTree as ET  # only written with, never read
 
@@ -28,9 +25,9 @@ class Scenarios(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that did not hold, and where: the nearest lines of setup, scenario and template.
+    """A failed assertion, with the nearest lines of setup, scenario and template.
 
-    Lines count from 1 in the text they name, None where no call stood there.
+    Lines count from 1 in their text, None if no call was there.
     """
 
     message: str
@@ -40,7 +37,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScenarioResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one scenario; it passed when nothing failed."""
+    """The result of one scenario; it passed if nothing failed."""
 
     name: str
     failures: tuple[Failure, ...] = ()
@@ -70,7 +67,7 @@ def read_scenarios(part: TemplatePart | None) -> Scenarios:
 
 def junit(suite: str, verdicts: tuple[ScenarioResult, ...]) -> bytes:
     """Return JUnit's XML, as CI systems read it."""
-    failed = sum(bool(one.failures) for one in verdicts)
+    failed = sum(bool(verdict.failures) for verdict in verdicts)
     root = ET.Element(
         "testsuite",
         name=suite,
@@ -91,7 +88,7 @@ def junit(suite: str, verdicts: tuple[ScenarioResult, ...]) -> bytes:
 
 
 def placed(failure: Failure) -> str:
-    """Return where it failed, for a person."""
+    """Return the place of a failure, for a person."""
     places = {
         "setup": failure.setup_line,
         "scenario": failure.scenario_line,
@@ -101,12 +98,12 @@ def placed(failure: Failure) -> str:
 
 
 def printable(text: str) -> str:
-    """Take out what XML 1.0 has no way to write."""
+    """Remove characters that XML 1.0 cannot contain."""
     return "".join(c if c in "\t\n" or c.isprintable() else "\ufffd" for c in text)
 
 
 class _Entry(msgspec.Struct):
-    name: str | int | float | None = None  # YAML takes 1 for a number
+    name: str | int | float | None = None  # YAML reads 1 as a number
     code: str | None = None
 
 

@@ -1,7 +1,7 @@
-"""The text of a `.tpl` file → a value.
+"""Parse a `.tpl` file.
 
 A file is sections, each begun by a line `___NAME___`; their order is free and most may be missing.
-Text inside the JSON sections is escaped as JavaScript does it, which JSON undoes.
+Text inside the JSON sections is escaped as in JavaScript, which JSON decodes.
 """
 
 import re
@@ -20,7 +20,7 @@ Value = TypeVar("Value")
 
 
 class TemplateKind(StrEnum):
-    """What a template is; the value is INFO's word for it."""
+    """The kind of a template; the value is INFO's name of it."""
 
     TAG = "TAG"
     VARIABLE = "MACRO"
@@ -82,7 +82,10 @@ def read_template(content: bytes) -> Template:
 
 
 def split(text: str) -> Mapping[str, TemplatePart]:
-    """Return the sections by name. Raises TemplateUnusable when one stands twice, or none does."""
+    """Return the sections by name.
+
+    Raises TemplateUnusable for a duplicate section, or none at all.
+    """
     lines = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
     heads = [(at, found[1]) for at, line in enumerate(lines) if (found := _HEAD.match(line))]
     if not heads:
@@ -166,14 +169,14 @@ def _read(parts: Mapping[str, TemplatePart], name: str, read: Callable[[Tree], V
 
 
 def _decoded(text: str) -> Tree:
-    """Read JSON; commas after the last item are let pass, as in templates of the public gallery.
+    """Read JSON; trailing commas are accepted, as in templates of the public gallery.
 
     Raises msgspec.DecodeError.
     """
     try:
         decoded: Tree = msgspec.json.decode(text.encode())
     except msgspec.DecodeError:
-        # What is left out is as long as what stands for it, so that places stay true.
+        # A removed comma is replaced by a space, so that offsets stay valid.
         without = _LAST_COMMA.sub(lambda found: found[1] or " ", text)
         decoded = msgspec.json.decode(without.encode())
     return decoded

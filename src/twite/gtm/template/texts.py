@@ -1,6 +1,6 @@
-"""How JavaScript makes texts and numbers of values: what Google's conditions compare.
+"""JavaScript's String() and Number() conversions, which Google's conditions compare by.
 
-What is not there is UNDEFINED, which JSON has no word for.
+UNDEFINED stands for a missing value, which JSON cannot express.
 """
 
 import math
@@ -16,7 +16,7 @@ UNDEFINED: Final = UNSET
 
 
 def text_of(value: Value) -> str:
-    """Return what `String(value)` gives."""
+    """Return the result of `String(value)`."""
     match value:
         case UnsetType():
             return "undefined"
@@ -28,12 +28,12 @@ def text_of(value: Value) -> str:
             is_short = isinstance(value, int) and abs(value) < 10**21
             return str(value) if is_short else _of_float(float(value))
         case list():
-            return ",".join("" if one is None else text_of(one) for one in value)
+            return ",".join("" if element is None else text_of(element) for element in value)
     return "[object Object]"
 
 
 def number_of(value: Value) -> float:
-    """Return what `Number(value)` gives; NaN for what is no number."""
+    """Return the result of `Number(value)`; NaN if it is not a number."""
     match value:
         case None:
             return 0.0
@@ -46,7 +46,7 @@ def number_of(value: Value) -> float:
         return 0.0
     if text.removeprefix("-").removeprefix("+") == "Infinity":
         return -math.inf if text.startswith("-") else math.inf
-    # Python's own words (inf, nan, 1_000) are no numbers.
+    # Python's own spellings (inf, nan, 1_000) are not numbers in JavaScript.
     return _as_float(text) if set(text) <= _OF_NUMBERS else math.nan
 
 

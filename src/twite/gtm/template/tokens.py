@@ -1,4 +1,4 @@
-"""JavaScript as tokens: enough to look for words, not to understand it."""
+"""Tokenize JavaScript: enough to search for words, not to parse it."""
 
 import re
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ class JsToken(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def tokens(code: str) -> Iterator[JsToken]:
-    """Yield the tokens, without spaces and comments; what fits nothing is a sign of its own."""
+    """Yield the tokens, without spaces and comments; an unknown character is a token of its own."""
     at, line = 0, 1
     before: JsToken | None = None
     while at < len(code):
@@ -57,7 +57,7 @@ def _next(code: str, at: int, before: JsToken | None) -> tuple[TokenKind, str]:
 
 
 def _may_begin_regex(before: JsToken | None) -> bool:
-    """Say whether a slash begins a regular expression here, and does not divide."""
+    """Return whether a slash begins a regular expression here, and does not divide."""
     if before is None:
         return True
     match before.sort:

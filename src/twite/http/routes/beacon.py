@@ -85,7 +85,7 @@ class BeaconRoute:
         self._observer = observer
 
     async def answer(self, scope: Scope, receive: Receive) -> HttpResponse:
-        """Raises Refused (403, 405, 429) and Gone. The page can read later errors."""
+        """Raises HttpRefusal (403, 405, 429) and ClientGone. The page can read later errors."""
         headers = dict(scope["headers"])
         query = query_of(scope)
         name = query.get("s")

@@ -57,7 +57,7 @@ class ClientRoute:
     async def answer(self, scope: Scope, receive: Receive) -> tuple[HttpResponse | None, Receive]:
         """Return the response of the client that claims the request, or None and the request again.
 
-        Raises Refused (413, 415, 429), Gone, and the errors of Clients.answer.
+        Raises HttpRefusal (413, 415, 429), ClientGone, and the errors of Clients.answer.
         """
         headers = dict(scope["headers"])
         address = address_of(scope, self._trusted) or ""

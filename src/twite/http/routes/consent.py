@@ -36,7 +36,7 @@ class ConsentRoute:
     async def answer(
         self, source: Source, headers: Mapping[bytes, bytes], receive: Receive
     ) -> HttpResponse:
-        """Raises Refused, Gone, Malformed, LedgerUnavailable."""
+        """Raises HttpRefusal, ClientGone, MalformedRequest, LedgerUnavailable."""
         require_json(headers)
         body = await read_body(headers, receive, MOST_BODY)
         try:

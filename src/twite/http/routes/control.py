@@ -105,7 +105,7 @@ class ControlRoute:
         )
 
     async def answer(self, headers: Mapping[bytes, bytes], receive: Receive) -> HttpResponse:
-        """Raises Refused and Gone, and LedgerUnavailable if the store is."""
+        """Raises HttpRefusal and ClientGone, and LedgerUnavailable if the store is."""
         body = await read_body(headers, receive, self._body_limit)
         try:
             order = _DECODER.decode(body)

@@ -118,7 +118,7 @@ class ConversionRoutes:
     async def life(
         self, asker: Requester, *, pixel: str, conversion_id: str, event: str | None
     ) -> HttpResponse:
-        """Answer with the latest history under this id, and the others. Raises Refused (404).
+        """Answer with the latest history under this id, and the others. Raises HttpRefusal (404).
 
         `event` narrows it to one event: our name of it, or X's id.
         """

@@ -28,7 +28,7 @@ class DedupReportRoute:
         self._clock = clock
 
     async def answer(self, asker: Requester, days: str | None) -> HttpResponse:
-        """Raises Refused (400) if `days` is not a number in range."""
+        """Raises HttpRefusal (400) if `days` is not a number in range."""
         number = DEFAULT_DAYS if days is None else _days(days)
         since = first_moment(self._clock.now(), number)
         found = [row for row in await self._sightings.overlap(since=since) if asker.sees(row.pixel)]

@@ -79,7 +79,7 @@ class NativeRoute:
         self._observer = observer
 
     async def answer(self, headers: Mapping[bytes, bytes], receive: Receive) -> HttpResponse:
-        """Raises Refused (401) and Gone."""
+        """Raises HttpRefusal (401) and ClientGone."""
         source = self._keys.require(headers)
         try:
             return await self._taken(source, headers, receive)

@@ -50,7 +50,7 @@ class RejectionsRoute:
         self._clock = clock
 
     async def answer(self, asker: Requester, asked: Mapping[str, str]) -> HttpResponse:
-        """Raises Refused (400) for an invalid time or code."""
+        """Raises HttpRefusal (400) for an invalid time or code."""
         now = self._clock.now()
         wanted = RejectionQuery(
             since=max(now - KEPT_FOR, _since(asked.get("since"), now)),

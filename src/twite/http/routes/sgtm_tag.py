@@ -48,7 +48,7 @@ class SgtmRoute:
         self._observer = observer
 
     async def answer(self, headers: Mapping[bytes, bytes], receive: Receive) -> HttpResponse:
-        """Raises Refused (401) and Gone."""
+        """Raises HttpRefusal (401) and ClientGone."""
         source = self._keys.require(headers)
         try:
             return await self._taken(source, headers, receive)

@@ -59,7 +59,7 @@ class StapeRoute:
     async def answer(
         self, method: str, path: str, headers: Mapping[bytes, bytes], receive: Receive
     ) -> HttpResponse:
-        """Raises Gone; every other outcome is a response in X's shape."""
+        """Raises ClientGone; every other outcome is a response in X's shape."""
         version = _version(headers)
         key = path.removeprefix(PREFIX).removesuffix(_REST)
         if not path.endswith(_REST):

@@ -98,7 +98,7 @@ class TagRoutes:
         self._observer = observer
 
     async def answer(self, scope: Scope, receive: Receive) -> HttpResponse:
-        """Raises Refused (401, 403, 405, 429) and Gone."""
+        """Raises HttpRefusal (401, 403, 405, 429) and ClientGone."""
         door = DOORS[scope["path"]]
         headers = dict(scope["headers"])
         query = _query(scope)
@@ -123,7 +123,7 @@ class TagRoutes:
     def _keyed(self, query: Mapping[str, str], headers: Mapping[bytes, bytes]) -> Source | None:
         """Return the source whose key the request carries, None without a key.
 
-        Raises Refused (401).
+        Raises HttpRefusal (401).
         """
         secret = query.get("api_secret")
         key = bearer(headers) if secret is None else secret.encode("utf-8", "surrogateescape")

@@ -107,7 +107,7 @@ class XApiRoute:
         headers: Mapping[bytes, bytes],
         receive: Receive,
     ) -> HttpResponse:
-        """Raises Gone; every other outcome is a response in X's shape.
+        """Raises ClientGone; every other outcome is a response in X's shape.
 
         Query parameters mean nothing on this route, but they are part of the signature.
         """

@@ -85,7 +85,7 @@ class PageScript:
     def answer(
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[bytes, bytes]
     ) -> HttpResponse:
-        """Raises Refused (404, 405). The server sends no body for HEAD."""
+        """Raises HttpRefusal (404, 405). The server sends no body for HEAD."""
         if method not in {"GET", "HEAD"}:
             raise HttpRefusal(_NO_METHOD)
         if path == PATH:
