@@ -56,7 +56,7 @@ async def _look(
         viewport={"width": width, "height": height}, color_scheme=scheme
     )
     page = await context.new_page()
-    await page.goto(f"{house.gateway.url}/console/sign-in")
+    await page.goto(f"{house.url}/console/sign-in")
     protocol = await context.new_cdp_session(page)
     pictures = {}
 
@@ -68,12 +68,10 @@ async def _look(
         pictures[name] = base64.b64decode(answer["data"])
 
     await take("sign-in")
-    await sign_in(page, house.gateway.url)
+    await sign_in(page, house.url)
     for route in house.routes:
         if route.method == "GET" and route.path not in {"/console/sign-in", *ASIDE}:
-            await page.goto(
-                house.gateway.url + route.path.format_map(PARTS), wait_until="domcontentloaded"
-            )
+            await page.goto(house.url + route.path.format_map(PARTS), wait_until="domcontentloaded")
             if route.path == "/console/doctor":
                 await page.click("button:has-text('Run checks')")
                 await page.wait_for_selector(".findings")

@@ -34,7 +34,7 @@ async def signed_in(browser, house):
     """The cookies of ada, an admin: signing in is tried elsewhere."""
     context = await browser.new_context()
     page = await context.new_page()
-    await sign_in(page, house.gateway.url)
+    await sign_in(page, house.url)
     state = await context.storage_state()
     await context.close()
     return state
@@ -64,7 +64,7 @@ async def test_every_page_opens_without_a_complaint_and_without_a_sideways_scrol
     wrong = {}
     for path in pages_of(house):
         said.clear()
-        answer = await page.goto(house.gateway.url + path, wait_until="domcontentloaded")
+        answer = await page.goto(house.url + path, wait_until="domcontentloaded")
         wide = await page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         title = await page.title()
         if answer.status != 200 or said or wide > 0 or not title.endswith(" · Twite"):
@@ -84,7 +84,7 @@ async def test_axe_finds_nothing_serious_on_any_page(browser, house, signed_in, 
 
     found = {}
     for path in pages_of(house):
-        await page.goto(house.gateway.url + path, wait_until="domcontentloaded")
+        await page.goto(house.url + path, wait_until="domcontentloaded")
         result = await page.evaluate("axe.run({resultTypes: ['violations']})")
         serious = [
             (one["id"], one["nodes"][0]["html"][:200], one["nodes"][0]["failureSummary"][:300])
@@ -103,7 +103,7 @@ async def test_every_page_works_without_javascript(browser, house, signed_in):
 
     hidden = []
     for path in pages_of(house):
-        await page.goto(house.gateway.url + path)
+        await page.goto(house.url + path)
         if not await page.locator("nav a").first.is_visible():
             hidden.append(path)
 
@@ -114,7 +114,7 @@ async def test_every_page_works_without_javascript(browser, house, signed_in):
 async def test_a_keyboard_alone_reaches_the_page_and_signs_out(browser, house):
     context = await browser.new_context()
     page = await context.new_page()
-    await page.goto(f"{house.gateway.url}/console/audit")
+    await page.goto(f"{house.url}/console/audit")
     await page.keyboard.press("Tab")
     for text in ("ada", "a sentence that does well"):
         await page.keyboard.press("Tab")
@@ -140,14 +140,14 @@ async def test_a_test_conversion_is_watched_to_its_end_and_hostile_text_in_it_is
     context, page = await opened(browser, signed_in, "desktop", "light")
     dialogs = []
     page.on("dialog", lambda dialog: dialogs.append(dialog.message))
-    await page.goto(f"{house.gateway.url}/console/pixels/o8z6j")
+    await page.goto(f"{house.url}/console/pixels/o8z6j")
     await page.fill("#email", "shopper@shop.example")
     await page.fill("#value", "49.90")
     await page.fill("#currency", "EUR")
     await page.click("text=Send it, and watch")
     await page.wait_for_selector("li.done:has-text('Delivered')")
 
-    await page.goto(f"{house.gateway.url}/console/pixels/o8z6j/try/order-hostile")
+    await page.goto(f"{house.url}/console/pixels/o8z6j/try/order-hostile")
     text = await page.inner_text("main")
     images = await page.locator("main img, main script").count()
 
@@ -162,7 +162,7 @@ async def test_hostile_text_in_the_address_and_in_the_audit_is_inert(browser, ho
     page = await context.new_page()
     dialogs = []
     page.on("dialog", lambda dialog: dialogs.append(dialog.message))
-    await page.goto(f"{house.gateway.url}/console/sign-in?next={HOSTILE}")
+    await page.goto(f"{house.url}/console/sign-in?next={HOSTILE}")
     await page.fill("#name", HOSTILE[:60])
     await page.fill("#password", HOSTILE)
     await page.click("button.main")
@@ -174,7 +174,7 @@ async def test_hostile_text_in_the_address_and_in_the_audit_is_inert(browser, ho
 
 async def test_a_pixel_is_paused_and_resumed_by_hand(browser, house, signed_in):
     context, page = await opened(browser, signed_in, "phone", "dark")
-    await page.goto(f"{house.gateway.url}/console/pixels/o6dkt")
+    await page.goto(f"{house.url}/console/pixels/o6dkt")
     await page.click("text=Pause")
     paused = await page.inner_text("main")
     await page.click("button:has-text('Resume')")

@@ -32,14 +32,14 @@ async def page(browser, shop):
     alive = []
     page.on("dialog", lambda dialog: alive.append(dialog.message))
     page.on("pageerror", lambda error: alive.append(str(error)))
-    await sign_in(page, shop.gateway.url)
+    await sign_in(page, shop.url)
     yield page
     await context.close()
     assert alive == []
 
 
 def at(shop, path):
-    return f"{shop.gateway.url}/console{path}"
+    return f"{shop.url}/console{path}"
 
 
 async def test_the_overview_says_first_what_needs_a_person(page, shop):
@@ -129,7 +129,7 @@ async def test_remarkable_amounts_are_shown_with_what_is_usual(page, shop):
 async def test_a_dead_letter_is_mended_and_replayed_by_the_keyboard_alone(browser, shop):
     context = await browser.new_context()
     page = await context.new_page()
-    await sign_in(page, shop.gateway.url)
+    await sign_in(page, shop.url)
     await page.goto(at(shop, "/dead"))
     press, typed = page.keyboard.press, page.keyboard.type
 
@@ -158,7 +158,7 @@ async def test_what_is_given_up_needs_a_reason_and_is_booked_with_it(browser, sh
     context = await browser.new_context()
     page = await context.new_page()
     page.on("dialog", lambda dialog: dialog.accept())
-    await sign_in(page, shop.gateway.url)
+    await sign_in(page, shop.url)
     await page.goto(at(shop, "/dead"))
     await page.click("main tbody a")
     await page.check("input[name=delivery] >> nth=-1")

@@ -183,10 +183,15 @@ class House:
         assert self.gateway.console is not None
         return self.gateway.console.routes
 
+    @property
+    def url(self) -> str:
+        """Where this machine opens the console."""
+        local = self.settings.server.local_listen
+        return self.gateway.url if local is None else f"http://{local}"
+
     def somebody(self) -> Somebody:
         """Return a browser of this machine."""
-        local = self.settings.server.local_listen
-        visitor = Somebody(self.gateway.url if local is None else f"http://{local}")
+        visitor = Somebody(self.url)
         self._visitors.append(visitor)
         return visitor
 
