@@ -142,7 +142,7 @@ def test_a_new_event_is_mapped_and_comments_are_kept(events, path):
 
     made = next(id_ for id_, one in known(events).items() if one["name"] == "Newsletter")
     assert (code, err) == (0, "")
-    assert out.splitlines()[0] == f"Made Newsletter: {made} (tw-o8z6j-{made})."
+    assert out.splitlines()[0] == f"Created Newsletter: {made} (tw-o8z6j-{made})."
     assert f'+events = {{ purchase = "o8z6k", sign_up = "o8z6m", news = "{made}" }}' in out
     assert CONSUMER_SECRET not in out
     assert path.read_text() == before.replace(
@@ -155,7 +155,7 @@ def test_without_a_yes_the_change_is_shown_and_not_made(events, path, monkeypatc
 
     code, out, err = events("create", "Newsletter", "--as", "news")
 
-    assert (code, err) == (0, "Not written: add --yes, or the line by hand.\n")
+    assert (code, err) == (0, "Not written: use --yes, or add the line yourself.\n")
     assert '+events = { purchase = "o8z6k"' in out
     assert path.read_text() == before
 

@@ -239,7 +239,7 @@ def test_a_secret_that_a_new_import_does_not_name_is_forgotten(command, keyed, t
     _, said, _ = command("import", changed(tmp_path, without_the_warehouse), *out)
 
     assert sorted(asyncio.run(kept_in(keyed)).values()) == sorted(SECRETS[:2])
-    assert "forgotten: container/tag/To-the-warehouse/headers-0-value-" in said
+    assert "deleted: container/tag/To-the-warehouse/headers-0-value-" in said
 
 
 def test_what_an_import_does_to_the_store_is_in_the_audit_and_one_without_secrets_is_not(
@@ -305,7 +305,7 @@ def test_what_the_container_that_runs_names_is_not_forgotten(command, keyed, tmp
 def test_who_may_read_what_is_written_is_said(command, tmp_path):
     _, said, _ = command("import", str(SHOP), "--out", str(tmp_path / "out"), "--secrets", "env")
 
-    assert "readable by you alone (mode 0600)" in said
+    assert "Only you can read it and its templates (mode 0600)" in said
 
 
 @pytest.mark.parametrize("name", ["X sign-up.eventId", "Pixel", "Authorization", "pixelId"])

@@ -56,7 +56,7 @@ def test_the_first_user_is_made_where_there_is_no_store_yet(config):
 
 
 def test_who_comes_before_an_admin_is_told_that_the_console_is_closed(config):
-    closed = "the console is closed to everybody: twite user add NAME --role admin"
+    closed = "without one nobody can use the console: twite user add NAME --role admin"
 
     first = add(config, "vic")
     users = twite("user", "list", "--config", str(config))
@@ -93,7 +93,7 @@ def test_roles_and_passwords_change_and_the_last_admin_stays(config):
     gone = twite("user", "remove", "vic", *where)
     again = twite("user", "remove", "vic", *where)
 
-    assert role[:2] == (0, "vic is operator now, and sees all pixels.\n")
+    assert role[:2] == (0, "vic is now operator and sees all pixels.\n")
     assert (codes[0], gone[0]) == (0, 0)
     assert (kept[0], "only admin" in kept[2]) == (1, True)
     assert (again[0], "no user 'vic'" in again[2]) == (1, True)
@@ -182,7 +182,7 @@ def test_an_entry_of_the_audit_that_was_changed_is_found(tmp_path, config, chang
     code, out, err = twite("audit", "verify", "--config", str(config))
 
     assert (code, out) == (1, "")
-    assert err.startswith("Entry 2 is not as it was written")
+    assert err.startswith("Entry 2 does not match its hash")
 
 
 def test_an_audit_that_was_cut_off_does_not_know_the_head_that_was_kept(tmp_path, config):

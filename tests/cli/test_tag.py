@@ -133,7 +133,7 @@ UNCAUGHT = (
     r'log {"text":"a rejected promise that nothing caught: {\"reason\":\"timed_out\"}","own":true}'
     "\n"
 )
-RAN_OUT = "It waited for a promise that nothing settles, until that ran out.\n"
+RAN_OUT = "It waited for a promise that nothing settles, until the time limit.\n"
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_lint_names_file_line_and_code(command, written):
 
 
 def test_lint_has_nothing_to_say_of_our_own_tag(command):
-    assert command("tag", "lint", str(OWN)) == (0, "Nothing to say.\n", "")
+    assert command("tag", "lint", str(OWN)) == (0, "No findings.\n", "")
     assert command("tag", "lint", str(OWN), "--json") == (0, "[]\n", "")
 
 

@@ -33,7 +33,8 @@ def test_a_pixel_that_nobody_signed_in_for_waits_and_goes_on_with_the_sign_in(x_
 
         assert ended[0] == 0
         assert ended[1] == (
-            f"{SIGNED_IN}The gateway (process {gateway.process.pid}) uses them from now on.\n"
+            f"{SIGNED_IN}The gateway (process {gateway.process.pid}) "
+            "uses the credentials from now on.\n"
         )
         assert gateway.drained()["delivered"] == 1
 
@@ -46,7 +47,7 @@ def test_a_sign_in_by_callback_needs_no_pin_and_no_running_gateway(x_emulator, t
 
     ended = log_in(gateway, "--callback", callback)
 
-    assert ended == (0, f"{SIGNED_IN}twite serve uses them.\n", "")
+    assert ended == (0, f"{SIGNED_IN}twite serve will use the credentials.\n", "")
     with gateway:
         gateway.order("order-1")
         assert gateway.drained()["delivered"] == 1
@@ -151,7 +152,7 @@ def test_a_pixel_moves_from_oauth_to_a_pasted_token_that_x_takes(x_emulator, tmp
         gateway.order("order-2")
         assert gateway.drained()["delivered"] == 2
         assert ended[0] == 0
-        assert ended[1].startswith("Stored the pixel token of o8z6j, sealed.\nX did not refuse")
+        assert ended[1].startswith("Stored the pixel token of o8z6j, encrypted.\nX did not refuse")
         assert metric(gateway, "twite_credentials_presented_total{") == {
             (
                 'twite_credentials_presented_total{credential="pixel_token",pixel="o8z6j",'
@@ -284,7 +285,7 @@ def test_logging_out_forgets_and_revokes(x_emulator, tmp_path):
         gateway.order("order-1")
         wait_for(lambda: "nobody has signed in for this pixel" in gateway.log())
     revoked = [one for one in x_emulator.world()["tokens"] if one["revoked"]]
-    assert ended.stdout == "Forgot what signing in brought of pixel o8z6j, and revoked it at X.\n"
+    assert ended.stdout == "Deleted the OAuth credentials of pixel o8z6j, and revoked it at X.\n"
     assert again.stdout == "Nothing is stored for pixel o8z6j.\n"
     assert len(revoked) == 1
 

@@ -1,4 +1,4 @@
-"""`twite import`: a server container, as Google's tag manager exports it, becomes configuration."""
+"""`twite import`: convert the export of a server container into configuration."""
 
 import asyncio
 from collections import Counter
@@ -21,9 +21,8 @@ from twite.redaction.secrets import masked
 
 EXAMPLE: Final = "Example: `twite import container.json --out server-container`"
 PERSONS: Final = (
-    "Where server.secret_key is set, events reach its templates as they came. Without it, or with "
-    'container.persons = "hashed", email and names reach them as SHA-256, and phone numbers are '
-    "left out."
+    "If server.secret_key is set, templates get events in clear. Without it, or with "
+    'container.persons = "hashed", they get emails and names as SHA-256, and no phone numbers.'
 )
 _STYLES: Final = {
     Support.RUNS: "green",
@@ -33,34 +32,30 @@ _STYLES: Final = {
     Support.LEFT_OUT: "bold red",
 }
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="The export, a .json file.")]
-Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where container.toml goes.")]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The export, a .json file")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to write container.toml")]
 Secrets = Annotated[
     Keep,
-    typer.Option(
-        "--secrets", help="Where secrets go: sealed into the store, or named as env variables."
-    ),
+    typer.Option("--secrets", help="Encrypt secrets into the store, or name env variables"),
 ]
 Named = Annotated[
     list[str] | None,
     typer.Option(
         "--secret",
         metavar="NAME",
-        help="A secret that does not look like one: a field, TAG.FIELD, or a variable.",
+        help="Another secret: a field, TAG.FIELD or a variable; repeatable",
     ),
 ]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Write over what was changed by hand since.")
-]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Overwrite manual edits")]
 Allow = Annotated[
-    bool, typer.Option("--allow-left-out", help="Exit 0 also where something will not run.")
+    bool, typer.Option("--allow-left-out", help="Exit with 0 even if something will not run")
 ]
 AllowClear = Annotated[
     bool,
-    typer.Option("--allow-in-clear", help="Exit 0 also where a secret stands in a file in clear."),
+    typer.Option("--allow-in-clear", help="Exit with 0 even if a file contains a secret in clear"),
 ]
 Report = Annotated[
-    bool, typer.Option("--report", help="Only say so: write nothing, and need no settings file.")
+    bool, typer.Option("--report", help="Only report: write nothing, need no settings file")
 ]
 
 
@@ -82,12 +77,12 @@ def import_container(
     report: Report = False,
     as_json: Json = False,
 ) -> None:
-    """A line for every part says what will run, what will not, and what to use instead.
+    """Prints for each part whether it will run, and what to use instead.
 
-    Writes container.toml, and the templates beside it, for you alone to read. What looks like a
-    secret goes sealed into the store; what has to stand in a file in clear is told, with its place.
-    Importing again shows what changed, and forgets secrets that are named no more. Exits 1 when
-    something will not run, or a secret stands in clear.
+    Writes container.toml and the templates beside it, readable only by you. Values that look like
+    secrets are encrypted into the store; secrets that must stay in a file in clear are listed.
+    Importing again shows what changed, and deletes secrets that are no longer used. Exits with 1 if
+    something will not run, or if a secret stands in clear.
     """
     made = draft(file, out, keep=keep, named=named or (), overwrite=overwrite, near=config.parent)
     sealed = made.found.secrets if keep == "sealed" else ()
@@ -95,7 +90,7 @@ def import_container(
     needs = not report and bool(sealed or made.left_behind)
     settings = load(config, credentials=False) if needs else None
     if settings is not None and sealed:
-        seal = sealing_key(settings, otherwise="or say --secrets env, and set them yourself")
+        seal = sealing_key(settings, otherwise="or use --secrets env, and set them yourself")
         secrets = {one.kept.removeprefix(SEALED): one.secret for one in sealed}
         asyncio.run(keep_secrets(settings, seal, secrets, by=who(), container=named_so))
     if not report:
@@ -131,9 +126,9 @@ def _print(made: ImportDraft, gone: Sequence[str], *, report: bool) -> None:
     more = f"; {clear} {'secret stands' if clear == 1 else 'secrets stand'} in clear" * bool(clear)
     printing.say(f"{made.path}: {told}{more}.")
     if report:
-        printing.say("Nothing was written: that is what an import would make of it.")
+        printing.say("Nothing was written, because of --report.")
         return
-    printing.say("It and its templates are readable by you alone (mode 0600).")
+    printing.say("Only you can read it and its templates (mode 0600).")
     if made.is_first:
         printing.say(f'To run it: [container] file = "{made.path}" in twite.toml.')
         printing.say(PERSONS)
@@ -150,9 +145,9 @@ def _print_secrets(made: ImportDraft, gone: Sequence[str]) -> None:
     for left in made.found.in_clear:
         named = f" “{left.name}”" if left.name else ""
         printing.say(printing.styled("in clear", "bold red"), f" {left.kind}{named} {left.path}")
-        printing.say(f"    looks like a secret, and stands in the file: {left.cure}")
+        printing.say(f"    looks like a secret, and is in the file: {left.cure}")
     for name in gone:
-        printing.say(f"forgotten: {name}, which this container names no more")
+        printing.say(f"deleted: {name}, which this container no longer uses")
 
 
 def _print_line(line: ReportLine) -> None:

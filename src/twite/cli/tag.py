@@ -1,4 +1,4 @@
-"""`twite tag`: a template's own tests, a run that performs nothing, and what is odd about it."""
+"""`twite tag`: run a template's tests, run it without effects, and lint it."""
 
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
@@ -19,36 +19,34 @@ from twite.gtm.template.scenarios import ScenarioResult, junit, placed
 
 Shape = TypeVar("Shape")
 EXAMPLE: Final = "Example: `twite tag test template.tpl`"
-TEST: Final = """Run the template's own tests, and say of each whether it passed.
+TEST: Final = """Run the template's own tests.
 
-Mocked APIs skip the permission check, as in Google's editor. Exits 1 when a test fails, or when the
+Mocked APIs skip the permission check, as in Google's editor. Exits with 1 if a test fails or the
 template has none.
 
 Example: `twite tag test template.tpl --junit report.xml`"""
-RUN: Final = """Run the template once and show what it asks for; nothing of it is performed.
+RUN: Final = """Run the template once and print its effects without performing them.
 
-JSON is written out, or the name of a file that holds it. Fields that are not given have their
-defaults. Exits 1 when the code throws, passes a limit, or reports failure.
+JSON is inline, or the name of a file. Missing fields have their defaults. Exits with 1 if the code
+throws, exceeds a limit or reports failure.
 
 Example: `twite tag run template.tpl --data '{"pixelId": "o8z6j"}' --event event.json`"""
-LINT: Final = """Warn of what Google's compiler would refuse, and of permissions that do not fit.
+LINT: Final = """Find code that Google's compiler would refuse, and permissions that do not match.
 
-Exits 1 when there is anything to say.
+Exits with 1 if there is a finding.
 
 Example: `twite tag lint template.tpl`"""
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="The template, a .tpl file.")]
-Junit = Annotated[
-    Path | None, typer.Option("--junit", metavar="FILE", help="Write a report for CI systems.")
-]
-Given = Annotated[str, typer.Option("--data", metavar="JSON", help="The template's fields.")]
-Event = Annotated[str, typer.Option("--event", metavar="JSON", help="The event data.")]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The template, a .tpl file")]
+Junit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write a JUnit report")]
+Given = Annotated[str, typer.Option("--data", metavar="JSON", help="The template's fields")]
+Event = Annotated[str, typer.Option("--event", metavar="JSON", help="The event data")]
 Request = Annotated[
     str, typer.Option("--request", metavar="JSON", help="The request: method, path, headers …")
 ]
 Told = Annotated[
     str | None,
-    typer.Option("--answer", metavar="JSON", help="What each request is answered: status, body …"),
+    typer.Option("--answer", metavar="JSON", help="The answer to each request: status, body …"),
 ]
 
 
@@ -180,7 +178,7 @@ def _print_run(code_line: int, effects: list[AnyEffect], turns: tuple[Turn, ...]
         printing.complain(f"Error: {last.error}{line}")
     printing.say(f"outcome: {last.outcome}")
     if any(not turn.waiting and turn.wake_at is not None for turn in turns[:-1]):
-        printing.say("It waited for a promise that nothing settles, until that ran out.")
+        printing.say("It waited for a promise that nothing settles, until the time limit.")
     if not last.done and not last.waiting:
         printing.say(f"It still waits after {len(turns)} turns.")
     if last.waiting:
@@ -192,7 +190,7 @@ def _print_findings(file: Path, found: tuple[LintWarning, ...]) -> None:
         place = f"{file}:{one.line}" if one.line is not None else f"{file}"
         printing.say(f"{place}: {one.message} ", printing.styled(f"[{one.code}]", "dim"))
     if not found:
-        printing.say("Nothing to say.")
+        printing.say("No findings.")
 
 
 def _returned_by(turns: tuple[Turn, ...]) -> Tree:

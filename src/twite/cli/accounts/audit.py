@@ -1,4 +1,4 @@
-"""`twite audit`: who did what, and whether the audit is whole."""
+"""`twite audit`: the audit log, and whether it is intact."""
 
 import asyncio
 from typing import Annotated, Final
@@ -16,10 +16,10 @@ from twite.redaction.mask_tree import masked_words
 from twite.stores.sqlite.directory import SQLiteDirectoryReader
 
 EXAMPLE: Final = "Example: `twite audit verify`"
-_VERIFY: Final = """Look at every entry; exit 1 if one was changed, removed or put in between.
+_VERIFY: Final = """Check every entry. Exits with 1 if one was changed, removed or inserted.
 
-It ends with the hash of the last entry. Who can write to the file could make the chain anew: keep
-that hash elsewhere, and give it to --head next time, to find that, too.
+It prints the hash of the last entry. A person who can write to the file could rebuild the whole
+chain. To detect that, keep the hash elsewhere and pass it to --head next time.
 
 Example: `twite audit verify --head 4f1c…`"""
 _LONGEST: Final = 120
@@ -27,7 +27,7 @@ _LONGEST: Final = 120
 Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="Show at most this many")]
 Head = Annotated[
     str | None,
-    typer.Option("--head", metavar="HASH", help="A hash that must be in the chain."),
+    typer.Option("--head", metavar="HASH", help="A hash that must be in the chain"),
 ]
 
 
@@ -46,11 +46,11 @@ def listed(*, config: Config = DEFAULT_CONFIG, limit: Limit = 50, as_json: Json 
     if as_json:
         printing.print_json([_told(entry) for entry in entries])
     elif not entries:
-        printing.say("Nothing has been done yet.")
+        printing.say("The audit log is empty.")
     else:
         printing.print_table(
             "",
-            ["no.", "at", "who", "what", "to", "more"],
+            ["no.", "at", "who", "what", "subject", "detail"],
             [
                 [
                     entry.number,
@@ -79,15 +79,15 @@ def verify(*, config: Config = DEFAULT_CONFIG, head: Head = None, as_json: Json 
         )
     elif verdict.wrong is not None:
         printing.complain(
-            f"Entry {verdict.wrong} is not as it was written: it was changed, or one before it was "
-            "removed or put in. Compare it with a backup (twite backup)."
+            f"Entry {verdict.wrong} does not match its hash: it was changed, or an entry before it "
+            "was removed or inserted. Compare it with a backup (twite backup)."
         )
     elif not verdict.knows_head:
         printing.complain(
-            f"{head} is not in the chain: entries were removed from its end, or all was made anew."
+            f"{head} is not in the chain: its last entries were removed, or it was rebuilt."
         )
     else:
-        printing.say(f"{verdict.entries} entries, all as they were written.")
+        printing.say(f"{verdict.entries} entries, all intact.")
         printing.say(f"head  {verdict.head.hex()}")
     if not verdict.is_whole:
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""`twite key`: programs that may ask over HTTP."""
+"""`twite key`: API keys."""
 
 import asyncio
 from typing import Annotated, Final
@@ -18,17 +18,21 @@ from twite.stores.sqlite.directory import SQLiteDirectoryReader
 
 EXAMPLE: Final = "Example: `twite key add reports --scope accounting --scope lives`"
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is to be.")]
-KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id, as the list shows it.")]
-Scopes = Annotated[list[KeyScope], typer.Option("--scope", help="What it opens. Repeats.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A name for the key")]
+KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id, from the list")]
+Scopes = Annotated[
+    list[KeyScope], typer.Option("--scope", help="What the key may read; repeatable")
+]
 
 
 def register(app: typer.Typer) -> None:
     """Add the command and what it can do."""
     key = typer.Typer(help=f"{COMMANDS['key']}\n\n{EXAMPLE}", no_args_is_help=True)
-    key.command("add", help=f"Make a key. It is shown once, and kept nowhere.\n\n{EXAMPLE}")(add)
-    key.command("list", help="List them.\n\nExample: `twite key list --json`")(listed)
-    key.command("revoke", help="End one at once.\n\nExample: `twite key revoke 3f9c0a1b2c`")(revoke)
+    key.command("add", help=f"Create a key. It is shown once and not stored.\n\n{EXAMPLE}")(add)
+    key.command("list", help="List keys.\n\nExample: `twite key list --json`")(listed)
+    key.command("revoke", help="Revoke a key at once.\n\nExample: `twite key revoke 3f9c0a1b2c`")(
+        revoke
+    )
     app.add_typer(key, name="key")
 
 
@@ -55,11 +59,11 @@ def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     if as_json:
         printing.print_json([_told(key) for key in keys])
     elif not keys:
-        printing.say("There is none yet: twite key add NAME --scope accounting")
+        printing.say("There are no keys yet: twite key add NAME --scope accounting")
     else:
         printing.print_table(
             "",
-            ["id", "name", "opens", "sees", "made", "revoked"],
+            ["id", "name", "scopes", "pixels", "created", "revoked"],
             [
                 [
                     key.id,
@@ -76,7 +80,7 @@ def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
 
 def revoke(id_: KeyId, *, config: Config = DEFAULT_CONFIG) -> None:
     asyncio.run(_revoked(load(config, credentials=False), id_))
-    printing.say(f"{id_} opens nothing any more.")
+    printing.say(f"{id_} is revoked.")
 
 
 def _told(key: ApiKey) -> dict[str, object]:

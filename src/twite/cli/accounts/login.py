@@ -29,13 +29,13 @@ Back = Annotated[
     typer.Option(
         "--callback",
         metavar="URL",
-        help="Have X send the browser back to this address of this machine, instead of a PIN.",
+        help="Let X send the browser to this local address, instead of a PIN",
         show_default=False,
     ),
 ]
-Pin = Annotated[bool, typer.Option("--pin", help="Ask for the PIN that X shows; the default.")]
+Pin = Annotated[bool, typer.Option("--pin", help="Ask for the PIN that X shows; the default")]
 Token = Annotated[
-    bool, typer.Option("--pixel-token", help="Store a pixel token: asked for, or standard input.")
+    bool, typer.Option("--pixel-token", help="Store a pixel token, typed or from standard input")
 ]
 
 
@@ -53,11 +53,11 @@ def login(
     pixel_token: Token = False,
     as_json: Json = False,
 ) -> None:
-    """What X gives is stored sealed, and a running gateway uses it at once.
+    """The credentials are stored encrypted, and a running gateway uses them at once.
 
-    The app is yours: `x.consumer_key` and `x.consumer_secret`. The user needs the role Account
-    administrator or Ad manager. A pixel token is never taken from the command line, which others
-    can read.
+    The app is your own: `x.consumer_key` and `x.consumer_secret`. The user needs the role Account
+    administrator or Ad manager. A pixel token is never an argument, because other users of the
+    machine could read it.
     """
     if sum((pin, callback is not None, pixel_token)) > 1:
         raise typer.BadParameter(
@@ -93,7 +93,7 @@ async def _by_callback(
         query = await callback.query(begun.token, seconds=PATIENCE / SECOND)
     if query is None:
         raise SettingsError(
-            place="--callback", message="nobody came back from X in time. Begin again"
+            place="--callback", message="X did not send the browser back in time. Start again"
         )
     return await connect.finish_by_callback(query)
 
@@ -143,17 +143,19 @@ def _told(settings: Settings, connected: SignInCompleted, *, as_json: bool) -> N
         )
         return
     if connected.kind == PIXEL_TOKEN:
-        printing.say(f"Stored the pixel token of {connected.pixel}, sealed.")
+        printing.say(f"Stored the pixel token of {connected.pixel}, encrypted.")
     else:
         printing.say(f"Signed in as @{connected.screen_name} for pixel {connected.pixel}.")
     if access is None:
-        printing.say("X did not answer when it was asked what they may do: twite check asks again.")
+        printing.say("X did not answer when asked for the role. twite check asks again.")
     elif roles is not None:
         printing.say(f"X says: {', '.join(roles)} on ads account {access.account}.")
     else:
-        printing.say("X did not refuse them; that it takes them, only a first conversion shows.")
+        printing.say(
+            "X did not refuse the token. Only the first conversion shows whether X accepts it."
+        )
     printing.say(
-        f"The gateway (process {gateway.pid}) uses them from now on."
+        f"The gateway (process {gateway.pid}) uses the credentials from now on."
         if gateway
-        else "twite serve uses them."
+        else "twite serve will use the credentials."
     )

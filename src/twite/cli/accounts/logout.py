@@ -1,4 +1,4 @@
-"""`twite logout`: forget what is stored of a pixel's credentials."""
+"""`twite logout`: delete the stored credentials of a pixel."""
 
 import asyncio
 from typing import Annotated, Final
@@ -13,15 +13,13 @@ from twite.gateway.delivery.credentials import OAUTH, PIXEL_TOKEN
 from twite.gateway.x_account.sign_in import XSignIn
 
 EXAMPLE: Final = "Example: `twite logout --pixel o8z6j --oauth`"
-_NAMES: Final = {OAUTH: "what signing in brought", PIXEL_TOKEN: "the pixel token"}
+_NAMES: Final = {OAUTH: "the OAuth credentials", PIXEL_TOKEN: "the pixel token"}
 
-Oauth = Annotated[bool, typer.Option("--oauth", help="Only what signing in brought.")]
-Token = Annotated[bool, typer.Option("--pixel-token", help="Only the pixel token.")]
+Oauth = Annotated[bool, typer.Option("--oauth", help="Only the OAuth credentials")]
+Token = Annotated[bool, typer.Option("--pixel-token", help="Only the pixel token")]
 Revoke = Annotated[
     bool,
-    typer.Option(
-        "--revoke", help="End the token at X too, for everything that the app does with it."
-    ),
+    typer.Option("--revoke", help="Also revoke the OAuth token at X, for every use of it"),
 ]
 
 
@@ -39,10 +37,10 @@ def logout(
     revoke: Revoke = False,
     as_json: Json = False,
 ) -> None:
-    """A running gateway uses them no more at once; its conversions wait for others.
+    """A running gateway stops using them at once, and conversions wait for new ones.
 
-    X may give a user one token for an app (we assume so, X does not say it): to revoke it here
-    would end it for other pixels too. A pixel token can only be revoked in X's Events Manager.
+    X may give a user one token for each app (an assumption; X does not say). Revoking it would then
+    end it for other pixels too. A pixel token can only be revoked in X's Events Manager.
     """
     found = load(config)
     chosen = one_pixel(found, pixel)
@@ -54,7 +52,7 @@ def logout(
         return
     for kind in forgotten:
         ended = ", and revoked it at X" if revoke and kind == OAUTH else ""
-        printing.say(f"Forgot {_NAMES[kind]} of pixel {chosen}{ended}.")
+        printing.say(f"Deleted {_NAMES[kind]} of pixel {chosen}{ended}.")
     if not forgotten:
         printing.say(f"Nothing is stored for pixel {chosen}.")
 

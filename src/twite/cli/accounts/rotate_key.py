@@ -21,11 +21,11 @@ def register(app: typer.Typer) -> None:
 
 
 def rotate_key(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
-    """A running gateway goes on meanwhile. Ended in the middle, run it again.
+    """The gateway keeps running. If the command is interrupted, run it again.
 
-    A key in a file gets another one in its place. A key in the environment is changed there; then
-    this seals everything with it, as a start of the gateway does. Exits 1 where something is still
-    sealed with a former key.
+    A key in a file is replaced. Change a key in the environment yourself; this command then
+    encrypts everything with it, as a start of the gateway does. Exits with 1 if something is still
+    encrypted with a former key.
     """
     done = asyncio.run(rotate(load(config), os.environ, by=who()))
     if as_json:

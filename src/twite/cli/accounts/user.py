@@ -21,33 +21,31 @@ from twite.stores.sqlite.directory import SQLiteDirectoryReader
 
 EXAMPLE: Final = "Example: `twite user add ada --role admin`"
 NO_ADMIN: Final = (
-    "There is no admin yet, and until then the console is closed to everybody: twite user add NAME "
+    "There is no admin yet, and without one nobody can use the console: twite user add NAME "
     "--role admin"
 )
 T = TypeVar("T")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.")]
-AsRole = Annotated[Role, typer.Option("--role", help="What they may do.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The user's name")]
+AsRole = Annotated[Role, typer.Option("--role", help="What the user may do")]
 Pixels = Annotated[
     list[str] | None,
-    typer.Option("--pixel", metavar="ID", help="Only this pixel is shown to them. Repeats."),
+    typer.Option("--pixel", metavar="ID", help="Show only this pixel; repeatable"),
 ]
 Stdin = Annotated[
-    bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+    bool, typer.Option("--password-stdin", help="Read the password from standard input")
 ]
 
 
 def register(app: typer.Typer) -> None:
     """Add the command and what it can do."""
     user = typer.Typer(help=f"{COMMANDS['user']}\n\n{EXAMPLE}", no_args_is_help=True)
-    user.command("add", help=f"Let somebody sign in; the password is asked for.\n\n{EXAMPLE}")(add)
-    user.command("list", help="List them.\n\nExample: `twite user list --json`")(listed)
+    user.command("add", help=f"Add a user, and ask for the password.\n\n{EXAMPLE}")(add)
+    user.command("list", help="List users.\n\nExample: `twite user list --json`")(listed)
     user.command("role", help=ON_ROLE)(role)
     user.command("password", help=ON_ANOTHER)(password)
     user.command("totp", help=ON_TOTP)(totp)
-    user.command(
-        "remove", help="Let somebody sign in no more.\n\nExample: `twite user remove ada`"
-    )(remove)
+    user.command("remove", help="Remove a user.\n\nExample: `twite user remove ada`")(remove)
     app.add_typer(user, name="user")
 
 
@@ -80,7 +78,7 @@ def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     if as_json:
         printing.print_json([_told(user) for user in users])
     elif not users:
-        printing.say("There is nobody yet: twite user add NAME --role admin")
+        printing.say("There are no users yet: twite user add NAME --role admin")
     else:
         printing.print_table(
             "",
@@ -107,7 +105,7 @@ def role(
         settings,
         lambda user_accounts: user_accounts.allow(name, role=as_role, pixels=pixel, by=who()),
     )
-    printing.say(f"{name} is {as_role} now, and sees {seen(sees)}.")
+    printing.say(f"{name} is now {as_role} and sees {seen(sees)}.")
 
 
 def password(name: Name, *, config: Config = DEFAULT_CONFIG, password_stdin: Stdin = False) -> None:
@@ -124,14 +122,14 @@ def totp(name: Name, *, config: Config = DEFAULT_CONFIG) -> None:
         load(config, credentials=False),
         lambda user_accounts: user_accounts.drop_codes(name, by=who()),
     )
-    printing.say(f"{name} signs in without a code now, and can set one up anew in the console.")
+    printing.say(f"{name} now signs in without a code, and can set up a new one in the console.")
 
 
 def remove(name: Name, *, config: Config = DEFAULT_CONFIG) -> None:
     _user_accounts(
         load(config, credentials=False), lambda user_accounts: user_accounts.remove(name, by=who())
     )
-    printing.say(f"{name} was removed, and signed out everywhere.")
+    printing.say(f"{name} was removed and signed out everywhere.")
 
 
 def who() -> str:
@@ -145,10 +143,10 @@ def who() -> str:
 def _typed(*, stdin: bool) -> str:
     if stdin:
         return sys.stdin.readline().rstrip("\n")
-    printing.complain(f"At least {SHORTEST} characters, better 15: a sentence does well.")
+    printing.complain(f"At least {SHORTEST} characters, better 15 or more; a sentence works well.")
     typed = getpass.getpass("Password: ")
     if getpass.getpass("Once more: ") != typed:
-        raise InvalidAccountChange("the two are not the same. Nothing was changed")
+        raise InvalidAccountChange("the passwords differ. Nothing was changed")
     return typed
 
 
@@ -186,12 +184,12 @@ async def _users(settings: Settings) -> list[User]:
         return list(await SQLiteDirectoryReader(records).users())
 
 
-ON_ROLE: Final = """Change what somebody may do and see; they are signed out.
+ON_ROLE: Final = """Change a user's role and pixels. The user is signed out.
 
 Example: `twite user role ada --role operator --pixel o8z6j`"""
-ON_ANOTHER: Final = """Give somebody another password; they are signed out.
+ON_ANOTHER: Final = """Change a user's password. The user is signed out.
 
 Example: `twite user password ada`"""
-ON_TOTP: Final = """Ask somebody for no code any more, where their device was lost.
+ON_TOTP: Final = """Turn off a user's two-factor authentication, if the device was lost.
 
 Example: `twite user totp ada`"""

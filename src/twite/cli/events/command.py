@@ -20,55 +20,49 @@ from twite.gateway.x_account.event_tags import EventTagManager, SettingsDraft
 from twite.x.event_tags import EventTag, EventTagChange
 
 EXAMPLE: Final = "Example: `twite events list`, then `twite events create Purchase --as purchase`"
-LIST: Final = """List the events of the pixel's ads account, and what they are called here.
+LIST: Final = """List the events of the pixel's ads account, with your names for them.
 
 Example: `twite events list --deleted`"""
-CREATE: Final = """Make one, and map a name of ours to it.
+CREATE: Final = """Create an event at X, and map your name to it.
 
-The view window may not be longer than the click window. X calls SIGN_UP “Lead” and SITE_VISIT “Page
+The view window must not exceed the click window. X calls SIGN_UP “Lead” and SITE_VISIT “Page
 view”.
 
 Example: `twite events create "Newsletter" --type SIGN_UP --as newsletter`"""
-UPDATE: Final = """Change one; what is not named stays.
+UPDATE: Final = """Change the named properties of an event.
 
 Example: `twite events update purchase --click-window 30 --view-window 7`"""
-DELETE: Final = """Delete one: X takes no conversion of it any more.
+DELETE: Final = """Delete an event. X then refuses its conversions.
 
 Example: `twite events delete o8z6q --yes`"""
 
-Event = Annotated[str, typer.Argument(metavar="EVENT", help="Our name for it, or X's id.")]
-Title = Annotated[str, typer.Argument(metavar="NAME", help="What X shows it as.")]
+Event = Annotated[str, typer.Argument(metavar="EVENT", help="Your name for the event, or X's id")]
+Title = Annotated[str, typer.Argument(metavar="NAME", help="The name that X shows")]
 Type = Annotated[
-    str | None, typer.Option("--type", metavar="TYPE", help="X's type.", show_default=False)
+    str | None, typer.Option("--type", metavar="TYPE", help="X's type", show_default=False)
 ]
-Click = Annotated[
-    int | None, typer.Option("--click-window", metavar="DAYS", help="1, 7, 14 or 30.")
-]
+Click = Annotated[int | None, typer.Option("--click-window", metavar="DAYS", help="1, 7, 14 or 30")]
 View = Annotated[
-    int | None, typer.Option("--view-window", metavar="DAYS", help="0, 1, 7, 14 or 30.")
+    int | None, typer.Option("--view-window", metavar="DAYS", help="0, 1, 7, 14 or 30")
 ]
 Retargeting = Annotated[
     bool | None,
-    typer.Option("--retargeting/--no-retargeting", help="Whether X may build audiences of it."),
+    typer.Option("--retargeting/--no-retargeting", help="Whether X may build audiences from it"),
 ]
 NewName = Annotated[
-    str | None, typer.Option("--name", metavar="NAME", help="Another name.", show_default=False)
+    str | None, typer.Option("--name", metavar="NAME", help="Another name", show_default=False)
 ]
 As = Annotated[
     str | None,
-    typer.Option("--as", metavar="OURS", help="Our name for it, to write into the settings."),
+    typer.Option("--as", metavar="OURS", help="Your name for it, written into the settings"),
 ]
 Which = Annotated[
     str,
-    typer.Option(
-        "--id", metavar="WHICH", help="Which of X's two ids conversions name: id, website_tag_id."
-    ),
+    typer.Option("--id", metavar="WHICH", help="Which of X's two ids to use: id, website_tag_id"),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-ServerOnly = Annotated[
-    bool, typer.Option("--server-only", help="No page calls it: only servers tell of it.")
-]
-Deleted = Annotated[bool, typer.Option("--deleted", help="Those that were deleted, too.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask")]
+ServerOnly = Annotated[bool, typer.Option("--server-only", help="Only servers send it, no page")]
+Deleted = Annotated[bool, typer.Option("--deleted", help="Also deleted events")]
 
 
 def register(app: typer.Typer) -> None:
@@ -117,7 +111,7 @@ def create(
     as_json: Json = False,
 ) -> None:
     if which not in {"id", "website_tag_id"}:
-        raise typer.BadParameter("is id or website_tag_id", param_hint="--id")
+        raise typer.BadParameter("must be id or website_tag_id", param_hint="--id")
     found, chosen = _chosen(config, pixel)
     desk = desk_of(found)
     change = EventTagChange(
@@ -132,7 +126,7 @@ def create(
         desk.draft(chosen, ours, "o8z6k")
     made = _done(desk.create(chosen, change, by=who()))
     if not as_json:
-        printing.say(f"Made {made.name}: {events_shown.both(chosen, made.id)}.")
+        printing.say(f"Created {made.name}: {events_shown.both(chosen, made.id)}.")
     written = False
     if ours is not None:
         event = made.id if which == "id" else made.website_tag_id or made.id
@@ -230,11 +224,11 @@ def _write(desk: EventTagManager, draft: SettingsDraft, *, yes: bool, quiet: boo
             printing.say(line)
     if not yes:
         if not sys.stdin.isatty():
-            printing.complain("Not written: add --yes, or the line by hand.")
+            printing.complain("Not written: use --yes, or add the line yourself.")
             return False
         if not typer.confirm("Write this into the settings?", err=True):
             return False
     asyncio.run(desk.write(draft, by=who()))
     if not quiet:
-        printing.say("Written. A running gateway knows it after a restart.")
+        printing.say("Written. Restart the gateway to use it.")
     return True

@@ -10,20 +10,18 @@ from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, one_pixel
 from twite.gateway.x_account.snippets import MAKERS
 
-HELP: Final = """Print calls for an event: from a page, from a server, from Google's tag.
+HELP: Final = """Print code that sends an event: for pages, servers and Google's server tag.
 
-With `--for`, only the text of one, to be put into a file.
+With `--for`, print only one snippet, to be written to a file.
 
 Example: `twite events snippet purchase --for python`"""
 
-Ours = Annotated[str, typer.Argument(metavar="EVENT", help="Our name for it.")]
+Ours = Annotated[str, typer.Argument(metavar="EVENT", help="Your name for the event")]
 For = Annotated[
     str | None,
-    typer.Option("--for", metavar="KIND", help=f"One of {', '.join(MAKERS)}.", show_default=False),
+    typer.Option("--for", metavar="KIND", help=f"One of {', '.join(MAKERS)}", show_default=False),
 ]
-ServerOnly = Annotated[
-    bool, typer.Option("--server-only", help="Without those of a page: only servers tell of it.")
-]
+ServerOnly = Annotated[bool, typer.Option("--server-only", help="Only snippets for servers")]
 
 
 def snippet(
