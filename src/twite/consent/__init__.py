@@ -1,1 +1,1 @@
-"""What a person allowed, read from the signals that came along."""
+"""Consent signals (Consent Mode, TCF, GPP, US privacy) to a verdict on a conversion."""

@@ -1,4 +1,4 @@
-"""The decision again, under a policy that has changed since a conversion was taken."""
+"""Repeat the consent decision for queued conversions after a policy change."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -10,16 +10,16 @@ from twite.consent.statements import ConsentStatus, Purpose, Statement
 from twite.consent.verdict import decide, is_strict
 from twite.domain.consent import ConsentAction, ConsentDecision, ConsentPolicy, policy_version
 
-# What the reading of a string of the IAB depends on the policy for; only its hash is kept.
+# These parts of reading an IAB string depend on the policy; only the string's hash is stored.
 _OF_THE_IAB: Final = frozenset({"tcf", "gpp tcfeu", "gpp", "ac", "vendors"})
 _NOTHING: Final = Evidence(action="send", rule="nothing_said", policy="")
 
 
 def again(kept: bytes | None, policy: ConsentPolicy) -> ConsentDecision | None:
-    """Return what must become of a delivery now, suppress or hold; None where it may stay.
+    """Return the new action for a delivery, suppress or hold; None if it may stay.
 
-    `kept` is the evidence of the first decision, None where nothing was said. Its body is rendered
-    and never changed: what the new policy would take out of it, or restrict, is suppressed.
+    `kept` is the evidence of the first decision, None without signals. The rendered body is never
+    changed: if the new policy would strip or restrict it, it is suppressed.
     """
     try:
         before = _NOTHING if kept is None else read(kept)
@@ -45,10 +45,10 @@ def _reads_alike(before: Evidence, policy: ConsentPolicy) -> bool:
 
 
 def _unread(said: Sequence[Statement]) -> tuple[Statement, ...]:
-    """Return what was said without the strings that cannot be read again: they may be denials."""
+    """Return the statements without unreadable strings, which may be denials."""
     return tuple(
-        Statement(Purpose.ANY, ConsentStatus.UNCLEAR, one.signal, one.signal)
-        if one.signal in _OF_THE_IAB
-        else one
-        for one in said
+        Statement(Purpose.ANY, ConsentStatus.UNCLEAR, statement.signal, statement.signal)
+        if statement.signal in _OF_THE_IAB
+        else statement
+        for statement in said
     )

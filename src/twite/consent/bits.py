@@ -1,4 +1,4 @@
-"""Bits from base64url text, the most significant first: the one reader for TCF and GPP."""
+"""Read bits from base64url text, most significant first, for TCF and GPP strings."""
 
 import base64
 import re
@@ -8,16 +8,16 @@ from typing import Final, Self
 from twite.consent.malformed import LONGEST
 
 _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-# Numbers of Fibonacci's sequence beyond any id there is.
+# Fibonacci numbers beyond the largest possible id.
 _LONGEST_CODE: Final = 24
 
 
 class UnreadableBits(Exception):
-    """The text ended, or is none. It does not leave this room."""
+    """The text is invalid or too short. Does not leave this module."""
 
 
 class Bits:
-    """Reads from the front; every read raises Unreadable past the end."""
+    """Reads from the front; every read raises UnreadableBits past the end."""
 
     __slots__ = ("_at", "_bytes", "length")
 
@@ -53,12 +53,12 @@ class Bits:
         return "".join(chr(ord("A") + code) for code in codes)
 
     def flags(self, count: int) -> frozenset[int]:
-        """Return the places, from 1, of the bits that are set."""
+        """Return the positions, from 1, of the bits that are set."""
         written = f"{self.take(count):0{count}b}" if count else ""
         return frozenset(place for place, bit in enumerate(written, 1) if bit == "1")
 
     def fibonacci(self) -> int:
-        """Return a number of Fibonacci's code, which ends with two set bits."""
+        """Return a number in Fibonacci coding, which ends with two set bits."""
         number, before = 0, False
         this, following = 1, 2
         for _ in range(_LONGEST_CODE):
@@ -71,7 +71,7 @@ class Bits:
 
 
 class Ranges:
-    """Ids as ranges, which may be long: they are never spelled out unless asked for."""
+    """Ids as ranges, which may be long: they are expanded only on demand."""
 
     __slots__ = ("_ranges",)
 

@@ -1,7 +1,7 @@
-"""What is kept of a decision, for whoever asks later: `{"action", "rule", "policy", "signals"…}`.
+"""The stored record of a consent verdict: `{"action", "rule", "policy", "signals"…}`.
 
-A string of the IAB may tell one person from others: its hash is kept, by which it can be recognized
-but not read. What it said is kept beside it.
+An IAB string may identify a person: only its hash is stored, which can be recognized but not
+decoded. Its decoded meaning is stored beside it.
 """
 
 import hashlib
@@ -13,14 +13,14 @@ import msgspec
 from twite.consent.statements import KNOWN, Signals, Statement
 from twite.domain.consent import ConsentDecision
 
-# Names with words of a few letters; a longer word under them is none of theirs.
+# These signals have values of a few letters; a longer value is invalid.
 _HASHED: Final = frozenset({"tcf", "gpp", "ac", "vendors"})
 _LONGEST_WORD: Final = 32
 _MOST_SIGNALS: Final = 32
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`policy` is the version that decided; `said` is what the signals were read as."""
+    """`policy` is the version that decided; `said` is the decoded meaning of the signals."""
 
     action: str
     rule: str
@@ -35,7 +35,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def evidence(
     verdict: ConsentDecision, signals: Signals, said: Sequence[Statement], *, version: str
 ) -> bytes:
-    """Return it as JSON."""
+    """Return the record as JSON."""
     return _ENCODER.encode(
         Evidence(
             action=verdict.action.value,
@@ -51,7 +51,7 @@ def evidence(
 
 
 def kept(signals: Mapping[str, str | bool]) -> dict[str, str | bool]:
-    """Return the signals as they are kept: short words as they are, all else as a hash."""
+    """Return the signals as stored: short words as they are, all else as a hash."""
     return {
         name if name.strip().lower() in KNOWN else _hash(name): _word(name, word)
         for name, word in list(signals.items())[:_MOST_SIGNALS]
@@ -59,7 +59,7 @@ def kept(signals: Mapping[str, str | bool]) -> dict[str, str | bool]:
 
 
 def read(text: bytes) -> Evidence:
-    """Read what was kept. Raises msgspec.DecodeError."""
+    """Read a record. Raises msgspec.DecodeError."""
     return _DECODER.decode(text)
 
 
@@ -68,7 +68,7 @@ def _word(name: str, word: str | bool) -> str | bool:  # noqa: FBT001  as a subm
         return word
     known = name.strip().lower()
     may_be_kept = known in KNOWN and known not in _HASHED and len(word) <= _LONGEST_WORD
-    # What is no letter of a word may not even be UTF-8.
+    # An invalid value may not even be valid UTF-8.
     return word if may_be_kept and word.isascii() and word.isprintable() else _hash(word)
 
 

@@ -1,4 +1,4 @@
-"""Yes or no, as the signals spell it that know nothing else: gpc, npa, gdpr_applies."""
+"""Decode yes/no signals: gpc, npa, gdpr_applies."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""`gcd`, the long form of Google's Consent Mode. Google does not document it. [seen V36]"""
+"""Decode `gcd`, the long form of Google's Consent Mode, which is undocumented. [seen V36]"""
 
 import re
 from enum import StrEnum
@@ -11,7 +11,7 @@ _GCD: Final = re.compile(r"1.([a-zA-Z]).([a-zA-Z]).([a-zA-Z]).([a-zA-Z]).*", re.
 
 
 class GcdValue(StrEnum):
-    """What is said of one kind. Only an act of a person is more than a default."""
+    """The state of one consent type. Only an update, by a person, is more than a default."""
 
     UNSET = "unset"
     DENIED = "denied"
@@ -33,7 +33,7 @@ _WORDS: Final = {
 
 
 def decode(text: str) -> tuple[GcdValue, GcdValue, GcdValue, GcdValue] | MalformedSignal:
-    """Return what is said of each of KINDS. One letter that means nothing spoils the whole."""
+    """Return the state of each of KINDS. One unknown letter invalidates the whole."""
     match = _GCD.fullmatch(text.strip())
     if match is None:
         return MalformedSignal(why="not of the form 11t1t1t1t5")

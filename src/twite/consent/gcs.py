@@ -1,4 +1,4 @@
-"""`gcs`, Google's Consent Mode in short: `G1`, ad_storage, analytics_storage. [seen V35]"""
+"""Decode `gcs`, the short form of Google's Consent Mode: `G1`, ad, analytics. [seen V35]"""
 
 import re
 from typing import Final
@@ -9,7 +9,7 @@ _GCS: Final = re.compile(r"G1([01-])[01-]", re.ASCII)
 
 
 def decode(text: str) -> MalformedSignal | bool | None:
-    """Return whether ad_storage is granted, or None where it is not said."""
+    """Return whether ad_storage is granted, or None if it is not given."""
     match = _GCS.fullmatch(text.strip())
     if match is None:
         return MalformedSignal(why="not of the form G111")

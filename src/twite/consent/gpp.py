@@ -1,4 +1,4 @@
-"""A string of the IAB's Global Privacy Platform: a header, and a section for each law. [doc V38]"""
+"""Decode the IAB's GPP string: a header, and a section for each law. [doc V38]"""
 
 import re
 from collections.abc import Mapping
@@ -21,12 +21,12 @@ _VERSION: Final = 1
 _HIGHEST: Final = 4_095
 _SID: Final = re.compile(r"-?[0-9]{1,4}", re.ASCII)
 
-# What one section can be read as; `bool | None` is section 6, opted out or not.
+# A decoded section; `bool | None` is section 6, opted out or not.
 Section = TcString | CanadaString | UsSection | MalformedSignal | bool | None
 
 
 class GppString(msgspec.Struct, frozen=True, kw_only=True):
-    """The sections, by id. One that is not known here has no place in it."""
+    """The sections, by id. Unknown sections are left out."""
 
     sections: Mapping[int, Section]
 

@@ -1,10 +1,10 @@
-"""A signal that cannot be read: a value of its own, and never consent."""
+"""An unreadable consent signal: a value of its own, and never consent."""
 
 from typing import Final
 
 import msgspec
 
-# No real string comes near it; without a bound, reading one could take as long as its writer likes.
+# No real string comes near it; without a limit, a client could make decoding slow.
 LONGEST: Final = 16_384
 
 

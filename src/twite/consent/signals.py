@@ -1,4 +1,4 @@
-"""Google Consent Mode's signals in words, as a submission states them."""
+"""Google Consent Mode's signals as words (`granted`, `denied`), as a request states them."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -27,6 +27,6 @@ def decode(word: str | bool) -> bool | MalformedSignal:  # noqa: FBT001  as a su
 
 
 def granted(said: Mapping[str, str | bool] | None) -> dict[str, bool]:
-    """Return of Google's words those that were said, and whether each was granted."""
+    """Return the Google signals that were given, and whether each is granted."""
     names = (*DECIDING, *OTHERS)
     return {name: decode(word) is True for name, word in (said or {}).items() if name in names}

@@ -1,7 +1,7 @@
-"""All signals that came with a conversion → what they say, in one vocabulary.
+"""Translate all consent signals of a conversion into statements of one vocabulary.
 
-A signal says one word about one matter. Signals are read in the order of their precedence: what a
-person told the site in words, the strings of the IAB, Google's long form, its short form.
+A statement is one word on one purpose. Signals are read in the order of precedence: words from the
+site, the IAB's strings, Google's long form, its short form.
 """
 
 import re
@@ -26,11 +26,11 @@ _LONGEST_NAME: Final = 24
 
 
 class Purpose(StrEnum):
-    """What a word is about."""
+    """The purpose of a statement."""
 
-    STORAGE = "storage"  # keeping the click id on the device
-    USER_DATA = "user_data"  # telling X of a person
-    PERSONALIZATION = "personalization"  # what X may do with it beyond measuring
+    STORAGE = "storage"  # storing the click id on the device
+    USER_DATA = "user_data"  # sending user data to X
+    PERSONALIZATION = "personalization"  # X's use beyond measurement
     SALE = "sale"  # a law of the United States
     ANY = "any"  # it cannot be known
 
@@ -43,7 +43,7 @@ class ConsentStatus(StrEnum):
 
 
 class Statement(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """`by` is who says so, for a person to read; `signal` is the name it came under."""
+    """`by` is the author in words, for a person to read; `signal` is the signal's name."""
 
     matter: Purpose
     word: ConsentStatus
@@ -52,7 +52,7 @@ class Statement(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def statements(given: Signals, policy: ConsentPolicy, *, now: int) -> tuple[Statement, ...]:
-    """Return all that is said. `now` is in milliseconds."""
+    """Return all statements. `now` is in milliseconds."""
     named = normal(given)
     said = list(_denials_of_twins(given))
     for name, read in _READERS.items():
@@ -64,7 +64,10 @@ def statements(given: Signals, policy: ConsentPolicy, *, now: int) -> tuple[Stat
 
 
 def _unknown(names: Iterable[str]) -> str:
-    """Say that a name is no signal. It may be anything: only a misspelt signal is shown."""
+    """Report an unknown signal.
+
+    Its name may hold anything: only a misspelt signal name is shown.
+    """
     for name in names:
         near = get_close_matches(name[:_LONGEST_NAME], KNOWN, n=1, cutoff=0.75)
         if near:
@@ -73,7 +76,7 @@ def _unknown(names: Iterable[str]) -> str:
 
 
 def normal(given: Signals) -> dict[str, str | bool]:
-    """Return the signals by their names in small letters, without those that are empty."""
+    """Return the signals by lower-case name, without empty ones."""
     return {
         name.strip().lower(): word
         for name, word in given.items()
@@ -82,13 +85,13 @@ def normal(given: Signals) -> dict[str, str | bool]:
 
 
 def _denials_of_twins(given: Signals) -> Iterator[Statement]:
-    """Where one name is written in two ways, a denial must not hide behind the other."""
+    """If a name occurs in two spellings, a denial must not hide behind the other value."""
     if len(given) > len({name.strip().lower() for name in given}):
         yield _unclear("", "a signal that is said twice")
 
 
 def is_europe(named: Signals) -> bool | None:
-    """Return whether the page says that European law applies; None where it says nothing."""
+    """Return whether the page says that European law applies; None if it says nothing."""
     said = named.get("gdpr_applies")
     read = None if said is None else flags.decode(said)
     return read if isinstance(read, bool) else None
@@ -99,14 +102,14 @@ def _words(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iter
     if isinstance(granted, MalformedSignal):
         yield _unclear(name)
     elif granted and _kinds(named).get(name) is gcd.GcdValue.GRANTED_BY_DEFAULT:
-        # The same Consent Mode tells more of it in its long form.
+        # The long form of Consent Mode holds the same with more detail.
         yield Statement(_MATTERS[name], ConsentStatus.BY_DEFAULT, name, name)
     else:
         yield _said(_MATTERS[name], name, name, granted=granted)
 
 
 def _kinds(named: Signals) -> Mapping[str, gcd.GcdValue]:
-    """Return what Google's long form says of each kind; {} where it is not there or malformed."""
+    """Return the state of each type in Google's long form; {} if it is missing or malformed."""
     found = gcd.decode(str(named.get("gcd", "")))
     return {} if isinstance(found, MalformedSignal) else dict(zip(gcd.KINDS, found, strict=True))
 
@@ -181,7 +184,7 @@ def _gpp(name: str, named: Signals, policy: ConsentPolicy, now: int) -> Iterator
 def _of_section(
     section: gpp.Section, policy: ConsentPolicy, now: int, *, applies: bool
 ) -> Iterator[Statement]:
-    """An opt-out counts wherever it stands; the lack of consent only where that law applies."""
+    """An opt-out counts in any section; a lack of consent only where that law applies."""
     match section:
         case UsSection():
             if section.opt_out is not None:
@@ -235,7 +238,7 @@ def _gcs(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterat
     if isinstance(granted, MalformedSignal):
         yield _unclear(name)
     elif granted and _kinds(named):
-        # It cannot tell an act from a default or from silence; the long form beside it does.
+        # It cannot tell an update from a default; the long form beside it can.
         yield Statement(Purpose.STORAGE, ConsentStatus.BY_DEFAULT, name, name)
     elif granted is not None:
         yield _said(Purpose.STORAGE, name, name, granted=granted)

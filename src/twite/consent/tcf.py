@@ -1,4 +1,4 @@
-"""A TC string of the IAB's Transparency and Consent Framework, version 2. [doc V37]"""
+"""Decode a TC string of the IAB's Transparency and Consent Framework, version 2. [doc V37]"""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ _DAY: Final = 86_400_000
 
 
 class Restriction(msgspec.Struct, frozen=True, kw_only=True):
-    """What a publisher says of a purpose and some vendors.
+    """A publisher's restriction of a purpose for some vendors.
 
     `kind` is 0 not allowed, 1 consent needed, 2 legitimate interest needed, 3 undefined.
     """
@@ -26,7 +26,7 @@ class Restriction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TcString(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person chose. Moments are milliseconds; `disclosed` is None where it is not said."""
+    """A decoded TC string. Times are milliseconds; `disclosed` is None if it is not given."""
 
     created: int
     updated: int
@@ -48,14 +48,14 @@ class TcString(msgspec.Struct, frozen=True, kw_only=True):
     disclosed: Ranges | None = None
 
     def asked(self, purpose: int) -> bool:
-        """Whether the person was asked: of purpose 1, not everywhere."""
+        """Whether the person was asked: about purpose 1, this differs by country."""
         return purpose != 1 or not self.purpose_one_treatment
 
     def allows(self, purpose: int, vendor: int | None) -> bool:
-        """Whether a purpose is consented to, and no publisher takes it away from the vendor."""
+        """Whether a purpose has consent, and no publisher restriction excludes the vendor."""
         if purpose not in self.purposes:
             return False
-        # A restriction to consent changes nothing; all others leave no consent to go by.
+        # A restriction to consent changes nothing; all others leave no consent to rely on.
         return vendor is None or not any(
             restriction.purpose == purpose
             and restriction.kind != 1
@@ -86,15 +86,15 @@ def decode(text: str) -> TcString | MalformedSignal:
 
 
 def doubt(found: TcString, *, now: int) -> str | None:
-    """Say why a string that can be read must not be believed, if so.
+    """Return why a decodable string must not be trusted, or None.
 
-    A random string that begins with C often reads as consent: of 3,000, one reader took 648 so.
+    A random string that begins with C often decodes to consent: a reader accepted 648 of 3,000.
     """
     if not found.service_specific:
         return "not of one service, which is not valid any more"
     if not _BEGINNING <= found.created <= found.updated <= now + _DAY:
         return "made at a moment that cannot be"
-    # Since policy 4 the two moments are one day. [doc V37]
+    # Since policy 4 the two times are the same day. [doc V37]
     if found.policy_version >= 4 and found.created // _DAY != found.updated // _DAY:
         return "made on two days"
     if found.policy_version < (4 if found.created >= _POLICY_4_SINCE else 2):
@@ -135,7 +135,7 @@ def _after_texts(bits: Bits) -> frozenset[int]:
 
 
 def _publisher(bits: Bits) -> None:
-    """Pass over a publisher's own purposes, which say nothing of X."""
+    """Skip a publisher's own purposes, which do not concern X."""
     bits.take(24 + 24)
     bits.take(2 * bits.take(6))
 

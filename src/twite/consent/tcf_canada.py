@@ -1,4 +1,4 @@
-"""`tcfca`, section 5 of a GPP string: Canada's form of the TCF. [doc V38]"""
+"""Decode `tcfca`, section 5 of a GPP string: Canada's form of the TCF. [doc V38]"""
 
 import msgspec
 
@@ -7,7 +7,7 @@ from twite.consent.malformed import MalformedSignal
 
 
 class CanadaString(msgspec.Struct, frozen=True, kw_only=True):
-    """Purposes with express consent, and those with implied consent. Moments are milliseconds."""
+    """Purposes with express consent, and with implied consent. Times are milliseconds."""
 
     created: int
     updated: int
@@ -19,7 +19,7 @@ class CanadaString(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def decode(text: str) -> CanadaString | MalformedSignal:
-    """Read the core's purposes; what follows them names vendors, of which X is none."""
+    """Decode the core's purposes; the rest names vendors, of which X is not one."""
     try:
         bits = Bits(text.partition(".")[0])
         if bits.take(6) != 1:

@@ -1,6 +1,6 @@
-"""The sections of the United States in a GPP string: who opted out of what. [doc V38, checked]
+"""Decode the US sections of a GPP string: opt-outs by state. [doc V38, checked]
 
-A value of two bits is 0 where it does not apply, 1 opted out, 2 did not opt out.
+A value of two bits is 0 not applicable, 1 opted out, 2 did not opt out.
 """
 
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ from twite.consent.malformed import MalformedSignal
 
 
 class _Layout(msgspec.Struct, frozen=True, gc=False):
-    """Where the opt-outs stand in the core segment (bit offsets).
+    """The positions of the opt-outs in the core segment (bit offsets).
 
-    `gpc` is whether sub-section 1 is the browser's own signal; `newest` is the highest version that
-    is known to be laid out so.
+    `gpc` says whether sub-section 1 is the browser's own signal; `newest` is the highest version
+    known to have this layout.
     """
 
     name: str
@@ -53,13 +53,13 @@ LAYOUTS: Final[Mapping[int, _Layout]] = MappingProxyType(
         27: _Layout("usri", 16, 18, gpc=False),
     }
 )
-# From here on a segment that names the section may stand before the core.
+# From this version on, a segment that names the section may precede the core.
 _WITH_HEADER: Final = 24
 _GPC: Final = 1
 
 
 class UsSection(msgspec.Struct, frozen=True, kw_only=True):
-    """Each value as it is written; None where the section has none of that kind."""
+    """The values as encoded; None if the section has none of that kind."""
 
     name: str
     sale: int
@@ -69,7 +69,7 @@ class UsSection(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def opt_out(self) -> str | None:
-        """What the person opted out of, in a word, if of anything."""
+        """The person's opt-out, in a word, if any."""
         for word in ("sale", "sharing", "advertising"):
             if getattr(self, word) == 1:
                 return word

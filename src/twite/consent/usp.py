@@ -1,4 +1,4 @@
-"""`us_privacy`, the IAB's first string for the United States: version, notice, opt-out, LSPA."""
+"""Decode `us_privacy`, the IAB's first US string: version, notice, opt-out, LSPA."""
 
 import re
 from typing import Final
@@ -9,7 +9,7 @@ _USP: Final = re.compile(r"1[YN-]([YN-])[YN-]", re.ASCII | re.IGNORECASE)
 
 
 def decode(text: str) -> MalformedSignal | bool | None:
-    """Return whether the person opted out of the sale of data; None where that does not apply."""
+    """Return whether the person opted out of the sale of data; None if not applicable."""
     match = _USP.fullmatch(text.strip())
     if match is None:
         return MalformedSignal(why="not of the form 1YNN")

@@ -1,4 +1,4 @@
-"""Lists of vendors beside a TC string: Google's Additional Consent, and a CMP's own vendors."""
+"""Decode vendor lists beside a TC string: Google's Additional Consent, and a CMP's own vendors."""
 
 import re
 from typing import Final
@@ -12,14 +12,14 @@ _BETWEEN: Final = re.compile(r"[\s,;]+")
 
 
 class Additional(msgspec.Struct, frozen=True, kw_only=True):
-    """Providers with consent, and those that were disclosed without (version 2)."""
+    """Providers with consent, and providers disclosed without it (version 2)."""
 
     consented: frozenset[int]
     disclosed: frozenset[int]
 
 
 def decode_additional(text: str) -> Additional | MalformedSignal:
-    """Read `2~1.35~dv.9.21`: providers with consent, then those without."""
+    """Decode `2~1.35~dv.9.21`: providers with consent, then those without."""
     match = _AC.fullmatch(text.strip()) if len(text) <= LONGEST else None
     if match is None:
         return MalformedSignal(why="not of the form 2~1.35~dv.9")
@@ -30,7 +30,7 @@ def decode_additional(text: str) -> Additional | MalformedSignal:
 
 
 def decode_names(text: str) -> frozenset[str] | MalformedSignal:
-    """Read the names or ids of a CMP's own vendors that have consent, with commas between."""
+    """Decode the names or ids of a CMP's own vendors with consent, separated by commas."""
     if len(text) > LONGEST:
         return MalformedSignal(why="too long")
     return frozenset(name for name in _BETWEEN.split(text.strip()) if name)

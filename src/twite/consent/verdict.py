@@ -1,10 +1,10 @@
-"""The one decision about a conversion: what is said of consent, and what the source makes of it.
+"""The consent verdict: decide by signals and the source's policy whether to send a conversion.
 
-1  a person who revoked is not sent
-2  any denial counts, whatever else is said; of several answers the strictest holds
-3  what cannot be read may be a denial
-4  where consent is needed, silence and a mere default are none
-5  what is left of the identifiers must still be enough for X
+1  a person who revoked consent is not sent
+2  any denial counts, whatever the other signals say; of several actions the strictest holds
+3  an unreadable signal may be a denial
+4  where consent is needed, silence and a mere default do not count as consent
+5  the remaining identifiers must still suffice for X
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -39,13 +39,13 @@ from twite.domain.consent import (
 )
 from twite.domain.identifiers import Identifiers
 
-# What each denial takes out where it strips. A click id is kept on the device; an email, a phone
-# number, an address and a user agent tell of the person.
+# The identifiers that each denial strips. A click id is stored on the device; email, phone number,
+# address and user agent are user data.
 OF_STORAGE: Final = ("click_id", "browser_id")
 OF_USER_DATA: Final = ("email", "phone", "ip", "user_agent")
 
-# What many conversions share: signals of a few words. A TC string, which is judged by the moment,
-# is longer.
+# Many conversions share signals of a few words, so their verdicts are cached. A TC string, which is
+# judged by the time, is longer.
 _LONGEST_WORD: Final = 32
 
 _STRICTER: Final = {action: rank for rank, action in enumerate(ConsentAction)}
@@ -96,7 +96,7 @@ def judging(
 
 
 def is_strict(given: Signals, policy: ConsentPolicy) -> bool:
-    """Whether consent is needed: of all, or of a person under a law that says so."""
+    """Whether consent is needed: from everybody, or under a law that applies to the person."""
     named = normal(given)
     europe = is_europe(named)
     country = country_of(named.get("region"))
@@ -104,7 +104,7 @@ def is_strict(given: Signals, policy: ConsentPolicy) -> bool:
 
 
 def decide(said: Sequence[Statement], policy: ConsentPolicy, *, strict: bool) -> ConsentDecision:
-    """Decide by what was said alone."""
+    """Decide by the statements alone."""
     found = max(_objections(said, policy), key=_rank, default=None)
     strip = _strip(said, policy)
     restricted = _restricted(said, policy)
@@ -141,7 +141,7 @@ def _shown(
     now: int,
     said: Sequence[Statement] | None = None,
 ) -> ConsentDecision:
-    """Return it with its evidence."""
+    """Return the verdict with its evidence."""
     said = statements(given, policy, now=now) if said is None else said
     version = policy_version(policy)
     return msgspec.structs.replace(
@@ -150,17 +150,17 @@ def _shown(
 
 
 def _objections(said: Sequence[Statement], policy: ConsentPolicy) -> Iterator[ConsentDecision]:
-    """Yield what each statement that is no grant comes to; the first of the strictest holds."""
-    for one in said:
-        if one.word is ConsentStatus.DENIED:
-            action = _of(one.matter, policy)
+    """Yield the action of each statement that is not a grant; the first of the strictest holds."""
+    for statement in said:
+        if statement.word is ConsentStatus.DENIED:
+            action = _of(statement.matter, policy)
             if action is not ConsentAction.SEND:
                 yield ConsentDecision(
-                    action=action, rule=one.matter.value, reason=_reason(one, action)
+                    action=action, rule=statement.matter.value, reason=_reason(statement, action)
                 )
-        elif one.word is ConsentStatus.UNCLEAR and policy.unclear is not None:
+        elif statement.word is ConsentStatus.UNCLEAR and policy.unclear is not None:
             yield ConsentDecision(
-                action=policy.unclear, rule="unclear", reason=f"consent_unclear: {one.by}"
+                action=policy.unclear, rule="unclear", reason=f"consent_unclear: {statement.by}"
             )
 
 
@@ -178,13 +178,13 @@ def _of(matter: Purpose, policy: ConsentPolicy) -> ConsentAction:
             return ConsentAction.SUPPRESS
 
 
-def _reason(one: Statement, action: ConsentAction) -> str:
+def _reason(statement: Statement, action: ConsentAction) -> str:
     code = (
         "consent_limited"
         if action in {ConsentAction.RESTRICT, ConsentAction.STRIP}
         else "consent_denied"
     )
-    return f"{code}: {one.by}"
+    return f"{code}: {statement.by}"
 
 
 def _rank(found: ConsentDecision) -> int:
@@ -192,7 +192,7 @@ def _rank(found: ConsentDecision) -> int:
 
 
 def _strip(said: Sequence[Statement], policy: ConsentPolicy) -> tuple[str, ...]:
-    denied = {one.matter for one in said if one.word is ConsentStatus.DENIED}
+    denied = {statement.matter for statement in said if statement.word is ConsentStatus.DENIED}
     return tuple(
         name
         for matter, names in ((Purpose.STORAGE, OF_STORAGE), (Purpose.USER_DATA, OF_USER_DATA))
@@ -203,21 +203,24 @@ def _strip(said: Sequence[Statement], policy: ConsentPolicy) -> tuple[str, ...]:
 
 def _restricted(said: Sequence[Statement], policy: ConsentPolicy) -> bool:
     return any(
-        one.word is ConsentStatus.DENIED and _of(one.matter, policy) is ConsentAction.RESTRICT
-        for one in said
+        statement.word is ConsentStatus.DENIED
+        and _of(statement.matter, policy) is ConsentAction.RESTRICT
+        for statement in said
     )
 
 
 def _granted(said: Sequence[Statement]) -> bool:
-    """Whether the first signal that speaks of storage or user data tells of a person's yes.
+    """Whether the first signal about storage or user data is a grant by the person.
 
-    Google's long form always speaks of both, and both must be granted by an act: `t` is a grant
-    that a site made by default. Of words that are known to be such a grant the next signal may know
-    more. A denial of one that only strips leaves the other's grant.
+    Google's long form always covers both, and both must be granted by an update: `t` is a default
+    grant of the site. If words are known to be such a default, the next signal may know more. A
+    denial that only strips leaves the other purpose's grant.
     """
-    about = [one for one in said if one.matter in {Purpose.STORAGE, Purpose.USER_DATA}]
+    about = [
+        statement for statement in said if statement.matter in {Purpose.STORAGE, Purpose.USER_DATA}
+    ]
     for source, group in groupby(about, key=_source):
-        words = [one.word for one in group]
+        words = [statement.word for statement in group]
         if source == "gcd":
             return words.count(ConsentStatus.GRANTED) == 2
         if set(words) != {ConsentStatus.BY_DEFAULT}:
@@ -225,6 +228,6 @@ def _granted(said: Sequence[Statement]) -> bool:
     return False
 
 
-def _source(one: Statement) -> str:
-    """What is said in Google's words is one signal."""
-    return "words" if one.signal in DECIDING else one.signal
+def _source(statement: Statement) -> str:
+    """Google's words count as one signal."""
+    return "words" if statement.signal in DECIDING else statement.signal

@@ -1,5 +1,5 @@
-"""A stand-in for X on loopback, and an independent judge of what is sent to it.
+"""An emulator of X's Conversion API on loopback, which judges requests independently of Twite.
 
-Of Twite it knows only the facts in `twite.x.spec`: signatures and bodies are checked with its own
-code. What it does not do, its switches, faults and control routes: docs/reference/emulator.md.
+It shares only the facts in `twite.x.spec` with Twite: it checks signatures and bodies with its own
+code. Its limits, switches, faults and control routes: docs/reference/emulator.md.
 """

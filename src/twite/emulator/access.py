@@ -1,4 +1,4 @@
-"""Who is asking, and whether they may: 401, then 403, then 404."""
+"""Authenticate and authorize a request: 401, then 403, then 404."""
 
 from msgspec import Struct
 

@@ -1,4 +1,4 @@
-"""Ads accounts and the rights of who is asking. [doc CM]"""
+"""Ads accounts and a user's rights on them. [doc CM]"""
 
 import re
 from typing import Final, get_args

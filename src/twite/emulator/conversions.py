@@ -1,4 +1,4 @@
-"""The conversions endpoint: one request in, one verdict out. [doc WEB]
+"""The conversions endpoint: judge one request. [doc WEB]
 
 The order of judgment: credentials (401), app (403), pixel and account (404), body, number of
 conversions, then every problem of every conversion; one problem refuses the whole request.
@@ -31,7 +31,7 @@ from twite.x import spec
 
 
 class ConversionsContext(Struct, frozen=True, kw_only=True):
-    """What the endpoint works with. `at` is the time of receipt in epoch seconds."""
+    """The endpoint's dependencies. `at` is the time of receipt in epoch seconds."""
 
     doorman: AccessControl
     ledger: ConversionCounter

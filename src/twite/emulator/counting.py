@@ -1,4 +1,4 @@
-"""What X counts: copies received by API and by pixel, deduplicated over the window of receipt.
+"""Count conversions as X does: copies by API and by pixel, deduplicated within a window.
 
 The key is (event, conversion id); an event has one home pixel. [doc WEB, GTM]
 """
@@ -21,11 +21,11 @@ class EventTally(Struct, gc=False):
     counted: int = 0
     api_at: float | None = None  # when the last copy came, epoch seconds
     pixel_at: float | None = None
-    kept: Channel = "api"  # whose copy survives
+    kept: Channel = "api"  # the source of the copy that counts
 
 
 class EventCount(Struct):
-    """Everything one event received. `deduplicated`: not counted, as the copy of another."""
+    """All copies of one event. `deduplicated`: not counted, as the duplicate of another."""
 
     received_api: int = 0
     received_pixel: int = 0
@@ -64,7 +64,7 @@ class ConversionCounter:
         at: float,
         switches: Switches,
     ) -> bool:
-        """Take one copy; True when it counts. `event` is (home pixel, event)."""
+        """Record one copy; True if it counts. `event` is (home pixel, event)."""
         count = self.events.get(event)
         if count is None:
             count = self.events[event] = EventCount(first_at=at)

@@ -34,7 +34,7 @@ def answer_event_tags(
     switches: Switches,
     at: float,
 ) -> XAnswer | None:
-    """None when the request is not about web event tags."""
+    """Return None if the request is not about web event tags."""
     found = _PATH.fullmatch(request.path)
     if found is None:
         return None

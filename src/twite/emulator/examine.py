@@ -1,4 +1,4 @@
-"""One conversion judged: every problem it has, and under what it is counted."""
+"""Judge one conversion: list all its problems, and the key under which it counts."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType

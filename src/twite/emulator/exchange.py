@@ -1,4 +1,4 @@
-"""What is asked and what is answered, as values: the judge sees no socket."""
+"""Requests and responses as values: the judge needs no socket."""
 
 import uuid
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Faults on demand: what goes wrong, for which requests, how often."""
+"""Faults on demand: which fault, for which requests, how often."""
 
 from collections.abc import Mapping
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""The kinds of fields a conversion has, judged on the raw JSON type of their value."""
+"""Field types of a conversion, checked on the raw JSON type of their value."""
 
 import re
 from datetime import UTC, datetime

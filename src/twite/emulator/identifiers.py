@@ -1,4 +1,4 @@
-"""Whom a conversion may match: the rules of X's identifiers array."""
+"""The rules of X's identifiers array: which persons a conversion may match."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What came in at the conversions endpoint: exact totals, and the last requests in full."""
+"""A journal of the conversions endpoint: exact totals, and the last requests in full."""
 
 from collections import Counter, deque
 

@@ -1,6 +1,6 @@
-"""The emulated X as a whole: state, and one answer for one request. No socket, no log.
+"""The emulated X as a whole: state, and a response for each request. No sockets, no logging.
 
-Time and chance come in with the constructor; everything else is in the requests.
+Clock and randomness are passed to the constructor; everything else is in the requests.
 """
 
 import re
@@ -48,7 +48,7 @@ class Judge:
         self.reset()
 
     def reset(self) -> None:
-        """Return everything to how it was at the start."""
+        """Reset everything to its initial state."""
         self.switches = self._first_switches
         self.world = World(self._first_world)
         self.shift = 0.0
@@ -56,7 +56,7 @@ class Judge:
         self.forget()
 
     def forget(self) -> None:
-        """Drop what was received and counted, and the rate windows; keep the rest."""
+        """Drop received conversions, counts and rate windows; keep the rest."""
         self.ledger = ConversionCounter()
         self.hits = Hits()
         self.windows = Windows()

@@ -1,4 +1,4 @@
-"""OAuth 1.0a as X asks for it, verified with Authlib's primitives (RFC 5849, section 3)."""
+"""Verify OAuth 1.0a as X does, with Authlib's primitives (RFC 5849, section 3)."""
 
 import hmac
 from collections import deque

@@ -1,4 +1,4 @@
-"""Signing in at X: request token, authorize (page, PIN or callback), access token, revocation.
+"""The OAuth sign-in: request token, authorize (page, PIN or callback), access token, revocation.
 
 [doc OA] On X these live on api.x.com; here they are on the same server.
 """
@@ -26,7 +26,7 @@ _REVOKE: Final = ("/1.1/oauth/invalidate_token", "/1.1/oauth/invalidate_token.js
 
 
 class Pending(Struct, frozen=True, kw_only=True):
-    """A sign-in under way, by its request token."""
+    """A pending sign-in, by its request token."""
 
     app: str
     secret: str
@@ -39,7 +39,7 @@ class Pending(Struct, frozen=True, kw_only=True):
 
 
 class OAuthFlow:
-    """The sign-ins under way. A verifier or PIN is good once."""
+    """The pending sign-ins. A verifier or PIN is good once."""
 
     def __init__(self, randomness: Random) -> None:
         self._randomness = randomness
@@ -54,7 +54,7 @@ class OAuthFlow:
         at: float,
         window: float,
     ) -> XAnswer | None:
-        """None when the request is not a step of the flow."""
+        """Return None if the request is not a step of the flow."""
         step = (request.method, request.path)
         if request.path in _PAGES and request.method in ("GET", "POST"):
             return self._consent(request, world)

@@ -1,4 +1,4 @@
-"""A stand-in for X's pixel script: `GET /uwt.js`. The real one cannot be had offline."""
+"""A replacement for X's pixel script: `GET /uwt.js`. The real one is not available offline."""
 
 from importlib.resources import files
 from typing import Final

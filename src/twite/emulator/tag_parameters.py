@@ -1,4 +1,4 @@
-"""The query parameters of web event tags, read and judged. [doc WEB]"""
+"""Read and check the query parameters of web event tags. [doc WEB]"""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType

@@ -1,6 +1,6 @@
-"""Codes and messages X does not document, in the manner of those it does.
+"""Error codes and messages that X does not document, in the style of those it does.
 
-[guess] unless said: only status and code may be relied on. The documented ones are in `x.spec`.
+[guess] unless noted: only status and code are reliable. The documented ones are in `x.spec`.
 """
 
 from typing import Final

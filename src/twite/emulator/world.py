@@ -1,4 +1,4 @@
-"""Whom the emulator knows: accounts, pixels, events, apps, users and their tokens."""
+"""The emulator's accounts, pixels, events, apps, users and tokens."""
 
 from collections.abc import Mapping
 from importlib.resources import files

@@ -1,1 +1,1 @@
-"""Engines that run tag templates, each behind the port of twite.gtm.template.sandbox."""
+"""JavaScript engines for tag templates, behind the port twite.gtm.template.sandbox."""

@@ -1,4 +1,4 @@
-"""The machine's clock and its source of chance."""
+"""Adapters to the operating system: clock, disk, passwords, random numbers, encryption."""
 
 from twite.machine.clock import SystemClock
 from twite.machine.randomness import SystemRandomness

@@ -1,7 +1,7 @@
-"""The process's limit of open files, and how many connections it leaves room for.
+"""The limit of open files, and the number of connections that it allows.
 
-Each connection is a descriptor. Where they run out, the system accepts nothing more and tells
-nobody, and the store and the way to X find none either.
+Each connection is a descriptor. Without free descriptors the system accepts no connection and
+reports nothing, and neither the store nor the sender gets one.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ _FEWEST: Final = 16
 
 
 def raise_limit() -> None:
-    """Raise the soft limit of open files to the hard one, where the system lets us."""
+    """Raise the soft limit of open files to the hard one, if the system allows it."""
     if resource is None:
         return
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -26,7 +26,7 @@ def raise_limit() -> None:
 
 
 def room_for_connections(most: int) -> int:
-    """Return how many connections may be open, `most` at most, with SPARE descriptors left."""
+    """Return the connection limit, at most `most`, with SPARE descriptors left."""
     if resource is None:
         return most
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

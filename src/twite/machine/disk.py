@@ -1,4 +1,4 @@
-"""The disk, as the operating system tells of it."""
+"""Measure disk space, through the operating system."""
 
 import asyncio
 import shutil
@@ -9,14 +9,14 @@ from twite.gateway.ports.monitoring import DiskSpace
 
 
 class SystemDisk:
-    """Measures a folder's disk, and files by the names that they are given here."""
+    """Measures a folder's disk, and the sizes of named files."""
 
     def __init__(self, folder: Path, files: Mapping[str, Path]) -> None:
         self._folder = folder
         self._files = dict(files)
 
     async def space(self) -> DiskSpace:
-        """Measure it, off the event loop: a disk may take its time. Raises OSError."""
+        """Measure it, off the event loop: a disk may be slow. Raises OSError."""
         return await asyncio.to_thread(self._measured)
 
     def _measured(self) -> DiskSpace:
@@ -27,7 +27,7 @@ class SystemDisk:
 
 
 def _size(path: Path) -> int:
-    """Return the bytes of a file, 0 where it is not there."""
+    """Return the bytes of a file, 0 if it does not exist."""
     try:
         return path.stat().st_size
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Argon2id, at the second of the costs that RFC 9106 (4) recommends: 64 MiB, three passes."""
+"""Argon2id password hashes, with the second cost of RFC 9106 (4): 64 MiB, three passes."""
 
 import asyncio
 from typing import Final
@@ -7,7 +7,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.profiles import RFC_9106_LOW_MEMORY
 
-# Each takes 64 MiB and a core for tens of milliseconds: strangers must not make it many at once.
+# Each takes 64 MiB and a core for tens of milliseconds: strangers must not start many at once.
 _AT_ONCE: Final = 2
 
 

@@ -1,4 +1,4 @@
-"""Chance, from the operating system."""
+"""Random numbers, from the operating system."""
 
 import os
 import secrets
@@ -9,8 +9,8 @@ from typing import Final
 
 _RANDOM: Final = SystemRandom()
 _MASK: Final = (1 << 128) - 1
-# Of a receipt, so many bytes are chance; so many receipts' worth is asked for at once. To ask gives
-# the interpreter's lock away, and whoever takes in waits to have it back.
+# Bytes of randomness in a receipt, and how many receipts' worth is read at once: each read releases
+# the GIL, and the accepting thread must wait to get it back.
 _CHANCE: Final = 10
 _AT_ONCE: Final = 256
 
@@ -30,7 +30,7 @@ class SystemRandomness:
         return secrets.token_hex(16)
 
     def receipt(self) -> str:
-        """Return a UUID version 7 (RFC 9562, 5.7): 48 bits of milliseconds, then chance."""
+        """Return a UUID version 7 (RFC 9562, 5.7): 48 bits of milliseconds, then random bits."""
         randomness = int.from_bytes(self._piece(), "big")
         bits = (time.time_ns() // 1_000_000) << 80 | randomness
         bits = bits & ~(0xF << 76) | 0x7 << 76
@@ -39,7 +39,7 @@ class SystemRandomness:
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
     def _piece(self) -> bytes:
-        """Return bytes that were never given before; from any thread."""
+        """Return bytes that were never returned before; from any thread."""
         while True:
             try:
                 return self._pieces.pop()

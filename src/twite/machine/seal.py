@@ -28,7 +28,7 @@ class AesSeal:
     """Seals with the first key, and opens with any."""
 
     def __init__(self, key: Secret, former: Sequence[Secret] = ()) -> None:
-        keys = [_derived(one) for one in (key, *former)]
+        keys = [_derived(text) for text in (key, *former)]
         self._current = keys[0][0]
         self._keys = {id_: AESGCM(material) for id_, material in reversed(keys)}
 
@@ -62,7 +62,7 @@ class AesSeal:
 
 
 def _derived(key: Secret) -> tuple[bytes, bytes]:
-    """Return the key's id and the key itself: any text that is hard to guess makes one."""
+    """Return the key's id and the key: any text that is hard to guess makes one."""
     made = HKDF(algorithm=SHA256(), length=_ID_BYTES + 32, salt=None, info=b"twite vault 1").derive(
         key.reveal().encode()
     )

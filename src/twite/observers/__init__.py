@@ -1,4 +1,4 @@
-"""Whoever watches the gateway: a log and metrics."""
+"""Observers of the gateway's events: the log and the metrics."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,12 @@ from twite.gateway.ports.events import Notice, Observer
 
 
 class Several:
-    """Observers that all see the same."""
+    """Passes each event to several observers."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = tuple(observers)
 
     def see(self, notice: Notice) -> None:
-        """Let each of them take note."""
+        """Pass the event to each of them."""
         for observer in self._observers:
             observer.see(notice)

@@ -1,4 +1,4 @@
-"""A histogram that takes hundreds at once: a batch is delivered together."""
+"""A latency histogram that takes a whole batch at once."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 
 
 class Latency(Collector):
-    """Seconds, by pixel. prometheus-client's own takes one at a time, at nine times the cost."""
+    """Seconds, by pixel. prometheus-client takes single values, at nine times the cost."""
 
     def __init__(self, name: str, documentation: str, *, limits: Sequence[float]) -> None:
         """`limits` are the upper ends of the buckets, in seconds, in order."""
@@ -30,7 +30,7 @@ class Latency(Collector):
         self._sums[pixel] = self._sums.get(pixel, 0.0) + total / 1_000
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
-        """Yield the one metric."""
+        """Yield the metric."""
         family = HistogramMetricFamily(self._name, self._documentation, labels=["pixel"])
         names = [*(str(float(limit)) for limit in self._limits), "+Inf"]
         for pixel, counts in self._counts.items():

@@ -1,7 +1,6 @@
-"""The log: one line for what an operator may have to know, to standard error.
+"""The log: a line on standard error for each event that operators may need.
 
-A line holds counts, reasons and names from the configuration, and of X's words what `wording`
-lets through.
+A line holds counts, reasons and names from the configuration, and X's own words after masking.
 """
 
 import logging
@@ -32,12 +31,12 @@ from twite.gateway.ports.events import (
 )
 from twite.gateway.ports.messages import plain
 
-# Milliseconds between X's clock and the machine's.
+# milliseconds between X's clock and the machine's
 _TOLERABLE: Final = 30 * SECOND
 
 
 def logger(*, level: str, as_json: bool) -> structlog.typing.FilteringBoundLogger:
-    """Return a logger of our own: no global configuration is touched."""
+    """Return a logger of our own: the global logging configuration stays untouched."""
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if as_json
@@ -56,45 +55,45 @@ def logger(*, level: str, as_json: bool) -> structlog.typing.FilteringBoundLogge
 
 
 class Log:
-    """Writes notices down."""
+    """Writes events to the log."""
 
     def __init__(self, to: structlog.typing.FilteringBoundLogger) -> None:
         self._to = to
 
     def see(self, notice: Notice) -> None:
-        """Write a line, at the level that the notice deserves."""
+        """Write a line, at the event's level."""
         match notice:
-            case Accepted(rejected=rejected) as one if rejected:
+            case Accepted(rejected=rejected) if rejected:
                 self._to.info(
                     "conversions rejected",
-                    source=one.source,
-                    door=one.door,
+                    source=notice.source,
+                    door=notice.door,
                     rejected=rejected,
-                    codes=dict(one.codes),
+                    codes=dict(notice.codes),
                 )
             case Accepted():
                 pass
-            case Attempted(outcome=AttemptOutcome.DELIVERED) as one:
+            case Attempted(outcome=AttemptOutcome.DELIVERED):
                 self._to.debug(
-                    "delivered", pixel=one.pixel, conversions=one.conversions, ms=one.took
+                    "delivered", pixel=notice.pixel, conversions=notice.conversions, ms=notice.took
                 )
-            case Attempted() as one:
+            case Attempted():
                 self._to.warning(
                     "not delivered",
-                    pixel=one.pixel,
-                    x_event=one.event,
-                    outcome=one.outcome,
-                    status=one.status,
-                    conversions=one.conversions,
-                    ambiguous=one.ambiguous,
-                    reason=plain(one.reason),
+                    pixel=notice.pixel,
+                    x_event=notice.event,
+                    outcome=notice.outcome,
+                    status=notice.status,
+                    conversions=notice.conversions,
+                    ambiguous=notice.ambiguous,
+                    reason=plain(notice.reason),
                 )
-            case Moved(trigger="buried" | "held" | "lapsed") as one:
+            case Moved(trigger="buried" | "held" | "lapsed"):
                 self._to.warning(
-                    f"deliveries {one.trigger}",
-                    pixel=one.pixel,
-                    deliveries=one.deliveries,
-                    reason=plain(one.reason),
+                    f"deliveries {notice.trigger}",
+                    pixel=notice.pixel,
+                    deliveries=notice.deliveries,
+                    reason=plain(notice.reason),
                 )
             case Moved():
                 pass
@@ -115,47 +114,51 @@ class Log:
 
     def _see_alarm(self, notice: Notice) -> None:
         match notice:
-            case Presented(turned=True, taken=True) as one:
-                self._to.info("X takes a credential", pixel=one.pixel, credential=one.credential)
-            case Presented(taken=True) as one:
-                self._to.debug("answered to", pixel=one.pixel, credential=one.credential)
-            case Presented() as one:
+            case Presented(turned=True, taken=True):
+                self._to.info(
+                    "X takes a credential", pixel=notice.pixel, credential=notice.credential
+                )
+            case Presented(taken=True):
+                self._to.debug("answered to", pixel=notice.pixel, credential=notice.credential)
+            case Presented():
                 self._to.warning(
                     "X refuses a credential; the other is tried",
-                    pixel=one.pixel,
-                    credential=one.credential,
+                    pixel=notice.pixel,
+                    credential=notice.credential,
                 )
-            case TurnedAway() as one:
-                self._to.warning("request refused", source=one.source, door=one.door, code=one.code)
+            case TurnedAway():
+                self._to.warning(
+                    "request refused", source=notice.source, door=notice.door, code=notice.code
+                )
             case TagSaid() | ClientSaid():
                 self._see_said(notice)
             case Misdated(offset=offset) if abs(offset) > _TOLERABLE:
                 self._to.error("the clock is wrong", seconds_behind_x=round(offset / 1_000))
             case Misdated():
                 self._to.info("the clock is right, by X's")
-            case Alerted() as one:
-                self._see_alerted(one)
-            case WebhookTried(refused=str() as reason) as one:
-                self._to.warning("webhook failed", alert=one.kind, reason=plain(reason))
+            case Alerted():
+                self._see_alerted(notice)
+            case WebhookTried(refused=str() as reason):
+                self._to.warning("webhook failed", alert=notice.kind, reason=plain(reason))
             case _:
                 pass
 
-    def _see_alerted(self, one: Alerted) -> None:
-        alert = one.alert
+    def _see_alerted(self, notice: Alerted) -> None:
+        alert = notice.alert
         say = self._to.error if RULES[alert.kind].urgent else self._to.warning
-        if one.phase is AlertPhase.RESOLVED:
+        if notice.phase is AlertPhase.RESOLVED:
             say = self._to.info
         say(
-            f"alert {one.phase.replace('_', ' ')}",
+            f"alert {notice.phase.replace('_', ' ')}",
             alert=alert.kind,
             subject=alert.subject,
             reason=alert.reason,
             help=page_of(alert.kind),
         )
 
-    def _see_said(self, one: TagSaid | ClientSaid) -> None:
-        said = "a sandbox says" if one.own else "a template says"
-        if isinstance(one, TagSaid):
-            self._to.info(said, tag=one.tag, text=one.text)
+    def _see_said(self, notice: TagSaid | ClientSaid) -> None:
+        said = "a sandbox says" if notice.own else "a template says"
+        if isinstance(notice, TagSaid):
+            self._to.info(said, tag=notice.tag, text=notice.text)
         else:
-            self._to.info(said, client=one.client, text=one.text)
+            self._to.info(said, client=notice.client, text=notice.text)

@@ -1,7 +1,7 @@
-"""Metrics for Prometheus.
+"""Prometheus metrics.
 
-The number of series is bounded: labels come from the configuration and from words of Twite's; a
-source, pixel or status that is none of them is counted as `other`.
+The number of series is bounded: labels come from the configuration and from Twite's own words; any
+other source, pixel or status counts as `other`.
 """
 
 from collections import defaultdict
@@ -52,13 +52,13 @@ _KEY_LABELS: Final[Mapping[int, str]] = {
 }
 _SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
 _COMMIT_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
-# From a request's own time to what is promised: 48 hours.
+# from the duration of one request to the promised 48 hours
 _DELIVERY_SECONDS: Final = (0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3_600, 14_400, 43_200, 86_400,
                             144_000, 172_800)  # fmt: skip
 
 
 class Metrics:
-    """Counts notices. One registry an instance: nothing global."""
+    """Counts events. Each instance has a registry of its own: nothing is global."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Metrics:
         sources: Collection[str] | None = None,
         pixels: Collection[str] | None = None,
     ) -> None:
-        """`sources` and `pixels` are those that have series of their own; None is all."""
+        """`sources` and `pixels` are those with series of their own; None is all."""
         self._sources = None if sources is None else frozenset({*sources, ""})
         self._pixels = None if pixels is None else frozenset({*pixels, ""})
         registry = self.registry = CollectorRegistry()
@@ -242,27 +242,27 @@ class Metrics:
         )
 
     def know(self, tags: Collection[str]) -> None:
-        """Give tags series of their own; each is what its deliveries have in place of a pixel."""
+        """Give tags series of their own, by the destination names of their deliveries."""
         if self._pixels is not None:
             self._pixels = self._pixels | frozenset(tags)
         if self._sources is not None:
-            # What a template sends to X is counted under the tag.
+            # Conversions that a template sends to X count under the tag.
             self._sources = self._sources | frozenset(tags)
 
     def see(self, notice: Notice) -> None:
-        """Count a notice."""
+        """Count an event."""
         match notice:
-            case Accepted() as one:
-                self._see_accepted(one)
-            case TurnedAway() as one:
-                self._turned.labels(self._source(one.source), one.door, one.code).inc()
-            case Attempted() as one:
-                self._see_attempted(one)
-            case Moved() as one:
-                pixel = self._pixel(one.pixel)
-                self._moved.labels(pixel, one.trigger).inc(one.deliveries)
-                if one.waited:
-                    self._delivery.observe(pixel, one.waited)
+            case Accepted():
+                self._see_accepted(notice)
+            case TurnedAway():
+                self._turned.labels(self._source(notice.source), notice.door, notice.code).inc()
+            case Attempted():
+                self._see_attempted(notice)
+            case Moved():
+                pixel = self._pixel(notice.pixel)
+                self._moved.labels(pixel, notice.trigger).inc(notice.deliveries)
+                if notice.waited:
+                    self._delivery.observe(pixel, notice.waited)
             case Paused() | Resumed():
                 self._see_pause(notice)
             case Troubled(where=where):
@@ -293,9 +293,9 @@ class Metrics:
 
     def _see_alarm(self, notice: Notice) -> None:
         match notice:
-            case Presented() as one:
-                said = "taken" if one.taken else "refused"
-                self._presented.labels(self._pixel(one.pixel), one.credential, said).inc()
+            case Presented():
+                said = "taken" if notice.taken else "refused"
+                self._presented.labels(self._pixel(notice.pixel), notice.credential, said).inc()
             case Misdated(offset=offset):
                 self._offset.set(offset / 1_000)
             case Alerted(alert=alert, phase=phase):
@@ -310,31 +310,31 @@ class Metrics:
             case Judged(source=source, verdicts=verdicts):
                 for (action, rule), times in verdicts.items():
                     self._consent.labels(self._source(source), action, rule).inc(times)
-            case MonitorChecked() as one:
-                self._see_looked(one)
+            case MonitorChecked():
+                self._see_looked(notice)
 
     def committed(self, seconds: float) -> None:
         """Count a commit. May be called from any thread."""
         self._commits.observe(seconds)
 
     def counted(self, counted: Iterable[Counted]) -> None:
-        """Count what a commit counted of match keys and amounts. From the store's thread."""
-        for one in counted:
-            whose = self._source(one.source), self._pixel(one.pixel)
-            match one.what:
+        """Count a commit's match keys and amounts. Called from the store's thread."""
+        for count in counted:
+            whose = self._source(count.source), self._pixel(count.pixel)
+            match count.what:
                 case Counting.KIT:
-                    kit = int(one.word)
-                    self._matched.labels(*whose, str(keys_in(kit))).inc(one.times)
+                    kit = int(count.word)
+                    self._matched.labels(*whose, str(keys_in(kit))).inc(count.times)
                     for needed, label in _KEY_LABELS.items():
                         if kit & needed == needed:
-                            self._keys.labels(*whose, label).inc(one.times)
+                            self._keys.labels(*whose, label).inc(count.times)
                 case Counting.FLAW:
-                    self._flaws.labels(*whose, one.word).inc(one.times)
+                    self._flaws.labels(*whose, count.word).inc(count.times)
                 case Counting.FLAGGED | Counting.HELD:
-                    self._amounts.labels(*whose, one.word, one.what.value).inc(one.times)
+                    self._amounts.labels(*whose, count.word, count.what.value).inc(count.times)
 
     def rendered(self, accounts: Iterable[ConversionCounts]) -> bytes:
-        """Return the page that Prometheus reads, with the balance as it is now."""
+        """Return the metrics page, with the current balance."""
         sums: dict[tuple[str, str, str], int] = {}
         for account in accounts:
             whose = self._source(account.source), self._pixel(account.pixel)
@@ -346,54 +346,58 @@ class Metrics:
             self._accounts.labels(*key).set(many)
         return generate_latest(self.registry)
 
-    def _see_accepted(self, one: Accepted) -> None:
-        """Count at the door: the hot one, so its series are looked up once a source."""
-        series = self._doors.get(one.source)
+    def _see_accepted(self, notice: Accepted) -> None:
+        """Count an accepted request. This is a hot path: its series are looked up once a source."""
+        series = self._doors.get(notice.source)
         if series is None:
-            labels = partial(self._submitted.labels, self._source(one.source))
-            series = self._doors[one.source] = tuple(labels(verdict) for verdict in VERDICTS)
+            labels = partial(self._submitted.labels, self._source(notice.source))
+            series = self._doors[notice.source] = tuple(labels(verdict) for verdict in VERDICTS)
         accepted, duplicates, suppressed, rejected = series
-        if one.accepted:
-            accepted.inc(one.accepted)
-        if one.duplicates:
-            duplicates.inc(one.duplicates)
-        if one.suppressed:
-            suppressed.inc(one.suppressed)
-        if one.rejected:
-            rejected.inc(one.rejected)
-            for code, times in one.codes.items():
-                self._rejected.labels(self._source(one.source), one.door, code).inc(times)
+        if notice.accepted:
+            accepted.inc(notice.accepted)
+        if notice.duplicates:
+            duplicates.inc(notice.duplicates)
+        if notice.suppressed:
+            suppressed.inc(notice.suppressed)
+        if notice.rejected:
+            rejected.inc(notice.rejected)
+            for code, times in notice.codes.items():
+                self._rejected.labels(self._source(notice.source), notice.door, code).inc(times)
 
-    def _see_attempted(self, one: Attempted) -> None:
-        pixel = self._pixel(one.pixel)
-        self._attempts.labels(pixel, one.outcome, _status(one.status)).inc()
-        self._sent.labels(pixel, one.outcome).inc(one.conversions)
-        self._took.labels(pixel).observe(one.took / 1_000)
-        if one.ambiguous:
-            self._ambiguous.labels(pixel).inc(one.conversions)
-        if one.again:
-            self._again.labels(pixel).inc(one.again)
-        if one.isolating:
+    def _see_attempted(self, notice: Attempted) -> None:
+        pixel = self._pixel(notice.pixel)
+        self._attempts.labels(pixel, notice.outcome, _status(notice.status)).inc()
+        self._sent.labels(pixel, notice.outcome).inc(notice.conversions)
+        self._took.labels(pixel).observe(notice.took / 1_000)
+        if notice.ambiguous:
+            self._ambiguous.labels(pixel).inc(notice.conversions)
+        if notice.again:
+            self._again.labels(pixel).inc(notice.again)
+        if notice.isolating:
             self._isolating.labels(pixel).inc()
 
-    def _see_looked(self, one: MonitorChecked) -> None:
-        for alert in one.alerts:
+    def _see_looked(self, notice: MonitorChecked) -> None:
+        for alert in notice.alerts:
             self._alert.labels(alert.kind.value, alert.subject).set(1)
-        for forecast in one.forecasts or ():
-            self._see_forecast(forecast, now=one.at)
-        if one.space is not None:
-            self._free.set(one.space.free)
-            for name, size in one.space.files.items():
+        for forecast in notice.forecasts or ():
+            self._see_forecast(forecast, now=notice.at)
+        if notice.space is not None:
+            self._free.set(notice.space.free)
+            for name, size in notice.space.files.items():
                 self._files.labels(name).set(size)
 
-    def _see_forecast(self, one: Forecast, *, now: int) -> None:
-        pixel = self._pixel(one.pixel)
-        self._pending.labels(pixel).set(one.pending)
-        self._oldest.labels(pixel).set(0 if one.oldest is None else (now - one.oldest) / 1_000)
-        drained = float("inf") if one.drained_at is None else (one.drained_at - now) / 1_000
+    def _see_forecast(self, forecast: Forecast, *, now: int) -> None:
+        pixel = self._pixel(forecast.pixel)
+        self._pending.labels(pixel).set(forecast.pending)
+        self._oldest.labels(pixel).set(
+            0 if forecast.oldest is None else (now - forecast.oldest) / 1_000
+        )
+        drained = (
+            float("inf") if forecast.drained_at is None else (forecast.drained_at - now) / 1_000
+        )
         self._drain.labels(pixel).set(drained)
-        self._misses.labels(pixel).set(one.misses)
-        self._late.labels(pixel).set(one.late)
+        self._misses.labels(pixel).set(forecast.misses)
+        self._late.labels(pixel).set(forecast.late)
 
     def _source(self, name: str) -> str:
         return name if self._sources is None or name in self._sources else OTHER

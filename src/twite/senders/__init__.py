@@ -1,1 +1,1 @@
-"""Ways to X."""
+"""HTTP clients: X's Conversion API, X's other endpoints, Google's tokens, templates' requests."""

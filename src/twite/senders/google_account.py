@@ -1,7 +1,7 @@
-"""Tokens of a Google service account: of its key, or of the machine that the gateway runs on.
+"""OAuth tokens of a Google service account: by its key, or by the machine's metadata server.
 
-google-auth makes and reads what is exchanged. It waits while it does, so that it has a thread; its
-requests go out by our own client, to `google.api_url` where that is set.
+google-auth builds and reads the exchange. It blocks, so that it runs in a thread; its requests go
+through our own client, to `google.api_url` if that is set.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from twite.senders.google_key import ServiceKey, signer_of
 if TYPE_CHECKING:
     from google.auth.credentials import Scoped
 
-# Where a machine of Google's says what it is.
+# The metadata server of Google's machines.
 METADATA: Final = "http://metadata.google.internal"
 _PROJECT: Final = f"{METADATA}/computeMetadata/v1/project/project-id"
 _FLAVOR: Final = {"Metadata-Flavor": "Google"}
@@ -33,17 +33,17 @@ _LONGEST_REASON: Final = 200
 
 
 class GoogleAccount:
-    """See gateway.google.account.Account. Without a `key` it is the machine's own account."""
+    """See gateway.tags.google. Without a `key` it is the machine's own account."""
 
     def __init__(
         self, key: ServiceKey | None, *, project: str | None = None, api_url: str | None = None
     ) -> None:
-        """Raise WrongKey for a key that nothing can be signed with."""
+        """Raises WrongKey for a key that cannot sign."""
         self._signer = _of_this_machine() if key is None else signer_of(key)
         self._project = project or (None if key is None else key.project)
         self._is_machine = key is None
         self._way = _Way(api_url)
-        # Of its own: names are looked up in the loop's, which waiting threads must not fill.
+        # A pool of its own: DNS lookups use the loop's, which waiting threads must not fill.
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="twite-google")
 
     async def token(self, scopes: tuple[str, ...]) -> GoogleToken | NoGoogleToken:
@@ -83,7 +83,7 @@ class GoogleAccount:
 
 
 class _Came(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer, as google-auth reads it."""
+    """A response, as google-auth reads it."""
 
     status: int
     headers: Mapping[str, str]
@@ -91,7 +91,7 @@ class _Came(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Way:
-    """The way out for tokens alone."""
+    """The HTTP client for tokens alone."""
 
     def __init__(self, api_url: str | None) -> None:
         self._api_url = api_url
@@ -133,7 +133,7 @@ class _Way:
 
 
 class _Asking:
-    """What google-auth sends its requests by, from its thread. `status` is the last answer's."""
+    """The transport that google-auth calls in its thread. `status` is the last response's."""
 
     def __init__(self, way: _Way, loop: asyncio.AbstractEventLoop) -> None:
         self._way = way
@@ -148,12 +148,12 @@ class _Asking:
         headers: Mapping[str, str] | None = None,
         **_: object,
     ) -> _Came:
-        """Send a request, and wait for its answer. Raises TransportError, RuntimeError."""
+        """Send a request, and wait for the response. Raises TransportError, RuntimeError."""
         from google.auth import exceptions  # noqa: PLC0415  # see google_key
 
         self.status = None
         if self._way.is_stopped:
-            # What is no error of its own google-auth does not try again.
+            # google-auth does not retry other errors than its own.
             raise RuntimeError("the account was stopped")
         sending = asyncio.run_coroutine_threadsafe(
             self._way.go(method, url, headers or {}, body), self._loop
@@ -175,7 +175,7 @@ def _of_this_machine() -> "Scoped":
 
 
 def _life(expiry: datetime | None) -> int:
-    """Return milliseconds until a moment, which google-auth has in UTC without saying so."""
+    """Return milliseconds until a time, which google-auth gives in UTC without saying so."""
     if expiry is None:
         return 0
     left = expiry.replace(tzinfo=UTC) - datetime.now(UTC)
@@ -184,4 +184,6 @@ def _life(expiry: datetime | None) -> int:
 
 def _in_short(said: object, error: Exception) -> str:
     text = str(said) or type(error).__name__
-    return "".join(one if one.isprintable() else " " for one in text)[:_LONGEST_REASON]
+    return "".join(character if character.isprintable() else " " for character in text)[
+        :_LONGEST_REASON
+    ]

@@ -1,7 +1,6 @@
-"""A service account's key, as Google gives it out; and who signs with it.
+"""Read a Google service account's key, and sign with it.
 
-google-auth is asked here and in `google_account` alone, and not before it is needed: a command that
-has nothing to do with Google does not wait for it.
+google-auth is imported on use, here and in `google_account`, so that other commands start fast.
 """
 
 import json
@@ -18,11 +17,11 @@ _TEXTS = ("client_email", "private_key", "token_uri")
 
 
 class WrongKey(ValueError):
-    """What should be a key is none. It says why, and nothing of the key."""
+    """An invalid key. The message says why, without any part of the key."""
 
 
 class ServiceKey(msgspec.Struct, frozen=True, kw_only=True):
-    """The JSON that Google gives out, whole; and of whom it is."""
+    """The JSON key file, and the account that it belongs to."""
 
     email: str
     project: str | None
@@ -30,7 +29,7 @@ class ServiceKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_key(text: str) -> ServiceKey:
-    """Read a key, and look whether anything can be signed with it. Raises WrongKey."""
+    """Read a key, and check that it can sign. Raises WrongKey."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
@@ -58,5 +57,5 @@ def signer_of(key: ServiceKey) -> "Scoped":
         return service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call,no-any-return]  # it declares no types
             json.loads(key.text.reveal())
         )
-    except Exception as error:  # what it raises for a damaged key differs between its versions
+    except Exception as error:  # the exception for a damaged key differs between its versions
         raise WrongKey('has a "private_key" that cannot be used') from error

@@ -1,4 +1,4 @@
-"""The way to X over HTTP: one request, one answer, no retries beneath the signer, no redirects."""
+"""HTTP transport to X's Conversion API: one request, one response, no retries, no redirects."""
 
 import asyncio
 import ssl
@@ -9,20 +9,20 @@ import aiohttp
 from twite.gateway.ports.store import NoResponse, OutboundRequest, Response
 from twite.senders.leaving import Leaving, watching_what_leaves
 
-# Far beyond any answer of X's; what is longer is not one.
+# Far beyond any response of X's; a longer one is not X's.
 _LONGEST_ANSWER: Final = 1024 * 1024
 
 
 class HttpTransport:
-    """Posts parcels. `timeout` in milliseconds is for the whole of one request."""
+    """Posts signed requests. `timeout` in milliseconds is for the whole of one request."""
 
     def __init__(
         self, *, timeout: int, connections: int = 0, tls: ssl.SSLContext | None = None
     ) -> None:
-        """`connections` is how many there may be at once; 0 is no limit.
+        """`connections` is the limit of open connections; 0 is no limit.
 
-        Whoever sends has a limit for each pixel. One for all would let the requests of a pixel that
-        X does not answer keep those of the others waiting, and time them out unsent.
+        Each pixel's sender has a limit of its own. With a common limit, requests of a pixel to
+        which X does not respond would block the other pixels' requests until they time out.
         """
         self._timeout = aiohttp.ClientTimeout(
             total=timeout / 1_000, sock_connect=min(10.0, timeout / 1_000)
@@ -32,7 +32,7 @@ class HttpTransport:
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
-        """Open the pool. To be called in the loop that will send."""
+        """Open the pool. Call it in the loop that will send."""
         connector = aiohttp.TCPConnector(
             limit=self._connections, ssl=self._tls if self._tls is not None else True
         )
@@ -53,7 +53,7 @@ class HttpTransport:
             self._session = None
 
     async def post(self, outbound: OutboundRequest) -> Response | NoResponse:
-        """Send it. What fails is told apart by whether X may have had all of the request."""
+        """Send a request. Failures are told apart by whether X may have received all of it."""
         if self._session is None:
             raise RuntimeError("start the transport before sending")
         leaving = Leaving()
@@ -81,7 +81,7 @@ def _no_answer(error: Exception, *, left: bool) -> NoResponse:
 
 
 async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
-    """Return the body, and whether it is all of it. A cut answer is an answer all the same."""
+    """Return the body, and whether it is complete. A truncated response is still a response."""
     chunks: list[bytes] = []
     size = 0
     try:

@@ -1,4 +1,4 @@
-"""Questions to X over HTTP: one request, one answer, no retries, no redirects."""
+"""HTTP client for X's other endpoints (Ads API, OAuth): no retries, no redirects."""
 
 from typing import Final
 
@@ -8,18 +8,18 @@ from yarl import URL
 from twite.gateway.ports.store import NoResponse, Response
 from twite.x.inquiry import Inquiry
 
-# A thousand events with their embed codes are well below it.
+# A list of a thousand events with embed codes is well below it.
 _LONGEST_ANSWER: Final = 8 << 20
 
 
 class HttpInquiries:
-    """Asks. `timeout` in milliseconds is for the whole of one request."""
+    """Sends inquiries. `timeout` in milliseconds is for the whole of one request."""
 
     def __init__(self, *, timeout: int) -> None:
         self._timeout = aiohttp.ClientTimeout(total=timeout / 1_000)
 
     async def ask(self, inquiry: Inquiry) -> Response | NoResponse:
-        """Ask on a connection of its own: questions are few."""
+        """Send on a connection of its own: inquiries are rare."""
         try:
             async with (
                 aiohttp.ClientSession(
@@ -29,7 +29,7 @@ class HttpInquiries:
                 ) as http,
                 http.request(
                     inquiry.method,
-                    # As it was signed, to the letter.
+                    # Exactly as it was signed.
                     URL(inquiry.url, encoded=True),
                     headers=inquiry.headers,
                     data=inquiry.body or None,
@@ -53,7 +53,7 @@ class HttpInquiries:
 
 
 async def _read(came: aiohttp.ClientResponse) -> bytes:
-    """Return the body, or a little more than the longest that is read."""
+    """Return the body, up to slightly more than the limit."""
     held = bytearray()
     async for chunk in came.content.iter_any():
         held += chunk

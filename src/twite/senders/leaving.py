@@ -1,4 +1,4 @@
-"""Whether a request has left: what fails before it does has reached nobody."""
+"""Detect whether a request's first byte was sent: an earlier failure cannot have reached X."""
 
 from types import SimpleNamespace
 
@@ -6,10 +6,10 @@ import aiohttp
 
 
 class Leaving:
-    """Whether the first byte of one request is about to leave, or has left.
+    """Whether the first byte of one request is about to be sent, or was sent.
 
-    What fails before (no such name, refused, TLS, no connection in time) has not arrived. To be
-    given as `trace_request_ctx`.
+    An earlier failure (DNS, refused, TLS, connection timeout) means that nothing arrived. Pass it
+    as `trace_request_ctx`.
     """
 
     def __init__(self) -> None:
@@ -17,7 +17,7 @@ class Leaving:
 
 
 def watching_what_leaves() -> aiohttp.TraceConfig:
-    """Return what tells each request's Leaving."""
+    """Return the trace configuration that updates each request's Leaving."""
 
     async def begins(
         _: aiohttp.ClientSession,

@@ -1,8 +1,8 @@
-"""Which hosts and addresses the whole internet can reach, as they are written for a connection.
+"""Tell public hosts and IP addresses from private ones (SSRF protection).
 
-The networks are those of RFC 6890's registries that are not globally reachable, written down here:
-what Python says of them differs between its versions. An IPv6 address that carries an IPv4 one is
-judged by that one, too: a gateway on the way would take it out and connect to it.
+The networks are those of RFC 6890's registries that are not globally reachable, listed here because
+Python's own list differs between versions. An IPv6 address that embeds an IPv4 address is judged by
+that one, too: a gateway on the way would extract it and connect to it.
 """
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -31,7 +31,7 @@ NOT_PUBLIC: Final = tuple(
         ),
     )
 )
-# All that is assigned for the internet (RFC 4291), but for these.
+# All that is assigned for the internet (RFC 4291), except these.
 _GLOBAL: Final = IPv6Network("2000::/3")
 NOT_PUBLIC_6: Final = tuple(
     map(
@@ -43,7 +43,7 @@ NOT_PUBLIC_6: Final = tuple(
         ),
     )
 )
-# Where a network's IPv4 address is: how many bits are below it.
+# The position of the embedded IPv4 address: how many bits are below it.
 _CARRIES: Final = (
     (IPv6Network("::ffff:0:0/96"), 0),  # IPv4-mapped
     (IPv6Network("64:ff9b::/96"), 0),  # NAT64 (RFC 6052)
@@ -54,7 +54,7 @@ _LOW: Final = (1 << 32) - 1
 
 
 def is_public(host: str) -> bool:
-    """Return whether a host may be public: an address that is, or a name that is to be looked up.
+    """Return whether a host may be public: a public address, or a name to resolve.
 
     An IPv4 address in any spelling but the usual one (`127.1`, `0x7f000001`) is not.
     """
@@ -69,7 +69,7 @@ def is_public(host: str) -> bool:
 
 
 def is_public_address(address: str) -> bool:
-    """Return whether the whole internet can reach an address. Raises ValueError for none."""
+    """Return whether an address is globally reachable. Raises ValueError for an invalid one."""
     plain, zone, _ = address.partition("%")
     found = ip_address(plain)
     if zone:

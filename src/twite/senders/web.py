@@ -1,8 +1,8 @@
-"""Templates' requests over HTTP, kept away from whatever is not public.
+"""HTTP client for templates' requests, which must not reach private networks.
 
-A template's address is its author's word, or the visitor's where a field holds what an event said.
-So it is read once, as the connection reads it, and the name is looked up here: the host and the
-addresses that were judged (see `public`) are those that are connected to.
+A template's URL comes from its author, or from the visitor if a field holds event data. So the URL
+is parsed once, as the connection parses it, and the name is resolved here: the host and the
+addresses that were checked (see `public`) are those that are connected to.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from twite.senders.public import is_public, is_public_address
 
 LONGEST_ANSWER: Final = 1024 * 1024
 _CONNECT: Final = 5.0  # seconds
-# What the connection itself says; a template has no say in it.
+# Headers of the connection itself; a template cannot set them.
 _OWN: Final = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer",
      "expect", "keep-alive", "proxy-authorization", "proxy-connection"}
@@ -29,22 +29,22 @@ _OWN: Final = frozenset(
 
 
 class NotPublic(OSError):
-    """A name or address that only some network knows."""
+    """A name or address that is not public."""
 
 
 class _CutOff(OSError):
-    """An answer ended before it was whole, or is not what it says it is.
+    """A response that ended early, or is not what it claims to be.
 
-    Nobody knows what the rest would have said: a template is not to act upon the half.
+    A template must not act upon half of a response.
     """
 
 
 class PublicWeb:
-    """See gateway.tags.web.Web. `names` looks names up; else the machine's own does."""
+    """See gateway.tags.web.Web. `names` resolves names; by default the machine's resolver does."""
 
     def __init__(self, *, names: AbstractResolver | None = None) -> None:
         self._names = names
-        # A connection that one tag may use must not be found by another that may not.
+        # A connection that one tag may use must not be reused by a tag that may not.
         self._sessions: dict[frozenset[str], aiohttp.ClientSession] = {}
 
     async def stop(self) -> None:
@@ -54,7 +54,7 @@ class PublicWeb:
         self._sessions.clear()
 
     async def ask(self, asked: WebRequest) -> Response | NoResponse:
-        """Send it."""
+        """Send a request."""
         url = _read_url(asked.url)
         if url is None:
             return NoResponse(reason="what it asks for is no address of the web", left=False)
@@ -95,7 +95,7 @@ class PublicWeb:
 
 
 class _Guarded(AbstractResolver):
-    """Looks a name up, and leaves out what is not public."""
+    """Resolves a name, and drops addresses that are not public."""
 
     def __init__(self, allow_hosts: frozenset[str], names: AbstractResolver | None) -> None:
         self._allow_hosts = allow_hosts
@@ -107,7 +107,7 @@ class _Guarded(AbstractResolver):
         found = await self._inner.resolve(host, port, family)
         if host in self._allow_hosts:
             return found
-        public = [one for one in found if is_public_address(one["host"])]
+        public = [address for address in found if is_public_address(address["host"])]
         if not public:
             raise NotPublic(f"{host} has no public address")
         return public
@@ -117,7 +117,7 @@ class _Guarded(AbstractResolver):
 
 
 def _read_url(text: str) -> URL | None:
-    """Read an address as the connection does: its letters folded, what has no place left out."""
+    """Parse a URL as the connection does: lower-case host, invalid characters dropped."""
     try:
         url = URL(text)
     except ValueError:
@@ -126,7 +126,7 @@ def _read_url(text: str) -> URL | None:
 
 
 def _as_connected(hosts: Iterable[str]) -> frozenset[str]:
-    """Return hosts in the spelling that a connection has them in."""
+    """Return hosts in the spelling that a connection uses."""
     found = set()
     for host in hosts:
         bare = host.strip("[]")
@@ -138,7 +138,7 @@ def _as_connected(hosts: Iterable[str]) -> frozenset[str]:
 
 def _why(error: Exception, *, left: bool) -> str:
     if isinstance(error, TimeoutError):
-        # Its template is told "timed_out", as by Google, whichever time has run out.
+        # Templates get "timed_out", as from Google, whichever limit has passed.
         return "no answer in time"
     if isinstance(error, NotPublic | _CutOff):
         return str(error)
@@ -153,7 +153,7 @@ def _why(error: Exception, *, left: bool) -> str:
 
 
 async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
-    """Return the body, and whether it is all of it. Raises _CutOff where the connection ended."""
+    """Return the body, and whether it is complete. Raises _CutOff if the connection ended."""
     chunks: list[bytes] = []
     size = 0
     try:

@@ -1,1 +1,1 @@
-"""For tests, Twite's own and its users': clocks, fakes, and an emulator of X as a fixture."""
+"""Test support for Twite and its users: clocks, fakes, and the X emulator as a fixture."""

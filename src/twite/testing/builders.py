@@ -1,4 +1,4 @@
-"""Values for tests: right as they are, and each part can be said otherwise."""
+"""Builders of valid test values; each field can be overridden."""
 
 from twite.domain.conversion import Conversion
 from twite.domain.dedup import dedup_key

@@ -1,4 +1,4 @@
-"""A clock that moves when it is told to."""
+"""A fake clock that moves on command."""
 
 import asyncio
 import heapq

@@ -1,4 +1,4 @@
-"""A disk with as much room as it is told."""
+"""A fake disk with a given amount of free space."""
 
 from twite.gateway.ports.monitoring import DiskSpace
 

@@ -1,4 +1,4 @@
-"""A client of the emulator's control plane, and a way to start one as a process of its own."""
+"""A client of the emulator's control plane, and a way to start the emulator as a process."""
 
 import json
 import subprocess

@@ -1,11 +1,11 @@
-"""A gateway is ended again and again while a shop posts to it; X says what came of it.
+"""Trial: kill or stop a gateway again and again under load, then compare with X's counts.
 
     python -m twite.testing.ends --ends 20
     python -m twite.testing.ends --ends 200 --least 250000 --folder /var/lib/twite-trial
     python -m twite.testing.ends --end stop --ends 20
 
-Real processes and real sockets, on the disk of the folder. The judge is the emulator of X: it
-alone says what X received and counted.
+Real processes and real sockets, on the disk of the folder. The emulator of X is the judge: it alone
+knows what X received and counted.
 """
 
 import argparse
@@ -75,11 +75,14 @@ class _Pixel(msgspec.Struct):
 
 
 def _ignore(_: str) -> None:
-    """Tell nothing."""
+    """Do nothing."""
 
 
 class SeenConversions(msgspec.Struct, kw_only=True):
-    """What was seen from outside. `unexplained` were sent again without an end nobody knew."""
+    """Conversions seen from outside.
+
+    `unexplained` ones were resent although no outcome was unknown.
+    """
 
     acknowledged: Collection[str]
     unanswered: Collection[str]
@@ -92,7 +95,7 @@ class SeenConversions(msgspec.Struct, kw_only=True):
 
 
 class EndedRun(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a trial. `broken` are the promises that did not hold, in words.
+    """The result of a trial. `broken` lists the broken promises, in words.
 
     `resent` conversions went to X more than once; `longest` is the longest stop, in seconds.
     """
@@ -202,7 +205,7 @@ def play(
 
 
 def told(ended: EndedRun, *, end: End) -> str:
-    """Say in one line what came of it."""
+    """Return the result in one line."""
     words = f"{ended.ends} {'kills' if end == 'kill' else 'restarts'}, "
     words += f"{ended.acknowledged:,} acknowledged, "
     if ended.broken:
@@ -223,7 +226,7 @@ def told(ended: EndedRun, *, end: End) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Play what the command line says; return 1 if a promise was broken."""
+    """Run the trial of the command line; return 1 if a promise was broken."""
     parser = argparse.ArgumentParser(prog=_COMMAND)
     parser.add_argument("--ends", type=int, default=20, help="how often the gateway is ended")
     parser.add_argument(

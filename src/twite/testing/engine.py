@@ -1,4 +1,4 @@
-"""An engine that answers as it is told, for whoever performs effects."""
+"""A fake template engine with scripted results."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""`twite serve` as a process of its own, on a real socket: to be started, killed and asked."""
+"""Run `twite serve` as a process on a real socket: start, kill, request."""
 
 import http.client
 import json

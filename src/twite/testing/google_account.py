@@ -1,4 +1,4 @@
-"""A service account that gives tokens as it is told."""
+"""A fake Google service account with scripted tokens."""
 
 from collections.abc import Iterable
 

@@ -1,14 +1,4 @@
-"""What every store must do, as tests: hand a store to it in a subclass.
-
-    class TestMyStore(LedgerContract):
-        @pytest.fixture
-        async def store(self):
-            ...
-            yield store
-
-The store must be empty, with the default dedup window. A conftest.py makes the laws' assertions
-speak (`pytest.register_assert_rewrite("twite.testing.laws")`); pytest-asyncio must be in auto mode.
-"""
+"""The store contract as tests: subclass it with a store."""
 
 from twite.testing.laws.alarms import AlarmLaws
 from twite.testing.laws.balance import BalanceLaws

@@ -1,4 +1,4 @@
-"""Passwords that are hashed at once and not at all safely: for tests."""
+"""A fake password hasher: instant, and not at all safe."""
 
 import asyncio
 from typing import Final

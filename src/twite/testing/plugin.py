@@ -1,4 +1,4 @@
-"""The pytest plugin: `x_emulator` is an X of your own, as new for each test."""
+"""The pytest plugin: the fixture `x_emulator` is an emulator of X, reset for each test."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Chance that a test can repeat."""
+"""Repeatable random numbers for tests."""
 
 from random import Random
 

@@ -1,4 +1,4 @@
-"""A shop that posts to a gateway from several threads, and remembers what was acknowledged."""
+"""A load generator: posts to a gateway from several threads, and remembers acknowledgements."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""A way to X that answers as it is told."""
+"""A fake HTTP transport to X with scripted responses."""
 
 from collections.abc import Callable, Iterable
 

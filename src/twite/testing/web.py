@@ -1,4 +1,4 @@
-"""A way out for templates that answers as it is told."""
+"""A fake HTTP client for templates with scripted responses."""
 
 from collections.abc import Iterable
 

@@ -1,1 +1,1 @@
-"""X's language: what X's servers say and want, as pure translation."""
+"""X's APIs as pure translation: requests, responses, OAuth signatures, facts."""

@@ -1,10 +1,10 @@
-"""What X lets who do: the role of a signed-in user, the approval of an app, a pixel token.
+"""Check access at X: a user's role, an app's approval, a pixel token.
 
-A role is read of `accounts/:account_id/authenticated_user_access` [doc CM]. Of a pixel token X has
-nothing to be read, nor, for all that X says, of an app that is approved for conversions alone. Then
-a request without a single conversion tells: X judges who asks before it reads a body, so it is
-refused either for its credentials, the app or the pixel, or for being empty. That it is no more
-than refused is no proof that a conversion would be taken. [guess]
+A role is read from `accounts/:account_id/authenticated_user_access` [doc CM]. X offers no check of
+a pixel token, nor, as far as documented, of an app approved for conversions alone. Such credentials
+are checked by a request without conversions: X judges credentials before it reads a body, so it
+refuses the request either for the credentials, the app or the pixel, or for being empty. Being
+refused as empty is no proof that a conversion would be accepted. [guess]
 """
 
 from typing import Final
@@ -29,18 +29,18 @@ class AdsAccountAccess(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def roles_question(version: str, account: str) -> Question:
-    """Ask what the user may do with an account."""
+    """Build the request for a user's roles on an account."""
     path = spec.ACCESS_PATH.format(version=version, account_id=quote(account, safe=""))
     return Question(method="GET", path=path)
 
 
 def accounts_question(version: str) -> Question:
-    """Ask for the accounts of the user. X answers this five times in fifteen minutes. [doc FUND]"""
+    """Build the request for a user's accounts. X allows five in fifteen minutes. [doc FUND]"""
     return Question(method="GET", path=spec.ACCOUNTS_PATH.format(version=version))
 
 
 def read_roles(body: bytes) -> tuple[str, ...] | None:
-    """Read what the user may do, in X's words; None where the answer does not say."""
+    """Read a user's roles, in X's words; None if the response has none."""
     try:
         return tuple(permission[:64] for permission in _ROLES.decode(body).data.permissions[:50])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -48,7 +48,7 @@ def read_roles(body: bytes) -> tuple[str, ...] | None:
 
 
 def read_accounts(body: bytes) -> tuple[AdsAccountAccess, ...] | None:
-    """Read accounts; None where the answer is no list of them."""
+    """Read accounts; None if the response is not a list of them."""
     try:
         return tuple(_LISTED.decode(body).data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -56,7 +56,7 @@ def read_accounts(body: bytes) -> tuple[AdsAccountAccess, ...] | None:
 
 
 def may_manage(roles: tuple[str, ...]) -> bool:
-    """Return whether one of a user's roles is enough to send conversions. [doc WEB, FUND]"""
+    """Return whether one of a user's roles suffices to send conversions. [doc WEB, FUND]"""
     return bool(set(roles) & set(spec.MANAGING_ROLES))
 
 
@@ -69,7 +69,7 @@ def with_nothing(
     nonce: str,
     timestamp: int,
 ) -> Inquiry:
-    """Ask X to take no conversion at all. `timestamp`: seconds."""
+    """Build a request without conversions. `timestamp`: seconds."""
     url = conversions_url(api_url=api_url, version=version, pixel=pixel)
     headers = {"Content-Type": "application/json"}
     if isinstance(credentials, PixelToken):
@@ -84,7 +84,7 @@ def with_nothing(
 def read_nothing(
     credentials: OAuthKeys | PixelToken, *, status: int, body: bytes
 ) -> InquiryRefusal | bool:
-    """Read the answer: True where X refused nothing but the emptiness."""
+    """Read its response: True if X objected only to the emptiness."""
     if status in {200, 400}:
         return True
     found = refusal(status, body)

@@ -1,20 +1,20 @@
-"""X's answer → one outcome, having read the body.
+"""X's response to a batch, to one outcome.
 
-What was seen                                          what it means
-200, conversions_processed = what was sent             Delivered
+Response                                               Outcome
+200, conversions_processed = conversions sent          Delivered
 200 with another number, or without one, or with       Errored, ambiguous: some of it may be counted
 errors, or not JSON
 400                                                    Rejected, CONVERSION: X takes nothing of it
 400 about the event id, which all of a request share   Rejected, EVENT
-400 without X's errors, to one conversion alone        Errored: nobody says what is wrong with it
+400 without X's errors, to one conversion alone        Errored: the cause is unknown
 400 "Conversion count limit is 500", 413               Rejected, SIZE
 404, every NOT_FOUND about event_id                    Rejected, EVENT
 401; 404 otherwise, 403, 3xx, other 4xx with X's       Rejected, PIXEL: settings, not conversions
 errors
-the same without X's errors, as a page of HTML         Rejected, UNCLEAR: a firewall may dislike one
+the same without X's errors, as a page of HTML         Rejected, UNCLEAR: perhaps a firewall
 408, 423                                               Errored, ambiguous (undocumented)
 429                                                    Errored, not processed; waits for the reset
-5xx, an answer cut off                                 Errored, ambiguous: a proxy may have given up
+5xx, a truncated response                              Errored, ambiguous: a proxy may have given up
                                                        after X had done the work
 
 X says all of a request fails or none of it [doc WEB]; errors without JSON occur, and the status
@@ -30,9 +30,9 @@ from twite.domain.outcome import Delivered, Errored, Outcome, Rejected, Rejectio
 from twite.domain.times import MINUTE, SECOND
 from twite.x import spec
 
-# How long to wait on a 429 that names no moment. [guess] X's window is fifteen minutes.
+# The wait after a 429 without a reset time. [guess] X's window is fifteen minutes.
 DEFAULT_WAIT: Final = MINUTE
-# A reset further away than this is a wrong clock or a wrong header.
+# A reset further away than this means a wrong clock or header.
 LONGEST_WAIT: Final = 2 * spec.RATE_WINDOW_SECONDS * SECOND
 _LONGEST_WORDS: Final = 512
 
@@ -45,7 +45,7 @@ class _Error(msgspec.Struct, frozen=True):
 
 class _Counted(msgspec.Struct, frozen=True):
     conversions_processed: int | None = None
-    debug_id: object = None  # for a person: its type must not cost a delivery its proof
+    debug_id: object = None  # for a person to read: its type must not cost a delivery its proof
 
 
 class _Body(msgspec.Struct, frozen=True):
@@ -59,9 +59,9 @@ _DECODER: Final = msgspec.json.Decoder(_Body)
 def decode(
     *, status: int, headers: Mapping[str, str], body: bytes, whole: bool, sent: int, now: int
 ) -> Outcome:
-    """Classify an answer to a request of `sent` conversions.
+    """Classify the response to a request of `sent` conversions.
 
-    `headers` have lower-case names; `whole` is whether the answer arrived to its end; `now` is in
+    `headers` have lower-case names; `whole` says whether the response is complete; `now` is in
     milliseconds.
     """
     if not whole:
@@ -76,13 +76,13 @@ def decode(
     if status in {408, 423} or status >= 500:
         return Errored(reason=words, ambiguous=True, retry_at=_retry_after(headers, now))
     if status == 400 and not complaints and sent == 1:
-        # Nobody says what is wrong with it: no reason to give it up.
+        # The cause is unknown: no reason to give the conversion up.
         return Errored(reason=f"{words} without a reason of X's", ambiguous=False)
     return Rejected(scope=_scope(status, complaints), reason=words, complaints=complaints)
 
 
 def limit_of(headers: Mapping[str, str]) -> tuple[int, int] | None:
-    """Return (conversions remaining, reset in ms) as X's headers say; the account's rule."""
+    """Return (conversions remaining, reset in ms) of X's headers; the account's limit wins."""
     for remaining, reset in (
         (spec.ACCOUNT_RATE_REMAINING, spec.ACCOUNT_RATE_RESET),
         (spec.USER_RATE_REMAINING, spec.USER_RATE_RESET),
@@ -119,13 +119,13 @@ def _scope(status: int, complaints: tuple[XComplaint, ...]) -> RejectionScope:
         return RejectionScope.EVENT if about == {"event_id"} else RejectionScope.PIXEL
     if status == 400:
         if any(_is_about_the_event(complaint) for complaint in complaints):
-            # All of a request are of one event: nothing is wrong with any of them.
+            # All conversions of a request are of one event: the conversions are not at fault.
             return RejectionScope.EVENT
         # Without readable errors too: one conversion may have tripped a filter before X.
         return RejectionScope.CONVERSION
     if status == 401 or complaints:
         return RejectionScope.PIXEL
-    # A page of HTML, or nothing: it need not be X who says no, and need not mean who asks.
+    # A page of HTML, or nothing: it may not come from X, nor be about the credentials.
     return RejectionScope.UNCLEAR
 
 
@@ -154,7 +154,7 @@ def _complaints(read: _Body | None) -> tuple[XComplaint, ...]:
 
 
 def _words(status: int, complaints: tuple[XComplaint, ...]) -> str:
-    """X's own words, the first few, with the status before them."""
+    """Return the status and the beginning of X's own message."""
     said = "; ".join(
         dict.fromkeys(f"{complaint.code}: {complaint.message}" for complaint in complaints[:5])
     )

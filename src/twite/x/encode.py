@@ -1,8 +1,8 @@
-"""Conversions → X's JSON.
+"""Conversions to X's JSON.
 
-The choices are those that hold under every reading of X's pages: one time field, UTC, three digits
-of milliseconds and `Z`; amounts as strings with two decimals or more, always with their currency;
-the bare event id; identifiers in the layout of X's own sample, in which every element is enough by
+The choices hold under every reading of X's documentation: one time field, UTC, three digits of
+milliseconds and `Z`; amounts as strings with two decimals or more, always with their currency; the
+bare event id; identifiers in the layout of X's own sample, in which every element suffices by
 itself (the live API has refused elements with an IP address alone [seen SW]).
 """
 
@@ -55,7 +55,7 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 def conversion_body(conversion: Conversion) -> bytes:
-    """Render one conversion as the JSON object that X is sent, once and for all."""
+    """Render a conversion as the JSON object for X, once and for all."""
     named = conversion.event.startswith("gtm_")
     return _ENCODER.encode(
         _Conversion(
@@ -95,7 +95,7 @@ def batch_body(bodies: Sequence[bytes]) -> bytes:
 
 
 def conversions_url(*, api_url: str, version: str, pixel: str) -> str:
-    """Return the address that a pixel's conversions are posted to."""
+    """Return the URL for a pixel's conversions."""
     path = spec.CONVERSIONS_PATH.format(version=version, pixel_id=pixel)
     return f"{api_url.rstrip('/')}{path}"
 
@@ -103,7 +103,8 @@ def conversions_url(*, api_url: str, version: str, pixel: str) -> str:
 def _identifiers(given: Identifiers) -> list[_Identifier]:
     """One element for each strong identifier, one for IP and user agent together. [doc WEB sample]
 
-    Where only one of the two is known it rides on the first strong one; alone it would be refused.
+    If only one of the two is known, it goes into the first strong element; alone it would be
+    refused.
     """
     pair = given.ip is not None and given.user_agent is not None
     ip = None if pair else given.ip

@@ -1,4 +1,4 @@
-"""X's web event tags, which its Events Manager shows as events: what to ask, and what it answers.
+"""X's web event tags (the events of its Events Manager): requests and responses.
 
 POST and PUT carry their parameters in the query string. [doc WEB]
 
@@ -15,8 +15,8 @@ import msgspec
 from twite.x import spec
 from twite.x.inquiry import Question
 
-MOST_LISTED: Final = 1_000  # in one answer [doc WEB]
-UNVERIFIED: Final = "UNVERIFIED"  # made, and X has seen no conversion of it yet
+MOST_LISTED: Final = 1_000  # in one response [doc WEB]
+UNVERIFIED: Final = "UNVERIFIED"  # created, and X has seen no conversion of it yet
 TRACKING: Final = "TRACKING"
 # X's Events Manager shows two types by other names. [doc WEB]
 SHOWN_AS: Final = {"SIGN_UP": "Lead", "SITE_VISIT": "Page view"}
@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 
 
 class EventTag(msgspec.Struct, frozen=True, kw_only=True):
-    """A tag as X tells of it. Windows are days; `last_tracked_at` is X's own text."""
+    """A tag as X describes it. Windows are days; `last_tracked_at` is X's own text."""
 
     id: str
     name: str = ""
@@ -39,7 +39,7 @@ class EventTag(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventTagChange(msgspec.Struct, frozen=True, kw_only=True):
-    """What a tag shall be; what is None stays as it is."""
+    """The new values of a tag; None leaves a value as it is."""
 
     name: str | None = None
     type: str | None = None
@@ -49,21 +49,21 @@ class EventTagChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventTagPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer of a list, and how to ask for the next."""
+    """One page of a list, and the cursor of the next."""
 
     tags: tuple[EventTag, ...]
     cursor: str | None
 
 
 class EventTagShelf(msgspec.Struct, frozen=True, kw_only=True):
-    """The tags of one account, as questions."""
+    """The tags of one account, as requests."""
 
     version: str
     account: str
     page: int = MOST_LISTED
 
     def listing(self, *, with_deleted: bool = False, cursor: str | None = None) -> Question:
-        """Ask for a page of them, the oldest first."""
+        """List a page of tags, the oldest first."""
         wanted = {"count": str(self.page), "sort_by": "created_at-asc"}
         if with_deleted:
             wanted["with_deleted"] = "true"
@@ -72,15 +72,15 @@ class EventTagShelf(msgspec.Struct, frozen=True, kw_only=True):
         return Question(method="GET", path=f"{self._path}?{_query(wanted)}")
 
     def creation(self, change: EventTagChange) -> Question:
-        """Ask for a new one. X wants all five parameters."""
+        """Create a tag. X requires all five parameters."""
         return Question(method="POST", path=f"{self._path}?{_query(_written(change))}")
 
     def alteration(self, tag: str, change: EventTagChange) -> Question:
-        """Ask to change one."""
+        """Change a tag."""
         return Question(method="PUT", path=f"{self._one(tag)}?{_query(_written(change))}")
 
     def deletion(self, tag: str) -> Question:
-        """Ask to delete one. X keeps it, marked."""
+        """Delete a tag. X keeps it, marked."""
         return Question(method="DELETE", path=self._one(tag))
 
     @property
@@ -92,7 +92,7 @@ class EventTagShelf(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def faults(change: EventTagChange, *, now: EventTag | None = None) -> Iterator[str]:
-    """Say what X would refuse; `now` is the tag that is to be changed, None for a new one."""
+    """List what X would refuse; `now` is the tag to change, None for a new one."""
     if now is None:
         for name in EventTagChange.__struct_fields__:
             if getattr(change, name) is None:
@@ -123,7 +123,7 @@ def bare(event: str, *, pixel: str | None = None) -> str:
 
 
 def read_page(body: bytes) -> EventTagPage | None:
-    """Read a list; None where the answer is not one."""
+    """Read a list; None if the response is not one."""
     read = _decoded(body, _Listed)
     return (
         None
@@ -133,7 +133,7 @@ def read_page(body: bytes) -> EventTagPage | None:
 
 
 def read_tag(body: bytes) -> EventTag | None:
-    """Read one tag; None where the answer is not one."""
+    """Read one tag; None if the response is not one."""
     read = _decoded(body, _Single)
     return None if read is None else read.data
 

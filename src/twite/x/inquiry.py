@@ -1,14 +1,14 @@
-"""Questions to X beside conversions: how they are asked, and how X says no.
+"""Requests to X other than conversions, and X's refusals.
 
-A Question is what is asked, an Inquiry the signed request that asks it. An answer that is not the
-one hoped for is a Refusal: a value, since most of them are a person's to mend.
+A Question is unsigned, an Inquiry is the signed request. An error response becomes an
+InquiryRefusal: a value, since most refusals are for a person to resolve.
 
 The Ads API, by who must act:
 
     401                      the credentials, or this machine's clock
     403                      the app, or the account
     404                      the account or the event: another one, or not this user's
-    other 4xx                what was asked
+    other 4xx                the parameters
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ _T = TypeVar("_T")
 
 
 class RefusalReason(StrEnum):
-    """Why X, or the person, did not do what was asked."""
+    """Why X, or the person, refused."""
 
     APP_UNKNOWN = "app_unknown"  # the consumer key or secret is wrong, or the clock
     CALLBACK_REFUSED = "callback_refused"  # it is not among those of the app
@@ -36,16 +36,16 @@ class RefusalReason(StrEnum):
     VERIFIER_REFUSED = "verifier_refused"  # the PIN is wrong, used, or too old
     TOKEN_REFUSED = "token_refused"  # noqa: S105  a name; revoked, or never X's
     APP_UNAPPROVED = "app_unapproved"  # the app may not use the Ads API
-    NO_ROLE = "no_role"  # the user has none on the account, or there is no such account
-    WRONG_ROLE = "wrong_role"  # the user has others than are needed
+    NO_ROLE = "no_role"  # the user has no access to the account, or there is no such account
+    WRONG_ROLE = "wrong_role"  # the user's roles do not suffice
     PIXEL_TOKEN_REFUSED = "pixel_token_refused"  # noqa: S105  a name
     NO_EVENT = "no_event"  # the account has no such event
-    NOT_LIKE_THAT = "not_like_that"  # what was asked is wrong
-    UNREADABLE = "unreadable"  # the answer is none that X documents
+    NOT_LIKE_THAT = "not_like_that"  # a parameter is wrong
+    UNREADABLE = "unreadable"  # the response is none that X documents
 
 
 class InquiryRefusal(msgspec.Struct, frozen=True, kw_only=True):
-    """`status` is 0 where X was not asked; `said` are X's words, which echo what was sent."""
+    """`status` is 0 if X was not asked; `said` is X's message, which echoes the request."""
 
     why: RefusalReason
     status: int = 0
@@ -53,14 +53,14 @@ class InquiryRefusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """A question of the Ads API: a method, and a path with its query."""
+    """An unsigned Ads API request: a method, and a path with its query."""
 
     method: str
     path: str
 
 
 class Inquiry(msgspec.Struct, frozen=True, kw_only=True):
-    """A request to be made. Its headers hold credentials: it does not print."""
+    """A signed request. Its headers hold credentials: its repr is masked."""
 
     method: str
     url: str
@@ -74,7 +74,7 @@ class Inquiry(msgspec.Struct, frozen=True, kw_only=True):
 def signed(
     question: Question, keys: OAuthKeys, *, api_url: str, nonce: str, timestamp: int
 ) -> Inquiry:
-    """Ask as a user. `timestamp`: seconds."""
+    """Sign as a user. `timestamp`: seconds."""
     url = f"{api_url}{question.path}"
     signature = sign(method=question.method, url=url, keys=keys, nonce=nonce, timestamp=timestamp)
     return Inquiry(method=question.method, url=url, headers={"Authorization": signature})
@@ -83,7 +83,7 @@ def signed(
 def answered(
     read: Callable[[bytes], _T | None], *, status: int, body: bytes
 ) -> _T | InquiryRefusal:
-    """Read an answer of the Ads API; `read` gives None for what it cannot read."""
+    """Read a response of the Ads API; `read` returns None for an unexpected body."""
     if not 200 <= status < 300:
         return refusal(status, body)
     found = read(body)
@@ -91,7 +91,7 @@ def answered(
 
 
 def refusal(status: int, body: bytes) -> InquiryRefusal:
-    """Read how the Ads API says no."""
+    """Read an error response of the Ads API."""
     codes = {complaint.code for complaint in complaints(body)}
     if status == 401:
         why = RefusalReason.TOKEN_REFUSED
@@ -100,7 +100,7 @@ def refusal(status: int, body: bytes) -> InquiryRefusal:
     elif spec.WEB_EVENT_TAG_NOT_FOUND in codes:
         why = RefusalReason.NO_EVENT
     elif status in {403, 404}:
-        # Two of X's pages file an account that is not there under 403. [conflict, FUND and GH]
+        # Two of X's pages list a missing account under 403. [conflict, FUND and GH]
         why = RefusalReason.NO_ROLE
     elif 400 <= status < 500:
         why = RefusalReason.NOT_LIKE_THAT
@@ -110,7 +110,7 @@ def refusal(status: int, body: bytes) -> InquiryRefusal:
 
 
 def words_of(body: bytes) -> str:
-    """Return X's own words of an error: hostile text, a few of them."""
+    """Return the beginning of X's own error message, which is untrusted text."""
     said = (
         ": ".join(filter(None, (complaint.code, complaint.message)))
         for complaint in complaints(body)[:3]
@@ -119,7 +119,7 @@ def words_of(body: bytes) -> str:
 
 
 def complaints(body: bytes) -> tuple[XComplaint, ...]:
-    """Read X's errors: nothing where it gave none that can be read. [doc FUND]"""
+    """Read X's errors: empty if there are none to read. [doc FUND]"""
     try:
         errors = _ERRORS.decode(body).errors
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

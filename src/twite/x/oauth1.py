@@ -1,7 +1,7 @@
-"""OAuth 1.0a user context, HMAC-SHA1: to sign what we send, and to check what we are sent.
+"""OAuth 1.0a user context, HMAC-SHA1: sign requests to X, and verify requests to the gateway.
 
 A JSON body contributes nothing to the signature (RFC 5849, 3.4.1.3.1), and the host is part of it:
-sign for the host that is called. X takes a nonce once and refuses stale timestamps, so every
+sign for the host that is called. X accepts a nonce once and refuses stale timestamps, so every
 attempt is signed anew. [doc OA]
 """
 
@@ -45,9 +45,9 @@ def sign_step(
     callback: str | None = None,
     verifier: str | None = None,
 ) -> str:
-    """Return the Authorization header of a step of signing in (RFC 5849, section 2).
+    """Return the Authorization header of a sign-in step (RFC 5849, section 2).
 
-    `requested` is the request token with its secret; without one, only the app asks.
+    `requested` is the request token with its secret; without it, the app signs alone.
     """
     token, secret = (None, None) if requested is None else requested
     client = Client(
@@ -68,7 +68,7 @@ def sign_step(
 def verify(*, method: str, url: str, authorization: str, keys: OAuthKeys, now: int) -> str | None:
     """Return the nonce of a header that `keys` signed for this request, else None.
 
-    `now` is in seconds. Whether the nonce was used before is the caller's to know.
+    `now` is in seconds. The caller checks whether the nonce was used before.
     """
     given = parameters(authorization)
     if given is None or not _names(given, keys, now):
@@ -88,13 +88,13 @@ def verify(*, method: str, url: str, authorization: str, keys: OAuthKeys, now: i
             resource_owner_secret=keys.token_secret.reveal(),
         )
     except ValueError:
-        # The caller chose the host: not every one makes an address.
+        # The caller chose the host, which may not be valid in a URL.
         return None
     return given["oauth_nonce"] if good else None
 
 
 def parameters(authorization: str) -> dict[str, str] | None:
-    """Read an `OAuth …` header into its parameters; None unless it holds X's seven, each once."""
+    """Parse an `OAuth …` header; None unless it holds X's seven parameters, each once."""
     scheme, _, rest = authorization.partition(" ")
     if scheme.lower() != "oauth" or len(rest) > _MAX_HEADER:
         return None

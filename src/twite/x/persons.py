@@ -1,4 +1,4 @@
-"""A rendered conversion → the identifiers in it that mean one person."""
+"""Extract the identifiers of a person from a rendered conversion."""
 
 from typing import Final
 
@@ -22,7 +22,7 @@ class _Placed(msgspec.Struct):
 
 
 def persons_of(body: bytes) -> tuple[Identifiers, ...]:
-    """Return the identifiers of a body that `encode` has rendered, one for each of its elements.
+    """Return the identifiers of a body that `encode` rendered, one for each of its elements.
 
     Raises msgspec.DecodeError for anything else.
     """
@@ -40,7 +40,7 @@ def persons_of(body: bytes) -> tuple[Identifiers, ...]:
 def pixel_of(body: bytes, *, otherwise: str) -> str:
     """Return the pixel at which a body's person may have opted out.
 
-    X's bodies name none, and go to the one that they lie under; what waits for a tag names its
+    X's bodies name no pixel, and belong to the pixel they are stored under; a tag payload names its
     source's.
     """
     try:

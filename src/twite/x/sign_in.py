@@ -23,14 +23,14 @@ _LONGEST: Final = 256
 
 
 class SignInRequested(msgspec.Struct, frozen=True, kw_only=True):
-    """A request token, good for one sign-in. `token` is shown in the address; `secret` is not."""
+    """A request token, good for one sign-in. `token` appears in the URL; `secret` does not."""
 
     token: str
     secret: Secret
 
 
 class XCredentials(msgspec.Struct, frozen=True, kw_only=True):
-    """Who signed in, and the credentials of theirs."""
+    """The user who signed in, and the user's credentials."""
 
     keys: OAuthKeys
     user_id: str
@@ -40,7 +40,10 @@ class XCredentials(msgspec.Struct, frozen=True, kw_only=True):
 def begin(
     app: XApp, *, oauth_url: str, callback: str | None, nonce: str, timestamp: int
 ) -> Inquiry:
-    """Ask for a request token; without a `callback`, X will show a PIN. `timestamp`: seconds."""
+    """Build the request for a request token; without a `callback`, X shows a PIN.
+
+    `timestamp`: seconds.
+    """
     url = f"{oauth_url}{spec.REQUEST_TOKEN_PATH}"
     signed = sign_step(
         method="POST",
@@ -54,7 +57,7 @@ def begin(
 
 
 def begun(*, status: int, body: bytes) -> SignInRequested | InquiryRefusal:
-    """Read the answer to `begin`."""
+    """Read the response to `begin`."""
     if status != 200:
         return _refused(
             status, body, {401: RefusalReason.APP_UNKNOWN, 403: RefusalReason.CALLBACK_REFUSED}
@@ -68,12 +71,12 @@ def begun(*, status: int, body: bytes) -> SignInRequested | InquiryRefusal:
 
 
 def page(requested: SignInRequested, *, oauth_url: str) -> str:
-    """Return the address where a person signs in and says yes."""
+    """Return the URL at which a person signs in and authorizes the app."""
     return f"{oauth_url}{spec.AUTHORIZE_PATH}?{urlencode({'oauth_token': requested.token})}"
 
 
 def sent_back(query: str, requested: SignInRequested) -> str | InquiryRefusal:
-    """Read what the browser brought to the callback; return the verifier."""
+    """Read the query of the callback; return the verifier."""
     given = dict(parse_qsl(query[: 16 * _LONGEST]))
     if given.get("denied") == requested.token:
         return InquiryRefusal(why=RefusalReason.DENIED)
@@ -92,7 +95,7 @@ def finish(
     nonce: str,
     timestamp: int,
 ) -> Inquiry:
-    """Ask for the access token; `verifier` is the PIN, or what the callback brought."""
+    """Build the request for the access token; `verifier` is the PIN, or the callback's."""
     url = f"{oauth_url}{spec.ACCESS_TOKEN_PATH}"
     signed = sign_step(
         method="POST",
@@ -107,7 +110,7 @@ def finish(
 
 
 def finished(app: XApp, *, status: int, body: bytes) -> XCredentials | InquiryRefusal:
-    """Read the answer to `finish`."""
+    """Read the response to `finish`."""
     if status != 200:
         return _refused(
             status, body, {401: RefusalReason.VERIFIER_REFUSED, 403: RefusalReason.VERIFIER_REFUSED}
@@ -129,14 +132,14 @@ def finished(app: XApp, *, status: int, body: bytes) -> XCredentials | InquiryRe
 
 
 def end(keys: OAuthKeys, *, oauth_url: str, nonce: str, timestamp: int) -> Inquiry:
-    """Ask for the access token to be revoked."""
+    """Build the request that revokes the access token."""
     url = f"{oauth_url}{spec.INVALIDATE_TOKEN_PATH}"
     signed = sign(method="POST", url=url, keys=keys, nonce=nonce, timestamp=timestamp)
     return Inquiry(method="POST", url=url, headers={"Authorization": signed})
 
 
 def ended(*, status: int, body: bytes) -> InquiryRefusal | bool:
-    """Read the answer to `end`: True when the token is revoked."""
+    """Read the response to `end`: True if the token is revoked."""
     return True if status == 200 else _refused(status, body, {401: RefusalReason.TOKEN_REFUSED})
 
 

@@ -1,4 +1,4 @@
-"""The control plane under /_emulator: what happened, and what shall happen. Loopback only."""
+"""The control plane under /_emulator: inspect requests, set faults and switches. Loopback only."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType

@@ -1,4 +1,4 @@
-"""Faults played on a real connection. Those that need no connection are made here as answers."""
+"""Play faults on a real connection; other faults become responses here."""
 
 import gzip
 from collections.abc import Callable, Mapping

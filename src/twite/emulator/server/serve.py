@@ -1,4 +1,4 @@
-"""The emulator as a server on loopback."""
+"""Run the emulator as a server on loopback."""
 
 import random
 import socket

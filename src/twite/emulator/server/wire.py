@@ -1,4 +1,4 @@
-"""One exchange on a real connection, with the ways of answering it badly."""
+"""One exchange on a real connection, with faulty ways of answering it."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""The port `Engine` on quickjs-ng."""
+"""The template engine on quickjs-ng: memory, time and output limits."""
 
 import contextlib
 import threading
@@ -23,7 +23,7 @@ _FULL: Final = frozenset(
     {"InternalError: out of memory", "thrown: null", "thrown: [uninitialized]"}
 )
 _TOO_LONG: Final = "the run took too much time"
-_BOOT: Final = 10.0  # seconds; the sandbox is our own, and made while others work
+_BOOT: Final = 10.0  # seconds; the sandbox is our own code, loaded while other threads work
 _BETWEEN_WEIGHINGS: Final = 100  # runs; one walks the whole heap, 0.05 ms
 # The engine collects what refers to itself while it makes an object, the error that says "out of
 # memory" included: in the midst of what has just failed, that can end the process. It does so from
@@ -40,7 +40,7 @@ _COLLECT: Final = """((ArrayBuffer) => (size) => {
 # refers to, until the process ends. So many times the limit, and the template is off.
 _MOST_LOST: Final = 16
 _LOST = "its runs took memory that the engine does not give back: it is off until the restart"
-_SPARED: Final = 0.75  # of the limit: others have taken the rest
+_SPARED: Final = 0.75  # of the limit: other threads have used the rest
 _MISJUDGED: Final = 1.0  # seconds of the process's clock for a turn that others ran out of time
 _SECTION: Final = "SANDBOXED_JS_FOR_SERVER"
 

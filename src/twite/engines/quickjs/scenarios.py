@@ -1,4 +1,4 @@
-"""Runs a template's own tests, each scenario in a context of its own."""
+"""Run a template's own tests, each scenario in a context of its own."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""The sandbox's JavaScript, joined into one closure that returns the only way in."""
+"""Join the sandbox's JavaScript files into one closure."""
 
 from collections.abc import Iterator
 from functools import cache

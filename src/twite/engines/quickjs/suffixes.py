@@ -1,7 +1,7 @@
-"""The Public Suffix List, by top-level domain, as the sandbox wants it: " rule rule … ".
+"""The Public Suffix List, by top-level domain, in the sandbox's format: " rule rule … ".
 
-Rules of one label are left out: they are what the list's default rule says anyhow. Private rules,
-as `myshopify.com`, count: a cookie must not be set above a shop of such a platform.
+Rules of one label are left out: the list's default rule covers them. Private rules, as
+`myshopify.com`, count: a cookie must not be set above a shop of such a platform.
 """
 
 from functools import cache

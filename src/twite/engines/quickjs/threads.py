@@ -1,8 +1,8 @@
-"""Templates off the event loop: threads and contexts of its own for each.
+"""Run templates off the event loop: threads and contexts of its own for each template.
 
-A run that hangs holds a thread of its template until its limit ends it, or until the thread is left
-behind: see gateway.worker. Runs of other templates have other threads; those of its own go by the
-least busy one. Whoever passed a limit is on trial: see gateway.on_trial.
+A run that hangs occupies a thread of its template until a limit ends it, or until the thread is
+abandoned: see gateway.tags.runtime. Other templates have other threads; runs of the same template
+go to its least busy thread. A template that exceeded a limit is on trial.
 """
 
 import asyncio

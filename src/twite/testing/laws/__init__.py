@@ -1,1 +1,1 @@
-"""What every store must do, a file for each port or part of one. `ledger_contract` adds them up."""
+"""The store contract, a file for each port or part of one. `ledger_contract` combines them."""
