@@ -1,1 +1,1 @@
-"""What is true of conversions and deliveries, without any machine."""
+"""Domain: pure types and rules of conversions and deliveries, without I/O."""

@@ -1,4 +1,4 @@
-"""What may be wrong with a gateway so that a person should hear of it: kinds, rules, alerts."""
+"""Alerts: kinds, rules (when an alert opens and resolves), and the alert itself."""
 
 from collections.abc import Mapping
 from enum import StrEnum

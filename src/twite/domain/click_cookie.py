@@ -1,4 +1,4 @@
-"""What a source wants of the cookie that keeps a click."""
+"""Settings of the cookie that stores a click id."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""One thing a person did, in canonical form."""
+"""Conversion: one action of a person, in canonical form."""
 
 import msgspec
 
@@ -17,7 +17,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults
 
 
 class Conversion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Canonical, hashed, complete: all that will ever be sent of it.
+    """A canonical, hashed, complete conversion: everything that may be sent to X.
 
     `event` is X's event id in base 36, or an event name that begins with `gtm_`; `time` is in
     milliseconds since the epoch; `value` is a decimal string that always comes with a currency.

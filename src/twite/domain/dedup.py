@@ -1,4 +1,4 @@
-"""The dedup key, and an id for conversions that come without one."""
+"""Dedup key of a conversion, and a derived conversion id for conversions without one."""
 
 import base64
 import hashlib
@@ -13,7 +13,7 @@ DEFAULT_WINDOW: Final = 7 * DAY
 
 
 def dedup_key(pixel: str, event: str, conversion_id: str) -> bytes:
-    """Return 16 bytes that stand for (pixel, event id, conversion id).
+    """Return the dedup key: 16 bytes of (pixel, event id, conversion id).
 
     None of the three may hold NUL, which is what keeps them apart.
     """

@@ -1,4 +1,4 @@
-"""The life of a delivery, as a table of states and triggers."""
+"""Delivery state machine: states, triggers and the table of transitions."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
@@ -120,7 +120,7 @@ def after(state: State, trigger: Trigger) -> State:
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The promise that one conversion reaches one pixel, as a sender claims it.
+    """One conversion to be sent to one pixel, as claimed by a worker.
 
     Times are milliseconds since the epoch. `body` is the conversion as X is sent it, rendered once
     and never changed; `attempts` counts the tries before this one; `ambiguous_since` is when X may
@@ -159,7 +159,7 @@ def rank(*, received_at: int, ambiguous_since: int | None) -> int:
 
 
 def together(deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
-    """Return the head of what is due that may go out in one request: a suspect goes alone."""
+    """Return the first due deliveries that may share a request: a suspect goes alone."""
     for place, delivery in enumerate(deliveries):
         if delivery.crashes >= SUSPECT:
             return deliveries[: max(1, place)]
@@ -210,7 +210,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True):
-    """What becomes of some deliveries of an attempt.
+    """A state change of some deliveries.
 
     `due_at` goes with POSTPONED and LAPSED; `reason` with HELD and BURIED. LAPSED counts a crash.
     """

@@ -39,7 +39,7 @@ class OAuthKeys(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MissingCredentials(msgspec.Struct, frozen=True, kw_only=True):
-    """Credentials are to come from the vault, and nobody has signed in yet."""
+    """Credentials come from the secret store, and nobody has signed in yet."""
 
 
 Credentials = PixelToken | OAuthKeys | MissingCredentials
@@ -68,7 +68,7 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """Who may submit: its key, its origins, the pixel its conversions go to.
+    """A client that may submit: its key, its origins, the pixels of its conversions.
 
     `region` is how to read a phone number without a country code (ISO 3166, as in "GB").
     `pixels` are those a submission may name; `pixel` is the one meant when it names none.

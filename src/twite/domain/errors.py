@@ -1,4 +1,4 @@
-"""Errors that cross a border, cut by who must act.
+"""Errors raised across layers, classified by who must act: client, operator, or nobody (transient).
 
 TwiteError
 ├── SenderError             the one who submitted: another try changes nothing
@@ -30,7 +30,7 @@ class TwiteError(Exception):
 
 
 class ClientError(TwiteError):
-    """The one who submitted must change something."""
+    """The client must change something."""
 
 
 class MalformedRequest(ClientError):
@@ -47,11 +47,11 @@ class MalformedRequest(ClientError):
 
 
 class NameTaken(ClientError):
-    """Another request, saying something else, went by the same idempotency key."""
+    """Another request with other content used the same idempotency key."""
 
 
 class SignedOut(ClientError):
-    """The session by which something was asked ended before it was done."""
+    """The user's session ended before the request was done."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -61,7 +61,7 @@ class SignedOut(ClientError):
 
 
 class OperatorError(TwiteError):
-    """Whoever runs Twite must change something."""
+    """The operator must change something."""
 
 
 class SettingsError(OperatorError):
@@ -96,7 +96,7 @@ class StoreUnusable(OperatorError):
 
 
 class InvalidAccountChange(OperatorError):
-    """A user, a role, a password or a key cannot be as was asked."""
+    """A user, role, password or key is not allowed as requested."""
 
 
 class NotOpened(OperatorError):
@@ -134,7 +134,7 @@ class EventRefused(OperatorError):
 
 
 class TransientError(TwiteError):
-    """Nobody must act: it passes. `retry_after` is in seconds."""
+    """Transient: a retry may succeed. `retry_after` is in seconds."""
 
     def __init__(self, *, reason: str, retry_after: int) -> None:
         super().__init__(reason)
@@ -143,7 +143,7 @@ class TransientError(TwiteError):
 
 
 class LedgerFull(TransientError):
-    """More is waiting for the disk than memory may hold: refuse, do not queue."""
+    """Too much is waiting for the disk: refuse, do not queue."""
 
 
 class LedgerUnavailable(TransientError):
@@ -151,11 +151,11 @@ class LedgerUnavailable(TransientError):
 
 
 class TemplatesBusy(TransientError):
-    """More is in the hands of tag templates than may be: refuse, do not queue."""
+    """Too many requests are in tag templates: refuse, do not queue."""
 
 
 class TemplateRests(TemplatesBusy):
-    """A template passed a limit, and rests between its runs until it has proven itself again."""
+    """A template passed a limit and is on probation: it pauses between its runs."""
 
     def __init__(self, *, template: str, retry_after: int) -> None:
         super().__init__(reason=f"the template {template} rests", retry_after=retry_after)
@@ -163,12 +163,12 @@ class TemplateRests(TemplatesBusy):
 
 
 class XUnanswering(TransientError):
-    """X's Ads API gives no answer, or says that it cannot now."""
+    """X's Ads API does not answer, or says that it is unavailable."""
 
 
 class InternalError(TwiteError):
-    """A fault of Twite's own."""
+    """A bug in Twite."""
 
 
 class IllegalTransition(InternalError):
-    """A delivery was asked to do what its state does not allow."""
+    """The state of a delivery does not allow a transition."""

@@ -1,4 +1,4 @@
-"""What is wrong with one conversion: a stable code, a place, a sentence."""
+"""Fault of one conversion: a stable code, a path, a message."""
 
 from typing import Final
 

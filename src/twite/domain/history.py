@@ -1,4 +1,4 @@
-"""What can be said of a conversion, and of all of them together."""
+"""History of a conversion (attempts, state), and counts of all conversions by state."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from twite.domain.times import spelled
 
 
 class PastAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One try, as it is shown. `at` is in milliseconds; `answer` is X's own, hostile text."""
+    """One attempt. `at` is in milliseconds; `answer` is X's own, untrusted text."""
 
     at: int
     outcome: str
@@ -27,21 +27,21 @@ class PastAttempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TagNotFired(msgspec.Struct, frozen=True, kw_only=True):
-    """A tag that heard of a conversion and did not fire for it. `why` goes on "did not fire:"."""
+    """A tag that did not fire for a conversion. `why` completes "did not fire:"."""
 
     tag: str
     why: str
 
 
 class Rival(msgspec.Struct, frozen=True, kw_only=True):
-    """Another copy of a conversion at rest: it was sent, may yet be, or came later."""
+    """Another copy of a dead or held conversion: sent, queued, or received later."""
 
     delivery: int
     state: State
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):
-    """The life of one conversion. Times are milliseconds since the epoch.
+    """The history of one conversion. Times are milliseconds since the epoch.
 
     `sent` is the body as X is sent it (JSON), empty once it is not kept any more; `reason` says why
     it is held, dead or suppressed;
@@ -98,7 +98,7 @@ def waiting(life: History, *, now: int) -> str | None:
 
 
 class ConversionCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """How many conversions of one source and pixel are where; `pixel` is "" if none was known."""
+    """Counts of one source's and pixel's conversions by state; `pixel` is "" if unknown."""
 
     source: str
     pixel: str

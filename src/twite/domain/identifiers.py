@@ -1,4 +1,4 @@
-"""What may match a person, and X's rule about what is enough."""
+"""Identifiers of a person, and X's rule on which are enough."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""How often what came in was no conversion of its source: counted by day, under few names."""
+"""Counts of ignored items (no conversions of their source), by day and name."""
 
 from collections.abc import Iterator
 from typing import Final

@@ -1,4 +1,4 @@
-"""JSON whose shape is not known beforehand, and the steps down into it."""
+"""Read JSON of unknown shape: objects, arrays and strings, with checks."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias

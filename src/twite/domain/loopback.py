@@ -1,4 +1,4 @@
-"""Does this machine itself ask, or a proxy on it for somebody else?
+"""Loopback check: does a request come from this machine itself, or through a proxy on it?
 
 What opens to this machine alone asks here: the console, `/metrics`, the emulator's control plane.
 """

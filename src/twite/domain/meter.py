@@ -1,4 +1,4 @@
-"""How much may still be sent: a sliding window of our own, and what X's headers say."""
+"""Rate limit meter: a sliding window of sent conversions, corrected by X's headers."""
 
 from collections import deque
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Amounts as decimal strings. No float is ever made of one."""
+"""Money: amounts as decimal strings, never floats, and ISO 4217 currencies."""
 
 import re
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Text as people write it → canonical → what X matches on.
+"""Normalize identifiers (email, phone, click id, IP, user agent) to the form X matches on.
 
 Email   trimmed, lower-cased, SHA-256, no salt; dots and plus tags stay [doc WEB, CM]
 Phone   E.164 with its plus sign, SHA-256 [doc WEB; checked against X's vectors]

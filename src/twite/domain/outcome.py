@@ -1,4 +1,4 @@
-"""What one attempt came to. Delivered, errored and rejected are different words.
+"""Outcome of one attempt: delivered, errored (retry) or rejected (by X).
 
 Delivered   X has taken every conversion of the request
 Errored     it may pass: try the same again. `ambiguous` when X may have processed it all the same
@@ -20,7 +20,7 @@ class AttemptOutcome(StrEnum):
 
 
 class RejectionScope(StrEnum):
-    """What a rejection is about, from the narrowest to the widest."""
+    """The scope of a rejection, from the narrowest to the widest."""
 
     CONVERSION = "conversion"  # one or more conversions of the request: isolate
     SIZE = "size"  # the request has too many: split
@@ -30,7 +30,7 @@ class RejectionScope(StrEnum):
 
 
 class XComplaint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One of X's errors, in X's own words: hostile text, since X echoes what callers sent."""
+    """One of X's errors, in X's words: untrusted text, since X echoes submitted values."""
 
     code: str
     message: str

@@ -1,4 +1,4 @@
-"""A conversion that was refused at intake, as it can be looked at: for a while, and so many."""
+"""Rejected conversion: a conversion refused at intake, kept for a limited time and number."""
 
 from typing import Final
 
@@ -36,7 +36,7 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RejectionQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which rejections are wanted: all that is given must hold.
+    """Filter of rejections: all given conditions must hold.
 
     `since` is in milliseconds; `code` is that of any fault; `pixels` None: all, and those that name
     none; `name` is a conversion id or a receipt.
@@ -61,7 +61,7 @@ class RejectionQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rejection_of(submission: Submission, refusal: RejectedConversion) -> Rejection:
-    """Return what is kept of a refusal."""
+    """Return the stored form of a rejection."""
     return Rejection(
         at=submission.received_at,
         source=submission.source,

@@ -1,4 +1,4 @@
-"""When to try again."""
+"""Retry: exponential back-off with full jitter."""
 
 from typing import Final
 

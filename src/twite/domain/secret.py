@@ -1,4 +1,4 @@
-"""A credential that does not print."""
+"""Secret: a credential that does not print."""
 
 import hmac
 from typing import final

@@ -1,4 +1,4 @@
-"""One request as it reached us, persons scrubbed, and what became of each of its conversions."""
+"""Submission: an accepted request, scrubbed of persons, with an entry for each conversion."""
 
 from enum import StrEnum
 
@@ -11,7 +11,7 @@ from twite.domain.stats.value_guard import ValueFlag
 
 
 class Endpoint(StrEnum):
-    """Where a submission came in."""
+    """The endpoint of a submission."""
 
     NATIVE = "native"  # POST /v1/conversions
     X_API = "x_api"  # POST /12/measurement/conversions/{pixel}
@@ -26,7 +26,7 @@ class Endpoint(StrEnum):
 
 
 class Ignored(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that came in and is no conversion of its source: counted, and not kept.
+    """An item that is no conversion of its source: counted, and not stored.
 
     `name` is what the door called it, as in `scroll`, cut to 64 characters; `reason` is a word.
     """
@@ -36,7 +36,7 @@ class Ignored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UnfiredTags(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A tag that heard of an event, and did not fire for it.
+    """A tag that received an event and did not fire.
 
     `tag` is what its deliveries have in place of a pixel; `bar` a word, `why` what a person reads
     after "did not fire:". `index` is the conversion's place in the submission; None where the event
@@ -50,7 +50,7 @@ class UnfiredTags(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class AcceptedConversion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One conversion that will be kept, ready for the ledger.
+    """One accepted conversion, ready for the ledger.
 
     `key` is the dedup key (16 bytes); `body` is the conversion as X will be sent it, as JSON;
     `suppressed` is the reason it will not be sent, `held` why a person decides, where there is one;
@@ -91,7 +91,7 @@ class FlawedIdentifier(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RejectedConversion(msgspec.Struct, frozen=True, kw_only=True):
-    """One conversion of a submission that cannot be kept, and why. `pixel` may be "".
+    """One rejected conversion of a submission, and why. `pixel` may be "".
 
     `errors` are for its answer. What else there is is kept: `event` and `conversion_id` as it came
     with them, and `faults`, all masked; `marks` tell whose it is to whoever knows the identifier.
@@ -118,7 +118,7 @@ class Idempotency(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
-    """What the ledger commits in one transaction.
+    """A request as the ledger commits it, in one transaction.
 
     `received_at` is in milliseconds; `body` is the request as it came, as JSON, with email and
     phone replaced by their hashes.
@@ -142,7 +142,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """What the commit made of it: the indexes that were duplicates; all other entries are new.
+    """The result of a commit: the indexes of duplicates; all other entries are new.
 
     `held` are those that the store holds, since X may have a copy of them with another body.
     `conflict` is whether another request went by its name within the dedup window: nothing of it

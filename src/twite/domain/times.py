@@ -1,4 +1,4 @@
-"""Moments as whole milliseconds since the Unix epoch, UTC; and their one spelling."""
+"""Times as whole milliseconds since the Unix epoch (UTC), and their ISO 8601 spelling."""
 
 import re
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Changes of who may sign in and which programs may ask, as values.
+"""Account changes: create, change and remove users, sessions and API keys.
 
 Each names only what it changes and is made whole, with its entry in the audit, or not at all: what
 was read before a password was hashed may not be so any more.
@@ -13,19 +13,19 @@ from twite.domain.secret import Secret
 
 
 class UserAdded(msgspec.Struct, frozen=True, kw_only=True, tag="Added"):
-    """Somebody new may sign in."""
+    """Create a user."""
 
     user: User
 
 
 class UserRemoved(msgspec.Struct, frozen=True, kw_only=True, tag="Removed"):
-    """Somebody may sign in no more. Their sessions end."""
+    """Remove a user. Their sessions end."""
 
     name: str
 
 
 class UserAllowed(msgspec.Struct, frozen=True, kw_only=True, tag="Allowed"):
-    """Somebody may do and see something else. Their sessions end."""
+    """Change a user's role or pixels. Their sessions end."""
 
     name: str
     role: Role

@@ -1,4 +1,4 @@
-"""Whom an erasure means: identifiers as people write them → what to look for in what is kept.
+"""Erasure subject: identifiers as people write them → the values to search for in the store.
 
     email: ada@shop.example        or its SHA-256
     phone: +44 20 7946 0958        or its SHA-256
@@ -56,7 +56,7 @@ class ErasureIdentifier(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ErasureSubject(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is looked for. It does not print."""
+    """The values to search for. It does not print."""
 
     words: frozenset[bytes]
     texts: frozenset[bytes]

@@ -1,4 +1,4 @@
-"""Who works with the gateway: users, their sessions, keys of programs, and what they did."""
+"""Users, sessions, API keys, roles, and the audit log with its hash chain."""
 
 import hashlib
 import re
@@ -17,7 +17,7 @@ _LONGEST: Final = 500
 
 
 class Role(StrEnum):
-    """What a user may do. Each may all that those before it may."""
+    """The role of a user. Each role includes the ones before it."""
 
     VIEWER = "viewer"  # looks
     OPERATOR = "operator"  # replays, discards, pauses, resumes, sends a test
@@ -32,7 +32,7 @@ _RANKS: Final = {role: rank for rank, role in enumerate(Role)}
 
 
 class KeyScope(StrEnum):
-    """What a key opens."""
+    """The scope of an API key."""
 
     ACCOUNTING = "accounting"  # the balance
     LIVES = "lives"  # the lives of conversions
@@ -65,7 +65,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody signed in. `digest` is what is kept of the token that the browser has."""
+    """A session. `digest` is the stored hash of the browser's token."""
 
     digest: bytes
     user: str
@@ -79,7 +79,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A program's key. `id` is how it is named, `digest` what is kept of it."""
+    """An API key. `id` names it; `digest` is its stored hash."""
 
     id: str
     name: str
@@ -95,7 +95,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Viewer(msgspec.Struct, frozen=True, kw_only=True):
-    """Who looks at a page, and what may be shown and done."""
+    """The user who views a page, with permissions and visible pixels."""
 
     name: str
     role: Role
@@ -115,7 +115,7 @@ class Viewer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditAction(StrEnum):
-    """What the audit says was done. Kept for good: a word is never changed, nor used again."""
+    """The actions in the audit log. A value is stored for good: never change or reuse it."""
 
     CONFIRM_REFUSED = "confirm.refused"
     CONNECT_BEGIN = "connect.begin"
@@ -163,7 +163,7 @@ class AuditEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """A deed in its place in the chain."""
+    """An audit event with its place in the hash chain."""
 
     number: int
     deed: AuditEvent
@@ -171,7 +171,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def written(deed: AuditEvent) -> AuditEvent:
-    """Return the deed as it is kept: foreign text has a limit, and is one line."""
+    """Return the audit event as stored: foreign text limited and on one line."""
     return msgspec.structs.replace(
         deed,
         who=_line(deed.who),

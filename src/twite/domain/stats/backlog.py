@@ -1,4 +1,4 @@
-"""What is to be sent, counted by its deadlines."""
+"""Backlog: pending deliveries counted by deadline."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""What a conversion can be matched by, and what spoils it: counted, never kept in the raw."""
+"""Match keys of a conversion, and flaws that spoil them: counted, never stored in the raw."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -168,7 +168,7 @@ class Flaw(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def kit_of(identifiers: Identifiers) -> int:
-    """Return the Kit of identifiers, as a number. The hash of nothing, or of nobody, is none."""
+    """Return the MatchKeys of identifiers as a bit set. The hash of an empty text is none."""
     email, phone = identifiers.email, identifiers.phone
     return (
         (identifiers.click_id is not None)
@@ -181,7 +181,7 @@ def kit_of(identifiers: Identifiers) -> int:
 
 
 def without_nobody(kit: int, flaws: Iterable[Flaw]) -> int:
-    """Return a kit without the hashes that are of nobody, as flaws found on the way tell."""
+    """Return a set of match keys without hashes that match nobody, as the flaws say."""
     for flaw in flaws:
         if flaw.code in _OF_NOBODY:
             kit &= ~int(_FIELDS.get(flaw.path, 0))
@@ -189,7 +189,7 @@ def without_nobody(kit: int, flaws: Iterable[Flaw]) -> int:
 
 
 def winning(kit: int, flaws: Iterable[Flaw]) -> frozenset[str]:
-    """Return the codes each of which, were it mended, gives a conversion its second key.
+    """Return the codes whose correction would give a conversion its second key.
 
     `kit` is without what is of nobody. Where the key is there all the same, from another field,
     there is nothing to win.
@@ -205,13 +205,13 @@ def winning(kit: int, flaws: Iterable[Flaw]) -> frozenset[str]:
 
 @cache
 def keys_in(kit: int) -> int:
-    """Count what X can match by in a kit: of four."""
+    """Count the match keys in a set: up to four."""
     return sum(_has(kit))
 
 
 @cache
 def _has(kit: int) -> tuple[bool, ...]:
-    """Return which of KEYS a kit holds."""
+    """Return the KEYS in a set."""
     return tuple(kit & int(needed) == needed for needed in KEYS.values())
 
 
@@ -242,7 +242,7 @@ def is_digest(text: str) -> bool:
 
 
 def digest_flaw(text: str, *, path: str, raw: str | None = None) -> Flaw | None:
-    """Return what spoils a digest that was submitted as one.
+    """Return the flaw of a submitted digest.
 
     `raw` is what it should be of, as its canonical form, where that was submitted too.
     """

@@ -1,4 +1,4 @@
-"""Which conversion ids were seen on which way to X: whether the twins meet."""
+"""Sightings of conversion ids by path (pixel, server), and the deduplication report."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -43,7 +43,7 @@ ADVICE: Final[Mapping[str, str]] = MappingProxyType(
 
 
 class SightingPath(StrEnum):
-    """Where a conversion id was seen."""
+    """The path by which a conversion id came."""
 
     PIXEL = "pixel"  # the page gave it to X's pixel
     BLOCKED = "blocked"  # the page gave it to X's pixel, whose script did not come
@@ -111,7 +111,7 @@ class DedupReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TwoIds(msgspec.Struct, frozen=True, kw_only=True):
-    """One order under two ids, as its marks tell: the page's, and one that a server brought.
+    """One order under two ids, recognized by its marks: the page's, and a server's.
 
     `at` is when the page's was seen first, in milliseconds.
     """

@@ -1,4 +1,4 @@
-"""What is counted while it happens, by minute, hour and day, so that nobody has to count it later.
+"""Tallies: traffic counted as it happens, by minute, hour and day.
 
 Whoever looks at a month adds days up, not hours: each length that is shown has its own sums.
 
@@ -29,7 +29,7 @@ _QUARTERS: Final = 4
 
 
 class Counting(StrEnum):
-    """What is told to whoever watches, once it is on disk."""
+    """A counted kind that is reported to observers after the commit."""
 
     KIT = "kit"  # conversions that carried a kit of identifiers; the word is its number
     FLAW = "flaw"  # match keys that were spoilt, by code

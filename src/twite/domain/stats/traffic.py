@@ -1,4 +1,4 @@
-"""What a source usually sends, hour by hour, and when its silence is unusual."""
+"""Traffic of a source by hour, and whether its silence is unusual."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Amounts that are not what an event's amounts usually are.
+"""Value guard: detect amounts far from an event's usual ones.
 
 Pure. What is usual is learnt from the amounts themselves, by event and currency, in a handful of
 numbers: the median of the amounts' logarithms, and the median of how far they are from it. Both
@@ -44,7 +44,7 @@ _EXPONENTS: Final[Mapping[str, int]] = MappingProxyType(
 
 
 class ValueGuard(StrEnum):
-    """What becomes of a conversion whose amount is remarkable."""
+    """The action on a conversion with an unusual amount."""
 
     OFF = "off"  # nothing is said, and nothing learnt
     FLAG = "flag"  # it is sent, and shown
@@ -52,7 +52,7 @@ class ValueGuard(StrEnum):
 
 
 class UnusualAmount(StrEnum):
-    """What is remarkable about an amount."""
+    """The way in which an amount is unusual."""
 
     ZERO = "zero"
     MINOR_UNITS = "minor_units"
@@ -92,7 +92,7 @@ class ValueFlag(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class UsualAmount(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What is usual of one event in one currency.
+    """The usual amounts of one event in one currency.
 
     `center` and `spread` are medians of decimal logarithms; `first` are the logarithms of the first
     amounts, until there are enough; `zeros` of `seen` were zero.

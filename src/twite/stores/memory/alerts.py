@@ -1,4 +1,4 @@
-"""What forecasts and alerts need of a store, in memory."""
+"""Alerts and forecasts, in memory."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""What a store knows of consent, in memory."""
+"""Opt-outs and consent policies, in memory."""
 
 from collections.abc import Iterable, Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Who works with the gateway, in memory."""
+"""Users, sessions, API keys and the audit log, in memory."""
 
 from collections.abc import Sequence
 

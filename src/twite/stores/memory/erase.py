@@ -1,4 +1,4 @@
-"""An owner that is told what to erase, and remembers what it was told."""
+"""A store owner that records erasure requests."""
 
 from twite.gateway.operations.erase import EraseStore
 

@@ -1,4 +1,4 @@
-"""What a store counts of what was ignored, in memory."""
+"""Counts of ignored items, in memory."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What must be known of limits, time and doubts after a restart, in memory."""
+"""Rate limit windows, clock record and deliveries in doubt, in memory."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

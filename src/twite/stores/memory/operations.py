@@ -1,4 +1,4 @@
-"""What a person does to deliveries that are dead or held, in memory."""
+"""Replay and discard of dead and held deliveries, in memory."""
 
 from collections.abc import Collection, Sequence
 

@@ -1,4 +1,4 @@
-"""What the console looks at, and what a person mends there, in memory."""
+"""Console queries and edits, in memory."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence

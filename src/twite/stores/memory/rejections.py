@@ -1,4 +1,4 @@
-"""What was rejected, in memory."""
+"""Rejected conversions, in memory."""
 
 from collections import defaultdict, deque
 from collections.abc import Sequence

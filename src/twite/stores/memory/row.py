@@ -1,4 +1,4 @@
-"""One conversion of the store in memory, and what can be said of it."""
+"""One conversion of the in-memory store, and its history."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -47,7 +47,7 @@ class MemoryRow:
 
 
 def rank_of(row: MemoryRow) -> int:
-    """Return what it is sent in the order of."""
+    """Return the rank by which it is sent."""
     return rank(received_at=row.received_at, ambiguous_since=row.ambiguous_since)
 
 
@@ -128,7 +128,7 @@ def life_of(
 
 
 def meant(rows: Mapping[int, MemoryRow], deliveries: set[int]) -> list[MemoryRow]:
-    """Return some rows, and what is held together with any of them."""
+    """Return rows, with all others of their hold groups."""
     held = [row for row in rows.values() if row.state is State.HELD]
     container_config = set(deliveries)
     for receipt in {row.receipt for row in held if row.id in deliveries}:

@@ -1,4 +1,4 @@
-"""Which conversion ids were seen on which way, in memory."""
+"""Sightings of conversion ids by path, in memory."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""The ledger, outbox, records and desk in memory: the fake that ships.
+"""In-memory store: ledger, outbox, records and operations, for tests and demos.
 
 Nothing survives it. Every method is one step: no other runs between its first line and its last.
 """
@@ -102,7 +102,7 @@ class MemoryStore(
         self.refuse = LedgerUnavailable(reason="the store is closed", retry_after=1)
 
     async def restart(self) -> None:
-        """Be as a store whose owner died and was started again: what was being sent lapses."""
+        """Act as after a crash and restart: the leases of in-flight deliveries expire."""
         self.epoch += 1
         self._lapse(_FOREVER, died=True)
 
@@ -312,7 +312,7 @@ class MemoryStore(
         return [self._life(row) for row in found[:limit]]
 
     def _ruled(self, entry: AcceptedConversion, at: int) -> tuple[CopyDecision, MemoryRow | None]:
-        """Return what becomes of a copy, and who has its key now."""
+        """Return the result of a copy, and the holder of its dedup key."""
         if entry.key not in self._keys or not asks(entry):
             return CopyDecision(takes=True), None
         id_, seen_at = self._keys[entry.key]
@@ -339,7 +339,7 @@ class MemoryStore(
             self._withdraw([row], reason=ruling.reason, now=at)
 
     def _withdraw_denied(self) -> None:
-        """Suppress what was denied in flight and is in flight no more."""
+        """Suppress deliveries that were opted out in flight."""
         for row in self._in(State.QUEUED, *_RESTING):
             if row.denied is not None:
                 self._withdraw([row], reason=row.denied, now=row.received_at)
@@ -434,7 +434,7 @@ class MemoryStore(
         return None
 
     def _quarantine(self, row: MemoryRow, *, at: int) -> None:
-        """Give up what the sender has failed with too often."""
+        """Make deliveries with too many crashes dead letters."""
         if row.crashes >= QUARANTINED:
             row.state, row.lease = State.SENDING, None
             rest(row, Trigger.BURIED, reason=SENDER_DIED_OF_IT, at=at)

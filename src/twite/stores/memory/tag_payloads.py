@@ -1,4 +1,4 @@
-"""What waits for tags, in memory."""
+"""Queued tag payloads, in memory."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ _UNSETTLED = (State.QUEUED, State.SENDING, State.HELD, State.DEAD)
 
 
 class MemoryTagPayloads:
-    """The letters of a store. Rows are the store's own."""
+    """The tag payloads of a store. Rows are the store's own."""
 
     def __init__(self, rows: Mapping[int, MemoryRow]) -> None:
         self._rows = rows

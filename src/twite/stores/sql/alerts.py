@@ -1,4 +1,4 @@
-"""Forecasts and alerts: what they are made of, and what alerts remember."""
+"""Alerts: read the backlog and deliveries that checks need, and store alerts and traffic."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from twite.stores.sql.writer_session import WriterSession
 
 
 def backlog(connection: sqlite3.Connection) -> list[BacklogHour]:
-    """Return what is pending, by pixel and hour of rank."""
+    """Return the pending deliveries by pixel and hour of rank."""
     return [
         BacklogHour(pixel=pixel, hour=hour, deliveries=deliveries, first=first, oldest=oldest)
         for pixel, hour, deliveries, first, oldest in connection.execute(
@@ -23,7 +23,7 @@ def backlog(connection: sqlite3.Connection) -> list[BacklogHour]:
 
 
 def delivered(connection: sqlite3.Connection, *, since: int) -> dict[str, list[tuple[int, int]]]:
-    """Return (moment, conversions) of what X took since a moment, by pixel."""
+    """Return (time, conversions) delivered to X since a time, by pixel."""
     by_pixel: dict[str, list[tuple[int, int]]] = {}
     values = {"since": since, "minute": MINUTE}
     for pixel, at, many in connection.execute(query("delivered_since"), values):

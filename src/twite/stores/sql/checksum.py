@@ -1,4 +1,4 @@
-"""What a conversion in the store must add up to, so that a damaged one is never sent.
+"""Checksum of a stored conversion, so that a damaged one is never sent.
 
 The sum is a CRC-32 over the pixel, the event, the conversion id and the body, begun with the id of
 the delivery and the moment it was received: a row that has come under another number, or under

@@ -1,4 +1,4 @@
-"""What is ready in a lane, each looked at before it may be sent."""
+"""Claimable deliveries: read the pending ones of a pixel's event, and verify each checksum."""
 
 import sqlite3
 from collections.abc import Sequence

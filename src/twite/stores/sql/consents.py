@@ -1,4 +1,4 @@
-"""What was decided about consent, and by which policy; inside a transaction or a view."""
+"""Consent: read decisions of queued deliveries, and the policy versions of sources."""
 
 import sqlite3
 from collections.abc import Sequence

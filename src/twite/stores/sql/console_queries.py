@@ -1,4 +1,4 @@
-"""Conversions one by one, and heaps of what rests: read, without a walk through what is settled."""
+"""Console queries: conversions one by one, and error groups of dead letters, by index."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ _Refusals = msgspec.json.Decoder(list[RejectedConversion])
 
 
 def newest(connection: sqlite3.Connection, look: ListQuery) -> SummaryPage:
-    """Return what is wanted of the conversions before a number, the newest first."""
+    """Return the matching conversions before an id, newest first."""
     with view(connection):
         last, first = connection.execute(query("latest")).fetchone()
         before = last + 1 if look.before is None else min(look.before, last + 1)
@@ -129,7 +129,7 @@ def kept(
 
 
 def heaps(connection: sqlite3.Connection, *, scope: QueryScope) -> list[ErrorGroup]:
-    """Return what rests by state, event and reason: from reason to reason along an index."""
+    """Return the error groups by state, event and reason, by skipping along an index."""
     found: list[ErrorGroup] = []
     with view(connection):
         lanes = connection.execute(query("lanes")).fetchall()
@@ -161,7 +161,7 @@ def heaps(connection: sqlite3.Connection, *, scope: QueryScope) -> list[ErrorGro
 def heap(
     connection: sqlite3.Connection, *, scope: QueryScope, which: ErrorGroup, after: int, limit: int
 ) -> list[History]:
-    """Return deliveries of a heap."""
+    """Return the deliveries of an error group."""
     with view(connection):
         lane = next(
             (

@@ -1,4 +1,4 @@
-"""Copies of one conversion: who has its dedup key, and who had it before."""
+"""Copies of one conversion: which delivery holds its dedup key, and which held it before."""
 
 import sqlite3
 from collections.abc import Mapping, Sequence

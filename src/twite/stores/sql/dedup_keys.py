@@ -1,4 +1,4 @@
-"""Which delivery holds each dedup key.
+"""Dedup keys: which delivery holds each dedup key.
 
 A table of random keys rewrites a page for each of them, so that a store of five million took in 0.7
 of what an empty one does. Here keys go to the end of a log, and into memory; from there they go
@@ -165,13 +165,13 @@ class DedupKeys:
         return None
 
     def committed(self) -> None:
-        """Keep what the transaction did."""
+        """Apply the changes of the committed transaction to memory."""
         self._before.clear()
         self._merged.clear()
         self._round_before = self._round
 
     def rolled_back(self) -> None:
-        """Undo what the transaction did."""
+        """Drop the changes of the rolled-back transaction."""
         for place, bucket in self._merged:
             self._buckets[place] = bucket
             self._count += len(bucket)
@@ -246,7 +246,7 @@ class DedupKeys:
         return holding
 
     def _merge(self, *, taken: int) -> None:
-        """Bring memory back to its size, at twice the pace of what comes in."""
+        """Shrink the memory to its size, at twice the rate of new keys."""
         if self._count <= self._fresh:
             return
         self._owed += 2 * taken

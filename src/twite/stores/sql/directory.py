@@ -1,4 +1,4 @@
-"""Users, sessions, keys of programs and the audit, as rows."""
+"""Directory: read users, sessions, API keys and the audit log."""
 
 import sqlite3
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Changes of users and keys: one statement for what each changes, and the audit, or nothing.
+"""Directory changes: write each change of users and API keys together with its audit event.
 
 The writer makes one after the other, each in one transaction: what is asked here is still so when
 it is written.

@@ -1,4 +1,4 @@
-"""What requests were named, looked at and noted inside the running transaction."""
+"""Idempotency keys: look up and store them inside the running transaction."""
 
 from twite.domain.submission import Submission
 from twite.stores.sql.writer_session import WriterSession

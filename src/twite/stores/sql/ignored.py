@@ -1,4 +1,4 @@
-"""What was ignored, counted inside the running transaction."""
+"""Count ignored items by day, source and reason, inside the running transaction."""
 
 import sqlite3
 from collections import Counter
@@ -17,14 +17,14 @@ _NAMES: Final = ("day", "source", "door", "name", "reason")
 
 
 def note(tally: Tally, submission: Submission) -> None:
-    """Count what a submission ignored."""
+    """Count the ignored items of a submission."""
     day = submission.received_at // DAY
     for name, reason in named(submission):
         tally[day, submission.source, submission.door.value, name, reason] += 1
 
 
 def add(book: WriterSession, tally: Tally) -> None:
-    """Add to what was counted before. The latest names go under OTHER where there are too many."""
+    """Add to the counts. If there are too many names, the latest are counted as OTHER."""
     for (day, source, door, name, reason), times in tally.items():
         book.run(
             "count_ignored",
@@ -40,7 +40,7 @@ def add(book: WriterSession, tally: Tally) -> None:
 
 
 def ignored(connection: sqlite3.Connection, *, since: int) -> list[IgnoredTally]:
-    """Return what was counted from a day on."""
+    """Return the counts since a day."""
     return [
         IgnoredTally(**dict(zip(_NAMES, row[:-1], strict=True)), times=row[-1])
         for row in connection.execute(query("ignored"), {"since": since}).fetchall()

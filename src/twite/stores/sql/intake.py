@@ -1,4 +1,4 @@
-"""Taking submissions in: all that are waiting, in a handful of statements."""
+"""Intake: write all waiting submissions in a handful of statements."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -22,7 +22,7 @@ _CONFLICT: Final = Recorded(conflict=True)
 
 
 def record(book: WriterSession, submissions: Sequence[Submission]) -> list[Recorded]:
-    """Write submissions inside the running transaction; return what became of each, in order.
+    """Write submissions inside the running transaction; return the result of each, in order.
 
     Keys go first: what another delivery holds is a duplicate, and neither a conversion nor a
     delivery is written for it.
@@ -159,7 +159,7 @@ class _Page:
         return self._recorded(duplicates, contest.held)
 
     def _add_no_conversions(self) -> None:
-        """Write what came in beside them."""
+        """Write the sightings, rejections and other records of the submissions."""
         if self._ignored:
             ignored.add(self._book, self._ignored)
         if self._sightings:
@@ -168,7 +168,7 @@ class _Page:
             rejections.add(self._book, self._rejected)
 
     def _count(self) -> None:
-        """Add to what accounts have received, and to what came in this while."""
+        """Add to the received counts of accounts and of the current minute."""
         book = self._book
         for account, counts in self._tally.items():
             book.run(
@@ -182,7 +182,7 @@ class _Page:
             book.tally.flow(self._at, account, counts)
 
     def _tally_flaws(self, duplicates: Mapping[int, int]) -> None:
-        """Count what spoils the match keys of what is new or refused."""
+        """Count the flawed match keys of new and rejected conversions."""
         book = self._book
         for first, submission in self._flawed:
             ids = {entry.index: id_ for id_, entry in enumerate(submission.entries, first)}
@@ -234,7 +234,7 @@ class _Page:
 
 
 def _places_of(refusals: Sequence[RejectedConversion]) -> bytes | None:
-    """Return the places of what was refused: those of the kept ones are counted around them."""
+    """Return the indexes of rejected conversions; accepted ones have the remaining indexes."""
     if not refusals:
         return None
     return msgspec.json.encode([{"index": refusal.index} for refusal in refusals])

@@ -1,4 +1,4 @@
-"""Spent limits and doubts, inside the running transaction."""
+"""Rate limit windows, and deliveries held in doubt, inside the running transaction."""
 
 from collections.abc import Sequence
 
@@ -17,11 +17,11 @@ def close(book: WriterSession, closures: Sequence[RateLimitWindow]) -> None:
 
 
 def doubt(book: WriterSession, deliveries: Sequence[int], *, reason: str, now: int) -> int:
-    """Hold what was given up; return how many it was."""
+    """Hold dead letters; return their number."""
     ids = msgspec.json.encode(deliveries).decode()
     return book.run("doubt", deliveries=ids, reason=reason, now=now).rowcount
 
 
 def recall(book: WriterSession, *, pixel: str, event: str, reason: str, now: int) -> int:
-    """Queue again what is held for a reason of ours, each once; return how many it was."""
+    """Requeue deliveries held in doubt, each once; return their number."""
     return book.run("recall", lane=book.lane(pixel, event), reason=reason, now=now).rowcount

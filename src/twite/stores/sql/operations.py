@@ -1,4 +1,4 @@
-"""What a person does to dead and held deliveries, inside the running transaction."""
+"""Operations of users: replay and discard dead and held deliveries, in the running transaction."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -13,7 +13,7 @@ from twite.stores.sql.writer_session import WriterSession
 
 
 def with_companions(book: WriterSession, deliveries: Sequence[int]) -> list[int]:
-    """Return the deliveries, and what is held together with any of them."""
+    """Return the deliveries, with all others of their hold groups."""
     chosen = set(deliveries)
     found = list(deliveries)
     for first, end in book.run(
@@ -27,7 +27,7 @@ def with_companions(book: WriterSession, deliveries: Sequence[int]) -> list[int]
 def replay(
     book: WriterSession, deliveries: Sequence[int], *, now: int, sure: Collection[int]
 ) -> int:
-    """Queue them again, but for copies of what was sent; return how many it was."""
+    """Requeue deliveries, except copies of delivered ones; return their number."""
     known = frozenset(sure)
     rivals = rivals_of(book, [delivery for delivery in deliveries if delivery not in known])
     deliveries = [delivery for delivery in deliveries if delivery not in rivals]

@@ -1,4 +1,4 @@
-"""Who revoked consent: a table, and in memory, where every claim looks."""
+"""Opt-out list: a table, with a copy in memory that every claim checks."""
 
 from collections.abc import Iterable, Sequence
 
@@ -20,7 +20,7 @@ class OptOutList:
         self.read()
 
     def read(self) -> None:
-        """Know what the table holds."""
+        """Load the table into memory."""
         self.keys = {key for (key,) in self._run("opt_outs")}
 
     def revoke(self, keys: Sequence[bytes], *, now: int) -> None:
@@ -57,7 +57,7 @@ class OptOutList:
 def withdraw(
     run: RunsStatements, deliveries: Sequence[int], *, now: int, reason: str = REVOKED
 ) -> int:
-    """Suppress what is not being sent; return how many it was."""
+    """Suppress deliveries that are not in flight; return their number."""
     ids = msgspec.json.encode(deliveries).decode()
     run("count_withdrawn", deliveries=ids)
     run("note_withdrawn", deliveries=ids, now=now, note=reason)

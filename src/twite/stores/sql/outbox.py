@@ -1,4 +1,4 @@
-"""What is to be sent: claim, settle, sweep, each inside the running transaction."""
+"""Outbox: claim, settle and sweep deliveries (leases, retries), inside the running transaction."""
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
@@ -38,7 +38,7 @@ _Ids: Final = msgspec.json.Decoder(list[int])
 
 
 def claim(book: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch | None:
-    """Lease the ready deliveries of the lane that holds the pixel's oldest.
+    """Lease pending deliveries of the pixel's event with the oldest one.
 
     What is damaged in the store is given up, and its id put into `damaged`. Whoever revoked consent
     is not sent.
@@ -194,7 +194,7 @@ def lapse(
 
 
 def withdraw_denied(book: WriterSession) -> None:
-    """Suppress what was denied in flight and is in flight no more, unless X took it."""
+    """Suppress deliveries that were opted out in flight, unless X accepted them."""
     if not book.denied:
         return
     rows = book.run("denied_at_rest", deliveries=_json(sorted(book.denied))).fetchall()
@@ -250,7 +250,7 @@ def _leased(book: WriterSession, wish: Claim, lane: int, batch: Batch) -> Batch:
 
 
 def _give_up(book: WriterSession, damaged: Sequence[int], *, now: int) -> None:
-    """Claim and bury what can never be sent."""
+    """Claim deliveries that can never be sent, and make them dead letters."""
     lease, ids = book.next_lease(), _json(damaged)
     book.run("mark_sending", lease=lease, deliveries=ids)
     state = after(State.SENDING, Trigger.BURIED).value
@@ -276,7 +276,7 @@ def _add_attempt(book: WriterSession, attempt: Attempt, *, lane: int, deliveries
 def _write_attempt(
     book: WriterSession, attempt: Attempt, *, lease: int, fates: Sequence[Transition]
 ) -> None:
-    """Write what was tried, and mark those of its deliveries that are not delivered."""
+    """Write an attempt, and link its undelivered deliveries to it."""
     sent = _json(attempt.deliveries)
     _add_attempt(book, attempt, lane=book.lane(attempt.pixel, attempt.event), deliveries=sent)
     delivered = {

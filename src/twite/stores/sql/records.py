@@ -1,4 +1,4 @@
-"""What happened, read from one consistent view on a connection that cannot write."""
+"""Records: read histories, counts and attempts on a read-only connection."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,7 +54,7 @@ def life(
 
 
 def submission(connection: sqlite3.Connection, receipt: str) -> list[History]:
-    """Return the lives of what a submission brought."""
+    """Return the histories of a submission's conversions."""
     with view(connection):
         found = connection.execute(
             query("deliveries_of_receipt"), {"receipt": receipt, "limit": MOST_LIVES}
@@ -97,7 +97,7 @@ def closures(connection: sqlite3.Connection, *, now: int) -> list[RateLimitWindo
 
 
 def timed(connection: sqlite3.Connection) -> ClockRecord:
-    """Return what is on record of time."""
+    """Return the stored clock record."""
     latest, last, ahead = connection.execute(query("timed")).fetchone()
     return ClockRecord(latest=latest, last=last, ahead=ahead)
 
@@ -121,7 +121,7 @@ def view(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def lives(connection: sqlite3.Connection, deliveries: Sequence[int]) -> list[History]:
-    """Return lives in the order of the ids; what is damaged is shown without its body."""
+    """Return histories in the order of the ids; damaged ones without their body."""
     ids = {"deliveries": msgspec.json.encode(deliveries).decode()}
     attempts = _attempts(connection, ids)
     rivals = _rivals(connection, deliveries)

@@ -1,4 +1,4 @@
-"""Rejected conversions: written with the counts of their submission, the latest of each account.
+"""Rejected conversions: write them with their submission, and keep the latest of each account.
 
 A row's id is its account and its place in the account's ring: what is one too many overwrites the
 oldest, so that no flood of bad requests makes the table larger, and no other source's go for it.
@@ -28,7 +28,7 @@ Rejected = dict[int, list[tuple[Submission, RejectedConversion]]]
 
 
 class _Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a row tells beside its columns."""
+    """The encoded column of a row."""
 
     door: str
     receipt: str

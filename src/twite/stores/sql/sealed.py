@@ -1,4 +1,4 @@
-"""Sealed secrets by name, which the store cannot read."""
+"""Sealed secrets by name. The store cannot open them."""
 
 import sqlite3
 
@@ -12,7 +12,7 @@ def put(book: WriterSession, called: str, sealed: bytes) -> None:
 
 
 def reseal(book: WriterSession, called: str, *, was: bytes, sealed: bytes) -> None:
-    """Keep one in place of what it was, if it is that still."""
+    """Replace a secret if it still has its former value (compare and set)."""
     book.run("reseal", called=called, was=was, sealed=sealed)
 
 

@@ -1,4 +1,4 @@
-"""Which conversion ids were seen on which way: written with the submission, read as counts."""
+"""Sightings: write conversion ids by path, and read them for the deduplication report."""
 
 import sqlite3
 from typing import Final
@@ -40,7 +40,7 @@ def add(book: WriterSession, seen: Seen) -> None:
 def twins(
     connection: sqlite3.Connection, *, pixel: str, event: str, conversion_id: str
 ) -> list[PixelReport]:
-    """Return what pages told X's pixel of a conversion id, the first of it."""
+    """Return the first reports of a conversion id to X's pixel."""
     values = {
         "pixel": pixel,
         "event": event,
@@ -54,7 +54,7 @@ def twins(
 
 
 def overlap(connection: sqlite3.Connection, *, since: int) -> list[DedupReport]:
-    """Return what went which way, from a moment on."""
+    """Return the counts by path since a time."""
     names = DedupReport.__struct_fields__
     values = {"since": since, "meets_within": MEETS_WITHIN, "day": DAY}
     return [

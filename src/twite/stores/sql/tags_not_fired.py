@@ -1,4 +1,4 @@
-"""Which tags did not fire for a submission's conversions: kept in its row, told in each life."""
+"""Tags that did not fire for a submission: stored in its row, shown in each history."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ _Kept = list[tuple[str, str, list[int]]]
 
 
 def kept(submission: Submission) -> bytes | None:
-    """Return what is kept of it; None where there is nothing to be told of a conversion."""
+    """Encode the tags that did not fire; None if there are none."""
     if not submission.unfired:
         return None
     places = {entry.index: place for place, entry in enumerate(submission.entries)}
@@ -27,7 +27,7 @@ def kept(submission: Submission) -> bytes | None:
 
 
 def told(kept: bytes | None, place: int) -> tuple[TagNotFired, ...]:
-    """Return what a conversion's life tells of it."""
+    """Return the tags that did not fire for a conversion."""
     if kept is None:
         return ()
     return tuple(

@@ -1,4 +1,4 @@
-"""What is counted while it happens: in memory for one transaction, then in a few statements."""
+"""Tallies: count traffic in memory for one transaction, then write it in a few statements."""
 
 import sqlite3
 from collections import defaultdict
@@ -81,7 +81,7 @@ class TallyWriter:
         self._flaws[key] = times + 1, wins + one.wins, one.flaw.shape, delivery
 
     def write(self) -> None:
-        """Write what was counted; the commit comes next."""
+        """Write the counts. Call it before the commit."""
         if self._flows:
             self._write_flows()
         if self._waits:
@@ -113,18 +113,18 @@ class TallyWriter:
         self._forget()
 
     def clear(self) -> None:
-        """Forget what the transaction counted."""
+        """Drop the counts of the transaction."""
         self._forget()
         self._telling.clear()
 
     def committed(self) -> None:
-        """Keep what the transaction counted, for whoever watches."""
+        """Publish the counts of the committed transaction."""
         for key, many in self._telling.items():
             self._told[key] += many
         self._telling.clear()
 
     def told(self, whose: Mapping[int, tuple[str, str]]) -> Sequence[Counted]:
-        """Return what was counted since the last time; `whose` says which account is whose."""
+        """Return the counts since the last call; `whose` names the accounts."""
         told = [
             Counted(source=source, pixel=pixel, what=what, word=word, times=times)
             for (account, what, word), times in self._told.items()
@@ -160,7 +160,7 @@ class TallyWriter:
 def flows(
     connection: sqlite3.Connection, *, scope: QueryScope, span: int, since: int
 ) -> list[FlowCounts]:
-    """Return what came and went, span by span."""
+    """Return the traffic per time span."""
     names = FlowCounts.__struct_fields__
     values = _scoped(scope) | {"span": span, "since": since}
     return [
@@ -196,7 +196,7 @@ def matched(connection: sqlite3.Connection, *, scope: QueryScope, since: int) ->
 
 
 def flaws(connection: sqlite3.Connection, *, scope: QueryScope, since: int) -> list[FlawCount]:
-    """Return what spoilt match keys, from a day on, the commonest first."""
+    """Return the match key flaws since a day, commonest first."""
     return [
         FlawCount(
             pixel=pixel, event=event, code=code, times=times, shape=shape, delivery=delivery,

@@ -1,4 +1,4 @@
-"""What the one writer knows without asking: its connection, the next ids, and the names in use."""
+"""Writer session: the writer's connection, next ids, and names cached in memory."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -58,11 +58,11 @@ class WriterSession:
         return self._conversion
 
     def moved(self) -> None:
-        """Hear that what is sent, or known of it, has changed."""
+        """Record a change of delivery state."""
         self.turn += 1
 
     def finish(self) -> None:
-        """Write what belongs to the whole transaction; the commit comes next.
+        """Write the counts and changes of the whole transaction. Call it before the commit.
 
         The turn is written each time, though it may not have changed: whatever part of the log is
         lost, the part before it holds the turn of its own last commit, and not the database's.
@@ -71,16 +71,16 @@ class WriterSession:
         self.run("note_turn", turn=self.turn)
 
     def committed(self) -> None:
-        """Keep what the transaction did."""
+        """Apply the changes of the committed transaction to memory."""
         self.keys.committed()
         self.tally.committed()
 
     def told(self) -> Sequence[Counted]:
-        """Return what was counted with commits since the last time."""
+        """Return the counts committed since the last call."""
         return self.tally.told(self._whose)
 
     def rolled_back(self) -> None:
-        """Forget what the transaction did."""
+        """Drop the changes of the rolled-back transaction."""
         self.keys.rolled_back()
         self.tally.clear()
         self.opt_outs.read()
@@ -133,7 +133,7 @@ class WriterSession:
         return id_
 
     def lanes(self) -> Sequence[int]:
-        """Return the ids of all lanes."""
+        """Return all (pixel, event) ids."""
         return tuple(self._lanes.values())
 
     def account(self, source: str, pixel: str) -> int:

@@ -1,4 +1,4 @@
-"""The part of a store that consent needs: who revoked, and what was decided by which policy."""
+"""Consent part of the SQLite store: opt-outs, decisions and policies."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""The part of a store that the console looks at, and what a person mends there."""
+"""Console part of the SQLite store: queries, edits, usual amounts and sightings."""
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
@@ -152,7 +152,7 @@ def _amend(
     note: str,
     sure: Collection[int],
 ) -> dict[int, str]:
-    """Put bodies in the place of others, and queue their deliveries; return what could not be."""
+    """Replace bodies and requeue their deliveries; return the refused ones with reasons."""
     refused: dict[int, str] = {}
     done: list[int] = []
     for amendment in amendments:

@@ -1,4 +1,4 @@
-"""Who works with the gateway, in a store: read by anybody, written by its owner."""
+"""Users, sessions, API keys and the audit log: any process may read, the owner writes."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -13,7 +13,7 @@ from twite.stores.sqlite.engine.writer import Writer
 
 
 class SQLiteDirectoryReader:
-    """What can be asked beside the owner; see twite.gateway.ports.directory."""
+    """Reads beside the owner; see twite.gateway.ports.directory."""
 
     def __init__(self, reader: SQLiteReader) -> None:
         self._reader = reader
@@ -44,7 +44,7 @@ class SQLiteDirectoryReader:
 
 
 class SQLiteDirectory(SQLiteDirectoryReader):
-    """People, for the owner."""
+    """Reads and writes, for the owner."""
 
     def __init__(self, *, writer: Writer, reader: SQLiteReader) -> None:
         super().__init__(reader)

@@ -1,4 +1,4 @@
-"""What names somebody goes, by numbers, inside the running transaction.
+"""Erase a person's rows by id, inside the running transaction.
 
 The rows stay, and what they are counted as: a conversion without its body and under a digest of its
 id, a submission without some of its conversions. The dedup key stays, so that what comes again is a
@@ -42,7 +42,7 @@ _EMPTIED: Final[Mapping[Place, str]] = {
 
 
 def erase(book: WriterSession, erasing: EraseStore, *, now: int) -> int:
-    """Do one slice; return how many conversions were erased."""
+    """Erase one slice; return the number of conversions erased."""
     if erasing.deed is not None:
         people_rows.note(book, erasing.deed)
     if erasing.keys:
@@ -70,7 +70,7 @@ def erase(book: WriterSession, erasing: EraseStore, *, now: int) -> int:
 
 
 def digest_of(conversion_id: str, *, salt: bytes) -> str:
-    """Return what stands in the place of a conversion id: the same for the same, here alone."""
+    """Return the replacement of a conversion id: stable, and only in this deployment."""
     found = hmac.digest(salt, f"{PREFIX}\0{conversion_id}".encode(), "sha256")
     return f"{PREFIX}{found.hex()[:_DIGITS]}"
 
@@ -129,7 +129,7 @@ def _filled(left: bytes, size: int) -> bytes:
 
 
 def _without(refusals: bytes | None, places: Sequence[int] | None) -> bytes | None:
-    """Return refusals without what was said of some conversions, or of all: the codes stay."""
+    """Return rejections without the details of some conversions, or of all; codes stay."""
     if refusals is None:
         return None
     told = msgspec.json.decode(refusals)

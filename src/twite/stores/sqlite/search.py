@@ -1,4 +1,4 @@
-"""Looks through all that is kept for what names somebody, a page at a time.
+"""Search the whole store for a person to erase, a page of rows at a time.
 
 Each page is a statement of its own: a view that stays open would keep the log from starting over.
 """
@@ -263,7 +263,7 @@ def search(
     opened: Opened,
     pursued: AbstractSet[int] = frozenset(),
 ) -> EraseTraces:
-    """Return what names somebody."""
+    """Return the rows and texts that name the person."""
     return Search(connection, whom, pixel=pixel, opened=opened, pursued=pursued).run()
 
 

@@ -1,4 +1,4 @@
-"""The vault of a store: its own small port, on the store's writer and reader."""
+"""Secret store: sealed secrets by name, on the SQLite store's writer and reader."""
 
 from collections.abc import Sequence
 

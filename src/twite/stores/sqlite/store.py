@@ -1,4 +1,4 @@
-"""One SQLite file as the gateway's ledger, outbox, records and desk."""
+"""SQLite store: one file as the gateway's ledger, outbox, records and operations."""
 
 import asyncio
 import os
@@ -61,7 +61,7 @@ _EMPTY_WITHIN: Final = 30.0
 
 
 class SQLiteStore(ConsentViews, EraseQueries, ConsoleViews):
-    """The owner of a database file: Ledger, Outbox, Records and Desk in one."""
+    """The owner of a database file. Implements all store ports."""
 
     def __init__(
         self,
@@ -372,7 +372,7 @@ class SQLiteStore(ConsentViews, EraseQueries, ConsoleViews):
 
 
 def _passes(error: LedgerUnavailable) -> bool:
-    """Return whether trying again may do: the disk was full or failed, or another had the lock."""
+    """Return whether a retry may succeed: full or failing disk, or a lock held elsewhere."""
     if is_final(error.__cause__):
         return False
     code = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF

@@ -1,4 +1,4 @@
-"""What waits for tags: see twite.gateway.tags.run.resealing."""
+"""Queued tag payloads: see twite.gateway.tags.run.resealing."""
 
 import binascii
 import sqlite3
@@ -19,7 +19,7 @@ _TAGS: Final = {"first": PREFIX, "beyond": PREFIX + "\U0010ffff"}
 
 
 class SQLiteTagPayloads:
-    """The letters of a store, on its writer and reader."""
+    """The tag payloads of a store, on its writer and reader."""
 
     def __init__(self, *, writer: Writer, reader: SQLiteReader) -> None:
         self._writer = writer
@@ -35,7 +35,7 @@ class SQLiteTagPayloads:
 
 
 def heads(connection: sqlite3.Connection) -> list[tuple[bytes, int]]:
-    """Return (the first 6 bytes of a sealed text, how many letters have it)."""
+    """Return (the first 6 bytes of a sealed text, the number of payloads with them)."""
     found = []
     for head, many in connection.execute(query("letter_heads"), _TAGS).fetchall():
         try:
@@ -55,7 +55,7 @@ def _rewritten(book: WriterSession, write: Write, *, after: int, limit: int) -> 
 
 
 def _written(book: WriterSession, write: Write, row: Sequence[object]) -> bool:
-    """Put another letter in the place of one that adds up; return whether it was done."""
+    """Replace a payload if its checksum holds; return whether it was replaced."""
     delivery, lane, pixel, conversion_id, received_at, body, total = row
     match delivery, lane, pixel, conversion_id, received_at, body:
         case int(), int(), str(), bytes(), int(), bytes():

@@ -1,4 +1,4 @@
-"""Moves the write-ahead log into the database, on its own thread and connection.
+"""Checkpoints: move the write-ahead log into the database, on its own thread and connection.
 
 A commit waits for a checkpoint only when the log has grown past its limit.
 """

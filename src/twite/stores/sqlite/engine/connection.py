@@ -1,4 +1,4 @@
-"""Connections to the database file, with the settings that the guarantees rest on."""
+"""SQLite connections with the pragmas that durability depends on."""
 
 import os
 import sqlite3

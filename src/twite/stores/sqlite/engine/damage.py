@@ -1,4 +1,4 @@
-"""A database, or a disk, that is not to be trusted any more."""
+"""Classify SQLite errors: damaged database, full disk, or failing disk."""
 
 import sqlite3
 from errno import EDQUOT, EFBIG, ENOSPC
@@ -40,7 +40,7 @@ def is_full(error: BaseException | None) -> bool:
 
 
 def is_final(error: BaseException | None) -> bool:
-    """Return whether to go on would be to guess.
+    """Return whether the process must end because the store's state is unknown.
 
     The file is damaged, or the system did not confirm that what was written is on the disk: after
     that it may say yes to the next question and have lost what the first was about.
@@ -54,7 +54,7 @@ def is_final(error: BaseException | None) -> bool:
 
 
 def damaged(path: str, error: object) -> StoreUnusable:
-    """Return the error for whoever runs Twite."""
+    """Return the error for the operator."""
     return StoreUnusable(path=path, reason=f"it is damaged ({error})", cure=CURE)
 
 

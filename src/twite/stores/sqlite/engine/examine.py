@@ -1,4 +1,4 @@
-"""Is a database sound? Looked at before anything is written into it, within bounded time."""
+"""Integrity check of a database before anything is written to it, within bounded time."""
 
 import sqlite3
 import sys

@@ -1,4 +1,4 @@
-"""What waits for the writer, on its way from the event loop's thread to the writer's.
+"""Queue from the event loop's thread to the writer thread.
 
 Two threads that both want the interpreter's lock slow each other down: a request cost the loop
 95 µs when every one of them woke the writer, 76 when each turn of the loop did, and 63 when the

@@ -1,4 +1,4 @@
-"""One owner a database file: an advisory lock that dies with its process."""
+"""Lock file: one owner per database, by an advisory lock that ends with its process."""
 
 import fcntl
 import os

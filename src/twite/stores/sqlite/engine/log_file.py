@@ -1,4 +1,4 @@
-"""The write-ahead log as a file, read without SQLite. [sqlite.org/walformat.html]"""
+"""Read the write-ahead log (WAL) file without SQLite. [sqlite.org/walformat.html]"""
 
 import os
 import struct

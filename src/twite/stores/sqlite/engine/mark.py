@@ -1,4 +1,4 @@
-"""How far the store had come, in a small file beside the database: `<database>.epoch`.
+"""Epoch file: the store's progress, in `<database>.epoch`, to detect a restored older copy.
 
 A database that is put back from a backup does not know what was sent since. This file does: it
 counts claims and settlements ("turns") as the database does, after each commit and before anything
@@ -42,7 +42,7 @@ class StoreMark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def deployment_of(salt: bytes) -> str:
-    """Return 16 characters that stand for a deployment, without giving its salt away."""
+    """Return a 16-character id of a deployment that does not reveal its salt."""
     return hashlib.blake2b(salt, digest_size=8, person=b"twite-mark").hexdigest()
 
 

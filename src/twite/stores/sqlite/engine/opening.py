@@ -1,4 +1,4 @@
-"""What an owner does first: look whether the file is sound, and no older copy of itself."""
+"""Open a database: check that the file is sound and no older copy of itself."""
 
 import shutil
 import sqlite3
@@ -98,7 +98,7 @@ def _prepared(path: str, stray: str | None) -> OpenedStore:
 
 
 def older_copy(path: str) -> str | None:
-    """Say why what is pending would be held at the next start, or None. Changes nothing.
+    """Return why pending deliveries would be held at the next start, or None. Changes nothing.
 
     A stray log must have been looked for before.
     """

@@ -1,4 +1,4 @@
-"""What is old goes, in small slices between commits.
+"""Prune old rows, in small slices between commits.
 
     bodies     what came in and what X is sent, once settled: `keep_bodies` after receipt
     lives      all the rest of them, with their dedup keys: `keep_lives` after receipt

@@ -1,4 +1,4 @@
-"""Reading beside the owner: another thread, another connection, no lock."""
+"""Reader: a read-only connection in its own thread, beside the owner, without a lock."""
 
 import asyncio
 import sqlite3

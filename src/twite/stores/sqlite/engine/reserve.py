@@ -1,4 +1,4 @@
-"""Room kept for the day when the disk is full: `<database>.reserve`.
+"""Disk reserve: space kept in `<database>.reserve` for when the disk is full.
 
 It is given up then, so that what was taken in can still be sent and settled while nothing new is
 taken in; and made again when there is room.

@@ -1,4 +1,4 @@
-"""The schema's versions: numbered files, each applied in one transaction."""
+"""Schema migrations: numbered files, each applied in one transaction."""
 
 import re
 import sqlite3

@@ -1,4 +1,4 @@
-"""Orders for thousands of deliveries, a slice at a time: commits in between wait for one slice."""
+"""Run a change of thousands of deliveries in slices: other commits wait for one slice only."""
 
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar

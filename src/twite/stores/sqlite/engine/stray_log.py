@@ -1,4 +1,4 @@
-"""A write-ahead log beside a database that it does not belong to, and how files are put aside.
+"""Detect a write-ahead log of another database, and set files aside.
 
 SQLite applies any log that it finds beside a database: nothing in either says that they belong
 together. [sqlite.org/howtocorrupt.html#_backup_or_restore_while_a_transaction_is_active] A backup

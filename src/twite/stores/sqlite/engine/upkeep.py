@@ -1,4 +1,4 @@
-"""What an owner does by itself, now and then: make room again on the disk, and prune."""
+"""Upkeep: prune old rows and restore the disk reserve, at intervals."""
 
 import asyncio
 import time
@@ -120,7 +120,7 @@ class Upkeep:
 
 
 def counted_on() -> Callable[[], int]:
-    """Return a clock that was right when it was made: whoever moves the wall clock ages nothing."""
+    """Return wall time moved by the monotonic clock: changes of the wall clock age nothing."""
     wall, monotonic = time.time_ns() // 1_000_000, time.monotonic()
     return lambda: wall + int((time.monotonic() - monotonic) * 1_000)
 

@@ -1,4 +1,4 @@
-"""The one writer: a thread that commits whatever is waiting, together.
+"""Writer thread: commits all waiting changes together (group commit).
 
 Invariants. A future gets its result only after the COMMIT that holds its work. A group that fails
 is rolled back whole, and its operations are then tried one by one, so that a bad one fails alone.
@@ -33,7 +33,7 @@ _IOERR: Final = 10
 
 
 class Recording:
-    """A submission on its way to the disk."""
+    """A submission waiting for its commit."""
 
     __slots__ = ("future", "size", "submission")
 
@@ -54,7 +54,7 @@ class Acting(Generic[T]):
 
 
 class Closing:
-    """The last of all."""
+    """The signal to end, after all other jobs."""
 
 
 Operation = Recording | Acting[object]
@@ -289,7 +289,7 @@ class Writer:
 
 
 def _told(error: Exception) -> Exception:
-    """Turn what passes into LedgerUnavailable; a fault of ours stays what it is."""
+    """Turn transient SQLite errors into LedgerUnavailable; bugs keep their type."""
     if not isinstance(error, sqlite3.Error | StoreUnusable):
         return error
     unavailable = LedgerUnavailable(reason=str(error), retry_after=_RETRY_AFTER_FAILURE)

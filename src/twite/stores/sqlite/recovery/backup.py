@@ -1,4 +1,4 @@
-"""A copy of the database as it is at one moment, made while its owner goes on.
+"""Back up the database while its owner goes on: a copy of one moment.
 
 The copy reads one snapshot, a few megabytes at a time. Commits go on meanwhile; the log keeps what
 came since the snapshot, and is cut again when the copy is done.

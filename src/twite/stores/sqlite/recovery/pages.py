@@ -1,4 +1,4 @@
-"""A database file read page by page, without SQLite: what is sound can be had of any file.
+"""Read a database file page by page, without SQLite, so that sound pages survive damage.
 
 SQLite reaches a row from the root of its table; one damaged page above hides all that is below it.
 Here each page is read for itself. [sqlite.org/fileformat2.html]
@@ -50,7 +50,7 @@ class PageTree(NamedTuple):
 
 
 class DamagedPage(Exception):
-    """A page makes no sense here."""
+    """A page is damaged or of the wrong type."""
 
 
 class Pages:

@@ -1,4 +1,4 @@
-"""From the rows of a damaged file to a balanced new database."""
+"""Rebuild a balanced new database from the rows of a damaged file."""
 
 import sqlite3
 import time

@@ -1,4 +1,4 @@
-"""A new database from what is sound of a damaged one, with the balance made whole."""
+"""Recover: build a new database from the sound rows of a damaged one, with a correct balance."""
 
 import os
 import sqlite3

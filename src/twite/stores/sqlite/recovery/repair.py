@@ -1,4 +1,4 @@
-"""What makes a rebuilt database whole: what is missing is stood in for, held, or told as lost."""
+"""Repair a rebuilt database: replace missing rows, hold doubtful deliveries, report losses."""
 
 import sqlite3
 

@@ -1,4 +1,4 @@
-"""A backup in the place of the database, with nothing left beside it that belongs to another."""
+"""Restore a backup: put it in place of the database, and set the old files aside."""
 
 import os
 import sqlite3

@@ -1,4 +1,4 @@
-"""The sound rows of a damaged database, by table."""
+"""Salvage the sound rows of a damaged database, by table."""
 
 import re
 import sqlite3
