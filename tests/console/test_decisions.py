@@ -234,7 +234,7 @@ async def test_what_a_tag_is_to_send_is_not_mended(resting, do, mend):
     answer = await olga.post(f"{DEAD}/{do}", LETTERS | {"which": "all"} | mend)
 
     assert answer.status == 409
-    assert "Not to be mended" in answer.text
+    assert "Cannot be edited" in answer.text
     assert (await states(resting))["letter-1"].sent == b'{"value":4990}'
 
 

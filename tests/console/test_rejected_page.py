@@ -52,7 +52,7 @@ async def test_the_number_on_the_overview_leads_to_the_list(house):
         ("id=ours-1", ["ours-1"], ["ours-2", "theirs-1"]),
         ("source=shop", ["ours-1"], ["theirs-1"]),
         ("pixel=o6dkt", ["theirs-1"], ["ours-1"]),
-        ("id=nothing", ["Nothing like it."], ["ours-1"]),
+        ("id=nothing", ["No match."], ["ours-1"]),
     ],
 )
 async def test_it_is_narrowed_by_what_is_asked(house, query, there, away):

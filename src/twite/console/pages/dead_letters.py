@@ -202,7 +202,7 @@ class DeadLettersPage:
                 AuditAction.DISCARD, f"{heap.pixel} {heap.event}", f"{len(lives)}: {note}"
             ),
         )
-        return visit.back_to(PATH, said=f"{done} given up; they are booked as suppressed.")
+        return visit.back_to(PATH, said=f"{done} discarded. They count as suppressed.")
 
     async def _chosen(self, visit: PageRequest) -> tuple[ErrorGroup, list[History]]:
         """Return the heap and those of it that are meant. Raises Closed where it is none."""
@@ -233,7 +233,7 @@ class DeadLettersPage:
         """Return the heap that a form names. Raises Closed: others' pixels have none, either."""
         state, pixel = form.one("state"), form.one("pixel")
         if state not in {State.DEAD, State.HELD} or not visit.viewer.sees(pixel):
-            raise AccessDenied(404, "Nothing here", "No such heap: look at the list again.")
+            raise AccessDenied(404, "Nothing here", "No such error group. Load the list again.")
         return ErrorGroup(
             pixel=pixel,
             event=form.one("event"),
@@ -252,11 +252,13 @@ class DeadLettersPage:
                 409,
                 "Not mapped any more",
                 f"{event[:60]} is no event of {heap.pixel} in twite.toml. Nothing was done: go "
-                "back to the heap, load it again, and choose another.",
+                "back to the error group, load it again, and choose another.",
             )
         if divide not in {"", *map(str, DIVISORS)} or not DROPPABLE.keys() >= set(drop):
             raise AccessDenied(
-                409, "No such change", "Nothing was done: load the heap again, and choose again."
+                409,
+                "No such change",
+                "Nothing was done. Load the error group again, and choose again.",
             )
         mend = Edit(
             today=event == TODAY,
@@ -269,9 +271,9 @@ class DeadLettersPage:
         if mend.changes and not _mendable(heap):
             raise AccessDenied(
                 409,
-                "Not to be mended",
-                "What a tag is to send is kept as the tag's own, and nothing in it is changed. "
-                "Nothing was done: send it again as it is, or give it up.",
+                "Cannot be edited",
+                "The events of tags cannot be edited. "
+                "Nothing was done: send them again unchanged, or discard them.",
             )
         return mend
 

@@ -48,7 +48,12 @@ class DedupReportPage:
     @property
     def routes(self) -> Sequence[PageRoute]:
         return (
-            PageRoute("GET", PATH, self._show, place=PageLocation("Twins", NavigationGroup.LOOK)),
+            PageRoute(
+                "GET",
+                PATH,
+                self._show,
+                place=PageLocation("Deduplication report", NavigationGroup.LOOK),
+            ),
         )
 
     async def _show(self, visit: PageRequest) -> Response:
@@ -66,7 +71,7 @@ class DedupReportPage:
         ]
         return visit.page(
             "dedup_report.html",
-            title="Twins",
+            title="Deduplication report",
             whole=whole,
             parts_=[(_said(name), getattr(whole, name), _TONES[name]) for name in _APART],
             spoken=", ".join(f"{getattr(whole, name)} {_said(name)}" for name in _APART),

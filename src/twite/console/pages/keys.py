@@ -14,8 +14,8 @@ from twite.gateway.identity.accounts import Accounts
 _PATH: Final = "/console/keys"
 _OPENS: Final = {
     KeyScope.ACCOUNTING: "the balance",
-    KeyScope.LIVES: "the lives of conversions",
-    KeyScope.OVERLAP: "whether the twins meet",
+    KeyScope.LIVES: "the history of conversions",
+    KeyScope.OVERLAP: "the deduplication report",
     KeyScope.METRICS: "metrics, of all pixels",
 }
 
@@ -62,7 +62,7 @@ class KeysPage:
                 warrant=visit.warrant,
             )
         except InvalidAccountChange as unfit:
-            return visit.back_to(_PATH, said=f"No key was made: {unfit}.", bad=True)
+            return visit.back_to(_PATH, said=f"No key was created: {unfit}.", bad=True)
         return visit.page("key.html", title="The new key", key=made.key, text=made.text.reveal())
 
     async def _revoke(self, visit: PageRequest) -> Response:
@@ -71,9 +71,7 @@ class KeysPage:
         async def act() -> None:
             await self._user_accounts.revoke_key(id_, by=visit.viewer.name, warrant=visit.warrant)
 
-        return await self._confirming.done(
-            visit, _PATH, act, said="The key opens nothing any more."
-        )
+        return await self._confirming.done(visit, _PATH, act, said="The key is revoked.")
 
     def _seen(self, visit: PageRequest) -> list[str] | None:
         if visit.form.one("sees") != "some":

@@ -164,8 +164,8 @@ class OverviewPage:
             found.append(
                 ActionNeeded(
                     tone="bad",
-                    title=f"{residue} conversions are nowhere",
-                    sentence="A fault of Twite's own: trust no number until it is explained.",
+                    title=f"{residue} conversions are unaccounted for",
+                    sentence="An error in Twite: do not trust the numbers until it is explained.",
                     path=PATH,
                 )
             )
@@ -173,7 +173,7 @@ class OverviewPage:
             ActionNeeded(
                 tone="bad",
                 title=f"{one.misses} conversions of {one.pixel} will be late",
-                sentence="At the rate they go now they reach X after its 48 hours.",
+                sentence="At the current rate they reach X after its 48 hours.",
                 path=f"/console/live?state=queued&pixel={one.pixel}",
             )
             for one in expected

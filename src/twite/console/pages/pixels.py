@@ -109,14 +109,14 @@ class PixelsPage:
         pixel = self._known(visit)
         await visit.note(AuditAction.PIXEL_PAUSE, pixel)
         await self._sends.hold(pixel, who=visit.viewer.name)
-        said = f"Nothing is sent to {pixel} until somebody resumes it. What comes in waits."
+        said = f"{pixel} is paused: its conversions are queued until somebody resumes it."
         return visit.back_to(f"{_PATH}/{pixel}", said=said)
 
     async def _resume(self, visit: PageRequest) -> Response:
         pixel = self._known(visit)
         await visit.note(AuditAction.PIXEL_RESUME, pixel)
         await self._sends.release(pixel)
-        return visit.back_to(f"{_PATH}/{pixel}", said=f"{pixel} is sent to again.")
+        return visit.back_to(f"{_PATH}/{pixel}", said=f"{pixel} is resumed.")
 
     async def _shown(self, pixels: Sequence[str], now: int) -> list[ShownPixel]:
         paused = await self._standing.pauses()

@@ -90,7 +90,7 @@ class TestConversionPage:
         life = lives[0]
         return visit.page(
             "test_conversion.html",
-            title="A conversion on its way",
+            title="Test conversion",
             life=life,
             sent=masked(life.sent),
             in_progress=life.state in _UNDER_WAY,
