@@ -38,7 +38,7 @@ def keeping(
     if click is None or not ours:
         return ()
     wanted = visit.source.cookie
-    answers = {_allowed(click, one, visit.source.consent, now) for one in said}
+    answers = {_allowed(click, signals, visit.source.consent, now) for signals in said}
     if answers <= {True}:
         return set_cookies(click, wanted=wanted, domain=domain, now=now)
     kept = [name for name in wanted.names if name in cookies]
@@ -63,7 +63,7 @@ def keeping_client(
     wanted = visit.source.cookie
     if not ours or not wanted.client_id:
         return ()
-    answers = {_allowed(_SOME_CLICK, one, visit.source.consent, now) for one in said}
+    answers = {_allowed(_SOME_CLICK, signals, visit.source.consent, now) for signals in said}
     value = client_ids.written(client)
     if answers <= {True} and value is not None:
         return (

@@ -17,27 +17,27 @@ from twite.gtm.template.refused import refused
 from twite.gtm.template.sandbox import Call, EffectAnswer, RunLimits, Turn
 from twite.gtm.template.template import Template, TemplateUnusable
 
-# Where there is no room for an error either, the engine throws null, or reports that something was
-# thrown and has nothing to show: it does so where a table of property names cannot grow.
+# Without memory for an error, the engine throws null, or reports an error that cannot be shown:
+# this happens where a table of property names cannot grow.
 _FULL: Final = frozenset(
     {"InternalError: out of memory", "thrown: null", "thrown: [uninitialized]"}
 )
 _TOO_LONG: Final = "the run took too much time"
 _BOOT: Final = 10.0  # seconds; the sandbox is our own code, loaded while other threads work
 _BETWEEN_WEIGHINGS: Final = 100  # runs; one walks the whole heap, 0.05 ms
-# The engine collects what refers to itself while it makes an object, the error that says "out of
-# memory" included: in the midst of what has just failed, that can end the process. It does so from
-# one and a half times on of what was held when it last did. So what is lost here makes it collect
-# now, and what is held then puts the next time beyond the memory limit. (The binding's own `gc`
-# collects Python's garbage, too, for far longer.)
+# The engine collects cyclic garbage while it creates an object, including the "out of memory"
+# error: in the middle of the failed operation, that can crash the process. It does so at one and a
+# half times the memory held after the last collection. So a failed run collects now, and the next
+# threshold then lies beyond the memory limit. (The binding's own `gc` also collects Python's
+# garbage, and takes far longer.)
 _COLLECT: Final = """((ArrayBuffer) => (size) => {
   (() => { const lost = {}; lost.self = lost; lost.all = new ArrayBuffer(2 * size); })();
   [{}, {}];
   const held = new ArrayBuffer(size);
   return [{}, {}].length;
 })(ArrayBuffer)"""
-# Where memory runs out inside the engine it loses now and then what it was at, and all that this
-# refers to, until the process ends. So many times the limit, and the template is off.
+# When memory runs out inside the engine, it sometimes leaks the current object and all that it
+# refers to, until the process ends. At so many times the limit, the template is switched off.
 _MOST_LOST: Final = 16
 _LOST = "its runs took memory that the engine does not give back: it is off until the restart"
 _SPARED: Final = 0.75  # of the limit: other threads have used the rest
@@ -48,9 +48,8 @@ _SECTION: Final = "SANDBOXED_JS_FOR_SERVER"
 class QuickJsEngine:
     """Runs one template; see twite.gtm.template.sandbox.Engine.
 
-    `keys` are what hmacSha256 signs with, by id; `begun` are the runs of whoever it stands in for.
-    Raises TemplateUnusable when the code is not
-    JavaScript.
+    `keys` are the keys of hmacSha256, by id; `begun` is the run count of the engine it replaces.
+    Raises TemplateUnusable if the code is not JavaScript.
     """
 
     _empty = 0
@@ -95,13 +94,13 @@ class QuickJsEngine:
             self._open()
         self._runs += 1
         self.begun += 1
-        # The event goes as a text of its own: the template takes a copy of it each time it asks.
+        # The event is passed as text: the template gets a new copy each time it asks.
         event = _CALL.encode(call.event or {}).decode()
         plain = msgspec.structs.replace(call, event=None)
         return self._turn("start", _CALL.encode(plain).decode(), event)
 
     def resume(self, run: int, answers: tuple[EffectAnswer, ...], *, now: int) -> Turn:
-        """Go on with a run."""
+        """Continue a run."""
         told = _CALL.encode({"answers": answers, "now": now}).decode()
         return self._turn("resume", str(run), told)
 
@@ -115,10 +114,10 @@ class QuickJsEngine:
         self._thread = threading.get_ident()
 
     def relieve(self) -> None:
-        """Give the turn that runs now more memory; any thread may.
+        """Raise the memory limit of the running turn; any thread may call it.
 
-        The engine ends a turn by an error, which wants memory: where there is none, the code
-        catches "null" instead, and goes on.
+        The engine ends a turn by an error, which needs memory: without it, the code catches "null"
+        instead, and continues.
         """
         self._room += self._limits.memory
         self._context.set_memory_limit(self._room)
@@ -128,7 +127,7 @@ class QuickJsEngine:
         return tuple(msgspec.json.decode(self._enter("apis"), type=list[str]))
 
     def scenario(self, code: str, *, now: int, seed: int) -> msgspec.Raw:
-        """Run one scenario of a template's tests in a context of its own; return what it says."""
+        """Run one scenario of a template's tests in a context of its own; return its result."""
         self._open()
         given = {"code": "\n" * SCENARIO_LINE + code, "now": now, "seed": seed}
         return msgspec.Raw(self._enter("scenario", _CALL.encode(given).decode()).encode())
@@ -138,7 +137,7 @@ class QuickJsEngine:
         return int(self._context.memory()["malloc_size"])
 
     def let_go(self) -> None:
-        """Free what all runs hold, in a call: when the binding frees it, all of Python waits."""
+        """Free the memory of all runs in one call: the binding would block all of Python."""
         self._waiting.clear()
         with contextlib.suppress(quickjs.JSException):
             self._context.set_memory_limit(12 * self._limits.memory)
@@ -154,7 +153,7 @@ class QuickJsEngine:
             self.let_go()
 
     def _is_worn(self) -> bool:
-        """Say whether the context is to be made anew: after so many runs, or half full of rests."""
+        """Return whether to recreate the context: after so many runs, or half full of garbage."""
         if self._runs >= self._limits.recycle_after:
             return True
         if self._runs == 0 or self._runs % _BETWEEN_WEIGHINGS:
@@ -166,14 +165,14 @@ class QuickJsEngine:
         return held > self._limits.memory // 2
 
     def _refuse(self) -> None:
-        """Raise TemplateUnusable for what no limit would hold."""
+        """Raise TemplateUnusable for code that no limit can contain."""
         found = refused(self._template.code.text)
         if found is not None:
             line = self._template.code.line + found.line - 1
             raise TemplateUnusable(section=_SECTION, line=line, message=found.message)
 
     def _open(self) -> None:
-        """Make the context anew: as it was, without what earlier runs may have left."""
+        """Recreate the context, without anything left over by earlier runs."""
         if self.contexts:
             self.let_go()
         self._runs = 0
@@ -185,7 +184,7 @@ class QuickJsEngine:
         self._context.set_time_limit(_BOOT)
         self._entrance = self._context.eval(script(testing=self._testing))
         self.contexts += 1
-        # A run's number is never given twice: an answer that comes too late finds nobody.
+        # Run numbers are never reused: a late answer finds no run.
         self._enter("boot", _CALL.encode(self._boot | {"runs": self.begun}).decode())
         try:
             self._enter("load", self._template.code.text)
@@ -226,13 +225,13 @@ class QuickJsEngine:
             self._open()
             return Turn(run=0, error=f"what it asked for cannot be read: {error}", spent=True)
         except quickjs.JSException as error:
-            # A limit was passed: what the context holds is not to be trusted any more.
+            # A limit was exceeded: the context can no longer be trusted.
             self._open()
             error_text = limit_passed(str(error))
             spared = time.thread_time() - begun < _SPARED * self._limits.time
             if act == "start" and again and spared and error_text == _TOO_LONG:
-                # The engine's clock is the whole process's: other threads ran it out. Nothing of
-                # this turn was performed, so that it can be had again.
+                # The engine's clock is the whole process's: other threads used it up. No effect of
+                # this turn was performed, so that it can be repeated.
                 self.begun += 1
                 self._context.set_time_limit(max(self._limits.time, self._lenient))
                 try:
@@ -246,7 +245,8 @@ class QuickJsEngine:
         for effect in turn.effects:
             permission = lacking(effect, self._policy)
             if permission is not None:
-                # The sandbox asks at each call; to come here, somebody must have got past it.
+                # The sandbox checks each call; an effect without permission means that it was
+                # bypassed.
                 self._open()
                 return Turn(run=0, error=f"an effect that {permission} does not allow", spent=True)
         if turn.done and not turn.listening:
@@ -257,7 +257,7 @@ class QuickJsEngine:
 
 
 def _placed(error: str) -> tuple[int, str]:
-    """Return the line of the code and the engine's words for what is wrong with it."""
+    """Return the line of the code, and the engine's error message."""
     head, _, stack = error.partition("\n")
     _, _, place = stack.partition("<input>:")
     digits = place.split(":")[0]
@@ -265,7 +265,7 @@ def _placed(error: str) -> tuple[int, str]:
 
 
 def limit_passed(error: str) -> str:
-    """Return which limit the engine's words speak of."""
+    """Return the limit that the engine's error message is about."""
     head = error.partition("\n")[0]
     if "interrupted" in head:
         return _TOO_LONG

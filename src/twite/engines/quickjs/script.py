@@ -5,7 +5,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-# Each file may use what stands before it; functions are known everywhere.
+# Each file may use the files before it; functions are hoisted.
 PARTS: Final = (
     "natives",
     "text",
@@ -28,7 +28,7 @@ SANDBOX_LINE: Final = 100_000
 
 @cache
 def script(*, testing: bool = False) -> str:
-    """Return the sandbox as an expression; with the test globals, where asked for."""
+    """Return the sandbox as an expression; with the test globals, if requested."""
     return "".join(_pieces(testing=testing))
 
 

@@ -40,12 +40,12 @@ Told = TypeVar("Told")
 
 
 class TemplateThreads:
-    """The port `gateway.templates.RunsTemplates`.
+    """The port for running templates off the event loop.
 
-    `templates` are known by name, `keys` are what hmacSha256 signs with. Each template has at most
-    `threads`, made when they are first needed, and at most `waiting` runs under way or waiting for
-    one of them; one more is refused by TemplatesBusy. On trial, what would begin a run while it
-    rests is refused by TemplateRests, and what would go on with one waits.
+    `templates` are known by name, `keys` are the keys of hmacSha256. Each template has at most
+    `threads`, created on demand, and at most `waiting` runs in progress or queued; further ones are
+    refused with TemplatesBusy. On trial, a new run during the rest time is refused with
+    TemplateRests, and a continued run waits.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class TemplateThreads:
         await self._lanes[template].end(run)
 
     def stop(self) -> None:
-        """Take nothing more; what runs now ends by itself, or by its limits."""
+        """Accept nothing more; running turns end by themselves, or by their limits."""
         for lane in self._lanes.values():
             lane.stop()
 
@@ -118,7 +118,7 @@ class _Lane:
             raise self._rests(wait)
         if sum(thread.load for thread in self._threads) >= self._most:
             raise TemplatesBusy(reason="its threads have more than enough", retry_after=_AGAIN)
-        # Of those that are as idle as each other the first, so that few are made.
+        # Of equally idle threads the first, so that few are created.
         at = min(range(len(self._threads)), key=lambda one: self._threads[one].load)
         turn = await self._turn(at, lambda engine: engine.start(call))
         if isinstance(turn, int):
@@ -230,7 +230,7 @@ class _Kit:
             self._engine.relieve()
 
     def leave(self, beats: int) -> bool:
-        """Let nothing more begin: whoever has the turn is the only one."""
+        """Let no further turn begin: the current one is the last."""
         self.is_left = beats == self.beats
         return self.is_left
 
@@ -267,9 +267,10 @@ class _Thread:
 
 
 def _behind_if_spent(turn: Turn) -> Turn:
-    """Let the thread whose run passed a limit come behind all others from now on.
+    """Move a thread whose run exceeded a limit behind all others.
 
-    Whoever found a request that hangs will send it again; what it takes shall be what nobody wants.
+    A client that found a request that hangs will send it again; it should occupy the thread that
+    nobody else uses.
     """
     if turn.spent:
         let_behind(threading.get_native_id())

@@ -156,7 +156,7 @@ def _read_amount(draft: _Draft, reading: RowOptions) -> str | None:
         return code or otherwise
     amount = read_amount(draft.given["value"], currency=code, decimal=reading.decimal)
     if not isinstance(amount, Amount):
-        draft.errors.extend(one for one in (amount, wrong) if one is not None)
+        draft.errors.extend(finding for finding in (amount, wrong) if finding is not None)
         return code
     draft.notes.extend(_amount_notes(draft.given["value"], amount, code))
     draft.conversion["value"] = amount.text

@@ -174,7 +174,7 @@ def _decoded(
     )
     _require_count(len(parts))
     each = [_by_itself(part) for part in parts]
-    return [one for one, _ in each], [faults for _, faults in each]
+    return [conversion for conversion, _ in each], [faults for _, faults in each]
 
 
 def _by_itself(part: bytes) -> tuple[Native, tuple[Fault, ...]]:

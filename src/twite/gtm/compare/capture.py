@@ -156,7 +156,7 @@ def _read(line: bytes, number: int) -> _Read:
         request=None if read.request is None else _incoming(read.request),
         client=read.client,
         now=_moment(read.time, number),
-        sent=tuple(_sent(one) for one in sent),
+        sent=tuple(_sent(request) for request in sent),
     )
 
 

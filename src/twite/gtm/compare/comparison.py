@@ -68,10 +68,17 @@ def compared(
     asked: Sequence[TagRequest], sent: Sequence[CapturedRequest], ignore: Sequence[str]
 ) -> ComparisonResult:
     """Compare the requests of one case."""
-    there = [_parts(one.method, one.url, one.headers, one.body) for one in sent]
+    there = [
+        _parts(captured.method, captured.url, captured.headers, captured.body) for captured in sent
+    ]
     here = [
-        _parts(one.request.method, one.request.url, one.request.headers, one.request.body)
-        for one in asked
+        _parts(
+            request.request.method,
+            request.request.url,
+            request.request.headers,
+            request.request.body,
+        )
+        for request in asked
     ]
     candidates = sorted(
         (
@@ -81,7 +88,7 @@ def compared(
             if other.about == own.about
             for found in (_pair(other, own, asked[mine].tag, ignore),)
         ),
-        key=lambda one: one[:3],
+        key=lambda candidate: candidate[:3],
     )
     pairs: dict[int, ComparedPair] = {}
     taken: set[int] = set()
@@ -91,8 +98,10 @@ def compared(
             taken.add(mine)
     return ComparisonResult(
         pairs=tuple(pairs[at] for at in sorted(pairs)),
-        missing=tuple(one.place for at, one in enumerate(there) if at not in pairs),
-        extra=tuple((asked[at].tag, one.place) for at, one in enumerate(here) if at not in taken),
+        missing=tuple(request.place for at, request in enumerate(there) if at not in pairs),
+        extra=tuple(
+            (asked[at].tag, request.place) for at, request in enumerate(here) if at not in taken
+        ),
     )
 
 
@@ -171,12 +180,12 @@ def _pair(there: _Parts, here: _Parts, tag: str, ignore: Sequence[str]) -> Compa
         *_headers(there.headers, here.headers),
         *_differences(there.body, here.body, "body"),
     ]
-    ignored = [one for one in found if _is_ignored(one, ignore)]
+    ignored = [difference for difference in found if _is_ignored(difference, ignore)]
     return ComparedPair(
         url=there.place,
         tag=tag,
-        differences=tuple(one for one in found if one not in ignored),
-        ignored=tuple(one.path for one in ignored),
+        differences=tuple(difference for difference in found if difference not in ignored),
+        ignored=tuple(difference.path for difference in ignored),
     )
 
 

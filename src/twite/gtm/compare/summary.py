@@ -68,17 +68,17 @@ def summed(shown: Iterable[ShownDifference], mask: Mask) -> ComparisonSummary:
     missing, extra, failed = Counter[str](), Counter[str](), Counter[str]()
     unread, ignored, alike = Counter[str](), Counter[str](), Counter[bool]()
     kept_back, cases = Counter[str](), 0
-    for one in shown:
+    for case in shown:
         cases += 1
-        unread.update([one.unread] if one.unread else [])
-        kept_back.update(one.kept_back)
-        missing.update(one.compared.missing)
-        extra.update(f"{tag}: {url}" for tag, url in one.compared.extra)
-        failed.update(f"{tag}: {why}" for tag, why in one.failed)
-        for pair in one.compared.pairs:
+        unread.update([case.unread] if case.unread else [])
+        kept_back.update(case.kept_back)
+        missing.update(case.compared.missing)
+        extra.update(f"{tag}: {url}" for tag, url in case.compared.extra)
+        failed.update(f"{tag}: {why}" for tag, why in case.failed)
+        for pair in case.compared.pairs:
             alike[not pair.differences] += 1
             ignored.update(shown_path(path) for path in pair.ignored)
-            _group(groups, pair, one.line, mask)
+            _group(groups, pair, case.line, mask)
     return ComparisonSummary(
         cases=cases,
         matched=alike[True],
@@ -89,7 +89,7 @@ def summed(shown: Iterable[ShownDifference], mask: Mask) -> ComparisonSummary:
         unread=dict(unread.most_common()),
         kept_back=dict(kept_back.most_common()),
         ignored=dict(ignored.most_common()),
-        differences=tuple(sorted(groups.values(), key=lambda one: -one.times)),
+        differences=tuple(sorted(groups.values(), key=lambda group: -group.times)),
     )
 
 

@@ -84,10 +84,10 @@ class SequencedTag(ContainerPart, frozen=True, kw_only=True):
 class ContainerTag(ContainerPart, frozen=True, kw_only=True):
     """A template with its fields, and when it fires.
 
-    `defaults` fills in fields that are not given; an imported tag keeps to what was saved.
-    `secrets` are parts of `fields` by path, as `rows.0.value`, each with where it is kept.
-    `consent` are the signals that must be granted. `starts_at` and `ends_at` are milliseconds since
-    1970; from the one on, and before the other, it fires.
+    `defaults` fills in fields that are not given; an imported tag keeps its saved values. `secrets`
+    are parts of `fields` by path, as `rows.0.value`, each with its storage place. `consent` are the
+    signals that must be granted. `starts_at` and `ends_at` are milliseconds since 1970; the tag
+    fires from the first on, and before the second.
     """
 
     name: str
@@ -136,14 +136,14 @@ class VariableSource(StrEnum):
 
 
 class LookupRow(ContainerPart, frozen=True, kw_only=True):
-    """A line of a lookup table: a text, or a regular expression, and what it stands for."""
+    """A line of a lookup table: a text, or a regular expression, and its value."""
 
     key: str
     value: Tree = None
 
 
 class ValueFormat(ContainerPart, frozen=True, kw_only=True):
-    """What becomes of a variable's value: capitals, and what stands for some values.
+    """Conversions of a variable's value: case, and replacements of some values.
 
     `instead` has the keys `null`, `undefined`, `true` and `false`.
     """
@@ -155,12 +155,11 @@ class ValueFormat(ContainerPart, frozen=True, kw_only=True):
 class Variable(ContainerPart, frozen=True, kw_only=True):
     """A named value.
 
-    `value` of a constant; `key` names the event's data, header or cookie, which `decode` reads
-    percent-encoded; `least` and `most` bound a random number, and may be texts with names;
-    `input`, `rows` of a table, where `whole` patterns must fit the whole input and `captures` puts
-    `$1` … into what a pattern stands for; `template`, `fields` of a template. `default` stands for
-    what is not there; None is no default. `secrets` as in Tag; a secret constant has the path
-    `value`.
+    `value` of a constant; `key` names the event's data, header or cookie, which `decode`
+    percent-decodes; `least` and `most` bound a random number, and may be texts with names; `input`,
+    `rows` of a table, where `whole` patterns must match the whole input and `captures` fills `$1` …
+    into the result; `template`, `fields` of a template. `default` replaces a missing value; None is
+    no default. `secrets` as in ContainerTag; a secret constant has the path `value`.
     """
 
     name: str
@@ -184,7 +183,7 @@ class Variable(ContainerPart, frozen=True, kw_only=True):
 
 
 class ReadFields(StrEnum):
-    """Which of Twite's own readings a client without a template stands for."""
+    """Twite's own reader that a client without a template stands for."""
 
     GA4 = "ga4"  # /g/collect
     MEASUREMENT_PROTOCOL = "measurement_protocol"  # /mp/collect
@@ -192,9 +191,9 @@ class ReadFields(StrEnum):
 
 
 class ContainerClient(ContainerPart, frozen=True, kw_only=True):
-    """Who claims a request; the highest priority is asked first.
+    """A client that may claim requests; the highest priority is asked first.
 
-    Without a template it stands for one of Twite's own readings, under this name.
+    Without a template it stands for one of Twite's own readers, under this name.
     """
 
     name: str
@@ -207,10 +206,10 @@ class ContainerClient(ContainerPart, frozen=True, kw_only=True):
 
 
 class Transformation(ContainerPart, frozen=True, kw_only=True):
-    """A change of the event as tags see it; their conditions see it as it came.
+    """A change of the event as tags see it; conditions of tags see the unchanged event.
 
-    One of `exclude`, `allow` (keys, dotted) and `set` holds something. `when` must hold; `tags`
-    and `templates` say for whom, or with `others` for whom not; neither is all.
+    One of `exclude`, `allow` (keys, dotted) and `set` holds something. `when` must hold; `tags` and
+    `templates` are the affected ones, or with `others` the excepted ones; empty means all.
     """
 
     name: str
@@ -224,7 +223,7 @@ class Transformation(ContainerPart, frozen=True, kw_only=True):
 
 
 class Container(ContainerPart, frozen=True, kw_only=True):
-    """A container. `templates` are known by the name under which parts speak of them."""
+    """A container. `templates` are keyed by the name that parts use."""
 
     name: str = ""
     public_id: str = "GTM-TWITE"

@@ -1,10 +1,10 @@
-"""Which tags fire on an occasion, with which fields, and which do not, with the reason.
+"""Decide which tags fire for an event, with which fields, and why the others do not.
 
-Triggers see the event as it came; a tag, and the variables in its fields, see it as the
-transformations leave it: first what is allowed, then what is set, then what is excluded.
+Triggers see the event as it came; a tag, and the variables in its fields, see it after the
+transformations: first allow, then set, then exclude.
 
-    tags ─ paused? ─ a trigger fits? ─ an exception fits? ─ consent? ─▶ Fired, by priority
-              └─────────────┴─────────────────┴────────────────┴─────▶ Passed, with the reason
+    tags ─ paused? ─ a trigger fits? ─ an exception fits? ─ consent? ─▶ FiredTag, by priority
+              └─────────────┴─────────────────┴────────────────┴─────▶ SkippedTag, with the reason
 """
 
 from collections.abc import Mapping
@@ -224,9 +224,9 @@ class _Planner:
     def _beside(
         self, beside: SequencedTag | None, chain: tuple[str, ...], *, stops: bool = True
     ) -> FiredTag | None:
-        """Return a tag that runs beside another: without its own triggers and exceptions.
+        """Return a setup or teardown tag, without its own triggers and exceptions.
 
-        One that is needed and does not run `stops` the other, but for what would come after it.
+        A needed one that does not run `stops` the main tag, except for tags after it.
         """
         if beside is None:
             return None
@@ -295,7 +295,7 @@ def _hash_of(path: str) -> str:
 
 
 def _without_hash(event: dict[str, Tree], path: str) -> dict[str, Tree]:
-    """Take away the hash beside a person's field: it says what the field said."""
+    """Remove the hash beside a raw field: it holds the same data."""
     hashed = _hash_of(path)
     return paths.without(event, hashed) if hashed else event
 
@@ -304,7 +304,7 @@ def _order(change: Transformation) -> int:
     return 0 if change.allow else 1 if change.set else 2
 
 
-# Google's names for hashes of what stands beside them. (sgtm.md of the facts, user_data)
+# Google's names for hashes beside raw fields. (sgtm.md of the facts, user_data)
 _HASHED: Final = frozenset({"email_address", "phone_number", "first_name", "last_name"})
 _GRANTED: Final = frozenset({"true", "granted", "1"})
 # G1<ad_storage><analytics_storage> (guarantees.md of the facts; STD GTMS-2)

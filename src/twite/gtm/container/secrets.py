@@ -1,9 +1,9 @@
-r"""Secrets of a container: kept elsewhere, and put in before it runs.
+r"""Secrets of a container: stored elsewhere, and inserted before it runs.
 
-A secret is a text in `fields` (of a tag, client or variable template), or in what another variable
-holds: `value`, `default`, `rows`. The part's `secrets` names it by its path, as `rows.0.value`, and
-says where it is kept. A dot in a step is written `\.`. `{{names}}` in a secret are filled like in
-any other text.
+A secret is a text in `fields` (of a tag, client or variable template), or in another variable's
+`value`, `default` or `rows`. The part's `secrets` names it by its path, as `rows.0.value`, with its
+storage place. A dot in a step is written `\.`. `{{names}}` in a secret are filled like in any other
+text.
 """
 
 import re

@@ -57,11 +57,11 @@ def imported(
     place_of: Callable[[str], str],
     try_out: Callable[[Template], object] = str,
 ) -> ImportResult:
-    """Import. `named` are names whose values are secrets; `place_of` says where one is kept.
+    """Import. `named` are names of secrets; `place_of` returns a secret's storage place.
 
-    `try_out` raises TemplateUnusable for a template whose code cannot be run.
+    `try_out` raises TemplateUnusable for a template whose code cannot run.
 
-    Raises ContainerUnusable for what no tag manager would have exported.
+    Raises ContainerUnusable if no tag manager can have exported this.
     """
     return _Import(export, try_out).whole(named, place_of)
 
@@ -169,7 +169,9 @@ class _Import:
             try:
                 _refuse_second(f"trigger with its id ({id_})", there=id_ in {*triggers, *missing})
                 made, notes = simple_parts.trigger(piece, name)
-                sides = [side for one in made.when for side in (one.left, one.right)]
+                sides = [
+                    side for condition in made.when for side in (condition.left, condition.right)
+                ]
                 named = list(names_in(list(sides)))
                 _refuse_unknown(named, variables)
             except LeftOut as why:

@@ -39,9 +39,9 @@ def left_in_clear(
     public: frozenset[str],
     besides: Sequence[PlaintextSecret] = (),
 ) -> tuple[PlaintextSecret, ...]:
-    """Return what is left in a container without its secrets, and in its templates' texts.
+    """Return the likely secrets left in a container without its secrets, and in its templates.
 
-    `public` are templates whose text anybody can read, `besides` what is told already.
+    `public` are templates from the public gallery, `besides` what is reported already.
     """
     told = {(beside.kind, beside.name, beside.path) for beside in besides}
     found = [

@@ -11,7 +11,7 @@ from twite.gtm.importer.unread import holds, strangers
 
 
 def lines_of_the_rest(export: Export) -> Iterator[ReportLine]:
-    """Yield a line for each folder and zone, for what is not known, and for the container."""
+    """Yield a line for each folder and zone, for unknown parts, and for the container."""
     for key, held in export.beside.items():
         if holds(held):
             yield from _beside(key, held)

@@ -58,8 +58,10 @@ class ImportReport:
         """Return the lines."""
         kinds = list(dict.fromkeys([*_KINDS, *(line.kind for line in self._lines)]))
         fits = list(Support)
-        ordered = sorted(self._lines, key=lambda one: (kinds.index(one.kind), fits.index(one.fit)))
-        return tuple(_shown(one) for one in ordered)
+        ordered = sorted(
+            self._lines, key=lambda line: (kinds.index(line.kind), fits.index(line.fit))
+        )
+        return tuple(_shown(line) for line in ordered)
 
 
 def _shown(line: ReportLine) -> ReportLine:

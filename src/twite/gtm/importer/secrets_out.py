@@ -30,9 +30,9 @@ Part = TypeVar("Part", bound=ContainerTag | ContainerClient | Variable)
 
 
 class ExtractedSecrets(msgspec.Struct, frozen=True, kw_only=True):
-    """A secret that was taken out: of which part, where it stood, and where it is kept now.
+    """An extracted secret: its part, its original place, and its storage place.
 
-    It is printed: where a name or path holds a secret itself, that is not in it.
+    It is printed: a name or path that holds a secret itself is masked.
     """
 
     kind: str
@@ -45,9 +45,9 @@ class ExtractedSecrets(msgspec.Struct, frozen=True, kw_only=True):
 def without_secrets(
     container: Container, *, named: frozenset[str], place_of: Callable[[str], str]
 ) -> tuple[Container, tuple[ExtractedSecrets, ...], tuple[PlaintextSecret, ...]]:
-    """Return the container without them, what was taken, and what is too long to be kept elsewhere.
+    """Return the container without secrets, the secrets, and those too long to store elsewhere.
 
-    `place_of` says where one of a name is kept.
+    `place_of` returns the storage place for a name.
     """
     taking = _Taking(container, named, place_of)
     clean = msgspec.structs.replace(
@@ -87,7 +87,7 @@ class _Taking:
             or variable.name in self._feeding
             or (variable.type is VariableSource.CONSTANT and promises_secret(variable.name))
         )
-        # What is compared with a secret is one.
+        # A value that is compared with a secret is a secret.
         told_keys = any(promises_secret(one) for one in names_in(variable.input))
         rows: list[Tree] = [{"key": one.key, "value": one.value} for one in variable.rows]
         held = {"value": variable.value, "default": variable.default, "rows": rows}
@@ -125,7 +125,7 @@ class _Taking:
 
 
 def nobodys(container: Container, named: frozenset[str]) -> list[str]:
-    """Return the names that a person gave, and that nothing in the container has."""
+    """Return the names from `--secret` that match nothing in the container."""
     known = {variable.name for variable in container.variables}
     parts: list[ContainerTag | ContainerClient | Variable] = [*container.tags, *container.clients]
     for part in [*parts, *container.variables]:

@@ -25,7 +25,7 @@ _MILLISECONDS = re.compile(r"[0-9]{1,15}", re.ASCII)
 
 
 class ImportContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What a tag can speak of. Triggers are known by id; those left out have their names."""
+    """The names that a tag may refer to. Triggers are known by id; left-out triggers by name."""
 
     variables: frozenset[str]
     triggers: Mapping[str, ContainerTrigger]
@@ -34,7 +34,7 @@ class ImportContext(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportedTag(msgspec.Struct, frozen=True, kw_only=True):
-    """A tag as it was read. `notes` say what differs, `held` why it is not to fire yet."""
+    """An imported tag. `notes` say what differs, `held` why it must not fire yet."""
 
     tag: ContainerTag
     word: str
@@ -82,7 +82,7 @@ def read_tag(piece: ExportPart, name: str, here: ImportContext) -> ImportedTag:
 def read_tags(
     pieces: Sequence[tuple[str, ExportPart]], here: ImportContext, report: ImportReport
 ) -> dict[str, ImportedTag]:
-    """Return those that can be here, by their names; tell of the others."""
+    """Return the tags that can run here, by name; report the others."""
     read: dict[str, ImportedTag] = {}
     for name, piece in pieces:
         try:
@@ -109,9 +109,9 @@ def read_tags(
 def told_of(
     read: Mapping[str, ImportedTag], missed: Mapping[str, str], report: ImportReport
 ) -> tuple[ContainerTag, ...]:
-    """Tell of the tags; return them, paused where they would see or send more than they should.
+    """Report the tags; return them, paused if they would see or send more than they should.
 
-    `missed` are the names of those for whom a transformation is left out, and its name.
+    `missed` maps affected tags to the transformation that was left out.
     """
     beside = _beside_others(read)
     tags = []
@@ -152,7 +152,7 @@ def _stopped_by(
     *,
     seen: tuple[str, ...],
 ) -> str:
-    """Return the paused tag without which it does not fire; "" where there is none."""
+    """Return the paused tag without which it does not fire; "" if there is none."""
     for beside in (tag.setup, tag.teardown):
         if beside is None or beside.tag in seen:
             continue
@@ -167,7 +167,7 @@ def _stopped_by(
 
 
 def _beside_others(read: Mapping[str, ImportedTag]) -> dict[str, list[str]]:
-    """Return, of each tag that runs beside others, whom it runs with."""
+    """Return, for each setup or teardown tag, its main tags."""
     found: dict[str, list[str]] = {}
     for name, imported in read.items():
         for beside in (imported.tag.setup, imported.tag.teardown):
@@ -177,7 +177,7 @@ def _beside_others(read: Mapping[str, ImportedTag]) -> dict[str, list[str]]:
 
 
 def _sequence_notes(tag: ContainerTag, others: Sequence[str]) -> list[str]:
-    """Say where a tag runs more than once for an event that it fires once for at Google."""
+    """Report a tag that runs more often for an event than at Google."""
     if tag.firing is not Firing.ONCE or len(others) + bool(tag.triggers) < 2:
         return []
     own = " and once by its own trigger" if tag.triggers else ""
@@ -234,7 +234,7 @@ def _exceptions(piece: ExportPart, here: ImportContext) -> tuple[str, ...]:
             names.append(here.triggers[id_].name)
         else:
             missing = here.missing_triggers.get(id_, id_)
-            # Without it the tag would fire where it must not.
+            # Without the exception, the tag would fire where it must not.
             raise LeftOut(f"its exception {missing!r} is left out, and it would fire there")
     return tuple(names)
 
@@ -251,7 +251,7 @@ def _firing(piece: ExportPart) -> tuple[Firing, list[str]]:
 
 
 def _moment(piece: ExportPart, key: str) -> tuple[int | None, list[str]]:
-    """Return a moment in milliseconds, and why the tag is held where it is none."""
+    """Return a time in milliseconds, and why the tag is held if it is invalid."""
     held = piece.tree.get(key)
     if not holds(held):
         return None, []

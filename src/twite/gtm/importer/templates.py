@@ -11,7 +11,7 @@ from twite.gtm.template.template import Template, TemplateKind, TemplateUnusable
 
 
 class ExportTemplates:
-    """Reads them, and tells of each; then answers by the type of a part."""
+    """Reads and reports templates; then finds them by part type."""
 
     def __init__(self, export: Export, try_out: Callable[[Template], object]) -> None:
         self._export = export
@@ -49,7 +49,7 @@ class ExportTemplates:
             report.add("template", name, words[0], notes=[*notes, *_apis_of(template)])
 
     def named_by(self, word: str, kind: TemplateKind) -> str:
-        """Return the name of a part's template, "" for a part that has none. Raises LeftOut."""
+        """Return the name of a part's template, "" for a part without one. Raises LeftOut."""
         if not word.startswith("cvt_"):
             return ""
         if word in self._broken:
@@ -62,7 +62,7 @@ class ExportTemplates:
         return name
 
     def _words_of(self, piece: ExportPart) -> Iterator[str]:
-        """Yield the types by which parts speak of a template."""
+        """Yield the types by which parts refer to a template."""
         yield f"cvt_{self._export.container_id}_{piece.text('templateId')}"
         gallery = piece.tree.get("galleryReference")
         if isinstance(gallery, dict) and isinstance(gallery.get("galleryTemplateId"), str):

@@ -30,8 +30,8 @@ def transformation(
         raise LeftOut("it has exceptions of a kind of tag (tagTypeExceptions): name the tags")
     words = [text_in(row, "tagType") for row in types]
     others = flag_in(held, "allTagsExcept")
-    # Whom it names and who is not here needs nothing of it.
-    for_tags = tuple(tags[one] for one in named if one in tags)
+    # Left-out tags do not need it.
+    for_tags = tuple(tags[name] for name in named if name in tags)
     for_templates = tuple(templates[word] for word in words if word in templates)
     if (named or words) and not (for_tags or for_templates) and not others:
         raise LeftOut("the tags that it is for are not here")
@@ -60,7 +60,7 @@ def concerned(
     """Return the tags that a transformation may be for; `tags` maps names to their templates."""
     try:
         return _concerned(values(piece.pieces("parameter")), tags, templates)
-    except LeftOut:  # whom it names cannot be read
+    except LeftOut:  # its tags cannot be read
         return tuple(tags)
 
 
@@ -101,7 +101,7 @@ def _names(held: dict[str, Tree], table: str, column: str) -> tuple[str, ...]:
 
 
 def _refuse_strangers(held: dict[str, Tree]) -> None:
-    """Raise LeftOut for a parameter or a column that is not known, and a row that names nothing."""
+    """Raise LeftOut for an unknown parameter or column, and a row that names nothing."""
     strange = sorted(
         key for key, one in held.items() if key not in {*_COLUMNS, *_FLAGS} and holds(one)
     )

@@ -9,10 +9,10 @@ from twite.gtm.importer.reading import ExportPart, spelled
 
 
 def unread(resource: str, piece: ExportPart, *, narrows: bool = False) -> list[str]:
-    """Return notes on what is not kept of a part, and of its parameters.
+    """Return notes on keys of a part, and of its parameters, that are not imported.
 
-    `narrows` is of parts whose every key may say when something fires, or what is seen: one that is
-    not known leaves such a part out. Raises LeftOut.
+    `narrows` is for parts whose every key may restrict firing: an unknown key leaves such a part
+    out. Raises LeftOut.
     """
     notes = list(_keys_of(resource, piece, narrows=narrows))
     for parameter in piece.pieces("parameter"):
@@ -22,7 +22,7 @@ def unread(resource: str, piece: ExportPart, *, narrows: bool = False) -> list[s
 
 
 def held_back(piece: ExportPart) -> list[str]:
-    """Return why a tag is not to fire before a person has looked: what narrowed it is not kept."""
+    """Return why a tag is paused until a person has looked: a restriction is not imported."""
     found = list(_paused_by("tag", piece.tree))
     for key in ("setupTag", "teardownTag"):
         for part in piece.pieces(key):
@@ -39,7 +39,7 @@ def strangers(resource: str, tree: Mapping[str, Tree]) -> list[str]:
 
 
 def holds(tree: Tree) -> bool:
-    """Say whether a tree says anything: `{"type": "MAP"}` and `false` do not."""
+    """Return whether a tree holds anything: `{"type": "MAP"}` and `false` do not."""
     if isinstance(tree, dict):
         return any(holds(child) for key, child in tree.items() if key not in {"type", "key"})
     if isinstance(tree, list):
