@@ -1,4 +1,4 @@
-"""What commands ask of a running gateway about users and keys, as values on the wire.
+"""Account commands: changes of users and API keys that the CLI sends to a running gateway.
 
 Passwords and keys arrive as hashes: no secret travels.
 """
@@ -13,9 +13,9 @@ from twite.domain.secret import Secret
 
 
 class AccountCommand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A change, and what is to be noted of it: see gateway.people.Roster.
+    """A change, and its audit event: see gateway.ports.directory.
 
-    Without a change, only the deed is noted: what was done elsewhere.
+    Without a change, only the audit event is stored.
     """
 
     deed: AuditEvent
@@ -23,18 +23,18 @@ class AccountCommand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class AccountCommandResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it."""
+    """The result of a command."""
 
     result: Result = msgspec.field(name="upshot")
 
 
 def encoded(order: AccountCommand) -> bytes:
-    """Return the bytes."""
+    """Encode a command."""
     return _ENCODER.encode(order)
 
 
 def decoded(body: bytes) -> AccountCommand:
-    """Read them. Raises msgspec.DecodeError."""
+    """Decode a command. Raises msgspec.DecodeError."""
     return _DECODER.decode(body)
 
 

@@ -1,4 +1,4 @@
-"""Who may sign in and which programs may ask: made, changed and removed.
+"""Accounts: create, change and remove users and API keys.
 
 Each is done and written into the audit in one transaction, or neither. The last admin stays one: a
 console without any would be closed for good. An admin sees all pixels: one who makes users and keys
@@ -50,7 +50,7 @@ _KEY_BYTES: Final = 32
 
 
 class AccountStore(Protocol):
-    """What of twite.gateway.ports.directory it stands on."""
+    """The parts of twite.gateway.ports.directory that Accounts needs."""
 
     async def user(self, name: str) -> User | None: ...
     async def users(self) -> Sequence[User]: ...
@@ -59,7 +59,7 @@ class AccountStore(Protocol):
 
 
 class CreatedKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A program's key. `text` is shown once and kept nowhere."""
+    """A new API key. `text` is shown once and not stored."""
 
     key: ApiKey
     text: Secret
@@ -87,7 +87,7 @@ class Accounts:
         by: str,
         warrant: bytes = b"",
     ) -> User:
-        """Let somebody sign in."""
+        """Create a user."""
         refuse_limited(role, pixels)
         if not NAME.fullmatch(name):
             raise InvalidAccountChange(
@@ -119,9 +119,9 @@ class Accounts:
         by: str,
         warrant: bytes = b"",
     ) -> tuple[str, ...] | None:
-        """Change what somebody may do and see. They are signed out, and sign in anew.
+        """Change a user's role or pixels, and end their sessions.
 
-        Return which pixels they see now.
+        Returns the pixels they see now.
         """
         refuse_limited(role, pixels)
         change = UserAllowed(name=name, role=role, pixels=_sorted(pixels))
@@ -152,11 +152,11 @@ class Accounts:
         await self._change(change, name, by=by, warrant=warrant)
 
     async def drop_codes(self, name: str, *, by: str, warrant: bytes = b"") -> None:
-        """Ask for no code any more, where a device was lost."""
+        """Turn off two-factor authentication, for a lost device."""
         await self._change(TwoFactorDisabled(name=name), name, by=by, warrant=warrant)
 
     async def remove(self, name: str, *, by: str, warrant: bytes = b"") -> None:
-        """Let somebody sign in no more."""
+        """Remove a user."""
         await self._change(UserRemoved(name=name), name, by=by, warrant=warrant)
 
     async def make_key(
@@ -168,7 +168,7 @@ class Accounts:
         by: str,
         warrant: bytes = b"",
     ) -> CreatedKey:
-        """Let a program ask."""
+        """Create an API key."""
         chosen = frozenset(scopes)
         if not _KEY_NAME.fullmatch(name):
             raise InvalidAccountChange(
@@ -196,7 +196,7 @@ class Accounts:
         return CreatedKey(key=key, text=Secret(text))
 
     async def revoke_key(self, id_: str, *, by: str, warrant: bytes = b"") -> None:
-        """Let a key open nothing any more."""
+        """Revoke an API key."""
         if not any(key.id == id_ for key in await self.keys()):
             raise InvalidAccountChange(
                 f"there is no key {id_[:32]!r}; twite key list shows which there are"
@@ -205,11 +205,11 @@ class Accounts:
         await self._change(change, id_, by=by, warrant=warrant)
 
     async def users(self) -> Sequence[User]:
-        """Return who may sign in."""
+        """Return the users."""
         return await self._people.users()
 
     async def keys(self) -> Sequence[ApiKey]:
-        """Return the programs' keys, revoked ones too."""
+        """Return the API keys, revoked ones too."""
         return await self._people.api_keys()
 
     async def _there(self, name: str) -> User:
@@ -221,7 +221,7 @@ class Accounts:
     async def _change(
         self, change: Change, subject: str, *, by: str, warrant: bytes, detail: str = ""
     ) -> None:
-        """Make a change and write it down, or say why not."""
+        """Make a change with its audit event, or raise why not."""
         deed = AuditEvent(
             at=self._clock.now(),
             who=by,
@@ -286,7 +286,7 @@ def refuse_weak(password: str, *, name: str) -> None:
 
 
 def seen(pixels: Sequence[str] | None) -> str:
-    """Say which pixels are seen."""
+    """Return the visible pixels in words."""
     return "all pixels" if pixels is None else f"pixels: {', '.join(pixels) or 'none'}"
 
 

@@ -1,4 +1,4 @@
-"""The keys of programs, as whoever is shown one looks it up."""
+"""Look up API keys presented by clients."""
 
 from twite.domain.people.users import ApiKey
 from twite.gateway.identity.authentication import digest_of
@@ -6,7 +6,7 @@ from twite.gateway.ports.directory import ApiKeys
 
 
 class ApiKeyLookup:
-    """Knows them by their digests. What is revoked is refused at the next request."""
+    """Finds keys by digest. A revoked key is refused at the next request."""
 
     def __init__(self, api_keys: ApiKeys) -> None:
         self._api_keys = api_keys

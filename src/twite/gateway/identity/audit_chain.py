@@ -1,4 +1,4 @@
-"""Is the audit whole?"""
+"""Verify the hash chain of the audit log."""
 
 from collections.abc import Sequence
 from typing import Final, Protocol
@@ -19,7 +19,7 @@ class Chained(Protocol):
 
 
 class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found. `wrong` is the first entry that is not as it was written."""
+    """The result. `wrong` is the first entry that was changed."""
 
     entries: int
     head: bytes
@@ -28,7 +28,7 @@ class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing was found."""
+        """Whether the chain is intact."""
         return self.wrong is None and self.knows_head
 
 

@@ -1,4 +1,4 @@
-"""Signing in, staying signed in, and leaving.
+"""Authentication: sign in, sessions, sign out.
 
 A wrong name, a wrong password and a wrong code are answered alike and take alike long. What is
 limited is the guessing: from an address (of IPv6, its /64), for a name from an address, and for a
@@ -35,7 +35,7 @@ class SessionTimes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoginAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody typed, and from where. It does not print."""
+    """Name, password and code as typed, with the address. Its repr shows no secrets."""
 
     name: str
     password: str
@@ -48,20 +48,20 @@ class LoginAttempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoginSucceeded(msgspec.Struct, frozen=True, kw_only=True):
-    """It worked: what the browser is to keep."""
+    """A successful sign-in, with the token for the browser."""
 
     token: Secret
     viewer: Viewer
 
 
 class LoginFailed(msgspec.Struct, frozen=True, kw_only=True):
-    """It did not. `wait` is how many seconds to wait before another try, 0 for none."""
+    """A failed sign-in. `wait` is in seconds until another try, 0 for none."""
 
     wait: int = 0
 
 
 class AuthenticatedSession(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody who is signed in."""
+    """The session of a signed-in user."""
 
     viewer: Viewer
     session: Session
@@ -69,7 +69,7 @@ class AuthenticatedSession(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Authentication:
-    """Knows who is signed in."""
+    """Signs users in and out, and finds their sessions."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Authentication:
         secret_store: SecretStore | None,
         times: SessionTimes | None = None,
     ) -> None:
-        """Without a strongroom, nobody can have a second factor."""
+        """Without a secret store, two-factor authentication is not available."""
         self._people = people
         self._passwords = passwords
         self._clock = clock
@@ -93,18 +93,18 @@ class Authentication:
         self._by_name = LoginThrottle(free=50)
 
     async def is_open(self) -> bool:
-        """Return whether there is an admin: without one nobody could let anybody in or out."""
+        """Return whether there is an admin: without one, nobody can manage users."""
         # Once open, it stays so while this runs: the last admin cannot go. [staffing.Upshot.LAST]
         if not self._is_open:
             self._is_open = any(user.is_admin for user in await self._people.users())
         return self._is_open
 
     async def sign_in(self, offer: LoginAttempt) -> LoginSucceeded | LoginFailed:
-        """Let somebody in, under a new token."""
+        """Sign a user in with a new session token."""
         wait = self._wait(offer)
         if wait:
             return LoginFailed(wait=-(-wait // SECOND))
-        # Counted before it is known, or many at once would all be looked at.
+        # Count the failure first, or many concurrent attempts would all be checked.
         self._failed(offer)
         user = await self._known(offer)
         now = self._clock.now()
@@ -128,7 +128,7 @@ class Authentication:
             seen_before=now - self._times.idle,
         )
         if not begun:
-            # Who is removed, or given another password, while a hash is computed stays outside.
+            # The user was removed or got another password while the hash was computed.
             await self._refused(offer, at=now)
             return LoginFailed()
         self._passed(offer)
@@ -138,7 +138,7 @@ class Authentication:
         return LoginSucceeded(token=Secret(token), viewer=viewer_of(user))
 
     async def inside(self, token: str) -> AuthenticatedSession | None:
-        """Return who has a token, unless the session is over."""
+        """Return the session of a token, unless it has ended."""
         session = await self._people.session(digest_of(token))
         if session is None:
             return None
@@ -178,7 +178,7 @@ class Authentication:
         return right
 
     async def renew(self, inside: AuthenticatedSession) -> Secret:
-        """Give a session another token, since what its user knows has changed.
+        """Give a session a new token after a change of credentials.
 
         Raises SignedOut where the session is over.
         """
@@ -208,7 +208,7 @@ class Authentication:
         return ended
 
     async def _known(self, offer: LoginAttempt) -> User | None:
-        """Return whose password, and code, these are."""
+        """Return the user with this password and code."""
         fits = NAME.fullmatch(offer.name) and len(offer.password) <= _LONGEST_PASSWORD
         user = await self._people.user(offer.name) if fits else None
         # Made for those who are there too: else the first stranger would take longer.
@@ -220,7 +220,7 @@ class Authentication:
         return user
 
     async def _second(self, user: User, code: str) -> bool:
-        """Return whether the code is good, once; or none is asked for."""
+        """Return whether the code is valid and unused, or none is required."""
         if user.code_since is None:
             return True
         if self._secret_store is not None:
@@ -239,7 +239,7 @@ class Authentication:
         )
 
     async def _rehashed(self, user: User, password: str) -> User:
-        """Hash anew what was hashed at another cost; return the user as they are then."""
+        """Rehash a password stored at another cost; return the updated user."""
         if self._passwords.is_current(user.password.reveal()):
             return user
         hash_ = Secret(await self._passwords.hash(password))
@@ -248,7 +248,7 @@ class Authentication:
         return msgspec.structs.replace(user, password=hash_)
 
     async def _nobody(self) -> str:
-        """Return the hash of a password that nobody knows."""
+        """Return the hash of a random password, so that unknown names take as long."""
         if self._nobodys is None:
             self._nobodys = await self._passwords.hash(secrets.token_urlsafe(_BYTES))
         return self._nobodys
@@ -274,12 +274,12 @@ class Authentication:
 
 
 def digest_of(token: str) -> bytes:
-    """Return what is kept of a token, or of a program's key: chance needs no slow hash."""
+    """Return the stored digest of a token or API key: random values need no slow hash."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 def viewer_of(user: User) -> Viewer:
-    """Return what a user may see and do.
+    """Return a user's permissions and visible pixels.
 
     An admin sees all pixels. Who is kept as one of some, from before that was refused, is an
     operator of those.
@@ -290,7 +290,7 @@ def viewer_of(user: User) -> Viewer:
 
 
 def _name(offer: LoginAttempt) -> str:
-    """Return the name; what is none may be anything, even a password in the wrong field."""
+    """Return the name if it is well-formed: the text may be a password in the wrong field."""
     return offer.name if NAME.fullmatch(offer.name) else "(no name)"
 
 
@@ -299,7 +299,7 @@ def _both(offer: LoginAttempt) -> str:
 
 
 def _network(offer: LoginAttempt) -> str:
-    """Return the address; of IPv6 its /64, since whoever has one address there has all of it."""
+    """Return the address; for IPv6 its /64, since one client has all of it."""
     try:
         there = ip_address(offer.address)
     except ValueError:

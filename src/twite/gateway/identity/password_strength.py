@@ -1,4 +1,4 @@
-"""Is a password one that lists of common ones begin with?
+"""Password strength: refuse passwords near the top of lists of common ones.
 
 Long common passwords are short ones put together: a word that everybody takes (guessable.txt), a
 row of the keyboard, a run of digits, a year, the same again. Each counts as two characters here.
@@ -8,11 +8,11 @@ import re
 from importlib.resources import files
 from typing import Final
 
-# Below so much, a password is guessed among the first.
+# Below this weight, a password is guessed early.
 LEAST: Final = 8
 _PIECE: Final = 2
 _SHORTEST_RUN: Final = 3
-# The longest first, so that none hides behind its own beginning.
+# Longest first, so that a prefix does not match before the whole word.
 _WORDS: Final = tuple(
     sorted(
         files("twite.gateway.identity").joinpath("common_passwords.txt").read_text("utf-8").split(),
@@ -38,7 +38,7 @@ _PLAIN: Final = str.maketrans("@4031$5!7", "aaoeissit")
 
 
 def weight(password: str) -> int:
-    """Return how many characters' worth of guessing there is in a password, roughly."""
+    """Return the strength of a password, roughly in random characters."""
     plain = password.lower()
     return min(_weight(plain), _weight(plain.translate(_PLAIN)))
 
@@ -56,7 +56,7 @@ def _weight(text: str) -> int:
 
 
 def _known(text: str, at: int) -> int:
-    """Return how long a piece that everybody knows begins here; 1 where there is none."""
+    """Return the length of a common piece that begins here; 1 if there is none."""
     word = next((word for word in _WORDS if text.startswith(word, at)), "")
     year = _YEAR.match(text, at)
     same = len(text) - at - len(text[at:].lstrip(text[at]))
@@ -68,6 +68,6 @@ def _known(text: str, at: int) -> int:
 
 
 def _repeated(text: str) -> str:
-    """Return what a text is a repetition of."""
+    """Return the unit that a text repeats."""
     at = (text + text).find(text, 1)
     return text[:at] if 0 < at < len(text) else text

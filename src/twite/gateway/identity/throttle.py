@@ -1,4 +1,4 @@
-"""How often somebody may guess: failures by key, and how long to wait after too many.
+"""Login throttle: count failures by key, and make further attempts wait longer.
 
 In memory: after a restart, all begin anew.
 """
@@ -25,7 +25,7 @@ class LoginThrottle:
         self._failures: OrderedDict[str, tuple[int, int]] = OrderedDict()
 
     def wait(self, key: str, *, now: int) -> int:
-        """Return for how many milliseconds the key must wait; `now` never jumps."""
+        """Return the milliseconds that the key must wait; `now` is monotonic."""
         times, at = self._failures.get(key, (0, now))
         if times < self._free or now - at >= _FORGOTTEN_AFTER:
             return 0
@@ -41,7 +41,7 @@ class LoginThrottle:
             self._failures.popitem(last=False)
 
     def took_back(self, key: str) -> None:
-        """Count one failure less: it was none."""
+        """Take back one counted failure."""
         times, at = self._failures.get(key, (0, 0))
         if times > 1:
             self._failures[key] = times - 1, at
@@ -49,5 +49,5 @@ class LoginThrottle:
             self._failures.pop(key, None)
 
     def forget(self, key: str) -> None:
-        """Count from nothing again."""
+        """Reset the count of a key."""
         self._failures.pop(key, None)

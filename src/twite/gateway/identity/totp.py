@@ -1,4 +1,4 @@
-"""The second factor: codes of an authenticator (RFC 6238), and recovery codes for a lost one."""
+"""Two-factor codes: TOTP of an authenticator (RFC 6238), and recovery codes."""
 
 import hashlib
 import secrets
@@ -50,6 +50,6 @@ def recovery_codes() -> list[str]:
 
 
 def hash_of(recovery: str) -> str:
-    """Return what is kept of a recovery code: chance needs no slow hash."""
+    """Return the stored hash of a recovery code: random values need no slow hash."""
     spelled = "".join(c for c in recovery.lower() if c.isalnum())
     return hashlib.sha256(spelled.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,6 +1,6 @@
-"""Setting up codes for signing in, and doing without them again.
+"""Two-factor authentication: turn it on and off.
 
-The secret is sealed in the vault: who has the store alone has no code of anybody.
+The TOTP secret is sealed: the store alone reveals no codes.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from twite.gateway.ports.store import Clock
 
 
 class TwoFactorStore(Users, UserDirectory, Protocol):
-    """What of twite.gateway.ports.directory it stands on."""
+    """The parts of twite.gateway.ports.directory that TwoFactor needs."""
 
 
 class TwoFactor:
@@ -62,7 +62,7 @@ class TwoFactor:
         return recovery
 
     async def end(self, user: User, *, warrant: bytes = b"") -> None:
-        """Ask for none any more; the secret goes with it."""
+        """Turn it off and delete the secret."""
         async with self._turn:
             await self._change(
                 TwoFactorDisabled(name=user.name, but=warrant), AuditAction.USER_CODES_OFF, warrant

@@ -1,4 +1,4 @@
-"""What X says of credentials before the first conversion: a role, an approval, or no refusal."""
+"""Access check: ask X whether credentials may send conversions, before the first one."""
 
 from collections.abc import Callable
 from functools import partial
@@ -23,7 +23,7 @@ from twite.x.inquiry import Inquiry, InquiryRefusal, RefusalReason
 
 
 class AccessCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """What X said: it refused nothing. `roles` is None where it did not tell them.
+    """X refused nothing. `roles` is None if X did not name them.
 
     With roles, X is known to take conversions of the pixel's account; without, only that it did not
     refuse who asked.
@@ -36,7 +36,7 @@ class AccessCheck(msgspec.Struct, frozen=True, kw_only=True):
 async def check_access(
     ask: XInquiries, destination: Destination, credentials: OAuthKeys | PixelToken
 ) -> AccessCheck:
-    """Ask X what it says without a conversion. Raises RefusedByX, XUnanswering.
+    """Check access without sending a conversion. Raises RefusedByX, XUnanswering.
 
     The roles are read where an account is named. Where it is not, and for an app that may read no
     roles, X is asked to take no conversion at all.

@@ -1,4 +1,4 @@
-"""An ads account at X: its events. Each method raises RefusedByX and XUnanswering."""
+"""X ads account: list, create, change and delete its events. Raises RefusedByX, XUnanswering."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ from twite.x.event_tags import (
     read_tag,
 )
 
-# A list that goes on beyond this turns in circles: X allows an account far fewer events.
+# A longer list is a paging loop: X allows an account far fewer events.
 _MOST_PAGES: Final = 100
 
 
@@ -31,7 +31,7 @@ class AdsAccount:
         self._shelf = EventTagShelf(version=ask.address.version, account=account, page=page)
 
     async def events(self, *, with_deleted: bool = False) -> list[EventTag]:
-        """Return all of them, however many pages they fill."""
+        """Return all events, from all pages."""
         found: dict[str, EventTag] = {}
         cursor = None
         for _ in range(_MOST_PAGES):
@@ -48,17 +48,17 @@ class AdsAccount:
         return next((one for one in known if event in {one.id, one.website_tag_id}), None)
 
     async def create(self, change: EventTagChange) -> EventTag:
-        """Make one; it must be without `faults`."""
+        """Create an event. The change must have no `faults`."""
         question = self._shelf.creation(change)
         return await self._ask.ask_as(self._keys, question, read_tag, about=self._named)
 
     async def update(self, event: str, change: EventTagChange) -> EventTag:
-        """Change one."""
+        """Change an event."""
         question = self._shelf.alteration(event, change)
         return await self._ask.ask_as(self._keys, question, read_tag, about=self._named)
 
     async def delete(self, event: str) -> EventTag:
-        """Delete one: X takes no conversion of it any more."""
+        """Delete an event: X accepts no more conversions of it."""
         question = self._shelf.deletion(event)
         return await self._ask.ask_as(self._keys, question, read_tag, about=self._named)
 

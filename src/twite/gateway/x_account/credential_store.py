@@ -1,4 +1,4 @@
-"""Logins: the credentials of pixels that somebody signed in for, sealed in the vault.
+"""Credential store: the sealed X credentials of pixels, from sign-ins and pasted tokens.
 
     login/<pixel>/oauth           what signing in at X brought
     login/<pixel>/pixel_token     what was pasted
@@ -24,7 +24,7 @@ KINDS: Final = (OAUTH, PIXEL_TOKEN)
 
 
 class StoredCredentials(msgspec.Struct, frozen=True, kw_only=True):
-    """What is stored for a pixel. `screen_name` is whose the OAuth keys are, "" where unknown."""
+    """A pixel's stored credentials. `screen_name` is the OAuth user, "" if unknown."""
 
     oauth: OAuthKeys | None = None
     screen_name: str = ""
@@ -45,7 +45,7 @@ class StoredCredentials(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CredentialStore:
-    """Reads and writes them. A `deed` is noted in the same transaction."""
+    """Reads and writes credentials. A `deed` (audit event) goes into the same transaction."""
 
     def __init__(self, secret_store: SecretStore) -> None:
         self._secret_store = secret_store
@@ -96,10 +96,10 @@ class CredentialStore:
 
 
 class SendsWithCredentials(Protocol):
-    """Who sends: see gateway.run.Run."""
+    """Starts and updates workers: see gateway.delivery.runner.DeliveryRunner."""
 
     def send_to(self, destination: Destination) -> None:
-        """Send with other credentials from now on."""
+        """Use other credentials from now on."""
         ...
 
 
@@ -152,12 +152,12 @@ class CredentialCommands:
                     self._sends.send_to(now)
 
     async def keep(self, name: str, sealed: bytes, *, deed: AuditEvent | None = None) -> None:
-        """Put a sealed login into the vault. Raises NotOpened, LedgerUnavailable."""
+        """Store sealed credentials. Raises NotOpened, LedgerUnavailable."""
         await self._secret_store.put_sealed(name, sealed, deed=deed)
         await self.take_up()
 
     async def forget_sealed(self, name: str, *, deed: AuditEvent | None = None) -> None:
-        """Take a login out of the vault."""
+        """Delete stored credentials."""
         await self._secret_store.forget(name, deed=deed)
         await self.take_up()
 
@@ -177,7 +177,7 @@ class CredentialCommands:
         return len(secrets)
 
     async def reseal_letters(self, *, after: int) -> RewrittenPayloads:
-        """Seal some letters anew, behind a delivery. Raises LedgerUnavailable."""
+        """Seal some tag payloads anew, after a delivery. Raises LedgerUnavailable."""
         return await self._resealing.some(after=after)
 
     async def keep_oauth(
@@ -205,7 +205,7 @@ class CredentialCommands:
 
 
 class _OAuth(msgspec.Struct, frozen=True, kw_only=True):
-    """What is sealed. It holds secrets: it does not print."""
+    """The sealed payload. Its repr shows no secrets."""
 
     consumer_key: str
     consumer_secret: str

@@ -1,6 +1,6 @@
-"""The Events Manager: X's events of each pixel, our names for them, and the calls for each.
+"""Event tags: manage X's events of each pixel, map names to them, and make code snippets.
 
-Whoever asks X is the user that the pixel's OAuth credentials are of, written or stored.
+Requests to X use the pixel's OAuth credentials, from the settings or the credential store.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ class SettingsDraft(Protocol):
 
     @property
     def pixel(self) -> str:
-        """Whose events they are."""
+        """The pixel of the event."""
         ...
 
     @property
@@ -38,7 +38,7 @@ class SettingsDraft(Protocol):
 
     @property
     def mark(self) -> str:
-        """What tells it from a draft of another file, or of another change."""
+        """A digest of the file and the change."""
         ...
 
     @property
@@ -51,7 +51,7 @@ class SettingsDraft(Protocol):
         ...
 
     def write(self) -> None:
-        """Put it in the file's place. Raises SettingsError."""
+        """Replace the file. Raises SettingsError."""
         ...
 
 
@@ -94,32 +94,32 @@ class EventTagManager:
         return await self._account(pixel).events(with_deleted=with_deleted)
 
     def names(self, pixel: str, tag: EventTag) -> tuple[str, ...]:
-        """Return what the settings call an event; X does not say which of its ids is meant."""
+        """Return the settings' names of an event, by either of its ids."""
         ids = {tag.id, tag.website_tag_id}
         return tuple(name for name, id_ in self._known(pixel).events.items() if id_ in ids)
 
     async def create(self, pixel: str, change: EventTagChange, *, by: str) -> EventTag:
-        """Make one. Raises SettingsError; EventRefused, for what X would refuse."""
+        """Create an event. Raises SettingsError; EventRefused if X would refuse it."""
         _refuse(faults(change))
         account = self._account(pixel)
         await self._noted(AuditAction.EVENT_CREATE, pixel, _told(change), by=by)
         return await account.create(change)
 
     async def update(self, pixel: str, event: str, change: EventTagChange, *, by: str) -> EventTag:
-        """Change one, by our name or X's id. Raises as create does."""
+        """Change an event, by our name or X's id. Raises as create does."""
         tag = await self.one(pixel, event)
         _refuse(faults(change, now=tag))
         await self._noted(AuditAction.EVENT_UPDATE, f"{pixel} {tag.id}", _told(change), by=by)
         return await self._account(pixel).update(tag.id, change)
 
     async def delete(self, pixel: str, event: str, *, by: str) -> EventTag:
-        """Delete one: X takes no conversion of it any more. Raises SettingsError."""
+        """Delete an event: X accepts no more conversions of it. Raises SettingsError."""
         tag = await self.one(pixel, event)
         await self._noted(AuditAction.EVENT_DELETE, f"{pixel} {tag.id}", tag.name, by=by)
         return await self._account(pixel).delete(tag.id)
 
     async def one(self, pixel: str, event: str) -> EventTag:
-        """Return one that is there. Raises SettingsError where it is not, or was deleted."""
+        """Return an event. Raises SettingsError if it does not exist or was deleted."""
         id_ = bare(self._known(pixel).events.get(event, event), pixel=pixel)
         tag = await self._account(pixel).one(id_)
         if tag is None or tag.deleted:
@@ -135,7 +135,7 @@ class EventTagManager:
         return self._drafts(self._known(pixel).pixel, name, event)
 
     async def write(self, draft: SettingsDraft, *, by: str) -> None:
-        """Put a draft in the settings' place. Raises SettingsError."""
+        """Write a draft to the settings file. Raises SettingsError."""
         await self._noted(AuditAction.EVENT_MAP, f"{draft.pixel} {draft.event}", draft.name, by=by)
         draft.write()
 
@@ -202,7 +202,7 @@ def oauth_keys(destination: Destination) -> OAuthKeys | None:
 
 
 def _told(change: EventTagChange) -> str:
-    """Say what shall be, as the audit has it."""
+    """Return a change in words, for the audit log."""
     named = msgspec.structs.asdict(change).items()
     return ", ".join(f"{key}: {value}" for key, value in named if value is not None)
 

@@ -1,4 +1,4 @@
-"""To ask X something beside conversions: one question, and its answer or an error.
+"""Inquiries: requests to X's Ads API other than conversions; each returns an answer or raises.
 
 What X answers is cut by who must act: RefusedByX where a person must change something, XUnanswering
 where it passes. What may have been changed all the same is to be looked at first.
@@ -23,15 +23,15 @@ _T = TypeVar("_T")
 
 
 class Inquiries(Protocol):
-    """The way to X for questions: one request, one answer, no retries, no redirects."""
+    """Transport of inquiries: one request, one response, no retries, no redirects."""
 
     async def ask(self, inquiry: Inquiry) -> Response | NoResponse:
-        """Ask. Raises nothing but CancelledError: what fails is a NoAnswer."""
+        """Send an inquiry. Raises nothing but CancelledError: failures are a NoResponse."""
         ...
 
 
 class XInquiryAddress(msgspec.Struct, frozen=True, kw_only=True):
-    """Where X is, and what we are there: without an `app`, nobody can sign in."""
+    """X's address and our app there. Without an `app`, nobody can sign in."""
 
     api_url: str
     oauth_url: str
@@ -102,7 +102,7 @@ class XInquiries:
 
 
 def _passing(inquiry: Inquiry, came: Response, *, now: int) -> XUnanswering | None:
-    """Return what is to be waited for, if it is that."""
+    """Return the error of a transient answer (rate limit, 5xx), or None."""
     if came.status >= 500 or came.status in {408, 423}:
         said = f"{came.status} {words_of(came.body)}".strip()
         return _unanswered(inquiry, said, left=True)

@@ -1,4 +1,4 @@
-"""Connect: signing in to X for a pixel, from the first word to the stored credentials.
+"""X sign-in (OAuth) for a pixel, from the request token to the stored credentials.
 
     begin    X gives a request token      → where a person goes, to say yes
     finish   by what the callback brought, or by the PIN → checked, stored, in use
@@ -28,10 +28,10 @@ from twite.gateway.x_account.inquiries import XInquiries
 from twite.x import sign_in
 from twite.x.inquiry import InquiryRefusal, RefusalReason
 
-# How long a person may take at X, and how many may be there at once.
+# How long a sign-in may take, and how many may be in progress at once.
 PATIENCE: Final = 15 * MINUTE
 MOST_UNDER_WAY: Final = 100
-# What is done here is called in the audit.
+# The audit log's names of the actions here.
 DONE: Final = AuditAction.CONNECT_DONE
 FORGOTTEN: Final = AuditAction.CONNECT_FORGET
 _LONGEST_PIN: Final = 64
@@ -39,7 +39,7 @@ _NAMES: Final = {OAUTH: "OAuth credentials", PIXEL_TOKEN: "a pixel token"}
 
 
 class KeepsCredentials(Protocol):
-    """Who stores credentials: see gateway.logins.Logins."""
+    """Stores credentials: see credential_store.CredentialCommands."""
 
     async def keep_oauth(
         self, pixel: str, keys: OAuthKeys, *, screen_name: str, deed: AuditEvent | None = None
@@ -197,7 +197,7 @@ class XSignIn:
 
     async def _finish(self, began: _UnderWay, verifier: str) -> SignInCompleted:
         keeper, app = self._must_keep(), self._app()
-        # Good once, whatever becomes of it.
+        # A sign-in can be finished once, even if it fails.
         del self._in_progress[began.requested.token]
         oauth_url = self._ask.address.oauth_url
         make = partial(sign_in.finish, app, began.requested, verifier, oauth_url=oauth_url)

@@ -1,4 +1,4 @@
-"""Ready-made calls for an event: from a page, from a server in four languages, from Google's tag.
+"""Code snippets that send an event: from a page, a server (four languages), or a Google tag.
 
 The server's calls read the key of the source from the environment (KEY), where it belongs.
 """
