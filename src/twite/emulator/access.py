@@ -13,7 +13,7 @@ OAUTH = "oauth"
 
 
 class Caller(Struct, frozen=True, kw_only=True):
-    """Somebody known. A pixel token carries no user and no app."""
+    """An authenticated caller. A pixel token carries no user and no app."""
 
     auth: str
     user: EmulatedUser | None = None
@@ -27,7 +27,7 @@ class Denied(Struct, frozen=True, kw_only=True):
 
 
 class AccessControl(Struct, frozen=True, kw_only=True):
-    """All that is needed to tell who is asking. Times are epoch seconds."""
+    """The data for authenticating a caller. Times are epoch seconds."""
 
     world: World
     switches: Switches

@@ -14,7 +14,7 @@ _ACCESS: Final = re.compile(r"/(?:11|12)/accounts/([^/]+)/authenticated_user_acc
 
 
 def answer_accounts(request: XRequestReceived, caller: Caller, world: World) -> XAnswer | None:
-    """None when the request is not one of these."""
+    """Return None if the request is not about accounts."""
     if request.method != "GET" or caller.user is None:
         return None
     roles = caller.user.roles

@@ -48,7 +48,7 @@ class EventCount(Struct):
 
 
 class ConversionCounter:
-    """The counts of each (pixel, event), and the tallies beneath them."""
+    """The counts of each (pixel, event), and the tallies of their conversion ids."""
 
     def __init__(self) -> None:
         self.events: dict[tuple[str, str], EventCount] = {}

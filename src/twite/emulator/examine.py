@@ -28,7 +28,7 @@ GTM_PREFIX: Final = "gtm_"  # [doc GTM]
 
 
 class ExamineContext(Struct, frozen=True, kw_only=True):
-    """What a conversion is judged against. `at` is epoch seconds."""
+    """The context in which a conversion is judged. `at` is epoch seconds."""
 
     world: World
     switches: Switches

@@ -52,12 +52,12 @@ class Problem(Struct, frozen=True, omit_defaults=True):
 
 
 class XVerdict(Struct, frozen=True, kw_only=True):
-    """An answer, and what only the control plane tells: how and why it came to be."""
+    """A response, and the details that only the control plane shows."""
 
     answer: XAnswer
     pixel: str | None = None
     auth: str | None = None  # pixel_token, oauth, or None when there was none
-    why: str | None = None  # the reason X itself would not give
+    why: str | None = None  # the reason, which X itself would not give
     conversions: int | None = None  # None when the body was not understood
 
 
@@ -79,5 +79,5 @@ def no_route() -> XAnswer:
 
 
 def debug_id(randomness: Random) -> str:
-    """A random UUID (version 4), as X sends for support cases."""
+    """Return a random UUID (version 4), as X sends for support cases."""
     return str(uuid.UUID(int=randomness.getrandbits(128), version=4))

@@ -40,7 +40,7 @@ class FaultKind(StrEnum):
     CLOCK_SKEW = "clock_skew"
 
 
-# What each does; "judged" means that X's answer is right and its conversions are counted.
+# The effect of each; "judged" means that X's response is right and its conversions are counted.
 MEANINGS: Final[Mapping[FaultKind, str]] = MappingProxyType(
     {
         FaultKind.STATUS: "answers `status` with `body` and `headers`; not judged",
@@ -144,11 +144,11 @@ class FaultBoard:
 
     @property
     def reads_body(self) -> bool:
-        """Whether a fault is armed that only the body decides about."""
+        """Return whether an armed fault depends on the body."""
         return any(armed.fault.reads_body for armed in self.armed)
 
     def draw(self, *, endpoint: str, pixel: str | None, body: bytes = b"") -> InjectedFault | None:
-        """The fault that hits this request, used up by one."""
+        """Return the fault that hits this request, and count the hit."""
         for armed in self.armed:
             fault = armed.fault
             if fault.on not in ("any", endpoint):

@@ -19,7 +19,7 @@ _ANY_HEX: Final = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def identifier_problems(elements: object, switches: Switches) -> list[Problem]:
-    """What is wrong with `identifiers`; an empty text counts as not given. [doc WEB]"""
+    """Return the problems of `identifiers`; an empty text counts as absent. [doc WEB]"""
     if not isinstance(elements, list):
         if elements is None:
             return [_NONE_GIVEN]

@@ -31,7 +31,7 @@ _PIXEL_HITS: Final = ("/1/i/adsct", "/i/adsct")
 
 
 class Judge:
-    """X, as far as it is emulated. `clock` gives epoch seconds."""
+    """The emulated X. `clock` gives epoch seconds."""
 
     def __init__(
         self,

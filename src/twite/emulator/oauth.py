@@ -22,16 +22,16 @@ SEVEN: Final = frozenset(spec.OAUTH_PARAMETERS)
 
 
 class Signed(Struct, frozen=True, kw_only=True):
-    """A request whose signature holds."""
+    """A request with a valid signature."""
 
     app: EmulatedApp
-    user: EmulatedUser | None  # None when no token took part
+    user: EmulatedUser | None  # None if no token took part
     token: EmulatedToken | None
     parameters: Mapping[str, str]
 
 
 class UnsignedError(Exception):
-    """The request is not properly signed; `why` is for the control plane, X does not tell."""
+    """The request is not properly signed; the control plane shows `why`, X does not tell."""
 
     def __init__(self, why: str, *, revoked: bool = False) -> None:
         super().__init__(why)

@@ -41,7 +41,7 @@ class Hits:
         return list(self._hits.values())
 
     def is_new(self, parameters: Mapping[str, str], *, at: float) -> bool:
-        """Note a hit; False when it is another copy of one that came before."""
+        """Record a hit; return False if it is another copy of an earlier one."""
         self._received += 1
         name = parameters.get("event_id") or self._received
         hit = self._hits.get(name)
@@ -63,7 +63,7 @@ def take_hit(
     switches: Switches,
     at: float,
 ) -> XAnswer:
-    """Count a hit under (pixel, event, conversion id); whatever it holds, the GIF is the answer."""
+    """Count a hit under (pixel, event, conversion id); the response is always the GIF."""
     pairs = dict(request.query_pairs())
     where = _where(pairs.get("txn_id", ""), world, switches)
     if hits.is_new(pairs, at=at) and where is not None:
@@ -78,7 +78,7 @@ def take_hit(
 
 
 def _where(txn_id: str, world: World, switches: Switches) -> tuple[str, str] | None:
-    """(home pixel, event) of a txn_id; None for one that nobody knows."""
+    """Return (home pixel, event) of a txn_id; None if it is unknown."""
     if txn_id in world.pixels:
         return txn_id, PAGE_VIEW
     bare = txn_id

@@ -19,7 +19,7 @@ class SwitchError(ValueError):
 
 
 class Switches(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the emulator decides where X's documentation does not. Seconds where a time is meant."""
+    """The emulator's choices where X's documentation is silent. Durations are seconds."""
 
     pixel_token_enabled: bool = True
     pixel_token_scope: Literal["pixel", "account"] = "pixel"  # noqa: S105 - a choice
@@ -60,8 +60,8 @@ class Switches(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log_bodies: Count = 1_000
 
 
-# The question each switch stands for, in the order of the fields; the docs and `GET switches` say
-# it. Those of the last three lines are about the emulator and not about X.
+# The open question behind each switch, in the order of the fields; shown in the docs and by `GET
+# switches`. The last three lines are about the emulator and not about X.
 QUESTIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "pixel_token_enabled": "May an integration of one's own use X-Pixel-Token?",

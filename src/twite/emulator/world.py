@@ -20,7 +20,7 @@ Permission = Literal[
 
 
 class WorldError(ValueError):
-    """An addition to the world that does not fit. The text says what and where."""
+    """An invalid addition to the world. The text says what and where."""
 
 
 class _Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -135,7 +135,7 @@ class World:
         return self.pixels[tag.pixel].account
 
     def fresh_id(self) -> str:
-        """A base-36 id nobody has yet."""
+        """Return an unused base-36 id."""
         while True:
             self._serial += 1
             candidate = _base36(self._serial)

@@ -71,7 +71,7 @@ def an_entry(
     held: str | None = None,
     called: str | None = None,
 ) -> AcceptedConversion:
-    """Return a conversion as it goes to the ledger."""
+    """Return a conversion as the store takes it."""
     conversion = a_conversion(conversion_id, pixel=pixel, event=event)
     return AcceptedConversion(
         index=index,
@@ -89,7 +89,7 @@ def an_entry(
 def a_submission(
     *entries: AcceptedConversion, receipt: str = "r1", source: str = "shop", received_at: int = NOW
 ) -> Submission:
-    """Return a submission of these entries."""
+    """Return a request with these entries."""
     return Submission(
         receipt=receipt,
         source=source,

@@ -6,7 +6,7 @@ from itertools import count
 
 
 class MovingClock:
-    """Time for tests. `jump` moves the wall clock alone, as a wrong or mended clock does."""
+    """Time for tests. `jump` moves the wall clock alone, as a wrong or corrected clock does."""
 
     def __init__(self, now: int = 1_795_600_000_000) -> None:
         self._now = now
@@ -19,11 +19,11 @@ class MovingClock:
         return self._now
 
     def elapsed(self) -> int:
-        """Return milliseconds that never jump."""
+        """Return monotonic milliseconds."""
         return self._elapsed
 
     async def sleep(self, ms: int) -> None:
-        """Wait until the clock has been moved so far."""
+        """Wait until the clock has moved that far."""
         waiter = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (self._elapsed + ms, next(self._order), waiter))
         await waiter
@@ -49,6 +49,6 @@ class MovingClock:
 
 
 async def settled(turns: int = 12) -> None:
-    """Let whatever can run in the loop run: what waits for no clock gets its turns."""
+    """Run the event loop until every task waits for the clock."""
     for _ in range(turns):
         await asyncio.sleep(0)

@@ -20,29 +20,29 @@ class EmulatorError(Exception):
 
 
 class Emulator:
-    """A running emulator: `url` is where X is emulated.
+    """A client of a running emulator; `url` is the emulated X.
 
-    What each method takes and gives: docs/reference/emulator.md.
+    Parameters and results of each method: docs/reference/emulator.md.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
 
     def reset(self, what: str = "all") -> None:
-        """Forget everything; `received` keeps world, switches, faults and clock."""
+        """Reset everything; `received` keeps world, switches, faults and clock."""
         self._ask("POST", "reset", {"what": what})
 
     def received(self, *, last: int | None = None, bodies: bool = False) -> JsonObject:
-        """Tell of the conversions requests: totals, and `entries`, oldest first."""
+        """Return the conversions requests: totals, and `entries`, oldest first."""
         query = {"bodies": int(bodies)} | ({} if last is None else {"last": last})
         return self._ask("GET", f"received?{urlencode(query)}")
 
     def counted(self, *, ids: bool = True, **only: str) -> JsonObject:
-        """Tell what X counted; `only` narrows it to a `pixel` or an `event`."""
+        """Return X's counts; `only` narrows them to a `pixel` or an `event`."""
         return self._ask("GET", f"counted?{urlencode({'ids': int(ids)} | only)}")
 
     def hits(self) -> JsonObject:
-        """Tell of the pixel's hits: `hits`, oldest first, each with `parameters` and `copies`."""
+        """Return the pixel's hits: `hits`, oldest first, each with `parameters` and `copies`."""
         return self._ask("GET", "hits")
 
     def fault(self, kind: str, **more: Json) -> JsonObject:
@@ -63,11 +63,11 @@ class Emulator:
         return self._ask("PUT", "world", world)
 
     def world(self) -> JsonObject:
-        """Tell whom X knows, as `add` takes it."""
+        """Return the world, in the form that `add` takes."""
         return self._ask("GET", "world")
 
     def clock(self, shift: float = 0) -> JsonObject:
-        """Move X's clock by `shift` seconds and tell its time."""
+        """Move X's clock by `shift` seconds and return its time."""
         return self._ask("POST", "clock", {"shift": shift})
 
     def _ask(

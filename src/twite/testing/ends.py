@@ -152,9 +152,9 @@ def play(
     seed: int = 1,
     tell: Callable[[str], None] = _ignore,
 ) -> EndedRun:
-    """End a gateway so often, and on until `least` conversions are acknowledged; then judge.
+    """Kill or stop a gateway so often, and until `least` conversions are acknowledged; then judge.
 
-    The folder takes the settings, the database and the log. Raises GatewayError, EmulatorError.
+    The folder holds the settings, the database and the log. Raises GatewayError, EmulatorError.
     """
     randomness = random.Random(seed)  # noqa: S311 - a trial that can be repeated
     codes: set[int] = set()
@@ -265,7 +265,7 @@ def _tallies(x: Emulator) -> Tallies:
 
 
 def _explained(gateway: GatewayProcess, conversion_id: str, tally: ReceivedTally) -> bool:
-    """Whether each time beyond the first followed an attempt whose end nobody knew."""
+    """Return whether each resend followed an attempt with an unknown outcome."""
     _, life = gateway.get(f"/v1/conversions/{_PIXEL}/{conversion_id}")
     attempts = msgspec.convert(life["attempts"], list[dict[str, object]])
     return tally.api <= sum(bool(attempt["ambiguous"]) for attempt in attempts) + 1

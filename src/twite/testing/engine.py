@@ -6,7 +6,7 @@ from twite.gtm.template.sandbox import Call, EffectAnswer, RunResult, Turn
 
 
 class ScriptedEngine:
-    """Gives the turns in order, then turns that succeed at once; keeps what came.
+    """Returns the scripted turns in order, then turns that succeed at once; records its calls.
 
     See twite.gtm.template.sandbox.Engine.
     """
@@ -18,17 +18,17 @@ class ScriptedEngine:
         self.ended: list[int] = []
 
     def start(self, call: Call) -> Turn:
-        """Keep the call and give the next turn."""
+        """Record the call and return the next turn."""
         self.started.append(call)
         return self._next(len(self.started))
 
     def resume(self, run: int, answers: tuple[EffectAnswer, ...], *, now: int) -> Turn:
-        """Keep the answers and give the next turn."""
+        """Record the answers and return the next turn."""
         self.resumed.append((run, answers, now))
         return self._next(run)
 
     def end(self, run: int) -> None:
-        """Keep which run was ended."""
+        """Record which run was ended."""
         self.ended.append(run)
 
     def _next(self, run: int) -> Turn:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
 
-# A process that does not stop by then has missed its own deadline by far.
+# A process that has not stopped by then has missed its own deadline by far.
 STOP_SECONDS: Final = 40
 _LOOK_SECONDS: Final = 0.25
 
@@ -22,14 +22,14 @@ Answer = tuple[int, dict[str, object]]
 
 
 class GatewayError(AssertionError):
-    """The gateway ended, or did not come to what was waited for: a test fails for it."""
+    """The gateway ended, or did not reach the expected state: the test fails."""
 
 
 class GatewayProcess:
-    """One gateway with its settings in a file; `start` may follow each `stop` and each `kill`.
+    """A gateway with a settings file; `start` may follow each `stop` and each `kill`.
 
-    `note` is the file beside the database that says where it answers, and `key` a source's. Its
-    processes get `environment`.
+    `note` is the address file beside the database, and `key` a source key. Its processes get
+    `environment`.
     """
 
     def __init__(self, config: Path, *, note: Path, key: str) -> None:
@@ -43,11 +43,11 @@ class GatewayProcess:
 
     @property
     def note(self) -> Path:
-        """Where the gateway leaves word of its address."""
+        """The gateway's address file."""
         return self._note
 
     def start(self) -> None:
-        """Start it, and wait until it takes submissions. Raises GatewayError with its log."""
+        """Start it, and wait until it accepts requests. Raises GatewayError with its log."""
         self.note.unlink(missing_ok=True)
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - our own module, under the running interpreter
@@ -69,13 +69,13 @@ class GatewayProcess:
             self.kill()
 
     def kill(self) -> None:
-        """End it as `kill -9` does."""
+        """Kill it, as `kill -9` does."""
         process = self._running()
         process.kill()
         process.wait()
 
     def stop(self) -> int:
-        """End it as a service manager does, with SIGTERM; return its exit code."""
+        """Stop it with SIGTERM, as a service manager does; return its exit code."""
         process = self._running()
         process.send_signal(signal.SIGTERM)
         return process.wait(timeout=STOP_SECONDS)
@@ -89,7 +89,7 @@ class GatewayProcess:
         return self._ask(path)
 
     def balance(self) -> dict[str, int]:
-        """Return what `GET /v1/accounting` says."""
+        """Return the response of `GET /v1/accounting`."""
         return self.get("/v1/accounting")[1]  # type: ignore[return-value]  # counts, beside `by`
 
     def drained(self, seconds: float = 60.0) -> dict[str, int]:
@@ -98,11 +98,11 @@ class GatewayProcess:
         return self.balance()
 
     def log(self) -> str:
-        """Return all that its processes have printed."""
+        """Return the output of all its processes."""
         return self._log.read_text()
 
     def ended(self) -> str | None:
-        """Say that it has ended, with the end of its log; None while it runs."""
+        """Return the end of its log if it has ended; None while it runs."""
         return (
             None if self._running().poll() is None else f"the gateway ended: {self.log()[-2_000:]}"
         )
@@ -123,9 +123,9 @@ class GatewayProcess:
 
 
 class BalanceWatch:
-    """Asks a gateway for its balance four times a second, whenever it runs.
+    """Reads a gateway's balance four times a second while it runs.
 
-    `samples` is how often it was told, `residues` are the balances that were not 0.
+    `samples` counts the readings, `residues` are the balances that were not 0.
     """
 
     def __init__(self, gateway: GatewayProcess) -> None:
@@ -148,7 +148,7 @@ class BalanceWatch:
             try:
                 balance = self._gateway.balance()
             except (OSError, ValueError, http.client.HTTPException):
-                continue  # it is down just now
+                continue  # it is not running now
             if "balance" in balance:
                 self.samples += 1
                 if balance["balance"]:
@@ -156,7 +156,7 @@ class BalanceWatch:
 
 
 def environment() -> dict[str, str]:
-    """Return this process's environment without what would override a gateway's settings."""
+    """Return this process's environment without variables that override settings."""
     return {name: text for name, text in os.environ.items() if not name.startswith("TWITE_")}
 
 
@@ -166,7 +166,7 @@ def wait_for(
     *,
     seconds: float = 30.0,
 ) -> None:
-    """Wait until something is so. Raises GatewayError when `ended` says why it never will be."""
+    """Wait for a condition. Raises GatewayError if `ended` gives a reason to stop waiting."""
     end = time.monotonic() + seconds
     while True:
         try:

@@ -8,9 +8,9 @@ from twite.gateway.ports.google_account import GoogleToken, NoGoogleToken
 
 
 class ScriptedAccount:
-    """Gives the answers in turn, then tokens `token-1`, `token-2`, … for an hour.
+    """Returns the scripted answers in turn, then tokens `token-1`, `token-2`, … for an hour.
 
-    It keeps what scopes were asked for. See twite.gateway.ports.google_account.Account.
+    It records the requested scopes. See twite.gateway.ports.google_account.
     """
 
     def __init__(
@@ -22,16 +22,16 @@ class ScriptedAccount:
         self.stopped = False
 
     async def token(self, scopes: tuple[str, ...]) -> GoogleToken | NoGoogleToken:
-        """Keep the scopes and give the next answer."""
+        """Record the scopes and return the next answer."""
         self.asked.append(scopes)
         if self._answers:
             return self._answers.pop(0)
         return GoogleToken(text=Secret(f"token-{len(self.asked)}"), life=HOUR)
 
     async def project(self) -> str | None:
-        """Return the project that was given."""
+        """Return the scripted project."""
         return self._project
 
     async def stop(self) -> None:
-        """Remember that it was stopped."""
+        """Record that it was stopped."""
         self.stopped = True

@@ -41,4 +41,4 @@ class LedgerContract(
     CopyLaws,
     QueryLaws,
 ):
-    """All of it."""
+    """The whole store contract."""

@@ -8,9 +8,9 @@ _FORMER: Final = "former:"
 
 
 class PlainPasswords:
-    """Keeps what it is given. A hash that begins with `former:` is as good, and not current.
+    """Stores passwords in clear. A hash that begins with `former:` is valid, and outdated.
 
-    `verified` counts how often a password was looked at, `hashed` how often one was hashed.
+    `verified` and `hashed` count the calls.
     """
 
     def __init__(self) -> None:
@@ -30,9 +30,9 @@ class PlainPasswords:
 
 
 class HeldPasswords(PlainPasswords):
-    """Lets whoever has been looked at, or was hashed, wait until somebody says to go on.
+    """Blocks calls of `verify` or `hash` until the test releases them.
 
-    So that a test does something else meanwhile, as in the time that a slow hash takes.
+    So a test can act in the time that a slow hash takes.
     """
 
     def __init__(self) -> None:
@@ -43,18 +43,18 @@ class HeldPasswords(PlainPasswords):
         self._go = asyncio.Event()
 
     def hold(self, what: str, *, times: int = 1) -> None:
-        """Hold the next so many at the end of `verify` or `hash`."""
+        """Hold the next calls, so many, at the end of `verify` or `hash`."""
         self._to_hold[what] = times
         self._held = 0
         self._go = asyncio.Event()
 
     async def arrived(self, times: int = 1) -> None:
-        """Wait until so many are held."""
+        """Wait until so many calls are held."""
         async with self._arrival:
             await self._arrival.wait_for(lambda: self._held >= times)
 
     def let_go(self) -> None:
-        """Let them go on."""
+        """Release the held calls."""
         self._go.set()
 
     async def hash(self, password: str) -> str:

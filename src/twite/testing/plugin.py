@@ -16,6 +16,6 @@ def x_emulator_process() -> Iterator[Emulator]:
 
 @pytest.fixture
 def x_emulator(x_emulator_process: Emulator) -> Emulator:
-    """The session's emulator with nothing received, no faults, and default switches and world."""
+    """The session's emulator, reset: no requests, no faults, default switches and world."""
     x_emulator_process.reset()
     return x_emulator_process

@@ -13,16 +13,16 @@ from twite.testing.gateway import GatewayProcess
 
 EACH: Final = 100
 POSTERS: Final = 4
-# One request in so many repeats an earlier one.
+# One request in this many repeats an earlier one.
 _REPEATS: Final = 8
 
 
 class LoadShop:
     """Posts orders until the end of its block.
 
-    With `repeats`, one request in eight repeats a request that may or may not have been
-    acknowledged, as a client that lost an answer does. `unanswered` is what was sent whole, and
-    got no answer; `problems` are answers that no gateway should give.
+    With `repeats`, one request in eight repeats an earlier request that may or may not have been
+    acknowledged, as a client that lost a response does. `unanswered` are requests sent completely
+    without a response; `problems` are responses that no gateway should give.
     """
 
     def __init__(self, gateway: GatewayProcess, *, repeats: bool = True) -> None:

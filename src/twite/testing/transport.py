@@ -10,7 +10,7 @@ Reply = Response | NoResponse | Callable[[OutboundRequest], Response | NoRespons
 
 
 class ScriptedTransport:
-    """Gives the replies in turn, then takes everything; keeps each parcel."""
+    """Returns the scripted replies in turn, then accepts everything; records each request."""
 
     def __init__(self, replies: Iterable[Reply] = ()) -> None:
         self._replies = list(replies)

@@ -93,7 +93,7 @@ class EmulatorApp:
         fault: InjectedFault | None,
         body: bytes | None,
     ) -> None:
-        """Enter a conversions request in the journal."""
+        """Record a conversions request in the journal."""
         journal = self._judge.journal
         answered = verdict is not None and (fault is None or fault.kind not in UNANSWERED)
         judged_ = verdict is not None and (fault is None or fault.kind not in UNJUDGED)

@@ -18,7 +18,7 @@ PREFIX: Final = "/_emulator"
 
 
 class ControlError(ValueError):
-    """A control request that makes no sense; the text says why."""
+    """An invalid control request; the text says why."""
 
 
 def answer_control(request: XRequestReceived, judge: Judge) -> XAnswer:

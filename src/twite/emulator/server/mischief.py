@@ -42,7 +42,7 @@ _CODES: Final = {
 
 
 def unjudged_answer(fault: InjectedFault, judge: Judge) -> XAnswer:
-    """The answer of a fault of one of the UNJUDGED kinds."""
+    """Return the response of an UNJUDGED fault."""
     extra = tuple(fault.headers.items())
     if fault.kind is FaultKind.RATE_LIMIT:
         reset = str(int(judge.now() + fault.seconds))
@@ -67,7 +67,7 @@ def unjudged_answer(fault: InjectedFault, judge: Judge) -> XAnswer:
 
 
 def spoiled(answer: XAnswer, fault: InjectedFault) -> XAnswer:
-    """A judged answer with its body changed; the same answer for a fault of another kind."""
+    """Return a judged response with its body changed, if the fault changes bodies."""
     match fault.kind:
         case FaultKind.EMPTY:
             return msgspec.structs.replace(answer, status=fault.answer_status, body=b"")
@@ -101,7 +101,7 @@ def _spoiled_body(answer: XAnswer, fault: InjectedFault) -> bytes:
 
 
 async def say_with(fault: InjectedFault, answer: XAnswer, wire: Wire) -> None:
-    """Send `answer` the way `fault` has it."""
+    """Send `answer` with the effect of `fault`."""
     if fault.kind in _PARTS:
         part = _PARTS[fault.kind](answer)
         await wire.say_bytes(part, seconds=fault.seconds, hard=fault.hard)
@@ -155,7 +155,7 @@ _PARTS: Final[Mapping[FaultKind, Callable[[XAnswer], bytes]]] = MappingProxyType
 async def judged(
     request: XRequestReceived, fault: InjectedFault, judge: Judge, wire: Wire
 ) -> XVerdict | None:
-    """The verdict under `fault`; None when the client left before it was judged."""
+    """Return the verdict under `fault`; None if the client left before it was judged."""
     if fault.kind in UNJUDGED:
         return XVerdict(answer=unjudged_answer(fault, judge))
     if fault.kind is FaultKind.STALL and not await wire.wait(fault.seconds):

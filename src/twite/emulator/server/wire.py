@@ -36,7 +36,7 @@ class Wire:
         self.overflowed = False  # the client sent more than MAX_BODY
 
     async def body(self) -> bytes | None:
-        """The whole body; None when the client left, or sent more than MAX_BODY."""
+        """Return the whole body; None if the client left, or sent more than MAX_BODY."""
         parts: list[bytes] = []
         size = 0
         while True:
@@ -62,7 +62,7 @@ class Wire:
         return False
 
     async def say(self, answer: XAnswer) -> None:
-        """Answer properly."""
+        """Send a proper response."""
         headers = [(name.encode(), value.encode()) for name, value in answer.headers]
         if answer.status not in _NO_BODY:
             headers.append((b"content-length", str(len(answer.body)).encode()))
@@ -73,7 +73,7 @@ class Wire:
         await self._send({"type": "http.response.body", "body": body})
 
     async def trickle(self, answer: XAnswer, *, size: int, seconds: float) -> None:
-        """Answer properly, `size` bytes of the body at a time."""
+        """Send a proper response, `size` bytes of the body at a time."""
         headers = [(name.encode(), value.encode()) for name, value in answer.headers]
         headers.append((b"content-length", str(len(answer.body)).encode()))
         await self._send(
@@ -89,7 +89,7 @@ class Wire:
     async def say_raw(self, answer: XAnswer, *parts: bytes, hard: bool = False) -> None:
         """Write the head of `answer` and `parts` as they are, then end the connection.
 
-        The head's lengths are the caller's affair.
+        The caller sets the Content-Length.
         """
         await self.say_bytes(self.head(answer), *parts, hard=hard)
 

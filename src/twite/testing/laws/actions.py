@@ -1,5 +1,5 @@
 # ruff: noqa: S101 - assertions are how laws speak
-"""What the laws do to a store, and what they find there."""
+"""Actions and queries on a store that the contract tests share."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final, Protocol

@@ -1,5 +1,5 @@
 # ruff: noqa: S101 - assertions are how laws speak
-"""What is to be expected, and what alerts remember."""
+"""Store contract: forecasts and alert state."""
 
 import msgspec
 

@@ -1,5 +1,5 @@
 # ruff: noqa: S101 - assertions are how laws speak
-"""Nothing is lost, and it shows."""
+"""Store contract: accounting; received conversions are all accounted for."""
 
 from twite.domain.fault import fault
 from twite.domain.history import ConversionCounts

@@ -1,5 +1,5 @@
 # ruff: noqa: S101 - assertions are how laws speak
-"""Who is sent when, and by whom."""
+"""Store contract: claim deliveries; order, leases and fencing tokens."""
 
 import asyncio
 

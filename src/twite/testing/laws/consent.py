@@ -1,5 +1,5 @@
 # ruff: noqa: S101 - assertions are how laws speak
-"""Who revoked, what is held from the start, and what a new policy takes back."""
+"""Store contract: opt-outs, held conversions, and policy changes."""
 
 from typing import Protocol
 

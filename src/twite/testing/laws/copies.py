@@ -1,5 +1,5 @@
 # ruff: noqa: S101 - assertions are how laws speak
-"""The same conversion again: corrected, denied, allowed less, or as it was."""
+"""Store contract: dedup; the same conversion again, corrected, denied or unchanged."""
 
 from typing import Final
 

@@ -1,5 +1,5 @@
 # ruff: noqa: S101 - assertions are how laws speak
-"""Users, sessions and keys are kept as they are; the audit is appended to and nothing else."""
+"""Store contract: users, sessions, API keys, and the append-only audit log."""
 
 from collections.abc import Mapping
 

@@ -1,5 +1,5 @@
 # ruff: noqa: S101 - assertions are how laws speak
-"""What rests in heaps, and what a person mends there."""
+"""Store contract: error groups of dead letters, and edits of them."""
 
 import msgspec
 

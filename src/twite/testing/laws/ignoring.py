@@ -1,5 +1,5 @@
 # ruff: noqa: S101 - assertions are how laws speak
-"""What is ignored is counted, and nothing else is kept of it."""
+"""Store contract: ignored events are counted, and nothing else is stored."""
 
 import msgspec
 

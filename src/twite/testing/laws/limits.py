@@ -1,5 +1,5 @@
 # ruff: noqa: S101 - assertions are how laws speak
-"""What outlives a process beside deliveries: spent limits, doubts, and what senders failed with."""
+"""Store contract: rate-limit windows, doubts and sender failures survive a restart."""
 
 from twite.domain.delivery import (
     MAY_COUNT_TWICE,

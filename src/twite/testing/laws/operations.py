@@ -1,5 +1,5 @@
 # ruff: noqa: S101 - assertions are how laws speak
-"""What a person does."""
+"""Store contract: replay, discard, pause, resume."""
 
 import msgspec
 import pytest

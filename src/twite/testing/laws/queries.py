@@ -1,5 +1,5 @@
 # ruff: noqa: S101 - assertions are how laws speak
-"""What the console looks at, and what a person mends."""
+"""Store contract: queries of the console, and edits."""
 
 import msgspec
 import pytest

@@ -1,5 +1,5 @@
 # ruff: noqa: S101 - assertions are how laws speak
-"""Submissions, keys, suppression."""
+"""Store contract: record requests, idempotency keys, suppression."""
 
 import asyncio
 

@@ -1,5 +1,5 @@
 # ruff: noqa: S101 - assertions are how laws speak
-"""What was rejected can be looked at: the latest of each source and pixel."""
+"""Store contract: rejected conversions, the latest of each source and pixel."""
 
 import msgspec
 

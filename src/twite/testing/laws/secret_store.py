@@ -1,5 +1,5 @@
 # ruff: noqa: S101 - assertions are how laws speak
-"""Sealed secrets are kept by name, as they are."""
+"""Store contract: sealed secrets, by name."""
 
 from twite.domain.people.users import AuditEvent
 from twite.testing.builders import NOW

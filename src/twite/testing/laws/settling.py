@@ -1,5 +1,5 @@
 # ruff: noqa: S101 - assertions are how laws speak
-"""Attempts and next states, written together."""
+"""Store contract: attempts and state transitions, written together."""
 
 from twite.domain.delivery import ANSWER_LIMIT, Settlement, State, Transition, Trigger
 from twite.domain.errors import IllegalTransition

@@ -1,5 +1,5 @@
 # ruff: noqa: S101 - assertions are how laws speak
-"""Which way conversion ids went, and whether the twins met."""
+"""Store contract: conversion ids by route, for the deduplication report."""
 
 import msgspec
 

@@ -1,5 +1,5 @@
 # ruff: noqa: S101 - assertions are how laws speak
-"""What time does."""
+"""Store contract: expiry and retention."""
 
 from twite.domain.delivery import (
     MAY_COUNT_TWICE,

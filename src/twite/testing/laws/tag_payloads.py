@@ -1,5 +1,5 @@
 # ruff: noqa: S101 - assertions are how laws speak
-"""What waits for a tag can be sealed with another key, and nothing else of it changes."""
+"""Store contract: queued tag payloads can be resealed with another key."""
 
 from typing import Final
 
