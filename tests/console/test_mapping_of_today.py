@@ -86,7 +86,7 @@ def test_a_name_is_looked_up_in_the_settings_of_now(body, events, chosen, mapped
         ({"conversions": [{}, {"event_id": "o8z6k"}]}, NO_NAME),
         (
             {"conversions": [{}, {"event": "a"}], "hit": [{}, {"event_name": "bought"}]},
-            "`events` says `ignore`",
+            "`events` maps it to `ignore`",
         ),
     ],
 )

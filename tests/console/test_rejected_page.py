@@ -39,7 +39,7 @@ async def test_the_number_on_the_overview_leads_to_the_list(house):
 
     assert '<a href="/console/rejected"><span class="count">4</span> rejected</a>' in overview.text
     assert "/console/rejected?source=shop&amp;pixel=o8z6j" in overview.text
-    for text in ("ours-1", "theirs-2", "event_unknown", "-5.00", "below zero"):
+    for text in ("ours-1", "theirs-2", "event_unknown", "-5.00", "the amount is negative"):
         assert text in page.text
     assert "<b>bought" not in page.text
     assert PERSON not in page.text
