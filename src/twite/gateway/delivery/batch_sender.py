@@ -224,7 +224,8 @@ class BatchSender:
         )
 
     def _may_send(self, delivery: Delivery) -> bool:
-        return not (self.stopping or self._circuit_breaker.paused or self._is_too_late((delivery,)))
+        stopped = self.stopping or self._circuit_breaker.paused or self._request_sender.is_limited
+        return not (stopped or self._is_too_late((delivery,)))
 
     async def _send(self, in_flight: InFlightBatch, group: Group) -> None:
         """Send a group that the rate limit has counted; bisect it if X refuses it."""
