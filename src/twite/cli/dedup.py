@@ -22,7 +22,7 @@ from twite.machine import SystemClock
 EXAMPLE: Final = "Example: `twite dedup --days 14`"
 
 Days = Annotated[
-    int, typer.Option("--days", min=1, max=MOST_DAYS, help="How many days, today the last.")
+    int, typer.Option("--days", min=1, max=MOST_DAYS, help="The number of days up to today")
 ]
 
 
@@ -38,7 +38,7 @@ def dedup(
     pixel: Pixel = None,
     as_json: Json = False,
 ) -> None:
-    """Counts conversion ids by event and day of UTC, for pixels whose source has origins."""
+    """Counts conversion ids by event and UTC day, for pixels whose source has origins."""
     found = load(config, credentials=False)
     known_pixel(found, pixel)
     since = first_moment(SystemClock().now(), days)

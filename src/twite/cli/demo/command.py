@@ -15,9 +15,7 @@ from twite.cli.demo.summary import tell_the_end
 EXAMPLE: Final = "Example: `twite demo --stay`"
 _RESERVED_HOST: Final = re.compile(r"(@(?:\w+\.)?example(?:\.(?:com|net|org))?)\b", re.IGNORECASE)
 
-Stay = Annotated[
-    bool, typer.Option("--stay", help="Keep it running at the end; print the addresses and a user.")
-]
+Stay = Annotated[bool, typer.Option("--stay", help="Keep running; print the addresses and a user")]
 Orders = Annotated[
     Path | None,
     typer.Option(
@@ -25,7 +23,7 @@ Orders = Annotated[
         metavar="FILE",
         exists=True,
         dir_okay=False,
-        help="Other orders than the example's, with its columns.",
+        help="Other orders, with the same columns",
     ),
 ]
 

@@ -35,7 +35,7 @@ def send(
         list[Path],
         typer.Argument(
             metavar="FILE…",
-            help="JSON, JSON Lines, CSV or Parquet; .gz and .zst too.",
+            help="JSON, JSON Lines, CSV or Parquet; also .gz and .zst",
             show_default=False,
         ),
     ],
@@ -45,32 +45,30 @@ def send(
         typer.Option(
             "--map",
             metavar="OURS=COLUMN",
-            help="Take a column for one of our fields; OURS= takes none.",
+            help="Use a column for a field; OURS= uses none",
             show_default=False,
         ),
     ] = None,
     event: Annotated[
         str | None,
-        typer.Option(metavar="NAME", show_default=False, help="The event of rows that name none."),
+        typer.Option(metavar="NAME", show_default=False, help="The event of rows without one"),
     ] = None,
     currency: Annotated[
         str | None,
         typer.Option(
-            metavar="CODE", show_default=False, help="The currency of amounts that name none."
+            metavar="CODE", show_default=False, help="The currency of amounts without one"
         ),
     ] = None,
     decimal: Annotated[
         Decimal | None,
-        typer.Option(
-            show_default=False, help="What stands before decimals, where 1,234 could be two things."
-        ),
+        typer.Option(show_default=False, help="The decimal separator, if 1,234 is ambiguous"),
     ] = None,
     delimiter: Annotated[
         str | None,
         typer.Option(
             metavar="CHAR",
             show_default=False,
-            help="What separates the cells of a CSV, as in ';' or tab; by default told from it.",
+            help="The CSV separator, such as ';' or tab; default: detected",
         ),
     ] = None,
     timezone: Annotated[
@@ -78,19 +76,21 @@ def send(
         typer.Option(
             metavar="ZONE",
             show_default=False,
-            help="The zone of times that name none, as in Europe/London.",
+            help="The time zone of times without one, such as Europe/London",
         ),
     ] = None,
     source: Annotated[
         str | None,
-        typer.Option(metavar="NAME", show_default=False, help="As which source of the settings."),
+        typer.Option(
+            metavar="NAME", show_default=False, help="The source in the settings to send as"
+        ),
     ] = None,
     to: Annotated[
         str | None,
         typer.Option(
             metavar="URL",
             show_default=False,
-            help="The gateway; by default where the settings say it listens.",
+            help="The gateway's address; default: from the settings",
         ),
     ] = None,
     key_from: Annotated[
@@ -98,34 +98,34 @@ def send(
         typer.Option(
             metavar="PLACE",
             show_default=False,
-            help="With --to, instead of settings: env:NAME or file:PATH of the source's key.",
+            help="With --to: the API key, as env:NAME or file:PATH",
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Judge every row, send nothing.")
+        bool, typer.Option("--dry-run", help="Check every row, send nothing")
     ] = False,
     report: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
             show_default=False,
-            help="Where the verdicts go; by default FILE.report.csv.",
+            help="Where to write the report; default: FILE.report.csv",
         ),
     ] = None,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Begin at the first row, whatever an earlier run did.")
+        bool, typer.Option("--restart", help="Start at the first row, ignoring an earlier run")
     ] = False,
     wait: Annotated[
         int,
         typer.Option(
-            min=0, metavar="SECONDS", help="How long the gateway may take nothing before giving up."
+            min=0, metavar="SECONDS", help="Give up if the gateway accepts nothing for this long"
         ),
     ] = _PATIENCE,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask")] = False,
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
-    """Exits 1 when a row was rejected or could not be sent; the report says which and why."""
+    """Exits with 1 if a row was rejected or could not be sent; the report says which and why."""
     _require_sense(files, report, key_from, dry=dry_run)
     if currency is not None and isinstance(known_currency(currency, path=""), Fault):
         raise typer.BadParameter(
