@@ -164,7 +164,7 @@ async def test_all_of_them_one_after_the_other_lose_nothing(x_emulator, poster, 
     run = DeliveryRunner(
         destinations=[a_destination(rate=10_000_000)],
         outbox=store,
-        post=poster,
+        x_client=poster,
         clock=clock,
         randomness=SystemRandomness(),
         observer=type("Seen", (), {"see": lambda _, notice: seen.append(notice)})(),
