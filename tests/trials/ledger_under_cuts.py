@@ -248,9 +248,9 @@ class Life:
                 index=index,
                 suppressed="no consent" if randomness.random() < 0.05 else None,
             )
-            if randomness.random() < 0.05:
-                # Longer than a page.
-                entry = msgspec.structs.replace(entry, body=entry.body * randomness.randint(20, 60))
+            if number % 20 == 0:
+                # Longer than a page, and the same each time: another body would be a correction.
+                entry = msgspec.structs.replace(entry, body=entry.body * (20 + number % 41))
             entries.append(entry)
         return a_submission(*entries, receipt=f"r{randomness.getrandbits(80)}", received_at=NOW)
 
