@@ -13,11 +13,11 @@ from twite.gtm.template.sandbox import RunLimits
 SCRIPT = """
 from template_stage import call, template
 from twite.engines.quickjs.engine import QuickJsEngine
-from twite.gtm.template.sandbox import Limits
+from twite.gtm.template.sandbox import RunLimits
 
 # Where exactly it runs out decides what the engine was about to do.
 for memory in range({first}, {first} + 220_000, 7_001):
-    limits = Limits(time=5, memory=memory)
+    limits = RunLimits(time=5, memory=memory)
     assert QuickJsEngine(template({code!r}), limits=limits).start(call()).spent
 """
 
