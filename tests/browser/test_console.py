@@ -182,4 +182,4 @@ async def test_a_pixel_is_paused_and_resumed_by_hand(browser, house, signed_in):
 
     await context.close()
     assert "paused by hand, by ada" in paused
-    assert "o6dkt is sent to again." in resumed
+    assert "o6dkt is resumed." in resumed
