@@ -245,7 +245,7 @@ def _changes(folder: Path, new: Container) -> Iterator[ContainerChange]:
 def _differences(
     kind: str, had: Mapping[str, object], has: Mapping[str, object]
 ) -> Iterator[ContainerChange]:
-    for name in [*has, *(one for one in had if one not in has)]:
+    for name in [*has, *(former for former in had if former not in has)]:
         if name not in had:
             yield ContainerChange(kind=kind, name=name, what="added")
         elif name not in has:

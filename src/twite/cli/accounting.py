@@ -45,12 +45,17 @@ def accounting(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
 
     accounts, expected, ignored = asyncio.run(read())
     if as_json:
-        by = [{"source": one.source, "pixel": one.pixel} | _sums(one) for one in accounts]
-        told = {"by": by, "forecast": [_told(one) for one in expected]} | ignored_as_json(ignored)
+        by = [
+            {"source": account.source, "pixel": account.pixel} | _sums(account)
+            for account in accounts
+        ]
+        told = {"by": by, "forecast": [_told(forecast) for forecast in expected]} | ignored_as_json(
+            ignored
+        )
         printing.print_json(_sums(total(accounts)) | told)
     else:
         _print(accounts)
-        _print_forecasts([one for one in expected if one.pending])
+        _print_forecasts([forecast for forecast in expected if forecast.pending])
         print_ignored(ignored)
     if any(account.balance for account in accounts):
         printing.complain("The balance is not 0: conversions are unaccounted for. Run twite check.")
@@ -74,29 +79,29 @@ def _print_forecasts(expected: Sequence[Forecast]) -> None:
         ["pixel", "pending", "since", "an hour", "all sent by", "late", "will miss 48 h"],
         [
             [
-                one.pixel,
-                one.pending,
-                _moment(one.oldest) or "",
-                one.rate,
-                _moment(one.drained_at) or "nothing is sent",
-                one.late,
-                one.misses,
+                forecast.pixel,
+                forecast.pending,
+                _moment(forecast.oldest) or "",
+                forecast.rate,
+                _moment(forecast.drained_at) or "nothing is sent",
+                forecast.late,
+                forecast.misses,
             ]
-            for one in expected
+            for forecast in expected
         ],
     )
 
 
-def _told(one: Forecast) -> dict[str, object]:
+def _told(forecast: Forecast) -> dict[str, object]:
     return {
-        "pixel": one.pixel,
-        "pending": one.pending,
-        "oldest_at": _moment(one.oldest),
-        "rate_per_hour": one.rate,
-        "drained_at": _moment(one.drained_at),
-        "late": one.late,
-        "misses": one.misses,
-        "next_deadline_at": _moment(one.next_deadline),
+        "pixel": forecast.pixel,
+        "pending": forecast.pending,
+        "oldest_at": _moment(forecast.oldest),
+        "rate_per_hour": forecast.rate,
+        "drained_at": _moment(forecast.drained_at),
+        "late": forecast.late,
+        "misses": forecast.misses,
+        "next_deadline_at": _moment(forecast.next_deadline),
     }
 
 

@@ -40,7 +40,7 @@ def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     alerts = asyncio.run(read_alerts(found))
     still = [alert for alert in alerts if alert.resolved_at is None]
     if as_json:
-        printing.print_json([_told(one) for one in still])
+        printing.print_json([_told(alert) for alert in still])
     elif still:
         _print(still)
     else:
@@ -87,15 +87,15 @@ def _print(alerts: Sequence[Alert]) -> None:
     )
 
 
-def _told(one: Alert) -> dict[str, object]:
+def _told(alert: Alert) -> dict[str, object]:
     return {
-        "code": one.kind,
-        "severity": "critical" if RULES[one.kind].urgent else "warning",
-        "subject": one.subject,
-        "reason": one.reason,
-        "opened_at": spelled(one.opened_at),
-        "told": one.news is None,
-        "help": page_of(one.kind),
+        "code": alert.kind,
+        "severity": "critical" if RULES[alert.kind].urgent else "warning",
+        "subject": alert.subject,
+        "reason": alert.reason,
+        "opened_at": spelled(alert.opened_at),
+        "told": alert.news is None,
+        "help": page_of(alert.kind),
     }
 
 

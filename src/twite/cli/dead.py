@@ -210,7 +210,8 @@ def _report(
                 "dry_run": order.dry_run,
                 "chosen": [told(life) for life in chosen],
                 "may_count_twice": [
-                    {"delivery": one.life.delivery, "why": one.why} for one in doubted
+                    {"delivery": rejected.life.delivery, "why": rejected.why}
+                    for rejected in doubted
                 ],
                 "done": done,
                 "unknown": unknown,
@@ -231,8 +232,10 @@ def _report(
 
 
 def _tell_doubts(doubted: Sequence[ReplayDoubt], *, refused: bool) -> None:
-    for one in doubted[:_SHOWN]:
-        printing.complain(f"{one.life.conversion_id} ({one.life.delivery}): {one.why}.")
+    for rejected in doubted[:_SHOWN]:
+        printing.complain(
+            f"{rejected.life.conversion_id} ({rejected.life.delivery}): {rejected.why}."
+        )
     if len(doubted) > _SHOWN:
         printing.complain(f"… and {len(doubted) - _SHOWN} more.")
     begun = "Nothing was sent: " if refused else ""
@@ -280,7 +283,7 @@ async def _carried_out(
     deed = _deed(chosen, doubted, order, now)
     async with open_desk(settings) as desk:
         if order.do == "replay":
-            sure = [one.life.delivery for one in doubted]
+            sure = [rejected.life.delivery for rejected in doubted]
             return await desk.replay(deliveries, now=now, sure=sure, deed=deed)
         return await desk.discard(deliveries, now=now, note=order.note, deed=deed)
 

@@ -43,7 +43,7 @@ def dedup(
     known_pixel(found, pixel)
     since = first_moment(SystemClock().now(), days)
     all_, pairs = asyncio.run(_read(found, since))
-    overlaps = [one for one in all_ if pixel in {None, one.pixel}]
+    overlaps = [overlap for overlap in all_ if pixel in {None, overlap.pixel}]
     destinations = {destination.pixel: destination for destination in found.destinations()}
     told = ways_by(
         overlaps,
@@ -66,8 +66,13 @@ def print_report(told: PathCountsBy) -> None:
         )
         return
     rows: list[list[str | int]] = [
-        [one.day, one.pixel, one.name or one.event, *(getattr(one, name) for name in COUNTS)]
-        for one in told.by
+        [
+            counts.day,
+            counts.pixel,
+            counts.name or counts.event,
+            *(getattr(counts, name) for name in COUNTS),
+        ]
+        for counts in told.by
     ]
     if len(rows) > 1:
         rows.append(["all", "", "", *(getattr(told, name) for name in COUNTS)])
@@ -90,6 +95,6 @@ def print_report(told: PathCountsBy) -> None:
 async def _read(settings: Settings, since: int) -> tuple[list[DedupReport], list[TwoIds]]:
     async with open_records(settings) as records:
         overlaps = list(await records.overlap(since=since))
-        if not any(one.two_ids for one in overlaps):
+        if not any(overlap.two_ids for overlap in overlaps):
             return overlaps, []
         return overlaps, list(await records.pairs(since=since, limit=MOST_PAIRS))

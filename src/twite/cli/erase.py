@@ -95,10 +95,10 @@ def erase_persons(
     settings = load(config, credentials=False)
     known_pixel(settings, pixel)
     given = [
-        *((f"--{EMAIL}", EMAIL, one) for one in email or ()),
-        *((f"--{PHONE}", PHONE, one) for one in phone or ()),
-        *((f"--{CLICK}", CLICK, one) for one in click or ()),
-        *(("--conversion-id", CONVERSION_ID, one) for one in conversion_id or ()),
+        *((f"--{EMAIL}", EMAIL, address) for address in email or ()),
+        *((f"--{PHONE}", PHONE, number) for number in phone or ()),
+        *((f"--{CLICK}", CLICK, click_id) for click_id in click or ()),
+        *(("--conversion-id", CONVERSION_ID, id_) for id_ in conversion_id or ()),
         *(_lines(file) if file is not None else ()),
     ]
     if not given:
@@ -165,10 +165,10 @@ def _read(
 ) -> tuple[ErasureIdentifier, ...]:
     found = []
     for where, kind, written in given:
-        one = asked(kind, written, region=region)
-        if isinstance(one, Fault):
-            raise typer.BadParameter(f"{where}: {one.message}")
-        found.append(one)
+        identifier = asked(kind, written, region=region)
+        if isinstance(identifier, Fault):
+            raise typer.BadParameter(f"{where}: {identifier.message}")
+        found.append(identifier)
     return tuple(found)
 
 

@@ -52,7 +52,7 @@ def told(life: History, *, now: int = 0) -> dict[str, object]:
     if life.due_at is not None:
         shown["due_at"] = spelled(life.due_at)
     if life.not_fired:
-        shown["not_fired"] = [{"tag": one.tag, "reason": one.why} for one in life.not_fired]
+        shown["not_fired"] = [{"tag": tag.tag, "reason": tag.why} for tag in life.not_fired]
     if life.consent is not None:
         shown["consent"] = msgspec.Raw(compact(life.consent))
     if life.superseded_by is not None:
@@ -86,9 +86,9 @@ def print_life(life: History, *, now: int) -> None:
         shown = printing.safe(compact(life.consent).decode(), longest=_LONGEST_EVIDENCE)
         printing.say(f"  consent      {shown}")
     printing.say(f"  body         {body}")
-    for one in life.not_fired:
-        why = printing.safe(one.why, longest=_LONGEST_ANSWER)
-        printing.say(f"  {printing.safe(one.tag, longest=60):<12} did not fire: {why}")
+    for tag in life.not_fired:
+        why = printing.safe(tag.why, longest=_LONGEST_ANSWER)
+        printing.say(f"  {printing.safe(tag.tag, longest=60):<12} did not fire: {why}")
     if not life.attempts:
         printing.say("  no attempt yet")
     other = "the other side" if life.pixel.startswith(PREFIX) else "X"

@@ -15,8 +15,8 @@ _COLUMNS: Final = ("source", "door", "event", "reason", "times")
 def print_ignored(counted: Sequence[IgnoredTally]) -> None:
     """Print the most frequent, the days together; nothing where there are none."""
     sums: Counter[tuple[str, str, str, str]] = Counter()
-    for one in counted:
-        sums[one.source, one.door, one.name, one.reason] += one.times
+    for tally in counted:
+        sums[tally.source, tally.door, tally.name, tally.reason] += tally.times
     if not sums:
         return
     shown = sums.most_common(_MOST_LINES)
@@ -34,13 +34,13 @@ def ignored_as_json(counted: Sequence[IgnoredTally]) -> dict[str, object]:
     """Return what a program reads of it, under `ignored`; nothing where there are none."""
     told = [
         {
-            "day": spelled(one.day * DAY)[:10],
-            "source": one.source,
-            "door": one.door,
-            "name": one.name,
-            "reason": one.reason,
-            "times": one.times,
+            "day": spelled(tally.day * DAY)[:10],
+            "source": tally.source,
+            "door": tally.door,
+            "name": tally.name,
+            "reason": tally.reason,
+            "times": tally.times,
         }
-        for one in counted
+        for tally in counted
     ]
     return {"ignored": told} if told else {}

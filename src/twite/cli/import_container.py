@@ -91,7 +91,7 @@ def import_container(
     settings = load(config, credentials=False) if needs else None
     if settings is not None and sealed:
         seal = sealing_key(settings, otherwise="or use --secrets env, and set them yourself")
-        secrets = {one.kept.removeprefix(SEALED): one.secret for one in sealed}
+        secrets = {field.kept.removeprefix(SEALED): field.secret for field in sealed}
         asyncio.run(keep_secrets(settings, seal, secrets, by=who(), container=named_so))
     if not report:
         write(made)

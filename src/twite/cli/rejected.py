@@ -61,9 +61,9 @@ def rejected(
     )
     found = asyncio.run(read_rejections(settings, wanted))
     if as_json:
-        printing.print_json([told_rejection(one) for one in found])
+        printing.print_json([told_rejection(rejection) for rejection in found])
     elif found:
-        printing.print_table("", _COLUMNS, [row for one in found for row in _rows(one)])
+        printing.print_table("", _COLUMNS, [row for rejection in found for row in _rows(rejection)])
     else:
         printing.say("Nothing was rejected in the last seven days.")
 
@@ -74,29 +74,33 @@ async def read_rejections(settings: Settings, wanted: RejectionQuery) -> Sequenc
         return await records.rejections(wanted)
 
 
-def print_rejection(one: Rejection) -> None:
+def print_rejection(rejection: Rejection) -> None:
     """Print it whole, as `twite show` does a life."""
-    named = one.conversion_id or "no conversion id"
-    whose = f" of pixel {one.pixel}" if one.pixel else ""
+    named = rejection.conversion_id or "no conversion id"
+    whose = f" of pixel {rejection.pixel}" if rejection.pixel else ""
     printing.say(
-        f"{named}  event {one.event or 'none'}{whose}: ", printing.styled("rejected", "bold red")
+        f"{named}  event {rejection.event or 'none'}{whose}: ",
+        printing.styled("rejected", "bold red"),
     )
-    printing.say(f"  source       {one.source}")
-    printing.say(f"  receipt      {one.receipt}, conversion {one.index + 1} of the request")
-    printing.say(f"  received at  {spelled(one.at)}")
-    for fault in one.faults:
+    printing.say(f"  source       {rejection.source}")
+    printing.say(
+        f"  receipt      {rejection.receipt}, conversion {rejection.index + 1} of the request"
+    )
+    printing.say(f"  received at  {spelled(rejection.at)}")
+    for fault in rejection.faults:
         value = f": {fault.value}" if fault.value else ""
         printing.say(f"  {fault.code}  {fault.path or 'the whole'}{value}")
         printing.say(f"               {fault.message}")
 
 
-def _rows(one: Rejection) -> list[list[str]]:
+def _rows(rejection: Rejection) -> list[list[str]]:
     """Return a row for each fault; what they have in common stands in the first."""
     rows = [
-        ["", "", "", fault.code, fault.path, fault.value, fault.message] for fault in one.faults
+        ["", "", "", fault.code, fault.path, fault.value, fault.message]
+        for fault in rejection.faults
     ]
     rows = rows or [[""] * len(_COLUMNS)]
-    rows[0][:3] = [spelled(one.at), one.source, one.conversion_id or "none"]
+    rows[0][:3] = [spelled(rejection.at), rejection.source, rejection.conversion_id or "none"]
     return rows
 
 

@@ -47,16 +47,16 @@ def show(
     wanted = RejectionQuery(name=name, pixels=pixels, since=since)
     refused = asyncio.run(read_rejections(found, wanted))
     if as_json:
-        rejections = [_told_rejection(one) for one in refused]
+        rejections = [_told_rejection(rejection) for rejection in refused]
         printing.print_json([*(told(life, now=now) for life in lives), *rejections])
     for index, life in enumerate(lives if not as_json else ()):
         if index:
             printing.say("")
         print_life(life, now=now)
-    for index, one in enumerate(refused if not as_json else (), len(lives)):
+    for index, rejection in enumerate(refused if not as_json else (), len(lives)):
         if index:
             printing.say("")
-        print_rejection(one)
+        print_rejection(rejection)
     if refused:
         return
     if not lives and pixel is not None and pixel.startswith(PREFIX):
@@ -71,14 +71,14 @@ def show(
         raise typer.Exit(1)
 
 
-def _told_rejection(one: Rejection) -> dict[str, object]:
-    return {"state": "rejected", **msgspec.to_builtins(told_rejection(one))}
+def _told_rejection(rejection: Rejection) -> dict[str, object]:
+    return {"state": "rejected", **msgspec.to_builtins(told_rejection(rejection))}
 
 
 async def _not_fired(settings: Settings, name: str, tag: str) -> list[str]:
     """Return why a tag was not told of a conversion that others were told of."""
     lives = await _lives(settings, name, None)
-    return [one.why for life in lives for one in life.not_fired if one.tag == tag]
+    return [not_fired.why for life in lives for not_fired in life.not_fired if not_fired.tag == tag]
 
 
 async def _lives(settings: Settings, name: str, pixel: str | None) -> list[History]:
@@ -87,7 +87,7 @@ async def _lives(settings: Settings, name: str, pixel: str | None) -> list[Histo
     async with open_records(settings) as records:
         own = [destination.pixel for destination in settings.destinations()]
         # Tags, and pixels that are configured no more.
-        others = {one.pixel for one in await records.accounts()}.difference(own)
+        others = {account.pixel for account in await records.accounts()}.difference(own)
         for lane in (*own, *sorted(others)):
             if pixel in {None, lane}:
                 # Under all that it ever had: what `events` maps may have changed since.

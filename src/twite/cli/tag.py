@@ -157,7 +157,7 @@ def _print_verdicts(name: str, verdicts: tuple[ScenarioResult, ...]) -> None:
         for failure in verdict.failures:
             where = placed(failure)
             printing.say(f"    {failure.message}{f' ({where})' if where else ''}")
-    failed = sum(bool(one.failures) for one in verdicts)
+    failed = sum(bool(verdict.failures) for verdict in verdicts)
     if not verdicts:
         printing.say(f"{name} has no tests.")
     else:
@@ -186,9 +186,9 @@ def _print_run(code_line: int, effects: list[AnyEffect], turns: tuple[Turn, ...]
 
 
 def _print_findings(file: Path, found: tuple[LintWarning, ...]) -> None:
-    for one in found:
-        place = f"{file}:{one.line}" if one.line is not None else f"{file}"
-        printing.say(f"{place}: {one.message} ", printing.styled(f"[{one.code}]", "dim"))
+    for warning in found:
+        place = f"{file}:{warning.line}" if warning.line is not None else f"{file}"
+        printing.say(f"{place}: {warning.message} ", printing.styled(f"[{warning.code}]", "dim"))
     if not found:
         printing.say("No findings.")
 

@@ -36,7 +36,9 @@ class Streams:
         elif len(self._open) >= self._most:
             greatest = max(counts.values())
             # Where several have as many: who holds one for longest.
-            self._end_oldest(next(one.who for one in self._open if counts[one.who] == greatest))
+            self._end_oldest(
+                next(stream.who for stream in self._open if counts[stream.who] == greatest)
+            )
         stream = Stream(who)
         self._open.append(stream)
         return stream

@@ -29,7 +29,7 @@ class IgnoredTally(msgspec.Struct, frozen=True, kw_only=True):
 
 def named(submission: Submission) -> Iterator[tuple[str, str]]:
     """Yield (name, reason) of what is to be counted: what was ignored, and by which tags."""
-    for one in submission.ignored:
-        yield one.name, one.reason
+    for ignored in submission.ignored:
+        yield ignored.name, ignored.reason
     for tag in submission.unfired:
         yield tag.tag, f"{NOT_FIRED}{tag.bar}"

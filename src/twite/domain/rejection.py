@@ -49,14 +49,14 @@ class RejectionQuery(msgspec.Struct, frozen=True, kw_only=True):
     pixels: frozenset[str] | None = None
     limit: int = 1_000
 
-    def wants(self, one: Rejection) -> bool:
+    def wants(self, rejection: Rejection) -> bool:
         """Return whether one is wanted, whatever the limit."""
         return (
-            one.at >= self.since
-            and self.source in {None, one.source}
-            and (self.pixels is None or one.pixel in self.pixels)
-            and self.name in {None, one.conversion_id, one.receipt}
-            and (self.code is None or any(fault.code == self.code for fault in one.faults))
+            rejection.at >= self.since
+            and self.source in {None, rejection.source}
+            and (self.pixels is None or rejection.pixel in self.pixels)
+            and self.name in {None, rejection.conversion_id, rejection.receipt}
+            and (self.code is None or any(fault.code == self.code for fault in rejection.faults))
         )
 
 

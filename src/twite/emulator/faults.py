@@ -181,7 +181,7 @@ def _is_meant(fault: InjectedFault, body: bytes) -> bool:
 def _events_of(body: bytes) -> set[object]:
     try:
         sent = msgspec.json.decode(body)
-        return {one.get("event_id") for one in sent["conversions"]}
+        return {conversion.get("event_id") for conversion in sent["conversions"]}
     except (msgspec.MsgspecError, RecursionError, KeyError, TypeError, AttributeError):
         return set()
 

@@ -40,7 +40,7 @@ class LineMask:
         blind: bool = False,
     ) -> None:
         pieces = (piece for text in (*telling(event), *persons) if text for piece in _pieces(text))
-        hidden = {one.lower() for one in (*secrets, *pieces) if len(one) >= _SHORTEST}
+        hidden = {piece.lower() for piece in (*secrets, *pieces) if len(piece) >= _SHORTEST}
         # Whom it names would take too long to find.
         self._is_blind = blind or len(hidden) > _MOST
         # A long one may hold a short one.
@@ -67,9 +67,9 @@ class LineMask:
         low = head.lower()
         if len(low) != len(head):
             low = head
-        for one in self._hidden:
-            if one in low:
-                head, low = _replaced(head, low, one)
+        for word in self._hidden:
+            if word in low:
+                head, low = _replaced(head, low, word)
         # What stands at the cut may be a part of one.
         return head[: len(head) - longest] if is_cut else head
 
@@ -78,19 +78,19 @@ def telling(value: object, among: FieldContext = FieldContext.EVENT) -> Iterator
     """Yield the texts that stand under names of persons, of what tells them apart, and of keys."""
     waiting: list[tuple[object, FieldContext, int]] = [(value, among, 0)]
     while waiting:
-        one, where, depth = waiting.pop()
+        value, where, depth = waiting.pop()
         if depth > _DEEPEST:
-            yield from texts_in(one)
-        elif isinstance(one, list):
-            waiting += [(each, where, depth + 1) for each in one]
-        elif isinstance(one, str) and one.lstrip()[:1] in {"{", "["}:
+            yield from texts_in(value)
+        elif isinstance(value, list):
+            waiting += [(each, where, depth + 1) for each in value]
+        elif isinstance(value, str) and value.lstrip()[:1] in {"{", "["}:
             try:
-                waiting.append((json.loads(one), where, depth + 1))
+                waiting.append((json.loads(value), where, depth + 1))
             except (ValueError, RecursionError):
                 continue
-        elif isinstance(one, Mapping):
-            label = next((said for key in _LABELS if isinstance(said := one.get(key), str)), "")
-            for name, held in one.items():
+        elif isinstance(value, Mapping):
+            label = next((said for key in _LABELS if isinstance(said := value.get(key), str)), "")
+            for name, held in value.items():
                 own, inside = told_by(f"{name}", where)
                 labelled = name in {"value", "values"} and _tells(label, where)
                 if own is not None or labelled or kind_of(f"{name}") in _TELLING:
@@ -105,30 +105,30 @@ def texts_in(value: object) -> Iterator[str]:
     """Yield all texts that a value holds; a number is one."""
     waiting = [value]
     while waiting:
-        one = waiting.pop()
-        if isinstance(one, str):
-            yield one
-        elif isinstance(one, int | float) and not isinstance(one, bool):
-            yield f"{one:.0f}"
-        elif isinstance(one, Mapping):
-            waiting += one.values()
-        elif isinstance(one, list):
-            waiting += one
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield f"{value:.0f}"
+        elif isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
 
 
 def _tells(label: str, among: FieldContext) -> bool:
     return told_by(label, among)[0] is not None or kind_of(label) in _TELLING
 
 
-def _replaced(head: str, low: str, one: str) -> tuple[str, str]:
+def _replaced(head: str, low: str, word: str) -> tuple[str, str]:
     heads: list[str] = []
     at = 0
-    while (found := low.find(one, at)) >= 0:
+    while (found := low.find(word, at)) >= 0:
         heads.append(head[at:found])
-        at = found + len(one)
+        at = found + len(word)
     heads.append(head[at:])
     told = MASK.join(heads)
-    return told, MASK.join(low.split(one))
+    return told, MASK.join(low.split(word))
 
 
 def _pieces(text: str) -> Iterator[str]:

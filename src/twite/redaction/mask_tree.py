@@ -78,19 +78,19 @@ class _Walk:
     def _list(self, value: list[Any], kind: FieldKind, depth: int) -> list[object]:
         if kind is FieldKind.HEADERS and _is_pair(value):
             return [masked_text(_cut(value[0])), _header(value[0], value[1])]
-        return [self.masked(one, kind, depth + 1) for one in value if self.left > 0]
+        return [self.masked(item, kind, depth + 1) for item in value if self.left > 0]
 
     def _mapping(
         self, value: Mapping[str, object], kind: FieldKind, depth: int
     ) -> dict[str, object]:
         told: dict[str, object] = {}
-        for key, one in value.items():
+        for key, item in value.items():
             if self.left <= 0:
                 told[HIDDEN] = HIDDEN
                 break
             self.left -= min(len(key), LONGEST_TEXT)
             shown = key if is_well_known(key) else masked_text(_cut(key))
-            told[shown] = self.masked(one, _below(kind, key, one), depth + 1)
+            told[shown] = self.masked(item, _below(kind, key, item), depth + 1)
         return told
 
     def _text(self, text: str, kind: FieldKind, depth: int) -> str:

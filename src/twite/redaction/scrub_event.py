@@ -81,8 +81,8 @@ class _Scrubbing:
             is_place = kind is FieldKind.NAME and is_about_people(name)
             return self.table(value, among, None if is_place else kind, depth)
         if isinstance(value, list):
-            ones = [self._value(name, one, among, kind, depth + 1) for one in value]
-            return [one for one in ones if one is not _NOTHING]
+            ones = [self._value(name, item, among, kind, depth + 1) for item in value]
+            return [item for item in ones if item is not _NOTHING]
         if kind is not None and not isinstance(value, bool):
             if isinstance(value, float) and value.is_integer():
                 value = int(value)
@@ -126,7 +126,7 @@ def _table_of(pairs: list[tuple[str, object]], twins: list[str]) -> dict[str, ob
 def _label_of(given: Mapping[str, object]) -> str | None:
     if _VALUES.isdisjoint(given):
         return None
-    return next((one for key in _LABELS if isinstance(one := given.get(key), str)), None)
+    return next((label for key in _LABELS if isinstance(label := given.get(key), str)), None)
 
 
 def _with_hashes(kept: dict[str, object]) -> dict[str, object]:

@@ -55,8 +55,8 @@ def scrubbed_address(text: str, *, inside: int = 0) -> str:
     """
     whole, hashed, fragment = text.partition("#")
     before, mark, query = whole.partition("?")
-    read = [_parameter(one, inside) for one in query.split("&")]
-    parameters = [one for one in read if one is not None]
+    read = [_parameter(part, inside) for part in query.split("&")]
+    parameters = [parameter for parameter in read if parameter is not None]
     tail = f"#{fragment}" if hashed and not names_a_person(fragment) else ""
     return (
         f"{scrubbed_path(before)}{mark if parameters and mark else ''}{'&'.join(parameters)}{tail}"
@@ -65,7 +65,7 @@ def scrubbed_address(text: str, *, inside: int = 0) -> str:
 
 def scrubbed_path(path: str) -> str:
     """Return a path with `-` for the steps that hold a person."""
-    return "/".join("-" if names_a_person(one) else one for one in path.split("/"))
+    return "/".join("-" if names_a_person(segment) else segment for segment in path.split("/"))
 
 
 def names_a_person(part: str) -> bool:

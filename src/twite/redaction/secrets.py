@@ -45,8 +45,8 @@ def secrets_in(text: str) -> Iterator[str]:
 
 def masked(text: str) -> str:
     """Return the text without what looks like a secret in it."""
-    for one in sorted(set(secrets_in(text)), key=len, reverse=True):
-        text = text.replace(one, "…")
+    for secret in sorted(set(secrets_in(text)), key=len, reverse=True):
+        text = text.replace(secret, "…")
     return text
 
 
@@ -57,8 +57,8 @@ def _steps(url: re.Match[str]) -> str:
 
 def _is_random(code: str) -> bool:
     if "/" in code and code == code.lower():
-        return any(_is_random(one) for one in code.split("/") if one)
-    return any(_in_no_language(one) for one in (code, *re.split(r"[^A-Za-z0-9]+", code)))
+        return any(_is_random(part) for part in code.split("/") if part)
+    return any(_in_no_language(part) for part in (code, *re.split(r"[^A-Za-z0-9]+", code)))
 
 
 def _in_no_language(code: str) -> bool:
@@ -71,13 +71,13 @@ def _in_no_language(code: str) -> bool:
     if figures > length * _MOST_FIGURES:
         return False
     kinds = ["0" if sign.isdigit() else "A" if sign.isupper() else "a" for sign in signs]
-    changes = sum(one != other for one, other in pairwise(kinds)) / (length - 1)
+    changes = sum(kind != other for kind, other in pairwise(kinds)) / (length - 1)
     if len({*kinds} - {"0"}) == 1:
         runs = len(re.findall(r"\d+", signs))
         return runs >= _RUNS_OF_FIGURES or changes >= _MANY_CHANGES
     if not figures and (length < _LONG or not code.isalnum()):
         return False
-    words = [one for one in _LIKE_WORDS.findall(code) if _VOWEL.search(one)]
+    words = [word for word in _LIKE_WORDS.findall(code) if _VOWEL.search(word)]
     in_words = sum(len(word) for word in words) / length
     many = _MANY_CHANGES if length < _LONG else _MANY_CHANGES - 0.05
     return in_words < _MOST_IN_WORDS or changes >= many

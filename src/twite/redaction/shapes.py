@@ -45,7 +45,7 @@ def holds_a_person(text: str) -> bool:
         return False
     if shows_a_person(text):
         return True
-    return any(shows_a_person(one) for one in unquoted(text))
+    return any(shows_a_person(reading) for reading in unquoted(text))
 
 
 def unquoted(text: str) -> list[str]:
@@ -58,7 +58,7 @@ def unquoted(text: str) -> list[str]:
         found.append(plain)
         text = plain
     # In a query a plus is a blank, so that what stands before it is no part of a number.
-    return found + [unquote_plus(one) for one in found[-1:] if "+" in one]
+    return found + [unquote_plus(reading) for reading in found[-1:] if "+" in reading]
 
 
 def without_plain(text: str) -> str:
@@ -96,7 +96,7 @@ def _readings(word: str) -> list[str]:
     plain = word.rstrip("=")
     if "/" not in word:
         return [plain.replace("-", "+").replace("_", "/")]
-    return [plain, *(one.replace("-", "+").replace("_", "/") for one in plain.split("/") if one)]
+    return [plain, *(part.replace("-", "+").replace("_", "/") for part in plain.split("/") if part)]
 
 
 def _is_phone(found: re.Match[str]) -> bool:

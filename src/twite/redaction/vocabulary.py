@@ -85,7 +85,7 @@ def kind_of(name: str) -> FieldKind:
 
 def promises_secret(text: str) -> bool:
     """Return whether a name or a label promises a secret, as `apiAccessToken` and `API key`."""
-    said = [one.lower() for one in _WORDS_OF_LABEL.findall(text)]
+    said = [word.lower() for word in _WORDS_OF_LABEL.findall(text)]
     pairs = {"".join(pair) for pair in pairwise(said)}
     return bool(words.SECRET_WORDS & set(said) or words.SECRET_PAIRS & (pairs | set(said)))
 
@@ -110,7 +110,9 @@ def plain(name: str) -> str:
     if name.isascii():
         return _PARTS.sub("", name.lower())
     bare = unicodedata.normalize("NFKD", name.casefold())
-    return _PARTS_OF_ANY.sub("", "".join(one for one in bare if not unicodedata.combining(one)))
+    return _PARTS_OF_ANY.sub(
+        "", "".join(letter for letter in bare if not unicodedata.combining(letter))
+    )
 
 
 # What is remembered must have an end.
@@ -172,7 +174,7 @@ def _place(word: str) -> FieldContext | None:
         return FieldContext.EVENT
     if word in _PEOPLE:
         return FieldContext.PERSON
-    behind = next((one for one in words.PEOPLE_BEHIND if word.endswith(one)), "")
+    behind = next((ending for ending in words.PEOPLE_BEHIND if word.endswith(ending)), "")
     return FieldContext.PERSON if behind and word.removesuffix(behind) in _PEOPLE else None
 
 
@@ -211,10 +213,10 @@ def _person(word: str) -> tuple[FieldKind | None, bool]:
     word = _HASHED.sub("", word)
     bare = _without(word, _BEHIND)
     word = bare if bare != word or word.isdigit() else word.rstrip("0123456789")
-    for one in (word, _without(word, _BEHIND)):
-        if one in _SHORT:
-            return _SHORT[one], True
-        found = _long(one)
+    for form in (word, _without(word, _BEHIND)):
+        if form in _SHORT:
+            return _SHORT[form], True
+        found = _long(form)
         if found is not None:
             return found, False
     return _of_somebody(word), False
@@ -229,7 +231,9 @@ def _of_somebody(word: str) -> FieldKind | None:
     word = _without(word, _BEHIND)
     is_whose = False
     while True:
-        before = next((one for one in _BEFORE if word.startswith(one) and word != one), None)
+        before = next(
+            (prefix for prefix in _BEFORE if word.startswith(prefix) and word != prefix), None
+        )
         if before is None:
             return None
         word = word.removeprefix(before)
@@ -261,7 +265,7 @@ def _compared(several: frozenset[str]) -> frozenset[str]:
 
 def _longest_first(several: frozenset[str]) -> tuple[str, ...]:
     # `customer` before `cust`.
-    return tuple(sorted(_compared(several), key=lambda one: (-len(one), one)))
+    return tuple(sorted(_compared(several), key=lambda word: (-len(word), word)))
 
 
 def _by_word(kinds: Mapping[FieldKind, frozenset[str]]) -> dict[str, FieldKind]:
@@ -286,7 +290,7 @@ _BEHIND: Final = _longest_first(words.BEHIND)
 _NUMBER: Final = _longest_first(words.NUMBER)
 _EVENTS: Final = _compared(words.EVENTS)
 _PEOPLE: Final = _compared(
-    words.PEOPLE | ((words.WHOSE | {f"{one}s" for one in words.WHOSE}) - words.NOT_PEOPLE)
+    words.PEOPLE | ((words.WHOSE | {f"{owner}s" for owner in words.WHOSE}) - words.NOT_PEOPLE)
 )
 _KNOWN: Final = _by_word(
     {

@@ -112,7 +112,7 @@ class EndedRun(msgspec.Struct, frozen=True, kw_only=True):
 def judge(seen: SeenConversions, *, end: End) -> tuple[str, ...]:
     """Return each promise that was broken, in words."""
     lost = set(seen.acknowledged) - seen.tallies.keys()
-    twice = [one for one, many in seen.tallies.items() if many.counted != 1]
+    twice = [id_ for id_, many in seen.tallies.items() if many.counted != 1]
     broken: list[tuple[Collection[object], str]] = [
         (seen.problems, "answers were not what they must be"),
         (seen.residues, "looks at the balance found a residue"),
@@ -121,7 +121,7 @@ def judge(seen: SeenConversions, *, end: End) -> tuple[str, ...]:
         (seen.unexplained, "conversions were sent again though X's answer was known"),
     ]
     if end == "stop":
-        again = [one for one, many in seen.tallies.items() if many.api != 1]
+        again = [id_ for id_, many in seen.tallies.items() if many.api != 1]
         broken += [
             ([str(code) for code in seen.codes if code], "stops did not end with exit code 0"),
             (again, "conversions reached X more than once"),
@@ -179,9 +179,9 @@ def play(
                     tell(f"{end} {done}: {len(shop.acknowledged):,} acknowledged")
             balance = gateway.drained(seconds=_DRAIN_SECONDS)
             tallies = _tallies(x)
-            resent = [one for one, many in tallies.items() if many.api > 1]
+            resent = [id_ for id_, many in tallies.items() if many.api > 1]
             unexplained = [
-                one for one in resent[:_LOOKED_AT] if not _explained(gateway, one, tallies[one])
+                id_ for id_ in resent[:_LOOKED_AT] if not _explained(gateway, id_, tallies[id_])
             ]
     seen = SeenConversions(
         acknowledged=shop.acknowledged,

@@ -68,8 +68,8 @@ class LoadShop:
         body = json.dumps(
             {
                 "conversions": [
-                    {"event": "purchase", "conversion_id": one, "email": f"{one}@example.com"}
-                    for one in ids
+                    {"event": "purchase", "conversion_id": id_, "email": f"{id_}@example.com"}
+                    for id_ in ids
                 ]
             }
         )

@@ -133,8 +133,8 @@ class DemoProcesses:
         """Do what X's pixel does in the buyer's browser: one hit for each conversion."""
         address = urlsplit(self.x.url).netloc
         with closing(http.client.HTTPConnection(address, timeout=30)) as connection:
-            for one in conversion_ids:
-                connection.request("GET", pixel_hit(event, one))
+            for conversion_id in conversion_ids:
+                connection.request("GET", pixel_hit(event, conversion_id))
                 connection.getresponse().read()
 
     def overlap(self) -> dict[str, int]:

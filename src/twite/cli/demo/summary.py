@@ -101,7 +101,7 @@ class EmulatorCounts:
         self.by_pixel = sum(event.received_pixel for event in events)
         self.counted = sum(event.counted for event in events)
         self.dropped = sum(event.deduplicated for event in events)
-        self.ids = {one: tally for event in events for one, tally in event.ids.items()}
+        self.ids = {id_: tally for event in events for id_, tally in event.ids.items()}
         self.again = sum(max(0, tally.api - 1) for tally in self.ids.values())
         self.requests = received.requests
         self.answers = ", ".join(
@@ -125,7 +125,7 @@ def _refusals(story: DemoStory) -> Counter[str]:
 
 def _tell_a_life(cast: DemoProcesses, counted: EmulatorCounts) -> None:
     """Show the life of one whose answer was lost."""
-    again = next((one for one, tally in counted.ids.items() if tally.api > 1), None)
+    again = next((id_ for id_, tally in counted.ids.items() if tally.api > 1), None)
     if again is not None:
         printing.say(printing.styled("One whose answer was lost", "bold"), f": twite show {again}")
         cast.twite("show", again)
@@ -135,8 +135,8 @@ def _judge(
     balance: dict[str, int], counted: EmulatorCounts, overlap: dict[str, int], story: DemoStory
 ) -> bool:
     """Say whether gateway and X agree, conversion by conversion."""
-    once = [one for one, tally in counted.ids.items() if tally.counted == 1]
-    sent = [one for one, tally in counted.ids.items() if tally.api]
+    once = [id_ for id_, tally in counted.ids.items() if tally.counted == 1]
+    sent = [id_ for id_, tally in counted.ids.items() if tally.api]
     checks = (
         ("nothing is left over: the balance is 0", balance["balance"] == 0),
         ("nothing is pending", story.drained),

@@ -86,7 +86,7 @@ def listed(
     found, chosen = _chosen(config, pixel)
     desk = desk_of(found)
     known = asyncio.run(desk.events(chosen, with_deleted=deleted))
-    rows = [(one, desk.names(chosen, one)) for one in known]
+    rows = [(tag, desk.names(chosen, tag)) for tag in known]
     if as_json:
         printing.print_json([events_shown.told(*row) for row in rows])
     elif not known:
@@ -199,7 +199,9 @@ def delete(
 
 def desk_of(found: Settings) -> EventTagManager:
     """Return the Events Manager, with what is stored of credentials."""
-    return events_desk(found, {one.pixel: one for one in asyncio.run(stored(found))})
+    return events_desk(
+        found, {stored_pixel.pixel: stored_pixel for stored_pixel in asyncio.run(stored(found))}
+    )
 
 
 def _chosen(config: Config, pixel: str | None) -> tuple[Settings, str]:

@@ -39,15 +39,15 @@ def snippet(
     pixels = {destination.pixel: destination for destination in found.destinations()}
     desk = events_desk(found, pixels)
     made = desk.snippets(one_pixel(found, pixel), event, server_only=server_only)
-    shown = [one for one in made if kind in {None, one.kind}]
+    shown = [snippet for snippet in made if kind in {None, snippet.kind}]
     if as_json:
         printing.print_json(shown)
     elif kind is not None:
         # To the letter: it is to be run, and holds nothing that came from outside.
-        sys.stdout.write("".join(one.text for one in shown))
+        sys.stdout.write("".join(snippet.text for snippet in shown))
     else:
-        for one in shown:
-            printing.say(printing.styled(f"{one.title}: ", "bold"), one.says)
-            for line in one.text.splitlines():
+        for snippet in shown:
+            printing.say(printing.styled(f"{snippet.title}: ", "bold"), snippet.says)
+            for line in snippet.text.splitlines():
                 printing.say(f"    {line}")
             printing.say("")

@@ -150,12 +150,13 @@ def send(
     # All of them first: nothing is sent while one cannot be read.
     separator = None if delimiter is None else _separator(delimiter)
     opened = [_examined(file, chosen, event, separator) for file in files]
-    done = [perform(one, wish, aim) for one in opened]
+    done = [perform(file, wish, aim) for file in opened]
     if as_json:
-        told = [send_summary.as_json(one.opened, one.tally, one.report) for one in done]
+        told = [send_summary.as_json(result.opened, result.tally, result.report) for result in done]
         printing.print_json({"dry_run": dry_run, "files": told})
     if any(
-        one.tally.of(RowResultKind.REJECTED) or one.tally.rows < one.opened.rows for one in done
+        result.tally.of(RowResultKind.REJECTED) or result.tally.rows < result.opened.rows
+        for result in done
     ):
         raise typer.Exit(1)
 

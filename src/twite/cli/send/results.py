@@ -70,7 +70,7 @@ class SendReceipt(msgspec.Struct, frozen=True):
 
     def within(self, rows: int) -> bool:
         """Whether it speaks of a request of so many rows."""
-        indexes = [one.index for one in self.rejected]
+        indexes = [item.index for item in self.rejected]
         indexes += [warning.index for warning in self.warnings]
         indexes += [*self.duplicate_indexes, *self.suppressed_indexes, *self.held_indexes]
         return all(0 <= index < rows for index in indexes)
@@ -95,7 +95,7 @@ def judge(
     `lost` is whether an earlier answer to the same rows may have been lost; `dry` whether they were
     only looked at.
     """
-    errors = {one.index: one.errors for one in answer.rejected}
+    errors = {item.index: item.errors for item in answer.rejected}
     warnings = {warning.index: warning.warnings for warning in answer.warnings}
     reasons = {
         suppressed_reason.index: suppressed_reason.reason
@@ -106,7 +106,7 @@ def judge(
     verdicts = []
     for index, row in enumerate(rows):
         kind = kinds[index]
-        notes = [*row.notes, *(one.finding() for one in warnings.get(index, ()))]
+        notes = [*row.notes, *(warning.finding() for warning in warnings.get(index, ()))]
         if index in reasons:
             notes.append(RowFinding(field="consent", code="suppressed", message=reasons[index]))
         if lost and kind is RowResultKind.DUPLICATE and not _repeats(row):
@@ -120,7 +120,7 @@ def judge(
                 number=row.number,
                 order=row.order,
                 kind=kind,
-                errors=tuple(one.finding() for one in errors.get(index, ())),
+                errors=tuple(problem.finding() for problem in errors.get(index, ())),
                 notes=tuple(notes),
             )
         )
@@ -130,7 +130,7 @@ def judge(
 def _kinds(rows: Sequence[FileRow], answer: SendReceipt) -> list[RowResultKind]:
     kinds = [RowResultKind.ACCEPTED] * len(rows)
     for kind, indexes in (
-        (RowResultKind.REJECTED, [one.index for one in answer.rejected]),
+        (RowResultKind.REJECTED, [item.index for item in answer.rejected]),
         (RowResultKind.DUPLICATE, answer.duplicate_indexes),
         (RowResultKind.SUPPRESSED, answer.suppressed_indexes),
         (RowResultKind.HELD, answer.held_indexes),

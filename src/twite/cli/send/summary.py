@@ -187,14 +187,14 @@ def _reasons(title: str, reasons: dict[str, ResultReason]) -> None:
     printing.print_table(
         "",
         [title, "rows", "such as row", "where"],
-        [[code, one.count, one.row, one.message] for code, one in ordered],
+        [[code, group.count, group.row, group.message] for code, group in ordered],
     )
 
 
 def _listed(reasons: dict[str, ResultReason]) -> list[dict[str, object]]:
     return [
-        {"code": code, "count": one.count, "row": one.row, "message": one.message}
-        for code, one in sorted(reasons.items(), key=lambda item: -item[1].count)
+        {"code": code, "count": group.count, "row": group.row, "message": group.message}
+        for code, group in sorted(reasons.items(), key=lambda item: -item[1].count)
     ]
 
 

@@ -65,10 +65,10 @@ def target(config: Path, *, to: str | None, source: str | None, key_from: str | 
 def _source(settings: Settings, name: str | None) -> Source:
     """Return the source named, or the only one that has a key."""
     with_key = [source for source in settings.sources() if source.key is not None]
-    chosen = [one for one in with_key if name in {None, one.name}]
+    chosen = [candidate for candidate in with_key if name in {None, candidate.name}]
     if len(chosen) == 1:
         return chosen[0]
-    there = ", ".join(one.name for one in with_key) or "none"
+    there = ", ".join(candidate.name for candidate in with_key) or "none"
     if name is not None:
         message = f"no source of this name has a key in {settings.path}. There is: {there}"
     else:

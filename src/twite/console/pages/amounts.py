@@ -53,7 +53,7 @@ class AmountsPage:
     async def _show(self, visit: PageRequest) -> Response:
         look = look_of(visit, visit.query, limit=_ON_A_PAGE)
         sight = await self._glances.flagged(look)
-        seen = [one for one in await self._norms.norms() if look.scope.shows(one.pixel)]
+        seen = [norm for norm in await self._norms.norms() if look.scope.shows(norm.pixel)]
         seen.sort(key=lambda norm: -norm.seen)
         return visit.page(
             "amounts.html",
@@ -68,7 +68,7 @@ class AmountsPage:
             query=asked_again(visit.query, FILTERS),
             back_to=sight.back_to,
             is_first=look.before is None,
-            norms=[(one, self._name(one.pixel, one.event), _range(one)) for one in seen][
+            norms=[(norm, self._name(norm.pixel, norm.event), _range(norm)) for norm in seen][
                 :_MOST_NORMS
             ],
             least=LEAST_SEEN,

@@ -44,7 +44,7 @@ class ConnectPage:
         confirming: Reauthentication,
     ) -> None:
         """`destinations` are as they are in use, `written` as the settings have them."""
-        self._named = {one.pixel: kinds_of(one)[0] for one in written}
+        self._named = {stored.pixel: kinds_of(stored)[0] for stored in written}
         self._connect = connect
         self._destinations = destinations
         self._confirming = confirming
@@ -63,8 +63,8 @@ class ConnectPage:
 
     async def _list(self, visit: PageRequest) -> Response:
         pixels = [
-            (pixel, one, kinds_of(one), self._named.get(pixel, "none yet"))
-            for pixel, one in self._destinations.items()
+            (pixel, destination, kinds_of(destination), self._named.get(pixel, "none yet"))
+            for pixel, destination in self._destinations.items()
             if visit.viewer.sees(pixel)
         ]
         return visit.page(

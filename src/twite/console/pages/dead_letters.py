@@ -130,11 +130,11 @@ class DeadLettersPage:
             mend=mend,
             today=TODAY,
             # To mask a body takes longer than all else that is done to it.
-            shown=[_previewed(one) for one in tried[:_PREVIEWED]],
+            shown=[_previewed(result) for result in tried[:_PREVIEWED]],
             lives=lives,
             whole=visit.form.one("which") == "all",
-            faults=sum(one.mended.fault is not None for one in tried),
-            doubtful=[one for one in tried if one.doubt is not None],
+            faults=sum(result.mended.fault is not None for result in tried),
+            doubtful=[result for result in tried if result.doubt is not None],
             query=_query(heap),
         )
 
@@ -143,7 +143,7 @@ class DeadLettersPage:
         mend = self._mend_of(visit.form, heap)
         there = f"{PATH}/heap?{_query(heap)}"
         tried = await self._rehearsed(visit, lives, mend)
-        doubtful = [one.life.delivery for one in tried if one.doubt is not None]
+        doubtful = [result.life.delivery for result in tried if result.doubt is not None]
         sure = visit.form.one("may_count_twice") == CONFIRMED
         if doubtful and not sure:
             said = (
@@ -167,10 +167,12 @@ class DeadLettersPage:
             await self._editor.amend(
                 [
                     EditedBody(
-                        delivery=one.life.delivery, event=one.mended.event, body=one.mended.body
+                        delivery=result.life.delivery,
+                        event=result.mended.event,
+                        body=result.mended.body,
                     )
-                    for one in tried
-                    if one.mended.fault is None
+                    for result in tried
+                    if result.mended.fault is None
                 ],
                 now=visit.now,
                 note=f"{visit.viewer.name}: {mend.sentence}",
@@ -179,7 +181,9 @@ class DeadLettersPage:
             )
         )
         refused |= {
-            one.life.delivery: one.mended.fault for one in tried if one.mended.fault is not None
+            result.life.delivery: result.mended.fault
+            for result in tried
+            if result.mended.fault is not None
         }
         done = len(tried) - len(refused)
         said = f"{done} queued again with {mend.sentence}, under their conversion ids."
@@ -289,12 +293,12 @@ def _mendable(heap: ErrorGroup) -> bool:
     return not heap.pixel.startswith(PREFIX)
 
 
-def _previewed(one: DryRunResult) -> EditPreview:
+def _previewed(result: DryRunResult) -> EditPreview:
     return EditPreview(
-        life=one.life,
-        before=masked(one.life.sent),
-        after=masked(one.mended.body),
-        fault=one.mended.fault,
+        life=result.life,
+        before=masked(result.life.sent),
+        after=masked(result.mended.body),
+        fault=result.mended.fault,
     )
 
 

@@ -59,15 +59,17 @@ class DedupReportPage:
     async def _show(self, visit: PageRequest) -> Response:
         await self._look_again(visit.now)
         counted_at, found, pairs = self._counted or (None, (), ())
-        seen = [one for one in found if visit.viewer.sees(one.pixel)]
+        seen = [counts for counts in found if visit.viewer.sees(counts.pixel)]
         whole = total(seen)
         rows = [
             (
                 pixel,
                 self._name(pixel, event) or event,
-                total([one for one in seen if (one.pixel, one.event) == (pixel, event)]),
+                total(
+                    [counts for counts in seen if (counts.pixel, counts.event) == (pixel, event)]
+                ),
             )
-            for pixel, event in sorted({(one.pixel, one.event) for one in seen})
+            for pixel, event in sorted({(counts.pixel, counts.event) for counts in seen})
         ]
         return visit.page(
             "dedup_report.html",

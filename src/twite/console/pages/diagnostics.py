@@ -47,6 +47,6 @@ class DiagnosticsPage:
     async def _examined(self, visit: PageRequest) -> Response:
         await visit.note(AuditAction.DOCTOR)
         found = [finding async for finding in self._examine()]
-        found.sort(key=lambda one: _ORDER.get(str(one.light), 0))
-        counts = {light: sum(one.light == light for one in found) for light in _ORDER}
+        found.sort(key=lambda finding: _ORDER.get(str(finding.light), 0))
+        counts = {light: sum(finding.light == light for finding in found) for light in _ORDER}
         return visit.page("diagnostics.html", title="Diagnostics", findings=found, counts=counts)

@@ -56,8 +56,12 @@ class EventsPage:
 
     async def _choose(self, visit: PageRequest) -> Response:
         pixels = [
-            (pixel, one, oauth_keys(one) is not None and one.account is not None)
-            for pixel, one in self._destinations.items()
+            (
+                pixel,
+                destination,
+                oauth_keys(destination) is not None and destination.account is not None,
+            )
+            for pixel, destination in self._destinations.items()
             if visit.viewer.sees(pixel)
         ]
         return visit.page("events_choose.html", title="Events Manager", pixels=pixels)

@@ -56,7 +56,7 @@ class KeysPage:
         try:
             made = await self._user_accounts.make_key(
                 form.one("name").strip(),
-                scopes=[KeyScope(one) for one in form.all("scope") if one in set(KeyScope)],
+                scopes=[KeyScope(name) for name in form.all("scope") if name in set(KeyScope)],
                 pixels=self._seen(visit),
                 by=visit.viewer.name,
                 warrant=visit.warrant,

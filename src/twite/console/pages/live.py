@@ -131,7 +131,7 @@ class LivePage:
 
     async def _others(self) -> list[str]:
         """Return the tags, and the pixels that are configured no more."""
-        came = {one.pixel for one in await self._records.accounts()}
+        came = {account.pixel for account in await self._records.accounts()}
         return sorted(came - self._destinations.keys())
 
     async def _new(self, visit: PageRequest) -> Response:
@@ -189,11 +189,12 @@ class LivePage:
             (*head, "door", "state", "reason", "value"),
             [
                 (
-                    str(one.delivery), moment(one.received_at), one.pixel, one.event,
-                    self._name(one.pixel, one.event), one.conversion_id, one.source, one.door,
-                    one.state.value, masked_words(one.reason or ""), worth_of(one.body),
+                    str(summary.delivery), moment(summary.received_at), summary.pixel,
+                    summary.event, self._name(summary.pixel, summary.event),
+                    summary.conversion_id, summary.source, summary.door,
+                    summary.state.value, masked_words(summary.reason or ""), worth_of(summary.body),
                 )
-                for one in found
+                for summary in found
             ],
         )  # fmt: skip
 
@@ -220,9 +221,12 @@ class LivePage:
             tone=TONES[life.state],
             worth=worth_of(life.sent),
             steps=steps(origin),
-            twins=[(one, one.after(life.received_at), one.meets(life.received_at)) for one in told],
+            twins=[
+                (event, event.after(life.received_at), event.meets(life.received_at))
+                for event in told
+            ],
             watched=life.pixel in self._watched,
-            not_fired=[one for one in life.not_fired if scope.shows(one.tag)],
+            not_fired=[tag for tag in life.not_fired if scope.shows(tag.tag)],
             forgotten=visit.now - life.received_at > KEPT_FOR,
             came=masked(origin.body if visit.viewer.pixels is None else own_part(origin)),
             sent=masked(life.sent),
@@ -231,18 +235,18 @@ class LivePage:
             soon=MINUTE,
         )
 
-    def _line(self, one: ConversionSummary) -> dict[str, str]:
+    def _line(self, summary: ConversionSummary) -> dict[str, str]:
         """Return one conversion as text, each part fit to be shown."""
         return {
-            "number": str(one.delivery),
-            "at": moment(one.received_at)[5:],
-            "pixel": shown(one.pixel, 40),
-            "event": shown(self._name(one.pixel, one.event) or one.event, 40),
-            "id": shown(one.conversion_id, 60),
-            "source": shown(one.source, 40),
-            "state": one.state.value,
-            "tone": TONES[one.state],
-            "reason": masked_reason(one.reason or "", 90),
-            "worth": shown(worth_of(one.body), 40),
-            "flag": "" if one.flag is None else one.flag.kind.replace("_", " "),
+            "number": str(summary.delivery),
+            "at": moment(summary.received_at)[5:],
+            "pixel": shown(summary.pixel, 40),
+            "event": shown(self._name(summary.pixel, summary.event) or summary.event, 40),
+            "id": shown(summary.conversion_id, 60),
+            "source": shown(summary.source, 40),
+            "state": summary.state.value,
+            "tone": TONES[summary.state],
+            "reason": masked_reason(summary.reason or "", 90),
+            "worth": shown(worth_of(summary.body), 40),
+            "flag": "" if summary.flag is None else summary.flag.kind.replace("_", " "),
         }

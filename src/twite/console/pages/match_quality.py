@@ -94,8 +94,8 @@ class MatchQualityPage:
         self, found: Sequence[Matched], flaws: Sequence[FlawCount], *, days: Mapping[int, str]
     ) -> list[EventQuality]:
         grouped: dict[tuple[str, str], dict[int, Matching]] = {}
-        for one in found:
-            grouped.setdefault((one.pixel, one.event), {})[one.day] = one.keys
+        for day in found:
+            grouped.setdefault((day.pixel, day.event), {})[day.day] = day.keys
         made = []
         for (pixel, event), by_day in grouped.items():
             keys = added(by_day.values())
@@ -110,7 +110,7 @@ class MatchQualityPage:
                     flaws=tuple(_flaws(own, whole=keys.conversions)),
                 )
             )
-        return sorted(made, key=lambda one: -one.keys.conversions)
+        return sorted(made, key=lambda row: -row.keys.conversions)
 
 
 def _trend(by_day: Mapping[int, Matching], days: Mapping[int, str]) -> tuple[DayQuality, ...]:
@@ -131,18 +131,18 @@ def _flaws(counts: Sequence[FlawCount], *, whole: int) -> list[FlawShare]:
         grouped.setdefault(count.code, []).append(count)
     made = []
     for code, some in grouped.items():
-        times = sum(one.times for one in some)
+        times = sum(flaw.times for flaw in some)
         means, cure = FLAWS.get(code, (code, ""))
-        example = next((one for one in some if one.delivery is not None), some[0])
+        example = next((flaw for flaw in some if flaw.delivery is not None), some[0])
         made.append(
             FlawShare(
                 code=code,
                 means=means,
                 cure=cure,
                 times=times,
-                shape=next((one.shape for one in some if one.shape), ""),
+                shape=next((flaw.shape for flaw in some if flaw.shape), ""),
                 delivery=example.delivery,
-                gain=sum(one.wins for one in some) / whole if whole else 0.0,
+                gain=sum(flaw.wins for flaw in some) / whole if whole else 0.0,
             )
         )
-    return sorted(made, key=lambda one: (-one.gain, -one.times))
+    return sorted(made, key=lambda row: (-row.gain, -row.times))

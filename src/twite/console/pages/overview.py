@@ -94,7 +94,7 @@ class OverviewPage:
     async def _show(self, visit: PageRequest) -> Response:
         scope = scope_of(visit)
         chosen = visit.query.one("span", "day")
-        span = next((one for one in SPANS if one.name == chosen), SPANS[1])
+        span = next((listed for listed in SPANS if listed.name == chosen), SPANS[1])
         accounts = seen_accounts(list(await self._records.accounts()), scope)
         expected = await self._expected(scope, visit.now)
         flows, waits = await self._counted(scope, span, visit.now)
@@ -117,7 +117,7 @@ class OverviewPage:
             rate=await self._rate(scope, visit.now),
             p50=quantile(slots, 0.5),
             p99=quantile(slots, 0.99),
-            expected=[one for one in expected if one.pending],
+            expected=[forecast for forecast in expected if forecast.pending],
             pixels=visit.viewer.of(self._destinations),
             scope=scope,
         )
@@ -144,19 +144,19 @@ class OverviewPage:
                 for destination in self._destinations.values()
                 if scope.shows(destination.pixel)
             ],
-            [one for one in await self._monitoring_store.backlog() if scope.shows(one.pixel)],
+            [hour for hour in await self._monitoring_store.backlog() if scope.shows(hour.pixel)],
             await self._monitoring_store.delivered(since=now - LOOK_BACK),
             now=now,
-            paused=[one.pixel for one in await self._outbox.pauses() if not one.event],
+            paused=[pause.pixel for pause in await self._outbox.pauses() if not pause.event],
         )
 
     async def _needs(
         self, scope: QueryScope, accounts: Sequence[ConversionCounts], expected: Sequence[Forecast]
     ) -> list[ActionNeeded]:
         alerts = [
-            one
-            for one in await self._alarms.alerts()
-            if one.resolved_at is None and _concerns(one, scope)
+            raised
+            for raised in await self._alarms.alerts()
+            if raised.resolved_at is None and _concerns(raised, scope)
         ]
         found = [_of_alert(alert) for alert in alerts]
         residue = total(accounts).balance
@@ -172,14 +172,14 @@ class OverviewPage:
         found += [
             ActionNeeded(
                 tone="bad",
-                title=f"{one.misses} conversions of {one.pixel} will be late",
+                title=f"{forecast.misses} conversions of {forecast.pixel} will be late",
                 sentence="At the current rate they reach X after its 48 hours.",
-                path=f"/console/live?state=queued&pixel={one.pixel}",
+                path=f"/console/live?state=queued&pixel={forecast.pixel}",
             )
-            for one in expected
-            if one.misses
+            for forecast in expected
+            if forecast.misses
         ]
-        found += [_of_heap(one) for one in await self._heaps.heaps(scope)]
+        found += [_of_heap(group) for group in await self._heaps.heaps(scope)]
         return sorted(found, key=lambda need: need.tone != "bad")
 
 

@@ -121,7 +121,7 @@ class PixelsPage:
     async def _shown(self, pixels: Sequence[str], now: int) -> list[ShownPixel]:
         paused = await self._standing.pauses()
         pauses = {pause.pixel: pause for pause in paused if not pause.event}
-        closures = {one.pixel: one for one in await self._standing.closures(now=now)}
+        closures = {closure.pixel: closure for closure in await self._standing.closures(now=now)}
         accounts = await self._records.accounts()
         return [
             _shown(
@@ -129,7 +129,7 @@ class PixelsPage:
                 counted=total(account for account in accounts if account.pixel == pixel),
                 sources=[source.name for source in self._sources if pixel in source.pixels],
                 pause=pauses.get(pixel),
-                events_paused=[one for one in paused if one.pixel == pixel and one.event],
+                events_paused=[pause for pause in paused if pause.pixel == pixel and pause.event],
                 closure=closures.get(pixel),
             )
             for pixel in pixels

@@ -82,7 +82,7 @@ class ErasureSubject(msgspec.Struct, frozen=True, kw_only=True):
             if any(low[at : at + 64] in self.words for at in range(len(low) - 63)):
                 return True
         return bool(self.texts) and any(
-            one.lower().strip(b".-") in self.texts for one in _ADDRESS.findall(text)
+            address.lower().strip(b".-") in self.texts for address in _ADDRESS.findall(text)
         )
 
 
@@ -104,11 +104,11 @@ def all_of(identifiers: Iterable[ErasureIdentifier]) -> ErasureSubject:
     """Put together what is looked for."""
     found: Sequence[ErasureIdentifier] = tuple(identifiers)
     return ErasureSubject(
-        words=frozenset(word.encode() for one in found for word in one.words),
-        texts=frozenset(text.encode() for one in found for text in one.texts),
-        persons=tuple(one.person for one in found if one.person is not None),
+        words=frozenset(word.encode() for request in found for word in request.words),
+        texts=frozenset(text.encode() for request in found for text in request.texts),
+        persons=tuple(request.person for request in found if request.person is not None),
         conversion_ids=frozenset(
-            one.conversion_id for one in found if one.conversion_id is not None
+            request.conversion_id for request in found if request.conversion_id is not None
         ),
     )
 

@@ -359,7 +359,7 @@ def matching(kits: Mapping[int, int]) -> Matching:
 def added(several: Iterable[Matching]) -> Matching:
     """Add up what was added up for each day, or for each event."""
     sums = dict.fromkeys(Matching.__struct_fields__, 0)
-    for one in several:
+    for counts in several:
         for name in sums:
-            sums[name] += getattr(one, name)
+            sums[name] += getattr(counts, name)
     return Matching(**sums)

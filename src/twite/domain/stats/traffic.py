@@ -100,13 +100,13 @@ def silence(hours: Iterable[HourlyTraffic], *, now: int, since: int) -> Silence 
     nothing could come. What is learnt from are the days before the last conversion, so that a long
     silence does not become the usual one.
     """
-    known = sorted(hours, key=lambda one: one.hour)
+    known = sorted(hours, key=lambda traffic: traffic.hour)
     if not known:
         return None
     last = known[-1]
     if last.last_at - known[0].first_at < LEAST_KNOWN:
         return None
-    late = [one for one in known if one.last_at > last.last_at - LEARNT_FROM]
+    late = [hour for hour in known if hour.last_at > last.last_at - LEARNT_FROM]
     longest = max((later.first_at - before.last_at for before, later in pairwise(late)), default=0)
     began = max(last.last_at, since)
     return Silence(
@@ -119,5 +119,5 @@ def silence(hours: Iterable[HourlyTraffic], *, now: int, since: int) -> Silence 
 
 def _expected(known: Sequence[HourlyTraffic], missing: range) -> int:
     """Add up what came a week before in whole hours that are over."""
-    counts = {one.hour: one.count for one in known}
+    counts = {hour.hour: hour.count for hour in known}
     return sum(counts.get(hour - _A_WEEK_OF_HOURS, 0) for hour in missing)

@@ -126,7 +126,7 @@ def remarkable(norms: Norms, *, value: str, currency: str) -> ValueFlag | None:
     norm = norms.get(currency)
     kind: UnusualAmount | None = None
     usual = ""
-    leading = max(norms.values(), key=lambda one: one.seen, default=None)
+    leading = max(norms.values(), key=lambda norm: norm.seen, default=None)
     if (
         leading is not None
         and leading.currency != currency
@@ -164,7 +164,7 @@ def learnt(norm: UsualAmount, value: str) -> UsualAmount:
         if len(first) < LEAST_SEEN:
             return msgspec.structs.replace(norm, seen=seen, first=first)
         center = median(first)
-        spread = max(_LEAST_SPREAD, median([abs(one - center) for one in first]))
+        spread = max(_LEAST_SPREAD, median([abs(logged - center) for logged in first]))
         return msgspec.structs.replace(norm, seen=seen, first=(), center=center, spread=spread)
     distance = log - norm.center
     far = abs(distance)

@@ -27,15 +27,21 @@ def run_scenarios(
 
 
 def _verdict(
-    engine: QuickJsEngine, template: Template, setup: str, one: Scenario, *, now: int, seed: int
+    engine: QuickJsEngine,
+    template: Template,
+    setup: str,
+    scenario: Scenario,
+    *,
+    now: int,
+    seed: int,
 ) -> ScenarioResult:
     try:
-        told = _TOLD.decode(engine.scenario(f"{setup}\n{one.code}", now=now, seed=seed))
+        told = _TOLD.decode(engine.scenario(f"{setup}\n{scenario.code}", now=now, seed=seed))
     except quickjs.JSException as error:
         told = _Told(failures=(_Failed(message=limit_passed(str(error))),))
     before = setup.count("\n") + 1
     return ScenarioResult(
-        name=one.name,
+        name=scenario.name,
         failures=tuple(
             _placed(failed, before=before, code_line=template.code.line) for failed in told.failures
         ),

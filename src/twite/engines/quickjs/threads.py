@@ -119,7 +119,7 @@ class _Lane:
         if sum(thread.load for thread in self._threads) >= self._most:
             raise TemplatesBusy(reason="its threads have more than enough", retry_after=_AGAIN)
         # Of equally idle threads the first, so that few are created.
-        at = min(range(len(self._threads)), key=lambda one: self._threads[one].load)
+        at = min(range(len(self._threads)), key=lambda index: self._threads[index].load)
         turn = await self._turn(at, lambda engine: engine.start(call))
         if isinstance(turn, int):
             raise self._rests(turn)

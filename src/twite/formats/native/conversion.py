@@ -400,11 +400,11 @@ def tell_repeats_apart(
     `repeated` is as in ParsedRequest, and tells conversions apart, too.
     """
     alike: dict[str, list[tuple[int, Conversion]]] = {}
-    for place, (result, one) in enumerate(zip(results, given, strict=True)):
+    for place, (result, item) in enumerate(zip(results, given, strict=True)):
         conversion = result.conversion
         if conversion is None or (repeated and repeated[place] is not None):
             continue
-        if one.conversion_id is None or not str(one.conversion_id).strip():
+        if item.conversion_id is None or not str(item.conversion_id).strip():
             alike.setdefault(conversion.conversion_id, []).append((place, conversion))
     for first, equal in alike.items():
         consents = [given[place].consent for place, _ in equal]

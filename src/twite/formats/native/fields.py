@@ -131,7 +131,7 @@ def _object(raw: bytes, path: str, example: str, faults: list[Fault]) -> dict[st
             return {}
         place = f"{path}.{_shown(wrong.path)}" if path else _shown(wrong.path)
         faults.append(fault(place, "duplicate_key", _TWICE))
-        return {name: one for name, one in _OBJECT.decode(raw).items() if name != wrong.path}
+        return {name: held for name, held in _OBJECT.decode(raw).items() if name != wrong.path}
 
 
 _TWICE: Final = "the key stands twice in one object: which of the two is meant?"

@@ -88,11 +88,11 @@ def read(
         lengthy=len(body) > MAX_TEXT,
     )
     if wrong is None:
-        results = [read_one(one, index, context) for index, one in enumerate(given)]
+        results = [read_one(item, index, context) for index, item in enumerate(given)]
     else:
         results = [
-            _misshapen(one, index, context, faults)
-            for index, (one, faults) in enumerate(zip(given, wrong, strict=True))
+            _misshapen(item, index, context, faults)
+            for index, (item, faults) in enumerate(zip(given, wrong, strict=True))
         ]
     if idempotency_key is None:
         tell_repeats_apart(results, given, salt=salt)
@@ -129,8 +129,8 @@ def judge(
     wrong = found.faults or ((),) * len(found.conversions)
     each = zip(found.conversions, again, wrong, strict=True)
     results = [
-        read_one(one, index, msgspec.structs.replace(context, repeated=repeated, faults=faults))
-        for index, (one, repeated, faults) in enumerate(each)
+        read_one(item, index, msgspec.structs.replace(context, repeated=repeated, faults=faults))
+        for index, (item, repeated, faults) in enumerate(each)
     ]
     tell_repeats_apart(results, found.conversions, salt=salt, repeated=again)
     kept = _ENCODER.encode({"conversions": [result.scrubbed for result in results]})

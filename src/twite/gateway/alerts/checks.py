@@ -68,7 +68,7 @@ def of_accounts(
     """Check dead letters, held deliveries and the balance."""
     for pixel in pixels:
         mine = [account for account in accounts if account.pixel == pixel]
-        dead, held = sum(one.dead for one in mine), sum(one.held for one in mine)
+        dead, held = sum(event.dead for event in mine), sum(event.held for event in mine)
         many = dead >= thresholds.dead_letters
         yield CheckResult(
             kind=AlertKind.DEAD_LETTERS,
@@ -138,15 +138,17 @@ def of_silences(
     silences: Iterable[Silence | None], sources: Iterable[str]
 ) -> Iterator[CheckResult]:
     """Check which sources are silent unusually long. Sources with little history are unknown."""
-    for source, one in zip(sources, silences, strict=True):
-        if one is None:
+    for source, silence in zip(sources, silences, strict=True):
+        if silence is None:
             yield CheckResult(kind=AlertKind.SOURCE_SILENT, subject=source, bad=None)
             continue
-        reason = f"Nothing for {_length(one.lasts)}; up to {_length(one.usual)} would be usual"
-        if one.expected:
-            reason += f". A week ago, {one.expected} conversions came in the same hours"
+        reason = (
+            f"Nothing for {_length(silence.lasts)}; up to {_length(silence.usual)} would be usual"
+        )
+        if silence.expected:
+            reason += f". A week ago, {silence.expected} conversions came in the same hours"
         yield CheckResult(
-            kind=AlertKind.SOURCE_SILENT, subject=source, bad=one.unusual, reason=reason
+            kind=AlertKind.SOURCE_SILENT, subject=source, bad=silence.unusual, reason=reason
         )
 
 

@@ -61,7 +61,7 @@ def _known(text: str, at: int) -> int:
     year = _YEAR.match(text, at)
     same = len(text) - at - len(text[at:].lstrip(text[at]))
     run = 1
-    while at + run < len(text) and any(text[at : at + run + 1] in one for one in _RUNS):
+    while at + run < len(text) and any(text[at : at + run + 1] in alphabet for alphabet in _RUNS):
         run += 1
     longest = max(len(word), len(year[0]) if year else 0, same, run)
     return longest if longest >= _SHORTEST_RUN else 1

@@ -50,7 +50,7 @@ class TwoFactor:
             name=user.name,
             since=now,
             step=step,
-            recovery=tuple(codes.hash_of(one) for one in recovery),
+            recovery=tuple(codes.hash_of(code) for code in recovery),
             but=warrant,
         )
         async with self._turn:

@@ -35,8 +35,8 @@ class QueryScope(msgspec.Struct, frozen=True, kw_only=True):
         """The pixels that the answer may hold."""
         if self.pixel is None:
             return self.pixels
-        one = frozenset({self.pixel})
-        return one if self.pixels is None else one & self.pixels
+        own = frozenset({self.pixel})
+        return own if self.pixels is None else own & self.pixels
 
     def shows(self, pixel: str) -> bool:
         """Return whether a pixel may be in the answer."""

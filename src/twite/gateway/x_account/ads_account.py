@@ -45,7 +45,7 @@ class AdsAccount:
     async def one(self, event: str) -> EventTag | None:
         """Return one by either of its ids; None where the account has none of that id."""
         known = await self.events(with_deleted=True)
-        return next((one for one in known if event in {one.id, one.website_tag_id}), None)
+        return next((tag for tag in known if event in {tag.id, tag.website_tag_id}), None)
 
     async def create(self, change: EventTagChange) -> EventTag:
         """Create an event. The change must have no `faults`."""

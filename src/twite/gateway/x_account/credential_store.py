@@ -36,8 +36,13 @@ class StoredCredentials(msgspec.Struct, frozen=True, kw_only=True):
         Of each kind, what the settings name goes. Of two kinds, the pixel token is the new one.
         """
         own = (written.credentials, written.fallback)
-        token = next((one for one in own if isinstance(one, PixelToken)), self.pixel_token)
-        oauth = next((one for one in own if isinstance(one, OAuthKeys)), self.oauth)
+        token = next(
+            (credential for credential in own if isinstance(credential, PixelToken)),
+            self.pixel_token,
+        )
+        oauth = next(
+            (credential for credential in own if isinstance(credential, OAuthKeys)), self.oauth
+        )
         fallback = oauth if token is not None else None
         return msgspec.structs.replace(
             written, credentials=token or oauth or MissingCredentials(), fallback=fallback

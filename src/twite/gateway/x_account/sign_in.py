@@ -232,8 +232,8 @@ class XSignIn:
         return began
 
     def _forget_late(self, now: int) -> None:
-        for token, one in list(self._in_progress.items()):
-            if now - one.began > PATIENCE or len(self._in_progress) >= MOST_UNDER_WAY:
+        for token, attempt in list(self._in_progress.items()):
+            if now - attempt.began > PATIENCE or len(self._in_progress) >= MOST_UNDER_WAY:
                 del self._in_progress[token]
 
     def _known(self, pixel: str) -> Destination:
@@ -246,7 +246,7 @@ class XSignIn:
         """Return the pixel, unless the settings name credentials of that kind, which go first."""
         found = self._known(pixel)
         sort = OAuthKeys if kind == OAUTH else PixelToken
-        if any(isinstance(one, sort) for one in (found.credentials, found.fallback)):
+        if any(isinstance(credential, sort) for credential in (found.credentials, found.fallback)):
             raise SettingsError(
                 place=f"the auth of pixel {pixel}",
                 message=f"names {_NAMES[kind]} itself, which goes before what is stored. Take it "

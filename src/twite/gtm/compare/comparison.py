@@ -211,5 +211,5 @@ def _differences(there: Tree, here: Tree, path: str, deep: int = 0) -> Iterator[
 
 def _children(tree: Tree) -> dict[str, Tree] | None:
     if isinstance(tree, list):
-        return {str(at): one for at, one in enumerate(tree)}
+        return {str(at): item for at, item in enumerate(tree)}
     return tree if isinstance(tree, dict) else None

@@ -61,7 +61,7 @@ def hidden(container: Container) -> Iterator[str]:
 
 def steps(path: str) -> list[str]:
     """Return the steps of a path."""
-    return [one.replace("\\.", ".") for one in re.split(r"(?<!\\)\.", path)]
+    return [part.replace("\\.", ".") for part in re.split(r"(?<!\\)\.", path)]
 
 
 def as_step(name: str) -> str:
@@ -85,8 +85,8 @@ def put(tree: Tree, path: list[str], text: str) -> Tree:
 
 def _all(parts: tuple[Part, ...], what: str, secret_at: Callable[[str], str]) -> tuple[Part, ...]:
     return tuple(
-        _opened(one, f"{what}[{at}]", secret_at) if one.secrets else one
-        for at, one in enumerate(parts)
+        _opened(part, f"{what}[{at}]", secret_at) if part.secrets else part
+        for at, part in enumerate(parts)
     )
 
 

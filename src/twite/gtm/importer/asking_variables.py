@@ -48,7 +48,7 @@ class AskingVariables:
 
 def _asks(template: Template) -> bool:
     code = template.code.text
-    return any(f"require('{one}')" in code or f'require("{one}")' in code for one in _ASKING)
+    return any(f"require('{api}')" in code or f'require("{api}")' in code for api in _ASKING)
 
 
 _ASKING: Final = (

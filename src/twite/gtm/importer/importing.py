@@ -196,11 +196,13 @@ class _Import:
                 made, notes = transformation(
                     piece, name, tags={tag: tag for tag in tags}, templates=templates
                 )
-                sides = [side for one in made.when for side in (one.left, one.right)]
+                sides = [
+                    side for condition in made.when for side in (condition.left, condition.right)
+                ]
                 _refuse_unknown(names_in([*sides, dict(made.set)]), variables)
             except LeftOut as why:
                 self._report.left_out("transformation", name, piece.word, str(why))
-                used_by = {name: one.tag.template for name, one in tags.items()}
+                used_by = {name: read.tag.template for name, read in tags.items()}
                 missed |= dict.fromkeys(concerned(piece, tags=used_by, templates=templates), name)
             else:
                 changes.append(made)

@@ -84,14 +84,14 @@ def _in_part(kind: str, tree: dict[str, Tree]) -> Iterator[tuple[str, str]]:
             if suspect and is_secret(text, suspect=True) and not looks_secret(text):
                 yield f"set.{path}", _CURES[kind]
     when = tree.get("when")
-    for at, one in enumerate(when if isinstance(when, list) else []):
-        if isinstance(one, dict) and _compares_secret(one):
+    for at, condition in enumerate(when if isinstance(when, list) else []):
+        if isinstance(condition, dict) and _compares_secret(condition):
             yield f"when.{at}.right", _CURES[kind]
 
 
 def _compares_secret(condition: dict[str, Tree]) -> bool:
     right = condition.get("right")
-    told = any(promises_secret(one) for one in names_in(condition.get("left")))
+    told = any(promises_secret(name) for name in names_in(condition.get("left")))
     return (
         told
         and isinstance(right, str)
@@ -105,13 +105,13 @@ def _texts(tree: Tree, path: str) -> Iterator[tuple[str, bool, str]]:
     if isinstance(tree, str):
         yield path, False, tree
     elif isinstance(tree, list):
-        for at, one in enumerate(tree):
-            yield from _texts(one, f"{path}.{at}" if path else str(at))
+        for at, value in enumerate(tree):
+            yield from _texts(value, f"{path}.{at}" if path else str(at))
     elif isinstance(tree, dict):
-        for key, one in tree.items():
+        for key, value in tree.items():
             below = f"{path}.{as_step(key)}" if path else as_step(key)
             yield below, True, key
-            yield from _texts(one, below)
+            yield from _texts(value, below)
 
 
 def _in_template(name: str, text: str, template: Template) -> Iterator[PlaintextSecret]:
@@ -119,7 +119,7 @@ def _in_template(name: str, text: str, template: Template) -> Iterator[Plaintext
         at for at, line in enumerate(text.split("\n"), 1) if _line_holds_secret(_unescaped(line))
     ]
     if lines:
-        shown = ", ".join(str(one) for one in lines[:_MOST_LINES])
+        shown = ", ".join(str(number) for number in lines[:_MOST_LINES])
         more = f" and {len(lines) - _MOST_LINES} more" if len(lines) > _MOST_LINES else ""
         path = f"line{'s' * (len(lines) > 1)} {shown}{more}"
         yield PlaintextSecret(kind="template", name=masked(name), path=path, cure=_INTO_FIELD)

@@ -34,9 +34,9 @@ def _beside(key: str, held: Tree) -> Iterator[ReportLine]:
         return
     noted = found is not None and found.fate is KeyTreatment.NOTED
     fit = Support.DIFFERS if noted else Support.LEFT_OUT
-    for one in held if isinstance(held, list) else [held]:
+    for condition in held if isinstance(held, list) else [held]:
         notes = [found.how if found is not None else _UNKNOWN]
-        tree = one if isinstance(one, dict) else {}
+        tree = condition if isinstance(condition, dict) else {}
         if noted and key in RESOURCES:
             notes += [
                 f"its key {strange!r} is not known to Twite, and is not kept"

@@ -88,8 +88,8 @@ class _Taking:
             or (variable.type is VariableSource.CONSTANT and promises_secret(variable.name))
         )
         # A value that is compared with a secret is a secret.
-        told_keys = any(promises_secret(one) for one in names_in(variable.input))
-        rows: list[Tree] = [{"key": one.key, "value": one.value} for one in variable.rows]
+        told_keys = any(promises_secret(name) for name in names_in(variable.input))
+        rows: list[Tree] = [{"key": row.key, "value": row.value} for row in variable.rows]
         held = {"value": variable.value, "default": variable.default, "rows": rows}
         texts = [("value", variable.value, told), ("default", variable.default, told)]
         for at, row in enumerate(variable.rows):
@@ -105,7 +105,7 @@ class _Taking:
             secrets=secrets,
             value=tree.get("value"),
             default=tree.get("default"),
-            rows=tuple(_row(one) for one in as_list(tree["rows"])),
+            rows=tuple(_row(row) for row in as_list(tree["rows"])),
         )
 
     def _take(
@@ -138,14 +138,14 @@ def nobodys(container: Container, named: frozenset[str]) -> list[str]:
 def _words_in(tree: Tree) -> Iterator[str]:
     """Yield the keys below, and what rows are called."""
     if isinstance(tree, list):
-        for one in tree:
-            yield from _words_in(one)
+        for value in tree:
+            yield from _words_in(value)
     elif isinstance(tree, dict):
         yield from tree
-        for key, one in tree.items():
-            if key in LABELS and isinstance(one, str):
-                yield one
-            yield from _words_in(one)
+        for key, value in tree.items():
+            if key in LABELS and isinstance(value, str):
+                yield value
+            yield from _words_in(value)
 
 
 def sealed_name(place: str, *, folder: str) -> str:
@@ -182,8 +182,10 @@ def _feeding(container: Container) -> Iterator[str]:
         if name in known and name not in seen:
             seen.add(name)
             yield name
-            one = known[name]
-            todo += names_in([one.value, one.default, *(row.value for row in one.rows)])
+            variable = known[name]
+            todo += names_in(
+                [variable.value, variable.default, *(row.value for row in variable.rows)]
+            )
 
 
 def _forms(templates: Mapping[str, Template], name: str) -> tuple[Field, ...]:
@@ -200,7 +202,7 @@ def _cleared(tree: Tree, path: list[str]) -> Tree:
     """Return the tree with nothing there: no key, or an empty text in a list."""
     step, *rest = path
     if isinstance(tree, dict) and not rest:
-        return {key: one for key, one in tree.items() if key != step}
+        return {key: value for key, value in tree.items() if key != step}
     if isinstance(tree, dict):
         return {**tree, step: _cleared(tree[step], rest)}
     return put(tree, path, "") if not rest else _cleared_item(tree, step, rest)

@@ -139,8 +139,8 @@ def _with(note: str, notes: list[str]) -> list[str]:
 def _strange(held: Mapping[str, Tree], known_here: frozenset[str]) -> list[str]:
     return [
         f"its parameter {key!r} is not known to Twite, and is not kept"
-        for key, one in held.items()
-        if key not in known_here and holds(one)
+        for key, content in held.items()
+        if key not in known_here and holds(content)
     ]
 
 

@@ -90,18 +90,18 @@ def read_tags(
         except LeftOut as why:
             report.left_out("tag", name, piece.word, str(why))
     while True:
-        lacking = [name for name, one in read.items() if _not_here(one.tag, read)]
+        lacking = [name for name, tag in read.items() if _not_here(tag.tag, read)]
         for name in lacking:
-            one = read[name]
-            gone = _not_here(one.tag, read)
-            needs = one.tag.setup if one.tag.setup in gone else None
+            tag = read[name]
+            gone = _not_here(tag.tag, read)
+            needs = tag.tag.setup if tag.tag.setup in gone else None
             if needs is not None and needs.needed:
                 del read[name]
                 needed = f"it needs the tag {needs.tag!r}, which is left out"
-                report.left_out("tag", name, one.word, needed)
+                report.left_out("tag", name, tag.word, needed)
             else:
                 notes = [f"the tag {beside.tag!r} beside it is left out" for beside in gone]
-                read[name] = _without_beside(one, gone, notes)
+                read[name] = _without_beside(tag, gone, notes)
         if not lacking:
             return read
 
@@ -115,29 +115,29 @@ def told_of(
     """
     beside = _beside_others(read)
     tags = []
-    for name, one in read.items():
-        held = list(one.held)
+    for name, tag in read.items():
+        held = list(tag.held)
         if name in missed:
             held.append(
                 f"the transformation {missed[name]!r}, which is left out, may be for it: "
                 "decide, and unpause it"
             )
-        tags.append(msgspec.structs.replace(one.tag, paused=one.tag.paused or bool(held)))
-        notes = [*one.notes, *held, *_sequence_notes(one.tag, beside.get(name, []))]
-        stopped_by = _stopped_by(one.tag, read, missed, seen=(name,))
+        tags.append(msgspec.structs.replace(tag.tag, paused=tag.tag.paused or bool(held)))
+        notes = [*tag.notes, *held, *_sequence_notes(tag.tag, beside.get(name, []))]
+        stopped_by = _stopped_by(tag.tag, read, missed, seen=(name,))
         notes += [
             f"the tag {other.tag!r} beside it is paused, and does not run with it"
-            for other in (one.tag.setup, one.tag.teardown)
+            for other in (tag.tag.setup, tag.tag.teardown)
             if other is not None and other.tag != stopped_by and _is_held(read[other.tag], missed)
         ]
-        fit = Support.PAUSED if held else Support.RESTS if one.tag.paused else Support.RUNS
+        fit = Support.PAUSED if held else Support.RESTS if tag.tag.paused else Support.RUNS
         if fit is Support.RUNS and stopped_by:
             fit = Support.RESTS
             notes.append(f"it needs the tag {stopped_by!r}: it fires when that is unpaused")
-        if fit is Support.RUNS and not one.tag.triggers and name not in beside:
+        if fit is Support.RUNS and not tag.tag.triggers and name not in beside:
             fit = Support.RESTS
             notes.append("it has no trigger: it never fires, there or here")
-        report.add("tag", name, one.word, fit=fit, notes=notes)
+        report.add("tag", name, tag.word, fit=fit, notes=notes)
     return tuple(tags)
 
 
@@ -221,7 +221,9 @@ def _triggers(piece: ExportPart, here: ImportContext, notes: list[str]) -> tuple
             missing.append(here.missing_triggers.get(id_, id_))
     if missing and not names:
         raise LeftOut(f"its trigger {missing[0]!r} is left out")
-    notes += [f"it does not fire on the trigger {one!r}, which is left out" for one in missing]
+    notes += [
+        f"it does not fire on the trigger {trigger!r}, which is left out" for trigger in missing
+    ]
     return tuple(names)
 
 

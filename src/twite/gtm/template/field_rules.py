@@ -138,8 +138,8 @@ def _is_no_choice(field: Field, value: Tree) -> bool:
     return not any(_same(value, choice.value) for choice in field.choices)
 
 
-def _same(one: Tree, other: Tree) -> bool:
-    return one == other and isinstance(one, bool) is isinstance(other, bool)
+def _same(value: Tree, other: Tree) -> bool:
+    return value == other and isinstance(value, bool) is isinstance(other, bool)
 
 
 def _listed(field: Field) -> str:

@@ -40,7 +40,7 @@ def refused(code: str) -> RefusedCode | None:
 def _sure(found: Sequence[JsToken]) -> Iterator[tuple[int, str]]:
     """Yield candidates with their surroundings, which tell a keyword from a name."""
     for at, token in enumerate(found):
-        near = "".join(one.text for one in found[max(0, at - 1) : at])
+        near = "".join(token.text for token in found[max(0, at - 1) : at])
         if token.sort is TokenKind.NUMBER:
             yield token.line, token.text
         elif token.text in {"async", "import"} and near[-3:] not in {".", "?."}:

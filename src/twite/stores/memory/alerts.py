@@ -50,7 +50,7 @@ class MemoryAlerts:
         return by_pixel
 
     async def alerts(self) -> Sequence[Alert]:
-        return sorted(self._alerts.values(), key=lambda one: (one.opened_at, one.id))
+        return sorted(self._alerts.values(), key=lambda alert: (alert.opened_at, alert.id))
 
     async def keep(self, alerts: Sequence[Alert], *, gone: Sequence[str] = ()) -> None:
         self._alerts |= {alert.id: alert for alert in alerts}

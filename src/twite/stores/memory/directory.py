@@ -73,7 +73,7 @@ class MemoryDirectory:
         user = self._users.get(name)
         if user is None or code not in user.recovery:
             return False
-        left = tuple(one for one in user.recovery if one != code)
+        left = tuple(unused for unused in user.recovery if unused != code)
         self._users[name] = msgspec.structs.replace(user, recovery=left)
         return True
 
@@ -87,9 +87,9 @@ class MemoryDirectory:
     async def begin(
         self, session: Session, *, known: User, begun_before: int = 0, seen_before: int = 0
     ) -> bool:
-        for one in list(self._sessions.values()):
-            if one.begun_at < begun_before or one.seen_at < seen_before:
-                del self._sessions[one.digest]
+        for other in list(self._sessions.values()):
+            if other.begun_at < begun_before or other.seen_at < seen_before:
+                del self._sessions[other.digest]
         user = self._users.get(session.user)
         if user is None or (user.password, user.code_since) != (known.password, known.code_since):
             return False
@@ -108,7 +108,7 @@ class MemoryDirectory:
 
     async def sessions(self, user: str) -> Sequence[Session]:
         found = [session for session in self._sessions.values() if session.user == user]
-        return sorted(found, key=lambda one: one.begun_at, reverse=True)
+        return sorted(found, key=lambda session: session.begun_at, reverse=True)
 
     async def seen(self, digest: bytes, *, at: int) -> None:
         if digest in self._sessions:
@@ -118,7 +118,7 @@ class MemoryDirectory:
         self._sessions.pop(digest, None)
 
     async def end_all(self, user: str, *, but: bytes = b"") -> int:
-        ended = [one.digest for one in await self.sessions(user) if one.digest != but]
+        ended = [session.digest for session in await self.sessions(user) if session.digest != but]
         for digest in ended:
             del self._sessions[digest]
         return len(ended)
@@ -163,7 +163,7 @@ class MemoryDirectory:
         user = self._users.get(change.name)
         if user is None:
             return Result.GONE
-        others = any(one.is_admin for one in self._users.values() if one.name != user.name)
+        others = any(other.is_admin for other in self._users.values() if other.name != user.name)
         if user.is_admin and ends_admin(change) and not others:
             return Result.LAST
         changed = _changed(user, change)

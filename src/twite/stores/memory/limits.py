@@ -25,7 +25,7 @@ class MemoryLimits:
         self._closures.update((closure.pixel, closure) for closure in closures)
 
     async def closures(self, *, now: int) -> Sequence[RateLimitWindow]:
-        return [one for _, one in sorted(self._closures.items()) if one.until > now]
+        return [closure for _, closure in sorted(self._closures.items()) if closure.until > now]
 
     async def timed(self) -> ClockRecord:
         tried = max((at for _, at, _ in self._tried), default=0)

@@ -92,7 +92,7 @@ class MemoryQueries:
             )
             for (pixel, event, code), (times, wins, shape, delivery) in sums.items()
         ]  # fmt: skip
-        return sorted(found, key=lambda one: (-one.times, one.pixel, one.event, one.code))
+        return sorted(found, key=lambda group: (-group.times, group.pixel, group.event, group.code))
 
     async def newest(self, look: ListQuery) -> SummaryPage:
         return self._seen_of(look, self._rows.values())

@@ -17,8 +17,8 @@ class MemoryRejections:
         )
 
     async def rejections(self, wanted: RejectionQuery) -> Sequence[Rejection]:
-        all_ = [one for some in self._rejected.values() for one in reversed(some)]
-        all_.sort(key=lambda one: one.at, reverse=True)
+        all_ = [rejection for some in self._rejected.values() for rejection in reversed(some)]
+        all_.sort(key=lambda rejection: rejection.at, reverse=True)
         return list(islice(filter(wanted.wants, all_), wanted.limit))
 
     def _reject(self, submission: Submission) -> None:

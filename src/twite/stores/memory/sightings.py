@@ -26,10 +26,10 @@ class MemorySightings:
 
     async def overlap(self, *, since: int) -> Sequence[DedupReport]:
         ids: dict[tuple[str, str, str], list[Sighting]] = defaultdict(list)
-        for one in self._seen:
-            if one.at >= since - MEETS_WITHIN:
-                ids[one.pixel, one.event, one.conversion_id].append(one)
-        by_server = [one for one in ids.values() if _ways(one) == {SightingPath.SERVER}]
+        for sighting in self._seen:
+            if sighting.at >= since - MEETS_WITHIN:
+                ids[sighting.pixel, sighting.event, sighting.conversion_id].append(sighting)
+        by_server = [group for group in ids.values() if _ways(group) == {SightingPath.SERVER}]
         counted: dict[tuple[str, str, int], dict[str, int]] = {}
         for (pixel, event, _), seen in ids.items():
             first = _first(seen)
@@ -45,40 +45,41 @@ class MemorySightings:
 
     async def pairs(self, *, since: int, limit: int) -> Sequence[TwoIds]:
         ids: dict[tuple[str, str, str], list[Sighting]] = defaultdict(list)
-        for one in self._seen:
-            if one.at >= since - MEETS_WITHIN:
-                ids[one.pixel, one.event, one.conversion_id].append(one)
-        by_server = [one for one in ids.values() if _ways(one) == {SightingPath.SERVER}]
+        for sighting in self._seen:
+            if sighting.at >= since - MEETS_WITHIN:
+                ids[sighting.pixel, sighting.event, sighting.conversion_id].append(sighting)
+        by_server = [group for group in ids.values() if _ways(group) == {SightingPath.SERVER}]
         found = []
         for (pixel, event, page_id), seen in ids.items():
             at = _first(seen)
-            others = [one for one in by_server if _same(seen, one)]
+            others = [other for other in by_server if _same(seen, other)]
             if at >= since and SightingPath.SERVER not in _ways(seen) and others:
                 other = others[0][0].conversion_id
                 found.append(
                     TwoIds(pixel=pixel, event=event, page_id=page_id, server_id=other, at=at)
                 )
-        return sorted(found, key=lambda one: (-one.at, one.page_id))[:limit]
+        return sorted(found, key=lambda match: (-match.at, match.page_id))[:limit]
 
     async def twins(self, *, pixel: str, event: str, conversion_id: str) -> Sequence[PixelReport]:
         told = [
-            PixelReport(at=one.at, blocked=one.way is SightingPath.BLOCKED)
-            for one in self._seen
-            if (one.pixel, one.event, one.conversion_id) == (pixel, event, conversion_id)
-            and one.way not in _GATEWAY
+            PixelReport(at=sighting.at, blocked=sighting.way is SightingPath.BLOCKED)
+            for sighting in self._seen
+            if (sighting.pixel, sighting.event, sighting.conversion_id)
+            == (pixel, event, conversion_id)
+            and sighting.way not in _GATEWAY
         ]
-        return sorted(told, key=lambda one: one.at)[:MOST_TOLD]
+        return sorted(told, key=lambda report: report.at)[:MOST_TOLD]
 
     def _sight(self, seen: Sequence[Sighting]) -> None:
         if seen:
-            before = max(one.at for one in seen) - KEPT_FOR
-            self._seen = [one for one in self._seen if one.at >= before] + list(seen)
+            before = max(sighting.at for sighting in seen) - KEPT_FOR
+            self._seen = [sighting for sighting in self._seen if sighting.at >= before] + list(seen)
 
 
 def _judged(seen: Sequence[Sighting], by_server: Sequence[Sequence[Sighting]]) -> dict[str, bool]:
     ways = _ways(seen)
-    pixel = [one.at for one in seen if one.way is SightingPath.PIXEL]
-    gateway = [one.at for one in seen if one.way in _GATEWAY]
+    pixel = [sighting.at for sighting in seen if sighting.way is SightingPath.PIXEL]
+    gateway = [sighting.at for sighting in seen if sighting.way in _GATEWAY]
     return {
         "both": bool(pixel and gateway),
         "pixel_only": bool(pixel and not gateway),
@@ -99,16 +100,16 @@ def _same(ours: Sequence[Sighting], theirs: Sequence[Sighting]) -> bool:
 
 def _marks(seen: Iterable[Sighting]) -> set[tuple[str, str, str, int]]:
     return {
-        (one.pixel, one.event, kind, mark)
-        for one in seen
+        (sighting.pixel, sighting.event, kind, mark)
+        for sighting in seen
         for kind in ("email_mark", "phone_mark", "click_mark")
-        if (mark := getattr(one, kind)) is not None
+        if (mark := getattr(sighting, kind)) is not None
     }
 
 
 def _ways(seen: Iterable[Sighting]) -> set[SightingPath]:
-    return {one.way for one in seen}
+    return {sighting.way for sighting in seen}
 
 
 def _first(seen: Iterable[Sighting]) -> int:
-    return min(one.at for one in seen)
+    return min(sighting.at for sighting in seen)

@@ -360,9 +360,9 @@ class MemoryStore(
             reason=entry.held or entry.suppressed,
             rested_at=submission.received_at if held else 0,
             not_fired=tuple(
-                TagNotFired(tag=one.tag, why=one.why)
-                for one in submission.unfired
-                if one.index == entry.index
+                TagNotFired(tag=tag.tag, why=tag.why)
+                for tag in submission.unfired
+                if tag.index == entry.index
             ),
         )
         return self._rows[self._last_id]
@@ -410,7 +410,7 @@ class MemoryStore(
             self._quarantine(row, at=at)
 
     def _life(self, row: MemoryRow) -> History:
-        others = [one for one in self._rows.values() if one.entry.key == row.entry.key]
+        others = [other for other in self._rows.values() if other.entry.key == row.entry.key]
         return msgspec.structs.replace(
             life_of(row, self._pauses, self._closures),
             supersedes=tuple(other.id for other in others if other.superseded_by == row.id),
@@ -421,16 +421,16 @@ class MemoryStore(
         """Return which other copy was sent or may yet be, or has the key."""
         if row.state not in _RESTING:
             return None
-        for one in sorted(self._rows.values(), key=lambda one: -one.id):
-            if one.id == row.id or one.entry.key != row.entry.key:
+        for other in sorted(self._rows.values(), key=lambda other: -other.id):
+            if other.id == row.id or other.entry.key != row.entry.key:
                 continue
-            sent_at = max((past.at for past in one.attempts), default=0)
-            has_key = self._keys.get(row.entry.key, (0, 0))[0] == one.id
-            later = one.id > row.id or sent_at >= row.received_at
-            was_sent = one.state is State.DELIVERED and later
-            is_dead = one.state is State.DEAD and has_key
-            if was_sent or is_dead or one.state in {*_PENDING, State.HELD}:
-                return Rival(delivery=one.id, state=one.state)
+            sent_at = max((past.at for past in other.attempts), default=0)
+            has_key = self._keys.get(row.entry.key, (0, 0))[0] == other.id
+            later = other.id > row.id or sent_at >= row.received_at
+            was_sent = other.state is State.DELIVERED and later
+            is_dead = other.state is State.DEAD and has_key
+            if was_sent or is_dead or other.state in {*_PENDING, State.HELD}:
+                return Rival(delivery=other.id, state=other.state)
         return None
 
     def _quarantine(self, row: MemoryRow, *, at: int) -> None:

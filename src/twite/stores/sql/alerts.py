@@ -82,17 +82,17 @@ def keep(book: WriterSession, kept: Sequence[Alert], *, gone: Sequence[str]) -> 
 
 def note(book: WriterSession, noted: Sequence[HourlyTraffic]) -> None:
     """Write hours down, and forget those that are of no more use."""
-    for one in noted:
+    for traffic in noted:
         book.run(
             "note_traffic",
-            source=one.source,
-            hour=one.hour,
-            count=one.count,
-            first_at=one.first_at,
-            last_at=one.last_at,
-            received=one.received,
+            source=traffic.source,
+            hour=traffic.hour,
+            count=traffic.count,
+            first_at=traffic.first_at,
+            last_at=traffic.last_at,
+            received=traffic.received,
         )
-        book.run("forget_traffic", source=one.source, before=one.hour - KEPT_HOURS)
+        book.run("forget_traffic", source=traffic.source, before=traffic.hour - KEPT_HOURS)
 
 
 _KINDS: Final = frozenset(kind.value for kind in AlertKind)

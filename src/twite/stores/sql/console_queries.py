@@ -240,7 +240,7 @@ def _place(nth: int, refusals: bytes | str | None) -> int:
     """Return the place in its submission of the nth conversion that was not refused."""
     if not refusals:
         return nth
-    refused = {one.index for one in _Refusals.decode(refusals)}
+    refused = {refusal.index for refusal in _Refusals.decode(refusals)}
     place = -1
     for _ in range(nth + 1):
         place += 1

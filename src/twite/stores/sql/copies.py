@@ -119,7 +119,7 @@ def rivals(
     """Return, of deliveries at rest, which other copy was sent or may yet be, or took the key."""
     if not resting:
         return {}
-    keys = list(dict.fromkeys(one.key for one in resting))
+    keys = list(dict.fromkeys(letter.key for letter in resting))
     copies = {key: {holders[key]} if key in holders else set() for key in keys}
     for place, delivery in run(
         "copies_of_keys",
@@ -128,7 +128,7 @@ def rivals(
         limit=MOST_COPIES + len(keys),
     ):
         copies[keys[place]].add(delivery)
-    others = sorted({copy for one in resting for copy in copies[one.key] - {one.delivery}})
+    others = sorted({copy for letter in resting for copy in copies[letter.key] - {letter.delivery}})
     if not others:
         return {}
     found = {
@@ -138,20 +138,20 @@ def rivals(
         )
     }
     rivals: dict[int, Rival] = {}
-    for one in resting:
-        for other in sorted(copies[one.key] - {one.delivery}, reverse=True):
+    for letter in resting:
+        for other in sorted(copies[letter.key] - {letter.delivery}, reverse=True):
             if other not in found:
                 continue
             state, is_suppressed, tried_at = found[other]
             if state is None:
                 # One that was sent before this came in was forgotten by then, or this would be its
                 # duplicate.
-                later = other > one.delivery or (tried_at or 0) >= one.received_at
+                later = other > letter.delivery or (tried_at or 0) >= letter.received_at
                 counts = not is_suppressed and later
             else:
-                counts = state in _WAITING or holders.get(one.key) == other
+                counts = state in _WAITING or holders.get(letter.key) == other
             if counts:
-                rivals[one.delivery] = Rival(delivery=other, state=state or State.DELIVERED)
+                rivals[letter.delivery] = Rival(delivery=other, state=state or State.DELIVERED)
                 break
     return rivals
 

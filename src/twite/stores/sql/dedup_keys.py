@@ -230,7 +230,7 @@ class DedupKeys:
         if not candidates:
             return lambda _holder, _at: _GONE
         found = self._run("holdings", deliveries=_json(list(set(candidates.values()))))
-        holdings = {one.delivery: one for one in _Rows.decode(found.fetchone()[0])}
+        holdings = {holding.delivery: holding for holding in _Rows.decode(found.fetchone()[0])}
 
         def holding(holder: int, at: int) -> Holding:
             row = holdings.get(holder)

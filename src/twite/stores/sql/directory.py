@@ -41,7 +41,7 @@ def take_recovery(book: WriterSession, name: str, code: str) -> bool:
     found = user(book.connection, name=name)
     if found is None or code not in found.recovery:
         return False
-    left = tuple(one for one in found.recovery if one != code)
+    left = tuple(unused for unused in found.recovery if unused != code)
     book.run("set_recovery", user=name, recovery=listed(left))
     return True
 
@@ -136,7 +136,9 @@ def _api_key(row: tuple[str, str, bytes, str, str | None, int, str, int | None])
         id=id_,
         name=name,
         digest=digest,
-        scopes=frozenset(KeyScope(one) for one in msgspec.json.decode(scopes) if one in _SCOPES),
+        scopes=frozenset(
+            KeyScope(scope) for scope in msgspec.json.decode(scopes) if scope in _SCOPES
+        ),
         created_at=created_at,
         made_by=made_by,
         pixels=_names(pixels),

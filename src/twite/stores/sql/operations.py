@@ -20,7 +20,7 @@ def with_companions(book: WriterSession, deliveries: Sequence[int]) -> list[int]
         "remarked", deliveries=_json(deliveries), reason=HELD_FOR
     ).fetchall():
         held = [HeldGroup(*row) for row in book.run("held_of_submission", first=first, end=end)]
-        found += [one for one in alike(chosen, held) if one not in chosen]
+        found += [delivery for delivery in alike(chosen, held) if delivery not in chosen]
     return found
 
 
@@ -43,7 +43,7 @@ def replay(
 def rivals_of(book: WriterSession, deliveries: Sequence[int]) -> Mapping[int, Rival]:
     """Return, of deliveries at rest, which other copy of the conversion was sent or may yet be."""
     resting = copies.named(book.run, deliveries)
-    return copies.rivals(book.run, resting, book.keys.holders([one.key for one in resting]))
+    return copies.rivals(book.run, resting, book.keys.holders([letter.key for letter in resting]))
 
 
 def discard(book: WriterSession, deliveries: Sequence[int], *, now: int, note: str) -> int:

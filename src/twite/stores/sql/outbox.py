@@ -74,7 +74,7 @@ def claim(book: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch | No
         revoked = set(book.opt_outs.among(sound, pixel=wish.pixel))
         if revoked:
             withdraw(book.run, list(revoked), now=wish.now)
-            sound = [one for one in sound if one.id not in revoked]
+            sound = [delivery for delivery in sound if delivery.id not in revoked]
         if sound:
             return _leased(
                 book,

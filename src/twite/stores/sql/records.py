@@ -39,7 +39,7 @@ def life(
         ).fetchall()
         ids = [(event, conversion_id) for event in events]
         ids += [fromkey for fromkey in dict.fromkeys(called) if fromkey[0] in events]
-        keys = b"".join([dedup_key(pixel, *one) for one in ids])
+        keys = b"".join([dedup_key(pixel, *pair) for pair in ids])
         places = msgspec.json.encode(list(range(len(ids)))).decode()
         held = connection.execute(
             query("deliveries_of_keys"), {"keys": keys, "places": places}
@@ -49,7 +49,7 @@ def life(
         ).fetchall()
         # Of each key, who has it; then the other copies, the latest first.
         found = [(place, delivery) for place, delivery in held if delivery is not None]
-        ordered = sorted([*found, *others], key=lambda one: one[0])
+        ordered = sorted([*found, *others], key=lambda entry: entry[0])
         return lives(connection, list(dict.fromkeys(delivery for _, delivery in ordered)))
 
 
@@ -177,7 +177,7 @@ def _rivals(connection: sqlite3.Connection, deliveries: Sequence[int]) -> dict[i
     resting = copies.named(run, deliveries)
     if not resting:
         return {}
-    keys = list(dict.fromkeys(one.key for one in resting))
+    keys = list(dict.fromkeys(letter.key for letter in resting))
     return copies.rivals(run, resting, copies.holders_in(connection, keys))
 
 

@@ -57,18 +57,19 @@ def add(book: WriterSession, rejected: Rejected) -> None:
         counted = int(book.run("rejected_so_far", account=account).fetchone()[0])
         latest = some[-MOST_KEPT:]
         for place, (submission, refusal) in enumerate(latest, counted - len(latest)):
-            one = rejection_of(submission, refusal)
+            rejection = rejection_of(submission, refusal)
             told = _Told(
-                door=one.door,
-                receipt=one.receipt,
-                index=one.index,
-                event=one.event,
-                conversion_id=one.conversion_id,
-                faults=one.faults,
+                door=rejection.door,
+                receipt=rejection.receipt,
+                index=rejection.index,
+                event=rejection.event,
+                conversion_id=rejection.conversion_id,
+                faults=rejection.faults,
                 marks=refusal.marks,
             )
             rows += (
-                account * _RING + place % MOST_KEPT, one.at, place, account, _ENCODER.encode(told),
+                account * _RING + place % MOST_KEPT, rejection.at, place, account,
+                _ENCODER.encode(told),
             )  # fmt: skip
     book.add_rows("add_rejections", rows, 5)
 
@@ -78,19 +79,19 @@ def rejections(connection: sqlite3.Connection, *, wanted: RejectionQuery) -> lis
     found: list[Rejection] = []
     values = {"since": wanted.since, "source": wanted.source}
     for at, source, pixel, told in connection.execute(query("rejections"), values):
-        one = _read(told)
-        if one is None:
+        stored = _read(told)
+        if stored is None:
             continue
         rejection = Rejection(
             at=at,
             source=source,
             pixel=pixel,
-            door=one.door,
-            receipt=one.receipt,
-            index=one.index,
-            event=one.event,
-            conversion_id=one.conversion_id,
-            faults=one.faults,
+            door=stored.door,
+            receipt=stored.receipt,
+            index=stored.index,
+            event=stored.event,
+            conversion_id=stored.conversion_id,
+            faults=stored.faults,
         )
         if wanted.wants(rejection):
             found.append(rejection)
@@ -102,13 +103,13 @@ def rejections(connection: sqlite3.Connection, *, wanted: RejectionQuery) -> lis
 def kept_rejections(connection: sqlite3.Connection) -> Iterator[KeptRejection]:
     """Yield all of them, for an erasure."""
     for id_, at, source, pixel, told in connection.execute(query("kept_rejections")):
-        one = _read(told)
+        rejection = _read(told)
         yield KeptRejection(
             key=_key(id_, at),
             source=source,
             pixel=pixel,
-            conversion_id="" if one is None else one.conversion_id,
-            marks=() if one is None else one.marks,
+            conversion_id="" if rejection is None else rejection.conversion_id,
+            marks=() if rejection is None else rejection.marks,
             text=told,
         )
 

@@ -26,14 +26,14 @@ _FORGOTTEN_FOR_EACH: Final = 4
 def add(book: WriterSession, seen: Seen) -> None:
     """Write sightings inside the running transaction, and forget the oldest."""
     rows: list[object] = []
-    for one in seen:
-        lane = book.lane(one.pixel, one.event)
+    for sighting in seen:
+        lane = book.lane(sighting.pixel, sighting.event)
         rows += (
-            one.at, lane, one.way.value, one.conversion_id,
-            one.email_mark, one.phone_mark, one.click_mark,
+            sighting.at, lane, sighting.way.value, sighting.conversion_id,
+            sighting.email_mark, sighting.phone_mark, sighting.click_mark,
         )  # fmt: skip
     book.add_rows("add_sightings", rows, 7)
-    latest = max(one.at for one in seen)
+    latest = max(sighting.at for sighting in seen)
     book.run("forget_sightings", before=latest - KEPT_FOR, limit=_FORGOTTEN_FOR_EACH * len(seen))
 
 

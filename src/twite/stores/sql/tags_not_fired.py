@@ -17,10 +17,10 @@ def kept(submission: Submission) -> bytes | None:
         return None
     places = {entry.index: place for place, entry in enumerate(submission.entries)}
     found: dict[tuple[str, str], list[int]] = {}
-    for one in submission.unfired:
-        place = None if one.index is None else places.get(one.index)
+    for unfired in submission.unfired:
+        place = None if unfired.index is None else places.get(unfired.index)
         if place is not None:
-            found.setdefault((one.tag, one.why), []).append(place)
+            found.setdefault((unfired.tag, unfired.why), []).append(place)
     if not found:
         return None
     return _ENCODER.encode([(tag, why, at) for (tag, why), at in found.items()])

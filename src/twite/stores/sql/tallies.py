@@ -69,16 +69,16 @@ class TallyWriter:
         """Count deliveries that X took, by when they were received."""
         self.flow(at, account, (len(received),), first=DELIVERED)
         minute = at // MINUTE
-        for one in received:
-            self._waits[minute, account, slot_of(at - one)] += 1
+        for received_at in received:
+            self._waits[minute, account, slot_of(at - received_at)] += 1
 
     def flaw(
-        self, day: int, account: int, lane: int, one: FlawedIdentifier, delivery: int | None
+        self, day: int, account: int, lane: int, identifier: FlawedIdentifier, delivery: int | None
     ) -> None:
         """Count a flaw."""
-        key = day, account, lane, one.flaw.code
+        key = day, account, lane, identifier.flaw.code
         times, wins, *_ = self._flaws.get(key, (0, 0))
-        self._flaws[key] = times + 1, wins + one.wins, one.flaw.shape, delivery
+        self._flaws[key] = times + 1, wins + identifier.wins, identifier.flaw.shape, delivery
 
     def write(self) -> None:
         """Write the counts. Call it before the commit."""
@@ -104,9 +104,9 @@ class TallyWriter:
             self._add_rows("count_matched", flat, 10)
         if self._flaws:
             parts: list[object] = []
-            for one, flawed in self._flaws.items():
-                parts += (*one, *flawed)
-                telling[one[1], Counting.FLAW, one[3]] += flawed[0]
+            for flaw_key, flawed in self._flaws.items():
+                parts += (*flaw_key, *flawed)
+                telling[flaw_key[1], Counting.FLAW, flaw_key[3]] += flawed[0]
             self._add_rows("count_flaws", parts, 8)
         for amount, many in self.amounts.items():
             telling[amount] += many

@@ -111,7 +111,7 @@ class ConsoleViews:
             deed=deed,
             size=_SLICE,
         )
-        return {delivery: why for one in refused for delivery, why in one.items()}
+        return {delivery: why for names in refused for delivery, why in names.items()}
 
     async def norms(self) -> Sequence[UsualAmount]:
         return await self._reader.read(
@@ -166,32 +166,32 @@ def _amend(
 
 
 def _amended(
-    book: WriterSession, one: EditedBody, *, now: int, note: str, is_sure: bool
+    book: WriterSession, edited: EditedBody, *, now: int, note: str, is_sure: bool
 ) -> str | None:
-    row = book.run("to_amend", delivery=one.delivery).fetchone()
+    row = book.run("to_amend", delivery=edited.delivery).fetchone()
     if row is None:
         return NOT_AT_REST
     before, pixel, event, conversion_id, received_at, body = row
-    if one.event != event:
-        key = dedup_key(pixel, one.event, conversion_id)
-        if book.keys.take_over(WantedKey(key, one.delivery, now)) is not None:
+    if edited.event != event:
+        key = dedup_key(pixel, edited.event, conversion_id)
+        if book.keys.take_over(WantedKey(key, edited.delivery, now)) is not None:
             return HAS_ANOTHER
-    elif not is_sure and desk.rivals_of(book, [one.delivery]):
+    elif not is_sure and desk.rivals_of(book, [edited.delivery]):
         return HAS_ANOTHER
-    lane = book.lane(pixel, one.event)
-    book.run("note_amended", delivery=one.delivery, at=now, lane=before, body=body, note=note)
+    lane = book.lane(pixel, edited.event)
+    book.run("note_amended", delivery=edited.delivery, at=now, lane=before, body=body, note=note)
     book.run(
         "amend_conversion",
-        delivery=one.delivery,
+        delivery=edited.delivery,
         lane=lane,
-        body=one.body,
+        body=edited.body,
         checksum=checksum(
             book.seeds[lane],
-            delivery=one.delivery,
+            delivery=edited.delivery,
             received_at=received_at,
             conversion_id=conversion_id.encode(),
-            body=one.body,
+            body=edited.body,
         ),
     )
-    book.run("amend_delivery", delivery=one.delivery, lane=lane)
+    book.run("amend_delivery", delivery=edited.delivery, lane=lane)
     return None

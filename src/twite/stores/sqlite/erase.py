@@ -48,8 +48,8 @@ def erase(book: WriterSession, erasing: EraseStore, *, now: int) -> int:
     if erasing.keys:
         book.opt_outs.revoke(erasing.keys, now=now)
     done = _conversions(book, erasing, now=now) if erasing.conversions else 0
-    for one in erasing.cuts:
-        _cut(book, one)
+    for erased in erasing.cuts:
+        _cut(book, erased)
     salt = bytes(book.run("opening").fetchone()[0])
     for sighting in erasing.sightings:
         row = book.run("sighted", sighting=sighting).fetchone()
@@ -57,10 +57,10 @@ def erase(book: WriterSession, erasing: EraseStore, *, now: int) -> int:
             book.run("erase_sighting", sighting=sighting, digest=digest_of(row[0], salt=salt))
     for text in erasing.texts:
         _empty(book, text)
-    gone = {one.of for one in erasing.texts if one.place == "ignored"}
+    gone = {erased.of for erased in erasing.texts if erased.place == "ignored"}
     if gone:
         _unname(book, lambda name: digest_of(name, salt=salt) in gone)
-    rejected = {str(one.of) for one in erasing.texts if one.place == "rejection"}
+    rejected = {str(erased.of) for erased in erasing.texts if erased.place == "rejection"}
     if rejected:
         rejections.drop(book, rejected)
     if erasing.anew:
@@ -95,27 +95,27 @@ def _conversions(book: WriterSession, erasing: EraseStore, *, now: int) -> int:
         )  # fmt: skip
         book.run("erase_conversion", delivery=id_, digest=named, body=body, checksum=sum_)
         book.run("empty_amended_text", of=id_, gone=GONE)
-        one = {"first": id_, "end": id_ + 1}
-        book.run("forget_flagged", **one)
-        book.run("forget_called", **one)
+        span = {"first": id_, "end": id_ + 1}
+        book.run("forget_flagged", **span)
+        book.run("forget_called", **span)
     if rows:
         book.moved()
     return len(rows)
 
 
-def _cut(book: WriterSession, one: ErasedText) -> None:
-    row = book.run("to_cut", submission=one.submission).fetchone()
+def _cut(book: WriterSession, erased: ErasedText) -> None:
+    row = book.run("to_cut", submission=erased.submission).fetchone()
     if row is None:
         return
     body, refusals, unfired = row
     # Without places, it is what was said beside the body.
-    left = body if one.places == () else _filled(cut(body, one.places), len(body))
+    left = body if erased.places == () else _filled(cut(body, erased.places), len(body))
     book.run(
         "cut_submission",
-        submission=one.submission,
+        submission=erased.submission,
         body=left,
-        refusals=_without(refusals, one.places),
-        unfired=unfired if one.places else None,
+        refusals=_without(refusals, erased.places),
+        unfired=unfired if erased.places else None,
     )
 
 

@@ -142,7 +142,7 @@ class Search:
     def _submissions(self) -> None:
         """Find what of submissions goes, and the conversions that it became."""
         spelled = {
-            source: frozenset(_spelled(one) for one in ids)
+            source: frozenset(_spelled(id_) for id_ in ids)
             for source, ids in self._of_source.items()
         }
         ids = {source: frozenset(found) for source, found in self._of_source.items()}
@@ -271,7 +271,7 @@ def known(connection: sqlite3.Connection) -> tuple[bytes, list[str]]:
     """Return the deployment's salt, and the pixels that anything came for."""
     salt = bytes(connection.execute(query("opening")).fetchone()[0])
     pixels = {pixel for _, pixel in connection.execute(query("account_sources"))}
-    return salt, sorted(one for one in pixels if one and not one.startswith(TAG))
+    return salt, sorted(name for name in pixels if name and not name.startswith(TAG))
 
 
 def _spelled(id_: str) -> bytes:

@@ -34,8 +34,8 @@ def _an_alert(id_: str = "a", **more: object) -> Alert:
 
 def _an_hour(hour: int, **more: object) -> HourlyTraffic:
     at = hour * HOUR
-    one = HourlyTraffic(source="shop", hour=hour, count=1, first_at=at, last_at=at, received=1)
-    return msgspec.structs.replace(one, **more)
+    traffic = HourlyTraffic(source="shop", hour=hour, count=1, first_at=at, last_at=at, received=1)
+    return msgspec.structs.replace(traffic, **more)
 
 
 class AlarmLaws:
@@ -161,7 +161,7 @@ class AlarmLaws:
 
         await store.note([_an_hour(2 + KEPT_HOURS)])
 
-        assert [(one.source, one.hour) for one in await store.hours()] == [
+        assert [(traffic.source, traffic.hour) for traffic in await store.hours()] == [
             ("shop", 2),
             ("shop", 2 + KEPT_HOURS),
             ("till", 1),

@@ -58,11 +58,11 @@ class ClaimLaws:
         await store.record(a_submission(*(an_entry(f"order-{n}", index=n) for n in range(6))))
 
         two = await claim_or_none(store, most_bytes=2 * size)
-        one = await claim_or_none(store, most_bytes=2 * size - 1)
+        single = await claim_or_none(store, most_bytes=2 * size - 1)
         fewer = await claim_or_none(store, most_bytes=2 * size, limit=1)
         large = await claim_or_none(store, most_bytes=1)
 
-        assert [[] if batch is None else ids(batch) for batch in (two, one, fewer, large)] == [
+        assert [[] if batch is None else ids(batch) for batch in (two, single, fewer, large)] == [
             ["order-0", "order-1"],
             ["order-2"],
             ["order-3"],
@@ -91,7 +91,7 @@ class ClaimLaws:
         size = len(an_entry("order-1").body)
         named = ["a-longer-one", "order-1", "order-2", "order-3", "order-4"]
         await store.record(
-            a_submission(*(an_entry(one, index=index) for index, one in enumerate(named)))
+            a_submission(*(an_entry(id_, index=index) for index, id_ in enumerate(named)))
         )
         batch = await claim(store, limit=3)
         await settle(store, batch, "errored", postponed(batch, until=NOW))
@@ -105,7 +105,7 @@ class ClaimLaws:
             await claim_or_none(store),
         ]
 
-        assert [None if one is None else ids(one) for one in claims] == [
+        assert [None if claim is None else ids(claim) for claim in claims] == [
             ["order-1"],
             ["order-2", "order-3"],
             ["order-4"],

@@ -150,13 +150,13 @@ class ConsentLaws:
         await store.record(a_submission(held("order-1", consent=b"{}"), receipt="r1"))
         await record(store, "order-2", receipt="r2")
         await store.record(a_submission(an_entry("order-3"), source="other", receipt="r3"))
-        (one,), (two,) = await lives(store, "order-1"), await lives(store, "order-2")
+        (early,), (two,) = await lives(store, "order-1"), await lives(store, "order-2")
 
         all_of_it = await store.standing(source="shop", after=0, limit=9)
-        rest = await store.standing(source="shop", after=one.delivery, limit=1)
+        rest = await store.standing(source="shop", after=early.delivery, limit=1)
 
         assert list(all_of_it) == [
-            DecidedDelivery(delivery=one.delivery, pixel="o8z6j", evidence=b"{}"),
+            DecidedDelivery(delivery=early.delivery, pixel="o8z6j", evidence=b"{}"),
             DecidedDelivery(delivery=two.delivery, pixel="o8z6j", evidence=None),
         ]
         assert list(rest) == [DecidedDelivery(delivery=two.delivery, pixel="o8z6j", evidence=None)]

@@ -81,7 +81,10 @@ async def told(
     store: TestedStore, conversion_id: str = "order-1"
 ) -> list[tuple[str, State, str | None]]:
     """Return of each copy its receipt, its state and why."""
-    return [(one.receipt, one.state, one.reason) for one in await lives(store, conversion_id)]
+    return [
+        (history.receipt, history.state, history.reason)
+        for history in await lives(store, conversion_id)
+    ]
 
 
 async def of_receipt(store: TestedStore, receipt: str) -> History:
@@ -240,7 +243,9 @@ class CopyLaws:
         second = await record(store, "order-1", receipt="r2", at=NOW + DEFAULT_WINDOW)
         third = await record(store, "order-1", receipt="r3", at=NOW + DEFAULT_WINDOW + 1)
 
-        (first, *_) = [one for one in await lives(store, "order-1") if one.receipt == "r1"]
+        (first, *_) = [
+            history for history in await lives(store, "order-1") if history.receipt == "r1"
+        ]
         assert (second, third) == (DUPLICATE, Recorded())
         assert (first.state, first.reason, first.duplicates) == (State.SUPPRESSED, DENIED, 1)
 
@@ -331,7 +336,7 @@ class CopyLaws:
 
         await again(store, denied())
 
-        assert [one.state for one in await lives(store, "order-1")] == [
+        assert [history.state for history in await lives(store, "order-1")] == [
             State.SUPPRESSED,
             State.DELIVERED,
         ]

@@ -199,7 +199,7 @@ class DirectoryLaws:
 
         await store.people.change(change, deed=DEED)
 
-        assert [one.digest for one in await store.people.sessions("ada")] == left
+        assert [session.digest for session in await store.people.sessions("ada")] == left
 
     async def test_nothing_is_done_by_a_session_that_is_over(self, store: TestedStore) -> None:
         await join(store, somebody())
@@ -279,7 +279,7 @@ class DirectoryLaws:
         seen = msgspec.structs.replace(a_session(b"1"), seen_at=NOW + 5)
         assert await store.people.session(b"1") == seen
         found = await store.people.sessions("ada")
-        assert [one.digest for one in found] == [b"2", b"1"]
+        assert [session.digest for session in found] == [b"2", b"1"]
 
     @pytest.mark.parametrize(
         "known",
@@ -308,7 +308,7 @@ class DirectoryLaws:
         moved = [await store.people.move(b"1", to=to) for to in (b"2", b"3")]
 
         assert moved == [True, False]
-        assert [one.digest for one in await store.people.sessions("ada")] == [b"2"]
+        assert [session.digest for session in await store.people.sessions("ada")] == [b"2"]
 
     async def test_sessions_end_one_by_one_and_all_but_one(self, store: TestedStore) -> None:
         await join(store, somebody())
@@ -317,7 +317,7 @@ class DirectoryLaws:
         await store.people.end(b"1")
 
         assert await store.people.end_all("ada", but=b"2") == 2
-        assert [one.digest for one in await store.people.sessions("ada")] == [b"2"]
+        assert [session.digest for session in await store.people.sessions("ada")] == [b"2"]
 
     async def test_sessions_that_are_over_are_forgotten_when_one_begins(
         self, store: TestedStore
@@ -330,7 +330,7 @@ class DirectoryLaws:
             a_session(b"3"), known=somebody(), begun_before=NOW - 50, seen_before=NOW - 5
         )
 
-        assert [one.digest for one in await store.people.sessions("ada")] == [b"3"]
+        assert [session.digest for session in await store.people.sessions("ada")] == [b"3"]
 
     async def test_keys_of_programs_are_kept_and_revoked_once(self, store: TestedStore) -> None:
         for key in (a_key("k1"), a_key("k2", at=NOW + 1)):

@@ -85,7 +85,9 @@ class ErrorGroupLaws:
 
         which = [dead, done.delivery, 999]
 
-        assert [one.delivery for one in await store.resting_among(EVERYTHING, which)] == [dead]
+        assert [letter.delivery for letter in await store.resting_among(EVERYTHING, which)] == [
+            dead
+        ]
         assert list(await store.resting_among(OTHERS, which)) == []
 
     async def test_an_amended_delivery_is_sent_as_amended(self, store: TestedStore) -> None:
@@ -126,14 +128,14 @@ class ErrorGroupLaws:
         await store.record(a_submission(*held, receipt="r-many"))
         ids_ = [life.delivery for life in await store.resting(pixel=None, limit=999)]
         said = AuditEvent(at=NOW, who="olga", what="replay", subject=PIXEL, detail="120")
-        amendments = [EditedBody(delivery=one, event="o8z6m", body=b"{}") for one in (*ids_, 999)]
+        amendments = [EditedBody(delivery=id_, event="o8z6m", body=b"{}") for id_ in (*ids_, 999)]
 
         refused = await store.amend(amendments, now=NOW + 5, note="another event", deed=said)
 
         batch = await claim(store, now=NOW + 5)
         assert list(refused) == [999]
         assert len(batch.deliveries) == 120
-        assert [one.deed for one in await store.people.chain(after=0, limit=9)] == [said]
+        assert [event.deed for event in await store.people.chain(after=0, limit=9)] == [said]
 
     async def test_an_amended_conversion_takes_the_key_of_its_new_event(
         self, store: TestedStore

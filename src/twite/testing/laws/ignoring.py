@@ -93,7 +93,7 @@ class IgnoringLaws:
         await store.record(_submission(*names))
         await store.record(_submission(names[0], names[-1], receipt="r2"))
 
-        counted = {one.name: one.times for one in await store.ignored(since=0)}
+        counted = {tally.name: tally.times for tally in await store.ignored(since=0)}
         assert counted == dict.fromkeys(names[:MOST_NAMES], 1) | {names[0]: 2, OTHER: 21}
 
     async def test_a_tag_that_does_not_fire_is_counted_and_told_in_the_life(
@@ -117,13 +117,15 @@ class IgnoringLaws:
 
         await store.record(heard)
 
-        lives = {one.conversion_id: one for one in await store.submission(_RECEIPT)}
+        lives = {history.conversion_id: history for history in await store.submission(_RECEIPT)}
         crm, ads = (
             TagNotFired(tag=f"tag:{name}", why="consent ad_storage") for name in ("crm", "ads")
         )
         assert lives["order-1"].not_fired == (crm,)
         assert lives["order-2"].not_fired == (crm, ads)
-        assert [(one.name, one.reason, one.times) for one in await store.ignored(since=0)] == [
+        assert [
+            (tally.name, tally.reason, tally.times) for tally in await store.ignored(since=0)
+        ] == [
             ("tag:ads", "tag_consent", 2),
             ("tag:crm", "tag_consent", 2),
         ]
@@ -135,7 +137,9 @@ class IgnoringLaws:
 
         await store.record(heard)
 
-        assert [(one.name, one.times) for one in await store.ignored(since=0)] == [("tag:crm", 1)]
+        assert [(tally.name, tally.times) for tally in await store.ignored(since=0)] == [
+            ("tag:crm", 1)
+        ]
         assert list(await store.accounts()) == []
 
 

@@ -53,7 +53,7 @@ class LimitLaws:
         for until in (NOW + 10, NOW + 5):
             await store.close_limits([RateLimitWindow(pixel=PIXEL, until=until, reason="429")])
 
-        assert [one.until for one in await store.closures(now=NOW)] == [NOW + 5]
+        assert [closure.until for closure in await store.closures(now=NOW)] == [NOW + 5]
 
     async def test_the_latest_moment_is_that_of_the_last_submission_or_attempt(
         self, store: TestedStore

@@ -98,7 +98,7 @@ class OperationLaws:
     ) -> None:
         dead = await bury(store, "order-1")
         entries = [an_entry(f"more-{number}", index=number) for number in range(600)]
-        held = [msgspec.structs.replace(one, held="consent") for one in entries]
+        held = [msgspec.structs.replace(plain, held="consent") for plain in entries]
         await store.record(a_submission(*held, receipt="r-many"))
         ids_ = [life.delivery for life in await store.resting(pixel=None, limit=999)]
         said = AuditEvent(at=NOW, who="olga", what="replay", subject=PIXEL, detail="601")
@@ -187,11 +187,11 @@ class OperationLaws:
 
     async def test_an_event_is_paused_beside_its_pixel_and_others(self, store: TestedStore) -> None:
         whole = Pause(pixel=PIXEL, since=NOW, reason="401")
-        one = Pause(pixel=PIXEL, event=EVENT, since=NOW, reason="400")
+        single = Pause(pixel=PIXEL, event=EVENT, since=NOW, reason="400")
         other = Pause(pixel=PIXEL, event="o8z6m", since=NOW, reason="400")
         elsewhere = Pause(pixel="p2", event=EVENT, since=NOW, reason="400")
-        later = msgspec.structs.replace(one, since=NOW + 1, reason="404")
-        for pause in (whole, one, other, elsewhere, later):
+        later = msgspec.structs.replace(single, since=NOW + 1, reason="404")
+        for pause in (whole, single, other, elsewhere, later):
             await store.pause(pause)
         before = list(await store.pauses())
 
@@ -214,7 +214,7 @@ class OperationLaws:
         await store.pause(Pause(pixel=PIXEL, since=NOW, reason="its pixel"))
         (pixel,) = await lives(store, "order-1")
 
-        told = [one.paused for one in (other, event, pixel)]
+        told = [pause.paused for pause in (other, event, pixel)]
         assert told == [None, "its event", "its pixel"]
 
 

@@ -207,7 +207,7 @@ class ConsoleQueryLaws:
 
         kept = await store.kept([*found.values(), 999], EVERYTHING)
 
-        assert [(one.delivery, one.body, one.place) for one in kept] == [
+        assert [(match.delivery, match.body, match.place) for match in kept] == [
             (found["order-0"], b'{"conversions":[]}', 0),
             (found["order-1"], b'{"conversions":[]}', 1),
             (found["order-2"], b'{"event":"purchase"}', 0),

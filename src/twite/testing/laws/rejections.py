@@ -72,7 +72,7 @@ class RejectionLaws:
     ) -> None:
         await store.record(_submission(_refusal("order-1"), _refusal("order-2", index=1)))
 
-        assert [one.conversion_id for one in await store.rejections(_EVERYTHING)] == [
+        assert [rejection.conversion_id for rejection in await store.rejections(_EVERYTHING)] == [
             "order-2",
             "order-1",
         ]
@@ -91,7 +91,7 @@ class RejectionLaws:
 
         found = await store.rejections(RejectionQuery(limit=2))
 
-        assert [one.conversion_id for one in found] == ["order-2", "order-1"]
+        assert [rejection.conversion_id for rejection in found] == ["order-2", "order-1"]
 
     async def test_they_are_found_by_time_code_name_source_and_pixel(
         self, store: TestedStore
@@ -105,7 +105,7 @@ class RejectionLaws:
         )
 
         async def ids(query: RejectionQuery) -> list[str]:
-            return [one.conversion_id for one in await store.rejections(query)]
+            return [rejection.conversion_id for rejection in await store.rejections(query)]
 
         assert await ids(RejectionQuery(since=later)) == ["order-2"]
         assert await ids(RejectionQuery(code="event_unknown")) == ["order-1"]
@@ -125,8 +125,11 @@ class RejectionLaws:
 
         found = await store.rejections(RejectionQuery(limit=2 * MOST_KEPT))
 
-        by_source = {name: [one for one in found if one.source == name] for name in ("shop", "web")}
+        by_source = {
+            name: [rejection for rejection in found if rejection.source == name]
+            for name in ("shop", "web")
+        }
         assert len(by_source["shop"]) == MOST_KEPT
         assert by_source["shop"][0].conversion_id == f"order-{MOST_KEPT + 499}"
         assert by_source["shop"][-1].conversion_id == "order-500"
-        assert [one.conversion_id for one in by_source["web"]] == ["quiet"]
+        assert [rejection.conversion_id for rejection in by_source["web"]] == ["quiet"]

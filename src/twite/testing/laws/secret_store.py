@@ -58,4 +58,4 @@ class SecretRecordLaws:
         await store.vault.put("login/p1", b"one", deed=put)
         await store.vault.forget("login/p1", deed=forget)
 
-        assert [one.deed for one in await store.people.chain(after=0, limit=9)] == [put, forget]
+        assert [event.deed for event in await store.people.chain(after=0, limit=9)] == [put, forget]

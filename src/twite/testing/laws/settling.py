@@ -61,13 +61,13 @@ class SettlingLaws:
         for number in range(4):
             await record(store, f"order-{number}", receipt=f"r{number}")
         batch = await claim(store)
-        one, two, three, four = (delivery.id for delivery in batch.deliveries)
+        first, two, three, four = (delivery.id for delivery in batch.deliveries)
 
         late = await settle(
             store,
             batch,
             "rejected",
-            Transition(trigger=Trigger.DELIVERED, deliveries=(one,)),
+            Transition(trigger=Trigger.DELIVERED, deliveries=(first,)),
             Transition(trigger=Trigger.POSTPONED, deliveries=(two,), due_at=NOW + 9),
             Transition(trigger=Trigger.BURIED, deliveries=(three,), reason="no such event"),
             Transition(trigger=Trigger.HELD, deliveries=(four,), reason="not ours to say"),

@@ -139,7 +139,7 @@ class SightingLaws:
             *_seen("fired-again", SightingPath.PIXEL),
         )
 
-        counted = [(one.both, one.late) for one in await store.overlap(since=0)]
+        counted = [(overlap.both, overlap.late) for overlap in await store.overlap(since=0)]
         assert [sum(numbers) for numbers in zip(*counted, strict=True)] == [3, 2]
 
     async def test_the_same_order_under_two_ids(self, store: TestedStore) -> None:
@@ -151,7 +151,7 @@ class SightingLaws:
             *_seen("order-2", SightingPath.SERVER, click=9),
         )
 
-        assert [one.two_ids for one in await store.overlap(since=0)] == [2]
+        assert [overlap.two_ids for overlap in await store.overlap(since=0)] == [2]
         assert list(await store.pairs(since=0, limit=9)) == [
             TwoIds(pixel="o8z6j", event="o8z6k", page_id="page-1", server_id="order-1", at=NOW),
             TwoIds(pixel="o8z6j", event="o8z6k", page_id="page-2", server_id="order-2", at=NOW),
@@ -194,7 +194,7 @@ class SightingLaws:
             *_seen("order-9", SightingPath.SERVER, email=8),
         )
 
-        assert sum(one.two_ids for one in await store.overlap(since=0)) == 0
+        assert sum(overlap.two_ids for overlap in await store.overlap(since=0)) == 0
         assert list(await store.pairs(since=0, limit=9)) == []
 
     async def test_twins_are_what_pages_told_of_the_same_id(self, store: TestedStore) -> None:
@@ -220,7 +220,7 @@ class SightingLaws:
         )
 
         told = await store.twins(pixel=PIXEL, event=EVENT, conversion_id="a")
-        assert [one.at for one in told] == list(range(NOW, NOW + MOST_TOLD))
+        assert [report.at for report in told] == list(range(NOW, NOW + MOST_TOLD))
 
     async def test_old_sightings_are_forgotten(self, store: TestedStore) -> None:
         await _sight(store, *_seen("old", SightingPath.PIXEL, at=NOW - KEPT_FOR - HOUR))

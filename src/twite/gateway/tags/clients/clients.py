@@ -128,7 +128,7 @@ class Clients:
         most: int = MOST_TALKS,
         observer: Observer | None = None,
     ) -> None:
-        self._clients = sorted(clients, key=lambda one: -one.priority)
+        self._clients = sorted(clients, key=lambda client: -client.priority)
         self._runs = runs
         self._container = container
         self._way_out = way_out

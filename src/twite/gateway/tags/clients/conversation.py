@@ -167,7 +167,7 @@ class ClientConversation:
 
     async def _on_disk(self, event: int = 0) -> list[TagOutcome]:
         """Wait for what the container was run for, or for that of one effect alone."""
-        kept = [one for number, one in self._kept if event in {0, number}]
+        kept = [call for number, call in self._kept if event in {0, number}]
         return [fate for fates in await asyncio.gather(*kept) for fate in fates]
 
     def _add(self, effect: AnyEffect) -> None:

@@ -59,9 +59,9 @@ class InsertIds:
     def _without_times(self, said: Tree) -> Tree:
         match said:
             case dict():
-                return {name: self._without_times(one) for name, one in said.items()}
+                return {name: self._without_times(value) for name, value in said.items()}
             case list():
-                return [self._without_times(one) for one in said]
+                return [self._without_times(item) for item in said]
             case int() | float() if not isinstance(said, bool) and self._is_time(said):
                 return None
             case str() if _TIME_AS_TEXT.fullmatch(said) and self._is_time(int(said)):
@@ -70,4 +70,4 @@ class InsertIds:
 
     def _is_time(self, number: float) -> bool:
         since = (number * scale - self._at for scale in _PER_MILLISECOND)
-        return any(-SECOND < one < _RUN for one in since)
+        return any(-SECOND < distance < _RUN for distance in since)

@@ -120,7 +120,9 @@ def _variables(container: Container, tags: Iterable[ContainerTag]) -> Iterable[V
     waiting = [name for tag in tags for name in names_in(dict(tag.fields))]
     for change in container.transformations:
         waiting += names_in(dict(change.set))
-        waiting += names_in([text for one in change.when for text in (one.left, one.right)])
+        waiting += names_in(
+            [text for condition in change.when for text in (condition.left, condition.right)]
+        )
     while waiting:
         variable = known.get(waiting.pop())
         if variable is not None and variable.name not in found:

@@ -219,7 +219,7 @@ class TagRun:
             client=client_name(self._container_config.container, self._payload.client),
             storage=self._run_context.storage.of(fired.template),
             extracted=self._extracted(fired),
-            listened=tuple({kind for one in self._runs for kind in one.listening}),
+            listened=tuple({kind for earlier in self._runs for kind in earlier.listening}),
         )
         turn = await self._do(lambda engines: engines.of(fired.template).start(call))
         await self._follow(run, turn)

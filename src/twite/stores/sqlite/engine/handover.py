@@ -34,9 +34,9 @@ class Handover(Generic[T]):
         self._seen = 0
         self._quiet = 0
 
-    def put(self, one: T) -> None:
+    def put(self, item: T) -> None:
         """Add one; the writer hears of it when nothing more comes."""
-        self._waiting.append(one)
+        self._waiting.append(item)
         if not self._looking:
             self._looking = True
             self._until = self._loop.time() + _PATIENCE

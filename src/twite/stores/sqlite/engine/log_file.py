@@ -95,13 +95,13 @@ class LogFile:
         return _HEADER.size + place * (_FRAME.size + self.page_size)
 
     def _add(self, sums: tuple[int, int], content: bytes) -> tuple[int, int]:
-        one, other = sums
+        even, other = sums
         mark = ">" if self._order == "big" else "<"
         words = iter(struct.unpack(f"{mark}{len(content) // 4}I", content))
         for first, second in zip(words, words, strict=True):
-            one = (one + first + other) & _MASK
-            other = (other + second + one) & _MASK
-        return one, other
+            even = (even + first + other) & _MASK
+            other = (other + second + even) & _MASK
+        return even, other
 
 
 def log_of(database: str) -> LogFile | None:

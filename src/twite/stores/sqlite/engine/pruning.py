@@ -123,13 +123,13 @@ class Pruner:
         for delivery, settled, at, submission in rows:
             if not settled or (at or 0) >= now - self._keeping.bodies:
                 continue
-            one = {"first": delivery, "end": delivery + 1}
+            span = {"first": delivery, "end": delivery + 1}
             if submission is not None and submission <= lives:
-                _forget(book, **one)
+                _forget(book, **span)
                 book.run("forget_submissions", after=submission - 1, last=submission)
             else:
-                book.run("empty_conversions", **one)
-                book.run("empty_amended", **one)
+                book.run("empty_conversions", **span)
+                book.run("empty_amended", **span)
             book.run("forget_straggler", delivery=delivery)
         # Then from the first again.
         self._straggler = rows[-1][0] if len(rows) == most else 0

@@ -208,9 +208,9 @@ class Writer:
             if is_final(error):
                 self._end(error)
                 return self._refused(group, error)
-            recordings = [one for one in group if isinstance(one, Recording)]
+            recordings = [change for change in group if isinstance(change, Recording)]
             if self._full is not None and is_full(error) and (self._make_room() or recordings):
-                rest = [one for one in group if not isinstance(one, Recording)]
+                rest = [change for change in group if not isinstance(change, Recording)]
                 return [*self._refused(recordings, error), *(self._commit(rest) if rest else ())]
             if len(group) == 1:
                 return [(group[0].future, None, _told(error))]  # type: ignore[list-item]  # as above
