@@ -52,8 +52,9 @@ class FileGround:
         old = self._path()
         if crashed:
             self._generation += 1
-            # The database before its log: what is moved over meanwhile is in both.
-            for file in sorted(Path(old).parent.iterdir()):
+            # Checkpoints go on meanwhile. The epoch file, the log, the database: in this order, no
+            # copy is ahead of the next.
+            for file in sorted(Path(old).parent.iterdir(), reverse=True):
                 if not file.name.endswith((".lock", "-shm")):
                     self._copy(file)
         self._wait(self._store.close())

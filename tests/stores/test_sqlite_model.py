@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from killed_files import copy_killed
 from twite.domain.consent import person_keys
 from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
 from twite.domain.history import total
@@ -209,8 +210,7 @@ class Ledgers(RuleBasedStateMachine):
     def crash(self):
         """What a process that dies leaves behind: the files as they are, no lock."""
         self.crashes += 1
-        for suffix in ("", "-wal", ".epoch"):
-            shutil.copyfile(f"{self.path}{suffix}", self.folder / f"{self.crashes}.db{suffix}")
+        copy_killed(self.path, str(self.folder / f"{self.crashes}.db"))
         self.run(self.store.close())
         self.run(self.model.restart())
         self.open()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from killed_files import copy_killed
 from twite.domain.delivery import OLDER_COPY, Attempt, Settlement, State, Transition, Trigger
 from twite.domain.errors import StoreInUse, StoreUnusable
 from twite.gateway.ports.store import Claim
@@ -19,7 +20,6 @@ from twite.stores.sqlite.recovery.restore import restore
 from twite.testing.builders import NOW, a_submission, an_entry
 
 ALL = Claim(pixel="o8z6j", now=NOW, lease_until=NOW + 60_000, limit=500, ambiguous_after=0)
-FILES = ("", "-wal", ".epoch")
 
 
 @pytest.fixture
@@ -66,8 +66,7 @@ async def killed(path, copy, make_copy):
     await store.close()
     store = await SQLiteStore.open(made)
     await record(store, "after-1", "after-2")
-    for suffix in FILES:
-        shutil.copyfile(f"{made}{suffix}", f"{path}{suffix}")
+    copy_killed(made, path)
     await store.close()
     return sent
 
@@ -98,8 +97,7 @@ async def test_the_start_after_that_finds_nothing_strange(path, copy):
     shutil.copyfile(copy, path)
     store = await SQLiteStore.open(path)
     await record(store, "new")
-    for suffix in FILES:
-        shutil.copyfile(f"{path}{suffix}", f"{path}.there{suffix}")
+    copy_killed(path, f"{path}.there")
     await store.close()
 
     store = await SQLiteStore.open(f"{path}.there")

@@ -140,8 +140,13 @@ class Checkpoints:
         start = time.monotonic()
         turn = 0 if self._mark is None else self._mark.turn
         try:
-            busy, logged, moved = connection.execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
-            if self._mark is not None and not busy and logged == moved:
+            busy, logged, moved = found = _wal_checkpoint(connection, kind)
+            whole = not busy and logged == moved
+            # SQLite syncs the database only where nothing was committed meanwhile, and does not
+            # say so: the log is then as long as it was.
+            if whole and kind == "PASSIVE":
+                whole = _wal_checkpoint(connection, "PASSIVE") == found
+            if whole and self._mark is not None:
                 self._mark.moved(turn)
             self._emptied += kind == "TRUNCATE" and not busy
         except sqlite3.Error as error:
@@ -151,3 +156,9 @@ class Checkpoints:
                 with suppress(RuntimeError):  # the loop has ended
                     self._loop.call_soon_threadsafe(self._failed, error)
         return time.monotonic() - start
+
+
+def _wal_checkpoint(connection: sqlite3.Connection, kind: str) -> tuple[int, int, int]:
+    """Return whether something was in the way, the frames of the log, and those moved."""
+    busy, logged, moved = connection.execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
+    return busy, logged, moved

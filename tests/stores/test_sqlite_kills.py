@@ -1,0 +1,151 @@
+"""A process that is killed at any step of a commit or a checkpoint leaves a store that is whole."""
+
+import asyncio
+from pathlib import Path
+from threading import Event, Lock
+
+import pytest
+
+from killed_files import KILLED_FILES, copy_killed
+from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
+from twite.gateway.ports.store import Claim
+from twite.stores.sqlite import SQLiteStore
+from twite.stores.sqlite.engine import checkpoints
+from twite.stores.sqlite.engine.checkpoints import Checkpoints
+from twite.stores.sqlite.engine.connection import connect_writer, create
+from twite.stores.sqlite.engine.mark import MarkKeeper
+from twite.stores.sqlite.engine.stray_log import stray_log
+from twite.stores.sqlite.engine.writer import Writer
+from twite.testing.builders import NOW, a_submission, an_entry
+
+ROUNDS = 4
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "twite.db")
+
+
+class Copies:
+    """Copies the files before and after each step that changes them, while nothing else runs."""
+
+    def __init__(self, path, folder):
+        self.path = path
+        self.folder = folder
+        # One at a time: a copy shows the files of one moment.
+        self.still = Lock()
+        self.acknowledged = 0
+        # By name of the copy, how many conversions were acknowledged before.
+        self.made = {}
+
+    def make(self, step):
+        if not all(Path(f"{self.path}{suffix}").exists() for suffix in KILLED_FILES):
+            return
+        name = f"{len(self.made):04d}-{step}"
+        acknowledged = self.acknowledged
+        copy_killed(self.path, str(self.folder / name))
+        self.made[name] = acknowledged
+
+    def around(self, monkeypatch, owner, method):
+        real = getattr(owner, method)
+
+        def stepped(*args, **kwargs):
+            with self.still:
+                self.make(f"before-{method}")
+                done = real(*args, **kwargs)
+                self.make(f"after-{method}")
+            return done
+
+        monkeypatch.setattr(owner, method, stepped)
+
+
+async def deliver(store):
+    """Let X take what is due, so that the epoch file moves on."""
+    batch = await store.claim(
+        Claim(pixel="o8z6j", now=NOW, lease_until=NOW + 60_000, limit=2, ambiguous_after=0)
+    )
+    ids = tuple(delivery.id for delivery in batch.deliveries)
+    attempt = Attempt(
+        at=NOW, pixel="o8z6j", event="o8z6k", outcome="delivered", deliveries=ids, status=200
+    )
+    fates = (Transition(trigger=Trigger.DELIVERED, deliveries=ids),)
+    await store.settle(Settlement(lease=batch.lease, attempt=attempt, fates=fates, lease_until=NOW))
+
+
+async def test_a_kill_at_any_step_loses_nothing_and_sets_no_log_aside(path, tmp_path, monkeypatch):
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    copies = Copies(path, folder)
+    monkeypatch.setattr(checkpoints, "_EVERY", 0.0)
+    # A commit, what the epoch file says of it, and the three steps of a checkpoint.
+    copies.around(monkeypatch, Writer, "_outcomes")
+    copies.around(monkeypatch, MarkKeeper, "note")
+    copies.around(monkeypatch, checkpoints, "_wal_checkpoint")
+    copies.around(monkeypatch, MarkKeeper, "moved")
+    copies.around(monkeypatch, MarkKeeper, "sync")
+    store = await SQLiteStore.open(path)
+    for number in range(ROUNDS):
+        await store.record(a_submission(an_entry(f"order-{number}"), receipt=f"r{number}"))
+        copies.acknowledged = number + 1
+        if number % 2:
+            await deliver(store)
+    await store.close()
+    monkeypatch.undo()
+
+    steps = {name[5:] for name in copies.made}
+    for name, acknowledged in copies.made.items():
+        copy = str(folder / name)
+        assert stray_log(copy) is None, name
+        killed = await SQLiteStore.open(copy)
+        received = sum(account.received for account in await killed.accounts())
+        told = killed.told
+        await killed.close()
+        assert received >= acknowledged, name
+        assert told == (), name
+    assert {"after-_outcomes", "after-_wal_checkpoint", "before-moved", "after-moved"} <= steps
+
+
+class Mark:
+    """Keeps what it is told."""
+
+    turn = 7
+
+    def __init__(self):
+        self.told = []
+        self.synced = Event()
+
+    def moved(self, turn):
+        self.told.append(turn)
+
+    def sync(self):
+        self.synced.set()
+
+
+@pytest.mark.parametrize("overtaken", [True, False])
+async def test_the_epoch_file_says_what_is_durable(path, monkeypatch, overtaken):
+    """SQLite syncs the database at the end of a checkpoint only if nothing was committed meanwhile.
+
+    It answers alike in both cases. A power cut may take out of the file what was not synced; an
+    epoch file that had said otherwise would set aside the log that has it.
+    """
+    create(path)
+    writer = connect_writer(path)
+    writer.execute("CREATE TABLE filling (text BLOB)")
+    mark = Mark()
+
+    def checkpoint(connection, kind):
+        found = connection.execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
+        if overtaken:
+            writer.execute("INSERT INTO filling VALUES (randomblob(6000))")
+        return found
+
+    monkeypatch.setattr("twite.stores.sqlite.engine.checkpoints._wal_checkpoint", checkpoint)
+    checkpoints = Checkpoints(path, turn=Lock(), mark=mark)
+    checkpoints.start()
+    checkpoints.wake()
+    await asyncio.to_thread(mark.synced.wait, 60)
+    told = list(mark.told)
+
+    await asyncio.to_thread(checkpoints.close)
+    writer.close()
+    assert told == ([] if overtaken else [7])
