@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
-from twite.gateway.ports.store import Claim
+from twite.gateway.ports.outbox import Claim
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import NOW, a_submission, an_entry
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from twite.engines.quickjs.engine import QuickJsEngine
-from twite.gateway.ports.store import NoResponse
+from twite.gateway.ports.transport import NoResponse
 from twite.gateway.tags.clients.outbound import ClientOutbound
 from twite.gateway.tags.google.requests import GoogleClient
 from twite.gtm.template.effects import ClaimEffect, HttpEffect

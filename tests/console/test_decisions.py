@@ -14,7 +14,8 @@ from console_stage import SETTINGS, House
 from twite.app.store_access import open_records
 from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
 from twite.domain.times import HOUR, MINUTE
-from twite.gateway.ports.store import Claim, Pause
+from twite.gateway.ports.outbox import Claim
+from twite.gateway.ports.state import Pause
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.directory import SQLiteDirectoryReader
 from twite.testing.builders import a_submission, an_entry

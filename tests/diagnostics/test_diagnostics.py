@@ -9,7 +9,7 @@ from twite.diagnostics import CheckFinding, CheckStatus
 from twite.diagnostics.configuration import pixels, sources
 from twite.diagnostics.disk import disk, on_room, on_sync
 from twite.diagnostics.store import store
-from twite.gateway.ports.store import Pause
+from twite.gateway.ports.state import Pause
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import NOW, a_submission, an_entry
 from written import GOOD, read

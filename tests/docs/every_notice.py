@@ -20,7 +20,8 @@ from twite.gateway.ports.events import (
     TurnedAway,
     WebhookTried,
 )
-from twite.gateway.ports.monitoring import DiskSpace, Forecast
+from twite.gateway.ports.machine import DiskSpace
+from twite.gateway.ports.monitoring import Forecast
 
 PIXEL = "o8z6j"
 ALERT = Alert(

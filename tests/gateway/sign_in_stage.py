@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from twite.domain.destination import MissingCredentials, XApp
 from twite.domain.secret import Secret
 from twite.gateway.ports.secret_store import SecretStore
-from twite.gateway.ports.store import NoResponse, Response
+from twite.gateway.ports.transport import NoResponse, Response
 from twite.gateway.x_account.credential_store import CredentialStore
 from twite.gateway.x_account.inquiries import XInquiries, XInquiryAddress
 from twite.gateway.x_account.sign_in import XSignIn

@@ -10,7 +10,7 @@ from twite.domain.errors import LedgerUnavailable
 from twite.domain.history import ConversionCounts, History, PastAttempt
 from twite.domain.people.users import AuditEvent
 from twite.domain.secret import Secret
-from twite.gateway.operations.erase import EraseStore
+from twite.gateway.ports.privacy import EraseStore
 from twite.http import HttpLimits, Server
 from twite.testing.builders import NOW, a_source
 

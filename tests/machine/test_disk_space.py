@@ -1,6 +1,6 @@
 import pytest
 
-from twite.gateway.ports.monitoring import DiskSpace
+from twite.gateway.ports.machine import DiskSpace
 from twite.machine.disk import SystemDisk
 
 

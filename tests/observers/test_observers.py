@@ -21,7 +21,8 @@ from twite.gateway.ports.events import (
     Troubled,
     WebhookTried,
 )
-from twite.gateway.ports.monitoring import DiskSpace, Forecast
+from twite.gateway.ports.machine import DiskSpace
+from twite.gateway.ports.monitoring import Forecast
 from twite.observers import Several
 from twite.observers.log import Log, logger
 from twite.observers.metrics import Metrics

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from twite.gateway.ports.store import NoResponse, OutboundRequest
+from twite.gateway.ports.transport import NoResponse, OutboundRequest
 from twite.senders.http import HttpTransport
 
 LOOPBACK = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))

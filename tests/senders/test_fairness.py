@@ -2,7 +2,7 @@
 
 import asyncio
 
-from twite.gateway.ports.store import OutboundRequest, Response
+from twite.gateway.ports.transport import OutboundRequest, Response
 from twite.senders.http import HttpTransport
 
 HANGING = 200

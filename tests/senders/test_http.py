@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from twite.gateway.ports.store import NoResponse, OutboundRequest, Response
+from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response
 from twite.senders.http import HttpTransport
 
 

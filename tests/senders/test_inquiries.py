@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from twite.gateway.ports.store import NoResponse, Response
+from twite.gateway.ports.transport import NoResponse, Response
 from twite.senders.inquiries import HttpInquiries
 from twite.x.inquiry import Inquiry
 

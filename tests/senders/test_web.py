@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from twite.gateway.ports.store import NoResponse, Response
+from twite.gateway.ports.transport import NoResponse, Response
 from twite.gateway.ports.web import WebRequest
 from twite.senders.public import is_public
 from twite.senders.web import LONGEST_ANSWER, PublicWeb

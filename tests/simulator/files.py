@@ -9,14 +9,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar, cast
 
-from twite.testing.laws.actions import TestedStore
+from twite.gateway.ports.store import Store
 
 T = TypeVar("T")
 
 _LONGEST: Final = 60  # seconds, real ones
 
 
-class FileStore(TestedStore, Protocol):
+class FileStore(Store, Protocol):
     """A store on files."""
 
     async def close(self) -> None: ...
@@ -44,7 +44,7 @@ class FileGround:
         self._thread.start()
         self._store = self._wait(self._kind.open(self._path()))
 
-    async def do(self, act: Callable[[TestedStore], Awaitable[T]]) -> T:
+    async def do(self, act: Callable[[Store], Awaitable[T]]) -> T:
         return self._wait(_done(act, self._store))
 
     async def reopen(self, *, crashed: bool) -> None:
@@ -81,7 +81,7 @@ class FileGround:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_LONGEST)
 
 
-async def _done(act: Callable[[TestedStore], Awaitable[T]], store: TestedStore) -> T:
+async def _done(act: Callable[[Store], Awaitable[T]], store: Store) -> T:
     return await act(store)
 
 

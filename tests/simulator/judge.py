@@ -17,7 +17,7 @@ from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.delivery.blame import MOST_IN_A_ROW
 from twite.gateway.delivery.circuit_breaker import PROBE_EVERY
 from twite.gateway.delivery.worker import WorkerConfig
-from twite.gateway.ports.store import RateLimitWindow
+from twite.gateway.ports.state import RateLimitWindow
 
 # X drops the twin of what it received within this.
 TWIN_WINDOW: Final = 48 * HOUR

@@ -9,17 +9,11 @@ from simulator.clock import TrialClock
 from twite.domain.delivery import Batch, Settlement
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.submission import Recorded, Submission
-from twite.gateway.ports.store import (
-    Claim,
-    Clock,
-    ClockRecord,
-    Pause,
-    RateLimitWindow,
-    SweepRequest,
-    SweepResult,
-)
+from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
+from twite.gateway.ports.state import ClockRecord, Pause, RateLimitWindow
+from twite.gateway.ports.store import Store
 from twite.stores.memory.store import MemoryStore
-from twite.testing.laws.actions import TestedStore
 
 T = TypeVar("T")
 
@@ -37,7 +31,7 @@ class CallFault(Enum):
 class Ground(Protocol):
     """Where a store stands, which outlives the processes."""
 
-    async def do(self, act: Callable[[TestedStore], Awaitable[T]]) -> T:
+    async def do(self, act: Callable[[Store], Awaitable[T]]) -> T:
         """Let the store do it, to the end."""
         ...
 
@@ -56,7 +50,7 @@ class MemoryGround:
     def __init__(self, store: MemoryStore | None = None) -> None:
         self._store = store or MemoryStore()
 
-    async def do(self, act: Callable[[TestedStore], Awaitable[T]]) -> T:
+    async def do(self, act: Callable[[Store], Awaitable[T]]) -> T:
         return await act(self._store)
 
     async def reopen(self, *, crashed: bool) -> None:  # noqa: ARG002  memory knows one kind of end
@@ -212,7 +206,7 @@ class MortalStore:
     async def _call(
         self,
         name: str,
-        act: Callable[[TestedStore], Awaitable[T]],
+        act: Callable[[Store], Awaitable[T]],
         tell: Callable[[T], object] = lambda _: None,
     ) -> T:
         """Do it with what goes wrong; `tell` hears what was truly done."""

@@ -12,7 +12,7 @@ from simulator.clock import START, TrialClock
 from simulator.judge import Judge, Key, Request
 from simulator.store import Span
 from twite.domain.times import SECOND
-from twite.gateway.ports.store import NoResponse, OutboundRequest, Response
+from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response
 from twite.x import spec
 
 # Conversions whose description begins so are refused by X.

@@ -10,7 +10,7 @@ import pytest
 from twite.domain.delivery import DAMAGED, Attempt, Settlement, State, Transition, Trigger
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.gateway.ports.events import Moved
-from twite.gateway.ports.store import Claim
+from twite.gateway.ports.outbox import Claim
 from twite.stores.sql.checksum import checksum, seed_of
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
 from twite.stores.sqlite.engine import opening

@@ -26,9 +26,11 @@ from twite.domain.submission import (
     Submission,
 )
 from twite.gateway.ingest.rejections import marks
-from twite.gateway.operations.erase import ERASED, ErasedText, EraseStore, SearchText
+from twite.gateway.operations.erase import ERASED
+from twite.gateway.ports.outbox import Claim
+from twite.gateway.ports.privacy import ErasedText, EraseStore, SearchText
 from twite.gateway.ports.queries import EditedBody
-from twite.gateway.ports.store import Claim, Pause
+from twite.gateway.ports.state import Pause
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
 from twite.stores.sqlite.search import search
 from twite.testing.builders import NOW

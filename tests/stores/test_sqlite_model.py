@@ -15,7 +15,7 @@ from twite.domain.consent import person_keys
 from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
 from twite.domain.history import total
 from twite.domain.times import HOUR
-from twite.gateway.ports.store import Claim, SweepRequest
+from twite.gateway.ports.outbox import Claim, SweepRequest
 from twite.stores.memory.store import MemoryStore
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import NOW, a_conversion, a_submission, an_entry

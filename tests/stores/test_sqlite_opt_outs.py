@@ -6,7 +6,7 @@ from twite.domain.consent import person_keys
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.identifiers import Identifiers
 from twite.domain.times import MINUTE
-from twite.gateway.ports.store import Claim
+from twite.gateway.ports.outbox import Claim
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import NOW, a_conversion, a_submission, an_entry
 

@@ -9,7 +9,7 @@ import pytest
 
 from twite.domain.delivery import State
 from twite.domain.errors import StoreInUse, StoreUnusable
-from twite.gateway.ports.store import Claim
+from twite.gateway.ports.outbox import Claim
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
 from twite.stores.sqlite.engine.connection import connect_writer, create, refuse_old_sqlite
 from twite.stores.sqlite.engine.schema import newest_version

@@ -16,7 +16,7 @@ from twite.domain.rejection import KEPT_FOR, RejectionQuery
 from twite.domain.submission import Endpoint, Ignored, Recorded, RejectedConversion, Submission
 from twite.domain.times import DAY, HOUR
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
-from twite.gateway.ports.store import Claim
+from twite.gateway.ports.outbox import Claim
 from twite.stores.sql.named import query
 from twite.stores.sql.writer_session import WriterSession, leases_of
 from twite.stores.sqlite import SQLiteStore

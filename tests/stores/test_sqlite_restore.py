@@ -11,7 +11,7 @@ import pytest
 from killed_files import copy_killed
 from twite.domain.delivery import OLDER_COPY, Attempt, Settlement, State, Transition, Trigger
 from twite.domain.errors import StoreInUse, StoreUnusable
-from twite.gateway.ports.store import Claim
+from twite.gateway.ports.outbox import Claim
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine.mark import read_mark
 from twite.stores.sqlite.engine.stray_log import stray_log

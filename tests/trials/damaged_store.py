@@ -14,7 +14,7 @@ import msgspec
 from twite.domain.delivery import Attempt, Batch, Settlement, Transition, Trigger
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.domain.times import HOUR
-from twite.gateway.ports.store import Claim
+from twite.gateway.ports.outbox import Claim
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine.checkpoints import Checkpoints
 from twite.stores.sqlite.engine.connection import connect_reader

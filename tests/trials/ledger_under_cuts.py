@@ -19,7 +19,7 @@ from lossy_disk import Disk, LossyVFS
 from twite.domain.delivery import Attempt, Batch, Settlement, Transition, Trigger
 from twite.domain.submission import Submission
 from twite.domain.times import HOUR
-from twite.gateway.ports.store import Claim, SweepRequest
+from twite.gateway.ports.outbox import Claim, SweepRequest
 from twite.stores.sql import outbox, records
 from twite.stores.sql.intake import record
 from twite.stores.sql.named import query

@@ -9,7 +9,7 @@ from worker_bench import Setting
 from twite.domain.retry import LAST_CEILING
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
-from twite.gateway.ports.store import NoResponse, Response
+from twite.gateway.ports.transport import NoResponse, Response
 from twite.testing.builders import a_submission, an_entry
 from twite.testing.clock import MovingClock
 from twite.testing.transport import conversions_of, taken

@@ -16,7 +16,7 @@ from twite.domain.delivery import Attempt, Settlement, State, Transition, Trigge
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.history import total
 from twite.domain.times import HOUR
-from twite.gateway.ports.store import Claim, SweepRequest
+from twite.gateway.ports.outbox import Claim, SweepRequest
 from twite.stores.sql import outbox
 from twite.stores.sql.writer_session import WriterSession, leases_of
 from twite.stores.sqlite import SQLiteStore

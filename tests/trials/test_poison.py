@@ -8,7 +8,7 @@ import pytest
 from worker_bench import Setting
 
 from twite.domain.times import HOUR, MINUTE
-from twite.gateway.ports.store import NoResponse, Response
+from twite.gateway.ports.transport import NoResponse, Response
 from twite.testing.builders import a_destination
 from twite.testing.transport import conversions_of, refused, taken
 

@@ -11,7 +11,7 @@ from worker_bench import Setting
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Paused
-from twite.gateway.ports.store import Response
+from twite.gateway.ports.transport import Response
 from twite.testing.transport import refused, taken
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"

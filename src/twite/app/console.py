@@ -32,8 +32,8 @@ from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports.directory import Passwords
 from twite.gateway.ports.events import Observer
 from twite.gateway.ports.findings import CheckFinding
+from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.secret_store import SecretStore
-from twite.gateway.ports.store import Clock
 from twite.gateway.x_account.sign_in import XSignIn
 from twite.http.addresses import Front, front_of
 from twite.stores.sqlite import SQLiteStore

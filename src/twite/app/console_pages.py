@@ -16,7 +16,7 @@ from twite.gateway.ingest.accept import X_SOURCE
 from twite.gateway.ingest.sightings import watched
 from twite.gateway.operations.dry_run import DryRun
 from twite.gateway.operations.replay import WakingEditor, WakingOperations
-from twite.gateway.ports.store import Clock
+from twite.gateway.ports.machine import Clock
 from twite.stores.sqlite import SQLiteStore
 
 

@@ -23,7 +23,7 @@ from twite.domain.consent import person_keys
 from twite.domain.errors import NotOpened
 from twite.domain.people.erasure import ErasureIdentifier, ErasureSubject, all_of
 from twite.domain.people.users import AuditAction, AuditEvent
-from twite.gateway.operations.erase import EraseStore, EraseTraces
+from twite.gateway.ports.privacy import EraseStore, EraseTraces
 from twite.gateway.tags.run import payload as letter
 from twite.stores.sqlite.search import Opened, known, search
 

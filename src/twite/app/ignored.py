@@ -4,7 +4,7 @@ from typing import Final
 
 from twite.domain.ignored import IgnoredTally
 from twite.domain.times import DAY
-from twite.gateway.ports.store import Records
+from twite.gateway.ports.queries import Records
 from twite.machine import SystemClock
 
 _DAYS: Final = 7

@@ -16,8 +16,8 @@ from twite.domain.errors import StoreInUse
 from twite.domain.people.users import AuditEvent
 from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.ingest.accept import Accept
+from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.secret_store import Seal, SecretRecords, SecretStore, TurnedSeal
-from twite.gateway.ports.store import Clock
 from twite.gateway.x_account.credential_store import (
     CredentialCommands,
     CredentialStore,

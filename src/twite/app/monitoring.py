@@ -11,7 +11,7 @@ from twite.gateway.alerts.notifier import Notifier
 from twite.gateway.delivery.balance_check import BalanceCheck
 from twite.gateway.ingest.accept import X_SOURCE
 from twite.gateway.ports.events import Observer
-from twite.gateway.ports.store import Clock, Randomness
+from twite.gateway.ports.machine import Clock, Randomness
 from twite.machine.disk import SystemDisk
 from twite.senders.http import HttpTransport
 from twite.stores.sqlite import SQLiteStore

@@ -9,8 +9,9 @@ from twite.config.settings import Settings
 from twite.domain.errors import NotOpened, StoreInUse, TransientError
 from twite.domain.people.users import AuditEvent
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
+from twite.gateway.ports.outbox import TagPayloadStore
 from twite.gateway.ports.secret_store import SecretStore
-from twite.gateway.tags.run.resealing import Resealing, TagPayloadStore, UnsealedCounts, left
+from twite.gateway.tags.run.resealing import Resealing, UnsealedCounts, left
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.tag_payloads import heads
 

@@ -14,8 +14,8 @@ from twite.config.settings import Settings
 from twite.domain.errors import LedgerUnavailable, StoreInUse, StoreUnusable
 from twite.domain.people.users import AuditEvent
 from twite.domain.secret import Secret
-from twite.gateway.operations.erase import Eraser, EraseStore
-from twite.gateway.ports.store import Operations
+from twite.gateway.ports.outbox import Operations
+from twite.gateway.ports.privacy import Eraser, EraseStore
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
 
 PATIENCE: Final = aiohttp.ClientTimeout(total=60)

@@ -6,8 +6,9 @@ from typing import Self
 
 from twite.config.settings import Settings
 from twite.domain.errors import LedgerUnavailable
-from twite.gateway.ingest.value_guard import UsualAmounts, ValueGuards
-from twite.gateway.ports.store import Clock
+from twite.gateway.ingest.value_guard import ValueGuards
+from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.state import UsualAmounts
 
 
 class ValueGuardSetup:

@@ -13,7 +13,7 @@ from twite.domain.alert import RULES, Alert
 from twite.domain.times import spelled
 from twite.gateway.alerts.notifier import why_not
 from twite.gateway.alerts.webhook_message import page_of
-from twite.gateway.ports.store import NoResponse, Response
+from twite.gateway.ports.transport import NoResponse, Response
 
 EXAMPLE: Final = "Example: `twite alerts`, and `twite alerts test` after setting a webhook"
 LIST: Final = """List open alerts, oldest first. Exits with 1 if an alert is open.

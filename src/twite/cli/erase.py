@@ -24,7 +24,7 @@ from twite.domain.people.erasure import (
     ErasureIdentifier,
     asked,
 )
-from twite.gateway.operations.erase import EraseTraces
+from twite.gateway.ports.privacy import EraseTraces
 
 EXAMPLE: Final = "Example: `twite erase --file requests.txt --dry-run`"
 _STDIN: Final = Path("-")

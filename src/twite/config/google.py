@@ -6,7 +6,7 @@ import msgspec
 
 from twite.config import shape, values
 from twite.domain.errors import SettingsError
-from twite.gateway.ports.store import Clock
+from twite.gateway.ports.machine import Clock
 from twite.gateway.tags.google.endpoints import GoogleEndpoints
 from twite.gateway.tags.google.requests import GoogleClient
 from twite.senders.google_key import ServiceKey, WrongKey, read_key

@@ -32,7 +32,7 @@ from twite.domain.times import MINUTE
 from twite.gateway.identity.authentication import AuthenticatedSession, Authentication
 from twite.gateway.ports.directory import AuditLog
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
-from twite.gateway.ports.store import Clock
+from twite.gateway.ports.machine import Clock
 
 ROOT: Final = "/console"
 LOGIN: Final = f"{ROOT}/sign-in"

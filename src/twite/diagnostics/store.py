@@ -12,7 +12,7 @@ from twite.diagnostics.disk import disk
 from twite.domain.errors import StoreUnusable, TransientError
 from twite.domain.history import ConversionCounts, total
 from twite.gateway.ports.findings import CheckFinding, amber, green, red
-from twite.gateway.ports.store import Pause
+from twite.gateway.ports.state import Pause
 from twite.stores.sqlite.engine.examine import examine
 from twite.stores.sqlite.engine.opening import older_copy
 from twite.stores.sqlite.engine.stray_log import stray_log

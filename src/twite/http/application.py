@@ -10,10 +10,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from twite.domain.destination import Destination, Source
 from twite.domain.history import ConversionCounts
 from twite.domain.secret import Secret
-from twite.gateway.ingest.sightings import Sightings
-from twite.gateway.operations.erase import Eraser
 from twite.gateway.ports.events import Observer, SilentObserver, Troubled, TroublePlace
-from twite.gateway.ports.store import Clock, Operations, Records
+from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.outbox import Operations
+from twite.gateway.ports.privacy import Eraser
+from twite.gateway.ports.queries import Records, Sightings
 from twite.http.addresses import Network, front_of
 from twite.http.admission import AdmissionGate
 from twite.http.authorization import Authorization, FindsKeys, NoKeys

@@ -9,7 +9,7 @@ from starlette.types import Scope
 
 from twite.domain.destination import Source
 from twite.domain.times import HOUR, MINUTE, SECOND
-from twite.gateway.ports.store import Clock
+from twite.gateway.ports.machine import Clock
 from twite.http.addresses import Network, address_of
 from twite.http.rate_limiter import RateLimiter
 from twite.http.responses import CODES, HttpRefusal, HttpResponse, again, error

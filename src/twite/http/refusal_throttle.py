@@ -10,7 +10,7 @@ from typing import Final
 from starlette.types import Message, Scope, Send
 
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.ports.store import Clock
+from twite.gateway.ports.machine import Clock
 from twite.http.addresses import Network, address_of
 from twite.http.rate_limiter import RateLimiter
 

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from twite.domain.history import ConversionCounts
 from twite.domain.people import users as people
 from twite.domain.secret import Secret
-from twite.gateway.ports.store import Records
+from twite.gateway.ports.queries import Records
 from twite.http.addresses import Front
 from twite.http.authorization import Authorization
 from twite.http.openapi import document as openapi

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from twite.gateway.ports.monitoring import DiskSpace
+from twite.gateway.ports.machine import DiskSpace
 
 
 class SystemDisk:

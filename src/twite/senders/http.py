@@ -6,7 +6,7 @@ from typing import Final
 
 import aiohttp
 
-from twite.gateway.ports.store import NoResponse, OutboundRequest, Response
+from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response
 from twite.senders.leaving import Leaving, watching_what_leaves
 
 # Far beyond any response of X's; a longer one is not X's.

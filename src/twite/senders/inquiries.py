@@ -5,7 +5,7 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
-from twite.gateway.ports.store import NoResponse, Response
+from twite.gateway.ports.transport import NoResponse, Response
 from twite.x.inquiry import Inquiry
 
 # A list of a thousand events with embed codes is well below it.

@@ -14,7 +14,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from twite.gateway.ports.store import NoResponse, Response
+from twite.gateway.ports.transport import NoResponse, Response
 from twite.gateway.ports.web import WebRequest
 from twite.senders.leaving import Leaving, watching_what_leaves
 from twite.senders.public import is_public, is_public_address

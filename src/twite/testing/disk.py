@@ -1,6 +1,6 @@
 """A fake disk with a given amount of free space."""
 
-from twite.gateway.ports.monitoring import DiskSpace
+from twite.gateway.ports.machine import DiskSpace
 
 
 class SetDisk:

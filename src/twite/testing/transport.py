@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from twite.gateway.ports.store import NoResponse, OutboundRequest, Response
+from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response
 
 Reply = Response | NoResponse | Callable[[OutboundRequest], Response | NoResponse]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from twite.gateway.ports.store import NoResponse, Response
+from twite.gateway.ports.transport import NoResponse, Response
 from twite.gateway.ports.web import WebRequest
 
 

@@ -14,7 +14,8 @@ from twite.gateway.alerts.checks import (
     of_silences,
     of_space,
 )
-from twite.gateway.ports.monitoring import DiskSpace, Forecast
+from twite.gateway.ports.machine import DiskSpace
+from twite.gateway.ports.monitoring import Forecast
 
 LIMITS = Thresholds(dead_letters=10, disk_free=1_000 << 20)
 NOW = 1_795_600_000_000

@@ -19,8 +19,8 @@ from twite.gateway.ports.events import (
     Resumed,
     Troubled,
 )
-from twite.gateway.ports.monitoring import DiskSpace
-from twite.gateway.ports.store import Pause
+from twite.gateway.ports.machine import DiskSpace
+from twite.gateway.ports.state import Pause
 from twite.observers import Several
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import a_destination, a_submission, an_entry

@@ -11,7 +11,7 @@ from twite.domain.times import MINUTE
 from twite.gateway.alerts.alert_store import AlertStore, CheckResult
 from twite.gateway.alerts.notifier import LONGEST_REST, Notifier, Webhook
 from twite.gateway.ports.events import WebhookTried
-from twite.gateway.ports.store import NoResponse, Response
+from twite.gateway.ports.transport import NoResponse, Response
 from twite.stores.memory.store import MemoryStore
 from twite.testing.clock import MovingClock, settled
 from twite.testing.transport import ScriptedTransport

@@ -9,7 +9,7 @@ from twite.domain.outcome import Rejected, RejectionScope, XComplaint
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.delivery.bisect import ALIKE, BUDGET, CONTROLS, Bisect
 from twite.gateway.ports.events import Paused
-from twite.gateway.ports.store import NoResponse
+from twite.gateway.ports.transport import NoResponse
 from twite.testing.transport import conversions_of, refused, taken
 
 

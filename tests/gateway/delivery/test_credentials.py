@@ -7,7 +7,7 @@ from twite.domain.destination import MissingCredentials, OAuthKeys, PixelToken
 from twite.domain.outcome import Delivered, Errored, Rejected, RejectionScope
 from twite.domain.secret import Secret
 from twite.gateway.delivery.credentials import AGAIN, OAUTH, PIXEL_TOKEN, CredentialChooser, verdict
-from twite.gateway.ports.store import NoResponse, Response
+from twite.gateway.ports.transport import NoResponse, Response
 from twite.gateway.x_account.credential_store import StoredCredentials
 from twite.testing.builders import a_destination, a_destination_with_oauth
 from twite.testing.clock import MovingClock

@@ -6,7 +6,7 @@ from worker_bench import Setting
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Paused
-from twite.gateway.ports.store import NoResponse, Response
+from twite.gateway.ports.transport import NoResponse, Response
 from twite.testing.transport import conversions_of, refused, taken
 
 NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")

@@ -11,7 +11,7 @@ from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.delivery.rate_limit import RateLimit
 from twite.gateway.delivery.worker import WorkerConfig
-from twite.gateway.ports.store import Response
+from twite.gateway.ports.transport import Response
 from twite.testing.builders import a_destination
 from twite.testing.clock import MovingClock
 from twite.testing.transport import conversions_of, refused, taken

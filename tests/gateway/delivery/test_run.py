@@ -11,7 +11,7 @@ from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ports.events import SilentObserver
-from twite.gateway.ports.store import NoResponse, OutboundRequest, Response
+from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response
 from twite.machine import SystemClock
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import a_destination, a_submission, an_entry

@@ -4,7 +4,7 @@ from twite.domain.delivery import MAY_COUNT_TWICE, Attempt, Delivery, Transition
 from twite.domain.outcome import Delivered, Errored, Rejected, RejectionScope, XComplaint
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.settlement import attempt, transitions
-from twite.gateway.ports.store import NoResponse, Response
+from twite.gateway.ports.transport import NoResponse, Response
 
 NOW = 1_795_600_000_000
 TWO = tuple(

@@ -11,7 +11,7 @@ from twite.domain.history import waiting
 from twite.domain.times import MINUTE, SECOND, spelled
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Misdated
-from twite.gateway.ports.store import NoResponse, Response
+from twite.gateway.ports.transport import NoResponse, Response
 from twite.testing.builders import a_destination
 from twite.testing.clock import MovingClock
 from twite.testing.transport import conversions_of, refused, taken

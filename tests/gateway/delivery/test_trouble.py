@@ -13,7 +13,7 @@ from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.worker import STORE_PAUSE, WorkerConfig
 from twite.gateway.operations.replay import WakingOperations
 from twite.gateway.ports.events import Paused, Resumed, Troubled
-from twite.gateway.ports.store import NoResponse, Response
+from twite.gateway.ports.transport import NoResponse, Response
 from twite.testing.builders import a_destination_with_oauth
 from twite.testing.transport import conversions_of, refused, taken
 

@@ -10,7 +10,8 @@ from twite.domain.delivery import SETTLED_IN, SUSPECT, Settlement, Transition, T
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Paused
-from twite.gateway.ports.store import Claim, NoResponse, Response
+from twite.gateway.ports.outbox import Claim
+from twite.gateway.ports.transport import NoResponse, Response
 from twite.testing.builders import a_destination, a_destination_with_oauth
 from twite.testing.clock import MovingClock, settled
 from twite.testing.transport import conversions_of, refused, taken

@@ -20,8 +20,8 @@ from twite.gateway.ingest.consent_choice import (
 )
 from twite.gateway.ingest.policy_change import PolicyChange
 from twite.gateway.ports.events import Troubled
+from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.queries import ListQuery
-from twite.gateway.ports.store import Claim
 from twite.gateway.ports.tags import policy_for
 from twite.stores.memory.store import MemoryStore
 from twite.stores.sqlite import SQLiteStore

@@ -12,8 +12,8 @@ from client_stage import ClientStage
 from twite.domain.errors import LedgerUnavailable, TemplateRests, TemplatesBusy
 from twite.gateway.ports.events import Troubled
 from twite.gateway.ports.google_account import NoGoogleToken
-from twite.gateway.ports.store import Response as HttpAnswer
 from twite.gateway.ports.tags import TagOutcome
+from twite.gateway.ports.transport import Response as HttpAnswer
 from twite.gateway.tags.clients.conversation import ClientFailed
 from twite.gateway.tags.clients.outbound import ClientOutbound
 from twite.gateway.tags.google.requests import GoogleClient

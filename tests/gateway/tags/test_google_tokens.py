@@ -7,7 +7,7 @@ import pytest
 from twite.domain.secret import Secret
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.ports.google_account import GoogleToken, NoGoogleToken
-from twite.gateway.ports.store import NoResponse, Response
+from twite.gateway.ports.transport import NoResponse, Response
 from twite.gateway.ports.web import WebRequest
 from twite.gateway.tags.google.endpoints import GoogleEndpoints, may_carry
 from twite.gateway.tags.google.requests import GoogleClient, GoogleRequestDenied

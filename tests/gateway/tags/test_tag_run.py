@@ -9,8 +9,8 @@ import pytest
 
 from twite.domain.secret import Secret
 from twite.engines.quickjs.engine import QuickJsEngine
-from twite.gateway.ports.store import NoResponse, Response
 from twite.gateway.ports.tags import ContainerConfig, TagRule
+from twite.gateway.ports.transport import NoResponse, Response
 from twite.gateway.tags.google.requests import GoogleClient
 from twite.gateway.tags.run.context import RunContext
 from twite.gateway.tags.run.outbound import MOST_REQUESTS

@@ -12,7 +12,7 @@ from twite.domain.delivery import State
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker
 from twite.gateway.ports.events import ConditionChanged, Troubled
-from twite.gateway.ports.store import Claim
+from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.tags.google.requests import GoogleClient
 from twite.gateway.tags.run.batch_sender import TagBatchSender

@@ -9,7 +9,7 @@ from twite.domain.destination import Destination
 from twite.engines.quickjs.threads import TemplateThreads
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports.events import Observer
-from twite.gateway.ports.store import Clock, Randomness
+from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.tags.clients.clients import Clients, TemplateClient
 from twite.gateway.tags.clients.events import ClientEvents
 from twite.gateway.tags.clients.outbound import ClientOutbound

@@ -7,9 +7,9 @@ from twite.domain.destination import Destination
 from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.ingest.tag_credentials import TagCredentials
 from twite.gateway.ports.events import Observer
+from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.monitoring import MonitoringStore
 from twite.gateway.ports.secret_store import SecretStore
-from twite.gateway.ports.store import Clock
 
 
 def lent_to(

@@ -14,8 +14,8 @@ from twite.gateway.ingest.sightings import Watch, watched
 from twite.gateway.ingest.stape_proxy import StapeProxy
 from twite.gateway.ingest.value_guard import ValueGuards
 from twite.gateway.ports.events import Observer
+from twite.gateway.ports.machine import Randomness
 from twite.gateway.ports.secret_store import Seal, SecretStore
-from twite.gateway.ports.store import Randomness
 from twite.gateway.ports.tags import ContainerConfig
 from twite.gateway.tags.google.requests import GoogleClient
 from twite.gateway.tags.run.context import RunContext

@@ -15,8 +15,8 @@ from twite.domain.stats.value_guard import (
     UsualAmount,
     ValueGuard,
 )
-from twite.gateway.ingest.value_guard import UsualAmounts
 from twite.gateway.ports.queries import ConsoleQueries
+from twite.gateway.ports.state import UsualAmounts
 
 PATH: Final = "/console/value-guards"
 FILTERS: Final = ("pixel", "reason")

@@ -17,6 +17,7 @@ from twite.domain.people.users import AuditAction, Role
 from twite.gateway.operations.dry_run import DryRun, DryRunResult
 from twite.gateway.operations.edit import DIVISORS, DROPPABLE, Edit
 from twite.gateway.operations.explain import masked
+from twite.gateway.ports.outbox import Operations
 from twite.gateway.ports.queries import (
     COUNTED,
     EditedBody,
@@ -25,7 +26,6 @@ from twite.gateway.ports.queries import (
     ErrorGroups,
     QueryScope,
 )
-from twite.gateway.ports.store import Operations
 from twite.gateway.ports.tags import PREFIX
 
 PATH: Final = "/console/dead"

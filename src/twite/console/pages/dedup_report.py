@@ -11,9 +11,9 @@ from twite.console.scope import EventNames
 from twite.domain.destination import Destination
 from twite.domain.stats.sightings import ADVICE, MOST_PAIRS, DedupReport, TwoIds, total
 from twite.domain.times import MINUTE
-from twite.gateway.ingest.sightings import Sightings
 from twite.gateway.operations.dedup_report import DEFAULT_DAYS, day_of, first_moment
-from twite.gateway.ports.store import Clock
+from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.queries import Sightings
 
 PATH: Final = "/console/twins"
 # To count takes seconds on a full store: what was counted is shown, and counted anew when old.

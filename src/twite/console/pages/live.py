@@ -25,10 +25,16 @@ from twite.domain.people.users import AuditAction, Role
 from twite.domain.stats.sightings import KEPT_FOR
 from twite.domain.times import MINUTE
 from twite.domain.times import moment as read_moment
-from twite.gateway.ingest.sightings import Sightings
 from twite.gateway.operations.explain import masked, own_part, steps
-from twite.gateway.ports.queries import ConsoleQueries, ConversionSummary, ListQuery, QueryScope
-from twite.gateway.ports.store import Clock, Records
+from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.queries import (
+    ConsoleQueries,
+    ConversionSummary,
+    ListQuery,
+    QueryScope,
+    Records,
+    Sightings,
+)
 from twite.redaction.mask_tree import masked_words
 
 PATH: Final = "/console/live"

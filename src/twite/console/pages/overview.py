@@ -18,8 +18,8 @@ from twite.domain.stats.tally import QUARTER, DeliveryTimes, FlowCounts, quantil
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.alerts.forecast import LOOK_BACK, forecasts
 from twite.gateway.ports.monitoring import AlertRecords, Forecast, MonitoringStore
-from twite.gateway.ports.queries import ErrorGroup, ErrorGroups, QueryScope, TallyQueries
-from twite.gateway.ports.store import Outbox, Records
+from twite.gateway.ports.outbox import Outbox
+from twite.gateway.ports.queries import ErrorGroup, ErrorGroups, QueryScope, Records, TallyQueries
 
 PATH: Final = "/console"
 

@@ -11,7 +11,8 @@ from twite.console.request_checks import AccessDenied
 from twite.domain.destination import Destination, MissingCredentials, OAuthKeys, PixelToken, Source
 from twite.domain.history import ConversionCounts, total
 from twite.domain.people.users import AuditAction, Role, Viewer
-from twite.gateway.ports.store import Pause, RateLimitWindow, Records
+from twite.gateway.ports.queries import Records
+from twite.gateway.ports.state import Pause, RateLimitWindow
 
 _PATH: Final = "/console/pixels"
 

@@ -10,7 +10,7 @@ from twite.console.scope import asked_again, scope_of
 from twite.domain.destination import Destination
 from twite.domain.fault import CODES
 from twite.domain.rejection import KEPT_FOR, MOST_KEPT, RejectionQuery
-from twite.gateway.ports.store import Records
+from twite.gateway.ports.queries import Records
 
 PATH: Final = "/console/rejected"
 _ON_A_PAGE: Final = 200

@@ -16,7 +16,7 @@ from twite.domain.errors import ClientError
 from twite.domain.people.users import AuditAction, Role
 from twite.gateway.ingest.accept import AcceptReceipt
 from twite.gateway.operations.explain import masked
-from twite.gateway.ports.store import Records
+from twite.gateway.ports.queries import Records
 
 _PATH: Final = "/console/pixels/{pixel}/try"
 _FIELDS: Final = ("value", "currency", "email", "phone", "twclid", "ip", "user_agent")

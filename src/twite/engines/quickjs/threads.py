@@ -18,7 +18,7 @@ from twite.domain.errors import TemplateRests, TemplatesBusy
 from twite.domain.times import SECOND
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.ports.events import Observer, SilentObserver, Troubled
-from twite.gateway.ports.store import Clock
+from twite.gateway.ports.machine import Clock
 from twite.gateway.tags.runtime.probation import Probation
 from twite.gateway.tags.runtime.thread_worker import (
     AbandonedThread,

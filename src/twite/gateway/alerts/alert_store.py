@@ -13,8 +13,8 @@ import msgspec
 
 from twite.domain.alert import REMIND_EVERY, RULES, Alert, AlertKind, AlertPhase
 from twite.domain.errors import TwiteError
+from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.monitoring import AlertRecords
-from twite.gateway.ports.store import Clock
 
 Key = tuple[AlertKind, str]
 

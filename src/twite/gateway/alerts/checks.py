@@ -13,8 +13,9 @@ from twite.domain.history import ConversionCounts
 from twite.domain.stats.traffic import Silence
 from twite.domain.times import HOUR, MINUTE, SECOND, spelled
 from twite.gateway.alerts.alert_store import CheckResult
+from twite.gateway.ports.machine import DiskSpace
 from twite.gateway.ports.messages import plain
-from twite.gateway.ports.monitoring import DiskSpace, Forecast
+from twite.gateway.ports.monitoring import Forecast
 
 STORE: Final = "store"
 CLOCK: Final = "clock"

@@ -39,8 +39,9 @@ from twite.gateway.ports.events import (
     Troubled,
     TroublePlace,
 )
-from twite.gateway.ports.monitoring import AlertRecords, Disk, DiskSpace, Forecast, MonitoringStore
-from twite.gateway.ports.store import Clock, Outbox
+from twite.gateway.ports.machine import Clock, Disk, DiskSpace
+from twite.gateway.ports.monitoring import AlertRecords, Forecast, MonitoringStore
+from twite.gateway.ports.outbox import Outbox
 
 EVERY: Final = MINUTE
 # After this long, a failed commit counts no more.

@@ -16,14 +16,8 @@ from twite.domain.times import MINUTE, SECOND
 from twite.gateway.alerts.alert_store import AlertStore
 from twite.gateway.alerts.webhook_message import Envelope, enveloped, headers
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace, WebhookTried
-from twite.gateway.ports.store import (
-    Clock,
-    NoResponse,
-    OutboundRequest,
-    Randomness,
-    Response,
-    Transport,
-)
+from twite.gateway.ports.machine import Clock, Randomness
+from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response, Transport
 
 LONGEST_REST: Final = 5 * MINUTE
 _IDLE: Final = MINUTE

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from twite.domain.errors import TwiteError
 from twite.domain.history import ConversionCounts
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
-from twite.gateway.ports.store import Records
+from twite.gateway.ports.queries import Records
 
 
 class BalanceCheck:

@@ -30,7 +30,9 @@ from twite.gateway.delivery.settlement import Settler, fault, transitions
 from twite.gateway.delivery.suspects import CERTAIN, Suspects, is_failed, is_refused_as_such
 from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
-from twite.gateway.ports.store import DeliveryStore, Pause, Randomness
+from twite.gateway.ports.machine import Randomness
+from twite.gateway.ports.outbox import DeliveryStore
+from twite.gateway.ports.state import Pause
 from twite.x import spec
 
 # Deliveries that a bisect did not reach are retried after this: its budget is for a minute.

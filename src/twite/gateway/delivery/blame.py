@@ -13,7 +13,7 @@ from twite.gateway.delivery.bisect import Group
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker
 from twite.gateway.delivery.event_pauses import REFUSED_ALIKE, EventPauses
 from twite.gateway.delivery.suspects import Suspects, is_failed, is_refused_as_such
-from twite.gateway.ports.store import Randomness
+from twite.gateway.ports.machine import Randomness
 
 # The beginning of the reason of an event pause after failures.
 FAILS_AT_ALL: Final = "all conversions failed alike"

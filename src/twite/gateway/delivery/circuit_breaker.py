@@ -9,7 +9,9 @@ from twite.domain.errors import TransientError
 from twite.domain.retry import backoff
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.ports.events import Observer, Paused, Resumed
-from twite.gateway.ports.store import Clock, Outbox, Pause
+from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.outbox import Outbox
+from twite.gateway.ports.state import Pause
 
 PROBE_EVERY: Final = MINUTE
 # How soon a second conversion is tried after a refusal that may mean the first or the pixel.

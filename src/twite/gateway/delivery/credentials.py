@@ -14,7 +14,8 @@ from twite.domain.destination import Destination, OAuthKeys
 from twite.domain.outcome import Delivered, Outcome, Rejected, RejectionScope
 from twite.domain.times import MINUTE
 from twite.gateway.ports.events import Observer, Presented
-from twite.gateway.ports.store import Clock, NoResponse, Response
+from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.transport import NoResponse, Response
 
 PIXEL_TOKEN: Final = "pixel_token"  # noqa: S105  the name of a way to ask
 OAUTH: Final = "oauth"

@@ -10,7 +10,9 @@ from typing import Final
 from twite.domain.errors import TransientError
 from twite.gateway.delivery.circuit_breaker import PROBE_EVERY
 from twite.gateway.ports.events import Observer, Paused, Resumed
-from twite.gateway.ports.store import Clock, Outbox, Pause
+from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.outbox import Outbox
+from twite.gateway.ports.state import Pause
 
 # How the reason begins.
 REFUSED_ALIKE: Final = "all conversions refused alike"

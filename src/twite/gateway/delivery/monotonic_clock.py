@@ -11,7 +11,7 @@ from statistics import median_low
 from typing import Final
 
 from twite.domain.times import DAY, MINUTE, SECOND
-from twite.gateway.ports.store import Clock
+from twite.gateway.ports.machine import Clock
 
 # X's Date has whole seconds, and a response takes time: smaller differences are noise.
 NOTICEABLE: Final = 5 * SECOND

@@ -11,7 +11,7 @@ from typing import Final
 from twite.domain.destination import RATE_WINDOW
 from twite.domain.meter import Meter
 from twite.domain.times import SECOND
-from twite.gateway.ports.store import Clock
+from twite.gateway.ports.machine import Clock
 
 # A reset that lies further ahead than this many windows is a wrong header or a wrong clock.
 _CREDIBLE: Final = 2

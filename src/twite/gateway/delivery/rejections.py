@@ -15,7 +15,8 @@ from twite.gateway.delivery.event_pauses import REFUSED_ALIKE, EventPauses
 from twite.gateway.delivery.rejection_stats import RejectionStats
 from twite.gateway.delivery.settlement import Settler
 from twite.gateway.ports.events import Moved, Observer
-from twite.gateway.ports.store import Clock, DeliveryStore
+from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.outbox import DeliveryStore
 
 Found = Sequence[tuple[Delivery, Rejected]]
 

@@ -13,7 +13,9 @@ from twite.gateway.delivery.sweeper import Sweeper
 from twite.gateway.delivery.worker import Worker, WorkerConfig
 from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ports.events import Observer
-from twite.gateway.ports.store import DeliveryStore, Pause, Randomness
+from twite.gateway.ports.machine import Randomness
+from twite.gateway.ports.outbox import DeliveryStore
+from twite.gateway.ports.state import Pause
 from twite.gateway.ports.tags import TagRule
 
 

@@ -14,7 +14,9 @@ from twite.gateway.delivery.rate_limit import RateLimit
 from twite.gateway.delivery.settlement import Settler, attempt
 from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ports.events import Attempted, Observer, Troubled, TroublePlace
-from twite.gateway.ports.store import DeliveryStore, NoResponse, RateLimitWindow, Response
+from twite.gateway.ports.outbox import DeliveryStore
+from twite.gateway.ports.state import RateLimitWindow
+from twite.gateway.ports.transport import NoResponse, Response
 
 
 class RequestSender:

@@ -24,7 +24,9 @@ from twite.domain.outcome import (
 from twite.domain.retry import LAST_CEILING, backoff
 from twite.domain.times import SECOND
 from twite.gateway.ports.events import Moved, Observer
-from twite.gateway.ports.store import Clock, DeliveryStore, NoResponse, Response
+from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.outbox import DeliveryStore
+from twite.gateway.ports.transport import NoResponse, Response
 
 # A retry at a time that X named is spread over this interval after it.
 LONGEST_JITTER: Final = 5 * SECOND

@@ -11,7 +11,7 @@ from twite.domain.retry import LAST_CEILING
 from twite.domain.times import SECOND
 from twite.gateway.delivery.monotonic_clock import NOTICEABLE, MonotonicClock
 from twite.gateway.ports.events import Misdated, Moved, Observer, Troubled, TroublePlace
-from twite.gateway.ports.store import DeliveryStore, SweepRequest
+from twite.gateway.ports.outbox import DeliveryStore, SweepRequest
 
 LONGEST_REST: Final = 5 * SECOND
 SHORTEST_REST: Final = SECOND // 10

@@ -10,7 +10,8 @@ from twite.domain.destination import Destination, MissingCredentials, OAuthKeys,
 from twite.domain.outcome import Delivered, Errored, Outcome, Rejected, RejectionScope
 from twite.domain.times import SECOND
 from twite.gateway.delivery.monotonic_clock import NOTICEABLE, MonotonicClock
-from twite.gateway.ports.store import NoResponse, OutboundRequest, Randomness, Response, Transport
+from twite.gateway.ports.machine import Randomness
+from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response, Transport
 from twite.redaction.mask_tree import masked_words
 from twite.x import spec
 from twite.x.decode import decode, limit_of

@@ -29,7 +29,7 @@ from twite.domain.secret import Secret
 from twite.gateway.identity.authentication import digest_of
 from twite.gateway.identity.password_strength import LEAST, weight
 from twite.gateway.ports.directory import Passwords
-from twite.gateway.ports.store import Clock
+from twite.gateway.ports.machine import Clock
 
 SHORTEST: Final = 12
 LONGEST: Final = 1_024

@@ -19,8 +19,8 @@ from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.identity import totp as codes
 from twite.gateway.identity.throttle import LoginThrottle
 from twite.gateway.ports.directory import Directory, Passwords
+from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.secret_store import CODES, SecretStore
-from twite.gateway.ports.store import Clock
 
 _LONGEST_PASSWORD: Final = 1_024
 _BYTES: Final = 32  # 256 bits

@@ -13,8 +13,8 @@ from twite.domain.people.users import AuditAction, AuditEvent, User
 from twite.domain.secret import Secret
 from twite.gateway.identity import totp as codes
 from twite.gateway.ports.directory import UserDirectory, Users
+from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.secret_store import CODES, SecretStore
-from twite.gateway.ports.store import Clock
 
 
 class TwoFactorStore(Users, UserDirectory, Protocol):

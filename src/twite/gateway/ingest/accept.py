@@ -44,9 +44,10 @@ from twite.gateway.ingest.in_progress import InProgress
 from twite.gateway.ingest.opt_outs import NobodyOptedOut
 from twite.gateway.ingest.sightings import Watch
 from twite.gateway.ingest.value_guard import ValueGuards
-from twite.gateway.ports.consents import OptOutEntry
 from twite.gateway.ports.events import Observer, SilentObserver, Troubled, TroublePlace
-from twite.gateway.ports.store import Clock, Intake, Randomness
+from twite.gateway.ports.intake import Intake
+from twite.gateway.ports.machine import Clock, Randomness
+from twite.gateway.ports.privacy import OptOutEntry
 from twite.gateway.ports.tags import DispatchesTags, FiringResult, TagOutcome
 from twite.gtm.template.sandbox import Incoming
 

@@ -7,8 +7,8 @@ from twite.domain.consent import person_keys
 from twite.domain.destination import Source
 from twite.domain.fault import Fault
 from twite.formats import consent_choice as choice
-from twite.gateway.ports.consents import OptOuts
-from twite.gateway.ports.store import Clock
+from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.privacy import OptOuts
 
 
 class ConsentChoiceResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,9 +7,9 @@ from typing import Final
 from twite.consent.again import again
 from twite.domain.consent import ConsentAction, policy_version
 from twite.domain.destination import Source
-from twite.gateway.ports.consents import Consents, DecidedDelivery
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
-from twite.gateway.ports.store import Clock
+from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.privacy import Consents, DecidedDelivery
 from twite.gateway.ports.tags import PREFIX, policy_for
 
 _AT_ONCE: Final = 1_000

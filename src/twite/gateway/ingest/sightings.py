@@ -1,16 +1,13 @@
 """Sightings: record by which path a conversion id came, for the deduplication report."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from twite.domain.conversion import Conversion
 from twite.domain.destination import Destination, Source
 from twite.domain.stats.sightings import (
-    DedupReport,
-    PixelReport,
     Sighting,
     SightingPath,
-    TwoIds,
     marks,
 )
 from twite.domain.submission import Endpoint
@@ -23,25 +20,6 @@ _GIVEN: Final[Mapping[BeaconTwin, SightingPath]] = {
     BeaconTwin.CALLED: SightingPath.PIXEL,
     BeaconTwin.BLOCKED: SightingPath.BLOCKED,
 }
-
-
-class Sightings(Protocol):
-    """Reads sightings from the ledger, which keeps them for `domain.stats.sightings.KEPT_FOR`."""
-
-    async def pairs(self, *, since: int, limit: int) -> Sequence[TwoIds]:
-        """Return the conversions counted as `two_ids`, latest first, each with another id of it."""
-        ...
-
-    async def overlap(self, *, since: int) -> Sequence[DedupReport]:
-        """Return the counts by path since a time (ms, midnight UTC).
-
-        Ordered by pixel, event and day; days without sightings are left out.
-        """
-        ...
-
-    async def twins(self, *, pixel: str, event: str, conversion_id: str) -> Sequence[PixelReport]:
-        """Return when pages reported a conversion id to X's pixel, the first MOST_TOLD in order."""
-        ...
 
 
 class Watch:

@@ -11,7 +11,7 @@ from twite.formats.stape import read as stape
 from twite.formats.stape.read import Proxied
 from twite.gateway.ingest.accept import Accept, XAcceptReceipt, XAcceptRefusal
 from twite.gateway.ingest.tag_credentials import PASSING, STORED, TagCredentials, TooManyPixels
-from twite.gateway.ports.store import Clock
+from twite.gateway.ports.machine import Clock
 from twite.x import spec
 
 _NO_MORE: Final = "The gateway keeps the credentials of no further pixel"

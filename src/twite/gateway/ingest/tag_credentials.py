@@ -15,9 +15,9 @@ from twite.domain.errors import LedgerUnavailable, TransientError
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
+from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.monitoring import MonitoringStore
 from twite.gateway.ports.secret_store import SecretStore
-from twite.gateway.ports.store import Clock
 
 PREFIX: Final = "stape/"
 STORED: Final = "stored"

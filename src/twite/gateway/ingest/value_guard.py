@@ -4,9 +4,9 @@ Decisions are made in memory without waiting, and reject nothing. The learned am
 intervals; those lost in a crash are learned again.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Final
 
 from twite.domain.conversion import Conversion
 from twite.domain.errors import LedgerUnavailable
@@ -22,7 +22,8 @@ from twite.domain.stats.value_guard import (
 )
 from twite.domain.times import SECOND
 from twite.gateway.ingest.entries import Look
-from twite.gateway.ports.store import Clock
+from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.state import UsualAmounts
 
 KEEP_EVERY: Final = 30 * SECOND
 # Clients of the X-shaped route may name any event, so the memory is limited.
@@ -31,18 +32,6 @@ HELD_FOR: Final = "value guard"
 # After WELL_KNOWN amounts, only one in OF_SO_MANY is learned.
 WELL_KNOWN: Final = 500
 OF_SO_MANY: Final = 4
-
-
-class UsualAmounts(Protocol):
-    """Stores the usual amounts of events in the ledger."""
-
-    async def norms(self) -> Sequence[UsualAmount]:
-        """Return all usual amounts."""
-        ...
-
-    async def keep_norms(self, norms: Sequence[UsualAmount]) -> None:
-        """Store some, replacing the earlier ones."""
-        ...
 
 
 class ValueGuards:

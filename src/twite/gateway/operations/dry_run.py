@@ -13,8 +13,8 @@ from twite.domain.destination import Destination, Source
 from twite.domain.history import History
 from twite.gateway.operations.edit import Edit, EditResult, apply_edit, doubt
 from twite.gateway.operations.event_mapping import NOT_KEPT, MappedEvent, event_today, opened
+from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.queries import ConsoleQueries, KeptSubmission, QueryScope
-from twite.gateway.ports.store import Clock
 
 # About 2 ms of work, then a pause of 2 ms.
 AT_ONCE: Final = 50

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from twite.domain.people.users import AuditEvent
+from twite.gateway.ports.outbox import Operations
 from twite.gateway.ports.queries import EditedBody, Editor
-from twite.gateway.ports.store import Operations
 
 
 class WakingOperations:

@@ -51,21 +51,6 @@ class AlertRecords(Protocol):
         ...
 
 
-class DiskSpace(msgspec.Struct, frozen=True, kw_only=True):
-    """Room, in bytes: what is free where the store lies, and what its files take, by name."""
-
-    free: int
-    files: Mapping[str, int]
-
-
-class Disk(Protocol):
-    """The disk below the store."""
-
-    async def space(self) -> DiskSpace:
-        """Measure it. Raises OSError."""
-        ...
-
-
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be expected of one pixel's backlog.
 

@@ -9,9 +9,12 @@ from typing import Final, Protocol
 import msgspec
 
 from twite.domain.delivery import State
-from twite.domain.history import History
+from twite.domain.history import ConversionCounts, History
+from twite.domain.ignored import IgnoredTally
 from twite.domain.people.users import AuditEvent
+from twite.domain.rejection import Rejection, RejectionQuery
 from twite.domain.stats.match_keys import FlawCount, Matched
+from twite.domain.stats.sightings import DedupReport, PixelReport, TwoIds
 from twite.domain.stats.tally import DeliveryTimes, FlowCounts
 from twite.domain.stats.value_guard import ValueFlag
 
@@ -230,4 +233,56 @@ class Editor(Protocol):
         by delivery. Where the event is another, another delivery may have its dedup key. `sure`,
         `deed` and the slices are those of `Desk.replay`.
         """
+        ...
+
+
+class Records(Protocol):
+    """What happened. Reading never delays a commit."""
+
+    async def life(
+        self, *, pixel: str, events: Sequence[str] | None, conversion_id: str
+    ) -> Sequence[History]:
+        """Return the lives under this conversion id: one for each event that has one.
+
+        Without `events`, of all that the pixel ever had.
+        """
+        ...
+
+    async def submission(self, receipt: str) -> Sequence[History]:
+        """Return the lives of what a submission brought, at most 1,000."""
+        ...
+
+    async def accounts(self) -> Sequence[ConversionCounts]:
+        """Return the accounts by source and pixel, in one consistent view."""
+        ...
+
+    async def ignored(self, *, since: int) -> Sequence[IgnoredTally]:
+        """Return how often what was ignored, from a day on (whole days since 1970)."""
+        ...
+
+    async def rejections(self, wanted: RejectionQuery) -> Sequence[Rejection]:
+        """Return what was rejected, the latest first, of what is kept."""
+        ...
+
+    async def resting(self, *, pixel: str | None, limit: int) -> Sequence[History]:
+        """Return dead and held deliveries, the latest first."""
+        ...
+
+
+class Sightings(Protocol):
+    """Reads sightings from the ledger, which keeps them for `domain.stats.sightings.KEPT_FOR`."""
+
+    async def pairs(self, *, since: int, limit: int) -> Sequence[TwoIds]:
+        """Return the conversions counted as `two_ids`, latest first, each with another id of it."""
+        ...
+
+    async def overlap(self, *, since: int) -> Sequence[DedupReport]:
+        """Return the counts by path since a time (ms, midnight UTC).
+
+        Ordered by pixel, event and day; days without sightings are left out.
+        """
+        ...
+
+    async def twins(self, *, pixel: str, event: str, conversion_id: str) -> Sequence[PixelReport]:
+        """Return when pages reported a conversion id to X's pixel, the first MOST_TOLD in order."""
         ...

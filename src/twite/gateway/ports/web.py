@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from twite.gateway.ports.store import NoResponse, Response
+from twite.gateway.ports.transport import NoResponse, Response
 
 
 class WebRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,8 +16,9 @@ from twite.domain.destination import Destination, MissingCredentials, OAuthKeys,
 from twite.domain.people.users import AuditEvent
 from twite.domain.secret import Secret
 from twite.gateway.delivery.credentials import OAUTH, PIXEL_TOKEN
+from twite.gateway.ports.outbox import RewrittenPayloads, TagPayloadStore
 from twite.gateway.ports.secret_store import Seal, SecretStore, TurnedSeal
-from twite.gateway.tags.run.resealing import Resealing, RewrittenPayloads, TagPayloadStore
+from twite.gateway.tags.run.resealing import Resealing
 
 PREFIX: Final = "login/"
 KINDS: Final = (OAUTH, PIXEL_TOKEN)

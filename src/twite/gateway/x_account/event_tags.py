@@ -11,7 +11,7 @@ import msgspec
 from twite.domain.destination import Destination, OAuthKeys, Source
 from twite.domain.errors import EventRefused, SettingsError
 from twite.domain.people.users import AuditAction, AuditEvent
-from twite.gateway.ports.store import Clock
+from twite.gateway.ports.machine import Clock
 from twite.gateway.x_account.ads_account import AdsAccount
 from twite.gateway.x_account.inquiries import XInquiries
 from twite.gateway.x_account.snippets import Snippet, SnippetCall, snippets

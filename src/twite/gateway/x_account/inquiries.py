@@ -14,7 +14,8 @@ from twite.domain.destination import OAuthKeys, XApp
 from twite.domain.errors import RefusedByX, XUnanswering
 from twite.domain.times import SECOND
 from twite.gateway.operations.rejection_messages import rejection_message
-from twite.gateway.ports.store import Clock, NoResponse, Randomness, Response
+from twite.gateway.ports.machine import Clock, Randomness
+from twite.gateway.ports.transport import NoResponse, Response
 from twite.x.decode import limit_of
 from twite.x.inquiry import Inquiry, InquiryRefusal, Question, answered, signed, words_of
 

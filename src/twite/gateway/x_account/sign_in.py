@@ -21,7 +21,7 @@ from twite.domain.people.users import AuditAction, AuditEvent
 from twite.domain.times import MINUTE
 from twite.gateway.delivery.credentials import OAUTH, PIXEL_TOKEN
 from twite.gateway.operations.rejection_messages import rejection_message
-from twite.gateway.ports.store import Clock
+from twite.gateway.ports.machine import Clock
 from twite.gateway.x_account.access_check import AccessCheck, check_access
 from twite.gateway.x_account.credential_store import StoredCredentials
 from twite.gateway.x_account.inquiries import XInquiries

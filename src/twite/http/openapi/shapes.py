@@ -16,7 +16,7 @@ from twite.domain.people.users import AuditEvent
 from twite.formats.consent_choice import ConsentChoice
 from twite.gateway.ingest.entries import IdentifierWarning, Suppressed
 from twite.gateway.operations.dedup_report import EventPathCounts, PairOf, PathCountsBy
-from twite.gateway.operations.erase import ErasedText, EraseStore, SearchText
+from twite.gateway.ports.privacy import ErasedText, EraseStore, SearchText
 from twite.http.responses import ErrorBody, ErrorDetail
 from twite.http.routes.beacon import SomeRejected
 from twite.http.routes.consent import ChoiceNoted

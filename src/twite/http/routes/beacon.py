@@ -16,7 +16,7 @@ from twite.formats.clicks import cookies_of
 from twite.formats.parsed_request import ParsedRequest
 from twite.gateway.ingest.accept import AcceptReceipt
 from twite.gateway.ports.events import Observer
-from twite.gateway.ports.store import Clock
+from twite.gateway.ports.machine import Clock
 from twite.gtm.template.sandbox import Incoming
 from twite.http.admission import AdmissionGate
 from twite.http.bodies import read_body

@@ -7,7 +7,7 @@ from starlette.types import Message, Receive, Scope
 
 from twite.domain.errors import TemplateRests
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.ports.store import Clock
+from twite.gateway.ports.machine import Clock
 from twite.gtm.template.response import ClientResponse
 from twite.gtm.template.sandbox import Incoming
 from twite.http.addresses import Network, address_of

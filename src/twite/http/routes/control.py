@@ -9,10 +9,10 @@ from starlette.types import Receive
 from twite.domain.errors import NotOpened, SettingsError
 from twite.domain.people.users import AuditEvent
 from twite.domain.secret import Secret
-from twite.gateway.operations.erase import Eraser, EraseStore
+from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.outbox import Operations, RewrittenPayloads
+from twite.gateway.ports.privacy import Eraser, EraseStore
 from twite.gateway.ports.secret_store import CONTAINER
-from twite.gateway.ports.store import Clock, Operations
-from twite.gateway.tags.run.resealing import RewrittenPayloads
 from twite.gateway.x_account.credential_store import PREFIX
 from twite.http.bodies import read_body
 from twite.http.responses import HttpRefusal, HttpResponse, error

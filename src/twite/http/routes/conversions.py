@@ -9,7 +9,8 @@ from twite.domain.delivery import State
 from twite.domain.destination import Destination
 from twite.domain.history import ConversionCounts, History, total, waiting
 from twite.domain.times import DAY, spelled
-from twite.gateway.ports.store import Clock, Records
+from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.queries import Records
 from twite.gateway.ports.tags import PREFIX
 from twite.http.authorization import Requester
 from twite.http.responses import HttpRefusal, HttpResponse, error

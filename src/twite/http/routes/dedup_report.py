@@ -8,9 +8,9 @@ import msgspec
 
 from twite.domain.destination import Destination
 from twite.domain.stats.sightings import MOST_DAYS, MOST_PAIRS, TwoIds
-from twite.gateway.ingest.sightings import Sightings
 from twite.gateway.operations.dedup_report import DEFAULT_DAYS, first_moment, ways_by
-from twite.gateway.ports.store import Clock
+from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.queries import Sightings
 from twite.http.authorization import Requester
 from twite.http.responses import HttpRefusal, HttpResponse, error
 

@@ -8,7 +8,8 @@ import msgspec
 from twite.domain.fault import CODES, Fault, MaskedFault
 from twite.domain.rejection import KEPT_FOR, Rejection, RejectionQuery
 from twite.domain.times import moment, spelled
-from twite.gateway.ports.store import Clock, Records
+from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.queries import Records
 from twite.http.authorization import Requester
 from twite.http.responses import HttpRefusal, HttpResponse, error
 

@@ -12,7 +12,7 @@ from twite.formats.event_data.conversions import found_of
 from twite.formats.sgtm_tag import read as sgtm
 from twite.formats.visitor import Visitor
 from twite.gateway.ports.events import Observer
-from twite.gateway.ports.store import Clock
+from twite.gateway.ports.machine import Clock
 from twite.gtm.template.sandbox import Incoming
 from twite.http.admission import AdmissionGate
 from twite.http.bodies import read_body, require_json

@@ -13,7 +13,7 @@ from twite.domain.destination import Source
 from twite.domain.submission import Endpoint
 from twite.gateway.ingest.accept import XAcceptReceipt
 from twite.gateway.ports.events import Observer
-from twite.gateway.ports.store import Clock
+from twite.gateway.ports.machine import Clock
 from twite.http import responses as answers
 from twite.http.admission import AdmissionGate
 from twite.http.bodies import read_body

@@ -27,7 +27,7 @@ from twite.formats.parsed_request import ParsedRequest
 from twite.formats.visitor import Visitor
 from twite.gateway.ingest.accept import AcceptReceipt
 from twite.gateway.ports.events import Observer
-from twite.gateway.ports.store import Clock
+from twite.gateway.ports.machine import Clock
 from twite.gtm.template.sandbox import Incoming
 from twite.http.admission import AdmissionGate
 from twite.http.bodies import read_body

@@ -15,7 +15,7 @@ from twite.domain.errors import LedgerFull, LedgerUnavailable
 from twite.domain.submission import Endpoint
 from twite.gateway.ingest.accept import X_SOURCE, XAcceptReceipt, XAcceptRefusal
 from twite.gateway.ports.events import Observer
-from twite.gateway.ports.store import Clock
+from twite.gateway.ports.machine import Clock
 from twite.http import responses as answers
 from twite.http.admission import AdmissionGate
 from twite.http.bodies import read_body, require_json

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from twite.domain.consent import REVOKED, person_keys
 from twite.domain.delivery import State, Trigger
-from twite.gateway.ports.consents import DecidedDelivery
+from twite.gateway.ports.privacy import DecidedDelivery
 from twite.stores.memory.row import MemoryRow, rest
 from twite.x.persons import persons_of, pixel_of
 

@@ -1,6 +1,6 @@
 """A store owner that records erasure requests."""
 
-from twite.gateway.operations.erase import EraseStore
+from twite.gateway.ports.privacy import EraseStore
 
 
 class MemoryEraser:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from twite.domain.delivery import State, Trigger, after
-from twite.gateway.ports.store import ClockRecord, RateLimitWindow
+from twite.gateway.ports.state import ClockRecord, RateLimitWindow
 from twite.stores.memory.row import rest
 
 if TYPE_CHECKING:

@@ -35,7 +35,8 @@ from twite.domain.outcome import AttemptOutcome
 from twite.domain.submission import AcceptedConversion, Recorded, Submission
 from twite.gateway.ports import copies
 from twite.gateway.ports.copies import CopyDecision, Holder, asks, rule
-from twite.gateway.ports.store import Claim, Pause, SweepRequest, SweepResult
+from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
+from twite.gateway.ports.state import Pause
 from twite.stores.memory.alerts import MemoryAlerts
 from twite.stores.memory.consents import MemoryConsents
 from twite.stores.memory.directory import MemoryDirectory

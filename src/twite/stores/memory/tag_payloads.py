@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from twite.domain.delivery import State
+from twite.gateway.ports.outbox import RewrittenPayloads, Write
 from twite.gateway.ports.tags import PREFIX
 from twite.gateway.tags.run.payload import TagPayload
-from twite.gateway.tags.run.resealing import RewrittenPayloads, Write
 from twite.stores.memory.row import MemoryRow
 
 _HEAD = 6

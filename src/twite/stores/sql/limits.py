@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from twite.gateway.ports.store import RateLimitWindow
+from twite.gateway.ports.state import RateLimitWindow
 from twite.stores.sql.writer_session import WriterSession
 
 

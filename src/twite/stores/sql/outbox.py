@@ -25,7 +25,8 @@ from twite.domain.delivery import (
     together,
 )
 from twite.domain.outcome import AttemptOutcome
-from twite.gateway.ports.store import Claim, Pause, SweepRequest, SweepResult
+from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
+from twite.gateway.ports.state import Pause
 from twite.stores.sql.claimable import claimable
 from twite.stores.sql.opt_outs import withdraw
 from twite.stores.sql.tallies import BURIED

@@ -10,7 +10,7 @@ import msgspec
 from twite.domain.dedup import dedup_key
 from twite.domain.delivery import PROMISED_WITHIN, State
 from twite.domain.history import ConversionCounts, History, PastAttempt, Rival
-from twite.gateway.ports.store import ClockRecord, Pause, RateLimitWindow
+from twite.gateway.ports.state import ClockRecord, Pause, RateLimitWindow
 from twite.stores.sql import copies
 from twite.stores.sql import tags_not_fired as unfired
 from twite.stores.sql.checksum import checksum, seed_of

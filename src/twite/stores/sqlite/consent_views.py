@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from twite.gateway.ports.consents import DecidedDelivery
+from twite.gateway.ports.privacy import DecidedDelivery
 from twite.stores.sql import consents
 from twite.stores.sqlite.engine.reader import SQLiteReader
 from twite.stores.sqlite.engine.writer import Writer
 
 
 class ConsentViews:
-    """For a store to inherit; see twite.gateway.ports.consents.
+    """For a store to inherit; see twite.gateway.ports.privacy.
 
     `_opted_out` is the list as the event loop knows it, beside the writer's own.
     """

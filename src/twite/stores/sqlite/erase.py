@@ -13,16 +13,8 @@ import msgspec
 
 from twite.domain.dedup import dedup_key
 from twite.domain.delivery import State
-from twite.gateway.operations.erase import (
-    ERASED,
-    GONE,
-    PREFIX,
-    ErasedText,
-    EraseStore,
-    Place,
-    SearchText,
-    cut,
-)
+from twite.gateway.operations.erase import ERASED, GONE, PREFIX, cut
+from twite.gateway.ports.privacy import ErasedText, EraseStore, Place, SearchText
 from twite.stores.sql import directory as people_rows
 from twite.stores.sql import rejections
 from twite.stores.sql.checksum import checksum

@@ -15,15 +15,8 @@ import msgspec
 from twite.domain.delivery import State
 from twite.domain.people.erasure import ErasureSubject
 from twite.gateway.ingest.rejections import marks
-from twite.gateway.operations.erase import (
-    GONE,
-    PREFIX,
-    ErasedText,
-    EraseTraces,
-    Place,
-    SearchText,
-    named_places,
-)
+from twite.gateway.operations.erase import GONE, PREFIX, named_places
+from twite.gateway.ports.privacy import ErasedText, EraseTraces, Place, SearchText
 from twite.gateway.ports.tags import PREFIX as TAG
 from twite.stores.sql.named import query
 from twite.stores.sql.rejections import kept_rejections

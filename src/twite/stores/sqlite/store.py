@@ -23,14 +23,8 @@ from twite.domain.stats.tally import Counted
 from twite.domain.stats.traffic import HourlyTraffic
 from twite.domain.submission import Recorded, Submission
 from twite.gateway.ports.events import Moved, Observer, SilentObserver, Troubled, TroublePlace
-from twite.gateway.ports.store import (
-    Claim,
-    ClockRecord,
-    Pause,
-    RateLimitWindow,
-    SweepRequest,
-    SweepResult,
-)
+from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
+from twite.gateway.ports.state import ClockRecord, Pause, RateLimitWindow
 from twite.stores.sql import alerts as alarms
 from twite.stores.sql import limits, outbox
 from twite.stores.sql import operations as desk

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
+from twite.gateway.ports.outbox import RewrittenPayloads, Write
 from twite.gateway.ports.tags import PREFIX
-from twite.gateway.tags.run.resealing import RewrittenPayloads, Write
 from twite.stores.sql.checksum import checksum
 from twite.stores.sql.named import query
 from twite.stores.sql.writer_session import WriterSession

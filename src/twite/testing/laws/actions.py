@@ -2,66 +2,19 @@
 """Actions and queries on a store that the contract tests share."""
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Final, Protocol
+from typing import Final
 
 from twite.domain.delivery import MOST_BYTES, Attempt, Batch, Settlement, Transition, Trigger
 from twite.domain.history import ConversionCounts, History, total
 from twite.domain.submission import Recorded
 from twite.domain.times import HOUR, MINUTE
-from twite.gateway.ingest.sightings import Sightings
-from twite.gateway.ingest.value_guard import UsualAmounts
-from twite.gateway.ports.directory import Directory
-from twite.gateway.ports.monitoring import AlertRecords, MonitoringStore
-from twite.gateway.ports.queries import ConsoleQueries, Editor, ErrorGroups, TallyQueries
-from twite.gateway.ports.secret_store import SecretRecords
-from twite.gateway.ports.store import (
-    Claim,
-    DeliveryStore,
-    Intake,
-    Operations,
-    Records,
-    SweepRequest,
-    SweepResult,
-)
-from twite.gateway.tags.run.resealing import TagPayloadStore
+from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
+from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, a_submission, an_entry
 
 PIXEL: Final = "o8z6j"
 EVENT: Final = "o8z6k"
 FAR: Final = NOW + 1_000 * HOUR
-
-
-class TestedStore(
-    Intake,
-    DeliveryStore,
-    Records,
-    Operations,
-    MonitoringStore,
-    AlertRecords,
-    Sightings,
-    TallyQueries,
-    ConsoleQueries,
-    ErrorGroups,
-    Editor,
-    UsualAmounts,
-    Protocol,
-):
-    """What a store is: four views of one thing, a vault, letters, and people."""
-
-    @property
-    def vault(self) -> SecretRecords:
-        """Where sealed secrets are kept."""
-        ...
-
-    @property
-    def letters(self) -> TagPayloadStore:
-        """What waits for tags."""
-        ...
-
-    @property
-    def people(self) -> Directory:
-        """Who works with the gateway."""
-        ...
 
 
 def ids(batch: Batch) -> list[str]:
@@ -85,7 +38,7 @@ def postponed(batch: Batch, *, until: int) -> Transition:
 
 
 async def record(
-    store: TestedStore,
+    store: Store,
     conversion_id: str,
     *,
     receipt: str = "r1",
@@ -98,7 +51,7 @@ async def record(
 
 
 async def claim_or_none(
-    store: TestedStore,
+    store: Store,
     *,
     now: int = NOW,
     pixel: str = PIXEL,
@@ -129,7 +82,7 @@ async def claim_or_none(
 
 
 async def claim(
-    store: TestedStore,
+    store: Store,
     *,
     now: int = NOW,
     pixel: str = PIXEL,
@@ -153,7 +106,7 @@ async def claim(
 
 
 async def settle(
-    store: TestedStore,
+    store: Store,
     batch: Batch,
     outcome: str,
     *fates: Transition,
@@ -180,7 +133,7 @@ async def settle(
 
 
 async def sweep(
-    store: TestedStore,
+    store: Store,
     *,
     now: int,
     ambiguous_before: int = 0,
@@ -202,14 +155,14 @@ async def sweep(
     )
 
 
-async def deliver(store: TestedStore, conversion_id: str) -> None:
+async def deliver(store: Store, conversion_id: str) -> None:
     """Submit one conversion and deliver it."""
     await record(store, conversion_id, receipt=f"r-{conversion_id}")
     batch = await claim(store)
     await settle(store, batch, "delivered", delivered(batch))
 
 
-async def bury(store: TestedStore, conversion_id: str, *, pixel: str = PIXEL, at: int = NOW) -> int:
+async def bury(store: Store, conversion_id: str, *, pixel: str = PIXEL, at: int = NOW) -> int:
     """Submit one conversion and bury it; return the delivery."""
     await record(store, conversion_id, receipt=f"r-{conversion_id}", pixel=pixel)
     batch = await claim(store, pixel=pixel)
@@ -217,12 +170,12 @@ async def bury(store: TestedStore, conversion_id: str, *, pixel: str = PIXEL, at
     return batch.deliveries[0].id
 
 
-async def lives(store: TestedStore, conversion_id: str) -> list[History]:
+async def lives(store: Store, conversion_id: str) -> list[History]:
     """Return what is known of a conversion."""
     return list(await store.life(pixel=PIXEL, events=[EVENT], conversion_id=conversion_id))
 
 
-async def balanced(store: TestedStore) -> ConversionCounts:
+async def balanced(store: Store) -> ConversionCounts:
     """Return the whole account; it must balance."""
     whole = total(await store.accounts())
     assert whole.balance == 0

@@ -8,10 +8,10 @@ from twite.domain.delivery import Settlement, Transition, Trigger
 from twite.domain.stats.backlog import BacklogHour
 from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic
 from twite.domain.times import HOUR, MINUTE
+from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW
 from twite.testing.laws.actions import (
     PIXEL,
-    TestedStore,
     bury,
     claim,
     deliver,
@@ -39,7 +39,7 @@ def _an_hour(hour: int, **more: object) -> HourlyTraffic:
 
 
 class AlarmLaws:
-    async def test_the_backlog_is_counted_by_pixel_and_hour(self, store: TestedStore) -> None:
+    async def test_the_backlog_is_counted_by_pixel_and_hour(self, store: Store) -> None:
         begin = _HOUR * HOUR
         await record(store, "one", receipt="r1", at=begin + 7)
         await record(store, "two", receipt="r2", at=begin + 5)
@@ -59,7 +59,7 @@ class AlarmLaws:
         ]
 
     async def test_the_backlog_holds_what_is_sending_and_postponed_and_nothing_at_rest(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         await bury(store, "dead")
         await deliver(store, "delivered")
@@ -74,9 +74,7 @@ class AlarmLaws:
             BacklogHour(pixel=PIXEL, hour=_HOUR, deliveries=3, first=NOW, oldest=NOW)
         ]
 
-    async def test_what_x_may_have_is_counted_by_its_nearer_deadline(
-        self, store: TestedStore
-    ) -> None:
+    async def test_what_x_may_have_is_counted_by_its_nearer_deadline(self, store: Store) -> None:
         await record(store, "doubtful", receipt="r1")
         batch = await claim(store)
         again = postponed(batch, until=NOW + MINUTE)
@@ -97,7 +95,7 @@ class AlarmLaws:
             BacklogHour(pixel=PIXEL, hour=_HOUR, deliveries=1, first=NOW + 7, oldest=NOW + 7),
         ]
 
-    async def test_what_was_claimed_again_is_counted_once(self, store: TestedStore) -> None:
+    async def test_what_was_claimed_again_is_counted_once(self, store: Store) -> None:
         await record(store, "one", receipt="r1")
         await record(store, "two", receipt="r2")
         batch = await claim(store)
@@ -111,13 +109,13 @@ class AlarmLaws:
 
         assert [some.deliveries for some in await store.backlog()] == [2]
 
-    async def test_without_a_backlog_there_is_nothing_to_count(self, store: TestedStore) -> None:
+    async def test_without_a_backlog_there_is_nothing_to_count(self, store: Store) -> None:
         await deliver(store, "order-1")
 
         assert list(await store.backlog()) == []
 
     async def test_what_x_took_is_told_by_pixel_and_what_it_refused_is_not(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         await bury(store, "dead")
         for minute in (0, 2):
@@ -131,7 +129,7 @@ class AlarmLaws:
         assert {pixel: sum(many for _, many in some) for pixel, some in found.items()} == {PIXEL: 1}
         assert all(NOW + MINUTE <= at < NOW + 4 * MINUTE for at, _ in found[PIXEL])
 
-    async def test_alerts_are_kept_and_replaced_by_their_id(self, store: TestedStore) -> None:
+    async def test_alerts_are_kept_and_replaced_by_their_id(self, store: Store) -> None:
         await store.keep([_an_alert(), _an_alert("b", opened_at=NOW - 1)])
 
         told = _an_alert(news=None, reason="403", said_at=NOW + 1)
@@ -139,14 +137,14 @@ class AlarmLaws:
 
         assert list(await store.alerts()) == [told]
 
-    async def test_an_alert_that_is_over_is_kept_until_it_is_told(self, store: TestedStore) -> None:
+    async def test_an_alert_that_is_over_is_kept_until_it_is_told(self, store: Store) -> None:
         over = _an_alert(news=AlertPhase.RESOLVED, resolved_at=NOW + 1)
 
         await store.keep([over])
 
         assert list(await store.alerts()) == [over]
 
-    async def test_hours_are_kept_and_replaced(self, store: TestedStore) -> None:
+    async def test_hours_are_kept_and_replaced(self, store: Store) -> None:
         await store.note([_an_hour(5), _an_hour(3), _an_hour(5, source="till")])
 
         more = _an_hour(5, count=4, received=9, last_at=5 * HOUR + 7)
@@ -154,9 +152,7 @@ class AlarmLaws:
 
         assert list(await store.hours()) == [_an_hour(3), more, _an_hour(5, source="till")]
 
-    async def test_hours_long_before_a_source_s_last_are_forgotten(
-        self, store: TestedStore
-    ) -> None:
+    async def test_hours_long_before_a_source_s_last_are_forgotten(self, store: Store) -> None:
         await store.note([_an_hour(1), _an_hour(2), _an_hour(1, source="till")])
 
         await store.note([_an_hour(2 + KEPT_HOURS)])

@@ -4,11 +4,11 @@
 import asyncio
 
 from twite.domain.times import HOUR
+from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.actions import (
     EVENT,
     PIXEL,
-    TestedStore,
     claim,
     claim_or_none,
     ids,
@@ -19,7 +19,7 @@ from twite.testing.laws.actions import (
 
 
 class ClaimLaws:
-    async def test_the_oldest_deadline_is_claimed_first(self, store: TestedStore) -> None:
+    async def test_the_oldest_deadline_is_claimed_first(self, store: Store) -> None:
         for number, at in enumerate((NOW + 2, NOW, NOW + 1)):
             await record(store, f"order-{number}", receipt=f"r{number}", at=at)
 
@@ -28,7 +28,7 @@ class ClaimLaws:
         assert ids(batch) == ["order-1", "order-2"]
 
     async def test_what_may_be_at_x_has_the_deadline_of_x_if_that_comes_first(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         await record(store, "doubtful", receipt="r1", at=NOW)
         batch = await claim(store)
@@ -43,7 +43,7 @@ class ClaimLaws:
         # Doubtful since an hour: 40 hours of it are as 48 hours of what came seven hours ago.
         assert ids(batch) == ["older", "doubtful", "newer"]
 
-    async def test_a_single_event_may_be_limited_further(self, store: TestedStore) -> None:
+    async def test_a_single_event_may_be_limited_further(self, store: Store) -> None:
         for number in range(3):
             await record(store, f"order-{number}", receipt=f"r{number}")
 
@@ -52,7 +52,7 @@ class ClaimLaws:
         assert ids(batch) == ["order-0", "order-1"]
 
     async def test_a_claim_holds_as_many_bytes_as_may_be_but_one_at_least(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         size = len(an_entry("order-0").body)
         await store.record(a_submission(*(an_entry(f"order-{n}", index=n) for n in range(6))))
@@ -70,9 +70,7 @@ class ClaimLaws:
         ]
         assert ids(await claim(store)) == ["order-5"]
 
-    async def test_of_an_event_that_is_passed_over_nothing_is_claimed(
-        self, store: TestedStore
-    ) -> None:
+    async def test_of_an_event_that_is_passed_over_nothing_is_claimed(self, store: Store) -> None:
         await store.record(a_submission(an_entry("early"), received_at=NOW))
         await store.record(
             a_submission(an_entry("late", event="o8z6m"), receipt="r2", received_at=NOW + 1)
@@ -85,9 +83,7 @@ class ClaimLaws:
         assert (neither, other.event, ids(other)) == (None, "o8z6m", ["late"])
         assert ids(await claim(store)) == ["early"]
 
-    async def test_what_is_passed_over_is_left_and_takes_nobody_s_place(
-        self, store: TestedStore
-    ) -> None:
+    async def test_what_is_passed_over_is_left_and_takes_nobody_s_place(self, store: Store) -> None:
         size = len(an_entry("order-1").body)
         named = ["a-longer-one", "order-1", "order-2", "order-3", "order-4"]
         await store.record(
@@ -114,7 +110,7 @@ class ClaimLaws:
         ]
 
     async def test_where_all_of_an_event_is_passed_over_another_is_claimed(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         await store.record(a_submission(an_entry("early"), received_at=NOW))
         batch = await claim(store)
@@ -128,7 +124,7 @@ class ClaimLaws:
         assert other is not None
         assert ids(other) == ["late"]
 
-    async def test_a_claim_holds_one_event_that_of_the_oldest(self, store: TestedStore) -> None:
+    async def test_a_claim_holds_one_event_that_of_the_oldest(self, store: Store) -> None:
         await store.record(a_submission(an_entry("late"), received_at=NOW + 1))
         await store.record(
             a_submission(an_entry("early", event="o8z6m"), receipt="r2", received_at=NOW)
@@ -138,13 +134,13 @@ class ClaimLaws:
 
         assert (batch.pixel, batch.event, ids(batch)) == (PIXEL, "o8z6m", ["early"])
 
-    async def test_a_claim_is_for_one_pixel(self, store: TestedStore) -> None:
+    async def test_a_claim_is_for_one_pixel(self, store: Store) -> None:
         await store.record(a_submission(an_entry("order-1", pixel="p2")))
 
         assert await claim_or_none(store) is None
         assert ids(await claim(store, pixel="p2")) == ["order-1"]
 
-    async def test_what_is_claimed_is_not_claimed_again(self, store: TestedStore) -> None:
+    async def test_what_is_claimed_is_not_claimed_again(self, store: Store) -> None:
         await record(store, "order-1")
         await record(store, "order-2", receipt="r2")
 
@@ -155,7 +151,7 @@ class ClaimLaws:
         assert second.lease > first.lease
         assert await claim_or_none(store) is None
 
-    async def test_senders_that_claim_at_once_share_nothing(self, store: TestedStore) -> None:
+    async def test_senders_that_claim_at_once_share_nothing(self, store: Store) -> None:
         await store.record(
             a_submission(*(an_entry(f"order-{number}", index=number) for number in range(100)))
         )
@@ -164,7 +160,7 @@ class ClaimLaws:
 
         assert len({delivery.id for batch in batches for delivery in batch.deliveries}) == 100
 
-    async def test_a_postponed_delivery_waits_until_it_is_due(self, store: TestedStore) -> None:
+    async def test_a_postponed_delivery_waits_until_it_is_due(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         await settle(store, batch, "errored", postponed(batch, until=NOW + 5_000))
@@ -176,9 +172,7 @@ class ClaimLaws:
         assert ids(due) == ["order-1"]
         assert due.deliveries[0].attempts == 1
 
-    async def test_a_delivery_postponed_to_no_later_than_now_is_ready(
-        self, store: TestedStore
-    ) -> None:
+    async def test_a_delivery_postponed_to_no_later_than_now_is_ready(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
 
@@ -186,7 +180,7 @@ class ClaimLaws:
 
         assert ids(await claim(store)) == ["order-1"]
 
-    async def test_what_may_count_twice_is_not_claimed(self, store: TestedStore) -> None:
+    async def test_what_may_count_twice_is_not_claimed(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         await settle(store, batch, "errored", postponed(batch, until=NOW), ambiguous=True)

@@ -1,17 +1,15 @@
 # ruff: noqa: S101 - assertions are how laws speak
 """Store contract: opt-outs, held conversions, and policy changes."""
 
-from typing import Protocol
-
 from twite.domain.consent import REVOKED, person_keys
 from twite.domain.delivery import State
 from twite.domain.history import ConversionCounts
 from twite.domain.submission import AcceptedConversion, Recorded
-from twite.gateway.ports.consents import Consents, DecidedDelivery, OptOuts
+from twite.gateway.ports.privacy import DecidedDelivery
+from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, a_conversion, a_submission, an_entry
 from twite.testing.laws.actions import (
     PIXEL,
-    TestedStore,
     balanced,
     bury,
     claim,
@@ -25,13 +23,7 @@ from twite.testing.laws.actions import (
 )
 
 
-class ConsentStore(TestedStore, OptOuts, Consents, Protocol):
-    """A store, as those see it who ask about consent."""
-
-    salt: bytes
-
-
-def keys(store: ConsentStore, *, pixel: str = PIXEL) -> tuple[bytes, ...]:
+def keys(store: Store, *, pixel: str = PIXEL) -> tuple[bytes, ...]:
     """Return the keys of the person that all conversions of the builders are of."""
     return person_keys(a_conversion().identifiers, pixel=pixel, salt=store.salt)
 
@@ -52,13 +44,11 @@ def held(conversion_id: str, *, consent: bytes | None = None) -> AcceptedConvers
 
 
 class ConsentLaws:
-    async def test_nobody_is_listed_at_first(self, store: ConsentStore) -> None:
+    async def test_nobody_is_listed_at_first(self, store: Store) -> None:
         assert not store.some()
         assert not store.lists(keys(store))
 
-    async def test_who_revoked_is_listed_until_they_consent_again(
-        self, store: ConsentStore
-    ) -> None:
+    async def test_who_revoked_is_listed_until_they_consent_again(self, store: Store) -> None:
         await store.revoke(keys(store), now=NOW)
         revoked = store.some(), store.lists(keys(store))
 
@@ -67,9 +57,7 @@ class ConsentLaws:
         assert revoked == (True, True)
         assert not store.some()
 
-    async def test_what_was_queued_before_a_revocation_is_not_claimed(
-        self, store: ConsentStore
-    ) -> None:
+    async def test_what_was_queued_before_a_revocation_is_not_claimed(self, store: Store) -> None:
         await record(store, "order-1")
         await record(store, "order-2", pixel="p2", receipt="r2")
 
@@ -84,7 +72,7 @@ class ConsentLaws:
         )
 
     async def test_what_was_tried_before_a_revocation_is_not_tried_again(
-        self, store: ConsentStore
+        self, store: Store
     ) -> None:
         await record(store, "order-1")
         batch = await claim(store)
@@ -96,9 +84,7 @@ class ConsentLaws:
         (life,) = await lives(store, "order-1")
         assert (life.state, len(life.attempts)) == (State.SUPPRESSED, 1)
 
-    async def test_what_is_replayed_after_a_revocation_is_not_sent(
-        self, store: ConsentStore
-    ) -> None:
+    async def test_what_is_replayed_after_a_revocation_is_not_sent(self, store: Store) -> None:
         dead = await bury(store, "order-1")
         await store.revoke(keys(store), now=NOW)
 
@@ -106,14 +92,14 @@ class ConsentLaws:
 
         assert await claim_or_none(store) is None
 
-    async def test_who_consents_again_is_sent(self, store: ConsentStore) -> None:
+    async def test_who_consents_again_is_sent(self, store: Store) -> None:
         await record(store, "order-1")
         await store.revoke(keys(store), now=NOW)
         await store.restore(keys(store))
 
         assert ids(await claim(store)) == ["order-1"]
 
-    async def test_a_held_conversion_waits_for_a_person(self, store: ConsentStore) -> None:
+    async def test_a_held_conversion_waits_for_a_person(self, store: Store) -> None:
         await store.record(a_submission(held("order-1")))
 
         waiting = await claim_or_none(store)
@@ -125,7 +111,7 @@ class ConsentLaws:
         assert ids(await claim(store, now=NOW + 1)) == ["order-1"]
 
     async def test_a_held_conversion_takes_its_key_and_is_counted_as_held(
-        self, store: ConsentStore
+        self, store: Store
     ) -> None:
         await store.record(a_submission(held("order-1")))
 
@@ -136,16 +122,14 @@ class ConsentLaws:
             source="", pixel="", received=2, duplicate=1, held=1
         )
 
-    async def test_what_was_decided_is_shown(self, store: ConsentStore) -> None:
+    async def test_what_was_decided_is_shown(self, store: Store) -> None:
         await store.record(a_submission(held("order-1", consent=b'{"action":"hold"}')))
 
         (life,) = await lives(store, "order-1")
 
         assert life.consent == b'{"action":"hold"}'
 
-    async def test_what_may_still_be_sent_is_told_with_its_evidence(
-        self, store: ConsentStore
-    ) -> None:
+    async def test_what_may_still_be_sent_is_told_with_its_evidence(self, store: Store) -> None:
         await deliver(store, "order-0")
         await store.record(a_submission(held("order-1", consent=b"{}"), receipt="r1"))
         await record(store, "order-2", receipt="r2")
@@ -161,7 +145,7 @@ class ConsentLaws:
         ]
         assert list(rest) == [DecidedDelivery(delivery=two.delivery, pixel="o8z6j", evidence=None)]
 
-    async def test_what_is_taken_back_is_suppressed(self, store: ConsentStore) -> None:
+    async def test_what_is_taken_back_is_suppressed(self, store: Store) -> None:
         dead = await bury(store, "order-1")
         await record(store, "order-2", receipt="r2")
         (queued,) = await lives(store, "order-2")
@@ -179,7 +163,7 @@ class ConsentLaws:
             source="", pixel="", received=2, suppressed=2
         )
 
-    async def test_only_what_is_queued_is_held_anew(self, store: ConsentStore) -> None:
+    async def test_only_what_is_queued_is_held_anew(self, store: Store) -> None:
         dead = await bury(store, "order-1")
         await record(store, "order-2", receipt="r2")
         (queued,) = await lives(store, "order-2")
@@ -193,7 +177,7 @@ class ConsentLaws:
             source="", pixel="", received=2, dead=1, held=1
         )
 
-    async def test_what_is_being_sent_cannot_be_taken_back(self, store: ConsentStore) -> None:
+    async def test_what_is_being_sent_cannot_be_taken_back(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         which = [batch.deliveries[0].id]
@@ -205,7 +189,7 @@ class ConsentLaws:
 
         assert done == [0, 0]
 
-    async def test_the_policy_of_a_source_is_remembered(self, store: ConsentStore) -> None:
+    async def test_the_policy_of_a_source_is_remembered(self, store: Store) -> None:
         before = await store.policies()
 
         await store.note_policy(source="shop", version="a.b")

@@ -14,9 +14,9 @@ from twite.domain.submission import AcceptedConversion, Recorded
 from twite.domain.times import HOUR, MINUTE, spelled
 from twite.gateway.operations.edit import doubt
 from twite.gateway.ports.copies import CORRECTED, LIMITED, OTHER_BODY, RENEWED, by_later
+from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, a_conversion, a_submission, an_entry
 from twite.testing.laws.actions import (
-    TestedStore,
     balanced,
     buried,
     bury,
@@ -71,15 +71,13 @@ def restricted(conversion_id: str = "order-1") -> AcceptedConversion:
 
 
 async def again(
-    store: TestedStore, *entries: AcceptedConversion, at: int = NOW + 1, receipt: str = "r2"
+    store: Store, *entries: AcceptedConversion, at: int = NOW + 1, receipt: str = "r2"
 ) -> Recorded:
     """Submit entries later."""
     return await store.record(a_submission(*entries, receipt=receipt, received_at=at))
 
 
-async def told(
-    store: TestedStore, conversion_id: str = "order-1"
-) -> list[tuple[str, State, str | None]]:
+async def told(store: Store, conversion_id: str = "order-1") -> list[tuple[str, State, str | None]]:
     """Return of each copy its receipt, its state and why."""
     return [
         (history.receipt, history.state, history.reason)
@@ -87,16 +85,14 @@ async def told(
     ]
 
 
-async def of_receipt(store: TestedStore, receipt: str) -> History:
+async def of_receipt(store: Store, receipt: str) -> History:
     """Return the copy that came with a receipt."""
     (life,) = await store.submission(receipt)
     return life
 
 
 class CopyLaws:
-    async def test_what_is_held_keeps_its_key_however_long_it_is_held(
-        self, store: TestedStore
-    ) -> None:
+    async def test_what_is_held_keeps_its_key_however_long_it_is_held(self, store: Store) -> None:
         await store.record(a_submission(an_entry("order-1", held="why")))
 
         later = await again(store, corrected(), at=NOW + 2 * DEFAULT_WINDOW)
@@ -106,7 +102,7 @@ class CopyLaws:
             source="", pixel="", received=2, duplicate=1, held=1
         )
 
-    async def test_another_body_supersedes_what_was_refused(self, store: TestedStore) -> None:
+    async def test_another_body_supersedes_what_was_refused(self, store: Store) -> None:
         dead = await bury(store, "order-1")
 
         recorded = await again(store, corrected())
@@ -120,7 +116,7 @@ class CopyLaws:
             source="", pixel="", received=2, suppressed=1, pending=1
         )
 
-    async def test_what_is_superseded_is_never_sent(self, store: TestedStore) -> None:
+    async def test_what_is_superseded_is_never_sent(self, store: Store) -> None:
         dead = await bury(store, "order-1")
         await again(store, corrected())
 
@@ -134,7 +130,7 @@ class CopyLaws:
         assert await claim_or_none(store, now=NOW + 2) is None
 
     async def test_the_same_body_again_is_a_duplicate_of_what_was_refused(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         await bury(store, "order-1")
 
@@ -142,7 +138,7 @@ class CopyLaws:
         assert await again(store, denied("order-2"), receipt="r3") == Recorded()
 
     async def test_what_comes_again_without_a_time_of_its_own_is_no_correction(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         await store.record(a_submission(at_time(NOW)))
         batch = await claim(store)
@@ -153,7 +149,7 @@ class CopyLaws:
         # A time that somebody gave corrects it.
         assert await again(store, at_time(NOW - HOUR), receipt="r3") == Recorded()
 
-    async def test_a_time_left_out_corrects_one_that_was_given(self, store: TestedStore) -> None:
+    async def test_a_time_left_out_corrects_one_that_was_given(self, store: Store) -> None:
         await store.record(a_submission(at_time(NOW - HOUR)))
         batch = await claim(store)
         await settle(store, batch, "rejected", buried(batch))
@@ -161,7 +157,7 @@ class CopyLaws:
         assert await again(store, at_time(NOW + 1)) == Recorded()
 
     async def test_after_the_window_the_new_copy_takes_the_place_of_the_dead(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         dead = await bury(store, "order-1")
 
@@ -174,7 +170,7 @@ class CopyLaws:
             ("r-order-1", State.SUPPRESSED, RENEWED),
         ]
 
-    async def test_a_correction_of_what_x_may_have_is_held(self, store: TestedStore) -> None:
+    async def test_a_correction_of_what_x_may_have_is_held(self, store: Store) -> None:
         await record(store, "order-1")
         first = await claim(store)
         await settle(store, first, "errored", postponed(first, until=NOW), ambiguous=True)
@@ -193,14 +189,14 @@ class CopyLaws:
         )
 
     async def test_what_a_tag_failed_with_is_sent_again_by_a_person_alone(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         await bury(store, "order-1", pixel="tag:crm")
 
         assert await again(store, corrected(pixel="tag:crm")) == DUPLICATE
 
     async def test_a_correction_is_not_allowed_more_than_what_it_corrects(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         await store.record(a_submission(restricted()))
         batch = await claim(store)
@@ -208,7 +204,7 @@ class CopyLaws:
 
         assert await again(store, an_entry("order-1")) == DUPLICATE
 
-    async def test_a_denial_withdraws_what_is_queued(self, store: TestedStore) -> None:
+    async def test_a_denial_withdraws_what_is_queued(self, store: Store) -> None:
         await record(store, "order-1")
 
         recorded = await again(store, denied())
@@ -223,7 +219,7 @@ class CopyLaws:
             source="", pixel="", received=2, suppressed=2
         )
 
-    async def test_a_denial_withdraws_what_is_held_or_dead(self, store: TestedStore) -> None:
+    async def test_a_denial_withdraws_what_is_held_or_dead(self, store: Store) -> None:
         dead = await bury(store, "order-1")
         await store.record(a_submission(an_entry("order-2", held="why"), receipt="r-held"))
         held = (await of_receipt(store, "r-held")).delivery
@@ -235,9 +231,7 @@ class CopyLaws:
             source="", pixel="", received=4, suppressed=4
         )
 
-    async def test_after_a_denial_a_copy_without_signals_is_a_duplicate(
-        self, store: TestedStore
-    ) -> None:
+    async def test_after_a_denial_a_copy_without_signals_is_a_duplicate(self, store: Store) -> None:
         await store.record(a_submission(denied()))
 
         second = await record(store, "order-1", receipt="r2", at=NOW + DEFAULT_WINDOW)
@@ -249,9 +243,7 @@ class CopyLaws:
         assert (second, third) == (DUPLICATE, Recorded())
         assert (first.state, first.reason, first.duplicates) == (State.SUPPRESSED, DENIED, 1)
 
-    async def test_in_one_submission_a_denial_counts_in_either_order(
-        self, store: TestedStore
-    ) -> None:
+    async def test_in_one_submission_a_denial_counts_in_either_order(self, store: Store) -> None:
         recorded = await store.record(
             a_submission(
                 an_entry("order-1"),
@@ -267,7 +259,7 @@ class CopyLaws:
             source="", pixel="", received=4, duplicate=1, suppressed=3
         )
 
-    async def test_silence_is_no_denial(self, store: TestedStore) -> None:
+    async def test_silence_is_no_denial(self, store: Store) -> None:
         await record(store, "order-1")
         silent = denied(reason=MISSING)
 
@@ -278,7 +270,7 @@ class CopyLaws:
         assert sorted(ids(await claim(store))) == ["order-1", "order-2"]
 
     async def test_what_was_denied_in_flight_and_not_taken_is_not_tried_again(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         await record(store, "order-1")
         batch = await claim(store)
@@ -298,7 +290,7 @@ class CopyLaws:
         )
 
     async def test_what_was_denied_in_flight_and_lapsed_is_not_tried_again(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         await record(store, "order-1")
         await claim(store)
@@ -312,7 +304,7 @@ class CopyLaws:
         )
 
     async def test_what_x_takes_while_it_is_denied_is_delivered_and_both_are_told(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         await record(store, "order-1")
         batch = await claim(store)
@@ -331,7 +323,7 @@ class CopyLaws:
             source="", pixel="", received=2, delivered=1, suppressed=1
         )
 
-    async def test_a_denial_after_delivery_is_told_beside_it(self, store: TestedStore) -> None:
+    async def test_a_denial_after_delivery_is_told_beside_it(self, store: Store) -> None:
         await deliver(store, "order-1")
 
         await again(store, denied())
@@ -342,7 +334,7 @@ class CopyLaws:
         ]
         assert await record(store, "order-1", receipt="r3", at=NOW + 2) == DUPLICATE
 
-    async def test_what_waits_goes_as_the_strictest_copy_allows(self, store: TestedStore) -> None:
+    async def test_what_waits_goes_as_the_strictest_copy_allows(self, store: Store) -> None:
         await record(store, "order-1")
 
         recorded = await again(store, restricted())
@@ -354,13 +346,13 @@ class CopyLaws:
             ("r1", State.SUPPRESSED, LIMITED),
         ]
 
-    async def test_a_copy_that_allows_more_is_a_duplicate(self, store: TestedStore) -> None:
+    async def test_a_copy_that_allows_more_is_a_duplicate(self, store: Store) -> None:
         await store.record(a_submission(restricted()))
 
         assert await again(store, an_entry("order-1")) == DUPLICATE
 
     async def test_what_x_may_have_is_withdrawn_where_a_copy_allows_less(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         await record(store, "order-1")
         batch = await claim(store)
@@ -373,7 +365,7 @@ class CopyLaws:
         assert await told(store) == [("r1", State.SUPPRESSED, reason)]
 
     async def test_what_a_person_decides_about_a_copy_they_decide_about_the_first(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         await record(store, "order-1")
 

@@ -21,8 +21,8 @@ from twite.domain.people.account_changes import (
 from twite.domain.people.users import ApiKey, AuditEvent, KeyScope, Role, Session, User, first_wrong
 from twite.domain.secret import Secret
 from twite.gateway.ports.secret_store import CODES
+from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW
-from twite.testing.laws.actions import TestedStore
 
 
 def somebody(name: str = "ada") -> User:
@@ -68,19 +68,19 @@ def a_key(id_: str = "k1", *, at: int = NOW) -> ApiKey:
 DEED = AuditEvent(at=NOW, who="grace", what="user.test", subject="ada")
 
 
-async def join(store: TestedStore, user: User) -> None:
+async def join(store: Store, user: User) -> None:
     """Let somebody sign in."""
     assert await store.people.change(UserAdded(user=user), deed=DEED) is Result.DONE
 
 
-async def enter(store: TestedStore, session: Session) -> None:
+async def enter(store: Store, session: Session) -> None:
     """Sign somebody in, who is there as `somebody` is."""
     assert await store.people.begin(session, known=somebody(session.user))
 
 
 class DirectoryLaws:
     async def test_a_user_comes_back_as_added_and_no_name_is_given_twice(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         await join(store, somebody())
         other = msgspec.structs.replace(somebody(), role=Role.ADMIN, pixels=None)
@@ -106,7 +106,7 @@ class DirectoryLaws:
         ],
     )
     async def test_a_change_is_of_what_it_names_alone(
-        self, store: TestedStore, change: ChangeOfOne, makes: Mapping[str, object]
+        self, store: Store, change: ChangeOfOne, makes: Mapping[str, object]
     ) -> None:
         await join(store, somebody())
 
@@ -115,7 +115,7 @@ class DirectoryLaws:
         assert result is Result.DONE
         assert await store.people.user("ada") == msgspec.structs.replace(somebody(), **makes)
 
-    async def test_codes_begin_where_there_are_none(self, store: TestedStore) -> None:
+    async def test_codes_begin_where_there_are_none(self, store: Store) -> None:
         await join(store, msgspec.structs.replace(somebody(), code_since=None, recovery=()))
         begun = TwoFactorEnabled(name="ada", since=NOW + 2, step=7, recovery=("first", "second"))
 
@@ -128,7 +128,7 @@ class DirectoryLaws:
         "change", [TwoFactorDisabled(name="ada"), UserRemoved(name="ada")], ids=repr
     )
     async def test_the_secret_of_ones_codes_goes_with_them(
-        self, store: TestedStore, change: ChangeOfOne
+        self, store: Store, change: ChangeOfOne
     ) -> None:
         await join(store, somebody())
         await join(store, somebody("adam"))
@@ -139,7 +139,7 @@ class DirectoryLaws:
 
         assert [name for name, _ in await store.vault.sealed(CODES)] == [f"{CODES}adam"]
 
-    async def test_a_secret_of_codes_outlives_any_other_change(self, store: TestedStore) -> None:
+    async def test_a_secret_of_codes_outlives_any_other_change(self, store: Store) -> None:
         await join(store, somebody())
         await store.vault.put(f"{CODES}ada", b"sealed")
 
@@ -152,7 +152,7 @@ class DirectoryLaws:
         assert len(await store.vault.sealed(CODES)) == 1
 
     async def test_a_password_in_place_of_one_that_is_no_more_is_not_given(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         await join(store, somebody())
         given = PasswordSet(name="ada", password=Secret("$2"), at=NOW, was=Secret("$0"))
@@ -173,7 +173,7 @@ class DirectoryLaws:
         ],
     )
     async def test_no_change_brings_back_who_was_removed(
-        self, store: TestedStore, change: ChangeOfOne
+        self, store: Store, change: ChangeOfOne
     ) -> None:
         await join(store, somebody())
         await store.people.change(UserRemoved(name="ada"), deed=DEED)
@@ -191,7 +191,7 @@ class DirectoryLaws:
         ],
     )
     async def test_a_change_ends_sessions_with_it(
-        self, store: TestedStore, change: ChangeOfOne, left: list[bytes]
+        self, store: Store, change: ChangeOfOne, left: list[bytes]
     ) -> None:
         await join(store, somebody())
         for digest in (b"1", b"2"):
@@ -201,7 +201,7 @@ class DirectoryLaws:
 
         assert [session.digest for session in await store.people.sessions("ada")] == left
 
-    async def test_nothing_is_done_by_a_session_that_is_over(self, store: TestedStore) -> None:
+    async def test_nothing_is_done_by_a_session_that_is_over(self, store: Store) -> None:
         await join(store, somebody())
         await join(store, somebody("grace"))
         await enter(store, a_session(b"1", user="grace"))
@@ -223,7 +223,7 @@ class DirectoryLaws:
         ],
     )
     async def test_the_last_who_is_an_admin_of_all_stays_one(
-        self, store: TestedStore, end: ChangeOfOne
+        self, store: Store, end: ChangeOfOne
     ) -> None:
         admin = msgspec.structs.replace(somebody(), role=Role.ADMIN, pixels=None)
         await join(store, admin)
@@ -237,7 +237,7 @@ class DirectoryLaws:
         assert (alone, with_another) == (Result.LAST, Result.DONE)
 
     async def test_what_was_done_is_in_the_audit_and_what_was_not_is_not(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         await join(store, somebody())
 
@@ -248,9 +248,7 @@ class DirectoryLaws:
         chain = await store.people.chain(after=0, limit=9)
         assert [entry.deed.what for entry in chain] == ["user.test", "user.remove"]
 
-    async def test_the_code_of_a_step_is_taken_once_and_none_before_it(
-        self, store: TestedStore
-    ) -> None:
+    async def test_the_code_of_a_step_is_taken_once_and_none_before_it(self, store: Store) -> None:
         await join(store, somebody())
 
         taken = [await store.people.take_step("ada", step) for step in (8, 8, 7, 9)]
@@ -258,7 +256,7 @@ class DirectoryLaws:
         assert taken == [True, False, False, True]
         assert not await store.people.take_step("nobody", 8)
 
-    async def test_a_recovery_code_is_taken_once(self, store: TestedStore) -> None:
+    async def test_a_recovery_code_is_taken_once(self, store: Store) -> None:
         await join(store, somebody())
 
         taken = [await store.people.take_recovery("ada", "first") for _ in range(2)]
@@ -268,7 +266,7 @@ class DirectoryLaws:
         assert kept is not None
         assert kept.recovery == ("second",)
 
-    async def test_sessions_are_found_by_digest_and_by_user(self, store: TestedStore) -> None:
+    async def test_sessions_are_found_by_digest_and_by_user(self, store: Store) -> None:
         await join(store, somebody())
         await join(store, somebody("grace"))
         await enter(store, a_session(b"1"))
@@ -290,7 +288,7 @@ class DirectoryLaws:
         ],
     )
     async def test_no_session_begins_with_what_a_user_has_no_more(
-        self, store: TestedStore, known: User
+        self, store: Store, known: User
     ) -> None:
         await join(store, somebody())
 
@@ -300,7 +298,7 @@ class DirectoryLaws:
         assert await store.people.session(b"1") is None
 
     async def test_a_session_goes_on_under_another_digest_unless_it_is_over(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         await join(store, somebody())
         await enter(store, a_session(b"1"))
@@ -310,7 +308,7 @@ class DirectoryLaws:
         assert moved == [True, False]
         assert [session.digest for session in await store.people.sessions("ada")] == [b"2"]
 
-    async def test_sessions_end_one_by_one_and_all_but_one(self, store: TestedStore) -> None:
+    async def test_sessions_end_one_by_one_and_all_but_one(self, store: Store) -> None:
         await join(store, somebody())
         for digest in (b"1", b"2", b"3", b"4"):
             await enter(store, a_session(digest))
@@ -319,9 +317,7 @@ class DirectoryLaws:
         assert await store.people.end_all("ada", but=b"2") == 2
         assert [session.digest for session in await store.people.sessions("ada")] == [b"2"]
 
-    async def test_sessions_that_are_over_are_forgotten_when_one_begins(
-        self, store: TestedStore
-    ) -> None:
+    async def test_sessions_that_are_over_are_forgotten_when_one_begins(self, store: Store) -> None:
         await join(store, somebody())
         await enter(store, a_session(b"1", begun_at=NOW - 100))
         await enter(store, a_session(b"2", begun_at=NOW - 10))
@@ -332,7 +328,7 @@ class DirectoryLaws:
 
         assert [session.digest for session in await store.people.sessions("ada")] == [b"3"]
 
-    async def test_keys_of_programs_are_kept_and_revoked_once(self, store: TestedStore) -> None:
+    async def test_keys_of_programs_are_kept_and_revoked_once(self, store: Store) -> None:
         for key in (a_key("k1"), a_key("k2", at=NOW + 1)):
             await store.people.change(KeyMade(key=key), deed=DEED)
 
@@ -348,9 +344,7 @@ class DirectoryLaws:
             msgspec.structs.replace(a_key("k1"), revoked_at=NOW + 9),
         ]
 
-    async def test_the_audit_is_a_chain_in_the_order_of_what_was_done(
-        self, store: TestedStore
-    ) -> None:
+    async def test_the_audit_is_a_chain_in_the_order_of_what_was_done(self, store: Store) -> None:
         for at in range(5):
             await store.people.note(
                 AuditEvent(at=NOW + at, who="ada", what="replay", subject=str(at))
@@ -363,7 +357,7 @@ class DirectoryLaws:
         assert first_wrong(chain) is None
         assert [entry.number for entry in latest] == [4, 3]
 
-    async def test_any_change_of_an_entry_breaks_the_chain_there(self, store: TestedStore) -> None:
+    async def test_any_change_of_an_entry_breaks_the_chain_there(self, store: Store) -> None:
         for at in range(3):
             await store.people.note(AuditEvent(at=NOW + at, who="ada", what="replay"))
         chain = list(await store.people.chain(after=0, limit=10))

@@ -7,11 +7,11 @@ from twite.domain.delivery import State
 from twite.domain.people.users import AuditEvent
 from twite.domain.times import HOUR
 from twite.gateway.ports.queries import EditedBody, ErrorGroup, QueryScope
+from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.actions import (
     EVENT,
     PIXEL,
-    TestedStore,
     balanced,
     buried,
     bury,
@@ -30,7 +30,7 @@ OTHERS = QueryScope(pixels=frozenset({"p2"}))
 
 
 class ErrorGroupLaws:
-    async def test_what_rests_is_in_heaps_by_its_reason(self, store: TestedStore) -> None:
+    async def test_what_rests_is_in_heaps_by_its_reason(self, store: Store) -> None:
         await bury(store, "order-1", at=NOW + 1)
         await bury(store, "order-2", at=NOW + 2)
         await _hold(store, "order-3")
@@ -52,7 +52,7 @@ class ErrorGroupLaws:
         )
         assert list(await store.heaps(OTHERS)) == []
 
-    async def test_no_heap_is_left_out_however_many_there_are(self, store: TestedStore) -> None:
+    async def test_no_heap_is_left_out_however_many_there_are(self, store: Store) -> None:
         strays = [
             an_entry(f"stray-{number}", index=number, held=f"reason {number}")
             for number in range(230)
@@ -68,7 +68,7 @@ class ErrorGroupLaws:
         assert (heaps[0].reason, heaps[0].deliveries) == ("the great one", 5)
         assert len(heaps) == 231
 
-    async def test_a_heap_is_told_page_by_page(self, store: TestedStore) -> None:
+    async def test_a_heap_is_told_page_by_page(self, store: Store) -> None:
         dead = [await bury(store, f"order-{number}") for number in range(3)]
         (heap,) = await store.heaps(EVERYTHING)
 
@@ -78,7 +78,7 @@ class ErrorGroupLaws:
         assert [life.delivery for life in (*first, *rest)] == dead
         assert list(await store.heap(OTHERS, heap)) == []
 
-    async def test_only_what_rests_and_may_be_seen_is_among_them(self, store: TestedStore) -> None:
+    async def test_only_what_rests_and_may_be_seen_is_among_them(self, store: Store) -> None:
         dead = await bury(store, "order-1")
         await deliver(store, "order-2")
         (done,) = await lives(store, "order-2")
@@ -90,7 +90,7 @@ class ErrorGroupLaws:
         ]
         assert list(await store.resting_among(OTHERS, which)) == []
 
-    async def test_an_amended_delivery_is_sent_as_amended(self, store: TestedStore) -> None:
+    async def test_an_amended_delivery_is_sent_as_amended(self, store: Store) -> None:
         dead = await bury(store, "order-1")
         amendment = EditedBody(delivery=dead, event="o8z6m", body=b'{"event_id":"o8z6m"}')
 
@@ -107,7 +107,7 @@ class ErrorGroupLaws:
         await balanced(store)
 
     async def test_an_amended_delivery_is_in_doubt_until_a_person_is_sure(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         await _hold(store, "order-1")
         (life,) = await store.resting(pixel=None, limit=9)
@@ -122,7 +122,7 @@ class ErrorGroupLaws:
         assert in_doubt.deliveries[0].ambiguous_since == NOW
         assert sure.deliveries[0].ambiguous_since is None
 
-    async def test_many_are_amended_and_the_deed_is_noted_once(self, store: TestedStore) -> None:
+    async def test_many_are_amended_and_the_deed_is_noted_once(self, store: Store) -> None:
         entries = [an_entry(f"order-{number}", index=number) for number in range(120)]
         held = [msgspec.structs.replace(entry, held="consent") for entry in entries]
         await store.record(a_submission(*held, receipt="r-many"))
@@ -137,9 +137,7 @@ class ErrorGroupLaws:
         assert len(batch.deliveries) == 120
         assert [event.deed for event in await store.people.chain(after=0, limit=9)] == [said]
 
-    async def test_an_amended_conversion_takes_the_key_of_its_new_event(
-        self, store: TestedStore
-    ) -> None:
+    async def test_an_amended_conversion_takes_the_key_of_its_new_event(self, store: Store) -> None:
         dead = await bury(store, "order-1")
         amendment = EditedBody(delivery=dead, event="o8z6m", body=b"{}")
         await store.amend([amendment], now=NOW, note="another event")
@@ -148,7 +146,7 @@ class ErrorGroupLaws:
 
         assert again.duplicates == (0,)
 
-    async def test_two_conversions_never_have_one_key(self, store: TestedStore) -> None:
+    async def test_two_conversions_never_have_one_key(self, store: Store) -> None:
         other = an_entry("order-1", event="o8z6m")
         await store.record(a_submission(other, receipt="r0"))
         batch = await claim(store)
@@ -163,7 +161,7 @@ class ErrorGroupLaws:
         (still,) = await store.resting_among(EVERYTHING, [dead])
         assert still.state is State.DEAD
 
-    async def test_only_what_rests_is_amended(self, store: TestedStore) -> None:
+    async def test_only_what_rests_is_amended(self, store: Store) -> None:
         await record(store, "order-1")
         (queued,) = await lives(store, "order-1")
 
@@ -174,7 +172,7 @@ class ErrorGroupLaws:
         assert list(refused) == [queued.delivery]
 
 
-async def _hold(store: TestedStore, conversion_id: str) -> None:
+async def _hold(store: Store, conversion_id: str) -> None:
     await record(store, conversion_id, receipt=f"r-{conversion_id}")
     await claim(store, lease_until=NOW + 10)
     await sweep(store, now=NOW + 11, ambiguous_before=NOW + HOUR)

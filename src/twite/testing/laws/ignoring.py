@@ -14,8 +14,8 @@ from twite.domain.submission import (
     UnfiredTags,
 )
 from twite.domain.times import DAY
+from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, an_entry
-from twite.testing.laws.actions import TestedStore
 
 _TODAY = NOW // DAY
 _RECEIPT = "019abf0e-0000-7000-8000-000000000001"
@@ -43,7 +43,7 @@ def _counted(name: str, times: int, *, day: int = _TODAY) -> IgnoredTally:
 
 class IgnoringLaws:
     async def test_what_is_ignored_is_counted_by_day_source_door_and_name(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         await store.record(_submission("scroll", "click", "scroll"))
         await store.record(_submission("scroll", receipt="r2"))
@@ -55,9 +55,7 @@ class IgnoringLaws:
             _counted("scroll", 1, day=_TODAY + 1),
         ]
 
-    async def test_days_before_the_first_that_is_asked_for_are_left_out(
-        self, store: TestedStore
-    ) -> None:
+    async def test_days_before_the_first_that_is_asked_for_are_left_out(self, store: Store) -> None:
         await store.record(_submission("scroll"))
         await store.record(_submission("scroll", receipt="r2", at=NOW + DAY))
 
@@ -66,7 +64,7 @@ class IgnoringLaws:
         ]
 
     async def test_what_is_ignored_beside_a_conversion_is_counted_with_it(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         recorded = await store.record(_submission("scroll", entries=(an_entry("order-1"),)))
 
@@ -77,7 +75,7 @@ class IgnoringLaws:
         ]
 
     async def test_of_what_is_only_ignored_no_submission_and_no_account_is_kept(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         recorded = await store.record(_submission("scroll"))
 
@@ -85,9 +83,7 @@ class IgnoringLaws:
         assert list(await store.submission("r1")) == []
         assert list(await store.accounts()) == []
 
-    async def test_a_day_of_too_many_names_counts_the_rest_under_one(
-        self, store: TestedStore
-    ) -> None:
+    async def test_a_day_of_too_many_names_counts_the_rest_under_one(self, store: Store) -> None:
         names = [f"name-{number:03}" for number in range(MOST_NAMES + 20)]
 
         await store.record(_submission(*names))
@@ -97,7 +93,7 @@ class IgnoringLaws:
         assert counted == dict.fromkeys(names[:MOST_NAMES], 1) | {names[0]: 2, OTHER: 21}
 
     async def test_a_tag_that_does_not_fire_is_counted_and_told_in_the_life(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         entries = (an_entry("order-1", index=0), an_entry("order-2", index=2))
         heard = Submission(
@@ -131,7 +127,7 @@ class IgnoringLaws:
         ]
 
     async def test_of_events_that_only_tags_pass_over_no_submission_is_kept(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         heard = msgspec.structs.replace(_submission(), unfired=(_unfired("tag:crm", None),))
 

@@ -9,13 +9,13 @@ from twite.domain.delivery import (
     Transition,
     Trigger,
 )
-from twite.gateway.ports.store import RateLimitWindow
+from twite.gateway.ports.state import RateLimitWindow
+from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.actions import (
     EVENT,
     FAR,
     PIXEL,
-    TestedStore,
     balanced,
     bury,
     claim,
@@ -39,7 +39,7 @@ def held(*deliveries: int, reason: str) -> Transition:
 
 
 class LimitLaws:
-    async def test_a_spent_limit_is_on_record_until_its_moment(self, store: TestedStore) -> None:
+    async def test_a_spent_limit_is_on_record_until_its_moment(self, store: Store) -> None:
         until_ten = RateLimitWindow(pixel=PIXEL, until=NOW + 10, reason="429")
         await store.close_limits(
             [until_ten, RateLimitWindow(pixel="p2", until=NOW + 5, reason="429")]
@@ -49,14 +49,14 @@ class LimitLaws:
 
         assert (list(before), list(after)) == ([until_ten], [])
 
-    async def test_a_later_word_on_a_limit_replaces_the_earlier(self, store: TestedStore) -> None:
+    async def test_a_later_word_on_a_limit_replaces_the_earlier(self, store: Store) -> None:
         for until in (NOW + 10, NOW + 5):
             await store.close_limits([RateLimitWindow(pixel=PIXEL, until=until, reason="429")])
 
         assert [closure.until for closure in await store.closures(now=NOW)] == [NOW + 5]
 
     async def test_the_latest_moment_is_that_of_the_last_submission_or_attempt(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         empty = (await store.timed()).latest
         await record(store, "order-1", at=NOW + 7)
@@ -67,9 +67,7 @@ class LimitLaws:
         assert (empty, recorded) == (0, NOW + 7)
         assert (await store.timed()).latest == NOW + 9
 
-    async def test_how_far_x_was_ahead_is_on_record_once_it_is_noted(
-        self, store: TestedStore
-    ) -> None:
+    async def test_how_far_x_was_ahead_is_on_record_once_it_is_noted(self, store: Store) -> None:
         before = (await store.timed()).ahead
 
         await store.note_ahead(-5_000)
@@ -78,7 +76,7 @@ class LimitLaws:
 
 
 class CrashLaws:
-    async def test_a_batch_that_failed_twice_is_sent_one_by_one(self, store: TestedStore) -> None:
+    async def test_a_batch_that_failed_twice_is_sent_one_by_one(self, store: Store) -> None:
         await store.record(a_submission(an_entry("a"), an_entry("b", index=1)))
         for _ in range(2):
             batch = await claim(store)
@@ -90,7 +88,7 @@ class CrashLaws:
         assert (ids(alone), ids(await claim(store))) == (["a"], ["b"])
 
     async def test_what_the_sender_fails_with_alone_is_given_up_after_three_times(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         await record(store, "a")
         late = 0
@@ -102,9 +100,7 @@ class CrashLaws:
         assert (late, life.state, life.reason) == (0, State.DEAD, SENDER_DIED_OF_IT)
         assert (await balanced(store)).dead == 1
 
-    async def test_a_suspect_is_left_for_later_where_that_is_asked(
-        self, store: TestedStore
-    ) -> None:
+    async def test_a_suspect_is_left_for_later_where_that_is_asked(self, store: Store) -> None:
         await record(store, "a", receipt="first")
         for _ in range(2):
             batch = await claim(store)
@@ -117,7 +113,7 @@ class CrashLaws:
         assert others is not None
         assert (ids(others), no_more, ids(await claim(store))) == (["b"], None, ["a"])
 
-    async def test_an_answer_ends_the_suspicion(self, store: TestedStore) -> None:
+    async def test_an_answer_ends_the_suspicion(self, store: Store) -> None:
         await record(store, "a")
         for _ in range(2):
             batch = await claim(store)
@@ -131,9 +127,7 @@ class CrashLaws:
 
         assert (await claim(store)).deliveries[0].crashes == 0
 
-    async def test_what_nothing_was_found_wrong_with_is_no_suspect(
-        self, store: TestedStore
-    ) -> None:
+    async def test_what_nothing_was_found_wrong_with_is_no_suspect(self, store: Store) -> None:
         await record(store, "a")
         batch = await claim(store, lease_until=NOW + 10)
 
@@ -145,7 +139,7 @@ class CrashLaws:
 
 
 class DoubtLaws:
-    async def test_what_was_given_up_may_be_held_instead(self, store: TestedStore) -> None:
+    async def test_what_was_given_up_may_be_held_instead(self, store: Store) -> None:
         dead = await bury(store, "order-1")
 
         done = await store.doubt([dead, 999_999], reason="refused alike", now=NOW + 1)
@@ -153,9 +147,7 @@ class DoubtLaws:
         (life,) = await lives(store, "order-1")
         assert (done, life.state, life.reason) == (1, State.HELD, "refused alike")
 
-    async def test_what_is_held_for_a_reason_of_ours_is_recalled_once(
-        self, store: TestedStore
-    ) -> None:
+    async def test_what_is_held_for_a_reason_of_ours_is_recalled_once(self, store: Store) -> None:
         await record(store, "order-1")
         recalled = []
         for _ in range(2):
@@ -169,7 +161,7 @@ class DoubtLaws:
         (life,) = await lives(store, "order-1")
         assert (recalled, life.state) == ([1, 0], State.HELD)
 
-    async def test_what_is_held_for_another_reason_stays(self, store: TestedStore) -> None:
+    async def test_what_is_held_for_another_reason_stays(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         await settle(store, batch, "rejected", held(batch.deliveries[0].id, reason="404"))
@@ -181,9 +173,7 @@ class DoubtLaws:
 
 
 class ClockLaws:
-    async def test_what_is_due_further_than_anything_may_be_is_due_now(
-        self, store: TestedStore
-    ) -> None:
+    async def test_what_is_due_further_than_anything_may_be_is_due_now(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         back = Transition(
@@ -198,7 +188,7 @@ class ClockLaws:
         assert ids(await claim(store)) == ["order-1"]
 
     async def test_a_lease_that_is_held_does_not_lapse_whatever_the_time(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         await record(store, "order-1")
         batch = await claim(store, lease_until=NOW + 10)
@@ -208,7 +198,7 @@ class ClockLaws:
 
         assert (held_on.lapsed, let_go.lapsed) == (0, 1)
 
-    async def test_a_lease_that_ends_further_than_any_may_lapses(self, store: TestedStore) -> None:
+    async def test_a_lease_that_ends_further_than_any_may_lapses(self, store: Store) -> None:
         await record(store, "order-1")
         await claim(store, lease_until=NOW + 100)
 
@@ -216,7 +206,7 @@ class ClockLaws:
 
         assert swept.lapsed == 1
 
-    async def test_what_is_ambiguous_of_a_cautious_pixel_is_held(self, store: TestedStore) -> None:
+    async def test_what_is_ambiguous_of_a_cautious_pixel_is_held(self, store: Store) -> None:
         for pixel in (PIXEL, "p2"):
             await record(store, "order-1", receipt=f"r-{pixel}", pixel=pixel)
             await claim(store, pixel=pixel, lease_until=NOW + 10)

@@ -9,13 +9,14 @@ from twite.domain.history import ConversionCounts
 from twite.domain.people.users import AuditEvent
 from twite.domain.submission import Recorded
 from twite.domain.times import HOUR
-from twite.gateway.ports.store import Pause, SweepResult
+from twite.gateway.ports.outbox import SweepResult
+from twite.gateway.ports.state import Pause
+from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.actions import (
     EVENT,
     FAR,
     PIXEL,
-    TestedStore,
     balanced,
     bury,
     claim,
@@ -29,7 +30,7 @@ from twite.testing.laws.actions import (
 
 
 class OperationLaws:
-    async def test_resting_shows_the_latest_first(self, store: TestedStore) -> None:
+    async def test_resting_shows_the_latest_first(self, store: Store) -> None:
         for number, pixel in enumerate((PIXEL, "p2", PIXEL)):
             await bury(store, f"order-{number}", pixel=pixel, at=NOW + number)
 
@@ -39,7 +40,7 @@ class OperationLaws:
         assert [life.conversion_id for life in everywhere] == ["order-2", "order-1"]
         assert [life.conversion_id for life in here] == ["order-2", "order-0"]
 
-    async def test_a_replayed_delivery_is_sent_as_it_was(self, store: TestedStore) -> None:
+    async def test_a_replayed_delivery_is_sent_as_it_was(self, store: Store) -> None:
         dead = await bury(store, "order-1")
 
         replayed = await store.replay([dead], now=NOW + 5)
@@ -49,7 +50,7 @@ class OperationLaws:
         assert (ids(batch), batch.deliveries[0].body) == (["order-1"], an_entry("order-1").body)
 
     async def test_a_replay_that_a_person_is_sure_of_forgets_ambiguity_and_gives_patience_anew(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         held = await _held_in_doubt(store, "order-1")
         await store.replay([held], now=NOW + 20, sure=[held])
@@ -60,9 +61,7 @@ class OperationLaws:
         assert swept == SweepResult()
         assert batch.deliveries[0].ambiguous_since is None
 
-    async def test_of_what_rests_is_known_since_when_it_may_be_there(
-        self, store: TestedStore
-    ) -> None:
+    async def test_of_what_rests_is_known_since_when_it_may_be_there(self, store: Store) -> None:
         held = await _held_in_doubt(store, "order-1")
         dead = await bury(store, "order-2")
 
@@ -71,7 +70,7 @@ class OperationLaws:
         assert rests[held].ambiguous_since == NOW
         assert rests[dead].ambiguous_since is None
 
-    async def test_without_it_x_may_still_have_had_it_since_then(self, store: TestedStore) -> None:
+    async def test_without_it_x_may_still_have_had_it_since_then(self, store: Store) -> None:
         held = await _held_in_doubt(store, "order-1")
         await store.replay([held], now=NOW + 20)
 
@@ -80,7 +79,7 @@ class OperationLaws:
         assert batch.deliveries[0].ambiguous_since == NOW
 
     async def test_what_is_replayed_is_held_again_once_its_hours_are_over(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         held = await _held_in_doubt(store, "order-1")
         await store.replay([held], now=NOW + 20)
@@ -93,9 +92,7 @@ class OperationLaws:
         assert swept == SweepResult(held=1)
         assert (life.state, life.reason) == (State.HELD, MAY_COUNT_TWICE)
 
-    async def test_an_order_for_many_is_done_to_all_and_noted_once(
-        self, store: TestedStore
-    ) -> None:
+    async def test_an_order_for_many_is_done_to_all_and_noted_once(self, store: Store) -> None:
         dead = await bury(store, "order-1")
         entries = [an_entry(f"more-{number}", index=number) for number in range(600)]
         held = [msgspec.structs.replace(plain, held="consent") for plain in entries]
@@ -113,9 +110,7 @@ class OperationLaws:
         assert (replayed, discarded) == (601, 1)
         assert [entry.deed for entry in noted] == [said, given_up]
 
-    async def test_a_discarded_delivery_is_suppressed_with_the_note(
-        self, store: TestedStore
-    ) -> None:
+    async def test_a_discarded_delivery_is_suppressed_with_the_note(self, store: Store) -> None:
         dead = await bury(store, "order-1")
 
         discarded = await store.discard([dead], now=NOW + 5, note="a test order")
@@ -127,14 +122,14 @@ class OperationLaws:
             source="", pixel="", received=1, suppressed=1
         )
 
-    async def test_a_discarded_conversion_keeps_its_key(self, store: TestedStore) -> None:
+    async def test_a_discarded_conversion_keeps_its_key(self, store: Store) -> None:
         await store.discard([await bury(store, "order-1")], now=NOW, note="a test order")
 
         again = await record(store, "order-1", receipt="r2")
 
         assert again == Recorded(duplicates=(0,))
 
-    async def test_only_what_rests_is_replayed_or_discarded(self, store: TestedStore) -> None:
+    async def test_only_what_rests_is_replayed_or_discarded(self, store: Store) -> None:
         await deliver(store, "order-1")
         (done,) = await lives(store, "order-1")
         await record(store, "order-2", receipt="r2")
@@ -148,7 +143,7 @@ class OperationLaws:
     @pytest.mark.parametrize("chosen", ["order-1", "purchase/order-1/click"])
     @pytest.mark.parametrize("do", ["replay", "discard"])
     async def test_what_is_held_for_an_amount_goes_with_what_tags_were_to_hear_of_it(
-        self, store: TestedStore, chosen: str, do: str
+        self, store: Store, chosen: str, do: str
     ) -> None:
         held = await self._held_for_its_amount(store)
 
@@ -161,7 +156,7 @@ class OperationLaws:
         assert done == 3
         assert {life.conversion_id for life in left} == {"order-11", "other/order-11", "apart"}
 
-    async def _held_for_its_amount(self, store: TestedStore) -> dict[str, int]:
+    async def _held_for_its_amount(self, store: Store) -> dict[str, int]:
         """Return, by their ids, deliveries of two orders and their tags, and of one held else."""
         reason = "value guard: 100 times the usual"
         named = (
@@ -177,7 +172,7 @@ class OperationLaws:
         rest = await store.resting(pixel=None, limit=9)
         return {life.conversion_id: life.delivery for life in rest if life.pixel != "tag:crm"}
 
-    async def test_pauses_are_kept_until_they_are_lifted(self, store: TestedStore) -> None:
+    async def test_pauses_are_kept_until_they_are_lifted(self, store: Store) -> None:
         await store.pause(Pause(pixel="p2", since=NOW, reason="401"))
         await store.pause(Pause(pixel=PIXEL, since=NOW, reason="401"))
         await store.pause(Pause(pixel=PIXEL, since=NOW + 1, reason="403"))
@@ -185,7 +180,7 @@ class OperationLaws:
 
         assert list(await store.pauses()) == [Pause(pixel=PIXEL, since=NOW + 1, reason="403")]
 
-    async def test_an_event_is_paused_beside_its_pixel_and_others(self, store: TestedStore) -> None:
+    async def test_an_event_is_paused_beside_its_pixel_and_others(self, store: Store) -> None:
         whole = Pause(pixel=PIXEL, since=NOW, reason="401")
         single = Pause(pixel=PIXEL, event=EVENT, since=NOW, reason="400")
         other = Pause(pixel=PIXEL, event="o8z6m", since=NOW, reason="400")
@@ -205,7 +200,7 @@ class OperationLaws:
         assert without_other == [whole, later, elsewhere]
         assert without_whole == list(await store.pauses()) == [later, elsewhere]
 
-    async def test_what_waits_says_that_its_event_is_paused(self, store: TestedStore) -> None:
+    async def test_what_waits_says_that_its_event_is_paused(self, store: Store) -> None:
         await record(store, "order-1")
         await store.pause(Pause(pixel=PIXEL, event="o8z6m", since=NOW, reason="another event"))
         (other,) = await lives(store, "order-1")
@@ -218,7 +213,7 @@ class OperationLaws:
         assert told == [None, "its event", "its pixel"]
 
 
-async def _held_in_doubt(store: TestedStore, conversion_id: str) -> int:
+async def _held_in_doubt(store: Store, conversion_id: str) -> int:
     """Hold one that X may have since NOW; return the delivery."""
     await record(store, conversion_id)
     await claim(store, lease_until=NOW + 10)

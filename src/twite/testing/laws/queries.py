@@ -11,11 +11,11 @@ from twite.domain.stats.value_guard import UsualAmount, ValueFlag
 from twite.domain.submission import FlawedIdentifier
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.ports.queries import ConversionSummary, ListQuery, QueryScope
+from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.actions import (
     EVENT,
     PIXEL,
-    TestedStore,
     bury,
     claim,
     deliver,
@@ -35,7 +35,7 @@ REMARK = ValueFlag(kind="outlier", value="4990.00", currency="EUR", usual="49.90
 
 class TallyLaws:
     async def test_what_comes_and_goes_is_counted_by_spans_of_each_length(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         await deliver(store, "order-1")
         await record(store, "order-1", receipt="r2", at=NOW + 1)
@@ -47,7 +47,7 @@ class TallyLaws:
             longer = msgspec.structs.replace(flow, at=NOW // span * span)
             assert list(await store.flows(EVERYTHING, span=span, since=0)) == [longer]
 
-    async def test_a_longer_span_adds_up_what_came_in_it(self, store: TestedStore) -> None:
+    async def test_a_longer_span_adds_up_what_came_in_it(self, store: Store) -> None:
         day = NOW // DAY * DAY
         await record(store, "order-1", at=day + 4 * HOUR)
         await record(store, "order-2", receipt="r2", at=day + 5 * HOUR)
@@ -57,7 +57,7 @@ class TallyLaws:
         assert found[-1] == [FlowCounts(at=day, received=2)]
         assert [len(flows) for flows in found] == [2, 2, 1, 1]
 
-    async def test_flows_of_other_pixels_are_not_told(self, store: TestedStore) -> None:
+    async def test_flows_of_other_pixels_are_not_told(self, store: Store) -> None:
         await record(store, "order-1")
         await record(store, "order-2", receipt="r2", pixel="p2")
 
@@ -65,7 +65,7 @@ class TallyLaws:
 
         assert flow.received == 1
 
-    async def test_how_long_a_delivery_took_is_counted(self, store: TestedStore) -> None:
+    async def test_how_long_a_delivery_took_is_counted(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         await settle(store, batch, "delivered", delivered(batch), at=NOW + 1_500)
@@ -76,7 +76,7 @@ class TallyLaws:
                 DeliveryTimes(at=(NOW + 1_500) // span * span, slots={slot_of(1_500): 1})
             ]
 
-    async def test_match_keys_are_counted_by_day(self, store: TestedStore) -> None:
+    async def test_match_keys_are_counted_by_day(self, store: Store) -> None:
         kit = int(MatchKeys.CLICK | MatchKeys.EMAIL)
         entry = msgspec.structs.replace(an_entry("order-1"), kit=kit)
         await store.record(a_submission(entry))
@@ -87,7 +87,7 @@ class TallyLaws:
         keys = Matching(conversions=1, click=1, email=1, two=1)
         assert matched == Matched(pixel=PIXEL, event=EVENT, day=NOW // DAY, keys=keys)
 
-    async def test_match_keys_of_every_kit_and_source_add_up(self, store: TestedStore) -> None:
+    async def test_match_keys_of_every_kit_and_source_add_up(self, store: Store) -> None:
         for source, kits in (("shop", range(64)), ("page", range(0, 64, 3))):
             entries = [
                 msgspec.structs.replace(an_entry(f"{source}-{kit}", index=index), kit=kit)
@@ -103,7 +103,7 @@ class TallyLaws:
         assert list(await store.matched(OTHERS, since=0)) == []
         assert list(await store.matched(EVERYTHING, since=NOW // DAY + 1)) == []
 
-    async def test_flaws_are_counted_with_the_latest_example(self, store: TestedStore) -> None:
+    async def test_flaws_are_counted_with_the_latest_example(self, store: Store) -> None:
         flaws = (
             FlawedIdentifier(index=0, pixel=PIXEL, event=EVENT, flaw=SPOILT, wins=True),
             FlawedIdentifier(index=1, pixel=PIXEL, event="", flaw=SPOILT),
@@ -125,9 +125,7 @@ class TallyLaws:
 
 
 class ConsoleQueryLaws:
-    async def test_the_newest_come_first_and_the_next_page_goes_on(
-        self, store: TestedStore
-    ) -> None:
+    async def test_the_newest_come_first_and_the_next_page_goes_on(self, store: Store) -> None:
         for number in range(5):
             await record(store, f"order-{number}", receipt=f"r{number}")
 
@@ -153,7 +151,7 @@ class ConsoleQueryLaws:
         ],
     )
     async def test_what_is_wanted_is_found(
-        self, store: TestedStore, look: ListQuery, found: list[str]
+        self, store: Store, look: ListQuery, found: list[str]
     ) -> None:
         await deliver(store, "done")
         await bury(store, "dead")
@@ -165,7 +163,7 @@ class ConsoleQueryLaws:
 
         assert _named(sight.glimpses) == found
 
-    async def test_what_has_come_since_is_told(self, store: TestedStore) -> None:
+    async def test_what_has_come_since_is_told(self, store: Store) -> None:
         await record(store, "order-1")
         latest = (await store.newest(ListQuery())).latest
         await record(store, "order-2", receipt="r2")
@@ -174,7 +172,7 @@ class ConsoleQueryLaws:
 
         assert _named(sight.glimpses) == ["order-2"]
 
-    async def test_a_moment_has_its_number(self, store: TestedStore) -> None:
+    async def test_a_moment_has_its_number(self, store: Store) -> None:
         for number in range(8):
             await record(store, f"order-{number}", receipt=f"r{number}", at=NOW + number)
 
@@ -183,7 +181,7 @@ class ConsoleQueryLaws:
         sight = await store.newest(ListQuery(before=before, limit=1))
         assert _named(sight.glimpses) == ["order-2"]
 
-    async def test_a_conversion_has_its_origin(self, store: TestedStore) -> None:
+    async def test_a_conversion_has_its_origin(self, store: Store) -> None:
         submission = a_submission(an_entry("order-0"), an_entry("order-1", index=1))
         await store.record(msgspec.structs.replace(submission, body=b'{"conversions":[]}'))
         (life,) = await lives(store, "order-1")
@@ -195,7 +193,7 @@ class ConsoleQueryLaws:
         assert origin.body == b'{"conversions":[]}'
         assert await store.origin(life.delivery, OTHERS) is None
 
-    async def test_what_is_kept_of_many_comes_together_and_once(self, store: TestedStore) -> None:
+    async def test_what_is_kept_of_many_comes_together_and_once(self, store: Store) -> None:
         both = a_submission(an_entry("order-0"), an_entry("order-1", index=1))
         await store.record(msgspec.structs.replace(both, body=b'{"conversions":[]}'))
         alone = a_submission(an_entry("order-2"), receipt="r2")
@@ -215,7 +213,7 @@ class ConsoleQueryLaws:
         assert kept[0].body is kept[1].body
         assert list(await store.kept(list(found.values()), OTHERS)) == []
 
-    async def test_remarkable_amounts_are_found(self, store: TestedStore) -> None:
+    async def test_remarkable_amounts_are_found(self, store: Store) -> None:
         await record(store, "order-1")
         entry = msgspec.structs.replace(an_entry("order-2"), flag=REMARK)
         await store.record(a_submission(entry, receipt="r2"))
@@ -226,7 +224,7 @@ class ConsoleQueryLaws:
         assert (await store.flagged(ListQuery(scope=OTHERS))).glimpses == ()
         assert (await store.flagged(ListQuery(reason="zero"))).glimpses == ()
 
-    async def test_what_is_usual_is_kept(self, store: TestedStore) -> None:
+    async def test_what_is_usual_is_kept(self, store: Store) -> None:
         norm = UsualAmount(pixel=PIXEL, event=EVENT, currency="EUR", seen=2, first=(1.5, 1.7))
         await store.keep_norms([norm])
         learnt = msgspec.structs.replace(norm, seen=30, center=1.6, spread=0.2, first=())

@@ -12,11 +12,11 @@ from twite.domain.delivery import (
 from twite.domain.history import total
 from twite.domain.submission import Idempotency, Recorded
 from twite.domain.times import HOUR
+from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.actions import (
     EVENT,
     PIXEL,
-    TestedStore,
     claim,
     claim_or_none,
     deliver,
@@ -26,7 +26,7 @@ from twite.testing.laws.actions import (
 
 
 class RecordingLaws:
-    async def test_a_new_conversion_is_queued(self, store: TestedStore) -> None:
+    async def test_a_new_conversion_is_queued(self, store: Store) -> None:
         await store.record(a_submission(an_entry("order-1")))
 
         (life,) = await store.life(pixel=PIXEL, events=[EVENT], conversion_id="order-1")
@@ -35,7 +35,7 @@ class RecordingLaws:
         assert life.sent == an_entry("order-1").body
         assert life.deadline_at == NOW + 48 * HOUR
 
-    async def test_what_a_tag_has_is_found_by_what_people_call_it(self, store: TestedStore) -> None:
+    async def test_what_a_tag_has_is_found_by_what_people_call_it(self, store: Store) -> None:
         entries = [
             an_entry(name, pixel="tag:crm", index=index, called="order-1")
             for index, name in enumerate(("order-1/one", "order-1/two"))
@@ -55,7 +55,7 @@ class RecordingLaws:
         assert of_another == []
         assert [life.conversion_id for life in exact] == ["order-1/two"]
 
-    async def test_the_same_key_again_is_a_duplicate(self, store: TestedStore) -> None:
+    async def test_the_same_key_again_is_a_duplicate(self, store: Store) -> None:
         await store.record(a_submission(an_entry("order-1")))
 
         again = await store.record(
@@ -64,16 +64,14 @@ class RecordingLaws:
 
         assert again == Recorded(duplicates=(1,))
 
-    async def test_a_key_twice_in_one_submission_is_a_duplicate(self, store: TestedStore) -> None:
+    async def test_a_key_twice_in_one_submission_is_a_duplicate(self, store: Store) -> None:
         recorded = await store.record(
             a_submission(an_entry("order-1", index=3), an_entry("order-1", index=7))
         )
 
         assert recorded == Recorded(duplicates=(7,))
 
-    async def test_another_request_under_the_same_name_is_refused_whole(
-        self, store: TestedStore
-    ) -> None:
+    async def test_another_request_under_the_same_name_is_refused_whole(self, store: Store) -> None:
         name = Idempotency(key=b"k" * 16, said=b"a" * 16)
         other = Idempotency(key=b"k" * 16, said=b"b" * 16)
         first = msgspec.structs.replace(a_submission(an_entry("order-1")), idempotency=name)
@@ -88,7 +86,7 @@ class RecordingLaws:
         assert total(await store.accounts()).received == 1
         assert await store.life(pixel=PIXEL, events=[EVENT], conversion_id="order-2") == []
 
-    async def test_the_same_request_under_its_name_is_a_duplicate(self, store: TestedStore) -> None:
+    async def test_the_same_request_under_its_name_is_a_duplicate(self, store: Store) -> None:
         name = Idempotency(key=b"k" * 16, said=b"a" * 16)
         first = msgspec.structs.replace(a_submission(an_entry("order-1")), idempotency=name)
         await store.record(first)
@@ -97,7 +95,7 @@ class RecordingLaws:
 
         assert again == Recorded(duplicates=(0,))
 
-    async def test_a_name_is_free_again_after_the_dedup_window(self, store: TestedStore) -> None:
+    async def test_a_name_is_free_again_after_the_dedup_window(self, store: Store) -> None:
         name = Idempotency(key=b"k" * 16, said=b"a" * 16)
         other = Idempotency(key=b"k" * 16, said=b"b" * 16)
         first = msgspec.structs.replace(a_submission(an_entry("order-1")), idempotency=name)
@@ -111,7 +109,7 @@ class RecordingLaws:
 
         assert recorded == Recorded()
 
-    async def test_another_event_or_pixel_is_no_duplicate(self, store: TestedStore) -> None:
+    async def test_another_event_or_pixel_is_no_duplicate(self, store: Store) -> None:
         recorded = await store.record(
             a_submission(
                 an_entry("order-1"),
@@ -122,7 +120,7 @@ class RecordingLaws:
 
         assert recorded == Recorded()
 
-    async def test_a_duplicate_is_never_queued(self, store: TestedStore) -> None:
+    async def test_a_duplicate_is_never_queued(self, store: Store) -> None:
         for receipt in ("r1", "r2"):
             await store.record(a_submission(an_entry("order-1"), receipt=receipt))
 
@@ -130,9 +128,7 @@ class RecordingLaws:
 
         assert [delivery.conversion_id for delivery in batch.deliveries] == ["order-1"]
 
-    async def test_duplicates_are_counted_on_the_life_of_the_first(
-        self, store: TestedStore
-    ) -> None:
+    async def test_duplicates_are_counted_on_the_life_of_the_first(self, store: Store) -> None:
         for receipt in ("r1", "r2", "r3"):
             await store.record(a_submission(an_entry("order-1"), receipt=receipt))
 
@@ -141,7 +137,7 @@ class RecordingLaws:
         assert (life.receipt, life.duplicates) == ("r1", 2)
 
     async def test_a_delivered_conversion_is_a_duplicate_to_the_end_of_the_window(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         await deliver(store, "order-1")
 
@@ -149,7 +145,7 @@ class RecordingLaws:
 
         assert last == Recorded(duplicates=(0,))
 
-    async def test_a_delivered_conversion_is_new_after_the_window(self, store: TestedStore) -> None:
+    async def test_a_delivered_conversion_is_new_after_the_window(self, store: Store) -> None:
         await deliver(store, "order-1")
 
         later = await record(store, "order-1", receipt="r2", at=NOW + DEFAULT_WINDOW + 1)
@@ -159,7 +155,7 @@ class RecordingLaws:
         assert [life.receipt for life in found] == ["r2", "r-order-1"]
 
     async def test_a_conversion_still_to_be_sent_is_a_duplicate_however_late(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         await record(store, "order-1")
 
@@ -167,9 +163,7 @@ class RecordingLaws:
 
         assert later == Recorded(duplicates=(0,))
 
-    async def test_a_suppressed_conversion_is_found_with_its_reason(
-        self, store: TestedStore
-    ) -> None:
+    async def test_a_suppressed_conversion_is_found_with_its_reason(self, store: Store) -> None:
         await store.record(a_submission(an_entry("order-1", suppressed="no consent")))
 
         (life,) = await lives(store, "order-1")
@@ -178,7 +172,7 @@ class RecordingLaws:
         assert await claim_or_none(store) is None
 
     async def test_a_suppressed_conversion_neither_takes_nor_matches_a_key(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         withheld = an_entry("order-1", suppressed="no consent")
 
@@ -190,9 +184,7 @@ class RecordingLaws:
         found = await lives(store, "order-1")
         assert [life.receipt for life in found] == ["r2", "r3", "r1"]
 
-    async def test_of_several_suppressed_all_are_shown_the_latest_first(
-        self, store: TestedStore
-    ) -> None:
+    async def test_of_several_suppressed_all_are_shown_the_latest_first(self, store: Store) -> None:
         for receipt in ("r1", "r2"):
             await store.record(
                 a_submission(an_entry("order-1", suppressed="no consent"), receipt=receipt)
@@ -200,7 +192,7 @@ class RecordingLaws:
 
         assert [life.receipt for life in await lives(store, "order-1")] == ["r2", "r1"]
 
-    async def test_a_submission_shows_what_it_brought(self, store: TestedStore) -> None:
+    async def test_a_submission_shows_what_it_brought(self, store: Store) -> None:
         await record(store, "order-1")
         await store.record(
             a_submission(
@@ -215,13 +207,13 @@ class RecordingLaws:
 
         assert [life.conversion_id for life in brought] == ["order-2", "order-3"]
 
-    async def test_an_unknown_receipt_or_conversion_has_no_lives(self, store: TestedStore) -> None:
+    async def test_an_unknown_receipt_or_conversion_has_no_lives(self, store: Store) -> None:
         await record(store, "order-1")
 
         assert list(await store.submission("r9")) == []
         assert list(await store.life(pixel=PIXEL, events=["o8z6m"], conversion_id="order-1")) == []
 
-    async def test_one_conversion_id_has_a_life_for_each_event(self, store: TestedStore) -> None:
+    async def test_one_conversion_id_has_a_life_for_each_event(self, store: Store) -> None:
         await store.record(
             a_submission(an_entry("order-1"), an_entry("order-1", event="o8z6m", index=1))
         )
@@ -230,9 +222,7 @@ class RecordingLaws:
 
         assert [life.event for life in found] == ["o8z6m", EVENT]
 
-    async def test_concurrent_identical_submissions_make_one_delivery(
-        self, store: TestedStore
-    ) -> None:
+    async def test_concurrent_identical_submissions_make_one_delivery(self, store: Store) -> None:
         answers = await asyncio.gather(
             *(record(store, "order-1", receipt=f"r{number}") for number in range(64))
         )
@@ -240,7 +230,7 @@ class RecordingLaws:
         assert (answers.count(Recorded()), len(answers)) == (1, 64)
         assert len((await claim(store)).deliveries) == 1
 
-    async def test_a_body_comes_back_byte_for_byte(self, store: TestedStore) -> None:
+    async def test_a_body_comes_back_byte_for_byte(self, store: Store) -> None:
         body = '{"description":"żółć \\u0000 \\"quoted\\"\\n 🎈"}'.encode()
         entry = an_entry("order-1")
         odd = [

@@ -8,8 +8,8 @@ from twite.domain.history import ConversionCounts
 from twite.domain.rejection import MOST_KEPT, Rejection, RejectionQuery
 from twite.domain.submission import AcceptedConversion, Endpoint, RejectedConversion, Submission
 from twite.domain.times import MINUTE
+from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, an_entry
-from twite.testing.laws.actions import TestedStore
 
 _PIXEL = "o8z6j"
 _EVERYTHING = RejectionQuery()
@@ -47,7 +47,7 @@ def _submission(
 
 class RejectionLaws:
     async def test_a_rejected_conversion_is_told_with_what_is_wrong_and_what_stood_there(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         entry = an_entry("order-1", index=0)
 
@@ -68,7 +68,7 @@ class RejectionLaws:
         ]
 
     async def test_of_a_request_that_is_rejected_whole_all_are_told_and_counted(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         await store.record(_submission(_refusal("order-1"), _refusal("order-2", index=1)))
 
@@ -80,9 +80,7 @@ class RejectionLaws:
             ConversionCounts(source="shop", pixel=_PIXEL, received=2, rejected=2)
         ]
 
-    async def test_the_latest_comes_first_and_no_more_than_the_limit(
-        self, store: TestedStore
-    ) -> None:
+    async def test_the_latest_comes_first_and_no_more_than_the_limit(self, store: Store) -> None:
         for number in range(3):
             at = NOW + number * MINUTE
             await store.record(
@@ -93,9 +91,7 @@ class RejectionLaws:
 
         assert [rejection.conversion_id for rejection in found] == ["order-2", "order-1"]
 
-    async def test_they_are_found_by_time_code_name_source_and_pixel(
-        self, store: TestedStore
-    ) -> None:
+    async def test_they_are_found_by_time_code_name_source_and_pixel(self, store: Store) -> None:
         later = NOW + MINUTE
         await store.record(_submission(_refusal("order-1")))
         await store.record(
@@ -115,9 +111,7 @@ class RejectionLaws:
         assert await ids(RejectionQuery(pixels=frozenset({_PIXEL}))) == ["order-1"]
         assert await ids(RejectionQuery(name="order-3")) == []
 
-    async def test_of_each_source_and_pixel_only_the_latest_are_kept(
-        self, store: TestedStore
-    ) -> None:
+    async def test_of_each_source_and_pixel_only_the_latest_are_kept(self, store: Store) -> None:
         await store.record(_submission(_refusal("quiet"), source="web"))
         for part in range(MOST_KEPT // 500 + 1):
             ids = [f"order-{part * 500 + number}" for number in range(500)]

@@ -5,11 +5,11 @@ from twite.domain.delivery import ANSWER_LIMIT, Settlement, State, Transition, T
 from twite.domain.errors import IllegalTransition
 from twite.domain.history import PastAttempt
 from twite.domain.times import MINUTE
+from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.actions import (
     FAR,
     PIXEL,
-    TestedStore,
     balanced,
     buried,
     claim,
@@ -25,7 +25,7 @@ from twite.testing.laws.actions import (
 
 
 class SettlingLaws:
-    async def test_a_delivered_one_is_done(self, store: TestedStore) -> None:
+    async def test_a_delivered_one_is_done(self, store: Store) -> None:
         await deliver(store, "order-1")
 
         (life,) = await lives(store, "order-1")
@@ -34,7 +34,7 @@ class SettlingLaws:
         assert life.attempts == (PastAttempt(at=NOW, outcome="delivered", status=200, answer="{}"),)
         assert await claim_or_none(store, now=FAR) is None
 
-    async def test_each_try_is_on_record_in_order(self, store: TestedStore) -> None:
+    async def test_each_try_is_on_record_in_order(self, store: Store) -> None:
         await record(store, "order-1")
         first = await claim(store)
         await settle(store, first, "errored", postponed(first, until=NOW + 1), status=503)
@@ -48,7 +48,7 @@ class SettlingLaws:
             (NOW + 1, "delivered", 200),
         ]
 
-    async def test_answers_are_cut_short(self, store: TestedStore) -> None:
+    async def test_answers_are_cut_short(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
 
@@ -57,7 +57,7 @@ class SettlingLaws:
         (life,) = await lives(store, "order-1")
         assert life.attempts[0].answer == "é" * ANSWER_LIMIT
 
-    async def test_fates_part_a_batch(self, store: TestedStore) -> None:
+    async def test_fates_part_a_batch(self, store: Store) -> None:
         for number in range(4):
             await record(store, f"order-{number}", receipt=f"r{number}")
         batch = await claim(store)
@@ -82,7 +82,7 @@ class SettlingLaws:
             (State.HELD, "not ours to say", None),
         ]
 
-    async def test_those_without_a_fate_stay_under_the_lease(self, store: TestedStore) -> None:
+    async def test_those_without_a_fate_stay_under_the_lease(self, store: Store) -> None:
         await record(store, "order-1")
         await record(store, "order-2", receipt="r2")
         batch = await claim(store, lease_until=NOW + 10)
@@ -102,7 +102,7 @@ class SettlingLaws:
         )
         assert (swept.lapsed, late) == (0, 0)
 
-    async def test_without_an_attempt_only_states_change(self, store: TestedStore) -> None:
+    async def test_without_an_attempt_only_states_change(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         await settle(store, batch, "rejected")
@@ -116,7 +116,7 @@ class SettlingLaws:
         (life,) = await lives(store, "order-1")
         assert (life.state, len(life.attempts)) == (State.DEAD, 1)
 
-    async def test_a_stale_lease_settles_nothing(self, store: TestedStore) -> None:
+    async def test_a_stale_lease_settles_nothing(self, store: Store) -> None:
         await record(store, "order-1")
         stale = await claim(store, lease_until=NOW + 10)
         await sweep(store, now=NOW + 11)
@@ -128,9 +128,7 @@ class SettlingLaws:
         assert (late, life.state) == (1, State.SENDING)
         assert await settle(store, current, "delivered", delivered(current)) == 0
 
-    async def test_what_a_stale_sender_tried_is_on_record_all_the_same(
-        self, store: TestedStore
-    ) -> None:
+    async def test_what_a_stale_sender_tried_is_on_record_all_the_same(self, store: Store) -> None:
         await record(store, "order-1")
         stale = await claim(store, lease_until=NOW + 10)
         await sweep(store, now=NOW + 11)
@@ -141,7 +139,7 @@ class SettlingLaws:
         assert [past.outcome for past in life.attempts] == ["errored", "delivered"]
         assert life.state is State.QUEUED
 
-    async def test_a_fate_comes_once(self, store: TestedStore) -> None:
+    async def test_a_fate_comes_once(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         await settle(store, batch, "delivered", delivered(batch))
@@ -152,7 +150,7 @@ class SettlingLaws:
         assert (late, life.state) == (1, State.DELIVERED)
         assert (await balanced(store)).delivered == 1
 
-    async def test_a_fate_that_sending_does_not_have_is_refused(self, store: TestedStore) -> None:
+    async def test_a_fate_that_sending_does_not_have_is_refused(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
         fate = Transition(trigger=Trigger.REPLAYED, deliveries=(batch.deliveries[0].id,))
@@ -167,7 +165,7 @@ class SettlingLaws:
         (life,) = await lives(store, "order-1")
         assert (refused, life.state, life.attempts) == (True, State.SENDING, ())
 
-    async def test_ambiguity_counts_from_the_first_time(self, store: TestedStore) -> None:
+    async def test_ambiguity_counts_from_the_first_time(self, store: Store) -> None:
         await record(store, "order-1")
         for at in (NOW, NOW + 1, NOW + 2):
             batch = await claim(store, now=at)
@@ -180,7 +178,7 @@ class SettlingLaws:
         assert batch.deliveries[0].ambiguous_since == NOW + 1
         assert batch.deliveries[0].attempts == 3
 
-    async def test_what_was_spent_is_told_by_pixel_and_moment(self, store: TestedStore) -> None:
+    async def test_what_was_spent_is_told_by_pixel_and_moment(self, store: Store) -> None:
         for number, pixel in enumerate((PIXEL, PIXEL, "p2")):
             await store.record(
                 a_submission(an_entry(f"order-{number}", pixel=pixel), receipt=f"r{number}")

@@ -15,8 +15,9 @@ from twite.domain.stats.sightings import (
 )
 from twite.domain.submission import Endpoint, Submission
 from twite.domain.times import DAY, HOUR, MINUTE
+from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, a_submission, an_entry
-from twite.testing.laws.actions import EVENT, PIXEL, TestedStore
+from twite.testing.laws.actions import EVENT, PIXEL
 
 _TODAY = NOW // DAY
 _MIDNIGHT = _TODAY * DAY
@@ -45,7 +46,7 @@ def _seen(
     )
 
 
-async def _sight(store: TestedStore, *sightings: Sighting, receipt: str = "r1") -> None:
+async def _sight(store: Store, *sightings: Sighting, receipt: str = "r1") -> None:
     await store.record(
         Submission(
             receipt=receipt,
@@ -64,10 +65,10 @@ def _overlap(day: int = _TODAY, *, event: str = EVENT, **counts: int) -> DedupRe
 
 
 class SightingLaws:
-    async def test_nothing_was_seen(self, store: TestedStore) -> None:
+    async def test_nothing_was_seen(self, store: Store) -> None:
         assert list(await store.overlap(since=0)) == []
 
-    async def test_ids_are_counted_by_the_ways_they_went(self, store: TestedStore) -> None:
+    async def test_ids_are_counted_by_the_ways_they_went(self, store: Store) -> None:
         await _sight(
             store,
             *_seen("a", SightingPath.PIXEL, SightingPath.PAGE),
@@ -82,9 +83,7 @@ class SightingLaws:
             _overlap(both=3, pixel_only=1, server_only=2, blocked=1, page_and_server=1)
         ]
 
-    async def test_an_id_that_is_seen_again_on_the_same_way_is_one(
-        self, store: TestedStore
-    ) -> None:
+    async def test_an_id_that_is_seen_again_on_the_same_way_is_one(self, store: Store) -> None:
         await _sight(store, *_seen("a", SightingPath.PIXEL, SightingPath.PAGE))
         await _sight(
             store, *_seen("a", SightingPath.PIXEL, SightingPath.PAGE, at=NOW + 1), receipt="r2"
@@ -92,7 +91,7 @@ class SightingLaws:
 
         assert list(await store.overlap(since=0)) == [_overlap(both=1)]
 
-    async def test_a_duplicate_is_seen_all_the_same(self, store: TestedStore) -> None:
+    async def test_a_duplicate_is_seen_all_the_same(self, store: Store) -> None:
         first = a_submission(an_entry("a"))
         again = a_submission(an_entry("a"), receipt="r2")
         await store.record(
@@ -106,7 +105,7 @@ class SightingLaws:
 
         assert list(await store.overlap(since=0)) == [_overlap(both=1, page_and_server=1)]
 
-    async def test_events_and_days_are_counted_apart(self, store: TestedStore) -> None:
+    async def test_events_and_days_are_counted_apart(self, store: Store) -> None:
         await _sight(
             store,
             *_seen("a", SightingPath.SERVER, event="o8z6m"),
@@ -120,14 +119,14 @@ class SightingLaws:
             _overlap(event="o8z6m", server_only=1),
         ]
 
-    async def test_the_day_is_that_of_the_first_sighting(self, store: TestedStore) -> None:
+    async def test_the_day_is_that_of_the_first_sighting(self, store: Store) -> None:
         await _sight(store, *_seen("a", SightingPath.PIXEL, at=_MIDNIGHT - 1))
         await _sight(store, *_seen("a", SightingPath.SERVER, at=_MIDNIGHT), receipt="r2")
 
         assert list(await store.overlap(since=_MIDNIGHT)) == []
         assert list(await store.overlap(since=_MIDNIGHT - DAY)) == [_overlap(_TODAY - 1, both=1)]
 
-    async def test_more_than_48_hours_apart_is_late(self, store: TestedStore) -> None:
+    async def test_more_than_48_hours_apart_is_late(self, store: Store) -> None:
         early = NOW - MEETS_WITHIN
         await _sight(
             store,
@@ -142,7 +141,7 @@ class SightingLaws:
         counted = [(overlap.both, overlap.late) for overlap in await store.overlap(since=0)]
         assert [sum(numbers) for numbers in zip(*counted, strict=True)] == [3, 2]
 
-    async def test_the_same_order_under_two_ids(self, store: TestedStore) -> None:
+    async def test_the_same_order_under_two_ids(self, store: Store) -> None:
         await _sight(
             store,
             *_seen("page-1", SightingPath.PIXEL, SightingPath.PAGE, email=-7),
@@ -159,7 +158,7 @@ class SightingLaws:
         assert len(await store.pairs(since=0, limit=1)) == 1
         assert list(await store.pairs(since=NOW + 1, limit=9)) == []
 
-    async def test_of_several_others_one_is_named(self, store: TestedStore) -> None:
+    async def test_of_several_others_one_is_named(self, store: Store) -> None:
         await _sight(
             store,
             *_seen("order-1", SightingPath.SERVER, email=1, at=NOW - HOUR),
@@ -174,7 +173,7 @@ class SightingLaws:
             True,
         )
 
-    async def test_what_only_looks_like_the_same_order_is_none(self, store: TestedStore) -> None:
+    async def test_what_only_looks_like_the_same_order_is_none(self, store: Store) -> None:
         await _sight(
             store,
             # Two orders of one person, each on both ways.
@@ -197,7 +196,7 @@ class SightingLaws:
         assert sum(overlap.two_ids for overlap in await store.overlap(since=0)) == 0
         assert list(await store.pairs(since=0, limit=9)) == []
 
-    async def test_twins_are_what_pages_told_of_the_same_id(self, store: TestedStore) -> None:
+    async def test_twins_are_what_pages_told_of_the_same_id(self, store: Store) -> None:
         await _sight(
             store,
             *_seen("a", SightingPath.PIXEL, at=NOW + 1),
@@ -212,9 +211,7 @@ class SightingLaws:
         assert list(told) == [PixelReport(at=NOW - 1, blocked=True), PixelReport(at=NOW + 1)]
         assert not await store.twins(pixel=PIXEL, event=EVENT, conversion_id="c")
 
-    async def test_a_page_that_fires_again_and_again_tells_no_more(
-        self, store: TestedStore
-    ) -> None:
+    async def test_a_page_that_fires_again_and_again_tells_no_more(self, store: Store) -> None:
         await _sight(
             store, *(_seen("a", SightingPath.PIXEL, at=NOW + n)[0] for n in range(MOST_TOLD + 1))
         )
@@ -222,7 +219,7 @@ class SightingLaws:
         told = await store.twins(pixel=PIXEL, event=EVENT, conversion_id="a")
         assert [report.at for report in told] == list(range(NOW, NOW + MOST_TOLD))
 
-    async def test_old_sightings_are_forgotten(self, store: TestedStore) -> None:
+    async def test_old_sightings_are_forgotten(self, store: Store) -> None:
         await _sight(store, *_seen("old", SightingPath.PIXEL, at=NOW - KEPT_FOR - HOUR))
         await _sight(store, *_seen("new", SightingPath.PIXEL), receipt="r2")
         await _sight(store, *_seen("newer", SightingPath.PIXEL), receipt="r3")

@@ -8,11 +8,11 @@ from twite.domain.delivery import (
     State,
 )
 from twite.domain.history import PastAttempt
-from twite.gateway.ports.store import SweepResult
+from twite.gateway.ports.outbox import SweepResult
+from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW
 from twite.testing.laws.actions import (
     FAR,
-    TestedStore,
     claim,
     lives,
     postponed,
@@ -23,7 +23,7 @@ from twite.testing.laws.actions import (
 
 
 class SweepLaws:
-    async def test_a_lease_lapses_after_its_end(self, store: TestedStore) -> None:
+    async def test_a_lease_lapses_after_its_end(self, store: Store) -> None:
         await record(store, "order-1")
         await claim(store, lease_until=NOW + 10)
 
@@ -39,7 +39,7 @@ class SweepLaws:
             ),
         )
 
-    async def test_what_lapsed_is_ambiguous_since_the_claim(self, store: TestedStore) -> None:
+    async def test_what_lapsed_is_ambiguous_since_the_claim(self, store: Store) -> None:
         await record(store, "order-1")
         await claim(store, lease_until=NOW + 10)
         await sweep(store, now=NOW + 11)
@@ -49,7 +49,7 @@ class SweepLaws:
         assert again.deliveries[0].ambiguous_since == NOW
         assert again.deliveries[0].attempts == 1
 
-    async def test_a_sweep_tells_when_the_next_is_due(self, store: TestedStore) -> None:
+    async def test_a_sweep_tells_when_the_next_is_due(self, store: Store) -> None:
         for number, until in enumerate((NOW + 9, NOW + 5)):
             await record(store, f"order-{number}", receipt=f"r{number}")
             batch = await claim(store)
@@ -61,7 +61,7 @@ class SweepLaws:
         assert first == SweepResult(next_due=NOW + 5)
         assert second == SweepResult(promoted=1, next_due=NOW + 9)
 
-    async def test_what_is_ambiguous_for_too_long_is_held(self, store: TestedStore) -> None:
+    async def test_what_is_ambiguous_for_too_long_is_held(self, store: Store) -> None:
         await record(store, "order-1")
         await claim(store, lease_until=NOW + 10)
         await sweep(store, now=NOW + 11)
@@ -73,7 +73,7 @@ class SweepLaws:
         assert (in_time.held, late.held) == (0, 1)
         assert (life.state, life.reason) == (State.HELD, MAY_COUNT_TWICE)
 
-    async def test_what_waits_for_too_long_is_held(self, store: TestedStore) -> None:
+    async def test_what_waits_for_too_long_is_held(self, store: Store) -> None:
         await record(store, "ready")
         await record(store, "postponed", receipt="r2", at=NOW - 1)
         batch = await claim(store, limit=1)
@@ -86,7 +86,7 @@ class SweepLaws:
         assert (in_time.held, late) == (0, SweepResult(held=2))
         assert {(life.state, life.reason) for life in resting} == {(State.HELD, WAITED_TOO_LONG)}
 
-    async def test_what_is_being_sent_is_not_held(self, store: TestedStore) -> None:
+    async def test_what_is_being_sent_is_not_held(self, store: Store) -> None:
         await record(store, "order-1")
         await claim(store, lease_until=FAR)
 

@@ -8,10 +8,11 @@ import msgspec
 from twite.domain.errors import NotOpened
 from twite.domain.submission import AcceptedConversion
 from twite.gateway.ports.secret_store import Seal
+from twite.gateway.ports.store import Store
 from twite.gateway.tags.run.payload import TagPayload, read, written
 from twite.gateway.tags.run.resealing import Resealing, UnsealedCounts, left
 from twite.testing.builders import NOW, a_submission, an_entry
-from twite.testing.laws.actions import TestedStore, buried, claim, delivered, record, settle
+from twite.testing.laws.actions import buried, claim, delivered, record, settle
 
 TAG: Final = "tag:crm"
 
@@ -50,12 +51,12 @@ def a_letter(number: int = 1, *, seal: Seal | None, index: int = 0) -> AcceptedC
     )
 
 
-async def post(store: TestedStore, *entries: AcceptedConversion) -> None:
+async def post(store: Store, *entries: AcceptedConversion) -> None:
     """Let letters wait."""
     await store.record(a_submission(*entries, receipt=f"r-{entries[0].conversion_id}"))
 
 
-async def opened(store: TestedStore, *, seal: Seal) -> list[object]:
+async def opened(store: Store, *, seal: Seal) -> list[object]:
     """Claim what waits, open it, and return the numbers in their order."""
     batch = await claim(store, pixel=TAG)
     return [
@@ -64,7 +65,7 @@ async def opened(store: TestedStore, *, seal: Seal) -> list[object]:
 
 
 class TagPayloadLaws:
-    async def test_what_waits_is_sealed_anew_and_sent_as_it_was(self, store: TestedStore) -> None:
+    async def test_what_waits_is_sealed_anew_and_sent_as_it_was(self, store: Store) -> None:
         await post(store, a_letter(1, seal=PayloadSeal(b"1")))
         await post(store, a_letter(2, seal=PayloadSeal(b"1")))
         await post(store, a_letter(3, seal=None))
@@ -76,7 +77,7 @@ class TagPayloadLaws:
         assert await store.letters.heads() == [(b"222222", 2)]
         assert await opened(store, seal=PayloadSeal(b"2")) == [1, 2, 3]
 
-    async def test_what_rests_is_sealed_anew_too(self, store: TestedStore) -> None:
+    async def test_what_rests_is_sealed_anew_too(self, store: Store) -> None:
         await post(store, a_letter(seal=PayloadSeal(b"1")))
         batch = await claim(store, pixel=TAG)
         await settle(store, batch, "rejected", buried(batch))
@@ -87,7 +88,7 @@ class TagPayloadLaws:
         assert done == 1
         assert await opened(store, seal=PayloadSeal(b"2")) == [1]
 
-    async def test_what_was_delivered_needs_no_key(self, store: TestedStore) -> None:
+    async def test_what_was_delivered_needs_no_key(self, store: Store) -> None:
         await post(store, a_letter(seal=PayloadSeal(b"1")))
         batch = await claim(store, pixel=TAG)
 
@@ -97,7 +98,7 @@ class TagPayloadLaws:
         assert await Resealing(letters=store.letters, seal=PayloadSeal(b"2", b"1")).all() == 0
 
     async def test_a_few_at_a_time_are_looked_at_and_none_is_passed_over(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         sealed = [a_letter(number, seal=PayloadSeal(b"1"), index=number) for number in range(5)]
         others = [an_entry(f"other-{number}", index=number) for number in range(5, 9)]
@@ -113,7 +114,7 @@ class TagPayloadLaws:
 
         assert turns == [2, 1, 0, 1, 1]
 
-    async def test_what_no_key_here_opens_stays_and_is_told(self, store: TestedStore) -> None:
+    async def test_what_no_key_here_opens_stays_and_is_told(self, store: Store) -> None:
         for number in range(3):
             await post(store, a_letter(number, seal=PayloadSeal(str(number).encode())))
         seal = PayloadSeal(b"2", b"1")

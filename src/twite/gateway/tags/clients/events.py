@@ -9,7 +9,7 @@ from twite.formats.clicks import cookies_of
 from twite.formats.event_data.conversions import found_of
 from twite.formats.visitor import Visitor
 from twite.gateway.ingest.accept import Accept
-from twite.gateway.ports.store import Clock
+from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.tags import TagOutcome
 from twite.gateway.tags.clients.clients import TemplateClient
 from twite.gtm.template.sandbox import Incoming

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from twite.domain.submission import Endpoint
-from twite.gateway.ports.store import NoResponse
+from twite.gateway.ports.transport import NoResponse
 from twite.gateway.ports.web import Web, WebRequest
 from twite.gateway.tags.clients.clients import TemplateClient
 from twite.gateway.tags.google.calls import Came, GoogleCalls, Says

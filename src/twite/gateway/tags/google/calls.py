@@ -9,8 +9,8 @@ from typing import Final
 
 from twite.domain.json_tree import Tree
 from twite.formats.ga4.write import hit_of
-from twite.gateway.ports.store import NoResponse
-from twite.gateway.ports.store import Response as HttpAnswer
+from twite.gateway.ports.transport import NoResponse
+from twite.gateway.ports.transport import Response as HttpAnswer
 from twite.gateway.tags.google.insert_ids import InsertIds
 from twite.gateway.tags.google.requests import UNSET, GoogleClient, GoogleRequestDenied
 from twite.gateway.tags.google.transactions import Transactions

@@ -7,7 +7,8 @@ import msgspec
 
 from twite.domain.secret import Secret
 from twite.gateway.ports.google_account import GoogleTokenSource, NoGoogleToken
-from twite.gateway.ports.store import Clock, NoResponse, Response
+from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.transport import NoResponse, Response
 from twite.gateway.ports.web import WebRequest
 from twite.gateway.tags.google.endpoints import GoogleEndpoints, may_carry
 from twite.gateway.tags.google.tokens import Found, Scopes, TokenCache

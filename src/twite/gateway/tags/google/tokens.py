@@ -8,7 +8,7 @@ import msgspec
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.ports.google_account import GoogleTokenSource, NoGoogleToken
-from twite.gateway.ports.store import Clock
+from twite.gateway.ports.machine import Clock
 
 # A token must still be good when its request arrives.
 AHEAD: Final = 2 * MINUTE

@@ -15,8 +15,9 @@ from twite.gateway.delivery.circuit_breaker import CircuitBreaker
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.settlement import Settler, fault
 from twite.gateway.ports.events import Attempted, Observer, Troubled, TroublePlace
+from twite.gateway.ports.machine import Randomness
+from twite.gateway.ports.outbox import DeliveryStore
 from twite.gateway.ports.secret_store import Seal
-from twite.gateway.ports.store import DeliveryStore, Randomness
 from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.tags.run.context import RunContext
 from twite.gateway.tags.run.outcome import RunOutcome, attempt_of, fate_of

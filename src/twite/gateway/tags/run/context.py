@@ -3,7 +3,7 @@
 import msgspec
 
 from twite.gateway.ports.events import Observer
-from twite.gateway.ports.store import Clock
+from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.web import Web
 from twite.gateway.tags.google.requests import GoogleClient
 from twite.gateway.tags.run.to_x import ToX

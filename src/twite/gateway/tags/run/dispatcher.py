@@ -24,8 +24,8 @@ from twite.domain.times import DAY
 from twite.formats.event_data.names import SPELLINGS
 from twite.formats.native.conversion import MAX_ID, identifiers_of
 from twite.formats.native_shape import Native
-from twite.gateway.ports.consents import OptOutEntry
 from twite.gateway.ports.events import Observer, SilentObserver
+from twite.gateway.ports.privacy import OptOutEntry
 from twite.gateway.ports.secret_store import Seal
 from twite.gateway.ports.tags import (
     ContainerConfig,

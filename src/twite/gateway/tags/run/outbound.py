@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
-from twite.gateway.ports.store import NoResponse
-from twite.gateway.ports.store import Response as HttpAnswer
 from twite.gateway.ports.tags import TagRule
+from twite.gateway.ports.transport import NoResponse
+from twite.gateway.ports.transport import Response as HttpAnswer
 from twite.gateway.ports.web import WebRequest
 from twite.gateway.tags.google.calls import GoogleCalls
 from twite.gateway.tags.google.insert_ids import InsertIds

@@ -4,42 +4,19 @@ They lie in the outbox, queued, held or dead, each under its tag's name. What is
 is: nobody opens it any more.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
 
 from twite.domain.errors import NotOpened
+from twite.gateway.ports.outbox import RewrittenPayloads, TagPayloadStore
 from twite.gateway.ports.secret_store import Seal
 from twite.gateway.tags.run.payload import resealed
 
-# (tag name, payload) → the new payload; None to keep it.
-Write = Callable[[str, bytes], bytes | None]
 # Deliveries per transaction, and transactions per progress report.
 _SOME: Final = 250
 _TURNS: Final = 40
-
-
-class RewrittenPayloads(msgspec.Struct, frozen=True, kw_only=True):
-    """The number of payloads rewritten, and the last delivery checked; None at the end."""
-
-    letters: int = 0
-    last: int | None = None
-
-
-class TagPayloadStore(Protocol):
-    """The queued tag payloads of a store."""
-
-    async def rewrite(self, write: Write, *, after: int, limit: int) -> RewrittenPayloads:
-        """Rewrite payloads among `limit` unsettled deliveries after `after`.
-
-        A damaged one stays as it is. Raises LedgerUnavailable.
-        """
-        ...
-
-    async def heads(self) -> Sequence[tuple[bytes, int]]:
-        """Return (the first 6 bytes of a sealed text, how many have it) of all that wait."""
-        ...
 
 
 class UnsealedCounts(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from twite.gateway.ports.store import NoResponse
-from twite.gateway.ports.store import Response as HttpAnswer
+from twite.gateway.ports.transport import NoResponse
+from twite.gateway.ports.transport import Response as HttpAnswer
 from twite.gtm.template.sandbox import EffectAnswer, RunResult
 from twite.gtm.template.template import Template
 

@@ -17,7 +17,7 @@ from twite.domain.outcome import XComplaint
 from twite.domain.submission import Endpoint
 from twite.gateway.ingest.accept import Accept, XAcceptReceipt, XAcceptRefusal
 from twite.gateway.ingest.stape_proxy import StapeProxy
-from twite.gateway.ports.store import Response
+from twite.gateway.ports.transport import Response
 from twite.gtm.template.effects import HttpEffect
 from twite.x import spec
 

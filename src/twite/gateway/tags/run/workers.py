@@ -9,8 +9,10 @@ from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.rate_limit import RateLimit
 from twite.gateway.delivery.worker import Worker, WorkerConfig
 from twite.gateway.ports.events import Observer
+from twite.gateway.ports.machine import Randomness
+from twite.gateway.ports.outbox import DeliveryStore
 from twite.gateway.ports.secret_store import Seal
-from twite.gateway.ports.store import DeliveryStore, Pause, Randomness
+from twite.gateway.ports.state import Pause
 from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.tags.run.batch_sender import TagBatchSender
 from twite.gateway.tags.run.context import RunContext

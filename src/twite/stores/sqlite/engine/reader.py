@@ -15,8 +15,8 @@ from twite.domain.rejection import Rejection, RejectionQuery
 from twite.domain.stats.backlog import BacklogHour
 from twite.domain.stats.sightings import DedupReport, TwoIds
 from twite.domain.stats.traffic import HourlyTraffic
-from twite.gateway.ports.consents import DecidedDelivery
-from twite.gateway.ports.store import ClockRecord, Pause, RateLimitWindow
+from twite.gateway.ports.privacy import DecidedDelivery
+from twite.gateway.ports.state import ClockRecord, Pause, RateLimitWindow
 from twite.stores.sql import alerts as alarms
 from twite.stores.sql import consents, ignored, records, rejections, sightings
 from twite.stores.sql import sealed as sealed_rows

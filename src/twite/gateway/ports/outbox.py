@@ -1,0 +1,199 @@
+"""Outbox port: claims deliveries, settles them, and moves those that are not in flight."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from twite.domain.delivery import MOST_BYTES, Batch, Settlement
+from twite.domain.people.users import AuditEvent
+from twite.gateway.ports.state import ClockRecord, Pause, RateLimitWindow
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """A sender's wish. Times are milliseconds.
+
+    `ambiguous_after`: a delivery that has been ambiguous since before this moment must not be sent
+    again (the ledger leaves it for the sweep). `limits` are narrower limits of single events, and
+    `most_bytes` is how many bytes of conversions fit, though one always does. Deliveries of
+    `passing_events` and those in `passing` are passed over. Without `suspects`, what the sender
+    may die of is left for later.
+    """
+
+    pixel: str
+    now: int
+    lease_until: int
+    limit: int
+    ambiguous_after: int
+    limits: Mapping[str, int] = {}
+    most_bytes: int = MOST_BYTES
+    passing_events: frozenset[str] = frozenset()
+    passing: frozenset[int] = frozenset()
+    suspects: bool = True
+
+
+class SweepRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What time has come for. Moments are milliseconds.
+
+    `furthest`: nothing is ever postponed or leased beyond it, so what is was written by another
+    clock. `holding` are the leases that running flights hold, whatever the time; what is ambiguous
+    of the `cautious` pixels is held at once.
+    """
+
+    now: int
+    ambiguous_before: int
+    waiting_before: int
+    furthest: int = 1 << 62
+    holding: frozenset[int] = frozenset()
+    cautious: frozenset[str] = frozenset()
+
+
+class SweepResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sweep did, in deliveries, and when the next postponed one is due."""
+
+    lapsed: int = 0
+    held: int = 0
+    promoted: int = 0
+    next_due: int | None = None
+
+
+class Outbox(Protocol):
+    """What is to be sent."""
+
+    async def claim(self, claim: Claim) -> Batch | None:
+        """Lease the due deliveries of one event of the pixel, oldest deadline first.
+
+        The deadline is that of `domain.delivery.rank`. The event is that of the first; what
+        `together` says may not go with others goes alone. The claim is durable before it returns:
+        what may have been sent is known after a crash. None when nothing is due.
+        """
+        ...
+
+    async def settle(self, settlement: Settlement) -> int:
+        """Write an attempt and the next states together; extend the lease of the rest.
+
+        A fate only reaches deliveries that are still under this lease; returns how many were not.
+        """
+        ...
+
+    async def sweep(self, sweeping: SweepRequest) -> SweepResult:
+        """Bring time's effects about.
+
+        Leases past their end lapse (queued again, ambiguous from the claim on); queued deliveries
+        ambiguous since before `ambiguous_before`, or received before `waiting_before`, are held;
+        what is due only beyond `furthest` is due now.
+        """
+        ...
+
+    async def pause(self, pause: Pause) -> None:
+        """Note, durably, that a pixel or an event of it is not sent to."""
+        ...
+
+    async def resume(self, pixel: str, event: str = "") -> None:
+        """Forget the pause of a pixel, or of one event of it."""
+        ...
+
+    async def pauses(self) -> Sequence[Pause]:
+        """Return the pauses in force."""
+        ...
+
+    async def spent(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
+        """Return, by pixel, (moment, conversions) of each attempt since a moment."""
+        ...
+
+
+class LimitRecords(Protocol):
+    """What must be known of limits and of time after a restart."""
+
+    async def close_limits(self, closures: Sequence[RateLimitWindow]) -> None:
+        """Note, durably, until when pixels take nothing more; a later word replaces it."""
+        ...
+
+    async def closures(self, *, now: int) -> Sequence[RateLimitWindow]:
+        """Return those that are in force at a moment."""
+        ...
+
+    async def timed(self) -> ClockRecord:
+        """Return what is on record of time."""
+        ...
+
+    async def note_ahead(self, ahead: int) -> None:
+        """Note, durably, how far X's clock is ahead of the moments on record."""
+        ...
+
+
+class RejectionReview(Protocol):
+    """What was refused and is perhaps not at fault."""
+
+    async def doubt(self, deliveries: Sequence[int], *, reason: str, now: int) -> int:
+        """Hold what is dead among these; returns how many it was."""
+        ...
+
+    async def recall(self, *, pixel: str, event: str, reason: str, now: int) -> int:
+        """Queue again what is held for a reason that begins so, each once in its life.
+
+        What was replayed or recalled before stays held. Returns how many it was.
+        """
+        ...
+
+
+class DeliveryStore(Outbox, LimitRecords, RejectionReview, Protocol):
+    """All that senders need of a store."""
+
+
+class Operations(Protocol):
+    """What a person does to deliveries that are dead or held."""
+
+    async def replay(
+        self,
+        deliveries: Sequence[int],
+        *,
+        now: int,
+        sure: Collection[int] = (),
+        deed: AuditEvent | None = None,
+    ) -> int:
+        """Queue them again, with the same conversion id and body; returns how many it was.
+
+        What is held for its amount takes what is held together with it along (`held_together`).
+        `sure` are those that a person wants sent though X may have them: of these alone it is
+        forgotten. The others are held again when their 40 hours are over.
+
+        Many go in slices, so that nobody waits for all of them: what fails in the middle leaves the
+        rest at rest. The `deed` is noted in one transaction with the first.
+        """
+        ...
+
+    async def discard(
+        self, deliveries: Sequence[int], *, now: int, note: str, deed: AuditEvent | None = None
+    ) -> int:
+        """Give them up for good, as suppressed, with the note as reason; returns how many.
+
+        What is held together with them goes, too. Many go in slices, as replayed ones do.
+        """
+        ...
+
+
+# (tag name, payload) → the new payload; None to keep it.
+Write = Callable[[str, bytes], bytes | None]
+
+
+class RewrittenPayloads(msgspec.Struct, frozen=True, kw_only=True):
+    """The number of payloads rewritten, and the last delivery checked; None at the end."""
+
+    letters: int = 0
+    last: int | None = None
+
+
+class TagPayloadStore(Protocol):
+    """The queued tag payloads of a store."""
+
+    async def rewrite(self, write: Write, *, after: int, limit: int) -> RewrittenPayloads:
+        """Rewrite payloads among `limit` unsettled deliveries after `after`.
+
+        A damaged one stays as it is. Raises LedgerUnavailable.
+        """
+        ...
+
+    async def heads(self) -> Sequence[tuple[bytes, int]]:
+        """Return (the first 6 bytes of a sealed text, how many have it) of all that wait."""
+        ...

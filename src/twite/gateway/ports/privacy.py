@@ -1,0 +1,139 @@
+"""Privacy port: opt-outs, policies, and the erasure of a person."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, Protocol
+
+import msgspec
+
+from twite.domain.people.users import AuditEvent
+
+
+class OptOutEntry(Protocol):
+    """Who revoked consent, under the keys of `domain.consent.person_keys`. Read from memory."""
+
+    def some(self) -> bool:
+        """Return whether anybody is listed: else nobody needs to make keys."""
+        ...
+
+    def lists(self, keys: Sequence[bytes]) -> bool:
+        """Return whether one of the keys is listed."""
+        ...
+
+
+class OptOuts(OptOutEntry, Protocol):
+    """The list, to be written to.
+
+    Whoever is listed when a claim is made is not in it: the delivery is suppressed instead.
+    """
+
+    async def revoke(self, keys: Sequence[bytes], *, now: int) -> None:
+        """List them, durably: what is claimed after this returns is without them."""
+        ...
+
+    async def restore(self, keys: Sequence[bytes]) -> None:
+        """Take them off the list."""
+        ...
+
+
+class DecidedDelivery(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery that may still be sent, and what was kept of the decision that it may."""
+
+    delivery: int
+    pixel: str
+    evidence: bytes | None
+
+
+class Consents(Protocol):
+    """Deliveries that may still be sent, for a policy that has changed since they were taken."""
+
+    async def policies(self) -> Mapping[str, str]:
+        """Return, by source, the version of the policy that decided on them."""
+        ...
+
+    async def note_policy(self, *, source: str, version: str) -> None:
+        """Note, durably, that all of a source's are decided by this version now."""
+        ...
+
+    async def standing(self, *, source: str, after: int, limit: int) -> Sequence[DecidedDelivery]:
+        """Return a source's queued, held and dead deliveries beyond an id, by their ids."""
+        ...
+
+    async def take_back(
+        self, deliveries: Sequence[int], *, reason: str, now: int, hold: bool
+    ) -> int:
+        """Suppress them, or hold those that are queued; returns how many it was."""
+        ...
+
+
+# A row id.
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Place = Literal["answer", "reason", "note", "amended", "pause", "closure", "ignored", "rejection"]
+
+
+class ErasedText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The conversions to erase from a submission's body, by index; None for the whole body."""
+
+    submission: Number
+    places: tuple[Number, ...] | None = None
+
+
+class SearchText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A text that names a person: its place, and its delivery, attempt or pixel.
+
+    An ignored event has no id and is named by a digest of its name. A rejection is named by its id
+    and time, because another may replace it meanwhile.
+    """
+
+    place: Place
+    of: Number | str
+
+
+class EraseStore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One slice of an erasure. In-flight deliveries are left for a later one.
+
+    `keys` go on the opt-out list; `deed` goes into the audit log; `anew` rebuilds the index of
+    sightings, `ends` empties the write-ahead log.
+    """
+
+    conversions: tuple[Number, ...] = ()
+    cuts: tuple[ErasedText, ...] = ()
+    sightings: tuple[Number, ...] = ()
+    texts: tuple[SearchText, ...] = ()
+    keys: tuple[bytes, ...] = ()
+    deed: AuditEvent | None = None
+    anew: bool = False
+    ends: bool = False
+
+
+class EraseTraces(msgspec.Struct, kw_only=True):
+    """The result of a search. `states` counts conversions by pixel and state.
+
+    `letters` counts tag payloads, `deeds` audit events that name the person. `in_progress` are in
+    flight now, and not among `conversions`.
+    """
+
+    conversions: list[int] = []
+    cuts: list[ErasedText] = []
+    sightings: list[int] = []
+    texts: list[SearchText] = []
+    states: dict[str, dict[str, int]] = {}
+    letters: int = 0
+    in_progress: list[int] = []
+    deeds: int = 0
+
+    @property
+    def size(self) -> int:
+        """The number of items to erase or wait for."""
+        named = len(self.cuts) + len(self.sightings) + len(self.texts)
+        return len(self.conversions) + len(self.in_progress) + named
+
+
+class Eraser(Protocol):
+    """Erases in the process that owns the store."""
+
+    async def erase(self, erasing: EraseStore, *, now: int) -> int:
+        """Erase one slice durably; return the number of conversions erased.
+
+        With `ends`, return 1 once the log is empty, 0 if a reader blocked it for too long.
+        """
+        ...
