@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import fork_server
+from twite.testing.gateway import GatewayProcess
+
 pytest_plugins = ["twite.testing.plugin"]
 # Before any test imports them: what a law finds is then shown as a test would show it.
 pytest.register_assert_rewrite("twite.testing.laws")
@@ -15,6 +18,7 @@ pytest.register_assert_rewrite("twite.testing.laws")
 # same examples each time: who runs the tests changes nothing of them. Trials look for new ones.
 settings.register_profile("twite", deadline=None, derandomize=not os.environ.get("TWITE_TRIAL"))
 settings.load_profile("twite")
+GatewayProcess.popen = fork_server.Popen
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,10 +2,10 @@
 
 import asyncio
 import os
-import subprocess
 import sys
 from pathlib import Path
 
+import fork_server
 from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
 from twite.gateway.ports.outbox import Claim
 from twite.stores.sqlite import SQLiteStore
@@ -46,7 +46,7 @@ def settings_in(folder: Path, x: str = "http://127.0.0.1:1") -> Path:
 
 def twite(*arguments: str, environ: dict[str, str] | None = None) -> tuple[int, str, str]:
     """Run a command as a process; return its exit code and both outputs."""
-    done = subprocess.run(
+    done = fork_server.run(
         [sys.executable, "-m", "twite", *arguments],
         capture_output=True,
         text=True,

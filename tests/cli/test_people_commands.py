@@ -3,13 +3,13 @@
 import asyncio
 import json
 import sqlite3
-import subprocess
 import sys
 from contextlib import closing
 
 import pytest
 from command_stage import ENVIRONMENT, settings_in, twite
 
+import fork_server
 from twite.app.gateway import Gateway
 from twite.config.settings import load
 
@@ -22,7 +22,7 @@ def config(tmp_path):
 
 
 def add(config, name, *more, password=PASSWORD):
-    done = subprocess.run(
+    done = fork_server.run(
         [
             *(sys.executable, "-m", "twite", "user", "add", name, "--password-stdin"),
             *("--config", str(config), *more),

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fork_server
 from twite.testing.gateway import BalanceWatch, GatewayProcess, environment, wait_for
 
 __all__ = ["ENVIRONMENT", "KEY", "PIXEL", "TOKEN", "BalanceWatch", "Gateway", "command", "wait_for"]
@@ -50,7 +51,7 @@ class Gateway(GatewayProcess):
 
 def command(gateway: Gateway, *args: str) -> subprocess.CompletedProcess[str]:
     """Run a `twite` command with the gateway's settings."""
-    return subprocess.run(
+    return fork_server.run(
         [sys.executable, "-m", "twite", *args, "--config", str(gateway.config)],
         capture_output=True,
         text=True,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from house import ENVIRONMENT, KEY, Gateway
 
+import fork_server
 from x_page import CONSUMER_KEY, CONSUMER_SECRET, answer_the_page
 
 SETTINGS = """
@@ -70,7 +71,7 @@ def log_in(
     command = [
         sys.executable, "-m", "twite", "login", *arguments, "--config", str(gateway.config)
     ]  # fmt: skip
-    process = subprocess.Popen(
+    process = fork_server.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -1,13 +1,14 @@
 """From a client's socket to X's, through real processes."""
 
 import json
-import subprocess
 import sys
 import urllib.error
 import urllib.request
 
 import pytest
 from house import ENVIRONMENT, PIXEL, TOKEN, Gateway, command, wait_for
+
+import fork_server
 
 OAUTH = (
     '{ consumer_key = "xvz1evFS4wEEPTGEFPHBog", '
@@ -212,7 +213,7 @@ def paused(gateway):
 
 def test_a_second_process_on_the_same_file_says_so_and_exits(tmp_path, x_emulator):
     with Gateway(tmp_path, x_emulator.url) as gateway:
-        second = subprocess.run(
+        second = fork_server.run(
             [sys.executable, "-m", "twite", "serve", "--config", str(gateway.config)],
             capture_output=True,
             text=True,

@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import sqlite3
-import subprocess
 import sys
 import threading
 import time
@@ -23,6 +22,7 @@ import pytest
 from house import ENVIRONMENT, KEY, PIXEL, TOKEN, BalanceWatch, Gateway, command, wait_for
 from vendor import Vendor
 
+import fork_server
 from twite.testing.emulator import running_emulator
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
@@ -183,7 +183,7 @@ def listed(numbers):
 
 def erased(gateway, *arguments, stdin):
     began = time.monotonic()
-    done = subprocess.run(
+    done = fork_server.run(
         [sys.executable, "-m", "twite", "erase", "--file", "-", "--json", *arguments,
          "--config", str(gateway.config)],
         input=stdin, capture_output=True, text=True, env=ENVIRONMENT, check=False, timeout=600,

@@ -2,13 +2,14 @@
 
 import json
 import re
-import subprocess
 import sys
 
 import pytest
 from house import ENVIRONMENT, command, wait_for
 from test_tag_destination import EMAIL, bought, row_of, with_tag
 from vendor import Vendor
+
+import fork_server
 
 pytestmark = pytest.mark.journey
 
@@ -45,7 +46,7 @@ def with_key(gateway, key):
 
 def run(gateway, *args, **environment):
     """Run a command in the environment of its own."""
-    return subprocess.run(
+    return fork_server.run(
         [sys.executable, "-m", "twite", *args, "--config", str(gateway.config)],
         capture_output=True,
         text=True,

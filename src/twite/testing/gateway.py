@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 
 # A process that has not stopped by then has missed its own deadline by far.
 STOP_SECONDS: Final = 40
@@ -29,8 +29,10 @@ class GatewayProcess:
     """A gateway with a settings file; `start` may follow each `stop` and each `kill`.
 
     `note` is the address file beside the database, and `key` a source key. Its processes get
-    `environment`.
+    `environment`. Tests may replace `popen`, which starts them.
     """
+
+    popen: ClassVar[type[subprocess.Popen[bytes]]] = subprocess.Popen
 
     def __init__(self, config: Path, *, note: Path, key: str) -> None:
         self.config = config
@@ -50,7 +52,7 @@ class GatewayProcess:
         """Start it, and wait until it accepts requests. Raises GatewayError with its log."""
         self.note.unlink(missing_ok=True)
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603 - our own module, under the running interpreter
+            self.process = self.popen(
                 [sys.executable, "-m", "twite", "serve", "--config", str(self.config)],
                 stdout=log,
                 stderr=log,

@@ -1,0 +1,198 @@
+"""Starts `python -m twite …` by forking a process that has imported everything.
+
+An import costs 0.6 s of CPU, and the tests start some 400 processes. A started process is a real
+one: its own pid, signals, sockets and exit. Memory trials need a true command line: a fork shares
+its parent's pages.
+
+`Popen` and `run` are those of `subprocess`. Without pidfd (not Linux) they are the same objects.
+"""
+
+import atexit
+import gc
+import importlib
+import inspect
+import json
+import os
+import pkgutil
+import runpy
+import select
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_MESSAGE_BYTES = 1 << 20
+_SIGNATURE = inspect.signature(subprocess.Popen._execute_child)  # noqa: SLF001 - no public hook
+
+
+class ForkedPopen(subprocess.Popen[Any]):
+    """A `Popen` of `[sys.executable, "-m", module, …]`, which the fork server starts."""
+
+    def _execute_child(self, *arguments: Any) -> None:
+        given = _SIGNATURE.bind(self, *arguments).arguments
+        command = list(given["args"])
+        if command[:2] != [sys.executable, "-m"] or given["preexec_fn"] or given["pass_fds"]:
+            raise ValueError(f"the fork server cannot start {command}")
+        request = {
+            "module": command[2],
+            "argv": command[3:],
+            "cwd": os.fspath(given["cwd"] or Path.cwd()),
+            "env": dict(os.environ if given["env"] is None else given["env"]),
+            "session": bool(given["start_new_session"]),
+        }
+        ends = given["p2cread"], given["c2pwrite"], given["errwrite"]
+        standard = [own if end == -1 else end for own, end in enumerate(ends)]
+        self._exit, report = os.pipe()
+        server = _server()
+        socket.send_fds(server, [json.dumps(request).encode()], [report, *standard])
+        os.close(report)
+        self.pid = int(_line(self._exit))
+        self._child_created = True
+        self._close_pipe_fds(*(given[name] for name in _PIPES))
+
+    def _internal_poll(self, *_: object, **__: object) -> int | None:
+        if self.returncode is None and self._waitpid_lock.acquire(blocking=False):
+            try:
+                if self.returncode is None and self._has_ended():
+                    self._handle_exitstatus(self._status())
+            finally:
+                self._waitpid_lock.release()
+        return self.returncode
+
+    def _try_wait(self, flags: int) -> tuple[int, int]:
+        if flags & os.WNOHANG and not self._has_ended():
+            return 0, 0
+        return self.pid, self._status()
+
+    def _has_ended(self) -> bool:
+        return bool(select.select([self._exit], [], [], 0)[0])
+
+    def _status(self) -> int:
+        status = int(_line(self._exit) or signal.SIGKILL)
+        os.close(self._exit)
+        return status
+
+
+_PIPES = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
+
+
+def _run(command: list[str], **options: Any) -> subprocess.CompletedProcess[Any]:
+    """Do what `subprocess.run` does with `capture_output`, `input`, `timeout` and `check`."""
+    given = options.pop("input", None)
+    timeout = options.pop("timeout", None)
+    check = options.pop("check", False)
+    if options.pop("capture_output", False):
+        options |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    if given is not None:
+        options["stdin"] = subprocess.PIPE
+    with ForkedPopen(command, **options) as process:
+        try:
+            output, errors = process.communicate(given, timeout=timeout)
+        except BaseException:
+            process.kill()
+            raise
+    done = subprocess.CompletedProcess(command, process.wait(), output, errors)
+    if check:
+        done.check_returncode()
+    return done
+
+
+@cache
+def _server() -> socket.socket:
+    """Start this process's fork server, which ends with it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MESSAGE_BYTES)
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("TWITE_")}
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, __file__, str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            env=environment | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+
+    @atexit.register
+    def end() -> None:
+        ours.close()
+        process.wait()
+
+    return ours
+
+
+def _line(pipe: int) -> bytes:
+    read = b""
+    while not read.endswith(b"\n") and (byte := os.read(pipe, 1)):
+        read += byte
+    return read
+
+
+def _import_everything() -> None:
+    twite = importlib.import_module("twite")
+    for module in pkgutil.walk_packages(twite.__path__, "twite."):
+        if not module.name.startswith("twite.testing") and not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    gc.freeze()
+
+
+def _serve(control: socket.socket) -> dict[str, Any] | None:
+    """Fork for each request. Return None at the end, and in a child its request."""
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(control, selectors.EVENT_READ)
+        while True:
+            for key, _ in waiting.select():
+                if key.fileobj is not control:
+                    _report_exit(*key.data)
+                    waiting.unregister(key.fd)
+                    os.close(key.fd)
+                    continue
+                message, (*fds,), _, _ = socket.recv_fds(control, _MESSAGE_BYTES, 4)
+                if not message:
+                    return None
+                report, *standard = fds
+                pid = os.fork()
+                if pid == 0:
+                    return json.loads(message) | {"standard": standard}
+                for fd in standard:
+                    os.close(fd)
+                os.write(report, f"{pid}\n".encode())
+                waiting.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, report))
+
+
+def _report_exit(pid: int, report: int) -> None:
+    _, status = os.waitpid(pid, 0)
+    with suppress(BrokenPipeError):  # nobody may be waiting for it
+        os.write(report, f"{status}\n".encode())
+    os.close(report)
+
+
+def _become(request: dict[str, Any]) -> None:
+    """Run the requested module in this process, as the interpreter would at its start."""
+    for own, fd in enumerate(request["standard"]):
+        os.dup2(fd, own)
+    os.closerange(3, 1024)
+    os.environ.clear()
+    os.environ.update(request["env"])
+    os.chdir(request["cwd"])
+    if request["session"]:
+        os.setsid()
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as above
+    sys.stderr = open(2, "w", 1, errors="backslashreplace", closefd=False)  # noqa: SIM115 - as above
+    sys.argv = [request["module"], *request["argv"]]
+    sys.modules.pop(f"{request['module']}.__main__", None)
+    runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+
+
+HAS_PIDFD = hasattr(os, "pidfd_open")
+Popen = ForkedPopen if HAS_PIDFD else subprocess.Popen
+run = _run if HAS_PIDFD else subprocess.run
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _import_everything()
+    if asked := _serve(socket.socket(fileno=int(sys.argv[1]))):
+        _become(asked)
