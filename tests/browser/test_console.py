@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 from console_pages import HOSTILE, House, busy, pages_of, sign_in
 
+from twite.machine.passwords import Argon2Passwords
 from twite.testing.emulator import running_emulator
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
@@ -22,7 +23,9 @@ LOOKS = [(size, scheme) for size in SIZES for scheme in ("light", "dark")]
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def house(chromium, tmp_path_factory):
     with running_emulator() as emulator:
-        house = House(tmp_path_factory.mktemp("console"), x=emulator.url)
+        house = House(
+            tmp_path_factory.mktemp("console"), passwords=Argon2Passwords(), x=emulator.url
+        )
         await house.start()
         await busy(house)
         yield house

@@ -18,6 +18,7 @@ from twite.console.page import PageRoute
 from twite.diagnostics import examine
 from twite.domain.people.users import Role
 from twite.gateway.ports.directory import Passwords
+from twite.testing.passwords import PlainPasswords
 
 PASSWORD = "a sentence that does well"
 SETTINGS = """
@@ -139,7 +140,11 @@ class Somebody:
 
 
 class House:
-    """A gateway on a socket, and people who may sign in."""
+    """A gateway on a socket, and people who may sign in.
+
+    Their passwords are kept in clear, unless `passwords` says otherwise: Argon2id costs 0.2 s of
+    CPU for each.
+    """
 
     def __init__(
         self,
@@ -156,9 +161,11 @@ class House:
         values |= said
         path.write_text(settings.format_map(values))
         self.settings = load(path, {})
-        self.passwords = passwords
+        self.passwords = passwords or PlainPasswords()
         self.gateway = Gateway(
-            self.settings, passwords=passwords, examine=partial(examine, self.settings.path, {})
+            self.settings,
+            passwords=self.passwords,
+            examine=partial(examine, self.settings.path, {}),
         )
         self._visitors: list[Somebody] = []
 

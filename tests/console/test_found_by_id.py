@@ -6,7 +6,6 @@ from console_stage import House
 
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import a_submission, an_entry
-from twite.testing.passwords import PlainPasswords
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -19,7 +18,7 @@ ELSEWHERE = {"old-77": ("o9old", "o9olk"), "tag-77": ("tag:crm", "purchase")}
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def house(tmp_path_factory):
-    house = House(tmp_path_factory.mktemp("found"), passwords=PlainPasswords())
+    house = House(tmp_path_factory.mktemp("found"))
     store = await SQLiteStore.open(str(house.settings.store.path))
     for name, (pixel, event) in (KEPT | ELSEWHERE).items():
         entry = an_entry(name, pixel=pixel, event=event)

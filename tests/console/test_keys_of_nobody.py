@@ -7,8 +7,6 @@ import re
 import aiohttp
 from console_stage import House
 
-from twite.testing.passwords import PlainPasswords
-
 KEY = "a-source-key-of-some-length"
 CLICK = "23opevjt88psuo13lu8d020qkn"
 
@@ -31,7 +29,7 @@ ORDERS = [
 
 
 async def test_hashes_of_nobody_are_no_keys_and_only_mending_wins_some(tmp_path):
-    house = House(tmp_path, passwords=PlainPasswords())
+    house = House(tmp_path)
     await house.start()
     try:
         async with (

@@ -6,11 +6,10 @@ from console_stage import House
 
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import a_submission, an_entry
-from twite.testing.passwords import PlainPasswords
 
 
 async def test_strays_do_not_hide_the_largest_heap_and_are_counted(tmp_path):
-    house = House(tmp_path, passwords=PlainPasswords())
+    house = House(tmp_path)
     store = await SQLiteStore.open(str(house.settings.store.path))
     # As a sender of X's own format leaves them who makes event ids up.
     strays = [

@@ -8,6 +8,7 @@ from console_stage import PASSWORD, House
 
 from twite.app.accounts import open_staff
 from twite.domain.people.users import Role
+from twite.machine.passwords import Argon2Passwords
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
     ids=["nobody", "no admin"],
 )
 async def test_without_an_admin_the_console_is_closed_and_says_what_to_do(tmp_path, people):
-    house = House(tmp_path)
+    house = House(tmp_path, passwords=Argon2Passwords())
     await house.start(people=people)
     try:
         visitor = house.somebody()
