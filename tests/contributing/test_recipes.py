@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from twite import diagnostics
+from twite.app.store_access import open_desk
 from twite.console.accounts_control import AccountsControl
 from twite.console.application import Console
 from twite.console.page import NavigationGroup, PageLocation, PageRoute
@@ -30,6 +31,7 @@ from twite.gateway.ports.findings import amber
 from twite.http.openapi.document import document
 from twite.http.routes.tags import DOORS
 from twite.http.routes.tags_responses import METHODS
+from twite.stores.factory import ENGINES
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import NOW, a_destination, a_source
 from twite.testing.clock import MovingClock
@@ -38,7 +40,7 @@ from twite.testing.laws.claiming import ClaimLaws
 from twite.testing.laws.recording import RecordingLaws
 from twite.testing.laws.settling import SettlingLaws
 from twite.testing.randomness import SeededRandomness
-from written import ENVIRONMENT, write
+from written import ENVIRONMENT, GOOD, read, write
 
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src/twite"
@@ -140,6 +142,23 @@ class TestCountingStore(RecordingLaws, ClaimLaws, SettlingLaws, BalanceLaws):
     @pytest.fixture
     def store(self):
         return CountingStore()
+
+
+class CountingEngine:
+    """The engine of the toy store: it opens it."""
+
+    async def open(self, _place, options):
+        return CountingStore(dedup_window=options.dedup_window)
+
+
+async def test_a_command_opens_a_new_store_by_its_url(tmp_path, monkeypatch):
+    monkeypatch.setitem(ENGINES, "counting", CountingEngine())
+    settings = read(tmp_path, GOOD.replace("sqlite:", "counting:"))
+
+    async with open_desk(settings) as owner:
+        discarded = await owner.discard([1], now=NOW, note="none is there")
+
+    assert (type(owner), discarded) == (CountingStore, 0)
 
 
 # Add a console page.

@@ -28,11 +28,11 @@ from twite.domain.submission import (
 from twite.gateway.ingest.rejections import marks
 from twite.gateway.operations.erase import ERASED
 from twite.gateway.ports.outbox import Claim
-from twite.gateway.ports.privacy import ErasedText, EraseStore, SearchText
+from twite.gateway.ports.privacy import ErasedText, EraseSearch, EraseStore, SearchText
 from twite.gateway.ports.queries import EditedBody
 from twite.gateway.ports.state import Pause
-from twite.stores.sqlite import SQLiteReader, SQLiteStore
-from twite.stores.sqlite.search import search
+from twite.stores.sqlite import SQLiteStore
+from twite.stores.sqlite.store_reader import SQLiteStoreReader
 from twite.testing.builders import NOW
 from twite.x.encode import conversion_body
 
@@ -110,12 +110,10 @@ async def settle(store, trigger, *, answer="", batch=None):
 
 
 async def look(path, whom=WHOM, *, pixel=None, opened=lambda _tag, body: body, pursued=()):
-    reader = await SQLiteReader.open(path)
+    reader = await SQLiteStoreReader.open(path)
     try:
-        return await reader.read(
-            lambda connection: search(
-                connection, whom, pixel=pixel, opened=opened, pursued=frozenset(pursued)
-            )
+        return await reader.traces(
+            EraseSearch(whom=whom, pixel=pixel, opened=opened, pursued=frozenset(pursued))
         )
     finally:
         await reader.close()

@@ -17,11 +17,12 @@ from twite.domain.submission import Endpoint, Ignored, Recorded, RejectedConvers
 from twite.domain.times import DAY, HOUR
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.ports.outbox import Claim
+from twite.gateway.ports.store_engine import Retention
 from twite.stores.sql.named import query
 from twite.stores.sql.writer_session import WriterSession, leases_of
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine.connection import connect_writer
-from twite.stores.sqlite.engine.pruning import Pruner, Retention
+from twite.stores.sqlite.engine.pruning import Pruner
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.clock import MovingClock
 

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 import aiohttp
 import msgspec
 
-from twite.app.store_access import Reachable, reachable
+from twite.app.store_access import Reachable, engine_of, open_store, reachable
 from twite.config.settings import Settings
 from twite.console.accounts_control import PATH
 from twite.domain.errors import LedgerUnavailable, StoreInUse
@@ -16,11 +16,9 @@ from twite.domain.people.users import AuditEvent
 from twite.domain.secret import Secret
 from twite.gateway.identity.account_commands import AccountCommand, AccountCommandResult, encoded
 from twite.gateway.identity.accounts import Accounts, AccountStore
-from twite.gateway.ports.directory import Passwords
+from twite.gateway.ports.directory import DirectoryReader, Passwords
 from twite.machine import SystemClock
 from twite.machine.passwords import Argon2Passwords
-from twite.stores.sqlite import SQLiteReader, SQLiteStore
-from twite.stores.sqlite.directory import SQLiteDirectoryReader
 
 _PATIENCE: Final = aiohttp.ClientTimeout(total=30)
 _OK: Final = 200
@@ -55,17 +53,16 @@ class _People(AccountStore, Protocol):
 
 @asynccontextmanager
 async def _open(settings: Settings) -> AsyncIterator[_People]:
-    path = str(settings.store.path)
     try:
-        store = await SQLiteStore.open(path, dedup_window=settings.store.dedup_window)
+        store = await open_store(settings)
     except StoreInUse:
         found = reachable(settings.store.gateway_file)
         if found is None:
             raise
-        reader = await SQLiteReader.open(path)
+        reader = await engine_of(settings).open_reader(str(settings.store.path))
         try:
             async with aiohttp.ClientSession(timeout=_PATIENCE) as http:
-                yield GatewayDirectory(reader, http, found)
+                yield GatewayDirectory(reader.people, http, found)
         finally:
             await reader.close()
         return
@@ -75,13 +72,13 @@ async def _open(settings: Settings) -> AsyncIterator[_People]:
         await store.close()
 
 
-class GatewayDirectory(SQLiteDirectoryReader):
+class GatewayDirectory:
     """Reads the store beside the gateway of this machine, and asks the gateway to write."""
 
     def __init__(
-        self, reader: SQLiteReader, http: aiohttp.ClientSession, gateway: Reachable
+        self, reader: DirectoryReader, http: aiohttp.ClientSession, gateway: Reachable
     ) -> None:
-        super().__init__(reader)
+        self.user, self.users, self.api_keys = reader.user, reader.users, reader.api_keys
         self._http = http
         self._url = gateway.url
         self._token = Secret(gateway.token)

@@ -34,15 +34,15 @@ from twite.gateway.ports.events import Observer
 from twite.gateway.ports.findings import CheckFinding
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.secret_store import SecretStore
+from twite.gateway.ports.store import Store
 from twite.gateway.x_account.sign_in import XSignIn
 from twite.http.addresses import Front, front_of
-from twite.stores.sqlite import SQLiteStore
 
 
 class ConsoleServices(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of a running gateway that console pages use."""
 
-    store: SQLiteStore
+    store: Store
     run: DeliveryRunner
     accept: Accept
     connect: XSignIn

@@ -17,13 +17,13 @@ from twite.gateway.ingest.sightings import watched
 from twite.gateway.operations.dry_run import DryRun
 from twite.gateway.operations.replay import WakingEditor, WakingOperations
 from twite.gateway.ports.machine import Clock
-from twite.stores.sqlite import SQLiteStore
+from twite.gateway.ports.store import Store
 
 
 def insight_pages(
     settings: Settings,
     *,
-    store: SQLiteStore,
+    store: Store,
     destinations: Mapping[str, Destination],
     wake_all: Callable[[], None],
     clock: Clock,

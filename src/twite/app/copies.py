@@ -2,22 +2,19 @@
 
 from pathlib import Path
 
+from twite.app.store_access import engine_of
 from twite.config.settings import Settings
-from twite.stores.sqlite.recovery.backup import Backup, backup
-from twite.stores.sqlite.recovery.recover import Recovered, recover
-from twite.stores.sqlite.recovery.restore import Restored, restore
-
-__all__ = ["Backup", "Recovered", "Restored", "back_up", "recover_store", "restore_store"]
+from twite.gateway.ports.store_engine import Backup, Recovered, Restored
 
 
 def back_up(settings: Settings, to: Path) -> Backup:
     """Copy the store into a new file, whether or not a gateway runs. Raises StoreUnusable."""
-    return backup(str(settings.store.path), str(to))
+    return engine_of(settings).back_up(str(settings.store.path), str(to))
 
 
 def restore_store(settings: Settings, source: Path) -> Restored:
     """Replace the store with a backup. Raises StoreInUse, StoreUnusable."""
-    return restore(str(settings.store.path), str(source))
+    return engine_of(settings).restore(str(settings.store.path), str(source))
 
 
 def recover_store(settings: Settings, path: Path | None, to: Path | None) -> Recovered:
@@ -30,4 +27,5 @@ def recover_store(settings: Settings, path: Path | None, to: Path | None) -> Rec
         for pixel in settings.destinations()
         for event in dict.fromkeys(pixel.events.values())
     ]
-    return recover(str(path or settings.store.path), None if to is None else str(to), known=known)
+    place = str(path or settings.store.path)
+    return engine_of(settings).recover(place, None if to is None else str(to), known)

@@ -9,9 +9,8 @@ import asyncio
 import hashlib
 import hmac
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Final, TypeVar
 
 import msgspec
@@ -23,11 +22,12 @@ from twite.domain.consent import person_keys
 from twite.domain.errors import NotOpened
 from twite.domain.people.erasure import ErasureIdentifier, ErasureSubject, all_of
 from twite.domain.people.users import AuditAction, AuditEvent
-from twite.gateway.ports.privacy import EraseStore, EraseTraces
+from twite.gateway.ports.privacy import EraseSearch, EraseStore, EraseTraces
+from twite.gateway.ports.tags import PREFIX as TAG
 from twite.gateway.tags.run import payload as letter
-from twite.stores.sqlite.search import Opened, known, search
 
 T = TypeVar("T")
+Opened = Callable[[str, bytes], bytes]
 
 # One slice takes so long, and the pause for other writers four times as long.
 _SLICE: Final = 100
@@ -93,10 +93,8 @@ async def look(
 ) -> EraseTraces:
     """Return the records that name the person. Raises StoreUnusable, LedgerUnavailable."""
     async with open_records(settings) as records:
-        return await records.read(
-            partial(
-                search, whom=wish.whom, pixel=wish.pixel, opened=opened, pursued=frozenset(pursued)
-            )
+        return await records.traces(
+            EraseSearch(whom=wish.whom, pixel=wish.pixel, opened=opened, pursued=frozenset(pursued))
         )
 
 
@@ -115,7 +113,8 @@ async def erase(
     again continues.
     """
     async with open_records(settings) as records:
-        salt, pixels = await records.read(known)
+        salt = records.salt
+        pixels = {account.pixel for account in await records.accounts()}
     keys = () if wish.returns else _keys(settings, wish, salt=salt, pixels=pixels)
     counts = {"conversions": 0, "submissions": 0, "sightings": 0, "texts": 0}
     async with _owner(settings) as owner:
@@ -171,10 +170,11 @@ def _some(all_: Sequence[T], size: int) -> Iterator[tuple[T, ...]]:
 
 
 def _keys(
-    settings: Settings, wish: EraseRequest, *, salt: bytes, pixels: Sequence[str]
+    settings: Settings, wish: EraseRequest, *, salt: bytes, pixels: Collection[str]
 ) -> tuple[bytes, ...]:
     """Return the keys of all identifiers at every known pixel."""
-    at = {*pixels, *(destination.pixel for destination in settings.destinations())}
+    known = {pixel for pixel in pixels if pixel and not pixel.startswith(TAG)}
+    at = {*known, *(destination.pixel for destination in settings.destinations())}
     return tuple(
         key
         for pixel in sorted(at)

@@ -5,10 +5,10 @@ import time
 from twite.config.settings import Settings
 from twite.gateway.alerts.forecast import LOOK_BACK, forecasts
 from twite.gateway.ports.monitoring import Forecast
-from twite.stores.sqlite import SQLiteReader
+from twite.gateway.ports.store import StoreReader
 
 
-async def read_forecasts(settings: Settings, records: SQLiteReader) -> list[Forecast]:
+async def read_forecasts(settings: Settings, records: StoreReader) -> list[Forecast]:
     """Forecast each pixel of the settings from its current state."""
     now = time.time_ns() // 1_000_000
     return forecasts(

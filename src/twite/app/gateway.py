@@ -12,6 +12,7 @@ from twite.app.console import ConsoleServices, console
 from twite.app.logins import CredentialVault, connect, given, login_desk, safe_of
 from twite.app.monitoring import Monitoring
 from twite.app.resealing import sealed_anew
+from twite.app.store_access import engine_of
 from twite.app.tags.client_serving import ServingClients
 from twite.app.tags.credentials import lent_to
 from twite.app.tags.runtime import TagRuntime, accepting, companies_of, hmac_keys_of, to_x_of
@@ -39,6 +40,8 @@ from twite.gateway.operations.replay import WakingOperations
 from twite.gateway.ports.directory import Passwords
 from twite.gateway.ports.events import ConditionChanged, Troubled, TroublePlace
 from twite.gateway.ports.findings import CheckFinding
+from twite.gateway.ports.store import Store
+from twite.gateway.ports.store_engine import StoreOptions
 from twite.gateway.tags.run.to_x import ToX
 from twite.gateway.tags.run.workers import TagWorkers
 from twite.http.application import HttpApplication
@@ -51,7 +54,6 @@ from twite.observers import Several
 from twite.observers.log import Log, logger
 from twite.observers.metrics import Metrics
 from twite.senders.http import HttpTransport
-from twite.stores.sqlite import SQLiteStore
 
 if TYPE_CHECKING:
     from twite.console.application import Console
@@ -95,7 +97,7 @@ class Gateway:
         self.log = logger(level=settings.log.level, as_json=settings.log.format == "json")
         self._listener = EventListener(self._clock)
         self._observer = Several((Log(self.log), self._metrics, self._listener))
-        self._store: SQLiteStore | None = None
+        self._store: Store | None = None
         self._transport = HttpTransport(timeout=settings.x.timeout)
         self._google = google_of(settings.google, self._clock)
         self._run: DeliveryRunner | None = None
@@ -125,16 +127,18 @@ class Gateway:
         Raises StoreInUse, StoreUnusable, and SettingsError if the address cannot be bound.
         """
         settings = self._settings
-        store = self._store = await SQLiteStore.open(
+        store = self._store = await engine_of(settings).open(
             str(settings.store.path),
-            dedup_window=settings.store.dedup_window,
-            queue_limit=settings.store.queue,
-            reserve=settings.store.reserve,
-            keeping=settings.store.keeping,
-            now=self._clock.vouched,
-            observer=self._observer,
-            timed=self._metrics.committed,
-            counted=self._metrics.counted,
+            StoreOptions(
+                dedup_window=settings.store.dedup_window,
+                queue_limit=settings.store.queue,
+                reserve=settings.store.reserve,
+                keeping=settings.store.keeping,
+                now=self._clock.vouched,
+                observer=self._observer,
+                timed=self._metrics.committed,
+                counted=self._metrics.counted,
+            ),
         )
         for sentence in store.told:
             self._observer.see(Troubled(where=TroublePlace.STORE, reason=sentence))
@@ -250,7 +254,7 @@ class Gateway:
             self._run.wake(pixel)
 
     def _sender(
-        self, store: SQLiteStore, destinations: Sequence[Destination], tags: TagWorkers | None
+        self, store: Store, destinations: Sequence[Destination], tags: TagWorkers | None
     ) -> DeliveryRunner:
         x = self._settings.x
         x_client = XClient(
@@ -302,7 +306,7 @@ class Gateway:
 
     def _collector(
         self,
-        store: SQLiteStore,
+        store: Store,
         run: DeliveryRunner,
         safe: CredentialVault | None,
         accept: Accept,

@@ -8,7 +8,7 @@ import aiohttp
 import msgspec
 
 from twite.app.ads import ask_x
-from twite.app.store_access import PATIENCE, GatewayOperations, open_records, reachable
+from twite.app.store_access import PATIENCE, GatewayOperations, open_records, open_store, reachable
 from twite.config.secret_key import seal_of
 from twite.config.settings import Settings, load
 from twite.domain.destination import Destination
@@ -18,6 +18,7 @@ from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.secret_store import Seal, SecretRecords, SecretStore, TurnedSeal
+from twite.gateway.ports.store import Store, StoreReader
 from twite.gateway.x_account.credential_store import (
     CredentialCommands,
     CredentialStore,
@@ -25,7 +26,6 @@ from twite.gateway.x_account.credential_store import (
 )
 from twite.gateway.x_account.sign_in import XSignIn
 from twite.machine import SystemClock
-from twite.stores.sqlite import SQLiteReader, SQLiteStore
 
 
 class CredentialVault(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +60,7 @@ def login_desk(
     settings: Settings,
     safe: CredentialVault | None,
     *,
-    store: SQLiteStore,
+    store: Store,
     accept: Accept,
     destinations: MutableMapping[str, Destination],
     run: DeliveryRunner,
@@ -128,9 +128,8 @@ def connect_alone(settings: Settings, *, by: str) -> XSignIn:
 @asynccontextmanager
 async def open_vault(settings: Settings) -> AsyncIterator[SecretRecords]:
     """Open the vault in the store, or reach it through the gateway that owns the store."""
-    path = str(settings.store.path)
     try:
-        store = await SQLiteStore.open(path, dedup_window=settings.store.dedup_window)
+        store = await open_store(settings)
     except StoreInUse:
         found = reachable(settings.store.gateway_file)
         if found is None:
@@ -173,7 +172,7 @@ class _Shut:
 class CredentialReader:
     """A read-only vault: secrets sealed with a former key stay as they are."""
 
-    def __init__(self, records: SQLiteReader) -> None:
+    def __init__(self, records: StoreReader) -> None:
         self._records = records
 
     async def put(self, name: str, sealed: bytes, *, deed: AuditEvent | None = None) -> None:
@@ -195,7 +194,7 @@ class _Desk(CredentialReader):
     The gateway reseals secrets of a former key on request.
     """
 
-    def __init__(self, records: SQLiteReader, desk: GatewayOperations) -> None:
+    def __init__(self, records: StoreReader, desk: GatewayOperations) -> None:
         super().__init__(records)
         self._desk = desk
 

@@ -12,9 +12,9 @@ from twite.gateway.delivery.balance_check import BalanceCheck
 from twite.gateway.ingest.accept import X_SOURCE
 from twite.gateway.ports.events import Observer
 from twite.gateway.ports.machine import Clock, Randomness
+from twite.gateway.ports.store import Store
 from twite.machine.disk import SystemDisk
 from twite.senders.http import HttpTransport
-from twite.stores.sqlite import SQLiteStore
 
 # the longest a message may take
 WEBHOOK_TIMEOUT: Final = 10 * SECOND
@@ -27,7 +27,7 @@ class Monitoring:
         self,
         settings: Settings,
         *,
-        store: SQLiteStore,
+        store: Store,
         listener: EventListener,
         clock: Clock,
         randomness: Randomness,

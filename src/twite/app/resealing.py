@@ -4,7 +4,7 @@ import aiohttp
 import msgspec
 
 from twite.app.logins import CredentialVault, vault_seal
-from twite.app.store_access import PATIENCE, GatewayOperations, open_records, reachable
+from twite.app.store_access import PATIENCE, GatewayOperations, open_records, open_store, reachable
 from twite.config.settings import Settings
 from twite.domain.errors import NotOpened, StoreInUse, TransientError
 from twite.domain.people.users import AuditEvent
@@ -12,8 +12,6 @@ from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.outbox import TagPayloadStore
 from twite.gateway.ports.secret_store import SecretStore
 from twite.gateway.tags.run.resealing import Resealing, UnsealedCounts, left
-from twite.stores.sqlite import SQLiteStore
-from twite.stores.sqlite.tag_payloads import heads
 
 
 class ResealResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,9 +29,8 @@ async def reseal(settings: Settings, *, deed: AuditEvent | None = None) -> Resea
     seal = vault_seal(settings)
     if seal is None:
         return ResealResult()
-    path = str(settings.store.path)
     try:
-        store = await SQLiteStore.open(path, dedup_window=settings.store.dedup_window)
+        store = await open_store(settings)
     except StoreInUse:
         found = reachable(settings.store.gateway_file)
         if found is None:
@@ -76,4 +73,4 @@ async def still_sealed(settings: Settings) -> UnsealedCounts:
     if seal is None or not settings.store.path.exists():
         return UnsealedCounts()
     async with open_records(settings) as records:
-        return left(seal, secrets=await records.sealed(""), heads=await records.read(heads))
+        return left(seal, secrets=await records.sealed(""), heads=await records.heads())

@@ -16,7 +16,9 @@ from twite.domain.people.users import AuditEvent
 from twite.domain.secret import Secret
 from twite.gateway.ports.outbox import Operations
 from twite.gateway.ports.privacy import Eraser, EraseStore
-from twite.stores.sqlite import SQLiteReader, SQLiteStore
+from twite.gateway.ports.store import Store, StoreReader
+from twite.gateway.ports.store_engine import StoreEngine, StoreOptions
+from twite.stores.factory import ENGINES
 
 PATIENCE: Final = aiohttp.ClientTimeout(total=60)
 _IN_ONE_REQUEST: Final = 10_000
@@ -27,8 +29,19 @@ class StoreOwner(Operations, Eraser, Protocol):
     """The process that owns the store."""
 
 
+def engine_of(settings: Settings) -> StoreEngine:
+    """Return the engine of the store's URL."""
+    return ENGINES[settings.store.engine]
+
+
+async def open_store(settings: Settings) -> Store:
+    """Own the store for a command. Raises StoreInUse, StoreUnusable."""
+    options = StoreOptions(dedup_window=settings.store.dedup_window)
+    return await engine_of(settings).open(str(settings.store.path), options)
+
+
 @asynccontextmanager
-async def open_records(settings: Settings) -> AsyncIterator[SQLiteReader]:
+async def open_records(settings: Settings) -> AsyncIterator[StoreReader]:
     """Open the store for reading, whether or not a gateway runs. Raises StoreUnusable."""
     path = settings.store.path
     if not path.exists():
@@ -37,7 +50,7 @@ async def open_records(settings: Settings) -> AsyncIterator[SQLiteReader]:
             reason="there is no such database yet",
             cure="twite serve makes it; or store.url names another file than the gateway's",
         )
-    reader = await SQLiteReader.open(str(path))
+    reader = await engine_of(settings).open_reader(str(path))
     try:
         yield reader
     finally:
@@ -50,9 +63,8 @@ async def open_desk(settings: Settings) -> AsyncIterator[StoreOwner]:
 
     Raises StoreUnusable, and StoreInUse where the owner does not say how to reach it.
     """
-    path = str(settings.store.path)
     try:
-        store = await SQLiteStore.open(path, dedup_window=settings.store.dedup_window)
+        store = await open_store(settings)
     except StoreInUse:
         found = reachable(settings.store.gateway_file)
         if found is None:

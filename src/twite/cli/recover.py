@@ -5,9 +5,10 @@ from typing import Annotated, Final
 
 import typer
 
-from twite.app.copies import Recovered, recover_store
+from twite.app.copies import recover_store
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
+from twite.gateway.ports.store_engine import Recovered
 
 EXAMPLE: Final = "Example: `twite recover`, or `twite recover twite.db --to saved.db`"
 

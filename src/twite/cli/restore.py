@@ -6,9 +6,10 @@ from typing import Annotated, Final
 
 import typer
 
-from twite.app.copies import Restored, restore_store
+from twite.app.copies import restore_store
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
+from twite.gateway.ports.store_engine import Restored
 
 EXAMPLE: Final = "Example: `twite restore /backup/twite-2026-11-25.db`"
 

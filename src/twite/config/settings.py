@@ -36,13 +36,13 @@ from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.alerts.checks import Thresholds
 from twite.gateway.alerts.notifier import Webhook
 from twite.gateway.alerts.webhook_message import unreadable
+from twite.gateway.ports.store_engine import Retention
 from twite.gateway.ports.tags import PREFIX, ContainerConfig
 from twite.gateway.tags.clients.clients import TemplateClient
-from twite.stores.sqlite.engine.pruning import Retention
+from twite.stores.factory import ENGINES
 
 FILE: Final = Path("twite.toml")
 _LONGEST_KEPT: Final = 3_650 * DAY
-_SCHEME: Final = "sqlite:"
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +73,7 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     path: Path
     dedup_window: int
     queue: int
+    engine: str = "sqlite"  # the scheme of store.url
     keep_bodies: int = 3 * DAY
     keep_lives: int = 30 * DAY
     keep_dead: int = 30 * DAY
@@ -318,14 +319,14 @@ def _local(written: shape.ServerTable) -> HostPort | None:
 
 
 def _store(written: shape.StoreTable, folder: Path) -> StoreSettings:
-    if not written.url.startswith(_SCHEME) or len(written.url) == len(_SCHEME):
+    engine, _, name = written.url.partition(":")
+    if engine not in ENGINES or not name:
         raise SettingsError(
             place="store.url",
-            message=f"not a store that Twite has. Write {_SCHEME} and a path: "
+            message="not a store that Twite has. Write sqlite: and a path: "
             '"sqlite:twite.db", "sqlite:/var/lib/twite/twite.db"',
         )
     # sqlite:///absolute is the usual spelling of URLs.
-    name = written.url.removeprefix(_SCHEME)
     name = name.removeprefix("//") if name.startswith("///") else name
     if ":memory:" in name:
         raise SettingsError(
@@ -338,6 +339,7 @@ def _store(written: shape.StoreTable, folder: Path) -> StoreSettings:
     return StoreSettings(
         path=Path(os.path.realpath(folder / name)),
         dedup_window=window,
+        engine=engine,
         queue=written.queue,
         keep_bodies=values.duration(
             written.keep_bodies, "store.keep_bodies", least=HOUR, most=_LONGEST_KEPT

@@ -1,21 +1,16 @@
 """Diagnostics of the store: the file, SQLite, the balance, held and paused deliveries."""
 
-import asyncio
 import os
-import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime
 
-from twite.app.store_access import Reachable, open_records, running
+from twite.app.store_access import Reachable, engine_of, open_records, running
 from twite.config.settings import Settings
 from twite.diagnostics.disk import disk
 from twite.domain.errors import StoreUnusable, TransientError
 from twite.domain.history import ConversionCounts, total
 from twite.gateway.ports.findings import CheckFinding, amber, green, red
 from twite.gateway.ports.state import Pause
-from twite.stores.sqlite.engine.examine import examine
-from twite.stores.sqlite.engine.opening import older_copy
-from twite.stores.sqlite.engine.stray_log import stray_log
 
 _FIRST_WORDS = 200
 
@@ -34,7 +29,7 @@ async def store(settings: Settings) -> AsyncIterator[CheckFinding]:
         return
     for finding in disk(folder):
         yield finding
-    yield green("store", f"SQLite {sqlite3.sqlite_version}")
+    yield green("store", engine_of(settings).version)
     if not path.exists():
         yield green("store", f"{path} is not there yet; twite serve makes it")
         return
@@ -47,25 +42,23 @@ async def store(settings: Settings) -> AsyncIterator[CheckFinding]:
         )
         return
     gateway = running(settings.store.gateway_file)
-    stray = None if gateway else await asyncio.to_thread(stray_log, str(path))
-    if stray is not None:
+    try:
+        found = await engine_of(settings).examine(str(path), is_owned=gateway is not None)
+    except (StoreUnusable, TransientError) as error:
+        yield _unusable(error)
+        return
+    if found.stray is not None:
         yield amber(
             "store",
-            stray,
+            found.stray,
             "The next start sets the log aside and holds deliveries that may have been sent.",
             "Start the gateway, and look at twite dead list; twite restore puts a backup in place.",
         )
         return
-    try:
-        await asyncio.to_thread(examine, str(path), seconds=None, owned=gateway is not None)
-        older = None if gateway else await asyncio.to_thread(older_copy, str(path))
-    except (StoreUnusable, sqlite3.Error) as error:
-        yield _unusable(error)
-        return
-    if older is not None:
+    if found.older is not None:
         yield amber(
             "store",
-            older,
+            found.older,
             "The next start holds all pending deliveries, since they may have been sent.",
             "Put the newest copy in its place, or look at twite dead list after the start.",
         )
@@ -78,16 +71,8 @@ async def _contents(settings: Settings) -> AsyncIterator[CheckFinding]:
         async with open_records(settings) as records:
             accounts = await records.accounts()
             pauses = await records.pauses()
-    except StoreUnusable as error:
+    except (StoreUnusable, TransientError) as error:
         yield _unusable(error)
-        return
-    except TransientError as error:
-        yield red(
-            "store",
-            error.reason,
-            "The gateway could not use it either.",
-            "Look at the disk, and run this again.",
-        )
         return
     owner = _owner(running(settings.store.gateway_file))
     yield green("store", f"{settings.store.path} can be read{owner}")
@@ -97,8 +82,8 @@ async def _contents(settings: Settings) -> AsyncIterator[CheckFinding]:
         yield finding
 
 
-def _unusable(error: StoreUnusable | sqlite3.Error) -> CheckFinding:
-    found, cure = str(error), "Look at the disk, and run this again"
+def _unusable(error: StoreUnusable | TransientError) -> CheckFinding:
+    found, cure = error.reason, "Look at the disk, and run this again"
     if isinstance(error, StoreUnusable):
         found, cure = f"{error.path}: {error.reason}", error.cure
     return red("store", found, "The gateway could not use it either.", f"{cure}.")

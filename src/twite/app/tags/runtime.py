@@ -16,6 +16,7 @@ from twite.gateway.ingest.value_guard import ValueGuards
 from twite.gateway.ports.events import Observer
 from twite.gateway.ports.machine import Randomness
 from twite.gateway.ports.secret_store import Seal, SecretStore
+from twite.gateway.ports.store import Store
 from twite.gateway.ports.tags import ContainerConfig
 from twite.gateway.tags.google.requests import GoogleClient
 from twite.gateway.tags.run.context import RunContext
@@ -27,7 +28,6 @@ from twite.gateway.tags.runtime.template_storage import TemplateStorage
 from twite.gtm.container.parts import Container
 from twite.machine import SystemClock
 from twite.senders.web import PublicWeb
-from twite.stores.sqlite import SQLiteStore
 
 
 async def companies_of(
@@ -62,7 +62,7 @@ class TagRuntime:
         container_configs: Sequence[ContainerConfig],
         settings: Settings,
         *,
-        store: SQLiteStore,
+        store: Store,
         clock: MonotonicClock,
         randomness: Randomness,
         observer: Observer,
@@ -163,7 +163,7 @@ def to_x_of(
 def accepting(
     settings: Settings,
     *,
-    store: SQLiteStore,
+    store: Store,
     clock: MonotonicClock,
     wall: SystemClock,
     randomness: Randomness,

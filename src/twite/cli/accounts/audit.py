@@ -13,7 +13,6 @@ from twite.domain.people.users import AuditEntry
 from twite.domain.times import spelled
 from twite.gateway.identity.audit_chain import AuditVerdict, verified
 from twite.redaction.mask_tree import masked_words
-from twite.stores.sqlite.directory import SQLiteDirectoryReader
 
 EXAMPLE: Final = "Example: `twite audit verify`"
 _VERIFY: Final = """Check every entry. Exits with 1 if one was changed, removed or inserted.
@@ -108,9 +107,9 @@ def _told(entry: AuditEntry) -> dict[str, object]:
 
 async def _entries(settings: Settings, limit: int) -> list[AuditEntry]:
     async with open_records(settings) as records:
-        return list(await SQLiteDirectoryReader(records).entries(before=None, limit=limit))
+        return list(await records.people.entries(before=None, limit=limit))
 
 
 async def _verdict(settings: Settings, head: str | None) -> AuditVerdict:
     async with open_records(settings) as records:
-        return await verified(SQLiteDirectoryReader(records), head=head)
+        return await verified(records.people, head=head)

@@ -14,7 +14,6 @@ from twite.config.settings import Settings
 from twite.domain.people.users import ApiKey, KeyScope
 from twite.domain.times import spelled
 from twite.gateway.identity.accounts import CreatedKey, seen
-from twite.stores.sqlite.directory import SQLiteDirectoryReader
 
 EXAMPLE: Final = "Example: `twite key add reports --scope accounting --scope lives`"
 
@@ -109,4 +108,4 @@ async def _revoked(settings: Settings, id_: str) -> None:
 
 async def _keys(settings: Settings) -> list[ApiKey]:
     async with open_records(settings) as records:
-        return list(await SQLiteDirectoryReader(records).api_keys())
+        return list(await records.people.api_keys())

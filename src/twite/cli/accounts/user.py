@@ -17,7 +17,6 @@ from twite.domain.errors import InvalidAccountChange
 from twite.domain.people.users import Role, User
 from twite.domain.times import spelled
 from twite.gateway.identity.accounts import SHORTEST, Accounts, seen
-from twite.stores.sqlite.directory import SQLiteDirectoryReader
 
 EXAMPLE: Final = "Example: `twite user add ada --role admin`"
 NO_ADMIN: Final = (
@@ -181,7 +180,7 @@ def _user_accounts(settings: Settings, act: Callable[[Accounts], Awaitable[T]]) 
 
 async def _users(settings: Settings) -> list[User]:
     async with open_records(settings) as records:
-        return list(await SQLiteDirectoryReader(records).users())
+        return list(await records.people.users())
 
 
 ON_ROLE: Final = """Change a user's role and pixels. The user is signed out.

@@ -114,6 +114,30 @@ class AuditLog(Protocol):
         ...
 
 
+class DirectoryReader(Protocol):
+    """What any process reads, beside the one that owns the store."""
+
+    async def user(self, name: str) -> User | None:
+        """Return one."""
+        ...
+
+    async def users(self) -> Sequence[User]:
+        """Return all, in the order of their names."""
+        ...
+
+    async def api_keys(self) -> Sequence[ApiKey]:
+        """Return all, revoked ones too, the latest first."""
+        ...
+
+    async def entries(self, *, before: int | None, limit: int) -> Sequence[AuditEntry]:
+        """Return the latest entries with a smaller number, the latest first."""
+        ...
+
+    async def chain(self, *, after: int, limit: int) -> Sequence[AuditEntry]:
+        """Return the entries behind a number, in their order."""
+        ...
+
+
 class Directory(Users, UserDirectory, Sessions, ApiKeys, AuditLog, Protocol):
     """All of it."""
 

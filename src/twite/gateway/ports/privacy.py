@@ -1,10 +1,11 @@
 """Privacy port: opt-outs, policies, and the erasure of a person."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Literal, Protocol
 
 import msgspec
 
+from twite.domain.people.erasure import ErasureSubject
 from twite.domain.people.users import AuditEvent
 
 
@@ -126,6 +127,19 @@ class EraseTraces(msgspec.Struct, kw_only=True):
         """The number of items to erase or wait for."""
         named = len(self.cuts) + len(self.sightings) + len(self.texts)
         return len(self.conversions) + len(self.in_progress) + named
+
+
+class EraseSearch(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom to look for. `pixel` narrows named conversion ids to one pixel's.
+
+    `opened` opens a tag payload where there is a key: (tag, body) → text. It is called on any
+    thread. `pursued` are conversions to erase, whatever is left of what named them.
+    """
+
+    whom: ErasureSubject
+    pixel: str | None = None
+    opened: Callable[[str, bytes], bytes]
+    pursued: frozenset[int] = frozenset()
 
 
 class Eraser(Protocol):

@@ -24,7 +24,7 @@ from twite.gateway.ports.queries import (
 )
 from twite.stores.sql import console_queries as glances
 from twite.stores.sql import operations as desk
-from twite.stores.sql import sightings, tallies
+from twite.stores.sql import tallies
 from twite.stores.sql.checksum import checksum
 from twite.stores.sql.dedup_keys import WantedKey
 from twite.stores.sql.named import query
@@ -73,9 +73,7 @@ class ConsoleViews:
         return await self._reader.read(partial(glances.kept, deliveries=deliveries, scope=scope))
 
     async def twins(self, *, pixel: str, event: str, conversion_id: str) -> Sequence[PixelReport]:
-        return await self._reader.read(
-            partial(sightings.twins, pixel=pixel, event=event, conversion_id=conversion_id)
-        )
+        return await self._reader.twins(pixel=pixel, event=event, conversion_id=conversion_id)
 
     async def heaps(self, scope: QueryScope) -> Sequence[ErrorGroup]:
         return await self._reader.read(partial(glances.heaps, scope=scope))

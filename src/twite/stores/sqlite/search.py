@@ -6,17 +6,15 @@ Each page is a statement of its own: a view that stays open would keep the log f
 import re
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
 
 from twite.domain.delivery import State
-from twite.domain.people.erasure import ErasureSubject
 from twite.gateway.ingest.rejections import marks
 from twite.gateway.operations.erase import GONE, PREFIX, named_places
-from twite.gateway.ports.privacy import ErasedText, EraseTraces, Place, SearchText
+from twite.gateway.ports.privacy import ErasedText, EraseSearch, EraseTraces, Place, SearchText
 from twite.gateway.ports.tags import PREFIX as TAG
 from twite.stores.sql.named import query
 from twite.stores.sql.rejections import kept_rejections
@@ -25,8 +23,6 @@ from twite.stores.sqlite.erase import digest_of
 _PAGE: Final = 1_000
 _BODIES: Final = 250
 _IDS: Final = re.compile(rb'"conversion_id":\s*"?((?:[^",}\\]|\\.)*)')
-# What a letter of a tag holds, opened where there is a key: (tag, body) → text.
-Opened = Callable[[str, bytes], bytes]
 # Texts that are looked through for themselves: (place, statement).
 _TEXTS: Final[tuple[tuple[Place, str], ...]] = (
     ("answer", "answers_after"),
@@ -53,23 +49,18 @@ class _Hit(msgspec.Struct, frozen=True):
 
 
 class Search:
-    """One look. Used by one thread; `pixel` narrows named conversion ids to one pixel's."""
+    """One search. Used by one thread."""
 
     def __init__(
         self,
         connection: sqlite3.Connection,
-        whom: ErasureSubject,
-        *,
-        pixel: str | None,
-        opened: Opened,
-        pursued: AbstractSet[int] = frozenset(),
+        wanted: EraseSearch,
     ) -> None:
-        """`pursued` are conversions that go, whatever is left of what named them."""
         self._connection = connection
-        self._whom = whom
-        self._pixel = pixel
-        self._opened = opened
-        self._pursued = pursued
+        self._whom = wanted.whom
+        self._pixel = wanted.pixel
+        self._opened = wanted.opened
+        self._pursued = wanted.pursued
         self._hits: dict[int, _Hit] = {}
         self._in_progress: set[int] = set()
         # Of each source, and of each pixel, the conversion ids that go.
@@ -209,7 +200,7 @@ class Search:
 
     def _rejections(self) -> Iterator[SearchText]:
         """Find what was rejected: of these identifiers, under an id that goes, or in its words."""
-        salt, _ = known(self._connection)
+        salt = bytes(self._connection.execute(query("opening")).fetchone()[0])
         own = frozenset(marks((word.decode() for word in self._whom.words), salt=salt))
         for kept_rejection in kept_rejections(self._connection):
             if (
@@ -226,7 +217,7 @@ class Search:
         for place, statement in _FEW:
             for of, text in self._connection.execute(query(statement)):
                 yield place, of, text
-        salt, _ = known(self._connection)
+        salt = bytes(self._connection.execute(query("opening")).fetchone()[0])
         for (name,) in self._connection.execute(query("ignored_names")):
             yield "ignored", digest_of(name, salt=salt), name.encode()
 
@@ -248,23 +239,9 @@ class Search:
             after = rows[-1][0]
 
 
-def search(
-    connection: sqlite3.Connection,
-    whom: ErasureSubject,
-    *,
-    pixel: str | None,
-    opened: Opened,
-    pursued: AbstractSet[int] = frozenset(),
-) -> EraseTraces:
+def search(connection: sqlite3.Connection, wanted: EraseSearch) -> EraseTraces:
     """Return the rows and texts that name the person."""
-    return Search(connection, whom, pixel=pixel, opened=opened, pursued=pursued).run()
-
-
-def known(connection: sqlite3.Connection) -> tuple[bytes, list[str]]:
-    """Return the deployment's salt, and the pixels that anything came for."""
-    salt = bytes(connection.execute(query("opening")).fetchone()[0])
-    pixels = {pixel for _, pixel in connection.execute(query("account_sources"))}
-    return salt, sorted(name for name in pixels if name and not name.startswith(TAG))
+    return Search(connection, wanted).run()
 
 
 def _spelled(id_: str) -> bytes:

@@ -25,6 +25,7 @@ from twite.domain.submission import Recorded, Submission
 from twite.gateway.ports.events import Moved, Observer, SilentObserver, Troubled, TroublePlace
 from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
 from twite.gateway.ports.state import ClockRecord, Pause, RateLimitWindow
+from twite.gateway.ports.store_engine import Retention
 from twite.stores.sql import alerts as alarms
 from twite.stores.sql import limits, outbox
 from twite.stores.sql import operations as desk
@@ -39,7 +40,6 @@ from twite.stores.sqlite.engine.damage import final, is_final
 from twite.stores.sqlite.engine.lock import OwnerLock
 from twite.stores.sqlite.engine.mark import MarkKeeper
 from twite.stores.sqlite.engine.opening import OpenedStore, prepare
-from twite.stores.sqlite.engine.pruning import Retention
 from twite.stores.sqlite.engine.reader import SQLiteReader
 from twite.stores.sqlite.engine.reserve import Reserve
 from twite.stores.sqlite.engine.slices import in_slices

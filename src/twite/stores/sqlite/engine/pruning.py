@@ -20,6 +20,7 @@ import msgspec
 from twite.domain.dedup import dedup_key
 from twite.domain.rejection import KEPT_FOR
 from twite.domain.times import DAY, HOUR, MINUTE
+from twite.gateway.ports.store_engine import Retention
 from twite.stores.sql import operations as desk
 from twite.stores.sql.writer_session import WriterSession
 
@@ -36,14 +37,6 @@ _AHEAD: Final = DAY
 _Ids: Final = msgspec.json.Decoder(list[int])
 # (submission, its first conversion, how many, when it was received)
 Row = tuple[int, int, int, int]
-
-
-class Retention(msgspec.Struct, frozen=True, kw_only=True):
-    """How long things are kept, in milliseconds. `lives` is no less than the dedup window."""
-
-    bodies: int
-    lives: int
-    dead: int
 
 
 class _Place(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from twite.domain.history import ConversionCounts, History
 from twite.domain.ignored import IgnoredTally
 from twite.domain.rejection import Rejection, RejectionQuery
 from twite.domain.stats.backlog import BacklogHour
-from twite.domain.stats.sightings import DedupReport, TwoIds
+from twite.domain.stats.sightings import DedupReport, PixelReport, TwoIds
 from twite.domain.stats.traffic import HourlyTraffic
 from twite.gateway.ports.privacy import DecidedDelivery
 from twite.gateway.ports.state import ClockRecord, Pause, RateLimitWindow
@@ -87,6 +87,11 @@ class SQLiteReader:
         what = partial(sightings.pairs, since=since, limit=limit)
         async with self._counting:
             return await self._told(asyncio.to_thread(_apart, self._path, what))
+
+    async def twins(self, *, pixel: str, event: str, conversion_id: str) -> Sequence[PixelReport]:
+        return await self._read(
+            partial(sightings.twins, pixel=pixel, event=event, conversion_id=conversion_id)
+        )
 
     async def closures(self, *, now: int) -> Sequence[RateLimitWindow]:
         """Return the limits that are spent at a moment."""

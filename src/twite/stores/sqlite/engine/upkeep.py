@@ -8,7 +8,8 @@ from typing import Final
 
 from twite.domain.errors import LedgerUnavailable
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
-from twite.stores.sqlite.engine.pruning import Pruner, Retention
+from twite.gateway.ports.store_engine import Retention
+from twite.stores.sqlite.engine.pruning import Pruner
 from twite.stores.sqlite.engine.reserve import Reserve
 from twite.stores.sqlite.engine.writer import Writer
 

@@ -12,9 +12,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from twite.domain.errors import StoreUnusable
+from twite.gateway.ports.store_engine import Backup
 from twite.stores.sqlite.engine.connection import connect_reader
 from twite.stores.sqlite.engine.damage import damaged
 
@@ -23,14 +22,6 @@ _PAGES: Final = 256
 _PAUSE: Final = 0.004
 # How many pieces the system may hold back before it is made to write them: else all come at once.
 _UNSYNCED: Final = 4
-
-
-class Backup(msgspec.Struct, frozen=True, kw_only=True):
-    """A copy that was looked through and is on the disk. `seconds` is what it took."""
-
-    to: str
-    size: int
-    seconds: float
 
 
 def backup(path: str, to: str) -> Backup:

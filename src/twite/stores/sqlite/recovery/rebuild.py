@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.delivery import DAMAGED, RECOVERED
+from twite.gateway.ports.store_engine import Recovered
 from twite.stores.sql.checksum import checksum, seed_of
 from twite.stores.sql.named import query
 from twite.stores.sqlite.engine.mark import read_mark
@@ -21,28 +22,6 @@ _NOT_COPIED: Final = frozenset(
      "pruning", "conversion", "outbox", "account"}
 )  # fmt: skip
 _MANY: Final = 10_000
-
-
-class Recovered(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it.
-
-    `rows` counts what was saved by table; `held` deliveries were pending, or may have been; `dead`
-    ones are damaged themselves; `lost` counts conversions by source and pixel that were received,
-    and of which nothing is left that could be sent; `behind` conversions are known to have been
-    received after all that the file knows of. `unsure` names tables that may lack rows.
-    """
-
-    to: str
-    quarantined: str
-    rows: Mapping[str, int]
-    damaged_pages: int
-    log_is_whole: bool
-    behind: int
-    pending: int
-    held: int
-    dead: int
-    lost: Mapping[str, int]
-    unsure: tuple[str, ...]
 
 
 class Rebuild:

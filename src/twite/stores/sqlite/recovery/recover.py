@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from twite.domain.errors import StoreUnusable
+from twite.gateway.ports.store_engine import Recovered
 from twite.stores.sql.named import query
 from twite.stores.sqlite.engine.connection import connect_writer, create
 from twite.stores.sqlite.engine.lock import OwnerLock
@@ -16,7 +17,7 @@ from twite.stores.sqlite.engine.mark import StoreMark, deployment_of, mark_path,
 from twite.stores.sqlite.engine.schema import migrate
 from twite.stores.sqlite.engine.stray_log import set_aside, set_stray_log_aside, sync_folder
 from twite.stores.sqlite.recovery.pages import Pages
-from twite.stores.sqlite.recovery.rebuild import Rebuild, Recovered
+from twite.stores.sqlite.recovery.rebuild import Rebuild
 
 __all__ = ["Recovered", "recover"]
 

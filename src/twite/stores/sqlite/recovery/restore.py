@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from twite.domain.errors import StoreUnusable
+from twite.gateway.ports.store_engine import Restored
 from twite.stores.sql.named import query
 from twite.stores.sqlite.engine.connection import connect_reader
 from twite.stores.sqlite.engine.damage import damaged
@@ -16,26 +17,6 @@ from twite.stores.sqlite.engine.mark import StoreMark, deployment_of, read_mark
 from twite.stores.sqlite.engine.schema import refuse_newer, version_of
 from twite.stores.sqlite.engine.stray_log import set_aside, sync_folder
 from twite.stores.sqlite.recovery.backup import backup
-
-
-class Restored(msgspec.Struct, frozen=True, kw_only=True):
-    """What is in the place of the database now, and what the next start does with it.
-
-    `pending` deliveries are `sent` at the next start, or held where they may have been sent since
-    the backup (`why` says so). `received_after` conversions are known to have come after the backup
-    and are not in it. `latest` is when its last request came in (ms since 1970; None: none).
-    `aside` is where the former database is, None where there was none.
-    """
-
-    database: str
-    backup: str
-    aside: str | None
-    conversions: int
-    latest: int | None
-    pending: int
-    sent: bool
-    why: str | None
-    received_after: int
 
 
 def restore(database: str, source: str) -> Restored:

@@ -1,0 +1,9 @@
+"""Store engines by the scheme of `store.url`. The only module that names them all."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from twite.gateway.ports.store_engine import StoreEngine
+from twite.stores.sqlite.sqlite_engine import SQLiteEngine
+
+ENGINES: Final[Mapping[str, StoreEngine]] = {"sqlite": SQLiteEngine()}

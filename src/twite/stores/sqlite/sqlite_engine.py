@@ -1,0 +1,70 @@
+"""SQLite as a store engine: a store is one file, and what lies beside it."""
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+
+from twite.domain.errors import LedgerUnavailable
+from twite.gateway.ports.store import Store, StoreReader
+from twite.gateway.ports.store_engine import (
+    Backup,
+    Recovered,
+    Restored,
+    StoreExamination,
+    StoreOptions,
+)
+from twite.stores.sqlite.engine.examine import examine
+from twite.stores.sqlite.engine.opening import older_copy
+from twite.stores.sqlite.engine.stray_log import stray_log
+from twite.stores.sqlite.recovery.backup import backup
+from twite.stores.sqlite.recovery.recover import recover
+from twite.stores.sqlite.recovery.restore import restore
+from twite.stores.sqlite.store import SQLiteStore
+from twite.stores.sqlite.store_reader import SQLiteStoreReader
+
+
+class SQLiteEngine:
+    """Implements StoreEngine."""
+
+    @property
+    def version(self) -> str:
+        return f"SQLite {sqlite3.sqlite_version}"
+
+    async def open(self, place: str, options: StoreOptions) -> Store:
+        return await SQLiteStore.open(
+            place,
+            dedup_window=options.dedup_window,
+            queue_limit=options.queue_limit,
+            reserve=options.reserve,
+            keeping=options.keeping,
+            now=options.now,
+            observer=options.observer,
+            timed=options.timed,
+            counted=options.counted,
+        )
+
+    async def open_reader(self, place: str) -> StoreReader:
+        return await SQLiteStoreReader.open(place)
+
+    async def examine(self, place: str, *, is_owned: bool) -> StoreExamination:
+        return await asyncio.to_thread(_examined, place, is_owned=is_owned)
+
+    def back_up(self, place: str, to: str) -> Backup:
+        return backup(place, to)
+
+    def restore(self, place: str, source: str) -> Restored:
+        return restore(place, source)
+
+    def recover(self, place: str, to: str | None, known: Sequence[tuple[str, str]]) -> Recovered:
+        return recover(place, to, known=known)
+
+
+def _examined(path: str, *, is_owned: bool) -> StoreExamination:
+    stray = None if is_owned else stray_log(path)
+    if stray is not None:
+        return StoreExamination(stray=stray)
+    try:
+        examine(path, seconds=None, owned=is_owned)
+        return StoreExamination(older=None if is_owned else older_copy(path))
+    except sqlite3.Error as error:
+        raise LedgerUnavailable(reason=str(error), retry_after=1) from error
