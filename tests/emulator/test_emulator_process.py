@@ -445,6 +445,21 @@ def test_a_stop_is_in_order(stop):
     assert (ready["pid"], process.returncode, rest) == (process.pid, 0, (b"", b""))
 
 
+def test_without_authlib_one_sentence_says_what_to_install():
+    code = (
+        "import runpy, sys; sys.modules['authlib'] = None;"
+        "runpy.run_module('twite.emulator', run_name='__main__')"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.endswith("-m pip install authlib`\n")
+    assert "Traceback" not in done.stderr
+
+
 def test_a_taken_address_exits_with_1(x_emulator_process):
     address = urlsplit(x_emulator_process.url).netloc
     with (
