@@ -10,6 +10,9 @@ DEV_STAMP := $(VENV)/.dev
 JOBS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1))))
 TRIALS ?= tests/journeys tests/trials tests/senders/test_faults.py tests/gateway/delivery/test_one_stops_no_other.py tests/http/test_http_crowd.py tests/http/test_http_trailers.py tests/upgrades
 
+# Tests start hundreds of processes: without bytecode on disk each would compile all it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test chromium php check format lint types floors cover bench torture oracle axe screenshots lock clean
 .DEFAULT_GOAL := help
 
