@@ -5,6 +5,7 @@ from twite.testing.laws.balance import BalanceLaws
 from twite.testing.laws.claiming import ClaimLaws
 from twite.testing.laws.consent import ConsentLaws
 from twite.testing.laws.copies import CopyLaws
+from twite.testing.laws.copies_at_once import CopiesAtOnceLaws
 from twite.testing.laws.directory import DirectoryLaws
 from twite.testing.laws.ignoring import IgnoringLaws
 from twite.testing.laws.limits import ClockLaws, CrashLaws, DoubtLaws, LimitLaws
@@ -39,6 +40,7 @@ class LedgerContract(
     SightingLaws,
     ConsentLaws,
     CopyLaws,
+    CopiesAtOnceLaws,
     QueryLaws,
 ):
     """The whole store contract."""

@@ -19,32 +19,42 @@ from twite.stores.sql.writer_session import WriterSession
 MOST_COPIES: Final = 1_000
 # Where a copy still has a say about what is queued.
 _WAITING: Final = frozenset({State.QUEUED, State.SENDING, State.HELD})
+_AT_REST: Final = frozenset({State.HELD, State.DEAD})
 
 
 class KeyContest:
     """Decides which of the copies in one group of submissions take their keys from others.
 
-    What becomes of the others is done by `settle`, when the copies are written.
+    Each copy is ruled on as if those before it had been committed. What becomes of the others is
+    done by `settle`, when the copies are written.
     """
 
-    def __init__(self, book: WriterSession, entries: Mapping[int, AcceptedConversion]) -> None:
+    def __init__(
+        self, book: WriterSession, entries: Mapping[int, tuple[AcceptedConversion, int]]
+    ) -> None:
+        """`entries` are those of the group by their delivery, and when each was received."""
         self._book = book
         self._entries = entries
         # Why copies are held, by delivery.
         self.held: dict[int, str] = {}
         # (who had the key, its ruling, the copy)
         self._ruled: list[tuple[int, CopyDecision, WantedKey]] = []
+        # State and reason of those that a copy of this group withdrew or holds.
+        self._changed: dict[int, tuple[State, str]] = {}
 
     def __call__(self, wish: WantedKey, holder: int, holding: Holding) -> bool:
         """Return whether a delivery takes the key that another has had before."""
-        copy = self._entries[wish.delivery]
-        is_settled = holding is not AT_ONCE and holding.state not in {*_WAITING, State.DEAD}
-        says_nothing = is_plain(copy) and holding.state is not State.DEAD
-        if holding.is_live and copy.suppressed is None and (says_nothing or is_settled):
-            return False  # as most are: the holder need not be looked at
-        ruling = rule(copy, self._holder(holder, holding, at=wish.at), at=wish.at)
+        copy, _ = self._entries[wish.delivery]
+        if holding is not AT_ONCE and holder not in self._changed and _stays(copy, holding):
+            return False  # as most do: the holder need not be looked at
+        present = self._holder(holder, holding, at=wish.at)
+        ruling = rule(copy, present, at=wish.at)
         if ruling.takes or ruling.fate is not CopyOutcome.STAYS:
             self._ruled.append((holder, ruling, wish))
+        if ruling.fate is CopyOutcome.WITHDRAWN and present.state in {*_AT_REST, State.QUEUED}:
+            self._changed[holder] = State.SUPPRESSED, ruling.reason
+        elif ruling.fate is CopyOutcome.HELD:
+            self._changed[holder] = State.HELD, ruling.reason
         if ruling.held is not None and copy.suppressed is None:
             self.held[wish.delivery] = ruling.held
         return ruling.takes
@@ -65,8 +75,18 @@ class KeyContest:
                 run("hold_queued", deliveries=ids, now=wish.at, reason=ruling.reason)
 
     def _holder(self, delivery: int, holding: Holding, *, at: int) -> Holder:
+        """Return the holder as the copies before this one have left it."""
         if holding is AT_ONCE:
-            return self._of_this_group(self._entries[delivery], at=at)
+            before = self._of_this_group(delivery)
+            is_recent = before.received_at >= at - self._book.keys.window
+        else:
+            before, is_recent = self._of_before(delivery, holding, at=at), holding.is_recent
+        state, reason = self._changed.get(delivery, (before.state, before.reason))
+        return msgspec.structs.replace(
+            before, state=state, reason=reason, is_live=state in _WAITING or is_recent
+        )
+
+    def _of_before(self, delivery: int, holding: Holding, *, at: int) -> Holder:
         row = self._book.run("holder", delivery=delivery).fetchone()
         if row is None:
             return Holder(state=State.DELIVERED, is_live=holding.is_live, received_at=at)
@@ -82,17 +102,25 @@ class KeyContest:
             is_ambiguous=holding.is_ambiguous,
         )
 
-    @staticmethod
-    def _of_this_group(entry: AcceptedConversion, *, at: int) -> Holder:
-        waits = State.QUEUED if entry.held is None else State.HELD
+    def _of_this_group(self, delivery: int) -> Holder:
+        entry, received_at = self._entries[delivery]
+        reason = self.held.get(delivery, entry.held)
+        waits = State.QUEUED if reason is None else State.HELD
         return Holder(
             state=waits if entry.suppressed is None else State.SUPPRESSED,
             is_live=True,
-            received_at=at,
+            received_at=received_at,
             body=entry.body,
             evidence=entry.consent,
-            reason=entry.held,
+            reason=reason,
         )
+
+
+def _stays(copy: AcceptedConversion, holding: Holding) -> bool:
+    """Return whether a copy is a duplicate whatever else is known of the holder."""
+    is_settled = holding.state not in {*_WAITING, State.DEAD}
+    says_nothing = is_plain(copy) and holding.state is not State.DEAD
+    return holding.is_live and copy.suppressed is None and (says_nothing or is_settled)
 
 
 class NamedDelivery(NamedTuple):

@@ -45,10 +45,12 @@ class WantedKey(msgspec.Struct, frozen=True, gc=False):
 class Holding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How a delivery holds a key. `state` is what the outbox says, None where it has none of it.
 
-    `is_live` is whether it holds the key still; `is_ambiguous` whether X may have it.
+    `is_live` is whether it holds the key still; `is_recent` whether by the dedup window, whatever
+    its state; `is_ambiguous` whether X may have it.
     """
 
     is_live: bool
+    is_recent: bool = False
     state: State | None = None
     is_ambiguous: bool = False
 
@@ -236,9 +238,10 @@ class DedupKeys:
             row = holdings.get(holder)
             if row is None:
                 return _GONE
-            is_pending = row.state in _PENDING
+            is_recent = row.taken_at >= at - self.window
             return Holding(
-                is_live=is_pending or row.taken_at >= at - self.window,
+                is_live=is_recent or row.state in _PENDING,
+                is_recent=is_recent,
                 state=row.state,
                 is_ambiguous=bool(row.is_ambiguous),
             )

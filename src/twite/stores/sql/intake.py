@@ -109,7 +109,9 @@ class _Page:
     def write(self) -> list[Recorded]:
         book = self._book
         book.add_rows("add_submissions", self._submissions, 10)
-        contest = KeyContest(book, {id_: entry for id_, _, _, entry, _, _ in self._conversions})
+        contest = KeyContest(
+            book, {id_: (entry, at) for id_, _, _, entry, _, at in self._conversions}
+        )
         duplicates = self._take_keys(contest)
         conversions: list[object] = []
         deliveries: list[object] = []

@@ -1,0 +1,169 @@
+# ruff: noqa: S101 - assertions are how laws speak
+"""Store contract: copies that come in one request are treated as if one came after the other."""
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Final
+
+import msgspec
+
+from twite.domain.dedup import DEFAULT_WINDOW
+from twite.domain.delivery import State
+from twite.domain.submission import AcceptedConversion
+from twite.gateway.ports.copies import OTHER_BODY, by_later
+from twite.testing.builders import NOW, a_submission, an_entry
+from twite.testing.laws.actions import (
+    TestedStore,
+    balanced,
+    buried,
+    claim,
+    delivered,
+    lives,
+    postponed,
+    settle,
+)
+from twite.testing.laws.copies import MISSING, corrected, decided, denied, restricted
+
+_UNCLEAR: Final = "consent_unclear: gcd"
+_KINDS: Final = (
+    "plain", "corrected", "restricted", "limited", "unclear", "guarded", "denied", "silent",
+)  # fmt: skip
+_LATER: Final = NOW + 4 * DEFAULT_WINDOW
+
+
+def copy_of(kind: str, name: str, *, index: int = 0) -> AcceptedConversion:
+    """Return a copy of a conversion."""
+    entry = {
+        "plain": an_entry(name),
+        "corrected": corrected(name),
+        "restricted": restricted(name),
+        "limited": msgspec.structs.replace(
+            corrected(name), consent=decided(ad_user_data="denied").evidence
+        ),
+        "unclear": an_entry(name, held=_UNCLEAR),
+        "guarded": an_entry(name, held="why"),
+        "denied": denied(name),
+        "silent": denied(name, reason=MISSING),
+    }[kind]
+    return msgspec.structs.replace(entry, index=index)
+
+
+async def _first(store: TestedStore, state: str, names: Sequence[str]) -> None:
+    """Record conversions, and bring them into a state."""
+    if state == "new":
+        return
+    held = "why" if state == "held" else None
+    entries = [an_entry(name, index=index, held=held) for index, name in enumerate(names)]
+    await store.record(a_submission(*entries, receipt=f"first-{state}"))
+    if state in {"held", "queued"}:
+        return
+    batch = await claim(store, lease_until=_LATER)
+    assert len(batch.deliveries) == len(names)
+    in_doubt = postponed(batch, until=_LATER)
+    if "in doubt" in state:
+        await settle(store, batch, "errored", in_doubt, ambiguous=True, lease_until=_LATER)
+    if state == "dead, in doubt":
+        # It is claimed again once it is due.
+        batch = await claim(store, now=_LATER, lease_until=2 * _LATER)
+    if state.startswith("dead"):
+        await settle(store, batch, "rejected", buried(batch), lease_until=_LATER)
+    elif state == "delivered":
+        await settle(store, batch, "delivered", delivered(batch))
+
+
+async def _what_became(store: TestedStore, name: str) -> list[tuple[object, ...]]:
+    return [
+        (
+            one.state, one.reason, one.sent.replace(name.encode(), b""), one.duplicates,
+            one.superseded_by is None, len(one.supersedes), one.rival is None,
+        )
+        for one in await lives(store, name)
+    ]  # fmt: skip
+
+
+class CopiesAtOnceLaws:
+    async def _alike(self, store: TestedStore, state: str, *, at: int, many: int = 2) -> None:
+        """Bring each sequence of copies in one request, and in one request each."""
+        sequences = list(product(_KINDS, repeat=many))
+        names = [f"{way}-{at_}" for way in ("once", "each") for at_ in range(len(sequences))]
+        await _first(store, state, names)
+        for place, kinds in enumerate(sequences):
+            once = [copy_of(kind, f"once-{place}", index=index) for index, kind in enumerate(kinds)]
+            together = await store.record(
+                a_submission(*once, receipt=f"once-{place}", received_at=at)
+            )
+            duplicates, held = [], []
+            for index, kind in enumerate(kinds):
+                one = copy_of(kind, f"each-{place}")
+                recorded = await store.record(
+                    a_submission(one, receipt=f"each-{place}-{index}", received_at=at)
+                )
+                duplicates += [index for _ in recorded.duplicates]
+                held += [index for _ in recorded.held]
+
+            assert together.duplicates == tuple(duplicates), (state, kinds)
+            assert together.held == tuple(held), (state, kinds)
+            became = await _what_became(store, f"once-{place}")
+            assert became == await _what_became(store, f"each-{place}"), (state, kinds)
+        await balanced(store)
+
+    async def test_of_new_conversions(self, store: TestedStore) -> None:
+        await self._alike(store, "new", at=NOW + 1)
+
+    async def test_of_what_is_queued(self, store: TestedStore) -> None:
+        await self._alike(store, "queued", at=NOW + 1)
+
+    async def test_of_what_is_queued_after_the_dedup_window(self, store: TestedStore) -> None:
+        await self._alike(store, "queued", at=_LATER)
+
+    async def test_of_what_is_queued_and_x_may_have(self, store: TestedStore) -> None:
+        await self._alike(store, "queued, in doubt", at=NOW + 1)
+
+    async def test_of_what_is_held(self, store: TestedStore) -> None:
+        await self._alike(store, "held", at=NOW + 1)
+
+    async def test_of_what_is_in_flight(self, store: TestedStore) -> None:
+        await self._alike(store, "in flight", at=NOW + 1)
+
+    async def test_of_what_is_dead(self, store: TestedStore) -> None:
+        await self._alike(store, "dead", at=NOW + 1)
+
+    async def test_of_what_is_dead_and_x_may_have(self, store: TestedStore) -> None:
+        await self._alike(store, "dead, in doubt", at=NOW + 1)
+
+    async def test_of_what_is_dead_after_the_dedup_window(self, store: TestedStore) -> None:
+        await self._alike(store, "dead", at=_LATER)
+
+    async def test_of_what_was_delivered(self, store: TestedStore) -> None:
+        await self._alike(store, "delivered", at=NOW + 1)
+
+    async def test_a_correction_stays_held_where_the_next_copy_allows_less(
+        self, store: TestedStore
+    ) -> None:
+        await _first(store, "dead, in doubt", ["order-1"])
+
+        await store.record(
+            a_submission(
+                copy_of("corrected", "order-1"),
+                copy_of("restricted", "order-1", index=1),
+                receipt="r2",
+                received_at=NOW + 1,
+            )
+        )
+
+        latest, *_ = await lives(store, "order-1")
+        assert (latest.state, latest.reason) == (State.HELD, OTHER_BODY)
+
+    async def test_a_doubt_about_consent_is_kept_where_the_next_copy_allows_less(
+        self, store: TestedStore
+    ) -> None:
+        await store.record(
+            a_submission(
+                copy_of("plain", "order-1"),
+                copy_of("unclear", "order-1", index=1),
+                copy_of("restricted", "order-1", index=2),
+            )
+        )
+
+        latest, *_ = await lives(store, "order-1")
+        assert (latest.state, latest.reason) == (State.HELD, by_later(_UNCLEAR))
