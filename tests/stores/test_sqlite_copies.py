@@ -10,7 +10,16 @@ from twite.gateway.operations.edit import doubt
 from twite.gateway.ports.queries import EditedBody, QueryScope
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
 from twite.testing.builders import NOW, an_entry
-from twite.testing.laws.actions import balanced, buried, bury, claim, deliver, lives, record, settle
+from twite.testing.laws.actions import (
+    balanced,
+    bury,
+    claim,
+    dead_lettered,
+    deliver,
+    lives,
+    record,
+    settle,
+)
 
 
 @pytest.fixture
@@ -24,7 +33,7 @@ async def store(path):
     store = await SQLiteStore.open(path)
     await record(store, "order-1", receipt="r-first")
     batch = await claim(store)
-    await settle(store, batch, "rejected", buried(batch))
+    await settle(store, batch, "rejected", dead_lettered(batch))
     await store.close()
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executescript("DELETE FROM fresh_key; DELETE FROM dedup")

@@ -18,9 +18,10 @@ from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.actions import (
     balanced,
-    buried,
     claim_or_none,
+    dead_lettered,
     delivered,
+    lives,
     postponed,
     settle,
     sweep,
@@ -30,15 +31,21 @@ from twite.testing.laws.copies import DENIED, decided
 SEEDS = int(os.environ.get("TWITE_COPIES", "300" if os.environ.get("TWITE_TRIAL") == "1" else "6"))
 STEPS = 120
 NAMES = 8
+FEW = 2
 LIMITED = decided(ad_personalization="denied").evidence
+OTHERWISE = decided(ad_user_data="denied").evidence
 KINDS = ("plain", "plain", "plain", "corrected", "corrected", "limited", "denied", "silent")
+
+ALL_KINDS = (*KINDS, "unclear", "limited otherwise", "limited")
 
 
 class Street:
     """One store, and an X that keeps what it takes."""
 
-    def __init__(self, store, seed):
+    def __init__(self, store, seed, *, kinds=KINDS, names=NAMES, together=True):
+        """`together` is whether the copies of a request come in one, or each in its own."""
         self.store = store
+        self.kinds, self.names, self.together = kinds, names, together
         self.randomness = random.Random(seed)
         self.now = NOW
         self.counts = Counter()
@@ -59,10 +66,12 @@ class Street:
         """Bring one to three copies in one request."""
         entries = [self._copy(index) for index in range(self.randomness.randint(1, 3))]
         self.counts["copies"] += len(entries)
-        recorded = await self.store.record(
-            a_submission(*entries, receipt=f"r{self.counts['copies']}", received_at=self.now)
-        )
-        self.counts["duplicates"] += len(recorded.duplicates)
+        for some in [entries] if self.together else [[entry] for entry in entries]:
+            receipt = f"r{self.counts['copies']}-{some[0].index}"
+            recorded = await self.store.record(
+                a_submission(*some, receipt=receipt, received_at=self.now)
+            )
+            self.counts["duplicates"] += len(recorded.duplicates)
         for entry in entries:
             if entry.suppressed == DENIED:
                 self.denied.add(entry.conversion_id)
@@ -70,15 +79,19 @@ class Street:
                 self.limited.add(entry.conversion_id)
 
     def _copy(self, index):
-        name = f"order-{self.randomness.randrange(NAMES)}"
-        kind = self.randomness.choice(KINDS)
+        name = f"order-{self.randomness.randrange(self.names)}"
+        kind = self.randomness.choice(self.kinds)
         entry = an_entry(name, index=index)
         if kind == "denied":
             return msgspec.structs.replace(entry, suppressed=DENIED)
         if kind == "silent":
             return msgspec.structs.replace(entry, suppressed="consent_missing")
+        if kind == "unclear":
+            return msgspec.structs.replace(entry, held="consent_unclear: gcd")
         number = 0 if kind == "plain" else self.randomness.randrange(1, 4)
         body = entry.body.replace(b"{", b'{"value":"%d.00",' % number, 1)
+        if kind == "limited otherwise":
+            return msgspec.structs.replace(entry, body=body, consent=OTHERWISE)
         if kind == "limited":
             body = body.replace(b"{", b'{"restricted":1,', 1)
             return msgspec.structs.replace(entry, body=body, consent=LIMITED)
@@ -118,7 +131,7 @@ class Street:
         if how == "takes":
             await settle(self.store, batch, "delivered", delivered(batch), at=self.now)
         elif how == "refuses":
-            await settle(self.store, batch, "rejected", buried(batch), at=self.now)
+            await settle(self.store, batch, "rejected", dead_lettered(batch), at=self.now)
         else:
             fate = postponed(batch, until=self.now)
             await settle(self.store, batch, "errored", fate, at=self.now, ambiguous=True)
@@ -156,3 +169,38 @@ async def test_of_the_copies_of_a_conversion_x_has_one_body_and_none_that_was_de
     assert wrong == []
     told = ", ".join(f"{many} {what}" for what, many in sorted(counts.items()))
     figure(f"copies on {kind}", f"{SEEDS} seeds: {told}; 0 with two bodies, 0 after a denial")
+
+
+async def known(street):
+    """Return what a store knows of all conversions, without what numbers them."""
+    return [
+        (
+            one.conversion_id, one.state, one.reason, one.sent, one.duplicates,
+            one.ambiguous_since, one.superseded_by is None, len(one.supersedes), len(one.attempts),
+        )
+        for number in range(FEW)
+        for one in await lives(street.store, f"order-{number}")
+    ]  # fmt: skip
+
+
+async def test_copies_in_one_request_become_what_they_become_one_after_another(tmp_path, figure):
+    compared, copies = 0, 0
+    for seed in range(SEEDS):
+        file = str(tmp_path / f"{seed}.db")
+        wanted = Street(MemoryStore(), seed, kinds=ALL_KINDS, names=FEW, together=False)
+        streets = [
+            Street(MemoryStore(), seed, kinds=ALL_KINDS, names=FEW),
+            Street(await SQLiteStore.open(file, fresh_keys=1), seed, kinds=ALL_KINDS, names=FEW),
+        ]
+        for step in range(STEPS):
+            await wanted.step()
+            for street in streets:
+                await street.step()
+                assert await known(street) == await known(wanted), (seed, step, type(street.store))
+            compared += len(streets)
+        copies += wanted.counts["copies"]
+        await streets[1].store.close()
+    figure(
+        "copies in one request", f"{SEEDS} seeds, {copies:,} copies: {compared:,} of {compared:,} "
+        "comparisons with the same copies one by one are equal",
+    )  # fmt: skip

@@ -399,6 +399,7 @@ class MemoryStore(
         row.lease = None
         if fate.trigger is Trigger.DELIVERED:
             row.state = after(row.state, fate.trigger)
+            row.ambiguous_since = None
             self._counted[row.source, row.entry.pixel]["delivered"] += 1
             self._count_taken(at, row)
         elif fate.trigger in {Trigger.HELD, Trigger.BURIED}:

@@ -555,8 +555,8 @@ WHERE given_up.account = account.id;
 
 -- name: note_discarded
 -- Why they were given up.
-INSERT INTO discarded (delivery, at, note)
-SELECT id, :now, :note FROM outbox
+INSERT INTO discarded (delivery, at, note, ambiguous_since)
+SELECT id, :now, :note, ambiguous_since FROM outbox
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state IN ('held', 'dead');
 
 -- name: remove_discarded
@@ -609,8 +609,8 @@ WHERE withdrawn.account = account.id;
 
 -- name: note_withdrawn
 -- Why they are not sent.
-INSERT INTO discarded (delivery, at, note)
-SELECT id, :now, :note FROM outbox
+INSERT INTO discarded (delivery, at, note, ambiguous_since)
+SELECT id, :now, :note, ambiguous_since FROM outbox
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state IN ('queued', 'held', 'dead');
 
 -- name: remove_withdrawn
@@ -703,8 +703,8 @@ SELECT
    WHERE pause.pixel = lane.pixel AND pause.event IN ('', lane.event) AND outbox.state = 'queued'
    ORDER BY pause.event LIMIT 1),
   closure.reason, coalesce(closure.until, 0),
-  consent.evidence, submission.unfired, conversion.id - submission.first, outbox.ambiguous_since,
-  called.name, replaced.by, conversion.checksum
+  consent.evidence, submission.unfired, conversion.id - submission.first,
+  coalesce(outbox.ambiguous_since, discarded.ambiguous_since), called.name, replaced.by, conversion.checksum
 FROM conversion
 JOIN lane ON lane.id = conversion.lane
 JOIN submission ON submission.id = conversion.submission

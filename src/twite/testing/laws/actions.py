@@ -27,7 +27,7 @@ def delivered(batch: Batch) -> Transition:
     return Transition(trigger=Trigger.DELIVERED, deliveries=_all(batch))
 
 
-def buried(batch: Batch) -> Transition:
+def dead_lettered(batch: Batch) -> Transition:
     """Return the fate that all are given up."""
     return Transition(trigger=Trigger.BURIED, deliveries=_all(batch), reason="refused")
 
@@ -166,7 +166,7 @@ async def bury(store: Store, conversion_id: str, *, pixel: str = PIXEL, at: int 
     """Submit one conversion and bury it; return the delivery."""
     await record(store, conversion_id, receipt=f"r-{conversion_id}", pixel=pixel)
     batch = await claim(store, pixel=pixel)
-    await settle(store, batch, "rejected", buried(batch), at=at)
+    await settle(store, batch, "rejected", dead_lettered(batch), at=at)
     return batch.deliveries[0].id
 
 

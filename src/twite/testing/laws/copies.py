@@ -18,10 +18,10 @@ from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, a_conversion, a_submission, an_entry
 from twite.testing.laws.actions import (
     balanced,
-    buried,
     bury,
     claim,
     claim_or_none,
+    dead_lettered,
     deliver,
     delivered,
     ids,
@@ -142,7 +142,7 @@ class CopyLaws:
     ) -> None:
         await store.record(a_submission(at_time(NOW)))
         batch = await claim(store)
-        await settle(store, batch, "rejected", buried(batch))
+        await settle(store, batch, "rejected", dead_lettered(batch))
 
         # Each has the time of its own receipt, which nobody gave it.
         assert await again(store, at_time(NOW + HOUR), at=NOW + HOUR) == DUPLICATE
@@ -152,7 +152,7 @@ class CopyLaws:
     async def test_a_time_left_out_corrects_one_that_was_given(self, store: Store) -> None:
         await store.record(a_submission(at_time(NOW - HOUR)))
         batch = await claim(store)
-        await settle(store, batch, "rejected", buried(batch))
+        await settle(store, batch, "rejected", dead_lettered(batch))
 
         assert await again(store, at_time(NOW + 1)) == Recorded()
 
@@ -175,7 +175,7 @@ class CopyLaws:
         first = await claim(store)
         await settle(store, first, "errored", postponed(first, until=NOW), ambiguous=True)
         second = await claim(store)
-        await settle(store, second, "rejected", buried(second))
+        await settle(store, second, "rejected", dead_lettered(second))
 
         recorded = await again(store, corrected())
 
@@ -200,7 +200,7 @@ class CopyLaws:
     ) -> None:
         await store.record(a_submission(restricted()))
         batch = await claim(store)
-        await settle(store, batch, "rejected", buried(batch))
+        await settle(store, batch, "rejected", dead_lettered(batch))
 
         assert await again(store, an_entry("order-1")) == DUPLICATE
 

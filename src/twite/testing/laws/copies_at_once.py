@@ -11,12 +11,12 @@ from twite.domain.dedup import DEFAULT_WINDOW
 from twite.domain.delivery import State
 from twite.domain.submission import AcceptedConversion
 from twite.gateway.ports.copies import OTHER_BODY, by_later
+from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.actions import (
-    TestedStore,
     balanced,
-    buried,
     claim,
+    dead_lettered,
     delivered,
     lives,
     postponed,
@@ -48,7 +48,7 @@ def copy_of(kind: str, name: str, *, index: int = 0) -> AcceptedConversion:
     return msgspec.structs.replace(entry, index=index)
 
 
-async def _first(store: TestedStore, state: str, names: Sequence[str]) -> None:
+async def _first(store: Store, state: str, names: Sequence[str]) -> None:
     """Record conversions, and bring them into a state."""
     if state == "new":
         return
@@ -66,23 +66,23 @@ async def _first(store: TestedStore, state: str, names: Sequence[str]) -> None:
         # It is claimed again once it is due.
         batch = await claim(store, now=_LATER, lease_until=2 * _LATER)
     if state.startswith("dead"):
-        await settle(store, batch, "rejected", buried(batch), lease_until=_LATER)
+        await settle(store, batch, "rejected", dead_lettered(batch), lease_until=_LATER)
     elif state == "delivered":
         await settle(store, batch, "delivered", delivered(batch))
 
 
-async def _what_became(store: TestedStore, name: str) -> list[tuple[object, ...]]:
+async def _what_became(store: Store, name: str) -> list[tuple[object, ...]]:
     return [
         (
             one.state, one.reason, one.sent.replace(name.encode(), b""), one.duplicates,
-            one.superseded_by is None, len(one.supersedes), one.rival is None,
+            one.superseded_by is None, len(one.supersedes), one.rival is None, one.ambiguous_since,
         )
         for one in await lives(store, name)
     ]  # fmt: skip
 
 
 class CopiesAtOnceLaws:
-    async def _alike(self, store: TestedStore, state: str, *, at: int, many: int = 2) -> None:
+    async def _alike(self, store: Store, state: str, *, at: int, many: int = 2) -> None:
         """Bring each sequence of copies in one request, and in one request each."""
         sequences = list(product(_KINDS, repeat=many))
         names = [f"{way}-{at_}" for way in ("once", "each") for at_ in range(len(sequences))]
@@ -107,38 +107,38 @@ class CopiesAtOnceLaws:
             assert became == await _what_became(store, f"each-{place}"), (state, kinds)
         await balanced(store)
 
-    async def test_of_new_conversions(self, store: TestedStore) -> None:
+    async def test_of_new_conversions(self, store: Store) -> None:
         await self._alike(store, "new", at=NOW + 1)
 
-    async def test_of_what_is_queued(self, store: TestedStore) -> None:
+    async def test_of_what_is_queued(self, store: Store) -> None:
         await self._alike(store, "queued", at=NOW + 1)
 
-    async def test_of_what_is_queued_after_the_dedup_window(self, store: TestedStore) -> None:
+    async def test_of_what_is_queued_after_the_dedup_window(self, store: Store) -> None:
         await self._alike(store, "queued", at=_LATER)
 
-    async def test_of_what_is_queued_and_x_may_have(self, store: TestedStore) -> None:
+    async def test_of_what_is_queued_and_x_may_have(self, store: Store) -> None:
         await self._alike(store, "queued, in doubt", at=NOW + 1)
 
-    async def test_of_what_is_held(self, store: TestedStore) -> None:
+    async def test_of_what_is_held(self, store: Store) -> None:
         await self._alike(store, "held", at=NOW + 1)
 
-    async def test_of_what_is_in_flight(self, store: TestedStore) -> None:
+    async def test_of_what_is_in_flight(self, store: Store) -> None:
         await self._alike(store, "in flight", at=NOW + 1)
 
-    async def test_of_what_is_dead(self, store: TestedStore) -> None:
+    async def test_of_what_is_dead(self, store: Store) -> None:
         await self._alike(store, "dead", at=NOW + 1)
 
-    async def test_of_what_is_dead_and_x_may_have(self, store: TestedStore) -> None:
+    async def test_of_what_is_dead_and_x_may_have(self, store: Store) -> None:
         await self._alike(store, "dead, in doubt", at=NOW + 1)
 
-    async def test_of_what_is_dead_after_the_dedup_window(self, store: TestedStore) -> None:
+    async def test_of_what_is_dead_after_the_dedup_window(self, store: Store) -> None:
         await self._alike(store, "dead", at=_LATER)
 
-    async def test_of_what_was_delivered(self, store: TestedStore) -> None:
+    async def test_of_what_was_delivered(self, store: Store) -> None:
         await self._alike(store, "delivered", at=NOW + 1)
 
     async def test_a_correction_stays_held_where_the_next_copy_allows_less(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         await _first(store, "dead, in doubt", ["order-1"])
 
@@ -155,7 +155,7 @@ class CopiesAtOnceLaws:
         assert (latest.state, latest.reason) == (State.HELD, OTHER_BODY)
 
     async def test_a_doubt_about_consent_is_kept_where_the_next_copy_allows_less(
-        self, store: TestedStore
+        self, store: Store
     ) -> None:
         await store.record(
             a_submission(

@@ -13,9 +13,9 @@ from twite.testing.laws.actions import (
     EVENT,
     PIXEL,
     balanced,
-    buried,
     bury,
     claim,
+    dead_lettered,
     deliver,
     delivered,
     ids,
@@ -115,7 +115,7 @@ class ErrorGroupLaws:
 
         await store.amend([amendment], now=NOW + 20, note="")
         in_doubt = await claim(store, now=NOW + 20)
-        await settle(store, in_doubt, "rejected", buried(in_doubt))
+        await settle(store, in_doubt, "rejected", dead_lettered(in_doubt))
         await store.amend([amendment], now=NOW + 30, note="", sure=[life.delivery])
         sure = await claim(store, now=NOW + 30)
 

@@ -22,11 +22,14 @@ from twite.testing.laws.actions import (
     claim,
     claim_or_none,
     deliver,
+    delivered,
     ids,
     lives,
     record,
+    settle,
     sweep,
 )
+from twite.testing.laws.copies import restricted
 
 
 class OperationLaws:
@@ -69,6 +72,30 @@ class OperationLaws:
 
         assert rests[held].ambiguous_since == NOW
         assert rests[dead].ambiguous_since is None
+
+    async def test_what_is_given_up_or_taken_back_may_still_be_there_since_then(
+        self, store: Store
+    ) -> None:
+        given_up = await _held_in_doubt(store, "order-1")
+        await store.discard([given_up], now=NOW + 20, note="no")
+        await _held_in_doubt(store, "order-2")
+        less = a_submission(restricted("order-2"), receipt="less", received_at=NOW + 20)
+        await store.record(less)
+        await store.replay([await _held_in_doubt(store, "order-3")], now=NOW + 20)
+        batch = await claim(store, now=NOW + 20)
+        await settle(store, batch, "delivered", delivered(batch))
+
+        found = {
+            name: (one.state, one.ambiguous_since)
+            for name in ("order-1", "order-2", "order-3")
+            for one in await lives(store, name)
+        }
+
+        assert found == {
+            "order-1": (State.SUPPRESSED, NOW),
+            "order-2": (State.SUPPRESSED, NOW),
+            "order-3": (State.DELIVERED, None),
+        }
 
     async def test_without_it_x_may_still_have_had_it_since_then(self, store: Store) -> None:
         held = await _held_in_doubt(store, "order-1")
@@ -215,7 +242,7 @@ class OperationLaws:
 
 async def _held_in_doubt(store: Store, conversion_id: str) -> int:
     """Hold one that X may have since NOW; return the delivery."""
-    await record(store, conversion_id)
+    await record(store, conversion_id, receipt=f"r-{conversion_id}")
     await claim(store, lease_until=NOW + 10)
     await sweep(store, now=NOW + 11, ambiguous_before=FAR)
     (held,) = await store.resting(pixel=None, limit=9)

@@ -11,9 +11,9 @@ from twite.testing.laws.actions import (
     FAR,
     PIXEL,
     balanced,
-    buried,
     claim,
     claim_or_none,
+    dead_lettered,
     deliver,
     delivered,
     lives,
@@ -52,7 +52,7 @@ class SettlingLaws:
         await record(store, "order-1")
         batch = await claim(store)
 
-        await settle(store, batch, "rejected", buried(batch), answer="é" * 5_000)
+        await settle(store, batch, "rejected", dead_lettered(batch), answer="é" * 5_000)
 
         (life,) = await lives(store, "order-1")
         assert life.attempts[0].answer == "é" * ANSWER_LIMIT
@@ -109,7 +109,10 @@ class SettlingLaws:
 
         await store.settle(
             Settlement(
-                lease=batch.lease, attempt=None, fates=(buried(batch),), lease_until=NOW + MINUTE
+                lease=batch.lease,
+                attempt=None,
+                fates=(dead_lettered(batch),),
+                lease_until=NOW + MINUTE,
             )
         )
 
@@ -144,7 +147,7 @@ class SettlingLaws:
         batch = await claim(store)
         await settle(store, batch, "delivered", delivered(batch))
 
-        late = await settle(store, batch, "rejected", buried(batch))
+        late = await settle(store, batch, "rejected", dead_lettered(batch))
 
         (life,) = await lives(store, "order-1")
         assert (late, life.state) == (1, State.DELIVERED)

@@ -12,7 +12,7 @@ from twite.gateway.ports.store import Store
 from twite.gateway.tags.run.payload import TagPayload, read, written
 from twite.gateway.tags.run.resealing import Resealing, UnsealedCounts, left
 from twite.testing.builders import NOW, a_submission, an_entry
-from twite.testing.laws.actions import buried, claim, delivered, record, settle
+from twite.testing.laws.actions import claim, dead_lettered, delivered, record, settle
 
 TAG: Final = "tag:crm"
 
@@ -80,7 +80,7 @@ class TagPayloadLaws:
     async def test_what_rests_is_sealed_anew_too(self, store: Store) -> None:
         await post(store, a_letter(seal=PayloadSeal(b"1")))
         batch = await claim(store, pixel=TAG)
-        await settle(store, batch, "rejected", buried(batch))
+        await settle(store, batch, "rejected", dead_lettered(batch))
 
         done = await Resealing(letters=store.letters, seal=PayloadSeal(b"2", b"1")).all()
 
