@@ -22,6 +22,9 @@ SPELLINGS = {
     "email, escaped twice": quote(quote(EMAIL, safe=""), safe=""),
     "email, base 64": _coded(EMAIL),
     "email, base 64 for addresses": base64.urlsafe_b64encode(EMAIL.encode()).decode().rstrip("="),
+    "email, base 64 behind a word": f"order_{_coded(EMAIL)}",
+    "email, base 64 behind a hyphen": f"id-{_coded(EMAIL).rstrip('=')}",
+    "email, base 64 before a word": f"{_coded(EMAIL).rstrip('=')}_2026-retry",
     "email, entity": EMAIL.replace("@", "&#64;"),
     "phone": PHONE,
     "phone, escaped": f"%2B{DIGITS}",
@@ -33,6 +36,8 @@ SPELLINGS = {
     "phone, brackets": "(020) 7946 0016",
     "phone, link": "tel:02079460016",
     "phone, base 64": _coded(PHONE),
+    "phone, base 64 behind a word": f"order_{_coded(PHONE)}",
+    "phone, glued": f"tel{PHONE}",
 }
 # Of these parts every spelling has one, and nothing else does. Small letters.
 NEEDLES = tuple(
@@ -108,6 +113,8 @@ HARMLESS = (
     "GA1.1.1187329187.1764063980",
     "fb.1.1764063980123.1098115397", "tw.1764071000000.123456789012345678", "G-ABCDEF1234",
     "CPXxRfAPXxRfAAfKABENB-CgAAAAAAAAAAYgAAAAAAAA", "1YNN", "G111", "13r3r3r3r5l1",
+    # random ids that are base 64 of something
+    "QORAQS5K55N9", "order_QORAQS5K55N9", "id-QORAQS5K55N9",
     # browsers
     "Mozilla/5.0 (Linux; Android 16; Pixel 10) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142",
     # campaigns

@@ -4,10 +4,14 @@ import csv
 import json
 import os
 import re
+import string
 from pathlib import Path
+from random import Random
 from urllib.parse import quote
+from uuid import UUID
 
 import msgspec
+import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,6 +104,76 @@ def test_json_stays_json(text):
     said = msgspec.json.encode({"a": text, "n": 1.50, text: None})
 
     assert set(json.loads(scrubbed_json(said, thoroughly=True))) - {"***"} <= {"a", "n", text}
+
+
+# Of each: texts that cost the most, if each piece were read with the whole library.
+LONG = (
+    "a+123456789",
+    "a+12005550123 ",
+    "0012 3456789 ",
+    "+1 2-3",
+    "YStAYSs/",
+    "a%2B123456789",
+    "@",
+)
+
+
+@pytest.mark.parametrize("piece", LONG)
+def test_no_text_is_parsed_as_a_number_by_the_library(piece, monkeypatch):
+    def refused(*_args, **_named):
+        raise AssertionError("a text is looked through with patterns alone")
+
+    monkeypatch.setattr(phonenumbers, "parse", refused)
+    monkeypatch.setattr(phonenumbers, "is_valid_number", refused)
+    text = (piece * 6_000)[:60_000]
+
+    without_persons(text)
+    scrubbed_json(msgspec.json.encode([text]), thoroughly=True)
+    scrubbed_event({"x": text, "y": [text[:40]]}, region=None)
+
+
+@pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
+def test_a_number_beside_letters_is_a_phone_where_the_library_says_so(region):
+    example = phonenumbers.example_number(region)
+    number = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
+    for digits in (number[1:], f"{number[1:-1]}0", f"{number[1:]}1", number[1:-1]):
+        said = f"+{digits}"
+        try:
+            is_phone = phonenumbers.is_valid_number(phonenumbers.parse(said, None))
+        except phonenumbers.NumberParseException:
+            is_phone = False
+        assert holds_a_person(f"a{said}") == (is_phone and 8 <= len(digits) <= 15)
+
+
+def _ids():
+    random = Random(11)
+    capitals, any_letter = string.digits + string.ascii_uppercase, string.ascii_letters
+    crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+    def some(alphabet, count):
+        return "".join(random.choices(alphabet, k=count))
+
+    for _ in range(20_000):
+        yield from (
+            some(capitals, 12),
+            f"order_{some(capitals, random.randint(10, 20))}",
+            f"{UUID(int=random.getrandbits(128))}",
+            f"01{some(crockford, 24)}",
+            f"{random.randrange(10**12, 10**13)}",
+            f"gid://shopify/Order/{random.randrange(10**12, 10**13)}",
+            f"{random.getrandbits(128):032x}",
+            f"{random.getrandbits(96):024X}",
+            f"ch_{some(string.digits + any_letter, 24)}",
+            some(f"{string.digits}{any_letter}_-", 21),
+        )
+
+
+def test_no_random_id_is_taken_for_a_person(figure):
+    ids = list(_ids())
+    taken = [one for one in ids if holds_a_person(one)]
+
+    figure("random ids of ten shapes that were taken for a person", f"{len(taken)} of {len(ids):,}")
+    assert taken == []
 
 
 ORDERS = Path(os.environ.get("TWITE_ORDERS", "orders.csv"))

@@ -6,10 +6,14 @@ and blanks, with `tel:`, or with its area code in brackets. Digits alone are an 
 
 import binascii
 import re
+import unicodedata
+from collections.abc import Iterator
+from functools import cache, partial
 from typing import Final
 from urllib.parse import unquote, unquote_plus
 
-import phonenumbers
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE as _REGIONS
+from phonenumbers import PhoneMetadata
 
 MASK: Final = "***"
 # In hexadecimal digits of any length, or base 64.
@@ -78,46 +82,101 @@ def _in_base64(text: str) -> bool:
 
 
 def _says_a_person(word: str) -> bool:
-    for reading in _readings(word):
-        try:
-            said = binascii.a2b_base64(reading + "=" * (-len(reading) % 4))
-        except binascii.Error:
-            continue
-        # The first one to be no text ends it: so end the words that are no base 64.
-        if (b"@" in said or b"+" in said or b"%" in said) and not _NO_TEXT.search(said):
-            text = unquote(said.decode("utf-8", "replace"))
-            if _EMAIL.search(text) or any(map(_is_phone, _PHONE.finditer(text))):
-                return True
-    return False
+    return any(map(_reads_as_a_person, _readings(word)))
 
 
-def _readings(word: str) -> list[str]:
-    """Return a word in the alphabet that is read; a slash may part words that stand in a path."""
-    plain = word.rstrip("=")
-    if "/" not in word:
-        return [plain.replace("-", "+").replace("_", "/")]
-    return [plain, *(part.replace("-", "+").replace("_", "/") for part in plain.split("/") if part)]
+def _reads_as_a_person(reading: str) -> bool:
+    try:
+        said = binascii.a2b_base64(reading + "=" * (-len(reading) % 4))
+        # Random ids decode to bytes that are no text.
+        if b"@" not in said and b"+" not in said and b"%" not in said:
+            return False
+        text = said.decode()
+    except ValueError:
+        return False
+    if not _BREAKS.sub(" ", text).isprintable():
+        return False
+    text = unquote(text)
+    return _EMAIL.search(text) is not None or any(map(_is_phone, _PHONE.finditer(text)))
+
+
+def _readings(word: str) -> Iterator[str]:
+    """Yield a word in the alphabet that is read, and its parts.
+
+    What is in the alphabet may part words, too: `/u/ZXJp…`, `order_ZXJp…`.
+    """
+    word = word.rstrip("=")
+    yield word.replace("-", "+").replace("_", "/")
+    parts = _SEPARATOR.split(word)
+    if len(parts) > 1:
+        yield from (part for part in parts if len(part) >= _SHORTEST_CODED)
 
 
 def _is_phone(found: re.Match[str]) -> bool:
-    number = found[0]
+    if found.lastgroup not in {"plus", "glued", "double"}:
+        return True
+    digits = "".join(filter(str.isdecimal, found[0]))
+    if not digits.isascii():
+        digits = "".join(f"{unicodedata.decimal(one)}" for one in digits)
     if found.lastgroup == "plus":
-        digits = "".join(filter(str.isdecimal, number))
-        return any(int(digits[:n]) in _COUNTRIES for n in (1, 2, 3))
-    if found.lastgroup in {"glued", "double"}:
-        # Beside letters, or without a plus, it must be a number that a country has given out.
-        digits = "".join(filter(str.isdecimal, number)).removeprefix(
-            "00" if found.lastgroup == "double" else ""
-        )
-        return _is_given_out(digits)
-    return True
+        return _country_of(digits) is not None
+    # Beside letters, or without a plus, it must be a number that a country has given out.
+    return _is_given_out(digits.removeprefix("00"))
 
 
 def _is_given_out(digits: str) -> bool:
-    try:
-        return phonenumbers.is_valid_number(phonenumbers.parse(f"+{digits[:15]}", None))
-    except phonenumbers.NumberParseException:
+    """Return whether it is the number of a phone, by its country's patterns.
+
+    The library's own reading takes fifteen times as long; a text may hold thousands of numbers.
+    """
+    country = _country_of(digits)
+    if country is None:
         return False
+    lengths, pattern, trunk, without_trunk = _numbers_of(country)
+    own = digits[len(f"{country}") : _LONGEST_NUMBER]
+    if len(own) in lengths and pattern.match(own):
+        return True
+    bare = trunk.sub(without_trunk, own, count=1)
+    return bare != own and len(bare) in lengths and pattern.match(bare) is not None
+
+
+def _country_of(digits: str) -> int | None:
+    codes = (int(digits[:size]) for size in (1, 2, 3))
+    return next((code for code in codes if code in _REGIONS), None)
+
+
+# As many as there are countries.
+@cache
+def _numbers_of(country: int) -> tuple[frozenset[int], re.Pattern[str], re.Pattern[str], str]:
+    """Return how long a country's numbers are, their pattern, and what a trunk prefix becomes."""
+    lengths: set[int] = set()
+    patterns = []
+    regions = [one for one in map(partial(_region, country), _REGIONS[country]) if one is not None]
+    for region in regions:
+        several = [
+            one
+            for kind in _NUMBER_KINDS
+            if (one := getattr(region, kind)) is not None and one.national_number_pattern
+        ]
+        for one in several:
+            lengths.update(one.possible_length or region.general_desc.possible_length)
+        if several:
+            any_kind = "|".join(dict.fromkeys(one.national_number_pattern for one in several))
+            general = region.general_desc.national_number_pattern
+            patterns.append(rf"(?=(?:{general})\Z)(?:{any_kind})\Z")
+    trunk = regions[0].national_prefix_for_parsing
+    return (
+        frozenset(lengths),
+        re.compile("|".join(patterns)),
+        re.compile(rf"\A(?:{trunk})" if trunk else r"(?!)"),
+        regions[0].national_prefix_transform_rule or "",
+    )
+
+
+def _region(country: int, name: str) -> PhoneMetadata | None:
+    if name == "001":
+        return PhoneMetadata.metadata_for_nongeo_region(country)
+    return PhoneMetadata.metadata_for_region(name)
 
 
 def _without_other_escapes(text: str) -> str:
@@ -128,7 +187,11 @@ _PLUSES: Final = frozenset({"\\u002b", "&#43;", "&#x2b;", "&plus;"})
 _OTHER_ESCAPES: Final = re.compile(
     r"\\u0040|&#64;|&#x40;|&commat;|\\u002b|&#43;|&#x2b;|&plus;", re.IGNORECASE
 )
-_COUNTRIES: Final = frozenset(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
+_LONGEST_NUMBER: Final = 15
+_NUMBER_KINDS: Final = (
+    "fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "voip", "personal_number",
+    "pager", "uan", "voicemail",
+)  # fmt: skip
 # An email begins where a word does. Without the look back, a search would begin anew at each letter
 # and a long word take the square of its length: a minute for 64 kB.
 _EMAIL: Final = re.compile(r"(?<![^\s@])[^\s@]+@[^\s@]+\.[^\s@]+")
@@ -136,7 +199,7 @@ _PHONE: Final = re.compile(
     r"""
       (?<![A-Za-z0-9_+\uff0b])(?P<plus>[+\uff0b]\s?\(?[1-9](?:[\s().\u2010-\u2015/-]{0,3}\d){7,})
     | (?<=[A-Za-z0-9_])(?P<glued>\+[1-9]\d{7,14})(?!\d)
-    | (?<![A-Za-z0-9_.,-])
+    | (?<![A-Za-z0-9_])(?<!\d[.,-])
       (?P<double>00\s?\(?[1-9]\d{0,2}\)?\s[\s()]{0,2}\d(?:[\s()-]{0,3}\d){5,12})(?!\d)
     | (?<![A-Za-z0-9])(?P<link>(?i:tel):\+?\d(?:[\s().-]{0,3}\d){5,})
     | (?<![A-Za-z0-9_)\]])(?P<area>\(0?\d{2,4}\)\s?\d{3,4}[\s.-]\d{3,4})(?!\d)
@@ -144,7 +207,8 @@ _PHONE: Final = re.compile(
     re.VERBOSE,
 )
 _BASE64: Final = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{10,}={0,2}", re.ASCII)
-_NO_TEXT: Final = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]|[\xf8-\xff]")
+_SEPARATOR: Final = re.compile(r"[+/_-]+")
+_BREAKS: Final = re.compile(r"[\t\r\n]")
 _SHORTEST: Final = 6  # an email: a@b.co
 _SHORTEST_CODED: Final = 10
 _RUN: Final = re.compile(r"[A-Za-z0-9+/_-]{10}")
