@@ -75,14 +75,36 @@ PHONE_FIELDS = (
     "mobilNr", "cell_phone", "cust_phone", "custPhone", "customer_tel", "kunde_telefon",
     "téléphone", "numero_de_telephone", "telefono_cliente", "telefono", "teléfono", "telemovel",
     "celular", "телефон", "電話番号", "手机号", "msisdn", "whatsapp", "fax", "order_phone",
-    "phone2", "phone_e164", "user_data.phone_number",
+    "phone2", "phone_e164", "user_data.phone_number", "landline", "customer_landline",
+    "festnetz", "festnetznummer", "sms", "sms_number", "purchaser_phone",
 )  # fmt: skip
 NAME_FIELDS = (
     "first_name", "firstName", "fname", "vorname", "Nachname", "familienname", "prénom", "prenom",
     "nom_de_famille", "apellidos", "cognome", "achternaam", "nazwisko", "имя", "氏名",
     "full_name", "customer_name", "cust_name", "kundenname", "username", "name", "nom", "nombre",
     "street", "Straße", "strasse", "hausnummer", "billing_street_2", "lieferadresse", "direccion",
-    "geburtsdatum", "date_of_birth", "fecha_de_nacimiento",
+    "purchaser_name", "purchaser_first_name", "geburtsdatum", "date_of_birth",
+    "fecha_de_nacimiento",
+)  # fmt: skip
+
+# As forms and shops list fields: the name says what the value is.
+ROWS = (
+    {"name": "Telefon", "value": "02079460016"},
+    {"name": "Vorname", "value": NAME},
+    {"key": "Vorname", "value": NAME},
+    {"Key": "mobile", "Value": "020 7946 0016"},
+    {"id": "c7", "label": "E-Mail", "value": EMAIL},
+    {"field_name": "first_name", "field_value": NAME},
+    {"title": "Nachname", "answer": [NAME]},
+    {"name": "landline", "value": {"string_value": "02079460016"}, "type": "text"},
+    {"question": "Your phone", "answers": ["02079460016"]},
+)
+# The same shapes about things.
+HARMLESS_ROWS = (
+    {"name": "Color", "value": "Red"}, {"item_name": "Telefon", "value": 499},
+    {"name": "Phone", "value": "499", "price": 499, "sku": "P-1"},
+    {"key": "gift", "value": "yes"}, {"name": "Delivery slot", "value": "09:00-12:00"},
+    {"name": "Mug", "id": "M-1", "value": 5},
 )  # fmt: skip
 
 # What shops and tags say, and what is nobody: it must pass as it is, wherever it stands.

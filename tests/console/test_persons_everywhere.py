@@ -15,7 +15,7 @@ from aiohttp import web
 from console_stage import PEOPLE, SETTINGS, House
 from test_hostile_fields import TAG, _command
 
-from canaries import NAME, PHONE, SPELLINGS, found_in
+from canaries import NAME, PHONE, ROWS, SPELLINGS, found_in
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.journey]
 
@@ -62,8 +62,14 @@ def _event(one, number):
         "event_name": "purchase", "transaction_id": f"tag-{number}", "twclid": CLICK,
         "note": f"for {one}", one: "x", "custom": {"deep": [one]}, "packed": json.dumps({"a": one}),
         "page_location": PAGE.format(quote(one, safe="%")), "description": one,
+        "note_attributes": ROWS, "fields_in_text": json.dumps({"fields": ROWS}),
+        "custom_fields": {"deep": ROWS}, "landline": "02079460016", "purchaser_name": NAME,
         "cust_phone": PHONE, "tel_nr": PHONE, "vorname": NAME, "items": [{"item_name": one}],
     }  # fmt: skip
+
+
+def _text(value):
+    return json.dumps(value) if isinstance(value, list | tuple | dict) else f"{value}"
 
 
 def _submissions():
@@ -90,7 +96,7 @@ def _submissions():
             params = {key: value for key, value in said.items() if key != "event_name"}
             measured = {"client_id": "1.2", "events": [{"name": "purchase", "params": params}]}
             yield f"/mp/collect?measurement_id=G-1&api_secret={KEY}", {}, measured
-            hit = {f"ep.{key}": f"{value}" for key, value in params.items()}
+            hit = {f"ep.{key}": _text(value) for key, value in params.items()}
             hit |= {"v": "2", "tid": "G-1", "en": said["event_name"], "cid": "1.2"}
             hit |= {"dl": said["page_location"], "api_secret": KEY}
             yield f"/g/collect?{urlencode(hit)}", page, None

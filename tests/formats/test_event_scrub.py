@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from any_event import EVENTS
+from canaries import HARMLESS_ROWS, ROWS, found_in
 from twite.gateway.tags.run.payload import TagPayload, written
+from twite.redaction.mask_tree import masked_tree
 from twite.redaction.scrub_event import scrubbed_event
 from twite.redaction.scrub_text import without_persons
 
@@ -43,6 +45,36 @@ def test_every_spelling_of_an_email_is_known(name):
 
 def test_a_hash_stays_as_it_is():
     assert scrubbed_event({"email": EMAIL}, region=None) == {"email": EMAIL}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=json.dumps)
+def test_a_row_of_name_and_value_says_what_the_value_is(row):
+    told = [{"name": "Color", "value": "Red"}, row]
+    for event in (
+        {"note_attributes": told},
+        {"custom": {"fields": told}},
+        {"items": [{"item_name": "Mug", "properties": told}]},
+        {"user_data": {"custom_fields": told}},
+        {"note_attributes": json.dumps(told)},
+        {"custom": {"packed": json.dumps({"fields": json.dumps(told)})}},
+    ):
+        kept = f"{scrubbed_event(event, region='GB')}"
+        assert found_in(kept.encode()) == []
+        assert "Red" in kept
+        assert found_in(json.dumps(masked_tree(event)).encode()) == []
+
+
+@pytest.mark.parametrize("row", HARMLESS_ROWS, ids=json.dumps)
+def test_a_row_about_a_thing_stays_as_it_is(row):
+    event = {"items": [row], "attributes": [row], "packed": json.dumps([row])}
+
+    assert scrubbed_event(event, region="GB") == event
+
+
+def test_an_event_with_a_label_and_a_value_is_no_row():
+    event = {"event_name": "call", "label": "phone", "value": 5, "title": "E-mail"}
+
+    assert scrubbed_event(event, region="GB") == event
 
 
 def test_lists_are_looked_through():

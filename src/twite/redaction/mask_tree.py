@@ -25,6 +25,7 @@ from twite.redaction.vocabulary import (
     is_harmless_header,
     is_well_known,
     kind_of,
+    person_in_row,
 )
 
 # A longer text is cut, and of a tree no more than so many characters are looked at.
@@ -84,13 +85,16 @@ class _Walk:
         self, value: Mapping[str, object], kind: FieldKind, depth: int
     ) -> dict[str, object]:
         told: dict[str, object] = {}
-        for key, item in value.items():
+        row = person_in_row(value)
+        for key, one in value.items():
             if self.left <= 0:
                 told[HIDDEN] = HIDDEN
                 break
             self.left -= min(len(key), LONGEST_TEXT)
             shown = key if is_well_known(key) else masked_text(_cut(key))
-            told[shown] = self.masked(item, _below(kind, key, item), depth + 1)
+            is_told = row is not None and key in row[2]
+            below = row[0] if row is not None and is_told else _below(kind, key, one)
+            told[shown] = self.masked(one, below, depth + 1)
         return told
 
     def _text(self, text: str, kind: FieldKind, depth: int) -> str:

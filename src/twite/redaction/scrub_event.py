@@ -19,14 +19,11 @@ from twite.redaction.vocabulary import (
     FieldKind,
     is_about_people,
     is_digest_key,
-    person_in,
+    person_in_row,
     told_by,
 )
 
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
-# In a row of name and value, the name says what the value is.
-_LABELS: Final = ("name", "key", "field", "label", "id")
-_VALUES: Final = frozenset({"value", "values"})
 # What is nested deeper than any event is cut off.
 _DEEPEST: Final = 32
 
@@ -55,17 +52,17 @@ class _Scrubbing:
     def table(
         self, given: Mapping[str, object], among: FieldContext, kind: FieldKind | None, depth: int
     ) -> dict[str, object]:
-        label = None if among is FieldContext.THINGS else _label_of(given)
-        told = None if label is None else person_in(label, among)
+        row = person_in_row(given, alone=among is FieldContext.THINGS or not depth)
         kept: dict[str, object] = {}
         for key, value in given.items():
             name = f"{key}"
-            if told is not None and value is label:
+            own, inside = told_by(name, among)
+            if row is not None and name in row[1]:
+                # It names a field, and no person.
                 kept[name] = value
                 continue
-            own, inside = told_by(name, among)
-            if told is not None and name in _VALUES:
-                own = told
+            if row is not None and name in row[2]:
+                own, inside = row[0], FieldContext.PERSON
             scrubbed = self._value(name, value, inside, own or kind, depth + 1)
             if scrubbed is not _NOTHING:
                 kept[without_persons(name)] = scrubbed
@@ -121,12 +118,6 @@ def _table_of(pairs: list[tuple[str, object]], twins: list[str]) -> dict[str, ob
     if len(table) < len(pairs):
         twins += table
     return table
-
-
-def _label_of(given: Mapping[str, object]) -> str | None:
-    if _VALUES.isdisjoint(given):
-        return None
-    return next((label for key in _LABELS if isinstance(label := given.get(key), str)), None)
 
 
 def _with_hashes(kept: dict[str, object]) -> dict[str, object]:

@@ -68,6 +68,30 @@ def person_in(name: str, among: FieldContext = FieldContext.EVENT) -> FieldKind 
     return _told(name[-_LONGEST:], among)[0]
 
 
+def person_in_row(
+    row: Mapping[str, object], *, alone: bool = False
+) -> tuple[FieldKind, frozenset[str], frozenset[str]] | None:
+    """Return which of PERSONS a row of name and value holds, its names, and its values.
+
+    As `{"name": "Telefon", "value": "02079460016"}`. `alone`: it is such a row only if it holds
+    nothing else, for a thing has a name, a value, and more.
+    """
+    if not 2 <= len(row) <= _LONGEST_ROW:
+        return None
+    parts = {name: _part_of_row(name[-_LONGEST:]) for name in row}
+    values = frozenset(name for name, part in parts.items() if part is _RowPart.VALUE)
+    if not values or (alone and None in parts.values()):
+        return None
+    told = {
+        name: kind
+        for name, part in parts.items()
+        if part is _RowPart.NAME
+        and isinstance(label := row[name], str)
+        and (kind := person_in(label)) is not None
+    }
+    return (next(iter(told.values())), frozenset(told), values) if told else None
+
+
 def is_about_people(name: str) -> bool:
     """Return whether what a field holds is told of a person, as `user_data`."""
     return _place(plain(name[-_LONGEST:].rpartition(".")[2])) is FieldContext.PERSON
@@ -115,8 +139,17 @@ def plain(name: str) -> str:
     )
 
 
+class _RowPart(StrEnum):
+    """What a field is in a row of name and value."""
+
+    NAME = "name"
+    VALUE = "value"
+    BESIDE = "beside"
+
+
 # What is remembered must have an end.
 _LONGEST: Final = 128
+_LONGEST_ROW: Final = 12
 # `user_data.email` has two steps, and `Tel.-Nr.` is one.
 _STEPS: Final = re.compile(r"(?<=\w)\.(?=\w)")
 _HUMP: Final = re.compile(r"([a-z0-9])([A-Z])")
@@ -158,6 +191,11 @@ def _told(name: str, among: FieldContext) -> tuple[FieldKind | None, FieldContex
     found, is_short = _person(word)
     nobodys = is_short and among is FieldContext.THINGS
     return None if nobodys else found, _within(word, among)
+
+
+@lru_cache(maxsize=8_192)
+def _part_of_row(name: str) -> _RowPart | None:
+    return _PARTS_OF_ROWS.get(plain(name))
 
 
 def _within(word: str, among: FieldContext) -> FieldContext:
@@ -292,6 +330,11 @@ _EVENTS: Final = _compared(words.EVENTS)
 _PEOPLE: Final = _compared(
     words.PEOPLE | ((words.WHOSE | {f"{owner}s" for owner in words.WHOSE}) - words.NOT_PEOPLE)
 )
+_PARTS_OF_ROWS: Final = {
+    **dict.fromkeys(words.ROW_NAMES, _RowPart.NAME),
+    **dict.fromkeys(words.ROW_VALUES, _RowPart.VALUE),
+    **dict.fromkeys(words.BESIDE_IN_ROWS, _RowPart.BESIDE),
+}
 _KNOWN: Final = _by_word(
     {
         FieldKind.DETAIL: words.DETAILS,

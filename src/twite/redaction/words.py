@@ -27,7 +27,8 @@ PHONES: Final = _words(
     """
     phone phones phoneno phonenum phonenumber phonenumbers telephone telephones tel tels telno
     telmobile mobilephone mobiletel cellphone cellular msisdn fax telefax whatsapp callbacknumber
-    contactnumber contactno
+    contactnumber contactno landline landlinephone phonelandline sms smsphone
+    festnetz festnetztelefon telefonfestnetz
     telefon telefonnummer telefonmobil mobiltelefon rufnummer mobilrufnummer handynummer
     telephonemobile telephoneportable numerotelephone numerodetelephone numtel numerotel telportable
     telefono telefonos telefonocelular telefonomovil telefonofijo numerodetelefono numerotelefono
@@ -80,8 +81,8 @@ DETAILS: Final = _words(
 WHOSE: Final = _words(
     """
     applicant attendee billing buyer cardholder client contact customer cust delivery guest holder
-    home lead member parent passenger patient payer person primary profile recipient secondary
-    sender shipping shopper student subscriber traveler traveller user visitor work your
+    home lead member parent passenger patient payer person primary profile purchaser recipient
+    secondary sender shipping shopper student subscriber traveler traveller user visitor work your
     kunde kunden besteller kaufer empfanger rechnung rechnungs liefer lieferung
     acheteur livraison facturation cliente clientes comprador destinatario usuario utente acquirente
     klant koper kund kunder asiakas klient musteri
@@ -124,6 +125,16 @@ PEOPLE: Final = _words(
 PEOPLE_BEHIND: Final = ("provideddata", "properties", "details", "address", "data", "info")
 # A place or a thing, though a person's word: a list of works is none of persons.
 NOT_PEOPLE: Final = _words("client clients home homes work works your yours")
+# In a row of name and value, as forms and shops list them, the name says what the value is.
+ROW_NAMES: Final = _words(
+    "name key field label id title question attribute property code slug fieldname fieldkey"
+    " fieldlabel fieldid attributename attributecode propertyname"
+)
+ROW_VALUES: Final = _words(
+    "value values val answer answers response fieldvalue attributevalue propertyvalue rawvalue"
+)
+BESIDE_IN_ROWS: Final = _words("type fieldtype valuetype namespace index position ref order")
+
 # What holds what an event holds.
 EVENTS: Final = _words(
     """
