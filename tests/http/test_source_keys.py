@@ -1,5 +1,11 @@
+import base64
+import json
+from urllib.parse import quote
+
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from twite.domain.secret import Secret
 from twite.http.source_keys import SourceKeys
@@ -29,3 +35,67 @@ def test_a_key_may_be_any_text():
     odd = msgspec.structs.replace(a_source(), key=Secret("schlüssel"))
 
     assert SourceKeys([odd]).find("schlüssel".encode()) == odd
+
+
+KEY = "Zq/long-source.key_01"
+KEYS = SourceKeys([msgspec.structs.replace(a_source(), key=Secret(KEY))])
+ENCODED = "".join(f"%{ord(one):02x}" for one in KEY)
+SPELLED = {
+    "as it is": KEY,
+    "percent-encoded": quote(KEY, safe=""),
+    "each letter encoded": ENCODED,
+    "encoded twice": quote(ENCODED, safe=""),
+    "half encoded": f"{KEY[:9]}{ENCODED[27:]}",
+    "escaped in JSON": KEY.replace("/", "\\/").replace("-", "\\u002D"),
+    "escaped in JSON in JSON": json.dumps(KEY.replace("/", "\\/").replace("q", "\\u0071")),
+}
+
+
+@pytest.mark.parametrize("spelled", SPELLED.values(), ids=SPELLED)
+def test_a_key_is_taken_out_of_a_body_in_every_spelling(spelled):
+    before, after = b'{"url": "https://shop.example/?k=', b'&x=1"}'
+    body = before + spelled.strip('"').encode() + after
+
+    assert KEYS.without(body) == before + b"***" + after
+
+
+def test_what_holds_no_key_stays_as_it_is():
+    body = quote('{"url": "https://shop.example/\\u0061?k=Zq/long-source.key_0&x=1%2F"}').encode()
+
+    assert KEYS.without(body) == body
+    scope = {"path": "/data", "query_string": body, "headers": [(b"a", body)]}
+    assert KEYS.removed(scope) == scope
+
+
+def test_a_key_is_taken_out_of_a_path_a_query_and_headers():
+    packed = base64.b64encode(json.dumps({"a": 1, "url": f"https://a.b/?k={KEY}"}).encode())
+    scope = KEYS.removed(
+        {
+            "path": f"/of/{KEY}/x",
+            "query_string": f"a=1&k={ENCODED}&dl=x%3Fk%3D{ENCODED}&dtdc={quote(packed)}".encode(),
+            "headers": [(b"referer", f"https://a.b/?k={KEY}".encode()), (b"x-k", KEY.encode())],
+        }
+    )
+
+    assert scope["path"] == "/of/***/x"
+    assert scope["headers"] == [(b"referer", b"https://a.b/?k=***")]
+    a, dl, dtdc = scope["query_string"].decode().split("&")
+    assert (a, dl) == ("a=1", "dl=x%3Fk%3D***")
+    event = json.loads(
+        base64.b64decode(dtdc.partition("=")[2].replace("%3D", "=").replace("%2F", "/"))
+    )
+    assert event == {"a": 1, "url": "https://a.b/?k=***"}
+
+
+def test_a_word_that_serves_as_a_key_is_no_key_elsewhere():
+    weak = SourceKeys([msgspec.structs.replace(a_source(), key=Secret("purchase"))])
+
+    assert weak.without(b"purchase") == b"purchase"
+
+
+@given(st.binary(max_size=200), st.sampled_from(sorted(SPELLED.values())), st.binary(max_size=50))
+def test_no_key_survives_anywhere(before, spelled, after):
+    kept = KEYS.without(before + spelled.encode() + after)
+
+    assert spelled.strip('"').encode() not in kept
+    assert KEYS.without(kept) == kept

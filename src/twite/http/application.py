@@ -104,6 +104,7 @@ class HttpApplication:
             accept=accept,
             clock=clock,
             destinations=destinations,
+            keys=keys,
             public_url=public_url,
             gate=gate,
             body_limit=limits.body,
@@ -120,6 +121,7 @@ class HttpApplication:
         self._beacon = BeaconRoute(
             accept=accept,
             origins=self._origins,
+            keys=keys,
             clock=clock,
             gate=self._page_gate,
             public_url=public_url,

@@ -1,10 +1,13 @@
-"""Find a source by its source key, in constant time and without timing leaks."""
+"""Find a source by its source key without timing leaks, and take source keys out of requests."""
 
+import base64
+import binascii
 import hashlib
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from typing import Final
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from starlette.types import Scope
 
@@ -24,15 +27,21 @@ class SourceKeys:
     def __init__(self, sources: Iterable[Source]) -> None:
         self._pepper = secrets.token_bytes(32)
         self._sources: dict[bytes, Source] = {}
+        self._spelled: list[tuple[bytes, re.Pattern[bytes]]] = []
         for source in sources:
             if source.key is None:
                 continue
-            digest = self._digest(source.key.reveal().encode())
+            key = source.key.reveal().encode()
+            digest = self._digest(key)
             if digest in self._sources:
                 raise ValueError(
                     f"sources {self._sources[digest].name} and {source.name} have the same key"
                 )
             self._sources[digest] = source
+            if len(key) >= _SHORTEST_HIDDEN:
+                self._spelled.append(
+                    (max(_PLAIN.findall(key), key=len, default=b""), _spelled(key))
+                )
 
     def find(self, key: bytes) -> Source | None:
         """Return the source of this key, or None."""
@@ -49,17 +58,58 @@ class SourceKeys:
         return source
 
     def removed(self, scope: Scope) -> Scope:
-        """Return a request without source keys in its query and headers.
+        """Return a request without source keys in its path, query and headers.
 
-        Everything that a route stores, or passes to tags and clients, is made of this.
+        Everything that a route stores, or passes to tags and clients, is made of this, and of a
+        body without them: see `without`.
         """
         query: bytes = scope["query_string"]
         parts = query.split(b"&")
-        left = [part for part in parts if not self._holds(part.partition(b"=")[2])]
-        headers = [header for header in scope["headers"] if not self._shows(header[1])]
-        if len(left) == len(parts) and len(headers) == len(scope["headers"]):
-            return scope
-        return {**scope, "query_string": b"&".join(left), "headers": headers}
+        left = [
+            self.without(self._unpacked(part))
+            for part in parts
+            if not self._holds(part.partition(b"=")[2])
+        ]
+        headers = [
+            (name, self.without(value))
+            for name, value in scope["headers"]
+            if not self._shows(value)
+        ]
+        path: str = scope["path"]
+        clean = self.without(path.encode("utf-8", "surrogateescape"))
+        return {
+            **scope,
+            "path": clean.decode("utf-8", "surrogateescape"),
+            "query_string": b"&".join(left),
+            "headers": headers,
+        }
+
+    def without(self, said: bytes) -> bytes:
+        """Return a body, or a part of a request, with MASK for each source key in it.
+
+        Found as it is, percent-encoded (an encoding in an encoding, too), and escaped in JSON.
+        """
+        is_odd = _ODDLY_ENCODED.search(said) is not None
+        for plain, spelled in self._spelled:
+            # No encoder touches letters and digits: the slow search is for what may hold the key.
+            if is_odd or plain in said:
+                said = spelled.sub(MASK, said)
+        return said
+
+    def _unpacked(self, part: bytes) -> bytes:
+        """Return a parameter; one that holds a source key in base 64 has it as MASK there."""
+        name, _, value = part.partition(b"=")
+        if len(value) < _SHORTEST_HIDDEN:
+            return part
+        packed = unquote_to_bytes(value).replace(b" ", b"+").translate(_ONE_ALPHABET).rstrip(b"=")
+        try:
+            said = base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)
+        except binascii.Error:
+            return part
+        clean = self.without(said)
+        if clean == said:
+            return part
+        return b"%b=%b" % (name, quote_from_bytes(base64.b64encode(clean), safe="").encode())
 
     def _holds(self, value: bytes) -> bool:
         """Return whether a parameter's value is a source key, plain or percent-encoded."""
@@ -75,6 +125,19 @@ class SourceKeys:
         return hashlib.blake2b(key, digest_size=32, key=self._pepper).digest()
 
 
+def _spelled(key: bytes) -> re.Pattern[bytes]:
+    """Return a pattern for a key in each way that a request may spell it."""
+    return re.compile(b"".join(map(_spelled_letter, key)))
+
+
+def _spelled_letter(code: int) -> bytes:
+    letter = bytes([code])
+    plain = letter if letter.isalnum() else rb"\\{0,8}" + re.escape(letter)
+    blank = rb"|\+" if letter == b" " else b""
+    number = b"(?i:%02x)" % code
+    return rb"(?:%b%b|%%(?:25){0,4}%b|\\{1,8}u00%b)" % (plain, blank, number, number)
+
+
 def bearer(headers: Mapping[bytes, bytes]) -> bytes | None:
     """Return the token of an `Authorization: Bearer` header."""
     given = headers.get(b"authorization")
@@ -87,6 +150,13 @@ def _unauthorized(code: str, message: str) -> HttpResponse:
     return error(401, code, message, headers=((b"www-authenticate", b'Bearer realm="twite"'),))
 
 
+MASK: Final = b"***"
+# A shorter one is a word that anybody may say: `twite check` warns of it.
+_SHORTEST_HIDDEN: Final = 12
+_PLAIN: Final = re.compile(rb"[A-Za-z0-9]+")
+# A letter or a digit that somebody encoded, though it needed no encoding.
+_ODDLY_ENCODED: Final = re.compile(rb"(?:%(?:25){0,4}|\\u00)(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa])")
+_ONE_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")
 _NO_KEY: Final = _unauthorized(
     "key_missing", "send the key of a source: Authorization: Bearer <key>"
 )

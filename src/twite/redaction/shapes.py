@@ -158,12 +158,11 @@ def _numbers_of(country: int) -> tuple[frozenset[int], re.Pattern[str], re.Patte
             for kind in _NUMBER_KINDS
             if (one := getattr(region, kind)) is not None and one.national_number_pattern
         ]
-        for one in several:
-            lengths.update(one.possible_length or region.general_desc.possible_length)
-        if several:
+        general = region.general_desc
+        if several and general is not None:
+            lengths.update(*(one.possible_length or general.possible_length for one in several))
             any_kind = "|".join(dict.fromkeys(one.national_number_pattern for one in several))
-            general = region.general_desc.national_number_pattern
-            patterns.append(rf"(?=(?:{general})\Z)(?:{any_kind})\Z")
+            patterns.append(rf"(?=(?:{general.national_number_pattern})\Z)(?:{any_kind})\Z")
     trunk = regions[0].national_prefix_for_parsing
     return (
         frozenset(lengths),

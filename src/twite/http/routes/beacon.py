@@ -27,6 +27,7 @@ from twite.http.incoming import incoming_of
 from twite.http.origins import Origins, PageVisit
 from twite.http.responses import JSON, ClientGone, HttpRefusal, HttpResponse, error
 from twite.http.routes.native import RejectedItem
+from twite.http.source_keys import SourceKeys
 
 PATH: Final = "/t"
 MOST_BODY: Final = 64 * 1024  # as much as browsers let sendBeacon carry
@@ -72,6 +73,7 @@ class BeaconRoute:
         *,
         accept: AcceptsBeacon,
         origins: Origins,
+        keys: SourceKeys,
         clock: Clock,
         gate: AdmissionGate,
         public_url: str | None,
@@ -79,6 +81,7 @@ class BeaconRoute:
     ) -> None:
         self._accept = accept
         self._origins = origins
+        self._keys = keys
         self._clock = clock
         self._gate = gate
         self._public_host = None if public_url is None else host_of(public_url)
@@ -86,6 +89,7 @@ class BeaconRoute:
 
     async def answer(self, scope: Scope, receive: Receive) -> HttpResponse:
         """Raises HttpRefusal (403, 405, 429) and ClientGone. The page can read later errors."""
+        scope = self._keys.removed(scope)
         headers = dict(scope["headers"])
         query = query_of(scope)
         name = query.get("s")
@@ -124,7 +128,8 @@ class BeaconRoute:
         try:
             seen = self._circumstances(visit, headers)
             if method == "POST":
-                beacon = read(await read_body(headers, receive, MOST_BODY), seen)
+                body = await read_body(headers, receive, MOST_BODY)
+                beacon = read(self._keys.without(body), seen)
             else:
                 beacon = read_image(query, seen)
             found = beacon.found

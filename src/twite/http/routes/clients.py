@@ -71,7 +71,7 @@ class ClientRoute:
             plain = inflate(body, encoding, self._body_limit) if body and encoding else body
             seen = self._keys.removed(scope)
             found = await self._asked(
-                incoming_of(seen, plain, address=address, trusted=self._trusted)
+                incoming_of(seen, self._keys.without(plain), address=address, trusted=self._trusted)
             )
         finally:
             self._gate.leave(weight)

@@ -103,11 +103,11 @@ class NativeRoute:
             raise HttpRefusal(_BAD_IDEMPOTENCY_KEY)
         weight = self._gate.enter(headers)
         try:
-            body = await read_body(headers, receive, self._body_limit)
+            body = self._keys.without(await read_body(headers, receive, self._body_limit))
             receipt = await self._accept.native(
                 source=source,
                 body=body,
-                idempotency_key=None if key is None else key.decode("ascii"),
+                idempotency_key=None if key is None else self._keys.without(key).decode("ascii"),
             )
         finally:
             self._gate.leave(weight)

@@ -78,7 +78,7 @@ class StapeRoute:
         try:
             weight = self._gate.enter(headers)
             try:
-                body = await read_body(headers, receive, self._body_limit)
+                body = self._keys.without(await read_body(headers, receive, self._body_limit))
                 answer = await as_x_answers(
                     self._proxy.take(source=source, body=body), version=version, clock=self._clock
                 )

@@ -157,7 +157,7 @@ class TagRoutes:
         headers = dict(scope["headers"])
         weight = self._gate.enter(headers)
         try:
-            body = await _body(scope, headers, receive, self._body_limit)
+            body = await self._body(scope, headers, receive, self._body_limit)
             visitor = Visitor(trusted=True, now=self._clock.now())
             if scope["path"] == DEBUG_PATH:
                 return self._judged(body, source, visitor)
@@ -176,7 +176,8 @@ class TagRoutes:
         headers = dict(scope["headers"])
         weight = self._page_gate.enter(headers)
         try:
-            body = await _body(scope, headers, receive, min(MOST_BODY, self._body_limit))
+            most = min(MOST_BODY, self._body_limit)
+            body = await self._body(scope, headers, receive, most)
             visitor = self._visitor(visit, headers)
             if scope["path"] == DEBUG_PATH:
                 return self._judged(body, visit.source, visitor)
@@ -205,6 +206,13 @@ class TagRoutes:
                 tagged.client, said=said, visit=visit, hosts=hosts, cookies=kept, now=now
             )
         return msgspec.structs.replace(answer, headers=(*answer.headers, *cookies))
+
+    async def _body(
+        self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, limit: int
+    ) -> bytes:
+        if scope["method"] != "POST":
+            return b""
+        return self._keys.without(await read_body(headers, receive, limit))
 
     def _visitor(self, visit: PageVisit, headers: Mapping[bytes, bytes]) -> Visitor:
         return Visitor(
@@ -238,12 +246,6 @@ class TagRoutes:
             unread=tagged.unread,
         )
         return await self._accept.found(found, source=source, door=door, request=request)
-
-
-async def _body(
-    scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, limit: int
-) -> bytes:
-    return await read_body(headers, receive, limit) if scope["method"] == "POST" else b""
 
 
 def _nine_digits() -> int:

@@ -22,6 +22,7 @@ from twite.http.bodies import read_body, require_json
 from twite.http.error_responses import tell_of
 from twite.http.nonces import NonceMemory
 from twite.http.responses import JSON, HttpResponse
+from twite.http.source_keys import SourceKeys
 from twite.x import oauth1, spec
 
 PREFIXES: Final = tuple(f"/{version}/" for version in spec.VERSIONS)
@@ -85,6 +86,7 @@ class XApiRoute:
         accept: AcceptsX,
         clock: Clock,
         destinations: Mapping[str, Destination],
+        keys: SourceKeys,
         public_url: str | None,
         gate: AdmissionGate,
         body_limit: int,
@@ -94,6 +96,7 @@ class XApiRoute:
         self._clock = clock
         self._destinations = destinations
         self._public_url = public_url.rstrip("/") if public_url else None
+        self._keys = keys
         self._gate = gate
         self._body_limit = body_limit
         self._observer = observer
@@ -146,7 +149,7 @@ class XApiRoute:
         require_json(headers)
         weight = self._gate.enter(headers)
         try:
-            body = await read_body(headers, receive, self._body_limit)
+            body = self._keys.without(await read_body(headers, receive, self._body_limit))
             return await as_x_answers(
                 self._taken(destination, body),
                 version=version,
