@@ -86,15 +86,15 @@ class _Walk:
     ) -> dict[str, object]:
         told: dict[str, object] = {}
         row = person_in_row(value)
-        for key, one in value.items():
+        for key, item in value.items():
             if self.left <= 0:
                 told[HIDDEN] = HIDDEN
                 break
             self.left -= min(len(key), LONGEST_TEXT)
             shown = key if is_well_known(key) else masked_text(_cut(key))
             is_told = row is not None and key in row[2]
-            below = row[0] if row is not None and is_told else _below(kind, key, one)
-            told[shown] = self.masked(one, below, depth + 1)
+            below = row[0] if row is not None and is_told else _below(kind, key, item)
+            told[shown] = self.masked(item, below, depth + 1)
         return told
 
     def _text(self, text: str, kind: FieldKind, depth: int) -> str:

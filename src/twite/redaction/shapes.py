@@ -117,7 +117,7 @@ def _is_phone(found: re.Match[str]) -> bool:
         return True
     digits = "".join(filter(str.isdecimal, found[0]))
     if not digits.isascii():
-        digits = "".join(f"{unicodedata.decimal(one)}" for one in digits)
+        digits = "".join(f"{unicodedata.decimal(digit)}" for digit in digits)
     if found.lastgroup == "plus":
         return _country_of(digits) is not None
     # Beside letters, or without a plus, it must be a number that a country has given out.
@@ -151,17 +151,18 @@ def _numbers_of(country: int) -> tuple[frozenset[int], re.Pattern[str], re.Patte
     """Return how long a country's numbers are, their pattern, and what a trunk prefix becomes."""
     lengths: set[int] = set()
     patterns = []
-    regions = [one for one in map(partial(_region, country), _REGIONS[country]) if one is not None]
+    named = map(partial(_region, country), _REGIONS[country])
+    regions = [region for region in named if region is not None]
     for region in regions:
         several = [
-            one
+            numbers
             for kind in _NUMBER_KINDS
-            if (one := getattr(region, kind)) is not None and one.national_number_pattern
+            if (numbers := getattr(region, kind)) is not None and numbers.national_number_pattern
         ]
         general = region.general_desc
         if several and general is not None:
-            lengths.update(*(one.possible_length or general.possible_length for one in several))
-            any_kind = "|".join(dict.fromkeys(one.national_number_pattern for one in several))
+            lengths.update(*(kind.possible_length or general.possible_length for kind in several))
+            any_kind = "|".join(dict.fromkeys(kind.national_number_pattern for kind in several))
             patterns.append(rf"(?=(?:{general.national_number_pattern})\Z)(?:{any_kind})\Z")
     trunk = regions[0].national_prefix_for_parsing
     return (
