@@ -32,7 +32,6 @@ MANY_ARGUMENTS = frozenset(
         "gateway/ingest/accept:Accept",
         "gateway/tags/clients/clients:Clients",
         "http/application:HttpApplication",
-        "http/starlette_routes:StarletteRoutes",
     }
 )
 
@@ -49,9 +48,11 @@ X_IMPORTERS = frozenset(
         "diagnostics/network",
         "gateway/operations/rejection_messages",
         "gateway/tags/run/to_x",
+        "http/application",
         "http/openapi/document",
+        "http/openapi/operations",
         "http/openapi/tags",
-        "http/routes/stape",
+        "http/route_table",
         "http/routes/x_api",
         "senders/inquiries",
         "stores/memory/consents",

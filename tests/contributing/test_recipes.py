@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from raw_http import heard, request, say
 from twite import diagnostics
 from twite.app.store_access import open_desk
 from twite.console.accounts_control import AccountsControl
@@ -26,11 +27,13 @@ from twite.gateway.alerts import alert_store
 from twite.gateway.alerts.alert_store import AlertStore, CheckResult
 from twite.gateway.identity.authentication import AuthenticatedSession
 from twite.gateway.ingest.accept import Accept
+from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ports.events import SilentObserver
 from twite.gateway.ports.findings import amber
-from twite.http.openapi.document import document
-from twite.http.routes.tags import DOORS
-from twite.http.routes.tags_responses import METHODS
+from twite.http import HttpApplication, Server
+from twite.http.route import BodyLimit, Route, source_key
+from twite.http.route_table import ROUTES
+from twite.http.routes.native import taking
 from twite.stores.factory import ENGINES
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import NOW, a_destination, a_source
@@ -100,29 +103,54 @@ def read_coupon(body: bytes) -> ParsedRequest:
     return ParsedRequest(conversions=(conversion,))
 
 
-async def test_a_new_format_is_parsed_and_accepted():
+async def test_a_new_format_is_parsed_and_accepted_at_a_route_of_its_own():
     store = MemoryStore()
+    destinations = {"o8z6j": a_destination("o8z6j")}
     accept = Accept(
         ledger=store,
         clock=MovingClock(NOW),
         randomness=SeededRandomness(),
-        destinations={"o8z6j": a_destination("o8z6j")},
+        destinations=destinations,
         salt=b"salt",
         wake=lambda _pixel: None,
     )
-    parsed = read_coupon(b'{"order": "order-1", "total": "49.90", "mail": "shopper@example.com"}')
+    row = Route(
+        path="/coupons",
+        methods=("POST",),
+        label="/coupons",
+        authenticate=source_key,
+        answer=taking(Endpoint.GA4, lambda request, _source: read_coupon(request.body)),
+        body=BodyLimit.FULL,
+        takes_json=True,
+        endpoint=Endpoint.GA4,
+    )
+    application = HttpApplication(
+        accept=accept,
+        records=store,
+        desk=store,
+        choose=RecordConsentChoice(opt_outs=store, clock=MovingClock(NOW), salt=b"salt"),
+        sightings=store,
+        clock=MovingClock(NOW),
+        sources=[a_source()],
+        destinations=destinations,
+        ready=lambda: None,
+        metrics=lambda _accounts: b"",
+        routes=(*ROUTES, row),
+    )
+    server = Server(application, host="127.0.0.1", port=0)
+    await server.start()
+    order = b'{"order": "order-1", "total": "49.90", "mail": "shopper@example.com"}'
+    key = {"Authorization": "Bearer a-source-key"}
 
-    receipt = await accept.found(parsed, source=a_source(), door=Endpoint.GA4)
+    refused = heard(await say(server.port, request("POST", "/coupons", order, {})))
+    answer = heard(await say(server.port, request("POST", "/coupons", order, key)))
+    await server.stop()
 
-    assert (receipt.accepted, receipt.rejected) == (1, ())
+    assert (refused.status, answer.status) == (401, 202)
+    assert (answer.json()["accepted"], answer.json()["rejected"]) == (1, [])
     (history,) = await store.life(pixel="o8z6j", events=["o8z6k"], conversion_id="order-1")
     assert b"49.90" in history.sent
     assert b"shopper" not in history.sent
-
-
-def test_every_tag_path_has_its_methods_and_its_place_in_openapi():
-    assert set(DOORS.values()) == set(METHODS)
-    assert set(DOORS) - set(document()["paths"]) == set()
 
 
 # Add a store.

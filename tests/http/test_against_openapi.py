@@ -14,8 +14,7 @@ from schemathesis.config import SchemathesisConfig
 
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.stape_proxy import StapeProxy
-from twite.http.openapi.document import document
-from twite.http.routes.tags import DOORS
+from twite.http.route_table import ROUTES, document
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import a_destination
 from twite.testing.clock import MovingClock
@@ -31,7 +30,7 @@ SCHEMA = schemathesis.openapi.from_dict(
 )
 CREDENTIALS = {
     "/t": {"Origin": SHOP},
-    **{path: {"Origin": SHOP} for path in DOORS},
+    **{route.path: {"Origin": SHOP} for route in ROUTES if route.claimable},
     "/v1": {"Authorization": f"Bearer {KEY}"},
     "/-/desk": {"Authorization": f"Bearer {DESK_TOKEN}"},
     "/11": {"X-Pixel-Token": "emulator-pixel-token-o8z6j"},

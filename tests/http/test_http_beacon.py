@@ -22,7 +22,8 @@ from twite.domain.delivery import State
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.stats.sightings import DedupReport
 from twite.domain.times import DAY
-from twite.http.routes.beacon import GIF, MOST_BODY
+from twite.http.limits import HttpLimits
+from twite.http.routes.beacon import GIF
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import NOW
 
@@ -240,7 +241,7 @@ async def test_a_preflight_is_answered(page):
     [
         (b"{", 400, "not_json"),
         (a_message(*[{}] * 21), 413, "too_many"),
-        (b" " * (MOST_BODY + 1), 413, "body_too_large"),
+        (b" " * (HttpLimits().page_body + 1), 413, "body_too_large"),
     ],
 )
 async def test_what_is_refused_the_page_may_read(page, body, status, code):
@@ -285,7 +286,7 @@ async def test_a_signal_that_cannot_be_read_is_no_yes(page, store):
         (a_message({"event": 5}), 200),
         (b"{", 400),
         (a_message(*[{}] * 21), 413),
-        (b" " * (MOST_BODY + 1), 413),
+        (b" " * (HttpLimits().page_body + 1), 413),
     ],
 )
 async def test_a_verdict_of_the_gateways_own_says_so_to_the_page(page, body, status):

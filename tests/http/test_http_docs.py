@@ -2,8 +2,8 @@ import re
 from pathlib import Path
 
 from twite.http.limits import HttpLimits
-from twite.http.openapi.document import document
 from twite.http.responses import CODES
+from twite.http.route_table import document
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/http.md").read_text()
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from twite.http.openapi.document import rendered
+from twite.http.route_table import rendered
 
 sys.stdout.buffer.write(rendered())

@@ -1,9 +1,9 @@
-"""The ASGI application: dispatches the hot routes itself and the rest through Starlette."""
+"""The ASGI application: answers each request by its row in the table of routes."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -18,36 +18,28 @@ from twite.gateway.ports.queries import Records, Sightings
 from twite.http.addresses import Network, front_of
 from twite.http.admission import AdmissionGate
 from twite.http.authorization import Authorization, FindsKeys, NoKeys
+from twite.http.cookies import host_of
 from twite.http.error_responses import answer_to
 from twite.http.limits import HttpLimits
+from twite.http.nonces import NonceMemory
 from twite.http.origins import Origins
 from twite.http.refusal_throttle import RefusalThrottle
-from twite.http.responses import ClientGone, HttpRefusal, HttpResponse, send_answer
-from twite.http.routes.beacon import MOST_BODY, AcceptsBeacon, BeaconRoute, query_of
-from twite.http.routes.beacon import PATH as BEACON_PATH
+from twite.http.responses import NO_ROUTE, ClientGone, HttpResponse, send_answer
+from twite.http.route import HttpRequest, Route, RouteFinder, answered
+from twite.http.route_table import ROUTES, rendered
 from twite.http.routes.clients import AnswersRequests, ClientRoute
-from twite.http.routes.consent import ConsentRoute, RecordsChoice
-from twite.http.routes.control import ControlRoute, KeepsLogins
-from twite.http.routes.conversions import ConversionRoutes
-from twite.http.routes.dedup_report import DedupReportRoute
-from twite.http.routes.native import NATIVE_PATH, AcceptsNative, NativeRoute
-from twite.http.routes.rejections import RejectionsRoute
-from twite.http.routes.sgtm_tag import SGTM_PATH, SgtmRoute
-from twite.http.routes.stape import PREFIX as STAPE_PREFIX
-from twite.http.routes.stape import ProxiesStape, StapeRoute
-from twite.http.routes.tags import DOORS, AcceptsFound, TagRoutes
-from twite.http.routes.x_api import PREFIXES, AcceptsX, XApiRoute, in_xs_words
-from twite.http.script.route import PREFIX as SCRIPT_PREFIX
 from twite.http.script.route import PageScript
+from twite.http.services import (
+    AcceptsRequests,
+    HttpServices,
+    KeepsLogins,
+    ProxiesStape,
+    RecordsChoice,
+)
 from twite.http.source_keys import SourceKeys
-from twite.http.starlette_routes import ROUTES, StarletteRoutes
+from twite.x import spec
 
 BROWSER_RATE = 600
-CONSOLE_PATH = "/console"
-
-
-class AcceptsRequests(AcceptsNative, AcceptsX, AcceptsBeacon, AcceptsFound, Protocol):
-    """Accepts parsed requests: see gateway.ingest.accept."""
 
 
 class HttpApplication:
@@ -88,118 +80,62 @@ class HttpApplication:
         clients: AnswersRequests | None = None,
         limits: HttpLimits | None = None,
         observer: Observer | None = None,
+        routes: Sequence[Route[Any]] = ROUTES,
     ) -> None:
         limits = limits or HttpLimits()
         keys = SourceKeys(sources)
-        gate = AdmissionGate(requests=limits.requests, size=limits.in_hand, largest=limits.body)
+        origins = Origins(sources, clock=clock, rate=browser_rate, trusted_proxies=trusted_proxies)
+        # Requests that show no key have gates of their own, so that they cannot fill the other.
+        page_gate, client_gate = (
+            AdmissionGate(requests=limits.page_requests, size=limits.page_in_hand, largest=largest)
+            for largest in (limits.page_body, limits.body)
+        )
         self._observer = observer or SilentObserver()
-        self._native = NativeRoute(
+        self._services = HttpServices(
             accept=accept,
-            keys=keys,
-            gate=gate,
-            body_limit=limits.body,
-            observer=self._observer,
-        )
-        self._x = XApiRoute(
-            accept=accept,
+            proxy=proxy,
+            records=records,
+            operations=desk,
+            eraser=eraser,
+            logins=logins,
+            choose=choose,
+            sightings=sightings,
             clock=clock,
             destinations=destinations,
             keys=keys,
+            authorization=Authorization(keys=keys, ring=key_ring or NoKeys()),
+            origins=origins,
+            script=PageScript(source_named=origins.named, destinations=destinations),
+            nonces=NonceMemory(seconds=2 * spec.OAUTH_WINDOW_SECONDS),
+            gate=AdmissionGate(requests=limits.requests, size=limits.in_hand, largest=limits.body),
+            page_gate=page_gate,
+            limits=limits,
+            front=front_of(public_url=public_url, trusted=trusted_proxies, local_port=local_port),
             public_url=public_url,
-            gate=gate,
-            body_limit=limits.body,
+            public_host=None if public_url is None else host_of(public_url),
+            control_token=desk_token,
+            metrics_key=metrics_key,
+            ready=self._why_not_ready,
+            metrics=metrics,
+            openapi=rendered,
             observer=self._observer,
         )
-        # Browser requests are not authenticated: a gate of their own keeps them from filling the
-        # other.
-        self._page_gate = AdmissionGate(
-            requests=limits.page_requests, size=limits.page_in_hand, largest=MOST_BODY
-        )
-        self._origins = Origins(
-            sources, clock=clock, rate=browser_rate, trusted_proxies=trusted_proxies
-        )
-        self._beacon = BeaconRoute(
-            accept=accept,
-            origins=self._origins,
-            keys=keys,
-            clock=clock,
-            gate=self._page_gate,
-            public_url=public_url,
-            observer=self._observer,
-        )
-        self._tags = TagRoutes(
-            accept=accept,
-            origins=self._origins,
-            keys=keys,
-            clock=clock,
-            destinations=destinations,
-            gate=gate,
-            page_gate=self._page_gate,
-            body_limit=limits.body,
-            public_url=public_url,
-            observer=self._observer,
-        )
-        self._sgtm = SgtmRoute(
-            accept=accept,
-            keys=keys,
-            clock=clock,
-            destinations=destinations,
-            gate=gate,
-            body_limit=limits.body,
-            observer=self._observer,
-        )
-        self._stape: StapeRoute | None = None
-        if proxy is not None:
-            self._stape = StapeRoute(
-                proxy=proxy,
-                keys=keys,
-                clock=clock,
-                gate=gate,
-                body_limit=limits.body,
-                observer=self._observer,
-            )
         self._clients: ClientRoute | None = None
         if clients is not None:
             self._clients = ClientRoute(
                 clients,
                 clock=clock,
-                # These requests show no key: a gate of their own keeps them from filling the
-                # others.
-                gate=AdmissionGate(
-                    requests=limits.page_requests, size=limits.page_in_hand, largest=limits.body
-                ),
+                gate=client_gate,
                 rate=browser_rate,
                 body_limit=limits.body,
                 trusted_proxies=trusted_proxies,
                 keys=keys,
             )
+        self._routes = RouteFinder(routes)
         self._patience = RefusalThrottle(clock=clock, trusted_proxies=trusted_proxies)
-        self._script = PageScript(source_named=self._origins.named, destinations=destinations)
         self._ready = ready
         self._closing = False
         self._console = console
-        self._quiet = StarletteRoutes(
-            records=records,
-            lives=ConversionRoutes(records=records, destinations=destinations, clock=clock),
-            overlap=DedupReportRoute(sightings=sightings, destinations=destinations, clock=clock),
-            rejections=RejectionsRoute(records=records, clock=clock),
-            choices=ConsentRoute(choose),
-            desk=ControlRoute(
-                desk=desk,
-                clock=clock,
-                token=desk_token,
-                body_limit=limits.body,
-                logins=logins,
-                eraser=eraser,
-            ),
-            keys=keys,
-            askers=Authorization(keys=keys, ring=key_ring or NoKeys()),
-            ready=self._why_not_ready,
-            metrics=metrics,
-            metrics_key=metrics_key,
-            front=front_of(public_url=public_url, trusted=trusted_proxies, local_port=local_port),
-            answer_to=self._answer_to,
-        )
 
     def opened(self) -> None:
         """Record that a server now listens."""
@@ -214,82 +150,41 @@ class HttpApplication:
         self._closing = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path: str = scope["path"]
+        route, parameters = self._routes.find(scope["path"])
+        if route is not None and route.label is TroublePlace.CONSOLE and self._console is not None:
+            await self._console(scope, receive, send)
+            return
         try:
-            if path == NATIVE_PATH and scope["method"] == "POST":
-                answer = await self._native.answer(dict(scope["headers"]), receive)
-            elif path.startswith(PREFIXES):
-                query = scope["query_string"].decode("latin-1")
-                answer = await self._x.answer(
-                    scope["method"], path, query, dict(scope["headers"]), receive
-                )
-            elif (found := await self._of_others(path, scope, receive)) is not None:
-                answer = found
-            elif self._console is not None and _is_console(path):
-                await self._console(scope, receive, send)
-                return
-            else:
-                await self._quiet(scope, receive, self._patience.with_it(send, scope))
-                return
-        except HttpRefusal as refused:
-            answer = refused.answer
+            answer = await self._answered(route, parameters, scope, receive)
         except (ClientGone, asyncio.CancelledError):
             # Nobody is there to answer: the client left, or the server cut the connection off at
             # the end of its shutdown time. Raising would only log a fault.
             return
-        except Exception as fault:  # noqa: BLE001 - the last line: whoever asked gets an answer
-            answer = self._answer_to(path, fault)
         with suppress(asyncio.CancelledError):  # as above
             await self._patience.before(answer.status, scope)
             await send_answer(scope, send, answer)
 
-    async def _of_others(self, path: str, scope: Scope, receive: Receive) -> HttpResponse | None:
-        """Answer by client templates, or a browser or tag route; None if by neither."""
-        if self._clients is not None and self._is_open(path, scope):
-            found, receive = await self._clients.answer(scope, receive)
+    async def _answered(
+        self,
+        route: Route[Any] | None,
+        parameters: Mapping[str, str],
+        scope: Scope,
+        receive: Receive,
+    ) -> HttpResponse:
+        """Answer by the client template that claims the request, or by its route."""
+        if self._clients is not None and (route is None or route.claimable):
+            try:
+                found, receive = await self._clients.answer(scope, receive)
+            except ClientGone:
+                raise
+            except Exception as fault:  # noqa: BLE001 - every request gets an answer
+                where = "a client's route" if route is None else route.label
+                return answer_to(fault, where=where, observer=self._observer)
             if found is not None:
                 return found
-        return await self._of_pages_and_tags(path, scope, receive)
-
-    def _is_open(self, path: str, scope: Scope) -> bool:
-        """Return whether client templates may claim it: a tag route, or a path without route."""
-        if path in DOORS:
-            return True
-        own = (SGTM_PATH, BEACON_PATH, NATIVE_PATH)
-        prefixes = (STAPE_PREFIX, SCRIPT_PREFIX)
-        is_own = path in own or path.startswith(prefixes) or _is_console(path)
-        return not is_own and not self._quiet.knows(scope)
-
-    async def _of_pages_and_tags(
-        self, path: str, scope: Scope, receive: Receive
-    ) -> HttpResponse | None:
-        """Answer by a browser or tag route; None if the path is not one of them."""
-        if path == BEACON_PATH:
-            return await self._beacon.answer(scope, receive)
-        if path in DOORS:
-            return await self._tags.answer(scope, receive)
-        headers = dict(scope["headers"])
-        if path == SGTM_PATH and scope["method"] == "POST":
-            return await self._sgtm.answer(headers, receive)
-        if path.startswith(STAPE_PREFIX) and self._stape is not None:
-            return await self._stape.answer(scope["method"], path, headers, receive)
-        if path.startswith(SCRIPT_PREFIX):
-            return self._script.answer(scope["method"], path, query_of(scope), headers)
-        return None
+        if route is None:
+            return NO_ROUTE
+        return await answered(route, HttpRequest(scope, receive, self._services, parameters))
 
     def _why_not_ready(self) -> str | None:
         return "the gateway is stopping" if self._closing else self._ready()
-
-    def _answer_to(self, path: str, fault: Exception) -> HttpResponse:
-        if path.startswith((*PREFIXES, STAPE_PREFIX)):
-            return in_xs_words(
-                answer_to(fault, where=TroublePlace.X_ROUTE, observer=self._observer)
-            )
-        known = path in {*ROUTES, *DOORS, BEACON_PATH, SGTM_PATH} or path.startswith(SCRIPT_PREFIX)
-        others = "/v1/conversions/…" if path.startswith(NATIVE_PATH) else "a client's route"
-        where = path if known else others
-        return answer_to(fault, where=where, observer=self._observer)
-
-
-def _is_console(path: str) -> bool:
-    return path == CONSOLE_PATH or path.startswith(f"{CONSOLE_PATH}/")

@@ -11,28 +11,12 @@ from twite.domain.errors import (
     TemplateRests,
     TemplatesBusy,
 )
-from twite.domain.submission import Endpoint
-from twite.gateway.ports.events import Observer, Troubled, TurnedAway
+from twite.gateway.ports.events import Observer, Troubled
 from twite.gateway.tags.clients.conversation import ClientFailed
 from twite.http.responses import HttpRefusal, HttpResponse, again, error
 
 # Refusals that a repeated request would meet again: the client should drop what it sent.
 FOR_GOOD: Final = frozenset({400, 409, 413, 415, 422})
-
-
-def at_a_door(
-    fault: Exception, *, source: str, door: Endpoint, where: str, observer: Observer
-) -> HttpResponse:
-    """Answer a request of a source; report requests that are refused for good."""
-    answer = answer_to(fault, where=where, observer=observer)
-    tell_of(answer, source=source, door=door, observer=observer)
-    return answer
-
-
-def tell_of(answer: HttpResponse, *, source: str, door: Endpoint, observer: Observer) -> None:
-    """Report a request that is refused as a whole, for good: nothing else remains of it."""
-    if answer.status in FOR_GOOD:
-        observer.see(TurnedAway(source=source, door=door.value, code=answer.code))
 
 
 def answer_to(fault: Exception, *, where: str, observer: Observer) -> HttpResponse:

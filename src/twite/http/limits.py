@@ -8,9 +8,10 @@ class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     `body` counts after decompression. `requests` is how many authenticated requests are processed
     at once, and `in_hand` how large their bodies may be together: beyond that a request is refused
-    with 429. `page_requests` and `page_in_hand` are the same for browser requests, which carry no
-    key. `discarded` is how much of a refused body is read, so that the client sees the response
-    before it is cut off. `tell_seconds` is how often the log reports too many connections.
+    with 429. `page_body`, `page_requests` and `page_in_hand` are the same for browser requests,
+    which carry no key. `discarded` is how much of a refused body is read, so that the client sees
+    the response before it is cut off. `tell_seconds` is how often the log reports too many
+    connections.
     """
 
     body: int = 1024 * 1024
@@ -22,6 +23,7 @@ class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
     connections: int = 4_096
     requests: int = 1_024
     in_hand: int = 64 * 1024 * 1024
+    page_body: int = 64 * 1024  # as much as browsers let sendBeacon carry
     page_requests: int = 512
     page_in_hand: int = 16 * 1024 * 1024
     discarded: int = 8 * 1024 * 1024

@@ -7,7 +7,7 @@ the process from ever being idle; accepted requests would then wait for the disk
 from collections.abc import Sequence
 from typing import Final
 
-from starlette.types import Message, Scope, Send
+from starlette.types import Scope
 
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.ports.machine import Clock
@@ -39,13 +39,3 @@ class RefusalThrottle:
         address = address_of(scope, self._trusted) or ""
         if self._refusals.spend(address, now=self._clock.elapsed()):
             await self._clock.sleep(SECOND)
-
-    def with_it(self, send: Send, scope: Scope) -> Send:
-        """Return a `send` that waits before it begins such a response."""
-
-        async def later(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                await self.before(message["status"], scope)
-            await send(message)
-
-        return later

@@ -123,6 +123,7 @@ async def send_answer(scope: Scope, send: Send, answer: HttpResponse) -> None:
     if (
         cycle is not None
         and answer.headers is JSON_ALONE
+        and scope["method"] != "HEAD"
         and write_whole(cycle, answer.status, body)
     ):
         return
@@ -142,3 +143,6 @@ def _length(answer: HttpResponse) -> tuple[tuple[bytes, bytes], ...]:
 
 
 _ENCODER: Final = msgspec.json.Encoder()
+NO_ROUTE: Final = error(
+    404, "route", "there is no such route; /v1/openapi.json lists those that there are"
+)

@@ -34,18 +34,7 @@ _FOR_THE_IMAGE: Final = {
 }
 
 
-def paths() -> Json:
-    """Return the paths."""
-    return {
-        "/t": {"post": _beacon(), "get": _image(), "options": _preflight()},
-        "/twite.js": {"get": _script_of_source()},
-        "/twite.{hash}.js": {"get": _script_alone()},
-        "/v1/overlap": {"get": _overlap()},
-        "/v1/rejections": {"get": _rejections()},
-    }
-
-
-def _beacon() -> Json:
+def beacon() -> Json:
     return {
         "operationId": "beacon",
         "summary": "What the first-party script sends. Answered once it is on disk.",
@@ -68,7 +57,7 @@ def _beacon() -> Json:
     }
 
 
-def _image() -> Json:
+def image() -> Json:
     return {
         "operationId": "image",
         "summary": "The image of a page without JavaScript: one conversion.",
@@ -86,7 +75,7 @@ def _image() -> Json:
     }
 
 
-def _preflight() -> Json:
+def preflight() -> Json:
     return {
         "operationId": "preflight",
         "summary": "What a browser asks before a request that is not simple.",
@@ -98,7 +87,7 @@ def _preflight() -> Json:
     }
 
 
-def _script_of_source() -> Json:
+def script_of_source() -> Json:
     return {
         "operationId": "script",
         "summary": "The first-party script with the settings of a source.",
@@ -111,7 +100,7 @@ def _script_of_source() -> Json:
     }
 
 
-def _script_alone() -> Json:
+def script_alone() -> Json:
     return {
         "operationId": "script_alone",
         "summary": "The first-party script alone, under an address that never changes its content.",
@@ -132,7 +121,7 @@ def _script_alone() -> Json:
     }
 
 
-def _overlap() -> Json:
+def overlap() -> Json:
     return {
         "operationId": "overlap",
         "summary": "Which way conversion ids went to X: by its pixel, by the gateway, by both.",
@@ -158,7 +147,7 @@ def _overlap() -> Json:
     }
 
 
-def _rejections() -> Json:
+def rejections() -> Json:
     return {
         "operationId": "rejections",
         "summary": "What was refused at intake in the last seven days: what is wrong with it.",

@@ -3,7 +3,16 @@
 from typing import Final
 
 from twite.http.openapi.bodies import Json
-from twite.http.openapi.parts import errors, in_path, json_answer, json_body, retry_header
+from twite.http.openapi.parts import (
+    KEYS,
+    errors,
+    in_path,
+    json_answer,
+    json_body,
+    ref,
+    retry_header,
+)
+from twite.http.routes.native import NativeReceipt
 from twite.http.routes.x_api import XErrors, XSuccess
 from twite.x import spec
 
@@ -64,6 +73,16 @@ _MESSAGES: Final[Json] = {
     },
     "required": ["validationMessages"],
 }
+_SGTM: Final[Json] = {
+    "type": "object",
+    "properties": {
+        "version": {"description": "The version of the tag's template."},
+        "event": {"type": "object", "description": "The container's event data."},
+        "pixel": {"type": ["string", "null"], "description": "Another pixel of the source."},
+    },
+    "required": ["event"],
+}
+_SGTM_REFUSED: Final[Json] = {"anyOf": [ref("Receipted"), ref("Errors")]}
 # What a tag of any age may send; the rest is corrected, or refused in X's words.
 _PROXIED: Final[Json] = {
     "type": "object",
@@ -76,26 +95,9 @@ _PROXIED: Final[Json] = {
 }
 
 
-def paths() -> Json:
-    """Return the paths."""
-    return {
-        "/g/collect": {
-            "post": _ga4("post", "One event a line, each a query string.", body="text/plain"),
-            "get": _ga4("get", "The query is the event."),
-            "options": _preflight("ga4"),
-        },
-        "/mp/collect": {"post": _measurement_protocol(), "options": _preflight("mp")},
-        "/debug/mp/collect": {"post": _debug(), "options": _preflight("debug")},
-        "/data": {
-            "post": _data_tag("post"),
-            "get": _data_tag("get"),
-            "options": _preflight("data"),
-        },
-        "/stape-api/{source_key}/v1/twitter/auth-proxy": {"post": _proxy()},
-    }
-
-
-def _ga4(method: str, description: str, *, body: str | None = None) -> Json:
+def ga4(method: str) -> Json:
+    posts = method == "post"
+    said = "One event a line, each a query string." if posts else "The query is the event."
     known = [
         _in_query("v", "The protocol's version.", required=True, enum=["2"]),
         _in_query("tid", "The measurement id.", required=True, minLength=1),
@@ -105,7 +107,7 @@ def _ga4(method: str, description: str, *, body: str | None = None) -> Json:
     route: Json = {
         "operationId": f"ga4_{method}",
         "summary": "Hits of GA4 tags.",
-        "description": description + " What the URL holds is shared by all events.",
+        "description": said + " What the URL holds is shared by all events.",
         "parameters": known,
         "responses": {
             "200": {
@@ -116,10 +118,10 @@ def _ga4(method: str, description: str, *, body: str | None = None) -> Json:
             **errors(*_REFUSALS),
         },
     }
-    return route | {"requestBody": _any_body(body)} if body else route
+    return route | {"requestBody": _any_body("text/plain")} if posts else route
 
 
-def _measurement_protocol() -> Json:
+def measurement_protocol() -> Json:
     return {
         "operationId": "measurement_protocol",
         "summary": "Events in the JSON of Google's Measurement Protocol.",
@@ -135,7 +137,7 @@ def _measurement_protocol() -> Json:
     }
 
 
-def _debug() -> Json:
+def debug() -> Json:
     return {
         "operationId": "measurement_protocol_debug",
         "summary": "What would become of events of the Measurement Protocol. Nothing is kept.",
@@ -151,7 +153,7 @@ def _debug() -> Json:
     }
 
 
-def _data_tag(method: str) -> Json:
+def data_tag(method: str) -> Json:
     posts = method == "post"
     told: Json = {"anyOf": [_NAMED, {"type": "array", "items": _NAMED}]}
     answer = "application/json" if posts else "image/gif"
@@ -172,7 +174,7 @@ def _data_tag(method: str) -> Json:
     return route | {"requestBody": _any_body("text/plain")} if posts else route
 
 
-def _proxy() -> Json:
+def proxy() -> Json:
     refusals = {
         status: json_answer(why, XErrors, headers=_VERSION | retry_header(status))
         for status, why in _X_REFUSALS.items()
@@ -199,7 +201,24 @@ def _proxy() -> Json:
     }
 
 
-def _preflight(name: str) -> Json:
+def sgtm() -> Json:
+    return {
+        "operationId": "sgtm",
+        "summary": "Events of Twite's own tag in Google's server container.",
+        "security": KEYS,
+        "requestBody": json_body(_SGTM),
+        "responses": {
+            "202": json_answer("On disk, or counted as ignored.", NativeReceipt),
+            "422": {
+                "description": "No conversion of it could be kept, or the pixel is unknown.",
+                "content": {"application/json": {"schema": _SGTM_REFUSED}},
+            },
+            **errors("400", "401", "408", "413", "415", "429", "431", "500", "503"),
+        },
+    }
+
+
+def preflight(name: str) -> Json:
     return {
         "operationId": f"{name}_preflight",
         "summary": "What a browser asks before a request that is not simple.",

@@ -1,23 +1,13 @@
 """`POST /v1/consent`: a person withdraws consent, or gives it again."""
 
-from collections.abc import Mapping
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 import msgspec
-from starlette.types import Receive
 
 from twite.domain.destination import Source
-from twite.gateway.ingest.consent_choice import ConsentChoiceResult, UnusableChoice
-from twite.http.bodies import read_body, require_json
+from twite.gateway.ingest.consent_choice import UnusableChoice
 from twite.http.responses import CODES, ErrorBody, ErrorDetail, HttpRefusal, HttpResponse
-
-MOST_BODY: Final = 64 * 1024
-
-
-class RecordsChoice(Protocol):
-    """The gateway's consent recorder."""
-
-    async def note(self, *, source: Source, body: bytes) -> ConsentChoiceResult: ...
+from twite.http.route import HttpRequest
 
 
 class ChoiceNoted(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,26 +17,16 @@ class ChoiceNoted(msgspec.Struct, frozen=True, kw_only=True):
     identifiers: int
 
 
-class ConsentRoute:
-    """Records a consent choice that a source reports."""
-
-    def __init__(self, choose: RecordsChoice) -> None:
-        self._choose = choose
-
-    async def answer(
-        self, source: Source, headers: Mapping[bytes, bytes], receive: Receive
-    ) -> HttpResponse:
-        """Raises HttpRefusal, ClientGone, MalformedRequest, LedgerUnavailable."""
-        require_json(headers)
-        body = await read_body(headers, receive, MOST_BODY)
-        try:
-            chosen = await self._choose.note(source=source, body=body)
-        except UnusableChoice as unusable:
-            raise HttpRefusal(_refusal(unusable)) from None
-        noted = ChoiceNoted(
-            consent="revoked" if chosen.revoked else "granted", identifiers=chosen.identifiers
-        )
-        return HttpResponse(status=200, body=_ENCODER.encode(noted))
+async def answer(request: HttpRequest, source: Source) -> HttpResponse:
+    """Record the choice. Raises HttpRefusal, MalformedRequest, LedgerUnavailable."""
+    try:
+        chosen = await request.services.choose.note(source=source, body=request.body)
+    except UnusableChoice as unusable:
+        raise HttpRefusal(_refusal(unusable)) from None
+    noted = ChoiceNoted(
+        consent="revoked" if chosen.revoked else "granted", identifiers=chosen.identifiers
+    )
+    return HttpResponse(status=200, body=_ENCODER.encode(noted))
 
 
 def _refusal(unusable: UnusableChoice) -> HttpResponse:

@@ -1,46 +1,22 @@
 """`POST /-/desk`: the control channel of commands on this machine to the running gateway."""
 
-from collections.abc import Mapping
-from typing import Annotated, Final, Literal, Protocol
+from typing import Annotated, Final, Literal
 
 import msgspec
-from starlette.types import Receive
 
 from twite.domain.errors import NotOpened, SettingsError
 from twite.domain.people.users import AuditEvent
-from twite.domain.secret import Secret
-from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.outbox import Operations, RewrittenPayloads
-from twite.gateway.ports.privacy import Eraser, EraseStore
+from twite.gateway.ports.privacy import EraseStore
 from twite.gateway.ports.secret_store import CONTAINER
 from twite.gateway.x_account.credential_store import PREFIX
-from twite.http.bodies import read_body
-from twite.http.responses import HttpRefusal, HttpResponse, error
+from twite.http.responses import NO_ROUTE, HttpRefusal, HttpResponse, error
+from twite.http.route import HttpRequest
+from twite.http.services import HttpServices
 from twite.http.source_keys import bearer
 
 Delivery = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Name = Annotated[str, msgspec.Meta(max_length=128)]
 Sealed = Annotated[bytes, msgspec.Meta(max_length=16_384)]
-
-
-class KeepsLogins(Protocol):
-    """Holds the vault of X credentials."""
-
-    async def keep(self, name: str, sealed: bytes, *, deed: AuditEvent | None = None) -> None:
-        """Raises NotOpened, LedgerUnavailable."""
-        ...
-
-    async def forget_sealed(self, name: str, *, deed: AuditEvent | None = None) -> None:
-        """Raises LedgerUnavailable, NotOpened."""
-        ...
-
-    async def reseal(self, *, deed: AuditEvent | None = None) -> int:
-        """Raises NotOpened, SettingsError, LedgerUnavailable."""
-        ...
-
-    async def reseal_letters(self, *, after: int) -> RewrittenPayloads:
-        """Raises LedgerUnavailable."""
-        ...
 
 
 class ControlCommand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,85 +50,65 @@ class ControlResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     last: int | None = None
 
 
-class ControlRoute:
-    """Runs commands of the token's holder. Without a valid token the answer is 404."""
+async def control_token(request: HttpRequest) -> None:
+    """Raises HttpRefusal: without the gateway's token there is no such route (404)."""
+    token, offered = request.services.control_token, bearer(request.headers)
+    if token is None or offered is None or not token.matches(offered.decode("latin-1")):
+        raise HttpRefusal(NO_ROUTE)
 
-    def __init__(
-        self,
-        *,
-        desk: Operations,
-        clock: Clock,
-        token: Secret | None,
-        body_limit: int,
-        logins: KeepsLogins | None = None,
-        eraser: Eraser | None = None,
-    ) -> None:
-        """`logins` is None for a gateway without a vault key: vault commands are then refused."""
-        self._desk = desk
-        self._eraser = eraser
-        self._logins = logins
-        self._clock = clock
-        self._token = token
-        self._body_limit = body_limit
 
-    def opens_to(self, headers: Mapping[bytes, bytes]) -> bool:
-        """Return whether the request carries the token."""
-        offered = bearer(headers)
-        return (
-            self._token is not None
-            and offered is not None
-            and self._token.matches(offered.decode("latin-1"))
+async def answer(request: HttpRequest, _caller: None) -> HttpResponse:
+    """Run a command. Raises HttpRefusal and LedgerUnavailable."""
+    try:
+        order = _DECODER.decode(request.body)
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as wrong:
+        raise HttpRefusal(error(400, "wrong_shape", str(wrong))) from None
+    if order.do in {"replay", "discard"}:
+        done = ControlResult(done=await _of_deliveries(order, request.services))
+    elif order.do == "erase":
+        done = ControlResult(done=await _of_persons(order, request.services))
+    else:
+        done = await _of_the_vault(order, request.services)
+    return HttpResponse(status=200, body=_ENCODER.encode(done))
+
+
+async def _of_deliveries(order: ControlCommand, services: HttpServices) -> int:
+    if order.deliveries is None:
+        raise HttpRefusal(error(400, "wrong_shape", "deliveries is missing"))
+    now, operations = services.clock.now(), services.operations
+    if order.do == "replay":
+        return await operations.replay(
+            order.deliveries, now=now, sure=frozenset(order.sure), deed=order.deed
         )
+    return await operations.discard(order.deliveries, now=now, note=order.note, deed=order.deed)
 
-    async def answer(self, headers: Mapping[bytes, bytes], receive: Receive) -> HttpResponse:
-        """Raises HttpRefusal and ClientGone, and LedgerUnavailable if the store is."""
-        body = await read_body(headers, receive, self._body_limit)
-        try:
-            order = _DECODER.decode(body)
-        except (msgspec.DecodeError, RecursionError, UnicodeError) as wrong:
-            raise HttpRefusal(error(400, "wrong_shape", str(wrong))) from None
-        if order.do in {"replay", "discard"}:
-            done = ControlResult(done=await self._of_deliveries(order))
-        elif order.do == "erase":
-            done = ControlResult(done=await self._of_persons(order))
+
+async def _of_persons(order: ControlCommand, services: HttpServices) -> int:
+    if services.eraser is None or order.erasing is None:
+        raise HttpRefusal(error(400, "wrong_shape", "erasing is missing"))
+    return await services.eraser.erase(order.erasing, now=services.clock.now())
+
+
+async def _of_the_vault(order: ControlCommand, services: HttpServices) -> ControlResult:
+    logins = services.logins
+    if logins is None:
+        raise HttpRefusal(error(409, "vault_closed"))
+    try:
+        if order.do == "reseal":
+            return ControlResult(done=await logins.reseal(deed=order.deed))
+        if order.do == "reseal_letters":
+            some = await logins.reseal_letters(after=order.after)
+            return ControlResult(done=some.letters, last=some.last)
+        if not order.name.startswith((PREFIX, CONTAINER)):
+            told = f"a name begins with {PREFIX} or {CONTAINER}"
+            raise HttpRefusal(error(400, "wrong_shape", told))
+        if order.do == "keep":
+            await logins.keep(order.name, order.sealed, deed=order.deed)
         else:
-            done = await self._of_the_vault(order)
-        return HttpResponse(status=200, body=_ENCODER.encode(done))
-
-    async def _of_deliveries(self, order: ControlCommand) -> int:
-        if order.deliveries is None:
-            raise HttpRefusal(error(400, "wrong_shape", "deliveries is missing"))
-        now = self._clock.now()
-        if order.do == "replay":
-            return await self._desk.replay(
-                order.deliveries, now=now, sure=frozenset(order.sure), deed=order.deed
-            )
-        return await self._desk.discard(order.deliveries, now=now, note=order.note, deed=order.deed)
-
-    async def _of_persons(self, order: ControlCommand) -> int:
-        if self._eraser is None or order.erasing is None:
-            raise HttpRefusal(error(400, "wrong_shape", "erasing is missing"))
-        return await self._eraser.erase(order.erasing, now=self._clock.now())
-
-    async def _of_the_vault(self, order: ControlCommand) -> ControlResult:
-        if self._logins is None:
-            raise HttpRefusal(error(409, "vault_closed"))
-        try:
-            if order.do == "reseal":
-                return ControlResult(done=await self._logins.reseal(deed=order.deed))
-            if order.do == "reseal_letters":
-                some = await self._logins.reseal_letters(after=order.after)
-                return ControlResult(done=some.letters, last=some.last)
-            if not order.name.startswith((PREFIX, CONTAINER)):
-                told = f"a name begins with {PREFIX} or {CONTAINER}"
-                raise HttpRefusal(error(400, "wrong_shape", told))
-            if order.do == "keep":
-                await self._logins.keep(order.name, order.sealed, deed=order.deed)
-            else:
-                await self._logins.forget_sealed(order.name, deed=order.deed)
-        except (NotOpened, SettingsError) as wrong:
-            raise HttpRefusal(error(409, "vault_closed", str(wrong))) from None
-        return ControlResult(done=1)
+            await logins.forget_sealed(order.name, deed=order.deed)
+    except (NotOpened, SettingsError) as wrong:
+        raise HttpRefusal(error(409, "vault_closed", str(wrong))) from None
+    return ControlResult(done=1)
 
 
 _DECODER: Final = msgspec.json.Decoder(ControlCommand)

@@ -1,19 +1,17 @@
 """`GET /v1/conversions/…` and `/v1/balance`: delivery history of a conversion, and accounting."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from twite.domain.delivery import State
-from twite.domain.destination import Destination
 from twite.domain.history import ConversionCounts, History, total, waiting
 from twite.domain.times import DAY, spelled
-from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.queries import Records
 from twite.gateway.ports.tags import PREFIX
 from twite.http.authorization import Requester
 from twite.http.responses import HttpRefusal, HttpResponse, error
+from twite.http.route import HttpRequest
 
 IGNORED_DAYS: Final = 7
 
@@ -106,75 +104,64 @@ class BalanceBy(Balance, frozen=True, kw_only=True, omit_defaults=True):
     ignored: tuple[IgnoredBy, ...] = ()
 
 
-class ConversionRoutes:
-    """Answers read requests: a source sees its own conversions, an API key its pixels."""
+async def life(request: HttpRequest, asker: Requester) -> HttpResponse:
+    """Answer with the latest history under this id, and the others. Raises HttpRefusal (404).
 
-    def __init__(
-        self, *, records: Records, destinations: Mapping[str, Destination], clock: Clock
-    ) -> None:
-        self._records = records
-        self._clock = clock
-        self._destinations = destinations
+    `event` in the query narrows it to one event: our name of it, or X's id.
+    """
+    services, event = request.services, request.query().get("event")
+    pixel, conversion_id = request.parameters["pixel"], request.parameters["conversion_id"]
+    if pixel.startswith(PREFIX):
+        return await _life_of_tag(request, asker, pixel, conversion_id, event)
+    destination = services.destinations.get(pixel)
+    if destination is None or not asker.sees(pixel):
+        raise HttpRefusal(_UNKNOWN)
+    # Without an event, all that the pixel ever had: the mapping of events may have changed since.
+    events = None if event is None else (destination.events.get(event, event),)
+    lives = await services.records.life(pixel=pixel, events=events, conversion_id=conversion_id)
+    return _shown(lives, asker, now=services.clock.now())
 
-    async def life(
-        self, asker: Requester, *, pixel: str, conversion_id: str, event: str | None
-    ) -> HttpResponse:
-        """Answer with the latest history under this id, and the others. Raises HttpRefusal (404).
 
-        `event` narrows it to one event: our name of it, or X's id.
-        """
-        if pixel.startswith(PREFIX):
-            return await self._life_of_tag(
-                asker, pixel=pixel, conversion_id=conversion_id, event=event
-            )
-        destination = self._destinations.get(pixel)
-        if destination is None or not asker.sees(pixel):
-            raise HttpRefusal(_UNKNOWN)
-        # Without an event, all that the pixel ever had: the mapping of events may have changed
-        # since.
-        events = None if event is None else (destination.events.get(event, event),)
-        lives = await self._records.life(pixel=pixel, events=events, conversion_id=conversion_id)
-        return self._shown(lives, asker)
+async def _life_of_tag(
+    request: HttpRequest, asker: Requester, pixel: str, conversion_id: str, event: str | None
+) -> HttpResponse:
+    """Answer with a tag's history of the conversion: a source sees only its own requests."""
+    if asker.source is None and not asker.sees(pixel):
+        raise HttpRefusal(_UNKNOWN)
+    services, events = request.services, None if event is None else (event,)
+    lives = await services.records.life(pixel=pixel, events=events, conversion_id=conversion_id)
+    seen = [live for live in lives if asker.source in {None, live.source}]
+    return _shown(seen, asker, now=services.clock.now())
 
-    async def _life_of_tag(
-        self, asker: Requester, *, pixel: str, conversion_id: str, event: str | None
-    ) -> HttpResponse:
-        """Answer with a tag's history of the conversion: a source sees only its own requests."""
-        if asker.source is None and not asker.sees(pixel):
-            raise HttpRefusal(_UNKNOWN)
-        lives = await self._records.life(
-            pixel=pixel, events=None if event is None else (event,), conversion_id=conversion_id
+
+def _shown(lives: Sequence[History], asker: Requester, *, now: int) -> HttpResponse:
+    if not lives:
+        raise HttpRefusal(_UNKNOWN)
+    latest, *others = sorted(lives, key=lambda life: life.received_at, reverse=True)
+    found: HistoryView = msgspec.structs.replace(
+        _told(latest, now, asker), others=tuple(_told(other, now, asker) for other in others)
+    )
+    return HttpResponse(status=200, body=_ENCODER.encode(found))
+
+
+async def balance(request: HttpRequest, asker: Requester) -> HttpResponse:
+    """Answer with the balance: a source's own, or that of the key's pixels."""
+    records = request.services.records
+    accounts = [account for account in await records.accounts() if asker.counts(account)]
+    since = request.services.clock.now() // DAY - IGNORED_DAYS + 1
+    ignored = tuple(
+        IgnoredBy(
+            day=spelled(tally.day * DAY)[:10],
+            door=tally.door,
+            name=tally.name,
+            reason=tally.reason,
+            times=tally.times,
         )
-        return self._shown([live for live in lives if asker.source in {None, live.source}], asker)
-
-    def _shown(self, lives: Sequence[History], asker: Requester) -> HttpResponse:
-        if not lives:
-            raise HttpRefusal(_UNKNOWN)
-        now = self._clock.now()
-        latest, *others = sorted(lives, key=lambda life: life.received_at, reverse=True)
-        found: HistoryView = msgspec.structs.replace(
-            _told(latest, now, asker), others=tuple(_told(other, now, asker) for other in others)
-        )
-        return HttpResponse(status=200, body=_ENCODER.encode(found))
-
-    async def balance(self, asker: Requester) -> HttpResponse:
-        """Answer with the balance: a source's own, or that of the key's pixels."""
-        accounts = [account for account in await self._records.accounts() if asker.counts(account)]
-        since = self._clock.now() // DAY - IGNORED_DAYS + 1
-        ignored = tuple(
-            IgnoredBy(
-                day=spelled(tally.day * DAY)[:10],
-                door=tally.door,
-                name=tally.name,
-                reason=tally.reason,
-                times=tally.times,
-            )
-            for tally in await self._records.ignored(since=since)
-            # Ignored events have a source and no pixel.
-            if (asker.source or tally.source) == tally.source
-            and (asker.source or asker.pixels is None)
-        )
-        return HttpResponse(status=200, body=_ENCODER.encode(balance_of(accounts, ignored)))
+        for tally in await records.ignored(since=since)
+        # Ignored events have a source and no pixel.
+        if (asker.source or tally.source) == tally.source and (asker.source or asker.pixels is None)
+    )
+    return HttpResponse(status=200, body=_ENCODER.encode(balance_of(accounts, ignored)))
 
 
 def balance_of(

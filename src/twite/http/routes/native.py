@@ -1,34 +1,22 @@
 """`POST /v1/conversions`: accept conversions in Twite's own format."""
 
 import re
-from collections.abc import Mapping
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 import msgspec
-from starlette.types import Receive
 
 from twite.domain.destination import Source
 from twite.domain.fault import Fault
 from twite.domain.submission import Endpoint
+from twite.formats.parsed_request import ParsedRequest
 from twite.gateway.ingest.accept import AcceptReceipt
 from twite.gateway.ingest.entries import IdentifierWarning, Suppressed
-from twite.gateway.ports.events import Observer
-from twite.http.admission import AdmissionGate
-from twite.http.bodies import read_body, require_json
-from twite.http.error_responses import at_a_door
-from twite.http.responses import ClientGone, HttpRefusal, HttpResponse, error
-from twite.http.source_keys import SourceKeys
+from twite.gtm.template.sandbox import Incoming
+from twite.http.responses import HttpRefusal, HttpResponse, error
+from twite.http.route import HttpRequest
 
-NATIVE_PATH: Final = "/v1/conversions"
 _IDEMPOTENCY_KEY: Final = re.compile(rb"[\x20-\x7e]{1,255}")
-
-
-class AcceptsNative(Protocol):
-    """The gateway's accept function: see gateway.ingest.accept."""
-
-    async def native(
-        self, *, source: Source, body: bytes, idempotency_key: str | None
-    ) -> AcceptReceipt: ...
 
 
 class RejectedItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,58 +48,34 @@ class NativeReceipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     ignored: int = 0
 
 
-class NativeRoute:
-    """Authenticate, read, accept, answer."""
+async def answer(request: HttpRequest, source: Source) -> HttpResponse:
+    """Accept the conversions. Raises HttpRefusal (400)."""
+    key, keys = request.headers.get(b"idempotency-key"), request.services.keys
+    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise HttpRefusal(_BAD_IDEMPOTENCY_KEY)
+    receipt = await request.services.accept.native(
+        source=source,
+        body=request.body,
+        idempotency_key=None if key is None else keys.without(key).decode("ascii"),
+    )
+    return told(receipt)
 
-    def __init__(
-        self,
-        *,
-        accept: AcceptsNative,
-        keys: SourceKeys,
-        gate: AdmissionGate,
-        body_limit: int,
-        observer: Observer,
-    ) -> None:
-        self._accept = accept
-        self._keys = keys
-        self._gate = gate
-        self._body_limit = body_limit
-        self._observer = observer
 
-    async def answer(self, headers: Mapping[bytes, bytes], receive: Receive) -> HttpResponse:
-        """Raises HttpRefusal (401) and ClientGone."""
-        source = self._keys.require(headers)
-        try:
-            return await self._taken(source, headers, receive)
-        except ClientGone:
-            raise
-        except Exception as fault:  # noqa: BLE001 - here it is still known whose request it is
-            return at_a_door(
-                fault,
-                source=source.name,
-                door=Endpoint.NATIVE,
-                where=NATIVE_PATH,
-                observer=self._observer,
-            )
+def taking(
+    endpoint: Endpoint, read: Callable[[HttpRequest, Source], ParsedRequest]
+) -> Callable[[HttpRequest, Source], Awaitable[HttpResponse]]:
+    """Return what accepts a format that servers send, and answers as the native route does."""
 
-    async def _taken(
-        self, source: Source, headers: Mapping[bytes, bytes], receive: Receive
-    ) -> HttpResponse:
-        require_json(headers)
-        key = headers.get(b"idempotency-key")
-        if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
-            raise HttpRefusal(_BAD_IDEMPOTENCY_KEY)
-        weight = self._gate.enter(headers)
-        try:
-            body = self._keys.without(await read_body(headers, receive, self._body_limit))
-            receipt = await self._accept.native(
-                source=source,
-                body=body,
-                idempotency_key=None if key is None else self._keys.without(key).decode("ascii"),
-            )
-        finally:
-            self._gate.leave(weight)
-        return told(receipt)
+    async def answer(request: HttpRequest, source: Source) -> HttpResponse:
+        found = read(request, source)
+        # The address and headers of the request are the server's, not the visitor's.
+        seen = Incoming(method=request.method, path=request.path)
+        receipt = await request.services.accept.found(
+            found, source=source, door=endpoint, request=seen
+        )
+        return told(receipt, ignored=len(found.ignored))
+
+    return answer
 
 
 def told(receipt: AcceptReceipt, *, ignored: int = 0) -> HttpResponse:

@@ -1,6 +1,5 @@
 """`GET /v1/rejections`: conversions refused at intake, with code, path, masked value and reason."""
 
-from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -8,10 +7,9 @@ import msgspec
 from twite.domain.fault import CODES, Fault, MaskedFault
 from twite.domain.rejection import KEPT_FOR, Rejection, RejectionQuery
 from twite.domain.times import moment, spelled
-from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.queries import Records
 from twite.http.authorization import Requester
 from twite.http.responses import HttpRefusal, HttpResponse, error
+from twite.http.route import HttpRequest
 
 # how many rejections one response lists, the latest first
 MOST_TOLD: Final = 1_000
@@ -43,30 +41,26 @@ class RejectionList(msgspec.Struct, frozen=True, kw_only=True):
     more: bool
 
 
-class RejectionsRoute:
-    """Answers a source about its own requests, and an API key about its pixels."""
+async def answer(request: HttpRequest, asker: Requester) -> HttpResponse:
+    """Answer a source about its own requests, and an API key about its pixels.
 
-    def __init__(self, *, records: Records, clock: Clock) -> None:
-        self._records = records
-        self._clock = clock
-
-    async def answer(self, asker: Requester, asked: Mapping[str, str]) -> HttpResponse:
-        """Raises HttpRefusal (400) for an invalid time or code."""
-        now = self._clock.now()
-        wanted = RejectionQuery(
-            since=max(now - KEPT_FOR, _since(asked.get("since"), now)),
-            code=_code(asked.get("code")),
-            name=asked.get("conversion_id"),
-            source=asker.source,
-            # A source sees all its rejections, also those that named no pixel.
-            pixels=None if asker.source else asker.pixels,
-            limit=MOST_TOLD + 1,
-        )
-        found = await self._records.rejections(wanted)
-        told = RejectionList(
-            rejections=tuple(map(told_rejection, found[:MOST_TOLD])), more=len(found) > MOST_TOLD
-        )
-        return HttpResponse(status=200, body=_ENCODER.encode(told))
+    Raises HttpRefusal (400) for an invalid time or code.
+    """
+    now, asked = request.services.clock.now(), request.query()
+    wanted = RejectionQuery(
+        since=max(now - KEPT_FOR, _since(asked.get("since"), now)),
+        code=_code(asked.get("code")),
+        name=asked.get("conversion_id"),
+        source=asker.source,
+        # A source sees all its rejections, also those that named no pixel.
+        pixels=None if asker.source else asker.pixels,
+        limit=MOST_TOLD + 1,
+    )
+    found = await request.services.records.rejections(wanted)
+    told = RejectionList(
+        rejections=tuple(map(told_rejection, found[:MOST_TOLD])), more=len(found) > MOST_TOLD
+    )
+    return HttpResponse(status=200, body=_ENCODER.encode(told))
 
 
 def told_rejection(rejection: Rejection) -> RejectionView:

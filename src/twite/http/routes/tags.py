@@ -6,15 +6,12 @@ where Google's Measurement Protocol has its own secret, or as `Authorization: Be
 
 import re
 import secrets
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Final, Protocol
-from urllib.parse import parse_qsl
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 import msgspec
-from starlette.types import Receive, Scope
 
-from twite.domain.destination import Destination, Source
+from twite.domain.destination import Source
 from twite.domain.submission import Endpoint
 from twite.formats.clicks import cookies_of
 from twite.formats.data_tag import client_ids
@@ -23,33 +20,15 @@ from twite.formats.event_data.consent import signals_of
 from twite.formats.event_data.conversions import Tagged, click_of, found_of
 from twite.formats.ga4 import read as ga4
 from twite.formats.measurement_protocol import read as measurement_protocol
-from twite.formats.parsed_request import ParsedRequest
 from twite.formats.visitor import Visitor
-from twite.gateway.ingest.accept import AcceptReceipt
-from twite.gateway.ports.events import Observer
-from twite.gateway.ports.machine import Clock
-from twite.gtm.template.sandbox import Incoming
-from twite.http.admission import AdmissionGate
-from twite.http.bodies import read_body
 from twite.http.click_cookie import called, keeping, keeping_client
-from twite.http.cookies import host_of
-from twite.http.error_responses import at_a_door
 from twite.http.incoming import incoming_of
-from twite.http.origins import Origins, PageVisit
-from twite.http.responses import ClientGone, HttpRefusal, HttpResponse
-from twite.http.routes import tags_responses as tag_answers
-from twite.http.routes.beacon import MOST_BODY
-from twite.http.routes.tags_debug import DEBUG_PATH, judged
-from twite.http.source_keys import WRONG_KEY, SourceKeys, bearer
-
-DOORS: Final[Mapping[str, Endpoint]] = MappingProxyType(
-    {
-        "/g/collect": Endpoint.GA4,
-        "/mp/collect": Endpoint.MEASUREMENT_PROTOCOL,
-        "/data": Endpoint.DATA_TAG,
-        DEBUG_PATH: Endpoint.MEASUREMENT_PROTOCOL,
-    }
-)
+from twite.http.origins import PageVisit
+from twite.http.responses import HttpRefusal, HttpResponse
+from twite.http.route import HttpRequest
+from twite.http.routes.tags_debug import judged
+from twite.http.routes.tags_responses import told
+from twite.http.source_keys import WRONG_KEY, bearer
 
 # Request headers for which Stape's tag needs a preflight. [seen DC]
 _READS: Final = (
@@ -58,224 +37,154 @@ _READS: Final = (
 _FORM: Final = re.compile(rb"\s*application/x-www-form-urlencoded\b", re.IGNORECASE)
 
 
-class AcceptsFound(Protocol):
-    """The gateway's accept function: see gateway.ingest.accept."""
+class TagInput(msgspec.Struct, frozen=True, kw_only=True):
+    """What a format reads. `otherwise` is the client id of a browser without one of Stape's."""
 
-    async def found(
-        self, found: ParsedRequest, *, source: Source, door: Endpoint, request: Incoming
-    ) -> AcceptReceipt: ...
+    query: str
+    parameters: Mapping[str, str]
+    body: bytes
+    form: bool
+    visitor: Visitor
+    otherwise: str
 
 
-class TagRoutes:
-    """Find the source by page or key, read, accept, set cookies, answer.
+def read_ga4(given: TagInput) -> Tagged:
+    return ga4.read(given.query, given.body)
 
-    `gate` is for servers, `page_gate` for browser requests.
+
+def read_measurement_protocol(given: TagInput) -> Tagged:
+    return measurement_protocol.read(
+        given.body, measurement=given.parameters.get("measurement_id", "")
+    )
+
+
+def read_data_tag(given: TagInput) -> Tagged:
+    return data_tag.read(
+        given.query,
+        given.body,
+        form=given.form,
+        cookies=given.visitor.cookies,
+        otherwise=given.otherwise,
+    )
+
+
+async def page_or_key(request: HttpRequest) -> Source | PageVisit:
+    """Return the source whose key the request carries, or the visit of a page that may post.
+
+    Raises HttpRefusal (401, 403, 429).
     """
+    services, query = request.services, request.query()
+    secret = query.get("api_secret")
+    key = bearer(request.headers) if secret is None else secret.encode("utf-8", "surrogateescape")
+    request.remove_keys()
+    if key is None:
+        return services.origins.visit(request.scope, _named(request, query))
+    source = services.keys.find(key)
+    if source is None:
+        raise HttpRefusal(WRONG_KEY)
+    return source
 
-    def __init__(
-        self,
-        *,
-        accept: AcceptsFound,
-        origins: Origins,
-        keys: SourceKeys,
-        clock: Clock,
-        destinations: Mapping[str, Destination],
-        gate: AdmissionGate,
-        page_gate: AdmissionGate,
-        body_limit: int,
-        public_url: str | None,
-        observer: Observer,
-    ) -> None:
-        self._accept = accept
-        self._origins = origins
-        self._keys = keys
-        self._clock = clock
-        self._destinations = destinations
-        self._gate = gate
-        self._page_gate = page_gate
-        self._body_limit = body_limit
-        self._public_host = None if public_url is None else host_of(public_url)
-        self._observer = observer
 
-    async def answer(self, scope: Scope, receive: Receive) -> HttpResponse:
-        """Raises HttpRefusal (401, 403, 405, 429) and ClientGone."""
-        door = DOORS[scope["path"]]
-        headers = dict(scope["headers"])
-        query = _query(scope)
-        named = query.get("s") if self._origins.named(query.get("s", "")) else None
-        method: str = scope["method"]
-        if method == "OPTIONS":
-            return self._origins.preflight(headers, named, reads=_READS)
-        if method not in tag_answers.METHODS[door]:
-            raise HttpRefusal(tag_answers.no_method(door))
-        source = self._keyed(query, headers)
-        scope = self._keys.removed(scope)
-        if source is not None:
-            return await self._of_server_or_why_not(source, door, scope, receive)
-        visit = self._origins.visit(scope, named)
-        try:
-            return visit.answered(await self._of_page(visit, door, scope, receive))
-        except ClientGone:
-            raise
-        except Exception as fault:  # noqa: BLE001 - a page cannot read what names no origin
-            return visit.answered(self._refused(fault, visit.source, door, scope))
+def preflight(request: HttpRequest) -> HttpResponse:
+    """Answer a browser that asks whether the page may post. Raises HttpRefusal (403)."""
+    named = _named(request, request.query())
+    return request.services.origins.preflight(request.headers, named, reads=_READS)
 
-    def _keyed(self, query: Mapping[str, str], headers: Mapping[bytes, bytes]) -> Source | None:
-        """Return the source whose key the request carries, None without a key.
 
-        Raises HttpRefusal (401).
-        """
-        secret = query.get("api_secret")
-        key = bearer(headers) if secret is None else secret.encode("utf-8", "surrogateescape")
-        if key is None:
-            return None
-        source = self._keys.find(key)
-        if source is None:
-            raise HttpRefusal(WRONG_KEY)
-        return source
+def taking(
+    door: Endpoint, read: Callable[[TagInput], Tagged]
+) -> Callable[[HttpRequest, Source | PageVisit], Awaitable[HttpResponse]]:
+    """Return what accepts events of a format."""
 
-    async def _of_server_or_why_not(
-        self, source: Source, door: Endpoint, scope: Scope, receive: Receive
-    ) -> HttpResponse:
-        try:
-            return await self._of_server(source, door, scope, receive)
-        except ClientGone:
-            raise
-        except Exception as fault:  # noqa: BLE001 - here it is still known whose request it is
-            return self._refused(fault, source, door, scope)
-
-    def _refused(
-        self, fault: Exception, source: Source, door: Endpoint, scope: Scope
-    ) -> HttpResponse:
-        return at_a_door(
-            fault, source=source.name, door=door, where=scope["path"], observer=self._observer
+    async def answer(request: HttpRequest, caller: Source | PageVisit) -> HttpResponse:
+        visit = caller if isinstance(caller, PageVisit) else None
+        source = caller.source if isinstance(caller, PageVisit) else caller
+        visitor = _visitor(request, visit)
+        tagged = read(_input(request, visit, visitor))
+        receipt = await request.services.accept.found(
+            found_of(
+                tagged.events,
+                source=source,
+                destinations=request.services.destinations,
+                visitor=visitor,
+                repeated=tagged.repeated,
+                unread=tagged.unread,
+            ),
+            source=source,
+            door=door,
+            request=incoming_of(
+                request.scope,
+                request.body,
+                address=visit.address if visit else None,
+                trusted=request.services.origins.trusted,
+            ),
         )
-
-    async def _of_server(
-        self, source: Source, door: Endpoint, scope: Scope, receive: Receive
-    ) -> HttpResponse:
-        headers = dict(scope["headers"])
-        weight = self._gate.enter(headers)
-        try:
-            body = await self._body(scope, headers, receive, self._body_limit)
-            visitor = Visitor(trusted=True, now=self._clock.now())
-            if scope["path"] == DEBUG_PATH:
-                return self._judged(body, source, visitor)
-            tagged = _read(door, scope, body, visitor, otherwise="")
-            request = incoming_of(scope, body, trusted=self._origins.trusted)
-            receipt = await self._taken(
-                tagged, source=source, door=door, visitor=visitor, request=request
-            )
-        finally:
-            self._gate.leave(weight)
-        return tag_answers.told(door, receipt, tagged, method=scope["method"], now=visitor.now)
-
-    async def _of_page(
-        self, visit: PageVisit, door: Endpoint, scope: Scope, receive: Receive
-    ) -> HttpResponse:
-        headers = dict(scope["headers"])
-        weight = self._page_gate.enter(headers)
-        try:
-            most = min(MOST_BODY, self._body_limit)
-            body = await self._body(scope, headers, receive, most)
-            visitor = self._visitor(visit, headers)
-            if scope["path"] == DEBUG_PATH:
-                return self._judged(body, visit.source, visitor)
-            otherwise = client_ids.made(now=visitor.now, digits=_nine_digits())
-            tagged = _read(door, scope, body, visitor, otherwise=otherwise)
-            request = incoming_of(scope, body, address=visit.address, trusted=self._origins.trusted)
-            receipt = await self._taken(
-                tagged, source=visit.source, door=door, visitor=visitor, request=request
-            )
-        finally:
-            self._page_gate.leave(weight)
-        answer = tag_answers.told(door, receipt, tagged, method=scope["method"], now=visitor.now)
-        said = [signals_of(event, opted_out=visitor.opted_out) for event in tagged.events]
-        hosts = called(headers), self._public_host
-        kept, now = visitor.cookies, visitor.now
-        cookies = keeping(
-            click_of(tagged.events, visitor),
-            said=said,
-            visit=visit,
-            hosts=hosts,
-            cookies=kept,
-            now=now,
-        )
-        if door is Endpoint.DATA_TAG:
-            cookies += keeping_client(
-                tagged.client, said=said, visit=visit, hosts=hosts, cookies=kept, now=now
-            )
+        answer = told(door, receipt, tagged, method=request.method, now=visitor.now)
+        if visit is None:
+            return answer
+        cookies = _cookies(request, visit, door, tagged, visitor)
         return msgspec.structs.replace(answer, headers=(*answer.headers, *cookies))
 
-    async def _body(
-        self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, limit: int
-    ) -> bytes:
-        if scope["method"] != "POST":
-            return b""
-        return self._keys.without(await read_body(headers, receive, limit))
+    return answer
 
-    def _visitor(self, visit: PageVisit, headers: Mapping[bytes, bytes]) -> Visitor:
-        return Visitor(
-            ip=visit.address,
-            user_agent=_text(headers, b"user-agent"),
-            referer=_text(headers, b"referer"),
-            cookies=cookies_of(_text(headers, b"cookie") or ""),
-            opted_out=headers.get(b"sec-gpc") == b"1",
-            value_limit=visit.source.browser_value_limit,
-            now=self._clock.now(),
+
+async def debug(request: HttpRequest, caller: Source | PageVisit) -> HttpResponse:
+    """Answer with what would become of the events."""
+    visit = caller if isinstance(caller, PageVisit) else None
+    return judged(
+        request.body,
+        source=caller.source if isinstance(caller, PageVisit) else caller,
+        destinations=request.services.destinations,
+        visitor=_visitor(request, visit),
+    )
+
+
+def _named(request: HttpRequest, query: Mapping[str, str]) -> str | None:
+    """Return the source that the query names; GA4 has an `s` of its own."""
+    name = query.get("s")
+    return name if name and request.services.origins.named(name) else None
+
+
+def _input(request: HttpRequest, visit: PageVisit | None, visitor: Visitor) -> TagInput:
+    return TagInput(
+        query=request.scope["query_string"].decode("latin-1"),
+        parameters=request.query(),
+        body=request.body,
+        form=_FORM.match(request.headers.get(b"content-type", b"")) is not None,
+        visitor=visitor,
+        otherwise=client_ids.made(now=visitor.now, digits=_nine_digits()) if visit else "",
+    )
+
+
+def _visitor(request: HttpRequest, visit: PageVisit | None) -> Visitor:
+    now = request.services.clock.now()
+    if visit is None:
+        return Visitor(trusted=True, now=now)
+    return Visitor(
+        ip=visit.address,
+        user_agent=request.text(b"user-agent"),
+        referer=request.text(b"referer"),
+        cookies=cookies_of(request.text(b"cookie") or ""),
+        opted_out=request.headers.get(b"sec-gpc") == b"1",
+        value_limit=visit.source.browser_value_limit,
+        now=now,
+    )
+
+
+def _cookies(
+    request: HttpRequest, visit: PageVisit, door: Endpoint, tagged: Tagged, visitor: Visitor
+) -> tuple[tuple[bytes, bytes], ...]:
+    said = [signals_of(event, opted_out=visitor.opted_out) for event in tagged.events]
+    hosts = called(request.headers), request.services.public_host
+    kept, now = visitor.cookies, visitor.now
+    click = click_of(tagged.events, visitor)
+    cookies = keeping(click, said=said, visit=visit, hosts=hosts, cookies=kept, now=now)
+    if door is Endpoint.DATA_TAG:
+        cookies += keeping_client(
+            tagged.client, said=said, visit=visit, hosts=hosts, cookies=kept, now=now
         )
-
-    def _judged(self, body: bytes, source: Source, visitor: Visitor) -> HttpResponse:
-        return judged(body, source=source, destinations=self._destinations, visitor=visitor)
-
-    async def _taken(
-        self,
-        tagged: Tagged,
-        *,
-        source: Source,
-        door: Endpoint,
-        visitor: Visitor,
-        request: Incoming,
-    ) -> AcceptReceipt:
-        found = found_of(
-            tagged.events,
-            source=source,
-            destinations=self._destinations,
-            visitor=visitor,
-            repeated=tagged.repeated,
-            unread=tagged.unread,
-        )
-        return await self._accept.found(found, source=source, door=door, request=request)
+    return cookies
 
 
 def _nine_digits() -> int:
     return 100_000_000 + secrets.randbelow(900_000_000)
-
-
-def _read(door: Endpoint, scope: Scope, body: bytes, visitor: Visitor, *, otherwise: str) -> Tagged:
-    """`otherwise` is the client id of a browser for which Stape's Data Tag has none."""
-    query = scope["query_string"].decode("latin-1")
-    if door is Endpoint.GA4:
-        return ga4.read(query, body)
-    if door is Endpoint.MEASUREMENT_PROTOCOL:
-        return measurement_protocol.read(body, measurement=_query(scope).get("measurement_id", ""))
-    form = _FORM.match(dict(scope["headers"]).get(b"content-type", b"")) is not None
-    return data_tag.read(query, body, form=form, cookies=visitor.cookies, otherwise=otherwise)
-
-
-def _query(scope: Scope) -> dict[str, str]:
-    """Return the parameters, the first of each name; {} if too many, which the reader refuses."""
-    try:
-        pairs = parse_qsl(
-            scope["query_string"].decode("latin-1"),
-            keep_blank_values=True,
-            max_num_fields=data_tag.MAX_PARAMETERS,
-        )
-    except ValueError:
-        return {}
-    return dict(reversed(pairs))
-
-
-def _text(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
-    value = headers.get(name)
-    return None if value is None else value.decode("latin-1")

@@ -18,8 +18,6 @@ from twite.formats.native import read as native
 from twite.formats.visitor import Visitor
 from twite.http.responses import HttpResponse
 
-DEBUG_PATH: Final = "/debug/mp/collect"
-
 
 class DebugMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A finding about one place. `validation_code` is one of our codes."""

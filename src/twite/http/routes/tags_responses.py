@@ -1,7 +1,5 @@
 """Responses to GA4 tags, the Measurement Protocol and Stape's Data Tag."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
@@ -13,16 +11,8 @@ from twite.formats.event_data.conversions import Tagged
 from twite.formats.event_data.values import first_text
 from twite.formats.parsed_request import Event
 from twite.gateway.ingest.accept import AcceptReceipt
-from twite.http.responses import JSON, ErrorBody, ErrorDetail, HttpResponse, error
+from twite.http.responses import JSON, ErrorBody, ErrorDetail, HttpResponse
 from twite.http.routes.beacon import GIF
-
-METHODS: Final[Mapping[Endpoint, tuple[str, ...]]] = MappingProxyType(
-    {
-        Endpoint.GA4: ("GET", "POST"),
-        Endpoint.MEASUREMENT_PROTOCOL: ("POST",),
-        Endpoint.DATA_TAG: ("GET", "POST"),
-    }
-)
 
 _NEVER_KEPT: Final = (b"cache-control", b"no-store")
 _GA4: Final = HttpResponse(
@@ -57,14 +47,6 @@ def told(
     names = [_named(event, place, receipt, now) for place, event in enumerate(tagged.events)]
     body = _ENCODER.encode(names if tagged.listed else names[0])
     return HttpResponse(status=200, body=body, headers=(JSON, _NEVER_KEPT))
-
-
-def no_method(door: Endpoint) -> HttpResponse:
-    """Return the response to a method that is not allowed."""
-    allowed = ", ".join((*METHODS[door], "OPTIONS"))
-    return error(
-        405, "method", f"this route takes {allowed}", headers=((b"allow", allowed.encode()),)
-    )
 
 
 def _refused(receipt: AcceptReceipt) -> HttpResponse:

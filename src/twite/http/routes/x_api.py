@@ -4,40 +4,23 @@ Authenticated by the pixel's own OAuth credentials, answered in X's own shapes.
 """
 
 import hmac
-from collections.abc import Awaitable, Mapping
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
-from starlette.types import Receive
 
-from twite.domain.destination import Destination, OAuthKeys, PixelToken
+from twite.domain.destination import Destination, OAuthKeys, PixelToken, Source
 from twite.domain.errors import LedgerFull, LedgerUnavailable
-from twite.domain.submission import Endpoint
-from twite.gateway.ingest.accept import X_SOURCE, XAcceptReceipt, XAcceptRefusal
-from twite.gateway.ports.events import Observer
-from twite.gateway.ports.machine import Clock
-from twite.http import responses as answers
-from twite.http.admission import AdmissionGate
-from twite.http.bodies import read_body, require_json
-from twite.http.error_responses import tell_of
-from twite.http.nonces import NonceMemory
-from twite.http.responses import JSON, HttpResponse
-from twite.http.source_keys import SourceKeys
+from twite.gateway.ingest.accept import XAcceptReceipt, XAcceptRefusal
+from twite.http.error_responses import answer_to
+from twite.http.responses import JSON, ErrorBody, HttpRefusal, HttpResponse
+from twite.http.route import HttpRequest
 from twite.x import oauth1, spec
 
-PREFIXES: Final = tuple(f"/{version}/" for version in spec.VERSIONS)
-_ROUTES: Final = {
-    spec.CONVERSIONS_PATH.format(version=version, pixel_id=""): version.encode()
-    for version in spec.VERSIONS
-}
 _TOKEN_HEADER: Final = spec.PIXEL_TOKEN_HEADER.lower().encode()
-_NONCE_SECONDS: Final = 2 * spec.OAUTH_WINDOW_SECONDS  # from the OAuth timestamp, both ways
-
-
-class AcceptsX(Protocol):
-    """The gateway's accept function: see gateway.ingest.accept."""
-
-    async def from_x(self, *, destination: Destination, body: bytes) -> XAcceptReceipt: ...
+_VERSION_HEADER: Final = spec.CURRENT_VERSION_HEADER.encode()
+# Stape's tags from before June 2026 name no version. [seen TW]
+_DEFAULT_VERSION: Final = b"12"
+_VERSIONS: Final = frozenset(version.encode() for version in spec.VERSIONS)
 
 
 class XError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -77,209 +60,149 @@ class XSuccess(msgspec.Struct, frozen=True, kw_only=True):
     data: XProcessed  # X's own word
 
 
-class XApiRoute:
-    """Authenticate as X does (OAuth 1.0a), read, accept, answer as X does."""
-
-    def __init__(
-        self,
-        *,
-        accept: AcceptsX,
-        clock: Clock,
-        destinations: Mapping[str, Destination],
-        keys: SourceKeys,
-        public_url: str | None,
-        gate: AdmissionGate,
-        body_limit: int,
-        observer: Observer,
-    ) -> None:
-        self._accept = accept
-        self._clock = clock
-        self._destinations = destinations
-        self._public_url = public_url.rstrip("/") if public_url else None
-        self._keys = keys
-        self._gate = gate
-        self._body_limit = body_limit
-        self._observer = observer
-        self._nonces = NonceMemory(seconds=_NONCE_SECONDS)
-
-    async def answer(
-        self,
-        method: str,
-        path: str,
-        query: str,
-        headers: Mapping[bytes, bytes],
-        receive: Receive,
-    ) -> HttpResponse:
-        """Raises ClientGone; every other outcome is a response in X's shape.
-
-        Query parameters mean nothing on this route, but they are part of the signature.
-        """
-        prefix, _, pixel = path.rpartition("/")
-        version = _ROUTES.get(f"{prefix}/")
-        if version is None or not pixel:
-            return refusal(404, spec.ROUTE_NOT_FOUND, spec.NO_ROUTE, version=path[1:3].encode())
-        if method != "POST":
-            return refusal(
-                405,
-                spec.METHOD_NOT_ALLOWED,
-                "This route takes POST",
-                version=version,
-                headers=((b"allow", b"POST"),),
-            )
-        destination = self._destinations.get(pixel)
-        if destination is None:
-            message = f"pixel_id ({pixel[:64]}) was not found"
-            return refusal(404, spec.NOT_FOUND, message, parameter="pixel_id", version=version)
-        if not self._authentic(destination, f"{path}?{query}" if query else path, headers):
-            return refusal(401, spec.UNAUTHORIZED_ACCESS, spec.NOT_AUTHENTICATED, version=version)
-        try:
-            answer = await self._accepted(destination, version, headers, receive)
-        except answers.HttpRefusal as refused:
-            answer = in_xs_words(refused.answer, account=destination.account, version=version)
-        tell_of(answer, source=X_SOURCE, door=Endpoint.X_API, observer=self._observer)
-        return answer
-
-    async def _accepted(
-        self,
-        destination: Destination,
-        version: bytes,
-        headers: Mapping[bytes, bytes],
-        receive: Receive,
-    ) -> HttpResponse:
-        require_json(headers)
-        weight = self._gate.enter(headers)
-        try:
-            body = self._keys.without(await read_body(headers, receive, self._body_limit))
-            return await as_x_answers(
-                self._taken(destination, body),
-                version=version,
-                clock=self._clock,
-                account=destination.account,
-            )
-        finally:
-            self._gate.leave(weight)
-
-    async def _taken(
-        self, destination: Destination, body: bytes
-    ) -> tuple[XAcceptReceipt, str | None]:
-        receipt = await self._accept.from_x(destination=destination, body=body)
-        return receipt, destination.account
-
-    def _authentic(
-        self, destination: Destination, target: str, headers: Mapping[bytes, bytes]
-    ) -> bool:
-        """Whether the client shows the pixel's credentials; of two sets, either."""
-        for credentials in (destination.credentials, destination.fallback):
-            if isinstance(credentials, PixelToken):
-                offered = headers.get(_TOKEN_HEADER, b"")
-                if hmac.compare_digest(offered, credentials.token.reveal().encode()):
-                    return True
-            elif isinstance(credentials, OAuthKeys) and self._signed(credentials, target, headers):
-                return True
-        return False
-
-    def _signed(self, keys: OAuthKeys, target: str, headers: Mapping[bytes, bytes]) -> bool:
-        """Verify the OAuth signature for the host that the client called, or our public one."""
-        authorization = headers.get(b"authorization", b"").decode("latin-1")
-        if authorization[:6].lower() != "oauth ":
-            return False
-        host = headers.get(b"host", b"").decode("latin-1")
-        now = self._clock.now() // 1_000
-        # The scheme is the client's, before any proxy; the Host header may be the proxy's.
-        for origin in (self._public_url, f"https://{host}", f"http://{host}"):
-            if origin is None:
-                continue
-            nonce = oauth1.verify(
-                method="POST",
-                url=f"{origin}{target}",
-                authorization=authorization,
-                keys=keys,
-                now=now,
-            )
-            if nonce is not None:
-                return self._nonces.use(keys.token, nonce, now=now)
-        return False
+class XRefusal(HttpRefusal):
+    """Ends a request with a response that is in X's shape already."""
 
 
-async def as_x_answers(
-    taking: Awaitable[tuple[XAcceptReceipt, str | None]],
-    *,
-    version: bytes,
-    clock: Clock,
-    account: str | None = None,
-) -> HttpResponse:
-    """Await acceptance of a request, and return the outcome in X's shape.
+async def pixel_credentials(request: HttpRequest) -> Destination:
+    """Return the pixel whose credentials the client shows; of two sets, either.
 
-    `taking` returns the receipt and the account that X would name; `account` is named if it
-    raises. Other exceptions than X's refusals and store trouble pass through.
+    Raises XRefusal (401, 404).
     """
-    try:
-        receipt, account = await taking
-    except XAcceptRefusal as refused:
-        errors = tuple(
-            XError(code=complaint.code, message=complaint.message, parameter=complaint.parameter)
-            for complaint in refused.complaints
-        )
-        return _shaped(refused.status, errors, account, version)
-    except LedgerFull as full:
-        return _too_fast(full.retry_after, account, version, clock)
-    except LedgerUnavailable as unavailable:
-        return refusal(
-            503,
-            spec.SERVICE_UNAVAILABLE,
-            "The conversions could not be stored; nothing of the request was kept",
-            account=account,
-            version=version,
-            headers=((b"retry-after", b"%d" % unavailable.retry_after),),
-        )
+    pixel = request.parameters["pixel_id"]
+    destination = request.services.destinations.get(pixel)
+    if destination is None:
+        message = f"pixel_id ({pixel[:64]}) was not found"
+        raise XRefusal(refusal(request, 404, spec.NOT_FOUND, message, parameter="pixel_id"))
+    for credentials in (destination.credentials, destination.fallback):
+        if isinstance(credentials, PixelToken):
+            offered = request.headers.get(_TOKEN_HEADER, b"")
+            if hmac.compare_digest(offered, credentials.token.reveal().encode()):
+                return destination
+        elif isinstance(credentials, OAuthKeys) and _signed(credentials, request):
+            return destination
+    raise XRefusal(unauthorized(request))
+
+
+async def answer(request: HttpRequest, destination: Destination) -> HttpResponse:
+    """Accept the conversions."""
+    receipt = await request.services.accept.from_x(destination=destination, body=request.body)
+    return accepted(request, receipt, destination.account)
+
+
+async def no_route(request: HttpRequest, _caller: None) -> HttpResponse:
+    """Raises XRefusal (404)."""
+    raise XRefusal(refusal(request, 404, spec.ROUTE_NOT_FOUND, spec.NO_ROUTE))
+
+
+def accepted(request: HttpRequest, receipt: XAcceptReceipt, account: str | None) -> HttpResponse:
+    """Return X's response to accepted conversions."""
     success = XSuccess(
         request=_echo(account),
         data=XProcessed(conversions_processed=receipt.processed, debug_id=receipt.receipt),
     )
-    return HttpResponse(
-        status=200, body=_ENCODER.encode(success), headers=(JSON, _version_header(version))
-    )
+    headers = (JSON, _version_header(request))
+    return HttpResponse(status=200, body=_ENCODER.encode(success), headers=headers)
 
 
-def in_xs_words(
-    answer: HttpResponse, *, account: str | None = None, version: bytes = b"12"
+def unauthorized(request: HttpRequest) -> HttpResponse:
+    return refusal(request, 401, spec.UNAUTHORIZED_ACCESS, spec.NOT_AUTHENTICATED)
+
+
+def in_x_shape(
+    request: HttpRequest, caller: Destination | Source | None, fault: Exception, where: str
 ) -> HttpResponse:
+    """Return the response to an exception in X's shape."""
+    account = caller.account if isinstance(caller, Destination) else None
+    match fault:
+        case XRefusal(answer=answer):
+            return answer
+        case XAcceptRefusal(complaints=complaints, status=status):
+            errors = tuple(
+                XError(code=wrong.code, message=wrong.message, parameter=wrong.parameter)
+                for wrong in complaints
+            )
+            return _shaped(request, status, errors, account)
+        case LedgerFull(retry_after=seconds):
+            return _too_fast(request, seconds, account)
+        case LedgerUnavailable(retry_after=seconds):
+            return refusal(
+                request,
+                503,
+                spec.SERVICE_UNAVAILABLE,
+                "The conversions could not be stored; nothing of the request was kept",
+                account=account,
+                headers=((b"retry-after", b"%d" % seconds),),
+            )
+        case _:
+            answer = answer_to(fault, where=where, observer=request.services.observer)
+            return _translated(request, answer, account)
+
+
+def _signed(keys: OAuthKeys, request: HttpRequest) -> bool:
+    """Verify the OAuth signature for the host that the client called, or our public one.
+
+    Query parameters mean nothing on this route, but they are part of the signature.
+    """
+    authorization = request.headers.get(b"authorization", b"").decode("latin-1")
+    if authorization[:6].lower() != "oauth ":
+        return False
+    services = request.services
+    host = request.headers.get(b"host", b"").decode("latin-1")
+    query = request.scope["query_string"].decode("latin-1")
+    target = f"{request.path}?{query}" if query else request.path
+    public = services.public_url.rstrip("/") if services.public_url else None
+    now = services.clock.now() // 1_000
+    # The scheme is the client's, before any proxy; the Host header may be the proxy's.
+    for origin in (public, f"https://{host}", f"http://{host}"):
+        if origin is None:
+            continue
+        nonce = oauth1.verify(
+            method="POST", url=f"{origin}{target}", authorization=authorization, keys=keys, now=now
+        )
+        if nonce is not None:
+            return services.nonces.use(keys.token, nonce, now=now)
+    return False
+
+
+def _translated(request: HttpRequest, answer: HttpResponse, account: str | None) -> HttpResponse:
     """Return in X's shape a refusal that X does not have, or an internal error."""
     errors = tuple(
         XError(
             code=_CODES.get(answer.status, spec.INVALID_PARAMETER),
             message=wrong.message,
-            parameter=wrong.path,
+            # X's error about a method carries no parameter.
+            parameter=None if answer.status == _NO_METHOD else wrong.path,
         )
         for wrong in _DECODER.decode(answer.body).errors
     )
-    said = _shaped(answer.status, errors, account, version, headers=answer.headers[1:])
+    said = _shaped(request, answer.status, errors, account, headers=answer.headers[1:])
     return msgspec.structs.replace(said, code=answer.code)
 
 
 def refusal(
+    request: HttpRequest,
     status: int,
     code: str,
     message: str,
     *,
-    version: bytes,
     parameter: str | None = None,
     account: str | None = None,
     headers: tuple[tuple[bytes, bytes], ...] = (),
 ) -> HttpResponse:
     """Build a response with one error in X's shape."""
     errors = (XError(code=code, message=message, parameter=parameter),)
-    return _shaped(status, errors, account, version, headers=headers)
+    return _shaped(request, status, errors, account, headers=headers)
 
 
-def _too_fast(seconds: int, account: str | None, version: bytes, clock: Clock) -> HttpResponse:
-    reset = clock.now() // 1_000 + seconds
+def _too_fast(request: HttpRequest, seconds: int, account: str | None) -> HttpResponse:
+    reset = request.services.clock.now() // 1_000 + seconds
     return refusal(
+        request,
         429,
         spec.TOO_MANY_REQUESTS,
         "Too many requests; wait until x-rate-limit-reset",
         account=account,
-        version=version,
         headers=(
             (b"retry-after", b"%d" % seconds),
             (spec.USER_RATE_REMAINING.encode(), b"0"),
@@ -289,16 +212,16 @@ def _too_fast(seconds: int, account: str | None, version: bytes, clock: Clock) -
 
 
 def _shaped(
+    request: HttpRequest,
     status: int,
     errors: tuple[XError, ...],
     account: str | None,
-    version: bytes,
     headers: tuple[tuple[bytes, bytes], ...] = (),
 ) -> HttpResponse:
     return HttpResponse(
         status=status,
         body=_ENCODER.encode(XErrors(errors=errors, request=_echo(account))),
-        headers=(JSON, _version_header(version), *headers),
+        headers=(JSON, _version_header(request), *headers),
         code=errors[0].code if errors else "",
     )
 
@@ -307,10 +230,19 @@ def _echo(account: str | None) -> XRequestEcho:
     return XRequestEcho(params=XParams(account_id=account))
 
 
-def _version_header(version: bytes) -> tuple[bytes, bytes]:
-    return (spec.CURRENT_VERSION_HEADER.encode(), version)
+def _version_header(request: HttpRequest) -> tuple[bytes, bytes]:
+    """Return the version of the path, or of the header, or the default."""
+    named = request.path[1:3].encode()
+    if named not in _VERSIONS:
+        named = request.headers.get(b"x-twitter-api-version", _DEFAULT_VERSION).strip()
+    return _VERSION_HEADER, named if named in _VERSIONS else _DEFAULT_VERSION
 
 
-_CODES: Final = {429: spec.TOO_MANY_REQUESTS, 500: spec.INTERNAL_ERROR}
+_NO_METHOD: Final = 405
+_CODES: Final = {
+    _NO_METHOD: spec.METHOD_NOT_ALLOWED,
+    429: spec.TOO_MANY_REQUESTS,
+    500: spec.INTERNAL_ERROR,
+}
 _ENCODER: Final = msgspec.json.Encoder()
-_DECODER: Final = msgspec.json.Decoder(answers.ErrorBody)
+_DECODER: Final = msgspec.json.Decoder(ErrorBody)

@@ -83,11 +83,9 @@ class PageScript:
         return f"{PREFIX}{name}.js"
 
     def answer(
-        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[bytes, bytes]
+        self, path: str, query: Mapping[str, str], headers: Mapping[bytes, bytes]
     ) -> HttpResponse:
-        """Raises HttpRefusal (404, 405). The server sends no body for HEAD."""
-        if method not in {"GET", "HEAD"}:
-            raise HttpRefusal(_NO_METHOD)
+        """Raises HttpRefusal (404). The server sends no body for HEAD."""
         if path == PATH:
             return self._of_source(query.get("s", "")).answer(headers)
         if path == self.path:
@@ -183,9 +181,6 @@ def _tags(said: bytes) -> set[bytes]:
     return {tag.strip().removeprefix(b"W/") for tag in said.split(b",")}
 
 
-_NO_METHOD: Final = error(
-    405, "method", "this route takes GET", headers=((b"allow", b"GET, HEAD"),)
-)
 _NO_SOURCE: Final = error(
     404, "route", "s names no source that pages may post to: write /twite.js?s=<source>"
 )

@@ -1,0 +1,225 @@
+"""OpenAPI: conversions, X's own route, the control channel, and what watches the gateway."""
+
+from twite.http.openapi.bodies import Json
+from twite.http.openapi.parts import (
+    KEYS,
+    errors,
+    in_path,
+    json_answer,
+    json_body,
+    ref,
+    retry_header,
+)
+from twite.http.responses import ErrorBody
+from twite.http.routes.consent import ChoiceNoted
+from twite.http.routes.control import ControlResult
+from twite.http.routes.conversions import BalanceBy, HistoryView
+from twite.http.routes.native import NativeReceipt
+from twite.http.routes.x_api import XErrors, XSuccess
+from twite.x import spec
+
+
+def submit() -> Json:
+    return {
+        "operationId": "submit",
+        "summary": "Submit one conversion, or at most 1,000. Answered once they are on disk.",
+        "description": (
+            "`value` and `price` are best sent as decimal strings. Of the identifiers one that X "
+            "accepts is enough: email, phone, click id, or IP address and user agent together. "
+            "The body may be compressed with gzip or zstd, once."
+        ),
+        "security": KEYS,
+        "parameters": [
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "description": "What a client repeats when it retries: conversions without an id "
+                "get one that is derived from it.",
+                "schema": {"type": "string", "pattern": "^[ -~]{1,255}$"},
+            }
+        ],
+        "requestBody": json_body(
+            {"anyOf": [ref("Native"), ref("Many")]},
+            example={
+                "event": "purchase",
+                "conversion_id": "order-1001",
+                "time": "2026-11-24T10:00:00Z",
+                "value": "49.90",
+                "currency": "EUR",
+                "email": "shopper@example.com",
+            },
+        ),
+        "responses": {
+            "202": json_answer(
+                "On disk. Some conversions may be rejected all the same.", NativeReceipt
+            ),
+            "422": json_answer("No conversion of it could be kept.", NativeReceipt),
+            **errors("400", "401", "408", "409", "413", "415", "429", "431", "500", "503"),
+        },
+    }
+
+
+def life() -> Json:
+    return {
+        "operationId": "life",
+        "summary": "The life of one conversion, attempt by attempt.",
+        "description": "Where several events of the pixel share the id, the latest received is "
+        "told, and the rest in `others`; `event` asks for one of them.",
+        "security": KEYS,
+        "parameters": [
+            in_path("pixel"),
+            in_path("conversion_id"),
+            {
+                "name": "event",
+                "in": "query",
+                "description": "Our name of the event, or X's id.",
+                "schema": {"type": "string"},
+            },
+        ],
+        "responses": {
+            "200": json_answer("Its life.", HistoryView),
+            **errors("401", "403", "404", "408", "431", "500", "503"),
+        },
+    }
+
+
+def accounting() -> Json:
+    return {
+        "operationId": "accounting",
+        "summary": "The balance of this source: what was received, and where it is.",
+        "security": KEYS,
+        "responses": {
+            "200": json_answer("The balance.", BalanceBy),
+            **errors("401", "403", "408", "431", "500", "503"),
+        },
+    }
+
+
+def consent() -> Json:
+    return {
+        "operationId": "consent",
+        "summary": "A person takes consent back, or gives it again, apart from any conversion.",
+        "description": "What is claimed for sending after the answer obeys it, at all pixels of "
+        "the source. One email, phone number or click id is enough.",
+        "security": KEYS,
+        "requestBody": json_body(
+            ref("Choice"),
+            example={"email": "shopper@example.com", "consent": {"ad_user_data": "denied"}},
+        ),
+        "responses": {
+            "200": json_answer("What holds from now on.", ChoiceNoted),
+            **errors("400", "401", "408", "413", "415", "422", "431", "500", "503"),
+        },
+    }
+
+
+def as_x(version: str) -> Json:
+    refusals = {
+        status: json_answer(why, XErrors, headers=_version_header() | retry_header(status))
+        for status, why in {
+            "400": "What X would refuse, in X's own words.",
+            "401": "Neither the pixel's token nor a good signature.",
+            "404": "An unknown pixel, or an event of another one.",
+            "413": "More than 1 MiB after decompression.",
+            "415": "Not declared as JSON, or an unsupported encoding.",
+            "429": "Too fast; `x-rate-limit-reset` says when to come again.",
+            "500": "A fault of Twite's own.",
+            "503": "Cannot commit; nothing of it was kept.",
+        }.items()
+    }
+    return {
+        "operationId": f"conversions_v{version}",
+        "summary": "X's own route: what talks to X changes its host, and nothing else.",
+        "security": [{"pixel token": []}, {"OAuth 1.0a": []}],
+        "parameters": [in_path("pixel_id")],
+        "requestBody": json_body(
+            ref("XRequest"),
+            example={
+                "conversions": [
+                    {
+                        "conversion_time": "2026-11-24T10:00:00.000Z",
+                        "event_id": "tw-o8z6j-o8z6k",
+                        "identifiers": [{"twclid": "23opevjt88psuo13lu8d020qkn"}],
+                        "conversion_id": "order-1001",
+                        "value": "49.90",
+                        "price_currency": "EUR",
+                    }
+                ]
+            },
+        ),
+        "responses": {
+            "200": json_answer("On disk. `debug_id` is our receipt.", XSuccess, _version_header()),
+            **refusals,
+            **errors("408", "431"),
+        },
+    }
+
+
+def desk() -> Json:
+    return {
+        "operationId": "desk",
+        "summary": "Replay or discard deliveries at rest, change the vault, or erase a person.",
+        "description": "For the commands of the same machine, which read the token from the file "
+        "beside the database. Without it there is no such route.",
+        "security": [{"desk token": []}],
+        "requestBody": json_body(ref("Order")),
+        "responses": {
+            "200": json_answer("How many it was done to.", ControlResult),
+            "409": json_answer("The vault cannot be opened.", ErrorBody),
+            **errors("400", "404", "408", "413", "415", "431", "500", "503"),
+        },
+    }
+
+
+def healthz() -> Json:
+    return {
+        "operationId": "healthz",
+        "summary": "Whether the process answers.",
+        "responses": {"200": _status_ok(), **errors("408", "431")},
+    }
+
+
+def readyz() -> Json:
+    return {
+        "operationId": "readyz",
+        "summary": "Whether submissions can be taken now.",
+        "responses": {"200": _status_ok(), **errors("408", "431", "500", "503")},
+    }
+
+
+def metrics() -> Json:
+    return {
+        "operationId": "metrics",
+        "summary": "Metrics for Prometheus. Open to the machine itself, else with the metrics key.",
+        "security": [{}, *KEYS],
+        "responses": {
+            "200": {
+                "description": "The metrics.",
+                "content": {"text/plain": {"schema": {"type": "string"}}},
+            },
+            **errors("401", "408", "431", "500", "503"),
+        },
+    }
+
+
+def itself() -> Json:
+    return {
+        "operationId": "openapi",
+        "summary": "This document.",
+        "responses": {
+            "200": {
+                "description": "It.",
+                "content": {"application/json": {"schema": {"type": "object"}}},
+            },
+            **errors("408", "431"),
+        },
+    }
+
+
+def _status_ok() -> Json:
+    shape = {"type": "object", "properties": {"status": {"const": "ok"}}, "required": ["status"]}
+    return {"description": "Yes.", "content": {"application/json": {"schema": shape}}}
+
+
+def _version_header() -> Json:
+    return {spec.CURRENT_VERSION_HEADER: {"schema": {"type": "string"}}}

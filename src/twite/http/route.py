@@ -1,0 +1,244 @@
+"""A route: where it is, who may use it, and what answers. The table is in route_table.py."""
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from enum import Enum
+from types import MappingProxyType
+from typing import Any, Final, Generic, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.types import Receive, Scope
+
+from twite.domain.destination import Source
+from twite.domain.people.users import KeyScope
+from twite.domain.submission import Endpoint
+from twite.formats.data_tag.read import MAX_PARAMETERS
+from twite.gateway.ingest.accept import X_SOURCE
+from twite.gateway.ports.events import Observer, TurnedAway
+from twite.http.authorization import Requester
+from twite.http.bodies import read_body, require_json
+from twite.http.error_responses import FOR_GOOD, answer_to
+from twite.http.limits import HttpLimits
+from twite.http.origins import PageVisit
+from twite.http.responses import ClientGone, HttpRefusal, HttpResponse, error
+from twite.http.services import HttpServices
+
+Json = dict[str, object]
+# Who makes a request: a source, a visitor of a page, a requester. None for a route open to all.
+CallerT = TypeVar("CallerT")
+
+_PARAMETER: Final = re.compile(r"\\\{(\w+)(:path)?\\\}")
+
+
+class BodyLimit(Enum):
+    """How large a body may be. How long it may take is the same for all: `body_seconds`."""
+
+    NONE = 0  # it is not read
+    SMALL = 1  # browsers, and requests without an authenticated sender
+    FULL = 2
+
+    def of(self, limits: HttpLimits) -> int:
+        """Return the limit in bytes."""
+        sizes = {self.NONE: 0, self.SMALL: min(limits.page_body, limits.body)}
+        return sizes.get(self, limits.body)
+
+
+class HttpRequest:
+    """A request as routes see it. `parameters` are those of the path; `body` is read and plain."""
+
+    __slots__ = ("body", "headers", "parameters", "path", "receive", "scope", "services")
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        services: HttpServices,
+        parameters: Mapping[str, str],
+    ) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.services = services
+        self.parameters = parameters
+        self.path: str = scope["path"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.body = b""
+
+    def remove_keys(self) -> None:
+        """Take source keys out of the query and the headers, from which tags and clients read."""
+        self.scope = self.services.keys.removed(self.scope)
+        self.headers = dict(self.scope["headers"])
+
+    @property
+    def method(self) -> str:
+        method: str = self.scope["method"]
+        return method
+
+    def query(self) -> dict[str, str]:
+        """Return the query's parameters, the first of each name; {} if there are too many."""
+        return query_of(self.scope)
+
+    def text(self, name: bytes) -> str | None:
+        """Return a header as text."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+
+async def anyone(_request: HttpRequest) -> None:
+    """Authenticate nobody: the route is open to all."""
+
+
+async def source_key(request: HttpRequest) -> Source:
+    """Return the source of `Authorization: Bearer <key>`. Raises HttpRefusal (401)."""
+    return request.services.keys.require(request.headers)
+
+
+def reads(scope: KeyScope) -> Callable[[HttpRequest], Awaitable[Requester]]:
+    """Take a source key, or an API key of this scope; HttpRefusal (401, 403) otherwise."""
+
+    async def requester(request: HttpRequest) -> Requester:
+        return await request.services.authorization.require(request.headers, scope)
+
+    return requester
+
+
+def in_our_shape(
+    request: HttpRequest, _caller: object, fault: Exception, where: str
+) -> HttpResponse:
+    """Return the response to an exception in the shape that all errors have."""
+    return answer_to(fault, where=where, observer=request.services.observer)
+
+
+class Route(msgspec.Struct, Generic[CallerT], frozen=True, kw_only=True):
+    """One row of the table.
+
+    `path` has parameters in braces; `{name:path}` may hold slashes. `methods` is empty for all
+    methods. `authenticate` returns the caller, or raises HttpRefusal; `answer` gets it.
+    `label` names the route in metrics and the log; `endpoint` is where its conversions come in,
+    and limits how many requests are processed at once. `refused` makes a response of an exception,
+    the caller None if it is unknown. `preflight` answers OPTIONS. `operations` describe the public
+    methods for OpenAPI. Client templates may claim a `claimable` path.
+    """
+
+    path: str
+    methods: tuple[str, ...]
+    label: str
+    answer: Callable[[HttpRequest, CallerT], Awaitable[HttpResponse]]
+    authenticate: Callable[[HttpRequest], Awaitable[CallerT]]
+    body: BodyLimit = BodyLimit.NONE
+    takes_json: bool = False
+    endpoint: Endpoint | None = None
+    refused: Callable[[HttpRequest, CallerT | None, Exception, str], HttpResponse] = in_our_shape
+    preflight: Callable[[HttpRequest], HttpResponse] | None = None
+    operations: Mapping[str, Callable[[], Json]] = MappingProxyType({})
+    claimable: bool = False
+
+    @property
+    def published_path(self) -> str:
+        """The path as OpenAPI writes it."""
+        return self.path.replace(":path}", "}")
+
+    def require_method(self, method: str) -> None:
+        """Raises HttpRefusal (405) unless the route takes the method."""
+        if self.methods and method not in self.methods:
+            allowed = ", ".join(self.methods)
+            allow = (b"allow", allowed.encode())
+            raise HttpRefusal(error(405, "method", f"this route takes {allowed}", headers=(allow,)))
+
+
+class RouteFinder:
+    """Finds the row of a path: a row without parameters first, then in the table's order."""
+
+    def __init__(self, routes: Iterable[Route[Any]]) -> None:
+        routes = tuple(routes)
+        self._literal = {route.path: route for route in routes if "{" not in route.path}
+        self._patterns = [(_pattern(route.path), route) for route in routes if "{" in route.path]
+
+    def find(self, path: str) -> tuple[Route[Any] | None, Mapping[str, str]]:
+        """Return the row, None if there is none, and the path's parameters."""
+        literal = self._literal.get(path)
+        if literal is not None:
+            return literal, _NO_PARAMETERS
+        for pattern, route in self._patterns:
+            match = pattern.fullmatch(path)
+            if match is not None:
+                return route, match.groupdict()
+        return None, _NO_PARAMETERS
+
+
+async def answered(route: Route[CallerT], request: HttpRequest) -> HttpResponse:
+    """Answer a request by its route: authenticate, admit, read the body, answer.
+
+    Raises ClientGone; every other outcome is a response.
+    """
+    caller: CallerT | None = None
+    try:
+        route.require_method(request.method)
+        if request.method == "OPTIONS" and route.preflight is not None:
+            return route.preflight(request)
+        caller = await route.authenticate(request)
+        answer = await _admitted(route, request, caller)
+    except ClientGone:
+        raise
+    except Exception as fault:  # noqa: BLE001 - here it is still known whose request it is
+        answer = route.refused(request, caller, fault, route.label)
+        if caller is not None and route.endpoint is not None:
+            _report(answer, caller, route.endpoint, request.services.observer)
+    # A page cannot read a response that names no origin.
+    return caller.answered(answer) if isinstance(caller, PageVisit) else answer
+
+
+async def _admitted(route: Route[CallerT], request: HttpRequest, caller: CallerT) -> HttpResponse:
+    """Read the body and answer, as soon as the gate admits the request."""
+    services = request.services
+    if route.takes_json:
+        require_json(request.headers)
+    if route.endpoint is None:
+        await _read_body(request, route.body)
+        return await route.answer(request, caller)
+    is_page = isinstance(caller, PageVisit)
+    gate = services.page_gate if is_page else services.gate
+    weight = gate.enter(request.headers)
+    try:
+        await _read_body(request, BodyLimit.SMALL if is_page else route.body)
+        request.body = services.keys.without(request.body)
+        return await route.answer(request, caller)
+    finally:
+        gate.leave(weight)
+
+
+async def _read_body(request: HttpRequest, limit: BodyLimit) -> None:
+    if limit is not BodyLimit.NONE and request.method == "POST":
+        most = limit.of(request.services.limits)
+        request.body = await read_body(request.headers, request.receive, most)
+
+
+def _report(answer: HttpResponse, caller: object, endpoint: Endpoint, observer: Observer) -> None:
+    """Report a request that is refused as a whole, for good: nothing else remains of it."""
+    if answer.status in FOR_GOOD:
+        source = caller.source if isinstance(caller, PageVisit) else caller
+        name = source.name if isinstance(source, Source) else X_SOURCE
+        observer.see(TurnedAway(source=name, door=endpoint.value, code=answer.code))
+
+
+def query_of(scope: Scope) -> dict[str, str]:
+    """Return the parameters of a query, the first of each name; {} if there are too many."""
+    try:
+        pairs = parse_qsl(
+            scope["query_string"].decode("latin-1"),
+            keep_blank_values=True,
+            max_num_fields=MAX_PARAMETERS,
+        )
+    except ValueError:
+        return {}
+    return dict(reversed(pairs))
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    def group(match: re.Match[str]) -> str:
+        return f"(?P<{match[1]}>{'.*' if match[2] else '[^/]+'})"
+
+    return re.compile(_PARAMETER.sub(group, re.escape(path)), re.DOTALL)
+
+
+_NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})

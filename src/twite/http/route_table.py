@@ -1,0 +1,282 @@
+"""The table of routes: what is particular to a path is in its row.
+
+Dispatch, methods and 405, authentication, body limits, metric labels, the OpenAPI document and the
+paths that client templates may claim are made of it.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import cache, partial
+from typing import Any, Final
+
+import msgspec
+
+from twite.domain.people.users import KeyScope
+from twite.domain.submission import Endpoint
+from twite.gateway.ports.events import TroublePlace
+from twite.http.openapi import operations, pages
+from twite.http.openapi import tags as tag_operations
+from twite.http.openapi.document import document_of
+from twite.http.responses import NO_ROUTE, HttpRefusal, HttpResponse
+from twite.http.route import BodyLimit, HttpRequest, Json, Route, anyone, reads, source_key
+from twite.http.routes import (
+    beacon,
+    consent,
+    control,
+    conversions,
+    dedup_report,
+    native,
+    rejections,
+    sgtm_tag,
+    stape,
+    status,
+    tags,
+    x_api,
+)
+from twite.x import spec
+
+_READ: Final = ("GET", "HEAD")
+
+
+async def console_is_absent(_request: HttpRequest, _caller: None) -> HttpResponse:
+    """Raises HttpRefusal (404): a console answers its paths itself."""
+    raise HttpRefusal(NO_ROUTE)
+
+
+def _tag_route(
+    path: str,
+    endpoint: Endpoint,
+    answer: Callable[..., Awaitable[HttpResponse]],
+    *,
+    preflight: str,
+    **described: Callable[[], Json],
+) -> Route[Any]:
+    """Return the row of a path for tags, whose methods are the described ones."""
+    methods = sorted(method.upper() for method in described)
+    asked = partial(tag_operations.preflight, preflight)
+    return Route(
+        path=path,
+        methods=(*methods, "OPTIONS"),
+        label=path,
+        authenticate=tags.page_or_key,
+        answer=answer,
+        body=BodyLimit.FULL,
+        endpoint=endpoint,
+        preflight=tags.preflight,
+        operations={**described, "options": asked},
+        claimable=True,
+    )
+
+
+def _read_route(
+    path: str,
+    answer: Callable[[HttpRequest, Any], Awaitable[HttpResponse]],
+    described: Callable[[], Json],
+    *,
+    authenticate: Callable[[HttpRequest], Awaitable[Any]] = anyone,
+    label: str | None = None,
+) -> Route[Any]:
+    return Route(
+        path=path,
+        methods=_READ,
+        label=label or path,
+        authenticate=authenticate,
+        answer=answer,
+        operations={"get": described},
+    )
+
+
+def _rest_of_x(prefix: str) -> Route[Any]:
+    """Return the row for the rest of a prefix: 404 in X's shape."""
+    return Route(
+        path=f"{prefix}{{rest:path}}",
+        methods=(),
+        label=TroublePlace.X_ROUTE,
+        authenticate=anyone,
+        answer=x_api.no_route,
+        refused=x_api.in_x_shape,
+    )
+
+
+def _x_route(version: str) -> Route[Any]:
+    return Route(
+        path=spec.CONVERSIONS_PATH.format(version=version, pixel_id="{pixel_id}"),
+        methods=("POST",),
+        label=TroublePlace.X_ROUTE,
+        authenticate=x_api.pixel_credentials,
+        answer=x_api.answer,
+        body=BodyLimit.FULL,
+        takes_json=True,
+        endpoint=Endpoint.X_API,
+        refused=x_api.in_x_shape,
+        operations={"post": partial(operations.as_x, version)},
+    )
+
+
+ROUTES: Final[tuple[Route[Any], ...]] = (
+    Route(
+        path="/v1/conversions",
+        methods=("POST",),
+        label="/v1/conversions",
+        authenticate=source_key,
+        answer=native.answer,
+        body=BodyLimit.FULL,
+        takes_json=True,
+        endpoint=Endpoint.NATIVE,
+        operations={"post": operations.submit},
+    ),
+    _read_route(
+        "/v1/conversions/{pixel}/{conversion_id:path}",
+        conversions.life,
+        operations.life,
+        authenticate=reads(KeyScope.LIVES),
+        label="/v1/conversions/…",
+    ),
+    _read_route(
+        "/v1/accounting",
+        conversions.balance,
+        operations.accounting,
+        authenticate=reads(KeyScope.ACCOUNTING),
+    ),
+    Route(
+        path="/v1/consent",
+        methods=("POST",),
+        label="/v1/consent",
+        authenticate=source_key,
+        answer=consent.answer,
+        body=BodyLimit.SMALL,
+        takes_json=True,
+        operations={"post": operations.consent},
+    ),
+    *map(_x_route, spec.VERSIONS),
+    *(_rest_of_x(f"/{version}/") for version in spec.VERSIONS),
+    Route(
+        path="/t",
+        methods=("GET", "POST", "OPTIONS"),
+        label="/t",
+        authenticate=beacon.page,
+        answer=beacon.answer,
+        body=BodyLimit.SMALL,
+        endpoint=Endpoint.BEACON,
+        refused=beacon.with_verdict,
+        preflight=beacon.preflight,
+        operations={"post": pages.beacon, "get": pages.image, "options": pages.preflight},
+    ),
+    _read_route("/twite.js", beacon.script, pages.script_of_source),
+    _read_route("/twite.{hash}.js", beacon.script, pages.script_alone, label="/twite.js"),
+    Route(
+        path="/twite.{rest:path}",
+        methods=_READ,
+        label="/twite.js",
+        authenticate=anyone,
+        answer=beacon.script,
+    ),
+    _read_route(
+        "/v1/overlap",
+        dedup_report.answer,
+        pages.overlap,
+        authenticate=reads(KeyScope.OVERLAP),
+    ),
+    _read_route(
+        "/v1/rejections", rejections.answer, pages.rejections, authenticate=reads(KeyScope.LIVES)
+    ),
+    _tag_route(
+        "/g/collect",
+        Endpoint.GA4,
+        tags.taking(Endpoint.GA4, tags.read_ga4),
+        preflight="ga4",
+        post=partial(tag_operations.ga4, "post"),
+        get=partial(tag_operations.ga4, "get"),
+    ),
+    _tag_route(
+        "/mp/collect",
+        Endpoint.MEASUREMENT_PROTOCOL,
+        tags.taking(Endpoint.MEASUREMENT_PROTOCOL, tags.read_measurement_protocol),
+        preflight="mp",
+        post=tag_operations.measurement_protocol,
+    ),
+    _tag_route(
+        "/debug/mp/collect",
+        Endpoint.MEASUREMENT_PROTOCOL,
+        tags.debug,
+        preflight="debug",
+        post=tag_operations.debug,
+    ),
+    _tag_route(
+        "/data",
+        Endpoint.DATA_TAG,
+        tags.taking(Endpoint.DATA_TAG, tags.read_data_tag),
+        preflight="data",
+        post=partial(tag_operations.data_tag, "post"),
+        get=partial(tag_operations.data_tag, "get"),
+    ),
+    Route(
+        path="/v1/sgtm",
+        methods=("POST",),
+        label="/v1/sgtm",
+        authenticate=source_key,
+        answer=native.taking(Endpoint.SGTM, sgtm_tag.read),
+        body=BodyLimit.FULL,
+        takes_json=True,
+        endpoint=Endpoint.SGTM,
+        operations={"post": tag_operations.sgtm},
+    ),
+    Route(
+        path="/stape-api/{source_key:path}/v1/twitter/auth-proxy",
+        methods=("POST",),
+        label=TroublePlace.X_ROUTE,
+        authenticate=stape.key_in_path,
+        answer=stape.answer,
+        body=BodyLimit.FULL,
+        endpoint=Endpoint.STAPE,
+        refused=x_api.in_x_shape,
+        operations={"post": tag_operations.proxy},
+    ),
+    _rest_of_x("/stape-api/"),
+    Route(
+        path="/-/desk",
+        methods=("POST",),
+        label="/-/desk",
+        authenticate=control.control_token,
+        answer=control.answer,
+        body=BodyLimit.FULL,
+        operations={"post": operations.desk},
+    ),
+    _read_route("/healthz", status.healthz, operations.healthz),
+    _read_route("/readyz", status.readyz, operations.readyz),
+    _read_route(
+        "/metrics",
+        status.metrics,
+        operations.metrics,
+        authenticate=status.this_machine_or_metrics_key,
+    ),
+    _read_route("/v1/openapi.json", status.openapi, operations.itself),
+    *(
+        Route(
+            path=path,
+            methods=(),
+            label=TroublePlace.CONSOLE,
+            authenticate=anyone,
+            answer=console_is_absent,
+        )
+        for path in ("/console", "/console/{rest:path}")
+    ),
+)
+
+
+def document() -> Json:
+    """Return the OpenAPI document: every public method of every route."""
+    return document_of(
+        {
+            route.published_path: {
+                method: describe() for method, describe in route.operations.items()
+            }
+            for route in ROUTES
+            if route.operations
+        }
+    )
+
+
+@cache
+def rendered() -> bytes:
+    """Return the document as JSON."""
+    return msgspec.json.format(msgspec.json.encode(document()), indent=2) + b"\n"

@@ -1,0 +1,118 @@
+"""The parts of the gateway that routes use."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from twite.domain.destination import Destination, Source
+from twite.domain.history import ConversionCounts
+from twite.domain.people.users import AuditEvent
+from twite.domain.secret import Secret
+from twite.domain.submission import Endpoint
+from twite.formats.beacon.shape import BeaconTwin
+from twite.formats.parsed_request import ParsedRequest
+from twite.gateway.ingest.accept import AcceptReceipt, XAcceptReceipt
+from twite.gateway.ingest.consent_choice import ConsentChoiceResult
+from twite.gateway.ports.events import Observer
+from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.outbox import Operations, RewrittenPayloads
+from twite.gateway.ports.privacy import Eraser
+from twite.gateway.ports.queries import Records, Sightings
+from twite.gtm.template.sandbox import Incoming
+from twite.http.addresses import Front
+from twite.http.admission import AdmissionGate
+from twite.http.authorization import Authorization
+from twite.http.limits import HttpLimits
+from twite.http.nonces import NonceMemory
+from twite.http.origins import Origins
+from twite.http.script.route import PageScript
+from twite.http.source_keys import SourceKeys
+
+
+class AcceptsRequests(Protocol):
+    """Accepts requests: see gateway.ingest.accept."""
+
+    async def native(
+        self, *, source: Source, body: bytes, idempotency_key: str | None
+    ) -> AcceptReceipt: ...
+
+    async def from_x(self, *, destination: Destination, body: bytes) -> XAcceptReceipt: ...
+
+    async def found(
+        self,
+        found: ParsedRequest,
+        *,
+        source: Source,
+        door: Endpoint,
+        twins: Sequence[BeaconTwin] = (),
+        request: Incoming,
+    ) -> AcceptReceipt: ...
+
+
+class ProxiesStape(Protocol):
+    """The gateway's proxy function: see gateway.ingest."""
+
+    async def take(self, *, source: Source, body: bytes) -> tuple[XAcceptReceipt, str | None]: ...
+
+
+class RecordsChoice(Protocol):
+    """The gateway's consent recorder."""
+
+    async def note(self, *, source: Source, body: bytes) -> ConsentChoiceResult: ...
+
+
+class KeepsLogins(Protocol):
+    """Holds the vault of X credentials."""
+
+    async def keep(self, name: str, sealed: bytes, *, deed: AuditEvent | None = None) -> None:
+        """Raises NotOpened, LedgerUnavailable."""
+        ...
+
+    async def forget_sealed(self, name: str, *, deed: AuditEvent | None = None) -> None:
+        """Raises LedgerUnavailable, NotOpened."""
+        ...
+
+    async def reseal(self, *, deed: AuditEvent | None = None) -> int:
+        """Raises NotOpened, SettingsError, LedgerUnavailable."""
+        ...
+
+    async def reseal_letters(self, *, after: int) -> RewrittenPayloads:
+        """Raises LedgerUnavailable."""
+        ...
+
+
+class HttpServices(msgspec.Struct, frozen=True, kw_only=True):
+    """What routes use.
+
+    `gate` is for requests with a key, `page_gate` for those of browsers. `logins` is None for a
+    gateway without a vault key, `proxy` without a route for Stape's auth proxy.
+    """
+
+    accept: AcceptsRequests
+    proxy: ProxiesStape | None
+    records: Records
+    operations: Operations
+    eraser: Eraser | None
+    logins: KeepsLogins | None
+    choose: RecordsChoice
+    sightings: Sightings
+    clock: Clock
+    destinations: Mapping[str, Destination]
+    keys: SourceKeys
+    authorization: Authorization
+    origins: Origins
+    script: PageScript
+    nonces: NonceMemory
+    gate: AdmissionGate
+    page_gate: AdmissionGate
+    limits: HttpLimits
+    front: Front
+    public_url: str | None
+    public_host: str | None
+    control_token: Secret | None
+    metrics_key: Secret | None
+    ready: Callable[[], str | None]
+    metrics: Callable[[Iterable[ConversionCounts]], bytes]
+    openapi: Callable[[], bytes]
+    observer: Observer

@@ -1,0 +1,245 @@
+"""Every row of the table of routes, on a real socket."""
+
+import asyncio
+import re
+
+import pytest
+from http_stage import DESK_TOKEN, Stage
+from pages import SHOP, a_shop
+from test_http_clients import CLAIMED, PlayedClients
+
+from raw_http import heard
+from twite.domain.destination import Source
+from twite.domain.secret import Secret
+from twite.domain.submission import Endpoint
+from twite.gateway.ingest.accept import Accept
+from twite.gateway.ingest.stape_proxy import StapeProxy
+from twite.gateway.ports.events import Troubled, TurnedAway
+from twite.http import HttpLimits
+from twite.http.responses import error
+from twite.http.route import BodyLimit, HttpRequest, Route, anyone
+from twite.http.route_table import ROUTES, document
+from twite.stores.memory.store import MemoryStore
+from twite.testing.builders import a_destination
+from twite.testing.clock import MovingClock
+from twite.testing.randomness import SeededRandomness
+
+KEY = "a-source-key"
+PARAMETERS = {
+    "pixel": "o8z6j",
+    "pixel_id": "o8z6j",
+    "conversion_id": "order-1001",
+    "source_key": KEY,
+    "rest": "elsewhere",
+}
+# Rows that describe nothing: the rest of a prefix, and the console, which has pages.
+UNPUBLISHED = {
+    "/11/{rest:path}",
+    "/12/{rest:path}",
+    "/twite.{rest:path}",
+    "/stape-api/{rest:path}",
+    "/console",
+    "/console/{rest:path}",
+}
+EVERY = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
+WITH_BODY = [route for route in ROUTES if route.body is not BodyLimit.NONE]
+AUTHENTICATED = [route for route in ROUTES if route.authenticate is not anyone]
+
+
+def path_of(route: Route, **other: str) -> str:
+    known = PARAMETERS | other
+    path = re.sub(r"\{(\w+)(?::path)?\}", lambda match: known.get(match[1], match[1]), route.path)
+    return f"{path}?s=shop" if path == "/twite.js" else path
+
+
+def credentials_of(route: Route) -> dict[str, str]:
+    """Return what each way of authentication takes, together where they may stand together."""
+    if route.path == "/-/desk":
+        return {"Authorization": f"Bearer {DESK_TOKEN}"}
+    if route.path == "/metrics":
+        return {"Authorization": "Bearer metrics-key"}
+    if route.claimable or route.path == "/t":
+        return {"Origin": SHOP}
+    if "pixel_id" in route.path:
+        return {"X-Pixel-Token": "emulator-pixel-token-o8z6j"}
+    return {"Authorization": f"Bearer {KEY}"}
+
+
+@pytest.fixture
+async def gateway(staged) -> Stage:
+    return await gateway_of(staged)
+
+
+async def gateway_of(staged, **said) -> Stage:
+    store = MemoryStore()
+    accept = Accept(
+        ledger=store,
+        clock=MovingClock(),
+        randomness=SeededRandomness(),
+        destinations={"o8z6j": a_destination()},
+        salt=b"salt",
+        wake=lambda _pixel: None,
+    )
+    proxy = StapeProxy(
+        accept=accept, clock=MovingClock(), salt=b"salt", destinations={"o8z6j": a_destination()}
+    )
+    return await staged(
+        accept=accept,
+        records=store,
+        desk=store,
+        sightings=store,
+        sources=[a_shop()],
+        proxy=proxy,
+        metrics_key=Secret("metrics-key"),
+        **said,
+    )
+
+
+@EVERY
+async def test_every_row_answers_by_itself(gateway, route):
+    method = route.methods[0] if route.methods else "GET"
+
+    answer = await gateway.ask(
+        method, path_of(route), b"{}" * (method == "POST"), key=None, headers=credentials_of(route)
+    )
+
+    errors = answer.json().get("errors", []) if answer.status > 399 else []
+    codes = [fault["code"] for fault in errors]
+    if route.path in UNPUBLISHED or route.path == "/twite.{hash}.js":
+        assert answer.status == 404
+    elif "conversion_id" in route.path:
+        assert (answer.status, codes) == (404, ["conversion_unknown"])
+    else:
+        assert answer.status in {200, 202, 204, 304, 400, 422}, codes
+
+
+@EVERY
+async def test_a_wrong_method_is_405_and_names_the_right_ones(gateway, route):
+    answer = await gateway.ask("PATCH", path_of(route), key=None, headers=credentials_of(route))
+
+    if route.methods:
+        assert (answer.status, answer.headers["allow"]) == (405, ", ".join(route.methods))
+    else:
+        assert answer.status == 404
+
+
+@pytest.mark.parametrize("route", WITH_BODY, ids=lambda route: route.path)
+async def test_a_body_above_the_limit_is_refused(staged, route):
+    limits = HttpLimits(body=3_000, page_body=1_000)
+    stage = await gateway_of(staged, limits=limits)
+    most = (
+        3_000 if route.body is BodyLimit.FULL and "Origin" not in credentials_of(route) else 1_000
+    )
+
+    answers = [
+        await stage.ask(
+            "POST", path_of(route), b" " * size, key=None, headers=credentials_of(route)
+        )
+        for size in (most, most + 1)
+    ]
+
+    assert [answer.status == 413 for answer in answers] == [False, True]
+
+
+async def test_a_body_that_does_not_arrive_in_time_is_refused_at_every_row(staged):
+    stage = await gateway_of(staged, limits=HttpLimits(body_seconds=0.2, sweep_seconds=0.05))
+
+    async def half_a_body(route: Route) -> int:
+        lines = credentials_of(route) | {"Host": "t.shop.example", "Content-Length": "9"}
+        lines |= {"Content-Type": "application/json"}
+        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        said = await stage.say(f"POST {path_of(route)} HTTP/1.1\r\n{head}\r\n{{".encode())
+        return heard(said).status
+
+    statuses = await asyncio.gather(*map(half_a_body, WITH_BODY))
+
+    assert set(statuses) == {408}
+
+
+@pytest.mark.parametrize("route", AUTHENTICATED, ids=lambda route: route.path)
+async def test_an_authenticated_row_refuses_strangers(gateway, route):
+    method = route.methods[0]
+    path = path_of(route, source_key="no-key")
+
+    answer = await gateway.ask(method, path, b"{}" * (method == "POST"), key=None)
+
+    wanted = {"/-/desk": 404, "/t": 403} | {row.path: 403 for row in ROUTES if row.claimable}
+    assert answer.status == wanted.get(route.path, 401)
+    assert await gateway.records.accounts() == []
+
+
+def test_the_open_rows_are_these():
+    assert {route.path for route in ROUTES} - {route.path for route in AUTHENTICATED} == {
+        *UNPUBLISHED,
+        "/twite.js",
+        "/twite.{hash}.js",
+        "/healthz",
+        "/readyz",
+        "/v1/openapi.json",
+    }
+
+
+def test_openapi_describes_every_public_method_and_nothing_else():
+    published = {
+        route.published_path: {method.lower() for method in route.methods} - {"head"}
+        for route in ROUTES
+        if route.path not in UNPUBLISHED
+    }
+
+    assert {path: set(methods) for path, methods in document()["paths"].items()} == published
+
+
+def test_every_row_has_a_label_that_no_request_can_change():
+    assert [route.path for route in ROUTES if not route.label or "{" in route.label] == []
+    with_conversions = {route.endpoint for route in ROUTES} - {None}
+    assert with_conversions == set(Endpoint) - {Endpoint.TAG, Endpoint.CLIENT}
+
+
+@EVERY
+async def test_a_client_template_is_asked_about_claimable_paths_alone(staged, route):
+    clients = PlayedClients(CLAIMED)
+    stage = await gateway_of(staged, clients=clients)
+
+    for method in ("GET", "POST", "DELETE"):
+        await stage.ask(method, path_of(route))
+
+    assert len(clients.asked) == (3 if route.claimable else 0)
+
+
+# A row of one's own.
+
+
+async def answer(request: HttpRequest, source: Source):
+    if request.body == b"ours":
+        raise ZeroDivisionError
+    return error(422, "code", f"{source.name}: {request.parameters['name']}")
+
+
+async def keyed(request: HttpRequest) -> Source:
+    return request.services.keys.require(request.headers)
+
+
+async def test_faults_and_refusals_carry_the_label_and_the_endpoint_of_the_row(staged):
+    row = Route(
+        path="/toy/{name}",
+        methods=("POST",),
+        label="/toy",
+        authenticate=keyed,
+        answer=answer,
+        body=BodyLimit.SMALL,
+        endpoint=Endpoint.SGTM,
+    )
+    stage = await staged(routes=(*ROUTES, row))
+
+    refused = await stage.ask("POST", "/toy/coupon", b"{}")
+    fault = await stage.ask("POST", "/toy/coupon", b"ours")
+    large = await stage.ask("POST", "/toy/coupon", b" " * (64 * 1024 + 1))
+
+    assert [refused.status, fault.status, large.status] == [422, 500, 413]
+    assert refused.json()["errors"][0]["message"] == "shop: coupon"
+    assert [notice.where for notice in stage.notices.seen if isinstance(notice, Troubled)] == [
+        "/toy"
+    ]
+    assert [notice for notice in stage.notices.seen if isinstance(notice, TurnedAway)] == [
+        TurnedAway(source="shop", door="sgtm", code="body_too_large")
+    ]
