@@ -3,23 +3,30 @@
 import sqlite3
 from contextlib import closing
 
+import msgspec
 import pytest
 
+from twite.domain.dedup import DEFAULT_WINDOW
 from twite.domain.delivery import State
+from twite.domain.submission import Recorded
 from twite.gateway.operations.edit import doubt
 from twite.gateway.ports.queries import EditedBody, QueryScope
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
-from twite.testing.builders import NOW, an_entry
+from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.actions import (
     balanced,
     bury,
     claim,
     dead_lettered,
     deliver,
+    delivered,
     lives,
     record,
     settle,
 )
+
+OTHER = "o8z6m"
+LATER = NOW + 2 * DEFAULT_WINDOW
 
 
 @pytest.fixture
@@ -99,3 +106,31 @@ async def test_the_console_is_told_of_the_other_copy(store):
 
     assert life.rival is not None
     assert len(await lives(store, "order-1")) == 1
+
+
+async def test_a_key_that_an_edit_took_over_is_not_given_back_by_a_restart(path):
+    """Several copies had it before: the log of keys forgets them all."""
+    store = await SQLiteStore.open(path)
+    edited = await bury(store, "order-1")
+    for number in range(3):
+        copy = corrected_by(number, event=OTHER)
+        await store.record(a_submission(copy, receipt=f"r{number}"))
+        batch = await claim(store)
+        fate = delivered(batch) if number == 2 else dead_lettered(batch)
+        await settle(store, batch, "rejected", fate)
+    amended = EditedBody(delivery=edited, event=OTHER, body=an_entry("order-1").body)
+    refused = await store.amend([amended], now=LATER, note="why")
+
+    for receipt in ("before", "after"):
+        copy = an_entry("order-1", event=OTHER)
+        recorded = await store.record(a_submission(copy, receipt=receipt, received_at=LATER))
+        assert (refused, recorded) == ({}, Recorded(duplicates=(0,))), receipt
+        await store.close()
+        store = await SQLiteStore.open(path)
+    await store.close()
+
+
+def corrected_by(number, *, event):
+    entry = an_entry("order-1", event=event)
+    body = entry.body.replace(b"{", b'{"value":"%d.00",' % number, 1)
+    return msgspec.structs.replace(entry, body=body)

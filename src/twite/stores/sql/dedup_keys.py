@@ -109,6 +109,7 @@ class DedupKeys:
         # What the running transaction did to memory.
         self._before: dict[bytes, int | None] = {}
         self._merged: list[tuple[int, dict[bytes, int]]] = []
+        self._taken_over: list[bytes] = []
 
     def take(
         self, wanted: Sequence[WantedKey], contest: Callable[[WantedKey, int, Holding], bool]
@@ -152,22 +153,34 @@ class DedupKeys:
     def take_over(self, wish: WantedKey) -> int | None:
         """Give a key to a delivery that was recorded long ago; return who holds it, if anyone.
 
-        The key goes into the table at once: the log is for new deliveries alone.
+        The key goes into the table at once: the log is for new deliveries alone, and `finish` takes
+        out of it all that had the key before.
         """
         candidates = self._candidates([wish])
         holder = candidates.get(wish.delivery)
         if holder is not None and holder != wish.delivery:
             if self._holdings(candidates)(holder, wish.at).is_live:
                 return holder
-            self._run("forget_logged_key", delivery=holder)
+        self._taken_over.append(wish.key)
         self._run("merge_keys", keys=wish.key, deliveries=_json([wish.delivery]))
         present = self._buckets[wish.key[0]].get(wish.key)
         if present is not None:
             self._put(wish.key, wish.delivery, present)
         return None
 
+    def finish(self) -> None:
+        """Take the keys that were taken over out of the log. Call it before the commit.
+
+        One walk through the log for all: it has no index of keys.
+        """
+        if self._taken_over:
+            places = _json(range(len(self._taken_over)))
+            self._run("forget_taken_over", keys=b"".join(self._taken_over), places=places)
+            self._taken_over.clear()
+
     def committed(self) -> None:
         """Apply the changes of the committed transaction to memory."""
+        self._taken_over.clear()
         self._before.clear()
         self._merged.clear()
         self._round_before = self._round
@@ -280,4 +293,4 @@ class DedupKeys:
 
 
 def _json(ids: Sequence[int]) -> str:
-    return msgspec.json.encode(ids).decode()
+    return msgspec.json.encode(list(ids)).decode()

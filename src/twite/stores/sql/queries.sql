@@ -1247,9 +1247,10 @@ WHERE number < :before ORDER BY number DESC LIMIT :limit;
 SELECT number, at, who, what, subject, detail, hash FROM deed
 WHERE number > :after ORDER BY number LIMIT :limit;
 
--- name: forget_logged_key
--- The log has a key of an old delivery no more: another has it.
-DELETE FROM fresh_key WHERE delivery = :delivery;
+-- name: forget_taken_over
+-- Whoever had these keys, an older delivery has them now, and the table says so.
+DELETE FROM fresh_key
+WHERE key IN (SELECT substr(:keys, entry.key * 16 + 1, 16) FROM json_each(:places) AS entry);
 
 -- name: count_flow
 -- What came and went, added to what is known of its span.

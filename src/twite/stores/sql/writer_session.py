@@ -67,6 +67,7 @@ class WriterSession:
         The turn is written each time, though it may not have changed: whatever part of the log is
         lost, the part before it holds the turn of its own last commit, and not the database's.
         """
+        self.keys.finish()
         self.tally.write()
         self.run("note_turn", turn=self.turn)
 
