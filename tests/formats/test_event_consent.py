@@ -49,10 +49,64 @@ def decided(signals, policy=DEFAULT):
         ("gdpr_consent=one&ep.gdpr_consent=another", {"tcf": "unreadable"}),
         ("gdpr_consent=one&ep.gdpr_consent=one", {"tcf": "one"}),
         ("us_privacy=&gdpr=", {}),
+        # Said twice alike, in one place: so too.
+        ("us_privacy=1YNN&us_privacy=1YYN", {"usp": "1YYN"}),
+        ("us_privacy=1YYN&us_privacy=1YNN", {"usp": "1YYN"}),
+        ("us_privacy=&us_privacy=1YYN", {"usp": "1YYN"}),
+        ("us_privacy=1YYN&us_privacy=", {"usp": "1YYN"}),
+        ("ep.us_privacy=1YNN&ep.us_privacy=1YYN", {"usp": "1YYN"}),
+        ("ep.gdpr=0&epn.gdpr=1", {"gdpr_applies": "1"}),
+        ("epn.gdpr=1&ep.gdpr=0", {"gdpr_applies": "1"}),
+        ("gcs=G111&gcs=G100", {"gcs": "G100"}),
+        ("gcs=G110&gcs=G1-1", {"gcs": "G1-0"}),
+        ("gcs=G101&gcs=G110", {"gcs": "G100"}),
+        ("gcs=G111&gcs=what", {"gcs": "unreadable"}),
+        ("npa=0&npa=1", {"npa": "1"}),
+        ("gcd=11v1v1v1v5&gcd=11q1q1q1q5", {"gcd": "unreadable"}),
+        ("gpp=one&gpp=another", {"gpp": "unreadable"}),
     ],
 )
 def test_signals_are_read_from_the_hit_itself_and_from_the_event(query, signals):
     assert of_hit(query) == signals
+
+
+@pytest.mark.parametrize("where", ["shared, line", "line, shared", "line twice", "shared twice"])
+@pytest.mark.parametrize("first_denies", [True, False])
+@pytest.mark.parametrize(
+    ("name", "denies", "grants"),
+    [
+        ("gcs", "G100", "G111"),
+        ("gcd", "11q1q1q1q5", "11v1v1v1v5"),
+        ("us_privacy", "1YYN", "1YNN"),
+        ("ep.us_privacy", "1YYN", "1YNN"),
+        ("gpc", "1", "0"),
+        ("npa", "1", "0"),
+        ("epn.gdpr", "1", "0"),
+        ("gpp", "what", ""),
+        ("gdpr_consent", "what", ""),
+    ],
+)
+def test_any_denial_counts_wherever_and_however_often_a_signal_is_said(
+    where, first_denies, name, denies, grants
+):
+    first, second = (denies, grants) if first_denies else (grants, denies)
+    query, line = {
+        "shared, line": (f"{HIT}&{name}={first}", f"{name}={second}"),
+        "line, shared": (f"{HIT}&{name}={second}", f"{name}={first}"),
+        "line twice": (HIT, f"{name}={first}&{name}={second}"),
+        "shared twice": (f"{HIT}&{name}={first}&{name}={second}", "ep.page=1"),
+    }[where]
+
+    (event,) = ga4.read(query, line.encode()).events
+
+    expected = ConsentAction.RESTRICT if name == "npa" else ConsentAction.SUPPRESS
+    assert decided(signals_of(event, opted_out=False))[0] is expected
+
+
+def test_what_is_no_signal_is_the_first_of_a_line_and_then_the_shared():
+    (event,) = ga4.read(f"{HIT}&up.gdpr=1&dt=shared", b"dt=a&dt=b&up.gdpr=0").events
+
+    assert (event["page_title"], event["x-ga-mp2-user_properties"]) == ("a", {"gdpr": "0"})
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ _SIGNALS: Final = (
     *_PASSED_ON,
     *((f"{_OF_THE_HIT}{place}", name) for place, name in _PASSED_ON),
 )
+_PLACES: Final = dict(_SIGNALS)
 # Of two values of one signal, the one that matches counts: an opt-out, or a law that applies.
 _FLAG: Final = re.compile("1|true|yes", re.IGNORECASE)
 _STRICT: Final = {
@@ -39,6 +40,8 @@ _STRICT: Final = {
     "npa": _FLAG,
     "gdpr_applies": _FLAG,
 }
+_GCS: Final = re.compile("G1[01-]{2}")
+_OF_GCS: Final = "G0-1".index
 # Two different strings of one signal become this: unreadable, and a possible denial.
 _UNREADABLE: Final = "unreadable"
 # The person's location, as Google and sGTM hosts tell it; ISO 3166.
@@ -60,10 +63,10 @@ def signals_of(event: Event, *, opted_out: bool) -> dict[str, str | bool]:
     for place, name in _SIGNALS:
         said = _word(value_at(event, place))
         if said:
-            found[name] = _stricter(name, str(found[name]), said) if name in found else said
+            found[name] = stricter(name, str(found[name]), said) if name in found else said
     for name, value in strictest(event.get("consent_state"), event.get("consent")).items():
         if name in found:
-            found[name] = _stricter(name, str(found[name]), str(value))
+            found[name] = stricter(name, str(found[name]), str(value))
         else:
             found[name] = value
     for place in _REGIONS:
@@ -104,10 +107,18 @@ def _word(value: object) -> str | None:
     return _UNREADABLE if text is None else text[:_LONGEST]
 
 
-def _stricter(name: str, first: str, second: str) -> str:
+def signal_at(place: str) -> str | None:
+    """Return the name of the signal that event data have at a place, None where it is none."""
+    return _PLACES.get(place)
+
+
+def stricter(name: str, first: str, second: str) -> str:
     """Return the stricter of two values of one signal."""
     if first == second:
         return second
+    if name == "gcs" and _GCS.fullmatch(first) and _GCS.fullmatch(second):
+        # Each place by itself: denied, not said, granted.
+        return "".join(min(pair, key=_OF_GCS) for pair in zip(first, second, strict=True))
     strict = _STRICT.get(name)
     if strict is not None:
         found = next((value for value in (first, second) if strict.fullmatch(value)), None)

@@ -6,7 +6,7 @@ event. [seen D8A, GA4ADV]
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import parse_qsl, unquote
@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, unquote
 from twite.domain.errors import MalformedRequest
 from twite.domain.fault import Fault
 from twite.formats.each_by_itself import each_by_itself
+from twite.formats.event_data.consent import signal_at, stricter
 from twite.formats.event_data.conversions import Tagged
 from twite.formats.ga4.items import item_of, number_of
 
@@ -82,6 +83,7 @@ _ITEM: Final = re.compile(r"pr([1-9][0-9]{0,2})", re.ASCII)
 # Hashed personal data in base64, `tv.1~em.<43 letters>~pn.<43 letters>` [guess]; other forms are
 # not read.
 _HASHED: Final = re.compile(r"(?:^|~)(em|pn)[0-9]*\.([A-Za-z0-9_-]{43})=?(?=~|$)", re.ASCII)
+_EMPTY: Final = (None, "")
 _REPEATED: Final = ("tid", "cid", "sid", "_p", "_s")
 
 
@@ -98,7 +100,8 @@ def read(query: str, body: bytes) -> Tagged:
 def hits_of(query: str, body: bytes) -> tuple[list[dict[str, str]], Mapping[int, Fault]]:
     """Return the parameters of each hit, and the errors by index. Raises MalformedRequest.
 
-    If a parameter occurs twice in one query string, the first counts.
+    If a parameter occurs twice in one query string, the first counts, and a line's counts before
+    the shared one. Of a signal of consent, the strictest value counts, wherever it is.
     """
     shared = _parameters(query)
     # Split as bytes: text has other line ends too, such as U+2028.
@@ -113,7 +116,7 @@ def hits_of(query: str, body: bytes) -> tuple[list[dict[str, str]], Mapping[int,
     for_lines = {key: text for key, text in shared.items() if _ITEM.fullmatch(key) is None}
 
     def read_one(line: str) -> dict[str, str]:
-        return _claimed({**for_lines, **_parameters(line.strip())})
+        return _claimed(_merged(_parameters(line.strip()), for_lines.items()))
 
     return each_by_itself(lines, read_one, within="") if lines else ([_claimed(shared)], {})
 
@@ -139,7 +142,8 @@ def event_of(hit: Mapping[str, str]) -> dict[str, object]:
             items[int(item[1])] = item_of(text)
             continue
         group, name, value = _placed(key, text)
-        groups.setdefault(group, {})[name] = value
+        there = groups.setdefault(group, {})
+        there[name] = _stricter(group, name, there.get(name), value, otherwise=value)
     event = {**groups.pop(_OWN, {}), **groups.pop(_GOOGLES, {}), **groups}
     if items:
         event["items"] = [items[place] for place in sorted(items)]
@@ -179,7 +183,29 @@ def _parameters(query: str) -> dict[str, str]:
             path="",
             message=f"an event has at most {MAX_PARAMETERS} parameters",
         ) from None
-    return dict(reversed(pairs))
+    return _merged({}, pairs)
+
+
+def _merged(hit: dict[str, str], others: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return a hit with the parameters that it lacks, and the strictest of each signal."""
+    for key, text in others:
+        before = hit.get(key)
+        if before is None:
+            hit[key] = text
+        elif before != text:
+            group, name, _ = _placed(key, "")
+            hit[key] = str(_stricter(group, name, before, text, otherwise=before))
+    return hit
+
+
+def _stricter(group: str, name: str, first: object, second: object, *, otherwise: object) -> object:
+    """Return the stricter of two values of a signal, and for what is none `otherwise`."""
+    signal = signal_at(name) if group in {_OWN, _GOOGLES} else None
+    if signal is None or first == second:
+        return otherwise
+    if first in _EMPTY or second in _EMPTY:
+        return second if first in _EMPTY else first
+    return stricter(signal, str(first), str(second))
 
 
 def _versions(text: str) -> list[dict[str, str]]:

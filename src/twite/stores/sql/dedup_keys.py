@@ -157,10 +157,9 @@ class DedupKeys:
         out of it all that had the key before.
         """
         candidates = self._candidates([wish])
-        holder = candidates.get(wish.delivery)
-        if holder is not None and holder != wish.delivery:
-            if self._holdings(candidates)(holder, wish.at).is_live:
-                return holder
+        holder = candidates.get(wish.delivery, wish.delivery)
+        if holder != wish.delivery and self._holdings(candidates)(holder, wish.at).is_live:
+            return holder
         self._taken_over.append(wish.key)
         self._run("merge_keys", keys=wish.key, deliveries=_json([wish.delivery]))
         present = self._buckets[wish.key[0]].get(wish.key)
