@@ -4,7 +4,7 @@ import io
 
 import pytest
 import pytest_asyncio
-from console_stage import Somebody, form_token
+from console_stage import SETTINGS, House, Somebody, form_token
 
 from twite.console.request_checks import inside
 
@@ -73,6 +73,26 @@ async def test_a_proxy_that_sets_no_header_at_all_is_not_taken_for_the_machine(h
 
     assert answer.status == 403
     assert "does not say whom it asks for" in answer.text
+
+
+@pytest.mark.parametrize("public", [None, "http://127.0.0.1:8080"])
+async def test_a_console_of_its_own_name_stands_behind_a_proxy_too(tmp_path, public):
+    """Where console.url alone is public, a proxy that says nothing is not the machine either."""
+    named = SETTINGS.replace("[console]\n", '[console]\nurl = "https://twite.shop.example"\n')
+    named = named.replace('trusted_proxies = ["127.0.0.9/32"]\n', "")
+    ours = "" if public is None else f'public_url = "{public}"\n'
+    behind = House(tmp_path, named.replace('public_url = "https://t.shop.example"\n', ours))
+    await behind.start()
+    try:
+        async with Somebody(behind.gateway.url) as through, Somebody(behind.url) as local:
+            hosted = {"Host": "127.0.0.1:8080"}
+            console = (await through.get("/console/sign-in", **hosted)).status
+            metrics = (await through.get("/metrics", **hosted)).status
+            itself = (await local.get("/metrics", **hosted)).status
+    finally:
+        await behind.stop()
+
+    assert (console, metrics, itself) == (403, 401, 200)
 
 
 async def test_every_answer_has_the_headers_of_safety(house, ada):

@@ -408,6 +408,8 @@ NGINX = b"GET /metrics HTTP/1.0\r\nHost: 127.0.0.1:%d\r\nConnection: close\r\n\r
     "said",
     [
         {"public_url": "https://t.shop.example"},
+        {"console_url": "https://twite.shop.example"},
+        {"public_url": "http://127.0.0.1:8080", "console_url": "https://twite.shop.example"},
         {"trusted_proxies": [ip_network("127.0.0.1/32")]},
         {"trusted_proxies": [ip_network("10.0.0.0/8")]},
     ],

@@ -135,8 +135,9 @@ def console(settings: Settings, behind: ConsoleServices) -> Console:
 def _front(settings: Settings) -> Front:
     server = settings.server
     return front_of(
+        server.public_url,
         # Browsers may reach the console under a URL of its own.
-        public_url=server.public_url or settings.console.url,
+        settings.console.url,
         trusted=server.trusted_proxies,
         local_port=None if server.local_listen is None else server.local_listen.port,
     )

@@ -365,6 +365,7 @@ class Gateway:
             desk_token=self._token,
             metrics_key=settings.server.metrics_key,
             public_url=settings.server.public_url,
+            console_url=settings.console.url,
             trusted_proxies=settings.server.trusted_proxies,
             local_port=None if local is None else local.port,
             browser_rate=settings.server.browser_rate,

@@ -82,15 +82,13 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
         return self.is_proxied and (is_trusted or is_loopback(peer)) and not is_local
 
 
-def front_of(
-    *, public_url: str | None, trusted: Iterable[Network], local_port: int | None = None
-) -> Front:
-    """Build the `Front` of these settings.
+def front_of(*urls: str | None, trusted: Iterable[Network], local_port: int | None = None) -> Front:
+    """Build the `Front` of these settings; `urls` are those of the gateway and of its console.
 
-    A public URL on loopback means that there is no proxy.
+    URLs on loopback mean that there is no proxy.
     """
     trusted = tuple(trusted)
-    is_public = public_url is not None and not is_own_name(host_of(public_url) or "")
+    is_public = any(url is not None and not is_own_name(host_of(url) or "") for url in urls)
     return Front(trusted=trusted, is_proxied=is_public or bool(trusted), local_port=local_port)
 
 

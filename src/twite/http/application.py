@@ -47,7 +47,8 @@ class HttpApplication:
 
     `ready` returns the reason why requests cannot be accepted now, or None. `metrics` renders the
     Prometheus text. `desk_token` authenticates `POST /-/desk`, which does not exist without one.
-    `public_url` is the address that clients see; `local_port` is a port to which no proxy points.
+    `public_url` is the address that clients see, `console_url` the console's own, if it has one;
+    `local_port` is a port to which no proxy points.
     `browser_rate` is how many requests an address may make in a minute on the browser routes.
     Without a `proxy` there is no route for Stape's auth proxy. `console` serves all paths under
     /console.
@@ -72,6 +73,7 @@ class HttpApplication:
         metrics_key: Secret | None = None,
         public_url: str | None = None,
         trusted_proxies: Sequence[Network] = (),
+        console_url: str | None = None,
         local_port: int | None = None,
         browser_rate: int = BROWSER_RATE,
         proxy: ProxiesStape | None = None,
@@ -110,7 +112,7 @@ class HttpApplication:
             gate=AdmissionGate(requests=limits.requests, size=limits.in_hand, largest=limits.body),
             page_gate=page_gate,
             limits=limits,
-            front=front_of(public_url=public_url, trusted=trusted_proxies, local_port=local_port),
+            front=front_of(public_url, console_url, trusted=trusted_proxies, local_port=local_port),
             public_url=public_url,
             public_host=None if public_url is None else host_of(public_url),
             control_token=desk_token,
