@@ -103,6 +103,12 @@ async def test_what_is_no_submission_is_refused_and_nothing_of_it_kept(
             "unknown_field",
             id="unknown field",
         ),
+        pytest.param(
+            b'{"event":"purchase","twclid":"abc","description":"a \\ud83d"}',
+            "",
+            "wrong_type",
+            id="half a character",
+        ),
     ],
 )
 async def test_a_conversion_of_another_shape_costs_no_other(door, bad, path, code):
@@ -113,6 +119,23 @@ async def test_a_conversion_of_another_shape_costs_no_other(door, bad, path, cod
     assert rejected["index"] == 0
     assert [(one["path"], one["code"]) for one in rejected["errors"]] == [(path, code)]
     assert await door.counts() == {"received": 2, "pending": 1, "rejected": 1}
+
+
+async def test_half_a_character_rejects_by_index_and_leaves_whole_ones_alone(door):
+    half, whole = rb"\ud83d", rb"\ud83d\ude00 \\ud83d"
+    each = [
+        b'{"event":"purchase","twclid":"abc","conversion_id":"c%d","description":"%b"}' % pair
+        for pair in enumerate([whole, half, whole, half, whole])
+    ]
+    answer = await door.submit(b'{"conversions":[' + b" , ".join(each) + b"]}")
+
+    assert (answer.status, answer.json()["accepted"]) == (202, 3)
+    rejected = answer.json()["rejected"]
+    assert [one["index"] for one in rejected] == [1, 3]
+    assert {one["errors"][0]["message"] for one in rejected} == {
+        "an escape such as \\ud800 is but half a character: cut texts between characters"
+    }
+    assert await door.counts() == {"received": 5, "pending": 3, "rejected": 2}
 
 
 async def test_equal_conversions_without_an_id_in_one_request_all_count_and_once(door):

@@ -80,6 +80,11 @@ def mended(body: bytes) -> bytes:
             body.decode()
         except UnicodeDecodeError:
             body = body.decode("utf-8", "replace").encode()
+    return without_halves(body)
+
+
+def without_halves(body: bytes) -> bytes:
+    """Return JSON with U+FFFD in place of half a character. Its length stays the same."""
     return _ESCAPE.sub(_whole, body) if _A_HALF.search(body) else body
 
 

@@ -10,7 +10,7 @@ import msgspec
 from twite.domain.consent import Judge
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import MalformedRequest
-from twite.domain.fault import Fault
+from twite.domain.fault import Fault, fault
 from twite.domain.submission import Idempotency
 from twite.formats.native.conversion import (
     ReadContext,
@@ -22,7 +22,7 @@ from twite.formats.native.fields import OF_ONE, field_by_field
 from twite.formats.native.texts import MAX_TEXT
 from twite.formats.native_shape import Frame, Many, Native
 from twite.formats.parsed_request import ParsedRequest
-from twite.formats.strict_json import decode, may_hold_control_characters
+from twite.formats.strict_json import decode, may_hold_control_characters, without_halves
 from twite.redaction.scrub_text import scrubbed_json
 
 MAX_CONVERSIONS: Final = 1_000
@@ -34,6 +34,11 @@ _KEYS_ONLY: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ENCODER: Final = msgspec.json.Encoder()
 _BATCH: Final = re.compile(rb'\s*\{\s*"conversions"\s*:')
 _NO_FAULTS: Final[tuple[Fault, ...]] = ()
+_HALF: Final = fault(
+    "",
+    "wrong_type",
+    r"an escape such as \ud800 is but half a character: cut texts between characters",
+)
 # An error about a missing value, and the fields that give it: an unreadable field is not missing.
 _MISSING: Final[Mapping[str, frozenset[str]]] = {
     "event_missing": frozenset({"event"}),
@@ -162,7 +167,10 @@ def _decoded(
     try:
         given = [decode(_ONE, body)] if single else decode(_MANY, body).conversions
     except MalformedRequest as wrong:
-        if wrong.code not in OF_ONE or (single and not body.lstrip().startswith(b"{")):
+        whole = body if single else without_halves(body)
+        if wrong.code not in OF_ONE and whole == body:
+            raise
+        if single and not body.lstrip().startswith(b"{"):
             raise
     else:
         _require_count(len(given))
@@ -170,10 +178,12 @@ def _decoded(
     parts = (
         [body]
         if single
-        else [bytes(conversion) for conversion in decode(_FRAME, body, frame=True).conversions]
+        else [bytes(conversion) for conversion in decode(_FRAME, whole, frame=True).conversions]
     )
     _require_count(len(parts))
     each = [_by_itself(part) for part in parts]
+    if whole != body:
+        each = _with_halves(each, parts, whole, body)
     return [conversion for conversion, _ in each], [faults for _, faults in each]
 
 
@@ -182,6 +192,24 @@ def _by_itself(part: bytes) -> tuple[Native, tuple[Fault, ...]]:
         return decode(_ONE, part), _NO_FAULTS
     except MalformedRequest:
         return field_by_field(part)
+
+
+def _with_halves(
+    each: Sequence[tuple[Native, tuple[Fault, ...]]],
+    parts: Sequence[bytes],
+    whole: bytes,
+    body: bytes,
+) -> list[tuple[Native, tuple[Fault, ...]]]:
+    """Add a fault to each conversion that has half a character in `body`, and none in `whole`."""
+    found = []
+    at = whole.index(b"[")
+    for (conversion, faults), part in zip(each, parts, strict=True):
+        # Of the same length, so that a part stands at the same place in both.
+        start = whole.index(part, at)
+        at = start + len(part)
+        is_whole = body[start:at] == part
+        found.append((conversion, faults if is_whole else (*faults, _HALF)))
+    return found
 
 
 def _misshapen(
