@@ -48,14 +48,14 @@ class AnyExport:
             "variable": self._some(self._variable),
             "trigger": self._some(self._trigger),
         }
-        ids = [one["triggerId"] for one in version["trigger"]] + ["2147479574", "77"]
+        ids = [trigger["triggerId"] for trigger in version["trigger"]] + ["2147479574", "77"]
         version["tag"] = self._some(lambda: self._tag(ids))
-        names = [one["name"] for one in version["tag"]] + ["Nobody"]
-        for one in version["tag"]:
+        names = [tag["name"] for tag in version["tag"]] + ["Nobody"]
+        for tag in version["tag"]:
             if randomness.random() < 0.2:
                 key = randomness.choice(["setupTag", "teardownTag"])
-                later = [name for name in names if name > one["name"]]  # in no ring
-                one[key] = [{"tagName": randomness.choice(later or ["Nobody"])}]
+                later = [name for name in names if name > tag["name"]]  # in no ring
+                tag[key] = [{"tagName": randomness.choice(later or ["Nobody"])}]
         version["client"] = self._some(self._client)
         version["transformation"] = self._some(lambda: self._transformation(names))
         version["folder"] = self._some(lambda: self._named("Folder", "folderId"))

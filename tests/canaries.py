@@ -59,7 +59,7 @@ NEEDLES = tuple(
 def found_in(kept: bytes) -> list[str]:
     """Return what of the person stands in it."""
     low = kept.lower()
-    return [one.decode() for one in NEEDLES if one in low]
+    return [needle.decode() for needle in NEEDLES if needle in low]
 
 
 # Names of fields that hold a person, wherever they stand at the top of an event: languages,

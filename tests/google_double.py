@@ -125,7 +125,7 @@ class GoogleDouble:
             self.granted.clear()
 
     def count(self, path: str) -> int:
-        return sum(path in one for _, one, _ in self.asked)
+        return sum(path in asked for _, asked, _ in self.asked)
 
     def _came(
         self, method: str, target: str, headers: dict[str, str], body: bytes
@@ -223,7 +223,7 @@ class GoogleDouble:
             if unknown and not body["ignoreUnknownValues"]:
                 wrong.append({"index": index, "errors": [{"reason": "invalid", "message": "no"}]})
         for index, row in enumerate(body["rows"]):
-            if wrong and (not body["skipInvalidRows"] or index in {one["index"] for one in wrong}):
+            if wrong and (not body["skipInvalidRows"] or index in {row["index"] for row in wrong}):
                 continue
             if row["insertId"] not in self.insert_ids:
                 self.insert_ids.append(row["insertId"])
@@ -251,7 +251,7 @@ class GoogleDouble:
 
     def _query(self, place: str, body: Any) -> Any:
         asked = body["structuredQuery"]
-        [collection] = [one["collectionId"] for one in asked["from"]]
+        [collection] = [selector["collectionId"] for selector in asked["from"]]
         found = []
         for name, fields in sorted(self.documents.items()):
             parent, _, _ = name.rpartition("/")

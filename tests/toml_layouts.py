@@ -72,7 +72,7 @@ def inline(draw, pairs):
     """Spell an inline table of (key, value), both spelled."""
     comma = draw(st.sampled_from([", ", ",", " , "]))
     left, right = draw(st.sampled_from([("{ ", " }"), ("{", "}"), ("{ ", "}"), ("{\t", "  }")]))
-    return left + comma.join(f"{one}{draw(EQUALS)}{said}" for one, said in pairs) + right
+    return left + comma.join(f"{key}{draw(EQUALS)}{said}" for key, said in pairs) + right
 
 
 def facts(draw, pixel):
@@ -104,7 +104,7 @@ def a_pixel(draw, pixel, events):
             for name, event in events.items()
         ]
     else:
-        rows = "".join(line(draw, one, text) for one, text in pairs)
+        rows = "".join(line(draw, key, text) for key, text in pairs)
         tables.append(header(draw, "pixel", "events") + rows)
     for names, text in inner:
         auth = draw(st.sampled_from(["inline", "dotted", "table"]))

@@ -93,7 +93,9 @@ def _remarkable() -> list[dict[str, object]]:
 def _old() -> list[dict[str, object]]:
     """Return what X refuses one by one."""
     now = time.time_ns() // 1_000_000
-    return [_order(400 + one, time=spelled(now - (8 + one) * DAY)) for one in range(REFUSED)]
+    return [
+        _order(400 + number, time=spelled(now - (8 + number) * DAY)) for number in range(REFUSED)
+    ]
 
 
 def _hostile() -> list[dict[str, object]]:

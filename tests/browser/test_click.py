@@ -24,7 +24,7 @@ async def test_the_gateways_answer_sets_the_cookie_for_the_whole_site(visitor, s
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
     await visitor.hears()
-    [cookie] = [one for one in await visitor.context.cookies() if one["name"] == "_twite"]
+    [cookie] = [cookie for cookie in await visitor.context.cookies() if cookie["name"] == "_twite"]
 
     days = round((cookie["expires"] - time.time()) / 86_400)
     form, _, click = cookie["value"].split(".")
@@ -38,7 +38,7 @@ async def test_the_cookie_can_be_kept_from_scripts(visitor, street):
 
     await visitor.goes_to(f"/?twclid={TWCLID}")
     await visitor.hears()
-    [cookie] = [one for one in await visitor.context.cookies() if one["name"] == "_twite"]
+    [cookie] = [cookie for cookie in await visitor.context.cookies() if cookie["name"] == "_twite"]
 
     assert (cookie["httpOnly"], await visitor.does("document.cookie")) == (True, "")
 

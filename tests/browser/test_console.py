@@ -60,7 +60,9 @@ async def test_every_page_opens_without_a_complaint_and_without_a_sideways_scrol
 ):
     context, page = await opened(browser, signed_in, size, scheme)
     said = []
-    page.on("console", lambda one: said.append(one.text) if one.type == "error" else None)
+    page.on(
+        "console", lambda message: said.append(message.text) if message.type == "error" else None
+    )
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("dialog", lambda dialog: said.append(f"a dialog: {dialog.message}"))
 
@@ -90,9 +92,13 @@ async def test_axe_finds_nothing_serious_on_any_page(browser, house, signed_in, 
         await page.goto(house.url + path, wait_until="domcontentloaded")
         result = await page.evaluate("axe.run({resultTypes: ['violations']})")
         serious = [
-            (one["id"], one["nodes"][0]["html"][:200], one["nodes"][0]["failureSummary"][:300])
-            for one in result["violations"]
-            if one["impact"] in SERIOUS
+            (
+                violation["id"],
+                violation["nodes"][0]["html"][:200],
+                violation["nodes"][0]["failureSummary"][:300],
+            )
+            for violation in result["violations"]
+            if violation["impact"] in SERIOUS
         ]
         if serious:
             found[path] = serious

@@ -133,7 +133,7 @@ async def test_with_xs_script_blocked_the_gateways_copy_is_the_one(visitor, stre
     await visitor.does(bought("order-3"))
     await until(lambda: street.counted("order-3") == BY_API)
 
-    assert [one["twin"] for one in await visitor.sends()] == ["blocked"]
+    assert [send["twin"] for send in await visitor.sends()] == ["blocked"]
 
 
 async def test_a_page_without_a_pixel_gets_one_when_it_is_told_to(visitor, street):
@@ -143,7 +143,7 @@ async def test_a_page_without_a_pixel_gets_one_when_it_is_told_to(visitor, stree
     await visitor.does(bought("order-4"))
     await until(lambda: street.counted("order-4") == ONCE)
 
-    assert [one["twin"] for one in await visitor.sends()] == ["loaded"]
+    assert [send["twin"] for send in await visitor.sends()] == ["loaded"]
 
 
 async def test_a_pixel_that_comes_after_our_script_is_waited_for(visitor, street):
@@ -154,7 +154,7 @@ async def test_a_pixel_that_comes_after_our_script_is_waited_for(visitor, street
     await visitor.does(street.x_stub())
     await until(lambda: street.counted("order-5") == ONCE)
 
-    assert [one["twin"] for one in await visitor.sends()] == ["loaded"]
+    assert [send["twin"] for send in await visitor.sends()] == ["loaded"]
 
 
 async def test_a_pixel_that_comes_after_the_tab_was_hidden_is_told(visitor, street):
@@ -187,7 +187,7 @@ async def test_a_pixel_that_shall_not_be_told_is_not(visitor, street, setting, v
     await visitor.does(bought(f"order-6-{setting}"))
     await until(lambda: street.counted(f"order-6-{setting}") == BY_API)
 
-    assert ["twin" in one for one in await visitor.sends()] == [False]
+    assert ["twin" in send for send in await visitor.sends()] == [False]
 
 
 async def test_errors_of_the_page_are_the_pages_own(visitor, street):
@@ -304,7 +304,7 @@ async def test_two_like_things_on_one_page_are_two(visitor, street):
     await visitor.does(add + add)
     await until(lambda: len(street.sent()) == 2)
 
-    assert len({one["conversion_id"] for one in street.sent()}) == 2
+    assert len({conversion["conversion_id"] for conversion in street.sent()}) == 2
 
 
 PERSONS = [
@@ -335,7 +335,9 @@ async def test_persons_are_hashed_as_the_gateway_would_hash_them(visitor, street
         await visitor.does(call)
         await visitor.settles()
     sent = await visitor.sends(len(PERSONS))
-    found = [one.get("email_sha256") or one.get("phone_sha256") for one in sent]
+    found = [
+        conversion.get("email_sha256") or conversion.get("phone_sha256") for conversion in sent
+    ]
 
     read = {
         "email": lambda text: email_digest(text, path=""),

@@ -312,11 +312,13 @@ async def test_half_a_character_costs_no_sale(visitor, page):
 async def test_what_is_too_old_is_given_up(visitor, page):
     await visitor.goes_to("/elsewhere")
     for hours in (47, 49):
-        one = (
+        conversion = (
             f"{{event: 'purchase', conversion_id: '{hours}', at: Date.now() - {hours} * 36e5,"
             " email: 'shopper@example.com'}"
         )
-        await visitor.does(f"localStorage['twite:page:' + Date.now() + {hours}] = {left(one)}")
+        await visitor.does(
+            f"localStorage['twite:page:' + Date.now() + {hours}] = {left(conversion)}"
+        )
 
     await visitor.goes_to("/")
     await until(lambda: page.counted("47") == BY_API)

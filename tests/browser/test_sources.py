@@ -14,13 +14,13 @@ def page(street):
 
 
 async def test_what_a_script_left_that_named_no_source_is_not_lost(visitor, page):
-    one = (
+    conversion = (
         "{event: 'purchase', conversion_id: 'order-of-before', at: Date.now(),"
         " email: 'shopper@example.com'}"
     )
     await visitor.goes_to("/elsewhere")
     await visitor.does(
-        f"localStorage['twite:' + Date.now() + 'purchase order-of-before'] = {left(one)}"
+        f"localStorage['twite:' + Date.now() + 'purchase order-of-before'] = {left(conversion)}"
     )
 
     await visitor.goes_to("/")

@@ -226,7 +226,9 @@ async def test_a_page_without_https_sells_and_keeps_the_click_but_tells_of_nobod
         await until(lambda: street.counted("order-plain") == BY_API)
         kept = (await visitor.cookies())["_twite"].rpartition(".")[2]
 
-    [sent] = [one for one in street.sent() if one["conversion_id"] == "order-plain"]
+    [sent] = [
+        conversion for conversion in street.sent() if conversion["conversion_id"] == "order-plain"
+    ]
     told = {name for identifier in sent["identifiers"] for name in identifier}
     assert (offered, kept) == ([False, False, False], TWCLID)
     assert "twclid" in told

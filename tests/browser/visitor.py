@@ -40,9 +40,9 @@ def bought(order: str) -> str:
         type: 'kitchen'}}]}})"""
 
 
-def left(one: str) -> str:
+def left(conversion: str) -> str:
     """What stands in the queue for a conversion that could not be sent."""
-    return f"JSON.stringify({{tries: 1, until: 0, one: {one}}})"
+    return f"JSON.stringify({{tries: 1, until: 0, one: {conversion}}})"
 
 
 class Visitor:
@@ -143,7 +143,7 @@ class Visitor:
         ]
 
     def conversions(self) -> list[dict[str, object]]:
-        return [one for said in self.beacons() for one in said.get("conversions", [])]
+        return [conversion for said in self.beacons() for conversion in said.get("conversions", [])]
 
     async def cookies(self) -> dict[str, str]:
         return {cookie["name"]: cookie["value"] for cookie in await self.context.cookies()}

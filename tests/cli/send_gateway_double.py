@@ -23,27 +23,29 @@ class Double:
 
     @property
     def sent(self) -> list[dict]:
-        return [one for request in self.requests for one in request]
+        return [conversion for request in self.requests for conversion in request]
 
     def usual(self, conversions: list[dict]) -> Answer:
         """Accept, count duplicates, refuse an event called `unheard`, warn of a bad email."""
         answer = {"receipt": "r", "accepted": 0, "duplicates": 0, "suppressed": 0, "rejected": []}
         warnings, duplicates = [], []
-        for index, one in enumerate(conversions):
-            if one.get("event") == "unheard":
+        for index, conversion in enumerate(conversions):
+            if conversion.get("event") == "unheard":
                 errors = [{"path": "event", "code": "event_unknown", "message": "no such event"}]
                 answer["rejected"].append({"index": index, "errors": errors})
                 continue
-            if "@" not in one.get("email", "@"):
+            if "@" not in conversion.get("email", "@"):
                 warning = {"path": "email", "code": "email_unusable", "message": "no address"}
                 warnings.append({"index": index, "warnings": [warning]})
-            key = (one["event"], one["conversion_id"])
+            key = (conversion["event"], conversion["conversion_id"])
             answer["duplicates" if key in self._seen else "accepted"] += 1
             duplicates += [index] if key in self._seen else []
             self._seen.add(key)
         taken = answer["accepted"] + answer["duplicates"]
         more = {"warnings": warnings, "duplicate_indexes": duplicates}
-        return (202 if taken else 422), answer | {name: one for name, one in more.items() if one}
+        return (202 if taken else 422), answer | {
+            name: found for name, found in more.items() if found
+        }
 
 
 @contextmanager

@@ -177,7 +177,7 @@ def test_findings_are_json_for_programs(command, tmp_path):
 
     told = json.loads(out)
     assert (code, told["ok"]) == (1, False)
-    assert [one for one in told["findings"] if one["light"] == "red"] == [
+    assert [finding for finding in told["findings"] if finding["light"] == "red"] == [
         {
             "topic": "X",
             "light": "red",

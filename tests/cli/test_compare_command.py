@@ -52,7 +52,7 @@ def body(**more):
 
 def captured(folder, *cases):
     path = folder / "capture.jsonl"
-    path.write_text("".join(f"{json.dumps(one)}\n" for one in cases))
+    path.write_text("".join(f"{json.dumps(example)}\n" for example in cases))
     return str(path)
 
 
@@ -91,7 +91,7 @@ def test_what_differs_is_told_by_its_place_and_without_persons(
     assert 'there "50.00", here "49.9" (line 1)' in out
     assert "different body.conversions.0.identifiers.0.hashed_email of “X purchase”, 1 times" in out
     assert "2 cases: 0 requests are alike, 2 differ" in out
-    assert [one for one in (EMAIL, "0" * 64, TOKEN) if one in out] == []
+    assert [secret for secret in (EMAIL, "0" * 64, TOKEN) if secret in out] == []
 
 
 def test_a_tag_that_would_see_hashes_alone_is_run_with_hashes_alone(command, container, tmp_path):

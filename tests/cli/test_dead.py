@@ -129,7 +129,7 @@ def test_a_dry_run_tells_what_could_be_counted_twice(command, late):
     assert code == 0
     assert out.endswith("2 would be queued again, 1 of them held.\n")
     assert err == doubt + "1 could be counted twice. --may-count-twice sends them anyway.\n"
-    assert [one["delivery"] for one in told["may_count_twice"]] == [3]
+    assert [letter["delivery"] for letter in told["may_count_twice"]] == [3]
 
 
 def test_what_is_discarded_is_counted_nowhere_and_needs_no_leave(command, late):
@@ -150,10 +150,10 @@ def test_who_replays_or_discards_is_in_the_audit(command, late):
     command("dead", "discard", "order-9", *config)
     replayed = json.loads(command("audit", "list", "--json", *config)[1])
 
-    assert [(one["what"], one["subject"], one["detail"]) for one in replayed] == [
+    assert [(entry["what"], entry["subject"], entry["detail"]) for entry in replayed] == [
         ("replay", "o8z6j", "2: order-3, order-2; may count twice: confirmed")
     ]
-    assert {one["who"] for one in replayed} == {who()}
+    assert {entry["who"] for entry in replayed} == {who()}
 
 
 def test_a_note_is_in_the_audit_without_the_person_in_it(command, shop):

@@ -41,7 +41,7 @@ def events(command, path):
 
 
 def known(events, *more: str) -> dict[str, dict[str, object]]:
-    return {one["id"]: one for one in json.loads(events("list", "--json", *more)[1])}
+    return {event["id"]: event for event in json.loads(events("list", "--json", *more)[1])}
 
 
 def test_events_are_listed_with_what_the_settings_call_them(events):
@@ -140,7 +140,7 @@ def test_a_new_event_is_mapped_and_comments_are_kept(events, path):
 
     code, out, err = events("create", "Newsletter", "--type", "SIGN_UP", "--as", "news", "--yes")
 
-    made = next(id_ for id_, one in known(events).items() if one["name"] == "Newsletter")
+    made = next(id_ for id_, event in known(events).items() if event["name"] == "Newsletter")
     assert (code, err) == (0, "")
     assert out.splitlines()[0] == f"Created Newsletter: {made} (tw-o8z6j-{made})."
     assert f'+events = {{ purchase = "o8z6k", sign_up = "o8z6m", news = "{made}" }}' in out
@@ -169,12 +169,12 @@ def test_a_name_that_the_settings_do_not_take_makes_no_event_at_x(events, x_emul
 
 def test_what_is_done_at_x_and_to_the_settings_is_in_the_audit(events, command, path):
     events("create", "Newsletter", "--type", "sign_up", "--as", "news", "--yes")
-    made = next(id_ for id_, one in known(events).items() if one["name"] == "Newsletter")
+    made = next(id_ for id_, event in known(events).items() if event["name"] == "Newsletter")
     events("update", "purchase", "--click-window", "14")
     events("delete", "sign_up", "--yes")
 
     kept = json.loads(command("audit", "list", "--json", "--config", str(path))[1])
-    assert [(one["what"], one["subject"], one["detail"]) for one in reversed(kept)] == [
+    assert [(entry["what"], entry["subject"], entry["detail"]) for entry in reversed(kept)] == [
         (
             "event.create",
             "o8z6j",
@@ -187,7 +187,7 @@ def test_what_is_done_at_x_and_to_the_settings_is_in_the_audit(events, command, 
         ("event.update", "o8z6j o8z6k", "click_window: 14"),
         ("event.delete", "o8z6j o8z6m", "sign_up"),
     ]
-    assert {one["who"] for one in kept} == {who()}
+    assert {entry["who"] for entry in kept} == {who()}
 
 
 def test_what_only_looks_and_what_is_refused_is_not(events, path):
@@ -209,7 +209,9 @@ async def test_beside_a_running_gateway_the_gateway_writes_the_audit(events, com
         await gateway.stop()
 
     assert (code, err) == (0, "")
-    assert [(one["what"], one["who"]) for one in json.loads(kept[1])] == [("event.update", who())]
+    assert [(entry["what"], entry["who"]) for entry in json.loads(kept[1])] == [
+        ("event.update", who())
+    ]
 
 
 def test_what_cannot_be_written_into_the_audit_is_not_done_at_x(events, x_emulator, path):
@@ -246,7 +248,7 @@ def test_hostile_names_from_x_are_inert(events, x_emulator):
 
 
 def test_snippets_are_printed_for_every_way_in(events):
-    kinds = [one["kind"] for one in json.loads(events("snippet", "purchase", "--json")[1])]
+    kinds = [snippet["kind"] for snippet in json.loads(events("snippet", "purchase", "--json")[1])]
     servers = json.loads(events("snippet", "purchase", "--server-only", "--json")[1])
 
     assert kinds == ["pixel", "script", "curl", "python", "node", "php", "sgtm"]

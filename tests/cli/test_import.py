@@ -81,7 +81,9 @@ def test_secrets_go_sealed_into_the_store_and_nowhere_else(command, keyed, tmp_p
     assert sorted(asyncio.run(kept_in(keyed)).values()) == sorted(
         (*SECRETS[:2], f"Bearer {SECRETS[2]}")
     )
-    assert [one for one in SECRETS if one in said + err + written or one.encode() in held] == []
+    assert [
+        secret for secret in SECRETS if secret in said + err + written or secret.encode() in held
+    ] == []
 
 
 def test_what_was_imported_can_be_run_with_its_secrets(command, keyed, tmp_path):
@@ -223,13 +225,13 @@ def test_programs_are_told_what_stands_in_clear_and_what_is_forgotten(command, t
 
     _, said, _ = command("import", export, "--out", str(tmp_path), "--secrets", "env", "--json")
 
-    (one,) = json.loads(said)["in_clear"]
-    assert (one["kind"], one["name"], one["path"]) == ("trigger", "Purchase", "when.0.right")
+    (place,) = json.loads(said)["in_clear"]
+    assert (place["kind"], place["name"], place["path"]) == ("trigger", "Purchase", "when.0.right")
     assert json.loads(said)["forgotten"] == []
 
 
 def without_the_warehouse(version):
-    version["tag"] = [one for one in version["tag"] if one["name"] != "To the warehouse"]
+    version["tag"] = [tag for tag in version["tag"] if tag["name"] != "To the warehouse"]
 
 
 def test_a_secret_that_a_new_import_does_not_name_is_forgotten(command, keyed, tmp_path):
@@ -326,8 +328,12 @@ def test_a_secret_that_is_misspelled_is_refused_and_nothing_is_written(command, 
 
 def test_variables_that_read_a_person_are_told(command, tmp_path):
     def change(version):
-        currency = next(one for one in version["variable"] if one["name"] == "Currency")
-        path = next(one for one in currency["parameter"] if one["key"] == "keyPath")
+        currency = next(
+            variable for variable in version["variable"] if variable["name"] == "Currency"
+        )
+        path = next(
+            parameter for parameter in currency["parameter"] if parameter["key"] == "keyPath"
+        )
         path["value"] = "user_data.customer_name"
 
     arguments = ("import", changed(tmp_path, change), "--report")

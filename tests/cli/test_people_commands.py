@@ -42,7 +42,7 @@ def listed(what, config):
 
 
 def deeds(config):
-    return [(one["what"], one["subject"]) for one in reversed(listed("audit", config))]
+    return [(entry["what"], entry["subject"]) for entry in reversed(listed("audit", config))]
 
 
 def test_the_first_user_is_made_where_there_is_no_store_yet(config):
@@ -50,9 +50,9 @@ def test_the_first_user_is_made_where_there_is_no_store_yet(config):
 
     assert (code, err) == (0, "")
     assert out == "ada may sign in at http://127.0.0.1:0/console as admin.\n"
-    assert [(one["name"], one["role"], one["pixels"]) for one in listed("user", config)] == [
-        ("ada", "admin", None)
-    ]
+    assert [
+        (entry["name"], entry["role"], entry["pixels"]) for entry in listed("user", config)
+    ] == [("ada", "admin", None)]
 
 
 def test_who_comes_before_an_admin_is_told_that_the_console_is_closed(config):

@@ -63,8 +63,10 @@ def test_they_are_json_in_the_shape_of_the_http_answer(command, refused, words, 
     code, out, _ = command("rejected", "--json", *words, "--config", str(refused))
 
     told = json.loads(out)
-    assert (code, [one["conversion_id"] for one in told]) == (0, ids)
-    assert all(one["errors"][0].keys() == {"path", "code", "message", "value"} for one in told)
+    assert (code, [rejection["conversion_id"] for rejection in told]) == (0, ids)
+    assert all(
+        rejection["errors"][0].keys() == {"path", "code", "message", "value"} for rejection in told
+    )
 
 
 @pytest.mark.parametrize("words", [("--code", "bad"), ("--since", "yesterday")])

@@ -23,7 +23,7 @@ def test_a_backup_is_restored_and_what_the_operator_must_know_is_said(tmp_path):
     assert "twite.db.replaced-" in out
     assert "Erasures, opt-outs and changed credentials since the backup" in err
     assert (told["pending"], told["sent"], told["why"]) == (1, True, None)
-    former = [one for one in tmp_path.glob("twite.db.replaced-*") if one.name[-4:-3] != "-"]
+    former = [path for path in tmp_path.glob("twite.db.replaced-*") if path.name[-4:-3] != "-"]
     assert len(former) == 2
     assert twite("show", "order-1", "--config", str(path))[0] == 0
 

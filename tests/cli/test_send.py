@@ -28,8 +28,8 @@ listen = "{listen}"
 
 @pytest.fixture
 def gateway():
-    with double() as one:
-        yield one
+    with double() as gateway:
+        yield gateway
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def written(path, lines, encoding="utf-8", packed=bytes):
 
 def report(path):
     with Path(f"{path}.report.csv").open(encoding="utf-8-sig", newline="") as file:
-        return [(one["row"], one["verdict"], one["code"]) for one in csv.DictReader(file)]
+        return [(line["row"], line["verdict"], line["code"]) for line in csv.DictReader(file)]
 
 
 def ids(conversions):
@@ -297,7 +297,7 @@ def test_one_malformed_row_does_not_sink_its_neighbours(place, gateway):
     orders = written(place / "orders.csv", rows(8))
 
     assert run(["send", orders]) == 1
-    assert [one for one in report(orders) if one[1] != "accepted"] == [("6", "rejected", "odd")]
+    assert [line for line in report(orders) if line[1] != "accepted"] == [("6", "rejected", "odd")]
 
 
 def test_a_gateway_that_never_answers_is_given_up_with_the_rows_that_wait(place, capsys):
@@ -320,7 +320,7 @@ def test_a_dry_run_judges_as_the_gateway_would_and_sends_nothing(place, gateway)
     assert gateway.requests == []
     assert not (place / "orders.csv.report.csv").exists()
     with (place / "orders.csv.dry-run.csv").open(encoding="utf-8-sig") as file:
-        verdicts = [(one["row"], one["verdict"], one["code"]) for one in csv.DictReader(file)]
+        verdicts = [(line["row"], line["verdict"], line["code"]) for line in csv.DictReader(file)]
     assert verdicts == [
         ("2", "ready", ""),
         ("3", "rejected", "identifier_missing"),

@@ -126,8 +126,8 @@ def test_another_file_is_only_overwritten_on_request(tmp_path, path):
 
 def test_a_tally_counts_each_code_once_a_row_with_the_first_row_that_had_it():
     tally = ResultTally()
-    for one in (verdict(2), verdict(3, "x", "x"), verdict(4, "x", "y")):
-        tally.add(one)
+    for judged in (verdict(2), verdict(3, "x", "x"), verdict(4, "x", "y")):
+        tally.add(judged)
 
     assert msgspec.to_builtins(tally) == {
         "rows": 3,
@@ -148,4 +148,6 @@ def test_report_and_note_are_for_their_owner_alone_even_where_they_were_not(path
     report.write([verdict(2)])
     report.close()
 
-    assert [oct(one.stat().st_mode & 0o777) for one in (path, state_path(path))] == ["0o600"] * 2
+    assert [oct(written.stat().st_mode & 0o777) for written in (path, state_path(path))] == [
+        "0o600"
+    ] * 2

@@ -67,7 +67,7 @@ def test_a_webhook_in_clear_text_or_over_plain_http_is_warned_of(tmp_path):
     settings = loaded(tmp_path, 'webhook = "http://chat.example/T0"')
 
     warned = [warning for warning in settings.warnings if warning.startswith("alerts.webhook")]
-    assert [one.split(".")[1].split(":")[1].strip() for one in warned] == [
+    assert [warning.split(".")[1].split(":")[1].strip() for warning in warned] == [
         "a secret in clear text",
         "what it is told would travel unencrypted",
     ]

@@ -81,7 +81,7 @@ async def test_a_client_reaches_the_hosts_that_are_opened_to_it(tmp_path):
         HttpEffect(id=1, url="http://stock.internal/", method="GET"), client=client, says=print
     )
 
-    assert [one.allow_hosts for one in web.asked] == [{"stock.internal"}]
+    assert [request.allow_hosts for request in web.asked] == [{"stock.internal"}]
 
 
 async def test_a_client_whose_answer_broke_off_is_told_that_it_failed(tmp_path):

@@ -36,7 +36,7 @@ def test_a_client_that_is_a_template_comes_along_and_googles_own_do_not():
 
     found = with_those_of((own,), (a_container(),), source=None, sources=(SHOP,))
 
-    assert [(one.name, one.source, one.priority) for one in found] == [
+    assert [(client.name, client.source, client.priority) for client in found] == [
         ("own", SHOP, 0),
         ("Orders", SHOP, 10),
     ]

@@ -74,11 +74,11 @@ def test_the_version_of_a_policy_tells_what_has_changed():
         ConsentPolicy(), ConsentPolicy(required=True), ConsentPolicy(tcf_purposes=(1, 2)),
     )  # fmt: skip
 
-    (one, read_one), (two, read_two), (three, read_three) = (
+    (single, read_one), (two, read_two), (three, read_three) = (
         policy_version(policy).split(".") for policy in (first, strict, other_reading)
     )
 
-    assert len({one, two, three}) == 3
+    assert len({single, two, three}) == 3
     assert read_one == read_two != read_three
 
 

@@ -37,7 +37,9 @@ def put(folder, kept="env:TOKEN", template=TEMPLATE):
 def test_a_container_comes_with_the_templates_beside_it(tmp_path):
     container = load_container(put(tmp_path))
 
-    assert {name: one.name for name, one in container.templates.items()} == {"Poster": "Poster"}
+    assert {name: template.name for name, template in container.templates.items()} == {
+        "Poster": "Poster"
+    }
 
 
 @pytest.mark.parametrize(

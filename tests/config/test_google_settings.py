@@ -130,7 +130,7 @@ def test_a_key_in_clear_text_does_not_show_where_a_change_is_shown(tmp_path):
 
 
 async def found(settings):
-    return [(one.light, one.found) async for one in google(settings)]
+    return [(finding.light, finding.found) async for finding in google(settings)]
 
 
 async def test_the_doctor_asks_for_a_token_and_says_whose_account_it_is(tmp_path):
@@ -180,7 +180,7 @@ async def test_the_doctor_names_who_calls_google_where_there_is_no_account(tmp_p
     who = "rows" if kind == "TAG" else "the client rows"
     calls = f"{who} calls getGoogleAuth, BigQuery, and [google] is not set"
     assert said == [(CheckStatus.AMBER, calls)]
-    assert not any("is not set" in one for _, one in await found(with_account))
+    assert not any("is not set" in text for _, text in await found(with_account))
 
 
 def test_commands_that_have_nothing_to_do_with_google_do_not_wait_for_its_library(tmp_path):

@@ -36,7 +36,7 @@ def put(folder, tree):
 
 
 async def found_by(settings):
-    return [one async for one in container(settings)]
+    return [finding async for finding in container(settings)]
 
 
 @examples(max_examples=25)
@@ -56,7 +56,7 @@ def test_what_the_report_says_will_run_is_loaded_and_the_doctor_finds_it_sound(s
         loaded = load_container(made.path)
         findings = asyncio.run(found_by(settings))
 
-    there = {kind: {one.name for one in getattr(loaded, f"{kind}s")} for kind in KINDS}
+    there = {kind: {part.name for part in getattr(loaded, f"{kind}s")} for kind in KINDS}
     told = {
         kind: {
             line.name for line in made.found.lines if line.kind == kind and line.fit != "left out"
@@ -80,7 +80,7 @@ def test_what_an_import_writes_is_for_its_owner_alone(tmp_path, umask):
         os.umask(before)
 
     written = [tmp_path / "new", *(tmp_path / "new").rglob("*")]
-    modes = {(one.is_dir(), oct(one.stat().st_mode & 0o777)) for one in written}
+    modes = {(path.is_dir(), oct(path.stat().st_mode & 0o777)) for path in written}
     assert modes == {(True, "0o700"), (False, "0o600")}
 
 

@@ -201,7 +201,7 @@ def test_the_file_is_for_the_same_eyes_as_before(tmp_path):
     draft.write()
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    assert [one.name for one in tmp_path.iterdir()] == ["twite.toml"]
+    assert [path.name for path in tmp_path.iterdir()] == ["twite.toml"]
 
 
 def test_a_link_to_the_settings_stays_a_link(tmp_path):

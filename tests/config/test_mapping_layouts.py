@@ -23,14 +23,16 @@ def written(folder, layout, name):
 
 def wanted(layout, name):
     tree = tomllib.loads(layout.text)
-    events = next(one for one in tree["pixel"] if one["id"] == PIXEL)["events"]
+    events = next(pixel for pixel in tree["pixel"] if pixel["id"] == PIXEL)["events"]
     events[name] = EVENT
     return tree
 
 
-def alike(one, other):
+def alike(parts, other):
     """Return how many characters both begin with."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+    return sum(
+        1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(parts, other, strict=False))
+    )
 
 
 def parted(before, after):

@@ -117,8 +117,8 @@ def test_where_nothing_is_repeated_without_a_person_is_known_without_a_container
     both = settings(tmp_path, cautious + imported)
 
     asked = ("o8z6j", "tag:crm", "tag:mail", "tag:of the container", "of nobody")
-    assert [own.is_cautious(one) for one in asked] == [False, True, False, False, False]
-    assert [both.is_cautious(one) for one in asked] == [False, True, False, True, False]
+    assert [own.is_cautious(address) for address in asked] == [False, True, False, False, False]
+    assert [both.is_cautious(address) for address in asked] == [False, True, False, True, False]
 
 
 def test_a_pixel_that_holds_what_is_ambiguous_is_cautious(tmp_path):

@@ -81,9 +81,9 @@ def fibonacci(value):
     while series[-1] <= value:
         series.append(series[-1] + series[-2])
     digits = []
-    for one in reversed([sery for sery in series if sery <= value]):
-        digits.append("1" if one <= value else "0")
-        value -= one if one <= value else 0
+    for term in reversed([sery for sery in series if sery <= value]):
+        digits.append("1" if term <= value else "0")
+        value -= term if term <= value else 0
     return "".join(reversed(digits)) + "1"
 
 

@@ -36,7 +36,9 @@ pytestmark = pytest.mark.skipif(
 )
 SETS = ("special_features", "purposes", "legitimate_interests", "vendors", "vendor_interests")
 # What the packages call a section of each id.
-NAMES = {2: "tcfeuv2", 5: "tcfcav1", 6: "uspv1"} | {id_: one.name for id_, one in LAYOUTS.items()}
+NAMES = {2: "tcfeuv2", 5: "tcfcav1", 6: "uspv1"} | {
+    id_: section.name for id_, section in LAYOUTS.items()
+}
 
 
 def read_by_the_iab(kind, texts):

@@ -40,4 +40,4 @@ def test_any_signals_come_to_a_verdict(given_signals):
 def test_a_random_string_is_never_believed_to_be_consent(text):
     said = statements({"tcf": f"CQ{text}"}, ConsentPolicy(), now=MADE)
 
-    assert all(one.word is not ConsentStatus.GRANTED for one in said)
+    assert all(statement.word is not ConsentStatus.GRANTED for statement in said)

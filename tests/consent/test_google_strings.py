@@ -45,7 +45,9 @@ def test_each_letter_of_gcd_is_read_in_each_place(letter, word):
         expected = [UNSET] * 4
         expected[place] = word
 
-        assert gcd.decode("1" + "".join(f"1{one}" for one in letters) + "5") == tuple(expected)
+        assert gcd.decode("1" + "".join(f"1{letter}" for letter in letters) + "5") == tuple(
+            expected
+        )
 
 
 @pytest.mark.parametrize(

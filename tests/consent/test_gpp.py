@@ -33,7 +33,7 @@ def test_the_opt_out_of_sale_is_read_in_each_section(section, value):
     assert (read.sale, read.opt_out) == (value, "sale" if value == 1 else None)
 
 
-@pytest.mark.parametrize("section", [one for one in LAYOUTS if one != 8])
+@pytest.mark.parametrize("section", [section for section in LAYOUTS if section != 8])
 def test_the_opt_out_of_targeted_advertising_is_read_in_each_section(section):
     text = us_core({ADVERTISING.get(section, 14): 1})
 

@@ -115,7 +115,7 @@ def whole(said, policy):
     }
     found = [denial for denial in denials(said) if actions[denial[0]] in firing_result]
     strictest = max((RANK[actions[matter]] for matter, _ in found), default=None)
-    first = next((one for one in found if RANK[actions[one[0]]] == strictest), None)
+    first = next((signal for signal in found if RANK[actions[signal[0]]] == strictest), None)
     is_final = first is not None and actions[first[0]] in {
         ConsentAction.SUPPRESS,
         ConsentAction.HOLD,
@@ -141,7 +141,7 @@ def whole(said, policy):
     strip = tuple(
         name
         for matter, names in (("storage", DEVICE), ("user_data", TOLD))
-        if actions[matter] is ConsentAction.STRIP and matter in {one for one, _ in found}
+        if actions[matter] is ConsentAction.STRIP and matter in {signal for signal, _ in found}
         for name in names
     )
     if strip == DEVICE + TOLD:
@@ -227,8 +227,8 @@ SIGNALS = st.fixed_dictionaries(
         "ad_storage": st.sampled_from(["granted", "denied", "", "x", True, False]),
         "ad_user_data": st.sampled_from(["granted", "denied", "", "x"]),
         "gcs": st.sampled_from(["G111", "G100", "G1--", "G"]),
-        "gcd": st.sampled_from([*(one for one in GCD if one), "1"]),
-        "tcf": st.sampled_from([one for one in TCF if one]),
+        "gcd": st.sampled_from([*(signal for signal in GCD if signal), "1"]),
+        "tcf": st.sampled_from([signal for signal in TCF if signal]),
         "npa": st.sampled_from(["0", "1"]),
         "gpc": st.booleans(),
         "region": st.sampled_from(["DE", "US", "?"]),

@@ -108,7 +108,7 @@ async def noted(house):
         (entry.deed.who, entry.deed.what, entry.deed.subject, entry.deed.detail)
         for entry in entries
     ]
-    return [one for one in reversed(told) if one[1] != "sign_in"]
+    return [entry for entry in reversed(told) if entry[1] != "sign_in"]
 
 
 async def said(person, path):

@@ -31,7 +31,9 @@ def test_no_cell_begins_a_formula_and_none_runs_into_the_next(texts):
     )
 
     assert len(row) == len(head) == len(texts)
-    assert all(one[:1] not in set("=+-@\t\r\n\0\uff1d\uff0b\uff0d\uff20") or not one for one in row)
+    assert all(
+        field[:1] not in set("=+-@\t\r\n\0\uff1d\uff0b\uff0d\uff20") or not field for field in row
+    )
 
 
 def test_a_cell_is_no_longer_than_a_spreadsheet_holds():

@@ -45,12 +45,12 @@ async def test_a_conversion_is_found_whether_its_event_is_mapped_or_not(house, n
 async def test_what_is_of_another_pixel_is_not_found_by_its_id(house, name):
     client = await house.signed_in("client")
 
-    answers = [await client.get(f"/console/live?id={one}") for one in (name, "nothing-7")]
+    answers = [await client.get(f"/console/live?id={id_}") for id_ in (name, "nothing-7")]
 
     assert [answer.status for answer in answers] == [303, 303]
     locations = [
-        answer.location.replace(one, "")
-        for answer, one in zip(answers, (name, "nothing-7"), strict=True)
+        answer.location.replace(id_, "")
+        for answer, id_ in zip(answers, (name, "nothing-7"), strict=True)
     ]
     assert locations[0] == locations[1]
 

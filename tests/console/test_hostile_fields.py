@@ -50,7 +50,7 @@ TAGGED = (
     "name", "transaction_id", "currency", "page_location", "page_referrer", "description",
     "search_term", "custom", "items", "user_data", "user_properties", "a name",
 )  # fmt: skip
-FIELDS = [f"native {one}" for one in (*NATIVE, *NESTED)] + [f"mp {one}" for one in TAGGED]
+FIELDS = [f"native {field}" for field in (*NATIVE, *NESTED)] + [f"mp {field}" for field in TAGGED]
 PAGES = (
     "", "/live", "/live?state=dead", "/live?state=held", "/live/new?after=0", "/dead",
     "/match-keys", "/value-guards", "/twins", "/audit", "/pixels", "/pixels/o8z6j", "/doctor",
@@ -141,7 +141,7 @@ async def test_lives_of_tags_and_answers_of_theirs_are_inert_and_bounded(day):
 async def test_heaps_and_the_dry_run_of_a_replay_are_inert_and_bounded(day):
     admin = await day.house.signed_in("ada")
     listed = (await admin.get("/console/dead")).text
-    queries = [html.unescape(one) for one in re.findall(r'/dead/heap\?([^"]+)"', listed)]
+    queries = [html.unescape(text) for text in re.findall(r'/dead/heap\?([^"]+)"', listed)]
 
     heaps = [await admin.get(f"/console/dead/heap?{query}") for query in queries]
     previews = [

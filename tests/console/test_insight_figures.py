@@ -65,8 +65,8 @@ async def submit(house, key, *orders):
 
 async def beacon(house, conversion_id, *, twin):
     now = time.time_ns() // 1_000_000
-    one = order(0) | {"conversion_id": conversion_id, "twin": twin, "at": now}
-    said = msgspec.json.encode({"v": 1, "sent": now, "conversions": [one]})
+    conversion = order(0) | {"conversion_id": conversion_id, "twin": twin, "at": now}
+    said = msgspec.json.encode({"v": 1, "sent": now, "conversions": [conversion]})
     async with (
         aiohttp.ClientSession(headers=PAGE) as http,
         http.post(f"{house.gateway.url}/t?s=shop", data=said) as answer,
@@ -115,10 +115,10 @@ async def test_live_shows_what_each_filter_asks_for_and_so_does_its_stream(day, 
 
     shown = re.findall(r'<td class="id"><a href="/console/live/\d+">([^<]+)', page)
     streamed = [
-        one["id"]
+        conversion["id"]
         for line in stream.splitlines()
         if line.startswith("data: ")
-        for one in msgspec.json.decode(line[6:])
+        for conversion in msgspec.json.decode(line[6:])
     ]
     assert (set(shown), set(streamed)) == (ids, ids)
 

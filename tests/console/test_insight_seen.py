@@ -91,7 +91,7 @@ async def test_what_is_new_is_streamed_as_json_in_one_line(both):
 
     answer = await admin.get("/console/live/new?after=0")
 
-    (line,) = [one for one in answer.text.splitlines() if one.startswith("data: ")]
+    (line,) = [line for line in answer.text.splitlines() if line.startswith("data: ")]
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert {"secret-order-0", "their-order-0"} <= {load["id"] for load in json.loads(line[6:])}
 

@@ -40,7 +40,7 @@ async def test_what_rests_is_replayed_as_the_corrected_settings_map_it(tmp_path)
         admin = await after.signed_in("ada")
 
         listed = (await admin.get("/console/dead")).text
-        heaps = [_heap(one) for one in re.findall(r'/console/dead/heap\?([^"]+)"', listed)]
+        heaps = [_heap(text) for text in re.findall(r'/console/dead/heap\?([^"]+)"', listed)]
         previews = [await admin.post("/console/dead/preview", heap) for heap in heaps]
         said = [await admin.post("/console/dead/replay", heap) for heap in heaps]
         await _until(after, delivered=2)
@@ -55,7 +55,7 @@ async def test_what_rests_is_replayed_as_the_corrected_settings_map_it(tmp_path)
         assert '"event_id": "o8zz' in was
         assert goes == re.sub(r'"o8zz."', '"o8z6k"', was)
     assert [answer.status for answer in said] == [303, 303]
-    counted = {event: sorted(one["ids"]) for event, one in events.items() if one["ids"]}
+    counted = {event: sorted(counts["ids"]) for event, counts in events.items() if counts["ids"]}
     assert counted == {"o8z6k": ["order-1", "order-2"]}
     assert "its event as it is mapped today" in life.text
 

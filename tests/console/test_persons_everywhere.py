@@ -28,43 +28,48 @@ SHOWN = ("", "/live", "/live?state=dead", "/live/new?after=0", "/dead", "/match-
          "/value-guards", "/twins", "/pixels", "/pixels/o8z6j")  # fmt: skip
 
 
-def _native(one, number):
+def _native(name, number):
     """A conversion with the person in each text that it may have; the last is refused."""
-    texts = {"description": f"for {one}", "search": one, "url": PAGE.format(quote(one, safe="%"))}
-    line = {"id": one, "name": f"gift for {one}", "group": one, "type": one}
+    texts = {
+        "description": f"for {name}",
+        "search": name,
+        "url": PAGE.format(quote(name, safe="%")),
+    }
+    line = {"id": name, "name": f"gift for {name}", "group": name, "type": name}
     order = {"event": "purchase", "conversion_id": f"native-{number}", "twclid": CLICK}
-    order |= texts | {"user_agent": f"robot ({one})", "ip": "203.0.113.7", "contents": [line]}
+    order |= texts | {"user_agent": f"robot ({name})", "ip": "203.0.113.7", "contents": [line]}
     return [
         order,
-        order | {"conversion_id": one},
-        order | {"conversion_id": f"wrong-{number}", "currency": one, "value": one},
-        order | {"event": one},
-        order | {one: one},
+        order | {"conversion_id": name},
+        order | {"conversion_id": f"wrong-{number}", "currency": name, "value": name},
+        order | {"event": name},
+        order | {name: name},
     ]
 
 
-def _x_shaped(one, number):
-    line = {"content_id": one, "content_name": f"gift for {one}", "content_type": one}
+def _x_shaped(name, number):
+    line = {"content_id": name, "content_name": f"gift for {name}", "content_type": name}
     return {
         "conversion_time": "2026-11-25T09:00:00.000Z",
         "event_id": "o8z6k",
         "conversion_id": f"x-{number}",
-        "description": f"*** {one}",
-        "search_string": one,
-        "event_source_url": PAGE.format(quote(one, safe="%")),
+        "description": f"*** {name}",
+        "search_string": name,
+        "event_source_url": PAGE.format(quote(name, safe="%")),
         "contents": [line],
-        "identifiers": [{"twclid": CLICK, "ip_address": "203.0.113.7", "user_agent": one}],
+        "identifiers": [{"twclid": CLICK, "ip_address": "203.0.113.7", "user_agent": name}],
     }
 
 
-def _event(one, number):
+def _event(name, number):
     return {
         "event_name": "purchase", "transaction_id": f"tag-{number}", "twclid": CLICK,
-        "note": f"for {one}", one: "x", "custom": {"deep": [one]}, "packed": json.dumps({"a": one}),
-        "page_location": PAGE.format(quote(one, safe="%")), "description": one,
+        "note": f"for {name}", name: "x", "custom": {"deep": [name]},
+        "packed": json.dumps({"a": name}),
+        "page_location": PAGE.format(quote(name, safe="%")), "description": name,
         "note_attributes": ROWS, "fields_in_text": json.dumps({"fields": ROWS}),
         "custom_fields": {"deep": ROWS}, "landline": "02079460016", "purchaser_name": NAME,
-        "cust_phone": PHONE, "tel_nr": PHONE, "vorname": NAME, "items": [{"item_name": one}],
+        "cust_phone": PHONE, "tel_nr": PHONE, "vorname": NAME, "items": [{"item_name": name}],
     }  # fmt: skip
 
 
@@ -77,21 +82,21 @@ def _submissions():
     bearer = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
     token = {"X-Pixel-Token": "emulator-pixel-token-o6dkt", "Content-Type": "application/json"}
     page = {"Origin": "https://shop.example", "User-Agent": "Mozilla/5.0 (X11; Linux x86_64)"}
-    for number, one in enumerate(SPELLINGS.values()):
-        orders = _native(one, number)
+    for number, spelling in enumerate(SPELLINGS.values()):
+        orders = _native(spelling, number)
         for order in orders:
             yield "/v1/conversions", bearer, order
         yield "/v1/conversions", bearer, {"conversions": orders}
-        of_x = _x_shaped(one, number)
+        of_x = _x_shaped(spelling, number)
         ours = of_x | {"event_id": "o6dkv"}
-        for said in (ours, ours | {"conversion_id": one}, ours | {"event_id": one}):
+        for said in (ours, ours | {"conversion_id": spelling}, ours | {"event_id": spelling}):
             yield "/12/measurement/conversions/o6dkt", token, {"conversions": [said]}
-        for said in (of_x, of_x | {"conversion_id": one}):
+        for said in (of_x, of_x | {"conversion_id": spelling}):
             proxied = {"pixel_id": "o8z6j", "conversions": [said]}
             yield f"/stape-api/{KEY}/v1/twitter/auth-proxy", {}, proxied
-        event = _event(one, number)
-        for said in (event, event | {"transaction_id": one}, event | {"event_name": one}):
-            yield f"/data?v=2&api_secret={KEY}&x={quote(one)}", bearer, said
+        event = _event(spelling, number)
+        for said in (event, event | {"transaction_id": spelling}, event | {"event_name": spelling}):
+            yield f"/data?v=2&api_secret={KEY}&x={quote(spelling)}", bearer, said
             yield "/v1/sgtm", bearer, {"event": said}
             params = {key: value for key, value in said.items() if key != "event_name"}
             measured = {"client_id": "1.2", "events": [{"name": "purchase", "params": params}]}

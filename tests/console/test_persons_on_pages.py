@@ -91,7 +91,7 @@ async def test_what_a_visitor_is_known_by_is_shown_nowhere(tmp_path):
         admin = await house.signed_in("ada")
         listed = [await admin.get(f"/console/live{query}") for query in ("", "?pixel=tag:crm")]
         numbers = set(
-            re.findall(r'href="/console/live/(\d+)"', "".join(one.text for one in listed))
+            re.findall(r'href="/console/live/(\d+)"', "".join(page.text for page in listed))
         )
         lives = [await admin.get(f"/console/live/{number}") for number in sorted(numbers)]
         others = [
@@ -105,7 +105,7 @@ async def test_what_a_visitor_is_known_by_is_shown_nowhere(tmp_path):
         export = await admin.post("/console/live/export", {})
         ids = ("by-native", "by-hash", "by-ga4", "by-mp", "by-data-tag", "by-x")
         told = [
-            await asyncio.to_thread(_command, tmp_path / "twite.toml", "show", one) for one in ids
+            await asyncio.to_thread(_command, tmp_path / "twite.toml", "show", id_) for id_ in ids
         ]
         told.append(
             await asyncio.to_thread(_command, tmp_path / "twite.toml", "dead", "list", "--json")
@@ -118,7 +118,7 @@ async def test_what_a_visitor_is_known_by_is_shown_nowhere(tmp_path):
     shown |= {"export": export.text, "log": log.getvalue()}
     assert len(lives) >= 11
     assert [(where, what) for where, text in shown.items() for what in _found(text)] == []
-    assert all(f"{one}  event" in text for one, text in zip(ids, told, strict=False))
+    assert all(f"{id_}  event" in text for id_, text in zip(ids, told, strict=False))
 
 
 def _found(text):

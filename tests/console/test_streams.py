@@ -25,7 +25,7 @@ def test_nobody_has_more_than_their_own_and_all_have_no_more_than_there_are(step
         there = [stream for stream in there if not stream.ended.is_set()]
 
         assert len(there) <= MOST
-        assert all(sum(one.who == who for one in there) <= EACH for one in there)
+        assert all(sum(stream.who == who for stream in there) <= EACH for stream in there)
 
 
 def test_the_oldest_makes_way_for_the_newest():
@@ -54,9 +54,9 @@ async def test_one_who_opens_many_ends_their_own_and_others_still_get_theirs(hou
         vics = [await opened.enter_async_context(_stream(http, vic)) for _ in range(MOST + EACH)]
         olgas = await opened.enter_async_context(_stream(http, olga))
         first = await vics[0].read()
-        still = [await one.content.readline() for one in (vics[-1], olgas)]
-        for one in (*vics, olgas):
-            one.close()
+        still = [await stream.content.readline() for stream in (vics[-1], olgas)]
+        for stream in (*vics, olgas):
+            stream.close()
 
     assert first.endswith(MADE_WAY + b"\n\n")
     assert still == [b"retry: 1000\n"] * 2

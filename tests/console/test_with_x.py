@@ -83,7 +83,7 @@ async def deeds(house):
     async with open_records(house.settings) as records:
         entries = await SQLiteDirectoryReader(records).entries(before=None, limit=1_000)
     told = [entry.deed for entry in reversed(entries)]
-    return [(one.who, one.what, one.subject, one.detail) for one in told]
+    return [(entry.who, entry.what, entry.subject, entry.detail) for entry in told]
 
 
 async def said(person, path):

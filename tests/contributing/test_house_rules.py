@@ -73,6 +73,9 @@ LONG_FILES = frozenset(
     }
 )
 
+# Names that say nothing about what they hold: row, conversion, delivery, key do.
+AVOIDED_NAMES = ("one",)
+
 # A word that Twite's prose avoids, the word to use instead, and how often the old one may still
 # occur in pages, templates, docstrings and comments. A count may fall at any time.
 WORDS: dict[str, tuple[str, int]] = {
@@ -202,6 +205,28 @@ def test_a_store_begins_in_store_py():
     assert {
         folder.name for folder in folders if not (folder / "store.py").exists()
     } - shared == set()
+
+
+def names_in(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(text_of(path))):
+        match node:
+            case ast.Name(id=name) | ast.arg(arg=name) | ast.Attribute(attr=name):
+                yield name
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield name
+            case ast.MatchAs(name=str(name)) | ast.keyword(arg=str(name)):
+                yield name
+
+
+@pytest.mark.parametrize("name", AVOIDED_NAMES)
+def test_a_name_says_what_it_holds(name):
+    files = [*FILES, *(ROOT / "tests").rglob("*.py")]
+
+    # Most files are told apart without parsing them.
+    suspects = [file for file in files if re.search(rf"\b{name}\b", text_of(file))]
+    found = [str(file.relative_to(ROOT)) for file in suspects if name in names_in(file)]
+
+    assert found == []
 
 
 @cache

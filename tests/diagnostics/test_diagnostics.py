@@ -88,7 +88,7 @@ async def test_a_residue_is_red_and_says_where(tmp_path):
 
     findings = [finding async for finding in store(settings)]
 
-    assert [one.found for one in findings if one.light is CheckStatus.RED] == [
+    assert [finding.found for finding in findings if finding.light is CheckStatus.RED] == [
         "it is not 0 (shop/o8z6j: +2)"
     ]
 
@@ -101,7 +101,9 @@ async def test_a_gateway_that_owns_the_store_does_not_keep_the_doctor_out(tmp_pa
     finally:
         await owned.close()
 
-    assert [one.found for one in findings if one.topic == "balance"] == ["0: 0 received, 0 pending"]
+    assert [finding.found for finding in findings if finding.topic == "balance"] == [
+        "0: 0 received, 0 pending"
+    ]
 
 
 def test_no_pixel_is_red_and_no_source_amber(tmp_path):

@@ -23,7 +23,7 @@ ACCOUNT = "18ce54d4x5t"
 
 async def found(folder, url, text=GOOD, *, auth=OAUTH, environ=None):
     written = text.replace("https://ads-api.x.com", url).replace(TOKEN, auth)
-    findings = [one async for one in access(read(folder, written, environ))]
+    findings = [finding async for finding in access(read(folder, written, environ))]
     return [(finding.light, finding.topic, finding.found) for finding in findings]
 
 
@@ -159,7 +159,7 @@ async def test_a_canary_key_shorter_than_xs_is_amber_and_not_shown(tmp_path, x_e
 async def test_a_name_that_nobody_knows_is_told_apart_from_an_x_that_is_down(tmp_path):
     nowhere = read(tmp_path, GOOD.replace("https://ads-api.x.com", "https://ads-api.x.invalid"))
 
-    findings = [one async for one in way_to_x(nowhere)]
+    findings = [finding async for finding in way_to_x(nowhere)]
 
     assert [(finding.topic, finding.light) for finding in findings] == [("DNS", CheckStatus.RED)]
     assert findings[0].found == "https://ads-api.x.invalid: no name server knows it"
@@ -171,7 +171,7 @@ async def test_an_address_that_speaks_no_tls_is_red(tmp_path, x_emulator):
         GOOD.replace("https://ads-api.x.com", x_emulator.url.replace("http:", "https:")),
     )
 
-    findings = [one async for one in way_to_x(plain)]
+    findings = [finding async for finding in way_to_x(plain)]
 
     assert [(finding.topic, finding.light) for finding in findings] == [
         ("DNS", CheckStatus.GREEN),
@@ -182,7 +182,9 @@ async def test_an_address_that_speaks_no_tls_is_red(tmp_path, x_emulator):
 async def test_a_public_address_without_the_script_is_red(tmp_path, x_emulator):
     text = GOOD.replace("https://t.shop.example", x_emulator.url)
 
-    findings = [one async for one in way_in(read(tmp_path, text)) if one.topic == "script"]
+    findings = [
+        finding async for finding in way_in(read(tmp_path, text)) if finding.topic == "script"
+    ]
 
     assert [(finding.light, finding.found) for finding in findings] == [
         (CheckStatus.RED, f"{x_emulator.url}/twite.js?s=shop: the answer is 404")

@@ -22,7 +22,7 @@ def folder(tmp_path, monkeypatch):
 
 async def findings(folder):
     settings = load(folder / "twite.toml", {}, credentials=False)
-    return [(str(one.light), one.found) async for one in container(settings)]
+    return [(str(finding.light), finding.found) async for finding in container(settings)]
 
 
 async def test_a_sound_container_is_counted(folder):

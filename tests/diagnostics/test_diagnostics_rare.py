@@ -62,8 +62,8 @@ def at(url, *, auth=OAUTH):
 
 
 async def told_by(look, settings, topic):
-    found = [one async for one in look(settings) if one.topic == topic]
-    return [(one.light, one.found, one.meaning) for one in found]
+    found = [finding async for finding in look(settings) if finding.topic == topic]
+    return [(finding.light, finding.found, finding.meaning) for finding in found]
 
 
 async def test_an_x_that_says_no_time_leaves_the_clocks_amber(tmp_path):

@@ -91,7 +91,9 @@ def test_a_tag_that_sends_nothing_is_not_said_to_send_the_same(folder):
 
     found = list(tags(load(folder / "twite.toml", {}, credentials=False)))
 
-    assert [one.found for one in found][1:] == ["ads: it sends nothing for a sample, hashed or not"]
+    assert [finding.found for finding in found][1:] == [
+        "ads: it sends nothing for a sample, hashed or not"
+    ]
 
 
 async def test_tags_of_a_container_are_compared_too(folder, monkeypatch):
@@ -99,6 +101,8 @@ async def test_tags_of_a_container_are_compared_too(folder, monkeypatch):
     (folder / "container.toml").write_text(CONTAINER.replace("token =", "fields =") % "env:TOKEN")
     (folder / "twite.toml").write_text('[container]\nfile = "container.toml"\n')
 
-    found = [one async for one in container(load(folder / "twite.toml", {}, credentials=False))]
+    found = [
+        finding async for finding in container(load(folder / "twite.toml", {}, credentials=False))
+    ]
 
     assert found[1].found == "Post: hashed, it does not send the same phone number"

@@ -14,7 +14,10 @@ OFFICE = '[console]\nnetworks = ["203.0.113.0/24"]\n'
 async def found_at(tmp_path, answers, *, more=""):
     settings = read(tmp_path, GOOD + more)
     async with an_odd_x(answers) as url:
-        return [(one.light, one.found.removeprefix(url)) async for one in closed(url, settings)]
+        return [
+            (finding.light, finding.found.removeprefix(url))
+            async for finding in closed(url, settings)
+        ]
 
 
 async def test_metrics_and_a_console_that_answer_strangers_are_red(tmp_path):

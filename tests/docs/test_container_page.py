@@ -40,7 +40,7 @@ def test_every_kind_of_an_export_has_its_line_and_no_other_has(name):
     found = re.findall(line, section(name), re.MULTILINE)
 
     assert found == [
-        (word, one.shown, str(one.fit), one.note) for word, one in TABLES[name].items()
+        (word, row.shown, str(row.fit), row.note) for word, row in TABLES[name].items()
     ]
 
 
@@ -48,7 +48,8 @@ def test_every_operator_has_its_line():
     found = re.findall(r"^\| `(\w+)` \| `?(.+?)`? \|$", section("Operators"), re.MULTILINE)
 
     assert found == [
-        (word, str(one) if one else "left out") for word, one in coverage.OPERATORS.items()
+        (word, str(operator) if operator else "left out")
+        for word, operator in coverage.OPERATORS.items()
     ]
 
 
@@ -60,7 +61,7 @@ def test_every_key_of_a_table_is_named_and_no_other_is():
         at = head or at  # the further lines of a table leave it out
         named.setdefault(at, set()).update(re.findall(r"`(\w+)`", keys))
 
-    assert named == {name: set(one.__struct_fields__) for name, one in STRUCTS.items()}
+    assert named == {name: set(struct.__struct_fields__) for name, struct in STRUCTS.items()}
 
 
 def test_the_example_is_a_container():
@@ -73,7 +74,7 @@ def test_the_example_is_a_container():
 def test_every_source_of_a_variable_is_told():
     sources = PAGE.split("## Sources of variables")[1].split("\n## ")[0]
 
-    assert re.findall(r"`(\w+)`", sources) == [str(one) for one in parts.VariableSource]
+    assert re.findall(r"`(\w+)`", sources) == [str(kind) for kind in parts.VariableSource]
 
 
 def test_every_key_of_an_export_has_its_line_and_no_other_has():
@@ -86,7 +87,7 @@ def test_every_key_of_an_export_has_its_line_and_no_other_has():
     }
 
     assert found == {
-        name: [(key, str(one.fate), one.how) for key, one in resource.items()]
+        name: [(key, str(row.fate), row.how) for key, row in resource.items()]
         for name, resource in RESOURCES.items()
     }
 
@@ -94,8 +95,8 @@ def test_every_key_of_an_export_has_its_line_and_no_other_has():
 def test_the_parts_of_the_tables_are_those_that_an_import_reads():
     parts_of_a_version = {
         key
-        for key, one in RESOURCES["containerVersion"].items()
-        if one.how == "by the tables of its parts"
+        for key, row in RESOURCES["containerVersion"].items()
+        if row.how == "by the tables of its parts"
     }
 
     assert parts_of_a_version == {*KINDS, "container"}

@@ -102,7 +102,11 @@ def test_every_decision_record_is_listed():
 def test_every_field_of_a_conversion_is_documented():
     page = (DOCS / "reference/http.md").read_text()
     table = page.split("| field | what it takes")[1].split("\n\n")[0]
-    line = next(one for one in page.split("\n\n") if one.startswith("A line of `contents`"))
+    line = next(
+        paragraph
+        for paragraph in page.split("\n\n")
+        if paragraph.startswith("A line of `contents`")
+    )
 
     documented = set(
         re.findall(r"`(\w+)`", " ".join(re.findall(r"^\|([^|]+)\|", table, re.MULTILINE)))

@@ -19,16 +19,18 @@ def texts(node: ast.expr, tree: ast.Module) -> set[str]:
         found = [node]
     else:
         found = [
-            one.value
-            for one in ast.walk(tree)
-            if isinstance(one, ast.Assign | ast.AnnAssign) and one.value is not None
-            for target in (one.targets if isinstance(one, ast.Assign) else [one.target])
+            statement.value
+            for statement in ast.walk(tree)
+            if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None
+            for target in (
+                statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            )
             if isinstance(target, ast.Name) and target.id == node.id
         ]
     branches = [
         part
-        for one in found
-        for part in ([one.body, one.orelse] if isinstance(one, ast.IfExp) else [one])
+        for value in found
+        for part in ([value.body, value.orelse] if isinstance(value, ast.IfExp) else [value])
     ]
     return {
         inner

@@ -63,9 +63,9 @@ def test_its_commands_work_as_printed_and_print_what_it_shows(folder):
 
 def test_the_doctor_finds_what_it_makes_sound(folder):
     commands = [
-        one.removeprefix("$ ")
-        for one in "".join(blocks("console")).splitlines()
-        if one.startswith("$ ")
+        line.removeprefix("$ ")
+        for line in "".join(blocks("console")).splitlines()
+        if line.startswith("$ ")
     ]
     pointed = f"cat >> twite.toml <<'END'\n\n{blocks('toml')[1]}END"
 

@@ -31,9 +31,9 @@ def test_the_test_of_a_requirement_exists(numbers, file, name):
     tree = ast.parse((ROOT / file).read_text())
 
     there = {
-        one.name
-        for one in ast.walk(tree)
-        if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
 
     assert name in there

@@ -50,11 +50,11 @@ def test_the_limits_are_those_of_the_page():
 def test_every_code_of_lint_is_documented_and_no_other_is():
     tree = ast.parse(Path(lint.__file__).read_text())
     used = {
-        one.value.value
-        for one in ast.walk(tree)
-        if isinstance(one, ast.keyword)
-        and one.arg == "code"
-        and isinstance(one.value, ast.Constant)
+        node.value.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.keyword)
+        and node.arg == "code"
+        and isinstance(node.value, ast.Constant)
     }
 
     section = PAGE.split("## What lint says")[1]
@@ -66,7 +66,7 @@ def test_the_readme_of_our_tag_shows_its_fields_and_each_has_its_line():
     readme = (ROOT / "sgtm/README.md").read_text()
     tag = read_template((ROOT / "sgtm/twite-tag.tpl").read_bytes())
 
-    assert [one.name for one in flat(tag.fields) if f"| `{one.name}` |" not in readme] == []
+    assert [field.name for field in flat(tag.fields) if f"| `{field.name}` |" not in readme] == []
     assert [
         image
         for image in re.findall(r"\]\((images/[^)]+)\)", readme)

@@ -10,8 +10,8 @@ PLAIN = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 
 
 @given(st.tuples(PLAIN, PLAIN, PLAIN), st.tuples(PLAIN, PLAIN, PLAIN))
-def test_different_conversions_have_different_keys(one, other):
-    assert (dedup_key(*one) == dedup_key(*other)) == (one == other)
+def test_different_conversions_have_different_keys(key, other):
+    assert (dedup_key(*key) == dedup_key(*other)) == (key == other)
 
 
 def test_no_part_of_a_key_runs_into_the_next():

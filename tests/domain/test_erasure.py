@@ -45,9 +45,9 @@ def test_a_person_is_known_in_any_spelling(kind, text, person):
 
 
 def test_a_conversion_id_is_no_person():
-    one = asked(CONVERSION_ID, " order-1 ", region=None)
+    identifier = asked(CONVERSION_ID, " order-1 ", region=None)
 
-    assert one == ErasureIdentifier(kind=CONVERSION_ID, conversion_id="order-1")
+    assert identifier == ErasureIdentifier(kind=CONVERSION_ID, conversion_id="order-1")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_others_are_not_meant(text):
 
 
 def test_nobody_prints():
-    one = asked(EMAIL, ADA, region=None)
+    identifier = asked(EMAIL, ADA, region=None)
 
-    assert "ada" not in repr(one) + repr(all_of([one]))
-    assert sha256(ADA) not in repr(one) + repr(all_of([one]))
+    assert "ada" not in repr(identifier) + repr(all_of([identifier]))
+    assert sha256(ADA) not in repr(identifier) + repr(all_of([identifier]))

@@ -63,10 +63,10 @@ def test_a_balance_is_what_was_received_and_is_nowhere():
 
 
 def test_accounts_add_up_part_by_part():
-    one = ConversionCounts(source="a", pixel="p", received=3, delivered=1, pending=2)
+    counts = ConversionCounts(source="a", pixel="p", received=3, delivered=1, pending=2)
     other = ConversionCounts(source="b", pixel="q", received=4, duplicate=1, dead=3)
 
-    assert total([one, other]) == ConversionCounts(
+    assert total([counts, other]) == ConversionCounts(
         source="", pixel="", received=7, delivered=1, duplicate=1, dead=3, pending=2
     )
 

@@ -407,7 +407,7 @@ def test_googles_authorization_goes_with_the_request_as_scopes():
 
     asked = [effect for effect in effects(code) if isinstance(effect, HttpEffect)]
 
-    assert [one.authorization for one in asked] == [("https://scope.example",), ()]
+    assert [request.authorization for request in asked] == [("https://scope.example",), ()]
 
 
 def test_a_variable_returns_its_value_and_a_function_is_none():

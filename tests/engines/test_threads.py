@@ -103,7 +103,7 @@ async def test_runs_in_different_threads_have_different_numbers_and_each_gets_it
     threads = TemplateThreads({"echoes": echoes}, clock=MovingClock(), threads=3)
     calls = [call(fields={"at": at}) for at in range(9)]
 
-    turns = await asyncio.gather(*(threads.start("echoes", one) for one in calls))
+    turns = await asyncio.gather(*(threads.start("echoes", code) for code in calls))
     told = [
         await threads.resume("echoes", turn.run, (EffectAnswer(id=1, status=at),), now=NOW)
         for at, turn in enumerate(turns)
@@ -124,7 +124,7 @@ async def test_a_thread_whose_run_passed_a_limit_comes_behind_all_others():
 
     def ranks() -> dict[str, int]:
         own = Path("/proc/self/task").iterdir()
-        return {one.name: os.getpriority(os.PRIO_PROCESS, int(one.name)) for one in own}
+        return {thread.name: os.getpriority(os.PRIO_PROCESS, int(thread.name)) for thread in own}
 
     await threads.start("either", call())
     before = ranks()
@@ -132,7 +132,7 @@ async def test_a_thread_whose_run_passed_a_limit_comes_behind_all_others():
     await clock.advance(60_000)
     after = await threads.start("either", call())
 
-    assert {rank for one, rank in ranks().items() if rank != before.get(one, 0)} == {BEHIND}
+    assert {rank for thread, rank in ranks().items() if rank != before.get(thread, 0)} == {BEHIND}
     assert after.outcome == RunResult.SUCCESS
     threads.stop()
 
@@ -181,7 +181,13 @@ async def test_what_waits_for_a_thread_when_its_template_goes_on_trial_is_refuse
     )
 
     threads.stop()
-    assert [isinstance(one, TemplateRests) for one in ended] == [False, True, True, True, True]
+    assert [isinstance(result, TemplateRests) for result in ended] == [
+        False,
+        True,
+        True,
+        True,
+        True,
+    ]
 
 
 async def test_what_would_go_on_with_a_run_waits_until_its_template_has_rested():

@@ -118,7 +118,7 @@ def _said(found, source):
             for result, given in zip(results, found.conversions, strict=True)
         ]
     if found.ignored:
-        said["ignored"] = [[one.name, one.reason] for one in found.ignored]
+        said["ignored"] = [[tally.name, tally.reason] for tally in found.ignored]
     return said
 
 

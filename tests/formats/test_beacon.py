@@ -38,8 +38,8 @@ def a_message(*conversions, **said):
 
 
 def the_conversion(body, **said):
-    (one,) = read(body, seen(**said)).found.conversions
-    return one
+    (conversion,) = read(body, seen(**said)).found.conversions
+    return conversion
 
 
 def test_a_conversion_is_read_field_by_field():
@@ -123,17 +123,17 @@ def test_a_newer_click_of_a_cookie_is_not_replaced_by_an_older_one_of_the_page()
 def test_the_cookies_are_the_identifiers_of_a_conversion_that_says_none():
     cookies = {"twclid": ID, "_twpid": "tw.1.2"}
 
-    one = the_conversion(a_message({}), cookies=cookies)
+    conversion = the_conversion(a_message({}), cookies=cookies)
 
-    assert (one.twclid, one.twpid) == (ID, "tw.1.2")
+    assert (conversion.twclid, conversion.twpid) == (ID, "tw.1.2")
 
 
 def test_what_a_conversion_says_goes_before_the_cookies():
     cookies = {"twclid": ID, "_twpid": "tw.1.2"}
 
-    one = the_conversion(a_message({"twclid": OTHER, "twpid": "tw.3.4"}), cookies=cookies)
+    conversion = the_conversion(a_message({"twclid": OTHER, "twpid": "tw.3.4"}), cookies=cookies)
 
-    assert (one.twclid, one.twpid) == (OTHER, "tw.3.4")
+    assert (conversion.twclid, conversion.twpid) == (OTHER, "tw.3.4")
 
 
 def test_the_browsers_global_opt_out_is_a_signal():
@@ -252,7 +252,9 @@ def test_what_is_badly_typed_in_one_conversion_is_named_and_left_out_of_that_one
     first, wrong, last = found.conversions
     assert (first.conversion_id, last.conversion_id) == ("order-1", "order-1")
     assert {name: getattr(wrong, name) for name in left} == left
-    assert [[(one.path, one.code, one.message) for one in each] for each in found.faults] == [
+    assert [
+        [(fault.path, fault.code, fault.message) for fault in each] for each in found.faults
+    ] == [
         [],
         [(path, "wrong_type", message) for path, message in said],
         [],
@@ -284,8 +286,8 @@ AROUND = [
 def test_what_is_badly_typed_around_the_conversions_costs_none_of_them(said, consent):
     beacon = read(a_message({"conversion_id": "order-1"}, **said), seen())
 
-    (one,) = beacon.found.conversions
-    assert (one.conversion_id, beacon.consent, beacon.click) == ("order-1", consent, None)
+    (conversion,) = beacon.found.conversions
+    assert (conversion.conversion_id, beacon.consent, beacon.click) == ("order-1", consent, None)
 
 
 def test_a_message_may_be_empty():
@@ -299,9 +301,13 @@ def test_the_image_takes_its_click_from_the_page_address():
 
     beacon = read_image(said, seen(referer=f"https://shop.example/?twclid={ID}"))
 
-    (one,) = beacon.found.conversions
-    assert (one.event, bytes(one.value), one.time) == ("purchase", b'"1"', None)
-    assert one.twclid == f"1.{NOW}.{ID}"
+    (conversion,) = beacon.found.conversions
+    assert (conversion.event, bytes(conversion.value), conversion.time) == (
+        "purchase",
+        b'"1"',
+        None,
+    )
+    assert conversion.twclid == f"1.{NOW}.{ID}"
     assert beacon.click == Click(id=ID, at=NOW)
 
 

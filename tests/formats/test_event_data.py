@@ -240,7 +240,9 @@ def test_an_event_for_another_pixel_is_judged_by_that_pixels_events():
         pixel="p2",
     )
 
-    assert [(one.name, one.reason) for one in found.ignored] == [("purchase", "not_configured")]
+    assert [(tally.name, tally.reason) for tally in found.ignored] == [
+        ("purchase", "not_configured")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -257,8 +259,8 @@ def test_what_x_is_not_told_of_is_heard_of_people_alone(visitor, reason):
         for who in (visitor, Visitor(user_agent="Mozilla/5.0 Firefox/140.0"))
     ]
 
-    assert [len(one.heard) for one in seen] == [0, 1]
-    assert [one.ignored[0].reason for one in seen] == [reason, "not_configured"]
+    assert [len(tagged.heard) for tagged in seen] == [0, 1]
+    assert [tagged.ignored[0].reason for tagged in seen] == [reason, "not_configured"]
 
 
 @pytest.mark.parametrize("value", [data_tag.read("event=a", b"", form=False), Visitor(ip="x")])

@@ -201,8 +201,8 @@ LOOKS = st.sampled_from(
     [f"{LOCAL}@mail.example", f"{LOCAL.title()}+a@mail.example", f"+{DIGITS}", "+1 (555) 010-0199",
      "+1-555-010-0199", "+1.555.010.0199"]
 )  # fmt: skip
-ESCAPED = st.builds(lambda text, one: text.format(quote(one, safe="")), TEXTS, LOOKS)
-SHOWN = st.builds(lambda text, one: text.format(one), TEXTS, LOOKS) | ESCAPED
+ESCAPED = st.builds(lambda text, look: text.format(quote(look, safe="")), TEXTS, LOOKS)
+SHOWN = st.builds(lambda text, look: text.format(look), TEXTS, LOOKS) | ESCAPED
 PHONES = st.sampled_from(
     [f"+{DIGITS}", DIGITS, "1 (555) 010-0199", "001 555 010 0199", 15550100199]
 )
@@ -211,7 +211,7 @@ PLANTED = (
     st.dictionaries(st.sampled_from(["note", "search_term", "x", "item_name"]), SHOWN, min_size=1)
     | st.dictionaries(st.sampled_from(["tel", "phone", "mobileNumber", "contact_phone"]), PHONES)
     | st.dictionaries(WORDS, st.just(WHO) | SHOWN | st.lists(SHOWN))
-    | st.builds(lambda one: {one: 1}, SHOWN)
+    | st.builds(lambda text: {text: 1}, SHOWN)
     | st.builds(
         lambda word, who: {"page_location": f"https://shop.example/?a=1&{word}={who}"},
         WORDS,
@@ -221,7 +221,7 @@ PLANTED = (
 INSIDE = st.recursive(
     PLANTED,
     lambda inner: st.builds(
-        lambda key, one: {key: one},
+        lambda key, shown: {key: shown},
         st.sampled_from(["user_data", "items", "x", "ecommerce", "customer", "0"]),
         inner | st.lists(inner, max_size=2) | inner.map(json.dumps),
     ),

@@ -166,7 +166,7 @@ def test_an_id_that_was_rounded_or_names_two_orders_is_refused():
         4, b'{"event":"purchase","conversion_id":"o-1","value":50,"currency":"EUR"}'
     )
 
-    assert [one.code for one in (*rounded.errors, *same.notes, *other.errors)] == [
+    assert [error.code for error in (*rounded.errors, *same.notes, *other.errors)] == [
         "id_rounded",
         "same_as_earlier",
         "id_shared",

@@ -75,7 +75,7 @@ def test_a_basket_with_more_lines_than_are_read_costs_its_own_conversion_alone()
         0,
         MAX_ITEMS_IN_ALL,
     ]
-    assert [[one.code for one in each] for each in found.faults] == [["too_many"], []]
+    assert [[fault.code for fault in each] for each in found.faults] == [["too_many"], []]
 
 
 def test_a_query_that_stands_for_each_event_of_a_list_is_short():

@@ -102,12 +102,12 @@ def test_a_body_without_conversions_is_refused_as_a_whole(body, code, path):
 
 
 def test_a_thousand_are_taken_and_one_more_is_too_many():
-    one = b'{"event":"purchase","twclid":"a","conversion_id":"c"}'
+    conversion = b'{"event":"purchase","twclid":"a","conversion_id":"c"}'
 
-    taken = read_bytes(b'{"conversions":[' + b",".join([one] * 1_000) + b"]}")
+    taken = read_bytes(b'{"conversions":[' + b",".join([conversion] * 1_000) + b"]}")
 
     assert len(taken.results) == 1_000
-    assert refusal(b'{"conversions":[' + b",".join([one] * 1_001) + b"]}") == (
+    assert refusal(b'{"conversions":[' + b",".join([conversion] * 1_001) + b"]}") == (
         "too_many",
         "conversions",
         "1001 conversions in one request; at most 1000",

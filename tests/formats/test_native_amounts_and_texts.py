@@ -43,8 +43,8 @@ def test_an_escaped_amount_is_read_like_any_other():
 )
 @pytest.mark.parametrize("twice", [False, True], ids=["alone", "in a batch"])
 def test_an_amount_that_is_none_is_a_fault_of_its_conversion(raw, code, twice):
-    one = f'{{"event":"purchase","twclid":"a","currency":"EUR","value":{raw}}}'
-    body = f'{{"conversions":[{one},{one}]}}' if twice else one
+    conversion = f'{{"event":"purchase","twclid":"a","currency":"EUR","value":{raw}}}'
+    body = f'{{"conversions":[{conversion},{conversion}]}}' if twice else conversion
 
     results = read_bytes(body.encode()).results
 

@@ -17,7 +17,7 @@ GOOD = {"event": "purchase", "twclid": CLICK}
 
 def read_beside_good(*bad):
     """Read bad conversions, as JSON or its text, between two good ones; return their results."""
-    texts = [one if isinstance(one, str) else json.dumps(one) for one in bad]
+    texts = [text if isinstance(text, str) else json.dumps(text) for text in bad]
     body = ",".join([json.dumps(FULL), *texts, json.dumps(FULL | {"conversion_id": "o2"})])
     results = read_bytes(f'{{"conversions":[{body}]}}'.encode()).results
     assert [result.index for result in results] == list(range(len(bad) + 2))

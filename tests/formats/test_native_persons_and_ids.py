@@ -127,12 +127,12 @@ def test_an_idempotency_key_decides_where_there_is_one():
 
 
 def test_an_idempotency_key_tells_the_places_of_a_batch_and_the_sources_apart():
-    one = '{"event":"sign_up","twclid":"a"}'
-    batch = f'{{"conversions":[{one},{one}]}}'.encode()
+    conversion = '{"event":"sign_up","twclid":"a"}'
+    batch = f'{{"conversions":[{conversion},{conversion}]}}'.encode()
 
     results = read_bytes(batch, idempotency_key="k").results
     ids = {result.conversion.conversion_id for result in results}
-    ids.add(derived(one, idempotency_key="k", source=a_source(name="other")))
+    ids.add(derived(conversion, idempotency_key="k", source=a_source(name="other")))
 
     assert len(ids) == 3
 

@@ -36,8 +36,8 @@ def proxied(body, now=NOW):
 
 
 def a_body(*conversions, **more):
-    one = {"event_id": "tw-o8z6j-o8z6k", "identifiers": [{"twclid": CLICK}]}
-    given = [one | conversion for conversion in conversions or ({},)]
+    complete = {"event_id": "tw-o8z6j-o8z6k", "identifiers": [{"twclid": CLICK}]}
+    given = [complete | conversion for conversion in conversions or ({},)]
     return {"pixel_id": "o8z6j", "conversions": given, "auth": AUTH} | more
 
 

@@ -276,7 +276,7 @@ def test_no_pair_of_equal_keys_slips_through(objects, escaped, colon):
         "{" + ",".join(f"{quoted(name)}{colon}{quoted(text)}" for name, text in pairs) + "}"
         for pairs in objects
     )
-    consents = ",".join(f'{{"consent":{one}}}' for one in inner)
+    consents = ",".join(f'{{"consent":{consent}}}' for consent in inner)
     body = f'{{"conversions":[{consents}]}}'.encode()
 
     if has_twice(body):

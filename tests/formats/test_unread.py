@@ -111,7 +111,7 @@ def test_a_key_named_twice_in_a_conversion_of_a_page_is_the_fault_of_that_one():
     ).found
 
     assert [conversion.conversion_id for conversion in found.conversions] == [None, "B", None, "D"]
-    assert [[(one.path, one.code) for one in each] for each in found.faults] == [
+    assert [[(fault.path, fault.code) for fault in each] for each in found.faults] == [
         [("value", "duplicate_key")],
         [("contents", "duplicate_key")],
         [("event", "duplicate_key")],
@@ -156,7 +156,7 @@ UNREAD = [
 
 @pytest.mark.parametrize(
     ("door", "good", "bad", "code", "path"),
-    [(door, good, *one) for door, good, each in UNREAD for one in each],
+    [(door, good, *fault) for door, good, each in UNREAD for fault in each],
 )
 def test_an_event_that_cannot_be_read_is_refused_and_those_beside_it_are_taken(
     door, good, bad, code, path
@@ -198,8 +198,8 @@ def test_what_cannot_be_read_is_heard_by_no_tag():
 
     found = found_in(read)
 
-    assert [one.conversion for one in found.heard] == [1]
-    assert [one["event_name"] for one in read.readable] == ["purchase"]
+    assert [heard.conversion for heard in found.heard] == [1]
+    assert [event["event_name"] for event in read.readable] == ["purchase"]
 
 
 def test_bytes_that_are_no_utf_8_are_replaced_and_an_address_with_such_is_nobodys():

@@ -238,7 +238,7 @@ def test_a_spelled_time_rules_where_both_are_given():
 def test_milliseconds_that_are_none_are_refused(stamp):
     said = complaints(conversion_time=..., conversion_timestamp=stamp)
 
-    assert [one.parameter for one in said] == ["conversion_timestamp"]
+    assert [warning.parameter for warning in said] == ["conversion_timestamp"]
 
 
 def test_a_conversion_without_a_time_is_refused():
@@ -357,9 +357,11 @@ def test_without_a_conversion_id_a_retry_has_the_same_one():
 
     first, retry = read_x(body).conversions, read_x(body).conversions
 
-    assert [one.conversion_id for one in first] == [one.conversion_id for one in retry]
-    assert len({one.conversion_id for one in first}) == 2
-    assert all(len(one.conversion_id) == 26 for one in first)
+    assert [conversion.conversion_id for conversion in first] == [
+        conversion.conversion_id for conversion in retry
+    ]
+    assert len({conversion.conversion_id for conversion in first}) == 2
+    assert all(len(conversion.conversion_id) == 26 for conversion in first)
 
 
 def test_no_reading_prints_a_person():

@@ -61,7 +61,7 @@ class Setting:
         )
 
     async def record(self, *ids: str, pixel: str = "o8z6j", event: str = "o8z6k") -> None:
-        entries = (an_entry(one, pixel=pixel, event=event, index=i) for i, one in enumerate(ids))
+        entries = (an_entry(id_, pixel=pixel, event=event, index=i) for i, id_ in enumerate(ids))
         receipt = f"{pixel}-{event}-{ids[0]}"
         await self.store.record(
             a_submission(*entries, receipt=receipt, received_at=self.steady.now())
@@ -71,7 +71,7 @@ class Setting:
     def sent(self) -> list[list[str]]:
         """Return the conversion ids of each request, in order."""
         return [
-            [str(one["conversion_id"]) for one in conversions_of(outbound)]
+            [str(conversion["conversion_id"]) for conversion in conversions_of(outbound)]
             for outbound in self.transport.sent
         ]
 

@@ -72,7 +72,7 @@ def brought(made=None, *, named=(), **parts):
 
 def told(found, kind, name):
     """Return (what became of it, why) for a part."""
-    (line,) = [one for one in found.lines if (one.kind, one.name) == (kind, name)]
+    (line,) = [line for line in found.lines if (line.kind, line.name) == (kind, name)]
     return str(line.fit), "; ".join(line.notes)
 
 

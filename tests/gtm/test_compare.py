@@ -56,7 +56,7 @@ def test_lines_of_one_trace_make_one_case():
     (case,) = read_cases(lines(came, logged, answered, {"trace": "t", "sent": {"url": URL}}))
 
     assert (case.request.query, case.event) == ("v=2", None)
-    assert [one.method for one in case.sent] == ["POST", "GET"]
+    assert [request.method for request in case.sent] == ["POST", "GET"]
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_what_one_side_sent_alone_is_missing_or_extra():
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("address", "other"),
     [
         ("https://CRM.example?x=1&q=\u00fc", "https://crm.example/?x=1&q=%C3%BC"),
         ("https://WAREHOUSE.example:443/orders", "https://warehouse.example/orders"),
@@ -169,9 +169,9 @@ def test_what_one_side_sent_alone_is_missing_or_extra():
         ("https://b\u00fccher.example/", "https://xn--bcher-kva.example/"),
     ],
 )
-def test_one_address_in_two_spellings_is_one(one, other):
-    assert compared([asked(url=one)], [sent(url=other)], ()).missing == ()
-    assert compared([asked(url=other)], [sent(url=one)], ()).extra == ()
+def test_one_address_in_two_spellings_is_one(address, other):
+    assert compared([asked(url=address)], [sent(url=other)], ()).missing == ()
+    assert compared([asked(url=other)], [sent(url=address)], ()).extra == ()
 
 
 @pytest.mark.parametrize("other", ["https://a.example:8443/in", "http://a.example/in"])
@@ -223,12 +223,12 @@ def test_a_key_that_may_be_a_person_is_not_shown():
 
 
 def test_the_same_place_is_told_once_with_how_often_it_differs():
-    one = compared([asked('{"value": 1}')], [sent('{"value": 2}')], ())
+    found = compared([asked('{"value": 1}')], [sent('{"value": 2}')], ())
     other = compared([asked('{"value": 1}')], [sent('{"value": 3}')], ())
 
     told = summed(
         [
-            ShownDifference(line=1, compared=one),
+            ShownDifference(line=1, compared=found),
             ShownDifference(line=2, compared=other),
             ShownDifference(line=3),
         ],

@@ -72,7 +72,7 @@ def test_parameters_become_values_with_their_types():
 def test_a_tag_finds_its_template_by_all_three_kinds_of_links(made, word):
     found = brought(templates=[made], tag=[tag("Tag", word)])
 
-    assert [one.template for one in found.container.tags] == ["T1"]
+    assert [imported.template for imported in found.container.tags] == ["T1"]
 
 
 @pytest.mark.parametrize(
@@ -155,12 +155,12 @@ def test_what_would_send_more_than_before_is_paused():
         tag=[tag("Seen"), tag("Free"), tag("Then", novel="1")], transformation=[unknown]
     )
 
-    assert {one.name: one.paused for one in found.container.tags} == {
+    assert {imported.name: imported.paused for imported in found.container.tags} == {
         "Seen": True,
         "Free": False,
         "Then": True,
     }
-    assert [told(found, "tag", one)[0] for one in ("Seen", "Then")] == ["paused", "paused"]
+    assert [told(found, "tag", name)[0] for name in ("Seen", "Then")] == ["paused", "paused"]
 
 
 @pytest.mark.parametrize(("word", "operator"), coverage.OPERATORS.items())
@@ -173,8 +173,12 @@ def test_every_operator_is_taken_or_left_out(word, operator):
     if operator is None:
         assert told(found, "trigger", "P")[0] == "left out"
     else:
-        (one,) = found.container.triggers[0].when
-        assert (one.operator, one.negate, one.ignore_case) == (operator, True, True)
+        (imported,) = found.container.triggers[0].when
+        assert (imported.operator, imported.negate, imported.ignore_case) == (
+            operator,
+            True,
+            True,
+        )
 
 
 def test_a_trigger_has_the_filter_on_its_event_and_the_others():
@@ -182,7 +186,7 @@ def test_a_trigger_has_the_filter_on_its_event_and_the_others():
 
     when = brought(trigger=[made]).container.triggers[0].when
 
-    assert [(one.left, one.operator, one.right) for one in when] == [
+    assert [(condition.left, condition.operator, condition.right) for condition in when] == [
         ("{{_event}}", Operator.EQUALS, "buy"),
         ("x", Operator.CONTAINS, "y"),
     ]
@@ -207,7 +211,7 @@ def test_every_built_in_variable_becomes_what_the_table_says(word, known):
     found = brought(builtInVariable=[{"type": word, "name": known.shown}])
 
     assert told(found, "variable", known.shown)[0] == known.fit
-    assert [one.type for one in found.container.variables] == (
+    assert [imported.type for imported in found.container.variables] == (
         [] if known.source is None else [known.source]
     )
 
@@ -221,7 +225,7 @@ def test_every_kind_of_variable_becomes_what_the_table_says(word, known):
     found = brought(templates=[template(1, "MACRO")], variable=[variable("V", word, *parameters)])
 
     assert told(found, "variable", "V")[0] == known.fit
-    assert [one.type for one in found.container.variables] == (
+    assert [imported.type for imported in found.container.variables] == (
         [known.source] if known.source else []
     )
 
@@ -380,7 +384,7 @@ def test_transformations_keep_their_tables_their_tags_and_their_conditions():
 def test_parts_of_one_name_get_names_of_their_own():
     found = brought(tag=[tag("A"), tag("A"), tag("A (2)")])
 
-    assert [one.name for one in found.container.tags] == ["A", "A (2)", "A (2) (2)"]
+    assert [imported.name for imported in found.container.tags] == ["A", "A (2)", "A (2) (2)"]
 
 
 def test_nothing_is_dropped_in_silence():
@@ -478,10 +482,10 @@ def test_variables_in_a_ring_are_refused_by_their_names():
 
 def places_in(tree):
     """Yield (whole, key) of everything below."""
-    for key, one in tree.items() if isinstance(tree, dict) else enumerate(tree):
+    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
         yield tree, key
-        if isinstance(one, dict | list):
-            yield from places_in(one)
+        if isinstance(value, dict | list):
+            yield from places_in(value)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -506,6 +510,10 @@ def test_a_spoilt_export_is_imported_or_refused_and_can_be_written(seed):
 def test_the_span_of_time_in_which_a_tag_fires_is_kept():
     found = brought(tag=[tag("T", scheduleStartMs="1764543600000", scheduleEndMs="1767222000000")])
 
-    (one,) = found.container.tags
-    assert (one.starts_at, one.ends_at, one.paused) == (1764543600000, 1767222000000, False)
-    assert read(written(found.container, ()))[0].tags[0] == one
+    (imported,) = found.container.tags
+    assert (imported.starts_at, imported.ends_at, imported.paused) == (
+        1764543600000,
+        1767222000000,
+        False,
+    )
+    assert read(written(found.container, ()))[0].tags[0] == imported

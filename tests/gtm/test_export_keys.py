@@ -278,4 +278,6 @@ def test_an_exception_of_all_events_keeps_a_tag_from_firing():
 
     planned = plan(found.container, EventContext(event={"event_name": "x"}, now=1), variables=None)
 
-    assert [(one.tag, one.bar) for one in planned.passed] == [("Tag", NotFiredReason.EXCEPTION)]
+    assert [(passed.tag, passed.bar) for passed in planned.passed] == [
+        ("Tag", NotFiredReason.EXCEPTION)
+    ]

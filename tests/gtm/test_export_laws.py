@@ -34,10 +34,10 @@ def plain(name):
 def parts_of(tree):
     """(kind, name) of every part that the export holds."""
     return Counter(
-        (OURS.get(key, key), one.get("name", ""))
+        (OURS.get(key, key), part.get("name", ""))
         for key, held in tree["containerVersion"].items()
         if isinstance(held, list)
-        for one in held
+        for part in held
     )
 
 
@@ -63,11 +63,11 @@ def test_what_does_not_run_as_before_says_why(seed):
 
 def places_in(tree):
     """Yield (whole, key) of every text below."""
-    for key, one in tree.items() if isinstance(tree, dict) else enumerate(tree):
-        if isinstance(one, str):
+    for key, part in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        if isinstance(part, str):
             yield tree, key
-        elif isinstance(one, dict | list):
-            yield from places_in(one)
+        elif isinstance(part, dict | list):
+            yield from places_in(part)
 
 
 def hide(randomness, tree, text):
@@ -97,11 +97,13 @@ def test_a_secret_is_in_no_file_or_the_report_names_its_place(seed):
     except ContainerUnusable:
         return  # nothing is written
 
-    of_templates = {one.name for one in found.in_clear if one.path != "name"}
+    of_templates = {place.name for place in found.in_clear if place.path != "name"}
     unsaid = [
-        name for name, one in found.texts.items() if secret in one and name not in of_templates
+        name for name, part in found.texts.items() if secret in part and name not in of_templates
     ]
-    in_parts = [one for one in found.in_clear if one.kind != "template" or one.path == "name"]
+    in_parts = [
+        place for place in found.in_clear if place.kind != "template" or place.path == "name"
+    ]
     if secret in written(found.container, []) and not in_parts:
         unsaid.append("container.toml")
     assert unsaid == []

@@ -59,7 +59,7 @@ def test_a_text_of_another_kind_is_not(text):
 
 @pytest.mark.parametrize("text", SECRETS)
 def test_what_looks_like_a_secret_is_not_in_the_masked_text(text):
-    assert [one for one in secrets_in(text) if one in masked(text)] == []
+    assert [secret for secret in secrets_in(text) if secret in masked(text)] == []
 
 
 def test_what_chance_draws_is_known():
@@ -159,7 +159,7 @@ def test_no_secret_is_in_what_is_written_or_printed():
 
 
 def clear(found):
-    return [(one.kind, one.name, one.path) for one in found.in_clear]
+    return [(place.kind, place.name, place.path) for place in found.in_clear]
 
 
 SECRET = "px_2f7Qm9Zr4Tb8Lw1Kc6Vn3Hd5"

@@ -7,7 +7,10 @@ from twite.gtm.template.fields import fill, read_fields
 
 
 def on(given, *fields):
-    return [f"{one.field}: {one.message}" for one in remarks_on(read_fields(list(fields)), given)]
+    return [
+        f"{remark.field}: {remark.message}"
+        for remark in remarks_on(read_fields(list(fields)), given)
+    ]
 
 
 def text(name="it", **said):
@@ -114,8 +117,8 @@ def test_a_choice_that_is_not_there_is_told_with_those_that_are():
         'authMethod: is none of its choices: "accessToken", "oAuth"'
     ]
     assert on({"n": "1"}, numbers) == ["n: is none of its choices: 1, true"]
-    one = {"type": "SELECT", "name": "n", "selectItems": [{"value": 1}]}
-    assert on({"n": True}, one) == ["n: is none of its choices: 1"]
+    select = {"type": "SELECT", "name": "n", "selectItems": [{"value": 1}]}
+    assert on({"n": True}, select) == ["n: is none of its choices: 1"]
     assert on({"n": True}, numbers) == on({"n": 1}, numbers) == []
     assert on({"n": False}, numbers) == ["n: is none of its choices: 1, true"]
 
@@ -124,8 +127,8 @@ def test_a_choice_that_variables_may_make_is_a_doubt_and_a_default_is_none():
     select = {"type": "SELECT", "name": "it", "selectItems": [{"value": "a"}], "defaultValue": "z"}
     open_ = read_fields([{**select, "macrosInSelect": True}])
 
-    assert [one.doubt for one in remarks_on(open_, {"it": "b"})] == [True]
-    assert [one.doubt for one in remarks_on(read_fields([select]), {"it": "b"})] == [False]
+    assert [remark.doubt for remark in remarks_on(open_, {"it": "b"})] == [True]
+    assert [remark.doubt for remark in remarks_on(read_fields([select]), {"it": "b"})] == [False]
     assert on({}, select) == on({"it": ""}, select) == on({"it": "{{x}}"}, select) == []
 
 

@@ -22,7 +22,7 @@ def said(code: str, *grants: Grant) -> list[tuple[str, int | None]]:
             notes="",
         )
     )
-    return [(one.code, one.line) for one in found]
+    return [(warning.code, warning.line) for warning in found]
 
 
 @pytest.mark.parametrize(

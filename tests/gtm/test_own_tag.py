@@ -149,7 +149,7 @@ def test_a_key_or_person_is_never_logged():
     last = engine.resume(first.run, (), now=NOW + 5_000)
 
     said = " ".join(
-        one.text for one in (*first.effects, *last.effects) if isinstance(one, LogEffect)
+        effect.text for effect in (*first.effects, *last.effects) if isinstance(effect, LogEffect)
     )
     assert "was not answered: timed_out" in said
     assert "a-source-key" not in said

@@ -180,7 +180,7 @@ def test_a_cookie_that_must_be_secure_is_spelled_in_two_ways(word):
 
     found = granted("set_cookies", allowedCookies=rules).set_cookies
 
-    assert [(one.secure, one.session) for one in found] == [(True, None)]
+    assert [(permission.secure, permission.session) for permission in found] == [(True, None)]
 
 
 @pytest.mark.parametrize(

@@ -29,11 +29,11 @@ VIEW = trigger("View", condition("{{_event}}", "equals", "view_item"))
 
 
 def names(plan):
-    return [one.tag.name for one in plan.fired]
+    return [fired.tag.name for fired in plan.fired]
 
 
 def reasons(plan):
-    return {one.tag: one.why for one in plan.passed}
+    return {passed.tag: passed.why for passed in plan.passed}
 
 
 def test_a_tag_fires_where_one_of_its_triggers_fits():
@@ -41,7 +41,7 @@ def test_a_tag_fires_where_one_of_its_triggers_fits():
 
     found = planned(made)
 
-    assert [(one.tag.name, one.trigger) for one in found.fired] == [("Post", "Purchase")]
+    assert [(fired.tag.name, fired.trigger) for fired in found.fired] == [("Post", "Purchase")]
 
 
 def test_all_conditions_of_a_trigger_must_hold():
@@ -191,7 +191,7 @@ NOW = 1_764_000_000_000  # of the occasion
 def test_a_tag_fires_within_its_span_of_time(span, why):
     found = planned(container(tag("Post", **span)))
 
-    assert [(one.why, one.bar) for one in found.passed] == (
+    assert [(passed.why, passed.bar) for passed in found.passed] == (
         [(why, NotFiredReason.PAUSED)] if why else []
     )
     assert names(found) == ([] if why else ["Post"])

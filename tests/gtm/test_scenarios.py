@@ -179,7 +179,7 @@ def test_a_scenario_sees_nothing_of_the_one_before_it():
 
     verdicts = run_scenarios(read_template(HEAD + code), scenarios, now=5)
 
-    assert [one.failures for one in verdicts] == [(), ()]
+    assert [result.failures for result in verdicts] == [(), ()]
 
 
 def test_a_mock_of_the_test_is_not_what_the_test_itself_requires():

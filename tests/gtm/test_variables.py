@@ -80,7 +80,7 @@ def test_the_same_event_draws_the_same_number_and_each_variable_its_own():
 def test_without_bounds_that_are_some_a_random_number_is_one_of_googles(bounds):
     found = [drawn(draw, **bounds) for draw in range(50)]
 
-    assert all(0 <= one <= 2_147_483_647 for one in found)
+    assert all(0 <= number <= 2_147_483_647 for number in found)
     assert max(found) > 10**9
 
 

@@ -85,7 +85,7 @@ class PlayedRecords:
         raise NotImplementedError
 
     async def ignored(self, *, since: int) -> Sequence[IgnoredTally]:
-        return [one for one in self.counted if one.day >= since]
+        return [tally for tally in self.counted if tally.day >= since]
 
     async def resting(self, *, pixel: str | None, limit: int) -> Sequence[History]:
         raise NotImplementedError

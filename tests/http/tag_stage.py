@@ -83,7 +83,7 @@ class TagStage:
     async def ignored(self) -> list[tuple[str, str, int]]:
         """Return what was ignored, as (name, reason, times)."""
         found = await self.store.ignored(since=0)
-        return [(one.name, one.reason, one.times) for one in found]
+        return [(tally.name, tally.reason, tally.times) for tally in found]
 
     async def _lives(self) -> list[Any]:
         return [life for n in range(9) for life in await self.store.submission(receipt_of(n + 1))]

@@ -78,7 +78,9 @@ def address() -> Iterator[str]:
 @SCHEMA.parametrize()
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_answer_is_one_that_the_document_tells_of(case, address):
-    known = next((one for path, one in CREDENTIALS.items() if case.path.startswith(path)), {})
+    known = next(
+        (credentials for path, credentials in CREDENTIALS.items() if case.path.startswith(path)), {}
+    )
     case.headers = {**case.headers, **known}
     if "pixel_id" in case.path_parameters:
         case.path_parameters["pixel_id"] = "o8z6j"

@@ -261,7 +261,7 @@ async def test_one_bad_conversion_costs_none_beside_it_and_the_answer_names_it(p
 
     answer = await beacon(page, body)
 
-    said = {one["index"]: one["errors"][0] for one in answer.json()["rejected"]}
+    said = {item["index"]: item["errors"][0] for item in answer.json()["rejected"]}
     assert answer.status == 200
     assert {index: (wrong["path"], wrong["code"]) for index, wrong in said.items()} == {
         1: ("url", "wrong_type"),
@@ -303,7 +303,7 @@ async def test_what_another_try_may_mend_is_no_verdict(staged, store):
     full = await beacon(page, a_message({}))
     fast = await beacon(page, a_message({}))
 
-    assert [(one.status, "twite-verdict" in one.headers) for one in (full, fast)] == [
+    assert [(answer.status, "twite-verdict" in answer.headers) for answer in (full, fast)] == [
         (503, False),
         (429, False),
     ]
@@ -341,7 +341,7 @@ async def test_robots_and_values_beyond_the_limit_are_counted_and_not_sent(stage
     await beacon(page, a_message({"value": "500.01", "currency": "EUR"}))
     await beacon(page, a_message({}), User_Agent="Examplebot/2.1")
 
-    counted = [(one.door, one.name, one.reason) for one in await store.ignored(since=0)]
+    counted = [(tally.door, tally.name, tally.reason) for tally in await store.ignored(since=0)]
     assert counted == [("beacon", "purchase", "bot"), ("beacon", "purchase", "value_limit")]
     assert list(await store.accounts()) == []
 
@@ -397,8 +397,8 @@ async def test_what_the_gateway_cannot_send_the_pixel_has_alone(page, store):
     await beacon(page, a_message(refused))
     await beacon(page, a_message(denied, consent={"ad_storage": "denied"}))
 
-    (one,) = await store.overlap(since=0)
-    assert (one.pixel_only, one.both, one.server_only) == (2, 0, 0)
+    (overlap,) = await store.overlap(since=0)
+    assert (overlap.pixel_only, overlap.both, overlap.server_only) == (2, 0, 0)
 
 
 async def test_a_servers_copy_meets_the_pages(page, store):
@@ -408,9 +408,9 @@ async def test_a_servers_copy_meets_the_pages(page, store):
         b'{"event": "purchase", "conversion_id": "order-1", "email": "shopper@example.com"}'
     )
 
-    (one,) = await store.overlap(since=0)
+    (overlap,) = await store.overlap(since=0)
     assert answer.json()["duplicates"] == 1
-    assert (one.both, one.page_and_server) == (1, 1)
+    assert (overlap.both, overlap.page_and_server) == (1, 1)
 
 
 async def test_the_same_order_under_two_ids_is_seen(page, store):
@@ -420,5 +420,5 @@ async def test_the_same_order_under_two_ids_is_seen(page, store):
         b'{"event": "purchase", "conversion_id": "order-1", "twclid": "%b"}' % CLICK.encode()
     )
 
-    (one,) = await store.overlap(since=0)
-    assert (one.both, one.server_only, one.two_ids) == (1, 1, 1)
+    (overlap,) = await store.overlap(since=0)
+    assert (overlap.both, overlap.server_only, overlap.two_ids) == (1, 1, 1)

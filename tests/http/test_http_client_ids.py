@@ -64,7 +64,7 @@ async def test_a_browser_that_has_no_client_id_gets_one_and_another_gets_another
 
     said = [await asked(door, {}) for _ in range(2)]
 
-    assert all(re.fullmatch(rf"_dcid=dcid\.1\.{NOW}\.\d{{9}}; {REST}", one) for one in said)
+    assert all(re.fullmatch(rf"_dcid=dcid\.1\.{NOW}\.\d{{9}}; {REST}", cookie) for cookie in said)
     assert said[0] != said[1]
 
 
@@ -142,4 +142,4 @@ async def test_what_is_sent_again_before_the_cookie_is_there_is_the_same(doors):
     for _ in range(2):
         await asked(door, body, path="/data?v=2")
 
-    assert len({one["conversion_id"] for one in await door.sent()}) == 1
+    assert len({conversion["conversion_id"] for conversion in await door.sent()}) == 1

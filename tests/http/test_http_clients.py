@@ -76,16 +76,16 @@ async def test_a_body_is_inflated_and_none_is_none(staged: Staged):
     await stage.ask("GET", "/in")
     await stage.ask("POST", "/in")
 
-    assert [one.body for one in clients.asked] == ["{}", None, None]
+    assert [request.body for request in clients.asked] == ["{}", None, None]
 
 
 async def test_what_no_client_claims_is_404_as_without_clients(staged: Staged):
     with_clients = await staged(clients=PlayedClients())
     without = await staged()
 
-    heard = [await one.ask("POST", "/nowhere", b"x") for one in (with_clients, without)]
+    heard = [await stage.ask("POST", "/nowhere", b"x") for stage in (with_clients, without)]
 
-    assert [one.status for one in heard] == [404, 404]
+    assert [response.status for response in heard] == [404, 404]
     assert heard[0].json() == heard[1].json()
 
 
@@ -137,8 +137,8 @@ async def test_what_no_client_claims_the_door_reads_as_it_came(staged: Staged, e
     heard = await door.of_page("POST", "/data?v=2", sent, headers={"Content-Encoding": encoding})
 
     assert heard.status == 200
-    assert [one["conversion_id"] for one in await door.sent()] == ["T-1"]
-    assert [one.body for one in clients.asked] == [body.decode()]
+    assert [conversion["conversion_id"] for conversion in await door.sent()] == ["T-1"]
+    assert [request.body for request in clients.asked] == [body.decode()]
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ async def test_a_fault_of_ours_is_told_without_the_path_that_was_asked(staged: S
     heard = await stage.ask("GET", "/shopper@example.com")
 
     assert heard.status == 500
-    [told] = [one for one in stage.notices.seen if isinstance(one, Troubled)]
+    [told] = [notice for notice in stage.notices.seen if isinstance(notice, Troubled)]
     assert told.where == "a client's route"
 
 
@@ -184,7 +184,7 @@ async def test_one_address_asks_so_many_times_a_minute(staged: Staged):
 
     heard = [await stage.ask("GET", "/in") for _ in range(3)]
 
-    assert [one.status for one in heard] == [201, 201, 429]
+    assert [response.status for response in heard] == [201, 201, 429]
     assert heard[2].json()["errors"][0]["code"] == "too_fast"
 
 

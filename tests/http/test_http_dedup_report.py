@@ -76,7 +76,7 @@ async def test_the_pairs_of_ids_of_its_own_pixels_are_named(page, store):
 
     told = (await page.ask("GET", "/v1/overlap")).json()
 
-    assert (told["two_ids"], [(one["page_id"], one["server_id"]) for one in told["pairs"]]) == (
+    assert (told["two_ids"], [(pair["page_id"], pair["server_id"]) for pair in told["pairs"]]) == (
         1,
         [("page-o8z6j", "order-o8z6j")],
     )

@@ -31,15 +31,15 @@ async def test_bodies_sent_ahead_arrive_whole_and_in_order(stage, size):
         b"POST /v1/conversions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a-source-key\r\n"
         b"Content-Type: application/json\r\n"
     )
-    counted = [head + b"Content-Length: %d\r\n\r\n%b" % (len(one), one) for one in bodies[::2]]
+    counted = [head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body) for body in bodies[::2]]
     chunks = [
-        head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(one), one)
-        for one in bodies[1::2]
+        head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+        for body in bodies[1::2]
     ]
     pairs = zip(counted, chunks, strict=True)
 
     async with stage.line() as (reader, writer):
-        writer.write(b"".join(one for pair in pairs for one in pair))
+        writer.write(b"".join(request for pair in pairs for request in pair))
         for _ in bodies:
             assert heard(await one_answer(reader)).status == 202
 

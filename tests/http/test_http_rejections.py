@@ -58,7 +58,7 @@ async def test_they_are_narrowed_by_what_is_asked(page, query, ids):
 
     answer = await page.ask("GET", f"/v1/rejections{query}")
 
-    assert [one["conversion_id"] for one in answer.json()["rejections"]] == ids
+    assert [rejection["conversion_id"] for rejection in answer.json()["rejections"]] == ids
 
 
 @pytest.mark.parametrize(

@@ -27,9 +27,11 @@ TAG = {"Content-Type": "application/json", "Authorization": "Bearer undefined"}
 
 
 def a_body(pixel="o8z6j", **conversion):
-    one = {"event_id": f"tw-{pixel}-o8z6k", "identifiers": [{"twclid": CLICK}]}
-    one |= {"conversion_id": "T-1", "conversion_timestamp": 1_795_514_400_000}
-    return msgspec.json.encode({"pixel_id": pixel, "conversions": [one | conversion], "auth": AUTH})
+    complete = {"event_id": f"tw-{pixel}-o8z6k", "identifiers": [{"twclid": CLICK}]}
+    complete |= {"conversion_id": "T-1", "conversion_timestamp": 1_795_514_400_000}
+    return msgspec.json.encode(
+        {"pixel_id": pixel, "conversions": [complete | conversion], "auth": AUTH}
+    )
 
 
 class SendsToNobody:
@@ -82,8 +84,10 @@ async def test_a_conversion_is_on_disk_and_the_answer_is_xs(proxy):
 
     assert heard.status == 200
     assert heard.json()["data"]["conversions_processed"] == 1
-    assert [one["conversion_id"] for one in await proxy.sent()] == ["T-1"]
-    assert [(one.source, one.door) for one in proxy.store.kept] == [("shop", Endpoint.STAPE)]
+    assert [conversion["conversion_id"] for conversion in await proxy.sent()] == ["T-1"]
+    assert [(submission.source, submission.door) for submission in proxy.store.kept] == [
+        ("shop", Endpoint.STAPE)
+    ]
 
 
 @pytest.mark.parametrize(("said", "heard"), [("12", "12"), ("11", "11"), (None, "12"), ("x", "12")])
@@ -127,7 +131,7 @@ async def test_what_cannot_be_taken_is_told_as_x_tells_it(proxy, body, status, c
     heard = await proxy.post(body)
 
     assert heard.status == status
-    assert code in [one["code"] for one in heard.json()["errors"]]
+    assert code in [error["code"] for error in heard.json()["errors"]]
     assert "request" in heard.json()
     assert await proxy.sent() == []
 
@@ -167,7 +171,7 @@ async def test_with_leave_they_are_stored_sealed_and_the_conversion_goes_to_its_
 
     ((name, sealed),) = await proxy.store.vault.sealed("")
     assert (heard.status, name) == (200, "stape/p9")
-    assert [one.pixel for one in await proxy.store.accounts()] == ["p9"]
+    assert [account.pixel for account in await proxy.store.accounts()] == ["p9"]
     for secret in AUTH.values():
         assert secret.encode() not in sealed
 

@@ -70,7 +70,7 @@ async def test_two_hits_of_one_page_are_two_conversions(door):
     await door.of_page("POST", GA4 + LANDING, b"en=sign_up\nen=sign_up")
     await door.of_page("POST", (GA4 + LANDING).replace("_s=5", "_s=6"), b"en=sign_up")
 
-    assert len({one["conversion_id"] for one in await door.sent()}) == 3
+    assert len({conversion["conversion_id"] for conversion in await door.sent()}) == 3
 
 
 async def test_what_the_pixel_has_no_event_for_is_counted_and_nothing_else_is_kept(door):
@@ -150,7 +150,7 @@ async def test_a_server_with_the_sources_key_is_believed_about_the_visitor(door,
     heard = await door.of_server("POST", path, msgspec.json.encode(body), key=key)
 
     assert (heard.status, heard.body) == (204, b"")
-    assert [one["identifiers"] for one in await door.sent()] == [
+    assert [conversion["identifiers"] for conversion in await door.sent()] == [
         [{"ip_address": "198.51.100.9", "user_agent": "Mozilla/5.0 Phone"}]
     ]
 
@@ -162,7 +162,7 @@ async def test_a_servers_own_address_is_nobodys(door):
     heard = await door.of_server("POST", path, body, headers={"User-Agent": "Mozilla/5.0"})
 
     assert heard.status == 422
-    assert [one["code"] for one in heard.json()["errors"]] == ["identifier_missing"]
+    assert [error["code"] for error in heard.json()["errors"]] == ["identifier_missing"]
 
 
 async def test_the_debug_route_says_what_would_become_of_it_and_keeps_nothing(door):
@@ -179,7 +179,8 @@ async def test_the_debug_route_says_what_would_become_of_it_and_keeps_nothing(do
 
     assert heard.status == 200
     assert [
-        (one["fieldPath"], one["validationCode"]) for one in heard.json()["validationMessages"]
+        (error["fieldPath"], error["validationCode"])
+        for error in heard.json()["validationMessages"]
     ] == [
         ("events[1].name", "not_configured"),
         ("events[2].value", "not_an_amount"),
@@ -191,7 +192,9 @@ async def test_the_debug_route_says_what_would_become_of_it_and_keeps_nothing(do
 async def test_the_debug_route_says_what_is_no_request_too(door):
     heard = await door.of_page("POST", "/debug/mp/collect", b"[]")
 
-    assert [one["validationCode"] for one in heard.json()["validationMessages"]] == ["wrong_shape"]
+    assert [error["validationCode"] for error in heard.json()["validationMessages"]] == [
+        "wrong_shape"
+    ]
 
 
 async def test_a_secret_opens_no_source_that_has_only_origins(doors):
@@ -212,7 +215,7 @@ async def test_a_post_of_the_data_tag_is_told_its_time_and_id(door):
     told = heard.json()
     assert (heard.status, told["timestamp"]) == (200, NOW // 1_000)
     assert told["unique_event_id"].startswith(f"{NOW}_")
-    assert [one["conversion_id"] for one in await door.sent()] == ["T-1"]
+    assert [conversion["conversion_id"] for conversion in await door.sent()] == ["T-1"]
 
 
 async def test_a_list_of_the_data_tag_is_told_a_list(door):
@@ -220,7 +223,7 @@ async def test_a_list_of_the_data_tag_is_told_a_list(door):
 
     heard = await door.of_page("POST", "/data?v=2", msgspec.json.encode(events))
 
-    assert [one["unique_event_id"][:4] for one in heard.json()] == ["u-1", f"{NOW}"[:4]]
+    assert [item["unique_event_id"][:4] for item in heard.json()] == ["u-1", f"{NOW}"[:4]]
 
 
 async def test_a_get_of_the_data_tag_is_told_an_image(door):
@@ -275,7 +278,9 @@ async def test_the_browsers_own_opt_out_counts_at_these_doors_too(door, path):
         )
         await door.of_page("GET", address, headers={"Sec-GPC": said})
 
-    assert [one["conversion_id"] for one in await door.sent() if one["identifiers"]] == ["T-0"]
+    assert [
+        conversion["conversion_id"] for conversion in await door.sent() if conversion["identifiers"]
+    ] == ["T-0"]
 
 
 async def test_who_says_no_has_the_cookie_of_an_earlier_click_taken_away(door):
@@ -303,7 +308,7 @@ async def test_what_is_refused_is_told_with_its_reasons(door):
     heard = await door.of_page("POST", GA4 + LANDING, b"en=purchase&ep.value=1,5&ep.currency=EUR")
 
     assert heard.status == 422
-    assert [(one["path"], one["code"]) for one in heard.json()["errors"]] == [
+    assert [(error["path"], error["code"]) for error in heard.json()["errors"]] == [
         ("value", "not_an_amount")
     ]
     assert heard.headers["access-control-allow-origin"] == PAGE
@@ -349,7 +354,7 @@ async def test_of_two_sources_with_one_origin_the_request_names_one(doors):
 
     assert (unnamed.status, unnamed.json()["errors"][0]["code"]) == (403, "source_unclear")
     assert named.status == 200
-    assert [one.source for one in await door.store.accounts()] == ["till"]
+    assert [account.source for account in await door.store.accounts()] == ["till"]
 
 
 async def test_what_the_source_says_of_an_event_goes_before_the_defaults(doors):
@@ -357,7 +362,7 @@ async def test_what_the_source_says_of_an_event_goes_before_the_defaults(doors):
 
     await door.of_page("POST", GA4 + LANDING, b"en=generate_lead\nen=sign_up")
 
-    assert [one["event_id"] for one in await door.sent()] == ["o8z6m"]
+    assert [conversion["event_id"] for conversion in await door.sent()] == ["o8z6m"]
     assert await door.ignored() == [("sign_up", "told_to", 1)]
 
 

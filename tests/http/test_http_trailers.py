@@ -140,7 +140,7 @@ async def test_a_body_of_many_small_chunks_is_a_body(echo):
     ],
 )
 async def test_thirty_floods_of_headers_stay_within_8_mb(echo, flood):
-    async def one() -> None:
+    async def flood_once() -> None:
         async with line_to(echo.port) as (_, writer):
             writer.write(flood)
             await held.wait()
@@ -149,7 +149,7 @@ async def test_thirty_floods_of_headers_stay_within_8_mb(echo, flood):
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        flooding = [asyncio.create_task(one()) for _ in range(30)]
+        flooding = [asyncio.create_task(flood_once()) for _ in range(30)]
         for _ in range(30):
             await say(echo.port, b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
         peak = tracemalloc.get_traced_memory()[1] - before

@@ -65,7 +65,9 @@ def test_what_is_no_sources_key_stays():
 )
 def test_the_container_is_named_by_trusted_proxies_alone(peer, trusted, is_believed):
     request = incoming_of(
-        a_scope(b"", CONTAINER, peer=peer), b"", trusted=[ip_network(one) for one in trusted]
+        a_scope(b"", CONTAINER, peer=peer),
+        b"",
+        trusted=[ip_network(network) for network in trusted],
     )
 
     assert (("x-gtm-identifier", "mine") in request.headers) is is_believed

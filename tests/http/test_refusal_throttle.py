@@ -21,7 +21,7 @@ class CountingClock(StoppedClock):
 
 
 def asked_from(address: str, *forwarded: str) -> dict[str, object]:
-    headers = [(b"x-forwarded-for", one.encode()) for one in forwarded]
+    headers = [(b"x-forwarded-for", address.encode()) for address in forwarded]
     return {"client": (address, 40_000), "headers": headers}
 
 

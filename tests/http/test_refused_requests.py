@@ -21,9 +21,9 @@ async def door(staged) -> TagStage:
 
 def told(door: TagStage) -> list[tuple[str, str, str]]:
     return [
-        (one.source, one.door, one.code)
-        for one in door.stage.notices.seen
-        if isinstance(one, TurnedAway)
+        (notice.source, notice.door, notice.code)
+        for notice in door.stage.notices.seen
+        if isinstance(notice, TurnedAway)
     ]
 
 
@@ -120,7 +120,9 @@ async def test_half_a_character_costs_no_conversion_at_any_door_for_pages_and_ta
     hit = f"en=purchase&ep.event_id=E&ep.twclid={CLICK}&ep.description=%ED%A0"
     await door.of_page("GET", f"/g/collect?v=2&tid=G&{hit}")
 
-    sent = {one["conversion_id"]: one["description"] for one in await door.sent()}
+    sent = {
+        conversion["conversion_id"]: conversion["description"] for conversion in await door.sent()
+    }
     assert sorted(sent) == ["A", "B", "C", "D", "E"]
     assert {text.rstrip("\ufffd") for text in sent.values()} == {"Mug ", ""}
     assert told(door) == []
@@ -133,7 +135,7 @@ async def test_an_order_of_a_list_that_cannot_be_read_is_counted_and_named(door)
     answer = await door.of_page("POST", "/data?v=2", f"[{twice},{good}]".encode())
 
     assert (answer.status, len(answer.json())) == (200, 2)
-    assert [one["conversion_id"] for one in await door.sent()] == ["A"]
+    assert [conversion["conversion_id"] for conversion in await door.sent()] == ["A"]
     [account] = await door.store.accounts()
     assert (account.received, account.rejected, account.balance) == (2, 1, 0)
 
@@ -145,7 +147,9 @@ async def test_the_debug_route_names_the_event_that_cannot_be_read(door):
         "POST", "/debug/mp/collect", f'{{"events":[{good},{{"name":5}}]}}'.encode()
     )
 
-    said = {one["fieldPath"]: one["validationCode"] for one in answer.json()["validationMessages"]}
+    said = {
+        error["fieldPath"]: error["validationCode"] for error in answer.json()["validationMessages"]
+    }
     assert said == {"events[0].ip": "ip_private", "events[1].name": "wrong_type"}
 
 

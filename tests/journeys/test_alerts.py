@@ -143,7 +143,7 @@ def test_tokens_revoked_under_load_cost_a_delay_and_nothing_else(
                     revoke(x_emulator)
                     began = time.monotonic()
                 ids = [f"{turn}-{batch}-{number}" for number in range(100)]
-                gateway.post({"conversions": [a_purchase(one) for one in ids]})
+                gateway.post({"conversions": [a_purchase(id_) for id_ in ids]})
             wait_for(lambda before=before: len(chat.heard) > before, seconds=60)
             took.append(time.monotonic() - began)
             restore(x_emulator)

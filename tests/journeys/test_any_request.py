@@ -131,7 +131,7 @@ def is_clear(body: bytes) -> bool:
     """Whether it says what is wrong: in the shape of errors, ours or X's, or of a receipt."""
     said = json.loads(body)
     faults = said.get("errors") or [
-        one for rejected in said["rejected"] for one in rejected["errors"]
+        error for rejected in said["rejected"] for error in rejected["errors"]
     ]
     return bool(faults) and all(fault["code"] and fault["message"] for fault in faults)
 

@@ -75,6 +75,6 @@ def test_its_tag_is_sent_with_the_value_and_asks_again_when_it_is_tried_again(tm
         assert gateway.post(event)[0] == 202
         balance = gateway.drained()
 
-    assert [one["segment"] for one in vendor.came] == ["thanks", "thanks"]
+    assert [hit["segment"] for hit in vendor.came] == ["thanks", "thanks"]
     assert lookup.came == [{"wanted": "order-1"}] * 2
     assert (balance["delivered"], balance["balance"]) == (2, 0)

@@ -117,7 +117,7 @@ async def test_a_conversion_of_another_shape_costs_no_other(door, bad, path, cod
     assert (answer.status, answer.json()["accepted"]) == (202, 1)
     [rejected] = answer.json()["rejected"]
     assert rejected["index"] == 0
-    assert [(one["path"], one["code"]) for one in rejected["errors"]] == [(path, code)]
+    assert [(error["path"], error["code"]) for error in rejected["errors"]] == [(path, code)]
     assert await door.counts() == {"received": 2, "pending": 1, "rejected": 1}
 
 
@@ -153,7 +153,7 @@ async def test_a_field_10_000_levels_deep_rejects_the_conversion(door):
     answer = await door.submit(body)
 
     assert answer.status == 422
-    assert [one["code"] for one in answer.json()["rejected"][0]["errors"]] == ["too_deep"]
+    assert [error["code"] for error in answer.json()["rejected"][0]["errors"]] == ["too_deep"]
     assert await taken(door)
 
 
@@ -335,7 +335,7 @@ async def test_what_a_person_spoilt_is_a_warning_beside_a_good_identifier(door, 
 
     assert answer.json()["accepted"] == 1
     [remark] = answer.json()["warnings"]
-    assert [(one["path"], one["code"]) for one in remark["warnings"]] == [(field, code)]
+    assert [(error["path"], error["code"]) for error in remark["warnings"]] == [(field, code)]
 
 
 async def test_no_answer_repeats_a_person(door):

@@ -93,7 +93,7 @@ def test_a_claimed_request_becomes_conversions_and_has_the_templates_answer(tmp_
         stopped = gateway.stop()
 
     held = (
-        b"".join(one.read_bytes() for one in tmp_path.rglob("twite.db*")) + gateway.log().encode()
+        b"".join(path.read_bytes() for path in tmp_path.rglob("twite.db*")) + gateway.log().encode()
     )
     assert b"shopper@example.com" not in held.lower()
     assert refused == (403, None, b"")
@@ -168,7 +168,7 @@ def test_what_a_client_sends_to_x_goes_by_our_own_delivery(tmp_path, x_emulator)
         again = ask(gateway, "/hooks/x", json.dumps({"conversions": [said]}))
         balance = gateway.drained()
 
-    processed = [json.loads(one)["data"]["conversions_processed"] for one in (body, again[2])]
+    processed = [json.loads(body)["data"]["conversions_processed"] for body in (body, again[2])]
     ids = x_emulator.counted()["pixels"]["o8z6j"]["events"]["o8z6k"]["ids"]
     assert (status, again[0], processed) == (200, 200, [1, 1])
     # X was in trouble and heard of it twice: what it has, it has once.

@@ -51,7 +51,7 @@ def conversions_at(x: Emulator) -> dict[str, dict]:
     """Return what X has, by the ids of the conversions."""
     entries = x.received(bodies=True)["entries"]
     found = [load for entry in entries for load in json.loads(entry["body"])["conversions"]]
-    return {one["conversion_id"]: one for one in found}
+    return {conversion["conversion_id"]: conversion for conversion in found}
 
 
 def test_an_exported_container_is_imported_runs_and_delivers(tmp_path, x_emulator):
@@ -99,5 +99,5 @@ def test_an_exported_container_is_imported_runs_and_delivers(tmp_path, x_emulato
     assert (tags["X purchase"]["delivered"], tags["X sign-up"]["delivered"]) == (2, 1)
     assert sum(row["delivered"] for row in told["by"] if row["pixel"] == PIXEL) == 3
     everything = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
-    assert [one for one in SECRETS if one.encode() in everything] == []
-    assert not any(one in str(ENVIRONMENT) for one in SECRETS)
+    assert [secret for secret in SECRETS if secret.encode() in everything] == []
+    assert not any(secret in str(ENVIRONMENT) for secret in SECRETS)

@@ -149,7 +149,7 @@ def test_an_answer_lost_after_x_counted_is_resent_under_the_same_id(tmp_path, x_
     first, second = bodies_of(x_emulator)
     assert first == second
     assert ids_of(x_emulator)["order-1"]["counted"] == 1
-    assert [(one["outcome"], one["ambiguous"]) for one in life["attempts"]] == [
+    assert [(attempt["outcome"], attempt["ambiguous"]) for attempt in life["attempts"]] == [
         ("errored", True),
         ("delivered", False),
     ]
@@ -241,7 +241,7 @@ def test_a_dead_letter_is_replayed_through_the_running_gateway(tmp_path, x_emula
 
     assert replayed.returncode == 0, replayed.stderr
     assert (balance["delivered"], balance["dead"]) == (1, 0)
-    assert [one["outcome"] for one in life["attempts"]] == ["rejected", "delivered"]
+    assert [attempt["outcome"] for attempt in life["attempts"]] == ["rejected", "delivered"]
 
 
 def test_commands_read_beside_a_running_gateway(tmp_path, x_emulator):

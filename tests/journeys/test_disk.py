@@ -48,8 +48,8 @@ class Shop:
     def post_these(self, ids):
         body = {
             "conversions": [
-                {"event": "purchase", "conversion_id": one, "email": f"{one}@example.com"}
-                for one in ids
+                {"event": "purchase", "conversion_id": id_, "email": f"{id_}@example.com"}
+                for id_ in ids
             ]
         }
         headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}

@@ -45,7 +45,7 @@ def check(gateway, *authorities):
 
 def lights(done, topic):
     found = json.loads(done.stdout)["findings"]
-    return [(one["light"], one["found"]) for one in found if one["topic"] == topic]
+    return [(finding["light"], finding["found"]) for finding in found if finding["topic"] == topic]
 
 
 def test_a_good_certificate_is_green_and_says_until_when(x_front, tmp_path):

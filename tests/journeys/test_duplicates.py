@@ -75,8 +75,8 @@ class Crowd:
         body = msgspec.json.encode(
             {
                 "conversions": [
-                    {"event": "purchase", "conversion_id": one, "email": f"{one}@example.com"}
-                    for one in ids
+                    {"event": "purchase", "conversion_id": id_, "email": f"{id_}@example.com"}
+                    for id_ in ids
                 ]
             }
         )

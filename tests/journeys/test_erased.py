@@ -71,14 +71,14 @@ def digests(number):
 
 def first_wave(number):
     """Sent, and for the tag; by its email alone; by its click alone; refused."""
-    one, two, three, four, *_ = ids(number)
+    first, two, three, four, *_ = ids(number)
     around = {"ip": ip(number), "user_agent": f"Agent/{number:06d}"}
     persons = {
         "email": f" {email(number).title()}",
         "phone": f"+44 (0) 7700 900 {number:03d}",
         "twclid": click(number),
     }
-    bought = {"event": "purchase", "conversion_id": one, "value": "49.90", "currency": "EUR"}
+    bought = {"event": "purchase", "conversion_id": first, "value": "49.90", "currency": "EUR"}
     return [
         bought | persons | around,
         signed_up(two, email_sha256=sha256(email(number)), **around),
@@ -144,13 +144,13 @@ def from_page(gateway, numbers):
 
 def in_xs_format(gateway, numbers):
     for number in numbers:
-        one = {
+        conversion = {
             "event_id": "tw-o8z6j-o8z6k", "conversion_id": ids(number)[5],
             "conversion_time": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()),
             "identifiers": [{"hashed_phone_number": sha256(phone(number))},
                             {"twclid": click(number), "ip_address": ip(number)}]}  # fmt: skip
         headers = {"X-Pixel-Token": TOKEN, "Content-Type": "application/json"}
-        ask(gateway, f"/12/measurement/conversions/{PIXEL}", {"conversions": [one]}, headers)
+        ask(gateway, f"/12/measurement/conversions/{PIXEL}", {"conversions": [conversion]}, headers)
 
 
 def ask(gateway, path, body, headers):
@@ -251,13 +251,13 @@ def reached(x):
 def fill(gateway, x, vendor, numbers):
     """Have all of them come in; the last of it waits."""
     posted(gateway, [other(number) for number in range(OTHERS)])
-    posted(gateway, [one for number in numbers for one in first_wave(number)])
+    posted(gateway, [conversion for number in numbers for conversion in first_wave(number)])
     from_page(gateway, numbers)
     in_xs_format(gateway, numbers)
     wait_for(lambda: waiting(gateway.folder) == 0, gateway.ended, seconds=600)
     x.fault("status", status=503, count=0)
     vendor.behaviour = lambda _: 503
-    posted(gateway, [one for number in numbers for one in second_wave(number)])
+    posted(gateway, [conversion for number in numbers for conversion in second_wave(number)])
 
 
 def let_through(gateway, x, vendor):
@@ -300,7 +300,7 @@ def test_whoever_is_erased_is_in_no_file_any_more(tmp_path, figure):
         before = found_in(tmp_path, numbers)
         with coming(gateway, taken):
             done, seconds = erased(gateway, "--yes", stdin=listed(numbers))
-        posted(gateway, [one for number in numbers for one in again(number)])
+        posted(gateway, [conversion for number in numbers for conversion in again(number)])
         backed_up(gateway, "after.db")
         let_through(gateway, x, vendor)
         write_down(gateway)

@@ -40,7 +40,7 @@ def test_an_event_is_made_mapped_and_a_conversion_of_it_arrives(x_emulator, tmp_
         drained = gateway.drained()
         x_emulator.switch(tracking_delay=0)
         listed = json.loads(command(gateway, "events", "list", "--json").stdout)
-    event = next(one for one in listed if one["name"] == "Newsletter")
+    event = next(event for event in listed if event["name"] == "Newsletter")
     assert (status, drained["delivered"]) == (202, 1)
     counted = x_emulator.counted()["pixels"]["o8z6j"]["events"]
     assert counted[event["id"]]["counted"] == 1
@@ -94,8 +94,8 @@ def test_a_call_that_is_refused_fails_with_the_gateways_words(x_emulator, tmp_pa
 
         refused = {kind: ran(gateway, kind, key="not-the-key-of-the-shop") for kind in kinds}
 
-    told = {kind: one.stdout + one.stderr for kind, one in refused.items()}
-    assert [kind for kind, one in refused.items() if one.returncode == 0] == []
+    told = {kind: run.stdout + run.stderr for kind, run in refused.items()}
+    assert [kind for kind, run in refused.items() if run.returncode == 0] == []
     assert [kind for kind, words in told.items() if "401" not in words] == []
 
 

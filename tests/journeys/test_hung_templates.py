@@ -91,8 +91,8 @@ def with_variable(folder: Path, x: str, vendor: Vendor) -> Gateway:
 
 
 def bought(number: int, **said: object) -> dict[str, object]:
-    one = {"event": "purchase", "conversion_id": f"order-{number}", "email": "s@mail.example"}
-    return {**one, "value": "49.90", "currency": "EUR", **said}
+    order = {"event": "purchase", "conversion_id": f"order-{number}", "email": "s@mail.example"}
+    return {**order, "value": "49.90", "currency": "EUR", **said}
 
 
 def states(gateway: Gateway, pixel: str) -> dict[str, int]:
@@ -136,7 +136,7 @@ def test_a_tag_that_hangs_after_many_good_runs_costs_its_own_run(tmp_path, x_emu
     assert "could not be ended by any limit" in json.dumps(bad)
     assert "template_hung of tag bad" in checked
     assert "could not be ended by any limit" in gateway.log()
-    calms = [one["event"]["transaction_id"] for one in vendor.came if one.get("note") == "calm"]
+    calms = [hit["event"]["transaction_id"] for hit in vendor.came if hit.get("note") == "calm"]
     assert sorted(calms) == sorted(f"order-{number}" for number in range(50))
 
 

@@ -71,15 +71,19 @@ def rested(gateway):
 
 def arrived(vendor):
     return {
-        (one["event"]["transaction_id"], one["event"]["user_data"]["email_address"])
-        for one in vendor.came
+        (hit["event"]["transaction_id"], hit["event"]["user_data"]["email_address"])
+        for hit in vendor.came
     }
 
 
 def on_keys(gateway):
     """Return what the doctor finds wrong with keys."""
     found = json.loads(run(gateway, "check", "--json").stdout)["findings"]
-    return [one["found"] for one in found if one["topic"] == "key" and one["light"] != "green"]
+    return [
+        finding["found"]
+        for finding in found
+        if finding["topic"] == "key" and finding["light"] != "green"
+    ]
 
 
 def test_what_waits_before_and_after_the_key_in_a_file_is_rotated_arrives(tmp_path, x_emulator):

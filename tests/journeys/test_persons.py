@@ -97,4 +97,4 @@ def test_an_address_in_the_wrong_place_is_refused_or_masked(tmp_path, x_emulator
     assert answer["rejected"][0]["errors"][0]["code"] == "id_is_a_person"
     files = [path.read_bytes().lower() for path in tmp_path.rglob("*") if path.is_file()]
     files.append(json.dumps(x_emulator.received(bodies=True)).encode().lower())
-    assert [one for one in SPELLINGS for held in files if one in held] == []
+    assert [spelling for spelling in SPELLINGS for held in files if spelling in held] == []

@@ -62,7 +62,7 @@ def test_what_waits_hashed_goes_out_hashed_after_a_key_made_sealed_the_default(
             gateway.post(bought(2))
             balance = gateway.drained()
 
-    emails = {one["event"]["event_id"]: one["event"]["user_data"] for one in vendor.came}
+    emails = {hit["event"]["event_id"]: hit["event"]["user_data"] for hit in vendor.came}
     assert balance["pending"] == 0
     assert len(emails["order-1"]["email_address"]) == 64
     assert emails["order-2"]["email_address"] == EMAIL

@@ -24,8 +24,8 @@ def post(gateway, ids):
     status, _ = gateway.post(
         {
             "conversions": [
-                {"event": "purchase", "conversion_id": one, "email": f"{one}@example.com"}
-                for one in ids
+                {"event": "purchase", "conversion_id": id_, "email": f"{id_}@example.com"}
+                for id_ in ids
             ]
         }
     )
@@ -36,7 +36,7 @@ def reached(x):
     """Return how often each conversion reached X."""
     pixels = x.counted()["pixels"]
     ids = pixels["o8z6j"]["events"]["o8z6k"]["ids"] if pixels else {}
-    return {one: many["api"] for one, many in ids.items()}
+    return {id_: many["api"] for id_, many in ids.items()}
 
 
 @pytest.mark.journey

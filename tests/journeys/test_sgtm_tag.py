@@ -52,7 +52,7 @@ def fired(gateway: Gateway, event: dict[str, object], *, key: str = KEY) -> Turn
     turn = engine.start(call)
     while turn.waiting:
         asked = [effect for effect in turn.effects if isinstance(effect, HttpEffect)]
-        answers = tuple(performed(one, gateway) for one in asked)
+        answers = tuple(performed(request, gateway) for request in asked)
         turn = engine.resume(turn.run, answers, now=now)
     return turn
 

@@ -125,9 +125,9 @@ def test_a_revoked_token_pauses_the_pixel_until_somebody_signs_in_again(x_emulat
         gateway.order("order-1")
         gateway.drained()
         tokens = [
-            one["token"]
-            for one in x_emulator.world()["tokens"]
-            if not one["token"].endswith("eJAEb")
+            token["token"]
+            for token in x_emulator.world()["tokens"]
+            if not token["token"].endswith("eJAEb")
         ]
         x_emulator.add(tokens=[{"token": token, "revoked": True} for token in tokens])
         gateway.order("order-2")
@@ -284,7 +284,7 @@ def test_logging_out_forgets_and_revokes(x_emulator, tmp_path):
         again = command(gateway, "logout")
         gateway.order("order-1")
         wait_for(lambda: "nobody has signed in for this pixel" in gateway.log())
-    revoked = [one for one in x_emulator.world()["tokens"] if one["revoked"]]
+    revoked = [token for token in x_emulator.world()["tokens"] if token["revoked"]]
     assert ended.stdout == "Deleted the OAuth credentials of pixel o8z6j, and revoked it at X.\n"
     assert again.stdout == "Nothing is stored for pixel o8z6j.\n"
     assert len(revoked) == 1
@@ -326,7 +326,7 @@ def test_no_secret_of_a_sign_in_reaches_the_disk_in_clear(x_emulator, tmp_path):
         gateway.stop()
 
     made = x_emulator.world()["tokens"]
-    secrets = [TOKEN, *(one["secret"] for one in made), *(one["token"] for one in made)]
+    secrets = [TOKEN, *(app["secret"] for app in made), *(app["token"] for app in made)]
     held = b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.name != "twite.toml")
     assert [secret for secret in secrets if secret.encode() in held] == []
     with sqlite3.connect(tmp_path / "twite.db") as database:

@@ -81,7 +81,7 @@ def test_a_conversion_reaches_x_and_the_tag_and_each_is_counted(tmp_path, x_emul
     assert vendor.keys == [KEY_OF_THE_VENDOR]
     [life] = shown
     assert life["state"] == "delivered"
-    assert [one["status"] for one in life["attempts"]] == [200]
+    assert [attempt["status"] for attempt in life["attempts"]] == [200]
 
 
 def test_a_person_is_hashed_before_it_waits_and_a_key_is_written_nowhere(tmp_path, x_emulator):
@@ -126,7 +126,7 @@ def test_an_event_that_x_is_told_nothing_of_fires_a_tag(tmp_path, x_emulator):
             gateway.drained()
             tag = row_of(gateway, "tag:crm")
 
-    assert [one["event"]["event_name"] for one in vendor.came] == ["page_view"]
+    assert [hit["event"]["event_name"] for hit in vendor.came] == ["page_view"]
     assert (tag["delivered"], tag["duplicate"]) == (1, 1)
     assert x_emulator.received()["entries"] == []
 
@@ -144,8 +144,10 @@ def test_the_life_of_an_event_that_nobody_else_knows_is_found_by_its_id(tmp_path
         command(gateway, "dead", "replay", "B1")
         after = gateway.drained()
 
-    assert [one["conversion_id"] for one in shown] == ["some_event/B1"]
-    assert [(one["pixel"], one["state"]) for one in shown] == [("tag:crm", "dead")]
+    assert [conversion["conversion_id"] for conversion in shown] == ["some_event/B1"]
+    assert [(conversion["pixel"], conversion["state"]) for conversion in shown] == [
+        ("tag:crm", "dead")
+    ]
     assert (status, asked["receipt"]) == (200, shown[0]["receipt"])
     assert (after["dead"], after["delivered"]) == (0, 1)
 
@@ -156,7 +158,7 @@ def test_a_tag_fires_on_its_conditions_alone(tmp_path, x_emulator):
         gateway.post({"conversions": [bought(1), bought(2, value="39.90")]})
         gateway.drained()
 
-    assert [one["event"]["transaction_id"] for one in vendor.came] == ["order-1"]
+    assert [hit["event"]["transaction_id"] for hit in vendor.came] == ["order-1"]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +195,11 @@ def test_a_failing_vendor_is_asked_again_with_the_same_words(tmp_path, x_emulato
 
     assert vendor.count() == 3
     assert vendor.came[0] == vendor.came[1] == vendor.came[2]
-    assert [one["outcome"] for one in life["attempts"]] == ["errored", "errored", "delivered"]
+    assert [attempt["outcome"] for attempt in life["attempts"]] == [
+        "errored",
+        "errored",
+        "delivered",
+    ]
 
 
 def test_what_a_vendor_refuses_becomes_a_dead_letter_with_its_words(tmp_path, x_emulator):
@@ -295,7 +301,7 @@ def test_what_a_cautious_tag_holds_is_sent_by_the_first_replay_that_is_sure(tmp_
     assert (unsure.returncode, unsure.stdout) == (1, "")
     assert "and nothing is repeated there unless you say so" in unsure.stderr
     assert (sure.returncode, sure.stdout) == (0, "1 queued again, 1 of them held.\n")
-    assert [one["outcome"] for one in life["attempts"]] == ["errored", "delivered"]
+    assert [attempt["outcome"] for attempt in life["attempts"]] == ["errored", "delivered"]
     assert vendor.count() == 2
 
 
@@ -346,7 +352,7 @@ def test_a_tag_that_does_not_fire_is_counted_and_told_with_its_reason(tmp_path, 
     assert "tag:crm did not fire for order-1: consent ad_storage" in of_the_tag.stderr
     assert of_the_tag.returncode == 1
     assert (status, asked["not_fired"]) == (200, [why])
-    assert {(one["name"], one["reason"], one["times"]) for one in ignored} == {
+    assert {(tally["name"], tally["reason"], tally["times"]) for tally in ignored} == {
         ("tag:crm", "tag_consent", 1),
         ("tag:crm", "tag_trigger", 1),
     }

@@ -29,9 +29,9 @@ def blocks(page):
 
 def free_ports(count):
     taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [str(one.getsockname()[1]) for one in taken]
-    for one in taken:
-        one.close()
+    ports = [str(socket_.getsockname()[1]) for socket_ in taken]
+    for socket_ in taken:
+        socket_.close()
     return ports
 
 
@@ -89,7 +89,7 @@ def test_what_the_page_on_trying_a_template_shows_is_what_is_answered(typed):
 
     answered = [typed(typing)[1] for typing, _ in blocks("test-a-tag-template.md")]
 
-    assert [one for one in answered if one] == [said for _, said in shown]
+    assert [answer for answer in answered if answer] == [said for _, said in shown]
     assert len(shown) == 4
 
 

@@ -95,5 +95,5 @@ def test_what_a_template_sends_to_x_goes_by_our_own_delivery_in_batches(
     ids = x_emulator.counted()["pixels"]["o8z6j"]["events"]["o8z6k"]["ids"]
     assert {name for name in ids if name.startswith("x-")} == {f"x-order-{n}" for n in range(40)}
     # Far fewer requests than conversions, with the pixel's own token.
-    taken = [one for one in x_emulator.received()["entries"] if one["status"] == 200]
+    taken = [entry for entry in x_emulator.received()["entries"] if entry["status"] == 200]
     assert len(taken) < 40

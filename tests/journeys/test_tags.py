@@ -42,12 +42,12 @@ def post(gateway, path, body, **headers):
 
 
 def proxied(conversion_id, **more):
-    one = {
+    conversion = {
         "event_id": "tw-o8z6j-o8z6k",
         "conversion_id": conversion_id,
         "identifiers": [{"twclid": "23opevjt88psuo13lu8d020qkn"}],
     }
-    return json.dumps({"pixel_id": "o8z6j", "conversions": [one], **more}).encode()
+    return json.dumps({"pixel_id": "o8z6j", "conversions": [conversion], **more}).encode()
 
 
 def ids_of(x, pixel, event):
@@ -66,7 +66,7 @@ def test_a_ga4_hit_of_a_page_reaches_x_and_what_is_none_is_counted(tmp_path, x_e
         balance = gateway.drained()
 
     assert (status, balance["delivered"]) == (200, 1)
-    assert [(one["name"], one["times"]) for one in balance["ignored"]] == [("scroll", 1)]
+    assert [(tally["name"], tally["times"]) for tally in balance["ignored"]] == [("scroll", 1)]
     assert list(ids_of(x_emulator, "o6dkt", "o6dkv")) == ["T-1"]
 
 

@@ -23,7 +23,7 @@ FIELDS = [
     *((name, FieldKind.NAME) for name in NAME_FIELDS),
 ]
 # Of a thing as often as of a person: a mask passes over it at the top, and hides it beside persons.
-OF_THINGS = {plain(one) for one in words.NAMES_OF_THINGS}
+OF_THINGS = {plain(name) for name in words.NAMES_OF_THINGS}
 
 
 @pytest.mark.parametrize(("name", "kind"), FIELDS)

@@ -38,7 +38,7 @@ async def test_requests_that_hang_keep_no_other_waiting():
         came = await posted("alive")
 
         assert isinstance(came, Response)
-        assert not any(one.done() for one in dead)
+        assert not any(letter.done() for letter in dead)
         over.set()
         await asyncio.gather(*dead)
         await transport.stop()

@@ -175,7 +175,7 @@ async def test_all_of_them_one_after_the_other_lose_nothing(x_emulator, poster, 
     ids = [f"c{n}" for n in range(EACH * len(chosen))]
     await run.start()
     for start in range(0, len(ids), EACH):
-        entries = [an_entry(one, index=i) for i, one in enumerate(ids[start : start + EACH])]
+        entries = [an_entry(id_, index=i) for i, id_ in enumerate(ids[start : start + EACH])]
         await store.record(a_submission(*entries, receipt=f"r{start}", received_at=clock.now()))
     run.wake_all()
     async with asyncio.timeout(600 if LONG else 60):
@@ -188,8 +188,8 @@ async def test_all_of_them_one_after_the_other_lose_nothing(x_emulator, poster, 
     counted = x_emulator.counted()["pixels"]["o8z6j"]["events"]["o8z6k"]["ids"]
     assert (account.delivered, account.balance) == (len(ids), 0)
     assert set(counted) == set(ids)
-    assert {one["counted"] for one in counted.values()} == {1}
-    assert [one for one in seen if isinstance(one, Troubled)] == []
+    assert {tally["counted"] for tally in counted.values()} == {1}
+    assert [notice for notice in seen if isinstance(notice, Troubled)] == []
     figure(
         "X answers badly",
         f"{len(FAULTS)} faults classified; {len(chosen)} in a row with {len(ids):,} conversions: "
@@ -217,4 +217,4 @@ class Hasty:
 async def _bring_back(store, now):
     """Be a person who replays what is held: an event that X did not know for a moment."""
     held = await store.resting(pixel=None, limit=1_000)
-    await store.replay([one.delivery for one in held], now=now)
+    await store.replay([letter.delivery for letter in held], now=now)

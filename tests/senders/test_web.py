@@ -254,11 +254,11 @@ async def test_where_no_connection_comes_about_in_time_nothing_has_left(way_out)
         full.listen(0)
         there = full.getsockname()
         waiting = [socket.socket() for _ in range(4)]
-        for one in waiting:
-            one.settimeout(0)
-            one.connect_ex(there)
+        for socket_ in waiting:
+            socket_.settimeout(0)
+            socket_.connect_ex(there)
         came = await way_out.ask(asked(f"http://127.0.0.1:{there[1]}/in", timeout=400))
-        for one in waiting:
-            one.close()
+        for socket_ in waiting:
+            socket_.close()
 
     assert came == NoResponse(reason="no answer in time", left=False)

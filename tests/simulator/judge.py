@@ -175,7 +175,9 @@ class Judge:
             pixel.refused, pixel.is_unclear, pixel.span = set(), False, request.span
         if refused_pixel:
             since = [self.truths[key].suspect_since for key in request.keys]
-            pixel.is_unclear |= any(one is not None and one < pixel.taken_at for one in since)
+            pixel.is_unclear |= any(
+                moment is not None and moment < pixel.taken_at for moment in since
+            )
             pixel.refused.add(request.keys[0])
             if not pixel.is_unclear or len(pixel.refused) > MOST_IN_A_ROW:
                 pixel.refused_at = now
@@ -207,7 +209,7 @@ class Judge:
         """Hear that a process has ended: what it had under way is in doubt."""
         self.troubled()
         for pixel in self._pixels.values():
-            for request in [one for one in pixel.in_progress if one.span is span]:
+            for request in [request for request in pixel.in_progress if request.span is span]:
                 self._lands(request, doubt=True)
 
     def jumped(self) -> None:
@@ -273,7 +275,7 @@ class Judge:
         if len(set(request.keys)) < len(request.keys):
             self.fail("one_copy_at_a_time", "the same twice in one request")
         flying = [
-            one for one in self._pixels[request.pixel].in_progress if one.span is request.span
+            sent for sent in self._pixels[request.pixel].in_progress if sent.span is request.span
         ]
         if len(flying) >= self._worker_config.in_flight:
             self.fail("in_flight", f"{len(flying) + 1} for {request.pixel}")

@@ -194,21 +194,21 @@ def _scenario(choice: Sequence[str]) -> Scenario:
 
 def _offer(pixel: str, *ids: str, event: str = "o8z6k") -> Offer:
     names = {"o8z6k": "purchase", "o8z6m": "sign_up"}
-    keys = tuple((pixel, event, one) for one in ids)
+    keys = tuple((pixel, event, id_) for id_ in ids)
     written = [
         {
             "event": names[event],
-            "conversion_id": one,
+            "conversion_id": id_,
             "twclid": CLICK,
-            "description": POISON if one == "bad" else "good",
+            "description": POISON if id_ == "bad" else "good",
         }
-        for one in ids
+        for id_ in ids
     ]
     return Offer(
         pixel=pixel,
         body=msgspec.json.encode({"conversions": written}),
         keys=keys,
-        poison=tuple(one == "bad" for one in ids),
+        poison=tuple(id_ == "bad" for id_ in ids),
         suppressed=(False,) * len(ids),
     )
 

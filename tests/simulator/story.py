@@ -127,7 +127,7 @@ class Story:
             [3 * SECOND, 5 * MINUTE, HOUR, DAY]
         )
         self.destinations = _destinations(randomness)
-        self._climates = {one: self._climate() for one in _TROUBLED}
+        self._climates = {pixel: self._climate() for pixel in _TROUBLED}
         self._store_trouble = self._store_troubles()
         self._conversions = Conversions(
             randomness, poison=randomness.choice([0.0, 0.02, 0.02, 0.3])
@@ -240,7 +240,7 @@ class Conversions:
         randomness = self._random
         chosen: dict[Key, str] = {}
         for _ in range(many or randomness.choice([1, 1, 3, 8, 30])):
-            again = [one for one in self._made if one[1] == pixel and at - one[0] < 6 * DAY]
+            again = [made for made in self._made if made[1] == pixel and at - made[0] < 6 * DAY]
             if again and randomness.random() < 0.25:
                 _, _, event, key = randomness.choice(again)
             else:
@@ -282,7 +282,7 @@ def _destinations(randomness: Random) -> tuple[Destination, ...]:
         first = a_destination(_TROUBLED[0])
     account = randomness.choice([None, "shared"])
     troubled = [first, *(a_destination(pixel) for pixel in _TROUBLED[1:])]
-    shared = [msgspec.structs.replace(one, rate=rate) for one in troubled]
+    shared = [msgspec.structs.replace(pixel, rate=rate) for pixel in troubled]
     for index in (1, 2):
         shared[index] = msgspec.structs.replace(shared[index], account=account)
     return (*shared, a_destination(CALM))

@@ -233,9 +233,9 @@ class World:
     async def _replay(self) -> None:
         lives = await self._ground.do(lambda store: store.resting(pixel=None, limit=_ALL))
         held = [live for live in lives if live.state is State.HELD]
-        for one in held:
-            self.judge.replayed((one.pixel, one.event, one.conversion_id))
-        ids, now = [one.delivery for one in held], self._steady.now()
+        for letter in held:
+            self.judge.replayed((letter.pixel, letter.event, letter.conversion_id))
+        ids, now = [letter.delivery for letter in held], self._steady.now()
         await self._ground.do(lambda store: store.replay(ids, now=now, sure=ids))
         if self._run is not None:
             self._run.wake_all()

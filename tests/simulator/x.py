@@ -109,13 +109,17 @@ class SimulatedX:
         met = self._mischief.on_request(pixel)
         bodies = [bytes(raw) for raw in _SENT.decode(outbound.body).conversions]
         read = [_CONVERSION.decode(body) for body in bodies]
-        keys: list[Key] = [(pixel, one.event_id, one.conversion_id) for one in read]
+        keys: list[Key] = [
+            (pixel, conversion.event_id, conversion.conversion_id) for conversion in read
+        ]
         request = self._judge.leaves(span, pixel, list(zip(keys, bodies, strict=True)))
         if met.weather is Weather.DIES_BEFORE:
             await span.end()
         await clock.sleep(met.there)
         clock.beat()
-        poison = next((one for one in read if one.description.startswith(POISON)), None)
+        poison = next(
+            (conversion for conversion in read if conversion.description.startswith(POISON)), None
+        )
         came = self._treat(request, met, poison)
         if met.weather is Weather.DIES_AFTER:
             await span.end()

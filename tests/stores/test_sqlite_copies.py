@@ -52,7 +52,9 @@ async def store(path):
 async def dead_of(path):
     reader = await SQLiteReader.open(path)
     try:
-        return [one for one in await reader.resting(pixel=None, limit=9) if one.state == "dead"]
+        return [
+            letter for letter in await reader.resting(pixel=None, limit=9) if letter.state == "dead"
+        ]
     finally:
         await reader.close()
 

@@ -333,7 +333,7 @@ async def test_words_of_x_and_of_people_that_name_somebody_go(store, path):
 
     found = await erase(store, path)
 
-    assert sorted(found.texts, key=lambda one: one.place) == [
+    assert sorted(found.texts, key=lambda item: item.place) == [
         SearchText(place="answer", of=1),
         SearchText(place="note", of=1),
         SearchText(place="pause", of="o8z6j"),
@@ -352,7 +352,7 @@ async def test_a_name_of_what_was_ignored_that_names_somebody_goes_and_stays_cou
     again = await look(path)
     ended = await store.erase(EraseStore(ends=True), now=NOW)
 
-    counted = {one.name: one.times for one in await store.ignored(since=0)}
+    counted = {tally.name: tally.times for tally in await store.ignored(since=0)}
     assert len(found.texts) == 2
     assert counted == {"erased": 3} | dict.fromkeys(names[2:], 1)
     assert (again.size, ended, holding(path)) == (0, 1, [])
@@ -402,7 +402,7 @@ async def test_the_audit_has_a_line_and_tells_where_it_names_somebody(store, pat
 
     await store.erase(EraseStore(deed=deed), now=NOW)
 
-    assert [one.deed for one in await store.people.entries(before=None, limit=1)] == [deed]
+    assert [event.deed for event in await store.people.entries(before=None, limit=1)] == [deed]
     assert (await look(path)).deeds == 1
 
 
@@ -461,7 +461,7 @@ def refusal(store, conversion_id, person, *, index=0):
 
 
 async def rejected_ids(store):
-    return sorted(one.conversion_id for one in await store.rejections(RejectionQuery()))
+    return sorted(rejection.conversion_id for rejection in await store.rejections(RejectionQuery()))
 
 
 async def test_what_was_rejected_of_her_goes_and_is_counted_as_before(store, path):

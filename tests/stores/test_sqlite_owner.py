@@ -116,11 +116,11 @@ async def test_the_next_owner_may_open_after_a_close(path):
 
 
 async def test_two_deployments_have_different_salts(tmp_path):
-    one = await opened_and_closed(str(tmp_path / "one.db"))
+    store = await opened_and_closed(str(tmp_path / "one.db"))
     other = await opened_and_closed(str(tmp_path / "other.db"))
 
-    assert len(one.salt) == 16
-    assert one.salt != other.salt
+    assert len(store.salt) == 16
+    assert store.salt != other.salt
 
 
 async def test_closing_twice_is_closing_once(path):

@@ -125,7 +125,7 @@ async def test_pruning_forgets_no_young_key_and_none_of_what_waits(path, store):
 
     later = NOW + 31 * DAY
     again = [await record(store, name, at=later) for name in (*young, "waits")]
-    assert {one.duplicates for one in again} == {(0,)}
+    assert {batch.duplicates for batch in again} == {(0,)}
     assert (await record(store, "old", at=later)).duplicates == ()
 
 
@@ -223,7 +223,7 @@ async def test_what_was_ignored_is_told_as_long_as_lives_are(path, store):
 
     prune(path, now=NOW + 31 * DAY)
 
-    assert [one.day for one in await store.ignored(since=0)] == [(NOW + 2 * DAY) // DAY]
+    assert [tally.day for tally in await store.ignored(since=0)] == [(NOW + 2 * DAY) // DAY]
 
 
 async def test_slices_are_small(path, store):
@@ -340,7 +340,7 @@ async def test_a_fault_while_pruning_is_told_and_does_not_end_it(path):
     await until(lambda: seen)
     await store.close()
 
-    assert {(one.where, one.reason) for one in seen} == {("pruning", "TypeError")}
+    assert {(notice.where, notice.reason) for notice in seen} == {("pruning", "TypeError")}
 
 
 async def until(holds):
@@ -403,5 +403,5 @@ async def test_what_was_rejected_is_told_for_seven_days(path, store):
     prune(path, now=NOW + DAY + KEPT_FOR + 1)
 
     left = await store.rejections(RejectionQuery())
-    assert [one.conversion_id for one in left] == ["order-2"]
+    assert [letter.conversion_id for letter in left] == ["order-2"]
     assert total(await store.accounts()).rejected == 3

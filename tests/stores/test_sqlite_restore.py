@@ -85,7 +85,7 @@ async def test_a_copy_beside_the_log_of_a_newer_one_sends_nothing_twice(path, co
 
     assert (len(sent), again, len(held)) == (50, [], 50)
     [aside] = Path(path).parent.glob("twite.db.stray-*-wal")
-    assert {(one.state, one.reason) for one in held} == {(State.HELD, OLDER_COPY)}
+    assert {(letter.state, letter.reason) for letter in held} == {(State.HELD, OLDER_COPY)}
     assert store.told[0].startswith(before)
     assert aside.name in store.told[0]
     assert aside.read_bytes() == log

@@ -38,12 +38,12 @@ async def test_what_was_counted_by_hours_is_added_up_once(tmp_path):
         found = {
             span: (
                 [
-                    (one.at, one.received)
-                    for one in await store.flows(QueryScope(), span=span, since=0)
+                    (flow.at, flow.received)
+                    for flow in await store.flows(QueryScope(), span=span, since=0)
                 ],
                 [
-                    (one.at, one.slots)
-                    for one in await store.waits(QueryScope(), span=span, since=0)
+                    (wait.at, wait.slots)
+                    for wait in await store.waits(QueryScope(), span=span, since=0)
                 ],
             )
             for span in (HOUR, QUARTER, DAY)

@@ -46,7 +46,7 @@ async def test_who_submits_waits_for_no_whole_heap(store, do):
     for at in range(0, many, 10):
         await store.record(a_submission(*held[at : at + 10], receipt=f"held-{at}"))
     ids = [life.delivery for life in await store.resting(pixel=None, limit=many)]
-    amendments = [EditedBody(delivery=one, event="o8z6k", body=b"{}") for one in ids]
+    amendments = [EditedBody(delivery=id_, event="o8z6k", body=b"{}") for id_ in ids]
     asked = {
         "replay": lambda: store.replay(ids, now=NOW),
         "discard": lambda: store.discard(ids, now=NOW, note="no"),
@@ -284,7 +284,9 @@ async def test_what_a_commit_counts_is_told_and_what_was_rolled_back_is_not(tmp_
     await asyncio.gather(*map(store.record, (good, bad, good)), return_exceptions=True)
     await store.close()
 
-    assert {(one.source, one.pixel, one.what, one.word, one.times) for one in told} == {
+    assert {
+        (notice.source, notice.pixel, notice.what, notice.word, notice.times) for notice in told
+    } == {
         ("shop", "o8z6j", Counting.KIT, "5", 2),
         ("shop", "o8z6j", Counting.FLAW, "phone_unusable", 1),
         ("shop", "o8z6j", Counting.FLAGGED, "minor_units", 2),

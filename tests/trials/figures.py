@@ -27,7 +27,7 @@ def added_up(found: list[str]) -> str:
     words, *others = {NUMBER.sub("{}", figure) for figure in found}
     if others:
         return "; ".join(found)
-    shares = [[int(number.replace(",", "")) for number in NUMBER.findall(one)] for one in found]
+    shares = [[int(number.replace(",", "")) for number in NUMBER.findall(line)] for line in found]
     return words.format(*(f"{sum(column):,}" for column in zip(*shares, strict=True)))
 
 

@@ -52,7 +52,7 @@ class Sending:
         self._clock = clock
 
     async def record(self, *ids, pixel, event="o8z6k"):
-        entries = [an_entry(one, pixel=pixel, event=event, index=n) for n, one in enumerate(ids)]
+        entries = [an_entry(id_, pixel=pixel, event=event, index=n) for n, id_ in enumerate(ids)]
         self.watch.recorded |= dict.fromkeys(ids, time.perf_counter())
         submission = a_submission(*entries, receipt=ids[0], received_at=self._clock.now())
         await self.store.record(submission)
@@ -68,7 +68,7 @@ class Sending:
     async def ended(self):
         """Stop in order, and return the accounts by pixel."""
         await self.run.stop(within=5 * SECOND)
-        return {one.pixel: one for one in await self.store.accounts()}
+        return {account.pixel: account for account in await self.store.accounts()}
 
 
 @asynccontextmanager

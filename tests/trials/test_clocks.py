@@ -45,8 +45,8 @@ class World:
         if self.down:
             return NoResponse(reason="no connection", left=False)
         elapsed = self.setting.clock.elapsed()
-        for one in conversions_of(outbound):
-            self.came.setdefault(str(one["conversion_id"]), elapsed)
+        for conversion in conversions_of(outbound):
+            self.came.setdefault(str(conversion["conversion_id"]), elapsed)
         date = datetime.fromtimestamp((START + elapsed) // SECOND, UTC)
         answer = taken(outbound)
         return Response(
@@ -100,7 +100,7 @@ async def test_a_clock_that_moves_costs_two_requests_at_most_and_no_stall(name, 
 
     asked, came, duplicates, account = await played(MOVES[name], moment)
 
-    late = max(came[one] - on_time[one] for one in on_time)
+    late = max(came[id_] - on_time[id_] for id_ in on_time)
     assert (account.delivered, account.pending, account.held, account.dead) == (
         3 * MINUTES,
         0,

@@ -143,10 +143,10 @@ class Street:
             await sweep(self.store, now=self.now + 2 * HOUR)
             return
         resting = await self.store.resting(pixel=None, limit=99)
-        sure = [one.delivery for one in resting if doubt(one, now=self.now) is None]
+        sure = [letter.delivery for letter in resting if doubt(letter, now=self.now) is None]
         self.counts["replayed"] += await self.store.replay(sure, now=self.now)
         left = await self.store.resting(pixel=None, limit=99)
-        self.counts["kept for a person"] += sum(one.state is State.HELD for one in left)
+        self.counts["kept for a person"] += sum(letter.state is State.HELD for letter in left)
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
@@ -165,7 +165,7 @@ async def test_of_the_copies_of_a_conversion_x_has_one_body_and_none_that_was_de
             await street.step()
         await store.close()
         counts += street.counts
-        wrong += [(seed, *one) for one in street.wrong]
+        wrong += [(seed, *mistake) for mistake in street.wrong]
     assert wrong == []
     told = ", ".join(f"{many} {what}" for what, many in sorted(counts.items()))
     figure(f"copies on {kind}", f"{SEEDS} seeds: {told}; 0 with two bodies, 0 after a denial")

@@ -94,8 +94,8 @@ async def paced(url: str, path: str | None) -> tuple[float, dict[int, int]]:
 
 
 def bought(number: int) -> bytes:
-    one = {"event": "purchase", "conversion_id": f"order-{number}", "email": "s@mail.example"}
-    return msgspec.json.encode({"conversions": [one]})
+    order = {"event": "purchase", "conversion_id": f"order-{number}", "email": "s@mail.example"}
+    return msgspec.json.encode({"conversions": [order]})
 
 
 @pytest.mark.timeout(600)

@@ -30,7 +30,10 @@ CHUNKS = range(40 if LONG else 2)
 
 
 def told(found: list[Finding]) -> list[str]:
-    return [f"run {one.run}: {one.harm}\n{one.settings}\n{one.code}" for one in found]
+    return [
+        f"run {finding.run}: {finding.harm}\n{finding.settings}\n{finding.code}"
+        for finding in found
+    ]
 
 
 @pytest.mark.timeout(7_200 if LONG else 300)
@@ -75,7 +78,7 @@ def test_the_same_seed_makes_the_same_code_and_nearly_all_of_it_runs():
 
     assert programs == [program(f"same:{run}") for run in range(50)]
     assert len(set(programs)) == 50
-    assert [refused(one) for one in programs] == [None] * 50
+    assert [refused(code) for code in programs] == [None] * 50
     assert settings("same", 3) == settings("same", 3)
     assert sweep(5) == sweep(5)
 

@@ -116,7 +116,7 @@ def _loaded(gateway: GatewayProcess) -> dict[str, float]:
     with gateway:
         began = time.perf_counter()
         for first in range(0, CONVERSIONS, EACH):
-            gateway.post({"conversions": [bought(first + one) for one in range(EACH)]})
+            gateway.post({"conversions": [bought(first + number) for number in range(EACH)]})
         while len(done) < 2:
             assert time.perf_counter() - began < 240, "it took too long"
             for row in gateway.get("/v1/accounting")[1]["by"]:
@@ -154,8 +154,10 @@ async def test_a_hostile_tag_costs_its_own_runs_alone(kind, tmp_path, x_emulator
     finally:
         await sink.stop()
 
-    pixel, tag = (ratio(seconds["hostile"], seconds["harmless"], one) for one in WATCHED)
-    pixel_more, tag_more = (ratio(seconds["hostile"], seconds["without"], one) for one in WATCHED)
+    pixel, tag = (ratio(seconds["hostile"], seconds["harmless"], figure) for figure in WATCHED)
+    pixel_more, tag_more = (
+        ratio(seconds["hostile"], seconds["without"], figure) for figure in WATCHED
+    )
     figure(
         f"beside a tag that {kind}",
         f"{CONVERSIONS:,} conversions, {ROUNDS} rounds: the pixel takes {pixel:.2f} of its time "
@@ -170,5 +172,5 @@ async def test_a_hostile_tag_costs_its_own_runs_alone(kind, tmp_path, x_emulator
 def ratio(hostile: list[dict[str, float]], other: list[dict[str, float]], pixel: str) -> float:
     """Return the median over the rounds."""
     return statistics.median(
-        one[pixel] / beside[pixel] for one, beside in zip(hostile, other, strict=True)
+        seconds[pixel] / beside[pixel] for seconds, beside in zip(hostile, other, strict=True)
     )

@@ -12,7 +12,7 @@ SQLITE = "twite.stores.sqlite:SQLiteStore"
 
 def broken(tried):
     """Return what a person needs: the finding, and the command that plays it again."""
-    return [f"{one.findings[0]}\n  {one.command}" for one in tried.failed]
+    return [f"{failure.findings[0]}\n  {failure.command}" for failure in tried.failed]
 
 
 def told(tried):

@@ -63,9 +63,9 @@ async def test_a_refused_event_delays_no_other(answer, tmp_path, x_emulator, fig
     alone, _, _ = await delays(tmp_path / "alone", x_emulator, bad=False)
     beside, account, sent = await delays(tmp_path / "beside", x_emulator, bad=True)
 
-    p99 = [one[int(len(one) * 0.99)] * 1_000 for one in (alone, beside)]
+    p99 = [times[int(len(times) * 0.99)] * 1_000 for times in (alone, beside)]
     many = WAITING + SUBMISSIONS * int(MORE * EVERY)
-    asked = sum(not one[0].startswith("good") for one in sent)
+    asked = sum(not request[0].startswith("good") for request in sent)
     figure(
         f"one event of a pixel beside one that X answers with {answer}",
         f"{SUBMISSIONS:,} beside {many:,} of the other; p99 of its deliveries "

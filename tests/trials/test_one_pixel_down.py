@@ -50,7 +50,7 @@ async def test_a_pixel_that_is_down_delays_no_other(fault, tmp_path, x_emulator,
     alone, _ = await delays(tmp_path / "alone", x_emulator, both=False)
     beside, accounts = await delays(tmp_path / "both", x_emulator, both=True)
 
-    p99 = [one[int(len(one) * 0.99)] * 1_000 for one in (alone, beside)]
+    p99 = [times[int(len(times) * 0.99)] * 1_000 for times in (alone, beside)]
     ratio = p99[1] / p99[0]
     figure(
         f"one pixel up beside one that is {fault}",

@@ -28,7 +28,7 @@ class AllOrNothing:
 
     async def post(self, outbound):
         self.requests += 1
-        ids = {str(one["conversion_id"]) for one in conversions_of(outbound)}
+        ids = {str(conversion["conversion_id"]) for conversion in conversions_of(outbound)}
         if ids & self.bad:
             return refused(NO_IDENTIFIER)
         self.taken |= ids
@@ -125,7 +125,9 @@ async def test_whatever_x_answers_to_a_bad_one_the_good_ones_are_delivered(kind,
         setting = Setting()
 
         async def post(outbound, x=x, bad=bad, setting=setting):
-            is_bad = {str(one["conversion_id"]) for one in conversions_of(outbound)} & bad
+            is_bad = {
+                str(conversion["conversion_id"]) for conversion in conversions_of(outbound)
+            } & bad
             answer = await x.post(outbound)
             await setting.clock.sleep(30_000 if is_bad and kind == "no answer" else 100)
             return x_answers(kind) if is_bad else answer

@@ -96,10 +96,10 @@ class Shop:
                         "conversions": [
                             {
                                 "event": "purchase",
-                                "conversion_id": one,
-                                "email": f"{one}@example.com",
+                                "conversion_id": id_,
+                                "email": f"{id_}@example.com",
                             }
-                            for one in ids
+                            for id_ in ids
                         ]
                     }
                     connection.request("POST", "/v1/conversions", json.dumps(body), headers)
@@ -174,7 +174,7 @@ def conversion_ids(database):
     """Read what a database has, without moving its log, and check that it is sound."""
     with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        return {one for (one,) in connection.execute("SELECT conversion_id FROM conversion")}
+        return {id_ for (id_,) in connection.execute("SELECT conversion_id FROM conversion")}
 
 
 def control(*, synchronous):

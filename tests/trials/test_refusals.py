@@ -119,7 +119,7 @@ async def revoked(number):
     assert x.probes[0] - revoked_at < MINUTE
     # Those that flew together when it was revoked are one answer.
     alone = [probe for probe in x.probes if probe > revoked_at + SECOND]
-    return [later - one for one, later in pairwise(alone)]
+    return [later - earlier for earlier, later in pairwise(alone)]
 
 
 async def test_a_token_revoked_under_load_costs_delay_and_nothing_else(figure):

@@ -59,7 +59,7 @@ async def beside(accept, flood):
         await asyncio.sleep(0.005)
     over.set()
     await asyncio.gather(*running)
-    return sorted(took), sum(len(one.rejected) + one.accepted for one in told)
+    return sorted(took), sum(len(receipt.rejected) + receipt.accepted for receipt in told)
 
 
 async def test_a_flood_of_bad_requests_is_bounded_on_disk(tmp_path, figure):

@@ -38,13 +38,13 @@ def test_no_story_breaks_a_promise(chunk, figure):
         for seed in seeds
     ]
 
-    assert [line for one in played for line in broken(one)] == []
+    assert [line for run in played for line in broken(run)] == []
     figure(
         "no story of the simulator breaks a promise",
         f"{len(played):,} stories of {'ten days' if LONG else 'six hours'}, "
-        f"{sum(one.conversions for one in played):,} conversions, "
-        f"{sum(one.requests for one in played):,} requests, "
-        f"{sum(one.processes for one in played):,} processes: 0 checks broken",
+        f"{sum(run.conversions for run in played):,} conversions, "
+        f"{sum(run.requests for run in played):,} requests, "
+        f"{sum(run.processes for run in played):,} processes: 0 checks broken",
     )
 
 
@@ -162,8 +162,8 @@ class Unbalanced(MemoryStore):
 
     async def accounts(self):
         return [
-            type(one)(source=one.source, pixel=one.pixel, received=one.received + 1)
-            for one in await super().accounts()
+            type(account)(source=account.source, pixel=account.pixel, received=account.received + 1)
+            for account in await super().accounts()
         ]
 
 

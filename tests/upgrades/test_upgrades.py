@@ -132,8 +132,8 @@ def test_a_migration_that_is_killed_at_any_statement_is_made_again(folder, writt
 
 def test_one_of_the_stores_has_an_earlier_schema():
     assert any(
-        json.loads((one / "expected.json").read_text())["schema"] < newest_version()
-        for one in STORES
+        json.loads((store / "expected.json").read_text())["schema"] < newest_version()
+        for store in STORES
     )
 
 
@@ -205,7 +205,7 @@ def only(answer, *, like):
             if key in like and key not in SAID_ANEW
         }
     if isinstance(answer, list) and isinstance(like, list) and len(answer) == len(like):
-        return [only(one, like=other) for one, other in zip(answer, like, strict=True)]
+        return [only(answer, like=other) for answer, other in zip(answer, like, strict=True)]
     return answer
 
 

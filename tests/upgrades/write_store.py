@@ -215,8 +215,13 @@ def left_waiting(gateway: GatewayProcess, x: Emulator, vendor: Vendor) -> None:
     x.fault("drop_answer", holding="doubt-1")
     x.fault("status", status=503, count=0)
     vendor.status, before = 503, vendor.came
-    for one in (bought("doubt-1"), bought("waits-1"), bought("waits-2"), signed_up("tagged-2")):
-        gateway.post(one)
+    for conversion in (
+        bought("doubt-1"),
+        bought("waits-1"),
+        bought("waits-2"),
+        signed_up("tagged-2"),
+    ):
+        gateway.post(conversion)
     wait_for(lambda: vendor.came > before, gateway.ended)
     wait_for(lambda: len(attempts(gateway, "doubt-1")) > 1, gateway.ended)
 
@@ -228,21 +233,21 @@ def attempts(gateway: GatewayProcess, id_: str) -> list[object]:
 
 def in_xs_format(gateway: GatewayProcess, id_: str) -> None:
     moment = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
-    one = {
+    conversion = {
         "event_id": "tw-o8z6j-o8z6k",
         "conversion_id": id_,
         "conversion_time": moment,
         "identifiers": [{"hashed_email": "a" * 64}],
     }
     headers = {"X-Pixel-Token": "emulator-pixel-token-o8z6j"}
-    posted(gateway, {"conversions": [one]}, headers, "/12/measurement/conversions/o8z6j")
+    posted(gateway, {"conversions": [conversion]}, headers, "/12/measurement/conversions/o8z6j")
 
 
 def from_page(gateway: GatewayProcess, id_: str) -> None:
-    one = {**bought(id_), "at": 0, "twin": "loaded", "url": f"{PAGE}/thanks?twclid=page1clk"}
-    del one["email"]
-    one["twclid"] = "26l6412g5p4iyj65a2oic2ayg2"
-    message = {"v": 1, "sent": 0, "conversions": [one]}
+    conversion = {**bought(id_), "at": 0, "twin": "loaded", "url": f"{PAGE}/thanks?twclid=page1clk"}
+    del conversion["email"]
+    conversion["twclid"] = "26l6412g5p4iyj65a2oic2ayg2"
+    message = {"v": 1, "sent": 0, "conversions": [conversion]}
     headers = {"Origin": PAGE, "Content-Type": "text/plain", "User-Agent": "Mozilla/5.0"}
     posted(gateway, message, headers, "/t?s=shop")
 

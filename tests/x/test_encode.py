@@ -155,9 +155,9 @@ def test_any_text_survives_rendering(description, name):
 
 
 def test_a_batch_is_its_conversions_unchanged():
-    one, other = conversion_body(conversion()), conversion_body(conversion(conversion_id="o-2"))
+    first, other = conversion_body(conversion()), conversion_body(conversion(conversion_id="o-2"))
 
-    assert batch_body([one, other]) == b'{"conversions":[' + one + b"," + other + b"]}"
+    assert batch_body([first, other]) == b'{"conversions":[' + first + b"," + other + b"]}"
 
 
 @pytest.mark.parametrize("count", [0, 501])

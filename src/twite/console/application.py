@@ -237,7 +237,7 @@ class Console:
                 400, "Unreadable", "The form is no text. Nothing was done."
             ) from None
         form = form_of(text)
-        refuse_unmeant(token, form.one("form_token"))
+        refuse_unmeant(token, form.first("form_token"))
         return form
 
     async def _inside(self, request: Request, name: AllowedHost) -> AuthenticatedSession | None:

@@ -60,7 +60,7 @@ class FormData:
         """Raises ValueError where there are too many fields."""
         self._fields = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS)
 
-    def one(self, name: str, default: str = "") -> str:
+    def first(self, name: str, default: str = "") -> str:
         """Return the first of a name."""
         return next((value for key, value in self._fields if key == name), default)
 
@@ -70,7 +70,7 @@ class FormData:
 
     def number(self, name: str) -> int | None:
         """Return a whole number of at most 15 digits; None where it is none."""
-        return next(iter(_whole(self.one(name))), None)
+        return next(iter(_whole(self.first(name))), None)
 
     def numbers(self, name: str) -> list[int]:
         """Return all whole numbers of a name."""

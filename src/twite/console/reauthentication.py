@@ -18,7 +18,7 @@ class Reauthentication:
     async def knows(self, visit: PageRequest) -> bool:
         """Return whether the password is right. Raises SignedOut."""
         return await self._authentication.confirms(
-            visit.within, visit.form.one("own"), visit.address
+            visit.within, visit.form.first("own"), visit.address
         )
 
     async def done(

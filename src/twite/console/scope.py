@@ -58,23 +58,23 @@ def scope_of(visit: PageRequest) -> QueryScope:
     query = visit.query
     return QueryScope(
         pixels=visit.viewer.pixels,
-        pixel=query.one("pixel") or None,
-        source=query.one("source") or None,
+        pixel=query.first("pixel") or None,
+        source=query.first("source") or None,
     )
 
 
 def look_of(visit: PageRequest, form: FormData, *, limit: int) -> ListQuery:
     """Return which conversions are wanted. What is no state or number is passed over."""
-    state = form.one("state")
+    state = form.first("state")
     return ListQuery(
         scope=QueryScope(
             pixels=visit.viewer.pixels,
-            pixel=form.one("pixel") or None,
-            source=form.one("source") or None,
+            pixel=form.first("pixel") or None,
+            source=form.first("source") or None,
         ),
-        event=form.one("event") or None,
+        event=form.first("event") or None,
         state=State(state) if state in set(State) else None,
-        reason=form.one("reason") or None,
+        reason=form.first("reason") or None,
         before=form.number("before"),
         limit=limit,
     )
@@ -82,7 +82,7 @@ def look_of(visit: PageRequest, form: FormData, *, limit: int) -> ListQuery:
 
 def asked_again(form: FormData, names: tuple[str, ...]) -> str:
     """Return what stands behind the question mark, without what is empty."""
-    return urlencode([(name, form.one(name)) for name in names if form.one(name)])
+    return urlencode([(name, form.first(name)) for name in names if form.first(name)])
 
 
 def day_of(day: int) -> str:

@@ -245,7 +245,7 @@ async def test_what_was_told_is_no_news_and_what_is_over_is_forgotten():
     await stage.register.save()
 
     assert stage.register.news() == []
-    assert [(one.subject, one.news) for one in await stage.alarms.alerts()] == [(PIXEL, None)]
+    assert [(alert.subject, alert.news) for alert in await stage.alarms.alerts()] == [(PIXEL, None)]
 
 
 async def test_news_that_came_while_older_news_was_told_is_still_to_be_told():
@@ -279,7 +279,7 @@ async def test_a_store_that_fails_keeps_no_alert_from_opening_and_is_written_to_
     await stage.register.save()
 
     assert len(stage.said) == 1
-    assert [one.subject for one in await alarms.alerts()] == [PIXEL]
+    assert [alert.subject for alert in await alarms.alerts()] == [PIXEL]
 
 
 async def test_what_changed_during_a_failed_write_is_what_is_written():
@@ -311,7 +311,7 @@ async def test_a_write_that_fails_late_does_not_undo_one_that_came_after_it():
     await asyncio.gather(slow, later)
     await stage.register.save()
 
-    assert [one.news for one in await alarms.alerts()] == [None]
+    assert [alert.news for alert in await alarms.alerts()] == [None]
 
 
 async def test_what_is_kept_is_what_is_so_now():
@@ -322,7 +322,7 @@ async def test_what_is_kept_is_what_is_so_now():
     stage.read(bad=True, reason="500 are held")
     await stage.register.save()
 
-    assert [one.reason for one in await stage.alarms.alerts()] == ["500 are held"]
+    assert [alert.reason for alert in await stage.alarms.alerts()] == ["500 are held"]
 
 
 async def test_a_webhook_out_of_reach_does_not_fill_the_store():

@@ -18,11 +18,11 @@ def waiting(ago, many, *, pixel="o8z6j"):
 
 
 def sharing(pixel, account, rate=60_000):
-    one = a_destination(pixel, rate=rate)
+    limited = a_destination(pixel, rate=rate)
     return Destination(
         pixel=pixel,
-        credentials=one.credentials,
-        events=one.events,
+        credentials=limited.credentials,
+        events=limited.events,
         account=account,
         rate=rate,
     )
@@ -125,9 +125,9 @@ def test_of_an_hour_whose_deadlines_are_passing_a_part_is_late():
 
 def test_one_that_is_late_is_not_rounded_away():
     at = NOW - 48 * HOUR - 1
-    one = BacklogHour(pixel="o8z6j", hour=at // HOUR, deliveries=1, first=at, oldest=at)
+    hour = BacklogHour(pixel="o8z6j", hour=at // HOUR, deliveries=1, first=at, oldest=at)
 
-    assert forecast(one, delivered=[(NOW - 1, 50)]).late == 1
+    assert forecast(hour, delivered=[(NOW - 1, 50)]).late == 1
 
 
 def test_what_a_standstill_will_cost_is_told_for_the_case_that_it_ends_now():
@@ -146,9 +146,9 @@ def test_pixels_of_one_account_share_its_limit():
     backlog = [waiting(0, 300, pixel="p"), waiting(0, 100, pixel="q")]
     fresh = [
         BacklogHour(
-            pixel=one.pixel, hour=one.hour, deliveries=one.deliveries, first=NOW, oldest=NOW
+            pixel=hour.pixel, hour=hour.hour, deliveries=hour.deliveries, first=NOW, oldest=NOW
         )
-        for one in backlog
+        for hour in backlog
     ]
 
     found = forecasts(
@@ -158,7 +158,7 @@ def test_pixels_of_one_account_share_its_limit():
         now=NOW,
     )
 
-    assert [one.drained_at for one in found] == [NOW + RATE_WINDOW] * 2
+    assert [pixel.drained_at for pixel in found] == [NOW + RATE_WINDOW] * 2
 
 
 def test_the_deadline_of_what_x_may_have_is_the_nearer_one_and_its_age_its_own():

@@ -152,7 +152,7 @@ async def test_a_pixel_that_pauses_is_alerted_at_once(running):
     await settled()
 
     assert stage.said() == [(AlertPhase.OPENED, AlertKind.CREDENTIALS_REFUSED, PIXEL)]
-    assert [one.subject for one in await stage.store.alerts()] == [PIXEL]
+    assert [alert.subject for alert in await stage.store.alerts()] == [PIXEL]
 
 
 async def test_it_is_over_when_the_pixel_has_been_sent_to_for_a_while(running):

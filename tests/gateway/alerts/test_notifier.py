@@ -187,7 +187,7 @@ async def test_without_a_webhook_nothing_waits_to_be_told(running):
     await stage.notifier.once()
 
     assert (stage.register.news(), stage.seen.notices) == ([], [])
-    assert [one.subject for one in await stage.alarms.alerts()] == ["o8z6j"]
+    assert [alert.subject for alert in await stage.alarms.alerts()] == ["o8z6j"]
 
 
 def test_a_webhook_does_not_print_its_address():

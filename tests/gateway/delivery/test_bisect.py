@@ -60,24 +60,24 @@ class Trial:
                 bisect.learn(group, self._words(group))
             else:
                 bisect.took(group)
-                self.taken.update(one.id for one in group)
+                self.taken.update(delivery.id for delivery in group)
         rest = bisect.give_up()
         assert tried <= BUDGET
         assert bisect.next() is None
-        found = [one.id for one, _ in bisect.refused]
-        assert sorted([*found, *(one.id for one in rest), *self._taken_of(self.left)]) == sorted(
-            one.id for one in self.left
-        )
+        found = [delivery.id for delivery, _ in bisect.refused]
+        assert sorted(
+            [*found, *(delivery.id for delivery in rest), *self._taken_of(self.left)]
+        ) == sorted(delivery.id for delivery in self.left)
         self.requests += tried
         self.buried += found
         self.verdicts += bisect.is_the_account
-        self.mixed = {one.id for one in rest if bisect.taken or one.id in self.mixed}
+        self.mixed = {delivery.id for delivery in rest if bisect.taken or delivery.id in self.mixed}
         self.left = rest
 
     def until_all_is_known(self):
         while self.left:
             if not self._bad_of(self.left):
-                self.taken.update(one.id for one in self.left)
+                self.taken.update(delivery.id for delivery in self.left)
                 break
             if len(self.left) == 1:
                 self.buried.append(self.left[0].id)
@@ -86,10 +86,10 @@ class Trial:
         return self
 
     def _bad_of(self, group):
-        return [one for one in group if one.id in self.bad]
+        return [delivery for delivery in group if delivery.id in self.bad]
 
     def _taken_of(self, group):
-        return [one.id for one in group if one.id in self.taken]
+        return [delivery.id for delivery in group if delivery.id in self.taken]
 
     def _words(self, group):
         return self.words(self._bad_of(group))
@@ -128,8 +128,8 @@ def echoing(parameter, values):
     def words(bad):
         return rejected(
             *dict.fromkeys(
-                (f"{parameter} ({values[one.id]}) is not a valid SHA-256 hash", parameter)
-                for one in bad
+                (f"{parameter} ({values[delivery.id]}) is not a valid SHA-256 hash", parameter)
+                for delivery in bad
             )
         )
 
@@ -194,7 +194,7 @@ def test_a_wrong_type_is_matched_by_its_echo_too():
 
     bisect = Bisect(a_batch(100, c7=b'{"value":"20"}'), refusal)
 
-    assert [one.id for one in bisect.next()] == [n for n in range(100) if n != 7]
+    assert [delivery.id for delivery in bisect.next()] == [n for n in range(100) if n != 7]
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ async def test_a_cluster_of_bad_ones_does_not_pause_the_pixel_in_a_later_round()
     bad = {f"c{n}" for n in range(450, 500)}
 
     def reply(outbound):
-        ids = {one["conversion_id"] for one in conversions_of(outbound)}
+        ids = {conversion["conversion_id"] for conversion in conversions_of(outbound)}
         said = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
         return refused(said) if ids & bad else taken(outbound)
 
@@ -347,7 +347,9 @@ async def test_isolation_ends_where_the_forty_hours_do():
     async def post(outbound):
         await setting.clock.sleep(25 * SECOND)
         came.append(setting.clock.elapsed() - began)
-        bad = {str(one["conversion_id"]) for one in conversions_of(outbound)} & set(ids[1::100])
+        bad = {str(conversion["conversion_id"]) for conversion in conversions_of(outbound)} & set(
+            ids[1::100]
+        )
         said = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
         return refused(said) if bad else taken(outbound)
 
@@ -355,7 +357,7 @@ async def test_isolation_ends_where_the_forty_hours_do():
     setting.run = setting.new_run()
     await setting.run.start()
     await setting.clock.advance(2 * HOUR)
-    states = {await setting.state(one) for one in ids}
+    states = {await setting.state(id_) for id_ in ids}
     await setting.run.stop(within=1_000)
 
     assert len(came) > 10

@@ -80,7 +80,7 @@ class House:
             await self.store.record(a_submission(entry, receipt=entry.conversion_id))
 
     async def deeds(self):
-        return [one.deed for one in await self.store.people.chain(after=0, limit=9)]
+        return [entry.deed for entry in await self.store.people.chain(after=0, limit=9)]
 
 
 def a_letter(number, seal):
@@ -94,7 +94,7 @@ async def test_what_is_kept_is_in_use_before_the_answer():
     await house.desk.keep_oauth("o8z6j", KEYS, screen_name="example_ads")
 
     assert house.destinations["o8z6j"].credentials == KEYS
-    assert [one.credentials for one in house.sent_to] == [KEYS]
+    assert [destination.credentials for destination in house.sent_to] == [KEYS]
 
 
 async def test_what_a_command_sealed_is_opened_and_used():

@@ -32,8 +32,8 @@ class House:
 
     def order(self) -> list[str]:
         return [
-            OAUTH if isinstance(one.credentials, OAuthKeys) else PIXEL_TOKEN
-            for one in self.credential_chooser.order()
+            OAUTH if isinstance(destination.credentials, OAuthKeys) else PIXEL_TOKEN
+            for destination in self.credential_chooser.order()
         ]
 
     def told(self, kind: str, came, outcome) -> bool:
@@ -91,7 +91,7 @@ def test_each_answer_is_noted_and_a_change_of_mind_is_marked():
     for came, outcome in ((TAKEN, DELIVERED), (TAKEN, DELIVERED), (REFUSED, NOT_KNOWN)):
         house.told(PIXEL_TOKEN, came, outcome)
 
-    assert [(one.taken, one.turned) for one in house.seen] == [
+    assert [(notice.taken, notice.turned) for notice in house.seen] == [
         (True, True),
         (True, False),
         (False, True),

@@ -20,21 +20,21 @@ def x_that_refuses(setting, is_bad, words=lambda _: NO_IDENTIFIER):
 
     async def post(outbound):
         setting.transport.sent.append(outbound)
-        ids = [str(one["conversion_id"]) for one in conversions_of(outbound)]
-        bad = [one for one in ids if is_bad(one)]
+        ids = [str(conversion["conversion_id"]) for conversion in conversions_of(outbound)]
+        bad = [id_ for id_ in ids if is_bad(id_)]
         return refused(words(bad[0])) if bad else taken(outbound)
 
     setting.transport.post = post
 
 
 async def one_by_one(setting, *ids, event="o8z6k"):
-    for one in ids:
-        await setting.record(one, event=event)
+    for id_ in ids:
+        await setting.record(id_, event=event)
         await setting.clock.advance(2 * MINUTE)
 
 
 async def states(setting, *ids):
-    return [await setting.state(one) for one in ids]
+    return [await setting.state(id_) for id_ in ids]
 
 
 async def test_a_trickle_that_is_refused_alike_is_held_with_what_was_given_up_before():
@@ -49,7 +49,9 @@ async def test_a_trickle_that_is_refused_alike_is_held_with_what_was_given_up_be
 
     assert set(before) == {"dead"}
     assert set(await states(setting, *ids)) == {"held"}
-    assert [one.reason.startswith(REFUSED_ALIKE) for one in await setting.store.pauses()] == [True]
+    assert [pause.reason.startswith(REFUSED_ALIKE) for pause in await setting.store.pauses()] == [
+        True
+    ]
     await setting.run.stop(within=1_000)
 
 
@@ -114,7 +116,7 @@ async def test_what_the_store_could_not_call_back_it_calls_back_later():
 
 async def test_truly_bad_ones_that_came_in_a_row_are_given_up_the_second_time():
     setting = Setting()
-    x_that_refuses(setting, lambda one: one.startswith("bad"))
+    x_that_refuses(setting, lambda id_: id_.startswith("bad"))
     await setting.run.start()
     bad = [f"bad{n}" for n in range(RUN + 1)]
 
@@ -128,7 +130,7 @@ async def test_truly_bad_ones_that_came_in_a_row_are_given_up_the_second_time():
 
 async def test_a_run_of_one_event_pauses_that_event_and_no_other():
     setting = Setting()
-    x_that_refuses(setting, lambda one: one.startswith("bad"))
+    x_that_refuses(setting, lambda id_: id_.startswith("bad"))
     await setting.run.start()
 
     for n in range(RUN + 1):
@@ -139,14 +141,14 @@ async def test_a_run_of_one_event_pauses_that_event_and_no_other():
     good = [await setting.state(f"good{n}", event="o8z6m") for n in range(RUN + 1)]
     assert set(good) == {"delivered"}
     paused = [notice for notice in setting.seen.notices if isinstance(notice, Paused)]
-    assert {(one.pixel, one.event) for one in paused} == {("o8z6j", "o8z6k")}
+    assert {(pause.pixel, pause.event) for pause in paused} == {("o8z6j", "o8z6k")}
     await setting.run.stop(within=1_000)
 
 
 async def test_refusals_for_different_reasons_are_no_run():
     setting = Setting()
     x_that_refuses(
-        setting, lambda _: True, lambda one: BAD_HASH if int(one[1:]) % 2 else NO_IDENTIFIER
+        setting, lambda _: True, lambda id_: BAD_HASH if int(id_[1:]) % 2 else NO_IDENTIFIER
     )
     await setting.run.start()
     ids = [f"c{n}" for n in range(2 * RUN)]
@@ -195,7 +197,7 @@ async def test_what_our_own_code_fails_with_is_quarantined_and_the_others_are_de
         await setting.clock.advance(MINUTE)
 
     (life,) = await setting.store.life(pixel="o8z6j", events=["o8z6k"], conversion_id="c3")
-    others = [one for one in range(8) if one != 3]
+    others = [number for number in range(8) if number != 3]
     assert (life.state, life.reason) == ("dead", SENDER_DIED_OF_IT)
     assert {past.answer for past in life.attempts} == {"a fault of Twite's own: ZeroDivisionError"}
     assert set(await states(setting, *(f"c{n}" for n in others))) == {"delivered"}

@@ -38,7 +38,7 @@ def x_with(setting, is_bad, answer, *, took=50):
 
     async def post(outbound):
         setting.transport.sent.append(outbound)
-        bad = any(is_bad(one) for one in conversions_of(outbound))
+        bad = any(is_bad(conversion) for conversion in conversions_of(outbound))
         hangs = bad and isinstance(answer, NoResponse)
         await setting.clock.sleep(30 * SECOND if hangs else took)
         return answer if bad else taken(outbound)
@@ -49,7 +49,7 @@ def x_with(setting, is_bad, answer, *, took=50):
 @pytest.mark.parametrize("answer", ANSWERS)
 async def test_an_event_that_comes_to_nothing_does_not_stop_another(answer):
     setting = Setting()
-    x_with(setting, lambda one: one["event_id"] == BAD, ANSWERS[answer])
+    x_with(setting, lambda conversion: conversion["event_id"] == BAD, ANSWERS[answer])
     await setting.record(*[f"bad{n}" for n in range(1_000)], event=BAD)
     await setting.run.start()
     waits = []
@@ -67,7 +67,7 @@ async def test_an_event_that_comes_to_nothing_does_not_stop_another(answer):
     assert max(waits[5:]) <= 5
     assert sum(waits) <= 200
     assert not await setting.store.pauses() or {
-        one.event for one in await setting.store.pauses()
+        pause.event for pause in await setting.store.pauses()
     } == {BAD}
     account = (await setting.store.accounts())[0]
     assert (account.dead, account.delivered, account.balance) == (0, 60, 0)
@@ -76,7 +76,7 @@ async def test_an_event_that_comes_to_nothing_does_not_stop_another(answer):
 
 async def test_a_paused_event_is_probed_once_a_minute_each_time_with_another_one():
     setting = Setting()
-    x_with(setting, lambda one: one["event_id"] == BAD, ANSWERS["400"])
+    x_with(setting, lambda conversion: conversion["event_id"] == BAD, ANSWERS["400"])
     await setting.record(*[f"bad{n}" for n in range(100)], event=BAD)
     await setting.run.start()
     await setting.clock.advance(30 * SECOND)
@@ -88,14 +88,16 @@ async def test_a_paused_event_is_probed_once_a_minute_each_time_with_another_one
     probes = setting.sent()[before:]
     assert {len(ids) for ids in probes} == {1}
     assert 9 <= len({ids[0] for ids in probes}) == len(probes) <= 10
-    assert {(one.pixel, one.event) for one in await setting.store.pauses()} == {("o8z6j", BAD)}
+    assert {(pause.pixel, pause.event) for pause in await setting.store.pauses()} == {
+        ("o8z6j", BAD)
+    }
     await setting.run.stop(within=1_000)
 
 
 async def test_a_paused_event_goes_on_with_all_that_was_held_as_soon_as_x_takes_one():
     setting = Setting()
     wrong = [True]
-    x_with(setting, lambda one: wrong[0] and one["event_id"] == BAD, ANSWERS["400"])
+    x_with(setting, lambda conversion: wrong[0] and conversion["event_id"] == BAD, ANSWERS["400"])
     await setting.record(*[f"bad{n}" for n in range(100)], event=BAD)
     await setting.run.start()
     await setting.clock.advance(5 * MINUTE)
@@ -109,13 +111,13 @@ async def test_a_paused_event_goes_on_with_all_that_was_held_as_soon_as_x_takes_
     await setting.run.stop(within=1_000)
 
 
-ALONE = [one for one in ANSWERS if one not in {"400", "500", "hang"}]
+ALONE = [answer for answer in ANSWERS if answer not in {"400", "500", "hang"}]
 
 
 @pytest.mark.parametrize("answer", ALONE)
 async def test_one_that_is_refused_as_such_ends_dead_and_its_companions_are_delivered(answer):
     setting = Setting()
-    x_with(setting, lambda one: one["conversion_id"] == "c317", ANSWERS[answer])
+    x_with(setting, lambda conversion: conversion["conversion_id"] == "c317", ANSWERS[answer])
     await setting.record(*[f"c{n}" for n in range(500)])
     await setting.run.start()
 
@@ -134,7 +136,7 @@ async def test_one_that_is_refused_as_such_ends_dead_and_its_companions_are_deli
 
 async def test_a_page_of_html_for_one_conversion_pauses_no_pixel():
     setting = Setting()
-    x_with(setting, lambda one: one["conversion_id"] == "bad", ANSWERS["403 in HTML"])
+    x_with(setting, lambda conversion: conversion["conversion_id"] == "bad", ANSWERS["403 in HTML"])
     await setting.run.start()
 
     await setting.record("bad")
@@ -157,7 +159,7 @@ async def test_a_credential_that_is_revoked_for_an_hour_buries_nothing(answer):
         await setting.record(f"later{n}", event=BAD)
         await setting.clock.advance(MINUTE)
     account = (await setting.store.accounts())[0]
-    during = (account.dead, account.held, {one.event for one in await setting.store.pauses()})
+    during = (account.dead, account.held, {pause.event for pause in await setting.store.pauses()})
 
     wrong[0] = False
     await setting.clock.advance(5 * MINUTE)
@@ -173,7 +175,7 @@ async def test_a_credential_that_is_revoked_for_an_hour_buries_nothing(answer):
 @pytest.mark.parametrize("answer", ["500", "hang"])
 async def test_one_that_x_fails_at_is_found_and_held_after_forty_hours(answer, others):
     setting = Setting()
-    x_with(setting, lambda one: one["conversion_id"] == "c317", ANSWERS[answer])
+    x_with(setting, lambda conversion: conversion["conversion_id"] == "c317", ANSWERS[answer])
     await setting.record(*[f"c{n}" for n in range(500)])
     await setting.run.start()
     for n in range(60):
@@ -215,7 +217,7 @@ async def test_batches_never_grow_after_no_answer():
 async def test_what_is_too_large_for_something_before_x_is_found_and_the_rest_goes():
     setting = Setting()
     big = refused(status=413)
-    x_with(setting, lambda one: one["conversion_id"] == "c317", big)
+    x_with(setting, lambda conversion: conversion["conversion_id"] == "c317", big)
     await setting.record(*[f"c{n}" for n in range(500)])
     await setting.run.start()
 
@@ -232,7 +234,12 @@ async def test_what_is_too_large_for_something_before_x_is_found_and_the_rest_go
 
 async def test_isolation_never_takes_all_of_a_pixel_s_slots():
     setting = Setting(worker_config=WorkerConfig(batch=20, in_flight=4, linger=0))
-    x_with(setting, lambda one: str(one["conversion_id"])[-1] in "13579", ANSWERS["400"], took=300)
+    x_with(
+        setting,
+        lambda conversion: str(conversion["conversion_id"])[-1] in "13579",
+        ANSWERS["400"],
+        took=300,
+    )
     flying = []
     for event in ("o8z6a", "o8z6b", "o8z6c", "o8z6d", "o8z6e"):
         await setting.record(*[f"{event}-{n}" for n in range(100)], event=event)
@@ -260,7 +267,7 @@ async def test_a_credential_that_is_revoked_after_an_outage_is_not_taken_for_bad
     """What X failed at is suspected; that many suspects are refused as such is no proof of that."""
     setting = Setting(worker_config=WorkerConfig(batch=50))
     now = [ANSWERS["500"]]
-    x_with(setting, lambda one: now[0] is not None and one["event_id"] == GOOD, None)
+    x_with(setting, lambda conversion: now[0] is not None and conversion["event_id"] == GOOD, None)
 
     async def post(outbound):
         setting.transport.sent.append(outbound)

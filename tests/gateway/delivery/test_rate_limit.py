@@ -162,7 +162,7 @@ async def test_a_bad_batch_as_large_as_the_limit_does_not_spend_each_window_for_
     bad = {"c0", "c2"}
 
     async def post(outbound):
-        ids = {str(one["conversion_id"]) for one in conversions_of(outbound)}
+        ids = {str(conversion["conversion_id"]) for conversion in conversions_of(outbound)}
         return refused(NO_IDENTIFIER) if ids & bad else taken(outbound)
 
     setting.transport.post = post

@@ -65,10 +65,10 @@ class Sending:
                 await self.transport.news.wait()
         return [
             (
-                one.url.rpartition("/")[2],
-                one.headers.get("Authorization", "").partition('token="')[2],
+                request.url.rpartition("/")[2],
+                request.headers.get("Authorization", "").partition('token="')[2],
             )
-            for one in self.transport.sent
+            for request in self.transport.sent
         ]
 
 

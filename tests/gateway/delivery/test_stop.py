@@ -63,7 +63,7 @@ async def test_an_isolation_that_is_under_way_ends_with_the_request_under_way():
     async def post(outbound):
         await setting.clock.sleep(SECOND)
         setting.transport.sent.append(outbound)
-        ids = {one["conversion_id"] for one in conversions_of(outbound)}
+        ids = {conversion["conversion_id"] for conversion in conversions_of(outbound)}
         return refused(NO_IDENTIFIER) if "c7" in ids else taken(outbound)
 
     setting.transport.post = post
@@ -95,7 +95,7 @@ async def test_what_is_cut_off_in_an_isolation_is_in_doubt_only_if_its_request_w
 
     landed = await setting.run.stop(within=20)
 
-    states = [(await life_of(setting, one)).state for one in "abcd"]
+    states = [(await life_of(setting, id_)).state for id_ in "abcd"]
     assert landed is False
     assert states == ["sending", "sending", "queued", "queued"]
 
@@ -218,7 +218,7 @@ async def test_what_waits_for_a_limit_of_x_says_until_when():
     await setting.clock.advance(SECOND)
     await setting.record("b")
 
-    said = [await why(setting, one) for one in "ab"]
+    said = [await why(setting, id_) for id_ in "ab"]
 
     until = spelled(reset * SECOND)
     assert said == [f"X takes no more until its limit is reset, until {until}"] * 2
@@ -272,7 +272,7 @@ async def test_a_clock_that_is_far_off_is_told_once():
     await setting.clock.advance(20 * SECOND)
 
     told = [notice for notice in setting.seen.notices if isinstance(notice, Misdated)]
-    assert [abs(one.offset - 10 * MINUTE) <= 2 * SECOND for one in told] == [True]
+    assert [abs(notice.offset - 10 * MINUTE) <= 2 * SECOND for notice in told] == [True]
     assert right - setting.clock.now() > 9 * MINUTE
     await setting.run.stop(within=1_000)
 

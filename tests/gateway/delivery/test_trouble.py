@@ -71,7 +71,7 @@ async def test_an_isolation_that_found_nothing_is_no_reason_to_blame_the_account
     cut = []
 
     def reply(outbound):
-        ids = {one["conversion_id"] for one in conversions_of(outbound)}
+        ids = {conversion["conversion_id"] for conversion in conversions_of(outbound)}
         if ids & {f"late{n}" for n in range(20)} and len(ids) < 20:
             cut.append(True)
             return NoResponse(reason="no connection", left=False)

@@ -28,7 +28,7 @@ def unless_bad(*bad):
     """Answer as X does to requests that hold one of these conversion ids."""
 
     def reply(outbound):
-        ids = {one["conversion_id"] for one in conversions_of(outbound)}
+        ids = {conversion["conversion_id"] for conversion in conversions_of(outbound)}
         return refused(NO_IDENTIFIER) if ids & set(bad) else taken(outbound)
 
     return reply

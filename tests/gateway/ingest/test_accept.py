@@ -262,22 +262,22 @@ async def test_a_submission_holds_no_person_raw():
 
 async def test_an_idempotency_key_makes_a_retry_a_duplicate():
     desk = Desk()
-    one = {"event": "sign_up", "twclid": "abc"}
-    await desk.native(one, idempotency_key="k")
+    order = {"event": "sign_up", "twclid": "abc"}
+    await desk.native(order, idempotency_key="k")
 
-    again = await desk.native(one, idempotency_key="k")
-    other = await desk.native(one, idempotency_key="l")
+    again = await desk.native(order, idempotency_key="k")
+    other = await desk.native(order, idempotency_key="l")
 
     assert (again.duplicates, other.accepted) == (1, 1)
 
 
 async def test_one_idempotency_key_is_not_for_two_requests():
     desk = Desk()
-    one = {"event": "sign_up", "twclid": "abc"}
-    await desk.native(one, idempotency_key="k")
+    order = {"event": "sign_up", "twclid": "abc"}
+    await desk.native(order, idempotency_key="k")
 
     with pytest.raises(NameTaken):
-        await desk.native(one | {"twclid": "def"}, idempotency_key="k")
+        await desk.native(order | {"twclid": "def"}, idempotency_key="k")
 
     assert await accounts_of(desk) == 1
 

@@ -36,7 +36,7 @@ async def test_what_was_ignored_is_told_by_reason_and_counted_with_the_commit():
         Accepted(source="shop", accepted=0, duplicates=0, suppressed=0, rejected=0, door="ga4"),
         IgnoredSome(source="shop", door="ga4", reasons={"not_configured": 2, "bot": 1}),
     ]
-    assert [(one.name, one.times) for one in await desk.store.ignored(since=0)] == [
+    assert [(tally.name, tally.times) for tally in await desk.store.ignored(since=0)] == [
         ("purchase", 1),
         ("scroll", 2),
     ]
@@ -96,7 +96,7 @@ async def test_a_conversion_whose_client_repeats_itself_is_the_same_whatever_els
     first = ParsedRequest(conversions=(signed_up(ip="203.0.113.7"),), repeated=("GA4 1 2",))
     again = ParsedRequest(conversions=(signed_up(ip="203.0.113.9"),), repeated=("GA4 1 2",))
 
-    receipts = [await found(desk, one) for one in (first, again)]
+    receipts = [await found(desk, request) for request in (first, again)]
 
     assert [(receipt.accepted, receipt.duplicates) for receipt in receipts] == [(1, 0), (0, 1)]
 
@@ -120,7 +120,7 @@ async def test_an_id_goes_before_what_is_repeated():
         for said in ("GA4 1 2", "GA4 1 3")
     ]
 
-    receipts = [await found(desk, one) for one in both]
+    receipts = [await found(desk, request) for request in both]
 
     assert [(receipt.accepted, receipt.duplicates) for receipt in receipts] == [(1, 0), (0, 1)]
 

@@ -46,7 +46,7 @@ async def test_the_places_of_duplicates_and_suppressed_are_told():
 async def test_a_misspelt_signal_is_named_in_the_reason_and_another_key_is_not():
     accept = an_accept()
     consents = [{"ad_storge": "granted"}, {"erika@example.com": "granted"}, {"ad_storage": "yess"}]
-    given = [conversion(f"o-{n}", consent=one) for n, one in enumerate(consents)]
+    given = [conversion(f"o-{n}", consent=consent) for n, consent in enumerate(consents)]
 
     receipt = await accept.native(
         source=a_source(), body=msgspec.json.encode({"conversions": given})
@@ -61,8 +61,8 @@ async def test_a_misspelt_signal_is_named_in_the_reason_and_another_key_is_not()
 
 async def test_equal_conversions_without_an_id_in_one_request_are_all_accepted_and_once():
     accept = an_accept()
-    one = {"event": "purchase", "email": "a@example.com"}
-    body = msgspec.json.encode({"conversions": [one, one, one]})
+    purchase = {"event": "purchase", "email": "a@example.com"}
+    body = msgspec.json.encode({"conversions": [purchase, purchase, purchase]})
 
     first = await accept.native(source=a_source(), body=body)
     again = await accept.native(source=a_source(), body=body)

@@ -300,8 +300,12 @@ async def test_of_a_thousand_that_revoke_between_the_door_and_the_claim_none_is_
     shop = Shop(store)
     for number in range(0, 1_000, 100):
         orders = [
-            {"event": "purchase", "conversion_id": f"order-{one}", "email": f"p{one}@example.com"}
-            for one in range(number, number + 100)
+            {
+                "event": "purchase",
+                "conversion_id": f"order-{number}",
+                "email": f"p{number}@example.com",
+            }
+            for number in range(number, number + 100)
         ]
         body = json.dumps({"conversions": orders}).encode()
         await shop.accept.native(source=shop.source, body=body)
@@ -457,11 +461,11 @@ async def test_after_a_change_what_a_tag_has_is_judged_as_tags_are():
     await shop.start_again()
     await shop.sell(consent=said)
     await shop.store.record(a_submission(letter, receipt="r-tag"))
-    before = [one.state for one in await shop.every_life()]
+    before = [history.state for history in await shop.every_life()]
 
     shop.policy(personalization_denied=ConsentAction.RESTRICT, unclear=ConsentAction.HOLD)
     await shop.start_again()
 
     assert before == [State.QUEUED, State.QUEUED]
-    lives = {one.pixel: one.state for one in await shop.every_life()}
+    lives = {history.pixel: history.state for history in await shop.every_life()}
     assert lives == {"o8z6j": State.HELD, "tag:crm": State.SUPPRESSED}

@@ -19,9 +19,9 @@ async def rejected(**fields):
     desk = Desk()
     body = msgspec.json.encode({"event": "purchase", "conversion_id": "order-1"} | fields)
     receipt = await desk.accept.native(source=a_source(), body=body)
-    (one,) = await desk.store.rejections(RejectionQuery())
-    assert (one.receipt, one.index, one.source) == (receipt.receipt, 0, "shop")
-    return one
+    (rejection,) = await desk.store.rejections(RejectionQuery())
+    assert (rejection.receipt, rejection.index, rejection.source) == (receipt.receipt, 0, "shop")
+    return rejection
 
 
 @pytest.mark.parametrize(
@@ -66,9 +66,9 @@ def test_a_long_value_is_cut(value):
 
 
 async def test_a_name_in_the_column_of_the_amount_leaves_its_shape():
-    one = await rejected(value="Ada Lovelace", currency="EUR", twclid="abc")
+    rejection = await rejected(value="Ada Lovelace", currency="EUR", twclid="abc")
 
-    assert [fault.value for fault in one.faults if fault.path == "value"] == ["Xxx Xxxxxxxx"]
+    assert [fault.value for fault in rejection.faults if fault.path == "value"] == ["Xxx Xxxxxxxx"]
 
 
 async def test_an_id_that_is_a_person_is_masked_and_another_is_told():

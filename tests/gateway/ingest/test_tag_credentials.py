@@ -169,7 +169,7 @@ async def test_they_outlive_the_process():
     after = House(before.vault)
     await after.tag_credentials.load()
 
-    assert [one.credentials for one in after.sent_to] == [keys()]
+    assert [destination.credentials for destination in after.sent_to] == [keys()]
     assert await after.bring("p9", source=OTHER) is None
     assert await after.bring("p9") is not None
 
@@ -183,7 +183,7 @@ async def test_with_a_new_key_they_are_sealed_anew_and_the_former_one_may_go():
 
     alone = House(before.vault, key=new)
     await alone.tag_credentials.load()
-    assert [one.credentials for one in alone.sent_to] == [keys()]
+    assert [destination.credentials for destination in alone.sent_to] == [keys()]
 
 
 async def test_without_the_key_that_sealed_them_nothing_is_guessed():
@@ -289,7 +289,7 @@ async def test_passing_credentials_outlive_the_process_until_what_they_came_with
     await after.clock.advance(LOOK + 1)
     await after.tag_credentials.forget_settled()
 
-    assert [one.credentials for one in after.sent_to] == [keys()]
+    assert [destination.credentials for destination in after.sent_to] == [keys()]
     assert list(await before.vault.sealed("")) == []
 
 

@@ -70,7 +70,7 @@ def test_what_comes_is_seen_at_its_door(door, way):
     ],
 )
 def test_what_the_pixel_was_given_is_seen_too(twin, ways):
-    assert [one.way for one in seen(a_read(), twins=[twin])] == ways
+    assert [sighting.way for sighting in seen(a_read(), twins=[twin])] == ways
 
 
 def test_the_twin_was_given_when_it_happened_and_not_in_the_future():
@@ -87,7 +87,7 @@ def test_the_twin_was_given_when_it_happened_and_not_in_the_future():
 
 @pytest.mark.parametrize("why", [{"suppressed": "consent_denied"}, {"held": "consent_unclear"}])
 def test_what_is_not_sent_has_come_to_the_pixel_alone(why):
-    assert [one.way for one in seen(a_read(**why), twins=[BeaconTwin.LOADED])] == [
+    assert [sighting.way for sighting in seen(a_read(**why), twins=[BeaconTwin.LOADED])] == [
         SightingPath.PIXEL
     ]
 
@@ -129,7 +129,7 @@ def test_marks_are_equal_for_the_same_order_and_nothing_else():
     )
     dearer = msgspec.structs.replace(page, value="50.00")
 
-    ours, theirs, others = (marks(one, salt=SALT) for one in (order, page, dearer))
+    ours, theirs, others = (marks(conversion, salt=SALT) for conversion in (order, page, dearer))
 
     assert ours["click_mark"] == theirs["click_mark"] != others["click_mark"]
     assert (theirs["email_mark"], ours["phone_mark"]) == (None, None)

@@ -34,7 +34,7 @@ class Played:
     """What is kept of submissions; counts how often it is asked."""
 
     def __init__(self, kept=()):
-        self._kept = {one.delivery: one for one in kept}
+        self._kept = {letter.delivery: letter for letter in kept}
         self.asked = []
 
     async def kept(self, deliveries, scope):
@@ -72,7 +72,7 @@ async def test_others_go_on_after_every_few_of_a_heap():
     )
 
     assert len(found) == 10 * AT_ONCE
-    assert {msgspec.json.decode(one.mended.body)["value"] for one in found} == {"49.90"}
+    assert {msgspec.json.decode(result.mended.body)["value"] for result in found} == {"49.90"}
     assert clock.breaths == 10
     assert glances.asked == []
 
@@ -88,8 +88,8 @@ async def test_what_is_kept_of_many_is_asked_for_together_and_each_goes_as_it_sa
     )
 
     assert glances.asked == [4]
-    assert [one.mended.event for one in found] == ["o8z6k", "o8z6m", "o8zzz", "o8zzz"]
-    assert [one.mended.fault for one in found] == [
+    assert [result.mended.event for result in found] == ["o8z6k", "o8z6m", "o8zzz", "o8zzz"]
+    assert [result.mended.fault for result in found] == [
         None,
         None,
         "the pixel has no event 'gone' in the settings",
@@ -109,5 +109,5 @@ async def test_a_submission_that_many_share_is_read_once():
 
     # It is large: whoever reads it lets others go on, once for each few that are looked at.
     assert len(body) > LARGE
-    assert {one.mended.event for one in found} == {"o8z6k"}
+    assert {result.mended.event for result in found} == {"o8z6k"}
     assert clock.breaths == 4

@@ -42,8 +42,8 @@ def _unanswered(at):
     return PastAttempt(at=at, outcome="errored", status=None, answer="", ambiguous=True)
 
 
-def _sent(one):
-    return msgspec.json.decode(one.body)
+def _sent(edited):
+    return msgspec.json.decode(edited.body)
 
 
 def test_without_a_change_the_body_is_the_same_to_the_byte():
@@ -53,11 +53,15 @@ def test_without_a_change_the_body_is_the_same_to_the_byte():
 
 
 def test_another_event_takes_the_place_of_the_first():
-    one = apply_edit(_life(), Edit(event="o8z6m"))
+    edited = apply_edit(_life(), Edit(event="o8z6m"))
 
     before = msgspec.json.decode(_life().sent)
-    assert (one.event, _sent(one), one.fault) == ("o8z6m", before | {"event_id": "o8z6m"}, None)
-    assert list(_sent(one)) == list(before)
+    assert (edited.event, _sent(edited), edited.fault) == (
+        "o8z6m",
+        before | {"event_id": "o8z6m"},
+        None,
+    )
+    assert list(_sent(edited)) == list(before)
 
 
 @pytest.mark.parametrize(
@@ -70,9 +74,9 @@ def test_another_event_takes_the_place_of_the_first():
     ],
 )
 def test_an_amount_is_divided_to_the_digit(value, divide, after):
-    one = apply_edit(_life(value=value), Edit(divide=divide))
+    edited = apply_edit(_life(value=value), Edit(divide=divide))
 
-    assert (_sent(one)["value"], one.fault) == (after, None)
+    assert (_sent(edited)["value"], edited.fault) == (after, None)
 
 
 @pytest.mark.parametrize(
@@ -96,9 +100,9 @@ def test_without_an_amount_there_is_no_currency():
 def test_an_address_that_rode_on_what_is_left_out_goes_too():
     identifiers = Identifiers(click_id="23opevjt", email="ab" * 32, ip="203.0.113.7")
 
-    one = apply_edit(_life(identifiers=identifiers), Edit(drop=("twclid",)))
+    edited = apply_edit(_life(identifiers=identifiers), Edit(drop=("twclid",)))
 
-    assert (_sent(one)["identifiers"], one.fault) == ([{"hashed_email": "ab" * 32}], None)
+    assert (_sent(edited)["identifiers"], edited.fault) == ([{"hashed_email": "ab" * 32}], None)
 
 
 def test_a_body_that_is_not_kept_cannot_be_changed():

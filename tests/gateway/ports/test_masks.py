@@ -122,9 +122,9 @@ BODIES = {
 def _places(tree, way=()):
     yield way
     children = tree.items() if isinstance(tree, dict) else enumerate(tree)
-    for key, one in children:
-        if isinstance(one, dict | list):
-            yield from _places(one, (*way, key))
+    for key, child in children:
+        if isinstance(child, dict | list):
+            yield from _places(child, (*way, key))
 
 
 def _put(tree, way, name, value):

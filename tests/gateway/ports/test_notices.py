@@ -24,7 +24,7 @@ async def test_what_x_took_is_told_with_how_long_it_waited():
     await setting.run.start()
     await setting.clock.advance(MINUTE)
 
-    waited = [one.waited for one in seen(setting, Moved) if one.trigger == "delivered"]
+    waited = [notice.waited for notice in seen(setting, Moved) if notice.trigger == "delivered"]
     assert waited == [(7_000, 0)]
     await setting.run.stop(within=1_000)
 
@@ -36,13 +36,13 @@ async def test_what_x_did_not_take_waits_on_and_is_not_counted():
     await setting.run.start()
     await setting.clock.advance(100)
 
-    assert [one.waited for one in seen(setting, Moved)] == [()]
+    assert [notice.waited for notice in seen(setting, Moved)] == [()]
     await setting.run.stop(within=1_000)
 
 
 async def test_requests_of_isolation_are_told_apart():
     def picky(outbound):
-        ids = [one["conversion_id"] for one in conversions_of(outbound)]
+        ids = [conversion["conversion_id"] for conversion in conversions_of(outbound)]
         return NO_IDENTIFIER if "bad" in ids else taken(outbound)
 
     setting = Setting(replies=[picky] * 20)

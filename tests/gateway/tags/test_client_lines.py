@@ -29,8 +29,8 @@ async def staged() -> AsyncIterator[Callable[..., ClientStage]]:
 
 
 def said(stage: ClientStage) -> list[tuple[str, str, bool]]:
-    seen = [one for one in stage.notices.seen if isinstance(one, ClientSaid)]
-    return [(one.client, one.text, one.own) for one in seen]
+    seen = [notice for notice in stage.notices.seen if isinstance(notice, ClientSaid)]
+    return [(line.client, line.text, line.own) for line in seen]
 
 
 async def test_what_a_client_logs_is_told_whether_it_claims_the_request_or_not(staged):

@@ -151,7 +151,7 @@ async def test_a_client_may_fetch_something_first(staged):
     response = await stage.ask()
 
     assert response == ClientResponse(body=b"fetched")
-    assert [one.url for one in stage.fetched] == ["https://a.example/"]
+    assert [request.url for request in stage.fetched] == ["https://a.example/"]
 
 
 async def test_a_promise_runs_out_after_five_seconds_of_the_clock(staged):
@@ -213,7 +213,7 @@ async def test_without_settings_a_service_that_needs_credentials_says_so(staged)
 
     assert await stage.ask() == ClientResponse(body=b"not_configured")
     assert web.asked == []
-    assert [one.reason for one in stage.notices.seen] == [
+    assert [notice.reason for notice in stage.notices.seen] == [
         "Firestore.read: [google] is not set in the settings"
     ]
 
@@ -228,7 +228,7 @@ async def test_why_there_was_no_token_is_told_where_no_record_is_kept(staged):
     )
 
     assert await stage.ask() == ClientResponse(body=b"failed")
-    assert [one.reason for one in stage.notices.seen] == [
+    assert [notice.reason for notice in stage.notices.seen] == [
         "Google gave no answer: no token from Google: invalid_grant"
     ]
 
@@ -280,7 +280,7 @@ async def test_a_client_that_claims_and_ends_without_an_answer_has_failed(staged
 
     assert caught.value.late is False
     said = [notice.reason for notice in stage.notices.seen if isinstance(notice, Troubled)]
-    said = [one for one in said if "trial" not in one]
+    said = [line for line in said if "trial" not in line]
     assert said == ([] if reason is None else [reason])
 
 
@@ -314,7 +314,7 @@ async def test_a_missing_permission_is_told_by_its_name(staged):
     with pytest.raises(ClientFailed):
         await stage.ask()
 
-    assert "it has no permission logging" in {one.reason for one in stage.notices.seen}
+    assert "it has no permission logging" in {notice.reason for notice in stage.notices.seen}
 
 
 async def test_a_client_that_hung_is_not_taken_for_one_that_claims_nothing(staged):
@@ -377,7 +377,7 @@ async def test_what_an_answer_cannot_hold_is_left_out_and_told(staged):
     response = await stage.ask()
 
     assert response == ClientResponse()
-    assert [one.reason for one in stage.notices.seen] == [
+    assert [notice.reason for notice in stage.notices.seen] == [
         "a header that it sets has no name, or one that is the connection's own"
     ]
 
@@ -413,7 +413,7 @@ async def test_what_asks_for_googles_credentials_in_vain_is_not_sent_without(sta
 
     assert await stage.ask() == ClientResponse(body=b"failed")
     assert web.asked == []
-    assert [one.reason for one in stage.notices.seen] == [f"getGoogleAuth: {why}"]
+    assert [notice.reason for notice in stage.notices.seen] == [f"getGoogleAuth: {why}"]
 
 
 async def test_a_request_of_a_client_carries_a_token_to_google(staged):
@@ -421,7 +421,7 @@ async def test_a_request_of_a_client_carries_a_token_to_google(staged):
     stage = staged(ASKS % "sheets.googleapis.com", way_out=way_out)
 
     assert await stage.ask() == ClientResponse(body=b"sent")
-    assert [one.headers for one in web.asked] == [{"authorization": "Bearer token-1"}]
+    assert [request.headers for request in web.asked] == [{"authorization": "Bearer token-1"}]
 
 
 async def test_that_a_client_goes_on_trial_and_off_it_is_told_once_each(staged):
@@ -436,7 +436,7 @@ async def test_that_a_client_goes_on_trial_and_off_it_is_told_once_each(staged):
         await stage.clock.advance(60_000)
         await stage.ask("/in")
 
-    told = [one.reason for one in stage.notices.seen if "trial" in one.reason]
+    told = [notice.reason for notice in stage.notices.seen if "trial" in notice.reason]
     assert [reason.partition(":")[0] for reason in told] == [
         "passed a limit",
         "ran well so often that it is on trial no more",

@@ -42,7 +42,7 @@ async def heard(store, *, event, firing, identity="A2", data=None):
         held={},
     )
     await store.record(a_submission(*firing_result.fired))
-    return [one.conversion_id for one in firing_result.fired]
+    return [tag.conversion_id for tag in firing_result.fired]
 
 
 async def test_each_trigger_has_a_delivery_of_its_own_and_both_are_found_by_the_id():

@@ -67,7 +67,7 @@ async def heard(fires, **said):
         first=1,
         held={},
     )
-    return {one.pixel: read(one.body, name=one.pixel).draw for one in firing_result.fired}
+    return {tag.pixel: read(tag.body, name=tag.pixel).draw for tag in firing_result.fired}
 
 
 async def test_tags_of_one_event_and_the_event_sent_again_have_one_draw():
@@ -79,7 +79,7 @@ async def test_tags_of_one_event_and_the_event_sent_again_have_one_draw():
     picked = [draw for draw in draws if len(draw) == 2]
     assert again == draws
     assert 1 <= len(picked) <= 30
-    assert all(one["tag:all"] == one["tag:one in ten"] for one in picked)
+    assert all(draws["tag:all"] == draws["tag:one in ten"] for draws in picked)
     assert len({draw["tag:all"] for draw in draws}) == 100
 
 

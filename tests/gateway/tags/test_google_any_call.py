@@ -102,8 +102,8 @@ def test_no_call_raises_or_asks_anybody_but_google(calls, answers):
     calls = list(enumerate(calls, 1))
     told = asyncio.run(perform())
 
-    assert [one.id for one in told] == [number for number, _ in calls]
-    for one in asked:
-        url = URL(one.url)
+    assert [row.id for row in told] == [number for number, _ in calls]
+    for request in asked:
+        url = URL(request.url)
         assert (url.scheme, url.host in HOSTS, url.user) == ("https", True, None)
         assert ".." not in url.path.split("/")

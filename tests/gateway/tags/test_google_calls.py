@@ -133,7 +133,7 @@ async def test_rows_are_inserted_with_a_token_for_nothing_else():
     [(method, path, _)] = google.asked
     assert method == "POST"
     assert path == f"/bigquery/v2/projects/{PROJECT}/datasets/d/tables/t/insertAll"
-    assert [one.status for one in ran.tried] == [200]
+    assert [attempt.status for attempt in ran.tried] == [200]
 
 
 async def test_the_project_that_a_template_names_goes_before_the_gateways():
@@ -169,16 +169,18 @@ async def test_rows_that_say_the_same_are_as_many_as_the_template_inserted():
 
 
 async def test_a_row_that_says_something_else_the_second_time_is_another_row():
-    with GoogleDouble(lambda path, before: 503 if before == 0 and "other" in path else None) as one:
+    with GoogleDouble(
+        lambda path, before: 503 if before == 0 and "other" in path else None
+    ) as google:
         code = """
         const place = {datasetId: 'd', tableId: 'other'};
         const told = (how) => () => BigQuery.insert(table, [{how: how}]).then(ok, no);
         BigQuery.insert(place, [{a: 1}]).then(told('well'), told('badly'));
         """
         for _ in range(2):
-            await run(one, code)
+            await run(google, code)
 
-    assert one.rows == [{"how": "badly"}, {"a": 1}, {"how": "well"}]
+    assert google.rows == [{"how": "badly"}, {"a": 1}, {"how": "well"}]
 
 
 @pytest.mark.parametrize("time_of", ["now()", "now() / 1000", "now() * 1000", "'' + now()"])
@@ -268,7 +270,7 @@ async def test_what_may_pass_lets_the_delivery_be_tried_again(status):
         ran = await run(google, INSERT)
 
     assert (ran.succeeded, ran.may_pass, ran.left) == (False, True, True)
-    assert [one.status for one in ran.tried] == [status]
+    assert [attempt.status for attempt in ran.tried] == [status]
     assert not google.rows
 
 
@@ -299,7 +301,7 @@ async def test_a_token_that_is_not_taken_any_more_is_asked_for_anew():
 
     assert ran.succeeded
     assert google.rows == [{"a": 1}, {"a": 2}]
-    assert [one.status for one in ran.tried] == [200]
+    assert [attempt.status for attempt in ran.tried] == [200]
     assert google.count("insertAll") == 2
 
 
@@ -307,7 +309,7 @@ async def test_a_token_that_is_refused_twice_is_told_and_the_call_ends():
     with GoogleDouble(lambda path, _: 401 if "insertAll" in path else None) as google:
         ran = await run(google, INSERT)
 
-    assert (ran.outcome, [one.status for one in ran.tried]) == (RunResult.FAILURE, [401])
+    assert (ran.outcome, [attempt.status for attempt in ran.tried]) == (RunResult.FAILURE, [401])
     assert (google.count("insertAll"), len(google.granted)) == (2, 2)
 
 
@@ -346,7 +348,7 @@ async def test_what_the_time_cuts_off_while_it_waits_for_a_token_has_not_left():
         ran = await run(google, code, account=NeverComes(), timeout=300)
 
     assert (ran.passed_a_limit, ran.left) == (True, False)
-    assert [one.words for one in ran.tried] == ["no answer in time"]
+    assert [attempt.words for attempt in ran.tried] == ["no answer in time"]
     assert google.asked == []
 
 
@@ -386,7 +388,7 @@ async def test_what_a_document_says_is_not_kept_in_the_record_and_what_was_wrong
         google.behaviour = lambda path, _before: None if path == "/token" else 404
         refused = await run(google, "Firestore.read('users/1').then(ok, fail);")
 
-    assert [one.words for one in ran.tried] == [""]
+    assert [attempt.words for attempt in ran.tried] == [""]
     assert "insertErrors" in wrong.tried[0].words
     assert "DENIED" in refused.tried[0].words
 
@@ -499,7 +501,7 @@ async def test_a_transaction_that_meets_a_conflict_is_tried_again():
     ]
     assert google.documents[USER] == {"n": {"integerValue": "101"}}
     began = [body for _, path, body in google.asked if path.endswith(":beginTransaction")]
-    assert ["retryTransaction" in one["options"]["readWrite"] for one in began] == [
+    assert ["retryTransaction" in request["options"]["readWrite"] for request in began] == [
         False,
         True,
         True,

@@ -27,7 +27,7 @@ def asked(url=URL, **said):
 
 
 def bearer(web):
-    return [one.headers.get("authorization") for one in web.asked]
+    return [request.headers.get("authorization") for request in web.asked]
 
 
 async def test_a_token_is_kept_until_shortly_before_it_ends():

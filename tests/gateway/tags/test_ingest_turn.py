@@ -111,8 +111,8 @@ class Stage:
             first=1,
             held={},
         )
-        fired = {one.pixel for one in firing_result.fired}
-        return fired, {one.tag: (one.bar, one.why) for one in firing_result.unfired}
+        fired = {tag.pixel for tag in firing_result.fired}
+        return fired, {tag.tag: (tag.bar, tag.why) for tag in firing_result.unfired}
 
 
 @pytest.fixture

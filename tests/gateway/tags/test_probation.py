@@ -61,11 +61,11 @@ def test_enough_good_runs_in_a_row_end_the_trial_and_one_less_does_not():
 def test_a_limit_that_is_passed_on_the_way_out_begins_it_anew():
     trial = Probation()
     hung(trial)
-    for one in range(PROVEN - 1):
-        ran_well(trial, now=5_000 + 100 * one)
+    for number in range(PROVEN - 1):
+        ran_well(trial, now=5_000 + 100 * number)
     hung(trial, now=10_000)
 
-    told = [ran_well(trial, now=20_000 + 100 * one) for one in range(PROVEN)]
+    told = [ran_well(trial, now=20_000 + 100 * number) for number in range(PROVEN)]
 
     assert told.index(False) == PROVEN - 1
 

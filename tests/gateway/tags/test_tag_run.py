@@ -144,7 +144,7 @@ async def test_an_answer_resumes_the_template():
     )
 
     assert ran.succeeded
-    assert [one.url for one in stage.web.asked] == ["https://a.example/"]
+    assert [request.url for request in stage.web.asked] == ["https://a.example/"]
 
 
 async def test_a_request_without_an_answer_is_told_and_counted_as_left():

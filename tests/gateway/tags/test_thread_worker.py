@@ -95,7 +95,7 @@ async def test_a_thread_that_was_left_behind_ends_by_itself_and_does_nothing_mor
     went_on = []
     with pytest.raises(HungTurn):
         await worker.do("bad", hangs(over))
-    left = [one for one in threading.enumerate() if one.name == "test"]
+    left = [thread for thread in threading.enumerate() if thread.name == "test"]
 
     over.set()
     await worker.do("good", went_on.append)
@@ -172,7 +172,7 @@ async def test_a_stop_waits_for_nobody_that_hangs(worker, over):
     with pytest.raises(asyncio.CancelledError):
         await waiting
     hanging.cancel()
-    assert all(one.daemon for one in threading.enumerate() if one.name == "test")
+    assert all(thread.daemon for thread in threading.enumerate() if thread.name == "test")
 
 
 def test_threads_that_still_run_are_counted_and_those_that_ended_are_not(over):

@@ -135,7 +135,7 @@ class Stage:
 
     @property
     def urls(self):
-        return [one.url for one in self.web.asked]
+        return [request.url for request in self.web.asked]
 
     @property
     def said(self):
@@ -205,7 +205,7 @@ async def test_what_a_variable_throws_is_told_and_the_tag_runs_without_the_value
     ran = await stage.run(container(LOOKUP.replace("return answer.body", "return answer.no.body")))
 
     assert ran.succeeded
-    [told] = [one for one in stage.said if "TypeError" in one]
+    [told] = [line for line in stage.said if "TypeError" in line]
     assert told.startswith("a rejected promise that nothing caught: ")
     assert stage.urls[-1] == "https://vendor.example/undefined"
 
@@ -267,7 +267,7 @@ async def test_what_a_variable_throws_at_once_is_told_too():
     ran = await stage.run(container("return data.no.such;"))
 
     assert ran.succeeded
-    [told] = [one for one in stage.said if "variable" in one]
+    [told] = [line for line in stage.said if "variable" in line]
     assert told.startswith("the variable template 'It' failed: TypeError")
 
 
@@ -381,7 +381,7 @@ async def test_at_the_door_nobody_waits_and_the_conversions_life_says_why():
     finally:
         await engine_pool.stop()
 
-    assert {one.pixel for one in firing_result.fired} == {"tag:plain"}
+    assert {tag.pixel for tag in firing_result.fired} == {"tag:plain"}
     [unfired] = firing_result.unfired
     assert (unfired.tag, unfired.bar) == ("tag:picky", "unfilled")
     assert unfired.why == (

@@ -14,6 +14,6 @@ async def test_events_come_in_as_many_pages_as_they_fill(x_emulator):
     whole = await AdsAccount(ask=house.asks, keys=keys, account=ACCOUNT).events()
     paged = await AdsAccount(ask=house.asks, keys=keys, account=ACCOUNT, page=2).events()
 
-    assert [one.id for one in paged] == [one.id for one in whole]
+    assert [tag.id for tag in paged] == [tag.id for tag in whole]
     assert len(whole) == 5
     assert len(house.asked) == 1 + 3

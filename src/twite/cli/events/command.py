@@ -180,7 +180,7 @@ def delete(
 ) -> None:
     found, chosen = _chosen(config, pixel)
     desk = desk_of(found)
-    tag = asyncio.run(desk.one(chosen, event))
+    tag = asyncio.run(desk.event_tag(chosen, event))
     names = desk.names(chosen, tag)
     if not yes:
         printing.complain(f"{tag.name}: {events_shown.both(chosen, tag.id)}")

@@ -51,10 +51,10 @@ class AccountPage:
 
     async def _change(self, visit: PageRequest) -> Response:
         inside, form = visit.within, visit.form
-        new = form.one("new")
-        if new != form.one("again"):
+        new = form.first("new")
+        if new != form.first("again"):
             return visit.back_to(_PATH, said="The two new passwords are not the same.", bad=True)
-        right = await self._authentication.confirms(inside, form.one("password"), visit.address)
+        right = await self._authentication.confirms(inside, form.first("password"), visit.address)
         if not right:
             said = "The present password is not right, or was wrong too often."
             return visit.back_to(_PATH, said=said, bad=True)

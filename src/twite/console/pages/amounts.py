@@ -64,7 +64,7 @@ class AmountsPage:
             tones=TONES,
             meaning={kind.value: said for kind, said in MEANING.items()},
             kinds=[kind.value for kind in UnusualAmount],
-            chosen={name: visit.query.one(name) for name in FILTERS},
+            chosen={name: visit.query.first(name) for name in FILTERS},
             query=asked_again(visit.query, FILTERS),
             back_to=sight.back_to,
             is_first=look.before is None,

@@ -64,11 +64,11 @@ class CodesPage:
         secret = self._begun.get(inside.session.digest)
         if self._second_factor is None or secret is None:
             return visit.back_to(_PATH)
-        if not await self._authentication.confirms(inside, form.one("password"), visit.address):
+        if not await self._authentication.confirms(inside, form.first("password"), visit.address):
             return visit.back_to(_PATH, said="The password is not right.", bad=True)
         try:
             recovery = await self._second_factor.begin(
-                inside.user, secret, form.one("code"), warrant=visit.warrant
+                inside.user, secret, form.first("code"), warrant=visit.warrant
             )
         except InvalidAccountChange as unfit:
             return visit.back_to(_PATH, said=f"Nothing was changed: {unfit}.", bad=True)
@@ -85,7 +85,7 @@ class CodesPage:
     async def _ended(self, visit: PageRequest) -> Response:
         inside = visit.within
         right = await self._authentication.confirms(
-            inside, visit.form.one("password"), visit.address
+            inside, visit.form.first("password"), visit.address
         )
         if not right or self._second_factor is None:
             return visit.back_to(_PATH, said="The password is not right.", bad=True)

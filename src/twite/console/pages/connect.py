@@ -73,7 +73,7 @@ class ConnectPage:
 
     async def _begin(self, visit: PageRequest) -> Response:
         pixel = known_pixel(visit, self._destinations)
-        by_pin = visit.form.one("way") == "pin"
+        by_pin = visit.form.first("way") == "pin"
         callback = None if by_pin else _callback(visit)
         await visit.note(AuditAction.CONNECT_BEGIN, pixel, "by PIN" if by_pin else "by callback")
         try:
@@ -101,7 +101,7 @@ class ConnectPage:
         form = visit.form
         try:
             connected = await self._connect.finish_by_pin(
-                form.one("token"), form.one("pin"), by=_session(visit)
+                form.first("token"), form.first("pin"), by=_session(visit)
             )
         except TwiteError as error:
             return visit.back_to(_PATH, said=str(error), bad=True)
@@ -109,7 +109,7 @@ class ConnectPage:
 
     async def _paste(self, visit: PageRequest) -> Response:
         pixel = known_pixel(visit, self._destinations)
-        token = visit.form.one("token").strip()
+        token = visit.form.first("token").strip()
         if not token:
             return visit.back_to(_PATH, said="Paste the token first.", bad=True)
         await visit.note(AuditAction.CONNECT_PASTE, pixel)
@@ -121,7 +121,7 @@ class ConnectPage:
 
     async def _forget(self, visit: PageRequest) -> Response:
         pixel = known_pixel(visit, self._destinations)
-        kind = visit.form.one("kind")
+        kind = visit.form.first("kind")
         if kind not in _NAMES:
             return visit.back_to(_PATH, said="Choose what is to be forgotten.", bad=True)
         if not await self._confirming.knows(visit):
@@ -129,7 +129,7 @@ class ConnectPage:
             return visit.back_to(_PATH, said=said, bad=True)
         await visit.note(FORGOTTEN, pixel, _NAMES[kind])
         try:
-            revoke = bool(visit.form.one("revoke"))
+            revoke = bool(visit.form.first("revoke"))
             was_there = await self._connect.forget(pixel, kind, revoke=revoke)
         except TwiteError as error:
             return visit.back_to(_PATH, said=str(error), bad=True)

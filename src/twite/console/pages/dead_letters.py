@@ -90,7 +90,7 @@ class DeadLettersPage:
         )
 
     async def _heap(self, visit: PageRequest) -> Response:
-        if not visit.query.one("state"):
+        if not visit.query.first("state"):
             return visit.back_to(PATH)
         heap = self._heap_of(visit, visit.query)
         scope = QueryScope(pixels=visit.viewer.pixels)
@@ -132,7 +132,7 @@ class DeadLettersPage:
             # To mask a body takes longer than all else that is done to it.
             shown=[_previewed(result) for result in tried[:_PREVIEWED]],
             lives=lives,
-            whole=visit.form.one("which") == "all",
+            whole=visit.form.first("which") == "all",
             faults=sum(result.mended.fault is not None for result in tried),
             doubtful=[result for result in tried if result.doubt is not None],
             query=_query(heap),
@@ -144,7 +144,7 @@ class DeadLettersPage:
         there = f"{PATH}/heap?{_query(heap)}"
         tried = await self._rehearsed(visit, lives, mend)
         doubtful = [result.life.delivery for result in tried if result.doubt is not None]
-        sure = visit.form.one("may_count_twice") == CONFIRMED
+        sure = visit.form.first("may_count_twice") == CONFIRMED
         if doubtful and not sure:
             said = (
                 f"Nothing was sent: {'X' if _mendable(heap) else 'its vendor'} may have "
@@ -194,7 +194,7 @@ class DeadLettersPage:
 
     async def _discard(self, visit: PageRequest) -> Response:
         heap, lives = await self._chosen(visit)
-        note = visit.form.one("note").strip()[:_LONGEST_NOTE]
+        note = visit.form.first("note").strip()[:_LONGEST_NOTE]
         if not note:
             there = f"{PATH}/heap?{_query(heap)}"
             return visit.back_to(there, said="Say why: the note is kept as the reason.", bad=True)
@@ -214,7 +214,7 @@ class DeadLettersPage:
         heap = self._heap_of(visit, form)
         scope = QueryScope(pixels=visit.viewer.pixels)
         found: list[History] = []
-        if form.one("which") == "all":
+        if form.first("which") == "all":
             after = 0
             while len(found) < COUNTED:
                 some = await self._heaps.heap(scope, heap, after=after, limit=_AT_A_TIME)
@@ -235,14 +235,14 @@ class DeadLettersPage:
 
     def _heap_of(self, visit: PageRequest, form: FormData) -> ErrorGroup:
         """Return the heap that a form names. Raises Closed: others' pixels have none, either."""
-        state, pixel = form.one("state"), form.one("pixel")
+        state, pixel = form.first("state"), form.first("pixel")
         if state not in {State.DEAD, State.HELD} or not visit.viewer.sees(pixel):
             raise AccessDenied(404, "Nothing here", "No such error group. Load the list again.")
         return ErrorGroup(
             pixel=pixel,
-            event=form.one("event"),
+            event=form.first("event"),
             state=State(state),
-            reason=form.one("reason"),
+            reason=form.first("reason"),
             deliveries=0,
             first_at=0,
             last_at=0,
@@ -250,7 +250,7 @@ class DeadLettersPage:
 
     def _mend_of(self, form: FormData, heap: ErrorGroup) -> Edit:
         """Return what is to be changed. Raises Closed: nothing is left out without a word."""
-        event, divide, drop = form.one("event_to"), form.one("divide"), form.all("drop")
+        event, divide, drop = form.first("event_to"), form.first("divide"), form.all("drop")
         if event not in {"", TODAY, *self._name.of(heap.pixel).values()}:
             raise AccessDenied(
                 409,
@@ -267,8 +267,8 @@ class DeadLettersPage:
         mend = Edit(
             today=event == TODAY,
             event=None if event in {"", TODAY} else event,
-            currency=form.one("currency").strip() or None,
-            value=form.one("value").strip() or None,
+            currency=form.first("currency").strip() or None,
+            value=form.first("value").strip() or None,
             divide=int(divide) if divide else None,
             drop=tuple(drop),
         )

@@ -68,7 +68,7 @@ class EventsPage:
 
     async def _list(self, visit: PageRequest) -> Response:
         pixel = known_pixel(visit, self._destinations)
-        deleted = bool(visit.query.one("deleted"))
+        deleted = bool(visit.query.first("deleted"))
         wrong, rows = "", []
         try:
             known = await self._desk.events(pixel, with_deleted=deleted)
@@ -102,7 +102,7 @@ class EventsPage:
         pixel = known_pixel(visit, self._destinations)
         tag = await self._tag(pixel, visit)
         names = self._desk.names(pixel, tag)
-        for_servers = visit.query.one("for") == "servers"
+        for_servers = visit.query.first("for") == "servers"
         calls = [
             call
             for name in names[:1]
@@ -135,7 +135,7 @@ class EventsPage:
         pixel = known_pixel(visit, self._destinations)
         tag = await self._tag(pixel, visit)
         names = self._desk.names(pixel, tag)
-        if visit.form.one("name") != tag.name:
+        if visit.form.first("name") != tag.name:
             said = "Nothing was deleted: the name that you typed is not the event's."
             return visit.back_to(f"{_PATH}/{pixel}/{tag.id}", said=said, bad=True)
         try:
@@ -150,9 +150,9 @@ class EventsPage:
         pixel = known_pixel(visit, self._destinations)
         tag = await self._tag(pixel, visit)
         back, form = f"{_PATH}/{pixel}/{tag.id}", visit.form
-        name = form.one("ours").strip()
-        event = tag.website_tag_id if form.one("which") == "website_tag_id" else tag.id
-        seen = form.one("seen")
+        name = form.first("ours").strip()
+        event = tag.website_tag_id if form.first("which") == "website_tag_id" else tag.id
+        seen = form.first("seen")
         try:
             draft = self._desk.draft(pixel, name, event or tag.id)
             if not draft.is_changed:
@@ -169,21 +169,21 @@ class EventsPage:
             pixel=pixel,
             tag=tag,
             name=name,
-            which=form.one("which"),
+            which=form.first("which"),
             diff=draft.diff(),
             mark=draft.mark,
             is_another=bool(seen),
         )
 
     async def _tag(self, pixel: str, visit: PageRequest) -> EventTag:
-        return await self._desk.one(pixel, visit.part("event"))
+        return await self._desk.event_tag(pixel, visit.part("event"))
 
 
 def _change(form: FormData) -> EventTagChange:
     return EventTagChange(
-        name=form.one("name").strip(),
-        type=form.one("type"),
+        name=form.first("name").strip(),
+        type=form.first("type"),
         click_window=form.number("click_window"),
         view_through_window=form.number("view_window"),
-        retargeting_enabled=bool(form.one("retargeting")),
+        retargeting_enabled=bool(form.first("retargeting")),
     )

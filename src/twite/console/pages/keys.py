@@ -55,7 +55,7 @@ class KeysPage:
             return visit.back_to(_PATH, said=said, bad=True)
         try:
             made = await self._user_accounts.make_key(
-                form.one("name").strip(),
+                form.first("name").strip(),
                 scopes=[KeyScope(name) for name in form.all("scope") if name in set(KeyScope)],
                 pixels=self._seen(visit),
                 by=visit.viewer.name,
@@ -74,6 +74,6 @@ class KeysPage:
         return await self._confirming.done(visit, _PATH, act, said="The key is revoked.")
 
     def _seen(self, visit: PageRequest) -> list[str] | None:
-        if visit.form.one("sees") != "some":
+        if visit.form.first("sees") != "some":
             return None
         return [pixel for pixel in visit.form.all("pixel") if pixel in self._pixels]

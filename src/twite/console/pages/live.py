@@ -83,11 +83,15 @@ class LivePage:
 
     async def _list(self, visit: PageRequest) -> Response:
         query = visit.query
-        named = query.one("id").strip()
+        named = query.first("id").strip()
         if named:
             return await self._found(visit, named)
         look = look_of(visit, query, limit=_ON_A_PAGE)
-        at = read_moment(f"{query.one('at')}Z", now=visit.now, path="at") if query.one("at") else 0
+        at = (
+            read_moment(f"{query.first('at')}Z", now=visit.now, path="at")
+            if query.first("at")
+            else 0
+        )
         if look.before is None and isinstance(at, int) and at:
             before = await self._glances.number_at(at)
             look = msgspec.structs.replace(look, before=before)
@@ -101,7 +105,7 @@ class LivePage:
             latest=max((glimpse.delivery for glimpse in sight.glimpses), default=0),
             is_first=look.before is None,
             query=asked_again(query, FILTERS),
-            chosen={name: query.one(name) for name in FILTERS},
+            chosen={name: query.first(name) for name in FILTERS},
             pixels=visit.viewer.of(self._destinations),
             sources=self._sources if visit.viewer.pixels is None else (),
             events=self._name.all(visit),

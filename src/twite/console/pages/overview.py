@@ -93,7 +93,7 @@ class OverviewPage:
 
     async def _show(self, visit: PageRequest) -> Response:
         scope = scope_of(visit)
-        chosen = visit.query.one("span", "day")
+        chosen = visit.query.first("span", "day")
         span = next((listed for listed in SPANS if listed.name == chosen), SPANS[1])
         accounts = seen_accounts(list(await self._records.accounts()), scope)
         expected = await self._expected(scope, visit.now)

@@ -41,7 +41,7 @@ class RejectedPage:
 
     async def _list(self, visit: PageRequest) -> Response:
         query = visit.query
-        wanted = rejections_seen(visit, name=query.one("id").strip(), limit=_ON_A_PAGE + 1)
+        wanted = rejections_seen(visit, name=query.first("id").strip(), limit=_ON_A_PAGE + 1)
         found = await self._records.rejections(wanted)
         return visit.page(
             "rejected.html",
@@ -50,7 +50,7 @@ class RejectedPage:
             more=len(found) > _ON_A_PAGE,
             most=MOST_KEPT,
             query=asked_again(query, _FILTERS),
-            chosen={name: query.one(name) for name in _FILTERS},
+            chosen={name: query.first(name) for name in _FILTERS},
             codes=[(code, code) for code in sorted(CODES)],
             pixels=visit.viewer.of(self._destinations),
             sources=self._sources if visit.viewer.pixels is None else (),
@@ -62,7 +62,7 @@ def rejections_seen(visit: PageRequest, *, name: str, limit: int) -> RejectionQu
     scope = scope_of(visit)
     return RejectionQuery(
         since=visit.now - KEPT_FOR,
-        code=visit.query.one("code") or None,
+        code=visit.query.first("code") or None,
         name=name or None,
         source=scope.source,
         pixels=scope.seen,

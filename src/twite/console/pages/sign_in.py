@@ -33,18 +33,18 @@ class SignInPage:
         return visit.back_to("/console/account")
 
     async def _asked(self, visit: PageRequest) -> Response:
-        there = inside(visit.query.one("next"))
+        there = inside(visit.query.first("next"))
         if visit.inside is not None:
             return visit.back_to(there)
         return visit.page("sign_in.html", title="Sign in", there=there, name="", wrong="")
 
     async def _tried(self, visit: PageRequest) -> Response:
         form = visit.form
-        there = inside(form.one("next"))
+        there = inside(form.first("next"))
         offer = LoginAttempt(
-            name=form.one("name").strip().lower(),
-            password=form.one("password"),
-            code=form.one("code").strip(),
+            name=form.first("name").strip().lower(),
+            password=form.first("password"),
+            code=form.first("code").strip(),
             address=visit.address,
             agent=visit.request.headers.get("user-agent", ""),
         )
@@ -74,7 +74,7 @@ class SignInPage:
         return response
 
     async def _themed(self, visit: PageRequest) -> Response:
-        response = visit.back_to(inside(visit.form.one("there")))
-        chosen = visit.form.one("theme")
+        response = visit.back_to(inside(visit.form.first("there")))
+        chosen = visit.form.first("theme")
         keep_theme(response, chosen if chosen in Themes else "auto", name=visit.name)
         return response

@@ -59,12 +59,12 @@ class TestConversionPage:
     async def _sent(self, visit: PageRequest) -> Response:
         pixel = known_pixel(visit, self._destinations)
         back, form = f"/console/pixels/{pixel}", visit.form
-        source = self._sources.get(form.one("source"))
-        event = form.one("event")
+        source = self._sources.get(form.first("source"))
+        event = form.first("event")
         if source is None or pixel not in source.pixels:
             return visit.back_to(back, said="Choose a source that submits for it.", bad=True)
         conversion_id = f"console-test-{secrets.token_hex(6)}"
-        fields = {name: text for name in _FIELDS if (text := form.one(name).strip())}
+        fields = {name: text for name in _FIELDS if (text := form.first(name).strip())}
         body = {"event": event, "conversion_id": conversion_id, "pixel": pixel, **fields}
         await visit.note(AuditAction.CONVERSION_TEST, conversion_id, f"{event}, as {source.name}")
         try:

@@ -56,13 +56,13 @@ class UsersPage:
 
     async def _add(self, visit: PageRequest) -> Response:
         form = visit.form
-        name = form.one("name").strip().lower()
+        name = form.first("name").strip().lower()
 
         async def act() -> None:
             await self._user_accounts.add(
                 name,
                 role=_role(form),
-                password=form.one("new"),
+                password=form.first("new"),
                 pixels=self._seen(form),
                 by=visit.viewer.name,
                 warrant=visit.warrant,
@@ -90,7 +90,7 @@ class UsersPage:
 
         async def act() -> None:
             await self._user_accounts.give_password(
-                user.name, visit.form.one("new"), by=visit.viewer.name, warrant=visit.warrant
+                user.name, visit.form.first("new"), by=visit.viewer.name, warrant=visit.warrant
             )
 
         said = f"{user.name} has another password, and was signed out."
@@ -124,7 +124,7 @@ class UsersPage:
 
     def _seen(self, form: FormData) -> list[str] | None:
         """Return the pixels that were ticked; None for all."""
-        if form.one("sees") != "some":
+        if form.first("sees") != "some":
             return None
         chosen = form.all("pixel")
         if not set(chosen) <= set(self._pixels):
@@ -134,6 +134,6 @@ class UsersPage:
 
 def _role(form: FormData) -> Role:
     try:
-        return Role(form.one("role"))
+        return Role(form.first("role"))
     except ValueError:
         raise InvalidAccountChange("choose a role: viewer, operator or admin") from None

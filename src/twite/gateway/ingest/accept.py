@@ -171,7 +171,7 @@ class Accept:
         name = None
         if idempotency_key is not None:
             name = native.named(body, source=source.name, key=idempotency_key, salt=self._salt)
-        with self._in_progress.one():
+        with self._in_progress.counted():
             return await self._keep(reading, source=source, door=Endpoint.NATIVE, idempotency=name)
 
     async def found(
@@ -199,7 +199,7 @@ class Accept:
             salt=self._salt,
             consent=self._judge(source, now),
         )
-        with self._in_progress.one():
+        with self._in_progress.counted():
             return await self._keep(
                 reading,
                 source=source,

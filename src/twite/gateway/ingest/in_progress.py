@@ -12,7 +12,7 @@ class InProgress:
         self._begun: set[asyncio.Future[None]] = set()
 
     @contextmanager
-    def one(self) -> Iterator[None]:
+    def counted(self) -> Iterator[None]:
         """Count as in progress until the end of the block."""
         end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._begun.add(end)

@@ -42,7 +42,7 @@ class AdsAccount:
             cursor = page.cursor
         return list(found.values())
 
-    async def one(self, event: str) -> EventTag | None:
+    async def event_tag(self, event: str) -> EventTag | None:
         """Return one by either of its ids; None where the account has none of that id."""
         known = await self.events(with_deleted=True)
         return next((tag for tag in known if event in {tag.id, tag.website_tag_id}), None)

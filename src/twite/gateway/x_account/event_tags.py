@@ -107,21 +107,21 @@ class EventTagManager:
 
     async def update(self, pixel: str, event: str, change: EventTagChange, *, by: str) -> EventTag:
         """Change an event, by our name or X's id. Raises as create does."""
-        tag = await self.one(pixel, event)
+        tag = await self.event_tag(pixel, event)
         _refuse(faults(change, now=tag))
         await self._noted(AuditAction.EVENT_UPDATE, f"{pixel} {tag.id}", _told(change), by=by)
         return await self._account(pixel).update(tag.id, change)
 
     async def delete(self, pixel: str, event: str, *, by: str) -> EventTag:
         """Delete an event: X accepts no more conversions of it. Raises SettingsError."""
-        tag = await self.one(pixel, event)
+        tag = await self.event_tag(pixel, event)
         await self._noted(AuditAction.EVENT_DELETE, f"{pixel} {tag.id}", tag.name, by=by)
         return await self._account(pixel).delete(tag.id)
 
-    async def one(self, pixel: str, event: str) -> EventTag:
+    async def event_tag(self, pixel: str, event: str) -> EventTag:
         """Return an event. Raises SettingsError if it does not exist or was deleted."""
         id_ = bare(self._known(pixel).events.get(event, event), pixel=pixel)
-        tag = await self._account(pixel).one(id_)
+        tag = await self._account(pixel).event_tag(id_)
         if tag is None or tag.deleted:
             why = "was deleted" if tag is not None else "is not among the account's"
             raise SettingsError(
