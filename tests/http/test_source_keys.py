@@ -39,7 +39,7 @@ def test_a_key_may_be_any_text():
 
 KEY = "Zq/long-source.key_01"
 KEYS = SourceKeys([msgspec.structs.replace(a_source(), key=Secret(KEY))])
-ENCODED = "".join(f"%{ord(one):02x}" for one in KEY)
+ENCODED = "".join(f"%{ord(character):02x}" for character in KEY)
 SPELLED = {
     "as it is": KEY,
     "percent-encoded": quote(KEY, safe=""),

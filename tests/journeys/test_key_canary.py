@@ -125,7 +125,11 @@ def _asked(url, way, path, body, headers):
 def _spelled(kept):
     """Return which spellings of the key stand in it."""
     low = kept.lower()
-    return [one for one in (KEY, ENCODED, ODDLY, quote(ODDLY)) if one.lower().encode() in low]
+    return [
+        spelling
+        for spelling in (KEY, ENCODED, ODDLY, quote(ODDLY))
+        if spelling.lower().encode() in low
+    ]
 
 
 def test_no_key_that_stands_inside_a_request_is_kept_or_passed_on(tmp_path, x_emulator):

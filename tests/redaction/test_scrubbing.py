@@ -170,7 +170,7 @@ def _ids():
 
 def test_no_random_id_is_taken_for_a_person(figure):
     ids = list(_ids())
-    taken = [one for one in ids if holds_a_person(one)]
+    taken = [id_ for id_ in ids if holds_a_person(id_)]
 
     figure("random ids of ten shapes that were taken for a person", f"{len(taken)} of {len(ids):,}")
     assert taken == []

@@ -175,11 +175,12 @@ async def known(street):
     """Return what a store knows of all conversions, without what numbers them."""
     return [
         (
-            one.conversion_id, one.state, one.reason, one.sent, one.duplicates,
-            one.ambiguous_since, one.superseded_by is None, len(one.supersedes), len(one.attempts),
+            history.conversion_id, history.state, history.reason, history.sent, history.duplicates,
+            history.ambiguous_since, history.superseded_by is None,
+            len(history.supersedes), len(history.attempts),
         )
         for number in range(FEW)
-        for one in await lives(street.store, f"order-{number}")
+        for history in await lives(street.store, f"order-{number}")
     ]  # fmt: skip
 
 

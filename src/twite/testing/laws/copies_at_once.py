@@ -74,10 +74,11 @@ async def _first(store: Store, state: str, names: Sequence[str]) -> None:
 async def _what_became(store: Store, name: str) -> list[tuple[object, ...]]:
     return [
         (
-            one.state, one.reason, one.sent.replace(name.encode(), b""), one.duplicates,
-            one.superseded_by is None, len(one.supersedes), one.rival is None, one.ambiguous_since,
+            history.state, history.reason, history.sent.replace(name.encode(), b""),
+            history.duplicates, history.superseded_by is None, len(history.supersedes),
+            history.rival is None, history.ambiguous_since,
         )
-        for one in await lives(store, name)
+        for history in await lives(store, name)
     ]  # fmt: skip
 
 
@@ -94,9 +95,9 @@ class CopiesAtOnceLaws:
             )
             duplicates, held = [], []
             for index, kind in enumerate(kinds):
-                one = copy_of(kind, f"each-{place}")
+                entry = copy_of(kind, f"each-{place}")
                 recorded = await store.record(
-                    a_submission(one, receipt=f"each-{place}-{index}", received_at=at)
+                    a_submission(entry, receipt=f"each-{place}-{index}", received_at=at)
                 )
                 duplicates += [index for _ in recorded.duplicates]
                 held += [index for _ in recorded.held]

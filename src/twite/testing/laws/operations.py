@@ -86,9 +86,9 @@ class OperationLaws:
         await settle(store, batch, "delivered", delivered(batch))
 
         found = {
-            name: (one.state, one.ambiguous_since)
+            name: (history.state, history.ambiguous_since)
             for name in ("order-1", "order-2", "order-3")
-            for one in await lives(store, name)
+            for history in await lives(store, name)
         }
 
         assert found == {
