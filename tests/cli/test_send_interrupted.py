@@ -10,6 +10,9 @@ from pathlib import Path
 
 from send_gateway_double import KEY, double
 
+# Seconds: each wait ends with what it waits for, and this says that it never came.
+LONGEST = 120
+
 
 def test_an_interrupted_run_says_where_it_stopped_and_the_next_goes_on(tmp_path):
     orders = tmp_path / "orders.jsonl"
@@ -23,7 +26,7 @@ def test_an_interrupted_run_says_where_it_stopped_and_the_next_goes_on(tmp_path)
         def slow(conversions):
             if len(gateway.requests) == 2:
                 second.set()
-                release.wait(10)
+                release.wait(LONGEST)
             return gateway.usual(conversions)
 
         gateway.judge = slow
@@ -35,10 +38,12 @@ def test_an_interrupted_run_says_where_it_stopped_and_the_next_goes_on(tmp_path)
             command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
             env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "src")},
         ) as process:  # fmt: skip
-            assert second.wait(10)
-            process.send_signal(signal.SIGINT)
-            said = process.communicate(timeout=10)[1]
-        release.set()
+            try:
+                assert second.wait(LONGEST)
+                process.send_signal(signal.SIGINT)
+                said = process.communicate(timeout=LONGEST)[1]
+            finally:
+                release.set()
         again = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
 
     assert process.returncode == 130

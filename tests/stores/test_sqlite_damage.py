@@ -33,6 +33,13 @@ class Watching:
 
 
 @pytest.fixture
+def without_checkpoints(monkeypatch):
+    """The log stays as it is written, however long the test takes."""
+    checkpoints = "twite.stores.sqlite.engine.checkpoints.Checkpoints"
+    monkeypatch.setattr(f"{checkpoints}._move", lambda *_: None)
+
+
+@pytest.fixture
 def path(tmp_path):
     return str(tmp_path / "twite.db")
 
@@ -163,6 +170,7 @@ async def test_a_damaged_file_is_refused_with_the_command_that_saves_it(path):
         await SQLiteStore.open(path)
 
 
+@pytest.mark.usefixtures("without_checkpoints")
 async def test_a_log_that_breaks_off_before_commits_is_refused_and_left(path):
     store = await SQLiteStore.open(path)
     # As it is before: what was written back from the log meanwhile would be no loss.
@@ -184,6 +192,7 @@ async def test_a_log_that_breaks_off_before_commits_is_refused_and_left(path):
     assert Path(f"{path}-wal").read_bytes() == log
 
 
+@pytest.mark.usefixtures("without_checkpoints")
 async def test_a_log_that_a_power_cut_left_is_no_damage(path):
     store = await SQLiteStore.open(path)
     for number in range(5):
