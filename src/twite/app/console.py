@@ -5,18 +5,25 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import msgspec
 
 from twite.app.ads import events_desk
-from twite.app.console_pages import insight_pages
 from twite.config.settings import Settings
 from twite.console.accounts_control import AccountsControl
 from twite.console.application import Console
+from twite.console.page import Page
 from twite.console.pages.account import AccountPage
+from twite.console.pages.amounts import AmountsPage
 from twite.console.pages.audit import AuditPage
 from twite.console.pages.codes import CodesPage
 from twite.console.pages.connect import ConnectPage
+from twite.console.pages.dead_letters import DeadLettersPage
+from twite.console.pages.dedup_report import DedupReportPage
 from twite.console.pages.diagnostics import DiagnosticsPage
 from twite.console.pages.events import EventsPage
 from twite.console.pages.keys import KeysPage
+from twite.console.pages.live import LivePage
+from twite.console.pages.match_quality import MatchQualityPage
+from twite.console.pages.overview import OverviewPage
 from twite.console.pages.pixels import PixelsPage
+from twite.console.pages.rejected import RejectedPage
 from twite.console.pages.sign_in import SignInPage
 from twite.console.pages.test_conversion import TestConversionPage
 from twite.console.pages.users import UsersPage
@@ -28,7 +35,10 @@ from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.identity.accounts import Accounts
 from twite.gateway.identity.authentication import Authentication, SessionTimes
 from twite.gateway.identity.two_factor import TwoFactor
-from twite.gateway.ingest.accept import Accept
+from twite.gateway.ingest.accept import X_SOURCE, Accept
+from twite.gateway.ingest.sightings import watched
+from twite.gateway.operations.dry_run import DryRun
+from twite.gateway.operations.replay import WakingEditor, WakingOperations
 from twite.gateway.ports.directory import Passwords
 from twite.gateway.ports.events import Observer
 from twite.gateway.ports.findings import CheckFinding
@@ -37,6 +47,62 @@ from twite.gateway.ports.secret_store import SecretStore
 from twite.gateway.ports.store import Store
 from twite.gateway.x_account.sign_in import XSignIn
 from twite.http.addresses import Front, front_of
+
+
+def insight_pages(
+    settings: Settings,
+    *,
+    store: Store,
+    destinations: Mapping[str, Destination],
+    wake_all: Callable[[], None],
+    clock: Clock,
+) -> tuple[Page, ...]:
+    """Return the pages about conversions, in the order of the navigation."""
+    sources = settings.sources()
+    return (
+        OverviewPage(
+            destinations=destinations,
+            records=store,
+            tallies=store,
+            heaps=store,
+            monitoring_store=store,
+            alarms=store,
+            outbox=store,
+        ),
+        LivePage(
+            destinations=destinations,
+            sources=[*(source.name for source in sources), X_SOURCE],
+            glances=store,
+            sightings=store,
+            watched=watched(sources),
+            records=store,
+            clock=clock,
+        ),
+        RejectedPage(
+            destinations=destinations, sources=[source.name for source in sources], records=store
+        ),
+        MatchQualityPage(destinations=destinations, tallies=store),
+        DedupReportPage(destinations=destinations, sightings=store, clock=clock),
+        DeadLettersPage(
+            destinations=destinations,
+            heaps=store,
+            rehearse=DryRun(
+                destinations=destinations,
+                sources=sources,
+                glances=store,
+                clock=clock,
+                is_cautious=settings.is_cautious,
+            ),
+            desk=WakingOperations(desk=store, wake_all=wake_all),
+            editor=WakingEditor(editor=store, wake_all=wake_all),
+        ),
+        AmountsPage(
+            destinations=destinations,
+            guards={source.name: source.value_guard for source in sources},
+            glances=store,
+            norms=store,
+        ),
+    )
 
 
 class ConsoleServices(msgspec.Struct, frozen=True, kw_only=True):

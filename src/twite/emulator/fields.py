@@ -7,10 +7,22 @@ from typing import Final
 import msgspec
 
 from twite.emulator import words
-from twite.emulator.currencies import CURRENCIES
 from twite.emulator.exchange import Problem
 from twite.emulator.switches import Switches
 from twite.x import spec
+
+# ISO 4217 codes in use, funds and metals left out (list one of the maintenance agency, 2026).
+_TEXT: Final = """
+AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP
+BYN BZD CAD CDF CHF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP
+GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES
+KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU
+MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON
+RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND
+TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR
+ZMW ZWG
+"""
+CURRENCIES: Final = frozenset(_TEXT.split())
 
 
 def invalid(message: str, parameter: str, value: object = "", **more: object) -> Problem:

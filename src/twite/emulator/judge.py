@@ -5,16 +5,24 @@ Clock and randomness are passed to the constructor; everything else is in the re
 
 import re
 from collections.abc import Callable, Mapping
+from importlib.resources import files
 from random import Random
-from typing import Final
+from typing import Final, get_args
 
-from twite.emulator import pixel_script, words
-from twite.emulator.access import AccessControl, Caller, Denied
-from twite.emulator.accounts import answer_accounts
+from twite.emulator import words
+from twite.emulator.access import AccessControl, Caller, Denied, refuse_account
 from twite.emulator.conversions import ConversionsContext, judge_conversions, judge_unchecked
 from twite.emulator.counting import ConversionCounter
 from twite.emulator.event_tags import answer_event_tags
-from twite.emulator.exchange import Problem, XAnswer, XRequestReceived, XVerdict, no_route, refusal
+from twite.emulator.exchange import (
+    Problem,
+    XAnswer,
+    XRequestReceived,
+    XVerdict,
+    json_answer,
+    no_route,
+    refusal,
+)
 from twite.emulator.faults import FaultBoard
 from twite.emulator.journal import Journal
 from twite.emulator.oauth import NonceWindow
@@ -22,8 +30,62 @@ from twite.emulator.oauth_flow import OAuthFlow
 from twite.emulator.pixel import Hits, take_hit
 from twite.emulator.rate import Windows
 from twite.emulator.switches import Switches
-from twite.emulator.world import World, default_document
+from twite.emulator.world import EmulatedAccount, Permission, World, default_document
 from twite.x import spec
+
+# X's real pixel script is not available offline: this one replaces it.
+_SCRIPT_PATH: Final = "/uwt.js"
+
+_SCRIPT: Final = files("twite.emulator").joinpath("uwt.js").read_bytes()
+_HEADERS: Final = (
+    ("content-type", "text/javascript; charset=utf-8"),
+    ("cache-control", "no-cache"),
+)
+
+
+ANY_ROLE: Final[tuple[str, ...]] = get_args(Permission)
+_LIST: Final = re.compile(r"/(?:11|12)/accounts")
+_ONE: Final = re.compile(r"/(?:11|12)/accounts/([^/]+)")
+_ACCESS: Final = re.compile(r"/(?:11|12)/accounts/([^/]+)/authenticated_user_access")
+
+
+def answer_accounts(request: XRequestReceived, caller: Caller, world: World) -> XAnswer | None:
+    """Return None if the request is not about accounts."""
+    if request.method != "GET" or caller.user is None:
+        return None
+    roles = caller.user.roles
+    if _LIST.fullmatch(request.path):
+        mine = [_shown(world.accounts[id_]) for id_ in roles if id_ in world.accounts]
+        return json_answer(200, {"request": {"params": {}}, "next_cursor": None, "data": mine})
+    match = _ONE.fullmatch(request.path) or _ACCESS.fullmatch(request.path)
+    if match is None:
+        return None
+    account_id = match[1]
+    denied = refuse_account(caller.user, account_id, roles=ANY_ROLE)
+    if denied is not None:
+        return denied
+    params = {"params": {"account_id": account_id}}
+    if _ACCESS.fullmatch(request.path):
+        rights = {"user_id": caller.user.id, "permissions": list(roles[account_id])}
+        return json_answer(200, {"data": rights, "request": params})
+    return json_answer(200, {"data": _shown(world.accounts[account_id]), "request": params})
+
+
+def _shown(account: EmulatedAccount) -> dict[str, object]:
+    return {
+        "name": account.name,
+        "business_name": None,
+        "timezone": account.timezone,
+        "timezone_switch_at": None,
+        "id": account.id,
+        "created_at": "2024-01-01T00:00:00Z",
+        "updated_at": "2024-01-01T00:00:00Z",
+        "industry_type": None,
+        "business_id": None,
+        "approval_status": "ACCEPTED",
+        "deleted": False,
+    }
+
 
 CONVERSIONS: Final = re.compile(r"/(?:11|12)/measurement/conversions/([^/]+)")
 _ADS: Final = re.compile(r"/(?:11|12)/accounts(?:/.*)?")
@@ -98,8 +160,8 @@ class Judge:
                 at=self.now(),
             )
             return XVerdict(answer=hit)
-        if request.path == pixel_script.PATH and request.method == "GET":
-            return XVerdict(answer=pixel_script.pixel_script())
+        if request.path == _SCRIPT_PATH and request.method == "GET":
+            return XVerdict(answer=XAnswer(status=200, body=_SCRIPT, headers=_HEADERS))
         answer = self.flow.answer(
             request,
             world=self.world,

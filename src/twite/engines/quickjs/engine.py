@@ -4,18 +4,46 @@ import contextlib
 import threading
 import time
 from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
 from typing import Final
 
 import msgspec
 import quickjs
 
 from twite.engines.quickjs.script import SCENARIO_LINE, script
-from twite.engines.quickjs.suffixes import suffixes
 from twite.gtm.template.allowed import lacking, matches
 from twite.gtm.template.permissions import policy
 from twite.gtm.template.refused import refused
 from twite.gtm.template.sandbox import Call, EffectAnswer, RunLimits, Turn
 from twite.gtm.template.template import Template, TemplateUnusable
+
+
+@cache
+def suffixes() -> msgspec.Raw:
+    """Return the Public Suffix List's rules by top-level domain, as JSON: `{"uk": " co.uk … "}`.
+
+    Rules of one label are left out: the list's default rule covers them. Private rules, as
+    `myshopify.com`, count: a cookie must not be set above a shop of such a platform.
+    """
+    found: dict[str, list[str]] = {}
+    text = (files("publicsuffixlist") / "public_suffix_list.dat").read_text("utf-8")
+    for line in text.splitlines():
+        rule = line.split("//")[0].strip()
+        if rule.count(".") < 1:
+            continue
+        labels = rule.removeprefix("!").split(".")
+        ascii_rule = ".".join(label if label == "*" else _ascii(label) for label in labels)
+        mark = "!" if rule.startswith("!") else ""
+        found.setdefault(_ascii(labels[-1]), []).append(mark + ascii_rule)
+    return msgspec.Raw(
+        msgspec.json.encode({top: f" {' '.join(rules)} " for top, rules in found.items()})
+    )
+
+
+def _ascii(label: str) -> str:
+    return label if label.isascii() else label.encode("idna").decode("ascii")
+
 
 # Without memory for an error, the engine throws null, or reports an error that cannot be shown:
 # this happens where a table of property names cannot grow.

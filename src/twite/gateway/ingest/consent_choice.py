@@ -2,13 +2,32 @@
 
 import msgspec
 
-from twite.consent.choice import revokes
-from twite.domain.consent import person_keys
+from twite.consent.statements import ConsentStatus, Purpose, Signals, statements
+from twite.domain.consent import ConsentPolicy, person_keys
 from twite.domain.destination import Source
 from twite.domain.fault import Fault
 from twite.formats import consent_choice as choice
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.privacy import OptOuts
+
+_DECIDING = frozenset({Purpose.STORAGE, Purpose.USER_DATA, Purpose.SALE})
+
+
+def revokes(signals: Signals, policy: ConsentPolicy, *, now: int) -> bool | None:
+    """Return whether the signals revoke consent (True) or give it (False).
+
+    None if they do neither, or if one of them is unreadable.
+    """
+    said = statements(signals, policy, now=now)
+    deciding = {statement.word for statement in said if statement.matter in _DECIDING}
+    if ConsentStatus.DENIED in deciding:
+        return True
+    if (
+        any(statement.word is ConsentStatus.UNCLEAR for statement in said)
+        or ConsentStatus.GRANTED not in deciding
+    ):
+        return None
+    return False
 
 
 class ConsentChoiceResult(msgspec.Struct, frozen=True, kw_only=True):

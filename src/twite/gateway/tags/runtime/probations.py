@@ -2,11 +2,41 @@
 
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
+from twite.domain.times import SECOND
 from twite.gateway.ports.events import Observer, Troubled
-from twite.gateway.tags.runtime.cpu_budget import CpuBudget
 from twite.gateway.tags.runtime.probation import Probation
 from twite.gateway.tags.runtime.thread_worker import AbandonedThread, HungTurn, hung_notices
+
+_SLOW_RUN: Final = 0.005  # seconds of CPU: a shorter run is not counted
+_CPU_PER_SECOND: Final = 0.25
+_MOST_SAVED: Final = 0.25  # seconds of CPU
+
+
+class CpuBudget:
+    """The CPU budget of one variable at ingest, where the client waits.
+
+    `elapsed` returns monotonic milliseconds.
+    """
+
+    def __init__(self, *, elapsed: Callable[[], int]) -> None:
+        self._elapsed = elapsed
+        self._left = _MOST_SAVED
+        self._at = elapsed()
+
+    @property
+    def is_left(self) -> bool:
+        """Whether there is any for one more run."""
+        now = self._elapsed()
+        self._left = min(_MOST_SAVED, self._left + (now - self._at) / SECOND * _CPU_PER_SECOND)
+        self._at = now
+        return self._left > 0
+
+    def take(self, took: float) -> None:
+        """Count a run of so many seconds of CPU."""
+        if took > _SLOW_RUN:
+            self._left -= took
 
 
 class Probations:
