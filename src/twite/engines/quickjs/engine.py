@@ -150,6 +150,14 @@ class QuickJsEngine:
         self._room += self._limits.memory
         self._context.set_memory_limit(self._room)
 
+    def starve(self) -> None:
+        """Let the running turn get no more memory; any thread may call it.
+
+        An operator that reads long texts in a loop is ended by no clock for minutes. It does need
+        memory. Only for a turn whose thread was abandoned: code that catches the error goes on.
+        """
+        self._context.set_memory_limit(1)
+
     def apis(self) -> tuple[str, ...]:
         """Return the names that `require` knows."""
         return tuple(msgspec.json.decode(self._enter("apis"), type=list[str]))

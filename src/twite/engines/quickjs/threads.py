@@ -232,6 +232,8 @@ class _Kit:
     def leave(self, beats: int) -> bool:
         """Let no further turn begin: the current one is the last."""
         self.is_left = beats == self.beats
+        if self.is_left and self._engine is not None:
+            self._engine.starve()
         return self.is_left
 
 

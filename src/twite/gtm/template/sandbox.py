@@ -149,6 +149,9 @@ class Engine(Protocol):
     def relieve(self) -> None:
         """Raise the memory limit of the running turn, so that it can be ended; thread-safe."""
 
+    def starve(self) -> None:
+        """Give the running turn no more memory, so that it ends by that; thread-safe."""
+
     def start(self, call: Call) -> Turn:
         """Begin a run."""
 

@@ -92,7 +92,10 @@ class TemplateEngines:
         """See thread_worker.ThreadState."""
         with self._lock:
             self._left = self.beats == beats
-            return self._left
+        found = self._made.get(id(self.at))
+        if self._left and found is not None:
+            found[1].starve()
+        return self._left
 
     @property
     def is_left(self) -> bool:
