@@ -11,7 +11,8 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from twite.app.store_access import Reachable, open_desk, open_records, reachable, running
+from twite.app.control_client import Reachable, reachable, running
+from twite.app.store_access import open_desk, open_records
 from twite.domain.errors import LedgerUnavailable, StoreInUse, StoreUnusable
 from twite.domain.people.users import AuditEvent
 from twite.stores.sqlite import SQLiteStore
@@ -88,7 +89,7 @@ async def test_the_owner_is_told_once_who_did_it_and_of_each_what_they_are_sure_
 
     async def answer(request: web.Request) -> web.Response:
         order = await request.json()
-        asked.append((order.get("deed"), order["sure"]))
+        asked.append((order.get("deed"), order.get("sure", [])))
         return web.json_response({"done": len(order["deliveries"])})
 
     async with a_gateway(answer) as url:

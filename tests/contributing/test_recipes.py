@@ -13,7 +13,6 @@ import pytest
 from raw_http import heard, request, say
 from twite import diagnostics
 from twite.app.store_access import open_desk
-from twite.console.accounts_control import AccountsControl
 from twite.console.application import Console
 from twite.console.page import NavigationGroup, PageLocation, PageRoute
 from twite.console.request_checks import RequestChecks
@@ -228,7 +227,6 @@ async def test_a_new_console_page_is_in_the_navigation_and_shows_figures():
         trail=store.people,
         clock=MovingClock(NOW),
         observer=SilentObserver(),
-        desk=AccountsControl(people=store.people, token=Secret("")),
         known_as="shop",
     )
 

@@ -145,6 +145,7 @@ class Stage:
             records=self.records,
             desk=self.desk,
             eraser=self.eraser,
+            people=said.pop("people", MemoryStore().people),
             choose=said.pop("choose", self.choose),
             sightings=said.pop("sightings", MemoryStore()),
             clock=StoppedClock(),

@@ -8,10 +8,13 @@ from raw_http import say
 from twite.domain.delivery import State
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.history import ConversionCounts, History, PastAttempt
-from twite.domain.people.users import AuditEvent
+from twite.domain.people.account_changes import UserAdded
+from twite.domain.people.users import AuditEvent, Role, User
 from twite.domain.secret import Secret
 from twite.gateway.ports.privacy import EraseStore
 from twite.http import HttpLimits, Server
+from twite.http.routes.control import ControlCommand, encoded
+from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import NOW, a_source
 
 # How the machine itself asks: by its own name.
@@ -213,6 +216,27 @@ async def test_the_desk_erases_by_numbers(stage):
     assert stage.eraser.told == [EraseStore(conversions=(4, 7), keys=(bytes(16),))]
 
 
+async def test_the_desk_changes_users_and_writes_the_audit_log(staged):
+    people = MemoryStore().people
+    stage = await staged(people=people)
+    deed = AuditEvent(at=NOW, who="ada (command)", what="add user", subject="eve")
+    times = {"created_at": NOW, "password_at": NOW}
+    user = User(name="eve", password=Secret("a hash"), role=Role.ADMIN, **times)
+    add = encoded(ControlCommand.changing(UserAdded(user=user), deed=deed))
+    note = encoded(ControlCommand(do="note", deed=deed))
+
+    orders = (add, add, note)
+    answers = [await stage.ask("POST", "/-/desk", order, key=DESK_TOKEN) for order in orders]
+
+    assert [answer.json() for answer in answers] == [
+        {"done": 1, "result": "done"},
+        {"done": 0, "result": "taken"},
+        {"done": 1},
+    ]
+    assert await people.user("eve") == user
+    assert [entry.deed for entry in await people.entries(before=None, limit=9)] == [deed, deed]
+
+
 @pytest.mark.parametrize("key", [None, "wrong", "a-source-key", "\xe9"])
 async def test_without_its_token_there_is_no_desk(stage, key):
     answer = await stage.ask("POST", "/-/desk", b'{"do":"replay","deliveries":[4]}', key=key)
@@ -241,6 +265,9 @@ async def test_a_gateway_without_a_token_has_no_desk(staged):
         b'{"do":"replay","deliveries":[1],"more":1}',
         b'{"do":"replay"}',
         b'{"do":"erase"}',
+        b'{"do":"note"}',
+        b'{"do":"change","deed":{"at":1,"who":"ada","what":"add user"}}',
+        b'{"do":"change","change":{"type":"Nothing"},"deed":{"at":1,"who":"a","what":"b"}}',
         b'{"do":"erase","erasing":{"conversions":[-1]}}',
         b'{"do":"erase","erasing":{"everybody":true}}',
         b"[" * 100_000,

@@ -2,26 +2,17 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final, Protocol
+from typing import Protocol
 
-import aiohttp
-import msgspec
-
-from twite.app.store_access import Reachable, engine_of, open_store, reachable
+from twite.app.control_client import GatewayClient, owner_of
+from twite.app.store_access import open_records, open_store
 from twite.config.settings import Settings
-from twite.console.accounts_control import PATH
-from twite.domain.errors import LedgerUnavailable, StoreInUse
-from twite.domain.people.account_changes import Change, Result
+from twite.domain.errors import StoreInUse
 from twite.domain.people.users import AuditEvent
-from twite.domain.secret import Secret
-from twite.gateway.identity.account_commands import AccountCommand, AccountCommandResult, encoded
 from twite.gateway.identity.accounts import Accounts, AccountStore
 from twite.gateway.ports.directory import DirectoryReader, Passwords
 from twite.machine import SystemClock
 from twite.machine.passwords import Argon2Passwords
-
-_PATIENCE: Final = aiohttp.ClientTimeout(total=30)
-_OK: Final = 200
 
 
 @asynccontextmanager
@@ -55,16 +46,9 @@ class _People(AccountStore, Protocol):
 async def _open(settings: Settings) -> AsyncIterator[_People]:
     try:
         store = await open_store(settings)
-    except StoreInUse:
-        found = reachable(settings.store.gateway_file)
-        if found is None:
-            raise
-        reader = await engine_of(settings).open_reader(str(settings.store.path))
-        try:
-            async with aiohttp.ClientSession(timeout=_PATIENCE) as http:
-                yield GatewayDirectory(reader.people, http, found)
-        finally:
-            await reader.close()
+    except StoreInUse as in_use:
+        async with owner_of(settings, in_use) as gateway, open_records(settings) as records:
+            yield GatewayDirectory(records.people, gateway)
         return
     try:
         yield store.people
@@ -75,39 +59,6 @@ async def _open(settings: Settings) -> AsyncIterator[_People]:
 class GatewayDirectory:
     """Reads the store beside the gateway of this machine, and asks the gateway to write."""
 
-    def __init__(
-        self, reader: DirectoryReader, http: aiohttp.ClientSession, gateway: Reachable
-    ) -> None:
+    def __init__(self, reader: DirectoryReader, gateway: GatewayClient) -> None:
         self.user, self.users, self.api_keys = reader.user, reader.users, reader.api_keys
-        self._http = http
-        self._url = gateway.url
-        self._token = Secret(gateway.token)
-
-    async def change(self, change: Change, *, deed: AuditEvent, warrant: bytes = b"") -> Result:
-        del warrant  # a command has no session
-        return await self._ask(AccountCommand(change=change, deed=deed))
-
-    async def note(self, deed: AuditEvent) -> None:
-        await self._ask(AccountCommand(deed=deed))
-
-    async def _ask(self, order: AccountCommand) -> Result:
-        headers = {"Authorization": f"Bearer {self._token.reveal()}"}
-        try:
-            async with self._http.post(
-                f"{self._url}{PATH}", data=encoded(order), headers=headers, allow_redirects=False
-            ) as answer:
-                body = await answer.read()
-                if answer.status != _OK:
-                    raise self._refused(f"answered {answer.status}")
-                return msgspec.json.decode(body, type=AccountCommandResult).result
-        except (aiohttp.ClientError, OSError) as failure:
-            raise self._refused(f"cannot be reached ({type(failure).__name__})") from None
-        except msgspec.DecodeError:
-            raise self._refused("answered something else than a gateway does") from None
-
-    def _refused(self, what: str) -> LedgerUnavailable:
-        return LedgerUnavailable(
-            reason=f"the gateway at {self._url} owns the store and {what}. "
-            "Look at its log, or stop it and try again",
-            retry_after=1,
-        )
+        self.change, self.note = gateway.change, gateway.note

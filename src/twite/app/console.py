@@ -6,7 +6,6 @@ import msgspec
 
 from twite.app.ads import events_desk
 from twite.config.settings import Settings
-from twite.console.accounts_control import AccountsControl
 from twite.console.application import Console
 from twite.console.page import Page
 from twite.console.pages.account import AccountPage
@@ -30,7 +29,6 @@ from twite.console.pages.users import UsersPage
 from twite.console.reauthentication import Reauthentication
 from twite.console.request_checks import RequestChecks
 from twite.domain.destination import Destination
-from twite.domain.secret import Secret
 from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.identity.accounts import Accounts
 from twite.gateway.identity.authentication import Authentication, SessionTimes
@@ -118,7 +116,6 @@ class ConsoleServices(msgspec.Struct, frozen=True, kw_only=True):
     examine: Callable[[], AsyncIterator[CheckFinding]] | None
     clock: Clock
     observer: Observer
-    token: Secret
 
 
 def console(settings: Settings, behind: ConsoleServices) -> Console:
@@ -193,7 +190,6 @@ def console(settings: Settings, behind: ConsoleServices) -> Console:
         trail=store.people,
         clock=clock,
         observer=behind.observer,
-        desk=AccountsControl(people=store.people, token=behind.token),
         known_as=settings.known_as,
     )
 

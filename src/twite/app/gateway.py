@@ -340,7 +340,6 @@ class Gateway:
                 examine=self._examine,
                 clock=self._clock,
                 observer=self._observer,
-                token=self._token,
             ),
         )
         limits = HttpLimits(
@@ -355,6 +354,7 @@ class Gateway:
             desk=WakingOperations(desk=store, wake_all=run.wake_all),
             logins=logins,
             eraser=store,
+            people=store.people,
             choose=RecordConsentChoice(opt_outs=store, clock=self._clock, salt=store.salt),
             sightings=store,
             clock=self._clock,

@@ -4,11 +4,11 @@ import os
 from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 
-import aiohttp
 import msgspec
 
 from twite.app.ads import ask_x
-from twite.app.store_access import PATIENCE, GatewayOperations, open_records, open_store, reachable
+from twite.app.control_client import GatewayClient, owner_of
+from twite.app.store_access import open_records, open_store
 from twite.config.secret_key import seal_of
 from twite.config.settings import Settings, load
 from twite.domain.destination import Destination
@@ -130,15 +130,9 @@ async def open_vault(settings: Settings) -> AsyncIterator[SecretRecords]:
     """Open the vault in the store, or reach it through the gateway that owns the store."""
     try:
         store = await open_store(settings)
-    except StoreInUse:
-        found = reachable(settings.store.gateway_file)
-        if found is None:
-            raise
-        async with (
-            aiohttp.ClientSession(timeout=PATIENCE) as http,
-            open_records(settings) as records,
-        ):
-            yield _Desk(records, GatewayOperations(http, found))
+    except StoreInUse as in_use:
+        async with owner_of(settings, in_use) as gateway, open_records(settings) as records:
+            yield GatewayVault(records, gateway)
         return
     try:
         yield store.vault
@@ -188,23 +182,23 @@ class CredentialReader:
         """Do nothing."""
 
 
-class _Desk(CredentialReader):
+class GatewayVault(CredentialReader):
     """The vault of a running gateway. Writes go through its control channel, sealed.
 
     The gateway reseals secrets of a former key on request.
     """
 
-    def __init__(self, records: StoreReader, desk: GatewayOperations) -> None:
+    def __init__(self, records: StoreReader, gateway: GatewayClient) -> None:
         super().__init__(records)
-        self._desk = desk
+        self._gateway = gateway
 
     async def put(self, name: str, sealed: bytes, *, deed: AuditEvent | None = None) -> None:
         """Raises LedgerUnavailable."""
-        await self._desk.keep(name, sealed, deed=deed)
+        await self._gateway.keep(name, sealed, deed=deed)
 
     async def forget(self, name: str, *, deed: AuditEvent | None = None) -> None:
         """Raises LedgerUnavailable."""
-        await self._desk.forget(name, deed=deed)
+        await self._gateway.forget(name, deed=deed)
 
 
 def vault_seal(settings: Settings) -> Seal | None:

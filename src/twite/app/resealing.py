@@ -1,10 +1,10 @@
 """Reseal secrets and queued tag payloads with the current key, and count those left over."""
 
-import aiohttp
 import msgspec
 
+from twite.app.control_client import owner_of
 from twite.app.logins import CredentialVault, vault_seal
-from twite.app.store_access import PATIENCE, GatewayOperations, open_records, open_store, reachable
+from twite.app.store_access import open_records, open_store
 from twite.config.settings import Settings
 from twite.domain.errors import NotOpened, StoreInUse, TransientError
 from twite.domain.people.users import AuditEvent
@@ -31,14 +31,10 @@ async def reseal(settings: Settings, *, deed: AuditEvent | None = None) -> Resea
         return ResealResult()
     try:
         store = await open_store(settings)
-    except StoreInUse:
-        found = reachable(settings.store.gateway_file)
-        if found is None:
-            raise
-        async with aiohttp.ClientSession(timeout=PATIENCE) as http:
-            desk = GatewayOperations(http, found)
-            secrets = await desk.reseal(deed=deed)
-            return ResealResult(secrets=secrets, letters=await desk.reseal_letters())
+    except StoreInUse as in_use:
+        async with owner_of(settings, in_use) as gateway:
+            secrets = await gateway.reseal(deed=deed)
+            return ResealResult(secrets=secrets, letters=await gateway.reseal_letters())
     try:
         if deed is not None:
             await store.people.note(deed)

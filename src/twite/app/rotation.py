@@ -15,8 +15,8 @@ from typing import Final
 
 import msgspec
 
+from twite.app.control_client import running
 from twite.app.resealing import reseal, still_sealed
-from twite.app.store_access import running
 from twite.config.secret_key import VARIABLE, former_key_file, new_key
 from twite.config.settings import Settings, load
 from twite.domain.errors import SettingsError

@@ -10,7 +10,6 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
-from twite.console.accounts_control import AccountsControl
 from twite.console.page import FormData, NavigationGroup, Page, PageRequest, PageRoute, form_of
 from twite.console.render import STATIC, PageTemplates, StaticFile, static_files
 from twite.console.request_checks import (
@@ -85,7 +84,6 @@ class Console:
         trail: AuditLog,
         clock: Clock,
         observer: Observer,
-        desk: AccountsControl,
         known_as: str,
     ) -> None:
         # Every route there is, in the order of the navigation.
@@ -96,7 +94,6 @@ class Console:
         self._trail = trail
         self._clock = clock
         self._observer = observer
-        self._desk = desk
         self._known_as = known_as
         self._static = static_files()
         self._served = {file.name: file for file in self._static.values()}
@@ -109,12 +106,9 @@ class Console:
         request = Request(scope, receive)
         name: AllowedHost | None = None
         try:
-            if self._desk.is_meant(request):
-                response = await self._desk.answer(request)
-            else:
-                address = self._entrance.address(scope)
-                name = self._entrance.name(request)
-                response = self._file(request) or await self._answered(request, name, address)
+            address = self._entrance.address(scope)
+            name = self._entrance.name(request)
+            response = self._file(request) or await self._answered(request, name, address)
         except AccessDenied as closed:
             response = self._plain(request, closed)
         except ClientDisconnect:

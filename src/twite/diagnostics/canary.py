@@ -12,7 +12,7 @@ from typing import Final
 import aiohttp
 import msgspec
 
-from twite.app.store_access import Reachable, running
+from twite.app.control_client import Reachable, running
 from twite.config.settings import Settings
 from twite.domain.destination import Source
 from twite.domain.errors import SettingsError

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-from twite.app.store_access import running
+from twite.app.control_client import running
 from twite.config.settings import Settings
 from twite.diagnostics.connection import reach
 from twite.diagnostics.public_routes import closed

@@ -4,7 +4,8 @@ import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime
 
-from twite.app.store_access import Reachable, engine_of, open_records, running
+from twite.app.control_client import Reachable, running
+from twite.app.store_access import engine_of, open_records
 from twite.config.settings import Settings
 from twite.diagnostics.disk import disk
 from twite.domain.errors import StoreUnusable, TransientError

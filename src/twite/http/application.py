@@ -31,6 +31,7 @@ from twite.http.routes.clients import AnswersRequests, ClientRoute
 from twite.http.script.route import PageScript
 from twite.http.services import (
     AcceptsRequests,
+    ChangesAccounts,
     HttpServices,
     KeepsLogins,
     ProxiesStape,
@@ -70,6 +71,7 @@ class HttpApplication:
         desk_token: Secret | None = None,
         logins: KeepsLogins | None = None,
         eraser: Eraser | None = None,
+        people: ChangesAccounts | None = None,
         metrics_key: Secret | None = None,
         public_url: str | None = None,
         trusted_proxies: Sequence[Network] = (),
@@ -100,6 +102,7 @@ class HttpApplication:
             operations=desk,
             eraser=eraser,
             logins=logins,
+            people=people,
             choose=choose,
             sightings=sightings,
             clock=clock,

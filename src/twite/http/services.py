@@ -7,6 +7,7 @@ import msgspec
 
 from twite.domain.destination import Destination, Source
 from twite.domain.history import ConversionCounts
+from twite.domain.people.account_changes import Change, Result
 from twite.domain.people.users import AuditEvent
 from twite.domain.secret import Secret
 from twite.domain.submission import Endpoint
@@ -82,6 +83,14 @@ class KeepsLogins(Protocol):
         ...
 
 
+class ChangesAccounts(Protocol):
+    """Changes users and API keys: see gateway.ports.directory."""
+
+    async def change(self, change: Change, *, deed: AuditEvent) -> Result: ...
+
+    async def note(self, deed: AuditEvent) -> None: ...
+
+
 class HttpServices(msgspec.Struct, frozen=True, kw_only=True):
     """What routes use.
 
@@ -95,6 +104,7 @@ class HttpServices(msgspec.Struct, frozen=True, kw_only=True):
     operations: Operations
     eraser: Eraser | None
     logins: KeepsLogins | None
+    people: ChangesAccounts | None
     choose: RecordsChoice
     sightings: Sightings
     clock: Clock

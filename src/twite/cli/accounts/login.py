@@ -7,8 +7,8 @@ from typing import Annotated, Final
 
 import typer
 
+from twite.app.control_client import running
 from twite.app.logins import connect_alone
-from twite.app.store_access import running
 from twite.cli import printing
 from twite.cli.accounts.user import who
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, one_pixel, text

@@ -158,7 +158,7 @@ def as_x(version: str) -> Json:
 def desk() -> Json:
     return {
         "operationId": "desk",
-        "summary": "Replay or discard deliveries at rest, change the vault, or erase a person.",
+        "summary": "Act on deliveries at rest, the vault or users, or erase a person.",
         "description": "For the commands of the same machine, which read the token from the file "
         "beside the database. Without it there is no such route.",
         "security": [{"desk token": []}],

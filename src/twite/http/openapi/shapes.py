@@ -12,6 +12,7 @@ import msgspec
 
 from twite.domain.delivery import State
 from twite.domain.fault import Fault, MaskedFault
+from twite.domain.people.account_changes import Result
 from twite.domain.people.users import AuditEvent
 from twite.formats.consent_choice import ConsentChoice
 from twite.gateway.ingest.entries import IdentifierWarning, Suppressed
@@ -67,6 +68,7 @@ NAMES: Final[Mapping[type, str]] = MappingProxyType(
         ErasedText: "Cut",
         SearchText: "Text",
         ControlResult: "Done",
+        Result: "AccountResult",
         ChoiceNoted: "Noted",
         ConsentChoice: "Choice",
         ErrorBody: "Errors",

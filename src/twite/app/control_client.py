@@ -1,0 +1,201 @@
+"""Commands to the running gateway of this machine, through its control channel."""
+
+import os
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import msgspec
+
+from twite.config.settings import Settings
+from twite.domain.errors import LedgerUnavailable, StoreInUse
+from twite.domain.people.account_changes import Change, Result
+from twite.domain.people.users import AuditEvent
+from twite.domain.secret import Secret
+from twite.gateway.ports.privacy import EraseStore
+from twite.http.responses import ErrorBody
+from twite.http.routes.control import ControlCommand, ControlResult, encoded
+
+_PATIENCE: Final = aiohttp.ClientTimeout(total=60)
+_IN_ONE_REQUEST: Final = 10_000
+_OK: Final = 200
+
+
+class Reachable(msgspec.Struct, frozen=True, kw_only=True):
+    """The address file of a running gateway."""
+
+    pid: int
+    url: str
+    token: str
+
+    def __repr__(self) -> str:
+        return f"Reachable(pid={self.pid}, url={self.url!r}, token=***)"
+
+
+def reachable(file: Path) -> Reachable | None:
+    """Read the address file; None if it is missing or cannot be read."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Reachable)
+    except (OSError, msgspec.DecodeError, UnicodeError):
+        return None
+
+
+def running(file: Path) -> Reachable | None:
+    """Read the file if its process lives: a killed gateway leaves its file behind."""
+    found = reachable(file)
+    if found is None:
+        return None
+    try:
+        os.kill(found.pid, 0)  # signal 0 checks the process, and sends nothing
+    except ProcessLookupError:
+        return None
+    except OSError:
+        return found  # another user's process
+    return found
+
+
+@asynccontextmanager
+async def owner_of(settings: Settings, in_use: StoreInUse) -> AsyncIterator["GatewayClient"]:
+    """Reach the gateway that owns the store. Raises `in_use` if it left no address."""
+    found = reachable(settings.store.gateway_file)
+    if found is None:
+        raise in_use
+    async with aiohttp.ClientSession(timeout=_PATIENCE) as http:
+        yield GatewayClient(http, found)
+
+
+class GatewayClient:
+    """What commands do through the gateway of this machine. The gateway's clock counts.
+
+    Every method raises LedgerUnavailable if the gateway does not do it.
+    """
+
+    def __init__(self, http: aiohttp.ClientSession, gateway: Reachable) -> None:
+        self._http = http
+        self._url = gateway.url
+        self._token = Secret(gateway.token)
+
+    async def replay(
+        self,
+        deliveries: Sequence[int],
+        *,
+        now: int,
+        sure: Collection[int] = (),
+        deed: AuditEvent | None = None,
+    ) -> int:
+        del now
+        known = frozenset(sure)
+        return await self._in_slices(
+            [
+                ControlCommand(
+                    do="replay",
+                    deliveries=some,
+                    sure=tuple(delivery for delivery in some if delivery in known),
+                )
+                for some in _slices(deliveries)
+            ],
+            deed,
+        )
+
+    async def discard(
+        self, deliveries: Sequence[int], *, now: int, note: str, deed: AuditEvent | None = None
+    ) -> int:
+        del now
+        return await self._in_slices(
+            [
+                ControlCommand(do="discard", deliveries=some, note=note)
+                for some in _slices(deliveries)
+            ],
+            deed,
+        )
+
+    async def keep(self, name: str, sealed: bytes, *, deed: AuditEvent | None = None) -> None:
+        """Put a sealed secret into the vault."""
+        await self._ask(ControlCommand(do="keep", name=name, sealed=sealed, deed=deed))
+
+    async def forget(self, name: str, *, deed: AuditEvent | None = None) -> None:
+        """Delete a secret from the vault."""
+        await self._ask(ControlCommand(do="forget", name=name, deed=deed))
+
+    async def reseal(self, *, deed: AuditEvent | None = None) -> int:
+        """Have all secrets resealed with the current key."""
+        return (await self._ask(ControlCommand(do="reseal", deed=deed))).done
+
+    async def reseal_letters(self) -> int:
+        """Have queued tag payloads resealed, too."""
+        letters, last = 0, 0
+        while True:
+            some = await self._ask(ControlCommand(do="reseal_letters", after=last))
+            letters += some.done
+            if some.last is None:
+                return letters
+            last = some.last
+
+    async def erase(self, erasing: EraseStore, *, now: int) -> int:
+        del now
+        return (await self._ask(ControlCommand(do="erase", erasing=erasing))).done
+
+    async def change(self, change: Change, *, deed: AuditEvent, warrant: bytes = b"") -> Result:
+        """Change users or API keys."""
+        del warrant  # a command has no session
+        result = (await self._ask(ControlCommand.changing(change, deed=deed))).result
+        if result is None:
+            raise self._refused("did not say whether it did it")
+        return result
+
+    async def note(self, deed: AuditEvent) -> None:
+        """Write into the audit log."""
+        await self._ask(ControlCommand(do="note", deed=deed))
+
+    async def _in_slices(self, commands: Sequence[ControlCommand], deed: AuditEvent | None) -> int:
+        """Give commands that are one action: the first carries the audit event."""
+        done = 0
+        for place, command in enumerate(commands):
+            noted = None if place else deed
+            done += (await self._ask(msgspec.structs.replace(command, deed=noted))).done
+        return done
+
+    async def _ask(self, command: ControlCommand) -> ControlResult:
+        headers = {
+            "Authorization": f"Bearer {self._token.reveal()}",
+            "Content-Type": "application/json",
+        }
+        try:
+            async with self._http.post(
+                f"{self._url}/-/desk",
+                data=encoded(command),
+                headers=headers,
+                allow_redirects=False,
+            ) as answer:
+                body = await answer.read()
+                if answer.status != _OK:
+                    raise self._refused(_answered(answer.status, body))
+                return msgspec.json.decode(body, type=ControlResult)
+        except (aiohttp.ClientError, OSError) as failure:
+            raise self._refused(f"cannot be reached ({type(failure).__name__})") from None
+        except msgspec.DecodeError:
+            raise self._refused("answered something else than a gateway does") from None
+
+    def _refused(self, what: str) -> LedgerUnavailable:
+        return LedgerUnavailable(
+            reason=f"the gateway at {self._url} owns the store and {what}. "
+            "Look at its log, or stop it and try again",
+            retry_after=1,
+        )
+
+
+def _slices(deliveries: Sequence[int]) -> list[tuple[int, ...]]:
+    starts = range(0, len(deliveries), _IN_ONE_REQUEST)
+    return [tuple(deliveries[at : at + _IN_ONE_REQUEST]) for at in starts]
+
+
+def _answered(status: int, body: bytes) -> str:
+    """Turn the gateway's refusal into an error; for the vault, with its reason."""
+    try:
+        errors = msgspec.json.decode(body, type=ErrorBody).errors
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        errors = ()
+    why = [error.message for error in errors[:1] if error.code == "vault_closed"]
+    return f"answered {status}" + (f": {why[0]}" if why else "")
