@@ -1,5 +1,6 @@
 """Whoever is erased is in no table, and is counted as before."""
 
+import asyncio
 import hashlib
 import sqlite3
 from contextlib import closing
@@ -416,6 +417,29 @@ async def test_at_its_end_the_files_hold_nothing_of_it(store, path):
     assert "twite.db-wal" in before
     assert is_empty == 1
     assert holding(path) == []
+
+
+async def test_while_somebody_reads_what_was_erased_it_is_told_and_nobody_else_waits(
+    store, path, monkeypatch
+):
+    monkeypatch.setattr("twite.stores.sqlite.store._EMPTY_WITHIN", 3.0)
+    await record(store, entry("order-1", ADA), said=[native("order-1", ADA)])
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM conversion").fetchone()
+        await erase(store, path)
+        ending = asyncio.create_task(store.erase(EraseStore(ends=True), now=NOW))
+        await asyncio.sleep(0.5)
+        for number in range(3):
+            await record(store, entry(f"new-{number}", BOB), said=[], receipt=f"new-{number}")
+        is_over = ending.done()
+        told = await ending
+        left = holding(path)
+
+    is_empty = await store.erase(EraseStore(ends=True), now=NOW)
+
+    assert (is_over, told, "twite.db-wal" in left) == (False, 0, True)
+    assert (is_empty, holding(path)) == (1, [])
 
 
 async def test_one_click_is_found_where_it_is_the_only_name(store, path):

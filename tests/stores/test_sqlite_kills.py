@@ -8,7 +8,7 @@ import pytest
 
 from killed_files import KILLED_FILES, copy_killed
 from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
-from twite.gateway.ports.store import Claim
+from twite.gateway.ports.outbox import Claim
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine import checkpoints
 from twite.stores.sqlite.engine.checkpoints import Checkpoints

@@ -166,7 +166,7 @@ DISK_FULL = """
 import asyncio, resource, sys
 from twite.domain.history import total
 from twite.domain.errors import LedgerUnavailable
-from twite.gateway.ports.store import Claim
+from twite.gateway.ports.outbox import Claim
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine.writer import Writer
 from twite.testing.builders import NOW, a_submission, an_entry

@@ -20,6 +20,9 @@ _EVERY: Final = 0.25  # seconds
 _LOG_LIMIT: Final = 32 * 1024 * 1024
 _TOLD_FROM: Final = 8
 _PASSES: Final = 4
+# Milliseconds that readers are waited for.
+_BUSY: Final = 10
+_AT_THE_END: Final = 10_000
 _UNNOTICED: Final = 0.01  # seconds that a commit may wait
 
 
@@ -62,6 +65,8 @@ class Checkpoints:
     def start(self) -> None:
         """Open the connection and begin; raises what opening raises."""
         self._connection = connect_checkpointer(self._path)
+        # Commits wait while it waits for readers.
+        self._connection.execute(f"PRAGMA busy_timeout = {_BUSY}")
         self._thread.start()
 
     def wake(self) -> None:
@@ -99,6 +104,7 @@ class Checkpoints:
                 self._move(connection)
                 if self._mark is not None:
                     self._mark.sync()
+            connection.execute(f"PRAGMA busy_timeout = {_AT_THE_END}")
             self._checkpoint(connection, "TRUNCATE")
 
     def _move(self, connection: sqlite3.Connection) -> None:
@@ -116,8 +122,12 @@ class Checkpoints:
             took = self._checkpoint(connection, "PASSIVE")
         kind = "TRUNCATE" if self._cutting else "PASSIVE"
         self._cutting = False
+        emptied = self._emptied
         with self._turn:
             self._checkpoint(connection, kind)
+        if kind == "TRUNCATE" and self._emptied == emptied:
+            # Somebody reads what is to go: again with the next commit, or when it is asked for.
+            self._cutting = True
         self._mind_the_size()
 
     def _mind_the_size(self) -> None:
