@@ -22,8 +22,9 @@ CHECKS: Final = {
     "reset_outlives_process": "nor by a process that was started since",
     "lease_outlives_jump": "a wall clock put forward does not end the lease of what is under way",
     "rate": "no window of fifteen minutes holds more than the limit",
-    "one_probe_a_minute": "a pixel that X refuses as such is asked once a minute; where it may be "
-    "the conversions, that is after twenty",
+    "one_probe_a_minute": "a pixel that X refuses as such is asked once a minute, after one more "
+    "conversion; where it may be the conversions, that is after twenty that were not refused alone "
+    "before",
     "good_is_not_buried": "no good conversion is given up",
     "poison_is_not_delivered": "no bad conversion is called delivered",
     "suppressed_is_not_sent": "what must not be sent is not",

@@ -49,6 +49,8 @@ class Truth:
     delivery: int | None = None
     in_progress: int = 0
     jumped: bool = False
+    # The process in which X has refused it by itself, as such, and not taken it since.
+    refused_alone: Span | None = None
     # When it was first in a request that failed, or was refused as such, and not since taken.
     suspect_since: int | None = None
 
@@ -73,6 +75,7 @@ class _Pixel:
     # How many different ones X refused as such since it took or judged any; and whether, in this
     # process's life, others were taken after one of them had come to nothing: then it may be these.
     refused: set[Key] = field(default_factory=set)
+    refusals: int = 0
     is_unclear: bool = False
     # The last answer of all that said that X has taken something, counted.
     answers: int = 0
@@ -173,26 +176,37 @@ class Judge:
         pixel, now = self._pixels[request.pixel], self._clock.elapsed()
         if pixel.span is not request.span:
             pixel.refused, pixel.is_unclear, pixel.span = set(), False, request.span
+            pixel.refusals = 0
         if refused_pixel:
             since = [self.truths[key].suspect_since for key in request.keys]
             pixel.is_unclear |= any(
                 moment is not None and moment < pixel.taken_at for moment in since
             )
-            pixel.refused.add(request.keys[0])
+            self._count_refusal(pixel, request)
             if not pixel.is_unclear or len(pixel.refused) > MOST_IN_A_ROW:
                 pixel.refused_at = now
         elif passed:
             pixel.refused_at = None
             pixel.refused.clear()
+            pixel.refusals = 0
         pixel.answers += 1
         if taken:
             pixel.taken_at = pixel.answers
         for key in request.keys:
             truth = self.truths[key]
             if taken:
-                truth.suspect_since = None
+                truth.suspect_since = truth.refused_alone = None
             elif (doubt or refused_pixel) and truth.suspect_since is None:
                 truth.suspect_since = pixel.answers
+
+    def _count_refusal(self, pixel: _Pixel, request: Request) -> None:
+        """Count a refusal as such: one that X refused alone before says nothing new."""
+        pixel.refusals += 1
+        truth = self.truths[request.keys[0]]
+        if len(request.keys) > 1 or truth.refused_alone is not request.span:
+            pixel.refused.add(request.keys[0])
+        if len(request.keys) == 1:
+            truth.refused_alone = request.span
 
     def told_reset(self, request: Request, at: int) -> None:
         """Hear that the gateway now knows from when on X takes more (elapsed)."""
@@ -304,6 +318,8 @@ class Judge:
         last, pixel.last_sent = pixel.last_sent, request.at
         if pixel.refused_at is None or last is None or pixel.span is not request.span:
             return
+        if pixel.refusals == 1 and len(request.keys) == 1:
+            return  # the first refusal may mean one conversion: another one tells
         since = request.at - pixel.refused_at
         # What was claimed before the refusal was written down may still leave.
         if _GOING < since < PROBE_EVERY - SECOND or (since > _GOING and len(request.keys) > 1):

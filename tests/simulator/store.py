@@ -137,6 +137,9 @@ class MortalStore:
             self._claimed,
         )
 
+    async def withdrawn(self, batch: Batch) -> Sequence[int]:
+        return await self._call("withdrawn", lambda store: store.withdrawn(batch))
+
     async def settle(self, settlement: Settlement) -> int:
         for fate in settlement.fates:
             if fate.due_at is not None:

@@ -106,33 +106,48 @@ async def test_a_bad_batch_of_one_pixel_does_not_delay_another():
     assert delays[True] == delays[False]
 
 
-def x_answers(kind):
-    """Return what X answers to a request that holds a bad one."""
-    if kind == "no answer":
-        return NoResponse(reason="no answer in time", left=True)
-    page = b"<html>no</html>" if kind in {"403 in HTML", "413"} else None
-    body = page or refused(("UNAUTHORIZED_ACCESS", "no", "")).body
-    return Response(status=int(kind[:3]), headers={}, body=body)
+HANG = "no answer"
+ANSWERS = {
+    "400": refused(NO_IDENTIFIER),
+    "401": refused(("UNAUTHORIZED_ACCESS", "no", ""), status=401),
+    "403": refused(("UNAUTHORIZED_CLIENT_APPLICATION", "no", ""), status=403),
+    "403 in HTML": Response(status=403, headers={}, body=b"<html>no</html>"),
+    "404": refused(("ROUTE_NOT_FOUND", "no", ""), status=404),
+    "500": refused(("INTERNAL_ERROR", "no", ""), status=500),
+    HANG: NoResponse(reason="no answer in time", left=True),
+    "413": Response(status=413, headers={}, body=b"<html>no</html>"),
+}
+FAILS = {"500", HANG}
+# How long the good ones of a batch may take (minutes), and how many requests: by the number of bad.
+LONGEST = {1: 4, 3: 5, 25: 6, 40: 6}
+LONGEST_OF_NO_ANSWER = {1: 8, 3: 10, 25: 30, 40: 40}
+MOST_REQUESTS = {1: 120, 3: 200, 25: 700, 40: 800}
 
 
-@pytest.mark.parametrize("count", [1, 3])
-@pytest.mark.parametrize("kind", ["401", "403 in HTML", "404", "500", "no answer", "413"])
+def x_that_answers(setting, kind, is_bad):
+    """Let X answer so to each request that holds a bad one; return it."""
+    x = AllOrNothing(set())
+
+    async def post(outbound):
+        ids = {str(conversion["conversion_id"]) for conversion in conversions_of(outbound)}
+        x.bad = {id_ for id_ in ids if is_bad(id_)}
+        bad = bool(x.bad)
+        answer = await x.post(outbound)
+        await setting.clock.sleep(30_000 if bad and kind == HANG else 100)
+        return ANSWERS[kind] if bad else answer
+
+    setting.transport.post = post
+    return x
+
+
+@pytest.mark.parametrize("count", [1, 3, 25, 40] if LONG else [3, 40])
+@pytest.mark.parametrize("kind", ANSWERS)
 async def test_whatever_x_answers_to_a_bad_one_the_good_ones_are_delivered(kind, count, figure):
     requests, lasted = [], []
     for seed in range(KINDS):
         bad = {f"c{n}" for n in Random(f"{kind} {count} {seed}").sample(range(500), count)}
-        x = AllOrNothing(bad)
         setting = Setting()
-
-        async def post(outbound, x=x, bad=bad, setting=setting):
-            is_bad = {
-                str(conversion["conversion_id"]) for conversion in conversions_of(outbound)
-            } & bad
-            answer = await x.post(outbound)
-            await setting.clock.sleep(30_000 if is_bad and kind == "no answer" else 100)
-            return x_answers(kind) if is_bad else answer
-
-        setting.transport.post = post
+        x = x_that_answers(setting, kind, bad.__contains__)
         await setting.record(*[f"c{n}" for n in range(500)])
         await setting.run.start()
         minutes = 0
@@ -144,7 +159,7 @@ async def test_whatever_x_answers_to_a_bad_one_the_good_ones_are_delivered(kind,
         requests.append(x.requests)
         lasted.append(minutes)
         # What X fails at is held when its forty hours are over; the rest is decided long before.
-        fails = kind in {"500", "no answer"}
+        fails = kind in FAILS
         for hour in range(0 if fails and not LONG else 42 if fails else 8):
             await setting.record(f"hourly{hour}")
             await setting.clock.advance(HOUR)
@@ -159,3 +174,36 @@ async def test_whatever_x_answers_to_a_bad_one_the_good_ones_are_delivered(kind,
         f"{KINDS} seeds, 0 good given up, 0 bad delivered; all good ones delivered within "
         f"{max(lasted)} minutes and {max(requests)} requests",
     )
+    assert max(lasted) <= (LONGEST_OF_NO_ANSWER if kind == HANG else LONGEST)[count]
+    assert max(requests) <= MOST_REQUESTS[count]
+
+
+@pytest.mark.parametrize("kind", ANSWERS if LONG else ["401", HANG])
+async def test_a_lasting_stream_with_a_tenth_bad_ones_builds_up_no_backlog(kind, figure):
+    """Twenty a minute: what waits at the end of each quarter is a few minutes' worth at most."""
+    setting, randomness = Setting(), Random(1)
+    x = x_that_answers(setting, kind, lambda id_: id_.startswith("bad"))
+    await setting.run.start()
+    good, waiting = 0, []
+    quarter = 20 * (60 if LONG else 10)
+
+    for number in range(4 * quarter):
+        is_bad = randomness.random() < 0.1
+        good += not is_bad
+        await setting.record(f"{'bad' if is_bad else 'good'}{number}")
+        await setting.clock.advance(MINUTE // 20)
+        if number % quarter == quarter - 1:
+            waiting.append(good - len(x.taken))
+    requests = x.requests
+    for _ in range(30):
+        await setting.clock.advance(MINUTE)
+    await setting.run.stop(within=1_000)
+
+    figure(
+        f"20 a minute, a tenth of which X answers with {kind}",
+        f"{4 * quarter:,} conversions; good ones that waited at the end of each quarter: "
+        f"{', '.join(map(str, waiting))}; {requests} requests; 0 good given up",
+    )
+    assert len(x.taken) == good
+    assert max(waiting) <= 100
+    assert waiting[-1] <= max(waiting[:-1], default=0) + 40

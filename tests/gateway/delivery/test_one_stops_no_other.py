@@ -3,14 +3,17 @@
 import pytest
 from worker_bench import Setting
 
+from twite.domain.consent import person_keys
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Paused
 from twite.gateway.ports.transport import NoResponse, Response
+from twite.testing.builders import a_conversion, a_submission, an_entry
 from twite.testing.transport import conversions_of, refused, taken
 
 NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
 NOT_YOU = ("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", "")
+DENIED = "consent_denied: ad_storage"
 BAD, GOOD = "o8z6m", "o8z6k"
 HTML = b"<html><h1>Forbidden</h1></html>"
 
@@ -293,4 +296,109 @@ async def test_a_credential_that_is_revoked_after_an_outage_is_not_taken_for_bad
     account = (await setting.store.accounts())[0]
     assert asked <= 60 + 40
     assert (account.dead, account.held, account.delivered) == (0, 0, 2_001)
+    await setting.run.stop(within=1_000)
+
+
+@pytest.mark.parametrize("answer", ALONE)
+async def test_many_known_culprits_neither_pause_the_pixel_nor_delay_others(answer):
+    setting = Setting()
+    bad = {f"c{n}" for n in range(500) if n % 20 == 7}
+
+    async def post(outbound):
+        setting.transport.sent.append(outbound)
+        await setting.clock.sleep(50)
+        is_bad = any(sent["conversion_id"] in bad for sent in conversions_of(outbound))
+        return ANSWERS[answer] if is_bad else taken(outbound)
+
+    setting.transport.post = post
+    await setting.record(*[f"c{n}" for n in range(500)])
+    await setting.run.start()
+    await setting.clock.advance(4 * MINUTE)
+    waits = []
+
+    for n in range(60):
+        await setting.record(f"good{n}")
+        for second in range(300):
+            await setting.clock.advance(SECOND)
+            if await setting.state(f"good{n}") == "delivered":
+                waits.append(second)
+                break
+
+    account = (await setting.store.accounts())[0]
+    assert (account.delivered, account.balance) == (475 + 60, 0)
+    assert len(waits) == 60
+    assert max(waits) <= 3
+    await setting.run.stop(within=1_000)
+
+
+@pytest.mark.parametrize("answer", ALONE)
+async def test_a_token_revoked_while_culprits_are_known_is_asked_once_a_minute(answer):
+    setting = Setting()
+    bad = {f"c{n}" for n in range(500) if n % 20 == 7}
+    revoked = [False]
+
+    async def post(outbound):
+        setting.transport.sent.append(outbound)
+        await setting.clock.sleep(50)
+        is_bad = any(sent["conversion_id"] in bad for sent in conversions_of(outbound))
+        return ANSWERS[answer] if is_bad or revoked[0] else taken(outbound)
+
+    setting.transport.post = post
+    await setting.record(*[f"c{n}" for n in range(500)])
+    await setting.run.start()
+    await setting.clock.advance(3 * MINUTE)
+    revoked[0] = True
+    before = len(setting.transport.sent)
+
+    for n in range(60):
+        await setting.record(f"good{n}")
+        await setting.clock.advance(MINUTE)
+
+    asked = len(setting.transport.sent) - before
+    account = (await setting.store.accounts())[0]
+    assert asked <= 60 + 40
+    assert (account.delivered, account.dead + account.pending) == (475, 25 + 60)
+    revoked[0] = False
+    await setting.clock.advance(5 * MINUTE)
+    assert (await setting.store.accounts())[0].delivered == 475 + 60
+    await setting.run.stop(within=1_000)
+
+
+@pytest.mark.parametrize("opts_out", [True, False], ids=["opt-out", "denial"])
+@pytest.mark.parametrize("answer", ["400", "401", "403 in HTML", "500"])
+async def test_what_is_denied_while_its_batch_is_bisected_is_not_sent_again(answer, opts_out):
+    setting = Setting()
+    denied_at = []
+
+    async def deny():
+        denied_at.append(len(setting.transport.sent))
+        if opts_out:
+            # All conversions of the builders are of one person.
+            person = a_conversion().identifiers
+            keys = person_keys(person, pixel="o8z6j", salt=setting.store.salt)
+            await setting.store.revoke(keys, now=setting.steady.now())
+        else:
+            entry = an_entry("c450", suppressed=DENIED)
+            await setting.store.record(a_submission(entry, receipt="denial"))
+
+    async def post(outbound):
+        setting.transport.sent.append(outbound)
+        await setting.clock.sleep(50)
+        ids = {sent["conversion_id"] for sent in conversions_of(outbound)}
+        if not denied_at and "c0" in ids and len(ids) < 100:
+            await deny()
+        return ANSWERS[answer] if "c3" in ids else taken(outbound)
+
+    setting.transport.post = post
+    await setting.record(*[f"c{n}" for n in range(500)])
+    await setting.run.start()
+    for n in range(20):
+        await setting.record(f"later{n}")
+        await setting.clock.advance(MINUTE)
+
+    (sent_before,) = denied_at
+    later = setting.sent()[sent_before:]
+    assert [ids for ids in later if opts_out or "c450" in ids] == []
+    assert bool(later) is not opts_out
+    assert await setting.state("c450") == "suppressed"
     await setting.run.stop(within=1_000)

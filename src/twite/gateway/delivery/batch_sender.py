@@ -6,27 +6,32 @@ tells them apart by what X accepts meanwhile: conversions of the same batch, eve
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from typing import Final
 
-from twite.domain.delivery import AMBIGUITY_WINDOW, MOST_BYTES, Batch, Delivery, Transition, Trigger
+import msgspec
+
+from twite.domain.delivery import AMBIGUITY_WINDOW, Batch, Delivery, Transition, Trigger
 from twite.domain.destination import Destination
 from twite.domain.errors import TransientError
-from twite.domain.outcome import Delivered, Errored, Outcome, Rejected, RejectionScope
+from twite.domain.outcome import Delivered, Errored, Outcome, Rejected
 from twite.domain.retry import backoff
 from twite.domain.times import MINUTE
-from twite.gateway.delivery.bisect import BUDGET, Bisect, Group
+from twite.gateway.delivery.batch_size import BatchSize
+from twite.gateway.delivery.bisect import Bisect, Group
 from twite.gateway.delivery.blame import Blame, is_refused
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker
 from twite.gateway.delivery.event_pauses import EventPauses
+from twite.gateway.delivery.events_in_flight import EventsInFlight
 from twite.gateway.delivery.in_flight_batch import InFlightBatch, ids_of
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.rate_limit import RateLimit
 from twite.gateway.delivery.rejection_stats import RejectionStats
 from twite.gateway.delivery.rejections import Rejections
 from twite.gateway.delivery.send_request import RequestSender
-from twite.gateway.delivery.settlement import Settler, fault, transitions
+from twite.gateway.delivery.settlement import Settler, transitions
+from twite.gateway.delivery.suspect_turns import SuspectTurns
 from twite.gateway.delivery.suspects import CERTAIN, Suspects, is_failed, is_refused_as_such
 from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
@@ -37,10 +42,6 @@ from twite.x import spec
 
 # Deliveries that a bisect did not reach are retried after this: its budget is for a minute.
 BISECT_PAUSE: Final = MINUTE
-# A batch that fails for the third time, while X accepts nothing else, is halved.
-_AGAIN: Final = 2
-# A batch that X calls too large is halved, but never below this size.
-_LEAST_BYTES: Final = 50_000
 _GIVING_BACK: Final = 1  # seconds
 
 
@@ -107,18 +108,10 @@ class BatchSender:
         )
         # Deliveries that a bisect did not reach, of batches of which X accepted some.
         self._mixed: set[int] = set()
-        # Batches in flight by event, and the events being bisected: bisecting never takes up all
-        # slots of the pixel.
-        self._batches_by_event: dict[str, int] = defaultdict(int)
-        self._bisected_events: list[str] = []
-        self._max_bisections = max(1, in_flight // 2)
+        self._events = EventsInFlight(slots=in_flight)
+        self._size = BatchSize()
+        self._turns = SuspectTurns(suspects=self._suspects, clock=clock)
         self.stopping = False
-        # The size of the next batch. It shrinks while the rate limit leaves too little for a
-        # bisect; otherwise the same bad batch would use up every window.
-        self.most = spec.MAX_CONVERSIONS
-        self.most_bytes = MOST_BYTES
-        # The size that X itself accepts.
-        self._max_by_x = spec.MAX_CONVERSIONS
 
     def use(self, destination: Destination) -> None:
         """Send with other credentials of the same pixel from now on."""
@@ -142,25 +135,43 @@ class BatchSender:
     def passing_events(self) -> frozenset[str]:
         """Return the events the next claim must pass over.
 
-        Those are paused, or in trouble with one batch in flight already: a second batch would meet
-        the same trouble and take a slot from healthy events.
+        Those are paused, or in trouble with batches in flight already: more of them would meet the
+        same trouble and take slots from healthy events.
         """
-        troubled = {
-            event
-            for event, many in self._batches_by_event.items()
-            if many and (event in self._bisected_events or event in self.limits())
-        }
-        return self._pauses.closed() | troubled
+        return self._pauses.closed() | self._events.troubled(self.limits())
+
+    @property
+    def most(self) -> int:
+        """How many conversions the next batch may hold."""
+        return self._size.most
+
+    @property
+    def most_bytes(self) -> int:
+        """How many bytes of conversions the next batch may hold."""
+        return self._size.most_bytes
+
+    def passing(self) -> frozenset[int]:
+        """Return the deliveries the next claim must pass over: suspects, until their turn."""
+        return self._turns.passing()
+
+    def suspects(self) -> frozenset[int]:
+        """Return the deliveries that may be at fault while X accepts others."""
+        return self._suspects.known()
 
     @property
     def failed(self) -> dict[int, str]:
         """The deliveries (id → event) that failed since X last accepted one: others probe."""
         return self._blame.failed
 
+    def retry_failed(self) -> None:
+        """Let those probe again of which all others have probed."""
+        self._blame.retry_failed()
+
     def claimed(self, batch: Batch) -> None:
         """Record that a batch was claimed and is about to be sent."""
         self._pauses.probed(batch.event)
-        self._batches_by_event[batch.event] += 1
+        self._events.began(batch.event, batch.lease)
+        self._turns.began(batch)
 
     async def take(self, batch: Batch) -> None:
         """Send a batch and settle every delivery of it.
@@ -182,11 +193,13 @@ class BatchSender:
                 raise
             except Exception as error:  # noqa: BLE001  a sent request must be recorded
                 self._observer.see(Troubled(where=TroublePlace.BATCH, reason=type(error).__name__))
-                await self._count_fault(in_flight, error)
+                wait = self._backoff(max(delivery.attempts for delivery in in_flight.group) + 1)
+                await self._settler.settle_fault(in_flight, error, due_at=self._now() + wait)
         except TransientError as error:
             self._observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
         finally:
-            self._batches_by_event[batch.event] = max(0, self._batches_by_event[batch.event] - 1)
+            self._events.ended(batch.lease)
+            self._turns.ended(batch)
 
     async def give_back(self, batch: Batch, deliveries: Sequence[int], *, wait: int = 0) -> None:
         """Return unsent deliveries to the queue. This counts as no attempt."""
@@ -197,37 +210,50 @@ class BatchSender:
         await self._settler.settle(batch, None, (back,))
 
     async def _send_batch(self, in_flight: InFlightBatch) -> None:
-        """Send the deliveries that may share a request, then each suspect by itself."""
-        together, alone_deliveries = self._split_suspects(in_flight.batch)
-        if together:
-            await self._send(in_flight, together)
-        if not alone_deliveries:
-            return
-        if not together and len(alone_deliveries) == 1:
-            await self._send(in_flight, alone_deliveries)
-            return
-        sent = 0
-        if self._may_bisect(in_flight.batch.event):
-            with self._bisecting(in_flight.batch.event):
-                while sent < min(BUDGET, len(alone_deliveries)) and self._may_send(
-                    alone_deliveries[sent]
-                ):
-                    sent += 1
-                    await self._send(in_flight, (alone_deliveries[sent - 1],))
-        wait = 0 if self.stopping else BISECT_PAUSE
-        await self.give_back(in_flight.batch, ids_of(alone_deliveries[sent:]), wait=wait)
+        """Send what is not suspected, then the suspects, then each isolated one by itself."""
+        batch = in_flight.batch
+        fresh, suspects, isolated = self._suspects.split(batch.deliveries)
+        if suspects:
+            # What X fails at can take half a minute each: the suspects go before.
+            patient = tuple(filter(self._suspects.was_refused_alone, isolated))
+            await self.give_back(
+                batch,
+                [delivery.id for delivery in isolated if delivery not in patient],
+                wait=BISECT_PAUSE,
+            )
+            isolated = patient
+        groups = [*filter(None, (fresh, suspects)), *((delivery,) for delivery in isolated)]
+        for place, group in enumerate(groups):
+            if place and not await self._may_send(group):
+                rest = [delivery for group in groups[place:] for delivery in group]
+                await self.give_back(batch, ids_of(rest))
+                return
+            if group is not fresh:
+                # Suspects can take long. Others of their event go out meanwhile.
+                self._events.ended(batch.lease)
+            allowed = await self._still_allowed(batch, group) if place else group
+            if allowed:
+                await self._send(in_flight, allowed)
 
-    def _split_suspects(self, batch: Batch) -> tuple[Group, Group]:
-        """Return (deliveries that may share a request, suspects that go alone)."""
-        alone = {delivery.id for delivery in batch.deliveries if self._suspects.alone(delivery)}
-        return (
-            tuple(delivery for delivery in batch.deliveries if delivery.id not in alone),
-            tuple(delivery for delivery in batch.deliveries if delivery.id in alone),
-        )
+    async def _may_send(self, group: Group) -> bool:
+        """Whether more of a batch may be sent, and spend the rate limit for it.
 
-    def _may_send(self, delivery: Delivery) -> bool:
-        stopped = self.stopping or self._circuit_breaker.paused or self._request_sender.is_limited
-        return not (stopped or self._is_too_late((delivery,)))
+        Its claim did so, too, but that may be long ago.
+        """
+        breaker = self._circuit_breaker
+        if self.stopping or breaker.is_tripped or breaker.backs_off or self._is_too_late(group):
+            return False
+        return await self._request_sender.allowed(len(group))
+
+    async def _still_allowed(self, batch: Batch, group: Group) -> Group:
+        """Return what of a group may still be sent.
+
+        The rest was denied since the claim, or its person opted out: the queue suppresses it.
+        """
+        named = msgspec.structs.replace(batch, deliveries=group)
+        withdrawn = set(await self._delivery_store.withdrawn(named))
+        await self.give_back(batch, [id_ for id_ in ids_of(group) if id_ in withdrawn])
+        return tuple(delivery for delivery in group if delivery.id not in withdrawn)
 
     async def _send(self, in_flight: InFlightBatch, group: Group) -> None:
         """Send a group that the rate limit has counted; bisect it if X refuses it."""
@@ -246,14 +272,10 @@ class BatchSender:
                 in_flight.batch, [(group[0], outcome)], at_fault=mixed
             )
         elif isinstance(outcome, Delivered):
-            self.most = min(self._max_by_x, self.most * 2)
-            if 2 * sum(len(delivery.body) for delivery in group) >= self.most_bytes:
-                self.most_bytes = min(MOST_BYTES, self.most_bytes * 2)
+            self._size.landed()
             rejection_stats.landed(taken=len(group), refused=0)
-        elif is_failed(outcome) and max(delivery.attempts for delivery in group) >= _AGAIN:
-            rejection_stats.failed(len(group))
-            if len(group) == 1 and self._suspects.explain(group):
-                self._suspects.found(group[0])
+        elif is_failed(outcome) and len(group) == 1 and self._suspects.explain(group):
+            self._turns.found(group[0])
 
     async def _try(
         self, in_flight: InFlightBatch, group: Group, why: Outcome | None = None
@@ -293,25 +315,27 @@ class BatchSender:
             self._rejection_stats_by_event[in_flight.batch.event],
         )
         assert isinstance(why, Rejected | Errored)  # noqa: S101  told to the type checker
-        self._shrink(group, why)
-        if batch.event in self._pauses.paused() or not self._may_bisect(batch.event):
-            at_once = batch.event in (*self._pauses.paused(), *self._bisected_events)
+        self._size.too_many(group, why)
+        # Suspects take no slot of their event: one batch of them is in flight at a time.
+        suspected = self._suspects.explain(group)
+        is_paused = batch.event in self._pauses.paused()
+        if is_paused or not (suspected or self._events.may_bisect(batch.event)):
+            at_once = is_paused or self._events.is_bisected(batch.event)
             await self.give_back(batch, ids_of(group), wait=0 if at_once else BISECT_PAUSE)
             return
         mixed = self._mixed.intersection(ids_of(group))
-        is_known = bool(mixed) or self._suspects.explain(group)
+        is_known = bool(mixed) or suspected
         bisect = Bisect(group, why, mixed | rejection_stats.cleared(group))
-        with self._bisecting(batch.event):
+        with nullcontext() if suspected else self._events.bisecting(batch.event):
             rest = await self._run_bisect(in_flight, bisect, why)
         rest = (*rest, *bisect.give_up())
+        self._size.too_large(bisect.too_large)
         self._mixed -= mixed
         self._mixed.update(delivery.id for delivery in rest if bisect.taken or delivery.id in mixed)
         rejection_stats.landed(taken=bisect.taken, refused=len(bisect.refused))
-        if is_failed(why) and not bisect.taken:
-            rejection_stats.failed(len(group))
         as_such = [found for found in bisect.refused if is_refused_as_such(found[1])]
         judged = [found for found in bisect.refused if not is_refused_as_such(found[1])]
-        at_once = bisect.is_the_account or self.stopping
+        at_once = bisect.is_the_account or self.stopping or self._circuit_breaker.is_tripped
         if as_such and not bisect.taken and not is_known:
             await self._blame.all_alike(batch.event, as_such)
             rest, at_once = (*rest, *(delivery for delivery, _ in as_such)), True
@@ -328,14 +352,19 @@ class BatchSender:
     async def _run_bisect(self, in_flight: InFlightBatch, bisect: Bisect, why: Outcome) -> Group:
         """Send the groups the bisect names; return the last one if it was not sent."""
         event = in_flight.batch.event
-        while not (self.stopping or self._circuit_breaker.paused or event in self._pauses.paused()):
+        while not (
+            self.stopping or self._circuit_breaker.is_tripped or event in self._pauses.paused()
+        ):
             group = bisect.next()
             if group is None:
                 break
+            group = await self._still_allowed(in_flight.batch, group)
+            if not group:
+                continue
             if self._is_too_late(group):
                 return group
             if not await self._request_sender.allowed(len(group)):
-                self.most = max(1, len(in_flight.batch.deliveries) // 2)
+                self._size.limited(len(in_flight.batch.deliveries))
                 return group
             outcome, is_open = await self._try(in_flight, group, why)
             if isinstance(outcome, Delivered):
@@ -345,20 +374,10 @@ class BatchSender:
             elif is_failed(outcome) and is_failed(why) and not self._cautious:
                 bisect.failed(group, outcome)
                 if len(group) == 1:
-                    self._suspects.found(group[0])
+                    self._turns.found(group[0])
             else:
                 break
         return ()
-
-    def _shrink(self, group: Group, why: Outcome) -> None:
-        """Shrink the next batches if X called this one too large."""
-        if not isinstance(why, Rejected) or why.scope is not RejectionScope.SIZE:
-            return
-        if any(complaint.message == spec.TOO_MANY_CONVERSIONS for complaint in why.complaints):
-            self._max_by_x = self.most = max(1, len(group) // 2)
-        else:
-            size = sum(len(delivery.body) for delivery in group)
-            self.most_bytes = min(self.most_bytes, max(_LEAST_BYTES, size // 2))
 
     async def _give_up_or_back_off(
         self, batch: Batch, delivery: Delivery, refusal: Rejected
@@ -367,28 +386,14 @@ class BatchSender:
         if batch.event in self._pauses.paused():
             await self._rejections.blame_the_event(batch, [(delivery, refusal)])
             return
-        proven, times = self._suspects.found(delivery, refusal)
+        proven, times = self._turns.found(delivery, refusal)
         if proven >= CERTAIN:
             buried = Transition(
                 trigger=Trigger.BURIED, deliveries=(delivery.id,), reason=refusal.reason
             )
             await self._settler.settle(batch, None, (buried,))
         else:
-            wait = backoff(attempts=times, randomness=self._randomness.fraction())
-            await self.give_back(batch, [delivery.id], wait=wait)
-
-    def _may_bisect(self, event: str) -> bool:
-        return (
-            event not in self._bisected_events and len(self._bisected_events) < self._max_bisections
-        )
-
-    @contextmanager
-    def _bisecting(self, event: str) -> Iterator[None]:
-        self._bisected_events.append(event)
-        try:
-            yield
-        finally:
-            self._bisected_events.remove(event)
+            await self.give_back(batch, [delivery.id], wait=self._backoff(times))
 
     def _is_too_late(self, group: Group) -> bool:
         """Whether an ambiguous delivery is too old to resend: a bisect can take half an hour."""
@@ -398,29 +403,8 @@ class BatchSender:
         ]
         return bool(since) and now - min(since) > AMBIGUITY_WINDOW
 
-    async def _count_fault(self, in_flight: InFlightBatch, error: Exception) -> None:
-        """Record a bug of Twite's; it counts as a crash of the deliveries being sent."""
-        tries = max(delivery.attempts for delivery in in_flight.group) + 1
-        due = self._now() + backoff(attempts=tries, randomness=self._randomness.fraction())
-        tried = fault(
-            in_flight.group,
-            error,
-            pixel=in_flight.batch.pixel,
-            event=in_flight.batch.event,
-            at=in_flight.at,
-            ambiguous=in_flight.left,
-        )
-        blamed = Transition(trigger=Trigger.LAPSED, deliveries=ids_of(in_flight.group), due_at=due)
-        named = set(blamed.deliveries)
-        others = tuple(
-            delivery.id for delivery in in_flight.batch.deliveries if delivery.id not in named
-        )
-        back = (
-            (Transition(trigger=Trigger.POSTPONED, deliveries=others, due_at=due),)
-            if others
-            else ()
-        )
-        await self._settler.settle(in_flight.batch, tried, (blamed, *back))
+    def _backoff(self, attempts: int) -> int:
+        return backoff(attempts=attempts, randomness=self._randomness.fraction())
 
     def _now(self) -> int:
         return self._clock.now()

@@ -4,8 +4,10 @@ X refuses a whole request for one bad conversion and names no index; it only ech
 value [doc WEB]. So the bisect matches echoed values first, and halves otherwise; every good half
 is delivered at once. One bad conversion in 500 costs 18 more requests by halving, 2 by matching.
 
-A batch that fails (5xx, no answer) again and again while X accepts others is halved in the same
-way: the answer does not say what is wrong.
+A batch that fails (5xx, no answer) while X accepts others is split, too: the answer does not say
+what is wrong. A failure can take half a minute, and an acceptance takes none, so few failures
+matter more than few requests: the batch is cut into groups of about the square root of its size,
+and a group that fails, or is likely to, goes one by one.
 
 Halving goes depth first, so each budget settles some deliveries. Breadth first, a batch with many
 bad conversions would spend the budget on groups that each hold one. If most of the known
@@ -15,12 +17,14 @@ conversions are bad, each is tried by itself.
 import re
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from math import isqrt
 from typing import Final
 
 import msgspec
 
 from twite.domain.delivery import Delivery
 from twite.domain.outcome import Errored, Rejected, RejectionScope, XComplaint
+from twite.gateway.delivery.batch_size import bytes_too_large
 from twite.gateway.delivery.rejection_stats import kind_of
 
 Group = tuple[Delivery, ...]
@@ -35,8 +39,12 @@ CONTROLS: Final = 5
 
 # The same for refusals without a word on conversions (401, HTML): fewer, to spare X.
 ALIKE_AS_SUCH: Final = 3
-# Stop after this many failed groups in a row: halving 500 down to one takes nine.
+# Stop after this many failed groups in a row: X itself may be down.
 STUCK: Final = 10
+# A failed group of at most this size goes one by one.
+_FEW: Final = 25
+# A group goes one by one, too, if it fails more likely than this.
+_LIKELY: Final = 0.5
 
 # Above this share of bad conversions, trying each costs less than halving. At least _TELLING
 # results must be known.
@@ -66,22 +74,30 @@ class Bisect:
         self._alike = ALIKE_AS_SUCH if as_such else ALIKE
         self._controls = ALIKE_AS_SUCH if as_such else CONTROLS
         self._stuck = 0
+        # Splitting after failures needs no budget: it sends each delivery twice, or three times.
+        self._budget = BUDGET if isinstance(why, Rejected) else 3 * len(batch)
+        self._failed_alone = 0
         self._mixed = mixed
         self._stack: list[Group] = []
         self._tries = 0
         self._doubted = False
         self.taken = 0
+        self._too_large: list[int] = []
         self.refused: list[tuple[Delivery, Rejected]] = []
         self._split(batch, why)
 
     def next(self) -> Group | None:
         """Return the deliveries to send next, or None when there are none or the budget is out."""
-        if not self._stack or self._tries >= BUDGET or self._stuck >= STUCK:
+        if not self._stack or self._tries >= self._budget or self._stuck >= STUCK:
             return None
         if self.is_the_account:
             return None
         self._tries += 1
-        return self._stack.pop()
+        group = self._stack.pop()
+        if self._likely_fails(group):
+            self._one_by_one(group)
+            group = self._stack.pop()
+        return group
 
     def took(self, group: Group) -> None:
         """Record that X accepted a group."""
@@ -93,6 +109,8 @@ class Bisect:
         self._stuck += 1
         if len(group) > 1:
             self._split(group, error)
+        else:
+            self._failed_alone += 1
 
     def learn(self, group: Group, refusal: Rejected) -> None:
         """Record that X refused a group: a single delivery is found, a larger group is split."""
@@ -103,6 +121,11 @@ class Bisect:
         if self._all_alike(self._alike) and not self._doubted:
             self._doubted = True
             self._try_controls()
+
+    @property
+    def too_large(self) -> int | None:
+        """The bytes of the smallest group refused for its bytes, if no conversion is to blame."""
+        return None if self.refused else min(self._too_large, default=None)
 
     def give_up(self) -> Group:
         """Return the deliveries not tried, and forget them."""
@@ -120,6 +143,16 @@ class Bisect:
         """Whether trying each conversion takes fewer requests than halving."""
         known = self.taken + len(self.refused)
         return known >= _TELLING and len(self.refused) > _BAD_SHARE * known
+
+    def _likely_fails(self, group: Group) -> bool:
+        """Whether a failing one is likely among these, by those that failed alone so far."""
+        known = self.taken + self._failed_alone
+        if known < _TELLING or not self._failed_alone:
+            return False
+        return (self.taken / known) ** len(group) < 1 - _LIKELY
+
+    def _one_by_one(self, group: Group) -> None:
+        self._stack.extend((delivery,) for delivery in reversed(group))
 
     def _all_alike(self, many: int) -> bool:
         if self.taken:
@@ -140,20 +173,30 @@ class Bisect:
         )
 
     def _split(self, group: Group, why: Rejected | Errored) -> None:
-        suspects = _suspects(group, why.complaints) if isinstance(why, Rejected) else ()
+        if isinstance(why, Errored):
+            self._split_failed(group)
+            return
+        size = bytes_too_large(group, why)
+        if size is not None:
+            self._too_large.append(size)
+        suspects = _suspects(group, why.complaints)
         if suspects:
             named = {suspect.id for suspect in suspects}
             self._stack.extend((suspect,) for suspect in suspects)
             self._stack.append(tuple(delivery for delivery in group if delivery.id not in named))
-        elif (
-            self._is_mostly_bad
-            and isinstance(why, Rejected)
-            and why.scope is RejectionScope.CONVERSION
-        ):
-            self._stack.extend((delivery,) for delivery in reversed(group))
+        elif self._is_mostly_bad and why.scope is RejectionScope.CONVERSION:
+            self._one_by_one(group)
         else:
             middle = len(group) // 2
             self._stack.extend((group[middle:], group[:middle]))
+
+    def _split_failed(self, group: Group) -> None:
+        if len(group) <= _FEW:
+            self._one_by_one(group)
+            return
+        size = isqrt(len(group))
+        starts = range(0, len(group), size)
+        self._stack.extend(group[start : start + size] for start in reversed(starts))
 
 
 def _suspects(group: Group, complaints: Sequence[XComplaint]) -> tuple[Delivery, ...]:

@@ -17,8 +17,9 @@ from twite.gateway.ports.machine import Randomness
 
 # The beginning of the reason of an event pause after failures.
 FAILS_AT_ALL: Final = "all conversions failed alike"
-# After this many different deliveries refused in a row, of events not paused, and none accepted or
-# judged between, the pixel may be at fault, whatever is suspected of them.
+# After this many different deliveries refused in a row, and none accepted or judged between, the
+# pixel may be at fault, whatever is suspected of them. Paused events and deliveries that X refused
+# alone before do not count: they say nothing new.
 MOST_IN_A_ROW: Final = 20
 # Failed deliveries remembered, so that a probe picks another one.
 _MOST_FAILED: Final = 1_000
@@ -43,6 +44,8 @@ class Blame:
         self._cautious = cautious
         # Deliveries (id → event) that failed since X last accepted one.
         self.failed: dict[int, str] = {}
+        # Those of them that were alone in their request.
+        self._failed_alone: set[int] = set()
         # First delivery of each group refused since X last accepted or judged one.
         self._row: set[int] = set()
 
@@ -68,6 +71,7 @@ class Blame:
         if isinstance(outcome, Delivered):
             suspects.took(group, event=event)
             self.failed.clear()
+            self._failed_alone.clear()
         elif is_refused_as_such(outcome) or is_failed(outcome):
             suspects.note(group, event=event)
         if not isinstance(outcome, Errored):
@@ -95,9 +99,21 @@ class Blame:
         for delivery in group[: max(0, _MOST_FAILED - len(self.failed))]:
             self.failed[delivery.id] = event
 
+        if len(group) == 1:
+            self._failed_alone.add(group[0].id)
+
+    def retry_failed(self) -> None:
+        """Forget the failed ones that were not alone; where there are none, forget all."""
+        kept = {id_: event for id_, event in self.failed.items() if id_ in self._failed_alone}
+        if len(kept) == len(self.failed):
+            kept = {}
+            self._failed_alone.clear()
+        self.failed = kept
+
     def _count(self, event: str, group: Group, outcome: Outcome) -> None:
         if is_refused_as_such(outcome):
-            if event not in self._pauses.paused():
+            is_old = len(group) == 1 and self._suspects.was_refused_alone(group[0])
+            if event not in self._pauses.paused() and not is_old:
                 self._row.add(group[0].id)
         elif not isinstance(outcome, Errored):
             self._row.clear()
@@ -113,10 +129,11 @@ class Blame:
         self._remember(event, group)
         if self._suspects.is_the_event(event):
             await self._pauses.trip(event, f"{REFUSED_ALIKE}: {refusal.reason}")
-        elif refusal.scope is RejectionScope.UNCLEAR or self._suspects.is_shown(refusal):
-            await self._circuit_breaker.doubt(refusal.reason)
         else:
-            await self._circuit_breaker.trip(refusal.reason)
+            unclear = refusal.scope is RejectionScope.UNCLEAR or self._suspects.is_shown(refusal)
+            await self._circuit_breaker.doubt(
+                refusal.reason, alone=len(group) == 1, is_likely=not unclear
+            )
 
 
 def is_refused(outcome: Outcome) -> TypeGuard[Rejected]:

@@ -16,6 +16,8 @@ from twite.gateway.ports.state import Pause
 PROBE_EVERY: Final = MINUTE
 # How soon a second conversion is tried after a refusal that may mean the first or the pixel.
 GLANCE: Final = 2 * SECOND
+# A request after a failure holds this many times fewer conversions.
+_FEWER: Final = 8
 # The reason of a pause made by a user: nothing is sent, not even probes, until a user ends it.
 PAUSED_BY_USER: Final = "paused by hand"
 
@@ -41,8 +43,10 @@ class CircuitBreaker:
         # A tag that passed a limit is slowed down, whatever its outcome.
         self._slow_until = clock.elapsed()
         self._is_slow = False
-        # A delivery was refused, and it is unknown whether the pixel is at fault.
+        # A delivery was refused, and it is unknown whether the pixel is at fault. Then only another
+        # one can tell, until `_same_at`.
         self._doubted = False
+        self._same_at = 0
 
     @property
     def paused(self) -> bool:
@@ -53,6 +57,31 @@ class CircuitBreaker:
     def probes(self) -> bool:
         """Whether requests go out one at a time: each answer decides about the next."""
         return self.paused or self._failures > 0 or self._is_slow
+
+    @property
+    def is_tripped(self) -> bool:
+        """Whether the pixel is paused for certain, rather than in doubt.
+
+        In doubt, a batch in flight goes on: an acceptance ends the doubt.
+        """
+        return self._pause is not None and not self._doubted
+
+    @property
+    def backs_off(self) -> bool:
+        """Whether a failure was so recent that nothing new may be sent."""
+        return self._clock.elapsed() < max(self._backoff_until, self._slow_until)
+
+    @property
+    def wants_another(self) -> bool:
+        """Whether only a delivery other than the refused one may probe."""
+        return self._doubted and self._clock.elapsed() < self._same_at
+
+    def size_of_probe(self, usual: int) -> int:
+        """Return how many conversions the next request may hold.
+
+        One while only probes may go out, and few after failures: one of them may be the cause.
+        """
+        return 1 if self.paused else max(1, usual // _FEWER**self._failures)
 
     @property
     def by_hand(self) -> bool:
@@ -91,16 +120,22 @@ class CircuitBreaker:
         if was is not None:
             self._observer.see(Resumed(pixel=self._pixel))
 
-    async def doubt(self, reason: str) -> None:
+    async def doubt(self, reason: str, *, alone: bool, is_likely: bool) -> None:
         """Record a refusal that may mean one delivery or the pixel.
 
-        Another delivery is tried soon; if X refuses it too, the pixel is paused.
+        Another delivery is tried soon; if X refuses it too, the pixel is at fault. If it was
+        `alone` in its request and no other comes, it is tried again as a probe would be.
+        `is_likely`: the pixel is called paused meanwhile.
         """
         if self.paused:
             await self.trip(reason)
-        else:
-            self._doubted = True
-            self._probe_at = self._clock.elapsed() + GLANCE
+            return
+        now = self._clock.elapsed()
+        self._doubted = True
+        self._probe_at = now + GLANCE
+        self._same_at = now + (PROBE_EVERY if alone else GLANCE)
+        if is_likely:
+            await self._note(reason)
 
     async def trip(self, reason: str) -> None:
         """Open the breaker: stop sending except for probes."""
@@ -108,6 +143,9 @@ class CircuitBreaker:
             return  # it was in flight then; nothing goes out now anyway
         self._doubted = False
         self._probe_at = self._clock.elapsed() + PROBE_EVERY
+        await self._note(reason)
+
+    async def _note(self, reason: str) -> None:
         if self._pause is None or self._pause.reason != reason:
             self._pause = Pause(pixel=self._pixel, since=self._clock.now(), reason=reason)
             self._observer.see(Paused(pixel=self._pixel, reason=reason))

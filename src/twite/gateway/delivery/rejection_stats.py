@@ -32,8 +32,6 @@ class RejectionStats:
 
     def __init__(self) -> None:
         self.size = MAX_CONVERSIONS
-        # Whether `size` shrank because of failures: then it doubles again.
-        self._doubles = False
         # Deliveries refused alike in a row since X last accepted one of the event.
         self._run: list[int] = []
         self._kind: Kind = frozenset()
@@ -89,16 +87,6 @@ class RejectionStats:
         self._taken = self._taken * kept + taken
         self._refused = self._refused * kept + refused
         if refused and self._refused > _SHARE * (self._taken + self._refused):
-            self.size, self._doubles = min(self.size, SMALL), False
+            self.size = min(self.size, SMALL)
         elif not refused and taken >= self.size:
-            more = self.size if self._doubles else _STEP
-            self.size = min(MAX_CONVERSIONS, self.size + more)
-            self._doubles = self._doubles and self.size < MAX_CONVERSIONS
-
-    def failed(self, many: int) -> None:
-        """Halve the batch size after a repeated failure while X accepted nothing else.
-
-        One of the deliveries may be the cause. The size doubles again when X is back.
-        """
-        if many > 1:
-            self.size, self._doubles = min(self.size, many // 2), True
+            self.size = min(MAX_CONVERSIONS, self.size + _STEP)

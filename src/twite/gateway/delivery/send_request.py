@@ -89,11 +89,6 @@ class RequestSender:
         self._note(in_flight, response, outcome, took=self._clock.elapsed() - began)
         return response, outcome
 
-    @property
-    def is_limited(self) -> bool:
-        """Whether X has said that the limit is used up."""
-        return self._rate_limit.is_closed_by_x
-
     async def allowed(self, count: int) -> bool:
         """Spend the rate limit for `count` conversions; return False if too few are left."""
         async with self._rate_limit.lock:

@@ -23,6 +23,7 @@ from twite.domain.outcome import (
 )
 from twite.domain.retry import LAST_CEILING, backoff
 from twite.domain.times import SECOND
+from twite.gateway.delivery.in_flight_batch import InFlightBatch, ids_of
 from twite.gateway.ports.events import Moved, Observer
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.outbox import DeliveryStore
@@ -148,6 +149,24 @@ class Settler:
                     waited=_waited(batch, transition, now=self._clock.now()),
                 )
             )
+
+    async def settle_fault(
+        self, in_flight: InFlightBatch, error: Exception, *, due_at: int
+    ) -> None:
+        """Write a bug of Twite's; it counts as a crash of the deliveries being sent."""
+        batch, named = in_flight.batch, ids_of(in_flight.group)
+        tried = fault(
+            in_flight.group,
+            error,
+            pixel=batch.pixel,
+            event=batch.event,
+            at=in_flight.at,
+            ambiguous=in_flight.left,
+        )
+        blamed = Transition(trigger=Trigger.LAPSED, deliveries=named, due_at=due_at)
+        others = tuple(id_ for id_ in ids_of(batch.deliveries) if id_ not in set(named))
+        back = Transition(trigger=Trigger.POSTPONED, deliveries=others, due_at=due_at)
+        await self.settle(batch, tried, (blamed, back) if others else (blamed,))
 
 
 def _waited(batch: Batch, transition: Transition, *, now: int) -> tuple[int, ...]:

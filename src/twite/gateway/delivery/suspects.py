@@ -1,13 +1,17 @@
 """Suspects: deliveries of requests that failed, or that X refused without naming a cause.
 
 A delivery stays a suspect until X accepts it. If X accepts other deliveries of the pixel
-meanwhile, one of the suspects is at fault: they are bisected, and the bad one is sent alone from
-then on. Pure and in memory: after a restart suspects are found anew.
+meanwhile, one of the suspects is at fault: they are bisected, and the bad one is isolated: it is
+sent alone from then on. No suspect delays other deliveries: one batch with suspects is in flight at
+a time, and an isolated one is only tried again when X has accepted something since, or when the
+pixel has tried none for a minute. Pure and in memory: after a restart suspects are found anew.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final, TypeGuard, TypeVar
+
+import msgspec
 
 from twite.domain.delivery import Delivery
 from twite.domain.outcome import Errored, Outcome, Rejected, RejectionScope
@@ -15,6 +19,8 @@ from twite.domain.outcome import Errored, Outcome, Rejected, RejectionScope
 # Give up a delivery after this many refusals while sent alone, if X accepted others between any
 # two of them. An unstable credential does not look like that.
 CERTAIN: Final = 5
+# Isolated deliveries in one batch at most.
+TURN: Final = 10
 # Suspects remembered at most; the oldest are dropped.
 MOST: Final = 20_000
 
@@ -22,7 +28,21 @@ MOST: Final = 20_000
 ROW: Final = 5
 
 Kind = tuple[str, str]
+Group = tuple[Delivery, ...]
 T = TypeVar("T")
+
+
+class _Isolated(msgspec.Struct, frozen=True):
+    """A delivery that is sent alone.
+
+    `proven`: refusals in a row with proof; `times`: bad requests in all; `last`: the last one;
+    `is_refused`: whether X has refused it alone, as such.
+    """
+
+    proven: int = 0
+    times: int = 0
+    last: int = -1
+    is_refused: bool = False
 
 
 class Suspects:
@@ -33,8 +53,7 @@ class Suspects:
         self._taken_at = -1
         # Delivery id → request at which it became a suspect.
         self._since: dict[int, int] = {}
-        # Sent alone: id → (refusals in a row with proof, bad requests in all, last request).
-        self._isolated: dict[int, tuple[int, int, int]] = {}
+        self._isolated: dict[int, _Isolated] = {}
         # Event → (bad requests in a row while X accepted others, last request).
         self._failures_by_event: dict[str, tuple[int, int]] = {}
         # Refusals known to be about conversions, not about the pixel.
@@ -77,9 +96,45 @@ class Suspects:
         """Record that this kind of refusal meant the pixel this time."""
         self._shown.discard(_kind(refusal))
 
-    def alone(self, delivery: Delivery) -> bool:
+    def is_isolated(self, delivery: Delivery) -> bool:
         """Whether a delivery must be sent alone."""
         return delivery.id in self._isolated
+
+    def was_refused_alone(self, delivery: Delivery) -> bool:
+        """Whether X refused it alone before: another refusal says nothing about the pixel."""
+        return self._isolated.get(delivery.id, _Isolated()).is_refused
+
+    def known(self) -> frozenset[int]:
+        """Return the ids of deliveries that may be at fault while X accepts others."""
+        since, taken_at = self._since, self._taken_at
+        return frozenset(id_ for id_ in since if since[id_] < taken_at).union(self._isolated)
+
+    def without_turn(self, *, others_rest: bool) -> frozenset[int]:
+        """Return the ids of isolated deliveries that must not be tried now; each gets its turn.
+
+        Their turn comes when X has accepted something since the last try. `others_rest`: the turn
+        of one comes without that.
+        """
+        isolated = self._isolated
+        turn = [id_ for id_ in isolated if isolated[id_].last < self._taken_at][:TURN]
+        if not turn and others_rest:
+            turn = list(isolated)[:1]
+        for id_ in turn:
+            isolated[id_] = isolated.pop(id_)
+        return frozenset(isolated).difference(turn)
+
+    def split(self, group: Sequence[Delivery]) -> tuple[Group, Group, Group]:
+        """Return (deliveries without suspicion, suspects, isolated deliveries)."""
+        known = self.known()
+        return (
+            tuple(delivery for delivery in group if delivery.id not in known),
+            tuple(
+                delivery
+                for delivery in group
+                if delivery.id in known and not self.is_isolated(delivery)
+            ),
+            tuple(delivery for delivery in group if self.is_isolated(delivery)),
+        )
 
     def found(self, delivery: Delivery, refusal: Rejected | None = None) -> tuple[int, int]:
         """Record that a delivery sent alone failed, or was refused.
@@ -87,13 +142,15 @@ class Suspects:
         Returns (refusals in a row with proof between, bad requests in all).
         """
         self._now += 1
-        proven, times, last = self._isolated.pop(delivery.id, (0, 0, -1))
-        proven = 0 if refusal is None else proven + (last < self._taken_at)
+        was = self._isolated.pop(delivery.id, _Isolated())
+        proven = 0 if refusal is None else was.proven + (was.last < self._taken_at)
         if refusal is not None and proven > 1:
             self._shown.add(_kind(refusal))
-        self._isolated[delivery.id] = proven, times + 1, self._now
+        self._isolated[delivery.id] = _Isolated(
+            proven, was.times + 1, self._now, was.is_refused or refusal is not None
+        )
         _trim(self._isolated)
-        return proven, times + 1
+        return proven, was.times + 1
 
 
 def is_refused_as_such(outcome: Outcome) -> TypeGuard[Rejected]:

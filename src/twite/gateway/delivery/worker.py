@@ -41,12 +41,24 @@ class BatchHandler(Protocol):
     """Sends the batches of a worker: to X, or through a tag's template."""
 
     stopping: bool
-    most: int
-    most_bytes: int
+
+    @property
+    def most(self) -> int:
+        """How many conversions the next batch may hold."""
+        ...
+
+    @property
+    def most_bytes(self) -> int:
+        """How many bytes of conversions the next batch may hold."""
+        ...
 
     @property
     def failed(self) -> dict[int, str]:
         """The deliveries (id → event) that failed since X last accepted one: others probe."""
+        ...
+
+    def retry_failed(self) -> None:
+        """Let those probe again of which all others have probed."""
         ...
 
     def use(self, destination: Destination) -> None:
@@ -59,6 +71,14 @@ class BatchHandler(Protocol):
 
     def passing_events(self) -> frozenset[str]:
         """Return the events the next claim must pass over."""
+        ...
+
+    def passing(self) -> frozenset[int]:
+        """Return the deliveries the next claim must pass over."""
+        ...
+
+    def suspects(self) -> frozenset[int]:
+        """Return the deliveries that say little about the pixel: others probe."""
         ...
 
     def claimed(self, batch: Batch) -> None:
@@ -220,7 +240,7 @@ class Worker:
         """Claim at most `left` deliveries; a half-open breaker probes with a new one each time."""
         now = self._clock.now()
         ambiguous_after = FOREVER if self._cautious else now - AMBIGUITY_WINDOW
-        limit = 1 if self._circuit_breaker.paused else self._worker_config.batch
+        limit = self._circuit_breaker.size_of_probe(self._worker_config.batch)
         events = self._batch_handler.passing_events()
         claim = Claim(
             pixel=self._pixel,
@@ -231,20 +251,32 @@ class Worker:
             limits=self._batch_handler.limits(),
             most_bytes=self._batch_handler.most_bytes,
             passing_events=events,
+            passing=self._batch_handler.passing(),
             suspects=self._clock.elapsed() - self._began >= SETTLED_IN,
         )
-        failed = self._batch_handler.failed
-        if self._circuit_breaker.probes and failed:
-            # Another delivery than the last probe, of another event where there is one.
-            passing = frozenset(failed)
-            others = events.union(failed.values())
-            fresh = msgspec.structs.replace(claim, passing_events=others, passing=passing)
-            same = msgspec.structs.replace(claim, passing=passing)
-            batch = await self._outbox.claim(fresh) or await self._outbox.claim(same)
+        failed, suspects = self._batch_handler.failed, self._batch_handler.suspects()
+        if not self._circuit_breaker.probes or not (failed or suspects):
+            return await self._outbox.claim(claim)
+        # Another delivery than the last probes, of another event where there is one.
+        passing = suspects.union(failed)
+        probes = [(events.union(failed.values()), passing), (events, passing)]
+        for passing_events, passed in probes if failed else []:
+            batch = await self._claim_passing(claim, passing_events, passed)
             if batch is not None:
                 return batch
-            failed.clear()
-        return await self._outbox.claim(claim)
+        if self._circuit_breaker.wants_another:
+            return None
+        self._batch_handler.retry_failed()
+        passing = suspects.union(self._batch_handler.failed)
+        batch = await self._claim_passing(claim, events, passing)
+        return batch or await self._outbox.claim(claim)
+
+    async def _claim_passing(
+        self, claim: Claim, events: frozenset[str], deliveries: frozenset[int]
+    ) -> Batch | None:
+        return await self._outbox.claim(
+            msgspec.structs.replace(claim, passing_events=events, passing=deliveries)
+        )
 
     def _asked_for(self, batch: Batch) -> int:
         """Return the batch size that was possible for its event."""

@@ -69,6 +69,13 @@ class Outbox(Protocol):
         """
         ...
 
+    async def withdrawn(self, batch: Batch) -> Sequence[int]:
+        """Return which deliveries of a claimed batch must not be sent any more.
+
+        Their person has denied or opted out since the claim.
+        """
+        ...
+
     async def settle(self, settlement: Settlement) -> int:
         """Write an attempt and the next states together; extend the lease of the rest.
 

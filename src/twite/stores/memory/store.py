@@ -204,6 +204,10 @@ class MemoryStore(
             deliveries=tuple(map(delivery_of, claimed)),
         )
 
+    async def withdrawn(self, batch: Batch) -> Sequence[int]:
+        rows = self._named([delivery.id for delivery in batch.deliveries])
+        return [row.id for row in rows if row.denied is not None or self.lists(self._keys_of(row))]
+
     async def settle(self, settlement: Settlement) -> int:
         for fate in settlement.fates:
             after(State.SENDING, fate.trigger)

@@ -90,6 +90,13 @@ def claim(book: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch | No
             )
 
 
+def withdrawn(book: WriterSession, batch: Batch) -> list[int]:
+    """Return which deliveries of a batch in flight were denied or opted out since its claim."""
+    listed = set(book.opt_outs.among(batch.deliveries, pixel=batch.pixel))
+    gone = listed | book.denied
+    return [delivery.id for delivery in batch.deliveries if delivery.id in gone]
+
+
 def check(settlement: Settlement) -> None:
     """Raise IllegalTransition for a fate that a delivery being sent cannot have."""
     for fate in settlement.fates:

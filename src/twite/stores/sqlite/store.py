@@ -225,15 +225,14 @@ class SQLiteStore(ConsentViews, EraseQueries, ConsoleViews):
 
         batch = await self._writer.submit_act(act)
         if damaged:
+            many, dead = len(damaged), Trigger.BURIED
             self._observer.see(
-                Moved(
-                    pixel=claim.pixel,
-                    trigger=Trigger.BURIED,
-                    deliveries=len(damaged),
-                    reason=DAMAGED,
-                )
+                Moved(pixel=claim.pixel, trigger=dead, deliveries=many, reason=DAMAGED)
             )
         return batch
+
+    async def withdrawn(self, batch: Batch) -> Sequence[int]:
+        return await self._writer.submit_act(lambda book: outbox.withdrawn(book, batch))
 
     async def settle(self, settlement: Settlement) -> int:
         """Settle, and wait for a disk that is full or fails: what X said is asked once."""

@@ -84,6 +84,16 @@ class ConsentLaws:
         (life,) = await lives(store, "order-1")
         assert (life.state, len(life.attempts)) == (State.SUPPRESSED, 1)
 
+    async def test_who_revokes_is_withdrawn_from_a_batch_in_flight(self, store: Store) -> None:
+        await record(store, "order-1")
+        batch = await claim(store)
+        before = await store.withdrawn(batch)
+
+        await store.revoke(keys(store), now=NOW)
+
+        assert list(before) == []
+        assert list(await store.withdrawn(batch)) == [batch.deliveries[0].id]
+
     async def test_what_is_replayed_after_a_revocation_is_not_sent(self, store: Store) -> None:
         dead = await bury(store, "order-1")
         await store.revoke(keys(store), now=NOW)

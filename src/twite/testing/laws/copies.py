@@ -303,6 +303,18 @@ class CopyLaws:
             source="", pixel="", received=2, suppressed=2
         )
 
+    async def test_what_is_denied_in_flight_is_withdrawn_from_its_batch(self, store: Store) -> None:
+        await store.record(a_submission(an_entry("order-1"), an_entry("order-2", index=1)))
+        batch = await claim(store)
+        before = await store.withdrawn(batch)
+
+        await again(store, denied())
+
+        assert list(before) == []
+        assert list(await store.withdrawn(batch)) == [
+            delivery.id for delivery in batch.deliveries if delivery.conversion_id == "order-1"
+        ]
+
     async def test_what_x_takes_while_it_is_denied_is_delivered_and_both_are_told(
         self, store: Store
     ) -> None:

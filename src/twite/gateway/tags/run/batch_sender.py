@@ -67,6 +67,9 @@ class TagBatchSender:
         self.failed: dict[int, str] = {}
         circuit_breaker.slow_down(0)
 
+    def retry_failed(self) -> None:
+        """Do nothing: a tag remembers no failed deliveries."""
+
     def use(self, destination: Destination) -> None:
         """Do nothing: a tag has no pixel credentials."""
 
@@ -76,6 +79,14 @@ class TagBatchSender:
 
     def passing_events(self) -> frozenset[str]:
         """Return no events: a tag passes over none."""
+        return frozenset()
+
+    def passing(self) -> frozenset[int]:
+        """Return no deliveries: a tag passes over none."""
+        return frozenset()
+
+    def suspects(self) -> frozenset[int]:
+        """Return no deliveries: a tag has no suspects."""
         return frozenset()
 
     def claimed(self, batch: Batch) -> None:
