@@ -2,7 +2,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from twite.http.addresses import client_address
+from twite.http.addresses import client_address, line_of
 
 PROXIES = [ip_network("192.0.2.0/24"), ip_network("2001:db8:1::/48")]
 
@@ -52,3 +52,10 @@ def test_the_client_is_the_nearest_hop_that_is_no_trusted_proxy(peer, forwarded,
 
 def test_without_trusted_proxies_only_the_connection_counts():
     assert client_address("127.0.0.1", [b"203.0.113.7"], []) == "127.0.0.1"
+
+
+def test_one_line_with_many_ipv6_addresses_counts_as_one():
+    assert line_of("2001:db8:0:1::1") == line_of("2001:db8:0:1:ffff::2")
+    assert line_of("2001:db8:0:1::1") != line_of("2001:db8:0:2::1")
+    assert line_of("203.0.113.7") != line_of("203.0.113.8")
+    assert line_of(None) == line_of("") == ""

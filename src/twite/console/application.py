@@ -32,6 +32,7 @@ from twite.gateway.identity.authentication import AuthenticatedSession, Authenti
 from twite.gateway.ports.directory import AuditLog
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Clock
+from twite.gateway.rate_limiter import RateLimiter
 
 ROOT: Final = "/console"
 LOGIN: Final = f"{ROOT}/sign-in"
@@ -99,8 +100,7 @@ class Console:
         self._served = {file.name: file for file in self._static.values()}
         self._templates = PageTemplates(self._static)
         self._said: OrderedDict[str, list[Notice]] = OrderedDict()
-        # When somebody was last noted at a door that is not theirs, monotonic.
-        self._refused: dict[tuple[str, str, str], int] = {}
+        self._refusals = RateLimiter(size=1, per=_NOTED_EVERY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -196,10 +196,8 @@ class Console:
 
     async def _refuse(self, request: Request, route: PageRoute, viewer: Viewer) -> None:
         """Note who wanted what they may not. Raises Closed."""
-        elapsed, door = self._clock.elapsed(), (viewer.name, route.method, route.path)
-        noted = self._refused.get(door)
-        if noted is None or elapsed - noted >= _NOTED_EVERY:
-            self._refused[door] = elapsed
+        asked = f"{viewer.name} {route.method} {route.path}"
+        if not self._refusals.spend(asked, now=self._clock.elapsed()):
             await self._trail.note(
                 AuditEvent(
                     at=self._clock.now(),

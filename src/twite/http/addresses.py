@@ -42,6 +42,15 @@ def address_of(scope: Scope, trusted: Iterable[Network]) -> str | None:
     return client_address(_peer(scope), forwarded, trusted)
 
 
+def line_of(address: str | None) -> str:
+    """Return what stands for one line to the Internet: an IPv4 address, or 64 bits of IPv6.
+
+    A household or a phone can use any address of its /64. "" for an unknown address.
+    """
+    read = _address(address or "")
+    return str(int(read) >> 64) if isinstance(read, IPv6Address) else address or ""
+
+
 def comes_from(scope: Scope, trusted: Iterable[Network]) -> bool:
     """Return whether the peer of the connection is in one of the networks."""
     here = _address(_peer(scope))

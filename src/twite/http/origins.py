@@ -10,8 +10,8 @@ from starlette.types import Scope
 from twite.domain.destination import Source
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.ports.machine import Clock
-from twite.http.addresses import Network, address_of
-from twite.http.rate_limiter import RateLimiter
+from twite.gateway.rate_limiter import RateLimiter
+from twite.http.addresses import Network, address_of, line_of
 from twite.http.responses import CODES, HttpRefusal, HttpResponse, again, error
 
 _PREFLIGHT_SECONDS: Final = 7_200  # the longest that Chromium caches a preflight
@@ -125,7 +125,7 @@ class Origins:
     def _wait(self, source: Source, address: str | None) -> int:
         """Return the milliseconds until this address and this source may send again."""
         now = self._clock.elapsed()
-        wait = self._addresses.spend(address or "", now=now)
+        wait = self._addresses.spend(line_of(address), now=now)
         whole = self._sources.get(source.name)
         # An address stopped by its own limit spends nothing of the shared one.
         return wait if wait or whole is None else whole.spend(source.name, now=now)

@@ -11,8 +11,8 @@ from starlette.types import Scope
 
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.ports.machine import Clock
-from twite.http.addresses import Network, address_of
-from twite.http.rate_limiter import RateLimiter
+from twite.gateway.rate_limiter import RateLimiter
+from twite.http.addresses import Network, address_of, line_of
 
 REFUSALS: Final = 600  # of one address in a minute: a page with a wrong key is not delayed
 # Refusals that a stranger can provoke at will: no key, forbidden, no such route, too fast.
@@ -36,6 +36,6 @@ class RefusalThrottle:
         """Wait if a response of this status is to be delayed."""
         if status not in KEPT_WAITING:
             return
-        address = address_of(scope, self._trusted) or ""
-        if self._refusals.spend(address, now=self._clock.elapsed()):
+        line = line_of(address_of(scope, self._trusted))
+        if self._refusals.spend(line, now=self._clock.elapsed()):
             await self._clock.sleep(SECOND)

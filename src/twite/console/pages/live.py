@@ -1,8 +1,6 @@
 """Conversions as they arrive, and each one's life."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import suppress
 from typing import Final
 from urllib.parse import urlencode
 
@@ -35,6 +33,7 @@ from twite.gateway.ports.queries import (
     Records,
     Sightings,
 )
+from twite.gateway.waiting import wait_for_event
 from twite.redaction.mask_tree import masked_words
 
 PATH: Final = "/console/live"
@@ -174,8 +173,7 @@ class LivePage:
                 look = msgspec.structs.replace(look, after=max(sight.latest, look.after))
                 if self._clock.elapsed() >= until:
                     return
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(stream.ended.wait(), _EVERY / 1_000)
+                await wait_for_event(stream.ended, self._clock, most=_EVERY)
                 if stream.ended.is_set():
                     yield _MADE_WAY
                     return

@@ -42,6 +42,7 @@ from twite.gateway.ports.events import (
 from twite.gateway.ports.machine import Clock, Disk, DiskSpace
 from twite.gateway.ports.monitoring import AlertRecords, Forecast, MonitoringStore
 from twite.gateway.ports.outbox import Outbox
+from twite.gateway.waiting import wait_for_event
 
 EVERY: Final = MINUTE
 # After this long, a failed commit counts no more.
@@ -176,7 +177,7 @@ class Monitor:
                 due = self._clock.elapsed() + EVERY
                 await self._safely(self.look)
             else:
-                await self._wait(rest)
+                await wait_for_event(self._listener.news, self._clock, most=rest)
                 await self._safely(self.hear)
 
     async def hear(self) -> None:
@@ -267,15 +268,6 @@ class Monitor:
                 known.setdefault(hour.source, []).append(hour)
             self._hours = known
         return self._hours
-
-    async def _wait(self, ms: int) -> None:
-        timer = asyncio.ensure_future(self._clock.sleep(ms))
-        news = asyncio.ensure_future(self._listener.news.wait())
-        try:
-            await asyncio.wait({timer, news}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            timer.cancel()
-            news.cancel()
 
     def _said(self, alert: Alert, phase: AlertPhase) -> None:
         self._observer.see(Alerted(alert=alert, phase=phase))

@@ -18,6 +18,7 @@ from twite.gateway.alerts.webhook_message import Envelope, enveloped, headers
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace, WebhookTried
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response, Transport
+from twite.gateway.waiting import wait_for_event
 
 LONGEST_REST: Final = 5 * MINUTE
 _IDLE: Final = MINUTE
@@ -73,13 +74,7 @@ class Notifier:
                     Troubled(where=TroublePlace.WEBHOOK, reason=type(fault).__name__)
                 )
                 rest = _IDLE
-            timer = asyncio.ensure_future(self._clock.sleep(rest))
-            news = asyncio.ensure_future(self._news.wait())
-            try:
-                await asyncio.wait({timer, news}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                timer.cancel()
-                news.cancel()
+            await wait_for_event(self._news, self._clock, most=rest)
 
     async def once(self) -> int:
         """Try each due message, and return milliseconds until the next is due."""

@@ -12,6 +12,7 @@ from twite.domain.times import SECOND
 from twite.gateway.delivery.monotonic_clock import NOTICEABLE, MonotonicClock
 from twite.gateway.ports.events import Misdated, Moved, Observer, Troubled, TroublePlace
 from twite.gateway.ports.outbox import DeliveryStore, SweepRequest
+from twite.gateway.waiting import wait_for_event
 
 LONGEST_REST: Final = 5 * SECOND
 SHORTEST_REST: Final = SECOND // 10
@@ -94,14 +95,4 @@ class Sweeper:
             except Exception as fault:  # noqa: BLE001  without the sweeper no retry is ever sent
                 self._observer.see(Troubled(where=TroublePlace.SWEEP, reason=type(fault).__name__))
                 rest = LONGEST_REST
-            await _until(stopping, self._clock, rest)
-
-
-async def _until(stopping: asyncio.Event, clock: MonotonicClock, ms: int) -> None:
-    timer = asyncio.ensure_future(clock.sleep(ms))
-    stop = asyncio.ensure_future(stopping.wait())
-    try:
-        await asyncio.wait({timer, stop}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        timer.cancel()
-        stop.cancel()
+            await wait_for_event(stopping, self._clock, most=rest)

@@ -16,6 +16,7 @@ from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.outbox import Claim, DeliveryStore
 from twite.gateway.ports.state import RateLimitWindow
+from twite.gateway.waiting import wait_for_event
 
 # The pause after a failure of the store.
 STORE_PAUSE: Final = 2 * SECOND
@@ -317,14 +318,7 @@ class Worker:
             await self._clock.sleep(self._worker_config.linger)
 
     async def _wait(self, ms: int, event: asyncio.Event) -> None:
-        """Wait for an event, at most this long."""
-        timer = asyncio.ensure_future(self._clock.sleep(ms))
-        news = asyncio.ensure_future(event.wait())
-        try:
-            await asyncio.wait({timer, news}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            timer.cancel()
-            news.cancel()
+        await wait_for_event(event, self._clock, most=ms)
 
 
 def _is_cut(batch: Batch) -> bool:

@@ -8,13 +8,13 @@ from starlette.types import Message, Receive, Scope
 from twite.domain.errors import TemplateRests
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.ports.machine import Clock
+from twite.gateway.rate_limiter import RateLimiter
 from twite.gtm.template.response import ClientResponse
 from twite.gtm.template.sandbox import Incoming
-from twite.http.addresses import Network, address_of
+from twite.http.addresses import Network, address_of, line_of
 from twite.http.admission import AdmissionGate
 from twite.http.bodies import inflate, read_body
 from twite.http.incoming import incoming_of
-from twite.http.rate_limiter import RateLimiter
 from twite.http.responses import HttpRefusal, HttpResponse, again
 from twite.http.source_keys import SourceKeys
 
@@ -61,7 +61,7 @@ class ClientRoute:
         """
         headers = dict(scope["headers"])
         address = address_of(scope, self._trusted) or ""
-        wait = self._rates.spend(address, now=self._clock.elapsed())
+        wait = self._rates.spend(line_of(address), now=self._clock.elapsed())
         if wait:
             raise HttpRefusal(again(429, "too_fast", -(-wait // SECOND)))
         weight = self._gate.enter(headers)

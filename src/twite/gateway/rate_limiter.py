@@ -1,0 +1,36 @@
+"""Rate limiter: a token bucket for each key, in a table of bounded size."""
+
+from collections import OrderedDict
+from typing import Final
+
+MOST_KEYS: Final = 65_536
+
+
+class RateLimiter:
+    """Each key has a bucket of `size` tokens that fills up in `per` milliseconds.
+
+    Beyond `most` keys, the least recent one is forgotten: its bucket is the fullest.
+    """
+
+    def __init__(self, *, size: int, per: int, most: int = MOST_KEYS) -> None:
+        self._size = size
+        self._per = per
+        self._most = most
+        # How far each bucket is from full (a token counts `per`), and at which time.
+        self._lacking: OrderedDict[str, tuple[int, int]] = OrderedDict()
+
+    def spend(self, key: str, *, now: int) -> int:
+        """Take a token and return 0, or return the milliseconds until there is one.
+
+        `now` is a monotonic time.
+        """
+        lacked, at = self._lacking.get(key, (0, now))
+        lacking = max(0, lacked - (now - at) * self._size) + self._per
+        beyond = lacking - self._per * self._size
+        if beyond > 0:
+            return -(-beyond // self._size)
+        self._lacking[key] = lacking, now
+        self._lacking.move_to_end(key)
+        if len(self._lacking) > self._most:
+            self._lacking.popitem(last=False)
+        return 0
