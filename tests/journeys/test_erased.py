@@ -36,6 +36,8 @@ LOOKS = re.compile(
     rb"subject-\d{6}|erase-\d{6}|Agent/\d{6}|\d{6}clk[0-9a-z]{17}|198\.51\.100\.\d+"
     rb"|7700 ?900 ?\d{3}"
 )
+# By file, what the last search found, with what lies around it.
+AROUND = {}
 RUN_OF_HEX = re.compile(rb"[0-9a-f]{64,}")
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(1_800 if LONG else 300)]
@@ -167,9 +169,14 @@ def found_in(folder, numbers):
         if not file.is_file() or file.name == "list.txt":
             continue
         content = file.read_bytes()
-        found[file.name] += len(LOOKS.findall(content))
-        for run in RUN_OF_HEX.findall(content):
-            found[file.name] += any(run[at : at + 64] in hashes for at in range(len(run) - 63))
+        places = [place.start() for place in LOOKS.finditer(content)]
+        for run in RUN_OF_HEX.finditer(content):
+            digits = run.group()
+            if any(digits[at : at + 64] in hashes for at in range(len(digits) - 63)):
+                places.append(run.start())
+        found[file.name] += len(places)
+        if places:
+            AROUND[file.name] = [content[max(0, at - 80) : at + 80] for at in places[:3]]
     return {name: hits for name, hits in found.items() if hits}
 
 
@@ -304,14 +311,17 @@ def test_whoever_is_erased_is_in_no_file_any_more(tmp_path, figure):
         backed_up(gateway, "after.db")
         let_through(gateway, x, vendor)
         write_down(gateway)
+        AROUND.clear()
         sent = {id_ for event in reached(x).values() for id_ in event["ids"]}
         at_work = found_in(tmp_path, numbers)
         once_more, _ = erased(gateway, "--yes", stdin=listed(numbers))
         gateway.stop()
         at_rest = found_in(tmp_path, numbers)
         # The older copy has them all again, and the list takes them out again.
+        told = dict(AROUND)
         (tmp_path / "twite.db").write_bytes(older)
         put_back = found_in(tmp_path, numbers)
+        AROUND.clear()
         gateway.start()
         restored, _ = erased(gateway, "--yes", stdin=listed(numbers))
         in_the_end = found_in(tmp_path, numbers)
@@ -331,7 +341,7 @@ def test_whoever_is_erased_is_in_no_file_any_more(tmp_path, figure):
     assert found["conversions"][PIXEL] == {"delivered": 5 * SUBJECTS, "queued": 2 * SUBJECTS}
     assert found["tag_letters"] == 3 * SUBJECTS
     assert min(sum(before.values()), sum(put_back.values())) > 20 * SUBJECTS
-    assert at_work == at_rest == in_the_end == {}
+    assert at_work == at_rest == in_the_end == {}, (told, AROUND)
     assert (restored.returncode, restored.stderr) == (0, "")
     assert json.loads((tmp_path / "life.json").read_text())[0]["state"] == "delivered"
     # Nothing of them that waited has reached X.
