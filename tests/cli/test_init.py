@@ -1,13 +1,14 @@
 import json
 import re
 import stat
+import tomllib
 from pathlib import Path
 
 import pytest
 from command_stage import ENVIRONMENT
 
+from twite.config.schema import ROOT
 from twite.config.settings import load
-from twite.config.shape import keys
 from twite.config.template import rendered
 
 
@@ -115,13 +116,28 @@ def test_an_event_that_is_no_pair_is_wrong_usage(command, tmp_path, pair):
     assert "is not NAME=ID" in err
 
 
-def test_the_template_names_every_key_there_is():
+def test_the_template_shows_every_key_in_toml():
     text = rendered(pixel="o8z6j", events={"purchase": "o8z6k"}, key_file="shop.key")
+    once = text.replace("# auth = {", "auth_of_oauth = {")
 
-    leaves = {key.removesuffix(".*").rpartition(".")[2].removesuffix("[]") for key in keys()}
-    named = set(re.findall(r"^(?:# )?(\w+) = ", text, re.MULTILINE))
-    named |= set(re.findall(r"\b(\w+) = ", text))
-    assert leaves - named == set()
+    tree = tomllib.loads(re.sub(r"^# (?=\[|[\w.]+ = )", "", once, flags=re.MULTILINE))
+
+    tree["pixel"][0]["auth"] |= tree["pixel"][0].pop("auth_of_oauth")
+    assert set(shown(tree)) == {key for key, _ in ROOT.settings()}
+
+
+def shown(node, place=""):
+    """Yield the keys of a tree as the schema spells them."""
+    for key, value in node.items():
+        inner = f"{place}.{key}" if place else key
+        if key in {"events", "fields", "hmac_keys"} and isinstance(value, dict):
+            yield f"{inner}.*"
+        elif isinstance(value, dict):
+            yield from shown(value, inner)
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            yield from shown(value[0], f"{inner}[]")
+        else:
+            yield inner
 
 
 def test_what_a_person_types_cannot_break_out_of_the_template():

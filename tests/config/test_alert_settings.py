@@ -2,7 +2,7 @@
 
 import pytest
 
-from twite.config.settings import AlertSettings
+from twite.config.server_tables import AlertSettings
 from twite.domain.secret import Secret
 from twite.gateway.alerts.checks import Thresholds
 from twite.gateway.alerts.notifier import Webhook

@@ -2,10 +2,12 @@
 
 import pytest
 
-from twite.config.shape import keys
-from twite.config.toml import override, variable
+from twite.config.environment import override, variable
+from twite.config.schema import ROOT
 from twite.domain.secret import Secret
 from written import GOOD, complaint, read
+
+KEYS = [key for key, _ in ROOT.settings()]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +110,7 @@ def test_variables_that_are_no_settings_of_ours_are_left_alone(tmp_path):
     assert settings.submitters[0].key == Secret("read-by-the-file-itself")
 
 
-@pytest.mark.parametrize("key", [key for key in keys() if not key.endswith("*")])
+@pytest.mark.parametrize("key", [key for key in KEYS if not key.endswith("*")])
 def test_every_key_has_a_variable(key):
     name = variable(key)
 
@@ -124,7 +126,7 @@ ODD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("key", list(keys()))
+@pytest.mark.parametrize("key", KEYS)
 def test_no_value_whatever_it_is_makes_another_error_than_a_sentence(tmp_path, key):
     name = variable(key.replace("*", "purchase"))
 

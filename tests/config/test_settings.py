@@ -1,21 +1,25 @@
 from ipaddress import ip_network
 
-from twite.config.settings import (
+import pytest
+
+from twite.config.google import GoogleSettings
+from twite.config.server_tables import (
     AlertSettings,
+    ConsoleSettings,
+    LogSettings,
     ServerSettings,
-    Settings,
     StoreSettings,
+    StoreUrl,
     XSettings,
-    load,
 )
-from twite.config.shape import LogTable
+from twite.config.settings import Settings, load
 from twite.config.values import HostPort
 from twite.domain.consent import ConsentPolicy
 from twite.domain.destination import Destination, OAuthKeys, PixelToken, Source
 from twite.domain.secret import Secret
 from twite.domain.times import DAY, SECOND
 from twite.gateway.alerts.checks import Thresholds
-from written import GOOD, read, write
+from written import GOOD, complaint, read, write
 
 
 def test_the_file_of_the_design_becomes_values(tmp_path):
@@ -30,7 +34,11 @@ def test_the_file_of_the_design_becomes_values(tmp_path):
             max_body=1 << 20,
             receive_deadline=30 * SECOND,
         ),
-        store=StoreSettings(path=tmp_path / "twite.db", dedup_window=7 * DAY, queue=20_000),
+        store=StoreSettings(
+            url=StoreUrl(engine="sqlite", path=tmp_path / "twite.db"),
+            dedup_window=7 * DAY,
+            queue=20_000,
+        ),
         x=XSettings(
             api_url="https://ads-api.x.com",
             oauth_url="https://api.x.com",
@@ -43,7 +51,9 @@ def test_the_file_of_the_design_becomes_values(tmp_path):
         alerts=AlertSettings(
             webhook=None, thresholds=Thresholds(dead_letters=10, disk_free=1 << 30)
         ),
-        log=LogTable(level="info", format="text"),
+        log=LogSettings(level="info", format="text"),
+        console=ConsoleSettings(),
+        google=GoogleSettings(),
         pixels=(
             Destination(
                 pixel="o8z6j",
@@ -74,6 +84,27 @@ def test_an_empty_file_is_all_defaults(tmp_path):
     assert settings.server.public_url is None
     assert settings.x.api_url == "https://ads-api.x.com"
     assert (settings.destinations(), settings.sources()) == ((), ())
+
+
+def test_a_value_made_without_the_loader_has_the_same_defaults(tmp_path):
+    settings = load(write(tmp_path, ""), {})
+
+    assert (settings.server, settings.x, settings.console, settings.log) == (
+        ServerSettings(),
+        XSettings(),
+        ConsoleSettings(),
+        LogSettings(),
+    )
+
+
+@pytest.mark.parametrize("half", ["key", "secret"])
+def test_half_an_app_is_told(tmp_path, half):
+    other = {"key": "secret", "secret": "key"}[half]
+
+    assert complaint(tmp_path, GOOD, {f"TWITE_X__CONSUMER_{half.upper()}": "a-part"}) == (
+        f"x.consumer_{other}: is missing: an app has a key and a secret. "
+        "X's developer console shows both"
+    )
 
 
 def test_oauth_has_four_parts_of_which_two_are_secret(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from twite.config.settings import ConsoleSettings
+from twite.config.server_tables import ConsoleSettings
 from twite.domain.times import HOUR, MINUTE
 from twite.gateway.identity.accounts import LONGEST, SHORTEST
 from twite.gateway.identity.totp import PERIOD, RECOVERY_CODES

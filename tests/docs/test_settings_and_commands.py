@@ -3,38 +3,49 @@
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
-from msgspec import NODEFAULT, inspect, json
 from typer.main import get_command
 
 from twite.cli import COMMANDS, application
+from twite.config.kinds import REQUIRED, Setting
+from twite.config.schema import ROOT
 from twite.config.settings import load
-from twite.config.shape import ROOT, keys, some
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference"
 
 
-def default_of(key: str) -> str:
-    """Return how the page must spell the default of a key."""
-    kind = ROOT
-    *tables, name = key.removesuffix(".*").replace("[]", "").split(".")
-    for step in tables:
-        kind = next(field.type for field in some(kind).fields if field.name == step)
-        kind = some(kind)
-        kind = kind.item_type if isinstance(kind, inspect.VarTupleType) else kind
-    field = next(field for field in kind.fields if field.name == name)
-    if field.required:
+def default_of(setting: Setting) -> str:
+    """Return how the page must spell the default of a setting."""
+    if setting.default is REQUIRED:
         return "required"
-    default = field.default_factory() if field.default is NODEFAULT else field.default
-    return "none" if default is None else f"`{json.encode(default).decode()}`"
+    spelled = msgspec.json.encode(setting.default).decode()
+    return "none" if setting.default is None else f"`{spelled}`"
+
+
+def rows_of_the_page() -> dict[str, tuple[str, str]]:
+    """Return the default and the meaning of each key, without links."""
+    page = re.sub(r"\[([^]]+)\]\([^)]*\)", r"\1", (REFERENCE / "configuration.md").read_text())
+    rows = re.findall(r"^\| `([a-z_]+(?:\[\])?\.\S+)` \| (.+?) \| (.+) \|$", page, re.MULTILINE)
+    return {key: (default, meaning) for key, default, meaning in rows}
 
 
 def test_every_setting_is_documented_with_its_default():
-    page = (REFERENCE / "configuration.md").read_text()
+    documented = {key: default for key, (default, _) in rows_of_the_page().items()}
 
-    documented = dict(re.findall(r"^\| `([a-z_]+(?:\[\])?\.\S+)` \| (.+?) \|", page, re.MULTILINE))
+    assert documented == {key: default_of(setting) for key, setting in ROOT.settings()}
 
-    assert documented == {key: default_of(key) for key in keys()}
+
+def test_what_the_page_says_of_a_setting_begins_as_its_description():
+    page = rows_of_the_page()
+
+    other = {
+        key: setting.meaning
+        for key, setting in ROOT.settings()
+        if not page[key][1].startswith(setting.meaning)
+    }
+
+    assert other == {}
 
 
 def test_the_example_of_the_page_can_be_loaded(tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from twite.config import shape, values
+from twite.config.schema import ClientTable
 from twite.config.templates import checked_template
 from twite.domain.destination import Source
 from twite.domain.errors import SettingsError
@@ -19,7 +19,7 @@ from twite.gtm.template.template import TemplateKind
 
 
 def clients(
-    written: Iterable[shape.ClientTable],
+    written: Iterable[ClientTable],
     *,
     folder: Path,
     sources: Sequence[Source],
@@ -90,7 +90,7 @@ def with_those_of(
 
 
 def _client(
-    written: shape.ClientTable, *, place: str, folder: Path, sources: Sequence[Source]
+    written: ClientTable, *, place: str, folder: Path, sources: Sequence[Source]
 ) -> tuple[TemplateClient, list[str]]:
     template = checked_template(folder / written.template)
     if template.kind is not TemplateKind.CLIENT:
@@ -110,7 +110,7 @@ def _client(
         source=_source(written.source, sources, f"{place}.source"),
         fields=fill(template.fields, written.fields),
         priority=written.priority,
-        allow_hosts=values.hosts(written.allow_hosts),
+        allow_hosts=written.allow_hosts,
     )
     return client, doubts
 

@@ -17,27 +17,14 @@ from tomlkit.items import InlineTable, String
 
 from twite.config import toml, values
 from twite.config.blocks import TomlBlock, blocks
+from twite.config.schema import ROOT
 from twite.domain.errors import SettingsError
 
 _ELSEWHERE: Final = ("env:", "file:")
 # Keys of the settings whose values must not be shown.
 _SECRET: Final = frozenset(
-    {
-        "key",
-        "pixel_token",
-        "consumer_key",
-        "consumer_secret",
-        "token",
-        "token_secret",
-        "metrics_key",
-        "secret_key",
-        "former_secret_keys",
-        "hmac_keys",
-        "webhook",
-        "secret",
-        "credentials",
-    }
-)
+    key.removesuffix(".*").rpartition(".")[2] for key, found in ROOT.settings() if found.is_secret
+) | {"consumer_key", "token"}
 _CONTEXT: Final = 2
 _OF_THIS_RUN: Final = secrets.token_bytes(32)
 _LONE: Final = re.compile(r"(?<!\r)\n")

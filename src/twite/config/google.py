@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from twite.config import shape, values
+from twite.config import values
+from twite.config.kinds import SecretText, Setting, Table, Text
 from twite.domain.errors import SettingsError
+from twite.domain.secret import Secret
 from twite.gateway.ports.machine import Clock
 from twite.gateway.tags.google.endpoints import GoogleEndpoints
 from twite.gateway.tags.google.requests import GoogleClient
@@ -14,6 +16,7 @@ from twite.senders.google_key import ServiceKey, WrongKey, read_key
 if TYPE_CHECKING:
     from twite.senders.google_account import GoogleAccount
 
+METADATA: Final = "metadata"  # keyword for the machine's own service account
 _CURE: Final = (
     'Write "file:service-account.json" with the key that Google gave out, whole; or "metadata" on '
     "a machine of Google's"
@@ -42,27 +45,47 @@ class GoogleSettings(msgspec.Struct, frozen=True, kw_only=True):
         return GoogleAccount(self.key, project=self.project, api_url=self.api_url)
 
 
-def google_settings(written: shape.GoogleTable, *, whole: bool) -> GoogleSettings:
-    """Read `[google]`. Without `whole`, an unreadable key counts as none. Raises SettingsError.
-
-    An invalid key is never shown.
-    """
-    api_url = None if written.api_url is None else values.url(written.api_url, "google.api_url")
-    project = written.project
-    if written.credentials is None:
+def _google_settings(
+    *, credentials: Secret | None, project: str | None, api_url: str | None
+) -> GoogleSettings:
+    """Read `[google]`. An unreadable key counts as none, an invalid one is never shown."""
+    if credentials is None:
         if project is not None:
             raise SettingsError(place="google.credentials", message=f"is missing. {_CURE}")
         return GoogleSettings(api_url=api_url)
-    text = written.credentials.reveal()
-    if text == shape.METADATA:
-        return GoogleSettings(is_machine=True, project=project, api_url=api_url)
-    if not text and not whole:
-        return GoogleSettings(project=project, api_url=api_url)
+    text = credentials.reveal()
+    if not text or text == METADATA:
+        return GoogleSettings(is_machine=bool(text), project=project, api_url=api_url)
     try:
         key = read_key(text)
     except WrongKey as wrong:
         raise SettingsError(place="google.credentials", message=f"{wrong}. {_CURE}") from None
     return GoogleSettings(key=key, project=project, api_url=api_url)
+
+
+GOOGLE: Final = Table(
+    _google_settings,
+    {
+        "credentials": Setting(
+            None,
+            '`"file:PATH"` or `"env:NAME"` with the whole JSON key of a service account',
+            SecretText(words=(METADATA,), lines=True),
+            example="file:service-account.json",
+        ),
+        "project": Setting(
+            None,
+            "the project if a template names none (`GOOGLE_CLOUD_PROJECT` at Google)",
+            Text(),
+            example="shop-1",
+        ),
+        "api_url": Setting(
+            None,
+            "replaces googleapis.com including the token endpoint and the metadata server",
+            Text(values.url),
+            example="http://127.0.0.1:9099",
+        ),
+    },
+)
 
 
 def google_of(settings: GoogleSettings, clock: Clock) -> GoogleClient:

@@ -1,6 +1,7 @@
 """`[[pixel]]`: build the destinations."""
 
-from twite.config import shape, values
+from twite.config import values
+from twite.config.schema import AuthTable, PixelTable
 from twite.domain.destination import (
     Credentials,
     Destination,
@@ -10,10 +11,9 @@ from twite.domain.destination import (
 )
 from twite.domain.errors import SettingsError
 from twite.domain.secret import Secret
-from twite.domain.stats.value_guard import ValueGuard
 
 
-def destinations(written: tuple[shape.PixelTable, ...], *, rate: int) -> tuple[Destination, ...]:
+def destinations(written: tuple[PixelTable, ...], *, rate: int) -> tuple[Destination, ...]:
     """Check every pixel. `rate` is conversions in fifteen minutes."""
     made = tuple(
         _destination(pixel, f"pixel[{index}]", rate) for index, pixel in enumerate(written)
@@ -22,8 +22,8 @@ def destinations(written: tuple[shape.PixelTable, ...], *, rate: int) -> tuple[D
     return made
 
 
-def _destination(written: shape.PixelTable, place: str, rate: int) -> Destination:
-    pixel = values.x_id(written.id, f"{place}.id", "a pixel id")
+def _destination(written: PixelTable, place: str, rate: int) -> Destination:
+    pixel = written.id
     if not written.events:
         raise SettingsError(
             place=f"{place}.events",
@@ -31,7 +31,6 @@ def _destination(written: shape.PixelTable, place: str, rate: int) -> Destinatio
         )
     for name in written.events:
         values.name(name, f"{place}.events", "an event")
-    account = written.account
     first, fallback = _credentials(written.auth, f"{place}.auth")
     return Destination(
         pixel=pixel,
@@ -41,16 +40,14 @@ def _destination(written: shape.PixelTable, place: str, rate: int) -> Destinatio
             name: values.event_id(event, f"{place}.events.{name}", pixel=pixel)
             for name, event in written.events.items()
         },
-        account=None if account is None else values.x_id(account, f"{place}.account", "an account"),
+        account=written.account,
         rate=rate,
         is_cautious=written.on_ambiguous == "hold",
-        value_guard=ValueGuard(written.value_guard),
+        value_guard=written.value_guard,
     )
 
 
-def _credentials(
-    written: shape.AuthTable | None, place: str
-) -> tuple[Credentials, OAuthKeys | None]:
+def _credentials(written: AuthTable | None, place: str) -> tuple[Credentials, OAuthKeys | None]:
     """Return the preferred credentials, and the fallback. Without any, stored ones are used."""
     if written is None:
         return MissingCredentials(), None
@@ -67,7 +64,7 @@ def _credentials(
     return keys, None
 
 
-def _oauth_keys(written: shape.AuthTable, place: str) -> OAuthKeys | None:
+def _oauth_keys(written: AuthTable, place: str) -> OAuthKeys | None:
     parts = {
         "consumer_key": written.consumer_key,
         "consumer_secret": written.consumer_secret,

@@ -7,9 +7,10 @@ from typing import Final
 
 import msgspec
 
-from twite.config import shape
+from twite.config.schema import SettingsFile
 from twite.domain.errors import SettingsError
 from twite.domain.secret import Secret
+from twite.gateway.ports.tags import PersonHandling
 from twite.machine.seal import AesSeal
 
 VARIABLE: Final = "TWITE_SECRET_KEY"
@@ -18,7 +19,7 @@ _FILE: Final = "file:"
 _SHORTEST: Final = 16
 
 
-def with_secret_key(written: shape.SettingsFile, environ: Mapping[str, str]) -> shape.SettingsFile:
+def with_secret_key(written: SettingsFile, environ: Mapping[str, str]) -> SettingsFile:
     """Take the key from the environment if the file names none."""
     server = written.server
     text = environ.get(VARIABLE, "").strip()
@@ -28,9 +29,10 @@ def with_secret_key(written: shape.SettingsFile, environ: Mapping[str, str]) -> 
     return msgspec.structs.replace(written, server=keyed)
 
 
-def with_persons(written: shape.SettingsFile) -> shape.SettingsFile:
+def with_persons(written: SettingsFile) -> SettingsFile:
     """Set the default of `persons` for tags: sealed if there is a key."""
-    default: shape.Persons = "hashed" if written.server.secret_key is None else "sealed"
+    is_sealed = written.server.secret_key is not None
+    default = PersonHandling.SEALED if is_sealed else PersonHandling.HASHED
     container = written.container
     return msgspec.structs.replace(
         written,
@@ -56,7 +58,7 @@ def former_key_file(file: Path) -> Path:
     return file.with_name(f"{file.name}.former")
 
 
-def with_former_key(written: shape.SettingsFile, file: Path | None) -> shape.SettingsFile:
+def with_former_key(written: SettingsFile, file: Path | None) -> SettingsFile:
     """Read the former key during a rotation, if there is one. Raises SettingsError."""
     former = None if file is None else former_key_file(file)
     if former is None or not former.exists():
@@ -74,7 +76,7 @@ def with_former_key(written: shape.SettingsFile, file: Path | None) -> shape.Set
     )
 
 
-def refuse_unsealed(written: shape.SettingsFile) -> None:
+def refuse_unsealed(written: SettingsFile) -> None:
     """Raise SettingsError if a setting needs a key and there is no strong one."""
     server = written.server
     keys = [(server.secret_key, "server.secret_key")] + [
@@ -90,7 +92,7 @@ def refuse_unsealed(written: shape.SettingsFile) -> None:
             )
     sealed = [(table.persons, f"tag[{index}]") for index, table in enumerate(written.tag)]
     for persons, place in (*sealed, (written.container.persons, "container")):
-        if persons == "sealed" and server.secret_key is None:
+        if persons is PersonHandling.SEALED and server.secret_key is None:
             raise SettingsError(
                 place=f"{place}.persons",
                 message="persons are kept sealed, and there is no key. "

@@ -1,22 +1,24 @@
 """Load the settings: read `twite.toml` and the environment, check them, build values.
 
-Files: `toml` reads the text, `shape` defines the keys, `reader` combines the two, `values` parses
-texts, `pixels` and `sources` check a pixel and a source.
+Files: `server_tables` and `schema` describe the keys, `kinds` reads their values,
+`values` parses texts, `reader` resolves `env:` and `file:`, `toml` reads the file, `environment`
+overrides it; `pixels`, `sources`, `tags` and `clients` check what concerns more than one key.
 """
 
 import os
 from collections.abc import Iterator, Mapping
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from twite.config import shape, toml, values
+from twite.config import toml, values
 from twite.config.clients import clients
-from twite.config.google import GoogleSettings, google_settings
+from twite.config.environment import override
+from twite.config.google import GoogleSettings
 from twite.config.pixels import destinations
 from twite.config.reader import Reader
+from twite.config.schema import ROOT, SettingsFile
 from twite.config.secret_key import (
     key_file,
     refuse_unsealed,
@@ -24,107 +26,23 @@ from twite.config.secret_key import (
     with_persons,
     with_secret_key,
 )
+from twite.config.server_tables import (
+    AlertSettings,
+    ConsoleSettings,
+    LogSettings,
+    ServerSettings,
+    StoreSettings,
+    StoreUrl,
+    XSettings,
+)
 from twite.config.sources import sources, weak_keys
 from twite.config.tags import ImportedContainer, container_config, imported
-from twite.config.values import HostPort, Network
-from twite.domain.dedup import LEAST_WINDOW
-from twite.domain.destination import Destination, Source, XApp
+from twite.domain.destination import Destination, Source
 from twite.domain.errors import SettingsError
-from twite.domain.loopback import is_own_name
-from twite.domain.secret import Secret
-from twite.domain.times import DAY, HOUR, MINUTE, SECOND
-from twite.gateway.alerts.checks import Thresholds
-from twite.gateway.alerts.notifier import Webhook
-from twite.gateway.alerts.webhook_message import unreadable
-from twite.gateway.ports.store_engine import Retention
 from twite.gateway.ports.tags import PREFIX, ContainerConfig
 from twite.gateway.tags.clients.clients import TemplateClient
-from twite.stores.factory import ENGINES
 
 FILE: Final = Path("twite.toml")
-_LONGEST_KEPT: Final = 3_650 * DAY
-
-
-class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`max_body` is in bytes, `receive_deadline` in milliseconds.
-
-    `browser_rate` is requests a minute from one address. Without a `public_url`, the Host header is
-    trusted. `local_listen` is for this machine alone.
-    """
-
-    listen: HostPort
-    local_listen: HostPort | None = None
-    public_url: str | None
-    trusted_proxies: tuple[Network, ...]
-    max_body: int
-    receive_deadline: int
-    metrics_key: Secret | None = None
-    browser_rate: int = 600
-    secret_key: Secret | None = None
-    former_secret_keys: tuple[Secret, ...] = ()
-    hmac_keys: Mapping[str, Secret] = {}  # templates sign with these, by id
-    # The file of the key, if any: twite rotate-key writes a new key there.
-    secret_key_file: Path | None = None
-
-
-class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Durations are milliseconds, `reserve` bytes; `queue` is requests waiting for the disk."""
-
-    path: Path
-    dedup_window: int
-    queue: int
-    engine: str = "sqlite"  # the scheme of store.url
-    keep_bodies: int = 3 * DAY
-    keep_lives: int = 30 * DAY
-    keep_dead: int = 30 * DAY
-    reserve: int = 16 << 20
-
-    @property
-    def keeping(self) -> Retention:
-        """Retention times."""
-        return Retention(bodies=self.keep_bodies, lives=self.keep_lives, dead=self.keep_dead)
-
-    @property
-    def gateway_file(self) -> Path:
-        """The address file of a running gateway, readable by its owner alone."""
-        return Path(f"{self.path}.gateway")
-
-    @property
-    def alerted_file(self) -> Path:
-        """Records that the alert on an unusable store was sent."""
-        return Path(f"{self.path}.alerted")
-
-
-class XSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`rate` is conversions in fifteen minutes, `timeout` milliseconds.
-
-    Without an `app`, nobody can sign in to X.
-    """
-
-    api_url: str
-    oauth_url: str
-    api_version: str
-    rate: int
-    timeout: int
-    batch: int
-    in_flight: int
-    app: XApp | None = None
-
-
-class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The webhook, if any, and the thresholds of alerts."""
-
-    webhook: Webhook | None
-    thresholds: Thresholds
-
-
-class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Who may open the console, and a session's idle and maximum duration in milliseconds."""
-
-    url: str | None = None
-    networks: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
-    idle: int = 30 * MINUTE
-    session: int = 12 * HOUR
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,11 +58,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     store: StoreSettings
     x: XSettings
     alerts: AlertSettings
-    log: shape.LogTable
+    log: LogSettings
     pixels: tuple[Destination, ...]
     submitters: tuple[Source, ...]
-    console: ConsoleSettings = ConsoleSettings()
-    google: GoogleSettings = GoogleSettings()
+    console: ConsoleSettings
+    google: GoogleSettings
     container: Path | None = None
     clients: tuple[TemplateClient, ...] = ()
     tags: ContainerConfig | None = None
@@ -190,14 +108,16 @@ def load(path: Path, environ: Mapping[str, str], *, credentials: bool = True) ->
     error. Raises SettingsError, with place and fix.
     """
     tree = toml.read(path)
-    overridden = toml.override(tree, environ)
+    overridden = override(tree, environ)
     folder = path.resolve().parent if path.is_file() else Path.cwd()
     reader = Reader(
         environ=environ, folder=folder, overridden=frozenset(overridden), credentials=credentials
     )
     try:
         kept_in = key_file(tree, folder)
-        written = with_former_key(with_secret_key(reader.build(tree), environ), kept_in)
+        written = ROOT.read(tree, "", reader)
+        assert isinstance(written, SettingsFile)  # noqa: S101  # what ROOT makes; told to the type checker
+        written = with_former_key(with_secret_key(written, environ), kept_in)
         if credentials:
             refuse_unsealed(written)
         written = with_persons(written)
@@ -210,7 +130,7 @@ def load(path: Path, environ: Mapping[str, str], *, credentials: bool = True) ->
 
 
 def _checked(
-    written: shape.SettingsFile,
+    written: SettingsFile,
     path: Path,
     folder: Path,
     reader: Reader,
@@ -218,10 +138,10 @@ def _checked(
     kept_in: Path | None,
     whole: bool,
 ) -> Settings:
-    server = msgspec.structs.replace(_server(written.server), secret_key_file=kept_in)
-    store, x = _store(written.store, folder), _x(written.x)
-    alerts, google = _alerts(written.alerts), google_settings(written.google, whole=whole)
-    pixels = destinations(written.pixel, rate=x.rate)
+    server = msgspec.structs.replace(written.server, secret_key_file=kept_in)
+    store = written.store.url
+    place = StoreUrl(engine=store.engine, path=Path(os.path.realpath(folder / store.path)))
+    pixels = destinations(written.pixel, rate=written.x.rate)
     submitters = sources(
         written.source,
         pixels={pixel.pixel: pixel.events for pixel in pixels},
@@ -237,11 +157,11 @@ def _checked(
     return Settings(
         path=path,
         server=server,
-        store=store,
-        x=x,
-        alerts=alerts,
-        console=_console(written.console),
-        google=google,
+        store=msgspec.structs.replace(written.store, url=place),
+        x=written.x,
+        alerts=written.alerts,
+        console=written.console,
+        google=written.google,
         log=written.log,
         pixels=pixels,
         submitters=submitters,
@@ -251,7 +171,7 @@ def _checked(
         imported=imported(written.container, folder=folder, sources=names),
         warnings=(
             *reader.warnings,
-            *_doubts(server, x, alerts, google),
+            *_doubts(written),
             *weak_keys(submitters),
             *doubts,
             *of_tags,
@@ -259,161 +179,17 @@ def _checked(
     )
 
 
-def _doubts(
-    server: ServerSettings, x: XSettings, alerts: AlertSettings, google: GoogleSettings
-) -> Iterator[str]:
-    if any(network.prefixlen == 0 for network in server.trusted_proxies):
+def _doubts(written: SettingsFile) -> Iterator[str]:
+    if any(network.prefixlen == 0 for network in written.server.trusted_proxies):
         yield (
             "server.trusted_proxies: any sender's X-Forwarded-For is believed. "
             "Name your proxy's own network"
         )
-    for key, url in (("api_url", x.api_url), ("oauth_url", x.oauth_url)):
-        if values.unprotected(url):
+    for key in ("api_url", "oauth_url"):
+        if values.unprotected(getattr(written.x, key)):
             yield f"x.{key}: credentials would travel unencrypted. Use https"
-    if google.api_url is not None and values.unprotected(google.api_url):
+    if written.google.api_url is not None and values.unprotected(written.google.api_url):
         yield "google.api_url: tokens would travel unencrypted. Use https"
-    hook = alerts.webhook
+    hook = written.alerts.webhook
     if hook is not None and values.unprotected(hook.address.reveal()):
         yield "alerts.webhook: what it is told would travel unencrypted. Use https"
-
-
-def _server(written: shape.ServerTable) -> ServerSettings:
-    listen = values.address(written.listen, "server.listen")
-    return ServerSettings(
-        listen=listen,
-        local_listen=_local(written),
-        public_url=(
-            None
-            if written.public_url is None
-            else values.url(written.public_url, "server.public_url")
-        ),
-        trusted_proxies=tuple(
-            values.network(listed, f"server.trusted_proxies[{index}]")
-            for index, listed in enumerate(written.trusted_proxies)
-        ),
-        max_body=values.size(written.max_body, "server.max_body", least=1 << 10, most=64 << 20),
-        receive_deadline=values.duration(
-            written.receive_deadline, "server.receive_deadline", least=SECOND, most=10 * MINUTE
-        ),
-        metrics_key=written.metrics_key,
-        browser_rate=written.browser_rate,
-        secret_key=written.secret_key,
-        former_secret_keys=written.former_secret_keys,
-        hmac_keys=written.hmac_keys,
-    )
-
-
-def _local(written: shape.ServerTable) -> HostPort | None:
-    """Return the address for this machine alone; it must be on loopback."""
-    if written.local_listen is None:
-        return None
-    place = "server.local_listen"
-    local = values.address(written.local_listen, place)
-    if not local.port or not is_own_name(f"[{local.host}]" if ":" in local.host else local.host):
-        raise SettingsError(
-            place=place,
-            message="must be an address of this machine alone, with a port of its own: "
-            'write one as in "127.0.0.1:8081"',
-        )
-    return local
-
-
-def _store(written: shape.StoreTable, folder: Path) -> StoreSettings:
-    engine, _, name = written.url.partition(":")
-    if engine not in ENGINES or not name:
-        raise SettingsError(
-            place="store.url",
-            message="not a store that Twite has. Write sqlite: and a path: "
-            '"sqlite:twite.db", "sqlite:/var/lib/twite/twite.db"',
-        )
-    # sqlite:///absolute is the usual spelling of URLs.
-    name = name.removeprefix("//") if name.startswith("///") else name
-    if ":memory:" in name:
-        raise SettingsError(
-            place="store.url",
-            message="a store in memory would lose what was acknowledged. Write the path of a file",
-        )
-    window = values.duration(
-        written.dedup_window, "store.dedup_window", least=LEAST_WINDOW, most=365 * DAY
-    )
-    return StoreSettings(
-        path=Path(os.path.realpath(folder / name)),
-        dedup_window=window,
-        engine=engine,
-        queue=written.queue,
-        keep_bodies=values.duration(
-            written.keep_bodies, "store.keep_bodies", least=HOUR, most=_LONGEST_KEPT
-        ),
-        # A dedup key is deleted with its history, which must last as long as the window.
-        keep_lives=max(
-            window,
-            values.duration(written.keep_lives, "store.keep_lives", least=DAY, most=_LONGEST_KEPT),
-        ),
-        keep_dead=values.duration(
-            written.keep_dead, "store.keep_dead", least=DAY, most=_LONGEST_KEPT
-        ),
-        reserve=values.size(written.reserve, "store.reserve", least=0, most=1 << 34),
-    )
-
-
-def _console(written: shape.ConsoleTable) -> ConsoleSettings:
-    url = None if written.url is None else values.url(written.url, "console.url")
-    if url is not None and not url.startswith("https:"):
-        raise SettingsError(
-            place="console.url",
-            message="passwords would travel unencrypted. Write the https address that your proxy "
-            "answers; on its own machine the console is at localhost anyway",
-        )
-    return ConsoleSettings(
-        url=url,
-        networks=tuple(
-            values.network(listed, f"console.networks[{index}]")
-            for index, listed in enumerate(written.networks)
-        ),
-        idle=values.duration(written.idle, "console.idle", least=MINUTE, most=DAY),
-        session=values.duration(written.session, "console.session", least=5 * MINUTE, most=7 * DAY),
-    )
-
-
-def _alerts(written: shape.AlertsTable) -> AlertSettings:
-    if written.secret and unreadable(written.secret):
-        raise SettingsError(
-            place="alerts.secret",
-            message="begins with whsec_ and is not base64 behind it. Copy it again, or write a "
-            "text of your own without whsec_",
-        )
-    webhook = None
-    if written.webhook:
-        values.webhook(written.webhook, "alerts.webhook")
-        webhook = Webhook(address=written.webhook, secret=written.secret or None)
-    free = values.size(written.disk_free, "alerts.disk_free", least=1 << 20, most=1 << 40)
-    return AlertSettings(
-        webhook=webhook,
-        thresholds=Thresholds(dead_letters=written.dead_letters, disk_free=free),
-    )
-
-
-def _x(written: shape.XTable) -> XSettings:
-    return XSettings(
-        api_url=values.url(written.api_url, "x.api_url"),
-        oauth_url=values.url(written.oauth_url, "x.oauth_url"),
-        api_version=written.api_version,
-        rate=written.rate,
-        timeout=values.duration(written.timeout, "x.timeout", least=SECOND, most=MINUTE),
-        batch=written.batch,
-        in_flight=written.in_flight,
-        app=_app(written),
-    )
-
-
-def _app(written: shape.XTable) -> XApp | None:
-    key, secret = written.consumer_key, written.consumer_secret
-    if key is None and secret is None:
-        return None
-    if key is None or secret is None:
-        missing = "consumer_key" if key is None else "consumer_secret"
-        raise SettingsError(
-            place=f"x.{missing}",
-            message="is missing: an app has a key and a secret. X's developer console shows both",
-        )
-    return XApp(consumer_key=key, consumer_secret=secret)

@@ -3,12 +3,12 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
-from twite.config import shape, toml, values
-from twite.config.consent_policy import policy
-from twite.domain.click_cookie import ClickCookie
+import msgspec
+
+from twite.config import toml, values
+from twite.config.schema import SourceTable
 from twite.domain.destination import Source
 from twite.domain.errors import SettingsError
-from twite.domain.stats.value_guard import ValueGuard
 from twite.formats.event_data.names import IGNORE
 
 # The X route's conversions have this source name.
@@ -20,7 +20,7 @@ Pixels = Mapping[str, Collection[str]]
 
 
 def sources(
-    written: tuple[shape.SourceTable, ...], *, pixels: Pixels, can_restrict: bool = True
+    written: tuple[SourceTable, ...], *, pixels: Pixels, can_restrict: bool = True
 ) -> tuple[Source, ...]:
     """Check every source against the pixels and their event names.
 
@@ -42,10 +42,8 @@ def weak_keys(made: tuple[Source, ...]) -> Iterator[str]:
             yield f"source[{index}].key: short enough to guess. `twite init` writes a good one"
 
 
-def _source(
-    written: shape.SourceTable, place: str, pixels: Pixels, *, can_restrict: bool
-) -> Source:
-    name = values.name(written.name, f"{place}.name", "a source")
+def _source(written: SourceTable, place: str, pixels: Pixels, *, can_restrict: bool) -> Source:
+    name = written.name
     if name in _RESERVED:
         raise SettingsError(
             place=f"{place}.name",
@@ -79,24 +77,19 @@ def _source(
         key=written.key,
         pixel=written.pixel,
         pixels=frozenset(named.values()),
-        origins=tuple(
-            values.origin(listed, f"{place}.origins[{index}]")
-            for index, listed in enumerate(written.origins)
+        origins=written.origins,
+        consent=msgspec.structs.replace(
+            written.consent_policy,
+            required=written.consent == "required",
+            can_restrict=can_restrict,
         ),
-        consent=policy(written, f"{place}.consent_policy", can_restrict=can_restrict),
-        region=(
-            None if written.region is None else values.region(written.region, f"{place}.region")
-        ),
+        region=written.region,
         events=_events(written.events, f"{place}.events", pixels[written.pixel]),
-        cookie=_cookie(written.cookie, f"{place}.cookie"),
-        browser_value_limit=(
-            None
-            if written.browser_value_limit is None
-            else values.worth(written.browser_value_limit, f"{place}.browser_value_limit")
-        ),
+        cookie=written.cookie,
+        browser_value_limit=written.browser_value_limit,
         browser_rate=written.browser_rate,
         twin=written.twin,
-        value_guard=None if written.value_guard is None else ValueGuard(written.value_guard),
+        value_guard=written.value_guard,
         stape_credentials=written.stape_credentials,
     )
 
@@ -111,16 +104,6 @@ def _events(written: Mapping[str, str], place: str, known: Collection[str]) -> d
                 + toml.nearest(target, [*known, IGNORE]),
             )
     return {name.strip().lower(): target for name, target in written.items()}
-
-
-def _cookie(written: shape.CookieTable, place: str) -> ClickCookie:
-    values.differ(list(written.names), f"{place}.names[{{}}]", "name")
-    return ClickCookie(
-        names=written.names,
-        days=written.days,
-        http_only=written.http_only,
-        client_id=written.client_id,
-    )
 
 
 def _differ_in_key(sources: tuple[Source, ...]) -> None:

@@ -6,16 +6,16 @@ from typing import Final
 
 import msgspec
 
-from twite.config import shape, toml, values
+from twite.config import toml, values
 from twite.config.containers import load_container, sealed_secrets, with_secrets
+from twite.config.schema import ContainerTable, TagTable
 from twite.config.templates import checked_template, load_template
 from twite.consent.signals import DECIDING, OTHERS
 from twite.domain.errors import SettingsError
 from twite.domain.json_tree import Tree
 from twite.domain.secret import Secret
-from twite.domain.times import MINUTE, SECOND
 from twite.gateway.ports.secret_store import SecretStore
-from twite.gateway.ports.tags import ContainerConfig, PersonHandling, RepeatPolicy, TagRule
+from twite.gateway.ports.tags import ContainerConfig, PersonHandling, TagRule
 from twite.gtm.container import parts
 from twite.gtm.container.secrets import hidden
 from twite.gtm.template.field_rules import remarks_on
@@ -36,7 +36,7 @@ class ImportedContainer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def container_config(
-    written: tuple[shape.TagTable, ...],
+    written: tuple[TagTable, ...],
     *,
     folder: Path,
     sources: Sequence[str],
@@ -59,7 +59,6 @@ def container_config(
     rules: dict[str, TagRule] = {}
     for index, table in enumerate(written):
         place = f"tag[{index}]"
-        values.name(table.name, f"{place}.name", "a tag")
         if table.template not in templates:
             templates[table.template] = _template(
                 folder / table.template, f"{place}.template", whole=whole
@@ -91,7 +90,7 @@ def container_config(
 
 
 def imported(
-    written: shape.ContainerTable, *, folder: Path, sources: Sequence[str]
+    written: ContainerTable, *, folder: Path, sources: Sequence[str]
 ) -> ImportedContainer | None:
     """Return the settings of the container; None if there is none."""
     if written.file is None:
@@ -160,12 +159,12 @@ def _fitting(template: Template, given: Mapping[str, Tree], place: str) -> Itera
             )
 
 
-def _triggers(tag: shape.TagTable, place: str) -> Iterator[parts.ContainerTrigger]:
+def _triggers(tag: TagTable, place: str) -> Iterator[parts.ContainerTrigger]:
     """Yield a trigger for each event; any of them fires the tag, if all conditions hold."""
     when = tuple(
         parts.Condition(
             left="{{" + condition.field + "}}",
-            operator=parts.Operator(condition.operator),
+            operator=condition.operator,
             right=condition.value,
             negate=condition.negate,
             ignore_case=condition.ignore_case,
@@ -189,9 +188,7 @@ def _variables(
         yield parts.Variable(name=name, type=parts.VariableSource.EVENT_DATA, key=name)
 
 
-def _rule(
-    written: shape.TagTable | shape.ContainerTable, place: str, sources: Sequence[str]
-) -> TagRule:
+def _rule(written: TagTable | ContainerTable, place: str, sources: Sequence[str]) -> TagRule:
     for index, name in enumerate(written.sources):
         if name not in sources:
             known = toml.nearest(name, list(sources)) if sources else "There is no [[source]] yet"
@@ -201,11 +198,11 @@ def _rule(
     return TagRule(
         name="",
         sources=frozenset(written.sources) if written.sources else None,
-        repeat=RepeatPolicy(written.repeat),
-        persons=PersonHandling(written.persons or PersonHandling.HASHED),
-        timeout=values.duration(written.timeout, f"{place}.timeout", least=SECOND, most=MINUTE),
+        repeat=written.repeat,
+        persons=written.persons or PersonHandling.HASHED,
+        timeout=written.timeout,
         in_flight=written.in_flight,
-        allow_hosts=values.hosts(written.allow_hosts),
+        allow_hosts=written.allow_hosts,
     )
 
 

@@ -5,7 +5,6 @@ Each function takes the place it reads for, and raises SettingsError with the mi
 
 import ipaddress
 import re
-from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -13,6 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from twite.domain.errors import SettingsError
+from twite.domain.loopback import is_own_name
 from twite.domain.money import amount
 from twite.domain.secret import Secret
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
@@ -43,11 +43,6 @@ class HostPort(msgspec.Struct, frozen=True, kw_only=True):
         return f"{host}:{self.port}"
 
 
-def hosts(written: Iterable[str]) -> frozenset[str]:
-    """Return hosts in the form in which they are compared."""
-    return frozenset(host.strip("[]").lower() for host in written)
-
-
 def address(text: str, place: str) -> HostPort:
     """Read `host:port`, IPv6 in brackets."""
     host, colon, port = text.rpartition(":")
@@ -62,6 +57,18 @@ def address(text: str, place: str) -> HostPort:
     if not good:
         raise SettingsError(place=place, message=f"{text!r} names no host. {cure}")
     return HostPort(host=host, port=int(port))
+
+
+def local_address(text: str, place: str) -> HostPort:
+    """Read an address for this machine alone; it must be on loopback."""
+    local = address(text, place)
+    if not local.port or not is_own_name(f"[{local.host}]" if ":" in local.host else local.host):
+        raise SettingsError(
+            place=place,
+            message="must be an address of this machine alone, with a port of its own: "
+            'write one as in "127.0.0.1:8081"',
+        )
+    return local
 
 
 def duration(text: str, place: str, *, least: int, most: int) -> int:
@@ -119,6 +126,18 @@ def url(text: str, place: str) -> str:
             place=place, message=f"{text!r} has a query or a fragment. Cut it off at the path"
         )
     return text.rstrip("/")
+
+
+def https_url(text: str, place: str) -> str:
+    """Read the console's URL, which passwords are sent to."""
+    read = url(text, place)
+    if not read.startswith("https:"):
+        raise SettingsError(
+            place=place,
+            message="passwords would travel unencrypted. Write the https address that your proxy "
+            "answers; on its own machine the console is at localhost anyway",
+        )
+    return read
 
 
 def webhook(secret: Secret, place: str) -> None:

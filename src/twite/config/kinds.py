@@ -1,0 +1,320 @@
+"""Kinds of settings: how a value is read from TOML, and what errors call it.
+
+`Setting` describes one key. The loader, the reference page's test and the file of `twite init` are
+derived from these descriptions.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, ClassVar, Final, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from twite.config import values
+from twite.config.reader import Reader, present
+from twite.config.toml import nearest
+from twite.domain.errors import SettingsError
+from twite.domain.secret import Secret
+
+REQUIRED: Final = object()  # the default of a key that must be written
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """How to read one kind of value."""
+
+    name: ClassVar[str] = "a text"
+    example: ClassVar[str] = '"…"'
+    is_text: ClassVar[bool] = False
+
+    def read(self, value: object, place: str, reader: Reader) -> object:
+        """Return the value of a TOML value. Raises SettingsError."""
+        raise NotImplementedError
+
+    def wrong(self, value: object, place: str) -> SettingsError:
+        """Name both types, never the value: it may be a secret in the wrong place."""
+        return SettingsError(
+            place=place,
+            message=f"must be {self.name}, not {_type_of(value)}. Write it as {self.example}",
+        )
+
+
+_OF_ITS_TYPE: Final = Kind()
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One key: its default in TOML (None for none), its meaning in a sentence, and its kind.
+
+    Without a kind, a field's type says it. `example` is what `twite init` shows instead of the
+    default. Called, it returns the default as the gateway uses it.
+    """
+
+    default: object
+    meaning: str
+    kind: Kind = _OF_ITS_TYPE
+    example: object = None
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether its value, or each of its values, is a secret."""
+        return isinstance(getattr(self.kind, "item", self.kind), SecretText)
+
+    def __call__(self) -> object:
+        if self.default is None or self.kind is _OF_ITS_TYPE:
+            return tuple(self.default) if isinstance(self.default, list) else self.default
+        return self.kind.read(self.default, "", Reader(environ={}, folder=Path()))
+
+
+def setting(
+    default: object, meaning: str, kind: Kind = _OF_ITS_TYPE, example: object = None
+) -> Any:  # noqa: ANN401  # stands for any default
+    """Describe a field of a table's struct."""
+    return msgspec.field(default_factory=Setting(default, meaning, kind, example))
+
+
+class Text(Kind, frozen=True):
+    """A text; `parse` makes its value of it and the place."""
+
+    parse: Callable[[str, str], object] | None = None
+
+    is_text: ClassVar[bool] = True
+
+    def read(self, value: object, place: str, reader: Reader) -> object:
+        text = reader.resolved(value, place)
+        if not isinstance(text, str):
+            raise self.wrong(text, place)
+        text = present(text, place, "is empty. Write a value, or leave the key out")
+        return text if self.parse is None else self.parse(text, place)
+
+
+class Choice(Kind, frozen=True):
+    """One of some texts; `make` makes its value."""
+
+    words: tuple[str, ...]
+    make: Callable[[str], object] = str
+
+    is_text: ClassVar[bool] = True
+
+    def read(self, value: object, place: str, reader: Reader) -> object:
+        word = reader.resolved(value, place)
+        if not isinstance(word, str):
+            raise self.wrong(word, place)
+        if word not in self.words:
+            known = nearest(word, sorted(self.words))
+            raise SettingsError(place=place, message=f"{word!r} is not known. {known}")
+        return self.make(word)
+
+
+class Number(Kind, frozen=True):
+    """A whole number between two bounds."""
+
+    least: int
+    most: int
+
+    name: ClassVar[str] = "a whole number"
+    example: ClassVar[str] = "60"
+
+    def read(self, value: object, place: str, reader: Reader) -> int:
+        number = reader.resolved(value, place, is_text=False)
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise self.wrong(number, place)
+        if not self.least <= number <= self.most:
+            bounds = f"Write a number from {self.least} to {self.most}"
+            raise SettingsError(place=place, message=f"{number} is out of range. {bounds}")
+        return number
+
+
+class Flag(Kind, frozen=True):
+    """True or false."""
+
+    name: ClassVar[str] = "true or false"
+    example: ClassVar[str] = "true"
+
+    def read(self, value: object, place: str, reader: Reader) -> bool:
+        flag = reader.resolved(value, place, is_text=False)
+        if not isinstance(flag, bool):
+            raise self.wrong(flag, place)
+        return flag
+
+
+class SecretText(Kind, frozen=True):
+    """A secret. It may be one of `words`, which are none, and have `lines`."""
+
+    words: tuple[str, ...] = ()
+    lines: bool = False
+
+    is_text: ClassVar[bool] = True
+
+    def read(self, value: object, place: str, reader: Reader) -> Secret:
+        if not isinstance(value, str):
+            raise self.wrong(value, place)
+        if value in self.words:
+            return Secret(value)
+        return reader.secret(value, place, lines=self.lines)
+
+
+class Anything(Kind, frozen=True):
+    """Any JSON value; its `env:` and `file:` texts are resolved."""
+
+    def read(self, value: object, place: str, reader: Reader) -> object:
+        if isinstance(value, dict):
+            return {key: self.read(below, f"{place}.{key}", reader) for key, below in value.items()}
+        if isinstance(value, list):
+            return [self.read(below, f"{place}[{at}]", reader) for at, below in enumerate(value)]
+        if isinstance(value, bool | int | float | str):
+            return reader.secret_text(value, place)
+        raise SettingsError(
+            place=place, message="is a date or time, which templates do not know. Write a text"
+        )
+
+
+class ListOf(Kind, frozen=True):
+    """A list; `then` makes its value of the elements and the place.
+
+    `distinct` is what its elements are called, if none may occur twice.
+    """
+
+    name: ClassVar[str] = "a list of texts"
+    example: ClassVar[str] = '["…"]'
+    item: Kind
+    then: Callable[[tuple[Any, ...], str], object] | None = None
+    distinct: str = ""
+
+    def read(self, value: object, place: str, reader: Reader) -> object:
+        if not isinstance(value, list):
+            raise self.wrong(value, place)
+        read = tuple(
+            self.item.read(element, f"{place}[{at}]", reader) for at, element in enumerate(value)
+        )
+        if self.distinct:
+            values.differ([str(element) for element in read], f"{place}[{{}}]", self.distinct)
+        return read if self.then is None else self.then(read, place)
+
+
+class Tables(ListOf, frozen=True):
+    """A list of tables."""
+
+    name: ClassVar[str] = "a list of tables"
+    example: ClassVar[str] = "[[…]]"
+
+
+class MapOf(Kind, frozen=True):
+    """A table of free names."""
+
+    item: Kind
+
+    name: ClassVar[str] = "a table"
+    example: ClassVar[str] = "{ … }"
+
+    def read(self, value: object, place: str, reader: Reader) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise self.wrong(value, place)
+        return {
+            key: self.item.read(below, f"{place}.{key}", reader) for key, below in value.items()
+        }
+
+
+class Table(Kind, frozen=True):
+    """A table of known keys; `make` takes their values as keyword arguments."""
+
+    make: Callable[..., object]
+    fields: Mapping[str, Setting]
+
+    name: ClassVar[str] = "a table"
+    example: ClassVar[str] = "{ … }"
+
+    def read(self, value: object, place: str, reader: Reader) -> object:
+        if not isinstance(value, dict):
+            raise self.wrong(value, place)
+        for key in value:
+            if key not in self.fields:
+                raise SettingsError(
+                    place=_below(place, key),
+                    message=f"unknown key. {nearest(key, list(self.fields))}",
+                )
+        read = {}
+        for key, field in self.fields.items():
+            if key in value:
+                read[key] = field.kind.read(value[key], _below(place, key), reader)
+            elif field.default is REQUIRED:
+                raise SettingsError(
+                    place=_below(place, key),
+                    message=f"is missing. Write {key} = {field.kind.example}",
+                )
+            else:
+                read[key] = field()
+        return self.make(**read)
+
+    def settings(self, place: str = "") -> Iterator[tuple[str, Setting]]:
+        """Yield each key that holds a value, as in `server.listen` or `pixel[].auth.token`.
+
+        A table with free names ends in `.*`.
+        """
+        for name, field in self.fields.items():
+            key = _below(place, name)
+            if isinstance(field.kind, Table):
+                yield from field.kind.settings(key)
+            elif isinstance(field.kind, Tables) and isinstance(field.kind.item, Table):
+                yield from field.kind.item.settings(f"{key}[]")
+            else:
+                yield (f"{key}.*" if isinstance(field.kind, MapOf) else key), field
+
+
+def table(made: type[msgspec.Struct]) -> Table:
+    """Return the table of a struct whose fields are settings."""
+    types = get_type_hints(made)
+    fields = {}
+    for field in msgspec.structs.fields(made):
+        described = field.default_factory
+        if isinstance(described, Setting):
+            if described.kind is _OF_ITS_TYPE:
+                described = msgspec.structs.replace(described, kind=_kind_of(types[field.name]))
+            fields[field.name] = described
+    return Table(made, fields)
+
+
+def _kind_of(hint: Any) -> Kind:  # noqa: ANN401  # any type
+    """Return the kind of a field's type; None in it stands for a key that is not written."""
+    parts = [part for part in get_args(hint) if part is not NoneType]
+    origin = get_origin(hint)
+    if origin is UnionType:
+        return _kind_of(parts[0])
+    if origin is Literal:
+        return Choice(tuple(parts))
+    if origin is tuple:
+        item = _kind_of(parts[0])
+        return Tables(item) if isinstance(item, Table) else ListOf(item)
+    if origin is Mapping:
+        return MapOf(_kind_of(parts[1]))
+    plain = {Any: Anything(), Secret: SecretText(), bool: Flag(), str: Text()}
+    if hint in plain:
+        return plain[hint]
+    return choice(hint) if issubclass(hint, StrEnum) else table(hint)
+
+
+def choice(made: type[StrEnum]) -> Choice:
+    """Return a choice of the values of an enum."""
+    return Choice(tuple(member.value for member in made), made)
+
+
+def duration(least: int, most: int) -> Text:
+    """Return a duration, such as "15s": milliseconds between two bounds."""
+    return Text(partial(values.duration, least=least, most=most))
+
+
+def size(least: int, most: int) -> Text:
+    """Return a size, such as "1MiB": bytes between two bounds."""
+    return Text(partial(values.size, least=least, most=most))
+
+
+def _below(place: str, key: str) -> str:
+    return f"{place}.{key}" if place else key
+
+
+def _type_of(value: object) -> str:
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+    if isinstance(value, dict | list):
+        return "a table" if isinstance(value, dict) else "a list"
+    return names.get(type(value), "a date or time")

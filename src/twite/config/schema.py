@@ -1,0 +1,365 @@
+"""The settings of `twite.toml`: all tables, with their keys, types, defaults and meanings.
+
+`server_tables` and `google` describe the tables from `[server]` to `[log]`; the others are here.
+`pixels`, `sources`, `tags` and `clients` check what concerns more than one key.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import partial
+from typing import Any, Final, Literal
+
+import msgspec
+
+from twite.config import values
+from twite.config.google import GOOGLE, GoogleSettings
+from twite.config.kinds import (
+    REQUIRED,
+    Choice,
+    Flag,
+    ListOf,
+    Number,
+    Setting,
+    Table,
+    Text,
+    duration,
+    setting,
+    table,
+)
+from twite.config.server_tables import (
+    ALERTS,
+    AlertSettings,
+    ConsoleSettings,
+    LogSettings,
+    ServerSettings,
+    StoreSettings,
+    XSettings,
+)
+from twite.domain.click_cookie import DEFAULT_DAYS, ClickCookie
+from twite.domain.consent import EEA, ConsentAction, ConsentPolicy
+from twite.domain.errors import SettingsError
+from twite.domain.secret import Secret
+from twite.domain.stats.value_guard import ValueGuard
+from twite.domain.times import MINUTE, SECOND
+from twite.gateway.ports.tags import PersonHandling, RepeatPolicy
+from twite.gtm.container.parts import Operator
+
+_IN_FLIGHT: Final = Number(1, 64)
+_TIMEOUT: Final = duration(SECOND, MINUTE)
+_HOSTS: Final = ListOf(
+    Text(), lambda hosts, _: frozenset(host.strip("[]").lower() for host in hosts)
+)
+
+
+class AuthTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`pixel_token`, or the four parts of OAuth 1.0a; or both, while a pixel moves to the token."""
+
+    pixel_token: Secret | None = setting(None, "the pixel's token")
+    consumer_key: str | None = setting(None, "OAuth 1.0a: the app's key")
+    consumer_secret: Secret | None = setting(None, "the app's secret")
+    token: str | None = setting(None, "the user's token")
+    token_secret: Secret | None = setting(None, "the user's token secret")
+
+
+class PixelTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[[pixel]]`."""
+
+    id: str = setting(
+        REQUIRED,
+        "the event source's id in X's Events Manager",
+        Text(partial(values.x_id, what="a pixel id")),
+    )
+    events: Mapping[str, str] = setting(REQUIRED, "your name for an event → X's id")
+    auth: AuthTable | None = setting(
+        None,
+        "Events Manager, Install Pixel, Manual, Conversion API, Generate access token; or the keys "
+        "of an app that X has approved for the Ads API; or leave it out, and run `twite login`",
+        example={
+            "consumer_key": "env:X_CONSUMER_KEY",
+            "consumer_secret": "env:X_CONSUMER_SECRET",
+            "token": "env:X_TOKEN",
+            "token_secret": "env:X_TOKEN_SECRET",
+        },
+    )
+    account: str | None = setting(
+        None,
+        "the ads account; pixels of one account share its rate limit",
+        Text(partial(values.x_id, what="an account")),
+        example="18ce54d4x5t",
+    )
+    on_ambiguous: Literal["resend", "hold"] = setting(
+        "resend", "if X may already have a conversion"
+    )
+    value_guard: ValueGuard = setting(
+        "flag", "for amounts far from what the event is usually worth"
+    )
+
+
+COOKIE: Final = Table(
+    ClickCookie,
+    {
+        "names": Setting(
+            ["_twite"],
+            "cookies that keep the click",
+            ListOf(Choice(("_twite", "_twclid", "twclid")), distinct="name"),
+        ),
+        "days": Setting(DEFAULT_DAYS, "how long they are kept after the click", Number(1, 400)),
+        "http_only": Setting(
+            default=False, meaning="whether to hide them from scripts", kind=Flag()
+        ),
+        "client_id": Setting(
+            default=True,
+            meaning="whether answers to Stape's Data Tag keep its client id",
+            kind=Flag(),
+        ),
+    },
+)
+
+
+def _action(*words: str) -> Choice:
+    """Return a choice of actions on consent; None is to ignore the signals."""
+    return Choice(words, lambda word: None if word == "ignore" else ConsentAction(word))
+
+
+def _regions(text: str, place: str) -> frozenset[str]:
+    return EEA if text == "EEA" else frozenset({values.region(text, place)})
+
+
+def _required_purposes(purposes: tuple[int, ...], place: str) -> tuple[int, ...]:
+    if not purposes:
+        raise SettingsError(
+            place=place, message="without a purpose, every TC string would be consent. Write [1, 7]"
+        )
+    return purposes
+
+
+CONSENT_POLICY: Final = Table(
+    ConsentPolicy,
+    {
+        "storage_denied": Setting(
+            "suppress", "if `ad_storage` or TCF purpose 1 is denied", _action("suppress", "strip")
+        ),
+        "user_data_denied": Setting(
+            "suppress",
+            "if `ad_user_data` or another required TCF purpose is denied",
+            _action("suppress", "strip"),
+        ),
+        "personalization_denied": Setting(
+            "restrict", "if `ad_personalization` is denied", _action("restrict", "suppress", "send")
+        ),
+        "us_opt_out": Setting(
+            "suppress",
+            "for `gpc`, `usp` and the United States sections of `gpp`",
+            _action("suppress", "restrict"),
+        ),
+        "unclear": Setting(
+            "suppress", "for unknown or unreadable signals", _action("suppress", "hold", "ignore")
+        ),
+        "missing": Setting(
+            "suppress", "for missing signals where consent is required", _action("suppress", "hold")
+        ),
+        "strict_regions": Setting(
+            ["EEA", "GB", "CH"],
+            "countries (ISO 3166) that require consent",
+            ListOf(Text(_regions), lambda parts, _: frozenset().union(*parts)),
+        ),
+        "tcf_purposes": Setting(
+            [1, 7],
+            "purposes that a TC string must allow",
+            ListOf(Number(1, 24), _required_purposes, "purpose"),
+        ),
+        "tcf_optimization_purposes": Setting(
+            [3, 4],
+            "purposes without which X is asked to restrict its use",
+            ListOf(Number(1, 24), distinct="purpose"),
+        ),
+        "tcf_vendor_id": Setting(
+            None,
+            "X's id in the Global Vendor List, if you know one",
+            Number(1, 65_535),
+            example=1234,
+        ),
+        "ac_provider_id": Setting(
+            None,
+            "X's id in Google's list of ad technology providers",
+            Number(1, 999_999_999),
+            example=1234,
+        ),
+        "cmp_vendor": Setting(None, "your consent platform's name for X", Text(), example="x"),
+    },
+)
+
+
+class SourceTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[[source]]`."""
+
+    name: str = setting(
+        REQUIRED, "its name in the balance and the log", Text(partial(values.name, what="a source"))
+    )
+    pixel: str = setting(REQUIRED, "the pixel of conversions that name none")
+    key: Secret | None = setting(None, "the secret that servers send as `Authorization: Bearer …`")
+    origins: tuple[str, ...] = setting(
+        [],
+        "pages that may post without a key",
+        ListOf(Text(values.origin)),
+        example=["https://shop.example"],
+    )
+    pixels: tuple[str, ...] = setting([], "further pixels that its conversions may name")
+    consent: Literal["optional", "required"] = setting(
+        "optional", '`"required"` sends nothing without a person\'s yes'
+    )
+    consent_policy: ConsentPolicy = setting({}, "", CONSENT_POLICY)
+    region: str | None = setting(
+        None,
+        'the country (ISO 3166, such as `"GB"`) of phone numbers without a country code',
+        Text(values.region),
+        example="GB",
+    )
+    events: Mapping[str, str] = setting(
+        {},
+        "which of your events a tag's event becomes",
+        example={"form_submit": "lead", "scroll": "ignore"},
+    )
+    cookie: ClickCookie = setting({}, "", COOKIE)
+    browser_value_limit: Decimal | None = setting(
+        None, "the highest amount accepted from a page", Text(values.worth), example="500"
+    )
+    browser_rate: int | None = setting(
+        None,
+        "requests an hour from all its pages together",
+        Number(1, 1_000_000_000),
+        example=100_000,
+    )
+    twin: Literal["use", "load", "off"] = setting(
+        "use", "whether the script also gives conversions to X's pixel"
+    )
+    value_guard: ValueGuard | None = setting(
+        None, "as the pixel's, for this source", example="flag"
+    )
+    stape_credentials: Literal["configured", "stored", "passing"] = setting(
+        "configured", "credentials sent by Stape's X tag"
+    )
+
+
+class ContainerTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[container]`."""
+
+    file: str | None = setting(
+        None, "`container.toml`, relative to the settings file", example="container.toml"
+    )
+    client_source: str | None = setting(
+        None, "the source of events from its client templates", example="shop"
+    )
+    sources: tuple[str, ...] = setting([], "sources whose events its tags receive; empty means all")
+    repeat: RepeatPolicy = setting("at_least_once", "for all its tags, as `tag[].repeat`")
+    persons: PersonHandling | None = setting(
+        None, "for all its tags, as `tag[].persons`", example="sealed"
+    )
+    timeout: int = setting("30s", "for one run of a tag, as `tag[].timeout`", _TIMEOUT)
+    in_flight: int = setting(8, "concurrent runs of each tag", _IN_FLIGHT)
+    allow_hosts: frozenset[str] = setting(
+        [], "for all its tags and client templates, as `tag[].allow_hosts`", _HOSTS
+    )
+
+
+class WhenTable(msgspec.Struct, frozen=True, kw_only=True):
+    """One condition; `field` is a path in the event data, as in `user_data.email_address`."""
+
+    field: str = setting(
+        REQUIRED, "a place in the event data, such as `value` or `items.0.item_id`"
+    )
+    value: str = setting(REQUIRED, "the text to compare with")
+    operator: Operator = setting("equals", "")
+    negate: bool = setting(default=False, meaning="whether the condition must not hold")
+    ignore_case: bool = setting(default=False, meaning="whether to ignore case")
+
+
+class TagTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[[tag]]`. `fields` are the template's own: any JSON values."""
+
+    name: str = setting(
+        REQUIRED, "its name", Text(partial(values.name, what="a tag")), example="crm"
+    )
+    template: str = setting(
+        REQUIRED, "the `.tpl` file, relative to the settings file", example="crm.tpl"
+    )
+    fields: Mapping[str, Any] = setting(
+        {},
+        "the fields of the template",
+        example={"accessToken": "env:CRM_TOKEN", "note": "{{event_name}}"},
+    )
+    sources: tuple[str, ...] = setting([], "sources whose events it receives; empty means all")
+    events: tuple[str, ...] = setting(
+        [], "event names as in the event data; empty means all", example=["purchase"]
+    )
+    when: tuple[WhenTable, ...] = setting(
+        [],
+        "conditions that must all hold",
+        example=[
+            {
+                "field": "value",
+                "operator": "greater",
+                "value": "0",
+                "negate": False,
+                "ignore_case": False,
+            }
+        ],
+    )
+    consent: tuple[str, ...] = setting([], "signals that must be granted", example=["ad_storage"])
+    repeat: RepeatPolicy = setting(
+        "at_least_once", "whether to repeat a run whose effect is unknown"
+    )
+    persons: PersonHandling | None = setting(
+        None,
+        '`"sealed"`: the event waits encrypted and reaches the template unchanged',
+        example="sealed",
+    )
+    timeout: int = setting("30s", "for one whole run; 1 s to 1 min", _TIMEOUT)
+    rate: int = setting(60_000, "runs in 15 minutes", Number(1, 10_000_000))
+    in_flight: int = setting(8, "concurrent runs", _IN_FLIGHT)
+    allow_hosts: frozenset[str] = setting([], "hosts that may have private addresses", _HOSTS)
+
+
+class ClientTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[[client]]`. `fields` are the template's own: any JSON values."""
+
+    template: str = setting(
+        REQUIRED, "the `.tpl` file, relative to the settings file", example="own-format.tpl"
+    )
+    name: str | None = setting(None, "its name in logs and for tags", example="own format")
+    source: str | None = setting(None, "the source of its events", example="shop")
+    priority: int = setting(0, "the highest is asked first", Number(-1_000_000, 1_000_000))
+    fields: Mapping[str, Any] = setting(
+        {}, "the template's fields, of any type", example={"path": "/collect"}
+    )
+    allow_hosts: frozenset[str] = setting([], "hosts that may have private addresses", _HOSTS)
+
+
+class SettingsFile(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole file. The sentences stand above the tables in the file of `twite init`."""
+
+    server: ServerSettings = setting({}, "")
+    store: StoreSettings = setting({}, "")
+    x: XSettings = setting({}, "")
+    google: GoogleSettings = setting(
+        {}, "The account for templates that call BigQuery, Firestore or getGoogleAuth", GOOGLE
+    )
+    alerts: AlertSettings = setting({}, "", ALERTS)
+    console: ConsoleSettings = setting({}, "")
+    log: LogSettings = setting({}, "")
+    pixel: tuple[PixelTable, ...] = setting([], "One table for each pixel")
+    source: tuple[SourceTable, ...] = setting(
+        [], "One table for each client that may submit conversions"
+    )
+    tag: tuple[TagTable, ...] = setting(
+        [], "One table for each tag template that receives events beside the pixels"
+    )
+    client: tuple[ClientTable, ...] = setting(
+        [], "One table for each client template that claims requests"
+    )
+    container: ContainerTable = setting(
+        {}, "A server container from Google Tag Manager, or one that you wrote"
+    )
+
+
+ROOT: Final = table(SettingsFile)

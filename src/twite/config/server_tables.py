@@ -1,0 +1,280 @@
+"""The tables that stand once in `twite.toml`: `[server]` to `[log]`, described key by key.
+
+Durations are milliseconds and sizes bytes, once they are read.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from twite.config import values
+from twite.config.kinds import (
+    ListOf,
+    Number,
+    SecretText,
+    Setting,
+    Table,
+    Text,
+    duration,
+    setting,
+    size,
+)
+from twite.config.values import HostPort, Network
+from twite.domain.dedup import LEAST_WINDOW
+from twite.domain.destination import DEFAULT_RATE, XApp
+from twite.domain.errors import SettingsError
+from twite.domain.secret import Secret
+from twite.domain.times import DAY, HOUR, MINUTE, SECOND
+from twite.gateway.alerts.checks import Thresholds
+from twite.gateway.alerts.notifier import Webhook
+from twite.gateway.alerts.webhook_message import unreadable
+from twite.gateway.ports.store_engine import Retention
+from twite.stores.factory import ENGINES
+from twite.x.spec import API_URL, MAX_CONVERSIONS, OAUTH_URL, VERSION
+
+_URL: Final = Text(values.url)
+_NETWORKS: Final = ListOf(Text(values.network))
+_SECRET: Final = SecretText()
+_KEPT: Final = duration(DAY, 3_650 * DAY)
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[server]`. Without a `public_url`, the Host header is trusted."""
+
+    listen: HostPort = setting(
+        "127.0.0.1:8080", "host and port; IPv6 in brackets", Text(values.address)
+    )
+    local_listen: HostPort | None = setting(
+        None,
+        "a second address for this machine only",
+        Text(values.local_address),
+        example="127.0.0.1:8081",
+    )
+    public_url: str | None = setting(
+        None,
+        "the first-party address that browsers and servers use",
+        _URL,
+        example="https://t.shop.example",
+    )
+    trusted_proxies: tuple[Network, ...] = setting(
+        [],
+        "networks (CIDR) whose `X-Forwarded-For` is trusted",
+        _NETWORKS,
+        example=["127.0.0.1/32"],
+    )
+    max_body: int = setting(
+        "1MiB", "the largest request body after decompression", size(1 << 10, 64 << 20)
+    )
+    receive_deadline: int = setting(
+        "30s", "how long a request body may take to arrive", duration(SECOND, 10 * MINUTE)
+    )
+    metrics_key: Secret | None = setting(
+        None, "opens `/metrics`, as `Authorization: Bearer`", example="env:TWITE_METRICS_KEY"
+    )
+    browser_rate: int = setting(
+        600,
+        "requests a minute that one address may send to endpoints for pages",
+        Number(1, 1_000_000),
+    )
+    secret_key: Secret | None = setting(
+        None,
+        "encrypts stored credentials (`twite login`, Stape's tag) and events that wait for tags",
+    )
+    former_secret_keys: tuple[Secret, ...] = setting(
+        [], "earlier keys: each start decrypts with them and encrypts again"
+    )
+    hmac_keys: Mapping[str, Secret] = setting(
+        {}, "keys with which templates sign by `hmacSha256`: key id to secret"
+    )
+    # The file of the key, if any: twite rotate-key writes a new key there.
+    secret_key_file: Path | None = None
+
+
+class StoreUrl(msgspec.Struct, frozen=True, kw_only=True):
+    """An engine and the path of its file, which may be relative to the settings file."""
+
+    engine: str
+    path: Path
+
+
+def _store_url(text: str, place: str) -> StoreUrl:
+    """Read `sqlite:` and a path."""
+    engine, _, name = text.partition(":")
+    if engine not in ENGINES or not name:
+        raise SettingsError(
+            place=place,
+            message="not a store that Twite has. Write sqlite: and a path: "
+            '"sqlite:twite.db", "sqlite:/var/lib/twite/twite.db"',
+        )
+    # sqlite:///absolute is the usual spelling of URLs.
+    name = name.removeprefix("//") if name.startswith("///") else name
+    if ":memory:" in name:
+        raise SettingsError(
+            place=place,
+            message="a store in memory would lose what was acknowledged. Write the path of a file",
+        )
+    return StoreUrl(engine=engine, path=Path(name))
+
+
+class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[store]`."""
+
+    url: StoreUrl = setting(
+        "sqlite:twite.db", "`sqlite:` and a path, relative to the settings file", Text(_store_url)
+    )
+    dedup_window: int = setting(
+        "7d",
+        "how long conversion ids are remembered; at least 48 hours",
+        duration(LEAST_WINDOW, 365 * DAY),
+    )
+    queue: int = setting(
+        20_000,
+        "how many conversions may wait for the disk before new ones get 429",
+        Number(1_000, 1_000_000),
+    )
+    keep_bodies: int = setting(
+        "72h",
+        "how long bodies and identifiers of settled conversions are kept",
+        duration(HOUR, 3_650 * DAY),
+    )
+    keep_lives: int = setting("30d", "how long the history of conversions is kept", _KEPT)
+    keep_dead: int = setting(
+        "30d", "when undecided dead letters and held deliveries become suppressed", _KEPT
+    )
+    reserve: int = setting("16MiB", "disk space released when the disk is full", size(0, 1 << 34))
+
+    @property
+    def engine(self) -> str:
+        """The scheme of its URL."""
+        return self.url.engine
+
+    @property
+    def path(self) -> Path:
+        """The file of the store."""
+        return self.url.path
+
+    @property
+    def keeping(self) -> Retention:
+        """Retention times. A dedup key is deleted with its history, which must last as long."""
+        lives = max(self.dedup_window, self.keep_lives)
+        return Retention(bodies=self.keep_bodies, lives=lives, dead=self.keep_dead)
+
+    @property
+    def gateway_file(self) -> Path:
+        """The address file of a running gateway, readable by its owner alone."""
+        return Path(f"{self.path}.gateway")
+
+    @property
+    def alerted_file(self) -> Path:
+        """Records that the alert on an unusable store was sent."""
+        return Path(f"{self.path}.alerted")
+
+
+class XSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[x]`. Without an `app`, nobody can sign in to X."""
+
+    api_url: str = setting(API_URL, "where conversions are sent", _URL)
+    oauth_url: str = setting(OAUTH_URL, "where people sign in", _URL)
+    api_version: Literal["12", "11"] = setting(VERSION, "")
+    rate: int = setting(
+        DEFAULT_RATE, "conversions in 15 minutes for each account", Number(1, 10_000_000)
+    )
+    timeout: int = setting("15s", "for one whole request; 1 s to 1 min", duration(SECOND, MINUTE))
+    batch: int = setting(
+        MAX_CONVERSIONS,
+        "conversions in one request; X takes at most 500",
+        Number(1, MAX_CONVERSIONS),
+    )
+    in_flight: int = setting(4, "concurrent requests for each pixel", Number(1, 64))
+    restricted_data_use: Literal["conversion", "unsupported"] = setting(
+        "conversion", "where to put `restricted_data_use`, whose place X does not document"
+    )
+    consumer_key: str | None = setting(
+        None, "the API key of the app that people sign in to", example="env:X_CONSUMER_KEY"
+    )
+    consumer_secret: Secret | None = setting(None, "its secret", example="env:X_CONSUMER_SECRET")
+
+    def __post_init__(self) -> None:
+        """Raises SettingsError if only half of the app is named."""
+        if (self.consumer_key is None) != (self.consumer_secret is None):
+            missing = "consumer_key" if self.consumer_key is None else "consumer_secret"
+            raise SettingsError(
+                place=f"x.{missing}",
+                message="is missing: an app has a key and a secret. X's developer console shows "
+                "both",
+            )
+
+    @property
+    def app(self) -> XApp | None:
+        """The app that people sign in to."""
+        if self.consumer_key is None or self.consumer_secret is None:
+            return None
+        return XApp(consumer_key=self.consumer_key, consumer_secret=self.consumer_secret)
+
+
+class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[console]`."""
+
+    url: str | None = setting(
+        None,
+        "the https address of the console, if it differs from `server.public_url`",
+        Text(values.https_url),
+        example="https://console.shop.example",
+    )
+    networks: tuple[Network, ...] = setting(
+        ["127.0.0.0/8", "::1/128"], "networks (CIDR) from which the console is open", _NETWORKS
+    )
+    idle: int = setting(
+        "30m", "when an unused session ends; 1 minute to 1 day", duration(MINUTE, DAY)
+    )
+    session: int = setting(
+        "12h", "when any session ends; 5 minutes to 7 days", duration(5 * MINUTE, 7 * DAY)
+    )
+
+
+class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[log]`."""
+
+    level: Literal["debug", "info", "warning", "error"] = setting("info", "")
+    format: Literal["text", "json"] = setting("text", "")
+
+
+class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The webhook, if any, and the thresholds of alerts."""
+
+    webhook: Webhook | None
+    thresholds: Thresholds
+
+
+def _alerts(*, webhook: Secret | None, secret: Secret | None, **thresholds: int) -> AlertSettings:
+    if secret and unreadable(secret):
+        raise SettingsError(
+            place="alerts.secret",
+            message="begins with whsec_ and is not base64 behind it. Copy it again, or write a "
+            "text of your own without whsec_",
+        )
+    if webhook:
+        values.webhook(webhook, "alerts.webhook")
+    return AlertSettings(
+        webhook=Webhook(address=webhook, secret=secret or None) if webhook else None,
+        thresholds=Thresholds(**thresholds),
+    )
+
+
+ALERTS: Final = Table(
+    _alerts,
+    {
+        "webhook": Setting(
+            None, "where alerts are posted as JSON", _SECRET, example="env:TWITE_ALERT_WEBHOOK"
+        ),
+        "secret": Setting(None, "signs the messages", _SECRET, example="env:TWITE_ALERT_SECRET"),
+        "dead_letters": Setting(
+            10, "how many dead letters of a pixel raise an alert", Number(1, 1_000_000)
+        ),
+        "disk_free": Setting(
+            "1GiB", "free disk space below which an alert is raised", size(1 << 20, 1 << 40)
+        ),
+    },
+)
