@@ -8,6 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 Answer = tuple[int, dict]
 KEY = "a-key-that-is-long-enough"
+# What every receipt has.
+RECEIPT = {"receipt": "r", "accepted": 0, "duplicates": 0, "suppressed": 0, "rejected": []}
 
 
 class Double:
@@ -27,7 +29,7 @@ class Double:
 
     def usual(self, conversions: list[dict]) -> Answer:
         """Accept, count duplicates, refuse an event called `unheard`, warn of a bad email."""
-        answer = {"receipt": "r", "accepted": 0, "duplicates": 0, "suppressed": 0, "rejected": []}
+        answer = RECEIPT | {"rejected": []}
         warnings, duplicates = [], []
         for index, conversion in enumerate(conversions):
             if conversion.get("event") == "unheard":

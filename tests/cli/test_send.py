@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from send_gateway_double import KEY, double
+from send_gateway_double import KEY, RECEIPT, double
 
 from twite.cli import run
 
@@ -241,7 +241,7 @@ def test_rows_without_an_id_get_the_same_one_every_time(place, gateway):
 
 def test_a_run_that_stopped_goes_on_where_it_was(place, gateway, capsys):
     orders = written(place / "orders.csv", rows(1200))
-    gateway.script = [(202, {"rejected": []}), (401, {})]
+    gateway.script = [(202, RECEIPT), (401, {})]
 
     stopped = run(["send", orders])
     finished = run(["send", orders])
@@ -276,7 +276,7 @@ def test_a_changed_file_begins_anew(place, gateway):
 
 def test_other_options_do_not_go_on_with_what_an_earlier_run_began(place, gateway, capsys):
     orders = written(place / "orders.csv", rows(600))
-    gateway.script = [(202, {"rejected": []}), (401, {})]
+    gateway.script = [(202, RECEIPT), (401, {})]
     run(["send", orders])
 
     code = run(["send", orders, "--decimal", "comma"])

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from send_gateway_double import RECEIPT
 
 from twite.cli.send.client import (
     RetryPatience,
@@ -24,7 +25,7 @@ def rows(*orders, notes=()):
 
 
 def answer(status=202, retry_after=0.0, **said):
-    body = {"rejected": []} | said
+    body = RECEIPT | said
     return SendResponse(status=status, body=json.dumps(body).encode(), retry_after=retry_after)
 
 

@@ -1,14 +1,35 @@
-from twite.cli.send.results import RowResultKind, SendReceipt, judge
+from twite.cli.send.client import decoded
+from twite.cli.send.results import RowResultKind, judge, within
 from twite.formats.files.findings import FileRow
+from twite.formats.native.answers import NativeReceipt
+
+
+def an_answer(held: int) -> NativeReceipt:
+    return NativeReceipt(
+        receipt="r1", accepted=1, duplicates=0, suppressed=0, rejected=(), held_indexes=(held,)
+    )
 
 
 def test_a_row_that_waits_for_a_person_is_told_as_held():
     rows = [FileRow(number=number, order=f"order-{number}", body=b"{}") for number in (2, 3)]
 
-    verdicts = judge(rows, SendReceipt(rejected=(), held_indexes=(1,)))
+    verdicts = judge(rows, an_answer(1))
 
     assert [verdict.kind for verdict in verdicts] == [RowResultKind.ACCEPTED, RowResultKind.HELD]
 
 
 def test_an_answer_that_holds_rows_there_were_not_is_none_to_these():
-    assert not SendReceipt(rejected=(), held_indexes=(2,)).within(2)
+    assert not within(an_answer(2), 2)
+
+
+def test_a_code_that_only_a_newer_gateway_knows_is_told_as_it_came():
+    body = (
+        b'{"receipt":"r1","accepted":0,"duplicates":0,"suppressed":0,"later":1,"rejected":'
+        b'[{"index":0,"errors":[{"path":"email","code":"of_tomorrow","message":"not so"}]}]}'
+    )
+    answer = decoded(body, NativeReceipt)
+
+    (verdict,) = judge([FileRow(number=2, order="order-2", body=b"{}")], answer)
+
+    assert verdict.kind is RowResultKind.REJECTED
+    assert [(error.field, error.code) for error in verdict.errors] == [("email", "of_tomorrow")]

@@ -9,7 +9,7 @@ from twite.domain.errors import LedgerFull, LedgerUnavailable, MalformedRequest
 from twite.domain.fault import fault
 from twite.domain.secret import Secret
 from twite.domain.submission import RejectedConversion
-from twite.gateway.ingest.entries import IdentifierWarning
+from twite.formats.native.answers import IdentifierWarning
 from twite.gateway.ports.events import Troubled, TurnedAway
 from twite.http import HttpLimits
 from twite.testing.builders import a_source

@@ -11,9 +11,9 @@ from twite.domain.history import ConversionCounts, History, PastAttempt
 from twite.domain.people.account_changes import UserAdded
 from twite.domain.people.users import AuditEvent, Role, User
 from twite.domain.secret import Secret
+from twite.gateway.operations.control import ControlCommand, encoded
 from twite.gateway.ports.privacy import EraseStore
 from twite.http import HttpLimits, Server
-from twite.http.routes.control import ControlCommand, encoded
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import NOW, a_source
 

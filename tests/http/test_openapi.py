@@ -2,11 +2,11 @@ from pathlib import Path
 
 import msgspec
 
+from twite.formats.native.answers import NativeReceipt
 from twite.formats.native_shape import Many, Native, NativeContent
 from twite.formats.x_api.read import XContent, XConversion, XIdentifier, XRequest
 from twite.http.openapi.bodies import BODIES
 from twite.http.route_table import document, rendered
-from twite.http.routes.native import NativeReceipt
 
 DOCUMENT = Path(__file__).parents[2] / "docs/reference/openapi.json"
 

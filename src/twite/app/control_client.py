@@ -14,9 +14,9 @@ from twite.domain.errors import LedgerUnavailable, StoreInUse
 from twite.domain.people.account_changes import Change, Result
 from twite.domain.people.users import AuditEvent
 from twite.domain.secret import Secret
+from twite.formats.native.answers import ErrorBody
+from twite.gateway.operations.control import PATH, ControlCommand, ControlResult, encoded
 from twite.gateway.ports.privacy import EraseStore
-from twite.http.responses import ErrorBody
-from twite.http.routes.control import ControlCommand, ControlResult, encoded
 
 _PATIENCE: Final = aiohttp.ClientTimeout(total=60)
 _IN_ONE_REQUEST: Final = 10_000
@@ -164,7 +164,7 @@ class GatewayClient:
         }
         try:
             async with self._http.post(
-                f"{self._url}/-/desk",
+                f"{self._url}{PATH}",
                 data=encoded(command),
                 headers=headers,
                 allow_redirects=False,

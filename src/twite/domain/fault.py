@@ -42,7 +42,7 @@ CODES: Final[dict[str, str]] = {
 }
 
 
-class Fault(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class ReportedFault(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One thing wrong with one conversion.
 
     `path` is the field within the conversion, as in `contents[0].price`; `code` is a key of CODES.
@@ -52,6 +52,10 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     path: str
     code: str
     message: str
+
+
+class Fault(ReportedFault, frozen=True, kw_only=True, gc=False):
+    """A fault that is found here: its code is a known one. Another version may know others."""
 
     def __post_init__(self) -> None:
         if self.code not in CODES:

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 from starlette.types import Scope, Send
 
+from twite.formats.native.answers import ErrorBody, ErrorDetail
 from twite.http.write_response import cycle_of, write_whole
 
 # Every code that an error of the whole request can carry, beside those of Malformed. The reference
@@ -50,20 +51,6 @@ CODES: Final[dict[str, str]] = {
 JSON: Final = (b"content-type", b"application/json")
 JSON_ALONE: Final = (JSON,)
 AGAIN_SECONDS: Final = 1
-
-
-class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One thing wrong with a request. `path` is the place in the body, "" for the whole."""
-
-    path: str
-    code: str
-    message: str
-
-
-class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of every response of 400 and above, except on the routes in X's shape."""
-
-    errors: tuple[ErrorDetail, ...]
 
 
 class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,8 +2,8 @@
 
 import msgspec
 
+from twite.formats.native.answers import Suppressed
 from twite.gateway.ingest.accept import Accept
-from twite.gateway.ingest.entries import Suppressed
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import a_destination, a_source
 from twite.testing.clock import MovingClock

@@ -13,11 +13,13 @@ from typing import Final, Protocol, TypeVar
 import aiohttp
 import msgspec
 
-from twite.cli.send.results import RowResult, SendFieldError, SendReceipt, SendRejected, judge
+from twite.cli.send.results import RowResult, judge, within
 from twite.domain.errors import OperatorError
+from twite.domain.fault import ReportedFault
 from twite.domain.retry import backoff
 from twite.domain.secret import Secret
 from twite.formats.files.findings import ERRORS, FileRow
+from twite.formats.native.answers import ErrorBody, NativeReceipt, RejectedItem
 
 T = TypeVar("T")
 
@@ -85,14 +87,14 @@ class Submitter:
         bodies = [row.body for row in rows if row.body is not None]
         answer, lost = await self._answered(_OPEN + b",".join(bodies) + _CLOSE, lost=lost)
         if answer.status in _RECEIPTED:
-            receipted = decoded(answer.body, SendReceipt)
-            if receipted is not None and receipted.within(len(rows)):
+            receipted = decoded(answer.body, NativeReceipt)
+            if receipted is not None and within(receipted, len(rows)):
                 return judge(rows, receipted, lost=lost)
         if answer.status not in _DIVISIBLE:
             raise SendStopped(_why_stopped(answer))
         if len(rows) == 1:
             errors = _too_large() if answer.status == _TOO_LARGE else _wrong(answer.body)
-            return judge(rows, SendReceipt(rejected=(SendRejected(index=0, errors=errors),)))
+            return judge(rows, _refusal_of_one(errors))
         middle = len(rows) // 2
         first = await self.submit(rows[:middle], lost=lost)
         return first + await self.submit(rows[middle:], lost=lost)
@@ -151,10 +153,6 @@ def fits(rows: int, size: int) -> bool:
     return rows <= MAX_ROWS and size + rows + len(_OPEN) + len(_CLOSE) <= MAX_BYTES
 
 
-class _Errors(msgspec.Struct, frozen=True):
-    errors: tuple[SendFieldError, ...] = ()
-
-
 def decoded(body: bytes, shape: type[T]) -> T | None:
     """Decode an answer; None where it is not of this shape."""
     try:
@@ -163,13 +161,13 @@ def decoded(body: bytes, shape: type[T]) -> T | None:
         return None
 
 
-def _wrong(body: bytes) -> tuple[SendFieldError, ...]:
-    found = decoded(body, _Errors)
+def _wrong(body: bytes) -> tuple[ReportedFault, ...]:
+    found = decoded(body, ErrorBody)
     if found is None or not found.errors:
-        return (SendFieldError(path="", code="not_sent", message=ERRORS["not_sent"]),)
+        return (ReportedFault(path="", code="not_sent", message=ERRORS["not_sent"]),)
     # In a request of one, the place is the row's own.
     return tuple(
-        SendFieldError(
+        ReportedFault(
             path=error.path.removeprefix("conversions[0]").lstrip("."),
             code=error.code,
             message=error.message,
@@ -178,8 +176,14 @@ def _wrong(body: bytes) -> tuple[SendFieldError, ...]:
     )
 
 
-def _too_large() -> tuple[SendFieldError, ...]:
-    return (SendFieldError(path="", code="too_large", message=ERRORS["too_large"]),)
+def _refusal_of_one(errors: tuple[ReportedFault, ...]) -> NativeReceipt:
+    """Return what the gateway would answer to a request of one row with these errors."""
+    rejected = (RejectedItem(index=0, errors=errors),)
+    return NativeReceipt(receipt="", accepted=0, duplicates=0, suppressed=0, rejected=rejected)
+
+
+def _too_large() -> tuple[ReportedFault, ...]:
+    return (ReportedFault(path="", code="too_large", message=ERRORS["too_large"]),)
 
 
 def _why_stopped(answer: SendResponse) -> str:
@@ -191,7 +195,7 @@ def _why_stopped(answer: SendResponse) -> str:
     }
     if answer.status in causes:
         return causes[answer.status]
-    found = decoded(answer.body, _Errors)
+    found = decoded(answer.body, ErrorBody)
     said = f" ({found.errors[0].message})" if found is not None and found.errors else ""
     return f"the gateway answered {answer.status}, which is no answer to conversions{said}"
 
@@ -206,7 +210,7 @@ def _may_have_arrived(answer: SendResponse | SendNoResponse) -> bool:
 def _reason(answer: SendResponse | SendNoResponse) -> str:
     if isinstance(answer, SendNoResponse):
         return answer.reason
-    found = decoded(answer.body, _Errors)
+    found = decoded(answer.body, ErrorBody)
     said = f", {found.errors[0].message}" if found is not None and found.errors else ""
     return f"the gateway answers {answer.status}{said}"
 

@@ -6,7 +6,9 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.fault import ReportedFault
 from twite.formats.files.findings import NOTES, FileRow, RowFinding
+from twite.formats.native.answers import NativeReceipt
 
 _REPEATS: Final = frozenset({"same_as_earlier", "differs_from_earlier"})
 _LOST: Final = RowFinding(field="", code="answer_lost", message=NOTES["answer_lost"])
@@ -32,48 +34,16 @@ class RowResult(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[RowFinding, ...] = ()
 
 
-class SendFieldError(msgspec.Struct, frozen=True):
-    """One error or warning of the gateway's answer."""
-
-    path: str
-    code: str
-    message: str
-
-    def finding(self) -> RowFinding:
-        return RowFinding(field=self.path, code=self.code, message=self.message)
+def within(answer: NativeReceipt, rows: int) -> bool:
+    """Whether the answer speaks of a request of so many rows."""
+    indexes = [item.index for item in answer.rejected]
+    indexes += [warning.index for warning in answer.warnings]
+    indexes += [*answer.duplicate_indexes, *answer.suppressed_indexes, *answer.held_indexes]
+    return all(0 <= index < rows for index in indexes)
 
 
-class SendRejected(msgspec.Struct, frozen=True):
-    index: int
-    errors: tuple[SendFieldError, ...] = ()
-
-
-class SendWarning(msgspec.Struct, frozen=True):
-    index: int
-    warnings: tuple[SendFieldError, ...] = ()
-
-
-class SendSuppressed(msgspec.Struct, frozen=True):
-    index: int
-    reason: str = ""
-
-
-class SendReceipt(msgspec.Struct, frozen=True):
-    """The gateway's answer to a submission. An index is a row's place in the request."""
-
-    rejected: tuple[SendRejected, ...]
-    warnings: tuple[SendWarning, ...] = ()
-    duplicate_indexes: tuple[int, ...] = ()
-    suppressed_indexes: tuple[int, ...] = ()
-    held_indexes: tuple[int, ...] = ()
-    suppressed_reasons: tuple[SendSuppressed, ...] = ()
-
-    def within(self, rows: int) -> bool:
-        """Whether it speaks of a request of so many rows."""
-        indexes = [item.index for item in self.rejected]
-        indexes += [warning.index for warning in self.warnings]
-        indexes += [*self.duplicate_indexes, *self.suppressed_indexes, *self.held_indexes]
-        return all(0 <= index < rows for index in indexes)
+def _finding(fault: ReportedFault) -> RowFinding:
+    return RowFinding(field=fault.path, code=fault.code, message=fault.message)
 
 
 def refused(row: FileRow) -> RowResult:
@@ -88,7 +58,7 @@ def refused(row: FileRow) -> RowResult:
 
 
 def judge(
-    rows: Sequence[FileRow], answer: SendReceipt, *, lost: bool = False, dry: bool = False
+    rows: Sequence[FileRow], answer: NativeReceipt, *, lost: bool = False, dry: bool = False
 ) -> list[RowResult]:
     """Judge the rows of one request by its answer.
 
@@ -106,7 +76,7 @@ def judge(
     verdicts = []
     for index, row in enumerate(rows):
         kind = kinds[index]
-        notes = [*row.notes, *(warning.finding() for warning in warnings.get(index, ()))]
+        notes = [*row.notes, *map(_finding, warnings.get(index, ()))]
         if index in reasons:
             notes.append(RowFinding(field="consent", code="suppressed", message=reasons[index]))
         if lost and kind is RowResultKind.DUPLICATE and not _repeats(row):
@@ -120,14 +90,14 @@ def judge(
                 number=row.number,
                 order=row.order,
                 kind=kind,
-                errors=tuple(problem.finding() for problem in errors.get(index, ())),
+                errors=tuple(map(_finding, errors.get(index, ()))),
                 notes=tuple(notes),
             )
         )
     return verdicts
 
 
-def _kinds(rows: Sequence[FileRow], answer: SendReceipt) -> list[RowResultKind]:
+def _kinds(rows: Sequence[FileRow], answer: NativeReceipt) -> list[RowResultKind]:
     kinds = [RowResultKind.ACCEPTED] * len(rows)
     for kind, indexes in (
         (RowResultKind.REJECTED, [item.index for item in answer.rejected]),

@@ -8,11 +8,6 @@ from twite.cli.send.files import OpenedFile, read_rows
 from twite.cli.send.report import SendReport
 from twite.cli.send.results import (
     RowResult,
-    SendFieldError,
-    SendReceipt,
-    SendRejected,
-    SendSuppressed,
-    SendWarning,
     judge,
     refused,
 )
@@ -22,6 +17,7 @@ from twite.domain.destination import Destination, Source
 from twite.formats.files.findings import FileRow
 from twite.formats.files.rows import RowOptions
 from twite.formats.native import read as native
+from twite.formats.native.answers import IdentifierWarning, NativeReceipt, RejectedItem, Suppressed
 from twite.formats.native.conversion import ReadConversion
 
 
@@ -56,14 +52,18 @@ class SendDryRun:
             consent=judging(policy=self._source.consent, now=self._now),
         )
         results = reading.results
-        answer = SendReceipt(
+        answer = NativeReceipt(
+            receipt="",
+            accepted=0,
+            duplicates=0,
+            suppressed=0,
             rejected=tuple(
-                SendRejected(result.index, _wrong(result))
+                RejectedItem(index=result.index, errors=result.faults)
                 for result in results
                 if result.conversion is None
             ),
             warnings=tuple(
-                SendWarning(result.index, _wrong(result))
+                IdentifierWarning(index=result.index, warnings=result.faults)
                 for result in results
                 if result.conversion is not None
             ),
@@ -75,7 +75,7 @@ class SendDryRun:
             ),
             held_indexes=tuple(result.index for result in results if result.held),
             suppressed_reasons=tuple(
-                SendSuppressed(result.index, result.suppressed)
+                Suppressed(index=result.index, reason=result.suppressed)
                 for result in results
                 if result.conversion is not None and result.suppressed
             ),
@@ -91,10 +91,6 @@ class SendDryRun:
         known = key in self._seen
         self._seen.add(key)
         return known
-
-
-def _wrong(read: ReadConversion) -> tuple[SendFieldError, ...]:
-    return tuple(SendFieldError(fault.path, fault.code, fault.message) for fault in read.faults)
 
 
 async def run(

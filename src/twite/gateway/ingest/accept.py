@@ -22,13 +22,12 @@ from twite.domain.submission import (
 from twite.domain.times import SECOND
 from twite.formats.beacon.shape import BeaconTwin
 from twite.formats.native import read as native
+from twite.formats.native.answers import IdentifierWarning, Suppressed
 from twite.formats.native.read import ParsedNative
 from twite.formats.parsed_request import ParsedRequest
 from twite.formats.x_api import read as x_api
 from twite.gateway.ingest.double_hash_filter import DoubleHashFilter
 from twite.gateway.ingest.entries import (
-    IdentifierWarning,
-    Suppressed,
     flawed,
     flawed_x,
     matchable,

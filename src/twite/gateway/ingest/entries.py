@@ -9,7 +9,6 @@ import msgspec
 from twite.domain.consent import REVOKED
 from twite.domain.conversion import Conversion
 from twite.domain.dedup import dedup_key
-from twite.domain.fault import Fault
 from twite.domain.identifiers import Identifiers
 from twite.domain.stats.match_keys import DOUBLE, Flaw, kit_of, winning, without_nobody
 from twite.domain.stats.value_guard import ValueFlag
@@ -21,6 +20,7 @@ from twite.domain.submission import (
 )
 from twite.formats.event_data.conversions import as_seen, in_our_words
 from twite.formats.event_data.of_native import event_of
+from twite.formats.native.answers import IdentifierWarning
 from twite.formats.native.conversion import ReadConversion
 from twite.formats.native.flaws import digests_of
 from twite.formats.native.read import ParsedNative
@@ -29,21 +29,6 @@ from twite.gateway.ingest.rejections import refusal_of
 from twite.gateway.ports.events import Accepted, IgnoredSome, Judged, Notice, TagFired, TagPassed
 from twite.gateway.ports.tags import PREFIX, Fate, TagOutcome, TagRemark
 from twite.x.encode import batch_body, conversion_body
-
-
-class IdentifierWarning(msgspec.Struct, frozen=True, kw_only=True):
-    """Identifiers left out of an accepted conversion, and why."""
-
-    index: int
-    warnings: tuple[Fault, ...]
-
-
-class Suppressed(msgspec.Struct, frozen=True, kw_only=True):
-    """A conversion that is kept and not sent: its index in the request, and the reason."""
-
-    index: int
-    reason: str
-
 
 # Conversion → (flag of an unusual amount or None, reason to hold it or None).
 Look = Callable[[Conversion], tuple[ValueFlag | None, str | None]]

@@ -1,5 +1,7 @@
 """OpenAPI: conversions, X's own route, the control channel, and what watches the gateway."""
 
+from twite.formats.native.answers import ErrorBody, NativeReceipt
+from twite.gateway.operations.control import ControlResult
 from twite.http.openapi.bodies import Json
 from twite.http.openapi.parts import (
     KEYS,
@@ -10,11 +12,8 @@ from twite.http.openapi.parts import (
     ref,
     retry_header,
 )
-from twite.http.responses import ErrorBody
 from twite.http.routes.consent import ChoiceNoted
-from twite.http.routes.control import ControlResult
 from twite.http.routes.conversions import BalanceBy, HistoryView
-from twite.http.routes.native import NativeReceipt
 from twite.http.routes.x_api import XErrors, XSuccess
 from twite.x import spec
 

@@ -5,9 +5,9 @@ from typing import Final
 
 import msgspec
 
+from twite.formats.native.answers import ErrorBody
 from twite.http.openapi.bodies import Json
 from twite.http.openapi.shapes import COMPONENT, NAMES
-from twite.http.responses import ErrorBody
 
 KEYS: Final[list[Json]] = [{"source key": []}]
 

@@ -11,17 +11,23 @@ from typing import Any, Final
 import msgspec
 
 from twite.domain.delivery import State
-from twite.domain.fault import Fault, MaskedFault
+from twite.domain.fault import MaskedFault, ReportedFault
 from twite.domain.people.account_changes import Result
 from twite.domain.people.users import AuditEvent
 from twite.formats.consent_choice import ConsentChoice
-from twite.gateway.ingest.entries import IdentifierWarning, Suppressed
+from twite.formats.native.answers import (
+    ErrorBody,
+    ErrorDetail,
+    IdentifierWarning,
+    NativeReceipt,
+    RejectedItem,
+    Suppressed,
+)
+from twite.gateway.operations.control import ControlCommand, ControlResult
 from twite.gateway.operations.dedup_report import EventPathCounts, PairOf, PathCountsBy
 from twite.gateway.ports.privacy import ErasedText, EraseStore, SearchText
-from twite.http.responses import ErrorBody, ErrorDetail
 from twite.http.routes.beacon import SomeRejected
 from twite.http.routes.consent import ChoiceNoted
-from twite.http.routes.control import ControlCommand, ControlResult
 from twite.http.routes.conversions import (
     AttemptView,
     BalanceBy,
@@ -30,7 +36,6 @@ from twite.http.routes.conversions import (
     IgnoredBy,
     TagView,
 )
-from twite.http.routes.native import NativeReceipt, RejectedItem
 from twite.http.routes.rejections import RejectionList, RejectionView
 from twite.http.routes.x_api import XError, XErrors, XParams, XProcessed, XRequestEcho, XSuccess
 
@@ -39,7 +44,7 @@ NAMES: Final[Mapping[type, str]] = MappingProxyType(
     {
         NativeReceipt: "Receipted",
         RejectedItem: "Rejected",
-        Fault: "Fault",
+        ReportedFault: "Fault",
         IdentifierWarning: "Remark",
         Suppressed: "Suppressed",
         SomeRejected: "SomeRejected",

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from twite.formats.native.answers import NativeReceipt
 from twite.http.openapi.bodies import Json
 from twite.http.openapi.parts import (
     KEYS,
@@ -12,7 +13,6 @@ from twite.http.openapi.parts import (
     ref,
     retry_header,
 )
-from twite.http.routes.native import NativeReceipt
 from twite.http.routes.x_api import XErrors, XSuccess
 from twite.x import spec
 

@@ -5,8 +5,9 @@ from typing import Final, Literal
 import msgspec
 
 from twite.domain.destination import Source
+from twite.formats.native.answers import ErrorBody, ErrorDetail
 from twite.gateway.ingest.consent_choice import UnusableChoice
-from twite.http.responses import CODES, ErrorBody, ErrorDetail, HttpRefusal, HttpResponse
+from twite.http.responses import CODES, HttpRefusal, HttpResponse
 from twite.http.route import HttpRequest
 
 

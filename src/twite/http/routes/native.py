@@ -7,45 +7,15 @@ from typing import Final
 import msgspec
 
 from twite.domain.destination import Source
-from twite.domain.fault import Fault
 from twite.domain.submission import Endpoint
+from twite.formats.native.answers import NativeReceipt, RejectedItem
 from twite.formats.parsed_request import ParsedRequest
 from twite.gateway.ingest.accept import AcceptReceipt
-from twite.gateway.ingest.entries import IdentifierWarning, Suppressed
 from twite.gtm.template.sandbox import Incoming
 from twite.http.responses import HttpRefusal, HttpResponse, error
 from twite.http.route import HttpRequest
 
 _IDEMPOTENCY_KEY: Final = re.compile(rb"[\x20-\x7e]{1,255}")
-
-
-class RejectedItem(msgspec.Struct, frozen=True, kw_only=True):
-    """A rejected conversion: its index in the request, and its errors."""
-
-    index: int
-    errors: tuple[Fault, ...]
-
-
-class NativeReceipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The outcome of a request. `warnings` names identifiers that were left out.
-
-    `duplicates`, `suppressed` and `held` count conversions, and their indexes say which; a person
-    must release the held ones; `suppressed_reasons` gives a reason for each suppressed one.
-    `ignored` counts tag events that are not conversions of the source.
-    """
-
-    receipt: str
-    accepted: int
-    duplicates: int
-    suppressed: int
-    rejected: tuple[RejectedItem, ...]
-    warnings: tuple[IdentifierWarning, ...] = ()
-    duplicate_indexes: tuple[int, ...] = ()
-    suppressed_indexes: tuple[int, ...] = ()
-    held: int = 0
-    held_indexes: tuple[int, ...] = ()
-    suppressed_reasons: tuple[Suppressed, ...] = ()
-    ignored: int = 0
 
 
 async def answer(request: HttpRequest, source: Source) -> HttpResponse:

@@ -9,9 +9,10 @@ from twite.domain.submission import Endpoint
 from twite.domain.times import SECOND
 from twite.formats.event_data.conversions import Tagged
 from twite.formats.event_data.values import first_text
+from twite.formats.native.answers import ErrorBody, ErrorDetail
 from twite.formats.parsed_request import Event
 from twite.gateway.ingest.accept import AcceptReceipt
-from twite.http.responses import JSON, ErrorBody, ErrorDetail, HttpResponse
+from twite.http.responses import JSON, HttpResponse
 from twite.http.routes.beacon import GIF
 
 _NEVER_KEPT: Final = (b"cache-control", b"no-store")

@@ -10,9 +10,10 @@ import msgspec
 
 from twite.domain.destination import Destination, OAuthKeys, PixelToken, Source
 from twite.domain.errors import LedgerFull, LedgerUnavailable
+from twite.formats.native.answers import ErrorBody
 from twite.gateway.ingest.accept import XAcceptReceipt, XAcceptRefusal
 from twite.http.error_responses import answer_to
-from twite.http.responses import JSON, ErrorBody, HttpRefusal, HttpResponse
+from twite.http.responses import JSON, HttpRefusal, HttpResponse
 from twite.http.route import HttpRequest
 from twite.x import oauth1, spec
 

@@ -1,0 +1,62 @@
+"""Answers of the native format: the server encodes them, and `twite send` decodes them."""
+
+import msgspec
+
+from twite.domain.fault import ReportedFault
+
+
+class IdentifierWarning(msgspec.Struct, frozen=True, kw_only=True):
+    """Identifiers left out of an accepted conversion, and why."""
+
+    index: int
+    warnings: tuple[ReportedFault, ...]
+
+
+class Suppressed(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversion that is kept and not sent: its index in the request, and the reason."""
+
+    index: int
+    reason: str
+
+
+class RejectedItem(msgspec.Struct, frozen=True, kw_only=True):
+    """A rejected conversion: its index in the request, and its errors."""
+
+    index: int
+    errors: tuple[ReportedFault, ...]
+
+
+class NativeReceipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The outcome of a request. `warnings` names identifiers that were left out.
+
+    `duplicates`, `suppressed` and `held` count conversions, and their indexes say which; a person
+    must release the held ones; `suppressed_reasons` gives a reason for each suppressed one.
+    `ignored` counts tag events that are not conversions of the source.
+    """
+
+    receipt: str
+    accepted: int
+    duplicates: int
+    suppressed: int
+    rejected: tuple[RejectedItem, ...]
+    warnings: tuple[IdentifierWarning, ...] = ()
+    duplicate_indexes: tuple[int, ...] = ()
+    suppressed_indexes: tuple[int, ...] = ()
+    held: int = 0
+    held_indexes: tuple[int, ...] = ()
+    suppressed_reasons: tuple[Suppressed, ...] = ()
+    ignored: int = 0
+
+
+class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One thing wrong with a request. `path` is the place in the body, "" for the whole."""
+
+    path: str
+    code: str
+    message: str
+
+
+class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of every response of 400 and above, except on the routes in X's shape."""
+
+    errors: tuple[ErrorDetail, ...]

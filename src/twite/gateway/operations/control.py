@@ -1,0 +1,97 @@
+"""Commands of this machine to the running gateway, as they travel over its control channel."""
+
+from typing import Annotated, Any, Final, Literal, Self
+
+import msgspec
+
+from twite.domain.people.account_changes import Change, Result
+from twite.domain.people.users import AuditEvent
+from twite.domain.secret import Secret
+from twite.gateway.ports.privacy import EraseStore
+
+PATH: Final = "/-/desk"
+Delivery = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Name = Annotated[str, msgspec.Meta(max_length=128)]
+Sealed = Annotated[bytes, msgspec.Meta(max_length=16_384)]
+
+
+class ControlCommand(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """What to do to which deliveries, to the vault, to users, or to a person's data.
+
+    `note` is the reason that discarded deliveries get; `sure` are those to send again though X may
+    have them. For the vault: `keep` stores what is `sealed` (base64) under a `name`, `forget`
+    removes it, `reseal` reads the key anew and seals all secrets with it, `reseal_letters` some of
+    the queued tag payloads, behind the delivery `after`. `deed` is the audit event. For a person:
+    one slice of an `erase`. For users and API keys: `change` makes a change, `note` writes the
+    audit event alone. Passwords and keys arrive as hashes.
+    """
+
+    do: Literal[
+        "replay",
+        "discard",
+        "keep",
+        "forget",
+        "reseal",
+        "reseal_letters",
+        "erase",
+        "change",
+        "note",
+    ]
+    deliveries: tuple[Delivery, ...] | None = None
+    note: str = ""
+    sure: tuple[Delivery, ...] = ()
+    name: Name = ""
+    sealed: Sealed = b""
+    after: Delivery = 0
+    deed: AuditEvent | None = None
+    erasing: EraseStore | None = None
+    change: dict[str, Any] | None = None
+
+    @classmethod
+    def changing(cls, change: Change, *, deed: AuditEvent) -> Self:
+        """Return the command that changes users or API keys."""
+        return cls(do="change", change=msgspec.to_builtins(change, enc_hook=_revealed), deed=deed)
+
+
+class ControlResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How many deliveries or secrets were changed; `last` is where to continue, if anywhere.
+
+    For an erasure see gateway.operations. `result` is that of a change of users or API keys.
+    """
+
+    done: int
+    last: int | None = None
+    result: Result | None = None
+
+
+def encoded(command: ControlCommand) -> bytes:
+    """Encode a command."""
+    return _ENCODER.encode(command)
+
+
+def decoded(body: bytes) -> ControlCommand:
+    """Decode a command. Raises msgspec.DecodeError."""
+    return _DECODER.decode(body)
+
+
+def changed(command: ControlCommand) -> Change:
+    """Return the change of users or API keys. Raises msgspec.ValidationError."""
+    return msgspec.convert(command.change, Change, dec_hook=_secret)  # type: ignore[no-any-return] # a union
+
+
+def _revealed(value: object) -> object:
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise NotImplementedError
+
+
+def _secret(kind: type, value: object) -> object:
+    if kind is Secret and isinstance(value, str):
+        return Secret(value)
+    raise NotImplementedError
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+_DECODER: Final = msgspec.json.Decoder(ControlCommand)
