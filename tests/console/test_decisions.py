@@ -15,9 +15,9 @@ from twite.app.store_access import open_records
 from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
 from twite.domain.times import HOUR, MINUTE
 from twite.gateway.ports.outbox import Claim
+from twite.gateway.ports.queries import AtRest
 from twite.gateway.ports.state import Pause
 from twite.stores.sqlite import SQLiteStore
-from twite.stores.sqlite.directory import SQLiteDirectoryReader
 from twite.testing.builders import a_submission, an_entry
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -86,7 +86,9 @@ async def _in_doubt(store, name, *, since, reason, pixel="o8z6j"):
 
 async def states(house):
     async with open_records(house.settings) as records:
-        return {life.conversion_id: life for life in await records.resting(pixel=None, limit=99)}
+        return {
+            life.conversion_id: life for life in await records.find(AtRest(pixel=None, limit=99))
+        }
 
 
 def doubted_since(house, name):
@@ -103,7 +105,7 @@ def doubted_since(house, name):
 async def noted(house):
     """Return who did what, the last last, without who signed in."""
     async with open_records(house.settings) as records:
-        entries = await SQLiteDirectoryReader(records).entries(before=None, limit=1_000)
+        entries = await records.people.entries(before=None, limit=1_000)
     told = [
         (entry.deed.who, entry.deed.what, entry.deed.subject, entry.deed.detail)
         for entry in entries

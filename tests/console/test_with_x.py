@@ -11,7 +11,6 @@ import pytest_asyncio
 from console_stage import PASSWORD, House
 
 from twite.app.store_access import open_records
-from twite.stores.sqlite.directory import SQLiteDirectoryReader
 from twite.testing.emulator import running_emulator
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -81,7 +80,7 @@ def mark_of(page: str) -> str:
 async def deeds(house):
     """Return who did what, the first first."""
     async with open_records(house.settings) as records:
-        entries = await SQLiteDirectoryReader(records).entries(before=None, limit=1_000)
+        entries = await records.people.entries(before=None, limit=1_000)
     told = [entry.deed for entry in reversed(entries)]
     return [(entry.who, entry.what, entry.subject, entry.detail) for entry in told]
 

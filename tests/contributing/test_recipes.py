@@ -29,6 +29,7 @@ from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ports.events import SilentObserver
 from twite.gateway.ports.findings import amber
+from twite.gateway.ports.queries import ByConversionId
 from twite.http import HttpApplication, Server
 from twite.http.route import BodyLimit, Route, source_key
 from twite.http.route_table import ROUTES
@@ -147,7 +148,9 @@ async def test_a_new_format_is_parsed_and_accepted_at_a_route_of_its_own():
 
     assert (refused.status, answer.status) == (401, 202)
     assert (answer.json()["accepted"], answer.json()["rejected"]) == (1, [])
-    (history,) = await store.life(pixel="o8z6j", events=["o8z6k"], conversion_id="order-1")
+    (history,) = await store.find(
+        ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id="order-1")
+    )
     assert b"49.90" in history.sent
     assert b"shopper" not in history.sent
 
@@ -201,7 +204,7 @@ class CouponsPage:
         return (PageRoute("GET", "/console/coupons", self._show, place=place),)
 
     async def _show(self, visit):
-        accounts = await self._records.accounts()
+        accounts = await self._records.balance()
         return visit.page("layout.html", title=f"Coupons of {len(accounts)} sources")
 
 

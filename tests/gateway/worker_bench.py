@@ -8,6 +8,7 @@ from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ports.events import Notice
+from twite.gateway.ports.queries import ByConversionId
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import a_destination, a_submission, an_entry
 from twite.testing.clock import MovingClock
@@ -76,5 +77,7 @@ class Setting:
         ]
 
     async def state(self, conversion_id: str, pixel: str = "o8z6j", event: str = "o8z6k") -> str:
-        lives = await self.store.life(pixel=pixel, events=[event], conversion_id=conversion_id)
+        lives = await self.store.find(
+            ByConversionId(pixel=pixel, events=[event], conversion_id=conversion_id)
+        )
         return lives[0].state

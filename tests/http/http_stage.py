@@ -14,6 +14,7 @@ from twite.domain.secret import Secret
 from twite.gateway.ingest.accept import AcceptReceipt, XAcceptReceipt
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ports.events import Notice
+from twite.gateway.ports.queries import ByConversionId, IgnoredQuery, Query, Selection
 from twite.http import HttpApplication, HttpLimits, Server
 from twite.stores.memory.erase import MemoryEraser
 from twite.stores.memory.store import MemoryStore
@@ -70,25 +71,20 @@ class PlayedRecords:
         self.counted: list[IgnoredTally] = []
         self.trouble: Exception | None = None
 
-    async def life(
-        self, *, pixel: str, events: Sequence[str] | None, conversion_id: str
-    ) -> Sequence[History]:
-        self.asked.append((pixel, None if events is None else tuple(events), conversion_id))
+    async def find(self, selection: Selection) -> Sequence[History]:
+        assert isinstance(selection, ByConversionId)
+        events = None if selection.events is None else tuple(selection.events)
+        self.asked.append((selection.pixel, events, selection.conversion_id))
         return [life for life in self.lives if events is None or life.event in events]
 
-    async def accounts(self) -> Sequence[ConversionCounts]:
+    async def balance(self) -> Sequence[ConversionCounts]:
         if self.trouble is not None:
             raise self.trouble
         return self.kept
 
-    async def submission(self, receipt: str) -> Sequence[History]:
-        raise NotImplementedError
-
-    async def ignored(self, *, since: int) -> Sequence[IgnoredTally]:
-        return [tally for tally in self.counted if tally.day >= since]
-
-    async def resting(self, *, pixel: str | None, limit: int) -> Sequence[History]:
-        raise NotImplementedError
+    async def answer(self, query: Query[Any]) -> Sequence[IgnoredTally]:
+        assert isinstance(query, IgnoredQuery)
+        return [tally for tally in self.counted if tally.day >= query.since]
 
 
 class PlayedDesk:

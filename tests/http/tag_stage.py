@@ -11,6 +11,7 @@ from twite.domain.destination import Destination, PixelToken, Source
 from twite.domain.secret import Secret
 from twite.domain.submission import Recorded, Submission
 from twite.gateway.ingest.accept import Accept
+from twite.gateway.ports.queries import ByReceipt, IgnoredQuery
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import NOW
 from twite.testing.randomness import SeededRandomness
@@ -82,11 +83,15 @@ class TagStage:
 
     async def ignored(self) -> list[tuple[str, str, int]]:
         """Return what was ignored, as (name, reason, times)."""
-        found = await self.store.ignored(since=0)
+        found = await self.store.answer(IgnoredQuery(since=0))
         return [(tally.name, tally.reason, tally.times) for tally in found]
 
     async def _lives(self) -> list[Any]:
-        return [life for n in range(9) for life in await self.store.submission(receipt_of(n + 1))]
+        return [
+            life
+            for n in range(9)
+            for life in await self.store.find(ByReceipt(receipt=receipt_of(n + 1)))
+        ]
 
 
 def receipt_of(number: int) -> str:

@@ -22,6 +22,7 @@ from twite.domain.delivery import State
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.stats.sightings import DedupReport
 from twite.domain.times import DAY
+from twite.gateway.ports.queries import ByConversionId, DedupQuery, IgnoredQuery
 from twite.http.limits import HttpLimits
 from twite.http.routes.beacon import GIF
 from twite.stores.memory.store import MemoryStore
@@ -41,7 +42,11 @@ async def page(staged, store):
 
 
 async def the_lives(store, conversion_id="order-1"):
-    return list(await store.life(pixel="o8z6j", events=["o8z6k"], conversion_id=conversion_id))
+    return list(
+        await store.find(
+            ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id=conversion_id)
+        )
+    )
 
 
 async def the_identifiers(store, conversion_id="order-1"):
@@ -220,7 +225,7 @@ async def test_another_origin_is_refused_with_words(page, store):
     assert (answer.status, answer.faults()) == (403, [("", "origin_wrong")])
     assert "https://attacker.example" in answer.json()["errors"][0]["message"]
     assert "access-control-allow-origin" not in answer.headers
-    assert list(await store.accounts()) == []
+    assert list(await store.balance()) == []
 
 
 async def test_a_preflight_is_answered(page):
@@ -268,7 +273,7 @@ async def test_one_bad_conversion_costs_none_beside_it_and_the_answer_names_it(p
         2: ("event", "event_unknown"),
     }
     assert [len(await the_lives(store, f"order-{n}")) for n in range(1, 5)] == [1, 0, 0, 1]
-    [account] = await store.accounts()
+    [account] = await store.balance()
     assert (account.received, account.rejected, account.balance) == (4, 2, 0)
 
 
@@ -341,9 +346,12 @@ async def test_robots_and_values_beyond_the_limit_are_counted_and_not_sent(stage
     await beacon(page, a_message({"value": "500.01", "currency": "EUR"}))
     await beacon(page, a_message({}), User_Agent="Examplebot/2.1")
 
-    counted = [(tally.door, tally.name, tally.reason) for tally in await store.ignored(since=0)]
+    counted = [
+        (tally.door, tally.name, tally.reason)
+        for tally in await store.answer(IgnoredQuery(since=0))
+    ]
     assert counted == [("beacon", "purchase", "bot"), ("beacon", "purchase", "value_limit")]
-    assert list(await store.accounts()) == []
+    assert list(await store.balance()) == []
 
 
 async def test_the_image_of_a_page_without_javascript(page, store):
@@ -385,7 +393,7 @@ async def test_what_the_pixel_was_given_is_seen(page, store):
         ),
     )
 
-    assert list(await store.overlap(since=0)) == [
+    assert list(await store.answer(DedupQuery(since=0))) == [
         DedupReport(pixel="o8z6j", event="o8z6k", day=NOW // DAY, both=2, server_only=2, blocked=1)
     ]
 
@@ -397,7 +405,7 @@ async def test_what_the_gateway_cannot_send_the_pixel_has_alone(page, store):
     await beacon(page, a_message(refused))
     await beacon(page, a_message(denied, consent={"ad_storage": "denied"}))
 
-    (overlap,) = await store.overlap(since=0)
+    (overlap,) = await store.answer(DedupQuery(since=0))
     assert (overlap.pixel_only, overlap.both, overlap.server_only) == (2, 0, 0)
 
 
@@ -408,7 +416,7 @@ async def test_a_servers_copy_meets_the_pages(page, store):
         b'{"event": "purchase", "conversion_id": "order-1", "email": "shopper@example.com"}'
     )
 
-    (overlap,) = await store.overlap(since=0)
+    (overlap,) = await store.answer(DedupQuery(since=0))
     assert answer.json()["duplicates"] == 1
     assert (overlap.both, overlap.page_and_server) == (1, 1)
 
@@ -420,5 +428,5 @@ async def test_the_same_order_under_two_ids_is_seen(page, store):
         b'{"event": "purchase", "conversion_id": "order-1", "twclid": "%b"}' % CLICK.encode()
     )
 
-    (overlap,) = await store.overlap(since=0)
+    (overlap,) = await store.answer(DedupQuery(since=0))
     assert (overlap.both, overlap.server_only, overlap.two_ids) == (1, 1, 1)

@@ -171,7 +171,7 @@ async def test_with_leave_they_are_stored_sealed_and_the_conversion_goes_to_its_
 
     ((name, sealed),) = await proxy.store.vault.sealed("")
     assert (heard.status, name) == (200, "stape/p9")
-    assert [account.pixel for account in await proxy.store.accounts()] == ["p9"]
+    assert [account.pixel for account in await proxy.store.balance()] == ["p9"]
     for secret in AUTH.values():
         assert secret.encode() not in sealed
 

@@ -354,7 +354,7 @@ async def test_of_two_sources_with_one_origin_the_request_names_one(doors):
 
     assert (unnamed.status, unnamed.json()["errors"][0]["code"]) == (403, "source_unclear")
     assert named.status == 200
-    assert [account.source for account in await door.store.accounts()] == ["till"]
+    assert [account.source for account in await door.store.balance()] == ["till"]
 
 
 async def test_what_the_source_says_of_an_event_goes_before_the_defaults(doors):

@@ -136,7 +136,7 @@ async def test_an_order_of_a_list_that_cannot_be_read_is_counted_and_named(door)
 
     assert (answer.status, len(answer.json())) == (200, 2)
     assert [conversion["conversion_id"] for conversion in await door.sent()] == ["A"]
-    [account] = await door.store.accounts()
+    [account] = await door.store.balance()
     assert (account.received, account.rejected, account.balance) == (2, 1, 0)
 
 
@@ -163,4 +163,4 @@ async def test_half_a_character_in_our_own_format_is_refused_with_its_place(door
     [said] = answer.json()["errors"]
     assert (answer.status, said["code"]) == (400, "not_json")
     assert said["message"].endswith(f"(byte {body.index(chr(92))})")
-    assert list(await door.store.accounts()) == []
+    assert list(await door.store.balance()) == []

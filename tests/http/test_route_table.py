@@ -165,7 +165,7 @@ async def test_an_authenticated_row_refuses_strangers(gateway, route):
 
     wanted = {"/-/desk": 404, "/t": 403} | {row.path: 403 for row in ROUTES if row.claimable}
     assert answer.status == wanted.get(route.path, 401)
-    assert await gateway.records.accounts() == []
+    assert await gateway.records.balance() == []
 
 
 def test_the_open_rows_are_these():

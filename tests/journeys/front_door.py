@@ -7,6 +7,7 @@ from pathlib import Path
 from raw_http import Heard, heard, request, say
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
+from twite.gateway.ports.queries import ByConversionId
 from twite.http import HttpApplication, HttpLimits, Server
 from twite.machine import SystemClock, SystemRandomness
 from twite.stores.sqlite import SQLiteStore
@@ -72,7 +73,7 @@ class FrontDoor:
     async def counts(self) -> Counts:
         """Return what the store holds, whichever source it came from; {} for nothing."""
         found: Counts = {}
-        for account in await self.store.accounts():
+        for account in await self.store.balance():
             for name in (*account.__struct_fields__[2:], "balance"):
                 count = getattr(account, name)
                 if count:
@@ -81,7 +82,9 @@ class FrontDoor:
 
     async def sent_of(self, conversion_id: str, *, events: tuple[str, ...] = ("o8z6k",)) -> dict:
         """Return what X will be sent of a conversion."""
-        [life] = await self.store.life(pixel="o8z6j", events=events, conversion_id=conversion_id)
+        [life] = await self.store.find(
+            ByConversionId(pixel="o8z6j", events=events, conversion_id=conversion_id)
+        )
         return json.loads(life.sent)
 
     async def _post(self, path: str, given: object, headers: dict[str, str]) -> Heard:

@@ -14,6 +14,7 @@ from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ports.events import Troubled
+from twite.gateway.ports.queries import AtRest
 from twite.machine import SystemClock, SystemRandomness
 from twite.senders.http import HttpTransport
 from twite.stores.memory.store import MemoryStore
@@ -179,12 +180,12 @@ async def test_all_of_them_one_after_the_other_lose_nothing(x_emulator, poster, 
         await store.record(a_submission(*entries, receipt=f"r{start}", received_at=clock.now()))
     run.wake_all()
     async with asyncio.timeout(600 if LONG else 60):
-        while (await store.accounts())[0].pending:
+        while (await store.balance())[0].pending:
             await asyncio.sleep(0.05)
             await _bring_back(store, clock.now())
     await run.stop(within=2_000)
 
-    account = (await store.accounts())[0]
+    account = (await store.balance())[0]
     counted = x_emulator.counted()["pixels"]["o8z6j"]["events"]["o8z6k"]["ids"]
     assert (account.delivered, account.balance) == (len(ids), 0)
     assert set(counted) == set(ids)
@@ -216,5 +217,5 @@ class Hasty:
 
 async def _bring_back(store, now):
     """Be a person who replays what is held: an event that X did not know for a moment."""
-    held = await store.resting(pixel=None, limit=1_000)
+    held = await store.find(AtRest(pixel=None, limit=1_000))
     await store.replay([letter.delivery for letter in held], now=now)

@@ -1,7 +1,7 @@
 """A store whose calls fail, and whose caller dies before, within or after them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum, auto
 from typing import Protocol, TypeVar
 
@@ -11,6 +11,7 @@ from twite.domain.errors import LedgerUnavailable
 from twite.domain.submission import Recorded, Submission
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
+from twite.gateway.ports.queries import Query
 from twite.gateway.ports.state import ClockRecord, Pause, RateLimitWindow
 from twite.gateway.ports.store import Store
 from twite.stores.memory.store import MemoryStore
@@ -162,8 +163,8 @@ class MortalStore:
     async def pauses(self) -> Sequence[Pause]:
         return await self._call("pauses", lambda store: store.pauses())
 
-    async def spent(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
-        return await self._call("spent", lambda store: store.spent(since=since))
+    async def answer(self, query: Query[T]) -> T:
+        return await self._call("answer", lambda store: store.answer(query))
 
     async def close_limits(self, closures: Sequence[RateLimitWindow]) -> None:
         await self._call(

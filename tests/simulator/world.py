@@ -21,6 +21,7 @@ from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports.events import Notice, Troubled
+from twite.gateway.ports.queries import AtRest, ByConversionId
 from twite.testing.builders import a_source
 
 _ALL: Final = 100_000
@@ -231,7 +232,7 @@ class World:
             self.judge.acknowledged(key)
 
     async def _replay(self) -> None:
-        lives = await self._ground.do(lambda store: store.resting(pixel=None, limit=_ALL))
+        lives = await self._ground.do(lambda store: store.find(AtRest(pixel=None, limit=_ALL)))
         held = [live for live in lives if live.state is State.HELD]
         for letter in held:
             self.judge.replayed((letter.pixel, letter.event, letter.conversion_id))
@@ -262,7 +263,7 @@ class World:
 
     async def _weigh(self) -> int:
         """Check the balance and the calm pixel; return how many are pending."""
-        account = total(await self._ground.do(lambda store: store.accounts()))
+        account = total(await self._ground.do(lambda store: store.balance()))
         if account.balance != 0:
             self.judge.fail("balance", str(account))
         if self._plot.calm is not None:
@@ -292,7 +293,9 @@ class World:
     async def _states(self, key: Key) -> list[State]:
         pixel, event, conversion_id = key
         lives = await self._ground.do(
-            lambda store: store.life(pixel=pixel, events=[event], conversion_id=conversion_id)
+            lambda store: store.find(
+                ByConversionId(pixel=pixel, events=[event], conversion_id=conversion_id)
+            )
         )
         # A copy whose key went to a later one says so, and is not where the conversion is. What is
         # denied again is on record again.

@@ -10,7 +10,7 @@ from twite.domain.dedup import DEFAULT_WINDOW
 from twite.domain.delivery import State
 from twite.domain.submission import Recorded
 from twite.gateway.operations.edit import doubt
-from twite.gateway.ports.queries import EditedBody, QueryScope
+from twite.gateway.ports.queries import AtRest, EditedBody, InErrorGroup, QueryScope
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.actions import (
@@ -53,7 +53,9 @@ async def dead_of(path):
     reader = await SQLiteReader.open(path)
     try:
         return [
-            letter for letter in await reader.resting(pixel=None, limit=9) if letter.state == "dead"
+            letter
+            for letter in await reader.find(AtRest(pixel=None, limit=9))
+            if letter.state == "dead"
         ]
     finally:
         await reader.close()
@@ -102,9 +104,9 @@ async def test_the_older_of_two_dead_copies_is_not_replayed_unasked(path, store)
 
 async def test_the_console_is_told_of_the_other_copy(store):
     await record(store, "order-1", receipt="r2", at=NOW + 1)
-    (heap,) = await store.heaps(QueryScope())
+    (heap,) = await store.group(QueryScope())
 
-    (life,) = await store.heap(QueryScope(), heap)
+    (life,) = await store.find(InErrorGroup(scope=QueryScope(), group=heap))
 
     assert life.rival is not None
     assert len(await lives(store, "order-1")) == 1

@@ -11,6 +11,7 @@ from twite.domain.delivery import DAMAGED, Attempt, Settlement, State, Transitio
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.gateway.ports.events import Moved
 from twite.gateway.ports.outbox import Claim
+from twite.gateway.ports.queries import AtRest, ByConversionId, ByReceipt
 from twite.stores.sql.checksum import checksum, seed_of
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
 from twite.stores.sqlite.engine import opening
@@ -61,7 +62,7 @@ async def claimed(path):
     monitoring = Watching()
     store = await SQLiteStore.open(path, observer=monitoring)
     batch = await store.claim(CLAIM)
-    resting = await store.resting(pixel=None, limit=9)
+    resting = await store.find(AtRest(pixel=None, limit=9))
     await store.close()
     return batch, resting, monitoring.seen
 
@@ -204,7 +205,7 @@ async def test_a_log_that_a_power_cut_left_is_no_damage(path):
 
     store = await SQLiteStore.open(path)
 
-    received = [account.received for account in await store.accounts()]
+    received = [account.received for account in await store.balance()]
     await store.close()
     assert received == [4]
     assert store.told == (
@@ -286,7 +287,7 @@ async def test_a_reader_shows_a_damaged_conversion_without_its_body(path):
     change(path, "UPDATE conversion SET body = x'00' WHERE id = 2")
     reader = await SQLiteReader.open(path)
 
-    [life] = await reader.submission("r1")
+    [life] = await reader.find(ByReceipt(receipt="r1"))
 
     await reader.close()
     assert (life.conversion_id, life.sent) == ("order-1", b"")
@@ -320,7 +321,9 @@ async def test_what_is_recovered_goes_back_to_the_submission_that_brought_it(pat
     saved = recover(path, f"{path}.saved", known=[("o8z6j", "o8z6k")])
 
     store = await SQLiteStore.open(saved.to)
-    [life] = await store.life(pixel="o8z6j", events=["o8z6k"], conversion_id="order-1")
+    [life] = await store.find(
+        ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id="order-1")
+    )
     await store.close()
     assert life.receipt == "r1"
 
@@ -332,6 +335,8 @@ async def test_where_the_submission_is_lost_something_stands_for_it(path):
     saved = recover(path, f"{path}.saved", known=[("o8z6j", "o8z6k")])
 
     store = await SQLiteStore.open(saved.to)
-    [life] = await store.life(pixel="o8z6j", events=["o8z6k"], conversion_id="order-1")
+    [life] = await store.find(
+        ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id="order-1")
+    )
     await store.close()
     assert life.receipt.startswith("recovered-")

@@ -30,10 +30,16 @@ from twite.gateway.ingest.rejections import marks
 from twite.gateway.operations.erase import ERASED
 from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.privacy import ErasedText, EraseSearch, EraseStore, SearchText
-from twite.gateway.ports.queries import EditedBody
+from twite.gateway.ports.queries import (
+    ByConversionId,
+    DedupQuery,
+    EditedBody,
+    IgnoredQuery,
+    RejectionsQuery,
+)
 from twite.gateway.ports.state import Pause
 from twite.stores.sqlite import SQLiteStore
-from twite.stores.sqlite.store_reader import SQLiteStoreReader
+from twite.stores.sqlite.reader import SQLiteReader
 from twite.testing.builders import NOW
 from twite.x.encode import conversion_body
 
@@ -111,7 +117,7 @@ async def settle(store, trigger, *, answer="", batch=None):
 
 
 async def look(path, whom=WHOM, *, pixel=None, opened=lambda _tag, body: body, pursued=()):
-    reader = await SQLiteStoreReader.open(path)
+    reader = await SQLiteReader.open(path)
     try:
         return await reader.traces(
             EraseSearch(whom=whom, pixel=pixel, opened=opened, pursued=frozenset(pursued))
@@ -149,7 +155,7 @@ def holding(path):
 
 
 async def life_of(store, name, pixel="o8z6j"):
-    return (await store.life(pixel=pixel, events=["o8z6k"], conversion_id=name))[0]
+    return (await store.find(ByConversionId(pixel=pixel, events=["o8z6k"], conversion_id=name)))[0]
 
 
 async def test_what_was_delivered_stays_so_under_a_digest_and_without_its_body(store, path):
@@ -175,7 +181,7 @@ async def test_what_was_still_to_be_sent_is_suppressed_and_the_balance_stays(sto
 
     await erase(store, path)
     life = await life_of(store, "order-1")
-    account = total(await store.accounts())
+    account = total(await store.balance())
 
     assert (life.state, life.reason) == (State.SUPPRESSED, ERASED)
     assert (account.suppressed, account.balance) == (1, 0)
@@ -250,7 +256,7 @@ async def test_what_was_refused_or_a_duplicate_goes_from_its_submission(store, p
 
     assert found.cuts == [ErasedText(submission=2, places=(1,))]
     assert ADA.encode() not in kept(path)
-    assert total(await store.accounts()).rejected == 1
+    assert total(await store.balance()).rejected == 1
 
 
 async def test_by_its_id_a_conversion_goes_with_what_the_same_source_said_of_it(store, path):
@@ -314,12 +320,12 @@ async def test_sightings_keep_their_ways_and_name_nobody(store, path):
         for way in (SightingPath.PIXEL, SightingPath.SERVER)
     ]
     await record(store, entry("order-1", ADA), said=[native("order-1", ADA)], sightings=tuple(seen))
-    before = await store.overlap(since=NOW - 1)
+    before = await store.answer(DedupQuery(since=NOW - 1))
 
     found = await erase(store, path)
 
     assert len(found.sightings) == 2
-    assert await store.overlap(since=NOW - 1) == before
+    assert await store.answer(DedupQuery(since=NOW - 1)) == before
     with closing(sqlite3.connect(path)) as connection:
         rows = set(connection.execute("SELECT conversion_id, email_mark FROM sighting"))
     [(name, mark)] = rows
@@ -353,7 +359,7 @@ async def test_a_name_of_what_was_ignored_that_names_somebody_goes_and_stays_cou
     again = await look(path)
     ended = await store.erase(EraseStore(ends=True), now=NOW)
 
-    counted = {tally.name: tally.times for tally in await store.ignored(since=0)}
+    counted = {tally.name: tally.times for tally in await store.answer(IgnoredQuery(since=0))}
     assert len(found.texts) == 2
     assert counted == {"erased": 3} | dict.fromkeys(names[2:], 1)
     assert (again.size, ended, holding(path)) == (0, 1, [])
@@ -485,7 +491,10 @@ def refusal(store, conversion_id, person, *, index=0):
 
 
 async def rejected_ids(store):
-    return sorted(rejection.conversion_id for rejection in await store.rejections(RejectionQuery()))
+    return sorted(
+        rejection.conversion_id
+        for rejection in await store.answer(RejectionsQuery(wanted=RejectionQuery()))
+    )
 
 
 async def test_what_was_rejected_of_her_goes_and_is_counted_as_before(store, path):
@@ -502,13 +511,13 @@ async def test_what_was_rejected_of_her_goes_and_is_counted_as_before(store, pat
         refusals=(refusal(store, "hers-too", ADA), refusal(store, "order-1", BOB)),
         receipt="r-2",
     )
-    before = await store.accounts()
+    before = await store.balance()
 
     found = await erase(store, path)
 
     assert sum(text.place == "rejection" for text in found.texts) == 3
     assert await rejected_ids(store) == ["his"]
-    assert total(await store.accounts()).rejected == total(before).rejected == 4
+    assert total(await store.balance()).rejected == total(before).rejected == 4
     assert (await look(path)).size == 0
 
 

@@ -97,7 +97,7 @@ async def test_a_kill_at_any_step_loses_nothing_and_sets_no_log_aside(path, tmp_
         copy = str(folder / name)
         assert stray_log(copy) is None, name
         killed = await SQLiteStore.open(copy)
-        received = sum(account.received for account in await killed.accounts())
+        received = sum(account.received for account in await killed.balance())
         told = killed.told
         await killed.close()
         assert received >= acknowledged, name

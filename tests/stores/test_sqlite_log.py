@@ -61,11 +61,11 @@ class Log:
 async def test_a_reader_that_is_only_open_keeps_nothing(path):
     log = Log(path)
     reader = await SQLiteReader.open(path)
-    await reader.accounts()
+    await reader.balance()
 
     largest = await log.fill(64)
 
-    await reader.accounts()
+    await reader.balance()
     await reader.close()
     await log.close()
     assert largest < SLACK * LIMIT

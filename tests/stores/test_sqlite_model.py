@@ -16,6 +16,7 @@ from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
 from twite.domain.history import total
 from twite.domain.times import HOUR
 from twite.gateway.ports.outbox import Claim, SweepRequest
+from twite.gateway.ports.queries import AtRest, ByConversionId, UndeliveredQuery
 from twite.stores.memory.store import MemoryStore
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import NOW, a_conversion, a_submission, an_entry
@@ -151,10 +152,10 @@ class Ledgers(RuleBasedStateMachine):
     @rule(pick=st.integers(0, 99), bring_back=st.booleans(), sure=st.booleans())
     def decide(self, pick, bring_back, sure):
         ours = sorted(
-            self.run(self.store.resting(pixel=None, limit=99)), key=lambda life: life.delivery
+            self.run(self.store.find(AtRest(pixel=None, limit=99))), key=lambda life: life.delivery
         )
         theirs = sorted(
-            self.run(self.model.resting(pixel=None, limit=99)), key=lambda life: life.delivery
+            self.run(self.model.find(AtRest(pixel=None, limit=99))), key=lambda life: life.delivery
         )
         assert len(ours) == len(theirs)
         if not ours:
@@ -189,7 +190,9 @@ class Ledgers(RuleBasedStateMachine):
     @rule(pick=st.integers(0, 99), hold=st.booleans())
     def take_back(self, pick, hold):
         asked = {"source": "shop", "after": 0, "limit": 99}
-        ours, theirs = (self.run(store.standing(**asked)) for store in (self.store, self.model))
+        ours, theirs = (
+            self.run(store.answer(UndeliveredQuery(**asked))) for store in (self.store, self.model)
+        )
         assert len(ours) == len(theirs)
         if not ours:
             return
@@ -219,14 +222,14 @@ class Ledgers(RuleBasedStateMachine):
     def lives_agree(self):
         for conversion_id in IDS:
             asked = {"pixel": "o8z6j", "events": EVENTS, "conversion_id": conversion_id}
-            ours = self.run(self.store.life(**asked))
-            theirs = self.run(self.model.life(**asked))
+            ours = self.run(self.store.find(ByConversionId(**asked)))
+            theirs = self.run(self.model.find(ByConversionId(**asked)))
             assert [anonymous(life) for life in ours] == [anonymous(life) for life in theirs]
 
     @invariant()
     def accounts_agree_and_balance(self):
-        accounts = self.run(self.store.accounts())
-        assert accounts == self.run(self.model.accounts())
+        accounts = self.run(self.store.balance())
+        assert accounts == self.run(self.model.balance())
         assert total(accounts).balance == 0
 
     def teardown(self):

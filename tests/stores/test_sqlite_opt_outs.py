@@ -25,7 +25,7 @@ async def test_while_anybody_is_listed_a_body_that_cannot_be_read_is_not_sent(tm
 
     batch = await store.claim(WISH)
 
-    (account,) = await store.accounts()
+    (account,) = await store.balance()
     await store.close()
     assert (batch, account.suppressed) == (None, 1)
 

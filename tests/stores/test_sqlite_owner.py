@@ -10,6 +10,7 @@ import pytest
 from twite.domain.delivery import State
 from twite.domain.errors import StoreInUse, StoreUnusable
 from twite.gateway.ports.outbox import Claim
+from twite.gateway.ports.queries import ByConversionId, ByReceipt
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
 from twite.stores.sqlite.engine.connection import connect_writer, create, refuse_old_sqlite
 from twite.stores.sqlite.engine.schema import newest_version
@@ -150,10 +151,12 @@ async def test_a_reader_sees_what_the_owner_commits(path):
     reader = await SQLiteReader.open(path)
     await store.record(a_submission(an_entry("order-1")))
 
-    (life,) = await reader.life(pixel="o8z6j", events=["o8z6k"], conversion_id="order-1")
+    (life,) = await reader.find(
+        ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id="order-1")
+    )
 
     assert life.state is State.QUEUED
-    assert await reader.accounts() == await store.accounts()
+    assert await reader.balance() == await store.balance()
     await reader.close()
     await store.close()
 
@@ -165,7 +168,9 @@ async def test_a_reader_needs_no_owner(path):
 
     reader = await SQLiteReader.open(path)
 
-    assert [life.conversion_id for life in await reader.submission("r1")] == ["order-1"]
+    assert [life.conversion_id for life in await reader.find(ByReceipt(receipt="r1"))] == [
+        "order-1"
+    ]
     await reader.close()
 
 
@@ -298,6 +303,6 @@ async def test_a_damaged_file_is_named_with_the_cure(tmp_path):
 async def read_accounts(path):
     reader = await SQLiteReader.open(str(path))
     try:
-        await reader.accounts()
+        await reader.balance()
     finally:
         await reader.close()

@@ -17,6 +17,7 @@ from twite.domain.submission import Endpoint, Ignored, Recorded, RejectedConvers
 from twite.domain.times import DAY, HOUR
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.ports.outbox import Claim
+from twite.gateway.ports.queries import AtRest, ByConversionId, IgnoredQuery, RejectionsQuery
 from twite.gateway.ports.store_engine import Retention
 from twite.stores.sql.named import query
 from twite.stores.sql.writer_session import WriterSession, leases_of
@@ -72,7 +73,7 @@ def prune(path, *, now, keeping=KEEPING, most=3):
 
 
 async def life_of(store, name):
-    lives = await store.life(pixel="o8z6j", events=["o8z6k"], conversion_id=name)
+    lives = await store.find(ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id=name))
     return lives[0] if lives else None
 
 
@@ -151,14 +152,14 @@ async def test_a_life_goes_with_all_that_belongs_to_it(path, store):
     await record(store, "no", suppressed="no consent")
     await record(store, "purchase/B1", called="B1")
     await settle(store)
-    before = total(await store.accounts())
+    before = total(await store.balance())
     await record(store, "new", at=NOW + 29 * DAY)
     await record(store, "last", at=NOW + 29 * DAY)
 
     prune(path, now=NOW + 31 * DAY)
 
     left = rows(path)
-    after = total(await store.accounts())
+    after = total(await store.balance())
     assert await life_of(store, "old-1") is None
     assert (left["conversion"], left["attempted"], left["suppression"]) == (2, 0, 0)
     assert left["called"] == 0
@@ -201,7 +202,7 @@ async def test_a_dead_letter_that_nobody_decides_about_is_given_up(path, store):
     prune(path, now=NOW + 21 * DAY)
 
     gone = await life_of(store, "bad")
-    account = total(await store.accounts())
+    account = total(await store.balance())
     assert (resting.state, gone.state) == (State.DEAD, State.SUPPRESSED)
     assert gone.reason == "nobody decided about it within 480 hours"
     assert (account.suppressed, account.dead, account.balance) == (1, 0, 0)
@@ -223,7 +224,9 @@ async def test_what_was_ignored_is_told_as_long_as_lives_are(path, store):
 
     prune(path, now=NOW + 31 * DAY)
 
-    assert [tally.day for tally in await store.ignored(since=0)] == [(NOW + 2 * DAY) // DAY]
+    assert [tally.day for tally in await store.answer(IgnoredQuery(since=0))] == [
+        (NOW + 2 * DAY) // DAY
+    ]
 
 
 async def test_slices_are_small(path, store):
@@ -318,8 +321,14 @@ async def test_what_a_wrong_clock_dated_into_the_future_goes_with_what_came_next
     prune(path, now=NOW + 31 * DAY, most=500)
 
     assert kept.sent != b""
-    assert await store.life(pixel="o8z6j", events=["o8z6k"], conversion_id="future-1") == []
-    assert await store.life(pixel="o8z6j", events=["o8z6k"], conversion_id="next") == []
+    assert (
+        await store.find(ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id="future-1"))
+        == []
+    )
+    assert (
+        await store.find(ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id="next"))
+        == []
+    )
 
 
 async def test_a_fault_while_pruning_is_told_and_does_not_end_it(path):
@@ -373,7 +382,7 @@ async def test_one_of_several_that_is_decided_late_keeps_its_submission(path, st
         entries = [an_entry(name, index=index) for index, name in enumerate(names)]
         await store.record(a_submission(*entries, receipt=f"r-{day}", received_at=at))
         await settle_two(store, random.choice([Trigger.DELIVERED, Trigger.BURIED]), at=at)
-        resting = [life.delivery for life in await store.resting(pixel="o8z6j", limit=99)]
+        resting = [life.delivery for life in await store.find(AtRest(pixel="o8z6j", limit=99))]
         for delivery in random.sample(resting, len(resting) // 4):
             late += 1
             if random.random() < 0.5:
@@ -382,7 +391,7 @@ async def test_one_of_several_that_is_decided_late_keeps_its_submission(path, st
                 await store.discard([delivery], now=at, note="no")
         prune(path, now=at + HOUR, keeping=keeping)
 
-    left = total(await store.accounts())
+    left = total(await store.balance())
     await store.close()
     with closing(sqlite3.connect(path)) as connection:
         adrift = connection.execute(query("adrift")).fetchall()
@@ -402,6 +411,6 @@ async def test_what_was_rejected_is_told_for_seven_days(path, store):
 
     prune(path, now=NOW + DAY + KEPT_FOR + 1)
 
-    left = await store.rejections(RejectionQuery())
+    left = await store.answer(RejectionsQuery(wanted=RejectionQuery()))
     assert [letter.conversion_id for letter in left] == ["order-2"]
-    assert total(await store.accounts()).rejected == 3
+    assert total(await store.balance()).rejected == 3

@@ -12,6 +12,7 @@ from killed_files import copy_killed
 from twite.domain.delivery import OLDER_COPY, Attempt, Settlement, State, Transition, Trigger
 from twite.domain.errors import StoreInUse, StoreUnusable
 from twite.gateway.ports.outbox import Claim
+from twite.gateway.ports.queries import AtRest
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine.mark import read_mark
 from twite.stores.sqlite.engine.stray_log import stray_log
@@ -80,7 +81,7 @@ async def test_a_copy_beside_the_log_of_a_newer_one_sends_nothing_twice(path, co
     before = stray_log(path)
     store = await SQLiteStore.open(path)
     again = await deliver(store)
-    held = await store.resting(pixel=None, limit=99)
+    held = await store.find(AtRest(pixel=None, limit=99))
     await store.close()
 
     assert (len(sent), again, len(held)) == (50, [], 50)
@@ -160,7 +161,7 @@ async def test_a_restored_backup_holds_what_was_sent_since_and_keeps_the_former_
     assert Path(path).stat().st_mode & 0o777 == 0o600
     store = await SQLiteStore.open(path)
     again = await deliver(store)
-    held = await store.resting(pixel=None, limit=99)
+    held = await store.find(AtRest(pixel=None, limit=99))
     await store.close()
     assert (again, len(held)) == ([], 50)
     assert not list(Path(path).parent.glob("*.stray-*"))

@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 from twite.domain.stats.match_keys import matching
 from twite.domain.stats.tally import QUARTER
 from twite.domain.times import DAY, HOUR
-from twite.gateway.ports.queries import QueryScope
+from twite.gateway.ports.queries import FlowsQuery, MatchQuery, QueryScope, WaitsQuery
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine import schema
 
@@ -39,11 +39,15 @@ async def test_what_was_counted_by_hours_is_added_up_once(tmp_path):
             span: (
                 [
                     (flow.at, flow.received)
-                    for flow in await store.flows(QueryScope(), span=span, since=0)
+                    for flow in await store.answer(
+                        FlowsQuery(scope=QueryScope(), span=span, since=0)
+                    )
                 ],
                 [
                     (wait.at, wait.slots)
-                    for wait in await store.waits(QueryScope(), span=span, since=0)
+                    for wait in await store.answer(
+                        WaitsQuery(scope=QueryScope(), span=span, since=0)
+                    )
                 ],
             )
             for span in (HOUR, QUARTER, DAY)
@@ -73,7 +77,7 @@ async def test_match_keys_that_were_counted_by_kits_are_added_up(tmp_path):
 
     store = await SQLiteStore.open(str(path))
     try:
-        (matched,) = await store.matched(QueryScope(), since=0)
+        (matched,) = await store.answer(MatchQuery(scope=QueryScope(), since=0))
     finally:
         await store.close()
 

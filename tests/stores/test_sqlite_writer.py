@@ -15,7 +15,7 @@ from twite.domain.stats.match_keys import Flaw
 from twite.domain.stats.tally import Counting
 from twite.domain.stats.value_guard import ValueFlag
 from twite.domain.submission import FlawedIdentifier, Recorded
-from twite.gateway.ports.queries import EditedBody
+from twite.gateway.ports.queries import AtRest, EditedBody
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine.slices import SLICE
 from twite.stores.sqlite.engine.writer import Writer
@@ -45,7 +45,7 @@ async def test_who_submits_waits_for_no_whole_heap(store, do):
     held = [an_entry(f"held-{number}", index=number, held="why") for number in range(many)]
     for at in range(0, many, 10):
         await store.record(a_submission(*held[at : at + 10], receipt=f"held-{at}"))
-    ids = [life.delivery for life in await store.resting(pixel=None, limit=many)]
+    ids = [life.delivery for life in await store.find(AtRest(pixel=None, limit=many))]
     amendments = [EditedBody(delivery=id_, event="o8z6k", body=b"{}") for id_ in ids]
     asked = {
         "replay": lambda: store.replay(ids, now=NOW),
@@ -71,7 +71,7 @@ async def test_a_bad_submission_fails_alone(store):
 
     assert answers[0] == answers[2] == Recorded()
     assert isinstance(answers[1], UnicodeEncodeError)
-    assert total(await store.accounts()).received == 2
+    assert total(await store.balance()).received == 2
 
 
 async def test_what_failed_leaves_its_keys_free(store):
@@ -95,7 +95,7 @@ async def test_a_receipt_comes_once(store):
     with pytest.raises(LedgerUnavailable, match="receipt"):
         await store.record(a_submission(an_entry("order-2"), receipt="r1"))
 
-    assert total(await store.accounts()).received == 1
+    assert total(await store.balance()).received == 1
 
 
 async def test_when_too_much_waits_more_is_refused_at_once(store):
@@ -116,7 +116,7 @@ async def test_what_was_refused_is_taken_when_the_queue_has_drained(store):
     )
 
     assert await store.record(submission(3, entries=5)) == Recorded()
-    assert total(await store.accounts()).received == 15
+    assert total(await store.balance()).received == 15
 
 
 async def test_bytes_are_bounded_as_well(tmp_path):
@@ -141,7 +141,7 @@ async def test_a_caller_that_gives_up_takes_nothing_from_the_others(store):
     gone.cancel()
 
     assert await store.record(submission(2)) == Recorded()
-    assert total(await store.accounts()).received == 2
+    assert total(await store.balance()).received == 2
 
 
 async def test_what_waits_at_the_close_is_finished(tmp_path):

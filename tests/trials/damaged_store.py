@@ -15,6 +15,7 @@ from twite.domain.delivery import Attempt, Batch, Settlement, Transition, Trigge
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.domain.times import HOUR
 from twite.gateway.ports.outbox import Claim
+from twite.gateway.ports.queries import ByConversionId
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine.checkpoints import Checkpoints
 from twite.stores.sqlite.engine.connection import connect_reader
@@ -269,11 +270,13 @@ async def _look(path: str, truth: Truth, verdict: Verdict) -> None:
     """Count what is nowhere to be found."""
     store = await SQLiteStore.open(path, fresh_keys=64)
     try:
-        accounts = await store.accounts()
+        accounts = await store.balance()
         verdict.balance = sum(abs(account.balance) for account in accounts)
         for name in truth.bodies:
             event, conversion_id = name.split("/")
-            lives = await store.life(pixel=PIXEL, events=[event], conversion_id=conversion_id)
+            lives = await store.find(
+                ByConversionId(pixel=PIXEL, events=[event], conversion_id=conversion_id)
+            )
             verdict.missing += not lives
     except (LedgerUnavailable, StoreUnusable):
         # A reader says so: nobody is left in the dark.

@@ -68,7 +68,7 @@ class Sending:
     async def ended(self):
         """Stop in order, and return the accounts by pixel."""
         await self.run.stop(within=5 * SECOND)
-        return {account.pixel: account for account in await self.store.accounts()}
+        return {account.pixel: account for account in await self.store.balance()}
 
 
 @asynccontextmanager

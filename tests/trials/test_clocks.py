@@ -78,7 +78,7 @@ async def played(move, moment, times=1):
     again = await setting.store.record(
         a_submission(an_entry("c0-0"), receipt="again", received_at=setting.steady.now())
     )
-    account = (await setting.store.accounts())[0]
+    account = (await setting.store.balance())[0]
     await setting.run.stop(within=1_000)
     return x.requests, x.came, len(again.duplicates), account
 

@@ -13,6 +13,7 @@ import pytest
 from twite.domain.delivery import State
 from twite.domain.times import HOUR, MINUTE
 from twite.gateway.operations.edit import doubt
+from twite.gateway.ports.queries import AtRest
 from twite.stores.memory.store import MemoryStore
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import NOW, a_submission, an_entry
@@ -142,10 +143,10 @@ class Street:
             self.in_progress.clear()
             await sweep(self.store, now=self.now + 2 * HOUR)
             return
-        resting = await self.store.resting(pixel=None, limit=99)
+        resting = await self.store.find(AtRest(pixel=None, limit=99))
         sure = [letter.delivery for letter in resting if doubt(letter, now=self.now) is None]
         self.counts["replayed"] += await self.store.replay(sure, now=self.now)
-        left = await self.store.resting(pixel=None, limit=99)
+        left = await self.store.find(AtRest(pixel=None, limit=99))
         self.counts["kept for a person"] += sum(letter.state is State.HELD for letter in left)
 
 

@@ -17,6 +17,7 @@ from twite.domain.errors import LedgerUnavailable
 from twite.domain.history import total
 from twite.domain.times import HOUR
 from twite.gateway.ports.outbox import Claim, SweepRequest
+from twite.gateway.ports.queries import ByConversionId
 from twite.stores.sql import outbox
 from twite.stores.sql.writer_session import WriterSession, leases_of
 from twite.stores.sqlite import SQLiteStore
@@ -112,11 +113,11 @@ async def found(path):
     store = await SQLiteStore.open(str(path), fresh_keys=2)
     lives = {}
     for number in range(8):
-        for life in await store.life(
-            pixel="o8z6j", events=["o8z6k"], conversion_id=f"order-{number}"
+        for life in await store.find(
+            ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id=f"order-{number}")
         ):
             lives[life.conversion_id] = life.state
-    whole = total(await store.accounts())
+    whole = total(await store.balance())
     await store.close()
     return lives, whole
 

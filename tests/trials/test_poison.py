@@ -44,7 +44,7 @@ async def isolated(bad, *, minutes):
     await setting.run.start()
     for _ in range(minutes):
         await setting.clock.advance(MINUTE)
-        account = (await setting.store.accounts())[0]
+        account = (await setting.store.balance())[0]
         if not account.pending:
             break
     await setting.run.stop(within=1_000)
@@ -163,7 +163,7 @@ async def test_whatever_x_answers_to_a_bad_one_the_good_ones_are_delivered(kind,
         for hour in range(0 if fails and not LONG else 42 if fails else 8):
             await setting.record(f"hourly{hour}")
             await setting.clock.advance(HOUR)
-        (account,) = await setting.store.accounts()
+        (account,) = await setting.store.balance()
         await setting.run.stop(within=1_000)
 
         assert not x.taken & bad

@@ -63,7 +63,7 @@ async def limited(first, *, restarts):
             await setting.run.start()
         await setting.clock.advance(max(0, x.reset - setting.clock.now()) + 10 * SECOND)
     await setting.clock.advance(30 * MINUTE)
-    account = (await setting.store.accounts())[0]
+    account = (await setting.store.balance())[0]
     assert (account.delivered, account.pending, account.balance) == (2 * number, 0, 0)
     await setting.run.stop(within=1_000)
     return len(setting.transport.sent), x.early
@@ -110,7 +110,7 @@ async def revoked(number):
         await setting.clock.advance(SECOND)
     x.knows = True
     await setting.clock.advance(3 * MINUTE)
-    account = (await setting.store.accounts())[0]
+    account = (await setting.store.balance())[0]
     paused = [notice for notice in setting.seen.notices if isinstance(notice, Paused)]
     await setting.run.stop(within=1_000)
     assert (account.dead, account.held, account.pending, account.balance) == (0, 0, 0, 0)

@@ -10,6 +10,7 @@ import pytest
 
 from twite.domain.rejection import MOST_KEPT, RejectionQuery
 from twite.gateway.ingest.accept import Accept
+from twite.gateway.ports.queries import RejectionsQuery
 from twite.machine import SystemClock
 from twite.machine.randomness import SystemRandomness
 from twite.stores.sqlite import SQLiteStore
@@ -80,7 +81,7 @@ async def test_a_flood_of_bad_requests_is_bounded_on_disk(tmp_path, figure):
 
     alone, _ = await beside(accept, "")
     bad, refused = await beside(accept, "bad")
-    kept = await store.rejections(RejectionQuery(limit=99_999))
+    kept = await store.answer(RejectionsQuery(wanted=RejectionQuery(limit=99_999)))
     grown = pages(path) - full
     good, taken = await beside(accept, "good")
     await store.close()

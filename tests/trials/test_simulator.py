@@ -160,10 +160,10 @@ class Impatient(MemoryStore):
 class Unbalanced(MemoryStore):
     """Loses count."""
 
-    async def accounts(self):
+    async def balance(self):
         return [
             type(account)(source=account.source, pixel=account.pixel, received=account.received + 1)
-            for account in await super().accounts()
+            for account in await super().balance()
         ]
 
 

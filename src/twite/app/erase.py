@@ -114,7 +114,7 @@ async def erase(
     """
     async with open_records(settings) as records:
         salt = records.salt
-        pixels = {account.pixel for account in await records.accounts()}
+        pixels = {account.pixel for account in await records.balance()}
     keys = () if wish.returns else _keys(settings, wish, salt=salt, pixels=pixels)
     counts = {"conversions": 0, "submissions": 0, "sightings": 0, "texts": 0}
     async with _owner(settings) as owner:

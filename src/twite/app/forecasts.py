@@ -5,6 +5,7 @@ import time
 from twite.config.settings import Settings
 from twite.gateway.alerts.forecast import LOOK_BACK, forecasts
 from twite.gateway.ports.monitoring import Forecast
+from twite.gateway.ports.queries import DeliveredQuery
 from twite.gateway.ports.store import StoreReader
 
 
@@ -14,7 +15,7 @@ async def read_forecasts(settings: Settings, records: StoreReader) -> list[Forec
     return forecasts(
         settings.destinations(),
         await records.backlog(),
-        await records.delivered(since=now - LOOK_BACK),
+        await records.answer(DeliveredQuery(since=now - LOOK_BACK)),
         now=now,
         paused=[pause.pixel for pause in await records.pauses() if not pause.event],
     )

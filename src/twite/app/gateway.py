@@ -207,7 +207,7 @@ class Gateway:
                 self._looking_after = asyncio.create_task(self._tag_credentials.run())
             if safe is not None and settings.server.former_secret_keys:
                 self._sealing = asyncio.create_task(
-                    sealed_anew(safe, store.letters, observer=self._observer)
+                    sealed_anew(safe, store, observer=self._observer)
                 )
             await server.start()
             self._leave_word()

@@ -75,7 +75,7 @@ def login_desk(
         written=settings.destinations(),
         destinations=destinations,
         sends=run,
-        letters=store.letters,
+        letters=store,
         passed=accept.passed,
         note=store.people.note,
     )

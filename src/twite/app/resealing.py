@@ -10,6 +10,7 @@ from twite.domain.errors import NotOpened, StoreInUse, TransientError
 from twite.domain.people.users import AuditEvent
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.outbox import TagPayloadStore
+from twite.gateway.ports.queries import PayloadHeadsQuery
 from twite.gateway.ports.secret_store import SecretStore
 from twite.gateway.tags.run.resealing import Resealing, UnsealedCounts, left
 
@@ -40,7 +41,7 @@ async def reseal(settings: Settings, *, deed: AuditEvent | None = None) -> Resea
             await store.people.note(deed)
         secrets = len(await SecretStore(vault=store.vault, seal=seal).all(""))
         return ResealResult(
-            secrets=secrets, letters=await Resealing(letters=store.letters, seal=seal).all()
+            secrets=secrets, letters=await Resealing(letters=store, seal=seal).all()
         )
     finally:
         await store.close()
@@ -69,4 +70,6 @@ async def still_sealed(settings: Settings) -> UnsealedCounts:
     if seal is None or not settings.store.path.exists():
         return UnsealedCounts()
     async with open_records(settings) as records:
-        return left(seal, secrets=await records.sealed(""), heads=await records.heads())
+        return left(
+            seal, secrets=await records.sealed(""), heads=await records.answer(PayloadHeadsQuery())
+        )

@@ -38,7 +38,7 @@ def accounting(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
     async def read() -> tuple[list[ConversionCounts], list[Forecast], list[IgnoredTally]]:
         async with open_records(found) as records:
             return (
-                list(await records.accounts()),
+                list(await records.balance()),
                 await read_forecasts(found, records),
                 await read_ignored(records),
             )

@@ -19,6 +19,7 @@ from twite.domain.history import History
 from twite.domain.people.users import AuditAction, AuditEvent
 from twite.domain.times import spelled
 from twite.gateway.operations.edit import doubt
+from twite.gateway.ports.queries import AtRest
 from twite.redaction.mask_tree import masked_words
 
 EXAMPLE: Final = "Example: `twite dead list`, then `twite dead replay order-1001`"
@@ -269,7 +270,7 @@ def _print(lives: Sequence[History]) -> None:
 
 async def _resting(settings: Settings, pixel: str | None, limit: int) -> list[History]:
     async with open_records(settings) as records:
-        return list(await records.resting(pixel=pixel, limit=limit))
+        return list(await records.find(AtRest(pixel=pixel, limit=limit)))
 
 
 async def _carried_out(

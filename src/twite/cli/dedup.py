@@ -17,6 +17,7 @@ from twite.gateway.operations.dedup_report import (
     first_moment,
     ways_by,
 )
+from twite.gateway.ports.queries import DedupQuery, IdPairsQuery
 from twite.machine import SystemClock
 
 EXAMPLE: Final = "Example: `twite dedup --days 14`"
@@ -94,7 +95,7 @@ def print_report(told: PathCountsBy) -> None:
 
 async def _read(settings: Settings, since: int) -> tuple[list[DedupReport], list[TwoIds]]:
     async with open_records(settings) as records:
-        overlaps = list(await records.overlap(since=since))
+        overlaps = list(await records.answer(DedupQuery(since=since)))
         if not any(overlap.two_ids for overlap in overlaps):
             return overlaps, []
-        return overlaps, list(await records.pairs(since=since, limit=MOST_PAIRS))
+        return overlaps, list(await records.answer(IdPairsQuery(since=since, limit=MOST_PAIRS)))

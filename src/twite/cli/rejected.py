@@ -14,6 +14,7 @@ from twite.config.settings import Settings
 from twite.domain.fault import CODES, Fault
 from twite.domain.rejection import KEPT_FOR, Rejection, RejectionQuery
 from twite.domain.times import SECOND, moment, spelled
+from twite.gateway.ports.queries import RejectionsQuery
 from twite.http.routes.rejections import told_rejection
 from twite.machine import SystemClock
 
@@ -71,7 +72,7 @@ def rejected(
 async def read_rejections(settings: Settings, wanted: RejectionQuery) -> Sequence[Rejection]:
     """Read them of the store. Raises StoreUnusable."""
     async with open_records(settings) as records:
-        return await records.rejections(wanted)
+        return await records.answer(RejectionsQuery(wanted=wanted))
 
 
 def print_rejection(rejection: Rejection) -> None:

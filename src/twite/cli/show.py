@@ -15,6 +15,7 @@ from twite.cli.rejected import print_rejection, read_rejections
 from twite.config.settings import Settings
 from twite.domain.history import History
 from twite.domain.rejection import KEPT_FOR, Rejection, RejectionQuery
+from twite.gateway.ports.queries import ByConversionId, ByReceipt
 from twite.gateway.ports.tags import PREFIX
 from twite.http.routes.rejections import told_rejection
 from twite.machine import SystemClock
@@ -87,14 +88,16 @@ async def _lives(settings: Settings, name: str, pixel: str | None) -> list[Histo
     async with open_records(settings) as records:
         own = [destination.pixel for destination in settings.destinations()]
         # Tags, and pixels that are configured no more.
-        others = {account.pixel for account in await records.accounts()}.difference(own)
+        others = {account.pixel for account in await records.balance()}.difference(own)
         for lane in (*own, *sorted(others)):
             if pixel in {None, lane}:
                 # Under all that it ever had: what `events` maps may have changed since.
-                for life in await records.life(pixel=lane, events=None, conversion_id=name):
+                for life in await records.find(
+                    ByConversionId(pixel=lane, events=None, conversion_id=name)
+                ):
                     lives[life.delivery] = life
         if _RECEIPT.fullmatch(name):
-            for life in await records.submission(name.lower()):
+            for life in await records.find(ByReceipt(receipt=name.lower())):
                 if pixel in {None, life.pixel}:
                     lives[life.delivery] = life
     return sorted(lives.values(), key=lambda life: life.received_at, reverse=True)

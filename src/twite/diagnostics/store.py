@@ -70,7 +70,7 @@ async def store(settings: Settings) -> AsyncIterator[CheckFinding]:
 async def _contents(settings: Settings) -> AsyncIterator[CheckFinding]:
     try:
         async with open_records(settings) as records:
-            accounts = await records.accounts()
+            accounts = await records.balance()
             pauses = await records.pauses()
     except (StoreUnusable, TransientError) as error:
         yield _unusable(error)

@@ -14,7 +14,7 @@ from twite.gateway.ports.events import Observer, SilentObserver, Troubled, Troub
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.outbox import Operations
 from twite.gateway.ports.privacy import Eraser
-from twite.gateway.ports.queries import Records, Sightings
+from twite.gateway.ports.queries import Queries
 from twite.http.addresses import Network, front_of
 from twite.http.admission import AdmissionGate
 from twite.http.authorization import Authorization, FindsKeys, NoKeys
@@ -59,10 +59,10 @@ class HttpApplication:
         self,
         *,
         accept: AcceptsRequests,
-        records: Records,
+        records: Queries,
         desk: Operations,
         choose: RecordsChoice,
-        sightings: Sightings,
+        sightings: Queries,
         clock: Clock,
         sources: Sequence[Source],
         destinations: Mapping[str, Destination],

@@ -19,7 +19,7 @@ from twite.gateway.ports.events import Observer
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.outbox import Operations, RewrittenPayloads
 from twite.gateway.ports.privacy import Eraser
-from twite.gateway.ports.queries import Records, Sightings
+from twite.gateway.ports.queries import Queries
 from twite.gtm.template.sandbox import Incoming
 from twite.http.addresses import Front
 from twite.http.admission import AdmissionGate
@@ -100,13 +100,13 @@ class HttpServices(msgspec.Struct, frozen=True, kw_only=True):
 
     accept: AcceptsRequests
     proxy: ProxiesStape | None
-    records: Records
+    records: Queries
     operations: Operations
     eraser: Eraser | None
     logins: KeepsLogins | None
     people: ChangesAccounts | None
     choose: RecordsChoice
-    sightings: Sightings
+    sightings: Queries
     clock: Clock
     destinations: Mapping[str, Destination]
     keys: SourceKeys

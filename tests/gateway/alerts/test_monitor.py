@@ -37,9 +37,9 @@ class FailingStore(MemoryStore):
     failing = False
     read_only = False
 
-    async def accounts(self):
+    async def balance(self):
         self._fail()
-        return await super().accounts()
+        return await super().balance()
 
     async def backlog(self):
         self._fail()

@@ -10,7 +10,7 @@ class Books:
     def __init__(self, *accounts):
         self.kept = accounts
 
-    async def accounts(self):
+    async def balance(self):
         if not self.kept:
             raise LedgerUnavailable(reason="disk I/O error", retry_after=1)
         return self.kept

@@ -303,7 +303,7 @@ async def test_a_cluster_of_bad_ones_does_not_pause_the_pixel_in_a_later_round()
     for _ in range(4):
         await setting.clock.advance(MINUTE)
 
-    account = (await setting.store.accounts())[0]
+    account = (await setting.store.balance())[0]
 
     assert (account.delivered, account.dead, account.held, account.pending) == (450, 50, 0, 0)
     assert not [notice for notice in setting.seen.notices if isinstance(notice, Paused)]
@@ -323,7 +323,7 @@ async def test_what_x_calls_too_many_is_not_tried_again_in_that_number():
     await setting.record(*[f"d{n}" for n in range(400)])
     await setting.clock.advance(MINUTE)
 
-    account = (await setting.store.accounts())[0]
+    account = (await setting.store.balance())[0]
     sizes = [len(ids) for ids in setting.sent()]
     assert (account.delivered, account.dead, account.held) == (800, 0, 0)
     assert sizes[:3] == [400, 200, 100]

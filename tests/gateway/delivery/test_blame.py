@@ -19,7 +19,7 @@ async def test_after_a_restart_a_refused_probe_is_held_as_before_it():
     await setting.run.start()
     await setting.clock.advance(3 * MINUTE)
 
-    account = (await setting.store.accounts())[0]
+    account = (await setting.store.balance())[0]
     assert (account.dead, account.delivered) == (0, 0)
     assert [pause.pixel for pause in await setting.store.pauses()] == ["o8z6j"]
     await setting.run.stop(within=1_000)

@@ -61,7 +61,7 @@ class House:
             written=[UNSIGNED],
             destinations=self.destinations,
             sends=self,
-            letters=self.store.letters,
+            letters=self.store,
             passed=self.passed,
             note=self.store.people.note,
         )

@@ -9,6 +9,7 @@ from twite.gateway.delivery.event_pauses import REFUSED_ALIKE
 from twite.gateway.delivery.rejection_stats import RUN, SMALL, RejectionStats
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Paused, Troubled
+from twite.gateway.ports.queries import ByConversionId
 from twite.testing.transport import conversions_of, refused, taken
 
 NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
@@ -196,7 +197,9 @@ async def test_what_our_own_code_fails_with_is_quarantined_and_the_others_are_de
     for _ in range(60):
         await setting.clock.advance(MINUTE)
 
-    (life,) = await setting.store.life(pixel="o8z6j", events=["o8z6k"], conversion_id="c3")
+    (life,) = await setting.store.find(
+        ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id="c3")
+    )
     others = [number for number in range(8) if number != 3]
     assert (life.state, life.reason) == ("dead", SENDER_DIED_OF_IT)
     assert {past.answer for past in life.attempts} == {"a fault of Twite's own: ZeroDivisionError"}

@@ -7,6 +7,7 @@ from twite.domain.consent import person_keys
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Paused
+from twite.gateway.ports.queries import ByConversionId
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.testing.builders import a_conversion, a_submission, an_entry
 from twite.testing.transport import conversions_of, refused, taken
@@ -72,7 +73,7 @@ async def test_an_event_that_comes_to_nothing_does_not_stop_another(answer):
     assert not await setting.store.pauses() or {
         pause.event for pause in await setting.store.pauses()
     } == {BAD}
-    account = (await setting.store.accounts())[0]
+    account = (await setting.store.balance())[0]
     assert (account.dead, account.delivered, account.balance) == (0, 60, 0)
     await setting.run.stop(within=1_000)
 
@@ -108,7 +109,7 @@ async def test_a_paused_event_goes_on_with_all_that_was_held_as_soon_as_x_takes_
     wrong[0] = False
     await setting.clock.advance(3 * MINUTE)
 
-    account = (await setting.store.accounts())[0]
+    account = (await setting.store.balance())[0]
     assert (account.delivered, account.pending, account.held) == (100, 0, 0)
     assert await setting.store.pauses() == []
     await setting.run.stop(within=1_000)
@@ -128,8 +129,10 @@ async def test_one_that_is_refused_as_such_ends_dead_and_its_companions_are_deli
         await setting.record(f"later{n}")
         await setting.clock.advance(30 * SECOND)
 
-    account = (await setting.store.accounts())[0]
-    (life,) = await setting.store.life(pixel="o8z6j", events=[GOOD], conversion_id="c317")
+    account = (await setting.store.balance())[0]
+    (life,) = await setting.store.find(
+        ByConversionId(pixel="o8z6j", events=[GOOD], conversion_id="c317")
+    )
     assert (account.delivered, account.dead, account.balance) == (559, 1, 0)
     assert life.state == "dead"
     assert (life.reason or "").startswith(answer[:3])
@@ -161,13 +164,13 @@ async def test_a_credential_that_is_revoked_for_an_hour_buries_nothing(answer):
     for n in range(60):
         await setting.record(f"later{n}", event=BAD)
         await setting.clock.advance(MINUTE)
-    account = (await setting.store.accounts())[0]
+    account = (await setting.store.balance())[0]
     during = (account.dead, account.held, {pause.event for pause in await setting.store.pauses()})
 
     wrong[0] = False
     await setting.clock.advance(5 * MINUTE)
 
-    account = (await setting.store.accounts())[0]
+    account = (await setting.store.balance())[0]
     assert during == (0, 0, {""})
     assert (account.delivered, account.pending) == (560, 0)
     assert len(setting.transport.sent) < 120
@@ -185,13 +188,13 @@ async def test_one_that_x_fails_at_is_found_and_held_after_forty_hours(answer, o
         if others:
             await setting.record(f"later{n}")
         await setting.clock.advance(30 * SECOND)
-    account = (await setting.store.accounts())[0]
+    account = (await setting.store.balance())[0]
     after_half_an_hour = account.delivered, account.pending
 
     for _ in range(41):
         await setting.clock.advance(HOUR)
 
-    account = (await setting.store.accounts())[0]
+    account = (await setting.store.balance())[0]
     many = 500 + 60 * others
     assert after_half_an_hour == (many - 1, 1)
     assert (account.delivered, account.held, account.pending, account.dead) == (many - 1, 1, 0, 0)
@@ -212,7 +215,7 @@ async def test_batches_never_grow_after_no_answer():
     sizes = [len(ids) for ids in setting.sent()]
     failed = sizes[:12]
     assert failed == sorted(failed, reverse=True)
-    account = (await setting.store.accounts())[0]
+    account = (await setting.store.balance())[0]
     assert (account.delivered, account.pending) == (500, 0)
     await setting.run.stop(within=1_000)
 
@@ -228,7 +231,7 @@ async def test_what_is_too_large_for_something_before_x_is_found_and_the_rest_go
     await setting.record(*[f"later{n}" for n in range(400)])
     await setting.clock.advance(MINUTE)
 
-    account = (await setting.store.accounts())[0]
+    account = (await setting.store.balance())[0]
     assert (account.delivered, account.dead, account.balance) == (899, 1, 0)
     # One that is too large by itself does not make others go in small batches.
     assert max(len(ids) for ids in setting.sent()[-4:]) >= 200
@@ -293,7 +296,7 @@ async def test_a_credential_that_is_revoked_after_an_outage_is_not_taken_for_bad
     asked = len(setting.transport.sent) - before
     now[0] = None
     await setting.clock.advance(10 * MINUTE)
-    account = (await setting.store.accounts())[0]
+    account = (await setting.store.balance())[0]
     assert asked <= 60 + 40
     assert (account.dead, account.held, account.delivered) == (0, 0, 2_001)
     await setting.run.stop(within=1_000)

@@ -11,6 +11,7 @@ from twite.domain.history import waiting
 from twite.domain.times import MINUTE, SECOND, spelled
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Misdated
+from twite.gateway.ports.queries import ByConversionId
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.testing.builders import a_destination
 from twite.testing.clock import MovingClock
@@ -22,7 +23,9 @@ CAUTIOUS = msgspec.structs.replace(a_destination(), is_cautious=True)
 
 
 async def life_of(setting, conversion_id):
-    (life,) = await setting.store.life(pixel="o8z6j", events=["o8z6k"], conversion_id=conversion_id)
+    (life,) = await setting.store.find(
+        ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id=conversion_id)
+    )
     return life
 
 
@@ -73,7 +76,7 @@ async def test_an_isolation_that_is_under_way_ends_with_the_request_under_way():
 
     landed = await stopped(setting)
 
-    account = (await setting.store.accounts())[0]
+    account = (await setting.store.balance())[0]
     assert (landed, len(setting.transport.sent)) == (True, 2)
     assert (account.pending, account.balance) == (100 - account.delivered, 0)
     assert {past.ambiguous for past in (await life_of(setting, "c7")).attempts} == {False}

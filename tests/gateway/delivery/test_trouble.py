@@ -13,6 +13,7 @@ from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.worker import STORE_PAUSE, WorkerConfig
 from twite.gateway.operations.replay import WakingOperations
 from twite.gateway.ports.events import Paused, Resumed, Troubled
+from twite.gateway.ports.queries import AtRest
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.testing.builders import a_destination_with_oauth
 from twite.testing.transport import conversions_of, refused, taken
@@ -259,7 +260,7 @@ async def test_what_is_replayed_goes_out_at_once():
     await setting.run.start()
     await setting.record("a")
     await setting.clock.advance(SECOND)
-    dead = (await setting.store.resting(pixel=None, limit=1))[0]
+    dead = (await setting.store.find(AtRest(pixel=None, limit=1)))[0]
     desk = WakingOperations(desk=setting.store, wake_all=setting.run.wake_all)
 
     await desk.replay([dead.delivery], now=setting.clock.now())

@@ -11,6 +11,7 @@ from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Paused
 from twite.gateway.ports.outbox import Claim
+from twite.gateway.ports.queries import AttemptsQuery, ByConversionId
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.testing.builders import a_destination, a_destination_with_oauth
 from twite.testing.clock import MovingClock, settled
@@ -122,7 +123,7 @@ async def test_one_bad_conversion_is_buried_and_the_others_are_delivered():
     await setting.clock.advance(SECOND)
 
     assert await setting.state("c317") == "dead"
-    accounts = await setting.store.accounts()
+    accounts = await setting.store.balance()
     assert (accounts[0].delivered, accounts[0].dead, accounts[0].balance) == (499, 1, 0)
     assert len(setting.sent()) <= 20
     await setting.run.stop(within=1_000)
@@ -135,7 +136,9 @@ async def test_a_dead_letter_keeps_the_words_of_x():
     await setting.record("a")
     await setting.clock.advance(SECOND)
 
-    lives = await setting.store.life(pixel="o8z6j", events=["o8z6k"], conversion_id="a")
+    lives = await setting.store.find(
+        ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id="a")
+    )
     assert lives[0].state == "dead"
     assert "hashed_email (abc) is not a valid SHA-256 hash" in (lives[0].reason or "")
     assert [attempt.outcome for attempt in lives[0].attempts] == ["rejected"]
@@ -150,7 +153,7 @@ async def test_when_all_are_refused_alike_the_pixel_is_paused_and_nothing_buried
     await setting.record(*ids)
     await setting.clock.advance(SECOND)
 
-    account = (await setting.store.accounts())[0]
+    account = (await setting.store.balance())[0]
     assert (account.dead, account.delivered) == (0, 0)
     assert account.held == 15
     assert account.pending == 485
@@ -248,7 +251,7 @@ async def test_no_window_of_fifteen_minutes_holds_more_than_the_limit():
 
     await setting.clock.advance(HOUR)
 
-    sent = (await setting.store.spent(since=0))["o8z6j"]
+    sent = (await setting.store.answer(AttemptsQuery(since=0)))["o8z6j"]
     windows = [
         sum(many for at, many in sent if start <= at < start + 15 * MINUTE) for start, _ in sent
     ]

@@ -130,7 +130,7 @@ async def test_the_account_balances():
 
     await desk.native(purchase("a"), purchase("a"), purchase("b", event="other"), {})
 
-    accounts = await desk.store.accounts()
+    accounts = await desk.store.balance()
     assert [
         (account.received, account.pending, account.duplicate, account.rejected, account.balance)
         for account in accounts
@@ -292,7 +292,7 @@ async def test_the_order_of_keys_makes_no_other_request():
 
 
 async def accounts_of(desk):
-    return sum(account.received for account in await desk.store.accounts())
+    return sum(account.received for account in await desk.store.balance())
 
 
 async def test_commits_that_fail_are_told_once_in_a_while():

@@ -7,6 +7,7 @@ import pytest
 from twite.domain.times import DAY, HOUR, spelled
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.ingest.accept import Accept
+from twite.gateway.ports.queries import ByConversionId
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import a_destination, a_source
 from twite.testing.clock import MovingClock
@@ -36,7 +37,9 @@ class Door:
         return await self.accept.native(source=a_source(), body=a_purchase(**more))
 
     async def life(self):
-        (life,) = await self.store.life(pixel="o8z6j", events=["o8z6k"], conversion_id="order-1")
+        (life,) = await self.store.find(
+            ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id="order-1")
+        )
         return life
 
 

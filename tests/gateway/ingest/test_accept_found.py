@@ -12,6 +12,7 @@ from twite.formats.native_shape import Native
 from twite.formats.parsed_request import ParsedRequest
 from twite.gateway.ingest.entries import tag_outcomes
 from twite.gateway.ports.events import Accepted, IgnoredSome
+from twite.gateway.ports.queries import IgnoredQuery
 from twite.testing.builders import NOW, a_source, an_entry
 
 SCROLL = Ignored(name="scroll", reason="not_configured")
@@ -36,7 +37,9 @@ async def test_what_was_ignored_is_told_by_reason_and_counted_with_the_commit():
         Accepted(source="shop", accepted=0, duplicates=0, suppressed=0, rejected=0, door="ga4"),
         IgnoredSome(source="shop", door="ga4", reasons={"not_configured": 2, "bot": 1}),
     ]
-    assert [(tally.name, tally.times) for tally in await desk.store.ignored(since=0)] == [
+    assert [
+        (tally.name, tally.times) for tally in await desk.store.answer(IgnoredQuery(since=0))
+    ] == [
         ("purchase", 1),
         ("scroll", 2),
     ]
@@ -77,9 +80,9 @@ async def test_what_is_ignored_beside_a_conversion_does_not_touch_the_balance():
 
     receipt = await found(desk, ParsedRequest(conversions=(signed_up(),), ignored=(SCROLL,)))
 
-    (account,) = await desk.store.accounts()
+    (account,) = await desk.store.balance()
     assert (receipt.accepted, account.received, account.balance) == (1, 1, 0)
-    assert list(await desk.store.ignored(since=NOW // DAY)) == [
+    assert list(await desk.store.answer(IgnoredQuery(since=NOW // DAY))) == [
         IgnoredTally(
             day=NOW // DAY,
             source="shop",

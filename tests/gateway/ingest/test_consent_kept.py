@@ -21,7 +21,7 @@ from twite.gateway.ingest.consent_choice import (
 from twite.gateway.ingest.policy_change import PolicyChange
 from twite.gateway.ports.events import Troubled
 from twite.gateway.ports.outbox import Claim
-from twite.gateway.ports.queries import ListQuery
+from twite.gateway.ports.queries import ByConversionId, ListQuery
 from twite.gateway.ports.tags import policy_for
 from twite.stores.memory.store import MemoryStore
 from twite.stores.sqlite import SQLiteStore
@@ -88,8 +88,8 @@ class Shop:
         return await self.choose.note(source=self.source, body=body)
 
     async def life(self, conversion_id="order-1"):
-        (life,) = await self.store.life(
-            pixel="o8z6j", events=["o8z6k"], conversion_id=conversion_id
+        (life,) = await self.store.find(
+            ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id=conversion_id)
         )
         return life
 
@@ -103,8 +103,8 @@ class Shop:
 
     async def every_life(self):
         """Return the lives of an order at the pixel and at the tag."""
-        of_tag = await self.store.life(
-            pixel="tag:crm", events=["purchase"], conversion_id="order-1"
+        of_tag = await self.store.find(
+            ByConversionId(pixel="tag:crm", events=["purchase"], conversion_id="order-1")
         )
         return [await self.life(), *of_tag]
 
@@ -172,7 +172,7 @@ async def test_the_same_conversion_keeps_its_derived_id_whatever_is_said_of_cons
 
     # The copy that allows less goes in the place of the first.
     assert again.accepted == 1
-    second, first = (await shop.store.newest(ListQuery())).glimpses
+    second, first = (await shop.store.page(ListQuery())).glimpses
     assert first.conversion_id == second.conversion_id
     assert [first.state, second.state] == [State.SUPPRESSED, State.QUEUED]
 
@@ -317,7 +317,7 @@ async def test_of_a_thousand_that_revoke_between_the_door_and_the_claim_none_is_
     while (batch := await shop.claim()) is not None:
         sent += [delivery.conversion_id for delivery in batch.deliveries]
 
-    (account,) = await store.accounts()
+    (account,) = await store.balance()
     await store.close()
     assert sent == ["the one that stays"]
     assert (account.suppressed, account.pending, account.balance) == (1_000, 1, 0)
@@ -345,7 +345,7 @@ async def test_no_claim_that_begins_after_a_revocation_was_answered_holds_its_pe
     visits = asyncio.gather(*(come_and_go(number) for number in range(300)))
     await asyncio.gather(visits, *(send(visits) for _ in range(3)))
 
-    (account,) = await store.accounts()
+    (account,) = await store.balance()
     await store.close()
     assert (wrong, account.received, account.balance) == ([], 300, 0)
 

@@ -7,6 +7,7 @@ from test_accept import Desk
 from twite.domain.fault import CODES
 from twite.domain.rejection import LONGEST_VALUE, RejectionQuery
 from twite.gateway.ingest.rejections import marks, masked_value
+from twite.gateway.ports.queries import RejectionsQuery
 from twite.redaction.mask_text import masked_text
 from twite.testing.builders import a_source
 
@@ -19,7 +20,7 @@ async def rejected(**fields):
     desk = Desk()
     body = msgspec.json.encode({"event": "purchase", "conversion_id": "order-1"} | fields)
     receipt = await desk.accept.native(source=a_source(), body=body)
-    (rejection,) = await desk.store.rejections(RejectionQuery())
+    (rejection,) = await desk.store.answer(RejectionsQuery(wanted=RejectionQuery()))
     assert (rejection.receipt, rejection.index, rejection.source) == (receipt.receipt, 0, "shop")
     return rejection
 

@@ -37,8 +37,8 @@ class Played:
         self._kept = {letter.delivery: letter for letter in kept}
         self.asked = []
 
-    async def kept(self, deliveries, scope):
-        del scope
+    async def answer(self, query):
+        deliveries = query.deliveries
         self.asked.append(len(deliveries))
         return [self._kept[delivery] for delivery in deliveries if delivery in self._kept]
 

@@ -5,6 +5,7 @@ from test_ingest_turn import NOW, TEMPLATE
 
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.formats.native_shape import Native
+from twite.gateway.ports.queries import ByConversionId
 from twite.gateway.ports.tags import ContainerConfig, TagRemark, TagRule
 from twite.gateway.tags.run.dispatcher import TagDispatcher
 from twite.gateway.tags.runtime.engine_pool import EnginePool
@@ -50,7 +51,7 @@ async def test_each_trigger_has_a_delivery_of_its_own_and_both_are_found_by_the_
 
     ids = await heard(store, event="purchase", firing=Firing.EACH_TRIGGER)
 
-    lives = await store.life(pixel="tag:crm", events=None, conversion_id="A2")
+    lives = await store.find(ByConversionId(pixel="tag:crm", events=None, conversion_id="A2"))
     assert sorted(ids) == ["A2/All Events", "A2/P"]
     assert sorted(life.conversion_id for life in lives) == sorted(ids)
     assert {life.called for life in lives} == {"A2"}
@@ -61,7 +62,7 @@ async def test_an_event_of_any_name_is_found_by_its_id():
 
     ids = await heard(store, event="some_event", firing=Firing.ONCE)
 
-    lives = await store.life(pixel="tag:crm", events=None, conversion_id="A2")
+    lives = await store.find(ByConversionId(pixel="tag:crm", events=None, conversion_id="A2"))
     assert ids == ["some_event/A2"]
     assert [(life.event, life.called) for life in lives] == [("other", "A2")]
 
@@ -71,7 +72,7 @@ async def test_what_is_told_apart_by_its_id_alone_is_called_nothing_else():
 
     ids = await heard(store, event="purchase", firing=Firing.ONCE)
 
-    (life,) = await store.life(pixel="tag:crm", events=None, conversion_id="A2")
+    (life,) = await store.find(ByConversionId(pixel="tag:crm", events=None, conversion_id="A2"))
     assert ids == ["A2"]
     assert (life.conversion_id, life.called) == ("A2", None)
 

@@ -13,6 +13,7 @@ from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker
 from twite.gateway.ports.events import ConditionChanged, Troubled
 from twite.gateway.ports.outbox import Claim
+from twite.gateway.ports.queries import ByConversionId
 from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.tags.google.requests import GoogleClient
 from twite.gateway.tags.run.batch_sender import TagBatchSender
@@ -124,8 +125,8 @@ class Stage:
         )
 
     async def life(self, name):
-        [life] = await self.store.life(
-            pixel=self.rule.pixel, events=("purchase",), conversion_id=name
+        [life] = await self.store.find(
+            ByConversionId(pixel=self.rule.pixel, events=("purchase",), conversion_id=name)
         )
         return life
 

@@ -8,7 +8,7 @@ from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.ingest.tag_credentials import TagCredentials
 from twite.gateway.ports.events import Observer
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.monitoring import MonitoringStore
+from twite.gateway.ports.queries import Queries
 from twite.gateway.ports.secret_store import SecretStore
 
 
@@ -16,7 +16,7 @@ def lent_to(
     settings: Settings,
     *,
     secret_store: SecretStore | None,
-    monitoring_store: MonitoringStore,
+    monitoring_store: Queries,
     destinations: MutableMapping[str, Destination],
     run: DeliveryRunner,
     clock: Clock,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import msgspec
 from starlette.responses import Response
 
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
@@ -15,7 +16,7 @@ from twite.domain.stats.value_guard import (
     UsualAmount,
     ValueGuard,
 )
-from twite.gateway.ports.queries import ConsoleQueries
+from twite.gateway.ports.queries import Queries
 from twite.gateway.ports.state import UsualAmounts
 
 PATH: Final = "/console/value-guards"
@@ -32,7 +33,7 @@ class AmountsPage:
         *,
         destinations: Mapping[str, Destination],
         guards: Mapping[str, ValueGuard | None],
-        glances: ConsoleQueries,
+        glances: Queries,
         norms: UsualAmounts,
     ) -> None:
         """`guards` are what sources say of their own, by name."""
@@ -52,7 +53,7 @@ class AmountsPage:
 
     async def _show(self, visit: PageRequest) -> Response:
         look = look_of(visit, visit.query, limit=_ON_A_PAGE)
-        sight = await self._glances.flagged(look)
+        sight = await self._glances.page(msgspec.structs.replace(look, flagged=True))
         seen = [norm for norm in await self._norms.norms() if look.scope.shows(norm.pixel)]
         seen.sort(key=lambda norm: -norm.seen)
         return visit.page(

@@ -23,8 +23,10 @@ from twite.gateway.ports.queries import (
     EditedBody,
     Editor,
     ErrorGroup,
-    ErrorGroups,
+    InErrorGroup,
+    Queries,
     QueryScope,
+    RestingAmong,
 )
 from twite.gateway.ports.tags import PREFIX
 
@@ -53,7 +55,7 @@ class DeadLettersPage:
         self,
         *,
         destinations: Mapping[str, Destination],
-        heaps: ErrorGroups,
+        heaps: Queries,
         rehearse: DryRun,
         desk: Operations,
         editor: Editor,
@@ -78,7 +80,7 @@ class DeadLettersPage:
 
     async def _list(self, visit: PageRequest) -> Response:
         scope = scope_of(visit)
-        found = await self._heaps.heaps(scope)
+        found = await self._heaps.group(scope)
         return visit.page(
             "dead_letters.html",
             title="Dead letters and held",
@@ -95,7 +97,9 @@ class DeadLettersPage:
         heap = self._heap_of(visit, visit.query)
         scope = QueryScope(pixels=visit.viewer.pixels)
         after = visit.query.number("after") or 0
-        found = await self._heaps.heap(scope, heap, after=after, limit=_ON_A_PAGE + 1)
+        found = await self._heaps.find(
+            InErrorGroup(scope=scope, group=heap, after=after, limit=_ON_A_PAGE + 1)
+        )
         lives = found[:_ON_A_PAGE]
         return visit.page(
             "error_group.html",
@@ -217,7 +221,9 @@ class DeadLettersPage:
         if form.first("which") == "all":
             after = 0
             while len(found) < COUNTED:
-                some = await self._heaps.heap(scope, heap, after=after, limit=_AT_A_TIME)
+                some = await self._heaps.find(
+                    InErrorGroup(scope=scope, group=heap, after=after, limit=_AT_A_TIME)
+                )
                 found += some
                 if len(some) < _AT_A_TIME:
                     break
@@ -226,7 +232,7 @@ class DeadLettersPage:
             ids = form.numbers("delivery")
             found = [
                 life
-                for life in await self._heaps.resting_among(scope, ids)
+                for life in await self._heaps.find(RestingAmong(scope=scope, deliveries=ids))
                 if (life.pixel, life.event, life.state) == (heap.pixel, heap.event, heap.state)
             ]
         if not found:

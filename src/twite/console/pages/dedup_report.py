@@ -13,7 +13,7 @@ from twite.domain.stats.sightings import ADVICE, MOST_PAIRS, DedupReport, TwoIds
 from twite.domain.times import MINUTE
 from twite.gateway.operations.dedup_report import DEFAULT_DAYS, day_of, first_moment
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.queries import Sightings
+from twite.gateway.ports.queries import DedupQuery, IdPairsQuery, Queries
 
 PATH: Final = "/console/twins"
 # To count takes seconds on a full store: what was counted is shown, and counted anew when old.
@@ -36,7 +36,7 @@ class DedupReportPage:
     """The overlap of pixel and server, as it was counted last."""
 
     def __init__(
-        self, *, destinations: Mapping[str, Destination], sightings: Sightings, clock: Clock
+        self, *, destinations: Mapping[str, Destination], sightings: Queries, clock: Clock
     ) -> None:
         self._destinations = destinations
         self._sightings = sightings
@@ -102,10 +102,10 @@ class DedupReportPage:
     async def _count(self, now: int) -> None:
         try:
             since = first_moment(now, DEFAULT_DAYS)
-            overlaps = tuple(await self._sightings.overlap(since=since))
+            overlaps = tuple(await self._sightings.answer(DedupQuery(since=since)))
             pairs: Sequence[TwoIds] = ()
             if any(overlap.two_ids for overlap in overlaps):
-                pairs = await self._sightings.pairs(since=since, limit=MOST_PAIRS)
+                pairs = await self._sightings.answer(IdPairsQuery(since=since, limit=MOST_PAIRS))
             self._counted = now, overlaps, pairs
         finally:
             self._counting = None

@@ -26,12 +26,14 @@ from twite.domain.times import moment as read_moment
 from twite.gateway.operations.explain import masked, own_part, steps
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.queries import (
-    ConsoleQueries,
+    ByConversionId,
     ConversionSummary,
     ListQuery,
+    NumberAtQuery,
+    PixelReportsQuery,
+    Queries,
     QueryScope,
-    Records,
-    Sightings,
+    RejectionsQuery,
 )
 from twite.gateway.waiting import wait_for_event
 from twite.redaction.mask_tree import masked_words
@@ -55,10 +57,10 @@ class LivePage:
         *,
         destinations: Mapping[str, Destination],
         sources: Sequence[str],
-        glances: ConsoleQueries,
-        sightings: Sightings,
+        glances: Queries,
+        sightings: Queries,
         watched: frozenset[str],
-        records: Records,
+        records: Queries,
         clock: Clock,
     ) -> None:
         self._destinations = destinations
@@ -92,9 +94,9 @@ class LivePage:
             else 0
         )
         if look.before is None and isinstance(at, int) and at:
-            before = await self._glances.number_at(at)
+            before = await self._glances.answer(NumberAtQuery(at=at))
             look = msgspec.structs.replace(look, before=before)
-        sight = await self._glances.newest(look)
+        sight = await self._glances.page(look)
         return visit.page(
             "live.html",
             title="Live",
@@ -121,9 +123,8 @@ class LivePage:
         lives = await self._lives(own, named) or await self._lives(
             visit.viewer.of(await self._others()), named
         )
-        if not lives and await self._records.rejections(
-            rejections_seen(visit, name=named, limit=1)
-        ):
+        rejected = RejectionsQuery(wanted=rejections_seen(visit, name=named, limit=1))
+        if not lives and len(await self._records.answer(rejected)):
             return visit.back_to(f"{REJECTED}?{urlencode({'id': named})}")
         if not lives:
             sentence = f"No conversion with the id {shown(named, 80)}, or it is not kept any more."
@@ -135,12 +136,14 @@ class LivePage:
         return [
             life
             for pixel in pixels
-            for life in await self._records.life(pixel=pixel, events=None, conversion_id=named)
+            for life in await self._records.find(
+                ByConversionId(pixel=pixel, events=None, conversion_id=named)
+            )
         ]
 
     async def _others(self) -> list[str]:
         """Return the tags, and the pixels that are configured no more."""
-        came = {account.pixel for account in await self._records.accounts()}
+        came = {account.pixel for account in await self._records.balance()}
         return sorted(came - self._destinations.keys())
 
     async def _new(self, visit: PageRequest) -> Response:
@@ -165,7 +168,7 @@ class LivePage:
             yield b"retry: 1000\n\n"
             until = self._clock.elapsed() + lasting
             while True:
-                sight = await self._glances.newest(look)
+                sight = await self._glances.page(look)
                 if sight.glimpses:
                     number = sight.glimpses[0].delivery
                     lines = [self._line(glimpse) for glimpse in reversed(sight.glimpses)]
@@ -186,7 +189,7 @@ class LivePage:
         found: list[ConversionSummary] = []
         look = look_of(visit, form, limit=1_000)
         while len(found) < _EXPORTED:
-            sight = await self._glances.newest(look)
+            sight = await self._glances.page(look)
             found += sight.glimpses
             if sight.back_to is None:
                 break
@@ -211,14 +214,14 @@ class LivePage:
         scope = QueryScope(pixels=visit.viewer.pixels)
         origin = None
         if part.isascii() and part.isdigit() and len(part) < 16:
-            origin = await self._glances.origin(int(part), scope)
+            origin = await self._glances.get(int(part), scope)
         if origin is None:
             raise AccessDenied(
                 404, "Nothing here", "No such conversion, or it is not kept any more."
             )
         life = origin.life
-        told = await self._sightings.twins(
-            pixel=life.pixel, event=life.event, conversion_id=life.conversion_id
+        told = await self._sightings.answer(
+            PixelReportsQuery(pixel=life.pixel, event=life.event, conversion_id=life.conversion_id)
         )
         return visit.page(
             "history.html",

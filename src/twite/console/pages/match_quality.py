@@ -11,7 +11,7 @@ from twite.console.scope import EventNames, day_of, scope_of
 from twite.domain.destination import Destination
 from twite.domain.stats.match_keys import FLAWS, FlawCount, Matched, Matching, added
 from twite.domain.times import DAY
-from twite.gateway.ports.queries import TallyQueries
+from twite.gateway.ports.queries import FlawsQuery, MatchQuery, Queries
 
 PATH: Final = "/console/match-keys"
 DAYS: Final = (7, 30, 90)
@@ -55,7 +55,7 @@ class EventQuality(msgspec.Struct, frozen=True, kw_only=True):
 class MatchQualityPage:
     """Which keys conversions carry."""
 
-    def __init__(self, *, destinations: Mapping[str, Destination], tallies: TallyQueries) -> None:
+    def __init__(self, *, destinations: Mapping[str, Destination], tallies: Queries) -> None:
         self._destinations = destinations
         self._tallies = tallies
         self._name = EventNames(destinations)
@@ -74,8 +74,8 @@ class MatchQualityPage:
         days = days if days in DAYS else DAYS[0]
         today = visit.now // DAY
         since = today - days + 1
-        found = await self._tallies.matched(scope, since=since)
-        flaws = await self._tallies.flaws(scope, since=since)
+        found = await self._tallies.answer(MatchQuery(scope=scope, since=since))
+        flaws = await self._tallies.answer(FlawsQuery(scope=scope, since=since))
         named = {day: day_of(day) for day in range(since, today + 1)}
         events = self._events(found, flaws, days=named)
         return visit.page(

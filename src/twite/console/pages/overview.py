@@ -17,9 +17,16 @@ from twite.domain.history import ConversionCounts, total
 from twite.domain.stats.tally import QUARTER, DeliveryTimes, FlowCounts, quantile, together
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.alerts.forecast import LOOK_BACK, forecasts
-from twite.gateway.ports.monitoring import AlertRecords, Forecast, MonitoringStore
+from twite.gateway.ports.monitoring import AlertRecords, Forecast
 from twite.gateway.ports.outbox import Outbox
-from twite.gateway.ports.queries import ErrorGroup, ErrorGroups, QueryScope, Records, TallyQueries
+from twite.gateway.ports.queries import (
+    DeliveredQuery,
+    ErrorGroup,
+    FlowsQuery,
+    Queries,
+    QueryScope,
+    WaitsQuery,
+)
 
 PATH: Final = "/console"
 
@@ -68,10 +75,10 @@ class OverviewPage:
         self,
         *,
         destinations: Mapping[str, Destination],
-        records: Records,
-        tallies: TallyQueries,
-        heaps: ErrorGroups,
-        monitoring_store: MonitoringStore,
+        records: Queries,
+        tallies: Queries,
+        heaps: Queries,
+        monitoring_store: Queries,
         alarms: AlertRecords,
         outbox: Outbox,
     ) -> None:
@@ -95,7 +102,7 @@ class OverviewPage:
         scope = scope_of(visit)
         chosen = visit.query.first("span", "day")
         span = next((listed for listed in SPANS if listed.name == chosen), SPANS[1])
-        accounts = seen_accounts(list(await self._records.accounts()), scope)
+        accounts = seen_accounts(list(await self._records.balance()), scope)
         expected = await self._expected(scope, visit.now)
         flows, waits = await self._counted(scope, span, visit.now)
         slots = together(waits)
@@ -125,7 +132,7 @@ class OverviewPage:
     async def _rate(self, scope: QueryScope, now: int) -> float:
         """Return conversions that X took each minute, of late."""
         since = now // MINUTE * MINUTE - 5 * MINUTE
-        flows = await self._tallies.flows(scope, span=MINUTE, since=since)
+        flows = await self._tallies.answer(FlowsQuery(scope=scope, span=MINUTE, since=since))
         return sum(flow.delivered for flow in flows) / max(1, (now - since) / MINUTE)
 
     async def _counted(
@@ -133,8 +140,8 @@ class OverviewPage:
     ) -> tuple[Sequence[FlowCounts], Sequence[DeliveryTimes]]:
         since = _first(span, now)
         return (
-            await self._tallies.flows(scope, span=span.each, since=since),
-            await self._tallies.waits(scope, span=span.each, since=since),
+            await self._tallies.answer(FlowsQuery(scope=scope, span=span.each, since=since)),
+            await self._tallies.answer(WaitsQuery(scope=scope, span=span.each, since=since)),
         )
 
     async def _expected(self, scope: QueryScope, now: int) -> list[Forecast]:
@@ -145,7 +152,7 @@ class OverviewPage:
                 if scope.shows(destination.pixel)
             ],
             [hour for hour in await self._monitoring_store.backlog() if scope.shows(hour.pixel)],
-            await self._monitoring_store.delivered(since=now - LOOK_BACK),
+            await self._monitoring_store.answer(DeliveredQuery(since=now - LOOK_BACK)),
             now=now,
             paused=[pause.pixel for pause in await self._outbox.pauses() if not pause.event],
         )
@@ -179,7 +186,7 @@ class OverviewPage:
             for forecast in expected
             if forecast.misses
         ]
-        found += [_of_heap(group) for group in await self._heaps.heaps(scope)]
+        found += [_of_heap(group) for group in await self._heaps.group(scope)]
         return sorted(found, key=lambda need: need.tone != "bad")
 
 

@@ -11,7 +11,7 @@ from twite.console.request_checks import AccessDenied
 from twite.domain.destination import Destination, MissingCredentials, OAuthKeys, PixelToken, Source
 from twite.domain.history import ConversionCounts, total
 from twite.domain.people.users import AuditAction, Role, Viewer
-from twite.gateway.ports.queries import Records
+from twite.gateway.ports.queries import Queries
 from twite.gateway.ports.state import Pause, RateLimitWindow
 
 _PATH: Final = "/console/pixels"
@@ -65,7 +65,7 @@ class PixelsPage:
         *,
         destinations: Mapping[str, Destination],
         sources: Sequence[Source],
-        records: Records,
+        records: Queries,
         standing: PixelStatus,
         sends: UsesCredentials,
     ) -> None:
@@ -123,7 +123,7 @@ class PixelsPage:
         paused = await self._standing.pauses()
         pauses = {pause.pixel: pause for pause in paused if not pause.event}
         closures = {closure.pixel: closure for closure in await self._standing.closures(now=now)}
-        accounts = await self._records.accounts()
+        accounts = await self._records.balance()
         return [
             _shown(
                 self._destinations[pixel],

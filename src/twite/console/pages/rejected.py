@@ -10,7 +10,7 @@ from twite.console.scope import asked_again, scope_of
 from twite.domain.destination import Destination
 from twite.domain.fault import CODES
 from twite.domain.rejection import KEPT_FOR, MOST_KEPT, RejectionQuery
-from twite.gateway.ports.queries import Records
+from twite.gateway.ports.queries import Queries, RejectionsQuery
 
 PATH: Final = "/console/rejected"
 _ON_A_PAGE: Final = 200
@@ -25,7 +25,7 @@ class RejectedPage:
         *,
         destinations: Mapping[str, Destination],
         sources: Sequence[str],
-        records: Records,
+        records: Queries,
     ) -> None:
         self._destinations = destinations
         self._sources = tuple(sources)
@@ -42,7 +42,7 @@ class RejectedPage:
     async def _list(self, visit: PageRequest) -> Response:
         query = visit.query
         wanted = rejections_seen(visit, name=query.first("id").strip(), limit=_ON_A_PAGE + 1)
-        found = await self._records.rejections(wanted)
+        found = await self._records.answer(RejectionsQuery(wanted=wanted))
         return visit.page(
             "rejected.html",
             title="Rejected",

@@ -16,7 +16,7 @@ from twite.domain.errors import ClientError
 from twite.domain.people.users import AuditAction, Role
 from twite.gateway.ingest.accept import AcceptReceipt
 from twite.gateway.operations.explain import masked
-from twite.gateway.ports.queries import Records
+from twite.gateway.ports.queries import ByConversionId, Queries
 
 _PATH: Final = "/console/pixels/{pixel}/try"
 _FIELDS: Final = ("value", "currency", "email", "phone", "twclid", "ip", "user_agent")
@@ -40,7 +40,7 @@ class TestConversionPage:
         self,
         *,
         accept: AcceptsTestConversion,
-        records: Records,
+        records: Queries,
         destinations: Mapping[str, Destination],
         sources: Sequence[Source],
     ) -> None:
@@ -80,8 +80,8 @@ class TestConversionPage:
 
     async def _followed(self, visit: PageRequest) -> Response:
         pixel = known_pixel(visit, self._destinations)
-        lives = await self._records.life(
-            pixel=pixel, events=None, conversion_id=visit.part("conversion_id")
+        lives = await self._records.find(
+            ByConversionId(pixel=pixel, events=None, conversion_id=visit.part("conversion_id"))
         )
         if not lives:
             raise AccessDenied(

@@ -40,9 +40,10 @@ from twite.gateway.ports.events import (
     TroublePlace,
 )
 from twite.gateway.ports.machine import Clock, Disk, DiskSpace
-from twite.gateway.ports.monitoring import AlertRecords, Forecast, MonitoringStore
+from twite.gateway.ports.monitoring import AlertRecords, Forecast
 from twite.gateway.ports.outbox import Outbox
 from twite.gateway.waiting import wait_for_event
+from twite.gateway.ports.queries import DeliveredQuery, Queries
 
 EVERY: Final = MINUTE
 # After this long, a failed commit counts no more.
@@ -123,7 +124,7 @@ class Monitor:
         *,
         listener: EventListener,
         audit: BalanceCheck,
-        monitoring_store: MonitoringStore,
+        monitoring_store: Queries,
         alarms: AlertRecords,
         outbox: Outbox,
         disk: Disk,
@@ -221,7 +222,7 @@ class Monitor:
     async def _forecasts(self, now: int) -> list[Forecast] | None:
         try:
             backlog = await self._monitoring_store.backlog()
-            delivered = await self._monitoring_store.delivered(since=now - LOOK_BACK)
+            delivered = await self._monitoring_store.answer(DeliveredQuery(since=now - LOOK_BACK))
         except TwiteError as error:
             self._observer.see(Troubled(where=TroublePlace.ALERTS, reason=str(error)))
             return None

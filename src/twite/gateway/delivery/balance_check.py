@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from twite.domain.errors import TwiteError
 from twite.domain.history import ConversionCounts
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
-from twite.gateway.ports.queries import Records
+from twite.gateway.ports.queries import Queries
 
 
 class BalanceCheck:
     """Reports a balance that is not zero: a bug of Twite's, never the client's."""
 
-    def __init__(self, *, records: Records, observer: Observer) -> None:
+    def __init__(self, *, records: Queries, observer: Observer) -> None:
         self._records = records
         self._observer = observer
 
@@ -21,7 +21,7 @@ class BalanceCheck:
         Returns the accounts, or None if the store cannot be read: that is reported, not raised.
         """
         try:
-            accounts = await self._records.accounts()
+            accounts = await self._records.balance()
         except TwiteError as error:
             self._observer.see(Troubled(where=TroublePlace.AUDIT, reason=str(error)))
             return None

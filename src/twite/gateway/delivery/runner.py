@@ -15,6 +15,7 @@ from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ports.events import Observer
 from twite.gateway.ports.machine import Randomness
 from twite.gateway.ports.outbox import DeliveryStore
+from twite.gateway.ports.queries import AttemptsQuery
 from twite.gateway.ports.state import Pause
 from twite.gateway.ports.tags import TagRule
 
@@ -137,7 +138,7 @@ class DeliveryRunner:
                 destination, rate_limits[destination.meter], pauses
             )
         if self._tags is not None:
-            past = await self._outbox.spent(since=self._clock.now() - RATE_WINDOW)
+            past = await self._outbox.answer(AttemptsQuery(since=self._clock.now() - RATE_WINDOW))
             for rule in self._tags.rules:
                 self._workers[rule.pixel] = self._tags.make_worker(
                     rule, past=past.get(rule.pixel, ()), pause=_whole(pauses, rule.pixel)
@@ -176,7 +177,7 @@ class DeliveryRunner:
         now = self._clock.now()
         away = max(0, now - last) if last else 0
         since = now - away - RATE_WINDOW
-        spent = await self._outbox.spent(since=since)
+        spent = await self._outbox.answer(AttemptsQuery(since=since))
         past: dict[str, list[tuple[int, int]]] = {}
         limits: dict[str, int] = {}
         for destination in self._destinations:

@@ -9,7 +9,8 @@ from twite.domain.consent import ConsentAction, policy_version
 from twite.domain.destination import Source
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.privacy import Consents, DecidedDelivery
+from twite.gateway.ports.privacy import Consents
+from twite.gateway.ports.queries import DecidedDelivery, UndeliveredQuery
 from twite.gateway.ports.tags import PREFIX, policy_for
 
 _AT_ONCE: Final = 1_000
@@ -46,8 +47,8 @@ class PolicyChange:
         after = taken = 0
         for_tags = policy_for(source.consent)
         while True:
-            standing = await self._consents.standing(
-                source=source.name, after=after, limit=_AT_ONCE
+            standing = await self._consents.answer(
+                UndeliveredQuery(source=source.name, after=after, limit=_AT_ONCE)
             )
             if not standing:
                 break

@@ -16,7 +16,7 @@ from twite.domain.secret import Secret
 from twite.domain.times import MINUTE
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.monitoring import MonitoringStore
+from twite.gateway.ports.queries import Queries
 from twite.gateway.ports.secret_store import SecretStore
 
 PREFIX: Final = "stape/"
@@ -72,7 +72,7 @@ class TagCredentials:
         destinations: MutableMapping[str, Destination],
         rate: int,
         sends: SendsForPixel,
-        monitoring_store: MonitoringStore,
+        monitoring_store: Queries,
         clock: Clock,
         observer: Observer,
         most: int = MOST_PIXELS,

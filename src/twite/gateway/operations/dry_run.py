@@ -14,7 +14,7 @@ from twite.domain.history import History
 from twite.gateway.operations.edit import Edit, EditResult, apply_edit, doubt
 from twite.gateway.operations.event_mapping import NOT_KEPT, MappedEvent, event_today, opened
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.queries import ConsoleQueries, KeptSubmission, QueryScope
+from twite.gateway.ports.queries import KeptSubmission, Queries, QueryScope, SubmissionsQuery
 
 # About 2 ms of work, then a pause of 2 ms.
 AT_ONCE: Final = 50
@@ -39,7 +39,7 @@ class DryRun:
         *,
         destinations: Mapping[str, Destination],
         sources: Iterable[Source],
-        glances: ConsoleQueries,
+        glances: Queries,
         clock: Clock,
         is_cautious: Callable[[str], bool] = lambda _: False,
     ) -> None:
@@ -81,7 +81,9 @@ class DryRun:
         self, conversions: Sequence[History], edit: Edit, scope: QueryScope
     ) -> AsyncIterator[EditResult]:
         """Yield each edited conversion, with its event as the current settings map it."""
-        found = await self._glances.kept([life.delivery for life in conversions], scope)
+        found = await self._glances.answer(
+            SubmissionsQuery(deliveries=[life.delivery for life in conversions], scope=scope)
+        )
         kept = {submission.delivery: submission for submission in found}
         body, tree = b"", opened(b"")
         for life in conversions:

@@ -3,29 +3,13 @@
 Outlook and Alarms are views of the store; Disk is the machine's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
 
 from twite.domain.alert import Alert
-from twite.domain.stats.backlog import BacklogHour
 from twite.domain.stats.traffic import HourlyTraffic
-
-
-class MonitoringStore(Protocol):
-    """What a forecast is made of. Reading never delays a commit."""
-
-    async def backlog(self) -> Sequence[BacklogHour]:
-        """Return what is pending, by pixel and hour of rank, in one consistent view."""
-        ...
-
-    async def delivered(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
-        """Return, by pixel, (moment, conversions) of the requests that X took since a moment.
-
-        Those of one minute may be told as one, at the minute's end.
-        """
-        ...
 
 
 class AlertRecords(Protocol):

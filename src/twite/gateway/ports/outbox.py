@@ -7,6 +7,7 @@ import msgspec
 
 from twite.domain.delivery import MOST_BYTES, Batch, Settlement
 from twite.domain.people.users import AuditEvent
+from twite.gateway.ports.queries import Queries
 from twite.gateway.ports.state import ClockRecord, Pause, RateLimitWindow
 
 
@@ -104,10 +105,6 @@ class Outbox(Protocol):
         """Return the pauses in force."""
         ...
 
-    async def spent(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
-        """Return, by pixel, (moment, conversions) of each attempt since a moment."""
-        ...
-
 
 class LimitRecords(Protocol):
     """What must be known of limits and of time after a restart."""
@@ -144,7 +141,7 @@ class RejectionReview(Protocol):
         ...
 
 
-class DeliveryStore(Outbox, LimitRecords, RejectionReview, Protocol):
+class DeliveryStore(Outbox, LimitRecords, RejectionReview, Queries, Protocol):
     """All that senders need of a store."""
 
 
@@ -199,8 +196,4 @@ class TagPayloadStore(Protocol):
 
         A damaged one stays as it is. Raises LedgerUnavailable.
         """
-        ...
-
-    async def heads(self) -> Sequence[tuple[bytes, int]]:
-        """Return (the first 6 bytes of a sealed text, how many have it) of all that wait."""
         ...

@@ -7,6 +7,7 @@ import msgspec
 
 from twite.domain.people.erasure import ErasureSubject
 from twite.domain.people.users import AuditEvent
+from twite.gateway.ports.queries import Queries
 
 
 class OptOutEntry(Protocol):
@@ -36,15 +37,7 @@ class OptOuts(OptOutEntry, Protocol):
         ...
 
 
-class DecidedDelivery(msgspec.Struct, frozen=True, kw_only=True):
-    """A delivery that may still be sent, and what was kept of the decision that it may."""
-
-    delivery: int
-    pixel: str
-    evidence: bytes | None
-
-
-class Consents(Protocol):
+class Consents(Queries, Protocol):
     """Deliveries that may still be sent, for a policy that has changed since they were taken."""
 
     async def policies(self) -> Mapping[str, str]:
@@ -53,10 +46,6 @@ class Consents(Protocol):
 
     async def note_policy(self, *, source: str, version: str) -> None:
         """Note, durably, that all of a source's are decided by this version now."""
-        ...
-
-    async def standing(self, *, source: str, after: int, limit: int) -> Sequence[DecidedDelivery]:
-        """Return a source's queued, held and dead deliveries beyond an id, by their ids."""
         ...
 
     async def take_back(

@@ -1,10 +1,10 @@
-"""What people look at: ports, as in `ports`. Views of one store; reading never delays a commit.
+"""Queries port: what happened, for people and for other parts. Reading never delays a commit.
 
 Whoever looks sees some pixels or all: that is part of every question, so that no answer holds more.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -13,10 +13,14 @@ from twite.domain.history import ConversionCounts, History
 from twite.domain.ignored import IgnoredTally
 from twite.domain.people.users import AuditEvent
 from twite.domain.rejection import Rejection, RejectionQuery
+from twite.domain.stats.backlog import BacklogHour
 from twite.domain.stats.match_keys import FlawCount, Matched
 from twite.domain.stats.sightings import DedupReport, PixelReport, TwoIds
 from twite.domain.stats.tally import DeliveryTimes, FlowCounts
 from twite.domain.stats.value_guard import ValueFlag
+
+T = TypeVar("T")
+Answer_co = TypeVar("Answer_co", covariant=True)
 
 # How many conversions one question looks through at most, and how many of a heap are counted.
 LOOKED_THROUGH: Final = 10_000
@@ -46,29 +50,6 @@ class QueryScope(msgspec.Struct, frozen=True, kw_only=True):
         return self.seen is None or pixel in self.seen
 
 
-class TallyQueries(Protocol):
-    """What was counted while it happened. Moments and spans are milliseconds."""
-
-    async def flows(self, scope: QueryScope, *, span: int, since: int) -> Sequence[FlowCounts]:
-        """Return what came and went, by spans of a length (`domain.stats.tally.KEPT`), in order.
-
-        There is none for idle ones.
-        """
-        ...
-
-    async def waits(self, scope: QueryScope, *, span: int, since: int) -> Sequence[DeliveryTimes]:
-        """Return how long deliveries took that X took in those spans."""
-        ...
-
-    async def matched(self, scope: QueryScope, *, since: int) -> Sequence[Matched]:
-        """Return the match keys by pixel, event and day, from a day on (whole days since 1970)."""
-        ...
-
-    async def flaws(self, scope: QueryScope, *, since: int) -> Sequence[FlawCount]:
-        """Return what spoilt match keys, from a day on, the commonest first."""
-        ...
-
-
 class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which conversions are wanted. `reason` is told whole, `event` is X's id."""
 
@@ -79,6 +60,8 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     before: int | None = None
     after: int = 0
     limit: int = 50
+    # Whether only conversions with remarkable amounts are wanted; `reason` is then what they are.
+    flagged: bool = False
 
 
 class ConversionSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,30 +127,6 @@ class KeptSubmission(msgspec.Struct, frozen=True, kw_only=True):
         return f"Kept({self.delivery}, {self.place}, body=<{len(self.body)} bytes>)"
 
 
-class ConsoleQueries(Protocol):
-    """Conversions one by one, the newest first."""
-
-    async def newest(self, look: ListQuery) -> SummaryPage:
-        """Return what is wanted of the LOOKED_THROUGH conversions before `look.before`."""
-        ...
-
-    async def number_at(self, at: int) -> int:
-        """Return a number below which are those received before a moment, as nearly as is known."""
-        ...
-
-    async def origin(self, delivery: int, scope: QueryScope) -> ConversionOrigin | None:
-        """Return where a conversion came from, if it is there and may be seen."""
-        ...
-
-    async def kept(self, deliveries: Sequence[int], scope: QueryScope) -> Sequence[KeptSubmission]:
-        """Return the submissions of those of some conversions that may be seen, in their order."""
-        ...
-
-    async def flagged(self, look: ListQuery) -> SummaryPage:
-        """Return conversions whose amounts are remarkable, in the same way."""
-        ...
-
-
 class ErrorGroup(msgspec.Struct, frozen=True, kw_only=True):
     """Deliveries that rest for the same reason. `deliveries` stops at COUNTED.
 
@@ -182,26 +141,6 @@ class ErrorGroup(msgspec.Struct, frozen=True, kw_only=True):
     first_at: int
     last_at: int
     ambiguous: bool = False
-
-
-class ErrorGroups(Protocol):
-    """What is dead or held, by what it is so for."""
-
-    async def heaps(self, scope: QueryScope) -> Sequence[ErrorGroup]:
-        """Return the heaps, the largest first."""
-        ...
-
-    async def heap(
-        self, scope: QueryScope, heap: ErrorGroup, *, after: int = 0, limit: int = 100
-    ) -> Sequence[History]:
-        """Return the deliveries of a heap with numbers above `after`, in order of their numbers."""
-        ...
-
-    async def resting_among(
-        self, scope: QueryScope, deliveries: Sequence[int]
-    ) -> Sequence[History]:
-        """Return those of some deliveries that are dead or held and may be seen."""
-        ...
 
 
 class EditedBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -236,53 +175,194 @@ class Editor(Protocol):
         ...
 
 
-class Records(Protocol):
-    """What happened. Reading never delays a commit."""
+class DecidedDelivery(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery that may still be sent, and what was kept of the decision that it may."""
 
-    async def life(
-        self, *, pixel: str, events: Sequence[str] | None, conversion_id: str
-    ) -> Sequence[History]:
-        """Return the lives under this conversion id: one for each event that has one.
+    delivery: int
+    pixel: str
+    evidence: bytes | None
 
-        Without `events`, of all that the pixel ever had.
-        """
+
+class ByConversionId(msgspec.Struct, frozen=True, kw_only=True):
+    """All copies of a conversion id, one for each event; without `events`, of all of the pixel."""
+
+    pixel: str
+    events: Sequence[str] | None
+    conversion_id: str
+
+
+class ByReceipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What a submission brought, at most 1,000."""
+
+    receipt: str
+
+
+class AtRest(msgspec.Struct, frozen=True, kw_only=True):
+    """Dead and held deliveries, the latest first."""
+
+    pixel: str | None = None
+    limit: int
+
+
+class InErrorGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """The deliveries of an error group with numbers above `after`, in order of their numbers."""
+
+    scope: QueryScope
+    group: ErrorGroup
+    after: int = 0
+    limit: int = 100
+
+
+class RestingAmong(msgspec.Struct, frozen=True, kw_only=True):
+    """Those of some deliveries that are dead or held and may be seen."""
+
+    scope: QueryScope
+    deliveries: Sequence[int]
+
+
+Selection = ByConversionId | ByReceipt | AtRest | InErrorGroup | RestingAmong
+
+
+class Query(msgspec.Struct, Generic[Answer_co], frozen=True, kw_only=True):
+    """A question, and the type of its answer."""
+
+
+class FlowsQuery(Query[Sequence[FlowCounts]], frozen=True, kw_only=True):
+    """What came and went, by spans of a length (`domain.stats.tally.KEPT`), idle ones left out.
+
+    Moments and spans are milliseconds.
+    """
+
+    scope: QueryScope
+    span: int
+    since: int
+
+
+class WaitsQuery(Query[Sequence[DeliveryTimes]], frozen=True, kw_only=True):
+    """How long deliveries took that X took in those spans."""
+
+    scope: QueryScope
+    span: int
+    since: int
+
+
+class MatchQuery(Query[Sequence[Matched]], frozen=True, kw_only=True):
+    """The match keys by pixel, event and day, from a day on (whole days since 1970)."""
+
+    scope: QueryScope
+    since: int
+
+
+class FlawsQuery(Query[Sequence[FlawCount]], frozen=True, kw_only=True):
+    """What spoilt match keys, from a day on, the commonest first."""
+
+    scope: QueryScope
+    since: int
+
+
+class IgnoredQuery(Query[Sequence[IgnoredTally]], frozen=True, kw_only=True):
+    """How often what was ignored, from a day on."""
+
+    since: int
+
+
+class RejectionsQuery(Query[Sequence[Rejection]], frozen=True, kw_only=True):
+    """What was rejected, the latest first, of what is kept."""
+
+    wanted: RejectionQuery
+
+
+class AttemptsQuery(Query[Mapping[str, Sequence[tuple[int, int]]]], frozen=True, kw_only=True):
+    """By pixel, (moment, conversions) of each attempt since a moment."""
+
+    since: int
+
+
+class DeliveredQuery(Query[Mapping[str, Sequence[tuple[int, int]]]], frozen=True, kw_only=True):
+    """By pixel, (moment, conversions) of the requests that X took since a moment.
+
+    Those of one minute may be told as one, at the minute's end.
+    """
+
+    since: int
+
+
+class DedupQuery(Query[Sequence[DedupReport]], frozen=True, kw_only=True):
+    """How often which paths brought a conversion id, since a time (ms, midnight UTC).
+
+    Ordered by pixel, event and day; days without sightings are left out.
+    """
+
+    since: int
+
+
+class IdPairsQuery(Query[Sequence[TwoIds]], frozen=True, kw_only=True):
+    """The conversions counted as `two_ids`, latest first, each with another id of it."""
+
+    since: int
+    limit: int
+
+
+class PixelReportsQuery(Query[Sequence[PixelReport]], frozen=True, kw_only=True):
+    """When pages reported a conversion id to X's pixel, the first MOST_TOLD in order."""
+
+    pixel: str
+    event: str
+    conversion_id: str
+
+
+class SubmissionsQuery(Query[Sequence[KeptSubmission]], frozen=True, kw_only=True):
+    """The submissions of those of some conversions that may be seen, in their order."""
+
+    deliveries: Sequence[int]
+    scope: QueryScope
+
+
+class NumberAtQuery(Query[int], frozen=True, kw_only=True):
+    """A number below which are those received before a moment, as nearly as is known."""
+
+    at: int
+
+
+class UndeliveredQuery(Query[Sequence[DecidedDelivery]], frozen=True, kw_only=True):
+    """A source's queued, held and dead deliveries beyond an id, by their ids."""
+
+    source: str
+    after: int
+    limit: int
+
+
+class PayloadHeadsQuery(Query[Sequence[tuple[bytes, int]]], frozen=True, kw_only=True):
+    """(The first 6 bytes of a sealed tag payload, how many queued ones have them)."""
+
+
+class Queries(Protocol):
+    """What happened. Each answer is one consistent view."""
+
+    async def find(self, selection: Selection) -> Sequence[History]:
+        """Return the histories of the deliveries that are selected."""
         ...
 
-    async def submission(self, receipt: str) -> Sequence[History]:
-        """Return the lives of what a submission brought, at most 1,000."""
+    async def get(self, delivery: int, scope: QueryScope) -> ConversionOrigin | None:
+        """Return where a conversion came from, if it is there and may be seen."""
         ...
 
-    async def accounts(self) -> Sequence[ConversionCounts]:
-        """Return the accounts by source and pixel, in one consistent view."""
+    async def page(self, look: ListQuery) -> SummaryPage:
+        """Return what is wanted of the LOOKED_THROUGH conversions before `look.before`."""
         ...
 
-    async def ignored(self, *, since: int) -> Sequence[IgnoredTally]:
-        """Return how often what was ignored, from a day on (whole days since 1970)."""
+    async def group(self, scope: QueryScope) -> Sequence[ErrorGroup]:
+        """Return what is dead or held, by pixel, event, state and reason, the largest first."""
         ...
 
-    async def rejections(self, wanted: RejectionQuery) -> Sequence[Rejection]:
-        """Return what was rejected, the latest first, of what is kept."""
+    async def balance(self) -> Sequence[ConversionCounts]:
+        """Return the counts by source and pixel."""
         ...
 
-    async def resting(self, *, pixel: str | None, limit: int) -> Sequence[History]:
-        """Return dead and held deliveries, the latest first."""
+    async def backlog(self) -> Sequence[BacklogHour]:
+        """Return what is pending, by pixel and hour of rank."""
         ...
 
-
-class Sightings(Protocol):
-    """Reads sightings from the ledger, which keeps them for `domain.stats.sightings.KEPT_FOR`."""
-
-    async def pairs(self, *, since: int, limit: int) -> Sequence[TwoIds]:
-        """Return the conversions counted as `two_ids`, latest first, each with another id of it."""
-        ...
-
-    async def overlap(self, *, since: int) -> Sequence[DedupReport]:
-        """Return the counts by path since a time (ms, midnight UTC).
-
-        Ordered by pixel, event and day; days without sightings are left out.
-        """
-        ...
-
-    async def twins(self, *, pixel: str, event: str, conversion_id: str) -> Sequence[PixelReport]:
-        """Return when pages reported a conversion id to X's pixel, the first MOST_TOLD in order."""
+    async def answer(self, query: Query[T]) -> T:
+        """Answer_co any other question."""
         ...

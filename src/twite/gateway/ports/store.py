@@ -8,22 +8,15 @@ from twite.domain.alert import Alert
 from twite.domain.errors import StoreUnusable
 from twite.gateway.ports.directory import Directory, DirectoryReader
 from twite.gateway.ports.intake import Intake
-from twite.gateway.ports.monitoring import AlertRecords, MonitoringStore
+from twite.gateway.ports.monitoring import AlertRecords
 from twite.gateway.ports.outbox import DeliveryStore, Operations, TagPayloadStore
 from twite.gateway.ports.privacy import Consents, Eraser, EraseSearch, EraseTraces, OptOuts
-from twite.gateway.ports.queries import (
-    ConsoleQueries,
-    Editor,
-    ErrorGroups,
-    Records,
-    Sightings,
-    TallyQueries,
-)
+from twite.gateway.ports.queries import Editor, Queries
 from twite.gateway.ports.secret_store import SecretRecords
 from twite.gateway.ports.state import Pause, UsualAmounts
 
 
-class StoreReader(Records, MonitoringStore, Sightings, Protocol):
+class StoreReader(Queries, Protocol):
     """What any process reads of a store, beside the one that owns it."""
 
     salt: bytes
@@ -45,10 +38,6 @@ class StoreReader(Records, MonitoringStore, Sightings, Protocol):
         """Return (name, sealed) of all secrets whose name begins so, in order."""
         ...
 
-    async def heads(self) -> Sequence[tuple[bytes, int]]:
-        """Return (the first 6 bytes of a sealed tag payload, how many queued ones have them)."""
-        ...
-
     async def traces(self, wanted: EraseSearch) -> EraseTraces:
         """Return the rows and texts that name a person."""
         ...
@@ -61,19 +50,15 @@ class StoreReader(Records, MonitoringStore, Sightings, Protocol):
 class Store(
     Intake,
     DeliveryStore,
-    Records,
     Operations,
-    MonitoringStore,
+    TagPayloadStore,
     AlertRecords,
-    Sightings,
-    TallyQueries,
-    ConsoleQueries,
-    ErrorGroups,
     Editor,
     UsualAmounts,
     OptOuts,
     Consents,
     Eraser,
+    Queries,
     Protocol,
 ):
     """All ports of a store. `told` is what a person must know of the store as it was found."""
@@ -86,10 +71,6 @@ class Store(
     @property
     def vault(self) -> SecretRecords:
         """The sealed secrets."""
-
-    @property
-    def letters(self) -> TagPayloadStore:
-        """The queued tag payloads."""
 
     @property
     def people(self) -> Directory:

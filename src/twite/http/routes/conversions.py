@@ -8,6 +8,7 @@ import msgspec
 from twite.domain.delivery import State
 from twite.domain.history import ConversionCounts, History, total, waiting
 from twite.domain.times import DAY, spelled
+from twite.gateway.ports.queries import ByConversionId, IgnoredQuery
 from twite.gateway.ports.tags import PREFIX
 from twite.http.authorization import Requester
 from twite.http.responses import HttpRefusal, HttpResponse, error
@@ -118,7 +119,9 @@ async def life(request: HttpRequest, asker: Requester) -> HttpResponse:
         raise HttpRefusal(_UNKNOWN)
     # Without an event, all that the pixel ever had: the mapping of events may have changed since.
     events = None if event is None else (destination.events.get(event, event),)
-    lives = await services.records.life(pixel=pixel, events=events, conversion_id=conversion_id)
+    lives = await services.records.find(
+        ByConversionId(pixel=pixel, events=events, conversion_id=conversion_id)
+    )
     return _shown(lives, asker, now=services.clock.now())
 
 
@@ -129,7 +132,9 @@ async def _life_of_tag(
     if asker.source is None and not asker.sees(pixel):
         raise HttpRefusal(_UNKNOWN)
     services, events = request.services, None if event is None else (event,)
-    lives = await services.records.life(pixel=pixel, events=events, conversion_id=conversion_id)
+    lives = await services.records.find(
+        ByConversionId(pixel=pixel, events=events, conversion_id=conversion_id)
+    )
     seen = [live for live in lives if asker.source in {None, live.source}]
     return _shown(seen, asker, now=services.clock.now())
 
@@ -147,7 +152,7 @@ def _shown(lives: Sequence[History], asker: Requester, *, now: int) -> HttpRespo
 async def balance(request: HttpRequest, asker: Requester) -> HttpResponse:
     """Answer with the balance: a source's own, or that of the key's pixels."""
     records = request.services.records
-    accounts = [account for account in await records.accounts() if asker.counts(account)]
+    accounts = [account for account in await records.balance() if asker.counts(account)]
     since = request.services.clock.now() // DAY - IGNORED_DAYS + 1
     ignored = tuple(
         IgnoredBy(
@@ -157,7 +162,7 @@ async def balance(request: HttpRequest, asker: Requester) -> HttpResponse:
             reason=tally.reason,
             times=tally.times,
         )
-        for tally in await records.ignored(since=since)
+        for tally in await records.answer(IgnoredQuery(since=since))
         # Ignored events have a source and no pixel.
         if (asker.source or tally.source) == tally.source and (asker.source or asker.pixels is None)
     )

@@ -7,6 +7,7 @@ import msgspec
 
 from twite.domain.stats.sightings import MOST_DAYS, MOST_PAIRS, TwoIds
 from twite.gateway.operations.dedup_report import DEFAULT_DAYS, first_moment, ways_by
+from twite.gateway.ports.queries import DedupQuery, IdPairsQuery
 from twite.http.authorization import Requester
 from twite.http.responses import HttpRefusal, HttpResponse, error
 from twite.http.route import HttpRequest
@@ -19,10 +20,14 @@ async def answer(request: HttpRequest, asker: Requester) -> HttpResponse:
     services, days = request.services, request.query().get("days")
     number = DEFAULT_DAYS if days is None else _days(days)
     since = first_moment(services.clock.now(), number)
-    found = [row for row in await services.sightings.overlap(since=since) if asker.sees(row.pixel)]
+    found = [
+        row
+        for row in await services.sightings.answer(DedupQuery(since=since))
+        if asker.sees(row.pixel)
+    ]
     pairs: list[TwoIds] = []
     if any(row.two_ids for row in found):
-        pairs += await services.sightings.pairs(since=since, limit=MOST_PAIRS)
+        pairs += await services.sightings.answer(IdPairsQuery(since=since, limit=MOST_PAIRS))
     told = ways_by(
         found,
         services.destinations,

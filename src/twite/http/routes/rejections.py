@@ -7,6 +7,7 @@ import msgspec
 from twite.domain.fault import CODES, Fault, MaskedFault
 from twite.domain.rejection import KEPT_FOR, Rejection, RejectionQuery
 from twite.domain.times import moment, spelled
+from twite.gateway.ports.queries import RejectionsQuery
 from twite.http.authorization import Requester
 from twite.http.responses import HttpRefusal, HttpResponse, error
 from twite.http.route import HttpRequest
@@ -56,7 +57,7 @@ async def answer(request: HttpRequest, asker: Requester) -> HttpResponse:
         pixels=None if asker.source else asker.pixels,
         limit=MOST_TOLD + 1,
     )
-    found = await request.services.records.rejections(wanted)
+    found = await request.services.records.answer(RejectionsQuery(wanted=wanted))
     told = RejectionList(
         rejections=tuple(map(told_rejection, found[:MOST_TOLD])), more=len(found) > MOST_TOLD
     )

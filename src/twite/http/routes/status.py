@@ -32,7 +32,7 @@ async def this_machine_or_metrics_key(request: HttpRequest) -> None:
 
 async def metrics(request: HttpRequest, _caller: None) -> HttpResponse:
     """Answer with the metrics, in Prometheus' format."""
-    page = request.services.metrics(await request.services.records.accounts())
+    page = request.services.metrics(await request.services.records.balance())
     return HttpResponse(status=200, body=page, headers=(PROMETHEUS,))
 
 

@@ -42,7 +42,7 @@ class MemoryAlerts:
             for (pixel, hour), some in sorted(ranked.items())
         ]
 
-    async def delivered(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
+    def _answer_delivered(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
         by_pixel: dict[str, list[tuple[int, int]]] = {}
         for pixel, at, many in sorted(self._taken):
             if at >= since:

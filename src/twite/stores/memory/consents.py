@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from twite.domain.consent import REVOKED, person_keys
 from twite.domain.delivery import State, Trigger
-from twite.gateway.ports.privacy import DecidedDelivery
+from twite.gateway.ports.queries import DecidedDelivery
 from twite.stores.memory.row import MemoryRow, rest
 from twite.x.persons import persons_of, pixel_of
 
@@ -39,7 +39,9 @@ class MemoryConsents:
     async def note_policy(self, *, source: str, version: str) -> None:
         self._policies[source] = version
 
-    async def standing(self, *, source: str, after: int, limit: int) -> Sequence[DecidedDelivery]:
+    def _answer_undelivered(
+        self, *, source: str, after: int, limit: int
+    ) -> Sequence[DecidedDelivery]:
         found = [
             row
             for row in self._rows.values()

@@ -13,7 +13,7 @@ class MemoryIgnored:
     def __init__(self) -> None:
         self._ignored: dict[tuple[int, str, str, str, str], int] = {}
 
-    async def ignored(self, *, since: int) -> Sequence[IgnoredTally]:
+    def _answer_ignored(self, *, since: int) -> Sequence[IgnoredTally]:
         return [
             IgnoredTally(day=day, source=source, door=door, name=name, reason=reason, times=times)
             for (day, source, door, name, reason), times in sorted(self._ignored.items())

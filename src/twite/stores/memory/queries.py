@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -14,6 +15,7 @@ from twite.domain.stats.tally import KEPT, DeliveryTimes, FlowCounts, slot_of
 from twite.domain.stats.value_guard import UsualAmount
 from twite.domain.submission import Submission
 from twite.domain.times import DAY
+from twite.gateway.ports import queries as port
 from twite.gateway.ports.queries import (
     COUNTED,
     LOOKED_THROUGH,
@@ -23,13 +25,42 @@ from twite.gateway.ports.queries import (
     ErrorGroup,
     KeptSubmission,
     ListQuery,
+    Query,
     QueryScope,
+    Selection,
     SummaryPage,
 )
 from twite.stores.memory.directory import MemoryDirectory
 from twite.stores.memory.row import MemoryRow, bring_back
 
+T = TypeVar("T")
+
 _RESTING = (State.DEAD, State.HELD)
+
+
+# A query's fields are the arguments of its method.
+_METHODS: Final[Mapping[type, str]] = {
+    port.ByConversionId: "_find_life",
+    port.ByReceipt: "_find_submission",
+    port.AtRest: "_find_resting",
+    port.InErrorGroup: "_find_group",
+    port.RestingAmong: "_find_resting_among",
+    port.FlowsQuery: "_answer_flows",
+    port.WaitsQuery: "_answer_waits",
+    port.MatchQuery: "_answer_match",
+    port.FlawsQuery: "_answer_flaws",
+    port.IgnoredQuery: "_answer_ignored",
+    port.RejectionsQuery: "_answer_rejections",
+    port.AttemptsQuery: "_answer_attempts",
+    port.DeliveredQuery: "_answer_delivered",
+    port.DedupQuery: "_answer_dedup",
+    port.IdPairsQuery: "_answer_id_pairs",
+    port.PixelReportsQuery: "_answer_pixel_reports",
+    port.SubmissionsQuery: "_answer_submissions",
+    port.NumberAtQuery: "_answer_number_at",
+    port.UndeliveredQuery: "_answer_undelivered",
+    port.PayloadHeadsQuery: "_answer_payload_heads",
+}
 
 
 class MemoryQueries:
@@ -53,21 +84,21 @@ class MemoryQueries:
     def _life(self, row: MemoryRow) -> History:
         raise NotImplementedError
 
-    async def flows(self, scope: QueryScope, *, span: int, since: int) -> Sequence[FlowCounts]:
+    def _answer_flows(self, scope: QueryScope, *, span: int, since: int) -> Sequence[FlowCounts]:
         sums: dict[int, Counter[str]] = {}
         for (its, at, source, pixel), counts in self._flows.items():
             if its == span and at >= since and _meant(scope, source, pixel):
                 sums.setdefault(at, Counter()).update(counts)
         return [FlowCounts(at=at, **counts) for at, counts in sorted(sums.items())]
 
-    async def waits(self, scope: QueryScope, *, span: int, since: int) -> Sequence[DeliveryTimes]:
+    def _answer_waits(self, scope: QueryScope, *, span: int, since: int) -> Sequence[DeliveryTimes]:
         sums: dict[int, Counter[int]] = {}
         for (its, at, source, pixel), slots in self._waits.items():
             if its == span and at >= since and _meant(scope, source, pixel):
                 sums.setdefault(at, Counter()).update(slots)
         return [DeliveryTimes(at=at, slots=dict(slots)) for at, slots in sorted(sums.items())]
 
-    async def matched(self, scope: QueryScope, *, since: int) -> Sequence[Matched]:
+    def _answer_match(self, scope: QueryScope, *, since: int) -> Sequence[Matched]:
         sums: dict[tuple[str, str, int], Counter[int]] = {}
         for (source, pixel, event, day, kit), many in self._kits.items():
             if day >= since and _meant(scope, source, pixel):
@@ -77,7 +108,7 @@ class MemoryQueries:
             for (pixel, event, day), kits in sorted(sums.items())
         ]
 
-    async def flaws(self, scope: QueryScope, *, since: int) -> Sequence[FlawCount]:
+    def _answer_flaws(self, scope: QueryScope, *, since: int) -> Sequence[FlawCount]:
         sums: dict[tuple[str, str, str], tuple[int, int, str, int | None]] = {}
         for (source, pixel, event, day, code), (times, wins, shape, delivery) in sorted(
             self._flaws.items(), key=lambda item: item[0][3]
@@ -94,10 +125,9 @@ class MemoryQueries:
         ]  # fmt: skip
         return sorted(found, key=lambda group: (-group.times, group.pixel, group.event, group.code))
 
-    async def newest(self, look: ListQuery) -> SummaryPage:
-        return self._seen_of(look, self._rows.values())
-
-    async def flagged(self, look: ListQuery) -> SummaryPage:
+    async def page(self, look: ListQuery) -> SummaryPage:
+        if not look.flagged:
+            return self._seen_of(look, self._rows.values())
         rows = [row for row in self._rows.values() if row.entry.flag is not None]
         kinds = [
             row
@@ -106,11 +136,23 @@ class MemoryQueries:
         ]
         return self._seen_of(msgspec.structs.replace(look, reason=None, state=None), kinds)
 
-    async def number_at(self, at: int) -> int:
+    async def find(self, selection: Selection) -> Sequence[History]:
+        histories: Sequence[History] = self._asked(selection)
+        return histories
+
+    async def answer(self, query: Query[T]) -> T:
+        found: T = self._asked(query)
+        return found
+
+    def _asked(self, query: msgspec.Struct) -> Any:  # noqa: ANN401 - each query has a type of answer
+        values = {name: getattr(query, name) for name in query.__struct_fields__}
+        return getattr(self, _METHODS[type(query)])(**values)
+
+    def _answer_number_at(self, at: int) -> int:
         later = [row.id for row in self._rows.values() if row.received_at >= at]
         return min(later, default=max(self._rows, default=0) + 1)
 
-    async def origin(self, delivery: int, scope: QueryScope) -> ConversionOrigin | None:
+    async def get(self, delivery: int, scope: QueryScope) -> ConversionOrigin | None:
         row = self._rows.get(delivery)
         if row is None or not scope.shows(row.entry.pixel):
             return None
@@ -124,7 +166,9 @@ class MemoryQueries:
             amended=tuple(self._amended.get(delivery, ())),
         )
 
-    async def kept(self, deliveries: Sequence[int], scope: QueryScope) -> Sequence[KeptSubmission]:
+    def _answer_submissions(
+        self, deliveries: Sequence[int], scope: QueryScope
+    ) -> Sequence[KeptSubmission]:
         rows = [self._rows[id_] for id_ in sorted(set(deliveries)) if id_ in self._rows]
         return [
             KeptSubmission(
@@ -134,7 +178,7 @@ class MemoryQueries:
             if scope.shows(row.entry.pixel)
         ]
 
-    async def heaps(self, scope: QueryScope) -> Sequence[ErrorGroup]:
+    async def group(self, scope: QueryScope) -> Sequence[ErrorGroup]:
         found: dict[tuple[str, str, State, str], list[MemoryRow]] = {}
         for row in self._rows.values():
             if row.state in _RESTING and scope.shows(row.entry.pixel):
@@ -156,10 +200,10 @@ class MemoryQueries:
         heaps.sort(key=lambda heap: (-heap.deliveries, heap.pixel, heap.event, heap.reason))
         return heaps
 
-    async def heap(
-        self, scope: QueryScope, heap: ErrorGroup, *, after: int = 0, limit: int = 100
+    def _find_group(
+        self, scope: QueryScope, group: ErrorGroup, *, after: int, limit: int
     ) -> Sequence[History]:
-        meant = heap.pixel, heap.event, heap.state, heap.reason
+        meant = group.pixel, group.event, group.state, group.reason
         rows = [
             row
             for row in self._rows.values()
@@ -169,7 +213,7 @@ class MemoryQueries:
         ]
         return [self._life(row) for row in rows[:limit]]
 
-    async def resting_among(
+    def _find_resting_among(
         self, scope: QueryScope, deliveries: Sequence[int]
     ) -> Sequence[History]:
         return [

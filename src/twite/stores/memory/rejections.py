@@ -16,7 +16,7 @@ class MemoryRejections:
             lambda: deque(maxlen=MOST_KEPT)
         )
 
-    async def rejections(self, wanted: RejectionQuery) -> Sequence[Rejection]:
+    def _answer_rejections(self, wanted: RejectionQuery) -> Sequence[Rejection]:
         all_ = [rejection for some in self._rejected.values() for rejection in reversed(some)]
         all_.sort(key=lambda rejection: rejection.at, reverse=True)
         return list(islice(filter(wanted.wants, all_), wanted.limit))

@@ -24,7 +24,7 @@ class MemorySightings:
     def __init__(self) -> None:
         self._seen: list[Sighting] = []
 
-    async def overlap(self, *, since: int) -> Sequence[DedupReport]:
+    def _answer_dedup(self, *, since: int) -> Sequence[DedupReport]:
         ids: dict[tuple[str, str, str], list[Sighting]] = defaultdict(list)
         for sighting in self._seen:
             if sighting.at >= since - MEETS_WITHIN:
@@ -43,7 +43,7 @@ class MemorySightings:
             for (pixel, event, day), counts in sorted(counted.items())
         ]
 
-    async def pairs(self, *, since: int, limit: int) -> Sequence[TwoIds]:
+    def _answer_id_pairs(self, *, since: int, limit: int) -> Sequence[TwoIds]:
         ids: dict[tuple[str, str, str], list[Sighting]] = defaultdict(list)
         for sighting in self._seen:
             if sighting.at >= since - MEETS_WITHIN:
@@ -60,7 +60,9 @@ class MemorySightings:
                 )
         return sorted(found, key=lambda match: (-match.at, match.page_id))[:limit]
 
-    async def twins(self, *, pixel: str, event: str, conversion_id: str) -> Sequence[PixelReport]:
+    def _answer_pixel_reports(
+        self, *, pixel: str, event: str, conversion_id: str
+    ) -> Sequence[PixelReport]:
         told = [
             PixelReport(at=sighting.at, blocked=sighting.way is SightingPath.BLOCKED)
             for sighting in self._seen

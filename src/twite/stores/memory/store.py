@@ -71,6 +71,7 @@ class MemoryStore(
     MemoryQueries,
     MemoryOperations,
     MemoryRejections,
+    MemoryTagPayloads,
 ):
     """All ports of a store. `refuse` makes records fail, as a full queue or a full disk would."""
 
@@ -85,7 +86,6 @@ class MemoryStore(
         MemoryRejections.__init__(self)
         self.vault = MemorySecretRecords()
         self.people = MemoryDirectory(self.vault)
-        self.letters = MemoryTagPayloads(self._rows)
         self.vault.note = self.people.note
         self.salt = salt
         self.epoch = 1
@@ -259,14 +259,14 @@ class MemoryStore(
     async def pauses(self) -> Sequence[Pause]:
         return [self._pauses[place] for place in sorted(self._pauses)]
 
-    async def spent(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
+    def _answer_attempts(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
         by_pixel: dict[str, list[tuple[int, int]]] = {}
         for pixel, at, size in sorted(self._tried, key=lambda tried: tried[1]):
             if at >= since:
                 by_pixel.setdefault(pixel, []).append((at, size))
         return by_pixel
 
-    async def life(
+    def _find_life(
         self, *, pixel: str, events: Sequence[str] | None, conversion_id: str
     ) -> Sequence[History]:
         found = []
@@ -287,11 +287,11 @@ class MemoryStore(
             found += [id_ for id_ in reversed(same) if id_ != holder]
         return [self._life(self._rows[id_]) for id_ in found]
 
-    async def submission(self, receipt: str) -> Sequence[History]:
+    def _find_submission(self, receipt: str) -> Sequence[History]:
         brought = [row for row in self._rows.values() if row.receipt == receipt]
         return [self._life(row) for row in brought[:_MOST_LIVES]]
 
-    async def accounts(self) -> Sequence[ConversionCounts]:
+    async def balance(self) -> Sequence[ConversionCounts]:
         accounts = []
         for (source, pixel), counted in sorted(self._counted.items()):
             mine = [
@@ -311,7 +311,7 @@ class MemoryStore(
             )
         return accounts
 
-    async def resting(self, *, pixel: str | None, limit: int) -> Sequence[History]:
+    def _find_resting(self, *, pixel: str | None, limit: int) -> Sequence[History]:
         found = [row for row in self._in(*_RESTING) if pixel in (None, row.entry.pixel)]
         found.sort(key=lambda row: (row.rested_at, row.id), reverse=True)
         return [self._life(row) for row in found[:limit]]

@@ -1,7 +1,7 @@
 """Queued tag payloads, in memory."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -16,10 +16,9 @@ _UNSETTLED = (State.QUEUED, State.SENDING, State.HELD, State.DEAD)
 
 
 class MemoryTagPayloads:
-    """The tag payloads of a store. Rows are the store's own."""
+    """The queued tag payloads. Rows are the store's own."""
 
-    def __init__(self, rows: Mapping[int, MemoryRow]) -> None:
-        self._rows = rows
+    _rows: dict[int, MemoryRow]
 
     async def rewrite(self, write: Write, *, after: int, limit: int) -> RewrittenPayloads:
         rows = [row for row in self._unsettled() if row.id > after]
@@ -34,7 +33,7 @@ class MemoryTagPayloads:
             letters=done, last=rows[limit - 1].id if len(rows) >= limit else None
         )
 
-    async def heads(self) -> Sequence[tuple[bytes, int]]:
+    def _answer_payload_heads(self) -> Sequence[tuple[bytes, int]]:
         found: Counter[bytes] = Counter()
         for row in self._unsettled():
             if row.entry.pixel.startswith(PREFIX):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from twite.gateway.ports.privacy import DecidedDelivery
+from twite.gateway.ports.queries import DecidedDelivery
 from twite.stores.sql.named import query
 from twite.stores.sql.opt_outs import withdraw
 from twite.stores.sql.writer_session import WriterSession

@@ -27,6 +27,11 @@ _UNSETTLED = frozenset({State.QUEUED, State.SENDING, State.HELD, State.DEAD})
 _Refusals = msgspec.json.Decoder(list[RejectedConversion])
 
 
+def page(connection: sqlite3.Connection, look: ListQuery) -> SummaryPage:
+    """Return a page of conversions, newest first."""
+    return flagged(connection, look) if look.flagged else newest(connection, look)
+
+
 def newest(connection: sqlite3.Connection, look: ListQuery) -> SummaryPage:
     """Return the matching conversions before an id, newest first."""
     with view(connection):
@@ -159,7 +164,7 @@ def heaps(connection: sqlite3.Connection, *, scope: QueryScope) -> list[ErrorGro
 
 
 def heap(
-    connection: sqlite3.Connection, *, scope: QueryScope, which: ErrorGroup, after: int, limit: int
+    connection: sqlite3.Connection, *, scope: QueryScope, group: ErrorGroup, after: int, limit: int
 ) -> list[History]:
     """Return the deliveries of an error group."""
     with view(connection):
@@ -167,14 +172,14 @@ def heap(
             (
                 id_
                 for id_, pixel, event in connection.execute(query("lanes")).fetchall()
-                if (pixel, event) == (which.pixel, which.event) and scope.shows(pixel)
+                if (pixel, event) == (group.pixel, group.event) and scope.shows(pixel)
             ),
             None,
         )
         values = {
-            "state": which.state.value,
+            "state": group.state.value,
             "lane": lane,
-            "reason": which.reason,
+            "reason": group.reason,
             "after": after,
             "limit": limit,
         }

@@ -9,7 +9,7 @@ from twite.domain.stats.tally import Counting
 from twite.domain.submission import AcceptedConversion, Recorded, RejectedConversion, Submission
 from twite.domain.times import DAY
 from twite.gateway.ports.copies import asks
-from twite.stores.sql import idempotency, ignored, rejections, sightings
+from twite.stores.sql import ignored, rejections, sightings
 from twite.stores.sql import tags_not_fired as unfired
 from twite.stores.sql.checksum import checksum
 from twite.stores.sql.copies import KeyContest
@@ -58,7 +58,7 @@ class _Page:
 
     def add(self, submission: Submission) -> None:
         book = self._book
-        if submission.idempotency is not None and idempotency.conflicts(book, submission):
+        if submission.idempotency is not None and _conflicts(book, submission):
             self._conflicts.add(len(self._taken))
             self._firsts.append(0)
             self._taken.append(submission)
@@ -240,3 +240,20 @@ def _places_of(refusals: Sequence[RejectedConversion]) -> bytes | None:
     if not refusals:
         return None
     return msgspec.json.encode([{"index": refusal.index} for refusal in refusals])
+
+
+def _conflicts(book: WriterSession, submission: Submission) -> bool:
+    """Return whether another request goes by its name; note the name where it is new.
+
+    A name is remembered as long as a dedup key: a few that are older go with each new one.
+    """
+    name = submission.idempotency
+    if name is None:
+        return False
+    before = submission.received_at - book.keys.window
+    found = book.run("request_named", key=name.key, before=before).fetchone()
+    if found is not None:
+        return bool(found[0] != name.said)
+    book.run("forget_request_names", before=before)
+    book.run("name_request", key=name.key, said=name.said, at=submission.received_at)
+    return False

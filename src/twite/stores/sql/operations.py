@@ -1,4 +1,4 @@
-"""Operations of users: replay and discard dead and held deliveries, in the running transaction."""
+"""Moves of dead and held deliveries, and rate limit windows, in the running transaction."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -8,6 +8,7 @@ from twite.domain.delivery import MAYBE_SENT
 from twite.domain.history import Rival
 from twite.gateway.ingest.value_guard import HELD_FOR
 from twite.gateway.operations.hold_group import HeldGroup, alike
+from twite.gateway.ports.state import RateLimitWindow
 from twite.stores.sql import copies
 from twite.stores.sql.writer_session import WriterSession
 
@@ -52,6 +53,25 @@ def discard(book: WriterSession, deliveries: Sequence[int], *, now: int, note: s
     book.run("count_discarded", deliveries=ids)
     book.run("note_discarded", deliveries=ids, now=now, note=note)
     return book.run("remove_discarded", deliveries=ids).rowcount
+
+
+def close(book: WriterSession, closures: Sequence[RateLimitWindow]) -> None:
+    """Note until when pixels take nothing more."""
+    rows: list[object] = []
+    for closure in closures:
+        rows += (closure.pixel, closure.until, closure.reason)
+    book.add_rows("add_closures", rows, 3)
+
+
+def doubt(book: WriterSession, deliveries: Sequence[int], *, reason: str, now: int) -> int:
+    """Hold dead letters; return their number."""
+    ids = _json(deliveries)
+    return book.run("doubt", deliveries=ids, reason=reason, now=now).rowcount
+
+
+def recall(book: WriterSession, *, pixel: str, event: str, reason: str, now: int) -> int:
+    """Requeue deliveries held in doubt, each once; return their number."""
+    return book.run("recall", lane=book.lane(pixel, event), reason=reason, now=now).rowcount
 
 
 def _json(ids: Sequence[int]) -> str:

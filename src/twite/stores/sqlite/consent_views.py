@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from twite.gateway.ports.privacy import DecidedDelivery
 from twite.stores.sql import consents
-from twite.stores.sqlite.engine.reader import SQLiteReader
+from twite.stores.sqlite.engine.reader import ReadConnection
 from twite.stores.sqlite.engine.writer import Writer
 
 
@@ -15,7 +14,7 @@ class ConsentViews:
     """
 
     _writer: Writer
-    _reader: SQLiteReader
+    _reader: ReadConnection
     _opted_out: set[bytes]
 
     def some(self) -> bool:
@@ -33,15 +32,12 @@ class ConsentViews:
         self._opted_out.difference_update(keys)
 
     async def policies(self) -> Mapping[str, str]:
-        return await self._reader.policies()
+        return await self._reader.read(consents.policies)
 
     async def note_policy(self, *, source: str, version: str) -> None:
         await self._writer.submit_act(
             lambda book: consents.note_policy(book, source=source, version=version)
         )
-
-    async def standing(self, *, source: str, after: int, limit: int) -> Sequence[DecidedDelivery]:
-        return await self._reader.standing(source=source, after=after, limit=limit)
 
     async def take_back(
         self, deliveries: Sequence[int], *, reason: str, now: int, hold: bool

@@ -1,35 +1,22 @@
 """Console part of the SQLite store: queries, edits, usual amounts and sightings."""
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import partial
 from typing import Final
 
 import msgspec
 
 from twite.domain.dedup import dedup_key
-from twite.domain.history import History
 from twite.domain.people.users import AuditEvent
-from twite.domain.stats.match_keys import FlawCount, Matched
-from twite.domain.stats.sightings import PixelReport
-from twite.domain.stats.tally import DeliveryTimes, FlowCounts
 from twite.domain.stats.value_guard import UsualAmount
 from twite.gateway.ports.queries import (
-    ConversionOrigin,
     EditedBody,
-    ErrorGroup,
-    KeptSubmission,
-    ListQuery,
-    QueryScope,
-    SummaryPage,
 )
-from twite.stores.sql import console_queries as glances
 from twite.stores.sql import operations as desk
-from twite.stores.sql import tallies
 from twite.stores.sql.checksum import checksum
 from twite.stores.sql.dedup_keys import WantedKey
 from twite.stores.sql.named import query
 from twite.stores.sql.writer_session import WriterSession
-from twite.stores.sqlite.engine.reader import SQLiteReader
+from twite.stores.sqlite.engine.reader import ReadConnection
 from twite.stores.sqlite.engine.slices import in_slices
 from twite.stores.sqlite.engine.writer import Writer
 
@@ -43,54 +30,7 @@ class ConsoleViews:
     """For a store to inherit; see twite.gateway.ports.queries, .guards and .sightings."""
 
     _writer: Writer
-    _reader: SQLiteReader
-
-    async def flows(self, scope: QueryScope, *, span: int, since: int) -> Sequence[FlowCounts]:
-        return await self._reader.read(partial(tallies.flows, scope=scope, span=span, since=since))
-
-    async def waits(self, scope: QueryScope, *, span: int, since: int) -> Sequence[DeliveryTimes]:
-        return await self._reader.read(partial(tallies.waits, scope=scope, span=span, since=since))
-
-    async def matched(self, scope: QueryScope, *, since: int) -> Sequence[Matched]:
-        return await self._reader.read(partial(tallies.matched, scope=scope, since=since))
-
-    async def flaws(self, scope: QueryScope, *, since: int) -> Sequence[FlawCount]:
-        return await self._reader.read(partial(tallies.flaws, scope=scope, since=since))
-
-    async def newest(self, look: ListQuery) -> SummaryPage:
-        return await self._reader.read(partial(glances.newest, look=look))
-
-    async def flagged(self, look: ListQuery) -> SummaryPage:
-        return await self._reader.read(partial(glances.flagged, look=look))
-
-    async def number_at(self, at: int) -> int:
-        return await self._reader.read(partial(glances.number_at, at=at))
-
-    async def origin(self, delivery: int, scope: QueryScope) -> ConversionOrigin | None:
-        return await self._reader.read(partial(glances.origin, delivery=delivery, scope=scope))
-
-    async def kept(self, deliveries: Sequence[int], scope: QueryScope) -> Sequence[KeptSubmission]:
-        return await self._reader.read(partial(glances.kept, deliveries=deliveries, scope=scope))
-
-    async def twins(self, *, pixel: str, event: str, conversion_id: str) -> Sequence[PixelReport]:
-        return await self._reader.twins(pixel=pixel, event=event, conversion_id=conversion_id)
-
-    async def heaps(self, scope: QueryScope) -> Sequence[ErrorGroup]:
-        return await self._reader.read(partial(glances.heaps, scope=scope))
-
-    async def heap(
-        self, scope: QueryScope, heap: ErrorGroup, *, after: int = 0, limit: int = 100
-    ) -> Sequence[History]:
-        return await self._reader.read(
-            partial(glances.heap, scope=scope, which=heap, after=after, limit=limit)
-        )
-
-    async def resting_among(
-        self, scope: QueryScope, deliveries: Sequence[int]
-    ) -> Sequence[History]:
-        return await self._reader.read(
-            partial(glances.resting_among, scope=scope, deliveries=deliveries)
-        )
+    _reader: ReadConnection
 
     async def amend(
         self,

@@ -8,14 +8,14 @@ from twite.domain.people.users import ApiKey, AuditEntry, AuditEvent, Session, U
 from twite.domain.secret import Secret
 from twite.stores.sql import directory as people_rows
 from twite.stores.sql import directory_changes as people_changes
-from twite.stores.sqlite.engine.reader import SQLiteReader
+from twite.stores.sqlite.engine.reader import ReadConnection
 from twite.stores.sqlite.engine.writer import Writer
 
 
 class SQLiteDirectoryReader:
     """Reads beside the owner; see twite.gateway.ports.directory."""
 
-    def __init__(self, reader: SQLiteReader) -> None:
+    def __init__(self, reader: ReadConnection) -> None:
         self._reader = reader
 
     async def user(self, name: str) -> User | None:
@@ -46,7 +46,7 @@ class SQLiteDirectoryReader:
 class SQLiteDirectory(SQLiteDirectoryReader):
     """Reads and writes, for the owner."""
 
-    def __init__(self, *, writer: Writer, reader: SQLiteReader) -> None:
+    def __init__(self, *, writer: Writer, reader: ReadConnection) -> None:
         super().__init__(reader)
         self._writer = writer
 

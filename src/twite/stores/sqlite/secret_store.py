@@ -1,19 +1,20 @@
 """Secret store: sealed secrets by name, on the SQLite store's writer and reader."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from twite.domain.people.users import AuditEvent
 from twite.stores.sql import directory as people_rows
 from twite.stores.sql import sealed as sealed_rows
 from twite.stores.sql.writer_session import WriterSession
-from twite.stores.sqlite.engine.reader import SQLiteReader
+from twite.stores.sqlite.engine.reader import ReadConnection
 from twite.stores.sqlite.engine.writer import Writer
 
 
 class SQLiteSecretRecords:
     """Keeps sealed secrets by name; see twite.gateway.ports.secret_store."""
 
-    def __init__(self, *, writer: Writer, reader: SQLiteReader) -> None:
+    def __init__(self, *, writer: Writer, reader: ReadConnection) -> None:
         self._writer = writer
         self._reader = reader
 
@@ -30,7 +31,7 @@ class SQLiteSecretRecords:
         )
 
     async def sealed(self, prefix: str) -> Sequence[tuple[str, bytes]]:
-        return await self._reader.sealed(prefix)
+        return await self._reader.read(partial(sealed_rows.sealed, prefix=prefix))
 
     async def forget(self, name: str, *, deed: AuditEvent | None = None) -> None:
         def act(book: WriterSession) -> None:

@@ -16,11 +16,11 @@ from twite.gateway.ports.store_engine import (
 from twite.stores.sqlite.engine.examine import examine
 from twite.stores.sqlite.engine.opening import older_copy
 from twite.stores.sqlite.engine.stray_log import stray_log
+from twite.stores.sqlite.reader import SQLiteReader
 from twite.stores.sqlite.recovery.backup import backup
 from twite.stores.sqlite.recovery.recover import recover
 from twite.stores.sqlite.recovery.restore import restore
 from twite.stores.sqlite.store import SQLiteStore
-from twite.stores.sqlite.store_reader import SQLiteStoreReader
 
 
 class SQLiteEngine:
@@ -44,7 +44,7 @@ class SQLiteEngine:
         )
 
     async def open_reader(self, place: str) -> StoreReader:
-        return await SQLiteStoreReader.open(place)
+        return await SQLiteReader.open(place)
 
     async def examine(self, place: str, *, is_owned: bool) -> StoreExamination:
         return await asyncio.to_thread(_examined, place, is_owned=is_owned)

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Final, Self
@@ -13,23 +13,19 @@ from twite.domain.alert import Alert
 from twite.domain.dedup import DEFAULT_WINDOW
 from twite.domain.delivery import DAMAGED, Batch, Settlement, Trigger
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
-from twite.domain.history import ConversionCounts, History
-from twite.domain.ignored import IgnoredTally
 from twite.domain.people.users import AuditEvent
-from twite.domain.rejection import Rejection, RejectionQuery
-from twite.domain.stats.backlog import BacklogHour
-from twite.domain.stats.sightings import DedupReport, TwoIds
 from twite.domain.stats.tally import Counted
 from twite.domain.stats.traffic import HourlyTraffic
 from twite.domain.submission import Recorded, Submission
 from twite.gateway.ports.events import Moved, Observer, SilentObserver, Troubled, TroublePlace
-from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
+from twite.gateway.ports.outbox import Claim, RewrittenPayloads, SweepRequest, SweepResult, Write
 from twite.gateway.ports.state import ClockRecord, Pause, RateLimitWindow
 from twite.gateway.ports.store_engine import Retention
 from twite.stores.sql import alerts as alarms
-from twite.stores.sql import limits, outbox
 from twite.stores.sql import operations as desk
+from twite.stores.sql import outbox, records, tag_payloads
 from twite.stores.sql.dedup_keys import FRESH_KEYS
+from twite.stores.sql.queries import SqlQueries
 from twite.stores.sql.writer_session import WriterSession, leases_of
 from twite.stores.sqlite.consent_views import ConsentViews
 from twite.stores.sqlite.console_views import ConsoleViews
@@ -40,21 +36,20 @@ from twite.stores.sqlite.engine.damage import final, is_final
 from twite.stores.sqlite.engine.lock import OwnerLock
 from twite.stores.sqlite.engine.mark import MarkKeeper
 from twite.stores.sqlite.engine.opening import OpenedStore, prepare
-from twite.stores.sqlite.engine.reader import SQLiteReader
+from twite.stores.sqlite.engine.reader import ReadConnection
 from twite.stores.sqlite.engine.reserve import Reserve
 from twite.stores.sqlite.engine.slices import in_slices
 from twite.stores.sqlite.engine.upkeep import Upkeep, counted_on
 from twite.stores.sqlite.engine.writer import DISK_FULL, Writer
 from twite.stores.sqlite.erase import EraseQueries
 from twite.stores.sqlite.secret_store import SQLiteSecretRecords
-from twite.stores.sqlite.tag_payloads import SQLiteTagPayloads
 
 _MIB: Final = 1024 * 1024
 _SETTLE_AGAIN: Final = 0.5  # seconds
 _EMPTY_WITHIN: Final = 30.0
 
 
-class SQLiteStore(ConsentViews, EraseQueries, ConsoleViews):
+class SQLiteStore(SqlQueries, ConsentViews, EraseQueries, ConsoleViews):
     """The owner of a database file. Implements all store ports."""
 
     def __init__(
@@ -62,7 +57,7 @@ class SQLiteStore(ConsentViews, EraseQueries, ConsoleViews):
         *,
         lock: OwnerLock,
         writer: Writer,
-        reader: SQLiteReader,
+        reader: ReadConnection,
         checkpoints: Checkpoints,
         upkeep: Upkeep,
         mark: MarkKeeper,
@@ -73,7 +68,7 @@ class SQLiteStore(ConsentViews, EraseQueries, ConsoleViews):
     ) -> None:
         self._lock = lock
         self._writer = writer
-        self._reader = reader
+        self._reader = self._database = reader
         self._checkpoints = checkpoints
         self._closed = False
         self._opted_out = opted_out
@@ -82,7 +77,6 @@ class SQLiteStore(ConsentViews, EraseQueries, ConsoleViews):
         self._observer = observer
         self.vault = SQLiteSecretRecords(writer=writer, reader=reader)
         self.people = SQLiteDirectory(writer=writer, reader=reader)
-        self.letters = SQLiteTagPayloads(writer=writer, reader=reader)
         self.salt = opened.salt
         self.epoch = opened.mark.epoch
         # What a person must know of the file as it was found.
@@ -173,7 +167,7 @@ class SQLiteStore(ConsentViews, EraseQueries, ConsoleViews):
                 lambda book: outbox.lapse(book, now=_FOREVER, furthest=_FOREVER, died=True)
             )
             opted_out = await writer.submit_act(lambda book: set(book.opt_outs.keys))
-            reader = await SQLiteReader.open(path)
+            reader = await ReadConnection.open(path)
             undo.pop_all()
         upkeep = Upkeep(
             writer=writer,
@@ -248,6 +242,11 @@ class SQLiteStore(ConsentViews, EraseQueries, ConsoleViews):
     async def sweep(self, sweeping: SweepRequest) -> SweepResult:
         return await self._writer.submit_act(lambda book: outbox.sweep(book, sweeping))
 
+    async def rewrite(self, write: Write, *, after: int, limit: int) -> RewrittenPayloads:
+        return await self._writer.submit_act(
+            lambda book: tag_payloads.rewritten(book, write, after=after, limit=limit)
+        )
+
     async def pause(self, pause: Pause) -> None:
         await self._writer.submit_act(lambda book: outbox.pause(book, pause))
 
@@ -255,52 +254,29 @@ class SQLiteStore(ConsentViews, EraseQueries, ConsoleViews):
         await self._writer.submit_act(lambda book: outbox.resume(book, pixel, event))
 
     async def pauses(self) -> Sequence[Pause]:
-        return await self._reader.pauses()
-
-    async def spent(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
-        return await self._reader.spent(since=since)
+        return await self._database.read(records.pauses)
 
     async def close_limits(self, closures: Sequence[RateLimitWindow]) -> None:
-        await self._writer.submit_act(lambda book: limits.close(book, closures))
+        await self._writer.submit_act(lambda book: desk.close(book, closures))
 
     async def closures(self, *, now: int) -> Sequence[RateLimitWindow]:
-        return await self._reader.closures(now=now)
+        return await self._database.read(partial(records.closures, now=now))
 
     async def timed(self) -> ClockRecord:
-        return await self._reader.timed()
+        return await self._database.read(records.timed)
 
     async def note_ahead(self, ahead: int) -> None:
         await self._writer.submit_act(lambda book: book.run("note_ahead", ahead=ahead))
 
     async def doubt(self, deliveries: Sequence[int], *, reason: str, now: int) -> int:
         return await self._writer.submit_act(
-            lambda book: limits.doubt(book, deliveries, reason=reason, now=now)
+            lambda book: desk.doubt(book, deliveries, reason=reason, now=now)
         )
 
     async def recall(self, *, pixel: str, event: str, reason: str, now: int) -> int:
         return await self._writer.submit_act(
-            lambda book: limits.recall(book, pixel=pixel, event=event, reason=reason, now=now)
+            lambda book: desk.recall(book, pixel=pixel, event=event, reason=reason, now=now)
         )
-
-    async def life(
-        self, *, pixel: str, events: Sequence[str] | None, conversion_id: str
-    ) -> Sequence[History]:
-        return await self._reader.life(pixel=pixel, events=events, conversion_id=conversion_id)
-
-    async def submission(self, receipt: str) -> Sequence[History]:
-        return await self._reader.submission(receipt)
-
-    async def accounts(self) -> Sequence[ConversionCounts]:
-        return await self._reader.accounts()
-
-    async def ignored(self, *, since: int) -> Sequence[IgnoredTally]:
-        return await self._reader.ignored(since=since)
-
-    async def rejections(self, wanted: RejectionQuery) -> Sequence[Rejection]:
-        return await self._reader.rejections(wanted)
-
-    async def resting(self, *, pixel: str | None, limit: int) -> Sequence[History]:
-        return await self._reader.resting(pixel=pixel, limit=limit)
 
     async def replay(
         self,
@@ -336,26 +312,14 @@ class SQLiteStore(ConsentViews, EraseQueries, ConsoleViews):
             )
         )
 
-    async def overlap(self, *, since: int) -> Sequence[DedupReport]:
-        return await self._reader.overlap(since=since)
-
-    async def pairs(self, *, since: int, limit: int) -> Sequence[TwoIds]:
-        return await self._reader.pairs(since=since, limit=limit)
-
-    async def backlog(self) -> Sequence[BacklogHour]:
-        return await self._reader.backlog()
-
-    async def delivered(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
-        return await self._reader.delivered(since=since)
-
     async def alerts(self) -> Sequence[Alert]:
-        return await self._reader.alerts()
+        return await self._database.read(alarms.alerts)
 
     async def keep(self, alerts: Sequence[Alert], *, gone: Sequence[str] = ()) -> None:
         await self._writer.submit_act(lambda book: alarms.keep(book, alerts, gone=gone))
 
     async def hours(self) -> Sequence[HourlyTraffic]:
-        return await self._reader.hours()
+        return await self._database.read(alarms.hours)
 
     async def note(self, hours: Sequence[HourlyTraffic]) -> None:
         await self._writer.submit_act(lambda book: alarms.note(book, hours))

@@ -9,6 +9,7 @@ from twite.domain.history import ConversionCounts, History, total
 from twite.domain.submission import Recorded
 from twite.domain.times import HOUR, MINUTE
 from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
+from twite.gateway.ports.queries import ByConversionId
 from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, a_submission, an_entry
 
@@ -172,12 +173,14 @@ async def bury(store: Store, conversion_id: str, *, pixel: str = PIXEL, at: int 
 
 async def lives(store: Store, conversion_id: str) -> list[History]:
     """Return what is known of a conversion."""
-    return list(await store.life(pixel=PIXEL, events=[EVENT], conversion_id=conversion_id))
+    return list(
+        await store.find(ByConversionId(pixel=PIXEL, events=[EVENT], conversion_id=conversion_id))
+    )
 
 
 async def balanced(store: Store) -> ConversionCounts:
     """Return the whole account; it must balance."""
-    whole = total(await store.accounts())
+    whole = total(await store.balance())
     assert whole.balance == 0
     return whole
 

@@ -8,6 +8,7 @@ from twite.domain.delivery import Settlement, Transition, Trigger
 from twite.domain.stats.backlog import BacklogHour
 from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic
 from twite.domain.times import HOUR, MINUTE
+from twite.gateway.ports.queries import DeliveredQuery
 from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW
 from twite.testing.laws.actions import (
@@ -124,7 +125,7 @@ class AlarmLaws:
             at = NOW + minute * MINUTE
             await settle(store, batch, "delivered", delivered(batch), at=at)
 
-        found = await store.delivered(since=NOW + MINUTE)
+        found = await store.answer(DeliveredQuery(since=NOW + MINUTE))
 
         assert {pixel: sum(many for _, many in some) for pixel, some in found.items()} == {PIXEL: 1}
         assert all(NOW + MINUTE <= at < NOW + 4 * MINUTE for at, _ in found[PIXEL])

@@ -34,7 +34,7 @@ class BalanceLaws:
         await store.record(a_submission(an_entry("order-2", pixel="p2"), receipt="r2"))
         await store.record(a_submission(an_entry("order-1"), receipt="r3"))
 
-        assert list(await store.accounts()) == [
+        assert list(await store.balance()) == [
             ConversionCounts(source="shop", pixel=PIXEL, received=1, duplicate=1),
             ConversionCounts(source="shop", pixel="p2", received=1, pending=1),
             ConversionCounts(source="till", pixel=PIXEL, received=1, pending=1),
@@ -54,7 +54,7 @@ class BalanceLaws:
             )
         )  # fmt: skip
 
-        assert list(await store.accounts()) == [
+        assert list(await store.balance()) == [
             ConversionCounts(source="shop", pixel="", received=1, rejected=1),
             ConversionCounts(source="shop", pixel=PIXEL, received=2, rejected=1, pending=1),
         ]
@@ -62,4 +62,4 @@ class BalanceLaws:
     async def test_a_submission_of_nothing_is_kept_too(self, store: Store) -> None:
         recorded = await store.record(a_submission())
 
-        assert (recorded, list(await store.accounts())) == (Recorded(), [])
+        assert (recorded, list(await store.balance())) == (Recorded(), [])

@@ -5,7 +5,7 @@ from twite.domain.consent import REVOKED, person_keys
 from twite.domain.delivery import State
 from twite.domain.history import ConversionCounts
 from twite.domain.submission import AcceptedConversion, Recorded
-from twite.gateway.ports.privacy import DecidedDelivery
+from twite.gateway.ports.queries import AtRest, DecidedDelivery, UndeliveredQuery
 from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, a_conversion, a_submission, an_entry
 from twite.testing.laws.actions import (
@@ -113,7 +113,7 @@ class ConsentLaws:
         await store.record(a_submission(held("order-1")))
 
         waiting = await claim_or_none(store)
-        (life,) = await store.resting(pixel=None, limit=9)
+        (life,) = await store.find(AtRest(pixel=None, limit=9))
         await store.replay([life.delivery], now=NOW + 1)
 
         assert waiting is None
@@ -146,8 +146,8 @@ class ConsentLaws:
         await store.record(a_submission(an_entry("order-3"), source="other", receipt="r3"))
         (early,), (two,) = await lives(store, "order-1"), await lives(store, "order-2")
 
-        all_of_it = await store.standing(source="shop", after=0, limit=9)
-        rest = await store.standing(source="shop", after=early.delivery, limit=1)
+        all_of_it = await store.answer(UndeliveredQuery(source="shop", after=0, limit=9))
+        rest = await store.answer(UndeliveredQuery(source="shop", after=early.delivery, limit=1))
 
         assert list(all_of_it) == [
             DecidedDelivery(delivery=early.delivery, pixel="o8z6j", evidence=b"{}"),

@@ -14,6 +14,7 @@ from twite.domain.submission import AcceptedConversion, Recorded
 from twite.domain.times import HOUR, MINUTE, spelled
 from twite.gateway.operations.edit import doubt
 from twite.gateway.ports.copies import CORRECTED, LIMITED, OTHER_BODY, RENEWED, by_later
+from twite.gateway.ports.queries import ByReceipt
 from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, a_conversion, a_submission, an_entry
 from twite.testing.laws.actions import (
@@ -87,7 +88,7 @@ async def told(store: Store, conversion_id: str = "order-1") -> list[tuple[str, 
 
 async def of_receipt(store: Store, receipt: str) -> History:
     """Return the copy that came with a receipt."""
-    (life,) = await store.submission(receipt)
+    (life,) = await store.find(ByReceipt(receipt=receipt))
     return life
 
 

@@ -6,7 +6,14 @@ import msgspec
 from twite.domain.delivery import State
 from twite.domain.people.users import AuditEvent
 from twite.domain.times import HOUR
-from twite.gateway.ports.queries import EditedBody, ErrorGroup, QueryScope
+from twite.gateway.ports.queries import (
+    AtRest,
+    EditedBody,
+    ErrorGroup,
+    InErrorGroup,
+    QueryScope,
+    RestingAmong,
+)
 from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.actions import (
@@ -35,7 +42,7 @@ class ErrorGroupLaws:
         await bury(store, "order-2", at=NOW + 2)
         await _hold(store, "order-3")
 
-        heaps = list(await store.heaps(EVERYTHING))
+        heaps = list(await store.group(EVERYTHING))
 
         assert [(heap.state, heap.deliveries, heap.ambiguous) for heap in heaps] == [
             (State.DEAD, 2, False),
@@ -50,7 +57,7 @@ class ErrorGroupLaws:
             first_at=NOW + 1,
             last_at=NOW + 2,
         )
-        assert list(await store.heaps(OTHERS)) == []
+        assert list(await store.group(OTHERS)) == []
 
     async def test_no_heap_is_left_out_however_many_there_are(self, store: Store) -> None:
         strays = [
@@ -63,20 +70,22 @@ class ErrorGroupLaws:
         ]
         await store.record(a_submission(*strays, *many))
 
-        heaps = list(await store.heaps(EVERYTHING))
+        heaps = list(await store.group(EVERYTHING))
 
         assert (heaps[0].reason, heaps[0].deliveries) == ("the great one", 5)
         assert len(heaps) == 231
 
     async def test_a_heap_is_told_page_by_page(self, store: Store) -> None:
         dead = [await bury(store, f"order-{number}") for number in range(3)]
-        (heap,) = await store.heaps(EVERYTHING)
+        (heap,) = await store.group(EVERYTHING)
 
-        first = await store.heap(EVERYTHING, heap, limit=2)
-        rest = await store.heap(EVERYTHING, heap, after=first[-1].delivery)
+        first = await store.find(InErrorGroup(scope=EVERYTHING, group=heap, limit=2))
+        rest = await store.find(
+            InErrorGroup(scope=EVERYTHING, group=heap, after=first[-1].delivery)
+        )
 
         assert [life.delivery for life in (*first, *rest)] == dead
-        assert list(await store.heap(OTHERS, heap)) == []
+        assert list(await store.find(InErrorGroup(scope=OTHERS, group=heap))) == []
 
     async def test_only_what_rests_and_may_be_seen_is_among_them(self, store: Store) -> None:
         dead = await bury(store, "order-1")
@@ -85,10 +94,11 @@ class ErrorGroupLaws:
 
         which = [dead, done.delivery, 999]
 
-        assert [letter.delivery for letter in await store.resting_among(EVERYTHING, which)] == [
-            dead
-        ]
-        assert list(await store.resting_among(OTHERS, which)) == []
+        assert [
+            letter.delivery
+            for letter in await store.find(RestingAmong(scope=EVERYTHING, deliveries=which))
+        ] == [dead]
+        assert list(await store.find(RestingAmong(scope=OTHERS, deliveries=which))) == []
 
     async def test_an_amended_delivery_is_sent_as_amended(self, store: Store) -> None:
         dead = await bury(store, "order-1")
@@ -100,7 +110,7 @@ class ErrorGroupLaws:
         assert refused == {}
         assert (batch.event, ids(batch)) == ("o8z6m", ["order-1"])
         assert batch.deliveries[0].body == amendment.body
-        origin = await store.origin(dead, EVERYTHING)
+        origin = await store.get(dead, EVERYTHING)
         assert origin is not None
         assert origin.amended == ((NOW + 5, "another event"),)
         await settle(store, batch, "delivered", delivered(batch))
@@ -110,7 +120,7 @@ class ErrorGroupLaws:
         self, store: Store
     ) -> None:
         await _hold(store, "order-1")
-        (life,) = await store.resting(pixel=None, limit=9)
+        (life,) = await store.find(AtRest(pixel=None, limit=9))
         amendment = EditedBody(delivery=life.delivery, event=EVENT, body=b"{}")
 
         await store.amend([amendment], now=NOW + 20, note="")
@@ -126,7 +136,7 @@ class ErrorGroupLaws:
         entries = [an_entry(f"order-{number}", index=number) for number in range(120)]
         held = [msgspec.structs.replace(entry, held="consent") for entry in entries]
         await store.record(a_submission(*held, receipt="r-many"))
-        ids_ = [life.delivery for life in await store.resting(pixel=None, limit=999)]
+        ids_ = [life.delivery for life in await store.find(AtRest(pixel=None, limit=999))]
         said = AuditEvent(at=NOW, who="olga", what="replay", subject=PIXEL, detail="120")
         amendments = [EditedBody(delivery=id_, event="o8z6m", body=b"{}") for id_ in (*ids_, 999)]
 
@@ -158,7 +168,7 @@ class ErrorGroupLaws:
         )
 
         assert list(refused) == [dead]
-        (still,) = await store.resting_among(EVERYTHING, [dead])
+        (still,) = await store.find(RestingAmong(scope=EVERYTHING, deliveries=[dead]))
         assert still.state is State.DEAD
 
     async def test_only_what_rests_is_amended(self, store: Store) -> None:

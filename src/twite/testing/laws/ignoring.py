@@ -14,6 +14,7 @@ from twite.domain.submission import (
     UnfiredTags,
 )
 from twite.domain.times import DAY
+from twite.gateway.ports.queries import ByReceipt, IgnoredQuery
 from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, an_entry
 
@@ -49,7 +50,7 @@ class IgnoringLaws:
         await store.record(_submission("scroll", receipt="r2"))
         await store.record(_submission("scroll", receipt="r3", at=NOW + DAY))
 
-        assert list(await store.ignored(since=0)) == [
+        assert list(await store.answer(IgnoredQuery(since=0))) == [
             _counted("click", 1),
             _counted("scroll", 3),
             _counted("scroll", 1, day=_TODAY + 1),
@@ -59,7 +60,7 @@ class IgnoringLaws:
         await store.record(_submission("scroll"))
         await store.record(_submission("scroll", receipt="r2", at=NOW + DAY))
 
-        assert list(await store.ignored(since=_TODAY + 1)) == [
+        assert list(await store.answer(IgnoredQuery(since=_TODAY + 1))) == [
             _counted("scroll", 1, day=_TODAY + 1)
         ]
 
@@ -69,8 +70,8 @@ class IgnoringLaws:
         recorded = await store.record(_submission("scroll", entries=(an_entry("order-1"),)))
 
         assert recorded == Recorded()
-        assert list(await store.ignored(since=0)) == [_counted("scroll", 1)]
-        assert list(await store.accounts()) == [
+        assert list(await store.answer(IgnoredQuery(since=0))) == [_counted("scroll", 1)]
+        assert list(await store.balance()) == [
             ConversionCounts(source="shop", pixel="o8z6j", received=1, pending=1)
         ]
 
@@ -80,8 +81,8 @@ class IgnoringLaws:
         recorded = await store.record(_submission("scroll"))
 
         assert recorded == Recorded()
-        assert list(await store.submission("r1")) == []
-        assert list(await store.accounts()) == []
+        assert list(await store.find(ByReceipt(receipt="r1"))) == []
+        assert list(await store.balance()) == []
 
     async def test_a_day_of_too_many_names_counts_the_rest_under_one(self, store: Store) -> None:
         names = [f"name-{number:03}" for number in range(MOST_NAMES + 20)]
@@ -89,7 +90,7 @@ class IgnoringLaws:
         await store.record(_submission(*names))
         await store.record(_submission(names[0], names[-1], receipt="r2"))
 
-        counted = {tally.name: tally.times for tally in await store.ignored(since=0)}
+        counted = {tally.name: tally.times for tally in await store.answer(IgnoredQuery(since=0))}
         assert counted == dict.fromkeys(names[:MOST_NAMES], 1) | {names[0]: 2, OTHER: 21}
 
     async def test_a_tag_that_does_not_fire_is_counted_and_told_in_the_life(
@@ -113,14 +114,18 @@ class IgnoringLaws:
 
         await store.record(heard)
 
-        lives = {history.conversion_id: history for history in await store.submission(_RECEIPT)}
+        lives = {
+            history.conversion_id: history
+            for history in await store.find(ByReceipt(receipt=_RECEIPT))
+        }
         crm, ads = (
             TagNotFired(tag=f"tag:{name}", why="consent ad_storage") for name in ("crm", "ads")
         )
         assert lives["order-1"].not_fired == (crm,)
         assert lives["order-2"].not_fired == (crm, ads)
         assert [
-            (tally.name, tally.reason, tally.times) for tally in await store.ignored(since=0)
+            (tally.name, tally.reason, tally.times)
+            for tally in await store.answer(IgnoredQuery(since=0))
         ] == [
             ("tag:ads", "tag_consent", 2),
             ("tag:crm", "tag_consent", 2),
@@ -133,10 +138,10 @@ class IgnoringLaws:
 
         await store.record(heard)
 
-        assert [(tally.name, tally.times) for tally in await store.ignored(since=0)] == [
-            ("tag:crm", 1)
-        ]
-        assert list(await store.accounts()) == []
+        assert [
+            (tally.name, tally.times) for tally in await store.answer(IgnoredQuery(since=0))
+        ] == [("tag:crm", 1)]
+        assert list(await store.balance()) == []
 
 
 def _unfired(tag: str, index: int | None) -> UnfiredTags:

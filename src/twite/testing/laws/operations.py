@@ -10,6 +10,7 @@ from twite.domain.people.users import AuditEvent
 from twite.domain.submission import Recorded
 from twite.domain.times import HOUR
 from twite.gateway.ports.outbox import SweepResult
+from twite.gateway.ports.queries import AtRest
 from twite.gateway.ports.state import Pause
 from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, a_submission, an_entry
@@ -37,8 +38,8 @@ class OperationLaws:
         for number, pixel in enumerate((PIXEL, "p2", PIXEL)):
             await bury(store, f"order-{number}", pixel=pixel, at=NOW + number)
 
-        everywhere = await store.resting(pixel=None, limit=2)
-        here = await store.resting(pixel=PIXEL, limit=9)
+        everywhere = await store.find(AtRest(pixel=None, limit=2))
+        here = await store.find(AtRest(pixel=PIXEL, limit=9))
 
         assert [life.conversion_id for life in everywhere] == ["order-2", "order-1"]
         assert [life.conversion_id for life in here] == ["order-2", "order-0"]
@@ -68,7 +69,7 @@ class OperationLaws:
         held = await _held_in_doubt(store, "order-1")
         dead = await bury(store, "order-2")
 
-        rests = {life.delivery: life for life in await store.resting(pixel=None, limit=9)}
+        rests = {life.delivery: life for life in await store.find(AtRest(pixel=None, limit=9))}
 
         assert rests[held].ambiguous_since == NOW
         assert rests[dead].ambiguous_since is None
@@ -114,7 +115,7 @@ class OperationLaws:
         late = await claim_or_none(store, now=NOW + 41 * HOUR, ambiguous_after=NOW + HOUR)
         swept = await sweep(store, now=NOW + 41 * HOUR, ambiguous_before=NOW + HOUR)
 
-        (life,) = await store.resting(pixel=None, limit=9)
+        (life,) = await store.find(AtRest(pixel=None, limit=9))
         assert late is None
         assert swept == SweepResult(held=1)
         assert (life.state, life.reason) == (State.HELD, MAY_COUNT_TWICE)
@@ -124,7 +125,7 @@ class OperationLaws:
         entries = [an_entry(f"more-{number}", index=number) for number in range(600)]
         held = [msgspec.structs.replace(plain, held="consent") for plain in entries]
         await store.record(a_submission(*held, receipt="r-many"))
-        ids_ = [life.delivery for life in await store.resting(pixel=None, limit=999)]
+        ids_ = [life.delivery for life in await store.find(AtRest(pixel=None, limit=999))]
         said = AuditEvent(at=NOW, who="olga", what="replay", subject=PIXEL, detail="601")
         given_up = AuditEvent(at=NOW, who="olga", what="discard", subject=PIXEL, detail="1")
 
@@ -179,7 +180,7 @@ class OperationLaws:
         else:
             done = await store.discard([held[chosen]], now=NOW + 5, note="no")
 
-        left = await store.resting(pixel=None, limit=9)
+        left = await store.find(AtRest(pixel=None, limit=9))
         assert done == 3
         assert {life.conversion_id for life in left} == {"order-11", "other/order-11", "apart"}
 
@@ -196,7 +197,7 @@ class OperationLaws:
         ]
         apart = msgspec.structs.replace(an_entry("apart", index=5), held="consent")
         await store.record(a_submission(*entries, apart))
-        rest = await store.resting(pixel=None, limit=9)
+        rest = await store.find(AtRest(pixel=None, limit=9))
         return {life.conversion_id: life.delivery for life in rest if life.pixel != "tag:crm"}
 
     async def test_pauses_are_kept_until_they_are_lifted(self, store: Store) -> None:
@@ -245,5 +246,5 @@ async def _held_in_doubt(store: Store, conversion_id: str) -> int:
     await record(store, conversion_id, receipt=f"r-{conversion_id}")
     await claim(store, lease_until=NOW + 10)
     await sweep(store, now=NOW + 11, ambiguous_before=FAR)
-    (held,) = await store.resting(pixel=None, limit=9)
+    (held,) = await store.find(AtRest(pixel=None, limit=9))
     return held.delivery

@@ -10,7 +10,17 @@ from twite.domain.stats.tally import KEPT, DeliveryTimes, FlowCounts, slot_of
 from twite.domain.stats.value_guard import UsualAmount, ValueFlag
 from twite.domain.submission import FlawedIdentifier
 from twite.domain.times import DAY, HOUR, MINUTE
-from twite.gateway.ports.queries import ConversionSummary, ListQuery, QueryScope
+from twite.gateway.ports.queries import (
+    ConversionSummary,
+    FlawsQuery,
+    FlowsQuery,
+    ListQuery,
+    MatchQuery,
+    NumberAtQuery,
+    QueryScope,
+    SubmissionsQuery,
+    WaitsQuery,
+)
 from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.actions import (
@@ -42,17 +52,24 @@ class TallyLaws:
         await bury(store, "order-2")
 
         flow = FlowCounts(at=MINUTE_OF_NOW, received=3, duplicate=1, delivered=1, buried=1)
-        assert list(await store.flows(EVERYTHING, span=MINUTE, since=0)) == [flow]
+        assert list(await store.answer(FlowsQuery(scope=EVERYTHING, span=MINUTE, since=0))) == [
+            flow
+        ]
         for span in KEPT:
             longer = msgspec.structs.replace(flow, at=NOW // span * span)
-            assert list(await store.flows(EVERYTHING, span=span, since=0)) == [longer]
+            assert list(await store.answer(FlowsQuery(scope=EVERYTHING, span=span, since=0))) == [
+                longer
+            ]
 
     async def test_a_longer_span_adds_up_what_came_in_it(self, store: Store) -> None:
         day = NOW // DAY * DAY
         await record(store, "order-1", at=day + 4 * HOUR)
         await record(store, "order-2", receipt="r2", at=day + 5 * HOUR)
 
-        found = [list(await store.flows(EVERYTHING, span=span, since=day)) for span in KEPT]
+        found = [
+            list(await store.answer(FlowsQuery(scope=EVERYTHING, span=span, since=day)))
+            for span in KEPT
+        ]
 
         assert found[-1] == [FlowCounts(at=day, received=2)]
         assert [len(flows) for flows in found] == [2, 2, 1, 1]
@@ -61,7 +78,7 @@ class TallyLaws:
         await record(store, "order-1")
         await record(store, "order-2", receipt="r2", pixel="p2")
 
-        (flow,) = await store.flows(OTHERS, span=MINUTE, since=0)
+        (flow,) = await store.answer(FlowsQuery(scope=OTHERS, span=MINUTE, since=0))
 
         assert flow.received == 1
 
@@ -71,7 +88,7 @@ class TallyLaws:
         await settle(store, batch, "delivered", delivered(batch), at=NOW + 1_500)
 
         for span in KEPT:
-            waits = list(await store.waits(EVERYTHING, span=span, since=0))
+            waits = list(await store.answer(WaitsQuery(scope=EVERYTHING, span=span, since=0)))
             assert waits == [
                 DeliveryTimes(at=(NOW + 1_500) // span * span, slots={slot_of(1_500): 1})
             ]
@@ -82,7 +99,7 @@ class TallyLaws:
         await store.record(a_submission(entry))
         await store.record(a_submission(entry, receipt="r2"))
 
-        (matched,) = await store.matched(EVERYTHING, since=0)
+        (matched,) = await store.answer(MatchQuery(scope=EVERYTHING, since=0))
 
         keys = Matching(conversions=1, click=1, email=1, two=1)
         assert matched == Matched(pixel=PIXEL, event=EVENT, day=NOW // DAY, keys=keys)
@@ -95,13 +112,13 @@ class TallyLaws:
             ]
             await store.record(a_submission(*entries, receipt=source, source=source))
 
-        (matched,) = await store.matched(EVERYTHING, since=0)
-        (of_one,) = await store.matched(QueryScope(source="page"), since=0)
+        (matched,) = await store.answer(MatchQuery(scope=EVERYTHING, since=0))
+        (of_one,) = await store.answer(MatchQuery(scope=QueryScope(source="page"), since=0))
 
         assert matched.keys == matching({kit: 1 + (kit % 3 == 0) for kit in range(64)})
         assert of_one.keys == matching(dict.fromkeys(range(0, 64, 3), 1))
-        assert list(await store.matched(OTHERS, since=0)) == []
-        assert list(await store.matched(EVERYTHING, since=NOW // DAY + 1)) == []
+        assert list(await store.answer(MatchQuery(scope=OTHERS, since=0))) == []
+        assert list(await store.answer(MatchQuery(scope=EVERYTHING, since=NOW // DAY + 1))) == []
 
     async def test_flaws_are_counted_with_the_latest_example(self, store: Store) -> None:
         flaws = (
@@ -112,7 +129,7 @@ class TallyLaws:
         await store.record(msgspec.structs.replace(submission, flaws=flaws))
         (life,) = await lives(store, "order-1")
 
-        found = list(await store.flaws(EVERYTHING, since=0))
+        found = list(await store.answer(FlawsQuery(scope=EVERYTHING, since=0)))
 
         told = FlawCount(
             pixel=PIXEL, event="", code=SPOILT.code, times=1, shape=SPOILT.shape, delivery=None
@@ -121,7 +138,7 @@ class TallyLaws:
             told,
             msgspec.structs.replace(told, event=EVENT, delivery=life.delivery, wins=1),
         ]
-        assert list(await store.flaws(OTHERS, since=0)) == []
+        assert list(await store.answer(FlawsQuery(scope=OTHERS, since=0))) == []
 
 
 class ConsoleQueryLaws:
@@ -129,8 +146,8 @@ class ConsoleQueryLaws:
         for number in range(5):
             await record(store, f"order-{number}", receipt=f"r{number}")
 
-        first = await store.newest(ListQuery(limit=3))
-        second = await store.newest(ListQuery(limit=3, before=first.back_to))
+        first = await store.page(ListQuery(limit=3))
+        second = await store.page(ListQuery(limit=3, before=first.back_to))
 
         assert _named(first.glimpses) == ["order-4", "order-3", "order-2"]
         assert _named(second.glimpses) == ["order-1", "order-0"]
@@ -159,16 +176,16 @@ class ConsoleQueryLaws:
         suppressed = an_entry("not sent", suppressed="no consent")
         await store.record(a_submission(suppressed, receipt="r4"))
 
-        sight = await store.newest(look)
+        sight = await store.page(look)
 
         assert _named(sight.glimpses) == found
 
     async def test_what_has_come_since_is_told(self, store: Store) -> None:
         await record(store, "order-1")
-        latest = (await store.newest(ListQuery())).latest
+        latest = (await store.page(ListQuery())).latest
         await record(store, "order-2", receipt="r2")
 
-        sight = await store.newest(ListQuery(after=latest))
+        sight = await store.page(ListQuery(after=latest))
 
         assert _named(sight.glimpses) == ["order-2"]
 
@@ -176,9 +193,9 @@ class ConsoleQueryLaws:
         for number in range(8):
             await record(store, f"order-{number}", receipt=f"r{number}", at=NOW + number)
 
-        before = await store.number_at(NOW + 3)
+        before = await store.answer(NumberAtQuery(at=NOW + 3))
 
-        sight = await store.newest(ListQuery(before=before, limit=1))
+        sight = await store.page(ListQuery(before=before, limit=1))
         assert _named(sight.glimpses) == ["order-2"]
 
     async def test_a_conversion_has_its_origin(self, store: Store) -> None:
@@ -186,12 +203,12 @@ class ConsoleQueryLaws:
         await store.record(msgspec.structs.replace(submission, body=b'{"conversions":[]}'))
         (life,) = await lives(store, "order-1")
 
-        origin = await store.origin(life.delivery, EVERYTHING)
+        origin = await store.get(life.delivery, EVERYTHING)
 
         assert origin is not None
         assert (origin.life, origin.door, origin.place) == (life, "native", 1)
         assert origin.body == b'{"conversions":[]}'
-        assert await store.origin(life.delivery, OTHERS) is None
+        assert await store.get(life.delivery, OTHERS) is None
 
     async def test_what_is_kept_of_many_comes_together_and_once(self, store: Store) -> None:
         both = a_submission(an_entry("order-0"), an_entry("order-1", index=1))
@@ -203,7 +220,9 @@ class ConsoleQueryLaws:
             for name in ("order-0", "order-1", "order-2")
         }
 
-        kept = await store.kept([*found.values(), 999], EVERYTHING)
+        kept = await store.answer(
+            SubmissionsQuery(deliveries=[*found.values(), 999], scope=EVERYTHING)
+        )
 
         assert [(match.delivery, match.body, match.place) for match in kept] == [
             (found["order-0"], b'{"conversions":[]}', 0),
@@ -211,18 +230,23 @@ class ConsoleQueryLaws:
             (found["order-2"], b'{"event":"purchase"}', 0),
         ]
         assert kept[0].body is kept[1].body
-        assert list(await store.kept(list(found.values()), OTHERS)) == []
+        assert (
+            list(
+                await store.answer(SubmissionsQuery(deliveries=list(found.values()), scope=OTHERS))
+            )
+            == []
+        )
 
     async def test_remarkable_amounts_are_found(self, store: Store) -> None:
         await record(store, "order-1")
         entry = msgspec.structs.replace(an_entry("order-2"), flag=REMARK)
         await store.record(a_submission(entry, receipt="r2"))
 
-        (glimpse,) = (await store.flagged(ListQuery())).glimpses
+        (glimpse,) = (await store.page(ListQuery(flagged=True))).glimpses
 
         assert (glimpse.conversion_id, glimpse.flag) == ("order-2", REMARK)
-        assert (await store.flagged(ListQuery(scope=OTHERS))).glimpses == ()
-        assert (await store.flagged(ListQuery(reason="zero"))).glimpses == ()
+        assert (await store.page(ListQuery(flagged=True, scope=OTHERS))).glimpses == ()
+        assert (await store.page(ListQuery(flagged=True, reason="zero"))).glimpses == ()
 
     async def test_what_is_usual_is_kept(self, store: Store) -> None:
         norm = UsualAmount(pixel=PIXEL, event=EVENT, currency="EUR", seen=2, first=(1.5, 1.7))

@@ -12,6 +12,7 @@ from twite.domain.delivery import (
 from twite.domain.history import total
 from twite.domain.submission import Idempotency, Recorded
 from twite.domain.times import HOUR
+from twite.gateway.ports.queries import ByConversionId, ByReceipt
 from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.actions import (
@@ -29,7 +30,9 @@ class RecordingLaws:
     async def test_a_new_conversion_is_queued(self, store: Store) -> None:
         await store.record(a_submission(an_entry("order-1")))
 
-        (life,) = await store.life(pixel=PIXEL, events=[EVENT], conversion_id="order-1")
+        (life,) = await store.find(
+            ByConversionId(pixel=PIXEL, events=[EVENT], conversion_id="order-1")
+        )
 
         assert (life.state, life.source, life.receipt) == (State.QUEUED, "shop", "r1")
         assert life.sent == an_entry("order-1").body
@@ -44,10 +47,18 @@ class RecordingLaws:
         plain = an_entry("order-1", pixel="tag:crm", index=2)
         await store.record(a_submission(*entries, plain, other))
 
-        every = await store.life(pixel="tag:crm", events=None, conversion_id="order-1")
-        of_event = await store.life(pixel="tag:crm", events=[EVENT], conversion_id="order-1")
-        of_another = await store.life(pixel="tag:crm", events=["o8zzz"], conversion_id="order-1")
-        exact = await store.life(pixel="tag:crm", events=None, conversion_id="order-1/two")
+        every = await store.find(
+            ByConversionId(pixel="tag:crm", events=None, conversion_id="order-1")
+        )
+        of_event = await store.find(
+            ByConversionId(pixel="tag:crm", events=[EVENT], conversion_id="order-1")
+        )
+        of_another = await store.find(
+            ByConversionId(pixel="tag:crm", events=["o8zzz"], conversion_id="order-1")
+        )
+        exact = await store.find(
+            ByConversionId(pixel="tag:crm", events=None, conversion_id="order-1/two")
+        )
 
         names = [("order-1", None), ("order-1/two", "order-1"), ("order-1/one", "order-1")]
         assert [(life.conversion_id, life.called) for life in every] == names
@@ -83,8 +94,11 @@ class RecordingLaws:
         refused = await store.record(second)
 
         assert refused == Recorded(conflict=True)
-        assert total(await store.accounts()).received == 1
-        assert await store.life(pixel=PIXEL, events=[EVENT], conversion_id="order-2") == []
+        assert total(await store.balance()).received == 1
+        assert (
+            await store.find(ByConversionId(pixel=PIXEL, events=[EVENT], conversion_id="order-2"))
+            == []
+        )
 
     async def test_the_same_request_under_its_name_is_a_duplicate(self, store: Store) -> None:
         name = Idempotency(key=b"k" * 16, said=b"a" * 16)
@@ -132,7 +146,9 @@ class RecordingLaws:
         for receipt in ("r1", "r2", "r3"):
             await store.record(a_submission(an_entry("order-1"), receipt=receipt))
 
-        (life,) = await store.life(pixel=PIXEL, events=[EVENT], conversion_id="order-1")
+        (life,) = await store.find(
+            ByConversionId(pixel=PIXEL, events=[EVENT], conversion_id="order-1")
+        )
 
         assert (life.receipt, life.duplicates) == ("r1", 2)
 
@@ -203,22 +219,31 @@ class RecordingLaws:
             )
         )
 
-        brought = await store.submission("r2")
+        brought = await store.find(ByReceipt(receipt="r2"))
 
         assert [life.conversion_id for life in brought] == ["order-2", "order-3"]
 
     async def test_an_unknown_receipt_or_conversion_has_no_lives(self, store: Store) -> None:
         await record(store, "order-1")
 
-        assert list(await store.submission("r9")) == []
-        assert list(await store.life(pixel=PIXEL, events=["o8z6m"], conversion_id="order-1")) == []
+        assert list(await store.find(ByReceipt(receipt="r9"))) == []
+        assert (
+            list(
+                await store.find(
+                    ByConversionId(pixel=PIXEL, events=["o8z6m"], conversion_id="order-1")
+                )
+            )
+            == []
+        )
 
     async def test_one_conversion_id_has_a_life_for_each_event(self, store: Store) -> None:
         await store.record(
             a_submission(an_entry("order-1"), an_entry("order-1", event="o8z6m", index=1))
         )
 
-        found = await store.life(pixel=PIXEL, events=["o8z6m", EVENT], conversion_id="order-1")
+        found = await store.find(
+            ByConversionId(pixel=PIXEL, events=["o8z6m", EVENT], conversion_id="order-1")
+        )
 
         assert [life.event for life in found] == ["o8z6m", EVENT]
 

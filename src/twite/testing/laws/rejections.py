@@ -8,6 +8,7 @@ from twite.domain.history import ConversionCounts
 from twite.domain.rejection import MOST_KEPT, Rejection, RejectionQuery
 from twite.domain.submission import AcceptedConversion, Endpoint, RejectedConversion, Submission
 from twite.domain.times import MINUTE
+from twite.gateway.ports.queries import RejectionsQuery
 from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, an_entry
 
@@ -53,7 +54,7 @@ class RejectionLaws:
 
         await store.record(_submission(_refusal("order-2", index=1), entries=(entry,)))
 
-        assert list(await store.rejections(_EVERYTHING)) == [
+        assert list(await store.answer(RejectionsQuery(wanted=_EVERYTHING))) == [
             Rejection(
                 at=NOW,
                 source="shop",
@@ -72,11 +73,14 @@ class RejectionLaws:
     ) -> None:
         await store.record(_submission(_refusal("order-1"), _refusal("order-2", index=1)))
 
-        assert [rejection.conversion_id for rejection in await store.rejections(_EVERYTHING)] == [
+        assert [
+            rejection.conversion_id
+            for rejection in await store.answer(RejectionsQuery(wanted=_EVERYTHING))
+        ] == [
             "order-2",
             "order-1",
         ]
-        assert list(await store.accounts()) == [
+        assert list(await store.balance()) == [
             ConversionCounts(source="shop", pixel=_PIXEL, received=2, rejected=2)
         ]
 
@@ -87,7 +91,7 @@ class RejectionLaws:
                 _submission(_refusal(f"order-{number}"), receipt=f"r{number}", at=at)
             )
 
-        found = await store.rejections(RejectionQuery(limit=2))
+        found = await store.answer(RejectionsQuery(wanted=RejectionQuery(limit=2)))
 
         assert [rejection.conversion_id for rejection in found] == ["order-2", "order-1"]
 
@@ -101,7 +105,10 @@ class RejectionLaws:
         )
 
         async def ids(query: RejectionQuery) -> list[str]:
-            return [rejection.conversion_id for rejection in await store.rejections(query)]
+            return [
+                rejection.conversion_id
+                for rejection in await store.answer(RejectionsQuery(wanted=query))
+            ]
 
         assert await ids(RejectionQuery(since=later)) == ["order-2"]
         assert await ids(RejectionQuery(code="event_unknown")) == ["order-1"]
@@ -117,7 +124,7 @@ class RejectionLaws:
             ids = [f"order-{part * 500 + number}" for number in range(500)]
             await store.record(_submission(*map(_refusal, ids), receipt=f"r{part}", at=NOW + part))
 
-        found = await store.rejections(RejectionQuery(limit=2 * MOST_KEPT))
+        found = await store.answer(RejectionsQuery(wanted=RejectionQuery(limit=2 * MOST_KEPT)))
 
         by_source = {
             name: [rejection for rejection in found if rejection.source == name]

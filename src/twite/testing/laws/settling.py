@@ -5,6 +5,7 @@ from twite.domain.delivery import ANSWER_LIMIT, Settlement, State, Transition, T
 from twite.domain.errors import IllegalTransition
 from twite.domain.history import PastAttempt
 from twite.domain.times import MINUTE
+from twite.gateway.ports.queries import AttemptsQuery
 from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.actions import (
@@ -190,7 +191,7 @@ class SettlingLaws:
             batch = await claim(store, now=at, pixel=pixel, limit=limit)
             await settle(store, batch, "delivered", delivered(batch), at=at)
 
-        spent = await store.spent(since=NOW + 1)
+        spent = await store.answer(AttemptsQuery(since=NOW + 1))
 
         assert {pixel: list(tries) for pixel, tries in spent.items()} == {
             PIXEL: [(NOW + 5, 1)],

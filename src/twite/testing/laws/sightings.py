@@ -15,6 +15,7 @@ from twite.domain.stats.sightings import (
 )
 from twite.domain.submission import Endpoint, Submission
 from twite.domain.times import DAY, HOUR, MINUTE
+from twite.gateway.ports.queries import DedupQuery, IdPairsQuery, PixelReportsQuery
 from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.actions import EVENT, PIXEL
@@ -66,7 +67,7 @@ def _overlap(day: int = _TODAY, *, event: str = EVENT, **counts: int) -> DedupRe
 
 class SightingLaws:
     async def test_nothing_was_seen(self, store: Store) -> None:
-        assert list(await store.overlap(since=0)) == []
+        assert list(await store.answer(DedupQuery(since=0))) == []
 
     async def test_ids_are_counted_by_the_ways_they_went(self, store: Store) -> None:
         await _sight(
@@ -79,7 +80,7 @@ class SightingLaws:
             *_seen("f", SightingPath.PIXEL, SightingPath.PAGE, SightingPath.SERVER),
         )
 
-        assert list(await store.overlap(since=_MIDNIGHT)) == [
+        assert list(await store.answer(DedupQuery(since=_MIDNIGHT))) == [
             _overlap(both=3, pixel_only=1, server_only=2, blocked=1, page_and_server=1)
         ]
 
@@ -89,7 +90,7 @@ class SightingLaws:
             store, *_seen("a", SightingPath.PIXEL, SightingPath.PAGE, at=NOW + 1), receipt="r2"
         )
 
-        assert list(await store.overlap(since=0)) == [_overlap(both=1)]
+        assert list(await store.answer(DedupQuery(since=0))) == [_overlap(both=1)]
 
     async def test_a_duplicate_is_seen_all_the_same(self, store: Store) -> None:
         first = a_submission(an_entry("a"))
@@ -103,7 +104,9 @@ class SightingLaws:
             msgspec.structs.replace(again, sightings=_seen("a", SightingPath.SERVER))
         )
 
-        assert list(await store.overlap(since=0)) == [_overlap(both=1, page_and_server=1)]
+        assert list(await store.answer(DedupQuery(since=0))) == [
+            _overlap(both=1, page_and_server=1)
+        ]
 
     async def test_events_and_days_are_counted_apart(self, store: Store) -> None:
         await _sight(
@@ -113,7 +116,7 @@ class SightingLaws:
             *_seen("b", SightingPath.SERVER, at=NOW - DAY),
         )
 
-        assert list(await store.overlap(since=0)) == [
+        assert list(await store.answer(DedupQuery(since=0))) == [
             _overlap(_TODAY - 1, server_only=1),
             _overlap(server_only=1),
             _overlap(event="o8z6m", server_only=1),
@@ -123,8 +126,10 @@ class SightingLaws:
         await _sight(store, *_seen("a", SightingPath.PIXEL, at=_MIDNIGHT - 1))
         await _sight(store, *_seen("a", SightingPath.SERVER, at=_MIDNIGHT), receipt="r2")
 
-        assert list(await store.overlap(since=_MIDNIGHT)) == []
-        assert list(await store.overlap(since=_MIDNIGHT - DAY)) == [_overlap(_TODAY - 1, both=1)]
+        assert list(await store.answer(DedupQuery(since=_MIDNIGHT))) == []
+        assert list(await store.answer(DedupQuery(since=_MIDNIGHT - DAY))) == [
+            _overlap(_TODAY - 1, both=1)
+        ]
 
     async def test_more_than_48_hours_apart_is_late(self, store: Store) -> None:
         early = NOW - MEETS_WITHIN
@@ -138,7 +143,9 @@ class SightingLaws:
             *_seen("fired-again", SightingPath.PIXEL),
         )
 
-        counted = [(overlap.both, overlap.late) for overlap in await store.overlap(since=0)]
+        counted = [
+            (overlap.both, overlap.late) for overlap in await store.answer(DedupQuery(since=0))
+        ]
         assert [sum(numbers) for numbers in zip(*counted, strict=True)] == [3, 2]
 
     async def test_the_same_order_under_two_ids(self, store: Store) -> None:
@@ -150,13 +157,13 @@ class SightingLaws:
             *_seen("order-2", SightingPath.SERVER, click=9),
         )
 
-        assert [overlap.two_ids for overlap in await store.overlap(since=0)] == [2]
-        assert list(await store.pairs(since=0, limit=9)) == [
+        assert [overlap.two_ids for overlap in await store.answer(DedupQuery(since=0))] == [2]
+        assert list(await store.answer(IdPairsQuery(since=0, limit=9))) == [
             TwoIds(pixel="o8z6j", event="o8z6k", page_id="page-1", server_id="order-1", at=NOW),
             TwoIds(pixel="o8z6j", event="o8z6k", page_id="page-2", server_id="order-2", at=NOW),
         ]
-        assert len(await store.pairs(since=0, limit=1)) == 1
-        assert list(await store.pairs(since=NOW + 1, limit=9)) == []
+        assert len(await store.answer(IdPairsQuery(since=0, limit=1))) == 1
+        assert list(await store.answer(IdPairsQuery(since=NOW + 1, limit=9))) == []
 
     async def test_of_several_others_one_is_named(self, store: Store) -> None:
         await _sight(
@@ -167,7 +174,7 @@ class SightingLaws:
             *_seen("page-1", SightingPath.PAGE, email=1),
         )
 
-        (pair,) = await store.pairs(since=0, limit=9)
+        (pair,) = await store.answer(IdPairsQuery(since=0, limit=9))
         assert (pair.page_id, pair.server_id in {"order-1", "order-2", "order-3"}) == (
             "page-1",
             True,
@@ -193,8 +200,8 @@ class SightingLaws:
             *_seen("order-9", SightingPath.SERVER, email=8),
         )
 
-        assert sum(overlap.two_ids for overlap in await store.overlap(since=0)) == 0
-        assert list(await store.pairs(since=0, limit=9)) == []
+        assert sum(overlap.two_ids for overlap in await store.answer(DedupQuery(since=0))) == 0
+        assert list(await store.answer(IdPairsQuery(since=0, limit=9))) == []
 
     async def test_twins_are_what_pages_told_of_the_same_id(self, store: Store) -> None:
         await _sight(
@@ -207,16 +214,18 @@ class SightingLaws:
             *_seen("b", SightingPath.PIXEL),
         )
 
-        told = await store.twins(pixel=PIXEL, event=EVENT, conversion_id="a")
+        told = await store.answer(PixelReportsQuery(pixel=PIXEL, event=EVENT, conversion_id="a"))
         assert list(told) == [PixelReport(at=NOW - 1, blocked=True), PixelReport(at=NOW + 1)]
-        assert not await store.twins(pixel=PIXEL, event=EVENT, conversion_id="c")
+        assert not await store.answer(
+            PixelReportsQuery(pixel=PIXEL, event=EVENT, conversion_id="c")
+        )
 
     async def test_a_page_that_fires_again_and_again_tells_no_more(self, store: Store) -> None:
         await _sight(
             store, *(_seen("a", SightingPath.PIXEL, at=NOW + n)[0] for n in range(MOST_TOLD + 1))
         )
 
-        told = await store.twins(pixel=PIXEL, event=EVENT, conversion_id="a")
+        told = await store.answer(PixelReportsQuery(pixel=PIXEL, event=EVENT, conversion_id="a"))
         assert [report.at for report in told] == list(range(NOW, NOW + MOST_TOLD))
 
     async def test_old_sightings_are_forgotten(self, store: Store) -> None:
@@ -224,4 +233,4 @@ class SightingLaws:
         await _sight(store, *_seen("new", SightingPath.PIXEL), receipt="r2")
         await _sight(store, *_seen("newer", SightingPath.PIXEL), receipt="r3")
 
-        assert list(await store.overlap(since=0)) == [_overlap(pixel_only=2)]
+        assert list(await store.answer(DedupQuery(since=0))) == [_overlap(pixel_only=2)]

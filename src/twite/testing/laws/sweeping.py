@@ -9,6 +9,7 @@ from twite.domain.delivery import (
 )
 from twite.domain.history import PastAttempt
 from twite.gateway.ports.outbox import SweepResult
+from twite.gateway.ports.queries import AtRest
 from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW
 from twite.testing.laws.actions import (
@@ -82,7 +83,7 @@ class SweepLaws:
         in_time = await sweep(store, now=NOW, waiting_before=NOW - 1)
         late = await sweep(store, now=NOW, waiting_before=NOW + 1)
 
-        resting = await store.resting(pixel=None, limit=9)
+        resting = await store.find(AtRest(pixel=None, limit=9))
         assert (in_time.held, late) == (0, SweepResult(held=2))
         assert {(life.state, life.reason) for life in resting} == {(State.HELD, WAITED_TOO_LONG)}
 

@@ -1,4 +1,4 @@
-"""Queued tag payloads: see twite.gateway.tags.run.resealing."""
+"""Queued tag payloads: which keys sealed them, and rewrite them under another."""
 
 import binascii
 import sqlite3
@@ -11,27 +11,9 @@ from twite.gateway.ports.tags import PREFIX
 from twite.stores.sql.checksum import checksum
 from twite.stores.sql.named import query
 from twite.stores.sql.writer_session import WriterSession
-from twite.stores.sqlite.engine.reader import SQLiteReader
-from twite.stores.sqlite.engine.writer import Writer
 
 # No name of a tag holds U+10FFFF: it comes after all of them.
 _TAGS: Final = {"first": PREFIX, "beyond": PREFIX + "\U0010ffff"}
-
-
-class SQLiteTagPayloads:
-    """The tag payloads of a store, on its writer and reader."""
-
-    def __init__(self, *, writer: Writer, reader: SQLiteReader) -> None:
-        self._writer = writer
-        self._reader = reader
-
-    async def rewrite(self, write: Write, *, after: int, limit: int) -> RewrittenPayloads:
-        return await self._writer.submit_act(
-            lambda book: _rewritten(book, write, after=after, limit=limit)
-        )
-
-    async def heads(self) -> Sequence[tuple[bytes, int]]:
-        return await self._reader.read(heads)
 
 
 def heads(connection: sqlite3.Connection) -> list[tuple[bytes, int]]:
@@ -45,7 +27,8 @@ def heads(connection: sqlite3.Connection) -> list[tuple[bytes, int]]:
     return found
 
 
-def _rewritten(book: WriterSession, write: Write, *, after: int, limit: int) -> RewrittenPayloads:
+def rewritten(book: WriterSession, write: Write, *, after: int, limit: int) -> RewrittenPayloads:
+    """Rewrite payloads among `limit` unsettled deliveries after `after`."""
     many, last = book.run("outbox_after", after=after, limit=limit).fetchone()
     if not many:
         return RewrittenPayloads()

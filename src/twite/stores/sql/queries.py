@@ -1,0 +1,100 @@
+"""The Queries port over SQL: each question is a view on a connection that reads."""
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeVar
+
+import msgspec
+
+from twite.domain.history import ConversionCounts, History
+from twite.domain.stats.backlog import BacklogHour
+from twite.gateway.ports import queries as port
+from twite.stores.sql import (
+    alerts,
+    consents,
+    console_queries,
+    ignored,
+    records,
+    rejections,
+    sightings,
+    tag_payloads,
+    tallies,
+)
+
+T = TypeVar("T")
+View = Callable[[sqlite3.Connection], T]
+
+
+class ReadsViews(Protocol):
+    """A database that reads."""
+
+    async def read(self, view: View[T], *, is_long: bool = False) -> T:
+        """Return what a view returns; a long one does not keep others waiting.
+
+        Raises LedgerUnavailable, StoreUnusable.
+        """
+        ...
+
+
+# A query's fields are the arguments of its view.
+_VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
+    port.ByConversionId: records.life,
+    port.ByReceipt: records.submission,
+    port.AtRest: records.resting,
+    port.InErrorGroup: console_queries.heap,
+    port.RestingAmong: console_queries.resting_among,
+    port.FlowsQuery: tallies.flows,
+    port.WaitsQuery: tallies.waits,
+    port.MatchQuery: tallies.matched,
+    port.FlawsQuery: tallies.flaws,
+    port.IgnoredQuery: ignored.ignored,
+    port.RejectionsQuery: rejections.rejections,
+    port.AttemptsQuery: records.spent,
+    port.DeliveredQuery: alerts.delivered,
+    port.DedupQuery: sightings.overlap,
+    port.IdPairsQuery: sightings.pairs,
+    port.PixelReportsQuery: sightings.twins,
+    port.SubmissionsQuery: console_queries.kept,
+    port.NumberAtQuery: console_queries.number_at,
+    port.UndeliveredQuery: consents.standing,
+    port.PayloadHeadsQuery: tag_payloads.heads,
+}
+# These take seconds.
+_LONG: Final = (port.DedupQuery, port.IdPairsQuery)
+
+
+class SqlQueries:
+    """Implements Queries, for a store to inherit."""
+
+    _database: ReadsViews
+
+    async def find(self, selection: port.Selection) -> Sequence[History]:
+        return await self._database.read(_view_of(selection))
+
+    async def get(self, delivery: int, scope: port.QueryScope) -> port.ConversionOrigin | None:
+        return await self._database.read(
+            lambda connection: console_queries.origin(connection, delivery=delivery, scope=scope)
+        )
+
+    async def page(self, look: port.ListQuery) -> port.SummaryPage:
+        return await self._database.read(lambda connection: console_queries.page(connection, look))
+
+    async def group(self, scope: port.QueryScope) -> Sequence[port.ErrorGroup]:
+        return await self._database.read(
+            lambda connection: console_queries.heaps(connection, scope=scope)
+        )
+
+    async def balance(self) -> Sequence[ConversionCounts]:
+        return await self._database.read(records.accounts)
+
+    async def backlog(self) -> Sequence[BacklogHour]:
+        return await self._database.read(alerts.backlog)
+
+    async def answer(self, query: port.Query[T]) -> T:
+        return await self._database.read(_view_of(query), is_long=isinstance(query, _LONG))
+
+
+def _view_of(query: msgspec.Struct) -> View[Any]:
+    view = _VIEWS[type(query)]
+    values = {name: getattr(query, name) for name in query.__struct_fields__}
+    return lambda connection: view(connection, **values)
