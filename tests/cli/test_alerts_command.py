@@ -68,7 +68,7 @@ def with_webhook(path, chat, secret="", *, port=None):
 def keeping(path, *alerts):
     async def keep():
         store = await SQLiteStore.open(str(path.parent / "twite.db"))
-        await store.keep(alerts)
+        await store.put(alerts)
         await store.close()
 
     asyncio.run(keep())

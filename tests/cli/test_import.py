@@ -40,7 +40,7 @@ def changed(folder, change):
 async def kept_in(shop):
     store = await SQLiteStore.open(str(shop.parent / "twite.db"))
     try:
-        return await sealed_secrets(SecretStore(vault=store.vault, seal=AesSeal(Secret(KEY))))
+        return await sealed_secrets(SecretStore(state=store, seal=AesSeal(Secret(KEY))))
     finally:
         await store.close()
 

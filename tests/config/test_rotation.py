@@ -23,7 +23,7 @@ async def stored(settings, *keys: str) -> PixelToken | None:
     store = await SQLiteStore.open(str(settings.store.path))
     try:
         seal = AesSeal(Secret(keys[0]), [Secret(key) for key in keys[1:]])
-        logins = CredentialStore(SecretStore(vault=store.vault, seal=seal))
+        logins = CredentialStore(SecretStore(state=store, seal=seal))
         found = (await logins.all()).get("o8z6j")
         return None if found is None else found.pixel_token
     finally:
@@ -33,7 +33,7 @@ async def stored(settings, *keys: str) -> PixelToken | None:
 async def seal_with(settings, key: str) -> None:
     store = await SQLiteStore.open(str(settings.store.path))
     try:
-        room = SecretStore(vault=store.vault, seal=AesSeal(Secret(key)))
+        room = SecretStore(state=store, seal=AesSeal(Secret(key)))
         await CredentialStore(room).keep_pixel_token("o8z6j", TOKEN)
     finally:
         await store.close()

@@ -40,7 +40,7 @@ async def resting(tmp_path_factory):
     house = House(tmp_path_factory.mktemp("resting"), cautious)
     store = await SQLiteStore.open(str(house.settings.store.path))
     now = time.time_ns() // 1_000_000
-    await store.pause(Pause(pixel="o8z6j", since=now, reason="by hand"))
+    await store.put([Pause(pixel="o8z6j", since=now, reason="by hand")])
     for name in ("doubtful-1", "doubtful-2"):
         await _in_doubt(store, name, since=now - 60 * HOUR, reason=DOUBTFUL["reason"])
     await _in_doubt(store, "in-time-1", since=now - 39 * HOUR, reason="400 in time")

@@ -98,7 +98,7 @@ async def agency(tmp_path_factory):
             tmp_path_factory.mktemp("own"), SETTINGS, passwords=PlainPasswords(), x=emulator.url
         )
         store = await SQLiteStore.open(str(house.settings.store.path))
-        await store.keep([_silent("rivalshop"), _silent("o6dkt")])
+        await store.put([_silent("rivalshop"), _silent("o6dkt")])
         await store.close()
         await house.start(people=PEOPLE)
         own = [{"event": "purchase", "conversion_id": "our-order", "email": "a@shop.example"}]

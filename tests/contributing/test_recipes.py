@@ -311,7 +311,7 @@ def test_a_new_alert_opens_and_resolves(monkeypatch):
     said = []
     numbers = count()
     alerts = AlertStore(
-        alarms=MemoryStore(),
+        state=MemoryStore(),
         clock=MovingClock(NOW),
         new_id=lambda: f"alert-{next(numbers)}",
         said=lambda alert, phase: said.append((phase, alert.reason)),

@@ -63,7 +63,7 @@ async def test_a_folder_that_is_not_there_is_red(tmp_path):
 async def test_a_paused_pixel_is_red_with_xs_reason(tmp_path):
     settings = read(tmp_path)
     owned = await SQLiteStore.open(str(settings.store.path))
-    await owned.pause(Pause(pixel="o8z6j", since=NOW, reason="401 UNAUTHORIZED_ACCESS"))
+    await owned.put([Pause(pixel="o8z6j", since=NOW, reason="401 UNAUTHORIZED_ACCESS")])
     await owned.close()
 
     findings = [finding async for finding in store(settings)]

@@ -23,7 +23,7 @@ async def test_without_a_webhook_nobody_hears_of_anything(tmp_path):
 async def test_open_alerts_are_red_or_amber_with_their_pages(tmp_path):
     settings = read(tmp_path, f'{GOOD}\n[alerts]\nwebhook = "env:HOOK"\n', {"HOOK": "https://a.b"})
     store = await SQLiteStore.open(str(settings.store.path))
-    await store.keep([PAUSED, HELD, OVER])
+    await store.put([PAUSED, HELD, OVER])
     await store.close()
 
     findings = [alert async for alert in alerts(settings)]

@@ -1,4 +1,4 @@
-"""What signs people in, at an emulated X, with a vault of its own."""
+"""What signs people in, at an emulated X, with secrets of its own."""
 
 from urllib.parse import urlsplit
 
@@ -14,7 +14,7 @@ from twite.gateway.x_account.sign_in import XSignIn
 from twite.machine import SystemClock, SystemRandomness
 from twite.machine.seal import AesSeal
 from twite.senders.inquiries import HttpInquiries
-from twite.stores.memory.secret_store import MemorySecretRecords
+from twite.stores.memory.state import MemoryState
 from twite.testing.builders import a_destination
 from twite.testing.clock import MovingClock
 from twite.x.inquiry import Inquiry
@@ -25,7 +25,7 @@ APP = XApp(consumer_key=CONSUMER_KEY, consumer_secret=Secret(CONSUMER_SECRET))
 
 
 class House:
-    """Who signs in, with a vault of its own. `clock` is what sign-ins grow old by."""
+    """Who signs in, with secrets of its own. `clock` is what sign-ins grow old by."""
 
     def __init__(
         self,
@@ -36,9 +36,9 @@ class House:
         noted_as: str | None = None,
     ):
         self.clock = MovingClock()
-        self.vault = MemorySecretRecords()
+        self.state = MemoryState()
         self.logins = CredentialStore(
-            SecretStore(vault=self.vault, seal=AesSeal(Secret("a-key-that-nobody-will-guess")))
+            SecretStore(state=self.state, seal=AesSeal(Secret("a-key-that-nobody-will-guess")))
         )
         self.asked: list[str] = []  # the paths of what X was asked
         self._way = HttpInquiries(timeout=5_000)

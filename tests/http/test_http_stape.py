@@ -14,6 +14,7 @@ from twite.gateway.ingest.stape_proxy import StapeProxy
 from twite.gateway.ingest.tag_credentials import TagCredentials
 from twite.gateway.ports.events import SilentObserver
 from twite.gateway.ports.secret_store import SecretStore
+from twite.gateway.ports.state import SealedSecret
 from twite.machine.seal import AesSeal
 
 PATH = f"/stape-api/{KEY}/v1/twitter/auth-proxy"
@@ -51,7 +52,7 @@ class ProxyStage(TagStage):
 def proxies(staged) -> Callable[..., Awaitable[ProxyStage]]:
     async def open_(*sources) -> ProxyStage:
         needs, store = what_it_needs(*sources)
-        secret_store = SecretStore(vault=store.vault, seal=AesSeal(Secret("a-key-to-seal-with-it")))
+        secret_store = SecretStore(state=store, seal=AesSeal(Secret("a-key-to-seal-with-it")))
         tag_credentials = TagCredentials(
             secret_store=secret_store,
             destinations=needs["destinations"],
@@ -103,7 +104,7 @@ async def test_no_secret_of_the_body_is_kept_anywhere(proxy):
     await proxy.post(a_body())
 
     (kept,) = proxy.store.kept
-    assert list(await proxy.store.vault.sealed("")) == []
+    assert list(await proxy.store.load(SealedSecret)) == []
     for secret in AUTH.values():
         assert secret.encode() not in kept.body
         assert secret not in repr(kept)
@@ -161,7 +162,7 @@ async def test_without_leave_the_credentials_of_another_pixel_are_not_taken(prox
 
     assert heard.status == 404
     assert heard.json()["errors"][0]["message"] == "pixel_id (p9) was not found"
-    assert list(await proxy.store.vault.sealed("")) == []
+    assert list(await proxy.store.load(SealedSecret)) == []
 
 
 async def test_with_leave_they_are_stored_sealed_and_the_conversion_goes_to_its_pixel(proxies):
@@ -169,7 +170,8 @@ async def test_with_leave_they_are_stored_sealed_and_the_conversion_goes_to_its_
 
     heard = await proxy.post(a_body("p9"))
 
-    ((name, sealed),) = await proxy.store.vault.sealed("")
+    (secret,) = await proxy.store.load(SealedSecret)
+    name, sealed = secret.name, secret.sealed
     assert (heard.status, name) == (200, "stape/p9")
     assert [account.pixel for account in await proxy.store.balance()] == ["p9"]
     for secret in AUTH.values():

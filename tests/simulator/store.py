@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum, auto
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from simulator.clock import TrialClock
 from twite.domain.delivery import Batch, Settlement
@@ -12,7 +12,7 @@ from twite.domain.submission import Recorded, Submission
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
 from twite.gateway.ports.queries import Query
-from twite.gateway.ports.state import ClockRecord, Pause, RateLimitWindow
+from twite.gateway.ports.state import R, RateLimitWindow, StateKey, StateRecord
 from twite.gateway.ports.store import Store
 from twite.stores.memory.store import MemoryStore
 
@@ -154,33 +154,22 @@ class MortalStore:
     async def sweep(self, sweeping: SweepRequest) -> SweepResult:
         return await self._call("sweep", lambda store: store.sweep(sweeping), self._swept)
 
-    async def pause(self, pause: Pause) -> None:
-        await self._call("pause", lambda store: store.pause(pause))
-
-    async def resume(self, pixel: str, event: str = "") -> None:
-        await self._call("resume", lambda store: store.resume(pixel, event))
-
-    async def pauses(self) -> Sequence[Pause]:
-        return await self._call("pauses", lambda store: store.pauses())
-
     async def answer(self, query: Query[T]) -> T:
         return await self._call("answer", lambda store: store.answer(query))
 
-    async def close_limits(self, closures: Sequence[RateLimitWindow]) -> None:
+    async def load(self, kind: type[R], *, prefix: str = "") -> Sequence[R]:
+        return await self._call("load", lambda store: store.load(kind, prefix=prefix))
+
+    async def put(self, records: Sequence[StateRecord], **more: Any) -> None:
+        windows = [record for record in records if isinstance(record, RateLimitWindow)]
         await self._call(
-            "close_limits",
-            lambda store: store.close_limits(closures),
-            lambda _: self._witness.noted(closures),
+            "put",
+            lambda store: store.put(records, **more),
+            lambda _: self._witness.noted(windows),
         )
 
-    async def closures(self, *, now: int) -> Sequence[RateLimitWindow]:
-        return await self._call("closures", lambda store: store.closures(now=now))
-
-    async def timed(self) -> ClockRecord:
-        return await self._call("timed", lambda store: store.timed())
-
-    async def note_ahead(self, ahead: int) -> None:
-        await self._call("note_ahead", lambda store: store.note_ahead(ahead))
+    async def delete(self, kind: type[StateRecord], *keys: StateKey, **more: Any) -> None:
+        await self._call("delete", lambda store: store.delete(kind, *keys, **more))
 
     async def doubt(self, deliveries: Sequence[int], *, reason: str, now: int) -> int:
         return await self._call(

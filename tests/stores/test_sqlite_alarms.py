@@ -5,6 +5,7 @@ import sqlite3
 import pytest
 
 from twite.domain.alert import Alert, AlertKind
+from twite.domain.stats.traffic import HourlyTraffic
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
 from twite.testing.builders import NOW
 
@@ -17,14 +18,14 @@ ALERT = Alert(
 async def test_an_alert_that_another_version_wrote_is_left_to_it(tmp_path, change):
     path = str(tmp_path / "twite.db")
     store = await SQLiteStore.open(path)
-    await store.keep([ALERT])
+    await store.put([ALERT])
     await store.close()
     with sqlite3.connect(path) as connection:
         connection.execute(f"UPDATE alert SET {change}")  # noqa: S608  words of this test
     connection.close()
 
     store = await SQLiteStore.open(path)
-    found = await store.alerts()
+    found = await store.load(Alert)
     await store.close()
 
     assert found == []
@@ -33,10 +34,14 @@ async def test_an_alert_that_another_version_wrote_is_left_to_it(tmp_path, chang
 async def test_a_command_reads_alerts_and_hours_beside_the_owner(tmp_path):
     path = str(tmp_path / "twite.db")
     store = await SQLiteStore.open(path)
-    await store.keep([ALERT])
+    await store.put([ALERT])
 
     reader = await SQLiteReader.open(path)
-    found = (list(await reader.alerts()), list(await reader.hours()), list(await reader.backlog()))
+    found = (
+        list(await reader.load(Alert)),
+        list(await reader.load(HourlyTraffic)),
+        list(await reader.backlog()),
+    )
     await reader.close()
     await store.close()
 
@@ -48,7 +53,7 @@ async def test_commits_are_timed(tmp_path):
     store = await SQLiteStore.open(str(tmp_path / "twite.db"), timed=took.append)
     took.clear()
 
-    await store.keep([ALERT])
+    await store.put([ALERT])
     await store.close()
 
     assert took

@@ -335,7 +335,7 @@ async def test_sightings_keep_their_ways_and_name_nobody(store, path):
 async def test_words_of_x_and_of_people_that_name_somebody_go(store, path):
     await record(store, entry("order-1", BOB), said=[native("order-1", BOB)])
     await settle(store, Trigger.BURIED, answer=f'{{"message":"\\u0027{ADA}\\u0027 is wrong"}}')
-    await store.pause(Pause(pixel="o8z6j", since=NOW, reason="ada@shop.example complained"))
+    await store.put([Pause(pixel="o8z6j", since=NOW, reason="ada@shop.example complained")])
     await store.discard([1], now=NOW, note="asked by ada@shop.example")
 
     found = await erase(store, path)

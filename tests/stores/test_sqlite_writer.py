@@ -167,6 +167,7 @@ import asyncio, resource, sys
 from twite.domain.history import total
 from twite.domain.errors import LedgerUnavailable
 from twite.gateway.ports.outbox import Claim
+from twite.gateway.ports.queries import ByReceipt
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine.writer import Writer
 from twite.testing.builders import NOW, a_submission, an_entry
@@ -200,9 +201,9 @@ async def main():
         *(store.record(submission(number + more)) for more in range(3)), return_exceptions=True
     )
     assert [type(each) for each in refused] == [LedgerUnavailable] * 3, refused
-    full = total(await store.accounts())
+    full = total(await store.balance())
     assert (full.received, full.balance) == (50 * len(taken), 0), full
-    assert not await store.submission(f"r{number}")
+    assert not await store.find(ByReceipt(receipt=f"r{number}"))
     limit(resource.RLIM_INFINITY)
     await store.record(submission(number))
     after = await store.claim(CLAIM)
@@ -211,7 +212,7 @@ async def main():
     store = await SQLiteStore.open(sys.argv[1])
     again = await store.record(a_submission(*submission(number).entries, receipt="again"))
     assert len(again.duplicates) == 50
-    whole = total(await store.accounts())
+    whole = total(await store.balance())
     assert (whole.pending, whole.balance) == (50 * len(taken) + 50, 0), whole
     await store.close()
     print("recovered")

@@ -18,7 +18,7 @@ async def read_alerts(settings: Settings) -> list[Alert]:
     Raises StoreUnusable.
     """
     async with open_records(settings) as records:
-        return list(await records.alerts())
+        return list(await records.load(Alert))
 
 
 async def send_trial(settings: Settings) -> Response | NoResponse:

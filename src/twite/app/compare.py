@@ -118,7 +118,7 @@ async def sealed_of(settings: Settings) -> Mapping[str, str]:
     if seal is None or not settings.store.path.exists():
         return {}
     async with open_records(settings) as records:
-        return await sealed_secrets(SecretStore(vault=CredentialReader(records), seal=seal))
+        return await sealed_secrets(SecretStore(state=CredentialReader(records), seal=seal))
 
 
 class Comparison:

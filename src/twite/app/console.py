@@ -64,8 +64,7 @@ def insight_pages(
             tallies=store,
             heaps=store,
             monitoring_store=store,
-            alarms=store,
-            outbox=store,
+            state=store,
         ),
         LivePage(
             destinations=destinations,
@@ -98,7 +97,7 @@ def insight_pages(
             destinations=destinations,
             guards={source.name: source.value_guard for source in sources},
             glances=store,
-            norms=store,
+            state=store,
         ),
     )
 
@@ -145,7 +144,7 @@ def console(settings: Settings, behind: ConsoleServices) -> Console:
             destinations=destinations,
             sources=sources,
             records=store,
-            standing=store,
+            state=store,
             sends=behind.run,
         ),
         TestConversionPage(

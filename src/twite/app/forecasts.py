@@ -6,6 +6,7 @@ from twite.config.settings import Settings
 from twite.gateway.alerts.forecast import LOOK_BACK, forecasts
 from twite.gateway.ports.monitoring import Forecast
 from twite.gateway.ports.queries import DeliveredQuery
+from twite.gateway.ports.state import Pause
 from twite.gateway.ports.store import StoreReader
 
 
@@ -17,5 +18,5 @@ async def read_forecasts(settings: Settings, records: StoreReader) -> list[Forec
         await records.backlog(),
         await records.answer(DeliveredQuery(since=now - LOOK_BACK)),
         now=now,
-        paused=[pause.pixel for pause in await records.pauses() if not pause.event],
+        paused=[pause.pixel for pause in await records.load(Pause) if not pause.event],
     )

@@ -150,7 +150,7 @@ class Gateway:
             )
         try:
             await self._transport.start()
-            safe = safe_of(settings, store.vault)
+            safe = safe_of(settings, store)
             stored = await given(settings, safe.secret_store if safe else None)
             tag_runtime = self._tag_runtime = TagRuntime(
                 await companies_of(settings, safe.secret_store if safe else None),
@@ -165,7 +165,7 @@ class Gateway:
             tag_runtime.start()
             self._metrics.know(tag_runtime.names)
             value_guard_setup = self._value_guard_setup = await ValueGuardSetup.begin(
-                settings, norms=store, clock=self._clock
+                settings, state=store, clock=self._clock
             )
             destinations = {destination.pixel: destination for destination in stored}
             accept = accepting(

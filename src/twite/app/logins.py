@@ -17,8 +17,16 @@ from twite.domain.people.users import AuditEvent
 from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.secret_store import Seal, SecretRecords, SecretStore, TurnedSeal
-from twite.gateway.ports.store import Store, StoreReader
+from twite.gateway.ports.secret_store import Seal, SecretStore, TurnedSeal
+from twite.gateway.ports.state import (
+    R,
+    SealedSecret,
+    StateKey,
+    StateReader,
+    StateRecord,
+    StateStore,
+)
+from twite.gateway.ports.store import Store
 from twite.gateway.x_account.credential_store import (
     CredentialCommands,
     CredentialStore,
@@ -35,13 +43,13 @@ class CredentialVault(msgspec.Struct, frozen=True, kw_only=True):
     seal: TurnedSeal
 
 
-def safe_of(settings: Settings, vault: SecretRecords) -> CredentialVault | None:
+def safe_of(settings: Settings, state: StateStore) -> CredentialVault | None:
     """Return the vault; None without a key."""
     seal = vault_seal(settings)
     if seal is None:
         return None
     turned = TurnedSeal(seal)
-    return CredentialVault(secret_store=SecretStore(vault=vault, seal=turned), seal=turned)
+    return CredentialVault(secret_store=SecretStore(state=state, seal=turned), seal=turned)
 
 
 async def given(settings: Settings, secret_store: SecretStore | None) -> tuple[Destination, ...]:
@@ -107,7 +115,7 @@ async def stored(settings: Settings) -> tuple[Destination, ...]:
     if seal is None or not settings.store.path.exists():
         return settings.destinations()
     async with open_records(settings) as records:
-        return await given(settings, SecretStore(vault=CredentialReader(records), seal=seal))
+        return await given(settings, SecretStore(state=CredentialReader(records), seal=seal))
 
 
 def connect_alone(settings: Settings, *, by: str) -> XSignIn:
@@ -120,85 +128,110 @@ def connect_alone(settings: Settings, *, by: str) -> XSignIn:
     seal = vault_seal(settings)
     # Without a key, the sign-in itself reports that when it is used.
     logins = (
-        None if seal is None else CredentialStore(SecretStore(vault=_Shut(settings), seal=seal))
+        None if seal is None else CredentialStore(SecretStore(state=_Shut(settings), seal=seal))
     )
     return connect(settings, logins, clock=SystemClock(), noted_as=by)
 
 
 @asynccontextmanager
-async def open_vault(settings: Settings) -> AsyncIterator[SecretRecords]:
-    """Open the vault in the store, or reach it through the gateway that owns the store."""
+async def open_secrets(settings: Settings) -> AsyncIterator[StateStore]:
+    """Open the secrets in the store, or reach it through the gateway that owns the store."""
     try:
         store = await open_store(settings)
     except StoreInUse as in_use:
         async with owner_of(settings, in_use) as gateway, open_records(settings) as records:
-            yield GatewayVault(records, gateway)
+            yield GatewaySecrets(records, gateway)
         return
     try:
-        yield store.vault
+        yield store
     finally:
         await store.close()
 
 
+class CredentialReader:
+    """Secrets that can only be read: those sealed with a former key stay as they are."""
+
+    def __init__(self, records: StateReader) -> None:
+        self._records = records
+
+    async def load(self, kind: type[R], *, prefix: str = "") -> Sequence[R]:
+        return await self._records.load(kind, prefix=prefix)
+
+    async def put(
+        self,
+        records: Sequence[StateRecord],
+        *,
+        gone: Sequence[StateKey] = (),
+        was: SealedSecret | None = None,
+        deed: AuditEvent | None = None,
+    ) -> None:
+        """Do nothing."""
+
+    async def delete(
+        self, kind: type[StateRecord], *keys: StateKey, deed: AuditEvent | None = None
+    ) -> None:
+        """Do nothing."""
+
+
 class _Shut:
-    """A vault opened for each action: a sign-in waiting at X must not lock the store."""
+    """Opens the store for each action: a sign-in waiting at X must not lock it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    async def put(self, name: str, sealed: bytes, *, deed: AuditEvent | None = None) -> None:
-        async with open_vault(self._settings) as vault:
-            await vault.put(name, sealed, deed=deed)
+    async def load(self, kind: type[R], *, prefix: str = "") -> Sequence[R]:
+        async with open_secrets(self._settings) as state:
+            return await state.load(kind, prefix=prefix)
 
-    async def reseal(self, name: str, *, was: bytes, sealed: bytes) -> None:
-        async with open_vault(self._settings) as vault:
-            await vault.reseal(name, was=was, sealed=sealed)
+    async def put(
+        self,
+        records: Sequence[StateRecord],
+        *,
+        gone: Sequence[StateKey] = (),
+        was: SealedSecret | None = None,
+        deed: AuditEvent | None = None,
+    ) -> None:
+        async with open_secrets(self._settings) as state:
+            await state.put(records, gone=gone, was=was, deed=deed)
 
-    async def sealed(self, prefix: str) -> Sequence[tuple[str, bytes]]:
-        async with open_vault(self._settings) as vault:
-            return await vault.sealed(prefix)
-
-    async def forget(self, name: str, *, deed: AuditEvent | None = None) -> None:
-        async with open_vault(self._settings) as vault:
-            await vault.forget(name, deed=deed)
-
-
-class CredentialReader:
-    """A read-only vault: secrets sealed with a former key stay as they are."""
-
-    def __init__(self, records: StoreReader) -> None:
-        self._records = records
-
-    async def put(self, name: str, sealed: bytes, *, deed: AuditEvent | None = None) -> None:
-        """Do nothing."""
-
-    async def reseal(self, name: str, *, was: bytes, sealed: bytes) -> None:
-        """Do nothing."""
-
-    async def sealed(self, prefix: str) -> Sequence[tuple[str, bytes]]:
-        return await self._records.sealed(prefix)
-
-    async def forget(self, name: str, *, deed: AuditEvent | None = None) -> None:
-        """Do nothing."""
+    async def delete(
+        self, kind: type[StateRecord], *keys: StateKey, deed: AuditEvent | None = None
+    ) -> None:
+        async with open_secrets(self._settings) as state:
+            await state.delete(kind, *keys, deed=deed)
 
 
-class GatewayVault(CredentialReader):
-    """The vault of a running gateway. Writes go through its control channel, sealed.
+class GatewaySecrets(CredentialReader):
+    """The secrets of a running gateway. Writes go through its control channel, sealed.
 
     The gateway reseals secrets of a former key on request.
     """
 
-    def __init__(self, records: StoreReader, gateway: GatewayClient) -> None:
+    def __init__(self, records: StateReader, gateway: GatewayClient) -> None:
         super().__init__(records)
         self._gateway = gateway
 
-    async def put(self, name: str, sealed: bytes, *, deed: AuditEvent | None = None) -> None:
+    async def put(
+        self,
+        records: Sequence[StateRecord],
+        *,
+        gone: Sequence[StateKey] = (),
+        was: SealedSecret | None = None,
+        deed: AuditEvent | None = None,
+    ) -> None:
         """Raises LedgerUnavailable."""
-        await self._gateway.keep(name, sealed, deed=deed)
+        del gone
+        for record in records:
+            if isinstance(record, SealedSecret) and was is None:
+                await self._gateway.keep(record.name, record.sealed, deed=deed)
 
-    async def forget(self, name: str, *, deed: AuditEvent | None = None) -> None:
+    async def delete(
+        self, kind: type[StateRecord], *keys: StateKey, deed: AuditEvent | None = None
+    ) -> None:
         """Raises LedgerUnavailable."""
-        await self._gateway.forget(name, deed=deed)
+        del kind
+        for key in keys:
+            await self._gateway.forget(str(key), deed=deed)
 
 
 def vault_seal(settings: Settings) -> Seal | None:

@@ -12,6 +12,7 @@ from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.outbox import TagPayloadStore
 from twite.gateway.ports.queries import PayloadHeadsQuery
 from twite.gateway.ports.secret_store import SecretStore
+from twite.gateway.ports.state import SealedSecret
 from twite.gateway.tags.run.resealing import Resealing, UnsealedCounts, left
 
 
@@ -39,7 +40,7 @@ async def reseal(settings: Settings, *, deed: AuditEvent | None = None) -> Resea
     try:
         if deed is not None:
             await store.people.note(deed)
-        secrets = len(await SecretStore(vault=store.vault, seal=seal).all(""))
+        secrets = len(await SecretStore(state=store, seal=seal).all(""))
         return ResealResult(
             secrets=secrets, letters=await Resealing(letters=store, seal=seal).all()
         )
@@ -71,5 +72,7 @@ async def still_sealed(settings: Settings) -> UnsealedCounts:
         return UnsealedCounts()
     async with open_records(settings) as records:
         return left(
-            seal, secrets=await records.sealed(""), heads=await records.answer(PayloadHeadsQuery())
+            seal,
+            secrets=await records.load(SealedSecret),
+            heads=await records.answer(PayloadHeadsQuery()),
         )

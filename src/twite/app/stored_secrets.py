@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from twite.app.logins import open_vault
+from twite.app.logins import open_secrets
 from twite.config.secret_key import VARIABLE, seal_of
 from twite.config.settings import Settings
 from twite.domain.errors import SettingsError
 from twite.domain.people.users import AuditAction, AuditEvent
 from twite.domain.secret import Secret
 from twite.gateway.ports.secret_store import Seal, SecretStore
+from twite.gateway.ports.state import SealedSecret
 from twite.machine import SystemClock
 
 _KEPT: Final = AuditAction.CONTAINER_KEEP_SECRETS
@@ -37,10 +38,10 @@ async def forget_secrets(
 
     The audit log has their number and the first name for each container; `by` is the user.
     """
-    async with open_vault(settings) as vault:
+    async with open_secrets(settings) as state:
         deed = _deed(_FORGOTTEN, by, container, len(names))
         for at, name in enumerate(names):
-            await vault.forget(name, deed=None if at else deed)
+            await state.delete(SealedSecret, name, deed=None if at else deed)
 
 
 async def keep_secrets(
@@ -50,8 +51,8 @@ async def keep_secrets(
 
     Raises StoreUnusable, StoreInUse, LedgerUnavailable.
     """
-    async with open_vault(settings) as vault:
-        secret_store = SecretStore(vault=vault, seal=seal)
+    async with open_secrets(settings) as state:
+        secret_store = SecretStore(state=state, seal=seal)
         deed = _deed(_KEPT, by, container, len(secrets))
         for at, (name, secret) in enumerate(secrets.items()):
             await secret_store.put(name, secret.reveal().encode(), deed=None if at else deed)

@@ -71,7 +71,7 @@ async def _contents(settings: Settings) -> AsyncIterator[CheckFinding]:
     try:
         async with open_records(settings) as records:
             accounts = await records.balance()
-            pauses = await records.pauses()
+            pauses = await records.load(Pause)
     except (StoreUnusable, TransientError) as error:
         yield _unusable(error)
         return

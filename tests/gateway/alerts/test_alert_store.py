@@ -22,14 +22,14 @@ class FailingAlarms:
         self.store = MemoryStore()
         self.meanwhile = lambda: None
 
-    async def alerts(self):
-        return await self.store.alerts()
+    async def load(self, kind):
+        return await self.store.load(kind)
 
-    async def keep(self, alerts, *, gone=()):
+    async def put(self, records, *, gone=()):
         self.meanwhile()
         if self.failing:
             raise LedgerUnavailable(reason="disk full", retry_after=1)
-        await self.store.keep(alerts, gone=gone)
+        await self.store.put(records, gone=gone)
 
 
 class SlowAlarms(MemoryStore):
@@ -43,11 +43,11 @@ class SlowAlarms(MemoryStore):
     def fail(self):
         self._failure.set_exception(LedgerUnavailable(reason="disk full", retry_after=1))
 
-    async def keep(self, alerts, *, gone=()):
+    async def put(self, records, *, gone=()):
         self._writes += 1
         if self._writes == 1:
             await self._failure
-        await super().keep(alerts, gone=gone)
+        await super().put(records, gone=gone)
 
 
 class Stage:
@@ -59,7 +59,7 @@ class Stage:
         self.said = []
         names = count(1)
         self.register = AlertStore(
-            alarms=self.alarms,
+            state=self.alarms,
             clock=self.clock,
             new_id=lambda: f"alert-{next(names)}",
             said=lambda alert, phase: self.said.append((phase, alert.subject, alert.reason)),
@@ -245,7 +245,9 @@ async def test_what_was_told_is_no_news_and_what_is_over_is_forgotten():
     await stage.register.save()
 
     assert stage.register.news() == []
-    assert [(alert.subject, alert.news) for alert in await stage.alarms.alerts()] == [(PIXEL, None)]
+    assert [(alert.subject, alert.news) for alert in await stage.alarms.load(Alert)] == [
+        (PIXEL, None)
+    ]
 
 
 async def test_news_that_came_while_older_news_was_told_is_still_to_be_told():
@@ -279,7 +281,7 @@ async def test_a_store_that_fails_keeps_no_alert_from_opening_and_is_written_to_
     await stage.register.save()
 
     assert len(stage.said) == 1
-    assert [alert.subject for alert in await alarms.alerts()] == [PIXEL]
+    assert [alert.subject for alert in await alarms.load(Alert)] == [PIXEL]
 
 
 async def test_what_changed_during_a_failed_write_is_what_is_written():
@@ -293,7 +295,7 @@ async def test_what_changed_during_a_failed_write_is_what_is_written():
     alarms.failing = False
     await stage.register.save()
 
-    assert list(await alarms.alerts()) == [msgspec.structs.replace(alert, news=None)]
+    assert list(await alarms.load(Alert)) == [msgspec.structs.replace(alert, news=None)]
 
 
 async def test_a_write_that_fails_late_does_not_undo_one_that_came_after_it():
@@ -311,7 +313,7 @@ async def test_a_write_that_fails_late_does_not_undo_one_that_came_after_it():
     await asyncio.gather(slow, later)
     await stage.register.save()
 
-    assert [alert.news for alert in await alarms.alerts()] == [None]
+    assert [alert.news for alert in await alarms.load(Alert)] == [None]
 
 
 async def test_what_is_kept_is_what_is_so_now():
@@ -322,7 +324,7 @@ async def test_what_is_kept_is_what_is_so_now():
     stage.read(bad=True, reason="500 are held")
     await stage.register.save()
 
-    assert [alert.reason for alert in await stage.alarms.alerts()] == ["500 are held"]
+    assert [alert.reason for alert in await stage.alarms.load(Alert)] == ["500 are held"]
 
 
 async def test_a_webhook_out_of_reach_does_not_fill_the_store():
@@ -333,4 +335,4 @@ async def test_a_webhook_out_of_reach_does_not_fill_the_store():
         stage.read(bad=False)
     await stage.register.save()
 
-    assert len(await stage.alarms.alerts()) == MOST_UNSENT
+    assert len(await stage.alarms.load(Alert)) == MOST_UNSENT

@@ -4,7 +4,7 @@ from itertools import count
 import pytest
 from worker_bench import Seen
 
-from twite.domain.alert import AlertKind, AlertPhase
+from twite.domain.alert import Alert, AlertKind, AlertPhase
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.alerts.checks import CLOCK, STORE, Thresholds
@@ -45,17 +45,13 @@ class FailingStore(MemoryStore):
         self._fail()
         return await super().backlog()
 
-    async def alerts(self):
+    async def load(self, kind, *, prefix=""):
         self._fail()
-        return await super().alerts()
+        return await super().load(kind, prefix=prefix)
 
-    async def note(self, hours):
+    async def put(self, records, **more):
         self._fail(write=True)
-        await super().note(hours)
-
-    async def keep(self, alerts, *, gone=()):
-        self._fail(write=True)
-        await super().keep(alerts, gone=gone)
+        await super().put(records, **more)
 
     def _fail(self, *, write=False):
         if self.failing or (self.read_only and write):
@@ -75,8 +71,7 @@ class Stage:
             listener=self.listener,
             audit=BalanceCheck(records=self.store, observer=self.observer),
             monitoring_store=self.store,
-            alarms=self.store,
-            outbox=self.store,
+            state=self.store,
             disk=self.disk,
             clock=self.clock,
             observer=self.observer,
@@ -152,7 +147,7 @@ async def test_a_pixel_that_pauses_is_alerted_at_once(running):
     await settled()
 
     assert stage.said() == [(AlertPhase.OPENED, AlertKind.CREDENTIALS_REFUSED, PIXEL)]
-    assert [alert.subject for alert in await stage.store.alerts()] == [PIXEL]
+    assert [alert.subject for alert in await stage.store.load(Alert)] == [PIXEL]
 
 
 async def test_it_is_over_when_the_pixel_has_been_sent_to_for_a_while(running):
@@ -169,8 +164,8 @@ async def test_it_is_over_when_the_pixel_has_been_sent_to_for_a_while(running):
 
 async def test_a_pause_that_outlived_a_restart_is_heard_of_at_the_start(running):
     stage = Stage()
-    await stage.store.pause(Pause(pixel=PIXEL, since=1, reason="404 NOT_FOUND: none"))
-    await stage.store.pause(Pause(pixel="gone", since=1, reason="404"))
+    await stage.store.put([Pause(pixel=PIXEL, since=1, reason="404 NOT_FOUND: none")])
+    await stage.store.put([Pause(pixel="gone", since=1, reason="404")])
 
     await running(stage)
 
@@ -182,7 +177,7 @@ async def test_a_pause_that_outlived_a_restart_is_heard_of_at_the_start(running)
 
 async def test_an_alert_that_was_open_before_a_restart_stays_one(running):
     stage = Stage()
-    await stage.store.pause(Pause(pixel=PIXEL, since=1, reason="404"))
+    await stage.store.put([Pause(pixel=PIXEL, since=1, reason="404")])
     await running(stage)
 
     again = Stage(stage.store, stage.clock)
@@ -227,7 +222,7 @@ async def test_a_store_that_commits_again_is_well_after_a_while(running):
     await stage.clock.advance(STORE_FAILED_FOR + 10 * MINUTE)
 
     assert stage.open() == set()
-    assert list(await stage.store.alerts()) != []  # it is to be told yet
+    assert list(await stage.store.load(Alert)) != []  # it is to be told yet
 
 
 async def test_what_others_warn_of_is_alerted_and_ends_when_they_say_so(running):

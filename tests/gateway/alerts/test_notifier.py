@@ -5,7 +5,7 @@ from itertools import count
 import pytest
 from worker_bench import Seen
 
-from twite.domain.alert import AlertKind, AlertPhase
+from twite.domain.alert import Alert, AlertKind, AlertPhase
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE
 from twite.gateway.alerts.alert_store import AlertStore, CheckResult
@@ -39,7 +39,7 @@ class Stage:
         self.transport = ScriptedTransport(replies)
         names = count(1)
         self.register = AlertStore(
-            alarms=self.alarms,
+            state=self.alarms,
             clock=self.clock,
             new_id=lambda: f"alert-{next(names)}",
             said=lambda _alert, _phase: self.notifier.wake(),
@@ -158,7 +158,7 @@ async def test_the_end_of_an_alert_is_told_even_if_its_beginning_was_not(running
     await settled()
 
     assert stage.told() == [("opened", "o8z6j"), ("resolved", "o8z6j")]
-    assert list(await stage.alarms.alerts()) == []
+    assert list(await stage.alarms.load(Alert)) == []
 
 
 async def test_what_was_not_told_before_a_stop_is_told_after_the_next_start(running):
@@ -187,7 +187,7 @@ async def test_without_a_webhook_nothing_waits_to_be_told(running):
     await stage.notifier.once()
 
     assert (stage.register.news(), stage.seen.notices) == ([], [])
-    assert [alert.subject for alert in await stage.alarms.alerts()] == ["o8z6j"]
+    assert [alert.subject for alert in await stage.alarms.load(Alert)] == ["o8z6j"]
 
 
 def test_a_webhook_does_not_print_its_address():

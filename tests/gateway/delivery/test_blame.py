@@ -3,6 +3,7 @@
 from worker_bench import Setting
 
 from twite.domain.times import MINUTE, SECOND
+from twite.gateway.ports.state import Pause
 from twite.testing.transport import refused
 
 NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
@@ -21,5 +22,5 @@ async def test_after_a_restart_a_refused_probe_is_held_as_before_it():
 
     account = (await setting.store.balance())[0]
     assert (account.dead, account.delivered) == (0, 0)
-    assert [pause.pixel for pause in await setting.store.pauses()] == ["o8z6j"]
+    assert [pause.pixel for pause in await setting.store.load(Pause)] == ["o8z6j"]
     await setting.run.stop(within=1_000)

@@ -2,12 +2,13 @@ from worker_bench import Seen
 
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker
+from twite.gateway.ports.state import Pause
 from twite.stores.memory.store import MemoryStore
 from twite.testing.clock import MovingClock
 
 
 def a_breaker(clock):
-    return CircuitBreaker(pixel="p", outbox=MemoryStore(), clock=clock, observer=Seen(), pause=None)
+    return CircuitBreaker(pixel="p", state=MemoryStore(), clock=clock, observer=Seen(), pause=None)
 
 
 def test_an_outage_told_by_all_that_flew_together_is_one_stumble():
@@ -59,26 +60,26 @@ async def test_what_a_person_pauses_is_not_probed_however_long_it_takes():
 async def test_what_was_in_flight_neither_ends_nor_replaces_a_persons_pause():
     store = MemoryStore()
     circuit_breaker = CircuitBreaker(
-        pixel="p", outbox=store, clock=MovingClock(), observer=Seen(), pause=None
+        pixel="p", state=store, clock=MovingClock(), observer=Seen(), pause=None
     )
     await circuit_breaker.hold("ada")
 
     await circuit_breaker.passed()
     await circuit_breaker.trip("401: not yours")
 
-    assert [pause.reason for pause in await store.pauses()] == ["paused by hand, by ada"]
+    assert [pause.reason for pause in await store.load(Pause)] == ["paused by hand, by ada"]
 
 
 async def test_a_person_ends_any_pause_and_the_next_goes_at_once():
     store = MemoryStore()
     circuit_breaker = CircuitBreaker(
-        pixel="p", outbox=store, clock=MovingClock(), observer=Seen(), pause=None
+        pixel="p", state=store, clock=MovingClock(), observer=Seen(), pause=None
     )
     await circuit_breaker.trip("401: not yours")
 
     await circuit_breaker.release()
 
-    assert (circuit_breaker.paused, circuit_breaker.wait(), list(await store.pauses())) == (
+    assert (circuit_breaker.paused, circuit_breaker.wait(), list(await store.load(Pause))) == (
         False,
         0,
         [],
@@ -88,11 +89,11 @@ async def test_a_person_ends_any_pause_and_the_next_goes_at_once():
 async def test_a_persons_pause_outlives_the_process():
     store = MemoryStore()
     clock = MovingClock()
-    before = CircuitBreaker(pixel="p", outbox=store, clock=clock, observer=Seen(), pause=None)
+    before = CircuitBreaker(pixel="p", state=store, clock=clock, observer=Seen(), pause=None)
     await before.hold("ada")
-    (pause,) = await store.pauses()
+    (pause,) = await store.load(Pause)
 
-    after = CircuitBreaker(pixel="p", outbox=store, clock=clock, observer=Seen(), pause=pause)
+    after = CircuitBreaker(pixel="p", state=store, clock=clock, observer=Seen(), pause=pause)
 
     assert (after.by_hand, after.wait()) == (True, MINUTE)
 

@@ -9,6 +9,7 @@ from twite.domain.people.users import AuditEvent
 from twite.domain.secret import Secret
 from twite.gateway.delivery.credentials import OAUTH, PIXEL_TOKEN
 from twite.gateway.ports.secret_store import SecretStore, TurnedSeal
+from twite.gateway.ports.state import SealedSecret
 from twite.gateway.tags.run.payload import TagPayload, read, written
 from twite.gateway.x_account.credential_store import CredentialCommands, CredentialStore
 from twite.machine.seal import AesSeal
@@ -33,29 +34,27 @@ TAG = "tag:crm"
 
 
 class Leaving:
-    """A vault whose secrets are forgotten, by somebody else, as soon as they were looked at."""
+    """A store whose secrets somebody else deletes as soon as they were read."""
 
-    def __init__(self, vault):
-        self._vault = vault
-        self.reseal = vault.reseal
+    def __init__(self, store):
+        self._store = store
+        self.put = store.put
 
-    async def sealed(self, prefix):
-        found = await self._vault.sealed(prefix)
-        for name, _ in found:
-            await self._vault.forget(name)
+    async def load(self, kind, *, prefix=""):
+        found = await self._store.load(kind, prefix=prefix)
+        await self._store.delete(kind, *(secret.name for secret in found))
         return found
 
 
 class House:
     def __init__(self, *, key=FIRST):
         self.store = MemoryStore()
-        self.vault = self.store.vault
         self.seal = TurnedSeal(AesSeal(key))
         self.next_key = AesSeal(SECOND, [FIRST])
         self.destinations = {"o8z6j": UNSIGNED}
         self.sent_to = []
         self.desk = CredentialCommands(
-            secret_store=SecretStore(vault=self.vault, seal=self.seal),
+            secret_store=SecretStore(state=self.store, seal=self.seal),
             seal=self.seal,
             key=self.key,
             written=[UNSIGNED],
@@ -145,7 +144,7 @@ async def test_after_a_rotation_the_new_key_alone_opens_everything():
 
     assert await house.desk.reseal() == 2
 
-    logins = CredentialStore(SecretStore(vault=house.vault, seal=AesSeal(SECOND)))
+    logins = CredentialStore(SecretStore(state=house.store, seal=AesSeal(SECOND)))
     assert (await logins.all())["o8z6j"].oauth == KEYS
 
 
@@ -188,12 +187,12 @@ async def test_what_a_command_does_is_in_the_audit():
 async def test_what_is_forgotten_while_all_is_sealed_anew_does_not_come_back():
     house = House()
     await house.desk.keep_pixel_token("o8z6j", TOKEN)
-    away = Leaving(house.vault)
-    room = SecretStore(vault=away, seal=house.next_key)
+    away = Leaving(house.store)
+    room = SecretStore(state=away, seal=house.next_key)
 
     await room.all("")
 
-    assert list(await house.vault.sealed("")) == []
+    assert list(await house.store.load(SealedSecret)) == []
 
 
 async def test_a_login_does_not_print_its_secrets():

@@ -10,6 +10,7 @@ from twite.gateway.delivery.rejection_stats import RUN, SMALL, RejectionStats
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Paused, Troubled
 from twite.gateway.ports.queries import ByConversionId
+from twite.gateway.ports.state import Pause
 from twite.testing.transport import conversions_of, refused, taken
 
 NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
@@ -50,9 +51,9 @@ async def test_a_trickle_that_is_refused_alike_is_held_with_what_was_given_up_be
 
     assert set(before) == {"dead"}
     assert set(await states(setting, *ids)) == {"held"}
-    assert [pause.reason.startswith(REFUSED_ALIKE) for pause in await setting.store.pauses()] == [
-        True
-    ]
+    assert [
+        pause.reason.startswith(REFUSED_ALIKE) for pause in await setting.store.load(Pause)
+    ] == [True]
     await setting.run.stop(within=1_000)
 
 
@@ -69,7 +70,7 @@ async def test_what_was_held_in_doubt_goes_by_itself_when_x_takes_one():
     await setting.clock.advance(MINUTE)
 
     assert set(await states(setting, "good", *ids)) == {"delivered"}
-    assert await setting.store.pauses() == []
+    assert await setting.store.load(Pause) == []
     await setting.run.stop(within=1_000)
 
 

@@ -8,6 +8,7 @@ from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Paused
 from twite.gateway.ports.queries import ByConversionId
+from twite.gateway.ports.state import Pause
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.testing.builders import a_conversion, a_submission, an_entry
 from twite.testing.transport import conversions_of, refused, taken
@@ -70,8 +71,8 @@ async def test_an_event_that_comes_to_nothing_does_not_stop_another(answer):
     assert len(waits) == 60
     assert max(waits[5:]) <= 5
     assert sum(waits) <= 200
-    assert not await setting.store.pauses() or {
-        pause.event for pause in await setting.store.pauses()
+    assert not await setting.store.load(Pause) or {
+        pause.event for pause in await setting.store.load(Pause)
     } == {BAD}
     account = (await setting.store.balance())[0]
     assert (account.dead, account.delivered, account.balance) == (0, 60, 0)
@@ -92,7 +93,7 @@ async def test_a_paused_event_is_probed_once_a_minute_each_time_with_another_one
     probes = setting.sent()[before:]
     assert {len(ids) for ids in probes} == {1}
     assert 9 <= len({ids[0] for ids in probes}) == len(probes) <= 10
-    assert {(pause.pixel, pause.event) for pause in await setting.store.pauses()} == {
+    assert {(pause.pixel, pause.event) for pause in await setting.store.load(Pause)} == {
         ("o8z6j", BAD)
     }
     await setting.run.stop(within=1_000)
@@ -111,7 +112,7 @@ async def test_a_paused_event_goes_on_with_all_that_was_held_as_soon_as_x_takes_
 
     account = (await setting.store.balance())[0]
     assert (account.delivered, account.pending, account.held) == (100, 0, 0)
-    assert await setting.store.pauses() == []
+    assert await setting.store.load(Pause) == []
     await setting.run.stop(within=1_000)
 
 
@@ -136,7 +137,7 @@ async def test_one_that_is_refused_as_such_ends_dead_and_its_companions_are_deli
     assert (account.delivered, account.dead, account.balance) == (559, 1, 0)
     assert life.state == "dead"
     assert (life.reason or "").startswith(answer[:3])
-    assert await setting.store.pauses() == []
+    assert await setting.store.load(Pause) == []
     await setting.run.stop(within=1_000)
 
 
@@ -165,7 +166,11 @@ async def test_a_credential_that_is_revoked_for_an_hour_buries_nothing(answer):
         await setting.record(f"later{n}", event=BAD)
         await setting.clock.advance(MINUTE)
     account = (await setting.store.balance())[0]
-    during = (account.dead, account.held, {pause.event for pause in await setting.store.pauses()})
+    during = (
+        account.dead,
+        account.held,
+        {pause.event for pause in await setting.store.load(Pause)},
+    )
 
     wrong[0] = False
     await setting.clock.advance(5 * MINUTE)
@@ -327,7 +332,7 @@ async def test_many_known_culprits_neither_pause_the_pixel_nor_delay_others(answ
                 waits.append(second)
                 break
 
-    account = (await setting.store.accounts())[0]
+    account = (await setting.store.balance())[0]
     assert (account.delivered, account.balance) == (475 + 60, 0)
     assert len(waits) == 60
     assert max(waits) <= 3
@@ -358,12 +363,12 @@ async def test_a_token_revoked_while_culprits_are_known_is_asked_once_a_minute(a
         await setting.clock.advance(MINUTE)
 
     asked = len(setting.transport.sent) - before
-    account = (await setting.store.accounts())[0]
+    account = (await setting.store.balance())[0]
     assert asked <= 60 + 40
     assert (account.delivered, account.dead + account.pending) == (475, 25 + 60)
     revoked[0] = False
     await setting.clock.advance(5 * MINUTE)
-    assert (await setting.store.accounts())[0].delivered == 475 + 60
+    assert (await setting.store.balance())[0].delivered == 475 + 60
     await setting.run.stop(within=1_000)
 
 

@@ -14,6 +14,7 @@ from twite.gateway.delivery.worker import STORE_PAUSE, WorkerConfig
 from twite.gateway.operations.replay import WakingOperations
 from twite.gateway.ports.events import Paused, Resumed, Troubled
 from twite.gateway.ports.queries import AtRest
+from twite.gateway.ports.state import Pause
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.testing.builders import a_destination_with_oauth
 from twite.testing.transport import conversions_of, refused, taken
@@ -48,7 +49,7 @@ async def test_a_token_that_is_revoked_during_isolation_leaves_the_pixel_paused(
     await setting.record("a", "b", "c")
     await setting.clock.advance(MINUTE)
 
-    assert [pause.pixel for pause in await setting.store.pauses()] == ["o8z6j"]
+    assert [pause.pixel for pause in await setting.store.load(Pause)] == ["o8z6j"]
     assert seen(setting, Resumed) == []
     await setting.run.stop(within=1_000)
 
@@ -61,7 +62,7 @@ async def test_what_x_judges_on_its_merits_ends_the_pause():
     await setting.clock.advance(2 * MINUTE)
 
     assert await setting.state("a") == "dead"
-    assert await setting.store.pauses() == []
+    assert await setting.store.load(Pause) == []
     assert seen(setting, Resumed) == [Resumed(pixel="o8z6j")]
     await setting.run.stop(within=1_000)
 
@@ -93,7 +94,7 @@ async def test_an_isolation_that_found_nothing_is_no_reason_to_blame_the_account
     await setting.clock.advance(5 * SECOND)
 
     assert cut
-    assert [pause.pixel for pause in await setting.store.pauses()] == ["o8z6j"]
+    assert [pause.pixel for pause in await setting.store.load(Pause)] == ["o8z6j"]
     assert seen(setting, Troubled) == []
     assert {await setting.state(f"late{n}", event="o8z6m") for n in range(20)} == {"queued"}
     await setting.run.stop(within=10)
@@ -144,11 +145,11 @@ async def test_a_pause_that_the_store_cannot_take_is_told_at_once_and_written_la
     await setting.record("a")
     await setting.clock.advance(SECOND)
 
-    at_first = (seen(setting, Paused), await setting.store.pauses())
+    at_first = (seen(setting, Paused), await setting.store.load(Pause))
     await setting.clock.advance(MINUTE)
 
     assert [len(some) for some in at_first] == [1, 0]
-    assert [pause.pixel for pause in await setting.store.pauses()] == ["o8z6j"]
+    assert [pause.pixel for pause in await setting.store.load(Pause)] == ["o8z6j"]
     assert len(seen(setting, Paused)) == 1
     await setting.run.stop(within=1_000)
 
@@ -163,7 +164,7 @@ async def test_a_pause_that_the_store_cannot_forget_is_forgotten_with_the_next_d
     await setting.record("b")
     await setting.clock.advance(SECOND)
 
-    assert await setting.store.pauses() == []
+    assert await setting.store.load(Pause) == []
     assert len(seen(setting, Resumed)) == 1
     await setting.run.stop(within=1_000)
 

@@ -12,6 +12,7 @@ from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Paused
 from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.queries import AttemptsQuery, ByConversionId
+from twite.gateway.ports.state import Pause
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.testing.builders import a_destination, a_destination_with_oauth
 from twite.testing.clock import MovingClock, settled
@@ -157,7 +158,7 @@ async def test_when_all_are_refused_alike_the_pixel_is_paused_and_nothing_buried
     assert (account.dead, account.delivered) == (0, 0)
     assert account.held == 15
     assert account.pending == 485
-    assert [pause.pixel for pause in await setting.store.pauses()] == ["o8z6j"]
+    assert [pause.pixel for pause in await setting.store.load(Pause)] == ["o8z6j"]
     await setting.run.stop(within=1_000)
 
 
@@ -176,7 +177,7 @@ async def test_a_revoked_token_pauses_the_pixel_and_costs_no_conversion():
     assert during == ["queued", "queued", [["a", "b"], ["a"]]]
     # Each probe is another one.
     assert setting.sent()[2:] == [["b"], ["a"]]
-    assert await setting.store.pauses() == []
+    assert await setting.store.load(Pause) == []
     assert await setting.state("b") == "delivered"
     await setting.run.stop(within=1_000)
 

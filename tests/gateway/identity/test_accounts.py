@@ -8,7 +8,7 @@ from twite.gateway.identity.accounts import Accounts, refuse_weak
 from twite.gateway.identity.api_keys import ApiKeyLookup
 from twite.gateway.identity.authentication import digest_of
 from twite.stores.memory.directory import MemoryDirectory
-from twite.stores.memory.secret_store import MemorySecretRecords
+from twite.stores.memory.state import MemoryState
 from twite.testing.clock import MovingClock
 from twite.testing.laws.directory import a_session
 from twite.testing.passwords import PlainPasswords
@@ -18,7 +18,7 @@ PASSWORD = "a sentence that does well"
 
 @pytest.fixture
 def people():
-    return MemoryDirectory(MemorySecretRecords())
+    return MemoryDirectory(MemoryState())
 
 
 @pytest.fixture

@@ -27,9 +27,10 @@ from twite.gateway.identity.authentication import (
 )
 from twite.gateway.identity.two_factor import TwoFactor
 from twite.gateway.ports.secret_store import CODES, SecretStore
+from twite.gateway.ports.state import SealedSecret
 from twite.machine.seal import AesSeal
 from twite.stores.memory.directory import MemoryDirectory
-from twite.stores.memory.secret_store import MemorySecretRecords
+from twite.stores.memory.state import MemoryState
 from twite.testing.clock import MovingClock
 from twite.testing.passwords import PlainPasswords
 
@@ -41,11 +42,11 @@ DEED = AuditEvent(at=0, who="grace", what="user.test", subject="ada")
 class Door:
     def __init__(self) -> None:
         self.clock = MovingClock()
-        self.vault = MemorySecretRecords()
-        self.people = MemoryDirectory(self.vault)
+        self.state = MemoryState()
+        self.people = MemoryDirectory(self.state)
         self.passwords = PlainPasswords()
         self.secret_store = SecretStore(
-            vault=self.vault, seal=AesSeal(Secret("a-key-that-seals-secrets"))
+            state=self.state, seal=AesSeal(Secret("a-key-that-seals-secrets"))
         )
         self.keeper = Authentication(
             people=self.people,
@@ -411,10 +412,10 @@ async def test_no_code_is_kept_in_clear(door):
     recovery = await door.with_codes()
 
     kept = repr(msgspec.structs.asdict(await door.people.user("ada")))
-    sealed = await door.vault.sealed(CODES)
+    sealed = await door.state.load(SealedSecret, prefix=CODES)
 
     assert not any(code in kept or code.replace("-", "") in kept for code in recovery)
-    assert all(TOTP.encode() not in text for _, text in sealed)
+    assert all(TOTP.encode() not in secret.sealed for secret in sealed)
 
 
 async def test_a_hash_of_a_former_cost_is_made_anew_at_the_next_signing_in(door):

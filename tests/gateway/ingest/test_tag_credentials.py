@@ -19,8 +19,9 @@ from twite.gateway.ingest.tag_credentials import (
 )
 from twite.gateway.ports.events import Notice, Troubled
 from twite.gateway.ports.secret_store import SecretStore
+from twite.gateway.ports.state import SealedSecret
 from twite.machine.seal import AesSeal
-from twite.stores.memory.secret_store import MemorySecretRecords
+from twite.stores.memory.state import MemoryState
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import a_destination, a_source, a_submission, an_entry
 from twite.testing.clock import MovingClock
@@ -67,16 +68,16 @@ class FailingStore(MemoryStore):
 
 
 class House:
-    def __init__(self, vault=None, *, key=KEY, former=()):
+    def __init__(self, state=None, *, key=KEY, former=()):
         self.clock = MovingClock()
         self.store = FailingStore()
         self.sender = PlayedSender()
         self.notices: list[Notice] = []
-        self.vault = vault or MemorySecretRecords()
+        self.state = state or MemoryState()
         self.destinations = {"o8z6j": a_destination()}
         self.sent_to = self.sender.to
         self.tag_credentials = TagCredentials(
-            secret_store=SecretStore(vault=self.vault, seal=AesSeal(key, former)),
+            secret_store=SecretStore(state=self.state, seal=AesSeal(key, former)),
             destinations=self.destinations,
             rate=100,
             sends=self.sender,
@@ -108,7 +109,8 @@ async def test_what_is_kept_of_them_cannot_be_read_without_the_key():
 
     await house.bring("p9", brought=keys())
 
-    ((name, sealed),) = await house.vault.sealed("")
+    (secret,) = await house.state.load(SealedSecret)
+    name, sealed = secret.name, secret.sealed
     assert name == "stape/p9"
     for part in (b"consumer-one", b"consumer-secret-one", b"token-one", b"agency"):
         assert part not in sealed
@@ -149,7 +151,7 @@ async def test_a_pixel_that_is_configured_keeps_its_own():
     found = await house.bring("o8z6j", brought=keys())
 
     assert found == a_destination()
-    assert list(await house.vault.sealed("")) == []
+    assert list(await house.state.load(SealedSecret)) == []
 
 
 async def test_a_configured_pixel_is_closed_to_a_source_that_may_not_name_it():
@@ -166,7 +168,7 @@ async def test_they_outlive_the_process():
     before = House()
     await before.bring("p9", brought=keys())
 
-    after = House(before.vault)
+    after = House(before.state)
     await after.tag_credentials.load()
 
     assert [destination.credentials for destination in after.sent_to] == [keys()]
@@ -179,9 +181,9 @@ async def test_with_a_new_key_they_are_sealed_anew_and_the_former_one_may_go():
     await before.bring("p9", brought=keys())
     new = Secret("a-new-key-that-nobody-will-guess")
 
-    await House(before.vault, key=new, former=(KEY,)).tag_credentials.load()
+    await House(before.state, key=new, former=(KEY,)).tag_credentials.load()
 
-    alone = House(before.vault, key=new)
+    alone = House(before.state, key=new)
     await alone.tag_credentials.load()
     assert [destination.credentials for destination in alone.sent_to] == [keys()]
 
@@ -192,25 +194,25 @@ async def test_without_the_key_that_sealed_them_nothing_is_guessed():
 
     with pytest.raises(NotOpened):
         await House(
-            before.vault, key=Secret("a-new-key-that-nobody-will-guess")
+            before.state, key=Secret("a-new-key-that-nobody-will-guess")
         ).tag_credentials.load()
 
 
 async def test_of_a_pixel_configured_since_they_are_forgotten():
     before = House()
     await before.bring("p9", brought=keys())
-    after = House(before.vault)
+    after = House(before.state)
     after.destinations["p9"] = a_destination("p9")
 
     await after.tag_credentials.load()
 
-    assert (after.sent_to, list(await before.vault.sealed(""))) == ([], [])
+    assert (after.sent_to, list(await before.state.load(SealedSecret))) == ([], [])
 
 
 async def test_credentials_that_could_not_be_kept_are_not_used():
-    class Full(MemorySecretRecords):
-        async def put(self, name: str, sealed: bytes, *, deed: object = None) -> None:
-            del name, sealed, deed
+    class Full(MemoryState):
+        async def put(self, records: object, **more: object) -> None:
+            del records, more
             raise LedgerUnavailable(reason="the disk is full", retry_after=1)
 
     house = House(Full())
@@ -235,7 +237,7 @@ async def test_what_is_no_id_of_a_pixel_never_becomes_part_of_an_address(pixel):
     house = House()
 
     assert await house.bring(pixel, brought=keys()) is None
-    assert (house.sent_to, list(await house.vault.sealed(""))) == ([], [])
+    assert (house.sent_to, list(await house.state.load(SealedSecret))) == ([], [])
 
 
 async def test_passing_credentials_are_forgotten_once_nothing_of_the_pixel_is_left_to_be_sent():
@@ -245,7 +247,7 @@ async def test_passing_credentials_are_forgotten_once_nothing_of_the_pixel_is_le
 
     await house.tag_credentials.forget_settled()
 
-    assert list(await house.vault.sealed("")) == []
+    assert list(await house.state.load(SealedSecret)) == []
     assert (house.sender.left, "p9" in house.destinations) == (["p9"], False)
     assert await house.bring("p9", source=PASSER) is None
 
@@ -258,7 +260,7 @@ async def test_passing_credentials_stay_while_something_is_to_be_sent():
 
     await house.tag_credentials.forget_settled()
 
-    assert [name for name, _ in await house.vault.sealed("")] == ["stape/p9"]
+    assert [secret.name for secret in await house.state.load(SealedSecret)] == ["stape/p9"]
     assert house.sender.left == []
 
 
@@ -283,14 +285,14 @@ async def test_a_conversion_without_credentials_cannot_use_those_that_are_passin
 async def test_passing_credentials_outlive_the_process_until_what_they_came_with_is_sent():
     before = House()
     await before.bring("p9", source=PASSER, brought=keys())
-    after = House(before.vault)
+    after = House(before.state)
 
     await after.tag_credentials.load()
     await after.clock.advance(LOOK + 1)
     await after.tag_credentials.forget_settled()
 
     assert [destination.credentials for destination in after.sent_to] == [keys()]
-    assert list(await before.vault.sealed("")) == []
+    assert list(await before.state.load(SealedSecret)) == []
 
 
 async def test_what_was_passing_is_stored_once_the_source_says_so():

@@ -62,7 +62,7 @@ async def test_what_was_learnt_outlives_a_restart():
     store = MemoryStore()
     await _taught().keep(store)
 
-    guards = ValueGuards(norms=await store.norms())
+    guards = ValueGuards(norms=await store.load(UsualAmount))
 
     flag, _ = guards.look("shop")(_worth("0.00"))
     assert flag is not None
@@ -71,8 +71,8 @@ async def test_what_was_learnt_outlives_a_restart():
 
 async def test_what_cannot_be_written_is_with_the_next():
     class Full(MemoryStore):
-        async def keep_norms(self, norms):
-            raise LedgerUnavailable(reason=f"no room for {len(norms)}", retry_after=1)
+        async def put(self, records, **_more):
+            raise LedgerUnavailable(reason=f"no room for {len(records)}", retry_after=1)
 
     guards = _taught()
     with pytest.raises(LedgerUnavailable):
@@ -81,7 +81,7 @@ async def test_what_cannot_be_written_is_with_the_next():
 
     await guards.keep(store)
 
-    (norm,) = await store.norms()
+    (norm,) = await store.load(UsualAmount)
     assert norm.seen == 50
 
 
@@ -92,7 +92,7 @@ async def test_what_is_remembered_has_an_end():
 
     await guards.keep(store)
 
-    assert len(await store.norms()) == MOST_NORMS
+    assert len(await store.load(UsualAmount)) == MOST_NORMS
 
 
 @given(

@@ -17,7 +17,7 @@ from twite.domain.stats.value_guard import (
     ValueGuard,
 )
 from twite.gateway.ports.queries import Queries
-from twite.gateway.ports.state import UsualAmounts
+from twite.gateway.ports.state import StateReader
 
 PATH: Final = "/console/value-guards"
 FILTERS: Final = ("pixel", "reason")
@@ -34,13 +34,13 @@ class AmountsPage:
         destinations: Mapping[str, Destination],
         guards: Mapping[str, ValueGuard | None],
         glances: Queries,
-        norms: UsualAmounts,
+        state: StateReader,
     ) -> None:
         """`guards` are what sources say of their own, by name."""
         self._destinations = destinations
         self._guards = guards
         self._glances = glances
-        self._norms = norms
+        self._state = state
         self._name = EventNames(destinations)
 
     @property
@@ -54,7 +54,9 @@ class AmountsPage:
     async def _show(self, visit: PageRequest) -> Response:
         look = look_of(visit, visit.query, limit=_ON_A_PAGE)
         sight = await self._glances.page(msgspec.structs.replace(look, flagged=True))
-        seen = [norm for norm in await self._norms.norms() if look.scope.shows(norm.pixel)]
+        seen = [
+            norm for norm in await self._state.load(UsualAmount) if look.scope.shows(norm.pixel)
+        ]
         seen.sort(key=lambda norm: -norm.seen)
         return visit.page(
             "amounts.html",

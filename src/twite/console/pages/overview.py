@@ -17,8 +17,7 @@ from twite.domain.history import ConversionCounts, total
 from twite.domain.stats.tally import QUARTER, DeliveryTimes, FlowCounts, quantile, together
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.alerts.forecast import LOOK_BACK, forecasts
-from twite.gateway.ports.monitoring import AlertRecords, Forecast
-from twite.gateway.ports.outbox import Outbox
+from twite.gateway.ports.monitoring import Forecast
 from twite.gateway.ports.queries import (
     DeliveredQuery,
     ErrorGroup,
@@ -27,6 +26,7 @@ from twite.gateway.ports.queries import (
     QueryScope,
     WaitsQuery,
 )
+from twite.gateway.ports.state import Pause, StateReader
 
 PATH: Final = "/console"
 
@@ -79,16 +79,14 @@ class OverviewPage:
         tallies: Queries,
         heaps: Queries,
         monitoring_store: Queries,
-        alarms: AlertRecords,
-        outbox: Outbox,
+        state: StateReader,
     ) -> None:
         self._destinations = destinations
         self._records = records
         self._tallies = tallies
         self._heaps = heaps
         self._monitoring_store = monitoring_store
-        self._alarms = alarms
-        self._outbox = outbox
+        self._state = state
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -154,7 +152,7 @@ class OverviewPage:
             [hour for hour in await self._monitoring_store.backlog() if scope.shows(hour.pixel)],
             await self._monitoring_store.answer(DeliveredQuery(since=now - LOOK_BACK)),
             now=now,
-            paused=[pause.pixel for pause in await self._outbox.pauses() if not pause.event],
+            paused=[pause.pixel for pause in await self._state.load(Pause) if not pause.event],
         )
 
     async def _needs(
@@ -162,7 +160,7 @@ class OverviewPage:
     ) -> list[ActionNeeded]:
         alerts = [
             raised
-            for raised in await self._alarms.alerts()
+            for raised in await self._state.load(Alert)
             if raised.resolved_at is None and _concerns(raised, scope)
         ]
         found = [_of_alert(alert) for alert in alerts]

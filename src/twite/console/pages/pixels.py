@@ -12,7 +12,7 @@ from twite.domain.destination import Destination, MissingCredentials, OAuthKeys,
 from twite.domain.history import ConversionCounts, total
 from twite.domain.people.users import AuditAction, Role, Viewer
 from twite.gateway.ports.queries import Queries
-from twite.gateway.ports.state import Pause, RateLimitWindow
+from twite.gateway.ports.state import Pause, RateLimitWindow, StateReader
 
 _PATH: Final = "/console/pixels"
 
@@ -26,18 +26,6 @@ class UsesCredentials(Protocol):
 
     async def release(self, pixel: str) -> bool:
         """Raises LedgerUnavailable."""
-        ...
-
-
-class PixelStatus(Protocol):
-    """What stands in the way of sending: see gateway.ports."""
-
-    async def pauses(self) -> Sequence[Pause]:
-        """Return the pauses in force."""
-        ...
-
-    async def closures(self, *, now: int) -> Sequence[RateLimitWindow]:
-        """Return the limits that are spent."""
         ...
 
 
@@ -66,13 +54,13 @@ class PixelsPage:
         destinations: Mapping[str, Destination],
         sources: Sequence[Source],
         records: Queries,
-        standing: PixelStatus,
+        state: StateReader,
         sends: UsesCredentials,
     ) -> None:
         self._destinations = destinations
         self._sources = tuple(sources)
         self._records = records
-        self._standing = standing
+        self._state = state
         self._sends = sends
 
     @property
@@ -120,9 +108,10 @@ class PixelsPage:
         return visit.back_to(f"{_PATH}/{pixel}", said=f"{pixel} is resumed.")
 
     async def _shown(self, pixels: Sequence[str], now: int) -> list[ShownPixel]:
-        paused = await self._standing.pauses()
+        paused = await self._state.load(Pause)
         pauses = {pause.pixel: pause for pause in paused if not pause.event}
-        closures = {closure.pixel: closure for closure in await self._standing.closures(now=now)}
+        windows = await self._state.load(RateLimitWindow)
+        closures = {window.pixel: window for window in windows if window.until > now}
         accounts = await self._records.balance()
         return [
             _shown(

@@ -14,7 +14,7 @@ import msgspec
 from twite.domain.alert import REMIND_EVERY, RULES, Alert, AlertKind, AlertPhase
 from twite.domain.errors import TwiteError
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.monitoring import AlertRecords
+from twite.gateway.ports.state import StateStore
 
 Key = tuple[AlertKind, str]
 
@@ -47,12 +47,12 @@ class AlertStore:
     def __init__(
         self,
         *,
-        alarms: AlertRecords,
+        state: StateStore,
         clock: Clock,
         new_id: Callable[[], str],
         said: Callable[[Alert, AlertPhase], None],
     ) -> None:
-        self._alarms = alarms
+        self._state = state
         self._clock = clock
         self._new_id = new_id
         self._said = said
@@ -67,7 +67,7 @@ class AlertStore:
 
     async def load(self) -> None:
         """Load the alerts of the last process. Raises LedgerUnavailable."""
-        for alert in await self._alarms.alerts():
+        for alert in await self._state.load(Alert):
             if alert.resolved_at is None:
                 self._open[alert.key] = alert
             else:
@@ -117,7 +117,10 @@ class AlertStore:
             self._unsaved.clear()
             self._gone.clear()
             try:
-                await self._alarms.keep(alerts, gone=gone)
+                if alerts:
+                    await self._state.put(alerts, gone=gone)
+                else:
+                    await self._state.delete(Alert, *gone)
             except TwiteError:
                 self._gone.update(gone)
                 self._unsaved = {alert.id: alert for alert in alerts} | self._unsaved

@@ -40,10 +40,10 @@ from twite.gateway.ports.events import (
     TroublePlace,
 )
 from twite.gateway.ports.machine import Clock, Disk, DiskSpace
-from twite.gateway.ports.monitoring import AlertRecords, Forecast
-from twite.gateway.ports.outbox import Outbox
-from twite.gateway.waiting import wait_for_event
+from twite.gateway.ports.monitoring import Forecast
 from twite.gateway.ports.queries import DeliveredQuery, Queries
+from twite.gateway.ports.state import Pause, StateStore
+from twite.gateway.waiting import wait_for_event
 
 EVERY: Final = MINUTE
 # After this long, a failed commit counts no more.
@@ -125,8 +125,7 @@ class Monitor:
         listener: EventListener,
         audit: BalanceCheck,
         monitoring_store: Queries,
-        alarms: AlertRecords,
-        outbox: Outbox,
+        state: StateStore,
         disk: Disk,
         clock: Clock,
         observer: Observer,
@@ -138,8 +137,7 @@ class Monitor:
         self._listener = listener
         self._audit = audit
         self._monitoring_store = monitoring_store
-        self._alarms = alarms
-        self._outbox = outbox
+        self._state = state
         self._disk = disk
         self._clock = clock
         self._observer = observer
@@ -150,13 +148,13 @@ class Monitor:
         self._began = clock.now()
         self._hours: dict[str, list[HourlyTraffic]] | None = None
         self.told: Callable[[], None] = lambda: None
-        self.register = AlertStore(alarms=alarms, clock=clock, new_id=new_id, said=self._said)
+        self.register = AlertStore(state=state, clock=clock, new_id=new_id, said=self._said)
 
     async def start(self) -> None:
         """Load the alerts and pauses of the last process, and run all checks."""
         try:
             await self.register.load()
-            pauses = await self._outbox.pauses()
+            pauses = await self._state.load(Pause)
         except TwiteError as error:
             self._observer.see(Troubled(where=TroublePlace.ALERTS, reason=str(error)))
             pauses = ()
@@ -249,7 +247,7 @@ class Monitor:
             latest = {source: some[-1] for source, some in hours.items()}
             changed = noted(latest, received, now=now)
             if changed:
-                await self._alarms.note(changed)
+                await self._state.put(changed)
         except TwiteError as error:
             self._observer.see(Troubled(where=TroublePlace.ALERTS, reason=str(error)))
             return None
@@ -265,7 +263,7 @@ class Monitor:
     async def _known_hours(self) -> dict[str, list[HourlyTraffic]]:
         if self._hours is None:
             known: dict[str, list[HourlyTraffic]] = {}
-            for hour in await self._alarms.hours():
+            for hour in await self._state.load(HourlyTraffic):
                 known.setdefault(hour.source, []).append(hour)
             self._hours = known
         return self._hours

@@ -86,7 +86,7 @@ class BatchSender:
         )
         self._pauses = EventPauses(
             pixel=destination.pixel,
-            outbox=delivery_store,
+            state=delivery_store,
             clock=clock,
             observer=observer,
             pauses=pauses,

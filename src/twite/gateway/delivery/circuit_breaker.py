@@ -10,8 +10,7 @@ from twite.domain.retry import backoff
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.ports.events import Observer, Paused, Resumed
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.outbox import Outbox
-from twite.gateway.ports.state import Pause
+from twite.gateway.ports.state import Pause, StateStore
 
 PROBE_EVERY: Final = MINUTE
 # How soon a second conversion is tried after a refusal that may mean the first or the pixel.
@@ -26,10 +25,16 @@ class CircuitBreaker:
     """The circuit breaker of one pixel. Pauses are stored, so they outlive the process."""
 
     def __init__(
-        self, *, pixel: str, outbox: Outbox, clock: Clock, observer: Observer, pause: Pause | None
+        self,
+        *,
+        pixel: str,
+        state: StateStore,
+        clock: Clock,
+        observer: Observer,
+        pause: Pause | None,
     ) -> None:
         self._pixel = pixel
-        self._outbox = outbox
+        self._state = state
         self._clock = clock
         self._observer = observer
         self._pause = pause
@@ -106,14 +111,14 @@ class CircuitBreaker:
         pause = Pause(
             pixel=self._pixel, since=self._clock.now(), reason=f"{PAUSED_BY_USER}, by {who}"
         )
-        await self._outbox.pause(pause)
+        await self._state.put([pause])
         self._pause = self._stored = pause
         self._doubted = False
         self._observer.see(Paused(pixel=self._pixel, reason=pause.reason))
 
     async def release(self) -> None:
         """End any pause at a user's request. Raises LedgerUnavailable."""
-        await self._outbox.resume(self._pixel)
+        await self._state.delete(Pause, (self._pixel, ""))
         was, self._pause, self._stored = self._pause, None, None
         self._doubted = False
         self.record_response()
@@ -152,7 +157,7 @@ class CircuitBreaker:
         if self._stored is not self._pause:
             self._stored = self._pause
             try:
-                await self._outbox.pause(self._pause)
+                await self._state.put([self._pause])
             except TransientError:
                 self._stored = None
                 raise
@@ -194,7 +199,7 @@ class CircuitBreaker:
         if self._stored is not None:
             noted, self._stored = self._stored, None
             try:
-                await self._outbox.resume(self._pixel)
+                await self._state.delete(Pause, (self._pixel, ""))
             except TransientError:
                 self._stored = noted
                 raise

@@ -11,8 +11,7 @@ from twite.domain.errors import TransientError
 from twite.gateway.delivery.circuit_breaker import PROBE_EVERY
 from twite.gateway.ports.events import Observer, Paused, Resumed
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.outbox import Outbox
-from twite.gateway.ports.state import Pause
+from twite.gateway.ports.state import Pause, StateStore
 
 # How the reason begins.
 REFUSED_ALIKE: Final = "all conversions refused alike"
@@ -25,13 +24,13 @@ class EventPauses:
         self,
         *,
         pixel: str,
-        outbox: Outbox,
+        state: StateStore,
         clock: Clock,
         observer: Observer,
         pauses: Iterable[Pause],
     ) -> None:
         self._pixel = pixel
-        self._outbox = outbox
+        self._state = state
         self._clock = clock
         self._observer = observer
         self._pauses = {pause.event: pause for pause in pauses}
@@ -67,7 +66,7 @@ class EventPauses:
             self._pauses[event] = Pause(pixel=self._pixel, event=event, since=since, reason=reason)
             self._observer.see(Paused(pixel=self._pixel, event=event, reason=reason))
         if self._stored.get(event) is not self._pauses[event]:
-            await self._outbox.pause(self._pauses[event])
+            await self._state.put([self._pauses[event]])
             self._stored[event] = self._pauses[event]
 
     async def passed(self, event: str) -> None:
@@ -78,7 +77,7 @@ class EventPauses:
         noted = self._stored.pop(event, None)
         if noted is not None:
             try:
-                await self._outbox.resume(self._pixel, event)
+                await self._state.delete(Pause, (self._pixel, event))
             except TransientError:
                 self._stored[event] = noted
                 raise

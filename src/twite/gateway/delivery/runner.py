@@ -16,7 +16,7 @@ from twite.gateway.ports.events import Observer
 from twite.gateway.ports.machine import Randomness
 from twite.gateway.ports.outbox import DeliveryStore
 from twite.gateway.ports.queries import AttemptsQuery
-from twite.gateway.ports.state import Pause
+from twite.gateway.ports.state import ClockRecord, Pause, RateLimitWindow
 from twite.gateway.ports.tags import TagRule
 
 
@@ -128,10 +128,10 @@ class DeliveryRunner:
 
     async def start(self) -> None:
         """Restore clock, limits and pauses from the store and start. Raises LedgerUnavailable."""
-        timed = await self._outbox.timed()
+        (timed,) = await self._outbox.load(ClockRecord)
         self._clock.resume(latest=timed.latest, ahead=timed.ahead)
         await self._sweep.once()
-        pauses = list(await self._outbox.pauses())
+        pauses = list(await self._outbox.load(Pause))
         rate_limits = await self._rate_limits(timed.last)
         for destination in self._destinations:
             self._workers[destination.pixel] = self._make_worker(
@@ -186,7 +186,9 @@ class DeliveryRunner:
             )
             limits[destination.meter] = destination.rate
         closed = {
-            window.pixel: window.until + away for window in await self._outbox.closures(now=since)
+            window.pixel: window.until + away
+            for window in await self._outbox.load(RateLimitWindow)
+            if window.until > since
         }
         rate_limits = {}
         for name, sent in past.items():
@@ -206,7 +208,7 @@ class DeliveryRunner:
     ) -> Worker:
         circuit_breaker = CircuitBreaker(
             pixel=destination.pixel,
-            outbox=self._outbox,
+            state=self._outbox,
             clock=self._clock,
             observer=self._observer,
             pause=_whole(pauses, destination.pixel),

@@ -104,7 +104,7 @@ class RequestSender:
             return
         reason = "X takes no more until its limit is reset"
         try:
-            await self._delivery_store.close_limits(
+            await self._delivery_store.put(
                 [
                     RateLimitWindow(pixel=pixel, until=until, reason=reason)
                     for pixel in self._rate_limit.pixels

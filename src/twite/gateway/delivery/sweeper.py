@@ -12,6 +12,7 @@ from twite.domain.times import SECOND
 from twite.gateway.delivery.monotonic_clock import NOTICEABLE, MonotonicClock
 from twite.gateway.ports.events import Misdated, Moved, Observer, Troubled, TroublePlace
 from twite.gateway.ports.outbox import DeliveryStore, SweepRequest
+from twite.gateway.ports.state import ClockRecord
 from twite.gateway.waiting import wait_for_event
 
 LONGEST_REST: Final = 5 * SECOND
@@ -64,7 +65,7 @@ class Sweeper:
         self._tell_offset()
         ahead = self._clock.ahead
         if ahead is not None and (self._stored is None or abs(ahead - self._stored) >= NOTICEABLE):
-            await self._outbox.note_ahead(ahead)
+            await self._outbox.put([ClockRecord(ahead=ahead)])
             self._stored = ahead
         for trigger, many in ((Trigger.LAPSED, swept.lapsed), (Trigger.HELD, swept.held)):
             if many:

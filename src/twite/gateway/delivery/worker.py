@@ -297,9 +297,7 @@ class Worker:
             reason = (
                 f"the limit of {self._rate_limit.limit} conversions in fifteen minutes is spent"
             )
-            await self._outbox.close_limits(
-                [RateLimitWindow(pixel=self._pixel, until=until, reason=reason)]
-            )
+            await self._outbox.put([RateLimitWindow(pixel=self._pixel, until=until, reason=reason)])
         return wait
 
     async def _handle(self, batch: Batch) -> None:

@@ -11,6 +11,7 @@ from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.privacy import Consents
 from twite.gateway.ports.queries import DecidedDelivery, UndeliveredQuery
+from twite.gateway.ports.state import DecisionPolicy
 from twite.gateway.ports.tags import PREFIX, policy_for
 
 _AT_ONCE: Final = 1_000
@@ -32,7 +33,8 @@ class PolicyChange:
 
         A policy is stored last, so that an interrupted start runs again.
         """
-        noted = await self._consents.policies()
+        policies = await self._consents.load(DecisionPolicy)
+        noted = {policy.source: policy.version for policy in policies}
         taken = 0
         for source in self._sources:
             version = policy_version(source.consent)
@@ -40,7 +42,7 @@ class PolicyChange:
                 continue
             if source.name in noted:
                 taken += await self._of(source)
-            await self._consents.note_policy(source=source.name, version=version)
+            await self._consents.put([DecisionPolicy(source=source.name, version=version)])
         return taken
 
     async def _of(self, source: Source) -> int:

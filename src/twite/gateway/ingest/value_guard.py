@@ -23,7 +23,7 @@ from twite.domain.stats.value_guard import (
 from twite.domain.times import SECOND
 from twite.gateway.ingest.entries import Look
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.state import UsualAmounts
+from twite.gateway.ports.state import StateStore
 
 KEEP_EVERY: Final = 30 * SECOND
 # Clients of the X-shaped route may name any event, so the memory is limited.
@@ -127,24 +127,24 @@ class ValueGuards:
         else:
             self._usual[which] = norm.currency, *reach
 
-    async def keep(self, norms: UsualAmounts) -> None:
+    async def keep(self, state: StateStore) -> None:
         """Store changed amounts. After a failure they are stored with the next."""
         changed, self._changed = self._changed, set()
         try:
-            await norms.keep_norms(
+            await state.put(
                 [self._norms[pixel, event][currency] for pixel, event, currency in sorted(changed)]
             )
         except LedgerUnavailable:
             self._changed |= changed
             raise
 
-    async def run(self, norms: UsualAmounts, clock: Clock) -> None:
+    async def run(self, state: StateStore, clock: Clock) -> None:
         """Store changed amounts at intervals until cancelled."""
         while True:
             await clock.sleep(KEEP_EVERY)
             if self._changed:
                 with suppress(LedgerUnavailable):
-                    await self.keep(norms)
+                    await self.keep(state)
 
 
 _NOTHING: Final = (None, None)

@@ -3,36 +3,7 @@
 Outlook and Alarms are views of the store; Disk is the machine's.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
-
 import msgspec
-
-from twite.domain.alert import Alert
-from twite.domain.stats.traffic import HourlyTraffic
-
-
-class AlertRecords(Protocol):
-    """What alerts must remember across a restart."""
-
-    async def alerts(self) -> Sequence[Alert]:
-        """Return those that are open, and those that are over and not told yet; oldest first."""
-        ...
-
-    async def keep(self, alerts: Sequence[Alert], *, gone: Sequence[str] = ()) -> None:
-        """Write alerts down, each in the place of what was kept under its id; forget those ids."""
-        ...
-
-    async def hours(self) -> Sequence[HourlyTraffic]:
-        """Return what is known of when something came from each source, in order of the hours."""
-        ...
-
-    async def note(self, hours: Sequence[HourlyTraffic]) -> None:
-        """Write hours down, each in the place of what was known of it.
-
-        What lies more than KEPT_HOURS before a source's last is forgotten.
-        """
-        ...
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ import msgspec
 from twite.domain.delivery import MOST_BYTES, Batch, Settlement
 from twite.domain.people.users import AuditEvent
 from twite.gateway.ports.queries import Queries
-from twite.gateway.ports.state import ClockRecord, Pause, RateLimitWindow
+from twite.gateway.ports.state import StateStore
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,38 +93,6 @@ class Outbox(Protocol):
         """
         ...
 
-    async def pause(self, pause: Pause) -> None:
-        """Note, durably, that a pixel or an event of it is not sent to."""
-        ...
-
-    async def resume(self, pixel: str, event: str = "") -> None:
-        """Forget the pause of a pixel, or of one event of it."""
-        ...
-
-    async def pauses(self) -> Sequence[Pause]:
-        """Return the pauses in force."""
-        ...
-
-
-class LimitRecords(Protocol):
-    """What must be known of limits and of time after a restart."""
-
-    async def close_limits(self, closures: Sequence[RateLimitWindow]) -> None:
-        """Note, durably, until when pixels take nothing more; a later word replaces it."""
-        ...
-
-    async def closures(self, *, now: int) -> Sequence[RateLimitWindow]:
-        """Return those that are in force at a moment."""
-        ...
-
-    async def timed(self) -> ClockRecord:
-        """Return what is on record of time."""
-        ...
-
-    async def note_ahead(self, ahead: int) -> None:
-        """Note, durably, how far X's clock is ahead of the moments on record."""
-        ...
-
 
 class RejectionReview(Protocol):
     """What was refused and is perhaps not at fault."""
@@ -141,7 +109,7 @@ class RejectionReview(Protocol):
         ...
 
 
-class DeliveryStore(Outbox, LimitRecords, RejectionReview, Queries, Protocol):
+class DeliveryStore(Outbox, RejectionReview, StateStore, Queries, Protocol):
     """All that senders need of a store."""
 
 

@@ -1,6 +1,6 @@
 """Privacy port: opt-outs, policies, and the erasure of a person."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal, Protocol
 
 import msgspec
@@ -8,6 +8,7 @@ import msgspec
 from twite.domain.people.erasure import ErasureSubject
 from twite.domain.people.users import AuditEvent
 from twite.gateway.ports.queries import Queries
+from twite.gateway.ports.state import StateStore
 
 
 class OptOutEntry(Protocol):
@@ -37,16 +38,8 @@ class OptOuts(OptOutEntry, Protocol):
         ...
 
 
-class Consents(Queries, Protocol):
+class Consents(StateStore, Queries, Protocol):
     """Deliveries that may still be sent, for a policy that has changed since they were taken."""
-
-    async def policies(self) -> Mapping[str, str]:
-        """Return, by source, the version of the policy that decided on them."""
-        ...
-
-    async def note_policy(self, *, source: str, version: str) -> None:
-        """Note, durably, that all of a source's are decided by this version now."""
-        ...
 
     async def take_back(
         self, deliveries: Sequence[int], *, reason: str, now: int, hold: bool

@@ -1,38 +1,18 @@
 """Secrets that come in over the network and must outlive the process: sealed, by name.
 
-The store keeps what it cannot read (Vault); who holds the key opens it (Seal). A sealed text is
-bound to its name: put under another, it does not open.
+The store keeps what it cannot read (SealedSecret); a Seal opens it. A sealed text is bound to
+its name: put under another, it does not open.
 """
 
 import asyncio
-from collections.abc import Sequence
 from typing import Final, Protocol
 
 from twite.domain.people.users import AuditEvent
+from twite.gateway.ports.state import SealedSecret, StateStore
 
 # What the names of a server container's secrets begin with, and those of users' codes.
 CONTAINER: Final = "container/"
 CODES: Final = "totp/"
-
-
-class SecretRecords(Protocol):
-    """Keeps sealed secrets by name. A deed is noted in the same transaction, or neither is done."""
-
-    async def put(self, name: str, sealed: bytes, *, deed: AuditEvent | None = None) -> None:
-        """Keep it, durably, in place of any other of that name. Raises LedgerUnavailable."""
-        ...
-
-    async def reseal(self, name: str, *, was: bytes, sealed: bytes) -> None:
-        """Keep it in place of what it `was`; nothing where that is not there any more."""
-        ...
-
-    async def sealed(self, prefix: str) -> Sequence[tuple[str, bytes]]:
-        """Return (name, sealed) of all whose name begins so, in the order of the names."""
-        ...
-
-    async def forget(self, name: str, *, deed: AuditEvent | None = None) -> None:
-        """Keep it no more."""
-        ...
 
 
 class Seal(Protocol):
@@ -91,10 +71,10 @@ class TurnedSeal:
 
 
 class SecretStore:
-    """A vault with its seal: what is put in comes out, also after the key was changed."""
+    """Sealed secrets with their seal: what is put in comes out, also after the key was changed."""
 
-    def __init__(self, *, vault: SecretRecords, seal: Seal) -> None:
-        self._vault = vault
+    def __init__(self, *, state: StateStore, seal: Seal) -> None:
+        self._state = state
         self._seal = seal
         # What is sealed anew must not be put over what came meanwhile.
         self._turn = asyncio.Lock()
@@ -102,7 +82,8 @@ class SecretStore:
     async def put(self, name: str, plain: bytes, *, deed: AuditEvent | None = None) -> None:
         """Keep a secret. Raises LedgerUnavailable."""
         async with self._turn:
-            await self._vault.put(name, self._seal.close(name, plain), deed=deed)
+            secret = SealedSecret(name=name, sealed=self._seal.close(name, plain))
+            await self._state.put([secret], deed=deed)
 
     async def put_sealed(self, name: str, sealed: bytes, *, deed: AuditEvent | None = None) -> None:
         """Keep what whoever has the same key has sealed. Raises NotOpened, LedgerUnavailable."""
@@ -115,14 +96,15 @@ class SecretStore:
         """
         found = []
         async with self._turn:
-            for name, sealed in await self._vault.sealed(prefix):
-                plain = self._seal.open(name, sealed)
+            for secret in await self._state.load(SealedSecret, prefix=prefix):
+                name, plain = secret.name, self._seal.open(secret.name, secret.sealed)
                 found.append((name, plain))
-                if not self._seal.is_current(sealed):
-                    await self._vault.reseal(name, was=sealed, sealed=self._seal.close(name, plain))
+                if not self._seal.is_current(secret.sealed):
+                    anew = SealedSecret(name=name, sealed=self._seal.close(name, plain))
+                    await self._state.put([anew], was=secret)
         return found
 
     async def forget(self, name: str, *, deed: AuditEvent | None = None) -> None:
         """Keep a secret no more."""
         async with self._turn:
-            await self._vault.forget(name, deed=deed)
+            await self._state.delete(SealedSecret, name, deed=deed)

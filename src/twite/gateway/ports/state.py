@@ -1,10 +1,23 @@
-"""State port: small records that outlive a restart."""
+"""State port: small records that outlive a restart, each under a key of its own.
+
+Pause             pixel and event
+RateLimitWindow   pixel
+ClockRecord       there is one
+DecisionPolicy    source
+UsualAmount       pixel, event and currency
+Alert             id
+HourlyTraffic     source and hour
+SealedSecret      name
+"""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
+from twite.domain.alert import Alert
+from twite.domain.people.users import AuditEvent
+from twite.domain.stats.traffic import HourlyTraffic
 from twite.domain.stats.value_guard import UsualAmount
 
 
@@ -32,21 +45,78 @@ class ClockRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What is on record of time, in milliseconds.
 
     `latest` is the latest moment (0: none), `last` that which was written last: a clock that was
-    ahead for a while leaves later ones. `ahead` is how far X's clock was ahead.
+    ahead for a while leaves later ones. `ahead` is how far X's clock was ahead: this alone is put.
     """
 
-    latest: int
-    last: int
+    latest: int = 0
+    last: int = 0
     ahead: int | None
 
 
-class UsualAmounts(Protocol):
-    """Stores the usual amounts of events in the ledger."""
+class DecisionPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """The version of the consent policy by which all deliveries of a source were decided."""
 
-    async def norms(self) -> Sequence[UsualAmount]:
-        """Return all usual amounts."""
+    source: str
+    version: str
+
+
+class SealedSecret(msgspec.Struct, frozen=True, kw_only=True):
+    """A secret that the store cannot open."""
+
+    name: str
+    sealed: bytes
+
+    def __repr__(self) -> str:
+        return f"SealedSecret({self.name})"
+
+
+StateRecord = (
+    Pause
+    | RateLimitWindow
+    | ClockRecord
+    | DecisionPolicy
+    | UsualAmount
+    | Alert
+    | HourlyTraffic
+    | SealedSecret
+)
+StateKey = str | tuple[str, str]
+R = TypeVar("R", bound=StateRecord)
+
+
+class StateReader(Protocol):
+    """Reads records."""
+
+    async def load(self, kind: type[R], *, prefix: str = "") -> Sequence[R]:
+        """Return the records of a kind whose key begins so, in the order of their keys.
+
+        Alerts are in the order in which they opened. Raises LedgerUnavailable.
+        """
         ...
 
-    async def keep_norms(self, norms: Sequence[UsualAmount]) -> None:
-        """Store some, replacing the earlier ones."""
+
+class StateStore(StateReader, Protocol):
+    """Keeps records durably. An audit event is noted with the change."""
+
+    async def put(
+        self,
+        records: Sequence[StateRecord],
+        *,
+        gone: Sequence[StateKey] = (),
+        was: SealedSecret | None = None,
+        deed: AuditEvent | None = None,
+    ) -> None:
+        """Keep one or more records of a kind, each in place of the one with its key.
+
+        In the same transaction, delete the `gone` keys of that kind.
+
+        With `was`, a secret is only put in the place of that one (compare and set). Hours more than
+        KEPT_HOURS before a source's last are forgotten. Raises LedgerUnavailable.
+        """
+        ...
+
+    async def delete(
+        self, kind: type[StateRecord], *keys: StateKey, deed: AuditEvent | None = None
+    ) -> None:
+        """Delete those that are there: pauses, alerts and secrets. Raises LedgerUnavailable."""
         ...

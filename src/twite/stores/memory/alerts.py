@@ -3,10 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from twite.domain.alert import Alert
 from twite.domain.delivery import State, rank
 from twite.domain.stats.backlog import BacklogHour
-from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic
 from twite.domain.times import HOUR
 
 if TYPE_CHECKING:
@@ -21,8 +19,6 @@ class MemoryAlerts:
     def __init__(self) -> None:
         self._rows: dict[int, MemoryRow] = {}
         self._taken: list[tuple[str, int, int]] = []
-        self._alerts: dict[str, Alert] = {}
-        self._hours: dict[tuple[str, int], HourlyTraffic] = {}
 
     async def backlog(self) -> Sequence[BacklogHour]:
         ranked: dict[tuple[str, int], list[tuple[int, int]]] = {}
@@ -48,22 +44,3 @@ class MemoryAlerts:
             if at >= since:
                 by_pixel.setdefault(pixel, []).append((at, many))
         return by_pixel
-
-    async def alerts(self) -> Sequence[Alert]:
-        return sorted(self._alerts.values(), key=lambda alert: (alert.opened_at, alert.id))
-
-    async def keep(self, alerts: Sequence[Alert], *, gone: Sequence[str] = ()) -> None:
-        self._alerts |= {alert.id: alert for alert in alerts}
-        for id_ in gone:
-            self._alerts.pop(id_, None)
-
-    async def hours(self) -> Sequence[HourlyTraffic]:
-        return [self._hours[key] for key in sorted(self._hours)]
-
-    async def note(self, hours: Sequence[HourlyTraffic]) -> None:
-        for noted in hours:
-            self._hours[noted.source, noted.hour] = noted
-            first = noted.hour - KEPT_HOURS
-            for source, hour in list(self._hours):
-                if source == noted.source and hour < first:
-                    del self._hours[source, hour]

@@ -1,6 +1,6 @@
 """Opt-outs and consent policies, in memory."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from twite.domain.consent import REVOKED, person_keys
 from twite.domain.delivery import State, Trigger
@@ -18,7 +18,6 @@ class MemoryConsents:
 
     def __init__(self) -> None:
         self._opted_out: set[bytes] = set()
-        self._policies: dict[str, str] = {}
 
     def some(self) -> bool:
         return bool(self._opted_out)
@@ -32,12 +31,6 @@ class MemoryConsents:
 
     async def restore(self, keys: Sequence[bytes]) -> None:
         self._opted_out.difference_update(keys)
-
-    async def policies(self) -> Mapping[str, str]:
-        return dict(self._policies)
-
-    async def note_policy(self, *, source: str, version: str) -> None:
-        self._policies[source] = version
 
     def _answer_undelivered(
         self, *, source: str, after: int, limit: int

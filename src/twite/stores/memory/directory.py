@@ -31,16 +31,17 @@ from twite.domain.people.users import (
 )
 from twite.domain.secret import Secret
 from twite.gateway.ports.secret_store import CODES
-from twite.stores.memory.secret_store import MemorySecretRecords
+from twite.gateway.ports.state import SealedSecret
+from twite.stores.memory.state import MemoryState
 
 _FOREVER = 1 << 62
 
 
 class MemoryDirectory:
-    """The people of a store, beside its vault."""
+    """The people of a store, beside its secrets."""
 
-    def __init__(self, vault: MemorySecretRecords) -> None:
-        self._vault = vault
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
         self._users: dict[str, User] = {}
         self._sessions: dict[bytes, Session] = {}
         self._api_keys: dict[str, ApiKey] = {}
@@ -58,7 +59,7 @@ class MemoryDirectory:
         result = self._made(change)
         if result is Result.DONE:
             if isinstance(change, TwoFactorDisabled | UserRemoved):
-                await self._vault.forget(CODES + change.name)
+                await self._state.delete(SealedSecret, CODES + change.name)
             await self.note(deed)
         return result
 

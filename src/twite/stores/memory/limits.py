@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from twite.domain.delivery import State, Trigger, after
-from twite.gateway.ports.state import ClockRecord, RateLimitWindow
+from twite.gateway.ports.state import ClockRecord
 from twite.stores.memory.row import rest
 
 if TYPE_CHECKING:
@@ -18,27 +18,16 @@ class MemoryLimits:
         self._rows: dict[int, MemoryRow] = {}
         self._last_id = 0
         self._tried: list[tuple[str, int, int]] = []
-        self._closures: dict[str, RateLimitWindow] = {}
-        self._ahead: int | None = None
 
-    async def close_limits(self, closures: Sequence[RateLimitWindow]) -> None:
-        self._closures.update((closure.pixel, closure) for closure in closures)
-
-    async def closures(self, *, now: int) -> Sequence[RateLimitWindow]:
-        return [closure for _, closure in sorted(self._closures.items()) if closure.until > now]
-
-    async def timed(self) -> ClockRecord:
+    def _clock_record(self, ahead: int | None) -> ClockRecord:
         tried = max((at for _, at, _ in self._tried), default=0)
         last = self._rows.get(self._last_id)
         received = 0 if last is None else last.received_at
         return ClockRecord(
             latest=max(tried, received),
             last=max(self._tried[-1][1] if self._tried else 0, received),
-            ahead=self._ahead,
+            ahead=ahead,
         )
-
-    async def note_ahead(self, ahead: int) -> None:
-        self._ahead = ahead
 
     async def doubt(self, deliveries: Sequence[int], *, reason: str, now: int) -> int:
         rows = [

@@ -12,7 +12,6 @@ from twite.domain.history import History
 from twite.domain.people.users import AuditEvent
 from twite.domain.stats.match_keys import FlawCount, Matched, matching
 from twite.domain.stats.tally import KEPT, DeliveryTimes, FlowCounts, slot_of
-from twite.domain.stats.value_guard import UsualAmount
 from twite.domain.submission import Submission
 from twite.domain.times import DAY
 from twite.gateway.ports import queries as port
@@ -77,7 +76,6 @@ class MemoryQueries:
         self._kits: Counter[tuple[str, str, str, int, int]] = Counter()
         # By (source, pixel, event, day, code): how often, the latest shape and delivery.
         self._flaws: dict[tuple[str, str, str, int, str], tuple[int, int, str, int | None]] = {}
-        self._norms: dict[tuple[str, str, str], UsualAmount] = {}
         self._submissions: dict[str, Submission] = {}
         self._amended: dict[int, list[tuple[int, str]]] = {}
 
@@ -257,13 +255,6 @@ class MemoryQueries:
             bring_back(row, now=now, is_sure=row.id in sure)
             self._amended.setdefault(row.id, []).append((now, note))
         return refused
-
-    async def norms(self) -> Sequence[UsualAmount]:
-        return list(self._norms.values())
-
-    async def keep_norms(self, norms: Sequence[UsualAmount]) -> None:
-        for norm in norms:
-            self._norms[norm.pixel, norm.event, norm.currency] = norm
 
     def _seen_of(self, look: ListQuery, rows: Iterable[MemoryRow]) -> SummaryPage:
         last = max(self._rows, default=0)

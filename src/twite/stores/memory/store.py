@@ -36,7 +36,7 @@ from twite.domain.submission import AcceptedConversion, Recorded, Submission
 from twite.gateway.ports import copies
 from twite.gateway.ports.copies import CopyDecision, Holder, asks, rule
 from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
-from twite.gateway.ports.state import Pause
+from twite.gateway.ports.state import Pause, RateLimitWindow
 from twite.stores.memory.alerts import MemoryAlerts
 from twite.stores.memory.consents import MemoryConsents
 from twite.stores.memory.directory import MemoryDirectory
@@ -46,8 +46,8 @@ from twite.stores.memory.operations import MemoryOperations
 from twite.stores.memory.queries import MemoryQueries
 from twite.stores.memory.rejections import MemoryRejections
 from twite.stores.memory.row import MemoryRow, delivery_of, life_of, overdue, rank_of, rest
-from twite.stores.memory.secret_store import MemorySecretRecords
 from twite.stores.memory.sightings import MemorySightings
+from twite.stores.memory.state import MemoryState
 from twite.stores.memory.tag_payloads import MemoryTagPayloads
 
 _RESTING = (State.DEAD, State.HELD)
@@ -72,6 +72,7 @@ class MemoryStore(
     MemoryOperations,
     MemoryRejections,
     MemoryTagPayloads,
+    MemoryState,
 ):
     """All ports of a store. `refuse` makes records fail, as a full queue or a full disk would."""
 
@@ -84,9 +85,8 @@ class MemoryStore(
         MemoryLimits.__init__(self)
         MemoryQueries.__init__(self)
         MemoryRejections.__init__(self)
-        self.vault = MemorySecretRecords()
-        self.people = MemoryDirectory(self.vault)
-        self.vault.note = self.people.note
+        MemoryState.__init__(self)
+        self.people = MemoryDirectory(self)
         self.salt = salt
         self.epoch = 1
         self.refuse: LedgerFull | LedgerUnavailable | None = None
@@ -94,7 +94,6 @@ class MemoryStore(
         self._names: dict[bytes, tuple[bytes, int]] = {}
         self._keys: dict[bytes, tuple[int, int]] = {}
         self._leases: dict[int, _Lease] = {}
-        self._pauses: dict[tuple[str, str], Pause] = {}
         self._counted: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
         self._last_lease = 0
 
@@ -249,15 +248,6 @@ class MemoryStore(
         return SweepResult(
             lapsed=lapsed, promoted=promoted, held=held, next_due=min(due, default=None)
         )
-
-    async def pause(self, pause: Pause) -> None:
-        self._pauses[pause.pixel, pause.event] = pause
-
-    async def resume(self, pixel: str, event: str = "") -> None:
-        self._pauses.pop((pixel, event), None)
-
-    async def pauses(self) -> Sequence[Pause]:
-        return [self._pauses[place] for place in sorted(self._pauses)]
 
     def _answer_attempts(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
         by_pixel: dict[str, list[tuple[int, int]]] = {}
@@ -418,7 +408,7 @@ class MemoryStore(
     def _life(self, row: MemoryRow) -> History:
         others = [other for other in self._rows.values() if other.entry.key == row.entry.key]
         return msgspec.structs.replace(
-            life_of(row, self._pauses, self._closures),
+            life_of(row, self._kept[Pause], self._kept[RateLimitWindow]),
             supersedes=tuple(other.id for other in others if other.superseded_by == row.id),
             rival=self._rival(row),
         )

@@ -31,7 +31,7 @@ _Pairs: Final = msgspec.json.Decoder(list[tuple[int, int]])
 class RunsStatements(Protocol):
     """Runs a named statement."""
 
-    def __call__(self, name: str, **values: object) -> sqlite3.Cursor: ...
+    def __call__(self, name: str, /, **values: object) -> sqlite3.Cursor: ...
 
 
 class WantedKey(msgspec.Struct, frozen=True, gc=False):

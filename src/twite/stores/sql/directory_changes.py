@@ -23,8 +23,8 @@ from twite.domain.people.account_changes import (
 )
 from twite.domain.people.users import ApiKey, AuditEvent, User
 from twite.gateway.ports.secret_store import CODES
-from twite.stores.sql import sealed as sealed_rows
 from twite.stores.sql.directory import listed, note, session, user
+from twite.stores.sql.state import delete_secret
 from twite.stores.sql.writer_session import WriterSession
 
 
@@ -63,7 +63,7 @@ def _of_one(book: WriterSession, change: ChangeOfOne) -> Result:
         return Result.OTHERWISE
     book.run("end_sessions", user=change.name, but=spared(change))
     if isinstance(change, TwoFactorDisabled | UserRemoved):
-        sealed_rows.forget(book, CODES + change.name)
+        delete_secret(book, CODES + change.name)
     return Result.DONE
 
 

@@ -8,8 +8,8 @@ from twite.domain.delivery import MAYBE_SENT
 from twite.domain.history import Rival
 from twite.gateway.ingest.value_guard import HELD_FOR
 from twite.gateway.operations.hold_group import HeldGroup, alike
-from twite.gateway.ports.state import RateLimitWindow
 from twite.stores.sql import copies
+from twite.stores.sql.opt_outs import withdraw
 from twite.stores.sql.writer_session import WriterSession
 
 
@@ -55,14 +55,6 @@ def discard(book: WriterSession, deliveries: Sequence[int], *, now: int, note: s
     return book.run("remove_discarded", deliveries=ids).rowcount
 
 
-def close(book: WriterSession, closures: Sequence[RateLimitWindow]) -> None:
-    """Note until when pixels take nothing more."""
-    rows: list[object] = []
-    for closure in closures:
-        rows += (closure.pixel, closure.until, closure.reason)
-    book.add_rows("add_closures", rows, 3)
-
-
 def doubt(book: WriterSession, deliveries: Sequence[int], *, reason: str, now: int) -> int:
     """Hold dead letters; return their number."""
     ids = _json(deliveries)
@@ -72,6 +64,15 @@ def doubt(book: WriterSession, deliveries: Sequence[int], *, reason: str, now: i
 def recall(book: WriterSession, *, pixel: str, event: str, reason: str, now: int) -> int:
     """Requeue deliveries held in doubt, each once; return their number."""
     return book.run("recall", lane=book.lane(pixel, event), reason=reason, now=now).rowcount
+
+
+def take_back(
+    book: WriterSession, deliveries: Sequence[int], *, reason: str, now: int, hold: bool
+) -> int:
+    """Suppress deliveries, or hold those that are queued; return how many it was."""
+    if not hold:
+        return withdraw(book.run, deliveries, now=now, reason=reason)
+    return book.run("hold_queued", deliveries=_json(deliveries), now=now, reason=reason).rowcount
 
 
 def _json(ids: Sequence[int]) -> str:

@@ -26,7 +26,6 @@ from twite.domain.delivery import (
 )
 from twite.domain.outcome import AttemptOutcome
 from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
-from twite.gateway.ports.state import Pause
 from twite.stores.sql.claimable import claimable
 from twite.stores.sql.opt_outs import withdraw
 from twite.stores.sql.tallies import BURIED
@@ -209,20 +208,6 @@ def withdraw_denied(book: WriterSession) -> None:
     for delivery, at, reason in rows:
         withdraw(book.run, [delivery], now=at, reason=reason)
     book.denied = book.denied.intersection(id_ for (id_,) in book.run("denied"))
-
-
-def pause(book: WriterSession, pause_: Pause) -> None:
-    book.run(
-        "add_pause",
-        pixel=pause_.pixel,
-        event=pause_.event,
-        since=pause_.since,
-        reason=pause_.reason,
-    )
-
-
-def resume(book: WriterSession, pixel: str, event: str) -> None:
-    book.run("remove_pause", pixel=pixel, event=event)
 
 
 def _told_at(book: WriterSession, settlement: Settlement) -> int:

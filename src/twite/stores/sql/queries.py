@@ -1,8 +1,7 @@
 """The Queries port over SQL: each question is a view on a connection that reads."""
 
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -10,8 +9,7 @@ from twite.domain.history import ConversionCounts, History
 from twite.domain.stats.backlog import BacklogHour
 from twite.gateway.ports import queries as port
 from twite.stores.sql import (
-    alerts,
-    consents,
+    backlog,
     console_queries,
     ignored,
     records,
@@ -20,21 +18,9 @@ from twite.stores.sql import (
     tag_payloads,
     tallies,
 )
+from twite.stores.sql.database import ReadsViews, View
 
 T = TypeVar("T")
-View = Callable[[sqlite3.Connection], T]
-
-
-class ReadsViews(Protocol):
-    """A database that reads."""
-
-    async def read(self, view: View[T], *, is_long: bool = False) -> T:
-        """Return what a view returns; a long one does not keep others waiting.
-
-        Raises LedgerUnavailable, StoreUnusable.
-        """
-        ...
-
 
 # A query's fields are the arguments of its view.
 _VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
@@ -50,13 +36,13 @@ _VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
     port.IgnoredQuery: ignored.ignored,
     port.RejectionsQuery: rejections.rejections,
     port.AttemptsQuery: records.spent,
-    port.DeliveredQuery: alerts.delivered,
+    port.DeliveredQuery: backlog.delivered,
     port.DedupQuery: sightings.overlap,
     port.IdPairsQuery: sightings.pairs,
     port.PixelReportsQuery: sightings.twins,
     port.SubmissionsQuery: console_queries.kept,
     port.NumberAtQuery: console_queries.number_at,
-    port.UndeliveredQuery: consents.standing,
+    port.UndeliveredQuery: records.standing,
     port.PayloadHeadsQuery: tag_payloads.heads,
 }
 # These take seconds.
@@ -88,7 +74,7 @@ class SqlQueries:
         return await self._database.read(records.accounts)
 
     async def backlog(self) -> Sequence[BacklogHour]:
-        return await self._database.read(alerts.backlog)
+        return await self._database.read(backlog.backlog)
 
     async def answer(self, query: port.Query[T]) -> T:
         return await self._database.read(_view_of(query), is_long=isinstance(query, _LONG))

@@ -178,16 +178,16 @@ WHERE id = :account;
 
 -- name: put_sealed
 -- A sealed secret, in place of any other of its name.
-INSERT INTO vault (name, sealed) VALUES (:called, :sealed)
+INSERT INTO vault (name, sealed) VALUES (:name, :sealed)
 ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed;
 
 -- name: reseal
 -- The same secret under another key, unless it was replaced or forgotten meanwhile.
-UPDATE vault SET sealed = :sealed WHERE name = :called AND sealed = :was;
+UPDATE vault SET sealed = :sealed WHERE name = :name AND sealed = :was;
 
 -- name: forget_sealed
 -- A secret is kept no more.
-DELETE FROM vault WHERE name = :called;
+DELETE FROM vault WHERE name = :name;
 
 -- name: sealed
 -- Sealed secrets whose names lie in a span.
@@ -472,16 +472,16 @@ DELETE FROM pause WHERE pixel = :pixel AND event = :event;
 
 -- name: pauses
 -- The pauses in force.
-SELECT pixel, event, since, reason FROM pause ORDER BY pixel, event;
+SELECT pixel, since, reason, event FROM pause ORDER BY pixel, event;
 
--- name: add_closures
--- Pixels take nothing more until a moment.
-INSERT INTO closure (pixel, until, reason) VALUES (?, ?, ?)
+-- name: add_closure
+-- A pixel takes nothing more until a moment.
+INSERT INTO closure (pixel, until, reason) VALUES (:pixel, :until, :reason)
 ON CONFLICT (pixel) DO UPDATE SET until = excluded.until, reason = excluded.reason;
 
 -- name: closures
--- The limits that are spent at a moment.
-SELECT pixel, until, reason FROM closure WHERE until > :now ORDER BY pixel;
+-- Until when pixels take nothing more.
+SELECT pixel, until, reason FROM closure ORDER BY pixel;
 
 -- name: timed
 -- The latest moment on record, the one that was written last, and how far X's clock was ahead of it.
@@ -578,7 +578,7 @@ DELETE FROM opt_out WHERE key = :key;
 
 -- name: policies
 -- By which policies the sources' deliveries were decided.
-SELECT source, version FROM consent_policy;
+SELECT source, version FROM consent_policy ORDER BY source;
 
 -- name: note_policy
 -- All of a source's are decided by this version now.
@@ -1372,7 +1372,8 @@ WHERE delivery >= :first AND delivery < :end
 
 -- name: norms
 -- What events are usually worth.
-SELECT pixel, event, currency, seen, zeros, center, spread, first FROM norm;
+SELECT pixel, event, currency, seen, zeros, center, spread, first FROM norm
+ORDER BY pixel, event, currency;
 
 -- name: keep_norm
 -- What an event is usually worth has been learnt.

@@ -10,7 +10,7 @@ import msgspec
 from twite.domain.dedup import dedup_key
 from twite.domain.delivery import PROMISED_WITHIN, State
 from twite.domain.history import ConversionCounts, History, PastAttempt, Rival
-from twite.gateway.ports.state import ClockRecord, Pause, RateLimitWindow
+from twite.gateway.ports.queries import DecidedDelivery
 from twite.stores.sql import copies
 from twite.stores.sql import tags_not_fired as unfired
 from twite.stores.sql.checksum import checksum, seed_of
@@ -80,34 +80,27 @@ def accounts(connection: sqlite3.Connection) -> list[ConversionCounts]:
     ]
 
 
-def pauses(connection: sqlite3.Connection) -> list[Pause]:
-    """Return the pauses in force."""
-    return [
-        Pause(pixel=pixel, event=event, since=since, reason=reason)
-        for pixel, event, since, reason in connection.execute(query("pauses")).fetchall()
-    ]
-
-
-def closures(connection: sqlite3.Connection, *, now: int) -> list[RateLimitWindow]:
-    """Return the limits that are spent at a moment."""
-    return [
-        RateLimitWindow(pixel=pixel, until=until, reason=reason)
-        for pixel, until, reason in connection.execute(query("closures"), {"now": now}).fetchall()
-    ]
-
-
-def timed(connection: sqlite3.Connection) -> ClockRecord:
-    """Return the stored clock record."""
-    latest, last, ahead = connection.execute(query("timed")).fetchone()
-    return ClockRecord(latest=latest, last=last, ahead=ahead)
-
-
 def spent(connection: sqlite3.Connection, *, since: int) -> dict[str, list[tuple[int, int]]]:
     """Return (moment, conversions) of each attempt since a moment, by pixel."""
     by_pixel: dict[str, list[tuple[int, int]]] = {}
     for pixel, at, size in connection.execute(query("spent"), {"since": since}).fetchall():
         by_pixel.setdefault(pixel, []).append((at, size))
     return by_pixel
+
+
+def standing(
+    connection: sqlite3.Connection, *, source: str, after: int, limit: int
+) -> list[DecidedDelivery]:
+    """Return deliveries of a source that may still be sent, by their ids."""
+    wish = {"source": source, "after": after, "limit": limit}
+    return [
+        DecidedDelivery(
+            delivery=delivery,
+            pixel=pixel,
+            evidence=None if evidence is None else bytes(evidence),
+        )
+        for delivery, pixel, evidence in connection.execute(query("standing"), wish).fetchall()
+    ]
 
 
 @contextmanager
@@ -171,7 +164,7 @@ def lives(connection: sqlite3.Connection, deliveries: Sequence[int]) -> list[His
 def _rivals(connection: sqlite3.Connection, deliveries: Sequence[int]) -> dict[int, Rival]:
     """Return the rivals of those that are dead or held."""
 
-    def run(name: str, **values: object) -> sqlite3.Cursor:
+    def run(name: str, /, **values: object) -> sqlite3.Cursor:
         return connection.execute(query(name), values)
 
     resting = copies.named(run, deliveries)

@@ -30,7 +30,7 @@ _NONE: Final = (0,) * 6
 class RunsTallyStatements(Protocol):
     """Runs a named statement."""
 
-    def __call__(self, name: str, **values: object) -> sqlite3.Cursor: ...
+    def __call__(self, name: str, /, **values: object) -> sqlite3.Cursor: ...
 
 
 class AddRows(Protocol):

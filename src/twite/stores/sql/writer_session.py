@@ -103,7 +103,7 @@ class WriterSession:
         self.seeds = {id_: seed_of(pixel, event) for (pixel, event), id_ in self._lanes.items()}
         self.turn, self.unsummed = execute(queries.query("turn")).fetchone()
 
-    def run(self, name: str, **values: object) -> sqlite3.Cursor:
+    def run(self, name: str, /, **values: object) -> sqlite3.Cursor:
         """Run a named statement."""
         return self.connection.execute(queries.query(name), values)
 

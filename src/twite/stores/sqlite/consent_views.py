@@ -1,8 +1,8 @@
 """Consent part of the SQLite store: opt-outs, decisions and policies."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from twite.stores.sql import consents
+from twite.stores.sql import operations
 from twite.stores.sqlite.engine.reader import ReadConnection
 from twite.stores.sqlite.engine.writer import Writer
 
@@ -31,17 +31,9 @@ class ConsentViews:
         await self._writer.submit_act(lambda book: book.opt_outs.restore(keys))
         self._opted_out.difference_update(keys)
 
-    async def policies(self) -> Mapping[str, str]:
-        return await self._reader.read(consents.policies)
-
-    async def note_policy(self, *, source: str, version: str) -> None:
-        await self._writer.submit_act(
-            lambda book: consents.note_policy(book, source=source, version=version)
-        )
-
     async def take_back(
         self, deliveries: Sequence[int], *, reason: str, now: int, hold: bool
     ) -> int:
         return await self._writer.submit_act(
-            lambda book: consents.take_back(book, deliveries, reason=reason, now=now, hold=hold)
+            lambda book: operations.take_back(book, deliveries, reason=reason, now=now, hold=hold)
         )

@@ -3,18 +3,14 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-import msgspec
-
 from twite.domain.dedup import dedup_key
 from twite.domain.people.users import AuditEvent
-from twite.domain.stats.value_guard import UsualAmount
 from twite.gateway.ports.queries import (
     EditedBody,
 )
 from twite.stores.sql import operations as desk
 from twite.stores.sql.checksum import checksum
 from twite.stores.sql.dedup_keys import WantedKey
-from twite.stores.sql.named import query
 from twite.stores.sql.writer_session import WriterSession
 from twite.stores.sqlite.engine.reader import ReadConnection
 from twite.stores.sqlite.engine.slices import in_slices
@@ -50,36 +46,6 @@ class ConsoleViews:
             size=_SLICE,
         )
         return {delivery: why for names in refused for delivery, why in names.items()}
-
-    async def norms(self) -> Sequence[UsualAmount]:
-        return await self._reader.read(
-            lambda connection: [
-                UsualAmount(
-                    pixel=pixel,
-                    event=event,
-                    currency=currency,
-                    seen=seen,
-                    zeros=zeros,
-                    center=center,
-                    spread=spread,
-                    first=tuple(msgspec.json.decode(first, type=list[float])),
-                )
-                for pixel, event, currency, seen, zeros, center, spread, first in (
-                    connection.execute(query("norms"))
-                )
-            ]
-        )
-
-    async def keep_norms(self, norms: Sequence[UsualAmount]) -> None:
-        def act(book: WriterSession) -> None:
-            for norm in norms:
-                values = msgspec.structs.asdict(norm)
-                book.run(
-                    "keep_norm",
-                    **values | {"first": msgspec.json.encode(norm.first).decode()},
-                )
-
-        await self._writer.submit_act(act)
 
 
 def _amend(

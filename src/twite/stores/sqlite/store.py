@@ -9,23 +9,20 @@ from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Final, Self
 
-from twite.domain.alert import Alert
 from twite.domain.dedup import DEFAULT_WINDOW
 from twite.domain.delivery import DAMAGED, Batch, Settlement, Trigger
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.domain.people.users import AuditEvent
 from twite.domain.stats.tally import Counted
-from twite.domain.stats.traffic import HourlyTraffic
 from twite.domain.submission import Recorded, Submission
 from twite.gateway.ports.events import Moved, Observer, SilentObserver, Troubled, TroublePlace
 from twite.gateway.ports.outbox import Claim, RewrittenPayloads, SweepRequest, SweepResult, Write
-from twite.gateway.ports.state import ClockRecord, Pause, RateLimitWindow
 from twite.gateway.ports.store_engine import Retention
-from twite.stores.sql import alerts as alarms
 from twite.stores.sql import operations as desk
-from twite.stores.sql import outbox, records, tag_payloads
+from twite.stores.sql import outbox, tag_payloads
 from twite.stores.sql.dedup_keys import FRESH_KEYS
 from twite.stores.sql.queries import SqlQueries
+from twite.stores.sql.state import SqlState
 from twite.stores.sql.writer_session import WriterSession, leases_of
 from twite.stores.sqlite.consent_views import ConsentViews
 from twite.stores.sqlite.console_views import ConsoleViews
@@ -33,6 +30,7 @@ from twite.stores.sqlite.directory import SQLiteDirectory
 from twite.stores.sqlite.engine.checkpoints import Checkpoints
 from twite.stores.sqlite.engine.connection import connect_writer
 from twite.stores.sqlite.engine.damage import final, is_final
+from twite.stores.sqlite.engine.database import SQLiteDatabase
 from twite.stores.sqlite.engine.lock import OwnerLock
 from twite.stores.sqlite.engine.mark import MarkKeeper
 from twite.stores.sqlite.engine.opening import OpenedStore, prepare
@@ -42,14 +40,13 @@ from twite.stores.sqlite.engine.slices import in_slices
 from twite.stores.sqlite.engine.upkeep import Upkeep, counted_on
 from twite.stores.sqlite.engine.writer import DISK_FULL, Writer
 from twite.stores.sqlite.erase import EraseQueries
-from twite.stores.sqlite.secret_store import SQLiteSecretRecords
 
 _MIB: Final = 1024 * 1024
 _SETTLE_AGAIN: Final = 0.5  # seconds
 _EMPTY_WITHIN: Final = 30.0
 
 
-class SQLiteStore(SqlQueries, ConsentViews, EraseQueries, ConsoleViews):
+class SQLiteStore(SqlQueries, SqlState, ConsentViews, EraseQueries, ConsoleViews):
     """The owner of a database file. Implements all store ports."""
 
     def __init__(
@@ -68,14 +65,14 @@ class SQLiteStore(SqlQueries, ConsentViews, EraseQueries, ConsoleViews):
     ) -> None:
         self._lock = lock
         self._writer = writer
-        self._reader = self._database = reader
+        self._reader = reader
+        self._database: SQLiteDatabase = SQLiteDatabase(writer=writer, reader=reader)
         self._checkpoints = checkpoints
         self._closed = False
         self._opted_out = opted_out
         self._upkeep = upkeep
         self._mark = mark
         self._observer = observer
-        self.vault = SQLiteSecretRecords(writer=writer, reader=reader)
         self.people = SQLiteDirectory(writer=writer, reader=reader)
         self.salt = opened.salt
         self.epoch = opened.mark.epoch
@@ -247,27 +244,6 @@ class SQLiteStore(SqlQueries, ConsentViews, EraseQueries, ConsoleViews):
             lambda book: tag_payloads.rewritten(book, write, after=after, limit=limit)
         )
 
-    async def pause(self, pause: Pause) -> None:
-        await self._writer.submit_act(lambda book: outbox.pause(book, pause))
-
-    async def resume(self, pixel: str, event: str = "") -> None:
-        await self._writer.submit_act(lambda book: outbox.resume(book, pixel, event))
-
-    async def pauses(self) -> Sequence[Pause]:
-        return await self._database.read(records.pauses)
-
-    async def close_limits(self, closures: Sequence[RateLimitWindow]) -> None:
-        await self._writer.submit_act(lambda book: desk.close(book, closures))
-
-    async def closures(self, *, now: int) -> Sequence[RateLimitWindow]:
-        return await self._database.read(partial(records.closures, now=now))
-
-    async def timed(self) -> ClockRecord:
-        return await self._database.read(records.timed)
-
-    async def note_ahead(self, ahead: int) -> None:
-        await self._writer.submit_act(lambda book: book.run("note_ahead", ahead=ahead))
-
     async def doubt(self, deliveries: Sequence[int], *, reason: str, now: int) -> int:
         return await self._writer.submit_act(
             lambda book: desk.doubt(book, deliveries, reason=reason, now=now)
@@ -311,18 +287,6 @@ class SQLiteStore(SqlQueries, ConsentViews, EraseQueries, ConsoleViews):
                 deed=deed,
             )
         )
-
-    async def alerts(self) -> Sequence[Alert]:
-        return await self._database.read(alarms.alerts)
-
-    async def keep(self, alerts: Sequence[Alert], *, gone: Sequence[str] = ()) -> None:
-        await self._writer.submit_act(lambda book: alarms.keep(book, alerts, gone=gone))
-
-    async def hours(self) -> Sequence[HourlyTraffic]:
-        return await self._database.read(alarms.hours)
-
-    async def note(self, hours: Sequence[HourlyTraffic]) -> None:
-        await self._writer.submit_act(lambda book: alarms.note(book, hours))
 
     async def _empty_the_log(self) -> bool:
         return await self._checkpoints.emptied(patience=_EMPTY_WITHIN)

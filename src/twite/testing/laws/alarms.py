@@ -131,34 +131,38 @@ class AlarmLaws:
         assert all(NOW + MINUTE <= at < NOW + 4 * MINUTE for at, _ in found[PIXEL])
 
     async def test_alerts_are_kept_and_replaced_by_their_id(self, store: Store) -> None:
-        await store.keep([_an_alert(), _an_alert("b", opened_at=NOW - 1)])
+        await store.put([_an_alert(), _an_alert("b", opened_at=NOW - 1)])
 
         told = _an_alert(news=None, reason="403", said_at=NOW + 1)
-        await store.keep([told], gone=["b", "unknown"])
+        await store.put([told], gone=["b", "unknown"])
 
-        assert list(await store.alerts()) == [told]
+        assert list(await store.load(Alert)) == [told]
 
     async def test_an_alert_that_is_over_is_kept_until_it_is_told(self, store: Store) -> None:
         over = _an_alert(news=AlertPhase.RESOLVED, resolved_at=NOW + 1)
 
-        await store.keep([over])
+        await store.put([over])
 
-        assert list(await store.alerts()) == [over]
+        assert list(await store.load(Alert)) == [over]
 
     async def test_hours_are_kept_and_replaced(self, store: Store) -> None:
-        await store.note([_an_hour(5), _an_hour(3), _an_hour(5, source="till")])
+        await store.put([_an_hour(5), _an_hour(3), _an_hour(5, source="till")])
 
         more = _an_hour(5, count=4, received=9, last_at=5 * HOUR + 7)
-        await store.note([more])
+        await store.put([more])
 
-        assert list(await store.hours()) == [_an_hour(3), more, _an_hour(5, source="till")]
+        assert list(await store.load(HourlyTraffic)) == [
+            _an_hour(3),
+            more,
+            _an_hour(5, source="till"),
+        ]
 
     async def test_hours_long_before_a_source_s_last_are_forgotten(self, store: Store) -> None:
-        await store.note([_an_hour(1), _an_hour(2), _an_hour(1, source="till")])
+        await store.put([_an_hour(1), _an_hour(2), _an_hour(1, source="till")])
 
-        await store.note([_an_hour(2 + KEPT_HOURS)])
+        await store.put([_an_hour(2 + KEPT_HOURS)])
 
-        assert [(traffic.source, traffic.hour) for traffic in await store.hours()] == [
+        assert [(traffic.source, traffic.hour) for traffic in await store.load(HourlyTraffic)] == [
             ("shop", 2),
             ("shop", 2 + KEPT_HOURS),
             ("till", 1),

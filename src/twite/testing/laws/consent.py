@@ -6,6 +6,7 @@ from twite.domain.delivery import State
 from twite.domain.history import ConversionCounts
 from twite.domain.submission import AcceptedConversion, Recorded
 from twite.gateway.ports.queries import AtRest, DecidedDelivery, UndeliveredQuery
+from twite.gateway.ports.state import DecisionPolicy
 from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, a_conversion, a_submission, an_entry
 from twite.testing.laws.actions import (
@@ -200,9 +201,12 @@ class ConsentLaws:
         assert done == [0, 0]
 
     async def test_the_policy_of_a_source_is_remembered(self, store: Store) -> None:
-        before = await store.policies()
+        before = await store.load(DecisionPolicy)
 
-        await store.note_policy(source="shop", version="a.b")
-        await store.note_policy(source="shop", version="c.d")
+        await store.put([DecisionPolicy(source="shop", version="a.b")])
+        await store.put([DecisionPolicy(source="shop", version="c.d")])
 
-        assert (dict(before), dict(await store.policies())) == ({}, {"shop": "c.d"})
+        assert (list(before), list(await store.load(DecisionPolicy))) == (
+            [],
+            [DecisionPolicy(source="shop", version="c.d")],
+        )

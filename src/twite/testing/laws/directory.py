@@ -21,6 +21,7 @@ from twite.domain.people.account_changes import (
 from twite.domain.people.users import ApiKey, AuditEvent, KeyScope, Role, Session, User, first_wrong
 from twite.domain.secret import Secret
 from twite.gateway.ports.secret_store import CODES
+from twite.gateway.ports.state import SealedSecret
 from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW
 
@@ -133,15 +134,17 @@ class DirectoryLaws:
         await join(store, somebody())
         await join(store, somebody("adam"))
         for name in ("ada", "adam"):
-            await store.vault.put(CODES + name, b"sealed")
+            await store.put([SealedSecret(name=CODES + name, sealed=b"sealed")])
 
         await store.people.change(change, deed=DEED)
 
-        assert [name for name, _ in await store.vault.sealed(CODES)] == [f"{CODES}adam"]
+        assert [secret.name for secret in await store.load(SealedSecret, prefix=CODES)] == [
+            f"{CODES}adam"
+        ]
 
     async def test_a_secret_of_codes_outlives_any_other_change(self, store: Store) -> None:
         await join(store, somebody())
-        await store.vault.put(f"{CODES}ada", b"sealed")
+        await store.put([SealedSecret(name=f"{CODES}ada", sealed=b"sealed")])
 
         for change in (
             UserAllowed(name="ada", role=Role.VIEWER, pixels=None),
@@ -149,7 +152,7 @@ class DirectoryLaws:
         ):
             await store.people.change(change, deed=DEED)
 
-        assert len(await store.vault.sealed(CODES)) == 1
+        assert len(await store.load(SealedSecret, prefix=CODES)) == 1
 
     async def test_a_password_in_place_of_one_that_is_no_more_is_not_given(
         self, store: Store

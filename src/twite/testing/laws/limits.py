@@ -9,7 +9,7 @@ from twite.domain.delivery import (
     Transition,
     Trigger,
 )
-from twite.gateway.ports.state import RateLimitWindow
+from twite.gateway.ports.state import ClockRecord, RateLimitWindow
 from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.actions import (
@@ -39,40 +39,37 @@ def held(*deliveries: int, reason: str) -> Transition:
 
 
 class LimitLaws:
-    async def test_a_spent_limit_is_on_record_until_its_moment(self, store: Store) -> None:
+    async def test_a_spent_limit_is_on_record_with_its_moment(self, store: Store) -> None:
         until_ten = RateLimitWindow(pixel=PIXEL, until=NOW + 10, reason="429")
-        await store.close_limits(
-            [until_ten, RateLimitWindow(pixel="p2", until=NOW + 5, reason="429")]
-        )
+        until_five = RateLimitWindow(pixel="p2", until=NOW + 5, reason="429")
+        await store.put([until_ten, until_five])
 
-        before, after = await store.closures(now=NOW + 5), await store.closures(now=NOW + 10)
-
-        assert (list(before), list(after)) == ([until_ten], [])
+        assert list(await store.load(RateLimitWindow)) == [until_ten, until_five]
 
     async def test_a_later_word_on_a_limit_replaces_the_earlier(self, store: Store) -> None:
         for until in (NOW + 10, NOW + 5):
-            await store.close_limits([RateLimitWindow(pixel=PIXEL, until=until, reason="429")])
+            await store.put([RateLimitWindow(pixel=PIXEL, until=until, reason="429")])
 
-        assert [closure.until for closure in await store.closures(now=NOW)] == [NOW + 5]
+        assert [closure.until for closure in await store.load(RateLimitWindow)] == [NOW + 5]
 
     async def test_the_latest_moment_is_that_of_the_last_submission_or_attempt(
         self, store: Store
     ) -> None:
-        empty = (await store.timed()).latest
+        empty = (await store.load(ClockRecord))[0].latest
         await record(store, "order-1", at=NOW + 7)
-        recorded = (await store.timed()).latest
+        recorded = (await store.load(ClockRecord))[0].latest
         batch = await claim(store, now=NOW + 8)
         await settle(store, batch, "errored", at=NOW + 9)
 
         assert (empty, recorded) == (0, NOW + 7)
-        assert (await store.timed()).latest == NOW + 9
+        assert (await store.load(ClockRecord))[0].latest == NOW + 9
 
     async def test_how_far_x_was_ahead_is_on_record_once_it_is_noted(self, store: Store) -> None:
-        before = (await store.timed()).ahead
+        before = (await store.load(ClockRecord))[0].ahead
 
-        await store.note_ahead(-5_000)
+        await store.put([ClockRecord(ahead=-5_000)])
 
-        assert (before, (await store.timed()).ahead) == (None, -5_000)
+        assert (before, (await store.load(ClockRecord))[0].ahead) == (None, -5_000)
 
 
 class CrashLaws:

@@ -201,12 +201,12 @@ class OperationLaws:
         return {life.conversion_id: life.delivery for life in rest if life.pixel != "tag:crm"}
 
     async def test_pauses_are_kept_until_they_are_lifted(self, store: Store) -> None:
-        await store.pause(Pause(pixel="p2", since=NOW, reason="401"))
-        await store.pause(Pause(pixel=PIXEL, since=NOW, reason="401"))
-        await store.pause(Pause(pixel=PIXEL, since=NOW + 1, reason="403"))
-        await store.resume("p2")
+        await store.put([Pause(pixel="p2", since=NOW, reason="401")])
+        await store.put([Pause(pixel=PIXEL, since=NOW, reason="401")])
+        await store.put([Pause(pixel=PIXEL, since=NOW + 1, reason="403")])
+        await store.delete(Pause, ("p2", ""))
 
-        assert list(await store.pauses()) == [Pause(pixel=PIXEL, since=NOW + 1, reason="403")]
+        assert list(await store.load(Pause)) == [Pause(pixel=PIXEL, since=NOW + 1, reason="403")]
 
     async def test_an_event_is_paused_beside_its_pixel_and_others(self, store: Store) -> None:
         whole = Pause(pixel=PIXEL, since=NOW, reason="401")
@@ -215,26 +215,26 @@ class OperationLaws:
         elsewhere = Pause(pixel="p2", event=EVENT, since=NOW, reason="400")
         later = msgspec.structs.replace(single, since=NOW + 1, reason="404")
         for pause in (whole, single, other, elsewhere, later):
-            await store.pause(pause)
-        before = list(await store.pauses())
+            await store.put([pause])
+        before = list(await store.load(Pause))
 
-        await store.resume(PIXEL, "o8z6m")
-        without_other = list(await store.pauses())
-        await store.resume(PIXEL)
-        without_whole = list(await store.pauses())
-        await store.resume("p2")
+        await store.delete(Pause, (PIXEL, "o8z6m"))
+        without_other = list(await store.load(Pause))
+        await store.delete(Pause, (PIXEL, ""))
+        without_whole = list(await store.load(Pause))
+        await store.delete(Pause, ("p2", ""))
 
         assert before == [whole, later, other, elsewhere]
         assert without_other == [whole, later, elsewhere]
-        assert without_whole == list(await store.pauses()) == [later, elsewhere]
+        assert without_whole == list(await store.load(Pause)) == [later, elsewhere]
 
     async def test_what_waits_says_that_its_event_is_paused(self, store: Store) -> None:
         await record(store, "order-1")
-        await store.pause(Pause(pixel=PIXEL, event="o8z6m", since=NOW, reason="another event"))
+        await store.put([Pause(pixel=PIXEL, event="o8z6m", since=NOW, reason="another event")])
         (other,) = await lives(store, "order-1")
-        await store.pause(Pause(pixel=PIXEL, event=EVENT, since=NOW, reason="its event"))
+        await store.put([Pause(pixel=PIXEL, event=EVENT, since=NOW, reason="its event")])
         (event,) = await lives(store, "order-1")
-        await store.pause(Pause(pixel=PIXEL, since=NOW, reason="its pixel"))
+        await store.put([Pause(pixel=PIXEL, since=NOW, reason="its pixel")])
         (pixel,) = await lives(store, "order-1")
 
         told = [pause.paused for pause in (other, event, pixel)]

@@ -250,11 +250,11 @@ class ConsoleQueryLaws:
 
     async def test_what_is_usual_is_kept(self, store: Store) -> None:
         norm = UsualAmount(pixel=PIXEL, event=EVENT, currency="EUR", seen=2, first=(1.5, 1.7))
-        await store.keep_norms([norm])
+        await store.put([norm])
         learnt = msgspec.structs.replace(norm, seen=30, center=1.6, spread=0.2, first=())
-        await store.keep_norms([learnt])
+        await store.put([learnt])
 
-        assert list(await store.norms()) == [learnt]
+        assert list(await store.load(UsualAmount)) == [learnt]
 
 
 class QueryLaws(TallyLaws, ConsoleQueryLaws, ErrorGroupLaws):

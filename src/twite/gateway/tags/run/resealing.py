@@ -12,6 +12,7 @@ import msgspec
 from twite.domain.errors import NotOpened
 from twite.gateway.ports.outbox import RewrittenPayloads, TagPayloadStore
 from twite.gateway.ports.secret_store import Seal
+from twite.gateway.ports.state import SealedSecret
 from twite.gateway.tags.run.payload import resealed
 
 # Deliveries per transaction, and transactions per progress report.
@@ -80,7 +81,7 @@ def counted(*, secrets: int = 0, letters: int = 0) -> str:
 
 
 def left(
-    seal: Seal, *, secrets: Sequence[tuple[str, bytes]], heads: Sequence[tuple[bytes, int]]
+    seal: Seal, *, secrets: Sequence[SealedSecret], heads: Sequence[tuple[bytes, int]]
 ) -> UnsealedCounts:
     """Count texts under former or unknown keys, by their first bytes."""
     strange: dict[str, int] = {}
@@ -89,7 +90,7 @@ def left(
             key = seal.key_of(head)
             strange[key] = strange.get(key, 0) + many
     return UnsealedCounts(
-        secrets=sum(seal.is_former(sealed) for _, sealed in secrets),
+        secrets=sum(seal.is_former(secret.sealed) for secret in secrets),
         letters=sum(many for head, many in heads if seal.is_former(head)),
         strange=strange,
     )

@@ -60,7 +60,7 @@ class TagWorkers:
         """Return a tag's worker. `past` are its runs before this start."""
         circuit_breaker = CircuitBreaker(
             pixel=rule.pixel,
-            outbox=self._delivery_store,
+            state=self._delivery_store,
             clock=self._clock,
             observer=self._observer,
             pause=pause,

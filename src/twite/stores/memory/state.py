@@ -1,0 +1,85 @@
+"""State records by kind and key, in memory."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar, cast
+
+from twite.domain.alert import Alert
+from twite.domain.people.users import AuditEvent
+from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic
+from twite.domain.stats.value_guard import UsualAmount
+from twite.gateway.ports.state import (
+    ClockRecord,
+    DecisionPolicy,
+    Pause,
+    RateLimitWindow,
+    SealedSecret,
+    StateKey,
+    StateRecord,
+)
+
+R = TypeVar("R", bound=StateRecord)
+
+_KEYS: Final[Mapping[type[StateRecord], Callable[[Any], Any]]] = {
+    Pause: lambda pause: (pause.pixel, pause.event),
+    RateLimitWindow: lambda window: window.pixel,
+    ClockRecord: lambda _: "",
+    DecisionPolicy: lambda policy: policy.source,
+    UsualAmount: lambda amount: (amount.pixel, amount.event, amount.currency),
+    Alert: lambda alert: alert.id,
+    HourlyTraffic: lambda traffic: (traffic.source, traffic.hour),
+    SealedSecret: lambda secret: secret.name,
+}
+
+
+class MemoryState:
+    """Implements StateStore. Audit events noted with a change are listed here."""
+
+    def __init__(self) -> None:
+        self._kept: dict[type, dict[Any, Any]] = defaultdict(dict)
+        self.deeds: list[AuditEvent] = []
+
+    async def load(self, kind: type[R], *, prefix: str = "") -> Sequence[R]:
+        kept = self._kept[kind]
+        found = [kept[key] for key in sorted(kept) if not prefix or key.startswith(prefix)]
+        if kind is ClockRecord:
+            found = [self._clock_record(found[0].ahead if found else None)]
+        elif kind is Alert:
+            found.sort(key=lambda alert: (alert.opened_at, alert.id))
+        return cast("list[R]", found)
+
+    async def put(
+        self,
+        records: Sequence[StateRecord],
+        *,
+        gone: Sequence[StateKey] = (),
+        was: SealedSecret | None = None,
+        deed: AuditEvent | None = None,
+    ) -> None:
+        for record in records:
+            kept, key = self._kept[type(record)], _KEYS[type(record)](record)
+            if was is None or kept.get(key) == was:
+                kept[key] = record
+            if isinstance(record, HourlyTraffic):
+                for source, hour in list(kept):
+                    if source == record.source and hour < record.hour - KEPT_HOURS:
+                        del kept[source, hour]
+            for key_ in gone:
+                kept.pop(key_, None)
+        if deed is not None:
+            await self._noted(deed)
+
+    async def delete(
+        self, kind: type[StateRecord], *keys: StateKey, deed: AuditEvent | None = None
+    ) -> None:
+        for key in keys:
+            self._kept[kind].pop(key, None)
+        if deed is not None:
+            await self._noted(deed)
+
+    def _clock_record(self, ahead: int | None) -> ClockRecord:
+        return ClockRecord(ahead=ahead)
+
+    async def _noted(self, deed: AuditEvent | None) -> None:
+        if deed is not None:
+            self.deeds.append(deed)

@@ -1,0 +1,170 @@
+"""The State port over SQL: each kind of record has a statement to read, to put and to delete it."""
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from twite.domain.alert import Alert, AlertKind, AlertPhase
+from twite.domain.people.users import AuditEvent
+from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic
+from twite.domain.stats.value_guard import UsualAmount
+from twite.gateway.ports.state import (
+    ClockRecord,
+    DecisionPolicy,
+    Pause,
+    RateLimitWindow,
+    SealedSecret,
+    StateKey,
+    StateRecord,
+)
+from twite.stores.sql.database import Database, ReadsViews
+from twite.stores.sql.directory import note
+from twite.stores.sql.named import query
+from twite.stores.sql.writer_session import WriterSession
+
+R = TypeVar("R", bound=StateRecord)
+
+
+class SqlStateReader:
+    """Implements StateReader, for a store to inherit."""
+
+    _database: ReadsViews
+
+    async def load(self, kind: type[R], *, prefix: str = "") -> Sequence[R]:
+        return await self._database.read(lambda connection: _load(connection, kind, prefix))
+
+
+class SqlState(SqlStateReader):
+    """Implements State, for a store to inherit."""
+
+    _database: Database
+
+    async def put(
+        self,
+        records: Sequence[StateRecord],
+        *,
+        gone: Sequence[StateKey] = (),
+        was: SealedSecret | None = None,
+        deed: AuditEvent | None = None,
+    ) -> None:
+        def unit(book: WriterSession) -> None:
+            for record in records:
+                _put(book, record, was=was)
+            if records:
+                _delete(book, type(records[0]), gone)
+            _note(book, deed)
+
+        await self._database.write(unit)
+
+    async def delete(
+        self, kind: type[StateRecord], *keys: StateKey, deed: AuditEvent | None = None
+    ) -> None:
+        def unit(book: WriterSession) -> None:
+            _delete(book, kind, keys)
+            _note(book, deed)
+
+        await self._database.write(unit)
+
+
+def delete_secret(book: WriterSession, name: str) -> None:
+    """Delete a secret, if it is there."""
+    _delete(book, SealedSecret, (name,))
+
+
+def _load(connection: sqlite3.Connection, kind: type[R], prefix: str) -> list[R]:
+    statement, read = _READ[kind]
+    # No key holds U+10FFFF: it comes after all of them.
+    span = {"first": prefix, "beyond": prefix + "\U0010ffff"}
+    rows = connection.execute(query(statement), span).fetchall()
+    return [record for row in rows if (record := read(*row)) is not None]
+
+
+def _put(book: WriterSession, record: StateRecord, *, was: SealedSecret | None) -> None:
+    values = {name: _plain(value) for name, value in msgspec.structs.asdict(record).items()}
+    if was is not None:
+        book.run("reseal", **values, was=was.sealed)
+        return
+    book.run(_PUT[type(record)], **values)
+    if isinstance(record, HourlyTraffic):
+        book.run("forget_traffic", source=record.source, before=record.hour - KEPT_HOURS)
+
+
+def _delete(book: WriterSession, kind: type[StateRecord], keys: Sequence[StateKey]) -> None:
+    for key in keys:
+        statement, *names = _DELETE[kind]
+        parts = (key,) if isinstance(key, str) else key
+        book.run(statement, **dict(zip(names, parts, strict=True)))
+
+
+def _note(book: WriterSession, deed: AuditEvent | None) -> None:
+    if deed is not None:
+        note(book, deed)
+
+
+def _plain(value: object) -> object:
+    """Return a field as it is stored."""
+    if isinstance(value, AlertKind | AlertPhase):
+        return value.value
+    return msgspec.json.encode(value).decode() if isinstance(value, tuple) else value
+
+
+def _alert(*row: Any) -> Alert | None:  # noqa: ANN401 - a row of the database
+    """Return an alert; None if only another version of Twite knows its kind."""
+    id_, kind, subject, reason, opened_at, said_at, news, resolved_at = row
+    if kind not in _KINDS or news not in _NEWS:
+        return None
+    return Alert(
+        id=id_,
+        kind=AlertKind(kind),
+        subject=subject,
+        reason=reason,
+        opened_at=opened_at,
+        said_at=said_at,
+        news=None if news is None else AlertPhase(news),
+        resolved_at=resolved_at,
+    )
+
+
+def _norm(*row: Any) -> UsualAmount:  # noqa: ANN401 - a row of the database
+    *values, first = row
+    names = UsualAmount.__struct_fields__
+    return UsualAmount(
+        **dict(zip(names, values, strict=False)),
+        first=tuple(msgspec.json.decode(first, type=list[float])),
+    )
+
+
+def _in_order(kind: type[R]) -> Callable[..., R]:
+    """Return a reader of rows whose columns are the fields of a record, in their order."""
+    return lambda *row: kind(**dict(zip(kind.__struct_fields__, row, strict=True)))
+
+
+_KINDS: Final = frozenset(kind.value for kind in AlertKind)
+_NEWS: Final = frozenset({None, *(phase.value for phase in AlertPhase)})
+_READ: Final[Mapping[type, tuple[str, Callable[..., Any]]]] = {
+    Pause: ("pauses", _in_order(Pause)),
+    RateLimitWindow: ("closures", _in_order(RateLimitWindow)),
+    ClockRecord: ("timed", _in_order(ClockRecord)),
+    DecisionPolicy: ("policies", _in_order(DecisionPolicy)),
+    UsualAmount: ("norms", _norm),
+    Alert: ("alerts", _alert),
+    HourlyTraffic: ("traffic", _in_order(HourlyTraffic)),
+    SealedSecret: ("sealed", _in_order(SealedSecret)),
+}
+_PUT: Final[Mapping[type[StateRecord], str]] = {
+    Pause: "add_pause",
+    RateLimitWindow: "add_closure",
+    ClockRecord: "note_ahead",
+    DecisionPolicy: "note_policy",
+    UsualAmount: "keep_norm",
+    Alert: "keep_alert",
+    HourlyTraffic: "note_traffic",
+    SealedSecret: "put_sealed",
+}
+_DELETE: Final[Mapping[type[StateRecord], tuple[str, ...]]] = {
+    Pause: ("remove_pause", "pixel", "event"),
+    Alert: ("forget_alert", "id"),
+    SealedSecret: ("forget_sealed", "name"),
+}
