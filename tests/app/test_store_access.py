@@ -106,7 +106,7 @@ async def test_the_owner_is_told_once_who_did_it_and_of_each_what_they_are_sure_
         (404, "{}", "answered 404"),
         (503, "{}", "answered 503"),
         (302, "{}", "answered 302"),
-        (200, "<html>", "answered something else than a gateway does"),
+        (200, "<html>", "did not answer as a gateway does"),
     ],
 )
 async def test_an_owner_that_does_not_obey_is_told(settings, status, body, why):

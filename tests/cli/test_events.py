@@ -128,8 +128,8 @@ def test_an_event_that_is_not_there_is_told_with_where_to_look(events):
         1,
         "",
         (
-            "Error: o6dkv: the event o6dkv is not among the account's. twite events list shows "
-            "which there are\n"
+            "Error: o6dkv: the event o6dkv is not among the account's. twite events list "
+            "shows the events\n"
         ),
     )
 
@@ -260,8 +260,8 @@ def test_the_pixels_call_names_the_event_as_x_does(events):
         "twq('event', 'tw-o8z6j-o8z6k', {\n"
         "  value: 49.90,\n"
         "  currency: 'EUR',\n"
-        "  conversion_id: 'order-1001', // the id that your server sends, too: X drops the twin by "
-        "it\n"
+        "  conversion_id: 'order-1001', // the id that your server sends, too: X drops the "
+        "second copy\n"
         "  email_address: 'shopper@shop.example',\n"
         "});\n"
     )

@@ -173,7 +173,7 @@ def test_what_is_left_out_can_be_accepted(command, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("{", "not JSON"), ("{}", "is no export of a container"), (None, "cannot be read")],
+    [("{", "not JSON"), ("{}", "is not a container export"), (None, "cannot be read")],
 )
 def test_what_is_no_export_is_refused_and_nothing_is_written(command, tmp_path, content, said):
     export = tmp_path / "export.json"

@@ -72,7 +72,7 @@ def test_a_weak_password_is_one_sentence_and_exit_1(config):
     code, out, err = add(config, "ada", password="password1234")
 
     assert (code, out) == (1, "")
-    assert "words and rows that everybody tries first" in err
+    assert "common words and keyboard rows" in err
 
 
 def test_a_pixel_that_is_not_configured_is_wrong_usage(config):

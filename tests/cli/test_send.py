@@ -387,7 +387,7 @@ def test_a_key_may_come_from_a_file_without_settings(place, gateway):
         (["--map", "email"], "write it as in email=Contact"),
         (["--map", "event="], "has no column for the event"),
         (["--timezone", "Mars/Base"], "no such time zone"),
-        (["--currency", "XX"], "no currency code"),
+        (["--currency", "XX"], "not an ISO 4217 currency code"),
         (["--source", "shap"], "There is: shop"),
         (["--to", "somewhere"], "write it as in https://"),
         (["--to", "http://127.0.0.1:9", "--key-from", "sesame"], "env:NAME or file:PATH"),

@@ -155,9 +155,9 @@ async def test_a_request_is_halved_until_the_row_at_fault_is_alone(status):
         (answer(401), "does not know this key"),
         (answer(403), "does not let this key submit"),
         (answer(404), "no gateway at this address"),
-        (answer(302), "answered 302, which is no answer"),
-        (SendResponse(status=202, body=b"<html>"), "answered 202, which is no answer"),
-        (answer(duplicate_indexes=[1]), "answered 202, which is no answer"),
+        (answer(302), "answered 302, which is not an answer"),
+        (SendResponse(status=202, body=b"<html>"), "answered 202, which is not an answer"),
+        (answer(duplicate_indexes=[1]), "answered 202, which is not an answer"),
         (answer(415, errors=[{"path": "", "code": "x", "message": "no JSON"}]), "no JSON"),
     ],
 )

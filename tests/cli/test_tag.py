@@ -193,7 +193,7 @@ def test_a_run_takes_a_request_and_says_which_fields_are_wrong(command):
     )
 
     assert code == 0
-    assert err == "other: is no field of this template\n"
+    assert err == "other: is not a field of this template\n"
     assert json.loads(out)["effects"] == [
         {"effect": "claim"},
         {

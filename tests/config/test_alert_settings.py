@@ -69,7 +69,7 @@ def test_a_webhook_in_clear_text_or_over_plain_http_is_warned_of(tmp_path):
     warned = [warning for warning in settings.warnings if warning.startswith("alerts.webhook")]
     assert [warning.split(".")[1].split(":")[1].strip() for warning in warned] == [
         "a secret in clear text",
-        "what it is told would travel unencrypted",
+        "alerts would travel unencrypted",
     ]
     assert "T0" not in "".join(warned)
 

@@ -106,7 +106,7 @@ def test_a_field_that_the_template_does_not_have_is_kept_with_a_warning(tmp_path
 
     assert settings.clients[0].fields["pth"] == 5
     assert [warning for warning in settings.warnings if warning.startswith("client[0]")] == [
-        "client[0].fields.pth: is no field of this template"
+        "client[0].fields.pth: is not a field of this template"
     ]
 
 
@@ -117,7 +117,7 @@ def test_a_field_that_the_template_does_not_have_is_kept_with_a_warning(tmp_path
         (
             f'[[client]]\ntemplate = "{TEMPLATES}/ads_promise.tpl"',
             "client[0].template",
-            "is no client template: its INFO says TAG",
+            "is not a client template: its INFO says TAG",
         ),
         (f'{ORDERS}source = "shp"', "client[0].source", "'shp' is no source"),
         (f"{ORDERS}{ORDERS}", "client[1].name", "is another client's name"),

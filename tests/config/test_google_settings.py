@@ -85,7 +85,7 @@ def test_without_the_table_there_is_no_account(tmp_path):
     [
         ("no json", "is no JSON"),
         (key_file(private_key="gone"), 'has a "private_key" that cannot be used'),
-        (json.dumps({"type": "authorized_user"}), "is no key of a service account"),
+        (json.dumps({"type": "authorized_user"}), "is not a service account key"),
     ],
 )
 def test_what_is_no_key_is_an_error_that_names_the_cure(tmp_path, key, why):

@@ -86,7 +86,7 @@ async def test_ended_between_its_steps_it_goes_on_when_it_is_run_again(tmp_path,
 async def test_a_key_in_the_environment_is_changed_by_whoever_set_it(tmp_path):
     settings = read(tmp_path, GOOD, {"TWITE_SECRET_KEY": FIRST})
 
-    with pytest.raises(SettingsError, match="no command can change it there"):
+    with pytest.raises(SettingsError, match="no command can change it"):
         await rotate(settings, ENVIRONMENT, by="ada (command)")
 
 
@@ -114,5 +114,5 @@ async def test_a_key_that_does_not_open_what_is_there_leaves_both(tmp_path):
 
 
 async def test_without_a_key_there_is_nothing_to_rotate(tmp_path):
-    with pytest.raises(SettingsError, match="nothing is to be sealed anew"):
+    with pytest.raises(SettingsError, match="there is nothing to rotate"):
         await rotate(read(tmp_path), ENVIRONMENT, by="ada (command)")

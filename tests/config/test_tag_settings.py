@@ -38,12 +38,12 @@ def settings(folder: Path, text: str):
     ("text", "said"),
     [
         ('template = "none.tpl"\n', "none.tpl: cannot be read"),
-        ('template = "client_json.tpl"\n', "tag[0].template: client_json.tpl is no tag template"),
+        ('template = "client_json.tpl"\n', "tag[0].template: client_json.tpl is not a tag"),
         ('template = "crm_post.tpl"\n', "tag[0].fields.endpoint: must not be empty"),
         (GOOD + 'sources = ["shops"]\n', "tag[0].sources[0]: 'shops' is no source. Did you mean"),
-        (GOOD + 'consent = ["ad_storge"]\n', "tag[0].consent: 'ad_storge' is no signal"),
+        (GOOD + 'consent = ["ad_storge"]\n', "tag[0].consent: 'ad_storge' is not a consent"),
         (GOOD + 'timeout = "5m"\n', "tag[0].timeout: '5m' is out of range"),
-        (GOOD + 'persons = "sealed"\n', "tag[0].persons: persons are kept sealed, and there is no"),
+        (GOOD + 'persons = "sealed"\n', "tag[0].persons: personal data is stored encrypted"),
         (GOOD + 'repeat = "once"\n', "tag[0].repeat: 'once' is not known"),
         (GOOD + "[[tag]]\nname = 'crm'\n" + GOOD, "tag[1].name: 'crm' is already the tag at"),
     ],
@@ -69,7 +69,7 @@ def test_a_field_that_the_template_does_not_know_is_a_warning(tmp_path):
 
     found = settings(tmp_path, text)
 
-    assert any("tag[0].fields.enpoint: is no field" in warning for warning in found.warnings)
+    assert any("tag[0].fields.enpoint: is not a field" in warning for warning in found.warnings)
 
 
 def with_choice(folder: Path, given: str, **said: object):
@@ -88,7 +88,7 @@ def test_a_value_that_is_no_choice_is_an_error_unless_a_variable_may_say_it(tmp_
         with_choice(tmp_path, "c")
     found = with_choice(tmp_path, "c", macrosInSelect=True)
 
-    said = 'tag[0].fields.mode: is none of its choices: "a", "b". '
+    said = 'tag[0].fields.mode: is not one of its choices: "a", "b". '
     assert said in str(wrong.value)
     assert f"{said}A variable may say something else, a text should not" in found.warnings
     assert with_choice(tmp_path, "{{mode}}").tags is not None

@@ -147,14 +147,17 @@ CHANGES = [
         "sqlite:twite.db",
         "postgres:twite",
         (
-            "store.url: not a store that Twite has. Write sqlite: and a path: "
+            "store.url: Twite has no such store. Write sqlite: and a path: "
             '"sqlite:twite.db", "sqlite:/var/lib/twite/twite.db"'
         ),
     ),
     (
         "sqlite:twite.db",
         "sqlite::memory:",
-        "store.url: a store in memory would lose what was acknowledged. Write the path of a file",
+        (
+            "store.url: a store in memory would lose acknowledged conversions. Write the path of "
+            "a file"
+        ),
     ),
     (
         "[store]",
@@ -196,18 +199,18 @@ def test_a_wrong_setting_is_told(tmp_path, right, wrong, sentence):
             b"[server]\nlisten = 127.0.0.1:8080\n",
             (
                 "{path}, line 2, column 15: not TOML: expected newline or end of document after a "
-                "statement. Texts stand in quotes, tables in [brackets]"
+                "statement. Texts are in quotes, tables in [brackets]"
             ),
         ),
         (
             b"[server]\nlisten = ",
-            "{path}, the end: not TOML: invalid value. Texts stand in quotes, tables in [brackets]",
+            "{path}, the end: not TOML: invalid value. Texts are in quotes, tables in [brackets]",
         ),
         (
             b"[x]\nrate = 1\nrate = 2\n",
             (
                 "{path}, line 3, column 9: not TOML: cannot overwrite a value. "
-                "Texts stand in quotes, tables in [brackets]"
+                "Texts are in quotes, tables in [brackets]"
             ),
         ),
         (
@@ -217,7 +220,7 @@ def test_a_wrong_setting_is_told(tmp_path, right, wrong, sentence):
         (b"# \xff\n", "{path}, line 1: not UTF-8 text. Save the file as UTF-8"),
         (
             b"a = " + b"[" * 100_000,
-            "{path}: nested too deep to be settings. Write the tables out flat",
+            "{path}: nested too deeply. Write the tables out flat",
         ),
     ],
 )

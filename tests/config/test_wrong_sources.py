@@ -15,12 +15,12 @@ CHANGES = [
     (
         'pixel = "o8z6j"',
         'pixel = "o8z6i"',
-        "source[0].pixel: 'o8z6i' is the id of no [[pixel]]. Did you mean 'o8z6j'?",
+        "source[0].pixel: 'o8z6i' is not the id of a [[pixel]]. Did you mean 'o8z6j'?",
     ),
     (
         'pixel = "o8z6j"',
         'pixel = "o8z6j"\npixels = ["zzz"]',
-        "source[0].pixels[0]: 'zzz' is the id of no [[pixel]]. Known here: o8z6j",
+        "source[0].pixels[0]: 'zzz' is not the id of a [[pixel]]. Known here: o8z6j",
     ),
     (
         'name = "shop"',
@@ -52,7 +52,7 @@ CHANGES = [
         'pixel = "o8z6j"',
         'pixel = "o8z6j"\nevents = { generate_lead = "sign-up" }',
         (
-            "source[0].events.generate_lead: 'sign-up' is no event of the source's pixel. "
+            "source[0].events.generate_lead: 'sign-up' is not an event of the source's pixel. "
             "Did you mean 'sign_up'?"
         ),
     ),
@@ -60,7 +60,7 @@ CHANGES = [
         'pixel = "o8z6j"',
         'pixel = "o8z6j"\nstape_credentials = "stored"',
         (
-            "source[0].stape_credentials: credentials are kept sealed, and there is no key. "
+            "source[0].stape_credentials: credentials are stored encrypted, and there is no key. "
             'Write server.secret_key = "env:TWITE_SECRET_KEY"'
         ),
     ),

@@ -56,7 +56,7 @@ async def test_a_wrong_password_and_a_wrong_name_are_answered_with_one_sentence(
     answer = await house.somebody().sign_in(name, password)
 
     assert answer.status == 403
-    assert "Name, password or code are not right. None of the three says more" in answer.text
+    assert "The name, the password or the code is wrong. For security, the console" in answer.text
     assert "twite" not in answer.cookies
 
 

@@ -135,7 +135,7 @@ async def test_two_commands_at_once_that_demote_the_admins_leave_one(house):
     users, _ = await known(house)
     assert sorted(user.role for user in users.values()) == [Role.ADMIN, Role.VIEWER]
     assert [str(answer) for answer in answers if answer is not None] == [
-        f"{name} is the only admin: make somebody else one first"
+        f"{name} is the only admin: make another user admin first"
         for name, user in users.items()
         if user.role is Role.ADMIN
     ]

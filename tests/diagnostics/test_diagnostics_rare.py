@@ -168,7 +168,7 @@ async def test_a_former_key_that_is_still_taken_is_amber_and_so_is_what_needs_it
     assert needless == [
         (
             CheckStatus.AMBER,
-            "former keys that are still taken: 1; nothing is sealed with one any more",
+            "former keys that are still accepted: 1; nothing is sealed with one any more",
             "A leaked key can decrypt what it sealed until you remove it.",
         )
     ]
@@ -188,7 +188,7 @@ async def test_a_rotation_that_was_ended_in_the_middle_is_amber(tmp_path):
     ((light, found, _),) = await told_by(key, read(tmp_path, IN_A_FILE), "key")
 
     assert light is CheckStatus.AMBER
-    assert found == "a rotation was ended in the middle: the former key is still there"
+    assert found == "a rotation was interrupted: the former key is still there"
 
 
 async def test_where_nothing_is_sealed_otherwise_the_doctor_says_nothing_of_it(tmp_path):

@@ -76,7 +76,7 @@ def test_a_template_whose_runs_lose_memory_for_good_is_off_at_last():
     turn = engine.start(call())
     assert turn.spent
     assert turn.error == (
-        "its runs took memory that the engine does not give back: it is off until the restart"
+        "its runs took memory that the engine cannot free: it is off until the restart"
     )
 
 

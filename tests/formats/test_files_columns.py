@@ -49,7 +49,7 @@ def test_of_two_columns_with_one_name_the_first_is_taken():
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        ({"emial": "email"}, '"emial" is no field of a conversion. Did you mean "email"?'),
+        ({"emial": "email"}, '"emial" is not a field of a conversion. Did you mean "email"?'),
         ({"email": "e_mial"}, 'the file has no column "e_mial". Did you mean "email"?'),
         ({"email": "zzz"}, 'the file has no column "zzz". There are: order_id, email'),
     ],

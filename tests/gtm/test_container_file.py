@@ -22,7 +22,7 @@ from twite.gtm.container.writing import written
 from twite.gtm.template.template import TemplateKind
 
 OPERATORS = ", ".join(sorted(Operator))
-CURE = "Texts stand in quotes, tables in [brackets]"
+CURE = "Texts are in quotes, tables in [brackets]"
 FILES = [TemplateFile(name="Poster", file="templates/poster.tpl")]
 FULL = container(
     tag(

@@ -95,7 +95,7 @@ def test_a_tag_finds_its_template_by_all_three_kinds_of_links(made, word):
         (
             tag("It", consentSettings={"consentStatus": "NEEDED"}),
             "",
-            "it needs consent, and does not say to what",
+            "it needs consent, but does not say for what",
         ),
     ],
 )
@@ -333,7 +333,7 @@ def test_a_trigger_that_looks_at_what_asks_others_is_told_of():
     )
 
     fit, why = told(found, "trigger", "Gold")
-    assert (fit, why.startswith("it looks at 'Near', which asks others")) == ("differs", True)
+    assert (fit, why.startswith("it looks at 'Near', which fetches")) == ("differs", True)
     assert told(found, "trigger", "Other") == ("runs", "")
 
 
@@ -419,7 +419,7 @@ def test_nothing_is_dropped_in_silence():
         (b"\xff\xfe", "not JSON"),
         (b"[" * 100_000, "is nested too deep"),
         (b"[]", "an object was expected, not an array"),
-        (b"{}", "is no export of a container"),
+        (b"{}", "is not a container export"),
         (json.dumps(export() | {"exportFormatVersion": 3}).encode(), "only the version 2 is known"),
         (
             json.dumps({"exportFormatVersion": 2, "containerVersion": 1}).encode(),

@@ -49,7 +49,7 @@ LIST = {"type": "LIST", "list": [{"type": "TEMPLATE", "value": "x"}]}
         ),
         ("tag", tag("It", firingRuleId=["1"]), "left out", "firingRuleId"),
         ("tag", tag("It", blockingRuleId=["1"]), "left out", "blockingRuleId"),
-        ("tag", tag("It", consentSettings=["NEEDED"]), "left out", "are no object"),
+        ("tag", tag("It", consentSettings=["NEEDED"]), "left out", "is not an object"),
         ("tag", tag("It", paused="yes"), "rests", ""),
         ("tag", tag("It", liveOnly=True), "runs", ""),
         ("tag", tag("It", priority=text(None, "{{_event}}")), "differs", "counts as 0"),

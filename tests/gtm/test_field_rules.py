@@ -102,7 +102,7 @@ def test_what_is_wrong_is_kept_and_a_name_that_is_no_field_is_a_doubt():
     given = {"on": "yes", "rows": "none", "more": {}, "other": 1}
 
     assert remarks_on(fields, given) == (
-        FieldRemark(field="other", message="is no field of this template", doubt=True),
+        FieldRemark(field="other", message="is not a field of this template", doubt=True),
         FieldRemark(field="on", message="takes true or false"),
         FieldRemark(field="rows", message="takes a list of rows"),
         FieldRemark(field="more", message="takes a list of rows"),
@@ -114,13 +114,13 @@ def test_a_choice_that_is_not_there_is_told_with_those_that_are():
     numbers = {"type": "SELECT", "name": "n", "selectItems": [{"value": 1}, {"value": True}]}
 
     assert on({"authMethod": "accesToken"}, MODE) == [
-        'authMethod: is none of its choices: "accessToken", "oAuth"'
+        'authMethod: is not one of its choices: "accessToken", "oAuth"'
     ]
-    assert on({"n": "1"}, numbers) == ["n: is none of its choices: 1, true"]
+    assert on({"n": "1"}, numbers) == ["n: is not one of its choices: 1, true"]
     select = {"type": "SELECT", "name": "n", "selectItems": [{"value": 1}]}
-    assert on({"n": True}, select) == ["n: is none of its choices: 1"]
+    assert on({"n": True}, select) == ["n: is not one of its choices: 1"]
     assert on({"n": True}, numbers) == on({"n": 1}, numbers) == []
-    assert on({"n": False}, numbers) == ["n: is none of its choices: 1, true"]
+    assert on({"n": False}, numbers) == ["n: is not one of its choices: 1, true"]
 
 
 def test_a_choice_that_variables_may_make_is_a_doubt_and_a_default_is_none():
@@ -190,7 +190,7 @@ def test_each_cell_of_a_table_is_judged_by_its_column():
 
     assert on({"rows": given}, rows) == [
         "rows: row 2, name: must not be empty",
-        'rows: row 2, kind: is none of its choices: "a", "b"',
+        'rows: row 2, kind: is not one of its choices: "a", "b"',
         "rows: row 2, on: takes true or false",
         "rows: row 3 has 'nme', which is no column: name, kind, on",
         "rows: row 3, name: stands in row 1 already, and must not repeat",

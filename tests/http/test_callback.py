@@ -91,5 +91,5 @@ async def test_a_port_that_is_taken_is_told():
     ],
 )
 def test_only_this_machine_is_listened_on(address):
-    with pytest.raises(SettingsError, match="is no address of this machine"):
+    with pytest.raises(SettingsError, match="is not an address of this machine"):
         Callback(address)

@@ -90,18 +90,20 @@ def test_what_signing_in_brought_is_for_programs_too(x_emulator, tmp_path):
             "access. Use 'twurl accounts' and 'twurl set default <username> <key>' to change the "
             "application you're using.). Apply at help.x.com/en/forms/xdev/conversion-api-request "
             "(up to three working days; “Conversion Only” is enough to send), and sign in again "
-            "afterwards: X takes no token from before the approval\n"),
+            "afterwards: X refuses tokens from before the approval\n"),
         ),
         (
             {},
             {"typed": "0000000"},
-            ("Error: X does not take the PIN (401 32: Could not authenticate you.). A PIN is good "
-            "once, and for a few minutes. Begin again, and type all its digits\n"),
+            (
+                "Error: X does not take the PIN (401 32: Could not authenticate you.). A PIN works "
+                "once, for a few minutes. Begin again, and type all its digits\n"
+            ),
         ),
         (
             {},
             {"deny": "1"},
-            ("Error: X does not take the PIN. A PIN is good once, and for a few minutes. Begin "
+            ("Error: X does not take the PIN. A PIN works once, for a few minutes. Begin "
             "again, and type all its digits\n"),
         ),
     ],
@@ -180,7 +182,7 @@ def test_a_token_that_x_stops_taking_falls_back_to_oauth(x_emulator, tmp_path):
                 'verdict="refused"} 1.0'
             ),
         }
-        assert "X refuses a credential; the other is tried" in gateway.log()
+        assert "X refuses one credential; the other is tried" in gateway.log()
 
 
 def test_a_token_of_another_pixel_is_refused_before_it_is_stored(x_emulator, tmp_path):
@@ -192,8 +194,8 @@ def test_a_token_of_another_pixel_is_refused_before_it_is_stored(x_emulator, tmp
     assert err == (
         "Error: X does not take this pixel token for pixel o8z6j (401 UNAUTHORIZED_ACCESS: This "
         "request is not properly authenticated). Copy it again from X's Events Manager (the pixel, "
-        "Install Pixel, Manual, Conversion API, Generate access token), and see that it is of this "
-        "pixel\n"
+        "Install Pixel, Manual, Conversion API, Generate access token), and make sure that it "
+        "belongs to this pixel\n"
     )
 
 

@@ -14,8 +14,8 @@ from twite.observers.metrics import Metrics
     [
         (3_600_000, "error", "the clock is wrong"),
         (-31_000, "error", "the clock is wrong"),
-        (29_000, "info", "the clock is right, by X's"),
-        (0, "info", "the clock is right, by X's"),
+        (29_000, "info", "the clock agrees with X's"),
+        (0, "info", "the clock agrees with X's"),
     ],
 )
 def test_half_a_minute_off_is_an_error_in_the_log(offset, level, words, capsys):

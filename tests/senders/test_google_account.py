@@ -126,8 +126,8 @@ def test_a_key_is_read_whole_and_does_not_print():
     ("text", "why"),
     [
         ("no json", "is no JSON"),
-        ("[]", "is no key of a service account"),
-        (json.dumps({"type": "authorized_user"}), "is no key of a service account"),
+        ("[]", "is not a service account key"),
+        (json.dumps({"type": "authorized_user"}), "is not a service account key"),
         (key_file(client_email=""), 'has no "client_email"'),
         (key_file(private_key=1), 'has no "private_key"'),
         (key_file(private_key="-----BEGIN-----"), 'has a "private_key" that cannot be used'),

@@ -108,7 +108,7 @@ async def test_what_is_refused_is_refused_before_anything_leaves(host, served, w
 
     assert isinstance(came, NoResponse)
     assert not came.left
-    assert "public address" in came.reason or "no address of the web" in came.reason
+    assert "public address" in came.reason or "not a web address" in came.reason
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ async def test_a_host_is_opened_in_any_spelling(allowed, served, way_out):
 async def test_what_is_no_address_of_the_web_is_said_so(url, way_out):
     came = await way_out.ask(asked(url))
 
-    assert came == NoResponse(reason="what it asks for is no address of the web", left=False)
+    assert came == NoResponse(reason="its URL is not a web address", left=False)
 
 
 async def test_a_connection_that_one_tag_may_use_is_not_lent_to_another(served, way_out):

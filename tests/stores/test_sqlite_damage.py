@@ -187,7 +187,7 @@ async def test_a_log_that_breaks_off_before_commits_is_refused_and_left(path):
     log[32 + third_last * (24 + 4096) + 24 + 100] ^= 1
     Path(f"{path}-wal").write_bytes(log)
 
-    with pytest.raises(StoreUnusable, match=r"breaks off before \d+ commits"):
+    with pytest.raises(StoreUnusable, match=r"its log ends before \d+ commits"):
         await SQLiteStore.open(path)
 
     assert Path(f"{path}-wal").read_bytes() == log
@@ -309,7 +309,7 @@ async def test_a_conversion_that_nobody_would_find_is_damage(path, how):
     with pytest.raises(StoreUnusable) as refused:
         await SQLiteStore.open(path)
 
-    assert "conversion 2 belongs to" in refused.value.reason
+    assert "conversion 2 refers to" in refused.value.reason
     assert "twite recover" in str(refused.value)
 
 

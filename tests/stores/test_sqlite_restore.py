@@ -125,7 +125,7 @@ async def test_an_empty_database_beside_a_log_is_refused_and_the_log_left_alone(
     log = Path(f"{path}-wal").read_bytes()
     Path(path).write_bytes(b"")
 
-    with pytest.raises(StoreUnusable, match="it is empty, and the log beside it is not"):
+    with pytest.raises(StoreUnusable, match="it is empty, but the log beside it is not"):
         await SQLiteStore.open(path)
 
     assert Path(f"{path}-wal").read_bytes() == log
@@ -195,7 +195,7 @@ async def test_a_backup_of_another_store_is_held_and_so_is_one_without_a_mark(pa
 
     assert (elsewhere.sent, fresh.sent, fresh.aside) == (False, False, None)
     assert "of another store" in elsewhere.why
-    assert "nothing tells what was sent since" in fresh.why
+    assert "it is unknown what was sent since" in fresh.why
     for database in (other, str(tmp_path / "fresh.db")):
         store = await SQLiteStore.open(database)
         again = await deliver(store)
@@ -222,7 +222,7 @@ async def test_restoring_refuses_what_would_do_harm_and_changes_nothing(path, co
     for source, said in (
         ("none.db", "no such file"),
         ("damaged.db", "damaged"),
-        ("other.db", "no database of Twite's"),
+        ("other.db", "not a Twite database"),
         ("twite.db", "the database itself"),
     ):
         with pytest.raises(StoreUnusable, match=said):

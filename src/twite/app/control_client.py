@@ -176,7 +176,7 @@ class GatewayClient:
         except (aiohttp.ClientError, OSError) as failure:
             raise self._refused(f"cannot be reached ({type(failure).__name__})") from None
         except msgspec.DecodeError:
-            raise self._refused("answered something else than a gateway does") from None
+            raise self._refused("did not answer as a gateway does") from None
 
     def _refused(self, what: str) -> LedgerUnavailable:
         return LedgerUnavailable(

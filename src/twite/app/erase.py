@@ -135,7 +135,7 @@ async def erase(
             if not found.size or time.monotonic() >= until:
                 break
             if found.in_progress:
-                told(f"{len(found.in_progress)} are on their way to X: waiting for the answer.")
+                told(f"{len(found.in_progress)} are in flight to X: waiting for the response.")
                 await asyncio.sleep(_AGAIN)
         is_log_empty = bool(await owner(EraseStore(anew=counts["sightings"] > 0, ends=True)))
     return EraseResult(**counts, listed=len(keys), left=found.size, is_log_empty=is_log_empty)

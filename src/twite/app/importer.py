@@ -156,7 +156,7 @@ def _refuse_nobodys(found: ImportResult, named: frozenset[str]) -> None:
     if nobody:
         raise SettingsError(
             place=f"--secret {nobody[0]}",
-            message="of what will run, no field, row or variable is called so. Write a field, "
+            message="no field, row or variable of the container has this name. Write a field, "
             "TAG.FIELD, or a variable, as the tag manager spells it",
         )
 
@@ -210,7 +210,7 @@ def _before(folder: Path, name: str = FILE) -> str | None:
     except (OSError, UnicodeDecodeError):
         raise SettingsError(
             place=str(path),
-            message="stands there and cannot be read as text. --out names another folder",
+            message="exists and cannot be read as text. --out names another folder",
         ) from None
 
 

@@ -51,15 +51,15 @@ async def rotate(settings: Settings, environ: Mapping[str, str], *, by: str) -> 
     if server.secret_key is None:
         raise SettingsError(
             place="server.secret_key",
-            message="is missing, so nothing is stored, and nothing is to be sealed anew. twite "
-            "init makes one",
+            message="is missing, so nothing is stored encrypted and there is nothing to rotate. "
+            "twite init makes one",
         )
     file = server.secret_key_file
     if file is None:
         if not server.former_secret_keys:
             raise SettingsError(
                 place="server.secret_key",
-                message="is not in a file, and no command can change it there. Put a new key in "
+                message="is not in a file, so no command can change it. Put a new key in "
                 f"its place ({VARIABLE}, or wherever it is set), name the old one in "
                 "server.former_secret_keys, and start the gateway again, or run this again",
             )

@@ -62,8 +62,8 @@ def print_report(told: PathCountsBy) -> None:
     """Print the table, and a sentence on each count that is not zero."""
     if not told.by:
         printing.say(
-            f"Nothing was seen since {told.since}. Conversions are seen of pixels whose source "
-            "has origins; put the script into the page."
+            f"Nothing was seen since {told.since}. The report covers pixels whose source has "
+            "origins; put the script into the page."
         )
         return
     rows: list[list[str | int]] = [

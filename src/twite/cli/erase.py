@@ -206,7 +206,7 @@ def _tell(
         f"{done.sightings} sightings, {done.texts} texts."
     )
     if done.listed:
-        printing.say("Later conversions of them are suppressed: consent_revoked.")
+        printing.say("Their later conversions are suppressed: consent_revoked.")
     if done.left:
         printing.complain(f"{done.left} are still in flight to X. Run it again in a minute.")
     if not done.is_log_empty:

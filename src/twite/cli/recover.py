@@ -49,12 +49,12 @@ def _print(done: Recovered) -> None:
     printing.say(f"{done.to}: {rows['conversion']} conversions of {rows['submission']} submissions")
     printing.say(f"  pending   {done.pending} are sent when the gateway starts")
     printing.say(f"  held      {done.held} were pending, or may have been, and may have been sent")
-    printing.say(f"  dead      {done.dead}, those among them whose bodies are damaged")
+    printing.say(f"  dead      {done.dead}, of them with damaged bodies")
     lost = sum(done.lost.values())
-    printing.say(f"  lost      {lost} were received, and nothing is left of them to be sent")
+    printing.say(f"  lost      {lost} were received and cannot be recovered")
     if done.behind:
         printing.say(
-            f"            {done.behind} more were received after all that the file knows of"
+            f"            {done.behind} more were received after the last entry of the file"
         )
     for whose, many in done.lost.items():
         printing.say(f"              {whose}: {many}")

@@ -96,7 +96,7 @@ def _client(
     if template.kind is not TemplateKind.CLIENT:
         raise SettingsError(
             place=f"{place}.template",
-            message=f"{written.template} is no client template: its INFO says "
+            message=f"{written.template} is not a client template: its INFO says "
             f"{template.kind.value}. Only a CLIENT can claim a request",
         )
     doubts = []

@@ -166,7 +166,7 @@ class Anything(Kind, frozen=True):
         if isinstance(value, bool | int | float | str):
             return reader.secret_text(value, place)
         raise SettingsError(
-            place=place, message="is a date or time, which templates do not know. Write a text"
+            place=place, message="is a date or time, which templates do not support. Write a text"
         )
 
 

@@ -95,21 +95,21 @@ def refuse_unsealed(written: SettingsFile) -> None:
         if persons is PersonHandling.SEALED and server.secret_key is None:
             raise SettingsError(
                 place=f"{place}.persons",
-                message="persons are kept sealed, and there is no key. "
+                message="personal data is stored encrypted, and there is no key. "
                 f'Write server.secret_key = "env:{VARIABLE}", or persons = "hashed"',
             )
     for index, source in enumerate(written.source):
         if source.stape_credentials != "configured" and server.secret_key is None:
             raise SettingsError(
                 place=f"source[{index}].stape_credentials",
-                message="credentials are kept sealed, and there is no key. "
+                message="credentials are stored encrypted, and there is no key. "
                 f'Write server.secret_key = "env:{VARIABLE}"',
             )
     for index, pixel in enumerate(written.pixel):
         if pixel.auth is None and server.secret_key is None:
             raise SettingsError(
                 place=f"pixel[{index}].auth",
-                message="is missing, and there is no key that credentials could be stored with. "
+                message="is missing, and without a key no credentials can be stored. "
                 'Write { pixel_token = "env:X_PIXEL_TOKEN" }; or give server.secret_key, and sign '
                 "in with twite login",
             )

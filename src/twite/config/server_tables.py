@@ -105,7 +105,7 @@ def _store_url(text: str, place: str) -> StoreUrl:
     if engine not in ENGINES or not name:
         raise SettingsError(
             place=place,
-            message="not a store that Twite has. Write sqlite: and a path: "
+            message="Twite has no such store. Write sqlite: and a path: "
             '"sqlite:twite.db", "sqlite:/var/lib/twite/twite.db"',
         )
     # sqlite:///absolute is the usual spelling of URLs.
@@ -113,7 +113,9 @@ def _store_url(text: str, place: str) -> StoreUrl:
     if ":memory:" in name:
         raise SettingsError(
             place=place,
-            message="a store in memory would lose what was acknowledged. Write the path of a file",
+            message=(
+                "a store in memory would lose acknowledged conversions. Write the path of a file"
+            ),
         )
     return StoreUrl(engine=engine, path=Path(name))
 

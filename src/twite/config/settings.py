@@ -192,4 +192,4 @@ def _doubts(written: SettingsFile) -> Iterator[str]:
         yield "google.api_url: tokens would travel unencrypted. Use https"
     hook = written.alerts.webhook
     if hook is not None and values.unprotected(hook.address.reveal()):
-        yield "alerts.webhook: what it is told would travel unencrypted. Use https"
+        yield "alerts.webhook: alerts would travel unencrypted. Use https"

@@ -70,7 +70,7 @@ def _source(written: SourceTable, place: str, pixels: Pixels, *, can_restrict: b
                 else "There is no [[pixel]] yet: write one"
             )
             raise SettingsError(
-                place=f"{place}.{key}", message=f"{pixel!r} is the id of no [[pixel]]. {known}"
+                place=f"{place}.{key}", message=f"{pixel!r} is not the id of a [[pixel]]. {known}"
             )
     return Source(
         name=name,
@@ -100,7 +100,7 @@ def _events(written: Mapping[str, str], place: str, known: Collection[str]) -> d
         if target != IGNORE and target not in known:
             raise SettingsError(
                 place=f"{place}.{name}",
-                message=f"{target!r} is no event of the source's pixel. "
+                message=f"{target!r} is not an event of the source's pixel. "
                 + toml.nearest(target, [*known, IGNORE]),
             )
     return {name.strip().lower(): target for name, target in written.items()}

@@ -137,7 +137,7 @@ def _template(path: Path, place: str, *, whole: bool) -> Template:
     if template.kind is not TemplateKind.TAG:
         raise SettingsError(
             place=place,
-            message=f"{path.name} is no tag template: its INFO says {template.kind.value}. "
+            message=f"{path.name} is not a tag template: its INFO says {template.kind.value}. "
             "Only a TAG can be a destination",
         )
     return template
@@ -211,5 +211,5 @@ def _signal(name: str, place: str) -> str:
         return name
     raise SettingsError(
         place=place,
-        message=f"{name!r} is no signal of consent. {toml.nearest(name, list(_SIGNALS))}",
+        message=f"{name!r} is not a consent signal. {toml.nearest(name, list(_SIGNALS))}",
     )

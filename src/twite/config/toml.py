@@ -41,7 +41,7 @@ def read(path: Path) -> Tree:
         ) from None
     except RecursionError:
         raise SettingsError(
-            place=str(path), message="nested too deep to be settings. Write the tables out flat"
+            place=str(path), message="nested too deeply. Write the tables out flat"
         ) from None
 
 
@@ -69,5 +69,5 @@ def not_toml(path: Path, failure: tomllib.TOMLDecodeError) -> SettingsError:
         if where is None or where[1] is None
         else (f"{path}, line {where[1]}, column {where[2]}")
     )
-    cure = "Texts stand in quotes, tables in [brackets]"
+    cure = "Texts are in quotes, tables in [brackets]"
     return SettingsError(place=place, message=f"not TOML: {what[:1].lower()}{what[1:]}. {cure}")

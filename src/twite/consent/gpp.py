@@ -41,7 +41,7 @@ def decode(text: str) -> GppString | MalformedSignal:
     except UnreadableBits as error:
         return MalformedSignal(why=f"header: {error}")
     if len(ids) != len(parts):
-        return MalformedSignal(why="as many sections as the header names are not there")
+        return MalformedSignal(why="fewer sections than the header names")
     sections: dict[int, Section] = {}
     for id_, part in zip(ids, parts, strict=True):
         if not part:

@@ -87,7 +87,7 @@ def normal(given: Signals) -> dict[str, str | bool]:
 def _denials_of_twins(given: Signals) -> Iterator[Statement]:
     """If a name occurs in two spellings, a denial must not hide behind the other value."""
     if len(given) > len({name.strip().lower() for name in given}):
-        yield _unclear("", "a signal that is said twice")
+        yield _unclear("", "a signal that is given twice")
 
 
 def is_europe(named: Signals) -> bool | None:

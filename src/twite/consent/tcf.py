@@ -79,7 +79,7 @@ def decode(text: str) -> TcString | MalformedSignal:
                 case 3:
                     _publisher(bits)
                 case _:
-                    return MalformedSignal(why="a segment of a kind that there is not")
+                    return MalformedSignal(why="a segment of an unknown type")
     except UnreadableBits as error:
         return MalformedSignal(why=str(error))
     return found
@@ -91,14 +91,14 @@ def doubt(found: TcString, *, now: int) -> str | None:
     A random string that begins with C often decodes to consent: a reader accepted 648 of 3,000.
     """
     if not found.service_specific:
-        return "not of one service, which is not valid any more"
+        return "not service-specific, which is no longer valid"
     if not _BEGINNING <= found.created <= found.updated <= now + _DAY:
-        return "made at a moment that cannot be"
+        return "created at an impossible time"
     # Since policy 4 the two times are the same day. [doc V37]
     if found.policy_version >= 4 and found.created // _DAY != found.updated // _DAY:
         return "made on two days"
     if found.policy_version < (4 if found.created >= _POLICY_4_SINCE else 2):
-        return "made by the rules of a policy that had ended"
+        return "made under a policy that had expired"
     if found.cmp < 2 or found.vendor_list == 0:
         return "made by nobody"
     return None

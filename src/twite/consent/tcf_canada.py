@@ -23,7 +23,7 @@ def decode(text: str) -> CanadaString | MalformedSignal:
     try:
         bits = Bits(text.partition(".")[0])
         if bits.take(6) != 1:
-            return MalformedSignal(why="tcfca of a version that is not known")
+            return MalformedSignal(why="tcfca of an unknown version")
         created, updated = bits.take(36) * 100, bits.take(36) * 100
         # CMP, its version, screen, language, vendor list, policy, stacks, special features.
         bits.take(12 + 12 + 6 + 12 + 12 + 6 + 1 + 12)

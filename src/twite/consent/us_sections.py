@@ -85,7 +85,7 @@ def decode(section: int, text: str) -> UsSection | MalformedSignal:
             core, *others = others
         version = Bits(core).take(6)
         if not 0 < version <= layout.newest:
-            return MalformedSignal(why=f"{layout.name} of a version that is not known")
+            return MalformedSignal(why=f"{layout.name} of an unknown version")
         sale, sharing, advertising = (
             _value(core, offset) for offset in (layout.sale, layout.sharing, layout.advertising)
         )

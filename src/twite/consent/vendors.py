@@ -25,7 +25,7 @@ def decode_additional(text: str) -> Additional | MalformedSignal:
         return MalformedSignal(why="not of the form 2~1.35~dv.9")
     consented, disclosed = (_ids(part or "") for part in (match[2], match[3]))
     if consented is None or disclosed is None:
-        return MalformedSignal(why="an id that is none")
+        return MalformedSignal(why="an invalid id")
     return Additional(consented=consented, disclosed=disclosed)
 
 

@@ -221,12 +221,14 @@ class Console:
         async for chunk in request.stream():
             body += chunk
             if len(body) > MOST_FORM:
-                raise AccessDenied(413, "Too much", "A form may have 1 MiB. Nothing was done.")
+                raise AccessDenied(
+                    413, "Too much", "A form may have at most 1 MiB. Nothing was done."
+                )
         try:
             text = body.decode()
         except UnicodeDecodeError:
             raise AccessDenied(
-                400, "Unreadable", "The form is no text. Nothing was done."
+                400, "Unreadable", "The form is not text. Nothing was done."
             ) from None
         form = form_of(text)
         refuse_unmeant(token, form.first("form_token"))
@@ -252,7 +254,7 @@ class Console:
                 return route
             allowed = allowed or match is not None
         if allowed:
-            raise AccessDenied(405, "Not so", "This address is not for that kind of request.")
+            raise AccessDenied(405, "Not so", "This address does not support that method.")
         raise AccessDenied(404, "Nothing here", "There is no such page in the console.")
 
     def _navigation(self, viewer: Viewer | None) -> list[tuple[NavigationGroup, list[PageRoute]]]:
@@ -303,12 +305,12 @@ def _quoted(path: str) -> str:
 _NO_ADMIN: Final = AccessDenied(
     403,
     "Closed until there is an admin",
-    "There is no admin, so nobody signs in, and Twite has no default password. On the machine that "
+    "There is no admin, so nobody can sign in. Twite has no default password. On the machine that "
     "runs it: twite user add NAME --role admin",
 )
 _SIGNED_OUT: Final = AccessDenied(
-    401, "Signed out", "Your session is over, so nothing was done. Sign in, and send it again."
+    401, "Signed out", "Your session has ended, so nothing was changed. Sign in, and send it again."
 )
 _FAULT: Final = AccessDenied(
-    500, "A fault of Twite's own", "The log says more. Nothing else is affected by it."
+    500, "A fault of Twite's own", "See the log for details. Nothing else is affected by it."
 )

@@ -90,8 +90,10 @@ def form_of(text: str) -> FormData:
         raise AccessDenied(
             400,
             "Too many fields",
-            f"A form or an address of the console has {MOST_FIELDS:,} fields at most. Nothing was "
-            "done: ask for less at once.",
+            (
+                f"A form or an address of the console has {MOST_FIELDS:,} fields at most. Nothing "
+                "was changed: send fewer at once."
+            ),
         ) from None
 
 

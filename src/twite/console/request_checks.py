@@ -85,11 +85,13 @@ class RequestChecks:
             403,
             "Not from here",
             f"The console is not open to {address}. "
-            "Whoever runs Twite can add your network to console.networks in twite.toml."
+            "The operator of this gateway can add your network to console.networks in twite.toml."
             if address
-            else "A proxy may stand before Twite that does not say whom it asks for, so the "
-            "console is closed. The proxy must set X-Forwarded-For and stand in "
-            "server.trusted_proxies. On the machine itself, open it at server.local_listen.",
+            else (
+                "A proxy in front of Twite may not forward the client address, so the console "
+                "is closed. The proxy must set X-Forwarded-For and be listed in "
+                "server.trusted_proxies. On the machine itself, open it at server.local_listen."
+            ),
         )
 
     def name(self, request: Request) -> AllowedHost:
@@ -127,7 +129,8 @@ def refuse_unmeant(token: str, offered: str) -> None:
         raise AccessDenied(
             403,
             "Too old",
-            "This form was made before you signed in, or was not ours. Go back, load the page "
+            "This form was loaded before you signed in, or is not the console's. Go back, "
+            "load the page "
             "again, and send it once more. Nothing was done.",
         )
 

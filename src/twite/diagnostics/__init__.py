@@ -72,7 +72,7 @@ async def _looked(settings: Settings) -> AsyncIterator[CheckFinding]:
 
 def _wrong(path: Path, error: SettingsError) -> CheckFinding:
     found, _, cure = str(error).partition(". ")
-    cure = cure or "Mend it in the settings file"
+    cure = cure or "Fix it in the settings file"
     end = "" if cure.endswith("?") else "."
     line, column = position(path, error.place) or (0, 0)
     where = f"{path}, line {line}, column {column}, " if line else ""

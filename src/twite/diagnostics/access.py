@@ -93,7 +93,7 @@ async def _credentials(
 def _told(found: AccessCheck) -> str:
     if found.roles is not None:
         return f"the user is {', '.join(found.roles)} on ads account {found.account}"
-    return "X does not refuse them; that it takes them cannot be known before the first conversion"
+    return "X does not refuse them; only the first conversion shows whether it accepts them"
 
 
 async def _no_account(settings: Settings, pixel: Destination, keys: OAuthKeys) -> CheckFinding:
@@ -147,7 +147,7 @@ async def _events(settings: Settings, pixel: Destination) -> AsyncIterator[Check
 def _on_event(pixel: Destination, name: str, event: str, known: Sequence[EventTag]) -> CheckFinding:
     shown = f"pixel {pixel.pixel}: {_both(pixel, name, event)}"
     if event.startswith(_OF_X):
-        return green("events", f"{shown}: X makes it by itself, at the first conversion")
+        return green("events", f"{shown}: X creates it at the first conversion")
     # X does not say which of its two ids a conversion names. [unknown]
     tag = next((listed for listed in known if event in {listed.id, listed.website_tag_id}), None)
     if tag is None:
@@ -155,14 +155,14 @@ def _on_event(pixel: Destination, name: str, event: str, known: Sequence[EventTa
             "events",
             f"{shown}: ads account {pixel.account} has no such event",
             "X answers 404 to each conversion of it.",
-            "See twite events list, and mend the id; or make it with twite events create.",
+            "See twite events list, and fix the id; or create it with twite events create.",
         )
     if tag.deleted:
         return red(
             "events",
             f"{shown}: “{tag.name}” was deleted at X",
             "X answers 404 to each conversion of it.",
-            "Make another with twite events create, and write down its id.",
+            "Create another with twite events create, and use its id.",
         )
     days = f"{tag.click_window} days after a click, {tag.view_through_window} after a view"
     what = f"{shown}: “{tag.name}”, {tag.type}, {days}"

@@ -54,7 +54,7 @@ async def canary(settings: Settings, sing: TestConversion) -> AsyncIterator[Chec
                     "canary",
                     f"the gateway does not take it: {said}",
                     "Nothing was sent.",
-                    "Mend what it names, and run this again.",
+                    "Fix the error it names, and run this again.",
                 )
                 return
             life = await _ended(http, gateway, source, f"{pixel}/{number}")
@@ -122,7 +122,11 @@ async def _post(
         receipt = msgspec.json.decode(body, type=_Receipt)
     if receipt.accepted:
         return None
-    return "it was suppressed, for want of consent" if receipt.suppressed else "it is a duplicate"
+    return (
+        "it was suppressed, because consent is missing"
+        if receipt.suppressed
+        else "it is a duplicate"
+    )
 
 
 async def _ended(

@@ -59,8 +59,7 @@ def on_sync(took: float) -> CheckFinding:
         return amber(
             "disk",
             shown,
-            "This is faster than disks are: a cache that loses its content without power "
-            "may answer.",
+            "This is faster than any disk: a cache that is lost with the power may be answering.",
             "Make sure that the cache is battery-backed, or that this is no RAM disk.",
         )
     return green("disk", shown)

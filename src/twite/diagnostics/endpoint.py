@@ -79,7 +79,7 @@ async def _script(url: str) -> CheckFinding:
     elif answer.status != _OK:
         why = f"the answer is {answer.status}"
     elif "javascript" not in answer.kind or b"twite" not in answer.body:
-        why = f"what is there is no script of Twite's ({answer.kind[:40] or 'no content type'})"
+        why = f"the response is not Twite's script ({answer.kind[:40] or 'no content type'})"
     else:
         return green("script", f"{url} is there, {len(answer.body) / 1024:.1f} KiB")
     return red(
@@ -103,7 +103,7 @@ def _listening(settings: Settings) -> CheckFinding:
             "address",
             f"{where} cannot be listened on ({os.strerror(failure.errno or 0).lower()})",
             "twite serve would not start.",
-            "End what uses it, or choose another server.listen.",
+            "Stop the process that uses it, or choose another server.listen.",
         )
     return green("address", f"{where} is free to listen on")
 

@@ -33,8 +33,10 @@ async def google(settings: Settings) -> AsyncIterator[CheckFinding]:
             "google",
             f"there is no token for {whose}: {token.reason[:_LONGEST]}",
             "Calls of BigQuery, Firestore and getGoogleAuth fail; a tag's deliveries are retried.",
-            "See that the account and its key are still there at Google, that this machine's clock "
-            "is right, and that it reaches oauth2.googleapis.com.",
+            (
+                "Check that the account and its key still exist at Google, that this machine's "
+                "clock is right, and that it reaches oauth2.googleapis.com."
+            ),
         )
     else:
         yield green("google", f"{whose} gets tokens; the project is {project or 'not known'}")

@@ -24,7 +24,7 @@ async def key(settings: Settings) -> AsyncIterator[CheckFinding]:
             "key",
             f"sealed with the key {name}, which is not here: {counted(letters=many)}",
             "They cannot be decrypted; each is held when it is due.",
-            "Put that key among server.former_secret_keys, and run twite rotate-key; then replay "
+            "Add that key to server.former_secret_keys, and run twite rotate-key; then replay "
             "what is held.",
         )
     server = settings.server
@@ -41,14 +41,14 @@ async def key(settings: Settings) -> AsyncIterator[CheckFinding]:
     elif unfinished:
         yield amber(
             "key",
-            "a rotation was ended in the middle: the former key is still there",
+            "a rotation was interrupted: the former key is still there",
             _LEAKED,
             "Run twite rotate-key again.",
         )
     elif server.former_secret_keys:
         yield amber(
             "key",
-            f"former keys that are still taken: {len(server.former_secret_keys)}; nothing is "
+            f"former keys that are still accepted: {len(server.former_secret_keys)}; nothing is "
             "sealed with one any more",
             _LEAKED,
             "Take server.former_secret_keys out of the settings.",

@@ -61,8 +61,10 @@ async def _found(url: str, *, needed: bool) -> AsyncIterator[CheckFinding]:
             "TLS",
             f"{url}: {tls}",
             meaning,
-            "Check the clock, this machine's certificate authorities (ca-certificates), and "
-            "whether something between here and X reads along.",
+            (
+                "Check the clock, this machine's certificate authorities (ca-certificates), and "
+                "whether a proxy on the way to X intercepts TLS."
+            ),
         )
         return
     until = datetime.fromtimestamp(tls.until, UTC)

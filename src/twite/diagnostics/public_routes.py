@@ -27,7 +27,7 @@ async def _metrics_closed(url: str) -> CheckFinding:
         f"{url} answers without a key",
         "Anyone can read the metrics of every source.",
         "Let the proxy set X-Forwarded-For, name it in server.trusted_proxies, restart twite "
-        "serve, and let it add no key of its own.",
+        "serve, and do not let it add a key itself.",
     )
 
 
@@ -40,7 +40,10 @@ async def _console_closed(url: str, settings: Settings) -> CheckFinding:
         return red(
             "public address",
             f"{url} answers, although console.networks names this machine alone",
-            "Anyone can try passwords there, since the proxy does not name the client.",
+            (
+                "Anyone can try passwords there, since the proxy does not forward the client's "
+                "address."
+            ),
             "Let the proxy set X-Forwarded-For, name it in server.trusted_proxies, and restart "
             "twite serve.",
         )

@@ -39,7 +39,7 @@ async def store(settings: Settings) -> AsyncIterator[CheckFinding]:
             "store",
             f"this user may not read and write {path}",
             "The gateway would not start.",
-            "Run this as the user that runs twite serve, or mend the file's owner.",
+            "Run this as the user that runs twite serve, or fix the file's owner.",
         )
         return
     gateway = running(settings.store.gateway_file)
@@ -84,7 +84,7 @@ async def _contents(settings: Settings) -> AsyncIterator[CheckFinding]:
 
 
 def _unusable(error: StoreUnusable | TransientError) -> CheckFinding:
-    found, cure = error.reason, "Look at the disk, and run this again"
+    found, cure = error.reason, "Check the disk, and run this again"
     if isinstance(error, StoreUnusable):
         found, cure = f"{error.path}: {error.reason}", error.cure
     return red("store", found, "The gateway could not use it either.", f"{cure}.")
@@ -105,7 +105,7 @@ def _balance(accounts: Sequence[ConversionCounts]) -> Iterator[CheckFinding]:
         yield red(
             "balance",
             f"it is not 0 ({where})",
-            "Some received conversions are in no other state.",
+            "Some received conversions are unaccounted for.",
             "Keep the database file as it is, and report this.",
         )
     else:
@@ -130,5 +130,5 @@ def _pauses(pauses: Sequence[Pause]) -> Iterator[CheckFinding]:
             "paused",
             f"{_place(pause)}, since {since:%Y-%m-%d %H:%M} UTC: {pause.reason[:_FIRST_WORDS]}",
             "Its conversions wait in the store; one delivery a minute is tried.",
-            "Mend the pixel's credentials, access or events; sending goes on by itself.",
+            "Fix the pixel's credentials, access or events; sending resumes by itself.",
         )

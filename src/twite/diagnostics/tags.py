@@ -40,8 +40,10 @@ def read_in_clear(
         yield amber(
             "tags",
             f"{tag.name}: it may read any {any_of}, and persons are hashed",
-            "Its events wait unencrypted, so cookies and headers that no permission "
-            "names are not kept; the template gets none of them.",
+            (
+                "Its queued events are unencrypted, so cookies and headers that no permission "
+                "names are not stored, and the template does not get them."
+            ),
             "Name in the template's permissions what it reads; or, for all of it to wait "
             f"encrypted, set {setting}.",
         )

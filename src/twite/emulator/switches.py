@@ -64,7 +64,7 @@ class Switches(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 # switches`. The last three lines are about the emulator and not about X.
 QUESTIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "pixel_token_enabled": "May an integration of one's own use X-Pixel-Token?",
+        "pixel_token_enabled": "May a custom integration use X-Pixel-Token?",
         "pixel_token_scope": "Is a pixel token good for one pixel or for its whole account?",
         "pixel_token_ttl": "Does a pixel token expire? 0 is never.",
         "pixel_token_error": "What does X answer to a wrong pixel token?",
@@ -72,17 +72,17 @@ QUESTIONS: Final[Mapping[str, str]] = MappingProxyType(
         "max_age": "How old may a conversion be? 0 is no limit.",
         "max_future": "How far in the future may a conversion be? 0 is no limit.",
         "strict_time": "Must conversion_time have three-digit milliseconds and Z?",
-        "time_precedence": "Which time rules when a conversion has both?",
+        "time_precedence": "Which time counts when a conversion has both?",
         "strict_double": "Is a JSON integer refused for value and content_price?",
         "currency_check": "Is a currency an ISO 4217 code in use, three capitals, or anything?",
-        "hash_case": "Is an upper-case hash taken?",
+        "hash_case": "Is an upper-case hash accepted?",
         "allow_ipv6": "May ip_address be IPv6?",
         "element_rule": "Must every identifiers element suffice alone, any one, or all together?",
         "event_name_mode": "Which event_name stands in for event_id, and for whom?",
         "event_scope": "Must the event belong to the pixel's account, or to the pixel itself?",
         "single_event_batch": "Are several event ids in one request refused?",
         "tag_id_mode": "Is the event id of a web event tag its id or its website_tag_id?",
-        "extra_fields": "Are restricted_data_use, search_string and event_source_url taken?",
+        "extra_fields": "Are restricted_data_use, search_string and event_source_url accepted?",
         "unknown_fields": "Are fields X does not document ignored?",
         "dedup_scope": "Which copies does X deduplicate?",
         "dedup_keep": "Which copy survives?",
@@ -93,13 +93,15 @@ QUESTIONS: Final[Mapping[str, str]] = MappingProxyType(
         "rate_window": "How long is a window?",
         "rate_headers": "Under which authentication do answers carry rate-limit headers?",
         "rate_header_kind": "Which rate-limit headers: the user's, the account's, or both?",
-        "partial_success": "Are the good ones of a bad batch taken, with the errors in a 200?",
+        "partial_success": (
+            "Are the valid conversions of a bad batch accepted, with the errors in a 200?"
+        ),
         "echo_account": "Does the answer name the account under a pixel token?",
         "sandbox": "Does the sandbox host take conversions?",
         "pixel_txn": "What does the pixel's txn_id carry for twq('event')?",
         "tracking_delay": "How long after its first conversion is an event TRACKING?",
         "checks": "Off: count conversions with as little work as possible, for benchmarks.",
-        "log_requests": "How many of the last requests `GET received` tells of.",
+        "log_requests": "How many of the last requests `GET received` lists.",
         "log_bodies": "How many of their bodies are kept (and never more than 64 MiB of them).",
     }
 )

@@ -220,7 +220,7 @@ def _why_not_json(error: Exception, body: bytes) -> str:
         return "not JSON: it begins with a byte-order mark; send plain UTF-8"
     half = next((escape for escape in _ESCAPE.finditer(body) if escape["half"]), None)
     if half is not None:
-        escape = r"an escape such as \ud800 is but half a character"
+        escape = r"an escape such as \ud800 is only half a character"
         return f"not JSON: {escape} (byte {half.start()})"
     if b"NaN" in body or b"Infinity" in body:
         return "not JSON: NaN and Infinity are no numbers there"

@@ -139,5 +139,9 @@ def _too_large(limit: int) -> HttpResponse:
 
 def _malformed(name: str) -> HttpRefusal:
     return HttpRefusal(
-        error(400, "encoding_malformed", f"the body is not one whole {name} stream, and no more")
+        error(
+            400,
+            "encoding_malformed",
+            f"the body is not exactly one complete {name} stream, and no more",
+        )
     )

@@ -28,8 +28,9 @@ class Callback:
         if parts.scheme != "http" or parts.hostname not in LOOPBACK or not parts.port:
             raise SettingsError(
                 place="--callback",
-                message=f"{address!r} is no address of this machine. Write one with a port, as in "
-                "http://127.0.0.1:8765/x/callback, and add it to the app's callback URLs at X",
+                message=f"{address!r} is not an address of this machine. Write one with a port, "
+                "as in http://127.0.0.1:8765/x/callback, "
+                "and add it to the app's callback URLs at X",
             )
         self.address = address
         self._host, self._port, self._path = parts.hostname, parts.port, parts.path or "/"

@@ -50,7 +50,7 @@ class Crowd:
         if not closed and not refused:
             return None
         return (
-            f"as many connections are open as may be: {closed} idle ones were closed, "
+            f"the connection limit is reached: {closed} idle ones were closed, "
             f"{refused} new ones were answered 503"
         )
 

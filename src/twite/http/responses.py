@@ -130,6 +130,4 @@ def _length(answer: HttpResponse) -> tuple[tuple[bytes, bytes], ...]:
 
 
 _ENCODER: Final = msgspec.json.Encoder()
-NO_ROUTE: Final = error(
-    404, "route", "there is no such route; /v1/openapi.json lists those that there are"
-)
+NO_ROUTE: Final = error(404, "route", "there is no such route; /v1/openapi.json lists all routes")

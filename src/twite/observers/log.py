@@ -122,7 +122,7 @@ class Log:
                 self._to.debug("answered to", pixel=notice.pixel, credential=notice.credential)
             case Presented():
                 self._to.warning(
-                    "X refuses a credential; the other is tried",
+                    "X refuses one credential; the other is tried",
                     pixel=notice.pixel,
                     credential=notice.credential,
                 )
@@ -135,7 +135,7 @@ class Log:
             case Misdated(offset=offset) if abs(offset) > _TOLERABLE:
                 self._to.error("the clock is wrong", seconds_behind_x=round(offset / 1_000))
             case Misdated():
-                self._to.info("the clock is right, by X's")
+                self._to.info("the clock agrees with X's")
             case Alerted():
                 self._see_alerted(notice)
             case WebhookTried(refused=str() as reason):

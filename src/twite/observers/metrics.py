@@ -155,7 +155,7 @@ class Metrics:
         self._events_paused = gauge("twite_events_paused", "Paused events of the pixel.", ["pixel"])
         self._paused_events: dict[str, set[str]] = defaultdict(set)
         self._pending = gauge(
-            "twite_pending_conversions", "Conversions that wait to be sent.", ["pixel"]
+            "twite_pending_conversions", "Conversions waiting to be sent.", ["pixel"]
         )
         self._oldest = gauge(
             "twite_oldest_pending_seconds",
@@ -179,7 +179,7 @@ class Metrics:
         )
         self._offset = gauge(
             "twite_clock_offset_seconds",
-            "How far X's clock is ahead of the machine's, by its answers.",
+            "How far X's clock is ahead of the machine's, from its responses.",
         )
         self._troubles = counter(
             "twite_troubles_total", "Internal errors that are retried.", ["where"]
@@ -207,7 +207,7 @@ class Metrics:
         )
         self._ignored = counter(
             "twite_ignored_total",
-            "Events received that are no conversions of their source, by endpoint and reason.",
+            "Events received that are not conversions of their source, by endpoint and reason.",
             ["source", "door", "reason"],
         )
         self._consent = counter(

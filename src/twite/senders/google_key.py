@@ -35,7 +35,7 @@ def read_key(text: str) -> ServiceKey:
     except (ValueError, RecursionError):
         raise WrongKey("is no JSON") from None
     if not isinstance(found, dict) or found.get("type") != "service_account":
-        raise WrongKey('is no key of a service account: its "type" is not "service_account"')
+        raise WrongKey('is not a service account key: its "type" is not "service_account"')
     for name in _TEXTS:
         if not isinstance(found.get(name), str) or not found[name]:
             raise WrongKey(f'has no "{name}"')

@@ -57,7 +57,7 @@ class PublicWeb:
         """Send a request."""
         url = _read_url(asked.url)
         if url is None:
-            return NoResponse(reason="what it asks for is no address of the web", left=False)
+            return NoResponse(reason="its URL is not a web address", left=False)
         host = url.raw_host or ""
         allow_hosts = _as_connected(asked.allow_hosts)
         if not is_public(host) and host not in allow_hosts:
@@ -143,7 +143,7 @@ def _why(error: Exception, *, left: bool) -> str:
     if isinstance(error, NotPublic | _CutOff):
         return str(error)
     if isinstance(error, aiohttp.InvalidURL):
-        return "what it asks for is no address of the web"
+        return "its URL is not a web address"
     if isinstance(error, aiohttp.ClientConnectorError):
         inner = error.os_error
         return str(inner) if isinstance(inner, NotPublic) else "no connection"

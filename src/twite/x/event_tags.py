@@ -100,7 +100,7 @@ def faults(change: EventTagChange, *, now: EventTag | None = None) -> Iterator[s
     if change.name is not None and not change.name.strip():
         yield "name is empty"
     if change.type is not None and change.type not in spec.EVENT_TAG_TYPES:
-        yield f"{change.type!r} is no type of X's. There is: {', '.join(spec.EVENT_TAG_TYPES)}"
+        yield (f"{change.type!r} is not one of X's event types: {', '.join(spec.EVENT_TAG_TYPES)}")
     click = change.click_window
     view = change.view_through_window
     if click is not None and click not in spec.CLICK_WINDOWS:

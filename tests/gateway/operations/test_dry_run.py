@@ -93,7 +93,7 @@ async def test_what_is_kept_of_many_is_asked_for_together_and_each_goes_as_it_sa
         None,
         None,
         "the pixel has no event 'gone' in the settings",
-        "its submission is not kept any more",
+        "its request is no longer stored",
     ]
 
 

@@ -84,7 +84,7 @@ def test_an_amount_is_divided_to_the_digit(value, divide, after):
     [
         (Edit(value="1,50"), "is not an amount"),
         (Edit(currency="EURO"), "not a currency"),
-        (Edit(drop=("twclid",)), "nothing would be left to match"),
+        (Edit(drop=("twclid",)), "no match key would be left"),
     ],
 )
 def test_what_x_would_refuse_stays(mend, fault):

@@ -53,7 +53,7 @@ def test_each_field_is_followed():
         came="abababab…",
         becomes="hashed_email",
         sent="abababab…",
-        note="trimmed, in small letters, hashed before it was kept",
+        note="trimmed, in lower case, hashed before it was stored",
     )
     assert found["conversion_time"].note == "none was given: the moment it was received"
 
@@ -100,7 +100,7 @@ def test_a_mebibyte_is_cut():
 
 
 def test_what_is_no_json_is_said_to_be_none():
-    assert masked(b"\xff\xfe") == "it cannot be read as JSON any more"
+    assert masked(b"\xff\xfe") == "it can no longer be read as JSON"
 
 
 @pytest.mark.parametrize(

@@ -404,7 +404,7 @@ ASKS = (
     ("account", "why"),
     [
         (None, "[google] is not set in the settings"),
-        (ScriptedAccount(), "a token of Google's goes to https://*.googleapis.com alone"),
+        (ScriptedAccount(), "a Google token is sent only to https://*.googleapis.com"),
     ],
 )
 async def test_what_asks_for_googles_credentials_in_vain_is_not_sent_without(staged, account, why):
@@ -439,5 +439,5 @@ async def test_that_a_client_goes_on_trial_and_off_it_is_told_once_each(staged):
     told = [notice.reason for notice in stage.notices.seen if "trial" in notice.reason]
     assert [reason.partition(":")[0] for reason in told] == [
         "passed a limit",
-        "ran well so often that it is on trial no more",
+        "ran well often enough: its trial is over",
     ]

@@ -544,7 +544,7 @@ async def test_a_transaction_that_is_none_of_the_runs_is_not_used():
         await run(google, code, seen=seen)
 
     assert seen.lines == [
-        "Firestore.write: is asked with a transaction that is not under way",
+        "Firestore.write: uses a transaction that is not open",
         '{"reason":"invalid_argument"}',
     ]
     assert google.asked == []
@@ -587,7 +587,7 @@ async def test_a_request_with_a_token_to_somebody_else_is_not_sent_and_has_not_l
 
     assert (ran.outcome, ran.left, ran.tried) == (RunResult.FAILURE, False, ())
     assert seen.lines == [
-        "getGoogleAuth: a token of Google's goes to https://*.googleapis.com alone",
+        "getGoogleAuth: a Google token is sent only to https://*.googleapis.com",
         '{"reason":"failed"}',
     ]
     assert google.granted == {}

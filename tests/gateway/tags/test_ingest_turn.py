@@ -48,10 +48,7 @@ VARIABLE = msgspec.structs.replace(
         line=1,
     ),
 )
-SLOW = (
-    "the variable template 'Basket' rests: "
-    "it takes longer than whoever submits can wait for so often"
-)
+SLOW = "the variable template 'Basket' rests: it was too slow for intake too often"
 OFF = "the variable template 'Basket' is switched off: it hung"
 RESTS = "the variable template 'Basket' rests: it passed a limit"
 
@@ -136,7 +133,7 @@ async def test_after_a_limit_what_needs_the_variable_does_not_fire_and_says_why(
 
     assert fired == {"tag:plain", "tag:filled"}
     assert unfired == {"tag:picky": ("unfilled", RESTS)}
-    reason = "passed a limit: it is on trial, and rests between its runs"
+    reason = "exceeded a limit: it is on trial, and is paused between its runs"
     assert stage.seen.notices == [Troubled(where="variable Basket", reason=reason)]
 
 

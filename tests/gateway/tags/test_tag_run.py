@@ -311,7 +311,7 @@ async def test_what_there_is_no_room_for_is_not_kept_and_told():
 
     assert ran.succeeded
     assert [notice.text for notice in stage.seen.notices] == [
-        "templateDataStorage is full: nothing was kept"
+        "templateDataStorage is full: nothing was stored"
     ]
 
 
@@ -343,8 +343,8 @@ async def test_our_own_sentences_are_told_whole_and_no_name_in_them_is_taken_for
     await stage.run(code)
 
     assert [(notice.text, notice.own) for notice in stage.seen.notices] == [
-        ("not performed: SetCookie: the visitor has been answered before the tag runs", True),
-        ("not performed: Body: the visitor has been answered before the tag runs", True),
+        ("not performed: SetCookie: the response was sent before the tag ran", True),
+        ("not performed: Body: the response was sent before the tag ran", True),
         ("getGoogleAuth: [google] is not set in the settings", True),
     ]
 

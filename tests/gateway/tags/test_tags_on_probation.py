@@ -157,7 +157,7 @@ async def test_a_run_that_passed_a_limit_is_followed_by_a_rest_of_many_times_its
     # The engine's clock is the process's: a turn may have burned less than its limit.
     assert stage.circuit_breaker.wait() > 19 * BRIEF * 1_000 / 4
     assert stage.circuit_breaker.probes
-    reason = "passed a limit: it is on trial, and rests between its runs"
+    reason = "exceeded a limit: it is on trial, and is paused between its runs"
     assert Troubled(where="tag crm", reason=reason) in stage.seen.notices
 
 

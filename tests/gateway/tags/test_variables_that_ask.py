@@ -385,7 +385,8 @@ async def test_at_the_door_nobody_waits_and_the_conversions_life_says_why():
     [unfired] = firing_result.unfired
     assert (unfired.tag, unfired.bar) == ("tag:picky", "unfilled")
     assert unfired.why == (
-        "the variable template 'It' asks others for its value: nobody who submits can wait for that"
+        "the variable template 'It' fetches its value over the network, which is too slow for "
+        "intake"
     )
 
 

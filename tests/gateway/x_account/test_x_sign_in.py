@@ -60,7 +60,7 @@ async def test_a_sign_in_that_took_too_long_is_to_be_begun_again(x_emulator):
     pin, _ = answer_the_page(begun.page)
     await house.clock.advance(PATIENCE + 1)
 
-    with pytest.raises(RefusedByX, match="belongs to no sign-in that was begun here"):
+    with pytest.raises(RefusedByX, match="belongs to no sign-in that was started here"):
         await house.connect.finish_by_pin(begun.token, pin)
 
 
@@ -167,7 +167,7 @@ async def test_where_the_clock_is_the_fault_the_clock_is_named(x_emulator):
 
 async def test_without_an_app_nobody_can_sign_in(x_emulator):
     with pytest.raises(
-        SettingsError, match=r"x\.consumer_key: is missing: people sign in to an app"
+        SettingsError, match=r"x\.consumer_key: is missing: users sign in to your own app"
     ):
         await House(x_emulator.url, app=None).connect.begin("o8z6j")
 

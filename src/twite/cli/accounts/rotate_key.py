@@ -54,8 +54,8 @@ def _told(done: RotationResult) -> None:
     printing.say(f"Sealed with it: {counted(secrets=done.secrets, letters=done.letters)}.")
     for key, many in left.strange.items():
         printing.complain(
-            f"Sealed with the key {key}, which is not here: {counted(letters=many)}. Put that key "
-            "among server.former_secret_keys, and run this again."
+            f"Sealed with the key {key}, which is not here: {counted(letters=many)}. Add that "
+            "key to server.former_secret_keys, and run this again."
         )
     if left.any:
         still = counted(secrets=left.secrets, letters=left.letters)

@@ -85,7 +85,7 @@ def _stay(cast: DemoProcesses) -> None:
     printing.say("")
     printing.say(f"Still running. The gateway: {cast.gateway_url}")
     printing.say(f"Buy something, in a browser: {cast.shop.url}/?twclid=2-demo3k9x0abcd1efgh2ijkl3")
-    printing.say(f"  and see the twins meet: {cast.shop.url}/overlap")
+    printing.say(f"  and see the deduplication report: {cast.shop.url}/overlap")
     printing.say(f"  its settings   {cast.config}")
     printing.say(f"  try            twite show ID --config {cast.config}")
     printing.say(f"                 twite rejected --config {cast.config}")

@@ -23,7 +23,8 @@ td,th{border:1px solid #ccc;padding:.3rem .7rem;text-align:left}
 nav{margin-bottom:2rem}nav a{margin-right:1rem}
 """
 _NAV: Final = (
-    '<nav><a href="/">Shop</a><a href="/mug">Mug</a><a href="/overlap">Do the twins meet?</a></nav>'
+    '<nav><a href="/">Shop</a><a href="/mug">Mug</a><a href="/overlap">Deduplication '
+    "report</a></nav>"
 )
 
 
@@ -55,7 +56,7 @@ def thanks(gateway: str, x: str, order: Mapping[str, str]) -> str:
         "Thank you",
         f"<p>Your order is {escape(order['id'])}. The shop's back end has told the gateway of it, "
         "and this page tells it again, and X's pixel, with the same id. Load the page again: "
-        'nothing more is counted.</p><p><a href="/overlap">Do the twins meet?</a></p>',
+        'nothing more is counted.</p><p><a href="/overlap">Deduplication report</a></p>',
         scripts=_scripts(gateway, x),
         body=said,
     )
@@ -71,7 +72,7 @@ def overlap(told: Mapping[str, object]) -> str:
         for name in names
     )
     return _page(
-        "Do the twins meet?",
+        "Deduplication report",
         f"<table><tr><th>today</th><th>ids</th><th></th></tr>{rows}</table>",
         head='<meta http-equiv="refresh" content="2">',
     )

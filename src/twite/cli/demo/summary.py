@@ -19,7 +19,7 @@ _MEANINGS: Final = {
     "delivered": "X has them",
     "duplicate": "the same again: counted, not sent",
     "suppressed": "not sent on purpose",
-    "rejected": "refused at the door, with a reason",
+    "rejected": "rejected at intake, with a reason",
     "dead": "refused by X, for good",
     "held": "waiting for a person",
     "pending": "on their way",
@@ -142,9 +142,9 @@ def _judge(
         ("nothing is pending", story.drained),
         ("X has what the gateway says it delivered", len(sent) == balance["delivered"]),
         ("X counted each of them once", len(once) == len(counted.ids)),
-        ("the pixel's twins were dropped", counted.by_pixel == len(story.bought.fired)),
+        ("the pixel's copies were dropped", counted.by_pixel == len(story.bought.fired)),
         (
-            "page and server met under one id",
+            "page and server used the same id",
             overlap["page_and_server"] == len(story.bought.orders),
         ),
         (

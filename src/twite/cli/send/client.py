@@ -197,7 +197,7 @@ def _why_stopped(answer: SendResponse) -> str:
         return causes[answer.status]
     found = decoded(answer.body, ErrorBody)
     said = f" ({found.errors[0].message})" if found is not None and found.errors else ""
-    return f"the gateway answered {answer.status}, which is no answer to conversions{said}"
+    return f"the gateway answered {answer.status}, which is not an answer to conversions{said}"
 
 
 def _may_have_arrived(answer: SendResponse | SendNoResponse) -> bool:

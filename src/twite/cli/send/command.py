@@ -129,7 +129,7 @@ def send(
     _require_sense(files, report, key_from, dry=dry_run)
     if currency is not None and isinstance(known_currency(currency, path=""), Fault):
         raise typer.BadParameter(
-            "no currency code of ISO 4217: write it as in EUR", param_hint="--currency"
+            "not an ISO 4217 currency code, such as EUR", param_hint="--currency"
         )
     chosen = dict(_mapped(pair) for pair in mapping or ())
     aim = target(config, to=to, source=source, key_from=key_from)

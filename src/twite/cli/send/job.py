@@ -85,8 +85,8 @@ def _state(opened: OpenedFile, wish: SendOptions, report: Path) -> ReportState:
     if earlier.options != wish.options:
         raise ClientError(
             f"{opened.path.name}: an earlier run with other options stopped after {earlier.done:,} "
-            "rows. Use the same options to go on, or --restart to begin again: what the gateway "
-            "has already is a duplicate then"
+            "rows. Use the same options to go on, or --restart to begin again: rows that the "
+            "gateway already has are duplicates then"
         )
     if earlier.done and not earlier.finished:
         printing.complain(f"going on after the {earlier.done:,} rows that an earlier run sent")

@@ -56,7 +56,7 @@ class AccountPage:
             return visit.back_to(_PATH, said="The two new passwords are not the same.", bad=True)
         right = await self._authentication.confirms(inside, form.first("password"), visit.address)
         if not right:
-            said = "The present password is not right, or was wrong too often."
+            said = "The current password is not right, or was wrong too often."
             return visit.back_to(_PATH, said=said, bad=True)
         try:
             await self._user_accounts.give_password(

@@ -73,7 +73,7 @@ class CodesPage:
         except InvalidAccountChange as unfit:
             return visit.back_to(_PATH, said=f"Nothing was changed: {unfit}.", bad=True)
         if recovery is None:
-            said = "The code is not of this secret. Look whether the device's clock is right."
+            said = "The code does not match this secret. Check the device's clock."
             return visit.back_to(_PATH, said=said, bad=True)
         self._begun.pop(inside.session.digest, None)
         renewed = await visit.renewed(self._authentication, _ACCOUNT)
@@ -91,7 +91,7 @@ class CodesPage:
             return visit.back_to(_PATH, said="The password is not right.", bad=True)
         await self._second_factor.end(inside.user, warrant=visit.warrant)
         return await visit.renewed(
-            self._authentication, _ACCOUNT, said="No code is asked for any more."
+            self._authentication, _ACCOUNT, said="Codes are no longer required."
         )
 
 

@@ -123,7 +123,7 @@ class ConnectPage:
         pixel = known_pixel(visit, self._destinations)
         kind = visit.form.first("kind")
         if kind not in _NAMES:
-            return visit.back_to(_PATH, said="Choose what is to be forgotten.", bad=True)
+            return visit.back_to(_PATH, said="Choose what to delete.", bad=True)
         if not await self._confirming.knows(visit):
             said = "Your own password is not right, or was wrong too often. Nothing was changed."
             return visit.back_to(_PATH, said=said, bad=True)
@@ -141,7 +141,7 @@ class ConnectPage:
         who = f" as {connected.screen_name}" if connected.screen_name else ""
         access = connected.access
         if access is None:
-            said = "X did not answer whether it takes them; sending will tell."
+            said = "X did not say whether it accepts them; the first request will show."
         elif access.roles:
             said = f"X says: {', '.join(access.roles)} of account {access.account}."
         else:

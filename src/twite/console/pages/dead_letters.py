@@ -201,7 +201,7 @@ class DeadLettersPage:
         note = visit.form.first("note").strip()[:_LONGEST_NOTE]
         if not note:
             there = f"{PATH}/heap?{_query(heap)}"
-            return visit.back_to(there, said="Say why: the note is kept as the reason.", bad=True)
+            return visit.back_to(there, said="Say why: the note is stored as the reason.", bad=True)
         done = await self._desk.discard(
             [life.delivery for life in lives],
             now=visit.now,
@@ -236,7 +236,7 @@ class DeadLettersPage:
                 if (life.pixel, life.event, life.state) == (heap.pixel, heap.event, heap.state)
             ]
         if not found:
-            raise AccessDenied(409, "Nothing was chosen", "Tick some, or choose all of them.")
+            raise AccessDenied(409, "Nothing was chosen", "Select some, or choose all of them.")
         return heap, found
 
     def _heap_of(self, visit: PageRequest, form: FormData) -> ErrorGroup:

@@ -95,7 +95,7 @@ class EventsPage:
             made = await self._desk.create(pixel, change, by=visit.viewer.name)
         except TwiteError as error:
             return visit.back_to(back, said=str(error), bad=True)
-        said = f"X made {made.name}, as {made.id}. Map a name of yours to it, below."
+        said = f"X made {made.name}, as {made.id}. Map your own name to it below."
         return visit.back_to(f"{back}/{made.id}", said=said)
 
     async def _one(self, visit: PageRequest) -> Response:
@@ -159,7 +159,7 @@ class EventsPage:
                 return visit.back_to(back, said="twite.toml says so already.")
             if seen == draft.mark:
                 await self._desk.write(draft, by=visit.viewer.name)
-                said = f"{name} is written into twite.toml. It counts after the next start."
+                said = f"{name} is written into twite.toml. It takes effect after the next start."
                 return visit.back_to(back, said=said)
         except TwiteError as error:
             return visit.back_to(back, said=str(error), bad=True)

@@ -51,7 +51,7 @@ class KeysPage:
     async def _add(self, visit: PageRequest) -> Response:
         form = visit.form
         if not await self._confirming.knows(visit):
-            said = "Your own password is not right, or was wrong too often. No key was made."
+            said = "Your own password is not right, or was wrong too often. No key was created."
             return visit.back_to(_PATH, said=said, bad=True)
         try:
             made = await self._user_accounts.make_key(

@@ -127,7 +127,7 @@ class LivePage:
         if not lives and len(await self._records.answer(rejected)):
             return visit.back_to(f"{REJECTED}?{urlencode({'id': named})}")
         if not lives:
-            sentence = f"No conversion with the id {shown(named, 80)}, or it is not kept any more."
+            sentence = f"No conversion with the id {shown(named, 80)}, or it is no longer stored."
             return visit.back_to(PATH, said=sentence, bad=True)
         latest = max(lives, key=lambda life: life.received_at)
         return visit.back_to(f"{PATH}/{latest.delivery}")
@@ -217,7 +217,7 @@ class LivePage:
             origin = await self._glances.get(int(part), scope)
         if origin is None:
             raise AccessDenied(
-                404, "Nothing here", "No such conversion, or it is not kept any more."
+                404, "Nothing here", "No such conversion, or it is no longer stored."
             )
         life = origin.life
         told = await self._sightings.answer(

@@ -133,7 +133,7 @@ def known_pixel(visit: PageRequest, destinations: Mapping[str, Destination]) -> 
     """Return the pixel of the path. One that may not be seen is as unknown as any other."""
     pixel = visit.part("pixel")
     if pixel not in destinations or not visit.viewer.sees(pixel):
-        raise AccessDenied(404, "No such pixel", "It is not configured, or it is not yours to see.")
+        raise AccessDenied(404, "No such pixel", "It is not configured, or you may not see it.")
     return pixel
 
 

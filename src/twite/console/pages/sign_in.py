@@ -10,7 +10,9 @@ from twite.console.request_checks import Themes, forget_token, inside, keep_them
 from twite.domain.people.users import Role
 from twite.gateway.identity.authentication import Authentication, LoginAttempt, LoginSucceeded
 
-_WRONG: Final = "Name, password or code are not right. None of the three says more than that."
+_WRONG: Final = (
+    "The name, the password or the code is wrong. For security, the console does not say which."
+)
 
 
 class SignInPage:

@@ -85,7 +85,9 @@ class TestConversionPage:
         )
         if not lives:
             raise AccessDenied(
-                404, "No such conversion", "There is none of this id, or not any more."
+                404,
+                "No such conversion",
+                "There is no conversion with this id, or it is no longer stored.",
             )
         life = lives[0]
         return visit.page(

@@ -119,7 +119,7 @@ class UsersPage:
         name = visit.part("name")
         found = [user for user in await self._user_accounts.users() if user.name == name]
         if not (NAME.fullmatch(name) and found):
-            raise AccessDenied(404, "Nobody", "There is no user of that name.")
+            raise AccessDenied(404, "Nobody", "There is no user with that name.")
         return found[0]
 
     def _seen(self, form: FormData) -> list[str] | None:

@@ -56,7 +56,7 @@ class TwoFactorEnabled(msgspec.Struct, frozen=True, kw_only=True, tag="CodesBegu
 
 
 class TwoFactorDisabled(msgspec.Struct, frozen=True, kw_only=True, tag="CodesEnded"):
-    """No code is asked for any more. Sessions end but one."""
+    """Codes are no longer required. Sessions end but one."""
 
     name: str
     but: bytes = b""

@@ -150,7 +150,7 @@ def _click(text: str) -> ErasureIdentifier | Fault:
     if isinstance(found, Fault):
         return found
     if len(found) < SHORTEST_CLICK:
-        return fault(CLICK, "twclid_unusable", "too short to be told from other words")
+        return fault(CLICK, "twclid_unusable", "too short to tell apart from other words")
     return ErasureIdentifier(kind=CLICK, words=(found,), person=Identifiers(click_id=found))
 
 

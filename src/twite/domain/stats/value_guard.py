@@ -76,7 +76,7 @@ MEANING: Final[Mapping[UnusualAmount, tuple[str, str]]] = MappingProxyType(
         ),
         UnusualAmount.CURRENCY: (
             "in another currency than the event's amounts usually are",
-            "if the shop has begun to sell in it, nothing is to be done: it is learnt soon",
+            "if the shop has begun to sell in it, do nothing: Twite learns it soon",
         ),
     }
 )

@@ -67,7 +67,7 @@ _COLLECT: Final = """((ArrayBuffer) => (size) => {
 # When memory runs out inside the engine, it sometimes leaks the current object and all that it
 # refers to, until the process ends. At so many times the limit, the template is switched off.
 _MOST_LOST: Final = 16
-_LOST = "its runs took memory that the engine does not give back: it is off until the restart"
+_LOST = "its runs took memory that the engine cannot free: it is off until the restart"
 _SPARED: Final = 0.75  # of the limit: other threads have used the rest
 _MISJUDGED: Final = 1.0  # seconds of the process's clock for a turn that others ran out of time
 _SECTION: Final = "SANDBOXED_JS_FOR_SERVER"
@@ -245,7 +245,7 @@ class QuickJsEngine:
 
     def _enter(self, act: str, *given: str) -> str:
         if threading.get_ident() != self._thread:
-            raise RuntimeError("a QuickJS context runs in the thread that made it alone")
+            raise RuntimeError("a QuickJS context runs only in the thread that created it")
         told = str(self._entrance(act, *given))
         if told.startswith("!"):
             raise quickjs.JSException("\n".join(_THROWN.decode(told[1:])))
@@ -259,7 +259,7 @@ class QuickJsEngine:
             turn = _TURN.decode(self._enter(act, *given))
         except msgspec.DecodeError as error:
             self._open()
-            return Turn(run=0, error=f"what it asked for cannot be read: {error}", spent=True)
+            return Turn(run=0, error=f"its request cannot be read: {error}", spent=True)
         except quickjs.JSException as error:
             # A limit was exceeded: the context can no longer be trusted.
             self._open()

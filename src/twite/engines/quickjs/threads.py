@@ -179,9 +179,9 @@ class _Lane:
             return Turn(run=0, error=str(hung), spent=True)
 
     def _tell(self, *, on: bool) -> None:
-        reason = "passed a limit: it is on trial, and rests between its runs"
+        reason = "exceeded a limit: it is on trial, and is paused between its runs"
         if not on:
-            reason = "ran well so often that it is on trial no more"
+            reason = "ran well often enough: its trial is over"
         self._observer.see(Troubled(where=f"client {self._name}", reason=reason))
 
     def _rests(self, wait: int) -> TemplateRests:

@@ -37,7 +37,7 @@ LONGEST_WAIT: Final = 7 * DAY
 REASONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "bot": "a bot or an automated browser",
-        "prerender": "called on a page that nobody has looked at yet",
+        "prerender": "called on a page that was never visible",
         "value_limit": "worth more than the source's `browser_value_limit`: send it from a server",
         "unsaid": "the script did not send it and gave no known reason",
     }

@@ -100,7 +100,7 @@ def recognise(header: Sequence[str], chosen: Mapping[str, str]) -> ColumnMapping
 
 def _known_field(field: str) -> None:
     if field not in NAMES:
-        raise UnknownColumn(f'"{field}" is no field of a conversion. {_nearest(field, NAMES)}')
+        raise UnknownColumn(f'"{field}" is not a field of a conversion. {_nearest(field, NAMES)}')
 
 
 def _place(name: str, names: Sequence[str]) -> int:

@@ -21,19 +21,19 @@ ERRORS: Final[Mapping[str, str]] = MappingProxyType(
         "id_rounded": "an id in scientific notation: a spreadsheet cut off its last digits",
         "id_shared": "the order and event of an earlier row, with another person, time or value",
         "time_missing": "the row has no time, and others have",
-        "too_large": "a row that no request can hold",
-        "not_sent": "the gateway took none of it, and gave no reason that another try would mend",
+        "too_large": "a row that is too large for a request",
+        "not_sent": "the gateway refused the whole request, and a retry would not help",
     }
 )
 NOTES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "answer_lost": "an answer was lost on the way: what was sent again may be its duplicate",
-        "amount_read": "an amount with separators, read as a person would",
+        "amount_read": "an amount with separators, interpreted as a person would",
         "clock_change": "a local time that the clock showed twice, or never",
-        "currency_read": "the currency stood with the amount",
+        "currency_read": "the currency was in the cell of the amount",
         "differs_from_earlier": "the order and event of an earlier row, with other content",
         "items_unread": "the items could not be read: the conversion goes without them",
-        "placeholder": "a cell that says nothing was known: taken as empty",
+        "placeholder": "a cell for an unknown value, treated as empty",
         "same_as_earlier": "the order and event of an earlier row",
         "suppressed": "why the gateway will not send it",
         "time_of_day_missing": "a date without a time of day, taken as noon",

@@ -93,7 +93,7 @@ class Rows:
                 continue
             empty = PLACEHOLDERS if field in _IDENTIFYING else _EMPTY
             if text.lower() in empty and field not in _LITERAL:
-                message = f'"{text}" says that nothing was known: taken as empty'
+                message = f'"{text}" means an unknown value: treated as empty'
                 draft.notes.append(RowFinding(field=field, code="placeholder", message=message))
             else:
                 draft.given[field] = text

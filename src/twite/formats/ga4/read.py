@@ -127,7 +127,7 @@ def _claimed(hit: dict[str, str]) -> dict[str, str]:
         raise MalformedRequest(
             code="wrong_shape",
             path="v",
-            message="a GA4 hit says v=2 and a measurement id (tid)",
+            message="a GA4 hit needs v=2 and a measurement id (tid)",
         )
     return hit
 

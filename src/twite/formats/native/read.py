@@ -37,7 +37,7 @@ _NO_FAULTS: Final[tuple[Fault, ...]] = ()
 _HALF: Final = fault(
     "",
     "wrong_type",
-    r"an escape such as \ud800 is but half a character: cut texts between characters",
+    r"an escape such as \ud800 is only half a character: cut texts between characters",
 )
 # An error about a missing value, and the fields that give it: an unreadable field is not missing.
 _MISSING: Final[Mapping[str, frozenset[str]]] = {
@@ -228,7 +228,7 @@ def _misshapen(
 def _require_count(count: int) -> None:
     if not count:
         raise MalformedRequest(
-            code="empty", path="conversions", message="there is no conversion in it"
+            code="empty", path="conversions", message="the request contains no conversion"
         )
     if count > MAX_CONVERSIONS:
         raise MalformedRequest(

@@ -103,7 +103,7 @@ class Notifier:
 
     def _envelope(self, alert: Alert) -> Envelope:
         if alert.news is None:
-            raise ValueError("there is nothing to tell of this alert")
+            raise ValueError("this alert has nothing to report")
         return enveloped(alert, alert.news, gateway=self._gateway)
 
     def _again(self, tries: int) -> int:

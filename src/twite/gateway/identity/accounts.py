@@ -91,7 +91,7 @@ class Accounts:
         refuse_limited(role, pixels)
         if not NAME.fullmatch(name):
             raise InvalidAccountChange(
-                f"{name[:64]!r} is no name for a user: 1 to 64 small letters, digits and ._-@+, "
+                f"{name[:64]!r} is not a valid user name: 1 to 64 small letters, digits and ._-@+, "
                 "a letter or digit first"
             )
         if await self._people.user(name) is not None:
@@ -172,13 +172,15 @@ class Accounts:
         chosen = frozenset(scopes)
         if not _KEY_NAME.fullmatch(name):
             raise InvalidAccountChange(
-                "a key needs a name that says whose it is, of 1 to 64 letters and digits"
+                "a key needs a name of 1 to 64 letters and digits, such as the program that uses it"
             )
         if not chosen:
-            raise InvalidAccountChange("a key without a scope opens nothing: choose at least one")
+            raise InvalidAccountChange(
+                "a key without a scope can read nothing: choose at least one"
+            )
         if KeyScope.METRICS in chosen and pixels is not None:
             raise InvalidAccountChange(
-                "/metrics tells of every pixel: a key for it cannot be for some pixels"
+                "/metrics covers every pixel: a key for it cannot be limited to some"
             )
         id_ = secrets.token_hex(_ID_BYTES)
         text = f"{KEY_PREFIX}{id_}_{secrets.token_urlsafe(_KEY_BYTES)}"
@@ -199,7 +201,7 @@ class Accounts:
         """Revoke an API key."""
         if not any(key.id == id_ for key in await self.keys()):
             raise InvalidAccountChange(
-                f"there is no key {id_[:32]!r}; twite key list shows which there are"
+                f"there is no key {id_[:32]!r}; twite key list shows all keys"
             )
         change = KeyRevoked(id=id_, at=self._clock.now())
         await self._change(change, id_, by=by, warrant=warrant)
@@ -237,16 +239,18 @@ class Accounts:
                 raise SignedOut
             case Result.LAST:
                 raise InvalidAccountChange(
-                    f"{subject} is the only admin: make somebody else one first"
+                    f"{subject} is the only admin: make another user admin first"
                 )
             case Result.TAKEN:
                 raise InvalidAccountChange(_taken(subject))
             case Result.GONE if isinstance(change, KeyRevoked):
-                raise InvalidAccountChange("the key opens nothing any more: it was revoked before")
+                raise InvalidAccountChange("the key was revoked already")
             case Result.GONE:
                 raise InvalidAccountChange(_nobody(subject))
             case Result.OTHERWISE:
-                raise InvalidAccountChange("somebody else changed it meanwhile: look again")
+                raise InvalidAccountChange(
+                    "another user changed it meanwhile: reload and try again"
+                )
 
 
 def refuse_limited(role: Role, pixels: Iterable[str] | None) -> None:
@@ -281,7 +285,7 @@ def refuse_weak(password: str, *, name: str) -> None:
         )
     if weight(password) < LEAST:
         raise InvalidAccountChange(
-            "the password is made of words and rows that everybody tries first: choose another"
+            "the password is made of common words and keyboard rows: choose another"
         )
 
 
@@ -295,7 +299,7 @@ def _taken(name: str) -> str:
 
 
 def _nobody(name: str) -> str:
-    return f"there is no user {name[:64]!r}; twite user list shows who there is"
+    return f"there is no user {name[:64]!r}; twite user list shows all users"
 
 
 def _sorted(pixels: Iterable[str] | None) -> tuple[str, ...] | None:

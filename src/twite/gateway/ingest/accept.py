@@ -383,7 +383,7 @@ class Accept:
             raise
         self._failed = None
         if recorded.conflict:
-            raise NameTaken("another request went by this idempotency key")
+            raise NameTaken("this idempotency key was used for a different request")
         for pixel in {entry.pixel for entry in submission.entries}:
             self._wake(pixel)
         for notice in notices_of(submission, fired, recorded.duplicates):

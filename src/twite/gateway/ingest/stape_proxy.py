@@ -14,7 +14,7 @@ from twite.gateway.ingest.tag_credentials import PASSING, STORED, TagCredentials
 from twite.gateway.ports.machine import Clock
 from twite.x import spec
 
-_NO_MORE: Final = "The gateway keeps the credentials of no further pixel"
+_NO_MORE: Final = "The gateway cannot keep the credentials of another pixel"
 
 
 class StapeProxy:

@@ -85,7 +85,7 @@ class EditResult(msgspec.Struct, frozen=True, kw_only=True):
 def apply_edit(life: History, edit: Edit) -> EditResult:
     """Apply an edit to the body sent to X."""
     if not life.sent:
-        return EditResult(event=life.event, body=b"", fault="its body is not kept any more")
+        return EditResult(event=life.event, body=b"", fault="its body is no longer stored")
     if not edit.changes:
         return EditResult(event=life.event, body=life.sent)
     sent = msgspec.json.decode(life.sent, type=dict[str, object])
@@ -205,7 +205,7 @@ def _missing_identifiers(sent: dict[str, object]) -> str | None:
     """Return a fault if X could not match: each element must suffice alone. [seen SW]"""
     elements = sent.get("identifiers")
     enough = isinstance(elements, list) and elements and all(map(_enough, elements))
-    return None if enough else "nothing would be left to match a person by"
+    return None if enough else "no match key would be left"
 
 
 def _enough(element: Mapping[str, object]) -> bool:

@@ -13,8 +13,8 @@ from twite.domain.destination import Destination, Source
 from twite.domain.submission import Ignored
 from twite.formats.event_data.names import REASONS, our_name
 
-NOT_KEPT: Final = "its submission is not kept any more"
-NO_NAME: Final = "its submission names X's own event, which is nothing that the settings map"
+NOT_KEPT: Final = "its request is no longer stored"
+NO_NAME: Final = "its request names X's own event, which the settings do not map"
 
 
 class MappedEvent(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,25 +17,25 @@ _NATIVE: Final[tuple[tuple[str, str, str], ...]] = (
     ("event", "event_id", "looked up among the pixel's events"),
     ("conversion_id", "conversion_id", "as it is"),
     ("time", "conversion_time", "in UTC, to the millisecond"),
-    ("value", "value", "as a decimal with two places at least"),
+    ("value", "value", "as a decimal with at least two places"),
     ("currency", "price_currency", "as it is, in capitals"),
-    ("email_sha256", "hashed_email", "trimmed, in small letters, hashed before it was kept"),
-    ("phone_sha256", "hashed_phone_number", "as E.164 with its plus, hashed before it was kept"),
+    ("email_sha256", "hashed_email", "trimmed, in lower case, hashed before it was stored"),
+    ("phone_sha256", "hashed_phone_number", "as E.164 with its plus, hashed before it was stored"),
     ("twclid", "twclid", "as it is, never hashed"),
     ("ip", "ip_address", "as it is"),
     ("user_agent", "user_agent", "as it is"),
     ("twpid", "twpid", "as it is"),
-    ("url", "event_source_url", "without the parts that may hold a person or a secret"),
+    ("url", "event_source_url", "without parts that may contain personal data or secrets"),
     ("contents", "contents", "each line in X's words"),
     ("description", "description", "without emails and phone numbers"),
     ("search", "search_string", "without emails and phone numbers"),
 )
 _ABSENT: Final[Mapping[str, str]] = {
-    "conversion_id": "none was given: derived from what a client repeats when it retries",
+    "conversion_id": "none was given: derived from the fields that a retry repeats",
     "conversion_time": "none was given: the moment it was received",
 }
-_LEFT_OUT: Final = "left out: unusable, not allowed by consent, or changed by a person"
-_EDITED: Final = "put there by a person, see below"
+_LEFT_OUT: Final = "left out: unusable, not allowed by consent, or changed by a user"
+_EDITED: Final = "set by a user, see below"
 
 
 class ExplainStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +76,7 @@ def masked(body: bytes) -> str:
     try:
         told = msgspec.json.encode(masked_tree(msgspec.json.decode(body)))
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return "it cannot be read as JSON any more"
+        return "it can no longer be read as JSON"
     text = _visible(msgspec.json.format(told, indent=2).decode())
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}\n… cut here: it is {len(text)} long"
 

@@ -26,7 +26,7 @@ _WORDS: Final = MappingProxyType(
         ),
         RefusalReason.CALLBACK_REFUSED: RejectionMessage(
             fact="X does not send anybody back to {about}",
-            cure="Add that address, to the letter, to the app's callback URLs in X's developer "
+            cure="Add that address, exactly as it is, to the app's callback URLs in X's developer "
             "console, or sign in with a PIN",
         ),
         RefusalReason.DENIED: RejectionMessage(
@@ -34,29 +34,29 @@ _WORDS: Final = MappingProxyType(
             cure="Nothing was stored. To sign in, begin again and press Authorize app",
         ),
         RefusalReason.STRANGER: RejectionMessage(
-            fact="what came back from X belongs to no sign-in that was begun here",
+            fact="the response from X belongs to no sign-in that was started here",
             cure="It may have been too slow, or finished in another browser. Begin again",
         ),
         RefusalReason.VERIFIER_REFUSED: RejectionMessage(
             fact="X does not take the PIN",
-            cure="A PIN is good once, and for a few minutes. Begin again, and type all its digits",
+            cure="A PIN works once, for a few minutes. Begin again, and type all its digits",
         ),
         RefusalReason.TOKEN_REFUSED: RejectionMessage(
             fact="X does not take the credentials{of}",
-            cure="They were revoked or regenerated at X, are cut off or of two apps, or are older "
-            "than the app's approval for the Ads API. Sign in again with twite login, or put new "
+            cure="They were revoked or regenerated at X, are cut off, belong to two apps, or are "
+            "older than the app's approval for the Ads API. Sign in again with twite login, "
+            "or put new "
             "ones into the settings",
         ),
         RefusalReason.APP_UNAPPROVED: RejectionMessage(
             fact="X has not approved the app for its Ads API",
             cure=f"Apply at {APPLY_AT} (up to three working days; “Conversion Only” is enough to "
-            "send), and sign in again afterwards: X takes no token from before the approval",
+            "send), and sign in again afterwards: X refuses tokens from before the approval",
         ),
         RefusalReason.NO_ROLE: RejectionMessage(
             fact="the user has no access to {about}, or it does not exist",
             cure=f"An admin of the ads account must give the user the role {_ROLES} (ads.x.com, "
-            "Edit access to account); or sign in as somebody who has it. See also whether "
-            "pixel.account is right",
+            "Edit access to account); or sign in as somebody who has it. Also check pixel.account",
         ),
         RefusalReason.WRONG_ROLE: RejectionMessage(
             fact="the user's roles{of} are not enough",
@@ -66,18 +66,18 @@ _WORDS: Final = MappingProxyType(
         RefusalReason.PIXEL_TOKEN_REFUSED: RejectionMessage(
             fact="X does not take this pixel token{of}",
             cure="Copy it again from X's Events Manager (the pixel, Install Pixel, Manual, "
-            "Conversion API, Generate access token), and see that it is of this pixel",
+            "Conversion API, Generate access token), and make sure that it belongs to this pixel",
         ),
         RefusalReason.NO_EVENT: RejectionMessage(
             fact="there is no such event in the account",
-            cure="twite events list shows which there are",
+            cure="twite events list shows the events",
         ),
         RefusalReason.NOT_LIKE_THAT: RejectionMessage(
             fact="X does not take that", cure="Change what X names"
         ),
         RefusalReason.UNREADABLE: RejectionMessage(
-            fact="X's answer is none that it documents",
-            cure="See whether x.api_url and x.oauth_url are X's, and try again later",
+            fact="X's response is not one that it documents",
+            cure="Check that x.api_url and x.oauth_url are X's, and try again later",
         ),
     }
 )

@@ -126,7 +126,7 @@ class EventTagManager:
             why = "was deleted" if tag is not None else "is not among the account's"
             raise SettingsError(
                 place=event,
-                message=f"the event {id_} {why}. twite events list shows which there are",
+                message=f"the event {id_} {why}. twite events list shows the events",
             )
         return tag
 
@@ -145,7 +145,7 @@ class EventTagManager:
         if name not in known.events:
             raise SettingsError(
                 place=name,
-                message=f"is no event of pixel {pixel} in the settings. There is: "
+                message=f"is not an event of pixel {pixel} in the settings. There is: "
                 f"{', '.join(known.events)}",
             )
         feeds = (

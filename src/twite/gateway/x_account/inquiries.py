@@ -118,7 +118,7 @@ def _passing(inquiry: Inquiry, came: Response, *, now: int) -> XUnanswering | No
 def _unanswered(inquiry: Inquiry, reason: str, *, left: bool) -> XUnanswering:
     again = "Try again later"
     if left and inquiry.method != "GET":
-        again = "It may have been done all the same: look before you try again"
+        again = "X may have done it anyway: check before you try again"
     return XUnanswering(reason=f"X does not answer: {reason}. {again}", retry_after=60)
 
 

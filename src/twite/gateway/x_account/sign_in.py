@@ -249,7 +249,7 @@ class XSignIn:
         if any(isinstance(credential, sort) for credential in (found.credentials, found.fallback)):
             raise SettingsError(
                 place=f"the auth of pixel {pixel}",
-                message=f"names {_NAMES[kind]} itself, which goes before what is stored. Take it "
+                message=f"names {_NAMES[kind]} itself, which overrides stored credentials. Take it "
                 "out of the settings, restart the gateway, and try again",
             )
         return found
@@ -259,7 +259,7 @@ class XSignIn:
         if app is None:
             raise SettingsError(
                 place="x.consumer_key",
-                message="is missing: people sign in to an app of yours. Write x.consumer_key and "
+                message="is missing: users sign in to your own app. Write x.consumer_key and "
                 "x.consumer_secret, as X's developer console shows them",
             )
         return app

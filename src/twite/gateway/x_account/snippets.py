@@ -64,7 +64,7 @@ def _pixel(called: SnippetCall) -> Snippet:
     text = f"""twq('event', {_js(event)}, {{
   value: 49.90,
   currency: 'EUR',
-  conversion_id: 'order-1001', // the id that your server sends, too: X drops the twin by it
+  conversion_id: 'order-1001', // the id that your server sends, too: X drops the second copy
   email_address: 'shopper@shop.example',
 }});
 """
@@ -80,7 +80,10 @@ def _script(called: SnippetCall) -> Snippet:
   email: 'shopper@shop.example',
 }});
 """
-    says = "In the page, instead of X's call: it tells X's pixel and the gateway, with one id."
+    says = (
+        "In the page, instead of X's call: it reports to X's pixel and the gateway with the same "
+        "id."
+    )
     return Snippet(kind="script", title="our script", says=says, text=text, suffix="js")
 
 

@@ -94,7 +94,7 @@ def _not_toml(said: str) -> ContainerUnusable:
     return ContainerUnusable(
         place=where,
         message=f"not TOML: {what[:1].lower()}{what[1:]}. "
-        "Texts stand in quotes, tables in [brackets]",
+        "Texts are in quotes, tables in [brackets]",
     )
 
 

@@ -91,7 +91,7 @@ def query(
     """Return the query for the documents that meet all conditions. Raises RequestNotSent."""
     parts = _parts(collection)
     if len(parts) % 2 == 0:
-        raise RequestNotSent("what is queried is a collection")
+        raise RequestNotSent("only a collection can be queried")
     asked: dict[str, Tree] = {"from": [{"collectionId": parts[-1]}], "limit": _limit(limit)}
     filters = _filters(conditions)
     if filters:
@@ -165,7 +165,7 @@ def _asking(
 
 def _documents(project: str) -> str:
     if _PROJECT.fullmatch(project) is None:
-        raise RequestNotSent("what it calls a project is no id of one")
+        raise RequestNotSent("its project is not a project id")
     return f"projects/{project}/databases/(default)/documents"
 
 

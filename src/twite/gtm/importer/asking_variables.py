@@ -22,8 +22,8 @@ class AskingVariables:
         for name in dict.fromkeys(names):
             if self._needs(name, _asks):
                 yield (
-                    f"it looks at {name!r}, which asks others for its value: nobody waits for that "
-                    "where it is decided what fires. While there is none, its tags do not fire"
+                    f"it looks at {name!r}, which fetches its value over the network: "
+                    "triggers cannot wait for that. While there is none, its tags do not fire"
                 )
 
     def notes_of_client(self, names: Iterable[str]) -> Iterator[str]:

@@ -86,7 +86,7 @@ def read_export(content: bytes) -> Export:
     _refuse_depth(tree)
     whole = _mapping(tree, "")
     if "containerVersion" not in whole:
-        message = "is no export of a container: it has no containerVersion. In the tag manager: "
+        message = "is not a container export: it has no containerVersion. In the tag manager: "
         raise ContainerUnusable(place="", message=f"{message}Admin, Export container")
     if whole.get("exportFormatVersion") != _VERSION:
         message = f"only the version {_VERSION} is known. Export the container once more"

@@ -129,7 +129,7 @@ def priority(piece: ExportPart) -> tuple[int, list[str]]:
         return int(told), []
     if isinstance(told, int) and not isinstance(told, bool) and abs(told) < _HIGHEST:
         return told, []
-    return 0, ["its priority is no whole number, and counts as 0"] if holds(held) else []
+    return 0, ["its priority is not a whole number, and counts as 0"] if holds(held) else []
 
 
 def _with(note: str, notes: list[str]) -> list[str]:

@@ -277,7 +277,7 @@ def _consent(piece: ExportPart) -> tuple[str, ...]:
     settings = piece.tree.get("consentSettings")
     if not isinstance(settings, dict):
         if holds(settings):
-            raise LeftOut("its consentSettings are no object")
+            raise LeftOut("its consentSettings is not an object")
         return ()
     status = spelled(str(settings.get("consentStatus", "")))
     if status in {"", "NOT_SET", "NOT_NEEDED"}:
@@ -290,5 +290,5 @@ def _consent(piece: ExportPart) -> tuple[str, ...]:
     listed = wanted if isinstance(wanted, list) else []
     names = [name for name in listed if isinstance(name, str) and name]
     if not names or len(names) < len(listed):
-        raise LeftOut("it needs consent, and does not say to what")
+        raise LeftOut("it needs consent, but does not say for what")
     return tuple(names)

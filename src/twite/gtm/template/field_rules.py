@@ -57,7 +57,7 @@ def _remarks(fields: tuple[Field, ...], given: Mapping[str, Tree]) -> Iterator[F
     every = {field.name: field for field in flat(fields)}
     for name in given:
         if name not in every:
-            message = "is no field of this template"
+            message = "is not a field of this template"
             yield FieldRemark(field=name, message=message, doubt=True)
     scope = _Scope(values_of(fields, given), _open(given))
     seen = shown(fields, scope.values, unknown=scope.unknown)
@@ -68,7 +68,7 @@ def _remarks(fields: tuple[Field, ...], given: Mapping[str, Tree]) -> Iterator[F
         for message in _wrong(field, value, scope):
             yield FieldRemark(field=name, message=message)
         if name in given and _is_no_choice(field, value):
-            message = f"is none of its choices: {_listed(field)}"
+            message = f"is not one of its choices: {_listed(field)}"
             yield FieldRemark(field=name, message=message, doubt=field.from_variables)
 
 
@@ -119,7 +119,7 @@ def _wrong_cells(
         for message in _wrong(column, cell, scope):
             yield f"row {number}, {column.name}: {message}"
         if _is_no_choice(column, cell) and not column.from_variables:
-            yield f"row {number}, {column.name}: is none of its choices: {_listed(column)}"
+            yield f"row {number}, {column.name}: is not one of its choices: {_listed(column)}"
 
 
 def _open(values: Mapping[str, Tree]) -> frozenset[str]:

@@ -63,7 +63,7 @@ def added(
     match effect:
         case Status(code=code):
             if not _LEAST <= code <= _MOST:
-                raise InvalidResponse(f"{code} is no status of an answer")
+                raise InvalidResponse(f"{code} is not a response status")
             return msgspec.structs.replace(response, status=code)
         case Header(name=name, value=value):
             return _with_header(response, name, value)

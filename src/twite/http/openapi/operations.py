@@ -32,8 +32,10 @@ def submit() -> Json:
             {
                 "name": "Idempotency-Key",
                 "in": "header",
-                "description": "What a client repeats when it retries: conversions without an id "
-                "get one that is derived from it.",
+                "description": (
+                    "The same in each retry: conversions without an id get one that is derived "
+                    "from it."
+                ),
                 "schema": {"type": "string", "pattern": "^[ -~]{1,255}$"},
             }
         ],
@@ -49,10 +51,8 @@ def submit() -> Json:
             },
         ),
         "responses": {
-            "202": json_answer(
-                "On disk. Some conversions may be rejected all the same.", NativeReceipt
-            ),
-            "422": json_answer("No conversion of it could be kept.", NativeReceipt),
+            "202": json_answer("On disk. Some conversions may still be rejected.", NativeReceipt),
+            "422": json_answer("All of its conversions were rejected.", NativeReceipt),
             **errors("400", "401", "408", "409", "413", "415", "429", "431", "500", "503"),
         },
     }
@@ -61,7 +61,7 @@ def submit() -> Json:
 def life() -> Json:
     return {
         "operationId": "life",
-        "summary": "The life of one conversion, attempt by attempt.",
+        "summary": "The history of one conversion, attempt by attempt.",
         "description": "Where several events of the pixel share the id, the latest received is "
         "told, and the rest in `others`; `event` asks for one of them.",
         "security": KEYS,
@@ -85,7 +85,7 @@ def life() -> Json:
 def accounting() -> Json:
     return {
         "operationId": "accounting",
-        "summary": "The balance of this source: what was received, and where it is.",
+        "summary": "The balance of this source: received conversions, by state.",
         "security": KEYS,
         "responses": {
             "200": json_answer("The balance.", BalanceBy),
@@ -97,16 +97,18 @@ def accounting() -> Json:
 def consent() -> Json:
     return {
         "operationId": "consent",
-        "summary": "A person takes consent back, or gives it again, apart from any conversion.",
-        "description": "What is claimed for sending after the answer obeys it, at all pixels of "
-        "the source. One email, phone number or click id is enough.",
+        "summary": "Withdraw a person's consent, or give it again, without a conversion.",
+        "description": (
+            "It applies to all conversions sent after the answer, at all pixels of the source. "
+            "One email, phone number or click id is enough."
+        ),
         "security": KEYS,
         "requestBody": json_body(
             ref("Choice"),
             example={"email": "shopper@example.com", "consent": {"ad_user_data": "denied"}},
         ),
         "responses": {
-            "200": json_answer("What holds from now on.", ChoiceNoted),
+            "200": json_answer("The person's choice from now on.", ChoiceNoted),
             **errors("400", "401", "408", "413", "415", "422", "431", "500", "503"),
         },
     }
@@ -116,19 +118,19 @@ def as_x(version: str) -> Json:
     refusals = {
         status: json_answer(why, XErrors, headers=_version_header() | retry_header(status))
         for status, why in {
-            "400": "What X would refuse, in X's own words.",
-            "401": "Neither the pixel's token nor a good signature.",
+            "400": "Refused as X would refuse it, in X's own words.",
+            "401": "Neither the pixel's token nor a valid signature.",
             "404": "An unknown pixel, or an event of another one.",
             "413": "More than 1 MiB after decompression.",
             "415": "Not declared as JSON, or an unsupported encoding.",
-            "429": "Too fast; `x-rate-limit-reset` says when to come again.",
+            "429": "Too many requests; `x-rate-limit-reset` says when to retry.",
             "500": "A fault of Twite's own.",
-            "503": "Cannot commit; nothing of it was kept.",
+            "503": "Cannot commit; nothing of it was stored.",
         }.items()
     }
     return {
         "operationId": f"conversions_v{version}",
-        "summary": "X's own route: what talks to X changes its host, and nothing else.",
+        "summary": "X's own route: clients of X's API change only the host.",
         "security": [{"pixel token": []}, {"OAuth 1.0a": []}],
         "parameters": [in_path("pixel_id")],
         "requestBody": json_body(
@@ -163,8 +165,8 @@ def desk() -> Json:
         "security": [{"desk token": []}],
         "requestBody": json_body(ref("Order")),
         "responses": {
-            "200": json_answer("How many it was done to.", ControlResult),
-            "409": json_answer("The vault cannot be opened.", ErrorBody),
+            "200": json_answer("The number of deliveries that changed.", ControlResult),
+            "409": json_answer("Stored credentials cannot be decrypted.", ErrorBody),
             **errors("400", "404", "408", "413", "415", "431", "500", "503"),
         },
     }
@@ -181,7 +183,7 @@ def healthz() -> Json:
 def readyz() -> Json:
     return {
         "operationId": "readyz",
-        "summary": "Whether submissions can be taken now.",
+        "summary": "Whether the gateway accepts requests now.",
         "responses": {"200": _status_ok(), **errors("408", "431", "500", "503")},
     }
 
@@ -189,7 +191,9 @@ def readyz() -> Json:
 def metrics() -> Json:
     return {
         "operationId": "metrics",
-        "summary": "Metrics for Prometheus. Open to the machine itself, else with the metrics key.",
+        "summary": (
+            "Metrics for Prometheus. Open on the machine itself; elsewhere it needs a metrics key."
+        ),
         "security": [{}, *KEYS],
         "responses": {
             "200": {

@@ -18,7 +18,7 @@ _SOURCE: Final[Json] = {
 _SCRIPT: Final[Json] = {"text/javascript": {"schema": {"type": "string"}}}
 _VERDICT: Final[Json] = {
     "Twite-Verdict": {
-        "description": "`final`: the gateway's own answer, and another try would have the same. "
+        "description": "`final`: the gateway's own answer; a retry would get the same. "
         "Answers of 400, 413 and 415 have it, too.",
         "schema": {"type": "string"},
     }
@@ -26,7 +26,7 @@ _VERDICT: Final[Json] = {
 _NO_MORE: Final[Json] = {}
 _FOR_THE_IMAGE: Final = {
     "event": "Our name of the event.",
-    "conversion_id": "What lets X drop the twin.",
+    "conversion_id": "Lets X drop the second copy.",
     "value": "What was paid.",
     "currency": "ISO 4217.",
     "twclid": "X's click id.",
@@ -38,8 +38,10 @@ def beacon() -> Json:
     return {
         "operationId": "beacon",
         "summary": "What the first-party script sends. Answered once it is on disk.",
-        "description": "A message as JSON, sent as text so that no browser asks for permission "
-        "first. `Origin` must be one of the source's.",
+        "description": (
+            "JSON sent as text, so that browsers need no preflight request. `Origin` must be one "
+            "of the source's."
+        ),
         "parameters": [_SOURCE],
         "requestBody": {
             "required": True,
@@ -47,11 +49,11 @@ def beacon() -> Json:
         },
         "responses": {
             "200": _kept(
-                "On disk, but for the conversions that are named.",
+                "On disk, except for the conversions that are named.",
                 {"application/json": {"schema": ref("SomeRejected")}},
                 headers=_VERDICT,
             ),
-            "204": _kept("On disk, where there was anything to keep.", headers=_VERDICT),
+            "204": _kept("On disk, if there was anything to store.", headers=_VERDICT),
             **errors("400", "403", "408", "413", "415", "429", "431", "500", "503"),
         },
     }
@@ -78,7 +80,7 @@ def image() -> Json:
 def preflight() -> Json:
     return {
         "operationId": "preflight",
-        "summary": "What a browser asks before a request that is not simple.",
+        "summary": "The preflight request of a browser.",
         "parameters": [_SOURCE],
         "responses": {
             "204": {"description": "Pages of this origin may post."},
@@ -103,7 +105,7 @@ def script_of_source() -> Json:
 def script_alone() -> Json:
     return {
         "operationId": "script_alone",
-        "summary": "The first-party script alone, under an address that never changes its content.",
+        "summary": "The first-party script alone, at an address whose content never changes.",
         "parameters": [
             {
                 "name": "hash",
@@ -124,14 +126,14 @@ def script_alone() -> Json:
 def overlap() -> Json:
     return {
         "operationId": "overlap",
-        "summary": "Which way conversion ids went to X: by its pixel, by the gateway, by both.",
+        "summary": "How conversion ids reached X: by its pixel, by the gateway, or by both.",
         "description": "Of the pixels that this source may submit for, by event and day of UTC.",
         "security": KEYS,
         "parameters": [
             {
                 "name": "days",
                 "in": "query",
-                "description": "How many days, today the last.",
+                "description": "How many days, up to today.",
                 "schema": {
                     "type": "integer",
                     "minimum": 1,
@@ -150,9 +152,11 @@ def overlap() -> Json:
 def rejections() -> Json:
     return {
         "operationId": "rejections",
-        "summary": "What was refused at intake in the last seven days: what is wrong with it.",
-        "description": "A source sees what it sent, a program what was for its key's pixels; the "
-        f"latest first, at most {MOST_TOLD:,}.",
+        "summary": "Conversions rejected at intake in the last seven days, with their errors.",
+        "description": (
+            "A source sees its own, an API key those of its pixels; the latest first, at most "
+            f"{MOST_TOLD:,}."
+        ),
         "security": KEYS,
         "parameters": [
             {
@@ -164,7 +168,7 @@ def rejections() -> Json:
             {
                 "name": "code",
                 "in": "query",
-                "description": "With this code among the errors.",
+                "description": "Only conversions with this error code.",
                 "schema": {"type": "string", "enum": sorted(CODES)},
             },
             {
@@ -186,7 +190,7 @@ def _kept(description: str, content: Json | None = None, headers: Json = _NO_MOR
         "description": description,
         "headers": {
             "Set-Cookie": {
-                "description": "Keeps the click, where the person allows it.",
+                "description": "Stores the click, if the person allows it.",
                 "schema": {"type": "string"},
             },
             **headers,

@@ -12,19 +12,19 @@ from twite.http.openapi.shapes import COMPONENT, NAMES
 KEYS: Final[list[Json]] = [{"source key": []}]
 
 _WHY: Final = {
-    "400": "Not JSON, or not this shape; or a body that its Content-Encoding belies.",
+    "400": "Not JSON, or not this shape; or a body that does not match its Content-Encoding.",
     "403": "Not a page of one of the source's origins, or a key that is for something else.",
     "401": "No key, or an unknown one.",
-    "404": "There is no such thing, or it is not this source's to see.",
+    "404": "Not found, or not visible to this source.",
     "408": "The request did not arrive in time. The connection is closed.",
     "413": "More than 1 MiB after decompression, or more than 1,000 conversions.",
     "415": "Not declared as JSON, or an unsupported encoding.",
     "409": "A different request had this Idempotency-Key.",
-    "422": "Of the right shape, and of no use: the codes say why.",
+    "422": "Well-formed but invalid: the codes say why.",
     "429": "Too many requests, or the queue for the disk is full.",
     "431": "The headers are too large. The connection is closed.",
     "500": "A fault of Twite's own.",
-    "503": "Cannot commit (disk full, store gone, stopping); nothing of it was kept.",
+    "503": "Cannot commit (disk full, store gone, stopping); nothing of it was stored.",
 }
 _RETRY: Final = frozenset({"429", "503"})
 

@@ -18,7 +18,7 @@ from twite.x import spec
 
 _REFUSALS: Final = ("400", "401", "403", "408", "413", "415", "422", "429", "431", "500", "503")
 _X_REFUSALS: Final = {
-    "400": "What X would refuse, in X's own words.",
+    "400": "Refused as X would refuse it, in X's own words.",
     "401": "The key is not that of a source.",
     "404": "The pixel is not the source's, or the event not the pixel's.",
     "408": "The request did not arrive in time. The connection is closed.",
@@ -27,14 +27,14 @@ _X_REFUSALS: Final = {
     "429": "Too fast.",
     "431": "The headers are too large. The connection is closed.",
     "500": "A fault of Twite's own.",
-    "503": "Cannot commit; nothing of it was kept.",
+    "503": "Cannot commit; nothing of it was stored.",
 }
 # These are decided before the route is known, in the shape of all other errors.
 _BEFORE: Final = ("408", "431")
 _VERSION: Final[Json] = {spec.CURRENT_VERSION_HEADER: {"schema": {"type": "string"}}}
 _COOKIE: Final[Json] = {
     "Set-Cookie": {
-        "description": "Keeps the click, where the person allows it.",
+        "description": "Stores the click, if the person allows it.",
         "schema": {"type": "string"},
     }
 }
@@ -107,7 +107,7 @@ def ga4(method: str) -> Json:
     route: Json = {
         "operationId": f"ga4_{method}",
         "summary": "Hits of GA4 tags.",
-        "description": said + " What the URL holds is shared by all events.",
+        "description": said + " The parameters of the URL apply to all events.",
         "parameters": known,
         "responses": {
             "200": {
@@ -126,7 +126,7 @@ def measurement_protocol() -> Json:
         "operationId": "measurement_protocol",
         "summary": "Events in the JSON of Google's Measurement Protocol.",
         "parameters": [
-            _in_query("measurement_id", "Which stream they are of."),
+            _in_query("measurement_id", "The stream of the events."),
             *_WHOSE,
         ],
         "requestBody": _any_body("application/json"),
@@ -140,12 +140,14 @@ def measurement_protocol() -> Json:
 def debug() -> Json:
     return {
         "operationId": "measurement_protocol_debug",
-        "summary": "What would become of events of the Measurement Protocol. Nothing is kept.",
+        "summary": (
+            "Validates events of the Measurement Protocol without storing them. Nothing is kept."
+        ),
         "parameters": _WHOSE,
         "requestBody": _any_body("application/json"),
         "responses": {
             "200": {
-                "description": "What is wrong with it, and what would be ignored or not be sent.",
+                "description": "Its errors, and the events that would be ignored or not sent.",
                 "content": {"application/json": {"schema": _MESSAGES}},
             },
             **errors("401", "403", "408", "413", "415", "429", "431", "500", "503"),
@@ -160,7 +162,9 @@ def data_tag(method: str) -> Json:
     route: Json = {
         "operationId": f"data_tag_{method}",
         "summary": "Events of Stape's Data Tag.",
-        "description": "The name is `event` in the query, or in the body, which goes first.",
+        "description": (
+            "The name is `event` in the query or in the body; the body takes precedence."
+        ),
         "parameters": [_in_query("event", "The event's name."), *_WHOSE],
         "responses": {
             "200": {
@@ -182,7 +186,7 @@ def proxy() -> Json:
     }
     return {
         "operationId": "stape_auth_proxy",
-        "summary": "What Stape's X tag posts in its OAuth mode, answered as X answers.",
+        "summary": "Requests of Stape's X tag in its OAuth mode, answered as X answers.",
         "parameters": [
             in_path("source_key"),
             {
@@ -210,7 +214,7 @@ def sgtm() -> Json:
         "responses": {
             "202": json_answer("On disk, or counted as ignored.", NativeReceipt),
             "422": {
-                "description": "No conversion of it could be kept, or the pixel is unknown.",
+                "description": "All of its conversions were rejected, or the pixel is unknown.",
                 "content": {"application/json": {"schema": _SGTM_REFUSED}},
             },
             **errors("400", "401", "408", "413", "415", "429", "431", "500", "503"),
@@ -221,7 +225,7 @@ def sgtm() -> Json:
 def preflight(name: str) -> Json:
     return {
         "operationId": f"{name}_preflight",
-        "summary": "What a browser asks before a request that is not simple.",
+        "summary": "The preflight request of a browser.",
         "parameters": [_WHOSE[0]],
         "responses": {
             "204": {"description": "Pages of this origin may post."},

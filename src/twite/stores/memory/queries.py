@@ -235,7 +235,7 @@ class MemoryQueries:
         for amendment in amendments:
             row = self._rows.get(amendment.delivery)
             if row is None or row.state not in _RESTING:
-                refused[amendment.delivery] = "it is neither dead nor held any more"
+                refused[amendment.delivery] = "it is no longer dead or held"
                 continue
             key = dedup_key(row.entry.pixel, amendment.event, row.entry.conversion_id)
             holder = self._keys.get(key, (row.id, 0))[0]

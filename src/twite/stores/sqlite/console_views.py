@@ -17,7 +17,7 @@ from twite.stores.sqlite.engine.slices import in_slices
 from twite.stores.sqlite.engine.writer import Writer
 
 HAS_ANOTHER = "another conversion has this event and conversion id already"
-NOT_AT_REST = "it is neither dead nor held any more"
+NOT_AT_REST = "it is no longer dead or held"
 # Each takes half a dozen statements.
 _SLICE: Final = 50
 

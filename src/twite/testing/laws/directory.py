@@ -70,7 +70,7 @@ DEED = AuditEvent(at=NOW, who="grace", what="user.test", subject="ada")
 
 
 async def join(store: Store, user: User) -> None:
-    """Let somebody sign in."""
+    """Add a user."""
     assert await store.people.change(UserAdded(user=user), deed=DEED) is Result.DONE
 
 

@@ -156,7 +156,7 @@ class Clients:
         Raises ClientFailed, TemplatesBusy, and what RunsContainer does.
         """
         if self._asking + len(self._talks) >= self._most:
-            raise TemplatesBusy(reason="clients have more in hand than they may", retry_after=1)
+            raise TemplatesBusy(reason="clients have too many requests in flight", retry_after=1)
         self._asking += 1
         try:
             return await self._asked(request)

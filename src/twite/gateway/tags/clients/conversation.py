@@ -32,7 +32,7 @@ from twite.gtm.template.effects import (
 from twite.gtm.template.response import ClientResponse, InvalidResponse, added
 from twite.gtm.template.sandbox import EffectAnswer, Turn
 
-_NO_ROOM: Final = "what it keeps is more than there is room for"
+_NO_ROOM: Final = "it stores more than the limit allows"
 
 Says = Callable[[str], None]
 Hears = Callable[[Turn], None]

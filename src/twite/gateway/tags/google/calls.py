@@ -49,7 +49,7 @@ class Transactions:
         """Raise NotAsked where the run has no such transaction in that project."""
         found = self._open.get(transaction)
         if found is None:
-            raise RequestNotSent("is asked with a transaction that is not under way")
+            raise RequestNotSent("uses a transaction that is not open")
         if found.project != project:
             raise RequestNotSent("names another project than its transaction")
 
@@ -77,7 +77,7 @@ class Transactions:
     def _taken(self, transaction: str) -> _Open:
         found = self._open.pop(transaction, None)
         if found is None:
-            raise RequestNotSent("is asked with a transaction that is not under way")
+            raise RequestNotSent("uses a transaction that is not open")
         return found
 
 
@@ -107,7 +107,7 @@ class GoogleCalls:
             self._says(f"{service.name}: {wrong.words}")
             told = GoogleResult(reason=wrong.reason)
         except RecursionError:
-            self._says(f"{service.name}: what it is called with is nested too deeply")
+            self._says(f"{service.name}: its arguments are nested too deeply")
             told = GoogleResult(reason=FAILED)
         if told.reason is not None and service.name == _INSERT and told.value is None:
             told = bigquery.refused(told.reason)
@@ -117,7 +117,7 @@ class GoogleCalls:
         """Return what performs a call. Raises NotAsked where nothing does."""
         act = _ACTS.get(service.name)
         if act is None:
-            raise RequestNotSent("is no service of Google's", reason=FAILED)
+            raise RequestNotSent("is not a Google service", reason=FAILED)
         if service.name not in _OPEN and not self._google.is_set:
             raise RequestNotSent(UNSET, reason=NOT_CONFIGURED)
         return act
@@ -245,7 +245,7 @@ class _Given:
     def text(self, place: int) -> str:
         found = self.at(place)
         if not isinstance(found, str):
-            raise RequestNotSent("was called with something else in place of a text")
+            raise RequestNotSent("was called with something other than a text")
         return found
 
     def mapping(self, place: int) -> Mapping[str, Tree]:

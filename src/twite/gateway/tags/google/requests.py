@@ -67,11 +67,11 @@ class GoogleClient:
             return GoogleRequestDenied(why=UNSET)
         if not scopes:
             return GoogleRequestDenied(
-                why="it asks for no scope, or not by what getGoogleAuth gave"
+                why="it requests no scope, or does not use the value that getGoogleAuth returned"
             )
         if not may_carry(asked.url):
             return GoogleRequestDenied(
-                why="a token of Google's goes to https://*.googleapis.com alone"
+                why="a Google token is sent only to https://*.googleapis.com"
             )
         return await self._with_token(there, self._tokens, scopes, by)
 

@@ -177,7 +177,7 @@ class TagBatchSender:
         except NotOpened as unopened:
             return str(unopened)
         except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
-            return f"what waits cannot be read: {wrong}"
+            return f"the queued payload cannot be read: {wrong}"
         # The same for every run of this delivery, and secret.
         seed = blake2b(f"{self._rule.pixel}\0{delivery.id}".encode(), digest_size=6).digest()
         return TagRun(

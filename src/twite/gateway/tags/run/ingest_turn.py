@@ -83,7 +83,7 @@ class IngestEvaluation:
                 elif isinstance(effect, Keep | Forget) and not self._storage.change(
                     template, effect
                 ):
-                    lines.say("templateDataStorage is full: nothing was kept")
+                    lines.say("templateDataStorage is full: nothing was stored")
             if turn.error is not None:
                 kind = turn.error.partition(":")[0]
                 place = "" if turn.line is None else f" in line {turn.line} of its code"
@@ -158,5 +158,5 @@ def name_of(template: Template | None) -> str:
     return f"variable {'' if template is None else template.name}"
 
 
-_WAITS = "asks others for its value: nobody who submits can wait for that"
-_SLOW = "it takes longer than whoever submits can wait for so often"
+_WAITS = "fetches its value over the network, which is too slow for intake"
+_SLOW = "it was too slow for intake too often"

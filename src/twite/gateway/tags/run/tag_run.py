@@ -291,7 +291,7 @@ class TagRun:
                 self._lines.write(text, own=own)
             case Keep() | Forget():
                 if not self._run_context.storage.change(run.template, effect):
-                    self._lines.say("templateDataStorage is full: nothing was kept")
+                    self._lines.say("templateDataStorage is full: nothing was stored")
             case MessageEffect(type=kind, content=content):
                 await self._deliver(kind, content, by=run)
             case AfterEvent(id=id_):
@@ -301,7 +301,7 @@ class TagRun:
             case _:
                 kind = type(effect).__name__
                 self._lines.say_once(
-                    f"not performed: {kind}: the visitor has been answered before the tag runs"
+                    f"not performed: {kind}: the response was sent before the tag ran"
                 )
 
     async def _deliver(self, kind: str, content: Tree, *, by: TemplateRun) -> None:

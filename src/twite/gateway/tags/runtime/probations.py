@@ -88,9 +88,9 @@ class Probations:
         """Report changes of probation since the last call."""
         while self._news:
             whose, is_on = self._news.popleft()
-            reason = "passed a limit: it is on trial, and rests between its runs"
+            reason = "exceeded a limit: it is on trial, and is paused between its runs"
             if not is_on:
-                reason = "ran well so often that it is on trial no more"
+                reason = "ran well often enough: its trial is over"
             self._observer.see(Troubled(where=whose, reason=reason))
 
     def rest(self, whose: str) -> int | None:

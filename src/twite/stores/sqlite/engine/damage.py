@@ -6,7 +6,7 @@ from typing import Final
 
 from twite.domain.errors import StoreUnusable
 
-CURE: Final = "Save what is sound with twite recover, or restore a backup in its place"
+CURE: Final = "Save the undamaged rows with twite recover, or restore a backup"
 
 # Result codes. [sqlite.org/rescode.html]
 _CORRUPT: Final = 11
@@ -67,7 +67,7 @@ def final(path: str, error: BaseException) -> StoreUnusable:
     return StoreUnusable(
         path=path,
         reason=f"the disk did not confirm a write ({error})",
-        cure="Look at the disk and the system's log, then start again: the file is checked first",
+        cure="Check the disk and the system's log, then start again: the file is checked first",
     )
 
 

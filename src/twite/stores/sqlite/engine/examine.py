@@ -32,7 +32,7 @@ def examine(path: str, *, seconds: float | None, owned: bool = False) -> bool:
     if Path(path).stat().st_size == 0:
         if log_of(path) is not None:
             # SQLite would delete the log.
-            raise damaged(path, "it is empty, and the log beside it is not")
+            raise damaged(path, "it is empty, but the log beside it is not")
         return True
     with closing(connect_reader(path)) as connection, _within(connection, seconds):
         try:
@@ -78,7 +78,7 @@ def _refuse_what_is_adrift(path: str, connection: sqlite3.Connection) -> None:
     found = connection.execute(query("adrift")).fetchone()
     if found is not None:
         raise damaged(
-            path, f"conversion {found[0]} belongs to no submission, or no pixel, that there is"
+            path, f"conversion {found[0]} refers to a submission or a pixel that does not exist"
         )
 
 
@@ -87,7 +87,7 @@ def _refuse_a_cut_log(connection: sqlite3.Connection, path: str) -> None:
     connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     dropped = dropped_commits(path)
     if dropped > _CUT_BY_POWER:
-        raise damaged(path, f"its log breaks off before {dropped} commits that were made")
+        raise damaged(path, f"its log ends before {dropped} commits that were made")
 
 
 def dropped_commits(path: str) -> int:

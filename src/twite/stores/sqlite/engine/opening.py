@@ -115,7 +115,7 @@ def _opened(path: str, stray: str | None) -> OpenedStore:
     with closing(connect_writer(path)) as connection:
         migrate(connection, path)
         if not set(newest_schema()) <= set(schema_of(connection)):
-            raise damaged(path, "its schema is not the one that was made")
+            raise damaged(path, "its schema is not the one Twite created")
         salt, epoch, _, turn, marked = connection.execute(query("opening")).fetchone()
         conversions = connection.execute(query("last_ids")).fetchone()[1]
         here = StoreMark(

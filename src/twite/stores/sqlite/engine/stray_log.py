@@ -38,7 +38,7 @@ def stray_log(database: str) -> str | None:
     # `twite backup` makes one file that needs no other, and SQLite changes this before it begins
     # a log.
     if header[_FORMAT] == _NEVER_LOGGED:
-        return "the database is a backup and the log beside it is that of the database before it"
+        return "the database is a backup and the log beside it belongs to the previous database"
     mark, found = read_mark(database), _without_log(database)
     if mark is None or found is None or found[0] != mark.deployment or found[1] >= mark.moved:
         return None
@@ -66,7 +66,7 @@ def set_stray_log_aside(database: str) -> str | None:
         return None
     # The index is made anew from the log that there is.
     aside = set_aside(database, "stray", suffixes=("-wal", "-shm"))
-    return f"{why}. The log is set aside as {Path(aside).name}-wal, and nothing of it is used"
+    return f"{why}. The log is set aside as {Path(aside).name}-wal, and is not used"
 
 
 def set_aside(

@@ -124,7 +124,9 @@ class Writer:
             self._waiting_conversions + count > self._most_conversions
             or self._waiting_bytes + size > self._most_bytes
         ):
-            raise LedgerFull(reason="too much is waiting for the disk", retry_after=_RETRY_AFTER)
+            raise LedgerFull(
+                reason="too many writes are queued for the disk", retry_after=_RETRY_AFTER
+            )
         self._waiting_conversions += count
         self._waiting_bytes += size
         future: asyncio.Future[Recorded] = self._loop.create_future()

@@ -45,7 +45,7 @@ def backup(path: str, to: str) -> Backup:
             os.close(folder)
     except (OSError, sqlite3.Error) as error:
         raise StoreUnusable(
-            path=to, reason=f"the copy failed ({error})", cure="Look at both disks, and try again"
+            path=to, reason=f"the copy failed ({error})", cure="Check both disks, and try again"
         ) from error
     finally:
         draft.unlink(missing_ok=True)
@@ -58,11 +58,11 @@ def _refuse(path: str, target: Path) -> None:
         raise StoreUnusable(path=path, reason="there is no such database", cure="Name another")
     if target.exists():
         raise StoreUnusable(
-            path=str(target), reason="it is there already", cure="Name a file that is not"
+            path=str(target), reason="it is there already", cure="Name a file that does not exist"
         )
     if not target.resolve().parent.is_dir():
         raise StoreUnusable(
-            path=str(target), reason="its folder is not there", cure="Make the folder first"
+            path=str(target), reason="its folder does not exist", cure="Make the folder first"
         )
     size = Path(path).stat().st_size
     if shutil.disk_usage(target.resolve().parent).free < size:

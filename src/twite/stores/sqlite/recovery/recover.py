@@ -73,7 +73,7 @@ def _saved(path: str, target: str, known: Sequence[tuple[str, str]]) -> Recovere
 
 def _refuse(target: str, problem: str) -> None:
     if problem != "ok":
-        raise StoreUnusable(path=target, reason=problem, cure="Look at the disk it is on")
+        raise StoreUnusable(path=target, reason=problem, cure="Check its disk")
 
 
 def _mark(new: sqlite3.Connection) -> StoreMark:

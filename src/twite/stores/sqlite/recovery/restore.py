@@ -29,7 +29,7 @@ def restore(database: str, source: str) -> Restored:
         raise StoreUnusable(path=source, reason="there is no such file", cure="Name the backup")
     if os.path.realpath(source) == database:
         raise StoreUnusable(
-            path=source, reason="it is the database itself", cure="Name a backup of it"
+            path=source, reason="that is the database itself", cure="Name a backup of it"
         )
     draft = f"{database}.restoring"
     lock = OwnerLock.take(database)
@@ -65,7 +65,7 @@ def _look(draft: str, source: str, mark: StoreMark | None) -> Restored:
             version = version_of(copy)
             if version == 0:
                 raise StoreUnusable(
-                    path=source, reason="it is no database of Twite's", cure="Name a backup"
+                    path=source, reason="it is not a Twite database", cure="Name a backup"
                 )
             refuse_newer(version, source)
             salt, turn = copy.execute("SELECT salt, turn FROM deployment").fetchone()
@@ -93,9 +93,9 @@ def _look(draft: str, source: str, mark: StoreMark | None) -> Restored:
 
 def _why_held(deployment: str, turn: int, mark: StoreMark | None) -> str | None:
     if mark is None:
-        return "nothing tells what was sent since: the file .epoch is not beside the database"
+        return "it is unknown what was sent since: the file .epoch is not beside the database"
     if mark.deployment != deployment:
-        return "the backup is of another store than the one that it replaces"
+        return "the backup is of a different store than the one it replaces"
     if mark.turn > turn:
         return f"{mark.turn - turn} requests to X, or more, were made after the backup"
     return None
