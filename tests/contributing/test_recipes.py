@@ -31,7 +31,7 @@ from twite.gateway.ports.events import SilentObserver
 from twite.gateway.ports.findings import amber
 from twite.gateway.ports.queries import ByConversionId
 from twite.http import HttpApplication, Server
-from twite.http.route import BodyLimit, Route, source_key
+from twite.http.route import FULL_BODY, Route, source_key
 from twite.http.route_table import ROUTES
 from twite.http.routes.native import taking
 from twite.stores.factory import ENGINES
@@ -120,7 +120,7 @@ async def test_a_new_format_is_parsed_and_accepted_at_a_route_of_its_own():
         label="/coupons",
         authenticate=source_key,
         answer=taking(Endpoint.GA4, lambda request, _source: read_coupon(request.body)),
-        body=BodyLimit.FULL,
+        body=FULL_BODY,
         takes_json=True,
         endpoint=Endpoint.GA4,
     )

@@ -160,7 +160,11 @@ class HttpApplication:
             await self._console(scope, receive, send)
             return
         try:
-            answer = await self._answered(route, parameters, scope, receive)
+            if route is not None and (self._clients is None or not route.claimable):
+                request = self._request(scope, receive, parameters)
+                answer = await answered(route, request)
+            else:
+                answer = await self._claimed(route, parameters, scope, receive)
         except (ClientGone, asyncio.CancelledError):
             # Nobody is there to answer: the client left, or the server cut the connection off at
             # the end of its shutdown time. Raising would only log a fault.
@@ -169,7 +173,7 @@ class HttpApplication:
             await self._patience.before(answer.status, scope)
             await send_answer(scope, send, answer)
 
-    async def _answered(
+    async def _claimed(
         self,
         route: Route[Any] | None,
         parameters: Mapping[str, str],
@@ -177,7 +181,7 @@ class HttpApplication:
         receive: Receive,
     ) -> HttpResponse:
         """Answer by the client template that claims the request, or by its route."""
-        if self._clients is not None and (route is None or route.claimable):
+        if self._clients is not None:
             try:
                 found, receive = await self._clients.answer(scope, receive)
             except ClientGone:
@@ -189,7 +193,20 @@ class HttpApplication:
                 return found
         if route is None:
             return NO_ROUTE
-        return await answered(route, HttpRequest(scope, receive, self._services, parameters))
+        return await answered(route, self._request(scope, receive, parameters))
+
+    def _request(
+        self, scope: Scope, receive: Receive, parameters: Mapping[str, str]
+    ) -> HttpRequest:
+        return HttpRequest(
+            scope,
+            receive,
+            self._services,
+            parameters,
+            scope["method"],
+            scope["path"],
+            dict(scope["headers"]),
+        )
 
     def _why_not_ready(self) -> str | None:
         return "the gateway is stopping" if self._closing else self._ready()

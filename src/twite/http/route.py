@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from enum import Enum
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import parse_qsl
@@ -19,7 +18,6 @@ from twite.gateway.ports.events import Observer, TurnedAway
 from twite.http.authorization import Requester
 from twite.http.bodies import read_body, require_json
 from twite.http.error_responses import FOR_GOOD, answer_to
-from twite.http.limits import HttpLimits
 from twite.http.origins import PageVisit
 from twite.http.responses import ClientGone, HttpRefusal, HttpResponse, error
 from twite.http.services import HttpServices
@@ -31,48 +29,29 @@ CallerT = TypeVar("CallerT")
 _PARAMETER: Final = re.compile(r"\\\{(\w+)(:path)?\\\}")
 
 
-class BodyLimit(Enum):
-    """How large a body may be. How long it may take is the same for all: `body_seconds`."""
-
-    NONE = 0  # it is not read
-    SMALL = 1  # browsers, and requests without an authenticated sender
-    FULL = 2
-
-    def of(self, limits: HttpLimits) -> int:
-        """Return the limit in bytes."""
-        sizes = {self.NONE: 0, self.SMALL: min(limits.page_body, limits.body)}
-        return sizes.get(self, limits.body)
+# How large a body may be, in bytes. How long it may take to arrive is the same for all routes:
+# `body_seconds` of HttpLimits.
+NO_BODY: Final = 0  # it is not read
+SMALL_BODY: Final = 64 * 1024
+FULL_BODY: Final = 1 << 62  # as large as HttpLimits allows: less from a page
 
 
-class HttpRequest:
+class HttpRequest(msgspec.Struct):
     """A request as routes see it. `parameters` are those of the path; `body` is read and plain."""
 
-    __slots__ = ("body", "headers", "parameters", "path", "receive", "scope", "services")
-
-    def __init__(
-        self,
-        scope: Scope,
-        receive: Receive,
-        services: HttpServices,
-        parameters: Mapping[str, str],
-    ) -> None:
-        self.scope = scope
-        self.receive = receive
-        self.services = services
-        self.parameters = parameters
-        self.path: str = scope["path"]
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.body = b""
+    scope: Scope
+    receive: Receive
+    services: HttpServices
+    parameters: Mapping[str, str]
+    method: str
+    path: str
+    headers: dict[bytes, bytes]
+    body: bytes = b""
 
     def remove_keys(self) -> None:
         """Take source keys out of the query and the headers, from which tags and clients read."""
         self.scope = self.services.keys.removed(self.scope)
         self.headers = dict(self.scope["headers"])
-
-    @property
-    def method(self) -> str:
-        method: str = self.scope["method"]
-        return method
 
     def query(self) -> dict[str, str]:
         """Return the query's parameters, the first of each name; {} if there are too many."""
@@ -125,7 +104,7 @@ class Route(msgspec.Struct, Generic[CallerT], frozen=True, kw_only=True):
     label: str
     answer: Callable[[HttpRequest, CallerT], Awaitable[HttpResponse]]
     authenticate: Callable[[HttpRequest], Awaitable[CallerT]]
-    body: BodyLimit = BodyLimit.NONE
+    body: int = NO_BODY
     takes_json: bool = False
     endpoint: Endpoint | None = None
     refused: Callable[[HttpRequest, CallerT | None, Exception, str], HttpResponse] = in_our_shape
@@ -138,13 +117,6 @@ class Route(msgspec.Struct, Generic[CallerT], frozen=True, kw_only=True):
         """The path as OpenAPI writes it."""
         return self.path.replace(":path}", "}")
 
-    def require_method(self, method: str) -> None:
-        """Raises HttpRefusal (405) unless the route takes the method."""
-        if self.methods and method not in self.methods:
-            allowed = ", ".join(self.methods)
-            allow = (b"allow", allowed.encode())
-            raise HttpRefusal(error(405, "method", f"this route takes {allowed}", headers=(allow,)))
-
 
 class RouteFinder:
     """Finds the row of a path: a row without parameters first, then in the table's order."""
@@ -152,16 +124,19 @@ class RouteFinder:
     def __init__(self, routes: Iterable[Route[Any]]) -> None:
         routes = tuple(routes)
         self._literal = {route.path: route for route in routes if "{" not in route.path}
-        self._patterns = [(_pattern(route.path), route) for route in routes if "{" in route.path]
+        self._patterns = [
+            (route.path.partition("{")[0], _pattern(route.path), route)
+            for route in routes
+            if "{" in route.path
+        ]
 
     def find(self, path: str) -> tuple[Route[Any] | None, Mapping[str, str]]:
         """Return the row, None if there is none, and the path's parameters."""
         literal = self._literal.get(path)
         if literal is not None:
             return literal, _NO_PARAMETERS
-        for pattern, route in self._patterns:
-            match = pattern.fullmatch(path)
-            if match is not None:
+        for prefix, pattern, route in self._patterns:
+            if path.startswith(prefix) and (match := pattern.fullmatch(path)):
                 return route, match.groupdict()
         return None, _NO_PARAMETERS
 
@@ -173,9 +148,10 @@ async def answered(route: Route[CallerT], request: HttpRequest) -> HttpResponse:
     """
     caller: CallerT | None = None
     try:
-        route.require_method(request.method)
-        if request.method == "OPTIONS" and route.preflight is not None:
-            return route.preflight(request)
+        if request.method != "POST" or "POST" not in route.methods:
+            _require_method(route, request.method)
+            if request.method == "OPTIONS" and route.preflight is not None:
+                return route.preflight(request)
         caller = await route.authenticate(request)
         answer = await _admitted(route, request, caller)
     except ClientGone:
@@ -184,8 +160,10 @@ async def answered(route: Route[CallerT], request: HttpRequest) -> HttpResponse:
         answer = route.refused(request, caller, fault, route.label)
         if caller is not None and route.endpoint is not None:
             _report(answer, caller, route.endpoint, request.services.observer)
+    if type(caller) is not PageVisit:  # as above
+        return answer
     # A page cannot read a response that names no origin.
-    return caller.answered(answer) if isinstance(caller, PageVisit) else answer
+    return caller.answered(answer)
 
 
 async def _admitted(route: Route[CallerT], request: HttpRequest, caller: CallerT) -> HttpResponse:
@@ -193,24 +171,29 @@ async def _admitted(route: Route[CallerT], request: HttpRequest, caller: CallerT
     services = request.services
     if route.takes_json:
         require_json(request.headers)
+    is_page = type(caller) is PageVisit  # quicker than isinstance
+    has_body = route.body and request.method == "POST"
+    limit = min(route.body, services.limits.page_body if is_page else services.limits.body)
     if route.endpoint is None:
-        await _read_body(request, route.body)
+        if has_body:
+            request.body = await read_body(request.headers, request.receive, limit)
         return await route.answer(request, caller)
-    is_page = isinstance(caller, PageVisit)
     gate = services.page_gate if is_page else services.gate
     weight = gate.enter(request.headers)
     try:
-        await _read_body(request, BodyLimit.SMALL if is_page else route.body)
-        request.body = services.keys.without(request.body)
+        if has_body:
+            body = await read_body(request.headers, request.receive, limit)
+            request.body = services.keys.without(body)
         return await route.answer(request, caller)
     finally:
         gate.leave(weight)
 
 
-async def _read_body(request: HttpRequest, limit: BodyLimit) -> None:
-    if limit is not BodyLimit.NONE and request.method == "POST":
-        most = limit.of(request.services.limits)
-        request.body = await read_body(request.headers, request.receive, most)
+def _require_method(route: Route[CallerT], method: str) -> None:
+    if route.methods and method not in route.methods:
+        allowed = ", ".join(route.methods)
+        allow = (b"allow", allowed.encode())
+        raise HttpRefusal(error(405, "method", f"this route takes {allowed}", headers=(allow,)))
 
 
 def _report(answer: HttpResponse, caller: object, endpoint: Endpoint, observer: Observer) -> None:
