@@ -89,7 +89,7 @@ def waiting(life: History, *, now: int) -> str | None:
     if life.state is not State.QUEUED:
         return None
     if life.paused is not None:
-        return f"the pixel is paused: {life.paused}"
+        return f"sending is paused: {life.paused}"
     if life.spent is not None and life.spent_until > now:
         return f"{life.spent}, until {spelled(life.spent_until)}"
     if life.due_at is not None and life.due_at > now:

@@ -207,7 +207,7 @@ async def test_what_waits_for_a_paused_pixel_says_so():
 
     said = await why(setting, "a")
 
-    assert said == f"the pixel is paused: 401 {REVOKED[0]}: {REVOKED[1]}"
+    assert said == f"sending is paused: 401 {REVOKED[0]}: {REVOKED[1]}"
     await setting.run.stop(within=1_000)
 
 
