@@ -1,6 +1,7 @@
 """Read values that stand elsewhere: `env:NAME` and `file:PATH`. Collect warnings about secrets."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from twite.config.toml import scalar
@@ -11,6 +12,7 @@ _ELSEWHERE = ("env:", "file:")
 _LONGEST_FILE = 65_536
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Reader:
     """Reads values from the environment and files, and collects warnings.
 
@@ -18,21 +20,13 @@ class Reader:
     set; without `credentials`, an unreadable secret is empty instead of an error.
     """
 
-    def __init__(
-        self,
-        *,
-        environ: Mapping[str, str],
-        folder: Path,
-        overridden: frozenset[str] = frozenset(),
-        credentials: bool = True,
-    ) -> None:
-        self.warnings: list[str] = []
-        # Values from the environment or files, which must not be shown.
-        self.hidden: set[str] = set()
-        self._environ = environ
-        self._folder = folder
-        self._overridden = overridden
-        self._credentials = credentials
+    environ: Mapping[str, str]
+    folder: Path
+    overridden: frozenset[str] = frozenset()
+    credentials: bool = True
+    warnings: list[str] = field(init=False, default_factory=list)
+    # Values from the environment or files, which must not be shown.
+    hidden: set[str] = field(init=False, default_factory=set)
 
     def resolved(self, value: object, place: str, *, is_text: bool = True) -> object:
         """Return the value, read from elsewhere if it says so; as TOML, if it is no text."""
@@ -45,7 +39,7 @@ class Reader:
         """Return a secret, which may have several `lines`. Warns of one in clear text."""
         if value.startswith(_ELSEWHERE):
             return Secret(self._unless_unreadable(value, place, lines=lines))
-        if place not in self._overridden and value:
+        if place not in self.overridden and value:
             self.warnings.append(
                 f"{place}: a secret in clear text. "
                 'Put it into the environment or a file, and write "env:NAME" or "file:PATH"'
@@ -63,7 +57,7 @@ class Reader:
         try:
             return self.elsewhere(value, place, lines=lines)
         except SettingsError:
-            if self._credentials:
+            if self.credentials:
                 raise
             return ""
 
@@ -71,13 +65,13 @@ class Reader:
         """Return the value of an `env:NAME` or `file:PATH`. Raises SettingsError."""
         way, _, name = value.partition(":")
         if way == "env":
-            if name not in self._environ:
+            if name not in self.environ:
                 raise SettingsError(
                     place=place,
                     message=f"the environment variable {name!r} is not set. "
                     "Set it where Twite is started",
                 )
-            text = self._environ[name].strip()
+            text = self.environ[name].strip()
         else:
             text = self._file(name, place)
         what = "environment variable" if way == "env" else "file"
@@ -87,7 +81,7 @@ class Reader:
 
     def _file(self, name: str, place: str) -> str:
         try:
-            with (self._folder / name).open("rb") as file:
+            with (self.folder / name).open("rb") as file:
                 held = file.read(_LONGEST_FILE + 1)
             text = held.decode("utf-8-sig").strip()
         except (OSError, ValueError) as failure:

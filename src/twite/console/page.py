@@ -1,6 +1,7 @@
 """What a page is, and what a request brings to it."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 from urllib.parse import parse_qsl, quote
@@ -113,32 +114,23 @@ class PageContext(Protocol):
         ...
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class PageRequest:
     """One request: who asks, what came with it, and how to answer."""
 
-    def __init__(
-        self,
-        *,
-        request: Request,
-        route: PageRoute,
-        inside: AuthenticatedSession | None,
-        form: FormData,
-        now: int,
-        address: str,
-        name: AllowedHost,
-        token: str,
-        surroundings: PageContext,
-    ) -> None:
-        self.request = request
-        self.route = route
-        self.inside = inside
-        self.form = form
-        self.query = form_of(request.url.query)
-        self.now = now
-        self.address = address
-        self.name = name
-        self.token = token
-        self._surroundings = surroundings
+    request: Request
+    route: PageRoute
+    inside: AuthenticatedSession | None
+    form: FormData
+    now: int
+    address: str
+    name: AllowedHost
+    token: str
+    surroundings: PageContext
+    query: FormData = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.query = form_of(self.request.url.query)
 
     @property
     def viewer(self) -> Viewer:
@@ -163,18 +155,18 @@ class PageRequest:
 
     def page(self, template: str, *, status: int = 200, **values: object) -> Response:
         """Answer with a page. Every template needs a `title`."""
-        drawn = self._surroundings.draw(self, template, values)
+        drawn = self.surroundings.draw(self, template, values)
         return Response(drawn, status, media_type="text/html")
 
     def back_to(self, path: str, *, said: str = "", bad: bool = False) -> Response:
         """Answer by sending the browser to a page of ours, which shows the sentence."""
         if said:
-            self._surroundings.say(self, said, bad=bad)
+            self.surroundings.say(self, said, bad=bad)
         return Response(status_code=303, headers={"location": quote(path, safe=_KEPT)})
 
     async def note(self, what: str, subject: str = "", detail: str = "") -> None:
         """Write into the audit what is about to be done."""
-        await self._surroundings.note(self.deed(what, subject, detail))
+        await self.surroundings.note(self.deed(what, subject, detail))
 
     def deed(self, what: str, subject: str = "", detail: str = "") -> AuditEvent:
         """Return what is about to be done, for whoever notes it in the same transaction."""

@@ -1,6 +1,7 @@
 """What is a user's own: the password, and where they are signed in."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from starlette.responses import Response
 
@@ -14,21 +15,14 @@ from twite.gateway.ports.directory import Sessions
 _PATH = "/console/account"
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class AccountPage:
     """One's own account. Nothing of it is about anybody else."""
 
-    def __init__(
-        self,
-        *,
-        user_accounts: Accounts,
-        sessions: Sessions,
-        authentication: Authentication,
-        confirming: Reauthentication,
-    ) -> None:
-        self._confirming = confirming
-        self._user_accounts = user_accounts
-        self._sessions = sessions
-        self._authentication = authentication
+    user_accounts: Accounts
+    sessions: Sessions
+    authentication: Authentication
+    confirming: Reauthentication
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -45,7 +39,7 @@ class AccountPage:
             title="Your account",
             user=inside.user,
             own=inside.session.digest,
-            sessions=await self._sessions.sessions(inside.user.name),
+            sessions=await self.sessions.sessions(inside.user.name),
             shortest=SHORTEST,
         )
 
@@ -54,12 +48,12 @@ class AccountPage:
         new = form.first("new")
         if new != form.first("again"):
             return visit.back_to(_PATH, said="The two new passwords are not the same.", bad=True)
-        right = await self._authentication.confirms(inside, form.first("password"), visit.address)
+        right = await self.authentication.confirms(inside, form.first("password"), visit.address)
         if not right:
             said = "The current password is not right, or was wrong too often."
             return visit.back_to(_PATH, said=said, bad=True)
         try:
-            await self._user_accounts.give_password(
+            await self.user_accounts.give_password(
                 inside.user.name,
                 new,
                 by=inside.user.name,
@@ -69,11 +63,11 @@ class AccountPage:
             )
         except InvalidAccountChange as wrong:
             return visit.back_to(_PATH, said=f"Not changed: {wrong}.", bad=True)
-        return await visit.renewed(self._authentication, _PATH, said="The password was changed.")
+        return await visit.renewed(self.authentication, _PATH, said="The password was changed.")
 
     async def _leave_elsewhere(self, visit: PageRequest) -> Response:
-        if not await self._confirming.knows(visit):
+        if not await self.confirming.knows(visit):
             said = "The password is not right, or was wrong too often. Nothing was ended."
             return visit.back_to(_PATH, said=said, bad=True)
-        ended = await self._authentication.leave_everywhere(visit.within)
+        ended = await self.authentication.leave_everywhere(visit.within)
         return visit.back_to(_PATH, said=f"{ended} other sessions were ended.")

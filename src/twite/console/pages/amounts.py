@@ -1,6 +1,7 @@
 """Value guards: amounts far from what their events are usually worth."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -25,23 +26,18 @@ _ON_A_PAGE: Final = 50
 _MOST_NORMS: Final = 200
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class AmountsPage:
-    """Remarks on amounts, and what is usual."""
+    """Remarks on amounts, and what is usual. `guards` are the sources' own, by name."""
 
-    def __init__(
-        self,
-        *,
-        destinations: Mapping[str, Destination],
-        guards: Mapping[str, ValueGuard | None],
-        glances: Queries,
-        state: StateReader,
-    ) -> None:
-        """`guards` are what sources say of their own, by name."""
-        self._destinations = destinations
-        self._guards = guards
-        self._glances = glances
-        self._state = state
-        self._name = EventNames(destinations)
+    destinations: Mapping[str, Destination]
+    guards: Mapping[str, ValueGuard | None]
+    glances: Queries
+    state: StateReader
+    _name: EventNames = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._name = EventNames(self.destinations)
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -53,10 +49,8 @@ class AmountsPage:
 
     async def _show(self, visit: PageRequest) -> Response:
         look = look_of(visit, visit.query, limit=_ON_A_PAGE)
-        sight = await self._glances.page(msgspec.structs.replace(look, flagged=True))
-        seen = [
-            norm for norm in await self._state.load(UsualAmount) if look.scope.shows(norm.pixel)
-        ]
+        sight = await self.glances.page(msgspec.structs.replace(look, flagged=True))
+        seen = [norm for norm in await self.state.load(UsualAmount) if look.scope.shows(norm.pixel)]
         seen.sort(key=lambda norm: -norm.seen)
         return visit.page(
             "amounts.html",
@@ -76,13 +70,13 @@ class AmountsPage:
             ],
             least=LEAST_SEEN,
             guards=[
-                (pixel, self._destinations[pixel].value_guard.value)
-                for pixel in visit.viewer.of(self._destinations)
+                (pixel, self.destinations[pixel].value_guard.value)
+                for pixel in visit.viewer.of(self.destinations)
             ],
-            sources=[(name, guard.value) for name, guard in self._guards.items() if guard]
+            sources=[(name, guard.value) for name, guard in self.guards.items() if guard]
             if visit.viewer.pixels is None
             else [],
-            pixels=visit.viewer.of(self._destinations),
+            pixels=visit.viewer.of(self.destinations),
         )
 
 

@@ -1,6 +1,7 @@
 """Dead letters and held: in heaps by X's reason; looked at, mended, sent again or given up."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlencode
 
@@ -48,24 +49,19 @@ class EditPreview(msgspec.Struct, frozen=True, kw_only=True):
     fault: str | None
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class DeadLettersPage:
     """What waits for a person's decision."""
 
-    def __init__(
-        self,
-        *,
-        destinations: Mapping[str, Destination],
-        heaps: Queries,
-        rehearse: DryRun,
-        desk: Operations,
-        editor: Editor,
-    ) -> None:
-        self._destinations = destinations
-        self._heaps = heaps
-        self._rehearse = rehearse
-        self._desk = desk
-        self._editor = editor
-        self._name = EventNames(destinations)
+    destinations: Mapping[str, Destination]
+    heaps: Queries
+    rehearse: DryRun
+    desk: Operations
+    editor: Editor
+    _name: EventNames = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._name = EventNames(self.destinations)
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -80,14 +76,14 @@ class DeadLettersPage:
 
     async def _list(self, visit: PageRequest) -> Response:
         scope = scope_of(visit)
-        found = await self._heaps.group(scope)
+        found = await self.heaps.group(scope)
         return visit.page(
             "dead_letters.html",
             title="Dead letters and held",
             heaps=[(heap, self._name(heap.pixel, heap.event), _query(heap)) for heap in found],
             counted=COUNTED,
             tones=TONES,
-            pixels=visit.viewer.of(self._destinations),
+            pixels=visit.viewer.of(self.destinations),
             scope=scope,
         )
 
@@ -97,7 +93,7 @@ class DeadLettersPage:
         heap = self._heap_of(visit, visit.query)
         scope = QueryScope(pixels=visit.viewer.pixels)
         after = visit.query.number("after") or 0
-        found = await self._heaps.find(
+        found = await self.heaps.find(
             InErrorGroup(scope=scope, group=heap, after=after, limit=_ON_A_PAGE + 1)
         )
         lives = found[:_ON_A_PAGE]
@@ -107,7 +103,7 @@ class DeadLettersPage:
             heap=heap,
             name=self._name(heap.pixel, heap.event),
             lines=[
-                (life, worth_of(life.sent), self._rehearse.doubt(life, now=visit.now))
+                (life, worth_of(life.sent), self.rehearse.doubt(life, now=visit.now))
                 for life in lives
             ],
             further=lives[-1].delivery if len(found) > _ON_A_PAGE else None,
@@ -163,12 +159,12 @@ class DeadLettersPage:
             detail = f"{detail}; may count twice: confirmed"
         deed = visit.deed(AuditAction.REPLAY, f"{heap.pixel} {heap.event}", detail)
         if not mend.changes:
-            done = await self._desk.replay(
+            done = await self.desk.replay(
                 [live.delivery for live in lives], now=visit.now, sure=doubtful, deed=deed
             )
             return visit.back_to(PATH, said=f"{done} queued again, with their ids and bodies.")
         refused = dict(
-            await self._editor.amend(
+            await self.editor.amend(
                 [
                     EditedBody(
                         delivery=result.life.delivery,
@@ -202,7 +198,7 @@ class DeadLettersPage:
         if not note:
             there = f"{PATH}/heap?{_query(heap)}"
             return visit.back_to(there, said="Say why: the note is stored as the reason.", bad=True)
-        done = await self._desk.discard(
+        done = await self.desk.discard(
             [life.delivery for life in lives],
             now=visit.now,
             note=f"{visit.viewer.name}: {note}",
@@ -221,7 +217,7 @@ class DeadLettersPage:
         if form.first("which") == "all":
             after = 0
             while len(found) < COUNTED:
-                some = await self._heaps.find(
+                some = await self.heaps.find(
                     InErrorGroup(scope=scope, group=heap, after=after, limit=_AT_A_TIME)
                 )
                 found += some
@@ -232,7 +228,7 @@ class DeadLettersPage:
             ids = form.numbers("delivery")
             found = [
                 life
-                for life in await self._heaps.find(RestingAmong(scope=scope, deliveries=ids))
+                for life in await self.heaps.find(RestingAmong(scope=scope, deliveries=ids))
                 if (life.pixel, life.event, life.state) == (heap.pixel, heap.event, heap.state)
             ]
         if not found:
@@ -291,7 +287,7 @@ class DeadLettersPage:
         self, visit: PageRequest, lives: Sequence[History], mend: Edit
     ) -> list[DryRunResult]:
         scope = QueryScope(pixels=visit.viewer.pixels)
-        return await self._rehearse.each(lives, mend, now=visit.now, scope=scope)
+        return await self.rehearse.each(lives, mend, now=visit.now, scope=scope)
 
 
 def _mendable(heap: ErrorGroup) -> bool:

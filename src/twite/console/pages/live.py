@@ -1,6 +1,7 @@
 """Conversions as they arrive, and each one's life."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlencode
 
@@ -49,29 +50,22 @@ _EVERY: Final = 1_000
 _MADE_WAY: Final = b"retry: 15000\n\n"
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class LivePage:
     """The newest, by what they are looked for; and new ones as they come."""
 
-    def __init__(
-        self,
-        *,
-        destinations: Mapping[str, Destination],
-        sources: Sequence[str],
-        glances: Queries,
-        sightings: Queries,
-        watched: frozenset[str],
-        records: Queries,
-        clock: Clock,
-    ) -> None:
-        self._destinations = destinations
-        self._sources = tuple(sources)
-        self._glances = glances
-        self._sightings = sightings
-        self._watched = watched
-        self._records = records
-        self._clock = clock
-        self._name = EventNames(destinations)
-        self._streams = Streams()
+    destinations: Mapping[str, Destination]
+    sources: Sequence[str]
+    glances: Queries
+    sightings: Queries
+    watched: frozenset[str]
+    records: Queries
+    clock: Clock
+    _name: EventNames = field(init=False)
+    _streams: Streams = field(init=False, default_factory=Streams)
+
+    def __post_init__(self) -> None:
+        self._name = EventNames(self.destinations)
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -94,9 +88,9 @@ class LivePage:
             else 0
         )
         if look.before is None and isinstance(at, int) and at:
-            before = await self._glances.answer(NumberAtQuery(at=at))
+            before = await self.glances.answer(NumberAtQuery(at=at))
             look = msgspec.structs.replace(look, before=before)
-        sight = await self._glances.page(look)
+        sight = await self.glances.page(look)
         return visit.page(
             "live.html",
             title="Live",
@@ -107,8 +101,8 @@ class LivePage:
             is_first=look.before is None,
             query=asked_again(query, FILTERS),
             chosen={name: query.first(name) for name in FILTERS},
-            pixels=visit.viewer.of(self._destinations),
-            sources=self._sources if visit.viewer.pixels is None else (),
+            pixels=visit.viewer.of(self.destinations),
+            sources=self.sources if visit.viewer.pixels is None else (),
             events=self._name.all(visit),
             states=[state.value for state in State],
         )
@@ -119,12 +113,12 @@ class LivePage:
         It is looked for under all that a pixel ever had: what `events` maps may have changed since.
         So may the pixels: what is of none that is configured is looked for where there is no other.
         """
-        own = visit.viewer.of(self._destinations)
+        own = visit.viewer.of(self.destinations)
         lives = await self._lives(own, named) or await self._lives(
             visit.viewer.of(await self._others()), named
         )
         rejected = RejectionsQuery(wanted=rejections_seen(visit, name=named, limit=1))
-        if not lives and len(await self._records.answer(rejected)):
+        if not lives and len(await self.records.answer(rejected)):
             return visit.back_to(f"{REJECTED}?{urlencode({'id': named})}")
         if not lives:
             sentence = f"No conversion with the id {shown(named, 80)}, or it is no longer stored."
@@ -136,15 +130,15 @@ class LivePage:
         return [
             life
             for pixel in pixels
-            for life in await self._records.find(
+            for life in await self.records.find(
                 ByConversionId(pixel=pixel, events=None, conversion_id=named)
             )
         ]
 
     async def _others(self) -> list[str]:
         """Return the tags, and the pixels that are configured no more."""
-        came = {account.pixel for account in await self._records.balance()}
-        return sorted(came - self._destinations.keys())
+        came = {account.pixel for account in await self.records.balance()}
+        return sorted(came - self.destinations.keys())
 
     async def _new(self, visit: PageRequest) -> Response:
         """Stream new ones, as server-sent events."""
@@ -166,17 +160,17 @@ class LivePage:
         stream = self._streams.open(who)
         try:
             yield b"retry: 1000\n\n"
-            until = self._clock.elapsed() + lasting
+            until = self.clock.elapsed() + lasting
             while True:
-                sight = await self._glances.page(look)
+                sight = await self.glances.page(look)
                 if sight.glimpses:
                     number = sight.glimpses[0].delivery
                     lines = [self._line(glimpse) for glimpse in reversed(sight.glimpses)]
                     yield b"id: %d\ndata: %s\n\n" % (number, msgspec.json.encode(lines))
                 look = msgspec.structs.replace(look, after=max(sight.latest, look.after))
-                if self._clock.elapsed() >= until:
+                if self.clock.elapsed() >= until:
                     return
-                await wait_for_event(stream.ended, self._clock, most=_EVERY)
+                await wait_for_event(stream.ended, self.clock, most=_EVERY)
                 if stream.ended.is_set():
                     yield _MADE_WAY
                     return
@@ -189,7 +183,7 @@ class LivePage:
         found: list[ConversionSummary] = []
         look = look_of(visit, form, limit=1_000)
         while len(found) < _EXPORTED:
-            sight = await self._glances.page(look)
+            sight = await self.glances.page(look)
             found += sight.glimpses
             if sight.back_to is None:
                 break
@@ -214,13 +208,13 @@ class LivePage:
         scope = QueryScope(pixels=visit.viewer.pixels)
         origin = None
         if part.isascii() and part.isdigit() and len(part) < 16:
-            origin = await self._glances.get(int(part), scope)
+            origin = await self.glances.get(int(part), scope)
         if origin is None:
             raise AccessDenied(
                 404, "Nothing here", "No such conversion, or it is no longer stored."
             )
         life = origin.life
-        told = await self._sightings.answer(
+        told = await self.sightings.answer(
             PixelReportsQuery(pixel=life.pixel, event=life.event, conversion_id=life.conversion_id)
         )
         return visit.page(
@@ -236,7 +230,7 @@ class LivePage:
                 (event, event.after(life.received_at), event.meets(life.received_at))
                 for event in told
             ],
-            watched=life.pixel in self._watched,
+            watched=life.pixel in self.watched,
             not_fired=[tag for tag in life.not_fired if scope.shows(tag.tag)],
             forgotten=visit.now - life.received_at > KEPT_FOR,
             came=masked(origin.body if visit.viewer.pixels is None else own_part(origin)),

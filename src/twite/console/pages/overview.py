@@ -1,6 +1,7 @@
 """The first page: what needs a person, the balance as a flow, and how fast it goes."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -68,25 +69,16 @@ class BalanceBar(msgspec.Struct, frozen=True, kw_only=True):
     p99: int | None
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class OverviewPage:
     """Everything at a glance."""
 
-    def __init__(
-        self,
-        *,
-        destinations: Mapping[str, Destination],
-        records: Queries,
-        tallies: Queries,
-        heaps: Queries,
-        monitoring_store: Queries,
-        state: StateReader,
-    ) -> None:
-        self._destinations = destinations
-        self._records = records
-        self._tallies = tallies
-        self._heaps = heaps
-        self._monitoring_store = monitoring_store
-        self._state = state
+    destinations: Mapping[str, Destination]
+    records: Queries
+    tallies: Queries
+    heaps: Queries
+    monitoring_store: Queries
+    state: StateReader
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -100,7 +92,7 @@ class OverviewPage:
         scope = scope_of(visit)
         chosen = visit.query.first("span", "day")
         span = next((listed for listed in SPANS if listed.name == chosen), SPANS[1])
-        accounts = seen_accounts(list(await self._records.balance()), scope)
+        accounts = seen_accounts(list(await self.records.balance()), scope)
         expected = await self._expected(scope, visit.now)
         flows, waits = await self._counted(scope, span, visit.now)
         slots = together(waits)
@@ -123,14 +115,14 @@ class OverviewPage:
             p50=quantile(slots, 0.5),
             p99=quantile(slots, 0.99),
             expected=[forecast for forecast in expected if forecast.pending],
-            pixels=visit.viewer.of(self._destinations),
+            pixels=visit.viewer.of(self.destinations),
             scope=scope,
         )
 
     async def _rate(self, scope: QueryScope, now: int) -> float:
         """Return conversions that X took each minute, of late."""
         since = now // MINUTE * MINUTE - 5 * MINUTE
-        flows = await self._tallies.answer(FlowsQuery(scope=scope, span=MINUTE, since=since))
+        flows = await self.tallies.answer(FlowsQuery(scope=scope, span=MINUTE, since=since))
         return sum(flow.delivered for flow in flows) / max(1, (now - since) / MINUTE)
 
     async def _counted(
@@ -138,21 +130,21 @@ class OverviewPage:
     ) -> tuple[Sequence[FlowCounts], Sequence[DeliveryTimes]]:
         since = _first(span, now)
         return (
-            await self._tallies.answer(FlowsQuery(scope=scope, span=span.each, since=since)),
-            await self._tallies.answer(WaitsQuery(scope=scope, span=span.each, since=since)),
+            await self.tallies.answer(FlowsQuery(scope=scope, span=span.each, since=since)),
+            await self.tallies.answer(WaitsQuery(scope=scope, span=span.each, since=since)),
         )
 
     async def _expected(self, scope: QueryScope, now: int) -> list[Forecast]:
         return forecasts(
             [
                 destination
-                for destination in self._destinations.values()
+                for destination in self.destinations.values()
                 if scope.shows(destination.pixel)
             ],
-            [hour for hour in await self._monitoring_store.backlog() if scope.shows(hour.pixel)],
-            await self._monitoring_store.answer(DeliveredQuery(since=now - LOOK_BACK)),
+            [hour for hour in await self.monitoring_store.backlog() if scope.shows(hour.pixel)],
+            await self.monitoring_store.answer(DeliveredQuery(since=now - LOOK_BACK)),
             now=now,
-            paused=[pause.pixel for pause in await self._state.load(Pause) if not pause.event],
+            paused=[pause.pixel for pause in await self.state.load(Pause) if not pause.event],
         )
 
     async def _needs(
@@ -160,7 +152,7 @@ class OverviewPage:
     ) -> list[ActionNeeded]:
         alerts = [
             raised
-            for raised in await self._state.load(Alert)
+            for raised in await self.state.load(Alert)
             if raised.resolved_at is None and _concerns(raised, scope)
         ]
         found = [_of_alert(alert) for alert in alerts]
@@ -184,7 +176,7 @@ class OverviewPage:
             for forecast in expected
             if forecast.misses
         ]
-        found += [_of_heap(group) for group in await self._heaps.group(scope)]
+        found += [_of_heap(group) for group in await self.heaps.group(scope)]
         return sorted(found, key=lambda need: need.tone != "bad")
 
 

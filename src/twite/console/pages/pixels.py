@@ -1,6 +1,7 @@
 """Pixels and sources: what is set up, whether it is sent to, and a conversion to try it with."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import msgspec
@@ -45,23 +46,15 @@ class ShownPixel(msgspec.Struct, frozen=True, kw_only=True):
     closure: RateLimitWindow | None
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class PixelsPage:
     """Pixels with their state; sources for whoever sees all pixels."""
 
-    def __init__(
-        self,
-        *,
-        destinations: Mapping[str, Destination],
-        sources: Sequence[Source],
-        records: Queries,
-        state: StateReader,
-        sends: UsesCredentials,
-    ) -> None:
-        self._destinations = destinations
-        self._sources = tuple(sources)
-        self._records = records
-        self._state = state
-        self._sends = sends
+    destinations: Mapping[str, Destination]
+    sources: Sequence[Source]
+    records: Queries
+    state: StateReader
+    sends: UsesCredentials
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -78,14 +71,14 @@ class PixelsPage:
         return visit.page(
             "pixels.html",
             title="Pixels and sources",
-            pixels=await self._shown(viewer.of(self._destinations), visit.now),
-            sources=[source for source in self._sources if may_see(viewer, source)],
+            pixels=await self._shown(viewer.of(self.destinations), visit.now),
+            sources=[source for source in self.sources if may_see(viewer, source)],
         )
 
     async def _one(self, visit: PageRequest) -> Response:
         pixel = self._known(visit)
         (shown,) = await self._shown([pixel], visit.now)
-        sources = [source for source in self._sources if pixel in source.pixels]
+        sources = [source for source in self.sources if pixel in source.pixels]
         return visit.page(
             "pixel.html",
             title=f"Pixel {pixel}",
@@ -97,27 +90,27 @@ class PixelsPage:
     async def _pause(self, visit: PageRequest) -> Response:
         pixel = self._known(visit)
         await visit.note(AuditAction.PIXEL_PAUSE, pixel)
-        await self._sends.hold(pixel, who=visit.viewer.name)
+        await self.sends.hold(pixel, who=visit.viewer.name)
         said = f"{pixel} is paused: its conversions are queued until somebody resumes it."
         return visit.back_to(f"{_PATH}/{pixel}", said=said)
 
     async def _resume(self, visit: PageRequest) -> Response:
         pixel = self._known(visit)
         await visit.note(AuditAction.PIXEL_RESUME, pixel)
-        await self._sends.release(pixel)
+        await self.sends.release(pixel)
         return visit.back_to(f"{_PATH}/{pixel}", said=f"{pixel} is resumed.")
 
     async def _shown(self, pixels: Sequence[str], now: int) -> list[ShownPixel]:
-        paused = await self._state.load(Pause)
+        paused = await self.state.load(Pause)
         pauses = {pause.pixel: pause for pause in paused if not pause.event}
-        windows = await self._state.load(RateLimitWindow)
+        windows = await self.state.load(RateLimitWindow)
         closures = {window.pixel: window for window in windows if window.until > now}
-        accounts = await self._records.balance()
+        accounts = await self.records.balance()
         return [
             _shown(
-                self._destinations[pixel],
+                self.destinations[pixel],
                 counted=total(account for account in accounts if account.pixel == pixel),
-                sources=[source.name for source in self._sources if pixel in source.pixels],
+                sources=[source.name for source in self.sources if pixel in source.pixels],
                 pause=pauses.get(pixel),
                 events_paused=[pause for pause in paused if pause.pixel == pixel and pause.event],
                 closure=closures.get(pixel),
@@ -126,7 +119,7 @@ class PixelsPage:
         ]
 
     def _known(self, visit: PageRequest) -> str:
-        return known_pixel(visit, self._destinations)
+        return known_pixel(visit, self.destinations)
 
 
 def known_pixel(visit: PageRequest, destinations: Mapping[str, Destination]) -> str:

@@ -7,6 +7,7 @@ that is neither changes nothing. What the store does not hold yet is written wit
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -38,36 +39,29 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
         return self.kind, self.subject
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class AlertStore:
     """Holds the alerts in memory, and in the store as far as it can be written.
 
     `said` hears of each opening, reminder and end; `new_id` names an alert.
     """
 
-    def __init__(
-        self,
-        *,
-        state: StateStore,
-        clock: Clock,
-        new_id: Callable[[], str],
-        said: Callable[[Alert, AlertPhase], None],
-    ) -> None:
-        self._state = state
-        self._clock = clock
-        self._new_id = new_id
-        self._said = said
-        self._open: dict[Key, Alert] = {}
-        self._unsent_resolved: dict[str, Alert] = {}
-        # Since when results have been bad, or good, without a break (monotonic).
-        self._bad_since: dict[Key, int] = {}
-        self._good_since: dict[Key, int] = {}
-        self._unsaved: dict[str, Alert] = {}
-        self._gone: set[str] = set()
-        self._saving = asyncio.Lock()
+    state: StateStore
+    clock: Clock
+    new_id: Callable[[], str]
+    said: Callable[[Alert, AlertPhase], None]
+    _open: dict[Key, Alert] = field(init=False, default_factory=dict)
+    _unsent_resolved: dict[str, Alert] = field(init=False, default_factory=dict)
+    # Since when results have been bad, or good, without a break (monotonic).
+    _bad_since: dict[Key, int] = field(init=False, default_factory=dict)
+    _good_since: dict[Key, int] = field(init=False, default_factory=dict)
+    _unsaved: dict[str, Alert] = field(init=False, default_factory=dict)
+    _gone: set[str] = field(init=False, default_factory=set)
+    _saving: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
 
     async def load(self) -> None:
         """Load the alerts of the last process. Raises LedgerUnavailable."""
-        for alert in await self._state.load(Alert):
+        for alert in await self.state.load(Alert):
             if alert.resolved_at is None:
                 self._open[alert.key] = alert
             else:
@@ -118,16 +112,16 @@ class AlertStore:
             self._gone.clear()
             try:
                 if alerts:
-                    await self._state.put(alerts, gone=gone)
+                    await self.state.put(alerts, gone=gone)
                 else:
-                    await self._state.delete(Alert, *gone)
+                    await self.state.delete(Alert, *gone)
             except TwiteError:
                 self._gone.update(gone)
                 self._unsaved = {alert.id: alert for alert in alerts} | self._unsaved
 
     def _judge(self, reading: CheckResult) -> None:
         key, rule = reading.key, RULES[reading.kind]
-        now, alert = self._clock.elapsed(), self._open.get(reading.key)
+        now, alert = self.clock.elapsed(), self._open.get(reading.key)
         if reading.bad is not True:
             self._bad_since.pop(key, None)
         if reading.bad is not False:
@@ -142,9 +136,9 @@ class AlertStore:
             self._go_on(alert, reading)
 
     def _begin(self, reading: CheckResult) -> None:
-        now = self._clock.now()
+        now = self.clock.now()
         alert = Alert(
-            id=self._new_id(),
+            id=self.new_id(),
             kind=reading.kind,
             subject=reading.subject,
             reason=reading.reason,
@@ -152,21 +146,21 @@ class AlertStore:
             said_at=now,
         )
         self._keep(alert)
-        self._said(alert, AlertPhase.OPENED)
+        self.said(alert, AlertPhase.OPENED)
 
     def _go_on(self, alert: Alert, reading: CheckResult) -> None:
         """Remind once a day, with the current reason."""
         if reading.bad and reading.reason != alert.reason:
             alert = msgspec.structs.replace(alert, reason=reading.reason)
             self._keep(alert)
-        now = self._clock.now()
+        now = self.clock.now()
         if now - alert.said_at >= REMIND_EVERY:
             news = AlertPhase.OPENED if alert.news is AlertPhase.OPENED else AlertPhase.STILL_OPEN
             self._keep(msgspec.structs.replace(alert, said_at=now, news=news))
-            self._said(alert, AlertPhase.STILL_OPEN)
+            self.said(alert, AlertPhase.STILL_OPEN)
 
     def _end(self, alert: Alert) -> None:
-        now = self._clock.now()
+        now = self.clock.now()
         over = msgspec.structs.replace(
             alert, resolved_at=now, said_at=now, news=AlertPhase.RESOLVED
         )
@@ -178,7 +172,7 @@ class AlertStore:
             oldest = next(iter(self._unsent_resolved))
             del self._unsent_resolved[oldest]
             self._forget(oldest)
-        self._said(over, AlertPhase.RESOLVED)
+        self.said(over, AlertPhase.RESOLVED)
 
     def _keep(self, alert: Alert) -> None:
         self._open[alert.key] = alert

@@ -5,6 +5,7 @@ arrive twice, with the same `webhook-id`.
 """
 
 import asyncio
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -31,33 +32,23 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     secret: Secret | None = None
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Notifier:
     """Sends due messages one at a time; a refused one delays no other.
 
     Without a webhook, every message counts as sent.
     """
 
-    def __init__(
-        self,
-        *,
-        register: AlertStore,
-        webhook: Webhook | None,
-        transport: Transport,
-        clock: Clock,
-        randomness: Randomness,
-        observer: Observer,
-        gateway: str,
-    ) -> None:
-        self._register = register
-        self._webhook = webhook
-        self._transport = transport
-        self._clock = clock
-        self._randomness = randomness
-        self._observer = observer
-        self._gateway = gateway
-        self._news = asyncio.Event()
-        # Message id → (tries, time of the next try, monotonic).
-        self._refused: dict[str, tuple[int, int]] = {}
+    register: AlertStore
+    webhook: Webhook | None
+    transport: Transport
+    clock: Clock
+    randomness: Randomness
+    observer: Observer
+    gateway: str
+    _news: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    # Message id → (tries, time of the next try, monotonic).
+    _refused: dict[str, tuple[int, int]] = field(init=False, default_factory=dict)
 
     def wake(self) -> None:
         """Look for messages now."""
@@ -70,45 +61,43 @@ class Notifier:
             try:
                 rest = await self.once()
             except Exception as fault:  # noqa: BLE001  a bug must not end the notifier
-                self._observer.see(
-                    Troubled(where=TroublePlace.WEBHOOK, reason=type(fault).__name__)
-                )
+                self.observer.see(Troubled(where=TroublePlace.WEBHOOK, reason=type(fault).__name__))
                 rest = _IDLE
-            await wait_for_event(self._news, self._clock, most=rest)
+            await wait_for_event(self._news, self.clock, most=rest)
 
     async def once(self) -> int:
         """Try each due message, and return milliseconds until the next is due."""
         waiting: dict[str, tuple[int, int]] = {}
-        for alert in self._register.news():
+        for alert in self.register.news():
             envelope = self._envelope(alert)
             tries, due = self._refused.get(envelope.id, (0, 0))
-            if due > self._clock.elapsed():
+            if due > self.clock.elapsed():
                 waiting[envelope.id] = (tries, due)
             elif await self._took(alert, envelope):
-                self._register.told(alert)
+                self.register.told(alert)
             else:
                 waiting[envelope.id] = (tries + 1, self._again(tries + 1))
         self._refused = waiting
-        await self._register.save()
-        now = self._clock.elapsed()
+        await self.register.save()
+        now = self.clock.elapsed()
         return max(SECOND, min((due - now for _, due in waiting.values()), default=_IDLE))
 
     async def _took(self, alert: Alert, envelope: Envelope) -> bool:
-        if self._webhook is None or alert.news is None:
+        if self.webhook is None or alert.news is None:
             return True
-        response = await post(self._webhook, envelope, transport=self._transport, clock=self._clock)
+        response = await post(self.webhook, envelope, transport=self.transport, clock=self.clock)
         refused = why_not(response)
-        self._observer.see(WebhookTried(kind=alert.kind, phase=alert.news, refused=refused))
+        self.observer.see(WebhookTried(kind=alert.kind, phase=alert.news, refused=refused))
         return refused is None
 
     def _envelope(self, alert: Alert) -> Envelope:
         if alert.news is None:
             raise ValueError("this alert has nothing to report")
-        return enveloped(alert, alert.news, gateway=self._gateway)
+        return enveloped(alert, alert.news, gateway=self.gateway)
 
     def _again(self, tries: int) -> int:
-        rest = backoff(attempts=tries, randomness=self._randomness.fraction())
-        return self._clock.elapsed() + min(LONGEST_REST, max(SECOND, rest))
+        rest = backoff(attempts=tries, randomness=self.randomness.fraction())
+        return self.clock.elapsed() + min(LONGEST_REST, max(SECOND, rest))
 
 
 async def post(

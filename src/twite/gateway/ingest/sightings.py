@@ -1,6 +1,7 @@
 """Sightings: record by which path a conversion id came, for the deduplication report."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from twite.domain.conversion import Conversion
@@ -22,19 +23,13 @@ _GIVEN: Final[Mapping[BeaconTwin, SightingPath]] = {
 }
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Watch:
     """Makes sightings for the `watched` pixels: only those have reports from pages."""
 
-    def __init__(
-        self,
-        *,
-        pixels: frozenset[str] = frozenset(),
-        destinations: Mapping[str, Destination],
-        salt: bytes,
-    ) -> None:
-        self._pixels = pixels
-        self._destinations = destinations
-        self._salt = salt
+    pixels: frozenset[str] = frozenset()
+    destinations: Mapping[str, Destination]
+    salt: bytes
 
     def of(
         self,
@@ -52,7 +47,7 @@ class Watch:
         seen: list[Sighting] = []
         way = SightingPath.PAGE if door is Endpoint.BEACON else SightingPath.SERVER
         for result in results:
-            if result.pixel not in self._pixels:
+            if result.pixel not in self.pixels:
                 continue
             conversion = result.conversion
             sent = conversion is not None and result.suppressed is None and result.held is None
@@ -68,7 +63,7 @@ class Watch:
         return tuple(
             self._sighting(conversion, SightingPath.SERVER, at=now)
             for conversion in conversions
-            if conversion.pixel in self._pixels
+            if conversion.pixel in self.pixels
         )
 
     def _sighting(self, conversion: Conversion, way: SightingPath, *, at: int) -> Sighting:
@@ -78,7 +73,7 @@ class Watch:
             conversion_id=conversion.conversion_id,
             way=way,
             at=at,
-            **marks(conversion, salt=self._salt),
+            **marks(conversion, salt=self.salt),
         )
 
     def _twin(self, result: ReadConversion, way: SightingPath, *, now: int) -> list[Sighting]:
@@ -88,7 +83,7 @@ class Watch:
             return [self._sighting(conversion, way, at=min(conversion.time, now))]
         # The gateway rejected it (say, without an identifier): only X's pixel has it.
         given = result.scrubbed
-        event = self._destinations[result.pixel].events.get((given.event or "").strip().lower())
+        event = self.destinations[result.pixel].events.get((given.event or "").strip().lower())
         identity = "" if given.conversion_id is None else str(given.conversion_id).strip()
         if event is None or not 0 < len(identity) <= MAX_ID:
             return []

@@ -1,6 +1,7 @@
 """Stape's auth proxy: accept the requests of Stape's X tag for the pixel they name."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from twite.domain.destination import Destination, Source
@@ -17,26 +18,18 @@ from twite.x import spec
 _NO_MORE: Final = "The gateway cannot keep the credentials of another pixel"
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class StapeProxy:
     """Accepts the requests of Stape's X tag.
 
     Without `tag_credentials`, credentials in a body are never used.
     """
 
-    def __init__(
-        self,
-        *,
-        accept: Accept,
-        clock: Clock,
-        salt: bytes,
-        destinations: Mapping[str, Destination],
-        tag_credentials: TagCredentials | None = None,
-    ) -> None:
-        self._accept = accept
-        self._clock = clock
-        self._salt = salt
-        self._destinations = destinations
-        self._tag_credentials = tag_credentials
+    accept: Accept
+    clock: Clock
+    salt: bytes
+    destinations: Mapping[str, Destination]
+    tag_credentials: TagCredentials | None = None
 
     async def take(self, *, source: Source, body: bytes) -> tuple[XAcceptReceipt, str | None]:
         """Accept a request; return the receipt, and the account that X would name.
@@ -44,27 +37,27 @@ class StapeProxy:
         Raises XAcceptRefusal, LedgerFull, LedgerUnavailable; nothing is kept then.
         """
         try:
-            proxied = stape.read(body, now=self._clock.now(), salt=self._salt)
+            proxied = stape.read(body, now=self.clock.now(), salt=self.salt)
         except MalformedRequest as wrong:
             said = f"Invalid request body: {wrong.message}"
             raise _refused(400, spec.INVALID_PARAMETER, said, wrong.path) from None
         destination = await self._destination(source, proxied)
-        receipt = await self._accept.from_x(
+        receipt = await self.accept.from_x(
             destination=destination, body=proxied.body, source=source.name, door=Endpoint.STAPE
         )
         return receipt, destination.account
 
     async def _destination(self, source: Source, proxied: Proxied) -> Destination:
         pixel = proxied.pixel
-        if source.stape_credentials in {STORED, PASSING} and self._tag_credentials is not None:
+        if source.stape_credentials in {STORED, PASSING} and self.tag_credentials is not None:
             try:
-                found = await self._tag_credentials.destination(
+                found = await self.tag_credentials.destination(
                     pixel, source=source, brought=proxied.keys
                 )
             except TooManyPixels:
                 raise _refused(400, spec.INVALID_PARAMETER, _NO_MORE, "pixel_id") from None
         else:
-            found = self._destinations.get(pixel) if pixel in source.pixels else None
+            found = self.destinations.get(pixel) if pixel in source.pixels else None
         if found is None:
             said = f"pixel_id ({_shown(pixel)}) was not found"
             raise _refused(404, spec.NOT_FOUND, said, "pixel_id")

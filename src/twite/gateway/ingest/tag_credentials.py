@@ -6,6 +6,7 @@ them. `passing` credentials are deleted once the queue of their pixel is empty.
 
 import re
 from collections.abc import MutableMapping
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import msgspec
@@ -62,45 +63,34 @@ class TooManyPixels(Exception):
     """The limit of pixels with tag credentials is reached."""
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class TagCredentials:
     """Keeps tag credentials by source. `destinations` are the pixels the gateway accepts for."""
 
-    def __init__(
-        self,
-        *,
-        secret_store: SecretStore,
-        destinations: MutableMapping[str, Destination],
-        rate: int,
-        sends: SendsForPixel,
-        monitoring_store: Queries,
-        clock: Clock,
-        observer: Observer,
-        most: int = MOST_PIXELS,
-    ) -> None:
-        self._secret_store = secret_store
-        self._destinations = destinations
-        self._rate = rate
-        self._sends = sends
-        self._monitoring_store = monitoring_store
-        self._clock = clock
-        self._observer = observer
-        self._most = most
-        self._owners: dict[str, str] = {}
-        # Pixel → last use of its passing credentials (monotonic).
-        self._used: dict[str, int] = {}
+    secret_store: SecretStore
+    destinations: MutableMapping[str, Destination]
+    rate: int
+    sends: SendsForPixel
+    monitoring_store: Queries
+    clock: Clock
+    observer: Observer
+    most: int = MOST_PIXELS
+    _owners: dict[str, str] = field(init=False, default_factory=dict)
+    # Pixel → last use of its passing credentials (monotonic).
+    _used: dict[str, int] = field(init=False, default_factory=dict)
 
     async def load(self) -> None:
         """Restore the stored destinations. Raises NotOpened."""
-        for name, plain in await self._secret_store.all(PREFIX):
+        for name, plain in await self.secret_store.all(PREFIX):
             pixel = name.removeprefix(PREFIX)
-            if pixel in self._destinations:
+            if pixel in self.destinations:
                 # The pixel is in the settings now: they win.
-                await self._secret_store.forget(name)
+                await self.secret_store.forget(name)
                 continue
             kept = msgspec.json.decode(plain, type=SealedCredentials)
             self._owners[pixel] = kept.source
             if kept.passing:
-                self._used[pixel] = self._clock.elapsed()
+                self._used[pixel] = self.clock.elapsed()
             self._take_up(pixel, _keys_of(kept))
 
     async def destination(
@@ -110,7 +100,7 @@ class TagCredentials:
 
         Raises TooManyPixels, and LedgerUnavailable if credentials cannot be stored.
         """
-        known = self._destinations.get(pixel)
+        known = self.destinations.get(pixel)
         owner = self._owners.get(pixel)
         if known is not None and owner is None:
             return known if pixel in source.pixels else None
@@ -123,18 +113,18 @@ class TagCredentials:
             return known
         if brought is None or _PIXEL.fullmatch(pixel) is None:
             return known
-        if known is None and len(self._owners) >= self._most:
+        if known is None and len(self._owners) >= self.most:
             raise TooManyPixels
         return await self._keep(pixel, brought, source=source, passing=passing)
 
     async def run(self) -> None:
         """Delete unused passing credentials from time to time, until cancelled."""
         while True:
-            await self._clock.sleep(LOOK)
+            await self.clock.sleep(LOOK)
             try:
                 await self.forget_settled()
             except TransientError as trouble:
-                self._observer.see(
+                self.observer.see(
                     Troubled(where=TroublePlace.LENT_CREDENTIALS, reason=trouble.reason)
                 )
 
@@ -143,19 +133,19 @@ class TagCredentials:
 
         Recently used ones are kept: their conversions may not be committed yet.
         """
-        before = self._clock.elapsed() - LOOK
+        before = self.clock.elapsed() - LOOK
         idle = [pixel for pixel, used in self._used.items() if used < before]
         if not idle:
             return
-        pending = {waiting.pixel for waiting in await self._monitoring_store.backlog()}
+        pending = {waiting.pixel for waiting in await self.monitoring_store.backlog()}
         for pixel in idle:
             # Check again: they may have been used while the backlog was read.
             if pixel in pending or self._used.get(pixel, before) >= before:
                 continue
             del self._used[pixel], self._owners[pixel]
-            self._destinations.pop(pixel, None)
-            self._sends.leave(pixel)
-            await self._secret_store.forget(f"{PREFIX}{pixel}")
+            self.destinations.pop(pixel, None)
+            self.sends.leave(pixel)
+            await self.secret_store.forget(f"{PREFIX}{pixel}")
 
     async def _keep(
         self, pixel: str, brought: OAuthKeys, *, source: Source, passing: bool
@@ -165,9 +155,9 @@ class TagCredentials:
         self._note_use(pixel, passing=passing)
         try:
             plain = msgspec.json.encode(_kept(source.name, brought, passing=passing))
-            await self._secret_store.put(f"{PREFIX}{pixel}", plain)
+            await self.secret_store.put(f"{PREFIX}{pixel}", plain)
         except LedgerUnavailable:
-            if pixel not in self._destinations:
+            if pixel not in self.destinations:
                 self._owners.pop(pixel, None)
                 self._used.pop(pixel, None)
             raise
@@ -175,14 +165,14 @@ class TagCredentials:
 
     def _note_use(self, pixel: str, *, passing: bool) -> None:
         if passing:
-            self._used[pixel] = self._clock.elapsed()
+            self._used[pixel] = self.clock.elapsed()
         else:
             self._used.pop(pixel, None)
 
     def _take_up(self, pixel: str, keys: OAuthKeys) -> Destination:
-        destination = Destination(pixel=pixel, credentials=keys, events={}, rate=self._rate)
-        self._destinations[pixel] = destination
-        self._sends.send_to(destination)
+        destination = Destination(pixel=pixel, credentials=keys, events={}, rate=self.rate)
+        self.destinations[pixel] = destination
+        self.sends.send_to(destination)
         return destination
 
 

@@ -4,6 +4,7 @@ Requests to X use the pixel's OAuth credentials, from the settings or the creden
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
@@ -59,35 +60,23 @@ Drafts = Callable[[str, str, str], SettingsDraft]
 Note = Callable[[AuditEvent], Awaitable[None]]
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class EventTagManager:
     """Questions about events, by pixel. Those that ask X raise RefusedByX and XUnanswering too.
 
     What changes something takes `by`, who wants it, and is in the audit before it is done; it
-    raises what a store does where that cannot be.
+    raises what a store does where that cannot be. `destinations` have their credentials; `drafts`
+    makes one of (pixel, our name, event id). `url` is where servers reach the gateway; `note`
+    writes into the audit.
     """
 
-    def __init__(
-        self,
-        *,
-        ask: XInquiries,
-        destinations: Mapping[str, Destination],
-        sources: Sequence[Source],
-        url: str,
-        drafts: Drafts,
-        note: Note,
-        clock: Clock,
-    ) -> None:
-        """`destinations` have their credentials; `drafts` makes one of (pixel, our name, event id).
-
-        `url` is where servers reach the gateway; `note` writes into the audit.
-        """
-        self._ask = ask
-        self._destinations = destinations
-        self._sources = tuple(sources)
-        self._url = url
-        self._drafts = drafts
-        self._note = note
-        self._clock = clock
+    ask: XInquiries
+    destinations: Mapping[str, Destination]
+    sources: Sequence[Source]
+    url: str
+    drafts: Drafts
+    note: Note
+    clock: Clock
 
     async def events(self, pixel: str, *, with_deleted: bool = False) -> list[EventTag]:
         """Return all events of the pixel's account. Raises SettingsError."""
@@ -132,7 +121,7 @@ class EventTagManager:
 
     def draft(self, pixel: str, name: str, event: str) -> SettingsDraft:
         """Return the settings with a name mapped to an event. Raises SettingsError."""
-        return self._drafts(self._known(pixel).pixel, name, event)
+        return self.drafts(self._known(pixel).pixel, name, event)
 
     async def write(self, draft: SettingsDraft, *, by: str) -> None:
         """Write a draft to the settings file. Raises SettingsError."""
@@ -149,27 +138,27 @@ class EventTagManager:
                 f"{', '.join(known.events)}",
             )
         feeds = (
-            source for source in self._sources if pixel in source.pixels and source.key is not None
+            source for source in self.sources if pixel in source.pixels and source.key is not None
         )
         first = next(feeds, None)
         called = SnippetCall(
             name=name,
             event=known.events[name],
             pixel=pixel,
-            url=self._url,
+            url=self.url,
             names_pixel=first is not None and first.pixel != pixel,
         )
         return snippets(called, server_only=server_only)
 
     async def _noted(self, what: str, subject: str, detail: str, *, by: str) -> None:
-        deed = AuditEvent(at=self._clock.now(), who=by, what=what, subject=subject, detail=detail)
-        await self._note(deed)
+        deed = AuditEvent(at=self.clock.now(), who=by, what=what, subject=subject, detail=detail)
+        await self.note(deed)
 
     def _account(self, pixel: str) -> AdsAccount:
-        return account_of(self._ask, self._known(pixel))
+        return account_of(self.ask, self._known(pixel))
 
     def _known(self, pixel: str) -> Destination:
-        found = self._destinations.get(pixel)
+        found = self.destinations.get(pixel)
         if found is None:
             raise SettingsError(place="pixel", message=f"there is no pixel {pixel!r}")
         return found

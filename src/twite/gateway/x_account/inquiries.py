@@ -5,6 +5,7 @@ where it passes. What may have been changed all the same is to be looked at firs
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Final, Protocol, TypeVar
 
@@ -40,21 +41,14 @@ class XInquiryAddress(msgspec.Struct, frozen=True, kw_only=True):
     app: XApp | None = None
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class XInquiries:
     """Asks. Each method raises RefusedByX and XUnanswering."""
 
-    def __init__(
-        self,
-        *,
-        inquiries: Inquiries,
-        clock: Clock,
-        randomness: Randomness,
-        address: XInquiryAddress,
-    ) -> None:
-        self._inquiries = inquiries
-        self._clock = clock
-        self._randomness = randomness
-        self.address = address
+    inquiries: Inquiries
+    clock: Clock
+    randomness: Randomness
+    address: XInquiryAddress
 
     async def ask(
         self,
@@ -67,11 +61,11 @@ class XInquiries:
 
         `read` is given status and body; `about` is what the error should name: an account, a pixel.
         """
-        inquiry = make(self._randomness.nonce(), self._clock.now() // SECOND)
-        came = await self._inquiries.ask(inquiry)
+        inquiry = make(self.randomness.nonce(), self.clock.now() // SECOND)
+        came = await self.inquiries.ask(inquiry)
         if isinstance(came, NoResponse):
             raise _unanswered(inquiry, came.reason, left=came.left)
-        passing = _passing(inquiry, came, now=self._clock.now())
+        passing = _passing(inquiry, came, now=self.clock.now())
         if passing is not None:
             raise passing
         if not came.whole:
@@ -79,7 +73,7 @@ class XInquiries:
         found = read(came.status, came.body)
         if not isinstance(found, InquiryRefusal):
             return found
-        reason, cure = rejection_message(found, about=about, off=_off(came, self._clock.now()))
+        reason, cure = rejection_message(found, about=about, off=_off(came, self.clock.now()))
         raise RefusedByX(why=found.why, status=found.status, reason=reason, cure=cure)
 
     async def ask_as(

@@ -9,6 +9,7 @@ Nothing is stored that X refuses. The sign-ins under way are kept in memory: a r
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol
 from urllib.parse import parse_qs
@@ -85,28 +86,20 @@ class _UnderWay(msgspec.Struct, frozen=True, kw_only=True):
     began: int
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class XSignIn:
-    """Signs in. Without a vault (no secret key) nothing is begun, since nothing could be stored."""
+    """Signs in. Without a vault (no secret key) nothing is begun, since nothing could be stored.
 
-    def __init__(
-        self,
-        *,
-        ask: XInquiries,
-        clock: Clock,
-        keeper: KeepsCredentials | None,
-        destinations: Mapping[str, Destination],
-        noted_as: str | None = None,
-    ) -> None:
-        """`destinations` are those that the settings name.
+    `destinations` are those that the settings name. `noted_as` is the user of this process, for the
+    audit; None if the caller notes what it does.
+    """
 
-        `noted_as` is who does what is done here, for the audit; None where the caller notes it.
-        """
-        self._ask = ask
-        self._clock = clock
-        self._noted_as = noted_as
-        self._keeper = keeper
-        self._destinations = destinations
-        self._in_progress: dict[str, _UnderWay] = {}
+    ask: XInquiries
+    clock: Clock
+    keeper: KeepsCredentials | None
+    destinations: Mapping[str, Destination]
+    noted_as: str | None = None
+    _in_progress: dict[str, _UnderWay] = field(init=False, default_factory=dict)
 
     async def begin(
         self, pixel: str, *, callback: str | None = None, by: str = ""
@@ -117,14 +110,14 @@ class XSignIn:
         """
         self._must_keep()
         self._must_be_used(pixel, OAUTH)
-        app, oauth_url = self._app(), self._ask.address.oauth_url
+        app, oauth_url = self._app(), self.ask.address.oauth_url
         make = partial(sign_in.begin, app, oauth_url=oauth_url, callback=callback)
-        requested = await self._ask.ask(
+        requested = await self.ask.ask(
             lambda nonce, timestamp: make(nonce=nonce, timestamp=timestamp),
             lambda status, body: sign_in.begun(status=status, body=body),
             about=callback or "",
         )
-        now = self._clock.elapsed()
+        now = self.clock.elapsed()
         self._forget_late(now)
         self._in_progress[requested.token] = _UnderWay(
             requested=requested, pixel=pixel, by=by, began=now
@@ -179,15 +172,15 @@ class XSignIn:
         return True
 
     def _deed(self, what: str, pixel: str, detail: str) -> AuditEvent | None:
-        if self._noted_as is None:
+        if self.noted_as is None:
             return None
-        now = self._clock.now()
-        return AuditEvent(at=now, who=self._noted_as, what=what, subject=pixel, detail=detail)
+        now = self.clock.now()
+        return AuditEvent(at=now, who=self.noted_as, what=what, subject=pixel, detail=detail)
 
     async def _revoke(self, keys: OAuthKeys) -> None:
-        make = partial(sign_in.end, keys, oauth_url=self._ask.address.oauth_url)
+        make = partial(sign_in.end, keys, oauth_url=self.ask.address.oauth_url)
         try:
-            await self._ask.ask(
+            await self.ask.ask(
                 lambda nonce, timestamp: make(nonce=nonce, timestamp=timestamp),
                 lambda status, body: sign_in.ended(status=status, body=body),
             )
@@ -199,9 +192,9 @@ class XSignIn:
         keeper, app = self._must_keep(), self._app()
         # A sign-in can be finished once, even if it fails.
         del self._in_progress[began.requested.token]
-        oauth_url = self._ask.address.oauth_url
+        oauth_url = self.ask.address.oauth_url
         make = partial(sign_in.finish, app, began.requested, verifier, oauth_url=oauth_url)
-        who = await self._ask.ask(
+        who = await self.ask.ask(
             lambda nonce, timestamp: make(nonce=nonce, timestamp=timestamp),
             lambda status, body: sign_in.finished(app, status=status, body=body),
         )
@@ -218,7 +211,7 @@ class XSignIn:
         self, destination: Destination, credentials: OAuthKeys | PixelToken
     ) -> AccessCheck | None:
         try:
-            return await check_access(self._ask, destination, credentials)
+            return await check_access(self.ask, destination, credentials)
         except XUnanswering:
             # A sign-in is not to be done again because X was slow: sending will tell.
             return None
@@ -226,7 +219,7 @@ class XSignIn:
     def _begun(self, token: str, by: str) -> _UnderWay:
         """Return the sign-in of that token, if this one began it, and not too long ago."""
         began = self._in_progress.get(token)
-        now = self._clock.elapsed()
+        now = self.clock.elapsed()
         if began is None or began.by != by or now - began.began > PATIENCE:
             raise _refused(InquiryRefusal(why=RefusalReason.STRANGER))
         return began
@@ -237,7 +230,7 @@ class XSignIn:
                 del self._in_progress[token]
 
     def _known(self, pixel: str) -> Destination:
-        found = self._destinations.get(pixel)
+        found = self.destinations.get(pixel)
         if found is None:
             raise SettingsError(place="pixel", message=f"there is no pixel {pixel!r}")
         return found
@@ -255,7 +248,7 @@ class XSignIn:
         return found
 
     def _app(self) -> XApp:
-        app = self._ask.address.app
+        app = self.ask.address.app
         if app is None:
             raise SettingsError(
                 place="x.consumer_key",
@@ -265,14 +258,14 @@ class XSignIn:
         return app
 
     def _must_keep(self) -> KeepsCredentials:
-        if self._keeper is None:
+        if self.keeper is None:
             raise SettingsError(
                 place="server.secret_key",
                 message="is missing: credentials are stored sealed, and without a key nothing is "
                 'stored. Write server.secret_key = "file:twite.secret" (twite init makes one), or '
                 "set TWITE_SECRET_KEY",
             )
-        return self._keeper
+        return self.keeper
 
 
 def _refused(refusal: InquiryRefusal) -> RefusedByX:

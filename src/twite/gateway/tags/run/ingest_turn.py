@@ -1,6 +1,7 @@
 """Evaluate template variables at ingest, to decide which tags fire. The client waits for them."""
 
 import time
+from dataclasses import KW_ONLY, dataclass
 
 from msgspec import structs
 
@@ -93,6 +94,7 @@ class IngestEvaluation:
         self._observer.see(TagSaid(tag=whose, text=line.text, own=line.own))
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class IngestTurn:
     """See sgtm.container.values.Variables. A template that passed a limit rests, or is slow.
 
@@ -101,45 +103,37 @@ class IngestTurn:
     slowed down. `ran` is given what ran.
     """
 
-    def __init__(
-        self,
-        engines: TemplateEngines,
-        trials: Probations,
-        *,
-        about: ContainerVersion,
-        storage: KeepsItems,
-        ran: Ran,
-    ) -> None:
-        self._engines = engines
-        self._trials = trials
-        self._about = about
-        self._storage = storage
-        self._ran = ran
+    engines: TemplateEngines
+    trials: Probations
+    _: KW_ONLY
+    about: ContainerVersion
+    storage: KeepsItems
+    ran: Ran
 
     def value(self, template: Template, fields: dict[str, Tree], occasion: EventContext) -> Value:
         """Return the template's value. Raises Unfilled while it is on probation."""
         whose = name_of(template)
-        share = self._trials.share(whose)
+        share = self.trials.share(whose)
         if not share.is_left:
             raise Unfilled(f"the variable template {template.name!r} rests: {_SLOW}")
-        if self._trials.begin(whose):
-            off = self._trials.is_off(whose)
+        if self.trials.begin(whose):
+            off = self.trials.is_off(whose)
             why = "is switched off: it hung" if off else "rests: it passed a limit"
             raise Unfilled(f"the variable template {template.name!r} {why}")
-        call = call_of(template, fields, occasion, about=self._about, storage=self._storage)
-        began, making = time.thread_time(), self._engines.making
-        self._engines.passed_a_limit()  # whoever ran before
+        call = call_of(template, fields, occasion, about=self.about, storage=self.storage)
+        began, making = time.thread_time(), self.engines.making
+        self.engines.passed_a_limit()  # whoever ran before
         spent = False
         try:
-            turn = evaluate_at_ingest(self._engines, template, call)
-            spent = self._engines.passed_a_limit()
+            turn = evaluate_at_ingest(self.engines, template, call)
+            spent = self.engines.passed_a_limit()
         finally:
             # An abandoned thread has been reported already.
-            if not self._engines.is_left:
+            if not self.engines.is_left:
                 took = time.thread_time() - began
-                self._trials.end(whose, took=took if spent else 0.0, spent=spent)
-                share.take(took - (self._engines.making - making))
-        self._ran.append((template, turn))
+                self.trials.end(whose, took=took if spent else 0.0, spent=spent)
+                share.take(took - (self.engines.making - making))
+        self.ran.append((template, turn))
         return returned(turn)
 
 

@@ -6,6 +6,7 @@ Each is bounded, and counted as tried: what may have left decides whether a run 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Final, TypeVar
 
 from twite.gateway.ports.tags import TagRule
@@ -31,29 +32,24 @@ _LONGEST: Final = 15_000  # milliseconds, as of a request that says nothing
 _LONGEST_WORDS: Final = 1_500
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class TagOutbound:
     """Performs the requests of one tag run. `tried` are their outcomes."""
 
-    def __init__(
-        self,
-        run_context: RunContext,
-        *,
-        rule: TagRule,
-        mask: LineMask,
-        lines: TagLog,
-        marks: Callable[[], InsertIds],
-    ) -> None:
-        self._run_context = run_context
-        self._rule = rule
-        self._mask = mask
-        self._lines = lines
-        self._marks = marks
-        self._calls: GoogleCalls | None = None
-        self._slots = asyncio.Semaphore(AT_ONCE)
-        self._in_progress = 0
-        self._asked = 0
-        self._looks_up = False
-        self.tried: list[RequestOutcome] = []
+    run_context: RunContext
+    _: KW_ONLY
+    rule: TagRule
+    mask: LineMask
+    lines: TagLog
+    marks: Callable[[], InsertIds]
+    _calls: GoogleCalls | None = field(init=False, default=None)
+    _slots: asyncio.Semaphore = field(
+        init=False, default_factory=lambda: asyncio.Semaphore(AT_ONCE)
+    )
+    _in_progress: int = field(init=False, default=0)
+    _asked: int = field(init=False, default=0)
+    _looks_up: bool = field(init=False, default=False)
+    tried: list[RequestOutcome] = field(init=False, default_factory=list)
 
     @property
     def left(self) -> bool:
@@ -84,23 +80,23 @@ class TagOutbound:
             method=effect.method,
             headers=effect.headers,
             body=(effect.body or "").encode("utf-8", "replace"),
-            timeout=max(1, min(effect.timeout, self._rule.timeout)),
-            allow_hosts=self._rule.allow_hosts,
+            timeout=max(1, min(effect.timeout, self.rule.timeout)),
+            allow_hosts=self.rule.allow_hosts,
         )
 
         async def send(leaving: "_Leaving") -> HttpAnswer | NoResponse | GoogleRequestDenied:
             if effect.authorization is None:
-                to_x = self._run_context.to_x.take(effect, source=self._rule.pixel)
+                to_x = self.run_context.to_x.take(effect, source=self.rule.pixel)
                 taken = await leaving.out(to_x)
                 if taken is not None:
                     return taken
-            return await self._run_context.google.send(
+            return await self.run_context.google.send(
                 asked, scopes=effect.authorization, by=self._by(leaving)
             )
 
         response = await self._out(send)
         if isinstance(response, GoogleRequestDenied):
-            self._lines.say(f"getGoogleAuth: {response.why}")
+            self.lines.say(f"getGoogleAuth: {response.why}")
             return EffectAnswer(id=effect.id, reason="failed")
         return told(effect.id, response)
 
@@ -108,10 +104,10 @@ class TagOutbound:
         """Perform a call of a service of Google's."""
         if self._calls is None:
             self._calls = GoogleCalls(
-                self._run_context.google,
+                self.run_context.google,
                 sends=self._ask,
-                says=self._lines.say,
-                marks=self._marks(),
+                says=self.lines.say,
+                marks=self.marks(),
             )
         return await self._calls.perform(effect)
 
@@ -121,10 +117,10 @@ class TagOutbound:
             method=asking.method,
             headers=asking.headers,
             body=asking.body,
-            timeout=max(1, min(asking.timeout or _LONGEST, self._rule.timeout)),
+            timeout=max(1, min(asking.timeout or _LONGEST, self.rule.timeout)),
         )
         return await self._out(
-            lambda leaving: self._run_context.google.send(
+            lambda leaving: self.run_context.google.send(
                 asked, scopes=asking.scopes or None, by=self._by(leaving), own=True
             ),
             asking=asking,
@@ -151,7 +147,7 @@ class TagOutbound:
             return response
 
     def _by(self, leaving: "_Leaving") -> Sends:
-        return lambda asked: leaving.out(self._run_context.web.ask(asked))
+        return lambda asked: leaving.out(self.run_context.web.ask(asked))
 
     def _count(self, more: int) -> None:
         self._in_progress += more
@@ -160,14 +156,14 @@ class TagOutbound:
         self, response: HttpAnswer | NoResponse, asking: GoogleRequest | None, *, counts: bool
     ) -> RequestOutcome:
         if isinstance(response, NoResponse):
-            words = self._mask.over(response.reason, most=_LONGEST_WORDS)
+            words = self.mask.over(response.reason, most=_LONGEST_WORDS)
             return RequestOutcome(status=None, words=words, left=counts and response.left)
         quiet = asking is not None and not asking.is_told and response.status < 400
         text = "" if quiet else response.body[:_LONGEST_WORDS].decode("utf-8", "replace")
         named = response.headers.get("retry-after", "")
         return RequestOutcome(
             status=response.status,
-            words=self._mask.over(text, most=_LONGEST_WORDS),
+            words=self.mask.over(text, most=_LONGEST_WORDS),
             left=counts,
             passing=asking is not None and response.status in asking.passing,
             retry_after=int(named) * 1_000 if named.isdecimal() and len(named) < 9 else None,
