@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from twite.domain.errors import MalformedRequest
 from twite.domain.submission import Ignored
 from twite.domain.times import DAY, spelled
-from twite.formats.beacon.read import LONGEST_WAIT, BeaconContext, read, read_image
+from twite.formats.beacon.read import LONGEST_WAIT, read, read_image
 from twite.formats.beacon.shape import BeaconTwin
 from twite.formats.clicks import Click
 from twite.formats.native_shape import Native, NativeContent
+from twite.formats.visitor import Visitor
 
 NOW = 1_795_600_000_000
 SENT = 1_700_000_000_000  # a clock that is years behind
@@ -23,7 +24,7 @@ EMAIL = "a" * 64
 
 
 def seen(**said):
-    return BeaconContext(**({"now": NOW, "ip": "203.0.113.7", "user_agent": AGENT} | said))
+    return Visitor(**({"now": NOW, "ip": "203.0.113.7", "user_agent": AGENT} | said))
 
 
 def a_message(*conversions, **said):

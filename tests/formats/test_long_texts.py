@@ -69,7 +69,7 @@ def test_a_basket_with_more_lines_than_are_read_costs_its_own_conversion_alone()
     usual = {"event": "purchase", "contents": [{}] * MAX_ITEMS_IN_ALL}
     body = msgspec.json.encode({"conversions": [large, usual]})
 
-    found = beacon.read(body, beacon.BeaconContext(now=NOW)).found
+    found = beacon.read(body, Visitor(now=NOW)).found
 
     assert [len(conversion.contents or ()) for conversion in found.conversions] == [
         0,

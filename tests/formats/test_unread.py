@@ -29,7 +29,7 @@ TWICE = ',"consent":{"a":"denied","a":"granted"}'
 
 def of_a_page(*conversions, around=""):
     body = f'{{"v":1{around},"conversions":[{",".join(conversions)}]}}'
-    return beacon.read(body.encode(), beacon.BeaconContext(now=NOW, ip="203.0.113.7"))
+    return beacon.read(body.encode(), Visitor(now=NOW, ip="203.0.113.7"))
 
 
 def found_in(tagged):

@@ -34,6 +34,17 @@ class Reachable(msgspec.Struct, frozen=True, kw_only=True):
         return f"Reachable(pid={self.pid}, url={self.url!r}, token=***)"
 
 
+def leave_address(file: Path, *, url: str, token: Secret) -> None:
+    """Write the file by which commands of this machine and this user reach this process."""
+    address = Reachable(pid=os.getpid(), url=url, token=token.reveal())
+    # Written beside and renamed, so that a reader never sees half of it.
+    draft = file.with_name(f"{file.name}.new")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
+        opened.write(msgspec.json.encode(address))
+    draft.replace(file)
+
+
 def reachable(file: Path) -> Reachable | None:
     """Read the address file; None if it is missing or cannot be read."""
     try:

@@ -2,13 +2,12 @@
 
 import asyncio
 import gc
-import json
-import os
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from twite.app.console import ConsoleServices, console
+from twite.app.control_client import leave_address
 from twite.app.logins import CredentialVault, connect, given, login_desk, safe_of
 from twite.app.monitoring import Monitoring
 from twite.app.resealing import sealed_anew
@@ -210,7 +209,7 @@ class Gateway:
                     sealed_anew(safe, store, observer=self._observer)
                 )
             await server.start()
-            self._leave_word()
+            leave_address(settings.store.gateway_file, url=self.url, token=self._token)
         except BaseException:
             await self.stop()
             raise
@@ -389,17 +388,6 @@ class Gateway:
             local=None if local is None else (local.host, local.port),
             limits=limits,
         )
-
-    def _leave_word(self) -> None:
-        """Write the file by which commands of this machine and this user reach the gateway."""
-        word = {"pid": os.getpid(), "url": self.url, "token": self._token.reveal()}
-        path = self._settings.store.gateway_file
-        # Written beside and renamed, so that a reader never sees half of it.
-        draft = path.with_name(f"{path.name}.new")
-        draft.unlink(missing_ok=True)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(word, file)
-        draft.replace(path)
 
 
 def _calm_the_collector_of_garbage() -> None:

@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 from uvicorn.server import ServerState
 
-from twite.http.limits import HttpLimits
+from twite.http.limits import Crowd, HttpLimits
 from twite.http.responses import HttpResponse, again, error
 from twite.http.write_response import EXTENSION
 
@@ -33,26 +33,7 @@ class Config(uvicorn.Config):
     """uvicorn's settings, and our limits."""
 
     limits: HttpLimits = HttpLimits()
-    crowd: "Crowd"
-
-
-class Crowd:
-    """Counts connections closed to make room and connections refused, since the last report."""
-
-    def __init__(self) -> None:
-        self.closed = 0
-        self.refused = 0
-
-    def told(self) -> str | None:
-        """Return a sentence about what happened since the last report, None if nothing did."""
-        closed, refused = self.closed, self.refused
-        self.closed = self.refused = 0
-        if not closed and not refused:
-            return None
-        return (
-            f"the connection limit is reached: {closed} idle ones were closed, "
-            f"{refused} new ones were answered 503"
-        )
+    crowd: Crowd
 
 
 class _Flow(FlowControl):

@@ -30,3 +30,22 @@ class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
     stop_seconds: float = 10.0
     sweep_seconds: float = 0.5
     tell_seconds: float = 60.0
+
+
+class Crowd:
+    """Counts connections closed to make room and connections refused, since the last report."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+        self.refused = 0
+
+    def told(self) -> str | None:
+        """Return a sentence about what happened since the last report, None if nothing did."""
+        closed, refused = self.closed, self.refused
+        self.closed = self.refused = 0
+        if not closed and not refused:
+            return None
+        return (
+            f"the connection limit is reached: {closed} idle ones were closed, "
+            f"{refused} new ones were answered 503"
+        )

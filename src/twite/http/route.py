@@ -12,7 +12,9 @@ from starlette.types import Receive, Scope
 from twite.domain.destination import Source
 from twite.domain.people.users import KeyScope
 from twite.domain.submission import Endpoint
+from twite.formats.clicks import cookies_of
 from twite.formats.data_tag.read import MAX_PARAMETERS
+from twite.formats.visitor import Visitor
 from twite.gateway.ingest.accept import X_SOURCE
 from twite.gateway.ports.events import Observer, TurnedAway
 from twite.http.authorization import Requester
@@ -202,6 +204,22 @@ def _report(answer: HttpResponse, caller: object, endpoint: Endpoint, observer: 
         source = caller.source if isinstance(caller, PageVisit) else caller
         name = source.name if isinstance(source, Source) else X_SOURCE
         observer.see(TurnedAway(source=name, door=endpoint.value, code=answer.code))
+
+
+def visitor_of(request: HttpRequest, visit: PageVisit | None) -> Visitor:
+    """Return the visitor of a page, or none behind a server's request."""
+    now = request.services.clock.now()
+    if visit is None:
+        return Visitor(trusted=True, now=now)
+    return Visitor(
+        ip=visit.address,
+        user_agent=request.text(b"user-agent"),
+        referer=request.text(b"referer"),
+        cookies=cookies_of(request.text(b"cookie") or ""),
+        opted_out=request.headers.get(b"sec-gpc") == b"1",
+        value_limit=visit.source.browser_value_limit,
+        now=now,
+    )
 
 
 def query_of(scope: Scope) -> dict[str, str]:

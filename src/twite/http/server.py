@@ -10,8 +10,8 @@ import uvicorn
 
 from twite.domain.errors import SettingsError
 from twite.http.application import HttpApplication
-from twite.http.deadlines import Config, Crowd, DeadlineProtocol
-from twite.http.limits import HttpLimits
+from twite.http.deadlines import Config, DeadlineProtocol
+from twite.http.limits import Crowd, HttpLimits
 
 _BACKLOG: Final = 2_048
 _POLL_SECONDS: Final = 0.01

@@ -27,6 +27,7 @@ from twite.formats.native_shape import Native, NativeContent
 from twite.formats.parsed_request import ParsedRequest
 from twite.formats.robots import is_robot
 from twite.formats.strict_json import decode, mended
+from twite.formats.visitor import Visitor
 from twite.redaction.scrub_text import free_text
 
 MAX_CONVERSIONS: Final = 20
@@ -48,24 +49,6 @@ _NULL: Final = msgspec.Raw(b"null")
 _LONGEST_NAME: Final = 64
 
 
-class BeaconContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What the request itself says: the address that proxies vouch for, headers, cookies.
-
-    `opted_out` is `Sec-GPC: 1`. Its repr masks everything.
-    """
-
-    now: int
-    ip: str | None = None
-    user_agent: str | None = None
-    referer: str | None = None
-    cookies: Mapping[str, str] = msgspec.field(default_factory=dict)
-    opted_out: bool = False
-    value_limit: Decimal | None = None
-
-    def __repr__(self) -> str:
-        return "Circumstances(***)"
-
-
 class Beacon(msgspec.Struct, frozen=True, kw_only=True):
     """The conversions of a message, and what X's pixel did with each.
 
@@ -80,7 +63,7 @@ class Beacon(msgspec.Struct, frozen=True, kw_only=True):
     consent: Mapping[str, str | bool]
 
 
-def read(body: bytes, seen: BeaconContext) -> Beacon:
+def read(body: bytes, seen: Visitor) -> Beacon:
     """Read a message of the script. Raises MalformedRequest, also for too many conversions.
 
     Faults of a single conversion are reported with that conversion.
@@ -104,7 +87,7 @@ def read(body: bytes, seen: BeaconContext) -> Beacon:
     return _sorted(said, left_out, seen=seen, ahead=ahead, click=click, consent=consent)
 
 
-def read_image(query: Mapping[str, str], seen: BeaconContext) -> Beacon:
+def read_image(query: Mapping[str, str], seen: Visitor) -> Beacon:
     """Read the image request of a page without JavaScript: one conversion, from the query."""
     page = query.get("url") or seen.referer
     landed = read_click(query.get("twclid", ""), seen.now) or read_click(_query_of(page), seen.now)
@@ -140,7 +123,7 @@ def _sorted(
     given: Iterable[tuple[BeaconConversion, tuple[Fault, ...]]],
     ignored: list[Ignored],
     *,
-    seen: BeaconContext,
+    seen: Visitor,
     ahead: int | None,
     click: Click | None,
     consent: Mapping[str, str | bool],
@@ -179,7 +162,7 @@ def _sorted(
 def _native(
     conversion: BeaconConversion,
     *,
-    seen: BeaconContext,
+    seen: Visitor,
     ahead: int | None,
     click: Click | None,
     consent: Mapping[str, str | bool],
@@ -228,7 +211,7 @@ def _time(at: Number | None, ahead: int | None, now: int) -> str | None:
     return spelled(moment) if now - LONGEST_WAIT <= moment <= now else spelled(now)
 
 
-def _clicks(said: BeaconClick | None, ahead: int | None, seen: BeaconContext) -> list[Click]:
+def _clicks(said: BeaconClick | None, ahead: int | None, seen: Visitor) -> list[Click]:
     if said is None or said.id is None:
         return []
     at = _whole(said.at or 0)
@@ -238,7 +221,7 @@ def _clicks(said: BeaconClick | None, ahead: int | None, seen: BeaconContext) ->
     return [] if click is None else [click]
 
 
-def _consent(said: Mapping[str, str | bool], seen: BeaconContext) -> Mapping[str, str | bool]:
+def _consent(said: Mapping[str, str | bool], seen: Visitor) -> Mapping[str, str | bool]:
     return {**said, "gpc": True} if seen.opted_out else said
 
 

@@ -7,15 +7,14 @@ from typing import Final
 import msgspec
 
 from twite.domain.submission import Endpoint, RejectedConversion
-from twite.formats.beacon.read import BeaconContext, read, read_image
-from twite.formats.clicks import cookies_of
+from twite.formats.beacon.read import read, read_image
 from twite.formats.native.answers import RejectedItem
 from twite.http.click_cookie import called, keeping
 from twite.http.error_responses import FOR_GOOD
 from twite.http.incoming import incoming_of
 from twite.http.origins import PageVisit
 from twite.http.responses import JSON, HttpResponse
-from twite.http.route import HttpRequest, in_our_shape
+from twite.http.route import HttpRequest, in_our_shape, visitor_of
 
 # This header tells the script that the gateway itself answered and would answer a retry alike: only
 # then does the script drop its message.
@@ -55,7 +54,7 @@ async def script(request: HttpRequest, _caller: None) -> HttpResponse:
 async def answer(request: HttpRequest, visit: PageVisit) -> HttpResponse:
     """Accept the message, or the image's conversion, and set cookies."""
     services, posts = request.services, request.method == "POST"
-    seen = _circumstances(request, visit)
+    seen = visitor_of(request, visit)
     beacon = read(request.body, seen) if posts else read_image(request.query(), seen)
     found = beacon.found
     rejected: tuple[RejectedConversion, ...] = ()
@@ -91,18 +90,6 @@ def with_verdict(
     if visit is None or answer.status not in FOR_GOOD:
         return answer
     return msgspec.structs.replace(answer, headers=(*answer.headers, *_FINAL))
-
-
-def _circumstances(request: HttpRequest, visit: PageVisit) -> BeaconContext:
-    return BeaconContext(
-        now=request.services.clock.now(),
-        ip=visit.address,
-        user_agent=request.text(b"user-agent"),
-        referer=request.text(b"referer"),
-        cookies=cookies_of(request.text(b"cookie") or ""),
-        opted_out=request.headers.get(b"sec-gpc") == b"1",
-        value_limit=visit.source.browser_value_limit,
-    )
 
 
 def _told(

@@ -7,9 +7,8 @@ from twite.domain.fault import CODES
 from twite.formats.event_data.conversions import found_of
 from twite.formats.parsed_request import ParsedRequest
 from twite.formats.sgtm_tag import read as sgtm
-from twite.formats.visitor import Visitor
 from twite.http.responses import HttpRefusal, error
-from twite.http.route import HttpRequest
+from twite.http.route import HttpRequest, visitor_of
 
 
 def read(request: HttpRequest, source: Source) -> ParsedRequest:
@@ -22,7 +21,7 @@ def read(request: HttpRequest, source: Source) -> ParsedRequest:
         source=source,
         destinations=request.services.destinations,
         # The container authenticates itself, so its claims about its visitor are trusted.
-        visitor=Visitor(trusted=True, now=request.services.clock.now()),
+        visitor=visitor_of(request, None),
         repeated=sent.tagged.repeated,
         pixel=sent.pixel,
     )

@@ -13,7 +13,6 @@ import msgspec
 
 from twite.domain.destination import Source
 from twite.domain.submission import Endpoint
-from twite.formats.clicks import cookies_of
 from twite.formats.data_tag import client_ids
 from twite.formats.data_tag import read as data_tag
 from twite.formats.event_data.consent import signals_of
@@ -25,7 +24,7 @@ from twite.http.click_cookie import called, keeping, keeping_client
 from twite.http.incoming import incoming_of
 from twite.http.origins import PageVisit
 from twite.http.responses import HttpRefusal, HttpResponse
-from twite.http.route import HttpRequest
+from twite.http.route import HttpRequest, visitor_of
 from twite.http.routes.tags_debug import judged
 from twite.http.routes.tags_responses import told
 from twite.http.source_keys import WRONG_KEY, bearer
@@ -99,7 +98,7 @@ def taking(
     async def answer(request: HttpRequest, caller: Source | PageVisit) -> HttpResponse:
         visit = caller if isinstance(caller, PageVisit) else None
         source = caller.source if isinstance(caller, PageVisit) else caller
-        visitor = _visitor(request, visit)
+        visitor = visitor_of(request, visit)
         tagged = read(_input(request, visit, visitor))
         receipt = await request.services.accept.found(
             found_of(
@@ -135,7 +134,7 @@ async def debug(request: HttpRequest, caller: Source | PageVisit) -> HttpRespons
         request.body,
         source=caller.source if isinstance(caller, PageVisit) else caller,
         destinations=request.services.destinations,
-        visitor=_visitor(request, visit),
+        visitor=visitor_of(request, visit),
     )
 
 
@@ -153,21 +152,6 @@ def _input(request: HttpRequest, visit: PageVisit | None, visitor: Visitor) -> T
         form=_FORM.match(request.headers.get(b"content-type", b"")) is not None,
         visitor=visitor,
         otherwise=client_ids.made(now=visitor.now, digits=_nine_digits()) if visit else "",
-    )
-
-
-def _visitor(request: HttpRequest, visit: PageVisit | None) -> Visitor:
-    now = request.services.clock.now()
-    if visit is None:
-        return Visitor(trusted=True, now=now)
-    return Visitor(
-        ip=visit.address,
-        user_agent=request.text(b"user-agent"),
-        referer=request.text(b"referer"),
-        cookies=cookies_of(request.text(b"cookie") or ""),
-        opted_out=request.headers.get(b"sec-gpc") == b"1",
-        value_limit=visit.source.browser_value_limit,
-        now=now,
     )
 
 
