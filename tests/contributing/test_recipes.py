@@ -314,7 +314,7 @@ def test_a_new_alert_opens_and_resolves(monkeypatch):
         state=MemoryStore(),
         clock=MovingClock(NOW),
         new_id=lambda: f"alert-{next(numbers)}",
-        said=lambda alert, phase: said.append((phase, alert.reason)),
+        notify=lambda alert, phase: said.append((phase, alert.reason)),
     )
 
     for left in (1, 0, 5):

@@ -144,10 +144,10 @@ def _visitor(case: CapturedCase, source: Source, event: Event) -> Visitor:
     if keyed:
         return Visitor(trusted=True, now=case.now)
     given = case.event is not None
-    said = {name: first_text(event, (name,)) if given else None for name in _SEEN}
+    given_fields = {name: first_text(event, (name,)) if given else None for name in _SEEN}
     return Visitor(
-        ip=case.request.remote_address or said["ip_override"],
-        user_agent=headers.get("user-agent") or said["user_agent"],
+        ip=case.request.remote_address or given_fields["ip_override"],
+        user_agent=headers.get("user-agent") or given_fields["user_agent"],
         referer=headers.get("referer"),
         cookies=cookies_of(headers.get("cookie", "")),
         opted_out=headers.get("sec-gpc") == "1",

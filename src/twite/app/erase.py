@@ -104,7 +104,7 @@ async def erase(
     first: EraseTraces,
     *,
     opened: Opened,
-    told: Callable[[str], None] = lambda _said: None,
+    report: Callable[[str], None] = lambda _said: None,
     patience: float = _PATIENCE,
 ) -> EraseResult:
     """Erase until nothing is found.
@@ -135,7 +135,7 @@ async def erase(
             if not found.size or time.monotonic() >= until:
                 break
             if found.in_progress:
-                told(f"{len(found.in_progress)} are in flight to X: waiting for the response.")
+                report(f"{len(found.in_progress)} are in flight to X: waiting for the response.")
                 await asyncio.sleep(_AGAIN)
         is_log_empty = bool(await owner(EraseStore(anew=counts["sightings"] > 0, ends=True)))
     return EraseResult(**counts, listed=len(keys), left=found.size, is_log_empty=is_log_empty)

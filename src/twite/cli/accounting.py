@@ -49,10 +49,11 @@ def accounting(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
             {"source": account.source, "pixel": account.pixel} | _sums(account)
             for account in accounts
         ]
-        told = {"by": by, "forecast": [_told(forecast) for forecast in expected]} | ignored_as_json(
-            ignored
-        )
-        printing.print_json(_sums(total(accounts)) | told)
+        parts = {
+            "by": by,
+            "forecast": [_told(forecast) for forecast in expected],
+        } | ignored_as_json(ignored)
+        printing.print_json(_sums(total(accounts)) | parts)
     else:
         _print(accounts)
         _print_forecasts([forecast for forecast in expected if forecast.pending])

@@ -295,12 +295,12 @@ def _deed(
     """Return what the audit is to say of it."""
     names = [life.conversion_id for life in chosen[:_NAMED]]
     more = f" and {len(chosen) - _NAMED} more" if len(chosen) > _NAMED else ""
-    said = f"{len(chosen)}: {', '.join(names)}{more}"
+    detail = f"{len(chosen)}: {', '.join(names)}{more}"
     if order.do == "discard":
-        said = f"{said}; {order.note}"
+        detail = f"{detail}; {order.note}"
     if doubted:
-        said = f"{said}; may count twice: confirmed"
+        detail = f"{detail}; may count twice: confirmed"
     pixels = sorted({life.pixel for life in chosen})
     return AuditEvent(
-        at=now, who=who(), what=AuditAction(order.do), subject=", ".join(pixels), detail=said
+        at=now, who=who(), what=AuditAction(order.do), subject=", ".join(pixels), detail=detail
     )

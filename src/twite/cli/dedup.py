@@ -46,23 +46,23 @@ def dedup(
     all_, pairs = asyncio.run(_read(found, since))
     overlaps = [overlap for overlap in all_ if pixel in {None, overlap.pixel}]
     destinations = {destination.pixel: destination for destination in found.destinations()}
-    told = ways_by(
+    report = ways_by(
         overlaps,
         destinations,
         since=since,
         pairs=[pair for pair in pairs if pixel in {None, pair.pixel}],
     )
     if as_json:
-        printing.print_json(told)
+        printing.print_json(report)
     else:
-        print_report(told)
+        print_report(report)
 
 
-def print_report(told: PathCountsBy) -> None:
+def print_report(report: PathCountsBy) -> None:
     """Print the table, and a sentence on each count that is not zero."""
-    if not told.by:
+    if not report.by:
         printing.say(
-            f"Nothing was seen since {told.since}. The report covers pixels whose source has "
+            f"Nothing was seen since {report.since}. The report covers pixels whose source has "
             "origins; put the script into the page."
         )
         return
@@ -73,22 +73,22 @@ def print_report(told: PathCountsBy) -> None:
             counts.name or counts.event,
             *(getattr(counts, name) for name in COUNTS),
         ]
-        for counts in told.by
+        for counts in report.by
     ]
     if len(rows) > 1:
-        rows.append(["all", "", "", *(getattr(told, name) for name in COUNTS)])
+        rows.append(["all", "", "", *(getattr(report, name) for name in COUNTS)])
     names = [name.replace("_", " ") for name in COUNTS]
     printing.print_table("", ["day", "pixel", "event", *names], rows)
-    for name, sentence in told.advice.items():
-        many = getattr(told, name)
+    for name, sentence in report.advice.items():
+        many = getattr(report, name)
         printing.say(printing.styled(f"{many} {name.replace('_', ' ')}", "bold"), f": {sentence}.")
-    if told.pairs:
+    if report.pairs:
         printing.print_table(
             "Orders under two ids",
             ["day", "pixel", "event", "the page's id", "the server's id"],
             [
                 [pair.day, pair.pixel, pair.name or pair.event, pair.page_id, pair.server_id]
-                for pair in told.pairs
+                for pair in report.pairs
             ],
         )
 

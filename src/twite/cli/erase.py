@@ -119,7 +119,9 @@ def erase_persons(
         if not _can_ask(file) or not typer.confirm("Erase it for good?", err=True):
             printing.complain("Nothing was erased. --yes erases without asking.")
             raise typer.Exit(1)
-    done = asyncio.run(erase(settings, wish, found, opened=letters.opened, told=printing.complain))
+    done = asyncio.run(
+        erase(settings, wish, found, opened=letters.opened, report=printing.complain)
+    )
     _tell(wish, found, letters, done=done, as_json=as_json)
     if done.left or not done.is_log_empty:
         raise typer.Exit(1)
@@ -156,8 +158,8 @@ def _region(settings: Settings, region: str | None) -> str | None:
     """Return how to read a phone number: as asked for, or as all sources that say so read it."""
     if region is not None:
         return values.region(region.upper(), "--region")
-    said = {source.region for source in settings.sources()} - {None}
-    return said.pop() if len(said) == 1 else None
+    regions = {source.region for source in settings.sources()} - {None}
+    return regions.pop() if len(regions) == 1 else None
 
 
 def _read(
@@ -224,8 +226,8 @@ def _would(wish: EraseRequest, found: EraseTraces, letters: TagPayloadReader) ->
     printing.say(f"Identifiers: {len(wish.asked)}. Found:")
     printing.say(f"  conversions  {total}")
     for pixel, states in sorted(found.states.items()):
-        told = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
-        printing.say(f"    {pixel}: {told}")
+        counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+        printing.say(f"    {pixel}: {counts}")
     printing.say(f"  tag payloads {found.letters}, included in the conversions")
     printing.say(f"  submissions  {len(found.cuts)}")
     printing.say(f"  sightings    {len(found.sightings)}")

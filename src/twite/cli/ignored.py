@@ -32,7 +32,7 @@ def print_ignored(counted: Sequence[IgnoredTally]) -> None:
 
 def ignored_as_json(counted: Sequence[IgnoredTally]) -> dict[str, object]:
     """Return what a program reads of it, under `ignored`; nothing where there are none."""
-    told = [
+    rows = [
         {
             "day": spelled(tally.day * DAY)[:10],
             "source": tally.source,
@@ -43,4 +43,4 @@ def ignored_as_json(counted: Sequence[IgnoredTally]) -> dict[str, object]:
         }
         for tally in counted
     ]
-    return {"ignored": told} if told else {}
+    return {"ignored": rows} if rows else {}

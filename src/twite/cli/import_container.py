@@ -121,10 +121,10 @@ def _print(made: ImportDraft, gone: Sequence[str], *, report: bool) -> None:
     if not made.is_first and not made.changes:
         printing.say("Nothing changed since the last import.")
     counted = Counter(line.fit for line in made.found.lines)
-    told = ", ".join(f"{counted[fit]} {_WORDS[fit]}" for fit in Support if counted[fit])
+    counts = ", ".join(f"{counted[fit]} {_WORDS[fit]}" for fit in Support if counted[fit])
     clear = len(made.found.in_clear)
     more = f"; {clear} {'secret stands' if clear == 1 else 'secrets stand'} in clear" * bool(clear)
-    printing.say(f"{made.path}: {told}{more}.")
+    printing.say(f"{made.path}: {counts}{more}.")
     if report:
         printing.say("Nothing was written, because of --report.")
         return

@@ -102,7 +102,7 @@ def run(
     for remark in remarks_on(template.fields, data):
         printing.complain(f"{remark.field}: {remark.message}")
     asked = _shaped(request, "--request", _Request)
-    told = None if answer is None else _shaped(answer, "--answer", _Answer)
+    answered = None if answer is None else _shaped(answer, "--answer", _Answer)
     turns = run_template(
         file,
         template,
@@ -117,9 +117,13 @@ def run(
             remote_address=asked.remote_address,
         ),
         answer=None
-        if told is None
+        if answered is None
         else EffectAnswer(
-            id=0, status=told.status, headers=told.headers, body=told.body, reason=told.reason
+            id=0,
+            status=answered.status,
+            headers=answered.headers,
+            body=answered.body,
+            reason=answered.reason,
         ),
     )
     last, returned = turns[-1], _returned_by(turns)
@@ -166,9 +170,9 @@ def _print_verdicts(name: str, verdicts: tuple[ScenarioResult, ...]) -> None:
 
 def _print_run(code_line: int, effects: list[AnyEffect], turns: tuple[Turn, ...]) -> None:
     for effect in effects:
-        told = msgspec.to_builtins(effect)
-        kind = told.pop("effect")
-        printing.say(printing.styled(kind, "bold"), f" {msgspec.json.encode(told).decode()}")
+        fields = msgspec.to_builtins(effect)
+        kind = fields.pop("effect")
+        printing.say(printing.styled(kind, "bold"), f" {msgspec.json.encode(fields).decode()}")
     last = turns[-1]
     returned = _returned_by(turns)
     if returned is not None:

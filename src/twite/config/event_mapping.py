@@ -47,10 +47,10 @@ class SettingsFileDraft:
     def mark(self) -> str:
         """A token that identifies this draft, for a confirmation, while the process runs."""
         # Keyed for the process: the token must reveal nothing about the file, which holds secrets.
-        told = blake2b(self._bom, key=_OF_THIS_RUN, digest_size=16)
+        digest = blake2b(self._bom, key=_OF_THIS_RUN, digest_size=16)
         for text in (self._before, self.text):
-            told.update(blake2b(text.encode(), key=_OF_THIS_RUN).digest())
-        return told.hexdigest()
+            digest.update(blake2b(text.encode(), key=_OF_THIS_RUN).digest())
+        return digest.hexdigest()
 
     @property
     def is_changed(self) -> bool:

@@ -29,8 +29,8 @@ def again(kept: bytes | None, policy: ConsentPolicy) -> ConsentDecision | None:
         )
     if before.policy == policy_version(policy):
         return None
-    said = before.said if _reads_alike(before, policy) else _unread(before.said)
-    found = decide(said, policy, strict=is_strict(before.signals, policy))
+    statements = before.said if _reads_alike(before, policy) else _unread(before.said)
+    found = decide(statements, policy, strict=is_strict(before.signals, policy))
     if found.action is ConsentAction.SUPPRESS:
         return found
     if found.action is ConsentAction.HOLD:
@@ -44,11 +44,11 @@ def _reads_alike(before: Evidence, policy: ConsentPolicy) -> bool:
     return before.policy.partition(".")[2] == policy_version(policy).partition(".")[2]
 
 
-def _unread(said: Sequence[Statement]) -> tuple[Statement, ...]:
+def _unread(statements: Sequence[Statement]) -> tuple[Statement, ...]:
     """Return the statements without unreadable strings, which may be denials."""
     return tuple(
         Statement(Purpose.ANY, ConsentStatus.UNCLEAR, statement.signal, statement.signal)
         if statement.signal in _OF_THE_IAB
         else statement
-        for statement in said
+        for statement in statements
     )

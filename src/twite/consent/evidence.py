@@ -33,7 +33,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def evidence(
-    verdict: ConsentDecision, signals: Signals, said: Sequence[Statement], *, version: str
+    verdict: ConsentDecision, signals: Signals, statements: Sequence[Statement], *, version: str
 ) -> bytes:
     """Return the record as JSON."""
     return _ENCODER.encode(
@@ -45,7 +45,7 @@ def evidence(
             strip=verdict.strip,
             restricted=verdict.restricted,
             signals=kept(signals),
-            said=tuple(said),
+            said=tuple(statements),
         )
     )
 

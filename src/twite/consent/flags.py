@@ -10,7 +10,7 @@ _NO: Final = frozenset({"0", "false", "no"})
 
 def decode(word: str | bool) -> bool | MalformedSignal:  # noqa: FBT001  as a submission states it
     """Read a flag."""
-    said = str(word).strip().lower()
-    if said in _YES:
+    text = str(word).strip().lower()
+    if text in _YES:
         return True
-    return False if said in _NO else MalformedSignal(why="neither yes nor no")
+    return False if text in _NO else MalformedSignal(why="neither yes nor no")

@@ -20,13 +20,13 @@ _DENIED: Final = frozenset({"denied", "false", "0", "no"})
 
 def decode(word: str | bool) -> bool | MalformedSignal:  # noqa: FBT001  as a submission states it
     """Return whether it is granted, in small letters or capitals."""
-    said = str(word).strip().lower()
-    if said in _GRANTED:
+    text = str(word).strip().lower()
+    if text in _GRANTED:
         return True
-    return False if said in _DENIED else MalformedSignal(why="neither granted nor denied")
+    return False if text in _DENIED else MalformedSignal(why="neither granted nor denied")
 
 
-def granted(said: Mapping[str, str | bool] | None) -> dict[str, bool]:
+def granted(signals: Mapping[str, str | bool] | None) -> dict[str, bool]:
     """Return the Google signals that were given, and whether each is granted."""
     names = (*DECIDING, *OTHERS)
-    return {name: decode(word) is True for name, word in (said or {}).items() if name in names}
+    return {name: decode(word) is True for name, word in (signals or {}).items() if name in names}

@@ -54,13 +54,13 @@ class Statement(msgspec.Struct, frozen=True, array_like=True, gc=False):
 def statements(given: Signals, policy: ConsentPolicy, *, now: int) -> tuple[Statement, ...]:
     """Return all statements. `now` is in milliseconds."""
     named = normal(given)
-    said = list(_denials_of_twins(given))
+    found = list(_denials_of_twins(given))
     for name, read in _READERS.items():
         if name in named:
-            said += read(name, named, policy, now)
+            found += read(name, named, policy, now)
     if not named.keys() <= KNOWN:
-        said.append(_unclear("", _unknown(name for name in named if name not in KNOWN)))
-    return tuple(said)
+        found.append(_unclear("", _unknown(name for name in named if name not in KNOWN)))
+    return tuple(found)
 
 
 def _unknown(names: Iterable[str]) -> str:
@@ -92,8 +92,8 @@ def _denials_of_twins(given: Signals) -> Iterator[Statement]:
 
 def is_europe(named: Signals) -> bool | None:
     """Return whether the page says that European law applies; None if it says nothing."""
-    said = named.get("gdpr_applies")
-    read = None if said is None else flags.decode(said)
+    applies = named.get("gdpr_applies")
+    read = None if applies is None else flags.decode(applies)
     return read if isinstance(read, bool) else None
 
 
@@ -131,8 +131,8 @@ def _of_tc_string(
             granted = found.allows(purpose, vendor)
             yield _said(_matter(purpose, policy), f"{by} purpose {purpose}", by, granted=granted)
     if vendor is not None:
-        told = found.disclosed is None or vendor in found.disclosed
-        granted = told and vendor in found.vendors
+        disclosed = found.disclosed is None or vendor in found.disclosed
+        granted = disclosed and vendor in found.vendors
         yield _said(Purpose.USER_DATA, f"{by} vendor", by, granted=granted)
 
 

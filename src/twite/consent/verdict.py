@@ -103,17 +103,17 @@ def is_strict(given: Signals, policy: ConsentPolicy) -> bool:
     return policy.required or europe is True or country in policy.strict_regions
 
 
-def decide(said: Sequence[Statement], policy: ConsentPolicy, *, strict: bool) -> ConsentDecision:
+def decide(stated: Sequence[Statement], policy: ConsentPolicy, *, strict: bool) -> ConsentDecision:
     """Decide by the statements alone."""
-    found = max(_objections(said, policy), key=_rank, default=None)
-    strip = _strip(said, policy)
-    restricted = _restricted(said, policy)
+    found = max(_objections(stated, policy), key=_rank, default=None)
+    strip = _strip(stated, policy)
+    restricted = _restricted(stated, policy)
     if (found is None or found.action not in {ConsentAction.SUPPRESS, ConsentAction.HOLD}) and (
-        strict and not _granted(said)
+        strict and not _granted(stated)
     ):
         found = ConsentDecision(action=policy.missing, rule="missing", reason="consent_missing")
     if found is None:
-        return ConsentDecision(rule="granted" if _granted(said) else "nothing_denied")
+        return ConsentDecision(rule="granted" if _granted(stated) else "nothing_denied")
     if found.action is ConsentAction.SUPPRESS:
         return found
     if restricted and not policy.can_restrict:
@@ -129,9 +129,9 @@ def _of_words(given: tuple[tuple[str, str | bool], ...], policy: ConsentPolicy) 
 
 
 def _of_all(given: Signals, policy: ConsentPolicy, now: int) -> ConsentDecision:
-    said = statements(given, policy, now=now)
-    found = decide(said, policy, strict=is_strict(given, policy))
-    return _shown(found, given, policy, now, said)
+    stated = statements(given, policy, now=now)
+    found = decide(stated, policy, strict=is_strict(given, policy))
+    return _shown(found, given, policy, now, stated)
 
 
 def _shown(
@@ -139,19 +139,19 @@ def _shown(
     given: Signals,
     policy: ConsentPolicy,
     now: int,
-    said: Sequence[Statement] | None = None,
+    stated: Sequence[Statement] | None = None,
 ) -> ConsentDecision:
     """Return the verdict with its evidence."""
-    said = statements(given, policy, now=now) if said is None else said
+    stated = statements(given, policy, now=now) if stated is None else stated
     version = policy_version(policy)
     return msgspec.structs.replace(
-        found, evidence=evidence(found, given, said, version=version), signals=kept(given) or None
+        found, evidence=evidence(found, given, stated, version=version), signals=kept(given) or None
     )
 
 
-def _objections(said: Sequence[Statement], policy: ConsentPolicy) -> Iterator[ConsentDecision]:
+def _objections(stated: Sequence[Statement], policy: ConsentPolicy) -> Iterator[ConsentDecision]:
     """Yield the action of each statement that is not a grant; the first of the strictest holds."""
-    for statement in said:
+    for statement in stated:
         if statement.word is ConsentStatus.DENIED:
             action = _of(statement.matter, policy)
             if action is not ConsentAction.SEND:
@@ -191,8 +191,8 @@ def _rank(found: ConsentDecision) -> int:
     return _STRICTER[found.action]
 
 
-def _strip(said: Sequence[Statement], policy: ConsentPolicy) -> tuple[str, ...]:
-    denied = {statement.matter for statement in said if statement.word is ConsentStatus.DENIED}
+def _strip(stated: Sequence[Statement], policy: ConsentPolicy) -> tuple[str, ...]:
+    denied = {statement.matter for statement in stated if statement.word is ConsentStatus.DENIED}
     return tuple(
         name
         for matter, names in ((Purpose.STORAGE, OF_STORAGE), (Purpose.USER_DATA, OF_USER_DATA))
@@ -201,15 +201,15 @@ def _strip(said: Sequence[Statement], policy: ConsentPolicy) -> tuple[str, ...]:
     )
 
 
-def _restricted(said: Sequence[Statement], policy: ConsentPolicy) -> bool:
+def _restricted(stated: Sequence[Statement], policy: ConsentPolicy) -> bool:
     return any(
         statement.word is ConsentStatus.DENIED
         and _of(statement.matter, policy) is ConsentAction.RESTRICT
-        for statement in said
+        for statement in stated
     )
 
 
-def _granted(said: Sequence[Statement]) -> bool:
+def _granted(stated: Sequence[Statement]) -> bool:
     """Whether the first signal about storage or user data is a grant by the person.
 
     Google's long form always covers both, and both must be granted by an update: `t` is a default
@@ -217,7 +217,9 @@ def _granted(said: Sequence[Statement]) -> bool:
     denial that only strips leaves the other purpose's grant.
     """
     about = [
-        statement for statement in said if statement.matter in {Purpose.STORAGE, Purpose.USER_DATA}
+        statement
+        for statement in stated
+        if statement.matter in {Purpose.STORAGE, Purpose.USER_DATA}
     ]
     for source, group in groupby(about, key=_source):
         words = [statement.word for statement in group]

@@ -27,7 +27,7 @@ routes, and in the tests in a browser. What a page must keep to:
   `visit.viewer.pixels` in the query, never filtered in a template.
 - **Changing**: only by POST, in a form that begins with `{{ csrf() }}`; give the port the
   `visit.deed(...)`, which it notes with the change, or write it down with `visit.note(...)` first;
-  then `visit.back_to(path, said="…")`.
+  then `visit.back_to(path, message="…")`.
 - **Many**: what is done to each of thousands lets go of the event loop between a few of them
   (`gateway.rehearse`): it answers the submissions, too.
 - **Templates** extend `layout.html`, take macros from `parts.html`, and get plain values. What came

@@ -114,8 +114,8 @@ class Console:
         except ClientDisconnect:
             return
         except SignedOut as error:
-            said = f"{str(error)[:1].upper()}{str(error)[1:]}. Sign in again."
-            response = self._plain(request, AccessDenied(401, "Signed out", said))
+            message = f"{str(error)[:1].upper()}{str(error)[1:]}. Sign in again."
+            response = self._plain(request, AccessDenied(401, "Signed out", message))
         except TwiteError as error:
             status, title = (
                 (503, "Not now") if isinstance(error, TransientError) else (409, "Not so")
@@ -149,9 +149,9 @@ class Console:
 
     def say(self, visit: PageRequest, sentence: str, *, bad: bool) -> None:
         """Show a sentence on the next page."""
-        said = self._said.setdefault(visit.token, [])
-        said.append(Notice(sentence, bad))
-        del said[:-_MOST_AT_ONCE]
+        notices = self._said.setdefault(visit.token, [])
+        notices.append(Notice(sentence, bad))
+        del notices[:-_MOST_AT_ONCE]
         if len(self._said) > _MOST_SAID:
             self._said.popitem(last=False)
 

@@ -158,10 +158,10 @@ class PageRequest:
         drawn = self.surroundings.draw(self, template, values)
         return Response(drawn, status, media_type="text/html")
 
-    def back_to(self, path: str, *, said: str = "", bad: bool = False) -> Response:
+    def back_to(self, path: str, *, message: str = "", bad: bool = False) -> Response:
         """Answer by sending the browser to a page of ours, which shows the sentence."""
-        if said:
-            self.surroundings.say(self, said, bad=bad)
+        if message:
+            self.surroundings.say(self, message, bad=bad)
         return Response(status_code=303, headers={"location": quote(path, safe=_KEPT)})
 
     async def note(self, what: str, subject: str = "", detail: str = "") -> None:
@@ -175,11 +175,11 @@ class PageRequest:
         )
 
     async def renewed(
-        self, authentication: Authentication, path: str, *, said: str = ""
+        self, authentication: Authentication, path: str, *, message: str = ""
     ) -> Response:
         """Go on under another token, since what the user knows has changed. Raises SignedOut."""
         token = (await authentication.renew(self.within)).reveal()
         self.token = token
-        response = self.back_to(path, said=said)
+        response = self.back_to(path, message=message)
         keep_token(response, self.name.session_cookie, token, name=self.name)
         return response

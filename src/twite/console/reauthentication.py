@@ -22,14 +22,14 @@ class Reauthentication:
         )
 
     async def done(
-        self, visit: PageRequest, path: str, act: Callable[[], Awaitable[None]], *, said: str
+        self, visit: PageRequest, path: str, act: Callable[[], Awaitable[None]], *, message: str
     ) -> Response:
         """Act, and go to a path with what came of it."""
         if not await self.knows(visit):
             wrong = "Your own password is not right, or was wrong too often. Nothing was changed."
-            return visit.back_to(path, said=wrong, bad=True)
+            return visit.back_to(path, message=wrong, bad=True)
         try:
             await act()
         except InvalidAccountChange as unfit:
-            return visit.back_to(path, said=f"Nothing was changed: {unfit}.", bad=True)
-        return visit.back_to(path, said=said)
+            return visit.back_to(path, message=f"Nothing was changed: {unfit}.", bad=True)
+        return visit.back_to(path, message=message)

@@ -76,5 +76,5 @@ def _wrong(path: Path, error: SettingsError) -> CheckFinding:
     end = "" if cure.endswith("?") else "."
     line, column = position(path, error.place) or (0, 0)
     where = f"{path}, line {line}, column {column}, " if line else ""
-    told = red("settings", f"{where}{found}", "The gateway would not start.", f"{cure}{end}")
-    return msgspec.structs.replace(told, line=line, column=column)
+    finding = red("settings", f"{where}{found}", "The gateway would not start.", f"{cure}{end}")
+    return msgspec.structs.replace(finding, line=line, column=column)

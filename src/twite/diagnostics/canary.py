@@ -48,11 +48,11 @@ async def canary(settings: Settings, sing: TestConversion) -> AsyncIterator[Chec
     number = f"twite-canary-{time.time_ns() // 1_000_000}"
     try:
         async with aiohttp.ClientSession(timeout=_PATIENCE) as http:
-            said = await _post(http, gateway, source, _conversion(sing.event, pixel, number))
-            if said is not None:
+            refusal = await _post(http, gateway, source, _conversion(sing.event, pixel, number))
+            if refusal is not None:
                 yield red(
                     "canary",
-                    f"the gateway does not take it: {said}",
+                    f"the gateway does not take it: {refusal}",
                     "Nothing was sent.",
                     "Fix the error it names, and run this again.",
                 )
@@ -151,19 +151,19 @@ async def _ended(
 
 def _told(life: "_Life", number: str) -> CheckFinding:
     last = life.attempts[-1] if life.attempts else _Attempt(outcome="")
-    said = f"{last.status or ''} {(last.answer or '')[:_WORDS]}".strip() or life.reason
+    answer = f"{last.status or ''} {(last.answer or '')[:_WORDS]}".strip() or life.reason
     if life.state == "delivered":
-        return green("canary", f"X has taken {number}: {said}")
+        return green("canary", f"X has taken {number}: {answer}")
     if last.outcome == "rejected" or life.state in {"dead", "held"}:
         return red(
             "canary",
-            f"X has not taken {number}, which is {life.state}: {said or 'no answer'}",
+            f"X has not taken {number}, which is {life.state}: {answer or 'no answer'}",
             "Other conversions of this event would fail the same way.",
             f"See twite show {number}, and what is red above.",
         )
     return amber(
         "canary",
-        f"{number} is {life.state}: {said or 'X has not answered yet'}",
+        f"{number} is {life.state}: {answer or 'X has not answered yet'}",
         "It waits in the store and is retried.",
         f"See twite show {number} in a while.",
     )

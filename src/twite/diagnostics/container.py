@@ -35,15 +35,15 @@ async def container(settings: Settings) -> AsyncIterator[CheckFinding]:
         sealed = await sealed_of(settings)
         opened = with_secrets(found, path=path, environ=os.environ, sealed=sealed)
     except SettingsError as error:
-        said, _, cure = str(error).partition(". ")
-        yield red("container", said, _STOPS, f"{cure or 'Mend it there'}.")
+        problem, _, cure = str(error).partition(". ")
+        yield red("container", problem, _STOPS, f"{cure or 'Mend it there'}.")
         return
     except NotOpened as error:
         yield red("container", "a secret cannot be opened", _STOPS, f"{error}.")
         return
     paused = [tag.name for tag in found.tags if tag.paused]
-    told = f"{len(found.tags) - len(paused)} tags can fire, {len(kept)} secrets are there"
-    yield green("container", f"{path.name}: {told}")
+    summary = f"{len(found.tags) - len(paused)} tags can fire, {len(kept)} secrets are there"
+    yield green("container", f"{path.name}: {summary}")
     if paused:
         yield amber(
             "container",

@@ -62,7 +62,7 @@ def sent_otherwise(
     """Report values that a tag with hashed data sends differently; `setting` seals them."""
     try:
         runs = _Runs(container, tag)
-        kinds = [kind for kind, said in _PERSONS.items() if any(map(runs.differ, said))]
+        kinds = [kind for kind, samples in _PERSONS.items() if any(map(runs.differ, samples))]
     except TemplateUnusable:
         return  # reported elsewhere
     if kinds:
@@ -86,9 +86,9 @@ class _Runs:
         self._event = {**_SAMPLE, "event_name": _event_of(container, tag)}
         self.sent = False
 
-    def differ(self, said: Mapping[str, Tree]) -> bool:
+    def differ(self, sample: Mapping[str, Tree]) -> bool:
         occasion = EventContext(
-            event={**self._event, **said},
+            event={**self._event, **sample},
             now=_NOW,
             request=Incoming(method="POST", path="/data"),
             consent=_AGREED,

@@ -67,11 +67,11 @@ def is_from_here(peer: str, headers: Headers) -> bool:
 
     Without the name a page in a browser of this machine could ask, under a name that leads here.
     """
-    said = list(headers)
-    hosts = [value for name, value in said if name == b"host"]
+    pairs = list(headers)
+    hosts = [value for name, value in pairs if name == b"host"]
     return (
         is_loopback(peer)
-        and not is_passed_on(said)
+        and not is_passed_on(pairs)
         and len(hosts) == 1
         and is_own_name(hosts[0].decode("latin-1"))
     )

@@ -76,13 +76,13 @@ def written(name: str, click: Click) -> str:
         return f"{_FORM}.{click.at}.{click.id}"
     if name == OF_STAPE:
         return click.id
-    said = {
+    fields = {
         "pixelVersion": _PIXEL_VERSION,
         "timestamp": click.at,
         "twclid": click.id,
         "source": _BY_URL,
     }
-    return quote(msgspec.json.encode(said), safe="")
+    return quote(msgspec.json.encode(fields), safe="")
 
 
 def in_full(click: Click) -> str:

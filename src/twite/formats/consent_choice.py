@@ -47,8 +47,8 @@ def read(body: bytes, *, region: str | None) -> ChoiceRead:
     if given.twclid is not None:
         click = _kept(normalize.click_id(given.twclid, path="twclid"), faults)
     if not faults and not (email or phone or click):
-        told = "an email, a phone number or a click id: whose conversions must not be sent?"
-        faults.append(fault("", "identifier_missing", told))
+        message = "an email, a phone number or a click id: whose conversions must not be sent?"
+        faults.append(fault("", "identifier_missing", message))
     return ChoiceRead(
         consent=given.consent,
         identifiers=Identifiers(email=email, phone=phone, click_id=click),

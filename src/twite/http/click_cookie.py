@@ -22,7 +22,7 @@ _UNDECIDED: Final = frozenset({"missing", "unclear"})
 def keeping(
     click: Click | None,
     *,
-    said: Iterable[Signals],
+    signal_sets: Iterable[Signals],
     visit: PageVisit,
     hosts: tuple[str | None, ...],
     cookies: Mapping[str, str],
@@ -38,7 +38,7 @@ def keeping(
     if click is None or not ours:
         return ()
     wanted = visit.source.cookie
-    answers = {_allowed(click, signals, visit.source.consent, now) for signals in said}
+    answers = {_allowed(click, signals, visit.source.consent, now) for signals in signal_sets}
     if answers <= {True}:
         return set_cookies(click, wanted=wanted, domain=domain, now=now)
     kept = [name for name in wanted.names if name in cookies]
@@ -48,7 +48,7 @@ def keeping(
 def keeping_client(
     client: str,
     *,
-    said: Iterable[Signals],
+    signal_sets: Iterable[Signals],
     visit: PageVisit,
     hosts: tuple[str | None, ...],
     cookies: Mapping[str, str],
@@ -63,7 +63,7 @@ def keeping_client(
     wanted = visit.source.cookie
     if not ours or not wanted.client_id:
         return ()
-    answers = {_allowed(_SOME_CLICK, signals, visit.source.consent, now) for signals in said}
+    answers = {_allowed(_SOME_CLICK, signals, visit.source.consent, now) for signals in signal_sets}
     value = client_ids.written(client)
     if answers <= {True} and value is not None:
         return (
@@ -84,12 +84,12 @@ def called(headers: Mapping[bytes, bytes]) -> str | None:
     return host_of(headers.get(b"host", b"").decode("latin-1"))
 
 
-def _allowed(click: Click, said: Signals, policy: ConsentPolicy, now: int) -> bool | None:
+def _allowed(click: Click, signals: Signals, policy: ConsentPolicy, now: int) -> bool | None:
     """Return whether consent lets us keep a click on the device, by the rules for sending it.
 
     None: consent is needed, and the person has neither given nor denied it.
     """
-    found = verdict(dict(said) or None, Identifiers(click_id=click.id), policy=policy, now=now)
+    found = verdict(dict(signals) or None, Identifiers(click_id=click.id), policy=policy, now=now)
     if (
         found.action not in {ConsentAction.SUPPRESS, ConsentAction.HOLD}
         and "click_id" not in found.strip

@@ -100,12 +100,12 @@ class Origins:
             raise HttpRefusal(_NO_ORIGIN)
         if name is not None or origin not in self._by_origin:
             self._source(origin, name)
-        said = (
+        cors = (
             (b"access-control-allow-methods", _METHODS),
             (b"access-control-allow-headers", reads),
             (b"access-control-max-age", b"%d" % _PREFLIGHT_SECONDS),
         )
-        return HttpResponse(status=204, body=b"", headers=(*allowing(origin), *said))
+        return HttpResponse(status=204, body=b"", headers=(*allowing(origin), *cors))
 
     def _source(self, origin: str, name: str | None) -> Source:
         if name is None:

@@ -84,17 +84,17 @@ class SourceKeys:
             "headers": headers,
         }
 
-    def without(self, said: bytes) -> bytes:
+    def without(self, data: bytes) -> bytes:
         """Return a body, or a part of a request, with MASK for each source key in it.
 
         Found as it is, percent-encoded (an encoding in an encoding, too), and escaped in JSON.
         """
-        is_odd = _ODDLY_ENCODED.search(said) is not None
+        is_odd = _ODDLY_ENCODED.search(data) is not None
         for plain, spelled in self._spelled:
             # No encoder touches letters and digits: the slow search is for what may hold the key.
-            if is_odd or plain in said:
-                said = spelled.sub(MASK, said)
-        return said
+            if is_odd or plain in data:
+                data = spelled.sub(MASK, data)
+        return data
 
     def _unpacked(self, part: bytes) -> bytes:
         """Return a parameter; one that holds a source key in base 64 has it as MASK there."""
@@ -103,11 +103,11 @@ class SourceKeys:
             return part
         packed = unquote_to_bytes(value).replace(b" ", b"+").translate(_ONE_ALPHABET).rstrip(b"=")
         try:
-            said = base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)
+            decoded = base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)
         except binascii.Error:
             return part
-        clean = self.without(said)
-        if clean == said:
+        clean = self.without(decoded)
+        if clean == decoded:
             return part
         return b"%b=%b" % (name, quote_from_bytes(base64.b64encode(clean), safe="").encode())
 

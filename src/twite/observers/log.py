@@ -157,8 +157,8 @@ class Log:
         )
 
     def _see_said(self, notice: TagSaid | ClientSaid) -> None:
-        said = "a sandbox says" if notice.own else "a template says"
+        message = "a sandbox says" if notice.own else "a template says"
         if isinstance(notice, TagSaid):
-            self._to.info(said, tag=notice.tag, text=notice.text)
+            self._to.info(message, tag=notice.tag, text=notice.text)
         else:
-            self._to.info(said, client=notice.client, text=notice.text)
+            self._to.info(message, client=notice.client, text=notice.text)

@@ -294,8 +294,8 @@ class Metrics:
     def _see_alarm(self, notice: Notice) -> None:
         match notice:
             case Presented():
-                said = "taken" if notice.taken else "refused"
-                self._presented.labels(self._pixel(notice.pixel), notice.credential, said).inc()
+                verdict = "taken" if notice.taken else "refused"
+                self._presented.labels(self._pixel(notice.pixel), notice.credential, verdict).inc()
             case Misdated(offset=offset):
                 self._offset.set(offset / 1_000)
             case Alerted(alert=alert, phase=phase):

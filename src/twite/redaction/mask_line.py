@@ -89,7 +89,7 @@ def telling(value: object, among: FieldContext = FieldContext.EVENT) -> Iterator
             except (ValueError, RecursionError):
                 continue
         elif isinstance(value, Mapping):
-            label = next((said for key in _LABELS if isinstance(said := value.get(key), str)), "")
+            label = next((named for key in _LABELS if isinstance(named := value.get(key), str)), "")
             for name, held in value.items():
                 own, inside = told_by(f"{name}", where)
                 labelled = name in {"value", "values"} and _tells(label, where)
@@ -127,8 +127,8 @@ def _replaced(head: str, low: str, word: str) -> tuple[str, str]:
         heads.append(head[at:found])
         at = found + len(word)
     heads.append(head[at:])
-    told = MASK.join(heads)
-    return told, MASK.join(low.split(word))
+    masked = MASK.join(heads)
+    return masked, MASK.join(low.split(word))
 
 
 def _pieces(text: str) -> Iterator[str]:

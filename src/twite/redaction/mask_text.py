@@ -83,16 +83,16 @@ def _parameter(pair: str) -> str:
     shown = name if len(name) <= _LONGEST_STEP and masked_text(plain) == plain else HIDDEN
     if not equals:
         return shown
-    said = unquote_plus(value)
-    harmless = is_harmless_parameter(plain.rpartition(".")[2]) and masked_text(said) == said
+    decoded = unquote_plus(value)
+    harmless = is_harmless_parameter(plain.rpartition(".")[2]) and masked_text(decoded) == decoded
     return f"{shown}={value if harmless and len(value) <= _LONGEST_STEP else HIDDEN}"
 
 
 def _step(step: str) -> str:
-    said = unquote_plus(unquote_plus(step))
-    digits = sum(letter.isdecimal() for letter in said)
-    is_odd = len(said) > _LONGEST_STEP or (digits > _MOST_DIGITS and digits < len(said))
-    return HIDDEN if is_odd or masked_text(said) != said else step
+    decoded = unquote_plus(unquote_plus(step))
+    digits = sum(letter.isdecimal() for letter in decoded)
+    is_odd = len(decoded) > _LONGEST_STEP or (digits > _MOST_DIGITS and digits < len(decoded))
+    return HIDDEN if is_odd or masked_text(decoded) != decoded else step
 
 
 def _piece(found: re.Match[str], *, plain: bool) -> str:
@@ -103,9 +103,9 @@ def _piece(found: re.Match[str], *, plain: bool) -> str:
         case "v4" | "v6":
             return network(text)
         case "scheme":
-            said, _, secret = text.partition(" ")
+            scheme, _, secret = text.partition(" ")
             is_secret = any(map(str.isdecimal, secret)) or len(secret) >= _SHORTEST_TOKEN
-            return f"{said} {MASK}" if is_secret else text
+            return f"{scheme} {MASK}" if is_secret else text
         case "number":
             return MASK if _is_phone(text, plain=plain) else text
     return text if kind == "moment" else _word(text, plain=plain)
@@ -126,12 +126,12 @@ def _value_of(text: str, at: int, kind: FieldKind) -> int:
 
 
 def _word(word: str, *, plain: bool) -> str:
-    said = unquote_plus(unquote_plus(word)) if "%" in word else word
-    if _AT.search(said):
+    decoded = unquote_plus(unquote_plus(word)) if "%" in word else word
+    if _AT.search(decoded):
         return MASK
-    if _HASH.search(said) or (not plain and _is_token(said)):
+    if _HASH.search(decoded) or (not plain and _is_token(decoded)):
         return HIDDEN
-    for number in _NUMBER_IN.finditer(said):
+    for number in _NUMBER_IN.finditer(decoded):
         if _is_phone(number[0], plain=plain):
             return MASK
     return word

@@ -52,8 +52,8 @@ def masked_words(text: str) -> str:
         if read is not None:
             named = _BEFORE.search(text[max(0, place - _LONGEST_NAME) : place])
             kind = FieldKind.ANY if named is None else kind_of(named[1])
-            told = msgspec.json.encode(_Walk().masked(read, kind, 1)).decode()
-            return masked_text(_cut(text[:place])) + told
+            rest = msgspec.json.encode(_Walk().masked(read, kind, 1)).decode()
+            return masked_text(_cut(text[:place])) + rest
     return masked_text(_cut(text))
 
 
@@ -84,18 +84,18 @@ class _Walk:
     def _mapping(
         self, value: Mapping[str, object], kind: FieldKind, depth: int
     ) -> dict[str, object]:
-        told: dict[str, object] = {}
+        masked: dict[str, object] = {}
         row = person_in_row(value)
         for key, item in value.items():
             if self.left <= 0:
-                told[HIDDEN] = HIDDEN
+                masked[HIDDEN] = HIDDEN
                 break
             self.left -= min(len(key), LONGEST_TEXT)
             shown = key if is_well_known(key) else masked_text(_cut(key))
             is_told = row is not None and key in row[2]
             below = row[0] if row is not None and is_told else _below(kind, key, item)
-            told[shown] = self.masked(item, below, depth + 1)
-        return told
+            masked[shown] = self.masked(item, below, depth + 1)
+        return masked
 
     def _text(self, text: str, kind: FieldKind, depth: int) -> str:
         match kind:

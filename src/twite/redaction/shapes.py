@@ -87,11 +87,11 @@ def _says_a_person(word: str) -> bool:
 
 def _reads_as_a_person(reading: str) -> bool:
     try:
-        said = binascii.a2b_base64(reading + "=" * (-len(reading) % 4))
+        decoded = binascii.a2b_base64(reading + "=" * (-len(reading) % 4))
         # Random ids decode to bytes that are no text.
-        if b"@" not in said and b"+" not in said and b"%" not in said:
+        if b"@" not in decoded and b"+" not in decoded and b"%" not in decoded:
             return False
-        text = said.decode()
+        text = decoded.decode()
     except ValueError:
         return False
     if not _BREAKS.sub(" ", text).isprintable():

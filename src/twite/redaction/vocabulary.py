@@ -82,14 +82,14 @@ def person_in_row(
     values = frozenset(name for name, part in parts.items() if part is _RowPart.VALUE)
     if not values or (alone and None in parts.values()):
         return None
-    told = {
+    kinds = {
         name: kind
         for name, part in parts.items()
         if part is _RowPart.NAME
         and isinstance(label := row[name], str)
         and (kind := person_in(label)) is not None
     }
-    return (next(iter(told.values())), frozenset(told), values) if told else None
+    return (next(iter(kinds.values())), frozenset(kinds), values) if kinds else None
 
 
 def is_about_people(name: str) -> bool:
@@ -109,9 +109,9 @@ def kind_of(name: str) -> FieldKind:
 
 def promises_secret(text: str) -> bool:
     """Return whether a name or a label promises a secret, as `apiAccessToken` and `API key`."""
-    said = [word.lower() for word in _WORDS_OF_LABEL.findall(text)]
-    pairs = {"".join(pair) for pair in pairwise(said)}
-    return bool(words.SECRET_WORDS & set(said) or words.SECRET_PAIRS & (pairs | set(said)))
+    parts = [word.lower() for word in _WORDS_OF_LABEL.findall(text)]
+    pairs = {"".join(pair) for pair in pairwise(parts)}
+    return bool(words.SECRET_WORDS & set(parts) or words.SECRET_PAIRS & (pairs | set(parts)))
 
 
 def is_well_known(name: str) -> bool:
@@ -199,9 +199,9 @@ def _part_of_row(name: str) -> _RowPart | None:
 
 
 def _within(word: str, among: FieldContext) -> FieldContext:
-    told = _place(word)
-    if told is not None:
-        return told
+    kind = _place(word)
+    if kind is not None:
+        return kind
     return FieldContext.THINGS if among is FieldContext.EVENT and not word.isdigit() else among
 
 

@@ -56,9 +56,9 @@ class GoogleAccount:
         try:
             await loop.run_in_executor(self._threads, signer.refresh, asking)
         except exceptions.GoogleAuthError as error:
-            said = error.args[0] if error.args else ""
+            detail = error.args[0] if error.args else ""
             refused = asking.status is not None and 400 <= asking.status < 500
-            return NoGoogleToken(reason=_in_short(said, error), refused=refused)
+            return NoGoogleToken(reason=_in_short(detail, error), refused=refused)
         except Exception as error:  # noqa: BLE001  whatever it is: there is no token
             return NoGoogleToken(reason=type(error).__name__)
         if not isinstance(signer.token, str) or not signer.token:
@@ -117,8 +117,8 @@ class _Way:
                 data += chunk
                 if len(data) > _LONGEST_ANSWER:
                     raise OSError("the answer is longer than any of Google's")
-            told = {name.lower(): text for name, text in answer.headers.items()}
-            return _Came(status=answer.status, headers=told, data=data)
+            answer_headers = {name.lower(): text for name, text in answer.headers.items()}
+            return _Came(status=answer.status, headers=answer_headers, data=data)
 
     def _there(self, url: str) -> str:
         if self._api_url is not None and url.startswith(METADATA):
@@ -182,8 +182,8 @@ def _life(expiry: datetime | None) -> int:
     return max(0, int(left.total_seconds() * SECOND))
 
 
-def _in_short(said: object, error: Exception) -> str:
-    text = str(said) or type(error).__name__
+def _in_short(detail: object, error: Exception) -> str:
+    text = str(detail) or type(error).__name__
     return "".join(character if character.isprintable() else " " for character in text)[
         :_LONGEST_REASON
     ]

@@ -130,17 +130,19 @@ def judge(seen: SeenConversions, *, end: End) -> tuple[str, ...]:
                 "conversions were taken in and cut off before the answer",
             ),
         ]
-    told = [f"{len(found):,} {words}, as {next(iter(found))}" for found, words in broken if found]
-    told += [
+    problems = [
+        f"{len(found):,} {words}, as {next(iter(found))}" for found, words in broken if found
+    ]
+    problems += [
         f"{seen.balance[name]:,} are left over under {name}"
         for name in ("balance", "dead", "held", "pending")
         if seen.balance[name]
     ]
     if seen.balance["delivered"] != len(seen.tallies):
-        told.append(
+        problems.append(
             f"{seen.balance['delivered']:,} are called delivered, and X has {len(seen.tallies):,}"
         )
-    return tuple(told)
+    return tuple(problems)
 
 
 def play(

@@ -84,18 +84,18 @@ class LoadShop:
                 connection.request("POST", "/v1/conversions", body=body, headers=headers)
                 sent = True
                 answer = connection.getresponse()
-                said = json.loads(answer.read())
+                reply = json.loads(answer.read())
         except (OSError, http.client.HTTPException, ValueError):
             if sent:
                 self.unanswered.update(ids)
             time.sleep(0.02)
             return False
         if answer.status == 202:
-            if said["accepted"] + said["duplicates"] != len(ids):
-                self.problems.append(str(said))
+            if reply["accepted"] + reply["duplicates"] != len(ids):
+                self.problems.append(str(reply))
             return True
         if answer.status in {429, 503}:
             time.sleep(0.05)
         else:
-            self.problems.append(f"{answer.status}: {said}")
+            self.problems.append(f"{answer.status}: {reply}")
         return False

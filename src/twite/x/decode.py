@@ -155,10 +155,10 @@ def _complaints(read: _Body | None) -> tuple[XComplaint, ...]:
 
 def _words(status: int, complaints: tuple[XComplaint, ...]) -> str:
     """Return the status and the beginning of X's own message."""
-    said = "; ".join(
+    text = "; ".join(
         dict.fromkeys(f"{complaint.code}: {complaint.message}" for complaint in complaints[:5])
     )
-    return f"{status} {said}".strip()[:_LONGEST_WORDS]
+    return f"{status} {text}".strip()[:_LONGEST_WORDS]
 
 
 def _reset(headers: Mapping[str, str], now: int) -> int:

@@ -111,11 +111,11 @@ def refusal(status: int, body: bytes) -> InquiryRefusal:
 
 def words_of(body: bytes) -> str:
     """Return the beginning of X's own error message, which is untrusted text."""
-    said = (
+    texts = (
         ": ".join(filter(None, (complaint.code, complaint.message)))
         for complaint in complaints(body)[:3]
     )
-    return "; ".join(dict.fromkeys(said))[:_LONGEST_WORDS]
+    return "; ".join(dict.fromkeys(texts))[:_LONGEST_WORDS]
 
 
 def complaints(body: bytes) -> tuple[XComplaint, ...]:

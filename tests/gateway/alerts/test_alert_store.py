@@ -62,7 +62,7 @@ class Stage:
             state=self.alarms,
             clock=self.clock,
             new_id=lambda: f"alert-{next(names)}",
-            said=lambda alert, phase: self.said.append((phase, alert.subject, alert.reason)),
+            notify=lambda alert, phase: self.said.append((phase, alert.subject, alert.reason)),
         )
 
     def read(self, *, bad, kind=AT_ONCE, subject=PIXEL, reason="3 are held"):

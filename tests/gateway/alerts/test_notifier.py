@@ -42,7 +42,7 @@ class Stage:
             state=self.alarms,
             clock=self.clock,
             new_id=lambda: f"alert-{next(names)}",
-            said=lambda _alert, _phase: self.notifier.wake(),
+            notify=lambda _alert, _phase: self.notifier.wake(),
         )
         self.notifier = Notifier(
             register=self.register,

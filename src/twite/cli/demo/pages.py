@@ -51,23 +51,23 @@ def mug(gateway: str, x: str) -> str:
 
 def thanks(gateway: str, x: str, order: Mapping[str, str]) -> str:
     """Return the page after the order: it tells the script, as the back end told the gateway."""
-    said = " ".join(f'data-{name}="{escape(value)}"' for name, value in order.items())
+    attributes = " ".join(f'data-{name}="{escape(value)}"' for name, value in order.items())
     return _page(
         "Thank you",
         f"<p>Your order is {escape(order['id'])}. The shop's back end has told the gateway of it, "
         "and this page tells it again, and X's pixel, with the same id. Load the page again: "
         'nothing more is counted.</p><p><a href="/overlap">Deduplication report</a></p>',
         scripts=_scripts(gateway, x),
-        body=said,
+        body=attributes,
     )
 
 
-def overlap(told: Mapping[str, object]) -> str:
+def overlap(report: Mapping[str, object]) -> str:
     """Return what `GET /v1/overlap` tells of today, renewed every two seconds."""
-    advice = told["advice"]
-    names = [name for name in told if name not in {"since", "by", "advice"}]
+    advice = report["advice"]
+    names = [name for name in report if name not in {"since", "by", "advice"}]
     rows = "".join(
-        f"<tr><td>{escape(name.replace('_', ' '))}</td><td>{escape(str(told[name]))}</td>"
+        f"<tr><td>{escape(name.replace('_', ' '))}</td><td>{escape(str(report[name]))}</td>"
         f"<td>{escape(advice.get(name, '') if isinstance(advice, dict) else '')}</td></tr>"
         for name in names
     )

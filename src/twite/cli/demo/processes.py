@@ -93,14 +93,14 @@ class DemoProcesses:
         self._ends.close()
 
     def twite(
-        self, *arguments: str, quiet: bool = False, said: str | None = None
+        self, *arguments: str, quiet: bool = False, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a command with the demo's settings, as a person would."""
         return subprocess.run(  # noqa: S603  our own command under the running interpreter
             [sys.executable, "-m", "twite", *arguments, "--config", str(self.config)],
             text=True,
             capture_output=quiet,
-            input=said,
+            input=stdin,
             check=False,
             env=_ENVIRONMENT,
         )
@@ -109,7 +109,7 @@ class DemoProcesses:
         """Add an admin of the console, for as long as the demo runs; return name and password."""
         name, password = "demo", secrets.token_urlsafe(12)
         added = self.twite(
-            "user", "add", name, "--role", "admin", "--password-stdin", quiet=True, said=password
+            "user", "add", name, "--role", "admin", "--password-stdin", quiet=True, stdin=password
         )
         if added.returncode:
             sys.stderr.write(added.stderr)
@@ -140,8 +140,8 @@ class DemoProcesses:
     def overlap(self) -> dict[str, int]:
         """Return how many conversion ids went which way today."""
         found = self.twite("dedup", "--days", "1", "--json", quiet=True)
-        told: dict[str, int] = json.loads(found.stdout)
-        return told
+        balance: dict[str, int] = json.loads(found.stdout)
+        return balance
 
     def balance(self) -> dict[str, int]:
         """Return the balance of the gateway's source `shop`."""
@@ -171,9 +171,15 @@ class DemoProcesses:
 
 def pixel_hit(event: str, conversion_id: str) -> str:
     """Return the address of a pixel's hit, as browsers request it. [seen 3P]"""
-    said = json.dumps({"conversion_id": conversion_id})
+    event_json = json.dumps({"conversion_id": conversion_id})
     return "/1/i/adsct?" + urlencode(
-        {"txn_id": event, "p_id": "Twitter", "p_user_id": 0, "event": said, "version": "2.4.11"}
+        {
+            "txn_id": event,
+            "p_id": "Twitter",
+            "p_user_id": 0,
+            "event": event_json,
+            "version": "2.4.11",
+        }
     )
 
 

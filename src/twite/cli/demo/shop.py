@@ -80,9 +80,9 @@ class DemoShop:
             id=f"shop-{len(self.orders) + 1:04}", value=_PRICE, currency="EUR", email=email
         )
         self.orders[order.id] = order
-        said = {"event": "purchase", "conversion_id": order.id}
-        said |= {"value": order.value, "currency": order.currency, "email": order.email}
-        self.ask("POST", "/v1/conversions", said)
+        fields = {"event": "purchase", "conversion_id": order.id}
+        fields |= {"value": order.value, "currency": order.currency, "email": order.email}
+        self.ask("POST", "/v1/conversions", fields)
         return order
 
     def ask(self, method: str, path: str, body: Mapping[str, object] | None = None) -> bytes:

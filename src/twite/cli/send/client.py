@@ -196,8 +196,8 @@ def _why_stopped(answer: SendResponse) -> str:
     if answer.status in causes:
         return causes[answer.status]
     found = decoded(answer.body, ErrorBody)
-    said = f" ({found.errors[0].message})" if found is not None and found.errors else ""
-    return f"the gateway answered {answer.status}, which is not an answer to conversions{said}"
+    detail = f" ({found.errors[0].message})" if found is not None and found.errors else ""
+    return f"the gateway answered {answer.status}, which is not an answer to conversions{detail}"
 
 
 def _may_have_arrived(answer: SendResponse | SendNoResponse) -> bool:
@@ -211,8 +211,8 @@ def _reason(answer: SendResponse | SendNoResponse) -> str:
     if isinstance(answer, SendNoResponse):
         return answer.reason
     found = decoded(answer.body, ErrorBody)
-    said = f", {found.errors[0].message}" if found is not None and found.errors else ""
-    return f"the gateway answers {answer.status}{said}"
+    detail = f", {found.errors[0].message}" if found is not None and found.errors else ""
+    return f"the gateway answers {answer.status}{detail}"
 
 
 def _seconds(text: str) -> float:

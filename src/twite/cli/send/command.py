@@ -152,8 +152,10 @@ def send(
     opened = [_examined(file, chosen, event, separator) for file in files]
     done = [perform(file, wish, aim) for file in opened]
     if as_json:
-        told = [send_summary.as_json(result.opened, result.tally, result.report) for result in done]
-        printing.print_json({"dry_run": dry_run, "files": told})
+        results = [
+            send_summary.as_json(result.opened, result.tally, result.report) for result in done
+        ]
+        printing.print_json({"dry_run": dry_run, "files": results})
     if any(
         result.tally.of(RowResultKind.REJECTED) or result.tally.rows < result.opened.rows
         for result in done
@@ -193,8 +195,8 @@ def _zone(name: str | None) -> tzinfo | None:
         ) from None
 
 
-def _separator(said: str) -> str:
-    mark = {"tab": "\t", "\\t": "\t"}.get(said.lower(), said)
+def _separator(given: str) -> str:
+    mark = {"tab": "\t", "\\t": "\t"}.get(given.lower(), given)
     if len(mark) != 1 or mark in '"\r\n' or mark.isalnum():
         raise typer.BadParameter(
             "one character that separates cells: write it as in ';', '|' or tab",

@@ -47,11 +47,11 @@ class AccountPage:
         inside, form = visit.within, visit.form
         new = form.first("new")
         if new != form.first("again"):
-            return visit.back_to(_PATH, said="The two new passwords are not the same.", bad=True)
+            return visit.back_to(_PATH, message="The two new passwords are not the same.", bad=True)
         right = await self.authentication.confirms(inside, form.first("password"), visit.address)
         if not right:
-            said = "The current password is not right, or was wrong too often."
-            return visit.back_to(_PATH, said=said, bad=True)
+            message = "The current password is not right, or was wrong too often."
+            return visit.back_to(_PATH, message=message, bad=True)
         try:
             await self.user_accounts.give_password(
                 inside.user.name,
@@ -62,12 +62,12 @@ class AccountPage:
                 warrant=visit.warrant,
             )
         except InvalidAccountChange as wrong:
-            return visit.back_to(_PATH, said=f"Not changed: {wrong}.", bad=True)
-        return await visit.renewed(self.authentication, _PATH, said="The password was changed.")
+            return visit.back_to(_PATH, message=f"Not changed: {wrong}.", bad=True)
+        return await visit.renewed(self.authentication, _PATH, message="The password was changed.")
 
     async def _leave_elsewhere(self, visit: PageRequest) -> Response:
         if not await self.confirming.knows(visit):
-            said = "The password is not right, or was wrong too often. Nothing was ended."
-            return visit.back_to(_PATH, said=said, bad=True)
+            message = "The password is not right, or was wrong too often. Nothing was ended."
+            return visit.back_to(_PATH, message=message, bad=True)
         ended = await self.authentication.leave_everywhere(visit.within)
-        return visit.back_to(_PATH, said=f"{ended} other sessions were ended.")
+        return visit.back_to(_PATH, message=f"{ended} other sessions were ended.")

@@ -59,7 +59,7 @@ class AmountsPage:
                 (glimpse, self._name(glimpse.pixel, glimpse.event)) for glimpse in sight.glimpses
             ],
             tones=TONES,
-            meaning={kind.value: said for kind, said in MEANING.items()},
+            meaning={kind.value: sentence for kind, sentence in MEANING.items()},
             kinds=[kind.value for kind in UnusualAmount],
             chosen={name: visit.query.first(name) for name in FILTERS},
             query=asked_again(visit.query, FILTERS),

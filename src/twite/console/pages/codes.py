@@ -65,16 +65,16 @@ class CodesPage:
         if self._second_factor is None or secret is None:
             return visit.back_to(_PATH)
         if not await self._authentication.confirms(inside, form.first("password"), visit.address):
-            return visit.back_to(_PATH, said="The password is not right.", bad=True)
+            return visit.back_to(_PATH, message="The password is not right.", bad=True)
         try:
             recovery = await self._second_factor.begin(
                 inside.user, secret, form.first("code"), warrant=visit.warrant
             )
         except InvalidAccountChange as unfit:
-            return visit.back_to(_PATH, said=f"Nothing was changed: {unfit}.", bad=True)
+            return visit.back_to(_PATH, message=f"Nothing was changed: {unfit}.", bad=True)
         if recovery is None:
-            said = "The code does not match this secret. Check the device's clock."
-            return visit.back_to(_PATH, said=said, bad=True)
+            message = "The code does not match this secret. Check the device's clock."
+            return visit.back_to(_PATH, message=message, bad=True)
         self._begun.pop(inside.session.digest, None)
         renewed = await visit.renewed(self._authentication, _ACCOUNT)
         page = visit.page("recovery.html", title="Recovery codes", codes=recovery)
@@ -88,10 +88,10 @@ class CodesPage:
             inside, visit.form.first("password"), visit.address
         )
         if not right or self._second_factor is None:
-            return visit.back_to(_PATH, said="The password is not right.", bad=True)
+            return visit.back_to(_PATH, message="The password is not right.", bad=True)
         await self._second_factor.end(inside.user, warrant=visit.warrant)
         return await visit.renewed(
-            self._authentication, _ACCOUNT, said="Codes are no longer required."
+            self._authentication, _ACCOUNT, message="Codes are no longer required."
         )
 
 

@@ -79,7 +79,7 @@ class ConnectPage:
         try:
             begun = await self._connect.begin(pixel, callback=callback, by=_session(visit))
         except TwiteError as error:
-            return visit.back_to(_PATH, said=str(error), bad=True)
+            return visit.back_to(_PATH, message=str(error), bad=True)
         return visit.page(
             "connect_begun.html",
             title=f"Sign in at X for {pixel}",
@@ -94,7 +94,7 @@ class ConnectPage:
         try:
             connected = await self._connect.finish_by_callback(query, by=_session(visit))
         except TwiteError as error:
-            return visit.back_to(_PATH, said=str(error), bad=True)
+            return visit.back_to(_PATH, message=str(error), bad=True)
         return await self._connected(visit, connected)
 
     async def _pin(self, visit: PageRequest) -> Response:
@@ -104,50 +104,50 @@ class ConnectPage:
                 form.first("token"), form.first("pin"), by=_session(visit)
             )
         except TwiteError as error:
-            return visit.back_to(_PATH, said=str(error), bad=True)
+            return visit.back_to(_PATH, message=str(error), bad=True)
         return await self._connected(visit, connected)
 
     async def _paste(self, visit: PageRequest) -> Response:
         pixel = known_pixel(visit, self._destinations)
         token = visit.form.first("token").strip()
         if not token:
-            return visit.back_to(_PATH, said="Paste the token first.", bad=True)
+            return visit.back_to(_PATH, message="Paste the token first.", bad=True)
         await visit.note(AuditAction.CONNECT_PASTE, pixel)
         try:
             connected = await self._connect.paste(pixel, PixelToken(token=Secret(token)))
         except TwiteError as error:
-            return visit.back_to(_PATH, said=str(error), bad=True)
+            return visit.back_to(_PATH, message=str(error), bad=True)
         return await self._connected(visit, connected)
 
     async def _forget(self, visit: PageRequest) -> Response:
         pixel = known_pixel(visit, self._destinations)
         kind = visit.form.first("kind")
         if kind not in _NAMES:
-            return visit.back_to(_PATH, said="Choose what to delete.", bad=True)
+            return visit.back_to(_PATH, message="Choose what to delete.", bad=True)
         if not await self._confirming.knows(visit):
-            said = "Your own password is not right, or was wrong too often. Nothing was changed."
-            return visit.back_to(_PATH, said=said, bad=True)
+            message = "Your own password is not right, or was wrong too often. Nothing was changed."
+            return visit.back_to(_PATH, message=message, bad=True)
         await visit.note(FORGOTTEN, pixel, _NAMES[kind])
         try:
             revoke = bool(visit.form.first("revoke"))
             was_there = await self._connect.forget(pixel, kind, revoke=revoke)
         except TwiteError as error:
-            return visit.back_to(_PATH, said=str(error), bad=True)
-        said = f"{pixel} has no {_NAMES[kind]} any more." if was_there else "There were none."
-        return visit.back_to(_PATH, said=said)
+            return visit.back_to(_PATH, message=str(error), bad=True)
+        message = f"{pixel} has no {_NAMES[kind]} any more." if was_there else "There were none."
+        return visit.back_to(_PATH, message=message)
 
     async def _connected(self, visit: PageRequest, connected: SignInCompleted) -> Response:
         await visit.note(DONE, connected.pixel, connected.kind)
         who = f" as {connected.screen_name}" if connected.screen_name else ""
         access = connected.access
         if access is None:
-            said = "X did not say whether it accepts them; the first request will show."
+            message = "X did not say whether it accepts them; the first request will show."
         elif access.roles:
-            said = f"X says: {', '.join(access.roles)} of account {access.account}."
+            message = f"X says: {', '.join(access.roles)} of account {access.account}."
         else:
-            said = "X did not refuse them."
+            message = "X did not refuse them."
         return visit.back_to(
-            _PATH, said=f"{connected.pixel} is connected{who}, and in use from now on. {said}"
+            _PATH, message=f"{connected.pixel} is connected{who}, and in use from now on. {message}"
         )
 
 

@@ -146,12 +146,12 @@ class DeadLettersPage:
         doubtful = [result.life.delivery for result in tried if result.doubt is not None]
         sure = visit.form.first("may_count_twice") == CONFIRMED
         if doubtful and not sure:
-            said = (
+            message = (
                 f"Nothing was sent: {'X' if _mendable(heap) else 'its vendor'} may have "
                 f"{len(doubtful)} of them already, and could count them twice. Look at what would "
                 "be sent, and confirm it there."
             )
-            return visit.back_to(there, said=said, bad=True)
+            return visit.back_to(there, message=message, bad=True)
         detail = f"{len(lives)} for: {heap.reason}"
         if mend.changes:
             detail = f"{detail}; {mend.sentence}"
@@ -162,7 +162,7 @@ class DeadLettersPage:
             done = await self.desk.replay(
                 [live.delivery for live in lives], now=visit.now, sure=doubtful, deed=deed
             )
-            return visit.back_to(PATH, said=f"{done} queued again, with their ids and bodies.")
+            return visit.back_to(PATH, message=f"{done} queued again, with their ids and bodies.")
         refused = dict(
             await self.editor.amend(
                 [
@@ -186,18 +186,20 @@ class DeadLettersPage:
             if result.mended.fault is not None
         }
         done = len(tried) - len(refused)
-        said = f"{done} queued again with {mend.sentence}, under their conversion ids."
+        message = f"{done} queued again with {mend.sentence}, under their conversion ids."
         if refused:
             why = "; ".join(sorted(set(refused.values())))
-            said = f"{said} {len(refused)} stay as they are: {why}."
-        return visit.back_to(there if refused else PATH, said=said, bad=not done)
+            message = f"{message} {len(refused)} stay as they are: {why}."
+        return visit.back_to(there if refused else PATH, message=message, bad=not done)
 
     async def _discard(self, visit: PageRequest) -> Response:
         heap, lives = await self._chosen(visit)
         note = visit.form.first("note").strip()[:_LONGEST_NOTE]
         if not note:
             there = f"{PATH}/heap?{_query(heap)}"
-            return visit.back_to(there, said="Say why: the note is stored as the reason.", bad=True)
+            return visit.back_to(
+                there, message="Say why: the note is stored as the reason.", bad=True
+            )
         done = await self.desk.discard(
             [life.delivery for life in lives],
             now=visit.now,
@@ -206,7 +208,7 @@ class DeadLettersPage:
                 AuditAction.DISCARD, f"{heap.pixel} {heap.event}", f"{len(lives)}: {note}"
             ),
         )
-        return visit.back_to(PATH, said=f"{done} discarded. They count as suppressed.")
+        return visit.back_to(PATH, message=f"{done} discarded. They count as suppressed.")
 
     async def _chosen(self, visit: PageRequest) -> tuple[ErrorGroup, list[History]]:
         """Return the heap and those of it that are meant. Raises Closed where it is none."""

@@ -94,9 +94,9 @@ class EventsPage:
         try:
             made = await self._desk.create(pixel, change, by=visit.viewer.name)
         except TwiteError as error:
-            return visit.back_to(back, said=str(error), bad=True)
-        said = f"X made {made.name}, as {made.id}. Map your own name to it below."
-        return visit.back_to(f"{back}/{made.id}", said=said)
+            return visit.back_to(back, message=str(error), bad=True)
+        message = f"X made {made.name}, as {made.id}. Map your own name to it below."
+        return visit.back_to(f"{back}/{made.id}", message=message)
 
     async def _one(self, visit: PageRequest) -> Response:
         pixel = known_pixel(visit, self._destinations)
@@ -128,22 +128,22 @@ class EventsPage:
         try:
             await self._desk.update(pixel, tag.id, change, by=visit.viewer.name)
         except TwiteError as error:
-            return visit.back_to(back, said=str(error), bad=True)
-        return visit.back_to(back, said="X has changed it.")
+            return visit.back_to(back, message=str(error), bad=True)
+        return visit.back_to(back, message="X has changed it.")
 
     async def _delete(self, visit: PageRequest) -> Response:
         pixel = known_pixel(visit, self._destinations)
         tag = await self._tag(pixel, visit)
         names = self._desk.names(pixel, tag)
         if visit.form.first("name") != tag.name:
-            said = "Nothing was deleted: the name that you typed is not the event's."
-            return visit.back_to(f"{_PATH}/{pixel}/{tag.id}", said=said, bad=True)
+            message = "Nothing was deleted: the name that you typed is not the event's."
+            return visit.back_to(f"{_PATH}/{pixel}/{tag.id}", message=message, bad=True)
         try:
             await self._desk.delete(pixel, tag.id, by=visit.viewer.name)
         except TwiteError as error:
-            return visit.back_to(f"{_PATH}/{pixel}/{tag.id}", said=str(error), bad=True)
+            return visit.back_to(f"{_PATH}/{pixel}/{tag.id}", message=str(error), bad=True)
         rest = f" Take {', '.join(names)} out of twite.toml: X refuses it now." if names else ""
-        return visit.back_to(f"{_PATH}/{pixel}", said=f"X has deleted {tag.name}.{rest}")
+        return visit.back_to(f"{_PATH}/{pixel}", message=f"X has deleted {tag.name}.{rest}")
 
     async def _map(self, visit: PageRequest) -> Response:
         """Show what would be written into twite.toml; write it where just that was seen."""
@@ -156,13 +156,15 @@ class EventsPage:
         try:
             draft = self._desk.draft(pixel, name, event or tag.id)
             if not draft.is_changed:
-                return visit.back_to(back, said="twite.toml says so already.")
+                return visit.back_to(back, message="twite.toml says so already.")
             if seen == draft.mark:
                 await self._desk.write(draft, by=visit.viewer.name)
-                said = f"{name} is written into twite.toml. It takes effect after the next start."
-                return visit.back_to(back, said=said)
+                message = (
+                    f"{name} is written into twite.toml. It takes effect after the next start."
+                )
+                return visit.back_to(back, message=message)
         except TwiteError as error:
-            return visit.back_to(back, said=str(error), bad=True)
+            return visit.back_to(back, message=str(error), bad=True)
         return visit.page(
             "event_map.html",
             title=f"Map {name}",

@@ -51,8 +51,8 @@ class KeysPage:
     async def _add(self, visit: PageRequest) -> Response:
         form = visit.form
         if not await self._confirming.knows(visit):
-            said = "Your own password is not right, or was wrong too often. No key was created."
-            return visit.back_to(_PATH, said=said, bad=True)
+            message = "Your own password is not right, or was wrong too often. No key was created."
+            return visit.back_to(_PATH, message=message, bad=True)
         try:
             made = await self._user_accounts.make_key(
                 form.first("name").strip(),
@@ -62,7 +62,7 @@ class KeysPage:
                 warrant=visit.warrant,
             )
         except InvalidAccountChange as unfit:
-            return visit.back_to(_PATH, said=f"No key was created: {unfit}.", bad=True)
+            return visit.back_to(_PATH, message=f"No key was created: {unfit}.", bad=True)
         return visit.page("key.html", title="The new key", key=made.key, text=made.text.reveal())
 
     async def _revoke(self, visit: PageRequest) -> Response:
@@ -71,7 +71,7 @@ class KeysPage:
         async def act() -> None:
             await self._user_accounts.revoke_key(id_, by=visit.viewer.name, warrant=visit.warrant)
 
-        return await self._confirming.done(visit, _PATH, act, said="The key is revoked.")
+        return await self._confirming.done(visit, _PATH, act, message="The key is revoked.")
 
     def _seen(self, visit: PageRequest) -> list[str] | None:
         if visit.form.first("sees") != "some":

@@ -122,7 +122,7 @@ class LivePage:
             return visit.back_to(f"{REJECTED}?{urlencode({'id': named})}")
         if not lives:
             sentence = f"No conversion with the id {shown(named, 80)}, or it is no longer stored."
-            return visit.back_to(PATH, said=sentence, bad=True)
+            return visit.back_to(PATH, message=sentence, bad=True)
         latest = max(lives, key=lambda life: life.received_at)
         return visit.back_to(f"{PATH}/{latest.delivery}")
 
@@ -214,7 +214,7 @@ class LivePage:
                 404, "Nothing here", "No such conversion, or it is no longer stored."
             )
         life = origin.life
-        told = await self.sightings.answer(
+        reports = await self.sightings.answer(
             PixelReportsQuery(pixel=life.pixel, event=life.event, conversion_id=life.conversion_id)
         )
         return visit.page(
@@ -227,8 +227,8 @@ class LivePage:
             worth=worth_of(life.sent),
             steps=steps(origin),
             twins=[
-                (event, event.after(life.received_at), event.meets(life.received_at))
-                for event in told
+                (report, report.after(life.received_at), report.meets(life.received_at))
+                for report in reports
             ],
             watched=life.pixel in self.watched,
             not_fired=[tag for tag in life.not_fired if scope.shows(tag.tag)],

@@ -91,14 +91,14 @@ class PixelsPage:
         pixel = self._known(visit)
         await visit.note(AuditAction.PIXEL_PAUSE, pixel)
         await self.sends.hold(pixel, who=visit.viewer.name)
-        said = f"{pixel} is paused: its conversions are queued until somebody resumes it."
-        return visit.back_to(f"{_PATH}/{pixel}", said=said)
+        message = f"{pixel} is paused: its conversions are queued until somebody resumes it."
+        return visit.back_to(f"{_PATH}/{pixel}", message=message)
 
     async def _resume(self, visit: PageRequest) -> Response:
         pixel = self._known(visit)
         await visit.note(AuditAction.PIXEL_RESUME, pixel)
         await self.sends.release(pixel)
-        return visit.back_to(f"{_PATH}/{pixel}", said=f"{pixel} is resumed.")
+        return visit.back_to(f"{_PATH}/{pixel}", message=f"{pixel} is resumed.")
 
     async def _shown(self, pixels: Sequence[str], now: int) -> list[ShownPixel]:
         paused = await self.state.load(Pause)

@@ -62,7 +62,7 @@ class TestConversionPage:
         source = self._sources.get(form.first("source"))
         event = form.first("event")
         if source is None or pixel not in source.pixels:
-            return visit.back_to(back, said="Choose a source that submits for it.", bad=True)
+            return visit.back_to(back, message="Choose a source that submits for it.", bad=True)
         conversion_id = f"console-test-{secrets.token_hex(6)}"
         fields = {name: text for name in _FIELDS if (text := form.first(name).strip())}
         body = {"event": event, "conversion_id": conversion_id, "pixel": pixel, **fields}
@@ -70,12 +70,12 @@ class TestConversionPage:
         try:
             receipt = await self._accept.native(source=source, body=json.dumps(body).encode())
         except ClientError as wrong:
-            return visit.back_to(back, said=f"Not accepted: {wrong}", bad=True)
+            return visit.back_to(back, message=f"Not accepted: {wrong}", bad=True)
         if receipt.rejected:
             faults = "; ".join(
                 f"{fault.path}: {fault.message}" for fault in receipt.rejected[0].errors
             )
-            return visit.back_to(back, said=f"Not accepted: {faults}", bad=True)
+            return visit.back_to(back, message=f"Not accepted: {faults}", bad=True)
         return visit.back_to(f"{back}/try/{conversion_id}")
 
     async def _followed(self, visit: PageRequest) -> Response:

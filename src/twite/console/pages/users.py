@@ -68,7 +68,7 @@ class UsersPage:
                 warrant=visit.warrant,
             )
 
-        return await self._confirming.done(visit, _PATH, act, said=f"{name} may sign in.")
+        return await self._confirming.done(visit, _PATH, act, message=f"{name} may sign in.")
 
     async def _allow(self, visit: PageRequest) -> Response:
         user, form = await self._known(visit), visit.form
@@ -82,8 +82,8 @@ class UsersPage:
                 warrant=visit.warrant,
             )
 
-        said = f"{user.name} has another role, and was signed out."
-        return await self._confirming.done(visit, f"{_PATH}/{user.name}", act, said=said)
+        message = f"{user.name} has another role, and was signed out."
+        return await self._confirming.done(visit, f"{_PATH}/{user.name}", act, message=message)
 
     async def _password(self, visit: PageRequest) -> Response:
         user = await self._known(visit)
@@ -93,8 +93,8 @@ class UsersPage:
                 user.name, visit.form.first("new"), by=visit.viewer.name, warrant=visit.warrant
             )
 
-        said = f"{user.name} has another password, and was signed out."
-        return await self._confirming.done(visit, f"{_PATH}/{user.name}", act, said=said)
+        message = f"{user.name} has another password, and was signed out."
+        return await self._confirming.done(visit, f"{_PATH}/{user.name}", act, message=message)
 
     async def _codes(self, visit: PageRequest) -> Response:
         user = await self._known(visit)
@@ -104,8 +104,8 @@ class UsersPage:
                 user.name, by=visit.viewer.name, warrant=visit.warrant
             )
 
-        said = f"{user.name} signs in without a code now."
-        return await self._confirming.done(visit, f"{_PATH}/{user.name}", act, said=said)
+        message = f"{user.name} signs in without a code now."
+        return await self._confirming.done(visit, f"{_PATH}/{user.name}", act, message=message)
 
     async def _remove(self, visit: PageRequest) -> Response:
         user = await self._known(visit)
@@ -113,7 +113,7 @@ class UsersPage:
         async def act() -> None:
             await self._user_accounts.remove(user.name, by=visit.viewer.name, warrant=visit.warrant)
 
-        return await self._confirming.done(visit, _PATH, act, said=f"{user.name} was removed.")
+        return await self._confirming.done(visit, _PATH, act, message=f"{user.name} was removed.")
 
     async def _known(self, visit: PageRequest) -> User:
         name = visit.part("name")

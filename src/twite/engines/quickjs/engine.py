@@ -129,8 +129,8 @@ class QuickJsEngine:
 
     def resume(self, run: int, answers: tuple[EffectAnswer, ...], *, now: int) -> Turn:
         """Continue a run."""
-        told = _CALL.encode({"answers": answers, "now": now}).decode()
-        return self._turn("resume", str(run), told)
+        arguments = _CALL.encode({"answers": answers, "now": now}).decode()
+        return self._turn("resume", str(run), arguments)
 
     def end(self, run: int) -> None:
         """Forget a run that will not be resumed."""
@@ -246,10 +246,10 @@ class QuickJsEngine:
     def _enter(self, act: str, *given: str) -> str:
         if threading.get_ident() != self._thread:
             raise RuntimeError("a QuickJS context runs only in the thread that created it")
-        told = str(self._entrance(act, *given))
-        if told.startswith("!"):
-            raise quickjs.JSException("\n".join(_THROWN.decode(told[1:])))
-        return told
+        outcome = str(self._entrance(act, *given))
+        if outcome.startswith("!"):
+            raise quickjs.JSException("\n".join(_THROWN.decode(outcome[1:])))
+        return outcome
 
     def _turn(self, act: str, *given: str, again: bool = True) -> Turn:
         if self._room > self._limits.memory:

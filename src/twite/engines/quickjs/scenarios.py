@@ -36,16 +36,17 @@ def _verdict(
     seed: int,
 ) -> ScenarioResult:
     try:
-        told = _TOLD.decode(engine.scenario(f"{setup}\n{scenario.code}", now=now, seed=seed))
+        reported = _TOLD.decode(engine.scenario(f"{setup}\n{scenario.code}", now=now, seed=seed))
     except quickjs.JSException as error:
-        told = _Told(failures=(_Failed(message=limit_passed(str(error))),))
+        reported = _Told(failures=(_Failed(message=limit_passed(str(error))),))
     before = setup.count("\n") + 1
     return ScenarioResult(
         name=scenario.name,
         failures=tuple(
-            _placed(failed, before=before, code_line=template.code.line) for failed in told.failures
+            _placed(failed, before=before, code_line=template.code.line)
+            for failed in reported.failures
         ),
-        logs=told.logs,
+        logs=reported.logs,
     )
 
 

@@ -68,16 +68,16 @@ def ignored_of(raw: msgspec.Raw) -> list[BeaconIgnored]:
 def consent_of(raw: msgspec.Raw) -> Mapping[str, str | bool]:
     """Return the consent signals as submitted; a number becomes text, null is left out."""
     faults: list[Fault] = []
-    said = _typed(_CONSENT, raw, "consent", faults) or {}
+    signals = _typed(_CONSENT, raw, "consent", faults) or {}
     if faults:
         return {"consent": UNREADABLE}
-    return {name: _word(word) for name, word in said.items() if word is not None}
+    return {name: _word(word) for name, word in signals.items() if word is not None}
 
 
-def _word(said: object) -> str | bool:
-    if isinstance(said, str | bool):
-        return said
-    return str(said) if isinstance(said, int | float) else UNREADABLE
+def _word(word: object) -> str | bool:
+    if isinstance(word, str | bool):
+        return word
+    return str(word) if isinstance(word, int | float) else UNREADABLE
 
 
 def _typed(

@@ -76,7 +76,7 @@ def read(body: bytes, seen: Visitor) -> Beacon:
             path="conversions" if len(given) > MAX_CONVERSIONS else "ignored",
             message=f"a beacon may hold {MAX_CONVERSIONS}",
         )
-    said = _bounded([conversion_of(raw) for raw in given])
+    conversions = _bounded([conversion_of(raw) for raw in given])
     # The two clocks may differ by years, but the age of an event is the same on both.
     sent = number_of(message.sent)
     ahead = None if sent is None else seen.now - _whole(sent)
@@ -84,7 +84,7 @@ def read(body: bytes, seen: Visitor) -> Beacon:
     click = newest_of(clicks, clicks_of(seen.cookies, now=seen.now))
     consent = _consent(consent_of(message.consent), seen)
     left_out = [Ignored(name=_name(entry.name), reason=_reason(entry.reason)) for entry in ignored]
-    return _sorted(said, left_out, seen=seen, ahead=ahead, click=click, consent=consent)
+    return _sorted(conversions, left_out, seen=seen, ahead=ahead, click=click, consent=consent)
 
 
 def read_image(query: Mapping[str, str], seen: Visitor) -> Beacon:
@@ -105,11 +105,11 @@ def read_image(query: Mapping[str, str], seen: Visitor) -> Beacon:
 
 
 def _bounded(
-    said: Iterable[tuple[BeaconConversion, tuple[Fault, ...]]],
+    conversions: Iterable[tuple[BeaconConversion, tuple[Fault, ...]]],
 ) -> Iterator[tuple[BeaconConversion, tuple[Fault, ...]]]:
     """Leave out the basket that exceeds the number of lines read from one message."""
     left = MAX_ITEMS_IN_ALL
-    for conversion, wrong in said:
+    for conversion, wrong in conversions:
         lines = len(conversion.contents or ())
         if lines > left:
             much = fault("contents", "too_many", f"more lines in a message than {MAX_ITEMS_IN_ALL}")
@@ -211,18 +211,18 @@ def _time(at: Number | None, ahead: int | None, now: int) -> str | None:
     return spelled(moment) if now - LONGEST_WAIT <= moment <= now else spelled(now)
 
 
-def _clicks(said: BeaconClick | None, ahead: int | None, seen: Visitor) -> list[Click]:
-    if said is None or said.id is None:
+def _clicks(given: BeaconClick | None, ahead: int | None, seen: Visitor) -> list[Click]:
+    if given is None or given.id is None:
         return []
-    at = _whole(said.at or 0)
+    at = _whole(given.at or 0)
     if at and ahead is not None:
         at = min(at + ahead, seen.now)
-    click = read_click(said.id, max(0, at))
+    click = read_click(given.id, max(0, at))
     return [] if click is None else [click]
 
 
-def _consent(said: Mapping[str, str | bool], seen: Visitor) -> Mapping[str, str | bool]:
-    return {**said, "gpc": True} if seen.opted_out else said
+def _consent(signals: Mapping[str, str | bool], seen: Visitor) -> Mapping[str, str | bool]:
+    return {**signals, "gpc": True} if seen.opted_out else signals
 
 
 def _reason_to_ignore(
@@ -233,12 +233,12 @@ def _reason_to_ignore(
     return "value_limit" if limit is not None and is_more(conversion.value, limit) else None
 
 
-def _twin(said: str | None) -> BeaconTwin:
-    return BeaconTwin(said) if said in set(BeaconTwin) else BeaconTwin.ABSENT
+def _twin(given: str | None) -> BeaconTwin:
+    return BeaconTwin(given) if given in set(BeaconTwin) else BeaconTwin.ABSENT
 
 
-def _reason(said: str | None) -> str:
-    return said if said is not None and said in REASONS else "unsaid"
+def _reason(given: str | None) -> str:
+    return given if given is not None and given in REASONS else "unsaid"
 
 
 def _name(name: str | None) -> str:

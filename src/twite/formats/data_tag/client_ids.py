@@ -23,9 +23,9 @@ _PLAIN: Final = "!'()*"
 
 def said_in(given: Sequence[Event], cookies: Mapping[str, str]) -> str:
     """Return the client id of a request, "" if there is none."""
-    said = [first_text(event, _SAID) for event in given]
+    ids = [first_text(event, _SAID) for event in given]
     temporary = [first_text(event, (_OF_THE_PAGE,)) for event in given]
-    named = (*said, unquote(cookies.get(COOKIE, ""), errors="replace"), *temporary)
+    named = (*ids, unquote(cookies.get(COOKIE, ""), errors="replace"), *temporary)
     return next((client_id for client_id in named if client_id), "")
 
 

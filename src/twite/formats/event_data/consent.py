@@ -61,9 +61,9 @@ def signals_of(event: Event, *, opted_out: bool) -> dict[str, str | bool]:
     """
     found: dict[str, str | bool] = {}
     for place, name in _SIGNALS:
-        said = _word(value_at(event, place))
-        if said:
-            found[name] = stricter(name, str(found[name]), said) if name in found else said
+        word = _word(value_at(event, place))
+        if word:
+            found[name] = stricter(name, str(found[name]), word) if name in found else word
     for name, value in strictest(event.get("consent_state"), event.get("consent")).items():
         if name in found:
             found[name] = stricter(name, str(found[name]), str(value))
@@ -89,11 +89,11 @@ def strictest(*tables: object) -> dict[str, str | bool]:
             continue
         for name, value in table.items():
             signal = (text_of(name) or "").lower()
-            said = _said(value)
-            if said is None or signal in _NO_SIGNALS:
+            decoded = _said(value)
+            if decoded is None or signal in _NO_SIGNALS:
                 continue
             if signal not in found or str(found[signal]).lower() in _YES:
-                found[signal] = said
+                found[signal] = decoded
     return found
 
 

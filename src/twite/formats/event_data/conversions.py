@@ -187,10 +187,10 @@ def as_seen(heard: TagEvent) -> Event:
         return event
     claimed = {*_ADDRESSES, *_AGENTS}
     seen = {name: value for name, value in event.items() if name not in claimed}
-    said = {"ip_override": visitor.ip, "user_agent": visitor.user_agent}
+    fields = {"ip_override": visitor.ip, "user_agent": visitor.user_agent}
     if first_text(event, _PAGES) is None:
-        said["page_location"] = visitor.referer
-    return seen | {name: text for name, text in said.items() if text is not None}
+        fields["page_location"] = visitor.referer
+    return seen | {name: text for name, text in fields.items() if text is not None}
 
 
 def in_our_words(heard: TagEvent) -> Native:
@@ -280,8 +280,8 @@ def _click(event: Event, page: str | None, visitor: Visitor) -> str | None:
     if landed is not None:
         return landed
     fields = [text for place in _CLICKS if (text := first_text(event, (place,))) is not None]
-    said = next((click for text in fields if (click := read_click(text)) is not None), None)
-    known = said or newest(clicks_of(visitor.cookies, now=visitor.now))
+    given = next((click for text in fields if (click := read_click(text)) is not None), None)
+    known = given or newest(clicks_of(visitor.cookies, now=visitor.now))
     if known is not None:
         return in_full(known)
     before = first_text(event, ("page_referrer", "pageReferrer"))

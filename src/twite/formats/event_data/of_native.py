@@ -22,7 +22,7 @@ _GCS: Final = ("gcs", "gcd", "npa")  # Google's strings, under which event data 
 
 def event_of(native: Native) -> dict[str, object]:
     """Return the event; absent fields are left out. It holds personal data."""
-    said: dict[str, object | None] = {
+    fields: dict[str, object | None] = {
         "event_name": native.event,
         "transaction_id": _text(native.conversion_id),
         "event_id": _text(native.conversion_id),
@@ -40,17 +40,17 @@ def event_of(native: Native) -> dict[str, object]:
         "user_data": _persons(native) or None,
         **_consent(native),
     }
-    return {name: value for name, value in said.items() if value is not None}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _persons(native: Native) -> dict[str, str]:
-    said = {
+    fields = {
         "email_address": native.email or native.email_sha256,
         "sha256_email_address": native.email_sha256,
         "phone_number": native.phone or native.phone_sha256,
         "sha256_phone_number": native.phone_sha256,
     }
-    return {name: text for name, text in said.items() if text}
+    return {name: text for name, text in fields.items() if text}
 
 
 def _consent(native: Native) -> dict[str, object]:
@@ -64,7 +64,7 @@ def _consent(native: Native) -> dict[str, object]:
 
 
 def _item(line: NativeContent) -> dict[str, object]:
-    said: dict[str, object | None] = {
+    fields: dict[str, object | None] = {
         "item_id": _text(line.id),
         "item_name": line.name,
         "price": _number(line.price, "price"),
@@ -72,7 +72,7 @@ def _item(line: NativeContent) -> dict[str, object]:
         "item_category": _text(line.group),
         "item_category2": line.type,
     }
-    return {name: value for name, value in said.items() if value is not None}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _number(raw: msgspec.Raw, path: str) -> float | int | None:

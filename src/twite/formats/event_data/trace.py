@@ -48,7 +48,7 @@ def trace_of(event: Event) -> dict[str, object]:
     for name in _CONSENT:
         stated = event.get(name)
         if isinstance(stated, Mapping):
-            kept[name] = {_word(signal): _word(said) for signal, said in list(stated.items())[:16]}
+            kept[name] = {_word(signal): _word(word) for signal, word in list(stated.items())[:16]}
     items = [_item(item) for item in items_of(event)[:_MOST_ITEMS]]
     if items:
         kept["items"] = items
@@ -62,8 +62,8 @@ def trace_of(event: Event) -> dict[str, object]:
     return kept
 
 
-def _word(said: object) -> str:
-    return str(said) if isinstance(said, bool) else (text_of(said) or "")[:40]
+def _word(word: object) -> str:
+    return str(word) if isinstance(word, bool) else (text_of(word) or "")[:40]
 
 
 def _item(item: Event) -> dict[str, str]:

@@ -73,10 +73,10 @@ class Conversions:
         spelled = {field: getattr(native, field) for field in Native.__struct_fields__} | added
         spelled["value"] = bytes(native.value)
         found = rounded(order) or self._repeats.see(number, spelled)
-        said = () if found is None else (found,)
+        findings = () if found is None else (found,)
         if found is not None and found.code in ERRORS:
-            return FileRow(number=number, order=order, body=None, errors=said)
-        return FileRow(number=number, order=order, body=_with(added, text), notes=said)
+            return FileRow(number=number, order=order, body=None, errors=findings)
+        return FileRow(number=number, order=order, body=_with(added, text), notes=findings)
 
     def _added(self, native: Native, number: int) -> dict[str, str]:
         added = {}

@@ -167,10 +167,10 @@ def _read_amount(draft: _Draft, reading: RowOptions) -> str | None:
 
 
 def _read_consent(draft: _Draft) -> None:
-    said = draft.given.get("consent", "").lower()
-    if said in _YES or said in _NO:
-        draft.conversion["consent"] = {"ad_storage": "granted" if said in _YES else "denied"}
-    elif said not in PLACEHOLDERS:
+    answer = draft.given.get("consent", "").lower()
+    if answer in _YES or answer in _NO:
+        draft.conversion["consent"] = {"ad_storage": "granted" if answer in _YES else "denied"}
+    elif answer not in PLACEHOLDERS:
         draft.errors.append(_CONSENT_UNREADABLE)
 
 

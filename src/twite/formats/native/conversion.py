@@ -374,10 +374,10 @@ def _with_id(
         repeated = f"{context.source.name}\0{context.repeated}".encode()
         derived = derived_id(salt=context.salt, scope=f"hit\0{scope}", repeated=repeated)
     else:
-        said = conversion
+        dated = conversion
         if not timed:
-            said = msgspec.structs.replace(conversion, time=context.now // DAY)
-        text = _ENCODER.encode(said).decode()
+            dated = msgspec.structs.replace(conversion, time=context.now // DAY)
+        text = _ENCODER.encode(dated).decode()
         if not text.isascii():
             # An accented letter has two encodings, which mean the same.
             text = unicodedata.normalize("NFC", text)

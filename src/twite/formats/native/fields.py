@@ -94,10 +94,10 @@ def _contents(raw: bytes, faults: list[Fault]) -> list[NativeContent] | None:
 
 
 def _consent(raw: bytes, faults: list[Fault]) -> dict[str, str | bool] | None:
-    said: dict[str, object] = {}
+    signals: dict[str, object] = {}
     for name, value in _object(raw, "consent", _EXAMPLES["consent"], faults).items():
-        _read(said, (name, _SIGNAL, bytes(value)), f"consent.{_shown(name)}", faults)
-    return said  # type: ignore[return-value]
+        _read(signals, (name, _SIGNAL, bytes(value)), f"consent.{_shown(name)}", faults)
+    return signals  # type: ignore[return-value]
 
 
 def _read(

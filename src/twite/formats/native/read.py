@@ -151,12 +151,12 @@ def named(body: bytes, *, source: str, key: str, salt: bytes) -> Idempotency:
     Key order in objects and white space do not matter.
     """
     try:
-        said = msgspec.json.encode(msgspec.json.decode(body), order="sorted")
+        canonical = msgspec.json.encode(msgspec.json.decode(body), order="sorted")
     except msgspec.DecodeError:  # a number of hundreds of digits, for example
-        said = body
+        canonical = body
     return Idempotency(
         key=blake2b(f"{source}\0{key}".encode(), key=salt, digest_size=16).digest(),
-        said=blake2b(said, key=salt, digest_size=16).digest(),
+        said=blake2b(canonical, key=salt, digest_size=16).digest(),
     )
 
 

@@ -46,11 +46,11 @@ def read(body: bytes) -> SgtmTagRequest:
 
 
 def _repeated(event: Mapping[str, object]) -> str | None:
-    said = [first_text(event, (name,)) for name in REPEATED]
-    if said[0] is None or None in said[2:]:
+    texts = [first_text(event, (name,)) for name in REPEATED]
+    if texts[0] is None or None in texts[2:]:
         return None
     name = first_text(event, ("event_name",)) or ""
-    return "\0".join(("SGTM", name, *(text or "" for text in said)))
+    return "\0".join(("SGTM", name, *(text or "" for text in texts)))
 
 
 def _wrong(path: str, message: str) -> MalformedRequest:

@@ -98,9 +98,9 @@ def _timed(
     if "conversion_time" in conversion or "conversion_timestamp" in conversion:
         return conversion
     if "conversion_id" not in conversion:
-        said = _ENCODER.encode([conversion, now // DAY])
+        repeated = _ENCODER.encode([conversion, now // DAY])
         conversion["conversion_id"] = derived_id(
-            salt=salt, scope=f"stape\0{pixel}\0{place}", repeated=said
+            salt=salt, scope=f"stape\0{pixel}\0{place}", repeated=repeated
         )
     return conversion | {"conversion_timestamp": now}
 

@@ -43,13 +43,13 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
 class AlertStore:
     """Holds the alerts in memory, and in the store as far as it can be written.
 
-    `said` hears of each opening, reminder and end; `new_id` names an alert.
+    `notify` is called at each opening, reminder and end; `new_id` names an alert.
     """
 
     state: StateStore
     clock: Clock
     new_id: Callable[[], str]
-    said: Callable[[Alert, AlertPhase], None]
+    notify: Callable[[Alert, AlertPhase], None]
     _open: dict[Key, Alert] = field(init=False, default_factory=dict)
     _unsent_resolved: dict[str, Alert] = field(init=False, default_factory=dict)
     # Since when results have been bad, or good, without a break (monotonic).
@@ -146,7 +146,7 @@ class AlertStore:
             said_at=now,
         )
         self._keep(alert)
-        self.said(alert, AlertPhase.OPENED)
+        self.notify(alert, AlertPhase.OPENED)
 
     def _go_on(self, alert: Alert, reading: CheckResult) -> None:
         """Remind once a day, with the current reason."""
@@ -157,7 +157,7 @@ class AlertStore:
         if now - alert.said_at >= REMIND_EVERY:
             news = AlertPhase.OPENED if alert.news is AlertPhase.OPENED else AlertPhase.STILL_OPEN
             self._keep(msgspec.structs.replace(alert, said_at=now, news=news))
-            self.said(alert, AlertPhase.STILL_OPEN)
+            self.notify(alert, AlertPhase.STILL_OPEN)
 
     def _end(self, alert: Alert) -> None:
         now = self.clock.now()
@@ -172,7 +172,7 @@ class AlertStore:
             oldest = next(iter(self._unsent_resolved))
             del self._unsent_resolved[oldest]
             self._forget(oldest)
-        self.said(over, AlertPhase.RESOLVED)
+        self.notify(over, AlertPhase.RESOLVED)
 
     def _keep(self, alert: Alert) -> None:
         self._open[alert.key] = alert

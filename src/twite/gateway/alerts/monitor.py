@@ -148,7 +148,7 @@ class Monitor:
         self._began = clock.now()
         self._hours: dict[str, list[HourlyTraffic]] | None = None
         self.told: Callable[[], None] = lambda: None
-        self.register = AlertStore(state=state, clock=clock, new_id=new_id, said=self._said)
+        self.register = AlertStore(state=state, clock=clock, new_id=new_id, notify=self._said)
 
     async def start(self) -> None:
         """Load the alerts and pauses of the last process, and run all checks."""

@@ -101,7 +101,7 @@ def trial(*, id_: str, now: int, gateway: str) -> Envelope:
 def headers(envelope: Envelope, *, now: int, secret: Secret | None) -> Mapping[str, str]:
     """Return the headers of one try, at a moment in milliseconds."""
     stamp = str(now // SECOND)
-    said = {
+    fields = {
         "Content-Type": "application/json",
         "webhook-id": envelope.id,
         "webhook-timestamp": stamp,
@@ -109,8 +109,8 @@ def headers(envelope: Envelope, *, now: int, secret: Secret | None) -> Mapping[s
     if secret:
         signed = b".".join((envelope.id.encode(), stamp.encode(), envelope.body))
         digest = hmac.new(_key(secret), signed, hashlib.sha256).digest()
-        said["webhook-signature"] = f"v1,{base64.b64encode(digest).decode()}"
-    return said
+        fields["webhook-signature"] = f"v1,{base64.b64encode(digest).decode()}"
+    return fields
 
 
 def unreadable(secret: Secret) -> bool:

@@ -18,12 +18,12 @@ def revokes(signals: Signals, policy: ConsentPolicy, *, now: int) -> bool | None
 
     None if they do neither, or if one of them is unreadable.
     """
-    said = statements(signals, policy, now=now)
-    deciding = {statement.word for statement in said if statement.matter in _DECIDING}
+    stated = statements(signals, policy, now=now)
+    deciding = {statement.word for statement in stated if statement.matter in _DECIDING}
     if ConsentStatus.DENIED in deciding:
         return True
     if (
-        any(statement.word is ConsentStatus.UNCLEAR for statement in said)
+        any(statement.word is ConsentStatus.UNCLEAR for statement in stated)
         or ConsentStatus.GRANTED not in deciding
     ):
         return None

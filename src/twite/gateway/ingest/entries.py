@@ -182,11 +182,11 @@ def matchable_x(
     conversions: Sequence[Conversion], flaws: Sequence[tuple[int, Flaw]], revoked: Sequence[bool]
 ) -> list[tuple[int, Conversion, bool, bool]]:
     """Return the same for a request in X's format, where all identifiers are digests."""
-    told = {index for index, flaw in flaws if flaw.code == DOUBLE}
+    doubles = {index for index, flaw in flaws if flaw.code == DOUBLE}
     return [
         (index, conversion, True, True)
         for index, (conversion, is_revoked) in enumerate(zip(conversions, revoked, strict=True))
-        if not is_revoked and index not in told
+        if not is_revoked and index not in doubles
     ]
 
 
@@ -215,9 +215,9 @@ def weigh_match_keys(
     """
     if not flaws:
         return entries, flaws
-    told, all_of = _by_index(of_nobody), _by_index(flaws)
+    unmatched, all_of = _by_index(of_nobody), _by_index(flaws)
     match_keys = {
-        entry.index: without_nobody(entry.kit, told.get(entry.index, ()))
+        entry.index: without_nobody(entry.kit, unmatched.get(entry.index, ()))
         for entry in entries
         if entry.index in all_of and entry.kit is not None
     }

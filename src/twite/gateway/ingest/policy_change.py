@@ -66,8 +66,8 @@ class PolicyChange:
                     deliveries, reason=reason, now=self._clock.now(), hold=hold
                 )
         if taken:
-            told = f"the policy of source {source.name} has changed: {taken} are not sent"
-            self._observer.see(Troubled(where=TroublePlace.CONSENT, reason=told))
+            summary = f"the policy of source {source.name} has changed: {taken} are not sent"
+            self._observer.see(Troubled(where=TroublePlace.CONSENT, reason=summary))
         return taken
 
 

@@ -39,8 +39,8 @@ class StapeProxy:
         try:
             proxied = stape.read(body, now=self.clock.now(), salt=self.salt)
         except MalformedRequest as wrong:
-            said = f"Invalid request body: {wrong.message}"
-            raise _refused(400, spec.INVALID_PARAMETER, said, wrong.path) from None
+            message = f"Invalid request body: {wrong.message}"
+            raise _refused(400, spec.INVALID_PARAMETER, message, wrong.path) from None
         destination = await self._destination(source, proxied)
         receipt = await self.accept.from_x(
             destination=destination, body=proxied.body, source=source.name, door=Endpoint.STAPE
@@ -59,8 +59,8 @@ class StapeProxy:
         else:
             found = self.destinations.get(pixel) if pixel in source.pixels else None
         if found is None:
-            said = f"pixel_id ({_shown(pixel)}) was not found"
-            raise _refused(404, spec.NOT_FOUND, said, "pixel_id")
+            message = f"pixel_id ({_shown(pixel)}) was not found"
+            raise _refused(404, spec.NOT_FOUND, message, "pixel_id")
         return found
 
 

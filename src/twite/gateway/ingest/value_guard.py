@@ -63,7 +63,7 @@ class ValueGuards:
 
     def look(self, source: str) -> Look:
         """Return the function that checks the conversions of a source."""
-        said = self._sources.get(source)
+        by_source = self._sources.get(source)
         norms, pixels, quick = self._norms, self._pixels, self._usual
 
         def look(conversion: Conversion) -> tuple[ValueFlag | None, str | None]:
@@ -80,7 +80,7 @@ class ValueGuards:
             own = norms.get(which)
             if own is None:
                 return _NOTHING
-            guard = said or pixels.get(conversion.pixel, ValueGuard.FLAG)
+            guard = by_source or pixels.get(conversion.pixel, ValueGuard.FLAG)
             if guard is ValueGuard.OFF:
                 return _NOTHING
             flag = remarkable(own, value=conversion.value, currency=conversion.currency)
@@ -92,7 +92,7 @@ class ValueGuards:
 
     def learn(self, source: str, conversions: Iterable[Conversion | None]) -> None:
         """Learn from accepted conversions."""
-        said = self._sources.get(source)
+        by_source = self._sources.get(source)
         for conversion in conversions:
             if conversion is None or conversion.value is None or conversion.currency is None:
                 continue
@@ -103,7 +103,7 @@ class ValueGuards:
                 self._turn += 1
                 if self._turn % OF_SO_MANY:
                     continue
-            if (said or self._pixels.get(conversion.pixel, ValueGuard.FLAG)) is ValueGuard.OFF:
+            if (by_source or self._pixels.get(conversion.pixel, ValueGuard.FLAG)) is ValueGuard.OFF:
                 continue
             if norm is None:
                 if self._many >= MOST_NORMS:

@@ -56,19 +56,19 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def sentence(self) -> str:
         """The changes in words, for the audit log."""
-        said = []
+        changes = []
         if self.today:
-            said.append("its event as it is mapped today")
+            changes.append("its event as it is mapped today")
         elif self.event is not None:
-            said.append(f"event {self.event}")
+            changes.append(f"event {self.event}")
         if self.value is not None:
-            said.append(f"value {self.value}")
+            changes.append(f"value {self.value}")
         if self.divide is not None:
-            said.append(f"value divided by {self.divide}")
+            changes.append(f"value divided by {self.divide}")
         if self.currency is not None:
-            said.append(f"currency {self.currency}")
-        said += [f"without {name}" for name in self.drop]
-        return ", ".join(said)
+            changes.append(f"currency {self.currency}")
+        changes += [f"without {name}" for name in self.drop]
+        return ", ".join(changes)
 
 
 class EditResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,12 +30,12 @@ def named_places(
     None if the body does not name them; the indexes are None if the whole body must go.
     """
     try:
-        told = msgspec.json.decode(body)
+        tree = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return (None, []) if whom.named_in_any(body) else None
-    several = told.get("conversions") if isinstance(told, Mapping) else None
+    several = tree.get("conversions") if isinstance(tree, Mapping) else None
     if not isinstance(several, list):
-        own = _id_of(told)
+        own = _id_of(tree)
         return (None, _known(own)) if own in ids or whom.named_in(body) else None
     places = [
         place
@@ -57,10 +57,10 @@ def cut(body: bytes, places: Sequence[int] | None) -> bytes:
     if places is None:
         return b""
     try:
-        told = msgspec.json.decode(body)
+        tree = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return b""
-    several = told.get("conversions") if isinstance(told, dict) else None
+    several = tree.get("conversions") if isinstance(tree, dict) else None
     if not isinstance(several, list):
         return b""
     gone = set(places)

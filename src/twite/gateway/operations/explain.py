@@ -74,10 +74,10 @@ def masked(body: bytes) -> str:
     if not body:
         return ""
     try:
-        told = msgspec.json.encode(masked_tree(msgspec.json.decode(body)))
+        shown = msgspec.json.encode(masked_tree(msgspec.json.decode(body)))
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return "it can no longer be read as JSON"
-    text = _visible(msgspec.json.format(told, indent=2).decode())
+    text = _visible(msgspec.json.format(shown, indent=2).decode())
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}\n… cut here: it is {len(text)} long"
 
 
@@ -162,8 +162,8 @@ def _note(becomes: str, note: str, *, given: bool, sent: bool) -> str:
 def _shown(name: str, value: object) -> str:
     if value is None:
         return ""
-    told = masked_tree(value, name)
-    text = told if isinstance(told, str) else msgspec.json.encode(told).decode()
+    shown = masked_tree(value, name)
+    text = shown if isinstance(shown, str) else msgspec.json.encode(shown).decode()
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
 

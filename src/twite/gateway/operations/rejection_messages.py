@@ -87,9 +87,9 @@ def rejection_message(refusal: InquiryRefusal, *, about: str = "", off: int = 0)
     """Return (what happened, what to do). `off`: seconds that X's clock is ahead."""
     fact, cure = _WORDS[refusal.why]
     reason = fact.format(about=about or "the account", of=f" for {about}" if about else "")
-    said = f"{refusal.status or ''} {refusal.said}".strip()
-    if said:
-        reason = f"{reason} ({said})"
+    answer = f"{refusal.status or ''} {refusal.said}".strip()
+    if answer:
+        reason = f"{reason} ({answer})"
     if refusal.status == 401 and abs(off) > spec.OAUTH_WINDOW_SECONDS:
         cure = f"This clock is {abs(off)} s from X's, which then refuses signatures: set it"
     return reason, cure

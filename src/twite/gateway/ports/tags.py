@@ -125,7 +125,7 @@ class DispatchesTags(Protocol):
 
     async def heard(
         self,
-        said: Sequence[TagRemark],
+        remarks: Sequence[TagRemark],
         *,
         source: Source,
         request: Incoming,

@@ -99,8 +99,8 @@ class XInquiries:
 def _passing(inquiry: Inquiry, came: Response, *, now: int) -> XUnanswering | None:
     """Return the error of a transient answer (rate limit, 5xx), or None."""
     if came.status >= 500 or came.status in {408, 423}:
-        said = f"{came.status} {words_of(came.body)}".strip()
-        return _unanswered(inquiry, said, left=True)
+        answer = f"{came.status} {words_of(came.body)}".strip()
+        return _unanswered(inquiry, answer, left=True)
     if came.status == 429:
         limit = limit_of(came.headers)
         wait = 60 if limit is None else max(1, min(_LONGEST_WAIT, (limit[1] - now) // SECOND))

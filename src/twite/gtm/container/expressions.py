@@ -54,8 +54,8 @@ def _compiled(pattern: str, ignore_case: bool) -> _Pattern | str:  # noqa: FBT00
     try:
         compiled: _Pattern = re2.compile(pattern, options)
     except re2.error as error:
-        said = error.args[0] if error.args else "it is no pattern"
-        return said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+        message = error.args[0] if error.args else "it is no pattern"
+        return message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)
     return compiled
 
 

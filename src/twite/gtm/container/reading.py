@@ -87,10 +87,10 @@ def _refuse_other_than_json(tree: Tree, place: str = "") -> None:
         raise ContainerUnusable(place=place, message="is a date or time. Write it in quotes")
 
 
-def _not_toml(said: str) -> ContainerUnusable:
-    found = _WHERE.search(said)
+def _not_toml(message: str) -> ContainerUnusable:
+    found = _WHERE.search(message)
     where = f"line {found[1]}, column {found[2]}" if found and found[1] else "the end"
-    what = _WHERE.sub("", said)
+    what = _WHERE.sub("", message)
     return ContainerUnusable(
         place=where,
         message=f"not TOML: {what[:1].lower()}{what[1:]}. "
@@ -98,9 +98,9 @@ def _not_toml(said: str) -> ContainerUnusable:
     )
 
 
-def _misshapen(said: str) -> ContainerUnusable:
-    what, _, place = said.rpartition(" - at ")
-    what, place = (what, place.strip("`")) if what else (said, "")
+def _misshapen(message: str) -> ContainerUnusable:
+    what, _, place = message.rpartition(" - at ")
+    what, place = (what, place.strip("`")) if what else (message, "")
     place = place.removeprefix("$").removeprefix(".")
     unknown = _UNKNOWN.fullmatch(what)
     if unknown is not None:

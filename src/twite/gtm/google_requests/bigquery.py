@@ -37,11 +37,11 @@ def insert(
         raise RequestNotSent("rows are a list of objects", reason="invalid")
     if len(rows) > _MOST_ROWS:
         raise RequestNotSent(f"at most {_MOST_ROWS} rows at once", reason="invalid")
-    said = options if isinstance(options, dict) else {}
+    settings = options if isinstance(options, dict) else {}
     body: dict[str, Tree] = {
         "kind": "bigquery#tableDataInsertAllRequest",
-        "skipInvalidRows": bool(said.get("skipInvalidRows")),
-        "ignoreUnknownValues": bool(said.get("ignoreUnknownValues")),
+        "skipInvalidRows": bool(settings.get("skipInvalidRows")),
+        "ignoreUnknownValues": bool(settings.get("ignoreUnknownValues")),
         "rows": [{"insertId": id_of(row), "json": row} for row in rows],
     }
     asking = posted(f"{_ROOT}{_address(table)}/insertAll", body, scope=SCOPE)

@@ -158,9 +158,9 @@ def done(status: int, body: bytes) -> GoogleResult:
 def _asking(
     project: str, act: str, body: dict[str, Tree], transaction: str | None
 ) -> GoogleRequest:
-    said = body if transaction is None else body | {"transaction": transaction}
+    payload = body if transaction is None else body | {"transaction": transaction}
     url = f"{_ROOT}{_documents(project)}{act}"
-    return posted(url, said, scope=SCOPE, passing=_CONFLICT)
+    return posted(url, payload, scope=SCOPE, passing=_CONFLICT)
 
 
 def _documents(project: str) -> str:
@@ -203,8 +203,8 @@ def _filters(conditions: Tree) -> list[Tree]:
         if wanted is None and operator in _OF_NULL:
             found.append({"unaryFilter": {"op": _OF_NULL[operator], "field": field}})
             continue
-        said: dict[str, Tree] = {"field": field, "op": _OPERATORS[operator]}
-        found.append({"fieldFilter": said | {"value": value_of(wanted)}})
+        field_filter: dict[str, Tree] = {"field": field, "op": _OPERATORS[operator]}
+        found.append({"fieldFilter": field_filter | {"value": value_of(wanted)}})
     return found
 
 

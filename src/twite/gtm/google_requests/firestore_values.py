@@ -98,8 +98,8 @@ def _reference(held: Tree) -> Tree:
 
 def _point(held: Tree) -> Tree:
     # Fields with the value 0 are left out. [doc]
-    said = held if isinstance(held, dict) else {}
-    return {name: said.get(name, 0) for name in ("latitude", "longitude")}
+    point = held if isinstance(held, dict) else {}
+    return {name: point.get(name, 0) for name in ("latitude", "longitude")}
 
 
 def _array(held: Tree) -> Tree:

@@ -27,9 +27,9 @@ def script(name: Tree, options: Tree) -> GoogleRequest:
     """Return the request for a script. Raises RequestNotSent."""
     if not isinstance(name, str) or name not in PLACES:
         raise RequestNotSent(f"the scripts are {', '.join(PLACES)}")
-    said = options if isinstance(options, dict) else {}
-    known_by, timeout = said.get("id"), said.get("timeout")
-    url = _DEBUG if name == "ANALYTICS" and said.get("debug") else PLACES[name]
+    settings = options if isinstance(options, dict) else {}
+    known_by, timeout = settings.get("id"), settings.get("timeout")
+    url = _DEBUG if name == "ANALYTICS" and settings.get("debug") else PLACES[name]
     if name != "ANALYTICS" and isinstance(known_by, str) and known_by:
         url += "?" + urlencode({"id": known_by})
     is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool) and timeout > 0

@@ -147,8 +147,8 @@ class _Import:
                 break
         for name, (_, word, notes) in read.items():
             self._report.add("variable", name, word, notes=notes)
-        for name, (word, told) in out.items():
-            self._report.left_out("variable", name, word, told)
+        for name, (word, reason) in out.items():
+            self._report.left_out("variable", name, word, reason)
         return {name: made for name, (made, _, _) in read.items()}
 
     def _variable(self, kind: str, piece: ExportPart, name: str) -> tuple[Variable, list[str]]:

@@ -43,11 +43,11 @@ def left_in_clear(
 
     `public` are templates from the public gallery, `besides` what is reported already.
     """
-    told = {(beside.kind, beside.name, beside.path) for beside in besides}
+    listed = {(beside.kind, beside.name, beside.path) for beside in besides}
     found = [
         in_part
         for in_part in _in_parts(container)
-        if (in_part.kind, in_part.name, in_part.path.removeprefix("fields.")) not in told
+        if (in_part.kind, in_part.name, in_part.path.removeprefix("fields.")) not in listed
     ]
     for name, text in texts.items():
         if name not in public:
@@ -91,9 +91,9 @@ def _in_part(kind: str, tree: dict[str, Tree]) -> Iterator[tuple[str, str]]:
 
 def _compares_secret(condition: dict[str, Tree]) -> bool:
     right = condition.get("right")
-    told = any(promises_secret(name) for name in names_in(condition.get("left")))
+    promises = any(promises_secret(name) for name in names_in(condition.get("left")))
     return (
-        told
+        promises
         and isinstance(right, str)
         and is_secret(right, suspect=True)
         and not looks_secret(right)
@@ -132,9 +132,9 @@ def _in_template(name: str, text: str, template: Template) -> Iterator[Plaintext
 
 
 def _has_secret_default(field: Field) -> bool:
-    told = promises_secret(f"{field.name} {field.shown} {field.hint}")
+    promises = promises_secret(f"{field.name} {field.shown} {field.hint}")
     plain = isinstance(field.default, str) and not looks_secret(field.default)
-    return told and plain and bool(literals(str(field.default))) and field.type == "TEXT"
+    return promises and plain and bool(literals(str(field.default))) and field.type == "TEXT"
 
 
 def _line_holds_secret(line: str) -> bool:

@@ -32,9 +32,9 @@ def suspected(
     fields: Mapping[str, Tree], forms: tuple[Field, ...], named: frozenset[str]
 ) -> Iterator[tuple[str, str, bool]]:
     """Yield (path, text, whether its place promises a secret) of every text in fields."""
-    told = {field.name: f"{field.name} {field.shown} {field.hint}" for field in flat(forms)}
+    labels = {field.name: f"{field.name} {field.shown} {field.hint}" for field in flat(forms)}
     for name, tree in fields.items():
-        suspect = name in named or promises_secret(told.get(name, name))
+        suspect = name in named or promises_secret(labels.get(name, name))
         yield from _in_tree(tree, as_step(name), suspect=suspect, named=named)
 
 
@@ -58,9 +58,9 @@ def _in_tree(
     elif isinstance(tree, dict):
         # In a row of name and value, the name says what the value is.
         label = next((v for k, v in tree.items() if k in LABELS and isinstance(v, str)), "")
-        told = suspect or promises_secret(label) or label in named
+        is_labelled = suspect or promises_secret(label) or label in named
         for key, child in tree.items():
-            here = key in named or promises_secret(key) or (told and key not in LABELS)
+            here = key in named or promises_secret(key) or (is_labelled and key not in LABELS)
             yield from _in_tree(child, f"{path}.{as_step(key)}", suspect=here, named=named)
 
 

@@ -82,7 +82,7 @@ class _Taking:
     def of_variable(self, variable: Variable) -> Variable:
         if variable.type is VariableSource.TEMPLATE:
             return self.of_fields("variable", variable)
-        told = (
+        is_suspect = (
             variable.name in self._named
             or variable.name in self._feeding
             or (variable.type is VariableSource.CONSTANT and promises_secret(variable.name))
@@ -91,9 +91,12 @@ class _Taking:
         told_keys = any(promises_secret(name) for name in names_in(variable.input))
         rows: list[Tree] = [{"key": row.key, "value": row.value} for row in variable.rows]
         held = {"value": variable.value, "default": variable.default, "rows": rows}
-        texts = [("value", variable.value, told), ("default", variable.default, told)]
+        texts = [("value", variable.value, is_suspect), ("default", variable.default, is_suspect)]
         for at, row in enumerate(variable.rows):
-            texts += [(f"rows.{at}.key", row.key, told_keys), (f"rows.{at}.value", row.value, told)]
+            texts += [
+                (f"rows.{at}.key", row.key, told_keys),
+                (f"rows.{at}.value", row.value, is_suspect),
+            ]
         found = [
             (path, text)
             for path, text, suspect in texts

@@ -124,11 +124,11 @@ def client(piece: ExportPart, name: str, template: str) -> tuple[ContainerClient
 def priority(piece: ExportPart) -> tuple[int, list[str]]:
     """Return a priority, a parameter or a plain number, and a note where it is neither."""
     held = piece.tree.get("priority")
-    told = held if not isinstance(held, dict) else value(_inner(piece, "priority", held))
-    if isinstance(told, str) and _WHOLE.fullmatch(told.strip()):
-        return int(told), []
-    if isinstance(told, int) and not isinstance(told, bool) and abs(told) < _HIGHEST:
-        return told, []
+    given = held if not isinstance(held, dict) else value(_inner(piece, "priority", held))
+    if isinstance(given, str) and _WHOLE.fullmatch(given.strip()):
+        return int(given), []
+    if isinstance(given, int) and not isinstance(given, bool) and abs(given) < _HIGHEST:
+        return given, []
     return 0, ["its priority is not a whole number, and counts as 0"] if holds(held) else []
 
 
@@ -192,12 +192,12 @@ def _variable(source: VariableSource, name: str, held: dict[str, Tree], template
     return Variable(name=name, type=source, key=_there(key), default=default)
 
 
-def _bound(said: Tree) -> int | float | str | None:
+def _bound(bound: Tree) -> int | float | str | None:
     """Return a bound: a number, or a text of one or of names. What is neither is none at Google."""
-    if isinstance(said, str):
-        is_number = literal(said) != said or not math.isnan(number_of(said))
-        return said.strip() or None if is_number else None
-    return None if isinstance(said, bool) or not isinstance(said, int | float) else said
+    if isinstance(bound, str):
+        is_number = literal(bound) != bound or not math.isnan(number_of(bound))
+        return bound.strip() or None if is_number else None
+    return None if isinstance(bound, bool) or not isinstance(bound, int | float) else bound
 
 
 def _there(key: str) -> str:

@@ -147,7 +147,9 @@ def _attributes(
     elif cookie.expires:
         found.append(f"Expires={cookie.expires}")
     found += [
-        word for word, said in (("Secure", cookie.secure), ("HttpOnly", cookie.http_only)) if said
+        word
+        for word, is_set in (("Secure", cookie.secure), ("HttpOnly", cookie.http_only))
+        if is_set
     ]
     if cookie.same_site:
         found.append(f"SameSite={cookie.same_site.capitalize()}")

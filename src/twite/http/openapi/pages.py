@@ -66,8 +66,13 @@ def image() -> Json:
         "parameters": [
             _SOURCE,
             *(
-                {"name": name, "in": "query", "description": said, "schema": {"type": "string"}}
-                for name, said in _FOR_THE_IMAGE.items()
+                {
+                    "name": name,
+                    "in": "query",
+                    "description": description,
+                    "schema": {"type": "string"},
+                }
+                for name, description in _FOR_THE_IMAGE.items()
             ),
         ],
         "responses": {

@@ -97,7 +97,7 @@ _PROXIED: Final[Json] = {
 
 def ga4(method: str) -> Json:
     posts = method == "post"
-    said = "One event a line, each a query string." if posts else "The query is the event."
+    description = "One event a line, each a query string." if posts else "The query is the event."
     known = [
         _in_query("v", "The protocol's version.", required=True, enum=["2"]),
         _in_query("tid", "The measurement id.", required=True, minLength=1),
@@ -107,7 +107,7 @@ def ga4(method: str) -> Json:
     route: Json = {
         "operationId": f"ga4_{method}",
         "summary": "Hits of GA4 tags.",
-        "description": said + " The parameters of the URL apply to all events.",
+        "description": description + " The parameters of the URL apply to all events.",
         "parameters": known,
         "responses": {
             "200": {
@@ -157,7 +157,7 @@ def debug() -> Json:
 
 def data_tag(method: str) -> Json:
     posts = method == "post"
-    told: Json = {"anyOf": [_NAMED, {"type": "array", "items": _NAMED}]}
+    schema: Json = {"anyOf": [_NAMED, {"type": "array", "items": _NAMED}]}
     answer = "application/json" if posts else "image/gif"
     route: Json = {
         "operationId": f"data_tag_{method}",
@@ -170,7 +170,7 @@ def data_tag(method: str) -> Json:
             "200": {
                 "description": "On disk, or counted as ignored.",
                 "headers": _COOKIE,
-                "content": {answer: {"schema": told if posts else {"type": "string"}}},
+                "content": {answer: {"schema": schema if posts else {"type": "string"}}},
             },
             **errors(*_REFUSALS),
         },

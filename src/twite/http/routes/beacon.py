@@ -71,7 +71,7 @@ async def answer(request: HttpRequest, visit: PageVisit) -> HttpResponse:
         rejected = receipt.rejected
     cookies = keeping(
         beacon.click,
-        said=[beacon.consent],
+        signal_sets=[beacon.consent],
         visit=visit,
         hosts=(called(request.headers), services.public_host),
         cookies=seen.cookies,

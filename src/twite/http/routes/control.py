@@ -81,8 +81,8 @@ async def _of_the_vault(order: ControlCommand, services: HttpServices) -> Contro
             some = await logins.reseal_letters(after=order.after)
             return ControlResult(done=some.letters, last=some.last)
         if not order.name.startswith((PREFIX, CONTAINER)):
-            told = f"a name begins with {PREFIX} or {CONTAINER}"
-            raise HttpRefusal(error(400, "wrong_shape", told))
+            message = f"a name begins with {PREFIX} or {CONTAINER}"
+            raise HttpRefusal(error(400, "wrong_shape", message))
         if order.do == "keep":
             await logins.keep(order.name, order.sealed, deed=order.deed)
         else:

@@ -28,13 +28,13 @@ async def answer(request: HttpRequest, asker: Requester) -> HttpResponse:
     pairs: list[TwoIds] = []
     if any(row.two_ids for row in found):
         pairs += await services.sightings.answer(IdPairsQuery(since=since, limit=MOST_PAIRS))
-    told = ways_by(
+    report = ways_by(
         found,
         services.destinations,
         since=since,
         pairs=[pair for pair in pairs if asker.sees(pair.pixel)],
     )
-    return HttpResponse(status=200, body=_ENCODER.encode(told))
+    return HttpResponse(status=200, body=_ENCODER.encode(report))
 
 
 def _days(text: str) -> int:

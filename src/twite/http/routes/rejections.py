@@ -58,10 +58,10 @@ async def answer(request: HttpRequest, asker: Requester) -> HttpResponse:
         limit=MOST_TOLD + 1,
     )
     found = await request.services.records.answer(RejectionsQuery(wanted=wanted))
-    told = RejectionList(
+    listed = RejectionList(
         rejections=tuple(map(told_rejection, found[:MOST_TOLD])), more=len(found) > MOST_TOLD
     )
-    return HttpResponse(status=200, body=_ENCODER.encode(told))
+    return HttpResponse(status=200, body=_ENCODER.encode(listed))
 
 
 def told_rejection(rejection: Rejection) -> RejectionView:

@@ -158,14 +158,16 @@ def _input(request: HttpRequest, visit: PageVisit | None, visitor: Visitor) -> T
 def _cookies(
     request: HttpRequest, visit: PageVisit, door: Endpoint, tagged: Tagged, visitor: Visitor
 ) -> tuple[tuple[bytes, bytes], ...]:
-    said = [signals_of(event, opted_out=visitor.opted_out) for event in tagged.events]
+    signal_sets = [signals_of(event, opted_out=visitor.opted_out) for event in tagged.events]
     hosts = called(request.headers), request.services.public_host
     kept, now = visitor.cookies, visitor.now
     click = click_of(tagged.events, visitor)
-    cookies = keeping(click, said=said, visit=visit, hosts=hosts, cookies=kept, now=now)
+    cookies = keeping(
+        click, signal_sets=signal_sets, visit=visit, hosts=hosts, cookies=kept, now=now
+    )
     if door is Endpoint.DATA_TAG:
         cookies += keeping_client(
-            tagged.client, said=said, visit=visit, hosts=hosts, cookies=kept, now=now
+            tagged.client, signal_sets=signal_sets, visit=visit, hosts=hosts, cookies=kept, now=now
         )
     return cookies
 

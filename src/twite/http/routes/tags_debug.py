@@ -38,10 +38,12 @@ def judged(
 ) -> HttpResponse:
     """Return the errors of a request, and the events that would be ignored or not be sent."""
     try:
-        said = tuple(_said(body, source, destinations, visitor))
+        messages = tuple(_said(body, source, destinations, visitor))
     except MalformedRequest as wrong:
-        said = (_message(wrong.path, wrong.message, wrong.code),)
-    return HttpResponse(status=200, body=_ENCODER.encode(DebugMessages(validation_messages=said)))
+        messages = (_message(wrong.path, wrong.message, wrong.code),)
+    return HttpResponse(
+        status=200, body=_ENCODER.encode(DebugMessages(validation_messages=messages))
+    )
 
 
 def _said(

@@ -177,8 +177,8 @@ def _translated(request: HttpRequest, answer: HttpResponse, account: str | None)
         )
         for wrong in _DECODER.decode(answer.body).errors
     )
-    said = _shaped(request, answer.status, errors, account, headers=answer.headers[1:])
-    return msgspec.structs.replace(said, code=answer.code)
+    response = _shaped(request, answer.status, errors, account, headers=answer.headers[1:])
+    return msgspec.structs.replace(response, code=answer.code)
 
 
 def refusal(

@@ -53,11 +53,11 @@ class ServedScript(msgspec.Struct, frozen=True, kw_only=True):
         """Return the best encoding that the browser accepts, or 304 if its copy is current."""
         name = _best(headers.get(b"accept-encoding", b""))
         tag = b'"%b%b"' % (self.tag, b"-" + name if name else b"")
-        said = (*_ALWAYS, self.kept, (b"etag", tag))
+        fixed = (*_ALWAYS, self.kept, (b"etag", tag))
         if tag in _tags(headers.get(b"if-none-match", b"")):
-            return HttpResponse(status=304, body=b"", headers=said)
+            return HttpResponse(status=304, body=b"", headers=fixed)
         encoding = ((b"content-encoding", name),) if name else ()
-        return HttpResponse(status=200, body=self.bodies[name], headers=(*said, *encoding))
+        return HttpResponse(status=200, body=self.bodies[name], headers=(*fixed, *encoding))
 
 
 class PageScript:
@@ -122,7 +122,7 @@ def settings_line(source: Source, destination: Destination) -> str:
     Settings equal to the script's defaults are left out.
     """
     pixel = destination.pixel
-    said = {
+    fields = {
         "source": source.name,
         "pixel_id": pixel,
         "events": {
@@ -138,7 +138,7 @@ def settings_line(source: Source, destination: Destination) -> str:
         "cookie_days": source.cookie.days,
         "http_only": source.cookie.http_only,
     }
-    kept = {name: value for name, value in said.items() if value != DEFAULTS.get(name, ...)}
+    kept = {name: value for name, value in fields.items() if value != DEFAULTS.get(name, ...)}
     text = msgspec.json.encode(kept).decode().translate(_UNSAFE)
     return f"self.twiteSettings={text};"
 
@@ -176,9 +176,9 @@ def _best(accepted: bytes) -> bytes:
     return next((name for name in (b"zstd", b"gzip") if name in taken), b"")
 
 
-def _tags(said: bytes) -> set[bytes]:
+def _tags(etags: bytes) -> set[bytes]:
     """RFC 9110, 13.1.2: compared weakly. A `*` has no meaning for GET."""
-    return {tag.strip().removeprefix(b"W/") for tag in said.split(b",")}
+    return {tag.strip().removeprefix(b"W/") for tag in etags.split(b",")}
 
 
 _NO_SOURCE: Final = error(

@@ -63,14 +63,14 @@ class MemorySightings:
     def _answer_pixel_reports(
         self, *, pixel: str, event: str, conversion_id: str
     ) -> Sequence[PixelReport]:
-        told = [
+        reports = [
             PixelReport(at=sighting.at, blocked=sighting.way is SightingPath.BLOCKED)
             for sighting in self._seen
             if (sighting.pixel, sighting.event, sighting.conversion_id)
             == (pixel, event, conversion_id)
             and sighting.way not in _GATEWAY
         ]
-        return sorted(told, key=lambda report: report.at)[:MOST_TOLD]
+        return sorted(reports, key=lambda report: report.at)[:MOST_TOLD]
 
     def _sight(self, seen: Sequence[Sighting]) -> None:
         if seen:

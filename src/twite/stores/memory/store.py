@@ -156,12 +156,12 @@ class MemoryStore(
         name = submission.idempotency
         if name is None:
             return False
-        said, at = self._names.get(name.key, (name.said, submission.received_at))
+        stored, at = self._names.get(name.key, (name.said, submission.received_at))
         if at < submission.received_at - self._window:
-            said = name.said
-        if said == name.said:
+            stored = name.said
+        if stored == name.said:
             self._names[name.key] = name.said, submission.received_at
-        return said != name.said
+        return stored != name.said
 
     async def claim(self, claim: Claim) -> Batch | None:
         due = sorted(

@@ -58,7 +58,7 @@ def add(book: WriterSession, rejected: Rejected) -> None:
         latest = some[-MOST_KEPT:]
         for place, (submission, refusal) in enumerate(latest, counted - len(latest)):
             rejection = rejection_of(submission, refusal)
-            told = _Told(
+            row = _Told(
                 door=rejection.door,
                 receipt=rejection.receipt,
                 index=rejection.index,
@@ -69,7 +69,7 @@ def add(book: WriterSession, rejected: Rejected) -> None:
             )
             rows += (
                 account * _RING + place % MOST_KEPT, rejection.at, place, account,
-                _ENCODER.encode(told),
+                _ENCODER.encode(row),
             )  # fmt: skip
     book.add_rows("add_rejections", rows, 5)
 
@@ -78,8 +78,8 @@ def rejections(connection: sqlite3.Connection, *, wanted: RejectionQuery) -> lis
     """Return those that are wanted, the latest first."""
     found: list[Rejection] = []
     values = {"since": wanted.since, "source": wanted.source}
-    for at, source, pixel, told in connection.execute(query("rejections"), values):
-        stored = _read(told)
+    for at, source, pixel, encoded in connection.execute(query("rejections"), values):
+        stored = _read(encoded)
         if stored is None:
             continue
         rejection = Rejection(
@@ -102,15 +102,15 @@ def rejections(connection: sqlite3.Connection, *, wanted: RejectionQuery) -> lis
 
 def kept_rejections(connection: sqlite3.Connection) -> Iterator[KeptRejection]:
     """Yield all of them, for an erasure."""
-    for id_, at, source, pixel, told in connection.execute(query("kept_rejections")):
-        rejection = _read(told)
+    for id_, at, source, pixel, encoded in connection.execute(query("kept_rejections")):
+        rejection = _read(encoded)
         yield KeptRejection(
             key=_key(id_, at),
             source=source,
             pixel=pixel,
             conversion_id="" if rejection is None else rejection.conversion_id,
             marks=() if rejection is None else rejection.marks,
-            text=told,
+            text=encoded,
         )
 
 
@@ -128,9 +128,9 @@ def _key(id_: int, at: int) -> str:
     return f"{id_}@{at}"
 
 
-def _read(told: bytes) -> _Told | None:
+def _read(encoded: bytes) -> _Told | None:
     try:
-        return _DECODER.decode(told)
+        return _DECODER.decode(encoded)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 

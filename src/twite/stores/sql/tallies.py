@@ -125,13 +125,13 @@ class TallyWriter:
 
     def told(self, whose: Mapping[int, tuple[str, str]]) -> Sequence[Counted]:
         """Return the counts since the last call; `whose` names the accounts."""
-        told = [
+        counted = [
             Counted(source=source, pixel=pixel, what=what, word=word, times=times)
             for (account, what, word), times in self._told.items()
             for source, pixel in (whose[account],)
         ]
         self._told.clear()
-        return told
+        return counted
 
     def _forget(self) -> None:
         self._flows.clear()

@@ -124,14 +124,14 @@ def _without(refusals: bytes | None, places: Sequence[int] | None) -> bytes | No
     """Return rejections without the details of some conversions, or of all; codes stay."""
     if refusals is None:
         return None
-    told = msgspec.json.decode(refusals)
-    for refusal in told:
+    decoded = msgspec.json.decode(refusals)
+    for refusal in decoded:
         if not places or refusal["index"] in places:
             for fault in refusal.get(
                 "errors", ()
             ):  # those of before a rejection was kept by itself
                 fault["message"] = GONE
-    return msgspec.json.encode(told)
+    return msgspec.json.encode(decoded)
 
 
 def _empty(book: WriterSession, text: SearchText) -> None:

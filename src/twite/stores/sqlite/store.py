@@ -118,8 +118,8 @@ class SQLiteStore(SqlQueries, SqlState, ConsentViews, EraseQueries, ConsoleViews
             mark = MarkKeeper(path, opened.mark)
             undo.callback(mark.close)
             turn = threading.Lock()
-            told: asyncio.Future[StoreUnusable] = asyncio.get_running_loop().create_future()
-            failed = partial(_end, told, path)
+            failure: asyncio.Future[StoreUnusable] = asyncio.get_running_loop().create_future()
+            failed = partial(_end, failure, path)
             monitoring = observer or SilentObserver()
             checkpoints = Checkpoints(
                 path,
@@ -185,7 +185,7 @@ class SQLiteStore(SqlQueries, SqlState, ConsentViews, EraseQueries, ConsoleViews
             mark=mark,
             opened=opened,
             observer=monitoring,
-            failed=told,
+            failed=failure,
             opted_out=opted_out,
         )
 
@@ -311,9 +311,9 @@ def _grown(size: int) -> str:
     )
 
 
-def _end(told: asyncio.Future[StoreUnusable], path: str, error: Exception) -> None:
-    if not told.done():
-        told.set_result(final(path, error))
+def _end(failure: asyncio.Future[StoreUnusable], path: str, error: Exception) -> None:
+    if not failure.done():
+        failure.set_result(final(path, error))
 
 
 _FOREVER: Final = 1 << 62

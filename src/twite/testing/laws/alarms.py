@@ -133,10 +133,10 @@ class AlarmLaws:
     async def test_alerts_are_kept_and_replaced_by_their_id(self, store: Store) -> None:
         await store.put([_an_alert(), _an_alert("b", opened_at=NOW - 1)])
 
-        told = _an_alert(news=None, reason="403", said_at=NOW + 1)
-        await store.put([told], gone=["b", "unknown"])
+        reported = _an_alert(news=None, reason="403", said_at=NOW + 1)
+        await store.put([reported], gone=["b", "unknown"])
 
-        assert list(await store.load(Alert)) == [told]
+        assert list(await store.load(Alert)) == [reported]
 
     async def test_an_alert_that_is_over_is_kept_until_it_is_told(self, store: Store) -> None:
         over = _an_alert(news=AlertPhase.RESOLVED, resolved_at=NOW + 1)

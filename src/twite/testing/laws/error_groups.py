@@ -137,15 +137,15 @@ class ErrorGroupLaws:
         held = [msgspec.structs.replace(entry, held="consent") for entry in entries]
         await store.record(a_submission(*held, receipt="r-many"))
         ids_ = [life.delivery for life in await store.find(AtRest(pixel=None, limit=999))]
-        said = AuditEvent(at=NOW, who="olga", what="replay", subject=PIXEL, detail="120")
+        audit_event = AuditEvent(at=NOW, who="olga", what="replay", subject=PIXEL, detail="120")
         amendments = [EditedBody(delivery=id_, event="o8z6m", body=b"{}") for id_ in (*ids_, 999)]
 
-        refused = await store.amend(amendments, now=NOW + 5, note="another event", deed=said)
+        refused = await store.amend(amendments, now=NOW + 5, note="another event", deed=audit_event)
 
         batch = await claim(store, now=NOW + 5)
         assert list(refused) == [999]
         assert len(batch.deliveries) == 120
-        assert [event.deed for event in await store.people.chain(after=0, limit=9)] == [said]
+        assert [event.deed for event in await store.people.chain(after=0, limit=9)] == [audit_event]
 
     async def test_an_amended_conversion_takes_the_key_of_its_new_event(self, store: Store) -> None:
         dead = await bury(store, "order-1")

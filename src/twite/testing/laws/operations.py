@@ -126,17 +126,17 @@ class OperationLaws:
         held = [msgspec.structs.replace(plain, held="consent") for plain in entries]
         await store.record(a_submission(*held, receipt="r-many"))
         ids_ = [life.delivery for life in await store.find(AtRest(pixel=None, limit=999))]
-        said = AuditEvent(at=NOW, who="olga", what="replay", subject=PIXEL, detail="601")
+        audit_event = AuditEvent(at=NOW, who="olga", what="replay", subject=PIXEL, detail="601")
         given_up = AuditEvent(at=NOW, who="olga", what="discard", subject=PIXEL, detail="1")
 
-        replayed = await store.replay(ids_, now=NOW + 5, deed=said)
+        replayed = await store.replay(ids_, now=NOW + 5, deed=audit_event)
         again = await bury(store, "order-2")
         discarded = await store.discard([again], now=NOW + 6, note="no", deed=given_up)
 
         noted = await store.people.chain(after=0, limit=9)
         assert dead in ids_
         assert (replayed, discarded) == (601, 1)
-        assert [entry.deed for entry in noted] == [said, given_up]
+        assert [entry.deed for entry in noted] == [audit_event, given_up]
 
     async def test_a_discarded_delivery_is_suppressed_with_the_note(self, store: Store) -> None:
         dead = await bury(store, "order-1")
@@ -237,8 +237,8 @@ class OperationLaws:
         await store.put([Pause(pixel=PIXEL, since=NOW, reason="its pixel")])
         (pixel,) = await lives(store, "order-1")
 
-        told = [pause.paused for pause in (other, event, pixel)]
-        assert told == [None, "its event", "its pixel"]
+        reasons = [pause.paused for pause in (other, event, pixel)]
+        assert reasons == [None, "its event", "its pixel"]
 
 
 async def _held_in_doubt(store: Store, conversion_id: str) -> int:

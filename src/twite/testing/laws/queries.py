@@ -131,12 +131,12 @@ class TallyLaws:
 
         found = list(await store.answer(FlawsQuery(scope=EVERYTHING, since=0)))
 
-        told = FlawCount(
+        flaw = FlawCount(
             pixel=PIXEL, event="", code=SPOILT.code, times=1, shape=SPOILT.shape, delivery=None
         )
         assert found == [
-            told,
-            msgspec.structs.replace(told, event=EVENT, delivery=life.delivery, wins=1),
+            flaw,
+            msgspec.structs.replace(flaw, event=EVENT, delivery=life.delivery, wins=1),
         ]
         assert list(await store.answer(FlawsQuery(scope=OTHERS, since=0))) == []
 

@@ -214,8 +214,8 @@ class SightingLaws:
             *_seen("b", SightingPath.PIXEL),
         )
 
-        told = await store.answer(PixelReportsQuery(pixel=PIXEL, event=EVENT, conversion_id="a"))
-        assert list(told) == [PixelReport(at=NOW - 1, blocked=True), PixelReport(at=NOW + 1)]
+        reports = await store.answer(PixelReportsQuery(pixel=PIXEL, event=EVENT, conversion_id="a"))
+        assert list(reports) == [PixelReport(at=NOW - 1, blocked=True), PixelReport(at=NOW + 1)]
         assert not await store.answer(
             PixelReportsQuery(pixel=PIXEL, event=EVENT, conversion_id="c")
         )
@@ -225,8 +225,8 @@ class SightingLaws:
             store, *(_seen("a", SightingPath.PIXEL, at=NOW + n)[0] for n in range(MOST_TOLD + 1))
         )
 
-        told = await store.answer(PixelReportsQuery(pixel=PIXEL, event=EVENT, conversion_id="a"))
-        assert [report.at for report in told] == list(range(NOW, NOW + MOST_TOLD))
+        reports = await store.answer(PixelReportsQuery(pixel=PIXEL, event=EVENT, conversion_id="a"))
+        assert [report.at for report in reports] == list(range(NOW, NOW + MOST_TOLD))
 
     async def test_old_sightings_are_forgotten(self, store: Store) -> None:
         await _sight(store, *_seen("old", SightingPath.PIXEL, at=NOW - KEPT_FOR - HOUR))

@@ -79,7 +79,7 @@ class ClientConversation:
     ) -> None:
         self.answered: asyncio.Future[ClientResponse] = asyncio.get_running_loop().create_future()
         # Where nobody asks any more, nobody is to be told that it failed.
-        self.answered.add_done_callback(lambda told: told.cancelled() or told.exception())
+        self.answered.add_done_callback(lambda future: future.cancelled() or future.exception())
         self._client = client
         self._runs = runs
         self._performs = performs

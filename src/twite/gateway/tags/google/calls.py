@@ -40,10 +40,10 @@ class Transactions:
     async def begin(self, project: str, *, former: Tree) -> GoogleResult:
         """Begin one; `former` is the id of the one that it follows after a conflict."""
         asking = firestore.begin(project, former=former if isinstance(former, str) else None)
-        told = await self._ask(asking, firestore.begun)
-        if isinstance(told.value, str):
-            self._open[told.value] = _Open(project=project)
-        return told
+        result = await self._ask(asking, firestore.begun)
+        if isinstance(result.value, str):
+            self._open[result.value] = _Open(project=project)
+        return result
 
     def check(self, transaction: str, project: str) -> None:
         """Raise NotAsked where the run has no such transaction in that project."""
@@ -62,10 +62,10 @@ class Transactions:
         """Write what was kept; the ids of what was written, in order. Raises NotAsked."""
         found = self._taken(transaction)
         asking = firestore.commit(found.project, found.writes, transaction=transaction)
-        told = await self._ask(asking, firestore.done)
+        result = await self._ask(asking, firestore.done)
         return (
-            told
-            if told.reason is not None
+            result
+            if result.reason is not None
             else GoogleResult(value=[write.id for write in found.writes])
         )
 
@@ -102,16 +102,16 @@ class GoogleCalls:
     async def perform(self, service: Service) -> EffectAnswer:
         """Do what was asked for. Raises nothing but CancelledError."""
         try:
-            told = await self._act(service)(self, _Given(service.arguments))
+            result = await self._act(service)(self, _Given(service.arguments))
         except RequestNotSent as wrong:
             self._says(f"{service.name}: {wrong.words}")
-            told = GoogleResult(reason=wrong.reason)
+            result = GoogleResult(reason=wrong.reason)
         except RecursionError:
             self._says(f"{service.name}: its arguments are nested too deeply")
-            told = GoogleResult(reason=FAILED)
-        if told.reason is not None and service.name == _INSERT and told.value is None:
-            told = bigquery.refused(told.reason)
-        return EffectAnswer(id=service.id, value=told.value, reason=told.reason)
+            result = GoogleResult(reason=FAILED)
+        if result.reason is not None and service.name == _INSERT and result.value is None:
+            result = bigquery.refused(result.reason)
+        return EffectAnswer(id=service.id, value=result.value, reason=result.reason)
 
     def _act(self, service: Service) -> "_Act":
         """Return what performs a call. Raises NotAsked where nothing does."""
@@ -160,21 +160,21 @@ class GoogleCalls:
 
     async def write(self, given: "_Given") -> GoogleResult:
         """Write a document of Firestore's; in a transaction it is kept until the commit."""
-        path, said, options = given.text(0), given.at(1), given.mapping(2)
+        path, fields, options = given.text(0), given.at(1), given.mapping(2)
         project = await self._project(options.get("projectId"))
         write = firestore.write(
             project,
             path,
-            said,
+            fields,
             merge=options.get("merge") is True,
-            new_id=self._marks.document(f"{project}/{path}", said),
+            new_id=self._marks.document(f"{project}/{path}", fields),
         )
         transaction = _transaction(options)
         if transaction is not None:
             self._transactions.keep(transaction, project, write)
             return GoogleResult()
-        told = await self._ask(firestore.commit(project, (write,)), firestore.done)
-        return told if told.reason is not None else GoogleResult(value=write.id)
+        result = await self._ask(firestore.commit(project, (write,)), firestore.done)
+        return result if result.reason is not None else GoogleResult(value=write.id)
 
     async def begin(self, given: "_Given") -> GoogleResult:
         """Begin a transaction."""

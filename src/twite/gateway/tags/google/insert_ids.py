@@ -34,39 +34,39 @@ class InsertIds:
         self._of = blake2b(of).digest()
         self._before: Counter[bytes] = Counter()
 
-    def row(self, place: str, said: Tree) -> str:
+    def row(self, place: str, tree: Tree) -> str:
         """Return the id of a row."""
-        return self._mark(place, said).hex()
+        return self._mark(place, tree).hex()
 
-    def document(self, place: str, said: Tree) -> str:
+    def document(self, place: str, tree: Tree) -> str:
         """Return the id of a document."""
-        number = int.from_bytes(self._mark(place, said))
+        number = int.from_bytes(self._mark(place, tree))
         letters = []
         for _ in range(_ID_LENGTH):
             number, at = divmod(number, len(_LETTERS))
             letters.append(_LETTERS[at])
         return "".join(letters)
 
-    def _mark(self, place: str, said: Tree) -> bytes:
-        told = blake2b(self._of, digest_size=16)
-        told.update(place.encode("utf-8", "replace") + b"\0")
-        told.update(msgspec.json.encode(self._without_times(said), order="sorted"))
-        same = told.digest()
-        told.update(self._before[same].to_bytes(4))
+    def _mark(self, place: str, tree: Tree) -> bytes:
+        digest = blake2b(self._of, digest_size=16)
+        digest.update(place.encode("utf-8", "replace") + b"\0")
+        digest.update(msgspec.json.encode(self._without_times(tree), order="sorted"))
+        same = digest.digest()
+        digest.update(self._before[same].to_bytes(4))
         self._before[same] += 1
-        return told.digest()
+        return digest.digest()
 
-    def _without_times(self, said: Tree) -> Tree:
-        match said:
+    def _without_times(self, tree: Tree) -> Tree:
+        match tree:
             case dict():
-                return {name: self._without_times(value) for name, value in said.items()}
+                return {name: self._without_times(value) for name, value in tree.items()}
             case list():
-                return [self._without_times(item) for item in said]
-            case int() | float() if not isinstance(said, bool) and self._is_time(said):
+                return [self._without_times(item) for item in tree]
+            case int() | float() if not isinstance(tree, bool) and self._is_time(tree):
                 return None
-            case str() if _TIME_AS_TEXT.fullmatch(said) and self._is_time(int(said)):
+            case str() if _TIME_AS_TEXT.fullmatch(tree) and self._is_time(int(tree)):
                 return None
-        return said
+        return tree
 
     def _is_time(self, number: float) -> bool:
         since = (number * scale - self._at for scale in _PER_MILLISECOND)

@@ -100,7 +100,7 @@ async def _carrying(asked: WebRequest, token: Found, by: Sends) -> Response | No
         return NoResponse(reason=f"no token from Google: {token.reason}", left=False)
     text = token.reveal()
     # Whatever the template brought under that name.
-    headers = {name: said for name, said in asked.headers.items() if name.lower() != _HEADER}
+    headers = {name: value for name, value in asked.headers.items() if name.lower() != _HEADER}
     headers[_HEADER] = f"Bearer {text}"
     came = await by(msgspec.structs.replace(asked, headers=headers))
     return came if isinstance(came, NoResponse) else _without(text, came)
@@ -108,6 +108,6 @@ async def _carrying(asked: WebRequest, token: Found, by: Sends) -> Response | No
 
 def _without(token: str, came: Response) -> Response:
     """Return an answer that does not repeat the token: a template, and its log, get to see it."""
-    told = {name: said.replace(token, _MASKED) for name, said in came.headers.items()}
+    headers = {name: text.replace(token, _MASKED) for name, text in came.headers.items()}
     body = came.body.replace(token.encode(), _MASKED.encode())
-    return msgspec.structs.replace(came, headers=told, body=body)
+    return msgspec.structs.replace(came, headers=headers, body=body)

@@ -100,7 +100,7 @@ class TagDispatcher:
 
     async def heard(
         self,
-        said: Sequence[TagRemark],
+        remarks: Sequence[TagRemark],
         *,
         source: Source,
         request: Incoming,
@@ -117,7 +117,7 @@ class TagDispatcher:
         found: list[AcceptedConversion] = []
         unfired: list[UnfiredTags] = []
         revoked = self._revoked if self._opt_outs.some() else None
-        for tag_event in said:
+        for tag_event in remarks:
             occasion = EventContext(
                 event=tag_event.event,  # type: ignore[arg-type]  # what JSON decoded into
                 now=now,
@@ -205,15 +205,17 @@ class TagDispatcher:
 
     def _identity(self, telling: "_Telling", place: str) -> str:
         """Return the event's id, or one derived from what its client repeats when it retries."""
-        said = telling.said
-        given = "" if said.native.conversion_id is None else str(said.native.conversion_id).strip()
+        remark = telling.said
+        given = (
+            "" if remark.native.conversion_id is None else str(remark.native.conversion_id).strip()
+        )
         if given and len(given) <= MAX_ID and given.isprintable() and not holds_a_person(given):
             return given
         scope = f"{place}\0{telling.name}"
-        if said.repeated is not None:
-            repeated = f"{telling.source.name}\0{said.repeated}".encode("utf-8", "replace")
+        if remark.repeated is not None:
+            repeated = f"{telling.source.name}\0{remark.repeated}".encode("utf-8", "replace")
             return derived_id(salt=self._salt, scope=f"hit\0{scope}", repeated=repeated)
-        day = str(telling.occasion.now // DAY).encode() if said.native.time is None else b""
+        day = str(telling.occasion.now // DAY).encode() if remark.native.time is None else b""
         whole = _ENCODER.encode(telling.scrubbed)
         return derived_id(salt=self._salt, scope=f"content\0{scope}", repeated=day + whole)
 
@@ -226,13 +228,13 @@ class _Telling:
 
     def __init__(
         self,
-        said: TagRemark,
+        remark: TagRemark,
         *,
         source: Source,
         occasion: EventContext,
         revoked: Callable[[Identifiers, str], bool] | None,
     ) -> None:
-        self.said = said
+        self.said = remark
         self.source = source
         self.occasion = occasion
         self._revoked = revoked

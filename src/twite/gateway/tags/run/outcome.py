@@ -103,12 +103,12 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
         """Why the run failed, for users."""
         if self.error is not None:
             return f"the template failed: {self.error}"
-        said = "reported failure" if self.outcome is RunResult.FAILURE else "reported neither"
+        verb = "reported failure" if self.outcome is RunResult.FAILURE else "reported neither"
         last = next((request for request in reversed(self.tried) if request.status != 200), None)
         if last is None:
-            return f"the template {said}"
+            return f"the template {verb}"
         answered = "no answer" if last.status is None else f"{last.status}"
-        return f"the template {said} ({answered})"
+        return f"the template {verb} ({answered})"
 
 
 def attempt_of(ran: RunOutcome, delivery: int, *, pixel: str, event: str, at: int) -> Attempt:

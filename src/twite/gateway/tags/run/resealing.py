@@ -76,8 +76,8 @@ class Resealing:
 def counted(*, secrets: int = 0, letters: int = 0) -> str:
     """Return the counts in words."""
     parts = [(secrets, "secret"), (letters, "waiting conversion")]
-    said = [f"{many} {word}{'' if many == 1 else 's'}" for many, word in parts if many]
-    return " and ".join(said) or "nothing"
+    counts = [f"{many} {word}{'' if many == 1 else 's'}" for many, word in parts if many]
+    return " and ".join(counts) or "nothing"
 
 
 def left(

@@ -317,14 +317,14 @@ class TagRun:
             "executionTime": self._run_context.clock.elapsed() - self._began,
         }
         for id_ in run.after:
-            told = EffectAnswer(id=id_, phase="complete", value={"tags": [tag]})
-            run.tasks.add(asyncio.create_task(_answered(told)))
+            completed = EffectAnswer(id=id_, phase="complete", value={"tags": [tag]})
+            run.tasks.add(asyncio.create_task(_answered(completed)))
         run.after = []
 
     def _marks(self) -> InsertIds:
         """Return the insert ids of this delivery, unique across gateways."""
-        told = (self._rule.pixel, self._seed, self._payload.at, self._payload.event)
-        return InsertIds(msgspec.json.encode(told, order="sorted"), at=self._payload.at)
+        seed = (self._rule.pixel, self._seed, self._payload.at, self._payload.event)
+        return InsertIds(msgspec.json.encode(seed, order="sorted"), at=self._payload.at)
 
     def _told(self, line: TagLogLine) -> None:
         self._run_context.observer.see(TagSaid(tag=self._rule.pixel, text=line.text, own=line.own))

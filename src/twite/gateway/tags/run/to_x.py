@@ -113,10 +113,10 @@ def _refused(status: int, complaints: tuple[XComplaint, ...]) -> Response:
 
 def _passing(passing: TransientError) -> Response:
     if isinstance(passing, LedgerFull):
-        status, code, said = 429, spec.TOO_MANY_REQUESTS, "Too many requests"
+        status, code, message = 429, spec.TOO_MANY_REQUESTS, "Too many requests"
     else:
-        status, code, said = 503, spec.SERVICE_UNAVAILABLE, "The conversions could not be stored"
-    return _refused(status, (XComplaint(code=code, message=said),))
+        status, code, message = 503, spec.SERVICE_UNAVAILABLE, "The conversions could not be stored"
+    return _refused(status, (XComplaint(code=code, message=message),))
 
 
 def _answer(status: int, body: Mapping[str, object]) -> Response:

@@ -84,7 +84,7 @@ class AbandonedThread:
 class _Waiting(msgspec.Struct, frozen=True, kw_only=True):
     whose: str
     act: Callable[..., object]
-    told: "asyncio.Future[object]"
+    future: "asyncio.Future[object]"
 
 
 class _Shift(Generic[K]):
@@ -131,20 +131,20 @@ class ThreadWorker(Generic[K]):
     async def do(self, whose: str, act: Callable[[K], T]) -> T:
         """Run `act` in the thread when it is the turn of `whose`. Raises HungTurn."""
         loop = asyncio.get_running_loop()
-        told: asyncio.Future[T] = loop.create_future()
+        future: asyncio.Future[T] = loop.create_future()
         with self._news:
             waiting = self._turns.get(whose)
             if waiting is None:
                 waiting = self._turns[whose] = deque()
                 self._taken[whose] = max(self._taken.get(whose, 0.0), self._least)
-            waiting.append(_Waiting(whose=whose, act=act, told=told))  # type: ignore[arg-type]  # a future of what `act` returns
+            waiting.append(_Waiting(whose=whose, act=act, future=future))  # type: ignore[arg-type]  # a future of what `act` returns
             if self._shift is None and not self._over:
                 self._begin(None)
             self._news.notify()
         if not self._watched:
             self._watched = True
             loop.call_later(self._patience / _LOOKS, self._look, loop)
-        return await told
+        return await future
 
     def stop(self) -> None:
         """End the thread after its current turn, and cancel the waiting ones."""
@@ -154,7 +154,7 @@ class ThreadWorker(Generic[K]):
             self._turns.clear()
             self._news.notify()
         for turn in waiting:
-            turn.told.cancel()
+            turn.future.cancel()
 
     def join(self, within: float) -> None:
         """Wait for the end of the thread, `within` seconds at most."""
@@ -185,7 +185,7 @@ class ThreadWorker(Generic[K]):
                 self._taken[turn.whose] += time.thread_time() - began
                 if shift is not self._shift:
                     return  # left behind, and whoever asked has been told
-            _tell(turn.told, result, error)
+            _tell(turn.future, result, error)
 
     def _next(self, shift: "_Shift[K]") -> _Waiting | None:
         with self._news:
@@ -230,8 +230,8 @@ class ThreadWorker(Generic[K]):
         if shift.thread is not None:
             self._left.add(shift.thread)
             let_behind(shift.thread.native_id)
-        if not turn.told.done():
-            turn.told.set_exception(HungTurn(template=state.at, took=took))
+        if not turn.future.done():
+            turn.future.set_exception(HungTurn(template=state.at, took=took))
 
 
 def hung_notices(whose: str, *, is_off: bool) -> tuple[Troubled, ConditionChanged]:
@@ -272,15 +272,15 @@ def _cpu_of_this_thread() -> Callable[[], float]:
     return burned
 
 
-def _tell(told: "asyncio.Future[object]", result: object, error: Exception | None) -> None:
+def _tell(future: "asyncio.Future[object]", result: object, error: Exception | None) -> None:
     def say() -> None:
-        if told.done():
+        if future.done():
             return
         if error is None:
-            told.set_result(result)
+            future.set_result(result)
         else:
-            told.set_exception(error)
+            future.set_exception(error)
 
     # After the loop is closed, nobody waits for the result.
     with contextlib.suppress(RuntimeError):
-        told.get_loop().call_soon_threadsafe(say)
+        future.get_loop().call_soon_threadsafe(say)

@@ -81,8 +81,8 @@ class RunLines:
         body = self._request.body or ""
         if len(body) > _LONGEST_BODY:
             return LineMask(secrets, {}, blind=True)
-        said: list[object] = [*_said_in(self._request), _read(body)]
-        persons = [*telling(self._events), *telling(said, FieldContext.THINGS)]
+        bodies: list[object] = [*_said_in(self._request), _read(body)]
+        persons = [*telling(self._events), *telling(bodies, FieldContext.THINGS)]
         return LineMask(secrets, {}, persons=persons)
 
 

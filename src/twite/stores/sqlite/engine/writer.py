@@ -193,12 +193,12 @@ class Writer:
             return self._commit(group)
         except Exception as error:  # noqa: BLE001 - a writer that ends lets everyone wait for ever
             self._book = None
-            told = LedgerUnavailable(
+            failure = LedgerUnavailable(
                 reason=f"the store failed ({type(error).__name__})",
                 retry_after=_RETRY_AFTER_FAILURE,
             )
-            told.__cause__ = error
-            return [(operation.future, None, told) for operation in group]  # type: ignore[misc]  # as above
+            failure.__cause__ = error
+            return [(operation.future, None, failure) for operation in group]  # type: ignore[misc]  # as above
 
     def _commit(self, group: Sequence[Operation]) -> list[_Outcome]:
         if self._final is not None:
