@@ -31,7 +31,6 @@ MANY_ARGUMENTS = frozenset(
         "gateway/delivery/batch_sender:BatchSender",
         "gateway/ingest/accept:Accept",
         "gateway/tags/clients/clients:Clients",
-        "http/application:HttpApplication",
     }
 )
 

@@ -30,7 +30,7 @@ from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ports.events import SilentObserver
 from twite.gateway.ports.findings import amber
 from twite.gateway.ports.queries import ByConversionId
-from twite.http import HttpApplication, Server
+from twite.http import GatewayServices, HttpApplication, Server
 from twite.http.route import FULL_BODY, Route, source_key
 from twite.http.route_table import ROUTES
 from twite.http.routes.native import taking
@@ -124,10 +124,10 @@ async def test_a_new_format_is_parsed_and_accepted_at_a_route_of_its_own():
         takes_json=True,
         endpoint=Endpoint.GA4,
     )
-    application = HttpApplication(
+    services = GatewayServices(
         accept=accept,
         records=store,
-        desk=store,
+        operations=store,
         choose=RecordConsentChoice(opt_outs=store, clock=MovingClock(NOW), salt=b"salt"),
         sightings=store,
         clock=MovingClock(NOW),
@@ -135,8 +135,8 @@ async def test_a_new_format_is_parsed_and_accepted_at_a_route_of_its_own():
         destinations=destinations,
         ready=lambda: None,
         metrics=lambda _accounts: b"",
-        routes=(*ROUTES, row),
     )
+    application = HttpApplication(services, routes=(*ROUTES, row))
     server = Server(application, host="127.0.0.1", port=0)
     await server.start()
     order = b'{"order": "order-1", "total": "49.90", "mail": "shopper@example.com"}'

@@ -15,7 +15,8 @@ from twite.gateway.ingest.accept import AcceptReceipt, XAcceptReceipt
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ports.events import Notice
 from twite.gateway.ports.queries import ByConversionId, IgnoredQuery, Query, Selection
-from twite.http import HttpApplication, HttpLimits, Server
+from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings, Server
+from twite.http.route_table import ROUTES
 from twite.stores.memory.erase import MemoryEraser
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import NOW, a_destination, a_source
@@ -136,10 +137,12 @@ class Stage:
         self.notices = Notices()
         self.why_not_ready: str | None = None
         limits = said.pop("limits", HttpLimits())
-        self.collector = HttpApplication(
+        settings = {name: said.pop(name) for name in HttpSettings.__struct_fields__ if name in said}
+        routes = said.pop("routes", ROUTES)
+        services = GatewayServices(
             accept=said.pop("accept", self.accept),
             records=self.records,
-            desk=self.desk,
+            operations=self.desk,
             eraser=self.eraser,
             people=said.pop("people", MemoryStore().people),
             choose=said.pop("choose", self.choose),
@@ -149,10 +152,12 @@ class Stage:
             destinations=said.pop("destinations", {"o8z6j": a_destination()}),
             ready=lambda: self.why_not_ready,
             metrics=lambda accounts: b"accounts %d\n" % len(list(accounts)),
-            desk_token=said.pop("desk_token", Secret(DESK_TOKEN)),
-            limits=limits,
+            control_token=said.pop("control_token", Secret(DESK_TOKEN)),
             observer=self.notices,
             **said,
+        )
+        self.collector = HttpApplication(
+            services, HttpSettings(limits=limits, **settings), routes=routes
         )
         self.server = Server(self.collector, host="127.0.0.1", port=0, limits=limits)
 

@@ -247,7 +247,7 @@ async def test_without_its_token_there_is_no_desk(stage, key):
 
 
 async def test_a_gateway_without_a_token_has_no_desk(staged):
-    stage = await staged(desk_token=None)
+    stage = await staged(control_token=None)
 
     answer = await stage.ask("POST", "/-/desk", b"{}", key="None")
 

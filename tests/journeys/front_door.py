@@ -8,7 +8,7 @@ from raw_http import Heard, heard, request, say
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ports.queries import ByConversionId
-from twite.http import HttpApplication, HttpLimits, Server
+from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings, Server
 from twite.machine import SystemClock, SystemRandomness
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import a_destination, a_source
@@ -34,10 +34,10 @@ class FrontDoor:
             wake=lambda _pixel: None,
             opt_outs=store,
         )
-        collector = HttpApplication(
+        services = GatewayServices(
             accept=accept,
             records=store,
-            desk=store,
+            operations=store,
             choose=RecordConsentChoice(opt_outs=store, clock=clock, salt=store.salt),
             sightings=store,
             clock=clock,
@@ -45,8 +45,8 @@ class FrontDoor:
             destinations=destinations,
             ready=lambda: None,
             metrics=lambda _accounts: b"",
-            limits=LIMITS,
         )
+        collector = HttpApplication(services, HttpSettings(limits=LIMITS))
         self.store = store
         self.server = Server(collector, host="127.0.0.1", port=0, limits=LIMITS)
 

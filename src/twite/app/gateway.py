@@ -46,6 +46,7 @@ from twite.gateway.tags.run.workers import TagWorkers
 from twite.http.application import HttpApplication
 from twite.http.limits import HttpLimits
 from twite.http.server import Server
+from twite.http.services import GatewayServices, HttpSettings
 from twite.machine import SystemClock, SystemRandomness
 from twite.machine.descriptors import room_for_connections
 from twite.machine.passwords import Argon2Passwords
@@ -346,28 +347,20 @@ class Gateway:
             body=settings.server.max_body,
             body_seconds=settings.server.receive_deadline / SECOND,
         )
-        listen, local = settings.server.listen, settings.server.local_listen
-        collector = HttpApplication(
+        services = GatewayServices(
             accept=accept,
             records=store,
-            desk=WakingOperations(desk=store, wake_all=run.wake_all),
-            logins=logins,
-            eraser=store,
-            people=store.people,
-            choose=RecordConsentChoice(opt_outs=store, clock=self._clock, salt=store.salt),
             sightings=store,
+            operations=WakingOperations(desk=store, wake_all=run.wake_all),
+            choose=RecordConsentChoice(opt_outs=store, clock=self._clock, salt=store.salt),
             clock=self._clock,
             sources=settings.sources(),
             destinations=destinations,
             ready=lambda: accept.trouble or run.trouble,
             metrics=self._metrics.rendered,
-            desk_token=self._token,
-            metrics_key=settings.server.metrics_key,
-            public_url=settings.server.public_url,
-            console_url=settings.console.url,
-            trusted_proxies=settings.server.trusted_proxies,
-            local_port=None if local is None else local.port,
-            browser_rate=settings.server.browser_rate,
+            eraser=store,
+            people=store.people,
+            logins=logins,
             proxy=StapeProxy(
                 accept=accept,
                 clock=self._wall,
@@ -375,16 +368,26 @@ class Gateway:
                 destinations=destinations,
                 tag_credentials=tag_credentials,
             ),
-            limits=limits,
-            console=self.console,
             key_ring=ApiKeyLookup(store.people),
             clients=None if self._clients is None else self._clients.clients,
+            console=self.console,
+            control_token=self._token,
             observer=self._observer,
         )
+        server, local = settings.server, settings.server.local_listen
+        how = HttpSettings(
+            public_url=server.public_url,
+            console_url=settings.console.url,
+            trusted_proxies=server.trusted_proxies,
+            local_port=None if local is None else local.port,
+            browser_rate=server.browser_rate,
+            metrics_key=server.metrics_key,
+            limits=limits,
+        )
         return Server(
-            collector,
-            host=listen.host,
-            port=listen.port,
+            HttpApplication(services, how),
+            host=server.listen.host,
+            port=server.listen.port,
             local=None if local is None else (local.host, local.port),
             limits=limits,
         )

@@ -3,5 +3,6 @@
 from twite.http.application import HttpApplication
 from twite.http.limits import HttpLimits
 from twite.http.server import Server
+from twite.http.services import GatewayServices, HttpSettings
 
-__all__ = ["HttpApplication", "HttpLimits", "Server"]
+__all__ = ["GatewayServices", "HttpApplication", "HttpLimits", "HttpSettings", "Server"]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
+from starlette.types import ASGIApp
 
 from twite.domain.destination import Destination, Source
 from twite.domain.history import ConversionCounts
@@ -15,15 +16,16 @@ from twite.formats.beacon.shape import BeaconTwin
 from twite.formats.parsed_request import ParsedRequest
 from twite.gateway.ingest.accept import AcceptReceipt, XAcceptReceipt
 from twite.gateway.ingest.consent_choice import ConsentChoiceResult
-from twite.gateway.ports.events import Observer
+from twite.gateway.ports.events import Observer, SilentObserver
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.outbox import Operations, RewrittenPayloads
 from twite.gateway.ports.privacy import Eraser
 from twite.gateway.ports.queries import Queries
+from twite.gtm.template.response import ClientResponse
 from twite.gtm.template.sandbox import Incoming
-from twite.http.addresses import Front
+from twite.http.addresses import Front, Network
 from twite.http.admission import AdmissionGate
-from twite.http.authorization import Authorization
+from twite.http.authorization import Authorization, FindsKeys, NoKeys
 from twite.http.limits import HttpLimits
 from twite.http.nonces import NonceMemory
 from twite.http.origins import Origins
@@ -91,24 +93,62 @@ class ChangesAccounts(Protocol):
     async def note(self, deed: AuditEvent) -> None: ...
 
 
-class HttpServices(msgspec.Struct, frozen=True, kw_only=True):
-    """What routes use.
+class AnswersRequests(Protocol):
+    """The gateway's client runner: see gateway.tags.clients."""
 
-    `gate` is for requests with a key, `page_gate` for those of browsers. `logins` is None for a
-    gateway without a vault key, `proxy` without a route for Stape's auth proxy.
+    async def answer(self, request: Incoming) -> ClientResponse | None: ...
+
+
+class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the gateway is reached.
+
+    `public_url` is the address that clients see, `console_url` the console's own, if it has one;
+    `local_port` is a port to which no proxy points. `browser_rate` is how many requests an address
+    may make in a minute on the browser routes.
+    """
+
+    public_url: str | None = None
+    console_url: str | None = None
+    trusted_proxies: tuple[Network, ...] = ()
+    local_port: int | None = None
+    browser_rate: int = 600
+    metrics_key: Secret | None = None
+    limits: HttpLimits = HttpLimits()
+
+
+class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gateway gives to its routes.
+
+    `ready` returns the reason why requests cannot be accepted now, or None. `metrics` renders the
+    Prometheus text. `control_token` authenticates `POST /-/desk`, which does not exist without one.
+    `logins` is None for a gateway without a vault key, `proxy` without a route for Stape's auth
+    proxy. `console` serves all paths under /console.
     """
 
     accept: AcceptsRequests
-    proxy: ProxiesStape | None
     records: Queries
-    operations: Operations
-    eraser: Eraser | None
-    logins: KeepsLogins | None
-    people: ChangesAccounts | None
-    choose: RecordsChoice
     sightings: Queries
+    operations: Operations
+    choose: RecordsChoice
     clock: Clock
+    sources: tuple[Source, ...]
     destinations: Mapping[str, Destination]
+    ready: Callable[[], str | None]
+    metrics: Callable[[Iterable[ConversionCounts]], bytes]
+    eraser: Eraser | None = None
+    people: ChangesAccounts | None = None
+    logins: KeepsLogins | None = None
+    proxy: ProxiesStape | None = None
+    key_ring: FindsKeys = NoKeys()
+    clients: AnswersRequests | None = None
+    console: ASGIApp | None = None
+    control_token: Secret | None = None
+    observer: Observer = SilentObserver()
+
+
+class HttpServices(GatewayServices, frozen=True, kw_only=True):
+    """What routes use. `gate` is for requests with a key, `page_gate` for those of browsers."""
+
     keys: SourceKeys
     authorization: Authorization
     origins: Origins
@@ -116,13 +156,8 @@ class HttpServices(msgspec.Struct, frozen=True, kw_only=True):
     nonces: NonceMemory
     gate: AdmissionGate
     page_gate: AdmissionGate
-    limits: HttpLimits
     front: Front
-    public_url: str | None
+    settings: HttpSettings
+    limits: HttpLimits
     public_host: str | None
-    control_token: Secret | None
-    metrics_key: Secret | None
-    ready: Callable[[], str | None]
-    metrics: Callable[[Iterable[ConversionCounts]], bytes]
     openapi: Callable[[], bytes]
-    observer: Observer

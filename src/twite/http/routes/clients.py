@@ -1,7 +1,7 @@
 """Let client templates claim requests: paths without a route, and the tag routes."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from starlette.types import Message, Receive, Scope
 
@@ -16,16 +16,11 @@ from twite.http.admission import AdmissionGate
 from twite.http.bodies import inflate, read_body
 from twite.http.incoming import incoming_of
 from twite.http.responses import HttpRefusal, HttpResponse, again
+from twite.http.services import AnswersRequests
 from twite.http.source_keys import SourceKeys
 
 _MOST_HELD: Final = 10
 _BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-
-
-class AnswersRequests(Protocol):
-    """The gateway's client runner: see gateway.tags.clients."""
-
-    async def answer(self, request: Incoming) -> ClientResponse | None: ...
 
 
 class ClientRoute:

@@ -45,7 +45,7 @@ async def _has_key(request: HttpRequest) -> bool:
     offered = bearer(request.headers)
     if offered is None:
         return False
-    configured = request.services.metrics_key
+    configured = request.services.settings.metrics_key
     if configured is not None and configured.matches(offered.decode("latin-1")):
         return True
     return await request.services.authorization.may_see_metrics(request.headers)

@@ -152,7 +152,8 @@ def _signed(keys: OAuthKeys, request: HttpRequest) -> bool:
     host = request.headers.get(b"host", b"").decode("latin-1")
     query = request.scope["query_string"].decode("latin-1")
     target = f"{request.path}?{query}" if query else request.path
-    public = services.public_url.rstrip("/") if services.public_url else None
+    url = services.settings.public_url
+    public = url.rstrip("/") if url else None
     now = services.clock.now() // 1_000
     # The scheme is the client's, before any proxy; the Host header may be the proxy's.
     for origin in (public, f"https://{host}", f"http://{host}"):
