@@ -15,6 +15,7 @@ from twite.app.control_client import Reachable, reachable, running
 from twite.app.store_access import open_desk, open_records
 from twite.domain.errors import LedgerUnavailable, StoreInUse, StoreUnusable
 from twite.domain.people.users import AuditEvent
+from twite.gateway.ports.outbox import Discard, Replay
 from twite.stores.sqlite import SQLiteStore
 from written import read
 
@@ -60,7 +61,7 @@ async def test_the_owner_is_asked_with_its_token(settings):
     async with a_gateway(answer) as url:
         leave_word(settings, url)
         async with open_desk(settings) as desk:
-            done = await desk.discard([1, 2], now=0, note="test orders")
+            done = (await desk.move(Discard(deliveries=[1, 2], note="test orders"), now=0)).moved
 
     assert done == 2
     assert asked == [
@@ -78,7 +79,7 @@ async def test_many_deliveries_are_named_in_several_requests(settings):
     async with a_gateway(answer) as url:
         leave_word(settings, url)
         async with open_desk(settings) as desk:
-            done = await desk.replay(range(25_000), now=0)
+            done = (await desk.move(Replay(deliveries=range(25_000)), now=0)).moved
 
     assert done == 25_000
 
@@ -95,7 +96,7 @@ async def test_the_owner_is_told_once_who_did_it_and_of_each_what_they_are_sure_
     async with a_gateway(answer) as url:
         leave_word(settings, url)
         async with open_desk(settings) as desk:
-            await desk.replay(range(25_000), now=0, sure=[3, 20_003], deed=deed)
+            await desk.move(Replay(deliveries=range(25_000), sure=[3, 20_003]), now=0, deed=deed)
 
     assert asked == [(msgspec.to_builtins(deed), [3]), (None, []), (None, [20_003])]
 
@@ -117,7 +118,7 @@ async def test_an_owner_that_does_not_obey_is_told(settings, status, body, why):
         leave_word(settings, url)
         with pytest.raises(LedgerUnavailable) as told:
             async with open_desk(settings) as desk:
-                await desk.replay([1], now=0)
+                await desk.move(Replay(deliveries=[1]), now=0)
 
     assert told.value.reason == (
         f"the gateway at {url} owns the store and {why}. Look at its log, or stop it and try again"
@@ -129,7 +130,7 @@ async def test_an_owner_that_is_gone_from_its_address_is_told(settings):
 
     with pytest.raises(LedgerUnavailable, match="cannot be reached"):
         async with open_desk(settings) as desk:
-            await desk.replay([1], now=0)
+            await desk.move(Replay(deliveries=[1]), now=0)
 
 
 @pytest.mark.parametrize("word", [None, "", "{}", '{"pid": "one"}', "\udcff"])
@@ -147,7 +148,7 @@ async def test_a_word_of_a_gateway_that_ended_badly_is_not_followed(tmp_path):
     leave_word(settings, "http://127.0.0.1:1")
 
     async with open_desk(settings) as desk:
-        assert await desk.replay([1], now=0) == 0
+        assert (await desk.move(Replay(deliveries=[1]), now=0)).moved == 0
 
 
 def test_the_token_does_not_print(tmp_path):

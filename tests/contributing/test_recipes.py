@@ -29,6 +29,7 @@ from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ports.events import SilentObserver
 from twite.gateway.ports.findings import amber
+from twite.gateway.ports.outbox import Discard
 from twite.gateway.ports.queries import ByConversionId
 from twite.http import GatewayServices, HttpApplication, Server
 from twite.http.route import FULL_BODY, Route, source_key
@@ -127,7 +128,7 @@ async def test_a_new_format_is_parsed_and_accepted_at_a_route_of_its_own():
     services = GatewayServices(
         accept=accept,
         records=store,
-        operations=store,
+        moves=store,
         choose=RecordConsentChoice(opt_outs=store, clock=MovingClock(NOW), salt=b"salt"),
         sightings=store,
         clock=MovingClock(NOW),
@@ -186,7 +187,7 @@ async def test_a_command_opens_a_new_store_by_its_url(tmp_path, monkeypatch):
     settings = read(tmp_path, GOOD.replace("sqlite:", "counting:"))
 
     async with open_desk(settings) as owner:
-        discarded = await owner.discard([1], now=NOW, note="none is there")
+        discarded = (await owner.move(Discard(deliveries=[1], note="none is there"), now=NOW)).moved
 
     assert (type(owner), discarded) == (CountingStore, 0)
 

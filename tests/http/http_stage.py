@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from raw_http import Heard, Line, heard, line_to, request, say
@@ -14,6 +14,7 @@ from twite.domain.secret import Secret
 from twite.gateway.ingest.accept import AcceptReceipt, XAcceptReceipt
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ports.events import Notice
+from twite.gateway.ports.outbox import Discard, Move, MoveResult, Replay
 from twite.gateway.ports.queries import ByConversionId, IgnoredQuery, Query, Selection
 from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings, Server
 from twite.http.route_table import ROUTES
@@ -94,25 +95,15 @@ class PlayedDesk:
         self.sure: set[int] = set()
         self.deeds: list[AuditEvent] = []
 
-    async def replay(
-        self,
-        deliveries: Sequence[int],
-        *,
-        now: int,
-        sure: Collection[int] = (),
-        deed: AuditEvent | None = None,
-    ) -> int:
-        self.done.append(("replay", tuple(deliveries), "", now))
-        self.sure |= set(sure)
+    async def move(self, move: Move, *, now: int, deed: AuditEvent | None = None) -> MoveResult:
         self.deeds += [] if deed is None else [deed]
-        return len(deliveries)
-
-    async def discard(
-        self, deliveries: Sequence[int], *, now: int, note: str, deed: AuditEvent | None = None
-    ) -> int:
-        self.done.append(("discard", tuple(deliveries), note, now))
-        self.deeds += [] if deed is None else [deed]
-        return len(deliveries)
+        if isinstance(move, Replay):
+            self.sure |= set(move.sure)
+            self.done.append(("replay", tuple(move.deliveries), "", now))
+        else:
+            assert isinstance(move, Discard)
+            self.done.append(("discard", tuple(move.deliveries), move.note, now))
+        return MoveResult(moved=len(move.deliveries))
 
 
 class Notices:
@@ -142,7 +133,7 @@ class Stage:
         services = GatewayServices(
             accept=said.pop("accept", self.accept),
             records=self.records,
-            operations=self.desk,
+            moves=self.desk,
             eraser=self.eraser,
             people=said.pop("people", MemoryStore().people),
             choose=said.pop("choose", self.choose),

@@ -56,7 +56,7 @@ def address() -> Iterator[str]:
     stage = Stage(
         accept=accept,
         records=store,
-        desk=store,
+        moves=store,
         sightings=store,
         sources=[a_shop()],
         browser_rate=1_000_000,

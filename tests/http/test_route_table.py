@@ -86,7 +86,7 @@ async def gateway_of(staged, **said) -> Stage:
     return await staged(
         accept=accept,
         records=store,
-        desk=store,
+        moves=store,
         sightings=store,
         sources=[a_shop()],
         proxy=proxy,

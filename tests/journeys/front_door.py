@@ -37,7 +37,7 @@ class FrontDoor:
         services = GatewayServices(
             accept=accept,
             records=store,
-            operations=store,
+            moves=store,
             choose=RecordConsentChoice(opt_outs=store, clock=clock, salt=store.salt),
             sightings=store,
             clock=clock,

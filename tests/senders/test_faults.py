@@ -14,6 +14,7 @@ from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ports.events import Troubled
+from twite.gateway.ports.outbox import Replay
 from twite.gateway.ports.queries import AtRest
 from twite.machine import SystemClock, SystemRandomness
 from twite.senders.http import HttpTransport
@@ -218,4 +219,4 @@ class Hasty:
 async def _bring_back(store, now):
     """Be a person who replays what is held: an event that X did not know for a moment."""
     held = await store.find(AtRest(pixel=None, limit=1_000))
-    await store.replay([letter.delivery for letter in held], now=now)
+    await store.move(Replay(deliveries=[letter.delivery for letter in held]), now=now)

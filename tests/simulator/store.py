@@ -8,9 +8,17 @@ from typing import Any, Protocol, TypeVar
 from simulator.clock import TrialClock
 from twite.domain.delivery import Batch, Settlement
 from twite.domain.errors import LedgerUnavailable
+from twite.domain.people.users import AuditEvent
 from twite.domain.submission import Recorded, Submission
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
+from twite.gateway.ports.outbox import (
+    Claim,
+    HoldRejected,
+    Move,
+    MoveResult,
+    SweepRequest,
+    SweepResult,
+)
 from twite.gateway.ports.queries import Query
 from twite.gateway.ports.state import R, RateLimitWindow, StateKey, StateRecord
 from twite.gateway.ports.store import Store
@@ -171,16 +179,12 @@ class MortalStore:
     async def delete(self, kind: type[StateRecord], *keys: StateKey, **more: Any) -> None:
         await self._call("delete", lambda store: store.delete(kind, *keys, **more))
 
-    async def doubt(self, deliveries: Sequence[int], *, reason: str, now: int) -> int:
+    async def move(self, move: Move, *, now: int, deed: AuditEvent | None = None) -> MoveResult:
+        doubted = move.deliveries if isinstance(move, HoldRejected) else ()
         return await self._call(
-            "doubt",
-            lambda store: store.doubt(deliveries, reason=reason, now=now),
-            lambda _: self._witness.doubted(deliveries),
-        )
-
-    async def recall(self, *, pixel: str, event: str, reason: str, now: int) -> int:
-        return await self._call(
-            "recall", lambda store: store.recall(pixel=pixel, event=event, reason=reason, now=now)
+            "move",
+            lambda store: store.move(move, now=now, deed=deed),
+            lambda _: self._witness.doubted(doubted),
         )
 
     def _claimed(self, batch: Batch | None) -> None:

@@ -20,6 +20,7 @@ from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ingest.accept import Accept
+from twite.gateway.ports import outbox
 from twite.gateway.ports.events import Notice, Troubled
 from twite.gateway.ports.queries import AtRest, ByConversionId
 from twite.testing.builders import a_source
@@ -237,7 +238,9 @@ class World:
         for letter in held:
             self.judge.replayed((letter.pixel, letter.event, letter.conversion_id))
         ids, now = [letter.delivery for letter in held], self._steady.now()
-        await self._ground.do(lambda store: store.replay(ids, now=now, sure=ids))
+        await self._ground.do(
+            lambda store: store.move(outbox.Replay(deliveries=ids, sure=ids), now=now)
+        )
         if self._run is not None:
             self._run.wake_all()
         self.say(f"a person replays {len(ids)}")

@@ -10,7 +10,8 @@ from twite.domain.dedup import DEFAULT_WINDOW
 from twite.domain.delivery import State
 from twite.domain.submission import Recorded
 from twite.gateway.operations.edit import doubt
-from twite.gateway.ports.queries import AtRest, EditedBody, InErrorGroup, QueryScope
+from twite.gateway.ports.outbox import EditBodies, EditedBody, Replay
+from twite.gateway.ports.queries import AtRest, InErrorGroup, QueryScope
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.actions import (
@@ -65,7 +66,7 @@ async def test_a_dead_letter_without_another_copy_is_replayed_as_ever(path, stor
     (dead,) = await dead_of(path)
 
     assert (dead.rival, doubt(dead, now=NOW + 9)) == (None, None)
-    assert await store.replay([dead.delivery], now=NOW + 9) == 1
+    assert (await store.move(Replay(deliveries=[dead.delivery]), now=NOW + 9)).moved == 1
 
 
 @pytest.mark.parametrize("sent", [False, True])
@@ -77,10 +78,10 @@ async def test_a_dead_letter_is_not_replayed_beside_its_later_copy_unasked(path,
     (dead,) = await dead_of(path)
     state = State.DELIVERED if sent else State.QUEUED
 
-    refused = await store.replay([dead.delivery], now=NOW + 9)
+    refused = (await store.move(Replay(deliveries=[dead.delivery]), now=NOW + 9)).moved
     body = an_entry("order-1").body
     mended = EditedBody(delivery=dead.delivery, event=dead.event, body=body)
-    amended = await store.amend([mended], now=NOW + 9, note="")
+    amended = (await store.move(EditBodies(edited=[mended], note=""), now=NOW + 9)).refused
 
     assert (refused, list(amended)) == (0, [dead.delivery])
     assert dead.rival.state is state
@@ -88,7 +89,9 @@ async def test_a_dead_letter_is_not_replayed_beside_its_later_copy_unasked(path,
         f"another copy of it, delivery {dead.rival.delivery}, is {state} under the same "
         "conversion id"
     )
-    assert await store.replay([dead.delivery], now=NOW + 9, sure=[dead.delivery]) == 1
+    assert (
+        await store.move(Replay(deliveries=[dead.delivery], sure=[dead.delivery]), now=NOW + 9)
+    ).moved == 1
     await balanced(store)
 
 
@@ -96,7 +99,7 @@ async def test_the_older_of_two_dead_copies_is_not_replayed_unasked(path, store)
     (older,) = await dead_of(path)
     newer = await bury(store, "order-1")
 
-    done = await store.replay([older.delivery, newer], now=NOW + 9)
+    done = (await store.move(Replay(deliveries=[older.delivery, newer]), now=NOW + 9)).moved
 
     assert done == 1
     assert [delivery.id for delivery in (await claim(store, now=NOW + 9)).deliveries] == [newer]
@@ -123,7 +126,7 @@ async def test_a_key_that_an_edit_took_over_is_not_given_back_by_a_restart(path)
         fate = delivered(batch) if number == 2 else dead_lettered(batch)
         await settle(store, batch, "rejected", fate)
     amended = EditedBody(delivery=edited, event=OTHER, body=an_entry("order-1").body)
-    refused = await store.amend([amended], now=LATER, note="why")
+    refused = (await store.move(EditBodies(edited=[amended], note="why"), now=LATER)).refused
 
     for receipt in ("before", "after"):
         copy = an_entry("order-1", event=OTHER)

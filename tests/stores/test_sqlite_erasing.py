@@ -28,12 +28,11 @@ from twite.domain.submission import (
 )
 from twite.gateway.ingest.rejections import marks
 from twite.gateway.operations.erase import ERASED
-from twite.gateway.ports.outbox import Claim
+from twite.gateway.ports.outbox import Claim, Discard, EditBodies, EditedBody
 from twite.gateway.ports.privacy import ErasedText, EraseSearch, EraseStore, SearchText
 from twite.gateway.ports.queries import (
     ByConversionId,
     DedupQuery,
-    EditedBody,
     IgnoredQuery,
     RejectionsQuery,
 )
@@ -336,7 +335,7 @@ async def test_words_of_x_and_of_people_that_name_somebody_go(store, path):
     await record(store, entry("order-1", BOB), said=[native("order-1", BOB)])
     await settle(store, Trigger.BURIED, answer=f'{{"message":"\\u0027{ADA}\\u0027 is wrong"}}')
     await store.put([Pause(pixel="o8z6j", since=NOW, reason="ada@shop.example complained")])
-    await store.discard([1], now=NOW, note="asked by ada@shop.example")
+    await store.move(Discard(deliveries=[1], note="asked by ada@shop.example"), now=NOW)
 
     found = await erase(store, path)
 
@@ -369,10 +368,12 @@ async def test_what_a_person_had_changed_goes_too(store, path):
     await record(store, entry("order-1", ADA), said=[native("order-1", ADA)])
     await settle(store, Trigger.BURIED)
     other = entry("order-1", BOB)
-    await store.amend(
-        [EditedBody(delivery=1, event="o8z6k", body=other.body)],
+    await store.move(
+        EditBodies(
+            edited=[EditedBody(delivery=1, event="o8z6k", body=other.body)],
+            note="was ada@shop.example",
+        ),
         now=NOW,
-        note="was ada@shop.example",
     )
 
     found = await erase(store, path)

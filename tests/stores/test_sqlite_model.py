@@ -15,7 +15,7 @@ from twite.domain.consent import person_keys
 from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
 from twite.domain.history import total
 from twite.domain.times import HOUR
-from twite.gateway.ports.outbox import Claim, SweepRequest
+from twite.gateway.ports.outbox import Claim, Discard, Recall, Replay, SweepRequest, TakeBack
 from twite.gateway.ports.queries import AtRest, ByConversionId, UndeliveredQuery
 from twite.stores.memory.store import MemoryStore
 from twite.stores.sqlite import SQLiteStore
@@ -165,17 +165,17 @@ class Ledgers(RuleBasedStateMachine):
         for store, delivery in zip((self.store, self.model), pair, strict=True):
             if bring_back:
                 known = [delivery] if sure else []
-                done = self.run(store.replay([delivery], now=self.now, sure=known))
+                done = self.run(store.move(Replay(deliveries=[delivery], sure=known), now=self.now))
             else:
-                done = self.run(store.discard([delivery], now=self.now, note="no"))
-            assert done == 1
+                done = self.run(store.move(Discard(deliveries=[delivery], note="no"), now=self.now))
+            assert done.moved == 1
 
     @rule(event=st.sampled_from(EVENTS))
     def recall(self, event):
-        what = {"pixel": "o8z6j", "event": event, "reason": "because", "now": self.now}
+        recall = Recall(pixel="o8z6j", event=event, reason="because")
 
-        ours = self.run(self.store.recall(**what))
-        theirs = self.run(self.model.recall(**what))
+        ours = self.run(self.store.move(recall, now=self.now))
+        theirs = self.run(self.model.move(recall, now=self.now))
 
         assert ours == theirs
 
@@ -197,11 +197,17 @@ class Ledgers(RuleBasedStateMachine):
         if not ours:
             return
         at = pick % len(ours)
-        how = {"reason": "because", "now": self.now, "hold": hold}
 
-        done = self.run(self.store.take_back([ours[at].delivery], **how))
+        done, same = (
+            self.run(
+                store.move(
+                    TakeBack(deliveries=[life.delivery], reason="because", hold=hold), now=self.now
+                )
+            )
+            for store, life in ((self.store, ours[at]), (self.model, theirs[at]))
+        )
 
-        assert done == self.run(self.model.take_back([theirs[at].delivery], **how))
+        assert done == same
 
     @rule()
     def stop_and_start(self):

@@ -16,7 +16,7 @@ from twite.domain.rejection import KEPT_FOR, RejectionQuery
 from twite.domain.submission import Endpoint, Ignored, Recorded, RejectedConversion, Submission
 from twite.domain.times import DAY, HOUR
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
-from twite.gateway.ports.outbox import Claim
+from twite.gateway.ports.outbox import Claim, Discard, Replay
 from twite.gateway.ports.queries import AtRest, ByConversionId, IgnoredQuery, RejectionsQuery
 from twite.gateway.ports.store_engine import Retention
 from twite.stores.sql.named import query
@@ -386,9 +386,9 @@ async def test_one_of_several_that_is_decided_late_keeps_its_submission(path, st
         for delivery in random.sample(resting, len(resting) // 4):
             late += 1
             if random.random() < 0.5:
-                await store.replay([delivery], now=at)
+                await store.move(Replay(deliveries=[delivery]), now=at)
             else:
-                await store.discard([delivery], now=at, note="no")
+                await store.move(Discard(deliveries=[delivery], note="no"), now=at)
         prune(path, now=at + HOUR, keeping=keeping)
 
     left = total(await store.balance())

@@ -23,7 +23,7 @@ async def test_a_damaged_letter_is_not_made_whole_by_another_key(tmp_path):
 
     store = await SQLiteStore.open(path)
     try:
-        done = await Resealing(letters=store, seal=PayloadSeal(b"2", b"1")).all()
+        done = await Resealing(outbox=store, seal=PayloadSeal(b"2", b"1")).all()
         batch = await claim_or_none(store, pixel=TAG)
     finally:
         await store.close()

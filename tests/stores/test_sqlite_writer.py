@@ -15,9 +15,10 @@ from twite.domain.stats.match_keys import Flaw
 from twite.domain.stats.tally import Counting
 from twite.domain.stats.value_guard import ValueFlag
 from twite.domain.submission import FlawedIdentifier, Recorded
-from twite.gateway.ports.queries import AtRest, EditedBody
+from twite.gateway.ports.outbox import Discard, EditBodies, EditedBody, MoveResult, Replay
+from twite.gateway.ports.queries import AtRest
+from twite.stores.sql.moves import SLICE
 from twite.stores.sqlite import SQLiteStore
-from twite.stores.sqlite.engine.slices import SLICE
 from twite.stores.sqlite.engine.writer import Writer
 from twite.testing.builders import NOW, a_submission, an_entry
 
@@ -48,9 +49,9 @@ async def test_who_submits_waits_for_no_whole_heap(store, do):
     ids = [life.delivery for life in await store.find(AtRest(pixel=None, limit=many))]
     amendments = [EditedBody(delivery=id_, event="o8z6k", body=b"{}") for id_ in ids]
     asked = {
-        "replay": lambda: store.replay(ids, now=NOW),
-        "discard": lambda: store.discard(ids, now=NOW, note="no"),
-        "amend": lambda: store.amend(amendments, now=NOW, note="no"),
+        "replay": lambda: store.move(Replay(deliveries=ids), now=NOW),
+        "discard": lambda: store.move(Discard(deliveries=ids, note="no"), now=NOW),
+        "amend": lambda: store.move(EditBodies(edited=amendments, note="no"), now=NOW),
     }
     decided = asyncio.create_task(asked[do]())
     await asyncio.sleep(0)
@@ -58,7 +59,7 @@ async def test_who_submits_waits_for_no_whole_heap(store, do):
     await store.record(submission(1))
 
     assert not decided.done()
-    assert await decided == (many if do != "amend" else {})
+    assert await decided == MoveResult(moved=many)
 
 
 async def test_a_bad_submission_fails_alone(store):

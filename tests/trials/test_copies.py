@@ -13,6 +13,7 @@ import pytest
 from twite.domain.delivery import State
 from twite.domain.times import HOUR, MINUTE
 from twite.gateway.operations.edit import doubt
+from twite.gateway.ports.outbox import Replay
 from twite.gateway.ports.queries import AtRest
 from twite.stores.memory.store import MemoryStore
 from twite.stores.sqlite import SQLiteStore
@@ -145,7 +146,9 @@ class Street:
             return
         resting = await self.store.find(AtRest(pixel=None, limit=99))
         sure = [letter.delivery for letter in resting if doubt(letter, now=self.now) is None]
-        self.counts["replayed"] += await self.store.replay(sure, now=self.now)
+        self.counts["replayed"] += (
+            await self.store.move(Replay(deliveries=sure), now=self.now)
+        ).moved
         left = await self.store.find(AtRest(pixel=None, limit=99))
         self.counts["kept for a person"] += sum(letter.state is State.HELD for letter in left)
 

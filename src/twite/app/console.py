@@ -36,7 +36,7 @@ from twite.gateway.identity.two_factor import TwoFactor
 from twite.gateway.ingest.accept import X_SOURCE, Accept
 from twite.gateway.ingest.sightings import watched
 from twite.gateway.operations.dry_run import DryRun
-from twite.gateway.operations.replay import WakingEditor, WakingOperations
+from twite.gateway.operations.moves import WakingMoves
 from twite.gateway.ports.directory import Passwords
 from twite.gateway.ports.events import Observer
 from twite.gateway.ports.findings import CheckFinding
@@ -90,8 +90,7 @@ def insight_pages(
                 clock=clock,
                 is_cautious=settings.is_cautious,
             ),
-            desk=WakingOperations(desk=store, wake_all=wake_all),
-            editor=WakingEditor(editor=store, wake_all=wake_all),
+            moves=WakingMoves(moves=store, wake_all=wake_all),
         ),
         AmountsPage(
             destinations=destinations,

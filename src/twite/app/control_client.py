@@ -1,7 +1,7 @@
 """Commands to the running gateway of this machine, through its control channel."""
 
 import os
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ from twite.domain.people.users import AuditEvent
 from twite.domain.secret import Secret
 from twite.formats.native.answers import ErrorBody
 from twite.gateway.operations.control import PATH, ControlCommand, ControlResult, encoded
+from twite.gateway.ports.outbox import Discard, MoveResult, Replay
 from twite.gateway.ports.privacy import EraseStore
 
 _PATIENCE: Final = aiohttp.ClientTimeout(total=60)
@@ -88,39 +89,13 @@ class GatewayClient:
         self._url = gateway.url
         self._token = Secret(gateway.token)
 
-    async def replay(
-        self,
-        deliveries: Sequence[int],
-        *,
-        now: int,
-        sure: Collection[int] = (),
-        deed: AuditEvent | None = None,
-    ) -> int:
+    async def move(
+        self, move: Replay | Discard, *, now: int, deed: AuditEvent | None = None
+    ) -> MoveResult:
+        """Replay or discard."""
         del now
-        known = frozenset(sure)
-        return await self._in_slices(
-            [
-                ControlCommand(
-                    do="replay",
-                    deliveries=some,
-                    sure=tuple(delivery for delivery in some if delivery in known),
-                )
-                for some in _slices(deliveries)
-            ],
-            deed,
-        )
-
-    async def discard(
-        self, deliveries: Sequence[int], *, now: int, note: str, deed: AuditEvent | None = None
-    ) -> int:
-        del now
-        return await self._in_slices(
-            [
-                ControlCommand(do="discard", deliveries=some, note=note)
-                for some in _slices(deliveries)
-            ],
-            deed,
-        )
+        commands = [_command(move, some) for some in _slices(move.deliveries)]
+        return MoveResult(moved=await self._in_slices(commands, deed))
 
     async def keep(self, name: str, sealed: bytes, *, deed: AuditEvent | None = None) -> None:
         """Put a sealed secret into the vault."""
@@ -200,6 +175,14 @@ class GatewayClient:
 def _slices(deliveries: Sequence[int]) -> list[tuple[int, ...]]:
     starts = range(0, len(deliveries), _IN_ONE_REQUEST)
     return [tuple(deliveries[at : at + _IN_ONE_REQUEST]) for at in starts]
+
+
+def _command(move: Replay | Discard, some: tuple[int, ...]) -> ControlCommand:
+    if isinstance(move, Discard):
+        return ControlCommand(do="discard", deliveries=some, note=move.note)
+    known = frozenset(move.sure)
+    sure = tuple(delivery for delivery in some if delivery in known)
+    return ControlCommand(do="replay", deliveries=some, sure=sure)
 
 
 def _answered(status: int, body: bytes) -> str:

@@ -35,7 +35,7 @@ from twite.gateway.ingest.accept import X_SOURCE, Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ingest.policy_change import PolicyChange
 from twite.gateway.ingest.stape_proxy import StapeProxy
-from twite.gateway.operations.replay import WakingOperations
+from twite.gateway.operations.moves import WakingMoves
 from twite.gateway.ports.directory import Passwords
 from twite.gateway.ports.events import ConditionChanged, Troubled, TroublePlace
 from twite.gateway.ports.findings import CheckFinding
@@ -197,7 +197,7 @@ class Gateway:
             await monitoring.start()
             await PolicyChange(
                 sources=settings.sources(),
-                consents=store,
+                store=store,
                 clock=self._clock,
                 observer=self._observer,
             ).once()
@@ -351,7 +351,7 @@ class Gateway:
             accept=accept,
             records=store,
             sightings=store,
-            operations=WakingOperations(desk=store, wake_all=run.wake_all),
+            moves=WakingMoves(moves=store, wake_all=run.wake_all),
             choose=RecordConsentChoice(opt_outs=store, clock=self._clock, salt=store.salt),
             clock=self._clock,
             sources=settings.sources(),

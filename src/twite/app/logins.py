@@ -83,7 +83,7 @@ def login_desk(
         written=settings.destinations(),
         destinations=destinations,
         sends=run,
-        letters=store,
+        outbox=store,
         passed=accept.passed,
         note=store.people.note,
     )

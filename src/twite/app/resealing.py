@@ -9,7 +9,7 @@ from twite.config.settings import Settings
 from twite.domain.errors import NotOpened, StoreInUse, TransientError
 from twite.domain.people.users import AuditEvent
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
-from twite.gateway.ports.outbox import TagPayloadStore
+from twite.gateway.ports.outbox import Outbox
 from twite.gateway.ports.queries import PayloadHeadsQuery
 from twite.gateway.ports.secret_store import SecretStore
 from twite.gateway.ports.state import SealedSecret
@@ -41,23 +41,19 @@ async def reseal(settings: Settings, *, deed: AuditEvent | None = None) -> Resea
         if deed is not None:
             await store.people.note(deed)
         secrets = len(await SecretStore(state=store, seal=seal).all(""))
-        return ResealResult(
-            secrets=secrets, letters=await Resealing(letters=store, seal=seal).all()
-        )
+        return ResealResult(secrets=secrets, letters=await Resealing(outbox=store, seal=seal).all())
     finally:
         await store.close()
 
 
-async def sealed_anew(
-    safe: CredentialVault, letters: TagPayloadStore, *, observer: Observer
-) -> None:
+async def sealed_anew(safe: CredentialVault, outbox: Outbox, *, observer: Observer) -> None:
     """Seal everything with the current key after a gateway has started.
 
     Errors are reported; nothing is lost, and the next start tries again.
     """
     try:
         await safe.secret_store.all("")
-        await Resealing(letters=letters, seal=safe.seal).all()
+        await Resealing(outbox=outbox, seal=safe.seal).all()
     except (NotOpened, TransientError) as error:
         observer.see(Troubled(where=TroublePlace.VAULT, reason=str(error)))
 

@@ -7,15 +7,26 @@ from typing import Protocol
 from twite.app.control_client import owner_of
 from twite.config.settings import Settings
 from twite.domain.errors import StoreInUse, StoreUnusable
-from twite.gateway.ports.outbox import Operations
-from twite.gateway.ports.privacy import Eraser
+from twite.domain.people.users import AuditEvent
+from twite.gateway.ports.outbox import Discard, MoveResult, Replay
+from twite.gateway.ports.privacy import EraseStore
 from twite.gateway.ports.store import Store, StoreReader
 from twite.gateway.ports.store_engine import StoreEngine, StoreOptions
 from twite.stores.factory import ENGINES
 
 
-class StoreOwner(Operations, Eraser, Protocol):
-    """The process that owns the store."""
+class StoreOwner(Protocol):
+    """The process that owns the store: this one, or the gateway of this machine."""
+
+    async def move(
+        self, move: Replay | Discard, *, now: int, deed: AuditEvent | None = None
+    ) -> MoveResult:
+        """See Moves in gateway.ports.outbox."""
+        ...
+
+    async def erase(self, erasing: EraseStore, *, now: int) -> int:
+        """See Privacy in gateway.ports.privacy."""
+        ...
 
 
 def engine_of(settings: Settings) -> StoreEngine:

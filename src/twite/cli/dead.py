@@ -19,6 +19,7 @@ from twite.domain.history import History
 from twite.domain.people.users import AuditAction, AuditEvent
 from twite.domain.times import spelled
 from twite.gateway.operations.edit import doubt
+from twite.gateway.ports.outbox import Discard, Replay
 from twite.gateway.ports.queries import AtRest
 from twite.redaction.mask_tree import masked_words
 
@@ -285,8 +286,10 @@ async def _carried_out(
     async with open_desk(settings) as desk:
         if order.do == "replay":
             sure = [rejected.life.delivery for rejected in doubted]
-            return await desk.replay(deliveries, now=now, sure=sure, deed=deed)
-        return await desk.discard(deliveries, now=now, note=order.note, deed=deed)
+            replay = Replay(deliveries=deliveries, sure=sure)
+            return (await desk.move(replay, now=now, deed=deed)).moved
+        discard = Discard(deliveries=deliveries, note=order.note)
+        return (await desk.move(discard, now=now, deed=deed)).moved
 
 
 def _deed(

@@ -18,8 +18,8 @@ from twite.gateway.ingest.accept import AcceptReceipt, XAcceptReceipt
 from twite.gateway.ingest.consent_choice import ConsentChoiceResult
 from twite.gateway.ports.events import Observer, SilentObserver
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.outbox import Operations, RewrittenPayloads
-from twite.gateway.ports.privacy import Eraser
+from twite.gateway.ports.outbox import Moves, RewrittenPayloads
+from twite.gateway.ports.privacy import Privacy
 from twite.gateway.ports.queries import Queries
 from twite.gtm.template.response import ClientResponse
 from twite.gtm.template.sandbox import Incoming
@@ -128,14 +128,14 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
     accept: AcceptsRequests
     records: Queries
     sightings: Queries
-    operations: Operations
+    moves: Moves
     choose: RecordsChoice
     clock: Clock
     sources: tuple[Source, ...]
     destinations: Mapping[str, Destination]
     ready: Callable[[], str | None]
     metrics: Callable[[Iterable[ConversionCounts]], bytes]
-    eraser: Eraser | None = None
+    eraser: Privacy | None = None
     people: ChangesAccounts | None = None
     logins: KeepsLogins | None = None
     proxy: ProxiesStape | None = None

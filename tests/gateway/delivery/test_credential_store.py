@@ -60,7 +60,7 @@ class House:
             written=[UNSIGNED],
             destinations=self.destinations,
             sends=self,
-            letters=self.store,
+            outbox=self.store,
             passed=self.passed,
             note=self.store.people.note,
         )

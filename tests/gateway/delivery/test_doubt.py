@@ -96,18 +96,18 @@ async def test_so_it_does_after_a_restart():
 async def test_what_the_store_could_not_call_back_it_calls_back_later():
     setting = Setting()
     wrong, refusing = [True], [LedgerUnavailable(reason="disk full", retry_after=1)]
-    recall = setting.store.recall
+    move = setting.store.move
 
-    async def fails_once(**what):
+    async def fails_once(*asked, **more):
         if refusing:
             raise refusing.pop()
-        return await recall(**what)
+        return await move(*asked, **more)
 
     x_that_refuses(setting, lambda _: wrong[0])
     await setting.run.start()
     ids = [f"c{n}" for n in range(RUN)]
     await one_by_one(setting, *ids)
-    wrong[0], setting.store.recall = False, fails_once
+    wrong[0], setting.store.move = False, fails_once
 
     await one_by_one(setting, "good", "better")
     await setting.clock.advance(MINUTE)

@@ -11,8 +11,9 @@ from worker_bench import Setting
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.worker import STORE_PAUSE, WorkerConfig
-from twite.gateway.operations.replay import WakingOperations
+from twite.gateway.operations.moves import WakingMoves
 from twite.gateway.ports.events import Paused, Resumed, Troubled
+from twite.gateway.ports.outbox import Replay
 from twite.gateway.ports.queries import AtRest
 from twite.gateway.ports.state import Pause
 from twite.gateway.ports.transport import NoResponse, Response
@@ -140,7 +141,7 @@ async def test_a_claim_that_fails_costs_no_slot():
 
 async def test_a_pause_that_the_store_cannot_take_is_told_at_once_and_written_later():
     setting = Setting(replies=[REVOKED] * 2)
-    setting.store.pause = failing(setting.store.pause, FULL)
+    setting.store.put = failing(setting.store.put, FULL)
     await setting.run.start()
     await setting.record("a")
     await setting.clock.advance(SECOND)
@@ -156,7 +157,7 @@ async def test_a_pause_that_the_store_cannot_take_is_told_at_once_and_written_la
 
 async def test_a_pause_that_the_store_cannot_forget_is_forgotten_with_the_next_delivery():
     setting = Setting(replies=[REVOKED])
-    setting.store.resume = failing(setting.store.resume, FULL)
+    setting.store.delete = failing(setting.store.delete, FULL)
     await setting.run.start()
     await setting.record("a")
     await setting.clock.advance(2 * MINUTE)
@@ -262,9 +263,9 @@ async def test_what_is_replayed_goes_out_at_once():
     await setting.record("a")
     await setting.clock.advance(SECOND)
     dead = (await setting.store.find(AtRest(pixel=None, limit=1)))[0]
-    desk = WakingOperations(desk=setting.store, wake_all=setting.run.wake_all)
+    desk = WakingMoves(moves=setting.store, wake_all=setting.run.wake_all)
 
-    await desk.replay([dead.delivery], now=setting.clock.now())
+    await desk.move(Replay(deliveries=[dead.delivery]), now=setting.clock.now())
     await setting.clock.advance(SECOND)
 
     assert await setting.state("a") == "delivered"

@@ -20,7 +20,7 @@ from twite.gateway.ingest.consent_choice import (
 )
 from twite.gateway.ingest.policy_change import PolicyChange
 from twite.gateway.ports.events import Troubled
-from twite.gateway.ports.outbox import Claim
+from twite.gateway.ports.outbox import Claim, Replay
 from twite.gateway.ports.queries import ByConversionId, ListQuery
 from twite.gateway.ports.tags import policy_for
 from twite.stores.memory.store import MemoryStore
@@ -111,7 +111,7 @@ class Shop:
     async def start_again(self):
         """Do what a start does about policies."""
         return await PolicyChange(
-            sources=[self.source], consents=self.store, clock=self.clock, observer=self
+            sources=[self.source], store=self.store, clock=self.clock, observer=self
         ).once()
 
     def see(self, notice):
@@ -159,7 +159,7 @@ async def test_a_held_conversion_waits_and_can_be_released():
     assert (receipt.accepted, receipt.held, receipt.held_indexes) == (0, 1, (0,))
     assert (life.state, life.reason) == (State.HELD, "consent_unclear: gcd")
     assert await shop.claim() is None
-    await shop.store.replay([life.delivery], now=NOW)
+    await shop.store.move(Replay(deliveries=[life.delivery]), now=NOW)
     assert (await shop.claim()).deliveries[0].body == life.sent
 
 

@@ -12,7 +12,7 @@ from twite.domain.delivery import State
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker
 from twite.gateway.ports.events import ConditionChanged, Troubled
-from twite.gateway.ports.outbox import Claim
+from twite.gateway.ports.outbox import Claim, TakeBack
 from twite.gateway.ports.queries import ByConversionId
 from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.tags.google.requests import GoogleClient
@@ -74,7 +74,7 @@ class Stage:
         )
         self.circuit_breaker = CircuitBreaker(
             pixel=self.rule.pixel,
-            outbox=self.store,
+            state=self.store,
             clock=self.clock,
             observer=self.seen,
             pause=None,
@@ -137,7 +137,9 @@ class Stage:
     async def withdraw(self, name):
         """Take back what would hang again."""
         life = await self.life(name)
-        await self.store.take_back([life.delivery], reason="withdrawn", now=NOW, hold=False)
+        await self.store.move(
+            TakeBack(deliveries=[life.delivery], reason="withdrawn", hold=False), now=NOW
+        )
 
     async def rests(self):
         await self.clock.advance(self.circuit_breaker.wait())

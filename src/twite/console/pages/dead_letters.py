@@ -18,11 +18,9 @@ from twite.domain.people.users import AuditAction, Role
 from twite.gateway.operations.dry_run import DryRun, DryRunResult
 from twite.gateway.operations.edit import DIVISORS, DROPPABLE, Edit
 from twite.gateway.operations.explain import masked
-from twite.gateway.ports.outbox import Operations
+from twite.gateway.ports.outbox import Discard, EditBodies, EditedBody, Moves, Replay
 from twite.gateway.ports.queries import (
     COUNTED,
-    EditedBody,
-    Editor,
     ErrorGroup,
     InErrorGroup,
     Queries,
@@ -56,8 +54,7 @@ class DeadLettersPage:
     destinations: Mapping[str, Destination]
     heaps: Queries
     rehearse: DryRun
-    desk: Operations
-    editor: Editor
+    moves: Moves
     _name: EventNames = field(init=False)
 
     def __post_init__(self) -> None:
@@ -159,38 +156,36 @@ class DeadLettersPage:
             detail = f"{detail}; may count twice: confirmed"
         deed = visit.deed(AuditAction.REPLAY, f"{heap.pixel} {heap.event}", detail)
         if not mend.changes:
-            done = await self.desk.replay(
-                [live.delivery for live in lives], now=visit.now, sure=doubtful, deed=deed
+            replay = Replay(deliveries=[live.delivery for live in lives], sure=doubtful)
+            done = await self.moves.move(replay, now=visit.now, deed=deed)
+            return visit.back_to(
+                PATH, message=f"{done.moved} queued again, with their ids and bodies."
             )
-            return visit.back_to(PATH, message=f"{done} queued again, with their ids and bodies.")
-        refused = dict(
-            await self.editor.amend(
-                [
-                    EditedBody(
-                        delivery=result.life.delivery,
-                        event=result.mended.event,
-                        body=result.mended.body,
-                    )
-                    for result in tried
-                    if result.mended.fault is None
-                ],
-                now=visit.now,
-                note=f"{visit.viewer.name}: {mend.sentence}",
-                sure=doubtful,
-                deed=deed,
-            )
+        edit = EditBodies(
+            edited=[
+                EditedBody(
+                    delivery=result.life.delivery,
+                    event=result.mended.event,
+                    body=result.mended.body,
+                )
+                for result in tried
+                if result.mended.fault is None
+            ],
+            note=f"{visit.viewer.name}: {mend.sentence}",
+            sure=doubtful,
         )
+        refused = dict((await self.moves.move(edit, now=visit.now, deed=deed)).refused)
         refused |= {
             result.life.delivery: result.mended.fault
             for result in tried
             if result.mended.fault is not None
         }
-        done = len(tried) - len(refused)
-        message = f"{done} queued again with {mend.sentence}, under their conversion ids."
+        many = len(tried) - len(refused)
+        message = f"{many} queued again with {mend.sentence}, under their conversion ids."
         if refused:
             why = "; ".join(sorted(set(refused.values())))
             message = f"{message} {len(refused)} stay as they are: {why}."
-        return visit.back_to(there if refused else PATH, message=message, bad=not done)
+        return visit.back_to(there if refused else PATH, message=message, bad=not many)
 
     async def _discard(self, visit: PageRequest) -> Response:
         heap, lives = await self._chosen(visit)
@@ -200,15 +195,17 @@ class DeadLettersPage:
             return visit.back_to(
                 there, message="Say why: the note is stored as the reason.", bad=True
             )
-        done = await self.desk.discard(
-            [life.delivery for life in lives],
+        discard = Discard(
+            deliveries=[life.delivery for life in lives], note=f"{visit.viewer.name}: {note}"
+        )
+        done = await self.moves.move(
+            discard,
             now=visit.now,
-            note=f"{visit.viewer.name}: {note}",
             deed=visit.deed(
                 AuditAction.DISCARD, f"{heap.pixel} {heap.event}", f"{len(lives)}: {note}"
             ),
         )
-        return visit.back_to(PATH, message=f"{done} discarded. They count as suppressed.")
+        return visit.back_to(PATH, message=f"{done.moved} discarded. They count as suppressed.")
 
     async def _chosen(self, visit: PageRequest) -> tuple[ErrorGroup, list[History]]:
         """Return the heap and those of it that are meant. Raises Closed where it is none."""

@@ -16,7 +16,7 @@ from twite.gateway.delivery.rejection_stats import RejectionStats
 from twite.gateway.delivery.settlement import Settler
 from twite.gateway.ports.events import Moved, Observer
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.outbox import DeliveryStore
+from twite.gateway.ports.outbox import DeliveryStore, HoldRejected, Recall
 
 Found = Sequence[tuple[Delivery, Rejected]]
 
@@ -85,12 +85,8 @@ class Rejections:
         if not rejection_stats.took():
             return
         try:
-            many = await self._delivery_store.recall(
-                pixel=batch.pixel,
-                event=batch.event,
-                reason=REFUSED_ALIKE,
-                now=self._clock.now(),
-            )
+            recall = Recall(pixel=batch.pixel, event=batch.event, reason=REFUSED_ALIKE)
+            many = (await self._delivery_store.move(recall, now=self._clock.now())).moved
         except TransientError:
             # Try again at the next delivery X accepts.
             rejection_stats.forget()
@@ -103,9 +99,8 @@ class Rejections:
     ) -> None:
         """Hold the dead letters of this run, too, and pause the event."""
         reason = f"{REFUSED_ALIKE}: {refusal}"
-        held = await self._delivery_store.doubt(
-            rejection_stats.run(), reason=reason, now=self._clock.now()
-        )
+        hold = HoldRejected(deliveries=rejection_stats.run(), reason=reason)
+        held = (await self._delivery_store.move(hold, now=self._clock.now())).moved
         if held:
             self._observer.see(
                 Moved(pixel=batch.pixel, trigger=Trigger.HELD, deliveries=held, reason=reason)

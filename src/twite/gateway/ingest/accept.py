@@ -46,7 +46,7 @@ from twite.gateway.ingest.value_guard import ValueGuards
 from twite.gateway.ports.events import Observer, SilentObserver, Troubled, TroublePlace
 from twite.gateway.ports.intake import Intake
 from twite.gateway.ports.machine import Clock, Randomness
-from twite.gateway.ports.privacy import OptOutEntry
+from twite.gateway.ports.privacy import Privacy
 from twite.gateway.ports.tags import DispatchesTags, FiringResult, TagOutcome
 from twite.gtm.template.sandbox import Incoming
 
@@ -105,7 +105,7 @@ class Accept:
         destinations: Mapping[str, Destination],
         salt: bytes,
         wake: Callable[[str], None],
-        opt_outs: OptOutEntry | None = None,
+        opt_outs: Privacy | None = None,
         watch: Watch | None = None,
         guards: ValueGuards | None = None,
         observer: Observer | None = None,

@@ -8,7 +8,7 @@ from twite.domain.destination import Source
 from twite.domain.fault import Fault
 from twite.formats import consent_choice as choice
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.privacy import OptOuts
+from twite.gateway.ports.privacy import Privacy
 
 _DECIDING = frozenset({Purpose.STORAGE, Purpose.USER_DATA, Purpose.SALE})
 
@@ -48,7 +48,7 @@ class UnusableChoice(Exception):
 class RecordConsentChoice:
     """Records choices on the opt-out list, for all pixels of the source that reports them."""
 
-    def __init__(self, *, opt_outs: OptOuts, clock: Clock, salt: bytes) -> None:
+    def __init__(self, *, opt_outs: Privacy, clock: Clock, salt: bytes) -> None:
         self._opt_outs = opt_outs
         self._clock = clock
         self._salt = salt

@@ -9,7 +9,7 @@ from twite.domain.consent import ConsentAction, policy_version
 from twite.domain.destination import Source
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.privacy import Consents
+from twite.gateway.ports.outbox import DeliveryStore, TakeBack
 from twite.gateway.ports.queries import DecidedDelivery, UndeliveredQuery
 from twite.gateway.ports.state import DecisionPolicy
 from twite.gateway.ports.tags import PREFIX, policy_for
@@ -21,10 +21,10 @@ class PolicyChange:
     """Runs at start, before sending. Suppresses or holds what the new policy does not allow."""
 
     def __init__(
-        self, *, sources: Iterable[Source], consents: Consents, clock: Clock, observer: Observer
+        self, *, sources: Iterable[Source], store: DeliveryStore, clock: Clock, observer: Observer
     ) -> None:
         self._sources = tuple(sources)
-        self._consents = consents
+        self._store = store
         self._clock = clock
         self._observer = observer
 
@@ -33,7 +33,7 @@ class PolicyChange:
 
         A policy is stored last, so that an interrupted start runs again.
         """
-        policies = await self._consents.load(DecisionPolicy)
+        policies = await self._store.load(DecisionPolicy)
         noted = {policy.source: policy.version for policy in policies}
         taken = 0
         for source in self._sources:
@@ -42,14 +42,14 @@ class PolicyChange:
                 continue
             if source.name in noted:
                 taken += await self._of(source)
-            await self._consents.put([DecisionPolicy(source=source.name, version=version)])
+            await self._store.put([DecisionPolicy(source=source.name, version=version)])
         return taken
 
     async def _of(self, source: Source) -> int:
         after = taken = 0
         for_tags = policy_for(source.consent)
         while True:
-            standing = await self._consents.answer(
+            standing = await self._store.answer(
                 UndeliveredQuery(source=source.name, after=after, limit=_AT_ONCE)
             )
             if not standing:
@@ -62,9 +62,8 @@ class PolicyChange:
                     hold = found.action is ConsentAction.HOLD
                     taken_back[found.reason or found.rule, hold].append(delivery.delivery)
             for (reason, hold), deliveries in taken_back.items():
-                taken += await self._consents.take_back(
-                    deliveries, reason=reason, now=self._clock.now(), hold=hold
-                )
+                move = TakeBack(deliveries=deliveries, reason=reason, hold=hold)
+                taken += (await self._store.move(move, now=self._clock.now())).moved
         if taken:
             summary = f"the policy of source {source.name} has changed: {taken} are not sent"
             self._observer.see(Troubled(where=TroublePlace.CONSENT, reason=summary))

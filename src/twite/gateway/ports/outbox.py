@@ -58,7 +58,112 @@ class SweepResult(msgspec.Struct, frozen=True, kw_only=True):
     next_due: int | None = None
 
 
-class Outbox(Protocol):
+class EditedBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A dead or held conversion as it is to be sent instead."""
+
+    delivery: int
+    event: str
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"EditedBody({self.delivery}, {self.event}, body=<{len(self.body)} bytes>)"
+
+
+class Replay(msgspec.Struct, frozen=True, kw_only=True):
+    """Queue dead and held deliveries again, with the same conversion id and body.
+
+    What is held for its amount takes what is held together with it along (`hold_group`). `sure` are
+    those that a person wants sent though X may have them: of these alone it is forgotten. The
+    others are held again when their 40 hours are over.
+    """
+
+    deliveries: Sequence[int]
+    sure: Collection[int] = ()
+
+
+class Discard(msgspec.Struct, frozen=True, kw_only=True):
+    """Give dead and held deliveries up for good, as suppressed, with the note as reason.
+
+    What is held together with them goes, too.
+    """
+
+    deliveries: Sequence[int]
+    note: str
+
+
+class EditBodies(msgspec.Struct, frozen=True, kw_only=True):
+    """Replace the bodies of dead and held deliveries, and queue them; they keep their ids.
+
+    What cannot be edited is refused and left as it is. Where the event is another, another delivery
+    may have its dedup key. `sure` is that of Replay.
+    """
+
+    edited: Sequence[EditedBody]
+    note: str
+    sure: Collection[int] = ()
+
+
+class HoldRejected(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold those of some deliveries that are dead."""
+
+    deliveries: Sequence[int]
+    reason: str
+
+
+class Recall(msgspec.Struct, frozen=True, kw_only=True):
+    """Queue again what is held for a reason that begins so, each once in its life.
+
+    What was replayed or recalled before stays held.
+    """
+
+    pixel: str
+    event: str
+    reason: str
+
+
+class TakeBack(msgspec.Struct, frozen=True, kw_only=True):
+    """Suppress deliveries that may still be sent, or with `hold`, hold those that are queued."""
+
+    deliveries: Sequence[int]
+    reason: str
+    hold: bool
+
+
+Move = Replay | Discard | EditBodies | HoldRejected | Recall | TakeBack
+
+
+class MoveResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How many deliveries were moved, and by delivery, why one was refused."""
+
+    moved: int
+    refused: Mapping[int, str] = {}
+
+
+# (tag name, payload) → the new payload; None to keep it.
+Write = Callable[[str, bytes], bytes | None]
+
+
+class RewrittenPayloads(msgspec.Struct, frozen=True, kw_only=True):
+    """The number of payloads rewritten, and the last delivery checked; None at the end."""
+
+    letters: int = 0
+    last: int | None = None
+
+
+class Moves(Protocol):
+    """Moves deliveries that are not in flight."""
+
+    async def move(self, move: Move, *, now: int, deed: AuditEvent | None = None) -> MoveResult:
+        """Move deliveries.
+
+        Many are replayed, discarded or edited in slices, so that nobody waits for all of them: what
+        fails in the middle leaves the rest as it was. The audit event is noted in one transaction
+        with the first. Raises LedgerUnavailable.
+        """
+        ...
+
+
+class Outbox(Moves, Protocol):
     """What is to be sent."""
 
     async def claim(self, claim: Claim) -> Batch | None:
@@ -93,75 +198,13 @@ class Outbox(Protocol):
         """
         ...
 
-
-class RejectionReview(Protocol):
-    """What was refused and is perhaps not at fault."""
-
-    async def doubt(self, deliveries: Sequence[int], *, reason: str, now: int) -> int:
-        """Hold what is dead among these; returns how many it was."""
-        ...
-
-    async def recall(self, *, pixel: str, event: str, reason: str, now: int) -> int:
-        """Queue again what is held for a reason that begins so, each once in its life.
-
-        What was replayed or recalled before stays held. Returns how many it was.
-        """
-        ...
-
-
-class DeliveryStore(Outbox, RejectionReview, StateStore, Queries, Protocol):
-    """All that senders need of a store."""
-
-
-class Operations(Protocol):
-    """What a person does to deliveries that are dead or held."""
-
-    async def replay(
-        self,
-        deliveries: Sequence[int],
-        *,
-        now: int,
-        sure: Collection[int] = (),
-        deed: AuditEvent | None = None,
-    ) -> int:
-        """Queue them again, with the same conversion id and body; returns how many it was.
-
-        What is held for its amount takes what is held together with it along (`held_together`).
-        `sure` are those that a person wants sent though X may have them: of these alone it is
-        forgotten. The others are held again when their 40 hours are over.
-
-        Many go in slices, so that nobody waits for all of them: what fails in the middle leaves the
-        rest at rest. The `deed` is noted in one transaction with the first.
-        """
-        ...
-
-    async def discard(
-        self, deliveries: Sequence[int], *, now: int, note: str, deed: AuditEvent | None = None
-    ) -> int:
-        """Give them up for good, as suppressed, with the note as reason; returns how many.
-
-        What is held together with them goes, too. Many go in slices, as replayed ones do.
-        """
-        ...
-
-
-# (tag name, payload) → the new payload; None to keep it.
-Write = Callable[[str, bytes], bytes | None]
-
-
-class RewrittenPayloads(msgspec.Struct, frozen=True, kw_only=True):
-    """The number of payloads rewritten, and the last delivery checked; None at the end."""
-
-    letters: int = 0
-    last: int | None = None
-
-
-class TagPayloadStore(Protocol):
-    """The queued tag payloads of a store."""
-
     async def rewrite(self, write: Write, *, after: int, limit: int) -> RewrittenPayloads:
-        """Rewrite payloads among `limit` unsettled deliveries after `after`.
+        """Rewrite tag payloads among `limit` unsettled deliveries after `after`.
 
         A damaged one stays as it is. Raises LedgerUnavailable.
         """
         ...
+
+
+class DeliveryStore(Outbox, StateStore, Queries, Protocol):
+    """The ports that senders need."""

@@ -1,4 +1,4 @@
-"""Privacy port: opt-outs, policies, and the erasure of a person."""
+"""Privacy port: opt-outs and the erasure of a person."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Literal, Protocol
@@ -7,46 +7,6 @@ import msgspec
 
 from twite.domain.people.erasure import ErasureSubject
 from twite.domain.people.users import AuditEvent
-from twite.gateway.ports.queries import Queries
-from twite.gateway.ports.state import StateStore
-
-
-class OptOutEntry(Protocol):
-    """Who revoked consent, under the keys of `domain.consent.person_keys`. Read from memory."""
-
-    def some(self) -> bool:
-        """Return whether anybody is listed: else nobody needs to make keys."""
-        ...
-
-    def lists(self, keys: Sequence[bytes]) -> bool:
-        """Return whether one of the keys is listed."""
-        ...
-
-
-class OptOuts(OptOutEntry, Protocol):
-    """The list, to be written to.
-
-    Whoever is listed when a claim is made is not in it: the delivery is suppressed instead.
-    """
-
-    async def revoke(self, keys: Sequence[bytes], *, now: int) -> None:
-        """List them, durably: what is claimed after this returns is without them."""
-        ...
-
-    async def restore(self, keys: Sequence[bytes]) -> None:
-        """Take them off the list."""
-        ...
-
-
-class Consents(StateStore, Queries, Protocol):
-    """Deliveries that may still be sent, for a policy that has changed since they were taken."""
-
-    async def take_back(
-        self, deliveries: Sequence[int], *, reason: str, now: int, hold: bool
-    ) -> int:
-        """Suppress them, or hold those that are queued; returns how many it was."""
-        ...
-
 
 # A row id.
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -124,8 +84,28 @@ class EraseSearch(msgspec.Struct, frozen=True, kw_only=True):
     pursued: frozenset[int] = frozenset()
 
 
-class Eraser(Protocol):
-    """Erases in the process that owns the store."""
+class Privacy(Protocol):
+    """The opt-out list, under the keys of `domain.consent.person_keys`, and erasure.
+
+    Whoever is listed when a claim is made is not in it: the delivery is suppressed instead. `some`
+    and `lists` do not wait: they may answer from a copy, and a claim asks again.
+    """
+
+    def some(self) -> bool:
+        """Return whether anybody is listed: else nobody needs to make keys."""
+        ...
+
+    def lists(self, keys: Sequence[bytes]) -> bool:
+        """Return whether one of the keys is listed."""
+        ...
+
+    async def revoke(self, keys: Sequence[bytes], *, now: int) -> None:
+        """List them, durably: what is claimed after this returns is without them."""
+        ...
+
+    async def restore(self, keys: Sequence[bytes]) -> None:
+        """Take them off the list."""
+        ...
 
     async def erase(self, erasing: EraseStore, *, now: int) -> int:
         """Erase one slice durably; return the number of conversions erased.

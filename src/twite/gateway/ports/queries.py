@@ -3,7 +3,7 @@
 Whoever looks sees some pixels or all: that is part of every question, so that no answer holds more.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
@@ -11,7 +11,6 @@ import msgspec
 from twite.domain.delivery import State
 from twite.domain.history import ConversionCounts, History
 from twite.domain.ignored import IgnoredTally
-from twite.domain.people.users import AuditEvent
 from twite.domain.rejection import Rejection, RejectionQuery
 from twite.domain.stats.backlog import BacklogHour
 from twite.domain.stats.match_keys import FlawCount, Matched
@@ -141,38 +140,6 @@ class ErrorGroup(msgspec.Struct, frozen=True, kw_only=True):
     first_at: int
     last_at: int
     ambiguous: bool = False
-
-
-class EditedBody(msgspec.Struct, frozen=True, kw_only=True):
-    """A dead or held conversion as it is to be sent instead."""
-
-    delivery: int
-    event: str
-    body: bytes
-
-    def __repr__(self) -> str:
-        return f"Amendment({self.delivery}, {self.event}, body=<{len(self.body)} bytes>)"
-
-
-class Editor(Protocol):
-    """What a person changes before it is sent again."""
-
-    async def amend(
-        self,
-        amendments: Sequence[EditedBody],
-        *,
-        now: int,
-        note: str,
-        sure: Collection[int] = (),
-        deed: AuditEvent | None = None,
-    ) -> Mapping[int, str]:
-        """Put bodies in the place of those of dead or held deliveries, and queue them.
-
-        They keep their conversion ids. What cannot be is left as it is: returned with the reason,
-        by delivery. Where the event is another, another delivery may have its dedup key. `sure`,
-        `deed` and the slices are those of `Desk.replay`.
-        """
-        ...
 
 
 class DecidedDelivery(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,9 +6,9 @@ from typing import Protocol
 from twite.domain.errors import StoreUnusable
 from twite.gateway.ports.directory import Directory, DirectoryReader
 from twite.gateway.ports.intake import Intake
-from twite.gateway.ports.outbox import DeliveryStore, Operations, TagPayloadStore
-from twite.gateway.ports.privacy import Consents, Eraser, EraseSearch, EraseTraces, OptOuts
-from twite.gateway.ports.queries import Editor, Queries
+from twite.gateway.ports.outbox import Outbox
+from twite.gateway.ports.privacy import EraseSearch, EraseTraces, Privacy
+from twite.gateway.ports.queries import Queries
 from twite.gateway.ports.state import StateReader, StateStore
 
 
@@ -31,19 +31,7 @@ class StoreReader(Queries, StateReader, Protocol):
         ...
 
 
-class Store(
-    Intake,
-    DeliveryStore,
-    Operations,
-    TagPayloadStore,
-    Editor,
-    OptOuts,
-    Consents,
-    Eraser,
-    StateStore,
-    Queries,
-    Protocol,
-):
+class Store(Intake, Outbox, Queries, StateStore, Privacy, Protocol):
     """All ports of a store. `told` is what a person must know of the store as it was found."""
 
     salt: bytes

@@ -16,7 +16,7 @@ from twite.domain.destination import Destination, MissingCredentials, OAuthKeys,
 from twite.domain.people.users import AuditEvent
 from twite.domain.secret import Secret
 from twite.gateway.delivery.credentials import OAUTH, PIXEL_TOKEN
-from twite.gateway.ports.outbox import RewrittenPayloads, TagPayloadStore
+from twite.gateway.ports.outbox import Outbox, RewrittenPayloads
 from twite.gateway.ports.secret_store import Seal, SecretStore, TurnedSeal
 from twite.gateway.tags.run.resealing import Resealing
 
@@ -125,7 +125,7 @@ class CredentialCommands:
         written: Sequence[Destination],
         destinations: MutableMapping[str, Destination],
         sends: SendsWithCredentials,
-        letters: TagPayloadStore,
+        outbox: Outbox,
         passed: Callable[[], Awaitable[None]],
         note: Callable[[AuditEvent], Awaitable[None]],
     ) -> None:
@@ -141,7 +141,7 @@ class CredentialCommands:
         self._written = tuple(written)
         self._destinations = destinations
         self._sends = sends
-        self._resealing = Resealing(letters=letters, seal=seal)
+        self._resealing = Resealing(outbox=outbox, seal=seal)
         self._passed = passed
         self._note = note
         self._turn = asyncio.Lock()

@@ -7,6 +7,7 @@ import msgspec
 from twite.domain.errors import NotOpened, SettingsError
 from twite.domain.people.account_changes import Result
 from twite.gateway.operations.control import ControlCommand, ControlResult, changed, decoded
+from twite.gateway.ports.outbox import Discard, Move, Replay
 from twite.gateway.ports.secret_store import CONTAINER
 from twite.gateway.x_account.credential_store import PREFIX
 from twite.http.responses import NO_ROUTE, HttpRefusal, HttpResponse, error
@@ -42,12 +43,10 @@ async def answer(request: HttpRequest, _caller: None) -> HttpResponse:
 async def _of_deliveries(order: ControlCommand, services: HttpServices) -> int:
     if order.deliveries is None:
         raise HttpRefusal(error(400, "wrong_shape", "deliveries is missing"))
-    now, operations = services.clock.now(), services.operations
+    move: Move = Discard(deliveries=order.deliveries, note=order.note)
     if order.do == "replay":
-        return await operations.replay(
-            order.deliveries, now=now, sure=frozenset(order.sure), deed=order.deed
-        )
-    return await operations.discard(order.deliveries, now=now, note=order.note, deed=order.deed)
+        move = Replay(deliveries=order.deliveries, sure=frozenset(order.sure))
+    return (await services.moves.move(move, now=services.clock.now(), deed=order.deed)).moved
 
 
 async def _of_persons(order: ControlCommand, services: HttpServices) -> int:

@@ -47,17 +47,6 @@ class MemoryConsents:
             for row in sorted(found, key=lambda row: row.id)[:limit]
         ]
 
-    async def take_back(
-        self, deliveries: Sequence[int], *, reason: str, now: int, hold: bool
-    ) -> int:
-        rows = [self._rows[id_] for id_ in set(deliveries) if id_ in self._rows]
-        if hold:
-            queued = [row for row in rows if row.state is State.QUEUED]
-            for row in queued:
-                rest(row, Trigger.HELD, reason=reason, at=now)
-            return len(queued)
-        return self._withdraw(rows, reason=reason, now=now)
-
     def _without_the_listed(self, rows: Iterable[MemoryRow], *, now: int) -> list[MemoryRow]:
         """Suppress those whose person is listed, and return the others."""
         rows = list(rows)

@@ -1,15 +1,13 @@
 """Console queries and edits, in memory."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
 
-from twite.domain.dedup import dedup_key
 from twite.domain.delivery import State
 from twite.domain.history import History
-from twite.domain.people.users import AuditEvent
 from twite.domain.stats.match_keys import FlawCount, Matched, matching
 from twite.domain.stats.tally import KEPT, DeliveryTimes, FlowCounts, slot_of
 from twite.domain.submission import Submission
@@ -20,7 +18,6 @@ from twite.gateway.ports.queries import (
     LOOKED_THROUGH,
     ConversionOrigin,
     ConversionSummary,
-    EditedBody,
     ErrorGroup,
     KeptSubmission,
     ListQuery,
@@ -30,7 +27,7 @@ from twite.gateway.ports.queries import (
     SummaryPage,
 )
 from twite.stores.memory.directory import MemoryDirectory
-from twite.stores.memory.row import MemoryRow, bring_back
+from twite.stores.memory.row import MemoryRow
 
 T = TypeVar("T")
 
@@ -219,42 +216,6 @@ class MemoryQueries:
             for row in self._rows.values()
             if row.id in deliveries and row.state in _RESTING and scope.shows(row.entry.pixel)
         ]
-
-    async def amend(
-        self,
-        amendments: Sequence[EditedBody],
-        *,
-        now: int,
-        note: str,
-        sure: Collection[int] = (),
-        deed: AuditEvent | None = None,
-    ) -> Mapping[int, str]:
-        if deed is not None:
-            await self.people.note(deed)
-        refused: dict[int, str] = {}
-        for amendment in amendments:
-            row = self._rows.get(amendment.delivery)
-            if row is None or row.state not in _RESTING:
-                refused[amendment.delivery] = "it is no longer dead or held"
-                continue
-            key = dedup_key(row.entry.pixel, amendment.event, row.entry.conversion_id)
-            holder = self._keys.get(key, (row.id, 0))[0]
-            is_other = amendment.event != row.entry.event
-            if (is_other and holder != row.id) or (
-                not is_other and row.id not in sure and self._life(row).rival is not None
-            ):
-                refused[amendment.delivery] = (
-                    "another conversion has this event and conversion id already"
-                )
-                continue
-            if is_other:
-                self._keys[key] = row.id, now
-            row.entry = msgspec.structs.replace(
-                row.entry, event=amendment.event, body=amendment.body, key=key
-            )
-            bring_back(row, now=now, is_sure=row.id in sure)
-            self._amended.setdefault(row.id, []).append((now, note))
-        return refused
 
     def _seen_of(self, look: ListQuery, rows: Iterable[MemoryRow]) -> SummaryPage:
         last = max(self._rows, default=0)

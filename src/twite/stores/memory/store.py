@@ -36,12 +36,11 @@ from twite.domain.submission import AcceptedConversion, Recorded, Submission
 from twite.gateway.ports import copies
 from twite.gateway.ports.copies import CopyDecision, Holder, asks, rule
 from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
-from twite.gateway.ports.state import Pause, RateLimitWindow
+from twite.gateway.ports.state import ClockRecord, Pause, RateLimitWindow
 from twite.stores.memory.alerts import MemoryAlerts
 from twite.stores.memory.consents import MemoryConsents
 from twite.stores.memory.directory import MemoryDirectory
 from twite.stores.memory.ignored import MemoryIgnored
-from twite.stores.memory.limits import MemoryLimits
 from twite.stores.memory.operations import MemoryOperations
 from twite.stores.memory.queries import MemoryQueries
 from twite.stores.memory.rejections import MemoryRejections
@@ -67,7 +66,6 @@ class MemoryStore(
     MemoryIgnored,
     MemorySightings,
     MemoryConsents,
-    MemoryLimits,
     MemoryQueries,
     MemoryOperations,
     MemoryRejections,
@@ -82,7 +80,8 @@ class MemoryStore(
         MemoryIgnored.__init__(self)
         MemorySightings.__init__(self)
         MemoryConsents.__init__(self)
-        MemoryLimits.__init__(self)
+        self._last_id = 0
+        self._tried: list[tuple[str, int, int]] = []
         MemoryQueries.__init__(self)
         MemoryRejections.__init__(self)
         MemoryState.__init__(self)
@@ -361,6 +360,16 @@ class MemoryStore(
             ),
         )
         return self._rows[self._last_id]
+
+    def _clock_record(self, ahead: int | None) -> ClockRecord:
+        tried = max((at for _, at, _ in self._tried), default=0)
+        last = self._rows.get(self._last_id)
+        received = 0 if last is None else last.received_at
+        return ClockRecord(
+            latest=max(tried, received),
+            last=max(self._tried[-1][1] if self._tried else 0, received),
+            ahead=ahead,
+        )
 
     def _in(self, *states: State) -> list[MemoryRow]:
         return [row for row in self._rows.values() if row.state in states]

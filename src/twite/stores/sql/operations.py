@@ -1,14 +1,19 @@
 """Moves of dead and held deliveries, and rate limit windows, in the running transaction."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
+from twite.domain.dedup import dedup_key
 from twite.domain.delivery import MAYBE_SENT
 from twite.domain.history import Rival
 from twite.gateway.ingest.value_guard import HELD_FOR
 from twite.gateway.operations.hold_group import HeldGroup, alike
+from twite.gateway.ports.outbox import EditedBody
 from twite.stores.sql import copies
+from twite.stores.sql.checksum import checksum
+from twite.stores.sql.dedup_keys import WantedKey
 from twite.stores.sql.opt_outs import withdraw
 from twite.stores.sql.writer_session import WriterSession
 
@@ -55,7 +60,7 @@ def discard(book: WriterSession, deliveries: Sequence[int], *, now: int, note: s
     return book.run("remove_discarded", deliveries=ids).rowcount
 
 
-def doubt(book: WriterSession, deliveries: Sequence[int], *, reason: str, now: int) -> int:
+def hold_rejected(book: WriterSession, deliveries: Sequence[int], *, reason: str, now: int) -> int:
     """Hold dead letters; return their number."""
     ids = _json(deliveries)
     return book.run("doubt", deliveries=ids, reason=reason, now=now).rowcount
@@ -75,8 +80,62 @@ def take_back(
     return book.run("hold_queued", deliveries=_json(deliveries), now=now, reason=reason).rowcount
 
 
+def edit_bodies(
+    book: WriterSession,
+    edited: Sequence[EditedBody],
+    *,
+    now: int,
+    note: str,
+    sure: Collection[int],
+) -> tuple[int, dict[int, str]]:
+    """Replace bodies and requeue their deliveries; return how many, and what is refused."""
+    refused: dict[int, str] = {}
+    done: list[int] = []
+    for body in edited:
+        why = _edit_body(book, body, now=now, note=note, is_sure=body.delivery in sure)
+        if why is None:
+            done.append(body.delivery)
+        else:
+            refused[body.delivery] = why
+    return replay(book, done, now=now, sure=sure), refused
+
+
+def _edit_body(
+    book: WriterSession, edited: EditedBody, *, now: int, note: str, is_sure: bool
+) -> str | None:
+    row = book.run("to_amend", delivery=edited.delivery).fetchone()
+    if row is None:
+        return _NOT_AT_REST
+    before, pixel, event, conversion_id, received_at, body = row
+    if edited.event != event:
+        key = dedup_key(pixel, edited.event, conversion_id)
+        if book.keys.take_over(WantedKey(key, edited.delivery, now)) is not None:
+            return _HAS_ANOTHER
+    elif not is_sure and rivals_of(book, [edited.delivery]):
+        return _HAS_ANOTHER
+    lane = book.lane(pixel, edited.event)
+    book.run("note_amended", delivery=edited.delivery, at=now, lane=before, body=body, note=note)
+    book.run(
+        "amend_conversion",
+        delivery=edited.delivery,
+        lane=lane,
+        body=edited.body,
+        checksum=checksum(
+            book.seeds[lane],
+            delivery=edited.delivery,
+            received_at=received_at,
+            conversion_id=conversion_id.encode(),
+            body=edited.body,
+        ),
+    )
+    book.run("amend_delivery", delivery=edited.delivery, lane=lane)
+    return None
+
+
 def _json(ids: Sequence[int]) -> str:
     return msgspec.json.encode(ids).decode()
 
 
-_MAYBE_SENT = msgspec.json.encode(sorted(MAYBE_SENT)).decode()
+_HAS_ANOTHER: Final = "another conversion has this event and conversion id already"
+_NOT_AT_REST: Final = "it is no longer dead or held"
+_MAYBE_SENT: Final = msgspec.json.encode(sorted(MAYBE_SENT)).decode()

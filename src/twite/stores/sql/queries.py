@@ -9,7 +9,6 @@ from twite.domain.history import ConversionCounts, History
 from twite.domain.stats.backlog import BacklogHour
 from twite.gateway.ports import queries as port
 from twite.stores.sql import (
-    backlog,
     console_queries,
     ignored,
     records,
@@ -36,7 +35,7 @@ _VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
     port.IgnoredQuery: ignored.ignored,
     port.RejectionsQuery: rejections.rejections,
     port.AttemptsQuery: records.spent,
-    port.DeliveredQuery: backlog.delivered,
+    port.DeliveredQuery: records.delivered,
     port.DedupQuery: sightings.overlap,
     port.IdPairsQuery: sightings.pairs,
     port.PixelReportsQuery: sightings.twins,
@@ -74,7 +73,7 @@ class SqlQueries:
         return await self._database.read(records.accounts)
 
     async def backlog(self) -> Sequence[BacklogHour]:
-        return await self._database.read(backlog.backlog)
+        return await self._database.read(records.backlog)
 
     async def answer(self, query: port.Query[T]) -> T:
         return await self._database.read(_view_of(query), is_long=isinstance(query, _LONG))

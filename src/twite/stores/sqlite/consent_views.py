@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from twite.stores.sql import operations
 from twite.stores.sqlite.engine.reader import ReadConnection
 from twite.stores.sqlite.engine.writer import Writer
 
@@ -30,10 +29,3 @@ class ConsentViews:
     async def restore(self, keys: Sequence[bytes]) -> None:
         await self._writer.submit_act(lambda book: book.opt_outs.restore(keys))
         self._opted_out.difference_update(keys)
-
-    async def take_back(
-        self, deliveries: Sequence[int], *, reason: str, now: int, hold: bool
-    ) -> int:
-        return await self._writer.submit_act(
-            lambda book: operations.take_back(book, deliveries, reason=reason, now=now, hold=hold)
-        )

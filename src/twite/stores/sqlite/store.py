@@ -4,7 +4,7 @@ import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Final, Self
@@ -12,20 +12,18 @@ from typing import Final, Self
 from twite.domain.dedup import DEFAULT_WINDOW
 from twite.domain.delivery import DAMAGED, Batch, Settlement, Trigger
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
-from twite.domain.people.users import AuditEvent
 from twite.domain.stats.tally import Counted
 from twite.domain.submission import Recorded, Submission
 from twite.gateway.ports.events import Moved, Observer, SilentObserver, Troubled, TroublePlace
 from twite.gateway.ports.outbox import Claim, RewrittenPayloads, SweepRequest, SweepResult, Write
 from twite.gateway.ports.store_engine import Retention
-from twite.stores.sql import operations as desk
 from twite.stores.sql import outbox, tag_payloads
 from twite.stores.sql.dedup_keys import FRESH_KEYS
+from twite.stores.sql.moves import SqlMoves
 from twite.stores.sql.queries import SqlQueries
 from twite.stores.sql.state import SqlState
 from twite.stores.sql.writer_session import WriterSession, leases_of
 from twite.stores.sqlite.consent_views import ConsentViews
-from twite.stores.sqlite.console_views import ConsoleViews
 from twite.stores.sqlite.directory import SQLiteDirectory
 from twite.stores.sqlite.engine.checkpoints import Checkpoints
 from twite.stores.sqlite.engine.connection import connect_writer
@@ -36,7 +34,6 @@ from twite.stores.sqlite.engine.mark import MarkKeeper
 from twite.stores.sqlite.engine.opening import OpenedStore, prepare
 from twite.stores.sqlite.engine.reader import ReadConnection
 from twite.stores.sqlite.engine.reserve import Reserve
-from twite.stores.sqlite.engine.slices import in_slices
 from twite.stores.sqlite.engine.upkeep import Upkeep, counted_on
 from twite.stores.sqlite.engine.writer import DISK_FULL, Writer
 from twite.stores.sqlite.erase import EraseQueries
@@ -46,7 +43,7 @@ _SETTLE_AGAIN: Final = 0.5  # seconds
 _EMPTY_WITHIN: Final = 30.0
 
 
-class SQLiteStore(SqlQueries, SqlState, ConsentViews, EraseQueries, ConsoleViews):
+class SQLiteStore(SqlMoves, SqlQueries, SqlState, ConsentViews, EraseQueries):
     """The owner of a database file. Implements all store ports."""
 
     def __init__(
@@ -242,50 +239,6 @@ class SQLiteStore(SqlQueries, SqlState, ConsentViews, EraseQueries, ConsoleViews
     async def rewrite(self, write: Write, *, after: int, limit: int) -> RewrittenPayloads:
         return await self._writer.submit_act(
             lambda book: tag_payloads.rewritten(book, write, after=after, limit=limit)
-        )
-
-    async def doubt(self, deliveries: Sequence[int], *, reason: str, now: int) -> int:
-        return await self._writer.submit_act(
-            lambda book: desk.doubt(book, deliveries, reason=reason, now=now)
-        )
-
-    async def recall(self, *, pixel: str, event: str, reason: str, now: int) -> int:
-        return await self._writer.submit_act(
-            lambda book: desk.recall(book, pixel=pixel, event=event, reason=reason, now=now)
-        )
-
-    async def replay(
-        self,
-        deliveries: Sequence[int],
-        *,
-        now: int,
-        sure: Collection[int] = (),
-        deed: AuditEvent | None = None,
-    ) -> int:
-        known = frozenset(sure)
-        return sum(
-            await in_slices(
-                self._writer,
-                deliveries,
-                lambda book, some: desk.replay(
-                    book, desk.with_companions(book, some), now=now, sure=known
-                ),
-                deed=deed,
-            )
-        )
-
-    async def discard(
-        self, deliveries: Sequence[int], *, now: int, note: str, deed: AuditEvent | None = None
-    ) -> int:
-        return sum(
-            await in_slices(
-                self._writer,
-                deliveries,
-                lambda book, some: desk.discard(
-                    book, desk.with_companions(book, some), now=now, note=note
-                ),
-                deed=deed,
-            )
         )
 
     async def _empty_the_log(self) -> bool:

@@ -5,6 +5,7 @@ from twite.domain.consent import REVOKED, person_keys
 from twite.domain.delivery import State
 from twite.domain.history import ConversionCounts
 from twite.domain.submission import AcceptedConversion, Recorded
+from twite.gateway.ports.outbox import Replay, TakeBack
 from twite.gateway.ports.queries import AtRest, DecidedDelivery, UndeliveredQuery
 from twite.gateway.ports.state import DecisionPolicy
 from twite.gateway.ports.store import Store
@@ -99,7 +100,7 @@ class ConsentLaws:
         dead = await bury(store, "order-1")
         await store.revoke(keys(store), now=NOW)
 
-        await store.replay([dead], now=NOW)
+        await store.move(Replay(deliveries=[dead]), now=NOW)
 
         assert await claim_or_none(store) is None
 
@@ -115,7 +116,7 @@ class ConsentLaws:
 
         waiting = await claim_or_none(store)
         (life,) = await store.find(AtRest(pixel=None, limit=9))
-        await store.replay([life.delivery], now=NOW + 1)
+        await store.move(Replay(deliveries=[life.delivery]), now=NOW + 1)
 
         assert waiting is None
         assert (life.state, life.reason) == (State.HELD, "consent_unclear: gcd")
@@ -161,9 +162,16 @@ class ConsentLaws:
         await record(store, "order-2", receipt="r2")
         (queued,) = await lives(store, "order-2")
 
-        done = await store.take_back(
-            [dead, queued.delivery, 999_999], reason="consent_missing", now=NOW, hold=False
-        )
+        done = (
+            await store.move(
+                TakeBack(
+                    deliveries=[dead, queued.delivery, 999_999],
+                    reason="consent_missing",
+                    hold=False,
+                ),
+                now=NOW,
+            )
+        ).moved
 
         found = [*await lives(store, "order-1"), *await lives(store, "order-2")]
         assert done == 2
@@ -179,9 +187,14 @@ class ConsentLaws:
         await record(store, "order-2", receipt="r2")
         (queued,) = await lives(store, "order-2")
 
-        done = await store.take_back(
-            [dead, queued.delivery], reason="consent_unclear: tcf", now=NOW, hold=True
-        )
+        done = (
+            await store.move(
+                TakeBack(
+                    deliveries=[dead, queued.delivery], reason="consent_unclear: tcf", hold=True
+                ),
+                now=NOW,
+            )
+        ).moved
 
         assert done == 1
         assert await balanced(store) == ConversionCounts(
@@ -194,7 +207,11 @@ class ConsentLaws:
         which = [batch.deliveries[0].id]
 
         done = [
-            await store.take_back(which, reason="consent_missing", now=NOW, hold=hold)
+            (
+                await store.move(
+                    TakeBack(deliveries=which, reason="consent_missing", hold=hold), now=NOW
+                )
+            ).moved
             for hold in (True, False)
         ]
 

@@ -14,6 +14,7 @@ from twite.domain.submission import AcceptedConversion, Recorded
 from twite.domain.times import HOUR, MINUTE, spelled
 from twite.gateway.operations.edit import doubt
 from twite.gateway.ports.copies import CORRECTED, LIMITED, OTHER_BODY, RENEWED, by_later
+from twite.gateway.ports.outbox import Replay
 from twite.gateway.ports.queries import ByReceipt
 from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, a_conversion, a_submission, an_entry
@@ -121,7 +122,7 @@ class CopyLaws:
         dead = await bury(store, "order-1")
         await again(store, corrected())
 
-        replayed = await store.replay([dead], now=NOW + 2, sure=[dead])
+        replayed = (await store.move(Replay(deliveries=[dead], sure=[dead]), now=NOW + 2)).moved
 
         batch = await claim(store, now=NOW + 2)
         assert (replayed, [delivery.body for delivery in batch.deliveries]) == (
@@ -164,7 +165,7 @@ class CopyLaws:
 
         late = await record(store, "order-1", receipt="r2", at=NOW + DEFAULT_WINDOW + 1)
 
-        replayed = await store.replay([dead], now=NOW + DEFAULT_WINDOW + 2)
+        replayed = (await store.move(Replay(deliveries=[dead]), now=NOW + DEFAULT_WINDOW + 2)).moved
         assert (late, replayed) == (Recorded(), 0)
         assert await told(store) == [
             ("r2", State.QUEUED, None),
@@ -227,7 +228,9 @@ class CopyLaws:
 
         await again(store, denied("order-1"), denied("order-2", index=1))
 
-        assert await store.replay([dead, held], now=NOW + 2, sure=[dead, held]) == 0
+        assert (
+            await store.move(Replay(deliveries=[dead, held], sure=[dead, held]), now=NOW + 2)
+        ).moved == 0
         assert await balanced(store) == ConversionCounts(
             source="", pixel="", received=4, suppressed=4
         )

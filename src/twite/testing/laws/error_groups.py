@@ -6,9 +6,9 @@ import msgspec
 from twite.domain.delivery import State
 from twite.domain.people.users import AuditEvent
 from twite.domain.times import HOUR
+from twite.gateway.ports.outbox import EditBodies, EditedBody
 from twite.gateway.ports.queries import (
     AtRest,
-    EditedBody,
     ErrorGroup,
     InErrorGroup,
     QueryScope,
@@ -104,7 +104,9 @@ class ErrorGroupLaws:
         dead = await bury(store, "order-1")
         amendment = EditedBody(delivery=dead, event="o8z6m", body=b'{"event_id":"o8z6m"}')
 
-        refused = await store.amend([amendment], now=NOW + 5, note="another event")
+        refused = (
+            await store.move(EditBodies(edited=[amendment], note="another event"), now=NOW + 5)
+        ).refused
 
         batch = await claim(store, now=NOW + 5)
         assert refused == {}
@@ -123,10 +125,12 @@ class ErrorGroupLaws:
         (life,) = await store.find(AtRest(pixel=None, limit=9))
         amendment = EditedBody(delivery=life.delivery, event=EVENT, body=b"{}")
 
-        await store.amend([amendment], now=NOW + 20, note="")
+        await store.move(EditBodies(edited=[amendment], note=""), now=NOW + 20)
         in_doubt = await claim(store, now=NOW + 20)
         await settle(store, in_doubt, "rejected", dead_lettered(in_doubt))
-        await store.amend([amendment], now=NOW + 30, note="", sure=[life.delivery])
+        await store.move(
+            EditBodies(edited=[amendment], note="", sure=[life.delivery]), now=NOW + 30
+        )
         sure = await claim(store, now=NOW + 30)
 
         assert in_doubt.deliveries[0].ambiguous_since == NOW
@@ -140,7 +144,11 @@ class ErrorGroupLaws:
         audit_event = AuditEvent(at=NOW, who="olga", what="replay", subject=PIXEL, detail="120")
         amendments = [EditedBody(delivery=id_, event="o8z6m", body=b"{}") for id_ in (*ids_, 999)]
 
-        refused = await store.amend(amendments, now=NOW + 5, note="another event", deed=audit_event)
+        refused = (
+            await store.move(
+                EditBodies(edited=amendments, note="another event"), now=NOW + 5, deed=audit_event
+            )
+        ).refused
 
         batch = await claim(store, now=NOW + 5)
         assert list(refused) == [999]
@@ -150,7 +158,7 @@ class ErrorGroupLaws:
     async def test_an_amended_conversion_takes_the_key_of_its_new_event(self, store: Store) -> None:
         dead = await bury(store, "order-1")
         amendment = EditedBody(delivery=dead, event="o8z6m", body=b"{}")
-        await store.amend([amendment], now=NOW, note="another event")
+        await store.move(EditBodies(edited=[amendment], note="another event"), now=NOW)
 
         again = await store.record(a_submission(an_entry("order-1", event="o8z6m"), receipt="r2"))
 
@@ -163,9 +171,15 @@ class ErrorGroupLaws:
         await settle(store, batch, "delivered", delivered(batch))
         dead = await bury(store, "order-1")
 
-        refused = await store.amend(
-            [EditedBody(delivery=dead, event="o8z6m", body=b"{}")], now=NOW, note="another event"
-        )
+        refused = (
+            await store.move(
+                EditBodies(
+                    edited=[EditedBody(delivery=dead, event="o8z6m", body=b"{}")],
+                    note="another event",
+                ),
+                now=NOW,
+            )
+        ).refused
 
         assert list(refused) == [dead]
         (still,) = await store.find(RestingAmong(scope=EVERYTHING, deliveries=[dead]))
@@ -175,9 +189,14 @@ class ErrorGroupLaws:
         await record(store, "order-1")
         (queued,) = await lives(store, "order-1")
 
-        refused = await store.amend(
-            [EditedBody(delivery=queued.delivery, event=EVENT, body=b"{}")], now=NOW, note=""
-        )
+        refused = (
+            await store.move(
+                EditBodies(
+                    edited=[EditedBody(delivery=queued.delivery, event=EVENT, body=b"{}")], note=""
+                ),
+                now=NOW,
+            )
+        ).refused
 
         assert list(refused) == [queued.delivery]
 

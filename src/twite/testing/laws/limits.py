@@ -9,6 +9,7 @@ from twite.domain.delivery import (
     Transition,
     Trigger,
 )
+from twite.gateway.ports.outbox import HoldRejected, Recall
 from twite.gateway.ports.state import ClockRecord, RateLimitWindow
 from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, a_submission, an_entry
@@ -139,7 +140,11 @@ class DoubtLaws:
     async def test_what_was_given_up_may_be_held_instead(self, store: Store) -> None:
         dead = await bury(store, "order-1")
 
-        done = await store.doubt([dead, 999_999], reason="refused alike", now=NOW + 1)
+        done = (
+            await store.move(
+                HoldRejected(deliveries=[dead, 999_999], reason="refused alike"), now=NOW + 1
+            )
+        ).moved
 
         (life,) = await lives(store, "order-1")
         assert (done, life.state, life.reason) == (1, State.HELD, "refused alike")
@@ -152,7 +157,11 @@ class DoubtLaws:
             fate = held(batch.deliveries[0].id, reason="refused alike: 400")
             await settle(store, batch, "rejected", fate)
             recalled.append(
-                await store.recall(pixel=PIXEL, event=EVENT, reason="refused alike", now=NOW)
+                (
+                    await store.move(
+                        Recall(pixel=PIXEL, event=EVENT, reason="refused alike"), now=NOW
+                    )
+                ).moved
             )
 
         (life,) = await lives(store, "order-1")
@@ -163,7 +172,9 @@ class DoubtLaws:
         batch = await claim(store)
         await settle(store, batch, "rejected", held(batch.deliveries[0].id, reason="404"))
 
-        done = await store.recall(pixel=PIXEL, event=EVENT, reason="refused alike", now=NOW)
+        done = (
+            await store.move(Recall(pixel=PIXEL, event=EVENT, reason="refused alike"), now=NOW)
+        ).moved
 
         (life,) = await lives(store, "order-1")
         assert (done, life.state) == (0, State.HELD)

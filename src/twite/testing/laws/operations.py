@@ -9,7 +9,7 @@ from twite.domain.history import ConversionCounts
 from twite.domain.people.users import AuditEvent
 from twite.domain.submission import Recorded
 from twite.domain.times import HOUR
-from twite.gateway.ports.outbox import SweepResult
+from twite.gateway.ports.outbox import Discard, Replay, SweepResult
 from twite.gateway.ports.queries import AtRest
 from twite.gateway.ports.state import Pause
 from twite.gateway.ports.store import Store
@@ -47,7 +47,7 @@ class OperationLaws:
     async def test_a_replayed_delivery_is_sent_as_it_was(self, store: Store) -> None:
         dead = await bury(store, "order-1")
 
-        replayed = await store.replay([dead], now=NOW + 5)
+        replayed = (await store.move(Replay(deliveries=[dead]), now=NOW + 5)).moved
 
         batch = await claim(store, now=NOW + 5)
         assert replayed == 1
@@ -57,7 +57,7 @@ class OperationLaws:
         self, store: Store
     ) -> None:
         held = await _held_in_doubt(store, "order-1")
-        await store.replay([held], now=NOW + 20, sure=[held])
+        await store.move(Replay(deliveries=[held], sure=[held]), now=NOW + 20)
 
         swept = await sweep(store, now=NOW + 21, ambiguous_before=NOW + 15, waiting_before=NOW + 20)
         batch = await claim(store, now=NOW + 21)
@@ -78,11 +78,11 @@ class OperationLaws:
         self, store: Store
     ) -> None:
         given_up = await _held_in_doubt(store, "order-1")
-        await store.discard([given_up], now=NOW + 20, note="no")
+        await store.move(Discard(deliveries=[given_up], note="no"), now=NOW + 20)
         await _held_in_doubt(store, "order-2")
         less = a_submission(restricted("order-2"), receipt="less", received_at=NOW + 20)
         await store.record(less)
-        await store.replay([await _held_in_doubt(store, "order-3")], now=NOW + 20)
+        await store.move(Replay(deliveries=[await _held_in_doubt(store, "order-3")]), now=NOW + 20)
         batch = await claim(store, now=NOW + 20)
         await settle(store, batch, "delivered", delivered(batch))
 
@@ -100,7 +100,7 @@ class OperationLaws:
 
     async def test_without_it_x_may_still_have_had_it_since_then(self, store: Store) -> None:
         held = await _held_in_doubt(store, "order-1")
-        await store.replay([held], now=NOW + 20)
+        await store.move(Replay(deliveries=[held]), now=NOW + 20)
 
         batch = await claim(store, now=NOW + 21, ambiguous_after=NOW)
 
@@ -110,7 +110,7 @@ class OperationLaws:
         self, store: Store
     ) -> None:
         held = await _held_in_doubt(store, "order-1")
-        await store.replay([held], now=NOW + 20)
+        await store.move(Replay(deliveries=[held]), now=NOW + 20)
 
         late = await claim_or_none(store, now=NOW + 41 * HOUR, ambiguous_after=NOW + HOUR)
         swept = await sweep(store, now=NOW + 41 * HOUR, ambiguous_before=NOW + HOUR)
@@ -129,9 +129,11 @@ class OperationLaws:
         audit_event = AuditEvent(at=NOW, who="olga", what="replay", subject=PIXEL, detail="601")
         given_up = AuditEvent(at=NOW, who="olga", what="discard", subject=PIXEL, detail="1")
 
-        replayed = await store.replay(ids_, now=NOW + 5, deed=audit_event)
+        replayed = (await store.move(Replay(deliveries=ids_), now=NOW + 5, deed=audit_event)).moved
         again = await bury(store, "order-2")
-        discarded = await store.discard([again], now=NOW + 6, note="no", deed=given_up)
+        discarded = (
+            await store.move(Discard(deliveries=[again], note="no"), now=NOW + 6, deed=given_up)
+        ).moved
 
         noted = await store.people.chain(after=0, limit=9)
         assert dead in ids_
@@ -141,7 +143,9 @@ class OperationLaws:
     async def test_a_discarded_delivery_is_suppressed_with_the_note(self, store: Store) -> None:
         dead = await bury(store, "order-1")
 
-        discarded = await store.discard([dead], now=NOW + 5, note="a test order")
+        discarded = (
+            await store.move(Discard(deliveries=[dead], note="a test order"), now=NOW + 5)
+        ).moved
 
         (life,) = await lives(store, "order-1")
         assert (discarded, life.state, life.reason) == (1, State.SUPPRESSED, "a test order")
@@ -151,7 +155,9 @@ class OperationLaws:
         )
 
     async def test_a_discarded_conversion_keeps_its_key(self, store: Store) -> None:
-        await store.discard([await bury(store, "order-1")], now=NOW, note="a test order")
+        await store.move(
+            Discard(deliveries=[await bury(store, "order-1")], note="a test order"), now=NOW
+        )
 
         again = await record(store, "order-1", receipt="r2")
 
@@ -165,8 +171,8 @@ class OperationLaws:
 
         which = [done.delivery, queued.delivery, 999_999]
 
-        assert await store.replay(which, now=NOW) == 0
-        assert await store.discard(which, now=NOW, note="no") == 0
+        assert (await store.move(Replay(deliveries=which), now=NOW)).moved == 0
+        assert (await store.move(Discard(deliveries=which, note="no"), now=NOW)).moved == 0
 
     @pytest.mark.parametrize("chosen", ["order-1", "purchase/order-1/click"])
     @pytest.mark.parametrize("do", ["replay", "discard"])
@@ -176,9 +182,11 @@ class OperationLaws:
         held = await self._held_for_its_amount(store)
 
         if do == "replay":
-            done = await store.replay([held[chosen]], now=NOW + 5)
+            done = (await store.move(Replay(deliveries=[held[chosen]]), now=NOW + 5)).moved
         else:
-            done = await store.discard([held[chosen]], now=NOW + 5, note="no")
+            done = (
+                await store.move(Discard(deliveries=[held[chosen]], note="no"), now=NOW + 5)
+            ).moved
 
         left = await store.find(AtRest(pixel=None, limit=9))
         assert done == 3

@@ -7,6 +7,7 @@ import msgspec
 
 from twite.domain.errors import NotOpened
 from twite.domain.submission import AcceptedConversion
+from twite.gateway.ports.outbox import Replay
 from twite.gateway.ports.queries import PayloadHeadsQuery
 from twite.gateway.ports.secret_store import Seal
 from twite.gateway.ports.store import Store
@@ -72,7 +73,7 @@ class TagPayloadLaws:
         await post(store, a_letter(3, seal=None))
         await record(store, "order-of-a-pixel")
 
-        done = await Resealing(letters=store, seal=PayloadSeal(b"2", b"1")).all()
+        done = await Resealing(outbox=store, seal=PayloadSeal(b"2", b"1")).all()
 
         assert done == 2
         assert await store.answer(PayloadHeadsQuery()) == [(b"222222", 2)]
@@ -83,9 +84,9 @@ class TagPayloadLaws:
         batch = await claim(store, pixel=TAG)
         await settle(store, batch, "rejected", dead_lettered(batch))
 
-        done = await Resealing(letters=store, seal=PayloadSeal(b"2", b"1")).all()
+        done = await Resealing(outbox=store, seal=PayloadSeal(b"2", b"1")).all()
 
-        await store.replay([batch.deliveries[0].id], now=NOW)
+        await store.move(Replay(deliveries=[batch.deliveries[0].id]), now=NOW)
         assert done == 1
         assert await opened(store, seal=PayloadSeal(b"2")) == [1]
 
@@ -96,7 +97,7 @@ class TagPayloadLaws:
         await settle(store, batch, "delivered", delivered(batch))
 
         assert await store.answer(PayloadHeadsQuery()) == []
-        assert await Resealing(letters=store, seal=PayloadSeal(b"2", b"1")).all() == 0
+        assert await Resealing(outbox=store, seal=PayloadSeal(b"2", b"1")).all() == 0
 
     async def test_a_few_at_a_time_are_looked_at_and_none_is_passed_over(
         self, store: Store
@@ -104,7 +105,7 @@ class TagPayloadLaws:
         sealed = [a_letter(number, seal=PayloadSeal(b"1"), index=number) for number in range(5)]
         others = [an_entry(f"other-{number}", index=number) for number in range(5, 9)]
         await post(store, *sealed[:3], *others, *sealed[3:])
-        resealing = Resealing(letters=store, seal=PayloadSeal(b"2", b"1"))
+        resealing = Resealing(outbox=store, seal=PayloadSeal(b"2", b"1"))
         turns = []
 
         last: int | None = 0
@@ -121,7 +122,7 @@ class TagPayloadLaws:
         seal = PayloadSeal(b"2", b"1")
         before = left(seal, secrets=(), heads=await store.answer(PayloadHeadsQuery()))
 
-        done = await Resealing(letters=store, seal=seal).all()
+        done = await Resealing(outbox=store, seal=seal).all()
 
         after = left(seal, secrets=(), heads=await store.answer(PayloadHeadsQuery()))
         assert (before, done) == (UnsealedCounts(letters=1, strange={"0": 1}), 1)

@@ -25,7 +25,7 @@ from twite.formats.event_data.names import SPELLINGS
 from twite.formats.native.conversion import MAX_ID, identifiers_of
 from twite.formats.native_shape import Native
 from twite.gateway.ports.events import Observer, SilentObserver
-from twite.gateway.ports.privacy import OptOutEntry
+from twite.gateway.ports.privacy import Privacy
 from twite.gateway.ports.secret_store import Seal
 from twite.gateway.ports.tags import (
     ContainerConfig,
@@ -63,7 +63,7 @@ class TagDispatcher:
         *,
         engine_pool: EnginePool,
         salt: bytes,
-        opt_outs: OptOutEntry,
+        opt_outs: Privacy,
         seal: Seal | None = None,
         known: Iterable[str] = (),
         storage: KeepsItems | None = None,

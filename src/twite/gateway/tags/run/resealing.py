@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.errors import NotOpened
-from twite.gateway.ports.outbox import RewrittenPayloads, TagPayloadStore
+from twite.gateway.ports.outbox import Outbox, RewrittenPayloads
 from twite.gateway.ports.secret_store import Seal
 from twite.gateway.ports.state import SealedSecret
 from twite.gateway.tags.run.payload import resealed
@@ -40,15 +40,15 @@ class UnsealedCounts(msgspec.Struct, frozen=True, kw_only=True):
 class Resealing:
     """Seals tag payloads anew."""
 
-    def __init__(self, *, letters: TagPayloadStore, seal: Seal) -> None:
-        self._letters = letters
+    def __init__(self, *, outbox: Outbox, seal: Seal) -> None:
+        self._outbox = outbox
         self._seal = seal
 
     async def some(self, *, after: int = 0) -> RewrittenPayloads:
         """Check some deliveries after one. A payload that cannot be opened is kept."""
         done, at = 0, after
         for _ in range(_TURNS):
-            turn = await self._letters.rewrite(self.anew, after=at, limit=_SOME)
+            turn = await self._outbox.rewrite(self.anew, after=at, limit=_SOME)
             done += turn.letters
             if turn.last is None:
                 return RewrittenPayloads(letters=done)
