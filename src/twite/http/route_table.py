@@ -191,7 +191,7 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
     _tag_route(
         "/g/collect",
         Endpoint.GA4,
-        tags.taking(Endpoint.GA4, tags.read_ga4),
+        tags.taking(tags.GA4),
         preflight="ga4",
         post=partial(tag_operations.ga4, "post"),
         get=partial(tag_operations.ga4, "get"),
@@ -199,7 +199,7 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
     _tag_route(
         "/mp/collect",
         Endpoint.MEASUREMENT_PROTOCOL,
-        tags.taking(Endpoint.MEASUREMENT_PROTOCOL, tags.read_measurement_protocol),
+        tags.taking(tags.MEASUREMENT_PROTOCOL),
         preflight="mp",
         post=tag_operations.measurement_protocol,
     ),
@@ -213,7 +213,7 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
     _tag_route(
         "/data",
         Endpoint.DATA_TAG,
-        tags.taking(Endpoint.DATA_TAG, tags.read_data_tag),
+        tags.taking(tags.DATA_TAG),
         preflight="data",
         post=partial(tag_operations.data_tag, "post"),
         get=partial(tag_operations.data_tag, "get"),

@@ -8,25 +8,31 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
+from uuid import UUID
 
 import msgspec
 
 from twite.domain.destination import Source
 from twite.domain.submission import Endpoint
+from twite.domain.times import SECOND
 from twite.formats.data_tag import client_ids
 from twite.formats.data_tag import read as data_tag
 from twite.formats.event_data.consent import signals_of
 from twite.formats.event_data.conversions import Tagged, click_of, found_of
+from twite.formats.event_data.values import first_text
 from twite.formats.ga4 import read as ga4
 from twite.formats.measurement_protocol import read as measurement_protocol
+from twite.formats.native.answers import ErrorBody, ErrorDetail
+from twite.formats.parsed_request import Event
 from twite.formats.visitor import Visitor
+from twite.gateway.ingest.accept import AcceptReceipt
 from twite.http.click_cookie import called, keeping, keeping_client
 from twite.http.incoming import incoming_of
 from twite.http.origins import PageVisit
-from twite.http.responses import HttpRefusal, HttpResponse
+from twite.http.responses import JSON, HttpRefusal, HttpResponse
 from twite.http.route import HttpRequest, visitor_of
+from twite.http.routes.beacon import GIF
 from twite.http.routes.tags_debug import judged
-from twite.http.routes.tags_responses import told
 from twite.http.source_keys import WRONG_KEY, bearer
 
 # Request headers for which Stape's tag needs a preflight. [seen DC]
@@ -36,35 +42,23 @@ _READS: Final = (
 _FORM: Final = re.compile(rb"\s*application/x-www-form-urlencoded\b", re.IGNORECASE)
 
 
-class TagInput(msgspec.Struct, frozen=True, kw_only=True):
-    """What a format reads. `otherwise` is the client id of a browser without one of Stape's."""
+class Named(msgspec.Struct, frozen=True, kw_only=True):
+    """Stape's Data Tag gets this about an event. `timestamp` is in seconds. [seen DC]"""
 
-    query: str
-    parameters: Mapping[str, str]
-    body: bytes
-    form: bool
-    visitor: Visitor
-    otherwise: str
+    timestamp: int
+    unique_event_id: str
 
 
-def read_ga4(given: TagInput) -> Tagged:
-    return ga4.read(given.query, given.body)
+class TagFormat(msgspec.Struct, frozen=True, kw_only=True):
+    """A format of tags: how its requests are read, and how what was accepted is answered.
 
+    `reply` also gets the time. `keeps_client` is whether the client id becomes a cookie.
+    """
 
-def read_measurement_protocol(given: TagInput) -> Tagged:
-    return measurement_protocol.read(
-        given.body, measurement=given.parameters.get("measurement_id", "")
-    )
-
-
-def read_data_tag(given: TagInput) -> Tagged:
-    return data_tag.read(
-        given.query,
-        given.body,
-        form=given.form,
-        cookies=given.visitor.cookies,
-        otherwise=given.otherwise,
-    )
+    endpoint: Endpoint
+    read: Callable[[HttpRequest, Visitor], Tagged]
+    reply: Callable[[HttpRequest, AcceptReceipt, Tagged, int], HttpResponse]
+    keeps_client: bool = False
 
 
 async def page_or_key(request: HttpRequest) -> Source | PageVisit:
@@ -91,37 +85,39 @@ def preflight(request: HttpRequest) -> HttpResponse:
 
 
 def taking(
-    door: Endpoint, read: Callable[[TagInput], Tagged]
+    form: TagFormat,
 ) -> Callable[[HttpRequest, Source | PageVisit], Awaitable[HttpResponse]]:
-    """Return what accepts events of a format."""
+    """Return what accepts events of a format; 422 if nothing was accepted."""
 
     async def answer(request: HttpRequest, caller: Source | PageVisit) -> HttpResponse:
-        visit = caller if isinstance(caller, PageVisit) else None
-        source = caller.source if isinstance(caller, PageVisit) else caller
+        source, visit = _whose(caller)
         visitor = visitor_of(request, visit)
-        tagged = read(_input(request, visit, visitor))
-        receipt = await request.services.accept.found(
-            found_of(
-                tagged.events,
-                source=source,
-                destinations=request.services.destinations,
-                visitor=visitor,
-                repeated=tagged.repeated,
-                unread=tagged.unread,
-            ),
+        tagged = form.read(request, visitor)
+        found = found_of(
+            tagged.events,
             source=source,
-            door=door,
-            request=incoming_of(
-                request.scope,
-                request.body,
-                address=visit.address if visit else None,
-                trusted=request.services.origins.trusted,
-            ),
+            destinations=request.services.destinations,
+            visitor=visitor,
+            repeated=tagged.repeated,
+            unread=tagged.unread,
         )
-        answer = told(door, receipt, tagged, method=request.method, now=visitor.now)
+        seen = incoming_of(
+            request.scope,
+            request.body,
+            address=visit.address if visit else None,
+            trusted=request.services.origins.trusted,
+        )
+        receipt = await request.services.accept.found(
+            found, source=source, door=form.endpoint, request=seen
+        )
+        taken = receipt.accepted or receipt.duplicates or receipt.suppressed or receipt.held
+        if receipt.rejected and not taken:
+            answer = _refused(receipt)
+        else:
+            answer = form.reply(request, receipt, tagged, visitor.now)
         if visit is None:
             return answer
-        cookies = _cookies(request, visit, door, tagged, visitor)
+        cookies = _cookies(request, visit, form, tagged, visitor)
         return msgspec.structs.replace(answer, headers=(*answer.headers, *cookies))
 
     return answer
@@ -129,13 +125,17 @@ def taking(
 
 async def debug(request: HttpRequest, caller: Source | PageVisit) -> HttpResponse:
     """Answer with what would become of the events."""
-    visit = caller if isinstance(caller, PageVisit) else None
+    source, visit = _whose(caller)
     return judged(
         request.body,
-        source=caller.source if isinstance(caller, PageVisit) else caller,
+        source=source,
         destinations=request.services.destinations,
         visitor=visitor_of(request, visit),
     )
+
+
+def _whose(caller: Source | PageVisit) -> tuple[Source, PageVisit | None]:
+    return (caller.source, caller) if isinstance(caller, PageVisit) else (caller, None)
 
 
 def _named(request: HttpRequest, query: Mapping[str, str]) -> str | None:
@@ -144,19 +144,44 @@ def _named(request: HttpRequest, query: Mapping[str, str]) -> str | None:
     return name if name and request.services.origins.named(name) else None
 
 
-def _input(request: HttpRequest, visit: PageVisit | None, visitor: Visitor) -> TagInput:
-    return TagInput(
-        query=request.scope["query_string"].decode("latin-1"),
-        parameters=request.query(),
-        body=request.body,
+def _query(request: HttpRequest) -> str:
+    query: bytes = request.scope["query_string"]
+    return query.decode("latin-1")
+
+
+def _read_ga4(request: HttpRequest, _visitor: Visitor) -> Tagged:
+    return ga4.read(_query(request), request.body)
+
+
+def _read_measurement_protocol(request: HttpRequest, _visitor: Visitor) -> Tagged:
+    measurement = request.query().get("measurement_id", "")
+    return measurement_protocol.read(request.body, measurement=measurement)
+
+
+def _read_data_tag(request: HttpRequest, visitor: Visitor) -> Tagged:
+    # The client id of a browser for which Stape's Data Tag has none.
+    made = client_ids.made(now=visitor.now, digits=_nine_digits())
+    return data_tag.read(
+        _query(request),
+        request.body,
         form=_FORM.match(request.headers.get(b"content-type", b"")) is not None,
-        visitor=visitor,
-        otherwise=client_ids.made(now=visitor.now, digits=_nine_digits()) if visit else "",
+        cookies=visitor.cookies,
+        otherwise="" if visitor.trusted else made,
     )
 
 
+def _reply_to_data_tag(
+    request: HttpRequest, receipt: AcceptReceipt, tagged: Tagged, now: int
+) -> HttpResponse:
+    if request.method == "GET":
+        return _IMAGE
+    names = [_name_of(event, place, receipt, now) for place, event in enumerate(tagged.events)]
+    body = _ENCODER.encode(names if tagged.listed else names[0])
+    return HttpResponse(status=200, body=body, headers=(JSON, _NEVER_KEPT))
+
+
 def _cookies(
-    request: HttpRequest, visit: PageVisit, door: Endpoint, tagged: Tagged, visitor: Visitor
+    request: HttpRequest, visit: PageVisit, form: TagFormat, tagged: Tagged, visitor: Visitor
 ) -> tuple[tuple[bytes, bytes], ...]:
     signal_sets = [signals_of(event, opted_out=visitor.opted_out) for event in tagged.events]
     hosts = called(request.headers), request.services.public_host
@@ -165,7 +190,7 @@ def _cookies(
     cookies = keeping(
         click, signal_sets=signal_sets, visit=visit, hosts=hosts, cookies=kept, now=now
     )
-    if door is Endpoint.DATA_TAG:
+    if form.keeps_client:
         cookies += keeping_client(
             tagged.client, signal_sets=signal_sets, visit=visit, hosts=hosts, cookies=kept, now=now
         )
@@ -174,3 +199,39 @@ def _cookies(
 
 def _nine_digits() -> int:
     return 100_000_000 + secrets.randbelow(900_000_000)
+
+
+def _refused(receipt: AcceptReceipt) -> HttpResponse:
+    errors = tuple(
+        ErrorDetail(path=fault.path, code=fault.code, message=fault.message)
+        for refusal in receipt.rejected
+        for fault in refusal.errors
+    )
+    return HttpResponse(status=422, body=_ENCODER.encode(ErrorBody(errors=errors)))
+
+
+def _name_of(event: Event, place: int, receipt: AcceptReceipt, now: int) -> Named:
+    """Return the event's own id, or one in Stape's form: milliseconds and nine digits."""
+    own = first_text(event, ("unique_event_id",))
+    digits = (UUID(receipt.receipt).int + place) % 1_000_000_000
+    return Named(timestamp=now // SECOND, unique_event_id=own or f"{now}_{digits:09d}")
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+_NEVER_KEPT: Final = (b"cache-control", b"no-store")
+_EMPTY: Final = HttpResponse(
+    status=200, body=b"", headers=((b"content-type", b"text/plain"), _NEVER_KEPT)
+)
+_NO_CONTENT: Final = HttpResponse(status=204, body=b"", headers=(_NEVER_KEPT,))
+_IMAGE: Final = HttpResponse(
+    status=200, body=GIF, headers=((b"content-type", b"image/gif"), _NEVER_KEPT)
+)
+GA4: Final = TagFormat(endpoint=Endpoint.GA4, read=_read_ga4, reply=lambda *_: _EMPTY)
+MEASUREMENT_PROTOCOL: Final = TagFormat(
+    endpoint=Endpoint.MEASUREMENT_PROTOCOL,
+    read=_read_measurement_protocol,
+    reply=lambda *_: _NO_CONTENT,
+)
+DATA_TAG: Final = TagFormat(
+    endpoint=Endpoint.DATA_TAG, read=_read_data_tag, reply=_reply_to_data_tag, keeps_client=True
+)
