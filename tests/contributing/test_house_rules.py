@@ -6,10 +6,11 @@
 import ast
 import re
 import subprocess
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import CodeType
 
 import pytest
 
@@ -112,6 +113,10 @@ def text_of(path: Path) -> str:
     return path.read_text("utf-8")
 
 
+def compiled(path: Path) -> CodeType:
+    return compile(text_of(path), str(path), "exec", dont_inherit=True)
+
+
 @cache
 def classes_of(path: Path) -> list[ast.ClassDef]:
     if "class " not in text_of(path):
@@ -203,15 +208,12 @@ def test_a_store_begins_in_store_py():
     } - shared == set()
 
 
-def names_in(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(text_of(path))):
-        match node:
-            case ast.Name(id=name) | ast.arg(arg=name) | ast.Attribute(attr=name):
-                yield name
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                yield name
-            case ast.MatchAs(name=str(name)) | ast.keyword(arg=str(name)):
-                yield name
+def names_in(code: CodeType) -> Iterator[str]:
+    """Yield the names that compiled code holds: a compiler is faster than a syntax tree."""
+    yield from (*code.co_names, *code.co_varnames, *code.co_cellvars, code.co_name)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from names_in(constant)
 
 
 @pytest.mark.parametrize("name", AVOIDED_NAMES)
@@ -220,7 +222,7 @@ def test_a_name_says_what_it_holds(name):
 
     # Most files are told apart without parsing them.
     suspects = [file for file in files if re.search(rf"\b{name}\b", text_of(file))]
-    found = [str(file.relative_to(ROOT)) for file in suspects if name in names_in(file)]
+    found = [str(file.relative_to(ROOT)) for file in suspects if name in names_in(compiled(file))]
 
     assert found == []
 
@@ -229,14 +231,23 @@ def test_a_name_says_what_it_holds(name):
 def prose() -> str:
     # The changelog is history.
     pages = {*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")} - {ROOT / "CHANGELOG.md"}
-    return "\n".join(text_of(path) for path in (*pages, *SRC.rglob("*.html"), *FILES))
+    return "\n".join(text_of(path) for path in (*pages, *SRC.rglob("*.html"), *FILES)).lower()
+
+
+@cache
+def word_counts() -> Counter[str]:
+    return Counter(re.findall(r"\w+", prose()))
 
 
 @pytest.mark.parametrize("word", WORDS, ids=lambda word: re.sub(r"\W+", "_", word).strip("_"))
 def test_no_avoided_word_spreads(word):
     instead, allowed = WORDS[word]
 
-    found = len(re.findall(rf"\b(?:{word})\b", prose(), re.IGNORECASE))
+    if " " in word:
+        found = len(re.findall(rf"\b(?:{word})\b", prose()))
+    else:
+        counts = word_counts()
+        found = sum(counts[other] for other in counts if re.fullmatch(word, other))
 
     assert found <= allowed, f"{word}: {found} times, {allowed} allowed. Instead: {instead}"
 
