@@ -7,8 +7,8 @@ import pytest
 from twite.domain.dedup import DEFAULT_WINDOW, dedup_key
 from twite.stores.sql.dedup_keys import DedupKeys, WantedKey
 from twite.stores.sql.intake import record
-from twite.stores.sql.writer_session import WriterSession, leases_of
 from twite.stores.sqlite.engine.connection import connect_writer, create
+from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
 from twite.stores.sqlite.engine.schema import migrate
 from twite.testing.builders import NOW, a_submission, an_entry
 
@@ -19,7 +19,7 @@ def book(tmp_path):
     create(path)
     connection = connect_writer(path)
     migrate(connection, path)
-    yield WriterSession(connection, window=DEFAULT_WINDOW, leases=leases_of(1), fresh_keys=100)
+    yield OwnerSession(connection, window=DEFAULT_WINDOW, leases=leases_of(1), fresh_keys=100)
     connection.close()
 
 
@@ -65,9 +65,7 @@ def test_memory_is_built_anew_from_the_log(book):
     for turn in range(20):
         submit(book, range(turn * 100, turn * 100 + 100), receipt=f"r{turn}")
 
-    anew = WriterSession(
-        book.connection, window=DEFAULT_WINDOW, leases=leases_of(2), fresh_keys=100
-    )
+    anew = OwnerSession(book.connection, window=DEFAULT_WINDOW, leases=leases_of(2), fresh_keys=100)
 
     assert submit(anew, range(2_000), receipt="again") == tuple(range(2_000))
     assert submit(anew, range(2_000, 2_100), receipt="more") == ()

@@ -20,9 +20,9 @@ from twite.gateway.ports.outbox import Claim, Discard, Replay
 from twite.gateway.ports.queries import AtRest, ByConversionId, IgnoredQuery, RejectionsQuery
 from twite.gateway.ports.store_engine import Retention
 from twite.stores.sql.named import query
-from twite.stores.sql.writer_session import WriterSession, leases_of
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine.connection import connect_writer
+from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
 from twite.stores.sqlite.engine.pruning import Pruner
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.clock import MovingClock
@@ -60,7 +60,7 @@ async def settle(store, trigger=Trigger.DELIVERED, *, at=NOW):
 def prune(path, *, now, keeping=KEEPING, most=3):
     """Prune all there is to, as its owner does between commits; return how much each slice did."""
     connection = connect_writer(path)
-    book = WriterSession(connection, window=7 * DAY, leases=leases_of(99), fresh_keys=4)
+    book = OwnerSession(connection, window=7 * DAY, leases=leases_of(99), fresh_keys=4)
     pruner = Pruner(keeping)
     done = []
     while not done or done[-1]:

@@ -23,9 +23,9 @@ from twite.gateway.ports.outbox import Claim, SweepRequest
 from twite.stores.sql import outbox, records
 from twite.stores.sql.intake import record
 from twite.stores.sql.named import query
-from twite.stores.sql.writer_session import WriterSession, leases_of
 from twite.stores.sqlite.engine import schema
 from twite.stores.sqlite.engine.connection import WRITER_SETTINGS
+from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
 from twite.testing.builders import NOW, a_submission, an_entry
 
 CUTS_A_LIFE: Final = 4
@@ -157,7 +157,7 @@ class Life:
         self._transact(lambda: self._writer.execute(query("opened"), opened))
         fresh_keys = self._randomness.choice(FRESH_KEYS)
         leases = leases_of(epoch + 1)
-        self._book = WriterSession(
+        self._book = OwnerSession(
             self._writer, window=100 * HOUR, leases=leases, fresh_keys=fresh_keys
         )
         self._mover = self._connect()

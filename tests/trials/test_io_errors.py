@@ -19,9 +19,9 @@ from twite.domain.times import HOUR
 from twite.gateway.ports.outbox import Claim, SweepRequest
 from twite.gateway.ports.queries import ByConversionId
 from twite.stores.sql import outbox
-from twite.stores.sql.writer_session import WriterSession, leases_of
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine.connection import WRITER_SETTINGS
+from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
 from twite.stores.sqlite.engine.writer import Writer
 from twite.testing.builders import NOW, a_submission, an_entry
 
@@ -54,7 +54,7 @@ class Life:
             connection.execute(f"PRAGMA {name} = {value}")
         # As little in memory as can be, so that it is read again and again.
         connection.execute("PRAGMA cache_size = 1")
-        return WriterSession(connection, window=100 * HOUR, leases=self.leases, fresh_keys=2)
+        return OwnerSession(connection, window=100 * HOUR, leases=self.leases, fresh_keys=2)
 
     async def run(self, kind, nth):
         self.leases = leases_of(7)

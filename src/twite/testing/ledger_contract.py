@@ -10,6 +10,7 @@ from twite.testing.laws.directory import DirectoryLaws
 from twite.testing.laws.ignoring import IgnoringLaws
 from twite.testing.laws.limits import ClockLaws, CrashLaws, DoubtLaws, LimitLaws
 from twite.testing.laws.operations import OperationLaws
+from twite.testing.laws.privacy import PrivacyLaws
 from twite.testing.laws.queries import QueryLaws
 from twite.testing.laws.recording import RecordingLaws
 from twite.testing.laws.rejections import RejectionLaws
@@ -42,5 +43,6 @@ class LedgerContract(
     CopyLaws,
     CopiesAtOnceLaws,
     QueryLaws,
+    PrivacyLaws,
 ):
     """The whole store contract."""

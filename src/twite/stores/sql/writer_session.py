@@ -1,107 +1,36 @@
-"""Writer session: the writer's connection, next ids, and names cached in memory."""
+"""Writer session: one transaction's connection, statements, ids and keys.
+
+How ids are given, and what memory knows of names, dedup keys and opt-outs, is the engine's: see
+`OwnerSession` of SQLite, which has one owner and counts in memory.
+"""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from itertools import count
-from typing import Final
 
-from twite.domain.stats.tally import Counted
 from twite.stores.sql import named as queries
-from twite.stores.sql.checksum import seed_of
-from twite.stores.sql.dedup_keys import FRESH_KEYS, DedupKeys
+from twite.stores.sql.dedup_keys import DedupKeys
 from twite.stores.sql.opt_outs import OptOutList
 from twite.stores.sql.tallies import TallyWriter
 
-# A fencing token is the epoch, then a count within it: it grows across restarts without a write.
-_LEASES_AN_EPOCH: Final = 1 << 32
-
-
-def leases_of(epoch: int) -> Iterator[int]:
-    """Yield fencing tokens, each higher than any before in this epoch and those before it."""
-    return count(epoch * _LEASES_AN_EPOCH + 1)
-
 
 class WriterSession:
-    """Names and ids are read again after a rollback, since they were given in vain."""
+    """What units of work write with. An engine's session gives ids and names."""
 
-    def __init__(
-        self,
-        connection: sqlite3.Connection,
-        *,
-        window: int,
-        leases: Iterator[int],
-        fresh_keys: int = FRESH_KEYS,
-    ) -> None:
-        """`window` is the dedup window in milliseconds; `fresh_keys` is how many memory keeps.
-
-        `leases` outlives the book: no fencing token is given twice, not even after an I/O error.
-        """
-        self.connection = connection
-        self._leases = leases
-        self._lanes: dict[tuple[str, str], int] = {}
-        self._accounts: dict[tuple[str, str], int] = {}
-        self._whose: dict[int, tuple[str, str]] = {}  # the same, the other way round
-        self.seeds: dict[int, int] = {}  # what the checksums of each lane begin with
-        self.unsummed = 0  # conversions up to this id have none
-        self.turn = 0  # claims and settlements so far
-        self._submission = self._conversion = self._attempt = 0
-        self._read()
-        self.keys = DedupKeys(self.run, window=window, fresh=fresh_keys)
-        self.opt_outs = OptOutList(self.run)
-        # What a later copy denied consent to while it was in flight.
-        self.denied = self._denied()
-        self.tally = TallyWriter(run=self.run, add_rows=self.add_rows)
-
-    @property
-    def conversions(self) -> int:
-        """The highest id given to a conversion so far."""
-        return self._conversion
+    connection: sqlite3.Connection
+    keys: DedupKeys
+    opt_outs: OptOutList
+    tally: TallyWriter
+    # Deliveries that a later copy denied consent to while they were in flight.
+    denied: set[int]
+    # What the checksums of each lane begin with; conversions up to `unsummed` have none.
+    seeds: dict[int, int]
+    unsummed: int
+    # Claims and settlements so far.
+    turn: int
 
     def moved(self) -> None:
         """Record a change of delivery state."""
         self.turn += 1
-
-    def finish(self) -> None:
-        """Write the counts and changes of the whole transaction. Call it before the commit.
-
-        The turn is written each time, though it may not have changed: whatever part of the log is
-        lost, the part before it holds the turn of its own last commit, and not the database's.
-        """
-        self.keys.finish()
-        self.tally.write()
-        self.run("note_turn", turn=self.turn)
-
-    def committed(self) -> None:
-        """Apply the changes of the committed transaction to memory."""
-        self.keys.committed()
-        self.tally.committed()
-
-    def told(self) -> Sequence[Counted]:
-        """Return the counts committed since the last call."""
-        return self.tally.told(self._whose)
-
-    def rolled_back(self) -> None:
-        """Drop the changes of the rolled-back transaction."""
-        self.keys.rolled_back()
-        self.tally.clear()
-        self.opt_outs.read()
-        self.denied = self._denied()
-        self._read()
-
-    def _denied(self) -> set[int]:
-        return {delivery for (delivery,) in self.run("denied")}
-
-    def _read(self) -> None:
-        execute = self.connection.execute
-        self._lanes = {(pixel, event): id_ for id_, pixel, event in execute(queries.query("lanes"))}
-        self._accounts = {
-            (source, pixel): id_ for id_, source, pixel in execute(queries.query("account_names"))
-        }
-        self._whose = {id_: names for names, id_ in self._accounts.items()}
-        ids = execute(queries.query("last_ids")).fetchone()
-        self._submission, self._conversion, self._attempt = ids
-        self.seeds = {id_: seed_of(pixel, event) for (pixel, event), id_ in self._lanes.items()}
-        self.turn, self.unsummed = execute(queries.query("turn")).fetchone()
 
     def run(self, name: str, /, **values: object) -> sqlite3.Cursor:
         """Run a named statement."""
@@ -125,42 +54,28 @@ class WriterSession:
 
     def lane(self, pixel: str, event: str) -> int:
         """Return the id of a pixel's event, giving it one if it is new."""
-        id_ = self._lanes.get((pixel, event))
-        if id_ is None:
-            id_ = len(self._lanes) + 1
-            self.connection.execute(queries.query("add_lane"), (id_, pixel, event))
-            self._lanes[pixel, event] = id_
-            self.seeds[id_] = seed_of(pixel, event)
-        return id_
+        raise NotImplementedError
 
     def lanes(self) -> Sequence[int]:
         """Return all (pixel, event) ids."""
-        return tuple(self._lanes.values())
+        raise NotImplementedError
 
     def account(self, source: str, pixel: str) -> int:
         """Return the id of a source's account with a pixel, giving it one if it is new."""
-        id_ = self._accounts.get((source, pixel))
-        if id_ is None:
-            id_ = len(self._accounts) + 1
-            self.connection.execute(queries.query("add_account"), (id_, source, pixel))
-            self._accounts[source, pixel] = id_
-            self._whose[id_] = source, pixel
-        return id_
+        raise NotImplementedError
 
     def next_submission(self) -> int:
-        self._submission += 1
-        return self._submission
+        """Return an id."""
+        raise NotImplementedError
 
     def next_conversions(self, count: int) -> int:
         """Return the first of that many ids in a row."""
-        first = self._conversion + 1
-        self._conversion += count
-        return first
+        raise NotImplementedError
 
     def next_attempt(self) -> int:
-        self._attempt += 1
-        return self._attempt
+        """Return an id."""
+        raise NotImplementedError
 
     def next_lease(self) -> int:
         """Return a fencing token higher than any before."""
-        return next(self._leases)
+        raise NotImplementedError

@@ -22,7 +22,6 @@ from twite.stores.sql.dedup_keys import FRESH_KEYS
 from twite.stores.sql.moves import SqlMoves
 from twite.stores.sql.queries import SqlQueries
 from twite.stores.sql.state import SqlState
-from twite.stores.sql.writer_session import WriterSession, leases_of
 from twite.stores.sqlite.consent_views import ConsentViews
 from twite.stores.sqlite.directory import SQLiteDirectory
 from twite.stores.sqlite.engine.checkpoints import Checkpoints
@@ -32,6 +31,7 @@ from twite.stores.sqlite.engine.database import SQLiteDatabase
 from twite.stores.sqlite.engine.lock import OwnerLock
 from twite.stores.sqlite.engine.mark import MarkKeeper
 from twite.stores.sqlite.engine.opening import OpenedStore, prepare
+from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
 from twite.stores.sqlite.engine.reader import ReadConnection
 from twite.stores.sqlite.engine.reserve import Reserve
 from twite.stores.sqlite.engine.upkeep import Upkeep, counted_on
@@ -128,7 +128,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlState, ConsentViews, EraseQueries):
                 ),
             )
 
-            def written(book: WriterSession) -> None:
+            def written(book: OwnerSession) -> None:
                 mark.note(turn=book.turn, conversions=book.conversions)
                 counted(book.told())
 
@@ -156,10 +156,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlState, ConsentViews, EraseQueries):
                 writer.refusing = DISK_FULL
             await asyncio.to_thread(writer.start)
             undo.push_async_callback(writer.close)
-            # Who held a lease is dead: there is one owner, and it is us.
-            await writer.submit_act(
-                lambda book: outbox.lapse(book, now=_FOREVER, furthest=_FOREVER, died=True)
-            )
+            await writer.submit_act(OwnerSession.take_over)
             opted_out = await writer.submit_act(lambda book: set(book.opt_outs.keys))
             reader = await ReadConnection.open(path)
             undo.pop_all()
@@ -207,7 +204,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlState, ConsentViews, EraseQueries):
     async def claim(self, claim: Claim) -> Batch | None:
         damaged: list[int] = []
 
-        def act(book: WriterSession) -> Batch | None:
+        def act(book: OwnerSession) -> Batch | None:
             damaged.clear()
             return outbox.claim(book, claim, damaged=damaged)
 
@@ -253,8 +250,8 @@ def _passes(error: LedgerUnavailable) -> bool:
     return code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY}
 
 
-def _open_book(path: str, *, window: int, leases: Iterator[int], fresh_keys: int) -> WriterSession:
-    return WriterSession(connect_writer(path), window=window, leases=leases, fresh_keys=fresh_keys)
+def _open_book(path: str, *, window: int, leases: Iterator[int], fresh_keys: int) -> OwnerSession:
+    return OwnerSession(connect_writer(path), window=window, leases=leases, fresh_keys=fresh_keys)
 
 
 def _grown(size: int) -> str:
@@ -267,6 +264,3 @@ def _grown(size: int) -> str:
 def _end(failure: asyncio.Future[StoreUnusable], path: str, error: Exception) -> None:
     if not failure.done():
         failure.set_result(final(path, error))
-
-
-_FOREVER: Final = 1 << 62

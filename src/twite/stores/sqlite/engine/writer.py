@@ -15,9 +15,9 @@ from typing import Final, Generic, TypeVar
 from twite.domain.errors import LedgerFull, LedgerUnavailable, StoreUnusable
 from twite.domain.submission import Recorded, Submission
 from twite.stores.sql.intake import record
-from twite.stores.sql.writer_session import WriterSession
 from twite.stores.sqlite.engine.damage import is_final, is_full
 from twite.stores.sqlite.engine.handover import Handover
+from twite.stores.sqlite.engine.owner_session import OwnerSession
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ class Acting(Generic[T]):
 
     __slots__ = ("act", "future")
 
-    def __init__(self, act: Callable[[WriterSession], T], future: asyncio.Future[T]) -> None:
+    def __init__(self, act: Callable[[OwnerSession], T], future: asyncio.Future[T]) -> None:
         self.act = act
         self.future = future
 
@@ -67,12 +67,12 @@ class Writer:
     def __init__(
         self,
         *,
-        open_book: Callable[[], WriterSession],
+        open_book: Callable[[], OwnerSession],
         committed: Callable[[], None],
         turn: threading.Lock,
         most_conversions: int,
         most_bytes: int,
-        written: Callable[[WriterSession], None] = lambda _book: None,
+        written: Callable[[OwnerSession], None] = lambda _book: None,
         full: Callable[[], object] | None = None,
         failed: Callable[[Exception], None] = lambda _error: None,
         timed: Callable[[float], None] = lambda _seconds: None,
@@ -101,7 +101,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._queue: Handover[Operation | Closing] = Handover(self._loop)
         self._thread = threading.Thread(target=self._run, name="twite-writer", daemon=True)
-        self._book: WriterSession | None = None
+        self._book: OwnerSession | None = None
         # Both are touched by the event loop's thread alone.
         self._waiting_conversions = 0
         self._waiting_bytes = 0
@@ -133,7 +133,7 @@ class Writer:
         self._queue.put(Recording(submission, future, size))
         return await future
 
-    async def submit_act(self, act: Callable[[WriterSession], T]) -> T:
+    async def submit_act(self, act: Callable[[OwnerSession], T]) -> T:
         """Commit another change with whatever else is waiting."""
         self._refuse_when_closing()
         future: asyncio.Future[T] = self._loop.create_future()
