@@ -133,7 +133,7 @@ def _count(
         (
             (*which, *(getattr(keys, name) for name in fields))
             for which in lanes
-            for keys in (matching({kit: randomness.randrange(900) for kit in _KITS}),)
+            for keys in (matching({key_set: randomness.randrange(900) for key_set in _KITS}),)
         ),
     )
     db.executemany(

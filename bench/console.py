@@ -66,7 +66,7 @@ def main() -> int:
 def pages(settled: int) -> Mapping[str, tuple[str, str]]:
     """Return the pages that are asked for, by what they are called: who asks, and where."""
     middle = max(1, settled // 2)
-    heap = (
+    error_group = (
         f"/dead/heap?pixel={fill.PIXEL}&event=o8z6k&state=dead"
         "&reason=400+INVALID_PARAMETER%3A+reason+number+7"
     )
@@ -92,7 +92,7 @@ def pages(settled: int) -> Mapping[str, tuple[str, str]]:
         "a pixel": f"/pixels/{fill.PIXEL}",
         "audit": "/audit",
         "dead letters and held": "/dead",
-        "a heap of them": heap,
+        "a heap of them": error_group,
         "value guards": "/value-guards",
         "value guards, of one kind (none)": "/value-guards?reason=zero",
     }

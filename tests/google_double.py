@@ -59,9 +59,9 @@ class Refused(Exception):
 class GoogleDouble:
     """`asked` are method, path and body of all but the requests for tokens."""
 
-    def __init__(self, behaviour: Behaviour = lambda _path, _before: None, *, life: int = 3_600):
+    def __init__(self, behaviour: Behaviour = lambda _path, _before: None, *, history: int = 3_600):
         self.behaviour = behaviour
-        self.life = life
+        self.history = history
         self.granted: dict[str, str] = {}  # token → scopes
         self.asked: list[tuple[str, str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -180,7 +180,7 @@ class GoogleDouble:
     def _grant(self, scopes: str) -> dict[str, Any]:
         token = f"ya29.{secrets.token_urlsafe(40)}"
         self.granted[token] = scopes
-        return {"access_token": token, "expires_in": self.life, "token_type": "Bearer"}
+        return {"access_token": token, "expires_in": self.history, "token_type": "Bearer"}
 
     def _machine(self, path: str, headers: dict[str, str]) -> tuple[int, Any, dict[str, str]]:
         flavor = {"Metadata-Flavor": "Google"}

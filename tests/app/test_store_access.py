@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from twite.app.control_client import Reachable, reachable, running
-from twite.app.store_access import open_desk, open_records
+from twite.app.store_access import open_operations, open_records
 from twite.domain.errors import LedgerUnavailable, StoreInUse, StoreUnusable
 from twite.domain.people.users import AuditEvent
 from twite.gateway.ports.outbox import Discard, Replay
@@ -60,7 +60,7 @@ async def test_the_owner_is_asked_with_its_token(settings):
 
     async with a_gateway(answer) as url:
         leave_word(settings, url)
-        async with open_desk(settings) as desk:
+        async with open_operations(settings) as desk:
             done = (await desk.move(Discard(deliveries=[1, 2], note="test orders"), now=0)).moved
 
     assert done == 2
@@ -78,7 +78,7 @@ async def test_many_deliveries_are_named_in_several_requests(settings):
 
     async with a_gateway(answer) as url:
         leave_word(settings, url)
-        async with open_desk(settings) as desk:
+        async with open_operations(settings) as desk:
             done = (await desk.move(Replay(deliveries=range(25_000)), now=0)).moved
 
     assert done == 25_000
@@ -86,7 +86,9 @@ async def test_many_deliveries_are_named_in_several_requests(settings):
 
 async def test_the_owner_is_told_once_who_did_it_and_of_each_what_they_are_sure_of(settings):
     asked = []
-    deed = AuditEvent(at=1, who="ada (command)", what="replay", subject="o8z6j", detail="25000")
+    audit_event = AuditEvent(
+        at=1, who="ada (command)", what="replay", subject="o8z6j", detail="25000"
+    )
 
     async def answer(request: web.Request) -> web.Response:
         order = await request.json()
@@ -95,10 +97,12 @@ async def test_the_owner_is_told_once_who_did_it_and_of_each_what_they_are_sure_
 
     async with a_gateway(answer) as url:
         leave_word(settings, url)
-        async with open_desk(settings) as desk:
-            await desk.move(Replay(deliveries=range(25_000), sure=[3, 20_003]), now=0, deed=deed)
+        async with open_operations(settings) as desk:
+            await desk.move(
+                Replay(deliveries=range(25_000), sure=[3, 20_003]), now=0, audit_event=audit_event
+            )
 
-    assert asked == [(msgspec.to_builtins(deed), [3]), (None, []), (None, [20_003])]
+    assert asked == [(msgspec.to_builtins(audit_event), [3]), (None, []), (None, [20_003])]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +121,7 @@ async def test_an_owner_that_does_not_obey_is_told(settings, status, body, why):
     async with a_gateway(answer) as url:
         leave_word(settings, url)
         with pytest.raises(LedgerUnavailable) as told:
-            async with open_desk(settings) as desk:
+            async with open_operations(settings) as desk:
                 await desk.move(Replay(deliveries=[1]), now=0)
 
     assert told.value.reason == (
@@ -129,7 +133,7 @@ async def test_an_owner_that_is_gone_from_its_address_is_told(settings):
     leave_word(settings, "http://127.0.0.1:1")
 
     with pytest.raises(LedgerUnavailable, match="cannot be reached"):
-        async with open_desk(settings) as desk:
+        async with open_operations(settings) as desk:
             await desk.move(Replay(deliveries=[1]), now=0)
 
 
@@ -139,7 +143,7 @@ async def test_an_owner_that_left_no_word_is_in_the_way(settings, word):
         settings.store.gateway_file.write_bytes(word.encode("utf-8", "surrogateescape"))
 
     with pytest.raises(StoreInUse):
-        async with open_desk(settings):
+        async with open_operations(settings):
             pass
 
 
@@ -147,7 +151,7 @@ async def test_a_word_of_a_gateway_that_ended_badly_is_not_followed(tmp_path):
     settings = read(tmp_path)
     leave_word(settings, "http://127.0.0.1:1")
 
-    async with open_desk(settings) as desk:
+    async with open_operations(settings) as desk:
         assert (await desk.move(Replay(deliveries=[1]), now=0)).moved == 0
 
 

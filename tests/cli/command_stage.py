@@ -67,7 +67,7 @@ async def _filled(path: str) -> None:
     try:
         for order, end, said in (
             ("order-1", Trigger.DELIVERED, ("delivered", 200, "all is well")),
-            ("order-2", Trigger.BURIED, ("rejected", 400, HOSTILE)),
+            ("order-2", Trigger.GIVEN_UP, ("rejected", 400, HOSTILE)),
             ("order-3", Trigger.HELD, ("errored", None, "")),
         ):
             outcome, status, answer = said
@@ -101,7 +101,7 @@ async def _attempted(
                 answer=answer,
                 ambiguous=status is None,
             ),
-            fates=(Transition(trigger=end, deliveries=ids, reason=reason),),
+            transitions=(Transition(trigger=end, deliveries=ids, reason=reason),),
             lease_until=NOW + 60_000,
         )
     )

@@ -52,7 +52,7 @@ def test_dead_and_held_deliveries_are_listed_with_their_reasons(command, shop, w
 def test_a_limit_says_that_there_is_more(command, shop):
     _, out, err = command("dead", "list", "--config", str(shop), "--limit", "1", "--json")
 
-    assert [life["conversion_id"] for life in json.loads(out)] == ["order-3"]
+    assert [history["conversion_id"] for history in json.loads(out)] == ["order-3"]
     assert err == "Only the latest 1 are shown; --limit shows more.\n"
 
 
@@ -183,8 +183,8 @@ def test_a_discarded_one_is_suppressed_with_the_note(command, shop):
     command("dead", "discard", "order-2", "--note", "test order", "--config", str(shop))
 
     _, out, _ = command("show", "order-2", "--config", str(shop), "--json")
-    life = json.loads(out)[0]
-    assert (life["state"], life["reason"]) == ("suppressed", "test order")
+    history = json.loads(out)[0]
+    assert (history["state"], history["reason"]) == ("suppressed", "test order")
     assert command("accounting", "--config", str(shop))[0] == 0
 
 
@@ -199,7 +199,7 @@ def test_what_was_done_is_json_for_programs(command, shop):
     _, out, _ = command("dead", "replay", "order-2", "order-9", "--config", str(shop), "--json")
 
     told = json.loads(out)
-    assert told | {"chosen": [life["conversion_id"] for life in told["chosen"]]} == {
+    assert told | {"chosen": [history["conversion_id"] for history in told["chosen"]]} == {
         "do": "replay",
         "dry_run": False,
         "chosen": ["order-2"],

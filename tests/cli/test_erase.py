@@ -75,7 +75,7 @@ def test_without_a_yes_nothing_goes(erase, command, shop):
 
 def test_what_is_erased_is_counted_as_before_and_what_waits_is_not_sent(erase, command, shop):
     code, out, err = erase("--click", CLICK, "--yes")
-    _, life, _ = command("show", "order-1", "--config", str(shop), "--json")
+    _, history, _ = command("show", "order-1", "--config", str(shop), "--json")
     _, audit, _ = command("audit", "list", "--config", str(shop), "--json")
 
     assert (code, err) == (0, "")
@@ -84,7 +84,7 @@ def test_what_is_erased_is_counted_as_before_and_what_waits_is_not_sent(erase, c
     assert states(command, shop) == {
         "delivered": 1, "suppressed": 3, "dead": 0, "held": 0, "pending": 0,
     }  # fmt: skip
-    [shown] = json.loads(life)
+    [shown] = json.loads(history)
     assert shown["conversion_id"].startswith("erased-")
     assert shown["sent"] in (None, {}, [])
     [line] = json.loads(audit)

@@ -4,7 +4,7 @@ from twite.domain.ignored import IgnoredTally
 
 def _counted(name, times=1, *, day=20_782):
     return IgnoredTally(
-        day=day, source="shop", door="ga4", name=name, reason="not_configured", times=times
+        day=day, source="shop", endpoint="ga4", name=name, reason="not_configured", times=times
     )
 
 

@@ -41,7 +41,7 @@ def listed(what, config):
     return json.loads(twite(what, "list", "--config", str(config), "--json")[1])
 
 
-def deeds(config):
+def audit_events(config):
     return [(entry["what"], entry["subject"]) for entry in reversed(listed("audit", config))]
 
 
@@ -97,7 +97,7 @@ def test_roles_and_passwords_change_and_the_last_admin_stays(config):
     assert (codes[0], gone[0]) == (0, 0)
     assert (kept[0], "only admin" in kept[2]) == (1, True)
     assert (again[0], "no user 'vic'" in again[2]) == (1, True)
-    assert deeds(config) == [
+    assert audit_events(config) == [
         ("user.add", "ada"),
         ("user.add", "vic"),
         ("user.role", "vic"),

@@ -3,7 +3,7 @@ import json
 import pytest
 from command_stage import HOSTILE, RECEIPT
 
-from twite.cli.history import print_life, told
+from twite.cli.history import print_history, told
 from twite.domain.delivery import NO_REQUEST, State
 from twite.domain.history import History, PastAttempt, TagNotFired
 from twite.http.routes.conversions import HistoryView
@@ -46,13 +46,13 @@ def test_a_held_life_says_why_and_that_x_may_have_it(command, shop):
 
 def test_of_what_a_tag_sent_nobody_says_that_x_has_it(capsys):
     attempt = PastAttempt(at=NOW, outcome="errored", status=None, answer="", ambiguous=True)
-    life = History(
+    history = History(
         delivery=1, pixel="tag:crm", event="purchase", conversion_id="order-1",
         state=State.HELD, source="shop", receipt=RECEIPT, received_at=NOW, deadline_at=NOW,
         sent=b"{}", attempts=(attempt,),
     )  # fmt: skip
 
-    print_life(life, now=NOW)
+    print_history(history, now=NOW)
 
     assert "no answer, and the other side may have processed it\n" in capsys.readouterr().out
 
@@ -72,13 +72,13 @@ def test_of_a_tag_that_asked_nobody_nobody_says_that_it_got_no_answer(
     capsys, outcome, answer, said
 ):
     attempt = PastAttempt(at=NOW, outcome=outcome, status=None, answer=answer)
-    life = History(
+    history = History(
         delivery=1, pixel="tag:crm", event="purchase", conversion_id="order-1",
         state=State.QUEUED, source="shop", receipt=RECEIPT, received_at=NOW, deadline_at=NOW,
         sent=b"{}", attempts=(attempt,),
     )  # fmt: skip
 
-    print_life(life, now=NOW)
+    print_history(history, now=NOW)
 
     assert capsys.readouterr().out.endswith(said)
 
@@ -108,7 +108,7 @@ def test_json_is_plain_ascii_and_keeps_what_x_answered(command, shop):
 
 
 def test_json_has_the_keys_of_the_http_answer_and_the_number_of_the_delivery():
-    life = History(
+    history = History(
         delivery=7,
         pixel="o8z6j",
         event="o8z6k",
@@ -128,7 +128,7 @@ def test_json_has_the_keys_of_the_http_answer_and_the_number_of_the_delivery():
 
     keys_of_the_answer = set(HistoryView.__struct_fields__) - {"others"}
 
-    assert set(told(life)) == {*keys_of_the_answer, "delivery"}
+    assert set(told(history)) == {*keys_of_the_answer, "delivery"}
 
 
 def test_a_receipt_shows_what_its_submission_brought(command, shop):

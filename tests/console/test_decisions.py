@@ -27,7 +27,7 @@ DOUBTFUL = {"state": "dead", "pixel": "o8z6j", "event": "o8z6k", "reason": "400 
 LETTERS = {"state": "held", "pixel": "tag:crm", "event": "o8z6k", "reason": "422 no thanks"}
 
 
-def heap(reason, **more):
+def error_group(reason, **more):
     """Return the form of a heap of the pixel's, all of it."""
     held = {"state": "held", "pixel": "o8z6j", "event": "o8z6k", "reason": reason}
     return held | {"which": "all"} | more
@@ -61,9 +61,9 @@ async def resting(tmp_path_factory):
 async def _in_doubt(store, name, *, since, reason, pixel="o8z6j"):
     """Bury one that X may have had for a while."""
     await store.record(a_submission(an_entry(name, pixel=pixel), receipt=name, received_at=since))
-    for outcome, fate, ambiguous in (
+    for outcome, transition, ambiguous in (
         ("errored", Trigger.POSTPONED, True),
-        ("rejected", Trigger.BURIED, False),
+        ("rejected", Trigger.GIVEN_UP, False),
     ):
         batch = await store.claim(
             Claim(pixel=pixel, now=since, lease_until=since + MINUTE, limit=1, ambiguous_after=0)
@@ -76,8 +76,8 @@ async def _in_doubt(store, name, *, since, reason, pixel="o8z6j"):
                     at=since, pixel=pixel, event="o8z6k", outcome=outcome, deliveries=ids,
                     status=None if ambiguous else 400, ambiguous=ambiguous,
                 ),
-                fates=(
-                    Transition(trigger=fate, deliveries=ids, due_at=since, reason=reason),
+                transitions=(
+                    Transition(trigger=transition, deliveries=ids, due_at=since, reason=reason),
                 ),
                 lease_until=since + MINUTE,
             )
@@ -87,7 +87,8 @@ async def _in_doubt(store, name, *, since, reason, pixel="o8z6j"):
 async def states(house):
     async with open_records(house.settings) as records:
         return {
-            life.conversion_id: life for life in await records.find(AtRest(pixel=None, limit=99))
+            history.conversion_id: history
+            for history in await records.find(AtRest(pixel=None, limit=99))
         }
 
 
@@ -107,7 +108,12 @@ async def noted(house):
     async with open_records(house.settings) as records:
         entries = await records.people.entries(before=None, limit=1_000)
     told = [
-        (entry.deed.who, entry.deed.what, entry.deed.subject, entry.deed.detail)
+        (
+            entry.audit_event.who,
+            entry.audit_event.what,
+            entry.audit_event.subject,
+            entry.audit_event.detail,
+        )
         for entry in entries
     ]
     return [entry for entry in reversed(told) if entry[1] != "sign_in"]
@@ -147,7 +153,7 @@ async def test_within_the_hours_it_goes_again_unasked_and_is_held_once_they_are_
     olga = await resting.signed_in("olga")
     before = doubted_since(resting, "in-time-1")
 
-    answer = await olga.post(f"{DEAD}/replay", heap("400 in time", state="dead"))
+    answer = await olga.post(f"{DEAD}/replay", error_group("400 in time", state="dead"))
 
     assert answer.location == DEAD
     assert "in-time-1" not in await states(resting)
@@ -157,7 +163,7 @@ async def test_within_the_hours_it_goes_again_unasked_and_is_held_once_they_are_
 
 async def test_where_nothing_is_repeated_without_a_person_whoever_replays_must_be_sure(resting):
     olga = await resting.signed_in("olga")
-    fields = heap("400 later", state="dead", pixel="o6dkt")
+    fields = error_group("400 later", state="dead", pixel="o6dkt")
     shown = f"{DEAD}/heap?state=dead&pixel=o6dkt&event=o8z6k&reason=400+later"
 
     page = (await olga.get(shown)).text
@@ -178,9 +184,9 @@ async def test_whatever_is_decided_is_in_the_audit(resting):
     olga = await resting.signed_in("olga")
     before = len(await noted(resting))
 
-    await olga.post(f"{DEAD}/replay", heap("as it is"))
-    await olga.post(f"{DEAD}/replay", heap("mended", currency="GBP", divide="100"))
-    await olga.post(f"{DEAD}/discard", heap("given up", note="shopper@shop.example asked"))
+    await olga.post(f"{DEAD}/replay", error_group("as it is"))
+    await olga.post(f"{DEAD}/replay", error_group("mended", currency="GBP", divide="100"))
+    await olga.post(f"{DEAD}/discard", error_group("given up", note="shopper@shop.example asked"))
     await olga.post("/console/pixels/o6dkt/pause")
     await olga.post("/console/pixels/o6dkt/resume")
 
@@ -200,7 +206,7 @@ async def test_whatever_is_decided_is_in_the_audit(resting):
 
 async def test_the_audit_shows_no_person_of_a_note(resting):
     ada = await resting.signed_in("ada")
-    await ada.post(f"{DEAD}/discard", heap("by nobody", note="caller@shop.example asked"))
+    await ada.post(f"{DEAD}/discard", error_group("by nobody", note="caller@shop.example asked"))
 
     page = (await ada.get("/console/audit")).text
 
@@ -210,17 +216,17 @@ async def test_the_audit_shows_no_person_of_a_note(resting):
 
 @pytest.mark.parametrize("do", ["preview", "replay"])
 @pytest.mark.parametrize(
-    ("mend", "told"),
+    ("edit", "told"),
     [
         ({"event_to": "o8zzz"}, "o8zzz is no event of o8z6j"),
         ({"divide": "7"}, "No such change"),
         ({"drop": "everything"}, "No such change"),
     ],
 )
-async def test_a_change_that_is_none_any_more_is_refused_and_nothing_goes(resting, do, mend, told):
+async def test_a_change_that_is_none_any_more_is_refused_and_nothing_goes(resting, do, edit, told):
     olga = await resting.signed_in("olga")
 
-    answer = await olga.post(f"{DEAD}/{do}", heap("gone", **mend))
+    answer = await olga.post(f"{DEAD}/{do}", error_group("gone", **edit))
 
     assert answer.status == 409
     assert told in answer.text
@@ -228,13 +234,13 @@ async def test_a_change_that_is_none_any_more_is_refused_and_nothing_goes(restin
 
 
 @pytest.mark.parametrize(
-    "mend", [{"value": "49.90", "currency": "EUR"}, {"event_to": "@today"}, {"drop": "value"}]
+    "edit", [{"value": "49.90", "currency": "EUR"}, {"event_to": "@today"}, {"drop": "value"}]
 )
 @pytest.mark.parametrize("do", ["preview", "replay"])
-async def test_what_a_tag_is_to_send_is_not_mended(resting, do, mend):
+async def test_what_a_tag_is_to_send_is_not_mended(resting, do, edit):
     olga = await resting.signed_in("olga")
 
-    answer = await olga.post(f"{DEAD}/{do}", LETTERS | {"which": "all"} | mend)
+    answer = await olga.post(f"{DEAD}/{do}", LETTERS | {"which": "all"} | edit)
 
     assert answer.status == 409
     assert "Cannot be edited" in answer.text

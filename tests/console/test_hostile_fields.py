@@ -132,10 +132,10 @@ async def test_lives_of_tags_and_answers_of_theirs_are_inert_and_bounded(day):
     listed = (await admin.get("/console/live?pixel=tag:crm")).text
     numbers = re.findall(r'href="/console/live/(\d+)"', listed)
 
-    lives = [await admin.get(f"/console/live/{number}") for number in numbers]
+    histories = [await admin.get(f"/console/live/{number}") for number in numbers]
 
-    assert len(lives) > 10
-    assert [_faults(life.text) for life in lives] == [[]] * len(lives)
+    assert len(histories) > 10
+    assert [_faults(history.text) for history in histories] == [[]] * len(histories)
 
 
 async def test_heaps_and_the_dry_run_of_a_replay_are_inert_and_bounded(day):
@@ -143,14 +143,16 @@ async def test_heaps_and_the_dry_run_of_a_replay_are_inert_and_bounded(day):
     listed = (await admin.get("/console/dead")).text
     queries = [html.unescape(text) for text in re.findall(r'/dead/heap\?([^"]+)"', listed)]
 
-    heaps = [await admin.get(f"/console/dead/heap?{query}") for query in queries]
+    error_groups = [await admin.get(f"/console/dead/heap?{query}") for query in queries]
     previews = [
         await admin.post("/console/dead/preview", [*_pairs(query), ("which", "all")])
         for query in queries
     ]
 
-    assert heaps
-    assert [_faults(page.text) for page in (*heaps, *previews)] == [[]] * 2 * len(heaps)
+    assert error_groups
+    assert [_faults(page.text) for page in (*error_groups, *previews)] == [[]] * 2 * len(
+        error_groups
+    )
 
 
 async def test_what_was_submitted_is_no_formula_in_an_export(day):
@@ -209,9 +211,9 @@ def _unquoted(text):
 
 async def _submitted(http, url, field, text):
     """Return the status, the answer, and the id that it goes by."""
-    door, _, name = field.partition(" ")
+    endpoint, _, name = field.partition(" ")
     conversion_id = f"field-{name}-{next(k for k, held in KINDS.items() if held == text)}"
-    if door == "mp":
+    if endpoint == "mp":
         return await _measured(http, url, name, text, conversion_id)
     order = {
         "event": "purchase", "conversion_id": conversion_id, "value": "9.90", "currency": "EUR",

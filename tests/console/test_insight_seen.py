@@ -63,7 +63,7 @@ async def test_a_life_of_another_pixel_is_not_there(both):
 
 async def test_an_operator_of_one_pixel_decides_nothing_about_another(both):
     operator = await both.signed_in("olga")
-    heap = {
+    error_group = {
         "pixel": "o6dkt",
         "event": "o6dkv",
         "state": "dead",
@@ -73,7 +73,7 @@ async def test_an_operator_of_one_pixel_decides_nothing_about_another(both):
     # The number of a delivery of another heap, slipped into the form.
     listed = await operator.get("/console/live?state=dead&pixel=o8z6j")
     number = listed.text.split('<td class="id"><a href="/console/live/')[1].split('"')[0]
-    answer = await operator.post("/console/dead/replay", {**heap, "delivery": number})
+    answer = await operator.post("/console/dead/replay", {**error_group, "delivery": number})
 
     assert answer.status == 409
     assert "Nothing was chosen" in answer.text

@@ -40,15 +40,21 @@ async def test_what_rests_is_replayed_as_the_corrected_settings_map_it(tmp_path)
         admin = await after.signed_in("ada")
 
         listed = (await admin.get("/console/dead")).text
-        heaps = [_heap(text) for text in re.findall(r'/console/dead/heap\?([^"]+)"', listed)]
-        previews = [await admin.post("/console/dead/preview", heap) for heap in heaps]
-        said = [await admin.post("/console/dead/replay", heap) for heap in heaps]
+        error_groups = [
+            _error_group(text) for text in re.findall(r'/console/dead/heap\?([^"]+)"', listed)
+        ]
+        previews = [
+            await admin.post("/console/dead/preview", error_group) for error_group in error_groups
+        ]
+        said = [
+            await admin.post("/console/dead/replay", error_group) for error_group in error_groups
+        ]
         await _until(after, delivered=2)
         events = emulator.counted()["pixels"]["o8z6j"]["events"]
-        life = await admin.get((await admin.get("/console/live?id=order-2")).location)
+        history = await admin.get((await admin.get("/console/live?id=order-2")).location)
         await after.stop()
 
-    assert len(heaps) == 2
+    assert len(error_groups) == 2
     for preview in previews:
         bodies = re.findall(r'<pre class="json"[^>]*>(.*?)</pre>', preview.text, re.DOTALL)
         was, goes = map(html.unescape, bodies)
@@ -57,7 +63,7 @@ async def test_what_rests_is_replayed_as_the_corrected_settings_map_it(tmp_path)
     assert [answer.status for answer in said] == [303, 303]
     counted = {event: sorted(counts["ids"]) for event, counts in events.items() if counts["ids"]}
     assert counted == {"o8z6k": ["order-1", "order-2"]}
-    assert "its event as it is mapped today" in life.text
+    assert "its event as it is mapped today" in history.text
 
 
 @pytest.mark.parametrize(
@@ -153,6 +159,6 @@ async def _until(house, **wanted):
     raise AssertionError(f"{wanted} does not come to pass: {said}")
 
 
-def _heap(query):
+def _error_group(query):
     fields = dict(parse_qsl(html.unescape(query)))
     return fields | {"which": "all", "event_to": "@today"}

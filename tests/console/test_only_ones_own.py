@@ -123,15 +123,20 @@ async def numbers(agency):
 
 async def test_the_other_is_there_to_be_seen(agency, numbers):
     ada = await agency.signed_in("ada")
-    heap = urlencode({"pixel": "o8z6j", "event": "o8z6k", "state": "dead", "reason": ""})
+    error_group = urlencode({"pixel": "o8z6j", "event": "o8z6k", "state": "dead", "reason": ""})
     pages = [
         await ada.get(path)
-        for path in ("/console", "/console/live", "/console/pixels", f"/console/dead/heap?{heap}")
+        for path in (
+            "/console",
+            "/console/live",
+            "/console/pixels",
+            f"/console/dead/heap?{error_group}",
+        )
     ]
 
     seen = "".join(page.text for page in pages)
-    life = await ada.get(f"/console/live/{numbers['rival-order-1']}")
-    assert [word for word in HIDDEN if word not in seen + life.text] == []
+    history = await ada.get(f"/console/live/{numbers['rival-order-1']}")
+    assert [word for word in HIDDEN if word not in seen + history.text] == []
 
 
 @pytest.mark.parametrize("name", ["vic", "olga"])

@@ -93,12 +93,12 @@ async def test_what_a_visitor_is_known_by_is_shown_nowhere(tmp_path):
         numbers = set(
             re.findall(r'href="/console/live/(\d+)"', "".join(page.text for page in listed))
         )
-        lives = [await admin.get(f"/console/live/{number}") for number in sorted(numbers)]
+        histories = [await admin.get(f"/console/live/{number}") for number in sorted(numbers)]
         others = [
             await admin.get(f"/console{path}")
             for path in ("", "/dead", "/match-keys", "/value-guards", "/audit", "/live/new?after=0")
         ]
-        heaps = [
+        error_groups = [
             await admin.get(f"/console/dead/heap?{query.replace('&amp;', '&')}")
             for query in re.findall(r'/dead/heap\?([^"]+)"', others[1].text)
         ]
@@ -112,11 +112,13 @@ async def test_what_a_visitor_is_known_by_is_shown_nowhere(tmp_path):
         )
         await house.stop()
 
-    shown = {f"page {number}": page.text for number, page in enumerate((*listed, *lives, *others))}
-    shown |= {f"heap {number}": page.text for number, page in enumerate(heaps)}
+    shown = {
+        f"page {number}": page.text for number, page in enumerate((*listed, *histories, *others))
+    }
+    shown |= {f"heap {number}": page.text for number, page in enumerate(error_groups)}
     shown |= {f"command {number}": text for number, text in enumerate(told)}
     shown |= {"export": export.text, "log": log.getvalue()}
-    assert len(lives) >= 11
+    assert len(histories) >= 11
     assert [(where, what) for where, text in shown.items() for what in _found(text)] == []
     assert all(f"{id_}  event" in text for id_, text in zip(ids, told, strict=False))
 

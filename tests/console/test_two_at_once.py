@@ -67,10 +67,10 @@ async def known(house):
         )
 
 
-@pytest.mark.parametrize("deed", DEEDS)
+@pytest.mark.parametrize("audit_event", DEEDS)
 @pytest.mark.parametrize("race", RACES)
 async def test_who_is_changed_while_a_request_of_theirs_is_under_way_undoes_nothing(
-    house, race, deed
+    house, race, audit_event
 ):
     ada, eve = await house.signed_in("ada"), await house.signed_in("eve")
     where, path, form = RACES[race]
@@ -78,7 +78,7 @@ async def test_who_is_changed_while_a_request_of_theirs_is_under_way_undoes_noth
     in_progress = asyncio.create_task(eve.post(path, form))
     await house.passwords.arrived()
 
-    done = await ada.post(DEEDS[deed][0], {"own": PASSWORD, **DEEDS[deed][1]})
+    done = await ada.post(DEEDS[audit_event][0], {"own": PASSWORD, **DEEDS[audit_event][1]})
     after = await known(house)
     house.passwords.let_go()
     answer = await in_progress
@@ -90,14 +90,14 @@ async def test_who_is_changed_while_a_request_of_theirs_is_under_way_undoes_noth
     assert (await eve.get("/console/account")).status == 303
 
 
-@pytest.mark.parametrize("deed", ["removed", "given another password"])
-async def test_who_signs_in_while_an_admin_shuts_them_out_stays_outside(house, deed):
+@pytest.mark.parametrize("audit_event", ["removed", "given another password"])
+async def test_who_signs_in_while_an_admin_shuts_them_out_stays_outside(house, audit_event):
     ada, eve = await house.signed_in("ada"), house.somebody()
     house.passwords.hold("verify")
     in_progress = asyncio.create_task(eve.sign_in("eve"))
     await house.passwords.arrived()
 
-    await ada.post(DEEDS[deed][0], {"own": PASSWORD, **DEEDS[deed][1]})
+    await ada.post(DEEDS[audit_event][0], {"own": PASSWORD, **DEEDS[audit_event][1]})
     house.passwords.let_go()
     answer = await in_progress
 

@@ -77,11 +77,11 @@ def mark_of(page: str) -> str:
     return found[1]
 
 
-async def deeds(house):
+async def audit_events(house):
     """Return who did what, the first first."""
     async with open_records(house.settings) as records:
         entries = await records.people.entries(before=None, limit=1_000)
-    told = [entry.deed for entry in reversed(entries)]
+    told = [entry.audit_event for entry in reversed(entries)]
     return [(entry.who, entry.what, entry.subject, entry.detail) for entry in told]
 
 
@@ -147,7 +147,7 @@ async def test_a_change_that_was_seen_is_a_leave_for_no_other(house, ada):
 
 
 async def test_what_is_done_to_events_is_in_the_audit(house, ada):
-    before = len(await deeds(house))
+    before = len(await audit_events(house))
     made = await ada.post(EVENTS, FIELDS)
     id_ = made.location.rpartition("/")[2]
     await ada.post(f"{made.location}/update", FIELDS | {"name": "Letters"})
@@ -158,7 +158,7 @@ async def test_what_is_done_to_events_is_in_the_audit(house, ada):
     await ada.post(f"{made.location}/delete", {"name": "Letters"})
 
     rest = "type: SIGN_UP, click_window: 14, view_through_window: 7, retargeting_enabled: True"
-    assert (await deeds(house))[before:] == [
+    assert (await audit_events(house))[before:] == [
         ("ada", "event.create", "o8z6j", f"name: Newsletter, {rest}"),
         ("ada", "event.update", f"o8z6j {id_}", f"name: Letters, {rest}"),
         ("ada", "event.map", f"o8z6j {id_}", "letters"),
@@ -208,14 +208,14 @@ async def test_signing_in_at_x_by_callback_connects_the_pixel(ada):
 
 
 async def test_connecting_and_forgetting_is_in_the_audit(house, ada):
-    before = len(await deeds(house))
+    before = len(await audit_events(house))
     begun = await ada.post("/console/connect/o9a7k/begin", {"way": "callback"})
     back = urlsplit(allow(link_to_x(begun.text))[0])
     await ada.get(f"{back.path}?{back.query}")
     await ada.post("/console/connect/o9a7k/paste", {"token": "not-a-token-of-x"})
     await ada.post("/console/connect/o9a7k/forget", {"kind": "oauth", "own": PASSWORD})
 
-    told = (await deeds(house))[before:]
+    told = (await audit_events(house))[before:]
     assert [(who, what, subject) for who, what, subject, _ in told] == [
         ("ada", "connect.begin", "o9a7k"),
         ("ada", "connect.done", "o9a7k"),

@@ -12,7 +12,7 @@ import pytest
 
 from raw_http import heard, request, say
 from twite import diagnostics
-from twite.app.store_access import open_desk
+from twite.app.store_access import open_operations
 from twite.console.application import Console
 from twite.console.page import NavigationGroup, PageLocation, PageRoute
 from twite.console.request_checks import RequestChecks
@@ -186,7 +186,7 @@ async def test_a_command_opens_a_new_store_by_its_url(tmp_path, monkeypatch):
     monkeypatch.setitem(ENGINES, "counting", CountingEngine())
     settings = read(tmp_path, GOOD.replace("sqlite:", "counting:"))
 
-    async with open_desk(settings) as owner:
+    async with open_operations(settings) as owner:
         discarded = (await owner.move(Discard(deliveries=[1], note="none is there"), now=NOW)).moved
 
     assert (type(owner), discarded) == (CountingStore, 0)

@@ -87,7 +87,7 @@ def test_every_key_of_an_export_has_its_line_and_no_other_has():
     }
 
     assert found == {
-        name: [(key, str(row.fate), row.how) for key, row in resource.items()]
+        name: [(key, str(row.treatment), row.how) for key, row in resource.items()]
         for name, resource in RESOURCES.items()
     }
 

@@ -41,13 +41,13 @@ KEYS = OAuthKeys(
         ),
         ENTRY,
         Submission(
-            receipt="r", source="s", door=Endpoint.NATIVE, received_at=0, body=BODY,
+            receipt="r", source="s", endpoint=Endpoint.NATIVE, received_at=0, body=BODY,
             entries=(ENTRY,)
         ),
         DELIVERY,
         Batch(lease=1, pixel="p", event="e", deliveries=(DELIVERY,)),
         ATTEMPT,
-        Settlement(lease=1, attempt=ATTEMPT, fates=(), lease_until=0),
+        Settlement(lease=1, attempt=ATTEMPT, transitions=(), lease_until=0),
         PAST,
         History(
             delivery=1, pixel="p", event="e", conversion_id="c", state=State.DEAD, source="s",

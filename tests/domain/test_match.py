@@ -11,8 +11,8 @@ from twite.domain.stats.match_keys import (
     MatchKeys,
     digest_flaw,
     is_placeholder,
+    key_set_of,
     keys_in,
-    kit_of,
     matching,
     shape_of,
 )
@@ -23,7 +23,7 @@ def _hash(text):
 
 
 @pytest.mark.parametrize(
-    ("identifiers", "kit", "keys"),
+    ("identifiers", "key_set", "keys"),
     [
         (Identifiers(), MatchKeys(0), 0),
         (Identifiers(click_id="c", email="e"), MatchKeys.CLICK | MatchKeys.EMAIL, 2),
@@ -36,8 +36,8 @@ def _hash(text):
         (Identifiers(browser_id="b", email="e"), MatchKeys.BROWSER | MatchKeys.EMAIL, 1),
     ],
 )
-def test_ip_and_user_agent_are_one_key_together_and_none_alone(identifiers, kit, keys):
-    assert (kit_of(identifiers), keys_in(kit)) == (kit, keys)
+def test_ip_and_user_agent_are_one_key_together_and_none_alone(identifiers, key_set, keys):
+    assert (key_set_of(identifiers), keys_in(key_set)) == (key_set, keys)
 
 
 @pytest.mark.parametrize(

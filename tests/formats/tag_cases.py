@@ -64,22 +64,22 @@ def cases():
             yield file.stem.partition("-")[0], case
 
 
-def tagged(door, case):
+def tagged(endpoint, case):
     """Read the request of a case with its door's decoder."""
     query, body = case.get("query", ""), _bytes(case.get("body", ""))
-    if door == "ga4":
+    if endpoint == "ga4":
         return ga4.read(query, body)
-    if door == "measurement_protocol":
+    if endpoint == "measurement_protocol":
         return measurement_protocol.read(body, measurement=case.get("measurement", ""))
-    if door == "data_tag":
+    if endpoint == "data_tag":
         return data_tag.read(query, body, form=case.get("form", False))
     return Tagged(events=tuple(case["body"]), repeated=())
 
 
-def outcome(door, case):
+def outcome(endpoint, case):
     """Return what comes of a case, in the form that the case says it."""
     try:
-        read = tagged(door, case)
+        read = tagged(endpoint, case)
     except MalformedRequest as wrong:
         return {"error": [wrong.code, wrong.path]}
     found = found_of(

@@ -4,14 +4,16 @@ from tag_cases import cases, outcome
 CASES = list(cases())
 
 
-@pytest.mark.parametrize(("door", "case"), CASES, ids=[f"{door}: {c['says']}" for door, c in CASES])
-def test_what_a_tag_sends_becomes(door, case):
+@pytest.mark.parametrize(
+    ("endpoint", "case"), CASES, ids=[f"{endpoint}: {c['says']}" for endpoint, c in CASES]
+)
+def test_what_a_tag_sends_becomes(endpoint, case):
     expected = {key: case[key] for key in ("conversions", "ignored", "error") if key in case}
 
-    assert outcome(door, case) == expected
+    assert outcome(endpoint, case) == expected
 
 
 def test_no_case_is_told_twice():
-    claims = [(door, case["says"]) for door, case in CASES]
+    claims = [(endpoint, case["says"]) for endpoint, case in CASES]
 
     assert len(set(claims)) == len(claims)

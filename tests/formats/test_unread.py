@@ -15,7 +15,7 @@ from twite.formats.event_data.conversions import found_of
 from twite.formats.ga4 import read as ga4
 from twite.formats.measurement_protocol import read as measurement_protocol
 from twite.formats.sgtm_tag import read as sgtm
-from twite.formats.strict_json import mended
+from twite.formats.strict_json import with_replacements
 from twite.formats.visitor import Visitor
 
 VISITOR = Visitor(trusted=True, now=NOW)
@@ -155,13 +155,13 @@ UNREAD = [
 
 
 @pytest.mark.parametrize(
-    ("door", "good", "bad", "code", "path"),
-    [(door, good, *fault) for door, good, each in UNREAD for fault in each],
+    ("endpoint", "good", "bad", "code", "path"),
+    [(endpoint, good, *fault) for endpoint, good, each in UNREAD for fault in each],
 )
 def test_an_event_that_cannot_be_read_is_refused_and_those_beside_it_are_taken(
-    door, good, bad, code, path
+    endpoint, good, bad, code, path
 ):
-    assert what_comes_of(door(good("A"), bad, good("B"))) == ["A", (code, path), "B"]
+    assert what_comes_of(endpoint(good("A"), bad, good("B"))) == ["A", (code, path), "B"]
 
 
 def test_a_line_that_is_no_hit_costs_none_beside_it():
@@ -217,6 +217,6 @@ def test_mending_changes_halves_and_nothing_else(text):
     body = json.dumps([text, {text: "\\ud83d"}]).encode()
     expected = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
-    first, table = msgspec.json.decode(mended(body))
+    first, table = msgspec.json.decode(with_replacements(body))
 
     assert (first, table) == (expected, {expected: "\\ud83d"})

@@ -54,7 +54,7 @@ class PlayedContainer:
         self.ran = asyncio.Event()
         self.until: asyncio.Event | None = None
         self.trouble: Exception | None = None
-        self.fates: dict[str, tuple[TagOutcome, ...]] = {}
+        self.outcomes: dict[str, tuple[TagOutcome, ...]] = {}
 
     async def run(
         self, event: Mapping[str, Tree], *, request: Incoming, client: TemplateClient
@@ -65,7 +65,7 @@ class PlayedContainer:
             raise self.trouble
         self.came.append((client.name, event, request.path))
         self.ran.set()
-        return self.fates.get(str(event["event_name"]), ())
+        return self.outcomes.get(str(event["event_name"]), ())
 
 
 class Notices:

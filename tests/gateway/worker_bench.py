@@ -77,7 +77,7 @@ class Setting:
         ]
 
     async def state(self, conversion_id: str, pixel: str = "o8z6j", event: str = "o8z6k") -> str:
-        lives = await self.store.find(
+        histories = await self.store.find(
             ByConversionId(pixel=pixel, events=[event], conversion_id=conversion_id)
         )
-        return lives[0].state
+        return histories[0].state

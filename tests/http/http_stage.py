@@ -67,7 +67,7 @@ class PlayedAccept:
 
 class PlayedRecords:
     def __init__(self) -> None:
-        self.lives: list[History] = []
+        self.histories: list[History] = []
         self.asked: list[tuple[str, tuple[str, ...], str]] = []
         self.kept: list[ConversionCounts] = []
         self.counted: list[IgnoredTally] = []
@@ -77,7 +77,7 @@ class PlayedRecords:
         assert isinstance(selection, ByConversionId)
         events = None if selection.events is None else tuple(selection.events)
         self.asked.append((selection.pixel, events, selection.conversion_id))
-        return [life for life in self.lives if events is None or life.event in events]
+        return [history for history in self.histories if events is None or history.event in events]
 
     async def balance(self) -> Sequence[ConversionCounts]:
         if self.trouble is not None:
@@ -93,10 +93,12 @@ class PlayedDesk:
     def __init__(self) -> None:
         self.done: list[tuple[str, tuple[int, ...], str, int]] = []
         self.sure: set[int] = set()
-        self.deeds: list[AuditEvent] = []
+        self.audit_events: list[AuditEvent] = []
 
-    async def move(self, move: Move, *, now: int, deed: AuditEvent | None = None) -> MoveResult:
-        self.deeds += [] if deed is None else [deed]
+    async def move(
+        self, move: Move, *, now: int, audit_event: AuditEvent | None = None
+    ) -> MoveResult:
+        self.audit_events += [] if audit_event is None else [audit_event]
         if isinstance(move, Replay):
             self.sure |= set(move.sure)
             self.done.append(("replay", tuple(move.deliveries), "", now))

@@ -79,18 +79,18 @@ class TagStage:
 
     async def sent(self) -> list[dict[str, Any]]:
         """Return what will be sent to X."""
-        return [msgspec.json.decode(life.sent) for life in await self._lives()]
+        return [msgspec.json.decode(history.sent) for history in await self._histories()]
 
     async def ignored(self) -> list[tuple[str, str, int]]:
         """Return what was ignored, as (name, reason, times)."""
         found = await self.store.answer(IgnoredQuery(since=0))
         return [(tally.name, tally.reason, tally.times) for tally in found]
 
-    async def _lives(self) -> list[Any]:
+    async def _histories(self) -> list[Any]:
         return [
-            life
+            history
             for n in range(9)
-            for life in await self.store.find(ByReceipt(receipt=receipt_of(n + 1)))
+            for history in await self.store.find(ByReceipt(receipt=receipt_of(n + 1)))
         ]
 
 

@@ -50,9 +50,9 @@ async def the_lives(store, conversion_id="order-1"):
 
 
 async def the_identifiers(store, conversion_id="order-1"):
-    (life,) = await the_lives(store, conversion_id)
+    (history,) = await the_lives(store, conversion_id)
     found = {}
-    for element in msgspec.json.decode(life.sent)["identifiers"]:
+    for element in msgspec.json.decode(history.sent)["identifiers"]:
         found |= element
     return found
 
@@ -60,8 +60,8 @@ async def the_identifiers(store, conversion_id="order-1"):
 async def test_a_beacon_is_answered_once_its_conversions_are_on_disk(page, store):
     answer = await beacon(page, a_message({"conversion_id": "order-1"}))
 
-    (life,) = await the_lives(store)
-    assert (answer.status, answer.body, life.state) == (204, b"", State.QUEUED)
+    (history,) = await the_lives(store)
+    assert (answer.status, answer.body, history.state) == (204, b"", State.QUEUED)
     assert answer.headers["access-control-allow-origin"] == SHOP
     assert answer.headers["access-control-allow-credentials"] == "true"
     assert answer.headers["vary"] == "Origin"
@@ -73,8 +73,8 @@ async def test_the_same_beacon_again_is_a_duplicate(page, store):
     for _ in range(2):
         await beacon(page, a_message({"conversion_id": "order-1"}))
 
-    (life,) = await the_lives(store)
-    assert life.duplicates == 1
+    (history,) = await the_lives(store)
+    assert history.duplicates == 1
 
 
 async def test_the_visitors_address_and_browser_become_identifiers(staged, store):
@@ -159,8 +159,8 @@ async def test_a_denial_counts_where_consent_is_optional(page, store):
         page, a_message({"conversion_id": "order-1"}, click={"id": CLICK, "at": NOW}, consent=said)
     )
 
-    (life,) = await the_lives(store)
-    assert life.state is State.SUPPRESSED
+    (history,) = await the_lives(store)
+    assert history.state is State.SUPPRESSED
     assert "set-cookie" not in answer.headers
 
 
@@ -170,8 +170,8 @@ async def test_the_browsers_own_opt_out_counts_and_nothing_but_1_is_one(
 ):
     await beacon(page, a_message({"conversion_id": "order-1"}), Sec_GPC=said)
 
-    (life,) = await the_lives(store)
-    assert (life.state is State.SUPPRESSED) is opted_out
+    (history,) = await the_lives(store)
+    assert (history.state is State.SUPPRESSED) is opted_out
 
 
 @pytest.mark.parametrize(
@@ -280,8 +280,8 @@ async def test_one_bad_conversion_costs_none_beside_it_and_the_answer_names_it(p
 async def test_a_signal_that_cannot_be_read_is_no_yes(page, store):
     await beacon(page, a_message({"conversion_id": "order-1"}, consent={"tcf": ["C"]}))
 
-    (life,) = await the_lives(store)
-    assert life.state is State.SUPPRESSED
+    (history,) = await the_lives(store)
+    assert history.state is State.SUPPRESSED
 
 
 @pytest.mark.parametrize(
@@ -347,7 +347,7 @@ async def test_robots_and_values_beyond_the_limit_are_counted_and_not_sent(stage
     await beacon(page, a_message({}), User_Agent="Examplebot/2.1")
 
     counted = [
-        (tally.door, tally.name, tally.reason)
+        (tally.endpoint, tally.name, tally.reason)
         for tally in await store.answer(IgnoredQuery(since=0))
     ]
     assert counted == [("beacon", "purchase", "bot"), ("beacon", "purchase", "value_limit")]
@@ -378,8 +378,8 @@ async def test_the_image_without_consent_is_suppressed_where_it_is_required(stag
         headers={"Referer": f"{SHOP}/thanks", "User-Agent": AGENT},
     )
 
-    (life,) = await the_lives(store)
-    assert life.state is State.SUPPRESSED
+    (history,) = await the_lives(store)
+    assert history.state is State.SUPPRESSED
 
 
 async def test_what_the_pixel_was_given_is_seen(page, store):

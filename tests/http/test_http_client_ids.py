@@ -19,7 +19,7 @@ NO = {"consent_state": {"ad_storage": False}}
 
 
 @pytest.fixture
-def doors(staged) -> Callable[..., Awaitable[TagStage]]:
+def make_api(staged) -> Callable[..., Awaitable[TagStage]]:
     async def open_(*sources) -> TagStage:
         needs, store = what_it_needs(*sources)
         return TagStage(await staged(**needs, trusted_proxies=PROXY), store)
@@ -27,8 +27,8 @@ def doors(staged) -> Callable[..., Awaitable[TagStage]]:
     return open_
 
 
-async def asked(door, body, *, path=DATA, cookie="", **more):
-    heard = await door.of_page(
+async def asked(api, body, *, path=DATA, cookie="", **more):
+    heard = await api.of_page(
         "POST",
         path,
         msgspec.json.encode(body),
@@ -53,32 +53,32 @@ WHOSE = [
 
 
 @pytest.mark.parametrize(("body", "cookie", "value"), WHOSE)
-async def test_the_client_id_is_kept_as_stapes_client_keeps_it(doors, body, cookie, value):
-    door = await doors()
+async def test_the_client_id_is_kept_as_stapes_client_keeps_it(make_api, body, cookie, value):
+    api = await make_api()
 
-    assert await asked(door, body, cookie=cookie) == f"_dcid={value}; {REST}"
+    assert await asked(api, body, cookie=cookie) == f"_dcid={value}; {REST}"
 
 
-async def test_a_browser_that_has_no_client_id_gets_one_and_another_gets_another(doors):
-    door = await doors()
+async def test_a_browser_that_has_no_client_id_gets_one_and_another_gets_another(make_api):
+    api = await make_api()
 
-    said = [await asked(door, {}) for _ in range(2)]
+    said = [await asked(api, {}) for _ in range(2)]
 
     assert all(re.fullmatch(rf"_dcid=dcid\.1\.{NOW}\.\d{{9}}; {REST}", cookie) for cookie in said)
     assert said[0] != said[1]
 
 
-async def test_scripts_are_kept_from_it_where_the_source_says_so(doors):
-    door = await doors(a_shop(cookie=ClickCookie(http_only=True)))
+async def test_scripts_are_kept_from_it_where_the_source_says_so(make_api):
+    api = await make_api(a_shop(cookie=ClickCookie(http_only=True)))
 
-    assert await asked(door, {"client_id": "a"}) == f"_dcid=a; {REST}; HttpOnly"
+    assert await asked(api, {"client_id": "a"}) == f"_dcid=a; {REST}; HttpOnly"
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_an_image_sets_it_too(doors, method):
-    door = await doors()
+async def test_an_image_sets_it_too(make_api, method):
+    api = await make_api()
 
-    heard = await door.of_page(method, f"{DATA}&client_id=a", headers={"Host": "t.shop.example"})
+    heard = await api.of_page(method, f"{DATA}&client_id=a", headers={"Host": "t.shop.example"})
 
     assert heard.headers["set-cookie"] == f"_dcid=a; {REST}"
 
@@ -99,39 +99,39 @@ NONE = {
 
 
 @pytest.mark.parametrize("why", NONE)
-async def test_it_is_not_set_where(doors, why):
+async def test_it_is_not_set_where(make_api, why):
     source, body, path = NONE[why]
-    door = await doors(source)
+    api = await make_api(source)
 
-    assert await asked(door, body, path=path) is None
-
-
-async def test_it_is_not_set_for_a_page_of_another_site(doors):
-    door = await doors(a_shop(origins=("https://blog.example",)))
-
-    assert await asked(door, {"client_id": "a"}, origin="https://blog.example") is None
+    assert await asked(api, body, path=path) is None
 
 
-async def test_with_consent_it_is_set_where_consent_is_needed(doors):
-    door = await doors(a_shop(consent=ConsentPolicy(required=True)))
+async def test_it_is_not_set_for_a_page_of_another_site(make_api):
+    api = await make_api(a_shop(origins=("https://blog.example",)))
+
+    assert await asked(api, {"client_id": "a"}, origin="https://blog.example") is None
+
+
+async def test_with_consent_it_is_set_where_consent_is_needed(make_api):
+    api = await make_api(a_shop(consent=ConsentPolicy(required=True)))
 
     said = await asked(
-        door, {"client_id": "a", "consent_state": {"ad_storage": True, "ad_user_data": True}}
+        api, {"client_id": "a", "consent_state": {"ad_storage": True, "ad_user_data": True}}
     )
 
     assert said == f"_dcid=a; {REST}"
 
 
-async def test_who_says_no_has_it_taken_away(doors):
-    door = await doors()
+async def test_who_says_no_has_it_taken_away(make_api):
+    api = await make_api()
 
-    said = await asked(door, NO, cookie="_dcid=a")
+    said = await asked(api, NO, cookie="_dcid=a")
 
     assert said == "_dcid=; Path=/; Max-Age=0; Domain=shop.example; Secure; SameSite=Lax"
 
 
-async def test_what_is_sent_again_before_the_cookie_is_there_is_the_same(doors):
-    door = await doors()
+async def test_what_is_sent_again_before_the_cookie_is_there_is_the_same(make_api):
+    api = await make_api()
     body = {
         "event_name": "sign_up",
         "twclid": "abc",
@@ -140,6 +140,6 @@ async def test_what_is_sent_again_before_the_cookie_is_there_is_the_same(doors):
     }
 
     for _ in range(2):
-        await asked(door, body, path="/data?v=2")
+        await asked(api, body, path="/data?v=2")
 
-    assert len({conversion["conversion_id"] for conversion in await door.sent()}) == 1
+    assert len({conversion["conversion_id"] for conversion in await api.sent()}) == 1

@@ -130,14 +130,14 @@ async def test_a_client_may_claim_what_comes_to_a_door_for_tags(staged: Staged):
 async def test_what_no_client_claims_the_door_reads_as_it_came(staged: Staged, encoding: str):
     clients = PlayedClients()
     needs, store = what_it_needs()
-    door = TagStage(await staged(**needs, clients=clients), store)
+    api = TagStage(await staged(**needs, clients=clients), store)
     body = f'{{"event_name": "purchase", "transaction_id": "T-1", "twclid": "{CLICK}"}}'.encode()
     sent = gzip.compress(body) if encoding == "gzip" else body
 
-    heard = await door.of_page("POST", "/data?v=2", sent, headers={"Content-Encoding": encoding})
+    heard = await api.of_page("POST", "/data?v=2", sent, headers={"Content-Encoding": encoding})
 
     assert heard.status == 200
-    assert [conversion["conversion_id"] for conversion in await door.sent()] == ["T-1"]
+    assert [conversion["conversion_id"] for conversion in await api.sent()] == ["T-1"]
     assert [request.body for request in clients.asked] == [body.decode()]
 
 

@@ -28,7 +28,7 @@ async def sight(store, *, pixel="o8z6j", at=NOW, receipt="r1", name="x", way=Sig
         Submission(
             receipt=receipt,
             source="shop",
-            door=Endpoint.NATIVE,
+            endpoint=Endpoint.NATIVE,
             received_at=at,
             body=b"{}",
             entries=(),

@@ -212,7 +212,7 @@ async def test_a_body_that_defeats_a_decoder_is_the_sender_s_fault(stage, unread
 
     assert answer.status == 400
     assert stage.notices.seen == [
-        TurnedAway(source="shop", door="native", code="body_unreadable"),
+        TurnedAway(source="shop", endpoint="native", code="body_unreadable"),
     ]
 
 

@@ -86,7 +86,7 @@ async def test_a_conversion_is_on_disk_and_the_answer_is_xs(proxy):
     assert heard.status == 200
     assert heard.json()["data"]["conversions_processed"] == 1
     assert [conversion["conversion_id"] for conversion in await proxy.sent()] == ["T-1"]
-    assert [(submission.source, submission.door) for submission in proxy.store.kept] == [
+    assert [(submission.source, submission.endpoint) for submission in proxy.store.kept] == [
         ("shop", Endpoint.STAPE)
     ]
 

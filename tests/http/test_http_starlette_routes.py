@@ -39,7 +39,7 @@ def a_life(event: str = "o8z6k", **said) -> History:
 
 
 async def test_a_life_is_told_attempt_by_attempt(stage):
-    stage.records.lives = [
+    stage.records.histories = [
         a_life(
             attempts=(
                 PastAttempt(at=NOW + 5, outcome="errored", status=503, answer="try later"),
@@ -89,7 +89,7 @@ async def test_a_life_is_told_attempt_by_attempt(stage):
 
 
 async def test_a_life_of_an_event_that_is_not_mapped_is_told(stage):
-    stage.records.lives = [a_life("o8z6z")]
+    stage.records.histories = [a_life("o8z6z")]
 
     answer = await stage.ask("GET", "/v1/conversions/o8z6j/order-1001")
 
@@ -97,7 +97,7 @@ async def test_a_life_of_an_event_that_is_not_mapped_is_told(stage):
 
 
 async def test_of_several_events_the_latest_is_told_and_the_others_beside_it(stage):
-    stage.records.lives = [a_life(), a_life("o8z6m", received_at=NOW + 1)]
+    stage.records.histories = [a_life(), a_life("o8z6m", received_at=NOW + 1)]
 
     answer = await stage.ask("GET", "/v1/conversions/o8z6j/order-1001")
 
@@ -107,7 +107,7 @@ async def test_of_several_events_the_latest_is_told_and_the_others_beside_it(sta
 
 @pytest.mark.parametrize("asked", ["purchase", "o8z6k"])
 async def test_one_event_may_be_asked_for_by_our_name_or_x_s_id(stage, asked):
-    stage.records.lives = [a_life(), a_life("o8z6m", received_at=NOW + 1)]
+    stage.records.histories = [a_life(), a_life("o8z6m", received_at=NOW + 1)]
 
     answer = await stage.ask("GET", f"/v1/conversions/o8z6j/order-1001?event={asked}")
 
@@ -140,7 +140,7 @@ async def test_an_unknown_conversion_is_404(stage):
 async def test_a_source_does_not_see_the_pixels_of_others(staged):
     agency = msgspec.structs.replace(a_source("other", pixel="oka17"), key=Secret("another-key"))
     stage = await staged(sources=[a_source(), agency])
-    stage.records.lives = [a_life()]
+    stage.records.histories = [a_life()]
 
     answer = await stage.ask("GET", "/v1/conversions/o8z6j/order-1001", key="another-key")
 
@@ -188,13 +188,15 @@ async def test_the_desk_replays_for_whoever_holds_its_token(stage):
 
 @pytest.mark.parametrize("do", ["replay", "discard"])
 async def test_the_desk_is_told_who_did_it_and_what_they_are_sure_of(stage, do):
-    deed = AuditEvent(at=NOW, who="ada (command)", what=do, subject="o8z6j", detail="2: order-1")
-    order = {"do": do, "deliveries": [4, 7], "sure": [7], "deed": msgspec.to_builtins(deed)}
+    audit_event = AuditEvent(
+        at=NOW, who="ada (command)", what=do, subject="o8z6j", detail="2: order-1"
+    )
+    order = {"do": do, "deliveries": [4, 7], "sure": [7], "deed": msgspec.to_builtins(audit_event)}
 
     answer = await stage.ask("POST", "/-/desk", msgspec.json.encode(order), key=DESK_TOKEN)
 
     assert answer.status == 200
-    assert stage.desk.deeds == [deed]
+    assert stage.desk.audit_events == [audit_event]
     assert stage.desk.sure == ({7} if do == "replay" else set())
 
 
@@ -219,11 +221,11 @@ async def test_the_desk_erases_by_numbers(stage):
 async def test_the_desk_changes_users_and_writes_the_audit_log(staged):
     people = MemoryStore().people
     stage = await staged(people=people)
-    deed = AuditEvent(at=NOW, who="ada (command)", what="add user", subject="eve")
+    audit_event = AuditEvent(at=NOW, who="ada (command)", what="add user", subject="eve")
     times = {"created_at": NOW, "password_at": NOW}
     user = User(name="eve", password=Secret("a hash"), role=Role.ADMIN, **times)
-    add = encoded(ControlCommand.changing(UserAdded(user=user), deed=deed))
-    note = encoded(ControlCommand(do="note", deed=deed))
+    add = encoded(ControlCommand.changing(UserAdded(user=user), audit_event=audit_event))
+    note = encoded(ControlCommand(do="note", audit_event=audit_event))
 
     orders = (add, add, note)
     answers = [await stage.ask("POST", "/-/desk", order, key=DESK_TOKEN) for order in orders]
@@ -234,7 +236,10 @@ async def test_the_desk_changes_users_and_writes_the_audit_log(staged):
         {"done": 1},
     ]
     assert await people.user("eve") == user
-    assert [entry.deed for entry in await people.entries(before=None, limit=9)] == [deed, deed]
+    assert [entry.audit_event for entry in await people.entries(before=None, limit=9)] == [
+        audit_event,
+        audit_event,
+    ]
 
 
 @pytest.mark.parametrize("key", [None, "wrong", "a-source-key", "\xe9"])

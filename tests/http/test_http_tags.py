@@ -16,7 +16,7 @@ PROXY = (ip_network("127.0.0.1/32"),)
 
 
 @pytest.fixture
-def doors(staged) -> Callable[..., Awaitable[TagStage]]:
+def make_api(staged) -> Callable[..., Awaitable[TagStage]]:
     async def open_(*sources, **said) -> TagStage:
         needs, store = what_it_needs(*sources)
         return TagStage(await staged(**needs, trusted_proxies=PROXY, **said), store)
@@ -25,17 +25,15 @@ def doors(staged) -> Callable[..., Awaitable[TagStage]]:
 
 
 @pytest.fixture
-async def door(doors) -> TagStage:
-    return await doors()
+async def api(make_api) -> TagStage:
+    return await make_api()
 
 
-async def test_a_hit_of_a_page_becomes_a_conversion_with_the_visitors_address_and_browser(door):
-    heard = await door.of_page(
-        "POST", GA4 + LANDING, BOUGHT, headers={"Content-Type": "text/plain"}
-    )
+async def test_a_hit_of_a_page_becomes_a_conversion_with_the_visitors_address_and_browser(api):
+    heard = await api.of_page("POST", GA4 + LANDING, BOUGHT, headers={"Content-Type": "text/plain"})
 
     assert (heard.status, heard.body) == (200, b"")
-    assert await door.sent() == [
+    assert await api.sent() == [
         {
             "conversion_id": "T-1",
             "conversion_time": "2026-11-25T09:46:40.000Z",
@@ -51,67 +49,67 @@ async def test_a_hit_of_a_page_becomes_a_conversion_with_the_visitors_address_an
     ]
 
 
-async def test_the_page_may_read_the_answer_with_its_cookies(door):
-    heard = await door.of_page("POST", GA4 + LANDING, BOUGHT)
+async def test_the_page_may_read_the_answer_with_its_cookies(api):
+    heard = await api.of_page("POST", GA4 + LANDING, BOUGHT)
 
     assert heard.headers["access-control-allow-origin"] == PAGE
     assert heard.headers["access-control-allow-credentials"] == "true"
     assert heard.headers["vary"] == "Origin"
 
 
-async def test_a_retried_hit_is_one_conversion(door):
+async def test_a_retried_hit_is_one_conversion(api):
     for _ in range(2):
-        await door.of_page("POST", GA4 + LANDING, b"en=sign_up")
+        await api.of_page("POST", GA4 + LANDING, b"en=sign_up")
 
-    assert len(await door.sent()) == 1
-
-
-async def test_two_hits_of_one_page_are_two_conversions(door):
-    await door.of_page("POST", GA4 + LANDING, b"en=sign_up\nen=sign_up")
-    await door.of_page("POST", (GA4 + LANDING).replace("_s=5", "_s=6"), b"en=sign_up")
-
-    assert len({conversion["conversion_id"] for conversion in await door.sent()}) == 3
+    assert len(await api.sent()) == 1
 
 
-async def test_what_the_pixel_has_no_event_for_is_counted_and_nothing_else_is_kept(door):
-    heard = await door.of_page("POST", GA4 + LANDING, b"en=scroll\nen=scroll\nen=user_engagement")
+async def test_two_hits_of_one_page_are_two_conversions(api):
+    await api.of_page("POST", GA4 + LANDING, b"en=sign_up\nen=sign_up")
+    await api.of_page("POST", (GA4 + LANDING).replace("_s=5", "_s=6"), b"en=sign_up")
+
+    assert len({conversion["conversion_id"] for conversion in await api.sent()}) == 3
+
+
+async def test_what_the_pixel_has_no_event_for_is_counted_and_nothing_else_is_kept(api):
+    heard = await api.of_page("POST", GA4 + LANDING, b"en=scroll\nen=scroll\nen=user_engagement")
 
     assert heard.status == 200
-    assert await door.ignored() == [
+    assert await api.ignored() == [
         ("scroll", "not_configured", 2),
         ("user_engagement", "not_configured", 1),
     ]
-    assert await door.sent() == []
+    assert await api.sent() == []
 
 
 @pytest.mark.parametrize("path", ["/g/collect?v=2&tid=G-1&en=sign_up", "/mp/collect", "/data"])
-async def test_pages_of_another_origin_are_refused_with_words(door, path):
-    heard = await door.of_page("POST", path, b"", origin="https://other.example")
+async def test_pages_of_another_origin_are_refused_with_words(api, path):
+    heard = await api.of_page("POST", path, b"", origin="https://other.example")
 
     assert (heard.status, heard.json()["errors"][0]["code"]) == (403, "origin_wrong")
     assert "https://other.example" in heard.json()["errors"][0]["message"]
 
 
 @pytest.mark.parametrize("path", ["/g/collect?v=2&tid=G-1&en=sign_up", "/mp/collect", "/data"])
-async def test_who_shows_neither_a_key_nor_an_origin_is_refused(door, path):
-    heard = await door.of_page("POST", path, b"", origin=None)
+async def test_who_shows_neither_a_key_nor_an_origin_is_refused(api, path):
+    heard = await api.of_page("POST", path, b"", origin=None)
 
     assert (heard.status, heard.json()["errors"][0]["code"]) == (403, "origin_missing")
 
 
-async def test_an_image_without_an_origin_is_known_by_its_referer(door):
-    heard = await door.of_page(
+async def test_an_image_without_an_origin_is_known_by_its_referer(api):
+    heard = await api.of_page(
         "GET", f"{GA4}{LANDING}&en=sign_up", origin=None, headers={"Referer": f"{PAGE}/"}
     )
 
     assert heard.status == 200
-    assert len(await door.sent()) == 1
+    assert len(await api.sent()) == 1
 
 
 @pytest.mark.parametrize("path", ["/g/collect", "/mp/collect", "/data"])
-async def test_a_preflight_is_answered_for_pages_of_the_source_alone(door, path):
-    right = await door.of_page("OPTIONS", path)
-    wrong = await door.of_page("OPTIONS", path, origin="https://other.example")
+async def test_a_preflight_is_answered_for_pages_of_the_source_alone(api, path):
+    right = await api.of_page("OPTIONS", path)
+    wrong = await api.of_page("OPTIONS", path, origin="https://other.example")
 
     assert (right.status, right.headers["access-control-allow-origin"]) == (204, PAGE)
     assert "content-type" in right.headers["access-control-allow-headers"]
@@ -126,20 +124,20 @@ async def test_a_preflight_is_answered_for_pages_of_the_source_alone(door, path)
         ("/data", "GET, POST, OPTIONS"),
     ],
 )
-async def test_another_method_is_told_which_there_are(door, path, allowed):
-    heard = await door.of_page("PUT", path)
+async def test_another_method_is_told_which_there_are(api, path, allowed):
+    heard = await api.of_page("PUT", path)
 
     assert (heard.status, heard.headers["allow"]) == (405, allowed)
 
 
-async def test_a_wrong_secret_is_refused(door):
-    heard = await door.of_server("POST", "/mp/collect?api_secret=wrong", SIGNED_UP)
+async def test_a_wrong_secret_is_refused(api):
+    heard = await api.of_server("POST", "/mp/collect?api_secret=wrong", SIGNED_UP)
 
     assert (heard.status, heard.json()["errors"][0]["code"]) == (401, "key_wrong")
 
 
 @pytest.mark.parametrize("key", [None, KEY])
-async def test_a_server_with_the_sources_key_is_believed_about_the_visitor(door, key):
+async def test_a_server_with_the_sources_key_is_believed_about_the_visitor(api, key):
     body = {
         "ip_override": "198.51.100.9",
         "user_agent": "Mozilla/5.0 Phone",
@@ -147,25 +145,25 @@ async def test_a_server_with_the_sources_key_is_believed_about_the_visitor(door,
     }
     path = "/mp/collect?measurement_id=G-1" + ("" if key else f"&api_secret={KEY}")
 
-    heard = await door.of_server("POST", path, msgspec.json.encode(body), key=key)
+    heard = await api.of_server("POST", path, msgspec.json.encode(body), key=key)
 
     assert (heard.status, heard.body) == (204, b"")
-    assert [conversion["identifiers"] for conversion in await door.sent()] == [
+    assert [conversion["identifiers"] for conversion in await api.sent()] == [
         [{"ip_address": "198.51.100.9", "user_agent": "Mozilla/5.0 Phone"}]
     ]
 
 
-async def test_a_servers_own_address_is_nobodys(door):
+async def test_a_servers_own_address_is_nobodys(api):
     path = f"/mp/collect?api_secret={KEY}"
     body = b'{"events":[{"name":"sign_up","params":{"event_id":"e-1"}}]}'
 
-    heard = await door.of_server("POST", path, body, headers={"User-Agent": "Mozilla/5.0"})
+    heard = await api.of_server("POST", path, body, headers={"User-Agent": "Mozilla/5.0"})
 
     assert heard.status == 422
     assert [error["code"] for error in heard.json()["errors"]] == ["identifier_missing"]
 
 
-async def test_the_debug_route_says_what_would_become_of_it_and_keeps_nothing(door):
+async def test_the_debug_route_says_what_would_become_of_it_and_keeps_nothing(api):
     events = [
         {"name": "sign_up", "params": {"twclid": CLICK}},
         {"name": "scroll", "params": {}},
@@ -173,7 +171,7 @@ async def test_the_debug_route_says_what_would_become_of_it_and_keeps_nothing(do
         {"name": "sign_up", "params": {"twclid": CLICK, "consent": {"ad_storage": "denied"}}},
     ]
 
-    heard = await door.of_server(
+    heard = await api.of_server(
         "POST", f"/debug/mp/collect?api_secret={KEY}", msgspec.json.encode({"events": events})
     )
 
@@ -186,74 +184,74 @@ async def test_the_debug_route_says_what_would_become_of_it_and_keeps_nothing(do
         ("events[2].value", "not_an_amount"),
         ("events[3]", "suppressed"),
     ]
-    assert door.store.kept == []
+    assert api.store.kept == []
 
 
-async def test_the_debug_route_says_what_is_no_request_too(door):
-    heard = await door.of_page("POST", "/debug/mp/collect", b"[]")
+async def test_the_debug_route_says_what_is_no_request_too(api):
+    heard = await api.of_page("POST", "/debug/mp/collect", b"[]")
 
     assert [error["validationCode"] for error in heard.json()["validationMessages"]] == [
         "wrong_shape"
     ]
 
 
-async def test_a_secret_opens_no_source_that_has_only_origins(doors):
-    door = await doors(a_shop(key=None))
+async def test_a_secret_opens_no_source_that_has_only_origins(make_api):
+    api = await make_api(a_shop(key=None))
 
-    heard = await door.of_server("POST", f"/mp/collect?api_secret={KEY}", SIGNED_UP)
+    heard = await api.of_server("POST", f"/mp/collect?api_secret={KEY}", SIGNED_UP)
 
     assert heard.status == 401
 
 
-async def test_a_post_of_the_data_tag_is_told_its_time_and_id(door):
+async def test_a_post_of_the_data_tag_is_told_its_time_and_id(api):
     body = msgspec.json.encode({"transaction_id": "T-1", "twclid": CLICK})
 
-    heard = await door.of_page(
+    heard = await api.of_page(
         "POST", "/data?v=2&event=purchase", body, headers={"Content-Type": "text/plain"}
     )
 
     told = heard.json()
     assert (heard.status, told["timestamp"]) == (200, NOW // 1_000)
     assert told["unique_event_id"].startswith(f"{NOW}_")
-    assert [conversion["conversion_id"] for conversion in await door.sent()] == ["T-1"]
+    assert [conversion["conversion_id"] for conversion in await api.sent()] == ["T-1"]
 
 
-async def test_a_list_of_the_data_tag_is_told_a_list(door):
+async def test_a_list_of_the_data_tag_is_told_a_list(api):
     events = [{"event": "purchase", "unique_event_id": "u-1", "twclid": CLICK}, {"event": "scroll"}]
 
-    heard = await door.of_page("POST", "/data?v=2", msgspec.json.encode(events))
+    heard = await api.of_page("POST", "/data?v=2", msgspec.json.encode(events))
 
     assert [item["unique_event_id"][:4] for item in heard.json()] == ["u-1", f"{NOW}"[:4]]
 
 
-async def test_a_get_of_the_data_tag_is_told_an_image(door):
-    heard = await door.of_page("GET", f"/data?v=2&event=sign_up&event_id=e-1&twclid={CLICK}")
+async def test_a_get_of_the_data_tag_is_told_an_image(api):
+    heard = await api.of_page("GET", f"/data?v=2&event=sign_up&event_id=e-1&twclid={CLICK}")
 
     assert (heard.status, heard.headers["content-type"]) == (200, "image/gif")
     assert heard.body.startswith(b"GIF89a")
 
 
-async def test_an_address_to_be_sent_on_to_is_not_followed(door):
-    heard = await door.of_page("GET", "/data?event=sign_up&twclid=a&r=https://evil.example/")
+async def test_an_address_to_be_sent_on_to_is_not_followed(api):
+    heard = await api.of_page("GET", "/data?event=sign_up&twclid=a&r=https://evil.example/")
 
     assert (heard.status, "location" in heard.headers) == (200, False)
 
 
-async def test_a_form_of_the_data_tag_is_read(door):
-    heard = await door.of_page(
+async def test_a_form_of_the_data_tag_is_read(api):
+    heard = await api.of_page(
         "POST",
         "/data?v=2&event=purchase",
         b"transaction_id=T-1&items.0.item_id=A&twclid=abc",
         headers={"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"},
     )
 
-    (sent,) = await door.sent()
+    (sent,) = await api.sent()
     assert heard.status == 200
     assert sent["contents"] == [{"content_id": "A"}]
 
 
-async def test_the_answer_keeps_the_click_of_the_page_where_the_gateway_is_of_its_site(door):
-    heard = await door.of_page(
+async def test_the_answer_keeps_the_click_of_the_page_where_the_gateway_is_of_its_site(api):
+    heard = await api.of_page(
         "POST", GA4 + LANDING, b"en=scroll", headers={"Host": "t.shop.example"}
     )
 
@@ -262,8 +260,8 @@ async def test_the_answer_keeps_the_click_of_the_page_where_the_gateway_is_of_it
 
 
 @pytest.mark.parametrize("query", [f"{GA4}{LANDING}&gcs=G100", GA4])
-async def test_without_consent_or_click_no_cookie_is_set(door, query):
-    heard = await door.of_page("POST", query, b"en=scroll", headers={"Host": "t.shop.example"})
+async def test_without_consent_or_click_no_cookie_is_set(api, query):
+    heard = await api.of_page("POST", query, b"en=scroll", headers={"Host": "t.shop.example"})
 
     assert (heard.status, "set-cookie" in heard.headers) == (200, False)
 
@@ -271,20 +269,20 @@ async def test_without_consent_or_click_no_cookie_is_set(door, query):
 @pytest.mark.parametrize(
     "path", ["/g/collect?v=2&tid=G-1&cid=1.2&en=sign_up", "/data?event=sign_up"]
 )
-async def test_the_browsers_own_opt_out_counts_at_these_doors_too(door, path):
+async def test_the_browsers_own_opt_out_counts_at_these_doors_too(api, path):
     for said in ("0", "1"):
         address = (
             f"{path}&{'ep.' if 'v=2' in path else ''}transaction_id=T-{said}{LANDING}&twclid=abc"
         )
-        await door.of_page("GET", address, headers={"Sec-GPC": said})
+        await api.of_page("GET", address, headers={"Sec-GPC": said})
 
     assert [
-        conversion["conversion_id"] for conversion in await door.sent() if conversion["identifiers"]
+        conversion["conversion_id"] for conversion in await api.sent() if conversion["identifiers"]
     ] == ["T-0"]
 
 
-async def test_who_says_no_has_the_cookie_of_an_earlier_click_taken_away(door):
-    heard = await door.of_page(
+async def test_who_says_no_has_the_cookie_of_an_earlier_click_taken_away(api):
+    heard = await api.of_page(
         "POST",
         f"{GA4}{LANDING}&gcs=G100",
         b"en=scroll",
@@ -295,17 +293,17 @@ async def test_who_says_no_has_the_cookie_of_an_earlier_click_taken_away(door):
     assert "Max-Age=0" in heard.headers["set-cookie"]
 
 
-async def test_a_cookie_of_an_earlier_page_says_which_click_it_was(door):
-    await door.of_page(
+async def test_a_cookie_of_an_earlier_page_says_which_click_it_was(api):
+    await api.of_page(
         "POST", GA4, b"en=sign_up", headers={"Cookie": f"_ga=GA1.1.2; _twite=1.{NOW}.{CLICK}"}
     )
 
-    (sent,) = await door.sent()
+    (sent,) = await api.sent()
     assert {"twclid": CLICK} in sent["identifiers"]
 
 
-async def test_what_is_refused_is_told_with_its_reasons(door):
-    heard = await door.of_page("POST", GA4 + LANDING, b"en=purchase&ep.value=1,5&ep.currency=EUR")
+async def test_what_is_refused_is_told_with_its_reasons(api):
+    heard = await api.of_page("POST", GA4 + LANDING, b"en=purchase&ep.value=1,5&ep.currency=EUR")
 
     assert heard.status == 422
     assert [(error["path"], error["code"]) for error in heard.json()["errors"]] == [
@@ -314,64 +312,64 @@ async def test_what_is_refused_is_told_with_its_reasons(door):
     assert heard.headers["access-control-allow-origin"] == PAGE
 
 
-async def test_one_refused_beside_one_taken_is_no_failure(door):
-    heard = await door.of_page(
+async def test_one_refused_beside_one_taken_is_no_failure(api):
+    heard = await api.of_page(
         "POST", GA4 + LANDING, b"en=purchase&ep.value=1,5&ep.currency=EUR\nen=sign_up"
     )
 
     assert heard.status == 200
-    assert len(await door.sent()) == 1
+    assert len(await api.sent()) == 1
 
 
-async def test_a_page_that_says_no_hit_may_read_why(door):
-    heard = await door.of_page("POST", "/g/collect?v=1", b"en=sign_up")
+async def test_a_page_that_says_no_hit_may_read_why(api):
+    heard = await api.of_page("POST", "/g/collect?v=1", b"en=sign_up")
 
     assert (heard.status, heard.json()["errors"][0]["code"]) == (400, "wrong_shape")
     assert heard.headers["access-control-allow-origin"] == PAGE
 
 
-async def test_a_body_of_a_page_has_a_limit(door):
-    heard = await door.of_page("POST", "/data?event=sign_up", b" " * (64 * 1024 + 1))
+async def test_a_body_of_a_page_has_a_limit(api):
+    heard = await api.of_page("POST", "/data?event=sign_up", b" " * (64 * 1024 + 1))
 
     assert (heard.status, heard.json()["errors"][0]["code"]) == (413, "body_too_large")
 
 
-async def test_a_server_may_send_a_larger_body_than_a_page(door):
+async def test_a_server_may_send_a_larger_body_than_a_page(api):
     events = [{"name": "sign_up", "params": {"event_id": "e-1", "twclid": "a", "x": "y" * 100_000}}]
 
-    heard = await door.of_server(
+    heard = await api.of_server(
         "POST", f"/mp/collect?api_secret={KEY}", msgspec.json.encode({"events": events})
     )
 
     assert heard.status == 204
 
 
-async def test_of_two_sources_with_one_origin_the_request_names_one(doors):
-    door = await doors(a_shop(), a_shop(name="till", key=None))
+async def test_of_two_sources_with_one_origin_the_request_names_one(make_api):
+    api = await make_api(a_shop(), a_shop(name="till", key=None))
 
-    unnamed = await door.of_page("POST", GA4 + LANDING, b"en=sign_up")
-    named = await door.of_page("POST", f"{GA4}{LANDING}&s=till", b"en=sign_up")
+    unnamed = await api.of_page("POST", GA4 + LANDING, b"en=sign_up")
+    named = await api.of_page("POST", f"{GA4}{LANDING}&s=till", b"en=sign_up")
 
     assert (unnamed.status, unnamed.json()["errors"][0]["code"]) == (403, "source_unclear")
     assert named.status == 200
-    assert [account.source for account in await door.store.balance()] == ["till"]
+    assert [account.source for account in await api.store.balance()] == ["till"]
 
 
-async def test_what_the_source_says_of_an_event_goes_before_the_defaults(doors):
-    door = await doors(a_shop(events={"generate_lead": "sign_up", "sign_up": "ignore"}))
+async def test_what_the_source_says_of_an_event_goes_before_the_defaults(make_api):
+    api = await make_api(a_shop(events={"generate_lead": "sign_up", "sign_up": "ignore"}))
 
-    await door.of_page("POST", GA4 + LANDING, b"en=generate_lead\nen=sign_up")
+    await api.of_page("POST", GA4 + LANDING, b"en=generate_lead\nen=sign_up")
 
-    assert [conversion["event_id"] for conversion in await door.sent()] == ["o8z6m"]
-    assert await door.ignored() == [("sign_up", "told_to", 1)]
+    assert [conversion["event_id"] for conversion in await api.sent()] == ["o8z6m"]
+    assert await api.ignored() == [("sign_up", "told_to", 1)]
 
 
-async def test_the_balance_of_a_source_tells_what_was_ignored(doors):
-    door = await doors(a_shop(), a_shop(name="till", key=Secret("another-key"), origins=()))
-    await door.of_page("POST", GA4 + LANDING, b"en=scroll\nen=scroll")
+async def test_the_balance_of_a_source_tells_what_was_ignored(make_api):
+    api = await make_api(a_shop(), a_shop(name="till", key=Secret("another-key"), origins=()))
+    await api.of_page("POST", GA4 + LANDING, b"en=scroll\nen=scroll")
 
-    own = await door.of_server("GET", "/v1/accounting", key=KEY)
-    others = await door.of_server("GET", "/v1/accounting", key="another-key")
+    own = await api.of_server("GET", "/v1/accounting", key=KEY)
+    others = await api.of_server("GET", "/v1/accounting", key="another-key")
 
     assert own.json()["ignored"] == [
         {
@@ -385,8 +383,8 @@ async def test_the_balance_of_a_source_tells_what_was_ignored(doors):
     assert "ignored" not in others.json()
 
 
-async def test_no_person_of_a_hit_is_kept_raw(door):
-    await door.of_page(
+async def test_no_person_of_a_hit_is_kept_raw(api):
+    await api.of_page(
         "POST",
         "/data?event=sign_up&event_id=e-1",
         msgspec.json.encode(
@@ -398,7 +396,7 @@ async def test_no_person_of_a_hit_is_kept_raw(door):
         ),
     )
 
-    (kept,) = [submission.body for submission in door.store.kept]
+    (kept,) = [submission.body for submission in api.store.kept]
     for word in (b"shopper@example.com", b"Leeds", b"Bob", b"1234567890"):
         assert word not in kept
     assert msgspec.json.decode(kept)["hit"] == [
@@ -410,13 +408,13 @@ async def test_no_person_of_a_hit_is_kept_raw(door):
     ]
 
 
-async def test_more_parameters_than_a_tag_has_are_refused(door):
-    heard = await door.of_page("GET", GA4 + "&a=1" * 2_000)
+async def test_more_parameters_than_a_tag_has_are_refused(api):
+    heard = await api.of_page("GET", GA4 + "&a=1" * 2_000)
 
     assert (heard.status, heard.json()["errors"][0]["code"]) == (413, "too_many")
 
 
-async def test_more_events_than_a_tag_sends_at_once_are_refused(door):
-    heard = await door.of_page("POST", GA4, b"en=scroll\n" * 51)
+async def test_more_events_than_a_tag_sends_at_once_are_refused(api):
+    heard = await api.of_page("POST", GA4, b"en=scroll\n" * 51)
 
     assert (heard.status, heard.json()["errors"][0]["code"]) == (413, "too_many")

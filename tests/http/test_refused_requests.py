@@ -14,15 +14,15 @@ MANY = json.dumps({"conversions": [{}] * 1_001}).encode()
 
 
 @pytest.fixture
-async def door(staged) -> TagStage:
+async def api(staged) -> TagStage:
     needs, store = what_it_needs()
     return TagStage(await staged(**needs), store)
 
 
-def told(door: TagStage) -> list[tuple[str, str, str]]:
+def told(api: TagStage) -> list[tuple[str, str, str]]:
     return [
-        (notice.source, notice.door, notice.code)
-        for notice in door.stage.notices.seen
+        (notice.source, notice.endpoint, notice.code)
+        for notice in api.stage.notices.seen
         if isinstance(notice, TurnedAway)
     ]
 
@@ -39,10 +39,10 @@ def told(door: TagStage) -> list[tuple[str, str, str]]:
         ("/g/collect?v=2&tid=G", b"en=a\n" * 51, 413, ("shop", "ga4", "too_many")),
     ],
 )
-async def test_a_request_of_a_page_is_told_of(door, path, body, status, said):
-    answer = await door.of_page("POST", path, body)
+async def test_a_request_of_a_page_is_told_of(api, path, body, status, said):
+    answer = await api.of_page("POST", path, body)
 
-    assert (answer.status, told(door)) == (status, [said])
+    assert (answer.status, told(api)) == (status, [said])
 
 
 @pytest.mark.parametrize(
@@ -57,14 +57,14 @@ async def test_a_request_of_a_page_is_told_of(door, path, body, status, said):
         ("/v1/conversions", MANY, 413, ("shop", "native", "too_many")),
     ],
 )
-async def test_a_request_of_a_server_is_told_of(door, path, body, status, said):
-    answer = await door.of_server("POST", path, body, key=KEY, headers=JSON_TYPE)
+async def test_a_request_of_a_server_is_told_of(api, path, body, status, said):
+    answer = await api.of_server("POST", path, body, key=KEY, headers=JSON_TYPE)
 
-    assert (answer.status, told(door)) == (status, [said])
+    assert (answer.status, told(api)) == (status, [said])
 
 
-async def test_a_request_in_xs_form_is_told_of_in_xs_words(door):
-    answer = await door.stage.ask(
+async def test_a_request_in_xs_form_is_told_of_in_xs_words(api):
+    answer = await api.stage.ask(
         "POST",
         "/12/measurement/conversions/o8z6j",
         b"{",
@@ -73,37 +73,37 @@ async def test_a_request_in_xs_form_is_told_of_in_xs_words(door):
     )
 
     assert answer.status == 400
-    assert told(door) == [("x-api", "x_api", answer.json()["errors"][0]["code"])]
+    assert told(api) == [("x-api", "x_api", answer.json()["errors"][0]["code"])]
 
 
-async def test_a_body_that_is_not_what_it_says_is_told_of_once(door):
+async def test_a_body_that_is_not_what_it_says_is_told_of_once(api):
     headers = JSON_TYPE | {"Content-Encoding": "gzip"}
 
-    answer = await door.of_server(
+    answer = await api.of_server(
         "POST", "/v1/conversions", gzip.compress(b"{}")[:-4], key=KEY, headers=headers
     )
 
-    assert (answer.status, told(door)) == (400, [("shop", "native", "encoding_malformed")])
+    assert (answer.status, told(api)) == (400, [("shop", "native", "encoding_malformed")])
 
 
 @pytest.mark.parametrize(
     ("path", "key"), [("/t?s=other", None), ("/v1/sgtm", "another"), ("/v1/conversions", None)]
 )
-async def test_who_is_of_no_source_is_not_told_of(door, path, key):
-    await door.of_server("POST", path, b"{", key=key, headers=JSON_TYPE)
+async def test_who_is_of_no_source_is_not_told_of(api, path, key):
+    await api.of_server("POST", path, b"{", key=key, headers=JSON_TYPE)
 
-    assert told(door) == []
+    assert told(api) == []
 
 
-async def test_what_is_refused_for_itself_alone_is_no_refused_request(door):
+async def test_what_is_refused_for_itself_alone_is_no_refused_request(api):
     event = {"event_name": "purchase", "value": "much", "currency": "EUR", "twclid": CLICK}
 
-    answer = await door.of_page("POST", "/data?v=2", json.dumps(event).encode())
+    answer = await api.of_page("POST", "/data?v=2", json.dumps(event).encode())
 
-    assert (answer.status, told(door)) == (422, [])
+    assert (answer.status, told(api)) == (422, [])
 
 
-async def test_half_a_character_costs_no_conversion_at_any_door_for_pages_and_tags(door):
+async def test_half_a_character_costs_no_conversion_at_any_door_for_pages_and_tags(api):
     def named(order: str) -> str:
         return f'"transaction_id":"{order}","twclid":"{CLICK}","description":{HALF}'
 
@@ -114,36 +114,36 @@ async def test_half_a_character_costs_no_conversion_at_any_door_for_pages_and_ta
         "/mp/collect": f'{{"events":[{{"name":"purchase","params":{{{named("C")}}}}}]}}',
     }
     for path, body in bodies.items():
-        await door.of_page("POST", path, body.encode())
+        await api.of_page("POST", path, body.encode())
     container = f'{{"event":{{"event_name":"purchase",{named("D")}}}}}'
-    await door.of_server("POST", "/v1/sgtm", container.encode(), key=KEY, headers=JSON_TYPE)
+    await api.of_server("POST", "/v1/sgtm", container.encode(), key=KEY, headers=JSON_TYPE)
     hit = f"en=purchase&ep.event_id=E&ep.twclid={CLICK}&ep.description=%ED%A0"
-    await door.of_page("GET", f"/g/collect?v=2&tid=G&{hit}")
+    await api.of_page("GET", f"/g/collect?v=2&tid=G&{hit}")
 
     sent = {
-        conversion["conversion_id"]: conversion["description"] for conversion in await door.sent()
+        conversion["conversion_id"]: conversion["description"] for conversion in await api.sent()
     }
     assert sorted(sent) == ["A", "B", "C", "D", "E"]
     assert {text.rstrip("\ufffd") for text in sent.values()} == {"Mug ", ""}
-    assert told(door) == []
+    assert told(api) == []
 
 
-async def test_an_order_of_a_list_that_cannot_be_read_is_counted_and_named(door):
+async def test_an_order_of_a_list_that_cannot_be_read_is_counted_and_named(api):
     good = f'{{"event_name":"purchase","transaction_id":"A","twclid":"{CLICK}"}}'
     twice = '{"event_name":"purchase","value":1,"value":2}'
 
-    answer = await door.of_page("POST", "/data?v=2", f"[{twice},{good}]".encode())
+    answer = await api.of_page("POST", "/data?v=2", f"[{twice},{good}]".encode())
 
     assert (answer.status, len(answer.json())) == (200, 2)
-    assert [conversion["conversion_id"] for conversion in await door.sent()] == ["A"]
-    [account] = await door.store.balance()
+    assert [conversion["conversion_id"] for conversion in await api.sent()] == ["A"]
+    [account] = await api.store.balance()
     assert (account.received, account.rejected, account.balance) == (2, 1, 0)
 
 
-async def test_the_debug_route_names_the_event_that_cannot_be_read(door):
+async def test_the_debug_route_names_the_event_that_cannot_be_read(api):
     good = f'{{"name":"purchase","params":{{"transaction_id":"A","twclid":"{CLICK}"}}}}'
 
-    answer = await door.of_page(
+    answer = await api.of_page(
         "POST", "/debug/mp/collect", f'{{"events":[{good},{{"name":5}}]}}'.encode()
     )
 
@@ -153,14 +153,14 @@ async def test_the_debug_route_names_the_event_that_cannot_be_read(door):
     assert said == {"events[0].ip": "ip_private", "events[1].name": "wrong_type"}
 
 
-async def test_half_a_character_in_our_own_format_is_refused_with_its_place(door):
+async def test_half_a_character_in_our_own_format_is_refused_with_its_place(api):
     body = f'{{"event":"purchase","twclid":"{CLICK}","description":{HALF}}}'
 
-    answer = await door.of_server(
+    answer = await api.of_server(
         "POST", "/v1/conversions", body.encode(), key=KEY, headers=JSON_TYPE
     )
 
     [said] = answer.json()["errors"]
     assert (answer.status, said["code"]) == (400, "not_json")
     assert said["message"].endswith(f"(byte {body.index(chr(92))})")
-    assert list(await door.store.balance()) == []
+    assert list(await api.store.balance()) == []

@@ -239,5 +239,5 @@ async def test_faults_and_refusals_carry_the_label_and_the_endpoint_of_the_row(s
         "/toy"
     ]
     assert [notice for notice in stage.notices.seen if isinstance(notice, TurnedAway)] == [
-        TurnedAway(source="shop", door="sgtm", code="body_too_large")
+        TurnedAway(source="shop", endpoint="sgtm", code="body_too_large")
     ]

@@ -52,9 +52,9 @@ class FrontDoor:
 
     @classmethod
     async def opened(cls, folder: Path) -> "FrontDoor":
-        door = cls(await SQLiteStore.open(str(folder / "twite.db")))
-        await door.server.start()
-        return door
+        api = cls(await SQLiteStore.open(str(folder / "twite.db")))
+        await api.server.start()
+        return api
 
     async def close(self) -> None:
         await self.server.stop()
@@ -82,10 +82,10 @@ class FrontDoor:
 
     async def sent_of(self, conversion_id: str, *, events: tuple[str, ...] = ("o8z6k",)) -> dict:
         """Return what X will be sent of a conversion."""
-        [life] = await self.store.find(
+        [history] = await self.store.find(
             ByConversionId(pixel="o8z6j", events=events, conversion_id=conversion_id)
         )
-        return json.loads(life.sent)
+        return json.loads(history.sent)
 
     async def _post(self, path: str, given: object, headers: dict[str, str]) -> Heard:
         body = given if isinstance(given, bytes) else json.dumps(given).encode()
@@ -96,9 +96,9 @@ def _header_names(headers: dict[str, str]) -> dict[str, str]:
     return {name.replace("_", "-"): value for name, value in headers.items()}
 
 
-async def left_in_the_middle(door: FrontDoor, sent: bytes) -> None:
+async def left_in_the_middle(api: FrontDoor, sent: bytes) -> None:
     """Send a part of a request and hang up."""
-    _, writer = await asyncio.open_connection("127.0.0.1", door.server.port)
+    _, writer = await asyncio.open_connection("127.0.0.1", api.server.port)
     writer.write(sent)
     await writer.drain()
     writer.close()

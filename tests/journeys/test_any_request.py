@@ -137,15 +137,15 @@ def is_clear(body: bytes) -> bool:
 
 
 @pytest.mark.timeout(3_600)
-@pytest.mark.parametrize("door", DOORS)
-def test_any_request_is_taken_ignored_or_refused_in_words(gateway, door, figure):
-    begun, known, bodies = DOORS[door]
+@pytest.mark.parametrize("api", DOORS)
+def test_any_request_is_taken_ignored_or_refused_in_words(gateway, api, figure):
+    begun, known, bodies = DOORS[api]
     heard: dict[int, int] = {}
 
     @settings(max_examples=EXAMPLES, database=None, suppress_health_check=list(HealthCheck))
     @given(st.sampled_from(["POST", "POST", "GET"]), QUERIES, bodies | st.binary(), TYPES)
     def ask(method, query, body, kind):
-        target = f"{door}?{begun}".encode() + query
+        target = f"{api}?{begun}".encode() + query
         status, said = line.asks(
             method, target, {"Content-Type": kind} | known, body if method == "POST" else b""
         )
@@ -158,6 +158,6 @@ def test_any_request_is_taken_ignored_or_refused_in_words(gateway, door, figure)
         ask()
     balance = gateway.balance()
 
-    figure(f"any request at {door.replace(KEY, '…')} is answered", f"{heard}")
+    figure(f"any request at {api.replace(KEY, '…')} is answered", f"{heard}")
     assert balance["balance"] == 0
     assert "unexpected" not in gateway.log()

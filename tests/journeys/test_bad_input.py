@@ -24,15 +24,15 @@ X_GOOD = {
 
 
 @pytest.fixture
-async def door(tmp_path) -> AsyncIterator[FrontDoor]:
-    door = await FrontDoor.opened(tmp_path)
-    yield door
-    await door.close()
+async def api(tmp_path) -> AsyncIterator[FrontDoor]:
+    api = await FrontDoor.opened(tmp_path)
+    yield api
+    await api.close()
 
 
-async def taken(door: FrontDoor) -> bool:
+async def taken(api: FrontDoor) -> bool:
     """Return whether a good conversion is still taken after all."""
-    answer = await door.submit(GOOD)
+    answer = await api.submit(GOOD)
     return answer.status == 202 and answer.json()["accepted"] == 1
 
 
@@ -71,13 +71,13 @@ async def taken(door: FrontDoor) -> bool:
     ],
 )
 async def test_what_is_no_submission_is_refused_and_nothing_of_it_kept(
-    door, body, status, path, code
+    api, body, status, path, code
 ):
-    answer = await door.submit(body)
+    answer = await api.submit(body)
 
     assert (answer.status, answer.faults()) == (status, [(path, code)])
-    assert await door.counts() == {}
-    assert await taken(door)
+    assert await api.counts() == {}
+    assert await taken(api)
 
 
 @pytest.mark.parametrize(
@@ -111,23 +111,23 @@ async def test_what_is_no_submission_is_refused_and_nothing_of_it_kept(
         ),
     ],
 )
-async def test_a_conversion_of_another_shape_costs_no_other(door, bad, path, code):
-    answer = await door.submit(b'{"conversions":[' + bad + b"," + msgspec.json.encode(GOOD) + b"]}")
+async def test_a_conversion_of_another_shape_costs_no_other(api, bad, path, code):
+    answer = await api.submit(b'{"conversions":[' + bad + b"," + msgspec.json.encode(GOOD) + b"]}")
 
     assert (answer.status, answer.json()["accepted"]) == (202, 1)
     [rejected] = answer.json()["rejected"]
     assert rejected["index"] == 0
     assert [(error["path"], error["code"]) for error in rejected["errors"]] == [(path, code)]
-    assert await door.counts() == {"received": 2, "pending": 1, "rejected": 1}
+    assert await api.counts() == {"received": 2, "pending": 1, "rejected": 1}
 
 
-async def test_half_a_character_rejects_by_index_and_leaves_whole_ones_alone(door):
+async def test_half_a_character_rejects_by_index_and_leaves_whole_ones_alone(api):
     half, whole = rb"\ud83d", rb"\ud83d\ude00 \\ud83d"
     each = [
         b'{"event":"purchase","twclid":"abc","conversion_id":"c%d","description":"%b"}' % pair
         for pair in enumerate([whole, half, whole, half, whole])
     ]
-    answer = await door.submit(b'{"conversions":[' + b" , ".join(each) + b"]}")
+    answer = await api.submit(b'{"conversions":[' + b" , ".join(each) + b"]}")
 
     assert (answer.status, answer.json()["accepted"]) == (202, 3)
     rejected = answer.json()["rejected"]
@@ -135,100 +135,100 @@ async def test_half_a_character_rejects_by_index_and_leaves_whole_ones_alone(doo
     assert {rejection["errors"][0]["message"] for rejection in rejected} == {
         "an escape such as \\ud800 is only half a character: cut texts between characters"
     }
-    assert await door.counts() == {"received": 5, "pending": 3, "rejected": 2}
+    assert await api.counts() == {"received": 5, "pending": 3, "rejected": 2}
 
 
-async def test_equal_conversions_without_an_id_in_one_request_all_count_and_once(door):
+async def test_equal_conversions_without_an_id_in_one_request_all_count_and_once(api):
     body = {"conversions": [{"event": "purchase", "twclid": "abc"}] * 3}
 
-    first, again = [(await door.submit(body)).json() for _ in range(2)]
+    first, again = [(await api.submit(body)).json() for _ in range(2)]
 
     assert (first["accepted"], first["duplicates"]) == (3, 0)
     assert (again["accepted"], again["duplicates"]) == (0, 3)
 
 
-async def test_a_field_10_000_levels_deep_rejects_the_conversion(door):
+async def test_a_field_10_000_levels_deep_rejects_the_conversion(api):
     body = b'{"consent":' + b'{"a":' * 10_000 + b"1" + b"}" * 10_001
 
-    answer = await door.submit(body)
+    answer = await api.submit(body)
 
     assert answer.status == 422
     assert [error["code"] for error in answer.json()["rejected"][0]["errors"]] == ["too_deep"]
-    assert await taken(door)
+    assert await taken(api)
 
 
 @pytest.mark.parametrize(
     ("field", "near"),
     [("emial", "email"), ("currencey", "currency"), ("conversionid", "conversion_id")],
 )
-async def test_an_unknown_field_is_named_with_the_nearest_known_one(door, field, near):
-    answer = await door.submit({"event": "purchase", "twclid": "abc", field: "x"})
+async def test_an_unknown_field_is_named_with_the_nearest_known_one(api, field, near):
+    answer = await api.submit({"event": "purchase", "twclid": "abc", field: "x"})
 
     [said] = answer.json()["rejected"][0]["errors"]
     assert (answer.status, said["path"], said["code"]) == (422, field, "unknown_field")
     assert f'did you mean "{near}"?' in said["message"]
 
 
-async def test_1_001_conversions_are_too_many(door):
-    answer = await door.submit({"conversions": [GOOD] * 1_001})
+async def test_1_001_conversions_are_too_many(api):
+    answer = await api.submit({"conversions": [GOOD] * 1_001})
 
     assert (answer.status, answer.faults()) == (413, [("conversions", "too_many")])
-    assert await door.counts() == {}
+    assert await api.counts() == {}
 
 
-async def test_1_000_conversions_are_not(door):
+async def test_1_000_conversions_are_not(api):
     many = [{**GOOD, "conversion_id": f"order-{number}"} for number in range(1_000)]
 
-    answer = await door.submit({"conversions": many})
+    answer = await api.submit({"conversions": many})
 
     assert (answer.status, answer.json()["accepted"]) == (202, 1_000)
-    assert await door.counts() == {"received": 1_000, "pending": 1_000}
+    assert await api.counts() == {"received": 1_000, "pending": 1_000}
 
 
-async def test_a_body_of_2_mib_is_too_large(door):
-    answer = await door.submit({**GOOD, "description": "x" * 2 * 1024 * 1024})
+async def test_a_body_of_2_mib_is_too_large(api):
+    answer = await api.submit({**GOOD, "description": "x" * 2 * 1024 * 1024})
 
     assert (answer.status, answer.faults()) == (413, [("", "body_too_large")])
-    assert await door.counts() == {}
-    assert await taken(door)
+    assert await api.counts() == {}
+    assert await taken(api)
 
 
-async def test_a_gzip_bomb_is_too_large_and_takes_no_memory(door):
+async def test_a_gzip_bomb_is_too_large_and_takes_no_memory(api):
     bomb = gzip.compress(b"0" * 100_000_000)
     tracemalloc.start()
 
-    answer = await door.submit(bomb, Content_Encoding="gzip")
+    answer = await api.submit(bomb, Content_Encoding="gzip")
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
     assert (answer.status, answer.faults()) == (413, [("", "body_too_large")])
     assert most < 8 * 1024 * 1024
-    assert await door.counts() == {}
+    assert await api.counts() == {}
 
 
-async def test_a_bomb_in_a_bomb_is_not_opened(door):
+async def test_a_bomb_in_a_bomb_is_not_opened(api):
     bomb = gzip.compress(gzip.compress(b"0" * 100_000_000))
 
-    once = await door.submit(bomb, Content_Encoding="gzip")
-    twice = await door.submit(bomb, Content_Encoding="gzip, gzip")
+    once = await api.submit(bomb, Content_Encoding="gzip")
+    twice = await api.submit(bomb, Content_Encoding="gzip, gzip")
 
     assert (once.status, once.faults()) == (400, [("", "not_json")])
     assert (twice.status, twice.faults()) == (415, [("", "encoding_unknown")])
 
 
 @pytest.mark.parametrize("declared", ["text/plain", "application/x-www-form-urlencoded"])
-async def test_a_wrong_content_type_is_refused(door, declared):
-    answer = await door.submit(GOOD, Content_Type=declared)
+async def test_a_wrong_content_type_is_refused(api, declared):
+    answer = await api.submit(GOOD, Content_Type=declared)
 
     assert (answer.status, answer.faults()) == (415, [("", "content_type")])
-    assert await door.counts() == {}
+    assert await api.counts() == {}
 
 
-async def test_a_wrong_key_is_refused(door):
-    answer = await door.submit(GOOD, Authorization="Bearer another")
+async def test_a_wrong_key_is_refused(api):
+    answer = await api.submit(GOOD, Authorization="Bearer another")
 
     assert (answer.status, answer.faults()) == (401, [("", "key_wrong")])
-    assert await door.counts() == {}
+    assert await api.counts() == {}
 
 
 # --- one conversion: it is refused, its neighbours are kept --------------------------------------
@@ -266,11 +266,11 @@ async def test_a_wrong_key_is_refused(door):
         ({"twclid": None, "phone_sha256": PHONE_DIGEST[:40]}, "phone_sha256", "not_sha256"),
     ],
 )
-async def test_a_bad_conversion_is_refused_alone_and_its_neighbour_kept(door, given, path, code):
+async def test_a_bad_conversion_is_refused_alone_and_its_neighbour_kept(api, given, path, code):
     bad = {**GOOD, "conversion_id": "bad", **given}
 
-    alone = await door.submit(bad)
-    together = await door.submit({"conversions": [bad, GOOD]})
+    alone = await api.submit(bad)
+    together = await api.submit({"conversions": [bad, GOOD]})
 
     assert (alone.status, together.status) == (422, 202)
     for answer in (alone, together):
@@ -278,14 +278,14 @@ async def test_a_bad_conversion_is_refused_alone_and_its_neighbour_kept(door, gi
         assert refused["index"] == 0
         assert (path, code) in [(error["path"], error["code"]) for error in refused["errors"]]
     assert together.json()["accepted"] == 1
-    assert await door.counts() == {"received": 3, "rejected": 2, "pending": 1}
+    assert await api.counts() == {"received": 3, "rejected": 2, "pending": 1}
 
 
-async def test_a_currency_may_be_in_lower_case(door):
-    answer = await door.submit({**GOOD, "value": "1.00", "currency": "eur"})
+async def test_a_currency_may_be_in_lower_case(api):
+    answer = await api.submit({**GOOD, "value": "1.00", "currency": "eur"})
 
     assert answer.json()["accepted"] == 1
-    assert (await door.sent_of("good"))["price_currency"] == "EUR"
+    assert (await api.sent_of("good"))["price_currency"] == "EUR"
 
 
 @pytest.mark.parametrize(
@@ -303,45 +303,45 @@ async def test_a_currency_may_be_in_lower_case(door):
         "tel:+44-20-7946-0958",
     ],
 )
-async def test_ten_spellings_of_a_phone_number_are_one_hash(door, spelling):
-    answer = await door.submit({**GOOD, "twclid": None, "phone": spelling})
+async def test_ten_spellings_of_a_phone_number_are_one_hash(api, spelling):
+    answer = await api.submit({**GOOD, "twclid": None, "phone": spelling})
 
     assert (answer.status, answer.json().get("warnings")) == (202, None)
-    assert (await door.sent_of("good"))["identifiers"] == [{"hashed_phone_number": PHONE_DIGEST}]
+    assert (await api.sent_of("good"))["identifiers"] == [{"hashed_phone_number": PHONE_DIGEST}]
 
 
 @pytest.mark.parametrize("spelling", ["shopper@example.com", "  Shopper@EXAMPLE.com\t "])
-async def test_spaces_and_capitals_of_an_email_do_not_count(door, spelling):
-    answer = await door.submit({**GOOD, "twclid": None, "email": spelling})
+async def test_spaces_and_capitals_of_an_email_do_not_count(api, spelling):
+    answer = await api.submit({**GOOD, "twclid": None, "email": spelling})
 
     assert (answer.status, answer.json().get("warnings")) == (202, None)
-    assert (await door.sent_of("good"))["identifiers"] == [{"hashed_email": EMAIL_DIGEST}]
+    assert (await api.sent_of("good"))["identifiers"] == [{"hashed_email": EMAIL_DIGEST}]
 
 
 @pytest.mark.parametrize("field", ["email_sha256", "email"])
-async def test_an_upper_case_hash_is_the_same_hash(door, field):
-    answer = await door.submit({**GOOD, "twclid": None, field: EMAIL_DIGEST.upper()})
+async def test_an_upper_case_hash_is_the_same_hash(api, field):
+    answer = await api.submit({**GOOD, "twclid": None, field: EMAIL_DIGEST.upper()})
 
     assert answer.json()["accepted"] == 1
-    assert (await door.sent_of("good"))["identifiers"] == [{"hashed_email": EMAIL_DIGEST}]
+    assert (await api.sent_of("good"))["identifiers"] == [{"hashed_email": EMAIL_DIGEST}]
 
 
 @pytest.mark.parametrize(
     ("field", "typed", "code"),
     [("phone", "call me", "phone_unusable"), ("email", "n/a", "email_unusable")],
 )
-async def test_what_a_person_spoilt_is_a_warning_beside_a_good_identifier(door, field, typed, code):
-    answer = await door.submit({**GOOD, field: typed})
+async def test_what_a_person_spoilt_is_a_warning_beside_a_good_identifier(api, field, typed, code):
+    answer = await api.submit({**GOOD, field: typed})
 
     assert answer.json()["accepted"] == 1
     [remark] = answer.json()["warnings"]
     assert [(error["path"], error["code"]) for error in remark["warnings"]] == [(field, code)]
 
 
-async def test_no_answer_repeats_a_person(door):
+async def test_no_answer_repeats_a_person(api):
     person = {"email": "not an address@@example", "phone": "+1 415 555 010x", "twclid": "a b!c"}
 
-    answer = await door.submit({"event": "purchase", **person})
+    answer = await api.submit({"event": "purchase", **person})
 
     assert answer.status == 422
     assert [text for text in person.values() if text.encode() in answer.body] == []
@@ -396,16 +396,16 @@ async def test_no_answer_repeats_a_person(door):
         ),
     ],
 )
-async def test_what_x_would_refuse_is_refused_whole(door, given, status, code, parameter):
-    answer = await door.submit_as_x(given)
+async def test_what_x_would_refuse_is_refused_whole(api, given, status, code, parameter):
+    answer = await api.submit_as_x(given)
 
     first = answer.json()["errors"][0]
     assert (answer.status, first["code"], first["parameter"]) == (status, code, parameter)
-    assert await door.counts() == {}
+    assert await api.counts() == {}
 
 
-async def test_501_conversions_are_too_many_for_x_in_its_own_words(door):
-    answer = await door.submit_as_x({"conversions": [X_GOOD] * 501})
+async def test_501_conversions_are_too_many_for_x_in_its_own_words(api):
+    answer = await api.submit_as_x({"conversions": [X_GOOD] * 501})
 
     assert answer.json()["errors"] == [
         {
@@ -416,44 +416,44 @@ async def test_501_conversions_are_too_many_for_x_in_its_own_words(door):
     ]
 
 
-async def test_a_wrong_token_on_x_s_route_is_x_s_401(door):
-    answer = await door.submit_as_x({"conversions": [X_GOOD]}, X_Pixel_Token="wrong")
+async def test_a_wrong_token_on_x_s_route_is_x_s_401(api):
+    answer = await api.submit_as_x({"conversions": [X_GOOD]}, X_Pixel_Token="wrong")
 
     assert (answer.status, answer.json()["errors"][0]["code"]) == (401, "UNAUTHORIZED_ACCESS")
-    assert await door.counts() == {}
+    assert await api.counts() == {}
 
 
-async def test_an_unknown_pixel_on_x_s_route_is_404(door):
-    answer = await door.submit_as_x({"conversions": [X_GOOD]}, pixel="oka17")
+async def test_an_unknown_pixel_on_x_s_route_is_404(api):
+    answer = await api.submit_as_x({"conversions": [X_GOOD]}, pixel="oka17")
 
     assert (answer.status, answer.json()["errors"][0]["code"]) == (404, "NOT_FOUND")
-    assert await door.counts() == {}
+    assert await api.counts() == {}
 
 
 # --- the client itself ---------------------------------------------------------------------------
 
 
-async def test_a_header_that_trickles_is_closed_by_the_deadline(door):
+async def test_a_header_that_trickles_is_closed_by_the_deadline(api):
     sent = request("POST", "/v1/conversions", b"{}", {"Authorization": f"Bearer {KEY}"})
 
-    async with line_to(door.server.port) as (reader, writer):
+    async with line_to(api.server.port) as (reader, writer):
         for byte in sent[:40]:
             writer.write(bytes([byte]))
             await asyncio.sleep(0.02)
         answer = heard(await asyncio.wait_for(reader.read(), 5))
 
     assert (answer.status, answer.faults()) == (408, [("", "too_slow")])
-    assert await door.counts() == {}
-    assert await taken(door)
+    assert await api.counts() == {}
+    assert await taken(api)
 
 
 @pytest.mark.parametrize("part", [1, 60, 180, -1])
-async def test_of_a_client_that_leaves_mid_request_nothing_is_kept(door, part, caplog):
+async def test_of_a_client_that_leaves_mid_request_nothing_is_kept(api, part, caplog):
     body = b'{"event":"purchase","twclid":"23opevjt88psuo13lu8d020qkn"}'
     sent = request("POST", "/v1/conversions", body, {"Authorization": f"Bearer {KEY}"})
 
-    await left_in_the_middle(door, sent[:part])
+    await left_in_the_middle(api, sent[:part])
 
-    assert await taken(door)
-    assert await door.counts() == {"received": 1, "pending": 1}
+    assert await taken(api)
+    assert await api.counts() == {"received": 1, "pending": 1}
     assert caplog.records == []

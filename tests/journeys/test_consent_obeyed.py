@@ -31,19 +31,21 @@ def test_what_waits_obeys_a_revocation_and_a_stricter_policy(tmp_path, x_emulato
     strict.config.write_text(written.replace(NOWHERE, x_emulator.url) + 'consent = "required"\n')
     with strict:
         balance = strict.drained()
-        lives = {
+        histories = {
             name: strict.get(f"/v1/conversions/{PIXEL}/{name}")[1]
             for name in ("order-1", "order-2", "order-3", "order-4")
         }
 
     assert (status, noted) == (200, {"consent": "revoked", "identifiers": 1})
-    assert {name: (life["state"], life.get("reason")) for name, life in lives.items()} == {
+    assert {
+        name: (history["state"], history.get("reason")) for name, history in histories.items()
+    } == {
         "order-1": ("suppressed", "consent_revoked"),
         "order-2": ("suppressed", "consent_missing"),
         "order-3": ("delivered", None),
         "order-4": ("delivered", None),
     }
-    assert lives["order-4"]["sent"]["restricted_data_use"] == "restrict_optimization"
-    assert lives["order-4"]["consent"]["signals"] == granted | {"npa": "1"}
+    assert histories["order-4"]["sent"]["restricted_data_use"] == "restrict_optimization"
+    assert histories["order-4"]["consent"]["signals"] == granted | {"npa": "1"}
     assert (balance["suppressed"], balance["delivered"], balance["balance"]) == (2, 2, 0)
     assert "example.com" not in strict.log()

@@ -74,12 +74,12 @@ def test_the_same_conversion_again_is_a_duplicate_that_x_never_sees(tmp_path, x_
         gateway.drained()
         _, receipt = gateway.post(a_purchase("order-1", value="1.00"))
         balance = gateway.drained()
-        _, life = gateway.get(f"/v1/conversions/{PIXEL}/order-1")
+        _, history = gateway.get(f"/v1/conversions/{PIXEL}/order-1")
 
     assert (receipt["accepted"], receipt["duplicates"]) == (0, 1)
     assert (balance["received"], balance["delivered"], balance["duplicate"]) == (2, 1, 1)
     assert ids_of(x_emulator)["order-1"]["api"] == 1
-    assert (life["state"], life["duplicates"]) == ("delivered", 1)
+    assert (history["state"], history["duplicates"]) == ("delivered", 1)
 
 
 def test_what_talks_to_x_changes_its_host_and_nothing_else(tmp_path, x_emulator):
@@ -144,12 +144,12 @@ def test_an_answer_lost_after_x_counted_is_resent_under_the_same_id(tmp_path, x_
     with Gateway(tmp_path, x_emulator.url) as gateway:
         gateway.post(a_purchase("order-1"))
         gateway.drained()
-        _, life = gateway.get(f"/v1/conversions/{PIXEL}/order-1")
+        _, history = gateway.get(f"/v1/conversions/{PIXEL}/order-1")
 
     first, second = bodies_of(x_emulator)
     assert first == second
     assert ids_of(x_emulator)["order-1"]["counted"] == 1
-    assert [(attempt["outcome"], attempt["ambiguous"]) for attempt in life["attempts"]] == [
+    assert [(attempt["outcome"], attempt["ambiguous"]) for attempt in history["attempts"]] == [
         ("errored", True),
         ("delivered", False),
     ]
@@ -194,9 +194,9 @@ def test_a_refused_token_pauses_the_pixel_until_it_is_mended(tmp_path, x_emulato
         wait_for(lambda: "twite_pixel_paused" in metrics(gateway) and paused(gateway))
         before = gateway.balance()
         gateway.stop()
-        mended = Gateway(tmp_path, x_emulator.url)
-        with mended:
-            after = mended.drained()
+        edited = Gateway(tmp_path, x_emulator.url)
+        with edited:
+            after = edited.drained()
 
     assert (before["pending"], before["dead"]) == (1, 0)
     assert after["delivered"] == 1
@@ -237,11 +237,11 @@ def test_a_dead_letter_is_replayed_through_the_running_gateway(tmp_path, x_emula
         wait_for(lambda: gateway.balance()["dead"] == 1)
         replayed = command(gateway, "dead", "replay", "--all")
         balance = gateway.drained()
-        _, life = gateway.get(f"/v1/conversions/{PIXEL}/order-1")
+        _, history = gateway.get(f"/v1/conversions/{PIXEL}/order-1")
 
     assert replayed.returncode == 0, replayed.stderr
     assert (balance["delivered"], balance["dead"]) == (1, 0)
-    assert [attempt["outcome"] for attempt in life["attempts"]] == ["rejected", "delivered"]
+    assert [attempt["outcome"] for attempt in history["attempts"]] == ["rejected", "delivered"]
 
 
 def test_commands_read_beside_a_running_gateway(tmp_path, x_emulator):
@@ -271,10 +271,10 @@ def test_consent_that_was_denied_is_counted_and_nothing_is_sent(tmp_path, x_emul
     with Gateway(tmp_path, x_emulator.url) as gateway:
         status, receipt = gateway.post(a_purchase("order-1", consent={"ad_storage": "denied"}))
         balance = gateway.drained()
-        _, life = gateway.get(f"/v1/conversions/{PIXEL}/order-1")
+        _, history = gateway.get(f"/v1/conversions/{PIXEL}/order-1")
 
     assert status == 202
     assert (receipt["accepted"], receipt["suppressed"]) == (0, 1)
     assert (balance["suppressed"], balance["balance"]) == (1, 0)
-    assert (life["state"], life["reason"]) == ("suppressed", "consent_denied: ad_storage")
+    assert (history["state"], history["reason"]) == ("suppressed", "consent_denied: ad_storage")
     assert x_emulator.received()["requests"] == 0

@@ -163,12 +163,12 @@ def test_a_variable_that_hangs_costs_the_tags_that_need_it(tmp_path, x_emulator)
         with gateway:
             posted = [gateway.post(bought(number))[0] for number in range(4)]
             wait_for(lambda: states(gateway, "o8z6j")["delivered"] == 4)
-            life = gateway.get("/v1/conversions/o8z6j/order-1")[1]
+            history = gateway.get("/v1/conversions/o8z6j/order-1")[1]
             stopped = gateway.stop()
             log = gateway.log()
 
     assert posted == [202] * 4
-    assert "rests: it passed a limit" in json.dumps(life)
+    assert "rests: it passed a limit" in json.dumps(history)
     assert "variable Text and numbers" in log
     assert "could not be ended by any limit" in log
     assert stopped == 0

@@ -79,9 +79,9 @@ def test_a_conversion_reaches_x_and_the_tag_and_each_is_counted(tmp_path, x_emul
     assert came["event"]["ip_override"] == "203.0.113.7"
     assert came["note"] == "EUR"
     assert vendor.keys == [KEY_OF_THE_VENDOR]
-    [life] = shown
-    assert life["state"] == "delivered"
-    assert [attempt["status"] for attempt in life["attempts"]] == [200]
+    [history] = shown
+    assert history["state"] == "delivered"
+    assert [attempt["status"] for attempt in history["attempts"]] == [200]
 
 
 def test_a_person_is_hashed_before_it_waits_and_a_key_is_written_nowhere(tmp_path, x_emulator):
@@ -191,11 +191,11 @@ def test_a_failing_vendor_is_asked_again_with_the_same_words(tmp_path, x_emulato
     ):
         gateway.post(bought())
         gateway.drained()
-        life = gateway.get("/v1/conversions/tag:crm/order-1")[1]
+        history = gateway.get("/v1/conversions/tag:crm/order-1")[1]
 
     assert vendor.count() == 3
     assert vendor.came[0] == vendor.came[1] == vendor.came[2]
-    assert [attempt["outcome"] for attempt in life["attempts"]] == [
+    assert [attempt["outcome"] for attempt in history["attempts"]] == [
         "errored",
         "errored",
         "delivered",
@@ -241,10 +241,12 @@ def test_an_order_that_is_held_for_its_amount_is_held_for_the_tag_too(
             before = vendor.count()
             command(gateway, "dead", done, "order-1", "--pixel", "o8z6j")
             gateway.drained()
-            lives = [gateway.get(f"/v1/conversions/{of}/order-1")[1] for of in ("o8z6j", "tag:crm")]
+            histories = [
+                gateway.get(f"/v1/conversions/{of}/order-1")[1] for of in ("o8z6j", "tag:crm")
+            ]
 
     assert (receipt["held"], waiting["held"], before) == (1, 2, 50)
-    assert [life["state"] for life in lives] == [ends, ends]
+    assert [history["state"] for history in histories] == [ends, ends]
     assert vendor.count() == 50 + sent
 
 
@@ -263,10 +265,10 @@ def test_a_kill_in_the_middle_repeats_a_run_or_holds_it(tmp_path, x_emulator, re
         lapse_leases(tmp_path / "twite.db")
         gateway.start()
         balance = gateway.drained()
-        life = gateway.get("/v1/conversions/tag:crm/order-1")[1]
+        history = gateway.get("/v1/conversions/tag:crm/order-1")[1]
 
     assert vendor.count() == asked
-    assert life["state"] == state
+    assert history["state"] == state
     assert (balance["received"], balance["balance"]) == (2, 0)
 
 
@@ -277,11 +279,11 @@ def test_at_most_once_holds_what_got_no_answer_and_repeats_nothing(tmp_path, x_e
     ):
         gateway.post(bought())
         balance = gateway.drained()
-        life = gateway.get("/v1/conversions/tag:crm/order-1")[1]
+        history = gateway.get("/v1/conversions/tag:crm/order-1")[1]
 
     assert vendor.count() == 1
     assert balance["held"] == 1
-    assert life["reason"].startswith("it may have arrived already")
+    assert history["reason"].startswith("it may have arrived already")
 
 
 def test_what_a_cautious_tag_holds_is_sent_by_the_first_replay_that_is_sure(tmp_path, x_emulator):
@@ -295,13 +297,13 @@ def test_what_a_cautious_tag_holds_is_sent_by_the_first_replay_that_is_sure(tmp_
         between = gateway.drained()
         sure = command(gateway, "dead", "replay", "--all", "--held", "--may-count-twice")
         after = gateway.drained()
-        life = gateway.get("/v1/conversions/tag:crm/order-1")[1]
+        history = gateway.get("/v1/conversions/tag:crm/order-1")[1]
 
     assert (before["held"], between["held"], after["held"]) == (1, 1, 0)
     assert (unsure.returncode, unsure.stdout) == (1, "")
     assert "and nothing is repeated there unless you say so" in unsure.stderr
     assert (sure.returncode, sure.stdout) == (0, "1 queued again, 1 of them held.\n")
-    assert [attempt["outcome"] for attempt in life["attempts"]] == ["errored", "delivered"]
+    assert [attempt["outcome"] for attempt in history["attempts"]] == ["errored", "delivered"]
     assert vendor.count() == 2
 
 
@@ -336,7 +338,7 @@ def test_a_tag_that_does_not_fire_is_counted_and_told_with_its_reason(tmp_path, 
         gateway.post(bought())
         gateway.post({"event": "sign_up", "conversion_id": "visit-1", "email": EMAIL})
         gateway.drained()
-        lives = [
+        histories = [
             json.loads(command(gateway, "show", name, "--json").stdout)[0]
             for name in ("order-1", "visit-1")
         ]
@@ -347,7 +349,7 @@ def test_a_tag_that_does_not_fire_is_counted_and_told_with_its_reason(tmp_path, 
         metrics = gateway.get("/metrics")[1]["text"]
 
     why = {"tag": "tag:crm", "reason": "consent ad_storage"}
-    assert [live["not_fired"] for live in lives] == [[why], [why | {"reason": NO_TRIGGER}]]
+    assert [live["not_fired"] for live in histories] == [[why], [why | {"reason": NO_TRIGGER}]]
     assert "tag:crm      did not fire: consent ad_storage" in shown
     assert "tag:crm did not fire for order-1: consent ad_storage" in of_the_tag.stderr
     assert of_the_tag.returncode == 1

@@ -144,7 +144,7 @@ def test_what_x_echoes_of_a_person_is_not_logged(capsys, said, logged):
 
 
 def test_what_is_refused_at_the_door_is_logged_and_counted_with_the_reason(capsys):
-    refused = a_door(rejected=3, door="beacon", codes={"event_unknown": 2, "wrong_type": 1})
+    refused = a_door(rejected=3, endpoint="beacon", codes={"event_unknown": 2, "wrong_type": 1})
     metrics = Metrics()
 
     line = lines(capsys, refused)[0]
@@ -173,7 +173,7 @@ def test_metrics_count_what_is_seen():
         Moved(pixel="o8z6j", trigger="postponed", deliveries=3),
         Paused(pixel="o8z6j", reason="401"),
         Troubled(where="sweep", reason="r"),
-        IgnoredSome(source="shop", door="ga4", reasons={"not_configured": 2}),
+        IgnoredSome(source="shop", endpoint="ga4", reasons={"not_configured": 2}),
     ):
         both.see(notice)
 

@@ -6,7 +6,7 @@ from twite.gateway.ports.events import TurnedAway
 from twite.observers.log import Log, logger
 from twite.observers.metrics import Metrics
 
-REFUSED = TurnedAway(source="shop", door="beacon", code="not_json")
+REFUSED = TurnedAway(source="shop", endpoint="beacon", code="not_json")
 
 
 def test_it_is_a_warning_with_source_door_and_code(capsys):
@@ -28,7 +28,7 @@ def test_it_is_counted_by_source_door_and_code():
 
     metrics.see(REFUSED)
     metrics.see(REFUSED)
-    metrics.see(TurnedAway(source="gone", door="native", code="too_many"))
+    metrics.see(TurnedAway(source="gone", endpoint="native", code="too_many"))
 
     page = metrics.rendered([]).decode().splitlines()
     assert 'twite_refused_requests_total{code="not_json",door="beacon",source="shop"} 2.0' in page

@@ -54,8 +54,8 @@ class TrialClock:
         """Wait until time has come so far."""
         self.beat()
         waiter = asyncio.get_running_loop().create_future()
-        heap = self._polls if ms in _POLLS else self._sleepers
-        heapq.heappush(heap, (self._elapsed + ms, next(self._order), waiter))
+        error_group = self._polls if ms in _POLLS else self._sleepers
+        heapq.heappush(error_group, (self._elapsed + ms, next(self._order), waiter))
         await waiter
         self.beat()
 
@@ -75,11 +75,11 @@ class TrialClock:
         """Return the next moment (elapsed) at which something can happen, at most `until`."""
         moments = [until, self._elapsed + self.leap]
         monitoring = self.exact or self._elapsed < self._watch_until
-        for heap in (self._sleepers, self._polls) if monitoring else (self._sleepers,):
-            while heap and heap[0][2].done():
-                heapq.heappop(heap)
-            if heap:
-                moments.append(heap[0][0])
+        for error_group in (self._sleepers, self._polls) if monitoring else (self._sleepers,):
+            while error_group and error_group[0][2].done():
+                heapq.heappop(error_group)
+            if error_group:
+                moments.append(error_group[0][0])
         if self._due:
             moments.append(self._due[0])
         return max(self._elapsed, min(moments))
@@ -91,9 +91,9 @@ class TrialClock:
             heapq.heappop(self._due)
             self._watch_until = max(self._watch_until, self._elapsed + IDLE + 1)
         woken: list[_Sleeper] = []
-        for heap in (self._sleepers, self._polls):
-            while heap and heap[0][0] <= self._elapsed:
-                woken.append(heapq.heappop(heap))
+        for error_group in (self._sleepers, self._polls):
+            while error_group and error_group[0][0] <= self._elapsed:
+                woken.append(heapq.heappop(error_group))
         for _, _, waiter in sorted(woken, key=lambda sleeper: sleeper[:2]):
             if not waiter.done():
                 waiter.set_result(None)

@@ -245,18 +245,18 @@ class Judge:
         self._dead.difference_update(deliveries)
 
     def settled(self, settlement: Settlement) -> None:
-        for fate in settlement.fates:
-            for id_ in fate.deliveries:
+        for transition in settlement.transitions:
+            for id_ in transition.deliveries:
                 key = self._ids[id_]
                 truth = self.truths[key]
-                if fate.trigger is Trigger.DELIVERED:
+                if transition.trigger is Trigger.DELIVERED:
                     truth.settled_at = self._clock.elapsed()
                     if not truth.ever_taken:
                         self.fail("delivered_is_at_x", f"{_named(key)} is not")
-                elif fate.trigger is Trigger.BURIED:
+                elif transition.trigger is Trigger.GIVEN_UP:
                     self._dead.add(id_)
                     if not truth.poison:
-                        self.fail("good_is_not_buried", f"{_named(key)}: {fate.reason}")
+                        self.fail("good_is_not_buried", f"{_named(key)}: {transition.reason}")
 
     def troubled(self) -> None:
         """Hear that the store or the process is in trouble."""

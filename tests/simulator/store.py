@@ -150,9 +150,9 @@ class MortalStore:
         return await self._call("withdrawn", lambda store: store.withdrawn(batch))
 
     async def settle(self, settlement: Settlement) -> int:
-        for fate in settlement.fates:
-            if fate.due_at is not None:
-                self._clock.expect(fate.due_at - self._time.now())
+        for transition in settlement.transitions:
+            if transition.due_at is not None:
+                self._clock.expect(transition.due_at - self._time.now())
         return await self._call(
             "settle",
             lambda store: store.settle(settlement),
@@ -179,11 +179,13 @@ class MortalStore:
     async def delete(self, kind: type[StateRecord], *keys: StateKey, **more: Any) -> None:
         await self._call("delete", lambda store: store.delete(kind, *keys, **more))
 
-    async def move(self, move: Move, *, now: int, deed: AuditEvent | None = None) -> MoveResult:
+    async def move(
+        self, move: Move, *, now: int, audit_event: AuditEvent | None = None
+    ) -> MoveResult:
         doubted = move.deliveries if isinstance(move, HoldRejected) else ()
         return await self._call(
             "move",
-            lambda store: store.move(move, now=now, deed=deed),
+            lambda store: store.move(move, now=now, audit_event=audit_event),
             lambda _: self._witness.doubted(doubted),
         )
 

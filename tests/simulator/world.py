@@ -233,8 +233,8 @@ class World:
             self.judge.acknowledged(key)
 
     async def _replay(self) -> None:
-        lives = await self._ground.do(lambda store: store.find(AtRest(pixel=None, limit=_ALL)))
-        held = [live for live in lives if live.state is State.HELD]
+        histories = await self._ground.do(lambda store: store.find(AtRest(pixel=None, limit=_ALL)))
+        held = [live for live in histories if live.state is State.HELD]
         for letter in held:
             self.judge.replayed((letter.pixel, letter.event, letter.conversion_id))
         ids, now = [letter.delivery for letter in held], self._steady.now()
@@ -295,14 +295,14 @@ class World:
 
     async def _states(self, key: Key) -> list[State]:
         pixel, event, conversion_id = key
-        lives = await self._ground.do(
+        histories = await self._ground.do(
             lambda store: store.find(
                 ByConversionId(pixel=pixel, events=[event], conversion_id=conversion_id)
             )
         )
         # A copy whose key went to a later one says so, and is not where the conversion is. What is
         # denied again is on record again.
-        states = [live.state for live in lives if live.superseded_by is None]
+        states = [live.state for live in histories if live.superseded_by is None]
         return states[:1] if set(states) == {State.SUPPRESSED} else states
 
     def _unexpected(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:

@@ -21,7 +21,7 @@ from twite.testing.laws.actions import (
     dead_lettered,
     deliver,
     delivered,
-    lives,
+    histories,
     record,
     settle,
 )
@@ -80,8 +80,8 @@ async def test_a_dead_letter_is_not_replayed_beside_its_later_copy_unasked(path,
 
     refused = (await store.move(Replay(deliveries=[dead.delivery]), now=NOW + 9)).moved
     body = an_entry("order-1").body
-    mended = EditedBody(delivery=dead.delivery, event=dead.event, body=body)
-    amended = (await store.move(EditBodies(edited=[mended], note=""), now=NOW + 9)).refused
+    edited = EditedBody(delivery=dead.delivery, event=dead.event, body=body)
+    amended = (await store.move(EditBodies(edited=[edited], note=""), now=NOW + 9)).refused
 
     assert (refused, list(amended)) == (0, [dead.delivery])
     assert dead.rival.state is state
@@ -107,12 +107,12 @@ async def test_the_older_of_two_dead_copies_is_not_replayed_unasked(path, store)
 
 async def test_the_console_is_told_of_the_other_copy(store):
     await record(store, "order-1", receipt="r2", at=NOW + 1)
-    (heap,) = await store.group(QueryScope())
+    (error_group,) = await store.group(QueryScope())
 
-    (life,) = await store.find(InErrorGroup(scope=QueryScope(), group=heap))
+    (history,) = await store.find(InErrorGroup(scope=QueryScope(), group=error_group))
 
-    assert life.rival is not None
-    assert len(await lives(store, "order-1")) == 1
+    assert history.rival is not None
+    assert len(await histories(store, "order-1")) == 1
 
 
 async def test_a_key_that_an_edit_took_over_is_not_given_back_by_a_restart(path):
@@ -123,8 +123,8 @@ async def test_a_key_that_an_edit_took_over_is_not_given_back_by_a_restart(path)
         copy = corrected_by(number, event=OTHER)
         await store.record(a_submission(copy, receipt=f"r{number}"))
         batch = await claim(store)
-        fate = delivered(batch) if number == 2 else dead_lettered(batch)
-        await settle(store, batch, "rejected", fate)
+        transition = delivered(batch) if number == 2 else dead_lettered(batch)
+        await settle(store, batch, "rejected", transition)
     amended = EditedBody(delivery=edited, event=OTHER, body=an_entry("order-1").body)
     refused = (await store.move(EditBodies(edited=[amended], note="why"), now=LATER)).refused
 

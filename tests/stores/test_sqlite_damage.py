@@ -87,10 +87,10 @@ async def test_what_is_damaged_is_given_up_and_the_rest_is_sent(path, how):
     batch, resting, seen = await claimed(path)
 
     assert [delivery.conversion_id for delivery in batch.deliveries] == ["order-0", "order-2"]
-    given_up = Moved(pixel="o8z6j", trigger=Trigger.BURIED, deliveries=1, reason=DAMAGED)
+    given_up = Moved(pixel="o8z6j", trigger=Trigger.GIVEN_UP, deliveries=1, reason=DAMAGED)
     # One without its conversion blocks nobody; it is found when it is alone.
     assert seen == ([] if how == "no conversion" else [given_up])
-    assert [(life.state, life.reason) for life in resting if life.delivery == 2] in (
+    assert [(history.state, history.reason) for history in resting if history.delivery == 2] in (
         [(State.DEAD, DAMAGED)],
         [],
     )
@@ -117,7 +117,7 @@ async def test_where_nothing_is_sound_nothing_is_claimed(path):
     batch, resting, _ = await claimed(path)
 
     assert batch is None
-    assert [(life.state, life.sent) for life in resting] == [(State.DEAD, b"")] * 3
+    assert [(history.state, history.sent) for history in resting] == [(State.DEAD, b"")] * 3
 
 
 async def test_what_lost_its_conversion_is_given_up_when_it_is_alone(path):
@@ -239,8 +239,10 @@ async def test_rows_that_no_root_leads_to_are_told_apart_by_their_looks(path):
         deliveries=tuple(delivery.id for delivery in batch.deliveries[:5]),
         status=200,
     )
-    fates = (Transition(trigger=Trigger.DELIVERED, deliveries=attempt.deliveries),)
-    await store.settle(Settlement(lease=batch.lease, attempt=attempt, fates=fates, lease_until=NOW))
+    transitions = (Transition(trigger=Trigger.DELIVERED, deliveries=attempt.deliveries),)
+    await store.settle(
+        Settlement(lease=batch.lease, attempt=attempt, transitions=transitions, lease_until=NOW)
+    )
     await store.close()
     pages = Pages(path)
 
@@ -287,10 +289,10 @@ async def test_a_reader_shows_a_damaged_conversion_without_its_body(path):
     change(path, "UPDATE conversion SET body = x'00' WHERE id = 2")
     reader = await SQLiteReader.open(path)
 
-    [life] = await reader.find(ByReceipt(receipt="r1"))
+    [history] = await reader.find(ByReceipt(receipt="r1"))
 
     await reader.close()
-    assert (life.conversion_id, life.sent) == ("order-1", b"")
+    assert (history.conversion_id, history.sent) == ("order-1", b"")
 
 
 ADRIFT = {
@@ -321,11 +323,11 @@ async def test_what_is_recovered_goes_back_to_the_submission_that_brought_it(pat
     saved = recover(path, f"{path}.saved", known=[("o8z6j", "o8z6k")])
 
     store = await SQLiteStore.open(saved.to)
-    [life] = await store.find(
+    [history] = await store.find(
         ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id="order-1")
     )
     await store.close()
-    assert life.receipt == "r1"
+    assert history.receipt == "r1"
 
 
 async def test_where_the_submission_is_lost_something_stands_for_it(path):
@@ -335,8 +337,8 @@ async def test_where_the_submission_is_lost_something_stands_for_it(path):
     saved = recover(path, f"{path}.saved", known=[("o8z6j", "o8z6k")])
 
     store = await SQLiteStore.open(saved.to)
-    [life] = await store.find(
+    [history] = await store.find(
         ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id="order-1")
     )
     await store.close()
-    assert life.receipt.startswith("recovered-")
+    assert history.receipt.startswith("recovered-")

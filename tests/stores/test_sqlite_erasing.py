@@ -86,7 +86,7 @@ def native(conversion_id, person):
 async def record(store, *entries, said, receipt="r-1", source="shop", **more):
     body = msgspec.json.encode({"conversions": said})
     submission = Submission(
-        receipt=receipt, source=source, door=Endpoint.NATIVE, received_at=NOW, body=body,
+        receipt=receipt, source=source, endpoint=Endpoint.NATIVE, received_at=NOW, body=body,
         entries=entries, **more,
     )  # fmt: skip
     return await store.record(submission)
@@ -109,7 +109,7 @@ async def settle(store, trigger, *, answer="", batch=None):
         Settlement(
             lease=batch.lease,
             attempt=attempt,
-            fates=(Transition(trigger=trigger, deliveries=ids, reason=answer or "because"),),
+            transitions=(Transition(trigger=trigger, deliveries=ids, reason=answer or "because"),),
             lease_until=NOW + 60_000,
         )
     )
@@ -153,7 +153,7 @@ def holding(path):
     return [file.name for file in files if ADA.encode() in file.read_bytes()]
 
 
-async def life_of(store, name, pixel="o8z6j"):
+async def history_of(store, name, pixel="o8z6j"):
     return (await store.find(ByConversionId(pixel=pixel, events=["o8z6k"], conversion_id=name)))[0]
 
 
@@ -162,27 +162,27 @@ async def test_what_was_delivered_stays_so_under_a_digest_and_without_its_body(s
     await settle(store, Trigger.DELIVERED)
 
     found = await erase(store, path)
-    life = await life_of(store, "order-1")
+    history = await history_of(store, "order-1")
 
     assert found.states == {"o8z6j": {"delivered": 1}}
-    assert (life.state, life.sent.strip()) == (State.DELIVERED, b"{}")
-    assert life.conversion_id.startswith("erased-")
+    assert (history.state, history.sent.strip()) == (State.DELIVERED, b"{}")
+    assert history.conversion_id.startswith("erased-")
     assert ADA.encode() not in kept(path)
     assert b"order-1" not in kept(path)
     assert b"198.51.100.7" not in kept(path)
 
 
-@pytest.mark.parametrize("rests", [None, Trigger.BURIED, Trigger.HELD])
+@pytest.mark.parametrize("rests", [None, Trigger.GIVEN_UP, Trigger.HELD])
 async def test_what_was_still_to_be_sent_is_suppressed_and_the_balance_stays(store, path, rests):
     await record(store, entry("order-1", ADA), said=[native("order-1", ADA)])
     if rests is not None:
         await settle(store, rests)
 
     await erase(store, path)
-    life = await life_of(store, "order-1")
+    history = await history_of(store, "order-1")
     account = total(await store.balance())
 
-    assert (life.state, life.reason) == (State.SUPPRESSED, ERASED)
+    assert (history.state, history.reason) == (State.SUPPRESSED, ERASED)
     assert (account.suppressed, account.balance) == (1, 0)
     assert await claim(store) is None
 
@@ -197,7 +197,7 @@ async def test_what_is_being_sent_is_left_and_looked_at_again(store, path):
 
     assert (while_sent.conversions, while_sent.in_progress) == ([], [1])
     assert afterwards.conversions == [1]
-    assert (await life_of(store, "order-1")).state is State.SUPPRESSED
+    assert (await history_of(store, "order-1")).state is State.SUPPRESSED
 
 
 async def test_an_order_that_names_what_is_being_sent_leaves_it(store):
@@ -208,7 +208,7 @@ async def test_an_order_that_names_what_is_being_sent_leaves_it(store):
     await settle(store, Trigger.DELIVERED, batch=batch)
 
     assert erased == 0
-    assert (await life_of(store, "order-1")).state is State.DELIVERED
+    assert (await history_of(store, "order-1")).state is State.DELIVERED
 
 
 async def test_what_comes_again_is_a_duplicate_still(store, path):
@@ -234,7 +234,7 @@ async def test_others_of_one_submission_keep_theirs_and_their_places(store, path
         [body] = connection.execute("SELECT body FROM submission").fetchone()
 
     assert msgspec.json.decode(body) == {"conversions": [{"erased": True}, native("order-2", BOB)]}
-    assert (await life_of(store, "order-2")).state is State.QUEUED
+    assert (await history_of(store, "order-2")).state is State.QUEUED
     assert [delivery.conversion_id for delivery in (await claim(store)).deliveries] == ["order-2"]
 
 
@@ -269,7 +269,7 @@ async def test_by_its_id_a_conversion_goes_with_what_the_same_source_said_of_it(
 
     assert found.conversions == [1]
     assert [cut.submission for cut in found.cuts] == [1, 2]
-    assert (await life_of(store, "order-1", pixel="o6dkt")).conversion_id == "order-1"
+    assert (await history_of(store, "order-1", pixel="o6dkt")).conversion_id == "order-1"
 
 
 async def test_what_a_tag_was_to_be_told_goes_with_its_conversion(store, path):
@@ -333,7 +333,7 @@ async def test_sightings_keep_their_ways_and_name_nobody(store, path):
 
 async def test_words_of_x_and_of_people_that_name_somebody_go(store, path):
     await record(store, entry("order-1", BOB), said=[native("order-1", BOB)])
-    await settle(store, Trigger.BURIED, answer=f'{{"message":"\\u0027{ADA}\\u0027 is wrong"}}')
+    await settle(store, Trigger.GIVEN_UP, answer=f'{{"message":"\\u0027{ADA}\\u0027 is wrong"}}')
     await store.put([Pause(pixel="o8z6j", since=NOW, reason="ada@shop.example complained")])
     await store.move(Discard(deliveries=[1], note="asked by ada@shop.example"), now=NOW)
 
@@ -366,7 +366,7 @@ async def test_a_name_of_what_was_ignored_that_names_somebody_goes_and_stays_cou
 
 async def test_what_a_person_had_changed_goes_too(store, path):
     await record(store, entry("order-1", ADA), said=[native("order-1", ADA)])
-    await settle(store, Trigger.BURIED)
+    await settle(store, Trigger.GIVEN_UP)
     other = entry("order-1", BOB)
     await store.move(
         EditBodies(
@@ -406,12 +406,14 @@ async def test_the_audit_has_a_line_and_tells_where_it_names_somebody(store, pat
     await store.people.note(
         AuditEvent(at=NOW, who="grace", what="export", subject="ada@shop.example")
     )
-    deed = AuditEvent(at=NOW, who="grace", what="erase", subject="0123456789abcdef")
+    audit_event = AuditEvent(at=NOW, who="grace", what="erase", subject="0123456789abcdef")
 
-    await store.erase(EraseStore(deed=deed), now=NOW)
+    await store.erase(EraseStore(audit_event=audit_event), now=NOW)
 
-    assert [event.deed for event in await store.people.entries(before=None, limit=1)] == [deed]
-    assert (await look(path)).deeds == 1
+    assert [event.audit_event for event in await store.people.entries(before=None, limit=1)] == [
+        audit_event
+    ]
+    assert (await look(path)).audit_events == 1
 
 
 async def test_at_its_end_the_files_hold_nothing_of_it(store, path):

@@ -68,8 +68,10 @@ async def deliver(store):
     attempt = Attempt(
         at=NOW, pixel="o8z6j", event="o8z6k", outcome="delivered", deliveries=ids, status=200
     )
-    fates = (Transition(trigger=Trigger.DELIVERED, deliveries=ids),)
-    await store.settle(Settlement(lease=batch.lease, attempt=attempt, fates=fates, lease_until=NOW))
+    transitions = (Transition(trigger=Trigger.DELIVERED, deliveries=ids),)
+    await store.settle(
+        Settlement(lease=batch.lease, attempt=attempt, transitions=transitions, lease_until=NOW)
+    )
 
 
 async def test_a_kill_at_any_step_loses_nothing_and_sets_no_log_aside(path, tmp_path, monkeypatch):

@@ -30,9 +30,9 @@ async def test_a_lease_that_lapsed_is_gone_and_others_stay(store, tmp_path):
 
     swept = await sweep(store, now=NOW + 11)
 
-    assert (swept.lapsed, leases(tmp_path)) == (1, [held.lease])
+    assert (swept.expired, leases(tmp_path)) == (1, [held.lease])
     # It is not found again, and what it held is claimed under another.
-    assert (await sweep(store, now=NOW + 11)).lapsed == 0
+    assert (await sweep(store, now=NOW + 11)).expired == 0
     again = await claim(store, now=NOW + 11)
     assert (ids(again), leases(tmp_path)) == (["order-0"], [held.lease, again.lease])
 
@@ -45,7 +45,7 @@ async def test_a_lease_of_which_all_is_settled_is_gone_also_if_its_time_came(sto
     await settle(store, batch, "delivered", delivered(batch))
 
     assert (before, leases(tmp_path)) == ([batch.lease], [])
-    assert (await sweep(store, now=NOW + 11)).lapsed == 0
+    assert (await sweep(store, now=NOW + 11)).expired == 0
 
 
 async def test_what_a_dead_process_held_is_under_no_lease_after_the_start(tmp_path):

@@ -84,29 +84,29 @@ class Ledgers(RuleBasedStateMachine):
     @rule(
         pick=st.integers(0, 99),
         tried=st.sampled_from(["nothing", "surely not", "perhaps"]),
-        fates=st.lists(
+        transitions=st.lists(
             st.sampled_from(
                 [
                     None,
                     Trigger.DELIVERED,
                     Trigger.POSTPONED,
-                    Trigger.BURIED,
+                    Trigger.GIVEN_UP,
                     Trigger.HELD,
-                    Trigger.LAPSED,
+                    Trigger.EXPIRED,
                 ]
             ),
             min_size=5,
             max_size=5,
         ),
     )
-    def settle(self, pick, tried, fates):
+    def settle(self, pick, tried, transitions):
         pair = self.leases[pick % len(self.leases)]
 
-        ours, theirs = (self.settlement(batch, tried, fates) for batch in pair)
+        ours, theirs = (self.settlement(batch, tried, transitions) for batch in pair)
 
         assert self.run(self.store.settle(ours)) == self.run(self.model.settle(theirs))
 
-    def settlement(self, batch, tried, fates):
+    def settlement(self, batch, tried, transitions):
         ids = tuple(delivery.id for delivery in batch.deliveries)
         attempt = Attempt(
             at=self.now,
@@ -119,14 +119,14 @@ class Ledgers(RuleBasedStateMachine):
         return Settlement(
             lease=batch.lease,
             attempt=None if tried == "nothing" else attempt,
-            fates=tuple(
+            transitions=tuple(
                 Transition(
                     trigger=trigger,
                     deliveries=(id_,),
                     due_at=self.now + 3 * HOUR if trigger is Trigger.POSTPONED else None,
                     reason="because",
                 )
-                for id_, trigger in zip(ids, fates, strict=False)
+                for id_, trigger in zip(ids, transitions, strict=False)
                 if trigger is not None
             ),
             lease_until=self.now + 5 * HOUR,
@@ -152,10 +152,12 @@ class Ledgers(RuleBasedStateMachine):
     @rule(pick=st.integers(0, 99), bring_back=st.booleans(), sure=st.booleans())
     def decide(self, pick, bring_back, sure):
         ours = sorted(
-            self.run(self.store.find(AtRest(pixel=None, limit=99))), key=lambda life: life.delivery
+            self.run(self.store.find(AtRest(pixel=None, limit=99))),
+            key=lambda history: history.delivery,
         )
         theirs = sorted(
-            self.run(self.model.find(AtRest(pixel=None, limit=99))), key=lambda life: life.delivery
+            self.run(self.model.find(AtRest(pixel=None, limit=99))),
+            key=lambda history: history.delivery,
         )
         assert len(ours) == len(theirs)
         if not ours:
@@ -188,7 +190,7 @@ class Ledgers(RuleBasedStateMachine):
         assert self.store.some() == self.model.some()
 
     @rule(pick=st.integers(0, 99), hold=st.booleans())
-    def take_back(self, pick, hold):
+    def withdraw_deliveries(self, pick, hold):
         asked = {"source": "shop", "after": 0, "limit": 99}
         ours, theirs = (
             self.run(store.answer(UndeliveredQuery(**asked))) for store in (self.store, self.model)
@@ -201,10 +203,11 @@ class Ledgers(RuleBasedStateMachine):
         done, same = (
             self.run(
                 store.move(
-                    TakeBack(deliveries=[life.delivery], reason="because", hold=hold), now=self.now
+                    TakeBack(deliveries=[history.delivery], reason="because", hold=hold),
+                    now=self.now,
                 )
             )
-            for store, life in ((self.store, ours[at]), (self.model, theirs[at]))
+            for store, history in ((self.store, ours[at]), (self.model, theirs[at]))
         )
 
         assert done == same
@@ -230,7 +233,9 @@ class Ledgers(RuleBasedStateMachine):
             asked = {"pixel": "o8z6j", "events": EVENTS, "conversion_id": conversion_id}
             ours = self.run(self.store.find(ByConversionId(**asked)))
             theirs = self.run(self.model.find(ByConversionId(**asked)))
-            assert [anonymous(life) for life in ours] == [anonymous(life) for life in theirs]
+            assert [anonymous(history) for history in ours] == [
+                anonymous(history) for history in theirs
+            ]
 
     @invariant()
     def accounts_agree_and_balance(self):
@@ -245,8 +250,8 @@ class Ledgers(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
-def anonymous(life):
-    return msgspec.structs.replace(life, delivery=0)
+def anonymous(history):
+    return msgspec.structs.replace(history, delivery=0)
 
 
 def without_ids(batch):

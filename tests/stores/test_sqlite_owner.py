@@ -151,11 +151,11 @@ async def test_a_reader_sees_what_the_owner_commits(path):
     reader = await SQLiteReader.open(path)
     await store.record(a_submission(an_entry("order-1")))
 
-    (life,) = await reader.find(
+    (history,) = await reader.find(
         ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id="order-1")
     )
 
-    assert life.state is State.QUEUED
+    assert history.state is State.QUEUED
     assert await reader.balance() == await store.balance()
     await reader.close()
     await store.close()
@@ -168,7 +168,7 @@ async def test_a_reader_needs_no_owner(path):
 
     reader = await SQLiteReader.open(path)
 
-    assert [life.conversion_id for life in await reader.find(ByReceipt(receipt="r1"))] == [
+    assert [history.conversion_id for history in await reader.find(ByReceipt(receipt="r1"))] == [
         "order-1"
     ]
     await reader.close()

@@ -53,8 +53,10 @@ async def settle(store, trigger=Trigger.DELIVERED, *, at=NOW):
     )
     ids = tuple(delivery.id for delivery in batch.deliveries)
     attempt = Attempt(at=at, pixel="o8z6j", event="o8z6k", outcome="x", deliveries=ids, status=200)
-    fates = (Transition(trigger=trigger, deliveries=ids, reason="because"),)
-    await store.settle(Settlement(lease=batch.lease, attempt=attempt, fates=fates, lease_until=at))
+    transitions = (Transition(trigger=trigger, deliveries=ids, reason="because"),)
+    await store.settle(
+        Settlement(lease=batch.lease, attempt=attempt, transitions=transitions, lease_until=at)
+    )
 
 
 def prune(path, *, now, keeping=KEEPING, most=3):
@@ -72,9 +74,11 @@ def prune(path, *, now, keeping=KEEPING, most=3):
     return done
 
 
-async def life_of(store, name):
-    lives = await store.find(ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id=name))
-    return lives[0] if lives else None
+async def history_of(store, name):
+    histories = await store.find(
+        ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id=name)
+    )
+    return histories[0] if histories else None
 
 
 def rows(path):
@@ -93,7 +97,7 @@ async def test_a_body_goes_and_its_life_stays(path, store):
 
     prune(path, now=NOW + 73 * HOUR)
 
-    old, new = await life_of(store, "old"), await life_of(store, "new")
+    old, new = await history_of(store, "old"), await history_of(store, "new")
     assert (old.state, old.sent, len(old.attempts)) == (State.DELIVERED, b"", 1)
     assert new.sent == an_entry("new").body
 
@@ -102,14 +106,14 @@ async def test_what_is_not_settled_keeps_its_body_until_it_is(path, store):
     await record(store, "slow")
     await record(store, "new", at=NOW + 9 * DAY)
     prune(path, now=NOW + 5 * DAY)
-    kept = await life_of(store, "slow")
+    kept = await history_of(store, "slow")
     await settle(store, at=NOW + 6 * DAY)
 
     prune(path, now=NOW + 8 * DAY)
-    soon_after = await life_of(store, "slow")
+    soon_after = await history_of(store, "slow")
     prune(path, now=NOW + 10 * DAY)
 
-    later = await life_of(store, "slow")
+    later = await history_of(store, "slow")
     assert (kept.sent, soon_after.sent) == (an_entry("slow").body, an_entry("slow").body)
     assert (later.state, later.sent) == (State.DELIVERED, b"")
 
@@ -160,7 +164,7 @@ async def test_a_life_goes_with_all_that_belongs_to_it(path, store):
 
     left = rows(path)
     after = total(await store.balance())
-    assert await life_of(store, "old-1") is None
+    assert await history_of(store, "old-1") is None
     assert (left["conversion"], left["attempted"], left["suppression"]) == (2, 0, 0)
     assert left["called"] == 0
     assert left["dedup"] + left["fresh_key"] <= 2 + 4
@@ -176,10 +180,10 @@ async def test_numbers_go_on_when_all_is_pruned(path, store):
     await store.close()
     again = await SQLiteStore.open(path)
     recorded = await record(again, "new", at=NOW + 400 * DAY)
-    life = await life_of(again, "new")
+    history = await history_of(again, "new")
     await again.close()
 
-    assert (recorded, life.delivery) == (Recorded(), 2)
+    assert (recorded, history.delivery) == (Recorded(), 2)
 
 
 async def test_a_conversion_that_comes_again_after_its_life_is_new(path, store):
@@ -194,14 +198,14 @@ async def test_a_conversion_that_comes_again_after_its_life_is_new(path, store):
 
 async def test_a_dead_letter_that_nobody_decides_about_is_given_up(path, store):
     await record(store, "bad")
-    await settle(store, Trigger.BURIED)
+    await settle(store, Trigger.GIVEN_UP)
     await record(store, "new", at=NOW + 21 * DAY)
     prune(path, now=NOW + 19 * DAY)
-    resting = await life_of(store, "bad")
+    resting = await history_of(store, "bad")
 
     prune(path, now=NOW + 21 * DAY)
 
-    gone = await life_of(store, "bad")
+    gone = await history_of(store, "bad")
     account = total(await store.balance())
     assert (resting.state, gone.state) == (State.DEAD, State.SUPPRESSED)
     assert gone.reason == "nobody decided about it within 480 hours"
@@ -214,7 +218,7 @@ async def test_what_was_ignored_is_told_as_long_as_lives_are(path, store):
             Submission(
                 receipt=f"r{at}",
                 source="shop",
-                door=Endpoint.GA4,
+                endpoint=Endpoint.GA4,
                 received_at=at,
                 body=b"{}",
                 entries=(),
@@ -248,7 +252,7 @@ async def test_a_submission_from_a_clock_that_was_wrong_keeps_nothing_back(path,
 
     prune(path, now=NOW + 4 * DAY)
 
-    assert (await life_of(store, "old")).sent == b""
+    assert (await history_of(store, "old")).sent == b""
 
 
 async def test_a_pruned_body_is_nowhere_in_the_files(path):
@@ -317,7 +321,7 @@ async def test_what_a_wrong_clock_dated_into_the_future_goes_with_what_came_next
     await settle(store)
 
     prune(path, now=NOW + DAY, most=500)
-    kept = await life_of(store, "future-1")
+    kept = await history_of(store, "future-1")
     prune(path, now=NOW + 31 * DAY, most=500)
 
     assert kept.sent != b""
@@ -367,8 +371,10 @@ async def settle_two(store, trigger, *, at):
         return
     ids = tuple(delivery.id for delivery in batch.deliveries)
     attempt = Attempt(at=at, pixel="o8z6j", event="o8z6k", outcome="x", deliveries=ids, status=200)
-    fates = (Transition(trigger=trigger, deliveries=ids, reason="because"),)
-    await store.settle(Settlement(lease=batch.lease, attempt=attempt, fates=fates, lease_until=at))
+    transitions = (Transition(trigger=trigger, deliveries=ids, reason="because"),)
+    await store.settle(
+        Settlement(lease=batch.lease, attempt=attempt, transitions=transitions, lease_until=at)
+    )
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -381,8 +387,10 @@ async def test_one_of_several_that_is_decided_late_keeps_its_submission(path, st
         names = [f"{day}-{n}" for n in range(random.randint(1, 4))]
         entries = [an_entry(name, index=index) for index, name in enumerate(names)]
         await store.record(a_submission(*entries, receipt=f"r-{day}", received_at=at))
-        await settle_two(store, random.choice([Trigger.DELIVERED, Trigger.BURIED]), at=at)
-        resting = [life.delivery for life in await store.find(AtRest(pixel="o8z6j", limit=99))]
+        await settle_two(store, random.choice([Trigger.DELIVERED, Trigger.GIVEN_UP]), at=at)
+        resting = [
+            history.delivery for history in await store.find(AtRest(pixel="o8z6j", limit=99))
+        ]
         for delivery in random.sample(resting, len(resting) // 4):
             late += 1
             if random.random() < 0.5:

@@ -47,8 +47,10 @@ async def deliver(store):
     attempt = Attempt(
         at=NOW, pixel="o8z6j", event="o8z6k", outcome="delivered", deliveries=ids, status=200
     )
-    fates = (Transition(trigger=Trigger.DELIVERED, deliveries=ids),)
-    await store.settle(Settlement(lease=batch.lease, attempt=attempt, fates=fates, lease_until=NOW))
+    transitions = (Transition(trigger=Trigger.DELIVERED, deliveries=ids),)
+    await store.settle(
+        Settlement(lease=batch.lease, attempt=attempt, transitions=transitions, lease_until=NOW)
+    )
     return [delivery.conversion_id for delivery in batch.deliveries]
 
 

@@ -68,12 +68,12 @@ async def test_what_was_counted_by_hours_is_added_up_once(tmp_path):
 
 async def test_match_keys_that_were_counted_by_kits_are_added_up(tmp_path):
     path = tmp_path / "twite.db"
-    kits = {kit: 100 + kit for kit in range(64)}
+    key_sets = {key_set: 100 + key_set for key_set in range(64)}
     with an_older(path) as old:
         old.execute("INSERT INTO account (source, pixel) VALUES ('shop', 'o8z6j')")
         old.execute("INSERT INTO lane (pixel, event) VALUES ('o8z6j', 'o8z6k')")
-        for kit, many in kits.items():
-            old.execute("INSERT INTO kit VALUES (20000, 1, 1, ?, ?)", (kit, many))
+        for key_set, many in key_sets.items():
+            old.execute("INSERT INTO kit VALUES (20000, 1, 1, ?, ?)", (key_set, many))
 
     store = await SQLiteStore.open(str(path))
     try:
@@ -81,4 +81,4 @@ async def test_match_keys_that_were_counted_by_kits_are_added_up(tmp_path):
     finally:
         await store.close()
 
-    assert matched.keys == matching(kits)
+    assert matched.keys == matching(key_sets)

@@ -46,7 +46,7 @@ async def test_who_submits_waits_for_no_whole_heap(store, do):
     held = [an_entry(f"held-{number}", index=number, held="why") for number in range(many)]
     for at in range(0, many, 10):
         await store.record(a_submission(*held[at : at + 10], receipt=f"held-{at}"))
-    ids = [life.delivery for life in await store.find(AtRest(pixel=None, limit=many))]
+    ids = [history.delivery for history in await store.find(AtRest(pixel=None, limit=many))]
     amendments = [EditedBody(delivery=id_, event="o8z6k", body=b"{}") for id_ in ids]
     asked = {
         "replay": lambda: store.move(Replay(deliveries=ids), now=NOW),
@@ -278,9 +278,9 @@ async def test_what_a_commit_counts_is_told_and_what_was_rolled_back_is_not(tmp_
         index=0, pixel="o8z6j", event="o8z6k", flaw=Flaw(code="phone_unusable", path="phone")
     )
     flag = ValueFlag(kind="minor_units", value="4990.00", currency="EUR", usual="49.90 EUR")
-    good = msgspec.structs.replace(submission(1, entries=2, kit=5, flag=flag), flaws=(flaw,))
+    good = msgspec.structs.replace(submission(1, entries=2, key_set=5, flag=flag), flaws=(flaw,))
     bad = msgspec.structs.replace(
-        submission(2, kit=5, conversion_id="\ud800"), flaws=(flaw,), receipt="r-bad"
+        submission(2, key_set=5, conversion_id="\ud800"), flaws=(flaw,), receipt="r-bad"
     )
 
     await asyncio.gather(*map(store.record, (good, bad, good)), return_exceptions=True)

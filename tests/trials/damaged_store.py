@@ -159,8 +159,10 @@ def _settlement(batch: Batch) -> Settlement:
         deliveries=ids,
         status=200,
     )
-    fate = Transition(trigger=Trigger.DELIVERED, deliveries=ids)
-    return Settlement(lease=batch.lease, attempt=attempt, fates=(fate,), lease_until=NOW)
+    transition = Transition(trigger=Trigger.DELIVERED, deliveries=ids)
+    return Settlement(
+        lease=batch.lease, attempt=attempt, transitions=(transition,), lease_until=NOW
+    )
 
 
 def _locate(path: Path, truth: Truth) -> None:
@@ -274,10 +276,10 @@ async def _look(path: str, truth: Truth, verdict: Verdict) -> None:
         verdict.balance = sum(abs(account.balance) for account in accounts)
         for name in truth.bodies:
             event, conversion_id = name.split("/")
-            lives = await store.find(
+            histories = await store.find(
                 ByConversionId(pixel=PIXEL, events=[event], conversion_id=conversion_id)
             )
-            verdict.missing += not lives
+            verdict.missing += not histories
     except (LedgerUnavailable, StoreUnusable):
         # A reader says so: nobody is left in the dark.
         verdict.told = True

@@ -168,7 +168,7 @@ class Life:
                 "WHERE suppressed IS NULL"
             )
         }
-        self._transact(lambda: outbox.lapse(self._book, now=FOREVER, furthest=FOREVER, died=True))
+        self._transact(lambda: outbox.expire(self._book, now=FOREVER, furthest=FOREVER, died=True))
 
     def _connect(self) -> Connection:
         connection = Connection(self._open_in / "twite.db", vfs="lossy")
@@ -274,7 +274,7 @@ class Life:
         by_trigger: dict[Trigger, list[int]] = {}
         for delivery in batch.deliveries:
             trigger = self._randomness.choices(
-                [Trigger.DELIVERED, Trigger.POSTPONED, Trigger.BURIED, Trigger.HELD], [8, 2, 1, 1]
+                [Trigger.DELIVERED, Trigger.POSTPONED, Trigger.GIVEN_UP, Trigger.HELD], [8, 2, 1, 1]
             )
             by_trigger.setdefault(trigger[0], []).append(delivery.id)
         settlement = Settlement(
@@ -288,7 +288,7 @@ class Life:
                 status=200,
                 ambiguous=self._randomness.random() < 0.2,
             ),
-            fates=tuple(
+            transitions=tuple(
                 Transition(trigger=trigger, deliveries=tuple(ids), due_at=NOW, reason="because")
                 for trigger, ids in by_trigger.items()
             ),

@@ -130,11 +130,11 @@ def test_killed_processes_send_the_same_again_and_x_counts_it_once(tmp_path, fig
             gateway.drained()
         tallies = x.counted()["pixels"][PIXEL]["events"]["o8z6k"]["ids"]
         bodies = [entry["body"] for entry in x.received(bodies=True)["entries"]]
-        lives = [gateway.get(f"/v1/conversions/{PIXEL}/k{kill}")[1] for kill in range(KILLS)]
+        histories = [gateway.get(f"/v1/conversions/{PIXEL}/k{kill}")[1] for kill in range(KILLS)]
 
     assert {(tally["api"], tally["counted"]) for tally in tallies.values()} == {(2, 1)}
     assert len(bodies) == 2 * len(set(bodies)) == 2 * KILLS
-    assert [[attempt["ambiguous"] for attempt in life["attempts"]] for life in lives] == [
+    assert [[attempt["ambiguous"] for attempt in history["attempts"]] for history in histories] == [
         [True, False]
     ] * KILLS
     figure(

@@ -23,7 +23,7 @@ from twite.testing.laws.actions import (
     claim_or_none,
     dead_lettered,
     delivered,
-    lives,
+    histories,
     postponed,
     settle,
     sweep,
@@ -135,8 +135,8 @@ class Street:
         elif how == "refuses":
             await settle(self.store, batch, "rejected", dead_lettered(batch), at=self.now)
         else:
-            fate = postponed(batch, until=self.now)
-            await settle(self.store, batch, "errored", fate, at=self.now, ambiguous=True)
+            transition = postponed(batch, until=self.now)
+            await settle(self.store, batch, "errored", transition, at=self.now, ambiguous=True)
 
     async def rescue(self):
         """Replay all that can go without a person's leave; or let leases lapse."""
@@ -184,7 +184,7 @@ async def known(street):
             len(history.supersedes), len(history.attempts),
         )
         for number in range(FEW)
-        for history in await lives(street.store, f"order-{number}")
+        for history in await histories(street.store, f"order-{number}")
     ]  # fmt: skip
 
 

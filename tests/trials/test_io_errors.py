@@ -92,7 +92,7 @@ class Life:
             attempt=Attempt(
                 at=NOW, pixel="o8z6j", event=batch.event, outcome="delivered", deliveries=ids
             ),
-            fates=(Transition(trigger=Trigger.DELIVERED, deliveries=ids),),
+            transitions=(Transition(trigger=Trigger.DELIVERED, deliveries=ids),),
             lease_until=NOW,
         )
         # None where even the second try failed.
@@ -111,15 +111,15 @@ class Life:
 
 async def found(path):
     store = await SQLiteStore.open(str(path), fresh_keys=2)
-    lives = {}
+    histories = {}
     for number in range(8):
-        for life in await store.find(
+        for history in await store.find(
             ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id=f"order-{number}")
         ):
-            lives[life.conversion_id] = life.state
+            histories[history.conversion_id] = history.state
     whole = total(await store.balance())
     await store.close()
-    return lives, whole
+    return histories, whole
 
 
 @pytest.mark.timeout(300)
@@ -133,21 +133,21 @@ def test_whichever_operation_fails_nothing_acknowledged_is_lost_or_given_up(
         folder.mkdir()
         path = folder / "twite.db"
         asyncio.run(made(path))
-        life = Life(path, vfs)
+        history = Life(path, vfs)
 
-        asyncio.run(life.run(kind, nth))
+        asyncio.run(history.run(kind, nth))
 
-        if not life.vfs.fired:
+        if not history.vfs.fired:
             break
         played += 1
-        lives, whole = asyncio.run(found(path))
+        histories, whole = asyncio.run(found(path))
         again = f"{kind} {nth}"
-        assert life.acknowledged <= lives.keys(), again
-        assert {lives[name] for name in life.settled} <= {State.DELIVERED}, again
-        assert set(lives.values()) <= {State.DELIVERED, State.QUEUED}, again
-        assert (whole.balance, whole.received) == (0, len(lives)), again
+        assert history.acknowledged <= histories.keys(), again
+        assert {histories[name] for name in history.settled} <= {State.DELIVERED}, again
+        assert set(histories.values()) <= {State.DELIVERED, State.QUEUED}, again
+        assert (whole.balance, whole.received) == (0, len(histories)), again
         # After a sync that failed nothing more is done; after all else, everything.
-        assert (life.final is not None) == (kind == "sync"), again
+        assert (history.final is not None) == (kind == "sync"), again
     assert played >= 2
     what = {"full": "write on a full disk"}.get(kind, kind)
     figure(

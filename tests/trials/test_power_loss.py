@@ -39,9 +39,9 @@ def test_what_was_acknowledged_survives_power_loss(vfs, tmp_path, seeds, figure)
     tally = Tally()
 
     for seed in seeds:
-        life = Life(vfs, tmp_path, seed=seed, images={})
+        history = Life(vfs, tmp_path, seed=seed, images={})
         try:
-            tally.add(life.run())
+            tally.add(history.run())
         except Broken as broken:
             pytest.fail(
                 f"{broken}. Again: TWITE_SEEDS={seed} .venv/bin/python -m pytest "
@@ -116,10 +116,10 @@ def lived(vfs, folder, *, synchronous):
     """Live some lives that are expected to end badly."""
     tally = Tally()
     for seed in range(CONTROLS):
-        life = Life(
+        history = Life(
             vfs, folder, seed=seed, images={}, settings={**SETTINGS, "synchronous": synchronous}
         )
         with suppress(Broken):
-            life.run()
-        tally.add(life.tally)
+            history.run()
+        tally.add(history.tally)
     return tally

@@ -139,9 +139,9 @@ def test_each_observation_has_its_meaning(status, body, meaning):
         outcome, "ambiguous" if kind is Errored else "scope"
     )
     if trigger is not None:
-        assert [fate.trigger for fate in transitions(TWO, outcome, now=NOW, randomness=0.5)] == [
-            trigger
-        ]
+        assert [
+            transition.trigger for transition in transitions(TWO, outcome, now=NOW, randomness=0.5)
+        ] == [trigger]
 
 
 @pytest.mark.parametrize(

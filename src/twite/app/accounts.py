@@ -29,17 +29,17 @@ async def open_staff(
         yield Accounts(people=people, passwords=passwords or Argon2Passwords(), clock=SystemClock())
 
 
-async def noted(settings: Settings, deed: AuditEvent) -> None:
+async def noted(settings: Settings, audit_event: AuditEvent) -> None:
     """Write into the audit log what a command is about to do. Creates the store as open_staff does.
 
     Raises StoreUnusable, StoreInUse and LedgerUnavailable: the command must then not proceed.
     """
     async with _open(settings) as people:
-        await people.note(deed)
+        await people.note(audit_event)
 
 
 class _People(AccountStore, Protocol):
-    async def note(self, deed: AuditEvent) -> None: ...
+    async def note(self, audit_event: AuditEvent) -> None: ...
 
 
 @asynccontextmanager

@@ -29,7 +29,7 @@ def ask_x(settings: Settings) -> XInquiries:
     )
 
 
-def events_desk(
+def events_manager(
     settings: Settings, destinations: Mapping[str, Destination], *, note: Note | None = None
 ) -> EventTagManager:
     """Return the Events Manager; `destinations` include stored credentials.

@@ -84,12 +84,12 @@ async def shadow_of(
     shadow = Comparison(
         opened(container, secret_at),
         hashed=persons is PersonHandling.HASHED,
-        doors=_doors(settings, source),
+        endpoints=_endpoints(settings, source),
     )
     return shadow, len(lacking)
 
 
-def _doors(settings: Settings | None, source: str | None) -> CompareEndpoints:
+def _endpoints(settings: Settings | None, source: str | None) -> CompareEndpoints:
     sources = () if settings is None else settings.submitters
     if source is not None and source not in {known.name for known in sources}:
         there = ", ".join(known.name for known in sources) or "none"
@@ -128,9 +128,9 @@ class Comparison:
     not see events that `doors` would not let through.
     """
 
-    def __init__(self, container: Container, *, hashed: bool, doors: CompareEndpoints) -> None:
+    def __init__(self, container: Container, *, hashed: bool, endpoints: CompareEndpoints) -> None:
         self._container = container
-        self._doors = doors
+        self._endpoints = endpoints
         self._hashed = hashed
         self._engines = TemplateEngines(lambda template, _begun: engine_of(template))
         self._about = sandbox.ContainerVersion(
@@ -149,7 +149,7 @@ class Comparison:
         failed: list[tuple[str, str]] = []
         kept_back: list[str] = []
         try:
-            events = self._doors.entered(case)
+            events = self._endpoints.entered(case)
         except MalformedRequest as error:
             return ShownDifference(line=case.line, unread=error.message)
         reads = reads_of(case.request)
@@ -164,8 +164,8 @@ class Comparison:
                 # Other random numbers than the old system's; one for an event, as in a gateway.
                 draw=case.line,
             )
-            at_the_door = _AtTheDoor(self._engines, self._about)
-            planned = plan(self._container, occasion, variables=at_the_door, filled=False)
+            at_intake = _AtIntake(self._engines, self._about)
+            planned = plan(self._container, occasion, variables=at_intake, filled=False)
             wanted = [fired.tag for fired in planned.fired if not tags or fired.tag.name in tags]
             if entered.kept_back is not None:
                 # A request that neither system sends is not a difference.
@@ -313,7 +313,7 @@ class Comparison:
         return msgspec.structs.replace(turn, outcome=outcome, returned=value)
 
 
-class _AtTheDoor:
+class _AtIntake:
     """A minimal ingest turn: see gateway.tags."""
 
     def __init__(self, engines: TemplateEngines, about: sandbox.ContainerVersion) -> None:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 import msgspec
 
-from twite.app.ads import events_desk
+from twite.app.ads import events_manager
 from twite.config.settings import Settings
 from twite.console.application import Console
 from twite.console.page import Page
@@ -62,7 +62,7 @@ def insight_pages(
             destinations=destinations,
             records=store,
             tallies=store,
-            heaps=store,
+            error_groups=store,
             monitoring_store=store,
             state=store,
         ),
@@ -82,7 +82,7 @@ def insight_pages(
         DedupReportPage(destinations=destinations, sightings=store, clock=clock),
         DeadLettersPage(
             destinations=destinations,
-            heaps=store,
+            error_groups=store,
             rehearse=DryRun(
                 destinations=destinations,
                 sources=sources,
@@ -156,7 +156,7 @@ def console(settings: Settings, behind: ConsoleServices) -> Console:
             confirming=confirming,
         ),
         EventsPage(
-            desk=events_desk(settings, destinations, note=store.people.note),
+            manager=events_manager(settings, destinations, note=store.people.note),
             destinations=destinations,
         ),
         *(() if behind.examine is None else (DiagnosticsPage(examine=behind.examine),)),

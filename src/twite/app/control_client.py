@@ -90,24 +90,28 @@ class GatewayClient:
         self._token = Secret(gateway.token)
 
     async def move(
-        self, move: Replay | Discard, *, now: int, deed: AuditEvent | None = None
+        self, move: Replay | Discard, *, now: int, audit_event: AuditEvent | None = None
     ) -> MoveResult:
         """Replay or discard."""
         del now
         commands = [_command(move, some) for some in _slices(move.deliveries)]
-        return MoveResult(moved=await self._in_slices(commands, deed))
+        return MoveResult(moved=await self._in_slices(commands, audit_event))
 
-    async def keep(self, name: str, sealed: bytes, *, deed: AuditEvent | None = None) -> None:
+    async def keep(
+        self, name: str, sealed: bytes, *, audit_event: AuditEvent | None = None
+    ) -> None:
         """Put a sealed secret into the vault."""
-        await self._ask(ControlCommand(do="keep", name=name, sealed=sealed, deed=deed))
+        await self._ask(
+            ControlCommand(do="keep", name=name, sealed=sealed, audit_event=audit_event)
+        )
 
-    async def forget(self, name: str, *, deed: AuditEvent | None = None) -> None:
+    async def forget(self, name: str, *, audit_event: AuditEvent | None = None) -> None:
         """Delete a secret from the vault."""
-        await self._ask(ControlCommand(do="forget", name=name, deed=deed))
+        await self._ask(ControlCommand(do="forget", name=name, audit_event=audit_event))
 
-    async def reseal(self, *, deed: AuditEvent | None = None) -> int:
+    async def reseal(self, *, audit_event: AuditEvent | None = None) -> int:
         """Have all secrets resealed with the current key."""
-        return (await self._ask(ControlCommand(do="reseal", deed=deed))).done
+        return (await self._ask(ControlCommand(do="reseal", audit_event=audit_event))).done
 
     async def reseal_letters(self) -> int:
         """Have queued tag payloads resealed, too."""
@@ -123,24 +127,28 @@ class GatewayClient:
         del now
         return (await self._ask(ControlCommand(do="erase", erasing=erasing))).done
 
-    async def change(self, change: Change, *, deed: AuditEvent, warrant: bytes = b"") -> Result:
+    async def change(
+        self, change: Change, *, audit_event: AuditEvent, warrant: bytes = b""
+    ) -> Result:
         """Change users or API keys."""
         del warrant  # a command has no session
-        result = (await self._ask(ControlCommand.changing(change, deed=deed))).result
+        result = (await self._ask(ControlCommand.changing(change, audit_event=audit_event))).result
         if result is None:
             raise self._refused("did not say whether it did it")
         return result
 
-    async def note(self, deed: AuditEvent) -> None:
+    async def note(self, audit_event: AuditEvent) -> None:
         """Write into the audit log."""
-        await self._ask(ControlCommand(do="note", deed=deed))
+        await self._ask(ControlCommand(do="note", audit_event=audit_event))
 
-    async def _in_slices(self, commands: Sequence[ControlCommand], deed: AuditEvent | None) -> int:
+    async def _in_slices(
+        self, commands: Sequence[ControlCommand], audit_event: AuditEvent | None
+    ) -> int:
         """Give commands that are one action: the first carries the audit event."""
         done = 0
         for place, command in enumerate(commands):
-            noted = None if place else deed
-            done += (await self._ask(msgspec.structs.replace(command, deed=noted))).done
+            noted = None if place else audit_event
+            done += (await self._ask(msgspec.structs.replace(command, audit_event=noted))).done
         return done
 
     async def _ask(self, command: ControlCommand) -> ControlResult:

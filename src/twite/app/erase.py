@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from twite.app.store_access import open_desk, open_records
+from twite.app.store_access import open_operations, open_records
 from twite.config.secret_key import seal_of
 from twite.config.settings import Settings
 from twite.domain.consent import person_keys
@@ -120,7 +120,7 @@ async def erase(
     async with _owner(settings) as owner:
         for at in range(0, len(keys), _KEYS):
             await owner(EraseStore(keys=keys[at : at + _KEYS]))
-        await owner(EraseStore(deed=_deed(wish, first, salt=salt)))
+        await owner(EraseStore(audit_event=_audit_event(wish, first, salt=salt)))
         found, until = first, None
         pursued: set[int] = set()
         while True:
@@ -144,11 +144,11 @@ async def erase(
 @asynccontextmanager
 async def _owner(settings: Settings) -> AsyncIterator[Callable[[EraseStore], Awaitable[int]]]:
     """Have the store's owner erase slices, with a pause for other writers after each."""
-    async with open_desk(settings) as desk:
+    async with open_operations(settings) as operations:
 
         async def do(erasing: EraseStore) -> int:
             began = time.monotonic()
-            done = await desk.erase(erasing, now=time.time_ns() // 1_000_000)
+            done = await operations.erase(erasing, now=time.time_ns() // 1_000_000)
             if not erasing.ends:
                 await asyncio.sleep((time.monotonic() - began) * _SHARE)
             return done
@@ -183,7 +183,7 @@ def _keys(
     )
 
 
-def _deed(wish: EraseRequest, found: EraseTraces, *, salt: bytes) -> AuditEvent:
+def _audit_event(wish: EraseRequest, found: EraseTraces, *, salt: bytes) -> AuditEvent:
     """Return the audit entry: a digest that the same identifiers give again, in this store only."""
     whom = wish.whom
     named = sorted(

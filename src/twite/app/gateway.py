@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from twite.app.console import ConsoleServices, console
 from twite.app.control_client import leave_address
-from twite.app.logins import CredentialVault, connect, given, login_desk, safe_of
+from twite.app.logins import CredentialVault, connect, credential_vault, given, safe_of
 from twite.app.monitoring import Monitoring
 from twite.app.resealing import sealed_anew
 from twite.app.store_access import engine_of
@@ -322,7 +322,7 @@ class Gateway:
             clock=self._clock,
             observer=self._observer,
         )
-        logins = login_desk(
+        logins = credential_vault(
             settings, safe, store=store, accept=accept, destinations=destinations, run=run
         )
         self.connect = connect(settings, logins, clock=self._clock)

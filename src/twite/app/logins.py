@@ -64,7 +64,7 @@ async def given(settings: Settings, secret_store: SecretStore | None) -> tuple[D
     )
 
 
-def login_desk(
+def credential_vault(
     settings: Settings,
     safe: CredentialVault | None,
     *,
@@ -163,12 +163,12 @@ class CredentialReader:
         *,
         gone: Sequence[StateKey] = (),
         was: SealedSecret | None = None,
-        deed: AuditEvent | None = None,
+        audit_event: AuditEvent | None = None,
     ) -> None:
         """Do nothing."""
 
     async def delete(
-        self, kind: type[StateRecord], *keys: StateKey, deed: AuditEvent | None = None
+        self, kind: type[StateRecord], *keys: StateKey, audit_event: AuditEvent | None = None
     ) -> None:
         """Do nothing."""
 
@@ -189,16 +189,16 @@ class _Shut:
         *,
         gone: Sequence[StateKey] = (),
         was: SealedSecret | None = None,
-        deed: AuditEvent | None = None,
+        audit_event: AuditEvent | None = None,
     ) -> None:
         async with open_secrets(self._settings) as state:
-            await state.put(records, gone=gone, was=was, deed=deed)
+            await state.put(records, gone=gone, was=was, audit_event=audit_event)
 
     async def delete(
-        self, kind: type[StateRecord], *keys: StateKey, deed: AuditEvent | None = None
+        self, kind: type[StateRecord], *keys: StateKey, audit_event: AuditEvent | None = None
     ) -> None:
         async with open_secrets(self._settings) as state:
-            await state.delete(kind, *keys, deed=deed)
+            await state.delete(kind, *keys, audit_event=audit_event)
 
 
 class GatewaySecrets(CredentialReader):
@@ -217,21 +217,21 @@ class GatewaySecrets(CredentialReader):
         *,
         gone: Sequence[StateKey] = (),
         was: SealedSecret | None = None,
-        deed: AuditEvent | None = None,
+        audit_event: AuditEvent | None = None,
     ) -> None:
         """Raises LedgerUnavailable."""
         del gone
         for record in records:
             if isinstance(record, SealedSecret) and was is None:
-                await self._gateway.keep(record.name, record.sealed, deed=deed)
+                await self._gateway.keep(record.name, record.sealed, audit_event=audit_event)
 
     async def delete(
-        self, kind: type[StateRecord], *keys: StateKey, deed: AuditEvent | None = None
+        self, kind: type[StateRecord], *keys: StateKey, audit_event: AuditEvent | None = None
     ) -> None:
         """Raises LedgerUnavailable."""
         del kind
         for key in keys:
-            await self._gateway.forget(str(key), deed=deed)
+            await self._gateway.forget(str(key), audit_event=audit_event)
 
 
 def vault_seal(settings: Settings) -> Seal | None:

@@ -23,7 +23,7 @@ class ResealResult(msgspec.Struct, frozen=True, kw_only=True):
     letters: int = 0
 
 
-async def reseal(settings: Settings, *, deed: AuditEvent | None = None) -> ResealResult:
+async def reseal(settings: Settings, *, audit_event: AuditEvent | None = None) -> ResealResult:
     """Seal everything with the current key, here or in the running gateway.
 
     Raises NotOpened, LedgerUnavailable, StoreUnusable, StoreInUse.
@@ -35,11 +35,11 @@ async def reseal(settings: Settings, *, deed: AuditEvent | None = None) -> Resea
         store = await open_store(settings)
     except StoreInUse as in_use:
         async with owner_of(settings, in_use) as gateway:
-            secrets = await gateway.reseal(deed=deed)
+            secrets = await gateway.reseal(audit_event=audit_event)
             return ResealResult(secrets=secrets, letters=await gateway.reseal_letters())
     try:
-        if deed is not None:
-            await store.people.note(deed)
+        if audit_event is not None:
+            await store.people.note(audit_event)
         secrets = len(await SecretStore(state=store, seal=seal).all(""))
         return ResealResult(secrets=secrets, letters=await Resealing(outbox=store, seal=seal).all())
     finally:

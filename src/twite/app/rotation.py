@@ -81,8 +81,10 @@ async def rotate(settings: Settings, environ: Mapping[str, str], *, by: str) -> 
 async def _sealed(settings: Settings, file: Path | None, *, by: str) -> RotationResult:
     """Reseal with the current key, and count what is left."""
     where = "the settings" if file is None else file.name
-    deed = AuditEvent(at=SystemClock().now(), who=by, what=_DEED, detail=f"the key is in {where}")
-    done = await reseal(settings, deed=deed)
+    audit_event = AuditEvent(
+        at=SystemClock().now(), who=by, what=_DEED, detail=f"the key is in {where}"
+    )
+    done = await reseal(settings, audit_event=audit_event)
     owner = running(settings.store.gateway_file)
     return RotationResult(
         secrets=done.secrets,

@@ -19,7 +19,7 @@ class StoreOwner(Protocol):
     """The process that owns the store: this one, or the gateway of this machine."""
 
     async def move(
-        self, move: Replay | Discard, *, now: int, deed: AuditEvent | None = None
+        self, move: Replay | Discard, *, now: int, audit_event: AuditEvent | None = None
     ) -> MoveResult:
         """See Moves in gateway.ports.outbox."""
         ...
@@ -58,7 +58,7 @@ async def open_records(settings: Settings) -> AsyncIterator[StoreReader]:
 
 
 @asynccontextmanager
-async def open_desk(settings: Settings) -> AsyncIterator[StoreOwner]:
+async def open_operations(settings: Settings) -> AsyncIterator[StoreOwner]:
     """Act on deliveries and personal data: in the store, or through the gateway that owns it.
 
     Raises StoreUnusable, and StoreInUse where the owner does not say how to reach it.

@@ -39,9 +39,9 @@ async def forget_secrets(
     The audit log has their number and the first name for each container; `by` is the user.
     """
     async with open_secrets(settings) as state:
-        deed = _deed(_FORGOTTEN, by, container, len(names))
+        audit_event = _audit_event(_FORGOTTEN, by, container, len(names))
         for at, name in enumerate(names):
-            await state.delete(SealedSecret, name, deed=None if at else deed)
+            await state.delete(SealedSecret, name, audit_event=None if at else audit_event)
 
 
 async def keep_secrets(
@@ -53,11 +53,13 @@ async def keep_secrets(
     """
     async with open_secrets(settings) as state:
         secret_store = SecretStore(state=state, seal=seal)
-        deed = _deed(_KEPT, by, container, len(secrets))
+        audit_event = _audit_event(_KEPT, by, container, len(secrets))
         for at, (name, secret) in enumerate(secrets.items()):
-            await secret_store.put(name, secret.reveal().encode(), deed=None if at else deed)
+            await secret_store.put(
+                name, secret.reveal().encode(), audit_event=None if at else audit_event
+            )
 
 
-def _deed(what: str, by: str, container: str, count: int) -> AuditEvent:
+def _audit_event(what: str, by: str, container: str, count: int) -> AuditEvent:
     detail = f"{count} {'secret' if count == 1 else 'secrets'}"
     return AuditEvent(at=SystemClock().now(), who=by, what=what, subject=container, detail=detail)

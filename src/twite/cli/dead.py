@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 import typer
 
-from twite.app.store_access import open_desk, open_records
+from twite.app.store_access import open_operations, open_records
 from twite.cli import COMMANDS, printing
 from twite.cli.accounts.user import who
 from twite.cli.history import told
@@ -69,7 +69,7 @@ class DeadLetterSelection(msgspec.Struct, frozen=True, kw_only=True):
 class ReplayDoubt(msgspec.Struct, frozen=True, kw_only=True):
     """One that could count twice, and why."""
 
-    life: History
+    history: History
     why: str
 
 
@@ -102,14 +102,14 @@ def listed(
 ) -> None:
     found = load(config, credentials=False)
     known_pixel(found, pixel)
-    lives = asyncio.run(_resting(found, pixel, limit))
+    histories = asyncio.run(_resting(found, pixel, limit))
     if as_json:
-        printing.print_json([told(life) for life in lives])
-    elif not lives:
+        printing.print_json([told(history) for history in histories])
+    elif not histories:
         printing.say("Nothing is dead or held.")
     else:
-        _print(lives)
-    if len(lives) == limit:
+        _print(histories)
+    if len(histories) == limit:
         printing.complain(f"Only the latest {limit} are shown; --limit shows more.")
 
 
@@ -170,27 +170,28 @@ def _decide(settings: Settings, choice: DeadLetterSelection, order: DeadLetterCo
         raise typer.Exit(1)
 
 
-def _doubted(settings: Settings, lives: Sequence[History], now: int) -> list[ReplayDoubt]:
+def _doubted(settings: Settings, histories: Sequence[History], now: int) -> list[ReplayDoubt]:
     """Return those that could count twice, sent again."""
     found = [
-        (life, doubt(life, now=now, is_cautious=settings.is_cautious(life.pixel))) for life in lives
+        (history, doubt(history, now=now, is_cautious=settings.is_cautious(history.pixel)))
+        for history in histories
     ]
-    return [ReplayDoubt(life=life, why=why) for life, why in found if why is not None]
+    return [ReplayDoubt(history=history, why=why) for history, why in found if why is not None]
 
 
 def _chosen(
-    lives: Sequence[History], choice: DeadLetterSelection
+    histories: Sequence[History], choice: DeadLetterSelection
 ) -> tuple[list[History], list[str]]:
     """Return the lives meant, and the ids that mean none. A conversion id rules over a number."""
     if choice.every:
-        return [life for life in lives if choice.held or life.state is State.DEAD], []
+        return [history for history in histories if choice.held or history.state is State.DEAD], []
     chosen: dict[int, History] = {}
     unknown: list[str] = []
     for name in choice.ids:
-        meant = [life for life in lives if name in {life.conversion_id, life.called}] or [
-            life for life in lives if str(life.delivery) == name
-        ]
-        chosen |= {life.delivery: life for life in meant}
+        meant = [
+            history for history in histories if name in {history.conversion_id, history.called}
+        ] or [history for history in histories if str(history.delivery) == name]
+        chosen |= {history.delivery: history for history in meant}
         if not meant:
             unknown.append(name)
     return list(chosen.values()), unknown
@@ -204,15 +205,15 @@ def _report(
     order: DeadLetterCommand,
 ) -> None:
     refused = bool(doubted) and not order.is_sure and not order.dry_run
-    held = sum(life.state is State.HELD for life in chosen)
+    held = sum(history.state is State.HELD for history in chosen)
     if order.as_json:
         printing.print_json(
             {
                 "do": order.do,
                 "dry_run": order.dry_run,
-                "chosen": [told(life) for life in chosen],
+                "chosen": [told(history) for history in chosen],
                 "may_count_twice": [
-                    {"delivery": rejected.life.delivery, "why": rejected.why}
+                    {"delivery": rejected.history.delivery, "why": rejected.why}
                     for rejected in doubted
                 ],
                 "done": done,
@@ -236,7 +237,7 @@ def _report(
 def _tell_doubts(doubted: Sequence[ReplayDoubt], *, refused: bool) -> None:
     for rejected in doubted[:_SHOWN]:
         printing.complain(
-            f"{rejected.life.conversion_id} ({rejected.life.delivery}): {rejected.why}."
+            f"{rejected.history.conversion_id} ({rejected.history.delivery}): {rejected.why}."
         )
     if len(doubted) > _SHOWN:
         printing.complain(f"… and {len(doubted) - _SHOWN} more.")
@@ -250,21 +251,21 @@ def _participle(order: DeadLetterCommand) -> str:
     return "queued again" if order.do == "replay" else "discarded"
 
 
-def _print(lives: Sequence[History]) -> None:
+def _print(histories: Sequence[History]) -> None:
     printing.print_table(
         "",
         ["delivery", "state", "pixel", "event", "conversion id", "received at", "reason"],
         [
             [
-                str(life.delivery),
-                life.state.value,
-                life.pixel,
-                life.event,
-                life.conversion_id,
-                spelled(life.received_at),
-                printing.safe(masked_words(life.reason or ""), longest=_LONGEST_REASON),
+                str(history.delivery),
+                history.state.value,
+                history.pixel,
+                history.event,
+                history.conversion_id,
+                spelled(history.received_at),
+                printing.safe(masked_words(history.reason or ""), longest=_LONGEST_REASON),
             ]
-            for life in lives
+            for history in histories
         ],
     )
 
@@ -281,29 +282,29 @@ async def _carried_out(
     order: DeadLetterCommand,
     now: int,
 ) -> int:
-    deliveries = [life.delivery for life in chosen]
-    deed = _deed(chosen, doubted, order, now)
-    async with open_desk(settings) as desk:
+    deliveries = [history.delivery for history in chosen]
+    audit_event = _audit_event(chosen, doubted, order, now)
+    async with open_operations(settings) as operations:
         if order.do == "replay":
-            sure = [rejected.life.delivery for rejected in doubted]
+            sure = [rejected.history.delivery for rejected in doubted]
             replay = Replay(deliveries=deliveries, sure=sure)
-            return (await desk.move(replay, now=now, deed=deed)).moved
+            return (await operations.move(replay, now=now, audit_event=audit_event)).moved
         discard = Discard(deliveries=deliveries, note=order.note)
-        return (await desk.move(discard, now=now, deed=deed)).moved
+        return (await operations.move(discard, now=now, audit_event=audit_event)).moved
 
 
-def _deed(
+def _audit_event(
     chosen: Sequence[History], doubted: Sequence[ReplayDoubt], order: DeadLetterCommand, now: int
 ) -> AuditEvent:
     """Return what the audit is to say of it."""
-    names = [life.conversion_id for life in chosen[:_NAMED]]
+    names = [history.conversion_id for history in chosen[:_NAMED]]
     more = f" and {len(chosen) - _NAMED} more" if len(chosen) > _NAMED else ""
     detail = f"{len(chosen)}: {', '.join(names)}{more}"
     if order.do == "discard":
         detail = f"{detail}; {order.note}"
     if doubted:
         detail = f"{detail}; may count twice: confirmed"
-    pixels = sorted({life.pixel for life in chosen})
+    pixels = sorted({history.pixel for history in chosen})
     return AuditEvent(
         at=now, who=who(), what=AuditAction(order.do), subject=", ".join(pixels), detail=detail
     )

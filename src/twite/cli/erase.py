@@ -194,7 +194,7 @@ def _tell(
                     "submissions": len(found.cuts),
                     "sightings": len(found.sightings),
                     "texts": len(found.texts),
-                    "audit_lines": found.deeds,
+                    "audit_lines": found.audit_events,
                 },
                 "done": done,
             }
@@ -237,7 +237,7 @@ def _would(wish: EraseRequest, found: EraseTraces, letters: TagPayloadReader) ->
             f"{len(letters.unopened)} tag payloads cannot be decrypted with the configured key: "
             "they are only found by the hashes stored beside them."
         )
-    if found.deeds:
+    if found.audit_events:
         printing.complain(
-            f"{found.deeds} entries of the audit log name them and stay: it is a hash chain."
+            f"{found.audit_events} entries of the audit log name them and stay: it is a hash chain."
         )

@@ -22,19 +22,19 @@ _STYLES: Final = {
 }
 
 
-def told(life: History, *, now: int = 0) -> dict[str, object]:
+def told(history: History, *, now: int = 0) -> dict[str, object]:
     """Return what `GET /v1/conversions/…` answers of a life, and its number; masked."""
     shown: dict[str, object] = {
-        "delivery": life.delivery,
-        "pixel": life.pixel,
-        "event": life.event,
-        "conversion_id": life.conversion_id,
-        "state": life.state,
-        "source": life.source,
-        "receipt": life.receipt,
-        "received_at": spelled(life.received_at),
-        "deadline_at": spelled(life.deadline_at),
-        "sent": msgspec.Raw(compact(life.sent)),
+        "delivery": history.delivery,
+        "pixel": history.pixel,
+        "event": history.event,
+        "conversion_id": history.conversion_id,
+        "state": history.state,
+        "source": history.source,
+        "receipt": history.receipt,
+        "received_at": spelled(history.received_at),
+        "deadline_at": spelled(history.deadline_at),
+        "sent": msgspec.Raw(compact(history.sent)),
         "attempts": [
             {
                 "at": spelled(attempt.at),
@@ -43,56 +43,58 @@ def told(life: History, *, now: int = 0) -> dict[str, object]:
                 "answer": masked_words(attempt.answer),
                 "ambiguous": attempt.ambiguous,
             }
-            for attempt in life.attempts
+            for attempt in history.attempts
         ],
-        "duplicates": life.duplicates,
+        "duplicates": history.duplicates,
     }
-    if life.reason is not None:
-        shown["reason"] = masked_words(life.reason)
-    if life.due_at is not None:
-        shown["due_at"] = spelled(life.due_at)
-    if life.not_fired:
-        shown["not_fired"] = [{"tag": tag.tag, "reason": tag.why} for tag in life.not_fired]
-    if life.consent is not None:
-        shown["consent"] = msgspec.Raw(compact(life.consent))
-    if life.superseded_by is not None:
-        shown["superseded_by"] = life.superseded_by
-    if life.supersedes:
-        shown["supersedes"] = list(life.supersedes)
-    if (why := waiting(life, now=now)) is not None:
+    if history.reason is not None:
+        shown["reason"] = masked_words(history.reason)
+    if history.due_at is not None:
+        shown["due_at"] = spelled(history.due_at)
+    if history.not_fired:
+        shown["not_fired"] = [{"tag": tag.tag, "reason": tag.why} for tag in history.not_fired]
+    if history.consent is not None:
+        shown["consent"] = msgspec.Raw(compact(history.consent))
+    if history.superseded_by is not None:
+        shown["superseded_by"] = history.superseded_by
+    if history.supersedes:
+        shown["supersedes"] = list(history.supersedes)
+    if (why := waiting(history, now=now)) is not None:
         shown["waiting"] = masked_words(why)
     return shown
 
 
-def print_life(life: History, *, now: int) -> None:
+def print_history(history: History, *, now: int) -> None:
     """Print it whole. `now` is in milliseconds."""
-    state = printing.styled(life.state.value, _STYLES.get(life.state, "bold"))
-    printing.say(f"{life.conversion_id}  event {life.event} of pixel {life.pixel}: ", state)
-    if life.reason:
-        printing.say(f"  because      {_safe(life.reason)}")
-    if (why := waiting(life, now=now)) is not None:
+    state = printing.styled(history.state.value, _STYLES.get(history.state, "bold"))
+    printing.say(
+        f"{history.conversion_id}  event {history.event} of pixel {history.pixel}: ", state
+    )
+    if history.reason:
+        printing.say(f"  because      {_safe(history.reason)}")
+    if (why := waiting(history, now=now)) is not None:
         printing.say(f"  waits        {_safe(why)}")
-    printing.say(f"  source       {life.source}")
-    printing.say(f"  receipt      {life.receipt}")
-    printing.say(f"  received at  {spelled(life.received_at)}")
-    if life.due_at is not None:
-        printing.say(f"  next try at  {spelled(life.due_at)}")
-    printing.say(f"  deadline at  {spelled(life.deadline_at)}")
-    printing.say(f"  duplicates   {life.duplicates}")
-    printing.say(f"  delivery     {life.delivery}")
-    _print_copies(life)
-    body = compact(life.sent).decode() if life.sent else "no longer kept, or damaged"
-    if life.consent is not None:
-        shown = printing.safe(compact(life.consent).decode(), longest=_LONGEST_EVIDENCE)
+    printing.say(f"  source       {history.source}")
+    printing.say(f"  receipt      {history.receipt}")
+    printing.say(f"  received at  {spelled(history.received_at)}")
+    if history.due_at is not None:
+        printing.say(f"  next try at  {spelled(history.due_at)}")
+    printing.say(f"  deadline at  {spelled(history.deadline_at)}")
+    printing.say(f"  duplicates   {history.duplicates}")
+    printing.say(f"  delivery     {history.delivery}")
+    _print_copies(history)
+    body = compact(history.sent).decode() if history.sent else "no longer kept, or damaged"
+    if history.consent is not None:
+        shown = printing.safe(compact(history.consent).decode(), longest=_LONGEST_EVIDENCE)
         printing.say(f"  consent      {shown}")
     printing.say(f"  body         {body}")
-    for tag in life.not_fired:
+    for tag in history.not_fired:
         why = printing.safe(tag.why, longest=_LONGEST_ANSWER)
         printing.say(f"  {printing.safe(tag.tag, longest=60):<12} did not fire: {why}")
-    if not life.attempts:
+    if not history.attempts:
         printing.say("  no attempt yet")
-    other = "the other side" if life.pixel.startswith(PREFIX) else "X"
-    for number, attempt in enumerate(life.attempts, 1):
+    other = "the other side" if history.pixel.startswith(PREFIX) else "X"
+    for number, attempt in enumerate(history.attempts, 1):
         status, answer = _answered(attempt)
         doubt = f", and {other} may have processed it" if attempt.ambiguous else ""
         printing.say(
@@ -102,11 +104,11 @@ def print_life(life: History, *, now: int) -> None:
             printing.say(f"               {_safe(answer)}")
 
 
-def _print_copies(life: History) -> None:
-    if life.superseded_by is not None:
-        printing.say(f"  superseded by delivery {life.superseded_by}, a later copy")
-    if life.supersedes:
-        older = ", ".join(str(supersede) for supersede in life.supersedes)
+def _print_copies(history: History) -> None:
+    if history.superseded_by is not None:
+        printing.say(f"  superseded by delivery {history.superseded_by}, a later copy")
+    if history.supersedes:
+        older = ", ".join(str(supersede) for supersede in history.supersedes)
         printing.say(f"  supersedes   delivery {older}")
 
 

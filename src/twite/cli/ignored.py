@@ -16,13 +16,13 @@ def print_ignored(counted: Sequence[IgnoredTally]) -> None:
     """Print the most frequent, the days together; nothing where there are none."""
     sums: Counter[tuple[str, str, str, str]] = Counter()
     for tally in counted:
-        sums[tally.source, tally.door, tally.name, tally.reason] += tally.times
+        sums[tally.source, tally.endpoint, tally.name, tally.reason] += tally.times
     if not sums:
         return
     shown = sums.most_common(_MOST_LINES)
     rows: list[list[str | int]] = [
-        [source, door, name or "(none)", reason, times]
-        for (source, door, name, reason), times in shown
+        [source, endpoint, name or "(none)", reason, times]
+        for (source, endpoint, name, reason), times in shown
     ]
     if len(sums) > len(shown):
         left = sums.total() - sum(times for _, times in shown)
@@ -36,7 +36,7 @@ def ignored_as_json(counted: Sequence[IgnoredTally]) -> dict[str, object]:
         {
             "day": spelled(tally.day * DAY)[:10],
             "source": tally.source,
-            "door": tally.door,
+            "door": tally.endpoint,
             "name": tally.name,
             "reason": tally.reason,
             "times": tally.times,

@@ -9,7 +9,7 @@ import typer
 
 from twite.app.store_access import open_records
 from twite.cli import printing
-from twite.cli.history import print_life, told
+from twite.cli.history import print_history, told
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load, text
 from twite.cli.rejected import print_rejection, read_rejections
 from twite.config.settings import Settings
@@ -41,7 +41,7 @@ def show(
     """Searches all pixels and the rejected conversions. Exits with 1 if it finds nothing."""
     found = load(config, credentials=False)
     known_pixel(found, pixel)
-    lives = asyncio.run(_lives(found, name, pixel))
+    histories = asyncio.run(_histories(found, name, pixel))
     now = SystemClock().now()
     since = now - KEPT_FOR
     pixels = None if pixel is None else frozenset({pixel})
@@ -49,22 +49,22 @@ def show(
     refused = asyncio.run(read_rejections(found, wanted))
     if as_json:
         rejections = [_told_rejection(rejection) for rejection in refused]
-        printing.print_json([*(told(life, now=now) for life in lives), *rejections])
-    for index, life in enumerate(lives if not as_json else ()):
+        printing.print_json([*(told(history, now=now) for history in histories), *rejections])
+    for index, history in enumerate(histories if not as_json else ()):
         if index:
             printing.say("")
-        print_life(life, now=now)
-    for index, rejection in enumerate(refused if not as_json else (), len(lives)):
+        print_history(history, now=now)
+    for index, rejection in enumerate(refused if not as_json else (), len(histories)):
         if index:
             printing.say("")
         print_rejection(rejection)
     if refused:
         return
-    if not lives and pixel is not None and pixel.startswith(PREFIX):
+    if not histories and pixel is not None and pixel.startswith(PREFIX):
         for why in asyncio.run(_not_fired(found, name, pixel)):
             printing.complain(f"{pixel} did not fire for {name}: {printing.safe(why)}")
             raise typer.Exit(1)
-    if not lives:
+    if not histories:
         printing.complain(
             f"Found nothing for {name}. Rejected conversions are kept for seven days: "
             "twite rejected lists them."
@@ -78,13 +78,18 @@ def _told_rejection(rejection: Rejection) -> dict[str, object]:
 
 async def _not_fired(settings: Settings, name: str, tag: str) -> list[str]:
     """Return why a tag was not told of a conversion that others were told of."""
-    lives = await _lives(settings, name, None)
-    return [not_fired.why for life in lives for not_fired in life.not_fired if not_fired.tag == tag]
+    histories = await _histories(settings, name, None)
+    return [
+        not_fired.why
+        for history in histories
+        for not_fired in history.not_fired
+        if not_fired.tag == tag
+    ]
 
 
-async def _lives(settings: Settings, name: str, pixel: str | None) -> list[History]:
+async def _histories(settings: Settings, name: str, pixel: str | None) -> list[History]:
     """Return all lives under a conversion id, and those of a receipt, the latest first."""
-    lives: dict[int, History] = {}
+    histories: dict[int, History] = {}
     async with open_records(settings) as records:
         own = [destination.pixel for destination in settings.destinations()]
         # Tags, and pixels that are configured no more.
@@ -92,12 +97,12 @@ async def _lives(settings: Settings, name: str, pixel: str | None) -> list[Histo
         for lane in (*own, *sorted(others)):
             if pixel in {None, lane}:
                 # Under all that it ever had: what `events` maps may have changed since.
-                for life in await records.find(
+                for history in await records.find(
                     ByConversionId(pixel=lane, events=None, conversion_id=name)
                 ):
-                    lives[life.delivery] = life
+                    histories[history.delivery] = history
         if _RECEIPT.fullmatch(name):
-            for life in await records.find(ByReceipt(receipt=name.lower())):
-                if pixel in {None, life.pixel}:
-                    lives[life.delivery] = life
-    return sorted(lives.values(), key=lambda life: life.received_at, reverse=True)
+            for history in await records.find(ByReceipt(receipt=name.lower())):
+                if pixel in {None, history.pixel}:
+                    histories[history.delivery] = history
+    return sorted(histories.values(), key=lambda history: history.received_at, reverse=True)

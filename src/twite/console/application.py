@@ -155,9 +155,9 @@ class Console:
         if len(self._said) > _MOST_SAID:
             self._said.popitem(last=False)
 
-    async def note(self, deed: AuditEvent) -> None:
+    async def note(self, audit_event: AuditEvent) -> None:
         """Write into the audit."""
-        await self._trail.note(deed)
+        await self._trail.note(audit_event)
 
     async def _answered(self, request: Request, name: AllowedHost, address: str) -> Response:
         route = self._routed(request)

@@ -109,7 +109,7 @@ class PageContext(Protocol):
         """Show a sentence on the next page."""
         ...
 
-    async def note(self, deed: AuditEvent) -> None:
+    async def note(self, audit_event: AuditEvent) -> None:
         """Write it into the audit."""
         ...
 
@@ -166,9 +166,9 @@ class PageRequest:
 
     async def note(self, what: str, subject: str = "", detail: str = "") -> None:
         """Write into the audit what is about to be done."""
-        await self.surroundings.note(self.deed(what, subject, detail))
+        await self.surroundings.note(self.audit_event(what, subject, detail))
 
-    def deed(self, what: str, subject: str = "", detail: str = "") -> AuditEvent:
+    def audit_event(self, what: str, subject: str = "", detail: str = "") -> AuditEvent:
         """Return what is about to be done, for whoever notes it in the same transaction."""
         return AuditEvent(
             at=self.now, who=self.viewer.name, what=what, subject=subject, detail=detail

@@ -57,7 +57,7 @@ async def canary(settings: Settings, sing: TestConversion) -> AsyncIterator[Chec
                     "Fix the error it names, and run this again.",
                 )
                 return
-            life = await _ended(http, gateway, source, f"{pixel}/{number}")
+            history = await _ended(http, gateway, source, f"{pixel}/{number}")
     except (aiohttp.ClientError, OSError) as failure:
         yield red(
             "canary",
@@ -66,7 +66,7 @@ async def canary(settings: Settings, sing: TestConversion) -> AsyncIterator[Chec
             "Look at its log, and run this again.",
         )
         return
-    yield _told(life, number)
+    yield _told(history, number)
 
 
 def _sender(settings: Settings, sing: TestConversion) -> tuple[Source, str]:
@@ -133,37 +133,37 @@ async def _ended(
     http: aiohttp.ClientSession, gateway: Reachable, source: Source, which: str
 ) -> "_Life":
     """Poll its history until it has ended, or the time is over."""
-    life = _Life(state="queued")
+    history = _Life(state="queued")
     end = time.monotonic() + _WAIT
     while time.monotonic() < end:
         url = f"{gateway.url}/v1/conversions/{which}"
         async with http.get(url, headers=_signed(source)) as answer:
             if answer.status == _OK:
-                life = msgspec.json.decode(await answer.read(), type=_Life)
-        refused = life.state == "queued" and any(
-            attempt.outcome == "rejected" for attempt in life.attempts
+                history = msgspec.json.decode(await answer.read(), type=_Life)
+        refused = history.state == "queued" and any(
+            attempt.outcome == "rejected" for attempt in history.attempts
         )
-        if refused or life.state not in {"queued", "sending"}:
+        if refused or history.state not in {"queued", "sending"}:
             break
         await asyncio.sleep(_LOOK)
-    return life
+    return history
 
 
-def _told(life: "_Life", number: str) -> CheckFinding:
-    last = life.attempts[-1] if life.attempts else _Attempt(outcome="")
-    answer = f"{last.status or ''} {(last.answer or '')[:_WORDS]}".strip() or life.reason
-    if life.state == "delivered":
+def _told(history: "_Life", number: str) -> CheckFinding:
+    last = history.attempts[-1] if history.attempts else _Attempt(outcome="")
+    answer = f"{last.status or ''} {(last.answer or '')[:_WORDS]}".strip() or history.reason
+    if history.state == "delivered":
         return green("canary", f"X has taken {number}: {answer}")
-    if last.outcome == "rejected" or life.state in {"dead", "held"}:
+    if last.outcome == "rejected" or history.state in {"dead", "held"}:
         return red(
             "canary",
-            f"X has not taken {number}, which is {life.state}: {answer or 'no answer'}",
+            f"X has not taken {number}, which is {history.state}: {answer or 'no answer'}",
             "Other conversions of this event would fail the same way.",
             f"See twite show {number}, and what is red above.",
         )
     return amber(
         "canary",
-        f"{number} is {life.state}: {answer or 'X has not answered yet'}",
+        f"{number} is {history.state}: {answer or 'X has not answered yet'}",
         "It waits in the store and is retried.",
         f"See twite show {number} in a while.",
     )

@@ -81,8 +81,8 @@ class _Runs:
 
     def __init__(self, container: parts.Container, tag: parts.ContainerTag) -> None:
         self._tag = tag
-        self._raw = Comparison(container, hashed=False, doors=CompareEndpoints((), {}))
-        self._hashed = Comparison(container, hashed=True, doors=CompareEndpoints((), {}))
+        self._raw = Comparison(container, hashed=False, endpoints=CompareEndpoints((), {}))
+        self._hashed = Comparison(container, hashed=True, endpoints=CompareEndpoints((), {}))
         self._event = {**_SAMPLE, "event_name": _event_of(container, tag)}
         self.sent = False
 

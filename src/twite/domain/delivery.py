@@ -59,9 +59,9 @@ class Trigger(StrEnum):
     CLAIMED = "claimed"
     DELIVERED = "delivered"
     POSTPONED = "postponed"
-    BURIED = "buried"
+    GIVEN_UP = "buried"
     HELD = "held"
-    LAPSED = "lapsed"
+    EXPIRED = "lapsed"
     WITHDRAWN = "withdrawn"
     REPLAYED = "replayed"
     RECALLED = "recalled"
@@ -83,10 +83,10 @@ TRANSITIONS: Final[Mapping[State, Mapping[Trigger, State]]] = MappingProxyType(
             {
                 Trigger.DELIVERED: State.DELIVERED,
                 Trigger.POSTPONED: State.QUEUED,
-                Trigger.BURIED: State.DEAD,
+                Trigger.GIVEN_UP: State.DEAD,
                 Trigger.HELD: State.HELD,
                 # The sender died between claim and settlement: X may have it already.
-                Trigger.LAPSED: State.QUEUED,
+                Trigger.EXPIRED: State.QUEUED,
             }
         ),
         State.DELIVERED: MappingProxyType({}),
@@ -230,5 +230,5 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
 
     lease: int
     attempt: Attempt | None
-    fates: tuple[Transition, ...]
+    transitions: tuple[Transition, ...]
     lease_until: int

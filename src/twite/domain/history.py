@@ -84,16 +84,16 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
         return f"Life({self.pixel}, {self.event}, {self.conversion_id}, {self.state})"
 
 
-def waiting(life: History, *, now: int) -> str | None:
+def waiting(history: History, *, now: int) -> str | None:
     """Say why a queued one is not sent at this moment (ms); None where only its turn must come."""
-    if life.state is not State.QUEUED:
+    if history.state is not State.QUEUED:
         return None
-    if life.paused is not None:
-        return f"sending is paused: {life.paused}"
-    if life.spent is not None and life.spent_until > now:
-        return f"{life.spent}, until {spelled(life.spent_until)}"
-    if life.due_at is not None and life.due_at > now:
-        return f"it is tried again at {spelled(life.due_at)}"
+    if history.paused is not None:
+        return f"sending is paused: {history.paused}"
+    if history.spent is not None and history.spent_until > now:
+        return f"{history.spent}, until {spelled(history.spent_until)}"
+    if history.due_at is not None and history.due_at > now:
+        return f"it is tried again at {spelled(history.due_at)}"
     return None
 
 

@@ -21,7 +21,7 @@ class IgnoredTally(msgspec.Struct, frozen=True, kw_only=True):
 
     day: int
     source: str
-    door: str
+    endpoint: str
     name: str
     reason: str
     times: int

@@ -27,7 +27,7 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
     at: int
     source: str
     pixel: str
-    door: str
+    endpoint: str
     receipt: str
     index: int
     event: str
@@ -66,7 +66,7 @@ def rejection_of(submission: Submission, refusal: RejectedConversion) -> Rejecti
         at=submission.received_at,
         source=submission.source,
         pixel=refusal.pixel,
-        door=submission.door.value,
+        endpoint=submission.endpoint.value,
         receipt=submission.receipt,
         index=refusal.index,
         event=refusal.event,

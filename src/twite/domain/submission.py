@@ -69,7 +69,7 @@ class AcceptedConversion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     suppressed: str | None = None
     held: str | None = None
     consent: bytes | None = None
-    kit: int | None = None
+    key_set: int | None = None
     flag: ValueFlag | None = None
     called: str | None = None
 
@@ -126,7 +126,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
     receipt: str
     source: str
-    door: Endpoint
+    endpoint: Endpoint
     received_at: int
     body: bytes
     entries: tuple[AcceptedConversion, ...]

@@ -45,12 +45,12 @@ class ConversionsContext(Struct, frozen=True, kw_only=True):
 
 
 def judge_conversions(
-    request: XRequestReceived, pixel_id: str, desk: ConversionsContext
+    request: XRequestReceived, pixel_id: str, context: ConversionsContext
 ) -> XVerdict:
-    caller = desk.doorman.admit(request, pixel_id)
+    caller = context.doorman.admit(request, pixel_id)
     if isinstance(caller, Denied):
         return XVerdict(answer=caller.answer, pixel=pixel_id, auth=caller.auth, why=caller.why)
-    pixel = desk.doorman.world.pixels.get(pixel_id)
+    pixel = context.doorman.world.pixels.get(pixel_id)
     if pixel is None:
         message = words.UNKNOWN_PIXEL.format(value=pixel_id)
         answer = refusal(404, Problem(spec.NOT_FOUND, message, "pixel_id"))
@@ -58,7 +58,7 @@ def judge_conversions(
     denied = refuse_account(caller.user, pixel.account)
     if denied is not None:
         return XVerdict(answer=denied, pixel=pixel_id, auth=caller.auth, why="no managing role")
-    return _Case(caller, pixel, desk).verdict(request)
+    return _Case(caller, pixel, context).verdict(request)
 
 
 def judge_unchecked(
@@ -81,15 +81,15 @@ def judge_unchecked(
 class _Case:
     """A request whose caller may use the pixel."""
 
-    def __init__(self, caller: Caller, pixel: EmulatedPixel, desk: ConversionsContext) -> None:
+    def __init__(self, caller: Caller, pixel: EmulatedPixel, context: ConversionsContext) -> None:
         self._caller = caller
         self._pixel = pixel
-        self._desk = desk
-        shown = caller.auth == "oauth" or desk.switches.echo_account
+        self._context = context
+        shown = caller.auth == "oauth" or context.switches.echo_account
         self._params: dict[str, object] = {"account_id": pixel.account} if shown else {}
 
     def verdict(self, request: XRequestReceived) -> XVerdict:
-        by_request = self._desk.switches.rate_unit == "requests"
+        by_request = self._context.switches.rate_unit == "requests"
         allowance = self._take(1 if by_request else 0)
         if not allowance.granted:
             return self._limited(allowance, None)
@@ -102,7 +102,7 @@ class _Case:
             return self._refused([problem], allowance, number)
         findings = self._examine(conversions)
         problems = [problem for finding in findings for problem in finding.problems]
-        if problems and not self._desk.switches.partial_success:
+        if problems and not self._context.switches.partial_success:
             return self._refused(problems, allowance, number)
         good = [finding for finding in findings if not finding.problems]
         if not by_request:
@@ -113,22 +113,22 @@ class _Case:
 
     def _examine(self, conversions: list[object]) -> list[ConversionProblem]:
         bench = ExamineContext(
-            world=self._desk.doorman.world,
-            switches=self._desk.switches,
+            world=self._context.doorman.world,
+            switches=self._context.switches,
             pixel=self._pixel,
             auth=self._caller.auth,
-            at=self._desk.at,
+            at=self._context.at,
         )
         findings = [examine(conversion, bench) for conversion in conversions]
         events = {finding.event for finding in findings if finding.event}
-        if self._desk.switches.single_event_batch and len(events) > 1:
+        if self._context.switches.single_event_batch and len(events) > 1:
             mixed = (invalid(words.MIXED_EVENTS, "event_id"),)
             findings.append(ConversionProblem(problems=mixed))
         return findings
 
     def _take(self, amount: int) -> Allowance:
-        return self._desk.windows.take(
-            self._pixel.account, amount, at=self._desk.at, switches=self._desk.switches
+        return self._context.windows.take(
+            self._pixel.account, amount, at=self._context.at, switches=self._context.switches
         )
 
     def _taken(
@@ -140,19 +140,19 @@ class _Case:
     ) -> XVerdict:
         counted = 0
         for finding in good:
-            counted += self._desk.ledger.receive(
+            counted += self._context.ledger.receive(
                 "api",
                 event=(finding.home, finding.event),
                 conversion_id=finding.conversion_id,
-                at=self._desk.at,
-                switches=self._desk.switches,
+                at=self._context.at,
+                switches=self._context.switches,
             )
-        every = self._desk.switches.dedup_count == "counted"
+        every = self._context.switches.dedup_count == "counted"
         document: dict[str, object] = {
             "request": {"params": self._params},
             "data": {
                 "conversions_processed": len(good) if every else counted,
-                "debug_id": debug_id(self._desk.randomness),
+                "debug_id": debug_id(self._context.randomness),
             },
         }
         if problems:
@@ -175,7 +175,7 @@ class _Case:
     def _said(
         self, answer: XAnswer, allowance: Allowance, number: int | None, why: str | None
     ) -> XVerdict:
-        headers = allowance.headers(self._caller.auth, self._desk.switches)
+        headers = allowance.headers(self._caller.auth, self._context.switches)
         return XVerdict(
             answer=answer.with_headers(*headers),
             pixel=self._pixel.id,

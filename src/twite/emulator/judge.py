@@ -174,14 +174,14 @@ class Judge:
     def _conversions(self, request: XRequestReceived, pixel_id: str, skew: float) -> XVerdict:
         if not self.switches.checks:
             return judge_unchecked(request, pixel_id, self.ledger, self._randomness)
-        desk = ConversionsContext(
+        context = ConversionsContext(
             doorman=self._doorman(skew),
             ledger=self.ledger,
             windows=self.windows,
             randomness=self._randomness,
             at=self.now(),
         )
-        return judge_conversions(request, pixel_id, desk)
+        return judge_conversions(request, pixel_id, context)
 
     def _ads(self, request: XRequestReceived, skew: float) -> XVerdict:
         caller = self._doorman(skew).admit_signed(request)

@@ -73,7 +73,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, *, frame: bool = False
     return value
 
 
-def mended(body: bytes) -> bytes:
+def with_replacements(body: bytes) -> bytes:
     """Return JSON with U+FFFD in place of half a character, and of bytes that are not UTF-8."""
     if not body.isascii() and not body.startswith(_UTF_16):
         try:

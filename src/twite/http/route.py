@@ -203,7 +203,7 @@ def _report(answer: HttpResponse, caller: object, endpoint: Endpoint, observer: 
     if answer.status in FOR_GOOD:
         source = caller.source if isinstance(caller, PageVisit) else caller
         name = source.name if isinstance(source, Source) else X_SOURCE
-        observer.see(TurnedAway(source=name, door=endpoint.value, code=answer.code))
+        observer.see(TurnedAway(source=name, endpoint=endpoint.value, code=answer.code))
 
 
 def visitor_of(request: HttpRequest, visit: PageVisit | None) -> Visitor:

@@ -47,7 +47,7 @@ class AcceptsRequests(Protocol):
         found: ParsedRequest,
         *,
         source: Source,
-        door: Endpoint,
+        endpoint: Endpoint,
         twins: Sequence[BeaconTwin] = (),
         request: Incoming,
     ) -> AcceptReceipt: ...
@@ -68,15 +68,17 @@ class RecordsChoice(Protocol):
 class KeepsLogins(Protocol):
     """Holds the vault of X credentials."""
 
-    async def keep(self, name: str, sealed: bytes, *, deed: AuditEvent | None = None) -> None:
+    async def keep(
+        self, name: str, sealed: bytes, *, audit_event: AuditEvent | None = None
+    ) -> None:
         """Raises NotOpened, LedgerUnavailable."""
         ...
 
-    async def forget_sealed(self, name: str, *, deed: AuditEvent | None = None) -> None:
+    async def forget_sealed(self, name: str, *, audit_event: AuditEvent | None = None) -> None:
         """Raises LedgerUnavailable, NotOpened."""
         ...
 
-    async def reseal(self, *, deed: AuditEvent | None = None) -> int:
+    async def reseal(self, *, audit_event: AuditEvent | None = None) -> int:
         """Raises NotOpened, SettingsError, LedgerUnavailable."""
         ...
 
@@ -88,9 +90,9 @@ class KeepsLogins(Protocol):
 class ChangesAccounts(Protocol):
     """Changes users and API keys: see gateway.ports.directory."""
 
-    async def change(self, change: Change, *, deed: AuditEvent) -> Result: ...
+    async def change(self, change: Change, *, audit_event: AuditEvent) -> Result: ...
 
-    async def note(self, deed: AuditEvent) -> None: ...
+    async def note(self, audit_event: AuditEvent) -> None: ...
 
 
 class AnswersRequests(Protocol):

@@ -67,7 +67,7 @@ class Log:
                 self._to.info(
                     "conversions rejected",
                     source=notice.source,
-                    door=notice.door,
+                    door=notice.endpoint,
                     rejected=rejected,
                     codes=dict(notice.codes),
                 )
@@ -128,7 +128,7 @@ class Log:
                 )
             case TurnedAway():
                 self._to.warning(
-                    "request refused", source=notice.source, door=notice.door, code=notice.code
+                    "request refused", source=notice.source, door=notice.endpoint, code=notice.code
                 )
             case TagSaid() | ClientSaid():
                 self._see_said(notice)

@@ -72,7 +72,7 @@ class Metrics:
         registry = self.registry = CollectorRegistry()
         counter = partial(Counter, registry=registry)
         gauge = partial(Gauge, registry=registry)
-        self._doors: dict[str, tuple[Counter, ...]] = {}
+        self._endpoints: dict[str, tuple[Counter, ...]] = {}
         self._submitted = counter(
             "twite_conversions_total",
             "Conversions received, by verdict at intake.",
@@ -255,7 +255,7 @@ class Metrics:
             case Accepted():
                 self._see_accepted(notice)
             case TurnedAway():
-                self._turned.labels(self._source(notice.source), notice.door, notice.code).inc()
+                self._turned.labels(self._source(notice.source), notice.endpoint, notice.code).inc()
             case Attempted():
                 self._see_attempted(notice)
             case Moved():
@@ -304,9 +304,9 @@ class Metrics:
                 self._alerts.labels(alert.kind.value, phase.value).inc()
             case WebhookTried(refused=refused):
                 self._told.labels("taken" if refused is None else "failed").inc()
-            case IgnoredSome(source=source, door=door, reasons=reasons):
+            case IgnoredSome(source=source, endpoint=endpoint, reasons=reasons):
                 for reason, times in reasons.items():
-                    self._ignored.labels(self._source(source), door, reason).inc(times)
+                    self._ignored.labels(self._source(source), endpoint, reason).inc(times)
             case Judged(source=source, verdicts=verdicts):
                 for (action, rule), times in verdicts.items():
                     self._consent.labels(self._source(source), action, rule).inc(times)
@@ -323,10 +323,10 @@ class Metrics:
             whose = self._source(count.source), self._pixel(count.pixel)
             match count.what:
                 case Counting.KIT:
-                    kit = int(count.word)
-                    self._matched.labels(*whose, str(keys_in(kit))).inc(count.times)
+                    key_set = int(count.word)
+                    self._matched.labels(*whose, str(keys_in(key_set))).inc(count.times)
                     for needed, label in _KEY_LABELS.items():
-                        if kit & needed == needed:
+                        if key_set & needed == needed:
                             self._keys.labels(*whose, label).inc(count.times)
                 case Counting.FLAW:
                     self._flaws.labels(*whose, count.word).inc(count.times)
@@ -348,10 +348,10 @@ class Metrics:
 
     def _see_accepted(self, notice: Accepted) -> None:
         """Count an accepted request. This is a hot path: its series are looked up once a source."""
-        series = self._doors.get(notice.source)
+        series = self._endpoints.get(notice.source)
         if series is None:
             labels = partial(self._submitted.labels, self._source(notice.source))
-            series = self._doors[notice.source] = tuple(labels(verdict) for verdict in VERDICTS)
+            series = self._endpoints[notice.source] = tuple(labels(verdict) for verdict in VERDICTS)
         accepted, duplicates, suppressed, rejected = series
         if notice.accepted:
             accepted.inc(notice.accepted)
@@ -362,7 +362,7 @@ class Metrics:
         if notice.rejected:
             rejected.inc(notice.rejected)
             for code, times in notice.codes.items():
-                self._rejected.labels(self._source(notice.source), notice.door, code).inc(times)
+                self._rejected.labels(self._source(notice.source), notice.endpoint, code).inc(times)
 
     def _see_attempted(self, notice: Attempted) -> None:
         pixel = self._pixel(notice.pixel)

@@ -93,7 +93,7 @@ def a_submission(
     return Submission(
         receipt=receipt,
         source=source,
-        door=Endpoint.NATIVE,
+        endpoint=Endpoint.NATIVE,
         received_at=received_at,
         body=b"{}",
         entries=entries,

@@ -268,8 +268,8 @@ def _tallies(x: Emulator) -> Tallies:
 
 def _explained(gateway: GatewayProcess, conversion_id: str, tally: ReceivedTally) -> bool:
     """Return whether each resend followed an attempt with an unknown outcome."""
-    _, life = gateway.get(f"/v1/conversions/{_PIXEL}/{conversion_id}")
-    attempts = msgspec.convert(life["attempts"], list[dict[str, object]])
+    _, history = gateway.get(f"/v1/conversions/{_PIXEL}/{conversion_id}")
+    attempts = msgspec.convert(history["attempts"], list[dict[str, object]])
     return tally.api <= sum(bool(attempt["ambiguous"]) for attempt in attempts) + 1
 
 

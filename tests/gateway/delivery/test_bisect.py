@@ -45,7 +45,7 @@ class Trial:
         self.left = batch
         self.mixed = set()
         self.requests = 0
-        self.buried = []
+        self.dead = []
         self.taken = set()
         self.verdicts = 0
 
@@ -69,7 +69,7 @@ class Trial:
             [*found, *(delivery.id for delivery in rest), *self._taken_of(self.left)]
         ) == sorted(delivery.id for delivery in self.left)
         self.requests += tried
-        self.buried += found
+        self.dead += found
         self.verdicts += bisect.is_the_account
         self.mixed = {delivery.id for delivery in rest if bisect.taken or delivery.id in self.mixed}
         self.left = rest
@@ -80,7 +80,7 @@ class Trial:
                 self.taken.update(delivery.id for delivery in self.left)
                 break
             if len(self.left) == 1:
-                self.buried.append(self.left[0].id)
+                self.dead.append(self.left[0].id)
                 break
             self.round()
         return self
@@ -102,7 +102,7 @@ def test_all_bad_ones_are_found_and_no_good_one_is_refused(count, seed):
 
     trial = Trial(a_batch(), bad).until_all_is_known()
 
-    assert sorted(trial.buried) == sorted(bad)
+    assert sorted(trial.dead) == sorted(bad)
     assert trial.taken == set(range(500)) - set(bad)
 
 
@@ -112,7 +112,7 @@ def test_one_bad_one_costs_at_most_nineteen_more_requests(place):
 
     trial.round()
 
-    assert trial.buried == [place]
+    assert trial.dead == [place]
     assert trial.requests <= 19
     assert len(trial.taken) == 499
 
@@ -151,7 +151,7 @@ def test_an_echoed_value_is_found_with_two_more_requests():
 
     trial.round()
 
-    assert trial.buried == [317]
+    assert trial.dead == [317]
     assert trial.requests == 2
 
 
@@ -163,7 +163,7 @@ def test_several_echoed_values_are_found_at_once():
 
     trial.round()
 
-    assert sorted(trial.buried) == [3, 99, 400]
+    assert sorted(trial.dead) == [3, 99, 400]
     assert trial.requests == 4
 
 
@@ -173,7 +173,7 @@ def test_a_good_one_that_holds_the_echoed_value_is_tried_and_taken():
 
     trial.round()
 
-    assert trial.buried == [3]
+    assert trial.dead == [3]
     assert 99 in trial.taken
     assert trial.requests == 3
 
@@ -242,7 +242,7 @@ def test_when_all_are_refused_alike_it_is_the_account():
     trial.round()
 
     assert trial.verdicts == 1
-    assert len(trial.buried) == ALIKE + CONTROLS
+    assert len(trial.dead) == ALIKE + CONTROLS
     assert len(trial.left) == 500 - ALIKE - CONTROLS
 
 
@@ -266,7 +266,7 @@ def test_bad_ones_that_stand_together_are_not_taken_for_the_account(count, at_th
     trial = Trial(a_batch(), bad).until_all_is_known()
 
     assert trial.verdicts == 0
-    assert sorted(trial.buried) == list(bad)
+    assert sorted(trial.dead) == list(bad)
 
 
 def test_what_is_left_of_a_mixed_batch_may_be_all_bad_without_being_the_account():
@@ -286,7 +286,7 @@ def test_fewer_than_ten_refused_alike_are_no_account():
     trial.round()
 
     assert trial.verdicts == 0
-    assert sorted(trial.buried) == list(range(9))
+    assert sorted(trial.dead) == list(range(9))
 
 
 async def test_a_cluster_of_bad_ones_does_not_pause_the_pixel_in_a_later_round():
@@ -370,5 +370,5 @@ def test_where_most_are_bad_each_is_tried_by_itself():
 
     trial = Trial(a_batch(), bad).until_all_is_known()
 
-    assert sorted(trial.buried) == sorted(bad)
+    assert sorted(trial.dead) == sorted(bad)
     assert trial.requests <= 650

@@ -78,8 +78,8 @@ class House:
         for entry in self.late:
             await self.store.record(a_submission(entry, receipt=entry.conversion_id))
 
-    async def deeds(self):
-        return [entry.deed for entry in await self.store.people.chain(after=0, limit=9)]
+    async def audit_events(self):
+        return [entry.audit_event for entry in await self.store.people.chain(after=0, limit=9)]
 
 
 def a_letter(number, seal):
@@ -165,12 +165,12 @@ async def test_what_waits_for_a_tag_needs_the_former_key_no_more_and_nor_does_wh
 async def test_a_rotation_is_in_the_audit_and_one_without_a_key_is_not():
     house = House()
 
-    await house.desk.reseal(deed=DEED)
+    await house.desk.reseal(audit_event=DEED)
     house.next_key = None
     with pytest.raises(SettingsError):
-        await house.desk.reseal(deed=DEED)
+        await house.desk.reseal(audit_event=DEED)
 
-    assert await house.deeds() == [DEED]
+    assert await house.audit_events() == [DEED]
 
 
 async def test_what_a_command_does_is_in_the_audit():
@@ -178,10 +178,10 @@ async def test_what_a_command_does_is_in_the_audit():
     sealed = AesSeal(FIRST).close("login/o8z6j/pixel_token", TOKEN.token.reveal().encode())
     forget = replace(DEED, what="connect.forget")
 
-    await house.desk.keep("login/o8z6j/pixel_token", sealed, deed=DEED)
-    await house.desk.forget_sealed("login/o8z6j/pixel_token", deed=forget)
+    await house.desk.keep("login/o8z6j/pixel_token", sealed, audit_event=DEED)
+    await house.desk.forget_sealed("login/o8z6j/pixel_token", audit_event=forget)
 
-    assert await house.deeds() == [DEED, forget]
+    assert await house.audit_events() == [DEED, forget]
 
 
 async def test_what_is_forgotten_while_all_is_sealed_anew_does_not_come_back():

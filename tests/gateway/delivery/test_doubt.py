@@ -198,13 +198,15 @@ async def test_what_our_own_code_fails_with_is_quarantined_and_the_others_are_de
     for _ in range(60):
         await setting.clock.advance(MINUTE)
 
-    (life,) = await setting.store.find(
+    (history,) = await setting.store.find(
         ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id="c3")
     )
     others = [number for number in range(8) if number != 3]
-    assert (life.state, life.reason) == ("dead", SENDER_DIED_OF_IT)
-    assert {past.answer for past in life.attempts} == {"a fault of Twite's own: ZeroDivisionError"}
+    assert (history.state, history.reason) == ("dead", SENDER_DIED_OF_IT)
+    assert {past.answer for past in history.attempts} == {
+        "a fault of Twite's own: ZeroDivisionError"
+    }
     assert set(await states(setting, *(f"c{n}" for n in others))) == {"delivered"}
     faults = [notice for notice in setting.seen.notices if isinstance(notice, Troubled)]
-    assert len(faults) == len(life.attempts) == 5
+    assert len(faults) == len(history.attempts) == 5
     await setting.run.stop(within=SECOND)

@@ -131,12 +131,12 @@ async def test_one_that_is_refused_as_such_ends_dead_and_its_companions_are_deli
         await setting.clock.advance(30 * SECOND)
 
     account = (await setting.store.balance())[0]
-    (life,) = await setting.store.find(
+    (history,) = await setting.store.find(
         ByConversionId(pixel="o8z6j", events=[GOOD], conversion_id="c317")
     )
     assert (account.delivered, account.dead, account.balance) == (559, 1, 0)
-    assert life.state == "dead"
-    assert (life.reason or "").startswith(answer[:3])
+    assert history.state == "dead"
+    assert (history.reason or "").startswith(answer[:3])
     assert await setting.store.load(Pause) == []
     await setting.run.stop(within=1_000)
 

@@ -81,7 +81,7 @@ def test_a_conversion_refused_by_itself_is_buried_with_the_words_of_x(scope):
     )
 
     assert decided(ONE, outcome) == (
-        Transition(trigger=Trigger.BURIED, deliveries=(1,), reason="400 C: m"),
+        Transition(trigger=Trigger.GIVEN_UP, deliveries=(1,), reason="400 C: m"),
     )
 
 

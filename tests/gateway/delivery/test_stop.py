@@ -22,15 +22,15 @@ REVOKED = ("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", 
 CAUTIOUS = msgspec.structs.replace(a_destination(), is_cautious=True)
 
 
-async def life_of(setting, conversion_id):
-    (life,) = await setting.store.find(
+async def history_of(setting, conversion_id):
+    (history,) = await setting.store.find(
         ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id=conversion_id)
     )
-    return life
+    return history
 
 
 async def why(setting, conversion_id):
-    return waiting(await life_of(setting, conversion_id), now=setting.steady.now())
+    return waiting(await history_of(setting, conversion_id), now=setting.steady.now())
 
 
 async def stopped(setting, *, within=5 * SECOND):
@@ -55,9 +55,9 @@ async def test_what_is_claimed_while_the_stop_comes_is_given_back_untried():
 
     landed = await stopped(setting)
 
-    life = await life_of(setting, "a")
+    history = await history_of(setting, "a")
     assert (landed, setting.transport.sent) == (True, [])
-    assert (life.state, life.attempts) == ("queued", ())
+    assert (history.state, history.attempts) == ("queued", ())
 
 
 async def test_an_isolation_that_is_under_way_ends_with_the_request_under_way():
@@ -79,7 +79,7 @@ async def test_an_isolation_that_is_under_way_ends_with_the_request_under_way():
     account = (await setting.store.balance())[0]
     assert (landed, len(setting.transport.sent)) == (True, 2)
     assert (account.pending, account.balance) == (100 - account.delivered, 0)
-    assert {past.ambiguous for past in (await life_of(setting, "c7")).attempts} == {False}
+    assert {past.ambiguous for past in (await history_of(setting, "c7")).attempts} == {False}
 
 
 async def test_what_is_cut_off_in_an_isolation_is_in_doubt_only_if_its_request_was_under_way():
@@ -98,7 +98,7 @@ async def test_what_is_cut_off_in_an_isolation_is_in_doubt_only_if_its_request_w
 
     landed = await setting.run.stop(within=20)
 
-    states = [(await life_of(setting, id_)).state for id_ in "abcd"]
+    states = [(await history_of(setting, id_)).state for id_ in "abcd"]
     assert landed is False
     assert states == ["sending", "sending", "queued", "queued"]
 
@@ -115,8 +115,8 @@ async def test_what_x_may_have_is_held_at_once_where_the_pixel_says_so(reply):
     await setting.record("a")
     await setting.clock.advance(MINUTE)
 
-    life = await life_of(setting, "a")
-    assert (life.state, life.reason, len(setting.sent())) == ("held", MAY_COUNT_TWICE, 1)
+    history = await history_of(setting, "a")
+    assert (history.state, history.reason, len(setting.sent())) == ("held", MAY_COUNT_TWICE, 1)
     await setting.run.stop(within=1_000)
 
 
@@ -137,8 +137,8 @@ async def test_and_so_is_what_was_under_way_when_the_process_died():
     await setting.run.start()
     await setting.clock.advance(MINUTE)
 
-    life = await life_of(setting, "a")
-    assert (life.state, life.reason, len(setting.sent())) == ("held", MAY_COUNT_TWICE, 1)
+    history = await history_of(setting, "a")
+    assert (history.state, history.reason, len(setting.sent())) == ("held", MAY_COUNT_TWICE, 1)
     await setting.run.stop(within=1_000)
 
 
@@ -162,7 +162,7 @@ async def test_a_process_that_is_ended_again_and_again_puts_it_down_to_nothing_i
     await setting.run.start()
     await setting.clock.advance(MINUTE)
 
-    assert (await life_of(setting, "a")).state == "delivered"
+    assert (await history_of(setting, "a")).state == "delivered"
     await setting.run.stop(within=1_000)
 
 
@@ -182,8 +182,8 @@ async def test_a_conversion_that_ends_each_process_that_has_settled_in_is_given_
         await setting.store.restart()
         setting.run = setting.new_run()
 
-    life = await life_of(setting, "a")
-    assert (life.state, life.reason, len(setting.sent())) == ("dead", SENDER_DIED_OF_IT, 3)
+    history = await history_of(setting, "a")
+    assert (history.state, history.reason, len(setting.sent())) == ("dead", SENDER_DIED_OF_IT, 3)
 
 
 async def test_what_never_left_is_tried_again_whatever_the_pixel_says():
@@ -195,7 +195,7 @@ async def test_what_never_left_is_tried_again_whatever_the_pixel_says():
     await setting.record("a")
     await setting.clock.advance(MINUTE)
 
-    assert (await life_of(setting, "a")).state == "delivered"
+    assert (await history_of(setting, "a")).state == "delivered"
     await setting.run.stop(within=1_000)
 
 
@@ -251,8 +251,8 @@ async def test_what_waits_for_its_next_try_says_when():
 
     said = await why(setting, "a")
 
-    life = await life_of(setting, "a")
-    assert said == f"it is tried again at {spelled(life.due_at)}"
+    history = await history_of(setting, "a")
+    assert said == f"it is tried again at {spelled(history.due_at)}"
     await setting.run.stop(within=1_000)
 
 

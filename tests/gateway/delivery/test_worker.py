@@ -137,12 +137,12 @@ async def test_a_dead_letter_keeps_the_words_of_x():
     await setting.record("a")
     await setting.clock.advance(SECOND)
 
-    lives = await setting.store.find(
+    histories = await setting.store.find(
         ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id="a")
     )
-    assert lives[0].state == "dead"
-    assert "hashed_email (abc) is not a valid SHA-256 hash" in (lives[0].reason or "")
-    assert [attempt.outcome for attempt in lives[0].attempts] == ["rejected"]
+    assert histories[0].state == "dead"
+    assert "hashed_email (abc) is not a valid SHA-256 hash" in (histories[0].reason or "")
+    assert [attempt.outcome for attempt in histories[0].attempts] == ["rejected"]
     await setting.run.stop(within=1_000)
 
 
@@ -418,12 +418,15 @@ async def test_suspects_go_alone_and_without_waiting_for_company():
                 ambiguous_after=0,
             )
         )
-        lapsed = Transition(
-            trigger=Trigger.LAPSED, deliveries=tuple(delivery.id for delivery in batch.deliveries)
+        expired = Transition(
+            trigger=Trigger.EXPIRED, deliveries=tuple(delivery.id for delivery in batch.deliveries)
         )
         await setting.store.settle(
             Settlement(
-                lease=batch.lease, attempt=None, fates=(lapsed,), lease_until=setting.steady.now()
+                lease=batch.lease,
+                attempt=None,
+                transitions=(expired,),
+                lease_until=setting.steady.now(),
             )
         )
 

@@ -34,7 +34,8 @@ async def add(user_accounts, name, role=Role.ADMIN, **said):
 
 async def told(people):
     return [
-        (entry.deed.what, entry.deed.subject) for entry in await people.chain(after=0, limit=99)
+        (entry.audit_event.what, entry.audit_event.subject)
+        for entry in await people.chain(after=0, limit=99)
     ]
 
 

@@ -163,7 +163,7 @@ async def test_both_doors_share_the_keys():
 
     assert answer == XAcceptReceipt(receipt=desk.submissions[1].receipt, processed=2)
     assert desk.notices[-1] == Accepted(
-        source="x-api", accepted=1, duplicates=1, suppressed=0, rejected=0, door="x_api"
+        source="x-api", accepted=1, duplicates=1, suppressed=0, rejected=0, endpoint="x_api"
     )
 
 
@@ -190,7 +190,7 @@ async def test_a_submission_of_which_nothing_is_kept_is_counted_all_the_same():
             duplicates=0,
             suppressed=0,
             rejected=1,
-            door="native",
+            endpoint="native",
             codes={"identifier_missing": 1},
         )
     ]

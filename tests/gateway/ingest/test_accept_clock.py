@@ -36,48 +36,48 @@ class Door:
     async def submit(self, **more):
         return await self.accept.native(source=a_source(), body=a_purchase(**more))
 
-    async def life(self):
-        (life,) = await self.store.find(
+    async def history(self):
+        (history,) = await self.store.find(
             ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id="order-1")
         )
-        return life
+        return history
 
 
 @pytest.mark.parametrize("by", [8 * DAY, 74 * 365 * DAY])
 async def test_a_clock_put_forward_does_not_shorten_the_dedup_window(by):
-    door = Door()
-    await door.submit()
+    api = Door()
+    await api.submit()
 
-    door.wall.jump(by)
-    receipt = await door.submit()
+    api.wall.jump(by)
+    receipt = await api.submit()
 
     assert (receipt.accepted, receipt.duplicates) == (0, 1)
 
 
 async def test_when_it_arrived_goes_by_the_clock_that_does_not_jump():
-    door = Door()
-    began = door.wall.now()
+    api = Door()
+    began = api.wall.now()
 
-    door.wall.jump(DAY)
-    await door.submit()
+    api.wall.jump(DAY)
+    await api.submit()
 
-    assert (await door.life()).received_at == began
+    assert (await api.history()).received_at == began
 
 
 async def test_a_conversion_without_a_time_gets_the_machines():
-    door = Door()
-    door.wall.jump(HOUR)
+    api = Door()
+    api.wall.jump(HOUR)
 
-    await door.submit()
+    await api.submit()
 
-    sent = json.loads((await door.life()).sent)
-    assert sent["conversion_time"] == spelled(door.wall.now())
+    sent = json.loads((await api.history()).sent)
+    assert sent["conversion_time"] == spelled(api.wall.now())
 
 
 async def test_the_time_of_a_conversion_is_never_changed():
-    door = Door()
-    door.wall.jump(-HOUR)
+    api = Door()
+    api.wall.jump(-HOUR)
 
-    await door.submit(time="2026-11-24T10:00:00.250Z")
+    await api.submit(time="2026-11-24T10:00:00.250Z")
 
-    assert json.loads((await door.life()).sent)["conversion_time"] == "2026-11-24T10:00:00.250Z"
+    assert json.loads((await api.history()).sent)["conversion_time"] == "2026-11-24T10:00:00.250Z"

@@ -19,8 +19,8 @@ SCROLL = Ignored(name="scroll", reason="not_configured")
 BOT = Ignored(name="purchase", reason="bot")
 
 
-async def found(desk, found, *, door=Endpoint.GA4):
-    return await desk.accept.found(found, source=a_source(), door=door)
+async def found(desk, found, *, endpoint=Endpoint.GA4):
+    return await desk.accept.found(found, source=a_source(), endpoint=endpoint)
 
 
 def signed_up(**fields):
@@ -34,8 +34,8 @@ async def test_what_was_ignored_is_told_by_reason_and_counted_with_the_commit():
 
     assert (receipt.accepted, receipt.rejected) == (0, ())
     assert desk.notices == [
-        Accepted(source="shop", accepted=0, duplicates=0, suppressed=0, rejected=0, door="ga4"),
-        IgnoredSome(source="shop", door="ga4", reasons={"not_configured": 2, "bot": 1}),
+        Accepted(source="shop", accepted=0, duplicates=0, suppressed=0, rejected=0, endpoint="ga4"),
+        IgnoredSome(source="shop", endpoint="ga4", reasons={"not_configured": 2, "bot": 1}),
     ]
     assert [
         (tally.name, tally.times) for tally in await desk.store.answer(IgnoredQuery(since=0))
@@ -46,7 +46,7 @@ async def test_what_was_ignored_is_told_by_reason_and_counted_with_the_commit():
 
 
 @pytest.mark.parametrize(
-    "door",
+    "endpoint",
     [
         Endpoint.BEACON,
         Endpoint.GA4,
@@ -55,7 +55,7 @@ async def test_what_was_ignored_is_told_by_reason_and_counted_with_the_commit():
         Endpoint.SGTM,
     ],
 )
-async def test_what_is_refused_at_any_door_is_told_with_the_reason(door):
+async def test_what_is_refused_at_any_door_is_told_with_the_reason(endpoint):
     desk = Desk()
     # An address inside a private network is a note, and no reason to refuse anything.
     unknown = signed_up(event="nothing_of_ours", ip="10.0.0.1", value=msgspec.Raw(b'"much"'))
@@ -67,11 +67,11 @@ async def test_what_is_refused_at_any_door_is_told_with_the_reason(door):
             conversions=(unknown, signed_up(), signed_up()),
             faults=((), (wrong,), ()),
         ),
-        door=door,
+        endpoint=endpoint,
     )
 
     [told] = desk.notices
-    assert (told.door, told.rejected) == (door.value, 2)
+    assert (told.endpoint, told.rejected) == (endpoint.value, 2)
     assert told.codes == {"event_unknown": 1, "wrong_type": 1}
 
 
@@ -86,7 +86,7 @@ async def test_what_is_ignored_beside_a_conversion_does_not_touch_the_balance():
         IgnoredTally(
             day=NOW // DAY,
             source="shop",
-            door="ga4",
+            endpoint="ga4",
             name="scroll",
             reason="not_configured",
             times=1,
@@ -136,9 +136,9 @@ def test_what_became_of_the_tags_that_fired_is_told_by_their_names():
         an_entry(pixel="tag:d", index=4, held="a person decides"),
     )
 
-    fates = tag_outcomes(fired, duplicates=(0, 4))
+    outcomes = tag_outcomes(fired, duplicates=(0, 4))
 
-    assert [(fate.tag, fate.fate) for fate in fates] == [
+    assert [(outcome.tag, outcome.status) for outcome in outcomes] == [
         ("a", "queued"),
         ("b", "held"),
         ("c", "suppressed"),

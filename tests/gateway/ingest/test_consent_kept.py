@@ -87,11 +87,11 @@ class Shop:
         body = json.dumps(person | {"consent": {"ad_user_data": word}}).encode()
         return await self.choose.note(source=self.source, body=body)
 
-    async def life(self, conversion_id="order-1"):
-        (life,) = await self.store.find(
+    async def history(self, conversion_id="order-1"):
+        (history,) = await self.store.find(
             ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id=conversion_id)
         )
-        return life
+        return history
 
     async def claim(self):
         return await self.store.claim(
@@ -106,7 +106,7 @@ class Shop:
         of_tag = await self.store.find(
             ByConversionId(pixel="tag:crm", events=["purchase"], conversion_id="order-1")
         )
-        return [await self.life(), *of_tag]
+        return [await self.history(), *of_tag]
 
     async def start_again(self):
         """Do what a start does about policies."""
@@ -123,10 +123,10 @@ async def test_a_restricted_conversion_tells_x_so():
 
     receipt = await shop.sell(consent={"npa": "1"})
 
-    life = await shop.life()
+    history = await shop.history()
     assert (receipt.accepted, receipt.suppressed) == (1, 0)
-    assert json.loads(life.sent)["restricted_data_use"] == "restrict_optimization"
-    assert json.loads(life.consent)["rule"] == "personalization"
+    assert json.loads(history.sent)["restricted_data_use"] == "restrict_optimization"
+    assert json.loads(history.consent)["rule"] == "personalization"
 
 
 async def test_a_stripped_conversion_goes_without_its_click_id():
@@ -134,10 +134,10 @@ async def test_a_stripped_conversion_goes_without_its_click_id():
 
     await shop.sell(twclid=CLICK, consent={"ad_storage": "denied"})
 
-    life = await shop.life()
-    assert life.state is State.QUEUED
-    assert [list(load) for load in json.loads(life.sent)["identifiers"]] == [["hashed_email"]]
-    assert tuple(json.loads(life.consent)["strip"]) == OF_STORAGE
+    history = await shop.history()
+    assert history.state is State.QUEUED
+    assert [list(load) for load in json.loads(history.sent)["identifiers"]] == [["hashed_email"]]
+    assert tuple(json.loads(history.consent)["strip"]) == OF_STORAGE
 
 
 async def test_a_conversion_with_nothing_left_is_suppressed():
@@ -145,9 +145,9 @@ async def test_a_conversion_with_nothing_left_is_suppressed():
 
     receipt = await shop.sell(email=None, twclid=CLICK, consent={"ad_storage": "denied"})
 
-    life = await shop.life()
-    assert (receipt.suppressed, life.state) == (1, State.SUPPRESSED)
-    assert json.loads(life.sent)["identifiers"] == []
+    history = await shop.history()
+    assert (receipt.suppressed, history.state) == (1, State.SUPPRESSED)
+    assert json.loads(history.sent)["identifiers"] == []
 
 
 async def test_a_held_conversion_waits_and_can_be_released():
@@ -155,12 +155,12 @@ async def test_a_held_conversion_waits_and_can_be_released():
 
     receipt = await shop.sell(consent={"gcd": "what"})
 
-    life = await shop.life()
+    history = await shop.history()
     assert (receipt.accepted, receipt.held, receipt.held_indexes) == (0, 1, (0,))
-    assert (life.state, life.reason) == (State.HELD, "consent_unclear: gcd")
+    assert (history.state, history.reason) == (State.HELD, "consent_unclear: gcd")
     assert await shop.claim() is None
-    await shop.store.move(Replay(deliveries=[life.delivery]), now=NOW)
-    assert (await shop.claim()).deliveries[0].body == life.sent
+    await shop.store.move(Replay(deliveries=[history.delivery]), now=NOW)
+    assert (await shop.claim()).deliveries[0].body == history.sent
 
 
 async def test_the_same_conversion_keeps_its_derived_id_whatever_is_said_of_consent():
@@ -182,7 +182,7 @@ async def test_nothing_is_kept_of_consent_where_nothing_was_said():
 
     await shop.sell()
 
-    assert (await shop.life()).consent is None
+    assert (await shop.history()).consent is None
 
 
 async def test_what_a_string_said_is_kept_and_the_string_is_not():
@@ -202,12 +202,12 @@ async def test_who_revoked_is_suppressed_at_the_door():
     chosen = await shop.choice("denied", email=" Shopper@Example.com ", phone="020 7946 0958")
     receipt = await shop.sell()
 
-    life = await shop.life()
+    history = await shop.history()
     assert chosen == ConsentChoiceResult(revoked=True, identifiers=2)
-    assert (receipt.suppressed, life.state, life.reason) == (
+    assert (receipt.suppressed, history.state, history.reason) == (
         1, State.SUPPRESSED, "consent_revoked",
     )  # fmt: skip
-    assert json.loads(life.sent)["identifiers"] == []
+    assert json.loads(history.sent)["identifiers"] == []
 
 
 async def test_who_revoked_is_suppressed_at_the_door_of_xs_clients_too():
@@ -216,12 +216,12 @@ async def test_who_revoked_is_suppressed_at_the_door_of_xs_clients_too():
 
     receipt = await shop.sell_as_x()
 
-    life = await shop.life()
+    history = await shop.history()
     assert CLICK.encode() not in shop.store.submissions[0].body
-    assert (receipt.processed, life.state, life.reason) == (
+    assert (receipt.processed, history.state, history.reason) == (
         1, State.SUPPRESSED, "consent_revoked",
     )  # fmt: skip
-    assert CLICK.encode() not in life.sent
+    assert CLICK.encode() not in history.sent
 
 
 async def test_a_grant_of_today_does_not_undo_a_revocation():
@@ -371,7 +371,7 @@ async def test_a_policy_that_stays_takes_nothing_back():
     await shop.sell(consent={"ad_storage": "granted"})
 
     assert await shop.start_again() == 0
-    assert (await shop.life()).state is State.QUEUED
+    assert (await shop.history()).state is State.QUEUED
 
 
 @pytest.mark.parametrize(
@@ -420,8 +420,12 @@ async def test_a_policy_that_has_changed_decides_again_on_what_waits(
     shop.policy(**after)
     taken = await shop.start_again()
 
-    life = await shop.life()
-    assert (life.state, life.reason, taken) == (state, reason, 0 if state is State.QUEUED else 1)
+    history = await shop.history()
+    assert (history.state, history.reason, taken) == (
+        state,
+        reason,
+        0 if state is State.QUEUED else 1,
+    )
 
 
 async def test_a_policy_that_takes_back_says_so_once():
@@ -446,7 +450,7 @@ async def test_what_a_person_decides_about_stays_theirs_when_the_policy_changes(
     shop.policy(unclear=ConsentAction.HOLD, us_opt_out=ConsentAction.RESTRICT)
 
     assert await shop.start_again() == 0
-    assert (await shop.life()).state is State.HELD
+    assert (await shop.history()).state is State.HELD
 
 
 async def test_after_a_change_what_a_tag_has_is_judged_as_tags_are():
@@ -467,5 +471,5 @@ async def test_after_a_change_what_a_tag_has_is_judged_as_tags_are():
     await shop.start_again()
 
     assert before == [State.QUEUED, State.QUEUED]
-    lives = {history.pixel: history.state for history in await shop.every_life()}
-    assert lives == {"o8z6j": State.HELD, "tag:crm": State.SUPPRESSED}
+    histories = {history.pixel: history.state for history in await shop.every_life()}
+    assert histories == {"o8z6j": State.HELD, "tag:crm": State.SUPPRESSED}

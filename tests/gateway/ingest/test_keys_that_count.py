@@ -39,12 +39,12 @@ class EverybodyOptedOut:
 def counted(desk):
     """Return the kit of the last conversion, and the codes that cost it its second key."""
     submission = desk.submissions[-1]
-    kit = submission.entries[-1].kit
-    return kit, [flaw.flaw.code for flaw in submission.flaws if flaw.wins]
+    key_set = submission.entries[-1].key_set
+    return key_set, [flaw.flaw.code for flaw in submission.flaws if flaw.wins]
 
 
 @pytest.mark.parametrize(
-    ("fields", "kit", "wins"),
+    ("fields", "key_set", "wins"),
     [
         # What is of nobody is no key; leaving it out wins none.
         ({"email": "noreply+7@shop.alt"}, CLICK, []),
@@ -89,12 +89,12 @@ def counted(desk):
          ["email_unusable", "twclid_unusable"]),
     ],
 )  # fmt: skip
-async def test_a_key_counts_where_it_can_match_somebody(fields, kit, wins):
+async def test_a_key_counts_where_it_can_match_somebody(fields, key_set, wins):
     desk = Desk()
 
     await desk.native(purchase(**fields))
 
-    assert (counted(desk)[0], sorted(counted(desk)[1])) == (kit, wins)
+    assert (counted(desk)[0], sorted(counted(desk)[1])) == (key_set, wins)
 
 
 async def test_a_double_that_is_known_by_an_earlier_digest_is_no_key():
@@ -107,7 +107,7 @@ async def test_a_double_that_is_known_by_an_earlier_digest_is_no_key():
 
 
 @pytest.mark.parametrize(
-    ("hashes", "kit", "wins"),
+    ("hashes", "key_set", "wins"),
     [
         ([NOTHING], CLICK, []),
         ([sha256("noreply@example.com")], CLICK, []),
@@ -118,13 +118,13 @@ async def test_a_double_that_is_known_by_an_earlier_digest_is_no_key():
         ([ADDRESS], CLICK | EMAIL, []),
     ],
 )
-async def test_at_the_door_for_xs_own_format_too(hashes, kit, wins):
+async def test_at_the_door_for_xs_own_format_too(hashes, key_set, wins):
     desk = Desk()
     emails = [{"hashed_email": hash_} for hash_ in hashes]
 
     await desk.from_x(for_x(identifiers=[{"twclid": "abc"}, *emails]))
 
-    assert counted(desk) == (kit, wins)
+    assert counted(desk) == (key_set, wins)
 
 
 async def test_what_is_not_sent_wins_nothing_and_has_no_flaw():

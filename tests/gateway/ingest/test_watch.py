@@ -44,20 +44,20 @@ def a_sighting(way, at=NOW, **said):
     return msgspec.structs.replace(found, **said)
 
 
-def seen(*results, door=Endpoint.BEACON, twins=(), watch=None):
-    return (watch or a_watch()).of(results, door=door, now=NOW, twins=twins)
+def seen(*results, endpoint=Endpoint.BEACON, twins=(), watch=None):
+    return (watch or a_watch()).of(results, endpoint=endpoint, now=NOW, twins=twins)
 
 
 @pytest.mark.parametrize(
-    ("door", "way"),
+    ("endpoint", "way"),
     [
         (Endpoint.BEACON, SightingPath.PAGE),
         (Endpoint.NATIVE, SightingPath.SERVER),
         (Endpoint.GA4, SightingPath.SERVER),
     ],
 )
-def test_what_comes_is_seen_at_its_door(door, way):
-    assert seen(a_read(), door=door) == (a_sighting(way),)
+def test_what_comes_is_seen_at_its_door(endpoint, way):
+    assert seen(a_read(), endpoint=endpoint) == (a_sighting(way),)
 
 
 @pytest.mark.parametrize(

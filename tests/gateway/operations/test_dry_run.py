@@ -43,7 +43,7 @@ class Played:
         return [self._kept[delivery] for delivery in deliveries if delivery in self._kept]
 
 
-def _lives(many):
+def _histories(many):
     body = conversion_body(msgspec.structs.replace(a_conversion(), value="4990.00"))
     return [
         History(
@@ -68,11 +68,11 @@ async def test_others_go_on_after_every_few_of_a_heap():
     clock, glances = Counting(), Played()
 
     found = await _rehearse(clock, glances).each(
-        _lives(10 * AT_ONCE), Edit(divide=100), now=NOW, scope=EVERYTHING
+        _histories(10 * AT_ONCE), Edit(divide=100), now=NOW, scope=EVERYTHING
     )
 
     assert len(found) == 10 * AT_ONCE
-    assert {msgspec.json.decode(result.mended.body)["value"] for result in found} == {"49.90"}
+    assert {msgspec.json.decode(result.edited.body)["value"] for result in found} == {"49.90"}
     assert clock.breaths == 10
     assert glances.asked == []
 
@@ -84,12 +84,12 @@ async def test_what_is_kept_of_many_is_asked_for_together_and_each_goes_as_it_sa
     glances = Played(kept)
 
     found = await _rehearse(Counting(), glances).each(
-        _lives(4), Edit(today=True), now=NOW, scope=EVERYTHING
+        _histories(4), Edit(today=True), now=NOW, scope=EVERYTHING
     )
 
     assert glances.asked == [4]
-    assert [result.mended.event for result in found] == ["o8z6k", "o8z6m", "o8zzz", "o8zzz"]
-    assert [result.mended.fault for result in found] == [
+    assert [result.edited.event for result in found] == ["o8z6k", "o8z6m", "o8zzz", "o8zzz"]
+    assert [result.edited.fault for result in found] == [
         None,
         None,
         "the pixel has no event 'gone' in the settings",
@@ -104,10 +104,10 @@ async def test_a_submission_that_many_share_is_read_once():
     kept = [KeptSubmission(delivery=number, body=body, place=number) for number in range(many)]
 
     found = await _rehearse(clock, Played(kept)).each(
-        _lives(many), Edit(today=True), now=NOW, scope=EVERYTHING
+        _histories(many), Edit(today=True), now=NOW, scope=EVERYTHING
     )
 
     # It is large: whoever reads it lets others go on, once for each few that are looked at.
     assert len(body) > LARGE
-    assert {result.mended.event for result in found} == {"o8z6k"}
+    assert {result.edited.event for result in found} == {"o8z6k"}
     assert clock.breaths == 4

@@ -20,7 +20,7 @@ from twite.testing.builders import NOW, a_conversion
 from twite.x.encode import conversion_body
 
 
-def _life(*, attempts=(), reason="400 INVALID_PARAMETER", **said):
+def _history(*, attempts=(), reason="400 INVALID_PARAMETER", **said):
     conversion = msgspec.structs.replace(a_conversion(), **said)
     return History(
         delivery=7,
@@ -47,15 +47,15 @@ def _sent(edited):
 
 
 def test_without_a_change_the_body_is_the_same_to_the_byte():
-    life = _life()
+    history = _history()
 
-    assert apply_edit(life, Edit()).body == life.sent
+    assert apply_edit(history, Edit()).body == history.sent
 
 
 def test_another_event_takes_the_place_of_the_first():
-    edited = apply_edit(_life(), Edit(event="o8z6m"))
+    edited = apply_edit(_history(), Edit(event="o8z6m"))
 
-    before = msgspec.json.decode(_life().sent)
+    before = msgspec.json.decode(_history().sent)
     assert (edited.event, _sent(edited), edited.fault) == (
         "o8z6m",
         before | {"event_id": "o8z6m"},
@@ -74,25 +74,25 @@ def test_another_event_takes_the_place_of_the_first():
     ],
 )
 def test_an_amount_is_divided_to_the_digit(value, divide, after):
-    edited = apply_edit(_life(value=value), Edit(divide=divide))
+    edited = apply_edit(_history(value=value), Edit(divide=divide))
 
     assert (_sent(edited)["value"], edited.fault) == (after, None)
 
 
 @pytest.mark.parametrize(
-    ("mend", "fault"),
+    ("edit", "fault"),
     [
         (Edit(value="1,50"), "is not an amount"),
         (Edit(currency="EURO"), "not a currency"),
         (Edit(drop=("twclid",)), "no match key would be left"),
     ],
 )
-def test_what_x_would_refuse_stays(mend, fault):
-    assert fault in apply_edit(_life(), mend).fault
+def test_what_x_would_refuse_stays(edit, fault):
+    assert fault in apply_edit(_history(), edit).fault
 
 
 def test_without_an_amount_there_is_no_currency():
-    sent = _sent(apply_edit(_life(), Edit(drop=("value",))))
+    sent = _sent(apply_edit(_history(), Edit(drop=("value",))))
 
     assert not sent.keys() & {"value", "price_currency"}
 
@@ -100,15 +100,15 @@ def test_without_an_amount_there_is_no_currency():
 def test_an_address_that_rode_on_what_is_left_out_goes_too():
     identifiers = Identifiers(click_id="23opevjt", email="ab" * 32, ip="203.0.113.7")
 
-    edited = apply_edit(_life(identifiers=identifiers), Edit(drop=("twclid",)))
+    edited = apply_edit(_history(identifiers=identifiers), Edit(drop=("twclid",)))
 
     assert (_sent(edited)["identifiers"], edited.fault) == ([{"hashed_email": "ab" * 32}], None)
 
 
 def test_a_body_that_is_not_kept_cannot_be_changed():
-    life = msgspec.structs.replace(_life(), sent=b"")
+    history = msgspec.structs.replace(_history(), sent=b"")
 
-    assert apply_edit(life, Edit(currency="GBP")).fault is not None
+    assert apply_edit(history, Edit(currency="GBP")).fault is not None
 
 
 @pytest.mark.parametrize(
@@ -124,19 +124,19 @@ def test_a_body_that_is_not_kept_cannot_be_changed():
 def test_forty_hours_after_x_may_have_had_it_a_person_must_be_sure(
     attempts, after, changed, doubtful
 ):
-    said = doubt(_life(attempts=attempts), now=NOW + after, changed=changed)
+    said = doubt(_history(attempts=attempts), now=NOW + after, changed=changed)
 
     assert (said is not None) is doubtful
 
 
 def test_what_is_held_for_it_is_doubtful_though_its_attempts_are_forgotten():
-    assert doubt(_life(reason=MAY_COUNT_TWICE), now=NOW) is not None
+    assert doubt(_history(reason=MAY_COUNT_TWICE), now=NOW) is not None
 
 
 def test_what_is_held_for_it_within_the_hours_is_a_persons_to_repeat():
-    life = _life(reason=MAY_COUNT_TWICE, attempts=(_unanswered(NOW),))
+    history = _history(reason=MAY_COUNT_TWICE, attempts=(_unanswered(NOW),))
 
-    assert "unless you say so" in doubt(life, now=NOW + HOUR)
+    assert "unless you say so" in doubt(history, now=NOW + HOUR)
 
 
 @pytest.mark.parametrize("after", [HOUR, AMBIGUITY_WINDOW])
@@ -145,43 +145,43 @@ def test_what_is_held_for_it_within_the_hours_is_a_persons_to_repeat():
     [{"attempts": (_unanswered(NOW),)}, {"ambiguous_since": NOW}, {"reason": OLDER_COPY}],
 )
 def test_a_cautious_tag_is_asked_about_whatever_it_is_held_for_and_however_long(known, after):
-    life = msgspec.structs.replace(_life(reason="it took longer than 30 s"), pixel="tag:crm")
-    life = msgspec.structs.replace(life, **known)
+    history = msgspec.structs.replace(_history(reason="it took longer than 30 s"), pixel="tag:crm")
+    history = msgspec.structs.replace(history, **known)
 
-    said = doubt(life, now=NOW + after, is_cautious=True)
+    said = doubt(history, now=NOW + after, is_cautious=True)
 
     assert said.startswith("its vendor may have it since ")
     assert said.endswith("and nothing is repeated there unless you say so")
 
 
 def test_what_never_left_needs_nobody_to_be_sure_though_the_tag_be_cautious():
-    life = msgspec.structs.replace(_life(reason="no such template"), pixel="tag:crm")
+    history = msgspec.structs.replace(_history(reason="no such template"), pixel="tag:crm")
 
-    assert doubt(life, now=NOW, is_cautious=True) is None
+    assert doubt(history, now=NOW, is_cautious=True) is None
 
 
 def test_what_a_tag_holds_since_it_runs_at_most_once_is_held_for_doubt():
-    life = msgspec.structs.replace(_life(reason=f"{AT_MOST_ONCE}: 500"), pixel="tag:crm")
+    history = msgspec.structs.replace(_history(reason=f"{AT_MOST_ONCE}: 500"), pixel="tag:crm")
 
-    assert doubt(life, now=NOW) is not None
+    assert doubt(history, now=NOW) is not None
 
 
 @pytest.mark.parametrize("reason", [OLDER_COPY, UNKNOWN_COPY, RECOVERED])
 def test_of_a_copy_it_is_doubtful_forty_hours_after_it_came_in(reason):
-    life = _life(reason=reason)
+    history = _history(reason=reason)
 
-    assert doubt(life, now=NOW + AMBIGUITY_WINDOW - 1) is None
-    assert doubt(life, now=NOW + AMBIGUITY_WINDOW - 1, changed=True) is not None
-    assert doubt(life, now=NOW + AMBIGUITY_WINDOW).startswith("X may have it since ")
+    assert doubt(history, now=NOW + AMBIGUITY_WINDOW - 1) is None
+    assert doubt(history, now=NOW + AMBIGUITY_WINDOW - 1, changed=True) is not None
+    assert doubt(history, now=NOW + AMBIGUITY_WINDOW).startswith("X may have it since ")
 
 
 def test_what_a_tag_sent_its_vendor_may_have():
-    life = msgspec.structs.replace(_life(attempts=(_unanswered(NOW),)), pixel="tag:crm")
+    history = msgspec.structs.replace(_history(attempts=(_unanswered(NOW),)), pixel="tag:crm")
 
-    assert doubt(life, now=NOW + AMBIGUITY_WINDOW).startswith("its vendor may have it since ")
+    assert doubt(history, now=NOW + AMBIGUITY_WINDOW).startswith("its vendor may have it since ")
 
 
 def test_a_change_is_told_in_words():
-    mend = Edit(event="o8z6m", currency="GBP", divide=100, drop=("description",))
+    edit = Edit(event="o8z6m", currency="GBP", divide=100, drop=("description",))
 
-    assert mend.sentence == ("event o8z6m, value divided by 100, currency GBP, without description")
+    assert edit.sentence == ("event o8z6m, value divided by 100, currency GBP, without description")

@@ -19,9 +19,9 @@ PERSON = Identifiers(
 )
 
 
-def _origin(body, *, place=0, door="native", identifiers=PERSON):
+def _origin(body, *, place=0, endpoint="native", identifiers=PERSON):
     conversion = msgspec.structs.replace(a_conversion(), identifiers=identifiers)
-    life = History(
+    history = History(
         delivery=7,
         pixel="o8z6j",
         event="o8z6k",
@@ -34,7 +34,9 @@ def _origin(body, *, place=0, door="native", identifiers=PERSON):
         sent=conversion_body(conversion),
         attempts=(),
     )
-    return ConversionOrigin(life=life, door=door, body=msgspec.json.encode(body), place=place)
+    return ConversionOrigin(
+        history=history, endpoint=endpoint, body=msgspec.json.encode(body), place=place
+    )
 
 
 def _named(found):
@@ -67,7 +69,7 @@ def test_what_was_left_out_is_said():
 def test_xs_own_format_goes_by_xs_words():
     given = {"event_id": "o8z6k", "identifiers": [{"hashed_email": "ab" * 32}]}
 
-    found = _named(steps(_origin({"conversions": [given]}, door="x_api")))
+    found = _named(steps(_origin({"conversions": [given]}, endpoint="x_api")))
 
     assert found["hashed_email"].came == "abababab…"
 
@@ -80,7 +82,7 @@ def test_a_submission_that_cannot_be_read_has_no_steps(body):
 
 
 def test_no_identifier_is_shown_whole():
-    shown = masked(_origin({}).life.sent)
+    shown = masked(_origin({}).history.sent)
 
     for whole in (PERSON.click_id, PERSON.email, PERSON.ip, PERSON.user_agent):
         assert whole not in shown
@@ -104,7 +106,7 @@ def test_what_is_no_json_is_said_to_be_none():
 
 
 @pytest.mark.parametrize(
-    ("body", "door", "own"),
+    ("body", "endpoint", "own"),
     [
         ({"conversions": [{"event": "a"}, {"event": "b"}]}, "native", [{"event": "b"}]),
         ({"event": "b"}, "native", {"event": "b"}),
@@ -112,7 +114,7 @@ def test_what_is_no_json_is_said_to_be_none():
         ([{"event": "a"}, {"event": "b"}], "beacon", None),
     ],
 )
-def test_of_a_submission_only_what_is_the_conversions_own_is_told_apart(body, door, own):
-    part = own_part(_origin(body, place=1, door=door))
+def test_of_a_submission_only_what_is_the_conversions_own_is_told_apart(body, endpoint, own):
+    part = own_part(_origin(body, place=1, endpoint=endpoint))
 
     assert (msgspec.json.decode(part) if part else None) == own

@@ -155,26 +155,26 @@ def _worn(secret):
 
 
 @given(
-    door=st.sampled_from(sorted(BODIES)),
+    endpoint=st.sampled_from(sorted(BODIES)),
     secret=st.sampled_from(LOOKS),
     name=st.sampled_from(["note", "x", "description", "event_source_url", "custom_field_7"]),
     choose=st.data(),
 )
-def test_what_looks_like_a_person_or_a_key_is_shown_nowhere(door, secret, name, choose):
-    way = choose.draw(st.sampled_from(list(_places(BODIES[door]))))
-    body = _put(BODIES[door], way, name, choose.draw(_worn(secret)))
+def test_what_looks_like_a_person_or_a_key_is_shown_nowhere(endpoint, secret, name, choose):
+    way = choose.draw(st.sampled_from(list(_places(BODIES[endpoint]))))
+    body = _put(BODIES[endpoint], way, name, choose.draw(_worn(secret)))
 
     assert _leaks(body, secret) == []
 
 
-@given(door=st.sampled_from(sorted(BODIES)), named=st.sampled_from(NAMED), choose=st.data())
-def test_what_stands_under_a_telling_name_is_shown_nowhere(door, named, choose):
-    way = choose.draw(st.sampled_from(list(_places(BODIES[door]))))
+@given(endpoint=st.sampled_from(sorted(BODIES)), named=st.sampled_from(NAMED), choose=st.data())
+def test_what_stands_under_a_telling_name_is_shown_nowhere(endpoint, named, choose):
+    way = choose.draw(st.sampled_from(list(_places(BODIES[endpoint]))))
     value = named[1]
     if choose.draw(st.booleans()):
-        body = _put(BODIES[door], way, "note", json.dumps({named[0]: value}))
+        body = _put(BODIES[endpoint], way, "note", json.dumps({named[0]: value}))
     else:
-        body = _put(BODIES[door], way, *named)
+        body = _put(BODIES[endpoint], way, *named)
 
     assert _leaks(body, "Grizelda") + _leaks(body, "EAABsbCS1iHgBAOZCx8rT0kenZBzZCq") == []
 
@@ -285,7 +285,7 @@ def test_a_long_text_is_not_cut_within_what_must_be_masked():
 def _leaks(body, secret):
     """Return which ways of showing a body hold a secret."""
     told = msgspec.json.encode(body)
-    life = History(
+    history = History(
         delivery=7,
         pixel="o8z6j",
         event="o8z6k",
@@ -298,7 +298,7 @@ def _leaks(body, secret):
         sent=told,
         attempts=(),
     )
-    origin = ConversionOrigin(life=life, door="native", body=told, place=0)
+    origin = ConversionOrigin(history=history, endpoint="native", body=told, place=0)
     shown = {
         "page": masked(told),
         "show": compact(told).decode(),

@@ -110,14 +110,14 @@ AFTER = "require('addEventCallback')((_, event) => {"
 TELL = "body(require('JSON').stringify(event.tags)); respond(); })"
 
 
-def fates(stage: ClientStage) -> None:
-    queued, held = TagOutcome(tag="crm", fate="queued"), TagOutcome(tag="mail", fate="held")
-    stage.container.fates = {"a": (queued, held), "b": (queued,)}
+def outcomes(stage: ClientStage) -> None:
+    queued, held = TagOutcome(tag="crm", status="queued"), TagOutcome(tag="mail", status="held")
+    stage.container.outcomes = {"a": (queued, held), "b": (queued,)}
 
 
 async def test_at_the_end_of_an_event_a_client_is_told_of_the_tags_that_fired(staged):
     stage = staged(f"claim(); run({{event_name: 'a'}}); {AFTER}{TELL};")
-    fates(stage)
+    outcomes(stage)
 
     response = await stage.ask()
 
@@ -134,7 +134,7 @@ async def test_what_is_bound_to_an_event_is_told_of_the_tags_of_that_event_alone
         "run({event_name: 'b'}, undefined, (bind) => bind(() => "
         f"{AFTER}{TELL})());"
     )
-    fates(stage)
+    outcomes(stage)
 
     response = await stage.ask()
 

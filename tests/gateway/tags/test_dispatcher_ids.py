@@ -51,10 +51,10 @@ async def test_each_trigger_has_a_delivery_of_its_own_and_both_are_found_by_the_
 
     ids = await heard(store, event="purchase", firing=Firing.EACH_TRIGGER)
 
-    lives = await store.find(ByConversionId(pixel="tag:crm", events=None, conversion_id="A2"))
+    histories = await store.find(ByConversionId(pixel="tag:crm", events=None, conversion_id="A2"))
     assert sorted(ids) == ["A2/All Events", "A2/P"]
-    assert sorted(life.conversion_id for life in lives) == sorted(ids)
-    assert {life.called for life in lives} == {"A2"}
+    assert sorted(history.conversion_id for history in histories) == sorted(ids)
+    assert {history.called for history in histories} == {"A2"}
 
 
 async def test_an_event_of_any_name_is_found_by_its_id():
@@ -62,9 +62,9 @@ async def test_an_event_of_any_name_is_found_by_its_id():
 
     ids = await heard(store, event="some_event", firing=Firing.ONCE)
 
-    lives = await store.find(ByConversionId(pixel="tag:crm", events=None, conversion_id="A2"))
+    histories = await store.find(ByConversionId(pixel="tag:crm", events=None, conversion_id="A2"))
     assert ids == ["some_event/A2"]
-    assert [(life.event, life.called) for life in lives] == [("other", "A2")]
+    assert [(history.event, history.called) for history in histories] == [("other", "A2")]
 
 
 async def test_what_is_told_apart_by_its_id_alone_is_called_nothing_else():
@@ -72,9 +72,9 @@ async def test_what_is_told_apart_by_its_id_alone_is_called_nothing_else():
 
     ids = await heard(store, event="purchase", firing=Firing.ONCE)
 
-    (life,) = await store.find(ByConversionId(pixel="tag:crm", events=None, conversion_id="A2"))
+    (history,) = await store.find(ByConversionId(pixel="tag:crm", events=None, conversion_id="A2"))
     assert ids == ["A2"]
-    assert (life.conversion_id, life.called) == ("A2", None)
+    assert (history.conversion_id, history.called) == ("A2", None)
 
 
 @pytest.mark.parametrize("person", ["+15550100199", "+1 555 010-0199", "a@mail.example"])

@@ -9,7 +9,7 @@ from twite.gateway.tags.run.outcome import (
     RequestOutcome,
     RunOutcome,
     attempt_of,
-    fate_of,
+    transition_of,
 )
 from twite.gtm.template.sandbox import RunResult
 
@@ -18,19 +18,19 @@ REFUSED = RequestOutcome(status=422, words="no thanks", left=True)
 DOWN = RequestOutcome(status=503, words="", left=True)
 SILENT = RequestOutcome(status=None, words="no answer in time", left=True)
 UNREACHED = RequestOutcome(status=None, words="no connection", left=False)
-AGAIN, HELD, DEAD = Trigger.POSTPONED, Trigger.HELD, Trigger.BURIED
+AGAIN, HELD, DEAD = Trigger.POSTPONED, Trigger.HELD, Trigger.GIVEN_UP
 
 
-def fate(ran: RunOutcome, repeat: RepeatPolicy, tries: int = 1):
+def transition(ran: RunOutcome, repeat: RepeatPolicy, tries: int = 1):
     rule = TagRule(name="crm", repeat=repeat)
-    return fate_of(ran, 7, rule=rule, tries=tries, now=1_000, randomness=0.5)
+    return transition_of(ran, 7, rule=rule, tries=tries, now=1_000, randomness=0.5)
 
 
 @pytest.mark.parametrize("repeat", RepeatPolicy)
 @pytest.mark.parametrize("tried", [(), (TAKEN,), (SILENT,)])
 def test_a_success_is_delivered_whatever_its_requests_came_to(repeat, tried):
     assert (
-        fate(RunOutcome(outcome=RunResult.SUCCESS, tried=tried), repeat).trigger
+        transition(RunOutcome(outcome=RunResult.SUCCESS, tried=tried), repeat).trigger
         is Trigger.DELIVERED
     )
 
@@ -51,8 +51,8 @@ def test_a_success_is_delivered_whatever_its_requests_came_to(repeat, tried):
 def test_a_failure_is_repeated_where_it_may_be(tried, at_least_once, at_most_once):
     ran = RunOutcome(outcome=RunResult.FAILURE, tried=tried)
 
-    assert fate(ran, RepeatPolicy.AT_LEAST_ONCE).trigger is at_least_once
-    assert fate(ran, RepeatPolicy.AT_MOST_ONCE).trigger is at_most_once
+    assert transition(ran, RepeatPolicy.AT_LEAST_ONCE).trigger is at_least_once
+    assert transition(ran, RepeatPolicy.AT_MOST_ONCE).trigger is at_most_once
 
 
 @pytest.mark.parametrize(
@@ -67,14 +67,14 @@ def test_a_failure_is_repeated_where_it_may_be(tried, at_least_once, at_most_onc
     ],
 )
 def test_what_will_hardly_pass_is_given_up_after_some_tries(ran, last):
-    assert fate(ran, RepeatPolicy.AT_LEAST_ONCE, tries=MOST_TRIES - 1).trigger is AGAIN
-    assert fate(ran, RepeatPolicy.AT_LEAST_ONCE, tries=MOST_TRIES).trigger is last
+    assert transition(ran, RepeatPolicy.AT_LEAST_ONCE, tries=MOST_TRIES - 1).trigger is AGAIN
+    assert transition(ran, RepeatPolicy.AT_LEAST_ONCE, tries=MOST_TRIES).trigger is last
 
 
 def test_a_vendor_that_names_a_time_is_left_alone_until_then():
     busy = RequestOutcome(status=429, words="", left=True, retry_after=60_000)
 
-    postponed = fate(
+    postponed = transition(
         RunOutcome(outcome=RunResult.FAILURE, tried=(busy,)), RepeatPolicy.AT_LEAST_ONCE
     )
 
@@ -103,7 +103,9 @@ def test_of_a_run_that_asked_nobody_the_record_says_so(ran, answer):
 
 
 def test_a_tag_that_the_settings_stop_is_held_with_the_reason():
-    held = fate(RunOutcome(barred="the tag does not run: it is paused"), RepeatPolicy.AT_LEAST_ONCE)
+    held = transition(
+        RunOutcome(barred="the tag does not run: it is paused"), RepeatPolicy.AT_LEAST_ONCE
+    )
 
     assert (held.trigger, held.reason) == (HELD, "the tag does not run: it is paused")
 
@@ -113,7 +115,7 @@ def test_what_could_not_be_ended_is_held_whatever_its_requests_came_to(repeat):
     ran = RunOutcome(error="it hung", tried=(DOWN,), hung=True)
 
     assert ran.is_spent
-    assert fate(ran, repeat).trigger is HELD
+    assert transition(ran, repeat).trigger is HELD
 
 
 @pytest.mark.parametrize(

@@ -124,11 +124,11 @@ class Stage:
             )
         )
 
-    async def life(self, name):
-        [life] = await self.store.find(
+    async def history(self, name):
+        [history] = await self.store.find(
             ByConversionId(pixel=self.rule.pixel, events=("purchase",), conversion_id=name)
         )
-        return life
+        return history
 
     async def goes(self, name, *, hangs=False, loops=0):
         """Let one event come and run."""
@@ -136,9 +136,9 @@ class Stage:
 
     async def withdraw(self, name):
         """Take back what would hang again."""
-        life = await self.life(name)
+        history = await self.history(name)
         await self.store.move(
-            TakeBack(deliveries=[life.delivery], reason="withdrawn", hold=False), now=NOW
+            TakeBack(deliveries=[history.delivery], reason="withdrawn", hold=False), now=NOW
         )
 
     async def rests(self):
@@ -168,7 +168,7 @@ async def test_what_was_claimed_beside_it_waits_and_no_try_of_it_is_counted(stag
 
     await stage.flight.take(await stage.comes("order-2"))
 
-    waiting = await stage.life("order-2")
+    waiting = await stage.history("order-2")
     assert (waiting.state, waiting.attempts) == (State.QUEUED, ())
     assert waiting.due_at > stage.clock.now()
 
@@ -183,7 +183,7 @@ async def test_what_waited_is_delivered_after_the_rest(stage):
     await stage.clock.advance(1_000)
     await stage.flight.take(await stage.comes())
 
-    assert (await stage.life("order-2")).state is State.DELIVERED
+    assert (await stage.history("order-2")).state is State.DELIVERED
 
 
 async def test_good_runs_bring_it_back_to_its_pace(stage):
@@ -231,7 +231,7 @@ WAITS = msgspec.structs.replace(
 async def test_a_run_that_no_limit_ends_is_held_and_told(stage):
     await stage.goes("order-1", hangs="in one step")
 
-    held = await stage.life("order-1")
+    held = await stage.history("order-1")
     assert held.state is State.HELD
     assert "could not be ended by any limit" in held.reason
     assert [
@@ -279,7 +279,7 @@ async def test_the_second_time_it_is_switched_off_until_the_restart(stage):
 
     await stage.goes("order-3")
 
-    assert (await stage.life("order-3")).state is State.QUEUED
+    assert (await stage.history("order-3")).state is State.QUEUED
     assert stage.circuit_breaker.wait() == OFF
     [troubled] = [notice for notice in stage.seen.notices if "switched off" in str(notice.reason)][
         :1
@@ -328,7 +328,7 @@ async def test_the_limit_of_the_proven_is_four_times_that_of_the_others():
     for _ in range(PROVEN):
         engine_pool.hear("tag:proven", is_spent=False)
     for worker in (
-        engine_pool.door,
+        engine_pool.ingest_worker,
         engine_pool.worker("tag:proven"),
         engine_pool.worker("tag:new"),
     ):

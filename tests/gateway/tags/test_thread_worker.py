@@ -65,29 +65,29 @@ def burns(seconds):
 
 
 async def test_a_turn_that_takes_long_is_given_what_ending_it_takes_before_it_is_left(worker):
-    def full(kit):
-        while not kit.is_relieved:
+    def full(key_set):
+        while not key_set.is_relieved:
             pass
         return "ended"
 
     assert await worker.do("full", full) == "ended"
-    assert not await worker.do("next", lambda kit: kit.is_left)
+    assert not await worker.do("next", lambda key_set: key_set.is_left)
 
 
 async def test_a_turn_that_does_not_end_is_told_as_hung_and_the_others_have_a_new_thread(
     worker, over
 ):
-    first = await worker.do("good", lambda kit: kit)
+    first = await worker.do("good", lambda key_set: key_set)
     hanging = asyncio.create_task(worker.do("bad", hangs(over)))
     await asyncio.sleep(0)
-    others = [asyncio.create_task(worker.do("good", lambda kit: kit)) for _ in range(3)]
+    others = [asyncio.create_task(worker.do("good", lambda key_set: key_set)) for _ in range(3)]
 
     with pytest.raises(HungTurn) as caught:
         await hanging
 
     assert caught.value.took >= PATIENCE
-    kits = {id(kit): kit for kit in await asyncio.gather(*others)}
-    [second] = kits.values()
+    key_sets = {id(key_set): key_set for key_set in await asyncio.gather(*others)}
+    [second] = key_sets.values()
     assert (second.former, first.is_left, second.is_left) == (first, True, False)
 
 
@@ -103,13 +103,13 @@ async def test_a_thread_that_was_left_behind_ends_by_itself_and_does_nothing_mor
         await asyncio.to_thread(thread.join, 0 if thread is left[-1] else 10)
 
     assert len(went_on) == 1
-    assert await worker.do("good", lambda kit: kit.former is not None)
+    assert await worker.do("good", lambda key_set: key_set.former is not None)
 
 
 async def test_what_goes_on_from_one_template_to_the_next_is_not_hung(worker):
-    def long(kit):
+    def long(key_set):
         for _ in range(6):
-            kit.beats += 1
+            key_set.beats += 1
             burns(PATIENCE * 0.6)
         return "done"
 
@@ -163,7 +163,7 @@ async def test_who_comes_anew_has_no_more_saved_than_those_who_wait(worker):
 async def test_a_stop_waits_for_nobody_that_hangs(worker, over):
     hanging = asyncio.create_task(worker.do("bad", hangs(over)))
     await asyncio.sleep(0.02)
-    waiting = asyncio.create_task(worker.do("good", lambda kit: kit))
+    waiting = asyncio.create_task(worker.do("good", lambda key_set: key_set))
     await asyncio.sleep(0)
 
     worker.stop()

@@ -16,7 +16,7 @@ from twite.gateway.tags.google.requests import GoogleClient
 from twite.gateway.tags.run.context import RunContext
 from twite.gateway.tags.run.dispatcher import TagDispatcher
 from twite.gateway.tags.run.ingest_turn import IngestEvaluation
-from twite.gateway.tags.run.outcome import fate_of
+from twite.gateway.tags.run.outcome import transition_of
 from twite.gateway.tags.run.payload import TagPayload
 from twite.gateway.tags.run.tag_run import TagRun
 from twite.gateway.tags.runtime.engine_pool import EnginePool
@@ -217,8 +217,8 @@ async def test_asking_is_no_sending_a_tag_that_runs_once_may_be_tried_again():
     ran = await stage.run(container(tag="data.gtmOnFailure();"), repeat=rule.repeat)
 
     assert not ran.left
-    fate = fate_of(ran, 1, rule=rule, tries=1, now=NOW, randomness=0.5)
-    assert fate.trigger is Ended.POSTPONED
+    transition = transition_of(ran, 1, rule=rule, tries=1, now=NOW, randomness=0.5)
+    assert transition.trigger is Ended.POSTPONED
 
 
 async def test_nor_where_its_time_runs_out_while_it_asks():
@@ -320,12 +320,12 @@ return 'gold';
     engine_pool.start()
     rule = TagRule(name="picky", secrets=(Secret("key-of-the-vendor"),))
     container_config = ContainerConfig(container=made, rules={"picky": rule})
-    door = IngestEvaluation(engine_pool, storage=storage, observer=seen)
+    endpoint = IngestEvaluation(engine_pool, storage=storage, observer=seen)
     try:
         fired = [
             len(
                 (
-                    await door.planned(
+                    await endpoint.planned(
                         container_config, EventContext(event={"client_id": "c"}, now=NOW)
                     )
                 ).fired
@@ -419,9 +419,9 @@ async def test_at_the_door_nothing_is_kept_that_its_permissions_do_not_allow(may
     engine_pool.start()
     storage = TemplateStorage()
     container_config = ContainerConfig(container=made, rules={"picky": TagRule(name="picky")})
-    door = IngestEvaluation(engine_pool, storage=storage, observer=Seen())
+    endpoint = IngestEvaluation(engine_pool, storage=storage, observer=Seen())
     try:
-        await door.planned(container_config, EventContext(event={"client_id": "c"}, now=NOW))
+        await endpoint.planned(container_config, EventContext(event={"client_id": "c"}, now=NOW))
     finally:
         await engine_pool.stop()
 

@@ -250,8 +250,11 @@ async def test_what_a_command_stores_and_forgets_is_a_deed_of_whoever_runs_it(x_
     await house.connect.forget("o8z6j", PIXEL_TOKEN)
     await house.connect.forget("o8z6j", PIXEL_TOKEN)
 
-    deeds = [(deed.who, deed.what, deed.subject, deed.detail) for deed in house.state.deeds]
-    assert deeds == [
+    audit_events = [
+        (audit_event.who, audit_event.what, audit_event.subject, audit_event.detail)
+        for audit_event in house.state.audit_events
+    ]
+    assert audit_events == [
         ("ada (command)", "connect.done", "o8z6j", "oauth as @example_ads"),
         ("ada (command)", "connect.done", "o8z6j", "pixel_token"),
         ("ada (command)", "connect.forget", "o8z6j", "oauth, revoked at X"),
@@ -264,4 +267,4 @@ async def test_what_the_console_does_it_notes_itself(x_emulator):
 
     await house.connect.paste("o8z6j", TOKEN)
 
-    assert house.state.deeds == []
+    assert house.state.audit_events == []

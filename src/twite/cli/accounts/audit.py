@@ -53,11 +53,11 @@ def listed(*, config: Config = DEFAULT_CONFIG, limit: Limit = 50, as_json: Json 
             [
                 [
                     entry.number,
-                    spelled(entry.deed.at),
-                    entry.deed.who,
-                    entry.deed.what,
-                    entry.deed.subject,
-                    printing.safe(masked_words(entry.deed.detail), longest=_LONGEST),
+                    spelled(entry.audit_event.at),
+                    entry.audit_event.who,
+                    entry.audit_event.what,
+                    entry.audit_event.subject,
+                    printing.safe(masked_words(entry.audit_event.detail), longest=_LONGEST),
                 ]
                 for entry in entries
             ],
@@ -93,14 +93,14 @@ def verify(*, config: Config = DEFAULT_CONFIG, head: Head = None, as_json: Json 
 
 
 def _told(entry: AuditEntry) -> dict[str, object]:
-    deed = entry.deed
+    audit_event = entry.audit_event
     return {
         "number": entry.number,
-        "at": spelled(deed.at),
-        "who": deed.who,
-        "what": deed.what,
-        "subject": deed.subject,
-        "detail": masked_words(deed.detail),
+        "at": spelled(audit_event.at),
+        "who": audit_event.who,
+        "what": audit_event.what,
+        "subject": audit_event.subject,
+        "detail": masked_words(audit_event.detail),
         "hash": entry.hash.hex(),
     }
 

@@ -56,7 +56,7 @@ def tell_the_end(cast: DemoProcesses, story: DemoStory) -> bool:
             ),
         ],
     )
-    _tell_a_life(cast, counted)
+    _print_history(cast, counted)
     printing.say("")
     printing.say(printing.styled("Deduplication report", "bold"), " twite dedup --days 1")
     cast.twite("dedup", "--days", "1")
@@ -123,7 +123,7 @@ def _refusals(story: DemoStory) -> Counter[str]:
     return Counter(nothing if nothing in codes else codes[0] for codes in rows.values())
 
 
-def _tell_a_life(cast: DemoProcesses, counted: EmulatorCounts) -> None:
+def _print_history(cast: DemoProcesses, counted: EmulatorCounts) -> None:
     """Show the life of one whose answer was lost."""
     again = next((id_ for id_, tally in counted.ids.items() if tally.api > 1), None)
     if again is not None:

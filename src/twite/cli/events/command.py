@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from twite.app.ads import events_desk
+from twite.app.ads import events_manager
 from twite.app.logins import stored
 from twite.cli import COMMANDS, printing
 from twite.cli.accounts.user import who
@@ -84,9 +84,9 @@ def listed(
     as_json: Json = False,
 ) -> None:
     found, chosen = _chosen(config, pixel)
-    desk = desk_of(found)
-    known = asyncio.run(desk.events(chosen, with_deleted=deleted))
-    rows = [(tag, desk.names(chosen, tag)) for tag in known]
+    manager = manager_of(found)
+    known = asyncio.run(manager.events(chosen, with_deleted=deleted))
+    rows = [(tag, manager.names(chosen, tag)) for tag in known]
     if as_json:
         printing.print_json([events_shown.told(*row) for row in rows])
     elif not known:
@@ -113,7 +113,7 @@ def create(
     if which not in {"id", "website_tag_id"}:
         raise typer.BadParameter("must be id or website_tag_id", param_hint="--id")
     found, chosen = _chosen(config, pixel)
-    desk = desk_of(found)
+    manager = manager_of(found)
     change = EventTagChange(
         name=name,
         type=kind and kind.upper(),
@@ -123,14 +123,14 @@ def create(
     )
     if ours is not None:
         # What the settings do not take is known before X has an event of it.
-        desk.draft(chosen, ours, "o8z6k")
-    made = _done(desk.create(chosen, change, by=who()))
+        manager.draft(chosen, ours, "o8z6k")
+    made = _done(manager.create(chosen, change, by=who()))
     if not as_json:
         printing.say(f"Created {made.name}: {events_shown.both(chosen, made.id)}.")
     written = False
     if ours is not None:
         event = made.id if which == "id" else made.website_tag_id or made.id
-        written = _write(desk, desk.draft(chosen, ours, event), yes=yes, quiet=as_json)
+        written = _write(manager, manager.draft(chosen, ours, event), yes=yes, quiet=as_json)
         if not as_json and not server_only:
             printing.say(f"Calls for it: twite events snippet {ours}")
         elif not as_json:
@@ -152,7 +152,7 @@ def update(
     as_json: Json = False,
 ) -> None:
     found, chosen = _chosen(config, pixel)
-    desk = desk_of(found)
+    manager = manager_of(found)
     change = EventTagChange(
         name=name,
         type=kind and kind.upper(),
@@ -162,8 +162,8 @@ def update(
     )
     if change == EventTagChange():
         raise typer.BadParameter("say what to change", param_hint="--name")
-    changed = _done(desk.update(chosen, event, change, by=who()))
-    names = desk.names(chosen, changed)
+    changed = _done(manager.update(chosen, event, change, by=who()))
+    names = manager.names(chosen, changed)
     if as_json:
         printing.print_json(events_shown.told(changed, names))
     else:
@@ -179,16 +179,16 @@ def delete(
     as_json: Json = False,
 ) -> None:
     found, chosen = _chosen(config, pixel)
-    desk = desk_of(found)
-    tag = asyncio.run(desk.event_tag(chosen, event))
-    names = desk.names(chosen, tag)
+    manager = manager_of(found)
+    tag = asyncio.run(manager.event_tag(chosen, event))
+    names = manager.names(chosen, tag)
     if not yes:
         printing.complain(f"{tag.name}: {events_shown.both(chosen, tag.id)}")
         for ours in names:
             printing.complain(f"The settings call it {ours}: its conversions would be refused.")
         if not typer.confirm("Delete it at X?", err=True):
             raise typer.Exit(1)
-    gone = asyncio.run(desk.delete(chosen, tag.id, by=who()))
+    gone = asyncio.run(manager.delete(chosen, tag.id, by=who()))
     if as_json:
         printing.print_json(events_shown.told(gone, names))
         return
@@ -197,9 +197,9 @@ def delete(
         printing.say(f"Take {ours} out of {found.path}: X refuses its conversions from now on.")
 
 
-def desk_of(found: Settings) -> EventTagManager:
+def manager_of(found: Settings) -> EventTagManager:
     """Return the Events Manager, with what is stored of credentials."""
-    return events_desk(
+    return events_manager(
         found, {stored_pixel.pixel: stored_pixel for stored_pixel in asyncio.run(stored(found))}
     )
 
@@ -217,7 +217,7 @@ def _done(asked: Coroutine[None, None, EventTag]) -> EventTag:
         raise typer.BadParameter(str(wrong)) from None
 
 
-def _write(desk: EventTagManager, draft: SettingsDraft, *, yes: bool, quiet: bool) -> bool:
+def _write(manager: EventTagManager, draft: SettingsDraft, *, yes: bool, quiet: bool) -> bool:
     """Show what would change in the settings, and write it if that is wanted."""
     if not draft.is_changed:
         return True
@@ -230,7 +230,7 @@ def _write(desk: EventTagManager, draft: SettingsDraft, *, yes: bool, quiet: boo
             return False
         if not typer.confirm("Write this into the settings?", err=True):
             return False
-    asyncio.run(desk.write(draft, by=who()))
+    asyncio.run(manager.write(draft, by=who()))
     if not quiet:
         printing.say("Written. Restart the gateway to use it.")
     return True

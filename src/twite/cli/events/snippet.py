@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 import typer
 
-from twite.app.ads import events_desk
+from twite.app.ads import events_manager
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, one_pixel
 from twite.gateway.x_account.snippets import MAKERS
@@ -37,8 +37,8 @@ def snippet(
         raise typer.BadParameter(f"there is {', '.join(MAKERS)}", param_hint="--for")
     found = load(config, credentials=False)
     pixels = {destination.pixel: destination for destination in found.destinations()}
-    desk = events_desk(found, pixels)
-    made = desk.snippets(one_pixel(found, pixel), event, server_only=server_only)
+    manager = events_manager(found, pixels)
+    made = manager.snippets(one_pixel(found, pixel), event, server_only=server_only)
     shown = [snippet for snippet in made if kind in {None, snippet.kind}]
     if as_json:
         printing.print_json(shown)

@@ -41,7 +41,7 @@ TODAY: Final = "@today"  # no event of X's is called so
 class EditPreview(msgspec.Struct, frozen=True, kw_only=True):
     """One conversion as it was, and as it would go."""
 
-    life: History
+    history: History
     before: str
     after: str
     fault: str | None
@@ -52,7 +52,7 @@ class DeadLettersPage:
     """What waits for a person's decision."""
 
     destinations: Mapping[str, Destination]
-    heaps: Queries
+    error_groups: Queries
     rehearse: DryRun
     moves: Moves
     _name: EventNames = field(init=False)
@@ -65,7 +65,7 @@ class DeadLettersPage:
         place = PageLocation("Dead letters and held", NavigationGroup.MEND)
         return (
             PageRoute("GET", PATH, self._list, place=place),
-            PageRoute("GET", f"{PATH}/heap", self._heap),
+            PageRoute("GET", f"{PATH}/heap", self._error_group),
             PageRoute("POST", f"{PATH}/preview", self._preview, role=Role.OPERATOR),
             PageRoute("POST", f"{PATH}/replay", self._replay, role=Role.OPERATOR),
             PageRoute("POST", f"{PATH}/discard", self._discard, role=Role.OPERATOR),
@@ -73,136 +73,146 @@ class DeadLettersPage:
 
     async def _list(self, visit: PageRequest) -> Response:
         scope = scope_of(visit)
-        found = await self.heaps.group(scope)
+        found = await self.error_groups.group(scope)
         return visit.page(
             "dead_letters.html",
             title="Dead letters and held",
-            heaps=[(heap, self._name(heap.pixel, heap.event), _query(heap)) for heap in found],
+            error_groups=[
+                (error_group, self._name(error_group.pixel, error_group.event), _query(error_group))
+                for error_group in found
+            ],
             counted=COUNTED,
             tones=TONES,
             pixels=visit.viewer.of(self.destinations),
             scope=scope,
         )
 
-    async def _heap(self, visit: PageRequest) -> Response:
+    async def _error_group(self, visit: PageRequest) -> Response:
         if not visit.query.first("state"):
             return visit.back_to(PATH)
-        heap = self._heap_of(visit, visit.query)
+        error_group = self._error_group_of(visit, visit.query)
         scope = QueryScope(pixels=visit.viewer.pixels)
         after = visit.query.number("after") or 0
-        found = await self.heaps.find(
-            InErrorGroup(scope=scope, group=heap, after=after, limit=_ON_A_PAGE + 1)
+        found = await self.error_groups.find(
+            InErrorGroup(scope=scope, group=error_group, after=after, limit=_ON_A_PAGE + 1)
         )
-        lives = found[:_ON_A_PAGE]
+        histories = found[:_ON_A_PAGE]
         return visit.page(
             "error_group.html",
-            title="Held" if heap.state is State.HELD else "Dead letters",
-            heap=heap,
-            name=self._name(heap.pixel, heap.event),
+            title="Held" if error_group.state is State.HELD else "Dead letters",
+            error_group=error_group,
+            name=self._name(error_group.pixel, error_group.event),
             lines=[
-                (life, worth_of(life.sent), self.rehearse.doubt(life, now=visit.now))
-                for life in lives
+                (history, worth_of(history.sent), self.rehearse.doubt(history, now=visit.now))
+                for history in histories
             ],
-            further=lives[-1].delivery if len(found) > _ON_A_PAGE else None,
-            query=_query(heap),
+            further=histories[-1].delivery if len(found) > _ON_A_PAGE else None,
+            query=_query(error_group),
             is_first=after == 0,
-            mendable=_mendable(heap),
-            events=self._name.of(heap.pixel),
+            mendable=_mendable(error_group),
+            events=self._name.of(error_group.pixel),
             today=TODAY,
             droppable=DROPPABLE,
             divisors=DIVISORS,
-            tone=TONES[heap.state],
+            tone=TONES[error_group.state],
         )
 
     async def _preview(self, visit: PageRequest) -> Response:
         """Show what would go out, and do nothing."""
-        heap, lives = await self._chosen(visit)
-        mend = self._mend_of(visit.form, heap)
-        tried = await self._rehearsed(visit, lives, mend)
+        error_group, histories = await self._chosen(visit)
+        edit = self._edit_of(visit.form, error_group)
+        tried = await self._rehearsed(visit, histories, edit)
         return visit.page(
             "preview.html",
             title="What would be sent",
-            heap=heap,
-            name=self._name(heap.pixel, heap.event),
-            mend=mend,
+            error_group=error_group,
+            name=self._name(error_group.pixel, error_group.event),
+            edit=edit,
             today=TODAY,
             # To mask a body takes longer than all else that is done to it.
             shown=[_previewed(result) for result in tried[:_PREVIEWED]],
-            lives=lives,
+            histories=histories,
             whole=visit.form.first("which") == "all",
-            faults=sum(result.mended.fault is not None for result in tried),
+            faults=sum(result.edited.fault is not None for result in tried),
             doubtful=[result for result in tried if result.doubt is not None],
-            query=_query(heap),
+            query=_query(error_group),
         )
 
     async def _replay(self, visit: PageRequest) -> Response:
-        heap, lives = await self._chosen(visit)
-        mend = self._mend_of(visit.form, heap)
-        there = f"{PATH}/heap?{_query(heap)}"
-        tried = await self._rehearsed(visit, lives, mend)
-        doubtful = [result.life.delivery for result in tried if result.doubt is not None]
+        error_group, histories = await self._chosen(visit)
+        edit = self._edit_of(visit.form, error_group)
+        there = f"{PATH}/heap?{_query(error_group)}"
+        tried = await self._rehearsed(visit, histories, edit)
+        doubtful = [result.history.delivery for result in tried if result.doubt is not None]
         sure = visit.form.first("may_count_twice") == CONFIRMED
         if doubtful and not sure:
             message = (
-                f"Nothing was sent: {'X' if _mendable(heap) else 'its vendor'} may have "
+                f"Nothing was sent: {'X' if _mendable(error_group) else 'its vendor'} may have "
                 f"{len(doubtful)} of them already, and could count them twice. Look at what would "
                 "be sent, and confirm it there."
             )
             return visit.back_to(there, message=message, bad=True)
-        detail = f"{len(lives)} for: {heap.reason}"
-        if mend.changes:
-            detail = f"{detail}; {mend.sentence}"
+        detail = f"{len(histories)} for: {error_group.reason}"
+        if edit.changes:
+            detail = f"{detail}; {edit.sentence}"
         if doubtful:
             detail = f"{detail}; may count twice: confirmed"
-        deed = visit.deed(AuditAction.REPLAY, f"{heap.pixel} {heap.event}", detail)
-        if not mend.changes:
-            replay = Replay(deliveries=[live.delivery for live in lives], sure=doubtful)
-            done = await self.moves.move(replay, now=visit.now, deed=deed)
+        audit_event = visit.audit_event(
+            AuditAction.REPLAY, f"{error_group.pixel} {error_group.event}", detail
+        )
+        if not edit.changes:
+            replay = Replay(deliveries=[history.delivery for history in histories], sure=doubtful)
+            done = await self.moves.move(replay, now=visit.now, audit_event=audit_event)
             return visit.back_to(
                 PATH, message=f"{done.moved} queued again, with their ids and bodies."
             )
-        edit = EditBodies(
+        bodies = EditBodies(
             edited=[
                 EditedBody(
-                    delivery=result.life.delivery,
-                    event=result.mended.event,
-                    body=result.mended.body,
+                    delivery=result.history.delivery,
+                    event=result.edited.event,
+                    body=result.edited.body,
                 )
                 for result in tried
-                if result.mended.fault is None
+                if result.edited.fault is None
             ],
-            note=f"{visit.viewer.name}: {mend.sentence}",
+            note=f"{visit.viewer.name}: {edit.sentence}",
             sure=doubtful,
         )
-        refused = dict((await self.moves.move(edit, now=visit.now, deed=deed)).refused)
+        refused = dict(
+            (await self.moves.move(bodies, now=visit.now, audit_event=audit_event)).refused
+        )
         refused |= {
-            result.life.delivery: result.mended.fault
+            result.history.delivery: result.edited.fault
             for result in tried
-            if result.mended.fault is not None
+            if result.edited.fault is not None
         }
         many = len(tried) - len(refused)
-        message = f"{many} queued again with {mend.sentence}, under their conversion ids."
+        message = f"{many} queued again with {edit.sentence}, under their conversion ids."
         if refused:
             why = "; ".join(sorted(set(refused.values())))
             message = f"{message} {len(refused)} stay as they are: {why}."
         return visit.back_to(there if refused else PATH, message=message, bad=not many)
 
     async def _discard(self, visit: PageRequest) -> Response:
-        heap, lives = await self._chosen(visit)
+        error_group, histories = await self._chosen(visit)
         note = visit.form.first("note").strip()[:_LONGEST_NOTE]
         if not note:
-            there = f"{PATH}/heap?{_query(heap)}"
+            there = f"{PATH}/heap?{_query(error_group)}"
             return visit.back_to(
                 there, message="Say why: the note is stored as the reason.", bad=True
             )
         discard = Discard(
-            deliveries=[life.delivery for life in lives], note=f"{visit.viewer.name}: {note}"
+            deliveries=[history.delivery for history in histories],
+            note=f"{visit.viewer.name}: {note}",
         )
         done = await self.moves.move(
             discard,
             now=visit.now,
-            deed=visit.deed(
-                AuditAction.DISCARD, f"{heap.pixel} {heap.event}", f"{len(lives)}: {note}"
+            audit_event=visit.audit_event(
+                AuditAction.DISCARD,
+                f"{error_group.pixel} {error_group.event}",
+                f"{len(histories)}: {note}",
             ),
         )
         return visit.back_to(PATH, message=f"{done.moved} discarded. They count as suppressed.")
@@ -210,14 +220,14 @@ class DeadLettersPage:
     async def _chosen(self, visit: PageRequest) -> tuple[ErrorGroup, list[History]]:
         """Return the heap and those of it that are meant. Raises Closed where it is none."""
         form = visit.form
-        heap = self._heap_of(visit, form)
+        error_group = self._error_group_of(visit, form)
         scope = QueryScope(pixels=visit.viewer.pixels)
         found: list[History] = []
         if form.first("which") == "all":
             after = 0
             while len(found) < COUNTED:
-                some = await self.heaps.find(
-                    InErrorGroup(scope=scope, group=heap, after=after, limit=_AT_A_TIME)
+                some = await self.error_groups.find(
+                    InErrorGroup(scope=scope, group=error_group, after=after, limit=_AT_A_TIME)
                 )
                 found += some
                 if len(some) < _AT_A_TIME:
@@ -226,15 +236,18 @@ class DeadLettersPage:
         else:
             ids = form.numbers("delivery")
             found = [
-                life
-                for life in await self.heaps.find(RestingAmong(scope=scope, deliveries=ids))
-                if (life.pixel, life.event, life.state) == (heap.pixel, heap.event, heap.state)
+                history
+                for history in await self.error_groups.find(
+                    RestingAmong(scope=scope, deliveries=ids)
+                )
+                if (history.pixel, history.event, history.state)
+                == (error_group.pixel, error_group.event, error_group.state)
             ]
         if not found:
             raise AccessDenied(409, "Nothing was chosen", "Select some, or choose all of them.")
-        return heap, found
+        return error_group, found
 
-    def _heap_of(self, visit: PageRequest, form: FormData) -> ErrorGroup:
+    def _error_group_of(self, visit: PageRequest, form: FormData) -> ErrorGroup:
         """Return the heap that a form names. Raises Closed: others' pixels have none, either."""
         state, pixel = form.first("state"), form.first("pixel")
         if state not in {State.DEAD, State.HELD} or not visit.viewer.sees(pixel):
@@ -249,14 +262,15 @@ class DeadLettersPage:
             last_at=0,
         )
 
-    def _mend_of(self, form: FormData, heap: ErrorGroup) -> Edit:
+    def _edit_of(self, form: FormData, error_group: ErrorGroup) -> Edit:
         """Return what is to be changed. Raises Closed: nothing is left out without a word."""
         event, divide, drop = form.first("event_to"), form.first("divide"), form.all("drop")
-        if event not in {"", TODAY, *self._name.of(heap.pixel).values()}:
+        if event not in {"", TODAY, *self._name.of(error_group.pixel).values()}:
             raise AccessDenied(
                 409,
                 "Not mapped any more",
-                f"{event[:60]} is no event of {heap.pixel} in twite.toml. Nothing was done: go "
+                f"{event[:60]} is no event of {error_group.pixel} in twite.toml. Nothing was "
+                "done: go "
                 "back to the error group, load it again, and choose another.",
             )
         if divide not in {"", *map(str, DIVISORS)} or not DROPPABLE.keys() >= set(drop):
@@ -265,7 +279,7 @@ class DeadLettersPage:
                 "No such change",
                 "Nothing was done. Load the error group again, and choose again.",
             )
-        mend = Edit(
+        edit = Edit(
             today=event == TODAY,
             event=None if event in {"", TODAY} else event,
             currency=form.first("currency").strip() or None,
@@ -273,42 +287,42 @@ class DeadLettersPage:
             divide=int(divide) if divide else None,
             drop=tuple(drop),
         )
-        if mend.changes and not _mendable(heap):
+        if edit.changes and not _mendable(error_group):
             raise AccessDenied(
                 409,
                 "Cannot be edited",
                 "The events of tags cannot be edited. "
                 "Nothing was done: send them again unchanged, or discard them.",
             )
-        return mend
+        return edit
 
     async def _rehearsed(
-        self, visit: PageRequest, lives: Sequence[History], mend: Edit
+        self, visit: PageRequest, histories: Sequence[History], edit: Edit
     ) -> list[DryRunResult]:
         scope = QueryScope(pixels=visit.viewer.pixels)
-        return await self.rehearse.each(lives, mend, now=visit.now, scope=scope)
+        return await self.rehearse.each(histories, edit, now=visit.now, scope=scope)
 
 
-def _mendable(heap: ErrorGroup) -> bool:
+def _mendable(error_group: ErrorGroup) -> bool:
     """Return whether what rests is in X's words: a tag's is not."""
-    return not heap.pixel.startswith(PREFIX)
+    return not error_group.pixel.startswith(PREFIX)
 
 
 def _previewed(result: DryRunResult) -> EditPreview:
     return EditPreview(
-        life=result.life,
-        before=masked(result.life.sent),
-        after=masked(result.mended.body),
-        fault=result.mended.fault,
+        history=result.history,
+        before=masked(result.history.sent),
+        after=masked(result.edited.body),
+        fault=result.edited.fault,
     )
 
 
-def _query(heap: ErrorGroup) -> str:
+def _query(error_group: ErrorGroup) -> str:
     return urlencode(
         {
-            "pixel": heap.pixel,
-            "event": heap.event,
-            "state": heap.state.value,
-            "reason": heap.reason,
+            "pixel": error_group.pixel,
+            "event": error_group.event,
+            "state": error_group.state.value,
+            "reason": error_group.reason,
         }
     )

@@ -37,8 +37,10 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True):
 class EventsPage:
     """X's events of the pixels that are signed in for."""
 
-    def __init__(self, *, desk: EventTagManager, destinations: Mapping[str, Destination]) -> None:
-        self._desk = desk
+    def __init__(
+        self, *, manager: EventTagManager, destinations: Mapping[str, Destination]
+    ) -> None:
+        self._manager = manager
         self._destinations = destinations
 
     @property
@@ -71,8 +73,8 @@ class EventsPage:
         deleted = bool(visit.query.first("deleted"))
         wrong, rows = "", []
         try:
-            known = await self._desk.events(pixel, with_deleted=deleted)
-            rows = [EventRow(tag=tag, names=self._desk.names(pixel, tag)) for tag in known]
+            known = await self._manager.events(pixel, with_deleted=deleted)
+            rows = [EventRow(tag=tag, names=self._manager.names(pixel, tag)) for tag in known]
         except TwiteError as error:
             wrong = str(error)
         return visit.page(
@@ -92,7 +94,7 @@ class EventsPage:
         pixel = known_pixel(visit, self._destinations)
         back, change = f"{_PATH}/{pixel}", _change(visit.form)
         try:
-            made = await self._desk.create(pixel, change, by=visit.viewer.name)
+            made = await self._manager.create(pixel, change, by=visit.viewer.name)
         except TwiteError as error:
             return visit.back_to(back, message=str(error), bad=True)
         message = f"X made {made.name}, as {made.id}. Map your own name to it below."
@@ -101,12 +103,12 @@ class EventsPage:
     async def _one(self, visit: PageRequest) -> Response:
         pixel = known_pixel(visit, self._destinations)
         tag = await self._tag(pixel, visit)
-        names = self._desk.names(pixel, tag)
+        names = self._manager.names(pixel, tag)
         for_servers = visit.query.first("for") == "servers"
         calls = [
             call
             for name in names[:1]
-            for call in self._desk.snippets(pixel, name, server_only=for_servers)
+            for call in self._manager.snippets(pixel, name, server_only=for_servers)
         ]
         return visit.page(
             "event.html",
@@ -126,7 +128,7 @@ class EventsPage:
         tag = await self._tag(pixel, visit)
         back, change = f"{_PATH}/{pixel}/{tag.id}", _change(visit.form)
         try:
-            await self._desk.update(pixel, tag.id, change, by=visit.viewer.name)
+            await self._manager.update(pixel, tag.id, change, by=visit.viewer.name)
         except TwiteError as error:
             return visit.back_to(back, message=str(error), bad=True)
         return visit.back_to(back, message="X has changed it.")
@@ -134,12 +136,12 @@ class EventsPage:
     async def _delete(self, visit: PageRequest) -> Response:
         pixel = known_pixel(visit, self._destinations)
         tag = await self._tag(pixel, visit)
-        names = self._desk.names(pixel, tag)
+        names = self._manager.names(pixel, tag)
         if visit.form.first("name") != tag.name:
             message = "Nothing was deleted: the name that you typed is not the event's."
             return visit.back_to(f"{_PATH}/{pixel}/{tag.id}", message=message, bad=True)
         try:
-            await self._desk.delete(pixel, tag.id, by=visit.viewer.name)
+            await self._manager.delete(pixel, tag.id, by=visit.viewer.name)
         except TwiteError as error:
             return visit.back_to(f"{_PATH}/{pixel}/{tag.id}", message=str(error), bad=True)
         rest = f" Take {', '.join(names)} out of twite.toml: X refuses it now." if names else ""
@@ -154,11 +156,11 @@ class EventsPage:
         event = tag.website_tag_id if form.first("which") == "website_tag_id" else tag.id
         seen = form.first("seen")
         try:
-            draft = self._desk.draft(pixel, name, event or tag.id)
+            draft = self._manager.draft(pixel, name, event or tag.id)
             if not draft.is_changed:
                 return visit.back_to(back, message="twite.toml says so already.")
             if seen == draft.mark:
-                await self._desk.write(draft, by=visit.viewer.name)
+                await self._manager.write(draft, by=visit.viewer.name)
                 message = (
                     f"{name} is written into twite.toml. It takes effect after the next start."
                 )
@@ -178,7 +180,7 @@ class EventsPage:
         )
 
     async def _tag(self, pixel: str, visit: PageRequest) -> EventTag:
-        return await self._desk.event_tag(pixel, visit.part("event"))
+        return await self._manager.event_tag(pixel, visit.part("event"))
 
 
 def _change(form: FormData) -> EventTagChange:

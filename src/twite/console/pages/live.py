@@ -73,7 +73,7 @@ class LivePage:
             PageRoute("GET", PATH, self._list, place=PageLocation("Live", NavigationGroup.LOOK)),
             PageRoute("GET", f"{PATH}/new", self._new),
             PageRoute("POST", f"{PATH}/export", self._export, role=Role.OPERATOR),
-            PageRoute("GET", f"{PATH}/{{delivery}}", self._life),
+            PageRoute("GET", f"{PATH}/{{delivery}}", self._history),
         )
 
     async def _list(self, visit: PageRequest) -> Response:
@@ -114,23 +114,23 @@ class LivePage:
         So may the pixels: what is of none that is configured is looked for where there is no other.
         """
         own = visit.viewer.of(self.destinations)
-        lives = await self._lives(own, named) or await self._lives(
+        histories = await self._histories(own, named) or await self._histories(
             visit.viewer.of(await self._others()), named
         )
         rejected = RejectionsQuery(wanted=rejections_seen(visit, name=named, limit=1))
-        if not lives and len(await self.records.answer(rejected)):
+        if not histories and len(await self.records.answer(rejected)):
             return visit.back_to(f"{REJECTED}?{urlencode({'id': named})}")
-        if not lives:
+        if not histories:
             sentence = f"No conversion with the id {shown(named, 80)}, or it is no longer stored."
             return visit.back_to(PATH, message=sentence, bad=True)
-        latest = max(lives, key=lambda life: life.received_at)
+        latest = max(histories, key=lambda history: history.received_at)
         return visit.back_to(f"{PATH}/{latest.delivery}")
 
-    async def _lives(self, pixels: Iterable[str], named: str) -> list[History]:
+    async def _histories(self, pixels: Iterable[str], named: str) -> list[History]:
         return [
-            life
+            history
             for pixel in pixels
-            for life in await self.records.find(
+            for history in await self.records.find(
                 ByConversionId(pixel=pixel, events=None, conversion_id=named)
             )
         ]
@@ -196,14 +196,14 @@ class LivePage:
                 (
                     str(summary.delivery), moment(summary.received_at), summary.pixel,
                     summary.event, self._name(summary.pixel, summary.event),
-                    summary.conversion_id, summary.source, summary.door,
+                    summary.conversion_id, summary.source, summary.endpoint,
                     summary.state.value, masked_words(summary.reason or ""), worth_of(summary.body),
                 )
                 for summary in found
             ],
         )  # fmt: skip
 
-    async def _life(self, visit: PageRequest) -> Response:
+    async def _history(self, visit: PageRequest) -> Response:
         part = visit.part("delivery")
         scope = QueryScope(pixels=visit.viewer.pixels)
         origin = None
@@ -213,30 +213,32 @@ class LivePage:
             raise AccessDenied(
                 404, "Nothing here", "No such conversion, or it is no longer stored."
             )
-        life = origin.life
+        history = origin.history
         reports = await self.sightings.answer(
-            PixelReportsQuery(pixel=life.pixel, event=life.event, conversion_id=life.conversion_id)
+            PixelReportsQuery(
+                pixel=history.pixel, event=history.event, conversion_id=history.conversion_id
+            )
         )
         return visit.page(
             "history.html",
-            title=life.conversion_id,
-            life=life,
+            title=history.conversion_id,
+            history=history,
             origin=origin,
-            name=self._name(life.pixel, life.event),
-            tone=TONES[life.state],
-            worth=worth_of(life.sent),
+            name=self._name(history.pixel, history.event),
+            tone=TONES[history.state],
+            worth=worth_of(history.sent),
             steps=steps(origin),
             twins=[
-                (report, report.after(life.received_at), report.meets(life.received_at))
+                (report, report.after(history.received_at), report.meets(history.received_at))
                 for report in reports
             ],
-            watched=life.pixel in self.watched,
-            not_fired=[tag for tag in life.not_fired if scope.shows(tag.tag)],
-            forgotten=visit.now - life.received_at > KEPT_FOR,
+            watched=history.pixel in self.watched,
+            not_fired=[tag for tag in history.not_fired if scope.shows(tag.tag)],
+            forgotten=visit.now - history.received_at > KEPT_FOR,
             came=masked(origin.body if visit.viewer.pixels is None else own_part(origin)),
-            sent=masked(life.sent),
-            consent=masked(life.consent or b""),
-            rests=life.state in {State.DEAD, State.HELD},
+            sent=masked(history.sent),
+            consent=masked(history.consent or b""),
+            rests=history.state in {State.DEAD, State.HELD},
             soon=MINUTE,
         )
 

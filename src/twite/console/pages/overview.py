@@ -76,7 +76,7 @@ class OverviewPage:
     destinations: Mapping[str, Destination]
     records: Queries
     tallies: Queries
-    heaps: Queries
+    error_groups: Queries
     monitoring_store: Queries
     state: StateReader
 
@@ -176,7 +176,7 @@ class OverviewPage:
             for forecast in expected
             if forecast.misses
         ]
-        found += [_of_heap(group) for group in await self.heaps.group(scope)]
+        found += [_of_group(group) for group in await self.error_groups.group(scope)]
         return sorted(found, key=lambda need: need.tone != "bad")
 
 
@@ -198,14 +198,14 @@ def _of_alert(alert: Alert) -> ActionNeeded:
     )
 
 
-def _of_heap(heap: ErrorGroup) -> ActionNeeded:
-    dead = heap.state is State.DEAD
+def _of_group(error_group: ErrorGroup) -> ActionNeeded:
+    dead = error_group.state is State.DEAD
     return ActionNeeded(
         tone="bad" if dead else "warn",
-        title=f"{heap.deliveries} {'refused by X' if dead else 'held'}: {heap.pixel}",
-        sentence=heap.reason,
+        title=f"{error_group.deliveries} {'refused by X' if dead else 'held'}: {error_group.pixel}",
+        sentence=error_group.reason,
         path="/console/dead",
-        since=heap.first_at,
+        since=error_group.first_at,
     )
 
 
@@ -239,7 +239,7 @@ def _step(bar: BalanceBar) -> tuple[str, str, list[tuple[str, int]]]:
     """Return a bar with its words and its parts, from below."""
     flow = bar.flow
     idle = flow.duplicate + flow.suppressed
-    refused = flow.rejected + flow.buried
+    refused = flow.rejected + flow.dead
     parts = [
         ("ok", flow.delivered),
         ("wait", flow.received - flow.delivered - refused - idle),

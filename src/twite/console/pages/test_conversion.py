@@ -80,20 +80,20 @@ class TestConversionPage:
 
     async def _followed(self, visit: PageRequest) -> Response:
         pixel = known_pixel(visit, self._destinations)
-        lives = await self._records.find(
+        histories = await self._records.find(
             ByConversionId(pixel=pixel, events=None, conversion_id=visit.part("conversion_id"))
         )
-        if not lives:
+        if not histories:
             raise AccessDenied(
                 404,
                 "No such conversion",
                 "There is no conversion with this id, or it is no longer stored.",
             )
-        life = lives[0]
+        history = histories[0]
         return visit.page(
             "test_conversion.html",
             title="Test conversion",
-            life=life,
-            sent=masked(life.sent),
-            in_progress=life.state in _UNDER_WAY,
+            history=history,
+            sent=masked(history.sent),
+            in_progress=history.state in _UNDER_WAY,
         )

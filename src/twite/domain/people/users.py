@@ -166,23 +166,32 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     """An audit event with its place in the hash chain."""
 
     number: int
-    deed: AuditEvent
+    audit_event: AuditEvent
     hash: bytes
 
 
-def written(deed: AuditEvent) -> AuditEvent:
+def written(audit_event: AuditEvent) -> AuditEvent:
     """Return the audit event as stored: foreign text limited and on one line."""
     return msgspec.structs.replace(
-        deed,
-        who=_line(deed.who),
-        subject=_line(deed.subject),
-        detail=_line(deed.detail),
+        audit_event,
+        who=_line(audit_event.who),
+        subject=_line(audit_event.subject),
+        detail=_line(audit_event.detail),
     )
 
 
-def chained(before: bytes, number: int, deed: AuditEvent) -> bytes:
+def chained(before: bytes, number: int, audit_event: AuditEvent) -> bytes:
     """Return the hash of an entry, which covers all entries before it."""
-    held = msgspec.json.encode([number, deed.at, deed.who, deed.what, deed.subject, deed.detail])
+    held = msgspec.json.encode(
+        [
+            number,
+            audit_event.at,
+            audit_event.who,
+            audit_event.what,
+            audit_event.subject,
+            audit_event.detail,
+        ]
+    )
     return hashlib.sha256(before + held).digest()
 
 
@@ -191,7 +200,7 @@ def first_wrong(
 ) -> int | None:
     """Return the number of the first entry that does not follow from those before, or None."""
     for entry in entries:
-        if entry.number != number or entry.hash != chained(before, number, entry.deed):
+        if entry.number != number or entry.hash != chained(before, number, entry.audit_event):
             return number
         before, number = entry.hash, number + 1
     return None

@@ -167,7 +167,7 @@ class Flaw(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     shape: str = ""
 
 
-def kit_of(identifiers: Identifiers) -> int:
+def key_set_of(identifiers: Identifiers) -> int:
     """Return the MatchKeys of identifiers as a bit set. The hash of an empty text is none."""
     email, phone = identifiers.email, identifiers.phone
     return (
@@ -180,15 +180,15 @@ def kit_of(identifiers: Identifiers) -> int:
     )
 
 
-def without_nobody(kit: int, flaws: Iterable[Flaw]) -> int:
+def without_nobody(key_set: int, flaws: Iterable[Flaw]) -> int:
     """Return a set of match keys without hashes that match nobody, as the flaws say."""
     for flaw in flaws:
         if flaw.code in _OF_NOBODY:
-            kit &= ~int(_FIELDS.get(flaw.path, 0))
-    return kit
+            key_set &= ~int(_FIELDS.get(flaw.path, 0))
+    return key_set
 
 
-def winning(kit: int, flaws: Iterable[Flaw]) -> frozenset[str]:
+def winning(key_set: int, flaws: Iterable[Flaw]) -> frozenset[str]:
     """Return the codes whose correction would give a conversion its second key.
 
     `kit` is without what is of nobody. Where the key is there all the same, from another field,
@@ -197,22 +197,22 @@ def winning(kit: int, flaws: Iterable[Flaw]) -> frozenset[str]:
     mended: dict[str, int] = {}
     for flaw in flaws:
         if flaw.code in MENDABLE:
-            mended[flaw.code] = mended.get(flaw.code, kit) | int(_FIELDS.get(flaw.path, 0))
-    if keys_in(kit) > 1:
+            mended[flaw.code] = mended.get(flaw.code, key_set) | int(_FIELDS.get(flaw.path, 0))
+    if keys_in(key_set) > 1:
         return frozenset()
     return frozenset(code for code, whole in mended.items() if keys_in(whole) > 1)
 
 
 @cache
-def keys_in(kit: int) -> int:
+def keys_in(key_set: int) -> int:
     """Count the match keys in a set: up to four."""
-    return sum(_has(kit))
+    return sum(_has(key_set))
 
 
 @cache
-def _has(kit: int) -> tuple[bool, ...]:
+def _has(key_set: int) -> tuple[bool, ...]:
     """Return the KEYS in a set."""
-    return tuple(kit & int(needed) == needed for needed in KEYS.values())
+    return tuple(key_set & int(needed) == needed for needed in KEYS.values())
 
 
 def shape_of(text: str) -> str:
@@ -339,18 +339,18 @@ class Matched(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @cache
-def sums_of(kit: int) -> tuple[int, ...]:
+def sums_of(key_set: int) -> tuple[int, ...]:
     """Return what a conversion of a kit adds to each sum of a Matching, in their order."""
-    held = _has(kit)
+    held = _has(key_set)
     keys = sum(held)
     return 1, *map(int, held), int(keys > 1), int(keys == 1)
 
 
-def matching(kits: Mapping[int, int]) -> Matching:
+def matching(key_sets: Mapping[int, int]) -> Matching:
     """Add up how many conversions there are of each kit."""
     return Matching(
         **{
-            name: sum(many * sums_of(kit)[place] for kit, many in kits.items())
+            name: sum(many * sums_of(key_set)[place] for key_set, many in key_sets.items())
             for place, name in enumerate(Matching.__struct_fields__)
         }
     )

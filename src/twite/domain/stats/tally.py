@@ -59,7 +59,7 @@ class FlowCounts(msgspec.Struct, frozen=True, kw_only=True):
     suppressed: int = 0
     rejected: int = 0
     delivered: int = 0
-    buried: int = 0
+    dead: int = 0
 
 
 class DeliveryTimes(msgspec.Struct, frozen=True, kw_only=True):

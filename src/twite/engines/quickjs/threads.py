@@ -138,7 +138,7 @@ class _Lane:
     async def end(self, run: int) -> None:
         own, at = divmod(run, len(self._threads))
         with contextlib.suppress(HungTurn):
-            await self._threads[at].call(lambda kit: kit.engine().end(own))
+            await self._threads[at].call(lambda key_set: key_set.engine().end(own))
 
     def stop(self) -> None:
         for thread in self._threads:
@@ -148,18 +148,18 @@ class _Lane:
         """Have a thread run a turn; return how long to wait where it may not begin now."""
         loop = asyncio.get_running_loop()
 
-        def tried(kit: _Kit) -> Turn | int:
+        def tried(key_set: _Kit) -> Turn | int:
             # In the thread: others that wait for it must know at once how this one ended.
             if wait := self._on_trial.begin(self._clock.elapsed()):
                 return wait
             began, spent, done = time.thread_time(), False, False
             try:
-                turn = act(kit.engine())
+                turn = act(key_set.engine())
                 spent, done = turn.spent, turn.done
                 return _behind_if_spent(self._numbered(turn, at))
             finally:
                 # Of a thread that was left behind all has been told.
-                if not kit.is_left:
+                if not key_set.is_left:
                     took = time.thread_time() - began
                     changed = self._on_trial.end(
                         self._clock.elapsed(), took=took, spent=spent, done=done

@@ -26,7 +26,7 @@ from twite.formats.native.amounts import is_more
 from twite.formats.native_shape import Native, NativeContent
 from twite.formats.parsed_request import ParsedRequest
 from twite.formats.robots import is_robot
-from twite.formats.strict_json import decode, mended
+from twite.formats.strict_json import decode, with_replacements
 from twite.formats.visitor import Visitor
 from twite.redaction.scrub_text import free_text
 
@@ -68,7 +68,7 @@ def read(body: bytes, seen: Visitor) -> Beacon:
 
     Faults of a single conversion are reported with that conversion.
     """
-    message = decode(_DECODER, mended(body), frame=True)
+    message = decode(_DECODER, with_replacements(body), frame=True)
     given, ignored = message.conversions or [], ignored_of(message.ignored)
     if len(given) > MAX_CONVERSIONS or len(ignored) > MAX_CONVERSIONS:
         raise MalformedRequest(

@@ -24,7 +24,7 @@ from twite.formats.data_tag.event import event_of
 from twite.formats.each_by_itself import each_by_itself
 from twite.formats.event_data.conversions import Tagged
 from twite.formats.event_data.values import first_text
-from twite.formats.strict_json import decode, mended
+from twite.formats.strict_json import decode, with_replacements
 
 MAX_EVENTS: Final = 100
 MAX_PARAMETERS: Final = 2_000
@@ -85,7 +85,7 @@ def given_of(
     asked: dict[str, object] = dict(reversed(_pairs(query, most=MAX_ASKED)))
     if form:
         return [{**asked, **_expanded(_pairs(body.decode("utf-8", "replace")))}], False, _ALL_READ
-    body = mended(body)
+    body = with_replacements(body)
     if not body.lstrip().startswith(b"["):
         sent = decode(_DECODER, body)
         if not isinstance(sent, Mapping):
@@ -115,7 +115,7 @@ def _asked(query: str) -> dict[str, object]:
     if isinstance(packed, str):
         return {**asked, **_table(_unpacked(packed), "dtdc")}
     if isinstance(plain, str):
-        return {**asked, **_table(decode(_DECODER, mended(plain.encode())), "dtcd")}
+        return {**asked, **_table(decode(_DECODER, with_replacements(plain.encode())), "dtcd")}
     return asked
 
 
@@ -126,7 +126,7 @@ def _unpacked(text: str) -> object:
         packed = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
     except (binascii.Error, ValueError):
         raise _wrong("dtdc", "dtdc is not base64") from None
-    return decode(_DECODER, mended(packed))
+    return decode(_DECODER, with_replacements(packed))
 
 
 def _pairs(text: str, *, most: int = MAX_PARAMETERS) -> list[tuple[str, str]]:

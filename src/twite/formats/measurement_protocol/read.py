@@ -15,7 +15,7 @@ from twite.formats.each_by_itself import each_by_itself
 from twite.formats.event_data.consent import strictest
 from twite.formats.event_data.conversions import Tagged
 from twite.formats.event_data.values import first_text
-from twite.formats.strict_json import decode, mended
+from twite.formats.strict_json import decode, with_replacements
 
 MAX_EVENTS: Final = 100  # Google takes 25 [doc]
 
@@ -46,7 +46,7 @@ def read(body: bytes, *, measurement: str) -> Tagged:
 
 def events_of(body: bytes) -> tuple[list[dict[str, object]], Mapping[int, Fault]]:
     """Return each event as event data, and the errors by index. Raises MalformedRequest."""
-    frame = decode(_FRAME, mended(body), frame=True)
+    frame = decode(_FRAME, with_replacements(body), frame=True)
     given = _each(frame.pop("events", _NOTHING))
     if not given:
         raise _wrong("events", "events must be a list of events")

@@ -14,7 +14,7 @@ import msgspec
 from twite.domain.errors import MalformedRequest
 from twite.formats.event_data.conversions import Tagged
 from twite.formats.event_data.values import first_text
-from twite.formats.strict_json import decode, mended
+from twite.formats.strict_json import decode, with_replacements
 
 # Fields that a browser repeats when it retries a hit, and the container runs again for it.
 REPEATED: Final = ("client_id", "ga_session_id", "x-ga-page_id", "x-ga-request_count")
@@ -33,7 +33,7 @@ class SgtmTagRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 def read(body: bytes) -> SgtmTagRequest:
     """Read one request. Raises MalformedRequest if it is not JSON, or not of this shape."""
-    request = decode(_DECODER, mended(body))
+    request = decode(_DECODER, with_replacements(body))
     event = request.get("event")
     if not isinstance(event, Mapping):
         raise _wrong("event", "event must be an object of event data")

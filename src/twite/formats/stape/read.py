@@ -63,13 +63,13 @@ def read(body: bytes, *, now: int, salt: bytes) -> Proxied:
         raise MalformedRequest(
             code="wrong_shape", path="conversions", message="conversions must be a list"
         )
-    mended = [
+    with_replacements = [
         _mended(conversion, place, pixel.strip(), now=now, salt=salt)
         for place, conversion in enumerate(given[:_MOST])
     ]
     return Proxied(
         pixel=pixel.strip(),
-        body=_ENCODER.encode({"conversions": mended}),
+        body=_ENCODER.encode({"conversions": with_replacements}),
         keys=_keys(request.get("auth")),
     )
 

@@ -388,10 +388,10 @@ class BatchSender:
             return
         proven, times = self._turns.found(delivery, refusal)
         if proven >= CERTAIN:
-            buried = Transition(
-                trigger=Trigger.BURIED, deliveries=(delivery.id,), reason=refusal.reason
+            dead = Transition(
+                trigger=Trigger.GIVEN_UP, deliveries=(delivery.id,), reason=refusal.reason
             )
-            await self._settler.settle(batch, None, (buried,))
+            await self._settler.settle(batch, None, (dead,))
         else:
             await self.give_back(batch, [delivery.id], wait=self._backoff(times))
 

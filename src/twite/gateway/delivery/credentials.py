@@ -72,7 +72,7 @@ class CredentialChooser:
             return (destination,)
         old = msgspec.structs.replace(destination, credentials=destination.fallback, fallback=None)
         new = msgspec.structs.replace(destination, fallback=None)
-        first = goes_first(self._standing(new), now=self._clock.elapsed())
+        first = goes_first(self._status(new), now=self._clock.elapsed())
         return (new, old) if first else (old, new)
 
     def hear(self, asked: Destination, response: Response | NoResponse, outcome: Outcome) -> bool:
@@ -81,7 +81,7 @@ class CredentialChooser:
         ours = (self._destination.credentials, self._destination.fallback)
         # Ignore a verdict on credentials that were replaced during the request.
         if taken is not None and asked.credentials in ours:
-            before = self._standing(asked).taken
+            before = self._status(asked).taken
             self._standings[_name(asked)] = CredentialStatus(taken=taken, at=self._clock.elapsed())
             self._observer.see(
                 Presented(
@@ -90,7 +90,7 @@ class CredentialChooser:
             )
         return taken is False
 
-    def _standing(self, asked: Destination) -> CredentialStatus:
+    def _status(self, asked: Destination) -> CredentialStatus:
         return self._standings.get(_name(asked), CredentialStatus())
 
 

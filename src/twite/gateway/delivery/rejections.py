@@ -60,7 +60,7 @@ class Rejections:
         for delivery, refusal in found:
             held = delivery.id in doubtful and delivery.id not in at_fault
             transition = Transition(
-                trigger=Trigger.HELD if held else Trigger.BURIED,
+                trigger=Trigger.HELD if held else Trigger.GIVEN_UP,
                 deliveries=(delivery.id,),
                 reason=f"{REFUSED_ALIKE}: {refusal.reason}" if held else refusal.reason,
             )

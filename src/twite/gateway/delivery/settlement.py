@@ -70,7 +70,7 @@ def transitions(
         case Rejected(scope=RejectionScope.EVENT, reason=reason):
             return (Transition(trigger=Trigger.HELD, deliveries=ids, reason=reason),)
         case Rejected(reason=reason):
-            return (Transition(trigger=Trigger.BURIED, deliveries=ids, reason=reason),)
+            return (Transition(trigger=Trigger.GIVEN_UP, deliveries=ids, reason=reason),)
 
 
 def attempt(
@@ -135,7 +135,7 @@ class Settler:
             Settlement(
                 lease=batch.lease,
                 attempt=tried,
-                fates=decided,
+                transitions=decided,
                 lease_until=self._clock.now() + self._lease,
             )
         )
@@ -163,7 +163,7 @@ class Settler:
             at=in_flight.at,
             ambiguous=in_flight.left,
         )
-        blamed = Transition(trigger=Trigger.LAPSED, deliveries=named, due_at=due_at)
+        blamed = Transition(trigger=Trigger.EXPIRED, deliveries=named, due_at=due_at)
         others = tuple(id_ for id_ in ids_of(batch.deliveries) if id_ not in set(named))
         back = Transition(trigger=Trigger.POSTPONED, deliveries=others, due_at=due_at)
         await self.settle(batch, tried, (blamed, back) if others else (blamed,))

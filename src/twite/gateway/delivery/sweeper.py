@@ -67,10 +67,10 @@ class Sweeper:
         if ahead is not None and (self._stored is None or abs(ahead - self._stored) >= NOTICEABLE):
             await self._outbox.put([ClockRecord(ahead=ahead)])
             self._stored = ahead
-        for trigger, many in ((Trigger.LAPSED, swept.lapsed), (Trigger.HELD, swept.held)):
+        for trigger, many in ((Trigger.EXPIRED, swept.expired), (Trigger.HELD, swept.held)):
             if many:
                 self._observer.see(Moved(pixel="", trigger=trigger, deliveries=many))
-        if swept.lapsed or swept.promoted:
+        if swept.expired or swept.promoted:
             self._wake_all()
         if swept.next_due is None:
             return LONGEST_REST

@@ -55,7 +55,9 @@ class AccountStore(Protocol):
     async def user(self, name: str) -> User | None: ...
     async def users(self) -> Sequence[User]: ...
     async def api_keys(self) -> Sequence[ApiKey]: ...
-    async def change(self, change: Change, *, deed: AuditEvent, warrant: bytes = b"") -> Result: ...
+    async def change(
+        self, change: Change, *, audit_event: AuditEvent, warrant: bytes = b""
+    ) -> Result: ...
 
 
 class CreatedKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -224,14 +226,14 @@ class Accounts:
         self, change: Change, subject: str, *, by: str, warrant: bytes, detail: str = ""
     ) -> None:
         """Make a change with its audit event, or raise why not."""
-        deed = AuditEvent(
+        audit_event = AuditEvent(
             at=self._clock.now(),
             who=by,
             what=_WORDS[type(change)],
             subject=subject[:64],
             detail=detail,
         )
-        result = await self._people.change(change, deed=deed, warrant=warrant)
+        result = await self._people.change(change, audit_event=audit_event, warrant=warrant)
         match result:
             case Result.DONE:
                 return

@@ -71,8 +71,10 @@ class TwoFactor:
     async def _change(
         self, change: TwoFactorEnabled | TwoFactorDisabled, what: str, warrant: bytes
     ) -> None:
-        deed = AuditEvent(at=self._clock.now(), who=change.name, what=what, subject=change.name)
-        result = await self._people.change(change, deed=deed, warrant=warrant)
+        audit_event = AuditEvent(
+            at=self._clock.now(), who=change.name, what=what, subject=change.name
+        )
+        result = await self._people.change(change, audit_event=audit_event, warrant=warrant)
         if result in {Result.OVER, Result.GONE}:
             raise SignedOut
         if result is not Result.DONE:

@@ -171,14 +171,16 @@ class Accept:
         if idempotency_key is not None:
             name = native.named(body, source=source.name, key=idempotency_key, salt=self._salt)
         with self._in_progress.counted():
-            return await self._keep(reading, source=source, door=Endpoint.NATIVE, idempotency=name)
+            return await self._keep(
+                reading, source=source, endpoint=Endpoint.NATIVE, idempotency=name
+            )
 
     async def found(
         self,
         found: ParsedRequest,
         *,
         source: Source,
-        door: Endpoint,
+        endpoint: Endpoint,
         twins: Sequence[BeaconTwin] = (),
         request: Incoming = NO_REQUEST,
         client: str = "",
@@ -202,7 +204,7 @@ class Accept:
             return await self._keep(
                 reading,
                 source=source,
-                door=door,
+                endpoint=endpoint,
                 found=found,
                 twins=twins,
                 request=request,
@@ -214,7 +216,7 @@ class Accept:
         reading: ParsedNative,
         *,
         source: Source,
-        door: Endpoint,
+        endpoint: Endpoint,
         found: ParsedRequest | None = None,
         twins: Sequence[BeaconTwin] = (),
         idempotency: Idempotency | None = None,
@@ -231,7 +233,7 @@ class Accept:
                 tag_events(reading, found),
                 source=source,
                 request=request,
-                client=client or door.value,
+                client=client or endpoint.value,
                 now=self._wall.now(),
                 first=len(reading.results),
                 held={entry.index: entry.held for entry in entries if entry.held is not None},
@@ -241,13 +243,13 @@ class Accept:
         submission = Submission(
             receipt=self._randomness.receipt(),
             source=source.name,
-            door=door,
+            endpoint=endpoint,
             received_at=now,
             body=reading.body,
             entries=(*entries, *firing.fired),
             refusals=refusals,
             ignored=() if found is None else found.ignored,
-            sightings=self._watch.of(reading.results, door=door, now=now, twins=twins),
+            sightings=self._watch.of(reading.results, endpoint=endpoint, now=now, twins=twins),
             flaws=flaws,
             unfired=firing.unfired,
             idempotency=idempotency,
@@ -296,7 +298,7 @@ class Accept:
         destination: Destination,
         body: bytes,
         source: str = X_SOURCE,
-        door: Endpoint = Endpoint.X_API,
+        endpoint: Endpoint = Endpoint.X_API,
     ) -> XAcceptReceipt:
         """Accept a request in X's format, for a pixel that its client may use.
 
@@ -329,7 +331,7 @@ class Accept:
         submission = Submission(
             receipt=self._randomness.receipt(),
             source=source,
-            door=door,
+            endpoint=endpoint,
             received_at=now,
             body=kept,
             entries=entries,

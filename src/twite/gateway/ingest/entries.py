@@ -10,7 +10,7 @@ from twite.domain.consent import REVOKED
 from twite.domain.conversion import Conversion
 from twite.domain.dedup import dedup_key
 from twite.domain.identifiers import Identifiers
-from twite.domain.stats.match_keys import DOUBLE, Flaw, kit_of, winning, without_nobody
+from twite.domain.stats.match_keys import DOUBLE, Flaw, key_set_of, winning, without_nobody
 from twite.domain.stats.value_guard import ValueFlag
 from twite.domain.submission import (
     AcceptedConversion,
@@ -27,7 +27,7 @@ from twite.formats.native.read import ParsedNative
 from twite.formats.parsed_request import ParsedRequest
 from twite.gateway.ingest.rejections import refusal_of
 from twite.gateway.ports.events import Accepted, IgnoredSome, Judged, Notice, TagFired, TagPassed
-from twite.gateway.ports.tags import PREFIX, Fate, TagOutcome, TagRemark
+from twite.gateway.ports.tags import PREFIX, TagOutcome, TagRemark, TagStatus
 from twite.x.encode import batch_body, conversion_body
 
 # Conversion → (flag of an unusual amount or None, reason to hold it or None).
@@ -106,12 +106,12 @@ def tag_outcomes(
 ) -> tuple[TagOutcome, ...]:
     """Return the results of the tags' entries after the commit."""
     return tuple(
-        TagOutcome(tag=entry.pixel.removeprefix(PREFIX), fate=_fate(entry, duplicates))
+        TagOutcome(tag=entry.pixel.removeprefix(PREFIX), status=_tag_status(entry, duplicates))
         for entry in fired
     )
 
 
-def _fate(entry: AcceptedConversion, duplicates: Sequence[int]) -> Fate:
+def _tag_status(entry: AcceptedConversion, duplicates: Sequence[int]) -> TagStatus:
     if entry.index in duplicates:
         return "duplicate"
     if entry.suppressed is not None:
@@ -133,7 +133,7 @@ def notices_of(
         duplicates=again,
         suppressed=suppressed,
         rejected=len(submission.refusals),
-        door=submission.door.value,
+        endpoint=submission.endpoint.value,
         codes=Counter(refusal.errors[0].code for refusal in submission.refusals),
     )
     for entry in fired:
@@ -148,7 +148,7 @@ def notices_of(
     if submission.ignored:
         yield IgnoredSome(
             source=submission.source,
-            door=submission.door.value,
+            endpoint=submission.endpoint.value,
             reasons=Counter(ignored.reason for ignored in submission.ignored),
         )
 
@@ -217,9 +217,9 @@ def weigh_match_keys(
         return entries, flaws
     unmatched, all_of = _by_index(of_nobody), _by_index(flaws)
     match_keys = {
-        entry.index: without_nobody(entry.kit, unmatched.get(entry.index, ()))
+        entry.index: without_nobody(entry.key_set, unmatched.get(entry.index, ()))
         for entry in entries
-        if entry.index in all_of and entry.kit is not None
+        if entry.index in all_of and entry.key_set is not None
     }
     wins = {
         (index, code) for index, keys in match_keys.items() for code in winning(keys, all_of[index])
@@ -232,7 +232,7 @@ def weigh_match_keys(
         wins.discard(key)
     return (
         tuple(
-            msgspec.structs.replace(entry, kit=match_keys[entry.index])
+            msgspec.structs.replace(entry, key_set=match_keys[entry.index])
             if entry.index in match_keys
             else entry
             for entry in entries
@@ -271,7 +271,7 @@ def _entry(
         # A suppressed conversion needs no second reason, and its amount does not matter.
         held=None if read.suppressed is not None else read.held or held,
         consent=read.evidence,
-        kit=kit_of(conversion.identifiers),
+        key_set=key_set_of(conversion.identifiers),
         flag=None if read.suppressed is not None else flag,
     )
 
@@ -295,7 +295,7 @@ def _x_entry(
         body=conversion_body(conversion),
         suppressed=REVOKED if revoked else None,
         held=None if revoked else held,
-        kit=kit_of(conversion.identifiers),
+        key_set=key_set_of(conversion.identifiers),
         flag=None if revoked else flag,
     )
 

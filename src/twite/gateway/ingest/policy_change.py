@@ -49,14 +49,14 @@ class PolicyChange:
         after = taken = 0
         for_tags = policy_for(source.consent)
         while True:
-            standing = await self._store.answer(
+            undelivered = await self._store.answer(
                 UndeliveredQuery(source=source.name, after=after, limit=_AT_ONCE)
             )
-            if not standing:
+            if not undelivered:
                 break
-            after = standing[-1].delivery
+            after = undelivered[-1].delivery
             taken_back: defaultdict[tuple[str, bool], list[int]] = defaultdict(list)
-            for delivery in standing:
+            for delivery in undelivered:
                 found = again(delivery.evidence, for_tags if _is_tags(delivery) else source.consent)
                 if found is not None:
                     hold = found.action is ConsentAction.HOLD

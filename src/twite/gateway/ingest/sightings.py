@@ -35,7 +35,7 @@ class Watch:
         self,
         results: Sequence[ReadConversion],
         *,
-        door: Endpoint,
+        endpoint: Endpoint,
         now: int,
         twins: Sequence[BeaconTwin] = (),
     ) -> tuple[Sighting, ...]:
@@ -45,7 +45,7 @@ class Watch:
         is one.
         """
         seen: list[Sighting] = []
-        way = SightingPath.PAGE if door is Endpoint.BEACON else SightingPath.SERVER
+        way = SightingPath.PAGE if endpoint is Endpoint.BEACON else SightingPath.SERVER
         for result in results:
             if result.pixel not in self.pixels:
                 continue

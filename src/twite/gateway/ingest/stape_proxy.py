@@ -43,7 +43,7 @@ class StapeProxy:
             raise _refused(400, spec.INVALID_PARAMETER, message, wrong.path) from None
         destination = await self._destination(source, proxied)
         receipt = await self.accept.from_x(
-            destination=destination, body=proxied.body, source=source.name, door=Endpoint.STAPE
+            destination=destination, body=proxied.body, source=source.name, endpoint=Endpoint.STAPE
         )
         return receipt, destination.account
 

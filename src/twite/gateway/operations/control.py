@@ -45,14 +45,18 @@ class ControlCommand(
     name: Name = ""
     sealed: Sealed = b""
     after: Delivery = 0
-    deed: AuditEvent | None = None
+    audit_event: AuditEvent | None = msgspec.field(name="deed", default=None)
     erasing: EraseStore | None = None
     change: dict[str, Any] | None = None
 
     @classmethod
-    def changing(cls, change: Change, *, deed: AuditEvent) -> Self:
+    def changing(cls, change: Change, *, audit_event: AuditEvent) -> Self:
         """Return the command that changes users or API keys."""
-        return cls(do="change", change=msgspec.to_builtins(change, enc_hook=_revealed), deed=deed)
+        return cls(
+            do="change",
+            change=msgspec.to_builtins(change, enc_hook=_revealed),
+            audit_event=audit_event,
+        )
 
 
 class ControlResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

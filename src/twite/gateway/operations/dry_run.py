@@ -26,8 +26,8 @@ LARGE: Final = 128 * 1024
 class DryRunResult(msgspec.Struct, frozen=True, kw_only=True):
     """One conversion, its edited form, and why sending it could count it twice."""
 
-    life: History
-    mended: EditResult
+    history: History
+    edited: EditResult
     doubt: str | None
 
 
@@ -50,10 +50,10 @@ class DryRun:
         self._glances = glances
         self._clock = clock
 
-    def doubt(self, life: History, *, now: int, changed: bool = False) -> str | None:
+    def doubt(self, history: History, *, now: int, changed: bool = False) -> str | None:
         """Return why sending it again could count it twice: see edit.doubt."""
-        is_cautious = self._is_cautious(life.pixel)
-        return doubt(life, now=now, changed=changed, is_cautious=is_cautious)
+        is_cautious = self._is_cautious(history.pixel)
+        return doubt(history, now=now, changed=changed, is_cautious=is_cautious)
 
     async def each(
         self, conversions: Sequence[History], edit: Edit, *, now: int, scope: QueryScope
@@ -65,14 +65,14 @@ class DryRun:
             if edit.today:
                 tried = [result async for result in self._of_today(some, edit, scope)]
             else:
-                tried = [apply_edit(life, edit) for life in some]
+                tried = [apply_edit(history, edit) for history in some]
             found += [
                 DryRunResult(
-                    life=life,
-                    mended=result,
-                    doubt=self.doubt(life, now=now, changed=result.body != life.sent),
+                    history=history,
+                    edited=result,
+                    doubt=self.doubt(history, now=now, changed=result.body != history.sent),
                 )
-                for life, result in zip(some, tried, strict=True)
+                for history, result in zip(some, tried, strict=True)
             ]
             await self._clock.sleep(BREATH)
         return found
@@ -82,32 +82,32 @@ class DryRun:
     ) -> AsyncIterator[EditResult]:
         """Yield each edited conversion, with its event as the current settings map it."""
         found = await self._glances.answer(
-            SubmissionsQuery(deliveries=[life.delivery for life in conversions], scope=scope)
+            SubmissionsQuery(deliveries=[history.delivery for history in conversions], scope=scope)
         )
         kept = {submission.delivery: submission for submission in found}
         body, tree = b"", opened(b"")
-        for life in conversions:
-            own = kept.get(life.delivery)
+        for history in conversions:
+            own = kept.get(history.delivery)
             # Conversions of one submission share its bytes: decode them once.
             if own is not None and own.body is not body:
                 body, tree = own.body, opened(own.body)
                 if len(body) > LARGE:
                     await self._clock.sleep(BREATH)
-            yield self._mapped(life, own, tree, edit)
+            yield self._mapped(history, own, tree, edit)
 
     def _mapped(
-        self, life: History, kept: KeptSubmission | None, tree: object, edit: Edit
+        self, history: History, kept: KeptSubmission | None, tree: object, edit: Edit
     ) -> EditResult:
         mapped = MappedEvent(fault=NOT_KEPT)
         if kept is not None and kept.body:
             mapped = event_today(
                 tree,
                 kept.place,
-                pixel=life.pixel,
-                destination=self._destinations.get(life.pixel),
-                source=self._sources.get(life.source),
+                pixel=history.pixel,
+                destination=self._destinations.get(history.pixel),
+                source=self._sources.get(history.source),
             )
         if mapped.fault is not None:
-            return EditResult(event=life.event, body=life.sent, fault=mapped.fault)
-        event = None if mapped.event == life.event else mapped.event
-        return apply_edit(life, msgspec.structs.replace(edit, today=False, event=event))
+            return EditResult(event=history.event, body=history.sent, fault=mapped.fault)
+        event = None if mapped.event == history.event else mapped.event
+        return apply_edit(history, msgspec.structs.replace(edit, today=False, event=event))

@@ -82,14 +82,14 @@ class EditResult(msgspec.Struct, frozen=True, kw_only=True):
         return f"EditResult({self.event}, {self.fault})"
 
 
-def apply_edit(life: History, edit: Edit) -> EditResult:
+def apply_edit(history: History, edit: Edit) -> EditResult:
     """Apply an edit to the body sent to X."""
-    if not life.sent:
-        return EditResult(event=life.event, body=b"", fault="its body is no longer stored")
+    if not history.sent:
+        return EditResult(event=history.event, body=b"", fault="its body is no longer stored")
     if not edit.changes:
-        return EditResult(event=life.event, body=life.sent)
-    sent = msgspec.json.decode(life.sent, type=dict[str, object])
-    event = edit.event or life.event
+        return EditResult(event=history.event, body=history.sent)
+    sent = msgspec.json.decode(history.sent, type=dict[str, object])
+    event = edit.event or history.event
     if edit.event is not None:
         _put_event(sent, event)
     for name in edit.drop:
@@ -99,7 +99,7 @@ def apply_edit(life: History, edit: Edit) -> EditResult:
 
 
 def doubt(
-    life: History, *, now: int, changed: bool = False, is_cautious: bool = False
+    history: History, *, now: int, changed: bool = False, is_cautious: bool = False
 ) -> str | None:
     """Return why sending it again could count it twice; None if it cannot.
 
@@ -108,16 +108,17 @@ def doubt(
     `changed`: the body would differ. `is_cautious`: the destination resends nothing ambiguous
     without a user's decision; a delivery held for that reason is treated alike.
     """
-    if life.rival is not None:
+    if history.rival is not None:
         return (
-            f"another copy of it, delivery {life.rival.delivery}, is {life.rival.state} under the "
+            f"another copy of it, delivery {history.rival.delivery}, is {history.rival.state} "
+            "under the "
             "same conversion id"
         )
-    first = _ambiguous_since(life)
-    is_held_for_it = (life.reason or "").startswith(MAYBE_ARRIVED)
+    first = _ambiguous_since(history)
+    is_held_for_it = (history.reason or "").startswith(MAYBE_ARRIVED)
     if first is None and not is_held_for_it:
         return None
-    is_tags = life.pixel.startswith(PREFIX)
+    is_tags = history.pixel.startswith(PREFIX)
     whose = "its vendor" if is_tags else "X"
     since = "" if first is None else f" since {spelled(first)[:16].replace('T', ' ')}"
     in_time = first is not None and now - first < AMBIGUITY_WINDOW
@@ -131,14 +132,14 @@ def doubt(
     return f"{whose} may have it{since}: 40 hours later it is not sure to drop a second one"
 
 
-def _ambiguous_since(life: History) -> int | None:
+def _ambiguous_since(history: History) -> int | None:
     """Return the time of the first ambiguous attempt; None if there was none."""
-    known = [attempt.at for attempt in life.attempts if attempt.ambiguous]
-    if life.ambiguous_since is not None:
-        known.append(life.ambiguous_since)
-    if not known and life.reason in MAYBE_SENT:
+    known = [attempt.at for attempt in history.attempts if attempt.ambiguous]
+    if history.ambiguous_since is not None:
+        known.append(history.ambiguous_since)
+    if not known and history.reason in MAYBE_SENT:
         # No attempt is recorded; it cannot be earlier than the receipt.
-        return life.received_at
+        return history.received_at
     return min(known, default=None)
 
 

@@ -50,7 +50,7 @@ class ExplainStep(msgspec.Struct, frozen=True, kw_only=True):
 
 def steps(origin: ConversionOrigin) -> tuple[ExplainStep, ...]:
     """Return the steps of all fields; empty if the bodies are no longer stored."""
-    came, sent = _given(origin), flat(origin.life.sent)
+    came, sent = _given(origin), flat(origin.history.sent)
     if not came or not sent:
         return ()
     # A request in X's format has X's field names.
@@ -132,7 +132,7 @@ def own_part(origin: ConversionOrigin) -> bytes:
     several = body.get("conversions") if isinstance(body, dict) else None
     if isinstance(several, list):
         return msgspec.json.encode(several[origin.place : origin.place + 1])
-    return origin.body if isinstance(body, dict) and origin.door == "native" else b""
+    return origin.body if isinstance(body, dict) and origin.endpoint == "native" else b""
 
 
 def _given(origin: ConversionOrigin) -> dict[str, object]:

@@ -13,9 +13,11 @@ class WakingMoves:
         self._moves = moves
         self._wake_all = wake_all
 
-    async def move(self, move: Move, *, now: int, deed: AuditEvent | None = None) -> MoveResult:
+    async def move(
+        self, move: Move, *, now: int, audit_event: AuditEvent | None = None
+    ) -> MoveResult:
         """Move deliveries: see the port."""
-        done = await self._moves.move(move, now=now, deed=deed)
+        done = await self._moves.move(move, now=now, audit_event=audit_event)
         if isinstance(move, Replay | EditBodies):
             self._wake_all()
         return done

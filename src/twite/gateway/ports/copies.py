@@ -55,11 +55,11 @@ class CopyOutcome(StrEnum):
 class CopyDecision(msgspec.Struct, frozen=True, kw_only=True):
     """`takes` is whether the copy is kept and takes the key, else it is a duplicate.
 
-    `fate` is the holder's, with `reason`; `held` is why the copy is held, where the store decides.
+    `outcome` is the holder's, with `reason`; `held` is why the store holds the copy.
     """
 
     takes: bool
-    fate: CopyOutcome = CopyOutcome.STAYS
+    outcome: CopyOutcome = CopyOutcome.STAYS
     reason: str = ""
     held: str | None = None
 
@@ -72,12 +72,12 @@ def rule(copy: AcceptedConversion, holder: Holder, *, at: int) -> CopyDecision:
     """Decide about a copy, received at `at`, of a conversion that was recorded before."""
     if copy.suppressed is not None:
         return CopyDecision(
-            takes=True, fate=CopyOutcome.WITHDRAWN, reason=by_later(copy.suppressed)
+            takes=True, outcome=CopyOutcome.WITHDRAWN, reason=by_later(copy.suppressed)
         )
     if not holder.is_live:
         is_dead = holder.state is State.DEAD
         return (
-            CopyDecision(takes=True, fate=CopyOutcome.WITHDRAWN, reason=RENEWED)
+            CopyDecision(takes=True, outcome=CopyOutcome.WITHDRAWN, reason=RENEWED)
             if is_dead
             else _NEW
         )
@@ -97,7 +97,7 @@ def _corrected(copy: AcceptedConversion, holder: Holder, *, at: int) -> CopyDeci
         return None
     # What X may have goes again under its id only as it was.
     held = OTHER_BODY if holder.is_ambiguous else None
-    return CopyDecision(takes=True, fate=CopyOutcome.WITHDRAWN, reason=CORRECTED, held=held)
+    return CopyDecision(takes=True, outcome=CopyOutcome.WITHDRAWN, reason=CORRECTED, held=held)
 
 
 def _allowing_less(copy: AcceptedConversion, holder: Holder) -> CopyDecision | None:
@@ -107,13 +107,13 @@ def _allowing_less(copy: AcceptedConversion, holder: Holder) -> CopyDecision | N
         is_waiting = holder.state in {State.QUEUED, State.HELD}
         if is_waiting and mine >= theirs and not holder.is_ambiguous:
             return CopyDecision(
-                takes=True, fate=CopyOutcome.WITHDRAWN, reason=LIMITED, held=holder.reason
+                takes=True, outcome=CopyOutcome.WITHDRAWN, reason=LIMITED, held=holder.reason
             )
         return CopyDecision(
-            takes=False, fate=CopyOutcome.WITHDRAWN, reason=by_later(_limited(copy.consent))
+            takes=False, outcome=CopyOutcome.WITHDRAWN, reason=by_later(_limited(copy.consent))
         )
     if holder.state is State.QUEUED and copy.held is not None and copy.held.startswith("consent_"):
-        return CopyDecision(takes=False, fate=CopyOutcome.HELD, reason=by_later(copy.held))
+        return CopyDecision(takes=False, outcome=CopyOutcome.HELD, reason=by_later(copy.held))
     return None
 
 

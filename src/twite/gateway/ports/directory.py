@@ -38,7 +38,9 @@ class Users(Protocol):
 class UserDirectory(Protocol):
     """Who may sign in and which programs may ask, changed."""
 
-    async def change(self, change: Change, *, deed: AuditEvent, warrant: bytes = b"") -> Result:
+    async def change(
+        self, change: Change, *, audit_event: AuditEvent, warrant: bytes = b""
+    ) -> Result:
         """Make a change and note the deed, durably and in one transaction, or do neither.
 
         Where a user has no codes any more, or is gone, so is the secret of their codes.
@@ -101,7 +103,7 @@ class ApiKeys(Protocol):
 class AuditLog(Protocol):
     """The audit: append-only, each entry with a hash over all before it."""
 
-    async def note(self, deed: AuditEvent) -> None:
+    async def note(self, audit_event: AuditEvent) -> None:
         """Append."""
         ...
 

@@ -23,7 +23,7 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     duplicates: int
     suppressed: int
     rejected: int
-    door: str = ""
+    endpoint: str = ""
     codes: Mapping[str, int] = msgspec.field(default_factory=dict)
 
 
@@ -70,7 +70,7 @@ class TurnedAway(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     source: str
-    door: str
+    endpoint: str
     code: str
 
 
@@ -78,7 +78,7 @@ class IgnoredSome(msgspec.Struct, frozen=True, kw_only=True):
     """Some of what came in at a door was no conversion of its source: how often, by reason."""
 
     source: str
-    door: str
+    endpoint: str
     reasons: Mapping[str, int]
 
 

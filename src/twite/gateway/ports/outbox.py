@@ -52,7 +52,7 @@ class SweepRequest(msgspec.Struct, frozen=True, kw_only=True):
 class SweepResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a sweep did, in deliveries, and when the next postponed one is due."""
 
-    lapsed: int = 0
+    expired: int = 0
     held: int = 0
     promoted: int = 0
     next_due: int | None = None
@@ -153,7 +153,9 @@ class RewrittenPayloads(msgspec.Struct, frozen=True, kw_only=True):
 class Moves(Protocol):
     """Moves deliveries that are not in flight."""
 
-    async def move(self, move: Move, *, now: int, deed: AuditEvent | None = None) -> MoveResult:
+    async def move(
+        self, move: Move, *, now: int, audit_event: AuditEvent | None = None
+    ) -> MoveResult:
         """Move deliveries.
 
         Many are replayed, discarded or edited in slices, so that nobody waits for all of them: what

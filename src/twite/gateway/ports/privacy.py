@@ -43,7 +43,7 @@ class EraseStore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     sightings: tuple[Number, ...] = ()
     texts: tuple[SearchText, ...] = ()
     keys: tuple[bytes, ...] = ()
-    deed: AuditEvent | None = None
+    audit_event: AuditEvent | None = msgspec.field(name="deed", default=None)
     anew: bool = False
     ends: bool = False
 
@@ -62,7 +62,7 @@ class EraseTraces(msgspec.Struct, kw_only=True):
     states: dict[str, dict[str, int]] = {}
     letters: int = 0
     in_progress: list[int] = []
-    deeds: int = 0
+    audit_events: int = 0
 
     @property
     def size(self) -> int:

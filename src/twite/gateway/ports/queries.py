@@ -72,7 +72,7 @@ class ConversionSummary(msgspec.Struct, frozen=True, kw_only=True):
     event: str
     conversion_id: str
     source: str
-    door: str
+    endpoint: str
     state: State
     reason: str | None
     body: bytes
@@ -100,15 +100,15 @@ class ConversionOrigin(msgspec.Struct, frozen=True, kw_only=True):
     note) of what people have changed in it.
     """
 
-    life: History
-    door: str
+    history: History
+    endpoint: str
     body: bytes
     place: int
     flag: ValueFlag | None = None
     amended: tuple[tuple[int, str], ...] = ()
 
     def __repr__(self) -> str:
-        return f"Origin({self.life!r}, {self.door}, {self.place})"
+        return f"Origin({self.history!r}, {self.endpoint}, {self.place})"
 
 
 class KeptSubmission(msgspec.Struct, frozen=True, kw_only=True):

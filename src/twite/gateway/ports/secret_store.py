@@ -79,15 +79,17 @@ class SecretStore:
         # What is sealed anew must not be put over what came meanwhile.
         self._turn = asyncio.Lock()
 
-    async def put(self, name: str, plain: bytes, *, deed: AuditEvent | None = None) -> None:
+    async def put(self, name: str, plain: bytes, *, audit_event: AuditEvent | None = None) -> None:
         """Keep a secret. Raises LedgerUnavailable."""
         async with self._turn:
             secret = SealedSecret(name=name, sealed=self._seal.close(name, plain))
-            await self._state.put([secret], deed=deed)
+            await self._state.put([secret], audit_event=audit_event)
 
-    async def put_sealed(self, name: str, sealed: bytes, *, deed: AuditEvent | None = None) -> None:
+    async def put_sealed(
+        self, name: str, sealed: bytes, *, audit_event: AuditEvent | None = None
+    ) -> None:
         """Keep what whoever has the same key has sealed. Raises NotOpened, LedgerUnavailable."""
-        await self.put(name, self._seal.open(name, sealed), deed=deed)
+        await self.put(name, self._seal.open(name, sealed), audit_event=audit_event)
 
     async def all(self, prefix: str) -> list[tuple[str, bytes]]:
         """Return (name, secret) of all whose name begins so; seal anew what a former key sealed.
@@ -104,7 +106,7 @@ class SecretStore:
                     await self._state.put([anew], was=secret)
         return found
 
-    async def forget(self, name: str, *, deed: AuditEvent | None = None) -> None:
+    async def forget(self, name: str, *, audit_event: AuditEvent | None = None) -> None:
         """Keep a secret no more."""
         async with self._turn:
-            await self._state.delete(SealedSecret, name, deed=deed)
+            await self._state.delete(SealedSecret, name, audit_event=audit_event)

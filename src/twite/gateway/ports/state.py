@@ -104,7 +104,7 @@ class StateStore(StateReader, Protocol):
         *,
         gone: Sequence[StateKey] = (),
         was: SealedSecret | None = None,
-        deed: AuditEvent | None = None,
+        audit_event: AuditEvent | None = None,
     ) -> None:
         """Keep one or more records of a kind, each in place of the one with its key.
 
@@ -116,7 +116,7 @@ class StateStore(StateReader, Protocol):
         ...
 
     async def delete(
-        self, kind: type[StateRecord], *keys: StateKey, deed: AuditEvent | None = None
+        self, kind: type[StateRecord], *keys: StateKey, audit_event: AuditEvent | None = None
     ) -> None:
         """Delete those that are there: pauses, alerts and secrets. Raises LedgerUnavailable."""
         ...

@@ -106,14 +106,14 @@ class FiringResult(msgspec.Struct, frozen=True, kw_only=True):
     unfired: tuple[UnfiredTags, ...] = ()
 
 
-Fate = Literal["queued", "duplicate", "suppressed", "held"]
+TagStatus = Literal["queued", "duplicate", "suppressed", "held"]
 
 
 class TagOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one tag that fired, by its name: none has run yet."""
 
     tag: str
-    fate: Fate
+    status: TagStatus
 
 
 class DispatchesTags(Protocol):

@@ -57,7 +57,12 @@ class CredentialStore:
         self._secret_store = secret_store
 
     async def keep_oauth(
-        self, pixel: str, keys: OAuthKeys, *, screen_name: str, deed: AuditEvent | None = None
+        self,
+        pixel: str,
+        keys: OAuthKeys,
+        *,
+        screen_name: str,
+        audit_event: AuditEvent | None = None,
     ) -> None:
         """Keep what signing in brought, in place of what it brought before.
 
@@ -70,18 +75,20 @@ class CredentialStore:
             token_secret=keys.token_secret.reveal(),
             screen_name=screen_name,
         )
-        await self._secret_store.put(_name(pixel, OAUTH), msgspec.json.encode(kept), deed=deed)
+        await self._secret_store.put(
+            _name(pixel, OAUTH), msgspec.json.encode(kept), audit_event=audit_event
+        )
 
     async def keep_pixel_token(
-        self, pixel: str, token: PixelToken, *, deed: AuditEvent | None = None
+        self, pixel: str, token: PixelToken, *, audit_event: AuditEvent | None = None
     ) -> None:
         """Keep a pixel token in place of another. Raises as keep_oauth does."""
         plain = token.token.reveal().encode()
-        await self._secret_store.put(_name(pixel, PIXEL_TOKEN), plain, deed=deed)
+        await self._secret_store.put(_name(pixel, PIXEL_TOKEN), plain, audit_event=audit_event)
 
-    async def forget(self, pixel: str, kind: str, *, deed: AuditEvent | None = None) -> None:
+    async def forget(self, pixel: str, kind: str, *, audit_event: AuditEvent | None = None) -> None:
         """Keep one of KINDS no more."""
-        await self._secret_store.forget(_name(pixel, kind), deed=deed)
+        await self._secret_store.forget(_name(pixel, kind), audit_event=audit_event)
 
     async def all(self) -> Mapping[str, StoredCredentials]:
         """Return what is stored, by pixel. Raises NotOpened."""
@@ -157,25 +164,27 @@ class CredentialCommands:
                     self._destinations[written.pixel] = now
                     self._sends.send_to(now)
 
-    async def keep(self, name: str, sealed: bytes, *, deed: AuditEvent | None = None) -> None:
+    async def keep(
+        self, name: str, sealed: bytes, *, audit_event: AuditEvent | None = None
+    ) -> None:
         """Store sealed credentials. Raises NotOpened, LedgerUnavailable."""
-        await self._secret_store.put_sealed(name, sealed, deed=deed)
+        await self._secret_store.put_sealed(name, sealed, audit_event=audit_event)
         await self.take_up()
 
-    async def forget_sealed(self, name: str, *, deed: AuditEvent | None = None) -> None:
+    async def forget_sealed(self, name: str, *, audit_event: AuditEvent | None = None) -> None:
         """Delete stored credentials."""
-        await self._secret_store.forget(name, deed=deed)
+        await self._secret_store.forget(name, audit_event=audit_event)
         await self.take_up()
 
-    async def reseal(self, *, deed: AuditEvent | None = None) -> int:
+    async def reseal(self, *, audit_event: AuditEvent | None = None) -> int:
         """Read the key anew and seal all secrets with it; return how many there are.
 
         No letter is sealed with another from then on; those that are, `reseal_letters` seals anew.
         Raises NotOpened, SettingsError, LedgerUnavailable.
         """
         key = self._key()
-        if deed is not None:
-            await self._note(deed)
+        if audit_event is not None:
+            await self._note(audit_event)
         self._seal.turn(key)
         secrets = await self._secret_store.all("")
         # What was sealed a moment ago must lie where it can be found.
@@ -187,22 +196,27 @@ class CredentialCommands:
         return await self._resealing.some(after=after)
 
     async def keep_oauth(
-        self, pixel: str, keys: OAuthKeys, *, screen_name: str, deed: AuditEvent | None = None
+        self,
+        pixel: str,
+        keys: OAuthKeys,
+        *,
+        screen_name: str,
+        audit_event: AuditEvent | None = None,
     ) -> None:
         """Raises NotOpened, LedgerUnavailable."""
-        await self._logins.keep_oauth(pixel, keys, screen_name=screen_name, deed=deed)
+        await self._logins.keep_oauth(pixel, keys, screen_name=screen_name, audit_event=audit_event)
         await self.take_up()
 
     async def keep_pixel_token(
-        self, pixel: str, token: PixelToken, *, deed: AuditEvent | None = None
+        self, pixel: str, token: PixelToken, *, audit_event: AuditEvent | None = None
     ) -> None:
         """Raises NotOpened, LedgerUnavailable."""
-        await self._logins.keep_pixel_token(pixel, token, deed=deed)
+        await self._logins.keep_pixel_token(pixel, token, audit_event=audit_event)
         await self.take_up()
 
-    async def forget(self, pixel: str, kind: str, *, deed: AuditEvent | None = None) -> None:
+    async def forget(self, pixel: str, kind: str, *, audit_event: AuditEvent | None = None) -> None:
         """Raises LedgerUnavailable, NotOpened."""
-        await self._logins.forget(pixel, kind, deed=deed)
+        await self._logins.forget(pixel, kind, audit_event=audit_event)
         await self.take_up()
 
     async def all(self) -> Mapping[str, StoredCredentials]:

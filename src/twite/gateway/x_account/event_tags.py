@@ -151,8 +151,10 @@ class EventTagManager:
         return snippets(called, server_only=server_only)
 
     async def _noted(self, what: str, subject: str, detail: str, *, by: str) -> None:
-        deed = AuditEvent(at=self.clock.now(), who=by, what=what, subject=subject, detail=detail)
-        await self.note(deed)
+        audit_event = AuditEvent(
+            at=self.clock.now(), who=by, what=what, subject=subject, detail=detail
+        )
+        await self.note(audit_event)
 
     def _account(self, pixel: str) -> AdsAccount:
         return account_of(self.ask, self._known(pixel))

@@ -43,18 +43,23 @@ class KeepsCredentials(Protocol):
     """Stores credentials: see credential_store.CredentialCommands."""
 
     async def keep_oauth(
-        self, pixel: str, keys: OAuthKeys, *, screen_name: str, deed: AuditEvent | None = None
+        self,
+        pixel: str,
+        keys: OAuthKeys,
+        *,
+        screen_name: str,
+        audit_event: AuditEvent | None = None,
     ) -> None:
         """Raises NotOpened, LedgerUnavailable."""
         ...
 
     async def keep_pixel_token(
-        self, pixel: str, token: PixelToken, *, deed: AuditEvent | None = None
+        self, pixel: str, token: PixelToken, *, audit_event: AuditEvent | None = None
     ) -> None:
         """Raises NotOpened, LedgerUnavailable."""
         ...
 
-    async def forget(self, pixel: str, kind: str, *, deed: AuditEvent | None = None) -> None:
+    async def forget(self, pixel: str, kind: str, *, audit_event: AuditEvent | None = None) -> None:
         """Raises LedgerUnavailable."""
         ...
 
@@ -150,7 +155,9 @@ class XSignIn:
         """Store a pixel token, unless X refuses it. Raises as finish_by_callback does."""
         keeper = self._must_keep()
         access = await self._checked(self._must_be_used(pixel, PIXEL_TOKEN), token)
-        await keeper.keep_pixel_token(pixel, token, deed=self._deed(DONE, pixel, PIXEL_TOKEN))
+        await keeper.keep_pixel_token(
+            pixel, token, audit_event=self._audit_event(DONE, pixel, PIXEL_TOKEN)
+        )
         return SignInCompleted(pixel=pixel, kind=PIXEL_TOKEN, access=access)
 
     async def forget(self, pixel: str, kind: str, *, revoke: bool = False) -> bool:
@@ -168,10 +175,10 @@ class XSignIn:
         if revoke and isinstance(held, OAuthKeys):
             await self._revoke(held)
             detail = f"{kind}, revoked at X"
-        await keeper.forget(pixel, kind, deed=self._deed(FORGOTTEN, pixel, detail))
+        await keeper.forget(pixel, kind, audit_event=self._audit_event(FORGOTTEN, pixel, detail))
         return True
 
-    def _deed(self, what: str, pixel: str, detail: str) -> AuditEvent | None:
+    def _audit_event(self, what: str, pixel: str, detail: str) -> AuditEvent | None:
         if self.noted_as is None:
             return None
         now = self.clock.now()
@@ -201,8 +208,10 @@ class XSignIn:
         # What X refuses is not stored, and not revoked either: we assume that X gives a user one
         # token for an app (it does not say), so it may be in use elsewhere.
         access = await self._checked(self._known(began.pixel), who.keys)
-        deed = self._deed(DONE, began.pixel, f"{OAUTH} as @{who.screen_name}")
-        await keeper.keep_oauth(began.pixel, who.keys, screen_name=who.screen_name, deed=deed)
+        audit_event = self._audit_event(DONE, began.pixel, f"{OAUTH} as @{who.screen_name}")
+        await keeper.keep_oauth(
+            began.pixel, who.keys, screen_name=who.screen_name, audit_event=audit_event
+        )
         return SignInCompleted(
             pixel=began.pixel, kind=OAUTH, screen_name=who.screen_name, access=access
         )

@@ -27,7 +27,7 @@ class KeyTreatment(StrEnum):
 class DocumentedKey(msgspec.Struct, frozen=True):
     """One key of a resource: its treatment, and how or why."""
 
-    fate: KeyTreatment
+    treatment: KeyTreatment
     how: str = ""
 
 
@@ -35,8 +35,8 @@ def _done(how: str = "") -> DocumentedKey:
     return DocumentedKey(KeyTreatment.DONE, how)
 
 
-def _keys(*names: str, fate: KeyTreatment, how: str = "") -> dict[str, DocumentedKey]:
-    return dict.fromkeys(names, DocumentedKey(fate, how))
+def _keys(*names: str, treatment: KeyTreatment, how: str = "") -> dict[str, DocumentedKey]:
+    return dict.fromkeys(names, DocumentedKey(treatment, how))
 
 
 _WEB: Final = "it belongs to web pages"
@@ -48,7 +48,7 @@ _WHERE: Final = _keys(
     "workspaceId",
     "fingerprint",
     "tagManagerUrl",
-    fate=KeyTreatment.IDLE,
+    treatment=KeyTreatment.IDLE,
     how="location within Google Tag Manager",
 )
 _PEOPLE: Final = {
@@ -113,7 +113,7 @@ _TRIGGER: Final = {
         "visiblePercentageMin",
         "waitForTags",
         "waitForTagsTimeout",
-        fate=KeyTreatment.LEFT_OUT,
+        treatment=KeyTreatment.LEFT_OUT,
         how=_WEB,
     ),
     "parameter": DocumentedKey(
@@ -153,7 +153,7 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
                 "tag",
                 "client",
                 "transformation",
-                fate=KeyTreatment.DONE,
+                treatment=KeyTreatment.DONE,
                 how="by the tables of its parts",
             ),
             "containerVersionId": _done("`version`"),
@@ -200,7 +200,7 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
                 "version",
                 "signature",
                 "templateDeveloperId",
-                fate=KeyTreatment.IDLE,
+                treatment=KeyTreatment.IDLE,
                 how="where the template came from",
             ),
         },
@@ -263,7 +263,7 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
                 "boundary",
                 "childContainer",
                 "typeRestriction",
-                fate=KeyTreatment.LEFT_OUT,
+                treatment=KeyTreatment.LEFT_OUT,
                 how="with its zone",
             ),
             "notes": _PEOPLE["notes"],
@@ -274,7 +274,7 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
                 "gtagConfigId",
                 "type",
                 "parameter",
-                fate=KeyTreatment.LEFT_OUT,
+                treatment=KeyTreatment.LEFT_OUT,
                 how="with its gtagConfig",
             ),
             **_WHERE,

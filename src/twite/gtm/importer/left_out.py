@@ -30,9 +30,9 @@ def lines_of_the_rest(export: Export) -> Iterator[ReportLine]:
 
 def _beside(key: str, held: Tree) -> Iterator[ReportLine]:
     found = RESOURCES["containerVersion"].get(key)
-    if found is not None and found.fate in {KeyTreatment.DONE, KeyTreatment.IDLE}:
+    if found is not None and found.treatment in {KeyTreatment.DONE, KeyTreatment.IDLE}:
         return
-    noted = found is not None and found.fate is KeyTreatment.NOTED
+    noted = found is not None and found.treatment is KeyTreatment.NOTED
     fit = Support.DIFFERS if noted else Support.LEFT_OUT
     for condition in held if isinstance(held, list) else [held]:
         notes = [found.how if found is not None else _UNKNOWN]
@@ -49,7 +49,11 @@ def _beside(key: str, held: Tree) -> Iterator[ReportLine]:
 def _of_container(export: Export) -> Iterator[str]:
     known: Mapping[str, object] = RESOURCES["container"]
     for key, held in export.about.tree.items():
-        if key in known and holds(held) and RESOURCES["container"][key].fate is KeyTreatment.NOTED:
+        if (
+            key in known
+            and holds(held)
+            and RESOURCES["container"][key].treatment is KeyTreatment.NOTED
+        ):
             yield f"its {key} is not kept: {RESOURCES['container'][key].how}"
     for key in strangers("container", export.about.tree):
         yield f"its key {key!r} is not known to Twite, and is not kept"

@@ -54,9 +54,9 @@ def _keys_of(resource: str, piece: ExportPart, *, narrows: bool) -> Iterator[str
             continue
         if found is None:
             yield _told(f"its key {key!r} is not known to Twite, and is not kept", narrows=narrows)
-        elif found.fate is KeyTreatment.LEFT_OUT:
+        elif found.treatment is KeyTreatment.LEFT_OUT:
             raise LeftOut(f"it has {_some(key)} {key}: {found.how}")
-        elif found.fate is KeyTreatment.NOTED:
+        elif found.treatment is KeyTreatment.NOTED:
             yield f"its {key} is not kept: {found.how}"
 
 
@@ -77,7 +77,7 @@ def _paused_by(resource: str, tree: Mapping[str, Tree]) -> Iterator[str]:
             continue
         if found is None:
             yield f"its key {key!r} is not known to Twite, and could say when it fires"
-        elif found.fate is KeyTreatment.PAUSED:
+        elif found.treatment is KeyTreatment.PAUSED:
             yield found.how
 
 

@@ -58,7 +58,7 @@ def submit() -> Json:
     }
 
 
-def life() -> Json:
+def history() -> Json:
     return {
         "operationId": "life",
         "summary": "The history of one conversion, attempt by attempt.",
@@ -156,7 +156,7 @@ def as_x(version: str) -> Json:
     }
 
 
-def desk() -> Json:
+def operations() -> Json:
     return {
         "operationId": "desk",
         "summary": "Act on deliveries at rest, the vault or users, or erase a person.",

@@ -62,7 +62,7 @@ async def answer(request: HttpRequest, visit: PageVisit) -> HttpResponse:
         receipt = await services.accept.found(
             found,
             source=visit.source,
-            door=Endpoint.BEACON,
+            endpoint=Endpoint.BEACON,
             twins=beacon.twins,
             request=incoming_of(
                 request.scope, b"", address=visit.address, trusted=services.origins.trusted

@@ -46,7 +46,9 @@ async def _of_deliveries(order: ControlCommand, services: HttpServices) -> int:
     move: Move = Discard(deliveries=order.deliveries, note=order.note)
     if order.do == "replay":
         move = Replay(deliveries=order.deliveries, sure=frozenset(order.sure))
-    return (await services.moves.move(move, now=services.clock.now(), deed=order.deed)).moved
+    return (
+        await services.moves.move(move, now=services.clock.now(), audit_event=order.audit_event)
+    ).moved
 
 
 async def _of_persons(order: ControlCommand, services: HttpServices) -> int:
@@ -56,16 +58,16 @@ async def _of_persons(order: ControlCommand, services: HttpServices) -> int:
 
 
 async def _of_users(order: ControlCommand, services: HttpServices) -> ControlResult:
-    if services.people is None or order.deed is None:
+    if services.people is None or order.audit_event is None:
         raise HttpRefusal(error(400, "wrong_shape", "deed is missing"))
     if order.do == "note":
-        await services.people.note(order.deed)
+        await services.people.note(order.audit_event)
         return ControlResult(done=1)
     try:
         change = changed(order)
     except msgspec.ValidationError as wrong:
         raise HttpRefusal(error(400, "wrong_shape", str(wrong))) from None
-    result = await services.people.change(change, deed=order.deed)
+    result = await services.people.change(change, audit_event=order.audit_event)
     return ControlResult(done=int(result is Result.DONE), result=result)
 
 
@@ -75,7 +77,7 @@ async def _of_the_vault(order: ControlCommand, services: HttpServices) -> Contro
         raise HttpRefusal(error(409, "vault_closed"))
     try:
         if order.do == "reseal":
-            return ControlResult(done=await logins.reseal(deed=order.deed))
+            return ControlResult(done=await logins.reseal(audit_event=order.audit_event))
         if order.do == "reseal_letters":
             some = await logins.reseal_letters(after=order.after)
             return ControlResult(done=some.letters, last=some.last)
@@ -83,9 +85,9 @@ async def _of_the_vault(order: ControlCommand, services: HttpServices) -> Contro
             message = f"a name begins with {PREFIX} or {CONTAINER}"
             raise HttpRefusal(error(400, "wrong_shape", message))
         if order.do == "keep":
-            await logins.keep(order.name, order.sealed, deed=order.deed)
+            await logins.keep(order.name, order.sealed, audit_event=order.audit_event)
         else:
-            await logins.forget_sealed(order.name, deed=order.deed)
+            await logins.forget_sealed(order.name, audit_event=order.audit_event)
     except (NotOpened, SettingsError) as wrong:
         raise HttpRefusal(error(409, "vault_closed", str(wrong))) from None
     return ControlResult(done=1)

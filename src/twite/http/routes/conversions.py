@@ -89,7 +89,7 @@ class IgnoredBy(msgspec.Struct, frozen=True, kw_only=True):
     """How often a route ignored an event on one day (UTC), and why."""
 
     day: str
-    door: str
+    endpoint: str = msgspec.field(name="door")
     name: str
     reason: str
     times: int
@@ -105,7 +105,7 @@ class BalanceBy(Balance, frozen=True, kw_only=True, omit_defaults=True):
     ignored: tuple[IgnoredBy, ...] = ()
 
 
-async def life(request: HttpRequest, asker: Requester) -> HttpResponse:
+async def history(request: HttpRequest, caller: Requester) -> HttpResponse:
     """Answer with the latest history under this id, and the others. Raises HttpRefusal (404).
 
     `event` in the query narrows it to one event: our name of it, or X's id.
@@ -113,58 +113,59 @@ async def life(request: HttpRequest, asker: Requester) -> HttpResponse:
     services, event = request.services, request.query().get("event")
     pixel, conversion_id = request.parameters["pixel"], request.parameters["conversion_id"]
     if pixel.startswith(PREFIX):
-        return await _life_of_tag(request, asker, pixel, conversion_id, event)
+        return await _history_of_tag(request, caller, pixel, conversion_id, event)
     destination = services.destinations.get(pixel)
-    if destination is None or not asker.sees(pixel):
+    if destination is None or not caller.sees(pixel):
         raise HttpRefusal(_UNKNOWN)
     # Without an event, all that the pixel ever had: the mapping of events may have changed since.
     events = None if event is None else (destination.events.get(event, event),)
-    lives = await services.records.find(
+    histories = await services.records.find(
         ByConversionId(pixel=pixel, events=events, conversion_id=conversion_id)
     )
-    return _shown(lives, asker, now=services.clock.now())
+    return _shown(histories, caller, now=services.clock.now())
 
 
-async def _life_of_tag(
-    request: HttpRequest, asker: Requester, pixel: str, conversion_id: str, event: str | None
+async def _history_of_tag(
+    request: HttpRequest, caller: Requester, pixel: str, conversion_id: str, event: str | None
 ) -> HttpResponse:
     """Answer with a tag's history of the conversion: a source sees only its own requests."""
-    if asker.source is None and not asker.sees(pixel):
+    if caller.source is None and not caller.sees(pixel):
         raise HttpRefusal(_UNKNOWN)
     services, events = request.services, None if event is None else (event,)
-    lives = await services.records.find(
+    histories = await services.records.find(
         ByConversionId(pixel=pixel, events=events, conversion_id=conversion_id)
     )
-    seen = [live for live in lives if asker.source in {None, live.source}]
-    return _shown(seen, asker, now=services.clock.now())
+    seen = [live for live in histories if caller.source in {None, live.source}]
+    return _shown(seen, caller, now=services.clock.now())
 
 
-def _shown(lives: Sequence[History], asker: Requester, *, now: int) -> HttpResponse:
-    if not lives:
+def _shown(histories: Sequence[History], caller: Requester, *, now: int) -> HttpResponse:
+    if not histories:
         raise HttpRefusal(_UNKNOWN)
-    latest, *others = sorted(lives, key=lambda life: life.received_at, reverse=True)
+    latest, *others = sorted(histories, key=lambda history: history.received_at, reverse=True)
     found: HistoryView = msgspec.structs.replace(
-        _told(latest, now, asker), others=tuple(_told(other, now, asker) for other in others)
+        _told(latest, now, caller), others=tuple(_told(other, now, caller) for other in others)
     )
     return HttpResponse(status=200, body=_ENCODER.encode(found))
 
 
-async def balance(request: HttpRequest, asker: Requester) -> HttpResponse:
+async def balance(request: HttpRequest, caller: Requester) -> HttpResponse:
     """Answer with the balance: a source's own, or that of the key's pixels."""
     records = request.services.records
-    accounts = [account for account in await records.balance() if asker.counts(account)]
+    accounts = [account for account in await records.balance() if caller.counts(account)]
     since = request.services.clock.now() // DAY - IGNORED_DAYS + 1
     ignored = tuple(
         IgnoredBy(
             day=spelled(tally.day * DAY)[:10],
-            door=tally.door,
+            endpoint=tally.endpoint,
             name=tally.name,
             reason=tally.reason,
             times=tally.times,
         )
         for tally in await records.answer(IgnoredQuery(since=since))
         # Ignored events have a source and no pixel.
-        if (asker.source or tally.source) == tally.source and (asker.source or asker.pixels is None)
+        if (caller.source or tally.source) == tally.source
+        and (caller.source or caller.pixels is None)
     )
     return HttpResponse(status=200, body=_ENCODER.encode(balance_of(accounts, ignored)))
 
@@ -187,17 +188,17 @@ def _sums(account: ConversionCounts) -> dict[str, int]:
     return {name: getattr(account, name) for name in Balance.__struct_fields__}
 
 
-def _told(life: History, now: int, asker: Requester) -> HistoryView:
+def _told(history: History, now: int, caller: Requester) -> HistoryView:
     return HistoryView(
-        pixel=life.pixel,
-        event=life.event,
-        conversion_id=life.conversion_id,
-        state=life.state,
-        source=life.source,
-        receipt=life.receipt,
-        received_at=spelled(life.received_at),
-        deadline_at=spelled(life.deadline_at),
-        sent=msgspec.Raw(life.sent or b"null"),
+        pixel=history.pixel,
+        event=history.event,
+        conversion_id=history.conversion_id,
+        state=history.state,
+        source=history.source,
+        receipt=history.receipt,
+        received_at=spelled(history.received_at),
+        deadline_at=spelled(history.deadline_at),
+        sent=msgspec.Raw(history.sent or b"null"),
         attempts=tuple(
             AttemptView(
                 at=spelled(attempt.at),
@@ -206,18 +207,18 @@ def _told(life: History, now: int, asker: Requester) -> HistoryView:
                 answer=attempt.answer,
                 ambiguous=attempt.ambiguous,
             )
-            for attempt in life.attempts
+            for attempt in history.attempts
         ),
-        duplicates=life.duplicates,
-        reason=life.reason,
-        due_at=None if life.due_at is None else spelled(life.due_at),
-        consent=None if life.consent is None else msgspec.Raw(life.consent),
-        waiting=waiting(life, now=now),
+        duplicates=history.duplicates,
+        reason=history.reason,
+        due_at=None if history.due_at is None else spelled(history.due_at),
+        consent=None if history.consent is None else msgspec.Raw(history.consent),
+        waiting=waiting(history, now=now),
         not_fired=tuple(
             TagView(tag=firing.tag, reason=firing.why)
-            for firing in life.not_fired
+            for firing in history.not_fired
             # A source sees its own tags, an API key the tags of its pixels.
-            if asker.source == life.source or asker.sees(firing.tag)
+            if caller.source == history.source or caller.sees(firing.tag)
         ),
     )
 

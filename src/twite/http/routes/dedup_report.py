@@ -15,7 +15,7 @@ from twite.http.route import HttpRequest
 _NUMBER: Final = re.compile(r"[0-9]{1,3}", re.ASCII)
 
 
-async def answer(request: HttpRequest, asker: Requester) -> HttpResponse:
+async def answer(request: HttpRequest, caller: Requester) -> HttpResponse:
     """Answer about the visible pixels. Raises HttpRefusal (400) if `days` is out of range."""
     services, days = request.services, request.query().get("days")
     number = DEFAULT_DAYS if days is None else _days(days)
@@ -23,7 +23,7 @@ async def answer(request: HttpRequest, asker: Requester) -> HttpResponse:
     found = [
         row
         for row in await services.sightings.answer(DedupQuery(since=since))
-        if asker.sees(row.pixel)
+        if caller.sees(row.pixel)
     ]
     pairs: list[TwoIds] = []
     if any(row.two_ids for row in found):
@@ -32,7 +32,7 @@ async def answer(request: HttpRequest, asker: Requester) -> HttpResponse:
         found,
         services.destinations,
         since=since,
-        pairs=[pair for pair in pairs if asker.sees(pair.pixel)],
+        pairs=[pair for pair in pairs if caller.sees(pair.pixel)],
     )
     return HttpResponse(status=200, body=_ENCODER.encode(report))
 

@@ -41,7 +41,7 @@ def taking(
         # The address and headers of the request are the server's, not the visitor's.
         seen = Incoming(method=request.method, path=request.path)
         receipt = await request.services.accept.found(
-            found, source=source, door=endpoint, request=seen
+            found, source=source, endpoint=endpoint, request=seen
         )
         return told(receipt, ignored=len(found.ignored))
 

@@ -27,7 +27,7 @@ class RejectionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     at: str
     source: str
     pixel: str
-    door: str
+    endpoint: str = msgspec.field(name="door")
     receipt: str
     index: int
     event: str
@@ -42,7 +42,7 @@ class RejectionList(msgspec.Struct, frozen=True, kw_only=True):
     more: bool
 
 
-async def answer(request: HttpRequest, asker: Requester) -> HttpResponse:
+async def answer(request: HttpRequest, caller: Requester) -> HttpResponse:
     """Answer a source about its own requests, and an API key about its pixels.
 
     Raises HttpRefusal (400) for an invalid time or code.
@@ -52,9 +52,9 @@ async def answer(request: HttpRequest, asker: Requester) -> HttpResponse:
         since=max(now - KEPT_FOR, _since(asked.get("since"), now)),
         code=_code(asked.get("code")),
         name=asked.get("conversion_id"),
-        source=asker.source,
+        source=caller.source,
         # A source sees all its rejections, also those that named no pixel.
-        pixels=None if asker.source else asker.pixels,
+        pixels=None if caller.source else caller.pixels,
         limit=MOST_TOLD + 1,
     )
     found = await request.services.records.answer(RejectionsQuery(wanted=wanted))
@@ -70,7 +70,7 @@ def told_rejection(rejection: Rejection) -> RejectionView:
         at=spelled(rejection.at),
         source=rejection.source,
         pixel=rejection.pixel,
-        door=rejection.door,
+        endpoint=rejection.endpoint,
         receipt=rejection.receipt,
         index=rejection.index,
         event=rejection.event,

@@ -108,7 +108,7 @@ def taking(
             trusted=request.services.origins.trusted,
         )
         receipt = await request.services.accept.found(
-            found, source=source, door=form.endpoint, request=seen
+            found, source=source, endpoint=form.endpoint, request=seen
         )
         taken = receipt.accepted or receipt.duplicates or receipt.suppressed or receipt.held
         if receipt.rejected and not taken:

@@ -37,8 +37,8 @@ class MemoryConsents:
         self._opted_out.update(keys)
 
     async def erase(self, erasing: EraseStore, *, now: int) -> int:
-        if erasing.deed is not None:
-            await self.people.note(erasing.deed)
+        if erasing.audit_event is not None:
+            await self.people.note(erasing.audit_event)
         self._opted_out.update(erasing.keys)
         rows = [
             row

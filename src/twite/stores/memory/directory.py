@@ -53,14 +53,16 @@ class MemoryDirectory:
     async def users(self) -> Sequence[User]:
         return [self._users[name] for name in sorted(self._users)]
 
-    async def change(self, change: Change, *, deed: AuditEvent, warrant: bytes = b"") -> Result:
+    async def change(
+        self, change: Change, *, audit_event: AuditEvent, warrant: bytes = b""
+    ) -> Result:
         if warrant and warrant not in self._sessions:
             return Result.OVER
         result = self._made(change)
         if result is Result.DONE:
             if isinstance(change, TwoFactorDisabled | UserRemoved):
                 await self._state.delete(SealedSecret, CODES + change.name)
-            await self.note(deed)
+            await self.note(audit_event)
         return result
 
     async def take_step(self, name: str, step: int) -> bool:
@@ -130,10 +132,10 @@ class MemoryDirectory:
     async def api_key(self, digest: bytes) -> ApiKey | None:
         return next((key for key in self._api_keys.values() if key.digest == digest), None)
 
-    async def note(self, deed: AuditEvent) -> None:
+    async def note(self, audit_event: AuditEvent) -> None:
         before = self._entries[-1].hash if self._entries else NO_HASH
-        number, kept = len(self._entries) + 1, written(deed)
-        entry = AuditEntry(number=number, deed=kept, hash=chained(before, number, kept))
+        number, kept = len(self._entries) + 1, written(audit_event)
+        entry = AuditEntry(number=number, audit_event=kept, hash=chained(before, number, kept))
         self._entries.append(entry)
 
     async def entries(self, *, before: int | None, limit: int) -> Sequence[AuditEntry]:

@@ -15,16 +15,22 @@ class MemoryIgnored:
 
     def _answer_ignored(self, *, since: int) -> Sequence[IgnoredTally]:
         return [
-            IgnoredTally(day=day, source=source, door=door, name=name, reason=reason, times=times)
-            for (day, source, door, name, reason), times in sorted(self._ignored.items())
+            IgnoredTally(
+                day=day, source=source, endpoint=endpoint, name=name, reason=reason, times=times
+            )
+            for (day, source, endpoint, name, reason), times in sorted(self._ignored.items())
             if day >= since
         ]
 
     def _note(self, submission: Submission) -> None:
-        day, source, door = submission.received_at // DAY, submission.source, submission.door.value
+        day, source, endpoint = (
+            submission.received_at // DAY,
+            submission.source,
+            submission.endpoint.value,
+        )
         for name, reason in named(submission):
-            key = day, source, door, name, reason
+            key = day, source, endpoint, name, reason
             if key not in self._ignored:
                 full = sum(known[:2] == key[:2] for known in self._ignored) >= MOST_NAMES
-                key = day, source, door, OTHER if full else name, reason
+                key = day, source, endpoint, OTHER if full else name, reason
             self._ignored[key] = self._ignored.get(key, 0) + 1

@@ -33,8 +33,10 @@ class MemoryOperations:
     _keys: dict[bytes, tuple[int, int]]
     _amended: dict[int, list[tuple[int, str]]]
 
-    async def move(self, move: Move, *, now: int, deed: AuditEvent | None = None) -> MoveResult:
-        await self._noted(deed)
+    async def move(
+        self, move: Move, *, now: int, audit_event: AuditEvent | None = None
+    ) -> MoveResult:
+        await self._noted(audit_event)
         match move:
             case Replay():
                 moved = self._replay(move.deliveries, now=now, sure=move.sure)
@@ -88,7 +90,7 @@ class MemoryOperations:
             holder = self._keys.get(key, (row.id, 0))[0]
             is_other = body.event != row.entry.event
             if (is_other and holder != row.id) or (
-                not is_other and row.id not in sure and self._life(row).rival is not None
+                not is_other and row.id not in sure and self._history(row).rival is not None
             ):
                 refused[body.delivery] = (
                     "another conversion has this event and conversion id already"
@@ -137,7 +139,7 @@ class MemoryOperations:
             return len(queued)
         return self._withdraw(rows, reason=reason, now=now)
 
-    def _life(self, row: MemoryRow) -> History:
+    def _history(self, row: MemoryRow) -> History:
         raise NotImplementedError
 
     def _withdraw(self, rows: Iterable[MemoryRow], *, reason: str, now: int) -> int:
@@ -146,9 +148,9 @@ class MemoryOperations:
     def _rival(self, row: MemoryRow) -> Rival | None:
         raise NotImplementedError
 
-    async def _noted(self, deed: AuditEvent | None) -> None:
-        if deed is not None:
-            await self.people.note(deed)
+    async def _noted(self, audit_event: AuditEvent | None) -> None:
+        if audit_event is not None:
+            await self.people.note(audit_event)
 
     def _at_rest(self, deliveries: Sequence[int]) -> list[MemoryRow]:
         return [row for row in meant(self._rows, set(deliveries)) if row.state in _RESTING]

@@ -70,13 +70,13 @@ class MemoryQueries:
         # By (span, at, source, pixel).
         self._flows: dict[tuple[int, int, str, str], Counter[str]] = {}
         self._waits: dict[tuple[int, int, str, str], Counter[int]] = {}
-        self._kits: Counter[tuple[str, str, str, int, int]] = Counter()
+        self._key_sets: Counter[tuple[str, str, str, int, int]] = Counter()
         # By (source, pixel, event, day, code): how often, the latest shape and delivery.
         self._flaws: dict[tuple[str, str, str, int, str], tuple[int, int, str, int | None]] = {}
         self._submissions: dict[str, Submission] = {}
         self._amended: dict[int, list[tuple[int, str]]] = {}
 
-    def _life(self, row: MemoryRow) -> History:
+    def _history(self, row: MemoryRow) -> History:
         raise NotImplementedError
 
     def _answer_flows(self, scope: QueryScope, *, span: int, since: int) -> Sequence[FlowCounts]:
@@ -95,12 +95,12 @@ class MemoryQueries:
 
     def _answer_match(self, scope: QueryScope, *, since: int) -> Sequence[Matched]:
         sums: dict[tuple[str, str, int], Counter[int]] = {}
-        for (source, pixel, event, day, kit), many in self._kits.items():
+        for (source, pixel, event, day, key_set), many in self._key_sets.items():
             if day >= since and _meant(scope, source, pixel):
-                sums.setdefault((pixel, event, day), Counter())[kit] += many
+                sums.setdefault((pixel, event, day), Counter())[key_set] += many
         return [
-            Matched(pixel=pixel, event=event, day=day, keys=matching(kits))
-            for (pixel, event, day), kits in sorted(sums.items())
+            Matched(pixel=pixel, event=event, day=day, keys=matching(key_sets))
+            for (pixel, event, day), key_sets in sorted(sums.items())
         ]
 
     def _answer_flaws(self, scope: QueryScope, *, since: int) -> Sequence[FlawCount]:
@@ -153,8 +153,8 @@ class MemoryQueries:
             return None
         submission = self._submissions[row.receipt]
         return ConversionOrigin(
-            life=self._life(row),
-            door=submission.door.value,
+            history=self._history(row),
+            endpoint=submission.endpoint.value,
             body=submission.body,
             place=row.entry.index,
             flag=row.entry.flag,
@@ -179,7 +179,7 @@ class MemoryQueries:
             if row.state in _RESTING and scope.shows(row.entry.pixel):
                 key = row.entry.pixel, row.entry.event, row.state, row.reason or ""
                 found.setdefault(key, []).append(row)
-        heaps = [
+        error_groups = [
             ErrorGroup(
                 pixel=pixel,
                 event=event,
@@ -192,8 +192,15 @@ class MemoryQueries:
             )
             for (pixel, event, state, reason), rows in found.items()
         ]
-        heaps.sort(key=lambda heap: (-heap.deliveries, heap.pixel, heap.event, heap.reason))
-        return heaps
+        error_groups.sort(
+            key=lambda error_group: (
+                -error_group.deliveries,
+                error_group.pixel,
+                error_group.event,
+                error_group.reason,
+            )
+        )
+        return error_groups
 
     def _find_group(
         self, scope: QueryScope, group: ErrorGroup, *, after: int, limit: int
@@ -206,13 +213,13 @@ class MemoryQueries:
             and row.id > after
             and scope.shows(row.entry.pixel)
         ]
-        return [self._life(row) for row in rows[:limit]]
+        return [self._history(row) for row in rows[:limit]]
 
     def _find_resting_among(
         self, scope: QueryScope, deliveries: Sequence[int]
     ) -> Sequence[History]:
         return [
-            self._life(row)
+            self._history(row)
             for row in self._rows.values()
             if row.id in deliveries and row.state in _RESTING and scope.shows(row.entry.pixel)
         ]
@@ -240,7 +247,7 @@ class MemoryQueries:
             event=row.entry.event,
             conversion_id=row.entry.conversion_id,
             source=row.source,
-            door=self._submissions[row.receipt].door.value,
+            endpoint=self._submissions[row.receipt].endpoint.value,
             state=row.state,
             reason=row.reason,
             body=row.entry.body,
@@ -258,10 +265,10 @@ class MemoryQueries:
             key = span, at // span * span, row.source, row.entry.pixel
             self._waits.setdefault(key, Counter())[slot_of(at - row.received_at)] += 1
 
-    def _count_kit(self, row: MemoryRow, kit: int) -> None:
+    def _count_key_set(self, row: MemoryRow, key_set: int) -> None:
         entry = row.entry
         day = row.received_at // DAY
-        self._kits[row.source, entry.pixel, entry.event, day, kit] += 1
+        self._key_sets[row.source, entry.pixel, entry.event, day, key_set] += 1
 
     def _count_flaws(
         self, submission: Submission, rows: Mapping[int, int], duplicates: Sequence[int]

@@ -93,7 +93,7 @@ def delivery_of(row: MemoryRow) -> Delivery:
     )
 
 
-def life_of(
+def history_of(
     row: MemoryRow, pauses: Mapping[tuple[str, str], Pause], closures: Mapping[str, RateLimitWindow]
 ) -> History:
     """Return it as it is shown."""

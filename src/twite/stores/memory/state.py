@@ -37,7 +37,7 @@ class MemoryState:
 
     def __init__(self) -> None:
         self._kept: dict[type, dict[Any, Any]] = defaultdict(dict)
-        self.deeds: list[AuditEvent] = []
+        self.audit_events: list[AuditEvent] = []
 
     async def load(self, kind: type[R], *, prefix: str = "") -> Sequence[R]:
         kept = self._kept[kind]
@@ -54,7 +54,7 @@ class MemoryState:
         *,
         gone: Sequence[StateKey] = (),
         was: SealedSecret | None = None,
-        deed: AuditEvent | None = None,
+        audit_event: AuditEvent | None = None,
     ) -> None:
         for record in records:
             kept, key = self._kept[type(record)], _KEYS[type(record)](record)
@@ -66,20 +66,20 @@ class MemoryState:
                         del kept[source, hour]
             for key_ in gone:
                 kept.pop(key_, None)
-        if deed is not None:
-            await self._noted(deed)
+        if audit_event is not None:
+            await self._noted(audit_event)
 
     async def delete(
-        self, kind: type[StateRecord], *keys: StateKey, deed: AuditEvent | None = None
+        self, kind: type[StateRecord], *keys: StateKey, audit_event: AuditEvent | None = None
     ) -> None:
         for key in keys:
             self._kept[kind].pop(key, None)
-        if deed is not None:
-            await self._noted(deed)
+        if audit_event is not None:
+            await self._noted(audit_event)
 
     def _clock_record(self, ahead: int | None) -> ClockRecord:
         return ClockRecord(ahead=ahead)
 
-    async def _noted(self, deed: AuditEvent | None) -> None:
-        if deed is not None:
-            self.deeds.append(deed)
+    async def _noted(self, audit_event: AuditEvent | None) -> None:
+        if audit_event is not None:
+            self.audit_events.append(audit_event)

@@ -44,7 +44,7 @@ from twite.stores.memory.ignored import MemoryIgnored
 from twite.stores.memory.operations import MemoryOperations
 from twite.stores.memory.queries import MemoryQueries
 from twite.stores.memory.rejections import MemoryRejections
-from twite.stores.memory.row import MemoryRow, delivery_of, life_of, overdue, rank_of, rest
+from twite.stores.memory.row import MemoryRow, delivery_of, history_of, overdue, rank_of, rest
 from twite.stores.memory.sightings import MemorySightings
 from twite.stores.memory.state import MemoryState
 from twite.stores.memory.tag_payloads import MemoryTagPayloads
@@ -103,7 +103,7 @@ class MemoryStore(
     async def restart(self) -> None:
         """Act as after a crash and restart: the leases of in-flight deliveries expire."""
         self.epoch += 1
-        self._lapse(_FOREVER, died=True)
+        self._expire(_FOREVER, died=True)
 
     async def record(self, submission: Submission) -> Recorded:
         if self.refuse is not None:
@@ -141,8 +141,8 @@ class MemoryStore(
             if entry.suppressed is not None:
                 counted["suppressed"] += 1
                 self._count(at, source, entry.pixel, suppressed=1)
-            elif entry.kit is not None:
-                self._count_kit(row, entry.kit)
+            elif entry.key_set is not None:
+                self._count_key_set(row, entry.key_set)
         for refusal in submission.refusals:
             counted = self._counted[submission.source, refusal.pixel]
             counted["received"] += 1
@@ -207,22 +207,24 @@ class MemoryStore(
         return [row.id for row in rows if row.denied is not None or self.lists(self._keys_of(row))]
 
     async def settle(self, settlement: Settlement) -> int:
-        for fate in settlement.fates:
-            after(State.SENDING, fate.trigger)
+        for transition in settlement.transitions:
+            after(State.SENDING, transition.trigger)
         attempt = settlement.attempt
         lease = self._leases.get(settlement.lease)
         at = lease.claimed_at if lease else 0
         if attempt is not None:
             at = attempt.at
-            survived = all(fate.trigger is not Trigger.LAPSED for fate in settlement.fates)
+            survived = all(
+                transition.trigger is not Trigger.EXPIRED for transition in settlement.transitions
+            )
             self._try(attempt, lease=settlement.lease, survived=survived)
-        late = sum(len(fate.deliveries) for fate in settlement.fates)
-        for fate in settlement.fates:
-            for row in self._named(fate.deliveries):
+        late = sum(len(transition.deliveries) for transition in settlement.transitions)
+        for transition in settlement.transitions:
+            for row in self._named(transition.deliveries):
                 if row.state is State.SENDING and row.lease == settlement.lease:
-                    if fate.trigger is Trigger.LAPSED:
-                        row.crashes = crashed(row.crashes, alone=len(fate.deliveries) == 1)
-                    self._meet(row, fate, at=at)
+                    if transition.trigger is Trigger.EXPIRED:
+                        row.crashes = crashed(row.crashes, alone=len(transition.deliveries) == 1)
+                    self._meet(row, transition, at=at)
                     late -= 1
         if lease is not None:
             lease.until = settlement.lease_until
@@ -231,7 +233,7 @@ class MemoryStore(
 
     async def sweep(self, sweeping: SweepRequest) -> SweepResult:
         now = sweeping.now
-        lapsed = self._lapse(now, furthest=sweeping.furthest, holding=sweeping.holding)
+        expired = self._expire(now, furthest=sweeping.furthest, holding=sweeping.holding)
         promoted = held = 0
         for row in self._in(State.QUEUED):
             if row.due_at is not None and not now < row.due_at <= sweeping.furthest:
@@ -245,7 +247,7 @@ class MemoryStore(
                 held += 1
         due = [row.due_at for row in self._in(State.QUEUED) if row.due_at is not None]
         return SweepResult(
-            lapsed=lapsed, promoted=promoted, held=held, next_due=min(due, default=None)
+            expired=expired, promoted=promoted, held=held, next_due=min(due, default=None)
         )
 
     def _answer_attempts(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
@@ -274,11 +276,11 @@ class MemoryStore(
             holder = self._keys[key][0] if key in self._keys else 0
             found += [id_ for id_ in same if id_ == holder]
             found += [id_ for id_ in reversed(same) if id_ != holder]
-        return [self._life(self._rows[id_]) for id_ in found]
+        return [self._history(self._rows[id_]) for id_ in found]
 
     def _find_submission(self, receipt: str) -> Sequence[History]:
         brought = [row for row in self._rows.values() if row.receipt == receipt]
-        return [self._life(row) for row in brought[:_MOST_LIVES]]
+        return [self._history(row) for row in brought[:_MOST_LIVES]]
 
     async def balance(self) -> Sequence[ConversionCounts]:
         accounts = []
@@ -303,7 +305,7 @@ class MemoryStore(
     def _find_resting(self, *, pixel: str | None, limit: int) -> Sequence[History]:
         found = [row for row in self._in(*_RESTING) if pixel in (None, row.entry.pixel)]
         found.sort(key=lambda row: (row.rested_at, row.id), reverse=True)
-        return [self._life(row) for row in found[:limit]]
+        return [self._history(row) for row in found[:limit]]
 
     def _ruled(self, entry: AcceptedConversion, at: int) -> tuple[CopyDecision, MemoryRow | None]:
         """Return the result of a copy, and the holder of its dedup key."""
@@ -325,11 +327,11 @@ class MemoryStore(
 
     def _meet_copy(self, row: MemoryRow, ruling: CopyDecision, *, at: int) -> None:
         """Bring about what a copy means for who had the key."""
-        if ruling.fate is copies.CopyOutcome.HELD and row.state is State.QUEUED:
+        if ruling.outcome is copies.CopyOutcome.HELD and row.state is State.QUEUED:
             rest(row, Trigger.HELD, reason=ruling.reason, at=at)
-        elif ruling.fate is copies.CopyOutcome.WITHDRAWN and row.state is State.SENDING:
+        elif ruling.outcome is copies.CopyOutcome.WITHDRAWN and row.state is State.SENDING:
             row.denied = row.denied or ruling.reason
-        elif ruling.fate is copies.CopyOutcome.WITHDRAWN:
+        elif ruling.outcome is copies.CopyOutcome.WITHDRAWN:
             self._withdraw([row], reason=ruling.reason, now=at)
 
     def _withdraw_denied(self) -> None:
@@ -398,26 +400,26 @@ class MemoryStore(
             if attempt.ambiguous and row.ambiguous_since is None:
                 row.ambiguous_since = attempt.at
 
-    def _meet(self, row: MemoryRow, fate: Transition, *, at: int) -> None:
+    def _meet(self, row: MemoryRow, transition: Transition, *, at: int) -> None:
         row.lease = None
-        if fate.trigger is Trigger.DELIVERED:
-            row.state = after(row.state, fate.trigger)
+        if transition.trigger is Trigger.DELIVERED:
+            row.state = after(row.state, transition.trigger)
             row.ambiguous_since = None
             self._counted[row.source, row.entry.pixel]["delivered"] += 1
             self._count_taken(at, row)
-        elif fate.trigger in {Trigger.HELD, Trigger.BURIED}:
-            if fate.trigger is Trigger.BURIED:
-                self._count(at, row.source, row.entry.pixel, buried=1)
-            rest(row, fate.trigger, reason=fate.reason, at=at)
+        elif transition.trigger in {Trigger.HELD, Trigger.GIVEN_UP}:
+            if transition.trigger is Trigger.GIVEN_UP:
+                self._count(at, row.source, row.entry.pixel, dead=1)
+            rest(row, transition.trigger, reason=transition.reason, at=at)
         else:
-            row.state = after(row.state, fate.trigger)
-            row.due_at = fate.due_at
+            row.state = after(row.state, transition.trigger)
+            row.due_at = transition.due_at
             self._quarantine(row, at=at)
 
-    def _life(self, row: MemoryRow) -> History:
+    def _history(self, row: MemoryRow) -> History:
         others = [other for other in self._rows.values() if other.entry.key == row.entry.key]
         return msgspec.structs.replace(
-            life_of(row, self._kept[Pause], self._kept[RateLimitWindow]),
+            history_of(row, self._kept[Pause], self._kept[RateLimitWindow]),
             supersedes=tuple(other.id for other in others if other.superseded_by == row.id),
             rival=self._rival(row),
         )
@@ -442,9 +444,9 @@ class MemoryStore(
         """Make deliveries with too many crashes dead letters."""
         if row.crashes >= QUARANTINED:
             row.state, row.lease = State.SENDING, None
-            rest(row, Trigger.BURIED, reason=SENDER_DIED_OF_IT, at=at)
+            rest(row, Trigger.GIVEN_UP, reason=SENDER_DIED_OF_IT, at=at)
 
-    def _lapse(
+    def _expire(
         self,
         now: int,
         *,
@@ -452,7 +454,7 @@ class MemoryStore(
         holding: AbstractSet[int] = frozenset(),
         died: bool = False,
     ) -> int:
-        lapsed = 0
+        expired = 0
         for number, lease in list(self._leases.items()):
             if number in holding or now <= lease.until <= furthest:
                 continue
@@ -470,11 +472,11 @@ class MemoryStore(
                 )
                 self._try(attempt, lease=number, survived=not died)
             for row in freed:
-                row.state = after(row.state, Trigger.LAPSED)
+                row.state = after(row.state, Trigger.EXPIRED)
                 row.lease = None
                 if died:
                     row.crashes = crashed(row.crashes, alone=len(freed) == 1)
                     self._quarantine(row, at=lease.claimed_at)
-            lapsed += len(freed)
+            expired += len(freed)
         self._withdraw_denied()
-        return lapsed
+        return expired

@@ -21,7 +21,7 @@ from twite.gateway.ports.queries import (
     SummaryPage,
 )
 from twite.stores.sql.named import query
-from twite.stores.sql.records import lives, view
+from twite.stores.sql.records import histories, view
 
 _UNSETTLED = frozenset({State.QUEUED, State.SENDING, State.HELD, State.DEAD})
 _Refusals = msgspec.json.Decoder(list[RejectedConversion])
@@ -98,14 +98,14 @@ def origin(
 ) -> ConversionOrigin | None:
     """Return where a conversion came from, if it may be seen."""
     with view(connection):
-        found = lives(connection, [delivery])
+        found = histories(connection, [delivery])
         row = connection.execute(query("origin"), {"delivery": delivery}).fetchone()
         if not found or row is None or not scope.shows(found[0].pixel):
             return None
-        door, body, refusals, nth, *flag = row
+        endpoint, body, refusals, nth, *flag = row
         return ConversionOrigin(
-            life=found[0],
-            door=door,
+            history=found[0],
+            endpoint=endpoint,
             body=body,
             place=_place(nth, refusals),
             flag=_flag(flag),
@@ -133,7 +133,7 @@ def kept(
     ]
 
 
-def heaps(connection: sqlite3.Connection, *, scope: QueryScope) -> list[ErrorGroup]:
+def error_groups(connection: sqlite3.Connection, *, scope: QueryScope) -> list[ErrorGroup]:
     """Return the error groups by state, event and reason, by skipping along an index."""
     found: list[ErrorGroup] = []
     with view(connection):
@@ -159,11 +159,18 @@ def heaps(connection: sqlite3.Connection, *, scope: QueryScope) -> list[ErrorGro
                             ambiguous=bool(ambiguous),
                         )
                     )
-    found.sort(key=lambda heap: (-heap.deliveries, heap.pixel, heap.event, heap.reason))
+    found.sort(
+        key=lambda error_group: (
+            -error_group.deliveries,
+            error_group.pixel,
+            error_group.event,
+            error_group.reason,
+        )
+    )
     return found
 
 
-def heap(
+def error_group(
     connection: sqlite3.Connection, *, scope: QueryScope, group: ErrorGroup, after: int, limit: int
 ) -> list[History]:
     """Return the deliveries of an error group."""
@@ -183,7 +190,7 @@ def heap(
             "after": after,
             "limit": limit,
         }
-        return lives(connection, [id_ for (id_,) in connection.execute(query("heap"), values)])
+        return histories(connection, [id_ for (id_,) in connection.execute(query("heap"), values)])
 
 
 def resting_among(
@@ -193,7 +200,7 @@ def resting_among(
     with view(connection):
         values = _pixels(scope) | {"deliveries": msgspec.json.encode(deliveries).decode()}
         found = connection.execute(query("resting_among"), values).fetchall()
-        return lives(connection, [id_ for (id_,) in found])
+        return histories(connection, [id_ for (id_,) in found])
 
 
 def _reasons(connection: sqlite3.Connection, *, state: State, lane: int) -> Iterator[str]:
@@ -210,7 +217,7 @@ def _reasons(connection: sqlite3.Connection, *, state: State, lane: int) -> Iter
 def _glimpses(connection: sqlite3.Connection, ids: Sequence[int]) -> Iterator[ConversionSummary]:
     values = {"deliveries": msgspec.json.encode(ids).decode()}
     for row in connection.execute(query("glimpses"), values):
-        (delivery, received_at, pixel, event, conversion_id, source, door, state, reason, body,
+        (delivery, received_at, pixel, event, conversion_id, source, endpoint, state, reason, body,
          *flag) = row  # fmt: skip
         yield ConversionSummary(
             delivery=delivery,
@@ -219,7 +226,7 @@ def _glimpses(connection: sqlite3.Connection, ids: Sequence[int]) -> Iterator[Co
             event=event,
             conversion_id=conversion_id,
             source=source,
-            door=door,
+            endpoint=endpoint,
             state=State(state),
             reason=reason,
             body=body,

@@ -49,11 +49,11 @@ class KeyContest:
             return False  # as most do: the holder need not be looked at
         present = self._holder(holder, holding, at=wish.at)
         ruling = rule(copy, present, at=wish.at)
-        if ruling.takes or ruling.fate is not CopyOutcome.STAYS:
+        if ruling.takes or ruling.outcome is not CopyOutcome.STAYS:
             self._ruled.append((holder, ruling, wish))
-        if ruling.fate is CopyOutcome.WITHDRAWN and present.state in {*_AT_REST, State.QUEUED}:
+        if ruling.outcome is CopyOutcome.WITHDRAWN and present.state in {*_AT_REST, State.QUEUED}:
             self._changed[holder] = State.SUPPRESSED, ruling.reason
-        elif ruling.fate is CopyOutcome.HELD:
+        elif ruling.outcome is CopyOutcome.HELD:
             self._changed[holder] = State.HELD, ruling.reason
         if ruling.held is not None and copy.suppressed is None:
             self.held[wish.delivery] = ruling.held
@@ -66,11 +66,11 @@ class KeyContest:
             if ruling.takes:
                 run("add_replaced", delivery=holder, by=wish.delivery)
                 run("show_replaced", key=wish.key, delivery=holder)
-            if ruling.fate is CopyOutcome.WITHDRAWN:
+            if ruling.outcome is CopyOutcome.WITHDRAWN:
                 withdraw(run, [holder], now=wish.at, reason=ruling.reason)
                 if run("deny", delivery=holder, now=wish.at, reason=ruling.reason).rowcount:
                     self._book.denied.add(holder)
-            elif ruling.fate is CopyOutcome.HELD:
+            elif ruling.outcome is CopyOutcome.HELD:
                 ids = _json([holder])
                 run("hold_queued", deliveries=ids, now=wish.at, reason=ruling.reason)
 

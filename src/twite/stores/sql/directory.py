@@ -82,9 +82,9 @@ def api_key(connection: sqlite3.Connection, *, digest: bytes) -> ApiKey | None:
     return None if row is None else _api_key(row)
 
 
-def note(book: WriterSession, deed: AuditEvent) -> None:
+def note(book: WriterSession, audit_event: AuditEvent) -> None:
     """Append to the audit."""
-    kept = written(deed)
+    kept = written(audit_event)
     last = book.run("last_deed").fetchone()
     number, before = (0, NO_HASH) if last is None else last
     book.run(
@@ -148,8 +148,8 @@ def _api_key(row: tuple[str, str, bytes, str, str | None, int, str, int | None])
 
 def _entry(row: tuple[int, int, str, str, str, str, bytes]) -> AuditEntry:
     number, at, who, what, subject, detail, hash_ = row
-    deed = AuditEvent(at=at, who=who, what=what, subject=subject, detail=detail)
-    return AuditEntry(number=number, deed=deed, hash=hash_)
+    audit_event = AuditEvent(at=at, who=who, what=what, subject=subject, detail=detail)
+    return AuditEntry(number=number, audit_event=audit_event, hash=hash_)
 
 
 def listed(names: Iterable[str] | None) -> str | None:

@@ -28,13 +28,15 @@ from twite.stores.sql.state import delete_secret
 from twite.stores.sql.writer_session import WriterSession
 
 
-def changed(book: WriterSession, change: Change, *, deed: AuditEvent, warrant: bytes) -> Result:
+def changed(
+    book: WriterSession, change: Change, *, audit_event: AuditEvent, warrant: bytes
+) -> Result:
     """Make a change and note it, or do neither."""
     if warrant and session(book.connection, digest=warrant) is None:
         return Result.OVER
     result = _made(book, change)
     if result is Result.DONE:
-        note(book, deed)
+        note(book, audit_event)
     return result
 
 

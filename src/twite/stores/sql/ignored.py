@@ -20,17 +20,17 @@ def note(tally: Tally, submission: Submission) -> None:
     """Count the ignored items of a submission."""
     day = submission.received_at // DAY
     for name, reason in named(submission):
-        tally[day, submission.source, submission.door.value, name, reason] += 1
+        tally[day, submission.source, submission.endpoint.value, name, reason] += 1
 
 
 def add(book: WriterSession, tally: Tally) -> None:
     """Add to the counts. If there are too many names, the latest are counted as OTHER."""
-    for (day, source, door, name, reason), times in tally.items():
+    for (day, source, endpoint, name, reason), times in tally.items():
         book.run(
             "count_ignored",
             day=day,
             source=source,
-            door=door,
+            door=endpoint,
             called=name,
             reason=reason,
             times=times,

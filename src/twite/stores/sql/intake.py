@@ -88,7 +88,7 @@ class _Page:
         number = book.next_submission() if entries else 0
         if entries:
             self._submissions += (
-                number, submission.receipt, submission.source, submission.door.value, at, first,
+                number, submission.receipt, submission.source, submission.endpoint.value, at, first,
                 len(entries), submission.body, _places_of(submission.refusals),
                 unfired.kept(submission),
             )  # fmt: skip
@@ -119,7 +119,7 @@ class _Page:
         consents: list[object] = []
         flagged: list[object] = []
         called: list[object] = []
-        kits = book.tally.kits
+        key_sets = book.tally.key_sets
         for id_, number, lane, entry, account, at in self._conversions:
             if id_ in duplicates:
                 self._tally[account][_DUPLICATE] += 1
@@ -143,10 +143,10 @@ class _Page:
             if entry.flag is not None:
                 flag = entry.flag
                 flagged += (id_, flag.kind, flag.value, flag.currency, flag.usual)
-                fate = Counting.FLAGGED if entry.held is None else Counting.HELD
-                book.tally.amounts[account, fate, flag.kind] += 1
-            if entry.suppressed is None and entry.kit is not None:
-                kits[at // DAY, account, lane, entry.kit] += 1
+                counting = Counting.FLAGGED if entry.held is None else Counting.HELD
+                book.tally.amounts[account, counting, flag.kind] += 1
+            if entry.suppressed is None and entry.key_set is not None:
+                key_sets[at // DAY, account, lane, entry.key_set] += 1
         book.add_rows("add_conversions", conversions, 7)
         book.add_rows("add_deliveries", deliveries, 4)
         book.add_rows("add_held", held, 6)

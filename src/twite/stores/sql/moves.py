@@ -31,11 +31,13 @@ class SqlMoves:
 
     _database: Database
 
-    async def move(self, move: Move, *, now: int, deed: AuditEvent | None = None) -> MoveResult:
+    async def move(
+        self, move: Move, *, now: int, audit_event: AuditEvent | None = None
+    ) -> MoveResult:
         moved = 0
         refused: dict[int, str] = {}
         for place, part in enumerate(_slices(move)):
-            noted = None if place else deed
+            noted = None if place else audit_event
 
             def unit(
                 book: WriterSession, part: Move = part, noted: AuditEvent | None = noted
@@ -81,7 +83,7 @@ def _moved(book: WriterSession, move: Move, *, now: int) -> MoveResult:
                 book, pixel=move.pixel, event=move.event, reason=move.reason, now=now
             )
         case _:
-            moved = operations.take_back(
+            moved = operations.withdraw_deliveries(
                 book, move.deliveries, reason=move.reason, now=now, hold=move.hold
             )
     return MoveResult(moved=moved)

@@ -71,7 +71,7 @@ def recall(book: WriterSession, *, pixel: str, event: str, reason: str, now: int
     return book.run("recall", lane=book.lane(pixel, event), reason=reason, now=now).rowcount
 
 
-def take_back(
+def withdraw_deliveries(
     book: WriterSession, deliveries: Sequence[int], *, reason: str, now: int, hold: bool
 ) -> int:
     """Suppress deliveries, or hold those that are queued; return how many it was."""

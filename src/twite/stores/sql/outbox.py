@@ -28,7 +28,7 @@ from twite.domain.outcome import AttemptOutcome
 from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
 from twite.stores.sql.claimable import claimable
 from twite.stores.sql.opt_outs import withdraw
-from twite.stores.sql.tallies import BURIED
+from twite.stores.sql.tallies import GIVEN_UP
 from twite.stores.sql.writer_session import WriterSession
 
 # What one transaction moves at most when time comes for many at once: commits go on meanwhile.
@@ -98,8 +98,8 @@ def withdrawn(book: WriterSession, batch: Batch) -> list[int]:
 
 def check(settlement: Settlement) -> None:
     """Raise IllegalTransition for a fate that a delivery being sent cannot have."""
-    for fate in settlement.fates:
-        after(State.SENDING, fate.trigger)
+    for transition in settlement.transitions:
+        after(State.SENDING, transition.trigger)
 
 
 def settle(book: WriterSession, settlement: Settlement) -> int:
@@ -107,32 +107,32 @@ def settle(book: WriterSession, settlement: Settlement) -> int:
     lease = settlement.lease
     settled = 0
     told_at = _told_at(book, settlement)
-    for fate in settlement.fates:
-        if fate.trigger is Trigger.DELIVERED:
-            ids = _json(fate.deliveries)
+    for transition in settlement.transitions:
+        if transition.trigger is Trigger.DELIVERED:
+            ids = _json(transition.deliveries)
             _count_delivered(book, ids, lease=lease, at=told_at)
             settled += book.run("remove_delivered", lease=lease, deliveries=ids).rowcount
     if settlement.attempt is not None:
-        _write_attempt(book, settlement.attempt, lease=lease, fates=settlement.fates)
+        _write_attempt(book, settlement.attempt, lease=lease, transitions=settlement.transitions)
     at = None if settlement.attempt is None else settlement.attempt.at
-    for fate in settlement.fates:
-        if fate.trigger is not Trigger.DELIVERED:
-            if fate.trigger is Trigger.BURIED:
-                ids = _json(fate.deliveries)
+    for transition in settlement.transitions:
+        if transition.trigger is not Trigger.DELIVERED:
+            if transition.trigger is Trigger.GIVEN_UP:
+                ids = _json(transition.deliveries)
                 for account, many in book.run("leased_by", lease=lease, deliveries=ids).fetchall():
-                    book.tally.flow(told_at, account, (many,), first=BURIED)
-            settled += _move(book, fate, lease=lease, at=at)
+                    book.tally.flow(told_at, account, (many,), first=GIVEN_UP)
+            settled += _move(book, transition, lease=lease, at=at)
     book.run("extend_lease", lease=lease, settled=settled, until=settlement.lease_until)
     book.run("end_lease", lease=lease)
     withdraw_denied(book)
     book.moved()
-    return sum(len(fate.deliveries) for fate in settlement.fates) - settled
+    return sum(len(transition.deliveries) for transition in settlement.transitions) - settled
 
 
 def sweep(book: WriterSession, time: SweepRequest) -> SweepResult:
     """Bring time's effects about, at most MOST_MOVED of each kind."""
     now = time.now
-    lapsed = lapse(book, now=now, furthest=time.furthest, holding=time.holding)
+    expired = expire(book, now=now, furthest=time.furthest, holding=time.holding)
     promoted = book.run("promote", now=now, limit=MOST_MOVED).rowcount
     promoted += book.run("promote_far", furthest=time.furthest, limit=MOST_MOVED).rowcount
     doubtful = {"now": now, "reason": MAY_COUNT_TWICE, "limit": MOST_MOVED}
@@ -150,11 +150,11 @@ def sweep(book: WriterSession, time: SweepRequest) -> SweepResult:
     for lane in book.lanes():
         held += book.run("hold_ready", lane=lane, **waited).rowcount
     return SweepResult(
-        lapsed=lapsed, held=held, promoted=promoted, next_due=book.run("next_due").fetchone()[0]
+        expired=expired, held=held, promoted=promoted, next_due=book.run("next_due").fetchone()[0]
     )
 
 
-def lapse(
+def expire(
     book: WriterSession,
     *,
     now: int,
@@ -167,8 +167,8 @@ def lapse(
     `died`: their holder ended without a word, perhaps of one of them.
     """
     freed = 0
-    lapsed = book.run("lapsed_leases", now=now, furthest=furthest).fetchall()
-    for lease, lane, claimed_at, claimed in lapsed:
+    expired = book.run("lapsed_leases", now=now, furthest=furthest).fetchall()
+    for lease, lane, claimed_at, claimed in expired:
         if lease in holding:
             continue
         left, count = book.run("still_under", lease=lease, deliveries=claimed).fetchone()
@@ -246,7 +246,7 @@ def _give_up(book: WriterSession, damaged: Sequence[int], *, now: int) -> None:
     """Claim deliveries that can never be sent, and make them dead letters."""
     lease, ids = book.next_lease(), _json(damaged)
     book.run("mark_sending", lease=lease, deliveries=ids)
-    state = after(State.SENDING, Trigger.BURIED).value
+    state = after(State.SENDING, Trigger.GIVEN_UP).value
     book.run("rest", lease=lease, deliveries=ids, state=state, reason=DAMAGED, at=now)
 
 
@@ -267,16 +267,16 @@ def _add_attempt(book: WriterSession, attempt: Attempt, *, lane: int, deliveries
 
 
 def _write_attempt(
-    book: WriterSession, attempt: Attempt, *, lease: int, fates: Sequence[Transition]
+    book: WriterSession, attempt: Attempt, *, lease: int, transitions: Sequence[Transition]
 ) -> None:
     """Write an attempt, and link its undelivered deliveries to it."""
     sent = _json(attempt.deliveries)
     _add_attempt(book, attempt, lane=book.lane(attempt.pixel, attempt.event), deliveries=sent)
     delivered = {
         delivery
-        for fate in fates
-        if fate.trigger is Trigger.DELIVERED
-        for delivery in fate.deliveries
+        for transition in transitions
+        if transition.trigger is Trigger.DELIVERED
+        for delivery in transition.deliveries
     }
     if not delivered.issuperset(attempt.deliveries):
         book.run(
@@ -285,27 +285,29 @@ def _write_attempt(
             deliveries=sent,
             at=attempt.at,
             ambiguous=attempt.ambiguous,
-            survived=all(fate.trigger is not Trigger.LAPSED for fate in fates),
+            survived=all(transition.trigger is not Trigger.EXPIRED for transition in transitions),
         )
 
 
-def _move(book: WriterSession, fate: Transition, *, lease: int, at: int | None) -> int:
+def _move(book: WriterSession, transition: Transition, *, lease: int, at: int | None) -> int:
     """Bring a fate other than DELIVERED about; return how many deliveries it reached."""
-    ids = _json(fate.deliveries)
-    state = after(State.SENDING, fate.trigger)
+    ids = _json(transition.deliveries)
+    state = after(State.SENDING, transition.trigger)
     if state is State.QUEUED:
         given_up = 0
-        if fate.trigger is Trigger.LAPSED:
-            alone = len(fate.deliveries) == 1
+        if transition.trigger is Trigger.EXPIRED:
+            alone = len(transition.deliveries) == 1
             given_up = _count_crashes(book, lease=lease, deliveries=ids, alone=alone, at=at)
-        postponed = book.run("postpone", lease=lease, deliveries=ids, due_at=fate.due_at).rowcount
+        postponed = book.run(
+            "postpone", lease=lease, deliveries=ids, due_at=transition.due_at
+        ).rowcount
         return given_up + postponed
     return book.run(
         "rest",
         lease=lease,
         deliveries=ids,
         state=state.value,
-        reason=fate.reason or "",
+        reason=transition.reason or "",
         at=at,
     ).rowcount
 

@@ -23,10 +23,10 @@ T = TypeVar("T")
 
 # A query's fields are the arguments of its view.
 _VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
-    port.ByConversionId: records.life,
+    port.ByConversionId: records.history,
     port.ByReceipt: records.submission,
     port.AtRest: records.resting,
-    port.InErrorGroup: console_queries.heap,
+    port.InErrorGroup: console_queries.error_group,
     port.RestingAmong: console_queries.resting_among,
     port.FlowsQuery: tallies.flows,
     port.WaitsQuery: tallies.waits,
@@ -41,7 +41,7 @@ _VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
     port.PixelReportsQuery: sightings.twins,
     port.SubmissionsQuery: console_queries.kept,
     port.NumberAtQuery: console_queries.number_at,
-    port.UndeliveredQuery: records.standing,
+    port.UndeliveredQuery: records.undelivered,
     port.PayloadHeadsQuery: tag_payloads.heads,
 }
 # These take seconds.
@@ -66,7 +66,7 @@ class SqlQueries:
 
     async def group(self, scope: port.QueryScope) -> Sequence[port.ErrorGroup]:
         return await self._database.read(
-            lambda connection: console_queries.heaps(connection, scope=scope)
+            lambda connection: console_queries.error_groups(connection, scope=scope)
         )
 
     async def balance(self) -> Sequence[ConversionCounts]:

@@ -21,7 +21,7 @@ from twite.stores.sql.named import query
 MOST_LIVES: Final = 1_000
 
 
-def life(
+def history(
     connection: sqlite3.Connection,
     *,
     pixel: str,
@@ -52,7 +52,7 @@ def life(
         # Of each key, who has it; then the other copies, the latest first.
         found = [(place, delivery) for place, delivery in held if delivery is not None]
         ordered = sorted([*found, *others], key=lambda entry: entry[0])
-        return lives(connection, list(dict.fromkeys(delivery for _, delivery in ordered)))
+        return histories(connection, list(dict.fromkeys(delivery for _, delivery in ordered)))
 
 
 def submission(connection: sqlite3.Connection, receipt: str) -> list[History]:
@@ -61,7 +61,7 @@ def submission(connection: sqlite3.Connection, receipt: str) -> list[History]:
         found = connection.execute(
             query("deliveries_of_receipt"), {"receipt": receipt, "limit": MOST_LIVES}
         ).fetchall()
-        return lives(connection, [delivery for (delivery,) in found])
+        return histories(connection, [delivery for (delivery,) in found])
 
 
 def resting(connection: sqlite3.Connection, *, pixel: str | None, limit: int) -> list[History]:
@@ -70,7 +70,7 @@ def resting(connection: sqlite3.Connection, *, pixel: str | None, limit: int) ->
         found = connection.execute(
             query("resting_deliveries"), {"pixel": pixel, "limit": limit}
         ).fetchall()
-        return lives(connection, [delivery for (delivery,) in found])
+        return histories(connection, [delivery for (delivery,) in found])
 
 
 def accounts(connection: sqlite3.Connection) -> list[ConversionCounts]:
@@ -90,7 +90,7 @@ def spent(connection: sqlite3.Connection, *, since: int) -> dict[str, list[tuple
     return by_pixel
 
 
-def standing(
+def undelivered(
     connection: sqlite3.Connection, *, source: str, after: int, limit: int
 ) -> list[DecidedDelivery]:
     """Return deliveries of a source that may still be sent, by their ids."""
@@ -134,7 +134,7 @@ def view(connection: sqlite3.Connection) -> Iterator[None]:
         connection.execute("COMMIT")
 
 
-def lives(connection: sqlite3.Connection, deliveries: Sequence[int]) -> list[History]:
+def histories(connection: sqlite3.Connection, deliveries: Sequence[int]) -> list[History]:
     """Return histories in the order of the ids; damaged ones without their body."""
     ids = {"deliveries": msgspec.json.encode(deliveries).decode()}
     attempts = _attempts(connection, ids)
@@ -142,7 +142,7 @@ def lives(connection: sqlite3.Connection, deliveries: Sequence[int]) -> list[His
     supersedes: dict[int, tuple[int, ...]] = {}
     for by, delivery in connection.execute(query("superseded_by"), ids):
         supersedes[by] = (*supersedes.get(by, ()), delivery)
-    lives = {}
+    histories = {}
     for row in connection.execute(query("lives"), ids).fetchall():
         (delivery, pixel, event, conversion_id, state, source, receipt, received_at, body, times,
          reason, due_at, paused, spent, spent_until, evidence, passed, place, since,
@@ -153,7 +153,7 @@ def lives(connection: sqlite3.Connection, deliveries: Sequence[int]) -> list[His
             conversion_id=name, body=body,
         ):  # fmt: skip
             body = b""
-        lives[delivery] = History(
+        histories[delivery] = History(
             delivery=delivery,
             pixel=pixel,
             event=event,
@@ -179,7 +179,7 @@ def lives(connection: sqlite3.Connection, deliveries: Sequence[int]) -> list[His
             supersedes=supersedes.get(delivery, ()),
             rival=rivals.get(delivery),
         )
-    return [lives[delivery] for delivery in deliveries if delivery in lives]
+    return [histories[delivery] for delivery in deliveries if delivery in histories]
 
 
 def _rivals(connection: sqlite3.Connection, deliveries: Sequence[int]) -> dict[int, Rival]:

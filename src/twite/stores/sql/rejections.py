@@ -30,7 +30,7 @@ Rejected = dict[int, list[tuple[Submission, RejectedConversion]]]
 class _Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The encoded column of a row."""
 
-    door: str
+    endpoint: str = msgspec.field(name="door")
     receipt: str
     index: int
     event: str = ""
@@ -59,7 +59,7 @@ def add(book: WriterSession, rejected: Rejected) -> None:
         for place, (submission, refusal) in enumerate(latest, counted - len(latest)):
             rejection = rejection_of(submission, refusal)
             row = _Told(
-                door=rejection.door,
+                endpoint=rejection.endpoint,
                 receipt=rejection.receipt,
                 index=rejection.index,
                 event=rejection.event,
@@ -86,7 +86,7 @@ def rejections(connection: sqlite3.Connection, *, wanted: RejectionQuery) -> lis
             at=at,
             source=source,
             pixel=pixel,
-            door=stored.door,
+            endpoint=stored.endpoint,
             receipt=stored.receipt,
             index=stored.index,
             event=stored.event,

@@ -47,23 +47,23 @@ class SqlState(SqlStateReader):
         *,
         gone: Sequence[StateKey] = (),
         was: SealedSecret | None = None,
-        deed: AuditEvent | None = None,
+        audit_event: AuditEvent | None = None,
     ) -> None:
         def unit(book: WriterSession) -> None:
             for record in records:
                 _put(book, record, was=was)
             if records:
                 _delete(book, type(records[0]), gone)
-            _note(book, deed)
+            _note(book, audit_event)
 
         await self._database.write(unit)
 
     async def delete(
-        self, kind: type[StateRecord], *keys: StateKey, deed: AuditEvent | None = None
+        self, kind: type[StateRecord], *keys: StateKey, audit_event: AuditEvent | None = None
     ) -> None:
         def unit(book: WriterSession) -> None:
             _delete(book, kind, keys)
-            _note(book, deed)
+            _note(book, audit_event)
 
         await self._database.write(unit)
 
@@ -98,9 +98,9 @@ def _delete(book: WriterSession, kind: type[StateRecord], keys: Sequence[StateKe
         book.run(statement, **dict(zip(names, parts, strict=True)))
 
 
-def _note(book: WriterSession, deed: AuditEvent | None) -> None:
-    if deed is not None:
-        note(book, deed)
+def _note(book: WriterSession, audit_event: AuditEvent | None) -> None:
+    if audit_event is not None:
+        note(book, audit_event)
 
 
 def _plain(value: object) -> object:

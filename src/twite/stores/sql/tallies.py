@@ -23,7 +23,7 @@ from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.ports.queries import QueryScope
 from twite.stores.sql.named import query
 
-RECEIVED, DUPLICATE, SUPPRESSED, REJECTED, DELIVERED, BURIED = range(6)
+RECEIVED, DUPLICATE, SUPPRESSED, REJECTED, DELIVERED, GIVEN_UP = range(6)
 _NONE: Final = (0,) * 6
 
 
@@ -48,7 +48,7 @@ class TallyWriter:
         # By (minute, account); (minute, account, slot); (day, account, lane, kit or code).
         self._flows: dict[tuple[int, int], list[int]] = {}
         self._waits: dict[tuple[int, int, int], int] = defaultdict(int)
-        self.kits: dict[tuple[int, int, int, int], int] = defaultdict(int)
+        self.key_sets: dict[tuple[int, int, int, int], int] = defaultdict(int)
         self._flaws: dict[tuple[int, int, int, str], tuple[int, int, str, int | None]] = {}
         # By (account, what, word): remarks on amounts, what a commit shall tell, what one has.
         self.amounts: dict[tuple[int, Counting, str], int] = defaultdict(int)
@@ -91,15 +91,15 @@ class TallyWriter:
                     rows += (span, minute * MINUTE // span * span, account, slot, many)
             self._add_rows("count_waited", rows, 5)
         telling = self._telling
-        if self.kits:
+        if self.key_sets:
             keys: dict[tuple[int, int, int], list[int]] = {}
-            for (day, account, lane, kit), many in self.kits.items():
-                counts = [many * part for part in sums_of(kit)]
+            for (day, account, lane, key_set), many in self.key_sets.items():
+                counts = [many * part for part in sums_of(key_set)]
                 known = keys.get((day, account, lane))
                 keys[day, account, lane] = (
                     counts if known is None else list(map(add, known, counts))
                 )
-                telling[account, Counting.KIT, str(kit)] += many
+                telling[account, Counting.KIT, str(key_set)] += many
             flat = [part for key, counts in keys.items() for part in (*key, *counts)]
             self._add_rows("count_matched", flat, 10)
         if self._flaws:
@@ -136,7 +136,7 @@ class TallyWriter:
     def _forget(self) -> None:
         self._flows.clear()
         self._waits.clear()
-        self.kits.clear()
+        self.key_sets.clear()
         self._flaws.clear()
         self.amounts.clear()
 

@@ -50,9 +50,13 @@ class SQLiteDirectory(SQLiteDirectoryReader):
         super().__init__(reader)
         self._writer = writer
 
-    async def change(self, change: Change, *, deed: AuditEvent, warrant: bytes = b"") -> Result:
+    async def change(
+        self, change: Change, *, audit_event: AuditEvent, warrant: bytes = b""
+    ) -> Result:
         return await self._writer.submit_act(
-            lambda book: people_changes.changed(book, change, deed=deed, warrant=warrant)
+            lambda book: people_changes.changed(
+                book, change, audit_event=audit_event, warrant=warrant
+            )
         )
 
     async def take_step(self, name: str, step: int) -> bool:
@@ -97,5 +101,5 @@ class SQLiteDirectory(SQLiteDirectoryReader):
             lambda book: book.run("end_sessions", user=user, but=but).rowcount
         )
 
-    async def note(self, deed: AuditEvent) -> None:
-        await self._writer.submit_act(lambda book: people_rows.note(book, deed))
+    async def note(self, audit_event: AuditEvent) -> None:
+        await self._writer.submit_act(lambda book: people_rows.note(book, audit_event))

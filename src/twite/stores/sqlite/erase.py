@@ -35,8 +35,8 @@ _EMPTIED: Final[Mapping[Place, str]] = {
 
 def erase(book: WriterSession, erasing: EraseStore, *, now: int) -> int:
     """Erase one slice; return the number of conversions erased."""
-    if erasing.deed is not None:
-        people_rows.note(book, erasing.deed)
+    if erasing.audit_event is not None:
+        people_rows.note(book, erasing.audit_event)
     if erasing.keys:
         book.opt_outs.revoke(erasing.keys, now=now)
     done = _conversions(book, erasing, now=now) if erasing.conversions else 0
@@ -146,11 +146,11 @@ def _unname(book: WriterSession, goes: Callable[[str], bool]) -> None:
     """
     rows = book.run("ignored", since=0).fetchall()
     book.run("forget_all_ignored")
-    for day, source, door, name, reason, times in rows:
+    for day, source, endpoint, name, reason, times in rows:
         called = GONE if goes(name) else name
         book.run(
             "put_ignored",
-            day=day, source=source, door=door, called=called, reason=reason, times=times,
+            day=day, source=source, door=endpoint, called=called, reason=reason, times=times,
         )  # fmt: skip
 
 

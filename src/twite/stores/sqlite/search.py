@@ -87,7 +87,7 @@ class Search:
             sightings=list(self._sightings()),
             texts=[*self._texts(), *self._rejections()],
             in_progress=sorted(self._in_progress),
-            deeds=sum(1 for _ in self._deeds()),
+            audit_events=sum(1 for _ in self._audit_events()),
             letters=sum(hit.pixel.startswith(TAG) for hit in self._hits.values()),
         )
         for hit in self._hits.values():
@@ -221,7 +221,7 @@ class Search:
         for (name,) in self._connection.execute(query("ignored_names")):
             yield "ignored", digest_of(name, salt=salt), name.encode()
 
-    def _deeds(self) -> Iterator[int]:
+    def _audit_events(self) -> Iterator[int]:
         for number, text in self._pages("deed_texts_after", size=_PAGE):
             if self._whom.named_in_any(text):
                 yield number

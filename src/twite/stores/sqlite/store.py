@@ -210,7 +210,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlState, ConsentViews, EraseQueries):
 
         batch = await self._writer.submit_act(act)
         if damaged:
-            many, dead = len(damaged), Trigger.BURIED
+            many, dead = len(damaged), Trigger.GIVEN_UP
             self._observer.see(
                 Moved(pixel=claim.pixel, trigger=dead, deliveries=many, reason=DAMAGED)
             )

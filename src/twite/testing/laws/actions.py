@@ -30,7 +30,7 @@ def delivered(batch: Batch) -> Transition:
 
 def dead_lettered(batch: Batch) -> Transition:
     """Return the fate that all are given up."""
-    return Transition(trigger=Trigger.BURIED, deliveries=_all(batch), reason="refused")
+    return Transition(trigger=Trigger.GIVEN_UP, deliveries=_all(batch), reason="refused")
 
 
 def postponed(batch: Batch, *, until: int) -> Transition:
@@ -110,7 +110,7 @@ async def settle(
     store: Store,
     batch: Batch,
     outcome: str,
-    *fates: Transition,
+    *transitions: Transition,
     at: int = NOW,
     status: int | None = 200,
     answer: str = "{}",
@@ -129,7 +129,9 @@ async def settle(
         ambiguous=ambiguous,
     )
     return await store.settle(
-        Settlement(lease=batch.lease, attempt=attempt, fates=fates, lease_until=lease_until)
+        Settlement(
+            lease=batch.lease, attempt=attempt, transitions=transitions, lease_until=lease_until
+        )
     )
 
 
@@ -171,7 +173,7 @@ async def bury(store: Store, conversion_id: str, *, pixel: str = PIXEL, at: int 
     return batch.deliveries[0].id
 
 
-async def lives(store: Store, conversion_id: str) -> list[History]:
+async def histories(store: Store, conversion_id: str) -> list[History]:
     """Return what is known of a conversion."""
     return list(
         await store.find(ByConversionId(pixel=PIXEL, events=[EVENT], conversion_id=conversion_id))

@@ -104,7 +104,9 @@ class AlarmLaws:
             trigger=Trigger.POSTPONED, deliveries=(batch.deliveries[0].id,), due_at=NOW
         )
         await store.settle(
-            Settlement(lease=batch.lease, attempt=None, fates=(back,), lease_until=NOW + MINUTE)
+            Settlement(
+                lease=batch.lease, attempt=None, transitions=(back,), lease_until=NOW + MINUTE
+            )
         )
         await claim(store)
 

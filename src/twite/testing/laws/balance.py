@@ -48,7 +48,7 @@ class BalanceLaws:
         whole = a_submission(an_entry("order-1", index=1))
         await store.record(
             Submission(
-                receipt=whole.receipt, source=whole.source, door=whole.door,
+                receipt=whole.receipt, source=whole.source, endpoint=whole.endpoint,
                 received_at=whole.received_at, body=whole.body, entries=whole.entries,
                 refusals=refusals,
             )

@@ -17,8 +17,8 @@ from twite.testing.laws.actions import (
     claim,
     claim_or_none,
     deliver,
+    histories,
     ids,
-    lives,
     postponed,
     record,
     settle,
@@ -67,8 +67,8 @@ class ConsentLaws:
 
         assert await claim_or_none(store) is None
         assert ids(await claim(store, pixel="p2")) == ["order-2"]
-        (life,) = await lives(store, "order-1")
-        assert (life.state, life.reason) == (State.SUPPRESSED, REVOKED)
+        (history,) = await histories(store, "order-1")
+        assert (history.state, history.reason) == (State.SUPPRESSED, REVOKED)
         assert await balanced(store) == ConversionCounts(
             source="", pixel="", received=2, suppressed=1, pending=1
         )
@@ -83,8 +83,8 @@ class ConsentLaws:
 
         assert await claim_or_none(store, now=NOW + 1) is None
 
-        (life,) = await lives(store, "order-1")
-        assert (life.state, len(life.attempts)) == (State.SUPPRESSED, 1)
+        (history,) = await histories(store, "order-1")
+        assert (history.state, len(history.attempts)) == (State.SUPPRESSED, 1)
 
     async def test_who_revokes_is_withdrawn_from_a_batch_in_flight(self, store: Store) -> None:
         await record(store, "order-1")
@@ -115,11 +115,11 @@ class ConsentLaws:
         await store.record(a_submission(held("order-1")))
 
         waiting = await claim_or_none(store)
-        (life,) = await store.find(AtRest(pixel=None, limit=9))
-        await store.move(Replay(deliveries=[life.delivery]), now=NOW + 1)
+        (history,) = await store.find(AtRest(pixel=None, limit=9))
+        await store.move(Replay(deliveries=[history.delivery]), now=NOW + 1)
 
         assert waiting is None
-        assert (life.state, life.reason) == (State.HELD, "consent_unclear: gcd")
+        assert (history.state, history.reason) == (State.HELD, "consent_unclear: gcd")
         assert ids(await claim(store, now=NOW + 1)) == ["order-1"]
 
     async def test_a_held_conversion_takes_its_key_and_is_counted_as_held(
@@ -137,16 +137,16 @@ class ConsentLaws:
     async def test_what_was_decided_is_shown(self, store: Store) -> None:
         await store.record(a_submission(held("order-1", consent=b'{"action":"hold"}')))
 
-        (life,) = await lives(store, "order-1")
+        (history,) = await histories(store, "order-1")
 
-        assert life.consent == b'{"action":"hold"}'
+        assert history.consent == b'{"action":"hold"}'
 
     async def test_what_may_still_be_sent_is_told_with_its_evidence(self, store: Store) -> None:
         await deliver(store, "order-0")
         await store.record(a_submission(held("order-1", consent=b"{}"), receipt="r1"))
         await record(store, "order-2", receipt="r2")
         await store.record(a_submission(an_entry("order-3"), source="other", receipt="r3"))
-        (early,), (two,) = await lives(store, "order-1"), await lives(store, "order-2")
+        (early,), (two,) = await histories(store, "order-1"), await histories(store, "order-2")
 
         all_of_it = await store.answer(UndeliveredQuery(source="shop", after=0, limit=9))
         rest = await store.answer(UndeliveredQuery(source="shop", after=early.delivery, limit=1))
@@ -160,7 +160,7 @@ class ConsentLaws:
     async def test_what_is_taken_back_is_suppressed(self, store: Store) -> None:
         dead = await bury(store, "order-1")
         await record(store, "order-2", receipt="r2")
-        (queued,) = await lives(store, "order-2")
+        (queued,) = await histories(store, "order-2")
 
         done = (
             await store.move(
@@ -173,9 +173,9 @@ class ConsentLaws:
             )
         ).moved
 
-        found = [*await lives(store, "order-1"), *await lives(store, "order-2")]
+        found = [*await histories(store, "order-1"), *await histories(store, "order-2")]
         assert done == 2
-        assert [(life.state, life.reason) for life in found] == [
+        assert [(history.state, history.reason) for history in found] == [
             (State.SUPPRESSED, "consent_missing")
         ] * 2
         assert await balanced(store) == ConversionCounts(
@@ -185,7 +185,7 @@ class ConsentLaws:
     async def test_only_what_is_queued_is_held_anew(self, store: Store) -> None:
         dead = await bury(store, "order-1")
         await record(store, "order-2", receipt="r2")
-        (queued,) = await lives(store, "order-2")
+        (queued,) = await histories(store, "order-2")
 
         done = (
             await store.move(

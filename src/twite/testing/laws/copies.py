@@ -26,8 +26,8 @@ from twite.testing.laws.actions import (
     dead_lettered,
     deliver,
     delivered,
+    histories,
     ids,
-    lives,
     postponed,
     record,
     settle,
@@ -83,14 +83,14 @@ async def told(store: Store, conversion_id: str = "order-1") -> list[tuple[str, 
     """Return of each copy its receipt, its state and why."""
     return [
         (history.receipt, history.state, history.reason)
-        for history in await lives(store, conversion_id)
+        for history in await histories(store, conversion_id)
     ]
 
 
 async def of_receipt(store: Store, receipt: str) -> History:
     """Return the copy that came with a receipt."""
-    (life,) = await store.find(ByReceipt(receipt=receipt))
-    return life
+    (history,) = await store.find(ByReceipt(receipt=receipt))
+    return history
 
 
 class CopyLaws:
@@ -110,7 +110,7 @@ class CopyLaws:
         recorded = await again(store, corrected())
 
         assert recorded == Recorded()
-        new, old = await lives(store, "order-1")
+        new, old = await histories(store, "order-1")
         assert (new.state, new.supersedes, new.superseded_by) == (State.QUEUED, (dead,), None)
         assert (old.state, old.reason) == (State.SUPPRESSED, CORRECTED)
         assert (old.delivery, old.superseded_by) == (dead, new.delivery)
@@ -182,7 +182,7 @@ class CopyLaws:
         recorded = await again(store, corrected())
 
         assert recorded == Recorded(held=(0,))
-        new = (await lives(store, "order-1"))[0]
+        new = (await histories(store, "order-1"))[0]
         assert (new.state, new.reason) == (State.HELD, OTHER_BODY)
         assert doubt(new, now=NOW + 2) is not None
         assert await claim_or_none(store, now=NOW + 2) is None
@@ -242,7 +242,7 @@ class CopyLaws:
         third = await record(store, "order-1", receipt="r3", at=NOW + DEFAULT_WINDOW + 1)
 
         (first, *_) = [
-            history for history in await lives(store, "order-1") if history.receipt == "r1"
+            history for history in await histories(store, "order-1") if history.receipt == "r1"
         ]
         assert (second, third) == (DUPLICATE, Recorded())
         assert (first.state, first.reason, first.duplicates) == (State.SUPPRESSED, DENIED, 1)
@@ -344,7 +344,7 @@ class CopyLaws:
 
         await again(store, denied())
 
-        assert [history.state for history in await lives(store, "order-1")] == [
+        assert [history.state for history in await histories(store, "order-1")] == [
             State.SUPPRESSED,
             State.DELIVERED,
         ]

@@ -18,7 +18,7 @@ from twite.testing.laws.actions import (
     claim,
     dead_lettered,
     delivered,
-    lives,
+    histories,
     postponed,
     settle,
 )
@@ -78,7 +78,7 @@ async def _what_became(store: Store, name: str) -> list[tuple[object, ...]]:
             history.duplicates, history.superseded_by is None, len(history.supersedes),
             history.rival is None, history.ambiguous_since,
         )
-        for history in await lives(store, name)
+        for history in await histories(store, name)
     ]  # fmt: skip
 
 
@@ -152,7 +152,7 @@ class CopiesAtOnceLaws:
             )
         )
 
-        latest, *_ = await lives(store, "order-1")
+        latest, *_ = await histories(store, "order-1")
         assert (latest.state, latest.reason) == (State.HELD, OTHER_BODY)
 
     async def test_a_doubt_about_consent_is_kept_where_the_next_copy_allows_less(
@@ -166,5 +166,5 @@ class CopiesAtOnceLaws:
             )
         )
 
-        latest, *_ = await lives(store, "order-1")
+        latest, *_ = await histories(store, "order-1")
         assert (latest.state, latest.reason) == (State.HELD, by_later(_UNCLEAR))

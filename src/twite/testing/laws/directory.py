@@ -71,7 +71,7 @@ DEED = AuditEvent(at=NOW, who="grace", what="user.test", subject="ada")
 
 async def join(store: Store, user: User) -> None:
     """Add a user."""
-    assert await store.people.change(UserAdded(user=user), deed=DEED) is Result.DONE
+    assert await store.people.change(UserAdded(user=user), audit_event=DEED) is Result.DONE
 
 
 async def enter(store: Store, session: Session) -> None:
@@ -86,7 +86,7 @@ class DirectoryLaws:
         await join(store, somebody())
         other = msgspec.structs.replace(somebody(), role=Role.ADMIN, pixels=None)
 
-        again = await store.people.change(UserAdded(user=other), deed=DEED)
+        again = await store.people.change(UserAdded(user=other), audit_event=DEED)
 
         assert again is Result.TAKEN
         assert await store.people.user("ada") == somebody()
@@ -111,7 +111,7 @@ class DirectoryLaws:
     ) -> None:
         await join(store, somebody())
 
-        result = await store.people.change(change, deed=DEED)
+        result = await store.people.change(change, audit_event=DEED)
 
         assert result is Result.DONE
         assert await store.people.user("ada") == msgspec.structs.replace(somebody(), **makes)
@@ -120,7 +120,7 @@ class DirectoryLaws:
         await join(store, msgspec.structs.replace(somebody(), code_since=None, recovery=()))
         begun = TwoFactorEnabled(name="ada", since=NOW + 2, step=7, recovery=("first", "second"))
 
-        upshots = [await store.people.change(begun, deed=DEED) for _ in range(2)]
+        upshots = [await store.people.change(begun, audit_event=DEED) for _ in range(2)]
 
         assert upshots == [Result.DONE, Result.OTHERWISE]
         assert await store.people.user("ada") == somebody()
@@ -136,7 +136,7 @@ class DirectoryLaws:
         for name in ("ada", "adam"):
             await store.put([SealedSecret(name=CODES + name, sealed=b"sealed")])
 
-        await store.people.change(change, deed=DEED)
+        await store.people.change(change, audit_event=DEED)
 
         assert [secret.name for secret in await store.load(SealedSecret, prefix=CODES)] == [
             f"{CODES}adam"
@@ -150,7 +150,7 @@ class DirectoryLaws:
             UserAllowed(name="ada", role=Role.VIEWER, pixels=None),
             PasswordSet(name="ada", password=Secret("$new"), at=NOW),
         ):
-            await store.people.change(change, deed=DEED)
+            await store.people.change(change, audit_event=DEED)
 
         assert len(await store.load(SealedSecret, prefix=CODES)) == 1
 
@@ -160,7 +160,7 @@ class DirectoryLaws:
         await join(store, somebody())
         given = PasswordSet(name="ada", password=Secret("$2"), at=NOW, was=Secret("$0"))
 
-        assert await store.people.change(given, deed=DEED) is Result.OTHERWISE
+        assert await store.people.change(given, audit_event=DEED) is Result.OTHERWISE
         assert not await store.people.rehash("ada", was=Secret("$0"), now=Secret("$2"))
         assert await store.people.user("ada") == somebody()
         assert await store.people.rehash("ada", was=somebody().password, now=Secret("$2"))
@@ -179,9 +179,9 @@ class DirectoryLaws:
         self, store: Store, change: ChangeOfOne
     ) -> None:
         await join(store, somebody())
-        await store.people.change(UserRemoved(name="ada"), deed=DEED)
+        await store.people.change(UserRemoved(name="ada"), audit_event=DEED)
 
-        assert await store.people.change(change, deed=DEED) is Result.GONE
+        assert await store.people.change(change, audit_event=DEED) is Result.GONE
         assert await store.people.user("ada") is None
 
     @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ class DirectoryLaws:
         for digest in (b"1", b"2"):
             await enter(store, a_session(digest))
 
-        await store.people.change(change, deed=DEED)
+        await store.people.change(change, audit_event=DEED)
 
         assert [session.digest for session in await store.people.sessions("ada")] == left
 
@@ -209,10 +209,10 @@ class DirectoryLaws:
         await join(store, somebody("grace"))
         await enter(store, a_session(b"1", user="grace"))
         await store.people.change(
-            UserAllowed(name="grace", role=Role.VIEWER, pixels=None), deed=DEED
+            UserAllowed(name="grace", role=Role.VIEWER, pixels=None), audit_event=DEED
         )
 
-        result = await store.people.change(UserRemoved(name="ada"), deed=DEED, warrant=b"1")
+        result = await store.people.change(UserRemoved(name="ada"), audit_event=DEED, warrant=b"1")
 
         assert result is Result.OVER
         assert await store.people.user("ada") == somebody()
@@ -233,9 +233,9 @@ class DirectoryLaws:
         await join(store, msgspec.structs.replace(somebody("eve"), role=Role.ADMIN))
         grace = msgspec.structs.replace(admin, name="grace")
 
-        alone = await store.people.change(end, deed=DEED)
+        alone = await store.people.change(end, audit_event=DEED)
         await join(store, grace)
-        with_another = await store.people.change(end, deed=DEED)
+        with_another = await store.people.change(end, audit_event=DEED)
 
         assert (alone, with_another) == (Result.LAST, Result.DONE)
 
@@ -245,11 +245,11 @@ class DirectoryLaws:
         await join(store, somebody())
 
         for _ in range(2):
-            deed = msgspec.structs.replace(DEED, what="user.remove")
-            await store.people.change(UserRemoved(name="ada"), deed=deed)
+            audit_event = msgspec.structs.replace(DEED, what="user.remove")
+            await store.people.change(UserRemoved(name="ada"), audit_event=audit_event)
 
         chain = await store.people.chain(after=0, limit=9)
-        assert [entry.deed.what for entry in chain] == ["user.test", "user.remove"]
+        assert [entry.audit_event.what for entry in chain] == ["user.test", "user.remove"]
 
     async def test_the_code_of_a_step_is_taken_once_and_none_before_it(self, store: Store) -> None:
         await join(store, somebody())
@@ -333,10 +333,11 @@ class DirectoryLaws:
 
     async def test_keys_of_programs_are_kept_and_revoked_once(self, store: Store) -> None:
         for key in (a_key("k1"), a_key("k2", at=NOW + 1)):
-            await store.people.change(KeyMade(key=key), deed=DEED)
+            await store.people.change(KeyMade(key=key), audit_event=DEED)
 
         revoked = [
-            await store.people.change(KeyRevoked(id="k1", at=NOW + 9), deed=DEED) for _ in range(2)
+            await store.people.change(KeyRevoked(id="k1", at=NOW + 9), audit_event=DEED)
+            for _ in range(2)
         ]
 
         assert revoked == [Result.DONE, Result.GONE]
@@ -356,7 +357,7 @@ class DirectoryLaws:
         chain = await store.people.chain(after=0, limit=10)
         latest = await store.people.entries(before=5, limit=2)
 
-        assert [entry.deed.subject for entry in chain] == ["0", "1", "2", "3", "4"]
+        assert [entry.audit_event.subject for entry in chain] == ["0", "1", "2", "3", "4"]
         assert first_wrong(chain) is None
         assert [entry.number for entry in latest] == [4, 3]
 
@@ -365,7 +366,7 @@ class DirectoryLaws:
             await store.people.note(AuditEvent(at=NOW + at, who="ada", what="replay"))
         chain = list(await store.people.chain(after=0, limit=10))
 
-        deed = msgspec.structs.replace(chain[1].deed, who="eve")
-        chain[1] = msgspec.structs.replace(chain[1], deed=deed)
+        audit_event = msgspec.structs.replace(chain[1].audit_event, who="eve")
+        chain[1] = msgspec.structs.replace(chain[1], audit_event=audit_event)
 
         assert first_wrong(chain) == 2

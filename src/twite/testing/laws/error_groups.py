@@ -25,8 +25,8 @@ from twite.testing.laws.actions import (
     dead_lettered,
     deliver,
     delivered,
+    histories,
     ids,
-    lives,
     record,
     settle,
     sweep,
@@ -42,13 +42,16 @@ class ErrorGroupLaws:
         await bury(store, "order-2", at=NOW + 2)
         await _hold(store, "order-3")
 
-        heaps = list(await store.group(EVERYTHING))
+        error_groups = list(await store.group(EVERYTHING))
 
-        assert [(heap.state, heap.deliveries, heap.ambiguous) for heap in heaps] == [
+        assert [
+            (error_group.state, error_group.deliveries, error_group.ambiguous)
+            for error_group in error_groups
+        ] == [
             (State.DEAD, 2, False),
             (State.HELD, 1, True),
         ]
-        assert heaps[0] == ErrorGroup(
+        assert error_groups[0] == ErrorGroup(
             pixel=PIXEL,
             event=EVENT,
             state=State.DEAD,
@@ -70,27 +73,27 @@ class ErrorGroupLaws:
         ]
         await store.record(a_submission(*strays, *many))
 
-        heaps = list(await store.group(EVERYTHING))
+        error_groups = list(await store.group(EVERYTHING))
 
-        assert (heaps[0].reason, heaps[0].deliveries) == ("the great one", 5)
-        assert len(heaps) == 231
+        assert (error_groups[0].reason, error_groups[0].deliveries) == ("the great one", 5)
+        assert len(error_groups) == 231
 
     async def test_a_heap_is_told_page_by_page(self, store: Store) -> None:
         dead = [await bury(store, f"order-{number}") for number in range(3)]
-        (heap,) = await store.group(EVERYTHING)
+        (error_group,) = await store.group(EVERYTHING)
 
-        first = await store.find(InErrorGroup(scope=EVERYTHING, group=heap, limit=2))
+        first = await store.find(InErrorGroup(scope=EVERYTHING, group=error_group, limit=2))
         rest = await store.find(
-            InErrorGroup(scope=EVERYTHING, group=heap, after=first[-1].delivery)
+            InErrorGroup(scope=EVERYTHING, group=error_group, after=first[-1].delivery)
         )
 
-        assert [life.delivery for life in (*first, *rest)] == dead
-        assert list(await store.find(InErrorGroup(scope=OTHERS, group=heap))) == []
+        assert [history.delivery for history in (*first, *rest)] == dead
+        assert list(await store.find(InErrorGroup(scope=OTHERS, group=error_group))) == []
 
     async def test_only_what_rests_and_may_be_seen_is_among_them(self, store: Store) -> None:
         dead = await bury(store, "order-1")
         await deliver(store, "order-2")
-        (done,) = await lives(store, "order-2")
+        (done,) = await histories(store, "order-2")
 
         which = [dead, done.delivery, 999]
 
@@ -122,14 +125,14 @@ class ErrorGroupLaws:
         self, store: Store
     ) -> None:
         await _hold(store, "order-1")
-        (life,) = await store.find(AtRest(pixel=None, limit=9))
-        amendment = EditedBody(delivery=life.delivery, event=EVENT, body=b"{}")
+        (history,) = await store.find(AtRest(pixel=None, limit=9))
+        amendment = EditedBody(delivery=history.delivery, event=EVENT, body=b"{}")
 
         await store.move(EditBodies(edited=[amendment], note=""), now=NOW + 20)
         in_doubt = await claim(store, now=NOW + 20)
         await settle(store, in_doubt, "rejected", dead_lettered(in_doubt))
         await store.move(
-            EditBodies(edited=[amendment], note="", sure=[life.delivery]), now=NOW + 30
+            EditBodies(edited=[amendment], note="", sure=[history.delivery]), now=NOW + 30
         )
         sure = await claim(store, now=NOW + 30)
 
@@ -140,20 +143,24 @@ class ErrorGroupLaws:
         entries = [an_entry(f"order-{number}", index=number) for number in range(120)]
         held = [msgspec.structs.replace(entry, held="consent") for entry in entries]
         await store.record(a_submission(*held, receipt="r-many"))
-        ids_ = [life.delivery for life in await store.find(AtRest(pixel=None, limit=999))]
+        ids_ = [history.delivery for history in await store.find(AtRest(pixel=None, limit=999))]
         audit_event = AuditEvent(at=NOW, who="olga", what="replay", subject=PIXEL, detail="120")
         amendments = [EditedBody(delivery=id_, event="o8z6m", body=b"{}") for id_ in (*ids_, 999)]
 
         refused = (
             await store.move(
-                EditBodies(edited=amendments, note="another event"), now=NOW + 5, deed=audit_event
+                EditBodies(edited=amendments, note="another event"),
+                now=NOW + 5,
+                audit_event=audit_event,
             )
         ).refused
 
         batch = await claim(store, now=NOW + 5)
         assert list(refused) == [999]
         assert len(batch.deliveries) == 120
-        assert [event.deed for event in await store.people.chain(after=0, limit=9)] == [audit_event]
+        assert [event.audit_event for event in await store.people.chain(after=0, limit=9)] == [
+            audit_event
+        ]
 
     async def test_an_amended_conversion_takes_the_key_of_its_new_event(self, store: Store) -> None:
         dead = await bury(store, "order-1")
@@ -187,7 +194,7 @@ class ErrorGroupLaws:
 
     async def test_only_what_rests_is_amended(self, store: Store) -> None:
         await record(store, "order-1")
-        (queued,) = await lives(store, "order-1")
+        (queued,) = await histories(store, "order-1")
 
         refused = (
             await store.move(

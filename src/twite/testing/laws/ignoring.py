@@ -28,7 +28,7 @@ def _submission(
     return Submission(
         receipt=receipt,
         source="shop",
-        door=Endpoint.GA4,
+        endpoint=Endpoint.GA4,
         received_at=at,
         body=b"{}",
         entries=entries,
@@ -38,7 +38,7 @@ def _submission(
 
 def _counted(name: str, times: int, *, day: int = _TODAY) -> IgnoredTally:
     return IgnoredTally(
-        day=day, source="shop", door="ga4", name=name, reason="not_configured", times=times
+        day=day, source="shop", endpoint="ga4", name=name, reason="not_configured", times=times
     )
 
 
@@ -100,7 +100,7 @@ class IgnoringLaws:
         heard = Submission(
             receipt=_RECEIPT,
             source="shop",
-            door=Endpoint.GA4,
+            endpoint=Endpoint.GA4,
             received_at=NOW,
             body=b"{}",
             entries=entries,
@@ -114,15 +114,15 @@ class IgnoringLaws:
 
         await store.record(heard)
 
-        lives = {
+        histories = {
             history.conversion_id: history
             for history in await store.find(ByReceipt(receipt=_RECEIPT))
         }
         crm, ads = (
             TagNotFired(tag=f"tag:{name}", why="consent ad_storage") for name in ("crm", "ads")
         )
-        assert lives["order-1"].not_fired == (crm,)
-        assert lives["order-2"].not_fired == (crm, ads)
+        assert histories["order-1"].not_fired == (crm,)
+        assert histories["order-2"].not_fired == (crm, ads)
         assert [
             (tally.name, tally.reason, tally.times)
             for tally in await store.answer(IgnoredQuery(since=0))

@@ -21,17 +21,17 @@ from twite.testing.laws.actions import (
     bury,
     claim,
     claim_or_none,
+    histories,
     ids,
-    lives,
     record,
     settle,
     sweep,
 )
 
 
-def lapsed(*deliveries: int, until: int = NOW) -> Transition:
+def expired(*deliveries: int, until: int = NOW) -> Transition:
     """Return the fate that the sender failed with them."""
-    return Transition(trigger=Trigger.LAPSED, deliveries=deliveries, due_at=until)
+    return Transition(trigger=Trigger.EXPIRED, deliveries=deliveries, due_at=until)
 
 
 def held(*deliveries: int, reason: str) -> Transition:
@@ -79,7 +79,7 @@ class CrashLaws:
         for _ in range(2):
             batch = await claim(store)
             both = [delivery.id for delivery in batch.deliveries]
-            await settle(store, batch, "errored", lapsed(*both), ambiguous=True)
+            await settle(store, batch, "errored", expired(*both), ambiguous=True)
 
         alone = await claim(store)
 
@@ -92,17 +92,17 @@ class CrashLaws:
         late = 0
         for _ in range(3):
             batch = await claim(store)
-            late += await settle(store, batch, "errored", lapsed(batch.deliveries[0].id))
+            late += await settle(store, batch, "errored", expired(batch.deliveries[0].id))
 
-        (life,) = await lives(store, "a")
-        assert (late, life.state, life.reason) == (0, State.DEAD, SENDER_DIED_OF_IT)
+        (history,) = await histories(store, "a")
+        assert (late, history.state, history.reason) == (0, State.DEAD, SENDER_DIED_OF_IT)
         assert (await balanced(store)).dead == 1
 
     async def test_a_suspect_is_left_for_later_where_that_is_asked(self, store: Store) -> None:
         await record(store, "a", receipt="first")
         for _ in range(2):
             batch = await claim(store)
-            await settle(store, batch, "errored", lapsed(batch.deliveries[0].id))
+            await settle(store, batch, "errored", expired(batch.deliveries[0].id))
         await record(store, "b", receipt="second")
 
         others = await claim_or_none(store, suspects=False)
@@ -115,7 +115,7 @@ class CrashLaws:
         await record(store, "a")
         for _ in range(2):
             batch = await claim(store)
-            await settle(store, batch, "errored", lapsed(batch.deliveries[0].id))
+            await settle(store, batch, "errored", expired(batch.deliveries[0].id))
         batch = await claim(store)
         back = Transition(
             trigger=Trigger.POSTPONED, deliveries=(batch.deliveries[0].id,), due_at=NOW
@@ -146,16 +146,16 @@ class DoubtLaws:
             )
         ).moved
 
-        (life,) = await lives(store, "order-1")
-        assert (done, life.state, life.reason) == (1, State.HELD, "refused alike")
+        (history,) = await histories(store, "order-1")
+        assert (done, history.state, history.reason) == (1, State.HELD, "refused alike")
 
     async def test_what_is_held_for_a_reason_of_ours_is_recalled_once(self, store: Store) -> None:
         await record(store, "order-1")
         recalled = []
         for _ in range(2):
             batch = await claim(store)
-            fate = held(batch.deliveries[0].id, reason="refused alike: 400")
-            await settle(store, batch, "rejected", fate)
+            transition = held(batch.deliveries[0].id, reason="refused alike: 400")
+            await settle(store, batch, "rejected", transition)
             recalled.append(
                 (
                     await store.move(
@@ -164,8 +164,8 @@ class DoubtLaws:
                 ).moved
             )
 
-        (life,) = await lives(store, "order-1")
-        assert (recalled, life.state) == ([1, 0], State.HELD)
+        (history,) = await histories(store, "order-1")
+        assert (recalled, history.state) == ([1, 0], State.HELD)
 
     async def test_what_is_held_for_another_reason_stays(self, store: Store) -> None:
         await record(store, "order-1")
@@ -176,8 +176,8 @@ class DoubtLaws:
             await store.move(Recall(pixel=PIXEL, event=EVENT, reason="refused alike"), now=NOW)
         ).moved
 
-        (life,) = await lives(store, "order-1")
-        assert (done, life.state) == (0, State.HELD)
+        (history,) = await histories(store, "order-1")
+        assert (done, history.state) == (0, State.HELD)
 
 
 class ClockLaws:
@@ -204,7 +204,7 @@ class ClockLaws:
         held_on = await sweep(store, now=FAR, holding=[batch.lease])
         let_go = await sweep(store, now=FAR)
 
-        assert (held_on.lapsed, let_go.lapsed) == (0, 1)
+        assert (held_on.expired, let_go.expired) == (0, 1)
 
     async def test_a_lease_that_ends_further_than_any_may_lapses(self, store: Store) -> None:
         await record(store, "order-1")
@@ -212,7 +212,7 @@ class ClockLaws:
 
         swept = await sweep(store, now=NOW, furthest=NOW + 99)
 
-        assert swept.lapsed == 1
+        assert swept.expired == 1
 
     async def test_what_is_ambiguous_of_a_cautious_pixel_is_held(self, store: Store) -> None:
         for pixel in (PIXEL, "p2"):
@@ -221,6 +221,6 @@ class ClockLaws:
 
         swept = await sweep(store, now=NOW + 11, cautious=[PIXEL])
 
-        (life,) = await lives(store, "order-1")
-        assert (swept.lapsed, swept.held) == (2, 1)
-        assert (life.state, life.reason) == (State.HELD, MAY_COUNT_TWICE)
+        (history,) = await histories(store, "order-1")
+        assert (swept.expired, swept.held) == (2, 1)
+        assert (history.state, history.reason) == (State.HELD, MAY_COUNT_TWICE)

@@ -24,8 +24,8 @@ from twite.testing.laws.actions import (
     claim_or_none,
     deliver,
     delivered,
+    histories,
     ids,
-    lives,
     record,
     settle,
     sweep,
@@ -41,8 +41,8 @@ class OperationLaws:
         everywhere = await store.find(AtRest(pixel=None, limit=2))
         here = await store.find(AtRest(pixel=PIXEL, limit=9))
 
-        assert [life.conversion_id for life in everywhere] == ["order-2", "order-1"]
-        assert [life.conversion_id for life in here] == ["order-2", "order-0"]
+        assert [history.conversion_id for history in everywhere] == ["order-2", "order-1"]
+        assert [history.conversion_id for history in here] == ["order-2", "order-0"]
 
     async def test_a_replayed_delivery_is_sent_as_it_was(self, store: Store) -> None:
         dead = await bury(store, "order-1")
@@ -69,7 +69,9 @@ class OperationLaws:
         held = await _held_in_doubt(store, "order-1")
         dead = await bury(store, "order-2")
 
-        rests = {life.delivery: life for life in await store.find(AtRest(pixel=None, limit=9))}
+        rests = {
+            history.delivery: history for history in await store.find(AtRest(pixel=None, limit=9))
+        }
 
         assert rests[held].ambiguous_since == NOW
         assert rests[dead].ambiguous_since is None
@@ -89,7 +91,7 @@ class OperationLaws:
         found = {
             name: (history.state, history.ambiguous_since)
             for name in ("order-1", "order-2", "order-3")
-            for history in await lives(store, name)
+            for history in await histories(store, name)
         }
 
         assert found == {
@@ -115,30 +117,34 @@ class OperationLaws:
         late = await claim_or_none(store, now=NOW + 41 * HOUR, ambiguous_after=NOW + HOUR)
         swept = await sweep(store, now=NOW + 41 * HOUR, ambiguous_before=NOW + HOUR)
 
-        (life,) = await store.find(AtRest(pixel=None, limit=9))
+        (history,) = await store.find(AtRest(pixel=None, limit=9))
         assert late is None
         assert swept == SweepResult(held=1)
-        assert (life.state, life.reason) == (State.HELD, MAY_COUNT_TWICE)
+        assert (history.state, history.reason) == (State.HELD, MAY_COUNT_TWICE)
 
     async def test_an_order_for_many_is_done_to_all_and_noted_once(self, store: Store) -> None:
         dead = await bury(store, "order-1")
         entries = [an_entry(f"more-{number}", index=number) for number in range(600)]
         held = [msgspec.structs.replace(plain, held="consent") for plain in entries]
         await store.record(a_submission(*held, receipt="r-many"))
-        ids_ = [life.delivery for life in await store.find(AtRest(pixel=None, limit=999))]
+        ids_ = [history.delivery for history in await store.find(AtRest(pixel=None, limit=999))]
         audit_event = AuditEvent(at=NOW, who="olga", what="replay", subject=PIXEL, detail="601")
         given_up = AuditEvent(at=NOW, who="olga", what="discard", subject=PIXEL, detail="1")
 
-        replayed = (await store.move(Replay(deliveries=ids_), now=NOW + 5, deed=audit_event)).moved
+        replayed = (
+            await store.move(Replay(deliveries=ids_), now=NOW + 5, audit_event=audit_event)
+        ).moved
         again = await bury(store, "order-2")
         discarded = (
-            await store.move(Discard(deliveries=[again], note="no"), now=NOW + 6, deed=given_up)
+            await store.move(
+                Discard(deliveries=[again], note="no"), now=NOW + 6, audit_event=given_up
+            )
         ).moved
 
         noted = await store.people.chain(after=0, limit=9)
         assert dead in ids_
         assert (replayed, discarded) == (601, 1)
-        assert [entry.deed for entry in noted] == [audit_event, given_up]
+        assert [entry.audit_event for entry in noted] == [audit_event, given_up]
 
     async def test_a_discarded_delivery_is_suppressed_with_the_note(self, store: Store) -> None:
         dead = await bury(store, "order-1")
@@ -147,9 +153,9 @@ class OperationLaws:
             await store.move(Discard(deliveries=[dead], note="a test order"), now=NOW + 5)
         ).moved
 
-        (life,) = await lives(store, "order-1")
-        assert (discarded, life.state, life.reason) == (1, State.SUPPRESSED, "a test order")
-        assert len(life.attempts) == 1
+        (history,) = await histories(store, "order-1")
+        assert (discarded, history.state, history.reason) == (1, State.SUPPRESSED, "a test order")
+        assert len(history.attempts) == 1
         assert await balanced(store) == ConversionCounts(
             source="", pixel="", received=1, suppressed=1
         )
@@ -165,9 +171,9 @@ class OperationLaws:
 
     async def test_only_what_rests_is_replayed_or_discarded(self, store: Store) -> None:
         await deliver(store, "order-1")
-        (done,) = await lives(store, "order-1")
+        (done,) = await histories(store, "order-1")
         await record(store, "order-2", receipt="r2")
-        (queued,) = await lives(store, "order-2")
+        (queued,) = await histories(store, "order-2")
 
         which = [done.delivery, queued.delivery, 999_999]
 
@@ -190,7 +196,11 @@ class OperationLaws:
 
         left = await store.find(AtRest(pixel=None, limit=9))
         assert done == 3
-        assert {life.conversion_id for life in left} == {"order-11", "other/order-11", "apart"}
+        assert {history.conversion_id for history in left} == {
+            "order-11",
+            "other/order-11",
+            "apart",
+        }
 
     async def _held_for_its_amount(self, store: Store) -> dict[str, int]:
         """Return, by their ids, deliveries of two orders and their tags, and of one held else."""
@@ -206,7 +216,11 @@ class OperationLaws:
         apart = msgspec.structs.replace(an_entry("apart", index=5), held="consent")
         await store.record(a_submission(*entries, apart))
         rest = await store.find(AtRest(pixel=None, limit=9))
-        return {life.conversion_id: life.delivery for life in rest if life.pixel != "tag:crm"}
+        return {
+            history.conversion_id: history.delivery
+            for history in rest
+            if history.pixel != "tag:crm"
+        }
 
     async def test_pauses_are_kept_until_they_are_lifted(self, store: Store) -> None:
         await store.put([Pause(pixel="p2", since=NOW, reason="401")])
@@ -239,11 +253,11 @@ class OperationLaws:
     async def test_what_waits_says_that_its_event_is_paused(self, store: Store) -> None:
         await record(store, "order-1")
         await store.put([Pause(pixel=PIXEL, event="o8z6m", since=NOW, reason="another event")])
-        (other,) = await lives(store, "order-1")
+        (other,) = await histories(store, "order-1")
         await store.put([Pause(pixel=PIXEL, event=EVENT, since=NOW, reason="its event")])
-        (event,) = await lives(store, "order-1")
+        (event,) = await histories(store, "order-1")
         await store.put([Pause(pixel=PIXEL, since=NOW, reason="its pixel")])
-        (pixel,) = await lives(store, "order-1")
+        (pixel,) = await histories(store, "order-1")
 
         reasons = [pause.paused for pause in (other, event, pixel)]
         assert reasons == [None, "its event", "its pixel"]

@@ -17,7 +17,7 @@ from twite.testing.laws.actions import (
     balanced,
     claim,
     claim_or_none,
-    lives,
+    histories,
     record,
 )
 
@@ -27,7 +27,7 @@ class PrivacyLaws:
         self, store: Store
     ) -> None:
         await record(store, "order-1")
-        (before,) = await lives(store, "order-1")
+        (before,) = await histories(store, "order-1")
 
         done = await store.erase(EraseStore(conversions=(before.delivery,)), now=NOW + 1)
 
@@ -46,16 +46,18 @@ class PrivacyLaws:
         done = await store.erase(EraseStore(conversions=(batch.deliveries[0].id,)), now=NOW + 1)
 
         assert done == 0
-        assert len(await lives(store, "order-1")) == 1
+        assert len(await histories(store, "order-1")) == 1
 
     async def test_an_erasure_lists_keys_and_is_in_the_audit_log(self, store: Store) -> None:
         keys = person_keys(a_conversion().identifiers, pixel=PIXEL, salt=store.salt)
         event = AuditEvent(at=NOW, who="ada", what="erase", subject="digest")
 
-        await store.erase(EraseStore(keys=keys, deed=event), now=NOW)
+        await store.erase(EraseStore(keys=keys, audit_event=event), now=NOW)
 
         assert store.lists(keys)
-        assert [entry.deed for entry in await store.people.chain(after=0, limit=9)] == [event]
+        assert [entry.audit_event for entry in await store.people.chain(after=0, limit=9)] == [
+            event
+        ]
 
     async def test_a_closed_store_takes_nothing(self, store: Store) -> None:
         await store.close()

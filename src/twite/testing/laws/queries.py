@@ -30,7 +30,7 @@ from twite.testing.laws.actions import (
     claim,
     deliver,
     delivered,
-    lives,
+    histories,
     record,
     settle,
 )
@@ -51,7 +51,7 @@ class TallyLaws:
         await record(store, "order-1", receipt="r2", at=NOW + 1)
         await bury(store, "order-2")
 
-        flow = FlowCounts(at=MINUTE_OF_NOW, received=3, duplicate=1, delivered=1, buried=1)
+        flow = FlowCounts(at=MINUTE_OF_NOW, received=3, duplicate=1, delivered=1, dead=1)
         assert list(await store.answer(FlowsQuery(scope=EVERYTHING, span=MINUTE, since=0))) == [
             flow
         ]
@@ -94,8 +94,8 @@ class TallyLaws:
             ]
 
     async def test_match_keys_are_counted_by_day(self, store: Store) -> None:
-        kit = int(MatchKeys.CLICK | MatchKeys.EMAIL)
-        entry = msgspec.structs.replace(an_entry("order-1"), kit=kit)
+        key_set = int(MatchKeys.CLICK | MatchKeys.EMAIL)
+        entry = msgspec.structs.replace(an_entry("order-1"), key_set=key_set)
         await store.record(a_submission(entry))
         await store.record(a_submission(entry, receipt="r2"))
 
@@ -105,17 +105,19 @@ class TallyLaws:
         assert matched == Matched(pixel=PIXEL, event=EVENT, day=NOW // DAY, keys=keys)
 
     async def test_match_keys_of_every_kit_and_source_add_up(self, store: Store) -> None:
-        for source, kits in (("shop", range(64)), ("page", range(0, 64, 3))):
+        for source, key_sets in (("shop", range(64)), ("page", range(0, 64, 3))):
             entries = [
-                msgspec.structs.replace(an_entry(f"{source}-{kit}", index=index), kit=kit)
-                for index, kit in enumerate(kits)
+                msgspec.structs.replace(
+                    an_entry(f"{source}-{key_set}", index=index), key_set=key_set
+                )
+                for index, key_set in enumerate(key_sets)
             ]
             await store.record(a_submission(*entries, receipt=source, source=source))
 
         (matched,) = await store.answer(MatchQuery(scope=EVERYTHING, since=0))
         (of_one,) = await store.answer(MatchQuery(scope=QueryScope(source="page"), since=0))
 
-        assert matched.keys == matching({kit: 1 + (kit % 3 == 0) for kit in range(64)})
+        assert matched.keys == matching({key_set: 1 + (key_set % 3 == 0) for key_set in range(64)})
         assert of_one.keys == matching(dict.fromkeys(range(0, 64, 3), 1))
         assert list(await store.answer(MatchQuery(scope=OTHERS, since=0))) == []
         assert list(await store.answer(MatchQuery(scope=EVERYTHING, since=NOW // DAY + 1))) == []
@@ -127,7 +129,7 @@ class TallyLaws:
         )
         submission = a_submission(an_entry("order-1"), receipt="r1")
         await store.record(msgspec.structs.replace(submission, flaws=flaws))
-        (life,) = await lives(store, "order-1")
+        (history,) = await histories(store, "order-1")
 
         found = list(await store.answer(FlawsQuery(scope=EVERYTHING, since=0)))
 
@@ -136,7 +138,7 @@ class TallyLaws:
         )
         assert found == [
             flaw,
-            msgspec.structs.replace(flaw, event=EVENT, delivery=life.delivery, wins=1),
+            msgspec.structs.replace(flaw, event=EVENT, delivery=history.delivery, wins=1),
         ]
         assert list(await store.answer(FlawsQuery(scope=OTHERS, since=0))) == []
 
@@ -201,14 +203,14 @@ class ConsoleQueryLaws:
     async def test_a_conversion_has_its_origin(self, store: Store) -> None:
         submission = a_submission(an_entry("order-0"), an_entry("order-1", index=1))
         await store.record(msgspec.structs.replace(submission, body=b'{"conversions":[]}'))
-        (life,) = await lives(store, "order-1")
+        (history,) = await histories(store, "order-1")
 
-        origin = await store.get(life.delivery, EVERYTHING)
+        origin = await store.get(history.delivery, EVERYTHING)
 
         assert origin is not None
-        assert (origin.life, origin.door, origin.place) == (life, "native", 1)
+        assert (origin.history, origin.endpoint, origin.place) == (history, "native", 1)
         assert origin.body == b'{"conversions":[]}'
-        assert await store.get(life.delivery, OTHERS) is None
+        assert await store.get(history.delivery, OTHERS) is None
 
     async def test_what_is_kept_of_many_comes_together_and_once(self, store: Store) -> None:
         both = a_submission(an_entry("order-0"), an_entry("order-1", index=1))
@@ -216,7 +218,7 @@ class ConsoleQueryLaws:
         alone = a_submission(an_entry("order-2"), receipt="r2")
         await store.record(msgspec.structs.replace(alone, body=b'{"event":"purchase"}'))
         found = {
-            name: (await lives(store, name))[0].delivery
+            name: (await histories(store, name))[0].delivery
             for name in ("order-0", "order-1", "order-2")
         }
 

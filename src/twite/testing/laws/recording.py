@@ -21,7 +21,7 @@ from twite.testing.laws.actions import (
     claim,
     claim_or_none,
     deliver,
-    lives,
+    histories,
     record,
 )
 
@@ -30,13 +30,13 @@ class RecordingLaws:
     async def test_a_new_conversion_is_queued(self, store: Store) -> None:
         await store.record(a_submission(an_entry("order-1")))
 
-        (life,) = await store.find(
+        (history,) = await store.find(
             ByConversionId(pixel=PIXEL, events=[EVENT], conversion_id="order-1")
         )
 
-        assert (life.state, life.source, life.receipt) == (State.QUEUED, "shop", "r1")
-        assert life.sent == an_entry("order-1").body
-        assert life.deadline_at == NOW + 48 * HOUR
+        assert (history.state, history.source, history.receipt) == (State.QUEUED, "shop", "r1")
+        assert history.sent == an_entry("order-1").body
+        assert history.deadline_at == NOW + 48 * HOUR
 
     async def test_what_a_tag_has_is_found_by_what_people_call_it(self, store: Store) -> None:
         entries = [
@@ -61,10 +61,10 @@ class RecordingLaws:
         )
 
         names = [("order-1", None), ("order-1/two", "order-1"), ("order-1/one", "order-1")]
-        assert [(life.conversion_id, life.called) for life in every] == names
+        assert [(history.conversion_id, history.called) for history in every] == names
         assert of_event == every
         assert of_another == []
-        assert [life.conversion_id for life in exact] == ["order-1/two"]
+        assert [history.conversion_id for history in exact] == ["order-1/two"]
 
     async def test_the_same_key_again_is_a_duplicate(self, store: Store) -> None:
         await store.record(a_submission(an_entry("order-1")))
@@ -146,11 +146,11 @@ class RecordingLaws:
         for receipt in ("r1", "r2", "r3"):
             await store.record(a_submission(an_entry("order-1"), receipt=receipt))
 
-        (life,) = await store.find(
+        (history,) = await store.find(
             ByConversionId(pixel=PIXEL, events=[EVENT], conversion_id="order-1")
         )
 
-        assert (life.receipt, life.duplicates) == ("r1", 2)
+        assert (history.receipt, history.duplicates) == ("r1", 2)
 
     async def test_a_delivered_conversion_is_a_duplicate_to_the_end_of_the_window(
         self, store: Store
@@ -167,8 +167,8 @@ class RecordingLaws:
         later = await record(store, "order-1", receipt="r2", at=NOW + DEFAULT_WINDOW + 1)
 
         assert later == Recorded()
-        found = await lives(store, "order-1")
-        assert [life.receipt for life in found] == ["r2", "r-order-1"]
+        found = await histories(store, "order-1")
+        assert [history.receipt for history in found] == ["r2", "r-order-1"]
 
     async def test_a_conversion_still_to_be_sent_is_a_duplicate_however_late(
         self, store: Store
@@ -182,9 +182,9 @@ class RecordingLaws:
     async def test_a_suppressed_conversion_is_found_with_its_reason(self, store: Store) -> None:
         await store.record(a_submission(an_entry("order-1", suppressed="no consent")))
 
-        (life,) = await lives(store, "order-1")
+        (history,) = await histories(store, "order-1")
 
-        assert (life.state, life.reason) == (State.SUPPRESSED, "no consent")
+        assert (history.state, history.reason) == (State.SUPPRESSED, "no consent")
         assert await claim_or_none(store) is None
 
     async def test_a_suppressed_conversion_neither_takes_nor_matches_a_key(
@@ -197,8 +197,8 @@ class RecordingLaws:
         third = await store.record(a_submission(withheld, receipt="r3"))
 
         assert (first, second, third) == (Recorded(), Recorded(), Recorded())
-        found = await lives(store, "order-1")
-        assert [life.receipt for life in found] == ["r2", "r3", "r1"]
+        found = await histories(store, "order-1")
+        assert [history.receipt for history in found] == ["r2", "r3", "r1"]
 
     async def test_of_several_suppressed_all_are_shown_the_latest_first(self, store: Store) -> None:
         for receipt in ("r1", "r2"):
@@ -206,7 +206,7 @@ class RecordingLaws:
                 a_submission(an_entry("order-1", suppressed="no consent"), receipt=receipt)
             )
 
-        assert [life.receipt for life in await lives(store, "order-1")] == ["r2", "r1"]
+        assert [history.receipt for history in await histories(store, "order-1")] == ["r2", "r1"]
 
     async def test_a_submission_shows_what_it_brought(self, store: Store) -> None:
         await record(store, "order-1")
@@ -221,7 +221,7 @@ class RecordingLaws:
 
         brought = await store.find(ByReceipt(receipt="r2"))
 
-        assert [life.conversion_id for life in brought] == ["order-2", "order-3"]
+        assert [history.conversion_id for history in brought] == ["order-2", "order-3"]
 
     async def test_an_unknown_receipt_or_conversion_has_no_lives(self, store: Store) -> None:
         await record(store, "order-1")
@@ -245,7 +245,7 @@ class RecordingLaws:
             ByConversionId(pixel=PIXEL, events=["o8z6m", EVENT], conversion_id="order-1")
         )
 
-        assert [life.event for life in found] == ["o8z6m", EVENT]
+        assert [history.event for history in found] == ["o8z6m", EVENT]
 
     async def test_concurrent_identical_submissions_make_one_delivery(self, store: Store) -> None:
         answers = await asyncio.gather(

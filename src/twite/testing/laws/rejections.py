@@ -38,7 +38,7 @@ def _submission(
     return Submission(
         receipt=receipt,
         source=source,
-        door=Endpoint.NATIVE,
+        endpoint=Endpoint.NATIVE,
         received_at=at,
         body=b"{}",
         entries=entries,
@@ -59,7 +59,7 @@ class RejectionLaws:
                 at=NOW,
                 source="shop",
                 pixel=_PIXEL,
-                door="native",
+                endpoint="native",
                 receipt="r1",
                 index=1,
                 event="bought",

@@ -65,10 +65,13 @@ class SecretRecordLaws:
         put = AuditEvent(at=NOW, who="ada (command)", what="connect.done", subject="p1")
         forget = AuditEvent(at=NOW, who="ada (command)", what="connect.forget", subject="p1")
 
-        await store.put([SealedSecret(name="login/p1", sealed=b"one")], deed=put)
-        await store.delete(SealedSecret, "login/p1", deed=forget)
+        await store.put([SealedSecret(name="login/p1", sealed=b"one")], audit_event=put)
+        await store.delete(SealedSecret, "login/p1", audit_event=forget)
 
-        assert [event.deed for event in await store.people.chain(after=0, limit=9)] == [put, forget]
+        assert [event.audit_event for event in await store.people.chain(after=0, limit=9)] == [
+            put,
+            forget,
+        ]
 
 
 async def _sealed(store: Store, prefix: str) -> list[tuple[str, bytes]]:

@@ -17,7 +17,7 @@ from twite.testing.laws.actions import (
     dead_lettered,
     deliver,
     delivered,
-    lives,
+    histories,
     postponed,
     record,
     settle,
@@ -29,10 +29,12 @@ class SettlingLaws:
     async def test_a_delivered_one_is_done(self, store: Store) -> None:
         await deliver(store, "order-1")
 
-        (life,) = await lives(store, "order-1")
+        (history,) = await histories(store, "order-1")
 
-        assert (life.state, life.reason, life.due_at) == (State.DELIVERED, None, None)
-        assert life.attempts == (PastAttempt(at=NOW, outcome="delivered", status=200, answer="{}"),)
+        assert (history.state, history.reason, history.due_at) == (State.DELIVERED, None, None)
+        assert history.attempts == (
+            PastAttempt(at=NOW, outcome="delivered", status=200, answer="{}"),
+        )
         assert await claim_or_none(store, now=FAR) is None
 
     async def test_each_try_is_on_record_in_order(self, store: Store) -> None:
@@ -42,9 +44,9 @@ class SettlingLaws:
         second = await claim(store, now=NOW + 1)
         await settle(store, second, "delivered", delivered(second), at=NOW + 1)
 
-        (life,) = await lives(store, "order-1")
+        (history,) = await histories(store, "order-1")
 
-        assert [(past.at, past.outcome, past.status) for past in life.attempts] == [
+        assert [(past.at, past.outcome, past.status) for past in history.attempts] == [
             (NOW, "errored", 503),
             (NOW + 1, "delivered", 200),
         ]
@@ -55,8 +57,8 @@ class SettlingLaws:
 
         await settle(store, batch, "rejected", dead_lettered(batch), answer="é" * 5_000)
 
-        (life,) = await lives(store, "order-1")
-        assert life.attempts[0].answer == "é" * ANSWER_LIMIT
+        (history,) = await histories(store, "order-1")
+        assert history.attempts[0].answer == "é" * ANSWER_LIMIT
 
     async def test_fates_part_a_batch(self, store: Store) -> None:
         for number in range(4):
@@ -70,13 +72,13 @@ class SettlingLaws:
             "rejected",
             Transition(trigger=Trigger.DELIVERED, deliveries=(first,)),
             Transition(trigger=Trigger.POSTPONED, deliveries=(two,), due_at=NOW + 9),
-            Transition(trigger=Trigger.BURIED, deliveries=(three,), reason="no such event"),
+            Transition(trigger=Trigger.GIVEN_UP, deliveries=(three,), reason="no such event"),
             Transition(trigger=Trigger.HELD, deliveries=(four,), reason="not ours to say"),
         )
 
-        brought = [(await lives(store, f"order-{number}"))[0] for number in range(4)]
+        brought = [(await histories(store, f"order-{number}"))[0] for number in range(4)]
         assert late == 0
-        assert [(life.state, life.reason, life.due_at) for life in brought] == [
+        assert [(history.state, history.reason, history.due_at) for history in brought] == [
             (State.DELIVERED, None, None),
             (State.QUEUED, None, NOW + 9),
             (State.DEAD, "no such event", None),
@@ -93,7 +95,7 @@ class SettlingLaws:
             store,
             batch,
             "rejected",
-            Transition(trigger=Trigger.BURIED, deliveries=(first,), reason="bad"),
+            Transition(trigger=Trigger.GIVEN_UP, deliveries=(first,), reason="bad"),
             lease_until=NOW + 1_000,
         )
 
@@ -101,7 +103,7 @@ class SettlingLaws:
         late = await settle(
             store, batch, "delivered", Transition(trigger=Trigger.DELIVERED, deliveries=(second,))
         )
-        assert (swept.lapsed, late) == (0, 0)
+        assert (swept.expired, late) == (0, 0)
 
     async def test_without_an_attempt_only_states_change(self, store: Store) -> None:
         await record(store, "order-1")
@@ -112,13 +114,13 @@ class SettlingLaws:
             Settlement(
                 lease=batch.lease,
                 attempt=None,
-                fates=(dead_lettered(batch),),
+                transitions=(dead_lettered(batch),),
                 lease_until=NOW + MINUTE,
             )
         )
 
-        (life,) = await lives(store, "order-1")
-        assert (life.state, len(life.attempts)) == (State.DEAD, 1)
+        (history,) = await histories(store, "order-1")
+        assert (history.state, len(history.attempts)) == (State.DEAD, 1)
 
     async def test_a_stale_lease_settles_nothing(self, store: Store) -> None:
         await record(store, "order-1")
@@ -128,8 +130,8 @@ class SettlingLaws:
 
         late = await settle(store, stale, "delivered", delivered(stale))
 
-        (life,) = await lives(store, "order-1")
-        assert (late, life.state) == (1, State.SENDING)
+        (history,) = await histories(store, "order-1")
+        assert (late, history.state) == (1, State.SENDING)
         assert await settle(store, current, "delivered", delivered(current)) == 0
 
     async def test_what_a_stale_sender_tried_is_on_record_all_the_same(self, store: Store) -> None:
@@ -139,9 +141,9 @@ class SettlingLaws:
 
         await settle(store, stale, "delivered", delivered(stale), at=NOW + 12)
 
-        (life,) = await lives(store, "order-1")
-        assert [past.outcome for past in life.attempts] == ["errored", "delivered"]
-        assert life.state is State.QUEUED
+        (history,) = await histories(store, "order-1")
+        assert [past.outcome for past in history.attempts] == ["errored", "delivered"]
+        assert history.state is State.QUEUED
 
     async def test_a_fate_comes_once(self, store: Store) -> None:
         await record(store, "order-1")
@@ -150,24 +152,24 @@ class SettlingLaws:
 
         late = await settle(store, batch, "rejected", dead_lettered(batch))
 
-        (life,) = await lives(store, "order-1")
-        assert (late, life.state) == (1, State.DELIVERED)
+        (history,) = await histories(store, "order-1")
+        assert (late, history.state) == (1, State.DELIVERED)
         assert (await balanced(store)).delivered == 1
 
     async def test_a_fate_that_sending_does_not_have_is_refused(self, store: Store) -> None:
         await record(store, "order-1")
         batch = await claim(store)
-        fate = Transition(trigger=Trigger.REPLAYED, deliveries=(batch.deliveries[0].id,))
+        transition = Transition(trigger=Trigger.REPLAYED, deliveries=(batch.deliveries[0].id,))
 
         try:
-            await settle(store, batch, "errored", fate)
+            await settle(store, batch, "errored", transition)
         except IllegalTransition:
             refused = True
         else:
             refused = False
 
-        (life,) = await lives(store, "order-1")
-        assert (refused, life.state, life.attempts) == (True, State.SENDING, ())
+        (history,) = await histories(store, "order-1")
+        assert (refused, history.state, history.attempts) == (True, State.SENDING, ())
 
     async def test_ambiguity_counts_from_the_first_time(self, store: Store) -> None:
         await record(store, "order-1")

@@ -52,7 +52,7 @@ async def _sight(store: Store, *sightings: Sighting, receipt: str = "r1") -> Non
         Submission(
             receipt=receipt,
             source="shop",
-            door=Endpoint.BEACON,
+            endpoint=Endpoint.BEACON,
             received_at=NOW,
             body=b"{}",
             entries=(),

@@ -15,7 +15,7 @@ from twite.testing.builders import NOW
 from twite.testing.laws.actions import (
     FAR,
     claim,
-    lives,
+    histories,
     postponed,
     record,
     settle,
@@ -31,10 +31,10 @@ class SweepLaws:
         at_the_end = await sweep(store, now=NOW + 10)
         after_it = await sweep(store, now=NOW + 11)
 
-        (life,) = await lives(store, "order-1")
-        assert (at_the_end, after_it) == (SweepResult(), SweepResult(lapsed=1))
-        assert life.state is State.QUEUED
-        assert life.attempts == (
+        (history,) = await histories(store, "order-1")
+        assert (at_the_end, after_it) == (SweepResult(), SweepResult(expired=1))
+        assert history.state is State.QUEUED
+        assert history.attempts == (
             PastAttempt(
                 at=NOW, outcome="errored", status=None, answer=SENDER_STOPPED, ambiguous=True
             ),
@@ -70,9 +70,9 @@ class SweepLaws:
         in_time = await sweep(store, now=NOW + 12, ambiguous_before=NOW)
         late = await sweep(store, now=NOW + 12, ambiguous_before=NOW + 1)
 
-        (life,) = await lives(store, "order-1")
+        (history,) = await histories(store, "order-1")
         assert (in_time.held, late.held) == (0, 1)
-        assert (life.state, life.reason) == (State.HELD, MAY_COUNT_TWICE)
+        assert (history.state, history.reason) == (State.HELD, MAY_COUNT_TWICE)
 
     async def test_what_waits_for_too_long_is_held(self, store: Store) -> None:
         await record(store, "ready")
@@ -85,7 +85,9 @@ class SweepLaws:
 
         resting = await store.find(AtRest(pixel=None, limit=9))
         assert (in_time.held, late) == (0, SweepResult(held=2))
-        assert {(life.state, life.reason) for life in resting} == {(State.HELD, WAITED_TOO_LONG)}
+        assert {(history.state, history.reason) for history in resting} == {
+            (State.HELD, WAITED_TOO_LONG)
+        }
 
     async def test_what_is_being_sent_is_not_held(self, store: Store) -> None:
         await record(store, "order-1")

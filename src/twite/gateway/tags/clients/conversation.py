@@ -159,16 +159,17 @@ class ClientConversation:
 
     async def _after_event(self, effect: AfterEvent) -> tuple[EffectAnswer, ...]:
         """Tell of the tags that fired. None has run: that it waits is all that is certain."""
-        fates = await self._on_disk(effect.event)
+        outcomes = await self._on_disk(effect.event)
         tags: list[Tree] = [
-            {"id": fate.tag, "status": fate.fate, "executionTime": 0} for fate in fates
+            {"id": outcome.tag, "status": outcome.status, "executionTime": 0}
+            for outcome in outcomes
         ]
         return (EffectAnswer(id=effect.id, value={"tags": tags}),)
 
     async def _on_disk(self, event: int = 0) -> list[TagOutcome]:
         """Wait for what the container was run for, or for that of one effect alone."""
         kept = [call for number, call in self._kept if event in {0, number}]
-        return [fate for fates in await asyncio.gather(*kept) for fate in fates]
+        return [outcome for outcomes in await asyncio.gather(*kept) for outcome in outcomes]
 
     def _add(self, effect: AnyEffect) -> None:
         try:

@@ -36,7 +36,11 @@ class ClientEvents:
             visitor=_visitor(request, now=self._clock.now()),
         )
         receipt = await self._accept.found(
-            found, source=client.source, door=Endpoint.CLIENT, request=request, client=client.name
+            found,
+            source=client.source,
+            endpoint=Endpoint.CLIENT,
+            request=request,
+            client=client.name,
         )
         return receipt.tags
 

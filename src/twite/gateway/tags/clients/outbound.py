@@ -35,7 +35,9 @@ class ClientOutbound:
     ) -> EffectAnswer:
         """Send a request."""
         if request.authorization is None:
-            taken = await self._to_x.take(request, source=client.source.name, door=Endpoint.CLIENT)
+            taken = await self._to_x.take(
+                request, source=client.source.name, endpoint=Endpoint.CLIENT
+            )
             if taken is not None:
                 return told(request.id, taken)
         asked = WebRequest(

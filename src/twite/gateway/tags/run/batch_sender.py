@@ -20,7 +20,7 @@ from twite.gateway.ports.outbox import DeliveryStore
 from twite.gateway.ports.secret_store import Seal
 from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.tags.run.context import RunContext
-from twite.gateway.tags.run.outcome import RunOutcome, attempt_of, fate_of
+from twite.gateway.tags.run.outcome import RunOutcome, attempt_of, transition_of
 from twite.gateway.tags.run.payload import read
 from twite.gateway.tags.run.tag_run import TagRun
 
@@ -192,7 +192,7 @@ class TagBatchSender:
         self, batch: Batch, delivery: Delivery, ran: RunOutcome, *, at: int, took: int
     ) -> None:
         tried = attempt_of(ran, delivery.id, pixel=batch.pixel, event=batch.event, at=at)
-        transition = fate_of(
+        transition = transition_of(
             ran,
             delivery.id,
             rule=self._rule,
@@ -236,7 +236,7 @@ class TagBatchSender:
             (delivery,), error, pixel=batch.pixel, event=batch.event, at=at, ambiguous=left
         )
         blamed = Transition(
-            trigger=Trigger.LAPSED, deliveries=(delivery.id,), due_at=self._clock.now()
+            trigger=Trigger.EXPIRED, deliveries=(delivery.id,), due_at=self._clock.now()
         )
         with suppress(TransientError):
             await self._settler.settle(batch, tried, (blamed,))

@@ -71,7 +71,7 @@ class TagDispatcher:
     ) -> None:
         """`known` are the event names that are counted by name."""
         self._container_configs = tuple(container_configs)
-        self._door = IngestEvaluation(
+        self._ingest = IngestEvaluation(
             engine_pool, storage=storage or TemplateStorage(), observer=observer or SilentObserver()
         )
         self._salt = salt
@@ -148,7 +148,7 @@ class TagDispatcher:
             for variable in container_config.container.variables
         )
         if runs:
-            return await self._door.planned(container_config, occasion)
+            return await self._ingest.planned(container_config, occasion)
         return plan(container_config.container, occasion, variables=_NoTemplates(), filled=False)
 
     def _entry(

@@ -64,7 +64,7 @@ class IngestEvaluation:
             )
             return plan(container, occasion, variables=variables, filled=False)
 
-        return await self._engine_pool.door.do("plan", with_engines)
+        return await self._engine_pool.ingest_worker.do("plan", with_engines)
 
     def _hear(self, ran: Ran, container_config: ContainerConfig, occasion: EventContext) -> None:
         for template, turn in ran:

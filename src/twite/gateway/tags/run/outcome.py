@@ -133,7 +133,7 @@ def attempt_of(ran: RunOutcome, delivery: int, *, pixel: str, event: str, at: in
     )
 
 
-def fate_of(
+def transition_of(
     ran: RunOutcome, delivery: int, *, rule: TagRule, tries: int, now: int, randomness: float
 ) -> Transition:
     """Return the transition of a delivery after `tries` attempts, this one included."""
@@ -145,11 +145,11 @@ def fate_of(
         return Transition(trigger=Trigger.DELIVERED, deliveries=ids)
     if rule.repeat is RepeatPolicy.AT_MOST_ONCE and ran.left:
         if _is_refused(ran):
-            return Transition(trigger=Trigger.BURIED, deliveries=ids, reason=ran.reason)
+            return Transition(trigger=Trigger.GIVEN_UP, deliveries=ids, reason=ran.reason)
         reason = f"{AT_MOST_ONCE}: {ran.reason}"
         return Transition(trigger=Trigger.HELD, deliveries=ids, reason=reason)
     if tries >= MOST_TRIES and not ran.may_pass:
-        return Transition(trigger=Trigger.BURIED, deliveries=ids, reason=ran.reason)
+        return Transition(trigger=Trigger.GIVEN_UP, deliveries=ids, reason=ran.reason)
     wait = backoff(attempts=tries, randomness=randomness)
     named = max((request.retry_after or 0 for request in ran.tried), default=0)
     due = now + max(wait, min(named, LAST_CEILING))

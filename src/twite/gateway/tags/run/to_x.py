@@ -46,7 +46,7 @@ class ToX:
         self._api = urlsplit(api_url).netloc
 
     async def take(
-        self, request: HttpEffect, *, source: str, door: Endpoint = Endpoint.TAG
+        self, request: HttpEffect, *, source: str, endpoint: Endpoint = Endpoint.TAG
     ) -> Response | None:
         """Accept a request for a configured pixel; None for any other request.
 
@@ -61,18 +61,18 @@ class ToX:
             destination = self._destinations.get(found[1])
             if destination is None:
                 return None
-            return await self._to(destination, body, source=source, door=door)
+            return await self._to(destination, body, source=source, endpoint=endpoint)
         is_proxy = _STAPE.fullmatch(parts.hostname or "") and _PROXY.fullmatch(parts.path)
         if is_proxy and self._destinations:
             return await self._by_proxy(body, source)
         return None
 
     async def _to(
-        self, destination: Destination, body: bytes, *, source: str, door: Endpoint
+        self, destination: Destination, body: bytes, *, source: str, endpoint: Endpoint
     ) -> Response:
         try:
             receipt = await self._accept.from_x(
-                destination=destination, body=body, source=source, door=door
+                destination=destination, body=body, source=source, endpoint=endpoint
             )
         except XAcceptRefusal as refused:
             return _refused(refused.status, refused.complaints)

@@ -166,7 +166,7 @@ class EnginePool:
         self._narrow = limits or RunLimits()
         self._patience = PATIENCE * self._narrow.time
         self._steady: ThreadWorker[TemplateEngines] | None = None
-        self._door: ThreadWorker[TemplateEngines] | None = None
+        self._ingest_worker: ThreadWorker[TemplateEngines] | None = None
         # Of tags that are not proven, or were not at some time; made when they are first needed.
         self._own: dict[str, ThreadWorker[TemplateEngines]] = {}
         # How many runs of a tag have ended well since one passed a limit.
@@ -177,26 +177,26 @@ class EnginePool:
     def start(self) -> None:
         """Start the threads."""
         wide = msgspec.structs.replace(self._narrow, time=self._narrow.time * _WIDER)
-        self._door = self._worker("twite-tags-door", self._narrow)
+        self._ingest_worker = self._worker("twite-tags-door", self._narrow)
         self._steady = self._worker("twite-tags", wide)
 
     async def stop(self) -> None:
         """End the threads; a turn that runs is waited for, unless it does not end."""
-        found = (self._steady, self._door, *self._own.values())
+        found = (self._steady, self._ingest_worker, *self._own.values())
         workers = [worker for worker in found if worker is not None]
         for worker in workers:
             worker.stop()
         for worker in workers:
             await asyncio.to_thread(worker.join, self._patience)
-        self._steady = self._door = None
+        self._steady = self._ingest_worker = None
         self._own.clear()
 
     @property
-    def door(self) -> ThreadWorker[TemplateEngines]:
+    def ingest_worker(self) -> ThreadWorker[TemplateEngines]:
         """The thread that decides which tags fire. Raises RuntimeError before `start`."""
-        if self._door is None:
+        if self._ingest_worker is None:
             raise RuntimeError("the engine pool has not been started")
-        return self._door
+        return self._ingest_worker
 
     def worker(self, tag: str) -> ThreadWorker[TemplateEngines]:
         """Return the thread of a tag's runs. Raises RuntimeError before `start`."""

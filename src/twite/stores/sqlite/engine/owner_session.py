@@ -10,7 +10,7 @@ from twite.stores.sql import named as queries
 from twite.stores.sql.checksum import seed_of
 from twite.stores.sql.dedup_keys import FRESH_KEYS, DedupKeys
 from twite.stores.sql.opt_outs import OptOutList
-from twite.stores.sql.outbox import lapse
+from twite.stores.sql.outbox import expire
 from twite.stores.sql.tallies import TallyWriter
 from twite.stores.sql.writer_session import WriterSession
 
@@ -62,7 +62,7 @@ class OwnerSession(WriterSession):
 
     def take_over(self) -> None:
         """Let all leases lapse: there is one owner, and whoever held them is dead."""
-        lapse(self, now=_FOREVER, furthest=_FOREVER, died=True)
+        expire(self, now=_FOREVER, furthest=_FOREVER, died=True)
 
     def finish(self) -> None:
         """Write the counts and changes of the whole transaction. Call it before the commit.

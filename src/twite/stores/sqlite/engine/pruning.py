@@ -21,7 +21,7 @@ from twite.domain.dedup import dedup_key
 from twite.domain.rejection import KEPT_FOR
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.ports.store_engine import Retention
-from twite.stores.sql import operations as desk
+from twite.stores.sql import operations
 from twite.stores.sql.writer_session import WriterSession
 
 _SUBMISSIONS: Final = 256
@@ -61,7 +61,7 @@ class Pruner:
         """Prune about `most` conversions' worth of one kind; return how much it was, 0 for none."""
         steps = (
             self._bodies,
-            self._lives,
+            self._histories,
             self._dead,
             self._stragglers,
             self._attempts,
@@ -91,7 +91,7 @@ class Pruner:
         _note(book, msgspec.structs.replace(place, bodies=last))
         return max(1, end - first)
 
-    def _lives(self, book: WriterSession, now: int, most: int) -> int:
+    def _histories(self, book: WriterSession, now: int, most: int) -> int:
         place = _place(book)
         found = _old(book, after=place.lives, now=now, keep=self._keeping.lives, most=most)
         if found is None:
@@ -107,7 +107,7 @@ class Pruner:
         ids, count = book.run("rested_long", before=before, limit=most).fetchone()
         if count:
             note = f"nobody decided about it within {self._keeping.dead // HOUR} hours"
-            desk.discard(book, _Ids.decode(ids), now=now, note=note)
+            operations.discard(book, _Ids.decode(ids), now=now, note=note)
         return int(count)
 
     def _stragglers(self, book: WriterSession, now: int, most: int) -> int:

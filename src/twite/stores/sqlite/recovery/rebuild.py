@@ -12,7 +12,7 @@ from twite.gateway.ports.store_engine import Recovered
 from twite.stores.sql.checksum import checksum, seed_of
 from twite.stores.sql.named import query
 from twite.stores.sqlite.engine.mark import read_mark
-from twite.stores.sqlite.recovery import repair as mend
+from twite.stores.sqlite.recovery import repair as edit
 from twite.stores.sqlite.recovery.pages import Pages
 from twite.stores.sqlite.recovery.salvage import Salvage, SalvagedRow
 
@@ -54,8 +54,8 @@ class Rebuild:
         dead = self._conversions()
         self._copy("account", (row.values for row in self._salvage.rows("account")))
         pending, held = self._outbox(dead)
-        mend.make_keys(self._new)
-        lost = mend.make_balance(self._new)
+        edit.make_keys(self._new)
+        lost = edit.make_balance(self._new)
         return Recovered(
             to="",
             quarantined="",
@@ -212,10 +212,10 @@ class Rebuild:
             (unsure,),
         )
         execute("DELETE FROM outbox WHERE id NOT IN (SELECT id FROM conversion)")
-        mend.put_where_they_belong(self._new)
-        mend.stand_in_for_submissions(self._new, now=self._now)
+        edit.put_where_they_belong(self._new)
+        edit.stand_in_for_submissions(self._new, now=self._now)
         if self._older or not self._salvage.whole("outbox"):
-            mend.hold_the_missing(self._new, now=self._now)
+            edit.hold_the_missing(self._new, now=self._now)
         self._rows["outbox"] = self._count("SELECT count(*) FROM outbox")
         held = "SELECT count(*) FROM outbox WHERE state = 'held' AND reason = ?"
         pending = "SELECT count(*) FROM outbox WHERE state = 'queued'"
