@@ -15,8 +15,12 @@ pytest_plugins = ["twite.testing.plugin"]
 pytest.register_assert_rewrite("twite.testing.laws")
 
 # A deadline would be a timed assertion: on a busy machine it fails for no fault of the code. The
-# same examples each time: who runs the tests changes nothing of them. Trials look for new ones.
-settings.register_profile("twite", deadline=None, derandomize=not os.environ.get("TWITE_TRIAL"))
+# same examples each time: who runs the tests changes nothing of them. Trials look for new ones, and
+# for more of them.
+TRIAL = bool(os.environ.get("TWITE_TRIAL"))
+settings.register_profile(
+    "twite", deadline=None, derandomize=not TRIAL, max_examples=400 if TRIAL else 25
+)
 settings.load_profile("twite")
 GatewayProcess.popen = fork_server.Popen
 

@@ -1,7 +1,7 @@
 """Fields of a conversion: what is taken, and what is refused with which words."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from x_requests import a_conversion, a_judge, a_request, answer_of, refused
 
@@ -242,7 +242,6 @@ FIELDS = st.sampled_from(spec.CONVERSION_FIELDS)
 
 
 @given(st.dictionaries(FIELDS, VALUES, max_size=4))
-@settings(max_examples=200, deadline=None)
 def test_the_judge_has_an_answer_to_any_value_in_any_field(changes):
     judge = a_judge("unknown_fields=reject", "max_age=60")
 
@@ -260,7 +259,6 @@ def test_the_judge_has_an_answer_to_any_value_in_any_field(changes):
         max_size=3,
     )
 )
-@settings(max_examples=100, deadline=None)
 def test_the_judge_has_an_answer_to_any_element(name, value):
     answer = a_judge().answer(a_request(a_conversion(**{name: value}))).answer
 

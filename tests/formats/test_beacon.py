@@ -3,7 +3,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from twite.domain.errors import MalformedRequest
@@ -321,7 +321,6 @@ FIELDS = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     body=st.binary()
     | JSON.map(msgspec.json.encode)

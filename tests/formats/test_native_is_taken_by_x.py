@@ -3,7 +3,7 @@
 import json
 from random import Random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from readings import CLICK, NOW, read_bytes, read_one_x
 
@@ -97,7 +97,6 @@ NATIVE = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=300)
 @given(st.lists(NATIVE, min_size=1, max_size=3))
 def test_what_our_own_format_reads_x_would_take(conversions):
     try:
@@ -123,7 +122,6 @@ X_ELEMENT = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300)
 @given(
     st.fixed_dictionaries(
         {"identifiers": st.lists(X_ELEMENT, min_size=1, max_size=3)},

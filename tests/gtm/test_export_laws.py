@@ -6,7 +6,6 @@ import re
 from collections import Counter
 
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from any_export import AnyExport, any_secret, template_text
@@ -41,7 +40,6 @@ def parts_of(tree):
     )
 
 
-@examples(max_examples=200)
 @given(seed=SEEDS)
 def test_every_part_of_an_export_is_in_the_report_once(seed):
     tree = AnyExport(random.Random(seed)).whole()
@@ -52,7 +50,6 @@ def test_every_part_of_an_export_is_in_the_report_once(seed):
     assert told == parts_of(tree)
 
 
-@examples(max_examples=200)
 @given(seed=SEEDS)
 def test_what_does_not_run_as_before_says_why(seed):
     lines = brought(AnyExport(random.Random(seed)).whole()).lines
@@ -84,7 +81,6 @@ def hide(randomness, tree, text):
     )
 
 
-@examples(max_examples=300)
 @given(seed=SEEDS)
 def test_a_secret_is_in_no_file_or_the_report_names_its_place(seed):
     randomness = random.Random(seed)

@@ -60,7 +60,7 @@ class NeverHears(Scenario):
     """X takes everything for ten days, and no answer to it arrives."""
 
     def timeline(self):
-        for number in range(300 if LONG else 60):
+        for number in range(300 if LONG else 30):
             yield number * HOUR // (2 if LONG else 1), a_sale(number)
         yield 10 * DAY, a_sale(10_000)
 

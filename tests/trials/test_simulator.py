@@ -21,7 +21,7 @@ from twite.stores.memory.store import MemoryStore
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 SQLITE = "twite.stores.sqlite:SQLiteStore"
 EACH = 5 if LONG else 3
-CHUNKS = range(400 if LONG else 6)
+CHUNKS = range(400 if LONG else 3)
 
 
 def broken(played):

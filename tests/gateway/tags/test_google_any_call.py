@@ -3,7 +3,7 @@
 import asyncio
 import json
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
@@ -81,7 +81,6 @@ ANSWERS = (
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(NAMES, st.lists(TREES, max_size=4)), max_size=4), st.lists(ANSWERS))
 def test_no_call_raises_or_asks_anybody_but_google(calls, answers):
     asked = []
