@@ -1,6 +1,9 @@
 import json
+from typing import get_args
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from twite.domain.alert import Alert, AlertKind, AlertPhase
 from twite.domain.history import ConversionCounts
@@ -15,6 +18,7 @@ from twite.gateway.ports.events import (
     Judged,
     MonitorChecked,
     Moved,
+    Notice,
     Paused,
     Resumed,
     TagSaid,
@@ -27,6 +31,15 @@ from twite.observers import Several
 from twite.observers.log import Log, logger
 from twite.observers.metrics import Metrics
 
+# Fields with a default, which `builds` would leave at it.
+EVERY_FIELD_OF = {
+    Paused: {"event": st.sampled_from(["", "o8z6k"])},
+    Resumed: {"event": st.sampled_from(["", "o8z6k"])},
+    Moved: {"reason": st.text()},
+    TagSaid: {"own": st.booleans()},
+    ClientSaid: {"own": st.booleans()},
+    ConditionChanged: {"holds": st.booleans()},
+}
 ALERT = Alert(
     id="a", kind=AlertKind.PIXEL_PAUSED, subject="o8z6j", reason="404", opened_at=1, said_at=1
 )
@@ -416,3 +429,12 @@ def test_match_keys_flaws_and_amounts_have_a_bounded_number_of_series():
     ):
         assert line in page
     assert [line for line in page if "gone" in line] == []
+
+
+@pytest.mark.parametrize("notice", get_args(Notice), ids=lambda kind: kind.__name__)
+@given(data=st.data())
+def test_no_notice_is_too_much_for_the_log(notice, data):
+    # A caller stops where its observer raises: a pause would be neither stored nor counted.
+    log = Log(logger(level="debug", as_json=True))
+
+    log.see(data.draw(st.builds(notice, **EVERY_FIELD_OF.get(notice, {}))))

@@ -106,7 +106,7 @@ class Log:
 
     def _see_pause(self, notice: Paused | Resumed) -> None:
         what = "event" if notice.event else "pixel"
-        where = {"pixel": notice.pixel} | ({"event": notice.event} if notice.event else {})
+        where = {"pixel": notice.pixel} | ({"x_event": notice.event} if notice.event else {})
         if isinstance(notice, Paused):
             self._to.error(f"{what} paused", **where, reason=plain(notice.reason))
         else:
