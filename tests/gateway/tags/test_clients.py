@@ -438,6 +438,6 @@ async def test_that_a_client_goes_on_trial_and_off_it_is_told_once_each(staged):
 
     told = [notice.reason for notice in stage.notices.seen if "trial" in notice.reason]
     assert [reason.partition(":")[0] for reason in told] == [
-        "passed a limit",
-        "ran well often enough: its trial is over",
+        "exceeded a limit",
+        "ran well often enough",
     ]

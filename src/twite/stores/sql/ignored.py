@@ -13,7 +13,7 @@ from twite.stores.sql.writer_session import WriterSession
 # Day, source, door, name, reason.
 Tally = Counter[tuple[int, str, str, str, str]]
 
-_NAMES: Final = ("day", "source", "door", "name", "reason")
+_NAMES: Final = ("day", "source", "endpoint", "name", "reason")
 
 
 def note(tally: Tally, submission: Submission) -> None:
