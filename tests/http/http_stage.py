@@ -122,7 +122,7 @@ class Stage:
     def __init__(self, **said: Any) -> None:
         self.accept = PlayedAccept()
         self.records = said.pop("records", PlayedRecords())
-        self.desk = said.pop("desk", PlayedDesk())
+        self.desk = said.pop("moves", PlayedDesk())
         self.eraser = MemoryEraser()
         self.choose = RecordConsentChoice(
             opt_outs=MemoryStore(), clock=StoppedClock(), salt=b"salt"
