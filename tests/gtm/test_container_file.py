@@ -155,7 +155,7 @@ def test_a_wrong_file_is_refused_with_its_place_and_the_cure(text, said):
         ),
         (
             container(tag(setup=SequencedTag(tag="Post"))),
-            "tag: they need each other in a ring: Post → Post",
+            "tag: they depend on each other in a circle: Post → Post",
         ),
         (
             container(triggers=[trigger("P", condition("{{V}}", "equals", ""))]),
@@ -163,7 +163,7 @@ def test_a_wrong_file_is_refused_with_its_place_and_the_cure(text, said):
         ),
         (
             container(triggers=[trigger("P", condition("", "matches", "(?=a)"))]),
-            "trigger[0].when[0].right: no regular expression of RE2: invalid perl operator: (?=",
+            "trigger[0].when[0].right: not a valid RE2 expression: invalid perl operator: (?=",
         ),
         (
             container(
@@ -186,7 +186,7 @@ def test_a_wrong_file_is_refused_with_its_place_and_the_cure(text, said):
                     Variable(name="B", type=VariableSource.CONSTANT, value="{{A}}"),
                 ]
             ),
-            "variable: they need each other in a ring: A → B → A",
+            "variable: they depend on each other in a circle: A → B → A",
         ),
         (
             container(

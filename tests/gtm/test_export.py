@@ -197,7 +197,7 @@ def test_a_trigger_that_names_no_event_is_left_out():
 
     assert told(found, "trigger", "P") == (
         "left out",
-        "it does not say for which events, and would fire for all",
+        "it does not say for which events, so it would fire for all",
     )
 
 

@@ -150,7 +150,7 @@ EXCLUDED = table("excludedParamsTable", {"excludedParams": "user_data"})
         ([table("excludedParamsTable", {"excludedParams": ""})], {}, "names nothing"),
         ([LIST | {"key": "excludedParamsTable"}], {}, "is no table"),
         ([EXCLUDED, LIST | {"key": "affectedTags"}], {}, "is no table"),
-        ([EXCLUDED, boolean("matchingConditionsEnabled", "true")], {}, "and there are none"),
+        ([EXCLUDED, boolean("matchingConditionsEnabled", "true")], {}, "but it has none"),
     ],
 )
 def test_a_transformation_that_is_not_read_whole_is_left_out_and_its_tags_wait(

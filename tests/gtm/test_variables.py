@@ -247,7 +247,7 @@ def test_variables_in_a_ring_are_said_to_be_so():
     first = variable("A", "constant", value="{{B}}")
     second = variable("B", "constant", value="x{{A}}")
 
-    assert filled("{{A}}", first, second) == "variables need each other in a ring: A → B → A"
+    assert filled("{{A}}", first, second) == "variables depend on each other in a circle: A → B → A"
 
 
 def test_a_long_chain_of_variables_is_refused():

@@ -168,7 +168,7 @@ def test_a_variable_that_hangs_costs_the_tags_that_need_it(tmp_path, x_emulator)
             log = gateway.log()
 
     assert posted == [202] * 4
-    assert "rests: it passed a limit" in json.dumps(history)
+    assert "is paused: it exceeded a limit" in json.dumps(history)
     assert "variable Text and numbers" in log
     assert "could not be ended by any limit" in log
     assert stopped == 0

@@ -110,7 +110,7 @@ def test_without_a_reserve_a_start_on_a_full_disk_says_so_and_what_to_do(tmp_pat
         gateway.stop()
         fill(place)
 
-        with pytest.raises(GatewayError, match=r"the disk is full\. Make room on it, and start"):
+        with pytest.raises(GatewayError, match=r"the disk is full\. Free space on it, and start"):
             gateway.start()
 
         (place / "filler").unlink()

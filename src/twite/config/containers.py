@@ -98,8 +98,10 @@ def with_secrets(
     if wrong is not None:
         raise SettingsError(
             place=f"{path}: {wrong.place}",
-            message="a secret that is put in there has a name in {{ }} that is no variable's, "
-            "or is no regular expression where one is needed",
+            message=(
+                "the secret inserted there contains a {{name}} that is no variable, or is not a "
+                "regular expression where one is needed"
+            ),
         )
     return whole
 

@@ -304,7 +304,7 @@ def _quoted(path: str) -> str:
 
 _NO_ADMIN: Final = AccessDenied(
     403,
-    "Closed until there is an admin",
+    "Closed until an admin exists",
     "There is no admin, so nobody can sign in. Twite has no default password. On the machine that "
     "runs it: twite user add NAME --role admin",
 )

@@ -37,7 +37,7 @@ def disk(folder: Path) -> Iterator[CheckFinding]:
 def on_room(free: int, folder: Path) -> CheckFinding:
     """Judge the free bytes."""
     shown = f"{free / (1 << 30):.1f} GiB free in {folder}"
-    cure = "Make room, or move store.url to a larger disk."
+    cure = "Free some space, or move store.url to a larger disk."
     if free < _NO_ROOM:
         return red("disk", shown, "A full disk makes the gateway answer 503.", cure)
     if free < _LITTLE_ROOM:

@@ -224,7 +224,7 @@ async def test_what_waits_for_a_limit_of_x_says_until_when():
     said = [await why(setting, id_) for id_ in "ab"]
 
     until = spelled(reset * SECOND)
-    assert said == [f"X takes no more until its limit is reset, until {until}"] * 2
+    assert said == [f"X accepts no more until its limit is reset, until {until}"] * 2
     await setting.run.stop(within=1_000)
 
 

@@ -49,8 +49,8 @@ VARIABLE = msgspec.structs.replace(
     ),
 )
 SLOW = "the variable template 'Basket' rests: it was too slow for intake too often"
-OFF = "the variable template 'Basket' is switched off: it hung"
-RESTS = "the variable template 'Basket' rests: it passed a limit"
+OFF = "the variable template 'Basket' is switched off because it hung"
+RESTS = "the variable template 'Basket' is paused: it exceeded a limit"
 
 
 class Stage:

@@ -328,7 +328,7 @@ async def test_a_line_holds_neither_a_secret_nor_a_person_and_they_are_bounded()
     lines = [notice.text for notice in stage.seen.notices]
     assert lines[0] == "*** of ***, ***"
     assert len(lines) == 20
-    assert lines[-1] == "further lines of this run are left out"
+    assert lines[-1] == "more lines of this run are left out"
 
 
 async def test_our_own_sentences_are_told_whole_and_no_name_in_them_is_taken_for_a_headers():

@@ -138,9 +138,9 @@ def _judge(
     once = [id_ for id_, tally in counted.ids.items() if tally.counted == 1]
     sent = [id_ for id_, tally in counted.ids.items() if tally.api]
     checks = (
-        ("nothing is left over: the balance is 0", balance["balance"] == 0),
+        ("every conversion is accounted for: the balance is 0", balance["balance"] == 0),
         ("nothing is pending", story.drained),
-        ("X has what the gateway says it delivered", len(sent) == balance["delivered"]),
+        ("X received what the gateway reports as delivered", len(sent) == balance["delivered"]),
         ("X counted each of them once", len(once) == len(counted.ids)),
         ("the pixel's copies were dropped", counted.by_pixel == len(story.bought.fired)),
         (

@@ -67,7 +67,7 @@ class AccountPage:
 
     async def _leave_elsewhere(self, visit: PageRequest) -> Response:
         if not await self.confirming.knows(visit):
-            message = "The password is not right, or was wrong too often. Nothing was ended."
+            message = "The password is not right, or was wrong too often. No session was ended."
             return visit.back_to(_PATH, message=message, bad=True)
         ended = await self.authentication.leave_everywhere(visit.within)
         return visit.back_to(_PATH, message=f"{ended} other sessions were ended.")

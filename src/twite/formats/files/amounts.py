@@ -90,8 +90,9 @@ def _ambiguous(cell: str, number: str, field: str) -> RowFinding:
     return RowFinding(
         field=field,
         code="amount_ambiguous",
-        message=f"{shown(cell)} may mean {grouped} or {pointed}: say --decimal comma or "
-        "--decimal point",
+        message=(
+            f"{shown(cell)} may mean {grouped} or {pointed}: use --decimal comma or --decimal point"
+        ),
     )
 
 

@@ -184,7 +184,7 @@ _ITEMS_UNREAD: Final = RowFinding(
 _EVENT_MISSING: Final = RowFinding(
     field="event",
     code="event_missing",
-    message="the row names no event: say --event NAME for such rows",
+    message="the row names no event: use --event NAME for such rows",
 )
 _TIME_MISSING: Final = RowFinding(
     field="time",
@@ -194,13 +194,15 @@ _TIME_MISSING: Final = RowFinding(
 _CONSENT_UNREADABLE: Final = RowFinding(
     field="consent",
     code="consent_unreadable",
-    message='neither a yes nor a no: write "granted" or "denied"',
+    message='neither yes nor no: write "granted" or "denied"',
 )
 _CURRENCY_MISSING: Final = RowFinding(
     field="currency",
     code="currency_missing",
-    message="an amount without a currency would be counted in US dollars: say --currency, as in "
-    "--currency EUR, for such rows",
+    message=(
+        "an amount without a currency would be counted in US dollars: use --currency for such "
+        "rows, as in --currency EUR"
+    ),
 )
 
 

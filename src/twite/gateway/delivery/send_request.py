@@ -102,7 +102,7 @@ class RequestSender:
         until = self._rate_limit.unnoted()
         if until is None:
             return
-        reason = "X takes no more until its limit is reset"
+        reason = "X accepts no more until its limit is reset"
         try:
             await self._delivery_store.put(
                 [

@@ -104,7 +104,7 @@ def _passing(inquiry: Inquiry, came: Response, *, now: int) -> XUnanswering | No
     if came.status == 429:
         limit = limit_of(came.headers)
         wait = 60 if limit is None else max(1, min(_LONGEST_WAIT, (limit[1] - now) // SECOND))
-        reason = f"X's limit of requests is spent. Try again in {wait} s"
+        reason = f"X's request limit is used up. Try again in {wait} s"
         return XUnanswering(reason=reason, retry_after=wait)
     return None
 

@@ -164,7 +164,7 @@ def _nobody(
 def _at_pattern(pattern: str, place: str) -> Iterator[ContainerUnusable]:
     wrong = expressions.wrong_with(pattern)
     if wrong is not None:
-        message = f"no regular expression of RE2: {wrong}"
+        message = f"not a valid RE2 expression: {wrong}"
         yield ContainerUnusable(place=place, message=message)
 
 
@@ -208,7 +208,7 @@ def _rings(needs: Mapping[str, Sequence[str]], what: str) -> Iterator[ContainerU
             elif below in path:
                 ring = " → ".join([*path[path.index(below) :], below])
                 yield ContainerUnusable(
-                    place=what, message=f"they need each other in a ring: {ring}"
+                    place=what, message=f"they depend on each other in a circle: {ring}"
                 )
             else:
                 _enter(below, needs, depth, path, todo)

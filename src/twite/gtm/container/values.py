@@ -77,7 +77,7 @@ class Values:
             return self._had[name]
         if name in self._open:
             ring = " → ".join([*self._open[self._open.index(name) :], name])
-            raise Unfilled(f"variables need each other in a ring: {ring}")
+            raise Unfilled(f"variables depend on each other in a circle: {ring}")
         if len(self._open) >= DEEPEST:
             raise Unfilled(f"more than {DEEPEST} variables need one another")
         self._open.append(name)

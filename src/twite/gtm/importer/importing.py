@@ -251,4 +251,4 @@ def _lacks(name: str) -> str:
 
 def _refuse_second(what: str, *, there: bool) -> None:
     if there:
-        raise LeftOut(f"there is a {what} already, and nobody can say which one is meant")
+        raise LeftOut(f"there is a {what} already, so the name is ambiguous")

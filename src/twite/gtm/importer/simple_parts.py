@@ -75,7 +75,7 @@ def trigger(piece: ExportPart, name: str) -> tuple[ContainerTrigger, list[str]]:
         page = Condition(left="{{_event}}", operator=Operator.EQUALS, right="page_view")
         when = [page, *when]
     if word == "CUSTOM_EVENT" and not piece.pieces("customEventFilter"):
-        raise LeftOut("it does not say for which events, and would fire for all")
+        raise LeftOut("it does not say for which events, so it would fire for all")
     notes = unread("trigger", piece, narrows=True)
     return ContainerTrigger(name=name, when=tuple(when)), _with(found.note, notes)
 
@@ -165,7 +165,7 @@ def compared(
 def _refuse_no_pattern(pattern: str) -> None:
     wrong = expressions.wrong_with(pattern)
     if wrong is not None:
-        raise LeftOut(f"{pattern!r} is no regular expression of RE2 ({wrong})")
+        raise LeftOut(f"{pattern!r} is not a valid RE2 expression ({wrong})")
 
 
 def _variable(source: VariableSource, name: str, held: dict[str, Tree], template: str) -> Variable:

@@ -188,7 +188,7 @@ def _sequence_notes(tag: ContainerTag, others: Sequence[str]) -> list[str]:
 def _renamed(imported: ImportedTag, name: str) -> ImportedTag:
     if imported.tag.name == name or not name:
         return imported
-    why = f"another tag is called {name!r} as well, and others may mean this one"
+    why = f"another tag is called {name!r} as well, and other parts may refer to this one"
     return msgspec.structs.replace(
         imported, held=(*imported.held, f"{why}: decide, and unpause it")
     )

@@ -34,7 +34,7 @@ def transformation(
     for_tags = tuple(tags[name] for name in named if name in tags)
     for_templates = tuple(templates[word] for word in words if word in templates)
     if (named or words) and not (for_tags or for_templates) and not others:
-        raise LeftOut("the tags that it is for are not here")
+        raise LeftOut("the tags that it applies to are not here")
     change = Transformation(
         name=name,
         when=_matching(held),
@@ -82,7 +82,7 @@ def _matching(held: dict[str, Tree]) -> tuple[Condition, ...]:
     if not flag_in(held, "matchingConditionsEnabled"):
         return ()
     if not rows_in(held, "matchingConditionsTable"):
-        raise LeftOut("its conditions are switched on, and there are none")
+        raise LeftOut("its conditions are switched on, but it has none")
     if text_in(held, "booleanExpressionString"):
         raise LeftOut("its conditions are joined by an expression (booleanExpressionString)")
     found = []

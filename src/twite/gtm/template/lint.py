@@ -58,7 +58,7 @@ def _language(found: Sequence[JsToken]) -> Iterator[LintWarning]:
         elif token.sort is TokenKind.REGEX:
             yield LintWarning(
                 code="regex_literal",
-                message="a regular expression is no literal there: use createRegex",
+                message="a regular expression is not supported there: use createRegex",
                 line=token.line,
             )
         elif token.sort is TokenKind.NUMBER and token.text.endswith("n") and "x" not in token.text:
@@ -67,7 +67,7 @@ def _language(found: Sequence[JsToken]) -> Iterator[LintWarning]:
             what = _UNKNOWN_SIGNS.get(token.text, "a template literal")
             yield LintWarning(
                 code="language_unsure",
-                message=f"Google does not say whether it takes {what}",
+                message=f"Google does not say whether it accepts {what}",
                 line=token.line,
             )
 
@@ -80,7 +80,7 @@ def _word(token: JsToken, declared: frozenset[str]) -> Iterator[LintWarning]:
     elif token.text in _UNSURE_WORDS:
         yield LintWarning(
             code="language_unsure",
-            message=f"Google does not say whether it takes `{token.text}`",
+            message=f"Google does not say whether it accepts `{token.text}`",
             line=token.line,
         )
     elif token.text in _GLOBALS and token.text not in declared:
@@ -151,7 +151,7 @@ def _unused(
         if grant.permission not in needed:
             yield LintWarning(
                 code="permission_unused",
-                message=f"{grant.permission} is declared, and no API of the code needs it",
+                message=f"{grant.permission} is declared, but no API in the code needs it",
             )
             continue
         for what, name in _named(grant):

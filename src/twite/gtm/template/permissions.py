@@ -127,7 +127,7 @@ def _plain(value: Mapping[str, Tree]) -> Tree:
             names = [as_text(_plain(as_mapping(item))) for item in as_list(value.get("mapKey"))]
             values = [_plain(as_mapping(item)) for item in as_list(value.get("mapValue"))]
             if len(names) != len(values):
-                raise WrongShape("a map has more names than values, or fewer")
+                raise WrongShape("a map's names and values differ in number")
             return dict(zip(names, values, strict=True))
         case 8:
             return value.get("boolean") is True

@@ -118,7 +118,7 @@ class IngestTurn:
             raise Unfilled(f"the variable template {template.name!r} rests: {_SLOW}")
         if self.trials.begin(whose):
             off = self.trials.is_off(whose)
-            why = "is switched off: it hung" if off else "rests: it passed a limit"
+            why = "is switched off because it hung" if off else "is paused: it exceeded a limit"
             raise Unfilled(f"the variable template {template.name!r} {why}")
         call = call_of(template, fields, occasion, about=self.about, storage=self.storage)
         began, making = time.thread_time(), self.engines.making

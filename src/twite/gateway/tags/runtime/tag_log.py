@@ -59,7 +59,7 @@ class TagLog:
         if self._told > MOST_LINES or (self._room is not None and not self._room()):
             return False
         if self._told == MOST_LINES:
-            self._tells(TagLogLine(text="further lines of this run are left out", own=True))
+            self._tells(TagLogLine(text="more lines of this run are left out", own=True))
         return self._told < MOST_LINES
 
     @property

@@ -110,7 +110,7 @@ class _Pace:
         if self._told <= MOST_A_MINUTE:
             return True
         if not self._left:
-            self.tell(TagLogLine(text="further lines of this minute are left out", own=True))
+            self.tell(TagLogLine(text="more lines of this minute are left out", own=True))
         self._left += 1
         return False
 

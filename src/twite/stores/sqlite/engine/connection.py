@@ -71,7 +71,7 @@ def connect_writer(path: str, *, patience: int = _BUSY_MS) -> sqlite3.Connection
         if is_damage(error):
             raise damaged(path, error) from error
         raise StoreUnusable(
-            path=path, reason=str(error), cure="Look at the file and its folder, or name another"
+            path=path, reason=str(error), cure="Check the file and its folder, or name another"
         ) from error
     except StoreUnusable:
         connection.close()
@@ -101,7 +101,7 @@ def connect_reader(path: str) -> sqlite3.Connection:
             raise damaged(path, error) from error
         if is_full(error):
             raise StoreUnusable(
-                path=path, reason="the disk is full", cure="Make room on it, and try again"
+                path=path, reason="the disk is full", cure="Free space on it, and try again"
             ) from error
         raise StoreUnusable(
             path=path,

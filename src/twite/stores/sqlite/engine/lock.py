@@ -47,8 +47,7 @@ class OwnerLock:
             os.close(descriptor)
             raise StoreUnusable(
                 path=database,
-                reason=f"the file has {names} names (hard links), and each would get a log of its "
-                "own",
+                reason=f"the file has {names} names (hard links), and each would get its own log",
                 cure="Remove the other names; find / -xdev -samefile FILE lists them",
             )
         # The number is for people: a full disk that does not take it has an owner all the same.

@@ -52,7 +52,7 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
             raise StoreUnusable(
                 path=path,
                 reason=f"migration {version} failed ({error})",
-                cure="Nothing was changed: make room or restore the file, then start again",
+                cure="Nothing was changed: free some space or restore the file, then start again",
             ) from error
 
 

@@ -69,7 +69,7 @@ def _refuse(path: str, target: Path) -> None:
         raise StoreUnusable(
             path=str(target),
             reason=f"there is no room for {size >> 20} MiB",
-            cure="Make room, or name a file on another disk",
+            cure="Free some space, or name a file on another disk",
         )
 
 

@@ -49,7 +49,7 @@ def restore(database: str, source: str) -> Restored:
         raise StoreUnusable(
             path=database,
             reason=f"the backup cannot be put in its place ({error.strerror})",
-            cure="Look at the folder and its disk, and try again",
+            cure="Check the folder and its disk, and try again",
         ) from error
     finally:
         lock.release()
