@@ -106,7 +106,7 @@ def doubted_since(house, name):
 async def noted(house):
     """Return who did what, the last last, without who signed in."""
     async with open_records(house.settings) as records:
-        entries = await records.people.entries(before=None, limit=1_000)
+        entries = await records.people.audit(limit=1_000)
     told = [
         (
             entry.audit_event.who,

@@ -80,7 +80,7 @@ def mark_of(page: str) -> str:
 async def audit_events(house):
     """Return who did what, the first first."""
     async with open_records(house.settings) as records:
-        entries = await records.people.entries(before=None, limit=1_000)
+        entries = await records.people.audit(limit=1_000)
     told = [entry.audit_event for entry in reversed(entries)]
     return [(entry.who, entry.what, entry.subject, entry.detail) for entry in told]
 

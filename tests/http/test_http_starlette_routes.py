@@ -236,7 +236,7 @@ async def test_the_desk_changes_users_and_writes_the_audit_log(staged):
         {"done": 1},
     ]
     assert await people.user("eve") == user
-    assert [entry.audit_event for entry in await people.entries(before=None, limit=9)] == [
+    assert [entry.audit_event for entry in await people.audit(limit=9)] == [
         audit_event,
         audit_event,
     ]

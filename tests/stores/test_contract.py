@@ -7,7 +7,7 @@ from typing import Protocol, get_args
 
 import pytest
 
-from twite.gateway.ports.directory import Directory
+from twite.gateway.ports.directory import Directory, SignInUpdate
 from twite.gateway.ports.outbox import Move
 from twite.gateway.ports.queries import Query, Selection
 from twite.gateway.ports.state import StateRecord
@@ -45,7 +45,13 @@ CALLED = {
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
 }
 NAMED = {node.id for tree in TREES for node in ast.walk(tree) if isinstance(node, ast.Name)}
-MESSAGES = (*get_args(Selection), *Query.__subclasses__(), *get_args(Move), *get_args(StateRecord))
+MESSAGES = (
+    *get_args(Selection),
+    *Query.__subclasses__(),
+    *get_args(Move),
+    *get_args(StateRecord),
+    *get_args(SignInUpdate),
+)
 
 
 @pytest.mark.parametrize("method", sorted(methods_of(Store) | methods_of(Directory)))

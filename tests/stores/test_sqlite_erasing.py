@@ -410,9 +410,7 @@ async def test_the_audit_has_a_line_and_tells_where_it_names_somebody(store, pat
 
     await store.erase(EraseStore(audit_event=audit_event), now=NOW)
 
-    assert [event.audit_event for event in await store.people.entries(before=None, limit=1)] == [
-        audit_event
-    ]
+    assert [event.audit_event for event in await store.people.audit(limit=1)] == [audit_event]
     assert (await look(path)).audit_events == 1
 
 

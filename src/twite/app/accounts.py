@@ -2,15 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Protocol
 
 from twite.app.control_client import GatewayClient, owner_of
 from twite.app.store_access import open_records, open_store
 from twite.config.settings import Settings
 from twite.domain.errors import StoreInUse
 from twite.domain.people.users import AuditEvent
-from twite.gateway.identity.accounts import Accounts, AccountStore
-from twite.gateway.ports.directory import DirectoryReader, Passwords
+from twite.gateway.identity.accounts import Accounts
+from twite.gateway.ports.directory import AccountDirectory, DirectoryReader, Passwords
 from twite.machine import SystemClock
 from twite.machine.passwords import Argon2Passwords
 
@@ -38,12 +37,8 @@ async def noted(settings: Settings, audit_event: AuditEvent) -> None:
         await people.note(audit_event)
 
 
-class _People(AccountStore, Protocol):
-    async def note(self, audit_event: AuditEvent) -> None: ...
-
-
 @asynccontextmanager
-async def _open(settings: Settings) -> AsyncIterator[_People]:
+async def _open(settings: Settings) -> AsyncIterator[AccountDirectory]:
     try:
         store = await open_store(settings)
     except StoreInUse as in_use:
@@ -60,5 +55,8 @@ class GatewayDirectory:
     """Reads the store beside the gateway of this machine, and asks the gateway to write."""
 
     def __init__(self, reader: DirectoryReader, gateway: GatewayClient) -> None:
-        self.user, self.users, self.api_keys = reader.user, reader.users, reader.api_keys
+        self.user, self.users = reader.user, reader.users
+        self.session, self.sessions = reader.session, reader.sessions
+        self.api_key, self.api_keys = reader.api_key, reader.api_keys
+        self.audit = reader.audit
         self.change, self.note = gateway.change, gateway.note

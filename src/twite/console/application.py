@@ -29,7 +29,7 @@ from twite.domain.errors import SignedOut, TransientError, TwiteError
 from twite.domain.people.users import AuditAction, AuditEvent, Viewer
 from twite.domain.times import MINUTE
 from twite.gateway.identity.authentication import AuthenticatedSession, Authentication
-from twite.gateway.ports.directory import AuditLog
+from twite.gateway.ports.directory import AccountDirectory
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Clock
 from twite.gateway.rate_limiter import RateLimiter
@@ -82,7 +82,7 @@ class Console:
         pages: Sequence[Page],
         entrance: RequestChecks,
         authentication: Authentication,
-        trail: AuditLog,
+        trail: AccountDirectory,
         clock: Clock,
         observer: Observer,
         known_as: str,

@@ -8,7 +8,6 @@ from starlette.types import ASGIApp
 
 from twite.domain.destination import Destination, Source
 from twite.domain.history import ConversionCounts
-from twite.domain.people.account_changes import Change, Result
 from twite.domain.people.users import AuditEvent
 from twite.domain.secret import Secret
 from twite.domain.submission import Endpoint
@@ -16,6 +15,7 @@ from twite.formats.beacon.shape import BeaconTwin
 from twite.formats.parsed_request import ParsedRequest
 from twite.gateway.ingest.accept import AcceptReceipt, XAcceptReceipt
 from twite.gateway.ingest.consent_choice import ConsentChoiceResult
+from twite.gateway.ports.directory import AccountDirectory
 from twite.gateway.ports.events import Observer, SilentObserver
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.outbox import Moves, RewrittenPayloads
@@ -87,14 +87,6 @@ class KeepsLogins(Protocol):
         ...
 
 
-class ChangesAccounts(Protocol):
-    """Changes users and API keys: see gateway.ports.directory."""
-
-    async def change(self, change: Change, *, audit_event: AuditEvent) -> Result: ...
-
-    async def note(self, audit_event: AuditEvent) -> None: ...
-
-
 class AnswersRequests(Protocol):
     """The gateway's client runner: see gateway.tags.clients."""
 
@@ -138,7 +130,7 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
     ready: Callable[[], str | None]
     metrics: Callable[[Iterable[ConversionCounts]], bytes]
     eraser: Privacy | None = None
-    people: ChangesAccounts | None = None
+    people: AccountDirectory | None = None
     logins: KeepsLogins | None = None
     proxy: ProxiesStape | None = None
     key_ring: FindsKeys = NoKeys()

@@ -79,7 +79,7 @@ class House:
             await self.store.record(a_submission(entry, receipt=entry.conversion_id))
 
     async def audit_events(self):
-        return [entry.audit_event for entry in await self.store.people.chain(after=0, limit=9)]
+        return [entry.audit_event for entry in await self.store.people.audit(after=0, limit=9)]
 
 
 def a_letter(number, seal):

@@ -7,6 +7,7 @@ from twite.domain.people.users import KeyScope, Role
 from twite.gateway.identity.accounts import Accounts, refuse_weak
 from twite.gateway.identity.api_keys import ApiKeyLookup
 from twite.gateway.identity.authentication import digest_of
+from twite.gateway.ports.directory import SessionBegun
 from twite.stores.memory.directory import MemoryDirectory
 from twite.stores.memory.state import MemoryState
 from twite.testing.clock import MovingClock
@@ -35,7 +36,7 @@ async def add(user_accounts, name, role=Role.ADMIN, **said):
 async def told(people):
     return [
         (entry.audit_event.what, entry.audit_event.subject)
-        for entry in await people.chain(after=0, limit=99)
+        for entry in await people.audit(after=0, limit=99)
     ]
 
 
@@ -136,7 +137,7 @@ async def test_whoever_gets_another_role_or_password_is_signed_out(user_accounts
         user_accounts.remove("ada", by="test"),
     ):
         user = await people.user("ada")
-        await people.begin(a_session(), known=user)
+        await people.update(SessionBegun(session=a_session(), known=user))
         await change
         left.append(len(await people.sessions("ada")))
 
@@ -163,7 +164,7 @@ async def test_every_change_is_in_the_audit_and_no_password_is(user_accounts, pe
         ("key.add", made.key.id),
         ("key.revoke", made.key.id),
     ]
-    entries = repr(await people.chain(after=0, limit=99))
+    entries = repr(await people.audit(after=0, limit=99))
     assert "sentence" not in entries
     assert made.text.reveal() not in entries
 

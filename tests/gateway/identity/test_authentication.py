@@ -143,7 +143,7 @@ async def test_the_first_who_comes_takes_as_long_as_any_whether_there_or_not(api
 async def test_a_password_in_the_field_of_the_name_is_not_written_down(api):
     await api.try_(name="My Secret Sentence!")
 
-    entries = await api.people.entries(before=None, limit=9)
+    entries = await api.people.audit(limit=9)
 
     assert [(entry.audit_event.who, entry.audit_event.what) for entry in entries] == [
         ("(no name)", "sign_in.refused")
@@ -255,7 +255,7 @@ async def test_a_wrong_password_inside_is_in_the_audit_and_a_right_one_is_not(ap
     wrong = await api.keeper.confirms(inside, "another sentence", "203.0.113.7")
     right = await api.keeper.confirms(inside, PASSWORD, "203.0.113.7")
 
-    (last, before) = await api.people.entries(before=None, limit=2)
+    (last, before) = await api.people.audit(limit=2)
     assert (wrong, right) == (False, True)
     assert (last.audit_event.who, last.audit_event.what, last.audit_event.detail) == (
         "ada",

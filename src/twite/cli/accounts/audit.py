@@ -107,7 +107,7 @@ def _told(entry: AuditEntry) -> dict[str, object]:
 
 async def _entries(settings: Settings, limit: int) -> list[AuditEntry]:
     async with open_records(settings) as records:
-        return list(await records.people.entries(before=None, limit=limit))
+        return list(await records.people.audit(limit=limit))
 
 
 async def _verdict(settings: Settings, head: str | None) -> AuditVerdict:

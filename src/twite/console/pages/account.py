@@ -10,7 +10,7 @@ from twite.console.reauthentication import Reauthentication
 from twite.domain.errors import InvalidAccountChange
 from twite.gateway.identity.accounts import SHORTEST, Accounts
 from twite.gateway.identity.authentication import Authentication
-from twite.gateway.ports.directory import Sessions
+from twite.gateway.ports.directory import DirectoryReader
 
 _PATH = "/console/account"
 
@@ -20,7 +20,7 @@ class AccountPage:
     """One's own account. Nothing of it is about anybody else."""
 
     user_accounts: Accounts
-    sessions: Sessions
+    sessions: DirectoryReader
     authentication: Authentication
     confirming: Reauthentication
 

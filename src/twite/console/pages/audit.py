@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.domain.people.users import Role
-from twite.gateway.ports.directory import AuditLog
+from twite.gateway.ports.directory import AccountDirectory
 
 _ON_A_PAGE: Final = 50
 
@@ -15,7 +15,7 @@ _ON_A_PAGE: Final = 50
 class AuditPage:
     """What was done, the latest first."""
 
-    def __init__(self, *, trail: AuditLog) -> None:
+    def __init__(self, *, trail: AccountDirectory) -> None:
         self._trail = trail
 
     @property
@@ -32,7 +32,7 @@ class AuditPage:
 
     async def _list(self, visit: PageRequest) -> Response:
         before = visit.query.number("before")
-        found = await self._trail.entries(before=before, limit=_ON_A_PAGE + 1)
+        found = await self._trail.audit(before=before, limit=_ON_A_PAGE + 1)
         return visit.page(
             "audit.html",
             title="Audit",

@@ -8,7 +8,7 @@ could lift any limit of their own.
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
@@ -28,7 +28,7 @@ from twite.domain.people.users import NAME, ApiKey, AuditAction, AuditEvent, Key
 from twite.domain.secret import Secret
 from twite.gateway.identity.authentication import digest_of
 from twite.gateway.identity.password_strength import LEAST, weight
-from twite.gateway.ports.directory import Passwords
+from twite.gateway.ports.directory import AccountDirectory, Passwords
 from twite.gateway.ports.machine import Clock
 
 SHORTEST: Final = 12
@@ -49,17 +49,6 @@ _ID_BYTES: Final = 5
 _KEY_BYTES: Final = 32
 
 
-class AccountStore(Protocol):
-    """The parts of twite.gateway.ports.directory that Accounts needs."""
-
-    async def user(self, name: str) -> User | None: ...
-    async def users(self) -> Sequence[User]: ...
-    async def api_keys(self) -> Sequence[ApiKey]: ...
-    async def change(
-        self, change: Change, *, audit_event: AuditEvent, warrant: bytes = b""
-    ) -> Result: ...
-
-
 class CreatedKey(msgspec.Struct, frozen=True, kw_only=True):
     """A new API key. `text` is shown once and not stored."""
 
@@ -74,7 +63,7 @@ class Accounts:
     the change, since somebody else's change ended it, SignedOut is raised and nothing is done.
     """
 
-    def __init__(self, *, people: AccountStore, passwords: Passwords, clock: Clock) -> None:
+    def __init__(self, *, people: AccountDirectory, passwords: Passwords, clock: Clock) -> None:
         self._people = people
         self._passwords = passwords
         self._clock = clock

@@ -2,13 +2,13 @@
 
 from twite.domain.people.users import ApiKey
 from twite.gateway.identity.authentication import digest_of
-from twite.gateway.ports.directory import ApiKeys
+from twite.gateway.ports.directory import DirectoryReader
 
 
 class ApiKeyLookup:
     """Finds keys by digest. A revoked key is refused at the next request."""
 
-    def __init__(self, api_keys: ApiKeys) -> None:
+    def __init__(self, api_keys: DirectoryReader) -> None:
         self._api_keys = api_keys
 
     async def find(self, text: str) -> ApiKey | None:

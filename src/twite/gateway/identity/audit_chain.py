@@ -1,21 +1,13 @@
 """Verify the hash chain of the audit log."""
 
-from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
-from twite.domain.people.users import NO_HASH, AuditEntry, first_wrong
+from twite.domain.people.users import NO_HASH, first_wrong
+from twite.gateway.ports.directory import DirectoryReader
 
 _AT_ONCE: Final = 1_000
-
-
-class Chained(Protocol):
-    """Has the entries; see people.Trail."""
-
-    async def chain(self, *, after: int, limit: int) -> Sequence[AuditEntry]:
-        """Return the entries behind a number, in their order."""
-        ...
 
 
 class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,12 +24,12 @@ class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True):
         return self.wrong is None and self.knows_head
 
 
-async def verified(trail: Chained, *, head: str | None = None) -> AuditVerdict:
+async def verified(trail: DirectoryReader, *, head: str | None = None) -> AuditVerdict:
     """Walk the whole chain; `head` is a hash (hexadecimal) that must be in it."""
     before, seen = NO_HASH, 0
     sought = None if head is None else head.strip().lower()
     knows = sought is None or sought == before.hex()
-    while entries := await trail.chain(after=seen, limit=_AT_ONCE):
+    while entries := await trail.audit(after=seen, limit=_AT_ONCE):
         wrong = first_wrong(entries, before=before, number=seen + 1)
         if wrong is not None:
             return AuditVerdict(entries=wrong - 1, head=before, wrong=wrong, knows_head=knows)

@@ -18,7 +18,18 @@ from twite.domain.secret import Secret
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.identity import totp as codes
 from twite.gateway.identity.throttle import LoginThrottle
-from twite.gateway.ports.directory import Directory, Passwords
+from twite.gateway.ports.directory import (
+    Directory,
+    Passwords,
+    RecoveryUsed,
+    Rehashed,
+    SessionBegun,
+    SessionEnded,
+    SessionMoved,
+    SessionSeen,
+    SessionsEnded,
+    StepUsed,
+)
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.secret_store import CODES, SecretStore
 
@@ -121,11 +132,13 @@ class Authentication:
             address=offer.address,
             agent=offer.agent[:200],
         )
-        begun = await self._people.begin(
-            session,
-            known=user,
-            begun_before=now - self._times.longest,
-            seen_before=now - self._times.idle,
+        begun = await self._people.update(
+            SessionBegun(
+                session=session,
+                known=user,
+                begun_before=now - self._times.longest,
+                seen_before=now - self._times.idle,
+            )
         )
         if not begun:
             # The user was removed or got another password while the hash was computed.
@@ -147,10 +160,10 @@ class Authentication:
         user = await self._people.user(session.user)
         over = now - session.begun_at >= times.longest or now - session.seen_at >= times.idle
         if over or user is None:
-            await self._people.end(session.digest)
+            await self._people.update(SessionEnded(digest=session.digest))
             return None
         if now - session.seen_at >= min(_SEEN_EVERY, times.idle // 2):
-            await self._people.seen(session.digest, at=now)
+            await self._people.update(SessionSeen(digest=session.digest, at=now))
         return AuthenticatedSession(viewer=viewer_of(user), session=session, user=user)
 
     async def confirms(self, inside: AuthenticatedSession, password: str, address: str) -> bool:
@@ -183,20 +196,23 @@ class Authentication:
         Raises SignedOut where the session is over.
         """
         token = secrets.token_urlsafe(_BYTES)
-        if not await self._people.move(inside.session.digest, to=digest_of(token)):
+        moved = SessionMoved(digest=inside.session.digest, to=digest_of(token))
+        if not await self._people.update(moved):
             raise SignedOut
         return Secret(token)
 
     async def leave(self, inside: AuthenticatedSession) -> None:
         """End a session."""
-        await self._people.end(inside.session.digest)
+        await self._people.update(SessionEnded(digest=inside.session.digest))
         await self._people.note(
             AuditEvent(at=self._clock.now(), who=inside.user.name, what=AuditAction.SIGN_OUT)
         )
 
     async def leave_everywhere(self, inside: AuthenticatedSession) -> int:
         """End the other sessions of a user; return how many there were."""
-        ended = await self._people.end_all(inside.user.name, but=inside.session.digest)
+        ended = await self._people.update(
+            SessionsEnded(user=inside.user.name, but=inside.session.digest)
+        )
         await self._people.note(
             AuditEvent(
                 at=self._clock.now(),
@@ -228,8 +244,10 @@ class Authentication:
                 if name == CODES + user.name:
                     step = codes.step_of(Secret(plain.decode()), code, now=self._clock.now())
                     if step is not None:
-                        return await self._people.take_step(user.name, step)
-        return bool(code) and await self._people.take_recovery(user.name, codes.hash_of(code))
+                        used = StepUsed(user=user.name, step=step)
+                        return bool(await self._people.update(used))
+        recovery = RecoveryUsed(user=user.name, code=codes.hash_of(code))
+        return bool(code) and bool(await self._people.update(recovery))
 
     async def _refused(
         self, offer: LoginAttempt, *, at: int, what: str = AuditAction.SIGN_IN_REFUSED
@@ -243,7 +261,8 @@ class Authentication:
         if self._passwords.is_current(user.password.reveal()):
             return user
         hash_ = Secret(await self._passwords.hash(password))
-        if not await self._people.rehash(user.name, was=user.password, now=hash_):
+        anew = Rehashed(user=user.name, was=user.password, now=hash_)
+        if not await self._people.update(anew):
             return user
         return msgspec.structs.replace(user, password=hash_)
 

@@ -5,20 +5,15 @@ The TOTP secret is sealed: the store alone reveals no codes.
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
 
 from twite.domain.errors import InvalidAccountChange, SignedOut
 from twite.domain.people.account_changes import Result, TwoFactorDisabled, TwoFactorEnabled
 from twite.domain.people.users import AuditAction, AuditEvent, User
 from twite.domain.secret import Secret
 from twite.gateway.identity import totp as codes
-from twite.gateway.ports.directory import UserDirectory, Users
+from twite.gateway.ports.directory import AccountDirectory
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.secret_store import CODES, SecretStore
-
-
-class TwoFactorStore(Users, UserDirectory, Protocol):
-    """The parts of twite.gateway.ports.directory that TwoFactor needs."""
 
 
 class TwoFactor:
@@ -27,7 +22,9 @@ class TwoFactor:
     Each raises SignedOut where that is over, Unfit, and LedgerUnavailable.
     """
 
-    def __init__(self, *, people: TwoFactorStore, secret_store: SecretStore, clock: Clock) -> None:
+    def __init__(
+        self, *, people: AccountDirectory, secret_store: SecretStore, clock: Clock
+    ) -> None:
         self._people = people
         self._secret_store = secret_store
         self._clock = clock

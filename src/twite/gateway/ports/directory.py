@@ -1,4 +1,4 @@
-"""Ports for who works with the gateway. Each is a view of one store.
+"""Directory port: users, sessions, API keys and the audit log.
 
 Every method raises LedgerUnavailable where the store cannot be read or written.
 """
@@ -6,42 +6,131 @@ Every method raises LedgerUnavailable where the store cannot be read or written.
 from collections.abc import Sequence
 from typing import Protocol
 
+import msgspec
+
 from twite.domain.people.account_changes import Change, Result
 from twite.domain.people.users import ApiKey, AuditEntry, AuditEvent, Session, User
 from twite.domain.secret import Secret
 
 
-class Users(Protocol):
-    """Who may sign in."""
+class SessionBegun(msgspec.Struct, frozen=True, kw_only=True):
+    """Keep a session, if the user still has the password and the codes that were known.
+
+    Those that are over, begun or seen before a moment, are forgotten.
+    """
+
+    session: Session
+    known: User
+    begun_before: int = 0
+    seen_before: int = 0
+
+
+class SessionMoved(msgspec.Struct, frozen=True, kw_only=True):
+    """Let a session go on under another digest."""
+
+    digest: bytes
+    to: bytes
+
+
+class SessionSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """Note when a session was used last."""
+
+    digest: bytes
+    at: int
+
+
+class SessionEnded(msgspec.Struct, frozen=True, kw_only=True):
+    """Forget a session."""
+
+    digest: bytes
+
+
+class SessionsEnded(msgspec.Struct, frozen=True, kw_only=True):
+    """Forget the sessions of a user, all but one."""
+
+    user: str
+    but: bytes = b""
+
+
+class StepUsed(msgspec.Struct, frozen=True, kw_only=True):
+    """Note that the code of a step was used, unless it, or a later one, was before."""
+
+    user: str
+    step: int
+
+
+class RecoveryUsed(msgspec.Struct, frozen=True, kw_only=True):
+    """Strike the hash of a recovery code off, if it is there."""
+
+    user: str
+    code: str
+
+
+class Rehashed(msgspec.Struct, frozen=True, kw_only=True):
+    """Keep another hash of the same password, if the user still has the one that it `was`."""
+
+    user: str
+    was: Secret
+    now: Secret
+
+
+SignInUpdate = (
+    SessionBegun
+    | SessionMoved
+    | SessionSeen
+    | SessionEnded
+    | SessionsEnded
+    | StepUsed
+    | RecoveryUsed
+    | Rehashed
+)
+
+
+class DirectoryReader(Protocol):
+    """What any process reads, beside the one that owns the store."""
 
     async def user(self, name: str) -> User | None:
-        """Return one."""
+        """Return a user."""
         ...
 
     async def users(self) -> Sequence[User]:
         """Return all, in the order of their names."""
         ...
 
-    async def take_step(self, name: str, step: int) -> bool:
-        """Note that the code of a step was used; False where it, or a later one, was before."""
+    async def session(self, digest: bytes) -> Session | None:
+        """Return a session, however old."""
         ...
 
-    async def take_recovery(self, name: str, code: str) -> bool:
-        """Strike the hash of a recovery code off; False where it is not there."""
+    async def sessions(self, user: str) -> Sequence[Session]:
+        """Return those of a user, the latest first."""
         ...
 
-    async def rehash(self, name: str, *, was: Secret, now: Secret) -> bool:
-        """Keep another hash of the same password; False where it is another one by now."""
+    async def api_key(self, digest: bytes) -> ApiKey | None:
+        """Return the API key that this is the digest of, revoked or not."""
+        ...
+
+    async def api_keys(self) -> Sequence[ApiKey]:
+        """Return all, revoked ones too, the latest first."""
+        ...
+
+    async def audit(
+        self, *, before: int | None = None, after: int | None = None, limit: int
+    ) -> Sequence[AuditEntry]:
+        """Return the latest entries before a number, the latest first.
+
+        With `after`, return those behind that number, in their order: each has a hash over all
+        before it.
+        """
         ...
 
 
-class UserDirectory(Protocol):
-    """Who may sign in and which programs may ask, changed."""
+class AccountDirectory(DirectoryReader, Protocol):
+    """Users and API keys, changed in the store or through the gateway that owns it."""
 
     async def change(
         self, change: Change, *, audit_event: AuditEvent, warrant: bytes = b""
     ) -> Result:
-        """Make a change and note the deed, durably and in one transaction, or do neither.
+        """Make a change and note the audit event, durably and in one transaction, or do neither.
 
         Where a user has no codes any more, or is gone, so is the secret of their codes.
 
@@ -50,98 +139,17 @@ class UserDirectory(Protocol):
         """
         ...
 
-
-class Sessions(Protocol):
-    """Who is signed in."""
-
-    async def begin(
-        self, session: Session, *, known: User, begun_before: int = 0, seen_before: int = 0
-    ) -> bool:
-        """Keep one, if the user still has the password and the codes that were known.
-
-        Those that are over, begun or seen before a moment, are forgotten.
-        """
-        ...
-
-    async def move(self, digest: bytes, *, to: bytes) -> bool:
-        """Let one go on under another digest; False where it is over."""
-        ...
-
-    async def session(self, digest: bytes) -> Session | None:
-        """Return one, however old."""
-        ...
-
-    async def sessions(self, user: str) -> Sequence[Session]:
-        """Return those of a user, the latest first."""
-        ...
-
-    async def seen(self, digest: bytes, *, at: int) -> None:
-        """Note when it was used last."""
-        ...
-
-    async def end(self, digest: bytes) -> None:
-        """Forget one."""
-        ...
-
-    async def end_all(self, user: str, *, but: bytes = b"") -> int:
-        """Forget those of a user, all but one; return how many it was."""
-        ...
-
-
-class ApiKeys(Protocol):
-    """Programs that may ask."""
-
-    async def api_keys(self) -> Sequence[ApiKey]:
-        """Return all, revoked ones too, the latest first."""
-        ...
-
-    async def api_key(self, digest: bytes) -> ApiKey | None:
-        """Return the one that this is the digest of, revoked or not."""
-        ...
-
-
-class AuditLog(Protocol):
-    """The audit: append-only, each entry with a hash over all before it."""
-
     async def note(self, audit_event: AuditEvent) -> None:
-        """Append."""
-        ...
-
-    async def entries(self, *, before: int | None, limit: int) -> Sequence[AuditEntry]:
-        """Return the latest entries with a smaller number, the latest first."""
-        ...
-
-    async def chain(self, *, after: int, limit: int) -> Sequence[AuditEntry]:
-        """Return the entries behind a number, in their order."""
+        """Append to the audit log, which is append-only."""
         ...
 
 
-class DirectoryReader(Protocol):
-    """What any process reads, beside the one that owns the store."""
-
-    async def user(self, name: str) -> User | None:
-        """Return one."""
-        ...
-
-    async def users(self) -> Sequence[User]:
-        """Return all, in the order of their names."""
-        ...
-
-    async def api_keys(self) -> Sequence[ApiKey]:
-        """Return all, revoked ones too, the latest first."""
-        ...
-
-    async def entries(self, *, before: int | None, limit: int) -> Sequence[AuditEntry]:
-        """Return the latest entries with a smaller number, the latest first."""
-        ...
-
-    async def chain(self, *, after: int, limit: int) -> Sequence[AuditEntry]:
-        """Return the entries behind a number, in their order."""
-        ...
-
-
-class Directory(Users, UserDirectory, Sessions, ApiKeys, AuditLog, Protocol):
+class Directory(AccountDirectory, Protocol):
     """All of it."""
+
+    async def update(self, update: SignInUpdate) -> int:
+        """Update sessions or how a user signs in; return how many were changed, 0 for none."""
+        ...
 
 
 class Passwords(Protocol):

@@ -1,6 +1,7 @@
 """Users, sessions, API keys and the audit log, in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
 
@@ -30,11 +31,34 @@ from twite.domain.people.users import (
     written,
 )
 from twite.domain.secret import Secret
+from twite.gateway.ports.directory import (
+    RecoveryUsed,
+    Rehashed,
+    SessionBegun,
+    SessionEnded,
+    SessionMoved,
+    SessionSeen,
+    SessionsEnded,
+    SignInUpdate,
+    StepUsed,
+)
 from twite.gateway.ports.secret_store import CODES
 from twite.gateway.ports.state import SealedSecret
 from twite.stores.memory.state import MemoryState
 
 _FOREVER = 1 << 62
+
+
+_METHODS: Final[Mapping[type, str]] = {
+    SessionBegun: "_begin",
+    SessionMoved: "_move",
+    SessionSeen: "_seen",
+    SessionEnded: "_end",
+    SessionsEnded: "_end_all",
+    StepUsed: "_take_step",
+    RecoveryUsed: "_take_recovery",
+    Rehashed: "_rehash",
+}
 
 
 class MemoryDirectory:
@@ -65,31 +89,29 @@ class MemoryDirectory:
             await self.note(audit_event)
         return result
 
-    async def take_step(self, name: str, step: int) -> bool:
-        user = self._users.get(name)
-        if user is None or user.code_step >= step:
+    def _take_step(self, user: str, step: int) -> bool:
+        known = self._users.get(user)
+        if known is None or known.code_step >= step:
             return False
-        self._users[name] = msgspec.structs.replace(user, code_step=step)
+        self._users[user] = msgspec.structs.replace(known, code_step=step)
         return True
 
-    async def take_recovery(self, name: str, code: str) -> bool:
-        user = self._users.get(name)
-        if user is None or code not in user.recovery:
+    def _take_recovery(self, user: str, code: str) -> bool:
+        known = self._users.get(user)
+        if known is None or code not in known.recovery:
             return False
-        left = tuple(unused for unused in user.recovery if unused != code)
-        self._users[name] = msgspec.structs.replace(user, recovery=left)
+        left = tuple(unused for unused in known.recovery if unused != code)
+        self._users[user] = msgspec.structs.replace(known, recovery=left)
         return True
 
-    async def rehash(self, name: str, *, was: Secret, now: Secret) -> bool:
-        user = self._users.get(name)
-        if user is None or user.password != was:
+    def _rehash(self, user: str, *, was: Secret, now: Secret) -> bool:
+        known = self._users.get(user)
+        if known is None or known.password != was:
             return False
-        self._users[name] = msgspec.structs.replace(user, password=now)
+        self._users[user] = msgspec.structs.replace(known, password=now)
         return True
 
-    async def begin(
-        self, session: Session, *, known: User, begun_before: int = 0, seen_before: int = 0
-    ) -> bool:
+    def _begin(self, session: Session, *, known: User, begun_before: int, seen_before: int) -> bool:
         for other in list(self._sessions.values()):
             if other.begun_at < begun_before or other.seen_at < seen_before:
                 del self._sessions[other.digest]
@@ -99,7 +121,7 @@ class MemoryDirectory:
         self._sessions[session.digest] = session
         return True
 
-    async def move(self, digest: bytes, *, to: bytes) -> bool:
+    def _move(self, digest: bytes, *, to: bytes) -> bool:
         moved = self._sessions.pop(digest, None)
         if moved is None:
             return False
@@ -113,15 +135,21 @@ class MemoryDirectory:
         found = [session for session in self._sessions.values() if session.user == user]
         return sorted(found, key=lambda session: session.begun_at, reverse=True)
 
-    async def seen(self, digest: bytes, *, at: int) -> None:
-        if digest in self._sessions:
-            self._sessions[digest] = msgspec.structs.replace(self._sessions[digest], seen_at=at)
+    def _seen(self, digest: bytes, *, at: int) -> bool:
+        if digest not in self._sessions:
+            return False
+        self._sessions[digest] = msgspec.structs.replace(self._sessions[digest], seen_at=at)
+        return True
 
-    async def end(self, digest: bytes) -> None:
-        self._sessions.pop(digest, None)
+    def _end(self, digest: bytes) -> bool:
+        return self._sessions.pop(digest, None) is not None
 
-    async def end_all(self, user: str, *, but: bytes = b"") -> int:
-        ended = [session.digest for session in await self.sessions(user) if session.digest != but]
+    def _end_all(self, user: str, *, but: bytes = b"") -> int:
+        ended = [
+            session.digest
+            for session in self._sessions.values()
+            if session.user == user and session.digest != but
+        ]
         for digest in ended:
             del self._sessions[digest]
         return len(ended)
@@ -138,12 +166,18 @@ class MemoryDirectory:
         entry = AuditEntry(number=number, audit_event=kept, hash=chained(before, number, kept))
         self._entries.append(entry)
 
-    async def entries(self, *, before: int | None, limit: int) -> Sequence[AuditEntry]:
+    async def audit(
+        self, *, before: int | None = None, after: int | None = None, limit: int
+    ) -> Sequence[AuditEntry]:
+        if after is not None:
+            return [entry for entry in self._entries if entry.number > after][:limit]
         until = _FOREVER if before is None else before
         return [entry for entry in reversed(self._entries) if entry.number < until][:limit]
 
-    async def chain(self, *, after: int, limit: int) -> Sequence[AuditEntry]:
-        return [entry for entry in self._entries if entry.number > after][:limit]
+    async def update(self, update: SignInUpdate) -> int:
+        # An update's fields are the arguments of its method.
+        values = {name: getattr(update, name) for name in update.__struct_fields__}
+        return int(getattr(self, _METHODS[type(update)])(**values))
 
     def _made(self, change: Change) -> Result:
         match change:

@@ -1,7 +1,8 @@
 """Directory: read users, sessions, API keys and the audit log."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -19,10 +20,44 @@ from twite.domain.people.users import (
     written,
 )
 from twite.domain.secret import Secret
+from twite.gateway.ports.directory import SessionBegun
+from twite.stores.sql.database import ReadsViews
 from twite.stores.sql.named import query
 from twite.stores.sql.writer_session import WriterSession
 
 _FOREVER: Final = 1 << 62
+
+
+class SqlDirectoryReader:
+    """Implements DirectoryReader."""
+
+    def __init__(self, database: ReadsViews) -> None:
+        self._reads = database
+
+    async def user(self, name: str) -> User | None:
+        return await self._reads.read(partial(user, name=name))
+
+    async def users(self) -> Sequence[User]:
+        return await self._reads.read(users)
+
+    async def session(self, digest: bytes) -> Session | None:
+        return await self._reads.read(partial(session, digest=digest))
+
+    async def sessions(self, user: str) -> Sequence[Session]:
+        return await self._reads.read(partial(sessions, name=user))
+
+    async def api_key(self, digest: bytes) -> ApiKey | None:
+        return await self._reads.read(partial(api_key, digest=digest))
+
+    async def api_keys(self) -> Sequence[ApiKey]:
+        return await self._reads.read(api_keys)
+
+    async def audit(
+        self, *, before: int | None = None, after: int | None = None, limit: int
+    ) -> Sequence[AuditEntry]:
+        if after is not None:
+            return await self._reads.read(partial(chain, after=after, limit=limit))
+        return await self._reads.read(partial(entries, before=before, limit=limit))
 
 
 def user(connection: sqlite3.Connection, *, name: str) -> User | None:
@@ -46,16 +81,14 @@ def take_recovery(book: WriterSession, name: str, code: str) -> bool:
     return True
 
 
-def begin(
-    book: WriterSession, begun: Session, *, known: User, begun_before: int, seen_before: int
-) -> bool:
+def begin(book: WriterSession, begun: SessionBegun) -> bool:
     """Keep a session of whom is still as known, and forget those that are over."""
-    book.run("end_old_sessions", begun_before=begun_before, seen_before=seen_before)
+    book.run("end_old_sessions", begun_before=begun.begun_before, seen_before=begun.seen_before)
     kept = book.run(
         "begin_session",
-        password=known.password.reveal(),
-        code_since=known.code_since,
-        **msgspec.structs.asdict(begun),
+        password=begun.known.password.reveal(),
+        code_since=begun.known.code_since,
+        **msgspec.structs.asdict(begun.session),
     )
     return kept.rowcount > 0
 

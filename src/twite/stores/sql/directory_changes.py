@@ -5,6 +5,8 @@ it is written.
 """
 
 import sqlite3
+from collections.abc import Mapping
+from typing import Final
 
 from twite.domain.people.account_changes import (
     Change,
@@ -22,10 +24,77 @@ from twite.domain.people.account_changes import (
     spared,
 )
 from twite.domain.people.users import ApiKey, AuditEvent, User
+from twite.domain.secret import Secret
+from twite.gateway.ports.directory import (
+    RecoveryUsed,
+    Rehashed,
+    SessionBegun,
+    SessionEnded,
+    SessionMoved,
+    SessionSeen,
+    SessionsEnded,
+    SignInUpdate,
+    StepUsed,
+)
 from twite.gateway.ports.secret_store import CODES
-from twite.stores.sql.directory import listed, note, session, user
+from twite.stores.sql.database import Database
+from twite.stores.sql.directory import (
+    SqlDirectoryReader,
+    begin,
+    listed,
+    note,
+    session,
+    take_recovery,
+    user,
+)
 from twite.stores.sql.state import delete_secret
 from twite.stores.sql.writer_session import WriterSession
+
+
+class SqlDirectory(SqlDirectoryReader):
+    """Implements Directory."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._database = database
+
+    async def change(
+        self, change: Change, *, audit_event: AuditEvent, warrant: bytes = b""
+    ) -> Result:
+        return await self._database.write(
+            lambda book: changed(book, change, audit_event=audit_event, warrant=warrant)
+        )
+
+    async def note(self, audit_event: AuditEvent) -> None:
+        await self._database.write(lambda book: note(book, audit_event))
+
+    async def update(self, update: SignInUpdate) -> int:
+        return await self._database.write(lambda book: updated(book, update))
+
+
+def updated(book: WriterSession, update: SignInUpdate) -> int:
+    """Update a session or how a user signs in; return how many were changed."""
+    if isinstance(update, SessionBegun):
+        return int(begin(book, update))
+    if isinstance(update, RecoveryUsed):
+        return int(take_recovery(book, update.user, update.code))
+    # An update's fields are the parameters of its statement.
+    fields = {name: getattr(update, name) for name in update.__struct_fields__}
+    values = {
+        name: value.reveal() if isinstance(value, Secret) else value
+        for name, value in fields.items()
+    }
+    return book.run(_UPDATES[type(update)], **values).rowcount
+
+
+_UPDATES: Final[Mapping[type[SignInUpdate], str]] = {
+    SessionMoved: "move_session",
+    SessionSeen: "seen_session",
+    SessionEnded: "end_session",
+    SessionsEnded: "end_sessions",
+    StepUsed: "take_step",
+    Rehashed: "rehash",
+}
 
 
 def changed(

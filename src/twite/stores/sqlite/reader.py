@@ -3,10 +3,10 @@
 from typing import Self
 
 from twite.gateway.ports.privacy import EraseSearch, EraseTraces
+from twite.stores.sql.directory import SqlDirectoryReader
 from twite.stores.sql.named import query
 from twite.stores.sql.queries import SqlQueries
 from twite.stores.sql.state import SqlStateReader
-from twite.stores.sqlite.directory import SQLiteDirectoryReader
 from twite.stores.sqlite.engine.reader import ReadConnection
 from twite.stores.sqlite.search import search
 
@@ -17,7 +17,7 @@ class SQLiteReader(SqlQueries, SqlStateReader):
     def __init__(self, database: ReadConnection, *, salt: bytes) -> None:
         self._database: ReadConnection = database
         self.salt = salt
-        self.people = SQLiteDirectoryReader(database)
+        self.people = SqlDirectoryReader(database)
 
     @classmethod
     async def open(cls, path: str) -> Self:

@@ -19,11 +19,11 @@ from twite.gateway.ports.outbox import Claim, RewrittenPayloads, SweepRequest, S
 from twite.gateway.ports.store_engine import Retention
 from twite.stores.sql import outbox, tag_payloads
 from twite.stores.sql.dedup_keys import FRESH_KEYS
+from twite.stores.sql.directory_changes import SqlDirectory
 from twite.stores.sql.moves import SqlMoves
 from twite.stores.sql.queries import SqlQueries
 from twite.stores.sql.state import SqlState
 from twite.stores.sqlite.consent_views import ConsentViews
-from twite.stores.sqlite.directory import SQLiteDirectory
 from twite.stores.sqlite.engine.checkpoints import Checkpoints
 from twite.stores.sqlite.engine.connection import connect_writer
 from twite.stores.sqlite.engine.damage import final, is_final
@@ -64,13 +64,13 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlState, ConsentViews, EraseQueries):
         self._writer = writer
         self._reader = reader
         self._database: SQLiteDatabase = SQLiteDatabase(writer=writer, reader=reader)
+        self.people = SqlDirectory(self._database)
         self._checkpoints = checkpoints
         self._closed = False
         self._opted_out = opted_out
         self._upkeep = upkeep
         self._mark = mark
         self._observer = observer
-        self.people = SQLiteDirectory(writer=writer, reader=reader)
         self.salt = opened.salt
         self.epoch = opened.mark.epoch
         # What a person must know of the file as it was found.

@@ -20,6 +20,16 @@ from twite.domain.people.account_changes import (
 )
 from twite.domain.people.users import ApiKey, AuditEvent, KeyScope, Role, Session, User, first_wrong
 from twite.domain.secret import Secret
+from twite.gateway.ports.directory import (
+    RecoveryUsed,
+    Rehashed,
+    SessionBegun,
+    SessionEnded,
+    SessionMoved,
+    SessionSeen,
+    SessionsEnded,
+    StepUsed,
+)
 from twite.gateway.ports.secret_store import CODES
 from twite.gateway.ports.state import SealedSecret
 from twite.gateway.ports.store import Store
@@ -76,7 +86,7 @@ async def join(store: Store, user: User) -> None:
 
 async def enter(store: Store, session: Session) -> None:
     """Sign somebody in, who is there as `somebody` is."""
-    assert await store.people.begin(session, known=somebody(session.user))
+    assert await store.people.update(SessionBegun(session=session, known=somebody(session.user)))
 
 
 class DirectoryLaws:
@@ -161,9 +171,13 @@ class DirectoryLaws:
         given = PasswordSet(name="ada", password=Secret("$2"), at=NOW, was=Secret("$0"))
 
         assert await store.people.change(given, audit_event=DEED) is Result.OTHERWISE
-        assert not await store.people.rehash("ada", was=Secret("$0"), now=Secret("$2"))
+        assert not await store.people.update(
+            Rehashed(user="ada", was=Secret("$0"), now=Secret("$2"))
+        )
         assert await store.people.user("ada") == somebody()
-        assert await store.people.rehash("ada", was=somebody().password, now=Secret("$2"))
+        assert await store.people.update(
+            Rehashed(user="ada", was=somebody().password, now=Secret("$2"))
+        )
 
     @pytest.mark.parametrize(
         "change",
@@ -248,21 +262,25 @@ class DirectoryLaws:
             audit_event = msgspec.structs.replace(DEED, what="user.remove")
             await store.people.change(UserRemoved(name="ada"), audit_event=audit_event)
 
-        chain = await store.people.chain(after=0, limit=9)
+        chain = await store.people.audit(after=0, limit=9)
         assert [entry.audit_event.what for entry in chain] == ["user.test", "user.remove"]
 
     async def test_the_code_of_a_step_is_taken_once_and_none_before_it(self, store: Store) -> None:
         await join(store, somebody())
 
-        taken = [await store.people.take_step("ada", step) for step in (8, 8, 7, 9)]
+        taken = [
+            await store.people.update(StepUsed(user="ada", step=step)) for step in (8, 8, 7, 9)
+        ]
 
         assert taken == [True, False, False, True]
-        assert not await store.people.take_step("nobody", 8)
+        assert not await store.people.update(StepUsed(user="nobody", step=8))
 
     async def test_a_recovery_code_is_taken_once(self, store: Store) -> None:
         await join(store, somebody())
 
-        taken = [await store.people.take_recovery("ada", "first") for _ in range(2)]
+        taken = [
+            await store.people.update(RecoveryUsed(user="ada", code="first")) for _ in range(2)
+        ]
 
         assert taken == [True, False]
         kept = await store.people.user("ada")
@@ -275,7 +293,7 @@ class DirectoryLaws:
         await enter(store, a_session(b"1"))
         await enter(store, a_session(b"2", begun_at=NOW + 1))
         await enter(store, a_session(b"3", user="grace"))
-        await store.people.seen(b"1", at=NOW + 5)
+        await store.people.update(SessionSeen(digest=b"1", at=NOW + 5))
 
         seen = msgspec.structs.replace(a_session(b"1"), seen_at=NOW + 5)
         assert await store.people.session(b"1") == seen
@@ -295,7 +313,9 @@ class DirectoryLaws:
     ) -> None:
         await join(store, somebody())
 
-        begun = await store.people.begin(a_session(b"1", user=known.name), known=known)
+        begun = await store.people.update(
+            SessionBegun(session=a_session(b"1", user=known.name), known=known)
+        )
 
         assert not begun
         assert await store.people.session(b"1") is None
@@ -306,7 +326,7 @@ class DirectoryLaws:
         await join(store, somebody())
         await enter(store, a_session(b"1"))
 
-        moved = [await store.people.move(b"1", to=to) for to in (b"2", b"3")]
+        moved = [await store.people.update(SessionMoved(digest=b"1", to=to)) for to in (b"2", b"3")]
 
         assert moved == [True, False]
         assert [session.digest for session in await store.people.sessions("ada")] == [b"2"]
@@ -315,9 +335,9 @@ class DirectoryLaws:
         await join(store, somebody())
         for digest in (b"1", b"2", b"3", b"4"):
             await enter(store, a_session(digest))
-        await store.people.end(b"1")
+        await store.people.update(SessionEnded(digest=b"1"))
 
-        assert await store.people.end_all("ada", but=b"2") == 2
+        assert await store.people.update(SessionsEnded(user="ada", but=b"2")) == 2
         assert [session.digest for session in await store.people.sessions("ada")] == [b"2"]
 
     async def test_sessions_that_are_over_are_forgotten_when_one_begins(self, store: Store) -> None:
@@ -325,8 +345,13 @@ class DirectoryLaws:
         await enter(store, a_session(b"1", begun_at=NOW - 100))
         await enter(store, a_session(b"2", begun_at=NOW - 10))
 
-        await store.people.begin(
-            a_session(b"3"), known=somebody(), begun_before=NOW - 50, seen_before=NOW - 5
+        await store.people.update(
+            SessionBegun(
+                session=a_session(b"3"),
+                known=somebody(),
+                begun_before=NOW - 50,
+                seen_before=NOW - 5,
+            )
         )
 
         assert [session.digest for session in await store.people.sessions("ada")] == [b"3"]
@@ -354,8 +379,8 @@ class DirectoryLaws:
                 AuditEvent(at=NOW + at, who="ada", what="replay", subject=str(at))
             )
 
-        chain = await store.people.chain(after=0, limit=10)
-        latest = await store.people.entries(before=5, limit=2)
+        chain = await store.people.audit(after=0, limit=10)
+        latest = await store.people.audit(before=5, limit=2)
 
         assert [entry.audit_event.subject for entry in chain] == ["0", "1", "2", "3", "4"]
         assert first_wrong(chain) is None
@@ -364,7 +389,7 @@ class DirectoryLaws:
     async def test_any_change_of_an_entry_breaks_the_chain_there(self, store: Store) -> None:
         for at in range(3):
             await store.people.note(AuditEvent(at=NOW + at, who="ada", what="replay"))
-        chain = list(await store.people.chain(after=0, limit=10))
+        chain = list(await store.people.audit(after=0, limit=10))
 
         audit_event = msgspec.structs.replace(chain[1].audit_event, who="eve")
         chain[1] = msgspec.structs.replace(chain[1], audit_event=audit_event)

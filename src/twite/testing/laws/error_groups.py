@@ -158,7 +158,7 @@ class ErrorGroupLaws:
         batch = await claim(store, now=NOW + 5)
         assert list(refused) == [999]
         assert len(batch.deliveries) == 120
-        assert [event.audit_event for event in await store.people.chain(after=0, limit=9)] == [
+        assert [event.audit_event for event in await store.people.audit(after=0, limit=9)] == [
             audit_event
         ]
 

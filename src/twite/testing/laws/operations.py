@@ -141,7 +141,7 @@ class OperationLaws:
             )
         ).moved
 
-        noted = await store.people.chain(after=0, limit=9)
+        noted = await store.people.audit(after=0, limit=9)
         assert dead in ids_
         assert (replayed, discarded) == (601, 1)
         assert [entry.audit_event for entry in noted] == [audit_event, given_up]

@@ -55,7 +55,7 @@ class PrivacyLaws:
         await store.erase(EraseStore(keys=keys, audit_event=event), now=NOW)
 
         assert store.lists(keys)
-        assert [entry.audit_event for entry in await store.people.chain(after=0, limit=9)] == [
+        assert [entry.audit_event for entry in await store.people.audit(after=0, limit=9)] == [
             event
         ]
 

@@ -68,7 +68,7 @@ class SecretRecordLaws:
         await store.put([SealedSecret(name="login/p1", sealed=b"one")], audit_event=put)
         await store.delete(SealedSecret, "login/p1", audit_event=forget)
 
-        assert [event.audit_event for event in await store.people.chain(after=0, limit=9)] == [
+        assert [event.audit_event for event in await store.people.audit(after=0, limit=9)] == [
             put,
             forget,
         ]
