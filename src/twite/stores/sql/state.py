@@ -36,7 +36,7 @@ class SqlStateReader:
         return await self._database.read(lambda connection: _load(connection, kind, prefix))
 
 
-class SqlState(SqlStateReader):
+class SqlStateStore(SqlStateReader):
     """Implements State, for a store to inherit."""
 
     _database: Database

@@ -20,7 +20,6 @@ from twite.stores.sql import rejections
 from twite.stores.sql.checksum import checksum
 from twite.stores.sql.opt_outs import withdraw
 from twite.stores.sql.writer_session import WriterSession
-from twite.stores.sqlite.engine.writer import Writer
 
 _DIGITS: Final = 24
 _EMPTIED: Final[Mapping[Place, str]] = {
@@ -152,23 +151,3 @@ def _unname(book: WriterSession, goes: Callable[[str], bool]) -> None:
             "put_ignored",
             day=day, source=source, door=endpoint, called=called, reason=reason, times=times,
         )  # fmt: skip
-
-
-class EraseQueries:
-    """For a store to inherit; see twite.gateway.operations.erase.
-
-    `_opted_out` is the list as the event loop knows it, beside the writer's own.
-    """
-
-    _writer: Writer
-    _opted_out: set[bytes]
-
-    async def erase(self, erasing: EraseStore, *, now: int) -> int:
-        done = await self._writer.submit_act(lambda book: erase(book, erasing, now=now))
-        self._opted_out.update(erasing.keys)
-        if erasing.ends:
-            return int(await self._empty_the_log())
-        return done
-
-    async def _empty_the_log(self) -> bool:
-        raise NotImplementedError

@@ -22,8 +22,7 @@ from twite.stores.sql.dedup_keys import FRESH_KEYS
 from twite.stores.sql.directory_changes import SqlDirectory
 from twite.stores.sql.moves import SqlMoves
 from twite.stores.sql.queries import SqlQueries
-from twite.stores.sql.state import SqlState
-from twite.stores.sqlite.consent_views import ConsentViews
+from twite.stores.sql.state import SqlStateStore
 from twite.stores.sqlite.engine.checkpoints import Checkpoints
 from twite.stores.sqlite.engine.connection import connect_writer
 from twite.stores.sqlite.engine.damage import final, is_final
@@ -36,14 +35,14 @@ from twite.stores.sqlite.engine.reader import ReadConnection
 from twite.stores.sqlite.engine.reserve import Reserve
 from twite.stores.sqlite.engine.upkeep import Upkeep, counted_on
 from twite.stores.sqlite.engine.writer import DISK_FULL, Writer
-from twite.stores.sqlite.erase import EraseQueries
+from twite.stores.sqlite.privacy import SQLitePrivacy
 
 _MIB: Final = 1024 * 1024
 _SETTLE_AGAIN: Final = 0.5  # seconds
 _EMPTY_WITHIN: Final = 30.0
 
 
-class SQLiteStore(SqlMoves, SqlQueries, SqlState, ConsentViews, EraseQueries):
+class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SQLitePrivacy):
     """The owner of a database file. Implements all store ports."""
 
     def __init__(
@@ -66,6 +65,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlState, ConsentViews, EraseQueries):
         self._database: SQLiteDatabase = SQLiteDatabase(writer=writer, reader=reader)
         self.people = SqlDirectory(self._database)
         self._checkpoints = checkpoints
+        self._empty_the_log = lambda: checkpoints.emptied(patience=_EMPTY_WITHIN)
         self._closed = False
         self._opted_out = opted_out
         self._upkeep = upkeep
@@ -237,9 +237,6 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlState, ConsentViews, EraseQueries):
         return await self._writer.submit_act(
             lambda book: tag_payloads.rewritten(book, write, after=after, limit=limit)
         )
-
-    async def _empty_the_log(self) -> bool:
-        return await self._checkpoints.emptied(patience=_EMPTY_WITHIN)
 
 
 def _passes(error: LedgerUnavailable) -> bool:
