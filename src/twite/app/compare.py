@@ -125,7 +125,7 @@ class Comparison:
     """Runs a container for captured cases. Each template has one engine; no request is sent.
 
     With `hashed`, tags see events as in a gateway that stores only hashed personal data. They do
-    not see events that `doors` would not let through.
+    not see events that `endpoints` would not let through.
     """
 
     def __init__(self, container: Container, *, hashed: bool, endpoints: CompareEndpoints) -> None:

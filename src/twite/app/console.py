@@ -83,7 +83,7 @@ def insight_pages(
         DeadLettersPage(
             destinations=destinations,
             error_groups=store,
-            rehearse=DryRun(
+            dry_run=DryRun(
                 destinations=destinations,
                 sources=sources,
                 glances=store,

@@ -44,7 +44,7 @@ def print_json(value: object) -> None:
 
 
 def print_json_line(value: object) -> None:
-    """Print JSON on one line, for whoever waits for it."""
+    """Print JSON on one line, for programs that read lines."""
     sys.stdout.write(_UNPRINTABLE.sub(_escaped, msgspec.json.encode(value).decode()) + "\n")
     sys.stdout.flush()
 

@@ -26,10 +26,10 @@ routes, and in the tests in a browser. What a page must keep to:
 - **Who may**: `role` is the least that a route needs. Whatever belongs to a pixel is asked for with
   `visit.viewer.pixels` in the query, never filtered in a template.
 - **Changing**: only by POST, in a form that begins with `{{ csrf() }}`; give the port the
-  `visit.deed(...)`, which it notes with the change, or write it down with `visit.note(...)` first;
-  then `visit.back_to(path, message="…")`.
+  `visit.audit_event(...)`, which it notes with the change, or write it down with `visit.note(...)`
+  first; then `visit.back_to(path, message="…")`.
 - **Many**: what is done to each of thousands lets go of the event loop between a few of them
-  (`gateway.rehearse`): it answers the submissions, too.
+  (`gateway.dry_run`): it answers the submissions, too.
 - **Templates** extend `layout.html`, take macros from `parts.html`, and get plain values. What came
   from outside is escaped by itself; `|shown` (one line) and
   `|lines` cut it and make what is invisible visible.

@@ -39,7 +39,7 @@ LOGIN: Final = f"{ROOT}/sign-in"
 MOST_FORM: Final = 1 << 20
 _MOST_SAID: Final = 256
 _MOST_AT_ONCE: Final = 8
-# Who knocks at the same door again and again does not fill the audit.
+# Repeated attempts do not fill the audit log.
 _NOTED_EVERY: Final = 10 * MINUTE
 POLICY: Final = (
     "default-src 'none'; "
@@ -121,7 +121,7 @@ class Console:
                 (503, "Not now") if isinstance(error, TransientError) else (409, "Not so")
             )
             response = self._plain(request, AccessDenied(status, title, str(error)))
-        except Exception as fault:  # noqa: BLE001 - the last line: whoever asked gets an answer
+        except Exception as fault:  # noqa: BLE001 - the last line: the browser gets an answer
             self._observer.see(Troubled(where=TroublePlace.CONSOLE, reason=type(fault).__name__))
             response = self._plain(request, _FAULT)
         for key, value in HEADERS.items():

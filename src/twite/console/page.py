@@ -169,7 +169,7 @@ class PageRequest:
         await self.surroundings.note(self.audit_event(what, subject, detail))
 
     def audit_event(self, what: str, subject: str = "", detail: str = "") -> AuditEvent:
-        """Return what is about to be done, for whoever notes it in the same transaction."""
+        """Return the audit event of a change, to be noted in the same transaction."""
         return AuditEvent(
             at=self.now, who=self.viewer.name, what=what, subject=subject, detail=detail
         )

@@ -1,7 +1,7 @@
 """Who looks on live: each a few streams, so that nobody takes all there are.
 
 Invariants. Nobody has more than `each` streams, and together they are at most `most`. Where one
-more opens, the oldest of whoever has the most ends; an own one, where that is who opens it.
+more opens, the oldest of the user with the most ends; an own one, where that is who opens it.
 """
 
 import asyncio

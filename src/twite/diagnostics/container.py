@@ -36,7 +36,7 @@ async def container(settings: Settings) -> AsyncIterator[CheckFinding]:
         opened = with_secrets(found, path=path, environ=os.environ, sealed=sealed)
     except SettingsError as error:
         problem, _, cure = str(error).partition(". ")
-        yield red("container", problem, _STOPS, f"{cure or 'Mend it there'}.")
+        yield red("container", problem, _STOPS, f"{cure or 'Fix it there'}.")
         return
     except NotOpened as error:
         yield red("container", "a secret cannot be opened", _STOPS, f"{error}.")

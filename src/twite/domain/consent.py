@@ -82,7 +82,7 @@ class ConsentDecision(msgspec.Struct, frozen=True, kw_only=True):
 
     `reason` is there but for `send`; `strip` names the identifiers to take out and `restricted` is
     whether X is told to restrict itself: both go with `hold` too, for when a person brings it back.
-    `evidence` is JSON, what to show whoever asks later; None where nothing was said or needed.
+    `evidence` is JSON, to show later why it was decided so; None where nothing was said or needed.
     `signals` are those that were given, as they are kept.
     """
 

@@ -32,8 +32,8 @@ ANSWER_LIMIT: Final = 2_048
 # How the record of a run of a tag begins that asked nobody: it has no answer, and waits for none.
 NO_REQUEST: Final = "it made no request"
 
-# Why a ledger holds a delivery or lets a lease lapse, for a person to read.
-MAYBE_ARRIVED: Final = "it may have arrived already"  # whoever holds for that begins so
+# Why a store holds a delivery or lets a lease expire, for a person to read.
+MAYBE_ARRIVED: Final = "it may have arrived already"  # reasons of holds begin so
 MAY_COUNT_TWICE: Final = f"{MAYBE_ARRIVED}: sending it again could count it twice"
 WAITED_TOO_LONG: Final = "it has waited too long to be sent"
 SENDER_STOPPED: Final = "the sender stopped before it knew the answer"
@@ -143,7 +143,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def crashed(crashes: int, *, alone: bool) -> int:
     """Return the count after one more failure of the sender.
 
-    Whoever was sent together is a suspect after two; only what fails alone goes further.
+    A delivery sent with others is a suspect after two; only what fails alone goes further.
     """
     return max(crashes, SUSPECT) + 1 if alone else min(crashes + 1, max(crashes, SUSPECT))
 
@@ -212,7 +212,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """A state change of some deliveries.
 
-    `due_at` goes with POSTPONED and LAPSED; `reason` with HELD and BURIED. LAPSED counts a crash.
+    `due_at` goes with POSTPONED and EXPIRED; `reason` with HELD and GIVEN_UP. EXPIRED counts a
+    crash.
     """
 
     trigger: Trigger
@@ -225,7 +226,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt and the next states, written together.
 
     Without an attempt, it settles deliveries whose last attempt is on record already. Deliveries of
-    the lease that no fate names stay under it, until `lease_until` (milliseconds).
+    the lease that no transition names stay under it, until `lease_until` (milliseconds).
     """
 
     lease: int

@@ -73,7 +73,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     `region` is how to read a phone number without a country code (ISO 3166, as in "GB").
     `pixels` are those a submission may name; `pixel` is the one meant when it names none.
     `events` maps what a tag calls an event (in small letters) to our name of it, or to `ignore`;
-    what it does not name, the doors know a default for. `consent` is what it makes of signals.
+    for what it does not name, the endpoints have a default. `consent` is what it makes of signals.
     `stape_credentials` is what becomes of those that Stape's tags bring: `configured` ones are used
     instead, or for pixels that the settings do not know they are `stored`, or `passing`: forgotten
     once what they came with is settled.

@@ -5,7 +5,7 @@ TwiteError
 │   ├── Malformed           not JSON, or not the shape; nothing of it was kept
 │   ├── AnotherByThatName   another request had its idempotency key; nothing of it was kept
 │   └── SignedOut           the session by which something was asked is over; nothing was done
-├── OperatorError           whoever runs Twite
+├── OperatorError           the operator's mistake
 │   ├── SettingsError       a key in twite.toml, with its place
 │   ├── StoreInUse          another process owns the database
 │   ├── StoreUnusable       the database cannot be opened, or is newer than this code
@@ -111,7 +111,7 @@ class NotOpened(OperatorError):
 
 
 class RefusedByX(OperatorError):
-    """X refused what was asked beside conversions, or whoever signed in did.
+    """X, or the user who signed in, refused a request other than conversions.
 
     `why` is one word for programs; `reason` holds X's words, which echo what was sent; `cure` says
     what to do.

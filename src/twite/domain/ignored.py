@@ -17,7 +17,7 @@ NOT_FIRED: Final = "tag_"
 
 
 class IgnoredTally(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one day (whole days since 1970, UTC), source, door, name and reason: how often."""
+    """How often a name was ignored on one day (days since 1970, UTC), and why."""
 
     day: int
     source: str

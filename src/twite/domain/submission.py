@@ -28,7 +28,7 @@ class Endpoint(StrEnum):
 class Ignored(msgspec.Struct, frozen=True, kw_only=True):
     """An item that is no conversion of its source: counted, and not stored.
 
-    `name` is what the door called it, as in `scroll`, cut to 64 characters; `reason` is a word.
+    `name` is what the endpoint called it, as in `scroll`, cut to 64 characters; `reason` is a word.
     """
 
     name: str
@@ -94,7 +94,8 @@ class RejectedConversion(msgspec.Struct, frozen=True, kw_only=True):
     """One rejected conversion of a submission, and why. `pixel` may be "".
 
     `errors` are for its answer. What else there is is kept: `event` and `conversion_id` as it came
-    with them, and `faults`, all masked; `marks` tell whose it is to whoever knows the identifier.
+    with them, and `faults`, all masked; `marks` identify the person to code that knows the
+    identifier.
     """
 
     index: int

@@ -1,1 +1,1 @@
-"""Stores: what the gateway's ledger, outbox, records and desk rest on."""
+"""Stores: they implement the gateway's store ports."""

@@ -21,14 +21,14 @@ class ScriptedTransport:
         self._replies.append(reply)
 
     async def post(self, outbound: OutboundRequest) -> Response | NoResponse:
-        """Keep the parcel and give the next reply."""
+        """Keep the request and give the next reply."""
         self.sent.append(outbound)
         reply = self._replies.pop(0) if self._replies else taken
         return reply(outbound) if callable(reply) else reply
 
 
 def conversions_of(outbound: OutboundRequest) -> list[dict[str, object]]:
-    """Return the conversions in a parcel, decoded."""
+    """Return the conversions in a request, decoded."""
     body = msgspec.json.decode(outbound.body, type=dict[str, list[dict[str, object]]])
     return body["conversions"]
 

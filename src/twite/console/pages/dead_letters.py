@@ -1,4 +1,4 @@
-"""Dead letters and held: in heaps by X's reason; looked at, mended, sent again or given up."""
+"""Dead letters and held: error groups by X's reason, to edit, replay or discard."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,11 +49,11 @@ class EditPreview(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class DeadLettersPage:
-    """What waits for a person's decision."""
+    """Deliveries that wait for a person's decision."""
 
     destinations: Mapping[str, Destination]
     error_groups: Queries
-    rehearse: DryRun
+    dry_run: DryRun
     moves: Moves
     _name: EventNames = field(init=False)
 
@@ -103,7 +103,7 @@ class DeadLettersPage:
             error_group=error_group,
             name=self._name(error_group.pixel, error_group.event),
             lines=[
-                (history, worth_of(history.sent), self.rehearse.doubt(history, now=visit.now))
+                (history, worth_of(history.sent), self.dry_run.doubt(history, now=visit.now))
                 for history in histories
             ],
             further=histories[-1].delivery if len(found) > _ON_A_PAGE else None,
@@ -218,7 +218,7 @@ class DeadLettersPage:
         return visit.back_to(PATH, message=f"{done.moved} discarded. They count as suppressed.")
 
     async def _chosen(self, visit: PageRequest) -> tuple[ErrorGroup, list[History]]:
-        """Return the heap and those of it that are meant. Raises Closed where it is none."""
+        """Return the error group and its selected conversions. Raises Closed where it is none."""
         form = visit.form
         error_group = self._error_group_of(visit, form)
         scope = QueryScope(pixels=visit.viewer.pixels)
@@ -248,7 +248,7 @@ class DeadLettersPage:
         return error_group, found
 
     def _error_group_of(self, visit: PageRequest, form: FormData) -> ErrorGroup:
-        """Return the heap that a form names. Raises Closed: others' pixels have none, either."""
+        """Return the error group that a form names. Raises Closed, also for others' pixels."""
         state, pixel = form.first("state"), form.first("pixel")
         if state not in {State.DEAD, State.HELD} or not visit.viewer.sees(pixel):
             raise AccessDenied(404, "Nothing here", "No such error group. Load the list again.")
@@ -300,11 +300,11 @@ class DeadLettersPage:
         self, visit: PageRequest, histories: Sequence[History], edit: Edit
     ) -> list[DryRunResult]:
         scope = QueryScope(pixels=visit.viewer.pixels)
-        return await self.rehearse.each(histories, edit, now=visit.now, scope=scope)
+        return await self.dry_run.each(histories, edit, now=visit.now, scope=scope)
 
 
 def _mendable(error_group: ErrorGroup) -> bool:
-    """Return whether what rests is in X's words: a tag's is not."""
+    """Return whether the reason is X's own: a tag's is not."""
     return not error_group.pixel.startswith(PREFIX)
 
 

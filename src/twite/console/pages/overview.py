@@ -120,7 +120,7 @@ class OverviewPage:
         )
 
     async def _rate(self, scope: QueryScope, now: int) -> float:
-        """Return conversions that X took each minute, of late."""
+        """Return recent conversions that X accepted, by minute."""
         since = now // MINUTE * MINUTE - 5 * MINUTE
         flows = await self.tallies.answer(FlowsQuery(scope=scope, span=MINUTE, since=since))
         return sum(flow.delivered for flow in flows) / max(1, (now - since) / MINUTE)

@@ -48,7 +48,7 @@ class ShownPixel(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class PixelsPage:
-    """Pixels with their state; sources for whoever sees all pixels."""
+    """Pixels with their state; sources for users who see all pixels."""
 
     destinations: Mapping[str, Destination]
     sources: Sequence[Source]

@@ -43,7 +43,7 @@ KEYS: Final[Mapping[str, MatchKeys]] = MappingProxyType(
     }
 )
 
-# What a field of an identifier holds, by the names that doors have for it.
+# The content of an identifier's field, by the names that endpoints have for it.
 _FIELDS: Final[Mapping[str, MatchKeys]] = MappingProxyType(
     {
         "twclid": MatchKeys.CLICK,
@@ -62,8 +62,8 @@ DOUBLE: Final = "double_hash"
 PLACEHOLDER: Final = "email_placeholder"
 # X takes these hashes and matches nobody by them: they are no match key.
 _OF_NOBODY: Final = frozenset({DOUBLE, PLACEHOLDER})
-# Whoever mends one of these submits a key that was not there. The cure of the others leaves
-# something out, concerns no key, or Twite has mended it.
+# Fixing one of these adds a key that was missing. The cure of the others leaves
+# something out, concerns no key, or Twite has fixed it.
 MENDABLE: Final = frozenset(
     {
         DOUBLE, "email_unusable", "ip_private", "ip_unusable", "not_sha256",

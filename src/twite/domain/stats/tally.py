@@ -1,6 +1,6 @@
 """Tallies: traffic counted as it happens, by minute, hour and day.
 
-Whoever looks at a month adds days up, not hours: each length that is shown has its own sums.
+A month adds days up, not hours: each length that is shown has its own sums.
 
 How long something took is counted in slots: four to a doubling, so that a slot's middle is within
 10 % of all that lies in it.
@@ -50,7 +50,7 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
 class FlowCounts(msgspec.Struct, frozen=True, kw_only=True):
     """What came and what went in one span of time; `at` is its beginning (ms).
 
-    `buried` is what X refused; what was held is not counted here.
+    `dead` counts refusals by X; held deliveries are not counted here.
     """
 
     at: int

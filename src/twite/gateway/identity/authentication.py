@@ -105,7 +105,7 @@ class Authentication:
 
     async def is_open(self) -> bool:
         """Return whether there is an admin: without one, nobody can manage users."""
-        # Once open, it stays so while this runs: the last admin cannot go. [staffing.Upshot.LAST]
+        # Once open, it stays so while this runs: the last admin cannot be removed (Result.LAST).
         if not self._is_open:
             self._is_open = any(user.is_admin for user in await self._people.users())
         return self._is_open
@@ -169,7 +169,7 @@ class Authentication:
     async def confirms(self, inside: AuthenticatedSession, password: str, address: str) -> bool:
         """Return whether somebody who is inside knows their password: before what matters most.
 
-        What is not right is noted, as at the door. Raises SignedOut where the session was ended, or
+        A wrong password is noted, as at sign-in. Raises SignedOut where the session was ended, or
         the password replaced, meanwhile.
         """
         user = inside.user

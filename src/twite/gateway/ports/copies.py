@@ -120,7 +120,7 @@ def _allowing_less(copy: AcceptedConversion, holder: Holder) -> CopyDecision | N
 def said(body: bytes, *, at: int) -> bytes:
     """Return what a body says: a time that is only that of its receipt (`at`) is not in it.
 
-    Or whoever repeats a conversion without a time would correct it.
+    Otherwise a repeat of a conversion without a time would correct it.
     """
     found = _TIME.match(body)
     if found is None:

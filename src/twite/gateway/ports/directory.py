@@ -135,7 +135,7 @@ class AccountDirectory(DirectoryReader, Protocol):
         Where a user has no codes any more, or is gone, so is the secret of their codes.
 
         `warrant` is the digest of the session by which it is asked: with that over, nothing is
-        done. Without one, whoever asks stands at the machine itself.
+        done. Without one, the command was typed on the machine itself.
         """
         ...
 

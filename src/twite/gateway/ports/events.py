@@ -1,4 +1,4 @@
-"""What the gateway tells whoever watches: counts and reasons, never persons."""
+"""Events for observers: counts and reasons, never persons."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -14,7 +14,7 @@ from twite.gateway.ports.monitoring import Forecast
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     """A submission is on disk.
 
-    `codes` tells of the rejected how many had which fault (domain.fault.CODES) first; `door` is
+    `codes` tells of the rejected how many had which fault (domain.fault.CODES) first; `endpoint` is
     where it came in.
     """
 
@@ -64,7 +64,7 @@ class ClientSaid(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TurnedAway(msgspec.Struct, frozen=True, kw_only=True):
-    """A request was refused as a whole at a door, and would be again; `code` says for what.
+    """A request was refused as a whole, and a retry would be too; `code` says why.
 
     `source` is whose key, page or pixel it showed.
     """
@@ -75,7 +75,7 @@ class TurnedAway(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IgnoredSome(msgspec.Struct, frozen=True, kw_only=True):
-    """Some of what came in at a door was no conversion of its source: how often, by reason."""
+    """Some received events were not conversions of their source: how often, by reason."""
 
     source: str
     endpoint: str
@@ -247,7 +247,7 @@ class SilentObserver:
 
 
 class Observer(Protocol):
-    """Whoever watches."""
+    """Receives events."""
 
     def see(self, notice: Notice) -> None:
         """Take note. Must neither raise nor wait."""

@@ -9,7 +9,7 @@ import msgspec
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be expected of one pixel's backlog.
 
-    `rate` is in conversions an hour. `drained_at` (ms) is None where nothing was delivered of late
+    `rate` is in conversions an hour. `drained_at` (ms) is None where nothing was delivered recently
     though something was pending. `late` have missed their deadline already; `misses` is how many
     will have when they are sent, those included. Where nothing is delivered, it is told for the
     case that sending goes on now at the rate of the limit. `next_deadline` (ms) is the first that

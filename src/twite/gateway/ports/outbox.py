@@ -187,14 +187,15 @@ class Outbox(Moves, Protocol):
     async def settle(self, settlement: Settlement) -> int:
         """Write an attempt and the next states together; extend the lease of the rest.
 
-        A fate only reaches deliveries that are still under this lease; returns how many were not.
+        A transition only reaches deliveries that are still under this lease; returns how many were
+        not.
         """
         ...
 
     async def sweep(self, sweeping: SweepRequest) -> SweepResult:
         """Bring time's effects about.
 
-        Leases past their end lapse (queued again, ambiguous from the claim on); queued deliveries
+        Leases past their end expire (queued again, ambiguous from the claim on); queued deliveries
         ambiguous since before `ambiguous_before`, or received before `waiting_before`, are held;
         what is due only beyond `furthest` is due now.
         """

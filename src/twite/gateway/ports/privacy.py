@@ -51,8 +51,8 @@ class EraseStore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class EraseTraces(msgspec.Struct, kw_only=True):
     """The result of a search. `states` counts conversions by pixel and state.
 
-    `letters` counts tag payloads, `deeds` audit events that name the person. `in_progress` are in
-    flight now, and not among `conversions`.
+    `letters` counts tag payloads, `audit_events` audit events that name the person. `in_progress`
+    are in flight now, and not among `conversions`.
     """
 
     conversions: list[int] = []
@@ -87,8 +87,8 @@ class EraseSearch(msgspec.Struct, frozen=True, kw_only=True):
 class Privacy(Protocol):
     """The opt-out list, under the keys of `domain.consent.person_keys`, and erasure.
 
-    Whoever is listed when a claim is made is not in it: the delivery is suppressed instead. `some`
-    and `lists` do not wait: they may answer from a copy, and a claim asks again.
+    A person who is listed when a claim is made is not in it: the delivery is suppressed instead.
+    `some` and `lists` do not wait: they may answer from a copy, and a claim asks again.
     """
 
     def some(self) -> bool:

@@ -1,6 +1,6 @@
 """Queries port: what happened, for people and for other parts. Reading never delays a commit.
 
-Whoever looks sees some pixels or all: that is part of every question, so that no answer holds more.
+A user sees some pixels or all: every query carries that scope, so that no answer holds more.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,8 @@ from twite.domain.stats.value_guard import ValueFlag
 T = TypeVar("T")
 Answer_co = TypeVar("Answer_co", covariant=True)
 
-# How many conversions one question looks through at most, and how many of a heap are counted.
+# How many conversions one question looks through at most, and how many of an error group are
+# counted.
 LOOKED_THROUGH: Final = 10_000
 COUNTED: Final = 10_000
 
@@ -96,8 +97,8 @@ class SummaryPage(msgspec.Struct, frozen=True, kw_only=True):
 class ConversionOrigin(msgspec.Struct, frozen=True, kw_only=True):
     """Where a conversion came from: its submission as it is kept, and its place therein.
 
-    `door` is where it came in; `body` is empty once it is not kept any more; `amended` are (moment,
-    note) of what people have changed in it.
+    `endpoint` is where it came in; `body` is empty once it is no longer stored; `amended` are
+    (moment, note) of what people have changed in it.
     """
 
     history: History

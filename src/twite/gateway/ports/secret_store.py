@@ -88,7 +88,7 @@ class SecretStore:
     async def put_sealed(
         self, name: str, sealed: bytes, *, audit_event: AuditEvent | None = None
     ) -> None:
-        """Keep what whoever has the same key has sealed. Raises NotOpened, LedgerUnavailable."""
+        """Keep a secret sealed with the same key. Raises NotOpened, LedgerUnavailable."""
         await self.put(name, self._seal.open(name, sealed), audit_event=audit_event)
 
     async def all(self, prefix: str) -> list[tuple[str, bytes]]:

@@ -36,7 +36,7 @@ class OutboundRequest(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
     def __repr__(self) -> str:
-        return f"Parcel(url={self.url!r}, body=<{len(self.body)} bytes>)"
+        return f"Request(url={self.url!r}, body=<{len(self.body)} bytes>)"
 
 
 class Transport(Protocol):

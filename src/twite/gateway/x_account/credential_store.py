@@ -51,7 +51,7 @@ class StoredCredentials(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CredentialStore:
-    """Reads and writes credentials. A `deed` (audit event) goes into the same transaction."""
+    """Reads and writes credentials. An `audit_event` goes into the same transaction."""
 
     def __init__(self, secret_store: SecretStore) -> None:
         self._secret_store = secret_store
@@ -138,7 +138,7 @@ class CredentialCommands:
     ) -> None:
         """`key` reads the settings' keys anew; `written` are the pixels as the settings have them.
 
-        `destinations` are those that are accepted for; `letters` what waits for tags; `passed`
+        `destinations` are those that are accepted for; `letters` the queued tag payloads; `passed`
         waits until what is being accepted now is on disk; `note` writes into the audit.
         """
         self._secret_store = secret_store

@@ -8,7 +8,7 @@ from twite.domain.times import DAY
 
 
 class MemoryIgnored:
-    """Counts by day, source, door, name and reason."""
+    """Counts by day, source, endpoint, name and reason."""
 
     def __init__(self) -> None:
         self._ignored: dict[tuple[int, str, str, str, str], int] = {}

@@ -10,7 +10,7 @@ from twite.domain.times import DAY
 from twite.stores.sql.named import query
 from twite.stores.sql.writer_session import WriterSession
 
-# Day, source, door, name, reason.
+# Day, source, endpoint, name, reason.
 Tally = Counter[tuple[int, str, str, str, str]]
 
 _NAMES: Final = ("day", "source", "endpoint", "name", "reason")

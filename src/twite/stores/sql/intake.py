@@ -83,7 +83,7 @@ class _Page:
             counts[_RECEIVED] += 1
             counts[_REJECTED] += 1
             self._rejected.setdefault(account, []).append((submission, refusal))
-        # Of a request that was rejected whole, the rejections are kept and nothing else: whoever
+        # Of a request that was rejected whole, only the rejections are kept: a client that
         # sends nothing good writes no more than their ring holds.
         number = book.next_submission() if entries else 0
         if entries:

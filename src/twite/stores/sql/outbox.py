@@ -97,13 +97,13 @@ def withdrawn(book: WriterSession, batch: Batch) -> list[int]:
 
 
 def check(settlement: Settlement) -> None:
-    """Raise IllegalTransition for a fate that a delivery being sent cannot have."""
+    """Raise IllegalTransition for a transition that a delivery being sent cannot make."""
     for transition in settlement.transitions:
         after(State.SENDING, transition.trigger)
 
 
 def settle(book: WriterSession, settlement: Settlement) -> int:
-    """Write the attempt and the next states; return how many fates came too late."""
+    """Write the attempt and the next states; return how many transitions came too late."""
     lease = settlement.lease
     settled = 0
     told_at = _told_at(book, settlement)
@@ -290,7 +290,7 @@ def _write_attempt(
 
 
 def _move(book: WriterSession, transition: Transition, *, lease: int, at: int | None) -> int:
-    """Bring a fate other than DELIVERED about; return how many deliveries it reached."""
+    """Make a transition other than DELIVERED; return how many deliveries it reached."""
     ids = _json(transition.deliveries)
     state = after(State.SENDING, transition.trigger)
     if state is State.QUEUED:

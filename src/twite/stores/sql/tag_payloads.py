@@ -55,7 +55,7 @@ def _written(book: WriterSession, write: Write, row: Sequence[object]) -> bool:
     # What is from before there were checksums is claimed as it is.
     unsummed = total is None and delivery <= book.unsummed
     if total != adds_up(body=body) and not unsummed:
-        return False  # whoever claims it must find it damaged
+        return False  # a claim must find it damaged
     anew = write(pixel, body)
     if anew is None:
         return False

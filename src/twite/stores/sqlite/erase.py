@@ -70,7 +70,7 @@ def _conversions(book: WriterSession, erasing: EraseStore, *, now: int) -> int:
     deliveries = msgspec.json.encode(erasing.conversions).decode()
     rows = [
         row for row in book.run("to_erase", deliveries=deliveries).fetchall()
-        # A sender has it in memory: what comes of it is looked at again.
+        # A sender has it in memory: its result is checked again.
         if row[-1] != State.SENDING
     ]  # fmt: skip
     withdraw(book.run, [row[0] for row in rows], now=now, reason=ERASED)

@@ -94,7 +94,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SQLitePrivacy):
         timed: Callable[[float], None] = lambda _seconds: None,
         counted: Callable[[Sequence[Counted]], None] = lambda _counted: None,
     ) -> Self:
-        """Own the file, bring its schema up to date, and let the leases of a dead owner lapse.
+        """Own the file, bring its schema up to date, and let the leases of a dead owner expire.
 
         `dedup_window` is in milliseconds; `queue_limit` (conversions) and `queue_bytes` bound what
         may wait for the disk; `fresh_keys` is how many dedup keys memory keeps, at 150 bytes each;

@@ -24,17 +24,17 @@ def ids(batch: Batch) -> list[str]:
 
 
 def delivered(batch: Batch) -> Transition:
-    """Return the fate that X took them all."""
+    """Return the transition to delivered."""
     return Transition(trigger=Trigger.DELIVERED, deliveries=_all(batch))
 
 
 def dead_lettered(batch: Batch) -> Transition:
-    """Return the fate that all are given up."""
+    """Return the transition to dead letters."""
     return Transition(trigger=Trigger.GIVEN_UP, deliveries=_all(batch), reason="refused")
 
 
 def postponed(batch: Batch, *, until: int) -> Transition:
-    """Return the fate that all are tried again."""
+    """Return the transition to a retry."""
     return Transition(trigger=Trigger.POSTPONED, deliveries=_all(batch), due_at=until)
 
 

@@ -130,9 +130,9 @@ class DirectoryLaws:
         await join(store, msgspec.structs.replace(somebody(), code_since=None, recovery=()))
         begun = TwoFactorEnabled(name="ada", since=NOW + 2, step=7, recovery=("first", "second"))
 
-        upshots = [await store.people.change(begun, audit_event=DEED) for _ in range(2)]
+        results = [await store.people.change(begun, audit_event=DEED) for _ in range(2)]
 
-        assert upshots == [Result.DONE, Result.OTHERWISE]
+        assert results == [Result.DONE, Result.OTHERWISE]
         assert await store.people.user("ada") == somebody()
 
     @pytest.mark.parametrize(

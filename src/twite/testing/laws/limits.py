@@ -30,12 +30,12 @@ from twite.testing.laws.actions import (
 
 
 def expired(*deliveries: int, until: int = NOW) -> Transition:
-    """Return the fate that the sender failed with them."""
+    """Return the transition of a failed sender."""
     return Transition(trigger=Trigger.EXPIRED, deliveries=deliveries, due_at=until)
 
 
 def held(*deliveries: int, reason: str) -> Transition:
-    """Return the fate that they are held."""
+    """Return the transition to held."""
     return Transition(trigger=Trigger.HELD, deliveries=deliveries, reason=reason)
 
 

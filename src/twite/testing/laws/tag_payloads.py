@@ -45,7 +45,7 @@ class PayloadSeal:
 
 
 def a_letter(number: int = 1, *, seal: Seal | None, index: int = 0) -> AcceptedConversion:
-    """Return what waits for a tag."""
+    """Return a tag's queued payloads."""
     letter = TagPayload(pixel="o8z6j", at=NOW, event={"number": number})
     body = written(letter, name=TAG, seal=seal)
     return msgspec.structs.replace(
@@ -59,7 +59,7 @@ async def post(store: Store, *entries: AcceptedConversion) -> None:
 
 
 async def opened(store: Store, *, seal: Seal) -> list[object]:
-    """Claim what waits, open it, and return the numbers in their order."""
+    """Claim queued payloads, open them, and return the numbers in their order."""
     batch = await claim(store, pixel=TAG)
     return [
         read(delivery.body, name=TAG, seal=seal).event["number"] for delivery in batch.deliveries

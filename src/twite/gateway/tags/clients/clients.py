@@ -254,7 +254,7 @@ class Clients:
             says=says,
             hears=lines.hear,
         )
-        # What a client does after its answer goes on without whoever asked.
+        # A client may go on after its answer, when nobody waits any more.
         task = asyncio.create_task(talk.go_on(turn, within=self._within))
         self._talks.add(task)
         task.add_done_callback(self._talks.discard)

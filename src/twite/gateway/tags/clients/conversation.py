@@ -63,7 +63,7 @@ class Performs(msgspec.Struct, frozen=True, kw_only=True):
 class ClientConversation:
     """One claimed request. `answered` becomes the answer, or why there is none.
 
-    `says` is told what whoever wrote the template should know; `hears` writes down what it logs.
+    `says` gets messages for the template's author; `hears` writes down what it logs.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class ClientConversation:
                 self._says("it was given up: its time was over")
             else:
                 work.result()
-        except Exception as fault:  # noqa: BLE001  whoever asked is told of it
+        except Exception as fault:  # noqa: BLE001  the caller gets it
             self._fail(fault)
         finally:
             for task in (work, limit, *self._asked):

@@ -22,7 +22,7 @@ Sends = Callable[[WebRequest], Awaitable[Response | NoResponse]]
 
 
 class GoogleRequestDenied(msgspec.Struct, frozen=True, kw_only=True):
-    """What was not sent, and will not be. `why` is for whoever reads the log."""
+    """A request that is not sent. `why` goes to the log."""
 
     why: str
 

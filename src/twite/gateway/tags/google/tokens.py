@@ -12,7 +12,7 @@ from twite.gateway.ports.machine import Clock
 
 # A token must still be good when its request arrives.
 AHEAD: Final = 2 * MINUTE
-# What Google refused it refuses again: whoever asks in between is told the same.
+# What Google refused it refuses again: callers in between get the same answer.
 REFUSED_FOR: Final = 30 * SECOND
 # Scopes may hold what an event says, so that there must be an end to them.
 MOST_SCOPES: Final = 64
@@ -45,7 +45,7 @@ class TokenCache:
         if asking is None:
             asking = self._asking[key] = asyncio.create_task(self._ask(key))
             asking.add_done_callback(lambda _: self._asking.pop(key, None))
-        # Whoever gives up leaves the others waiting for the same.
+        # A caller that gives up leaves the others waiting for the same.
         return await asyncio.shield(asking)
 
     def forget(self, scopes: Scopes, token: Secret) -> None:

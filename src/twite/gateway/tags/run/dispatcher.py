@@ -2,7 +2,7 @@
 
 Decided in memory, on the event as it came; what waits on the disk is a payload (see there). The
 fields of a tag are filled in when it runs: its keys are never written down, and what was wrong with
-them is mended for what waits, too.
+them is fixed for queued payloads, too.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -122,7 +122,7 @@ class IngestTurn:
             raise Unfilled(f"the variable template {template.name!r} {why}")
         call = call_of(template, fields, occasion, about=self.about, storage=self.storage)
         began, making = time.thread_time(), self.engines.making
-        self.engines.passed_a_limit()  # whoever ran before
+        self.engines.passed_a_limit()  # resets it for this run
         spent = False
         try:
             turn = evaluate_at_ingest(self.engines, template, call)

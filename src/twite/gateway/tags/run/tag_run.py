@@ -178,7 +178,7 @@ class TagRun:
             consent=self._payload.granted,
             draw=self._payload.draw or self._seed,
         )
-        engines.passed_a_limit()  # whoever ran before in this thread
+        engines.passed_a_limit()  # resets it for this run
         container = only(self._container_config.container, self._rule.name)
         try:
             planned = plan(container, occasion, variables=known.on(engines))

@@ -50,7 +50,7 @@ class ToX:
     ) -> Response | None:
         """Accept a request for a configured pixel; None for any other request.
 
-        `source` is under which name it is counted, `door` what it came by.
+        `source` is the name it is counted under, `endpoint` where it came in.
         """
         if request.method != "POST":
             return None

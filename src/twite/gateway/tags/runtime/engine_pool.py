@@ -18,7 +18,7 @@ from twite.gtm.template.template import Template
 PROVEN: Final = 20  # runs in a row within the limits
 # Times the limit: a run that is somewhat slow, or tried twice, has ended by then.
 PATIENCE: Final = 12
-# Seconds of CPU that a turn takes on average: whoever takes more leaves the thread that others
+# Seconds of CPU that a turn takes on average: a tag that takes more leaves the thread that others
 # share, and comes back below the half of it.
 SLOW: Final = 0.005
 _WEIGHT: Final = 0.2  # of the last turn in the average
@@ -139,13 +139,13 @@ class _Pace:
 class EnginePool:
     """One thread for proven tags, one for ingest, and one for each other tag.
 
-    At the door it is decided which tags fire, and whoever submits waits for that: variables have a
+    Intake decides which tags fire while the client waits: variables have a
     thread there that no tag holds up.
 
     What hangs, or takes long, does so alone. Its limits are the narrower ones: an engine's clock is
     the whole process's, and what one thread burns must not run out the time of the proven. `make`
-    makes the engine of a template, in the thread that will run it. Whoever passed a limit rests
-    after its runs: `trials` say for how long. A turn that does not end costs its thread: see
+    makes the engine of a template, in the thread that will run it. A template that exceeded a limit
+    rests after its runs: `trials` say for how long. A turn that does not end costs its thread: see
     gateway.worker.
     """
 

@@ -11,7 +11,7 @@ from twite.domain.times import MINUTE, SECOND
 PROVEN: Final = 20  # runs in a row within the limits
 REST: Final = 19  # times what a turn took: a twentieth of a core goes to it
 MOST_HUNG: Final = 2  # turns
-OFF: Final = 10 * MINUTE  # whoever asks is told to come again then; only a restart ends it
+OFF: Final = 10 * MINUTE  # callers are told to retry then; only a restart ends it
 _IN_HAND: Final = SECOND
 
 

@@ -56,7 +56,7 @@ class Probations:
         self._news: deque[tuple[str, bool]] = deque()
 
     def share(self, whose: str) -> CpuBudget:
-        """Return what a variable may still take at the door. In the thread of the door alone."""
+        """Return a variable's remaining time at intake. Call it in the intake thread only."""
         found = self._shares.get(whose)
         if found is None:
             found = self._shares[whose] = CpuBudget(elapsed=self._elapsed)

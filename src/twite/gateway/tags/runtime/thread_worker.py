@@ -4,8 +4,8 @@ A template's code may reach a loop inside the engine that no limit interrupts, a
 be ended from outside. The engine holds none of Python's locks meanwhile, so that others go on; and
 threads are daemons, so that the process can end.
 
-Of those that wait, whoever has taken the least so far is next: one that asks for much, or takes
-long, keeps nobody else waiting for more than a turn.
+Of the waiting tags, the one that has used the least so far is next: one that asks for much, or
+takes long, keeps nobody else waiting for more than a turn.
 """
 
 import asyncio
@@ -101,7 +101,7 @@ class _Shift(Generic[K]):
 class ThreadWorker(Generic[K]):
     """`kit` makes what the thread works with, in it, of what the thread before it left there.
 
-    A turn that has taken `patience` seconds of CPU will not end: whoever asked for it is told Hung,
+    A turn that has taken `patience` seconds of CPU will not end: its caller gets Hung,
     and a new thread goes on with the others. The thread is made when it is first needed.
     """
 
@@ -178,13 +178,13 @@ class ThreadWorker(Generic[K]):
             result, error = None, None
             try:
                 result = turn.act(state)
-            except Exception as thrown:  # noqa: BLE001  whoever asked is told of it
+            except Exception as thrown:  # noqa: BLE001  the caller gets it
                 error = thrown
             with self._news:
                 shift.turn = None
                 self._taken[turn.whose] += time.thread_time() - began
                 if shift is not self._shift:
-                    return  # left behind, and whoever asked has been told
+                    return  # abandoned, and the caller has been told
             _tell(turn.future, result, error)
 
     def _next(self, shift: "_Shift[K]") -> _Waiting | None:

@@ -61,7 +61,7 @@ class OwnerSession(WriterSession):
         return self._conversion
 
     def take_over(self) -> None:
-        """Let all leases lapse: there is one owner, and whoever held them is dead."""
+        """Let all leases expire: there is one owner, and the process that held them is dead."""
         expire(self, now=_FOREVER, furthest=_FOREVER, died=True)
 
     def finish(self) -> None:

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class ReadConnection:
-    """A database to read, whoever owns it."""
+    """A database to read, without owning it."""
 
     def __init__(self, connection: sqlite3.Connection, path: str) -> None:
         self._connection = connection
