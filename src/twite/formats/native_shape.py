@@ -3,7 +3,12 @@
 Amounts and the time are read from their text, so that they never become floats.
 """
 
+from typing import Final
+
 import msgspec
+
+# Stands for a consent signal that cannot be read: consent rules treat it as a possible denial.
+UNREADABLE: Final = "unreadable"
 
 
 class NativeContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -52,11 +52,12 @@ class Shop:
         self.store = store or MemoryStore()
         self.clock = MovingClock(NOW)
         self.notices = []
+        self.destinations = {pixel: a_destination(pixel) for pixel in ("o8z6j", "p2")}
         self.accept = Accept(
             ledger=self.store,
             clock=self.clock,
             randomness=SeededRandomness(seed),
-            destinations={pixel: a_destination(pixel) for pixel in ("o8z6j", "p2")},
+            destinations=self.destinations,
             salt=self.store.salt,
             wake=lambda _pixel: None,
             opt_outs=self.store,

@@ -9,12 +9,10 @@ from twite.domain.errors import MalformedRequest
 from twite.domain.fault import Fault, fault
 from twite.formats.beacon.shape import BeaconClick, BeaconConversion, BeaconIgnored, Number
 from twite.formats.each_by_itself import as_fault
+from twite.formats.native_shape import UNREADABLE
 from twite.formats.strict_json import decode
 
 T = TypeVar("T")
-
-# Stands for a consent signal that is not text: consent rules treat it as a possible denial.
-UNREADABLE: Final = "unreadable"
 
 _ONE: Final = msgspec.json.Decoder(BeaconConversion)
 _FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])

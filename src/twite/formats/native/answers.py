@@ -6,7 +6,7 @@ from twite.domain.fault import ReportedFault
 
 
 class IdentifierWarning(msgspec.Struct, frozen=True, kw_only=True):
-    """Identifiers left out of an accepted conversion, and why."""
+    """Identifiers left out of an accepted conversion, or the errors of a suppressed one."""
 
     index: int
     warnings: tuple[ReportedFault, ...]
@@ -27,8 +27,10 @@ class RejectedItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NativeReceipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The outcome of a request. `warnings` names identifiers that were left out.
+    """The outcome of a request.
 
+    `warnings` names identifiers that were left out, and the errors of conversions that are
+    suppressed, since their consent is denied.
     `duplicates`, `suppressed` and `held` count conversions, and their indexes say which; a person
     must release the held ones; `suppressed_reasons` gives a reason for each suppressed one.
     `ignored` counts tag events that are not conversions of the source.

@@ -12,7 +12,15 @@ from typing import Final, TypeVar
 import msgspec
 
 from twite.domain import normalize
-from twite.domain.consent import PLAIN, RESTRICTED, ConsentAction, ConsentDecision, Judge, stripped
+from twite.domain.consent import (
+    PLAIN,
+    RESTRICTED,
+    ConsentAction,
+    ConsentDecision,
+    Judge,
+    is_denial,
+    stripped,
+)
 from twite.domain.conversion import Content, Conversion
 from twite.domain.dedup import derived_id
 from twite.domain.destination import Destination, Source
@@ -38,6 +46,8 @@ _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 _NOBODY: Final = Identifiers()
 _NULL: Final = msgspec.Raw(b"null")
 _IN_NO_AMOUNT: Final = frozenset(b"@+ /")
+# The fields of the dedup key.
+_KEY: Final = frozenset({"pixel", "event", "conversion_id"})
 
 
 class ReadContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,10 +77,12 @@ class ReadContext(msgspec.Struct, frozen=True, kw_only=True):
 class ReadConversion(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of one conversion.
 
-    `conversion` is None if `faults` prevent it; otherwise faults are notes on identifiers that were
-    left out. `suppressed` is the reason not to send it; `held` the reason why a person must decide,
-    if any; `evidence` is the stored record of the consent verdict, as JSON. `event` is X's id, ""
-    if it has none; `flaws` are the flaws of its match keys.
+    If `is_faulty`, `faults` are why it is not sent; otherwise they are notes on identifiers that
+    were left out. `conversion` is None if it is faulty, unless its consent is denied and its dedup
+    key can be read: then it is suppressed, so that the denial counts for its copies. `suppressed`
+    is the reason not to send it; `held` the reason why a person must decide, if any; `evidence` is
+    the stored record of the consent verdict, as JSON. `event` is X's id, "" if it has none; `flaws`
+    are the flaws of its match keys.
     """
 
     index: int
@@ -83,6 +95,7 @@ class ReadConversion(msgspec.Struct, frozen=True, kw_only=True):
     evidence: bytes | None = None
     event: str = ""
     flaws: tuple[Flaw, ...] = ()
+    is_faulty: bool = False
 
 
 def read_one(given: Native, index: int, context: ReadContext) -> ReadConversion:
@@ -111,14 +124,27 @@ def read_one(given: Native, index: int, context: ReadContext) -> ReadConversion:
         faults.append(fault("", "identifier_missing"))
     flaws = flaws_of(given, identifiers, (*faults, *notes), now=context.now)
     if faults:
+        is_denied = (
+            bool(identity) and _is_denied(verdict) and _KEY.isdisjoint(map(field_of, faults))
+        )
+        bare = Conversion(
+            pixel=pixel,
+            event=event,
+            conversion_id=identity,
+            time=context.now if at is None else at,
+            identifiers=_NOBODY,
+        )
         return ReadConversion(
             index=index,
             pixel=pixel,
             scrubbed=scrubbed,
-            conversion=None,
+            conversion=bare if is_denied else None,
             faults=(*faults, *notes),
+            suppressed=verdict.reason if is_denied else None,
+            evidence=_evidence(verdict) if is_denied else None,
             event=event,
-            flaws=flaws,
+            flaws=() if is_denied else flaws,
+            is_faulty=True,
         )
     conversion = Conversion(
         pixel=pixel,
@@ -160,10 +186,23 @@ def read_one(given: Native, index: int, context: ReadContext) -> ReadConversion:
         faults=tuple(notes),
         suppressed=verdict.reason if verdict.action is ConsentAction.SUPPRESS else None,
         held=verdict.reason if verdict.action is ConsentAction.HOLD else None,
-        evidence=None if verdict.evidence is None else scrubbed_json(verdict.evidence),
+        evidence=_evidence(verdict),
         event=event,
         flaws=() if verdict.action is ConsentAction.SUPPRESS else flaws,
     )
+
+
+def _is_denied(verdict: ConsentDecision) -> bool:
+    return verdict.action is ConsentAction.SUPPRESS and is_denial(verdict.reason or "")
+
+
+def _evidence(verdict: ConsentDecision) -> bytes | None:
+    return None if verdict.evidence is None else scrubbed_json(verdict.evidence)
+
+
+def field_of(found: Fault) -> str:
+    """Return the name of the conversion's field that a fault is in."""
+    return found.path.partition(".")[0].partition("[")[0]
 
 
 def _left(identifiers: Identifiers, verdict: ConsentDecision) -> Identifiers:

@@ -15,7 +15,7 @@ import msgspec
 from twite.domain.errors import MalformedRequest
 from twite.domain.fault import Fault, fault
 from twite.formats.each_by_itself import as_fault
-from twite.formats.native_shape import Native, NativeContent
+from twite.formats.native_shape import UNREADABLE, Native, NativeContent
 from twite.formats.strict_json import decode, kind_of
 
 # Codes of Malformed that can affect a single conversion: the JSON around it can be read.
@@ -59,15 +59,20 @@ def field_by_field(raw: bytes) -> tuple[Native, tuple[Fault, ...]]:
     faults: list[Fault] = []
     fields = _object(raw, "", '{"event": "purchase", …}', faults)
     read: dict[str, object] = {}
+    unread_consent = False
     for name, value in fields.items():
         if name not in _FIELDS:
             faults.append(_unknown(name, "", (*_FIELDS, "conversions")))
+            unread_consent |= _shown(name) == name and _nearest(name, (*_FIELDS,)) == "consent"
         elif name == "contents" and value != _NULL:
             read[name] = _contents(bytes(value), faults)
         elif name == "consent" and value != _NULL:
             read[name] = _consent(bytes(value), faults)
         else:
             _read(read, (name, _FIELDS[name], bytes(value)), name, faults)
+    if unread_consent or any(fault.path.partition(".")[0] == "consent" for fault in faults):
+        # It may be a denial, as a signal that is not known may be.
+        read["consent"] = {**(read.get("consent") or {}), "consent": UNREADABLE}  # type: ignore[dict-item]
     return Native(**read), tuple(faults[:MAX_FAULTS])  # type: ignore[arg-type]
 
 

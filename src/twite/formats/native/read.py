@@ -15,6 +15,7 @@ from twite.domain.submission import Idempotency
 from twite.formats.native.conversion import (
     ReadContext,
     ReadConversion,
+    field_of,
     read_one,
     tell_repeats_apart,
 )
@@ -219,7 +220,7 @@ def _misshapen(
     if not faults:
         return read_one(given, index, context)
     result = read_one(given, index, msgspec.structs.replace(context, faults=faults))
-    unread = {re.split(r"[.\[]", fault.path)[0] for fault in faults}
+    unread = {field_of(fault) for fault in faults}
     echoes = {code for code, fields in _MISSING.items() if "" in unread or unread & fields}
     kept = tuple(fault for fault in result.faults if fault.code not in echoes)
     return msgspec.structs.replace(result, faults=kept)
@@ -239,9 +240,9 @@ def _require_count(count: int) -> None:
 
 
 def _without_persons(kept: bytes, results: Sequence[ReadConversion]) -> bytes:
-    """Return the stored form; in a non-conversion, any value may hold personal data."""
+    """Return the stored form; in a faulty conversion, any value may hold personal data."""
     for result in results:
-        if result.conversion is None:
+        if result.is_faulty:
             return scrubbed_json(kept, thoroughly=True)
     return scrubbed_json(kept)
 
