@@ -187,6 +187,25 @@ async def test_the_debug_route_says_what_would_become_of_it_and_keeps_nothing(ap
     assert api.store.kept == []
 
 
+@pytest.mark.parametrize("signal", ["us_privacy=1YYN", "gcs=G100", "gdpr=1&gdpr_consent=what"])
+@pytest.mark.parametrize("path", ["/mp/collect", "/data", "/debug/mp/collect"])
+async def test_a_denial_in_the_url_of_a_server_counts(api, path, signal):
+    event = {"event_name": "purchase", "transaction_id": "T-1", "twclid": CLICK}
+    if "mp" in path:
+        event = {"events": [{"name": "purchase", "params": event}]}
+
+    heard = await api.of_server(
+        "POST", f"{path}?v=2&{signal}&api_secret={KEY}", msgspec.json.encode(event)
+    )
+
+    assert heard.status < 300
+    if path.startswith("/debug"):
+        [message] = heard.json()["validationMessages"]
+        assert message["validationCode"] == "suppressed"
+    else:
+        assert await api.sent() == []
+
+
 async def test_the_debug_route_says_what_is_no_request_too(api):
     heard = await api.of_page("POST", "/debug/mp/collect", b"[]")
 

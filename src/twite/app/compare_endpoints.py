@@ -129,7 +129,7 @@ def _read(reads: ReadFields, request: Incoming) -> Sequence[Event]:
     if reads is ReadFields.GA4:
         return ga4.read(request.query, body).readable
     if reads is ReadFields.MEASUREMENT_PROTOCOL:
-        return measurement_protocol.read(body, measurement="").readable
+        return measurement_protocol.read(body, query=request.query, measurement="").readable
     form = "x-www-form-urlencoded" in dict(request.headers).get("content-type", "")
     return data_tag.read(request.query, body, form=form).readable
 

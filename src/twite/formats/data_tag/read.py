@@ -4,7 +4,8 @@ GET     ?v=2&event=NAME and either `dtdc` (base64 of JSON), `dtcd` (JSON), or th
 POST    ?v=2&event=NAME and a body: JSON of any content type (text/plain avoids a preflight), a
         list of events in JSON, or a form whose dotted keys (`items.0.item_id`) are paths
 
-If a name is in both query and body, the body's value counts. Each event of a list is read by
+If a name is in both query and body, the body's value counts; of a consent signal, the strictest
+value. Each event of a list is read by
 itself.
 """
 
@@ -22,6 +23,7 @@ from twite.domain.fault import Fault
 from twite.formats.data_tag import client_ids
 from twite.formats.data_tag.event import event_of
 from twite.formats.each_by_itself import each_by_itself
+from twite.formats.event_data.consent import merged, said_in
 from twite.formats.event_data.conversions import Tagged
 from twite.formats.event_data.values import first_text
 from twite.formats.strict_json import decode, with_replacements
@@ -82,15 +84,16 @@ def given_of(
     """
     if not body.strip():
         return [_asked(query)], False, _ALL_READ
-    asked: dict[str, object] = dict(reversed(_pairs(query, most=MAX_ASKED)))
+    asked = _first(_pairs(query, most=MAX_ASKED))
     if form:
-        return [{**asked, **_expanded(_pairs(body.decode("utf-8", "replace")))}], False, _ALL_READ
+        pairs = _pairs(body.decode("utf-8", "replace"))
+        return [merged(asked, _expanded(pairs), said_in(pairs))], False, _ALL_READ
     body = with_replacements(body)
     if not body.lstrip().startswith(b"["):
         sent = decode(_DECODER, body)
         if not isinstance(sent, Mapping):
             raise _wrong("", "the body must be an event, or a list of events, in JSON")
-        return [{**asked, **sent}], False, _ALL_READ
+        return [merged(asked, sent)], False, _ALL_READ
     given = decode(_EACH, body, frame=True)
     if not given:
         raise _wrong("", "the body must be an event, or a list of events, in JSON")
@@ -102,7 +105,7 @@ def given_of(
         )
 
     def read_one(event: msgspec.Raw) -> dict[str, object]:
-        return {**asked, **_table(decode(_DECODER, bytes(event)), "")}
+        return merged(asked, _table(decode(_DECODER, bytes(event)), ""))
 
     events, unread = each_by_itself(given, read_one, within="[{}]")
     return events, True, unread
@@ -110,12 +113,12 @@ def given_of(
 
 def _asked(query: str) -> dict[str, object]:
     """Read an event from the query; JSON in it wins over the query's own keys."""
-    asked: dict[str, object] = dict(reversed(_pairs(query)))
+    asked = _first(_pairs(query))
     packed, plain = asked.pop("dtdc", None), asked.pop("dtcd", None)
     if isinstance(packed, str):
-        return {**asked, **_table(_unpacked(packed), "dtdc")}
+        return merged(asked, _table(_unpacked(packed), "dtdc"))
     if isinstance(plain, str):
-        return {**asked, **_table(decode(_DECODER, with_replacements(plain.encode())), "dtcd")}
+        return merged(asked, _table(decode(_DECODER, with_replacements(plain.encode())), "dtcd"))
     return asked
 
 
@@ -136,6 +139,11 @@ def _pairs(text: str, *, most: int = MAX_PARAMETERS) -> list[tuple[str, str]]:
         raise MalformedRequest(
             code="too_many", path="", message=f"at most {most} keys in one request"
         ) from None
+
+
+def _first(pairs: list[tuple[str, str]]) -> dict[str, object]:
+    """Return the first value of each key; of a signal, the strictest."""
+    return {**dict(reversed(pairs)), **said_in(pairs)}
 
 
 def _expanded(pairs: list[tuple[str, str]]) -> dict[str, object]:

@@ -1,13 +1,19 @@
 """Collect the consent signals of an event (Consent Mode, IAB strings, GPC), raw, by name."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
+import msgspec
+
+from twite.consent.malformed import MalformedSignal
+from twite.consent.signals import DECIDING, decode
 from twite.formats.event_data.values import text_of, value_at
+from twite.formats.native_shape import UNREADABLE
 from twite.formats.parsed_request import Event
 
-# The IAB's strings and their companions, as tags pass them on.
+# Signals as tags pass them on: Google's, the IAB's strings and their companions.
 _PASSED_ON: Final = (
     ("gdpr_consent", "tcf"),
     ("tc_string", "tcf"),
@@ -19,19 +25,29 @@ _PASSED_ON: Final = (
     ("gdpr", "gdpr_applies"),
     ("gdpr_applies", "gdpr_applies"),
     ("addtl_consent", "ac"),
+    ("gcs", "gcs"),
+    ("gcd", "gcd"),
+    ("npa", "npa"),
+    ("non_personalized_ads", "npa"),
+    *((word, word) for word in DECIDING),
 )
 # Event data has this prefix for a parameter of the GA4 hit itself, not the event's own (`ep.`).
 _OF_THE_HIT: Final = "x-ga-mp2-"
-# Google's Consent Mode in a hit, and in the Measurement Protocol [doc].
+# Google's Consent Mode in a hit [doc].
 _SIGNALS: Final = (
     ("x-ga-gcs", "gcs"),
     ("x-ga-gcd", "gcd"),
     ("x-ga-npa", "npa"),
-    ("non_personalized_ads", "npa"),
     *_PASSED_ON,
     *((f"{_OF_THE_HIT}{place}", name) for place, name in _PASSED_ON),
 )
 _PLACES: Final = dict(_SIGNALS)
+# Tables of Google's signals: Stape's Data Tag (true and false, or words), and the Measurement
+# Protocol (words). Each may be one object, its JSON, or dotted keys.
+_TABLES: Final = tuple(
+    prefix + name for prefix in ("", _OF_THE_HIT) for name in ("consent_state", "consent")
+)
+_DOTTED: Final = tuple(f"{table}." for table in _TABLES)
 # Of two values of one signal, the one that matches counts: an opt-out, or a law that applies.
 _FLAG: Final = re.compile("1|true|yes", re.IGNORECASE)
 _STRICT: Final = {
@@ -39,32 +55,35 @@ _STRICT: Final = {
     "gpc": _FLAG,
     "npa": _FLAG,
     "gdpr_applies": _FLAG,
+    "gcs": re.compile("G10[01-]"),
 }
 _GCS: Final = re.compile("G1[01-]{2}")
 _OF_GCS: Final = "G0-1".index
-# Two different strings of one signal become this: unreadable, and a possible denial.
-_UNREADABLE: Final = "unreadable"
 # The person's location, as Google and sGTM hosts tell it; ISO 3166.
 _REGIONS: Final = ("x-ga-ur", "event_location.country", "user_location.country_id")
 _REGION: Final = re.compile(r"[A-Za-z]{2}(?:-[A-Za-z0-9]{1,3})?", re.ASCII)
 # Listed among Google's signals, but not one.
 _NO_SIGNALS: Final = frozenset({"wait_for_update"})
-_YES: Final = frozenset({"granted", "true", "1", "yes"})
+# Two different ones of these are unreadable; other signals are words.
+_STRINGS: Final = frozenset({"tcf", "gpp", "gpp_sid", "gcd", "ac", "vendors"})
+_NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 _LONGEST: Final = 8_192
+_EMPTY: Final = (None, "")
 
 
 def signals_of(event: Event, *, opted_out: bool) -> dict[str, str | bool]:
-    """Return the signals; `opted_out` says whether the browser sent `Sec-GPC: 1`.
-
-    Google's signals come from the tables `consent_state` (Stape's Data Tag: true and false, or
-    words) and `consent` (the Measurement Protocol: words).
-    """
+    """Return the signals; `opted_out` says whether the browser sent `Sec-GPC: 1`."""
     found: dict[str, str | bool] = {}
     for place, name in _SIGNALS:
-        word = _word(value_at(event, place))
+        word = _word(event.get(place))
         if word:
             found[name] = stricter(name, str(found[name]), word) if name in found else word
-    for name, value in strictest(event.get("consent_state"), event.get("consent")).items():
+    dotted = [
+        {name.rpartition(".")[2]: value}
+        for name, value in event.items()
+        if name.startswith(_DOTTED)
+    ]
+    for name, value in strictest(*(event.get(table) for table in _TABLES), *dotted).items():
         if name in found:
             found[name] = stricter(name, str(found[name]), str(value))
         else:
@@ -78,23 +97,87 @@ def signals_of(event: Event, *, opted_out: bool) -> dict[str, str | bool]:
     return found
 
 
+def merged(*parts: Event) -> dict[str, object]:
+    """Merge the parts of a request that tell of one event.
+
+    Of a signal, the strictest value counts, wherever it is. Of another field, the last counts.
+    """
+    event: dict[str, object] = {}
+    for part in parts:
+        if not event:
+            event.update(part)
+            continue
+        for name, value in part.items():
+            known = name in event and is_signal(name)
+            event[name] = stricter_at(name, event[name], value) if known else value
+    return event
+
+
+def said_in(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
+    """Return the signals among the parameters of a request, the strictest of each."""
+    return merged({}, *({name: value} for name, value in pairs if is_signal(name)))
+
+
+def is_signal(place: str) -> bool:
+    """Return whether event data have a signal, or a table of them, at a place."""
+    return place in _PLACES or place in _TABLES or place.startswith(_DOTTED)
+
+
+def stricter_at(place: str, first: object, second: object) -> object:
+    """Return the stricter of two values that event data have at the place of a signal."""
+    if first == second or second in _EMPTY:
+        return first
+    if first in _EMPTY:
+        return second
+    if place in _TABLES:
+        return strictest(first, second)
+    name = _PLACES.get(place) or place.rpartition(".")[2]
+    words = _word(first) or "", _word(second) or ""
+    word = stricter(name, *words)
+    return next(
+        (value for value, text in zip((first, second), words, strict=True) if text == word), word
+    )
+
+
 def strictest(*tables: object) -> dict[str, str | bool]:
-    """Merge tables of signals; if two values differ, the one that does not grant consent counts.
+    """Merge tables of signals; of two values of one signal, the stricter counts.
 
     A value that is not true, false or text becomes a text that grants nothing.
     """
     found: dict[str, str | bool] = {}
     for table in tables:
-        if not isinstance(table, Mapping):
-            continue
-        for name, value in table.items():
+        for name, value in _table(table).items():
             signal = (text_of(name) or "").lower()
             decoded = _said(value)
             if decoded is None or signal in _NO_SIGNALS:
                 continue
-            if signal not in found or str(found[signal]).lower() in _YES:
-                found[signal] = decoded
+            before = found.get(signal)
+            if before is None or stricter(signal, str(before), str(decoded)) != str(before):
+                found[signal] = (
+                    decoded if before is None else stricter(signal, str(before), str(decoded))
+                )
     return found
+
+
+def _table(given: object) -> Mapping[str, object]:
+    """Return a table of signals, which may be the JSON of one.
+
+    A mere no denies, a mere yes grants nothing, and anything else may be a denial.
+    """
+    if isinstance(given, str) and given.lstrip().startswith("{"):
+        try:
+            given = msgspec.json.decode(given)
+        except (msgspec.DecodeError, RecursionError):
+            return {"consent": UNREADABLE}
+    if isinstance(given, Mapping):
+        return given
+    if given is None or given == "":
+        return _NOTHING
+    word = _said(given)
+    granted = decode(UNREADABLE if word is None else word)
+    if granted is True:
+        return _NOTHING
+    return {"ad_storage": "denied"} if granted is False else {"consent": UNREADABLE}
 
 
 def _word(value: object) -> str | None:
@@ -104,12 +187,7 @@ def _word(value: object) -> str | None:
     if value is None:
         return None
     text = text_of(value)
-    return _UNREADABLE if text is None else text[:_LONGEST]
-
-
-def signal_at(place: str) -> str | None:
-    """Return the name of the signal that event data have at a place, None where it is none."""
-    return _PLACES.get(place)
+    return UNREADABLE if text is None else text[:_LONGEST]
 
 
 def stricter(name: str, first: str, second: str) -> str:
@@ -124,11 +202,19 @@ def stricter(name: str, first: str, second: str) -> str:
         found = next((value for value in (first, second) if strict.fullmatch(value)), None)
         if found is not None:
             return found
-    return _UNREADABLE
+    if strict is not None or name in _STRINGS:
+        return UNREADABLE
+    return min((first, second), key=_freedom)
+
+
+def _freedom(word: str) -> int:
+    """Rank a word: a denial, what cannot be read, a grant."""
+    granted = decode(word)
+    return 1 if isinstance(granted, MalformedSignal) else 2 * granted
 
 
 def _said(value: object) -> str | bool | None:
     if isinstance(value, bool | None):
         return value
     text = text_of(value)
-    return _UNREADABLE if text is None else text[:_LONGEST] or None
+    return UNREADABLE if text is None else text[:_LONGEST] or None

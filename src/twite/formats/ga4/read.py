@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote
 from twite.domain.errors import MalformedRequest
 from twite.domain.fault import Fault
 from twite.formats.each_by_itself import each_by_itself
-from twite.formats.event_data.consent import signal_at, stricter
+from twite.formats.event_data.consent import is_signal, merged, stricter_at
 from twite.formats.event_data.conversions import Tagged
 from twite.formats.ga4.items import item_of, number_of
 
@@ -83,7 +83,6 @@ _ITEM: Final = re.compile(r"pr([1-9][0-9]{0,2})", re.ASCII)
 # Hashed personal data in base64, `tv.1~em.<43 letters>~pn.<43 letters>` [guess]; other forms are
 # not read.
 _HASHED: Final = re.compile(r"(?:^|~)(em|pn)[0-9]*\.([A-Za-z0-9_-]{43})=?(?=~|$)", re.ASCII)
-_EMPTY: Final = (None, "")
 _REPEATED: Final = ("tid", "cid", "sid", "_p", "_s")
 
 
@@ -144,7 +143,7 @@ def event_of(hit: Mapping[str, str]) -> dict[str, object]:
         group, name, value = _placed(key, text)
         there = groups.setdefault(group, {})
         there[name] = _stricter(group, name, there.get(name), value, otherwise=value)
-    event = {**groups.pop(_OWN, {}), **groups.pop(_GOOGLES, {}), **groups}
+    event = merged(groups.pop(_OWN, {}), groups.pop(_GOOGLES, {})) | groups
     if items:
         event["items"] = [items[place] for place in sorted(items)]
     persons = _persons(hit.get("em", ""))
@@ -200,12 +199,9 @@ def _merged(hit: dict[str, str], others: Iterable[tuple[str, str]]) -> dict[str,
 
 def _stricter(group: str, name: str, first: object, second: object, *, otherwise: object) -> object:
     """Return the stricter of two values of a signal, and for what is none `otherwise`."""
-    signal = signal_at(name) if group in {_OWN, _GOOGLES} else None
-    if signal is None or first == second:
+    if group not in {_OWN, _GOOGLES} or not is_signal(name):
         return otherwise
-    if first in _EMPTY or second in _EMPTY:
-        return second if first in _EMPTY else first
-    return stricter(signal, str(first), str(second))
+    return stricter_at(name, first, second)
 
 
 def _versions(text: str) -> list[dict[str, str]]:

@@ -1,18 +1,20 @@
 """Measurement Protocol format (`POST /mp/collect`): Google's JSON to event data.
 
 Each event is read by itself. How Google itself flattens a request is not known [unknown]: here the
-parameters of an event win over the request's own.
+parameters of an event win over the request's own. Of a consent signal, the strictest value counts,
+in the URL, the request, the event or its parameters.
 """
 
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import parse_qsl
 
 import msgspec
 
 from twite.domain.errors import MalformedRequest
 from twite.domain.fault import Fault
 from twite.formats.each_by_itself import each_by_itself
-from twite.formats.event_data.consent import strictest
+from twite.formats.event_data.consent import is_signal, merged, said_in
 from twite.formats.event_data.conversions import Tagged
 from twite.formats.event_data.values import first_text
 from twite.formats.strict_json import decode, with_replacements
@@ -21,7 +23,7 @@ MAX_EVENTS: Final = 100  # Google takes 25 [doc]
 
 _SHARED: Final = (
     "client_id", "user_id", "timestamp_micros", "user_data", "ip_override", "user_agent",
-    "user_location", "device", "validation_behavior", "non_personalized_ads",
+    "user_location", "device", "validation_behavior",
 )  # fmt: skip
 _FRAME: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
@@ -29,12 +31,14 @@ _DECODER: Final = msgspec.json.Decoder(object)
 _NOTHING: Final = msgspec.Raw(b"null")
 
 
-def read(body: bytes, *, measurement: str) -> Tagged:
+def read(body: bytes, *, measurement: str, query: str = "") -> Tagged:
     """Read one request. `measurement` is its measurement id, which tells streams apart.
+
+    Of `query`, the URL's, only consent signals are read.
 
     Raises MalformedRequest if it is not JSON, or not of this shape.
     """
-    events, unread = events_of(body)
+    events, unread = events_of(body, query=query)
     return Tagged(
         events=tuple(events),
         repeated=tuple(
@@ -44,7 +48,9 @@ def read(body: bytes, *, measurement: str) -> Tagged:
     )
 
 
-def events_of(body: bytes) -> tuple[list[dict[str, object]], Mapping[int, Fault]]:
+def events_of(
+    body: bytes, *, query: str = ""
+) -> tuple[list[dict[str, object]], Mapping[int, Fault]]:
     """Return each event as event data, and the errors by index. Raises MalformedRequest."""
     frame = decode(_FRAME, with_replacements(body), frame=True)
     given = _each(frame.pop("events", _NOTHING))
@@ -57,13 +63,18 @@ def events_of(body: bytes) -> tuple[list[dict[str, object]], Mapping[int, Fault]
             message=f"{len(given)} events in one request; at most {MAX_EVENTS}",
         )
     request = {key: decode(_DECODER, bytes(raw)) for key, raw in frame.items()}
-    shared = {key: request[key] for key in _SHARED if request.get(key) is not None}
+    shared = {
+        key: value
+        for key, value in request.items()
+        if value is not None and (key in _SHARED or is_signal(key))
+    }
+    shared = merged(said_in(parse_qsl(query, keep_blank_values=True, errors="replace")), shared)
     people = _properties(request.get("user_properties"))
     if people:
         shared["x-ga-mp2-user_properties"] = people
 
     def read_one(event: msgspec.Raw) -> dict[str, object]:
-        return _event(decode(_DECODER, bytes(event)), request, shared)
+        return _event(decode(_DECODER, bytes(event)), shared)
 
     return each_by_itself(given, read_one, within="events[{}]")
 
@@ -73,9 +84,7 @@ def _each(events: msgspec.Raw) -> list[msgspec.Raw]:
     return decode(_LIST, plain, frame=True) if plain.lstrip().startswith(b"[") else []
 
 
-def _event(
-    given: object, request: Mapping[str, object], shared: Mapping[str, object]
-) -> dict[str, object]:
+def _event(given: object, shared: Mapping[str, object]) -> dict[str, object]:
     if not isinstance(given, Mapping):
         raise _wrong("", "an event must be an object with a name")
     name, params = given.get("name"), given.get("params")
@@ -83,15 +92,10 @@ def _event(
         raise _wrong("name", "an event must have a name, a text")
     if not isinstance(params, Mapping | None):
         raise _wrong("params", "the parameters of an event must be an object")
-    event = {**shared, **(params or {}), "event_name": name}
+    event = merged(shared, said_in(given.items()), params or {})
+    event["event_name"] = name
     if given.get("timestamp_micros") is not None:
         event["timestamp_micros"] = given["timestamp_micros"]
-    if request.get("non_personalized_ads") not in (None, False):
-        # A parameter of the event must not hide a field of the request.
-        event["non_personalized_ads"] = request["non_personalized_ads"]
-    consent = strictest(request.get("consent"), event.get("consent"))
-    if consent:
-        event["consent"] = consent
     return event
 
 

@@ -128,6 +128,7 @@ async def debug(request: HttpRequest, caller: Source | PageVisit) -> HttpRespons
     source, visit = _whose(caller)
     return judged(
         request.body,
+        query=_query(request),
         source=source,
         destinations=request.services.destinations,
         visitor=visitor_of(request, visit),
@@ -155,7 +156,7 @@ def _read_ga4(request: HttpRequest, _visitor: Visitor) -> Tagged:
 
 def _read_measurement_protocol(request: HttpRequest, _visitor: Visitor) -> Tagged:
     measurement = request.query().get("measurement_id", "")
-    return measurement_protocol.read(request.body, measurement=measurement)
+    return measurement_protocol.read(request.body, query=_query(request), measurement=measurement)
 
 
 def _read_data_tag(request: HttpRequest, visitor: Visitor) -> Tagged:

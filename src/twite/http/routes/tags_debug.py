@@ -11,7 +11,7 @@ import msgspec
 from twite.consent.verdict import judging
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import MalformedRequest
-from twite.formats.event_data.conversions import found_of
+from twite.formats.event_data.conversions import Tagged, found_of
 from twite.formats.event_data.names import REASONS
 from twite.formats.measurement_protocol import read as measurement_protocol
 from twite.formats.native import read as native
@@ -34,11 +34,17 @@ class DebugMessages(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 def judged(
-    body: bytes, *, source: Source, destinations: Mapping[str, Destination], visitor: Visitor
+    body: bytes,
+    *,
+    query: str,
+    source: Source,
+    destinations: Mapping[str, Destination],
+    visitor: Visitor,
 ) -> HttpResponse:
     """Return the errors of a request, and the events that would be ignored or not be sent."""
     try:
-        messages = tuple(_said(body, source, destinations, visitor))
+        tagged = measurement_protocol.read(body, query=query, measurement="")
+        messages = tuple(_said(tagged, source, destinations, visitor))
     except MalformedRequest as wrong:
         messages = (_message(wrong.path, wrong.message, wrong.code),)
     return HttpResponse(
@@ -47,9 +53,8 @@ def judged(
 
 
 def _said(
-    body: bytes, source: Source, destinations: Mapping[str, Destination], visitor: Visitor
+    tagged: Tagged, source: Source, destinations: Mapping[str, Destination], visitor: Visitor
 ) -> Iterator[DebugMessage]:
-    tagged = measurement_protocol.read(body, measurement="")
     for place, event in enumerate(tagged.events):
         path = f"events[{place}]"
         wrong = tagged.unread.get(place)
