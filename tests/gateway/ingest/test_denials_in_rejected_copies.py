@@ -121,7 +121,7 @@ async def test_a_denial_of_a_tag_without_identifiers_withdraws_what_is_queued(sh
         unread=tagged.unread,
     )
 
-    receipt = await shop.accept.found(found, source=shop.source, door=Endpoint.GA4)
+    receipt = await shop.accept.found(found, source=shop.source, endpoint=Endpoint.GA4)
 
     assert receipt.suppressed_indexes == (0,)
     assert await shop.claim() is None
@@ -137,7 +137,7 @@ async def test_a_denial_of_the_script_without_identifiers_withdraws_what_is_queu
     }
     found = read_beacon(json.dumps(message).encode(), Visitor(now=NOW)).found
 
-    await shop.accept.found(found, source=shop.source, door=Endpoint.BEACON)
+    await shop.accept.found(found, source=shop.source, endpoint=Endpoint.BEACON)
 
     assert await shop.claim() is None
 
