@@ -106,8 +106,8 @@ def requests(form, name, denies, grants):
     _, places = FORMATS[form]
     for place in places:
         yield {place: [(name, denies)]}
-    for one, other in permutations(places, 2):
-        yield {one: [(name, denies)], other: [(name, grants)]}
+    for place, other in permutations(places, 2):
+        yield {place: [(name, denies)], other: [(name, grants)]}
     for place in REPEATS.get(form, ()):
         yield {place: [(name, denies), (name, grants)]}
         yield {place: [(name, grants), (name, denies)]}
