@@ -7,8 +7,6 @@ from typing import Final
 
 import msgspec
 
-from twite.consent.malformed import MalformedSignal
-from twite.consent.signals import DECIDING, decode
 from twite.formats.event_data.values import text_of, value_at
 from twite.formats.native_shape import UNREADABLE
 from twite.formats.parsed_request import Event
@@ -29,7 +27,9 @@ _PASSED_ON: Final = (
     ("gcd", "gcd"),
     ("npa", "npa"),
     ("non_personalized_ads", "npa"),
-    *((word, word) for word in DECIDING),
+    ("ad_storage", "ad_storage"),
+    ("ad_user_data", "ad_user_data"),
+    ("ad_personalization", "ad_personalization"),
 )
 # Event data has this prefix for a parameter of the GA4 hit itself, not the event's own (`ep.`).
 _OF_THE_HIT: Final = "x-ga-mp2-"
@@ -66,9 +66,12 @@ _REGION: Final = re.compile(r"[A-Za-z]{2}(?:-[A-Za-z0-9]{1,3})?", re.ASCII)
 _NO_SIGNALS: Final = frozenset({"wait_for_update"})
 # Two different ones of these are unreadable; other signals are words.
 _STRINGS: Final = frozenset({"tcf", "gpp", "gpp_sid", "gcd", "ac", "vendors"})
+_YES: Final = frozenset({"granted", "true", "1", "yes"})
+_NO: Final = frozenset({"denied", "false", "0", "no"})
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 _LONGEST: Final = 8_192
 _EMPTY: Final = (None, "")
+_DENIED, _UNCLEAR, _FREE = range(3)
 
 
 def signals_of(event: Event, *, opted_out: bool) -> dict[str, str | bool]:
@@ -173,11 +176,10 @@ def _table(given: object) -> Mapping[str, object]:
         return given
     if given is None or given == "":
         return _NOTHING
-    word = _said(given)
-    granted = decode(UNREADABLE if word is None else word)
-    if granted is True:
+    freedom = _freedom(str(_said(given)))
+    if freedom == _FREE:
         return _NOTHING
-    return {"ad_storage": "denied"} if granted is False else {"consent": UNREADABLE}
+    return {"ad_storage": "denied"} if freedom == _DENIED else {"consent": UNREADABLE}
 
 
 def _word(value: object) -> str | None:
@@ -209,8 +211,8 @@ def stricter(name: str, first: str, second: str) -> str:
 
 def _freedom(word: str) -> int:
     """Rank a word: a denial, what cannot be read, a grant."""
-    granted = decode(word)
-    return 1 if isinstance(granted, MalformedSignal) else 2 * granted
+    plain = word.strip().lower()
+    return _DENIED if plain in _NO else _FREE if plain in _YES else _UNCLEAR
 
 
 def _said(value: object) -> str | bool | None:
