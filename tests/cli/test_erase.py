@@ -61,7 +61,7 @@ def test_a_dry_run_is_told_in_words(erase):
         "  tag payloads 0, included in the conversions\n"
         "  submissions  1\n"
         "  sightings    0\n"
-        "  texts        0\n"
+        "  other texts  0\n"
     )
 
 

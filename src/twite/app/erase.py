@@ -34,7 +34,7 @@ _SLICE: Final = 100
 _CUTS: Final = 20
 _KEYS: Final = 1_000
 _SHARE: Final = 4
-# In-flight deliveries are waited for.
+# How long to wait for in-flight deliveries, and between two looks, in seconds.
 _PATIENCE: Final = 60.0
 _AGAIN: Final = 0.5
 

@@ -205,7 +205,7 @@ def _tell(
         return
     printing.say(
         f"Erased: {done.conversions} conversions, {done.submissions} submissions, "
-        f"{done.sightings} sightings, {done.texts} texts."
+        f"{done.sightings} sightings, {done.texts} other texts."
     )
     if done.listed:
         printing.say("Their later conversions are suppressed: consent_revoked.")
@@ -231,7 +231,7 @@ def _would(wish: EraseRequest, found: EraseTraces, letters: TagPayloadReader) ->
     printing.say(f"  tag payloads {found.letters}, included in the conversions")
     printing.say(f"  submissions  {len(found.cuts)}")
     printing.say(f"  sightings    {len(found.sightings)}")
-    printing.say(f"  texts        {len(found.texts)}")
+    printing.say(f"  other texts  {len(found.texts)}")
     if letters.unopened:
         printing.complain(
             f"{len(letters.unopened)} tag payloads cannot be decrypted with the configured key: "

@@ -33,9 +33,9 @@ def recover(
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
-    """The damaged file is kept under another name. Conversions that may be sent already are held.
+    """The damaged file is kept under another name.
 
-    Stop the gateway first.
+    Conversions that may already have been sent are held. Stop the gateway first.
     """
     done = recover_store(load(config, credentials=False), file, to)
     if as_json:

@@ -352,7 +352,7 @@ class SettingsFile(msgspec.Struct, frozen=True, kw_only=True):
         [], "One table for each client that may submit conversions"
     )
     tag: tuple[TagTable, ...] = setting(
-        [], "One table for each tag template that receives events beside the pixels"
+        [], "One table for each tag template that receives events in addition to the pixels"
     )
     client: tuple[ClientTable, ...] = setting(
         [], "One table for each client template that claims requests"

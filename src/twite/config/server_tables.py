@@ -254,8 +254,8 @@ def _alerts(*, webhook: Secret | None, secret: Secret | None, **thresholds: int)
     if secret and unreadable(secret):
         raise SettingsError(
             place="alerts.secret",
-            message="begins with whsec_ and is not base64 behind it. Copy it again, or write a "
-            "text of your own without whsec_",
+            message="starts with whsec_, but the rest is not base64. Copy it again, or choose a "
+            "secret that does not start with whsec_",
         )
     if webhook:
         values.webhook(webhook, "alerts.webhook")

@@ -122,10 +122,10 @@ def after(state: State, trigger: Trigger) -> State:
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One conversion to be sent to one pixel, as claimed by a worker.
 
-    Times are milliseconds since the epoch. `body` is the conversion as X is sent it, rendered once
-    and never changed; `attempts` counts the tries before this one; `ambiguous_since` is when X may
-    first have taken it without our knowing; `crashes` is how far the sender is known to fail with
-    it.
+    Times are milliseconds since the epoch. `body` is the body sent to X, rendered once and never
+    changed; `attempts` counts the tries before this one; `ambiguous_since` is when X may first
+    have taken it without our knowing; `crashes` is the count of the sender's failures (see
+    `crashed`).
     """
 
     id: int

@@ -12,8 +12,8 @@ _DOUBLINGS: Final = 7  # 5 s doubled seven times is past ten minutes
 def backoff(*, attempts: int, randomness: float) -> int:
     """Return milliseconds to wait after `attempts` failed tries, with full jitter.
 
-    `chance` is in [0, 1). The ceiling doubles from 5 s to 10 min; the whole range below it is used,
-    so that many deliveries that failed together do not come back together.
+    `randomness` is in [0, 1). The ceiling doubles from 5 s to 10 min; the whole range below it is
+    used, so that many deliveries that failed together do not come back together.
     """
     ceiling = min(LAST_CEILING, FIRST_CEILING << min(max(attempts - 1, 0), _DOUBLINGS))
     return int(ceiling * randomness)

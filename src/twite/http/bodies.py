@@ -118,7 +118,7 @@ def _unzstd(body: bytes, limit: int) -> bytes:
         return decompressor.decompress(body, max_output_size=limit, allow_extra_data=False)
     except zstandard.ZstdError:
         pass
-    # Cut short, or does it not fit? The library's error is the same for both.
+    # A truncated body and one over the limit raise the same error of the library.
     try:
         with decompressor.stream_reader(io.BytesIO(body)) as stream:
             inflated = stream.read(limit + 1)

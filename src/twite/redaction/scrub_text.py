@@ -30,7 +30,7 @@ def without_persons(text: str) -> str:
     if _PAGE.match(text):
         return scrubbed_address(text)
     plain = without_plain(text)
-    # Escaped, in base 64, or an address without its host.
+    # The person may be escaped, in base64, or in a URL without its host.
     return re.sub(r"\S+", _token, plain) if names_a_person(plain) else plain
 
 

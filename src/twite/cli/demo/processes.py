@@ -138,7 +138,7 @@ class DemoProcesses:
                 connection.getresponse().read()
 
     def overlap(self) -> dict[str, int]:
-        """Return how many conversion ids went which way today."""
+        """Return how many conversion ids were sent today by each path: pixel, gateway or both."""
         found = self.twite("dedup", "--days", "1", "--json", quiet=True)
         balance: dict[str, int] = json.loads(found.stdout)
         return balance

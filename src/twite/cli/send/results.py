@@ -115,7 +115,7 @@ def _repeats(row: FileRow) -> bool:
 
 
 class ResultReason(msgspec.Struct):
-    """How often a code came, the first row it came in, and what was said there."""
+    """How often a code occurred, the first row it occurred in, and the message there."""
 
     count: int
     row: int

@@ -101,7 +101,7 @@ async def run(
     report: SendReport,
     advance: Callable[[int], None],
 ) -> None:
-    """Send what is not done, and write every verdict. Raises Stopped.
+    """Send the remaining rows and record each result. Raises Stopped.
 
     `advance` is told how many rows are done, at the start and after each request.
     """

@@ -37,8 +37,8 @@ class FiredTag(msgspec.Struct, frozen=True, kw_only=True):
     """A tag that fires. `fields` is the template's `data`, `event` the event as the tag sees it.
 
     `fields` may hold secrets: they must not be stored. `trigger` is the one that matched, "" for a
-    setup or teardown tag. `setup` runs before, `teardown` after; `tag` says whether they are
-    `needed`. `consent` are the signals found granted.
+    setup or teardown tag. `setup` runs before, `teardown` after; `tag` says whether the failure
+    of one stops the next. `consent` are the signals found granted.
     """
 
     tag: ContainerTag

@@ -150,7 +150,7 @@ class Engine(Protocol):
         """Raise the memory limit of the running turn, so that it can be ended; thread-safe."""
 
     def starve(self) -> None:
-        """Give the running turn no more memory, so that it ends by that; thread-safe."""
+        """Stop granting memory, so that the running turn fails; thread-safe."""
 
     def start(self, call: Call) -> Turn:
         """Begin a run."""

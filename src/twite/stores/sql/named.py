@@ -8,7 +8,7 @@ from typing import Final
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _ROW: Final = re.compile(r"VALUES (\([^()]+\))")
 
-# A statement of 256 rows costs SQLite little more a row than one of a thousand. Each statement
+# A statement of 256 rows costs SQLite little more per row than one of 1,000. Each statement
 # gives the interpreter's lock away and has to get it back, so the usual group, of up to 64, is one
 # whatever its size; beyond, powers of two keep the number of different statements small.
 MOST_ROWS: Final = 256

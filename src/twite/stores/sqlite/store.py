@@ -220,7 +220,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SQLitePrivacy):
         return await self._writer.submit_act(lambda book: outbox.withdrawn(book, batch))
 
     async def settle(self, settlement: Settlement) -> int:
-        """Settle, and wait for a disk that is full or fails: what X said is asked once."""
+        """Settle. Retries while the disk is full or fails: X's answer cannot be asked for again."""
         outbox.check(settlement)
         while True:
             try:

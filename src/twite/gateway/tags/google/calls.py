@@ -90,7 +90,7 @@ Says = Callable[[str], None]
 
 
 class GoogleCalls:
-    """Those of one run. `sends` is how a request leaves."""
+    """The Google calls of one run. `sends` sends a request."""
 
     def __init__(self, google: GoogleClient, *, sends: Sends, says: Says, marks: InsertIds) -> None:
         self._google = google

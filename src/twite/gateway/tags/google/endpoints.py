@@ -6,7 +6,7 @@ import msgspec
 from yarl import URL
 
 _APIS: Final = "googleapis.com"
-# What our own calls of services ask beside that; a template's requests to these stay as they are.
+# Further hosts that our own service calls use; a template's requests to these stay as they are.
 _BESIDE: Final = frozenset({"www.google-analytics.com", "www.googletagmanager.com"})
 
 

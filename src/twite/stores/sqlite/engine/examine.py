@@ -31,7 +31,7 @@ def examine(path: str, *, seconds: float | None, owned: bool = False) -> bool:
     """
     if Path(path).stat().st_size == 0:
         if log_of(path) is not None:
-            # SQLite would delete the log.
+            # Opening an empty file makes SQLite delete the log.
             raise damaged(path, "it is empty, but the log beside it is not")
         return True
     with closing(connect_reader(path)) as connection, _within(connection, seconds):

@@ -79,7 +79,7 @@ class Upkeep:
         try:
             return self._reserve.make()
         except OSError:
-            # A folder that takes no change now may take one later: to end here refuses for
+            # A folder that takes no change now may take one later: whoever ends here refuses for
             # ever.
             return False
 
@@ -113,7 +113,7 @@ class Upkeep:
                 lambda book: _timed(lambda: pruner.slice(book, now=now, most=self._size))
             )
         except LedgerUnavailable:
-            # Submitting or sending reports it.
+            # The next request or delivery reports this error.
             return 0, 0.0
         except Exception as fault:  # noqa: BLE001  what ends here is a store that grows for ever
             self._observer.see(Troubled(where=TroublePlace.PRUNING, reason=type(fault).__name__))
