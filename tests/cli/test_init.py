@@ -52,6 +52,16 @@ def test_what_it_writes_can_be_used_as_it_is(command, tmp_path):
     assert settings.submitters[0].key.reveal() == key
 
 
+@pytest.mark.parametrize("added", ['[container]\nfile = "container.toml"', "[google]"])
+def test_a_table_that_instructions_add_whole_can_be_added(command, tmp_path, added):
+    settings = tmp_path / "twite.toml"
+    command("init", "--config", str(settings), "--pixel", "o8z6j", "--event", "purchase=o8z6k")
+
+    settings.write_text(f"{settings.read_text()}\n{added}\n")
+
+    assert tomllib.loads(settings.read_text())
+
+
 def test_placeholders_are_refused_with_where_to_find_the_id(command, tmp_path):
     path = tmp_path / "twite.toml"
     command("init", "--config", str(path))

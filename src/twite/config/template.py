@@ -10,6 +10,9 @@ from twite.config.schema import ROOT
 from twite.config.secret_key import KEY_FILE
 
 _WIDTH: Final = 100
+# Shown as comments, heading included: instructions add these tables whole, and a second heading of
+# the same name is an error in TOML.
+_ADDED_WHOLE: Final = frozenset({"google", "container"})
 _HEAD: Final = """\
 # Settings of Twite. Lines that begin with "# " and a key show its default, or an example.
 # Any value may be read from elsewhere: "env:NAME" from the environment, "file:PATH" from a file.
@@ -44,7 +47,7 @@ def _table(name: str, written: Mapping[str, str]) -> Iterator[str]:
         is_written = any(key.startswith(f"{name}.") for key in written)
         yield f"[[{name}]]" if is_written else f"# [[{name}]]"
     else:
-        yield f"[{name}]"
+        yield f"# [{name}]" if name in _ADDED_WHOLE else f"[{name}]"
     yield from _keys(setting.kind, name, "", written)
     yield ""
 
