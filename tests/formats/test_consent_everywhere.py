@@ -173,6 +173,29 @@ def test_an_unreadable_word_hides_no_denial(first):
     assert found.reason == "consent_denied: ad_storage"
 
 
+@pytest.mark.parametrize(
+    ("consent", "signals"),
+    [
+        ("", {}),
+        (" ", {}),
+        ("yes", {}),
+        (True, {}),
+        (None, {}),
+        (False, {"ad_storage": "denied"}),
+        (0, {"ad_storage": "denied"}),
+        ("No", {"ad_storage": "denied"}),
+        ("marketing", {"consent": "unreadable"}),
+        (["denied"], {"ad_storage": "denied"}),
+        ([{}], {"consent": "unreadable"}),
+        ('{"ad_storage":', {"consent": "unreadable"}),
+        ("{" * 100_000, {"consent": "unreadable"}),
+        ('{"ad_storage":true}', {"ad_storage": True}),
+    ],
+)
+def test_a_table_of_signals_that_is_none_is_a_denial_nothing_or_unreadable(consent, signals):
+    assert signals_of({"consent": consent}, opted_out=False) == signals
+
+
 def test_the_parameters_that_are_no_signals_are_not_read_from_the_url():
     event = of_measurement_protocol({"url": [("user_id", "u"), ("email", "a@example.com")]})
 

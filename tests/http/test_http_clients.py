@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_network
 
 import pytest
 from http_stage import Stage
@@ -66,6 +67,22 @@ async def test_a_client_is_asked_with_the_whole_request(staged: Staged):
     assert (asked.method, asked.path, asked.query) == ("PUT", "/some/path", "a=1&b=%20")
     assert (asked.body, asked.remote_address) == ("ä", "127.0.0.1")
     assert dict(asked.headers)["x-one"] == "1"
+
+
+@pytest.mark.parametrize("names", [(), ("x-gtm-identifier",)])
+async def test_a_client_reads_the_container_s_headers_that_the_proxy_is_said_to_set(
+    staged: Staged, names: tuple[str, ...]
+):
+    clients = PlayedClients(CLAIMED)
+    stage = await staged(
+        clients=clients, trusted_proxies=(ip_network("127.0.0.1/32"),), container_headers=names
+    )
+    sent = {"X-Gtm-Identifier": "evil", "X-Gtm-Server-Preview": "evil"}
+
+    await stage.ask("GET", "/in", key=None, headers=sent)
+
+    [asked] = clients.asked
+    assert tuple(name for name, _ in asked.headers if name.startswith("x-gtm-")) == names
 
 
 async def test_a_body_is_inflated_and_none_is_none(staged: Staged):

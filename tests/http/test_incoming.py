@@ -54,20 +54,29 @@ def test_what_is_no_sources_key_stays():
     assert SourceKeys([a_source()]).removed(scope) == scope
 
 
+PROXY = ["127.0.0.1/32"]
+
+
 @pytest.mark.parametrize(
-    ("peer", "trusted", "is_believed"),
+    ("peer", "trusted", "set_by_proxy", "is_believed"),
     [
-        ("203.0.113.7", [], False),
-        ("127.0.0.1", [], False),
-        ("203.0.113.7", ["127.0.0.1/32"], False),
-        ("127.0.0.1", ["127.0.0.1/32"], True),
+        ("203.0.113.7", [], [], False),
+        ("127.0.0.1", [], ["x-gtm-identifier"], False),
+        ("203.0.113.7", PROXY, ["x-gtm-identifier"], False),
+        # Proxies pass on what visitors send, unless they are told to set or clear it.
+        ("127.0.0.1", PROXY, [], False),
+        ("127.0.0.1", PROXY, ["x-gtm-api-key"], False),
+        ("127.0.0.1", PROXY, ["x-gtm-identifier"], True),
     ],
 )
-def test_the_container_is_named_by_trusted_proxies_alone(peer, trusted, is_believed):
+def test_the_container_is_named_by_headers_that_a_trusted_proxy_is_said_to_set(
+    peer, trusted, set_by_proxy, is_believed
+):
     request = incoming_of(
         a_scope(b"", CONTAINER, peer=peer),
         b"",
         trusted=[ip_network(network) for network in trusted],
+        container_headers=set_by_proxy,
     )
 
     assert (("x-gtm-identifier", "mine") in request.headers) is is_believed

@@ -196,10 +196,7 @@ class Gateway:
             )
             await monitoring.start()
             await PolicyChange(
-                sources=settings.sources(),
-                store=store,
-                clock=self._clock,
-                observer=self._observer,
+                sources=settings.sources(), store=store, clock=self._clock, observer=self._observer
             ).once()
             await run.start()
             if self._tag_credentials is not None:
@@ -379,6 +376,7 @@ class Gateway:
             public_url=server.public_url,
             console_url=settings.console.url,
             trusted_proxies=server.trusted_proxies,
+            container_headers=server.container_headers,
             local_port=None if local is None else local.port,
             browser_rate=server.browser_rate,
             metrics_key=server.metrics_key,

@@ -64,6 +64,12 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         _NETWORKS,
         example=["127.0.0.1/32"],
     )
+    container_headers: tuple[str, ...] = setting(
+        [],
+        "`x-gtm-…` headers that those proxies set or clear; templates read no others",
+        ListOf(Text(values.container_header)),
+        example=["x-gtm-identifier", "x-gtm-default-domain", "x-gtm-api-key"],
+    )
     max_body: int = setting(
         "1MiB", "the largest request body after decompression", size(1 << 10, 64 << 20)
     )

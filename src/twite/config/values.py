@@ -23,6 +23,7 @@ _UNITS: Final = {"ms": 1, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
 _SIZES: Final = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
 _DURATION: Final = re.compile(r"([0-9]{1,9}) ?(ms|s|m|h|d)", re.ASCII)
 _SIZE: Final = re.compile(r"([0-9]{1,12}) ?(|B|KIB|MIB|GIB)", re.ASCII | re.IGNORECASE)
+_CONTAINER_HEADER: Final = re.compile(r"x-gtm-[a-z0-9-]{1,64}", re.ASCII)
 _X_ID: Final = re.compile(r"[0-9a-z]{1,32}", re.ASCII)
 _LONG_EVENT: Final = re.compile(r"tw-([0-9a-z]{1,32})-([0-9a-z]{1,32})", re.ASCII)
 _NAMED_EVENT: Final = re.compile(r"gtm_[0-9a-z_]{1,96}", re.ASCII)
@@ -208,6 +209,17 @@ def network(text: str, place: str) -> Network:
         message=f"{text!r} has bits beyond its prefix. Write {str(meant)!r} for the network, "
         f"or {text.partition('/')[0]!r} for the one address",
     )
+
+
+def container_header(text: str, place: str) -> str:
+    """Read the name of a header that tells of a container."""
+    if not _CONTAINER_HEADER.fullmatch(text):
+        raise SettingsError(
+            place=place,
+            message=f"{text!r} is not the name of a container's header. Write it in lower case, "
+            'as in "x-gtm-identifier"',
+        )
+    return text
 
 
 def x_id(text: str, place: str, what: str) -> str:

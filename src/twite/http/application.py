@@ -76,6 +76,7 @@ class HttpApplication:
                 rate=settings.browser_rate,
                 body_limit=limits.body,
                 trusted_proxies=proxies,
+                container_headers=settings.container_headers,
                 keys=keys,
             )
         self._routes = RouteFinder(routes)

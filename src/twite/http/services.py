@@ -97,13 +97,15 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the gateway is reached.
 
     `public_url` is the address that clients see, `console_url` the console's own, if it has one;
-    `local_port` is a port to which no proxy points. `browser_rate` is how many requests an address
+    `local_port` is a port to which no proxy points. `container_headers` are the `x-gtm-…` headers
+    that those proxies set or clear. `browser_rate` is how many requests an address
     may make in a minute on the browser routes.
     """
 
     public_url: str | None = None
     console_url: str | None = None
     trusted_proxies: tuple[Network, ...] = ()
+    container_headers: tuple[str, ...] = ()
     local_port: int | None = None
     browser_rate: int = 600
     metrics_key: Secret | None = None

@@ -154,11 +154,10 @@ def strictest(*tables: object) -> dict[str, str | bool]:
             decoded = _said(value)
             if decoded is None or signal in _NO_SIGNALS:
                 continue
-            before = found.get(signal)
-            if before is None or stricter(signal, str(before), str(decoded)) != str(before):
-                found[signal] = (
-                    decoded if before is None else stricter(signal, str(before), str(decoded))
-                )
+            before = found.setdefault(signal, decoded)
+            word = stricter(signal, str(before), str(decoded))
+            if word != str(before):
+                found[signal] = word
     return found
 
 
@@ -174,10 +173,9 @@ def _table(given: object) -> Mapping[str, object]:
             return {"consent": UNREADABLE}
     if isinstance(given, Mapping):
         return given
-    if given is None or given == "":
-        return _NOTHING
-    freedom = _freedom(str(_said(given)))
-    if freedom == _FREE:
+    word = _said(given)
+    freedom = _freedom(str(word))
+    if word is None or freedom == _FREE:
         return _NOTHING
     return {"ad_storage": "denied"} if freedom == _DENIED else {"consent": UNREADABLE}
 

@@ -65,7 +65,11 @@ async def answer(request: HttpRequest, visit: PageVisit) -> HttpResponse:
             endpoint=Endpoint.BEACON,
             twins=beacon.twins,
             request=incoming_of(
-                request.scope, b"", address=visit.address, trusted=services.origins.trusted
+                request.scope,
+                b"",
+                address=visit.address,
+                trusted=services.settings.trusted_proxies,
+                container_headers=services.settings.container_headers,
             ),
         )
         rejected = receipt.rejected

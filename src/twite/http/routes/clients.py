@@ -1,6 +1,6 @@
 """Let client templates claim requests: paths without a route, and the tag routes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from starlette.types import Message, Receive, Scope
@@ -38,6 +38,7 @@ class ClientRoute:
         rate: int,
         body_limit: int,
         trusted_proxies: Sequence[Network] = (),
+        container_headers: Collection[str] = (),
         keys: SourceKeys | None = None,
     ) -> None:
         self._clients = clients
@@ -47,6 +48,7 @@ class ClientRoute:
         self._rates = RateLimiter(size=rate, per=MINUTE)
         self._body_limit = body_limit
         self._trusted = tuple(trusted_proxies)
+        self._container_headers = container_headers
         self._held = 0
 
     async def answer(self, scope: Scope, receive: Receive) -> tuple[HttpResponse | None, Receive]:
@@ -66,7 +68,13 @@ class ClientRoute:
             plain = inflate(body, encoding, self._body_limit) if body and encoding else body
             seen = self._keys.removed(scope)
             found = await self._asked(
-                incoming_of(seen, self._keys.without(plain), address=address, trusted=self._trusted)
+                incoming_of(
+                    seen,
+                    self._keys.without(plain),
+                    address=address,
+                    trusted=self._trusted,
+                    container_headers=self._container_headers,
+                )
             )
         finally:
             self._gate.leave(weight)

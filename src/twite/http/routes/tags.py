@@ -105,7 +105,8 @@ def taking(
             request.scope,
             request.body,
             address=visit.address if visit else None,
-            trusted=request.services.origins.trusted,
+            trusted=request.services.settings.trusted_proxies,
+            container_headers=request.services.settings.container_headers,
         )
         receipt = await request.services.accept.found(
             found, source=source, endpoint=form.endpoint, request=seen
