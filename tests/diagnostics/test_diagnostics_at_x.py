@@ -42,7 +42,7 @@ async def test_roles_and_events_are_looked_up_with_oauth(tmp_path, x_emulator):
             "events",
             (
                 "pixel o8z6j: purchase → o8z6k (tw-o8z6j-o8z6k): “purchase”, PURCHASE, 30 days "
-                "after a click, 1 after a view; X has tracked none of it yet"
+                "after a click, 1 after a view; X has tracked no conversion of it yet"
             ),
         ),
         (
@@ -50,7 +50,7 @@ async def test_roles_and_events_are_looked_up_with_oauth(tmp_path, x_emulator):
             "events",
             (
                 "pixel o8z6j: sign_up → o8z6m (tw-o8z6j-o8z6m): “sign_up”, SIGN_UP, 30 days after "
-                "a click, 1 after a view; X has tracked none of it yet"
+                "a click, 1 after a view; X has tracked no conversion of it yet"
             ),
         ),
     ]

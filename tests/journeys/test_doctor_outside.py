@@ -116,4 +116,4 @@ def test_an_event_that_x_has_tracked_says_so_with_the_time(x_emulator, tmp_path)
 
     told = [found for light, found in lights(done, "events") if light == "green"]
     assert re.search(r"purchase → o8z6k .*; tracking, last at \d{4}-", told[0])
-    assert told[1].endswith("X has tracked none of it yet")
+    assert told[1].endswith("X has tracked no conversion of it yet")

@@ -170,7 +170,7 @@ def _on_event(pixel: Destination, name: str, event: str, known: Sequence[EventTa
         return green("events", f"{what}; tracking, last at {tag.last_tracked_at or 'no time'}")
     if tag.status == UNVERIFIED:
         # A day at most, after the first one. [doc WEB]
-        return green("events", f"{what}; X has tracked none of it yet")
+        return green("events", f"{what}; X has tracked no conversion of it yet")
     return amber(
         "events",
         f"{what}; its status is {tag.status[:40]!r}",
