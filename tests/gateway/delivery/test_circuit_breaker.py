@@ -110,3 +110,14 @@ async def test_what_is_slowed_down_goes_one_at_a_time_after_its_rest_whatever_it
     assert (circuit_breaker.probes, circuit_breaker.wait()) == (True, 0)
     circuit_breaker.slow_down(None)
     assert (circuit_breaker.probes, circuit_breaker.wait()) == (False, 0)
+
+
+async def test_after_a_sign_in_the_only_delivery_is_tried_again_at_once():
+    circuit_breaker = a_breaker(MovingClock())
+    await circuit_breaker.doubt("401: not yours", alone=True, is_likely=True)
+    before = circuit_breaker.wait(), circuit_breaker.wants_another
+
+    circuit_breaker.half_open()
+
+    assert before == (2 * SECOND, True)
+    assert (circuit_breaker.wait(), circuit_breaker.wants_another) == (0, False)

@@ -103,8 +103,8 @@ class CircuitBreaker:
         return max(0, until - self._clock.elapsed())
 
     def half_open(self) -> None:
-        """Probe at once, because the pixel has other credentials."""
-        self._probe_at = self._clock.elapsed()
+        """Probe at once, also with the refused delivery: the pixel has other credentials."""
+        self._probe_at = self._same_at = self._clock.elapsed()
 
     async def hold(self, who: str) -> None:
         """Pause at a user's request. Raises LedgerUnavailable."""
