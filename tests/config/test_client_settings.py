@@ -119,7 +119,7 @@ def test_a_field_that_the_template_does_not_have_is_kept_with_a_warning(tmp_path
             "client[0].template",
             "is not a client template: its INFO says TAG",
         ),
-        (f'{ORDERS}source = "shp"', "client[0].source", "'shp' is no source"),
+        (f'{ORDERS}source = "shp"', "client[0].source", "'shp' is not a source"),
         (f"{ORDERS}{ORDERS}", "client[1].name", "is another client's name"),
         (f'{ORDERS}fields = {{ path = "" }}', "client[0].fields.path", "must not be empty"),
         (f"{ORDERS}fields = {{ path = 2026-01-01 }}", "client[0].fields.path", "date or time"),

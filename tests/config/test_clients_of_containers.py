@@ -69,7 +69,7 @@ def test_what_is_not_given_has_the_templates_defaults():
     [
         (None, (SHOP, LAB), "container.client_source: is missing"),
         (None, (), "there is no [[source]]"),
-        ("no", (SHOP,), "'no' is no source"),
+        ("no", (SHOP,), "'no' is not a source"),
     ],
 )
 def test_whose_its_events_are_must_be_known(source, sources, words):

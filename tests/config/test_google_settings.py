@@ -83,7 +83,7 @@ def test_without_the_table_there_is_no_account(tmp_path):
 @pytest.mark.parametrize(
     ("key", "why"),
     [
-        ("no json", "is no JSON"),
+        ("no json", "is not JSON"),
         (key_file(private_key="gone"), 'has a "private_key" that cannot be used'),
         (json.dumps({"type": "authorized_user"}), "is not a service account key"),
     ],

@@ -40,7 +40,7 @@ def settings(folder: Path, text: str):
         ('template = "none.tpl"\n', "none.tpl: cannot be read"),
         ('template = "client_json.tpl"\n', "tag[0].template: client_json.tpl is not a tag"),
         ('template = "crm_post.tpl"\n', "tag[0].fields.endpoint: must not be empty"),
-        (GOOD + 'sources = ["shops"]\n', "tag[0].sources[0]: 'shops' is no source. Did you mean"),
+        (GOOD + 'sources = ["shops"]\n', "tag[0].sources[0]: 'shops' is not a source. Did you"),
         (GOOD + 'consent = ["ad_storge"]\n', "tag[0].consent: 'ad_storge' is not a consent"),
         (GOOD + 'timeout = "5m"\n', "tag[0].timeout: '5m' is out of range"),
         (GOOD + 'persons = "sealed"\n', "tag[0].persons: personal data is stored encrypted"),

@@ -218,7 +218,7 @@ async def test_the_audit_shows_no_person_of_a_note(resting):
 @pytest.mark.parametrize(
     ("edit", "told"),
     [
-        ({"event_to": "o8zzz"}, "o8zzz is no event of o8z6j"),
+        ({"event_to": "o8zzz"}, "o8zzz is not an event of o8z6j"),
         ({"divide": "7"}, "No such change"),
         ({"drop": "everything"}, "No such change"),
     ],

@@ -337,7 +337,7 @@ def test_another_error_names_its_parameter(fields, parameter):
         ),
         (
             b'{"conversions":[{"value":NaN}]}',
-            "Invalid request body: not JSON: NaN and Infinity are no numbers there",
+            "Invalid request body: not JSON: NaN and Infinity are not numbers there",
         ),
         (
             b'{"conversions":[5]}',

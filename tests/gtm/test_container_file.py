@@ -169,7 +169,7 @@ def test_a_wrong_file_is_refused_with_its_place_and_the_cure(text, said):
             container(
                 variables=[Variable(name="V", type=VariableSource.RANDOM, least=1, most="few")]
             ),
-            "variable[0].most: 'few' is no number",
+            "variable[0].most: 'few' is not a number",
         ),
         (
             container(variables=[Variable(name="V", type=VariableSource.RANDOM, least="{{B}}")]),

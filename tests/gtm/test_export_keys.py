@@ -38,8 +38,8 @@ LIST = {"type": "LIST", "list": [{"type": "TEMPLATE", "value": "x"}]}
     [
         ("tag", tag("It", novel=1), "paused", "its key 'novel' is not known to Twite"),
         ("tag", tag("It", scheduleStartMs="1", scheduleEndMs=2), "runs", ""),
-        ("tag", tag("It", scheduleStartMs="soon"), "paused", "its scheduleStartMs is no moment"),
-        ("tag", tag("It", scheduleEndMs=["1"]), "paused", "its scheduleEndMs is no moment"),
+        ("tag", tag("It", scheduleStartMs="soon"), "paused", "its scheduleStartMs is not a moment"),
+        ("tag", tag("It", scheduleEndMs=["1"]), "paused", "its scheduleEndMs is not a moment"),
         ("tag", tag("It", setupTag=[{"tagName": "It 2", "new": 1}]), "paused", "its key 'new'"),
         (
             "tag",
@@ -107,7 +107,7 @@ LIST = {"type": "LIST", "list": [{"type": "TEMPLATE", "value": "x"}]}
             "variable",
             variable("It", "smm", text("input", "x"), LIST | {"key": "map"}),
             "left out",
-            "its map is no table",
+            "its map is not a table",
         ),
         (
             "variable",
@@ -148,8 +148,8 @@ EXCLUDED = table("excludedParamsTable", {"excludedParams": "user_data"})
         ),
         ([table("excludedParamsTable", {"excludedParams": "a", "x": "b"})], {}, "the column 'x'"),
         ([table("excludedParamsTable", {"excludedParams": ""})], {}, "names nothing"),
-        ([LIST | {"key": "excludedParamsTable"}], {}, "is no table"),
-        ([EXCLUDED, LIST | {"key": "affectedTags"}], {}, "is no table"),
+        ([LIST | {"key": "excludedParamsTable"}], {}, "is not a table"),
+        ([EXCLUDED, LIST | {"key": "affectedTags"}], {}, "is not a table"),
         ([EXCLUDED, boolean("matchingConditionsEnabled", "true")], {}, "but it has none"),
     ],
 )
@@ -211,7 +211,7 @@ def test_a_tag_whose_setup_waits_for_a_person_says_so():
 
     assert told(found, "tag", "Tag") == (
         "differs",
-        "the tag 'First' beside it is paused, and does not run with it",
+        "its setup or teardown tag 'First' is paused, and does not run with it",
     )
 
 
@@ -234,7 +234,7 @@ def test_a_tag_that_needs_a_paused_one_says_that_it_does_not_fire():
     assert told(found, "tag", "Then") == ("rests", waits)
     assert told(found, "tag", "Else") == (
         "differs",
-        "the tag 'First' beside it is paused, and does not run with it",
+        "its setup or teardown tag 'First' is paused, and does not run with it",
     )
 
 
@@ -269,7 +269,7 @@ def test_a_teardown_that_is_left_out_keeps_its_tag():
 
     found = brought(tag=[tag("Tag", teardownTag=[teardown]), tag("Last", "sgtmnew")])
 
-    assert told(found, "tag", "Tag") == ("differs", "the tag 'Last' beside it is left out")
+    assert told(found, "tag", "Tag") == ("differs", "its setup or teardown tag 'Last' is left out")
     assert found.container.tags[0].teardown is None
 
 

@@ -192,9 +192,9 @@ def test_each_cell_of_a_table_is_judged_by_its_column():
         "rows: row 2, name: must not be empty",
         'rows: row 2, kind: is not one of its choices: "a", "b"',
         "rows: row 2, on: takes true or false",
-        "rows: row 3 has 'nme', which is no column: name, kind, on",
+        "rows: row 3 has 'nme', which is not a column: name, kind, on",
         "rows: row 3, name: stands in row 1 already, and must not repeat",
-        "rows: row 4 is no row: it takes name, kind, on",
+        "rows: row 4 is not a row: it takes name, kind, on",
     ]
 
 

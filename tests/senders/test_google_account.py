@@ -28,7 +28,7 @@ async def test_a_key_gets_a_token_for_its_scopes_and_knows_its_project():
 
     assert isinstance(token, GoogleToken)
     assert google.granted == {token.text.reveal(): "b a"}
-    assert 3_500_000 < token.history <= 3_600_000
+    assert 3_500_000 < token.life <= 3_600_000
     assert project == PROJECT
 
 
@@ -125,7 +125,7 @@ def test_a_key_is_read_whole_and_does_not_print():
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("no json", "is no JSON"),
+        ("no json", "is not JSON"),
         ("[]", "is not a service account key"),
         (json.dumps({"type": "authorized_user"}), "is not a service account key"),
         (key_file(client_email=""), 'has no "client_email"'),

@@ -127,7 +127,7 @@ async def test_an_empty_database_beside_a_log_is_refused_and_the_log_left_alone(
     log = Path(f"{path}-wal").read_bytes()
     Path(path).write_bytes(b"")
 
-    with pytest.raises(StoreUnusable, match="it is empty, but the log beside it is not"):
+    with pytest.raises(StoreUnusable, match="it is empty, but the log next to it is not"):
         await SQLiteStore.open(path)
 
     assert Path(f"{path}-wal").read_bytes() == log
@@ -196,7 +196,7 @@ async def test_a_backup_of_another_store_is_held_and_so_is_one_without_a_mark(pa
     elsewhere, fresh = restore(other, copy), restore(str(tmp_path / "fresh.db"), copy)
 
     assert (elsewhere.sent, fresh.sent, fresh.aside) == (False, False, None)
-    assert "of another store" in elsewhere.why
+    assert "of a different store" in elsewhere.why
     assert "it is unknown what was sent since" in fresh.why
     for database in (other, str(tmp_path / "fresh.db")):
         store = await SQLiteStore.open(database)

@@ -225,7 +225,7 @@ def _refuse_changed_by_hand(folder: Path, text: str) -> None:
     if head != f"{_MARK}{_digest(rest, files)}":
         raise SettingsError(
             place=str(folder / FILE),
-            message="it, or a template beside it, was changed since `twite import` wrote it. "
+            message="it, or a template next to it, was changed since `twite import` wrote it. "
             "--overwrite writes over it; --out names another folder",
         )
 

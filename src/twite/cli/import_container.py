@@ -79,7 +79,7 @@ def import_container(
 ) -> None:
     """Prints for each part whether it will run, and what to use instead.
 
-    Writes container.toml and the templates beside it, readable only by you. Values that look like
+    Writes container.toml and the templates next to it, readable only by you. Values that look like
     secrets are encrypted into the store; secrets that must stay in a file in clear are listed.
     Importing again shows what changed, and deletes secrets that are no longer used. Exits with 1 if
     something will not run, or if a secret stands in clear.

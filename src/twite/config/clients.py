@@ -129,5 +129,5 @@ def _source(name: str | None, sources: Sequence[Source], place: str) -> Source:
         )
     found = next((source for source in sources if source.name == name), None)
     if found is None:
-        raise SettingsError(place=place, message=f"{name!r} is no source")
+        raise SettingsError(place=place, message=f"{name!r} is not a source")
     return found

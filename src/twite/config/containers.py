@@ -99,7 +99,7 @@ def with_secrets(
         raise SettingsError(
             place=f"{path}: {wrong.place}",
             message=(
-                "the secret inserted there contains a {{name}} that is no variable, or is not a "
+                "the secret inserted there contains a {{name}} that is not a variable, or is not a "
                 "regular expression where one is needed"
             ),
         )

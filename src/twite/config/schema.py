@@ -103,9 +103,11 @@ COOKIE: Final = Table(
             "cookies that keep the click",
             ListOf(Choice(("_twite", "_twclid", "twclid")), distinct="name"),
         ),
-        "days": Setting(DEFAULT_DAYS, "how long they are kept after the click", Number(1, 400)),
+        "days": Setting(
+            DEFAULT_DAYS, "how many days these cookies are kept after the click", Number(1, 400)
+        ),
         "http_only": Setting(
-            default=False, meaning="whether to hide them from scripts", kind=Flag()
+            default=False, meaning="whether to hide these cookies from scripts", kind=Flag()
         ),
         "client_id": Setting(
             default=True,
@@ -175,7 +177,7 @@ CONSENT_POLICY: Final = Table(
         ),
         "tcf_vendor_id": Setting(
             None,
-            "X's id in the Global Vendor List, if you know one",
+            "X's id in the Global Vendor List, if you know it",
             Number(1, 65_535),
             example=1234,
         ),
@@ -268,7 +270,7 @@ class WhenTable(msgspec.Struct, frozen=True, kw_only=True):
     field: str = setting(
         REQUIRED, "a place in the event data, such as `value` or `items.0.item_id`"
     )
-    value: str = setting(REQUIRED, "the text to compare with")
+    value: str = setting(REQUIRED, "the text to compare the field with")
     operator: Operator = setting("equals", "")
     negate: bool = setting(default=False, meaning="whether the condition must not hold")
     ignore_case: bool = setting(default=False, meaning="whether to ignore case")
@@ -328,7 +330,9 @@ class ClientTable(msgspec.Struct, frozen=True, kw_only=True):
     )
     name: str | None = setting(None, "its name in logs and for tags", example="own format")
     source: str | None = setting(None, "the source of its events", example="shop")
-    priority: int = setting(0, "the highest is asked first", Number(-1_000_000, 1_000_000))
+    priority: int = setting(
+        0, "the client with the highest priority is asked first", Number(-1_000_000, 1_000_000)
+    )
     fields: Mapping[str, Any] = setting(
         {}, "the template's fields, of any type", example={"path": "/collect"}
     )

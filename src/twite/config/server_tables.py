@@ -77,7 +77,9 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         "30s", "how long a request body may take to arrive", duration(SECOND, 10 * MINUTE)
     )
     metrics_key: Secret | None = setting(
-        None, "opens `/metrics`, as `Authorization: Bearer`", example="env:TWITE_METRICS_KEY"
+        None,
+        "gives access to `/metrics`, sent as `Authorization: Bearer`",
+        example="env:TWITE_METRICS_KEY",
     )
     browser_rate: int = setting(
         600,
@@ -92,7 +94,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         [], "earlier keys: each start decrypts with them and encrypts again"
     )
     hmac_keys: Mapping[str, Secret] = setting(
-        {}, "keys with which templates sign by `hmacSha256`: key id to secret"
+        {}, "keys with which templates sign by `hmacSha256`, as a table from key id to secret"
     )
     # The file of the key, if any: twite rotate-key writes a new key there.
     secret_key_file: Path | None = None
@@ -202,7 +204,9 @@ class XSettings(msgspec.Struct, frozen=True, kw_only=True):
     consumer_key: str | None = setting(
         None, "the API key of the app that people sign in to", example="env:X_CONSUMER_KEY"
     )
-    consumer_secret: Secret | None = setting(None, "its secret", example="env:X_CONSUMER_SECRET")
+    consumer_secret: Secret | None = setting(
+        None, "the secret of that API key", example="env:X_CONSUMER_SECRET"
+    )
 
     def __post_init__(self) -> None:
         """Raises SettingsError if only half of the app is named."""

@@ -193,7 +193,7 @@ def _rule(written: TagTable | ContainerTable, place: str, sources: Sequence[str]
         if name not in sources:
             known = toml.nearest(name, list(sources)) if sources else "There is no [[source]] yet"
             raise SettingsError(
-                place=f"{place}.sources[{index}]", message=f"{name!r} is no source. {known}"
+                place=f"{place}.sources[{index}]", message=f"{name!r} is not a source. {known}"
             )
     return TagRule(
         name="",

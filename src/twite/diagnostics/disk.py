@@ -60,7 +60,7 @@ def on_sync(took: float) -> CheckFinding:
             "disk",
             shown,
             "This is faster than any disk: a cache that is lost with the power may be answering.",
-            "Make sure that the cache is battery-backed, or that this is no RAM disk.",
+            "Make sure that the cache is battery-backed, or that this is not a RAM disk.",
         )
     return green("disk", shown)
 

@@ -23,8 +23,8 @@ try:
 except ImportError:
     # Only the commands that run the emulator import this, and `pip install twite` leaves it out.
     raise SystemExit(
-        "The X emulator needs the package authlib, which is not installed beside twite: run "
-        f"`{sys.executable} -m pip install authlib`"
+        "The X emulator needs the package authlib, which is not installed in twite's environment: "
+        f"run `{sys.executable} -m pip install authlib`"
     ) from None
 
 SEVEN: Final = frozenset(spec.OAUTH_PARAMETERS)

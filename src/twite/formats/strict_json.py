@@ -223,5 +223,5 @@ def _why_not_json(error: Exception, body: bytes) -> str:
         escape = r"an escape such as \ud800 is only half a character"
         return f"not JSON: {escape} (byte {half.start()})"
     if b"NaN" in body or b"Infinity" in body:
-        return "not JSON: NaN and Infinity are no numbers there"
+        return "not JSON: NaN and Infinity are not numbers there"
     return f"not JSON: {str(error).removeprefix('JSON is malformed: ')}"

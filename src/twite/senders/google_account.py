@@ -63,7 +63,7 @@ class GoogleAccount:
             return NoGoogleToken(reason=type(error).__name__)
         if not isinstance(signer.token, str) or not signer.token:
             return NoGoogleToken(reason="the answer holds none")
-        return GoogleToken(text=Secret(signer.token), life=_history(signer.expiry))
+        return GoogleToken(text=Secret(signer.token), life=_life(signer.expiry))
 
     async def project(self) -> str | None:
         """Return the project of the settings, of the key, or of the machine."""
@@ -174,7 +174,7 @@ def _of_this_machine() -> "Scoped":
     return compute_engine.Credentials()  # type: ignore[no-untyped-call]  # it declares no types
 
 
-def _history(expiry: datetime | None) -> int:
+def _life(expiry: datetime | None) -> int:
     """Return milliseconds until a time, which google-auth gives in UTC without saying so."""
     if expiry is None:
         return 0

@@ -33,7 +33,7 @@ def read_key(text: str) -> ServiceKey:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
-        raise WrongKey("is no JSON") from None
+        raise WrongKey("is not JSON") from None
     if not isinstance(found, dict) or found.get("type") != "service_account":
         raise WrongKey('is not a service account key: its "type" is not "service_account"')
     for name in _TEXTS:

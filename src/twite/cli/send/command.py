@@ -214,7 +214,8 @@ def _examined(
         raise typer.BadParameter(f"{file.name}: {error.message}", param_hint="--map") from None
     if delimiter is not None and opened.kind != "csv":
         raise typer.BadParameter(
-            f"{file.name} is no CSV: there are no cells to separate", param_hint="--delimiter"
+            f"{file.name} is not a CSV file: there are no cells to separate",
+            param_hint="--delimiter",
         )
     if opened.columns is None and chosen:
         raise typer.BadParameter(

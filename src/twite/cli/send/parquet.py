@@ -56,7 +56,7 @@ def open_table(path: Path, find: "Callable[[str], ModuleType]" = import_module) 
         polars = find("polars")
     except ImportError:
         raise ParquetMissing(
-            "Parquet needs the package polars, which is not installed beside twite: run "
+            "Parquet needs the package polars, which is not installed in twite's environment: run "
             f"`{sys.executable} -m pip install polars`, or save the table as CSV or JSON Lines"
         ) from None
     try:

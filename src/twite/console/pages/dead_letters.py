@@ -269,7 +269,7 @@ class DeadLettersPage:
             raise AccessDenied(
                 409,
                 "Not mapped any more",
-                f"{event[:60]} is no event of {error_group.pixel} in twite.toml. Nothing was "
+                f"{event[:60]} is not an event of {error_group.pixel} in twite.toml. Nothing was "
                 "done: go "
                 "back to the error group, load it again, and choose another.",
             )

@@ -171,7 +171,7 @@ def _at_pattern(pattern: str, place: str) -> Iterator[ContainerUnusable]:
 def _at_bounds(variable: Variable, place: str) -> Iterator[ContainerUnusable]:
     for key, bound in (("least", variable.least), ("most", variable.most)):
         if isinstance(bound, str) and literal(bound) == bound and math.isnan(number_of(bound)):
-            yield ContainerUnusable(place=f"{place}.{key}", message=f"{bound!r} is no number")
+            yield ContainerUnusable(place=f"{place}.{key}", message=f"{bound!r} is not a number")
 
 
 def _at_format(case: str, instead: Mapping[str, Tree], place: str) -> Iterator[ContainerUnusable]:

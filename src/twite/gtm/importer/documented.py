@@ -66,8 +66,8 @@ _TAG: Final = {
     "setupTag": _done("`setup`, with `stopOnSetupFailure`"),
     "teardownTag": _done("`teardown`, with `stopTeardownOnFailure`"),
     "tagFiringOption": _done(
-        "`firing`; once per page load is once per event, and once per event does not count what "
-        "runs beside another tag"
+        "`firing`; once per page load is once per event, and once per event does not count runs "
+        "as the setup or teardown of another tag"
     ),
     "paused": _done("`paused`"),
     "consentSettings": _done("`consent`"),

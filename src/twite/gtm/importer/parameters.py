@@ -83,5 +83,5 @@ def rows_in(held: dict[str, Tree], key: str) -> list[dict[str, Tree]]:
     found = held.get(key)
     rows = found if isinstance(found, list) else [] if found in (None, "") else [found]
     if not all(isinstance(row, dict) for row in rows):
-        raise LeftOut(f"its {key} is no table")
+        raise LeftOut(f"its {key} is not a table")
     return [row for row in rows if isinstance(row, dict)]

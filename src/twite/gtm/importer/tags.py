@@ -100,7 +100,7 @@ def read_tags(
                 needed = f"it needs the tag {needs.tag!r}, which is left out"
                 report.left_out("tag", name, tag.word, needed)
             else:
-                notes = [f"the tag {beside.tag!r} beside it is left out" for beside in gone]
+                notes = [f"its setup or teardown tag {beside.tag!r} is left out" for beside in gone]
                 read[name] = _without_beside(tag, gone, notes)
         if not lacking:
             return read
@@ -126,7 +126,7 @@ def told_of(
         notes = [*tag.notes, *held, *_sequence_notes(tag.tag, beside.get(name, []))]
         stopped_by = _stopped_by(tag.tag, read, missed, seen=(name,))
         notes += [
-            f"the tag {other.tag!r} beside it is paused, and does not run with it"
+            f"its setup or teardown tag {other.tag!r} is paused, and does not run with it"
             for other in (tag.tag.setup, tag.tag.teardown)
             if other is not None and other.tag != stopped_by and _is_held(read[other.tag], missed)
         ]
@@ -260,7 +260,7 @@ def _moment(piece: ExportPart, key: str) -> tuple[int | None, list[str]]:
     text = str(held).strip() if isinstance(held, str | int) else ""
     if _MILLISECONDS.fullmatch(text):
         return int(text), []
-    return None, [f"its {key} is no moment: decide, and unpause it"]
+    return None, [f"its {key} is not a moment: decide, and unpause it"]
 
 
 def _beside(piece: ExportPart, key: str, needed: str) -> SequencedTag | None:

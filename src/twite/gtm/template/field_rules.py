@@ -93,11 +93,11 @@ def _wrong_rows(table: Field, rows: list[Tree], scope: _Scope) -> Iterator[str]:
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
             if not any(names_in(row)):
-                yield f"row {number} is no row: it takes {', '.join(columns)}"
+                yield f"row {number} is not a row: it takes {', '.join(columns)}"
             continue
         for name in row:
             if name not in columns and not any(names_in(name)):
-                yield f"row {number} has {name!r}, which is no column: {', '.join(columns)}"
+                yield f"row {number} has {name!r}, which is not a column: {', '.join(columns)}"
         yield from _wrong_cells(table.columns, number, row, scope.within(row))
         for name, column in columns.items():
             cell = row.get(name)

@@ -105,7 +105,9 @@ def url_expression(pattern: str) -> str:
     """Return the expression of a URL pattern, see above. Raises WrongShape for an invalid URL."""
     found = _URL.fullmatch(pattern.strip())
     if found is None:
-        raise WrongShape(f"{pattern!r} is no URL pattern: it must begin with https:// and a host")
+        raise WrongShape(
+            f"{pattern!r} is not a URL pattern: it must begin with https:// and a host"
+        )
     scheme, host, rest = found.groups()
     place = _expression(host.lower(), r"[^/?#@\\]*")
     if host.endswith(":*"):

@@ -161,7 +161,7 @@ def operations() -> Json:
         "operationId": "desk",
         "summary": "Act on deliveries at rest, the vault or users, or erase a person.",
         "description": "For the commands of the same machine, which read the token from the file "
-        "beside the database. Without it there is no such route.",
+        "next to the database. Without it there is no such route.",
         "security": [{"desk token": []}],
         "requestBody": json_body(ref("Order")),
         "responses": {

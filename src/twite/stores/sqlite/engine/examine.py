@@ -32,7 +32,7 @@ def examine(path: str, *, seconds: float | None, owned: bool = False) -> bool:
     if Path(path).stat().st_size == 0:
         if log_of(path) is not None:
             # Opening an empty file makes SQLite delete the log.
-            raise damaged(path, "it is empty, but the log beside it is not")
+            raise damaged(path, "it is empty, but the log next to it is not")
         return True
     with closing(connect_reader(path)) as connection, _within(connection, seconds):
         try:

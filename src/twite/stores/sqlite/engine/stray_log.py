@@ -38,12 +38,12 @@ def stray_log(database: str) -> str | None:
     # `twite backup` makes one file that needs no other, and SQLite changes this before it begins
     # a log.
     if header[_FORMAT] == _NEVER_LOGGED:
-        return "the database is a backup and the log beside it belongs to the previous database"
+        return "the database is a backup and the log next to it belongs to the previous database"
     mark, found = read_mark(database), _without_log(database)
     if mark is None or found is None or found[0] != mark.deployment or found[1] >= mark.moved:
         return None
     return (
-        "the database is an older copy of itself and the log beside it is that of the newer one: "
+        "the database is an older copy of itself and the log next to it is that of the newer one: "
         f"{mark.moved - found[1]} requests to X are in neither"
     )
 

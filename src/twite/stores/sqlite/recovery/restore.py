@@ -93,7 +93,7 @@ def _look(draft: str, source: str, mark: StoreMark | None) -> Restored:
 
 def _why_held(deployment: str, turn: int, mark: StoreMark | None) -> str | None:
     if mark is None:
-        return "it is unknown what was sent since: the file .epoch is not beside the database"
+        return "it is unknown what was sent since: the file .epoch is not next to the database"
     if mark.deployment != deployment:
         return "the backup is of a different store than the one it replaces"
     if mark.turn > turn:
