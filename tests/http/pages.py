@@ -42,7 +42,7 @@ def a_stage(store: MemoryStore, *sources: Source, **said: Any) -> dict[str, Any]
     return {
         "accept": accept,
         "records": store,
-        "desk": store,
+        "moves": store,
         "sightings": store,
         "sources": sources or (a_shop(),),
         "public_url": "https://t.shop.example",
