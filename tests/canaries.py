@@ -38,6 +38,16 @@ SPELLINGS = {
     "phone, base 64": _coded(PHONE),
     "phone, base 64 behind a word": f"order_{_coded(PHONE)}",
     "phone, glued": f"tel{PHONE}",
+    "phone, behind its label": "Tel+44 20 7946 0016",
+    "phone, 00 and hyphens": "0044-20-7946-0016",
+    "phone, full-width": "\uff0b" + DIGITS.translate({48 + n: 0xFF10 + n for n in range(10)}),
+    "phone, entity": f"&#043;{DIGITS}",
+    "phone, entities between": "+44&nbsp;20&nbsp;7946&nbsp;0016",
+    "phone, invisible signs": "+44\u200b20\u200b7946\u200b0016",
+    "email, long entity": EMAIL.replace("@", "&#x0040;"),
+    "email, entity in an entity": EMAIL.replace("@", "&amp;#64;"),
+    "email, full-width": EMAIL.replace("@", "\uff20"),
+    "email, escaped five times": EMAIL.replace("@", "%2525252540"),
 }
 # Of these parts every spelling has one, and nothing else does. Small letters.
 NEEDLES = tuple(
@@ -50,6 +60,9 @@ NEEDLES = tuple(
             b"7946-0016",
             b"7946%200016",
             b"7946+0016",
+            b"7946&nbsp;0016",
+            "7946\u200b0016".encode(),
+            DIGITS[-8:].translate({48 + n: 0xFF10 + n for n in range(10)}).encode(),
             *(_coded(said)[4:-4].lower().encode() for said in (EMAIL, EMAIL.upper(), PHONE)),
         ]
     )
@@ -71,6 +84,7 @@ EMAIL_FIELDS = (
 )  # fmt: skip
 PHONE_FIELDS = (
     "phone", "phone_number", "phoneNumber", "Phone No", "telephone", "tel", "tel_nr", "telNr",
+    "携帯電話", "no_hp", "fields[phone]", "checkout[shipping_address][phone]", "data[User][tel]",
     "Tel.-Nr.", "telefonnummer", "telefonNr", "handy", "handynummer", "mobile", "mobile_no",
     "mobilNr", "cell_phone", "cust_phone", "custPhone", "customer_tel", "kunde_telefon",
     "téléphone", "numero_de_telephone", "telefono_cliente", "telefono", "teléfono", "telemovel",
@@ -84,7 +98,8 @@ NAME_FIELDS = (
     "full_name", "customer_name", "cust_name", "kundenname", "username", "name", "nom", "nombre",
     "street", "Straße", "strasse", "hausnummer", "billing_street_2", "lieferadresse", "direccion",
     "purchaser_name", "purchaser_first_name", "geburtsdatum", "date_of_birth",
-    "fecha_de_nacimiento",
+    "fecha_de_nacimiento", "お名前", "ad_soyad", "name_on_card",
+    "checkout[shipping_address][first_name]",
 )  # fmt: skip
 
 # As forms and shops list fields: the name says what the value is.
@@ -119,6 +134,9 @@ HARMLESS = (
     "CAP-7", "PRINT-A2", "BAG-3", "SKU+15550100123", "Mug (350 ml)", "Shirt (size 42)", "Cable 2 m",
     "iPhone 15 Pro (256 GB)", "C++ Primer", "Vitamin D3+K2", "50% off", "100% cotton", "Q&A",
     "AC/DC T-shirt", "Kit 00 gauge", "Lens 24-70 mm", "Set (100) 20 pieces", "Print of a large sea",
+    "Season ticket (2025) 2025-2026", "Screws (100) 200-3000", "Intel Core i7@3.40GHz",
+    "Monitor 4K@59.94Hz", "logo@2x.png", "order@1.2", "Bundle 3@9.99", "pkg@1.2.3",
+    "SHOP+12025550123", "ORD+442079460016", "20261127+12025550123", "0012-345-678-9012",
     "https://shop.example/products/blue-widget?variant=4077", "R&D", "5+1 pack", "+20 % more",
     # dates and times
     "2026-11-27", "2026-11-27T13:26:23Z", "2026-11-27T13:26:23.123+10:00", "27.11.2026 13:26",

@@ -59,6 +59,23 @@ def test_a_key_is_taken_out_of_a_body_in_every_spelling(spelled):
     assert KEYS.without(body) == before + b"***" + after
 
 
+@pytest.mark.parametrize("key", [KEY, "\xff\xfe??~~~>>>\xff\xef-key-01"])
+@pytest.mark.parametrize("before", ["", "a", "ab", "abc", '{"k":"'])
+@pytest.mark.parametrize("pack", [base64.b64encode, base64.urlsafe_b64encode])
+def test_a_key_is_taken_out_of_base_64(key, before, pack):
+    keys = SourceKeys([msgspec.structs.replace(a_source(), key=Secret(key))])
+    packed = pack(f"{before}{key} and more".encode()).decode()
+
+    begin = len(before) * 4 // 3 + 4
+    middle = packed[begin : begin + 8]
+
+    for spelled in (str, lambda text: quote(text, safe=""), lambda text: text.replace("/", "\\/")):
+        kept = keys.without(f"cart={spelled(packed)}; x=1".encode()).decode()
+        assert "***" in kept
+        assert spelled(middle) not in kept
+        assert (kept[:5], kept[-5:]) == ("cart=", "; x=1")
+
+
 def test_what_holds_no_key_stays_as_it_is():
     body = quote('{"url": "https://shop.example/\\u0061?k=Zq/long-source.key_0&x=1%2F"}').encode()
 

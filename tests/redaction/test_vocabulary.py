@@ -2,7 +2,15 @@
 
 import pytest
 
-from canaries import EMAIL_FIELDS, HARMLESS_FIELDS, NAME, NAME_FIELDS, PHONE_FIELDS
+from canaries import (
+    EMAIL_FIELDS,
+    HARMLESS_FIELDS,
+    NAME,
+    NAME_FIELDS,
+    PHONE_FIELDS,
+    ROWS,
+    found_in,
+)
 from twite.redaction import words
 from twite.redaction.mask_line import LineMask
 from twite.redaction.mask_tree import masked_tree
@@ -39,6 +47,19 @@ def test_what_is_scrubbed_is_masked_too(name, kind):
     if plain(name) not in OF_THINGS:
         assert NAME not in f"{masked_tree({name: NAME})}"
         assert kind_of(name) in PERSONS | {FieldKind.PEOPLE}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=repr)
+def test_the_value_of_a_row_of_a_person_is_in_no_line(row):
+    [said] = (value for key, value in row.items() if "alue" in key or "answer" in key)
+    texts = (
+        said if isinstance(said, list) else [*said.values()] if isinstance(said, dict) else [said]
+    )
+
+    for held in (row, {"form": {"rows": [row]}}):
+        assert (
+            found_in(LineMask([], held).over(f"it says {texts[0]} here", most=300).encode()) == []
+        )
 
 
 @pytest.mark.parametrize("word", sorted(set().union(*words.OF_PERSONS.values()) - OF_THINGS))

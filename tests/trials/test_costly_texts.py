@@ -4,9 +4,10 @@ import base64
 import contextlib
 import json
 import os
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 from random import Random
+from string import ascii_letters
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -16,6 +17,7 @@ from test_tag_destination import with_tag
 from vendor import Vendor
 
 LENGTH = 45_000
+SEARCHED = 15_000  # a longer text is not searched
 TIMES = 2
 IDS = count()
 CLICK = "23opevjt88psuo13lu8d020qkn"
@@ -42,8 +44,26 @@ PIECES = {
     "addresses in addresses": "https://a.b/?x=https%3A%2F%2Fa.b%2F%3Fx%3D",
     "entities": "&#43;1&#64;",
 }
+
+
+def _names():
+    return ["".join(letters) for letters in product(ascii_letters, repeat=3)]
+
+
+def _pairs(begin="", end=""):
+    pairs = "&".join(f"{begin}{name}{end}=x" for name in _names())
+    return f"{pairs[: LENGTH - 30]}&z=%25252541&%25252574el=5"
+
+
 TEXTS = {name: (piece * LENGTH)[:LENGTH] for name, piece in PIECES.items()} | {
-    "base 64": base64.b64encode(Random(1).randbytes(LENGTH)).decode()[:LENGTH]
+    "base 64": base64.b64encode(Random(1).randbytes(LENGTH)).decode()[:LENGTH],
+    # More names than any cache holds, in an order in which none is found again.
+    "distinct names": _pairs(),
+    "distinct names that end like a phone's": _pairs(end="no"),
+    "distinct names behind an owner": _pairs("work"),
+    "names in JSON": ",".join(f'"{name}":1' for name in _names())[:LENGTH],
+    "letters that stand for many": "\ufdfa" * (LENGTH // 3),
+    "backslashes": "\\" * LENGTH,
 }
 
 pytestmark = pytest.mark.journey
@@ -57,14 +77,21 @@ def test_no_text_costs_much_more_than_its_length(tmp_path, x_emulator, figure):
     costs = {}
     with vendor, gateway:
         for name, text in {"warm": TEXTS["numbers glued to letters"], **TEXTS}.items():
-            several = {f"k{at}": text[at : at + 30] for at in range(0, LENGTH // 2, 30)}
+            parts = [text[at : at + SEARCHED] for at in range(0, len(text), SEARCHED)]
+            short = {f"k{at}": text[at : at + 30] for at in range(0, len(text) // 2, 30)}
+            address = f"{PAGE}/?q={text[:SEARCHED]}"
             for shape, said in (
                 ("one text", {"x": text}),
-                ("texts of 30", several),
-                ("an address", {"page_location": f"{PAGE}/?q={text}"}),
+                ("three texts", {f"x{at}": part for at, part in enumerate(parts)}),
+                ("texts of 30", short),
+                ("an address", {"page_location": address}),
             ):
-                size, cost = _cost(gateway, said)
-                costs[name, shape] = cost * 1_000 / (size / 1_000)
+                costs[name, shape] = _cost(gateway, lambda said=said: _event(said))
+            # A beacon holds 64 kB.
+            conversions = [{"description": parts[0]}, {"url": address}, {"search": parts[-1]}]
+            if not text.isascii():
+                conversions = conversions[:1]
+            costs[name, "the script's"] = _cost(gateway, lambda given=conversions: _beacon(given))
 
         wait_for(lambda: vendor.count() > len(PIECES))
     told = {key: cost for key, cost in costs.items() if key[0] != "warm"}
@@ -79,16 +106,29 @@ def test_no_text_costs_much_more_than_its_length(tmp_path, x_emulator, figure):
     assert told[worst] < MOST
 
 
-def _cost(gateway, event):
-    """Return the size of the request and its seconds of CPU."""
+def _event(said):
+    order = {"event_name": "purchase", "transaction_id": f"W-{next(IDS)}", "twclid": CLICK}
+    return "/data?v=2", order | said
+
+
+def _beacon(conversions):
+    given = [
+        {"event": "purchase", "conversion_id": f"W-{next(IDS)}", "twclid": CLICK} | said
+        for said in conversions
+    ]
+    return "/t?s=shop", {"v": 1, "sent": 1, "conversions": given}
+
+
+def _cost(gateway, request):
+    """Return the milliseconds of CPU for each kB of a request."""
     before = _burned(gateway)
     for _ in range(TIMES):
-        order = {"event_name": "purchase", "transaction_id": f"W-{next(IDS)}", "twclid": CLICK}
-        body = json.dumps(order | event).encode()
+        path, said = request()
+        body = json.dumps(said, ensure_ascii=False).encode()
         # 413 where what is kept of it is longer than what came.
         with contextlib.suppress(HTTPError):
-            urlopen(Request(f"{gateway.url}/data?v=2", body, BROWSER), timeout=60).close()
-    return len(body), (_burned(gateway) - before) / TIMES
+            urlopen(Request(f"{gateway.url}{path}", body, BROWSER), timeout=60).close()
+    return (_burned(gateway) - before) / TIMES * 1_000 / (len(body) / 1_000)
 
 
 def _burned(gateway):

@@ -28,6 +28,7 @@ class SourceKeys:
         self._pepper = secrets.token_bytes(32)
         self._sources: dict[bytes, Source] = {}
         self._spelled: list[tuple[bytes, re.Pattern[bytes]]] = []
+        self._packed: list[tuple[bytes, re.Pattern[bytes]]] = []
         for source in sources:
             if source.key is None:
                 continue
@@ -39,9 +40,8 @@ class SourceKeys:
                 )
             self._sources[digest] = source
             if len(key) >= _SHORTEST_HIDDEN:
-                self._spelled.append(
-                    (max(_PLAIN.findall(key), key=len, default=b""), _spelled(key))
-                )
+                self._spelled.append((_longest_plain(key), _spelled(key)))
+                self._packed += [(_longest_plain(said), _spelled(said)) for said in _packed(key)]
 
     def find(self, key: bytes) -> Source | None:
         """Return the source of this key, or None."""
@@ -87,12 +87,16 @@ class SourceKeys:
     def without(self, data: bytes) -> bytes:
         """Return a body, or a part of a request, with MASK for each source key in it.
 
-        Found as it is, percent-encoded (an encoding in an encoding, too), and escaped in JSON.
+        Found as it is, percent-encoded (an encoding in an encoding, too), escaped in JSON, and in
+        base 64 of whatever holds it.
         """
         is_odd = _ODDLY_ENCODED.search(data) is not None
         for plain, spelled in self._spelled:
             # No encoder touches letters and digits: the slow search is for what may hold the key.
             if is_odd or plain in data:
+                data = spelled.sub(MASK, data)
+        for plain, spelled in self._packed:
+            if plain in data:
                 data = spelled.sub(MASK, data)
         return data
 
@@ -123,6 +127,24 @@ class SourceKeys:
 
     def _digest(self, key: bytes) -> bytes:
         return hashlib.blake2b(key, digest_size=32, key=self._pepper).digest()
+
+
+def _longest_plain(key: bytes) -> bytes:
+    return max(_PLAIN.findall(key), key=len, default=b"")
+
+
+def _packed(key: bytes) -> set[bytes]:
+    """Return what shows of a key in base 64, in either alphabet.
+
+    There are three, by where in a group of three bytes the key begins. The letters at its ends
+    say something of what stands beside it, and are not among them.
+    """
+    texts = set()
+    for before in range(3):
+        packed = base64.b64encode(bytes(before) + key)
+        shown = packed[-(-before * 8 // 6) : (before + len(key)) * 8 // 6]
+        texts |= {shown, shown.translate(_URL_ALPHABET)}
+    return texts
 
 
 def _spelled(key: bytes) -> re.Pattern[bytes]:
@@ -156,6 +178,7 @@ _SHORTEST_HIDDEN: Final = 12
 _PLAIN: Final = re.compile(rb"[A-Za-z0-9]+")
 # A letter or a digit that somebody encoded, though it needed no encoding.
 _ODDLY_ENCODED: Final = re.compile(rb"(?:%(?:25){0,4}|\\u00)(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa])")
+_URL_ALPHABET: Final = bytes.maketrans(b"+/", b"-_")
 _ONE_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")
 _NO_KEY: Final = _unauthorized(
     "key_missing", "send the key of a source: Authorization: Bearer <key>"

@@ -8,7 +8,7 @@ from typing import Final
 from twite.redaction.mask_text import HIDDEN
 from twite.redaction.mask_tree import masked_words
 from twite.redaction.shapes import MASK
-from twite.redaction.vocabulary import FieldContext, FieldKind, kind_of, told_by
+from twite.redaction.vocabulary import FieldContext, FieldKind, kind_of, row_of, told_by
 
 _SHORTEST: Final = 4  # what is shorter stands in any text
 _LONGEST: Final = 1_000  # what an event says at more length is looked for in pieces
@@ -16,8 +16,6 @@ _MOST: Final = 5_000
 _LOOKED_AT: Final = 16 * 1024  # characters of a text: no line holds as many
 _DEEPEST: Final = 32
 _WORD: Final = re.compile(r"[^\W\d_]{4,}")
-# In a row of name and value, the name says what the value is.
-_LABELS: Final = ("name", "key", "field", "label", "id")
 _TELLING: Final = frozenset(
     {FieldKind.EMAIL, FieldKind.PHONE, FieldKind.NAME, FieldKind.DETAIL, FieldKind.PEOPLE}
     | {FieldKind.TOKEN, FieldKind.CLICK, FieldKind.SECRET, FieldKind.ADDRESS}
@@ -89,11 +87,11 @@ def telling(value: object, among: FieldContext = FieldContext.EVENT) -> Iterator
             except (ValueError, RecursionError):
                 continue
         elif isinstance(value, Mapping):
-            label = next((named for key in _LABELS if isinstance(named := value.get(key), str)), "")
+            labels, values = row_of(value)
+            labelled = values if any(_tells(label, where) for label in labels.values()) else ()
             for name, held in value.items():
                 own, inside = told_by(f"{name}", where)
-                labelled = name in {"value", "values"} and _tells(label, where)
-                if own is not None or labelled or kind_of(f"{name}") in _TELLING:
+                if own is not None or name in labelled or kind_of(f"{name}") in _TELLING:
                     for text in texts_in(held):
                         yield text
                         yield from _WORD.findall(text)

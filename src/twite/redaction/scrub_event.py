@@ -9,11 +9,12 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Final
+from urllib.parse import unquote
 
 from twite.domain import normalize
 from twite.domain.fault import Fault
 from twite.redaction.scrub_text import WHETHER, without_persons
-from twite.redaction.shapes import ANY_DIGEST
+from twite.redaction.shapes import ANY_DIGEST, MOST_UNQUOTED
 from twite.redaction.vocabulary import (
     FieldContext,
     FieldKind,
@@ -98,25 +99,40 @@ class _Scrubbing:
         return _READERS[kind](text, self._region)
 
     def _text(self, text: str, among: FieldContext, depth: int) -> object:
-        if text.lstrip()[:1] not in {"{", "["}:
-            return without_persons(text)
-        twins: list[str] = []
-        try:
-            tree = json.loads(text, object_pairs_hook=lambda pairs: _table_of(pairs, twins))
-        except (ValueError, RecursionError):
+        repeated: list[str] = []
+        tree = _read_json(text, repeated)
+        if tree is None:
             return without_persons(text)
         scrubbed = self._value("", tree, among, None, depth + 1)
         if scrubbed is _NOTHING:
             return _NOTHING
         # What stands there twice is in the text, and not in the tree.
-        is_same = scrubbed == tree and not twins
+        is_same = scrubbed == tree and not repeated
         return text if is_same else json.dumps(scrubbed, separators=(",", ":"))
 
 
-def _table_of(pairs: list[tuple[str, object]], twins: list[str]) -> dict[str, object]:
+def _read_json(text: str, repeated: list[str]) -> object:
+    """Return what a text says in JSON, percent-encoded or not; None where it is none.
+
+    JSON in a string in JSON is a text again. `repeated` takes keys that an object says twice.
+    """
+    for _ in range(MOST_UNQUOTED):
+        start = text.lstrip()[:3]
+        if start[:1] in {"{", "[", '"'}:
+            try:
+                return json.loads(text, object_pairs_hook=lambda pairs: _table_of(pairs, repeated))
+            except (ValueError, RecursionError):
+                return None
+        if start[:1] != "%":
+            return None
+        text = unquote(text)
+    return None
+
+
+def _table_of(pairs: list[tuple[str, object]], repeated: list[str]) -> dict[str, object]:
     table = dict(pairs)
     if len(table) < len(pairs):
-        twins += table
+        repeated += table
     return table
 
 

@@ -1,6 +1,7 @@
 """Texts and addresses of pages without persons, as they may be kept."""
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote_plus
@@ -10,28 +11,32 @@ import msgspec
 from twite.redaction.shapes import (
     ANY_DIGEST,
     MASK,
+    MOST_READ,
     MOST_UNQUOTED,
     holds_a_person,
+    masked_base64,
+    masked_plain,
     may_hold_a_person,
+    reading,
     shows_a_person,
-    without_base64,
-    without_plain,
 )
-from twite.redaction.vocabulary import person_in
+from twite.redaction.vocabulary import FieldContext, person_in
 
 # What says whether, under a name that could hold a phone number (`mobile`).
 WHETHER: Final = frozenset({"", "0", "1", "true", "false", "yes", "no"})
 
 
 def without_persons(text: str) -> str:
-    """Return a text with `***` for emails and phone numbers; addresses without such parameters."""
+    """Return a text with `***` for emails and phone numbers; addresses without such parameters.
+
+    Where a person shows in its escapes alone, the text is returned as they read. One that is too
+    long to be searched is `***`.
+    """
     if not may_hold_a_person(text) and "=" not in text:
         return text
     if _PAGE.match(text):
         return scrubbed_address(text)
-    plain = without_plain(text)
-    # The person may be escaped, in base64, or in a URL without its host.
-    return re.sub(r"\S+", _token, plain) if names_a_person(plain) else plain
+    return MASK if len(text) > MOST_READ else _cleaned(text)
 
 
 def free_text(text: str | None) -> str | None:
@@ -53,38 +58,46 @@ def scrubbed_address(text: str, *, inside: int = 0) -> str:
 
     `inside` is in how many others it stands.
     """
+    if not names_a_person(text) and _PACKED.search(text) is None:
+        return text
     whole, hashed, fragment = text.partition("#")
     before, mark, query = whole.partition("?")
-    read = [_parameter(part, inside) for part in query.split("&")]
+    asked = query.split("&") if len(query) <= MOST_READ else []
+    read = [_parameter(part, inside) for part in asked]
     parameters = [parameter for parameter in read if parameter is not None]
     tail = f"#{fragment}" if hashed and not names_a_person(fragment) else ""
-    return (
+    cleaned = (
         f"{scrubbed_path(before)}{mark if parameters and mark else ''}{'&'.join(parameters)}{tail}"
     )
+    if not names_a_person(cleaned):
+        return cleaned
+    # `&#64;` is an at sign, though its signs part an address.
+    origin = _ORIGIN.match(text)
+    return f"{origin[0] if origin else ''}-"
 
 
 def scrubbed_path(path: str) -> str:
     """Return a path with `-` for the steps that hold a person."""
-    return "/".join("-" if names_a_person(segment) else segment for segment in path.split("/"))
+    if not names_a_person(path):
+        return path
+    if len(path) > MOST_READ:
+        return "-"
+    steps = ("-" if names_a_person(segment) else segment for segment in path.split("/"))
+    cleaned = "/".join(steps)
+    return "-" if names_a_person(cleaned) else cleaned
 
 
 def names_a_person(part: str) -> bool:
     """Return whether a part of an address, or a cookie, holds a person, escaped or not.
 
-    One does, too, that says `name=…` with a name of a person's field.
+    One does, too, that says `name=…` or `"name": "…"` with a name of a person's field.
     """
-    if holds_a_person(part):
-        return True
-    if "=" not in part and "%" not in part:
+    if not may_hold_a_person(part) and "=" not in part:
         return False
-    for _ in range(MOST_UNQUOTED + 1):
-        if _pairs_a_person(part):
-            return True
-        plain = unquote_plus(part)
-        if plain == part:
-            return False
-        part = plain
-    return shows_a_person(part)
+    if len(part) > MOST_READ or _shows(part):
+        return True
+    said = reading(part)
+    return said is None or (said != part and _shows(said))
 
 
 def scrubbed_json(kept: bytes, *, thoroughly: bool = False) -> bytes:
@@ -111,18 +124,35 @@ def _scrubbed_literal(found: re.Match[bytes]) -> bytes:
     return literal if scrubbed == text else msgspec.json.encode(scrubbed)
 
 
-def _token(found: re.Match[str]) -> str:
-    token = found[0]
-    if not names_a_person(token):
-        return token
-    cleaned = scrubbed_address(token) if _ADDRESS.fullmatch(token) else without_base64(token)
-    return MASK if names_a_person(cleaned) else cleaned
+def _cleaned(text: str) -> str:
+    cleaned = _masked(text)
+    said = reading(cleaned)
+    if said is None:
+        return MASK
+    masked = cleaned if said == cleaned else _masked(said)
+    if masked == said:
+        return cleaned
+    return MASK if _shows(masked) else masked
+
+
+def _shows(text: str) -> bool:
+    return shows_a_person(text) or next(_paired(text), None) is not None
+
+
+def _masked(text: str) -> str:
+    text = masked_base64(masked_plain(text))
+    kept: list[str] = []
+    at = 0
+    for start, end in _paired(text):
+        kept += (text[at:start], MASK)
+        at = end
+    return "".join((*kept, text[at:]))
 
 
 def _parameter(pair: str, inside: int) -> str | None:
     """Return a parameter of an address; None where it holds a person."""
     name, _, value = pair.partition("=")
-    if unquote_plus(name) in _PACKED:
+    if _PACKED.fullmatch(unquote_plus(name)):
         return None
     plain = unquote_plus(value)
     if inside < MOST_UNQUOTED and _PAGE.match(plain):
@@ -131,21 +161,41 @@ def _parameter(pair: str, inside: int) -> str | None:
     return None if names_a_person(pair) else pair
 
 
-def _pairs_a_person(plain: str) -> bool:
-    return any(
-        person_in(found[1]) is not None
-        and not ANY_DIGEST.fullmatch(found[2])
-        and found[2].lower() not in WHETHER
-        for found in _PAIR.finditer(plain)
-    )
+def _paired(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where the values stand that a name of a person's field says.
+
+    A value may be a pair of its own (`q=email=…`): each name is looked at once.
+    """
+    at = 0
+    while (found := _NAME.search(text, at)) is not None:
+        at = found.end()
+        is_json = found["key"] is not None
+        # An object in a text may be a thing, and so may its `name`.
+        among = FieldContext.THINGS if is_json else FieldContext.EVENT
+        if person_in(found["key"] or found["name"], among) is None:
+            continue
+        value = (_JSON_VALUE if is_json else _VALUE).match(text, at)
+        if value is None:
+            continue
+        at = value.end()
+        said = value[0].strip()
+        if said != MASK and said.lower() not in WHETHER and not ANY_DIGEST.fullmatch(said):
+            yield value.span()
 
 
 _LONGEST_REMEMBERED: Final = 128
-_PAIR: Final = re.compile(r"(?:^|(?<=[?&;#\s]))([\w.\[\]-]{1,128})=([^?&;#\s]+)")
-_ADDRESS: Final = re.compile(r"(?:https?:/)?/\S*|[?#]\S*|[^\s=]+=\S*", re.IGNORECASE)
-_PAGE: Final = re.compile(r"https?://", re.IGNORECASE)
+_NAME: Final = re.compile(
+    r"""(?:^|(?<=[?&;\#\s+=]))(?P<name>[\w.\[\]-]{1,128})=
+    | "(?P<key>[^"]{1,128})"\s*:\s*\[?\s*"?""",
+    re.VERBOSE,
+)
+_VALUE: Final = re.compile(r"[^?&;#\s]+")
+_JSON_VALUE: Final = re.compile(r'[^"\\,{}\[\]]+')
+_ORIGIN: Final = re.compile(r"https?://[^/?#\s@%&]*/", re.IGNORECASE)
+# An address, with or without its host.
+_PAGE: Final = re.compile(r"https?://|[/?#]\S", re.IGNORECASE)
 # What Stape's web tag packs a whole event into.
-_PACKED: Final = frozenset({"dtdc", "dtcd"})
+_PACKED: Final = re.compile(r"dt(?:dc|cd)")
 _AT, _PLUS, _PERCENT = b"@+%"
 _TEXT_IN_JSON: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _HINT_IN_JSON: Final = re.compile(rb"@|%(?:25)*(?:40|2[Bb])|\+\s?\(?[1-9]|\xef\xbc\x8b")

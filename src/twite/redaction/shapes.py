@@ -1,7 +1,10 @@
 """What an email and a phone number look like: as they are, escaped, or in base 64.
 
 A phone number is one that cannot be an order number: with a plus and the code of a country, with 00
-and blanks, with `tel:`, or with its area code in brackets. Digits alone are an id.
+and that code apart, with `tel:`, or with its area code in brackets. Digits alone are an id.
+
+A text is searched twice at most: as it is, and as `reading` says it. Both take time in proportion
+to its length, and what is longer than MOST_READ is not searched.
 """
 
 import binascii
@@ -9,16 +12,23 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from functools import cache, partial
+from html.entities import html5
 from typing import Final
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import unquote
 
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE as _REGIONS
 from phonenumbers import PhoneMetadata
 
+from twite.redaction.words import PHONES, SHORT_PHONES
+
 MASK: Final = "***"
 # In hexadecimal digits of any length, or base 64.
 ANY_DIGEST: Final = re.compile(r"[0-9a-fA-F]{32,128}|[A-Za-z0-9+/_-]{43}=?", re.ASCII)
-MOST_UNQUOTED: Final = 3
+# Characters: a longer text counts as one that holds a person. Addresses of pages and descriptions
+# are a tenth of it.
+MOST_READ: Final = 16 * 1024
+# An escape in an escape, and so on.
+MOST_UNQUOTED: Final = 5
 
 
 def may_hold_a_person(text: str) -> bool:
@@ -30,7 +40,9 @@ def may_hold_a_person(text: str) -> bool:
         return False
     if "@" in text or "+" in text or "%" in text or "(" in text or ":" in text:
         return True
-    if "\uff0b" in text or "&" in text or "\\" in text or ("00" in text and " " in text):
+    if "&" in text or "\\" in text or ("00" in text and _DOUBLE_HINT.search(text)):
+        return True
+    if not text.isascii() and not _is_spelled_plainly(text):
         return True
     # In base 64 an @, and a plus at the beginning, show as a capital.
     return len(text) >= _SHORTEST_CODED and not text.islower() and _RUN.search(text) is not None
@@ -47,32 +59,37 @@ def holds_a_person(text: str) -> bool:
     """Return whether one stands in a text, escaped or not, escaped in an escape, or in base 64."""
     if not may_hold_a_person(text):
         return False
-    if shows_a_person(text):
+    if len(text) > MOST_READ or shows_a_person(text):
         return True
-    return any(shows_a_person(reading) for reading in unquoted(text))
+    said = reading(text)
+    return said is None or (said != text and shows_a_person(said))
 
 
-def unquoted(text: str) -> list[str]:
-    """Return what a text says once its escapes are read, and the escapes in those."""
-    found = []
-    for _ in range(MOST_UNQUOTED):
-        plain = unquote(_without_other_escapes(text))
+def reading(text: str) -> str | None:
+    """Return what a text says once its escapes are read, and the escapes in those.
+
+    Read are percent-encoding, entities of HTML, escapes of JSON and JavaScript, and other forms of
+    letters and digits (full-width, invisible signs between). None where it does not come to an end.
+    """
+    longest = 2 * len(text) + _SHORT_TEXT  # a letter may stand for eighteen
+    for _ in range(MOST_UNQUOTED + 1):
+        plain = _decoded(text)
         if plain == text:
-            break
-        found.append(plain)
+            return text
+        if len(plain) > longest:
+            return None
         text = plain
-    # In a query a plus is a blank, so that what stands before it is no part of a number.
-    return found + [unquote_plus(reading) for reading in found[-1:] if "+" in reading]
+    return None
 
 
-def without_plain(text: str) -> str:
+def masked_plain(text: str) -> str:
     """Return a text with MASK for emails and phone numbers that stand in it as they are."""
     if "@" in text:
         text = _EMAIL.sub(MASK, text)
-    return _PHONE.sub(lambda found: MASK if _is_phone(found) else found[0], text)
+    return _PHONE.sub(_masked_phone, text)
 
 
-def without_base64(text: str) -> str:
+def masked_base64(text: str) -> str:
     """Return a text with MASK for words in base 64 that say an email or a phone number."""
     return _BASE64.sub(lambda found: MASK if _says_a_person(found[0]) else found[0], text)
 
@@ -85,18 +102,17 @@ def _says_a_person(word: str) -> bool:
     return any(map(_reads_as_a_person, _readings(word)))
 
 
-def _reads_as_a_person(reading: str) -> bool:
+def _reads_as_a_person(packed: str) -> bool:
     try:
-        decoded = binascii.a2b_base64(reading + "=" * (-len(reading) % 4))
+        decoded = binascii.a2b_base64(packed + "=" * (-len(packed) % 4))
         # Random ids decode to bytes that are no text.
-        if b"@" not in decoded and b"+" not in decoded and b"%" not in decoded:
+        if not any(sign in decoded for sign in _SIGNS):
             return False
-        text = decoded.decode()
+        text = _decoded(decoded.decode())
     except ValueError:
         return False
     if not _BREAKS.sub(" ", text).isprintable():
         return False
-    text = unquote(text)
     return _EMAIL.search(text) is not None or any(map(_is_phone, _PHONE.finditer(text)))
 
 
@@ -112,16 +128,56 @@ def _readings(word: str) -> Iterator[str]:
         yield from (part for part in parts if len(part) >= _SHORTEST_CODED)
 
 
+def _decoded(text: str) -> str:
+    if "\\" in text or "&" in text or "%u" in text:
+        text = _ESCAPE.sub(_unescaped, text)
+    if "%" in text:
+        text = unquote(text)
+    return text if text.isascii() else _spelled_plainly(text)
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    if found["named"]:
+        return html5.get(f"{found['named']};", found[0])
+    if found["sign"]:
+        return found["sign"]
+    number = found["code"] or found["byte"] or found["hex"]
+    code = int(number, 16) if number else int(found["decimal"])
+    return chr(code) if code <= _LAST_CODE else found[0]
+
+
+def _is_spelled_plainly(text: str) -> bool:
+    if not unicodedata.is_normalized("NFKC", text):
+        return False
+    return _INVISIBLE.search(text) is None and _OTHER_DIGIT.search(text) is None
+
+
+def _spelled_plainly(text: str) -> str:
+    """Return the text with the plain forms of letters, digits and signs."""
+    text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
+    text = text.replace("\u3002", ".").replace("\u2212", "-")
+    return _OTHER_DIGIT.sub(lambda found: f"{unicodedata.decimal(found[0])}", text)
+
+
+def _masked_phone(found: re.Match[str]) -> str:
+    if not _is_phone(found):
+        return found[0]
+    return f"{found['label'] or ''}{MASK}"
+
+
 def _is_phone(found: re.Match[str]) -> bool:
-    if found.lastgroup not in {"plus", "glued", "double"}:
+    code = found["code"]
+    if code is not None and int(code) not in _REGIONS:
+        return False
+    if found["link"] or found["area"]:
         return True
-    digits = "".join(filter(str.isdecimal, found[0]))
+    digits = "".join(filter(str.isdecimal, found[0])).removeprefix("00")
     if not digits.isascii():
         digits = "".join(f"{unicodedata.decimal(digit)}" for digit in digits)
-    if found.lastgroup == "plus":
+    if found["plus"]:
         return _country_of(digits) is not None
     # Beside letters, or without a plus, it must be a number that a country has given out.
-    return _is_given_out(digits.removeprefix("00"))
+    return _is_given_out(digits)
 
 
 def _is_given_out(digits: str) -> bool:
@@ -179,36 +235,57 @@ def _region(country: int, name: str) -> PhoneMetadata | None:
     return PhoneMetadata.metadata_for_region(name)
 
 
-def _without_other_escapes(text: str) -> str:
-    return _OTHER_ESCAPES.sub(lambda found: "+" if found[0].lower() in _PLUSES else "@", text)
-
-
-_PLUSES: Final = frozenset({"\\u002b", "&#43;", "&#x2b;", "&plus;"})
-_OTHER_ESCAPES: Final = re.compile(
-    r"\\u0040|&#64;|&#x40;|&commat;|\\u002b|&#43;|&#x2b;|&plus;", re.IGNORECASE
-)
 _LONGEST_NUMBER: Final = 15
 _NUMBER_KINDS: Final = (
     "fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "voip", "personal_number",
     "pager", "uan", "voicemail",
 )  # fmt: skip
-# An email begins where a word does. Without the look back, a search would begin anew at each letter
-# and a long word take the square of its length: a minute for 64 kB.
-_EMAIL: Final = re.compile(r"(?<![^\s@])[^\s@]+@[^\s@]+\.[^\s@]+")
-_PHONE: Final = re.compile(
+_SIGNS: Final = (b"@", b"+", b"%", b"&")
+_LAST_CODE: Final = 0x10FFFF
+_ESCAPE: Final = re.compile(
     r"""
-      (?<![A-Za-z0-9_+\uff0b])(?P<plus>[+\uff0b]\s?\(?[1-9](?:[\s().\u2010-\u2015/-]{0,3}\d){7,})
-    | (?<=[A-Za-z0-9_])(?P<glued>\+[1-9]\d{7,14})(?!\d)
-    | (?<![A-Za-z0-9_])(?<!\d[.,-])
-      (?P<double>00\s?\(?[1-9]\d{0,2}\)?\s[\s()]{0,2}\d(?:[\s()-]{0,3}\d){5,12})(?!\d)
-    | (?<![A-Za-z0-9])(?P<link>(?i:tel):\+?\d(?:[\s().-]{0,3}\d){5,})
-    | (?<![A-Za-z0-9_)\]])(?P<area>\(0?\d{2,4}\)\s?\d{3,4}[\s.-]\d{3,4})(?!\d)
+      [\\%]u(?P<code>[0-9A-Fa-f]{4}) | \\x(?P<byte>[0-9A-Fa-f]{2}) | \\(?P<sign>["'/\\])
+    | &\#0{0,8}(?P<decimal>[0-9]{1,7});? | &\#[xX]0{0,8}(?P<hex>[0-9A-Fa-f]{1,6});?
+    | &(?P<named>[A-Za-z]{1,24});
     """,
     re.VERBOSE,
 )
+_INVISIBLE: Final = re.compile(r"[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_OTHER_DIGIT: Final = re.compile(r"(?![0-9])\d")
+# An email begins where a word does. Without the look back, a search would begin anew at each letter
+# and a long word take the square of its length: a minute for 64 kB. Its domain ends in letters:
+# `i7@3.40GHz` and `order@1.2` are none, nor is `logo@2x.png`.
+_EMAIL: Final = re.compile(
+    r"""
+    (?<![^\s@])[^\s@]*[^\s@/:]@(?!\d(?:\.\d)?x\.(?:png|jpe?g|webp|gif|svg|avif)\b)
+    (?:[^\s@]+?\.(?=[^\W\d_]{2})|\[)\S*
+    """,
+    re.VERBOSE,
+)
+# Behind any other word a plus and digits are an id: `SHOP+12025550123`.
+_LABELS: Final = "|".join(sorted(filter(str.isascii, PHONES | SHORT_PHONES), key=len, reverse=True))
+_PHONE: Final = re.compile(
+    rf"""
+      (?<![A-Za-z0-9+])(?P<plus>\+\s?\(?[1-9](?:[\s+()._\u2010-\u2015/-]{{0,3}}\d){{7,}})
+    | (?<![A-Za-z0-9])(?P<label>(?i:{_LABELS}))
+      (?P<glued>\+\s?\(?[1-9](?:[\s()._\u2010-\u2015/-]{{0,3}}\d){{7,14}})(?!\d)
+    | (?<![A-Za-z0-9_])(?<!\d[.,-])
+      (?P<double>00[\s+.-]?\(?(?P<code>[1-9]\d{{0,2}})\)?[\s+./(\u2010-\u2015-][\s()]{{0,2}}
+        \d(?:[\s+()./\u2010-\u2015-]{{0,3}}\d){{5,12}})(?!\d)
+    | (?<![A-Za-z0-9])(?P<link>(?i:tel|sms|callto):\+?\d(?:[\s+().-]{{0,3}}\d){{5,}})
+    | (?<![A-Za-z0-9_)\]])(?P<area>
+          \(0\d{{1,4}}\)[\s+]?\d{{3,4}}[\s+.-]\d{{3,4}}
+        | \([2-9]\d\d\)[\s+]?[2-9]\d\d[\s+.-]\d{{4}}
+        | \([1-9]{{2}}\)[\s+]?9?\d{{4}}-\d{{4}}
+      )(?!\d)
+    """,
+    re.VERBOSE,
+)
+_DOUBLE_HINT: Final = re.compile(r"(?<!\d)00[\s.-]?\(?[1-9]\d{0,2}\)?[\s./(-]")
 _BASE64: Final = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{10,}={0,2}", re.ASCII)
 _SEPARATOR: Final = re.compile(r"[+/_-]+")
 _BREAKS: Final = re.compile(r"[\t\r\n]")
+_SHORT_TEXT: Final = 100
 _SHORTEST: Final = 6  # an email: a@b.co
 _SHORTEST_CODED: Final = 10
 _RUN: Final = re.compile(r"[A-Za-z0-9+/_-]{10}")

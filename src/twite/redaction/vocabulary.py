@@ -78,18 +78,25 @@ def person_in_row(
     """
     if not 2 <= len(row) <= _LONGEST_ROW:
         return None
-    parts = {name: _part_of_row(name[-_LONGEST:]) for name in row}
-    values = frozenset(name for name, part in parts.items() if part is _RowPart.VALUE)
-    if not values or (alone and None in parts.values()):
+    labels, values = row_of(row)
+    if not values or (alone and None in map(_part_of_row, row)):
         return None
-    kinds = {
-        name: kind
-        for name, part in parts.items()
-        if part is _RowPart.NAME
-        and isinstance(label := row[name], str)
-        and (kind := person_in(label)) is not None
-    }
+    kinds = {name: kind for name, label in labels.items() if (kind := person_in(label)) is not None}
     return (next(iter(kinds.values())), frozenset(kinds), values) if kinds else None
+
+
+def row_of(row: Mapping[str, object]) -> tuple[dict[str, str], frozenset[str]]:
+    """Return what a row says under the names that may say what its value is, and those of values.
+
+    `{"title": "Telefon", "answer": "…"}` says `Telefon` under `title`, and has a value, `answer`.
+    """
+    parts = {name: _part_of_row(name) for name in row}
+    labels = {
+        name: label
+        for name, part in parts.items()
+        if part is _RowPart.NAME and isinstance(label := row[name], str)
+    }
+    return labels, frozenset(name for name, part in parts.items() if part is _RowPart.VALUE)
 
 
 def is_about_people(name: str) -> bool:
@@ -150,8 +157,10 @@ class _RowPart(StrEnum):
 # What is remembered must have an end.
 _LONGEST: Final = 128
 _LONGEST_ROW: Final = 12
-# `user_data.email` has two steps, and `Tel.-Nr.` is one.
-_STEPS: Final = re.compile(r"(?<=\w)\.(?=\w)")
+# Of one name: each costs a search through the owners.
+_MOST_OWNERS: Final = 3
+# `user_data.email` and `user[email]` have two steps, and `Tel.-Nr.` is one.
+_STEPS: Final = re.compile(r"(?<=\w)(?:\.|\]?\[)(?=\w)")
 _HUMP: Final = re.compile(r"([a-z0-9])([A-Z])")
 _PARTS: Final = re.compile(r"[^a-z0-9]+")
 _PARTS_OF_ANY: Final = re.compile(r"[\W_]+")
@@ -193,9 +202,8 @@ def _told(name: str, among: FieldContext) -> tuple[FieldKind | None, FieldContex
     return None if nobodys else found, _within(word, among)
 
 
-@lru_cache(maxsize=8_192)
 def _part_of_row(name: str) -> _RowPart | None:
-    return _PARTS_OF_ROWS.get(plain(name))
+    return _PARTS_OF_ROWS.get(plain(name[-_LONGEST:]))
 
 
 def _within(word: str, among: FieldContext) -> FieldContext:
@@ -212,6 +220,8 @@ def _place(word: str) -> FieldContext | None:
         return FieldContext.EVENT
     if word in _PEOPLE:
         return FieldContext.PERSON
+    if not word.endswith(words.PEOPLE_BEHIND):
+        return None
     behind = next((ending for ending in words.PEOPLE_BEHIND if word.endswith(ending)), "")
     return FieldContext.PERSON if behind and word.removesuffix(behind) in _PEOPLE else None
 
@@ -248,10 +258,14 @@ def _kind(name: str) -> FieldKind:
 
 def _person(word: str) -> tuple[FieldKind | None, bool]:
     """Return which of PERSONS a word says, and whether it does in some places alone."""
+    if not word.endswith(_ENDINGS) and not word.startswith(_BEGINNINGS):
+        # Nearly all names.
+        found = _SHORT.get(word)
+        return (_LONG.get(word), False) if found is None else (found, True)
     word = _HASHED.sub("", word)
     bare = _without(word, _BEHIND)
     word = bare if bare != word or word.isdigit() else word.rstrip("0123456789")
-    for form in (word, _without(word, _BEHIND)):
+    for form in dict.fromkeys((word, _without(word, _BEHIND))):
         if form in _SHORT:
             return _SHORT[form], True
         found = _long(form)
@@ -268,17 +282,21 @@ def _of_somebody(word: str) -> FieldKind | None:
             return found
     word = _without(word, _BEHIND)
     is_whose = False
-    while True:
-        before = next(
-            (prefix for prefix in _BEFORE if word.startswith(prefix) and word != prefix), None
-        )
-        if before is None:
+    for _ in range(_MOST_OWNERS):
+        before = _owner_before(word)
+        if not before:
             return None
         word = word.removeprefix(before)
         is_whose = is_whose or before in _WHOSE
         found = _long(word) or (_SHORT.get(word) if is_whose else None)
         if found is not None:
             return found
+    return None
+
+
+def _owner_before(word: str) -> str:
+    sizes = range(min(_LONGEST_OWNER, len(word) - 1), 0, -1)
+    return next((word[:size] for size in sizes if word[:size] in _OWNERS), "")
 
 
 def _long(word: str) -> FieldKind | None:
@@ -293,6 +311,9 @@ def _long(word: str) -> FieldKind | None:
 
 
 def _without(word: str, endings: tuple[str, ...]) -> str:
+    # Most names end in none of them, and this answers at once.
+    if not word.endswith(endings):
+        return word
     found = next((ending for ending in endings if word.endswith(ending) and word != ending), "")
     return word.removesuffix(found)
 
@@ -322,10 +343,14 @@ _SHORT: Final = _by_word(
     }
 )
 _WHOSE: Final = _compared(words.WHOSE)
-_BEFORE: Final = _longest_first(words.WHOSE | words.BESIDE)
+_OWNERS: Final = _compared(words.WHOSE | words.BESIDE)
+_LONGEST_OWNER: Final = max(map(len, _OWNERS))
 _WHOSE_BEHIND: Final = _longest_first(words.WHOSE_BEHIND)
 _BEHIND: Final = _longest_first(words.BEHIND)
 _NUMBER: Final = _longest_first(words.NUMBER)
+# What may stand around a word.
+_ENDINGS: Final = (*_BEHIND, *_NUMBER, *_WHOSE_BEHIND, *words.HASHES, *"0123456789")
+_BEGINNINGS: Final = (*_OWNERS, *words.HASHES)
 _EVENTS: Final = _compared(words.EVENTS)
 _PEOPLE: Final = _compared(
     words.PEOPLE | ((words.WHOSE | {f"{owner}s" for owner in words.WHOSE}) - words.NOT_PEOPLE)

@@ -21,6 +21,7 @@ EMAILS: Final = _words(
     correoelectronico direcciondecorreo emaildirection indirizzoemail indirizzomail posta
     postaelettronica enderecodeemail epost epostadresse epostadress eposta sahkoposti mailto
     почта электроннаяпочта имейл メール メールアドレス 邮箱 电子邮件 電子郵件 이메일
+    emailadress mailadres surel อีเมล
     """
 )
 PHONES: Final = _words(
@@ -39,6 +40,9 @@ PHONES: Final = _words(
     телефон номертелефона мобильный 電話 電話番号 電話番號 携帯番号 电话 电话号码 手机 手机号
     手机号码
     전화번호 휴대폰 휴대전화
+    携帯電話 携帯電話番号 携帯 nohp nomorhp nomortelepon telepon fone telefonecontato dienthoai
+    sodienthoai telefonnicislo telefonprivat telfixe phonehome phonemobile mobiel tfno
+    τηλεφωνο โทรศัพท์ هاتف الهاتف جوال טלפון
     """
 )
 NAMES: Final = _words(
@@ -60,6 +64,9 @@ NAMES: Final = _words(
     imie nazwisko ulica dataurodzenia keresztnev vezeteknev soyad soyadi dogumtarihi
     имя фамилия отчество адрес датарождения 氏名 名前 姓名 住所 地址 生年月日 出生日期 이름
     성명 주소 생년월일
+    お名前 フリガナ ご住所 nameoncard cardname accountholder kontoinhaber contactperson
+    ansprechpartner shiptoname namalengkap alamat adsoyad isim hoten jmeno prijmeni
+    ονομα επωνυμο ชื่อ นามสกุล الاسم العنوان
     """
 )
 # Of a person among what is told of persons and events; of a thing elsewhere.

@@ -71,8 +71,9 @@ class FileRow(msgspec.Struct, frozen=True, kw_only=True):
         return f"Row(number={self.number}, errors={self.errors}, notes={self.notes})"
 
 
-# A spreadsheet shows 100023000001 as 1.00023E+11 (1,00023E+11), and saves what it shows.
-_ROUNDED: Final = re.compile(r"\d(?:[.,]\d+)?[eE]\+\d{1,3}")
+# A spreadsheet shows 100023000001 as 1.00023E+11 (1,00023E+11), and saves what it shows; Java
+# writes 1.00023E11. Without a point or a plus it may be an id: 12E4.
+_ROUNDED: Final = re.compile(r"\d(?:[.,]\d+[eE]\+?|[eE]\+)\d{1,3}")
 
 
 def rounded(order: str) -> RowFinding | None:
