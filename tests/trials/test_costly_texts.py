@@ -18,6 +18,7 @@ from vendor import Vendor
 
 LENGTH = 45_000
 SEARCHED = 15_000  # a longer text is not searched
+LONGEST = 58_000  # more than 8,192 names; a page sends 64 kB
 TIMES = 2
 IDS = count()
 CLICK = "23opevjt88psuo13lu8d020qkn"
@@ -52,7 +53,7 @@ def _names():
 
 def _pairs(begin="", end=""):
     pairs = "&".join(f"{begin}{name}{end}=x" for name in _names())
-    return f"{pairs[: LENGTH - 30]}&z=%25252541&%25252574el=5"
+    return f"{pairs[:LONGEST]}&z=%25252541&%25252574el=5"
 
 
 TEXTS = {name: (piece * LENGTH)[:LENGTH] for name, piece in PIECES.items()} | {
