@@ -235,7 +235,7 @@ def _would(wish: EraseRequest, found: EraseTraces, letters: TagPayloadReader) ->
     if letters.unopened:
         printing.complain(
             f"{len(letters.unopened)} tag payloads cannot be decrypted with the configured key: "
-            "they are only found by the hashes stored beside them."
+            "they are only found by the hashes stored with them."
         )
     if found.audit_events:
         printing.complain(

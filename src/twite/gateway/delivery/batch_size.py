@@ -38,7 +38,7 @@ class BatchSize:
             self._max_by_x = self.most = max(1, sum(1 for _ in group) // 2)
 
     def too_large(self, smallest: int | None) -> None:
-        """Halve the bytes of the smallest request that was too large; None: there was none."""
+        """Halve the bytes of the smallest request that was too large, if one was."""
         if smallest is not None:
             self.most_bytes = min(self.most_bytes, max(_LEAST_BYTES, smallest // 2))
 

@@ -145,7 +145,7 @@ class Bisect:
         return known >= _TELLING and len(self.refused) > _BAD_SHARE * known
 
     def _likely_fails(self, group: Group) -> bool:
-        """Whether a failing one is likely among these, by those that failed alone so far."""
+        """Whether one of these is likely to fail, by the deliveries that failed alone so far."""
         known = self.taken + self._failed_alone
         if known < _TELLING or not self._failed_alone:
             return False

@@ -103,7 +103,7 @@ class Blame:
             self._failed_alone.add(group[0].id)
 
     def retry_failed(self) -> None:
-        """Forget the failed ones that were not alone; where there are none, forget all."""
+        """Forget the failed deliveries that were not alone; if all were alone, forget all."""
         kept = {id_: event for id_, event in self.failed.items() if id_ in self._failed_alone}
         if len(kept) == len(self.failed):
             kept = {}

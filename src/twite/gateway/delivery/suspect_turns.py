@@ -1,4 +1,4 @@
-"""Turns of suspects: one batch with suspects is in flight at a time, and others go beside it."""
+"""Turns of suspects: one batch with suspects is in flight at a time, together with others."""
 
 from twite.domain.delivery import Batch, Delivery
 from twite.domain.outcome import Rejected

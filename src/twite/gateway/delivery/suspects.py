@@ -60,7 +60,7 @@ class Suspects:
         self._shown: set[Kind] = set()
 
     def took(self, group: Iterable[Delivery], *, event: str) -> None:
-        """Record that X accepted these deliveries: they are no suspects."""
+        """Record that X accepted these deliveries: they are not suspects."""
         self._now += 1
         self._taken_at = self._now
         self._failures_by_event.pop(event, None)

@@ -38,7 +38,7 @@ class ConsentChoiceResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UnusableChoice(Exception):
-    """The choice cannot be recorded. `faults` say why; without any, the body is no choice."""
+    """The choice cannot be recorded. `faults` say why; without any, the body is not a choice."""
 
     def __init__(self, faults: tuple[Fault, ...]) -> None:
         super().__init__(", ".join(fault.code for fault in faults) or "no choice")

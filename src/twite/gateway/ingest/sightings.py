@@ -41,8 +41,8 @@ class Watch:
     ) -> tuple[Sighting, ...]:
         """Return the sightings of a request. A beacon has one of `twins` for each of `results`.
 
-        A suppressed or held conversion is no sighting at the gateway, but its report to X's pixel
-        is one.
+        A suppressed or held conversion is not a sighting at the gateway, but its report to X's
+        pixel is a sighting.
         """
         seen: list[Sighting] = []
         way = SightingPath.PAGE if endpoint is Endpoint.BEACON else SightingPath.SERVER

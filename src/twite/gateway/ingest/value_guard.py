@@ -128,7 +128,7 @@ class ValueGuards:
             self._usual[which] = norm.currency, *reach
 
     async def keep(self, state: StateStore) -> None:
-        """Store changed amounts. After a failure they are stored with the next."""
+        """Store changed amounts. After a failure they are stored with the next change."""
         changed, self._changed = self._changed, set()
         try:
             await state.put(
