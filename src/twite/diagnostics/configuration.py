@@ -16,13 +16,18 @@ def configuration(settings: Settings) -> Iterator[CheckFinding]:
         yield green("settings", f"{settings.path} is well formed")
     for warning in settings.warnings:
         found, _, cure = warning.partition(". ")
-        yield amber("settings", found, "It works, but it is not safe.", f"{cure.rstrip('.')}.")
+        yield amber(
+            "settings",
+            found,
+            "The gateway works, but this setting is not safe.",
+            f"{cure.rstrip('.')}.",
+        )
     clear = any("clear text" in warning for warning in settings.warnings)
     if clear and settings.path.is_file() and settings.path.stat().st_mode & _OTHERS:
         yield amber(
             "settings",
             f"{settings.path} holds secrets and can be read by others",
-            "Any account on this machine can read them.",
+            "Any account on this machine can read the settings.",
             f"Run chmod 600 {settings.path}.",
         )
 
@@ -75,6 +80,6 @@ def sources(settings: Settings) -> Iterator[CheckFinding]:
             yield amber(
                 "sources",
                 f"no source may submit to pixel {pixel.pixel}",
-                "Only X's route reaches it.",
+                "Only X's route reaches this pixel.",
                 f'Add it to a source: pixels = ["{pixel.pixel}"].',
             )

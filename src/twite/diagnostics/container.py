@@ -48,7 +48,7 @@ async def container(settings: Settings) -> AsyncIterator[CheckFinding]:
         yield amber(
             "container",
             f"paused: {', '.join(paused)}",
-            "They do not fire.",
+            "Paused tags do not fire.",
             f"Where that is not meant, take paused = true away in {path.name}.",
         )
     used = {tag.template for tag in found.tags} | {client.template for client in found.clients}

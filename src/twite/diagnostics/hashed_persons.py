@@ -69,7 +69,7 @@ def sent_otherwise(
         yield amber(
             "tags",
             f"{tag.name}: hashed, it does not send the same {', '.join(kinds)}",
-            "Its vendor matches fewer people than with unhashed data.",
+            "The tag's vendor matches fewer people than with unhashed data.",
             f"Set {setting}, which needs server.secret_key.",
         )
     elif not runs.sent:

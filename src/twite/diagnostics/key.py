@@ -23,7 +23,7 @@ async def key(settings: Settings) -> AsyncIterator[CheckFinding]:
         yield red(
             "key",
             f"sealed with the key {name}, which is not here: {counted(letters=many)}",
-            "They cannot be decrypted; each is held when it is due.",
+            "These deliveries cannot be decrypted; each is held when it is due.",
             "Add that key to server.former_secret_keys, and run twite rotate-key; then replay "
             "what is held.",
         )

@@ -34,7 +34,8 @@ def pages(settings: Settings) -> Iterator[CheckFinding]:
         yield amber(
             "pages",
             f"server.public_url is {url}, without https",
-            "Browsers store no secure cookie from it, and https pages cannot load the script.",
+            "Browsers store no secure cookie from this address, and https pages cannot load "
+            "the script.",
             "Put a certificate before it.",
         )
     for source in reached:

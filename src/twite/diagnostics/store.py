@@ -87,7 +87,7 @@ def _unusable(error: StoreUnusable | TransientError) -> CheckFinding:
     found, cure = error.reason, "Check the disk, and run this again"
     if isinstance(error, StoreUnusable):
         found, cure = f"{error.path}: {error.reason}", error.cure
-    return red("store", found, "The gateway could not use it either.", f"{cure}.")
+    return red("store", found, "The gateway could not use the store either.", f"{cure}.")
 
 
 def _owner(gateway: Reachable | None) -> str:
@@ -114,7 +114,7 @@ def _balance(accounts: Sequence[ConversionCounts]) -> Iterator[CheckFinding]:
         yield amber(
             "dead letters",
             f"{everything.dead} dead, {everything.held} held",
-            "They are not sent until a person decides.",
+            "These deliveries are not sent until a person decides.",
             "Look at them with twite dead, then replay or discard them.",
         )
 
