@@ -4,14 +4,13 @@ Response                                               Outcome
 200, conversions_processed = conversions sent          Delivered
 200 with another number, or without one, or with       Errored, ambiguous: some of it may be counted
 errors, or not JSON
-400                                                    Rejected, CONVERSION: X takes nothing of it
+400 with X's errors                                    Rejected, CONVERSION: X takes nothing of it
 400 about the event id, which all of a request share   Rejected, EVENT
-400 without X's errors, to one conversion alone        Errored: the cause is unknown
 400 "Conversion count limit is 500", 413               Rejected, SIZE
 404, every NOT_FOUND about event_id                    Rejected, EVENT
 401; 404 otherwise, 403, 3xx, other 4xx with X's       Rejected, PIXEL: settings, not conversions
 errors
-the same without X's errors, as a page of HTML         Rejected, UNCLEAR: perhaps a firewall
+400 and these without X's errors, as a page of HTML    Rejected, UNCLEAR: perhaps a firewall
 408, 423                                               Errored, ambiguous (undocumented)
 429                                                    Errored, not processed; waits for the reset
 5xx, a truncated response                              Errored, ambiguous: a proxy may have given up
@@ -75,9 +74,6 @@ def decode(
         return Errored(reason=words, ambiguous=False, limited=True, retry_at=_reset(headers, now))
     if status in {408, 423} or status >= 500:
         return Errored(reason=words, ambiguous=True, retry_at=_retry_after(headers, now))
-    if status == 400 and not complaints and sent == 1:
-        # The cause is unknown: no reason to give the conversion up.
-        return Errored(reason=f"{words} without a reason of X's", ambiguous=False)
     return Rejected(scope=_scope(status, complaints), reason=words, complaints=complaints)
 
 
@@ -117,11 +113,10 @@ def _scope(status: int, complaints: tuple[XComplaint, ...]) -> RejectionScope:
             complaint.parameter for complaint in complaints if complaint.code == spec.NOT_FOUND
         }
         return RejectionScope.EVENT if about == {"event_id"} else RejectionScope.PIXEL
-    if status == 400:
+    if status == 400 and complaints:
         if any(_is_about_the_event(complaint) for complaint in complaints):
             # All conversions of a request are of one event: the conversions are not at fault.
             return RejectionScope.EVENT
-        # Without readable errors too: one conversion may have tripped a filter before X.
         return RejectionScope.CONVERSION
     if status == 401 or complaints:
         return RejectionScope.PIXEL

@@ -26,6 +26,7 @@ def page(status):
 
 ANSWERS = {
     "400": refused(NO_IDENTIFIER),
+    "400 in HTML": page(400),
     "401": refused(NOT_YOU, status=401),
     "401 in HTML": page(401),
     "403 in HTML": page(403),
