@@ -2,6 +2,8 @@
 
 from http import HTTPStatus
 
+import msgspec
+
 from twite.domain.delivery import Attempt
 from twite.domain.destination import Destination
 from twite.domain.errors import TransientError
@@ -53,7 +55,7 @@ class RequestSender:
         response, outcome = await self._ask_as(first, in_flight, group)
         for other in others:
             refused = self._credential_chooser.hear(first, response, outcome)
-            if not refused or not await self.allowed(len(group)):
+            if not (refused and await self._may_resend(in_flight, group)):
                 return response, outcome
             await self._settler.settle(
                 in_flight.batch, self.tried(in_flight, outcome, response), ()
@@ -69,13 +71,23 @@ class RequestSender:
         response, outcome = await self._send(destination, in_flight, group)
         if _is_refused_as_such(response, outcome):
             misdated = self._x_client.was_misdated(destination, response, at=signed_at)
-            if misdated and await self.allowed(len(group)):
+            if misdated and await self._may_resend(in_flight, group):
                 # Retry once: the clock has learned X's time from this response.
                 await self._settler.settle(
                     in_flight.batch, self.tried(in_flight, outcome, response), ()
                 )
                 response, outcome = await self._send(destination, in_flight, group)
         return response, outcome
+
+    async def _may_resend(self, in_flight: InFlightBatch, group: Group) -> bool:
+        """Whether a refused group may be sent once more; spend the rate limit for it.
+
+        Not if any of it was denied meanwhile, or its person opted out: the queue sees to that.
+        """
+        named = msgspec.structs.replace(in_flight.batch, deliveries=group)
+        if await self._delivery_store.withdrawn(named):
+            return False
+        return await self.allowed(len(group))
 
     async def _send(
         self, destination: Destination, in_flight: InFlightBatch, group: Group
