@@ -106,8 +106,8 @@ class BatchSender:
             clock=clock,
             observer=observer,
         )
-        # Deliveries that a bisect did not reach, of batches of which X accepted some.
-        self._mixed: set[int] = set()
+        # Deliveries (id → event) that a bisect did not reach, of batches of which X accepted some.
+        self._mixed: dict[int, str] = {}
         self._events = EventsInFlight(slots=in_flight)
         self._size = BatchSize()
         self._turns = SuspectTurns(suspects=self._suspects, clock=clock)
@@ -151,8 +151,13 @@ class BatchSender:
         return self._size.most_bytes
 
     def passing(self) -> frozenset[int]:
-        """Return the deliveries the next claim must pass over: suspects, until their turn."""
-        return self._turns.passing()
+        """Return the deliveries the next claim must pass over: suspects, until their turn.
+
+        Others probe a paused event: not isolated ones, nor the rest of a bad batch.
+        """
+        events = self._pauses.want_others()
+        rest = (id_ for id_, event in self._mixed.items() if event in events)
+        return self._turns.passing().union(self._suspects.isolated_of(events), rest)
 
     def suspects(self) -> frozenset[int]:
         """Return the deliveries that may be at fault while X accepts others."""
@@ -262,20 +267,19 @@ class BatchSender:
         if is_open and len(group) > 1:
             await self._bisect(in_flight, group, outcome)
             return
-        mixed = self._mixed.intersection(ids_of(group))
-        self._mixed -= mixed
+        self._forget_mixed(group)
         if is_refused_as_such(outcome):
             if is_open:
                 await self._give_up_or_back_off(in_flight.batch, group[0], outcome)
         elif is_refused(outcome):
             await self._rejections.give_up_or_hold(
-                in_flight.batch, [(group[0], outcome)], at_fault=mixed
+                in_flight.batch, [(group[0], outcome)], at_fault=frozenset()
             )
         elif isinstance(outcome, Delivered):
             self._size.landed()
             rejection_stats.landed(taken=len(group), refused=0)
         elif is_failed(outcome) and len(group) == 1 and self._suspects.explain(group):
-            self._turns.found(group[0])
+            self._turns.found(group[0], event=in_flight.batch.event)
 
     async def _try(
         self, in_flight: InFlightBatch, group: Group, why: Outcome | None = None
@@ -323,15 +327,16 @@ class BatchSender:
             at_once = is_paused or self._events.is_bisected(batch.event)
             await self.give_back(batch, ids_of(group), wait=0 if at_once else BISECT_PAUSE)
             return
-        mixed = self._mixed.intersection(ids_of(group))
-        is_known = bool(mixed) or suspected
-        bisect = Bisect(group, why, mixed | rejection_stats.cleared(group))
+        is_known = self._forget_mixed(group) or suspected
+        bisect = Bisect(group, why, rejection_stats.cleared(group))
         with nullcontext() if suspected else self._events.bisecting(batch.event):
             rest = await self._run_bisect(in_flight, bisect, why)
         rest = (*rest, *bisect.give_up())
         self._size.too_large(bisect.too_large)
-        self._mixed -= mixed
-        self._mixed.update(delivery.id for delivery in rest if bisect.taken or delivery.id in mixed)
+        if bisect.is_the_account:
+            rejection_stats.doubt_too(ids_of(rest))
+        if bisect.taken:
+            self._mixed.update((delivery.id, batch.event) for delivery in rest)
         rejection_stats.landed(taken=bisect.taken, refused=len(bisect.refused))
         as_such = [found for found in bisect.refused if is_refused_as_such(found[1])]
         judged = [found for found in bisect.refused if not is_refused_as_such(found[1])]
@@ -339,14 +344,10 @@ class BatchSender:
         if as_such and not bisect.taken and not is_known:
             await self._blame.all_alike(batch.event, as_such)
             rest, at_once = (*rest, *(delivery for delivery, _ in as_such)), True
-        elif bisect.is_the_account:
-            await self._rejections.blame_the_event(batch, bisect.refused)
-            judged = []
-        else:
+        elif not bisect.is_the_account:
             for delivery, refusal in as_such:
                 await self._give_up_or_back_off(batch, delivery, refusal)
-        at_fault = ids_of(group) if bisect.taken else mixed
-        await self._rejections.give_up_or_hold(batch, judged, at_fault=frozenset(at_fault))
+        await self._rejections.settle_bisect(batch, bisect, judged)
         await self.give_back(batch, ids_of(rest), wait=0 if at_once else BISECT_PAUSE)
 
     async def _run_bisect(self, in_flight: InFlightBatch, bisect: Bisect, why: Outcome) -> Group:
@@ -374,7 +375,7 @@ class BatchSender:
             elif is_failed(outcome) and is_failed(why) and not self._cautious:
                 bisect.failed(group, outcome)
                 if len(group) == 1:
-                    self._turns.found(group[0])
+                    self._turns.found(group[0], event=event)
             else:
                 break
         return ()
@@ -386,7 +387,7 @@ class BatchSender:
         if batch.event in self._pauses.paused():
             await self._rejections.blame_the_event(batch, [(delivery, refusal)])
             return
-        proven, times = self._turns.found(delivery, refusal)
+        proven, times = self._turns.found(delivery, refusal, event=batch.event)
         if proven >= CERTAIN:
             dead = Transition(
                 trigger=Trigger.GIVEN_UP, deliveries=(delivery.id,), reason=refusal.reason
@@ -394,6 +395,13 @@ class BatchSender:
             await self._settler.settle(batch, None, (dead,))
         else:
             await self.give_back(batch, [delivery.id], wait=self._backoff(times))
+
+    def _forget_mixed(self, group: Group) -> bool:
+        """Forget that a bisect did not reach these; return whether that was so for some."""
+        known = self._mixed.keys() & ids_of(group)
+        for id_ in known:
+            del self._mixed[id_]
+        return bool(known)
 
     def _is_too_late(self, group: Group) -> bool:
         """Whether an ambiguous delivery is too old to resend: a bisect can take half an hour."""

@@ -32,7 +32,7 @@ Group = tuple[Delivery, ...]
 # Requests per bisect; the rest waits for the next one. One pixel's trouble must not use up the
 # account's rate limit.
 BUDGET: Final = 64
-# After this many like refusals and none accepted, the account may be at fault.
+# After this many like refusals in a row and none accepted, the account may be at fault.
 ALIKE: Final = 10
 # Before the account is blamed, this many more are tried alone, spread over the rest.
 CONTROLS: Final = 5
@@ -60,14 +60,14 @@ _ECHOED: Final = (
 class Bisect:
     """The groups of one batch still to try. Pure: `next` names a group, `learn` takes a refusal.
 
-    `mixed` are ids of deliveries whose batch X accepted in part before. Their refusals say nothing
-    about the account: the rest of a bad batch is all bad in the end.
+    `cleared` are ids of deliveries that were held in doubt before, until X accepted others of their
+    event. Their refusals say nothing about the account.
     """
 
     def __init__(
-        self, batch: Group, why: Rejected | Errored, mixed: AbstractSet[int] = frozenset()
+        self, batch: Group, why: Rejected | Errored, cleared: AbstractSet[int] = frozenset()
     ) -> None:
-        as_such = isinstance(why, Rejected) and why.scope in {
+        self._as_such = as_such = isinstance(why, Rejected) and why.scope in {
             RejectionScope.PIXEL,
             RejectionScope.UNCLEAR,
         }
@@ -77,13 +77,15 @@ class Bisect:
         # Splitting after failures needs no budget: it sends each delivery twice, or three times.
         self._budget = BUDGET if isinstance(why, Rejected) else 3 * len(batch)
         self._failed_alone = 0
-        self._mixed = mixed
+        self._cleared = cleared
         self._stack: list[Group] = []
         self._tries = 0
         self._doubted = False
         self.taken = 0
         self._too_large: list[int] = []
         self.refused: list[tuple[Delivery, Rejected]] = []
+        # The last of them: those refused since X last accepted a group.
+        self.row: list[tuple[Delivery, Rejected]] = []
         self._split(batch, why)
 
     def next(self) -> Group | None:
@@ -103,6 +105,8 @@ class Bisect:
         """Record that X accepted a group."""
         self.taken += len(group)
         self._stuck = 0
+        self.row.clear()
+        self._doubted = False
 
     def failed(self, group: Group, error: Errored) -> None:
         """Record that a group failed (5xx, no answer)."""
@@ -118,6 +122,7 @@ class Bisect:
             self._split(group, refusal)
             return
         self.refused.append((group[0], refusal))
+        self.row.append((group[0], refusal))
         if self._all_alike(self._alike) and not self._doubted:
             self._doubted = True
             self._try_controls()
@@ -135,7 +140,11 @@ class Bisect:
 
     @property
     def is_the_account(self) -> bool:
-        """Whether many were tried alone, all refused alike and none accepted."""
+        """Whether many were tried alone in a row, all refused alike and none accepted between.
+
+        That X accepted some before says nothing: it may refuse everything since. For refusals
+        without a word on conversions it does: see gateway.delivery.blame.
+        """
         return self._all_alike(self._alike + self._controls)
 
     @property
@@ -155,9 +164,9 @@ class Bisect:
         self._stack.extend((delivery,) for delivery in reversed(group))
 
     def _all_alike(self, many: int) -> bool:
-        if self.taken:
+        if self.taken and self._as_such:
             return False
-        telling = [refusal for delivery, refusal in self.refused if delivery.id not in self._mixed]
+        telling = [refusal for delivery, refusal in self.row if delivery.id not in self._cleared]
         return (
             len(telling) >= many and len({kind_of(refusal.complaints) for refusal in telling}) == 1
         )

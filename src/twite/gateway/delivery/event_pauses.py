@@ -48,6 +48,14 @@ class EventPauses:
         now = self._clock.elapsed()
         return frozenset(event for event, at in self._probe_at.items() if now < at)
 
+    def want_others(self) -> frozenset[str]:
+        """Return the paused events that only deliveries not known to be bad may probe.
+
+        If no such delivery comes for as long as a probe takes to be due, any may.
+        """
+        now = self._clock.elapsed()
+        return frozenset(event for event, at in self._probe_at.items() if now < at + PROBE_EVERY)
+
     def probed(self, event: str) -> None:
         """Record that a delivery of an event is being sent."""
         if event in self._pauses:

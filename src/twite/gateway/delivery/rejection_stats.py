@@ -35,6 +35,8 @@ class RejectionStats:
         # Deliveries refused alike in a row since X last accepted one of the event.
         self._run: list[int] = []
         self._kind: Kind = frozenset()
+        # Not sent, because others of their batch were refused alike.
+        self._unsent: set[int] = set()
         # In doubt before X accepted others: a further refusal is their own fault.
         self._cleared: set[int] = set()
         self._taken = self._refused = 0.0
@@ -48,6 +50,14 @@ class RejectionStats:
     def run(self) -> tuple[int, ...]:
         """Return the ids of deliveries in doubt."""
         return tuple(self._run)
+
+    def doubt_too(self, deliveries: Iterable[int]) -> None:
+        """Record that these were not sent, because others of their batch were refused alike.
+
+        They share the doubt, and it ends for all of them with the next acceptance: otherwise a
+        large batch that is all bad would cause one doubt after another.
+        """
+        self._unsent.update(deliveries)
 
     def cleared(self, deliveries: Iterable[Delivery]) -> AbstractSet[int]:
         """Return the ids among these whose refusal says nothing about the account."""
@@ -72,7 +82,8 @@ class RejectionStats:
         """
         recalls = self.doubts or not self._is_known
         if self.doubts:
-            self._cleared.update(self._run)
+            self._cleared.update(self._run, self._unsent)
+        self._unsent.clear()
         self._is_known = True
         self._run.clear()
         return recalls

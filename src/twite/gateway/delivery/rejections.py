@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from twite.domain.delivery import Batch, Delivery, Transition, Trigger
 from twite.domain.errors import TransientError
 from twite.domain.outcome import Rejected
+from twite.gateway.delivery.bisect import Bisect
 from twite.gateway.delivery.event_pauses import REFUSED_ALIKE, EventPauses
 from twite.gateway.delivery.rejection_stats import RejectionStats
 from twite.gateway.delivery.settlement import Settler
@@ -52,10 +53,10 @@ class Rejections:
             await self.blame_the_event(batch, found)
             return
         rejection_stats = self._rejection_stats_by_event[batch.event]
-        doubted_before = rejection_stats.doubts
+        is_in_doubt = False
         for delivery, refusal in found:
             if delivery.id not in at_fault:
-                rejection_stats.refused(delivery, refusal)
+                is_in_doubt |= rejection_stats.refused(delivery, refusal)
         doubtful = set(rejection_stats.run()) if rejection_stats.doubts else set()
         for delivery, refusal in found:
             held = delivery.id in doubtful and delivery.id not in at_fault
@@ -65,18 +66,40 @@ class Rejections:
                 reason=f"{REFUSED_ALIKE}: {refusal.reason}" if held else refusal.reason,
             )
             await self._settler.settle(batch, None, (transition,))
-        if rejection_stats.doubts and not doubted_before:
+        if is_in_doubt:
             await self._begin_to_doubt(batch, rejection_stats, found[-1][1].reason)
+
+    async def settle_bisect(self, batch: Batch, bisect: Bisect, found: Found) -> None:
+        """Settle what a bisect found to be refused for its content.
+
+        X accepted some of the batch: the refused ones are at fault. Those refused after the last
+        acceptance are held if they are many. If they are few, they are held when the next of their
+        event is refused, too.
+        """
+        ids = {delivery.id for delivery, _ in found}
+        row = [refused for refused in bisect.row if refused[0].id in ids]
+        blamed = {delivery.id for delivery, _ in row} if bisect.is_the_account else set()
+        rest = [refused for refused in found if refused[0].id not in blamed]
+        await self.give_up_or_hold(batch, rest, at_fault=ids if bisect.taken else frozenset())
+        if blamed:
+            await self.blame_the_event(batch, row)
+        elif bisect.taken:
+            for delivery, refusal in row:
+                self._rejection_stats_by_event[batch.event].refused(delivery, refusal)
 
     async def blame_the_event(self, batch: Batch, found: Found) -> None:
         """Hold deliveries and pause their event: many were refused alike, none accepted."""
         reason = f"{REFUSED_ALIKE}: {found[0][1].reason}"
+        rejection_stats = self._rejection_stats_by_event[batch.event]
         for delivery, refusal in found:
-            self._rejection_stats_by_event[batch.event].refused(delivery, refusal)
+            rejection_stats.refused(delivery, refusal)
         ids = tuple(delivery.id for delivery, _ in found)
         held = Transition(trigger=Trigger.HELD, deliveries=ids, reason=reason)
         await self._settler.settle(batch, None, (held,))
-        await self._pauses.trip(batch.event, reason)
+        if batch.event in self._pauses.paused():
+            await self._pauses.trip(batch.event, reason)
+        else:
+            await self._begin_to_doubt(batch, rejection_stats, found[0][1].reason)
 
     async def recall(self, batch: Batch) -> None:
         """End the pause of an event X accepts again, and requeue its held deliveries."""

@@ -35,7 +35,9 @@ class SuspectTurns:
         if self._lease == batch.lease:
             self._lease = None
 
-    def found(self, delivery: Delivery, refusal: Rejected | None = None) -> tuple[int, int]:
+    def found(
+        self, delivery: Delivery, refusal: Rejected | None = None, *, event: str
+    ) -> tuple[int, int]:
         """Record that a delivery sent alone failed, or was refused: see Suspects.found."""
         self._retry_at = self._clock.elapsed() + PROBE_EVERY
-        return self._suspects.found(delivery, refusal)
+        return self._suspects.found(delivery, refusal, event=event)

@@ -7,7 +7,7 @@ a time, and an isolated one is only tried again when X has accepted something si
 pixel has tried none for a minute. Pure and in memory: after a restart suspects are found anew.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from itertools import islice
 from typing import Final, TypeGuard, TypeVar
 
@@ -24,7 +24,8 @@ TURN: Final = 10
 # Suspects remembered at most; the oldest are dropped.
 MOST: Final = 20_000
 
-# Blame the event after this many bad requests in a row, if X accepted others of the pixel between.
+# Blame the event after this many different conversions failed or were refused in a row, if X
+# accepted others of the pixel between. Isolated ones do not count: they say nothing new.
 ROW: Final = 5
 
 Kind = tuple[str, str]
@@ -39,6 +40,7 @@ class _Isolated(msgspec.Struct, frozen=True):
     `is_refused`: whether X has refused it alone, as such.
     """
 
+    event: str = ""
     proven: int = 0
     times: int = 0
     last: int = -1
@@ -54,8 +56,10 @@ class Suspects:
         # Delivery id → request at which it became a suspect.
         self._since: dict[int, int] = {}
         self._isolated: dict[int, _Isolated] = {}
-        # Event → (bad requests in a row while X accepted others, last request).
-        self._failures_by_event: dict[str, tuple[int, int]] = {}
+        # Event → first delivery of each bad request in a row while X accepted others.
+        self._row_by_event: dict[str, set[int]] = {}
+        # Event → its last bad request.
+        self._bad_at: dict[str, int] = {}
         # Refusals known to be about conversions, not about the pixel.
         self._shown: set[Kind] = set()
 
@@ -63,19 +67,20 @@ class Suspects:
         """Record that X accepted these deliveries: they are not suspects."""
         self._now += 1
         self._taken_at = self._now
-        self._failures_by_event.pop(event, None)
+        self._row_by_event.pop(event, None)
+        self._bad_at.pop(event, None)
         for delivery in group:
             self._since.pop(delivery.id, None)
             self._isolated.pop(delivery.id, None)
 
-    def note(self, group: Iterable[Delivery], *, event: str) -> None:
+    def note(self, group: Sequence[Delivery], *, event: str) -> None:
         """Record that these were in a bad request: they become suspects."""
         self._now += 1
         for delivery in group:
             self._since.setdefault(delivery.id, self._now)
-        many, last = self._failures_by_event.get(event, (0, -1))
-        if last < self._taken_at:
-            self._failures_by_event[event] = many + 1, self._now
+        if not self.is_isolated(group[0]) and self._bad_at.get(event, -1) < self._taken_at:
+            self._row_by_event.setdefault(event, set()).add(group[0].id)
+            self._bad_at[event] = self._now
         _trim(self._since)
 
     def explain(self, group: Iterable[Delivery]) -> bool:
@@ -86,7 +91,7 @@ class Suspects:
 
     def is_the_event(self, event: str) -> bool:
         """Whether an event keeps failing while X accepts others of the pixel."""
-        return self._failures_by_event.get(event, (0, -1))[0] >= ROW
+        return len(self._row_by_event.get(event, ())) >= ROW
 
     def is_shown(self, refusal: Rejected) -> bool:
         """Whether this kind of refusal is known to be about conversions."""
@@ -103,6 +108,12 @@ class Suspects:
     def was_refused_alone(self, delivery: Delivery) -> bool:
         """Whether X refused it alone before: another refusal says nothing about the pixel."""
         return self._isolated.get(delivery.id, _Isolated()).is_refused
+
+    def isolated_of(self, events: Container[str]) -> frozenset[int]:
+        """Return the ids of isolated deliveries of these events."""
+        return frozenset(
+            id_ for id_, isolated in self._isolated.items() if isolated.event in events
+        )
 
     def known(self) -> frozenset[int]:
         """Return the ids of deliveries that may be at fault while X accepts others."""
@@ -136,7 +147,9 @@ class Suspects:
             tuple(delivery for delivery in group if self.is_isolated(delivery)),
         )
 
-    def found(self, delivery: Delivery, refusal: Rejected | None = None) -> tuple[int, int]:
+    def found(
+        self, delivery: Delivery, refusal: Rejected | None = None, *, event: str
+    ) -> tuple[int, int]:
         """Record that a delivery sent alone failed, or was refused.
 
         Returns (refusals in a row with proof between, bad requests in all).
@@ -147,7 +160,7 @@ class Suspects:
         if refusal is not None and proven > 1:
             self._shown.add(_kind(refusal))
         self._isolated[delivery.id] = _Isolated(
-            proven, was.times + 1, self._now, was.is_refused or refusal is not None
+            event, proven, was.times + 1, self._now, was.is_refused or refusal is not None
         )
         _trim(self._isolated)
         return proven, was.times + 1
