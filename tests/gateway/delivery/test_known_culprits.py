@@ -1,5 +1,7 @@
 """Known culprits stop no other of their event, and nothing good is given up with them."""
 
+from random import Random
+
 import msgspec
 import pytest
 from worker_bench import Setting
@@ -8,6 +10,7 @@ from twite.domain.destination import OAuthKeys
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.ports.state import Pause
+from twite.gateway.ports.transport import Response
 from twite.testing.builders import a_destination, a_submission, an_entry
 from twite.testing.transport import conversions_of, refused, taken
 
@@ -156,4 +159,28 @@ async def test_what_is_denied_while_one_credential_is_refused_is_not_sent_with_t
     assert first == ["c0", "c1", "c2"]
     assert sorted(id_ for ids in later for id_ in ids) == ["c0", "c2"]
     assert await setting.state("c1") == "suppressed"
+    await setting.run.stop(within=1_000)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.8])
+async def test_refusals_at_random_give_nothing_up_and_leave_nothing_held(share):
+    setting, random = Setting(), Random(5)
+    page, refuses = Response(status=403, headers={}, body=b"<html>no</html>"), [True]
+
+    async def post(outbound):
+        await setting.clock.sleep(100)
+        return page if refuses[0] and random.random() < share else taken(outbound)
+
+    setting.transport.post = post
+    await setting.run.start()
+    for n in range(1_200):
+        await setting.record(f"c{n}", event=random.choice([EVENT, OTHER]))
+        await setting.clock.advance(SECOND // 2)
+    during = (await setting.store.balance())[0]
+    refuses[0] = False
+    await setting.clock.advance(5 * MINUTE)
+
+    account = (await setting.store.balance())[0]
+    assert during.dead == 0
+    assert (account.delivered, account.held, account.pending) == (1_200, 0, 0)
     await setting.run.stop(within=1_000)

@@ -32,7 +32,7 @@ from twite.gateway.delivery.rejections import Rejections
 from twite.gateway.delivery.send_request import RequestSender
 from twite.gateway.delivery.settlement import Settler, transitions
 from twite.gateway.delivery.suspect_turns import SuspectTurns
-from twite.gateway.delivery.suspects import CERTAIN, Suspects, is_failed, is_refused_as_such
+from twite.gateway.delivery.suspects import Suspects, is_failed, is_refused_as_such
 from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Randomness
@@ -388,7 +388,7 @@ class BatchSender:
             await self._rejections.blame_the_event(batch, [(delivery, refusal)])
             return
         proven, times = self._turns.found(delivery, refusal, event=batch.event)
-        if proven >= CERTAIN:
+        if self._suspects.is_certain(proven):
             dead = Transition(
                 trigger=Trigger.GIVEN_UP, deliveries=(delivery.id,), reason=refusal.reason
             )

@@ -89,7 +89,7 @@ class RejectionStats:
         return recalls
 
     def forget(self) -> None:
-        """Requeue held deliveries at the next acceptance: the last try failed."""
+        """Requeue held deliveries at the next acceptance, whatever is known of them."""
         self._is_known = False
 
     def landed(self, *, taken: int, refused: int) -> None:

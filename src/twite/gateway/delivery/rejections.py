@@ -93,6 +93,8 @@ class Rejections:
         rejection_stats = self._rejection_stats_by_event[batch.event]
         for delivery, refusal in found:
             rejection_stats.refused(delivery, refusal)
+        # However few they are, the next acceptance brings them back.
+        rejection_stats.forget()
         ids = tuple(delivery.id for delivery, _ in found)
         held = Transition(trigger=Trigger.HELD, deliveries=ids, reason=reason)
         await self._settler.settle(batch, None, (held,))

@@ -19,6 +19,11 @@ from twite.domain.outcome import Errored, Outcome, Rejected, RejectionScope
 # Give up a delivery after this many refusals while sent alone, if X accepted others between any
 # two of them. An unstable credential does not look like that.
 CERTAIN: Final = 5
+# More refusals are needed while others are refused at random, too: so many that a good delivery
+# meets them with this probability at most.
+_CHANCE: Final = 1e-4
+# The share of bad requests is a moving average over about this many.
+_RECENT: Final = 20
 # Isolated deliveries in one batch at most.
 TURN: Final = 10
 # Suspects remembered at most; the oldest are dropped.
@@ -52,6 +57,8 @@ class Suspects:
 
     def __init__(self) -> None:
         self._now = 0
+        # The share of bad requests among those without isolated deliveries.
+        self._bad_share = 0.0
         self._taken_at = -1
         # Delivery id → request at which it became a suspect.
         self._since: dict[int, int] = {}
@@ -67,6 +74,7 @@ class Suspects:
         """Record that X accepted these deliveries: they are not suspects."""
         self._now += 1
         self._taken_at = self._now
+        self._bad_share -= self._bad_share / _RECENT
         self._row_by_event.pop(event, None)
         self._bad_at.pop(event, None)
         for delivery in group:
@@ -78,6 +86,8 @@ class Suspects:
         self._now += 1
         for delivery in group:
             self._since.setdefault(delivery.id, self._now)
+        if not self.is_isolated(group[0]):
+            self._bad_share += (1 - self._bad_share) / _RECENT
         if not self.is_isolated(group[0]) and self._bad_at.get(event, -1) < self._taken_at:
             self._row_by_event.setdefault(event, set()).add(group[0].id)
             self._bad_at[event] = self._now
@@ -88,6 +98,10 @@ class Suspects:
         return any(
             self._since.get(delivery.id, self._taken_at) < self._taken_at for delivery in group
         )
+
+    def is_certain(self, proven: int) -> bool:
+        """Whether so many refusals with proof show that the delivery is at fault."""
+        return proven >= CERTAIN and self._bad_share**proven <= _CHANCE
 
     def is_the_event(self, event: str) -> bool:
         """Whether an event keeps failing while X accepts others of the pixel."""
