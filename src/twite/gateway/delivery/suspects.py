@@ -21,9 +21,9 @@ from twite.domain.outcome import Errored, Outcome, Rejected, RejectionScope
 CERTAIN: Final = 5
 # More refusals are needed while others are refused at random, too: so many that a good delivery
 # meets them with this probability at most.
-_CHANCE: Final = 1e-4
+_CHANCE: Final = 1e-3
 # The share of bad requests is a moving average over about this many.
-_RECENT: Final = 20
+_RECENT: Final = 10
 # Isolated deliveries in one batch at most.
 TURN: Final = 10
 # Suspects remembered at most; the oldest are dropped.
