@@ -46,7 +46,7 @@ def test_the_scenario_meets_every_kind_of_call():
     found = run(scenario)
 
     assert found == ()
-    assert set(scenario.calls) >= {"record", "claim", "settle", "sweep", "pauses", "spent"}
+    assert set(scenario.calls) >= {"record", "claim", "settle", "sweep", "load", "put"}
 
 
 @pytest.mark.parametrize("choice", [["--call", "7=DIES_AFTER"], ["--request", "2=TIMEOUT+"]])
