@@ -365,7 +365,7 @@ class Life:
             raise Broken(
                 f"{len(missing)} acknowledged conversions are missing; differing: {tables}"
             )
-        if found and any(account.balance for account in records.balance(connection)):
+        if found and any(account.balance for account in records.accounts(connection)):
             raise Broken("the balance is not 0")
 
 
