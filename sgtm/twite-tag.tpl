@@ -398,9 +398,12 @@ const PLAIN = TIMES.concat([
   // Consent: Google's signals, the IAB's strings, and where the person is, whose law it is.
   'consent_state', 'consent', 'x-ga-gcs', 'x-ga-gcd', 'x-ga-npa', 'gdpr', 'gdpr_applies', 'gdpr_consent',
   'tc_string', 'addtl_consent', 'gpp', 'gpp_string', 'gpp_sid', 'us_privacy', 'gpc', 'non_personalized_ads',
+  'ad_storage', 'ad_user_data', 'ad_personalization', 'gcs', 'gcd', 'npa',
   // The same as parameters of a GA4 hit itself.
   'x-ga-mp2-gdpr', 'x-ga-mp2-gdpr_applies', 'x-ga-mp2-gdpr_consent', 'x-ga-mp2-tc_string', 'x-ga-mp2-addtl_consent',
   'x-ga-mp2-gpp', 'x-ga-mp2-gpp_string', 'x-ga-mp2-gpp_sid', 'x-ga-mp2-us_privacy', 'x-ga-mp2-gpc',
+  'x-ga-mp2-non_personalized_ads', 'x-ga-mp2-ad_storage', 'x-ga-mp2-ad_user_data', 'x-ga-mp2-ad_personalization',
+  'x-ga-mp2-gcs', 'x-ga-mp2-gcd', 'x-ga-mp2-npa', 'x-ga-mp2-consent', 'x-ga-mp2-consent_state',
   'x-ga-ur', 'event_location', 'user_location.country_id'
 ]);
 // The gateway takes these before `value`, as Stape's tag does.
@@ -928,6 +931,66 @@ ___SERVER_PERMISSIONS___
               {
                 "type": 1,
                 "string": "x-ga-mp2-gpc"
+              },
+              {
+                "type": 1,
+                "string": "ad_storage"
+              },
+              {
+                "type": 1,
+                "string": "ad_user_data"
+              },
+              {
+                "type": 1,
+                "string": "ad_personalization"
+              },
+              {
+                "type": 1,
+                "string": "gcs"
+              },
+              {
+                "type": 1,
+                "string": "gcd"
+              },
+              {
+                "type": 1,
+                "string": "npa"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-mp2-non_personalized_ads"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-mp2-ad_storage"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-mp2-ad_user_data"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-mp2-ad_personalization"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-mp2-gcs"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-mp2-gcd"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-mp2-npa"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-mp2-consent"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-mp2-consent_state"
               },
               {
                 "type": 1,
