@@ -25,7 +25,7 @@ def test_it_writes_settings_and_keys_that_only_their_owner_can_read(command, tmp
         0,
         (
             f"Wrote {path}.\n"
-            f"Wrote the key of the source “shop” in {tmp_path}/shop.key.\n"
+            f"Wrote the key of the source “shop” to {tmp_path}/shop.key.\n"
             f"The key in {tmp_path}/twite.secret encrypts stored credentials and events "
             "queued for tags. Keep a copy.\n"
             "Next: fill in the ids, set X_PIXEL_TOKEN, and run twite check.\n"

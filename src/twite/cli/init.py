@@ -76,7 +76,12 @@ def init(
         )
         return
     printing.say(f"Wrote {config}.")
-    printing.say(f"{'Wrote' if made_key else 'Kept'} the key of the source “shop” in {key_file}.")
+    key_line = (
+        "Wrote the key of the source “shop” to"
+        if made_key
+        else "Kept the key of the source “shop” in"
+    )
+    printing.say(f"{key_line} {key_file}.")
     where = f"the environment ({VARIABLE})" if named else secret_file
     printing.say(
         f"The key in {where} encrypts stored credentials and events queued for tags. Keep a copy."

@@ -172,7 +172,7 @@ CONSENT_POLICY: Final = Table(
         ),
         "tcf_optimization_purposes": Setting(
             [3, 4],
-            "purposes without which X is asked to restrict its use",
+            "if consent to any of these purposes is missing, Twite asks X to restrict data use",
             ListOf(Number(1, 24), distinct="purpose"),
         ),
         "tcf_vendor_id": Setting(

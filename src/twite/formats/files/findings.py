@@ -17,7 +17,7 @@ ERRORS: Final[Mapping[str, str]] = MappingProxyType(
         "cells_missing": "the row has fewer cells than the header",
         "cells_too_many": "the row has more cells than the header",
         "consent_unreadable": "neither a yes nor a no",
-        "currency_conflict": "the amount names another currency than its column does",
+        "currency_conflict": "the amount names a different currency from its column",
         "id_rounded": "an id in scientific notation: a spreadsheet cut off its last digits",
         "id_shared": "the order and event of an earlier row, with another person, time or value",
         "time_missing": "the row has no time, and others have",
@@ -27,7 +27,7 @@ ERRORS: Final[Mapping[str, str]] = MappingProxyType(
 )
 NOTES: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "answer_lost": "an answer was lost on the way: what was sent again may be its duplicate",
+        "answer_lost": "a response was lost; rows resent may be duplicates",
         "amount_read": "an amount with separators, interpreted as a person would",
         "clock_change": "a local time that the clock showed twice, or never",
         "currency_read": "the currency was in the cell of the amount",

@@ -51,7 +51,7 @@ class Transactions:
         if found is None:
             raise RequestNotSent("uses a transaction that is not open")
         if found.project != project:
-            raise RequestNotSent("names another project than its transaction")
+            raise RequestNotSent("names a different project from its transaction's")
 
     def keep(self, transaction: str, project: str, write: FirestoreWrite) -> None:
         """Keep a write until the commit. Raises NotAsked."""
@@ -245,7 +245,7 @@ class _Given:
     def text(self, place: int) -> str:
         found = self.at(place)
         if not isinstance(found, str):
-            raise RequestNotSent("was called with something other than a text")
+            raise RequestNotSent("was called with something other than a string")
         return found
 
     def mapping(self, place: int) -> Mapping[str, Tree]:
