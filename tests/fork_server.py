@@ -27,6 +27,8 @@ from pathlib import Path
 from typing import Any
 
 _MESSAGE_BYTES = 1 << 20
+# Read once, before or while modules are imported: such a process needs a start of its own.
+_READ_AT_START = frozenset({"LD_PRELOAD", "SSL_CERT_FILE"})
 _SIGNATURE = inspect.signature(subprocess.Popen._execute_child)  # noqa: SLF001 - no public hook
 
 
@@ -35,6 +37,11 @@ class ForkedPopen(subprocess.Popen[Any]):
 
     def _execute_child(self, *arguments: Any) -> None:
         given = _SIGNATURE.bind(self, *arguments).arguments
+        environment = os.environ if given["env"] is None else given["env"]
+        self._exit = -1
+        if not _READ_AT_START.isdisjoint(environment):
+            super()._execute_child(*arguments)
+            return
         command = list(given["args"])
         if command[:2] != [sys.executable, "-m"] or given["preexec_fn"] or given["pass_fds"]:
             raise ValueError(f"the fork server cannot start {command}")
@@ -42,7 +49,7 @@ class ForkedPopen(subprocess.Popen[Any]):
             "module": command[2],
             "argv": command[3:],
             "cwd": os.fspath(given["cwd"] or Path.cwd()),
-            "env": dict(os.environ if given["env"] is None else given["env"]),
+            "env": dict(environment),
             "session": bool(given["start_new_session"]),
         }
         ends = given["p2cread"], given["c2pwrite"], given["errwrite"]
@@ -55,7 +62,9 @@ class ForkedPopen(subprocess.Popen[Any]):
         self._child_created = True
         self._close_pipe_fds(*(given[name] for name in _PIPES))
 
-    def _internal_poll(self, *_: object, **__: object) -> int | None:
+    def _internal_poll(self, *arguments: Any, **options: Any) -> int | None:
+        if self._exit < 0:
+            return super()._internal_poll(*arguments, **options)
         if self.returncode is None and self._waitpid_lock.acquire(blocking=False):
             try:
                 if self.returncode is None and self._has_ended():
@@ -65,6 +74,8 @@ class ForkedPopen(subprocess.Popen[Any]):
         return self.returncode
 
     def _try_wait(self, flags: int) -> tuple[int, int]:
+        if self._exit < 0:
+            return super()._try_wait(flags)
         if flags & os.WNOHANG and not self._has_ended():
             return 0, 0
         return self.pid, self._status()

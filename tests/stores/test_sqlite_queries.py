@@ -56,6 +56,8 @@ WALKS = {
     "norms": {"norm"},
     # An erasing looks through all there is, and what was ignored is counted by name and day.
     "ignored_names": {"ignored"},
+    # The log of the latest keys, after one of them was taken over: 196,608 rows at most.
+    "forget_taken_over": {"fresh_key"},
     # Of each account 5,000 at most.
     "kept_rejections": {"rejection"},
     "all_rejections": {"rejection"},

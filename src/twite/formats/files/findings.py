@@ -20,7 +20,7 @@ ERRORS: Final[Mapping[str, str]] = MappingProxyType(
         "currency_conflict": "the amount names a different currency from its column",
         "id_rounded": "an id in scientific notation: a spreadsheet cut off its last digits",
         "id_shared": "the order and event of an earlier row, with another person, time or value",
-        "time_missing": "the row has no time, and others have",
+        "time_missing": "the row has no time, but other rows do",
         "too_large": "a row that is too large for a request",
         "not_sent": "the gateway refused the whole request, and a retry would not help",
     }
