@@ -90,7 +90,7 @@ FAULTS = {
     ),
     "400": ({"kind": "status", "status": 400}, SOME),
     "400 hostile": ({"kind": "status", "status": 400, "body": HOSTILE}, SOME),
-    "400 html": ({"kind": "html", "status": 400}, SOME),
+    "400 html": ({"kind": "html", "status": 400}, UNCLEAR),
     "401": ({"kind": "status", "status": 401}, PIXEL),
     "403": ({"kind": "status", "status": 403}, PIXEL),
     "404 the event": ({"kind": "status", "status": 404, "body": NO_EVENT}, EVENT),

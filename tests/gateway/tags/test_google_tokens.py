@@ -45,7 +45,7 @@ async def test_a_token_is_kept_until_shortly_before_it_ends():
 
 
 async def test_a_token_that_is_short_from_the_start_is_used_for_half_of_its_time():
-    short = GoogleToken(text=Secret("short"), history=MINUTE)
+    short = GoogleToken(text=Secret("short"), life=MINUTE)
     account, clock = ScriptedAccount([short]), MovingClock()
     tokens = TokenCache(account, clock=clock)
 
