@@ -65,7 +65,7 @@ ROWS = [
     ("307, not followed", 307, b"", TRY_ANOTHER),
     ("400 with one error", 400, refusal(BAD_HASH), ISOLATE),
     ("400 with many errors", 400, refusal(BAD_HASH, BAD_HASH), ISOLATE),
-    ("400 with a page of HTML", 400, HTML, ISOLATE),
+    ("400 with a page of HTML", 400, HTML, TRY_ANOTHER),
     ("400, an unknown parameter", 400, refusal(("EXCLUSIVE_PARAMETERS", "m", "x")), ISOLATE),
     ("400 echoing an attacker", 400, refusal(("C", "<script>'\"\u0000", "value")), ISOLATE),
     ("400, the event id is not a SET", 400, refusal(NO_SET), HOLD_THE_EVENT),

@@ -148,7 +148,7 @@ class Metrics:
         )
         self._said = counter(
             "twite_tag_log_lines_total",
-            "Log lines of templates, and of the sandbox about them.",
+            "Log lines written by templates, and by the sandbox about them.",
             ["pixel"],
         )
         self._paused = gauge("twite_pixel_paused", "1 while a pixel is paused.", ["pixel"])
