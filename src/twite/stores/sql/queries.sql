@@ -1248,7 +1248,7 @@ SELECT number, at, who, what, subject, detail, hash FROM deed
 WHERE number > :after ORDER BY number LIMIT :limit;
 
 -- name: forget_taken_over
--- Whoever had these keys, an older delivery has them now, and the table says so.
+-- An older delivery took these keys over, which the table says: the log must not say otherwise.
 DELETE FROM fresh_key
 WHERE key IN (SELECT substr(:keys, entry.key * 16 + 1, 16) FROM json_each(:places) AS entry);
 
