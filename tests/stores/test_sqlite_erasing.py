@@ -38,7 +38,7 @@ from twite.gateway.ports.queries import (
 )
 from twite.gateway.ports.state import Pause
 from twite.stores.sqlite import SQLiteStore
-from twite.stores.sqlite.reader import SQLiteReader
+from twite.stores.sqlite.store import SQLiteReader
 from twite.testing.builders import NOW
 from twite.x.encode import conversion_body
 

@@ -11,10 +11,9 @@ from twite.domain.delivery import Attempt, Settlement, Transition, Trigger
 from twite.gateway.ports.outbox import Claim
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine import checkpoints
-from twite.stores.sqlite.engine.checkpoints import Checkpoints
+from twite.stores.sqlite.engine.checkpoints import Checkpoints, MarkKeeper
 from twite.stores.sqlite.engine.connection import connect_writer, create
-from twite.stores.sqlite.engine.mark import MarkKeeper
-from twite.stores.sqlite.engine.stray_log import stray_log
+from twite.stores.sqlite.engine.log_file import stray_log
 from twite.stores.sqlite.engine.writer import Writer
 from twite.testing.builders import NOW, a_submission, an_entry
 

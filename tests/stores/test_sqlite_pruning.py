@@ -23,7 +23,7 @@ from twite.stores.sql.named import query
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine.connection import connect_writer
 from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
-from twite.stores.sqlite.engine.pruning import Pruner
+from twite.stores.sqlite.engine.upkeep import Pruner
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.clock import MovingClock
 

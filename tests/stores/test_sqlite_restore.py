@@ -14,10 +14,9 @@ from twite.domain.errors import StoreInUse, StoreUnusable
 from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.queries import AtRest
 from twite.stores.sqlite import SQLiteStore
-from twite.stores.sqlite.engine.mark import read_mark
-from twite.stores.sqlite.engine.stray_log import stray_log
-from twite.stores.sqlite.recovery.backup import backup
-from twite.stores.sqlite.recovery.restore import restore
+from twite.stores.sqlite.engine.checkpoints import read_mark
+from twite.stores.sqlite.engine.log_file import stray_log
+from twite.stores.sqlite.recovery.backup import backup, restore
 from twite.testing.builders import NOW, a_submission, an_entry
 
 ALL = Claim(pixel="o8z6j", now=NOW, lease_until=NOW + 60_000, limit=500, ambiguous_after=0)

@@ -1,6 +1,5 @@
 """The ledger on SQLite: one file, one owner, one writer thread, any number of readers."""
 
-from twite.stores.sqlite.reader import SQLiteReader
-from twite.stores.sqlite.store import SQLiteStore
+from twite.stores.sqlite.store import SQLiteReader, SQLiteStore
 
 __all__ = ["SQLiteReader", "SQLiteStore"]

@@ -14,13 +14,11 @@ from twite.gateway.ports.store_engine import (
     StoreOptions,
 )
 from twite.stores.sqlite.engine.examine import examine
+from twite.stores.sqlite.engine.log_file import stray_log
 from twite.stores.sqlite.engine.opening import older_copy
-from twite.stores.sqlite.engine.stray_log import stray_log
-from twite.stores.sqlite.reader import SQLiteReader
-from twite.stores.sqlite.recovery.backup import backup
+from twite.stores.sqlite.recovery.backup import backup, restore
 from twite.stores.sqlite.recovery.recover import recover
-from twite.stores.sqlite.recovery.restore import restore
-from twite.stores.sqlite.store import SQLiteStore
+from twite.stores.sqlite.store import SQLiteReader, SQLiteStore
 
 
 class SQLiteEngine:

@@ -16,26 +16,52 @@ from twite.domain.stats.tally import Counted
 from twite.domain.submission import Recorded, Submission
 from twite.gateway.ports.events import Moved, Observer, SilentObserver, Troubled, TroublePlace
 from twite.gateway.ports.outbox import Claim, RewrittenPayloads, SweepRequest, SweepResult, Write
+from twite.gateway.ports.privacy import EraseSearch, EraseTraces
 from twite.gateway.ports.store_engine import Retention
 from twite.stores.sql import outbox, tag_payloads
 from twite.stores.sql.dedup_keys import FRESH_KEYS
+from twite.stores.sql.directory import SqlDirectoryReader
 from twite.stores.sql.directory_changes import SqlDirectory
 from twite.stores.sql.moves import SqlMoves
+from twite.stores.sql.named import query
 from twite.stores.sql.queries import SqlQueries
-from twite.stores.sql.state import SqlStateStore
-from twite.stores.sqlite.engine.checkpoints import Checkpoints
-from twite.stores.sqlite.engine.connection import connect_writer
-from twite.stores.sqlite.engine.damage import final, is_final
-from twite.stores.sqlite.engine.database import SQLiteDatabase
+from twite.stores.sql.state import SqlStateReader, SqlStateStore
+from twite.stores.sqlite.engine.checkpoints import Checkpoints, MarkKeeper
+from twite.stores.sqlite.engine.connection import connect_writer, final, is_final
+from twite.stores.sqlite.engine.database import ReadConnection, SQLiteDatabase
 from twite.stores.sqlite.engine.lock import OwnerLock
-from twite.stores.sqlite.engine.mark import MarkKeeper
 from twite.stores.sqlite.engine.opening import OpenedStore, prepare
 from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
-from twite.stores.sqlite.engine.reader import ReadConnection
 from twite.stores.sqlite.engine.reserve import Reserve
 from twite.stores.sqlite.engine.upkeep import Upkeep, counted_on
 from twite.stores.sqlite.engine.writer import DISK_FULL, Writer
 from twite.stores.sqlite.privacy import SQLitePrivacy
+from twite.stores.sqlite.search import search
+
+
+class SQLiteReader(SqlQueries, SqlStateReader):
+    """Implements StoreReader."""
+
+    def __init__(self, database: ReadConnection, *, salt: bytes) -> None:
+        self._database: ReadConnection = database
+        self.salt = salt
+        self.people = SqlDirectoryReader(database)
+
+    @classmethod
+    async def open(cls, path: str) -> Self:
+        """Open to read. Raises StoreUnusable when it is no database of this version of Twite."""
+        database = await ReadConnection.open(path)
+        salt = await database.read(
+            lambda connection: bytes(connection.execute(query("opening")).fetchone()[0])
+        )
+        return cls(database, salt=salt)
+
+    async def close(self) -> None:
+        await self._database.close()
+
+    async def traces(self, wanted: EraseSearch) -> EraseTraces:
+        return await self._database.read(lambda connection: search(connection, wanted))
+
 
 _MIB: Final = 1024 * 1024
 _SETTLE_AGAIN: Final = 0.5  # seconds

@@ -1,12 +1,84 @@
-"""A database that this process owns: one writer, and a connection that reads beside it."""
+"""Database of an owner: a writer, and a read-only connection in its own thread, without a lock."""
 
-from typing import TypeVar
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Self, TypeVar
 
+from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.stores.sql.database import UnitOfWork, View
-from twite.stores.sqlite.engine.reader import ReadConnection
+from twite.stores.sqlite.engine.connection import connect_reader, damaged, is_damage
+from twite.stores.sqlite.engine.schema import newest_version, refuse_newer, version_of
 from twite.stores.sqlite.engine.writer import Writer
 
 T = TypeVar("T")
+
+
+class ReadConnection:
+    """A database to read, without owning it."""
+
+    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
+        self._connection = connection
+        self._path = path
+        self._counting = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="twite-reader")
+
+    @classmethod
+    async def open(cls, path: str) -> Self:
+        """Open to read. Raises StoreUnusable when it is no database of this version of Twite."""
+        return cls(await asyncio.to_thread(_connect, path), path)
+
+    async def close(self) -> None:
+        await self.read(sqlite3.Connection.close)
+        self._thread.shutdown()
+
+    async def read(self, view: Callable[[sqlite3.Connection], T], *, is_long: bool = False) -> T:
+        """Return what a view returns. A long one has a connection of its own, one at a time."""
+        if is_long:
+            async with self._counting:
+                return await self._told(asyncio.to_thread(_apart, self._path, view))
+        loop = asyncio.get_running_loop()
+        return await self._told(loop.run_in_executor(self._thread, view, self._connection))
+
+    async def _told(self, reading: Awaitable[T]) -> T:
+        """Wait, and let no error of SQLite's cross the border."""
+        try:
+            return await reading
+        except sqlite3.Error as error:
+            if is_damage(error):
+                raise damaged(self._path, error) from error
+            raise LedgerUnavailable(reason=str(error), retry_after=1) from error
+
+
+def _apart(path: str, what: Callable[[sqlite3.Connection], T]) -> T:
+    connection = connect_reader(path)
+    try:
+        return what(connection)
+    finally:
+        connection.close()
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    connection = connect_reader(path)
+    try:
+        _refuse_other_version(version_of(connection), path)
+    except (StoreUnusable, sqlite3.DatabaseError) as error:
+        connection.close()
+        if is_damage(error):
+            raise damaged(path, error) from error
+        raise
+    return connection
+
+
+def _refuse_other_version(present: int, path: str) -> None:
+    refuse_newer(present, path)
+    if present < newest_version():
+        raise StoreUnusable(
+            path=path,
+            reason=f"its schema is of version {present}, and only its owner may change that",
+            cure="Start the gateway once, then read again",
+        )
 
 
 class SQLiteDatabase:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from twite.stores.sql.named import query
-from twite.stores.sqlite.engine.connection import connect_reader
-from twite.stores.sqlite.engine.damage import damaged
+from twite.stores.sqlite.engine.connection import connect_reader, damaged
 from twite.stores.sqlite.engine.log_file import log_of
 
 # What is sent, and what the balance is made of, is looked at before all else.

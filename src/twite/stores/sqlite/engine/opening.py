@@ -11,16 +11,23 @@ import msgspec
 from twite.domain.delivery import OLDER_COPY, UNKNOWN_COPY
 from twite.domain.errors import StoreUnusable
 from twite.stores.sql.named import query
-from twite.stores.sqlite.engine.connection import connect_reader, connect_writer, create
-from twite.stores.sqlite.engine.damage import damaged, is_damage, is_full
-from twite.stores.sqlite.engine.examine import examine
-from twite.stores.sqlite.engine.mark import (
+from twite.stores.sqlite.engine.checkpoints import (
     StoreMark,
     deployment_of,
     mark_path,
     read_mark,
     write_mark,
 )
+from twite.stores.sqlite.engine.connection import (
+    connect_reader,
+    connect_writer,
+    create,
+    damaged,
+    is_damage,
+    is_full,
+)
+from twite.stores.sqlite.engine.examine import examine
+from twite.stores.sqlite.engine.log_file import set_stray_log_aside
 from twite.stores.sqlite.engine.reserve import Reserve
 from twite.stores.sqlite.engine.schema import (
     migrate,
@@ -29,7 +36,6 @@ from twite.stores.sqlite.engine.schema import (
     schema_of,
     version_of,
 )
-from twite.stores.sqlite.engine.stray_log import set_stray_log_aside
 
 # A file of about two gigabytes is looked through in this time. A larger one is no error: what is
 # sent is looked at first, and `twite check` looks at all of it.

@@ -1,4 +1,4 @@
-"""Back up the database while its owner goes on: a copy of one moment.
+"""Back up the database while its owner goes on, and restore a backup.
 
 The copy reads one snapshot, a few megabytes at a time. Commits go on meanwhile; the log keeps what
 came since the snapshot, and is cut again when the copy is done.
@@ -12,10 +12,16 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from twite.domain.errors import StoreUnusable
-from twite.gateway.ports.store_engine import Backup
-from twite.stores.sqlite.engine.connection import connect_reader
-from twite.stores.sqlite.engine.damage import damaged
+from twite.gateway.ports.store_engine import Backup, Restored
+from twite.stores.sql.named import query
+from twite.stores.sqlite.engine.checkpoints import StoreMark, deployment_of, read_mark
+from twite.stores.sqlite.engine.connection import connect_reader, damaged
+from twite.stores.sqlite.engine.lock import OwnerLock
+from twite.stores.sqlite.engine.log_file import set_aside, sync_folder
+from twite.stores.sqlite.engine.schema import refuse_newer, version_of
 
 _PAGES: Final = 256
 # Between two pieces: the disk is the owner's first.
@@ -34,7 +40,7 @@ def backup(path: str, to: str) -> Backup:
         with closing(connect_reader(path)) as source:
             os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
             _copy(source, draft)
-        _look(draft)
+        _check_pages(draft)
         with draft.open("rb") as file:
             os.fsync(file.fileno())
         draft.replace(target)
@@ -98,8 +104,90 @@ def _copy(source: sqlite3.Connection, draft: Path) -> None:
         os.close(descriptor)
 
 
-def _look(draft: Path) -> None:
+def _check_pages(draft: Path) -> None:
     with closing(connect_reader(str(draft))) as copy:
         problem = copy.execute("PRAGMA quick_check(1)").fetchone()[0]
     if problem != "ok":
         raise damaged(str(draft), problem)
+
+
+def restore(database: str, source: str) -> Restored:
+    """Put a copy of a backup in the place of the database, and the files that were there aside.
+
+    The backup stays where it is. Raises StoreInUse, StoreUnusable; nothing is changed then.
+    """
+    database = os.path.realpath(database)
+    if not Path(source).is_file():
+        raise StoreUnusable(path=source, reason="there is no such file", cure="Name the backup")
+    if os.path.realpath(source) == database:
+        raise StoreUnusable(
+            path=source, reason="that is the database itself", cure="Name a backup of it"
+        )
+    draft = f"{database}.restoring"
+    lock = OwnerLock.take(database)
+    try:
+        Path(draft).unlink(missing_ok=True)
+        backup(source, draft)
+        try:
+            found = _look(draft, source, read_mark(database))
+            there = any(Path(f"{database}{suffix}").exists() for suffix in ("", "-wal"))
+            aside = set_aside(database, "replaced", suffixes=("-wal", "-shm", ""))
+            Path(draft).replace(database)
+            sync_folder(database)
+        except BaseException:
+            Path(draft).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise StoreUnusable(
+            path=database,
+            reason=f"the backup cannot be put in its place ({error.strerror})",
+            cure="Check the folder and its disk, and try again",
+        ) from error
+    finally:
+        lock.release()
+    return msgspec.structs.replace(
+        found, database=database, backup=source, aside=aside if there else None
+    )
+
+
+def _look(draft: str, source: str, mark: StoreMark | None) -> Restored:
+    """Say what the next start does with a backup beside a mark. Raises StoreUnusable."""
+    try:
+        with closing(connect_reader(draft)) as copy:
+            version = version_of(copy)
+            if version == 0:
+                raise StoreUnusable(
+                    path=source, reason="it is not a Twite database", cure="Name a backup"
+                )
+            refuse_newer(version, source)
+            salt, turn = copy.execute("SELECT salt, turn FROM deployment").fetchone()
+            conversions = copy.execute(query("last_ids")).fetchone()[1]
+            pending = copy.execute(
+                "SELECT count(*) FROM outbox WHERE state IN ('queued', 'sending')"
+            ).fetchone()[0]
+            latest = copy.execute("SELECT max(received_at) FROM submission").fetchone()[0]
+    except (sqlite3.Error, UnicodeError) as error:
+        raise damaged(source, error) from error
+    why = _why_held(deployment_of(salt), turn, mark)
+    known = 0 if mark is None or mark.deployment != deployment_of(salt) else mark.conversions
+    return Restored(
+        database="",
+        backup="",
+        aside=None,
+        conversions=conversions,
+        latest=latest,
+        pending=pending,
+        sent=why is None,
+        why=why,
+        received_after=max(0, known - conversions),
+    )
+
+
+def _why_held(deployment: str, turn: int, mark: StoreMark | None) -> str | None:
+    if mark is None:
+        return "it is unknown what was sent since: the file .epoch is not next to the database"
+    if mark.deployment != deployment:
+        return "the backup is of a different store than the one it replaces"
+    if mark.turn > turn:
+        return f"{mark.turn - turn} requests to X, or more, were made after the backup"
+    return None

@@ -11,11 +11,11 @@ import msgspec
 from twite.domain.errors import StoreUnusable
 from twite.gateway.ports.store_engine import Recovered
 from twite.stores.sql.named import query
+from twite.stores.sqlite.engine.checkpoints import StoreMark, deployment_of, mark_path, write_mark
 from twite.stores.sqlite.engine.connection import connect_writer, create
 from twite.stores.sqlite.engine.lock import OwnerLock
-from twite.stores.sqlite.engine.mark import StoreMark, deployment_of, mark_path, write_mark
+from twite.stores.sqlite.engine.log_file import set_aside, set_stray_log_aside, sync_folder
 from twite.stores.sqlite.engine.schema import migrate
-from twite.stores.sqlite.engine.stray_log import set_aside, set_stray_log_aside, sync_folder
 from twite.stores.sqlite.recovery.pages import Pages
 from twite.stores.sqlite.recovery.rebuild import Rebuild
 
