@@ -1,8 +1,8 @@
 import pytest
 
-from twite.consent import flags, gcd, gcs, usp
-from twite.consent.gcd import GcdValue
-from twite.consent.malformed import MalformedSignal
+from twite.consent.google import GcdValue, decode_flag, decode_gcd, decode_gcs
+from twite.consent.gpp import decode_usp
+from twite.consent.tcf import MalformedSignal
 
 UNSET, DENIED, GRANTED, DEFAULT = (
     GcdValue.UNSET, GcdValue.DENIED, GcdValue.GRANTED, GcdValue.GRANTED_BY_DEFAULT,
@@ -21,14 +21,14 @@ UNSET, DENIED, GRANTED, DEFAULT = (
     ],
 )
 def test_gcs_says_whether_ad_storage_is_granted(text, storage):
-    assert gcs.decode(text) is storage
+    assert decode_gcs(text) is storage
 
 
 @pytest.mark.parametrize(
     "text", ["", "G", "G1", "G11", "G1111", "G211", "G121", "g111", "G1\u06611"]
 )
 def test_what_is_no_gcs_is_malformed(text):
-    assert isinstance(gcs.decode(text), MalformedSignal)
+    assert isinstance(decode_gcs(text), MalformedSignal)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_each_letter_of_gcd_is_read_in_each_place(letter, word):
         expected = [UNSET] * 4
         expected[place] = word
 
-        assert gcd.decode("1" + "".join(f"1{letter}" for letter in letters) + "5") == tuple(
+        assert decode_gcd("1" + "".join(f"1{letter}" for letter in letters) + "5") == tuple(
             expected
         )
 
@@ -60,14 +60,14 @@ def test_each_letter_of_gcd_is_read_in_each_place(letter, word):
     ],
 )
 def test_a_real_gcd_is_read(text, words):
-    assert gcd.decode(text) == words
+    assert decode_gcd(text) == words
 
 
 @pytest.mark.parametrize(
     "text", ["", "1", "11t1t1t", "21t1t1t1t5", "11o1t1t1t5", "11t1t1t1s5", "11T1t1t1t5", "1" * 99]
 )
 def test_what_is_no_gcd_is_malformed(text):
-    assert isinstance(gcd.decode(text), MalformedSignal)
+    assert isinstance(decode_gcd(text), MalformedSignal)
 
 
 @pytest.mark.parametrize(
@@ -82,20 +82,20 @@ def test_what_is_no_gcd_is_malformed(text):
     ],
 )
 def test_us_privacy_says_who_opted_out_of_sale(text, opted_out):
-    assert usp.decode(text) is opted_out
+    assert decode_usp(text) is opted_out
 
 
 @pytest.mark.parametrize("text", ["", "1", "1YN", "2YYN", "1XXX", "1YYNN"])
 def test_what_is_no_us_privacy_is_malformed(text):
-    assert isinstance(usp.decode(text), MalformedSignal)
+    assert isinstance(decode_usp(text), MalformedSignal)
 
 
 @pytest.mark.parametrize(
     ("word", "read"), [(True, True), ("1", True), ("YES", True), ("0", False), (False, False)]
 )
 def test_a_flag_is_yes_or_no(word, read):
-    assert flags.decode(word) is read
+    assert decode_flag(word) is read
 
 
 def test_a_flag_of_another_word_is_malformed():
-    assert isinstance(flags.decode("perhaps"), MalformedSignal)
+    assert isinstance(decode_flag("perhaps"), MalformedSignal)

@@ -3,10 +3,8 @@ from iab_strings import base64url, disclosed, gpc_segment, gpp, number, tc_core,
 
 from twite.consent import gpp as gpp_string
 from twite.consent import tcf, us_sections
-from twite.consent.gpp import GppString
-from twite.consent.malformed import MalformedSignal
-from twite.consent.tcf_canada import CanadaString
-from twite.consent.us_sections import LAYOUTS, UsSection
+from twite.consent.gpp import LAYOUTS, GppString, UsSection
+from twite.consent.tcf import CanadaString, MalformedSignal
 
 SALE = {7: 18, 8: 12, 11: 14, 18: 14, 24: 16, 25: 16, 26: 16, 27: 16}
 ADVERTISING = {7: 22, 11: 16, 18: 16, 24: 18, 25: 18, 26: 18, 27: 18}
@@ -20,7 +18,7 @@ def test_the_headers_of_the_specification_are_read(header, ids):
     sections = {2: tc_core(), 5: base64url(number(1, 6) + "0" * 300), 6: "1YNN"}
     text = "~".join([header, *(sections[id_] for id_ in ids)])
 
-    assert list(gpp_string.decode(text).sections) == ids
+    assert list(gpp_string.decode_gpp(text).sections) == ids
 
 
 @pytest.mark.parametrize("section", LAYOUTS)
@@ -73,7 +71,7 @@ def test_a_section_that_means_nothing_is_malformed(text):
 def test_a_whole_string_is_read_section_by_section():
     tc = f"{tc_core()}.{disclosed([25])}"
 
-    read = gpp_string.decode(gpp({2: tc, 6: "1YYN", 8: us_core({12: 2, 14: 1})}))
+    read = gpp_string.decode_gpp(gpp({2: tc, 6: "1YYN", 8: us_core({12: 2, 14: 1})}))
 
     assert read == GppString(
         sections={
@@ -90,7 +88,7 @@ def test_canada_is_read():
         + "1" + "0" * 23 + "0" * 6 + "1" + "0" * 17
     )  # fmt: skip
 
-    assert gpp_string.decode(gpp({5: text})) == GppString(
+    assert gpp_string.decode_gpp(gpp({5: text})) == GppString(
         sections={
             5: CanadaString(
                 created=1_700, updated=1_800, express=frozenset({1}), implied=frozenset({7})
@@ -100,7 +98,7 @@ def test_canada_is_read():
 
 
 def test_a_section_of_a_law_that_is_not_known_is_passed_over():
-    assert gpp_string.decode(gpp({6: "1YNN", 99: "whatever"})) == GppString(sections={6: False})
+    assert gpp_string.decode_gpp(gpp({6: "1YNN", 99: "whatever"})) == GppString(sections={6: False})
 
 
 @pytest.mark.parametrize(
@@ -118,7 +116,7 @@ def test_a_section_of_a_law_that_is_not_known_is_passed_over():
     ],
 )
 def test_what_is_no_gpp_string_is_malformed(text):
-    assert isinstance(gpp_string.decode(text), MalformedSignal)
+    assert isinstance(gpp_string.decode_gpp(text), MalformedSignal)
 
 
 @pytest.mark.parametrize(

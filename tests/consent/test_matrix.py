@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from iab_strings import MADE, gpp, tc_core, us_core
 
-from twite.consent.evidence import read
-from twite.consent.verdict import verdict
+from twite.consent.verdict import read_evidence, verdict
 from twite.domain.consent import PLAIN, ConsentAction, ConsentPolicy
 from twite.domain.identifiers import Identifiers
 
@@ -169,7 +168,7 @@ def kept_alike(found, signals):
     """Whether the evidence says what was decided, of which signals."""
     if found.evidence is None:
         return found is PLAIN
-    kept = read(found.evidence)
+    kept = read_evidence(found.evidence)
     said = kept.action, kept.rule, kept.reason, kept.strip, kept.restricted
     told = found.action, found.rule, found.reason, found.strip, found.restricted
     return said == told and kept.signals.keys() == signals.keys()

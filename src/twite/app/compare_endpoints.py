@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from twite.consent import signals
+from twite.consent.google import granted
 from twite.consent.verdict import judging
 from twite.domain.consent import ConsentAction
 from twite.domain.destination import Destination, Source
@@ -79,7 +79,7 @@ class CompareEndpoints:
         seen = event if case.event is not None else as_seen(heard)
         return EndpointResult(
             event=msgspec.convert(dict(seen), dict[str, Tree]),
-            granted=signals.granted(native.consent),
+            granted=granted(native.consent),
             region=source.region,
             kept_back=self._kept_back(heard, case, source),
         )

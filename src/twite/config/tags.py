@@ -10,7 +10,7 @@ from twite.config import toml, values
 from twite.config.containers import load_container, sealed_secrets, with_secrets
 from twite.config.schema import ContainerTable, TagTable
 from twite.config.templates import checked_template, load_template
-from twite.consent.signals import DECIDING, OTHERS
+from twite.consent.google import DECIDING, OTHERS
 from twite.domain.errors import SettingsError
 from twite.domain.json_tree import Tree
 from twite.domain.secret import Secret

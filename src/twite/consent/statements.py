@@ -13,11 +13,19 @@ from typing import Final
 
 import msgspec
 
-from twite.consent import flags, gcd, gcs, gpp, signals, tcf, usp, vendors
-from twite.consent.malformed import MalformedSignal
-from twite.consent.tcf import TcString
-from twite.consent.tcf_canada import CanadaString
-from twite.consent.us_sections import UsSection
+from twite.consent import gpp, tcf
+from twite.consent.google import (
+    DECIDING,
+    KINDS,
+    OTHERS,
+    GcdValue,
+    decode_flag,
+    decode_gcd,
+    decode_gcs,
+    decode_word,
+)
+from twite.consent.gpp import UsSection, decode_additional, decode_names, decode_usp
+from twite.consent.tcf import CanadaString, MalformedSignal, TcString
 from twite.domain.consent import ConsentPolicy
 
 Signals = Mapping[str, str | bool]
@@ -93,30 +101,30 @@ def _denials_of_twins(given: Signals) -> Iterator[Statement]:
 def is_europe(named: Signals) -> bool | None:
     """Return whether the page says that European law applies; None if it says nothing."""
     applies = named.get("gdpr_applies")
-    read = None if applies is None else flags.decode(applies)
+    read = None if applies is None else decode_flag(applies)
     return read if isinstance(read, bool) else None
 
 
 def _words(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterator[Statement]:
-    granted = signals.decode(named[name])
+    granted = decode_word(named[name])
     if isinstance(granted, MalformedSignal):
         yield _unclear(name)
-    elif granted and _kinds(named).get(name) is gcd.GcdValue.GRANTED_BY_DEFAULT:
+    elif granted and _kinds(named).get(name) is GcdValue.GRANTED_BY_DEFAULT:
         # The long form of Consent Mode holds the same with more detail.
         yield Statement(_MATTERS[name], ConsentStatus.BY_DEFAULT, name, name)
     else:
         yield _said(_MATTERS[name], name, name, granted=granted)
 
 
-def _kinds(named: Signals) -> Mapping[str, gcd.GcdValue]:
+def _kinds(named: Signals) -> Mapping[str, GcdValue]:
     """Return the state of each type in Google's long form; {} if it is missing or malformed."""
-    found = gcd.decode(str(named.get("gcd", "")))
-    return {} if isinstance(found, MalformedSignal) else dict(zip(gcd.KINDS, found, strict=True))
+    found = decode_gcd(str(named.get("gcd", "")))
+    return {} if isinstance(found, MalformedSignal) else dict(zip(KINDS, found, strict=True))
 
 
 def _tcf(name: str, named: Signals, policy: ConsentPolicy, now: int) -> Iterator[Statement]:
     if is_europe(named) is not False:
-        yield from _of_tc_string(tcf.decode(str(named[name])), policy, now, "tcf")
+        yield from _of_tc_string(tcf.decode_tcf(str(named[name])), policy, now, "tcf")
 
 
 def _of_tc_string(
@@ -146,7 +154,7 @@ def _matter(purpose: int, policy: ConsentPolicy) -> Purpose:
 def _additional(name: str, named: Signals, policy: ConsentPolicy, _now: int) -> Iterator[Statement]:
     if policy.ac_provider_id is None or is_europe(named) is False:
         return
-    found = vendors.decode_additional(str(named[name]))
+    found = decode_additional(str(named[name]))
     if isinstance(found, MalformedSignal):
         yield _unclear(name)
     else:
@@ -159,7 +167,7 @@ def _own_vendors(
 ) -> Iterator[Statement]:
     if policy.cmp_vendor is None:
         return
-    found = vendors.decode_names(str(named[name]))
+    found = decode_names(str(named[name]))
     if isinstance(found, MalformedSignal):
         yield _unclear(name)
     else:
@@ -167,7 +175,7 @@ def _own_vendors(
 
 
 def _gpp(name: str, named: Signals, policy: ConsentPolicy, now: int) -> Iterator[Statement]:
-    found = gpp.decode(str(named[name]))
+    found = gpp.decode_gpp(str(named[name]))
     if isinstance(found, MalformedSignal):
         yield _unclear(name)
         return
@@ -209,11 +217,11 @@ def _of_canada(found: CanadaString, policy: ConsentPolicy) -> Iterator[Statement
 
 
 def _usp(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterator[Statement]:
-    yield from _opt_out(name, found=usp.decode(str(named[name])))
+    yield from _opt_out(name, found=decode_usp(str(named[name])))
 
 
 def _gpc(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterator[Statement]:
-    yield from _opt_out(name, found=flags.decode(named[name]))
+    yield from _opt_out(name, found=decode_flag(named[name]))
 
 
 def _opt_out(name: str, *, found: MalformedSignal | bool | None) -> Iterator[Statement]:
@@ -224,17 +232,17 @@ def _opt_out(name: str, *, found: MalformedSignal | bool | None) -> Iterator[Sta
 
 
 def _gcd(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterator[Statement]:
-    found = gcd.decode(str(named[name]))
+    found = decode_gcd(str(named[name]))
     if isinstance(found, MalformedSignal):
         yield _unclear(name)
         return
-    for kind, word in zip(gcd.KINDS, found, strict=True):
-        if kind in _MATTERS and word is not gcd.GcdValue.UNSET:
+    for kind, word in zip(KINDS, found, strict=True):
+        if kind in _MATTERS and word is not GcdValue.UNSET:
             yield Statement(_MATTERS[kind], _OF_GCD[word], f"{name} {kind}", name)
 
 
 def _gcs(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterator[Statement]:
-    granted = gcs.decode(str(named[name]))
+    granted = decode_gcs(str(named[name]))
     if isinstance(granted, MalformedSignal):
         yield _unclear(name)
     elif granted and _kinds(named):
@@ -245,7 +253,7 @@ def _gcs(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterat
 
 
 def _npa(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterator[Statement]:
-    found = flags.decode(named[name])
+    found = decode_flag(named[name])
     if isinstance(found, MalformedSignal):
         yield _unclear(name)
     elif found:
@@ -253,7 +261,7 @@ def _npa(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterat
 
 
 def _europe(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterator[Statement]:
-    if isinstance(flags.decode(named[name]), MalformedSignal):
+    if isinstance(decode_flag(named[name]), MalformedSignal):
         yield _unclear(name)
 
 
@@ -292,16 +300,16 @@ _MATTERS: Final = MappingProxyType(
 )
 _OF_GCD: Final = MappingProxyType(
     {
-        gcd.GcdValue.DENIED: ConsentStatus.DENIED,
-        gcd.GcdValue.GRANTED: ConsentStatus.GRANTED,
-        gcd.GcdValue.GRANTED_BY_DEFAULT: ConsentStatus.BY_DEFAULT,
+        GcdValue.DENIED: ConsentStatus.DENIED,
+        GcdValue.GRANTED: ConsentStatus.GRANTED,
+        GcdValue.GRANTED_BY_DEFAULT: ConsentStatus.BY_DEFAULT,
     }
 )
 _READERS: Final[Mapping[str, Callable[[str, Signals, ConsentPolicy, int], Iterator[Statement]]]] = (
     MappingProxyType(
         {
-            **dict.fromkeys(signals.DECIDING, _words),
-            **dict.fromkeys(signals.OTHERS, _nothing),
+            **dict.fromkeys(DECIDING, _words),
+            **dict.fromkeys(OTHERS, _nothing),
             "vendors": _own_vendors,
             "gpc": _gpc,
             "tcf": _tcf,

@@ -7,15 +7,15 @@
 5  the remaining identifiers must still suffice for X
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 from typing import Final
 
 import msgspec
 
-from twite.consent.evidence import evidence, kept
-from twite.consent.signals import DECIDING
+from twite.consent.google import DECIDING
 from twite.consent.statements import (
     KNOWN,
     ConsentStatus,
@@ -38,6 +38,77 @@ from twite.domain.consent import (
     stripped,
 )
 from twite.domain.identifiers import Identifiers
+
+# These signals have values of a few letters; a longer value is invalid.
+_HASHED: Final = frozenset({"tcf", "gpp", "ac", "vendors"})
+_LONGEST_KEPT: Final = 32
+_MOST_SIGNALS: Final = 32
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The stored record of a consent verdict.
+
+    `policy` is the version that decided; `said` is the decoded meaning of the signals. An IAB
+    string may identify a person: only its hash is stored.
+    """
+
+    action: str
+    rule: str
+    policy: str
+    reason: str | None = None
+    strip: tuple[str, ...] = ()
+    restricted: bool = False
+    signals: dict[str, str | bool] = msgspec.field(default_factory=dict)
+    said: tuple[Statement, ...] = ()
+
+
+def evidence(
+    verdict: ConsentDecision, signals: Signals, statements: Sequence[Statement], *, version: str
+) -> bytes:
+    """Return the record as JSON."""
+    return _ENCODER.encode(
+        Evidence(
+            action=verdict.action.value,
+            rule=verdict.rule,
+            policy=version,
+            reason=verdict.reason,
+            strip=verdict.strip,
+            restricted=verdict.restricted,
+            signals=kept(signals),
+            said=tuple(statements),
+        )
+    )
+
+
+def kept(signals: Mapping[str, str | bool]) -> dict[str, str | bool]:
+    """Return the signals as stored: short words as they are, all else as a hash."""
+    return {
+        name if name.strip().lower() in KNOWN else _hash(name): _kept_word(name, word)
+        for name, word in list(signals.items())[:_MOST_SIGNALS]
+    }
+
+
+def read_evidence(text: bytes) -> Evidence:
+    """Read a record. Raises msgspec.DecodeError."""
+    return _DECODER.decode(text)
+
+
+def _kept_word(name: str, word: str | bool) -> str | bool:  # noqa: FBT001  as a submission states it
+    if isinstance(word, bool):
+        return word
+    known = name.strip().lower()
+    may_be_kept = known in KNOWN and known not in _HASHED and len(word) <= _LONGEST_KEPT
+    # An invalid value may not even be valid UTF-8.
+    return word if may_be_kept and word.isascii() and word.isprintable() else _hash(word)
+
+
+def _hash(text: str) -> str:
+    return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+_DECODER: Final = msgspec.json.Decoder(Evidence)
+
 
 # The identifiers that each denial strips. A click id is stored on the device; email, phone number,
 # address and user agent are user data.
@@ -233,3 +304,47 @@ def _granted(stated: Sequence[Statement]) -> bool:
 def _source(statement: Statement) -> str:
     """Google's words count as one signal."""
     return "words" if statement.signal in DECIDING else statement.signal
+
+
+# These parts of reading an IAB string depend on the policy; only the string's hash is stored.
+_OF_THE_IAB: Final = frozenset({"tcf", "gpp tcfeu", "gpp", "ac", "vendors"})
+_NOTHING: Final = Evidence(action="send", rule="nothing_said", policy="")
+
+
+def decide_again(kept: bytes | None, policy: ConsentPolicy) -> ConsentDecision | None:
+    """Return the new action for a delivery, suppress or hold; None if it may stay.
+
+    `kept` is the evidence of the first decision, None without signals. The rendered body is never
+    changed: if the new policy would strip or restrict it, it is suppressed.
+    """
+    try:
+        before = _NOTHING if kept is None else read_evidence(kept)
+    except msgspec.DecodeError:
+        return ConsentDecision(
+            action=ConsentAction.HOLD, rule="unclear", reason="consent_unclear: the evidence"
+        )
+    if before.policy == policy_version(policy):
+        return None
+    statements = before.said if _reads_alike(before, policy) else _unread(before.said)
+    found = decide(statements, policy, strict=is_strict(before.signals, policy))
+    if found.action is ConsentAction.SUPPRESS:
+        return found
+    if found.action is ConsentAction.HOLD:
+        return None if before.action == ConsentAction.HOLD else found
+    if set(found.strip) - set(before.strip) or (found.restricted and not before.restricted):
+        return msgspec.structs.replace(found, action=ConsentAction.SUPPRESS)
+    return None
+
+
+def _reads_alike(before: Evidence, policy: ConsentPolicy) -> bool:
+    return before.policy.partition(".")[2] == policy_version(policy).partition(".")[2]
+
+
+def _unread(statements: Sequence[Statement]) -> tuple[Statement, ...]:
+    """Return the statements without unreadable strings, which may be denials."""
+    return tuple(
+        Statement(Purpose.ANY, ConsentStatus.UNCLEAR, statement.signal, statement.signal)
+        if statement.signal in _OF_THE_IAB
+        else statement
+        for statement in statements
+    )

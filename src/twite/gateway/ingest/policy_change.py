@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final
 
-from twite.consent.again import again
+from twite.consent.verdict import decide_again
 from twite.domain.consent import ConsentAction, policy_version
 from twite.domain.destination import Source
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
@@ -57,7 +57,9 @@ class PolicyChange:
             after = undelivered[-1].delivery
             taken_back: defaultdict[tuple[str, bool], list[int]] = defaultdict(list)
             for delivery in undelivered:
-                found = again(delivery.evidence, for_tags if _is_tags(delivery) else source.consent)
+                found = decide_again(
+                    delivery.evidence, for_tags if _is_tags(delivery) else source.consent
+                )
                 if found is not None:
                     hold = found.action is ConsentAction.HOLD
                     taken_back[found.reason or found.rule, hold].append(delivery.delivery)

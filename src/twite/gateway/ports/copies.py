@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from twite.consent import evidence
+from twite.consent.verdict import read_evidence
 from twite.domain.consent import is_denial
 from twite.domain.delivery import MAYBE_ARRIVED, State
 from twite.domain.fault import Fault
@@ -151,7 +151,7 @@ def limits_of(kept: bytes | None) -> frozenset[str]:
     if kept is None:
         return frozenset()
     try:
-        decided = evidence.read(kept)
+        decided = read_evidence(kept)
     except msgspec.DecodeError:
         return frozenset()
     return frozenset((*decided.strip, *((_RESTRICTED,) if decided.restricted else ())))
@@ -159,6 +159,6 @@ def limits_of(kept: bytes | None) -> frozenset[str]:
 
 def _limited(kept: bytes | None) -> str:
     try:
-        return (kept and evidence.read(kept).reason) or "consent_limited"
+        return (kept and read_evidence(kept).reason) or "consent_limited"
     except msgspec.DecodeError:
         return "consent_limited"

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 from msgspec import structs
 
-from twite.consent import signals
+from twite.consent.google import granted
 from twite.consent.verdict import judging
 from twite.domain.consent import ConsentAction, ConsentDecision, person_keys
 from twite.domain.dedup import dedup_key, derived_id
@@ -123,7 +123,7 @@ class TagDispatcher:
                 now=now,
                 request=request,
                 client=client,
-                consent=signals.granted(tag_event.native.consent),
+                consent=granted(tag_event.native.consent),
             )
             telling = _Telling(tag_event, source=source, occasion=occasion, revoked=revoked)
             if self._draws:

@@ -1,0 +1,97 @@
+"""Decode Google's Consent Mode: words, `gcs`, `gcd`, and yes/no flags."""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+from twite.consent.tcf import MalformedSignal
+
+# Storage of the click id, and sending of user data to an ad platform; and personalized ads.
+DECIDING: Final = ("ad_storage", "ad_user_data", "ad_personalization")
+OTHERS: Final = (
+    "analytics_storage",
+    "functionality_storage",
+    "personalization_storage",
+    "security_storage",
+)
+
+_GRANTED: Final = frozenset({"granted", "true", "1", "yes"})
+_DENIED: Final = frozenset({"denied", "false", "0", "no"})
+
+
+def decode_word(word: str | bool) -> bool | MalformedSignal:  # noqa: FBT001  as a submission states it
+    """Return whether it is granted, in small letters or capitals."""
+    text = str(word).strip().lower()
+    if text in _GRANTED:
+        return True
+    return False if text in _DENIED else MalformedSignal(why="neither granted nor denied")
+
+
+def granted(signals: Mapping[str, str | bool] | None) -> dict[str, bool]:
+    """Return the Google signals that were given, and whether each is granted."""
+    names = (*DECIDING, *OTHERS)
+    return {
+        name: decode_word(word) is True for name, word in (signals or {}).items() if name in names
+    }
+
+
+_YES: Final = frozenset({"1", "true", "yes"})
+_NO: Final = frozenset({"0", "false", "no"})
+
+
+def decode_flag(word: str | bool) -> bool | MalformedSignal:  # noqa: FBT001  as a submission states it
+    """Read a flag."""
+    text = str(word).strip().lower()
+    if text in _YES:
+        return True
+    return False if text in _NO else MalformedSignal(why="neither yes nor no")
+
+
+_GCS: Final = re.compile(r"G1([01-])[01-]", re.ASCII)
+
+
+def decode_gcs(text: str) -> MalformedSignal | bool | None:
+    """Return whether ad_storage is granted, or None if it is not given."""
+    match = _GCS.fullmatch(text.strip())
+    if match is None:
+        return MalformedSignal(why="not of the form G111")
+    return None if match[1] == "-" else match[1] == "1"
+
+
+KINDS: Final = ("ad_storage", "analytics_storage", "ad_user_data", "ad_personalization")
+_GCD: Final = re.compile(r"1.([a-zA-Z]).([a-zA-Z]).([a-zA-Z]).([a-zA-Z]).*", re.ASCII)
+
+
+class GcdValue(StrEnum):
+    """The state of one consent type. Only an update, by a person, is more than a default."""
+
+    UNSET = "unset"
+    DENIED = "denied"
+    GRANTED = "granted"
+    GRANTED_BY_DEFAULT = "granted_by_default"
+
+
+_WORDS: Final = {
+    "l": GcdValue.UNSET,
+    "m": GcdValue.DENIED,  # by an update
+    "n": GcdValue.GRANTED,  # by an update
+    "p": GcdValue.DENIED,  # by default
+    "q": GcdValue.DENIED,  # by both
+    "r": GcdValue.GRANTED,  # by an update, after a denial by default
+    "t": GcdValue.GRANTED_BY_DEFAULT,
+    "u": GcdValue.DENIED,  # by an update, after a grant by default
+    "v": GcdValue.GRANTED,  # by both
+}
+
+
+def decode_gcd(text: str) -> tuple[GcdValue, GcdValue, GcdValue, GcdValue] | MalformedSignal:
+    """Return the state of each of KINDS. One unknown letter invalidates the whole."""
+    match = _GCD.fullmatch(text.strip())
+    if match is None:
+        return MalformedSignal(why="not of the form 11t1t1t1t5")
+    words = [_WORDS.get(letter) for letter in match.groups()]
+    storage, analytics, user_data, personalization = words
+    if storage is None or analytics is None or user_data is None or personalization is None:
+        return MalformedSignal(why="a letter that means nothing")
+    return storage, analytics, user_data, personalization
