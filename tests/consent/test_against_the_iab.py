@@ -21,9 +21,8 @@ from iab_strings import (
     tc_core,
 )
 
-from twite.consent import gpp, tcf
-from twite.consent.gpp import LAYOUTS, UsSection
-from twite.consent.tcf import CanadaString, MalformedSignal
+from twite.consent.gpp import LAYOUTS, UsSection, decode_gpp
+from twite.consent.tcf import CanadaString, MalformedSignal, decode_tcf, doubt
 
 HERE = Path(__file__).parent
 PACKAGES = HERE.parents[1] / ".oracle"
@@ -99,7 +98,7 @@ def test_tc_strings_are_read_as_the_iab_reads_them():
 
     differing = []
     for text, theirs in zip(texts, read_by_the_iab("tcf", texts), strict=True):
-        ours = tcf.decode_tcf(text)
+        ours = decode_tcf(text)
         theirs["restrictions"] = sorted(theirs.get("restrictions", []))
         if isinstance(ours, MalformedSignal) or fields_of(ours) != theirs:
             differing.append((text, ours, theirs))
@@ -118,13 +117,13 @@ def test_a_mangled_tc_string_is_never_consent_to_us_and_none_to_the_iab():
     tally = Counter()
     differing = []
     for text, theirs in zip(texts, read_by_the_iab("tcf", texts), strict=True):
-        ours = tcf.decode_tcf(text)
+        ours = decode_tcf(text)
         if isinstance(ours, MalformedSignal):
             tally["ours refuses" if "error" not in theirs else "both refuse"] += 1
         elif "error" in theirs:
             tally["theirs refuses"] += 1
             # They refuse numbers that ours reads and does not believe.
-            if tcf.doubt(ours, now=MADE) is None:
+            if doubt(ours, now=MADE) is None:
                 differing.append((text, ours, theirs))
         else:
             tally["both read"] += 1
@@ -203,7 +202,7 @@ def test_gpp_strings_are_read_as_the_iab_reads_them():
     tally = Counter()
     differing = []
     for text, theirs in zip(texts, read_by_the_iab("gpp", texts), strict=True):
-        ours = gpp.decode_gpp(text)
+        ours = decode_gpp(text)
         if "error" in theirs:
             tally["theirs refuses"] += 1
             continue

@@ -5,18 +5,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from iab_strings import ALPHABET, MADE
 
-from twite.consent import gpp, tcf
 from twite.consent.google import decode_flag, decode_gcd, decode_gcs, decode_word
-from twite.consent.gpp import decode_additional, decode_names, decode_us_section, decode_usp
+from twite.consent.gpp import (
+    decode_additional,
+    decode_gpp,
+    decode_names,
+    decode_sid,
+    decode_us_section,
+    decode_usp,
+)
 from twite.consent.statements import KNOWN, ConsentStatus, statements
-from twite.consent.tcf import decode_canada
+from twite.consent.tcf import decode_canada, decode_tcf
 from twite.consent.verdict import verdict
 from twite.domain.consent import ConsentAction, ConsentPolicy
 from twite.domain.identifiers import Identifiers
 
 DECODERS = [
-    decode_word, decode_flag, decode_gcs, decode_gcd, decode_usp, tcf.decode_tcf,
-    decode_canada, gpp.decode_gpp, gpp.decode_sid, decode_additional, decode_names,
+    decode_word, decode_flag, decode_gcs, decode_gcd, decode_usp, decode_tcf,
+    decode_canada, decode_gpp, decode_sid, decode_additional, decode_names,
     *(lambda text, section=section: decode_us_section(section, text) for section in (7, 9, 24)),
 ]  # fmt: skip
 ANY = st.text(st.characters()) | st.text(ALPHABET + ".~", max_size=200).map(lambda text: f"C{text}")

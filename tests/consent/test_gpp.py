@@ -1,10 +1,15 @@
 import pytest
 from iab_strings import base64url, disclosed, gpc_segment, gpp, number, tc_core, us_core
 
-from twite.consent import gpp as gpp_string
-from twite.consent import tcf, us_sections
-from twite.consent.gpp import LAYOUTS, GppString, UsSection
-from twite.consent.tcf import CanadaString, MalformedSignal
+from twite.consent.gpp import (
+    LAYOUTS,
+    GppString,
+    UsSection,
+    decode_gpp,
+    decode_sid,
+    decode_us_section,
+)
+from twite.consent.tcf import CanadaString, MalformedSignal, decode_tcf
 
 SALE = {7: 18, 8: 12, 11: 14, 18: 14, 24: 16, 25: 16, 26: 16, 27: 16}
 ADVERTISING = {7: 22, 11: 16, 18: 16, 24: 18, 25: 18, 26: 18, 27: 18}
@@ -18,7 +23,7 @@ def test_the_headers_of_the_specification_are_read(header, ids):
     sections = {2: tc_core(), 5: base64url(number(1, 6) + "0" * 300), 6: "1YNN"}
     text = "~".join([header, *(sections[id_] for id_ in ids)])
 
-    assert list(gpp_string.decode_gpp(text).sections) == ids
+    assert list(decode_gpp(text).sections) == ids
 
 
 @pytest.mark.parametrize("section", LAYOUTS)
@@ -26,7 +31,7 @@ def test_the_headers_of_the_specification_are_read(header, ids):
 def test_the_opt_out_of_sale_is_read_in_each_section(section, value):
     text = us_core({SALE.get(section, 12): value})
 
-    read = us_sections.decode(section, text)
+    read = decode_us_section(section, text)
 
     assert (read.sale, read.opt_out) == (value, "sale" if value == 1 else None)
 
@@ -35,12 +40,12 @@ def test_the_opt_out_of_sale_is_read_in_each_section(section, value):
 def test_the_opt_out_of_targeted_advertising_is_read_in_each_section(section):
     text = us_core({ADVERTISING.get(section, 14): 1})
 
-    assert us_sections.decode(section, text).opt_out == "advertising"
+    assert decode_us_section(section, text).opt_out == "advertising"
 
 
 @pytest.mark.parametrize(("section", "offset"), [(7, 20), (8, 14)])
 def test_the_opt_out_of_sharing_is_read_where_there_is_one(section, offset):
-    assert us_sections.decode(section, us_core({offset: 1})).opt_out == "sharing"
+    assert decode_us_section(section, us_core({offset: 1})).opt_out == "sharing"
 
 
 @pytest.mark.parametrize("section", LAYOUTS)
@@ -49,14 +54,14 @@ def test_the_browsers_own_signal_counts_where_the_section_has_one(section):
 
     expected = None if section in WITHOUT_GPC else "gpc"
 
-    assert us_sections.decode(section, text).opt_out == expected
+    assert decode_us_section(section, text).opt_out == expected
 
 
 @pytest.mark.parametrize("section", [24, 25, 26, 27])
 def test_a_segment_that_names_the_section_may_stand_before_its_core(section):
     header = base64url(number(section, 6) + number(1, 6) + "0" * 12)
 
-    read = us_sections.decode(section, f"{header}.{us_core({16: 1})}")
+    read = decode_us_section(section, f"{header}.{us_core({16: 1})}")
 
     assert read.opt_out == "sale"
 
@@ -65,17 +70,17 @@ def test_a_segment_that_names_the_section_may_stand_before_its_core(section):
     "text", [us_core({12: 3}), us_core({}, version=2), us_core({}, version=0), "B", "", "B.B", "?"]
 )
 def test_a_section_that_means_nothing_is_malformed(text):
-    assert isinstance(us_sections.decode(10, text), MalformedSignal)
+    assert isinstance(decode_us_section(10, text), MalformedSignal)
 
 
 def test_a_whole_string_is_read_section_by_section():
     tc = f"{tc_core()}.{disclosed([25])}"
 
-    read = gpp_string.decode_gpp(gpp({2: tc, 6: "1YYN", 8: us_core({12: 2, 14: 1})}))
+    read = decode_gpp(gpp({2: tc, 6: "1YYN", 8: us_core({12: 2, 14: 1})}))
 
     assert read == GppString(
         sections={
-            2: tcf.decode(tc),
+            2: decode_tcf(tc),
             6: True,
             8: UsSection(name="usca", sale=2, sharing=1, advertising=None, gpc=None),
         }
@@ -88,7 +93,7 @@ def test_canada_is_read():
         + "1" + "0" * 23 + "0" * 6 + "1" + "0" * 17
     )  # fmt: skip
 
-    assert gpp_string.decode_gpp(gpp({5: text})) == GppString(
+    assert decode_gpp(gpp({5: text})) == GppString(
         sections={
             5: CanadaString(
                 created=1_700, updated=1_800, express=frozenset({1}), implied=frozenset({7})
@@ -98,7 +103,7 @@ def test_canada_is_read():
 
 
 def test_a_section_of_a_law_that_is_not_known_is_passed_over():
-    assert gpp_string.decode_gpp(gpp({6: "1YNN", 99: "whatever"})) == GppString(sections={6: False})
+    assert decode_gpp(gpp({6: "1YNN", 99: "whatever"})) == GppString(sections={6: False})
 
 
 @pytest.mark.parametrize(
@@ -116,7 +121,7 @@ def test_a_section_of_a_law_that_is_not_known_is_passed_over():
     ],
 )
 def test_what_is_no_gpp_string_is_malformed(text):
-    assert isinstance(gpp_string.decode_gpp(text), MalformedSignal)
+    assert isinstance(decode_gpp(text), MalformedSignal)
 
 
 @pytest.mark.parametrize(
@@ -124,8 +129,8 @@ def test_what_is_no_gpp_string_is_malformed(text):
     [("7", {7}), ("2_6", {2, 6}), ("2,6", {2, 6}), ("[7, 8]", {7, 8}), ("-1", set()), ("0", set())],
 )
 def test_the_sections_that_apply_are_numbers(text, ids):
-    assert gpp_string.decode_sid(text) == ids
+    assert decode_sid(text) == ids
 
 
 def test_other_words_for_sections_are_malformed():
-    assert isinstance(gpp_string.decode_sid("usnat"), MalformedSignal)
+    assert isinstance(decode_sid("usnat"), MalformedSignal)

@@ -1,8 +1,7 @@
 import pytest
 from iab_strings import DAY, MADE, disclosed, tc_core
 
-from twite.consent import tcf
-from twite.consent.tcf import MalformedSignal, Ranges, Restriction, TcString
+from twite.consent.tcf import MalformedSignal, Ranges, Restriction, TcString, decode_tcf, doubt
 
 
 def singles(*ids):
@@ -10,7 +9,7 @@ def singles(*ids):
 
 
 def test_a_core_is_read_whole():
-    read = tcf.decode_tcf(tc_core(restrictions=[(7, 0, [(25, 30)]), (2, 1, [(755, 755)])]))
+    read = decode_tcf(tc_core(restrictions=[(7, 0, [(25, 30)]), (2, 1, [(755, 755)])]))
 
     assert read == TcString(
         created=MADE,
@@ -38,11 +37,11 @@ def test_a_core_is_read_whole():
 
 
 def test_vendors_as_ranges_are_the_same_vendors():
-    assert tcf.decode_tcf(tc_core(as_ranges=True)) == tcf.decode_tcf(tc_core())
+    assert decode_tcf(tc_core(as_ranges=True)) == decode_tcf(tc_core())
 
 
 def test_the_disclosed_vendors_are_read_from_their_segment():
-    read = tcf.decode_tcf(f"{tc_core()}.{disclosed([2, 25])}")
+    read = decode_tcf(f"{tc_core()}.{disclosed([2, 25])}")
 
     assert read.disclosed == singles(2, 25)
 
@@ -64,12 +63,12 @@ def test_the_disclosed_vendors_are_read_from_their_segment():
     ],
 )
 def test_what_is_no_tc_string_is_malformed(text):
-    assert isinstance(tcf.decode_tcf(text), MalformedSignal)
+    assert isinstance(decode_tcf(text), MalformedSignal)
 
 
 @pytest.mark.parametrize(("kind", "allowed"), [(0, False), (1, True), (2, False), (3, False)])
 def test_a_publisher_takes_a_purpose_away_from_a_vendor(kind, allowed):
-    read = tcf.decode_tcf(tc_core(restrictions=[(7, kind, [(25, 25)])]))
+    read = decode_tcf(tc_core(restrictions=[(7, kind, [(25, 25)])]))
 
     assert read.allows(7, 25) is allowed
     assert read.allows(7, 755)
@@ -92,15 +91,15 @@ def test_a_publisher_takes_a_purpose_away_from_a_vendor(kind, allowed):
     ],
 )
 def test_a_string_that_cannot_be_is_not_believed(fields):
-    assert tcf.doubt(tcf.decode_tcf(tc_core(**fields)), now=MADE) is not None
+    assert doubt(decode_tcf(tc_core(**fields)), now=MADE) is not None
 
 
 @pytest.mark.parametrize("fields", [{}, {"policy": 4}, {"policy": 2, "created": 1_600_000_000_000}])
 def test_a_string_as_they_are_is_believed(fields):
-    assert tcf.doubt(tcf.decode_tcf(tc_core(**fields)), now=MADE) is None
+    assert doubt(decode_tcf(tc_core(**fields)), now=MADE) is None
 
 
 def test_a_purpose_that_was_not_asked_about_is_neither_granted_nor_denied():
-    read = tcf.decode_tcf(tc_core(purposes=[7], purpose_one_treatment=True))
+    read = decode_tcf(tc_core(purposes=[7], purpose_one_treatment=True))
 
     assert (read.asked(1), read.asked(7)) == (False, True)

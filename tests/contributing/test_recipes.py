@@ -20,8 +20,7 @@ from twite.domain.alert import RULES, AlertKind, AlertPhase, AlertRule
 from twite.domain.people.users import Role, Session, User, Viewer
 from twite.domain.secret import Secret
 from twite.domain.submission import Endpoint
-from twite.formats.native_shape import Native
-from twite.formats.parsed_request import ParsedRequest
+from twite.formats.parsed_request import Native, ParsedRequest
 from twite.gateway.alerts import alert_store
 from twite.gateway.alerts.alert_store import AlertStore, CheckResult
 from twite.gateway.identity.authentication import AuthenticatedSession

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from twite.domain.delivery import TRANSITIONS
 from twite.domain.fault import CODES
-from twite.formats.native_shape import Native, NativeContent
+from twite.formats.parsed_request import Native, NativeContent
 from twite.observers.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from twite.formats.event_data.names import REASONS, SPELLINGS
+from twite.formats.event_data.conversions import REASONS, SPELLINGS
 from twite.gtm.container.plan import NotFiredReason
 from twite.http.route_table import ROUTES
 

@@ -22,7 +22,7 @@ from twite.formats.event_data.conversions import Tagged, found_of
 from twite.formats.ga4 import read as ga4
 from twite.formats.measurement_protocol import read as measurement_protocol
 from twite.formats.native import read as native
-from twite.formats.visitor import Visitor
+from twite.formats.page_visit import Visitor
 
 NOW = 1_795_600_000_000
 EVENTS = {

@@ -11,9 +11,8 @@ from twite.domain.submission import Ignored
 from twite.domain.times import DAY, spelled
 from twite.formats.beacon.read import LONGEST_WAIT, read, read_image
 from twite.formats.beacon.shape import BeaconTwin
-from twite.formats.clicks import Click
-from twite.formats.native_shape import Native, NativeContent
-from twite.formats.visitor import Visitor
+from twite.formats.page_visit import Click, Visitor
+from twite.formats.parsed_request import Native, NativeContent
 
 NOW = 1_795_600_000_000
 SENT = 1_700_000_000_000  # a clock that is years behind

@@ -2,7 +2,7 @@ from urllib.parse import quote
 
 import pytest
 
-from twite.formats.clicks import (
+from twite.formats.page_visit import (
     Click,
     clicks_of,
     cookies_of,

@@ -9,11 +9,11 @@ from tag_cases import DESTINATIONS, NOW, a_shop
 from twite.formats.data_tag import read as data_tag
 from twite.formats.data_tag.event import event_of
 from twite.formats.event_data.conversions import click_of, found_of
-from twite.formats.event_data.trace import trace_of
+from twite.formats.event_data.values import trace_of
 from twite.formats.ga4 import read as ga4
-from twite.formats.ga4.items import CODES, item_of
+from twite.formats.ga4.read import CODES, item_of
 from twite.formats.measurement_protocol import read as measurement_protocol
-from twite.formats.visitor import Visitor
+from twite.formats.page_visit import Visitor
 
 HIT = (
     "v=2&tid=G-1&gtm=45je&_p=17&_s=3&en=purchase&cid=1.2&uid=u7&sid=9&sct=2&seg=1&_et=12"

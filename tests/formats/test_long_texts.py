@@ -13,12 +13,9 @@ from twite.domain.errors import MalformedRequest
 from twite.formats.beacon import read as beacon
 from twite.formats.data_tag import read as data_tag
 from twite.formats.event_data.conversions import found_of
-from twite.formats.event_data.items import MAX_ITEMS_IN_ALL
-from twite.formats.event_data.trace import trace_of
+from twite.formats.event_data.values import MAX_ITEMS_IN_ALL, trace_of
 from twite.formats.ga4 import read as ga4
-from twite.formats.page_address import scrubbed_url
-from twite.formats.robots import is_robot
-from twite.formats.visitor import Visitor
+from twite.formats.page_visit import Visitor, is_robot, scrubbed_url
 from twite.redaction import scrub_text
 from twite.redaction.scrub_event import scrubbed_event
 from twite.redaction.scrub_text import (

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from readings import CLICK, FULL, codes, read_bytes
 
 from twite.formats.native.fields import MAX_FAULTS, field_by_field
-from twite.formats.native_shape import Native, NativeContent
+from twite.formats.parsed_request import Native, NativeContent
 
 GOOD = {"event": "purchase", "twclid": CLICK}
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twite.formats.page_address import scrubbed_url
+from twite.formats.page_visit import scrubbed_url
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twite.domain.errors import MalformedRequest
-from twite.formats.native_shape import Many, Native
+from twite.formats.parsed_request import Many, Native
 from twite.formats.strict_json import decode, may_hold_control_characters
 from twite.formats.x_api.shape import XRequest
 

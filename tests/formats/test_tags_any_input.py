@@ -12,7 +12,7 @@ from twite.formats.data_tag import read as data_tag
 from twite.formats.event_data.conversions import Tagged, click_of, found_of
 from twite.formats.ga4 import read as ga4
 from twite.formats.measurement_protocol import read as measurement_protocol
-from twite.formats.visitor import Visitor
+from twite.formats.page_visit import Visitor
 from twite.x.encode import conversion_body
 
 VISITORS = st.sampled_from(

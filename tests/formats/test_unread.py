@@ -14,9 +14,9 @@ from twite.formats.data_tag import read as data_tag
 from twite.formats.event_data.conversions import found_of
 from twite.formats.ga4 import read as ga4
 from twite.formats.measurement_protocol import read as measurement_protocol
+from twite.formats.page_visit import Visitor
 from twite.formats.sgtm_tag import read as sgtm
 from twite.formats.strict_json import with_replacements
-from twite.formats.visitor import Visitor
 
 VISITOR = Visitor(trusted=True, now=NOW)
 CLICK = "23opevjt88psuo13lu8d020qkn"

@@ -14,10 +14,9 @@ from twite.domain import normalize
 from twite.domain.times import spelled
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.formats.event_data.conversions import in_our_words
-from twite.formats.native_shape import Native
-from twite.formats.parsed_request import TagEvent
+from twite.formats.page_visit import Visitor
+from twite.formats.parsed_request import Native, TagEvent
 from twite.formats.sgtm_tag import read as sgtm
-from twite.formats.visitor import Visitor
 from twite.gtm.template.effects import HttpEffect
 from twite.gtm.template.fields import fill
 from twite.gtm.template.permissions import policy

@@ -2,7 +2,7 @@ import pytest
 
 from twite.domain.click_cookie import ClickCookie
 from twite.domain.times import DAY
-from twite.formats.clicks import Click
+from twite.formats.page_visit import Click
 from twite.http.cookies import cookie_domain, host_of, registrable_domain, set_cookies
 
 NOW = 1_795_600_000_000

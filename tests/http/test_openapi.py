@@ -3,7 +3,7 @@ from pathlib import Path
 import msgspec
 
 from twite.formats.native.answers import NativeReceipt
-from twite.formats.native_shape import Many, Native, NativeContent
+from twite.formats.parsed_request import Many, Native, NativeContent
 from twite.formats.x_api.read import XContent, XConversion, XIdentifier, XRequest
 from twite.http.openapi.bodies import BODIES
 from twite.http.route_table import document, rendered

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from any_event import EVENTS
 from canaries import HARMLESS, SPELLINGS, found_in
-from twite.formats.page_address import scrubbed_url
+from twite.formats.page_visit import scrubbed_url
 from twite.redaction.scrub_event import scrubbed_event
 from twite.redaction.scrub_text import free_text, scrubbed_json, without_persons
 from twite.redaction.shapes import holds_a_person, reading

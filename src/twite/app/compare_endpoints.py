@@ -16,15 +16,14 @@ from twite.domain.consent import ConsentAction
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import MalformedRequest
 from twite.domain.json_tree import Tree
-from twite.formats.clicks import cookies_of
 from twite.formats.data_tag import read as data_tag
 from twite.formats.event_data.conversions import as_seen, found_of, in_our_words
 from twite.formats.event_data.values import first_text
 from twite.formats.ga4 import read as ga4
 from twite.formats.measurement_protocol import read as measurement_protocol
-from twite.formats.native.conversion import identifiers_of
+from twite.formats.native.values import identifiers_of
+from twite.formats.page_visit import Visitor, cookies_of
 from twite.formats.parsed_request import Event, TagEvent
-from twite.formats.visitor import Visitor
 from twite.gateway.ports.tags import policy_for
 from twite.gtm.compare.capture import CapturedCase
 from twite.gtm.container.parts import ReadFields

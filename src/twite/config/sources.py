@@ -9,7 +9,7 @@ from twite.config import toml, values
 from twite.config.schema import SourceTable
 from twite.domain.destination import Source
 from twite.domain.errors import SettingsError
-from twite.formats.event_data.names import IGNORE
+from twite.formats.event_data.conversions import IGNORE
 
 # The X route's conversions have this source name.
 _RESERVED: Final = frozenset({"x-api"})

@@ -7,7 +7,6 @@ from typing import Final
 
 import msgspec
 
-from twite.consent import tcf
 from twite.consent.tcf import (
     LONGEST,
     Bits,
@@ -17,6 +16,7 @@ from twite.consent.tcf import (
     TcString,
     UnreadableBits,
     decode_canada,
+    decode_tcf,
 )
 
 _USP: Final = re.compile(r"1[YN-]([YN-])[YN-]", re.ASCII | re.IGNORECASE)
@@ -164,7 +164,7 @@ def decode_gpp(text: str) -> GppString | MalformedSignal:
         if not part:
             return MalformedSignal(why="an empty section")
         if id_ == EUROPE:
-            sections[id_] = tcf.decode_tcf(part)
+            sections[id_] = decode_tcf(part)
         elif id_ == CANADA:
             sections[id_] = decode_canada(part)
         elif id_ == US_PRIVACY:

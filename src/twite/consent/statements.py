@@ -13,7 +13,6 @@ from typing import Final
 
 import msgspec
 
-from twite.consent import gpp, tcf
 from twite.consent.google import (
     DECIDING,
     KINDS,
@@ -24,8 +23,17 @@ from twite.consent.google import (
     decode_gcs,
     decode_word,
 )
-from twite.consent.gpp import UsSection, decode_additional, decode_names, decode_usp
-from twite.consent.tcf import CanadaString, MalformedSignal, TcString
+from twite.consent.gpp import (
+    EUROPE,
+    Section,
+    UsSection,
+    decode_additional,
+    decode_gpp,
+    decode_names,
+    decode_sid,
+    decode_usp,
+)
+from twite.consent.tcf import CanadaString, MalformedSignal, TcString, decode_tcf, doubt
 from twite.domain.consent import ConsentPolicy
 
 Signals = Mapping[str, str | bool]
@@ -124,13 +132,13 @@ def _kinds(named: Signals) -> Mapping[str, GcdValue]:
 
 def _tcf(name: str, named: Signals, policy: ConsentPolicy, now: int) -> Iterator[Statement]:
     if is_europe(named) is not False:
-        yield from _of_tc_string(tcf.decode_tcf(str(named[name])), policy, now, "tcf")
+        yield from _of_tc_string(decode_tcf(str(named[name])), policy, now, "tcf")
 
 
 def _of_tc_string(
     found: TcString | MalformedSignal, policy: ConsentPolicy, now: int, by: str
 ) -> Iterator[Statement]:
-    if isinstance(found, MalformedSignal) or tcf.doubt(found, now=now) is not None:
+    if isinstance(found, MalformedSignal) or doubt(found, now=now) is not None:
         yield _unclear(by)
         return
     vendor = policy.tcf_vendor_id
@@ -175,22 +183,22 @@ def _own_vendors(
 
 
 def _gpp(name: str, named: Signals, policy: ConsentPolicy, now: int) -> Iterator[Statement]:
-    found = gpp.decode_gpp(str(named[name]))
+    found = decode_gpp(str(named[name]))
     if isinstance(found, MalformedSignal):
         yield _unclear(name)
         return
-    applying = gpp.decode_sid(str(named["gpp_sid"])) if "gpp_sid" in named else None
+    applying = decode_sid(str(named["gpp_sid"])) if "gpp_sid" in named else None
     if isinstance(applying, MalformedSignal):
         yield _unclear("gpp_sid")
         applying = None
     for id_, section in found.sections.items():
-        elsewhere = id_ == gpp.EUROPE and is_europe(named) is False
+        elsewhere = id_ == EUROPE and is_europe(named) is False
         applies = not elsewhere and (applying is None or id_ in applying)
         yield from _of_section(section, policy, now, applies=applies)
 
 
 def _of_section(
-    section: gpp.Section, policy: ConsentPolicy, now: int, *, applies: bool
+    section: Section, policy: ConsentPolicy, now: int, *, applies: bool
 ) -> Iterator[Statement]:
     """An opt-out counts in any section; a lack of consent only where that law applies."""
     match section:

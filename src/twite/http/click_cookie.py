@@ -6,8 +6,8 @@ from typing import Final
 from twite.consent.verdict import verdict
 from twite.domain.consent import ConsentAction, ConsentPolicy
 from twite.domain.identifiers import Identifiers
-from twite.formats.clicks import Click
-from twite.formats.data_tag import client_ids
+from twite.formats.data_tag.event import CLIENT_COOKIE, CLIENT_COOKIE_SECONDS, client_cookie
+from twite.formats.page_visit import Click
 from twite.http.cookies import cookie_domain, drop_cookies, host_of, named_cookie, set_cookies
 from twite.http.origins import PageVisit
 
@@ -64,19 +64,19 @@ def keeping_client(
     if not ours or not wanted.client_id:
         return ()
     answers = {_allowed(_SOME_CLICK, signals, visit.source.consent, now) for signals in signal_sets}
-    value = client_ids.written(client)
+    value = client_cookie(client)
     if answers <= {True} and value is not None:
         return (
             named_cookie(
-                client_ids.COOKIE,
+                CLIENT_COOKIE,
                 value,
-                seconds=client_ids.SECONDS,
+                seconds=CLIENT_COOKIE_SECONDS,
                 domain=domain,
                 http_only=wanted.http_only,
             ),
         )
-    known = client_ids.COOKIE in cookies and False in answers
-    return drop_cookies([client_ids.COOKIE], domain=domain) if known else ()
+    known = CLIENT_COOKIE in cookies and False in answers
+    return drop_cookies([CLIENT_COOKIE], domain=domain) if known else ()
 
 
 def called(headers: Mapping[bytes, bytes]) -> str | None:

@@ -10,7 +10,7 @@ from publicsuffixlist import PublicSuffixList
 
 from twite.domain.click_cookie import ClickCookie
 from twite.domain.times import DAY, SECOND
-from twite.formats.clicks import OF_X, Click, written
+from twite.formats.page_visit import OF_X, Click, written
 
 _MOST_HOST: Final = 253
 

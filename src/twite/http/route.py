@@ -12,9 +12,8 @@ from starlette.types import Receive, Scope
 from twite.domain.destination import Source
 from twite.domain.people.users import KeyScope
 from twite.domain.submission import Endpoint
-from twite.formats.clicks import cookies_of
 from twite.formats.data_tag.read import MAX_PARAMETERS
-from twite.formats.visitor import Visitor
+from twite.formats.page_visit import Visitor, cookies_of
 from twite.gateway.ingest.accept import X_SOURCE
 from twite.gateway.ports.events import Observer, TurnedAway
 from twite.http.authorization import Requester

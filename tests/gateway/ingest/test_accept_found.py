@@ -8,8 +8,7 @@ from twite.domain.fault import fault
 from twite.domain.ignored import IgnoredTally
 from twite.domain.submission import Endpoint, Ignored
 from twite.domain.times import DAY
-from twite.formats.native_shape import Native
-from twite.formats.parsed_request import ParsedRequest
+from twite.formats.parsed_request import Native, ParsedRequest
 from twite.gateway.ingest.entries import tag_outcomes
 from twite.gateway.ports.events import Accepted, IgnoredSome
 from twite.gateway.ports.queries import IgnoredQuery

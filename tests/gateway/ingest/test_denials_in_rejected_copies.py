@@ -12,8 +12,8 @@ from twite.formats.data_tag import read as data_tag
 from twite.formats.event_data.conversions import found_of
 from twite.formats.ga4 import read as ga4
 from twite.formats.measurement_protocol import read as measurement_protocol
+from twite.formats.page_visit import Visitor
 from twite.formats.sgtm_tag import read as sgtm_tag
-from twite.formats.visitor import Visitor
 from twite.gateway.ports.queries import ByConversionId
 from twite.stores.memory.store import MemoryStore
 from twite.stores.sqlite import SQLiteStore

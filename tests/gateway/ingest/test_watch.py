@@ -7,7 +7,7 @@ from twite.domain.stats.sightings import Sighting, SightingPath, marks
 from twite.domain.submission import Endpoint
 from twite.formats.beacon.shape import BeaconTwin
 from twite.formats.native.conversion import ReadConversion
-from twite.formats.native_shape import Native
+from twite.formats.parsed_request import Native
 from twite.gateway.ingest.sightings import Watch, watched
 from twite.testing.builders import NOW, a_conversion, a_destination, a_source
 

@@ -4,7 +4,7 @@ import pytest
 from test_ingest_turn import NOW, TEMPLATE
 
 from twite.engines.quickjs.engine import QuickJsEngine
-from twite.formats.native_shape import Native
+from twite.formats.parsed_request import Native
 from twite.gateway.ports.tags import ContainerConfig, TagRemark, TagRule
 from twite.gateway.tags.run.dispatcher import TagDispatcher
 from twite.gateway.tags.run.payload import read

@@ -8,7 +8,7 @@ from worker_bench import Seen
 
 from twite.domain.alert import AlertKind
 from twite.engines.quickjs.engine import QuickJsEngine
-from twite.formats.native_shape import Native
+from twite.formats.parsed_request import Native
 from twite.gateway.ports.events import ConditionChanged, Troubled
 from twite.gateway.ports.tags import ContainerConfig, TagRemark, TagRule
 from twite.gateway.tags.run.dispatcher import TagDispatcher

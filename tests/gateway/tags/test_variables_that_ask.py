@@ -9,7 +9,7 @@ import pytest
 from twite.domain.delivery import Trigger as Ended
 from twite.domain.secret import Secret
 from twite.engines.quickjs.engine import QuickJsEngine
-from twite.formats.native_shape import Native
+from twite.formats.parsed_request import Native
 from twite.gateway.ports.tags import ContainerConfig, RepeatPolicy, TagRemark, TagRule
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.gateway.tags.google.requests import GoogleClient

@@ -11,7 +11,6 @@ from twite.domain.errors import MalformedRequest
 from twite.domain.fault import Fault, fault
 from twite.domain.submission import Ignored
 from twite.domain.times import DAY, spelled
-from twite.formats.beacon.parts import click_of, consent_of, conversion_of, ignored_of, number_of
 from twite.formats.beacon.shape import (
     BeaconClick,
     BeaconContent,
@@ -19,15 +18,26 @@ from twite.formats.beacon.shape import (
     BeaconMessage,
     BeaconTwin,
     Number,
+    click_in,
+    consent_in,
+    conversion_in,
+    ignored_in,
+    number_in,
 )
-from twite.formats.clicks import BROWSER_ID, Click, clicks_of, in_full, newest_of, read_click
-from twite.formats.event_data.items import MAX_ITEMS_IN_ALL
-from twite.formats.native.amounts import is_more
-from twite.formats.native_shape import Native, NativeContent
-from twite.formats.parsed_request import ParsedRequest
-from twite.formats.robots import is_robot
+from twite.formats.event_data.values import MAX_ITEMS_IN_ALL
+from twite.formats.native.values import is_more
+from twite.formats.page_visit import (
+    BROWSER_ID,
+    Click,
+    Visitor,
+    clicks_of,
+    in_full,
+    is_robot,
+    newest_of,
+    read_click,
+)
+from twite.formats.parsed_request import Native, NativeContent, ParsedRequest
 from twite.formats.strict_json import decode, with_replacements
-from twite.formats.visitor import Visitor
 from twite.redaction.scrub_text import free_text
 
 MAX_CONVERSIONS: Final = 20
@@ -69,20 +79,20 @@ def read(body: bytes, seen: Visitor) -> Beacon:
     Faults of a single conversion are reported with that conversion.
     """
     message = decode(_DECODER, with_replacements(body), frame=True)
-    given, ignored = message.conversions or [], ignored_of(message.ignored)
+    given, ignored = message.conversions or [], ignored_in(message.ignored)
     if len(given) > MAX_CONVERSIONS or len(ignored) > MAX_CONVERSIONS:
         raise MalformedRequest(
             code="too_many",
             path="conversions" if len(given) > MAX_CONVERSIONS else "ignored",
             message=f"a beacon may hold {MAX_CONVERSIONS}",
         )
-    conversions = _bounded([conversion_of(raw) for raw in given])
+    conversions = _bounded([conversion_in(raw) for raw in given])
     # The two clocks may differ by years, but the age of an event is the same on both.
-    sent = number_of(message.sent)
+    sent = number_in(message.sent)
     ahead = None if sent is None else seen.now - _whole(sent)
-    clicks = _clicks(click_of(message.click), ahead, seen)
+    clicks = _clicks(click_in(message.click), ahead, seen)
     click = newest_of(clicks, clicks_of(seen.cookies, now=seen.now))
-    consent = _consent(consent_of(message.consent), seen)
+    consent = _consent(consent_in(message.consent), seen)
     left_out = [Ignored(name=_name(entry.name), reason=_reason(entry.reason)) for entry in ignored]
     return _sorted(conversions, left_out, seen=seen, ahead=ahead, click=click, consent=consent)
 

@@ -1,14 +1,17 @@
-"""Map the fields of Stape's Data Tag to common event data, by the names that its client reads.
+"""Stape's Data Tag: its fields as common event data, by the names that its client reads. [seen DC]
 
-If several fields map to one name, the first that is not empty counts. [seen DC]
+If several fields map to one name, the first that is not empty counts. The client id is the event's
+own (client_id, data_client_id, _dcid), else the cookie's, else the tag's temporary id of this page
+(_dcid_temp), else a new one. The events of a list share one id.
 """
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
+from urllib.parse import quote, unquote
 
-from twite.formats.event_data.items import items_of, total_of
-from twite.formats.event_data.values import first_text
+from twite.formats.event_data.values import first_text, items_of, total_of
+from twite.formats.parsed_request import Event
 
 _NAMES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -126,3 +129,32 @@ def _fill_from_action(event: dict[str, object]) -> None:
     ):  # fmt: skip
         if first_text(field, (place,)):
             event.setdefault(name, field[place])
+
+
+CLIENT_COOKIE: Final = "_dcid"
+CLIENT_COOKIE_SECONDS: Final = 63_072_000  # two years
+
+_SAID: Final = ("client_id", "data_client_id", "_dcid")
+_OF_THE_PAGE: Final = "_dcid_temp"
+_LONGEST: Final = 256
+# encodeURIComponent leaves these as they are, besides letters, digits and `_.-~`.
+_PLAIN: Final = "!'()*"
+
+
+def client_id_in(given: Sequence[Event], cookies: Mapping[str, str]) -> str:
+    """Return the client id of a request, "" if there is none."""
+    ids = [first_text(event, _SAID) for event in given]
+    temporary = [first_text(event, (_OF_THE_PAGE,)) for event in given]
+    named = (*ids, unquote(cookies.get(CLIENT_COOKIE, ""), errors="replace"), *temporary)
+    return next((client_id for client_id in named if client_id), "")
+
+
+def new_client_id(*, now: int, digits: int) -> str:
+    """Return a new one; `now` is in milliseconds, `digits` a random number of nine digits."""
+    return f"dcid.1.{now}.{digits:09d}"
+
+
+def client_cookie(client: str) -> str | None:
+    """Return the cookie's value, None if it would be too long."""
+    value = quote(client, safe=_PLAIN)
+    return value if 0 < len(value) <= _LONGEST else None

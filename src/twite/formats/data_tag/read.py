@@ -20,13 +20,11 @@ import msgspec
 
 from twite.domain.errors import MalformedRequest
 from twite.domain.fault import Fault
-from twite.formats.data_tag import client_ids
-from twite.formats.data_tag.event import event_of
-from twite.formats.each_by_itself import each_by_itself
+from twite.formats.data_tag.event import client_id_in, event_of
 from twite.formats.event_data.consent import merged, said_in
 from twite.formats.event_data.conversions import Tagged
 from twite.formats.event_data.values import first_text
-from twite.formats.strict_json import decode, with_replacements
+from twite.formats.strict_json import decode, each_by_itself, with_replacements
 
 MAX_EVENTS: Final = 100
 MAX_PARAMETERS: Final = 2_000
@@ -57,7 +55,7 @@ def read(
     Malformed for a body that is neither a form nor JSON.
     """
     given, listed, unread = given_of(query, body, form=form)
-    client = client_ids.said_in(given, cookies)
+    client = client_id_in(given, cookies)
     events = [
         {} if place in unread else event_of(fields, client=client)
         for place, fields in enumerate(given)

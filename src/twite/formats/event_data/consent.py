@@ -8,8 +8,7 @@ from typing import Final
 import msgspec
 
 from twite.formats.event_data.values import text_of, value_at
-from twite.formats.native_shape import UNREADABLE
-from twite.formats.parsed_request import Event
+from twite.formats.parsed_request import UNREADABLE, Event
 
 # Signals as tags pass them on: Google's, the IAB's strings and their companions.
 _PASSED_ON: Final = (

@@ -14,8 +14,8 @@ from typing import Final
 
 import msgspec
 
-from twite.formats.native.amounts import amount_in
-from twite.formats.native_shape import Native, NativeContent
+from twite.formats.native.values import amount_in
+from twite.formats.parsed_request import Native, NativeContent
 
 _GCS: Final = ("gcs", "gcd", "npa")  # Google's strings, under which event data have them
 

@@ -1,14 +1,20 @@
-"""Read values of an event, whose fields may be text, numbers, lists, nested, dotted or missing."""
+"""Values of an event: texts, amounts, items, and the trace stored to explain how it was read."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from functools import lru_cache
+from itertools import islice
 from typing import Final
 
 import msgspec
 
+from twite.domain.errors import MalformedRequest
+from twite.domain.money import amount
 from twite.domain.normalize import PLACEHOLDERS
-from twite.formats.parsed_request import Event
+from twite.formats.native.values import is_more
+from twite.formats.page_visit import scrubbed_url
+from twite.formats.parsed_request import Event, NativeContent
 
 NULL: Final = msgspec.Raw(b"null")
 # The native format refuses these.
@@ -74,3 +80,151 @@ def amount_at(event: Event, places: Iterable[str]) -> msgspec.Raw:
 @lru_cache(maxsize=256)
 def _path(place: str) -> tuple[str, ...]:
     return tuple(place.split("."))
+
+
+MAX_ITEMS: Final = 200  # as many as Google takes in one event [doc]
+MAX_ITEMS_IN_ALL: Final = 2_000  # of one request: a stranger's request must be read quickly
+
+_LISTS: Final = ("items", "ecommerce.items", "contents")
+_VALUES: Final = (
+    # Universal Analytics' event value and revenue come first, as in Stape's tag [seen TW].
+    "x-ga-mp1-ev", "x-ga-mp1-tr", "value", "ecommerce.value", "revenue", "e_v",
+)  # fmt: skip
+_CURRENCIES: Final = ("currency", "currencyCode", "ecommerce.currency", "price_currency")
+_PRICES: Final = ("price", "content_price")
+_PRICE: Final = re.compile(rb'"([0-9]{1,18}(?:\.[0-9]{1,18})?)"')
+_COUNT: Final = re.compile(r"[0-9]{1,9}(?:\.0+)?", re.ASCII)
+
+
+def items_of(event: Event) -> list[Event]:
+    """Return the items, at most MAX_ITEMS."""
+    for place in _LISTS:
+        given = value_at(event, place)
+        if isinstance(given, Mapping):
+            # A list whose indexes became keys: "0", "1", … [seen DC]
+            given = list(given.values())
+        if isinstance(given, list) and given:
+            return [item for item in given[:MAX_ITEMS] if isinstance(item, Mapping)]
+    return []
+
+
+def refuse_too_many(items: int, *, path: str) -> None:
+    """Raise MalformedRequest if the events of one request have too many items."""
+    if items > MAX_ITEMS_IN_ALL:
+        raise MalformedRequest(
+            code="too_many",
+            path=path,
+            message=f"{items} items in one request; at most {MAX_ITEMS_IN_ALL}",
+        )
+
+
+def worth_of(event: Event, items: Sequence[Event]) -> tuple[msgspec.Raw, str | None]:
+    """Return value and currency: as stated, else the sum of the items' prices.
+
+    A value without a currency is left out, as Google leaves it out of revenue [doc]: X would count
+    it in US dollars.
+    """
+    money = first_text(event, _CURRENCIES)
+    if money is None:
+        money = next((own for item in items if (own := first_text(item, ("currency",)))), None)
+    if money is None:
+        return NULL, None
+    stated = amount_at(event, _VALUES)
+    if stated == NULL and (total := total_of(items)) is not None:
+        stated = msgspec.Raw(msgspec.json.encode(total))
+    return stated, money
+
+
+def worth_more(event: Event, limit: Decimal) -> bool:
+    """Return whether its stated value, or the sum of its items, exceeds a limit."""
+    value, _ = worth_of(event, items_of(event))
+    return is_more(value, limit)
+
+
+def content_of(item: Event) -> NativeContent:
+    """Return an item as one line of a basket; all its fields may be empty."""
+    return NativeContent(
+        id=first_text(item, ("item_id", "id", "content_id", "sku")),
+        name=first_text(item, ("item_name", "name", "content_name")),
+        price=amount_at(item, _PRICES),
+        quantity=_quantity(item),
+        group=first_text(item, ("group_id", "group", "content_group_id", "item_group_id")),
+        type=first_text(item, ("type", "content_type", "item_category")),
+    )
+
+
+def total_of(items: Sequence[Event]) -> str | None:
+    """Return the sum of price times quantity (or 1) [seen TW]; None if an item has no price."""
+    total = Decimal(0)
+    for item in items:
+        price = _PRICE.fullmatch(bytes(amount_at(item, _PRICES)))
+        if price is None:
+            return None
+        total += Decimal(price.group(1).decode()) * (_quantity(item) or 1)
+    read = amount(format(total, "f"), path="value") if items else None
+    return read if isinstance(read, str) else None
+
+
+def _quantity(item: Event) -> int | None:
+    """Return the quantity; None if it is not a whole number above zero."""
+    text = first_text(item, ("quantity", "num_items", "item_quantity"))
+    if text is None or not _COUNT.fullmatch(text):
+        return None
+    return int(text.partition(".")[0]) or None
+
+
+_LONGEST: Final = 256
+_MOST_NAMES: Final = 64
+# Further fields are not looked at: a stranger's request may hold any number of them.
+_MOST_LOOKED_AT: Final = 256
+_MOST_ITEMS: Final = 20
+_KEPT: Final = (
+    "event_name", "conversion_id", "transaction_id", "order_id", "event_id", "unique_event_id",
+    "value", "currency", "conversion_time", "conversion_timestamp", "timestamp_micros",
+    "page_hostname", "engagement_time_msec",
+    "x-ga-protocol_version", "x-ga-measurement_id", "x-ga-gtm_version", "x-ga-page_id",
+    "x-ga-request_count", "x-ga-gcs", "x-ga-gcd", "x-ga-npa", "x-ga-dma", "x-ga-dma_cps",
+    "x-ga-mp1-pa", "x-ga-mp1-tr", "x-ga-mp1-ev",
+)  # fmt: skip
+_PAGES: Final = ("page_location", "page_referrer")
+_ITEM: Final = (
+    "item_id", "id", "item_name", "name", "price", "quantity", "currency", "item_brand",
+    "item_category", "item_variant", "coupon", "discount", "index",
+)  # fmt: skip
+_CONSENT: Final = ("consent_state", "consent")
+# No name, phone number or address of a person looks like a field name.
+_FIELD: Final = re.compile(r"[A-Za-z_][A-Za-z_.-]{0,39}[0-9]{0,3}", re.ASCII)
+
+
+def trace_of(event: Event) -> dict[str, object]:
+    """Return the trace, ready for JSON; emails in it are redacted when it is stored."""
+    kept: dict[str, object] = {
+        name: text[:_LONGEST] for name in _KEPT if (text := text_of(event.get(name)))
+    }
+    for name in _PAGES:
+        page = scrubbed_url(text_of(event.get(name)) or "")
+        if page is not None:
+            kept[name] = page[:_LONGEST]
+    for name in _CONSENT:
+        stated = event.get(name)
+        if isinstance(stated, Mapping):
+            kept[name] = {_word(signal): _word(word) for signal, word in list(stated.items())[:16]}
+    items = [_item_trace(item) for item in items_of(event)[:_MOST_ITEMS]]
+    if items:
+        kept["items"] = items
+    others = sorted(
+        name
+        for name in islice(event, _MOST_LOOKED_AT)
+        if name not in kept and name != "items" and _FIELD.fullmatch(name)
+    )
+    if others:
+        kept["also"] = others[:_MOST_NAMES]
+    return kept
+
+
+def _word(word: object) -> str:
+    return str(word) if isinstance(word, bool) else (text_of(word) or "")[:40]
+
+
+def _item_trace(item: Event) -> dict[str, str]:
+    return {name: text[:_LONGEST] for name in _ITEM if (text := text_of(item.get(name)))}

@@ -11,7 +11,7 @@ from twite.formats.files.repeats import Repeats
 from twite.formats.files.rows import RowOptions
 from twite.formats.files.text import UnreadableFile
 from twite.formats.native.fields import OF_ONE, field_by_field
-from twite.formats.native_shape import Native
+from twite.formats.parsed_request import Native
 from twite.formats.strict_json import decode
 
 _NATIVE: Final = msgspec.json.Decoder(Native)

@@ -13,10 +13,68 @@ from urllib.parse import parse_qsl, unquote
 
 from twite.domain.errors import MalformedRequest
 from twite.domain.fault import Fault
-from twite.formats.each_by_itself import each_by_itself
 from twite.formats.event_data.consent import is_signal, merged, stricter_at
 from twite.formats.event_data.conversions import Tagged
-from twite.formats.ga4.items import item_of, number_of
+from twite.formats.strict_json import each_by_itself
+
+CODES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "id": "item_id",
+        "nm": "item_name",
+        "br": "item_brand",
+        "ca": "item_category",
+        "c2": "item_category2",
+        "c3": "item_category3",
+        "c4": "item_category4",
+        "c5": "item_category5",
+        "va": "item_variant",
+        "lp": "index",
+        "pr": "price",
+        "qt": "quantity",
+        "cp": "coupon",
+        "ds": "discount",
+        "af": "affiliation",
+        "li": "item_list_id",
+        "ln": "item_list_name",
+        "lo": "location_id",
+        "pi": "promotion_id",
+        "pn": "promotion_name",
+        "cn": "creative_name",
+        "cs": "creative_slot",
+    }
+)
+NUMBERS: Final = frozenset({"price", "quantity", "discount", "index"})
+
+_OWN_PART: Final = re.compile(r"([kv])([0-9]{1,3})", re.ASCII)
+_NUMBER: Final = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,9})?", re.ASCII)
+
+
+def item_of(text: str) -> dict[str, object]:
+    """Read one item. Parts with an unknown code or without one are ignored."""
+    item: dict[str, object] = {}
+    names: dict[str, str] = {}
+    values: dict[str, str] = {}
+    for part in text.split("~"):
+        key = CODES.get(part[:2])
+        if key is not None:
+            item[key] = number_of(part[2:]) if key in NUMBERS else part[2:]
+            continue
+        own = _OWN_PART.match(part)
+        if own is not None:
+            (names if own[1] == "k" else values)[own[2]] = part[own.end() :]
+    for place, name in names.items():
+        if name and place in values:
+            item.setdefault(name, values[place])
+    return item
+
+
+def number_of(text: str) -> int | float | str:
+    """Return a number if the text is one, else the text."""
+    plain = text.strip()
+    if not _NUMBER.fullmatch(plain):
+        return text
+    return float(plain) if "." in plain else int(plain)
+
 
 MAX_EVENTS: Final = 50  # Google takes 25 in the Measurement Protocol [doc]; its tags send fewer
 MAX_PARAMETERS: Final = 500  # 200 items [doc], and the other parameters

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import quote, urlencode
 
 from twite.formats.ga4 import read as ga4
-from twite.formats.ga4.items import CODES
+from twite.formats.ga4.read import CODES
 
 _SHARED: Final = ("v", "tid")
 # If two names map to one parameter, the name that a server uses.

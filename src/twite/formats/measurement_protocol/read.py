@@ -13,11 +13,10 @@ import msgspec
 
 from twite.domain.errors import MalformedRequest
 from twite.domain.fault import Fault
-from twite.formats.each_by_itself import each_by_itself
 from twite.formats.event_data.consent import is_signal, merged, said_in
 from twite.formats.event_data.conversions import Tagged
 from twite.formats.event_data.values import first_text
-from twite.formats.strict_json import decode, with_replacements
+from twite.formats.strict_json import decode, each_by_itself, with_replacements
 
 MAX_EVENTS: Final = 100  # Google takes 25 [doc]
 

@@ -7,11 +7,10 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
-from twite.domain import normalize
 from twite.domain.consent import (
     PLAIN,
     RESTRICTED,
@@ -26,18 +25,22 @@ from twite.domain.dedup import derived_id
 from twite.domain.destination import Destination, Source
 from twite.domain.fault import Fault, fault
 from twite.domain.identifiers import Identifiers
-from twite.domain.money import currency
 from twite.domain.stats.match_keys import Flaw
 from twite.domain.times import DAY, moment
-from twite.formats.native.amounts import amount_in
-from twite.formats.native.flaws import flaws_of
-from twite.formats.native.texts import refuse_control_characters, refuse_long_texts
-from twite.formats.native_shape import Native, NativeContent
-from twite.formats.page_address import scrubbed_url
+from twite.formats.native.values import (
+    contents_of,
+    flaws_of,
+    identifiers_of,
+    money_of,
+    quantity_of,
+    refuse_control_characters,
+    refuse_long_texts,
+    value_or_fault,
+)
+from twite.formats.page_visit import scrubbed_url
+from twite.formats.parsed_request import Native, NativeContent
 from twite.redaction.scrub_text import free_text, scrubbed_json
 from twite.redaction.shapes import MASK, holds_a_person
-
-T = TypeVar("T")
 
 MAX_ID: Final = 256
 _LONGEST_GUESS: Final = 64  # a longer key is not a misspelt name
@@ -108,9 +111,9 @@ def read_one(given: Native, index: int, context: ReadContext) -> ReadConversion:
     identifiers = identifiers_of(given, region=context.source.region, faults=faults, notes=notes)
     at = None
     if given.time is not None:
-        at = _kept(moment(given.time, now=context.now, path="time"), faults)
-    value, money = _money(given, faults)
-    contents = _contents(given, faults)
+        at = value_or_fault(moment(given.time, now=context.now, path="time"), faults)
+    value, money = money_of(given, faults)
+    contents = contents_of(given, faults)
     url = None if given.url is None else scrubbed_url(given.url)
     if context.lengthy:
         refuse_long_texts(given, url, faults)
@@ -154,7 +157,7 @@ def read_one(given: Native, index: int, context: ReadContext) -> ReadConversion:
         identifiers=identifiers,
         value=value,
         currency=money,
-        quantity=_quantity(contents),
+        quantity=quantity_of(contents),
         description=scrubbed.description,
         search=scrubbed.search,
         url=url,
@@ -162,33 +165,25 @@ def read_one(given: Native, index: int, context: ReadContext) -> ReadConversion:
     )
     if not identity:
         conversion = _with_id(conversion, index, context, timed=at is not None)
-    if verdict is PLAIN:
-        return ReadConversion(
-            index=index,
-            pixel=pixel,
-            scrubbed=scrubbed,
-            conversion=conversion,
-            faults=tuple(notes),
-            event=event,
-            flaws=flaws,
+    if verdict is not PLAIN:
+        # After the id: the conversion keeps its id, whatever its consent signals are the next time.
+        conversion = msgspec.structs.replace(
+            conversion,
+            identifiers=left,
+            restricted_data_use=RESTRICTED if verdict.restricted else None,
         )
-    # After the id: the conversion keeps its id, whatever its consent signals are the next time.
-    conversion = msgspec.structs.replace(
-        conversion,
-        identifiers=left,
-        restricted_data_use=RESTRICTED if verdict.restricted else None,
-    )
+    is_suppressed = verdict.action is ConsentAction.SUPPRESS
     return ReadConversion(
         index=index,
         pixel=pixel,
         scrubbed=scrubbed,
         conversion=conversion,
         faults=tuple(notes),
-        suppressed=verdict.reason if verdict.action is ConsentAction.SUPPRESS else None,
+        suppressed=verdict.reason if is_suppressed else None,
         held=verdict.reason if verdict.action is ConsentAction.HOLD else None,
         evidence=_evidence(verdict),
         event=event,
-        flaws=() if verdict.action is ConsentAction.SUPPRESS else flaws,
+        flaws=() if is_suppressed else flaws,
     )
 
 
@@ -305,98 +300,6 @@ def _near(name: str, known: tuple[str, ...]) -> list[str]:
     return get_close_matches(name, known, n=1, cutoff=0.5)
 
 
-def identifiers_of(
-    given: Native, *, region: str | None, faults: list[Fault], notes: list[Fault]
-) -> Identifiers:
-    """Read the match keys.
-
-    A wrong hash is a mistake in a program, and refused. An identifier that a person typed, or that
-    a browser or proxy gave, may be unusable without anyone's fault: it is left out with a note, and
-    the conversion keeps the rest.
-    """
-    email = phone = click = browser = ip = agent = None
-    if given.email_sha256 is not None:
-        email = _kept(normalize.digest(given.email_sha256, path="email_sha256"), faults)
-    elif given.email is not None:
-        email = _kept(normalize.email_digest(given.email, path="email"), notes)
-    if given.phone_sha256 is not None:
-        phone = _kept(normalize.digest(given.phone_sha256, path="phone_sha256"), faults)
-    elif given.phone is not None:
-        phone = _kept(normalize.phone_digest(given.phone, region=region, path="phone"), notes)
-    if given.twclid is not None:
-        click = _kept(normalize.click_id(given.twclid, path="twclid"), notes)
-    if click is None and given.url is not None:
-        click = normalize.click_id_of_url(given.url)
-    if given.twpid is not None:
-        browser = _kept(normalize.browser_id(given.twpid, path="twpid"), notes)
-    if given.ip is not None:
-        ip = _kept(normalize.ip_address(given.ip, path="ip"), notes)
-    if given.user_agent is not None:
-        agent = _kept(_user_agent(given.user_agent), notes)
-    return Identifiers(
-        click_id=click, email=email, phone=phone, ip=ip, user_agent=agent, browser_id=browser
-    )
-
-
-# A shop sees few different browsers, each of them often.
-@lru_cache(maxsize=2_048)
-def _user_agent(text: str) -> str | Fault:
-    read = normalize.user_agent(text, path="user_agent")
-    # Robots put their owner's address there.
-    is_bad = isinstance(read, str) and holds_a_person(read)
-    return fault("user_agent", "user_agent_unusable") if is_bad else read
-
-
-def _money(given: Native, faults: list[Fault]) -> tuple[str | None, str | None]:
-    value = _amount(given.value, "value", faults)
-    money = None
-    if given.currency is not None:
-        money = _kept(currency(given.currency, path="currency"), faults)
-    elif value is not None:
-        faults.append(fault("currency", "currency_missing"))
-    return value, money
-
-
-def _amount(raw: msgspec.Raw, path: str, faults: list[Fault]) -> str | None:
-    read = amount_in(raw, path=path)
-    if isinstance(read, Fault):
-        faults.append(read)
-        return None
-    return read
-
-
-def _contents(given: Native, faults: list[Fault]) -> tuple[Content, ...]:
-    if not given.contents:
-        return ()
-    contents = []
-    for index, line in enumerate(given.contents):
-        own: list[Fault] = []
-        contents.append(_content(line, own))
-        for found in own:
-            path = f"contents[{index}].{found.path}"
-            faults.append(msgspec.structs.replace(found, path=path))
-    return tuple(contents)
-
-
-def _content(line: NativeContent, faults: list[Fault]) -> Content:
-    if line.quantity is not None and not 0 < line.quantity < 2**31:
-        faults.append(fault("quantity", "not_a_count"))
-    return Content(
-        id=None if line.id is None else free_text(str(line.id)),
-        name=free_text(line.name),
-        price=_amount(line.price, "price", faults),
-        quantity=line.quantity,
-        group=None if line.group is None else free_text(str(line.group)),
-        type=free_text(line.type),
-    )
-
-
-def _quantity(contents: tuple[Content, ...]) -> int | None:
-    """X's number_items: the sum of the quantities, if every line has one."""
-    counts = [content.quantity for content in contents if content.quantity is not None]
-    return sum(counts) if counts and len(counts) == len(contents) else None
-
-
 def _with_id(
     conversion: Conversion, index: int, context: ReadContext, *, timed: bool
 ) -> Conversion:
@@ -455,10 +358,3 @@ def tell_repeats_apart(
                 results[place],
                 conversion=msgspec.structs.replace(conversion, conversion_id=again),
             )
-
-
-def _kept(read: T | Fault, faults: list[Fault]) -> T | None:
-    if isinstance(read, Fault):
-        faults.append(read)
-        return None
-    return read

@@ -14,9 +14,8 @@ import msgspec
 
 from twite.domain.errors import MalformedRequest
 from twite.domain.fault import Fault, fault
-from twite.formats.each_by_itself import as_fault
-from twite.formats.native_shape import UNREADABLE, Native, NativeContent
-from twite.formats.strict_json import decode, kind_of
+from twite.formats.parsed_request import UNREADABLE, Native, NativeContent
+from twite.formats.strict_json import as_fault, decode, kind_of
 
 # Codes of Malformed that can affect a single conversion: the JSON around it can be read.
 OF_ONE: Final = frozenset({"wrong_shape", "unknown_field", "duplicate_key"})

@@ -20,9 +20,8 @@ from twite.formats.native.conversion import (
     tell_repeats_apart,
 )
 from twite.formats.native.fields import OF_ONE, field_by_field
-from twite.formats.native.texts import MAX_TEXT
-from twite.formats.native_shape import Frame, Many, Native
-from twite.formats.parsed_request import ParsedRequest
+from twite.formats.native.values import MAX_TEXT
+from twite.formats.parsed_request import Frame, Many, Native, ParsedRequest
 from twite.formats.strict_json import decode, may_hold_control_characters, without_halves
 from twite.redaction.scrub_text import scrubbed_json
 

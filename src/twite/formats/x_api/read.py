@@ -21,7 +21,7 @@ from twite.domain.money import amount, currency
 from twite.domain.outcome import XComplaint
 from twite.domain.stats.match_keys import Flaw, digest_flaw, shape_of
 from twite.domain.times import LATEST, moment
-from twite.formats.page_address import scrubbed_url
+from twite.formats.page_visit import scrubbed_url
 from twite.formats.strict_json import decode
 from twite.formats.x_api.shape import XContent, XConversion, XIdentifier, XRequest
 from twite.redaction.scrub_text import free_text, scrubbed_json, without_persons

@@ -22,8 +22,8 @@ from twite.formats.event_data.conversions import as_seen, in_our_words
 from twite.formats.event_data.of_native import event_of
 from twite.formats.native.answers import IdentifierWarning
 from twite.formats.native.conversion import ReadConversion
-from twite.formats.native.flaws import digests_of
 from twite.formats.native.read import ParsedNative
+from twite.formats.native.values import digests_of
 from twite.formats.parsed_request import ParsedRequest
 from twite.gateway.ingest.rejections import refusal_of
 from twite.gateway.ports.events import Accepted, IgnoredSome, Judged, Notice, TagFired, TagPassed

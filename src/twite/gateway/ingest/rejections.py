@@ -16,7 +16,7 @@ from twite.domain.rejection import LONGEST_TEXT, LONGEST_VALUE, MOST_FAULTS
 from twite.domain.stats.match_keys import shape_of
 from twite.domain.submission import RejectedConversion
 from twite.formats.native.conversion import ReadConversion
-from twite.formats.native_shape import Native
+from twite.formats.parsed_request import Native
 from twite.redaction.mask_text import masked_text
 
 # Fields that may identify a person: only the shape is kept, as in `xxxx@xxxx`.

@@ -11,7 +11,7 @@ import msgspec
 
 from twite.domain.destination import Destination, Source
 from twite.domain.submission import Ignored
-from twite.formats.event_data.names import REASONS, our_name
+from twite.formats.event_data.conversions import REASONS, our_name
 
 NOT_KEPT: Final = "its request is no longer stored"
 NO_NAME: Final = "its request names X's own event, which the settings do not map"

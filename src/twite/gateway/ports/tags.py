@@ -11,7 +11,7 @@ from twite.domain.destination import Source
 from twite.domain.secret import Secret
 from twite.domain.submission import AcceptedConversion, UnfiredTags
 from twite.domain.times import SECOND
-from twite.formats.native_shape import Native
+from twite.formats.parsed_request import Native
 from twite.gtm.container.parts import Container
 from twite.gtm.template.sandbox import Incoming
 

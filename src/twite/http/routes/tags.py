@@ -15,16 +15,16 @@ import msgspec
 from twite.domain.destination import Source
 from twite.domain.submission import Endpoint
 from twite.domain.times import SECOND
-from twite.formats.data_tag import client_ids
 from twite.formats.data_tag import read as data_tag
+from twite.formats.data_tag.event import new_client_id
 from twite.formats.event_data.consent import signals_of
 from twite.formats.event_data.conversions import Tagged, click_of, found_of
 from twite.formats.event_data.values import first_text
 from twite.formats.ga4 import read as ga4
 from twite.formats.measurement_protocol import read as measurement_protocol
 from twite.formats.native.answers import ErrorBody, ErrorDetail
+from twite.formats.page_visit import Visitor
 from twite.formats.parsed_request import Event
-from twite.formats.visitor import Visitor
 from twite.gateway.ingest.accept import AcceptReceipt
 from twite.http.click_cookie import called, keeping, keeping_client
 from twite.http.incoming import incoming_of
@@ -162,7 +162,7 @@ def _read_measurement_protocol(request: HttpRequest, _visitor: Visitor) -> Tagge
 
 def _read_data_tag(request: HttpRequest, visitor: Visitor) -> Tagged:
     # The client id of a browser for which Stape's Data Tag has none.
-    made = client_ids.made(now=visitor.now, digits=_nine_digits())
+    made = new_client_id(now=visitor.now, digits=_nine_digits())
     return data_tag.read(
         _query(request),
         request.body,

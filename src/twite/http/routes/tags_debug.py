@@ -11,11 +11,10 @@ import msgspec
 from twite.consent.verdict import judging
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import MalformedRequest
-from twite.formats.event_data.conversions import Tagged, found_of
-from twite.formats.event_data.names import REASONS
+from twite.formats.event_data.conversions import REASONS, Tagged, found_of
 from twite.formats.measurement_protocol import read as measurement_protocol
 from twite.formats.native import read as native
-from twite.formats.visitor import Visitor
+from twite.formats.page_visit import Visitor
 from twite.http.responses import HttpResponse
 
 

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from twite.domain.destination import Destination
 from twite.domain.json_tree import Tree
 from twite.domain.submission import Endpoint
-from twite.formats.clicks import cookies_of
 from twite.formats.event_data.conversions import found_of
-from twite.formats.visitor import Visitor
+from twite.formats.page_visit import Visitor, cookies_of
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.tags import TagOutcome

@@ -21,9 +21,10 @@ from twite.domain.destination import Source
 from twite.domain.identifiers import Identifiers
 from twite.domain.submission import AcceptedConversion, UnfiredTags
 from twite.domain.times import DAY
-from twite.formats.event_data.names import SPELLINGS
-from twite.formats.native.conversion import MAX_ID, identifiers_of
-from twite.formats.native_shape import Native
+from twite.formats.event_data.conversions import SPELLINGS
+from twite.formats.native.conversion import MAX_ID
+from twite.formats.native.values import identifiers_of
+from twite.formats.parsed_request import Native
 from twite.gateway.ports.events import Observer, SilentObserver
 from twite.gateway.ports.privacy import Privacy
 from twite.gateway.ports.secret_store import Seal

@@ -13,7 +13,7 @@ import msgspec
 
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE
-from twite.formats.clicks import cookies_of
+from twite.formats.page_visit import cookies_of
 from twite.gateway.tags.runtime.tag_log import TagLog, TagLogLine
 from twite.gtm.template.effects import LogEffect, RunContainer
 from twite.gtm.template.sandbox import Incoming, Turn

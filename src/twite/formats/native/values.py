@@ -1,0 +1,223 @@
+"""Read the values of a native conversion: match keys and their flaws, amounts, contents, texts."""
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from functools import lru_cache
+from typing import Final, TypeVar
+
+import msgspec
+
+from twite.domain import normalize
+from twite.domain.conversion import Content
+from twite.domain.fault import Fault, fault
+from twite.domain.identifiers import Identifiers
+from twite.domain.money import amount, currency
+from twite.domain.stats.match_keys import (
+    FLAWS,
+    Flaw,
+    digest_flaw,
+    is_digest,
+    is_placeholder,
+    shape_of,
+    stale,
+)
+from twite.formats.parsed_request import Native, NativeContent
+from twite.redaction.scrub_text import free_text
+from twite.redaction.shapes import holds_a_person
+
+T = TypeVar("T")
+
+MAX_TEXT: Final = 4_096
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_OUR_COOKIE: Final = "1."
+
+
+def amount_in(raw: msgspec.Raw, *, path: str) -> str | Fault | None:
+    """Return it as a decimal string; None if absent."""
+    text = bytes(raw).decode()
+    if text == "null":
+        return None
+    if text[0] == '"':
+        text = msgspec.json.decode(text, type=str) if "\\" in text else text[1:-1]
+    elif text[0] in "{[tf":
+        return fault(path, "not_an_amount")
+    return amount(text, path=path)
+
+
+def is_more(raw: msgspec.Raw, limit: Decimal) -> bool:
+    """Return whether it exceeds a limit. An invalid amount is rejected later, with an error."""
+    read = amount_in(raw, path="value")
+    return isinstance(read, str) and Decimal(read) > limit
+
+
+def refuse_long_texts(given: Native, url: str | None, faults: list[Fault]) -> None:
+    texts: list[tuple[str, object]] = [
+        ("url", url),
+        ("description", given.description),
+        ("search", given.search),
+    ]
+    for index, line in enumerate(given.contents or ()):
+        texts.extend(
+            (f"contents[{index}].{name}", getattr(line, name))
+            for name in ("id", "name", "group", "type")
+        )
+    for path, text in texts:
+        if isinstance(text, str) and len(text) > MAX_TEXT:
+            faults.append(fault(path, "text_too_long", f"longer than {MAX_TEXT} characters"))
+
+
+def refuse_control_characters(given: Native, faults: list[Fault]) -> None:
+    """Add a fault for every text with a control character; a user agent is left out instead."""
+    for name in Native.__struct_fields__:
+        text = getattr(given, name)
+        if isinstance(text, str) and name != "user_agent" and _CONTROL.search(text.strip()):
+            faults.append(fault(name, "control_character"))
+    for index, line in enumerate(given.contents or ()):
+        for name in NativeContent.__struct_fields__:
+            text = getattr(line, name)
+            if isinstance(text, str) and _CONTROL.search(text):
+                faults.append(fault(f"contents[{index}].{name}", "control_character"))
+
+
+def flaws_of(
+    given: Native, identifiers: Identifiers, faults: Sequence[Fault], *, now: int
+) -> tuple[Flaw, ...]:
+    """Return the flaws; `faults` are those already found, notes included."""
+    if not faults and given.email_sha256 is given.phone_sha256 is None:
+        # The usual case, and fast.
+        clean = given.email is None or ("@" in given.email and not is_placeholder(given.email))
+        if clean and not (given.twclid or "").startswith(_OUR_COOKIE):
+            return ()
+    found = [
+        Flaw(code=fault.code, path=fault.path, shape=_shape(given, fault.path))
+        for fault in faults
+        if fault.code in FLAWS
+    ]
+    if given.email_sha256 is not None and identifiers.email is not None:
+        flaw = digest_flaw(given.email_sha256, path="email_sha256", raw=given.email)
+        found += [] if flaw is None else [flaw]
+    elif identifiers.email is None or given.email is None:
+        pass
+    elif is_digest(given.email):
+        flaw = digest_flaw(given.email, path="email")
+        found += [] if flaw is None else [flaw]
+    elif is_placeholder(given.email):
+        found.append(Flaw(code="email_placeholder", path="email", shape=shape_of(given.email)))
+    if given.phone_sha256 is not None and identifiers.phone is not None:
+        flaw = digest_flaw(given.phone_sha256, path="phone_sha256", raw=given.phone)
+        found += [] if flaw is None else [flaw]
+    if given.twclid is not None and given.twclid.startswith(_OUR_COOKIE):
+        at = given.twclid.split(".", 2)[1]
+        if at.isascii() and at.isdigit() and len(at) <= 15 and stale(int(at), now=now):
+            found.append(Flaw(code="click_stale", path="twclid"))
+    return tuple(found)
+
+
+def digests_of(given: Native) -> tuple[bool, bool]:
+    """Return whether email and phone were submitted as digests, in whichever field."""
+    return (
+        given.email_sha256 is not None or (given.email is not None and is_digest(given.email)),
+        given.phone_sha256 is not None or (given.phone is not None and is_digest(given.phone)),
+    )
+
+
+def _shape(given: Native, path: str) -> str:
+    """Describe how a field is written. A value that is not a match key has no pattern."""
+    text = getattr(given, path, None) if path else None
+    return shape_of(text) if isinstance(text, str) else ""
+
+
+def identifiers_of(
+    given: Native, *, region: str | None, faults: list[Fault], notes: list[Fault]
+) -> Identifiers:
+    """Read the match keys.
+
+    A wrong hash is a mistake in a program, and refused. An identifier that a person typed, or that
+    a browser or proxy gave, may be unusable without anyone's fault: it is left out with a note, and
+    the conversion keeps the rest.
+    """
+    email = phone = click = browser = ip = agent = None
+    if given.email_sha256 is not None:
+        email = value_or_fault(normalize.digest(given.email_sha256, path="email_sha256"), faults)
+    elif given.email is not None:
+        email = value_or_fault(normalize.email_digest(given.email, path="email"), notes)
+    if given.phone_sha256 is not None:
+        phone = value_or_fault(normalize.digest(given.phone_sha256, path="phone_sha256"), faults)
+    elif given.phone is not None:
+        phone = value_or_fault(
+            normalize.phone_digest(given.phone, region=region, path="phone"), notes
+        )
+    if given.twclid is not None:
+        click = value_or_fault(normalize.click_id(given.twclid, path="twclid"), notes)
+    if click is None and given.url is not None:
+        click = normalize.click_id_of_url(given.url)
+    if given.twpid is not None:
+        browser = value_or_fault(normalize.browser_id(given.twpid, path="twpid"), notes)
+    if given.ip is not None:
+        ip = value_or_fault(normalize.ip_address(given.ip, path="ip"), notes)
+    if given.user_agent is not None:
+        agent = value_or_fault(_user_agent(given.user_agent), notes)
+    return Identifiers(
+        click_id=click, email=email, phone=phone, ip=ip, user_agent=agent, browser_id=browser
+    )
+
+
+# A shop sees few different browsers, each of them often.
+@lru_cache(maxsize=2_048)
+def _user_agent(text: str) -> str | Fault:
+    read = normalize.user_agent(text, path="user_agent")
+    # Robots put their owner's address there.
+    is_bad = isinstance(read, str) and holds_a_person(read)
+    return fault("user_agent", "user_agent_unusable") if is_bad else read
+
+
+def money_of(given: Native, faults: list[Fault]) -> tuple[str | None, str | None]:
+    """Return value and currency."""
+    value = value_or_fault(amount_in(given.value, path="value"), faults)
+    money = None
+    if given.currency is not None:
+        money = value_or_fault(currency(given.currency, path="currency"), faults)
+    elif value is not None:
+        faults.append(fault("currency", "currency_missing"))
+    return value, money
+
+
+def contents_of(given: Native, faults: list[Fault]) -> tuple[Content, ...]:
+    if not given.contents:
+        return ()
+    contents = []
+    for index, line in enumerate(given.contents):
+        own: list[Fault] = []
+        contents.append(_content(line, own))
+        for found in own:
+            path = f"contents[{index}].{found.path}"
+            faults.append(msgspec.structs.replace(found, path=path))
+    return tuple(contents)
+
+
+def _content(line: NativeContent, faults: list[Fault]) -> Content:
+    if line.quantity is not None and not 0 < line.quantity < 2**31:
+        faults.append(fault("quantity", "not_a_count"))
+    return Content(
+        id=None if line.id is None else free_text(str(line.id)),
+        name=free_text(line.name),
+        price=value_or_fault(amount_in(line.price, path="price"), faults),
+        quantity=line.quantity,
+        group=None if line.group is None else free_text(str(line.group)),
+        type=free_text(line.type),
+    )
+
+
+def quantity_of(contents: tuple[Content, ...]) -> int | None:
+    """X's number_items: the sum of the quantities, if every line has one."""
+    counts = [content.quantity for content in contents if content.quantity is not None]
+    return sum(counts) if counts and len(counts) == len(contents) else None
+
+
+def value_or_fault(read: T | Fault, faults: list[Fault]) -> T | None:
+    """Return the value; None for a fault, which is added to `faults`."""
+    if isinstance(read, Fault):
+        faults.append(read)
+        return None
+    return read

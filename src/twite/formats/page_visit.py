@@ -1,0 +1,237 @@
+"""A page visit: the visitor, the page's URL, click ids (twclid), their cookies, and robots."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from functools import lru_cache
+from typing import Final
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+
+import msgspec
+
+from twite.domain import normalize
+from twite.domain.fault import Fault
+from twite.redaction.scrub_text import names_a_person, scrubbed_path
+
+
+class Visitor(msgspec.Struct, frozen=True, kw_only=True):
+    """Facts of the request itself, beside its events' claims.
+
+    A browser's request has its own address, user agent, page (`referer`) and cookies; its events'
+    claims of the first two are not trusted, nor is a value above `value_limit`. A server's request,
+    which carries a key, has no visitor: then `trusted` is true, and the events' claims are used.
+    `opted_out` is `Sec-GPC: 1`; `now` is in milliseconds. Its repr is masked.
+    """
+
+    trusted: bool = False
+    ip: str | None = None
+    user_agent: str | None = None
+    referer: str | None = None
+    cookies: Mapping[str, str] = msgspec.field(default_factory=dict)
+    opted_out: bool = False
+    value_limit: Decimal | None = None
+    now: int = 0
+
+    def __repr__(self) -> str:
+        return f"Visitor(trusted={self.trusted}, ***)"
+
+
+SERVER: Final = Visitor(trusted=True)
+
+
+# Words in the names of robots and download tools. Licensed lists know more; these cover most, and
+# no real browser has one of them. A phone is called Cubot.
+_ROBOT: Final = re.compile(
+    r"(?<!cu)bot(?:\b|[/_ -])|crawl|spider|slurp|headless|phantomjs|lighthouse|pagespeed|gtmetrix|"
+    r"pingdom|facebookexternalhit|mediapartners|scrapy|puppeteer|selenium|playwright|"
+    r"\b(?:curl|wget|python|go-http-client|axios|node-fetch|libwww|httpclient)\b",
+    re.IGNORECASE,
+)
+_LONGEST_AGENT: Final = 512  # browsers' have 100 to 250; bounds the cache
+
+
+def is_robot(user_agent: str) -> bool:
+    """Return whether a user agent names a robot, in its first characters if it is long."""
+    return _is_robot(user_agent[:_LONGEST_AGENT])
+
+
+@lru_cache(maxsize=8_192)
+def _is_robot(user_agent: str) -> bool:
+    return _ROBOT.search(user_agent) is not None
+
+
+# Campaign parameters name the origin of a visit. Others may hold names, tokens, addresses.
+KEPT_PARAMETERS: Final = frozenset(
+    {"utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "utm_id"}
+)
+
+# A URL with nothing to remove but what follows its path, and perhaps in it.
+_SIMPLE: Final = re.compile(r"(https?://[a-z0-9.-]+(?::[0-9]{1,4})?(?:/[^\s?#@%\\]*)?)(?:[?#].*)?")
+# Characters that no host name holds.
+_NO_HOST: Final = re.compile(r"[\s\x00-\x1f]")
+# Longer URLs are not cached: a client that writes long URLs must not fill the memory.
+_LONGEST_REMEMBERED: Final = 2_048
+
+
+def scrubbed_url(text: str) -> str | None:
+    """Return the URL without user name, personal data, fragment and other than campaign parameters.
+
+    None if it is not an http(s) URL. The click id is read from it before, and kept as an
+    identifier.
+    """
+    simple = _SIMPLE.fullmatch(text)
+    if simple is not None and "utm_" not in text:
+        # Many orders come from the same page.
+        text = simple.group(1)
+    return _scrubbed_once(text) if len(text) <= _LONGEST_REMEMBERED else _scrubbed(text)
+
+
+@lru_cache(maxsize=4_096)
+def _scrubbed_once(text: str) -> str | None:
+    return _scrubbed(text)
+
+
+def _scrubbed(text: str) -> str | None:
+    try:
+        parts = urlsplit(text.strip())
+        host = parts.hostname
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in {"http", "https"} or not host or _NO_HOST.search(host):
+        return None
+    query = ""
+    if parts.query:
+        try:
+            given = parse_qsl(parts.query, max_num_fields=1_000)
+        except ValueError:
+            given = []
+        kept = [
+            parameter
+            for parameter in given
+            if parameter[0] in KEPT_PARAMETERS and not names_a_person(parameter[1])
+        ]
+        query = urlencode(kept)
+    shown = f"[{host}]" if ":" in host else host
+    path = scrubbed_path(parts.path).rstrip()
+    return urlunsplit((parts.scheme, f"{shown}:{port}" if port else shown, path, query, ""))
+
+
+OURS: Final = "_twite"  # `1.<milliseconds>.<click id>`
+OF_X: Final = "_twclid"  # X's pixel: JSON, percent-encoded, or raw [seen 3P, doc GTM]
+OF_STAPE: Final = "twclid"  # raw [seen ST]
+NAMES: Final = (OURS, OF_X, OF_STAPE)
+BROWSER_ID: Final = "_twpid"
+
+_FORM: Final = "1"
+_MOST_COOKIES: Final = 200
+# X's own script writes these beside the click id. [seen 3P]
+_PIXEL_VERSION: Final = "2.3.29"
+_BY_URL: Final = 1
+
+
+class Click(msgspec.Struct, frozen=True, kw_only=True):
+    """A click id and when it was first seen, in milliseconds; 0 if unknown."""
+
+    id: str
+    at: int = 0
+
+    def __repr__(self) -> str:
+        return f"Click(***, at={self.at})"
+
+
+def cookies_of(header: str) -> dict[str, str]:
+    """Return the cookies of a request by name; of duplicates the first, as browsers mean it."""
+    found: dict[str, str] = {}
+    for pair in header.split(";", _MOST_COOKIES)[:_MOST_COOKIES]:
+        name, equals, value = pair.strip().partition("=")
+        if equals:
+            found.setdefault(name.strip(), value.strip().strip('"'))
+    return found
+
+
+def clicks_of(cookies: Mapping[str, str], *, now: int) -> list[Click]:
+    """Return the clicks in the cookies. A time in the future counts as unknown."""
+    found = []
+    for read, name in ((_ours, OURS), (_of_x, OF_X), (_raw, OF_STAPE)):
+        click = read(cookies.get(name, ""))
+        if click is not None:
+            found.append(click if click.at <= now else Click(id=click.id))
+    return found
+
+
+def newest(clicks: Iterable[Click]) -> Click | None:
+    """Return the newest click; of equally new ones, the first."""
+    return max(clicks, key=lambda click: click.at, default=None)
+
+
+def newest_of(seen: Sequence[Click], kept: Sequence[Click]) -> Click | None:
+    """Return the newest click of this request and its cookies.
+
+    A click that is already in a cookie keeps its first time: reloading a page does not renew it.
+    """
+    first: dict[str, int] = {}
+    for click in sorted(kept, key=lambda click: -click.at):
+        if click.at:
+            first[click.id] = click.at
+    dated = [Click(id=click.id, at=first.get(click.id, click.at)) for click in (*seen, *kept)]
+    return newest(dated)
+
+
+def written(name: str, click: Click) -> str:
+    """Return the cookie value of this name (one of NAMES) that keeps a click."""
+    if name == OURS:
+        return f"{_FORM}.{click.at}.{click.id}"
+    if name == OF_STAPE:
+        return click.id
+    fields = {
+        "pixelVersion": _PIXEL_VERSION,
+        "timestamp": click.at,
+        "twclid": click.id,
+        "source": _BY_URL,
+    }
+    return quote(msgspec.json.encode(fields), safe="")
+
+
+def in_full(click: Click) -> str:
+    """Return a click id with the time it was first seen, if known, for the next reader."""
+    return written(OURS, click) if click.at else click.id
+
+
+def read_click(text: str, at: int = 0) -> Click | None:
+    """Return the click of a click id in any spelling; None if it is not one."""
+    if not text:
+        return None
+    found = normalize.click_id(text, path="twclid")
+    return None if isinstance(found, Fault) else Click(id=found, at=at)
+
+
+def _ours(value: str) -> Click | None:
+    form, _, rest = value.partition(".")
+    at, _, click_id = rest.partition(".")
+    if form != _FORM or not _is_moment(at):
+        return None
+    return read_click(click_id, int(at))
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    timestamp: int | float = 0
+
+
+def _of_x(value: str) -> Click | None:
+    text = unquote(value)
+    at = 0
+    if text.startswith("{"):
+        try:
+            at = int(msgspec.json.decode(text, type=_Kept).timestamp)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError):
+            return None
+    return read_click(text, max(0, at))
+
+
+def _raw(value: str) -> Click | None:
+    return read_click(value)
+
+
+def _is_moment(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 15
