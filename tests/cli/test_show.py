@@ -6,7 +6,7 @@ from command_stage import HOSTILE, RECEIPT
 from twite.cli.history import print_history, told
 from twite.domain.delivery import NO_REQUEST, State
 from twite.domain.history import History, PastAttempt, TagNotFired
-from twite.http.routes.conversions import HistoryView
+from twite.http.routes.reports import HistoryView
 from twite.testing.builders import NOW
 
 BODY = (

@@ -49,7 +49,6 @@ X_IMPORTERS = frozenset(
         "gateway/operations/rejection_messages",
         "gateway/tags/run/to_x",
         "http/application",
-        "http/openapi/document",
         "http/openapi/operations",
         "http/openapi/tags",
         "http/route_table",

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from twite.http.script.route import settings_line
+from twite.http.script import settings_line
 from twite.testing.builders import a_destination, a_source
 
 ROOT = Path(__file__).parents[2]

@@ -1,6 +1,6 @@
 import pytest
 
-from twite.http.admission import AdmissionGate
+from twite.http.limits import AdmissionGate
 from twite.http.responses import HttpRefusal
 
 

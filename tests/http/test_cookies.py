@@ -3,7 +3,8 @@ import pytest
 from twite.domain.click_cookie import ClickCookie
 from twite.domain.times import DAY
 from twite.formats.page_visit import Click
-from twite.http.cookies import cookie_domain, host_of, registrable_domain, set_cookies
+from twite.http.addresses import host_of
+from twite.http.cookies import cookie_domain, registrable_domain, set_cookies
 
 NOW = 1_795_600_000_000
 ID = "2-3k9x0abcd1efgh2ijkl3mnop4q"

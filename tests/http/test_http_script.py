@@ -10,7 +10,7 @@ from pages import a_shop, a_stage
 from twite.domain.click_cookie import ClickCookie
 from twite.domain.destination import Destination, PixelToken
 from twite.domain.secret import Secret
-from twite.http.script.route import settings_line
+from twite.http.script import settings_line
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import a_destination
 

@@ -5,8 +5,8 @@ from ipaddress import ip_network
 import pytest
 from http_stage import KEY
 
-from twite.http.incoming import incoming_of
-from twite.http.source_keys import SourceKeys
+from twite.http.authorization import SourceKeys
+from twite.http.route import incoming_of
 from twite.testing.builders import a_source
 
 CONTAINER = (b"x-gtm-identifier", b"mine")

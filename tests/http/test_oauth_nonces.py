@@ -1,4 +1,4 @@
-from twite.http.nonces import NonceMemory
+from twite.http.authorization import NonceMemory
 
 START = 1_795_600_000
 

@@ -5,7 +5,7 @@ import msgspec
 from twite.formats.native.answers import NativeReceipt
 from twite.formats.parsed_request import Many, Native, NativeContent
 from twite.formats.x_api.read import XContent, XConversion, XIdentifier, XRequest
-from twite.http.openapi.bodies import BODIES
+from twite.http.openapi.schemas import BODIES
 from twite.http.route_table import document, rendered
 
 DOCUMENT = Path(__file__).parents[2] / "docs/reference/openapi.json"

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from http_stage import Stage, StoppedClock
 
-from twite.http.refusal_throttle import REFUSALS, RefusalThrottle
+from twite.http.limits import REFUSALS, RefusalThrottle
 
 HERE, THERE = "203.0.113.7", "198.51.100.9"
 Staged = Callable[..., Awaitable[Stage]]

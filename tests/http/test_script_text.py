@@ -10,8 +10,7 @@ import msgspec
 import pytest
 import quickjs
 
-from twite.http.script import inlined, joined, script, shortened, tightened
-from twite.http.script.route import DEFAULTS, settings_line
+from twite.http.script import DEFAULTS, inlined, joined, script, settings_line, shortened, tightened
 from twite.testing.builders import a_destination, a_source
 
 KILOBYTE = 1000

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twite.domain.secret import Secret
-from twite.http.source_keys import SourceKeys
+from twite.http.authorization import SourceKeys
 from twite.testing.builders import a_source
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 
-from twite.http.refusal_throttle import REFUSALS
+from twite.http.limits import REFUSALS
 from twite.testing.gateway import GatewayProcess
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"

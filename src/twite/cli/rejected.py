@@ -15,7 +15,7 @@ from twite.domain.fault import CODES, Fault
 from twite.domain.rejection import KEPT_FOR, Rejection, RejectionQuery
 from twite.domain.times import SECOND, moment, spelled
 from twite.gateway.ports.queries import RejectionsQuery
-from twite.http.routes.rejections import told_rejection
+from twite.http.routes.reports import told_rejection
 from twite.machine import SystemClock
 
 EXAMPLE: Final = "Example: `twite rejected --code event_unknown`"

@@ -17,7 +17,7 @@ from twite.domain.history import History
 from twite.domain.rejection import KEPT_FOR, Rejection, RejectionQuery
 from twite.gateway.ports.queries import ByConversionId, ByReceipt
 from twite.gateway.ports.tags import PREFIX
-from twite.http.routes.rejections import told_rejection
+from twite.http.routes.reports import told_rejection
 from twite.machine import SystemClock
 
 EXAMPLE: Final = "Example: `twite show order-1001 --pixel o8z6j`"

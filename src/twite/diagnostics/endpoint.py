@@ -12,7 +12,7 @@ from twite.diagnostics.connection import reach
 from twite.diagnostics.public_routes import closed
 from twite.domain.loopback import is_own_name
 from twite.gateway.ports.findings import CheckFinding, amber, green, red
-from twite.http.cookies import host_of
+from twite.http.addresses import host_of
 
 _SCRIPT: Final = "/twite.js"
 # The gateway challenges a request without a key by this name.

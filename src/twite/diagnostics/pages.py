@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from twite.config.settings import Settings
 from twite.domain.destination import Source
 from twite.gateway.ports.findings import CheckFinding, amber, green
-from twite.http.cookies import cookie_domain, host_of
+from twite.http.addresses import host_of
+from twite.http.cookies import cookie_domain
 
 
 def pages(settings: Settings) -> Iterator[CheckFinding]:

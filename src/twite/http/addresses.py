@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 from starlette.types import Scope
 
 from twite.domain.loopback import is_from_here, is_loopback, is_own_name, is_passed_on
-from twite.http.cookies import host_of
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
+_MOST_HOST: Final = 253
 
 
 def client_address(peer: str, forwarded: Sequence[bytes], trusted: Iterable[Network]) -> str | None:
@@ -99,6 +101,15 @@ def front_of(*urls: str | None, trusted: Iterable[Network], local_port: int | No
     trusted = tuple(trusted)
     is_public = any(url is not None and not is_own_name(host_of(url) or "") for url in urls)
     return Front(trusted=trusted, is_proxied=is_public or bool(trusted), local_port=local_port)
+
+
+def host_of(address: str) -> str | None:
+    """Return the host of an origin, a URL or a `Host` header, in lower case."""
+    try:
+        host = urlsplit(address if "//" in address else f"//{address}").hostname
+    except ValueError:
+        return None
+    return host if host and len(host) <= _MOST_HOST and host.isascii() else None
 
 
 def _peer(scope: Scope) -> str:

@@ -9,21 +9,16 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from twite.gateway.ports.events import Troubled, TroublePlace
-from twite.http.addresses import front_of
-from twite.http.admission import AdmissionGate
-from twite.http.authorization import Authorization
-from twite.http.cookies import host_of
-from twite.http.error_responses import answer_to
-from twite.http.nonces import NonceMemory
+from twite.http.addresses import front_of, host_of
+from twite.http.authorization import Authorization, NonceMemory, SourceKeys
+from twite.http.limits import AdmissionGate, RefusalThrottle
 from twite.http.origins import Origins
-from twite.http.refusal_throttle import RefusalThrottle
-from twite.http.responses import NO_ROUTE, ClientGone, HttpResponse, send_answer
+from twite.http.responses import NO_ROUTE, ClientGone, HttpResponse, answer_to, send_answer
 from twite.http.route import HttpRequest, Route, RouteFinder, answered
 from twite.http.route_table import ROUTES, rendered
 from twite.http.routes.clients import ClientRoute
-from twite.http.script.route import PageScript
+from twite.http.script import PageScript
 from twite.http.services import GatewayServices, HttpServices, HttpSettings
-from twite.http.source_keys import SourceKeys
 from twite.x import spec
 
 

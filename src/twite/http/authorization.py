@@ -1,15 +1,196 @@
-"""Authorization of read requests: a source sees its own data, an API key what its role allows."""
+"""Source keys, API keys and OAuth nonces: who makes a request, and what the requester sees."""
 
-from collections.abc import Mapping
+import base64
+import binascii
+import hashlib
+import re
+import secrets
+from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import msgspec
+from starlette.types import Scope
 
+from twite.domain.destination import Source
 from twite.domain.history import ConversionCounts
 from twite.domain.people.users import ApiKey, KeyScope
 from twite.gateway.identity.accounts import KEY_PREFIX
-from twite.http.responses import HttpRefusal, error
-from twite.http.source_keys import WRONG_KEY, SourceKeys, bearer
+from twite.http.responses import HttpRefusal, HttpResponse, error
+
+_BEARER: Final = b"bearer "
+
+
+class SourceKeys:
+    """The sources by a keyed digest of their source keys.
+
+    The digest's key is new in each process, so that comparison times reveal nothing about a source
+    key.
+    """
+
+    def __init__(self, sources: Iterable[Source]) -> None:
+        self._pepper = secrets.token_bytes(32)
+        self._sources: dict[bytes, Source] = {}
+        self._spelled: list[tuple[bytes, re.Pattern[bytes]]] = []
+        self._packed: list[tuple[bytes, re.Pattern[bytes]]] = []
+        for source in sources:
+            if source.key is None:
+                continue
+            key = source.key.reveal().encode()
+            digest = self._digest(key)
+            if digest in self._sources:
+                raise ValueError(
+                    f"sources {self._sources[digest].name} and {source.name} have the same key"
+                )
+            self._sources[digest] = source
+            if len(key) >= _SHORTEST_HIDDEN:
+                self._spelled.append((_longest_plain(key), _spelled(key)))
+                self._packed += [(_longest_plain(said), _spelled(said)) for said in _packed(key)]
+
+    def find(self, key: bytes) -> Source | None:
+        """Return the source of this key, or None."""
+        return self._sources.get(self._digest(key))
+
+    def require(self, headers: Mapping[bytes, bytes]) -> Source:
+        """Return the source of `Authorization: Bearer <key>`. Raises HttpRefusal (401)."""
+        key = bearer(headers)
+        if key is None:
+            raise HttpRefusal(_NO_KEY)
+        source = self.find(key)
+        if source is None:
+            raise HttpRefusal(WRONG_KEY)
+        return source
+
+    def removed(self, scope: Scope) -> Scope:
+        """Return a request without source keys in its path, query and headers.
+
+        Everything that a route stores, or passes to tags and clients, is made of this, and of a
+        body without them: see `without`.
+        """
+        query: bytes = scope["query_string"]
+        parts = query.split(b"&")
+        left = [
+            self.without(self._unpacked(part))
+            for part in parts
+            if not self._holds(part.partition(b"=")[2])
+        ]
+        headers = [
+            (name, self.without(value))
+            for name, value in scope["headers"]
+            if not self._shows(value)
+        ]
+        path: str = scope["path"]
+        clean = self.without(path.encode("utf-8", "surrogateescape"))
+        return {
+            **scope,
+            "path": clean.decode("utf-8", "surrogateescape"),
+            "query_string": b"&".join(left),
+            "headers": headers,
+        }
+
+    def without(self, data: bytes) -> bytes:
+        """Return a body, or a part of a request, with MASK for each source key in it.
+
+        Found as it is, percent-encoded (an encoding in an encoding, too), escaped in JSON, and in
+        base 64 of whatever holds it.
+        """
+        is_odd = _ODDLY_ENCODED.search(data) is not None
+        for plain, spelled in self._spelled:
+            # No encoder touches letters and digits: the slow search is for what may hold the key.
+            if is_odd or plain in data:
+                data = spelled.sub(MASK, data)
+        for plain, spelled in self._packed:
+            if plain in data:
+                data = spelled.sub(MASK, data)
+        return data
+
+    def _unpacked(self, part: bytes) -> bytes:
+        """Return a parameter; one that holds a source key in base 64 has it as MASK there."""
+        name, _, value = part.partition(b"=")
+        if len(value) < _SHORTEST_HIDDEN:
+            return part
+        packed = unquote_to_bytes(value).replace(b" ", b"+").translate(_ONE_ALPHABET).rstrip(b"=")
+        try:
+            decoded = base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)
+        except binascii.Error:
+            return part
+        clean = self.without(decoded)
+        if clean == decoded:
+            return part
+        return b"%b=%b" % (name, quote_from_bytes(base64.b64encode(clean), safe="").encode())
+
+    def _holds(self, value: bytes) -> bool:
+        """Return whether a parameter's value is a source key, plain or percent-encoded."""
+        return bool(value) and self.find(unquote_to_bytes(value.replace(b"+", b" "))) is not None
+
+    def _shows(self, value: bytes) -> bool:
+        """Return whether a header's value is a source key, with or without its scheme."""
+        return self.find(value.strip()) is not None or (
+            value[:7].lower() == _BEARER and self.find(value[7:].strip()) is not None
+        )
+
+    def _digest(self, key: bytes) -> bytes:
+        return hashlib.blake2b(key, digest_size=32, key=self._pepper).digest()
+
+
+def _longest_plain(key: bytes) -> bytes:
+    return max(_PLAIN.findall(key), key=len, default=b"")
+
+
+def _packed(key: bytes) -> set[bytes]:
+    """Return what shows of a key in base 64, in either alphabet.
+
+    There are three, by where in a group of three bytes the key begins. The letters at its ends
+    say something of what stands beside it, and are not among them.
+    """
+    texts = set()
+    for before in range(3):
+        packed = base64.b64encode(bytes(before) + key)
+        shown = packed[-(-before * 8 // 6) : (before + len(key)) * 8 // 6]
+        texts |= {shown, shown.translate(_URL_ALPHABET)}
+    return texts
+
+
+def _spelled(key: bytes) -> re.Pattern[bytes]:
+    """Return a pattern for a key in each way that a request may spell it."""
+    return re.compile(b"".join(map(_spelled_letter, key)))
+
+
+def _spelled_letter(code: int) -> bytes:
+    letter = bytes([code])
+    plain = letter if letter.isalnum() else rb"\\{0,8}" + re.escape(letter)
+    blank = rb"|\+" if letter == b" " else b""
+    number = b"(?i:%02x)" % code
+    return rb"(?:%b%b|%%(?:25){0,4}%b|\\{1,8}u00%b)" % (plain, blank, number, number)
+
+
+def bearer(headers: Mapping[bytes, bytes]) -> bytes | None:
+    """Return the token of an `Authorization: Bearer` header."""
+    given = headers.get(b"authorization")
+    if given is None or given[:7].lower() != _BEARER:
+        return None
+    return given[7:].strip() or None
+
+
+def _unauthorized(code: str, message: str) -> HttpResponse:
+    return error(401, code, message, headers=((b"www-authenticate", b'Bearer realm="twite"'),))
+
+
+MASK: Final = b"***"
+# A shorter one is a word that anybody may say: `twite check` warns of it.
+_SHORTEST_HIDDEN: Final = 12
+_PLAIN: Final = re.compile(rb"[A-Za-z0-9]+")
+# A letter or a digit that somebody encoded, though it needed no encoding.
+_ODDLY_ENCODED: Final = re.compile(rb"(?:%(?:25){0,4}|\\u00)(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa])")
+_URL_ALPHABET: Final = bytes.maketrans(b"+/", b"-_")
+_ONE_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")
+_NO_KEY: Final = _unauthorized(
+    "key_missing", "send the key of a source: Authorization: Bearer <key>"
+)
+WRONG_KEY: Final = _unauthorized(
+    "key_wrong", "the key is not that of a source: compare it with [[source]] in twite.toml"
+)
+
 
 _OURS: Final = KEY_PREFIX.encode()
 
@@ -74,3 +255,36 @@ class Authorization:
             await self._ring.find(offered.decode("latin-1")) if offered.startswith(_OURS) else None
         )
         return key is not None and KeyScope.METRICS in key.scopes and key.pixels is None
+
+
+class NonceMemory:
+    """Remembers each nonce for at least `seconds`, and at most twice as long.
+
+    Two generations of 16-byte digests. Only valid signatures have their nonce remembered, so
+    strangers cannot fill the memory.
+    """
+
+    def __init__(self, *, seconds: int) -> None:
+        self._seconds = seconds
+        self._young: set[bytes] = set()
+        self._old: set[bytes] = set()
+        self._turned_at = 0
+
+    def use(self, scope: str, nonce: str, *, now: int) -> bool:
+        """Record a nonce; return False if it was used before. `now` is in seconds."""
+        self._turn(now)
+        digest = hashlib.blake2b(f"{scope}\0{nonce}".encode(), digest_size=16).digest()
+        if digest in self._young or digest in self._old:
+            return False
+        self._young.add(digest)
+        return True
+
+    def _turn(self, now: int) -> None:
+        age = now - self._turned_at
+        if age < 0:  # the clock was put back: remember for longer
+            self._turned_at = now
+        if age < self._seconds:
+            return
+        self._old = self._young if age < 2 * self._seconds else set()
+        self._young = set()
+        self._turned_at = now

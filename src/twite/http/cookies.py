@@ -1,18 +1,21 @@
-"""Click cookies, set by the server's response: browsers shorten the life of script-set cookies."""
+"""Click and client id cookies, set by the server: browsers shorten the life of a script's."""
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
-from urllib.parse import urlsplit
 
 from publicsuffixlist import PublicSuffixList
 
+from twite.consent.verdict import verdict
 from twite.domain.click_cookie import ClickCookie
+from twite.domain.consent import ConsentAction, ConsentPolicy
+from twite.domain.identifiers import Identifiers
 from twite.domain.times import DAY, SECOND
+from twite.formats.data_tag.event import CLIENT_COOKIE, CLIENT_COOKIE_SECONDS, client_cookie
 from twite.formats.page_visit import OF_X, Click, written
-
-_MOST_HOST: Final = 253
+from twite.http.addresses import host_of
+from twite.http.origins import PageVisit
 
 
 def set_cookies(
@@ -85,15 +88,6 @@ def cookie_domain(hosts: tuple[str | None, ...], origin: str) -> tuple[bool, str
     return False, None
 
 
-def host_of(address: str) -> str | None:
-    """Return the host of an origin, a URL or a `Host` header, in lower case."""
-    try:
-        host = urlsplit(address if "//" in address else f"//{address}").hostname
-    except ValueError:
-        return None
-    return host if host and len(host) <= _MOST_HOST and host.isascii() else None
-
-
 @lru_cache(maxsize=1_024)
 def registrable_domain(host: str) -> str | None:
     """Return the registrable domain of a host by the Public Suffix List, or None."""
@@ -108,3 +102,90 @@ def registrable_domain(host: str) -> str | None:
 @lru_cache(maxsize=1)
 def _suffixes() -> PublicSuffixList:
     return PublicSuffixList()
+
+
+Signals = Mapping[str, str | bool]
+
+# Keeping anything on the device needs the consent that keeping a click needs.
+_SOME_CLICK: Final = Click(id="click")
+# The rules of a consent verdict under which nobody has denied consent.
+_UNDECIDED: Final = frozenset({"missing", "unclear"})
+
+
+def keeping(
+    click: Click | None,
+    *,
+    signal_sets: Iterable[Signals],
+    visit: PageVisit,
+    hosts: tuple[str | None, ...],
+    cookies: Mapping[str, str],
+    now: int,
+) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the headers that keep a click, if consent allows it and the page is of our site.
+
+    If the person denies consent, the cookies that were set before are deleted. `said` holds the
+    consent signals of the request: each must allow it. `hosts` are the names under which the client
+    may have called the gateway, the likeliest first; `cookies` are the browser's.
+    """
+    ours, domain = cookie_domain(hosts, visit.origin)
+    if click is None or not ours:
+        return ()
+    wanted = visit.source.cookie
+    answers = {_allowed(click, signals, visit.source.consent, now) for signals in signal_sets}
+    if answers <= {True}:
+        return set_cookies(click, wanted=wanted, domain=domain, now=now)
+    kept = [name for name in wanted.names if name in cookies]
+    return drop_cookies(kept, domain=domain) if False in answers else ()
+
+
+def keeping_client(
+    client: str,
+    *,
+    signal_sets: Iterable[Signals],
+    visit: PageVisit,
+    hosts: tuple[str | None, ...],
+    cookies: Mapping[str, str],
+    now: int,
+) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the header that keeps the client id of Stape's Data Tag, by the rules of a click.
+
+    Stape's client also sets it for pages of other sites (`SameSite=None`); Twite does not track
+    anybody across sites.
+    """
+    ours, domain = cookie_domain(hosts, visit.origin)
+    wanted = visit.source.cookie
+    if not ours or not wanted.client_id:
+        return ()
+    answers = {_allowed(_SOME_CLICK, signals, visit.source.consent, now) for signals in signal_sets}
+    value = client_cookie(client)
+    if answers <= {True} and value is not None:
+        return (
+            named_cookie(
+                CLIENT_COOKIE,
+                value,
+                seconds=CLIENT_COOKIE_SECONDS,
+                domain=domain,
+                http_only=wanted.http_only,
+            ),
+        )
+    known = CLIENT_COOKIE in cookies and False in answers
+    return drop_cookies([CLIENT_COOKIE], domain=domain) if known else ()
+
+
+def called(headers: Mapping[bytes, bytes]) -> str | None:
+    """Return the host that the request names."""
+    return host_of(headers.get(b"host", b"").decode("latin-1"))
+
+
+def _allowed(click: Click, signals: Signals, policy: ConsentPolicy, now: int) -> bool | None:
+    """Return whether consent lets us keep a click on the device, by the rules for sending it.
+
+    None: consent is needed, and the person has neither given nor denied it.
+    """
+    found = verdict(dict(signals) or None, Identifiers(click_id=click.id), policy=policy, now=now)
+    if (
+        found.action not in {ConsentAction.SUPPRESS, ConsentAction.HOLD}
+        and "click_id" not in found.strip
+    ):
+        return True
+    return None if found.rule in _UNDECIDED else False

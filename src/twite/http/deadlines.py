@@ -19,8 +19,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from uvicorn.server import ServerState
 
 from twite.http.limits import Crowd, HttpLimits
-from twite.http.responses import HttpResponse, again, error
-from twite.http.write_response import EXTENSION
+from twite.http.responses import EXTENSION, HttpResponse, again, error
 
 _NEVER: Final = float("inf")
 # How much is parsed at once, unless a body of known length continues: one read may hold thousands

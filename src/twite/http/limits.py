@@ -1,6 +1,16 @@
-"""Limits of the HTTP layer: sizes, times and counts that bound what a client can use up."""
+"""Limits of the HTTP layer: sizes, times, admission of requests, delays of refusals."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, final
 
 import msgspec
+from starlette.types import Scope
+
+from twite.domain.times import MINUTE, SECOND
+from twite.gateway.ports.machine import Clock
+from twite.gateway.rate_limiter import RateLimiter
+from twite.http.addresses import Network, address_of, line_of
+from twite.http.responses import HttpRefusal, again
 
 
 class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,3 +59,72 @@ class Crowd:
             f"the connection limit is reached: {closed} idle ones were closed, "
             f"{refused} new ones were answered 503"
         )
+
+
+@final
+class AdmissionGate:
+    """Admits `requests` at a time, of `size` bytes together; raises HttpRefusal (429) beyond that.
+
+    Only authenticated requests enter, so that strangers cannot fill it. A compressed body counts as
+    `largest`, because its inflated size is not known.
+    """
+
+    __slots__ = ("_inside", "_largest", "_requests", "_size", "_weight")
+
+    def __init__(self, *, requests: int, size: int, largest: int) -> None:
+        self._requests = requests
+        self._size = size
+        self._largest = largest
+        self._inside = 0
+        self._weight = 0
+
+    def enter(self, headers: Mapping[bytes, bytes]) -> int:
+        """Admit a request; return its weight, which the caller gives back to `leave`."""
+        declared = headers.get(b"content-length")
+        weight = self._largest
+        if declared is not None and b"content-encoding" not in headers:
+            weight = min(int(declared), weight)
+        # One request is always admitted: a body larger than the whole limit could never enter
+        # otherwise.
+        if self._inside and (self._inside >= self._requests or self._weight + weight > self._size):
+            raise HttpRefusal(_BUSY)
+        self._inside += 1
+        self._weight += weight
+        return weight
+
+    def leave(self, weight: int) -> None:
+        self._inside -= 1
+        self._weight -= weight
+
+
+_BUSY: Final = again(429, "too_busy")
+
+
+REFUSALS: Final = 600  # of one address in a minute: a page with a wrong key is not delayed
+# Refusals that a stranger can provoke at will: no key, forbidden, no such route, too fast.
+KEPT_WAITING: Final = frozenset({401, 403, 404, 405, 429, 503})
+
+
+class RefusalThrottle:
+    """Delays responses by a second for an address that was refused `rate` times in a minute.
+
+    A refusal is so cheap that two connections in a tight loop would keep the process busy, and
+    accepted requests would wait for the disk.
+
+    The number of delayed responses is bounded by the connection limit: each connection has one.
+    """
+
+    def __init__(
+        self, *, clock: Clock, rate: int = REFUSALS, trusted_proxies: Sequence[Network] = ()
+    ) -> None:
+        self._clock = clock
+        self._refusals = RateLimiter(size=rate, per=MINUTE)
+        self._trusted = tuple(trusted_proxies)
+
+    async def before(self, status: int, scope: Scope) -> None:
+        """Wait if a response of this status is to be delayed."""
+        if status not in KEPT_WAITING:
+            return
+        line = line_of(address_of(scope, self._trusted))
+        if self._refusals.spend(line, now=self._clock.elapsed()):
+            await self._clock.sleep(SECOND)

@@ -1,7 +1,7 @@
 """A route: where it is, who may use it, and what answers. The table is in route_table.py."""
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import parse_qsl
@@ -16,11 +16,12 @@ from twite.formats.data_tag.read import MAX_PARAMETERS
 from twite.formats.page_visit import Visitor, cookies_of
 from twite.gateway.ingest.accept import X_SOURCE
 from twite.gateway.ports.events import Observer, TurnedAway
+from twite.gtm.template.sandbox import Incoming
+from twite.http.addresses import Network, comes_from
 from twite.http.authorization import Requester
 from twite.http.bodies import read_body, require_json
-from twite.http.error_responses import FOR_GOOD, answer_to
 from twite.http.origins import PageVisit
-from twite.http.responses import ClientGone, HttpRefusal, HttpResponse, error
+from twite.http.responses import FOR_GOOD, ClientGone, HttpRefusal, HttpResponse, answer_to, error
 from twite.http.services import HttpServices
 
 Json = dict[str, object]
@@ -242,3 +243,39 @@ def _pattern(path: str) -> re.Pattern[str]:
 
 
 _NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+# Stape's hosts and Google's preview tell tags by these headers where the container, its domain and
+# its key are. A visitor who set them would choose where other tags post to.
+_OF_THE_CONTAINER: Final = "x-gtm-"
+
+
+def incoming_of(
+    scope: Scope,
+    body: bytes,
+    *,
+    address: str | None = None,
+    trusted: Iterable[Network],
+    container_headers: Collection[str],
+) -> Incoming:
+    """Return it. `address` is the visitor's, as far as trusted proxies vouch for it.
+
+    `x-gtm-…` headers are left out, but for `container_headers` of a request that a proxy in
+    `trusted` has sent: that proxy sets or clears them itself. Others it passes on from visitors.
+    """
+    believed = container_headers if container_headers and comes_from(scope, trusted) else ()
+    headers = [
+        (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
+    ]
+    return Incoming(
+        method=scope["method"],
+        path=scope["path"],
+        query=scope["query_string"].decode("latin-1"),
+        headers=tuple(
+            (name, value)
+            for name, value in headers
+            if not name.startswith(_OF_THE_CONTAINER) or name in believed
+        ),
+        body=body.decode("utf-8", "replace") if body else None,
+        remote_address=address or "",
+    )

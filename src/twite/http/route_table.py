@@ -15,7 +15,7 @@ from twite.domain.submission import Endpoint
 from twite.gateway.ports.events import TroublePlace
 from twite.http.openapi import operations, pages
 from twite.http.openapi import tags as tag_operations
-from twite.http.openapi.document import document_of
+from twite.http.openapi.operations import document_of
 from twite.http.responses import NO_ROUTE, HttpRefusal, HttpResponse
 from twite.http.route import (
     FULL_BODY,
@@ -29,15 +29,9 @@ from twite.http.route import (
 )
 from twite.http.routes import (
     beacon,
-    consent,
     control,
-    conversions,
-    dedup_report,
     native,
-    rejections,
-    sgtm_tag,
-    stape,
-    status,
+    reports,
     tags,
     x_api,
 )
@@ -135,14 +129,14 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
     ),
     _read_route(
         "/v1/conversions/{pixel}/{conversion_id:path}",
-        conversions.history,
+        reports.history,
         operations.history,
         authenticate=reads(KeyScope.LIVES),
         label="/v1/conversions/…",
     ),
     _read_route(
         "/v1/accounting",
-        conversions.balance,
+        reports.balance,
         operations.accounting,
         authenticate=reads(KeyScope.ACCOUNTING),
     ),
@@ -151,7 +145,7 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         methods=("POST",),
         label="/v1/consent",
         authenticate=source_key,
-        answer=consent.answer,
+        answer=native.record_choice,
         body=SMALL_BODY,
         takes_json=True,
         operations={"post": operations.consent},
@@ -181,12 +175,12 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
     ),
     _read_route(
         "/v1/overlap",
-        dedup_report.answer,
+        reports.dedup_report,
         pages.overlap,
         authenticate=reads(KeyScope.OVERLAP),
     ),
     _read_route(
-        "/v1/rejections", rejections.answer, pages.rejections, authenticate=reads(KeyScope.LIVES)
+        "/v1/rejections", reports.rejections, pages.rejections, authenticate=reads(KeyScope.LIVES)
     ),
     _tag_route(
         "/g/collect",
@@ -223,7 +217,7 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         methods=("POST",),
         label="/v1/sgtm",
         authenticate=source_key,
-        answer=native.taking(Endpoint.SGTM, sgtm_tag.read),
+        answer=native.taking(Endpoint.SGTM, native.read_sgtm),
         body=FULL_BODY,
         takes_json=True,
         endpoint=Endpoint.SGTM,
@@ -233,8 +227,8 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         path="/stape-api/{source_key:path}/v1/twitter/auth-proxy",
         methods=("POST",),
         label=TroublePlace.X_ROUTE,
-        authenticate=stape.key_in_path,
-        answer=stape.answer,
+        authenticate=x_api.key_in_path,
+        answer=x_api.answer_stape,
         body=FULL_BODY,
         endpoint=Endpoint.STAPE,
         refused=x_api.in_x_shape,
@@ -250,15 +244,15 @@ ROUTES: Final[tuple[Route[Any], ...]] = (
         body=FULL_BODY,
         operations={"post": operations.operations},
     ),
-    _read_route("/healthz", status.healthz, operations.healthz),
-    _read_route("/readyz", status.readyz, operations.readyz),
+    _read_route("/healthz", control.healthz, operations.healthz),
+    _read_route("/readyz", control.readyz, operations.readyz),
     _read_route(
         "/metrics",
-        status.metrics,
+        control.metrics,
         operations.metrics,
-        authenticate=status.this_machine_or_metrics_key,
+        authenticate=control.this_machine_or_metrics_key,
     ),
-    _read_route("/v1/openapi.json", status.openapi, operations.itself),
+    _read_route("/v1/openapi.json", control.openapi, operations.itself),
     *(
         Route(
             path=path,

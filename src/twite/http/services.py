@@ -24,13 +24,10 @@ from twite.gateway.ports.queries import Queries
 from twite.gtm.template.response import ClientResponse
 from twite.gtm.template.sandbox import Incoming
 from twite.http.addresses import Front, Network
-from twite.http.admission import AdmissionGate
-from twite.http.authorization import Authorization, FindsKeys, NoKeys
-from twite.http.limits import HttpLimits
-from twite.http.nonces import NonceMemory
+from twite.http.authorization import Authorization, FindsKeys, NoKeys, NonceMemory, SourceKeys
+from twite.http.limits import AdmissionGate, HttpLimits
 from twite.http.origins import Origins
-from twite.http.script.route import PageScript
-from twite.http.source_keys import SourceKeys
+from twite.http.script import PageScript
 
 
 class AcceptsRequests(Protocol):

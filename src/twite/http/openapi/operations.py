@@ -1,10 +1,13 @@
-"""OpenAPI: conversions, X's own route, the control channel, and what watches the gateway."""
+"""The OpenAPI document, and the operations of servers, X clients and operators."""
 
+from twite import __version__
 from twite.formats.native.answers import ErrorBody, NativeReceipt
 from twite.gateway.operations.control import ControlResult
-from twite.http.openapi.bodies import Json
-from twite.http.openapi.parts import (
+from twite.http.openapi.schemas import (
+    BODIES,
     KEYS,
+    Json,
+    component_schemas,
     errors,
     in_path,
     json_answer,
@@ -12,8 +15,8 @@ from twite.http.openapi.parts import (
     ref,
     retry_header,
 )
-from twite.http.routes.consent import ChoiceNoted
-from twite.http.routes.conversions import BalanceBy, HistoryView
+from twite.http.routes.native import ChoiceNoted
+from twite.http.routes.reports import BalanceBy, HistoryView
 from twite.http.routes.x_api import XErrors, XSuccess
 from twite.x import spec
 
@@ -226,3 +229,39 @@ def _status_ok() -> Json:
 
 def _version_header() -> Json:
     return {spec.CURRENT_VERSION_HEADER: {"schema": {"type": "string"}}}
+
+
+def document_of(paths: Json) -> Json:
+    """Return the document with these paths."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Twite",
+            "version": __version__,
+            "summary": "A conversion gateway for X.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {"schemas": _schemas(), "securitySchemes": _security()},
+    }
+
+
+def _schemas() -> Json:
+    schemas = component_schemas()
+    # Null once it is not kept any more.
+    schemas["ToldLife"]["properties"]["sent"]["type"] = ["object", "null"]
+    return {**BODIES, **schemas}
+
+
+def _security() -> Json:
+    return {
+        "source key": {"type": "http", "scheme": "bearer"},
+        "desk token": {"type": "http", "scheme": "bearer"},
+        "pixel token": {"type": "apiKey", "in": "header", "name": spec.PIXEL_TOKEN_HEADER},
+        "OAuth 1.0a": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Authorization",
+            "description": "OAuth 1.0a (HMAC-SHA1), signed with the pixel's own credentials.",
+        },
+    }

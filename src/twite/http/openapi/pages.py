@@ -5,9 +5,8 @@ from typing import Final
 from twite.domain.fault import CODES
 from twite.domain.stats.sightings import MOST_DAYS
 from twite.gateway.operations.dedup_report import DEFAULT_DAYS, PathCountsBy
-from twite.http.openapi.bodies import Json
-from twite.http.openapi.parts import KEYS, errors, json_answer, ref
-from twite.http.routes.rejections import MOST_TOLD, RejectionList
+from twite.http.openapi.schemas import KEYS, Json, errors, json_answer, ref
+from twite.http.routes.reports import MOST_TOLD, RejectionList
 
 _SOURCE: Final[Json] = {
     "name": "s",

@@ -3,9 +3,9 @@
 from typing import Final
 
 from twite.formats.native.answers import NativeReceipt
-from twite.http.openapi.bodies import Json
-from twite.http.openapi.parts import (
+from twite.http.openapi.schemas import (
     KEYS,
+    Json,
     errors,
     in_path,
     json_answer,

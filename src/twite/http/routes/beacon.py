@@ -9,12 +9,10 @@ import msgspec
 from twite.domain.submission import Endpoint, RejectedConversion
 from twite.formats.beacon.read import read, read_image
 from twite.formats.native.answers import RejectedItem
-from twite.http.click_cookie import called, keeping
-from twite.http.error_responses import FOR_GOOD
-from twite.http.incoming import incoming_of
+from twite.http.cookies import called, keeping
 from twite.http.origins import PageVisit
-from twite.http.responses import JSON, HttpResponse
-from twite.http.route import HttpRequest, in_our_shape, visitor_of
+from twite.http.responses import FOR_GOOD, JSON, HttpResponse
+from twite.http.route import HttpRequest, in_our_shape, incoming_of, visitor_of
 
 # This header tells the script that the gateway itself answered and would answer a retry alike: only
 # then does the script drop its message.

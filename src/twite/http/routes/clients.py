@@ -12,12 +12,12 @@ from twite.gateway.rate_limiter import RateLimiter
 from twite.gtm.template.response import ClientResponse
 from twite.gtm.template.sandbox import Incoming
 from twite.http.addresses import Network, address_of, line_of
-from twite.http.admission import AdmissionGate
+from twite.http.authorization import SourceKeys
 from twite.http.bodies import inflate, read_body
-from twite.http.incoming import incoming_of
+from twite.http.limits import AdmissionGate
 from twite.http.responses import HttpRefusal, HttpResponse, again
+from twite.http.route import incoming_of
 from twite.http.services import AnswersRequests
-from twite.http.source_keys import SourceKeys
 
 _MOST_HELD: Final = 10
 _BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})

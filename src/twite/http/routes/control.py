@@ -1,4 +1,7 @@
-"""`POST /-/desk`: the control channel of commands on this machine to the running gateway."""
+"""`POST /-/desk`, `/healthz`, `/readyz`, `/metrics`, `/v1/openapi.json`: for the operator.
+
+The first is the control channel of commands on this machine to the running gateway.
+"""
 
 from typing import Final
 
@@ -10,10 +13,10 @@ from twite.gateway.operations.control import ControlCommand, ControlResult, chan
 from twite.gateway.ports.outbox import Discard, Move, Replay
 from twite.gateway.ports.secret_store import CONTAINER
 from twite.gateway.x_account.credential_store import PREFIX
-from twite.http.responses import NO_ROUTE, HttpRefusal, HttpResponse, error
+from twite.http.authorization import bearer
+from twite.http.responses import CODES, NO_ROUTE, HttpRefusal, HttpResponse, error
 from twite.http.route import HttpRequest
 from twite.http.services import HttpServices
-from twite.http.source_keys import bearer
 
 
 async def control_token(request: HttpRequest) -> None:
@@ -94,3 +97,59 @@ async def _of_the_vault(order: ControlCommand, services: HttpServices) -> Contro
 
 
 _ENCODER: Final = msgspec.json.Encoder()
+
+
+PROMETHEUS: Final = (b"content-type", b"text/plain; version=1.0.0; charset=utf-8")
+
+
+async def healthz(_request: HttpRequest, _caller: None) -> HttpResponse:
+    """Answer that the event loop runs."""
+    return _OK
+
+
+async def readyz(request: HttpRequest, _caller: None) -> HttpResponse:
+    """Answer whether submissions can be taken now."""
+    why_not = request.services.ready()
+    if why_not is None:
+        return _OK
+    return error(
+        503, "not_ready", f"{CODES['not_ready']}: {why_not}", headers=((b"retry-after", b"1"),)
+    )
+
+
+async def this_machine_or_metrics_key(request: HttpRequest) -> None:
+    """Raises HttpRefusal (401). No source key is taken: the metrics cover every source."""
+    if not (request.services.front.is_machine(request.scope) or await _has_key(request)):
+        raise HttpRefusal(_METRICS_CLOSED)
+
+
+async def metrics(request: HttpRequest, _caller: None) -> HttpResponse:
+    """Answer with the metrics, in Prometheus' format."""
+    page = request.services.metrics(await request.services.records.balance())
+    return HttpResponse(status=200, body=page, headers=(PROMETHEUS,))
+
+
+async def openapi(request: HttpRequest, _caller: None) -> HttpResponse:
+    """Answer with the OpenAPI document."""
+    return HttpResponse(status=200, body=request.services.openapi())
+
+
+async def _has_key(request: HttpRequest) -> bool:
+    offered = bearer(request.headers)
+    if offered is None:
+        return False
+    configured = request.services.settings.metrics_key
+    if configured is not None and configured.matches(offered.decode("latin-1")):
+        return True
+    return await request.services.authorization.may_see_metrics(request.headers)
+
+
+_OK: Final = HttpResponse(status=200, body=b'{"status":"ok"}')
+_METRICS_CLOSED: Final = error(
+    401,
+    "key_wrong",
+    "closed without server.metrics_key (Authorization: Bearer <key>). It is open to this machine "
+    "itself, asked as localhost and through no proxy; with server.public_url or "
+    "server.trusted_proxies at server.local_listen alone",
+    headers=((b"www-authenticate", b'Bearer realm="twite"'),),
+)

@@ -1,19 +1,23 @@
-"""`POST /v1/conversions`: accept conversions in Twite's own format."""
+"""`POST /v1/conversions`, `/v1/sgtm`, `/v1/consent`: servers submit with a source key."""
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
+from twite.domain import fault
 from twite.domain.destination import Source
 from twite.domain.submission import Endpoint
-from twite.formats.native.answers import NativeReceipt, RejectedItem
+from twite.formats.event_data.conversions import found_of
+from twite.formats.native.answers import ErrorBody, ErrorDetail, NativeReceipt, RejectedItem
 from twite.formats.parsed_request import ParsedRequest
+from twite.formats.sgtm_tag import read as sgtm
 from twite.gateway.ingest.accept import AcceptReceipt
+from twite.gateway.ingest.consent_choice import UnusableChoice
 from twite.gtm.template.sandbox import Incoming
-from twite.http.responses import HttpRefusal, HttpResponse, error
-from twite.http.route import HttpRequest
+from twite.http.responses import CODES, HttpRefusal, HttpResponse, error
+from twite.http.route import HttpRequest, visitor_of
 
 _IDEMPOTENCY_KEY: Final = re.compile(rb"[\x20-\x7e]{1,255}")
 
@@ -79,3 +83,49 @@ _BAD_IDEMPOTENCY_KEY: Final = error(
     "Idempotency-Key must have 1 to 255 characters of printable ASCII",
 )
 _ENCODER: Final = msgspec.json.Encoder()
+
+
+def read_sgtm(request: HttpRequest, source: Source) -> ParsedRequest:
+    """Read the tag's event. Raises HttpRefusal (422) and MalformedRequest."""
+    sent = sgtm.read(request.body)
+    if sent.pixel is not None and sent.pixel not in source.pixels:
+        raise HttpRefusal(_NO_PIXEL)
+    return found_of(
+        sent.tagged.events,
+        source=source,
+        destinations=request.services.destinations,
+        # The container authenticates itself, so its claims about its visitor are trusted.
+        visitor=visitor_of(request, None),
+        repeated=sent.tagged.repeated,
+        pixel=sent.pixel,
+    )
+
+
+_NO_PIXEL: Final = error(422, "pixel_unknown", fault.CODES["pixel_unknown"], path="pixel")
+
+
+class ChoiceNoted(msgspec.Struct, frozen=True, kw_only=True):
+    """The choice that now holds, and for how many identifiers of the person."""
+
+    consent: Literal["granted", "revoked"]
+    identifiers: int
+
+
+async def record_choice(request: HttpRequest, source: Source) -> HttpResponse:
+    """Record the choice. Raises HttpRefusal, MalformedRequest, LedgerUnavailable."""
+    try:
+        chosen = await request.services.choose.note(source=source, body=request.body)
+    except UnusableChoice as unusable:
+        raise HttpRefusal(_refusal(unusable)) from None
+    noted = ChoiceNoted(
+        consent="revoked" if chosen.revoked else "granted", identifiers=chosen.identifiers
+    )
+    return HttpResponse(status=200, body=_ENCODER.encode(noted))
+
+
+def _refusal(unusable: UnusableChoice) -> HttpResponse:
+    wrong = tuple(
+        ErrorDetail(path=fault.path, code=fault.code, message=fault.message)
+        for fault in unusable.faults
+    ) or (ErrorDetail(path="consent", code="consent_unclear", message=CODES["consent_unclear"]),)
+    return HttpResponse(status=422, body=_ENCODER.encode(ErrorBody(errors=wrong)))

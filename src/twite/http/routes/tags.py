@@ -1,39 +1,42 @@
-"""`/g/collect`, `/mp/collect`, `/data`: accept GA4 hits, the Measurement Protocol and the Data Tag.
+"""`/g/collect`, `/mp/collect`, `/data`: GA4 hits, the Measurement Protocol and the Data Tag.
 
 Pages are known by their origin. Servers are known by a source key: as `api_secret` in the query,
 where Google's Measurement Protocol has its own secret, or as `Authorization: Bearer`.
+
+`/debug/mp/collect` stores nothing; its response has the shape of Google's own of that name. [doc]
 """
 
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Final
 from uuid import UUID
 
 import msgspec
 
-from twite.domain.destination import Source
+from twite.consent.verdict import judging
+from twite.domain.destination import Destination, Source
+from twite.domain.errors import MalformedRequest
 from twite.domain.submission import Endpoint
 from twite.domain.times import SECOND
 from twite.formats.data_tag import read as data_tag
 from twite.formats.data_tag.event import new_client_id
 from twite.formats.event_data.consent import signals_of
-from twite.formats.event_data.conversions import Tagged, click_of, found_of
+from twite.formats.event_data.conversions import REASONS, Tagged, click_of, found_of
 from twite.formats.event_data.values import first_text
 from twite.formats.ga4 import read as ga4
 from twite.formats.measurement_protocol import read as measurement_protocol
+from twite.formats.native import read as native
 from twite.formats.native.answers import ErrorBody, ErrorDetail
 from twite.formats.page_visit import Visitor
 from twite.formats.parsed_request import Event
 from twite.gateway.ingest.accept import AcceptReceipt
-from twite.http.click_cookie import called, keeping, keeping_client
-from twite.http.incoming import incoming_of
+from twite.http.authorization import WRONG_KEY, bearer
+from twite.http.cookies import called, keeping, keeping_client
 from twite.http.origins import PageVisit
 from twite.http.responses import JSON, HttpRefusal, HttpResponse
-from twite.http.route import HttpRequest, visitor_of
+from twite.http.route import HttpRequest, incoming_of, visitor_of
 from twite.http.routes.beacon import GIF
-from twite.http.routes.tags_debug import judged
-from twite.http.source_keys import WRONG_KEY, bearer
 
 # Request headers for which Stape's tag needs a preflight. [seen DC]
 _READS: Final = (
@@ -237,3 +240,68 @@ MEASUREMENT_PROTOCOL: Final = TagFormat(
 DATA_TAG: Final = TagFormat(
     endpoint=Endpoint.DATA_TAG, read=_read_data_tag, reply=_reply_to_data_tag, keeps_client=True
 )
+
+
+class DebugMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A finding about one place. `validation_code` is one of our codes."""
+
+    field_path: str
+    description: str
+    validation_code: str
+
+
+class DebugMessages(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Empty if every event would be accepted."""
+
+    validation_messages: tuple[DebugMessage, ...]
+
+
+def judged(
+    body: bytes,
+    *,
+    query: str,
+    source: Source,
+    destinations: Mapping[str, Destination],
+    visitor: Visitor,
+) -> HttpResponse:
+    """Return the errors of a request, and the events that would be ignored or not be sent."""
+    try:
+        tagged = measurement_protocol.read(body, query=query, measurement="")
+        messages = tuple(_said(tagged, source, destinations, visitor))
+    except MalformedRequest as wrong:
+        messages = (_message(wrong.path, wrong.message, wrong.code),)
+    return HttpResponse(
+        status=200, body=_ENCODER.encode(DebugMessages(validation_messages=messages))
+    )
+
+
+def _said(
+    tagged: Tagged, source: Source, destinations: Mapping[str, Destination], visitor: Visitor
+) -> Iterator[DebugMessage]:
+    for place, event in enumerate(tagged.events):
+        path = f"events[{place}]"
+        wrong = tagged.unread.get(place)
+        if wrong is not None:
+            yield _message(wrong.path, wrong.message, wrong.code)
+            continue
+        found = found_of([event], source=source, destinations=destinations, visitor=visitor)
+        for ignored in found.ignored:
+            yield _message(f"{path}.name", f"ignored: {REASONS[ignored.reason]}", ignored.reason)
+        reading = native.judge(
+            found,
+            source=source,
+            destinations=destinations,
+            now=visitor.now,
+            salt=b"",
+            consent=judging(policy=source.consent, now=visitor.now),
+        )
+        for result in reading.results:
+            for fault in result.faults:
+                where = f"{path}.{fault.path}" if fault.path else path
+                yield _message(where, fault.message, fault.code)
+            if result.suppressed is not None:
+                yield _message(path, f"it would not be sent: {result.suppressed}", "suppressed")
+
+
+def _message(path: str, description: str, code: str) -> DebugMessage:
+    return DebugMessage(field_path=path, description=description, validation_code=code)

@@ -1,6 +1,8 @@
-"""X's own conversion route: existing X API clients change only the host.
+"""X's own conversion route and Stape's auth proxy, both answered in X's own shapes.
 
-Authenticated by the pixel's own OAuth credentials, answered in X's own shapes.
+The first is authenticated by the pixel's own OAuth credentials: existing X API clients change only
+the host. Stape's tag has the source key in its path; an Authorization header is ignored. Every
+response is a JSON object: the tag calls neither success nor failure for anything else. [seen TW]
 """
 
 import hmac
@@ -12,8 +14,7 @@ from twite.domain.destination import Destination, OAuthKeys, PixelToken, Source
 from twite.domain.errors import LedgerFull, LedgerUnavailable
 from twite.formats.native.answers import ErrorBody
 from twite.gateway.ingest.accept import XAcceptReceipt, XAcceptRefusal
-from twite.http.error_responses import answer_to
-from twite.http.responses import JSON, HttpRefusal, HttpResponse
+from twite.http.responses import JSON, HttpRefusal, HttpResponse, answer_to
 from twite.http.route import HttpRequest
 from twite.x import oauth1, spec
 
@@ -248,3 +249,21 @@ _CODES: Final = {
 }
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(ErrorBody)
+
+
+async def key_in_path(request: HttpRequest) -> Source:
+    """Return the source of the key. Raises XRefusal (401)."""
+    key = request.parameters["source_key"].encode("utf-8", "surrogateescape")
+    source = request.services.keys.find(key)
+    if source is None:
+        raise XRefusal(unauthorized(request))
+    return source
+
+
+async def answer_stape(request: HttpRequest, source: Source) -> HttpResponse:
+    """Accept the conversions; the receipt names the account."""
+    proxy = request.services.proxy
+    if proxy is None:
+        return await no_route(request, None)
+    receipt, account = await proxy.take(source=source, body=request.body)
+    return accepted(request, receipt, account)

@@ -1,15 +1,23 @@
 """Serve and minify the first-party script: readable source, shortened without a build step."""
 
+import gzip
+import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from importlib.resources import files
 from itertools import islice, product
 from string import ascii_letters
+from types import MappingProxyType
 from typing import Final
 
+import msgspec
 import rjsmin
+import zstandard
+
+from twite.domain.destination import Destination, Source
+from twite.http.responses import HttpRefusal, HttpResponse, error
 
 # Strings, and regular expressions where one may stand: their text stays as it is.
 _LITERAL: Final = (
@@ -150,3 +158,179 @@ def _short_names(letters: str, taken: set[str]) -> Iterator[str]:
             name = "".join(chosen)
             if name not in taken and name not in _KEYWORDS:
                 yield name
+
+
+PATH: Final = "/twite.js"
+PREFIX: Final = "/twite."
+
+# Defaults of the script's settings.
+DEFAULTS: Final[Mapping[str, object]] = MappingProxyType(
+    {
+        "opt_out": "suppress",
+        "pixel": "use",
+        "phone": None,
+        "cookie_days": 90,
+        "http_only": False,
+    }
+)
+
+_HASH_DIGITS: Final = 16
+_FIVE_MINUTES: Final = (b"cache-control", b"public, max-age=300")
+_FOR_EVER: Final = (b"cache-control", b"public, max-age=31536000, immutable")
+_ALWAYS: Final = (
+    (b"content-type", b"text/javascript; charset=utf-8"),
+    (b"x-content-type-options", b"nosniff"),
+    # Subresource Integrity needs the first, cross-origin isolated pages the second.
+    (b"access-control-allow-origin", b"*"),
+    (b"cross-origin-resource-policy", b"cross-origin"),
+    (b"vary", b"Accept-Encoding"),
+)
+# Characters that JSON text may hold and inline JavaScript may not.
+_UNSAFE: Final = {ord("<"): "\\u003c", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+
+
+class ServedScript(msgspec.Struct, frozen=True, kw_only=True):
+    """One script in every encoding it is served in, by encoding name; "" is uncompressed."""
+
+    bodies: Mapping[bytes, bytes]
+    tag: bytes
+    kept: tuple[bytes, bytes]
+
+    def answer(self, headers: Mapping[bytes, bytes]) -> HttpResponse:
+        """Return the best encoding that the browser accepts, or 304 if its copy is current."""
+        name = _best(headers.get(b"accept-encoding", b""))
+        tag = b'"%b%b"' % (self.tag, b"-" + name if name else b"")
+        fixed = (*_ALWAYS, self.kept, (b"etag", tag))
+        if tag in _tags(headers.get(b"if-none-match", b"")):
+            return HttpResponse(status=304, body=b"", headers=fixed)
+        encoding = ((b"content-encoding", name),) if name else ()
+        return HttpResponse(status=200, body=self.bodies[name], headers=(*fixed, *encoding))
+
+
+class PageScript:
+    """The script's route. `read` returns the minified script, and is called once."""
+
+    def __init__(
+        self,
+        *,
+        source_named: Callable[[str], Source | None],
+        destinations: Mapping[str, Destination],
+        read: Callable[[], str] | None = None,
+    ) -> None:
+        self._source_named = source_named
+        self._destinations = destinations
+        self._read = read or script
+        self._alone: tuple[str, bytes] | None = None
+        self._served: dict[str, ServedScript] = {}
+
+    @property
+    def path(self) -> str:
+        """The versioned address: its content never changes."""
+        name, _ = self._script()
+        return f"{PREFIX}{name}.js"
+
+    def answer(
+        self, path: str, query: Mapping[str, str], headers: Mapping[bytes, bytes]
+    ) -> HttpResponse:
+        """Raises HttpRefusal (404). The server sends no body for HEAD."""
+        if path == PATH:
+            return self._of_source(query.get("s", "")).answer(headers)
+        if path == self.path:
+            return self._by_itself().answer(headers)
+        raise HttpRefusal(_OTHER_HASH)
+
+    def _of_source(self, name: str) -> ServedScript:
+        source = self._source_named(name)
+        if source is None:
+            raise HttpRefusal(_NO_SOURCE)
+        if name not in self._served:
+            _, script = self._script()
+            line = settings_line(source, self._destinations[source.pixel])
+            self._served[name] = _served(line.encode() + b"\n" + script, _FIVE_MINUTES)
+        return self._served[name]
+
+    def _by_itself(self) -> ServedScript:
+        # No source has an empty name.
+        if "" not in self._served:
+            self._served[""] = _served(self._script()[1], _FOR_EVER)
+        return self._served[""]
+
+    def _script(self) -> tuple[str, bytes]:
+        """Return the hash, and the script."""
+        if self._alone is None:
+            body = self._read().encode()
+            self._alone = hashlib.sha256(body).hexdigest()[:_HASH_DIGITS], body
+        return self._alone
+
+
+def settings_line(source: Source, destination: Destination) -> str:
+    """Return the settings of a source for the script, as one line of JavaScript.
+
+    Settings equal to the script's defaults are left out.
+    """
+    pixel = destination.pixel
+    fields = {
+        "source": source.name,
+        "pixel_id": pixel,
+        "events": {
+            name: f"tw-{pixel}-{event}"
+            for name, event in destination.events.items()
+            # Events that X's pixel captures itself have no id that a page could fire.
+            if not event.startswith("gtm_")
+        },
+        "consent": "required" if source.consent.required else "optional",
+        "opt_out": source.consent.us_opt_out.value,
+        "pixel": source.twin,
+        "phone": _phone(source.region),
+        "cookie_days": source.cookie.days,
+        "http_only": source.cookie.http_only,
+    }
+    kept = {name: value for name, value in fields.items() if value != DEFAULTS.get(name, ...)}
+    text = msgspec.json.encode(kept).decode().translate(_UNSAFE)
+    return f"self.twiteSettings={text};"
+
+
+def _phone(region: str | None) -> list[str] | None:
+    """Return the country code and the prefix of national numbers, which E.164 leaves out."""
+    if region is None:
+        return None
+    # Imported on use: the import takes as long as the rest of a short command.
+    from phonenumbers import country_code_for_region, ndd_prefix_for_region  # noqa: PLC0415
+
+    prefix = ndd_prefix_for_region(region, strip_non_digits=True)
+    return [str(country_code_for_region(region)), prefix or ""]
+
+
+def _served(body: bytes, kept: tuple[bytes, bytes]) -> ServedScript:
+    return ServedScript(
+        bodies={
+            b"": body,
+            b"gzip": gzip.compress(body, 9, mtime=0),
+            b"zstd": zstandard.ZstdCompressor(level=19).compress(body),
+        },
+        tag=hashlib.sha256(body).hexdigest()[:_HASH_DIGITS].encode(),
+        kept=kept,
+    )
+
+
+def _best(accepted: bytes) -> bytes:
+    """Return zstd or gzip if the browser accepts it, else nothing. RFC 9110, 12.5.3."""
+    taken = set()
+    for offer in accepted.lower().split(b","):
+        name, _, weight = offer.partition(b";")
+        if weight.replace(b" ", b"") not in {b"q=0", b"q=0.0", b"q=0.00", b"q=0.000"}:
+            taken.add(name.strip())
+    return next((name for name in (b"zstd", b"gzip") if name in taken), b"")
+
+
+def _tags(etags: bytes) -> set[bytes]:
+    """RFC 9110, 13.1.2: compared weakly. A `*` has no meaning for GET."""
+    return {tag.strip().removeprefix(b"W/") for tag in etags.split(b",")}
+
+
+_NO_SOURCE: Final = error(
+    404, "route", "s names no source that pages may post to: write /twite.js?s=<source>"
+)
+_OTHER_HASH: Final = error(
+    404, "route", "the script of this address is not ours: it has changed, and its address with it"
+)

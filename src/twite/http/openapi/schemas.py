@@ -1,10 +1,45 @@
-"""Request bodies of the OpenAPI document, described field by field.
+"""OpenAPI: request bodies, response schemas, and the parts that several routes share.
 
-Written by hand, since some fields are read from their JSON text and each needs a description. A
-test compares the names with the fields that are read.
+Request bodies are written by hand, since some fields are read from their JSON text and each needs a
+description; a test compares the names with the fields that are read.
 """
 
-from typing import Final
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+
+from twite.domain.delivery import State
+from twite.domain.fault import MaskedFault, ReportedFault
+from twite.domain.people.account_changes import Result
+from twite.domain.people.users import AuditEvent
+from twite.formats.consent_choice import ConsentChoice
+from twite.formats.native.answers import (
+    ErrorBody,
+    ErrorDetail,
+    IdentifierWarning,
+    NativeReceipt,
+    RejectedItem,
+    Suppressed,
+)
+from twite.gateway.operations.control import ControlCommand, ControlResult
+from twite.gateway.operations.dedup_report import EventPathCounts, PairOf, PathCountsBy
+from twite.gateway.ports.privacy import ErasedText, EraseStore, SearchText
+from twite.http.routes.beacon import SomeRejected
+from twite.http.routes.native import ChoiceNoted
+from twite.http.routes.reports import (
+    AttemptView,
+    BalanceBy,
+    BalanceOf,
+    HistoryView,
+    IgnoredBy,
+    RejectionList,
+    RejectionView,
+    TagView,
+)
+from twite.http.routes.x_api import XError, XErrors, XParams, XProcessed, XRequestEcho, XSuccess
 
 Json = dict[str, object]
 
@@ -164,3 +199,125 @@ BODIES: Final[dict[str, Json]] = {
     "XIdentifier": _X_IDENTIFIER,
     "XContent": _X_CONTENT,
 }
+
+
+# The published name of each response schema. Generated clients have types of these names, so they
+# stay when a class is renamed.
+COMPONENT: Final = "#/components/schemas/{name}"
+NAMES: Final[Mapping[type, str]] = MappingProxyType(
+    {
+        NativeReceipt: "Receipted",
+        RejectedItem: "Rejected",
+        ReportedFault: "Fault",
+        IdentifierWarning: "Remark",
+        Suppressed: "Suppressed",
+        SomeRejected: "SomeRejected",
+        HistoryView: "ToldLife",
+        State: "State",
+        AttemptView: "TriedOnce",
+        TagView: "ToldTag",
+        BalanceBy: "BalanceBy",
+        BalanceOf: "BalanceOf",
+        IgnoredBy: "IgnoredBy",
+        PathCountsBy: "WaysBy",
+        EventPathCounts: "WaysOf",
+        PairOf: "PairOf",
+        XSuccess: "XSuccess",
+        XRequestEcho: "XRequestEcho",
+        XParams: "XParams",
+        XProcessed: "XProcessed",
+        XErrors: "XErrors",
+        XError: "XError",
+        RejectionList: "Rejections",
+        RejectionView: "ToldRejection",
+        MaskedFault: "MaskedFault",
+        ControlCommand: "Order",
+        AuditEvent: "Deed",
+        EraseStore: "Erasing",
+        ErasedText: "Cut",
+        SearchText: "Text",
+        ControlResult: "Done",
+        Result: "AccountResult",
+        ChoiceNoted: "Noted",
+        ConsentChoice: "Choice",
+        ErrorBody: "Errors",
+        ErrorDetail: "Wrong",
+    }
+)
+
+
+def component_schemas() -> dict[str, Any]:
+    """Return the schema of each shape, by its published name."""
+    _, found = msgspec.json.schema_components(NAMES, ref_template=COMPONENT)
+    published = {shape.__name__: name for shape, name in NAMES.items()}
+    renamed = re.sub(
+        COMPONENT.format(name=r"(\w+)"),
+        lambda match: COMPONENT.format(name=published[match[1]]),
+        msgspec.json.encode(found).decode(),
+    )
+    schemas = msgspec.json.decode(renamed, type=dict[str, Any])
+    return {
+        published[class_name]: schema | {"title": published[class_name]}
+        for class_name, schema in schemas.items()
+    }
+
+
+KEYS: Final[list[Json]] = [{"source key": []}]
+
+_WHY: Final = {
+    "400": "Not JSON, or not this shape; or a body that does not match its Content-Encoding.",
+    "403": "Not a page of one of the source's origins, or a key that is for something else.",
+    "401": "No key, or an unknown one.",
+    "404": "Not found, or not visible to this source.",
+    "408": "The request did not arrive in time. The connection is closed.",
+    "413": "More than 1 MiB after decompression, or more than 1,000 conversions.",
+    "415": "Not declared as JSON, or an unsupported encoding.",
+    "409": "A different request had this Idempotency-Key.",
+    "422": "Well-formed but invalid: the codes say why.",
+    "429": "Too many requests, or the queue for the disk is full.",
+    "431": "The headers are too large. The connection is closed.",
+    "500": "A fault of Twite's own.",
+    "503": "Cannot commit (disk full, store gone, stopping); nothing of it was stored.",
+}
+_RETRY: Final = frozenset({"429", "503"})
+
+
+def errors(*statuses: str) -> Json:
+    """Return error responses of these statuses, in the shape that all errors have."""
+    return {
+        status: json_answer(_WHY[status], ErrorBody, headers=retry_header(status))
+        for status in statuses
+    }
+
+
+def json_answer(
+    description: str, shape: type[msgspec.Struct], headers: Mapping[str, object] | None = None
+) -> Json:
+    answer: Json = {
+        "description": description,
+        "content": {"application/json": {"schema": ref(NAMES[shape])}},
+    }
+    if headers:
+        answer["headers"] = dict(headers)
+    return answer
+
+
+def json_body(schema: Json, example: Json | None = None) -> Json:
+    content: Json = {"schema": schema}
+    if example is not None:
+        content["example"] = example
+    return {"required": True, "content": {"application/json": content}}
+
+
+def in_path(name: str) -> Json:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def retry_header(status: str) -> Json:
+    if status not in _RETRY:
+        return {}
+    return {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
+
+
+def ref(name: str) -> Json:
+    return {"$ref": COMPONENT.format(name=name)}

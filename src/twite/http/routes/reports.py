@@ -1,14 +1,25 @@
-"""`GET /v1/conversions/…` and `/v1/balance`: delivery history of a conversion, and accounting."""
+"""`GET /v1/conversions/…`, `/v1/accounting`, `/v1/rejections`, `/v1/overlap`."""
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from twite.domain.delivery import State
+from twite.domain.fault import CODES, Fault, MaskedFault
 from twite.domain.history import ConversionCounts, History, total, waiting
-from twite.domain.times import DAY, spelled
-from twite.gateway.ports.queries import ByConversionId, IgnoredQuery
+from twite.domain.rejection import KEPT_FOR, Rejection, RejectionQuery
+from twite.domain.stats.sightings import MOST_DAYS, MOST_PAIRS, TwoIds
+from twite.domain.times import DAY, moment, spelled
+from twite.gateway.operations.dedup_report import DEFAULT_DAYS, first_moment, ways_by
+from twite.gateway.ports.queries import (
+    ByConversionId,
+    DedupQuery,
+    IdPairsQuery,
+    IgnoredQuery,
+    RejectionsQuery,
+)
 from twite.gateway.ports.tags import PREFIX
 from twite.http.authorization import Requester
 from twite.http.responses import HttpRefusal, HttpResponse, error
@@ -225,3 +236,123 @@ def _told(history: History, now: int, caller: Requester) -> HistoryView:
 
 _UNKNOWN: Final = error(404, "conversion_unknown")
 _ENCODER: Final = msgspec.json.Encoder()
+
+
+# how many rejections one response lists, the latest first
+MOST_TOLD: Final = 1_000
+
+
+class RejectionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One rejected conversion. `at` is RFC 3339 in UTC; `index` its place in the request.
+
+    `event` and `conversion_id` are the submitted values, masked if they are at fault; `errors` are
+    those of the response, each with the masked `value`. `pixel`, `event` and `conversion_id` are ""
+    if absent.
+    """
+
+    at: str
+    source: str
+    pixel: str
+    endpoint: str = msgspec.field(name="door")
+    receipt: str
+    index: int
+    event: str
+    conversion_id: str
+    errors: tuple[MaskedFault, ...]
+
+
+class RejectionList(msgspec.Struct, frozen=True, kw_only=True):
+    """The latest first. `more` says whether further ones match the query."""
+
+    rejections: tuple[RejectionView, ...]
+    more: bool
+
+
+async def rejections(request: HttpRequest, caller: Requester) -> HttpResponse:
+    """Answer a source about its own requests, and an API key about its pixels.
+
+    Raises HttpRefusal (400) for an invalid time or code.
+    """
+    now, asked = request.services.clock.now(), request.query()
+    wanted = RejectionQuery(
+        since=max(now - KEPT_FOR, _since(asked.get("since"), now)),
+        code=_code(asked.get("code")),
+        name=asked.get("conversion_id"),
+        source=caller.source,
+        # A source sees all its rejections, also those that named no pixel.
+        pixels=None if caller.source else caller.pixels,
+        limit=MOST_TOLD + 1,
+    )
+    found = await request.services.records.answer(RejectionsQuery(wanted=wanted))
+    listed = RejectionList(
+        rejections=tuple(map(told_rejection, found[:MOST_TOLD])), more=len(found) > MOST_TOLD
+    )
+    return HttpResponse(status=200, body=_ENCODER.encode(listed))
+
+
+def told_rejection(rejection: Rejection) -> RejectionView:
+    """Return a rejection as the API shows it."""
+    return RejectionView(
+        at=spelled(rejection.at),
+        source=rejection.source,
+        pixel=rejection.pixel,
+        endpoint=rejection.endpoint,
+        receipt=rejection.receipt,
+        index=rejection.index,
+        event=rejection.event,
+        conversion_id=rejection.conversion_id,
+        errors=rejection.faults,
+    )
+
+
+def _since(text: str | None, now: int) -> int:
+    if text is None:
+        return 0
+    # In a query, an unescaped "+" is a space.
+    read = moment(text.replace(" ", "+"), now=now, path="since")
+    if isinstance(read, Fault):
+        raise HttpRefusal(error(400, "since", read.message, path="since"))
+    return read
+
+
+def _code(text: str | None) -> str | None:
+    if text is not None and text not in CODES:
+        raise HttpRefusal(error(400, "code", path="code"))
+    return text
+
+
+_NUMBER: Final = re.compile(r"[0-9]{1,3}", re.ASCII)
+
+
+async def dedup_report(request: HttpRequest, caller: Requester) -> HttpResponse:
+    """Answer about the visible pixels. Raises HttpRefusal (400) if `days` is out of range."""
+    services, days = request.services, request.query().get("days")
+    number = DEFAULT_DAYS if days is None else _days(days)
+    since = first_moment(services.clock.now(), number)
+    found = [
+        row
+        for row in await services.sightings.answer(DedupQuery(since=since))
+        if caller.sees(row.pixel)
+    ]
+    pairs: list[TwoIds] = []
+    if any(row.two_ids for row in found):
+        pairs += await services.sightings.answer(IdPairsQuery(since=since, limit=MOST_PAIRS))
+    report = ways_by(
+        found,
+        services.destinations,
+        since=since,
+        pairs=[pair for pair in pairs if caller.sees(pair.pixel)],
+    )
+    return HttpResponse(status=200, body=_ENCODER.encode(report))
+
+
+def _days(text: str) -> int:
+    number = int(text) if _NUMBER.fullmatch(text) else 0
+    if not 1 <= number <= MOST_DAYS:
+        raise HttpRefusal(_WRONG_DAYS)
+    return number
+
+
+_WRONG_DAYS: Final = error(
+    400, "days", f"days must be a whole number from 1 to {MOST_DAYS}", path="days"
+)
