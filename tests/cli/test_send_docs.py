@@ -6,8 +6,8 @@ from pathlib import Path
 from typer.main import get_command
 
 from twite.cli import application
-from twite.formats.files.columns import NAMES
 from twite.formats.files.findings import ERRORS, NOTES
+from twite.formats.files.table import NAMES
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -7,7 +7,7 @@ import pytest
 
 from twite.cli.send.parquet import ParquetMissing, ParquetTable, as_text, open_table
 from twite.domain.errors import ClientError
-from twite.formats.files.amounts import read_amount
+from twite.formats.files.cells import read_amount
 
 
 class Frame:

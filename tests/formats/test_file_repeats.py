@@ -1,6 +1,6 @@
 import pytest
 
-from twite.formats.files.repeats import Repeats
+from twite.formats.files.findings import Repeats
 
 
 def an_order(number, **more):

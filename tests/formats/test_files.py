@@ -3,7 +3,7 @@ import pytest
 
 from twite.formats.files.json_rows import Conversions, elements
 from twite.formats.files.rows import RowOptions
-from twite.formats.files.text import (
+from twite.formats.files.table import (
     Separated,
     UnreadableFile,
     cells,

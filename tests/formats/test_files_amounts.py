@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twite.formats.files.amounts import Amount, read_amount
+from twite.formats.files.cells import Amount, read_amount
 from twite.formats.files.findings import RowFinding
 
 

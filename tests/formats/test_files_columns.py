@@ -1,6 +1,6 @@
 import pytest
 
-from twite.formats.files.columns import UnknownColumn, recognise
+from twite.formats.files.table import UnknownColumn, recognise
 
 
 def taken(header, **chosen):

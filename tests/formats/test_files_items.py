@@ -1,6 +1,6 @@
 import pytest
 
-from twite.formats.files.items import read_items
+from twite.formats.files.rows import read_items
 
 
 def items(cell):

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twite.formats.files.cells import Moment, read_moment
 from twite.formats.files.findings import RowFinding
-from twite.formats.files.times import Moment, read_moment
 
 LONDON = ZoneInfo("Europe/London")
 

@@ -4,9 +4,9 @@ import msgspec
 import pytest
 
 from twite.domain.fault import CODES
-from twite.formats.files.columns import recognise
 from twite.formats.files.findings import ERRORS, NOTES
 from twite.formats.files.rows import RowOptions, Rows
+from twite.formats.files.table import recognise
 
 HEADER = ("order_id", "created_at", "event", "total", "currency", "email", "phone", "twclid", "ip")
 GOOD = {

@@ -8,7 +8,7 @@ from twite.gtm.compare.capture import CapturedRequest, CaptureUnusable, read_cas
 from twite.gtm.compare.comparison import STAND_IN, VOLATILE, TagRequest, compared
 from twite.gtm.compare.summary import ShownDifference, summed
 from twite.gtm.template.effects import HttpEffect
-from twite.redaction.mask_difference import masked, shown_path
+from twite.redaction.mask_text import masked_value, shown_path
 
 URL = "https://ads.example/v1/events"
 
@@ -194,7 +194,7 @@ def test_another_port_or_scheme_is_another_address(other):
     ],
 )
 def test_what_names_nobody_is_shown(path, value, shown):
-    assert masked(path, value, shown=frozenset({"mine"}), salt=b"") == shown
+    assert masked_value(path, value, shown=frozenset({"mine"}), salt=b"") == shown
 
 
 @pytest.mark.parametrize(
@@ -209,11 +209,11 @@ def test_what_names_nobody_is_shown(path, value, shown):
     ],
 )
 def test_what_may_be_a_person_or_a_key_is_a_mark(value):
-    mark = masked("body.x", value, shown=frozenset(), salt=b"1")
+    mark = masked_value("body.x", value, shown=frozenset(), salt=b"1")
 
     assert str(value) not in mark
-    assert mark == masked("body.y", value, shown=frozenset(), salt=b"1")
-    assert mark != masked("body.x", value, shown=frozenset(), salt=b"2")
+    assert mark == masked_value("body.y", value, shown=frozenset(), salt=b"1")
+    assert mark != masked_value("body.x", value, shown=frozenset(), salt=b"2")
 
 
 def test_a_key_that_may_be_a_person_is_not_shown():

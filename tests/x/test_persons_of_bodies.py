@@ -3,8 +3,7 @@ import pytest
 
 from twite.domain.identifiers import Identifiers
 from twite.testing.builders import a_conversion
-from twite.x.encode import conversion_body
-from twite.x.persons import persons_of
+from twite.x.encode import conversion_body, persons_of
 
 
 def test_a_rendered_conversion_names_its_persons():

@@ -14,7 +14,7 @@ from twite.cli import COMMANDS, printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json
 from twite.gtm.compare.comparison import VOLATILE
 from twite.gtm.compare.summary import ComparisonSummary, summed
-from twite.redaction.mask_difference import masked
+from twite.redaction.mask_text import masked_value
 
 EXAMPLE: Final = "Example: `twite compare capture.jsonl --ignore '*.external_id'`"
 ABOUT: Final = """Runs the container on captured traffic and sends nothing.
@@ -77,7 +77,7 @@ def compare(
     cases = (case for file in files for case in read_capture(file))
     result = summed(
         (runs.compare(case, ignore=ignored, tags=chosen) for case in cases),
-        lambda path, value: masked(path, value, shown=trusted, salt=salt),
+        lambda path, value: masked_value(path, value, shown=trusted, salt=salt),
     )
     if as_json:
         printing.print_json({**msgspec.structs.asdict(result), "secrets_not_here": stand_ins})

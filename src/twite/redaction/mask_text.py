@@ -6,12 +6,14 @@ harmless. It takes time in proportion to the text.
 """
 
 import re
+from hashlib import sha256
 from typing import Final
 from urllib.parse import unquote_plus
 
 from twite.redaction.scrub_text import without_persons
 from twite.redaction.shapes import MASK, holds_a_person
 from twite.redaction.vocabulary import FieldKind, is_harmless_parameter, kind_of
+from twite.redaction.words import HARMLESS_FIELDS
 
 HIDDEN: Final = "…"
 
@@ -195,3 +197,35 @@ _PIECES: Final = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE | re.ASCII,
 )
+
+
+def masked_value(path: str, value: object, *, shown: frozenset[str], salt: bytes) -> str:
+    """Return what a comparison shows of a value; `shown` are names of fields that the user trusts.
+
+    Shown are numbers of up to six digits, and texts of fields that name no person; of any other
+    text the length and a few digits of a hash, so that equal texts look alike.
+    """
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else f"{value}".lower()
+    if isinstance(value, dict | list):
+        kind = "object" if isinstance(value, dict) else "list"
+        return f"<{kind} of {len(value)}>"
+    name = next((step for step in reversed(path.split(".")) if not step.isdigit()), path)
+    text = value if isinstance(value, str) else repr(value)
+    quoted = f'"{value}"' if isinstance(value, str) else text
+    if name in HARMLESS_FIELDS | shown and len(text) <= _LONGEST_VALUE:
+        return quoted
+    if _SMALL_NUMBER.fullmatch(text):
+        return quoted
+    digest = sha256(salt + text.encode("utf-8", "surrogatepass")).hexdigest()[:4]
+    return f"<{len(text)} characters, {digest}>"
+
+
+def shown_path(path: str) -> str:
+    """Return a path with `***` for keys that may be persons."""
+    return ".".join("***" if _ODD.search(step) else step for step in path.split("."))
+
+
+_ODD: Final = re.compile(r"@|\d{7}|[^ -~]|.{41}")
+_SMALL_NUMBER: Final = re.compile(r"-?\d{1,6}(?:\.\d{1,4})?", re.ASCII)
+_LONGEST_VALUE: Final = 60

@@ -10,13 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from twite.redaction.mask_text import (
-    HIDDEN,
-    masked_path,
-    masked_query,
-    masked_text,
-    network,
-)
+from twite.redaction.mask_text import HIDDEN, masked_path, masked_query, masked_text, network
 from twite.redaction.shapes import MASK
 from twite.redaction.vocabulary import (
     PERSONS,

@@ -17,9 +17,9 @@ from twite.cli.send.results import RowResultKind
 from twite.cli.send.target import target
 from twite.domain.fault import Fault
 from twite.domain.money import currency as known_currency
-from twite.formats.files.amounts import Decimal
-from twite.formats.files.columns import NAMES, UnknownColumn
+from twite.formats.files.cells import Decimal
 from twite.formats.files.rows import RowOptions
+from twite.formats.files.table import NAMES, UnknownColumn
 
 EXAMPLE: Final = "Example: `twite send orders.csv --event purchase --timezone Europe/London`"
 _PATIENCE: Final = 600  # seconds

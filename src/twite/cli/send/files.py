@@ -15,13 +15,13 @@ import zstandard
 
 from twite.cli.send.parquet import ParquetTable, open_table
 from twite.domain.errors import ClientError
-from twite.formats.files.columns import ColumnMapping, recognise
 from twite.formats.files.findings import FileRow
 from twite.formats.files.json_rows import Conversions, elements
 from twite.formats.files.rows import RowOptions, Rows
-from twite.formats.files.text import (
+from twite.formats.files.table import (
     MAX_CELL,
     SAMPLE,
+    ColumnMapping,
     Kind,
     Separated,
     UnreadableFile,
@@ -29,6 +29,7 @@ from twite.formats.files.text import (
     encoding_of,
     kind_of,
     not_text,
+    recognise,
     row_id,
     separator_of,
 )

@@ -1,12 +1,18 @@
-"""Findings about a row of a file: a stable code, a place, a sentence."""
+"""Findings about a row of a file, and orders that occur twice."""
 
 import re
+from collections import OrderedDict
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Final
+from zlib import crc32
 
 import msgspec
 
+from twite.domain.dedup import dedup_key
+from twite.domain.fault import Fault
+from twite.domain.times import LATEST, moment
 from twite.redaction.shapes import holds_a_person
 
 # Codes that only files have; every other code of a row is the gateway's (domain.fault.CODES, and
@@ -94,3 +100,124 @@ def shown(text: str) -> str:
         return '"…"'  # a person in the wrong column is still personal data
     kept = "".join(c if c.isprintable() else "?" for c in text[:24])
     return f'"{kept}{"…" if len(text) > 24 else ""}"'
+
+
+# About 200 bytes each. The gateway deduplicates repeats further apart than this.
+REMEMBERED: Final = 500_000
+
+
+class Repeats:
+    """Remembers orders by dedup key, with a two-byte hash of each field to compare."""
+
+    def __init__(self, *, remembered: int = REMEMBERED) -> None:
+        self._remembered = remembered
+        self._seen: OrderedDict[bytes, tuple[int, bytes]] = OrderedDict()
+
+    def see(self, number: int, conversion: Mapping[str, object]) -> RowFinding | None:
+        """Report whether an earlier row has this pixel, event and conversion id.
+
+        The code is `same_as_earlier` or `differs_from_earlier`, which are notes, or `id_shared`, an
+        error: person, time or value differ, so these are two orders, and one of them would be lost.
+        Different spellings of one value (case of an email, spaces) are the same, and an empty field
+        contradicts nothing. A denial of consent is never an error: it must reach the gateway.
+        """
+        key = dedup_key(
+            str(conversion.get("pixel", "")),
+            str(conversion.get("event", "")).strip().lower(),
+            str(conversion["conversion_id"]),
+        )
+        print_ = b"".join(_trace(field, conversion.get(field)) for field in _FIELDS)
+        earlier = self._seen.get(key)
+        if earlier is None:
+            self._seen[key] = (number, print_)
+            if len(self._seen) > self._remembered:
+                self._seen.popitem(last=False)
+            return None
+        row, before = earlier
+        pairs = {
+            field: (before[2 * place : 2 * place + 2], print_[2 * place : 2 * place + 2])
+            for place, field in enumerate(_FIELDS)
+        }
+        others = [] if _denies(conversion.get("consent")) else _contradictions(pairs)
+        return _shared(row, others) if others else _note(row, pairs)
+
+
+_PERSON: Final = ("email", "email_sha256", "phone", "phone_sha256", "twclid")
+_FIELDS: Final = (
+    "time", "value", "currency", *_PERSON, "ip",
+    "user_agent", "url", "contents", "description", "search", "consent",
+)  # fmt: skip
+_NOTHING: Final = b"\0\0"
+_PHONE_END: Final = 8  # digits that are the same with and without a country code
+
+
+def _trace(field: str, value: object) -> bytes:
+    if value is None or value in (b"null", ""):
+        return _NOTHING
+    text = value.decode() if isinstance(value, bytes) else str(value)
+    text = "".join(text.split()).lower()
+    if field == "value":
+        text = _plain(text.strip('"'))
+    elif field == "time":
+        at = moment(str(value), now=LATEST, path="time")
+        text = text if isinstance(at, Fault) else str(at)
+    elif field == "phone":
+        text = "".join(filter(str.isdigit, text))[-_PHONE_END:] or text
+    return crc32(text.encode()).to_bytes(4)[:2]
+
+
+def _plain(amount: str) -> str:
+    try:
+        return f"{Decimal(amount).normalize():f}"
+    except InvalidOperation:
+        return amount
+
+
+def _contradictions(pairs: Mapping[str, tuple[bytes, bytes]]) -> list[str]:
+    """Return which of person, time and value both rows have, and differ in.
+
+    It is another person if no identifier is the same.
+    """
+    same = {
+        field: earlier == other
+        for field, (earlier, other) in pairs.items()
+        if _NOTHING not in {earlier, other}
+    }
+    persons = [same[field] for field in _PERSON if field in same]
+    found = ["person"] if persons and not any(persons) else []
+    if same.get("time") is False:
+        found.append("time")
+    if same.get("value") is False or same.get("currency") is False:
+        found.append("value")
+    return found
+
+
+def _denies(consent: object) -> bool:
+    words = consent.values() if isinstance(consent, Mapping) else ()
+    return bool(consent) and any(word != "granted" for word in words)
+
+
+def _shared(row: int, others: list[str]) -> RowFinding:
+    return RowFinding(
+        field="conversion_id",
+        code="id_shared",
+        message=f"the id and event of row {row}, but another {' and '.join(others)}: two orders "
+        "under one id would count as one. Take the column that tells orders apart (--map "
+        "conversion_id=COLUMN), or remove the wrong row",
+    )
+
+
+def _note(row: int, pairs: Mapping[str, tuple[bytes, bytes]]) -> RowFinding:
+    differing = [field for field, (earlier, other) in pairs.items() if earlier != other]
+    if not differing:
+        return RowFinding(
+            field="conversion_id",
+            code="same_as_earlier",
+            message=f"the same order and event as row {row}",
+        )
+    return RowFinding(
+        field="conversion_id",
+        code="differs_from_earlier",
+        message=f"the same order and event as row {row}, but with another "
+        f"{', '.join(differing)}: which one is right?",
+    )

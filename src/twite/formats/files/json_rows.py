@@ -6,10 +6,9 @@ from typing import Final
 import msgspec
 
 from twite.domain.errors import MalformedRequest
-from twite.formats.files.findings import ERRORS, FileRow, RowFinding, rounded
-from twite.formats.files.repeats import Repeats
+from twite.formats.files.findings import ERRORS, FileRow, Repeats, RowFinding, rounded
 from twite.formats.files.rows import RowOptions
-from twite.formats.files.text import UnreadableFile
+from twite.formats.files.table import UnreadableFile
 from twite.formats.native.fields import OF_ONE, field_by_field
 from twite.formats.parsed_request import Native
 from twite.formats.strict_json import decode

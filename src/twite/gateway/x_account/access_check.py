@@ -9,8 +9,11 @@ from twite.domain.destination import Destination, OAuthKeys, PixelToken
 from twite.domain.errors import RefusedByX
 from twite.gateway.operations.rejection_messages import rejection_message
 from twite.gateway.x_account.inquiries import XInquiries
-from twite.x.access import (
+from twite.x.inquiry import (
     AdsAccountAccess,
+    Inquiry,
+    InquiryRefusal,
+    RefusalReason,
     accounts_question,
     may_manage,
     read_accounts,
@@ -19,7 +22,6 @@ from twite.x.access import (
     roles_question,
     with_nothing,
 )
-from twite.x.inquiry import Inquiry, InquiryRefusal, RefusalReason
 
 
 class AccessCheck(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ import msgspec
 
 from twite.domain.json_tree import Tree
 from twite.gtm.compare.comparison import ABSENT, ComparedPair, ComparisonResult
-from twite.redaction.mask_difference import shown_path
+from twite.redaction.mask_text import shown_path
 
 Mask = Callable[[str, Tree], str]
 

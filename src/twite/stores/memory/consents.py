@@ -12,7 +12,7 @@ from twite.gateway.ports.privacy import EraseStore
 from twite.gateway.ports.queries import DecidedDelivery
 from twite.stores.memory.directory import MemoryDirectory
 from twite.stores.memory.row import MemoryRow, rest
-from twite.x.persons import persons_of, pixel_of
+from twite.x.encode import persons_of, pixel_of
 
 
 class MemoryConsents:

@@ -7,7 +7,7 @@ import msgspec
 from twite.domain.consent import REVOKED, person_keys
 from twite.domain.delivery import Delivery
 from twite.stores.sql.dedup_keys import RunsStatements
-from twite.x.persons import persons_of, pixel_of
+from twite.x.encode import persons_of, pixel_of
 
 
 class OptOutList:
