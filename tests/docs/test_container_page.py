@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from twite.gtm.container import parts, reading
+from twite.gtm.container import parts
+from twite.gtm.container.toml_file import TemplateFile, container_of_toml
 from twite.gtm.importer import coverage
 from twite.gtm.importer.documented import RESOURCES
 from twite.gtm.importer.reading import KINDS
@@ -20,7 +21,7 @@ TABLES = {
     "Transformations": coverage.TRANSFORMATIONS,
 }
 STRUCTS = {
-    "template": reading.TemplateFile,
+    "template": TemplateFile,
     "client": parts.ContainerClient,
     "variable": parts.Variable,
     "trigger": parts.ContainerTrigger,
@@ -65,10 +66,10 @@ def test_every_key_of_a_table_is_named_and_no_other_is():
 
 
 def test_the_example_is_a_container():
-    container, files = reading.read(PAGE.split("```toml\n")[1].split("```")[0])
+    container, files = container_of_toml(PAGE.split("```toml\n")[1].split("```")[0])
 
     assert [tag.name for tag in container.tags] == ["Post purchases"]
-    assert files == (reading.TemplateFile(name="Poster", file="templates/poster.tpl"),)
+    assert files == (TemplateFile(name="Poster", file="templates/poster.tpl"),)
 
 
 def test_every_source_of_a_variable_is_told():

@@ -5,8 +5,14 @@ import json
 import pytest
 
 from twite.gtm.compare.capture import CapturedRequest, CaptureUnusable, read_cases
-from twite.gtm.compare.comparison import STAND_IN, VOLATILE, TagRequest, compared
-from twite.gtm.compare.summary import ShownDifference, summed
+from twite.gtm.compare.comparison import (
+    STAND_IN,
+    VOLATILE,
+    ShownDifference,
+    TagRequest,
+    compared,
+    summed,
+)
 from twite.gtm.template.effects import HttpEffect
 from twite.redaction.mask_text import masked_value, shown_path
 

@@ -16,9 +16,8 @@ from twite.gtm.container.parts import (
     Variable,
     VariableSource,
 )
-from twite.gtm.container.reading import TemplateFile, read
 from twite.gtm.container.secrets import opened, places
-from twite.gtm.container.writing import written
+from twite.gtm.container.toml_file import TemplateFile, container_of_toml, container_text
 from twite.gtm.template.template import TemplateKind
 
 OPERATORS = ", ".join(sorted(Operator))
@@ -61,7 +60,7 @@ FULL = container(
 
 
 def test_a_container_is_read_as_it_was_written():
-    again, files = read(written(FULL, FILES))
+    again, files = container_of_toml(container_text(FULL, FILES))
 
     assert (again.tags, again.triggers, again.variables) == (
         FULL.tags,
@@ -73,14 +72,14 @@ def test_a_container_is_read_as_it_was_written():
 
 
 def test_remarks_stay_comments_whatever_is_in_them():
-    text = written(container(), [], remarks=['tag "X"\n[[tag]]\r\x00 left out'])
+    text = container_text(container(), [], remarks=['tag "X"\n[[tag]]\r\x00 left out'])
 
-    assert read(text)[0].tags == container().tags
+    assert container_of_toml(text)[0].tags == container().tags
 
 
 def test_what_toml_has_no_word_for_is_refused():
     with pytest.raises(ContainerUnusable, match=r"tag\[0\].fields.rows\[1\]: is null"):
-        written(container(tag(fields={"rows": ["a", None]})), [])
+        container_text(container(tag(fields={"rows": ["a", None]})), [])
 
 
 @pytest.mark.parametrize(
@@ -120,7 +119,7 @@ def test_what_toml_has_no_word_for_is_refused():
 )
 def test_a_wrong_file_is_refused_with_its_place_and_the_cure(text, said):
     with pytest.raises(ContainerUnusable) as refused:
-        read(text)
+        container_of_toml(text)
 
     assert str(refused.value) == said
 

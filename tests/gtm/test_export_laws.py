@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from any_export import AnyExport, any_secret, template_text
 from twite.gtm.container.parts import ContainerUnusable
-from twite.gtm.container.writing import written
+from twite.gtm.container.toml_file import container_text
 from twite.gtm.importer.coverage import Support
 from twite.gtm.importer.importing import imported
 from twite.gtm.importer.reading import read_export
@@ -100,7 +100,7 @@ def test_a_secret_is_in_no_file_or_the_report_names_its_place(seed):
     in_parts = [
         place for place in found.in_clear if place.kind != "template" or place.path == "name"
     ]
-    if secret in written(found.container, []) and not in_parts:
+    if secret in container_text(found.container, []) and not in_parts:
         unsaid.append("container.toml")
     assert unsaid == []
     assert secret not in repr((found.lines, found.in_clear, found.secrets))

@@ -5,14 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twite.gtm.google_requests import bigquery, firestore, scripts
-from twite.gtm.google_requests.firestore_values import (
-    fields_of,
-    tree_of_fields,
-    tree_of_value,
-    value_of,
+from twite.gtm.google_requests import bigquery, firestore
+from twite.gtm.google_requests.firestore import fields_of, tree_of_fields, tree_of_value, value_of
+from twite.gtm.google_requests.request import (
+    GoogleResult,
+    RequestNotSent,
+    analytics_told,
+    script_request,
+    script_told,
 )
-from twite.gtm.google_requests.request import GoogleResult, RequestNotSent
 
 DOCUMENT = "projects/p/databases/(default)/documents"
 ROOT = f"https://firestore.googleapis.com/v1/{DOCUMENT}"
@@ -327,34 +328,34 @@ def test_what_is_told_of_rows(status, answer, told):
     ],
 )
 def test_where_a_script_is(name, options, url):
-    asking = scripts.script(name, options)
+    asking = script_request(name, options)
 
     assert (asking.url, asking.method, asking.scopes) == (url, "GET", ())
 
 
 def test_a_script_that_there_is_not_is_not_asked_for():
     with pytest.raises(RequestNotSent):
-        scripts.script("OPTIMIZE", {})
+        script_request("OPTIMIZE", {})
 
 
 @pytest.mark.parametrize(
     ("given_", "meant"), [(100, 100), (-1, None), ("5", None), (True, None), (1e9, 15_000)]
 )
 def test_how_long_a_script_is_waited_for(given_, meant):
-    assert scripts.script("GTAG", {"timeout": given_}).timeout == meant
+    assert script_request("GTAG", {"timeout": given_}).timeout == meant
 
 
 def test_what_is_told_of_a_script():
     headers = {"cache-control": "max-age=900", "expires": "x", "server": "y"}
 
-    told = scripts.script_told(200, headers, b"// a")
+    told = script_told(200, headers, b"// a")
 
     assert told == GoogleResult(
         value={"script": "// a", "metadata": {"cache-control": "max-age=900", "expires": "x"}}
     )
-    assert scripts.script_told(404, {}, b"") == GoogleResult(reason="failed")
-    assert scripts.analytics_told(204, {}) == GoogleResult(value={})
-    assert scripts.analytics_told(302, {"location": "https://a.example/"}) == GoogleResult(
+    assert script_told(404, {}, b"") == GoogleResult(reason="failed")
+    assert analytics_told(204, {}) == GoogleResult(value={})
+    assert analytics_told(302, {"location": "https://a.example/"}) == GoogleResult(
         value={"location": "https://a.example/"}
     )
-    assert scripts.analytics_told(500, {}) == GoogleResult(reason="failed")
+    assert analytics_told(500, {}) == GoogleResult(reason="failed")

@@ -4,8 +4,8 @@ import pytest
 
 from twite.gtm.template.lint import lint
 from twite.gtm.template.permissions import Grant
+from twite.gtm.template.refused import TokenKind, tokens
 from twite.gtm.template.template import Template, TemplateKind, TemplatePart
-from twite.gtm.template.tokens import TokenKind, tokens
 
 
 def said(code: str, *grants: Grant) -> list[tuple[str, int | None]]:

@@ -9,8 +9,7 @@ from twite.engines.quickjs.scenarios import run_scenarios
 from twite.gtm.template.apis import APIS
 from twite.gtm.template.fields import Field
 from twite.gtm.template.lint import lint
-from twite.gtm.template.scenarios import read_scenarios
-from twite.gtm.template.template import TemplateKind, read_template
+from twite.gtm.template.template import TemplateKind, read_scenarios, read_template
 
 PATHS = sorted((Path(__file__).parents[1] / "templates").glob("*.tpl"))
 TEMPLATES = {path.stem: read_template(path.read_bytes()) for path in PATHS}

@@ -14,8 +14,7 @@ from twite.gtm.template.fields import fill
 from twite.gtm.template.lint import lint
 from twite.gtm.template.permissions import policy
 from twite.gtm.template.sandbox import Call, ContainerVersion, Incoming
-from twite.gtm.template.scenarios import read_scenarios
-from twite.gtm.template.template import TemplateKind, read_template
+from twite.gtm.template.template import TemplateKind, read_scenarios, read_template
 
 ROOT = Path(__file__).parents[2] / "sgtm"
 TAG = read_template((ROOT / "twite-tag.tpl").read_bytes())

@@ -6,16 +6,18 @@ import pytest
 
 from twite.engines.quickjs.scenarios import run_scenarios
 from twite.gtm.template.sandbox import RunLimits
-from twite.gtm.template.scenarios import (
+from twite.gtm.template.template import (
     Failure,
     Scenario,
     ScenarioResult,
     Scenarios,
+    TemplatePart,
+    TemplateUnusable,
     junit,
     placed,
     read_scenarios,
+    read_template,
 )
-from twite.gtm.template.template import TemplatePart, TemplateUnusable, read_template
 
 HEAD = b'___INFO___\n{"type": "TAG"}\n___SANDBOXED_JS_FOR_SERVER___\n'
 CODE = b"const send = require('sendHttpRequest');\nsend('https://a.example/', {});\n"

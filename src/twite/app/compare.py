@@ -23,8 +23,13 @@ from twite.gateway.tags.run.variable_cache import PendingVariable, VariableCache
 from twite.gateway.tags.runtime.engine_pool import TemplateEngines
 from twite.gateway.tags.runtime.template_storage import TemplateStorage
 from twite.gtm.compare.capture import CapturedCase, CapturedRequest, CaptureUnusable, read_cases
-from twite.gtm.compare.comparison import STAND_IN, ComparisonResult, TagRequest, compared
-from twite.gtm.compare.summary import ShownDifference
+from twite.gtm.compare.comparison import (
+    STAND_IN,
+    ComparisonResult,
+    ShownDifference,
+    TagRequest,
+    compared,
+)
 from twite.gtm.container.parts import Container, ContainerTag
 from twite.gtm.container.plan import FiredTag, FiringPlan, NotFiredReason, client_name, only, plan
 from twite.gtm.container.secrets import opened

@@ -21,11 +21,10 @@ from twite.config.templates import engine_of
 from twite.domain.errors import SettingsError
 from twite.gateway.ports.secret_store import CONTAINER
 from twite.gtm.container.parts import Container, ContainerUnusable, VariableSource
-from twite.gtm.container.reading import TemplateFile
-from twite.gtm.container.writing import written
+from twite.gtm.container.toml_file import TemplateFile, container_text
 from twite.gtm.importer.importing import ImportResult, imported
-from twite.gtm.importer.lines import ReportLine
 from twite.gtm.importer.reading import LARGEST, read_export
+from twite.gtm.importer.report import ReportLine
 from twite.gtm.importer.secrets_out import nobodys, sealed_name, variable_name
 from twite.redaction.secrets import masked
 from twite.redaction.vocabulary import person_in
@@ -164,7 +163,7 @@ def _refuse_nobodys(found: ImportResult, named: frozenset[str]) -> None:
 def _files(found: ImportResult) -> dict[str, str]:
     names = dict(_file_names(found.texts))
     remarks = [_REMARKS, *(_remark(line) for line in found.lines if line.fit == "left out")]
-    text = written(
+    text = container_text(
         found.container,
         [TemplateFile(name=name, file=file) for name, file in names.items()],
         remarks=remarks if len(remarks) > 1 else (),

@@ -12,8 +12,7 @@ import typer
 from twite.app.compare import read_capture, shadow_of
 from twite.cli import COMMANDS, printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json
-from twite.gtm.compare.comparison import VOLATILE
-from twite.gtm.compare.summary import ComparisonSummary, summed
+from twite.gtm.compare.comparison import VOLATILE, ComparisonSummary, summed
 from twite.redaction.mask_text import masked_value
 
 EXAMPLE: Final = "Example: `twite compare capture.jsonl --ignore '*.external_id'`"

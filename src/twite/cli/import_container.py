@@ -16,7 +16,7 @@ from twite.cli.accounts.user import who
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
 from twite.config.containers import SEALED
 from twite.gtm.importer.coverage import Support
-from twite.gtm.importer.lines import ReportLine
+from twite.gtm.importer.report import ReportLine
 from twite.redaction.secrets import masked
 
 EXAMPLE: Final = "Example: `twite import container.json --out server-container`"

@@ -15,7 +15,7 @@ from twite.gtm.template.field_rules import remarks_on
 from twite.gtm.template.fields import fill
 from twite.gtm.template.lint import LintWarning, lint
 from twite.gtm.template.sandbox import EffectAnswer, Incoming, Turn
-from twite.gtm.template.scenarios import ScenarioResult, junit, placed
+from twite.gtm.template.template import ScenarioResult, junit, placed
 
 Shape = TypeVar("Shape")
 EXAMPLE: Final = "Example: `twite tag test template.tpl`"

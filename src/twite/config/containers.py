@@ -13,8 +13,8 @@ from twite.domain.errors import SettingsError
 from twite.gateway.ports.secret_store import CONTAINER, SecretStore
 from twite.gtm.container.faults import faults
 from twite.gtm.container.parts import Container, ContainerUnusable
-from twite.gtm.container.reading import TemplateFile, read
 from twite.gtm.container.secrets import opened
+from twite.gtm.container.toml_file import TemplateFile, container_of_toml
 
 SEALED: Final = "sealed:"
 
@@ -32,7 +32,7 @@ def load_container(path: Path) -> Container:
 def read_container(path: Path) -> tuple[Container, tuple[TemplateFile, ...]]:
     """Read it without checking whether its parts fit together. Raises SettingsError."""
     try:
-        container, files = read(path.read_bytes().decode("utf-8-sig"))
+        container, files = container_of_toml(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise SettingsError(
             place=str(path),

@@ -20,8 +20,8 @@ from twite.gtm.container import parts
 from twite.gtm.container.secrets import hidden
 from twite.gtm.template.field_rules import remarks_on
 from twite.gtm.template.fields import flat
-from twite.gtm.template.references import names_in
 from twite.gtm.template.template import Template, TemplateKind
+from twite.gtm.template.texts import names_in
 
 _SIGNALS: Final = (*DECIDING, *OTHERS)
 _EVENT: Final = "{{" + parts.EVENT + "}}"

@@ -9,8 +9,13 @@ from twite.domain.json_tree import Tree
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.engines.quickjs.scenarios import run_scenarios
 from twite.gtm.template.sandbox import Call, EffectAnswer, Engine, Incoming, Turn
-from twite.gtm.template.scenarios import ScenarioResult, read_scenarios
-from twite.gtm.template.template import Template, TemplateUnusable, read_template
+from twite.gtm.template.template import (
+    ScenarioResult,
+    Template,
+    TemplateUnusable,
+    read_scenarios,
+    read_template,
+)
 
 _MOST_TURNS = 100
 

@@ -8,8 +8,7 @@ import quickjs
 from twite.engines.quickjs.engine import QuickJsEngine, limit_passed
 from twite.engines.quickjs.script import SANDBOX_LINE, SCENARIO_LINE
 from twite.gtm.template.sandbox import RunLimits
-from twite.gtm.template.scenarios import Failure, Scenario, ScenarioResult, Scenarios
-from twite.gtm.template.template import Template
+from twite.gtm.template.template import Failure, Scenario, ScenarioResult, Scenarios, Template
 
 # Scenarios are a person's own, run once: they may take longer than a run in the gateway.
 LIMITS: Final = RunLimits(time=5.0, memory=64 * 1024 * 1024)

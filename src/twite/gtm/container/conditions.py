@@ -1,14 +1,73 @@
-"""Evaluate a trigger condition: compares both sides as JavaScript strings or numbers."""
+"""Trigger conditions, compared as JavaScript strings or numbers; regular expressions by RE2.
+
+RE2 runs in linear time. Patterns may come from variables, and so from clients: an invalid pattern
+matches nothing, and the cache of compiled patterns is bounded.
+"""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from operator import ge, gt, le, lt
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol
 
-from twite.gtm.container import expressions
+import re2
+
 from twite.gtm.container.parts import Condition, Operator
-from twite.gtm.template.references import filled
-from twite.gtm.template.texts import Value, number_of, text_of
+from twite.gtm.template.texts import Value, filled, number_of, text_of
+
+_MEMORY: Final = 1024 * 1024  # bytes of one compiled pattern and its automaton
+_KEPT: Final = 1024
+
+
+class Match(Protocol):
+    """A match of a pattern."""
+
+    def group(self, which: int = 0) -> str | None:
+        """Return the text of a group; 0 is the whole."""
+
+    def groups(self) -> tuple[str | None, ...]:
+        """Return the texts of all groups."""
+
+
+class _Pattern(Protocol):
+    def search(self, text: str) -> Match | None: ...
+
+    def fullmatch(self, text: str) -> Match | None: ...
+
+
+def regex_match(
+    pattern: str, text: str, *, ignore_case: bool = False, whole: bool = False
+) -> Match | None:
+    """Return the match: anywhere in the text, or of all of it if `whole` is set."""
+    compiled = _compiled(_sound(pattern), ignore_case)
+    if not isinstance(compiled, str):
+        return compiled.fullmatch(_sound(text)) if whole else compiled.search(_sound(text))
+    return None
+
+
+def regex_error(pattern: str) -> str | None:
+    """Return the error of a pattern, None if it is valid."""
+    compiled = _compiled(_sound(pattern), False)  # noqa: FBT003  a cache's keys stand in order
+    return compiled if isinstance(compiled, str) else None
+
+
+@lru_cache(maxsize=_KEPT)
+def _compiled(pattern: str, ignore_case: bool) -> _Pattern | str:  # noqa: FBT001  as above
+    options = re2.Options()
+    options.log_errors = False
+    options.case_sensitive = not ignore_case
+    options.max_mem = _MEMORY
+    try:
+        compiled: _Pattern = re2.compile(pattern, options)
+    except re2.error as error:
+        message = error.args[0] if error.args else "it is not a pattern"
+        return message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)
+    return compiled
+
+
+def _sound(text: str) -> str:
+    """Return the text with lone surrogates, which UTF-8 cannot encode, replaced."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def holds(condition: Condition, value_of: Callable[[str], Value]) -> bool:
@@ -24,7 +83,7 @@ def _fits(condition: Condition, left: Value, right: Value) -> bool:
         return compare(number_of(left), number_of(right))
     text, sought = text_of(left), text_of(right)
     if condition.operator is Operator.MATCHES:
-        found = expressions.found(sought, text, ignore_case=condition.ignore_case)
+        found = regex_match(sought, text, ignore_case=condition.ignore_case)
         return found is not None
     if condition.ignore_case:
         text, sought = text.lower(), sought.lower()

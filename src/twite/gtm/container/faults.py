@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from twite.domain.json_tree import Tree
-from twite.gtm.container import expressions
+from twite.gtm.container.conditions import regex_error
 from twite.gtm.container.parts import (
     ALL_EVENTS,
     EVENT,
@@ -20,9 +20,8 @@ from twite.gtm.container.parts import (
     Variable,
     VariableSource,
 )
-from twite.gtm.template.references import DEEPEST, literal, names_in
 from twite.gtm.template.template import TemplateKind
-from twite.gtm.template.texts import number_of
+from twite.gtm.template.texts import DEEPEST, literal, names_in, number_of
 
 
 def faults(container: Container) -> Iterator[ContainerUnusable]:
@@ -162,7 +161,7 @@ def _nobody(
 
 
 def _at_pattern(pattern: str, place: str) -> Iterator[ContainerUnusable]:
-    wrong = expressions.wrong_with(pattern)
+    wrong = regex_error(pattern)
     if wrong is not None:
         message = f"not a valid RE2 expression: {wrong}"
         yield ContainerUnusable(place=place, message=message)

@@ -15,7 +15,6 @@ import msgspec
 
 from twite.domain.json_tree import Tree
 from twite.domain.times import spelled
-from twite.gtm.container import paths
 from twite.gtm.container.conditions import holds
 from twite.gtm.container.parts import (
     ALL_EVENTS,
@@ -26,11 +25,20 @@ from twite.gtm.container.parts import (
     SequencedTag,
     Transformation,
 )
-from twite.gtm.container.values import EventContext, Unfilled, Values, Variables, given_fields
+from twite.gtm.container.values import (
+    EventContext,
+    Unfilled,
+    Values,
+    Variables,
+    given_fields,
+    only_paths,
+    value_at,
+    with_value,
+    without_path,
+)
 from twite.gtm.template.fields import fill
-from twite.gtm.template.references import DEEPEST, TooLong
 from twite.gtm.template.template import Template
-from twite.gtm.template.texts import UNDEFINED, text_of
+from twite.gtm.template.texts import DEEPEST, UNDEFINED, TooLong, text_of
 
 
 class FiredTag(msgspec.Struct, frozen=True, kw_only=True):
@@ -259,26 +267,26 @@ class _Planner:
 
     def _changed(self, event: dict[str, Tree], change: Transformation) -> dict[str, Tree]:
         if change.allow:
-            return paths.only(event, change.allow)
+            return only_paths(event, change.allow)
         for path, tree in change.set.items():
             value = self._values.filled(tree)
             event = _without_hash(event, path) if _hash_of(path) not in change.set else event
             event = (
-                paths.without(event, path) if value is UNDEFINED else paths.put(event, path, value)
+                without_path(event, path) if value is UNDEFINED else with_value(event, path, value)
             )
         for path in change.exclude:
-            event = paths.without(_without_hash(event, path), path)
+            event = without_path(_without_hash(event, path), path)
         return event
 
     def _granted(self, signal: str) -> bool:
         """Return whether a signal is granted: by known signals, consent_state, or gcs."""
         if signal in self._occasion.consent:
             return self._occasion.consent[signal]
-        stated = paths.at(self._occasion.event, f"consent_state.{signal}")
+        stated = value_at(self._occasion.event, f"consent_state.{signal}")
         if stated is not UNDEFINED:
             return text_of(stated).lower() in _GRANTED
         place = _IN_GCS.get(signal)
-        gcs = text_of(paths.at(self._occasion.event, "x-ga-gcs"))
+        gcs = text_of(value_at(self._occasion.event, "x-ga-gcs"))
         return place is not None and gcs.startswith("G1") and gcs[place : place + 1] == "1"
 
 
@@ -297,7 +305,7 @@ def _hash_of(path: str) -> str:
 def _without_hash(event: dict[str, Tree], path: str) -> dict[str, Tree]:
     """Remove the hash beside a raw field: it holds the same data."""
     hashed = _hash_of(path)
-    return paths.without(event, hashed) if hashed else event
+    return without_path(event, hashed) if hashed else event
 
 
 def _order(change: Transformation) -> int:

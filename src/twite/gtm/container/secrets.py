@@ -22,7 +22,7 @@ from twite.gtm.container.parts import (
     Variable,
     VariableSource,
 )
-from twite.gtm.template.references import literals
+from twite.gtm.template.texts import literals
 
 Part = TypeVar("Part", bound=ContainerTag | Variable | ContainerClient)
 

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -10,13 +10,73 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import msgspec
 
 from twite.domain.json_tree import Tree
-from twite.gtm.container import expressions, paths
+from twite.gtm.container.conditions import Match, regex_match
 from twite.gtm.container.parts import EVENT, Container, ValueFormat, Variable, VariableSource
 from twite.gtm.template.fields import fill
-from twite.gtm.template.references import DEEPEST, TooLong, filled
 from twite.gtm.template.sandbox import Incoming
 from twite.gtm.template.template import Template
-from twite.gtm.template.texts import UNDEFINED, Value, number_of, text_of
+from twite.gtm.template.texts import DEEPEST, UNDEFINED, TooLong, Value, filled, number_of, text_of
+
+
+def value_at(event: Mapping[str, Tree], path: str) -> Value:
+    """Return the value at a path."""
+    if path in event:
+        return event[path]
+    value: Tree = dict(event)
+    for step in path.split("."):
+        if isinstance(value, dict) and step in value:
+            value = value[step]
+        elif isinstance(value, list) and step.isascii() and step.isdigit():
+            if len(step) > len(str(len(value))) or int(step) >= len(value):
+                return UNDEFINED
+            value = value[int(step)]
+        else:
+            return UNDEFINED
+    return value
+
+
+def without_path(event: Mapping[str, Tree], path: str) -> dict[str, Tree]:
+    """Return the event without the value; in a list it becomes null.
+
+    Removing it would shift the indexes of later paths.
+    """
+    if path in event:
+        return {key: value for key, value in event.items() if key != path}
+    first, _, rest = path.partition(".")
+    if rest and first in event:
+        return {**event, first: _below(event[first], rest)}
+    return dict(event)
+
+
+def _below(value: Tree, path: str) -> Tree:
+    if isinstance(value, dict):
+        return without_path(value, path)
+    first, _, rest = path.partition(".")
+    if not isinstance(value, list) or not (first.isascii() and first.isdigit()):
+        return value
+    return [
+        child if str(place) != first else _below(child, rest) if rest else None
+        for place, child in enumerate(value)
+    ]
+
+
+def with_value(event: Mapping[str, Tree], path: str, value: Tree) -> dict[str, Tree]:
+    """Return the event with the value at the path; missing objects are created."""
+    first, _, rest = path.partition(".")
+    if path in event or not rest:
+        return {**event, path: value}
+    below = event.get(first)
+    return {**event, first: with_value(below if isinstance(below, dict) else {}, rest, value)}
+
+
+def only_paths(event: Mapping[str, Tree], paths: Sequence[str]) -> dict[str, Tree]:
+    """Return only the values at these paths."""
+    kept: dict[str, Tree] = {}
+    for path in paths:
+        value = value_at(event, path)
+        if value is not UNDEFINED:
+            kept = {**kept, path: value} if path in event else with_value(kept, path, value)
+    return kept
 
 
 class EventContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +151,7 @@ class Values:
     def _read(self, name: str) -> Value:
         variable = self._known.get(name)
         if variable is None:
-            return paths.at(self._occasion.event, "event_name") if name == EVENT else UNDEFINED
+            return value_at(self._occasion.event, "event_name") if name == EVENT else UNDEFINED
         value = self._raw(variable)
         if value is UNDEFINED and variable.default is not None:
             value = self.filled(variable.default)
@@ -120,7 +180,7 @@ class Values:
 
     def _brought(self, variable: Variable, key: str) -> Value:
         if variable.type is VariableSource.EVENT_DATA:
-            return paths.at(self._occasion.event, key)
+            return value_at(self._occasion.event, key)
         if variable.type is VariableSource.REQUEST_HEADER:
             return _header(self._occasion.request, key)
         return _cookie(self._occasion.request, key, decode=variable.decode)
@@ -135,7 +195,7 @@ class Values:
     def _matched(self, variable: Variable) -> Value:
         sought = text_of(self.filled(variable.input))
         for row in variable.rows:
-            found = expressions.found(
+            found = regex_match(
                 text_of(self.filled(row.key)),
                 sought,
                 ignore_case=variable.ignore_case,
@@ -210,7 +270,7 @@ def _cookie(request: Incoming, name: str, *, decode: bool) -> Value:
     return UNDEFINED
 
 
-def _put(found: expressions.Match, text: str) -> str:
+def _put(found: Match, text: str) -> str:
     groups = found.groups()
 
     def group(sign: re.Match[str]) -> str:
@@ -221,7 +281,7 @@ def _put(found: expressions.Match, text: str) -> str:
 
 
 def _page(occasion: EventContext) -> SplitResult | None:
-    url = paths.at(occasion.event, "page_location")
+    url = value_at(occasion.event, "page_location")
     try:
         return urlsplit(url) if isinstance(url, str) else None
     except ValueError:
@@ -241,15 +301,15 @@ def _page_hostname(occasion: EventContext, _: Container) -> Value:
 def _region(occasion: EventContext, _: Container) -> Value:
     if occasion.region:
         return occasion.region
-    country = paths.at(occasion.event, "event_location.country")
-    region = paths.at(occasion.event, "event_location.region")
+    country = value_at(occasion.event, "event_location.country")
+    region = value_at(occasion.event, "event_location.region")
     if not isinstance(country, str):
         return UNDEFINED
     return f"{country}-{region}" if isinstance(region, str) and region else country
 
 
 def _of_event(path: str) -> Callable[[EventContext, Container], Value]:
-    return lambda occasion, _: paths.at(occasion.event, path)
+    return lambda occasion, _: value_at(occasion.event, path)
 
 
 _MOST_DRAWN: Final = 2_147_483_647

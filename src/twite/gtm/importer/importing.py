@@ -21,18 +21,16 @@ from twite.gtm.container.parts import (
     Variable,
 )
 from twite.gtm.importer import simple_parts
-from twite.gtm.importer.asking_variables import AskingVariables
 from twite.gtm.importer.coverage import BUILT_INS, Support
-from twite.gtm.importer.in_clear import PlaintextSecret, left_in_clear
-from twite.gtm.importer.left_out import lines_of_the_rest
-from twite.gtm.importer.lines import ImportReport, LeftOut, ReportLine
-from twite.gtm.importer.reading import Export, ExportPart
+from twite.gtm.importer.plaintext_secrets import PlaintextSecret, left_in_clear
+from twite.gtm.importer.reading import Export, ExportPart, LeftOut
+from twite.gtm.importer.report import ImportReport, ReportLine, lines_of_the_rest
 from twite.gtm.importer.secrets_out import ExtractedSecrets, without_secrets
 from twite.gtm.importer.tags import ImportContext, ImportedTag, read_tags, told_of
-from twite.gtm.importer.templates import ExportTemplates
+from twite.gtm.importer.templates import AskingVariables, ExportTemplates
 from twite.gtm.importer.transformations import concerned, transformation
-from twite.gtm.template.references import names_in
 from twite.gtm.template.template import Template, TemplateKind
+from twite.gtm.template.texts import names_in
 
 
 class ImportResult(msgspec.Struct, frozen=True, kw_only=True):

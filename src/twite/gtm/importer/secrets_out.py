@@ -18,11 +18,16 @@ from twite.gtm.container.parts import (
     VariableSource,
 )
 from twite.gtm.container.secrets import put, steps
-from twite.gtm.importer.in_clear import PlaintextSecret
-from twite.gtm.importer.secret_signs import LABELS, is_secret, secret_paths, suspected
+from twite.gtm.importer.plaintext_secrets import (
+    LABELS,
+    PlaintextSecret,
+    is_secret,
+    secret_paths,
+    suspected,
+)
 from twite.gtm.template.fields import Field
-from twite.gtm.template.references import names_in
 from twite.gtm.template.template import Template
+from twite.gtm.template.texts import names_in
 from twite.redaction.secrets import masked
 from twite.redaction.vocabulary import promises_secret
 

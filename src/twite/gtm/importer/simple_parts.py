@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import msgspec
 
 from twite.domain.json_tree import Tree
-from twite.gtm.container import expressions
+from twite.gtm.container.conditions import regex_error
 from twite.gtm.container.parts import (
     Condition,
     ContainerClient,
@@ -32,12 +32,18 @@ from twite.gtm.importer.coverage import (
     Support,
     known,
 )
-from twite.gtm.importer.lines import LeftOut
-from twite.gtm.importer.parameters import flag_in, rows_in, text_in, value, values
-from twite.gtm.importer.reading import ExportPart, spelled
-from twite.gtm.importer.unread import holds, strangers, unread
-from twite.gtm.template.references import literal
-from twite.gtm.template.texts import number_of
+from twite.gtm.importer.reading import (
+    ExportPart,
+    LeftOut,
+    flag_in,
+    rows_in,
+    spelled,
+    text_in,
+    value,
+    values,
+)
+from twite.gtm.importer.report import holds, strangers, unread
+from twite.gtm.template.texts import literal, number_of
 
 
 def known_or_left_out(table: Mapping[str, KnownPart], word: str) -> KnownPart:
@@ -163,7 +169,7 @@ def compared(
 
 
 def _refuse_no_pattern(pattern: str) -> None:
-    wrong = expressions.wrong_with(pattern)
+    wrong = regex_error(pattern)
     if wrong is not None:
         raise LeftOut(f"{pattern!r} is not a valid RE2 expression ({wrong})")
 

@@ -13,13 +13,11 @@ from twite.gtm.container.parts import (
     SequencedTag,
 )
 from twite.gtm.importer.coverage import ALL_EVENTS_ID, TAGS, Support
-from twite.gtm.importer.lines import ImportReport, LeftOut
-from twite.gtm.importer.parameters import is_set, value, values
-from twite.gtm.importer.reading import ExportPart, spelled
+from twite.gtm.importer.reading import ExportPart, LeftOut, is_set, spelled, value, values
+from twite.gtm.importer.report import ImportReport, held_back, holds, unread
 from twite.gtm.importer.simple_parts import known_or_left_out, priority
-from twite.gtm.importer.unread import held_back, holds, unread
-from twite.gtm.template.references import names_in
 from twite.gtm.template.template import TemplateKind
+from twite.gtm.template.texts import names_in
 
 _MILLISECONDS = re.compile(r"[0-9]{1,15}", re.ASCII)
 

@@ -9,11 +9,17 @@ from typing import Final
 from twite.domain.json_tree import Tree
 from twite.gtm.container.parts import Condition, Transformation
 from twite.gtm.importer.coverage import TRANSFORMATIONS
-from twite.gtm.importer.lines import LeftOut
-from twite.gtm.importer.parameters import flag_in, rows_in, text_in, values
-from twite.gtm.importer.reading import ExportPart, spelled
+from twite.gtm.importer.reading import (
+    ExportPart,
+    LeftOut,
+    flag_in,
+    rows_in,
+    spelled,
+    text_in,
+    values,
+)
+from twite.gtm.importer.report import holds, unread
 from twite.gtm.importer.simple_parts import compared, known_or_left_out
-from twite.gtm.importer.unread import holds, unread
 
 
 def transformation(

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from twite.gtm.google_requests.scripts import ANALYTICS, PLACES
+from twite.gtm.google_requests.request import ANALYTICS, PLACES
 from twite.gtm.template.effects import (
     AfterEvent,
     AnyEffect,

@@ -22,8 +22,7 @@ from twite.gtm.template.fields import (
     shown,
     values_of,
 )
-from twite.gtm.template.references import names_in
-from twite.gtm.template.texts import text_of
+from twite.gtm.template.texts import names_in, text_of
 
 _NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _MOST_CHOICES: Final = 12

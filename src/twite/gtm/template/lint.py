@@ -15,8 +15,8 @@ from twite.gtm.template.allowed import matches
 from twite.gtm.template.apis import APIS
 from twite.gtm.template.fields import flat
 from twite.gtm.template.permissions import Grant, policy
+from twite.gtm.template.refused import JsToken, TokenKind, tokens
 from twite.gtm.template.template import Template
-from twite.gtm.template.tokens import JsToken, TokenKind, tokens
 
 
 class LintWarning(msgspec.Struct, frozen=True, kw_only=True):

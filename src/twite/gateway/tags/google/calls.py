@@ -15,9 +15,18 @@ from twite.gateway.ports.transport import NoResponse
 from twite.gateway.ports.transport import Response as HttpAnswer
 from twite.gateway.tags.google.insert_ids import InsertIds
 from twite.gateway.tags.google.requests import UNSET, GoogleClient, GoogleRequestDenied
-from twite.gtm.google_requests import bigquery, firestore, scripts
+from twite.gtm.google_requests import bigquery, firestore
 from twite.gtm.google_requests.firestore import FirestoreWrite
-from twite.gtm.google_requests.request import FAILED, GoogleRequest, GoogleResult, RequestNotSent
+from twite.gtm.google_requests.request import (
+    ANALYTICS,
+    FAILED,
+    GoogleRequest,
+    GoogleResult,
+    RequestNotSent,
+    analytics_told,
+    script_request,
+    script_told,
+)
 from twite.gtm.template.allowed import OWN_PROJECT
 from twite.gtm.template.effects import Service
 from twite.gtm.template.sandbox import EffectAnswer
@@ -192,11 +201,11 @@ class GoogleCalls:
 
     async def script(self, given: "_Given") -> GoogleResult:
         """Fetch a script of Google's."""
-        asking = scripts.script(given.at(0), given.at(1))
+        asking = script_request(given.at(0), given.at(1))
         came = await self._sends(asking)
         if not isinstance(came, HttpAnswer) or not came.whole:
             return _without(came)
-        return scripts.script_told(came.status, came.headers, came.body)
+        return script_told(came.status, came.headers, came.body)
 
     async def event(self, given: "_Given") -> GoogleResult:
         """Send an event to Google Analytics."""
@@ -209,11 +218,11 @@ class GoogleCalls:
         agent = event.get("user_agent")
         if isinstance(agent, str) and agent.isprintable() and agent.isascii():
             headers["User-Agent"] = agent
-        url = f"{scripts.ANALYTICS}?{query}"
+        url = f"{ANALYTICS}?{query}"
         came = await self._sends(GoogleRequest(url=url, headers=headers, body=body.encode()))
         if not isinstance(came, HttpAnswer):
             return _without(came)
-        return scripts.analytics_told(came.status, came.headers)
+        return analytics_told(came.status, came.headers)
 
     async def _ask(
         self, asking: GoogleRequest, read: Callable[[int, bytes], GoogleResult]

@@ -9,8 +9,8 @@ import msgspec
 from twite.gtm.container.parts import Container, ContainerTag, Variable, VariableSource
 from twite.gtm.template.allowed import matches
 from twite.gtm.template.permissions import ALL, EVERYTHING, PermissionPolicy, policy
-from twite.gtm.template.references import names_in
 from twite.gtm.template.sandbox import Incoming
+from twite.gtm.template.texts import names_in
 from twite.redaction.scrub_text import names_a_person, scrubbed_address, without_persons
 from twite.redaction.vocabulary import person_in
 

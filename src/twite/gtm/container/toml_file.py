@@ -1,11 +1,9 @@
-"""Read container.toml: tables `[[tag]]` … `[[transformation]]` to a Container.
+"""Read and write container.toml: tables `[[tag]]` … `[[transformation]]`, and template files."""
 
-Templates are files beside it: `[[template]]` gives each a name and a path.
-"""
-
+import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Final
 
@@ -47,7 +45,7 @@ class ContainerFile(
     transformation: tuple[Transformation, ...] = ()
 
 
-def read(text: str) -> tuple[Container, tuple[TemplateFile, ...]]:
+def container_of_toml(text: str) -> tuple[Container, tuple[TemplateFile, ...]]:
     """Read the file's text, without the templates. Raises ContainerUnusable."""
     try:
         tree = tomllib.loads(text)
@@ -116,9 +114,9 @@ def _misshapen(message: str) -> ContainerUnusable:
         return ContainerUnusable(place=place, message="is missing")
     wrong = _WRONG.fullmatch(what)
     if wrong is not None:
-        there, is_ = _NAMES.get(wrong[1], wrong[1]), _NAMES.get(wrong[2], wrong[2])
+        there, is_ = _TYPE_NAMES.get(wrong[1], wrong[1]), _TYPE_NAMES.get(wrong[2], wrong[2])
         return ContainerUnusable(place=place, message=f"must be {there}, not {is_}")
-    value = _VALUE.fullmatch(what)
+    value = _WRONG_VALUE.fullmatch(what)
     if value is not None:
         known = sorted(str(choice) for choice in _choices_at(place))
         close = get_close_matches(value[1], known, n=1, cutoff=0.6)
@@ -162,8 +160,8 @@ _WHERE: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`")
 _MISSING: Final = re.compile(r"Object missing required field `(.*)`")
 _WRONG: Final = re.compile(r"Expected `(.*)`, got `(.*)`")
-_VALUE: Final = re.compile(r"Invalid enum value '(.*)'", re.DOTALL)
-_NAMES: Final[Mapping[str, str]] = {
+_WRONG_VALUE: Final = re.compile(r"Invalid enum value '(.*)'", re.DOTALL)
+_TYPE_NAMES: Final[Mapping[str, str]] = {
     "str": "a text",
     "int": "a whole number",
     "float": "a number",
@@ -172,3 +170,105 @@ _NAMES: Final[Mapping[str, str]] = {
     "object": "a table",
     "object | null": "a table",
 }
+
+
+def container_text(
+    container: Container, files: Sequence[TemplateFile], *, remarks: Sequence[str] = ()
+) -> str:
+    """Return the file's text; `remarks` are comment lines at its end.
+
+    Raises ContainerUnusable for values that TOML cannot hold.
+    """
+    blocks = [
+        "\n".join(
+            f"{key} = {_value(value, key)}"
+            for key, value in (
+                ("name", container.name),
+                ("public_id", container.public_id),
+                ("version", container.version),
+            )
+        )
+    ]
+    for name, comment, parts in (
+        ("template", _TEMPLATES, files),
+        ("client", _CLIENTS, container.clients),
+        ("variable", _VARIABLES, container.variables),
+        ("trigger", _TRIGGERS, container.triggers),
+        ("tag", _TAGS, container.tags),
+        ("transformation", _CHANGES, container.transformations),
+    ):
+        if parts:
+            blocks.append(comment)
+        blocks += [
+            "\n".join(_table(name, _plain(part), f"{name}[{at}]")) for at, part in enumerate(parts)
+        ]
+    if remarks:
+        blocks.append("\n".join(f"# {_COMMENTED.sub(' ', remark)}" for remark in remarks))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _plain(part: msgspec.Struct) -> Mapping[str, Tree]:
+    return msgspec.json.decode(msgspec.json.encode(part), type=dict[str, Tree])
+
+
+def _table(name: str, part: Mapping[str, Tree], place: str) -> Iterator[str]:
+    yield f"[[{name}]]"
+    below = [key for key, value in part.items() if isinstance(value, dict) and key in _BELOW]
+    for key, value in part.items():
+        if key not in below:
+            yield f"{_key(key)} = {_value(value, f'{place}.{key}')}"
+    for key in below:
+        fields = part[key]
+        if isinstance(fields, dict) and fields:
+            yield f"[{name}.{key}]"
+            for inner, value in fields.items():
+                yield f"{_key(inner)} = {_value(value, f'{place}.{key}.{inner}')}"
+
+
+def _value(tree: Tree, place: str) -> str:
+    if isinstance(tree, bool):
+        return "true" if tree else "false"
+    if isinstance(tree, str):
+        return _text(tree)
+    if isinstance(tree, int | float):
+        return repr(tree)
+    if isinstance(tree, list):
+        return _list(tree, place)
+    if isinstance(tree, dict):
+        pairs = [f"{_key(key)} = {_value(child, f'{place}.{key}')}" for key, child in tree.items()]
+        return f"{{ {', '.join(pairs)} }}" if pairs else "{}"
+    raise ContainerUnusable(place=place, message="is null, which TOML has no word for")
+
+
+def _list(tree: list[Tree], place: str) -> str:
+    values = [_value(child, f"{place}[{at}]") for at, child in enumerate(tree)]
+    if any(isinstance(child, dict | list) for child in tree):
+        return "[\n" + "".join(f"  {value},\n" for value in values) + "]"
+    return f"[{', '.join(values)}]"
+
+
+def _text(text: str) -> str:
+    # JSON's escapes are valid in TOML, which needs one more.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _key(text: str) -> str:
+    return text if _BARE.fullmatch(text) else _text(text)
+
+
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_COMMENTED: Final = re.compile(r"[\x00-\x08\n-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_BELOW: Final = frozenset({"fields", "secrets", "set"})
+_TEMPLATES: Final = "# The templates that the parts below speak of, and where each is."
+_CLIENTS: Final = """\
+# Who claims a request; the highest priority is asked first. Without a template: one of Twite's own
+# readings (`reads`: ga4, measurement_protocol, data_tag), under this name."""
+_VARIABLES: Final = """\
+# Variables. Anywhere in texts below, {{name}} stands for one."""
+_TRIGGERS: Final = """\
+# Triggers. All conditions of one must hold; "All Events" is always there, and always fits."""
+_TAGS: Final = """\
+# Tags. One of `triggers` must fit, and none of `unless`. `secrets` says where a field's value is
+# kept: "sealed:NAME" (in the store), "env:NAME" or "file:PATH"."""
+_CHANGES: Final = """\
+# Transformations: what tags see of the event. Triggers see it as it came."""
