@@ -55,7 +55,7 @@ X_IMPORTERS = frozenset(
         "http/routes/x_api",
         "senders/inquiries",
         "stores/memory/consents",
-        "stores/sql/opt_outs",
+        "stores/sqlite/engine/owner_session",
     }
 )
 

@@ -12,7 +12,7 @@ from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.gateway.ports.events import Moved
 from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.queries import AtRest, ByConversionId, ByReceipt
-from twite.stores.sql.checksum import checksum, seed_of
+from twite.stores.sql.database import checksum, seed_of
 from twite.stores.sqlite import SQLiteReader, SQLiteStore
 from twite.stores.sqlite.engine import opening
 from twite.stores.sqlite.engine.examine import examine

@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import pytest
 
 from twite.domain.dedup import DEFAULT_WINDOW, dedup_key
-from twite.stores.sql.dedup_keys import DedupKeys, WantedKey
+from twite.stores.sql.database import WantedKey
 from twite.stores.sql.intake import record
 from twite.stores.sqlite.engine.connection import connect_writer, create
+from twite.stores.sqlite.engine.dedup_keys import DedupKeys
 from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
 from twite.stores.sqlite.engine.schema import migrate
 from twite.testing.builders import NOW, a_submission, an_entry

@@ -19,7 +19,7 @@ from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.ports.outbox import Claim, Discard, Replay
 from twite.gateway.ports.queries import AtRest, ByConversionId, IgnoredQuery, RejectionsQuery
 from twite.gateway.ports.store_engine import Retention
-from twite.stores.sql.named import query
+from twite.stores.sql.statements import query
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine.connection import connect_writer
 from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import twite.stores.sql
-from twite.stores.sql.named import MOST_ROWS, QUERIES, named, rows, slices
+from twite.stores.sql.statements import MOST_ROWS, QUERIES, named, rows_of, slices
 from twite.stores.sqlite.engine.connection import connect_writer, create
 from twite.stores.sqlite.engine.schema import migrate
 
@@ -107,14 +107,14 @@ def test_no_statement_walks_through_what_is_settled(connection, name):
 
 
 def test_a_row_is_repeated():
-    statement = rows("add_suppressions", 3)
+    statement = rows_of("add_suppressions", 3)
 
     assert statement.endswith("VALUES (?, ?), (?, ?), (?, ?)")
 
 
 def test_a_statement_without_a_row_is_not_repeated():
     with pytest.raises(ValueError, match="no VALUES row"):
-        rows("pauses", 2)
+        rows_of("pauses", 2)
 
 
 @pytest.mark.parametrize("count", [0, 1, 64, 65, 255, 256, 257, 1_000])

@@ -22,7 +22,7 @@ from twite.domain.times import HOUR
 from twite.gateway.ports.outbox import Claim, SweepRequest
 from twite.stores.sql import outbox, records
 from twite.stores.sql.intake import record
-from twite.stores.sql.named import query
+from twite.stores.sql.statements import query
 from twite.stores.sqlite.engine import schema
 from twite.stores.sqlite.engine.connection import WRITER_SETTINGS
 from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of

@@ -1,21 +1,17 @@
 """Claimable deliveries: read the pending ones of a pixel's event, and verify each checksum."""
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from twite.domain.delivery import Delivery, fitting
-from twite.stores.sql.checksum import checksum
-from twite.stores.sql.writer_session import WriterSession
+from twite.stores.sql.database import WriterSession, checksum
 
 Row = tuple[int, str, int, int, int, int | None, int, int | None]
 _Rows: Final = msgspec.json.Decoder(list[Row])
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, TypeError)
 _Sizes: Final = msgspec.json.Decoder(list[int])
-_STATEMENT: Final = 1  # SQLITE_ERROR
-# What a damaged row does to the statement that reads many at once.
-_UNREADABLE: Final = (sqlite3.OperationalError, msgspec.DecodeError, UnicodeError, TypeError)
 
 
 def claimable(
@@ -46,9 +42,8 @@ def claimable(
         wish["limit"] = fitting(sizes, most_bytes)
         rows, bodies = book.run("claimable", **wish).fetchone()
         found = _at_once(book.seeds[lane], _Rows.decode(rows), bodies, unsummed=book.unsummed)
-    except _UNREADABLE as error:
-        # What a damaged value does is an error in the statement; others are the disk's.
-        if getattr(error, "sqlite_errorcode", _STATEMENT) != _STATEMENT:
+    except Exception as error:
+        if not (isinstance(error, _UNREADABLE) or book.is_row_damage(error)):
             raise
         found = None
     if found:

@@ -1,6 +1,5 @@
 """Console queries: conversions one by one, and error groups of dead letters, by index."""
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -20,19 +19,19 @@ from twite.gateway.ports.queries import (
     QueryScope,
     SummaryPage,
 )
-from twite.stores.sql.named import query
 from twite.stores.sql.records import histories, view
+from twite.stores.sql.statements import SqlConnection, query
 
 _UNSETTLED = frozenset({State.QUEUED, State.SENDING, State.HELD, State.DEAD})
 _Refusals = msgspec.json.Decoder(list[RejectedConversion])
 
 
-def page(connection: sqlite3.Connection, look: ListQuery) -> SummaryPage:
+def page(connection: SqlConnection, look: ListQuery) -> SummaryPage:
     """Return a page of conversions, newest first."""
     return flagged(connection, look) if look.flagged else newest(connection, look)
 
 
-def newest(connection: sqlite3.Connection, look: ListQuery) -> SummaryPage:
+def newest(connection: SqlConnection, look: ListQuery) -> SummaryPage:
     """Return the matching conversions before an id, newest first."""
     with view(connection):
         last, first = connection.execute(query("latest")).fetchone()
@@ -58,7 +57,7 @@ def newest(connection: sqlite3.Connection, look: ListQuery) -> SummaryPage:
         )
 
 
-def flagged(connection: sqlite3.Connection, look: ListQuery) -> SummaryPage:
+def flagged(connection: SqlConnection, look: ListQuery) -> SummaryPage:
     """Return those whose amounts are remarkable, in the same way."""
     with view(connection):
         last, _ = connection.execute(query("latest")).fetchone()
@@ -74,7 +73,7 @@ def flagged(connection: sqlite3.Connection, look: ListQuery) -> SummaryPage:
         )
 
 
-def number_at(connection: sqlite3.Connection, *, at: int) -> int:
+def number_at(connection: SqlConnection, *, at: int) -> int:
     """Return where the conversions begin that were received at a moment or later.
 
     Submissions are numbered as they come, so halving finds it; a clock put back makes it a guess.
@@ -94,7 +93,7 @@ def number_at(connection: sqlite3.Connection, *, at: int) -> int:
 
 
 def origin(
-    connection: sqlite3.Connection, *, delivery: int, scope: QueryScope
+    connection: SqlConnection, *, delivery: int, scope: QueryScope
 ) -> ConversionOrigin | None:
     """Return where a conversion came from, if it may be seen."""
     with view(connection):
@@ -114,7 +113,7 @@ def origin(
 
 
 def kept(
-    connection: sqlite3.Connection, *, deliveries: Sequence[int], scope: QueryScope
+    connection: SqlConnection, *, deliveries: Sequence[int], scope: QueryScope
 ) -> list[KeptSubmission]:
     """Return the submissions of conversions: each is read once, however many share it."""
     with view(connection):
@@ -133,7 +132,7 @@ def kept(
     ]
 
 
-def error_groups(connection: sqlite3.Connection, *, scope: QueryScope) -> list[ErrorGroup]:
+def error_groups(connection: SqlConnection, *, scope: QueryScope) -> list[ErrorGroup]:
     """Return the error groups by state, event and reason, by skipping along an index."""
     found: list[ErrorGroup] = []
     with view(connection):
@@ -171,7 +170,7 @@ def error_groups(connection: sqlite3.Connection, *, scope: QueryScope) -> list[E
 
 
 def error_group(
-    connection: sqlite3.Connection, *, scope: QueryScope, group: ErrorGroup, after: int, limit: int
+    connection: SqlConnection, *, scope: QueryScope, group: ErrorGroup, after: int, limit: int
 ) -> list[History]:
     """Return the deliveries of an error group."""
     with view(connection):
@@ -194,7 +193,7 @@ def error_group(
 
 
 def resting_among(
-    connection: sqlite3.Connection, *, scope: QueryScope, deliveries: Sequence[int]
+    connection: SqlConnection, *, scope: QueryScope, deliveries: Sequence[int]
 ) -> list[History]:
     """Return those that rest and may be seen."""
     with view(connection):
@@ -203,7 +202,7 @@ def resting_among(
         return histories(connection, [id_ for (id_,) in found])
 
 
-def _reasons(connection: sqlite3.Connection, *, state: State, lane: int) -> Iterator[str]:
+def _reasons(connection: SqlConnection, *, state: State, lane: int) -> Iterator[str]:
     reason = ""
     values = {"state": state.value, "lane": lane}
     while True:
@@ -214,7 +213,7 @@ def _reasons(connection: sqlite3.Connection, *, state: State, lane: int) -> Iter
         yield reason
 
 
-def _glimpses(connection: sqlite3.Connection, ids: Sequence[int]) -> Iterator[ConversionSummary]:
+def _glimpses(connection: SqlConnection, ids: Sequence[int]) -> Iterator[ConversionSummary]:
     values = {"deliveries": msgspec.json.encode(ids).decode()}
     for row in connection.execute(query("glimpses"), values):
         (delivery, received_at, pixel, event, conversion_id, source, endpoint, state, reason, body,

@@ -1,6 +1,5 @@
 """Copies of one conversion: which delivery holds its dedup key, and which held it before."""
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -11,10 +10,9 @@ from twite.domain.delivery import State
 from twite.domain.history import Rival
 from twite.domain.submission import AcceptedConversion
 from twite.gateway.ports.copies import CopyDecision, CopyOutcome, Holder, is_plain, rule
-from twite.stores.sql.dedup_keys import AT_ONCE, Holding, RunsStatements, WantedKey
-from twite.stores.sql.named import query
-from twite.stores.sql.opt_outs import withdraw
-from twite.stores.sql.writer_session import WriterSession
+from twite.stores.sql.database import AT_ONCE, Holding, WantedKey, WriterSession
+from twite.stores.sql.outbox import withdraw
+from twite.stores.sql.statements import RunsStatements, SqlConnection, query
 
 MOST_COPIES: Final = 1_000
 # Where a copy still has a say about what is queued.
@@ -184,7 +182,7 @@ def rivals(
     return rivals
 
 
-def holders_in(connection: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, int]:
+def holders_in(connection: SqlConnection, keys: Sequence[bytes]) -> dict[bytes, int]:
     """Return who has each of these keys, from what is on disk."""
     values = {"keys": b"".join(keys), "places": _json(range(len(keys)))}
     found = connection.execute(query("deliveries_of_keys"), values).fetchall()

@@ -1,6 +1,5 @@
 """Directory: read users, sessions, API keys and the audit log."""
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Final
@@ -21,9 +20,8 @@ from twite.domain.people.users import (
 )
 from twite.domain.secret import Secret
 from twite.gateway.ports.directory import SessionBegun
-from twite.stores.sql.database import ReadsViews
-from twite.stores.sql.named import query
-from twite.stores.sql.writer_session import WriterSession
+from twite.stores.sql.database import ReadsViews, WriterSession
+from twite.stores.sql.statements import SqlConnection, query
 
 _FOREVER: Final = 1 << 62
 
@@ -60,13 +58,13 @@ class SqlDirectoryReader:
         return await self._reads.read(partial(entries, before=before, limit=limit))
 
 
-def user(connection: sqlite3.Connection, *, name: str) -> User | None:
+def user(connection: SqlConnection, *, name: str) -> User | None:
     """Return one who may sign in."""
     row = connection.execute(query("user"), {"user": name}).fetchone()
     return None if row is None else _user(row)
 
 
-def users(connection: sqlite3.Connection) -> list[User]:
+def users(connection: SqlConnection) -> list[User]:
     """Return all who may sign in."""
     return [_user(row) for row in connection.execute(query("users"))]
 
@@ -93,23 +91,23 @@ def begin(book: WriterSession, begun: SessionBegun) -> bool:
     return kept.rowcount > 0
 
 
-def session(connection: sqlite3.Connection, *, digest: bytes) -> Session | None:
+def session(connection: SqlConnection, *, digest: bytes) -> Session | None:
     """Return a session."""
     row = connection.execute(query("session"), {"digest": digest}).fetchone()
     return None if row is None else _session(row)
 
 
-def sessions(connection: sqlite3.Connection, *, name: str) -> list[Session]:
+def sessions(connection: SqlConnection, *, name: str) -> list[Session]:
     """Return those of a user."""
     return [_session(row) for row in connection.execute(query("sessions"), {"user": name})]
 
 
-def api_keys(connection: sqlite3.Connection) -> list[ApiKey]:
+def api_keys(connection: SqlConnection) -> list[ApiKey]:
     """Return all, revoked ones too."""
     return [_api_key(row) for row in connection.execute(query("api_keys"))]
 
 
-def api_key(connection: sqlite3.Connection, *, digest: bytes) -> ApiKey | None:
+def api_key(connection: SqlConnection, *, digest: bytes) -> ApiKey | None:
     """Return the one with this digest."""
     row = connection.execute(query("api_key"), {"digest": digest}).fetchone()
     return None if row is None else _api_key(row)
@@ -128,13 +126,13 @@ def note(book: WriterSession, audit_event: AuditEvent) -> None:
     )
 
 
-def entries(connection: sqlite3.Connection, *, before: int | None, limit: int) -> list[AuditEntry]:
+def entries(connection: SqlConnection, *, before: int | None, limit: int) -> list[AuditEntry]:
     """Return the latest, the latest first."""
     values = {"before": _FOREVER if before is None else before, "limit": limit}
     return [_entry(row) for row in connection.execute(query("deeds_before"), values)]
 
 
-def chain(connection: sqlite3.Connection, *, after: int, limit: int) -> list[AuditEntry]:
+def chain(connection: SqlConnection, *, after: int, limit: int) -> list[AuditEntry]:
     """Return them in their order."""
     values = {"after": after, "limit": limit}
     return [_entry(row) for row in connection.execute(query("deeds_after"), values)]

@@ -4,7 +4,6 @@ The writer makes one after the other, each in one transaction: what is asked her
 it is written.
 """
 
-import sqlite3
 from collections.abc import Mapping
 from typing import Final
 
@@ -37,7 +36,7 @@ from twite.gateway.ports.directory import (
     StepUsed,
 )
 from twite.gateway.ports.secret_store import CODES
-from twite.stores.sql.database import Database
+from twite.stores.sql.database import Database, WriterSession
 from twite.stores.sql.directory import (
     SqlDirectoryReader,
     begin,
@@ -48,7 +47,7 @@ from twite.stores.sql.directory import (
     user,
 )
 from twite.stores.sql.state import delete_secret
-from twite.stores.sql.writer_session import WriterSession
+from twite.stores.sql.statements import Cursor
 
 
 class SqlDirectory(SqlDirectoryReader):
@@ -138,7 +137,7 @@ def _of_one(book: WriterSession, change: ChangeOfOne) -> Result:
     return Result.DONE
 
 
-def _run(book: WriterSession, change: ChangeOfOne) -> sqlite3.Cursor:
+def _run(book: WriterSession, change: ChangeOfOne) -> Cursor:
     match change:
         case UserRemoved():
             return book.run("remove_user", user=change.name)

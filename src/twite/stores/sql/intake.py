@@ -9,12 +9,10 @@ from twite.domain.stats.tally import Counting
 from twite.domain.submission import AcceptedConversion, Recorded, RejectedConversion, Submission
 from twite.domain.times import DAY
 from twite.gateway.ports.copies import asks
-from twite.stores.sql import ignored, rejections, sightings
-from twite.stores.sql import tags_not_fired as unfired
-from twite.stores.sql.checksum import checksum
+from twite.stores.sql import rejections, sightings
 from twite.stores.sql.copies import KeyContest
-from twite.stores.sql.dedup_keys import WantedKey
-from twite.stores.sql.writer_session import WriterSession
+from twite.stores.sql.database import WantedKey, WriterSession, checksum
+from twite.stores.sql.records import unfired_kept
 
 _RECEIVED, _DUPLICATE, _SUPPRESSED, _REJECTED = range(4)
 _NEW: Final = Recorded()
@@ -44,7 +42,7 @@ class _Page:
         # One row an entry until duplicates are known: (id, submission, lane, entry, account, at).
         self._conversions: list[tuple[int, int, int, AcceptedConversion, int, int]] = []
         self._tally: dict[int, list[int]] = {}
-        self._ignored = ignored.Tally()
+        self._ignored = rejections.IgnoredCounts()
         self._sightings = sightings.Seen()
         self._rejected: rejections.Rejected = {}
         # What spoils match keys, with the id of the first entry of its submission.
@@ -66,7 +64,7 @@ class _Page:
         entries = submission.entries
         self._sightings += submission.sightings
         if submission.ignored or submission.unfired:
-            ignored.note(self._ignored, submission)
+            rejections.count_ignored(self._ignored, submission)
         if not entries and not submission.refusals:
             # There is nothing to ask about later.
             self._firsts.append(0)
@@ -90,7 +88,7 @@ class _Page:
             self._submissions += (
                 number, submission.receipt, submission.source, submission.endpoint.value, at, first,
                 len(entries), submission.body, _places_of(submission.refusals),
-                unfired.kept(submission),
+                unfired_kept(submission),
             )  # fmt: skip
         for id_, entry in enumerate(entries, first):
             account = book.account(submission.source, entry.pixel)
@@ -163,7 +161,7 @@ class _Page:
     def _add_no_conversions(self) -> None:
         """Write the sightings, rejections and other records of the submissions."""
         if self._ignored:
-            ignored.add(self._book, self._ignored)
+            rejections.add_ignored(self._book, self._ignored)
         if self._sightings:
             sightings.add(self._book, self._sightings)
         if self._rejected:

@@ -1,24 +1,36 @@
 """Moves over SQL: of thousands of deliveries in slices, so that other commits wait for one only."""
 
-from collections.abc import Iterator
+import binascii
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
 
+from twite.domain.dedup import dedup_key
+from twite.domain.delivery import MAYBE_SENT
+from twite.domain.history import Rival
 from twite.domain.people.users import AuditEvent
+from twite.gateway.ingest.value_guard import HELD_FOR
+from twite.gateway.operations.hold_group import HeldGroup, alike
 from twite.gateway.ports.outbox import (
     Discard,
     EditBodies,
+    EditedBody,
     HoldRejected,
     Move,
     MoveResult,
     Recall,
     Replay,
+    RewrittenPayloads,
+    Write,
 )
-from twite.stores.sql import operations
-from twite.stores.sql.database import Database
+from twite.gateway.ports.tags import PREFIX
+from twite.stores.sql import copies
+from twite.stores.sql.database import Database, WantedKey, WriterSession, checksum
 from twite.stores.sql.directory import note
-from twite.stores.sql.writer_session import WriterSession
+from twite.stores.sql.outbox import withdraw
+from twite.stores.sql.statements import SqlConnection, query
 
 # Some milliseconds of the writer's time, for what is moved by one statement.
 SLICE: Final = 250
@@ -66,24 +78,196 @@ def _slices(move: Move) -> Iterator[Move]:
 def _moved(book: WriterSession, move: Move, *, now: int) -> MoveResult:
     match move:
         case EditBodies():
-            moved, refused = operations.edit_bodies(
+            moved, refused = edit_bodies(
                 book, move.edited, now=now, note=move.note, sure=frozenset(move.sure)
             )
             return MoveResult(moved=moved, refused=refused)
         case Replay():
-            deliveries = operations.with_companions(book, move.deliveries)
-            moved = operations.replay(book, deliveries, now=now, sure=frozenset(move.sure))
+            deliveries = with_companions(book, move.deliveries)
+            moved = replay(book, deliveries, now=now, sure=frozenset(move.sure))
         case Discard():
-            deliveries = operations.with_companions(book, move.deliveries)
-            moved = operations.discard(book, deliveries, now=now, note=move.note)
+            deliveries = with_companions(book, move.deliveries)
+            moved = discard(book, deliveries, now=now, note=move.note)
         case HoldRejected():
-            moved = operations.hold_rejected(book, move.deliveries, reason=move.reason, now=now)
+            moved = hold_rejected(book, move.deliveries, reason=move.reason, now=now)
         case Recall():
-            moved = operations.recall(
-                book, pixel=move.pixel, event=move.event, reason=move.reason, now=now
-            )
+            moved = recall(book, pixel=move.pixel, event=move.event, reason=move.reason, now=now)
         case _:
-            moved = operations.withdraw_deliveries(
+            moved = withdraw_deliveries(
                 book, move.deliveries, reason=move.reason, now=now, hold=move.hold
             )
     return MoveResult(moved=moved)
+
+
+def with_companions(book: WriterSession, deliveries: Sequence[int]) -> list[int]:
+    """Return the deliveries, with all others of their hold groups."""
+    chosen = set(deliveries)
+    found = list(deliveries)
+    for first, end in book.run(
+        "remarked", deliveries=_json(deliveries), reason=HELD_FOR
+    ).fetchall():
+        held = [HeldGroup(*row) for row in book.run("held_of_submission", first=first, end=end)]
+        found += [delivery for delivery in alike(chosen, held) if delivery not in chosen]
+    return found
+
+
+def replay(
+    book: WriterSession, deliveries: Sequence[int], *, now: int, sure: Collection[int]
+) -> int:
+    """Requeue deliveries, except copies of delivered ones; return their number."""
+    known = frozenset(sure)
+    rivals = rivals_of(book, [delivery for delivery in deliveries if delivery not in known])
+    deliveries = [delivery for delivery in deliveries if delivery not in rivals]
+    return book.run(
+        "replay",
+        deliveries=_json(deliveries),
+        now=now,
+        sure=_json([delivery for delivery in deliveries if delivery in known]),
+        maybe_sent=_MAYBE_SENT,
+    ).rowcount
+
+
+def rivals_of(book: WriterSession, deliveries: Sequence[int]) -> Mapping[int, Rival]:
+    """Return, of deliveries at rest, which other copy of the conversion was sent or may yet be."""
+    resting = copies.named(book.run, deliveries)
+    return copies.rivals(book.run, resting, book.keys.holders([letter.key for letter in resting]))
+
+
+def discard(book: WriterSession, deliveries: Sequence[int], *, now: int, note: str) -> int:
+    """Give them up, as suppressed; return how many it was."""
+    ids = _json(deliveries)
+    book.run("count_discarded", deliveries=ids)
+    book.run("note_discarded", deliveries=ids, now=now, note=note)
+    return book.run("remove_discarded", deliveries=ids).rowcount
+
+
+def hold_rejected(book: WriterSession, deliveries: Sequence[int], *, reason: str, now: int) -> int:
+    """Hold dead letters; return their number."""
+    ids = _json(deliveries)
+    return book.run("doubt", deliveries=ids, reason=reason, now=now).rowcount
+
+
+def recall(book: WriterSession, *, pixel: str, event: str, reason: str, now: int) -> int:
+    """Requeue deliveries held in doubt, each once; return their number."""
+    return book.run("recall", lane=book.lane(pixel, event), reason=reason, now=now).rowcount
+
+
+def withdraw_deliveries(
+    book: WriterSession, deliveries: Sequence[int], *, reason: str, now: int, hold: bool
+) -> int:
+    """Suppress deliveries, or hold those that are queued; return how many it was."""
+    if not hold:
+        return withdraw(book.run, deliveries, now=now, reason=reason)
+    return book.run("hold_queued", deliveries=_json(deliveries), now=now, reason=reason).rowcount
+
+
+def edit_bodies(
+    book: WriterSession,
+    edited: Sequence[EditedBody],
+    *,
+    now: int,
+    note: str,
+    sure: Collection[int],
+) -> tuple[int, dict[int, str]]:
+    """Replace bodies and requeue their deliveries; return how many, and what is refused."""
+    refused: dict[int, str] = {}
+    done: list[int] = []
+    for body in edited:
+        why = _edit_body(book, body, now=now, note=note, is_sure=body.delivery in sure)
+        if why is None:
+            done.append(body.delivery)
+        else:
+            refused[body.delivery] = why
+    return replay(book, done, now=now, sure=sure), refused
+
+
+def _edit_body(
+    book: WriterSession, edited: EditedBody, *, now: int, note: str, is_sure: bool
+) -> str | None:
+    row = book.run("to_amend", delivery=edited.delivery).fetchone()
+    if row is None:
+        return _NOT_AT_REST
+    before, pixel, event, conversion_id, received_at, body = row
+    if edited.event != event:
+        key = dedup_key(pixel, edited.event, conversion_id)
+        if book.keys.take_over(WantedKey(key, edited.delivery, now)) is not None:
+            return _HAS_ANOTHER
+    elif not is_sure and rivals_of(book, [edited.delivery]):
+        return _HAS_ANOTHER
+    lane = book.lane(pixel, edited.event)
+    book.run("note_amended", delivery=edited.delivery, at=now, lane=before, body=body, note=note)
+    book.run(
+        "amend_conversion",
+        delivery=edited.delivery,
+        lane=lane,
+        body=edited.body,
+        checksum=checksum(
+            book.seeds[lane],
+            delivery=edited.delivery,
+            received_at=received_at,
+            conversion_id=conversion_id.encode(),
+            body=edited.body,
+        ),
+    )
+    book.run("amend_delivery", delivery=edited.delivery, lane=lane)
+    return None
+
+
+def _json(ids: Sequence[int]) -> str:
+    return msgspec.json.encode(ids).decode()
+
+
+_HAS_ANOTHER: Final = "another conversion has this event and conversion id already"
+_NOT_AT_REST: Final = "it is no longer dead or held"
+_MAYBE_SENT: Final = msgspec.json.encode(sorted(MAYBE_SENT)).decode()
+
+
+# No name of a tag holds U+10FFFF: it comes after all of them.
+_TAGS: Final = {"first": PREFIX, "beyond": PREFIX + "\U0010ffff"}
+
+
+def heads(connection: SqlConnection) -> list[tuple[bytes, int]]:
+    """Return (the first 6 bytes of a sealed text, the number of payloads with them)."""
+    found = []
+    for head, many in connection.execute(query("letter_heads"), _TAGS).fetchall():
+        try:
+            found.append((binascii.a2b_base64(str(head)), int(many)))
+        except binascii.Error:
+            continue  # it is not of ours
+    return found
+
+
+def rewritten(book: WriterSession, write: Write, *, after: int, limit: int) -> RewrittenPayloads:
+    """Rewrite payloads among `limit` unsettled deliveries after `after`."""
+    many, last = book.run("outbox_after", after=after, limit=limit).fetchone()
+    if not many:
+        return RewrittenPayloads()
+    rows = book.run("letters", after=after, last=last, **_TAGS).fetchall()
+    done = sum(_written(book, write, row) for row in rows)
+    return RewrittenPayloads(letters=done, last=last if many == limit else None)
+
+
+def _written(book: WriterSession, write: Write, row: Sequence[object]) -> bool:
+    """Replace a payload if its checksum holds; return whether it was replaced."""
+    delivery, lane, pixel, conversion_id, received_at, body, total = row
+    match delivery, lane, pixel, conversion_id, received_at, body:
+        case int(), int(), str(), bytes(), int(), bytes():
+            pass
+        case _:
+            return False
+    adds_up = partial(
+        checksum,
+        book.seeds[lane],
+        delivery=delivery,
+        received_at=received_at,
+        conversion_id=conversion_id,
+    )
+    # What is from before there were checksums is claimed as it is.
+    unsummed = total is None and delivery <= book.unsummed
+    if total != adds_up(body=body) and not unsummed:
+        return False  # a claim must find it damaged
+    anew = write(pixel, body)
+    if anew is None:
+        return False
+    book.run("write_letter", delivery=delivery, body=anew, checksum=adds_up(body=anew))
+    return True

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.consent import REVOKED
 from twite.domain.delivery import (
     ANSWER_LIMIT,
     DAMAGED,
@@ -27,9 +28,9 @@ from twite.domain.delivery import (
 from twite.domain.outcome import AttemptOutcome
 from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
 from twite.stores.sql.claimable import claimable
-from twite.stores.sql.opt_outs import withdraw
+from twite.stores.sql.database import WriterSession
+from twite.stores.sql.statements import RunsStatements
 from twite.stores.sql.tallies import GIVEN_UP
-from twite.stores.sql.writer_session import WriterSession
 
 # What one transaction moves at most when time comes for many at once: commits go on meanwhile.
 MOST_MOVED: Final = 10_000
@@ -198,6 +199,16 @@ def expire(
         freed += count
     withdraw_denied(book)
     return freed
+
+
+def withdraw(
+    run: RunsStatements, deliveries: Sequence[int], *, now: int, reason: str = REVOKED
+) -> int:
+    """Suppress deliveries that are not in flight; return their number."""
+    ids = msgspec.json.encode(deliveries).decode()
+    run("count_withdrawn", deliveries=ids)
+    run("note_withdrawn", deliveries=ids, now=now, note=reason)
+    return run("remove_withdrawn", deliveries=ids).rowcount
 
 
 def withdraw_denied(book: WriterSession) -> None:

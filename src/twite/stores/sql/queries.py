@@ -10,11 +10,10 @@ from twite.domain.stats.backlog import BacklogHour
 from twite.gateway.ports import queries as port
 from twite.stores.sql import (
     console_queries,
-    ignored,
+    moves,
     records,
     rejections,
     sightings,
-    tag_payloads,
     tallies,
 )
 from twite.stores.sql.database import ReadsViews, View
@@ -32,7 +31,7 @@ _VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
     port.WaitsQuery: tallies.waits,
     port.MatchQuery: tallies.matched,
     port.FlawsQuery: tallies.flaws,
-    port.IgnoredQuery: ignored.ignored,
+    port.IgnoredQuery: rejections.ignored,
     port.RejectionsQuery: rejections.rejections,
     port.AttemptsQuery: records.spent,
     port.DeliveredQuery: records.delivered,
@@ -42,7 +41,7 @@ _VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
     port.SubmissionsQuery: console_queries.kept,
     port.NumberAtQuery: console_queries.number_at,
     port.UndeliveredQuery: records.undelivered,
-    port.PayloadHeadsQuery: tag_payloads.heads,
+    port.PayloadHeadsQuery: moves.heads,
 }
 # These take seconds.
 _LONG: Final = (port.DedupQuery, port.IdPairsQuery)

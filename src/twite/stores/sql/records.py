@@ -1,6 +1,5 @@
 """Records: read histories, counts and attempts on a read-only connection."""
 
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
@@ -9,20 +8,20 @@ import msgspec
 
 from twite.domain.dedup import dedup_key
 from twite.domain.delivery import PROMISED_WITHIN, State
-from twite.domain.history import ConversionCounts, History, PastAttempt, Rival
+from twite.domain.history import ConversionCounts, History, PastAttempt, Rival, TagNotFired
 from twite.domain.stats.backlog import BacklogHour
+from twite.domain.submission import Submission
 from twite.domain.times import HOUR, MINUTE
 from twite.gateway.ports.queries import DecidedDelivery
 from twite.stores.sql import copies
-from twite.stores.sql import tags_not_fired as unfired
-from twite.stores.sql.checksum import checksum, seed_of
-from twite.stores.sql.named import query
+from twite.stores.sql.database import checksum, seed_of
+from twite.stores.sql.statements import Cursor, SqlConnection, query
 
 MOST_LIVES: Final = 1_000
 
 
 def history(
-    connection: sqlite3.Connection,
+    connection: SqlConnection,
     *,
     pixel: str,
     events: Sequence[str] | None,
@@ -55,7 +54,7 @@ def history(
         return histories(connection, list(dict.fromkeys(delivery for _, delivery in ordered)))
 
 
-def submission(connection: sqlite3.Connection, receipt: str) -> list[History]:
+def submission(connection: SqlConnection, receipt: str) -> list[History]:
     """Return the histories of a submission's conversions."""
     with view(connection):
         found = connection.execute(
@@ -64,7 +63,7 @@ def submission(connection: sqlite3.Connection, receipt: str) -> list[History]:
         return histories(connection, [delivery for (delivery,) in found])
 
 
-def resting(connection: sqlite3.Connection, *, pixel: str | None, limit: int) -> list[History]:
+def resting(connection: SqlConnection, *, pixel: str | None, limit: int) -> list[History]:
     """Return dead and held deliveries, the latest first."""
     with view(connection):
         found = connection.execute(
@@ -73,7 +72,7 @@ def resting(connection: sqlite3.Connection, *, pixel: str | None, limit: int) ->
         return histories(connection, [delivery for (delivery,) in found])
 
 
-def accounts(connection: sqlite3.Connection) -> list[ConversionCounts]:
+def accounts(connection: SqlConnection) -> list[ConversionCounts]:
     """Return the accounts by source and pixel."""
     names = ConversionCounts.__struct_fields__
     return [
@@ -82,7 +81,7 @@ def accounts(connection: sqlite3.Connection) -> list[ConversionCounts]:
     ]
 
 
-def spent(connection: sqlite3.Connection, *, since: int) -> dict[str, list[tuple[int, int]]]:
+def spent(connection: SqlConnection, *, since: int) -> dict[str, list[tuple[int, int]]]:
     """Return (moment, conversions) of each attempt since a moment, by pixel."""
     by_pixel: dict[str, list[tuple[int, int]]] = {}
     for pixel, at, size in connection.execute(query("spent"), {"since": since}).fetchall():
@@ -91,7 +90,7 @@ def spent(connection: sqlite3.Connection, *, since: int) -> dict[str, list[tuple
 
 
 def undelivered(
-    connection: sqlite3.Connection, *, source: str, after: int, limit: int
+    connection: SqlConnection, *, source: str, after: int, limit: int
 ) -> list[DecidedDelivery]:
     """Return deliveries of a source that may still be sent, by their ids."""
     wish = {"source": source, "after": after, "limit": limit}
@@ -105,7 +104,7 @@ def undelivered(
     ]
 
 
-def backlog(connection: sqlite3.Connection) -> list[BacklogHour]:
+def backlog(connection: SqlConnection) -> list[BacklogHour]:
     """Return the pending deliveries by pixel and hour of rank."""
     return [
         BacklogHour(pixel=pixel, hour=hour, deliveries=deliveries, first=first, oldest=oldest)
@@ -115,7 +114,7 @@ def backlog(connection: sqlite3.Connection) -> list[BacklogHour]:
     ]
 
 
-def delivered(connection: sqlite3.Connection, *, since: int) -> dict[str, list[tuple[int, int]]]:
+def delivered(connection: SqlConnection, *, since: int) -> dict[str, list[tuple[int, int]]]:
     """Return (time, conversions) delivered to X since a time, by pixel."""
     by_pixel: dict[str, list[tuple[int, int]]] = {}
     values = {"since": since, "minute": MINUTE}
@@ -125,7 +124,7 @@ def delivered(connection: sqlite3.Connection, *, since: int) -> dict[str, list[t
 
 
 @contextmanager
-def view(connection: sqlite3.Connection) -> Iterator[None]:
+def view(connection: SqlConnection) -> Iterator[None]:
     """Read in one consistent view."""
     connection.execute("BEGIN")
     try:
@@ -134,7 +133,7 @@ def view(connection: sqlite3.Connection) -> Iterator[None]:
         connection.execute("COMMIT")
 
 
-def histories(connection: sqlite3.Connection, deliveries: Sequence[int]) -> list[History]:
+def histories(connection: SqlConnection, deliveries: Sequence[int]) -> list[History]:
     """Return histories in the order of the ids; damaged ones without their body."""
     ids = {"deliveries": msgspec.json.encode(deliveries).decode()}
     attempts = _attempts(connection, ids)
@@ -172,7 +171,7 @@ def histories(connection: sqlite3.Connection, deliveries: Sequence[int]) -> list
             spent=spent,
             spent_until=spent_until,
             consent=None if evidence is None else bytes(evidence),
-            not_fired=unfired.told(passed, place),
+            not_fired=unfired_of(passed, place),
             ambiguous_since=since,
             called=called,
             superseded_by=by,
@@ -182,10 +181,10 @@ def histories(connection: sqlite3.Connection, deliveries: Sequence[int]) -> list
     return [histories[delivery] for delivery in deliveries if delivery in histories]
 
 
-def _rivals(connection: sqlite3.Connection, deliveries: Sequence[int]) -> dict[int, Rival]:
+def _rivals(connection: SqlConnection, deliveries: Sequence[int]) -> dict[int, Rival]:
     """Return the rivals of those that are dead or held."""
 
-    def run(name: str, /, **values: object) -> sqlite3.Cursor:
+    def run(name: str, /, **values: object) -> Cursor:
         return connection.execute(query(name), values)
 
     resting = copies.named(run, deliveries)
@@ -195,9 +194,7 @@ def _rivals(connection: sqlite3.Connection, deliveries: Sequence[int]) -> dict[i
     return copies.rivals(run, resting, copies.holders_in(connection, keys))
 
 
-def _attempts(
-    connection: sqlite3.Connection, ids: Mapping[str, str]
-) -> dict[int, list[PastAttempt]]:
+def _attempts(connection: SqlConnection, ids: Mapping[str, str]) -> dict[int, list[PastAttempt]]:
     attempts: dict[int, list[PastAttempt]] = {}
     for row in connection.execute(query("attempts_of"), ids).fetchall():
         delivery, at, outcome, status, answer, ambiguous = row
@@ -207,3 +204,37 @@ def _attempts(
             )
         )
     return attempts
+
+
+# Tag, why, and the places of the conversions that will be kept, counted from the first.
+_Unfired = list[tuple[str, str, list[int]]]
+
+
+def unfired_kept(submission: Submission) -> bytes | None:
+    """Encode the tags that did not fire; None if there are none."""
+    if not submission.unfired:
+        return None
+    places = {entry.index: place for place, entry in enumerate(submission.entries)}
+    found: dict[tuple[str, str], list[int]] = {}
+    for unfired in submission.unfired:
+        place = None if unfired.index is None else places.get(unfired.index)
+        if place is not None:
+            found.setdefault((unfired.tag, unfired.why), []).append(place)
+    if not found:
+        return None
+    return _UNFIRED_ENCODER.encode([(tag, why, at) for (tag, why), at in found.items()])
+
+
+def unfired_of(kept: bytes | None, place: int) -> tuple[TagNotFired, ...]:
+    """Return the tags that did not fire for a conversion."""
+    if kept is None:
+        return ()
+    return tuple(
+        TagNotFired(tag=tag, why=why)
+        for tag, why, places in _UNFIRED_DECODER.decode(kept)
+        if place in places
+    )
+
+
+_UNFIRED_ENCODER: Final = msgspec.json.Encoder()
+_UNFIRED_DECODER: Final = msgspec.json.Decoder(_Unfired)

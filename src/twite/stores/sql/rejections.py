@@ -4,13 +4,14 @@ A row's id is its account and its place in the account's ring: what is one too m
 oldest, so that no flood of bad requests makes the table larger, and no other source's go for it.
 """
 
-import sqlite3
+from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import Final
 
 import msgspec
 
 from twite.domain.fault import MaskedFault
+from twite.domain.ignored import MOST_NAMES, OTHER, IgnoredTally, named
 from twite.domain.rejection import (
     MOST_KEPT,
     Rejection,
@@ -18,8 +19,9 @@ from twite.domain.rejection import (
     rejection_of,
 )
 from twite.domain.submission import RejectedConversion, Submission
-from twite.stores.sql.named import query
-from twite.stores.sql.writer_session import WriterSession
+from twite.domain.times import DAY
+from twite.stores.sql.database import WriterSession
+from twite.stores.sql.statements import SqlConnection, query
 
 _RING: Final = 1 << 16
 
@@ -74,7 +76,7 @@ def add(book: WriterSession, rejected: Rejected) -> None:
     book.add_rows("add_rejections", rows, 5)
 
 
-def rejections(connection: sqlite3.Connection, *, wanted: RejectionQuery) -> list[Rejection]:
+def rejections(connection: SqlConnection, *, wanted: RejectionQuery) -> list[Rejection]:
     """Return those that are wanted, the latest first."""
     found: list[Rejection] = []
     values = {"since": wanted.since, "source": wanted.source}
@@ -100,7 +102,7 @@ def rejections(connection: sqlite3.Connection, *, wanted: RejectionQuery) -> lis
     return found
 
 
-def kept_rejections(connection: sqlite3.Connection) -> Iterator[KeptRejection]:
+def kept_rejections(connection: SqlConnection) -> Iterator[KeptRejection]:
     """Yield all of them, for an erasure."""
     for id_, at, source, pixel, encoded in connection.execute(query("kept_rejections")):
         rejection = _read(encoded)
@@ -137,3 +139,40 @@ def _read(encoded: bytes) -> _Told | None:
 
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(_Told)
+
+
+# Day, source, endpoint, name, reason.
+IgnoredCounts = Counter[tuple[int, str, str, str, str]]
+
+_IGNORED_BY: Final = ("day", "source", "endpoint", "name", "reason")
+
+
+def count_ignored(tally: IgnoredCounts, submission: Submission) -> None:
+    """Count the ignored items of a submission."""
+    day = submission.received_at // DAY
+    for name, reason in named(submission):
+        tally[day, submission.source, submission.endpoint.value, name, reason] += 1
+
+
+def add_ignored(book: WriterSession, tally: IgnoredCounts) -> None:
+    """Add to the counts. If there are too many names, the latest are counted as OTHER."""
+    for (day, source, endpoint, name, reason), times in tally.items():
+        book.run(
+            "count_ignored",
+            day=day,
+            source=source,
+            door=endpoint,
+            called=name,
+            reason=reason,
+            times=times,
+            most=MOST_NAMES,
+            other=OTHER,
+        )
+
+
+def ignored(connection: SqlConnection, *, since: int) -> list[IgnoredTally]:
+    """Return the counts since a day."""
+    return [
+        IgnoredTally(**dict(zip(_IGNORED_BY, row[:-1], strict=True)), times=row[-1])
+        for row in connection.execute(query("ignored"), {"since": since}).fetchall()
+    ]

@@ -1,6 +1,5 @@
 """Sightings: write conversion ids by path, and read them for the deduplication report."""
 
-import sqlite3
 from typing import Final
 
 from twite.domain.stats.sightings import (
@@ -14,8 +13,8 @@ from twite.domain.stats.sightings import (
     TwoIds,
 )
 from twite.domain.times import DAY
-from twite.stores.sql.named import query
-from twite.stores.sql.writer_session import WriterSession
+from twite.stores.sql.database import WriterSession
+from twite.stores.sql.statements import SqlConnection, query
 
 Seen = list[Sighting]
 
@@ -38,7 +37,7 @@ def add(book: WriterSession, seen: Seen) -> None:
 
 
 def twins(
-    connection: sqlite3.Connection, *, pixel: str, event: str, conversion_id: str
+    connection: SqlConnection, *, pixel: str, event: str, conversion_id: str
 ) -> list[PixelReport]:
     """Return the first reports of a conversion id to X's pixel."""
     values = {
@@ -53,7 +52,7 @@ def twins(
     ]
 
 
-def overlap(connection: sqlite3.Connection, *, since: int) -> list[DedupReport]:
+def overlap(connection: SqlConnection, *, since: int) -> list[DedupReport]:
     """Return the counts by path since a time."""
     names = DedupReport.__struct_fields__
     values = {"since": since, "meets_within": MEETS_WITHIN, "day": DAY}
@@ -63,7 +62,7 @@ def overlap(connection: sqlite3.Connection, *, since: int) -> list[DedupReport]:
     ]
 
 
-def pairs(connection: sqlite3.Connection, *, since: int, limit: int) -> list[TwoIds]:
+def pairs(connection: SqlConnection, *, since: int, limit: int) -> list[TwoIds]:
     """Return orders under two ids, the latest first."""
     values = {"since": since, "meets_within": MEETS_WITHIN, "limit": limit}
     return [

@@ -1,6 +1,5 @@
 """The State port over SQL: each kind of record has a statement to read, to put and to delete it."""
 
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
@@ -19,10 +18,9 @@ from twite.gateway.ports.state import (
     StateKey,
     StateRecord,
 )
-from twite.stores.sql.database import Database, ReadsViews
+from twite.stores.sql.database import Database, ReadsViews, WriterSession
 from twite.stores.sql.directory import note
-from twite.stores.sql.named import query
-from twite.stores.sql.writer_session import WriterSession
+from twite.stores.sql.statements import SqlConnection, query
 
 R = TypeVar("R", bound=StateRecord)
 
@@ -73,7 +71,7 @@ def delete_secret(book: WriterSession, name: str) -> None:
     _delete(book, SealedSecret, (name,))
 
 
-def _load(connection: sqlite3.Connection, kind: type[R], prefix: str) -> list[R]:
+def _load(connection: SqlConnection, kind: type[R], prefix: str) -> list[R]:
     statement, read = _READ[kind]
     # No key holds U+10FFFF: it comes after all of them.
     span = {"first": prefix, "beyond": prefix + "\U0010ffff"}

@@ -1,6 +1,5 @@
 """Tallies: count traffic in memory for one transaction, then write it in a few statements."""
 
-import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from operator import add
@@ -21,16 +20,10 @@ from twite.domain.stats.tally import (
 from twite.domain.submission import FlawedIdentifier
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.ports.queries import QueryScope
-from twite.stores.sql.named import query
+from twite.stores.sql.statements import RunsStatements, SqlConnection, query
 
 RECEIVED, DUPLICATE, SUPPRESSED, REJECTED, DELIVERED, GIVEN_UP = range(6)
 _NONE: Final = (0,) * 6
-
-
-class RunsTallyStatements(Protocol):
-    """Runs a named statement."""
-
-    def __call__(self, name: str, /, **values: object) -> sqlite3.Cursor: ...
 
 
 class AddRows(Protocol):
@@ -42,7 +35,7 @@ class AddRows(Protocol):
 class TallyWriter:
     """Used by the writer's thread alone, inside one transaction after the other."""
 
-    def __init__(self, *, run: RunsTallyStatements, add_rows: AddRows) -> None:
+    def __init__(self, *, run: RunsStatements, add_rows: AddRows) -> None:
         self._run = run
         self._add_rows = add_rows
         # By (minute, account); (minute, account, slot); (day, account, lane, kit or code).
@@ -158,7 +151,7 @@ class TallyWriter:
 
 
 def flows(
-    connection: sqlite3.Connection, *, scope: QueryScope, span: int, since: int
+    connection: SqlConnection, *, scope: QueryScope, span: int, since: int
 ) -> list[FlowCounts]:
     """Return the traffic per time span."""
     names = FlowCounts.__struct_fields__
@@ -170,7 +163,7 @@ def flows(
 
 
 def waits(
-    connection: sqlite3.Connection, *, scope: QueryScope, span: int, since: int
+    connection: SqlConnection, *, scope: QueryScope, span: int, since: int
 ) -> list[DeliveryTimes]:
     """Return how long deliveries took, span by span."""
     values = _scoped(scope) | {"span": span, "since": since}
@@ -180,7 +173,7 @@ def waits(
     return [DeliveryTimes(at=at, slots=slots) for at, slots in found.items()]
 
 
-def matched(connection: sqlite3.Connection, *, scope: QueryScope, since: int) -> list[Matched]:
+def matched(connection: SqlConnection, *, scope: QueryScope, since: int) -> list[Matched]:
     """Return the match keys by event and day, from a day on."""
     sums: dict[tuple[str, str, int], list[int]] = {}
     values = _scoped(scope) | {"since": since}
@@ -195,7 +188,7 @@ def matched(connection: sqlite3.Connection, *, scope: QueryScope, since: int) ->
     ]
 
 
-def flaws(connection: sqlite3.Connection, *, scope: QueryScope, since: int) -> list[FlawCount]:
+def flaws(connection: SqlConnection, *, scope: QueryScope, since: int) -> list[FlawCount]:
     """Return the match key flaws since a day, commonest first."""
     return [
         FlawCount(

@@ -18,25 +18,25 @@ from twite.gateway.ports.events import Moved, Observer, SilentObserver, Troubled
 from twite.gateway.ports.outbox import Claim, RewrittenPayloads, SweepRequest, SweepResult, Write
 from twite.gateway.ports.privacy import EraseSearch, EraseTraces
 from twite.gateway.ports.store_engine import Retention
-from twite.stores.sql import outbox, tag_payloads
-from twite.stores.sql.dedup_keys import FRESH_KEYS
+from twite.stores.sql import moves, outbox
 from twite.stores.sql.directory import SqlDirectoryReader
 from twite.stores.sql.directory_changes import SqlDirectory
+from twite.stores.sql.erase_search import search
 from twite.stores.sql.moves import SqlMoves
-from twite.stores.sql.named import query
+from twite.stores.sql.privacy import SqlPrivacy
 from twite.stores.sql.queries import SqlQueries
 from twite.stores.sql.state import SqlStateReader, SqlStateStore
+from twite.stores.sql.statements import query
 from twite.stores.sqlite.engine.checkpoints import Checkpoints, MarkKeeper
 from twite.stores.sqlite.engine.connection import connect_writer, final, is_final
 from twite.stores.sqlite.engine.database import ReadConnection, SQLiteDatabase
+from twite.stores.sqlite.engine.dedup_keys import FRESH_KEYS
 from twite.stores.sqlite.engine.lock import OwnerLock
 from twite.stores.sqlite.engine.opening import OpenedStore, prepare
 from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
 from twite.stores.sqlite.engine.reserve import Reserve
 from twite.stores.sqlite.engine.upkeep import Upkeep, counted_on
 from twite.stores.sqlite.engine.writer import DISK_FULL, Writer
-from twite.stores.sqlite.privacy import SQLitePrivacy
-from twite.stores.sqlite.search import search
 
 
 class SQLiteReader(SqlQueries, SqlStateReader):
@@ -68,7 +68,7 @@ _SETTLE_AGAIN: Final = 0.5  # seconds
 _EMPTY_WITHIN: Final = 30.0
 
 
-class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SQLitePrivacy):
+class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
     """The owner of a database file. Implements all store ports."""
 
     def __init__(
@@ -91,7 +91,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SQLitePrivacy):
         self._database: SQLiteDatabase = SQLiteDatabase(writer=writer, reader=reader)
         self.people = SqlDirectory(self._database)
         self._checkpoints = checkpoints
-        self._empty_the_log = lambda: checkpoints.emptied(patience=_EMPTY_WITHIN)
+        self._forget_old_versions = lambda: checkpoints.emptied(patience=_EMPTY_WITHIN)
         self._closed = False
         self._opted_out = opted_out
         self._upkeep = upkeep
@@ -261,7 +261,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SQLitePrivacy):
 
     async def rewrite(self, write: Write, *, after: int, limit: int) -> RewrittenPayloads:
         return await self._writer.submit_act(
-            lambda book: tag_payloads.rewritten(book, write, after=after, limit=limit)
+            lambda book: moves.rewritten(book, write, after=after, limit=limit)
         )
 
 

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-from twite.stores.sql.named import query
+from twite.stores.sql.statements import query
 from twite.stores.sqlite.engine.connection import connect_reader, damaged
 from twite.stores.sqlite.engine.log_file import log_of
 

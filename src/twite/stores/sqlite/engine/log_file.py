@@ -10,7 +10,7 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from twite.stores.sql.named import query
+from twite.stores.sql.statements import query
 from twite.stores.sqlite.engine.checkpoints import deployment_of, read_mark
 
 PAGE_SIZE: Final = 4096

@@ -10,7 +10,7 @@ import msgspec
 
 from twite.domain.delivery import OLDER_COPY, UNKNOWN_COPY
 from twite.domain.errors import StoreUnusable
-from twite.stores.sql.named import query
+from twite.stores.sql.statements import query
 from twite.stores.sqlite.engine.checkpoints import (
     StoreMark,
     deployment_of,

@@ -1,19 +1,23 @@
 """Owner session: the session of the one owner, which counts ids and keeps names in memory."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from typing import Final
 
-from twite.domain.stats.tally import Counted
-from twite.stores.sql import named as queries
-from twite.stores.sql.checksum import seed_of
-from twite.stores.sql.dedup_keys import FRESH_KEYS, DedupKeys
-from twite.stores.sql.opt_outs import OptOutList
-from twite.stores.sql.outbox import expire
-from twite.stores.sql.tallies import TallyWriter
-from twite.stores.sql.writer_session import WriterSession
+import msgspec
 
+from twite.domain.consent import person_keys
+from twite.domain.delivery import Delivery
+from twite.domain.stats.tally import Counted
+from twite.stores.sql.database import WriterSession, seed_of
+from twite.stores.sql.outbox import expire
+from twite.stores.sql.statements import RunsStatements, query
+from twite.stores.sql.tallies import TallyWriter
+from twite.stores.sqlite.engine.dedup_keys import FRESH_KEYS, DedupKeys
+from twite.x.encode import persons_of, pixel_of
+
+_STATEMENT: Final = 1  # SQLITE_ERROR
 _FOREVER: Final = 1 << 62
 # A fencing token is the epoch, then a count within it: it grows across restarts without a write.
 _LEASES_AN_EPOCH: Final = 1 << 32
@@ -24,8 +28,56 @@ def leases_of(epoch: int) -> Iterator[int]:
     return count(epoch * _LEASES_AN_EPOCH + 1)
 
 
+class OptOutList:
+    """Used by the writer's thread alone; about 100 bytes of memory for each key."""
+
+    def __init__(self, run: RunsStatements) -> None:
+        self._run = run
+        self._salt = bytes(run("opening").fetchone()[0])
+        self.keys: set[bytes] = set()
+        self.read()
+
+    def read(self) -> None:
+        """Load the table into memory."""
+        self.keys = {key for (key,) in self._run("opt_outs")}
+
+    def revoke(self, keys: Sequence[bytes], *, now: int) -> None:
+        """List keys; one that is listed keeps its moment."""
+        for key in keys:
+            self._run("add_opt_out", key=key, now=now)
+        self.keys.update(keys)
+
+    def restore(self, keys: Sequence[bytes]) -> None:
+        """Take keys off the list."""
+        for key in keys:
+            self._run("remove_opt_out", key=key)
+        self.keys.difference_update(keys)
+
+    def among(self, deliveries: Iterable[Delivery], *, pixel: str) -> list[int]:
+        """Return the ids of deliveries whose person is listed."""
+        if not self.keys:
+            return []
+        return [delivery.id for delivery in deliveries if self._lists(delivery.body, pixel)]
+
+    def _lists(self, body: bytes, pixel: str) -> bool:
+        """Whose body cannot be read may be anybody."""
+        try:
+            persons = persons_of(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return True
+        asked_of = pixel_of(body, otherwise=pixel)
+        return any(
+            not self.keys.isdisjoint(person_keys(person, pixel=asked_of, salt=self._salt))
+            for person in persons
+        )
+
+
 class OwnerSession(WriterSession):
     """Names and ids are read again after a rollback, since they were given in vain."""
+
+    connection: sqlite3.Connection
+    keys: DedupKeys
+    opt_outs: OptOutList
 
     def __init__(
         self,
@@ -96,22 +148,27 @@ class OwnerSession(WriterSession):
 
     def _read(self) -> None:
         execute = self.connection.execute
-        self._lanes = {(pixel, event): id_ for id_, pixel, event in execute(queries.query("lanes"))}
+        self._lanes = {(pixel, event): id_ for id_, pixel, event in execute(query("lanes"))}
         self._accounts = {
-            (source, pixel): id_ for id_, source, pixel in execute(queries.query("account_names"))
+            (source, pixel): id_ for id_, source, pixel in execute(query("account_names"))
         }
         self._whose = {id_: names for names, id_ in self._accounts.items()}
-        ids = execute(queries.query("last_ids")).fetchone()
+        ids = execute(query("last_ids")).fetchone()
         self._submission, self._conversion, self._attempt = ids
         self.seeds = {id_: seed_of(pixel, event) for (pixel, event), id_ in self._lanes.items()}
-        self.turn, self.unsummed = execute(queries.query("turn")).fetchone()
+        self.turn, self.unsummed = execute(query("turn")).fetchone()
+
+    def is_row_damage(self, error: Exception) -> bool:
+        """Return whether it is an error in the statement; others are the disk's."""
+        is_statement = getattr(error, "sqlite_errorcode", _STATEMENT) == _STATEMENT
+        return isinstance(error, sqlite3.OperationalError) and is_statement
 
     def lane(self, pixel: str, event: str) -> int:
         """Return the id of a pixel's event, giving it one if it is new."""
         id_ = self._lanes.get((pixel, event))
         if id_ is None:
             id_ = len(self._lanes) + 1
-            self.connection.execute(queries.query("add_lane"), (id_, pixel, event))
+            self.connection.execute(query("add_lane"), (id_, pixel, event))
             self._lanes[pixel, event] = id_
             self.seeds[id_] = seed_of(pixel, event)
         return id_
@@ -125,7 +182,7 @@ class OwnerSession(WriterSession):
         id_ = self._accounts.get((source, pixel))
         if id_ is None:
             id_ = len(self._accounts) + 1
-            self.connection.execute(queries.query("add_account"), (id_, source, pixel))
+            self.connection.execute(query("add_account"), (id_, source, pixel))
             self._accounts[source, pixel] = id_
             self._whose[id_] = source, pixel
         return id_

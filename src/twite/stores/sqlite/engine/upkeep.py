@@ -14,8 +14,8 @@ from twite.domain.rejection import KEPT_FOR
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.store_engine import Retention
-from twite.stores.sql import operations
-from twite.stores.sql.writer_session import WriterSession
+from twite.stores.sql.moves import discard
+from twite.stores.sqlite.engine.owner_session import OwnerSession
 from twite.stores.sqlite.engine.reserve import Reserve
 from twite.stores.sqlite.engine.writer import Writer
 
@@ -58,7 +58,7 @@ class Pruner:
         self._straggler = 0
         self._part = 0
 
-    def slice(self, book: WriterSession, *, now: int, most: int) -> int:
+    def slice(self, book: OwnerSession, *, now: int, most: int) -> int:
         """Prune about `most` conversions' worth of one kind; return how much it was, 0 for none."""
         steps = (
             self._bodies,
@@ -79,7 +79,7 @@ class Pruner:
             self._resting[step.__name__] = now + _REST
         return 0
 
-    def _bodies(self, book: WriterSession, now: int, most: int) -> int:
+    def _bodies(self, book: OwnerSession, now: int, most: int) -> int:
         place = _place(book)
         found = _old(book, after=place.bodies, now=now, keep=self._keeping.bodies, most=most)
         if found is None:
@@ -92,7 +92,7 @@ class Pruner:
         _note(book, msgspec.structs.replace(place, bodies=last))
         return max(1, end - first)
 
-    def _histories(self, book: WriterSession, now: int, most: int) -> int:
+    def _histories(self, book: OwnerSession, now: int, most: int) -> int:
         place = _place(book)
         found = _old(book, after=place.lives, now=now, keep=self._keeping.lives, most=most)
         if found is None:
@@ -103,15 +103,15 @@ class Pruner:
         _note(book, msgspec.structs.replace(place, lives=last))
         return max(1, end - first)
 
-    def _dead(self, book: WriterSession, now: int, most: int) -> int:
+    def _dead(self, book: OwnerSession, now: int, most: int) -> int:
         before = now - self._keeping.dead
         ids, count = book.run("rested_long", before=before, limit=most).fetchone()
         if count:
             note = f"nobody decided about it within {self._keeping.dead // HOUR} hours"
-            operations.discard(book, _Ids.decode(ids), now=now, note=note)
+            discard(book, _Ids.decode(ids), now=now, note=note)
         return int(count)
 
-    def _stragglers(self, book: WriterSession, now: int, most: int) -> int:
+    def _stragglers(self, book: OwnerSession, now: int, most: int) -> int:
         rows = book.run("stragglers", after=self._straggler, limit=most).fetchall()
         lives = _place(book).lives
         for delivery, settled, at, submission in rows:
@@ -129,18 +129,18 @@ class Pruner:
         self._straggler = rows[-1][0] if len(rows) == most else 0
         return len(rows) if len(rows) == most else 0
 
-    def _attempts(self, book: WriterSession, now: int, most: int) -> int:
+    def _attempts(self, book: OwnerSession, now: int, most: int) -> int:
         before = now - self._keeping.lives - self._keeping.dead
         return book.run("forget_attempts", before=before, limit=most).rowcount
 
-    def _ignored(self, book: WriterSession, now: int, most: int) -> int:
+    def _ignored(self, book: OwnerSession, now: int, most: int) -> int:
         del most  # a day has few names
         return book.run("forget_ignored", before=(now - self._keeping.lives) // DAY).rowcount
 
-    def _rejections(self, book: WriterSession, now: int, most: int) -> int:
+    def _rejections(self, book: OwnerSession, now: int, most: int) -> int:
         return book.run("forget_rejections", before=now - KEPT_FOR, limit=most).rowcount
 
-    def _keys(self, book: WriterSession, now: int, most: int) -> int:
+    def _keys(self, book: OwnerSession, now: int, most: int) -> int:
         place = _place(book)
         if place.rested_at > now - _REST_OF_KEYS and not place.key:
             return 0
@@ -166,7 +166,7 @@ class Pruner:
 
 
 def _old(
-    book: WriterSession, *, after: int, now: int, keep: int, most: int
+    book: OwnerSession, *, after: int, now: int, keep: int, most: int
 ) -> tuple[int, int, int] | None:
     """Return (last submission, first conversion, end of conversions) of a slice, or None."""
     rows = book.run("next_submissions", after=after, limit=_SUBMISSIONS).fetchall()
@@ -180,7 +180,7 @@ def _old(
     return None if last is None else (last[0], rows[0][1], last[1])
 
 
-def _past(book: WriterSession, rows: Sequence[Row], *, now: int, keep: int) -> Sequence[Row]:
+def _past(book: OwnerSession, rows: Sequence[Row], *, now: int, keep: int) -> Sequence[Row]:
     """Return the rows that are old, up to the first that is not.
 
     One that was written by a wrong clock is as old as the next that was not.
@@ -195,7 +195,7 @@ def _past(book: WriterSession, rows: Sequence[Row], *, now: int, keep: int) -> S
     return old
 
 
-def _forget(book: WriterSession, *, first: int, end: int) -> None:
+def _forget(book: OwnerSession, *, first: int, end: int) -> None:
     """Delete what is known of settled conversions."""
     between = {"first": first, "end": end}
     for delivery, pixel, event, conversion_id in book.run("old_suppressed", **between).fetchall():
@@ -216,12 +216,12 @@ def _forget(book: WriterSession, *, first: int, end: int) -> None:
         book.run(name, **between)
 
 
-def _place(book: WriterSession) -> _Place:
+def _place(book: OwnerSession) -> _Place:
     row = book.run("pruning").fetchone()
     return _Place(**dict(zip(_Place.__struct_fields__, row, strict=True)))
 
 
-def _note(book: WriterSession, place: _Place) -> None:
+def _note(book: OwnerSession, place: _Place) -> None:
     book.run("note_pruning", **msgspec.structs.asdict(place))
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from twite.domain.errors import StoreUnusable
 from twite.gateway.ports.store_engine import Backup, Restored
-from twite.stores.sql.named import query
+from twite.stores.sql.statements import query
 from twite.stores.sqlite.engine.checkpoints import StoreMark, deployment_of, read_mark
 from twite.stores.sqlite.engine.connection import connect_reader, damaged
 from twite.stores.sqlite.engine.lock import OwnerLock

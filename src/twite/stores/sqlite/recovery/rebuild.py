@@ -11,8 +11,8 @@ from twite.domain.consent import is_denial
 from twite.domain.dedup import dedup_key
 from twite.domain.delivery import DAMAGED, RECOVERED
 from twite.gateway.ports.store_engine import Recovered
-from twite.stores.sql.checksum import checksum, seed_of
-from twite.stores.sql.named import query
+from twite.stores.sql.database import checksum, seed_of
+from twite.stores.sql.statements import query
 from twite.stores.sqlite.engine.checkpoints import read_mark
 from twite.stores.sqlite.recovery.pages import Pages
 from twite.stores.sqlite.recovery.salvage import Salvage, SalvagedRow

@@ -10,7 +10,7 @@ import msgspec
 
 from twite.domain.errors import StoreUnusable
 from twite.gateway.ports.store_engine import Recovered
-from twite.stores.sql.named import query
+from twite.stores.sql.statements import query
 from twite.stores.sqlite.engine.checkpoints import StoreMark, deployment_of, mark_path, write_mark
 from twite.stores.sqlite.engine.connection import connect_writer, create
 from twite.stores.sqlite.engine.lock import OwnerLock

@@ -1,9 +1,10 @@
-"""The named statements of queries.sql, loaded once."""
+"""The named statements of queries.sql, and what runs them."""
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final, Protocol
 
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _ROW: Final = re.compile(r"VALUES (\([^()]+\))")
@@ -13,6 +14,28 @@ _ROW: Final = re.compile(r"VALUES (\([^()]+\))")
 # whatever its size; beyond, powers of two keep the number of different statements small.
 MOST_ROWS: Final = 256
 _ANY_SIZE: Final = 64
+
+
+class Cursor(Protocol):
+    """The rows of a statement; PEP 249's, and iterable."""
+
+    @property
+    def rowcount(self) -> int: ...
+    def fetchone(self) -> Any: ...  # noqa: ANN401 - a row
+    def fetchall(self) -> list[Any]: ...
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class SqlConnection(Protocol):
+    """A connection of an engine's driver."""
+
+    def execute(self, statement: str, values: Any = ..., /) -> Cursor: ...  # noqa: ANN401
+
+
+class RunsStatements(Protocol):
+    """Runs a named statement."""
+
+    def __call__(self, name: str, /, **values: object) -> Cursor: ...
 
 
 def named(text: str) -> dict[str, str]:
@@ -30,7 +53,7 @@ def query(name: str) -> str:
 
 
 @cache
-def rows(name: str, count: int) -> str:
+def rows_of(name: str, count: int) -> str:
     """Return the statement of that name with its one VALUES row repeated `count` times."""
     statement, found = _ROW.subn(
         lambda match: "VALUES " + ", ".join([match[1]] * count), QUERIES[name]

@@ -4,7 +4,6 @@ Each page is a statement of its own: a view that stays open would keep the log f
 """
 
 import re
-import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -16,9 +15,9 @@ from twite.gateway.ingest.rejections import marks
 from twite.gateway.operations.erase import GONE, PREFIX, named_places
 from twite.gateway.ports.privacy import ErasedText, EraseSearch, EraseTraces, Place, SearchText
 from twite.gateway.ports.tags import PREFIX as TAG
-from twite.stores.sql.named import query
+from twite.stores.sql.privacy import digest_of
 from twite.stores.sql.rejections import kept_rejections
-from twite.stores.sqlite.erase import digest_of
+from twite.stores.sql.statements import SqlConnection, query
 
 _PAGE: Final = 1_000
 _BODIES: Final = 250
@@ -53,7 +52,7 @@ class Search:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        connection: SqlConnection,
         wanted: EraseSearch,
     ) -> None:
         self._connection = connection
@@ -239,7 +238,7 @@ class Search:
             after = rows[-1][0]
 
 
-def search(connection: sqlite3.Connection, wanted: EraseSearch) -> EraseTraces:
+def search(connection: SqlConnection, wanted: EraseSearch) -> EraseTraces:
     """Return the rows and texts that name the person."""
     return Search(connection, wanted).run()
 

@@ -10,13 +10,14 @@ memory is right. The log holds every key that the table lacks, so memory can be 
 a transaction did to memory is undone when it is rolled back.
 """
 
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
 from twite.domain.delivery import State
+from twite.stores.sql.database import AT_ONCE, Holding, WantedKey
+from twite.stores.sql.statements import RunsStatements
 
 _BUCKETS: Final = 256
 # A key takes about 150 bytes of memory; the more of them, the more share a page when they go.
@@ -28,33 +29,6 @@ _Ids: Final = msgspec.json.Decoder(list[int])
 _Pairs: Final = msgspec.json.Decoder(list[tuple[int, int]])
 
 
-class RunsStatements(Protocol):
-    """Runs a named statement."""
-
-    def __call__(self, name: str, /, **values: object) -> sqlite3.Cursor: ...
-
-
-class WantedKey(msgspec.Struct, frozen=True, gc=False):
-    """A delivery that asks for a key at a moment (milliseconds)."""
-
-    key: bytes
-    delivery: int
-    at: int
-
-
-class Holding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """How a delivery holds a key. `state` is what the outbox says, None where it has none of it.
-
-    `is_live` is whether it holds the key still; `is_recent` whether by the dedup window, whatever
-    its state; `is_ambiguous` whether X may have it.
-    """
-
-    is_live: bool
-    is_recent: bool = False
-    state: State | None = None
-    is_ambiguous: bool = False
-
-
 class _Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
     delivery: int
     taken_at: int
@@ -63,8 +37,6 @@ class _Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 _Rows: Final = msgspec.json.Decoder(list[_Row])
-# A delivery of the same transaction: its entry says what becomes of it.
-AT_ONCE: Final = Holding(is_live=True)
 _GONE: Final = Holding(is_live=False)
 # A person may still send what is held, so that nothing else is sent under its key.
 _PENDING: Final = frozenset({State.QUEUED, State.SENDING, State.HELD})

@@ -6,7 +6,7 @@ duplicate still.
 """
 
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -17,9 +17,8 @@ from twite.gateway.operations.erase import ERASED, GONE, PREFIX, cut
 from twite.gateway.ports.privacy import ErasedText, EraseStore, Place, SearchText
 from twite.stores.sql import directory as people_rows
 from twite.stores.sql import rejections
-from twite.stores.sql.checksum import checksum
-from twite.stores.sql.opt_outs import withdraw
-from twite.stores.sql.writer_session import WriterSession
+from twite.stores.sql.database import Database, WriterSession, checksum
+from twite.stores.sql.outbox import withdraw
 
 _DIGITS: Final = 24
 _EMPTIED: Final[Mapping[Place, str]] = {
@@ -30,6 +29,39 @@ _EMPTIED: Final[Mapping[Place, str]] = {
     "pause": "empty_pause",
     "closure": "empty_closure",
 }
+
+
+class SqlPrivacy:
+    """Implements Privacy, for a store to inherit.
+
+    `_opted_out` is the event loop's copy of the opt-out list.
+    """
+
+    _database: Database
+    _opted_out: set[bytes]
+    # Makes the engine forget older versions of what was erased; returns whether it could.
+    _forget_old_versions: Callable[[], Awaitable[bool]]
+
+    def some(self) -> bool:
+        return bool(self._opted_out)
+
+    def lists(self, keys: Sequence[bytes]) -> bool:
+        return not self._opted_out.isdisjoint(keys)
+
+    async def revoke(self, keys: Sequence[bytes], *, now: int) -> None:
+        await self._database.write(lambda book: book.opt_outs.revoke(keys, now=now))
+        self._opted_out.update(keys)
+
+    async def restore(self, keys: Sequence[bytes]) -> None:
+        await self._database.write(lambda book: book.opt_outs.restore(keys))
+        self._opted_out.difference_update(keys)
+
+    async def erase(self, erasing: EraseStore, *, now: int) -> int:
+        done = await self._database.write(lambda book: erase(book, erasing, now=now))
+        self._opted_out.update(erasing.keys)
+        if erasing.ends:
+            return int(await self._forget_old_versions())
+        return done
 
 
 def erase(book: WriterSession, erasing: EraseStore, *, now: int) -> int:
