@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twite.domain.meter import Meter
+from twite.gateway.delivery.rate_limit import Meter
 
 WINDOW = 900
 

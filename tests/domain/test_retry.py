@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twite.domain.retry import FIRST_CEILING, LAST_CEILING, backoff
+from twite.domain.delivery import FIRST_CEILING, LAST_CEILING, backoff
 from twite.domain.times import MINUTE, SECOND
 
 

@@ -14,8 +14,8 @@ from simulator.store import Span
 from twite.domain.delivery import AMBIGUITY_WINDOW, PATIENCE, Batch, Settlement, Trigger
 from twite.domain.destination import RATE_WINDOW, Destination
 from twite.domain.times import HOUR, MINUTE, SECOND
-from twite.gateway.delivery.blame import MOST_IN_A_ROW
 from twite.gateway.delivery.circuit_breaker import PROBE_EVERY
+from twite.gateway.delivery.settlement import MOST_IN_A_ROW
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.state import RateLimitWindow
 

@@ -6,7 +6,7 @@ from email.utils import format_datetime
 import pytest
 from worker_bench import Setting
 
-from twite.domain.retry import LAST_CEILING
+from twite.domain.delivery import LAST_CEILING
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.transport import NoResponse, Response

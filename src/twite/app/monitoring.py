@@ -8,7 +8,7 @@ from twite.config.settings import Settings
 from twite.domain.times import SECOND
 from twite.gateway.alerts.monitor import EventListener, Monitor
 from twite.gateway.alerts.notifier import Notifier
-from twite.gateway.delivery.balance_check import BalanceCheck
+from twite.gateway.delivery.sweeper import BalanceCheck
 from twite.gateway.ingest.accept import X_SOURCE
 from twite.gateway.ports.events import Observer
 from twite.gateway.ports.machine import Clock, Randomness

@@ -8,8 +8,12 @@ from typing import Final
 import msgspec
 
 from twite.domain.errors import IllegalTransition
-from twite.domain.times import DAY, HOUR, SECOND
+from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 
+# Exponential back-off with full jitter.
+FIRST_CEILING: Final = 5 * SECOND
+LAST_CEILING: Final = 10 * MINUTE
+_DOUBLINGS: Final = 7  # 5 s doubled seven times is past ten minutes
 # X drops the twin of what it received within 48 hours; eight of them are left for X's lag, clocks
 # and queues. After that, sending again what X may already have could count it twice.
 AMBIGUITY_WINDOW: Final = 40 * HOUR
@@ -233,3 +237,13 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     attempt: Attempt | None
     transitions: tuple[Transition, ...]
     lease_until: int
+
+
+def backoff(*, attempts: int, randomness: float) -> int:
+    """Return milliseconds to wait after `attempts` failed tries, with full jitter.
+
+    `randomness` is in [0, 1). The ceiling doubles from 5 s to 10 min; the whole range below it is
+    used, so that many deliveries that failed together do not come back together.
+    """
+    ceiling = min(LAST_CEILING, FIRST_CEILING << min(max(attempts - 1, 0), _DOUBLINGS))
+    return int(ceiling * randomness)

@@ -9,7 +9,7 @@ from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.alerts.checks import CLOCK, STORE, Thresholds
 from twite.gateway.alerts.monitor import STORE_FAILED_FOR, EventListener, Monitor
-from twite.gateway.delivery.balance_check import BalanceCheck
+from twite.gateway.delivery.sweeper import BalanceCheck
 from twite.gateway.ports.events import (
     Alerted,
     ConditionChanged,

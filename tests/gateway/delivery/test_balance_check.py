@@ -2,7 +2,7 @@ from worker_bench import Seen
 
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.history import ConversionCounts
-from twite.gateway.delivery.balance_check import BalanceCheck
+from twite.gateway.delivery.sweeper import BalanceCheck
 from twite.gateway.ports.events import Troubled
 
 

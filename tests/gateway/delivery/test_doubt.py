@@ -5,8 +5,8 @@ from worker_bench import Setting
 from twite.domain.delivery import SENDER_DIED_OF_IT
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.delivery.event_pauses import REFUSED_ALIKE
-from twite.gateway.delivery.rejection_stats import RUN, SMALL, RejectionStats
+from twite.gateway.delivery.circuit_breaker import REFUSED_ALIKE
+from twite.gateway.delivery.rejections import RUN, SMALL, RejectionStats
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Paused, Troubled
 from twite.gateway.ports.queries import ByConversionId

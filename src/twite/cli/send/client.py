@@ -14,9 +14,9 @@ import aiohttp
 import msgspec
 
 from twite.cli.send.results import RowResult, judge, within
+from twite.domain.delivery import backoff
 from twite.domain.errors import OperatorError
 from twite.domain.fault import ReportedFault
-from twite.domain.retry import backoff
 from twite.domain.secret import Secret
 from twite.formats.files.findings import ERRORS, FileRow
 from twite.formats.native.answers import ErrorBody, NativeReceipt, RejectedItem

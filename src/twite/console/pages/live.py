@@ -25,7 +25,7 @@ from twite.domain.stats.sightings import KEPT_FOR
 from twite.domain.times import MINUTE
 from twite.domain.times import moment as read_moment
 from twite.gateway.operations.explain import masked, own_part, steps
-from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.machine import Clock, wait_for_event
 from twite.gateway.ports.queries import (
     ByConversionId,
     ConversionSummary,
@@ -36,7 +36,6 @@ from twite.gateway.ports.queries import (
     QueryScope,
     RejectionsQuery,
 )
-from twite.gateway.waiting import wait_for_event
 from twite.redaction.mask_tree import masked_words
 
 PATH: Final = "/console/live"

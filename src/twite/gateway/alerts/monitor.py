@@ -26,7 +26,7 @@ from twite.gateway.alerts.checks import (
     of_space,
 )
 from twite.gateway.alerts.forecast import LOOK_BACK, forecasts
-from twite.gateway.delivery.balance_check import BalanceCheck
+from twite.gateway.delivery.sweeper import BalanceCheck
 from twite.gateway.ports.events import (
     Alerted,
     ConditionChanged,
@@ -39,11 +39,10 @@ from twite.gateway.ports.events import (
     Troubled,
     TroublePlace,
 )
-from twite.gateway.ports.machine import Clock, Disk, DiskSpace
+from twite.gateway.ports.machine import Clock, Disk, DiskSpace, wait_for_event
 from twite.gateway.ports.monitoring import Forecast
 from twite.gateway.ports.queries import DeliveredQuery, Queries
 from twite.gateway.ports.state import Pause, StateStore
-from twite.gateway.waiting import wait_for_event
 
 EVERY: Final = MINUTE
 # After this long, a failed commit counts no more.

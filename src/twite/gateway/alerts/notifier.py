@@ -11,15 +11,14 @@ from typing import Final
 import msgspec
 
 from twite.domain.alert import Alert
-from twite.domain.retry import backoff
+from twite.domain.delivery import backoff
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.alerts.alert_store import AlertStore
 from twite.gateway.alerts.webhook_message import Envelope, enveloped, headers
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace, WebhookTried
-from twite.gateway.ports.machine import Clock, Randomness
+from twite.gateway.ports.machine import Clock, Randomness, wait_for_event
 from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response, Transport
-from twite.gateway.waiting import wait_for_event
 
 LONGEST_REST: Final = 5 * MINUTE
 _IDLE: Final = MINUTE

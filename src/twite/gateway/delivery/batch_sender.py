@@ -12,28 +12,32 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.delivery import AMBIGUITY_WINDOW, Batch, Delivery, Transition, Trigger
+from twite.domain.delivery import Batch, Delivery, Transition, Trigger, backoff
 from twite.domain.destination import Destination
 from twite.domain.errors import TransientError
 from twite.domain.outcome import Delivered, Errored, Outcome, Rejected
-from twite.domain.retry import backoff
 from twite.domain.times import MINUTE
-from twite.gateway.delivery.batch_size import BatchSize
-from twite.gateway.delivery.bisect import Bisect, Group
-from twite.gateway.delivery.blame import Blame, is_refused
-from twite.gateway.delivery.circuit_breaker import CircuitBreaker
-from twite.gateway.delivery.event_pauses import EventPauses
-from twite.gateway.delivery.events_in_flight import EventsInFlight
-from twite.gateway.delivery.in_flight_batch import InFlightBatch, ids_of
+from twite.gateway.delivery.bisect import BatchSize, Bisect, Group
+from twite.gateway.delivery.circuit_breaker import CircuitBreaker, EventPauses
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.rate_limit import RateLimit
-from twite.gateway.delivery.rejection_stats import RejectionStats
-from twite.gateway.delivery.rejections import Rejections
-from twite.gateway.delivery.send_request import RequestSender
-from twite.gateway.delivery.settlement import Settler, transitions
-from twite.gateway.delivery.suspect_turns import SuspectTurns
-from twite.gateway.delivery.suspects import Suspects, is_failed, is_refused_as_such
-from twite.gateway.delivery.x_client import XClient
+from twite.gateway.delivery.rejections import Rejections, RejectionStats
+from twite.gateway.delivery.settlement import (
+    Blame,
+    InFlightBatch,
+    Settler,
+    ids_of,
+    is_refused,
+    is_too_late,
+    transitions,
+)
+from twite.gateway.delivery.suspects import (
+    EventsInFlight,
+    Suspects,
+    is_failed,
+    is_refused_as_such,
+)
+from twite.gateway.delivery.x_client import RequestSender, XClient
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Randomness
 from twite.gateway.ports.outbox import DeliveryStore
@@ -46,7 +50,10 @@ _GIVING_BACK: Final = 1  # seconds
 
 
 class BatchSender:
-    """Sends and settles the batches of one pixel; several may be in flight at once."""
+    """Sends and settles the batches of one pixel; several may be in flight at once.
+
+    Its public methods are those of BatchHandler in gateway.delivery.worker.
+    """
 
     def __init__(
         self,
@@ -70,19 +77,17 @@ class BatchSender:
         self._clock = clock
         self._randomness = randomness
         self._observer = observer
-        self._rejection_stats_by_event: dict[str, RejectionStats] = defaultdict(RejectionStats)
-        self._suspects = Suspects()
+        self._stats_by_event: dict[str, RejectionStats] = defaultdict(RejectionStats)
+        self._suspects = Suspects(clock=clock)
         self._settler = Settler(
             delivery_store=delivery_store, clock=clock, observer=observer, lease=lease
         )
         self._request_sender = RequestSender(
             destination=destination,
-            delivery_store=delivery_store,
             x_client=x_client,
             rate_limit=rate_limit,
             settler=self._settler,
             clock=clock,
-            observer=observer,
         )
         self._pauses = EventPauses(
             pixel=destination.pixel,
@@ -99,35 +104,28 @@ class BatchSender:
             cautious=destination.is_cautious,
         )
         self._rejections = Rejections(
-            delivery_store=delivery_store,
             settler=self._settler,
             pauses=self._pauses,
-            rejection_stats_by_event=self._rejection_stats_by_event,
-            clock=clock,
-            observer=observer,
+            stats_by_event=self._stats_by_event,
         )
         # Deliveries (id → event) that a bisect did not reach, of batches of which X accepted some.
         self._mixed: dict[int, str] = {}
         self._events = EventsInFlight(slots=in_flight)
         self._size = BatchSize()
-        self._turns = SuspectTurns(suspects=self._suspects, clock=clock)
         self.stopping = False
 
     def use(self, destination: Destination) -> None:
-        """Send with other credentials of the same pixel from now on."""
         self._request_sender.use(destination)
         self._circuit_breaker.half_open()
         self._pauses.half_open()
 
     async def release(self) -> None:
-        """End all event pauses at a user's request. Raises LedgerUnavailable."""
         await self._pauses.release()
 
     def limits(self) -> Mapping[str, int]:
-        """Return the batch size by event, for events whose limit is below the usual one."""
         small = {
             event: rejection_stats.size
-            for event, rejection_stats in self._rejection_stats_by_event.items()
+            for event, rejection_stats in self._stats_by_event.items()
             if rejection_stats.size < spec.MAX_CONVERSIONS
         }
         return small | dict.fromkeys(self._pauses.paused(), 1)
@@ -142,12 +140,10 @@ class BatchSender:
 
     @property
     def most(self) -> int:
-        """How many conversions the next batch may hold."""
         return self._size.most
 
     @property
     def most_bytes(self) -> int:
-        """How many bytes of conversions the next batch may hold."""
         return self._size.most_bytes
 
     def passing(self) -> frozenset[int]:
@@ -157,7 +153,7 @@ class BatchSender:
         """
         events = self._pauses.want_others()
         rest = (id_ for id_, event in self._mixed.items() if event in events)
-        return self._turns.passing().union(self._suspects.isolated_of(events), rest)
+        return self._suspects.passing().union(self._suspects.isolated_of(events), rest)
 
     def suspects(self) -> frozenset[int]:
         """Return the deliveries that may be at fault while X accepts others."""
@@ -165,18 +161,15 @@ class BatchSender:
 
     @property
     def failed(self) -> dict[int, str]:
-        """The deliveries (id → event) that failed since X last accepted one: others probe."""
         return self._blame.failed
 
     def retry_failed(self) -> None:
-        """Let those probe again of which all others have probed."""
         self._blame.retry_failed()
 
     def claimed(self, batch: Batch) -> None:
-        """Record that a batch was claimed and is about to be sent."""
         self._pauses.probed(batch.event)
         self._events.began(batch.event, batch.lease)
-        self._turns.began(batch)
+        self._suspects.began(batch)
 
     async def take(self, batch: Batch) -> None:
         """Send a batch and settle every delivery of it.
@@ -184,7 +177,7 @@ class BatchSender:
         If the store fails, sent deliveries stay `sending`: their lease expires, and they are sent
         again as ambiguous. A bug in Twite counts as a crash of the deliveries being sent.
         """
-        in_flight = InFlightBatch(batch, at=self._now())
+        in_flight = InFlightBatch(batch, at=self._clock.now())
         try:
             try:
                 await self._send_batch(in_flight)
@@ -199,19 +192,20 @@ class BatchSender:
             except Exception as error:  # noqa: BLE001  a sent request must be recorded
                 self._observer.see(Troubled(where=TroublePlace.BATCH, reason=type(error).__name__))
                 wait = self._backoff(max(delivery.attempts for delivery in in_flight.group) + 1)
-                await self._settler.settle_fault(in_flight, error, due_at=self._now() + wait)
+                await self._settler.settle_fault(in_flight, error, due_at=self._clock.now() + wait)
         except TransientError as error:
             self._observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
         finally:
             self._events.ended(batch.lease)
-            self._turns.ended(batch)
+            self._suspects.ended(batch)
 
     async def give_back(self, batch: Batch, deliveries: Sequence[int], *, wait: int = 0) -> None:
         """Return unsent deliveries to the queue. This counts as no attempt."""
         if not deliveries:
             return
-        due = self._now() + wait
-        back = Transition(trigger=Trigger.POSTPONED, deliveries=tuple(deliveries), due_at=due)
+        back = Transition(
+            trigger=Trigger.POSTPONED, deliveries=tuple(deliveries), due_at=self._clock.now() + wait
+        )
         await self._settler.settle(batch, None, (back,))
 
     async def _send_batch(self, in_flight: InFlightBatch) -> None:
@@ -246,7 +240,8 @@ class BatchSender:
         Its claim did so, too, but that may be long ago.
         """
         breaker = self._circuit_breaker
-        if self.stopping or breaker.is_tripped or breaker.backs_off or self._is_too_late(group):
+        is_late = is_too_late(group, now=self._clock.now())
+        if self.stopping or breaker.is_tripped or breaker.backs_off or is_late:
             return False
         return await self._request_sender.allowed(len(group))
 
@@ -263,7 +258,6 @@ class BatchSender:
     async def _send(self, in_flight: InFlightBatch, group: Group) -> None:
         """Send a group that the rate limit has counted; bisect it if X refuses it."""
         outcome, is_open = await self._try(in_flight, group)
-        rejection_stats = self._rejection_stats_by_event[in_flight.batch.event]
         if is_open and len(group) > 1:
             await self._bisect(in_flight, group, outcome)
             return
@@ -277,9 +271,9 @@ class BatchSender:
             )
         elif isinstance(outcome, Delivered):
             self._size.landed()
-            rejection_stats.landed(taken=len(group), refused=0)
+            self._stats_by_event[in_flight.batch.event].landed(taken=len(group), refused=0)
         elif is_failed(outcome) and len(group) == 1 and self._suspects.explain(group):
-            self._turns.found(group[0], event=in_flight.batch.event)
+            self._suspects.found(group[0], event=in_flight.batch.event)
 
     async def _try(
         self, in_flight: InFlightBatch, group: Group, why: Outcome | None = None
@@ -296,7 +290,7 @@ class BatchSender:
             decided = transitions(
                 group,
                 outcome,
-                now=self._now(),
+                now=self._clock.now(),
                 randomness=self._randomness.fraction(),
                 cautious=self._cautious,
             )
@@ -314,13 +308,11 @@ class BatchSender:
         return outcome, is_open
 
     async def _bisect(self, in_flight: InFlightBatch, group: Group, why: Outcome) -> None:
-        batch, rejection_stats = (
-            in_flight.batch,
-            self._rejection_stats_by_event[in_flight.batch.event],
-        )
+        batch = in_flight.batch
+        rejection_stats = self._stats_by_event[batch.event]
         assert isinstance(why, Rejected | Errored)  # noqa: S101  told to the type checker
         self._size.too_many(group, why)
-        # Suspects take no slot of their event: one batch of them is in flight at a time.
+        # One batch of suspects is in flight at a time: they take no slot of their event.
         suspected = self._suspects.explain(group)
         is_paused = batch.event in self._pauses.paused()
         if is_paused or not (suspected or self._events.may_bisect(batch.event)):
@@ -362,7 +354,7 @@ class BatchSender:
             group = await self._still_allowed(in_flight.batch, group)
             if not group:
                 continue
-            if self._is_too_late(group):
+            if is_too_late(group, now=self._clock.now()):
                 return group
             if not await self._request_sender.allowed(len(group)):
                 self._size.limited(len(in_flight.batch.deliveries))
@@ -375,7 +367,7 @@ class BatchSender:
             elif is_failed(outcome) and is_failed(why) and not self._cautious:
                 bisect.failed(group, outcome)
                 if len(group) == 1:
-                    self._turns.found(group[0], event=event)
+                    self._suspects.found(group[0], event=event)
             else:
                 break
         return ()
@@ -387,7 +379,7 @@ class BatchSender:
         if batch.event in self._pauses.paused():
             await self._rejections.blame_the_event(batch, [(delivery, refusal)])
             return
-        proven, times = self._turns.found(delivery, refusal, event=batch.event)
+        proven, times = self._suspects.found(delivery, refusal, event=batch.event)
         if self._suspects.is_certain(proven):
             dead = Transition(
                 trigger=Trigger.GIVEN_UP, deliveries=(delivery.id,), reason=refusal.reason
@@ -403,16 +395,5 @@ class BatchSender:
             del self._mixed[id_]
         return bool(known)
 
-    def _is_too_late(self, group: Group) -> bool:
-        """Whether an ambiguous delivery is too old to resend: a bisect can take half an hour."""
-        now = self._now()
-        since = [
-            delivery.ambiguous_since for delivery in group if delivery.ambiguous_since is not None
-        ]
-        return bool(since) and now - min(since) > AMBIGUITY_WINDOW
-
     def _backoff(self, attempts: int) -> int:
         return backoff(attempts=attempts, randomness=self._randomness.fraction())
-
-    def _now(self) -> int:
-        return self._clock.now()

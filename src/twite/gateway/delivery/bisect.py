@@ -15,19 +15,23 @@ conversions are bad, each is tried by itself.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from math import isqrt
 from typing import Final
 
 import msgspec
 
-from twite.domain.delivery import Delivery
-from twite.domain.outcome import Errored, Rejected, RejectionScope, XComplaint
-from twite.gateway.delivery.batch_size import bytes_too_large
-from twite.gateway.delivery.rejection_stats import kind_of
+from twite.domain.delivery import MOST_BYTES, Delivery
+from twite.domain.outcome import Errored, Outcome, Rejected, RejectionScope, XComplaint
+from twite.x import spec
+
+# A batch that X calls too large is halved, but never below this size.
+_LEAST_BYTES: Final = 50_000
+
 
 Group = tuple[Delivery, ...]
+Kind = frozenset[tuple[str, str]]
 
 # Requests per bisect; the rest waits for the next one. One pixel's trouble must not use up the
 # account's rate limit.
@@ -55,6 +59,11 @@ _ECHOED: Final = (
     re.compile(r"^\w+ \((.*)\) is not a valid SHA-256 hash$", re.DOTALL),
     re.compile(r'^Expected [^,]*, got "(.*)" for \w+$', re.DOTALL),
 )
+
+
+def kind_of(complaints: Iterable[XComplaint]) -> Kind:
+    """Return the kind of a refusal: codes and parameters, without echoed values."""
+    return frozenset((complaint.code, complaint.parameter) for complaint in complaints)
 
 
 class Bisect:
@@ -143,7 +152,7 @@ class Bisect:
         """Whether many were tried alone in a row, all refused alike and none accepted between.
 
         That X accepted some before says nothing: it may refuse everything since. For refusals
-        without a word on conversions it does: see gateway.delivery.blame.
+        without a word on conversions it does: see Blame in gateway.delivery.settlement.
         """
         return self._all_alike(self._alike + self._controls)
 
@@ -235,3 +244,53 @@ def _quoted(complaint: XComplaint) -> bytes | None:
             value = msgspec.json.encode(echoed.group(1))
             return b'"' + complaint.parameter.encode() + b'":' + value
     return None
+
+
+class BatchSize:
+    """The size of the next batch.
+
+    `most` shrinks while the rate limit leaves too little for a bisect: otherwise the same bad batch
+    would use up every window. It grows again, up to the number that X accepts. `most_bytes` only
+    shrinks.
+    """
+
+    def __init__(self) -> None:
+        self.most = spec.MAX_CONVERSIONS
+        self.most_bytes = MOST_BYTES
+        self._max_by_x = spec.MAX_CONVERSIONS
+
+    def landed(self) -> None:
+        """Record that X accepted a request."""
+        self.most = min(self._max_by_x, self.most * 2)
+
+    def limited(self, many: int) -> None:
+        """Record that the rate limit did not let a batch of this many be bisected."""
+        self.most = max(1, many // 2)
+
+    def too_many(self, group: Iterable[Delivery], why: Outcome) -> None:
+        """Halve the number if X refused a request for it."""
+        if _is_size(why) and _counts(why):
+            self._max_by_x = self.most = max(1, sum(1 for _ in group) // 2)
+
+    def too_large(self, smallest: int | None) -> None:
+        """Halve the bytes of the smallest request that was too large, if one was."""
+        if smallest is not None:
+            self.most_bytes = min(self.most_bytes, max(_LEAST_BYTES, smallest // 2))
+
+
+def bytes_too_large(group: Iterable[Delivery], outcome: Outcome) -> int | None:
+    """Return the bytes of a request that was refused for them, or None."""
+    if not _is_size(outcome) or _counts(outcome):
+        return None
+    return sum(len(delivery.body) for delivery in group)
+
+
+def _is_size(outcome: Outcome) -> bool:
+    return isinstance(outcome, Rejected) and outcome.scope is RejectionScope.SIZE
+
+
+def _counts(outcome: Outcome) -> bool:
+    """Whether X refused the number of conversions."""
+    return isinstance(outcome, Rejected) and any(
+        complaint.message == spec.TOO_MANY_CONVERSIONS for complaint in outcome.complaints
+    )

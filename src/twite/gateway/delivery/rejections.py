@@ -5,42 +5,117 @@ accepts none, the event or its mapping may be wrong: the event is paused and the
 are sent again, each once, as soon as X accepts one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Final
 
 from twite.domain.delivery import Batch, Delivery, Transition, Trigger
 from twite.domain.errors import TransientError
 from twite.domain.outcome import Rejected
-from twite.gateway.delivery.bisect import Bisect
-from twite.gateway.delivery.event_pauses import REFUSED_ALIKE, EventPauses
-from twite.gateway.delivery.rejection_stats import RejectionStats
+from twite.gateway.delivery.bisect import Bisect, Kind, kind_of
+from twite.gateway.delivery.circuit_breaker import REFUSED_ALIKE, EventPauses
 from twite.gateway.delivery.settlement import Settler
-from twite.gateway.ports.events import Moved, Observer
-from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.outbox import DeliveryStore, HoldRejected, Recall
+from twite.gateway.ports.outbox import HoldRejected, Recall
+from twite.x.spec import MAX_CONVERSIONS
+
+# After this many like refusals in a row and none accepted, the event may be at fault.
+RUN: Final = 5
+# Deliveries remembered per run. Beyond it, a retried delivery counts as another one.
+_LONGEST_RUN: Final = 10_000
+# If more than _SHARE of the last _RECENT conversions was refused, batches are SMALL.
+_SHARE: Final = 0.01
+_RECENT: Final = 1_000
+SMALL: Final = 50
+# How much a batch grows after a full one that X accepted whole.
+_STEP: Final = 50
 
 Found = Sequence[tuple[Delivery, Rejected]]
 
 
+class RejectionStats:
+    """The statistics of one event. `size` limits its next batch."""
+
+    def __init__(self) -> None:
+        self.size = MAX_CONVERSIONS
+        # Deliveries refused alike in a row since X last accepted one of the event.
+        self._run: list[int] = []
+        self._kind: Kind = frozenset()
+        # Not sent, because others of their batch were refused alike.
+        self._unsent: set[int] = set()
+        # In doubt before X accepted others: a further refusal is their own fault.
+        self._cleared: set[int] = set()
+        self._taken = self._refused = 0.0
+        self._is_known = False
+
+    @property
+    def doubts(self) -> bool:
+        """Whether the event rather than its conversions may be at fault."""
+        return len(self._run) >= RUN
+
+    def run(self) -> tuple[int, ...]:
+        """Return the ids of deliveries in doubt."""
+        return tuple(self._run)
+
+    def doubt_too(self, deliveries: Iterable[int]) -> None:
+        """Record that these were not sent, because others of their batch were refused alike.
+
+        They share the doubt, and it ends for all of them with the next acceptance: otherwise a
+        large batch that is all bad would cause one doubt after another.
+        """
+        self._unsent.update(deliveries)
+
+    def cleared(self, deliveries: Iterable[Delivery]) -> AbstractSet[int]:
+        """Return the ids among these whose refusal says nothing about the account."""
+        return self._cleared.intersection(delivery.id for delivery in deliveries)
+
+    def refused(self, delivery: Delivery, refusal: Rejected) -> bool:
+        """Record the refusal of one delivery; return whether the event may be at fault."""
+        if delivery.id in self._cleared:
+            return False
+        kind = kind_of(refusal.complaints)
+        if kind != self._kind:
+            self._kind = kind
+            self._run.clear()
+        if len(self._run) < _LONGEST_RUN and delivery.id not in self._run[-RUN:]:
+            self._run.append(delivery.id)
+        return self.doubts
+
+    def took(self) -> bool:
+        """Record that X accepted some; return whether held deliveries must be requeued.
+
+        True for the first one of a process, too: the process before may have held some.
+        """
+        recalls = self.doubts or not self._is_known
+        if self.doubts:
+            self._cleared.update(self._run, self._unsent)
+        self._unsent.clear()
+        self._is_known = True
+        self._run.clear()
+        return recalls
+
+    def forget(self) -> None:
+        """Requeue held deliveries at the next acceptance, whatever is known of them."""
+        self._is_known = False
+
+    def landed(self, *, taken: int, refused: int) -> None:
+        """Record the results of one batch."""
+        kept = max(0.0, 1 - (taken + refused) / _RECENT)
+        self._taken = self._taken * kept + taken
+        self._refused = self._refused * kept + refused
+        if refused and self._refused > _SHARE * (self._taken + self._refused):
+            self.size = min(self.size, SMALL)
+        elif not refused and taken >= self.size:
+            self.size = min(MAX_CONVERSIONS, self.size + _STEP)
+
+
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Rejections:
     """Settles the refused conversions of one pixel."""
 
-    def __init__(
-        self,
-        *,
-        delivery_store: DeliveryStore,
-        settler: Settler,
-        pauses: EventPauses,
-        rejection_stats_by_event: Mapping[str, RejectionStats],
-        clock: Clock,
-        observer: Observer,
-    ) -> None:
-        self._delivery_store = delivery_store
-        self._settler = settler
-        self._pauses = pauses
-        self._rejection_stats_by_event = rejection_stats_by_event
-        self._clock = clock
-        self._observer = observer
+    settler: Settler
+    pauses: EventPauses
+    stats_by_event: Mapping[str, RejectionStats]
 
     async def give_up_or_hold(
         self, batch: Batch, found: Found, *, at_fault: AbstractSet[int]
@@ -49,10 +124,10 @@ class Rejections:
 
         `at_fault` are the ids of deliveries whose batch X accepted in part.
         """
-        if found and batch.event in self._pauses.paused():
+        if found and batch.event in self.pauses.paused():
             await self.blame_the_event(batch, found)
             return
-        rejection_stats = self._rejection_stats_by_event[batch.event]
+        rejection_stats = self.stats_by_event[batch.event]
         is_in_doubt = False
         for delivery, refusal in found:
             if delivery.id not in at_fault:
@@ -65,7 +140,7 @@ class Rejections:
                 deliveries=(delivery.id,),
                 reason=f"{REFUSED_ALIKE}: {refusal.reason}" if held else refusal.reason,
             )
-            await self._settler.settle(batch, None, (transition,))
+            await self.settler.settle(batch, None, (transition,))
         if is_in_doubt:
             await self._begin_to_doubt(batch, rejection_stats, found[-1][1].reason)
 
@@ -85,39 +160,37 @@ class Rejections:
             await self.blame_the_event(batch, row)
         elif bisect.taken:
             for delivery, refusal in row:
-                self._rejection_stats_by_event[batch.event].refused(delivery, refusal)
+                self.stats_by_event[batch.event].refused(delivery, refusal)
 
     async def blame_the_event(self, batch: Batch, found: Found) -> None:
         """Hold deliveries and pause their event: many were refused alike, none accepted."""
         reason = f"{REFUSED_ALIKE}: {found[0][1].reason}"
-        rejection_stats = self._rejection_stats_by_event[batch.event]
+        rejection_stats = self.stats_by_event[batch.event]
         for delivery, refusal in found:
             rejection_stats.refused(delivery, refusal)
         # However few they are, the next acceptance brings them back.
         rejection_stats.forget()
         ids = tuple(delivery.id for delivery, _ in found)
         held = Transition(trigger=Trigger.HELD, deliveries=ids, reason=reason)
-        await self._settler.settle(batch, None, (held,))
-        if batch.event in self._pauses.paused():
-            await self._pauses.trip(batch.event, reason)
+        await self.settler.settle(batch, None, (held,))
+        if batch.event in self.pauses.paused():
+            await self.pauses.trip(batch.event, reason)
         else:
             await self._begin_to_doubt(batch, rejection_stats, found[0][1].reason)
 
     async def recall(self, batch: Batch) -> None:
         """End the pause of an event X accepts again, and requeue its held deliveries."""
-        await self._pauses.passed(batch.event)
-        rejection_stats = self._rejection_stats_by_event[batch.event]
+        await self.pauses.passed(batch.event)
+        rejection_stats = self.stats_by_event[batch.event]
         if not rejection_stats.took():
             return
+        recall = Recall(pixel=batch.pixel, event=batch.event, reason=REFUSED_ALIKE)
         try:
-            recall = Recall(pixel=batch.pixel, event=batch.event, reason=REFUSED_ALIKE)
-            many = (await self._delivery_store.move(recall, now=self._clock.now())).moved
+            await self.settler.move(recall, Trigger.RECALLED, pixel=batch.pixel)
         except TransientError:
             # Try again at the next delivery X accepts.
             rejection_stats.forget()
             raise
-        if many:
-            self._observer.see(Moved(pixel=batch.pixel, trigger=Trigger.RECALLED, deliveries=many))
 
     async def _begin_to_doubt(
         self, batch: Batch, rejection_stats: RejectionStats, refusal: str
@@ -125,9 +198,5 @@ class Rejections:
         """Hold the dead letters of this run, too, and pause the event."""
         reason = f"{REFUSED_ALIKE}: {refusal}"
         hold = HoldRejected(deliveries=rejection_stats.run(), reason=reason)
-        held = (await self._delivery_store.move(hold, now=self._clock.now())).moved
-        if held:
-            self._observer.see(
-                Moved(pixel=batch.pixel, trigger=Trigger.HELD, deliveries=held, reason=reason)
-            )
-        await self._pauses.trip(batch.event, reason)
+        await self.settler.move(hold, Trigger.HELD, pixel=batch.pixel, reason=reason)
+        await self.pauses.trip(batch.event, reason)

@@ -1,10 +1,18 @@
-"""Settlement: decide what an outcome does to deliveries (retry, dead letter), and store it."""
+"""Settlement: decide what an outcome does to deliveries (retry, dead letter), and store it.
 
-from collections.abc import Sequence
-from typing import Final
+Blame decides whose fault a bad response is: one conversion, its event, the pixel, or X itself. X's
+error codes say so for conversions it read. For a 5xx, a 401, a page of HTML or no answer, the
+conversions that X accepts meanwhile decide.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeGuard
 
 from twite.domain.delivery import (
+    AMBIGUITY_WINDOW,
     ANSWER_LIMIT,
+    LAST_CEILING,
     MAY_COUNT_TWICE,
     Attempt,
     Batch,
@@ -12,6 +20,7 @@ from twite.domain.delivery import (
     Settlement,
     Transition,
     Trigger,
+    backoff,
 )
 from twite.domain.outcome import (
     AttemptOutcome,
@@ -21,14 +30,23 @@ from twite.domain.outcome import (
     Rejected,
     RejectionScope,
 )
-from twite.domain.retry import LAST_CEILING, backoff
 from twite.domain.times import SECOND
-from twite.gateway.delivery.in_flight_batch import InFlightBatch, ids_of
+from twite.gateway.delivery.bisect import Group
+from twite.gateway.delivery.circuit_breaker import REFUSED_ALIKE, CircuitBreaker, EventPauses
+from twite.gateway.delivery.suspects import Suspects, is_failed, is_refused_as_such
 from twite.gateway.ports.events import Moved, Observer
-from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.outbox import DeliveryStore
+from twite.gateway.ports.machine import Clock, Randomness
+from twite.gateway.ports.outbox import DeliveryStore, HoldRejected, Recall
 from twite.gateway.ports.transport import NoResponse, Response
 
+# The beginning of the reason of an event pause after failures.
+FAILS_AT_ALL: Final = "all conversions failed alike"
+# After this many different deliveries refused in a row, and none accepted or judged between, the
+# pixel may be at fault, whatever is suspected of them. Paused events and deliveries that X refused
+# alone before do not count: they say nothing new.
+MOST_IN_A_ROW: Final = 20
+# Failed deliveries remembered, so that a probe picks another one.
+_MOST_FAILED: Final = 1_000
 # A retry at a time that X named is spread over this interval after it.
 LONGEST_JITTER: Final = 5 * SECOND
 
@@ -116,39 +134,74 @@ def fault(
     )
 
 
+class InFlightBatch:
+    """A claimed batch, and the group whose request is being sent.
+
+    `at` is when that request began; `left` is whether X may have received it.
+    """
+
+    def __init__(self, batch: Batch, *, at: int) -> None:
+        self.batch = batch
+        self.group: tuple[Delivery, ...] = batch.deliveries
+        self.at = at
+        self.left = False
+
+    def rest(self) -> tuple[int, ...]:
+        """Return the ids of deliveries that X cannot have received in the current request."""
+        gone = set(ids_of(self.group)) if self.left else set()
+        return tuple(delivery.id for delivery in self.batch.deliveries if delivery.id not in gone)
+
+
+def ids_of(group: Iterable[Delivery]) -> tuple[int, ...]:
+    """Return the ids of deliveries."""
+    return tuple(delivery.id for delivery in group)
+
+
+def is_too_late(group: Iterable[Delivery], *, now: int) -> bool:
+    """Whether an ambiguous delivery is too old to resend: a bisect can take half an hour."""
+    since = [delivery.ambiguous_since for delivery in group if delivery.ambiguous_since is not None]
+    return bool(since) and now - min(since) > AMBIGUITY_WINDOW
+
+
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Settler:
     """Stores settlements and reports them. `lease` (ms): for deliveries not settled yet."""
 
-    def __init__(
-        self, *, delivery_store: DeliveryStore, clock: Clock, observer: Observer, lease: int
-    ) -> None:
-        self._delivery_store = delivery_store
-        self._clock = clock
-        self._observer = observer
-        self._lease = lease
+    delivery_store: DeliveryStore
+    clock: Clock
+    observer: Observer
+    lease: int
 
     async def settle(
         self, batch: Batch, tried: Attempt | None, decided: tuple[Transition, ...]
     ) -> None:
         """Write an attempt and transitions together. Raises LedgerUnavailable."""
-        await self._delivery_store.settle(
+        await self.delivery_store.settle(
             Settlement(
                 lease=batch.lease,
                 attempt=tried,
                 transitions=decided,
-                lease_until=self._clock.now() + self._lease,
+                lease_until=self.clock.now() + self.lease,
             )
         )
         for transition in decided:
-            self._observer.see(
+            self.observer.see(
                 Moved(
                     pixel=batch.pixel,
                     trigger=transition.trigger,
                     deliveries=len(transition.deliveries),
                     reason=transition.reason or "",
-                    waited=_waited(batch, transition, now=self._clock.now()),
+                    waited=_waited(batch, transition, now=self.clock.now()),
                 )
             )
+
+    async def move(
+        self, move: Recall | HoldRejected, trigger: Trigger, *, pixel: str, reason: str = ""
+    ) -> None:
+        """Requeue or hold deliveries of a pixel. Raises LedgerUnavailable."""
+        many = (await self.delivery_store.move(move, now=self.clock.now())).moved
+        if many:
+            self.observer.see(Moved(pixel=pixel, trigger=trigger, deliveries=many, reason=reason))
 
     async def settle_fault(
         self, in_flight: InFlightBatch, error: Exception, *, due_at: int
@@ -183,3 +236,114 @@ def _words(response: Response | NoResponse) -> str:
     if isinstance(response, NoResponse):
         return response.reason[:ANSWER_LIMIT]
     return response.body[:ANSWER_LIMIT].decode("utf-8", "replace")
+
+
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
+class Blame:
+    """Reads the responses of one pixel and trips its circuit breaker or event pauses."""
+
+    suspects: Suspects
+    circuit_breaker: CircuitBreaker
+    pauses: EventPauses
+    randomness: Randomness
+    cautious: bool
+    # Deliveries (id → event) that failed since X last accepted one.
+    failed: dict[int, str] = field(init=False, default_factory=dict)
+    # Those of them that were alone in their request.
+    _failed_alone: set[int] = field(init=False, default_factory=set)
+    # First delivery of each group refused since X last accepted or judged one.
+    _row: set[int] = field(init=False, default_factory=set)
+
+    def is_open(self, event: str, group: Group, outcome: Outcome, why: Outcome | None) -> bool:
+        """Whether one of these or their event is at fault, and a bisect must find it."""
+        many = len(group) > 1
+        if is_refused(outcome):
+            return True
+        if is_refused_as_such(outcome):
+            if why is not None and is_refused_as_such(why):
+                return True
+            if event in self.pauses.paused() or self.suspects.explain(group):
+                return True
+            unclear = outcome.scope is RejectionScope.UNCLEAR or self.suspects.is_shown(outcome)
+            return many and unclear and not self.circuit_breaker.paused
+        if not many or self.cautious or not is_failed(outcome):
+            return False
+        return (why is not None and is_failed(why)) or self.suspects.explain(group)
+
+    async def hear(self, event: str, group: Group, outcome: Outcome, *, is_open: bool) -> None:
+        """Record the outcome of a request. Raises LedgerUnavailable."""
+        suspects, is_known = self.suspects, self.suspects.explain(group)
+        if isinstance(outcome, Delivered):
+            suspects.took(group, event=event)
+            self.failed.clear()
+            self._failed_alone.clear()
+        elif is_refused_as_such(outcome) or is_failed(outcome):
+            suspects.note(group, event=event)
+        if not isinstance(outcome, Errored):
+            self.circuit_breaker.record_response()
+        self._count(event, group, outcome)
+        match outcome:
+            case Rejected(scope=RejectionScope.PIXEL | RejectionScope.UNCLEAR) if (
+                is_open and len(self._row) < MOST_IN_A_ROW
+            ):
+                pass
+            case Rejected(scope=RejectionScope.PIXEL | RejectionScope.UNCLEAR):
+                await self._stop(event, group, outcome)
+            case Delivered() | Rejected():
+                # X accepted the credentials and judged the content.
+                await self.circuit_breaker.passed()
+            case Errored(limited=False):
+                if is_failed(outcome) and suspects.is_the_event(event):
+                    await self.pauses.trip(event, f"{FAILS_AT_ALL}: {outcome.reason}")
+                elif not (is_open or is_known) or not is_failed(outcome):
+                    # X itself may be down: try others.
+                    self._remember(event, group)
+                    self.circuit_breaker.record_failure(randomness=self.randomness.fraction())
+
+    def _remember(self, event: str, group: Sequence[Delivery]) -> None:
+        for delivery in group[: max(0, _MOST_FAILED - len(self.failed))]:
+            self.failed[delivery.id] = event
+
+        if len(group) == 1:
+            self._failed_alone.add(group[0].id)
+
+    def retry_failed(self) -> None:
+        """Forget the failed deliveries that were not alone; if all were alone, forget all."""
+        kept = {id_: event for id_, event in self.failed.items() if id_ in self._failed_alone}
+        if len(kept) == len(self.failed):
+            kept = {}
+            self._failed_alone.clear()
+        self.failed = kept
+
+    def _count(self, event: str, group: Group, outcome: Outcome) -> None:
+        if is_refused_as_such(outcome):
+            is_old = len(group) == 1 and self.suspects.was_refused_alone(group[0])
+            if event not in self.pauses.paused() and not is_old:
+                self._row.add(group[0].id)
+        elif not isinstance(outcome, Errored):
+            self._row.clear()
+
+    async def all_alike(self, event: str, found: Sequence[tuple[Delivery, Rejected]]) -> None:
+        """Record that all of these were refused alone, and none of their batch accepted."""
+        refusal = found[-1][1]
+        self.suspects.blamed(refusal)
+        await self._stop(event, [delivery for delivery, _ in found], refusal)
+
+    async def _stop(self, event: str, group: Sequence[Delivery], refusal: Rejected) -> None:
+        """Pause the event or the pixel until a probe is accepted."""
+        self._remember(event, group)
+        if self.suspects.is_the_event(event):
+            await self.pauses.trip(event, f"{REFUSED_ALIKE}: {refusal.reason}")
+        else:
+            unclear = refusal.scope is RejectionScope.UNCLEAR or self.suspects.is_shown(refusal)
+            await self.circuit_breaker.doubt(
+                refusal.reason, alone=len(group) == 1, is_likely=not unclear
+            )
+
+
+def is_refused(outcome: Outcome) -> TypeGuard[Rejected]:
+    """Whether X refused the request for its content: conversions, or their number."""
+    return isinstance(outcome, Rejected) and outcome.scope in {
+        RejectionScope.CONVERSION,
+        RejectionScope.SIZE,
+    }

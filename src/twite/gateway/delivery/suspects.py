@@ -4,17 +4,21 @@ A delivery stays a suspect until X accepts it. If X accepts other deliveries of 
 meanwhile, one of the suspects is at fault: they are bisected, and the bad one is isolated: it is
 sent alone from then on. No suspect delays other deliveries: one batch with suspects is in flight at
 a time, and an isolated one is only tried again when X has accepted something since, or when the
-pixel has tried none for a minute. Pure and in memory: after a restart suspects are found anew.
+pixel has tried none for a minute. In memory only: after a restart suspects are found anew.
 """
 
-from collections.abc import Container, Iterable, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Final, TypeGuard, TypeVar
 
 import msgspec
 
-from twite.domain.delivery import Delivery
+from twite.domain.delivery import Batch, Delivery
 from twite.domain.outcome import Errored, Outcome, Rejected, RejectionScope
+from twite.gateway.delivery.circuit_breaker import PROBE_EVERY
+from twite.gateway.ports.machine import Clock
 
 # Give up a delivery after this many refusals while sent alone, if X accepted others between any
 # two of them. An unstable credential does not look like that.
@@ -53,9 +57,14 @@ class _Isolated(msgspec.Struct, frozen=True):
 
 
 class Suspects:
-    """The suspects of one pixel. Time is counted in requests."""
+    """The suspects of one pixel, and their turns. Time is counted in requests."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Clock) -> None:
+        self._clock = clock
+        # The lease of the batch in flight that holds suspects.
+        self._lease: int | None = None
+        # When an isolated delivery may be tried although X has accepted nothing since.
+        self._retry_at = clock.elapsed()
         self._now = 0
         # The share of bad requests among those without isolated deliveries.
         self._bad_share = 0.0
@@ -134,19 +143,32 @@ class Suspects:
         since, taken_at = self._since, self._taken_at
         return frozenset(id_ for id_ in since if since[id_] < taken_at).union(self._isolated)
 
-    def without_turn(self, *, others_rest: bool) -> frozenset[int]:
-        """Return the ids of isolated deliveries that must not be tried now; each gets its turn.
+    def passing(self) -> frozenset[int]:
+        """Return the deliveries the next claim must pass over.
 
-        Their turn comes when X has accepted something since the last try. `others_rest`: the turn
-        of one comes without that.
+        Isolated ones have a turn when X has accepted something since their last try. If it has not
+        for a minute, one of them has a turn without that.
         """
+        if self._lease is not None:
+            return self.known()
         isolated = self._isolated
         turn = [id_ for id_ in isolated if isolated[id_].last < self._taken_at][:TURN]
-        if not turn and others_rest:
+        if not turn and self._clock.elapsed() >= self._retry_at:
             turn = list(isolated)[:1]
         for id_ in turn:
             isolated[id_] = isolated.pop(id_)
         return frozenset(isolated).difference(turn)
+
+    def began(self, batch: Batch) -> None:
+        """Record that a batch is about to be sent."""
+        known = self.known()
+        if any(delivery.id in known for delivery in batch.deliveries):
+            self._lease = batch.lease
+
+    def ended(self, batch: Batch) -> None:
+        """Record that a batch is settled."""
+        if self._lease == batch.lease:
+            self._lease = None
 
     def split(self, group: Sequence[Delivery]) -> tuple[Group, Group, Group]:
         """Return (deliveries without suspicion, suspects, isolated deliveries)."""
@@ -168,6 +190,7 @@ class Suspects:
 
         Returns (refusals in a row with proof between, bad requests in all).
         """
+        self._retry_at = self._clock.elapsed() + PROBE_EVERY
         self._now += 1
         was = self._isolated.pop(delivery.id, _Isolated())
         proven = 0 if refusal is None else was.proven + (was.last < self._taken_at)
@@ -202,3 +225,54 @@ def _kind(outcome: Rejected) -> Kind:
 def _trim(remembered: dict[int, T]) -> None:
     for id_ in list(islice(remembered, max(0, len(remembered) - MOST))):
         del remembered[id_]
+
+
+class EventsInFlight:
+    """The events of one pixel with batches in flight. `slots`: batches at once of the pixel."""
+
+    def __init__(self, *, slots: int) -> None:
+        self._batches: Counter[str] = Counter()
+        # Lease → event, of batches that count.
+        self._events: dict[int, str] = {}
+        self._bisected: list[str] = []
+        self._half = max(1, slots // 2)
+
+    def began(self, event: str, lease: int) -> None:
+        """Record that a batch is about to be sent."""
+        self._events[lease] = event
+        self._batches[event] += 1
+
+    def ended(self, lease: int) -> None:
+        """Record that a batch takes no slot of its event any more. Does nothing the second time."""
+        event = self._events.pop(lease, None)
+        if event is not None:
+            self._batches[event] -= 1
+
+    def troubled(self, limited: Container[str]) -> frozenset[str]:
+        """Return the events of which no more may be sent now.
+
+        Another batch of an event being bisected would meet the same refusal. One whose batches are
+        `limited` may take half of the slots.
+        """
+        return frozenset(
+            event
+            for event, many in self._batches.items()
+            if (many and event in self._bisected) or (many >= self._half and event in limited)
+        )
+
+    def is_bisected(self, event: str) -> bool:
+        """Whether a batch of an event is being bisected."""
+        return event in self._bisected
+
+    def may_bisect(self, event: str) -> bool:
+        """Whether a batch of an event may be bisected now."""
+        return not self.is_bisected(event) and len(self._bisected) < self._half
+
+    @contextmanager
+    def bisecting(self, event: str) -> Iterator[None]:
+        """Mark an event as being bisected."""
+        self._bisected.append(event)
+        try:
+            yield
+        finally:
+            self._bisected.remove(event)

@@ -1,19 +1,20 @@
 """Sweeper: expire leases, make due retries pending, and hold deliveries that waited too long."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
 
-from twite.domain.delivery import AMBIGUITY_WINDOW, PATIENCE, Trigger
-from twite.domain.errors import TransientError
-from twite.domain.retry import LAST_CEILING
+from twite.domain.delivery import AMBIGUITY_WINDOW, LAST_CEILING, PATIENCE, Trigger
+from twite.domain.errors import TransientError, TwiteError
+from twite.domain.history import ConversionCounts
 from twite.domain.times import SECOND
 from twite.gateway.delivery.monotonic_clock import NOTICEABLE, MonotonicClock
 from twite.gateway.ports.events import Misdated, Moved, Observer, Troubled, TroublePlace
+from twite.gateway.ports.machine import wait_for_event
 from twite.gateway.ports.outbox import DeliveryStore, SweepRequest
+from twite.gateway.ports.queries import Queries
 from twite.gateway.ports.state import ClockRecord
-from twite.gateway.waiting import wait_for_event
 
 LONGEST_REST: Final = 5 * SECOND
 SHORTEST_REST: Final = SECOND // 10
@@ -97,3 +98,28 @@ class Sweeper:
                 self._observer.see(Troubled(where=TroublePlace.SWEEP, reason=type(fault).__name__))
                 rest = LONGEST_REST
             await wait_for_event(stopping, self._clock, most=rest)
+
+
+class BalanceCheck:
+    """Reports a balance that is not zero: a bug of Twite's, never the client's."""
+
+    def __init__(self, *, records: Queries, observer: Observer) -> None:
+        self._records = records
+        self._observer = observer
+
+    async def once(self) -> Sequence[ConversionCounts] | None:
+        """Check each account by itself, since two residues may cancel out in the total.
+
+        Returns the accounts, or None if the store cannot be read: that is reported, not raised.
+        """
+        try:
+            accounts = await self._records.balance()
+        except TwiteError as error:
+            self._observer.see(Troubled(where=TroublePlace.AUDIT, reason=str(error)))
+            return None
+        for account in accounts:
+            if account.balance:
+                whose = f"source {account.source} and pixel {account.pixel or 'none'}"
+                reason = f"{account.balance} conversions of {whose} are nowhere"
+                self._observer.see(Troubled(where=TroublePlace.BALANCE, reason=reason))
+        return accounts

@@ -13,10 +13,9 @@ from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker
 from twite.gateway.delivery.rate_limit import RateLimit
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
-from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.machine import Clock, wait_for_event
 from twite.gateway.ports.outbox import Claim, DeliveryStore
 from twite.gateway.ports.state import RateLimitWindow
-from twite.gateway.waiting import wait_for_event
 
 # The pause after a failure of the store.
 STORE_PAUSE: Final = 2 * SECOND

@@ -1,5 +1,6 @@
 """Machine ports: clock, randomness and disk space."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -51,3 +52,14 @@ class Disk(Protocol):
     async def space(self) -> DiskSpace:
         """Measure it. Raises OSError."""
         ...
+
+
+async def wait_for_event(event: asyncio.Event, clock: Clock, *, most: int) -> None:
+    """Return once the event is set, and after `most` milliseconds of the clock at the latest."""
+    timer = asyncio.ensure_future(clock.sleep(most))
+    news = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait({timer, news}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        timer.cancel()
+        news.cancel()

@@ -16,14 +16,15 @@ import msgspec
 
 from twite.domain.delivery import (
     ANSWER_LIMIT,
+    LAST_CEILING,
     MAYBE_ARRIVED,
     NO_REQUEST,
     Attempt,
     Transition,
     Trigger,
+    backoff,
 )
 from twite.domain.outcome import AttemptOutcome
-from twite.domain.retry import LAST_CEILING, backoff
 from twite.gateway.ports.tags import RepeatPolicy, TagRule
 from twite.gtm.template.sandbox import RunResult
 
