@@ -101,7 +101,7 @@ def test_every_decision_record_is_listed():
 
 def test_every_field_of_a_conversion_is_documented():
     page = (DOCS / "reference/http.md").read_text()
-    table = page.split("| field | what it takes")[1].split("\n\n")[0]
+    table = page.split("| field | accepted value")[1].split("\n\n")[0]
     line = next(
         paragraph
         for paragraph in page.split("\n\n")

@@ -69,8 +69,8 @@ def write_whole(cycle: RequestResponseCycle, status: int, body: bytes) -> bool:
 CODES: Final[dict[str, str]] = {
     "body_unreadable": "the body cannot be read as JSON in UTF-8",
     "body_too_large": "the body is too large",
-    "client_failed": "the client template that claimed the request ended without an answer",
-    "client_late": "the client template that claimed the request did not answer in time",
+    "client_failed": "the client template that claimed the request ended without a response",
+    "client_late": "the client template that claimed the request did not respond in time",
     "code": "not an error code of conversions",
     "consent_unclear": "the signals contain neither a denial nor a grant",
     "content_type": "the Content-Type is not JSON",
@@ -81,26 +81,26 @@ CODES: Final[dict[str, str]] = {
     "headers_too_large": "the request's headers are too large",
     "http_malformed": "the bytes are not an HTTP/1.1 request",
     "idempotency_key": "the Idempotency-Key is empty, too long or not printable ASCII",
-    "idempotency_key_reused": "a different request had this Idempotency-Key",
-    "key_missing": "the request carries no key",
-    "key_scope": "the key has no scope for this route",
+    "idempotency_key_reused": "a different request used this Idempotency-Key",
+    "key_missing": "the request contains no key",
+    "key_scope": "the key does not have the scope of this route",
     "key_wrong": "the key is not in the configuration",
-    "ledger_full": "the queue for the disk is full",
-    "ledger_unavailable": "the commit failed; nothing of the request was kept",
-    "method": "the route does not take this method",
-    "not_ready": "the gateway cannot take submissions now",
+    "ledger_full": "the write queue is full",
+    "ledger_unavailable": "the commit failed; the request was not stored",
+    "method": "the route does not support this method",
+    "not_ready": "the gateway cannot accept conversions now",
     "origin_missing": "the request has no Origin or Referer",
     "origin_wrong": "pages of this origin may not post to this source",
-    "route": "there is no such route",
+    "route": "no such route",
     "since": "not a time with a zone, as in 2026-11-24T10:00:00.000Z",
-    "source_unclear": "the request names no source, or one without origins",
-    "template_rests": "the template exceeded a limit and is paused between its runs",
+    "source_unclear": "the request names no source, or a source without origins",
+    "template_rests": "the template exceeded a limit and is paused between runs",
     "too_busy": "too many concurrent requests",
     "too_fast": "too many requests from this address, or from pages of this source",
     "too_many_connections": "too many open connections",
     "too_slow": "the request did not arrive in time",
-    "unexpected": "internal error; nothing of the request was kept",
-    "vault_closed": "the secret key is missing or differs from the one that sealed the credentials",
+    "unexpected": "internal error; the request was not stored",
+    "vault_closed": "the secret key is missing, or is not the key that encrypted the credentials",
 }
 
 JSON: Final = (b"content-type", b"application/json")
@@ -185,7 +185,7 @@ def _length(answer: HttpResponse) -> tuple[tuple[bytes, bytes], ...]:
 
 
 _ENCODER: Final = msgspec.json.Encoder()
-NO_ROUTE: Final = error(404, "route", "there is no such route; /v1/openapi.json lists all routes")
+NO_ROUTE: Final = error(404, "route", "no such route; /v1/openapi.json lists all routes")
 
 
 # Refusals that a repeated request would meet again: the client should drop what it sent.
