@@ -6,7 +6,7 @@ import pytest
 
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.ports.transport import NoResponse
-from twite.gateway.tags.clients.outbound import ClientOutbound
+from twite.gateway.tags.clients.effects import ClientOutbound
 from twite.gateway.tags.google.requests import GoogleClient
 from twite.gtm.template.effects import ClaimEffect, HttpEffect
 from twite.gtm.template.sandbox import Call, EffectAnswer, Incoming

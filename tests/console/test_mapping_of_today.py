@@ -12,7 +12,7 @@ from console_stage import SETTINGS, House
 
 from twite.domain.destination import Destination, Source
 from twite.domain.secret import Secret
-from twite.gateway.operations.event_mapping import NO_NAME, event_today, opened
+from twite.gateway.operations.dry_run import NO_NAME, event_today, opened
 from twite.testing.builders import a_destination
 from twite.testing.emulator import running_emulator
 

@@ -10,7 +10,7 @@ from every_notice import EVERY_COUNT, EVERY_NOTICE
 
 from twite.domain.alert import RULES, AlertKind
 from twite.domain.history import ConversionCounts
-from twite.gateway.alerts.webhook_message import AlertMessage, page_of
+from twite.gateway.alerts.notifier import AlertMessage, page_of
 from twite.observers.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]

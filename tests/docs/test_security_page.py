@@ -9,7 +9,7 @@ import pytest
 from twite.config.server_tables import ConsoleSettings
 from twite.domain.times import HOUR, MINUTE
 from twite.gateway.identity.accounts import LONGEST, SHORTEST
-from twite.gateway.identity.totp import PERIOD, RECOVERY_CODES
+from twite.gateway.identity.two_factor import PERIOD, RECOVERY_CODES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/reference/security.md").read_text()

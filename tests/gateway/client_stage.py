@@ -10,7 +10,7 @@ from twite.engines.quickjs.threads import TemplateThreads
 from twite.gateway.ports.events import Notice
 from twite.gateway.ports.tags import TagOutcome
 from twite.gateway.tags.clients.clients import ClientEffects, Clients, TemplateClient
-from twite.gateway.tags.runtime.template_storage import TemplateStorage
+from twite.gateway.tags.runtime.engine_pool import TemplateStorage
 from twite.gtm.template.effects import HttpEffect, Service
 from twite.gtm.template.permissions import Grant
 from twite.gtm.template.response import ClientResponse

@@ -12,8 +12,7 @@ from yarl import URL
 
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.gateway.ports.web import WebRequest
-from twite.senders.public import is_public
-from twite.senders.web import LONGEST_ANSWER, PublicWeb
+from twite.senders.web import LONGEST_ANSWER, PublicWeb, is_public
 
 HERE = frozenset({"127.0.0.1"})
 HOSTS = [

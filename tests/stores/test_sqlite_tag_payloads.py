@@ -3,7 +3,7 @@
 import sqlite3
 from contextlib import closing
 
-from twite.gateway.tags.run.resealing import Resealing
+from twite.gateway.tags.run.payload import Resealing
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.laws.actions import claim_or_none
 from twite.testing.laws.tag_payloads import TAG, PayloadSeal, a_letter, post

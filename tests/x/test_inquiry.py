@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from twite.gateway.operations.rejection_messages import rejection_message
+from twite.gateway.x_account.inquiries import rejection_message
 from twite.x.inquiry import Inquiry, InquiryRefusal, RefusalReason, complaints, refusal
 
 

@@ -10,7 +10,7 @@ from twite.domain.destination import Destination
 from twite.gateway.x_account.event_tags import EventTagManager, Note
 from twite.gateway.x_account.inquiries import XInquiries, XInquiryAddress
 from twite.machine import SystemClock, SystemRandomness
-from twite.senders.inquiries import HttpInquiries
+from twite.senders.http import HttpInquiries
 
 
 def ask_x(settings: Settings) -> XInquiries:

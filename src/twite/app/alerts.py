@@ -5,8 +5,7 @@ from twite.app.store_access import open_records
 from twite.config.settings import Settings
 from twite.domain.alert import Alert
 from twite.domain.errors import SettingsError
-from twite.gateway.alerts.notifier import post
-from twite.gateway.alerts.webhook_message import trial
+from twite.gateway.alerts.notifier import post, trial
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.machine import SystemClock, SystemRandomness
 from twite.senders.http import HttpTransport

@@ -17,11 +17,15 @@ from twite.domain.errors import MalformedRequest, SettingsError
 from twite.domain.json_tree import Tree
 from twite.gateway.ports.secret_store import SecretStore
 from twite.gateway.ports.tags import PersonHandling
-from twite.gateway.tags.run.ingest_turn import evaluate_at_ingest
 from twite.gateway.tags.run.readable_request import kept, readable
-from twite.gateway.tags.run.variable_cache import PendingVariable, VariableCache, call_of, returned
-from twite.gateway.tags.runtime.engine_pool import TemplateEngines
-from twite.gateway.tags.runtime.template_storage import TemplateStorage
+from twite.gateway.tags.run.variables import (
+    PendingVariable,
+    VariableCache,
+    call_of,
+    evaluate_at_ingest,
+    returned,
+)
+from twite.gateway.tags.runtime.engine_pool import TemplateEngines, TemplateStorage
 from twite.gtm.compare.capture import CapturedCase, CapturedRequest, CaptureUnusable, read_cases
 from twite.gtm.compare.comparison import (
     STAND_IN,

@@ -30,7 +30,7 @@ from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.delivery.x_client import XClient
-from twite.gateway.identity.api_keys import ApiKeyLookup
+from twite.gateway.identity.authentication import ApiKeyLookup
 from twite.gateway.ingest.accept import X_SOURCE, Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ingest.policy_change import PolicyChange
@@ -41,8 +41,8 @@ from twite.gateway.ports.events import ConditionChanged, Troubled, TroublePlace
 from twite.gateway.ports.findings import CheckFinding
 from twite.gateway.ports.store import Store
 from twite.gateway.ports.store_engine import StoreOptions
+from twite.gateway.tags.run.batch_sender import TagWorkers
 from twite.gateway.tags.run.to_x import ToX
-from twite.gateway.tags.run.workers import TagWorkers
 from twite.http.application import HttpApplication
 from twite.http.limits import HttpLimits
 from twite.http.server import Server

@@ -13,7 +13,7 @@ from twite.gateway.ports.outbox import Outbox
 from twite.gateway.ports.queries import PayloadHeadsQuery
 from twite.gateway.ports.secret_store import SecretStore
 from twite.gateway.ports.state import SealedSecret
-from twite.gateway.tags.run.resealing import Resealing, UnsealedCounts, left
+from twite.gateway.tags.run.payload import Resealing, UnsealedCounts, left
 
 
 class ResealResult(msgspec.Struct, frozen=True, kw_only=True):

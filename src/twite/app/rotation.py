@@ -21,7 +21,7 @@ from twite.config.secret_key import VARIABLE, former_key_file, new_key
 from twite.config.settings import Settings, load
 from twite.domain.errors import SettingsError
 from twite.domain.people.users import AuditAction, AuditEvent
-from twite.gateway.tags.run.resealing import UnsealedCounts
+from twite.gateway.tags.run.payload import UnsealedCounts
 from twite.machine import SystemClock
 
 _DEED: Final = AuditAction.SECRET_KEY_ROTATE  # its name in the audit log

@@ -16,8 +16,7 @@ from twite.config.settings import Settings
 from twite.domain.alert import REMIND_EVERY, Alert, AlertKind, AlertPhase
 from twite.domain.errors import StoreUnusable
 from twite.gateway.alerts.checks import STORE
-from twite.gateway.alerts.notifier import post, why_not
-from twite.gateway.alerts.webhook_message import enveloped
+from twite.gateway.alerts.notifier import enveloped, post, why_not
 from twite.gateway.ports.findings import CheckFinding
 from twite.machine import SystemClock
 from twite.machine.descriptors import raise_limit

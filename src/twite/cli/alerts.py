@@ -11,8 +11,7 @@ from twite.cli import COMMANDS, printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
 from twite.domain.alert import RULES, Alert
 from twite.domain.times import spelled
-from twite.gateway.alerts.notifier import why_not
-from twite.gateway.alerts.webhook_message import page_of
+from twite.gateway.alerts.notifier import page_of, why_not
 from twite.gateway.ports.transport import NoResponse, Response
 
 EXAMPLE: Final = "Example: `twite alerts`, and `twite alerts test` after setting a webhook"

@@ -9,8 +9,7 @@ from twite.config.kinds import SecretText, Setting, Table, Text
 from twite.domain.errors import SettingsError
 from twite.domain.secret import Secret
 from twite.gateway.ports.machine import Clock
-from twite.gateway.tags.google.endpoints import GoogleEndpoints
-from twite.gateway.tags.google.requests import GoogleClient
+from twite.gateway.tags.google.requests import GoogleClient, GoogleEndpoints
 from twite.senders.google_key import ServiceKey, WrongKey, read_key
 
 if TYPE_CHECKING:

@@ -28,8 +28,7 @@ from twite.domain.errors import SettingsError
 from twite.domain.secret import Secret
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.alerts.checks import Thresholds
-from twite.gateway.alerts.notifier import Webhook
-from twite.gateway.alerts.webhook_message import unreadable
+from twite.gateway.alerts.notifier import Webhook, unreadable
 from twite.gateway.ports.store_engine import Retention
 from twite.stores.factory import ENGINES
 from twite.x.spec import API_URL, MAX_CONVERSIONS, OAUTH_URL, VERSION

@@ -11,8 +11,8 @@ from twite.config.settings import Settings
 from twite.domain.destination import Destination, MissingCredentials, OAuthKeys, PixelToken
 from twite.domain.errors import NotOpened, RefusedByX, TwiteError, XUnanswering
 from twite.gateway.ports.findings import CheckFinding, CheckStatus, amber, green, red
-from twite.gateway.x_account.access_check import AccessCheck, accounts_of, check_access
 from twite.gateway.x_account.event_tags import account_of, oauth_keys
+from twite.gateway.x_account.inquiries import AccessCheck, accounts_of, check_access
 from twite.x.event_tags import TRACKING, UNVERIFIED, EventTag
 from twite.x.inquiry import RefusalReason
 

@@ -6,7 +6,7 @@ from twite.app.alerts import read_alerts
 from twite.config.settings import Settings
 from twite.domain.alert import RULES, Alert
 from twite.domain.errors import TwiteError
-from twite.gateway.alerts.webhook_message import page_of
+from twite.gateway.alerts.notifier import page_of
 from twite.gateway.ports.findings import CheckFinding, amber, green, red
 
 

@@ -8,7 +8,7 @@ from twite.config.secret_key import former_key_file
 from twite.config.settings import Settings
 from twite.domain.errors import StoreUnusable, TransientError
 from twite.gateway.ports.findings import CheckFinding, amber, red
-from twite.gateway.tags.run.resealing import counted
+from twite.gateway.tags.run.payload import counted
 
 _LEAKED: Final = "A leaked key can decrypt what it sealed until you remove it."
 

@@ -12,7 +12,7 @@ import structlog
 from twite.domain.alert import RULES, AlertPhase
 from twite.domain.outcome import AttemptOutcome
 from twite.domain.times import SECOND
-from twite.gateway.alerts.webhook_message import page_of
+from twite.gateway.alerts.notifier import page_of
 from twite.gateway.ports.events import (
     Accepted,
     Alerted,

@@ -1,13 +1,42 @@
-"""HTTP transport to X's Conversion API: one request, one response, no retries, no redirects."""
+"""HTTP clients for X's Conversion API and X's other endpoints: no retries, no redirects."""
 
 import asyncio
 import ssl
+from types import SimpleNamespace
 from typing import Final
 
 import aiohttp
+from yarl import URL
 
 from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response
-from twite.senders.leaving import Leaving, watching_what_leaves
+from twite.x.inquiry import Inquiry
+
+
+class Leaving:
+    """Whether the first byte of one request is about to be sent, or was sent.
+
+    An earlier failure (DNS, refused, TLS, connection timeout) means that nothing arrived. Pass it
+    as `trace_request_ctx`.
+    """
+
+    def __init__(self) -> None:
+        self.began = False
+
+
+def watching_what_leaves() -> aiohttp.TraceConfig:
+    """Return the trace configuration that updates each request's Leaving."""
+
+    async def begins(
+        _: aiohttp.ClientSession,
+        monitoring: SimpleNamespace,
+        __: aiohttp.TraceRequestHeadersSentParams,
+    ) -> None:
+        monitoring.trace_request_ctx.began = True
+
+    watch = aiohttp.TraceConfig()
+    watch.on_request_headers_sent.append(begins)
+    return watch
+
 
 # Far beyond any response of X's; a longer one is not X's.
 _LONGEST_ANSWER: Final = 1024 * 1024
@@ -94,3 +123,58 @@ async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
     except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError):
         return b"".join(chunks), False
     return b"".join(chunks), True
+
+
+# A list of a thousand events with embed codes is well below it.
+_LONGEST_INQUIRY: Final = 8 << 20
+
+
+class HttpInquiries:
+    """Sends inquiries. `timeout` in milliseconds is for the whole of one request."""
+
+    def __init__(self, *, timeout: int) -> None:
+        self._timeout = aiohttp.ClientTimeout(total=timeout / 1_000)
+
+    async def ask(self, inquiry: Inquiry) -> Response | NoResponse:
+        """Send on a connection of its own: inquiries are rare."""
+        try:
+            async with (
+                aiohttp.ClientSession(
+                    timeout=self._timeout,
+                    cookie_jar=aiohttp.DummyCookieJar(),
+                    headers={"User-Agent": "twite"},
+                ) as http,
+                http.request(
+                    inquiry.method,
+                    # Exactly as it was signed.
+                    URL(inquiry.url, encoded=True),
+                    headers=inquiry.headers,
+                    data=inquiry.body or None,
+                    allow_redirects=False,
+                ) as came,
+            ):
+                body = await _read_inquiry(came)
+                headers = {name.lower(): text for name, text in came.headers.items()}
+                return Response(
+                    status=came.status,
+                    headers=headers,
+                    body=body[:_LONGEST_INQUIRY],
+                    whole=len(body) <= _LONGEST_INQUIRY,
+                )
+        except aiohttp.ClientConnectorError as failure:
+            return NoResponse(reason=f"no connection: {type(failure).__name__}", left=False)
+        except TimeoutError:
+            return NoResponse(reason="no answer in time", left=True)
+        except (aiohttp.ClientError, OSError, ValueError) as failure:
+            return NoResponse(reason=f"connection lost: {type(failure).__name__}", left=True)
+
+
+async def _read_inquiry(came: aiohttp.ClientResponse) -> bytes:
+    """Return the body, up to slightly more than the limit."""
+    held = bytearray()
+    async for chunk in came.content.iter_any():
+        held += chunk
+        if len(held) > _LONGEST_INQUIRY:
+            came.close()
+            break
+    return bytes(held)

@@ -8,7 +8,7 @@ import pytest
 
 from twite.domain.alert import Alert, AlertKind, AlertPhase
 from twite.domain.secret import Secret
-from twite.gateway.alerts.webhook_message import Envelope, enveloped, headers, trial, unreadable
+from twite.gateway.alerts.notifier import Envelope, enveloped, headers, trial, unreadable
 
 # The example of the Standard Webhooks libraries.
 SECRET = Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")

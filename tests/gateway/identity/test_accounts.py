@@ -5,8 +5,7 @@ import pytest
 from twite.domain.errors import InvalidAccountChange
 from twite.domain.people.users import KeyScope, Role
 from twite.gateway.identity.accounts import Accounts, refuse_weak
-from twite.gateway.identity.api_keys import ApiKeyLookup
-from twite.gateway.identity.authentication import digest_of
+from twite.gateway.identity.authentication import ApiKeyLookup, digest_of
 from twite.gateway.ports.directory import SessionBegun
 from twite.stores.memory.directory import MemoryDirectory
 from twite.stores.memory.state import MemoryState

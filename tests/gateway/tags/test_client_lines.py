@@ -8,8 +8,7 @@ from client_stage import ClientStage
 
 from twite.domain.secret import Secret
 from twite.gateway.ports.events import ClientSaid
-from twite.gateway.tags.runtime.tag_log import MOST_LINES
-from twite.gateway.tags.runtime.waiting_log import MOST_A_MINUTE
+from twite.gateway.tags.runtime.tag_log import MOST_A_MINUTE, MOST_LINES
 from twite.gtm.template.response import ClientResponse
 
 LOG = "const log = require('logToConsole');\n"

@@ -15,7 +15,7 @@ from twite.gateway.ports.google_account import NoGoogleToken
 from twite.gateway.ports.tags import TagOutcome
 from twite.gateway.ports.transport import Response as HttpAnswer
 from twite.gateway.tags.clients.conversation import ClientFailed
-from twite.gateway.tags.clients.outbound import ClientOutbound
+from twite.gateway.tags.clients.effects import ClientOutbound
 from twite.gateway.tags.google.requests import GoogleClient
 from twite.gateway.tags.runtime.probation import PROVEN
 from twite.gtm.template.response import ClientResponse

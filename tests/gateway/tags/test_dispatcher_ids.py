@@ -1,7 +1,7 @@
 """What a tag's delivery is called: its own id tells apart, the one that people know finds it."""
 
 import pytest
-from test_ingest_turn import NOW, TEMPLATE
+from test_variables_at_ingest import NOW, TEMPLATE
 
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.formats.parsed_request import Native

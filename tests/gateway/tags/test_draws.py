@@ -1,7 +1,7 @@
 """Random numbers of an event: what decides a trigger is what the tag gets, however often."""
 
 import pytest
-from test_ingest_turn import NOW, TEMPLATE
+from test_variables_at_ingest import NOW, TEMPLATE
 
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.formats.parsed_request import Native

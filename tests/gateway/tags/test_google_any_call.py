@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from twite.gateway.ports.transport import NoResponse, Response
-from twite.gateway.tags.google.calls import GoogleCalls
-from twite.gateway.tags.google.insert_ids import InsertIds
+from twite.gateway.tags.google.calls import GoogleCalls, InsertIds
 from twite.gateway.tags.google.requests import GoogleClient, GoogleRequestDenied
 from twite.gtm.template.effects import Service
 from twite.testing.clock import MovingClock

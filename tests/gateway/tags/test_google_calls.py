@@ -8,14 +8,11 @@ import pytest
 from google_double import PROJECT, GoogleDouble, key_file, named
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.ports.tags import ContainerConfig, TagRule
-from twite.gateway.tags.google.endpoints import GoogleEndpoints
-from twite.gateway.tags.google.requests import GoogleClient
-from twite.gateway.tags.run.context import RunContext
-from twite.gateway.tags.run.outbound import MOST_REQUESTS
+from twite.gateway.tags.google.requests import GoogleClient, GoogleEndpoints
+from twite.gateway.tags.run.outbound import MOST_REQUESTS, RunContext
 from twite.gateway.tags.run.payload import TagPayload
 from twite.gateway.tags.run.tag_run import TagRun
-from twite.gateway.tags.runtime.engine_pool import EnginePool
-from twite.gateway.tags.runtime.template_storage import TemplateStorage
+from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.gtm.container.parts import Container, ContainerTag
 from twite.gtm.template.permissions import Grant
 from twite.gtm.template.sandbox import Incoming, RunResult

@@ -9,9 +9,16 @@ from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.ports.google_account import GoogleToken, NoGoogleToken
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.gateway.ports.web import WebRequest
-from twite.gateway.tags.google.endpoints import GoogleEndpoints, may_carry
-from twite.gateway.tags.google.requests import GoogleClient, GoogleRequestDenied
-from twite.gateway.tags.google.tokens import AHEAD, MOST_SCOPES, REFUSED_FOR, TokenCache
+from twite.gateway.tags.google.requests import (
+    AHEAD,
+    MOST_SCOPES,
+    REFUSED_FOR,
+    GoogleClient,
+    GoogleEndpoints,
+    GoogleRequestDenied,
+    TokenCache,
+    may_carry,
+)
 from twite.testing.clock import MovingClock
 from twite.testing.google_account import ScriptedAccount
 from twite.testing.web import ScriptedWeb

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from twite.gateway.tags.runtime.template_storage import TemplateStorage
+from twite.gateway.tags.runtime.engine_pool import TemplateStorage
 from twite.gtm.template.effects import Forget, Keep
 from twite.gtm.template.template import read_template
 

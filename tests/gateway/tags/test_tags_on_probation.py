@@ -17,11 +17,10 @@ from twite.gateway.ports.queries import ByConversionId
 from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.tags.google.requests import GoogleClient
 from twite.gateway.tags.run.batch_sender import TagBatchSender
-from twite.gateway.tags.run.context import RunContext
+from twite.gateway.tags.run.outbound import RunContext
 from twite.gateway.tags.run.payload import TagPayload, written
-from twite.gateway.tags.runtime.engine_pool import SLOW, EnginePool
+from twite.gateway.tags.runtime.engine_pool import SLOW, EnginePool, TemplateStorage
 from twite.gateway.tags.runtime.probation import OFF, PROVEN
-from twite.gateway.tags.runtime.template_storage import TemplateStorage
 from twite.gateway.tags.runtime.thread_worker import HungTurn
 from twite.gtm.container.parts import Container, ContainerTag
 from twite.gtm.template.sandbox import Call, EffectAnswer, RunLimits, RunResult

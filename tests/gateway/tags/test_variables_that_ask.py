@@ -13,14 +13,13 @@ from twite.formats.parsed_request import Native
 from twite.gateway.ports.tags import ContainerConfig, RepeatPolicy, TagRemark, TagRule
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.gateway.tags.google.requests import GoogleClient
-from twite.gateway.tags.run.context import RunContext
 from twite.gateway.tags.run.dispatcher import TagDispatcher
-from twite.gateway.tags.run.ingest_turn import IngestEvaluation
+from twite.gateway.tags.run.outbound import RunContext
 from twite.gateway.tags.run.outcome import transition_of
 from twite.gateway.tags.run.payload import TagPayload
 from twite.gateway.tags.run.tag_run import TagRun
-from twite.gateway.tags.runtime.engine_pool import EnginePool
-from twite.gateway.tags.runtime.template_storage import TemplateStorage
+from twite.gateway.tags.run.variables import IngestEvaluation
+from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.gtm.container.parts import (
     ALL_EVENTS,
     Condition,

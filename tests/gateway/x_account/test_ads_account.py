@@ -2,7 +2,7 @@
 
 from sign_in_stage import ACCOUNT, House, by_pin
 
-from twite.gateway.x_account.ads_account import AdsAccount
+from twite.gateway.x_account.event_tags import AdsAccount
 
 
 async def test_events_come_in_as_many_pages_as_they_fill(x_emulator):

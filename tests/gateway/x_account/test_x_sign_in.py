@@ -7,7 +7,7 @@ from twite.domain.destination import PixelToken, XApp
 from twite.domain.errors import RefusedByX, SettingsError
 from twite.domain.secret import Secret
 from twite.gateway.delivery.credentials import OAUTH, PIXEL_TOKEN
-from twite.gateway.x_account.access_check import AccessCheck
+from twite.gateway.x_account.inquiries import AccessCheck
 from twite.gateway.x_account.sign_in import PATIENCE, XSignIn
 from x_page import CALLBACK, answer_the_page
 

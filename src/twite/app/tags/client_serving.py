@@ -11,11 +11,10 @@ from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports.events import Observer
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.tags.clients.clients import Clients, TemplateClient
-from twite.gateway.tags.clients.events import ClientEvents
-from twite.gateway.tags.clients.outbound import ClientOutbound
+from twite.gateway.tags.clients.effects import ClientEvents, ClientOutbound
 from twite.gateway.tags.google.requests import GoogleClient
 from twite.gateway.tags.run.to_x import ToX
-from twite.gateway.tags.runtime.template_storage import TemplateStorage
+from twite.gateway.tags.runtime.engine_pool import TemplateStorage
 from twite.gtm.template.sandbox import RunLimits
 from twite.http.cookies import registrable_domain
 from twite.senders.web import PublicWeb

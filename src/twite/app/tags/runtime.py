@@ -19,12 +19,11 @@ from twite.gateway.ports.secret_store import Seal, SecretStore
 from twite.gateway.ports.store import Store
 from twite.gateway.ports.tags import ContainerConfig
 from twite.gateway.tags.google.requests import GoogleClient
-from twite.gateway.tags.run.context import RunContext
+from twite.gateway.tags.run.batch_sender import TagWorkers
 from twite.gateway.tags.run.dispatcher import TagDispatcher
+from twite.gateway.tags.run.outbound import RunContext
 from twite.gateway.tags.run.to_x import ToX
-from twite.gateway.tags.run.workers import TagWorkers
-from twite.gateway.tags.runtime.engine_pool import EnginePool
-from twite.gateway.tags.runtime.template_storage import TemplateStorage
+from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.gtm.container.parts import Container
 from twite.machine import SystemClock
 from twite.senders.web import PublicWeb

@@ -10,7 +10,7 @@ from twite.app.rotation import RotationResult, rotate
 from twite.cli import printing
 from twite.cli.accounts.user import who
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
-from twite.gateway.tags.run.resealing import counted
+from twite.gateway.tags.run.payload import counted
 
 EXAMPLE: Final = "Example: `twite rotate-key --config /etc/twite/twite.toml`"
 

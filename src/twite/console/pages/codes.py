@@ -11,8 +11,7 @@ from twite.console.page import PageRequest, PageRoute
 from twite.domain.errors import InvalidAccountChange
 from twite.domain.secret import Secret
 from twite.gateway.identity.authentication import Authentication
-from twite.gateway.identity.totp import address_of, fresh_secret
-from twite.gateway.identity.two_factor import TwoFactor
+from twite.gateway.identity.two_factor import TwoFactor, address_of, fresh_secret
 
 _ACCOUNT: Final = "/console/account"
 _PATH: Final = "/console/account/codes"

@@ -1,9 +1,9 @@
-"""The template engine on quickjs-ng: memory, time and output limits."""
+"""The template engine on quickjs-ng: its JavaScript sandbox, and memory, time and output limits."""
 
 import contextlib
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -11,7 +11,6 @@ from typing import Final
 import msgspec
 import quickjs
 
-from twite.engines.quickjs.script import SCENARIO_LINE, script
 from twite.gtm.template.allowed import lacking, matches
 from twite.gtm.template.permissions import policy
 from twite.gtm.template.refused import refused
@@ -313,3 +312,38 @@ def limit_passed(error: str) -> str:
 _CALL: Final = msgspec.json.Encoder()
 _TURN: Final = msgspec.json.Decoder(Turn)
 _THROWN: Final = msgspec.json.Decoder(tuple[str, str])
+
+
+# Each file may use the files before it; functions are hoisted.
+PARTS: Final = (
+    "natives",
+    "text",
+    "names",
+    "url",
+    "regex",
+    "permissions",
+    "promise",
+    "values",
+    "incoming",
+    "outgoing",
+    "services",
+    "turns",
+)
+
+# Lines of a trace below the first are the template's, those between the two the scenario's.
+SCENARIO_LINE: Final = 50_000
+SANDBOX_LINE: Final = 100_000
+
+
+@cache
+def script(*, testing: bool = False) -> str:
+    """Return the sandbox as an expression; with the test globals, if requested."""
+    return "".join(_pieces(testing=testing))
+
+
+def _pieces(*, testing: bool) -> Iterator[str]:
+    # A trace names lines alone: those of the sandbox begin where no template ends.
+    yield "\n" * SANDBOX_LINE + "(function (globalThis) {\n'use strict';\n"
+    for name in (*PARTS, *(("testing",) if testing else ()), "harden"):
+        yield (files(__package__) / "sandbox" / f"{name}.js").read_text("utf-8")
+    yield "return enter;\n})(globalThis)"

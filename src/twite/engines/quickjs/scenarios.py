@@ -5,8 +5,7 @@ from typing import Final
 import msgspec
 import quickjs
 
-from twite.engines.quickjs.engine import QuickJsEngine, limit_passed
-from twite.engines.quickjs.script import SANDBOX_LINE, SCENARIO_LINE
+from twite.engines.quickjs.engine import SANDBOX_LINE, SCENARIO_LINE, QuickJsEngine, limit_passed
 from twite.gtm.template.sandbox import RunLimits
 from twite.gtm.template.template import Failure, Scenario, ScenarioResult, Scenarios, Template
 

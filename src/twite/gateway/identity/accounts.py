@@ -8,6 +8,7 @@ could lift any limit of their own.
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
 from typing import Final
 
 import msgspec
@@ -27,7 +28,6 @@ from twite.domain.people.account_changes import (
 from twite.domain.people.users import NAME, ApiKey, AuditAction, AuditEvent, KeyScope, Role, User
 from twite.domain.secret import Secret
 from twite.gateway.identity.authentication import digest_of
-from twite.gateway.identity.password_strength import LEAST, weight
 from twite.gateway.ports.directory import AccountDirectory, Passwords
 from twite.gateway.ports.machine import Clock
 
@@ -295,3 +295,68 @@ def _nobody(name: str) -> str:
 
 def _sorted(pixels: Iterable[str] | None) -> tuple[str, ...] | None:
     return None if pixels is None else tuple(sorted(set(pixels)))
+
+
+# Below this weight, a password is guessed early.
+LEAST: Final = 8
+_PIECE: Final = 2
+_SHORTEST_RUN: Final = 3
+# Longest first, so that a prefix does not match before the whole word.
+_COMMON: Final = tuple(
+    sorted(
+        files("twite.gateway.identity").joinpath("common_passwords.txt").read_text("utf-8").split(),
+        key=len,
+        reverse=True,
+    )
+)
+_ROWS: Final = (
+    "abcdefghijklmnopqrstuvwxyz",
+    "01234567890",
+    "qwertyuiop[]",
+    "qwertzuiopü",
+    "azertyuiop",
+    "asdfghjkl;'",
+    "zxcvbnm,./",
+    "yxcvbnm",
+    "!@#$%^&*()",
+)
+_RUNS: Final = tuple(row + "\n" + row[::-1] for row in _ROWS)
+_YEAR: Final = re.compile(r"(?:19|20)\d\d")
+# How letters are often disguised.
+_PLAIN: Final = str.maketrans("@4031$5!7", "aaoeissit")
+
+
+def weight(password: str) -> int:
+    """Return the strength of a password, roughly in random characters."""
+    plain = password.lower()
+    return min(_weight(plain), _weight(plain.translate(_PLAIN)))
+
+
+def _weight(text: str) -> int:
+    unit = _repeated(text)
+    if unit != text:
+        return _weight(unit) + 1
+    counted = at = 0
+    while at < len(text):
+        length = _known(text, at)
+        counted += min(_PIECE, length)
+        at += length
+    return counted
+
+
+def _known(text: str, at: int) -> int:
+    """Return the length of a common piece that begins here; 1 if there is none."""
+    word = next((word for word in _COMMON if text.startswith(word, at)), "")
+    year = _YEAR.match(text, at)
+    same = len(text) - at - len(text[at:].lstrip(text[at]))
+    run = 1
+    while at + run < len(text) and any(text[at : at + run + 1] in alphabet for alphabet in _RUNS):
+        run += 1
+    longest = max(len(word), len(year[0]) if year else 0, same, run)
+    return longest if longest >= _SHORTEST_RUN else 1
+
+
+def _repeated(text: str) -> str:
+    """Return the unit that a text repeats."""
+    at = (text + text).find(text, 1)
+    return text[:at] if 0 < at < len(text) else text

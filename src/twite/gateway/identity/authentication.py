@@ -1,25 +1,34 @@
-"""Authentication: sign in, sessions, sign out.
+"""Authentication: sign in, sessions, sign out, API keys.
 
-A wrong name, a wrong password and a wrong code are answered alike and take alike long. What is
-limited is the guessing: from an address (of IPv6, its /64), for a name from an address, and for a
-name from anywhere.
+A wrong name, a wrong password and a wrong code get the same response after the same time. Guesses
+are limited by address (of IPv6, its /64), by name and address, and by name.
 """
 
 import hashlib
 import secrets
+from collections import OrderedDict
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 import msgspec
 
 from twite.domain.errors import SignedOut
-from twite.domain.people.users import NAME, AuditAction, AuditEvent, Role, Session, User, Viewer
+from twite.domain.people.users import (
+    NAME,
+    ApiKey,
+    AuditAction,
+    AuditEvent,
+    Role,
+    Session,
+    User,
+    Viewer,
+)
 from twite.domain.secret import Secret
 from twite.domain.times import HOUR, MINUTE, SECOND
-from twite.gateway.identity import totp as codes
-from twite.gateway.identity.throttle import LoginThrottle
+from twite.gateway.identity.two_factor import hash_of, step_of
 from twite.gateway.ports.directory import (
     Directory,
+    DirectoryReader,
     Passwords,
     RecoveryUsed,
     Rehashed,
@@ -242,11 +251,11 @@ class Authentication:
         if self._secret_store is not None:
             for name, plain in await self._secret_store.all(CODES + user.name):
                 if name == CODES + user.name:
-                    step = codes.step_of(Secret(plain.decode()), code, now=self._clock.now())
+                    step = step_of(Secret(plain.decode()), code, now=self._clock.now())
                     if step is not None:
                         used = StepUsed(user=user.name, step=step)
                         return bool(await self._people.update(used))
-        recovery = RecoveryUsed(user=user.name, code=codes.hash_of(code))
+        recovery = RecoveryUsed(user=user.name, code=hash_of(code))
         return bool(code) and bool(await self._people.update(recovery))
 
     async def _refused(
@@ -326,3 +335,60 @@ def _network(offer: LoginAttempt) -> str:
     if isinstance(there, IPv6Address):
         return str(IPv6Network((int(there) >> 64 << 64, 64)))
     return offer.address
+
+
+MOST_KEYS: Final = 16_384
+_LONGEST: Final = 15 * MINUTE
+_FORGOTTEN_AFTER: Final = 60 * MINUTE
+
+
+class LoginThrottle:
+    """After `free` failures each further one doubles the wait, from one second to 15 minutes.
+
+    An hour without a failure forgets them. Of more than MOST_KEYS, the one that failed longest ago
+    is forgotten.
+    """
+
+    def __init__(self, *, free: int) -> None:
+        self._free = free
+        self._failures: OrderedDict[str, tuple[int, int]] = OrderedDict()
+
+    def wait(self, key: str, *, now: int) -> int:
+        """Return the milliseconds that the key must wait; `now` is monotonic."""
+        times, at = self._failures.get(key, (0, now))
+        if times < self._free or now - at >= _FORGOTTEN_AFTER:
+            return 0
+        return max(0, at + min(_LONGEST, SECOND << min(times - self._free, 20)) - now)
+
+    def failed(self, key: str, *, now: int) -> None:
+        """Count a failure."""
+        times, at = self._failures.pop(key, (0, now))
+        if now - at >= _FORGOTTEN_AFTER:
+            times = 0
+        self._failures[key] = times + 1, now
+        if len(self._failures) > MOST_KEYS:
+            self._failures.popitem(last=False)
+
+    def took_back(self, key: str) -> None:
+        """Take back one counted failure."""
+        times, at = self._failures.get(key, (0, 0))
+        if times > 1:
+            self._failures[key] = times - 1, at
+        else:
+            self._failures.pop(key, None)
+
+    def forget(self, key: str) -> None:
+        """Reset the count of a key."""
+        self._failures.pop(key, None)
+
+
+class ApiKeyLookup:
+    """Finds keys by digest. A revoked key is refused at the next request."""
+
+    def __init__(self, api_keys: DirectoryReader) -> None:
+        self._api_keys = api_keys
+
+    async def find(self, text: str) -> ApiKey | None:
+        """Return the key, unless it is unknown or revoked. Raises LedgerUnavailable."""
+        key = await self._api_keys.api_key(digest_of(text))
+        return None if key is None or key.revoked_at is not None else key

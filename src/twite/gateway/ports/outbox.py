@@ -72,8 +72,8 @@ class EditedBody(msgspec.Struct, frozen=True, kw_only=True):
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
     """Queue dead and held deliveries again, with the same conversion id and body.
 
-    What is held for its amount takes what is held together with it along (`hold_group`). `sure` are
-    those that a person wants sent though X may have them: of these alone it is forgotten. The
+    A conversion held for its amount brings its hold group along (see `operations/moves.py`). `sure`
+    are those that a user wants sent though X may have them: only for these is that forgotten. The
     others are held again when their 40 hours are over.
     """
 

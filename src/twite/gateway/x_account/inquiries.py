@@ -1,24 +1,130 @@
-"""Inquiries: requests to X's Ads API other than conversions; each returns an answer or raises.
+"""Inquiries: requests to X's Ads API other than conversions, and the access check.
 
-What X answers is cut by who must act: RefusedByX where a person must change something, XUnanswering
-where it passes. What may have been changed all the same is to be looked at first.
+RefusedByX means that a person must change something; XUnanswering, that a retry may succeed.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Final, Protocol, TypeVar
+from functools import partial
+from types import MappingProxyType
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from twite.domain.destination import OAuthKeys, XApp
+from twite.domain.destination import Destination, OAuthKeys, PixelToken, XApp
 from twite.domain.errors import RefusedByX, XUnanswering
 from twite.domain.times import SECOND
-from twite.gateway.operations.rejection_messages import rejection_message
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.transport import NoResponse, Response
+from twite.x import spec
 from twite.x.decode import limit_of
-from twite.x.inquiry import Inquiry, InquiryRefusal, Question, answered, signed, words_of
+from twite.x.inquiry import (
+    AdsAccountAccess,
+    Inquiry,
+    InquiryRefusal,
+    Question,
+    RefusalReason,
+    accounts_question,
+    answered,
+    may_manage,
+    read_accounts,
+    read_nothing,
+    read_roles,
+    roles_question,
+    signed,
+    with_nothing,
+    words_of,
+)
+
+APPLY_AT: Final = "help.x.com/en/forms/xdev/conversion-api-request"  # [doc FUND, CM]
+
+
+class RejectionMessage(NamedTuple):
+    """The fact, and the cure. `{about}` is the account, user or address concerned."""
+
+    fact: str
+    cure: str
+
+
+_ROLES: Final = " or ".join(spec.MANAGING_ROLES)
+_WORDS: Final = MappingProxyType(
+    {
+        RefusalReason.APP_UNKNOWN: RejectionMessage(
+            fact="X does not know the app",
+            cure="x.consumer_key and x.consumer_secret must be the API key and secret that X's "
+            "developer console shows for the app: copy both again",
+        ),
+        RefusalReason.CALLBACK_REFUSED: RejectionMessage(
+            fact="X does not send anybody back to {about}",
+            cure="Add that address, exactly as it is, to the app's callback URLs in X's developer "
+            "console, or sign in with a PIN",
+        ),
+        RefusalReason.DENIED: RejectionMessage(
+            fact="the sign-in was cancelled at X",
+            cure="Nothing was stored. To sign in, begin again and press Authorize app",
+        ),
+        RefusalReason.STRANGER: RejectionMessage(
+            fact="the response from X belongs to no sign-in that was started here",
+            cure="It may have been too slow, or finished in another browser. Begin again",
+        ),
+        RefusalReason.VERIFIER_REFUSED: RejectionMessage(
+            fact="X does not take the PIN",
+            cure="A PIN works once, for a few minutes. Begin again, and type all its digits",
+        ),
+        RefusalReason.TOKEN_REFUSED: RejectionMessage(
+            fact="X does not take the credentials{of}",
+            cure="They were revoked or regenerated at X, are cut off, belong to two apps, or are "
+            "older than the app's approval for the Ads API. Sign in again with twite login, "
+            "or put new "
+            "ones into the settings",
+        ),
+        RefusalReason.APP_UNAPPROVED: RejectionMessage(
+            fact="X has not approved the app for its Ads API",
+            cure=f"Apply at {APPLY_AT} (up to three working days; “Conversion Only” is enough to "
+            "send), and sign in again afterwards: X refuses tokens from before the approval",
+        ),
+        RefusalReason.NO_ROLE: RejectionMessage(
+            fact="the user has no access to {about}, or it does not exist",
+            cure=f"An admin of the ads account must give the user the role {_ROLES} (ads.x.com, "
+            "Edit access to account); or sign in as somebody who has it. Also check pixel.account",
+        ),
+        RefusalReason.WRONG_ROLE: RejectionMessage(
+            fact="the user's roles{of} are not enough",
+            cure=f"Conversions need {_ROLES}. An admin of the ads account can give it (ads.x.com, "
+            "Edit access to account); or sign in as somebody who has it",
+        ),
+        RefusalReason.PIXEL_TOKEN_REFUSED: RejectionMessage(
+            fact="X does not take this pixel token{of}",
+            cure="Copy it again from X's Events Manager (the pixel, Install Pixel, Manual, "
+            "Conversion API, Generate access token), and make sure that it belongs to this pixel",
+        ),
+        RefusalReason.NO_EVENT: RejectionMessage(
+            fact="there is no such event in the account",
+            cure="twite events list shows the events",
+        ),
+        RefusalReason.NOT_LIKE_THAT: RejectionMessage(
+            fact="X does not take that", cure="Change what X names"
+        ),
+        RefusalReason.UNREADABLE: RejectionMessage(
+            fact="X's response is not one that it documents",
+            cure="Check that x.api_url and x.oauth_url are X's, and try again later",
+        ),
+    }
+)
+
+
+def rejection_message(refusal: InquiryRefusal, *, about: str = "", off: int = 0) -> tuple[str, str]:
+    """Return (what happened, what to do). `off`: seconds that X's clock is ahead."""
+    fact, cure = _WORDS[refusal.why]
+    reason = fact.format(about=about or "the account", of=f" for {about}" if about else "")
+    answer = f"{refusal.status or ''} {refusal.said}".strip()
+    if answer:
+        reason = f"{reason} ({answer})"
+    if refusal.status == 401 and abs(off) > spec.OAUTH_WINDOW_SECONDS:
+        cure = f"This clock is {abs(off)} s from X's, which then refuses signatures: set it"
+    return reason, cure
+
 
 _LONGEST_WAIT: Final = 900  # seconds: X's windows are no longer [doc FUND]
 _T = TypeVar("_T")
@@ -122,3 +228,71 @@ def _off(came: Response, now: int) -> int:
         return int(parsedate_to_datetime(came.headers["date"]).timestamp()) - now // SECOND
     except (KeyError, ValueError, TypeError, OverflowError):
         return 0
+
+
+class AccessCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """X refused nothing. `roles` is None if X did not name them.
+
+    With roles, X is known to take conversions of the pixel's account; without, only that it did not
+    refuse who asked.
+    """
+
+    account: str | None = None
+    roles: tuple[str, ...] | None = None
+
+
+async def check_access(
+    ask: XInquiries, destination: Destination, credentials: OAuthKeys | PixelToken
+) -> AccessCheck:
+    """Check access without sending a conversion. Raises RefusedByX, XUnanswering.
+
+    The roles are read where an account is named. Where it is not, and for an app that may read no
+    roles, X is asked to take no conversion at all.
+    """
+    pixel = destination.pixel
+    if isinstance(credentials, PixelToken) or destination.account is None:
+        await _take_nothing(ask, pixel, credentials)
+        return AccessCheck()
+    account = destination.account
+    question = roles_question(ask.address.version, account)
+    about = f"ads account {account}"
+    try:
+        roles = await ask.ask_as(credentials, question, read_roles, about=about)
+    except RefusedByX as refused:
+        if refused.why != RefusalReason.APP_UNAPPROVED:
+            raise
+        # Whether an app that is approved for conversions alone may read roles, X does not say.
+        await _take_nothing(ask, pixel, credentials)
+        return AccessCheck(account=account)
+    if not may_manage(roles):
+        wrong = InquiryRefusal(why=RefusalReason.WRONG_ROLE, said=f"{', '.join(roles) or 'none'}")
+        reason, cure = rejection_message(wrong, about=about)
+        raise RefusedByX(why=wrong.why, status=0, reason=reason, cure=cure)
+    return AccessCheck(account=account, roles=roles)
+
+
+async def accounts_of(ask: XInquiries, keys: OAuthKeys) -> tuple[AdsAccountAccess, ...]:
+    """Return the accounts that a user has a part in. Raises RefusedByX, XUnanswering."""
+    return await ask.ask_as(keys, accounts_question(ask.address.version), read_accounts)
+
+
+async def _take_nothing(ask: XInquiries, pixel: str, credentials: OAuthKeys | PixelToken) -> None:
+    make: Callable[[str, int], Inquiry] = _made(ask, pixel, credentials)
+
+    def read(status: int, body: bytes) -> bool | InquiryRefusal:
+        return read_nothing(credentials, status=status, body=body)
+
+    await ask.ask(make, read, about=f"pixel {pixel}")
+
+
+def _made(
+    ask: XInquiries, pixel: str, credentials: OAuthKeys | PixelToken
+) -> Callable[[str, int], Inquiry]:
+    make = partial(
+        with_nothing,
+        credentials,
+        pixel=pixel,
+        api_url=ask.address.api_url,
+        version=ask.address.version,
+    )
+    return lambda nonce, timestamp: make(nonce=nonce, timestamp=timestamp)

@@ -21,11 +21,14 @@ from twite.domain.errors import RefusedByX, SettingsError, XUnanswering
 from twite.domain.people.users import AuditAction, AuditEvent
 from twite.domain.times import MINUTE
 from twite.gateway.delivery.credentials import OAUTH, PIXEL_TOKEN
-from twite.gateway.operations.rejection_messages import rejection_message
 from twite.gateway.ports.machine import Clock
-from twite.gateway.x_account.access_check import AccessCheck, check_access
 from twite.gateway.x_account.credential_store import StoredCredentials
-from twite.gateway.x_account.inquiries import XInquiries
+from twite.gateway.x_account.inquiries import (
+    AccessCheck,
+    XInquiries,
+    check_access,
+    rejection_message,
+)
 from twite.x import sign_in
 from twite.x.inquiry import InquiryRefusal, RefusalReason
 

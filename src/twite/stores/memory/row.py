@@ -16,7 +16,7 @@ from twite.domain.delivery import (
 )
 from twite.domain.history import History, PastAttempt, TagNotFired
 from twite.domain.submission import AcceptedConversion
-from twite.gateway.operations.hold_group import HeldGroup, alike
+from twite.gateway.operations.moves import HeldGroup, alike
 from twite.gateway.ports.state import Pause, RateLimitWindow
 
 

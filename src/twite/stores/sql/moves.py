@@ -12,7 +12,7 @@ from twite.domain.delivery import MAYBE_SENT
 from twite.domain.history import Rival
 from twite.domain.people.users import AuditEvent
 from twite.gateway.ingest.value_guard import HELD_FOR
-from twite.gateway.operations.hold_group import HeldGroup, alike
+from twite.gateway.operations.moves import HeldGroup, alike
 from twite.gateway.ports.outbox import (
     Discard,
     EditBodies,

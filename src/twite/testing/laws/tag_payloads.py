@@ -11,8 +11,14 @@ from twite.gateway.ports.outbox import Replay
 from twite.gateway.ports.queries import PayloadHeadsQuery
 from twite.gateway.ports.secret_store import Seal
 from twite.gateway.ports.store import Store
-from twite.gateway.tags.run.payload import TagPayload, read, written
-from twite.gateway.tags.run.resealing import Resealing, UnsealedCounts, left
+from twite.gateway.tags.run.payload import (
+    Resealing,
+    TagPayload,
+    UnsealedCounts,
+    left,
+    read,
+    written,
+)
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.actions import claim, dead_lettered, delivered, record, settle
 

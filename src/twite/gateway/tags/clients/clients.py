@@ -26,8 +26,7 @@ from twite.gateway.tags.clients.conversation import (
     Performs,
     in_short,
 )
-from twite.gateway.tags.runtime.tag_log import TagLogLine
-from twite.gateway.tags.runtime.waiting_log import ClientLines, RunLines
+from twite.gateway.tags.runtime.tag_log import ClientLines, RunLines, TagLogLine
 from twite.gtm.container import parts
 from twite.gtm.container.values import EventContext, Unfilled, Values, given_fields
 from twite.gtm.template.effects import ClaimEffect, Forget, HttpEffect, Keep, LogEffect, Service

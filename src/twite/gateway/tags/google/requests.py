@@ -1,17 +1,151 @@
-"""Requests to Google, with an access token if needed."""
+"""Requests to Google: endpoints, cached access tokens, and the requests that carry them."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
+from yarl import URL
 
 from twite.domain.secret import Secret
+from twite.domain.times import MINUTE, SECOND
 from twite.gateway.ports.google_account import GoogleTokenSource, NoGoogleToken
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.gateway.ports.web import WebRequest
-from twite.gateway.tags.google.endpoints import GoogleEndpoints, may_carry
-from twite.gateway.tags.google.tokens import Found, Scopes, TokenCache
+
+# A token must still be good when its request arrives.
+AHEAD: Final = 2 * MINUTE
+# What Google refused it refuses again: callers in between get the same answer.
+REFUSED_FOR: Final = 30 * SECOND
+# Scopes may hold what an event says, so that there must be an end to them.
+MOST_SCOPES: Final = 64
+
+Found = Secret | NoGoogleToken
+Scopes = tuple[str, ...]
+
+
+class _Kept(msgspec.Struct, frozen=True, kw_only=True):
+    found: Found
+    until: int
+
+
+class TokenCache:
+    """For each set of scopes the one token, asked for anew shortly before it ends."""
+
+    def __init__(self, account: GoogleTokenSource, *, clock: Clock) -> None:
+        self._account = account
+        self._clock = clock
+        self._kept: dict[Scopes, _Kept] = {}
+        self._asking: dict[Scopes, asyncio.Task[Found]] = {}
+
+    async def of(self, scopes: Scopes) -> Found:
+        """Return a token for scopes, or why there is none."""
+        key = tuple(sorted(set(scopes)))
+        kept = self._kept.get(key)
+        if kept is not None and self._clock.elapsed() < kept.until:
+            return kept.found
+        asking = self._asking.get(key)
+        if asking is None:
+            asking = self._asking[key] = asyncio.create_task(self._ask(key))
+            asking.add_done_callback(lambda _: self._asking.pop(key, None))
+        # A caller that gives up leaves the others waiting for the same.
+        return await asyncio.shield(asking)
+
+    def forget(self, scopes: Scopes, token: Secret) -> None:
+        """Hear that Google does not take a token any more; a newer one stays."""
+        key = tuple(sorted(set(scopes)))
+        kept = self._kept.get(key)
+        if kept is not None and kept.found == token:
+            del self._kept[key]
+
+    async def stop(self) -> None:
+        """Ask no more."""
+        asking = tuple(self._asking.values())
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+        await self._account.stop()
+
+    async def _ask(self, key: Scopes) -> Found:
+        came = await self._account.token(key)
+        now = self._clock.elapsed()
+        if isinstance(came, NoGoogleToken):
+            if came.refused:
+                self._keep(key, _Kept(found=came, until=now + REFUSED_FOR))
+            return came
+        # One that is shorter than that from the start is good for half of its time.
+        life = max(came.life - AHEAD, came.life // 2)
+        self._keep(key, _Kept(found=came.text, until=now + life))
+        return came.text
+
+    def _keep(self, key: Scopes, kept: _Kept) -> None:
+        self._kept.pop(key, None)
+        if len(self._kept) >= MOST_SCOPES:
+            self._kept.pop(next(iter(self._kept)))
+        self._kept[key] = kept
+
+
+_APIS: Final = "googleapis.com"
+# Further hosts that our own service calls use; a template's requests to these stay as they are.
+_BESIDE: Final = frozenset({"www.google-analytics.com", "www.googletagmanager.com"})
+
+
+class GoogleEndpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a request goes. `allow_hosts` are those of ours that may have private addresses."""
+
+    url: str
+    allow_hosts: frozenset[str] = frozenset()
+
+
+class GoogleEndpoints:
+    """`api_url` takes the place of all of googleapis.com; with it, paths stay as they are."""
+
+    def __init__(self, api_url: str | None = None) -> None:
+        self._instead = None if api_url is None else URL(api_url)
+
+    def of(self, url: str, *, own: bool = False) -> GoogleEndpoint:
+        """Return where a request goes; `own` for one that a service of Google's needs."""
+        meant = read(url)
+        if self._instead is None or meant is None:
+            return GoogleEndpoint(url=url)
+        host = meant.raw_host or ""
+        if not is_of_the_apis(host) and not (own and host in _BESIDE):
+            return GoogleEndpoint(url=url)
+        instead = self._instead
+        there = meant.with_scheme(instead.scheme).with_host(instead.host or "")
+        moved = str(there.with_port(instead.explicit_port))
+        if instead.raw_path != "/":
+            origin = str(there.with_port(instead.explicit_port).origin())
+            moved = f"{origin}{instead.raw_path}{moved.removeprefix(origin)}"
+        return GoogleEndpoint(url=moved, allow_hosts=frozenset({instead.raw_host or ""}))
+
+
+def may_carry(url: str) -> bool:
+    """Say whether a token may go to an address: Google's APIs, encrypted, and nobody else."""
+    meant = read(url)
+    return (
+        meant is not None
+        and meant.scheme == "https"
+        and meant.port == 443
+        and meant.user is None
+        and is_of_the_apis(meant.raw_host or "")
+    )
+
+
+def is_of_the_apis(host: str) -> bool:
+    """Say whether a host is one of googleapis.com, in the spelling of a connection."""
+    return host == _APIS or host.endswith(f".{_APIS}")
+
+
+def read(url: str) -> URL | None:
+    """Read an address as the connection does; None for what is none."""
+    try:
+        found = URL(url)
+    except ValueError:
+        return None
+    return found if found.scheme in {"http", "https"} and found.raw_host else None
+
 
 UNSET: Final = "[google] is not set in the settings"
 _UNAUTHORIZED: Final = 401

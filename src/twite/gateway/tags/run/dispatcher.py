@@ -37,11 +37,10 @@ from twite.gateway.ports.tags import (
     policy_for,
 )
 from twite.gateway.ports.templates import KeepsItems
-from twite.gateway.tags.run.ingest_turn import IngestEvaluation
 from twite.gateway.tags.run.payload import TagPayload, person_of, written
 from twite.gateway.tags.run.readable_request import ReadableRequest, kept, readable
-from twite.gateway.tags.runtime.engine_pool import EnginePool
-from twite.gateway.tags.runtime.template_storage import TemplateStorage
+from twite.gateway.tags.run.variables import IngestEvaluation
+from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.gtm.container import parts
 from twite.gtm.container.plan import FiredTag, FiringPlan, plan
 from twite.gtm.container.values import EventContext

@@ -7,23 +7,45 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
+import msgspec
+
+from twite.gateway.ports.events import Observer
+from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.tags import TagRule
 from twite.gateway.ports.transport import NoResponse
 from twite.gateway.ports.transport import Response as HttpAnswer
-from twite.gateway.ports.web import WebRequest
-from twite.gateway.tags.google.calls import GoogleCalls
-from twite.gateway.tags.google.insert_ids import InsertIds
-from twite.gateway.tags.google.requests import GoogleRequestDenied, Sends
-from twite.gateway.tags.run.context import RunContext
+from twite.gateway.ports.web import Web, WebRequest
+from twite.gateway.tags.google.calls import GoogleCalls, InsertIds
+from twite.gateway.tags.google.requests import GoogleClient, GoogleRequestDenied, Sends
 from twite.gateway.tags.run.outcome import RequestOutcome
-from twite.gateway.tags.run.template_run import told
+from twite.gateway.tags.run.to_x import ToX
+from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.gateway.tags.runtime.tag_log import TagLog
 from twite.gtm.google_requests.request import GoogleRequest
 from twite.gtm.template.effects import HttpEffect, Service
-from twite.gtm.template.sandbox import EffectAnswer, Turn
+from twite.gtm.template.sandbox import EffectAnswer, RunResult, Turn
+from twite.gtm.template.template import Template
 from twite.redaction.mask_line import LineMask
+
+if TYPE_CHECKING:
+    from asyncio import Task
+
+    from twite.domain.json_tree import Tree
+
+
+class RunContext(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine threads, the outbound requests, and the observer."""
+
+    engine_pool: EnginePool
+    web: Web
+    google: GoogleClient
+    to_x: ToX
+    storage: TemplateStorage
+    clock: Clock
+    observer: Observer
+
 
 T = TypeVar("T")
 MOST_REQUESTS: Final = 100  # of one delivery
@@ -189,3 +211,36 @@ class _Leaving:
             return await going
         finally:
             self._count(-1)
+
+
+class TemplateRun:
+    """A run begun at `began`. `after` are the callbacks for the end of the event."""
+
+    def __init__(self, template: Template, *, began: int) -> None:
+        self.template = template
+        self.began = began
+        self.id = 0
+        self.tasks: set[Task[EffectAnswer]] = set()
+        self.after: list[int] = []
+        self.outcome = RunResult.SILENT
+        self.returned: Tree = None
+        self.error: str | None = None
+        self.wake_at: int | None = None
+        self.listening: tuple[str, ...] = ()
+
+    @property
+    def is_over(self) -> bool:
+        return self.error is not None or not (self.tasks or self.wake_at is not None)
+
+
+def told(id_: int, response: HttpAnswer | NoResponse) -> EffectAnswer:
+    """Return what a template is told of its request."""
+    if isinstance(response, NoResponse):
+        late = response.reason == "no answer in time"
+        return EffectAnswer(id=id_, reason="timed_out" if late else "failed")
+    return EffectAnswer(
+        id=id_,
+        status=response.status,
+        headers=dict(response.headers),
+        body=response.body.decode("utf-8", "replace"),
+    )

@@ -18,13 +18,11 @@ import msgspec
 from twite.domain.json_tree import Tree
 from twite.gateway.ports.events import TagSaid
 from twite.gateway.ports.tags import ContainerConfig, TagRule
-from twite.gateway.tags.google.insert_ids import InsertIds
-from twite.gateway.tags.run.context import RunContext
-from twite.gateway.tags.run.outbound import MOST_REQUESTS, TagOutbound
+from twite.gateway.tags.google.calls import InsertIds
+from twite.gateway.tags.run.outbound import MOST_REQUESTS, RunContext, TagOutbound, TemplateRun
 from twite.gateway.tags.run.outcome import TOO_LONG, RunOutcome
 from twite.gateway.tags.run.payload import TagPayload
-from twite.gateway.tags.run.template_run import TemplateRun
-from twite.gateway.tags.run.variable_cache import PendingVariable, VariableCache
+from twite.gateway.tags.run.variables import PendingVariable, VariableCache
 from twite.gateway.tags.runtime.engine_pool import TemplateEngines
 from twite.gateway.tags.runtime.tag_log import LONGEST_LINE, TagLog, TagLogLine
 from twite.gateway.tags.runtime.thread_worker import HungTurn, ThreadWorker

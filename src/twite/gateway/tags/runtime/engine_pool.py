@@ -1,4 +1,4 @@
-"""Engine pool: the threads that run templates; each has its own engine for each template."""
+"""Engine pool: the threads, engines and stored items (`templateDataStorage`) of templates."""
 
 import asyncio
 import threading
@@ -8,9 +8,11 @@ from typing import Final, Protocol
 
 import msgspec
 
+from twite.domain.json_tree import Tree
 from twite.gateway.ports.events import Observer, SilentObserver
-from twite.gateway.tags.runtime.probations import Probations
+from twite.gateway.tags.runtime.probation import Probations
 from twite.gateway.tags.runtime.thread_worker import AbandonedThread, ThreadWorker
+from twite.gtm.template.effects import Forget, Keep
 from twite.gtm.template.permissions import PermissionPolicy, policy
 from twite.gtm.template.sandbox import Call, Engine, RunLimits, Turn
 from twite.gtm.template.template import Template
@@ -239,3 +241,39 @@ class EnginePool:
             patience=self._patience,
             left=self._left,
         )
+
+
+MOST_BYTES: Final = 1024 * 1024  # of one template's items, as JSON
+
+
+class TemplateStorage:
+    """The storage of all templates. A template's runs share its items."""
+
+    def __init__(self, *, most: int = MOST_BYTES) -> None:
+        self._most = most
+        self._kept: dict[int, tuple[Template, dict[str, Tree]]] = {}
+        self._sizes: dict[int, dict[str, int]] = {}
+
+    def of(self, template: Template) -> dict[str, Tree]:
+        """Return a template's items, for one turn."""
+        found = self._kept.get(id(template))
+        return {} if found is None else dict(found[1])
+
+    def change(self, template: Template, effect: Keep | Forget) -> bool:
+        """Store or delete an item; return False if there is no room."""
+        _, items = self._kept.setdefault(id(template), (template, {}))
+        sizes = self._sizes.setdefault(id(template), {})
+        if isinstance(effect, Forget):
+            items.clear()
+            sizes.clear()
+            return True
+        if effect.value is None:
+            items.pop(effect.key, None)
+            sizes.pop(effect.key, None)
+            return True
+        size = len(effect.key) + len(msgspec.json.encode(effect.value))
+        if sum(sizes.values()) - sizes.get(effect.key, 0) + size > self._most:
+            return False
+        items[effect.key] = effect.value
+        sizes[effect.key] = size
+        return True

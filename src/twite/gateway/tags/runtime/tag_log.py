@@ -1,11 +1,18 @@
-"""Log lines of one template run: masked, shortened, and limited in number."""
+"""Log lines of template runs: masked, shortened, and limited per run and per minute."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
+from urllib.parse import parse_qsl
 
 import msgspec
 
-from twite.redaction.mask_line import LineMask
+from twite.domain.secret import Secret
+from twite.domain.times import MINUTE
+from twite.formats.page_visit import cookies_of
+from twite.gtm.template.effects import LogEffect, RunContainer
+from twite.gtm.template.sandbox import Incoming, Turn
+from twite.redaction.mask_line import LineMask, telling
+from twite.redaction.vocabulary import FieldContext
 
 MOST_LINES: Final = 20
 LONGEST_LINE: Final = 300
@@ -67,3 +74,127 @@ class TagLog:
         if self._mask is None:
             self._mask = self._make()
         return self._mask
+
+
+MOST_A_MINUTE: Final = 100  # lines of one client
+_LONGEST_BODY: Final = 1024 * 1024  # of a longer one nobody looks for persons: nothing is shown
+
+
+class ClientLines:
+    """The log of all clients, or of all variables. `tells` gets the owner of each line."""
+
+    def __init__(
+        self, tells: Callable[[str, TagLogLine], None], *, elapsed: Callable[[], int]
+    ) -> None:
+        self._tells = tells
+        self._elapsed = elapsed
+        self._paces: dict[str, _Pace] = {}
+
+    def of(
+        self,
+        whose: str,
+        request: Incoming,
+        secrets: Iterable[Secret],
+        event: Mapping[str, object] | None = None,
+    ) -> "RunLines":
+        """Return what listens to one run of a client, or of a variable for an event."""
+        pace = self._paces.get(whose)
+        if pace is None:
+            pace = self._paces[whose] = _Pace(whose, self._tells, self._elapsed)
+        return RunLines(pace, request, secrets, () if event is None else (event,))
+
+
+class RunLines:
+    """Logs the turns of one run."""
+
+    def __init__(
+        self,
+        pace: "_Pace",
+        request: Incoming,
+        secrets: Iterable[Secret],
+        events: Iterable[object],
+    ) -> None:
+        self._request = request
+        self._secrets = secrets
+        self._events: list[object] = [*events]
+        self._lines = TagLog(self._mask, pace.tell, room=pace.has_room)
+
+    def hear(self, turn: Turn) -> None:
+        """Log the lines of a turn. Missing permissions are reported elsewhere."""
+        self._events += [
+            effect.event for effect in turn.effects if isinstance(effect, RunContainer)
+        ]
+        for effect in turn.effects:
+            if isinstance(effect, LogEffect) and effect.denied is None:
+                self._lines.write(effect.text, own=effect.own)
+
+    def say(self, sentence: str) -> None:
+        """Log a line of Twite's."""
+        self._lines.say(sentence)
+
+    def _mask(self) -> LineMask:
+        secrets = [secret.reveal() for secret in self._secrets]
+        body = self._request.body or ""
+        if len(body) > _LONGEST_BODY:
+            return LineMask(secrets, {}, blind=True)
+        bodies: list[object] = [*_said_in(self._request), _read(body)]
+        persons = [*telling(self._events), *telling(bodies, FieldContext.THINGS)]
+        return LineMask(secrets, {}, persons=persons)
+
+
+class _Pace:
+    """The lines left of one owner's minute, and the number dropped."""
+
+    def __init__(
+        self, whose: str, tells: Callable[[str, TagLogLine], None], elapsed: Callable[[], int]
+    ) -> None:
+        self._whose = whose
+        self._tells = tells
+        self._elapsed = elapsed
+        self._began = elapsed()
+        self._told = 0
+        self._left = 0
+
+    def has_room(self) -> bool:
+        """Take one line of the budget; return whether there was one."""
+        now = self._elapsed()
+        if now - self._began >= MINUTE:
+            if self._left:
+                self.tell(TagLogLine(text=f"{self._left} lines were left out", own=True))
+            self._began, self._told, self._left = now, 0, 0
+        self._told += 1
+        if self._told <= MOST_A_MINUTE:
+            return True
+        if not self._left:
+            self.tell(TagLogLine(text="more lines of this minute are left out", own=True))
+        self._left += 1
+        return False
+
+    def tell(self, line: TagLogLine) -> None:
+        """Write a line."""
+        self._tells(self._whose, line)
+
+
+def _said_in(request: Incoming) -> Iterator[Mapping[str, object]]:
+    """Yield what a request says beside its body, by name."""
+    headers = dict(request.headers)
+    yield headers
+    yield cookies_of(headers.get("cookie", ""))
+    yield _form(request.query)
+
+
+def _read(body: str) -> object:
+    if not body:
+        return None
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return _form(body)
+
+
+def _form(text: str) -> dict[str, list[str]]:
+    """Return a form or a query by name; lines of it are read one by one, as of a GA4 hit."""
+    found: dict[str, list[str]] = {}
+    for name, value in parse_qsl("&".join(text.splitlines()), keep_blank_values=True):
+        found.setdefault(name, []).append(value)
+    return found
