@@ -67,19 +67,19 @@ GOOGLE: Final = Table(
     {
         "credentials": Setting(
             None,
-            '`"file:PATH"` or `"env:NAME"` with the whole JSON key of a service account',
+            'the JSON key of a service account, as `"file:PATH"` or `"env:NAME"`',
             SecretText(words=(METADATA,), lines=True),
             example="file:service-account.json",
         ),
         "project": Setting(
             None,
-            "the project if a template names none (`GOOGLE_CLOUD_PROJECT` at Google)",
+            "default project of templates (`GOOGLE_CLOUD_PROJECT` at Google)",
             Text(),
             example="shop-1",
         ),
         "api_url": Setting(
             None,
-            "replaces googleapis.com including the token endpoint and the metadata server",
+            "base URL instead of googleapis.com, the token endpoint and the metadata server",
             Text(values.url),
             example="http://127.0.0.1:9099",
         ),

@@ -88,11 +88,9 @@ class PixelTable(msgspec.Struct, frozen=True, kw_only=True):
         example="18ce54d4x5t",
     )
     on_ambiguous: Literal["resend", "hold"] = setting(
-        "resend", "if X may already have a conversion"
+        "resend", "what to do if X may already have a conversion"
     )
-    value_guard: ValueGuard = setting(
-        "flag", "for amounts far from what the event is usually worth"
-    )
+    value_guard: ValueGuard = setting("flag", "how to treat unusual amounts")
 
 
 COOKIE: Final = Table(
@@ -100,18 +98,18 @@ COOKIE: Final = Table(
     {
         "names": Setting(
             ["_twite"],
-            "cookies that keep the click",
+            "names of the cookies that store the click id",
             ListOf(Choice(("_twite", "_twclid", "twclid")), distinct="name"),
         ),
         "days": Setting(
-            DEFAULT_DAYS, "how many days these cookies are kept after the click", Number(1, 400)
+            DEFAULT_DAYS, "lifetime of these cookies in days, after the click", Number(1, 400)
         ),
         "http_only": Setting(
             default=False, meaning="whether to hide these cookies from scripts", kind=Flag()
         ),
         "client_id": Setting(
             default=True,
-            meaning="whether answers to Stape's Data Tag keep its client id",
+            meaning="whether responses to Stape's Data Tag store its client id",
             kind=Flag(),
         ),
     },
@@ -139,30 +137,36 @@ CONSENT_POLICY: Final = Table(
     ConsentPolicy,
     {
         "storage_denied": Setting(
-            "suppress", "if `ad_storage` or TCF purpose 1 is denied", _action("suppress", "strip")
+            "suppress",
+            "what to do if `ad_storage` or TCF purpose 1 is denied",
+            _action("suppress", "strip"),
         ),
         "user_data_denied": Setting(
             "suppress",
-            "if `ad_user_data` or another required TCF purpose is denied",
+            "what to do if `ad_user_data` or another required TCF purpose is denied",
             _action("suppress", "strip"),
         ),
         "personalization_denied": Setting(
-            "restrict", "if `ad_personalization` is denied", _action("restrict", "suppress", "send")
+            "restrict",
+            "what to do if `ad_personalization` is denied",
+            _action("restrict", "suppress", "send"),
         ),
         "us_opt_out": Setting(
             "suppress",
-            "for `gpc`, `usp` and the United States sections of `gpp`",
+            "what to do after an opt-out by `gpc`, `usp` or a United States section of `gpp`",
             _action("suppress", "restrict"),
         ),
         "unclear": Setting(
-            "suppress", "for unknown or unreadable signals", _action("suppress", "hold", "ignore")
+            "suppress",
+            "what to do if signals are unknown or unreadable",
+            _action("suppress", "hold", "ignore"),
         ),
         "missing": Setting(
-            "suppress", "for missing signals where consent is required", _action("suppress", "hold")
+            "suppress", "what to do if required signals are missing", _action("suppress", "hold")
         ),
         "strict_regions": Setting(
             ["EEA", "GB", "CH"],
-            "countries (ISO 3166) that require consent",
+            "countries (ISO 3166) where consent is required",
             ListOf(Text(_regions), lambda parts, _: frozenset().union(*parts)),
         ),
         "tcf_purposes": Setting(
@@ -196,19 +200,21 @@ class SourceTable(msgspec.Struct, frozen=True, kw_only=True):
     """`[[source]]`."""
 
     name: str = setting(
-        REQUIRED, "its name in the balance and the log", Text(partial(values.name, what="a source"))
+        REQUIRED,
+        "name of the source in the balance and the log",
+        Text(partial(values.name, what="a source")),
     )
-    pixel: str = setting(REQUIRED, "the pixel of conversions that name none")
+    pixel: str = setting(REQUIRED, "default pixel of the source's conversions")
     key: Secret | None = setting(None, "the secret that servers send as `Authorization: Bearer …`")
     origins: tuple[str, ...] = setting(
         [],
-        "pages that may post without a key",
+        "origins of pages that may post without a key",
         ListOf(Text(values.origin)),
         example=["https://shop.example"],
     )
-    pixels: tuple[str, ...] = setting([], "further pixels that its conversions may name")
+    pixels: tuple[str, ...] = setting([], "further pixels that the source's conversions may name")
     consent: Literal["optional", "required"] = setting(
-        "optional", '`"required"` sends nothing without a person\'s yes'
+        "optional", '`"required"` sends nothing without the person\'s consent'
     )
     consent_policy: ConsentPolicy = setting({}, "", CONSENT_POLICY)
     region: str | None = setting(
@@ -219,7 +225,7 @@ class SourceTable(msgspec.Struct, frozen=True, kw_only=True):
     )
     events: Mapping[str, str] = setting(
         {},
-        "which of your events a tag's event becomes",
+        "maps events of tags to your events",
         example={"form_submit": "lead", "scroll": "ignore"},
     )
     cookie: ClickCookie = setting({}, "", COOKIE)
@@ -228,18 +234,16 @@ class SourceTable(msgspec.Struct, frozen=True, kw_only=True):
     )
     browser_rate: int | None = setting(
         None,
-        "requests an hour from all its pages together",
+        "requests per hour from all pages of the source",
         Number(1, 1_000_000_000),
         example=100_000,
     )
-    twin: Literal["use", "load", "off"] = setting(
-        "use", "whether the script also gives conversions to X's pixel"
-    )
+    twin: Literal["use", "load", "off"] = setting("use", "whether the script also calls X's pixel")
     value_guard: ValueGuard | None = setting(
-        None, "as the pixel's, for this source", example="flag"
+        None, "overrides the pixel's `value_guard` for this source", example="flag"
     )
     stape_credentials: Literal["configured", "stored", "passing"] = setting(
-        "configured", "credentials sent by Stape's X tag"
+        "configured", "how to treat the credentials in requests of Stape's X tag"
     )
 
 
@@ -250,29 +254,27 @@ class ContainerTable(msgspec.Struct, frozen=True, kw_only=True):
         None, "`container.toml`, relative to the settings file", example="container.toml"
     )
     client_source: str | None = setting(
-        None, "the source of events from its client templates", example="shop"
+        None, "source of the events of client templates", example="shop"
     )
-    sources: tuple[str, ...] = setting([], "sources whose events its tags receive; empty means all")
-    repeat: RepeatPolicy = setting("at_least_once", "for all its tags, as `tag[].repeat`")
+    sources: tuple[str, ...] = setting([], "sources whose events the tags receive; empty means all")
+    repeat: RepeatPolicy = setting("at_least_once", "`tag[].repeat` for all tags of the container")
     persons: PersonHandling | None = setting(
-        None, "for all its tags, as `tag[].persons`", example="sealed"
+        None, "`tag[].persons` for all tags of the container", example="sealed"
     )
-    timeout: int = setting("30s", "for one run of a tag, as `tag[].timeout`", _TIMEOUT)
+    timeout: int = setting("30s", "`tag[].timeout` for all tags of the container", _TIMEOUT)
     in_flight: int = setting(8, "concurrent runs of each tag", _IN_FLIGHT)
     allow_hosts: frozenset[str] = setting(
-        [], "for all its tags and client templates, as `tag[].allow_hosts`", _HOSTS
+        [], "`tag[].allow_hosts` for all tags and client templates of the container", _HOSTS
     )
 
 
 class WhenTable(msgspec.Struct, frozen=True, kw_only=True):
     """One condition; `field` is a path in the event data, as in `user_data.email_address`."""
 
-    field: str = setting(
-        REQUIRED, "a place in the event data, such as `value` or `items.0.item_id`"
-    )
+    field: str = setting(REQUIRED, "path in the event data, such as `value` or `items.0.item_id`")
     value: str = setting(REQUIRED, "the text to compare the field with")
     operator: Operator = setting("equals", "")
-    negate: bool = setting(default=False, meaning="whether the condition must not hold")
+    negate: bool = setting(default=False, meaning="whether to invert the condition")
     ignore_case: bool = setting(default=False, meaning="whether to ignore case")
 
 
@@ -280,7 +282,7 @@ class TagTable(msgspec.Struct, frozen=True, kw_only=True):
     """`[[tag]]`. `fields` are the template's own: any JSON values."""
 
     name: str = setting(
-        REQUIRED, "its name", Text(partial(values.name, what="a tag")), example="crm"
+        REQUIRED, "name of the tag", Text(partial(values.name, what="a tag")), example="crm"
     )
     template: str = setting(
         REQUIRED, "the `.tpl` file, relative to the settings file", example="crm.tpl"
@@ -290,13 +292,13 @@ class TagTable(msgspec.Struct, frozen=True, kw_only=True):
         "the fields of the template",
         example={"accessToken": "env:CRM_TOKEN", "note": "{{event_name}}"},
     )
-    sources: tuple[str, ...] = setting([], "sources whose events it receives; empty means all")
+    sources: tuple[str, ...] = setting([], "sources whose events the tag receives; empty means all")
     events: tuple[str, ...] = setting(
         [], "event names as in the event data; empty means all", example=["purchase"]
     )
     when: tuple[WhenTable, ...] = setting(
         [],
-        "conditions that must all hold",
+        "conditions; all of them must be true",
         example=[
             {
                 "field": "value",
@@ -307,16 +309,18 @@ class TagTable(msgspec.Struct, frozen=True, kw_only=True):
             }
         ],
     )
-    consent: tuple[str, ...] = setting([], "signals that must be granted", example=["ad_storage"])
+    consent: tuple[str, ...] = setting(
+        [], "consent signals that must be granted", example=["ad_storage"]
+    )
     repeat: RepeatPolicy = setting(
-        "at_least_once", "whether to repeat a run whose effect is unknown"
+        "at_least_once", "whether to repeat a run with an unknown result"
     )
     persons: PersonHandling | None = setting(
         None,
-        '`"sealed"`: the event waits encrypted and reaches the template unchanged',
+        '`"sealed"` encrypts queued events, and templates see them unchanged',
         example="sealed",
     )
-    timeout: int = setting("30s", "for one whole run; 1 s to 1 min", _TIMEOUT)
+    timeout: int = setting("30s", "timeout of a run; 1 s to 1 min", _TIMEOUT)
     rate: int = setting(60_000, "runs in 15 minutes", Number(1, 10_000_000))
     in_flight: int = setting(8, "concurrent runs", _IN_FLIGHT)
     allow_hosts: frozenset[str] = setting([], "hosts that may have private addresses", _HOSTS)
@@ -328,10 +332,12 @@ class ClientTable(msgspec.Struct, frozen=True, kw_only=True):
     template: str = setting(
         REQUIRED, "the `.tpl` file, relative to the settings file", example="own-format.tpl"
     )
-    name: str | None = setting(None, "its name in logs and for tags", example="own format")
-    source: str | None = setting(None, "the source of its events", example="shop")
+    name: str | None = setting(
+        None, "name of the client in logs and for tags", example="own format"
+    )
+    source: str | None = setting(None, "source of the client's events", example="shop")
     priority: int = setting(
-        0, "the client with the highest priority is asked first", Number(-1_000_000, 1_000_000)
+        0, "Twite runs the client with the highest priority first", Number(-1_000_000, 1_000_000)
     )
     fields: Mapping[str, Any] = setting(
         {}, "the template's fields, of any type", example={"path": "/collect"}

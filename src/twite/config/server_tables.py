@@ -53,47 +53,47 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     )
     public_url: str | None = setting(
         None,
-        "the first-party address that browsers and servers use",
+        "the URL that browsers and servers use",
         _URL,
         example="https://t.shop.example",
     )
     trusted_proxies: tuple[Network, ...] = setting(
         [],
-        "networks (CIDR) whose `X-Forwarded-For` is trusted",
+        "networks (CIDR) of proxies whose `X-Forwarded-For` Twite trusts",
         _NETWORKS,
         example=["127.0.0.1/32"],
     )
     container_headers: tuple[str, ...] = setting(
         [],
-        "`x-gtm-…` headers that those proxies set or clear; templates read no others",
+        "`x-gtm-…` headers that all trusted proxies set or clear; templates can read only these",
         ListOf(Text(values.container_header)),
         example=["x-gtm-identifier", "x-gtm-default-domain", "x-gtm-api-key"],
     )
     max_body: int = setting(
-        "1MiB", "the largest request body after decompression", size(1 << 10, 64 << 20)
+        "1MiB", "maximum size of a request body after decompression", size(1 << 10, 64 << 20)
     )
     receive_deadline: int = setting(
-        "30s", "how long a request body may take to arrive", duration(SECOND, 10 * MINUTE)
+        "30s", "deadline for receiving a request body", duration(SECOND, 10 * MINUTE)
     )
     metrics_key: Secret | None = setting(
         None,
-        "gives access to `/metrics`, sent as `Authorization: Bearer`",
+        "the key for `/metrics`, sent as `Authorization: Bearer`",
         example="env:TWITE_METRICS_KEY",
     )
     browser_rate: int = setting(
         600,
-        "requests a minute that one address may send to endpoints for pages",
+        "requests per minute from one IP address to endpoints for pages",
         Number(1, 1_000_000),
     )
     secret_key: Secret | None = setting(
         None,
-        "encrypts stored credentials (`twite login`, Stape's tag) and events that wait for tags",
+        "encrypts stored credentials (`twite login`, Stape's tag) and queued tag events",
     )
     former_secret_keys: tuple[Secret, ...] = setting(
-        [], "earlier keys: each start decrypts with them and encrypts again"
+        [], "previous keys; each start re-encrypts their data"
     )
     hmac_keys: Mapping[str, Secret] = setting(
-        {}, "keys with which templates sign by `hmacSha256`, as a table from key id to secret"
+        {}, "keys for `hmacSha256` in templates, as a table from key id to secret"
     )
     # The file of the key, if any: twite rotate-key writes a new key there.
     secret_key_file: Path | None = None
@@ -135,24 +135,28 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     )
     dedup_window: int = setting(
         "7d",
-        "how long conversion ids are remembered; at least 48 hours",
+        "how long Twite detects duplicates; at least 48 hours",
         duration(LEAST_WINDOW, 365 * DAY),
     )
     queue: int = setting(
         20_000,
-        "how many conversions may wait for the disk before new ones get 429",
+        "size of the write queue in conversions; if it is full, new requests get 429",
         Number(1_000, 1_000_000),
     )
     keep_bodies: int = setting(
         "72h",
-        "how long bodies and identifiers of settled conversions are kept",
+        "retention of bodies and identifiers of settled conversions",
         duration(HOUR, 3_650 * DAY),
     )
-    keep_lives: int = setting("30d", "how long the history of conversions is kept", _KEPT)
+    keep_lives: int = setting("30d", "retention of the history of conversions", _KEPT)
     keep_dead: int = setting(
-        "30d", "when undecided dead letters and held deliveries become suppressed", _KEPT
+        "30d", "age at which dead letters and held deliveries become suppressed", _KEPT
     )
-    reserve: int = setting("16MiB", "disk space released when the disk is full", size(0, 1 << 34))
+    reserve: int = setting(
+        "16MiB",
+        "disk space that Twite reserves and releases when the disk is full",
+        size(0, 1 << 34),
+    )
 
     @property
     def engine(self) -> str:
@@ -184,27 +188,29 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
 class XSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`[x]`. Without an `app`, nobody can sign in to X."""
 
-    api_url: str = setting(API_URL, "where conversions are sent", _URL)
-    oauth_url: str = setting(OAUTH_URL, "where people sign in", _URL)
+    api_url: str = setting(API_URL, "base URL of X's Conversion API", _URL)
+    oauth_url: str = setting(OAUTH_URL, "base URL of X's sign-in", _URL)
     api_version: Literal["12", "11"] = setting(VERSION, "")
     rate: int = setting(
         DEFAULT_RATE, "conversions in 15 minutes for each account", Number(1, 10_000_000)
     )
-    timeout: int = setting("15s", "for one whole request; 1 s to 1 min", duration(SECOND, MINUTE))
+    timeout: int = setting(
+        "15s", "timeout of a request to X; 1 s to 1 min", duration(SECOND, MINUTE)
+    )
     batch: int = setting(
         MAX_CONVERSIONS,
-        "conversions in one request; X takes at most 500",
+        "maximum number of conversions in a request; X accepts at most 500",
         Number(1, MAX_CONVERSIONS),
     )
     in_flight: int = setting(4, "concurrent requests for each pixel", Number(1, 64))
     restricted_data_use: Literal["conversion", "unsupported"] = setting(
-        "conversion", "where to put `restricted_data_use`, whose place X does not document"
+        "conversion", "position of `restricted_data_use`, which X does not document"
     )
     consumer_key: str | None = setting(
-        None, "the API key of the app that people sign in to", example="env:X_CONSUMER_KEY"
+        None, "API key of the X app for signing in", example="env:X_CONSUMER_KEY"
     )
     consumer_secret: Secret | None = setting(
-        None, "the secret of that API key", example="env:X_CONSUMER_SECRET"
+        None, "secret of that API key", example="env:X_CONSUMER_SECRET"
     )
 
     def __post_init__(self) -> None:
@@ -230,18 +236,18 @@ class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     url: str | None = setting(
         None,
-        "the https address of the console, if it differs from `server.public_url`",
+        "HTTPS URL of the console, if it differs from `server.public_url`",
         Text(values.https_url),
         example="https://console.shop.example",
     )
     networks: tuple[Network, ...] = setting(
-        ["127.0.0.0/8", "::1/128"], "networks (CIDR) from which the console is open", _NETWORKS
+        ["127.0.0.0/8", "::1/128"], "networks (CIDR) that may open the console", _NETWORKS
     )
     idle: int = setting(
-        "30m", "when an unused session ends; 1 minute to 1 day", duration(MINUTE, DAY)
+        "30m", "idle timeout of a session; 1 minute to 1 day", duration(MINUTE, DAY)
     )
     session: int = setting(
-        "12h", "when any session ends; 5 minutes to 7 days", duration(5 * MINUTE, 7 * DAY)
+        "12h", "maximum duration of a session; 5 minutes to 7 days", duration(5 * MINUTE, 7 * DAY)
     )
 
 
@@ -278,14 +284,14 @@ ALERTS: Final = Table(
     _alerts,
     {
         "webhook": Setting(
-            None, "where alerts are posted as JSON", _SECRET, example="env:TWITE_ALERT_WEBHOOK"
+            None, "URL that receives alerts as JSON", _SECRET, example="env:TWITE_ALERT_WEBHOOK"
         ),
         "secret": Setting(None, "signs the messages", _SECRET, example="env:TWITE_ALERT_SECRET"),
         "dead_letters": Setting(
-            10, "how many dead letters of a pixel raise an alert", Number(1, 1_000_000)
+            10, "number of dead letters of a pixel that opens an alert", Number(1, 1_000_000)
         ),
         "disk_free": Setting(
-            "1GiB", "free disk space below which an alert is raised", size(1 << 20, 1 << 40)
+            "1GiB", "free disk space below which an alert opens", size(1 << 20, 1 << 40)
         ),
     },
 )

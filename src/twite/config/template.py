@@ -15,8 +15,8 @@ _WIDTH: Final = 100
 _ADDED_WHOLE: Final = frozenset({"google", "container"})
 _HEAD: Final = """\
 # Settings of Twite. Lines that begin with "# " and a key show its default, or an example.
-# Any value may be read from elsewhere: "env:NAME" from the environment, "file:PATH" from a file.
-# TWITE_SERVER__LISTEN and the like override any key. `twite check` says whether all is well.
+# Twite can read any value from elsewhere: "env:NAME" from the environment, "file:PATH" from a file.
+# Variables such as TWITE_SERVER__LISTEN override any key. `twite check` checks the file.
 """
 
 
