@@ -2,22 +2,18 @@ import hashlib
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from readings import CLICK, read_one_x, read_x, x_conversion
 
 from twite.domain.conversion import Content, Conversion
 from twite.domain.identifiers import Identifiers
 from twite.domain.outcome import XComplaint
 from twite.formats.x_api.read import XApiRefusal, XReading
-from twite.x.encode import batch_body, conversion_body
+from twite.x.encode import conversion_body
 
 EMAIL, PHONE = "e" * 64, "f" * 64
 NO_IDENTIFIER = XComplaint(
     code="INVALID_PARAMETER", message="At least one user identifier must be provided"
 )
-
-TWICE = '"event_id" stands twice in one object: which of the two is meant?'
 
 
 def invalid(message, parameter=""):
@@ -324,34 +320,6 @@ def test_another_error_names_its_parameter(fields, parameter):
     assert [complaint.parameter for complaint in complaints(**fields)] == [parameter]
 
 
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        (b"", "Invalid request body: not JSON: Input data was truncated"),
-        (b"[]", "Invalid request body: must be an object, not a list"),
-        (b"{}", 'Invalid request body: "conversions" is missing'),
-        (b'{"conversions":[]}', "At least one conversion must be provided"),
-        (
-            b'{"conversions":[{"event_id":"a","event_id":"b"}]}',
-            f"Invalid request body: {TWICE}",
-        ),
-        (
-            b'{"conversions":[{"value":NaN}]}',
-            "Invalid request body: not JSON: NaN and Infinity are not numbers there",
-        ),
-        (
-            b'{"conversions":[5]}',
-            "Invalid request body: must be an object, not a whole number",
-        ),
-    ],
-)
-def test_another_shape_is_refused_in_the_shape_of_x(body, said):
-    answer = read_x(body)
-
-    assert answer.status == 400
-    assert [complaint.message for complaint in answer.complaints] == [said]
-
-
 def test_without_a_conversion_id_a_retry_has_the_same_one():
     body = {"conversions": [x_conversion(conversion_id=...)] * 2}
 
@@ -372,41 +340,3 @@ def test_no_reading_prints_a_person():
     )
 
     assert "canary" not in f"{answer!r}"
-
-
-JSONISH = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=9)
-    | st.just("a" * 64),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["twclid", "hashed_email", "content_price", "num_items"]), inner
-        )
-    ),
-    max_leaves=6,
-)
-FIELDS = [
-    "conversion_time", "conversion_timestamp", "event_id", "event_name", "identifiers",
-    "conversion_id", "value", "price_currency", "number_items", "description", "search_string",
-    "event_source_url", "contents", "restricted_data_use",
-]  # fmt: skip
-
-
-@given(st.dictionaries(st.sampled_from(FIELDS), JSONISH, max_size=5))
-def test_any_structure_is_taken_or_refused(fields):
-    answer = read_one_x(**fields)
-
-    if isinstance(answer, XReading):
-        json.loads(batch_body([conversion_body(conversion) for conversion in answer.conversions]))
-    else:
-        assert answer.status in {400, 404}
-        assert answer.complaints
-
-
-@given(st.binary(max_size=150))
-def test_any_bytes_are_taken_or_refused(body):
-    assert isinstance(read_x(body), XApiRefusal)

@@ -1,8 +1,99 @@
+from urllib.parse import quote
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twite.formats.page_visit import scrubbed_url
+from twite.formats.page_visit import (
+    Click,
+    clicks_of,
+    cookies_of,
+    newest,
+    newest_of,
+    read_click,
+    scrubbed_url,
+    written,
+)
+
+ID = "2-3k9x0abcd1efgh2ijkl3mnop4q"
+OTHER = "2-9z8y0abcd1efgh2ijkl3mnop4q"
+NOW = 1_795_600_000_000
+
+
+def of_x(**said):
+    text = ",".join(f'"{name}":{value}' for name, value in said.items())
+    return quote("{" + text + "}", safe="")
+
+
+def test_cookies_are_read_by_name_and_the_first_of_two_counts():
+    found = cookies_of('a=1; b = "2" ;c; d=e=f; a=3;')
+
+    assert found == {"a": "1", "b": "2", "d": "e=f"}
+
+
+@pytest.mark.parametrize(
+    ("cookies", "clicks"),
+    [
+        ({"_twite": f"1.{NOW - 5}.{ID}"}, [Click(id=ID, at=NOW - 5)]),
+        ({"_twite": f"1.{NOW + 5}.{ID}"}, [Click(id=ID)]),
+        ({"_twite": f"2.{NOW}.{ID}"}, []),
+        ({"_twite": f"1.-5.{ID}"}, []),
+        ({"_twite": f"1.{'9' * 16}.{ID}"}, []),
+        ({"_twite": "1.5."}, []),
+        ({"_twite": f"1.5.{ID}; Secure"}, []),
+        ({"_twclid": ID}, [Click(id=ID)]),
+        (
+            {"_twclid": of_x(pixelVersion='"2.3.29"', timestamp=NOW, twclid=f'"{ID}"', source=1)},
+            [Click(id=ID, at=NOW)],
+        ),
+        ({"_twclid": of_x(twclid=f'"{ID}"')}, [Click(id=ID)]),
+        ({"_twclid": of_x(timestamp='"soon"', twclid=f'"{ID}"')}, []),
+        ({"_twclid": of_x(timestamp="1e400", twclid=f'"{ID}"')}, []),
+        ({"_twclid": of_x(timestamp="-7", twclid=f'"{ID}"')}, [Click(id=ID)]),
+        ({"_twclid": "%7B%22twclid"}, []),
+        ({"twclid": ID}, [Click(id=ID)]),
+        ({"twclid": "undefined"}, []),
+        ({"twclid": "a@b.example"}, []),
+        ({}, []),
+    ],
+)
+def test_what_a_cookie_keeps(cookies, clicks):
+    assert clicks_of(cookies, now=NOW) == clicks
+
+
+def test_the_newest_click_counts_and_one_without_a_time_is_the_oldest():
+    old, new, unknown = Click(id=ID, at=1), Click(id=OTHER, at=2), Click(id="x")
+
+    assert newest([unknown, old, new]) == new
+    assert newest([unknown, old]) == old
+    assert newest([]) is None
+
+
+@pytest.mark.parametrize("name", ["_twite", "_twclid"])
+def test_a_cookie_that_is_written_is_read_back(name):
+    click = Click(id=ID, at=NOW)
+
+    assert clicks_of({name: written(name, click)}, now=NOW) == [click]
+
+
+def test_stapes_cookie_is_the_click_id_alone():
+    assert written("twclid", Click(id=ID, at=NOW)) == ID
+
+
+def test_a_click_id_may_stand_in_an_address():
+    assert read_click(f"https://shop.example/?twclid={ID}", 7) == Click(id=ID, at=7)
+
+
+def test_a_click_does_not_print():
+    assert repr(Click(id=ID, at=7)) == "Click(***, at=7)"
+
+
+def test_a_click_that_is_kept_already_is_as_old_as_it_was():
+    kept = [Click(id=ID, at=NOW - 9), Click(id=ID, at=NOW - 5), Click(id=OTHER, at=NOW - 7)]
+
+    assert newest_of([Click(id=ID, at=NOW)], kept) == Click(id=OTHER, at=NOW - 7)
+    assert newest_of([Click(id=ID, at=NOW)], kept[:2]) == Click(id=ID, at=NOW - 9)
+    assert newest_of([], []) is None
 
 
 @pytest.mark.parametrize(
