@@ -21,7 +21,6 @@ _DENIED: Final = frozenset({"denied", "false", "0", "no"})
 
 
 def decode_word(word: str | bool) -> bool | MalformedSignal:  # noqa: FBT001  as a submission states it
-    """Return whether it is granted, in small letters or capitals."""
     text = str(word).strip().lower()
     if text in _GRANTED:
         return True
@@ -29,7 +28,6 @@ def decode_word(word: str | bool) -> bool | MalformedSignal:  # noqa: FBT001  as
 
 
 def granted(signals: Mapping[str, str | bool] | None) -> dict[str, bool]:
-    """Return the Google signals that were given, and whether each is granted."""
     names = (*DECIDING, *OTHERS)
     return {
         name: decode_word(word) is True for name, word in (signals or {}).items() if name in names
@@ -41,7 +39,6 @@ _NO: Final = frozenset({"0", "false", "no"})
 
 
 def decode_flag(word: str | bool) -> bool | MalformedSignal:  # noqa: FBT001  as a submission states it
-    """Read a flag."""
     text = str(word).strip().lower()
     if text in _YES:
         return True

@@ -86,7 +86,6 @@ class UsSection(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def opt_out(self) -> str | None:
-        """The person's opt-out, in a word, if any."""
         for word in ("sale", "sharing", "advertising"):
             if getattr(self, word) == 1:
                 return word
@@ -94,7 +93,6 @@ class UsSection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def decode_us_section(section: int, text: str) -> UsSection | MalformedSignal:
-    """Read a section of LAYOUTS."""
     layout = LAYOUTS[section]
     core, *others = text.split(".")
     try:
@@ -143,13 +141,10 @@ Section = TcString | CanadaString | UsSection | MalformedSignal | bool | None
 
 
 class GppString(msgspec.Struct, frozen=True, kw_only=True):
-    """The sections, by id. Unknown sections are left out."""
-
     sections: Mapping[int, Section]
 
 
 def decode_gpp(text: str) -> GppString | MalformedSignal:
-    """Read a GPP string."""
     if len(text) > LONGEST:
         return MalformedSignal(why="too long")
     header, *parts = text.strip().split("~")
@@ -203,7 +198,6 @@ class Additional(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def decode_additional(text: str) -> Additional | MalformedSignal:
-    """Decode `2~1.35~dv.9.21`: providers with consent, then those without."""
     match = _AC.fullmatch(text.strip()) if len(text) <= LONGEST else None
     if match is None:
         return MalformedSignal(why="not of the form 2~1.35~dv.9")
@@ -214,7 +208,6 @@ def decode_additional(text: str) -> Additional | MalformedSignal:
 
 
 def decode_names(text: str) -> frozenset[str] | MalformedSignal:
-    """Decode the names or ids of a CMP's own vendors with consent, separated by commas."""
     if len(text) > LONGEST:
         return MalformedSignal(why="too long")
     return frozenset(name for name in _BETWEEN.split(text.strip()) if name)

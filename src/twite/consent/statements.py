@@ -42,8 +42,6 @@ _LONGEST_NAME: Final = 24
 
 
 class Purpose(StrEnum):
-    """The purpose of a statement."""
-
     STORAGE = "storage"  # storing the click id on the device
     USER_DATA = "user_data"  # sending user data to X
     PERSONALIZATION = "personalization"  # X's use beyond measurement
@@ -92,7 +90,6 @@ def _unknown(names: Iterable[str]) -> str:
 
 
 def normal(given: Signals) -> dict[str, str | bool]:
-    """Return the signals by lower-case name, without empty ones."""
     return {
         name.strip().lower(): word
         for name, word in given.items()
@@ -274,7 +271,6 @@ def _europe(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Ite
 
 
 def country_of(region: str | bool | None) -> str | None:  # noqa: FBT001  as a submission states it
-    """Return the country (ISO 3166) of a region such as `DE`, `gb` or `US-CA`, or None."""
     match = _REGION.fullmatch(str(region).strip().upper())
     return None if match is None else _ALIASES.get(match[1], match[1])
 

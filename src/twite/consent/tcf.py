@@ -27,8 +27,6 @@ class UnreadableBits(Exception):
 
 
 class Bits:
-    """Reads from the front; every read raises UnreadableBits past the end."""
-
     __slots__ = ("_at", "_bytes", "length")
 
     def __init__(self, text: str) -> None:
@@ -40,11 +38,9 @@ class Bits:
 
     @property
     def left(self) -> int:
-        """How many bits have not been read."""
         return self.length - self._at
 
     def take(self, count: int) -> int:
-        """Return the next bits as a number."""
         start, end = self._at, self._at + count
         if end > self.length:
             raise UnreadableBits("too short")
@@ -56,7 +52,6 @@ class Bits:
         return self.take(1) == 1
 
     def letters(self, count: int) -> str:
-        """Return letters of six bits each."""
         codes = [self.take(6) for _ in range(count)]
         if max(codes) > 25:
             raise UnreadableBits("not a letter")
@@ -182,7 +177,6 @@ class TcString(msgspec.Struct, frozen=True, kw_only=True):
     disclosed: Ranges | None = None
 
     def asked(self, purpose: int) -> bool:
-        """Whether the person was asked: about purpose 1, this differs by country."""
         return purpose != 1 or not self.purpose_one_treatment
 
     def allows(self, purpose: int, vendor: int | None) -> bool:
@@ -199,7 +193,6 @@ class TcString(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def decode_tcf(text: str) -> TcString | MalformedSignal:
-    """Read a TC string."""
     core, *others = text.strip().split(".")
     try:
         found = _core(Bits(core))

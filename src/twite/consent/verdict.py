@@ -65,7 +65,6 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def evidence(
     verdict: ConsentDecision, signals: Signals, statements: Sequence[Statement], *, version: str
 ) -> bytes:
-    """Return the record as JSON."""
     return _ENCODER.encode(
         Evidence(
             action=verdict.action.value,
@@ -175,7 +174,6 @@ def is_strict(given: Signals, policy: ConsentPolicy) -> bool:
 
 
 def decide(stated: Sequence[Statement], policy: ConsentPolicy, *, strict: bool) -> ConsentDecision:
-    """Decide by the statements alone."""
     found = max(_objections(stated, policy), key=_rank, default=None)
     strip = _strip(stated, policy)
     restricted = _restricted(stated, policy)
@@ -212,7 +210,6 @@ def _shown(
     now: int,
     stated: Sequence[Statement] | None = None,
 ) -> ConsentDecision:
-    """Return the verdict with its evidence."""
     stated = statements(given, policy, now=now) if stated is None else stated
     version = policy_version(policy)
     return msgspec.structs.replace(

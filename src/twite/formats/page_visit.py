@@ -51,7 +51,6 @@ _LONGEST_AGENT: Final = 512  # browsers' have 100 to 250; bounds the cache
 
 
 def is_robot(user_agent: str) -> bool:
-    """Return whether a user agent names a robot, in its first characters if it is long."""
     return _is_robot(user_agent[:_LONGEST_AGENT])
 
 
@@ -161,7 +160,6 @@ def clicks_of(cookies: Mapping[str, str], *, now: int) -> list[Click]:
 
 
 def newest(clicks: Iterable[Click]) -> Click | None:
-    """Return the newest click; of equally new ones, the first."""
     return max(clicks, key=lambda click: click.at, default=None)
 
 
@@ -194,7 +192,6 @@ def written(name: str, click: Click) -> str:
 
 
 def in_full(click: Click) -> str:
-    """Return a click id with the time it was first seen, if known, for the next reader."""
     return written(OURS, click) if click.at else click.id
 
 

@@ -54,8 +54,6 @@ class Many(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Frame(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The request, with its conversions not decoded yet."""
-
     conversions: list[msgspec.Raw]
 
 

@@ -263,6 +263,5 @@ def _joined(path: str, inside: str) -> str:
 
 
 def as_fault(wrong: MalformedRequest, path: str) -> Fault:
-    """Return the error of one part as a fault of a conversion."""
     code = wrong.code if wrong.code in CODES else "wrong_type"
     return fault(path, code, wrong.message)

@@ -45,7 +45,6 @@ class LineMask:
         self._hidden = sorted(hidden, key=len)[::-1][:_MOST]
 
     def over(self, text: str, *, most: int) -> str:
-        """Return the text masked, on one line and cut short."""
         return _line(masked_words(self._without_hidden(text)), most)
 
     def own(self, sentence: str, *, most: int) -> str:
@@ -100,7 +99,6 @@ def telling(value: object, among: FieldContext = FieldContext.EVENT) -> Iterator
 
 
 def texts_in(value: object) -> Iterator[str]:
-    """Yield all texts that a value holds; a number is one."""
     waiting = [value]
     while waiting:
         value = waiting.pop()

@@ -54,17 +54,14 @@ def network(text: str) -> str:
 
 
 def masked_query(text: str) -> str:
-    """Return a query string, or a form, with the values that are plainly harmless alone."""
     return "&".join(map(_parameter, text.split("&")))
 
 
 def masked_path(text: str) -> str:
-    """Return a path without the steps that may be a token or a person."""
     return "/".join(map(_step, text.split("/")))
 
 
 def masked_address(text: str) -> str:
-    """Return an address of a page or an interface with masks."""
     whole, mark, _ = text.partition("#")
     before, asked, query = whole.partition("?")
     scheme, slashes, rest = before.partition("://")

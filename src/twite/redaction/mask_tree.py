@@ -52,8 +52,6 @@ def masked_words(text: str) -> str:
 
 
 class _Walk:
-    """One walk through a tree. `left` is how many characters it still looks at."""
-
     def __init__(self) -> None:
         self.left = MOST_LOOKED_AT
 
@@ -111,7 +109,6 @@ class _Walk:
 
 
 def _below(kind: FieldKind, key: str, value: object) -> FieldKind:
-    """Return what stands under a key of something of a kind."""
     if kind in {FieldKind.ANY, FieldKind.PLAIN, FieldKind.BODY}:
         is_people = isinstance(value, Mapping | list) and is_about_people(key)
         return FieldKind.PEOPLE if is_people else kind_of(key)

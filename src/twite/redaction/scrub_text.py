@@ -40,7 +40,6 @@ def without_persons(text: str) -> str:
 
 
 def free_text(text: str | None) -> str | None:
-    """Return what people wrote, without persons; None where nothing is left."""
     if text is None:
         return None
     plain = text.strip()
@@ -77,7 +76,6 @@ def scrubbed_address(text: str, *, inside: int = 0) -> str:
 
 
 def scrubbed_path(path: str) -> str:
-    """Return a path with `-` for the steps that hold a person."""
     if not names_a_person(path):
         return path
     if len(path) > MOST_READ:
@@ -150,7 +148,6 @@ def _masked(text: str) -> str:
 
 
 def _parameter(pair: str, inside: int) -> str | None:
-    """Return a parameter of an address; None where it holds a person."""
     name, _, value = pair.partition("=")
     if _PACKED.fullmatch(unquote_plus(name)):
         return None

@@ -16,17 +16,14 @@ from twite.redaction.vocabulary import promises_secret
 
 
 def looks_secret(text: str) -> bool:
-    """Say whether something in a text looks like a secret."""
     return next(secrets_in(text), None) is not None
 
 
 def is_confidential(text: str) -> bool:
-    """Say whether something in a text looks like a secret or a person."""
     return looks_secret(text) or holds_a_person(text)
 
 
 def secrets_in(text: str) -> Iterator[str]:
-    """Yield what of a text looks like a secret."""
     for piece in _NAMES.split(text):
         rest = _HARMLESS.sub(" ", piece)
         for found in _SHAPES.finditer(rest):
@@ -44,7 +41,6 @@ def secrets_in(text: str) -> Iterator[str]:
 
 
 def masked(text: str) -> str:
-    """Return the text without what looks like a secret in it."""
     for secret in sorted(set(secrets_in(text)), key=len, reverse=True):
         text = text.replace(secret, "…")
     return text

@@ -49,7 +49,6 @@ def may_hold_a_person(text: str) -> bool:
 
 
 def shows_a_person(text: str) -> bool:
-    """Return whether an email or a phone number stands in a text as it is, or in base 64."""
     if "@" in text and _EMAIL.search(text):
         return True
     return any(map(_is_phone, _PHONE.finditer(text))) or _in_base64(text)
@@ -83,14 +82,12 @@ def reading(text: str) -> str | None:
 
 
 def masked_plain(text: str) -> str:
-    """Return a text with MASK for emails and phone numbers that stand in it as they are."""
     if "@" in text:
         text = _EMAIL.sub(MASK, text)
     return _PHONE.sub(_masked_phone, text)
 
 
 def masked_base64(text: str) -> str:
-    """Return a text with MASK for words in base 64 that say an email or a phone number."""
     return _BASE64.sub(lambda found: MASK if _says_a_person(found[0]) else found[0], text)
 
 

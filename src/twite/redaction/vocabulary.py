@@ -20,8 +20,6 @@ from twite.redaction import words
 
 
 class FieldKind(StrEnum):
-    """What stands under a name."""
-
     EMAIL = "email"
     PHONE = "phone"
     NAME = "name"  # of a person, of a street; a day of birth
@@ -42,8 +40,6 @@ class FieldKind(StrEnum):
 
 
 class FieldContext(StrEnum):
-    """What a field stands among."""
-
     EVENT = "event"  # at the top of an event
     PERSON = "person"  # in `user_data` and the like, however deep
     THINGS = "things"  # in an item, a promotion, or what nobody knows
@@ -64,7 +60,6 @@ def told_by(
 
 
 def person_in(name: str, among: FieldContext = FieldContext.EVENT) -> FieldKind | None:
-    """Return which of PERSONS a field holds."""
     return _told(name[-_LONGEST:], among)[0]
 
 
@@ -122,17 +117,14 @@ def promises_secret(text: str) -> bool:
 
 
 def is_well_known(name: str) -> bool:
-    """Return whether a name is one of Google's, however much it looks like a token."""
     return name.lower() in words.OF_GOOGLE
 
 
 def is_harmless_header(name: str) -> bool:
-    """Return whether a header's value may be shown, by its name."""
     return name.strip().lower() in words.HARMLESS_HEADERS
 
 
 def is_harmless_parameter(name: str) -> bool:
-    """Return whether the value of a parameter of an address may be shown, by its name."""
     return name.strip().lower() in words.HARMLESS_PARAMETERS
 
 
@@ -147,8 +139,6 @@ def plain(name: str) -> str:
 
 
 class _RowPart(StrEnum):
-    """What a field is in a row of name and value."""
-
     NAME = "name"
     VALUE = "value"
     BESIDE = "beside"

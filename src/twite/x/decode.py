@@ -149,7 +149,6 @@ def _complaints(read: _Body | None) -> tuple[XComplaint, ...]:
 
 
 def _words(status: int, complaints: tuple[XComplaint, ...]) -> str:
-    """Return the status and the beginning of X's own message."""
     text = "; ".join(
         dict.fromkeys(f"{complaint.code}: {complaint.message}" for complaint in complaints[:5])
     )

@@ -55,7 +55,6 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 def conversion_body(conversion: Conversion) -> bytes:
-    """Render a conversion as the JSON object for X, once and for all."""
     named = conversion.event.startswith("gtm_")
     return _ENCODER.encode(
         _Conversion(
@@ -95,7 +94,6 @@ def batch_body(bodies: Sequence[bytes]) -> bytes:
 
 
 def conversions_url(*, api_url: str, version: str, pixel: str) -> str:
-    """Return the URL for a pixel's conversions."""
     path = spec.CONVERSIONS_PATH.format(version=version, pixel_id=pixel)
     return f"{api_url.rstrip('/')}{path}"
 

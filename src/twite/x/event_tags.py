@@ -49,15 +49,11 @@ class EventTagChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventTagPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of a list, and the cursor of the next."""
-
     tags: tuple[EventTag, ...]
     cursor: str | None
 
 
 class EventTagShelf(msgspec.Struct, frozen=True, kw_only=True):
-    """The tags of one account, as requests."""
-
     version: str
     account: str
     page: int = MOST_LISTED
@@ -76,7 +72,6 @@ class EventTagShelf(msgspec.Struct, frozen=True, kw_only=True):
         return Question(method="POST", path=f"{self._path}?{_query(_written(change))}")
 
     def alteration(self, tag: str, change: EventTagChange) -> Question:
-        """Change a tag."""
         return Question(method="PUT", path=f"{self._one(tag)}?{_query(_written(change))}")
 
     def deletion(self, tag: str) -> Question:
@@ -123,7 +118,6 @@ def bare(event: str, *, pixel: str | None = None) -> str:
 
 
 def read_page(body: bytes) -> EventTagPage | None:
-    """Read a list; None if the response is not one."""
     read = _decoded(body, _Listed)
     return (
         None
@@ -133,7 +127,6 @@ def read_page(body: bytes) -> EventTagPage | None:
 
 
 def read_tag(body: bytes) -> EventTag | None:
-    """Read one tag; None if the response is not one."""
     read = _decoded(body, _Single)
     return None if read is None else read.data
 

@@ -29,8 +29,6 @@ _T = TypeVar("_T")
 
 
 class RefusalReason(StrEnum):
-    """Why X, or the person, refused."""
-
     APP_UNKNOWN = "app_unknown"  # the consumer key or secret is wrong, or the clock
     CALLBACK_REFUSED = "callback_refused"  # it is not among those of the app
     DENIED = "denied"  # the person said no
@@ -55,8 +53,6 @@ class InquiryRefusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """An unsigned Ads API request: a method, and a path with its query."""
-
     method: str
     path: str
 
@@ -76,7 +72,6 @@ class Inquiry(msgspec.Struct, frozen=True, kw_only=True):
 def signed(
     question: Question, keys: OAuthKeys, *, api_url: str, nonce: str, timestamp: int
 ) -> Inquiry:
-    """Sign as a user. `timestamp`: seconds."""
     url = f"{api_url}{question.path}"
     signature = sign(method=question.method, url=url, keys=keys, nonce=nonce, timestamp=timestamp)
     return Inquiry(method=question.method, url=url, headers={"Authorization": signature})
@@ -93,7 +88,6 @@ def answered(
 
 
 def refusal(status: int, body: bytes) -> InquiryRefusal:
-    """Read an error response of the Ads API."""
     codes = {complaint.code for complaint in complaints(body)}
     if status == 401:
         why = RefusalReason.TOKEN_REFUSED
@@ -112,7 +106,6 @@ def refusal(status: int, body: bytes) -> InquiryRefusal:
 
 
 def words_of(body: bytes) -> str:
-    """Return the beginning of X's own error message, which is untrusted text."""
     texts = (
         ": ".join(filter(None, (complaint.code, complaint.message)))
         for complaint in complaints(body)[:3]
@@ -153,14 +146,11 @@ _NOTHING: Final = b'{"conversions":[]}'
 
 
 class AdsAccountAccess(msgspec.Struct, frozen=True, kw_only=True):
-    """An ads account."""
-
     id: str
     name: str = ""
 
 
 def roles_question(version: str, account: str) -> Question:
-    """Build the request for a user's roles on an account."""
     path = spec.ACCESS_PATH.format(version=version, account_id=quote(account, safe=""))
     return Question(method="GET", path=path)
 
@@ -171,7 +161,6 @@ def accounts_question(version: str) -> Question:
 
 
 def read_roles(body: bytes) -> tuple[str, ...] | None:
-    """Read a user's roles, in X's words; None if the response has none."""
     try:
         return tuple(permission[:64] for permission in _ROLES.decode(body).data.permissions[:50])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -179,7 +168,6 @@ def read_roles(body: bytes) -> tuple[str, ...] | None:
 
 
 def read_accounts(body: bytes) -> tuple[AdsAccountAccess, ...] | None:
-    """Read accounts; None if the response is not a list of them."""
     try:
         return tuple(_LISTED.decode(body).data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -30,8 +30,6 @@ class SignInRequested(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class XCredentials(msgspec.Struct, frozen=True, kw_only=True):
-    """The user who signed in, and the user's credentials."""
-
     keys: OAuthKeys
     user_id: str
     screen_name: str
@@ -57,7 +55,6 @@ def begin(
 
 
 def begun(*, status: int, body: bytes) -> SignInRequested | InquiryRefusal:
-    """Read the response to `begin`."""
     if status != 200:
         return _refused(
             status, body, {401: RefusalReason.APP_UNKNOWN, 403: RefusalReason.CALLBACK_REFUSED}
@@ -71,12 +68,10 @@ def begun(*, status: int, body: bytes) -> SignInRequested | InquiryRefusal:
 
 
 def page(requested: SignInRequested, *, oauth_url: str) -> str:
-    """Return the URL at which a person signs in and authorizes the app."""
     return f"{oauth_url}{spec.AUTHORIZE_PATH}?{urlencode({'oauth_token': requested.token})}"
 
 
 def sent_back(query: str, requested: SignInRequested) -> str | InquiryRefusal:
-    """Read the query of the callback; return the verifier."""
     given = dict(parse_qsl(query[: 16 * _LONGEST]))
     if given.get("denied") == requested.token:
         return InquiryRefusal(why=RefusalReason.DENIED)
@@ -110,7 +105,6 @@ def finish(
 
 
 def finished(app: XApp, *, status: int, body: bytes) -> XCredentials | InquiryRefusal:
-    """Read the response to `finish`."""
     if status != 200:
         return _refused(
             status, body, {401: RefusalReason.VERIFIER_REFUSED, 403: RefusalReason.VERIFIER_REFUSED}
@@ -132,14 +126,12 @@ def finished(app: XApp, *, status: int, body: bytes) -> XCredentials | InquiryRe
 
 
 def end(keys: OAuthKeys, *, oauth_url: str, nonce: str, timestamp: int) -> Inquiry:
-    """Build the request that revokes the access token."""
     url = f"{oauth_url}{spec.INVALIDATE_TOKEN_PATH}"
     signed = sign(method="POST", url=url, keys=keys, nonce=nonce, timestamp=timestamp)
     return Inquiry(method="POST", url=url, headers={"Authorization": signed})
 
 
 def ended(*, status: int, body: bytes) -> InquiryRefusal | bool:
-    """Read the response to `end`: True if the token is revoked."""
     return True if status == 200 else _refused(status, body, {401: RefusalReason.TOKEN_REFUSED})
 
 

@@ -263,5 +263,4 @@ def _query_of(address: str | None) -> str:
 
 
 def _whole(number: Number) -> int:
-    """Return a whole number; 0 for one that no clock shows."""
     return int(number) if abs(number) < 1 << 53 else 0

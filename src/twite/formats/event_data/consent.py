@@ -180,7 +180,6 @@ def _table(given: object) -> Mapping[str, object]:
 
 
 def _word(value: object) -> str | None:
-    """Return a signal as text; None if it is empty."""
     if isinstance(value, bool):
         return "1" if value else "0"
     if value is None:
@@ -190,7 +189,6 @@ def _word(value: object) -> str | None:
 
 
 def stricter(name: str, first: str, second: str) -> str:
-    """Return the stricter of two values of one signal."""
     if first == second:
         return second
     if name == "gcs" and _GCS.fullmatch(first) and _GCS.fullmatch(second):

@@ -151,7 +151,6 @@ def email_of(event: Mapping[str, object]) -> str | None:
 
 
 def phone_of(event: Mapping[str, object]) -> str | None:
-    """Return the phone number or its digest, likewise."""
     return _hexadecimal(first_text(event, _PHONES))
 
 
@@ -204,7 +203,6 @@ class Tagged(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def readable(self) -> list[Event]:
-        """The events that could be read."""
         return [event for place, event in enumerate(self.events) if place not in self.unread]
 
     def __repr__(self) -> str:

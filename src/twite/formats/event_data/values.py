@@ -136,7 +136,6 @@ def worth_of(event: Event, items: Sequence[Event]) -> tuple[msgspec.Raw, str | N
 
 
 def worth_more(event: Event, limit: Decimal) -> bool:
-    """Return whether its stated value, or the sum of its items, exceeds a limit."""
     value, _ = worth_of(event, items_of(event))
     return is_more(value, limit)
 
@@ -166,7 +165,6 @@ def total_of(items: Sequence[Event]) -> str | None:
 
 
 def _quantity(item: Event) -> int | None:
-    """Return the quantity; None if it is not a whole number above zero."""
     text = first_text(item, ("quantity", "num_items", "item_quantity"))
     if text is None or not _COUNT.fullmatch(text):
         return None

@@ -232,7 +232,6 @@ def _milliseconds(digits: str, part: str) -> int:
 
 
 def _read(parts: re.Match[str], zone: tzinfo | None, field: str) -> Moment | RowFinding:
-    """Raises ValueError for an impossible date or time."""
     at = _local(parts)
     if parts["zone"] is not None:
         return _moment(at.replace(tzinfo=_zone(parts["zone"])))

@@ -53,7 +53,6 @@ class Conversions:
         self._repeats = Repeats()
 
     def read(self, number: int, written: bytes) -> FileRow:
-        """Read one conversion. Its errors are in the result."""
         text = written.strip()
         if not text.startswith(b"{"):
             return _refused(number, "wrong_type", "", "not a JSON object")

@@ -134,8 +134,6 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 class RowOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Options for values that the rows leave open."""
-
     event: str | None = None
     currency: str | None = None
     decimal: Decimal | None = None
@@ -157,7 +155,6 @@ class Rows:
         self._repeats = Repeats()
 
     def read(self, number: int, cells: Sequence[str]) -> FileRow:
-        """Read one row that is not blank. Its errors are in the result."""
         wrong = _wrong_width(len(cells), len(self._columns.header))
         if wrong is not None:
             return FileRow(number=number, order="", body=None, errors=(wrong,))
@@ -188,7 +185,6 @@ class Rows:
         )
 
     def _fill(self, draft: "_Draft", cells: Sequence[str]) -> None:
-        """Keep the non-empty cells, by our field."""
         for field, place in self._columns.taken.items():
             text = cells[place].strip()
             if not text:
@@ -215,8 +211,6 @@ class Rows:
 
 
 class _Draft:
-    """A row being read."""
-
     __slots__ = ("conversion", "errors", "given", "notes")
 
     def __init__(self) -> None:
@@ -250,7 +244,6 @@ def _read_money(draft: _Draft, reading: RowOptions) -> None:
 
 
 def _read_amount(draft: _Draft, reading: RowOptions) -> str | None:
-    """Return the currency."""
     code, wrong = _currency(draft.given.get("currency"))
     # The default currency does not replace an unreadable cell.
     otherwise = None if wrong else reading.currency
@@ -309,7 +302,6 @@ _CURRENCY_MISSING: Final = RowFinding(
 
 
 def _currency(cell: str | None) -> tuple[str | None, RowFinding | None]:
-    """Return the code, or the error."""
     if cell is None:
         return None, None
     code = currency(cell, path="currency")

@@ -75,7 +75,6 @@ def encoding_of(start: bytes) -> str:
 
 
 def not_text(encoding: str, line: int) -> UnreadableFile:
-    """Report an encoding that is not detected."""
     if encoding.startswith("utf-16"):
         return UnreadableFile(f"line {line}: not UTF-16 after all. Save the file as UTF-8")
     return UnreadableFile(
@@ -228,7 +227,6 @@ class ColumnMapping(msgspec.Struct, frozen=True, kw_only=True):
     ignored: tuple[str, ...]
 
     def named(self) -> tuple[tuple[str, str], ...]:
-        """Return (field, column name) pairs, in the file's order."""
         places = sorted(self.taken.items(), key=lambda item: item[1])
         return tuple((field, self.header[place]) for field, place in places)
 

@@ -211,7 +211,6 @@ def event_of(hit: Mapping[str, str]) -> dict[str, object]:
 
 
 def _placed(key: str, text: str) -> tuple[str, str, object]:
-    """Return the group of a parameter, its name there, and its value."""
     if key in NAMED:
         return _GOOGLES, NAMED[key], number_of(text) if key in _NUMBERS else text
     if key in SAME:
@@ -244,7 +243,6 @@ def _parameters(query: str) -> dict[str, str]:
 
 
 def _merged(hit: dict[str, str], others: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return a hit with the parameters that it lacks, and the strictest of each signal."""
     for key, text in others:
         before = hit.get(key)
         if before is None:

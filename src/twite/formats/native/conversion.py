@@ -196,12 +196,10 @@ def _evidence(verdict: ConsentDecision) -> bytes | None:
 
 
 def field_of(found: Fault) -> str:
-    """Return the name of the conversion's field that a fault is in."""
     return found.path.partition(".")[0].partition("[")[0]
 
 
 def _left(identifiers: Identifiers, verdict: ConsentDecision) -> Identifiers:
-    """Return the identifiers that may be sent and stored."""
     if verdict.action is ConsentAction.SUPPRESS:
         return _NOBODY
     return stripped(identifiers, verdict.strip)
@@ -238,7 +236,6 @@ def _scrubbed(
 def _contents_kept(
     given: list[NativeContent] | None, read: tuple[Content, ...]
 ) -> list[NativeContent] | None:
-    """Return the basket lines as they came, with their remaining texts."""
     if given is None:
         return None
     for line, text in zip(given, read, strict=True):
@@ -296,7 +293,6 @@ def _event(given: Native, context: ReadContext, faults: list[Fault]) -> tuple[st
 
 @lru_cache(maxsize=256)
 def _near(name: str, known: tuple[str, ...]) -> list[str]:
-    """Return the most similar field name, cached: floods repeat the same mistake."""
     return get_close_matches(name, known, n=1, cutoff=0.5)
 
 

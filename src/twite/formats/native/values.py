@@ -123,7 +123,6 @@ def digests_of(given: Native) -> tuple[bool, bool]:
 
 
 def _shape(given: Native, path: str) -> str:
-    """Describe how a field is written. A value that is not a match key has no pattern."""
     text = getattr(given, path, None) if path else None
     return shape_of(text) if isinstance(text, str) else ""
 
@@ -173,7 +172,6 @@ def _user_agent(text: str) -> str | Fault:
 
 
 def money_of(given: Native, faults: list[Fault]) -> tuple[str | None, str | None]:
-    """Return value and currency."""
     value = value_or_fault(amount_in(given.value, path="value"), faults)
     money = None
     if given.currency is not None:
@@ -216,7 +214,6 @@ def quantity_of(contents: tuple[Content, ...]) -> int | None:
 
 
 def value_or_fault(read: T | Fault, faults: list[Fault]) -> T | None:
-    """Return the value; None for a fault, which is added to `faults`."""
     if isinstance(read, Fault):
         faults.append(read)
         return None

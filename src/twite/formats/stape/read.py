@@ -136,7 +136,6 @@ def _count(given: object) -> object:
 
 
 def _keys(given: object) -> OAuthKeys | None:
-    """Return the four parts, None unless all of them are there."""
     if not isinstance(given, Mapping):
         return None
     parts = [given.get(name) for name in _AUTH]

@@ -36,8 +36,6 @@ _MAX_ID: Final = 256
 
 
 class XApiRefusal(msgspec.Struct, frozen=True, kw_only=True):
-    """The response that X would give instead: a status and its errors."""
-
     status: int
     complaints: tuple[XComplaint, ...]
 
@@ -60,7 +58,6 @@ _DECODER: Final = msgspec.json.Decoder(XRequest)
 
 
 def read(body: bytes, *, destination: Destination, salt: bytes) -> XReading | XApiRefusal:
-    """Read a request for one pixel."""
     try:
         request = decode(_DECODER, body)
     except MalformedRequest as error:
@@ -230,7 +227,6 @@ def _identifiers(given: list[XIdentifier], complaints: list[XComplaint]) -> Iden
 
 
 def _nobodys(text: str | None) -> str:
-    """Return an identifier, or nothing if it is a person's raw address or number."""
     plain = (text or "").strip()
     return "" if plain and holds_a_person(plain) else plain
 

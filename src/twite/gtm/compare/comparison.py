@@ -35,16 +35,12 @@ _MOST_DEEP: Final = 40
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """A place that differs, as `body.conversions.0.value`; a missing value is ABSENT."""
-
     path: str
     there: Tree
     here: Tree
 
 
 class ComparedPair(msgspec.Struct, frozen=True, kw_only=True):
-    """A captured request and its counterpart here. `ignored` are the places not compared."""
-
     url: str
     tag: str
     differences: tuple[Difference, ...]
@@ -52,8 +48,6 @@ class ComparedPair(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TagRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request of a tag here."""
-
     tag: str
     request: HttpEffect
 
@@ -69,7 +63,6 @@ class ComparisonResult(msgspec.Struct, frozen=True, kw_only=True):
 def compared(
     asked: Sequence[TagRequest], sent: Sequence[CapturedRequest], ignore: Sequence[str]
 ) -> ComparisonResult:
-    """Compare the requests of one case."""
     there = [
         _parts(captured.method, captured.url, captured.headers, captured.body) for captured in sent
     ]
@@ -265,7 +258,6 @@ class ComparisonSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_alike(self) -> bool:
-        """Whether nothing differs."""
         odd = (self.different, self.missing, self.extra, self.failed, self.unread, self.kept_back)
         return not any(odd)
 

@@ -20,8 +20,6 @@ _KEPT: Final = 1024
 
 
 class Match(Protocol):
-    """A match of a pattern."""
-
     def group(self, which: int = 0) -> str | None:
         """Return the text of a group; 0 is the whole."""
 
@@ -46,7 +44,6 @@ def regex_match(
 
 
 def regex_error(pattern: str) -> str | None:
-    """Return the error of a pattern, None if it is valid."""
     compiled = _compiled(_sound(pattern), False)  # noqa: FBT003  a cache's keys stand in order
     return compiled if isinstance(compiled, str) else None
 
@@ -71,7 +68,6 @@ def _sound(text: str) -> str:
 
 
 def holds(condition: Condition, value_of: Callable[[str], Value]) -> bool:
-    """Return whether a condition holds, its negation included."""
     left, right = filled(condition.left, value_of), filled(condition.right, value_of)
     return _fits(condition, left, right) is not condition.negate
 

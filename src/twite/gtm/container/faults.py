@@ -25,7 +25,6 @@ from twite.gtm.template.texts import DEEPEST, literal, names_in, number_of
 
 
 def faults(container: Container) -> Iterator[ContainerUnusable]:
-    """Yield all faults of a container."""
     yield from _twice("tag", container.tags)
     yield from _twice("trigger", container.triggers)
     yield from _twice("variable", container.variables)
@@ -50,7 +49,6 @@ def faults(container: Container) -> Iterator[ContainerUnusable]:
 
 
 def needed_by(variable: Variable) -> tuple[str, ...]:
-    """Return the names of the variables that a variable needs."""
     form = dict(variable.format.instead) if variable.format else {}
     trees: list[Tree] = [
         variable.value if isinstance(variable.value, str) else None,

@@ -34,8 +34,6 @@ class ContainerPart(
 
 
 class Operator(StrEnum):
-    """How a condition compares; the value is its spelling in the file."""
-
     EQUALS = "equals"
     CONTAINS = "contains"
     STARTS_WITH = "starts_with"
@@ -48,8 +46,6 @@ class Operator(StrEnum):
 
 
 class Condition(ContainerPart, frozen=True, kw_only=True):
-    """A condition that must hold, or must not if `negate` is set."""
-
     left: str
     operator: Operator
     right: str
@@ -58,15 +54,11 @@ class Condition(ContainerPart, frozen=True, kw_only=True):
 
 
 class ContainerTrigger(ContainerPart, frozen=True, kw_only=True):
-    """Fires if all of its conditions hold; always, without any."""
-
     name: str
     when: tuple[Condition, ...] = ()
 
 
 class Firing(StrEnum):
-    """How often a tag fires for an event if several of its triggers match."""
-
     ONCE = "once"
     EACH_TRIGGER = "each_trigger"
 
@@ -108,8 +100,6 @@ class ContainerTag(ContainerPart, frozen=True, kw_only=True):
 
 
 class VariableSource(StrEnum):
-    """Where a variable's value comes from."""
-
     CONSTANT = "constant"
     EVENT_DATA = "event_data"
     REQUEST_HEADER = "request_header"
@@ -223,8 +213,6 @@ class Transformation(ContainerPart, frozen=True, kw_only=True):
 
 
 class Container(ContainerPart, frozen=True, kw_only=True):
-    """A container. `templates` are keyed by the name that parts use."""
-
     name: str = ""
     public_id: str = "GTM-TWITE"
     version: str = "1"

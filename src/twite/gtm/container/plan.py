@@ -63,8 +63,6 @@ class FiredTag(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NotFiredReason(StrEnum):
-    """Why a tag does not fire."""
-
     PAUSED = "paused"  # by the container or the operator, or outside its schedule
     CONSENT = "consent"  # a signal that it requires is not granted
     TRIGGER = "trigger"  # no trigger matches
@@ -74,8 +72,6 @@ class NotFiredReason(StrEnum):
 
 
 class SkippedTag(msgspec.Struct, frozen=True, kw_only=True):
-    """A tag that does not fire, and why."""
-
     tag: str
     why: str
     bar: NotFiredReason
@@ -127,7 +123,6 @@ def only(container: Container, tag: str) -> Container:
 
 
 def client_name(container: Container, client: str) -> str:
-    """Return the container's name of a client: it may rename Twite's own."""
     for candidate in container.clients:
         if not candidate.template and candidate.reads == client:
             return candidate.name
@@ -185,7 +180,6 @@ class _Planner:
         return _Passes(f"consent {', '.join(missing)}", NotFiredReason.CONSENT) if missing else None
 
     def _rests(self, tag: ContainerTag) -> _Passes | None:
-        """Return why a tag fires for no event at this moment."""
         if tag.paused:
             return _Passes("it is paused", NotFiredReason.PAUSED)
         if tag.starts_at is not None and self._occasion.now < tag.starts_at:

@@ -28,7 +28,6 @@ Part = TypeVar("Part", bound=ContainerTag | Variable | ContainerClient)
 
 
 def places(container: Container) -> Iterator[str]:
-    """Yield where the container's secrets are kept."""
     parts: tuple[ContainerTag | Variable | ContainerClient, ...]
     parts = (*container.tags, *container.variables, *container.clients)
     for part in parts:
@@ -60,12 +59,10 @@ def hidden(container: Container) -> Iterator[str]:
 
 
 def steps(path: str) -> list[str]:
-    """Return the steps of a path."""
     return [part.replace("\\.", ".") for part in re.split(r"(?<!\\)\.", path)]
 
 
 def as_step(name: str) -> str:
-    """Spell a name as one step of a path."""
     return name.replace(".", "\\.")
 
 

@@ -23,8 +23,6 @@ from twite.gtm.container.parts import (
 
 
 class TemplateFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A template's path, relative to the folder of container.toml."""
-
     name: str
     file: str
 
@@ -32,8 +30,6 @@ class TemplateFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class ContainerFile(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
 ):
-    """The whole file, as written."""
-
     name: str = ""
     public_id: str = "GTM-TWITE"
     version: str = "1"

@@ -19,7 +19,6 @@ from twite.gtm.template.texts import DEEPEST, UNDEFINED, TooLong, Value, filled,
 
 
 def value_at(event: Mapping[str, Tree], path: str) -> Value:
-    """Return the value at a path."""
     if path in event:
         return event[path]
     value: Tree = dict(event)
@@ -70,7 +69,6 @@ def with_value(event: Mapping[str, Tree], path: str, value: Tree) -> dict[str, T
 
 
 def only_paths(event: Mapping[str, Tree], paths: Sequence[str]) -> dict[str, Tree]:
-    """Return only the values at these paths."""
     kept: dict[str, Tree] = {}
     for path in paths:
         value = value_at(event, path)
@@ -100,8 +98,6 @@ class EventContext(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Variables(Protocol):
-    """Runs variable templates."""
-
     def value(self, template: Template, fields: dict[str, Tree], occasion: EventContext) -> Value:
         """Return the template's result; UNDEFINED if it returned nothing or failed.
 
@@ -114,8 +110,6 @@ class Unfilled(Exception):
 
 
 class Values:
-    """Evaluates variables by name, each once."""
-
     def __init__(self, container: Container, occasion: EventContext, variables: Variables) -> None:
         self._container = container
         self._known = {variable.name: variable for variable in container.variables}
@@ -242,13 +236,11 @@ class Values:
 
 
 def given_fields(fields: Mapping[str, Tree], fill_in: Callable[[Tree], Value]) -> dict[str, Tree]:
-    """Return fields with values, without undefined ones and empty tables."""
     values = {name: fill_in(value) for name, value in fields.items()}
     return {name: value for name, value in values.items() if value is not UNDEFINED and value != []}
 
 
 def _finite(value: Value) -> float | None:
-    """Return a finite number, also from a text; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | str) or value == "":
         return None
     number = number_of(value)

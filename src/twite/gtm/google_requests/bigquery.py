@@ -49,7 +49,6 @@ def insert(
 
 
 def told(status: int, body: bytes, rows: Tree) -> GoogleResult:
-    """Return the result: success, or a list of row errors."""
     answer = tree_of(body)
     if status != 200:
         listed = error_of(answer).get("errors")
@@ -66,7 +65,6 @@ def told(status: int, body: bytes, rows: Tree) -> GoogleResult:
 
 
 def refused(*reasons: str) -> GoogleResult:
-    """Return the result of a failed request: no row was added."""
     return GoogleResult(reason=reasons[0], value=[{"reason": reason} for reason in reasons])
 
 

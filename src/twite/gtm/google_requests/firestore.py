@@ -64,14 +64,12 @@ def value_of(value: Tree, *, depth: int = 0) -> dict[str, Tree]:
 
 
 def tree_of_fields(fields: Tree) -> dict[str, Tree]:
-    """Return what a template reads of a document."""
     if not isinstance(fields, dict):
         return {}
     return {name: tree_of_value(child) for name, child in fields.items()}
 
 
 def tree_of_value(value: Tree) -> Tree:
-    """Return what a template reads of a value; None for one of an unknown kind."""
     if not isinstance(value, dict):
         return None
     return next((_READERS[kind](held) for kind, held in value.items() if kind in _READERS), None)
@@ -174,7 +172,6 @@ def read(project: str, path: str, *, transaction: str | None) -> GoogleRequest:
 
 
 def read_told(status: int, body: bytes) -> GoogleResult:
-    """Return the document; fails if there is none."""
     answer = tree_of(body)
     if status != 200 or error_of(answer):
         return GoogleResult(reason=reason_of(answer))
@@ -203,7 +200,6 @@ def query(
 
 
 def query_told(status: int, body: bytes) -> GoogleResult:
-    """Return the documents."""
     answer = tree_of(body)
     if status != 200 or error_of(answer) or not isinstance(answer, list):
         return GoogleResult(reason=reason_of(answer))
@@ -234,13 +230,11 @@ def commit(
 
 
 def begin(project: str, *, former: str | None) -> GoogleRequest:
-    """Return the request for a transaction, as a retry of a `former` one if given."""
     again: dict[str, Tree] = {} if former is None else {"retryTransaction": former}
     return _asking(project, ":beginTransaction", {"options": {"readWrite": again}}, None)
 
 
 def begun(status: int, body: bytes) -> GoogleResult:
-    """Return the transaction's id."""
     answer = tree_of(body)
     if status == 200 and isinstance(answer, dict) and isinstance(answer.get("transaction"), str):
         return GoogleResult(value=answer["transaction"])
@@ -248,12 +242,10 @@ def begun(status: int, body: bytes) -> GoogleResult:
 
 
 def rollback(project: str, transaction: str) -> GoogleRequest:
-    """Return the rollback request of a transaction."""
     return _asking(project, ":rollback", {}, transaction)
 
 
 def done(status: int, body: bytes) -> GoogleResult:
-    """Return whether the request succeeded."""
     return GoogleResult() if status == 200 else GoogleResult(reason=reason_of(tree_of(body)))
 
 

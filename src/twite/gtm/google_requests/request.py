@@ -56,7 +56,6 @@ class GoogleResult(msgspec.Struct, frozen=True, kw_only=True):
 def posted(
     url: str, body: Tree, *, scope: str, passing: frozenset[int] = frozenset()
 ) -> GoogleRequest:
-    """Return a request with a JSON body."""
     return GoogleRequest(
         url=url,
         headers={"Content-Type": "application/json"},
@@ -67,7 +66,6 @@ def posted(
 
 
 def tree_of(body: bytes) -> Tree:
-    """Return the JSON of a response, None if it is not JSON."""
     try:
         found: Tree = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -76,7 +74,6 @@ def tree_of(body: bytes) -> Tree:
 
 
 def error_of(answer: Tree) -> Mapping[str, Tree]:
-    """Return the error of a response, also if it is in a list; empty without one."""
     first = answer[0] if isinstance(answer, list) and answer else answer
     error = first.get("error") if isinstance(first, dict) else None
     return error if isinstance(error, dict) else {}
@@ -119,7 +116,6 @@ def script_request(name: Tree, options: Tree) -> GoogleRequest:
 
 
 def script_told(status: int, headers: Mapping[str, str], body: bytes) -> GoogleResult:
-    """Return the script, and its caching headers."""
     if not 200 <= status < 300:
         return GoogleResult(reason=FAILED)
     kept: dict[str, Tree] = {name: headers[name] for name in _OF_KEEPING if name in headers}
@@ -127,7 +123,6 @@ def script_told(status: int, headers: Mapping[str, str], body: bytes) -> GoogleR
 
 
 def analytics_told(status: int, headers: Mapping[str, str]) -> GoogleResult:
-    """Return the redirect's target, if any."""
     if not 200 <= status < 400:
         return GoogleResult(reason=FAILED)
     return GoogleResult(value={"location": headers["location"]} if "location" in headers else {})

@@ -15,8 +15,6 @@ from twite.gtm.container.parts import Operator, VariableSource
 
 
 class Support(StrEnum):
-    """How a part is imported."""
-
     RUNS = "runs"  # as in Google's container
     DIFFERS = "differs"  # it runs, and the note says what differs
     RESTS = "rests"  # it was paused there, and is paused here
@@ -213,5 +211,4 @@ TRANSFORMATIONS: Final[Mapping[str, KnownPart]] = MappingProxyType(
 
 
 def known(table: Mapping[str, KnownPart], word: str) -> KnownPart | None:
-    """Return a table's entry for a type; all `cvt_…` types share one."""
     return table.get("cvt_" if word.startswith("cvt_") else word)

@@ -15,8 +15,6 @@ import msgspec
 
 
 class KeyTreatment(StrEnum):
-    """How the value of a key is imported."""
-
     DONE = "done"  # it is imported
     NOTED = "noted"  # it is dropped, and the part's report line says so
     PAUSED = "paused"  # it restricts when a tag fires, and is dropped: the tag is paused
@@ -25,8 +23,6 @@ class KeyTreatment(StrEnum):
 
 
 class DocumentedKey(msgspec.Struct, frozen=True):
-    """One key of a resource: its treatment, and how or why."""
-
     treatment: KeyTreatment
     how: str = ""
 

@@ -44,7 +44,6 @@ class ImportResult(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_whole(self) -> bool:
-        """Whether every part of the export will run."""
         return all(line.fit not in {Support.PAUSED, Support.LEFT_OUT} for line in self.lines)
 
 
@@ -158,7 +157,6 @@ class _Import:
     def _read_triggers(
         self, variables: frozenset[str], asking: AskingVariables
     ) -> tuple[dict[str, ContainerTrigger], dict[str, str]]:
-        """Return the triggers by id, and the names of those left out, by id."""
         triggers: dict[str, ContainerTrigger] = {}
         missing: dict[str, str] = {}
         for piece in self._export.parts["trigger"]:
@@ -227,7 +225,6 @@ class _Import:
         return clients
 
     def _name(self, kind: str, name: str) -> str:
-        """Return the name, or a similar one if another part has it already."""
         used = self._names.setdefault(kind, set())
         free, times = name, 1
         while free in used:

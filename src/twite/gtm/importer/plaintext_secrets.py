@@ -153,7 +153,6 @@ def _compares_secret(condition: dict[str, Tree]) -> bool:
 
 
 def _texts(tree: Tree, path: str) -> Iterator[tuple[str, bool, str]]:
-    """Yield (path, whether it is a key, text) of all texts below."""
     if isinstance(tree, str):
         yield path, False, tree
     elif isinstance(tree, list):

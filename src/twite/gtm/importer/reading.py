@@ -55,7 +55,6 @@ class ExportPart(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def word(self) -> str:
-        """The word for its kind, in the spelling of exports."""
         text = self.text("type")
         return text if text.startswith("cvt_") else text.strip()
 
@@ -169,7 +168,6 @@ _PLAIN: Final = frozenset({"TEMPLATE", "TAG_REFERENCE", "TRIGGER_REFERENCE", "TY
 
 
 def values(parameters: Sequence[ExportPart]) -> dict[str, Tree]:
-    """Return what a list of parameters says by key; what is undefined is absent."""
     read = {parameter.text("key"): value(parameter) for parameter in parameters}
     return {key: tree for key, tree in read.items() if tree is not UNDEFINED}
 
@@ -213,7 +211,6 @@ def _whole(text: str, parameter: ExportPart) -> Tree:
 
 
 def text_in(held: dict[str, Tree], key: str) -> str:
-    """Return a value as a text; what is none, and has none, is an empty one."""
     found = held.get(key)
     if isinstance(found, bool):
         return "true" if found else "false"
@@ -221,7 +218,6 @@ def text_in(held: dict[str, Tree], key: str) -> str:
 
 
 def flag_in(held: dict[str, Tree], key: str) -> bool:
-    """Return a flag among values."""
     return is_set(held.get(key))
 
 

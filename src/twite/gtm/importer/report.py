@@ -26,8 +26,6 @@ class ReportLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportReport:
-    """Collects report lines while parts are read."""
-
     def __init__(self) -> None:
         self._lines: list[ReportLine] = []
 
@@ -40,21 +38,17 @@ class ImportReport:
         fit: Support = Support.RUNS,
         notes: Sequence[str] = (),
     ) -> None:
-        """Add a line; a running part with notes becomes one that differs."""
         if notes and fit is Support.RUNS:
             fit = Support.DIFFERS
         self._lines.append(ReportLine(kind=kind, name=name, word=word, fit=fit, notes=tuple(notes)))
 
     def left_out(self, kind: str, name: str, word: str, why: str) -> None:
-        """Add a line for a part that is left out."""
         self.add(kind, name, word, fit=Support.LEFT_OUT, notes=[why])
 
     def extend(self, lines: Iterable[ReportLine]) -> None:
-        """Add finished lines."""
         self._lines += lines
 
     def lines(self) -> tuple[ReportLine, ...]:
-        """Return the lines."""
         kinds = list(dict.fromkeys([*_KINDS, *(line.kind for line in self._lines)]))
         fits = list(Support)
         ordered = sorted(
@@ -90,7 +84,6 @@ def unread(resource: str, piece: ExportPart, *, narrows: bool = False) -> list[s
 
 
 def held_back(piece: ExportPart) -> list[str]:
-    """Return why a tag is paused until a person has looked: a restriction is not imported."""
     found = list(_paused_by("tag", piece.tree))
     for key in ("setupTag", "teardownTag"):
         for part in piece.pieces(key):
@@ -102,7 +95,6 @@ def held_back(piece: ExportPart) -> list[str]:
 
 
 def strangers(resource: str, tree: Mapping[str, Tree]) -> list[str]:
-    """Return the keys that hold something and are not documented."""
     return [key for key, held in tree.items() if key not in RESOURCES[resource] and holds(held)]
 
 

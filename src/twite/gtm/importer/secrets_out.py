@@ -133,7 +133,6 @@ class _Taking:
 
 
 def nobodys(container: Container, named: frozenset[str]) -> list[str]:
-    """Return the names from `--secret` that match nothing in the container."""
     known = {variable.name for variable in container.variables}
     parts: list[ContainerTag | ContainerClient | Variable] = [*container.tags, *container.clients]
     for part in [*parts, *container.variables]:
@@ -144,7 +143,6 @@ def nobodys(container: Container, named: frozenset[str]) -> list[str]:
 
 
 def _words_in(tree: Tree) -> Iterator[str]:
-    """Yield the keys below, and what rows are called."""
     if isinstance(tree, list):
         for value in tree:
             yield from _words_in(value)
@@ -166,13 +164,11 @@ def sealed_name(place: str, *, folder: str) -> str:
 
 
 def variable_name(place: str) -> str:
-    """Return a name for the environment."""
     shown = _WORDS.sub("_", masked(place).partition("/")[2])[:_READABLE].strip("_")
     return f"SGTM_{shown}_{_digest(place)[:4]}".upper()
 
 
 def _feeding(container: Container) -> Iterator[str]:
-    """Yield the names of variables that feed fields which hold secrets, through others too."""
     known = {variable.name: variable for variable in container.variables}
     todo: list[str] = []
     parts: list[ContainerTag | ContainerClient | Variable] = [*container.tags, *container.clients]
@@ -207,7 +203,6 @@ def _row(tree: Tree) -> LookupRow:
 
 
 def _cleared(tree: Tree, path: list[str]) -> Tree:
-    """Return the tree with nothing there: no key, or an empty text in a list."""
     step, *rest = path
     if isinstance(tree, dict) and not rest:
         return {key: value for key, value in tree.items() if key != step}

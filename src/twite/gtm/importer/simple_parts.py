@@ -73,7 +73,6 @@ def condition(piece: ExportPart) -> Condition:
 
 
 def trigger(piece: ExportPart, name: str) -> tuple[ContainerTrigger, list[str]]:
-    """Read one: the filter on the event's name, and the others."""
     word = spelled(piece.word)
     found = known_or_left_out(TRIGGERS, word)
     when = [condition(part) for key in _FILTERS for part in piece.pieces(key)]
@@ -87,7 +86,6 @@ def trigger(piece: ExportPart, name: str) -> tuple[ContainerTrigger, list[str]]:
 
 
 def variable(piece: ExportPart, name: str, template: str) -> tuple[Variable, list[str]]:
-    """Read one; `template` is the name of its template, where it has one."""
     found = known_or_left_out(VARIABLES, piece.word)
     held = values(piece.pieces("parameter"))
     made = _variable(found.source or VariableSource.CONSTANT, name, held, template)
@@ -105,7 +103,6 @@ def variable(piece: ExportPart, name: str, template: str) -> tuple[Variable, lis
 
 
 def built_in(piece: ExportPart, name: str) -> tuple[Variable, list[str]]:
-    """Read a built-in variable that is switched on."""
     word = spelled(piece.word)
     found = known_or_left_out(BUILT_INS, word)
     made = Variable(name=name, type=found.source or VariableSource.CONSTANT)
@@ -113,7 +110,6 @@ def built_in(piece: ExportPart, name: str) -> tuple[Variable, list[str]]:
 
 
 def client(piece: ExportPart, name: str, template: str) -> tuple[ContainerClient, list[str]]:
-    """Read one."""
     found = known_or_left_out(CLIENTS, piece.word)
     held = values(piece.pieces("parameter"))
     reads = ReadFields.MEASUREMENT_PROTOCOL if piece.word == "mpaw_client" else ReadFields.GA4
@@ -128,7 +124,6 @@ def client(piece: ExportPart, name: str, template: str) -> tuple[ContainerClient
 
 
 def priority(piece: ExportPart) -> tuple[int, list[str]]:
-    """Return a priority, a parameter or a plain number, and a note where it is neither."""
     held = piece.tree.get("priority")
     given = held if not isinstance(held, dict) else value(_inner(piece, "priority", held))
     if isinstance(given, str) and _WHOLE.fullmatch(given.strip()):
@@ -199,7 +194,6 @@ def _variable(source: VariableSource, name: str, held: dict[str, Tree], template
 
 
 def _bound(bound: Tree) -> int | float | str | None:
-    """Return a bound: a number, or a text of one or of names. What is neither is none at Google."""
     if isinstance(bound, str):
         is_number = literal(bound) != bound or not math.isnan(number_of(bound))
         return bound.strip() or None if is_number else None

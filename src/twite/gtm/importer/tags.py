@@ -165,7 +165,6 @@ def _stopped_by(
 
 
 def _beside_others(read: Mapping[str, ImportedTag]) -> dict[str, list[str]]:
-    """Return, for each setup or teardown tag, its main tags."""
     found: dict[str, list[str]] = {}
     for name, imported in read.items():
         for beside in (imported.tag.setup, imported.tag.teardown):
@@ -175,7 +174,6 @@ def _beside_others(read: Mapping[str, ImportedTag]) -> dict[str, list[str]]:
 
 
 def _sequence_notes(tag: ContainerTag, others: Sequence[str]) -> list[str]:
-    """Report a tag that runs more often for an event than at Google."""
     if tag.firing is not Firing.ONCE or len(others) + bool(tag.triggers) < 2:
         return []
     own = " and once by its own trigger" if tag.triggers else ""

@@ -12,8 +12,6 @@ from twite.gtm.template.template import Template, TemplateKind, TemplateUnusable
 
 
 class AskingVariables:
-    """Knows which variables run a template, and which of those make requests."""
-
     def __init__(
         self, variables: Mapping[str, Variable], templates: Mapping[str, Template]
     ) -> None:
@@ -21,7 +19,6 @@ class AskingVariables:
         self._templates = templates
 
     def notes_of_trigger(self, names: Iterable[str]) -> Iterator[str]:
-        """Yield notes about a trigger that uses these variables."""
         for name in dict.fromkeys(names):
             if self._needs(name, _asks):
                 yield (
@@ -30,7 +27,6 @@ class AskingVariables:
                 )
 
     def notes_of_client(self, names: Iterable[str]) -> Iterator[str]:
-        """Yield notes about a client that uses these variables."""
         for name in dict.fromkeys(names):
             if self._needs(name, lambda _: True):
                 yield f"{name!r} in its fields runs a template: it has no value there"
@@ -65,8 +61,6 @@ _ASKING: Final = (
 
 
 class ExportTemplates:
-    """Reads and reports templates; then finds them by part type."""
-
     def __init__(self, export: Export, try_out: Callable[[Template], object]) -> None:
         self._export = export
         self._try_out = try_out
@@ -77,7 +71,6 @@ class ExportTemplates:
         self._broken: dict[str, str] = {}  # a part's type → why its template cannot be used
 
     def read(self, report: ImportReport, name_for: Callable[[str, str], str]) -> None:
-        """Read all of them."""
         for piece in self._export.parts["customTemplate"]:
             words = list(self._words_of(piece))
             name = name_for("template", piece.text("name") or words[0])
@@ -116,7 +109,6 @@ class ExportTemplates:
         return name
 
     def _words_of(self, piece: ExportPart) -> Iterator[str]:
-        """Yield the types by which parts refer to a template."""
         yield f"cvt_{self._export.container_id}_{piece.text('templateId')}"
         gallery = piece.tree.get("galleryReference")
         if isinstance(gallery, dict) and isinstance(gallery.get("galleryTemplateId"), str):

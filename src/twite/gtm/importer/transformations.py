@@ -107,7 +107,6 @@ def _names(held: dict[str, Tree], table: str, column: str) -> tuple[str, ...]:
 
 
 def _refuse_strangers(held: dict[str, Tree]) -> None:
-    """Raise LeftOut for an unknown parameter or column, and a row that names nothing."""
     strange = sorted(
         key for key, value in held.items() if key not in {*_COLUMNS, *_FLAGS} and holds(value)
     )

@@ -52,12 +52,10 @@ def lacking(effect: AnyEffect, allowed: PermissionPolicy) -> str | None:
 
 
 def matches(patterns: tuple[str, ...], text: str) -> bool:
-    """Return whether one of the expressions matches the whole text."""
     return any(_matches(pattern, text) for pattern in patterns)
 
 
 def row_allowed(rows: Iterable[tuple[str, ...]], place: tuple[object, ...]) -> bool:
-    """Return whether one row's expressions match all parts."""
     return any(
         all(isinstance(part, str) and _matches(row[at], part) for at, part in enumerate(place))
         for row in rows
@@ -73,7 +71,6 @@ def cookie_allowed(
     secure: bool,
     session: bool,
 ) -> bool:
-    """Return whether such a cookie may be set."""
     return any(
         _matches(rule.name, name)
         and _matches(rule.domain, domain)
@@ -138,7 +135,6 @@ def _service_allowed(service: Service, allowed: PermissionPolicy) -> tuple[str, 
 
 
 def _project(service: Service) -> object:
-    """Return the project of a Firestore call, by its options."""
     at = 1 if service.name == "Firestore.read" else 2
     options = service.arguments[at] if at < len(service.arguments) else None
     return (options.get("projectId") if isinstance(options, dict) else None) or OWN_PROJECT

@@ -12,8 +12,6 @@ import msgspec
 
 
 class ApiSupport(StrEnum):
-    """How far an API is supported."""
-
     DONE = "done"
     DIFFERS = "differs"
     REFUSED = "refused"

@@ -63,8 +63,6 @@ class LogEffect(Effect, frozen=True, kw_only=True, tag="log"):
 
 
 class Status(Effect, frozen=True, kw_only=True, tag="status"):
-    """The status of the response."""
-
     code: int
 
 
@@ -76,8 +74,6 @@ class Header(Effect, frozen=True, kw_only=True, tag="header"):
 
 
 class Body(Effect, frozen=True, kw_only=True, tag="body"):
-    """The body of the response, with Node's name of its encoding."""
-
     text: str
     encoding: str = "utf8"
 
@@ -91,8 +87,6 @@ class Respond(Effect, frozen=True, kw_only=True, tag="respond"):
 
 
 class BrowserPixel(Effect, frozen=True, kw_only=True, tag="browser_pixel"):
-    """A URL that the browser is to fetch as an image."""
-
     url: str
 
 

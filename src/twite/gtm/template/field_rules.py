@@ -29,8 +29,6 @@ _MOST_CHOICES: Final = 12
 
 
 class FieldRemark(msgspec.Struct, frozen=True, kw_only=True):
-    """A fault of a field's value; `doubt` if it may be fine."""
-
     field: str
     message: str
     doubt: bool = False
@@ -43,12 +41,10 @@ class _Scope(msgspec.Struct, frozen=True):
     unknown: frozenset[str]
 
     def within(self, row: Mapping[str, Tree]) -> "_Scope":
-        """Return the scope of a table's row."""
         return _Scope({**self.values, **row}, (self.unknown - set(row)) | _open(row))
 
 
 def remarks_on(fields: tuple[Field, ...], given: Mapping[str, Tree]) -> tuple[FieldRemark, ...]:
-    """Return the faults of the given values, and of missing ones."""
     return tuple(_remarks(fields, given))
 
 
@@ -122,7 +118,6 @@ def _wrong_cells(
 
 
 def _open(values: Mapping[str, Tree]) -> frozenset[str]:
-    """Return the names of the values that variables decide."""
     return frozenset(name for name, value in values.items() if any(names_in(value)))
 
 
@@ -189,7 +184,6 @@ def _bounds(rule: Validator) -> tuple[int | None, int | None]:
 
 
 def _said(rule: Validator) -> str:
-    """Return the rule's message."""
     match rule.type:
         case "REGEX":
             return f"does not have the right form: all of it must match {rule.arguments[0]}"

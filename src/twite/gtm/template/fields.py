@@ -76,7 +76,6 @@ def read_fields(tree: Tree) -> tuple[Field, ...]:
 
 
 def flat(fields: tuple[Field, ...]) -> Iterator[Field]:
-    """Yield every field that may occur in `data`, nested ones too."""
     for field in fields:
         if field.type not in HOLDS_NOTHING:
             yield field
@@ -110,7 +109,6 @@ def values_of(
     *,
     written: Mapping[str, Tree] | None = None,
 ) -> dict[str, Tree]:
-    """Return the value of each field, whether or not it is shown."""
     touched = given if written is None else written
     values: dict[str, Tree] = {}
     for field in flat(fields):
@@ -131,7 +129,6 @@ def shown(
     *,
     unknown: frozenset[str] = frozenset(),
 ) -> frozenset[str]:
-    """Return the names of the shown fields; conditions on `unknown` values alone do not hold."""
     return frozenset(_shown(fields, values, unknown))
 
 
@@ -141,7 +138,6 @@ def hold(
     *,
     unknown: frozenset[str] = frozenset(),
 ) -> bool:
-    """Return whether one of the conditions holds; without conditions, True."""
     return not conditions or any(
         condition.field not in unknown and _met(condition, values.get(condition.field))
         for condition in conditions
@@ -210,7 +206,6 @@ def _columns(tree: Mapping[str, Tree]) -> tuple[Field, ...]:
 
 
 def _default(field: Field) -> Tree:
-    """Return the value of an untouched field: the form's default."""
     if field.default is not None and not _is_emptied(field, field.default):
         return field.default
     match field.type:

@@ -28,7 +28,6 @@ class LintWarning(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def lint(template: Template) -> tuple[LintWarning, ...]:
-    """Return the warnings, those with lines first and in order."""
     all_tokens = list(tokens(template.code.text))
     first = template.code.line - 1
     found = [
@@ -163,7 +162,6 @@ def _unused(
 
 
 def _named(grant: Grant) -> Iterator[tuple[str, str]]:
-    """Yield the headers, cookies and event keys that a grant names."""
     rows = {
         "read_request": ("header", "headerWhitelist", "headerName"),
         "set_cookies": ("cookie", "allowedCookies", "name"),
@@ -183,7 +181,6 @@ def _named(grant: Grant) -> Iterator[tuple[str, str]]:
 
 
 def _declared(found: Sequence[JsToken]) -> frozenset[str]:
-    """Return every name that the code declares, parameters included."""
     names = set()
     for at, token in enumerate(found):
         if token.text in {"const", "let", "var", "function"} and at + 1 < len(found):

@@ -141,7 +141,6 @@ def _expression(text: str, star: str) -> str:
 
 
 def _names(values: Tree, key: str = "", *, lower: bool = False) -> tuple[str, ...]:
-    """Return expressions of a list of names, or of one key of a list of rows."""
     names = [
         as_text(as_mapping(name).get(key)) if key else as_text(name) for name in as_list(values)
     ]

@@ -14,8 +14,6 @@ import msgspec
 
 
 class TokenKind(StrEnum):
-    """What a token is."""
-
     WORD = "word"
     NUMBER = "number"
     TEXT = "text"  # a string
@@ -62,7 +60,6 @@ def _next(code: str, at: int, before: JsToken | None) -> tuple[TokenKind, str]:
 
 
 def _may_begin_regex(before: JsToken | None) -> bool:
-    """Return whether a slash begins a regular expression here, and does not divide."""
     if before is None:
         return True
     match before.sort:
@@ -91,8 +88,6 @@ _PATTERNS: Final = (
 
 
 class RefusedCode(msgspec.Struct, frozen=True, kw_only=True):
-    """Forbidden code, and its place; lines count from 1."""
-
     line: int
     message: str
 

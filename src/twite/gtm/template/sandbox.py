@@ -29,8 +29,6 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ContainerVersion(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The result of `getContainerVersion`."""
-
     container_id: str = "GTM-TWITE"
     debug_mode: bool = False
     environment_name: str = "Live"
@@ -86,8 +84,6 @@ class EffectAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class RunResult(StrEnum):
-    """A tag's own report of its result."""
-
     SUCCESS = "success"  # gtmOnSuccess
     FAILURE = "failure"  # gtmOnFailure
     SILENT = "silent"  # neither, so far

@@ -22,8 +22,6 @@ Value = TypeVar("Value")
 
 
 class TemplateKind(StrEnum):
-    """The kind of a template; the value is INFO's name of it."""
-
     TAG = "TAG"
     VARIABLE = "MACRO"
     CLIENT = "CLIENT"
@@ -40,8 +38,6 @@ class TemplateUnusable(OperatorError):
 
 
 class TemplatePart(msgspec.Struct, frozen=True, kw_only=True):
-    """A section's text, and the line of the file on which the text begins."""
-
     text: str
     line: int
 
@@ -194,15 +190,11 @@ _TESTS = "TESTS"
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
-    """One scenario: sandboxed JavaScript that runs the template and asserts."""
-
     name: str
     code: str
 
 
 class Scenarios(msgspec.Struct, frozen=True, kw_only=True):
-    """All of them; `setup` runs before each, in the same scope."""
-
     setup: str = ""
     scenarios: tuple[Scenario, ...] = ()
 
@@ -220,8 +212,6 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScenarioResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of one scenario; it passed if nothing failed."""
-
     name: str
     failures: tuple[Failure, ...] = ()
     logs: tuple[str, ...] = ()
@@ -249,7 +239,6 @@ def read_scenarios(part: TemplatePart | None) -> Scenarios:
 
 
 def junit(suite: str, verdicts: tuple[ScenarioResult, ...]) -> bytes:
-    """Return JUnit's XML, as CI systems read it."""
     failed = sum(bool(verdict.failures) for verdict in verdicts)
     root = ET.Element(
         "testsuite",
@@ -271,7 +260,6 @@ def junit(suite: str, verdicts: tuple[ScenarioResult, ...]) -> bytes:
 
 
 def placed(failure: Failure) -> str:
-    """Return the place of a failure, for a person."""
     places = {
         "setup": failure.setup_line,
         "scenario": failure.scenario_line,

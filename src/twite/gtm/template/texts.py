@@ -14,7 +14,6 @@ UNDEFINED: Final = UNSET
 
 
 def text_of(value: Value) -> str:
-    """Return the result of `String(value)`."""
     match value:
         case UnsetType():
             return "undefined"
@@ -31,7 +30,6 @@ def text_of(value: Value) -> str:
 
 
 def number_of(value: Value) -> float:
-    """Return the result of `Number(value)`; NaN if it is not a number."""
     match value:
         case None:
             return 0.0
@@ -85,7 +83,6 @@ class TooLong(Exception):
 
 
 def names_in(tree: Tree) -> Iterator[str]:
-    """Yield the names in all texts of a tree, keys of objects too."""
     if isinstance(tree, str):
         yield from (name.strip() for name in _NAME.findall(tree))
     elif isinstance(tree, list):
@@ -98,12 +95,10 @@ def names_in(tree: Tree) -> Iterator[str]:
 
 
 def literal(text: str) -> str:
-    """Return the text without its references."""
     return _NAME.sub("", text)
 
 
 def literals(text: str) -> list[str]:
-    """Return the parts of a text before, between and after its references."""
     return [part for part in re.split(r"\{\{[^{}]+\}\}", text) if part]
 
 
