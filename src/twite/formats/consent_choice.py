@@ -1,15 +1,14 @@
 """`POST /v1/consent` format: a person's consent choice, and the identifiers it applies to."""
 
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
-from twite.domain import normalize
 from twite.domain.fault import Fault, fault
 from twite.domain.identifiers import Identifiers
+from twite.formats.native.values import identifiers_of
+from twite.formats.parsed_request import Native
 from twite.formats.strict_json import decode
-
-T = TypeVar("T")
 
 
 class ConsentChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -41,42 +40,18 @@ def read(body: bytes, *, region: str | None) -> ChoiceRead:
     """
     given = decode(_DECODER, body)
     faults: list[Fault] = []
-    email = _email(given, faults)
-    phone = _phone(given, region, faults)
-    click = None
-    if given.twclid is not None:
-        click = _kept(normalize.click_id(given.twclid, path="twclid"), faults)
-    if not faults and not (email or phone or click):
+    keys = Native(
+        email=given.email,
+        email_sha256=given.email_sha256,
+        phone=given.phone,
+        phone_sha256=given.phone_sha256,
+        twclid=given.twclid,
+    )
+    identifiers = identifiers_of(keys, region=region, faults=faults, notes=faults)
+    if not faults and identifiers == Identifiers():
         message = "an email, a phone number or a click id: whose conversions must not be sent?"
         faults.append(fault("", "identifier_missing", message))
-    return ChoiceRead(
-        consent=given.consent,
-        identifiers=Identifiers(email=email, phone=phone, click_id=click),
-        faults=tuple(faults),
-    )
-
-
-def _email(given: ConsentChoice, faults: list[Fault]) -> str | None:
-    if given.email_sha256 is not None:
-        return _kept(normalize.digest(given.email_sha256, path="email_sha256"), faults)
-    if given.email is not None:
-        return _kept(normalize.email_digest(given.email, path="email"), faults)
-    return None
-
-
-def _phone(given: ConsentChoice, region: str | None, faults: list[Fault]) -> str | None:
-    if given.phone_sha256 is not None:
-        return _kept(normalize.digest(given.phone_sha256, path="phone_sha256"), faults)
-    if given.phone is not None:
-        return _kept(normalize.phone_digest(given.phone, region=region, path="phone"), faults)
-    return None
-
-
-def _kept(found: T | Fault, faults: list[Fault]) -> T | None:
-    if isinstance(found, Fault):
-        faults.append(found)
-        return None
-    return found
+    return ChoiceRead(consent=given.consent, identifiers=identifiers, faults=tuple(faults))
 
 
 _DECODER: Final = msgspec.json.Decoder(ConsentChoice)

@@ -257,6 +257,18 @@ def each_by_itself(
     return tables, unread
 
 
+def refuse_more(count: int, most: int, what: str, *, path: str) -> None:
+    """Raise MalformedRequest if a request has more than `most` parts."""
+    if count > most:
+        raise MalformedRequest(
+            code="too_many", path=path, message=f"{count} {what} in one request; at most {most}"
+        )
+
+
+def wrong_shape(path: str, message: str) -> MalformedRequest:
+    return MalformedRequest(code="wrong_shape", path=path, message=message)
+
+
 def _joined(path: str, inside: str) -> str:
     dot = "." if path and inside and not inside.startswith("[") else ""
     return f"{path}{dot}{inside}"

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import msgspec
 from oauthlib.oauth1 import SIGNATURE_HMAC_SHA1, Client
 from oauthlib.oauth1.rfc5849 import signature
 
@@ -30,13 +31,11 @@ def sign(*, method: str, url: str, keys: OAuthKeys, nonce: str, timestamp: int) 
         nonce=nonce,
         timestamp=str(timestamp),
     )
-    _, headers, _ = client.sign(url, http_method=method)
-    return str(headers["Authorization"])
+    return _authorization(client, method, url)
 
 
 def sign_step(
     *,
-    method: str,
     url: str,
     app: XApp,
     nonce: str,
@@ -45,7 +44,7 @@ def sign_step(
     callback: str | None = None,
     verifier: str | None = None,
 ) -> str:
-    """Return the Authorization header of a sign-in step (RFC 5849, section 2).
+    """Return the Authorization header of a sign-in step, a POST (RFC 5849, section 2).
 
     `requested` is the request token with its secret; without it, the app signs alone.
     """
@@ -61,6 +60,10 @@ def sign_step(
         nonce=nonce,
         timestamp=str(timestamp),
     )
+    return _authorization(client, "POST", url)
+
+
+def _authorization(client: Client, method: str, url: str) -> str:
     _, headers, _ = client.sign(url, http_method=method)
     return str(headers["Authorization"])
 
@@ -109,16 +112,13 @@ def parameters(authorization: str) -> dict[str, str] | None:
     return found if found.keys() == set(spec.OAUTH_PARAMETERS) else None
 
 
-class _Request:
+class _Request(msgspec.Struct):
     """The part of a request that oauthlib's verification reads."""
 
-    def __init__(
-        self, *, uri: str, http_method: str, signature: str, params: list[tuple[str, str]]
-    ) -> None:
-        self.uri = uri
-        self.http_method = http_method
-        self.signature = signature
-        self.params = params
+    uri: str
+    http_method: str
+    signature: str
+    params: list[tuple[str, str]]
 
 
 def _names(given: Mapping[str, str], keys: OAuthKeys, now: int) -> bool:

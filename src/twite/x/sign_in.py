@@ -44,14 +44,13 @@ def begin(
     """
     url = f"{oauth_url}{spec.REQUEST_TOKEN_PATH}"
     signed = sign_step(
-        method="POST",
         url=url,
         app=app,
         nonce=nonce,
         timestamp=timestamp,
         callback=callback or spec.OUT_OF_BAND,
     )
-    return Inquiry(method="POST", url=url, headers={"Authorization": signed})
+    return _post(url, signed)
 
 
 def begun(*, status: int, body: bytes) -> SignInRequested | InquiryRefusal:
@@ -93,7 +92,6 @@ def finish(
     """Build the request for the access token; `verifier` is the PIN, or the callback's."""
     url = f"{oauth_url}{spec.ACCESS_TOKEN_PATH}"
     signed = sign_step(
-        method="POST",
         url=url,
         app=app,
         nonce=nonce,
@@ -101,7 +99,7 @@ def finish(
         requested=(requested.token, requested.secret),
         verifier=verifier,
     )
-    return Inquiry(method="POST", url=url, headers={"Authorization": signed})
+    return _post(url, signed)
 
 
 def finished(app: XApp, *, status: int, body: bytes) -> XCredentials | InquiryRefusal:
@@ -127,12 +125,15 @@ def finished(app: XApp, *, status: int, body: bytes) -> XCredentials | InquiryRe
 
 def end(keys: OAuthKeys, *, oauth_url: str, nonce: str, timestamp: int) -> Inquiry:
     url = f"{oauth_url}{spec.INVALIDATE_TOKEN_PATH}"
-    signed = sign(method="POST", url=url, keys=keys, nonce=nonce, timestamp=timestamp)
-    return Inquiry(method="POST", url=url, headers={"Authorization": signed})
+    return _post(url, sign(method="POST", url=url, keys=keys, nonce=nonce, timestamp=timestamp))
 
 
 def ended(*, status: int, body: bytes) -> InquiryRefusal | bool:
     return True if status == 200 else _refused(status, body, {401: RefusalReason.TOKEN_REFUSED})
+
+
+def _post(url: str, authorization: str) -> Inquiry:
+    return Inquiry(method="POST", url=url, headers={"Authorization": authorization})
 
 
 def _refused(status: int, body: bytes, known: dict[int, RefusalReason]) -> InquiryRefusal:

@@ -24,7 +24,13 @@ from twite.formats.data_tag.event import client_id_in, event_of
 from twite.formats.event_data.consent import merged, said_in
 from twite.formats.event_data.conversions import Tagged
 from twite.formats.event_data.values import first_text
-from twite.formats.strict_json import decode, each_by_itself, with_replacements
+from twite.formats.strict_json import (
+    decode,
+    each_by_itself,
+    refuse_more,
+    with_replacements,
+    wrong_shape,
+)
 
 MAX_EVENTS: Final = 100
 MAX_PARAMETERS: Final = 2_000
@@ -90,17 +96,12 @@ def given_of(
     if not body.lstrip().startswith(b"["):
         sent = decode(_DECODER, body)
         if not isinstance(sent, Mapping):
-            raise _wrong("", "the body must be an event, or a list of events, in JSON")
+            raise wrong_shape("", "the body must be an event, or a list of events, in JSON")
         return [merged(asked, sent)], False, _ALL_READ
     given = decode(_EACH, body, frame=True)
     if not given:
-        raise _wrong("", "the body must be an event, or a list of events, in JSON")
-    if len(given) > MAX_EVENTS:
-        raise MalformedRequest(
-            code="too_many",
-            path="",
-            message=f"{len(given)} events in one request; at most {MAX_EVENTS}",
-        )
+        raise wrong_shape("", "the body must be an event, or a list of events, in JSON")
+    refuse_more(len(given), MAX_EVENTS, "events", path="")
 
     def read_one(event: msgspec.Raw) -> dict[str, object]:
         return merged(asked, _table(decode(_DECODER, bytes(event)), ""))
@@ -126,7 +127,7 @@ def _unpacked(text: str) -> object:
     try:
         packed = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise _wrong("dtdc", "dtdc is not base64") from None
+        raise wrong_shape("dtdc", "dtdc is not base64") from None
     return decode(_DECODER, with_replacements(packed))
 
 
@@ -173,7 +174,7 @@ def _listed(value: object) -> object:
 
 def _table(value: object, path: str) -> Mapping[str, object]:
     if not isinstance(value, Mapping):
-        raise _wrong(path, "an event must be an object")
+        raise wrong_shape(path, "an event must be an object")
     return value
 
 
@@ -182,10 +183,6 @@ def _repeated(event: Mapping[str, object], place: int) -> str | None:
     if first_text(event, ("x-ga-page_id",)) is None or not event.get("x-ga-request_count"):
         return None
     return "\0".join(("DT", *(first_text(event, (key,)) or "" for key in _REPEATED), str(place)))
-
-
-def _wrong(path: str, message: str) -> MalformedRequest:
-    return MalformedRequest(code="wrong_shape", path=path, message=message)
 
 
 _ONE_ALPHABET: Final = str.maketrans("-_", "+/")

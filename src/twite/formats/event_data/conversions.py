@@ -22,10 +22,10 @@ from twite.domain.submission import Ignored
 from twite.domain.times import LATEST, spelled
 from twite.formats.event_data.consent import signals_of
 from twite.formats.event_data.values import (
+    MAX_ITEMS_IN_ALL,
     content_of,
     first_text,
     items_of,
-    refuse_too_many,
     trace_of,
     worth_more,
     worth_of,
@@ -42,6 +42,7 @@ from twite.formats.page_visit import (
     read_click,
 )
 from twite.formats.parsed_request import Event, Native, ParsedRequest, TagEvent
+from twite.formats.strict_json import refuse_more
 from twite.redaction.scrub_text import free_text
 
 IGNORE: Final = "ignore"
@@ -228,7 +229,8 @@ def found_of(
     """
     destination = destinations.get(source.pixel if pixel is None else pixel)
     known = tuple(destination.events) if destination is not None else ()
-    refuse_too_many(sum(len(items_of(event)) for event in events), path="")
+    items = sum(len(items_of(event)) for event in events)
+    refuse_more(items, MAX_ITEMS_IN_ALL, "items", path="")
     conversions: list[Native] = []
     again: list[str | None] = []
     traces: list[dict[str, object]] = []

@@ -9,7 +9,6 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.errors import MalformedRequest
 from twite.domain.money import amount
 from twite.domain.normalize import PLACEHOLDERS
 from twite.formats.native.values import is_more
@@ -106,16 +105,6 @@ def items_of(event: Event) -> list[Event]:
         if isinstance(given, list) and given:
             return [item for item in given[:MAX_ITEMS] if isinstance(item, Mapping)]
     return []
-
-
-def refuse_too_many(items: int, *, path: str) -> None:
-    """Raise MalformedRequest if the events of one request have too many items."""
-    if items > MAX_ITEMS_IN_ALL:
-        raise MalformedRequest(
-            code="too_many",
-            path=path,
-            message=f"{items} items in one request; at most {MAX_ITEMS_IN_ALL}",
-        )
 
 
 def worth_of(event: Event, items: Sequence[Event]) -> tuple[msgspec.Raw, str | None]:

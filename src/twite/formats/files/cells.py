@@ -62,40 +62,27 @@ def read_amount(
         return Amount(text=plain)
     named, number = _apart(plain)
     if named and currency and named != currency:
-        return RowFinding(
-            field=field,
-            code="currency_conflict",
-            message=f"the amount says {named}, the currency column {currency}: which is meant?",
-        )
+        message = f"the amount says {named}, the currency column {currency}: which is meant?"
+        return RowFinding(field, "currency_conflict", message)
     number, below_zero = _unsigned(number)
     text = _number(number, decimal=decimal, currency=named or currency or "")
     if text is None:
-        return RowFinding(
-            field=field,
-            code="not_an_amount",
-            message=f"{shown(cell)} is not an amount as in 49.90",
-        )
+        return RowFinding(field, "not_an_amount", f"{shown(cell)} is not an amount as in 49.90")
     if text == "":
         return _ambiguous(cell, number, field)
     if below_zero and text.strip("0."):
-        return RowFinding(
-            field=field,
-            code="amount_negative",
-            message=f"{shown(cell)} is below zero: a refund is not a conversion",
-        )
+        message = f"{shown(cell)} is below zero: a refund is not a conversion"
+        return RowFinding(field, "amount_negative", message)
     return Amount(text=text, currency=named, reread=text != plain)
 
 
 def _ambiguous(cell: str, number: str, field: str) -> RowFinding:
     grouped = re.sub("[,.]", "", number)
     pointed = number.replace(",", ".")
-    return RowFinding(
-        field=field,
-        code="amount_ambiguous",
-        message=(
-            f"{shown(cell)} may mean {grouped} or {pointed}: use --decimal comma or --decimal point"
-        ),
+    message = (
+        f"{shown(cell)} may mean {grouped} or {pointed}: use --decimal comma or --decimal point"
     )
+    return RowFinding(field, "amount_ambiguous", message)
 
 
 def _apart(text: str) -> tuple[str | None, str]:

@@ -47,7 +47,7 @@ NOTES: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
-class RowFinding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class RowFinding(msgspec.Struct, frozen=True, gc=False):
     """One finding about one row.
 
     `field` is ours, as in `value` or `contents[0].price`, "" for the row; `message` never repeats
@@ -86,12 +86,11 @@ def rounded(order: str) -> RowFinding | None:
     """Return the error of an order id in scientific notation, which many orders share."""
     if not _ROUNDED.fullmatch(order.strip()):
         return None
-    return RowFinding(
-        field="conversion_id",
-        code="id_rounded",
-        message=f"{shown(order)} is a rounded number: a spreadsheet cut off its last digits, and "
-        "different orders share it. Export the file again with this column formatted as text",
+    message = (
+        f"{shown(order)} is a rounded number: a spreadsheet cut off its last digits, and "
+        "different orders share it. Export the file again with this column formatted as text"
     )
+    return RowFinding("conversion_id", "id_rounded", message)
 
 
 def shown(text: str) -> str:
@@ -198,26 +197,18 @@ def _denies(consent: object) -> bool:
 
 
 def _shared(row: int, others: list[str]) -> RowFinding:
-    return RowFinding(
-        field="conversion_id",
-        code="id_shared",
-        message=f"the id and event of row {row}, but another {' and '.join(others)}: two orders "
-        "under one id would count as one. Take the column that tells orders apart (--map "
-        "conversion_id=COLUMN), or remove the wrong row",
+    message = (
+        f"the id and event of row {row}, but another {' and '.join(others)}: two orders under one "
+        "id would count as one. Use the column that distinguishes orders (--map "
+        "conversion_id=COLUMN), or remove the wrong row"
     )
+    return RowFinding("conversion_id", "id_shared", message)
 
 
 def _note(row: int, pairs: Mapping[str, tuple[bytes, bytes]]) -> RowFinding:
     differing = [field for field, (earlier, other) in pairs.items() if earlier != other]
+    message = f"the same order and event as row {row}"
     if not differing:
-        return RowFinding(
-            field="conversion_id",
-            code="same_as_earlier",
-            message=f"the same order and event as row {row}",
-        )
-    return RowFinding(
-        field="conversion_id",
-        code="differs_from_earlier",
-        message=f"the same order and event as row {row}, but with another "
-        f"{', '.join(differing)}: which one is right?",
-    )
+        return RowFinding("conversion_id", "same_as_earlier", message)
+    message += f", but with another {', '.join(differing)}: which row is right?"
+    return RowFinding("conversion_id", "differs_from_earlier", message)

@@ -61,7 +61,7 @@ class Conversions:
         except MalformedRequest as error:
             if error.code in OF_ONE:
                 wrong = tuple(
-                    RowFinding(field=fault.path, code=fault.code, message=fault.message)
+                    RowFinding(fault.path, fault.code, fault.message)
                     for fault in field_by_field(text)[1]
                 )
                 return FileRow(number=number, order="", body=None, errors=wrong)
@@ -97,8 +97,7 @@ def _is_object(line: bytes) -> bool:
 
 
 def _refused(number: int, code: str, path: str, message: str) -> FileRow:
-    error = RowFinding(field=path, code=code, message=message)
-    return FileRow(number=number, order="", body=None, errors=(error,))
+    return FileRow(number=number, order="", body=None, errors=(RowFinding(path, code, message),))
 
 
 def _with(added: dict[str, str], text: bytes) -> bytes:

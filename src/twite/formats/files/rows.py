@@ -192,7 +192,7 @@ class Rows:
             empty = PLACEHOLDERS if field in _IDENTIFYING else _EMPTY
             if text.lower() in empty and field not in _LITERAL:
                 message = f'"{text}" means an unknown value: treated as empty'
-                draft.notes.append(RowFinding(field=field, code="placeholder", message=message))
+                draft.notes.append(RowFinding(field, "placeholder", message))
             else:
                 draft.given[field] = text
 
@@ -210,14 +210,11 @@ class Rows:
             draft.notes.append(at.note)
 
 
-class _Draft:
-    __slots__ = ("conversion", "errors", "given", "notes")
-
-    def __init__(self) -> None:
-        self.given: dict[str, str] = {}
-        self.conversion: dict[str, object] = {}
-        self.errors: list[RowFinding] = []
-        self.notes: list[RowFinding] = []
+class _Draft(msgspec.Struct):
+    given: dict[str, str] = {}
+    conversion: dict[str, object] = {}
+    errors: list[RowFinding] = []
+    notes: list[RowFinding] = []
 
 
 def _read_event(draft: _Draft, reading: RowOptions) -> None:
@@ -273,31 +270,21 @@ _COPIED: Final = (
     "email", "email_sha256", "phone", "phone_sha256", "twclid", "ip", "user_agent", "url",
     "description", "search", "pixel",
 )  # fmt: skip
-_ITEMS_UNREAD: Final = RowFinding(
-    field="contents", code="items_unread", message=NOTES["items_unread"]
-)
+_ITEMS_UNREAD: Final = RowFinding("contents", "items_unread", NOTES["items_unread"])
 _EVENT_MISSING: Final = RowFinding(
-    field="event",
-    code="event_missing",
-    message="the row names no event: use --event NAME for such rows",
+    "event", "event_missing", "the row names no event: use --event NAME for such rows"
 )
 _TIME_MISSING: Final = RowFinding(
-    field="time",
-    code="time_missing",
-    message="the row has no time: it would count as happening now",
+    "time", "time_missing", "the row has no time: it would count as happening now"
 )
 _CONSENT_UNREADABLE: Final = RowFinding(
-    field="consent",
-    code="consent_unreadable",
-    message='neither yes nor no: write "granted" or "denied"',
+    "consent", "consent_unreadable", 'neither yes nor no: write "granted" or "denied"'
 )
 _CURRENCY_MISSING: Final = RowFinding(
-    field="currency",
-    code="currency_missing",
-    message=(
-        "an amount without a currency would be counted in US dollars: use --currency for such "
-        "rows, as in --currency EUR"
-    ),
+    "currency",
+    "currency_missing",
+    "an amount without a currency would be counted in US dollars: use --currency for such rows, as "
+    "in --currency EUR",
 )
 
 
@@ -307,38 +294,23 @@ def _currency(cell: str | None) -> tuple[str | None, RowFinding | None]:
     code = currency(cell, path="currency")
     if isinstance(code, str):
         return code, None
-    return None, RowFinding(field="currency", code=code.code, message=code.message)
+    return None, RowFinding("currency", code.code, code.message)
 
 
 def _wrong_width(cells: int, header: int) -> RowFinding | None:
     if cells == header:
         return None
     if cells < header:
-        return RowFinding(
-            field="",
-            code="cells_missing",
-            message=f"the row has {cells} of {header} cells: is the file cut off?",
-        )
-    return RowFinding(
-        field="",
-        code="cells_too_many",
-        message=f"the row has {cells} cells, the header {header}: is a cell with a separator not "
-        "in quotes?",
+        message = f"the row has {cells} of {header} cells: is the file cut off?"
+        return RowFinding("", "cells_missing", message)
+    message = (
+        f"the row has {cells} cells, the header {header}: is a cell with a separator not in quotes?"
     )
+    return RowFinding("", "cells_too_many", message)
 
 
 def _amount_notes(cell: str, amount: Amount, code: str | None) -> list[RowFinding]:
-    notes = []
+    read = f'"{cell}" read as {amount.text}'
     if amount.currency is not None and code is None:
-        notes.append(
-            RowFinding(
-                field="currency",
-                code="currency_read",
-                message=f'"{cell}" read as {amount.text} {amount.currency}',
-            )
-        )
-    elif amount.reread:
-        notes.append(
-            RowFinding(field="value", code="amount_read", message=f'"{cell}" read as {amount.text}')
-        )
-    return notes
+        return [RowFinding("currency", "currency_read", f"{read} {amount.currency}")]
+    return [RowFinding("value", "amount_read", read)] if amount.reread else []

@@ -15,7 +15,7 @@ from twite.domain.errors import MalformedRequest
 from twite.domain.fault import Fault
 from twite.formats.event_data.consent import is_signal, merged, stricter_at
 from twite.formats.event_data.conversions import Tagged
-from twite.formats.strict_json import each_by_itself
+from twite.formats.strict_json import each_by_itself, refuse_more, wrong_shape
 
 CODES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -163,12 +163,7 @@ def hits_of(query: str, body: bytes) -> tuple[list[dict[str, str]], Mapping[int,
     shared = _parameters(query)
     # Split as bytes: text has other line ends too, such as U+2028.
     lines = [line.decode("utf-8", "replace") for line in body.splitlines() if line.strip()]
-    if len(lines) > MAX_EVENTS:
-        raise MalformedRequest(
-            code="too_many",
-            path="",
-            message=f"{len(lines)} events in one request; at most {MAX_EVENTS}",
-        )
+    refuse_more(len(lines), MAX_EVENTS, "events", path="")
     # Items belong to one event: those of a long query must not be copied to each of a hundred.
     for_lines = {key: text for key, text in shared.items() if _ITEM.fullmatch(key) is None}
 
@@ -181,11 +176,7 @@ def hits_of(query: str, body: bytes) -> tuple[list[dict[str, str]], Mapping[int,
 def _claimed(hit: dict[str, str]) -> dict[str, str]:
     """Return a hit if Google's own client would claim it [seen]. Raises MalformedRequest."""
     if hit.get("v") != "2" or not hit.get("tid"):
-        raise MalformedRequest(
-            code="wrong_shape",
-            path="v",
-            message="a GA4 hit needs v=2 and a measurement id (tid)",
-        )
+        raise wrong_shape("v", "a GA4 hit needs v=2 and a measurement id (tid)")
     return hit
 
 
@@ -228,16 +219,11 @@ def _placed(key: str, text: str) -> tuple[str, str, object]:
 def _parameters(query: str) -> dict[str, str]:
     try:
         pairs = parse_qsl(
-            query,
-            keep_blank_values=True,
-            errors="replace",
-            max_num_fields=MAX_PARAMETERS,
+            query, keep_blank_values=True, errors="replace", max_num_fields=MAX_PARAMETERS
         )
     except ValueError:
         raise MalformedRequest(
-            code="too_many",
-            path="",
-            message=f"an event has at most {MAX_PARAMETERS} parameters",
+            code="too_many", path="", message=f"an event has at most {MAX_PARAMETERS} parameters"
         ) from None
     return _merged({}, pairs)
 

@@ -11,12 +11,17 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from twite.domain.errors import MalformedRequest
 from twite.domain.fault import Fault
 from twite.formats.event_data.consent import is_signal, merged, said_in
 from twite.formats.event_data.conversions import Tagged
 from twite.formats.event_data.values import first_text
-from twite.formats.strict_json import decode, each_by_itself, with_replacements
+from twite.formats.strict_json import (
+    decode,
+    each_by_itself,
+    refuse_more,
+    with_replacements,
+    wrong_shape,
+)
 
 MAX_EVENTS: Final = 100  # Google takes 25 [doc]
 
@@ -54,13 +59,8 @@ def events_of(
     frame = decode(_FRAME, with_replacements(body), frame=True)
     given = _each(frame.pop("events", _NOTHING))
     if not given:
-        raise _wrong("events", "events must be a list of events")
-    if len(given) > MAX_EVENTS:
-        raise MalformedRequest(
-            code="too_many",
-            path="events",
-            message=f"{len(given)} events in one request; at most {MAX_EVENTS}",
-        )
+        raise wrong_shape("events", "events must be a list of events")
+    refuse_more(len(given), MAX_EVENTS, "events", path="events")
     request = {key: decode(_DECODER, bytes(raw)) for key, raw in frame.items()}
     shared = {
         key: value
@@ -85,12 +85,12 @@ def _each(events: msgspec.Raw) -> list[msgspec.Raw]:
 
 def _event(given: object, shared: Mapping[str, object]) -> dict[str, object]:
     if not isinstance(given, Mapping):
-        raise _wrong("", "an event must be an object with a name")
+        raise wrong_shape("", "an event must be an object with a name")
     name, params = given.get("name"), given.get("params")
     if not isinstance(name, str):
-        raise _wrong("name", "an event must have a name, a text")
+        raise wrong_shape("name", "an event must have a name, a text")
     if not isinstance(params, Mapping | None):
-        raise _wrong("params", "the parameters of an event must be an object")
+        raise wrong_shape("params", "the parameters of an event must be an object")
     event = merged(shared, said_in(given.items()), params or {})
     event["event_name"] = name
     if given.get("timestamp_micros") is not None:
@@ -115,7 +115,3 @@ def _repeated(event: Mapping[str, object], place: int, measurement: str) -> str 
     if whose is None or stamp is None:
         return None
     return "\0".join(("MP", measurement, whose, stamp, str(place)))
-
-
-def _wrong(path: str, message: str) -> MalformedRequest:
-    return MalformedRequest(code="wrong_shape", path=path, message=message)

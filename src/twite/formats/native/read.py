@@ -22,7 +22,12 @@ from twite.formats.native.conversion import (
 from twite.formats.native.fields import OF_ONE, field_by_field
 from twite.formats.native.values import MAX_TEXT
 from twite.formats.parsed_request import Frame, Many, Native, ParsedRequest
-from twite.formats.strict_json import decode, may_hold_control_characters, without_halves
+from twite.formats.strict_json import (
+    decode,
+    may_hold_control_characters,
+    refuse_more,
+    without_halves,
+)
 from twite.redaction.scrub_text import scrubbed_json
 
 MAX_CONVERSIONS: Final = 1_000
@@ -230,12 +235,7 @@ def _require_count(count: int) -> None:
         raise MalformedRequest(
             code="empty", path="conversions", message="the request contains no conversion"
         )
-    if count > MAX_CONVERSIONS:
-        raise MalformedRequest(
-            code="too_many",
-            path="conversions",
-            message=f"{count} conversions in one request; at most {MAX_CONVERSIONS}",
-        )
+    refuse_more(count, MAX_CONVERSIONS, "conversions", path="conversions")
 
 
 def _without_persons(kept: bytes, results: Sequence[ReadConversion]) -> bytes:

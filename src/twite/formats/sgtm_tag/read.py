@@ -11,10 +11,9 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.errors import MalformedRequest
 from twite.formats.event_data.conversions import Tagged
 from twite.formats.event_data.values import first_text
-from twite.formats.strict_json import decode, with_replacements
+from twite.formats.strict_json import decode, with_replacements, wrong_shape
 
 # Fields that a browser repeats when it retries a hit, and the container runs again for it.
 REPEATED: Final = ("client_id", "ga_session_id", "x-ga-page_id", "x-ga-request_count")
@@ -36,10 +35,10 @@ def read(body: bytes) -> SgtmTagRequest:
     request = decode(_DECODER, with_replacements(body))
     event = request.get("event")
     if not isinstance(event, Mapping):
-        raise _wrong("event", "event must be an object of event data")
+        raise wrong_shape("event", "event must be an object of event data")
     pixel = request.get("pixel")
     if not isinstance(pixel, str | None) or (pixel is not None and len(pixel) > _LONGEST_PIXEL):
-        raise _wrong("pixel", "pixel must be the id of a pixel, a text")
+        raise wrong_shape("pixel", "pixel must be the id of a pixel, a text")
     return SgtmTagRequest(
         tagged=Tagged(events=(event,), repeated=(_repeated(event),)), pixel=pixel or None
     )
@@ -51,10 +50,6 @@ def _repeated(event: Mapping[str, object]) -> str | None:
         return None
     name = first_text(event, ("event_name",)) or ""
     return "\0".join(("SGTM", name, *(text or "" for text in texts)))
-
-
-def _wrong(path: str, message: str) -> MalformedRequest:
-    return MalformedRequest(code="wrong_shape", path=path, message=message)
 
 
 _DECODER: Final = msgspec.json.Decoder(dict[str, object])

@@ -15,10 +15,9 @@ import msgspec
 
 from twite.domain.dedup import derived_id
 from twite.domain.destination import OAuthKeys
-from twite.domain.errors import MalformedRequest
 from twite.domain.secret import Secret
 from twite.domain.times import DAY
-from twite.formats.strict_json import decode
+from twite.formats.strict_json import decode, wrong_shape
 
 # More than X takes: the X format refuses the rest with X's error.
 _MOST: Final = 1_000
@@ -56,20 +55,16 @@ def read(body: bytes, *, now: int, salt: bytes) -> Proxied:
     request = decode(_DECODER, body)
     pixel, given = request.get("pixel_id"), request.get("conversions")
     if not isinstance(pixel, str) or not pixel.strip():
-        raise MalformedRequest(
-            code="wrong_shape", path="pixel_id", message="pixel_id must be a text"
-        )
+        raise wrong_shape("pixel_id", "pixel_id must be a text")
     if not isinstance(given, list):
-        raise MalformedRequest(
-            code="wrong_shape", path="conversions", message="conversions must be a list"
-        )
-    with_replacements = [
+        raise wrong_shape("conversions", "conversions must be a list")
+    conversions = [
         _mended(conversion, place, pixel.strip(), now=now, salt=salt)
         for place, conversion in enumerate(given[:_MOST])
     ]
     return Proxied(
         pixel=pixel.strip(),
-        body=_ENCODER.encode({"conversions": with_replacements}),
+        body=_ENCODER.encode({"conversions": conversions}),
         keys=_keys(request.get("auth")),
     )
 

@@ -160,13 +160,8 @@ def _event(
     spelling = _EVENT.fullmatch(given.event_id)
     foreign = spelling is None or spelling.group(1) not in {None, destination.pixel}
     if foreign:
-        complaints.append(
-            XComplaint(
-                code=spec.NOT_FOUND,
-                message=spec.FOREIGN_EVENT.format(event_id=shown),
-                parameter="event_id",
-            )
-        )
+        message = spec.FOREIGN_EVENT.format(event_id=shown)
+        complaints.append(XComplaint(code=spec.NOT_FOUND, message=message, parameter="event_id"))
     if foreign or spelling is None or spelling.group(2) == destination.pixel:
         complaints.append(_invalid(spec.NOT_AN_EVENT.format(event_id=shown), "event_id"))
         return None
@@ -174,29 +169,19 @@ def _event(
 
 
 def _time(given: XConversion, complaints: list[XComplaint]) -> int | None:
-    if given.conversion_time is not None:
-        at = moment(given.conversion_time, now=LATEST, path="conversion_time")
-        if not isinstance(at, Fault):
-            return at
-        shown = _shown(given.conversion_time)
-        complaints.append(
-            _invalid(
-                spec.NOT_A_TIME.format(value=shown, parameter="conversion_time"), "conversion_time"
-            )
-        )
-        return None
     stamp = given.conversion_timestamp
-    if stamp is None:
-        complaints.append(
-            _invalid(
-                spec.NOT_A_TIME.format(value="", parameter="conversion_time"), "conversion_time"
-            )
-        )
+    if given.conversion_time is None and stamp is not None:
+        text = str(stamp)
+        if text.isascii() and text.isdigit() and len(text) <= 15 and int(text) <= LATEST:
+            return int(text)
+        complaints.append(_wrong_type("Long", text, "conversion_timestamp"))
         return None
-    text = str(stamp)
-    if text.isascii() and text.isdigit() and len(text) <= 15 and int(text) <= LATEST:
-        return int(text)
-    complaints.append(_wrong_type("Long", text, "conversion_timestamp"))
+    text = given.conversion_time or ""
+    at = moment(text, now=LATEST, path="conversion_time")
+    if not isinstance(at, Fault):
+        return at
+    message = spec.NOT_A_TIME.format(value=_shown(text), parameter="conversion_time")
+    complaints.append(_invalid(message, "conversion_time"))
     return None
 
 
