@@ -26,8 +26,8 @@ import aiohttp
 import msgspec
 
 from bench import agency, fill
-from twite.app.accounts import open_staff
 from twite.app.gateway import Gateway
+from twite.app.store_access import open_staff
 from twite.config.settings import load
 from twite.domain.people.users import Role
 

@@ -75,7 +75,7 @@ async def _look(
             if route.path == "/console/doctor":
                 await page.click("button:has-text('Run checks')")
                 await page.wait_for_selector(".findings")
-            if route.path == "/console/dead/heap":
+            if route.path == "/console/dead/group":
                 await page.click("main tbody a")
             await page.wait_for_timeout(150)
             await take(name_of(route.path))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from any_export import AnyExport
 from twite.app.importer import draft, write
-from twite.app.stored_secrets import keep_secrets, sealing_key
+from twite.app.sealing import keep_secrets, sealing_key
 from twite.config.containers import SEALED, load_container
 from twite.config.settings import load
 from twite.diagnostics.container import container

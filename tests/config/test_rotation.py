@@ -2,7 +2,7 @@
 
 import pytest
 
-from twite.app.rotation import rotate
+from twite.app.sealing import rotate
 from twite.config.settings import load
 from twite.domain.destination import PixelToken
 from twite.domain.errors import NotOpened, SettingsError

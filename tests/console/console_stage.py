@@ -11,8 +11,8 @@ from typing import Self
 import aiohttp
 import msgspec
 
-from twite.app.accounts import open_staff
 from twite.app.gateway import Gateway
+from twite.app.store_access import open_staff
 from twite.config.settings import load
 from twite.console.page import PageRoute
 from twite.diagnostics import examine

@@ -1,6 +1,6 @@
 """Columns: numbers become places."""
 
-from twite.console.bar_chart import HEIGHT, AxisLabel, columns
+from twite.console.charts import HEIGHT, AxisLabel, columns
 
 
 def test_the_highest_column_touches_the_top_and_parts_stand_on_each_other():

@@ -164,7 +164,7 @@ async def test_within_the_hours_it_goes_again_unasked_and_is_held_once_they_are_
 async def test_where_nothing_is_repeated_without_a_person_whoever_replays_must_be_sure(resting):
     olga = await resting.signed_in("olga")
     fields = error_group("400 later", state="dead", pixel="o6dkt")
-    shown = f"{DEAD}/heap?state=dead&pixel=o6dkt&event=o8z6k&reason=400+later"
+    shown = f"{DEAD}/group?state=dead&pixel=o6dkt&event=o8z6k&reason=400+later"
 
     page = (await olga.get(shown)).text
     unsure = await olga.post(f"{DEAD}/replay", fields)
@@ -251,9 +251,9 @@ async def test_a_heap_of_a_tag_offers_no_mending(resting):
     olga = await resting.signed_in("olga")
     query = "&".join(f"{name}={value}" for name, value in LETTERS.items()).replace(" ", "%20")
 
-    letters = (await olga.get(f"{DEAD}/heap?{query}")).text
-    others = (await olga.get(f"{DEAD}/heap?{query.replace('tag:crm', 'o8z6j')}")).text
-    other = (await olga.get(f"{DEAD}/heap?state=held&pixel=o8z6j&event=o8z6k&reason=gone")).text
+    letters = (await olga.get(f"{DEAD}/group?{query}")).text
+    others = (await olga.get(f"{DEAD}/group?{query.replace('tag:crm', 'o8z6j')}")).text
+    other = (await olga.get(f"{DEAD}/group?state=held&pixel=o8z6j&event=o8z6k&reason=gone")).text
 
     assert "letter-1" in letters
     assert 'name="divide"' not in letters

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twite.console.export import cell, table
+from twite.console.render import cell, table
 
 
 @pytest.mark.parametrize(

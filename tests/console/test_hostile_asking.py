@@ -8,7 +8,7 @@ from console_stage import PEOPLE, SETTINGS, House
 
 pytestmark = pytest.mark.asyncio
 
-SIGNED_IN = ("/console/live", "/console/dead", "/console/dead/heap", "/console/audit")
+SIGNED_IN = ("/console/live", "/console/dead", "/console/dead/group", "/console/audit")
 ASKED = ("id", "pixel", "event", "state", "reason", "before", "at")
 HOSTILE = (
     "<script>alert(1)</script>",

@@ -141,9 +141,9 @@ async def test_lives_of_tags_and_answers_of_theirs_are_inert_and_bounded(day):
 async def test_heaps_and_the_dry_run_of_a_replay_are_inert_and_bounded(day):
     admin = await day.house.signed_in("ada")
     listed = (await admin.get("/console/dead")).text
-    queries = [html.unescape(text) for text in re.findall(r'/dead/heap\?([^"]+)"', listed)]
+    queries = [html.unescape(text) for text in re.findall(r'/dead/group\?([^"]+)"', listed)]
 
-    error_groups = [await admin.get(f"/console/dead/heap?{query}") for query in queries]
+    error_groups = [await admin.get(f"/console/dead/group?{query}") for query in queries]
     previews = [
         await admin.post("/console/dead/preview", [*_pairs(query), ("which", "all")])
         for query in queries

@@ -41,7 +41,7 @@ async def test_what_rests_is_replayed_as_the_corrected_settings_map_it(tmp_path)
 
         listed = (await admin.get("/console/dead")).text
         error_groups = [
-            _error_group(text) for text in re.findall(r'/console/dead/heap\?([^"]+)"', listed)
+            _error_group(text) for text in re.findall(r'/console/dead/group\?([^"]+)"', listed)
         ]
         previews = [
             await admin.post("/console/dead/preview", error_group) for error_group in error_groups

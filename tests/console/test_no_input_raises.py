@@ -41,7 +41,7 @@ async def ada(house):
     return await house.signed_in("ada")
 
 
-@pytest.mark.parametrize("path", ["/console/sign-in", "/console/live", "/console/dead/heap"])
+@pytest.mark.parametrize("path", ["/console/sign-in", "/console/live", "/console/dead/group"])
 async def test_an_address_with_too_many_fields_is_refused_with_words(ada, path):
     answer = await ada.get(f"{path}?{TOO_MANY}")
 

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 from console_stage import PASSWORD, House
 
-from twite.app.accounts import open_staff
+from twite.app.store_access import open_staff
 from twite.domain.alert import Alert, AlertKind
 from twite.domain.people.users import KeyScope, Role
 from twite.stores.sqlite import SQLiteStore
@@ -130,7 +130,7 @@ async def test_the_other_is_there_to_be_seen(agency, numbers):
             "/console",
             "/console/live",
             "/console/pixels",
-            f"/console/dead/heap?{error_group}",
+            f"/console/dead/group?{error_group}",
         )
     ]
 

@@ -99,8 +99,8 @@ async def test_what_a_visitor_is_known_by_is_shown_nowhere(tmp_path):
             for path in ("", "/dead", "/match-keys", "/value-guards", "/audit", "/live/new?after=0")
         ]
         error_groups = [
-            await admin.get(f"/console/dead/heap?{query.replace('&amp;', '&')}")
-            for query in re.findall(r'/dead/heap\?([^"]+)"', others[1].text)
+            await admin.get(f"/console/dead/group?{query.replace('&amp;', '&')}")
+            for query in re.findall(r'/dead/group\?([^"]+)"', others[1].text)
         ]
         export = await admin.post("/console/live/export", {})
         ids = ("by-native", "by-hash", "by-ga4", "by-mp", "by-data-tag", "by-x")

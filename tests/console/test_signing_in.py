@@ -6,7 +6,7 @@ import pyotp
 import pytest
 from console_stage import PASSWORD, House
 
-from twite.app.accounts import open_staff
+from twite.app.store_access import open_staff
 from twite.domain.people.users import Role
 from twite.machine.passwords import Argon2Passwords
 

@@ -8,7 +8,7 @@ from console_stage import House
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twite.console.streams import EACH, MOST, Streams
+from twite.console.pages.live import EACH, MOST, Streams
 
 MADE_WAY = b"retry: 15000"
 

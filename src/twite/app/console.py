@@ -4,29 +4,20 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 import msgspec
 
-from twite.app.ads import events_manager
+from twite.app.logins import events_manager
 from twite.config.settings import Settings
 from twite.console.application import Console
-from twite.console.page import Page
-from twite.console.pages.account import AccountPage
-from twite.console.pages.amounts import AmountsPage
-from twite.console.pages.audit import AuditPage
-from twite.console.pages.codes import CodesPage
-from twite.console.pages.connect import ConnectPage
+from twite.console.page import Page, Reauthentication
+from twite.console.pages.access import AuditPage, KeysPage, UsersPage
+from twite.console.pages.account import AccountPage, CodesPage, SignInPage
+from twite.console.pages.connect import ConnectPage, DiagnosticsPage
 from twite.console.pages.dead_letters import DeadLettersPage
-from twite.console.pages.dedup_report import DedupReportPage
-from twite.console.pages.diagnostics import DiagnosticsPage
 from twite.console.pages.events import EventsPage
-from twite.console.pages.keys import KeysPage
 from twite.console.pages.live import LivePage
-from twite.console.pages.match_quality import MatchQualityPage
 from twite.console.pages.overview import OverviewPage
-from twite.console.pages.pixels import PixelsPage
-from twite.console.pages.rejected import RejectedPage
-from twite.console.pages.sign_in import SignInPage
-from twite.console.pages.test_conversion import TestConversionPage
-from twite.console.pages.users import UsersPage
-from twite.console.reauthentication import Reauthentication
+from twite.console.pages.pixels import PixelsPage, TestConversionPage
+from twite.console.pages.quality import DedupReportPage, MatchQualityPage
+from twite.console.pages.rejected import AmountsPage, RejectedPage
 from twite.console.request_checks import RequestChecks
 from twite.domain.destination import Destination
 from twite.gateway.delivery.runner import DeliveryRunner

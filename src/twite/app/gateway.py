@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Final
 from twite.app.console import ConsoleServices, console
 from twite.app.control_client import leave_address
 from twite.app.logins import CredentialVault, connect, credential_vault, given, safe_of
-from twite.app.monitoring import Monitoring
-from twite.app.resealing import sealed_anew
+from twite.app.monitoring import Monitoring, ValueGuardSetup
+from twite.app.sealing import sealed_anew
 from twite.app.store_access import engine_of
-from twite.app.tags.client_serving import ServingClients
-from twite.app.tags.credentials import lent_to
-from twite.app.tags.runtime import TagRuntime, accepting, companies_of, hmac_keys_of, to_x_of
-from twite.app.value_guard import ValueGuardSetup
+from twite.app.tags import (
+    ServingClients,
+    TagRuntime,
+    accepting,
+    companies_of,
+    hmac_keys_of,
+    lent_to,
+    to_x_of,
+)
 from twite.config.clients import with_those_of
 from twite.config.google import google_of
 from twite.config.settings import Settings
@@ -43,10 +48,7 @@ from twite.gateway.ports.store import Store
 from twite.gateway.ports.store_engine import StoreOptions
 from twite.gateway.tags.run.batch_sender import TagWorkers
 from twite.gateway.tags.run.to_x import ToX
-from twite.http.application import HttpApplication
-from twite.http.limits import HttpLimits
-from twite.http.server import Server
-from twite.http.services import GatewayServices, HttpSettings
+from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings, Server
 from twite.machine import SystemClock, SystemRandomness
 from twite.machine.descriptors import room_for_connections
 from twite.machine.passwords import Argon2Passwords
@@ -212,7 +214,7 @@ class Gateway:
             await self.stop()
             raise
         sys.setswitchinterval(_TURN)
-        _calm_the_collector_of_garbage()
+        _tune_garbage_collection()
 
     async def failed(self) -> StoreUnusable:
         """Wait until the store fails for good, and return the error."""
@@ -339,10 +341,11 @@ class Gateway:
                 observer=self._observer,
             ),
         )
+        server, local = settings.server, settings.server.local_listen
         limits = HttpLimits(
             connections=room_for_connections(HttpLimits().connections),
-            body=settings.server.max_body,
-            body_seconds=settings.server.receive_deadline / SECOND,
+            body=server.max_body,
+            body_seconds=server.receive_deadline / SECOND,
         )
         services = GatewayServices(
             accept=accept,
@@ -371,7 +374,6 @@ class Gateway:
             control_token=self._token,
             observer=self._observer,
         )
-        server, local = settings.server, settings.server.local_listen
         how = HttpSettings(
             public_url=server.public_url,
             console_url=settings.console.url,
@@ -391,7 +393,7 @@ class Gateway:
         )
 
 
-def _calm_the_collector_of_garbage() -> None:
+def _tune_garbage_collection() -> None:
     """Exempt permanent objects from garbage collection and run it less often: few cycles arise."""
     gc.collect()
     gc.freeze()

@@ -1,14 +1,15 @@
-"""The vault of X credentials: in a running gateway, and for commands beside one or without."""
+"""The vault of X credentials, the Ads API client and the Events Manager."""
 
 import os
-from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import msgspec
 
-from twite.app.ads import ask_x
 from twite.app.control_client import GatewayClient, owner_of
-from twite.app.store_access import open_records, open_store
+from twite.app.store_access import noted, open_records, open_store
+from twite.config.event_mapping import SettingsFileDraft
 from twite.config.secret_key import seal_of
 from twite.config.settings import Settings, load
 from twite.domain.destination import Destination
@@ -32,8 +33,11 @@ from twite.gateway.x_account.credential_store import (
     CredentialStore,
     StoredCredentials,
 )
+from twite.gateway.x_account.event_tags import EventTagManager, Note
+from twite.gateway.x_account.inquiries import XInquiries, XInquiryAddress
 from twite.gateway.x_account.sign_in import XSignIn
-from twite.machine import SystemClock
+from twite.machine import SystemClock, SystemRandomness
+from twite.senders.http import HttpInquiries
 
 
 class CredentialVault(msgspec.Struct, frozen=True, kw_only=True):
@@ -255,3 +259,40 @@ def _must(settings: Settings) -> Seal:
     if seal is None:
         raise RuntimeError("a vault without a key")
     return seal
+
+
+def ask_x(settings: Settings) -> XInquiries:
+    """Return the Ads API client."""
+    x = settings.x
+    return XInquiries(
+        inquiries=HttpInquiries(timeout=x.timeout),
+        clock=SystemClock(),
+        randomness=SystemRandomness(),
+        address=XInquiryAddress(
+            api_url=x.api_url.rstrip("/"),
+            oauth_url=x.oauth_url.rstrip("/"),
+            version=x.api_version,
+            app=x.app,
+        ),
+    )
+
+
+def events_manager(
+    settings: Settings, destinations: Mapping[str, Destination], *, note: Note | None = None
+) -> EventTagManager:
+    """Return the Events Manager; `destinations` include stored credentials.
+
+    `note` writes into the audit log; None for a command, which reaches the log wherever the store
+    is.
+    """
+    return EventTagManager(
+        ask=ask_x(settings),
+        destinations=destinations,
+        sources=settings.sources(),
+        url=settings.server.public_url or f"http://{settings.server.listen}",
+        drafts=lambda pixel, name, event: SettingsFileDraft(
+            settings.path, pixel=pixel, name=name, event=event
+        ),
+        note=note or partial(noted, settings),
+        clock=SystemClock(),
+    )

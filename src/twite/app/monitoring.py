@@ -1,18 +1,27 @@
-"""Wire the alerts: the monitor that runs each minute, the alert store, and the webhook."""
+"""Wire the alerts (monitor, alert store, webhook) and the value guards."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
+from twite.app.store_access import open_records
 from twite.config.settings import Settings
+from twite.domain.alert import Alert
+from twite.domain.errors import LedgerUnavailable, SettingsError
+from twite.domain.stats.value_guard import UsualAmount
 from twite.domain.times import SECOND
 from twite.gateway.alerts.monitor import EventListener, Monitor
-from twite.gateway.alerts.notifier import Notifier
+from twite.gateway.alerts.notifier import Notifier, post, trial
 from twite.gateway.delivery.sweeper import BalanceCheck
 from twite.gateway.ingest.accept import X_SOURCE
+from twite.gateway.ingest.value_guard import ValueGuards
 from twite.gateway.ports.events import Observer
 from twite.gateway.ports.machine import Clock, Randomness
+from twite.gateway.ports.state import StateStore
 from twite.gateway.ports.store import Store
+from twite.gateway.ports.transport import NoResponse, Response
+from twite.machine import SystemClock, SystemRandomness
 from twite.machine.disk import SystemDisk
 from twite.senders.http import HttpTransport
 
@@ -85,3 +94,62 @@ def disk_of(path: Path) -> SystemDisk:
     return SystemDisk(
         path.resolve().parent, {"database": path, "log": path.with_name(f"{path.name}-wal")}
     )
+
+
+async def read_alerts(settings: Settings) -> list[Alert]:
+    """Return the open alerts, and those that are over and not yet delivered to the webhook.
+
+    Raises StoreUnusable.
+    """
+    async with open_records(settings) as records:
+        return list(await records.load(Alert))
+
+
+async def send_trial(settings: Settings) -> Response | NoResponse:
+    """Send a test message to the webhook and return the response.
+
+    Raises SettingsError if there is no webhook.
+    """
+    webhook = settings.alerts.webhook
+    if webhook is None:
+        raise SettingsError(
+            place="alerts.webhook",
+            message="is missing, or what it names cannot be read here. Write webhook = "
+            '"https://…" or "env:NAME" under [alerts]',
+        )
+    clock, transport = SystemClock(), HttpTransport(timeout=WEBHOOK_TIMEOUT, connections=1)
+    message = trial(id_=SystemRandomness().receipt(), now=clock.now(), gateway=settings.known_as)
+    await transport.start()
+    try:
+        return await post(webhook, message, transport=transport, clock=clock)
+    finally:
+        await transport.stop()
+
+
+class ValueGuardSetup:
+    """Value guards with their stored norms, and a task that stores what they learn."""
+
+    def __init__(self, guards: ValueGuards, state: StateStore, clock: Clock) -> None:
+        self.guards = guards
+        self._state = state
+        self._task = asyncio.create_task(guards.run(state, clock))
+
+    @classmethod
+    async def begin(cls, settings: Settings, *, state: StateStore, clock: Clock) -> Self:
+        """Load the norms, and start learning."""
+        guards = ValueGuards(
+            sources={source.name: source.value_guard for source in settings.sources()},
+            pixels={
+                destination.pixel: destination.value_guard
+                for destination in settings.destinations()
+            },
+            norms=await state.load(UsualAmount),
+        )
+        return cls(guards, state, clock)
+
+    async def stop(self) -> None:
+        """Store the latest norms."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        with suppress(LedgerUnavailable):
+            await self.guards.keep(self._state)

@@ -1,17 +1,29 @@
-"""The store, for commands: read beside a running gateway, or act on deliveries through it."""
+"""The store, for commands: read it next to a running gateway, or change it through the gateway."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Protocol
+from pathlib import Path
+from typing import Final, Protocol
 
-from twite.app.control_client import owner_of
+from twite.app.control_client import GatewayClient, owner_of
 from twite.config.settings import Settings
 from twite.domain.errors import StoreInUse, StoreUnusable
+from twite.domain.ignored import IgnoredTally
 from twite.domain.people.users import AuditEvent
+from twite.domain.times import DAY
+from twite.gateway.alerts.forecast import LOOK_BACK, forecasts
+from twite.gateway.identity.accounts import Accounts
+from twite.gateway.ports.directory import AccountDirectory, DirectoryReader, Passwords
+from twite.gateway.ports.monitoring import Forecast
 from twite.gateway.ports.outbox import Discard, MoveResult, Replay
 from twite.gateway.ports.privacy import EraseStore
+from twite.gateway.ports.queries import DeliveredQuery, IgnoredQuery, Queries
+from twite.gateway.ports.state import Pause
 from twite.gateway.ports.store import Store, StoreReader
-from twite.gateway.ports.store_engine import StoreEngine, StoreOptions
+from twite.gateway.ports.store_engine import Backup, Recovered, Restored, StoreEngine, StoreOptions
+from twite.machine import SystemClock
+from twite.machine.passwords import Argon2Passwords
 from twite.stores.factory import ENGINES
 
 
@@ -73,3 +85,97 @@ async def open_operations(settings: Settings) -> AsyncIterator[StoreOwner]:
         yield store
     finally:
         await store.close()
+
+
+@asynccontextmanager
+async def open_staff(
+    settings: Settings, *, passwords: Passwords | None = None
+) -> AsyncIterator[Accounts]:
+    """Change users and API keys. Creates the store if there is none yet.
+
+    `passwords` hashes them; None for Argon2id.
+
+    Raises StoreUnusable, and StoreInUse if the owner of the store cannot be reached.
+    """
+    async with _open_directory(settings) as people:
+        yield Accounts(people=people, passwords=passwords or Argon2Passwords(), clock=SystemClock())
+
+
+async def noted(settings: Settings, audit_event: AuditEvent) -> None:
+    """Write into the audit log what a command is about to do. Creates the store as open_staff does.
+
+    Raises StoreUnusable, StoreInUse and LedgerUnavailable: the command must then not proceed.
+    """
+    async with _open_directory(settings) as people:
+        await people.note(audit_event)
+
+
+@asynccontextmanager
+async def _open_directory(settings: Settings) -> AsyncIterator[AccountDirectory]:
+    try:
+        store = await open_store(settings)
+    except StoreInUse as in_use:
+        async with owner_of(settings, in_use) as gateway, open_records(settings) as records:
+            yield GatewayDirectory(records.people, gateway)
+        return
+    try:
+        yield store.people
+    finally:
+        await store.close()
+
+
+class GatewayDirectory:
+    """Reads the store beside the gateway of this machine, and asks the gateway to write."""
+
+    def __init__(self, reader: DirectoryReader, gateway: GatewayClient) -> None:
+        self.user, self.users = reader.user, reader.users
+        self.session, self.sessions = reader.session, reader.sessions
+        self.api_key, self.api_keys = reader.api_key, reader.api_keys
+        self.audit = reader.audit
+        self.change, self.note = gateway.change, gateway.note
+
+
+def back_up(settings: Settings, to: Path) -> Backup:
+    """Copy the store into a new file, whether or not a gateway runs. Raises StoreUnusable."""
+    return engine_of(settings).back_up(str(settings.store.path), str(to))
+
+
+def restore_store(settings: Settings, source: Path) -> Restored:
+    """Replace the store with a backup. Raises StoreInUse, StoreUnusable."""
+    return engine_of(settings).restore(str(settings.store.path), str(source))
+
+
+def recover_store(settings: Settings, path: Path | None, to: Path | None) -> Recovered:
+    """Save the readable parts of the store, or of another file.
+
+    Raises StoreInUse, StoreUnusable.
+    """
+    known = [
+        (pixel.pixel, event)
+        for pixel in settings.destinations()
+        for event in dict.fromkeys(pixel.events.values())
+    ]
+    place = str(path or settings.store.path)
+    return engine_of(settings).recover(place, None if to is None else str(to), known)
+
+
+async def read_forecasts(settings: Settings, records: StoreReader) -> list[Forecast]:
+    """Forecast each pixel of the settings from its current state."""
+    now = time.time_ns() // 1_000_000
+    return forecasts(
+        settings.destinations(),
+        await records.backlog(),
+        await records.answer(DeliveredQuery(since=now - LOOK_BACK)),
+        now=now,
+        paused=[pause.pixel for pause in await records.load(Pause) if not pause.event],
+    )
+
+
+IGNORED_DAYS: Final = 7
+
+
+async def read_ignored(records: Queries) -> list[IgnoredTally]:
+    """Return the ignored events of the last seven days, today included."""
+    return list(
+        await records.answer(IgnoredQuery(since=SystemClock().now() // DAY - IGNORED_DAYS + 1))
+    )

@@ -6,9 +6,7 @@ from typing import Final
 
 import typer
 
-from twite.app.forecasts import read_forecasts
-from twite.app.ignored import read_ignored
-from twite.app.store_access import open_records
+from twite.app.store_access import open_records, read_forecasts, read_ignored
 from twite.cli import printing
 from twite.cli.ignored import ignored_as_json, print_ignored
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text

@@ -6,7 +6,7 @@ from typing import Final
 
 import typer
 
-from twite.app.alerts import read_alerts, send_trial
+from twite.app.monitoring import read_alerts, send_trial
 from twite.cli import COMMANDS, printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
 from twite.domain.alert import RULES, Alert

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 import typer
 
-from twite.app.copies import back_up
+from twite.app.store_access import back_up
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
 

@@ -2,17 +2,21 @@
 
 import os
 import signal
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Final
 
+import msgspec
 import typer
 
-from twite.app.emulator import emulate as run
 from twite.cli import printing
 from twite.cli.options import Json, text
-from twite.config.values import address
+from twite.config.values import HostPort, address
 from twite.domain.errors import SettingsError
+from twite.emulator.server.serve import serve
+from twite.emulator.switches import SwitchError, parsed
+from twite.emulator.world import World, WorldError
 
 EXAMPLE: Final = "Example: `twite emulate --listen 127.0.0.1:8081 --switch strict_time=on`"
 
@@ -24,7 +28,7 @@ Switch = Annotated[
     list[str] | None,
     typer.Option("--switch", metavar="KEY=VALUE", help="Set a switch; repeatable"),
 ]
-World = Annotated[
+WorldFile = Annotated[
     Path | None,
     typer.Option(
         "--world", metavar="FILE", help="JSON with accounts, pixels and credentials to add"
@@ -41,7 +45,7 @@ def emulate(
     *,
     listen: Listen = "127.0.0.1:8081",
     switch: Switch = None,
-    world: World = None,
+    world: WorldFile = None,
     as_json: Json = False,
 ) -> None:
     """Runs until SIGINT or SIGTERM. docs/reference/emulator.md lists its switches."""
@@ -67,3 +71,39 @@ def emulate(
 def _interrupt(number: int, frame: FrameType | None) -> None:
     del number, frame
     raise KeyboardInterrupt
+
+
+def run(
+    *, listen: HostPort, switches: Sequence[str], world: Path | None, ready: Callable[[str], None]
+) -> None:
+    """Run until SIGINT or SIGTERM. `switches` are texts as in `strict_time=on`.
+
+    `world` names a JSON file of accounts, pixels and credentials to add to the default ones;
+    `ready` gets the address. Raises SettingsError, whose place is the option at fault.
+    """
+    try:
+        chosen = parsed(switches)
+    except SwitchError as error:
+        raise SettingsError(place="--switch", message=str(error)) from None
+    known = _known(world)
+    try:
+        serve(host=listen.host, port=listen.port, switches=chosen, world=known, ready=ready)
+    except OSError as error:
+        raise SettingsError(
+            place="--listen",
+            message=f"cannot listen on {listen} ({error.strerror}). Choose another address",
+        ) from None
+
+
+def _known(file: Path | None) -> dict[str, object] | None:
+    if file is None:
+        return None
+    world = World()
+    try:
+        world.merge(msgspec.json.decode(file.read_bytes(), type=dict[str, object]))
+    except (OSError, msgspec.MsgspecError, WorldError) as error:
+        raise SettingsError(
+            place="--world", message=f"{str(file)!r} cannot be used: {error}"
+        ) from None
+    built = msgspec.to_builtins(world.document())
+    return dict(built)

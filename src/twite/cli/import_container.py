@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from twite.app.importer import ImportDraft, Keep, draft, no_more_needed, of_persons, write
-from twite.app.stored_secrets import forget_secrets, keep_secrets, sealing_key
+from twite.app.sealing import forget_secrets, keep_secrets, sealing_key
 from twite.cli import printing
 from twite.cli.accounts.user import who
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 import typer
 
-from twite.app.copies import recover_store
+from twite.app.store_access import recover_store
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
 from twite.gateway.ports.store_engine import Recovered

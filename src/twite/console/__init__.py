@@ -2,19 +2,19 @@
 
     application   a request's way in: address, host, session, origin, role; then a page
     page          what a page is: routes, a place in the navigation, and what each request brings
-    drawing       templates and what they may call; every answer's headers
-    figures       geometry of charts: numbers to coordinates, nothing else
+    render        templates and what they may call
+    charts        geometry of charts: numbers to coordinates, nothing else
 
-A page is one module here with one class, and one template or more of its own:
+A page is a class in `pages`, with one template or more of its own:
 
     class AuditPage:
-        def __init__(self, *, trail: Trail) -> None: ...        # ports, never a store
+        trail: AccountDirectory        # ports, never a store
 
         @property
-        def routes(self) -> Sequence[Route]:
+        def routes(self) -> Sequence[PageRoute]:
             return (
-                Route("GET", "/console/audit", self._list, role=Role.ADMIN,
-                      place=Place("Audit", Group.ACCESS)),
+                PageRoute("GET", "/console/audit", self._list, role=Role.ADMIN,
+                      place=PageLocation("Audit", NavigationGroup.ACCESS)),
             )
 
         async def _list(self, visit: Visit) -> Response:

@@ -1,4 +1,4 @@
-"""What a page is, and what a request brings to it."""
+"""A page, its routes and its request; confirmation by password."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from twite.console.request_checks import AccessDenied, AllowedHost, keep_token
+from twite.domain.errors import InvalidAccountChange
 from twite.domain.people.users import AuditEvent, Role, Viewer
 from twite.gateway.identity.authentication import AuthenticatedSession, Authentication
 
@@ -183,3 +184,29 @@ class PageRequest:
         response = self.back_to(path, message=message)
         keep_token(response, self.name.session_cookie, token, name=self.name)
         return response
+
+
+class Reauthentication:
+    """Does what a form asks for, if it carries the password of who sent it, as `own`."""
+
+    def __init__(self, authentication: Authentication) -> None:
+        self._authentication = authentication
+
+    async def knows(self, visit: PageRequest) -> bool:
+        """Return whether the password is right. Raises SignedOut."""
+        return await self._authentication.confirms(
+            visit.within, visit.form.first("own"), visit.address
+        )
+
+    async def done(
+        self, visit: PageRequest, path: str, act: Callable[[], Awaitable[None]], *, message: str
+    ) -> Response:
+        """Act, and go to a path with what came of it."""
+        if not await self.knows(visit):
+            wrong = "Your own password is not right, or was wrong too often. Nothing was changed."
+            return visit.back_to(path, message=wrong, bad=True)
+        try:
+            await act()
+        except InvalidAccountChange as unfit:
+            return visit.back_to(path, message=f"Nothing was changed: {unfit}.", bad=True)
+        return visit.back_to(path, message=message)

@@ -1,14 +1,17 @@
-"""Templates: what they may call, and the files that go with them."""
+"""Templates, their filters and static files, and tables for spreadsheets."""
 
+import csv
 import hashlib
-from collections.abc import Mapping
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Final
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.responses import Response
 
-from twite.console import line_chart as figures
+from twite.console import charts as figures
 from twite.domain.people.users import Role
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND, spelled
 from twite.redaction.mask_tree import masked_words
@@ -148,3 +151,33 @@ def _spelled_out(c: str) -> str:
     if "\ud800" <= c <= "\udfff":
         return "\N{REPLACEMENT CHARACTER}"
     return f"⟨U+{ord(c):04X}⟩"
+
+
+# What a spreadsheet takes for the beginning of a formula, in both widths. (OWASP ASVS 1.2.10)
+_FORMULA: Final = frozenset(
+    "=+-@\t\r\n\0\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
+    "\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"
+)
+_LONGEST_CELL: Final = 32_767  # what a cell of a spreadsheet holds
+
+
+def cell(text: str) -> str:
+    """Return text that no spreadsheet takes for a formula; what is invisible is spelled out."""
+    cut = shown(text[:_LONGEST_CELL].replace("\0", "\N{SYMBOL FOR NULL}"), _LONGEST_CELL)[
+        :_LONGEST_CELL
+    ]
+    first = text.lstrip(" \N{NO-BREAK SPACE}\N{ZERO WIDTH SPACE}\N{BYTE ORDER MARK}")[:1]
+    return f"'{cut}" if first in _FORMULA and first else cut
+
+
+def table(name: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> Response:
+    """Return a file of that name (ours: letters and dashes), by RFC 4180."""
+    written = io.StringIO(newline="")
+    writer = csv.writer(written, quoting=csv.QUOTE_ALL)
+    writer.writerow(head)
+    writer.writerows([cell(text) for text in row] for row in rows)
+    return Response(
+        written.getvalue().encode("utf-8", "replace"),
+        media_type="text/csv; charset=utf-8",
+        headers={"content-disposition": f'attachment; filename="{name}.csv"'},
+    )

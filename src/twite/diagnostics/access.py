@@ -5,8 +5,7 @@ from typing import Final
 
 import msgspec
 
-from twite.app.ads import ask_x
-from twite.app.logins import stored
+from twite.app.logins import ask_x, stored
 from twite.config.settings import Settings
 from twite.domain.destination import Destination, MissingCredentials, OAuthKeys, PixelToken
 from twite.domain.errors import NotOpened, RefusedByX, TwiteError, XUnanswering

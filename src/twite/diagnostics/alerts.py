@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from twite.app.alerts import read_alerts
+from twite.app.monitoring import read_alerts
 from twite.config.settings import Settings
 from twite.domain.alert import RULES, Alert
 from twite.domain.errors import TwiteError

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Final
 
-from twite.app.resealing import still_sealed
+from twite.app.sealing import still_sealed
 from twite.config.secret_key import former_key_file
 from twite.config.settings import Settings
 from twite.domain.errors import StoreUnusable, TransientError

@@ -5,8 +5,7 @@ from typing import Annotated, Final
 
 import typer
 
-from twite.app.accounts import open_staff
-from twite.app.store_access import open_records
+from twite.app.store_access import open_records, open_staff
 from twite.cli import COMMANDS, printing
 from twite.cli.accounts.user import Pixels, known_pixels, who
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load

@@ -6,7 +6,7 @@ from typing import Final
 
 import typer
 
-from twite.app.rotation import RotationResult, rotate
+from twite.app.sealing import RotationResult, rotate
 from twite.cli import printing
 from twite.cli.accounts.user import who
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text

@@ -7,8 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from twite.app.ads import events_manager
-from twite.app.logins import stored
+from twite.app.logins import events_manager, stored
 from twite.cli import COMMANDS, printing
 from twite.cli.accounts.user import who
 from twite.cli.events import output as events_shown

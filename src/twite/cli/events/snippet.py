@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 import typer
 
-from twite.app.ads import events_manager
+from twite.app.logins import events_manager
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, one_pixel
 from twite.gateway.x_account.snippets import MAKERS

@@ -1,15 +1,21 @@
-"""What is a user's own: the password, and where they are signed in."""
+"""Signing in and out; a user's own password, sessions and second factor."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
+import segno
 from starlette.responses import Response
 
-from twite.console.page import PageRequest, PageRoute
-from twite.console.reauthentication import Reauthentication
+from twite.console.page import PageRequest, PageRoute, Reauthentication
+from twite.console.request_checks import Themes, forget_token, inside, keep_theme, keep_token
 from twite.domain.errors import InvalidAccountChange
+from twite.domain.people.users import Role
+from twite.domain.secret import Secret
 from twite.gateway.identity.accounts import SHORTEST, Accounts
-from twite.gateway.identity.authentication import Authentication
+from twite.gateway.identity.authentication import Authentication, LoginAttempt, LoginSucceeded
+from twite.gateway.identity.two_factor import TwoFactor, address_of, fresh_secret
 from twite.gateway.ports.directory import DirectoryReader
 
 _PATH = "/console/account"
@@ -71,3 +77,165 @@ class AccountPage:
             return visit.back_to(_PATH, message=message, bad=True)
         ended = await self.authentication.leave_everywhere(visit.within)
         return visit.back_to(_PATH, message=f"{ended} other sessions were ended.")
+
+
+_ACCOUNT_PATH: Final = "/console/account"
+_CODES_PATH: Final = "/console/account/codes"
+_MOST_BEGUN: Final = 64
+
+
+class CodesPage:
+    """One's own second factor. Without a secret key there is none to be had."""
+
+    def __init__(self, *, second_factor: TwoFactor | None, authentication: Authentication) -> None:
+        self._second_factor = second_factor
+        self._authentication = authentication
+        # What was shown and not confirmed yet, by session.
+        self._begun = OrderedDict[bytes, Secret]()
+
+    @property
+    def routes(self) -> Sequence[PageRoute]:
+        return (
+            PageRoute("GET", _CODES_PATH, self._shown),
+            PageRoute("POST", _CODES_PATH, self._confirmed),
+            PageRoute("POST", f"{_CODES_PATH}/off", self._ended),
+        )
+
+    async def _shown(self, visit: PageRequest) -> Response:
+        inside = visit.within
+        if self._second_factor is None or inside.user.code_since is not None:
+            return visit.page(
+                "codes.html",
+                title="Sign in with a code",
+                picture="",
+                secret="",
+                code_since=inside.user.code_since,
+                left=len(inside.user.recovery),
+            )
+        secret = self._begun.setdefault(inside.session.digest, fresh_secret())
+        while len(self._begun) > _MOST_BEGUN:
+            self._begun.popitem(last=False)
+        return visit.page(
+            "codes.html",
+            title="Sign in with a code",
+            picture=_picture(address_of(secret, inside.user.name)),
+            secret=_in_fours(secret.reveal()),
+            code_since=None,
+            left=0,
+        )
+
+    async def _confirmed(self, visit: PageRequest) -> Response:
+        inside, form = visit.within, visit.form
+        secret = self._begun.get(inside.session.digest)
+        if self._second_factor is None or secret is None:
+            return visit.back_to(_CODES_PATH)
+        if not await self._authentication.confirms(inside, form.first("password"), visit.address):
+            return visit.back_to(_CODES_PATH, message="The password is not right.", bad=True)
+        try:
+            recovery = await self._second_factor.begin(
+                inside.user, secret, form.first("code"), warrant=visit.warrant
+            )
+        except InvalidAccountChange as unfit:
+            return visit.back_to(_CODES_PATH, message=f"Nothing was changed: {unfit}.", bad=True)
+        if recovery is None:
+            message = "The code does not match this secret. Check the device's clock."
+            return visit.back_to(_CODES_PATH, message=message, bad=True)
+        self._begun.pop(inside.session.digest, None)
+        renewed = await visit.renewed(self._authentication, _ACCOUNT_PATH)
+        page = visit.page("recovery.html", title="Recovery codes", codes=recovery)
+        for value in renewed.headers.getlist("set-cookie"):
+            page.headers.append("set-cookie", value)
+        return page
+
+    async def _ended(self, visit: PageRequest) -> Response:
+        inside = visit.within
+        right = await self._authentication.confirms(
+            inside, visit.form.first("password"), visit.address
+        )
+        if not right or self._second_factor is None:
+            return visit.back_to(_CODES_PATH, message="The password is not right.", bad=True)
+        await self._second_factor.end(inside.user, warrant=visit.warrant)
+        return await visit.renewed(
+            self._authentication, _ACCOUNT_PATH, message="Codes are no longer required."
+        )
+
+
+def _picture(address: str) -> str:
+    """Return a QR code as an address of its own: the policy lets pages show no other kind."""
+    return segno.make(address, error="m").png_data_uri(scale=5, border=3)
+
+
+def _in_fours(text: str) -> str:
+    return " ".join(text[at : at + 4] for at in range(0, len(text), 4))
+
+
+_WRONG: Final = (
+    "The name, the password or the code is wrong. For security, the console does not say which."
+)
+
+
+class SignInPage:
+    """The way in and out."""
+
+    def __init__(self, *, authentication: Authentication) -> None:
+        self._authentication = authentication
+
+    @property
+    def routes(self) -> Sequence[PageRoute]:
+        return (
+            PageRoute("GET", "/console", self._home),
+            PageRoute("GET", "/console/sign-in", self._asked, role=None),
+            PageRoute("POST", "/console/sign-in", self._tried, role=None),
+            PageRoute("POST", "/console/sign-out", self._left, role=Role.VIEWER),
+            PageRoute("POST", "/console/theme", self._themed, role=None),
+        )
+
+    async def _home(self, visit: PageRequest) -> Response:
+        return visit.back_to("/console/account")
+
+    async def _asked(self, visit: PageRequest) -> Response:
+        there = inside(visit.query.first("next"))
+        if visit.inside is not None:
+            return visit.back_to(there)
+        return visit.page("sign_in.html", title="Sign in", there=there, name="", wrong="")
+
+    async def _tried(self, visit: PageRequest) -> Response:
+        form = visit.form
+        there = inside(form.first("next"))
+        offer = LoginAttempt(
+            name=form.first("name").strip().lower(),
+            password=form.first("password"),
+            code=form.first("code").strip(),
+            address=visit.address,
+            agent=visit.request.headers.get("user-agent", ""),
+        )
+        result = await self._authentication.sign_in(offer)
+        if not isinstance(result, LoginSucceeded):
+            wrong = f"Too many tries. Wait {result.wait} s." if result.wait else _WRONG
+            return visit.page(
+                "sign_in.html",
+                status=429 if result.wait else 403,
+                title="Sign in",
+                there=there,
+                name=offer.name[:64],
+                wrong=wrong,
+            )
+        # A session that was there before does not live on under the old token.
+        if visit.inside is not None:
+            await self._authentication.leave(visit.inside)
+        response = visit.back_to(there)
+        keep_token(response, visit.name.session_cookie, result.token.reveal(), name=visit.name)
+        return response
+
+    async def _left(self, visit: PageRequest) -> Response:
+        await self._authentication.leave(visit.within)
+        response = visit.back_to("/console/sign-in")
+        forget_token(response, visit.name.session_cookie, name=visit.name)
+        response.headers["clear-site-data"] = '"cache", "storage"'
+        return response
+
+    async def _themed(self, visit: PageRequest) -> Response:
+        response = visit.back_to(inside(visit.form.first("there")))
+        chosen = visit.form.first("theme")
+        keep_theme(response, chosen if chosen in Themes else "auto", name=visit.name)
+        return response

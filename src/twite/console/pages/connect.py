@@ -1,13 +1,18 @@
-"""Connect: signing in to X for a pixel, or pasting the token that X's Events Manager shows."""
+"""Connect to X: sign in for a pixel or paste its token; and the diagnostics page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from starlette.responses import Response
 
-from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
+from twite.console.page import (
+    NavigationGroup,
+    PageLocation,
+    PageRequest,
+    PageRoute,
+    Reauthentication,
+)
 from twite.console.pages.pixels import kinds_of, known_pixel
-from twite.console.reauthentication import Reauthentication
 from twite.domain.destination import Destination, PixelToken
 from twite.domain.errors import TwiteError
 from twite.domain.people.users import AuditAction, Role
@@ -158,3 +163,47 @@ def _callback(visit: PageRequest) -> str:
 
 def _session(visit: PageRequest) -> str:
     return visit.within.session.digest.hex()
+
+
+_DIAGNOSTICS_PATH: Final = "/console/doctor"
+_ORDER: Final = {"red": 0, "amber": 1, "green": 2}
+
+
+class ShownFinding(Protocol):
+    """A finding: see `gateway.ports.findings`."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def light(self) -> str: ...
+    @property
+    def found(self) -> str: ...
+    @property
+    def meaning(self) -> str: ...
+    @property
+    def cure(self) -> str: ...
+
+
+class DiagnosticsPage:
+    """Runs the checks on request. Only for admins, because it shows every pixel."""
+
+    def __init__(self, *, examine: Callable[[], AsyncIterator[ShownFinding]]) -> None:
+        self._examine = examine
+
+    @property
+    def routes(self) -> Sequence[PageRoute]:
+        place = PageLocation("Diagnostics", NavigationGroup.SET_UP)
+        return (
+            PageRoute("GET", _DIAGNOSTICS_PATH, self._asked, role=Role.ADMIN, place=place),
+            PageRoute("POST", _DIAGNOSTICS_PATH, self._examined, role=Role.ADMIN),
+        )
+
+    async def _asked(self, visit: PageRequest) -> Response:
+        return visit.page("diagnostics.html", title="Diagnostics", findings=None)
+
+    async def _examined(self, visit: PageRequest) -> Response:
+        await visit.note(AuditAction.DOCTOR)
+        found = [finding async for finding in self._examine()]
+        found.sort(key=lambda finding: _ORDER.get(str(finding.light), 0))
+        counts = {light: sum(finding.light == light for finding in found) for light in _ORDER}
+        return visit.page("diagnostics.html", title="Diagnostics", findings=found, counts=counts)

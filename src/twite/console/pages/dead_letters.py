@@ -65,7 +65,7 @@ class DeadLettersPage:
         place = PageLocation("Dead letters and held", NavigationGroup.MEND)
         return (
             PageRoute("GET", PATH, self._list, place=place),
-            PageRoute("GET", f"{PATH}/heap", self._error_group),
+            PageRoute("GET", f"{PATH}/group", self._error_group),
             PageRoute("POST", f"{PATH}/preview", self._preview, role=Role.OPERATOR),
             PageRoute("POST", f"{PATH}/replay", self._replay, role=Role.OPERATOR),
             PageRoute("POST", f"{PATH}/discard", self._discard, role=Role.OPERATOR),
@@ -141,7 +141,7 @@ class DeadLettersPage:
     async def _replay(self, visit: PageRequest) -> Response:
         error_group, histories = await self._chosen(visit)
         edit = self._edit_of(visit.form, error_group)
-        there = f"{PATH}/heap?{_query(error_group)}"
+        there = f"{PATH}/group?{_query(error_group)}"
         tried = await self._rehearsed(visit, histories, edit)
         doubtful = [result.history.delivery for result in tried if result.doubt is not None]
         sure = visit.form.first("may_count_twice") == CONFIRMED
@@ -198,7 +198,7 @@ class DeadLettersPage:
         error_group, histories = await self._chosen(visit)
         note = visit.form.first("note").strip()[:_LONGEST_NOTE]
         if not note:
-            there = f"{PATH}/heap?{_query(error_group)}"
+            there = f"{PATH}/group?{_query(error_group)}"
             return visit.back_to(
                 there, message="Say why: the note is stored as the reason.", bad=True
             )

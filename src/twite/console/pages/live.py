@@ -1,5 +1,7 @@
 """Conversions as they arrive, and each one's life."""
 
+import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -8,15 +10,13 @@ from urllib.parse import urlencode
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
-from twite.console.export import table
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.pages.rejected import PATH as REJECTED
 from twite.console.pages.rejected import rejections_seen
 from twite.console.render import masked as masked_reason
-from twite.console.render import moment, shown
+from twite.console.render import moment, shown, table
 from twite.console.request_checks import AccessDenied
 from twite.console.scope import TONES, EventNames, asked_again, look_of, worth_of
-from twite.console.streams import Streams
 from twite.domain.delivery import State
 from twite.domain.destination import Destination
 from twite.domain.history import History
@@ -47,6 +47,56 @@ _STREAM: Final = 8_000
 _EVERY: Final = 1_000
 # For how long, in milliseconds, a browser waits whose stream made way for another.
 _MADE_WAY: Final = b"retry: 15000\n\n"
+
+
+EACH: Final = 4
+MOST: Final = 32
+
+
+class Stream:
+    """One that is open. `ended` is set once another has taken its place."""
+
+    def __init__(self, who: str) -> None:
+        self.who = who
+        self.ended = asyncio.Event()
+
+
+class Streams:
+    """The open streams, the oldest first.
+
+    No user has more than `each`, and together there are at most `most`. Opening another ends the
+    oldest of the user with the most, or of the user who opens, at the limit of one user.
+    """
+
+    def __init__(self, *, each: int = EACH, most: int = MOST) -> None:
+        self._each = each
+        self._most = most
+        self._open: list[Stream] = []
+
+    def open(self, who: str) -> Stream:
+        """Return one more; another ends for it where there are too many."""
+        counts = Counter(stream.who for stream in self._open)
+        if counts[who] >= self._each:
+            self._end_oldest(who)
+        elif len(self._open) >= self._most:
+            greatest = max(counts.values())
+            # Where several have as many: who holds one for longest.
+            self._end_oldest(
+                next(stream.who for stream in self._open if counts[stream.who] == greatest)
+            )
+        stream = Stream(who)
+        self._open.append(stream)
+        return stream
+
+    def close(self, stream: Stream) -> None:
+        """Count it no more."""
+        if stream in self._open:
+            self._open.remove(stream)
+
+    def _end_oldest(self, who: str) -> None:
+        oldest = next(stream for stream in self._open if stream.who == who)
+        self._open.remove(oldest)
+        oldest.ended.set()
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)

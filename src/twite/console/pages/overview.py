@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 from starlette.responses import Response
 
-from twite.console.bar_chart import columns
+from twite.console.charts import columns
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
 from twite.console.render import number
 from twite.console.scope import ENDS, clock_of, day_of, scope_of, seen_accounts

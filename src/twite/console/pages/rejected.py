@@ -1,16 +1,26 @@
-"""Conversions that were refused at intake, with what is wrong with each."""
+"""Conversions rejected at intake, and unusual amounts (value guards)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
 from starlette.responses import Response
 
 from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageRoute
-from twite.console.scope import asked_again, scope_of
+from twite.console.scope import TONES, EventNames, asked_again, look_of, scope_of
 from twite.domain.destination import Destination
 from twite.domain.fault import CODES
 from twite.domain.rejection import KEPT_FOR, MOST_KEPT, RejectionQuery
+from twite.domain.stats.value_guard import (
+    LEAST_SEEN,
+    MEANING,
+    UnusualAmount,
+    UsualAmount,
+    ValueGuard,
+)
 from twite.gateway.ports.queries import Queries, RejectionsQuery
+from twite.gateway.ports.state import StateReader
 
 PATH: Final = "/console/rejected"
 _ON_A_PAGE: Final = 200
@@ -68,3 +78,75 @@ def rejections_seen(visit: PageRequest, *, name: str, limit: int) -> RejectionQu
         pixels=scope.seen,
         limit=limit,
     )
+
+
+AMOUNTS_PATH: Final = "/console/value-guards"
+_AMOUNT_FILTERS: Final = ("pixel", "reason")
+_AMOUNTS_ON_A_PAGE: Final = 50
+_MOST_NORMS: Final = 200
+
+
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
+class AmountsPage:
+    """Remarks on amounts, and what is usual. `guards` are the sources' own, by name."""
+
+    destinations: Mapping[str, Destination]
+    guards: Mapping[str, ValueGuard | None]
+    glances: Queries
+    state: StateReader
+    _name: EventNames = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._name = EventNames(self.destinations)
+
+    @property
+    def routes(self) -> Sequence[PageRoute]:
+        return (
+            PageRoute(
+                "GET",
+                AMOUNTS_PATH,
+                self._show,
+                place=PageLocation("Value guards", NavigationGroup.MEND),
+            ),
+        )
+
+    async def _show(self, visit: PageRequest) -> Response:
+        look = look_of(visit, visit.query, limit=_AMOUNTS_ON_A_PAGE)
+        sight = await self.glances.page(msgspec.structs.replace(look, flagged=True))
+        seen = [norm for norm in await self.state.load(UsualAmount) if look.scope.shows(norm.pixel)]
+        seen.sort(key=lambda norm: -norm.seen)
+        return visit.page(
+            "amounts.html",
+            title="Value guards",
+            lines=[
+                (glimpse, self._name(glimpse.pixel, glimpse.event)) for glimpse in sight.glimpses
+            ],
+            tones=TONES,
+            meaning={kind.value: sentence for kind, sentence in MEANING.items()},
+            kinds=[kind.value for kind in UnusualAmount],
+            chosen={name: visit.query.first(name) for name in _AMOUNT_FILTERS},
+            query=asked_again(visit.query, _AMOUNT_FILTERS),
+            back_to=sight.back_to,
+            is_first=look.before is None,
+            norms=[(norm, self._name(norm.pixel, norm.event), _range(norm)) for norm in seen][
+                :_MOST_NORMS
+            ],
+            least=LEAST_SEEN,
+            guards=[
+                (pixel, self.destinations[pixel].value_guard.value)
+                for pixel in visit.viewer.of(self.destinations)
+            ],
+            sources=[(name, guard.value) for name, guard in self.guards.items() if guard]
+            if visit.viewer.pixels is None
+            else [],
+            pixels=visit.viewer.of(self.destinations),
+        )
+
+
+def _range(norm: UsualAmount) -> str:
+    """Return between what half of the amounts lie."""
+    if not norm.known:
+        return ""
+    places = len(norm.usual.partition(".")[2])
+    low, high = 10 ** (norm.center - norm.spread), 10 ** (norm.center + norm.spread)
+    return f"{low:.{places}f} to {high:.{places}f}"

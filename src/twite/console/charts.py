@@ -1,4 +1,4 @@
-"""Charts of time as geometry: columns that stand beside each other, and lines above them."""
+"""Charts as geometry: numbers become coordinates, which templates draw as SVG."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -73,3 +73,59 @@ def columns(steps: Sequence[tuple[str, str, Sequence[tuple[str, int]]]]) -> BarC
         if index % every == 0
     )
     return BarChart(columns=tuple(made), labels=labels, most=most)
+
+
+class LineSegment(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of a bar, in the bar's own units."""
+
+    name: str
+    value: int
+    tone: str
+    at: float
+    width: float
+
+
+def segments(
+    parts: Sequence[tuple[str, int, str]], *, width: float, least: float = 2
+) -> list[LineSegment]:
+    """Divide a bar: (name, value, tone) in proportion, none that is there thinner than `least`."""
+    there = [part for part in parts if part[1] > 0]
+    whole = sum(value for _, value, _ in there)
+    room = width - least * len(there)
+    made, at = [], 0.0
+    for name, value, tone in there:
+        wide = round(least + room * value / whole, 2)
+        made.append(LineSegment(name=name, value=value, tone=tone, at=round(at, 2), width=wide))
+        at += wide
+    return made
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    """A place in a chart, y downward, and what is there."""
+
+    x: float
+    y: float
+    value: float
+
+
+def line(
+    values: Sequence[float], *, width: float, height: float, most: float | None = None
+) -> list[Point]:
+    """Lay values out from left to right; the largest, or `most`, touches the top."""
+    top = max([*values, 0.0]) if most is None else most
+    step = width / max(1, len(values) - 1)
+    return [
+        Point(
+            x=round(index * step, 2),
+            y=round(height - (height * min(value, top) / top if top else 0), 2),
+            value=value,
+        )
+        for index, value in enumerate(values)
+    ]
+
+
+def path(points: Sequence[Point]) -> str:
+    """Return points as an SVG path."""
+    return " ".join(
+        f"{'L' if index else 'M'}{point.x:g} {point.y:g}" for index, point in enumerate(points)
+    )

@@ -1,23 +1,32 @@
-"""Wire the tags of a gateway: containers, engines, and delivery workers."""
+"""Wire tags and client templates: containers, engines, workers, credentials that tags send."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from functools import partial
+from typing import Final
+
+import msgspec
 
 from twite.config.settings import Settings
 from twite.config.tags import company_of
 from twite.domain.destination import Destination
 from twite.engines.quickjs.engine import QuickJsEngine
+from twite.engines.quickjs.threads import TemplateThreads
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
+from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.sightings import Watch, watched
 from twite.gateway.ingest.stape_proxy import StapeProxy
+from twite.gateway.ingest.tag_credentials import TagCredentials
 from twite.gateway.ingest.value_guard import ValueGuards
 from twite.gateway.ports.events import Observer
-from twite.gateway.ports.machine import Randomness
+from twite.gateway.ports.machine import Clock, Randomness
+from twite.gateway.ports.queries import Queries
 from twite.gateway.ports.secret_store import Seal, SecretStore
 from twite.gateway.ports.store import Store
 from twite.gateway.ports.tags import ContainerConfig
+from twite.gateway.tags.clients.clients import Clients, TemplateClient
+from twite.gateway.tags.clients.effects import ClientEvents, ClientOutbound
 from twite.gateway.tags.google.requests import GoogleClient
 from twite.gateway.tags.run.batch_sender import TagWorkers
 from twite.gateway.tags.run.dispatcher import TagDispatcher
@@ -25,6 +34,8 @@ from twite.gateway.tags.run.outbound import RunContext
 from twite.gateway.tags.run.to_x import ToX
 from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.gtm.container.parts import Container
+from twite.gtm.template.sandbox import RunLimits
+from twite.http.cookies import registrable_domain
 from twite.machine import SystemClock
 from twite.senders.web import PublicWeb
 
@@ -197,3 +208,88 @@ def _event_names(settings: Settings, container_configs: Iterable[ContainerConfig
         for trigger in container_config.container.triggers:
             names |= {condition.right for condition in trigger.when if "{{" not in condition.right}
     return names
+
+
+_ESCAPED: Final = 3  # text as JSON takes at most twice its size, and some more around it
+_COPIES: Final = 32  # of a body, in bytes a character: as text, parsed, as event, as effects
+_MOST_MEMORY: Final = 256 * 1024 * 1024
+
+
+class ServingClients:
+    """The client templates of a gateway, until it stops."""
+
+    def __init__(
+        self,
+        clients: Sequence[TemplateClient],
+        *,
+        accept: Accept,
+        destinations: Mapping[str, Destination],
+        clock: Clock,
+        randomness: Randomness,
+        observer: Observer,
+        to_x: ToX,
+        google: GoogleClient,
+        keys: Mapping[str, str] | None = None,
+        max_body: int,
+        storage: TemplateStorage | None = None,
+    ) -> None:
+        self._threads = TemplateThreads(
+            {client.name: client.template for client in clients},
+            clock=clock,
+            observer=observer,
+            keys=keys,
+            limits=limits_for(max_body),
+        )
+        self._web = PublicWeb()
+        self.clients = Clients(
+            clients,
+            runs=self._threads,
+            container=ClientEvents(accept=accept, destinations=destinations, clock=clock),
+            way_out=ClientOutbound(self._web, to_x, google),
+            storage=storage or TemplateStorage(),
+            registrable=registrable_domain,
+            clock=clock,
+            randomness=randomness,
+            observer=observer,
+        )
+
+    async def stop(self) -> None:
+        """Cancel the clients' pending work."""
+        await self.clients.stop()
+        self._threads.stop()
+        await self._web.stop()
+
+
+def limits_for(max_body: int) -> RunLimits:
+    """Return a client's memory limits: enough for any accepted request, as JSON of JSON."""
+    usual = RunLimits()
+    return msgspec.structs.replace(
+        usual,
+        memory=max(usual.memory, min(_COPIES * max_body, _MOST_MEMORY)),
+        output=max(usual.output, _ESCAPED * max_body),
+    )
+
+
+def lent_to(
+    settings: Settings,
+    *,
+    secret_store: SecretStore | None,
+    monitoring_store: Queries,
+    destinations: MutableMapping[str, Destination],
+    run: DeliveryRunner,
+    clock: Clock,
+    observer: Observer,
+) -> TagCredentials | None:
+    """Return the store for such credentials; None if no source allows it."""
+    asked = any(source.stape_credentials != "configured" for source in settings.sources())
+    if secret_store is None or not asked:
+        return None
+    return TagCredentials(
+        secret_store=secret_store,
+        destinations=destinations,
+        rate=settings.x.rate,
+        sends=run,
+        monitoring_store=monitoring_store,
+        clock=clock,
+        observer=observer,
+    )

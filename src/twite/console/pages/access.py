@@ -1,16 +1,23 @@
-"""Users: who may sign in, what they may do, and what they see."""
+"""Users, API keys, and the audit log."""
 
 from collections.abc import Sequence
 from typing import Final
 
 from starlette.responses import Response
 
-from twite.console.page import FormData, NavigationGroup, PageLocation, PageRequest, PageRoute
-from twite.console.reauthentication import Reauthentication
+from twite.console.page import (
+    FormData,
+    NavigationGroup,
+    PageLocation,
+    PageRequest,
+    PageRoute,
+    Reauthentication,
+)
 from twite.console.request_checks import AccessDenied
 from twite.domain.errors import InvalidAccountChange
-from twite.domain.people.users import NAME, Role, User
+from twite.domain.people.users import NAME, KeyScope, Role, User
 from twite.gateway.identity.accounts import SHORTEST, Accounts
+from twite.gateway.ports.directory import AccountDirectory
 
 _PATH: Final = "/console/users"
 _ADMIN: Final = Role.ADMIN
@@ -137,3 +144,104 @@ def _role(form: FormData) -> Role:
         return Role(form.first("role"))
     except ValueError:
         raise InvalidAccountChange("choose a role: viewer, operator or admin") from None
+
+
+_KEYS_PATH: Final = "/console/keys"
+_OPENS: Final = {
+    KeyScope.ACCOUNTING: "the balance",
+    KeyScope.LIVES: "the history of conversions",
+    KeyScope.OVERLAP: "the deduplication report",
+    KeyScope.METRICS: "metrics, of all pixels",
+}
+
+
+class KeysPage:
+    """Made here, shown once, revoked here."""
+
+    def __init__(
+        self, *, user_accounts: Accounts, confirming: Reauthentication, pixels: Sequence[str]
+    ) -> None:
+        self._user_accounts = user_accounts
+        self._confirming = confirming
+        self._pixels = tuple(pixels)
+
+    @property
+    def routes(self) -> Sequence[PageRoute]:
+        place = PageLocation("Keys", NavigationGroup.ACCESS)
+        return (
+            PageRoute("GET", _KEYS_PATH, self._list, role=Role.ADMIN, place=place),
+            PageRoute("POST", _KEYS_PATH, self._add, role=Role.ADMIN),
+            PageRoute("POST", f"{_KEYS_PATH}/{{id}}/revoke", self._revoke, role=Role.ADMIN),
+        )
+
+    async def _list(self, visit: PageRequest) -> Response:
+        return visit.page(
+            "keys.html",
+            title="Keys",
+            keys=await self._user_accounts.keys(),
+            scopes=[(scope.value, what) for scope, what in _OPENS.items()],
+            pixels=self._pixels,
+        )
+
+    async def _add(self, visit: PageRequest) -> Response:
+        form = visit.form
+        if not await self._confirming.knows(visit):
+            message = "Your own password is not right, or was wrong too often. No key was created."
+            return visit.back_to(_KEYS_PATH, message=message, bad=True)
+        try:
+            made = await self._user_accounts.make_key(
+                form.first("name").strip(),
+                scopes=[KeyScope(name) for name in form.all("scope") if name in set(KeyScope)],
+                pixels=self._seen(visit),
+                by=visit.viewer.name,
+                warrant=visit.warrant,
+            )
+        except InvalidAccountChange as unfit:
+            return visit.back_to(_KEYS_PATH, message=f"No key was created: {unfit}.", bad=True)
+        return visit.page("key.html", title="The new key", key=made.key, text=made.text.reveal())
+
+    async def _revoke(self, visit: PageRequest) -> Response:
+        id_ = visit.part("id")
+
+        async def act() -> None:
+            await self._user_accounts.revoke_key(id_, by=visit.viewer.name, warrant=visit.warrant)
+
+        return await self._confirming.done(visit, _KEYS_PATH, act, message="The key is revoked.")
+
+    def _seen(self, visit: PageRequest) -> list[str] | None:
+        if visit.form.first("sees") != "some":
+            return None
+        return [pixel for pixel in visit.form.all("pixel") if pixel in self._pixels]
+
+
+_ON_A_PAGE: Final = 50
+
+
+class AuditPage:
+    """What was done, the latest first."""
+
+    def __init__(self, *, trail: AccountDirectory) -> None:
+        self._trail = trail
+
+    @property
+    def routes(self) -> Sequence[PageRoute]:
+        return (
+            PageRoute(
+                "GET",
+                "/console/audit",
+                self._list,
+                role=Role.ADMIN,
+                place=PageLocation("Audit", NavigationGroup.ACCESS),
+            ),
+        )
+
+    async def _list(self, visit: PageRequest) -> Response:
+        before = visit.query.number("before")
+        found = await self._trail.audit(before=before, limit=_ON_A_PAGE + 1)
+        return visit.page(
+            "audit.html",
+            title="Audit",
+            entries=found[:_ON_A_PAGE],
+            further=found[_ON_A_PAGE - 1].number if len(found) > _ON_A_PAGE else None,
+            is_first=before is None,
+        )

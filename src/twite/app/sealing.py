@@ -1,0 +1,236 @@
+"""Sealed secrets: store them, reseal them, and rotate the key (`twite rotate-key`).
+
+A rotation, which continues after an interruption at any step:
+
+    1  the key is copied to a file of its own, as a former key: settings loaded now have both
+    2  the new key takes its place
+    3  secrets and queued payloads are resealed with the new key, here or in the running gateway
+    4  the former key is deleted if nothing needs it any more
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from twite.app.control_client import owner_of, running
+from twite.app.logins import CredentialVault, open_secrets, vault_seal
+from twite.app.store_access import open_records, open_store
+from twite.config.secret_key import VARIABLE, former_key_file, new_key, seal_of
+from twite.config.settings import Settings, load
+from twite.domain.errors import NotOpened, SettingsError, StoreInUse, TransientError
+from twite.domain.people.users import AuditAction, AuditEvent
+from twite.domain.secret import Secret
+from twite.gateway.ports.events import Observer, Troubled, TroublePlace
+from twite.gateway.ports.outbox import Outbox
+from twite.gateway.ports.queries import PayloadHeadsQuery
+from twite.gateway.ports.secret_store import Seal, SecretStore
+from twite.gateway.ports.state import SealedSecret
+from twite.gateway.tags.run.payload import Resealing, UnsealedCounts, left
+from twite.machine import SystemClock
+
+_KEPT: Final = AuditAction.CONTAINER_KEEP_SECRETS
+_FORGOTTEN: Final = AuditAction.CONTAINER_FORGET_SECRETS
+
+
+def sealing_key(settings: Settings, *, otherwise: str) -> Seal:
+    """Return the seal. Raises SettingsError without a key; `otherwise` is the alternative."""
+    key = settings.server.secret_key
+    seal = seal_of(key or None, settings.server.former_secret_keys)
+    if seal is None:
+        raise SettingsError(
+            place="server.secret_key",
+            message="there are secrets to store, and no key to encrypt them with. Make one with "
+            f"`openssl rand -base64 32`, set it as {VARIABLE}, and write secret_key = "
+            f'"env:{VARIABLE}" into [server]; {otherwise}',
+        )
+    return seal
+
+
+async def forget_secrets(
+    settings: Settings, names: Sequence[str], *, by: str, container: str
+) -> None:
+    """Delete secrets. Raises StoreUnusable, StoreInUse, LedgerUnavailable.
+
+    The audit log has their number and the first name for each container; `by` is the user.
+    """
+    async with open_secrets(settings) as state:
+        audit_event = _audit_event(_FORGOTTEN, by, container, len(names))
+        for at, name in enumerate(names):
+            await state.delete(SealedSecret, name, audit_event=None if at else audit_event)
+
+
+async def keep_secrets(
+    settings: Settings, seal: Seal, secrets: Mapping[str, Secret], *, by: str, container: str
+) -> None:
+    """Store secrets under their names; the audit log has them as for forget_secrets.
+
+    Raises StoreUnusable, StoreInUse, LedgerUnavailable.
+    """
+    async with open_secrets(settings) as state:
+        secret_store = SecretStore(state=state, seal=seal)
+        audit_event = _audit_event(_KEPT, by, container, len(secrets))
+        for at, (name, secret) in enumerate(secrets.items()):
+            await secret_store.put(
+                name, secret.reveal().encode(), audit_event=None if at else audit_event
+            )
+
+
+def _audit_event(what: str, by: str, container: str, count: int) -> AuditEvent:
+    detail = f"{count} {'secret' if count == 1 else 'secrets'}"
+    return AuditEvent(at=SystemClock().now(), who=by, what=what, subject=container, detail=detail)
+
+
+class ResealResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How many secrets there are, and how many payloads were resealed."""
+
+    secrets: int = 0
+    letters: int = 0
+
+
+async def reseal(settings: Settings, *, audit_event: AuditEvent | None = None) -> ResealResult:
+    """Seal everything with the current key, here or in the running gateway.
+
+    Raises NotOpened, LedgerUnavailable, StoreUnusable, StoreInUse.
+    """
+    seal = vault_seal(settings)
+    if seal is None:
+        return ResealResult()
+    try:
+        store = await open_store(settings)
+    except StoreInUse as in_use:
+        async with owner_of(settings, in_use) as gateway:
+            secrets = await gateway.reseal(audit_event=audit_event)
+            return ResealResult(secrets=secrets, letters=await gateway.reseal_letters())
+    try:
+        if audit_event is not None:
+            await store.people.note(audit_event)
+        secrets = len(await SecretStore(state=store, seal=seal).all(""))
+        return ResealResult(secrets=secrets, letters=await Resealing(outbox=store, seal=seal).all())
+    finally:
+        await store.close()
+
+
+async def sealed_anew(safe: CredentialVault, outbox: Outbox, *, observer: Observer) -> None:
+    """Seal everything with the current key after a gateway has started.
+
+    Errors are reported; nothing is lost, and the next start tries again.
+    """
+    try:
+        await safe.secret_store.all("")
+        await Resealing(outbox=outbox, seal=safe.seal).all()
+    except (NotOpened, TransientError) as error:
+        observer.see(Troubled(where=TroublePlace.VAULT, reason=str(error)))
+
+
+async def still_sealed(settings: Settings) -> UnsealedCounts:
+    """Count what is sealed with other keys than the current one, beside a running gateway.
+
+    Raises StoreUnusable, LedgerUnavailable.
+    """
+    seal = vault_seal(settings)
+    if seal is None or not settings.store.path.exists():
+        return UnsealedCounts()
+    async with open_records(settings) as records:
+        return left(
+            seal,
+            secrets=await records.load(SealedSecret),
+            heads=await records.answer(PayloadHeadsQuery()),
+        )
+
+
+_DEED: Final = AuditAction.SECRET_KEY_ROTATE  # its name in the audit log
+
+
+class RotationResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How many secrets are sealed with the current key, and how many payloads were resealed.
+
+    `file` holds a new key, if one was made. `left` counts what is still sealed with other keys;
+    `gateway` is the process that owns the store.
+    """
+
+    secrets: int
+    letters: int
+    file: Path | None
+    left: UnsealedCounts
+    gateway: int | None = None
+
+
+async def rotate(settings: Settings, environ: Mapping[str, str], *, by: str) -> RotationResult:
+    """Make a new key if the key is in a file; reseal everything. `by` is the user.
+
+    A key that is not in a file must be changed by its owner. Raises SettingsError, NotOpened,
+    StoreUnusable, StoreInUse, LedgerUnavailable.
+    """
+    server = settings.server
+    if server.secret_key is None:
+        raise SettingsError(
+            place="server.secret_key",
+            message="is missing, so nothing is stored encrypted and there is nothing to rotate. "
+            "twite init makes one",
+        )
+    file = server.secret_key_file
+    if file is None:
+        if not server.former_secret_keys:
+            raise SettingsError(
+                place="server.secret_key",
+                message="is not in a file, so no command can change it. Put a new key in "
+                f"its place ({VARIABLE}, or wherever it is set), name the old one in "
+                "server.former_secret_keys, and start the gateway again, or run this again",
+            )
+        return await _sealed(settings, None, by=by)
+    former = former_key_file(file)
+    if former.exists():
+        # An earlier rotation was interrupted: what the older key sealed must not be lost with it.
+        await reseal(settings)
+        if (await still_sealed(settings)).any:
+            return await _sealed(settings, None, by=by)
+    _write(former, server.secret_key.reveal())
+    _write(file, new_key())
+    done = await _sealed(load(settings.path, environ), file, by=by)
+    if not done.left.any:
+        former.unlink()
+    return done
+
+
+async def _sealed(settings: Settings, file: Path | None, *, by: str) -> RotationResult:
+    """Reseal with the current key, and count what is left."""
+    where = "the settings" if file is None else file.name
+    audit_event = AuditEvent(
+        at=SystemClock().now(), who=by, what=_DEED, detail=f"the key is in {where}"
+    )
+    done = await reseal(settings, audit_event=audit_event)
+    owner = running(settings.store.gateway_file)
+    return RotationResult(
+        secrets=done.secrets,
+        letters=done.letters,
+        file=file,
+        left=await still_sealed(settings),
+        gateway=None if owner is None else owner.pid,
+    )
+
+
+def _write(path: Path, key: str) -> None:
+    """Replace a key file atomically and durably, readable by the owner alone."""
+    path = path.resolve()
+    draft = path.with_name(f".{path.name}.new")
+    try:
+        draft.unlink(missing_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(f"{key}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as failure:
+        draft.unlink(missing_ok=True)
+        raise SettingsError(
+            place=str(path), message=f"cannot be written ({failure.strerror}). Nothing was changed"
+        ) from None
