@@ -29,7 +29,7 @@ from twite.domain.stats.value_guard import ValueGuard
 from twite.domain.times import DAY
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.value_guard import ValueGuards
-from twite.machine import SystemClock, SystemRandomness
+from twite.machine.system import SystemClock, SystemRandomness
 from twite.stores.sql.tallies import TallyWriter
 from twite.stores.sqlite import SQLiteStore
 

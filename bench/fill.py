@@ -15,7 +15,7 @@ from twite.domain.destination import Destination, PixelToken, Source
 from twite.domain.secret import Secret
 from twite.domain.times import DAY
 from twite.gateway.ingest.accept import Accept
-from twite.machine import SystemClock, SystemRandomness
+from twite.machine.system import SystemClock, SystemRandomness
 from twite.stores.sqlite import SQLiteStore
 
 PIXEL = "o8z6j"

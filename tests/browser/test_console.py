@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from console_pages import HOSTILE, House, busy, pages_of, sign_in
 
-from twite.machine.passwords import Argon2Passwords
+from twite.machine.seal import Argon2Passwords
 from twite.testing.emulator import running_emulator
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]

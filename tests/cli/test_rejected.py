@@ -9,7 +9,7 @@ from command_stage import RECEIPT, settings_in
 
 from twite.domain.fault import MaskedFault
 from twite.domain.submission import RejectedConversion
-from twite.machine import SystemClock
+from twite.machine.system import SystemClock
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import a_submission
 

@@ -10,8 +10,7 @@ from twite.gateway.tags.clients.effects import ClientOutbound
 from twite.gateway.tags.google.requests import GoogleClient
 from twite.gtm.template.effects import ClaimEffect, HttpEffect
 from twite.gtm.template.sandbox import Call, EffectAnswer, Incoming
-from twite.testing.clock import MovingClock
-from twite.testing.web import ScriptedWeb
+from twite.testing.fakes import MovingClock, ScriptedWeb
 from written import GOOD, complaint, read
 
 TEMPLATES = Path(__file__).parents[1] / "templates"

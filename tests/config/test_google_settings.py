@@ -11,7 +11,7 @@ from twite.config.event_mapping import SettingsFileDraft
 from twite.config.google import GoogleSettings, google_of
 from twite.diagnostics import CheckStatus
 from twite.diagnostics.google import google
-from twite.testing.clock import MovingClock
+from twite.testing.fakes import MovingClock
 from written import GOOD, complaint, read
 
 KEY = '[google]\ncredentials = "file:service-account.json"\n'

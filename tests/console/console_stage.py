@@ -18,7 +18,7 @@ from twite.console.page import PageRoute
 from twite.diagnostics import examine
 from twite.domain.people.users import Role
 from twite.gateway.ports.directory import Passwords
-from twite.testing.passwords import PlainPasswords
+from twite.testing.fakes import PlainPasswords
 
 PASSWORD = "a sentence that does well"
 SETTINGS = """

@@ -19,7 +19,7 @@ from twite.domain.alert import Alert, AlertKind
 from twite.domain.people.users import KeyScope, Role
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.emulator import running_emulator
-from twite.testing.passwords import PlainPasswords
+from twite.testing.fakes import PlainPasswords
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

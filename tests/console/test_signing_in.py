@@ -8,7 +8,7 @@ from console_stage import PASSWORD, House
 
 from twite.app.store_access import open_staff
 from twite.domain.people.users import Role
-from twite.machine.passwords import Argon2Passwords
+from twite.machine.seal import Argon2Passwords
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

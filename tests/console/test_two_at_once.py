@@ -8,7 +8,7 @@ from console_stage import PASSWORD, House
 
 from twite.app.store_access import open_staff
 from twite.domain.people.users import Role
-from twite.testing.passwords import HeldPasswords
+from twite.testing.fakes import HeldPasswords
 
 pytestmark = pytest.mark.asyncio
 

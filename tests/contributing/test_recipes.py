@@ -37,12 +37,10 @@ from twite.http.routes.native import taking
 from twite.stores.factory import ENGINES
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import NOW, a_destination, a_source
-from twite.testing.clock import MovingClock
-from twite.testing.laws.balance import BalanceLaws
+from twite.testing.fakes import MovingClock, SeededRandomness
 from twite.testing.laws.claiming import ClaimLaws
-from twite.testing.laws.recording import RecordingLaws
+from twite.testing.laws.recording import BalanceLaws, RecordingLaws
 from twite.testing.laws.settling import SettlingLaws
-from twite.testing.randomness import SeededRandomness
 from written import ENVIRONMENT, GOOD, read, write
 
 ROOT = Path(__file__).parents[2]

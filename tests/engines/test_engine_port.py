@@ -8,7 +8,7 @@ from template_stage import NOW, call, template
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gtm.template.effects import HttpEffect
 from twite.gtm.template.sandbox import EffectAnswer, Engine, RunResult, Turn
-from twite.testing.engine import ScriptedEngine
+from twite.testing.fakes import ScriptedEngine
 
 REQUEST = HttpEffect(id=1, url="https://a.example/", method="GET")
 ENGINES = {

@@ -15,7 +15,7 @@ from twite.gateway.ports.events import ConditionChanged, Notice
 from twite.gateway.tags.runtime.probation import OFF
 from twite.gateway.tags.runtime.thread_worker import BEHIND
 from twite.gtm.template.sandbox import EffectAnswer, RunLimits, RunResult
-from twite.testing.clock import MovingClock
+from twite.testing.fakes import MovingClock
 
 
 class Seen:

@@ -18,8 +18,7 @@ from twite.gtm.template.sandbox import EffectAnswer, Incoming, RunLimits
 from twite.gtm.template.template import Template, TemplateKind, TemplatePart
 from twite.http.cookies import registrable_domain
 from twite.testing.builders import a_source
-from twite.testing.clock import MovingClock
-from twite.testing.randomness import SeededRandomness
+from twite.testing.fakes import MovingClock, SeededRandomness
 
 GRANTS = (
     *(

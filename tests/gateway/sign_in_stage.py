@@ -11,12 +11,12 @@ from twite.gateway.ports.transport import NoResponse, Response
 from twite.gateway.x_account.credential_store import CredentialStore
 from twite.gateway.x_account.inquiries import XInquiries, XInquiryAddress
 from twite.gateway.x_account.sign_in import XSignIn
-from twite.machine import SystemClock, SystemRandomness
 from twite.machine.seal import AesSeal
+from twite.machine.system import SystemClock, SystemRandomness
 from twite.senders.http import HttpInquiries
 from twite.stores.memory.state import MemoryState
 from twite.testing.builders import a_destination
-from twite.testing.clock import MovingClock
+from twite.testing.fakes import MovingClock
 from twite.x.inquiry import Inquiry
 from x_page import CONSUMER_KEY, CONSUMER_SECRET, answer_the_page
 

@@ -11,9 +11,13 @@ from twite.gateway.ports.events import Notice
 from twite.gateway.ports.queries import ByConversionId
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import a_destination, a_submission, an_entry
-from twite.testing.clock import MovingClock
-from twite.testing.randomness import SeededRandomness
-from twite.testing.transport import Reply, ScriptedTransport, conversions_of
+from twite.testing.fakes import (
+    MovingClock,
+    Reply,
+    ScriptedTransport,
+    SeededRandomness,
+    conversions_of,
+)
 
 
 class Seen:

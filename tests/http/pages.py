@@ -12,7 +12,7 @@ from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.sightings import Watch
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import NOW, a_destination, a_source
-from twite.testing.randomness import SeededRandomness
+from twite.testing.fakes import SeededRandomness
 
 SHOP = "https://shop.example"
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/150.0.0.0 Safari/537.36"

@@ -14,7 +14,7 @@ from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports.queries import ByReceipt, IgnoredQuery
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import NOW
-from twite.testing.randomness import SeededRandomness
+from twite.testing.fakes import SeededRandomness
 
 KEY = "a-source-key"
 PAGE = "https://shop.example"

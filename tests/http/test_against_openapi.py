@@ -18,8 +18,7 @@ from twite.gateway.ingest.stape_proxy import StapeProxy
 from twite.http.route_table import ROUTES, document
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import a_destination
-from twite.testing.clock import MovingClock
-from twite.testing.randomness import SeededRandomness
+from twite.testing.fakes import MovingClock, SeededRandomness
 
 # More conversions than one request may hold is too large a body here: 413, as the contract says.
 REFUSALS = "400 401 403 404 405 406 409 413 415 422 428 429 5xx"

@@ -52,7 +52,7 @@ async def test_the_one_that_was_idle_longest_is_closed(staged):
 def test_the_limit_of_files_is_raised_and_leaves_some_spare():
     code = (
         "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (512, 2048));"
-        "from twite.machine.descriptors import raise_limit, room_for_connections as room;"
+        "from twite.machine.system import raise_limit, room_for_connections as room;"
         "a = room(4096); raise_limit(); print(a, room(4096), r.getrlimit(r.RLIMIT_NOFILE)[0])"
     )
 

@@ -4,7 +4,7 @@ import pytest
 from twite.http.origins import Origins, page_origin
 from twite.http.responses import HttpRefusal
 from twite.testing.builders import a_source
-from twite.testing.clock import MovingClock
+from twite.testing.fakes import MovingClock
 
 SHOP = "https://shop.example"
 OTHER = "https://other.example"

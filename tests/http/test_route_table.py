@@ -21,8 +21,7 @@ from twite.http.route import NO_BODY, SMALL_BODY, HttpRequest, Route, anyone
 from twite.http.route_table import ROUTES, document
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import a_destination
-from twite.testing.clock import MovingClock
-from twite.testing.randomness import SeededRandomness
+from twite.testing.fakes import MovingClock, SeededRandomness
 
 KEY = "a-source-key"
 PARAMETERS = {

@@ -9,7 +9,7 @@ from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ports.queries import ByConversionId
 from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings, Server
-from twite.machine import SystemClock, SystemRandomness
+from twite.machine.system import SystemClock, SystemRandomness
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import a_destination, a_source
 

@@ -1,7 +1,7 @@
 import pytest
 
 from twite.gateway.ports.machine import DiskSpace
-from twite.machine.disk import SystemDisk
+from twite.machine.system import SystemDisk
 
 
 async def test_it_measures_what_is_free_and_files_by_name(tmp_path):

@@ -1,7 +1,7 @@
 import re
 import time
 
-from twite.machine import SystemClock, SystemRandomness
+from twite.machine.system import SystemClock, SystemRandomness
 
 
 def test_the_clock_tells_milliseconds_since_the_epoch():

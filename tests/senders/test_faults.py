@@ -16,7 +16,7 @@ from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ports.events import Troubled
 from twite.gateway.ports.outbox import Replay
 from twite.gateway.ports.queries import AtRest
-from twite.machine import SystemClock, SystemRandomness
+from twite.machine.system import SystemClock, SystemRandomness
 from twite.senders.http import HttpTransport
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import a_destination, a_submission, an_entry

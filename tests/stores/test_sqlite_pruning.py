@@ -25,7 +25,7 @@ from twite.stores.sqlite.engine.connection import connect_writer
 from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
 from twite.stores.sqlite.engine.upkeep import Pruner
 from twite.testing.builders import NOW, a_submission, an_entry
-from twite.testing.clock import MovingClock
+from twite.testing.fakes import MovingClock
 
 KEEPING = Retention(bodies=72 * HOUR, lives=30 * DAY, dead=20 * DAY)
 

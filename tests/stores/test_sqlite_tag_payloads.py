@@ -6,7 +6,7 @@ from contextlib import closing
 from twite.gateway.tags.run.payload import Resealing
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.laws.actions import claim_or_none
-from twite.testing.laws.tag_payloads import TAG, PayloadSeal, a_letter, post
+from twite.testing.laws.sealing import TAG, PayloadSeal, a_letter, post
 
 
 async def test_a_damaged_letter_is_not_made_whole_by_another_key(tmp_path):

@@ -10,11 +10,11 @@ from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ports.events import SilentObserver
-from twite.machine import SystemClock, SystemRandomness
+from twite.machine.system import SystemClock, SystemRandomness
 from twite.senders.http import HttpTransport
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import a_destination, a_submission, an_entry
-from twite.testing.transport import conversions_of
+from twite.testing.fakes import conversions_of
 
 
 class Stopwatch:

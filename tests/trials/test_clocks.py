@@ -11,8 +11,7 @@ from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.testing.builders import a_submission, an_entry
-from twite.testing.clock import MovingClock
-from twite.testing.transport import conversions_of, taken
+from twite.testing.fakes import MovingClock, conversions_of, taken
 
 START = 1_795_600_000_000
 MOVES = {

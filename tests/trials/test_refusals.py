@@ -12,7 +12,7 @@ from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Paused
 from twite.gateway.ports.transport import Response
-from twite.testing.transport import refused, taken
+from twite.testing.fakes import refused, taken
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
 LIMITS = 1_000 if LONG else 100

@@ -11,8 +11,7 @@ import pytest
 from twite.domain.rejection import MOST_KEPT, RejectionQuery
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports.queries import RejectionsQuery
-from twite.machine import SystemClock
-from twite.machine.randomness import SystemRandomness
+from twite.machine.system import SystemClock, SystemRandomness
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import a_destination, a_source
 

@@ -28,7 +28,7 @@ from twite.gateway.ports.tags import policy_for
 from twite.gtm.compare.capture import CapturedCase
 from twite.gtm.container.parts import ReadFields
 from twite.gtm.template.sandbox import Incoming
-from twite.machine import SystemClock
+from twite.machine.system import SystemClock
 
 
 class EndpointResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -49,9 +49,8 @@ from twite.gateway.ports.store_engine import StoreOptions
 from twite.gateway.tags.run.batch_sender import TagWorkers
 from twite.gateway.tags.run.to_x import ToX
 from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings, Server
-from twite.machine import SystemClock, SystemRandomness
-from twite.machine.descriptors import room_for_connections
-from twite.machine.passwords import Argon2Passwords
+from twite.machine.seal import Argon2Passwords
+from twite.machine.system import SystemClock, SystemRandomness, room_for_connections
 from twite.observers import Several
 from twite.observers.log import Log, logger
 from twite.observers.metrics import Metrics

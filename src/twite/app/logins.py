@@ -36,7 +36,7 @@ from twite.gateway.x_account.credential_store import (
 from twite.gateway.x_account.event_tags import EventTagManager, Note
 from twite.gateway.x_account.inquiries import XInquiries, XInquiryAddress
 from twite.gateway.x_account.sign_in import XSignIn
-from twite.machine import SystemClock, SystemRandomness
+from twite.machine.system import SystemClock, SystemRandomness
 from twite.senders.http import HttpInquiries
 
 

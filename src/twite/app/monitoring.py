@@ -21,8 +21,7 @@ from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.state import StateStore
 from twite.gateway.ports.store import Store
 from twite.gateway.ports.transport import NoResponse, Response
-from twite.machine import SystemClock, SystemRandomness
-from twite.machine.disk import SystemDisk
+from twite.machine.system import SystemClock, SystemDisk, SystemRandomness
 from twite.senders.http import HttpTransport
 
 # the longest a message may take

@@ -29,7 +29,7 @@ from twite.gateway.ports.queries import PayloadHeadsQuery
 from twite.gateway.ports.secret_store import Seal, SecretStore
 from twite.gateway.ports.state import SealedSecret
 from twite.gateway.tags.run.payload import Resealing, UnsealedCounts, left
-from twite.machine import SystemClock
+from twite.machine.system import SystemClock
 
 _KEPT: Final = AuditAction.CONTAINER_KEEP_SECRETS
 _FORGOTTEN: Final = AuditAction.CONTAINER_FORGET_SECRETS

@@ -18,8 +18,7 @@ from twite.domain.errors import StoreUnusable
 from twite.gateway.alerts.checks import STORE
 from twite.gateway.alerts.notifier import enveloped, post, why_not
 from twite.gateway.ports.findings import CheckFinding
-from twite.machine import SystemClock
-from twite.machine.descriptors import raise_limit
+from twite.machine.system import SystemClock, raise_limit
 from twite.senders.http import HttpTransport
 
 

@@ -22,8 +22,8 @@ from twite.gateway.ports.queries import DeliveredQuery, IgnoredQuery, Queries
 from twite.gateway.ports.state import Pause
 from twite.gateway.ports.store import Store, StoreReader
 from twite.gateway.ports.store_engine import Backup, Recovered, Restored, StoreEngine, StoreOptions
-from twite.machine import SystemClock
-from twite.machine.passwords import Argon2Passwords
+from twite.machine.seal import Argon2Passwords
+from twite.machine.system import SystemClock
 from twite.stores.factory import ENGINES
 
 

@@ -36,7 +36,7 @@ from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.gtm.container.parts import Container
 from twite.gtm.template.sandbox import RunLimits
 from twite.http.cookies import registrable_domain
-from twite.machine import SystemClock
+from twite.machine.system import SystemClock
 from twite.senders.web import PublicWeb
 
 

@@ -18,7 +18,7 @@ from twite.gateway.operations.dedup_report import (
     ways_by,
 )
 from twite.gateway.ports.queries import DedupQuery, IdPairsQuery
-from twite.machine import SystemClock
+from twite.machine.system import SystemClock
 
 EXAMPLE: Final = "Example: `twite dedup --days 14`"
 

@@ -14,7 +14,7 @@ from twite.cli import printing
 from twite.cli.options import Json, text
 from twite.config.values import HostPort, address
 from twite.domain.errors import SettingsError
-from twite.emulator.server.serve import serve
+from twite.emulator.server.app import serve
 from twite.emulator.switches import SwitchError, parsed
 from twite.emulator.world import World, WorldError
 

@@ -16,7 +16,7 @@ from twite.domain.rejection import KEPT_FOR, Rejection, RejectionQuery
 from twite.domain.times import SECOND, moment, spelled
 from twite.gateway.ports.queries import RejectionsQuery
 from twite.http.routes.reports import told_rejection
-from twite.machine import SystemClock
+from twite.machine.system import SystemClock
 
 EXAMPLE: Final = "Example: `twite rejected --code event_unknown`"
 _COLUMNS: Final = ("at", "source", "conversion id", "code", "path", "value", "reason")

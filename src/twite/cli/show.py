@@ -18,7 +18,7 @@ from twite.domain.rejection import KEPT_FOR, Rejection, RejectionQuery
 from twite.gateway.ports.queries import ByConversionId, ByReceipt
 from twite.gateway.ports.tags import PREFIX
 from twite.http.routes.reports import told_rejection
-from twite.machine import SystemClock
+from twite.machine.system import SystemClock
 
 EXAMPLE: Final = "Example: `twite show order-1001 --pixel o8z6j`"
 _RECEIPT: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)

@@ -11,7 +11,7 @@ from types import FrameType
 
 import msgspec
 
-from twite.emulator.server.serve import DEFAULT_HOST, DEFAULT_PORT, serve
+from twite.emulator.server.app import DEFAULT_HOST, DEFAULT_PORT, serve
 from twite.emulator.switches import SwitchError, parsed
 from twite.emulator.world import World, WorldError
 

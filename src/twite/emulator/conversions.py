@@ -4,17 +4,23 @@ The order of judgment: credentials (401), app (403), pixel and account (404), bo
 conversions, then every problem of every conversion; one problem refuses the whole request.
 """
 
+import math
 from random import Random
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from twite.emulator import words
 from twite.emulator.access import AccessControl, Caller, Denied, refuse_account
 from twite.emulator.counting import ConversionCounter
 from twite.emulator.examine import ConversionProblem, ExamineContext, examine
 from twite.emulator.exchange import (
+    EMPTY_BATCH,
+    MIXED_EVENTS,
+    NOT_AN_ARRAY,
+    NOT_JSON,
+    RATE_LIMITED,
+    UNKNOWN_PIXEL,
     Problem,
     XAnswer,
     XRequestReceived,
@@ -24,10 +30,62 @@ from twite.emulator.exchange import (
     refusal,
 )
 from twite.emulator.fields import invalid, missing
-from twite.emulator.rate import Allowance, Windows
 from twite.emulator.switches import Switches
 from twite.emulator.world import EmulatedPixel
 from twite.x import spec
+
+
+class Allowance(Struct, frozen=True, kw_only=True):
+    """What an account has left after a request. `reset` is epoch seconds."""
+
+    granted: bool
+    limit: int
+    remaining: int
+    reset: int
+
+    def headers(self, auth: str, switches: Switches) -> tuple[tuple[str, str], ...]:
+        if switches.rate_headers == "none" or (
+            switches.rate_headers == "oauth" and auth != "oauth"
+        ):
+            return ()
+        user = (
+            (spec.USER_RATE_LIMIT, str(self.limit)),
+            (spec.USER_RATE_REMAINING, str(self.remaining)),
+            (spec.USER_RATE_RESET, str(self.reset)),
+        )
+        account = (
+            (spec.ACCOUNT_RATE_LIMIT, str(self.limit)),
+            (spec.ACCOUNT_RATE_REMAINING, str(self.remaining)),
+            (spec.ACCOUNT_RATE_RESET, str(self.reset)),
+        )
+        kind = switches.rate_header_kind
+        return (user if kind != "account" else ()) + (account if kind != "user" else ())
+
+
+class Windows:
+    def __init__(self) -> None:
+        self._began: dict[str, float] = {}
+        self._used: dict[str, int] = {}
+
+    def take(self, account: str, amount: int, *, at: float, switches: Switches) -> Allowance:
+        """Use `amount` of the account's allowance, or none of it when it is not enough.
+
+        An amount of 0 only looks.
+        """
+        began = self._began.get(account)
+        if began is None or not began <= at < began + switches.rate_window:
+            began = self._began[account] = at
+            self._used[account] = 0
+        left = switches.rate_limit - self._used[account]
+        granted = amount <= max(left, 0)
+        if granted:
+            self._used[account] += amount
+        return Allowance(
+            granted=granted,
+            limit=switches.rate_limit,
+            remaining=max(0, switches.rate_limit - self._used[account]),
+            reset=math.ceil(began + switches.rate_window),
+        )
 
 
 class ConversionsContext(Struct, frozen=True, kw_only=True):
@@ -52,7 +110,7 @@ def judge_conversions(
         return XVerdict(answer=caller.answer, pixel=pixel_id, auth=caller.auth, why=caller.why)
     pixel = context.doorman.world.pixels.get(pixel_id)
     if pixel is None:
-        message = words.UNKNOWN_PIXEL.format(value=pixel_id)
+        message = UNKNOWN_PIXEL.format(value=pixel_id)
         answer = refusal(404, Problem(spec.NOT_FOUND, message, "pixel_id"))
         return XVerdict(answer=answer, pixel=pixel_id, auth=caller.auth, why="unknown pixel")
     denied = refuse_account(caller.user, pixel.account)
@@ -68,7 +126,7 @@ def judge_unchecked(
     try:
         number = len(_COUNTER.decode(request.body).conversions)
     except msgspec.MsgspecError:
-        problem = Problem(spec.INVALID_PARAMETER, words.NOT_JSON)
+        problem = Problem(spec.INVALID_PARAMETER, NOT_JSON)
         return XVerdict(answer=refusal(400, problem), pixel=pixel_id, why="not a batch")
     ledger.count_unchecked(pixel_id, number)
     document = {
@@ -122,7 +180,7 @@ class _Case:
         findings = [examine(conversion, bench) for conversion in conversions]
         events = {finding.event for finding in findings if finding.event}
         if self._context.switches.single_event_batch and len(events) > 1:
-            mixed = (invalid(words.MIXED_EVENTS, "event_id"),)
+            mixed = (invalid(MIXED_EVENTS, "event_id"),)
             findings.append(ConversionProblem(problems=mixed))
         return findings
 
@@ -168,7 +226,7 @@ class _Case:
         return self._said(answer, allowance, number, problems[0].message[:200])
 
     def _limited(self, allowance: Allowance, number: int | None) -> XVerdict:
-        problem = Problem(spec.TOO_MANY_REQUESTS, words.RATE_LIMITED)
+        problem = Problem(spec.TOO_MANY_REQUESTS, RATE_LIMITED)
         answer = refusal(429, problem, **self._params)
         return self._said(answer, allowance, number, "rate limit")
 
@@ -196,14 +254,14 @@ def _conversions_of(body: bytes) -> list[object] | Problem:
     try:
         document = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return Problem(spec.INVALID_PARAMETER, words.NOT_JSON)
+        return Problem(spec.INVALID_PARAMETER, NOT_JSON)
     if not isinstance(document, dict):
         return invalid(spec.WRONG_TYPE, "body", document, type="Object")
     conversions = document.get("conversions")
     if conversions is None:
         return missing("conversions")
     if not isinstance(conversions, list):
-        return invalid(words.NOT_AN_ARRAY, "conversions", conversions)
+        return invalid(NOT_AN_ARRAY, "conversions", conversions)
     return conversions
 
 
@@ -211,5 +269,5 @@ def _number_problem(number: int) -> Problem | None:
     if number > spec.MAX_CONVERSIONS:
         return Problem(spec.INVALID_PARAMETER, spec.TOO_MANY_CONVERSIONS, "conversions")
     if number == 0:
-        return Problem(spec.INVALID_PARAMETER, words.EMPTY_BATCH, "conversions")
+        return Problem(spec.INVALID_PARAMETER, EMPTY_BATCH, "conversions")
     return None

@@ -6,20 +6,26 @@ from typing import Final
 
 from msgspec import Struct
 
-from twite.emulator import words
-from twite.emulator.exchange import Problem
+from twite.emulator.exchange import (
+    EVENT_NAME_REFUSED,
+    NOT_AN_ARRAY,
+    TOO_FAR_AHEAD,
+    TOO_OLD,
+    UNKNOWN_FIELD,
+    Problem,
+)
 from twite.emulator.fields import (
     choice_problem,
     count_problem,
     currency_problem,
     double_problem,
+    identifier_problems,
     invalid,
     milliseconds_of,
     missing,
     text_problem,
     time_of,
 )
-from twite.emulator.identifiers import identifier_problems
 from twite.emulator.switches import Switches
 from twite.emulator.world import EmulatedEventTag, EmulatedPixel, World
 from twite.x import spec
@@ -118,7 +124,7 @@ def _named_event(name: object, bench: ExamineContext) -> tuple[str, str, list[Pr
         and (mode == "gtm" or (mode == "gtm_token" and bench.auth == "pixel_token"))
     )
     if not accepted:
-        return "", "", [invalid(words.EVENT_NAME_REFUSED, "event_name", name)]
+        return "", "", [invalid(EVENT_NAME_REFUSED, "event_name", name)]
     return bench.pixel.id, name, []
 
 
@@ -140,9 +146,9 @@ def _time_problems(conversion: Mapping[str, object], bench: ExamineContext) -> l
         name = rules if rules in moments else next(iter(moments))
         age = bench.at - moments[name]
         if bench.switches.max_age and age > bench.switches.max_age:
-            problems.append(invalid(words.TOO_OLD, name))
+            problems.append(invalid(TOO_OLD, name))
         if bench.switches.max_future and -age > bench.switches.max_future:
-            problems.append(invalid(words.TOO_FAR_AHEAD, name))
+            problems.append(invalid(TOO_FAR_AHEAD, name))
     return problems
 
 
@@ -161,11 +167,11 @@ def _field_problems(conversion: Mapping[str, object], switches: Switches) -> lis
         check = _CHECKS.get(name)
         if check is None:
             if name not in _JUDGED_ELSEWHERE and switches.unknown_fields == "reject":
-                problems.append(invalid(words.UNKNOWN_FIELD, name))
+                problems.append(invalid(UNKNOWN_FIELD, name))
         elif value is None:
             continue
         elif name in _EXTRA_FIELDS and switches.extra_fields == "reject":
-            problems.append(invalid(words.UNKNOWN_FIELD, name))
+            problems.append(invalid(UNKNOWN_FIELD, name))
         else:
             problems += check(name, value, switches)
     return problems
@@ -203,7 +209,7 @@ def _group(name: str, value: object, _: Switches) -> list[Problem]:
 
 def _contents(name: str, contents: object, switches: Switches) -> list[Problem]:
     if not isinstance(contents, list):
-        return [invalid(words.NOT_AN_ARRAY, name, contents)]
+        return [invalid(NOT_AN_ARRAY, name, contents)]
     problems: list[Problem] = []
     for content in contents:
         if not isinstance(content, dict):
@@ -213,7 +219,7 @@ def _contents(name: str, contents: object, switches: Switches) -> list[Problem]:
             check = _CONTENT_CHECKS.get(key)
             if check is None:
                 if switches.unknown_fields == "reject":
-                    problems.append(invalid(words.UNKNOWN_FIELD, key))
+                    problems.append(invalid(UNKNOWN_FIELD, key))
             elif value is not None:
                 problems += check(key, value, switches)
     return problems

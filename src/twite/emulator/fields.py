@@ -1,13 +1,24 @@
 """Field types of a conversion, checked on the raw JSON type of their value."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
 
 import msgspec
 
-from twite.emulator import words
-from twite.emulator.exchange import Problem
+from twite.emulator.exchange import (
+    MISSING_PARAMETER,
+    NOT_A_CURRENCY,
+    NOT_AN_ADDRESS,
+    NOT_AN_ARRAY,
+    NOT_ONE_OF,
+    NOT_POSITIVE,
+    REQUIRED,
+    UNKNOWN_FIELD,
+    Problem,
+)
 from twite.emulator.switches import Switches
 from twite.x import spec
 
@@ -32,8 +43,8 @@ def invalid(message: str, parameter: str, value: object = "", **more: object) ->
 
 
 def missing(parameter: str) -> Problem:
-    text = words.REQUIRED.format(parameter=parameter)
-    return Problem(words.MISSING_PARAMETER, text, parameter)
+    text = REQUIRED.format(parameter=parameter)
+    return Problem(MISSING_PARAMETER, text, parameter)
 
 
 def shown(value: object) -> str:
@@ -68,7 +79,7 @@ def count_problem(parameter: str, value: object) -> Problem | None:
     if not isinstance(value, int) or isinstance(value, bool):
         return invalid(spec.WRONG_TYPE, parameter, value, type="Long")
     if value <= 0:
-        return invalid(words.NOT_POSITIVE, parameter, value)
+        return invalid(NOT_POSITIVE, parameter, value)
     return None
 
 
@@ -79,13 +90,13 @@ def currency_problem(parameter: str, value: object, switches: Switches) -> Probl
         return None
     if switches.currency_check == "shape" and _THREE_CAPITALS.fullmatch(value):
         return None
-    return invalid(words.NOT_A_CURRENCY, parameter, value)
+    return invalid(NOT_A_CURRENCY, parameter, value)
 
 
 def choice_problem(parameter: str, value: object, choices: tuple[str, ...]) -> Problem | None:
     if value in choices:
         return None
-    return invalid(words.NOT_ONE_OF, parameter, value, choices=", ".join(choices))
+    return invalid(NOT_ONE_OF, parameter, value, choices=", ".join(choices))
 
 
 def time_of(parameter: str, value: object, switches: Switches) -> float | Problem:
@@ -119,3 +130,90 @@ _STRICT_TIME: Final = re.compile(
 _DOUBLE: Final = re.compile(r"-?[0-9]{1,300}(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,3})?")
 _WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
 _THREE_CAPITALS: Final = re.compile(r"[A-Z]{3}")
+
+
+# X's own entry has an empty parameter. [doc WEB]
+_NONE_GIVEN: Final = Problem(spec.INVALID_PARAMETER, spec.NO_IDENTIFIER, "")
+_HASHED: Final = ("hashed_email", "hashed_phone_number")
+_LOWER_HEX: Final = re.compile(r"[0-9a-f]{64}")
+_ANY_HEX: Final = re.compile(r"[0-9a-fA-F]{64}")
+
+
+def identifier_problems(elements: object, switches: Switches) -> list[Problem]:
+    """Return the problems of `identifiers`; an empty text counts as absent. [doc WEB]"""
+    if not isinstance(elements, list):
+        if elements is None:
+            return [_NONE_GIVEN]
+        return [invalid(NOT_AN_ARRAY, "identifiers", elements)]
+    problems: list[Problem] = []
+    given: list[dict[str, str]] = []
+    for element in elements:
+        if isinstance(element, dict):
+            found, wrong = _read(element, switches)
+            given.append(found)
+            problems += wrong
+        else:
+            problems.append(invalid(spec.WRONG_TYPE, "identifiers", element, type="Object"))
+    if not _suffices(given, switches):
+        problems.append(_NONE_GIVEN)
+    return problems
+
+
+def _read(
+    element: Mapping[str, object], switches: Switches
+) -> tuple[dict[str, str], list[Problem]]:
+    found: dict[str, str] = {}
+    problems: list[Problem] = []
+    for name, value in element.items():
+        if name not in spec.IDENTIFIER_FIELDS:
+            if switches.unknown_fields == "reject":
+                problems.append(invalid(UNKNOWN_FIELD, name))
+            continue
+        if value is None:
+            continue
+        if not isinstance(value, str):
+            problems += filter(None, (text_problem(name, value),))
+            continue
+        if not value.strip():
+            continue
+        found[name] = value
+        wrong = _value_problem(name, value, switches)
+        if wrong:
+            problems.append(wrong)
+    return found, problems
+
+
+def _value_problem(name: str, value: str, switches: Switches) -> Problem | None:
+    if name in _HASHED:
+        pattern = _LOWER_HEX if switches.hash_case == "lower" else _ANY_HEX
+        if not pattern.fullmatch(value):
+            return invalid(spec.NOT_A_HASH, name, value)
+    elif name == "ip_address" and not _is_address(value, switches):
+        return invalid(NOT_AN_ADDRESS, name, value)
+    return None
+
+
+def _is_address(value: str, switches: Switches) -> bool:
+    if ":" in value and not switches.allow_ipv6:
+        return False
+    try:
+        IPv6Address(value) if ":" in value else IPv4Address(value)
+    except AddressValueError:
+        return False
+    return True
+
+
+def _suffices(given: list[dict[str, str]], switches: Switches) -> bool:
+    if not given:
+        return False
+    if switches.element_rule == "union":
+        return _enough({name: value for found in given for name, value in found.items()})
+    if switches.element_rule == "any":
+        return any(map(_enough, given))
+    return all(map(_enough, given))
+
+
+def _enough(found: Mapping[str, str]) -> bool:
+    if any(name in found for name in spec.STRONG_IDENTIFIERS):
+        return True
+    return "ip_address" in found and "user_agent" in found

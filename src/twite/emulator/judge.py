@@ -4,17 +4,25 @@ Clock and randomness are passed to the constructor; everything else is in the re
 """
 
 import re
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from random import Random
 from typing import Final, get_args
 
-from twite.emulator import words
+from msgspec import Struct
+
 from twite.emulator.access import AccessControl, Caller, Denied, refuse_account
-from twite.emulator.conversions import ConversionsContext, judge_conversions, judge_unchecked
+from twite.emulator.conversions import (
+    ConversionsContext,
+    Windows,
+    judge_conversions,
+    judge_unchecked,
+)
 from twite.emulator.counting import ConversionCounter
 from twite.emulator.event_tags import answer_event_tags
 from twite.emulator.exchange import (
+    WRONG_METHOD,
     Problem,
     XAnswer,
     XRequestReceived,
@@ -24,11 +32,9 @@ from twite.emulator.exchange import (
     refusal,
 )
 from twite.emulator.faults import FaultBoard
-from twite.emulator.journal import Journal
 from twite.emulator.oauth import NonceWindow
 from twite.emulator.oauth_flow import OAuthFlow
 from twite.emulator.pixel import Hits, take_hit
-from twite.emulator.rate import Windows
 from twite.emulator.switches import Switches
 from twite.emulator.world import EmulatedAccount, Permission, World, default_document
 from twite.x import spec
@@ -214,9 +220,62 @@ class Judge:
 
 
 def wrong_method(method: str) -> XAnswer:
-    message = words.WRONG_METHOD.format(value=method)
+    message = WRONG_METHOD.format(value=method)
     return refusal(405, Problem(spec.METHOD_NOT_ALLOWED, message))
 
 
 def _is_sandbox(request: XRequestReceived) -> bool:
     return request.headers.get("host", "").lower().startswith("ads-api-sandbox.")
+
+
+MAX_BODY_BYTES = 64 * 1024 * 1024  # of all kept bodies together
+
+
+class Received(Struct, kw_only=True):
+    """One request.
+
+    `judged` is the status the judge gave (None: not judged), `status` the one that was sent (None:
+    no answer, or not all of it).
+    """
+
+    at: float
+    method: str
+    path: str
+    pixel: str | None
+    auth: str | None
+    judged: int | None
+    status: int | None
+    fault: str | None = None
+    conversions: int | None = None
+    why: str | None = None
+    body: bytes | None = None
+
+
+class Journal:
+    def __init__(self, *, requests: int, bodies: int) -> None:
+        self.entries: deque[Received] = deque(maxlen=requests)
+        self.requests = 0
+        self.conversions = 0
+        self.answers: Counter[str] = Counter()  # by status; "none" for those without an answer
+        self._max_bodies = bodies
+        self._with_body: deque[Received] = deque()
+        self._body_bytes = 0
+
+    def add(self, entry: Received) -> None:
+        self.count(entry.status, entry.conversions)
+        self.entries.append(entry)
+        if entry.body is None:
+            return
+        self._with_body.append(entry)
+        self._body_bytes += len(entry.body)
+        while self._with_body and (
+            len(self._with_body) > self._max_bodies or self._body_bytes > MAX_BODY_BYTES
+        ):
+            oldest = self._with_body.popleft()
+            self._body_bytes -= len(oldest.body or b"")
+            oldest.body = None
+
+    def count(self, status: int | None, conversions: int | None) -> None:
+        self.requests += 1
+        self.conversions += conversions or 0
+        self.answers["none" if status is None else str(status)] += 1

@@ -12,8 +12,15 @@ from urllib.parse import urlencode
 import msgspec
 from msgspec import Struct
 
-from twite.emulator import words
-from twite.emulator.exchange import XAnswer, XRequestReceived, json_answer
+from twite.emulator.exchange import (
+    CALLBACK_REFUSED,
+    CALLBACK_REFUSED_CODE,
+    COULD_NOT_AUTHENTICATE,
+    COULD_NOT_AUTHENTICATE_CODE,
+    XAnswer,
+    XRequestReceived,
+    json_answer,
+)
 from twite.emulator.oauth import SEVEN, NonceWindow, Signed, UnsignedError, verify
 from twite.emulator.world import EmulatedApp, EmulatedToken, World
 from twite.x import spec
@@ -91,7 +98,7 @@ class OAuthFlow:
     def _begin(self, signed: Signed) -> XAnswer:
         callback = signed.parameters["oauth_callback"]
         if callback != OUT_OF_BAND and callback not in signed.app.callbacks:
-            return _error(403, words.CALLBACK_REFUSED_CODE, words.CALLBACK_REFUSED)
+            return _error(403, CALLBACK_REFUSED_CODE, CALLBACK_REFUSED)
         token, secret = self._text(27), self._text(32)
         self._pending[token] = Pending(app=signed.app.id, secret=secret, callback=callback)
         return _form(
@@ -165,7 +172,7 @@ def _revoke(signed: Signed, world: World) -> XAnswer:
 def _refused(error: UnsignedError) -> XAnswer:
     if error.revoked:
         return _error(401, spec.INVALID_TOKEN_CODE, spec.INVALID_TOKEN)
-    return _error(401, words.COULD_NOT_AUTHENTICATE_CODE, words.COULD_NOT_AUTHENTICATE)
+    return _error(401, COULD_NOT_AUTHENTICATE_CODE, COULD_NOT_AUTHENTICATE)
 
 
 def _error(status: int, code: int, message: str) -> XAnswer:

@@ -1,4 +1,6 @@
-"""AES-256-GCM, with keys made from the texts that the settings hold.
+"""Encryption of secrets (AES-256-GCM) and password hashes (Argon2id).
+
+The keys are made from the texts that the settings hold.
 
     1 byte version · 4 bytes key id · 12 bytes nonce · ciphertext and tag
 
@@ -6,10 +8,14 @@ The name of a secret is authenticated with it. NIST SP 800-38D allows 2^32 rando
 deployment seals a few a day.
 """
 
+import asyncio
 import secrets
 from collections.abc import Sequence
 from typing import Final
 
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.profiles import RFC_9106_LOW_MEMORY
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -71,3 +77,38 @@ def _derived(key: Secret) -> tuple[bytes, bytes]:
 
 def _bound_to(name: str) -> bytes:
     return b"twite\0" + name.encode()
+
+
+# Each takes 64 MiB and a core for tens of milliseconds: strangers must not start many at once.
+_AT_ONCE: Final = 2
+
+
+class Argon2Passwords:
+    """Hashes and verifies on other threads, few at once.
+
+    The cost is the second of RFC 9106 (4): 64 MiB, three passes.
+    """
+
+    def __init__(self) -> None:
+        self._hasher = PasswordHasher.from_parameters(RFC_9106_LOW_MEMORY)
+        self._turn = asyncio.Semaphore(_AT_ONCE)
+
+    async def hash(self, password: str) -> str:
+        async with self._turn:
+            return await asyncio.to_thread(self._hasher.hash, password)
+
+    async def verify(self, hash_: str, password: str) -> bool:
+        async with self._turn:
+            return await asyncio.to_thread(self._verified, hash_, password)
+
+    def is_current(self, hash_: str) -> bool:
+        try:
+            return not self._hasher.check_needs_rehash(hash_)
+        except InvalidHashError:
+            return False
+
+    def _verified(self, hash_: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(hash_, password)
+        except (VerificationError, InvalidHashError):
+            return False

@@ -21,8 +21,7 @@ from typing import Final, Literal
 import msgspec
 
 from twite.testing.emulator import Emulator, running_emulator
-from twite.testing.gateway import BalanceWatch, GatewayError, GatewayProcess
-from twite.testing.shop import LoadShop
+from twite.testing.gateway import BalanceWatch, GatewayError, GatewayProcess, LoadShop
 
 End = Literal["kill", "stop"]
 _COMMAND: Final = "python -m twite.testing.ends"

@@ -1,24 +1,19 @@
 """The store contract as tests: subclass it with a store."""
 
 from twite.testing.laws.alarms import AlarmLaws
-from twite.testing.laws.balance import BalanceLaws
 from twite.testing.laws.claiming import ClaimLaws
-from twite.testing.laws.consent import ConsentLaws
 from twite.testing.laws.copies import CopyLaws
 from twite.testing.laws.copies_at_once import CopiesAtOnceLaws
 from twite.testing.laws.directory import DirectoryLaws
-from twite.testing.laws.ignoring import IgnoringLaws
 from twite.testing.laws.limits import ClockLaws, CrashLaws, DoubtLaws, LimitLaws
 from twite.testing.laws.operations import OperationLaws
-from twite.testing.laws.privacy import PrivacyLaws
+from twite.testing.laws.privacy import ConsentLaws, PrivacyLaws
 from twite.testing.laws.queries import QueryLaws
-from twite.testing.laws.recording import RecordingLaws
-from twite.testing.laws.rejections import RejectionLaws
-from twite.testing.laws.secret_store import SecretRecordLaws
-from twite.testing.laws.settling import SettlingLaws
+from twite.testing.laws.recording import BalanceLaws, RecordingLaws
+from twite.testing.laws.rejections import IgnoringLaws, RejectionLaws
+from twite.testing.laws.sealing import SecretRecordLaws, TagPayloadLaws
+from twite.testing.laws.settling import SettlingLaws, SweepLaws
 from twite.testing.laws.sightings import SightingLaws
-from twite.testing.laws.sweeping import SweepLaws
-from twite.testing.laws.tag_payloads import TagPayloadLaws
 
 
 class LedgerContract(

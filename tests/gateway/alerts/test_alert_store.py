@@ -9,7 +9,7 @@ from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import DAY, MINUTE
 from twite.gateway.alerts.alert_store import MOST_UNSENT, AlertStore, CheckResult
 from twite.stores.memory.store import MemoryStore
-from twite.testing.clock import MovingClock
+from twite.testing.fakes import MovingClock
 
 PIXEL = "o8z6j"
 AT_ONCE = AlertKind.CONVERSIONS_HELD

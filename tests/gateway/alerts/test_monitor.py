@@ -24,8 +24,7 @@ from twite.gateway.ports.state import Pause
 from twite.observers import Several
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import a_destination, a_submission, an_entry
-from twite.testing.clock import MovingClock, settled
-from twite.testing.disk import SetDisk
+from twite.testing.fakes import MovingClock, SetDisk, settled
 
 PIXEL = "o8z6j"
 ROOM = DiskSpace(free=50 << 30, files={"database": 1})

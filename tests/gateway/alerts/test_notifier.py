@@ -13,8 +13,7 @@ from twite.gateway.alerts.notifier import LONGEST_REST, Notifier, Webhook
 from twite.gateway.ports.events import WebhookTried
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.stores.memory.store import MemoryStore
-from twite.testing.clock import MovingClock, settled
-from twite.testing.transport import ScriptedTransport
+from twite.testing.fakes import MovingClock, ScriptedTransport, settled
 
 ADDRESS = "https://hooks.example/T0/B0/x"
 TAKEN = Response(status=204, headers={}, body=b"")

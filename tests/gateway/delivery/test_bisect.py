@@ -10,7 +10,7 @@ from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.delivery.bisect import ALIKE, BUDGET, CONTROLS, Bisect
 from twite.gateway.ports.events import Paused
 from twite.gateway.ports.transport import NoResponse
-from twite.testing.transport import conversions_of, refused, taken
+from twite.testing.fakes import conversions_of, refused, taken
 
 
 def rejected(*complaints, scope=RejectionScope.CONVERSION):

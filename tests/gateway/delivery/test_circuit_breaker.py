@@ -4,7 +4,7 @@ from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker
 from twite.gateway.ports.state import Pause
 from twite.stores.memory.store import MemoryStore
-from twite.testing.clock import MovingClock
+from twite.testing.fakes import MovingClock
 
 
 def a_breaker(clock):

@@ -10,7 +10,7 @@ from twite.gateway.delivery.credentials import AGAIN, OAUTH, PIXEL_TOKEN, Creden
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.gateway.x_account.credential_store import StoredCredentials
 from twite.testing.builders import a_destination, a_destination_with_oauth
-from twite.testing.clock import MovingClock
+from twite.testing.fakes import MovingClock
 
 OLD = a_destination_with_oauth().credentials
 NEW = PixelToken(token=Secret("a-new-token"))

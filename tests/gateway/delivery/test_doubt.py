@@ -11,7 +11,7 @@ from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Paused, Troubled
 from twite.gateway.ports.queries import ByConversionId
 from twite.gateway.ports.state import Pause
-from twite.testing.transport import conversions_of, refused, taken
+from twite.testing.fakes import conversions_of, refused, taken
 
 NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
 BAD_HASH = ("INVALID_PARAMETER", "hashed_email (abc) is not a valid SHA-256 hash", "hashed_email")

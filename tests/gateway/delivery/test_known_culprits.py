@@ -12,7 +12,7 @@ from twite.domain.times import MINUTE, SECOND
 from twite.gateway.ports.state import Pause
 from twite.gateway.ports.transport import Response
 from twite.testing.builders import a_destination, a_submission, an_entry
-from twite.testing.transport import conversions_of, refused, taken
+from twite.testing.fakes import conversions_of, refused, taken
 
 EVENT, OTHER = "o8z6m", "o8z6k"
 ANSWERS = {

@@ -4,7 +4,7 @@ import pytest
 
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
-from twite.testing.clock import MovingClock
+from twite.testing.fakes import MovingClock
 
 
 def told(clock, ahead, times=3, *, took=100):

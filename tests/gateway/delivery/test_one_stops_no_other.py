@@ -11,7 +11,7 @@ from twite.gateway.ports.queries import ByConversionId
 from twite.gateway.ports.state import Pause
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.testing.builders import a_conversion, a_submission, an_entry
-from twite.testing.transport import conversions_of, refused, taken
+from twite.testing.fakes import conversions_of, refused, taken
 
 NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
 NOT_YOU = ("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", "")

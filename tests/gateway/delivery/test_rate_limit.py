@@ -13,8 +13,7 @@ from twite.gateway.delivery.rate_limit import RateLimit
 from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.transport import Response
 from twite.testing.builders import a_destination
-from twite.testing.clock import MovingClock
-from twite.testing.transport import conversions_of, refused, taken
+from twite.testing.fakes import MovingClock, conversions_of, refused, taken
 
 NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
 UNAUTHORIZED = ("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", "")

@@ -12,11 +12,10 @@ from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ports.events import SilentObserver
 from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response
-from twite.machine import SystemClock
+from twite.machine.system import SystemClock
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import a_destination, a_submission, an_entry
-from twite.testing.randomness import SeededRandomness
-from twite.testing.transport import ScriptedTransport
+from twite.testing.fakes import ScriptedTransport, SeededRandomness
 
 
 class AnnouncingTransport(ScriptedTransport):

@@ -14,8 +14,7 @@ from twite.gateway.ports.events import Misdated
 from twite.gateway.ports.queries import ByConversionId
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.testing.builders import a_destination
-from twite.testing.clock import MovingClock
-from twite.testing.transport import conversions_of, refused, taken
+from twite.testing.fakes import MovingClock, conversions_of, refused, taken
 
 NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
 REVOKED = ("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", "")

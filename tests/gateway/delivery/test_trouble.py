@@ -18,7 +18,7 @@ from twite.gateway.ports.queries import AtRest
 from twite.gateway.ports.state import Pause
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.testing.builders import a_destination_with_oauth
-from twite.testing.transport import conversions_of, refused, taken
+from twite.testing.fakes import conversions_of, refused, taken
 
 REVOKED = refused(
     ("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", ""), status=401

@@ -15,8 +15,7 @@ from twite.gateway.ports.queries import AttemptsQuery, ByConversionId
 from twite.gateway.ports.state import Pause
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.testing.builders import a_destination, a_destination_with_oauth
-from twite.testing.clock import MovingClock, settled
-from twite.testing.transport import conversions_of, refused, taken
+from twite.testing.fakes import MovingClock, conversions_of, refused, settled, taken
 
 HASH_ERROR = ("INVALID_PARAMETER", "hashed_email (abc) is not a valid SHA-256 hash", "hashed_email")
 NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")

@@ -9,9 +9,8 @@ from twite.gateway.identity.authentication import ApiKeyLookup, digest_of
 from twite.gateway.ports.directory import SessionBegun
 from twite.stores.memory.directory import MemoryDirectory
 from twite.stores.memory.state import MemoryState
-from twite.testing.clock import MovingClock
+from twite.testing.fakes import MovingClock, PlainPasswords
 from twite.testing.laws.directory import a_session
-from twite.testing.passwords import PlainPasswords
 
 PASSWORD = "a sentence that does well"
 

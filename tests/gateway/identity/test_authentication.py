@@ -31,8 +31,7 @@ from twite.gateway.ports.state import SealedSecret
 from twite.machine.seal import AesSeal
 from twite.stores.memory.directory import MemoryDirectory
 from twite.stores.memory.state import MemoryState
-from twite.testing.clock import MovingClock
-from twite.testing.passwords import PlainPasswords
+from twite.testing.fakes import MovingClock, PlainPasswords
 
 PASSWORD = "a sentence that does well"
 TOTP = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"

@@ -12,8 +12,7 @@ from twite.gateway.ingest.accept import TROUBLED_FOR, Accept, XAcceptReceipt, XA
 from twite.gateway.ports.events import Accepted, Judged, Troubled
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import NOW, a_destination, a_source
-from twite.testing.clock import MovingClock
-from twite.testing.randomness import SeededRandomness
+from twite.testing.fakes import MovingClock, SeededRandomness
 
 
 class Desk:

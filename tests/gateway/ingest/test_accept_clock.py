@@ -10,8 +10,7 @@ from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports.queries import ByConversionId
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import a_destination, a_source
-from twite.testing.clock import MovingClock
-from twite.testing.randomness import SeededRandomness
+from twite.testing.fakes import MovingClock, SeededRandomness
 
 
 def a_purchase(conversion_id="order-1", **more):

@@ -6,8 +6,7 @@ from twite.formats.native.answers import Suppressed
 from twite.gateway.ingest.accept import Accept
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import a_destination, a_source
-from twite.testing.clock import MovingClock
-from twite.testing.randomness import SeededRandomness
+from twite.testing.fakes import MovingClock, SeededRandomness
 
 
 def conversion(order, **more):

@@ -26,8 +26,7 @@ from twite.gateway.ports.tags import policy_for
 from twite.stores.memory.store import MemoryStore
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import NOW, a_destination, a_source, a_submission, an_entry
-from twite.testing.clock import MovingClock
-from twite.testing.randomness import SeededRandomness
+from twite.testing.fakes import MovingClock, SeededRandomness
 
 EMAIL = "shopper@example.com"
 CLICK = "23opevjt88psuo13lu8d020qkn"

@@ -8,7 +8,7 @@ from test_accept import Desk, for_x, purchase
 from twite.domain.stats.match_keys import MatchKeys
 from twite.gateway.ingest.accept import Accept
 from twite.testing.builders import a_destination
-from twite.testing.randomness import SeededRandomness
+from twite.testing.fakes import SeededRandomness
 
 CLICK, EMAIL, PHONE, PAIR = (
     MatchKeys.CLICK,

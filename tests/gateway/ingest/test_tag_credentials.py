@@ -24,7 +24,7 @@ from twite.machine.seal import AesSeal
 from twite.stores.memory.state import MemoryState
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import a_destination, a_source, a_submission, an_entry
-from twite.testing.clock import MovingClock
+from twite.testing.fakes import MovingClock
 
 KEY = Secret("a-key-that-nobody-will-guess")
 AGENCY = replace(a_source("agency"), stape_credentials=STORED)

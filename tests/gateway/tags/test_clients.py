@@ -19,9 +19,7 @@ from twite.gateway.tags.clients.effects import ClientOutbound
 from twite.gateway.tags.google.requests import GoogleClient
 from twite.gateway.tags.runtime.probation import PROVEN
 from twite.gtm.template.response import ClientResponse
-from twite.testing.clock import MovingClock
-from twite.testing.google_account import ScriptedAccount
-from twite.testing.web import ScriptedWeb
+from twite.testing.fakes import MovingClock, ScriptedAccount, ScriptedWeb
 
 ANSWERS = "claim(); run({event_name: 'purchase'}, () => { body('taken'); respond(); });"
 HANGS = "claim(); for (;;) {}"

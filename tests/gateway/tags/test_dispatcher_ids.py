@@ -11,7 +11,7 @@ from twite.gateway.tags.run.dispatcher import TagDispatcher
 from twite.gateway.tags.runtime.engine_pool import EnginePool
 from twite.gtm.container.parts import ALL_EVENTS, Container, ContainerTag, ContainerTrigger, Firing
 from twite.gtm.template.sandbox import Incoming
-from twite.machine import SystemClock
+from twite.machine.system import SystemClock
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import a_source, a_submission
 

@@ -20,7 +20,7 @@ from twite.gtm.container.parts import (
     VariableSource,
 )
 from twite.gtm.template.sandbox import Incoming
-from twite.machine import SystemClock
+from twite.machine.system import SystemClock
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import a_source
 

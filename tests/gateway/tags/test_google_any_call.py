@@ -11,8 +11,7 @@ from twite.gateway.ports.transport import NoResponse, Response
 from twite.gateway.tags.google.calls import GoogleCalls, InsertIds
 from twite.gateway.tags.google.requests import GoogleClient, GoogleRequestDenied
 from twite.gtm.template.effects import Service
-from twite.testing.clock import MovingClock
-from twite.testing.google_account import ScriptedAccount
+from twite.testing.fakes import MovingClock, ScriptedAccount
 
 HOSTS = {
     "bigquery.googleapis.com",

@@ -17,11 +17,11 @@ from twite.gtm.container.parts import Container, ContainerTag
 from twite.gtm.template.permissions import Grant
 from twite.gtm.template.sandbox import Incoming, RunResult
 from twite.gtm.template.template import Template, TemplateKind, TemplatePart
-from twite.machine import SystemClock
+from twite.machine.system import SystemClock
 from twite.senders.google_account import GoogleAccount
 from twite.senders.google_key import read_key
 from twite.senders.web import PublicWeb
-from twite.testing.google_account import ScriptedAccount
+from twite.testing.fakes import ScriptedAccount
 
 AT = 1_795_600_000_000
 ROW = {"projectId": "*", "datasetId": "*", "tableId": "*", "operation": "write"}

@@ -19,9 +19,7 @@ from twite.gateway.tags.google.requests import (
     TokenCache,
     may_carry,
 )
-from twite.testing.clock import MovingClock
-from twite.testing.google_account import ScriptedAccount
-from twite.testing.web import ScriptedWeb
+from twite.testing.fakes import MovingClock, ScriptedAccount, ScriptedWeb
 
 SCOPES = ("a",)
 OK = Response(status=200, headers={}, body=b"{}")

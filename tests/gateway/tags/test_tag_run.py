@@ -27,9 +27,9 @@ from twite.gtm.template.effects import HttpEffect, RunContainer
 from twite.gtm.template.permissions import Grant
 from twite.gtm.template.sandbox import RunResult, Turn
 from twite.gtm.template.template import TemplatePart, read_template
-from twite.machine import SystemClock
+from twite.machine.system import SystemClock
 from twite.redaction.mask_line import LineMask
-from twite.testing.web import ScriptedWeb
+from twite.testing.fakes import ScriptedWeb
 
 TEMPLATE = read_template((Path(__file__).parents[2] / "templates/crm_post.tpl").read_bytes())
 SECRET = "key-of-the-vendor"

@@ -25,11 +25,10 @@ from twite.gateway.tags.runtime.thread_worker import HungTurn
 from twite.gtm.container.parts import Container, ContainerTag
 from twite.gtm.template.sandbox import Call, EffectAnswer, RunLimits, RunResult
 from twite.gtm.template.template import TemplatePart, read_template
-from twite.machine import SystemClock
+from twite.machine.system import SystemClock
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import NOW, a_submission, an_entry
-from twite.testing.clock import MovingClock
-from twite.testing.web import ScriptedWeb
+from twite.testing.fakes import MovingClock, ScriptedWeb
 
 TEMPLATE = read_template((Path(__file__).parents[2] / "templates/crm_post.tpl").read_bytes())
 CODE = """

@@ -27,7 +27,7 @@ from twite.gtm.template.sandbox import Incoming, RunLimits
 from twite.gtm.template.template import TemplatePart, read_template
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import NOW, a_source
-from twite.testing.clock import MovingClock
+from twite.testing.fakes import MovingClock
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
 TEMPLATE = read_template((TEMPLATES / "crm_post.tpl").read_bytes())

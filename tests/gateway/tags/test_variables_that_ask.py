@@ -36,10 +36,10 @@ from twite.gtm.template.effects import Keep
 from twite.gtm.template.permissions import Grant
 from twite.gtm.template.sandbox import Incoming, Turn
 from twite.gtm.template.template import TemplateKind, TemplatePart, read_template
-from twite.machine import SystemClock
+from twite.machine.system import SystemClock
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import NOW, a_source
-from twite.testing.web import ScriptedWeb
+from twite.testing.fakes import ScriptedWeb
 
 MAIN = read_template((Path(__file__).parents[2] / "templates/crm_post.tpl").read_bytes())
 LOOKUP = """

@@ -1,14 +1,27 @@
 """The ASGI application: the emulated X, and beside it the control plane under /_emulator."""
 
+import random
+import socket
+import time
+from collections.abc import Callable, Mapping
+
+import uvicorn
+
 from twite.domain.loopback import is_from_here
-from twite.emulator import words
-from twite.emulator.exchange import Problem, XRequestReceived, XVerdict, no_route, refusal
+from twite.emulator.exchange import (
+    BODY_TOO_LARGE,
+    Problem,
+    XRequestReceived,
+    XVerdict,
+    no_route,
+    refusal,
+)
 from twite.emulator.faults import FaultKind, InjectedFault
-from twite.emulator.journal import Received
-from twite.emulator.judge import CONVERSIONS, Judge
+from twite.emulator.judge import CONVERSIONS, Judge, Received
 from twite.emulator.server.control import PREFIX, answer_control
 from twite.emulator.server.mischief import UNANSWERED, UNJUDGED, dated, judged, say_with, spoiled
-from twite.emulator.server.wire import Receive, Scope, Send, Wire
+from twite.emulator.server.wire import OpenProtocol, Receive, Scope, Send, Wire
+from twite.emulator.switches import Switches
 from twite.x import spec
 
 
@@ -77,7 +90,7 @@ class EmulatorApp:
         """The client left, or sent too much: nothing is judged, and the connection ends."""
         verdict: XVerdict | None = None
         if wire.overflowed:
-            problem = Problem(spec.INVALID_PARAMETER, words.BODY_TOO_LARGE)
+            problem = Problem(spec.INVALID_PARAMETER, BODY_TOO_LARGE)
             answer = refusal(413, problem).with_headers(("connection", "close"))
             verdict = XVerdict(answer=answer, why="the body is too large")
         if pixel is not None:
@@ -130,4 +143,62 @@ def _request(scope: Scope, body: bytes) -> XRequestReceived:
         query=scope["query_string"].decode("latin-1"),
         headers=headers,
         body=body,
+    )
+
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8081
+
+
+def serve(
+    *,
+    host: str = DEFAULT_HOST,
+    port: int = DEFAULT_PORT,
+    switches: Switches | None = None,
+    world: Mapping[str, object] | None = None,
+    ready: Callable[[str], None],
+) -> None:
+    """Serve until SIGINT or SIGTERM. `port` 0 takes a free one; `ready` is told the address.
+
+    OSError when the address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, port), family=family, backlog=1024) as listener:
+        judge = Judge(
+            switches=switches or Switches(),
+            clock=time.time,
+            randomness=random.SystemRandom(),
+            world=world,
+        )
+        shown = f"[{host}]" if ":" in host else host
+        url = f"http://{shown}:{listener.getsockname()[1]}"
+        _Server(_config(judge), lambda: ready(url)).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which says when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self._ready()
+
+
+def _config(judge: Judge) -> uvicorn.Config:
+    return uvicorn.Config(
+        EmulatorApp(judge),
+        http=OpenProtocol,
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_level="warning",
+        # Date is the emulator's own, and a forwarded scheme is nothing X knows.
+        date_header=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=2,
     )

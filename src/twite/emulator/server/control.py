@@ -9,8 +9,7 @@ import msgspec
 from twite.emulator.counting import EventCount
 from twite.emulator.exchange import XAnswer, XRequestReceived, json_answer
 from twite.emulator.faults import FaultError
-from twite.emulator.journal import Received
-from twite.emulator.judge import Judge
+from twite.emulator.judge import Judge, Received
 from twite.emulator.switches import QUESTIONS, SwitchError, changed
 from twite.emulator.world import WorldError
 

@@ -9,8 +9,14 @@ from typing import Final
 
 import msgspec
 
-from twite.emulator import words
-from twite.emulator.exchange import Problem, XAnswer, XRequestReceived, XVerdict, refusal
+from twite.emulator.exchange import (
+    RATE_LIMITED,
+    Problem,
+    XAnswer,
+    XRequestReceived,
+    XVerdict,
+    refusal,
+)
 from twite.emulator.faults import FaultKind, InjectedFault
 from twite.emulator.judge import Judge
 from twite.emulator.server.wire import Wire
@@ -51,7 +57,7 @@ def unjudged_answer(fault: InjectedFault, judge: Judge) -> XAnswer:
             spec.USER_RATE_REMAINING: "0",
             spec.USER_RATE_RESET: reset,
         } | dict(fault.headers)
-        problem = Problem(spec.TOO_MANY_REQUESTS, words.RATE_LIMITED)
+        problem = Problem(spec.TOO_MANY_REQUESTS, RATE_LIMITED)
         return refusal(429, problem).with_headers(*rates.items())
     if fault.kind is FaultKind.HTML:
         text = fault.body or f"<html><body><h1>{fault.answer_status}</h1></body></html>"

@@ -3,22 +3,31 @@
 
 import pytest
 
-from twite.domain.consent import person_keys
+from twite.domain.consent import REVOKED, person_keys
 from twite.domain.delivery import State
 from twite.domain.errors import LedgerUnavailable
+from twite.domain.history import ConversionCounts
 from twite.domain.people.users import AuditEvent
+from twite.domain.submission import AcceptedConversion, Recorded
 from twite.gateway.operations.erase import ERASED, PREFIX
+from twite.gateway.ports.outbox import Replay, TakeBack
 from twite.gateway.ports.privacy import EraseStore
-from twite.gateway.ports.queries import ByReceipt
+from twite.gateway.ports.queries import AtRest, ByReceipt, DecidedDelivery, UndeliveredQuery
+from twite.gateway.ports.state import DecisionPolicy
 from twite.gateway.ports.store import Store
-from twite.testing.builders import NOW, a_conversion
+from twite.testing.builders import NOW, a_conversion, a_submission, an_entry
 from twite.testing.laws.actions import (
     PIXEL,
     balanced,
+    bury,
     claim,
     claim_or_none,
+    deliver,
     histories,
+    ids,
+    postponed,
     record,
+    settle,
 )
 
 
@@ -64,3 +73,207 @@ class PrivacyLaws:
 
         with pytest.raises(LedgerUnavailable):
             await record(store, "order-1")
+
+
+def keys(store: Store, *, pixel: str = PIXEL) -> tuple[bytes, ...]:
+    """Return the keys of the person that all conversions of the builders are of."""
+    return person_keys(a_conversion().identifiers, pixel=pixel, salt=store.salt)
+
+
+def held(conversion_id: str, *, consent: bytes | None = None) -> AcceptedConversion:
+    """Return a conversion that a person must release."""
+    entry = an_entry(conversion_id)
+    return AcceptedConversion(
+        index=0,
+        key=entry.key,
+        pixel=entry.pixel,
+        event=entry.event,
+        conversion_id=conversion_id,
+        body=entry.body,
+        held="consent_unclear: gcd",
+        consent=consent,
+    )
+
+
+class ConsentLaws:
+    async def test_nobody_is_listed_at_first(self, store: Store) -> None:
+        assert not store.some()
+        assert not store.lists(keys(store))
+
+    async def test_who_revoked_is_listed_until_they_consent_again(self, store: Store) -> None:
+        await store.revoke(keys(store), now=NOW)
+        revoked = store.some(), store.lists(keys(store))
+
+        await store.restore(keys(store))
+
+        assert revoked == (True, True)
+        assert not store.some()
+
+    async def test_what_was_queued_before_a_revocation_is_not_claimed(self, store: Store) -> None:
+        await record(store, "order-1")
+        await record(store, "order-2", pixel="p2", receipt="r2")
+
+        await store.revoke(keys(store), now=NOW)
+
+        assert await claim_or_none(store) is None
+        assert ids(await claim(store, pixel="p2")) == ["order-2"]
+        (history,) = await histories(store, "order-1")
+        assert (history.state, history.reason) == (State.SUPPRESSED, REVOKED)
+        assert await balanced(store) == ConversionCounts(
+            source="", pixel="", received=2, suppressed=1, pending=1
+        )
+
+    async def test_what_was_tried_before_a_revocation_is_not_tried_again(
+        self, store: Store
+    ) -> None:
+        await record(store, "order-1")
+        batch = await claim(store)
+        await store.revoke(keys(store), now=NOW)
+        await settle(store, batch, "errored", postponed(batch, until=NOW), ambiguous=True)
+
+        assert await claim_or_none(store, now=NOW + 1) is None
+
+        (history,) = await histories(store, "order-1")
+        assert (history.state, len(history.attempts)) == (State.SUPPRESSED, 1)
+
+    async def test_who_revokes_is_withdrawn_from_a_batch_in_flight(self, store: Store) -> None:
+        await record(store, "order-1")
+        batch = await claim(store)
+        before = await store.withdrawn(batch)
+
+        await store.revoke(keys(store), now=NOW)
+
+        assert list(before) == []
+        assert list(await store.withdrawn(batch)) == [batch.deliveries[0].id]
+
+    async def test_what_is_replayed_after_a_revocation_is_not_sent(self, store: Store) -> None:
+        dead = await bury(store, "order-1")
+        await store.revoke(keys(store), now=NOW)
+
+        await store.move(Replay(deliveries=[dead]), now=NOW)
+
+        assert await claim_or_none(store) is None
+
+    async def test_who_consents_again_is_sent(self, store: Store) -> None:
+        await record(store, "order-1")
+        await store.revoke(keys(store), now=NOW)
+        await store.restore(keys(store))
+
+        assert ids(await claim(store)) == ["order-1"]
+
+    async def test_a_held_conversion_waits_for_a_person(self, store: Store) -> None:
+        await store.record(a_submission(held("order-1")))
+
+        waiting = await claim_or_none(store)
+        (history,) = await store.find(AtRest(pixel=None, limit=9))
+        await store.move(Replay(deliveries=[history.delivery]), now=NOW + 1)
+
+        assert waiting is None
+        assert (history.state, history.reason) == (State.HELD, "consent_unclear: gcd")
+        assert ids(await claim(store, now=NOW + 1)) == ["order-1"]
+
+    async def test_a_held_conversion_takes_its_key_and_is_counted_as_held(
+        self, store: Store
+    ) -> None:
+        await store.record(a_submission(held("order-1")))
+
+        again = await record(store, "order-1", receipt="r2")
+
+        assert again == Recorded(duplicates=(0,))
+        assert await balanced(store) == ConversionCounts(
+            source="", pixel="", received=2, duplicate=1, held=1
+        )
+
+    async def test_what_was_decided_is_shown(self, store: Store) -> None:
+        await store.record(a_submission(held("order-1", consent=b'{"action":"hold"}')))
+
+        (history,) = await histories(store, "order-1")
+
+        assert history.consent == b'{"action":"hold"}'
+
+    async def test_what_may_still_be_sent_is_told_with_its_evidence(self, store: Store) -> None:
+        await deliver(store, "order-0")
+        await store.record(a_submission(held("order-1", consent=b"{}"), receipt="r1"))
+        await record(store, "order-2", receipt="r2")
+        await store.record(a_submission(an_entry("order-3"), source="other", receipt="r3"))
+        (early,), (two,) = await histories(store, "order-1"), await histories(store, "order-2")
+
+        all_of_it = await store.answer(UndeliveredQuery(source="shop", after=0, limit=9))
+        rest = await store.answer(UndeliveredQuery(source="shop", after=early.delivery, limit=1))
+
+        assert list(all_of_it) == [
+            DecidedDelivery(delivery=early.delivery, pixel="o8z6j", evidence=b"{}"),
+            DecidedDelivery(delivery=two.delivery, pixel="o8z6j", evidence=None),
+        ]
+        assert list(rest) == [DecidedDelivery(delivery=two.delivery, pixel="o8z6j", evidence=None)]
+
+    async def test_what_is_taken_back_is_suppressed(self, store: Store) -> None:
+        dead = await bury(store, "order-1")
+        await record(store, "order-2", receipt="r2")
+        (queued,) = await histories(store, "order-2")
+
+        done = (
+            await store.move(
+                TakeBack(
+                    deliveries=[dead, queued.delivery, 999_999],
+                    reason="consent_missing",
+                    hold=False,
+                ),
+                now=NOW,
+            )
+        ).moved
+
+        found = [*await histories(store, "order-1"), *await histories(store, "order-2")]
+        assert done == 2
+        assert [(history.state, history.reason) for history in found] == [
+            (State.SUPPRESSED, "consent_missing")
+        ] * 2
+        assert await balanced(store) == ConversionCounts(
+            source="", pixel="", received=2, suppressed=2
+        )
+
+    async def test_only_what_is_queued_is_held_anew(self, store: Store) -> None:
+        dead = await bury(store, "order-1")
+        await record(store, "order-2", receipt="r2")
+        (queued,) = await histories(store, "order-2")
+
+        done = (
+            await store.move(
+                TakeBack(
+                    deliveries=[dead, queued.delivery], reason="consent_unclear: tcf", hold=True
+                ),
+                now=NOW,
+            )
+        ).moved
+
+        assert done == 1
+        assert await balanced(store) == ConversionCounts(
+            source="", pixel="", received=2, dead=1, held=1
+        )
+
+    async def test_what_is_being_sent_cannot_be_taken_back(self, store: Store) -> None:
+        await record(store, "order-1")
+        batch = await claim(store)
+        which = [batch.deliveries[0].id]
+
+        done = [
+            (
+                await store.move(
+                    TakeBack(deliveries=which, reason="consent_missing", hold=hold), now=NOW
+                )
+            ).moved
+            for hold in (True, False)
+        ]
+
+        assert done == [0, 0]
+
+    async def test_the_policy_of_a_source_is_remembered(self, store: Store) -> None:
+        before = await store.load(DecisionPolicy)
+
+        await store.put([DecisionPolicy(source="shop", version="a.b")])
+        await store.put([DecisionPolicy(source="shop", version="c.d")])
+
+        assert (list(before), list(await store.load(DecisionPolicy))) == (
+            [],
+            [DecisionPolicy(source="shop", version="c.d")],
+        )

@@ -1,0 +1,135 @@
+"""The operating system's clock, random numbers, disk space and limit of open files."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from random import SystemRandom
+from typing import Final
+
+from twite.gateway.ports.machine import DiskSpace
+
+try:
+    import resource
+except ImportError:  # Windows has no such limit
+    resource = None  # type: ignore[assignment]
+
+# CLOCK_BOOTTIME, if the system has it, goes on while the machine sleeps.
+_SINCE_BOOT: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+class SystemClock:
+    """Wall time for stored times, monotonic time for waiting."""
+
+    def now(self) -> int:
+        """Return milliseconds since the epoch."""
+        return time.time_ns() // 1_000_000
+
+    def elapsed(self) -> int:
+        """Return monotonic milliseconds."""
+        return time.clock_gettime_ns(_SINCE_BOOT) // 1_000_000
+
+    async def sleep(self, ms: int) -> None:
+        """Wait."""
+        await asyncio.sleep(ms / 1_000)
+
+
+_RANDOM: Final = SystemRandom()
+_MASK: Final = (1 << 128) - 1
+# Bytes of randomness in a receipt, and how many receipts' worth is read at once: each read releases
+# the GIL, and the accepting thread must wait to get it back.
+_CHANCE: Final = 10
+_AT_ONCE: Final = 256
+
+
+class SystemRandomness:
+    """Random numbers, nonces and receipts that nobody can guess."""
+
+    def __init__(self) -> None:
+        self._pieces: deque[bytes] = deque()
+
+    def fraction(self) -> float:
+        """Return a number in [0, 1)."""
+        return _RANDOM.random()
+
+    def nonce(self) -> str:
+        """Return 32 hexadecimal digits."""
+        return secrets.token_hex(16)
+
+    def receipt(self) -> str:
+        """Return a UUID version 7 (RFC 9562, 5.7): 48 bits of milliseconds, then random bits."""
+        randomness = int.from_bytes(self._piece(), "big")
+        bits = (time.time_ns() // 1_000_000) << 80 | randomness
+        bits = bits & ~(0xF << 76) | 0x7 << 76
+        bits = bits & ~(0x3 << 62) | 0x2 << 62
+        text = f"{bits & _MASK:032x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+    def _piece(self) -> bytes:
+        """Return bytes that were never returned before; from any thread."""
+        while True:
+            try:
+                return self._pieces.pop()
+            except IndexError:
+                drawn = os.urandom(_CHANCE * _AT_ONCE)
+                self._pieces.extend(
+                    drawn[at : at + _CHANCE] for at in range(0, len(drawn), _CHANCE)
+                )
+
+
+class SystemDisk:
+    """Measures a folder's disk, and the sizes of named files."""
+
+    def __init__(self, folder: Path, files: Mapping[str, Path]) -> None:
+        self._folder = folder
+        self._files = dict(files)
+
+    async def space(self) -> DiskSpace:
+        """Measure it, off the event loop: a disk may be slow. Raises OSError."""
+        return await asyncio.to_thread(self._measured)
+
+    def _measured(self) -> DiskSpace:
+        return DiskSpace(
+            free=shutil.disk_usage(self._folder).free,
+            files={name: _size(path) for name, path in self._files.items()},
+        )
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file, 0 if it does not exist."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+SPARE: Final = 256  # for the store, X, tags and clients, files of the process, and the log
+_FEWEST: Final = 16
+
+
+def raise_limit() -> None:
+    """Raise the soft limit of open files to the hard one, if the system allows it."""
+    if resource is None:
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def room_for_connections(most: int) -> int:
+    """Return the connection limit, at most `most`, with SPARE descriptors left.
+
+    Each connection is a descriptor. Without free descriptors the system accepts no connection and
+    reports nothing, and neither the store nor the sender gets one.
+    """
+    if resource is None:
+        return most
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return most
+    return max(_FEWEST, min(most, soft - max(SPARE, soft // 8)))

@@ -1,0 +1,301 @@
+"""A fake clock that moves on command."""
+
+import asyncio
+import heapq
+from collections.abc import Callable, Iterable
+from itertools import count
+from random import Random
+from typing import Final
+
+import msgspec
+
+from twite.domain.secret import Secret
+from twite.domain.times import HOUR
+from twite.gateway.ports.google_account import GoogleToken, NoGoogleToken
+from twite.gateway.ports.machine import DiskSpace
+from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response
+from twite.gateway.ports.web import WebRequest
+from twite.gtm.template.sandbox import Call, EffectAnswer, RunResult, Turn
+
+
+class MovingClock:
+    """Time for tests. `jump` moves the wall clock alone, as a wrong or corrected clock does."""
+
+    def __init__(self, now: int = 1_795_600_000_000) -> None:
+        self._now = now
+        self._elapsed = 0
+        self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._order = count()
+
+    def now(self) -> int:
+        """Return wall time in milliseconds."""
+        return self._now
+
+    def elapsed(self) -> int:
+        """Return monotonic milliseconds."""
+        return self._elapsed
+
+    async def sleep(self, ms: int) -> None:
+        """Wait until the clock has moved that far."""
+        waiter = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._elapsed + ms, next(self._order), waiter))
+        await waiter
+
+    def jump(self, ms: int) -> None:
+        """Move the wall clock, and nothing else."""
+        self._now += ms
+
+    async def advance(self, ms: int) -> None:
+        """Move on, waking each sleeper at its moment and letting it act before time goes on."""
+        end = self._elapsed + ms
+        await settled()
+        while self._sleepers and self._sleepers[0][0] <= end:
+            at, _, waiter = heapq.heappop(self._sleepers)
+            self._now += max(0, at - self._elapsed)
+            self._elapsed = max(at, self._elapsed)
+            if not waiter.done():
+                waiter.set_result(None)
+                await settled()
+        self._now += end - self._elapsed
+        self._elapsed = end
+        await settled()
+
+
+async def settled(turns: int = 12) -> None:
+    """Run the event loop until every task waits for the clock."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
+class SeededRandomness:
+    """The same seed gives the same numbers, nonces and receipts."""
+
+    def __init__(self, seed: int = 1) -> None:
+        self._random = Random(seed)  # noqa: S311  to be repeated, not to be secret
+        self._nonces = 0
+
+    def fraction(self) -> float:
+        """Return a number in [0, 1)."""
+        return self._random.random()
+
+    def nonce(self) -> str:
+        """Return text never returned before by this instance."""
+        self._nonces += 1
+        return f"nonce{self._nonces}"
+
+    def receipt(self) -> str:
+        """Return a UUID in shape; later ones sort later."""
+        self._nonces += 1
+        return f"{self._nonces:08x}-0000-7000-8000-{self._random.getrandbits(48):012x}"
+
+
+Reply = Response | NoResponse | Callable[[OutboundRequest], Response | NoResponse]
+
+
+class ScriptedTransport:
+    """Returns the scripted replies in turn, then accepts everything; records each request."""
+
+    def __init__(self, replies: Iterable[Reply] = ()) -> None:
+        self._replies = list(replies)
+        self.sent: list[OutboundRequest] = []
+
+    def reply(self, reply: Reply) -> None:
+        """Add a reply to those that are waiting."""
+        self._replies.append(reply)
+
+    async def post(self, outbound: OutboundRequest) -> Response | NoResponse:
+        """Keep the request and give the next reply."""
+        self.sent.append(outbound)
+        reply = self._replies.pop(0) if self._replies else taken
+        return reply(outbound) if callable(reply) else reply
+
+
+def conversions_of(outbound: OutboundRequest) -> list[dict[str, object]]:
+    """Return the conversions in a request, decoded."""
+    body = msgspec.json.decode(outbound.body, type=dict[str, list[dict[str, object]]])
+    return body["conversions"]
+
+
+def taken(outbound: OutboundRequest) -> Response:
+    """Answer as X does when it takes everything."""
+    count = len(conversions_of(outbound))
+    body = {"data": {"conversions_processed": count, "debug_id": "d"}, "request": {"params": {}}}
+    return Response(status=200, headers={}, body=msgspec.json.encode(body))
+
+
+def refused(*errors: tuple[str, str, str], status: int = 400) -> Response:
+    """Answer as X does when it refuses: (code, message, parameter) for each error."""
+    body = {
+        "errors": [
+            {"code": code, "message": message, "parameter": parameter}
+            for code, message, parameter in errors
+        ],
+        "request": {"params": {}},
+    }
+    return Response(status=status, headers={}, body=msgspec.json.encode(body))
+
+
+class ScriptedWeb:
+    """Gives the answers in turn, then 200 to everything; keeps what was asked.
+
+    See twite.gateway.ports.web.Web.
+    """
+
+    def __init__(self, answers: Iterable[Response | NoResponse] = ()) -> None:
+        self._answers = list(answers)
+        self.asked: list[WebRequest] = []
+
+    async def ask(self, asked: WebRequest) -> Response | NoResponse:
+        """Keep the request and give the next answer."""
+        self.asked.append(asked)
+        if self._answers:
+            return self._answers.pop(0)
+        return Response(status=200, headers={}, body=b"{}")
+
+
+class ScriptedEngine:
+    """Returns the scripted turns in order, then turns that succeed at once; records its calls.
+
+    See twite.gtm.template.sandbox.Engine.
+    """
+
+    def __init__(self, turns: Iterable[Turn] = ()) -> None:
+        self._turns = list(turns)
+        self.started: list[Call] = []
+        self.resumed: list[tuple[int, tuple[EffectAnswer, ...], int]] = []
+        self.ended: list[int] = []
+
+    def start(self, call: Call) -> Turn:
+        """Record the call and return the next turn."""
+        self.started.append(call)
+        return self._next(len(self.started))
+
+    def resume(self, run: int, answers: tuple[EffectAnswer, ...], *, now: int) -> Turn:
+        """Record the answers and return the next turn."""
+        self.resumed.append((run, answers, now))
+        return self._next(run)
+
+    def end(self, run: int) -> None:
+        """Record which run was ended."""
+        self.ended.append(run)
+
+    def _next(self, run: int) -> Turn:
+        return self._turns.pop(0) if self._turns else Turn(run=run, outcome=RunResult.SUCCESS)
+
+
+class ScriptedAccount:
+    """Returns the scripted answers in turn, then tokens `token-1`, `token-2`, … for an hour.
+
+    It records the requested scopes. See twite.gateway.ports.google_account.
+    """
+
+    def __init__(
+        self, answers: Iterable[GoogleToken | NoGoogleToken] = (), *, project: str | None = "shop-1"
+    ) -> None:
+        self._answers = list(answers)
+        self._project = project
+        self.asked: list[tuple[str, ...]] = []
+        self.stopped = False
+
+    async def token(self, scopes: tuple[str, ...]) -> GoogleToken | NoGoogleToken:
+        """Record the scopes and return the next answer."""
+        self.asked.append(scopes)
+        if self._answers:
+            return self._answers.pop(0)
+        return GoogleToken(text=Secret(f"token-{len(self.asked)}"), life=HOUR)
+
+    async def project(self) -> str | None:
+        """Return the scripted project."""
+        return self._project
+
+    async def stop(self) -> None:
+        """Record that it was stopped."""
+        self.stopped = True
+
+
+_PREFIX: Final = "plain:"
+_FORMER: Final = "former:"
+
+
+class PlainPasswords:
+    """Stores passwords in clear. A hash that begins with `former:` is valid, and outdated.
+
+    `verified` and `hashed` count the calls.
+    """
+
+    def __init__(self) -> None:
+        self.verified = 0
+        self.hashed = 0
+
+    async def hash(self, password: str) -> str:
+        self.hashed += 1
+        return _PREFIX + password
+
+    async def verify(self, hash_: str, password: str) -> bool:
+        self.verified += 1
+        return hash_ in {_PREFIX + password, _FORMER + password}
+
+    def is_current(self, hash_: str) -> bool:
+        return hash_.startswith(_PREFIX)
+
+
+class HeldPasswords(PlainPasswords):
+    """Blocks calls of `verify` or `hash` until the test releases them.
+
+    So a test can act in the time that a slow hash takes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._to_hold = {"verify": 0, "hash": 0}
+        self._held = 0
+        self._arrival = asyncio.Condition()
+        self._go = asyncio.Event()
+
+    def hold(self, what: str, *, times: int = 1) -> None:
+        """Hold the next calls, so many, at the end of `verify` or `hash`."""
+        self._to_hold[what] = times
+        self._held = 0
+        self._go = asyncio.Event()
+
+    async def arrived(self, times: int = 1) -> None:
+        """Wait until so many calls are held."""
+        async with self._arrival:
+            await self._arrival.wait_for(lambda: self._held >= times)
+
+    def let_go(self) -> None:
+        """Release the held calls."""
+        self._go.set()
+
+    async def hash(self, password: str) -> str:
+        hashed = await super().hash(password)
+        await self._wait("hash")
+        return hashed
+
+    async def verify(self, hash_: str, password: str) -> bool:
+        right = await super().verify(hash_, password)
+        await self._wait("verify")
+        return right
+
+    async def _wait(self, what: str) -> None:
+        if not self._to_hold[what]:
+            return
+        self._to_hold[what] -= 1
+        go = self._go
+        async with self._arrival:
+            self._held += 1
+            self._arrival.notify_all()
+        await go.wait()
+
+
+class SetDisk:
+    """`room` is the free space that it reports; None makes it fail as a broken disk does."""
+
+    def __init__(self, room: DiskSpace | None = None) -> None:
+        self.room: DiskSpace | None = room or DiskSpace(free=50 << 30, files={"database": 1})
+
+    async def space(self) -> DiskSpace:
+        """Return the free space. Raises OSError if `room` is None."""
+        if self.room is None:
+            raise OSError(5, "Input/output error")
+        return self.room
