@@ -27,22 +27,18 @@ class UnreadableBits(Exception):
 
 
 class Bits:
-    __slots__ = ("_at", "_bytes", "length")
+    __slots__ = ("_at", "_bytes", "_length")
 
     def __init__(self, text: str) -> None:
         if len(text) > LONGEST or not _BASE64URL.fullmatch(text):
             raise UnreadableBits("not base64url")
         self._bytes = base64.urlsafe_b64decode(text + "A" * (-len(text) % 4))
-        self.length = 6 * len(text)
+        self._length = 6 * len(text)
         self._at = 0
-
-    @property
-    def left(self) -> int:
-        return self.length - self._at
 
     def take(self, count: int) -> int:
         start, end = self._at, self._at + count
-        if end > self.length:
+        if end > self._length:
             raise UnreadableBits("too short")
         self._at = end
         piece = int.from_bytes(self._bytes[start >> 3 : (end + 7) >> 3])
@@ -75,13 +71,10 @@ class Bits:
         raise UnreadableBits("too large a number")
 
 
-class Ranges:
+class Ranges(msgspec.Struct, frozen=True):
     """Ids as ranges, which may be long: they are expanded only on demand."""
 
-    __slots__ = ("_ranges",)
-
-    def __init__(self, ranges: tuple[tuple[int, int], ...]) -> None:
-        self._ranges = ranges
+    ranges: tuple[tuple[int, int], ...]
 
     @classmethod
     def fixed(cls, bits: Bits) -> Self:
@@ -117,23 +110,14 @@ class Ranges:
         return cls(tuple((id_, id_) for id_ in sorted(bits.flags(highest))))
 
     def __contains__(self, id_: int) -> bool:
-        return any(first <= id_ <= last for first, last in self._ranges)
+        return any(first <= id_ <= last for first, last in self.ranges)
 
     def __len__(self) -> int:
-        return sum(last - first + 1 for first, last in self._ranges)
+        return sum(last - first + 1 for first, last in self.ranges)
 
     def __iter__(self) -> Iterator[int]:
-        for first, last in self._ranges:
+        for first, last in self.ranges:
             yield from range(first, last + 1)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Ranges) and self._ranges == other._ranges
-
-    def __hash__(self) -> int:
-        return hash(self._ranges)
-
-    def __repr__(self) -> str:
-        return f"Ranges({self._ranges!r})"
 
 
 # Milliseconds: from then on, a new string of an older policy than 4 is invalid; and before that,

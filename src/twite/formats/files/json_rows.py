@@ -1,6 +1,7 @@
 """JSON files: conversions of our own format, passed on as written."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -41,16 +42,16 @@ def elements(body: bytes) -> list[msgspec.Raw] | None:
         raise UnreadableFile(f"not JSON: {error}") from None
 
 
+@dataclass(slots=True)
 class Conversions:
     """Reads conversions of our own format, and passes them on unchanged if their shape is right.
 
     Missing fields are added: the event and currency from the options, and an id from `name_row`.
     """
 
-    def __init__(self, reading: RowOptions, *, name_row: Callable[[int], str]) -> None:
-        self._reading = reading
-        self._name_row = name_row
-        self._repeats = Repeats()
+    reading: RowOptions
+    name_row: Callable[[int], str]
+    _repeats: Repeats = field(default_factory=Repeats)
 
     def read(self, number: int, written: bytes) -> FileRow:
         text = written.strip()
@@ -79,12 +80,12 @@ class Conversions:
     def _added(self, native: Native, number: int) -> dict[str, str]:
         added = {}
         if native.conversion_id is None or not str(native.conversion_id).strip():
-            added["conversion_id"] = self._name_row(number)
-        if not native.event and self._reading.event is not None:
-            added["event"] = self._reading.event
+            added["conversion_id"] = self.name_row(number)
+        if not native.event and self.reading.event is not None:
+            added["event"] = self.reading.event
         priced = bytes(native.value) != b"null"
-        if priced and native.currency is None and self._reading.currency is not None:
-            added["currency"] = self._reading.currency
+        if priced and native.currency is None and self.reading.currency is not None:
+            added["currency"] = self.reading.currency
         return added
 
 

@@ -4,6 +4,7 @@ A value with one meaning is read; an ambiguous value is refused, with the option
 The gateway judges whether an identifier is usable, and says so in its response.
 """
 
+import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
@@ -140,31 +141,29 @@ class RowOptions(msgspec.Struct, frozen=True, kw_only=True):
     zone: tzinfo | None = None
 
 
+@dataclasses.dataclass(slots=True)
 class Rows:
     """Reads the rows of one table, in order. `name_row` generates an id for a row without one.
 
     The id must depend on the file's bytes and the row's index alone: sent again, it is the same.
     """
 
-    def __init__(
-        self, columns: ColumnMapping, reading: RowOptions, *, name_row: Callable[[int], str]
-    ) -> None:
-        self._columns = columns
-        self._reading = reading
-        self._name_row = name_row
-        self._repeats = Repeats()
+    columns: ColumnMapping
+    reading: RowOptions
+    name_row: Callable[[int], str]
+    _repeats: Repeats = dataclasses.field(default_factory=Repeats)
 
     def read(self, number: int, cells: Sequence[str]) -> FileRow:
-        wrong = _wrong_width(len(cells), len(self._columns.header))
+        wrong = _wrong_width(len(cells), len(self.columns.header))
         if wrong is not None:
             return FileRow(number=number, order="", body=None, errors=(wrong,))
         draft = _Draft()
         self._fill(draft, cells)
-        order = draft.given.get(_ID) or self._name_row(number)
+        order = draft.given.get(_ID) or self.name_row(number)
         draft.conversion["conversion_id"] = order
-        _read_event(draft, self._reading)
+        _read_event(draft, self.reading)
         self._read_time(draft)
-        _read_money(draft, self._reading)
+        _read_money(draft, self.reading)
         _read_consent(draft)
         draft.conversion.update(
             (field, draft.given[field]) for field in _COPIED if field in draft.given
@@ -185,7 +184,7 @@ class Rows:
         )
 
     def _fill(self, draft: "_Draft", cells: Sequence[str]) -> None:
-        for field, place in self._columns.taken.items():
+        for field, place in self.columns.taken.items():
             text = cells[place].strip()
             if not text:
                 continue
@@ -198,10 +197,10 @@ class Rows:
 
     def _read_time(self, draft: "_Draft") -> None:
         if "time" not in draft.given:
-            if "time" in self._columns.taken:
+            if "time" in self.columns.taken:
                 draft.errors.append(_TIME_MISSING)
             return
-        at = read_moment(draft.given["time"], zone=self._reading.zone)
+        at = read_moment(draft.given["time"], zone=self.reading.zone)
         if not isinstance(at, Moment):
             draft.errors.append(at)
             return

@@ -85,7 +85,7 @@ class _Look:
         needed = _NEEDED.get(variable.type)
         if needed is not None and not getattr(variable, needed):
             message = f"is missing: what a variable of the type {variable.type.value!r} reads"
-            yield ContainerUnusable(place=f"{place}.{needed}", message=message)
+            yield ContainerUnusable(f"{place}.{needed}", message)
         if variable.type is VariableSource.TEMPLATE:
             yield from self.at_template(variable, TemplateKind.VARIABLE, place)
         if variable.type is VariableSource.RANDOM:
@@ -115,15 +115,14 @@ class _Look:
             yield _nobody(f"{place}.template", "template", part.template, self._kinds)
         elif found is not kind:
             message = f"{part.template!r} is a template of the kind {found}; {kind} is needed"
-            yield ContainerUnusable(place=f"{place}.template", message=message)
+            yield ContainerUnusable(f"{place}.template", message)
         yield from self._at_names(dict(part.fields), f"{place}.fields")
 
     def at_transformation(self, change: Transformation, place: str) -> Iterator[ContainerUnusable]:
         yield from self.at_conditions(change.when, f"{place}.when")
         yield from self._at_names(dict(change.set), f"{place}.set")
         if sum(map(bool, (change.exclude, change.allow, change.set))) != 1:
-            message = "must have one of exclude, allow and set"
-            yield ContainerUnusable(place=place, message=message)
+            yield ContainerUnusable(place, "must have one of exclude, allow and set")
         for key, names, known in (
             ("tags", change.tags, self._tags),
             ("templates", change.templates, self._kinds),
@@ -145,7 +144,7 @@ def _twice(what: str, parts: Sequence[object]) -> Iterator[ContainerUnusable]:
     for name, times in Counter(str(getattr(part, "name", "")) for part in parts).items():
         if times > 1:
             message = f"{times} are called {name!r}. Give each a name of its own"
-            yield ContainerUnusable(place=what, message=message)
+            yield ContainerUnusable(what, message)
 
 
 def _nobody(
@@ -153,32 +152,29 @@ def _nobody(
 ) -> ContainerUnusable:
     there = ", ".join(sorted(known)[:_SHOWN]) or "none"
     more = ", …" if len(known) > _SHOWN else ""
-    return ContainerUnusable(
-        place=place, message=f"there is no {what} {name!r}. There is: {there}{more}"
-    )
+    return ContainerUnusable(place, f"there is no {what} {name!r}. There is: {there}{more}")
 
 
 def _at_pattern(pattern: str, place: str) -> Iterator[ContainerUnusable]:
     wrong = regex_error(pattern)
     if wrong is not None:
-        message = f"not a valid RE2 expression: {wrong}"
-        yield ContainerUnusable(place=place, message=message)
+        yield ContainerUnusable(place, f"not a valid RE2 expression: {wrong}")
 
 
 def _at_bounds(variable: Variable, place: str) -> Iterator[ContainerUnusable]:
     for key, bound in (("least", variable.least), ("most", variable.most)):
         if isinstance(bound, str) and literal(bound) == bound and math.isnan(number_of(bound)):
-            yield ContainerUnusable(place=f"{place}.{key}", message=f"{bound!r} is not a number")
+            yield ContainerUnusable(f"{place}.{key}", f"{bound!r} is not a number")
 
 
 def _at_format(case: str, instead: Mapping[str, Tree], place: str) -> Iterator[ContainerUnusable]:
     if case not in {"", "lower", "upper"}:
         message = f"{case!r} is not known. Write lower or upper"
-        yield ContainerUnusable(place=f"{place}.format.case", message=message)
+        yield ContainerUnusable(f"{place}.format.case", message)
     for key in instead:
         if key not in {"null", "undefined", "true", "false"}:
             message = "is not known. Known here: null, undefined, true, false"
-            yield ContainerUnusable(place=f"{place}.format.instead.{key}", message=message)
+            yield ContainerUnusable(f"{place}.format.instead.{key}", message)
 
 
 def _beside(tag: ContainerTag) -> tuple[str, ...]:
@@ -201,12 +197,10 @@ def _rings(needs: Mapping[str, Sequence[str]], what: str) -> Iterator[ContainerU
                 depth[name] = 1 + max((depth.get(need, 0) for need in needs[name]), default=0)
                 if depth[name] == DEEPEST + 1:
                     message = f"more than {DEEPEST} need one another, from {name!r} on"
-                    yield ContainerUnusable(place=what, message=message)
+                    yield ContainerUnusable(what, message)
             elif below in path:
                 ring = " → ".join([*path[path.index(below) :], below])
-                yield ContainerUnusable(
-                    place=what, message=f"they depend on each other in a circle: {ring}"
-                )
+                yield ContainerUnusable(what, f"they depend on each other in a circle: {ring}")
             else:
                 _enter(below, needs, depth, path, todo)
 

@@ -71,7 +71,7 @@ class NotFiredReason(StrEnum):
     UNFILLED = "unfilled"  # its fields, or a condition, cannot be filled in
 
 
-class SkippedTag(msgspec.Struct, frozen=True, kw_only=True):
+class SkippedTag(msgspec.Struct, frozen=True):
     tag: str
     why: str
     bar: NotFiredReason
@@ -102,12 +102,12 @@ def plan(
         try:
             fired += decide.fired(tag)
         except _Passes as passes:
-            passed.append(SkippedTag(tag=tag.name, why=str(passes), bar=passes.bar))
+            passed.append(SkippedTag(tag.name, str(passes), passes.bar))
         except Unfilled as why:
-            passed.append(SkippedTag(tag=tag.name, why=str(why), bar=NotFiredReason.UNFILLED))
+            passed.append(SkippedTag(tag.name, str(why), NotFiredReason.UNFILLED))
         except TooLong:
             why_not = "a text in a condition grows too long"
-            passed.append(SkippedTag(tag=tag.name, why=why_not, bar=NotFiredReason.UNFILLED))
+            passed.append(SkippedTag(tag.name, why_not, NotFiredReason.UNFILLED))
     return FiringPlan(fired=tuple(fired), passed=tuple(passed))
 
 

@@ -142,5 +142,4 @@ def _filled(
 
 
 def _nowhere(place: str, path: str) -> ContainerUnusable:
-    message = f"there is no {path!r} to put a secret into"
-    return ContainerUnusable(place=place, message=message)
+    return ContainerUnusable(place, f"there is no {path!r} to put a secret into")

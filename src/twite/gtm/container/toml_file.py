@@ -53,9 +53,9 @@ def container_of_toml(text: str) -> tuple[Container, tuple[TemplateFile, ...]]:
         if isinstance(error, msgspec.ValidationError):
             raise _misshapen(str(error)) from None
         # Python refuses numbers of more than 4,300 digits.
-        raise ContainerUnusable(place="", message="holds a number that is too long") from None
+        raise ContainerUnusable("", "holds a number that is too long") from None
     except RecursionError:
-        raise ContainerUnusable(place="", message="is nested too deep") from None
+        raise ContainerUnusable("", "is nested too deep") from None
     container = Container(
         name=file.name,
         public_id=file.public_id,
@@ -78,7 +78,7 @@ def _refuse_other_than_json(tree: Tree, place: str = "") -> None:
         for at, child in enumerate(tree):
             _refuse_other_than_json(child, f"{place}[{at}]")
     elif not isinstance(tree, str | int | float | bool):
-        raise ContainerUnusable(place=place, message="is a date or time. Write it in quotes")
+        raise ContainerUnusable(place, "is a date or time. Write it in quotes")
 
 
 def _not_toml(message: str) -> ContainerUnusable:
@@ -86,9 +86,8 @@ def _not_toml(message: str) -> ContainerUnusable:
     where = f"line {found[1]}, column {found[2]}" if found and found[1] else "the end"
     what = _WHERE.sub("", message)
     return ContainerUnusable(
-        place=where,
-        message=f"not TOML: {what[:1].lower()}{what[1:]}. "
-        "Texts are in quotes, tables in [brackets]",
+        where,
+        f"not TOML: {what[:1].lower()}{what[1:]}. Texts are in quotes, tables in [brackets]",
     )
 
 
@@ -102,23 +101,23 @@ def _misshapen(message: str) -> ContainerUnusable:
         close = get_close_matches(unknown[1], known, n=1, cutoff=0.6)
         cure = f"Did you mean {close[0]!r}?" if close else f"Known here: {', '.join(known)}"
         return ContainerUnusable(
-            place=f"{place}.{unknown[1]}" if place else unknown[1], message=f"unknown key. {cure}"
+            f"{place}.{unknown[1]}" if place else unknown[1], f"unknown key. {cure}"
         )
     missing = _MISSING.fullmatch(what)
     if missing is not None:
         place = f"{place}.{missing[1]}" if place else missing[1]
-        return ContainerUnusable(place=place, message="is missing")
+        return ContainerUnusable(place, "is missing")
     wrong = _WRONG.fullmatch(what)
     if wrong is not None:
         there, is_ = _TYPE_NAMES.get(wrong[1], wrong[1]), _TYPE_NAMES.get(wrong[2], wrong[2])
-        return ContainerUnusable(place=place, message=f"must be {there}, not {is_}")
+        return ContainerUnusable(place, f"must be {there}, not {is_}")
     value = _WRONG_VALUE.fullmatch(what)
     if value is not None:
         known = sorted(str(choice) for choice in _choices_at(place))
         close = get_close_matches(value[1], known, n=1, cutoff=0.6)
         cure = f"Did you mean {close[0]!r}?" if close else f"Known here: {', '.join(known)}"
-        return ContainerUnusable(place=place, message=f"{value[1]!r} is not known. {cure}")
-    return ContainerUnusable(place=place, message=what)
+        return ContainerUnusable(place, f"{value[1]!r} is not known. {cure}")
+    return ContainerUnusable(place, what)
 
 
 def _fields_at(place: str) -> Iterator[str]:
@@ -233,7 +232,7 @@ def _value(tree: Tree, place: str) -> str:
     if isinstance(tree, dict):
         pairs = [f"{_key(key)} = {_value(child, f'{place}.{key}')}" for key, child in tree.items()]
         return f"{{ {', '.join(pairs)} }}" if pairs else "{}"
-    raise ContainerUnusable(place=place, message="is null, which TOML has no word for")
+    raise ContainerUnusable(place, "is null, which TOML has no word for")
 
 
 def _list(tree: list[Tree], place: str) -> str:

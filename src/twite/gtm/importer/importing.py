@@ -104,9 +104,7 @@ class _Import:
         )
         wrong = next(faults(container), None)
         if wrong is not None:
-            raise ContainerUnusable(
-                place=wrong.place, message=f"{wrong.message} (counted as parts are kept)"
-            )
+            raise ContainerUnusable(wrong.place, f"{wrong.message} (counted as parts are kept)")
         container, taken, left = without_secrets(container, named=named, place_of=place_of)
         texts, public = self._templates.texts, frozenset(self._templates.public)
         return ImportResult(

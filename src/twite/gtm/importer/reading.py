@@ -1,14 +1,16 @@
 """Parse the JSON of an export to parts and parameters; a malformed part is refused by its place."""
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeVar
 
 import msgspec
 
 from twite.domain.json_tree import Tree, WrongShape, as_list, as_mapping, as_text
 from twite.gtm.container.parts import ContainerUnusable
 from twite.gtm.template.texts import UNDEFINED, Value
+
+Shape = TypeVar("Shape")
 
 LARGEST: Final = 32 * 1024 * 1024  # bytes; the largest containers that Google takes are far below
 MOST: Final = 10_000  # parts of a kind
@@ -37,17 +39,13 @@ class ExportPart(msgspec.Struct, frozen=True, kw_only=True):
 
     def text(self, key: str) -> str:
         """Return a text. Raises ContainerUnusable."""
-        try:
-            return as_text(self.tree.get(key))
-        except WrongShape as error:
-            raise ContainerUnusable(place=f"{self.place}.{key}", message=str(error)) from None
+        return _shaped(as_text, self.tree.get(key), f"{self.place}.{key}")
 
     def texts(self, key: str) -> list[str]:
         """Return a list of texts. Raises ContainerUnusable."""
-        try:
-            return [as_text(text) for text in as_list(self.tree.get(key))]
-        except WrongShape as error:
-            raise ContainerUnusable(place=f"{self.place}.{key}", message=str(error)) from None
+        place = f"{self.place}.{key}"
+        listed = _shaped(as_list, self.tree.get(key), place)
+        return [_shaped(as_text, text, place) for text in listed]
 
     def pieces(self, key: str) -> list["ExportPart"]:
         """Return a list of objects. Raises ContainerUnusable."""
@@ -78,23 +76,21 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
 def read_export(content: bytes) -> Export:
     """Read an export. Raises ContainerUnusable."""
     if len(content) > LARGEST:
-        message = f"is larger than {LARGEST >> 20} MiB, which no container is"
-        raise ContainerUnusable(place="", message=message)
+        raise ContainerUnusable("", f"is larger than {LARGEST >> 20} MiB, which no container is")
     try:
         tree = msgspec.json.decode(content.removeprefix(b"\xef\xbb\xbf"))
     except RecursionError:
-        raise ContainerUnusable(place="", message="is nested too deep") from None
+        raise ContainerUnusable("", "is nested too deep") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        message = f"not JSON: {error}. Export the container once more"
-        raise ContainerUnusable(place="", message=message) from None
+        raise ContainerUnusable("", f"not JSON: {error}. Export the container once more") from None
     _refuse_depth(tree)
     whole = _mapping(tree, "")
     if "containerVersion" not in whole:
         message = "is not a container export: it has no containerVersion. In the tag manager: "
-        raise ContainerUnusable(place="", message=f"{message}Admin, Export container")
+        raise ContainerUnusable("", f"{message}Admin, Export container")
     if whole.get("exportFormatVersion") != _VERSION:
         message = f"only the version {_VERSION} is known. Export the container once more"
-        raise ContainerUnusable(place="exportFormatVersion", message=message)
+        raise ContainerUnusable("exportFormatVersion", message)
     version = ExportPart(place="", tree=_mapping(whole["containerVersion"], "containerVersion"))
     return _export(version, whole)
 
@@ -111,8 +107,8 @@ def _export(version: ExportPart, whole: Mapping[str, Tree]) -> Export:
     contexts = about.texts("usageContext")
     if contexts and "SERVER" not in [spelled(context) for context in contexts]:
         raise ContainerUnusable(
-            place="container.usageContext",
-            message=f"this is a container for {', '.join(contexts)}; Twite runs server containers",
+            "container.usageContext",
+            f"this is a container for {', '.join(contexts)}; Twite runs server containers",
         )
     return Export(
         name=about.text("name") or version.text("name"),
@@ -129,13 +125,9 @@ def _export(version: ExportPart, whole: Mapping[str, Tree]) -> Export:
 
 
 def _pieces(tree: Tree, place: str) -> list[ExportPart]:
-    try:
-        held = as_list(tree)
-    except WrongShape as error:
-        raise ContainerUnusable(place=place, message=str(error)) from None
+    held = _shaped(as_list, tree, place)
     if len(held) > MOST:
-        message = f"has {len(held)} parts; {MOST} are the most"
-        raise ContainerUnusable(place=place, message=message)
+        raise ContainerUnusable(place, f"has {len(held)} parts; {MOST} are the most")
     return [
         ExportPart(place=f"{place}[{at}]", tree=_mapping(element, f"{place}[{at}]"))
         for at, element in enumerate(held)
@@ -143,10 +135,14 @@ def _pieces(tree: Tree, place: str) -> list[ExportPart]:
 
 
 def _mapping(tree: Tree, place: str) -> Mapping[str, Tree]:
+    return _shaped(as_mapping, tree, place)
+
+
+def _shaped(read: Callable[[Tree], Shape], tree: Tree, place: str) -> Shape:
     try:
-        return as_mapping(tree)
+        return read(tree)
     except WrongShape as error:
-        raise ContainerUnusable(place=place, message=str(error)) from None
+        raise ContainerUnusable(place, str(error)) from None
 
 
 def _refuse_depth(tree: Tree) -> None:
@@ -154,7 +150,7 @@ def _refuse_depth(tree: Tree) -> None:
     while level:
         deep += 1
         if deep > DEEPEST:
-            raise ContainerUnusable(place="", message="is nested too deep")
+            raise ContainerUnusable("", "is nested too deep")
         below: list[Tree] = []
         for child in level:
             if isinstance(child, dict):
@@ -197,7 +193,7 @@ def _plain(word: str, text: str, parameter: ExportPart) -> Tree:
     if word in _PLAIN:
         return text
     message = f"the type {word!r} of a parameter is not known"
-    raise ContainerUnusable(place=f"{parameter.place}.type", message=message)
+    raise ContainerUnusable(f"{parameter.place}.type", message)
 
 
 def _whole(text: str, parameter: ExportPart) -> Tree:
@@ -205,8 +201,7 @@ def _whole(text: str, parameter: ExportPart) -> Tree:
         return text
     digits = text.strip().removeprefix("-")
     if not (digits.isascii() and digits.isdigit()) or len(digits) > len("9007199254740991"):
-        message = "an INTEGER was expected"
-        raise ContainerUnusable(place=f"{parameter.place}.value", message=message)
+        raise ContainerUnusable(f"{parameter.place}.value", "an INTEGER was expected")
     return int(text)
 
 

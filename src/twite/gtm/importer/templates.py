@@ -1,6 +1,7 @@
 """Import templates: their texts, and the part types that use them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from twite.gtm.container.faults import needed_by
@@ -11,12 +12,10 @@ from twite.gtm.template.apis import APIS, ApiSupport
 from twite.gtm.template.template import Template, TemplateKind, TemplateUnusable, read_template
 
 
+@dataclass(slots=True)
 class AskingVariables:
-    def __init__(
-        self, variables: Mapping[str, Variable], templates: Mapping[str, Template]
-    ) -> None:
-        self._variables = variables
-        self._templates = templates
+    variables: Mapping[str, Variable]
+    templates: Mapping[str, Template]
 
     def notes_of_trigger(self, names: Iterable[str]) -> Iterator[str]:
         for name in dict.fromkeys(names):
@@ -34,11 +33,11 @@ class AskingVariables:
     def _needs(self, name: str, fits: Callable[[Template], bool]) -> bool:
         seen, ahead = set[str](), [name]
         while ahead:
-            variable = self._variables.get(ahead.pop())
+            variable = self.variables.get(ahead.pop())
             if variable is None or variable.name in seen:
                 continue
             seen.add(variable.name)
-            template = self._templates.get(variable.template)
+            template = self.templates.get(variable.template)
             if variable.type is VariableSource.TEMPLATE and template is not None and fits(template):
                 return True
             ahead += needed_by(variable)

@@ -28,7 +28,7 @@ _NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _MOST_CHOICES: Final = 12
 
 
-class FieldRemark(msgspec.Struct, frozen=True, kw_only=True):
+class FieldRemark(msgspec.Struct, frozen=True):
     field: str
     message: str
     doubt: bool = False
@@ -52,8 +52,7 @@ def _remarks(fields: tuple[Field, ...], given: Mapping[str, Tree]) -> Iterator[F
     every = {field.name: field for field in flat(fields)}
     for name in given:
         if name not in every:
-            message = "is not a field of this template"
-            yield FieldRemark(field=name, message=message, doubt=True)
+            yield FieldRemark(name, "is not a field of this template", doubt=True)
     scope = _Scope(values_of(fields, given), _open(given))
     seen = shown(fields, scope.values, unknown=scope.unknown)
     for name, field in every.items():
@@ -61,10 +60,10 @@ def _remarks(fields: tuple[Field, ...], given: Mapping[str, Tree]) -> Iterator[F
             continue
         value = scope.values.get(name)
         for message in _wrong(field, value, scope):
-            yield FieldRemark(field=name, message=message)
+            yield FieldRemark(name, message)
         if name in given and _is_no_choice(field, value):
             message = f"is not one of its choices: {_listed(field)}"
-            yield FieldRemark(field=name, message=message, doubt=field.from_variables)
+            yield FieldRemark(name, message, doubt=field.from_variables)
 
 
 def _wrong(field: Field, value: Tree, scope: _Scope) -> Iterator[str]:

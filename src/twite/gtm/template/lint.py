@@ -19,7 +19,7 @@ from twite.gtm.template.refused import JsToken, TokenKind, tokens
 from twite.gtm.template.template import Template
 
 
-class LintWarning(msgspec.Struct, frozen=True, kw_only=True):
+class LintWarning(msgspec.Struct, frozen=True):
     """A warning. `line` is of the file, None if it has no line; `code` is stable."""
 
     code: str
@@ -50,43 +50,35 @@ def _language(found: Sequence[JsToken]) -> Iterator[LintWarning]:
             yield from _word(token, declared)
         elif token.sort is TokenKind.WORD and member and after == "(" and token.text in _UNLISTED:
             yield LintWarning(
-                code="method_unlisted",
-                message=f"Google does not list the method {token.text}",
-                line=token.line,
+                "method_unlisted", f"Google does not list the method {token.text}", token.line
             )
         elif token.sort is TokenKind.REGEX:
             yield LintWarning(
-                code="regex_literal",
-                message="a regular expression is not supported there: use createRegex",
-                line=token.line,
+                "regex_literal",
+                "a regular expression is not supported there: use createRegex",
+                token.line,
             )
         elif token.sort is TokenKind.NUMBER and token.text.endswith("n") and "x" not in token.text:
-            yield LintWarning(code="language", message="there is no BigInt", line=token.line)
+            yield LintWarning("language", "there is no BigInt", token.line)
         elif token.sort is TokenKind.TEMPLATE or token.text in _UNKNOWN_SIGNS:
             what = _UNKNOWN_SIGNS.get(token.text, "a template literal")
             yield LintWarning(
-                code="language_unsure",
-                message=f"Google does not say whether it accepts {what}",
-                line=token.line,
+                "language_unsure", f"Google does not say whether it accepts {what}", token.line
             )
 
 
 def _word(token: JsToken, declared: frozenset[str]) -> Iterator[LintWarning]:
     if token.text in _REFUSED_WORDS:
-        yield LintWarning(
-            code="language", message=f"Google's sandbox has no `{token.text}`", line=token.line
-        )
+        yield LintWarning("language", f"Google's sandbox has no `{token.text}`", token.line)
     elif token.text in _UNSURE_WORDS:
         yield LintWarning(
-            code="language_unsure",
-            message=f"Google does not say whether it accepts `{token.text}`",
-            line=token.line,
+            "language_unsure", f"Google does not say whether it accepts `{token.text}`", token.line
         )
     elif token.text in _GLOBALS and token.text not in declared:
         yield LintWarning(
-            code="global",
-            message=f"there is no global `{token.text}`: what there is comes from require",
-            line=token.line,
+            "global",
+            f"there is no global `{token.text}`: what there is comes from require",
+            token.line,
         )
 
 
@@ -103,7 +95,7 @@ def _calls(template: Template, found: Sequence[JsToken]) -> Iterator[LintWarning
     for name, line in _required(found):
         if name not in APIS:
             word = f"no API `{name}`" if name else "an API whose name is not written out"
-            yield LintWarning(code="api_unknown", message=f"require of {word}", line=line)
+            yield LintWarning("api_unknown", f"require of {word}", line)
     covers = {
         "getRequestHeader": (allowed.headers, "read_request"),
         "getCookieValues": (allowed.read_cookies, "get_cookies"),
@@ -116,9 +108,7 @@ def _calls(template: Template, found: Sequence[JsToken]) -> Iterator[LintWarning
             patterns, permission = covers[name]
             if not matches(patterns, text.lower() if name == "getRequestHeader" else text):
                 yield LintWarning(
-                    code="permission_missing",
-                    message=f"{name}('{text}') is not covered by {permission}",
-                    line=line,
+                    "permission_missing", f"{name}('{text}') is not covered by {permission}", line
                 )
 
 
@@ -135,8 +125,7 @@ def _missing(template: Template, required: set[str]) -> Iterator[LintWarning]:
         permission = APIS[name].permission
         if permission is not None and permission not in declared:
             yield LintWarning(
-                code="permission_missing",
-                message=f"{name} needs {permission}, which is not declared",
+                "permission_missing", f"{name} needs {permission}, which is not declared"
             )
 
 
@@ -149,15 +138,15 @@ def _unused(
     for grant in template.grants:
         if grant.permission not in needed:
             yield LintWarning(
-                code="permission_unused",
-                message=f"{grant.permission} is declared, but no API in the code needs it",
+                "permission_unused",
+                f"{grant.permission} is declared, but no API in the code needs it",
             )
             continue
         for what, name in _named(grant):
             if "*" not in name and name not in texts and name.lower() not in texts:
                 yield LintWarning(
-                    code="permission_unused",
-                    message=f"{grant.permission} names the {what} {name}, and the code does not",
+                    "permission_unused",
+                    f"{grant.permission} names the {what} {name}, and the code does not",
                 )
 
 

@@ -30,7 +30,7 @@ class TemplateKind(StrEnum):
 class TemplateUnusable(OperatorError):
     """A template cannot be read or run. `section` may be ""; `line` counts from 1 in the file."""
 
-    def __init__(self, *, section: str, line: int, message: str) -> None:
+    def __init__(self, section: str, line: int, message: str) -> None:
         super().__init__(f"line {line}: {f'{section}: ' if section else ''}{message}")
         self.section = section
         self.line = line
@@ -62,7 +62,7 @@ def read_template(content: bytes) -> Template:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise TemplateUnusable(section="", line=line, message="the file is not UTF-8") from None
+        raise TemplateUnusable("", line, "the file is not UTF-8") from None
     parts = split(text)
     refuse_web(parts)
     about = _about(parts)
@@ -87,13 +87,11 @@ def split(text: str) -> Mapping[str, TemplatePart]:
     lines = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
     heads = [(at, found[1]) for at, line in enumerate(lines) if (found := _HEAD.match(line))]
     if not heads:
-        raise TemplateUnusable(
-            section="", line=1, message="no section: this is not a tag template (.tpl)"
-        )
+        raise TemplateUnusable("", 1, "no section: this is not a tag template (.tpl)")
     parts: dict[str, TemplatePart] = {}
     for (at, name), end in zip(heads, [*(at for at, _ in heads[1:]), len(lines)], strict=True):
         if name in parts and name != _TERMS:
-            raise TemplateUnusable(section=name, line=at + 1, message="the section stands twice")
+            raise TemplateUnusable(name, at + 1, "the section stands twice")
         parts[name] = TemplatePart(text="\n".join(lines[at + 1 : end]), line=at + 2)
     return parts
 
@@ -103,10 +101,12 @@ def refuse_web(parts: Mapping[str, TemplatePart]) -> None:
     for name in ("SANDBOXED_JS_FOR_WEB_TEMPLATE", "WEB_PERMISSIONS"):
         if name in parts:
             raise TemplateUnusable(
-                section=name,
-                line=parts[name].line - 1,
-                message=f"{_called(parts)} is a web template: it runs in a browser, "
-                "not in a server container",
+                name,
+                parts[name].line - 1,
+                (
+                    f"{_called(parts)} is a web template: it runs in a browser, "
+                    "not in a server container"
+                ),
             )
 
 
@@ -119,7 +119,7 @@ def _called(parts: Mapping[str, TemplatePart]) -> str:
 
 def _about(parts: Mapping[str, TemplatePart]) -> Mapping[str, Tree]:
     if "INFO" not in parts:
-        raise TemplateUnusable(section="INFO", line=1, message="the section is missing")
+        raise TemplateUnusable("INFO", 1, "the section is missing")
     return _read(parts, "INFO", as_mapping)
 
 
@@ -128,26 +128,24 @@ def _kind(about: Mapping[str, Tree], part: TemplatePart) -> TemplateKind:
     try:
         if contexts is not None and "SERVER" not in map(as_text, as_list(contexts)):
             raise TemplateUnusable(
-                section="INFO",
-                line=part.line,
-                message=f"“{about.get('displayName')}” is a web template: it runs in a browser, "
-                "not in a server container",
+                "INFO",
+                part.line,
+                (
+                    f"“{about.get('displayName')}” is a web template: it runs in a browser, "
+                    "not in a server container"
+                ),
             )
         return TemplateKind(as_text(about.get("type")))
     except (ValueError, WrongShape):
         raise TemplateUnusable(
-            section="INFO",
-            line=part.line,
-            message=f"type must be one of {', '.join(TemplateKind)}",
+            "INFO", part.line, f"type must be one of {', '.join(TemplateKind)}"
         ) from None
 
 
 def _code(parts: Mapping[str, TemplatePart]) -> TemplatePart:
     part = parts.get("SANDBOXED_JS_FOR_SERVER")
     if part is None:
-        raise TemplateUnusable(
-            section="SANDBOXED_JS_FOR_SERVER", line=1, message="the section is missing"
-        )
+        raise TemplateUnusable("SANDBOXED_JS_FOR_SERVER", 1, "the section is missing")
     return part
 
 
@@ -161,9 +159,9 @@ def _read(parts: Mapping[str, TemplatePart], name: str, read: Callable[[Tree], V
         found = _BYTE.search(str(error))
         at = part.text.encode()[: int(found[1])].count(b"\n") if found else 0
         message = f"not JSON: {_BYTE.sub('', str(error)).strip()}"
-        raise TemplateUnusable(section=name, line=part.line + at, message=message) from None
+        raise TemplateUnusable(name, part.line + at, message) from None
     except WrongShape as error:
-        raise TemplateUnusable(section=name, line=part.line, message=str(error)) from None
+        raise TemplateUnusable(name, part.line, str(error)) from None
 
 
 def _decoded(text: str) -> Tree:
@@ -225,10 +223,9 @@ def read_scenarios(part: TemplatePart | None) -> Scenarios:
         found = msgspec.convert(yaml.safe_load(part.text) or {}, _Section, strict=False)
     except yaml.MarkedYAMLError as error:
         line = part.line + (error.problem_mark.line if error.problem_mark else 0)
-        message = f"not YAML: {error.problem}"
-        raise TemplateUnusable(section=_TESTS, line=line, message=message) from None
+        raise TemplateUnusable(_TESTS, line, f"not YAML: {error.problem}") from None
     except (yaml.YAMLError, msgspec.ValidationError) as error:
-        raise TemplateUnusable(section=_TESTS, line=part.line, message=str(error)) from None
+        raise TemplateUnusable(_TESTS, part.line, str(error)) from None
     return Scenarios(
         setup=found.setup or "",
         scenarios=tuple(
