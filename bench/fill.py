@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from bench.orders import bodies
-from twite.domain.dedup import dedup_key
+from twite.domain.conversion import dedup_key
 from twite.domain.destination import Destination, PixelToken, Source
 from twite.domain.secret import Secret
 from twite.domain.times import DAY

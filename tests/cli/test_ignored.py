@@ -1,5 +1,5 @@
 from twite.cli.ignored import ignored_as_json, print_ignored
-from twite.domain.ignored import IgnoredTally
+from twite.domain.submission import IgnoredTally
 
 
 def _counted(name, times=1, *, day=20_782):

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from twite.domain.click_cookie import ClickCookie
+from twite.domain.destination import ClickCookie
 from written import GOOD, complaint, read
 
 

@@ -18,7 +18,7 @@ from twite.consent.statements import KNOWN, ConsentStatus, statements
 from twite.consent.tcf import decode_canada, decode_tcf
 from twite.consent.verdict import verdict
 from twite.domain.consent import ConsentAction, ConsentPolicy
-from twite.domain.identifiers import Identifiers
+from twite.domain.conversion import Identifiers
 
 DECODERS = [
     decode_word, decode_flag, decode_gcs, decode_gcd, decode_usp, decode_tcf,

@@ -11,7 +11,7 @@ from iab_strings import MADE, gpp, tc_core, us_core
 
 from twite.consent.verdict import read_evidence, verdict
 from twite.domain.consent import PLAIN, ConsentAction, ConsentPolicy
-from twite.domain.identifiers import Identifiers
+from twite.domain.conversion import Identifiers
 
 PERSON = Identifiers(click_id="click", email="e" * 64)
 

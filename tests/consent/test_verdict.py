@@ -6,7 +6,7 @@ from iab_strings import MADE, disclosed, gpp, tc_core, us_core
 
 from twite.consent.verdict import decide, judging, verdict
 from twite.domain.consent import PLAIN, ConsentAction, ConsentPolicy, policy_version
-from twite.domain.identifiers import Identifiers
+from twite.domain.conversion import Identifiers
 
 SEND, RESTRICT, STRIP, HOLD, SUPPRESS = ConsentAction
 ALL = Identifiers(

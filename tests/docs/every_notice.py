@@ -1,6 +1,7 @@
 """One notice of each kind, so that every metric has a series to look at."""
 
 from twite.domain.alert import Alert, AlertKind, AlertPhase
+from twite.domain.stats.backlog import Forecast
 from twite.domain.stats.tally import Counted, Counting
 from twite.gateway.ports.events import (
     Accepted,
@@ -21,7 +22,6 @@ from twite.gateway.ports.events import (
     WebhookTried,
 )
 from twite.gateway.ports.machine import DiskSpace
-from twite.gateway.ports.monitoring import Forecast
 
 PIXEL = "o8z6j"
 ALERT = Alert(

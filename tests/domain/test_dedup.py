@@ -3,7 +3,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twite.domain.dedup import DEFAULT_WINDOW, LEAST_WINDOW, dedup_key, derived_id
+from twite.domain.conversion import DEFAULT_WINDOW, LEAST_WINDOW, dedup_key, derived_id
 from twite.domain.times import HOUR
 
 PLAIN = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6)

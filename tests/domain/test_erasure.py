@@ -4,8 +4,8 @@ import hashlib
 
 import pytest
 
+from twite.domain.conversion import Identifiers
 from twite.domain.fault import Fault
-from twite.domain.identifiers import Identifiers
 from twite.domain.people.erasure import (
     CLICK,
     CONVERSION_ID,

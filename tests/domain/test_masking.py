@@ -4,11 +4,10 @@ import json
 import msgspec
 import pytest
 
-from twite.domain.conversion import Conversion
+from twite.domain.conversion import Conversion, Identifiers
 from twite.domain.delivery import Attempt, Batch, Delivery, Settlement, State
 from twite.domain.destination import Destination, OAuthKeys, PixelToken, Source
 from twite.domain.history import History, PastAttempt
-from twite.domain.identifiers import Identifiers
 from twite.domain.secret import Secret
 from twite.domain.submission import AcceptedConversion, Endpoint, Submission
 

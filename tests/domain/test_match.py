@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from twite.domain.identifiers import Identifiers
+from twite.domain.conversion import Identifiers
 from twite.domain.stats.match_keys import (
     Flaw,
     Matching,

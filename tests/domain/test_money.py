@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twite.domain import money
+from twite.domain import conversion as money
+from twite.domain.conversion import amount, currency
 from twite.domain.fault import Fault
-from twite.domain.money import amount, currency
 
 
 def read(text):

@@ -1,5 +1,6 @@
 import pytest
 
+from twite.domain.conversion import Identifiers
 from twite.domain.destination import Destination, PixelToken
 from twite.domain.errors import (
     ClientError,
@@ -16,7 +17,6 @@ from twite.domain.errors import (
 )
 from twite.domain.fault import CODES, Fault, fault
 from twite.domain.history import ConversionCounts, total
-from twite.domain.identifiers import Identifiers
 from twite.domain.secret import Secret
 
 CURE = "Stop that one, or give this one a store.url of its own"

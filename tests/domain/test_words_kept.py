@@ -6,9 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from twite.domain.outcome import AttemptOutcome, Delivered, Errored, Rejected, RejectionScope
-from twite.domain.people.account_changes import Change
-from twite.domain.people.users import AuditAction
+from twite.domain.delivery import AttemptOutcome, Delivered, Errored, Rejected, RejectionScope
+from twite.domain.people.users import AuditAction, Change
 from twite.gateway.ports.events import TroublePlace
 
 SOURCES = Path(__file__).parents[2] / "src/twite"

@@ -6,7 +6,7 @@ import pytest
 
 from twite.consent.verdict import verdict
 from twite.domain.consent import ConsentAction, ConsentPolicy
-from twite.domain.identifiers import Identifiers
+from twite.domain.conversion import Identifiers
 from twite.formats.event_data.consent import signals_of
 from twite.formats.ga4 import read as ga4
 from twite.formats.measurement_protocol import read as measurement_protocol

@@ -4,9 +4,8 @@ import json
 import pytest
 from readings import CLICK, FULL, NOW, a_source, codes, read, read_bytes, refusal, sha256
 
-from twite.domain.conversion import Content, Conversion
+from twite.domain.conversion import Content, Conversion, Identifiers
 from twite.domain.fault import Fault
-from twite.domain.identifiers import Identifiers
 
 
 def test_the_example_of_the_contract_becomes_one_canonical_conversion():

@@ -3,7 +3,7 @@ import json
 import pytest
 from readings import FULL, NOW, a_source, read, read_bytes
 
-from twite.domain.identifiers import Identifiers
+from twite.domain.conversion import Identifiers
 from twite.domain.times import DAY
 
 PERSON = {

@@ -8,9 +8,9 @@ from typing import Any
 from raw_http import Heard, Line, heard, line_to, request, say
 from twite.domain.destination import Destination, Source
 from twite.domain.history import ConversionCounts, History
-from twite.domain.ignored import IgnoredTally
 from twite.domain.people.users import AuditEvent
 from twite.domain.secret import Secret
+from twite.domain.submission import IgnoredTally
 from twite.gateway.ingest.accept import AcceptReceipt, XAcceptReceipt
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ports.events import Notice

@@ -6,10 +6,9 @@ from typing import Any
 import msgspec
 from http_stage import Stage, StoppedClock
 
-from twite.domain.click_cookie import ClickCookie
-from twite.domain.destination import Source
+from twite.domain.destination import ClickCookie, Source
 from twite.gateway.ingest.accept import Accept
-from twite.gateway.ingest.sightings import Watch
+from twite.gateway.ingest.entries import Watch
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import NOW, a_destination, a_source
 from twite.testing.fakes import SeededRandomness

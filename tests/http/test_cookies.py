@@ -1,6 +1,6 @@
 import pytest
 
-from twite.domain.click_cookie import ClickCookie
+from twite.domain.destination import ClickCookie
 from twite.domain.times import DAY
 from twite.formats.page_visit import Click
 from twite.http.addresses import host_of

@@ -16,9 +16,9 @@ from pages import (
     beacon,
 )
 
-from twite.domain.click_cookie import ClickCookie
 from twite.domain.consent import ConsentPolicy
 from twite.domain.delivery import State
+from twite.domain.destination import ClickCookie
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.stats.sightings import DedupReport
 from twite.domain.times import DAY

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from tag_stage import NOW, TagStage, a_shop, what_it_needs
 
-from twite.domain.click_cookie import ClickCookie
 from twite.domain.consent import ConsentPolicy
+from twite.domain.destination import ClickCookie
 
 PROXY = (ip_network("127.0.0.1/32"),)
 DATA = "/data?v=2&event=page_view"

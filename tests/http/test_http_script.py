@@ -7,8 +7,7 @@ import pytest
 import zstandard
 from pages import a_shop, a_stage
 
-from twite.domain.click_cookie import ClickCookie
-from twite.domain.destination import Destination, PixelToken
+from twite.domain.destination import ClickCookie, Destination, PixelToken
 from twite.domain.secret import Secret
 from twite.http.script import settings_line
 from twite.stores.memory.store import MemoryStore

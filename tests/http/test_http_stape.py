@@ -10,8 +10,7 @@ from tag_stage import CLICK, KEY, TagStage, a_shop, what_it_needs
 from twite.domain.destination import Destination
 from twite.domain.secret import Secret
 from twite.domain.submission import Endpoint
-from twite.gateway.ingest.stape_proxy import StapeProxy
-from twite.gateway.ingest.tag_credentials import TagCredentials
+from twite.gateway.ingest.stape_proxy import StapeProxy, TagCredentials
 from twite.gateway.ports.events import SilentObserver
 from twite.gateway.ports.secret_store import SecretStore
 from twite.gateway.ports.state import SealedSecret

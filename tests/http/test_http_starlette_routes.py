@@ -8,8 +8,7 @@ from raw_http import say
 from twite.domain.delivery import State
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.history import ConversionCounts, History, PastAttempt
-from twite.domain.people.account_changes import UserAdded
-from twite.domain.people.users import AuditEvent, Role, User
+from twite.domain.people.users import AuditEvent, Role, User, UserAdded
 from twite.domain.secret import Secret
 from twite.gateway.operations.control import ControlCommand, encoded
 from twite.gateway.ports.privacy import EraseStore

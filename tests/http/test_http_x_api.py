@@ -4,9 +4,9 @@ import msgspec
 import pytest
 from http_stage import KEY
 
+from twite.domain.delivery import XComplaint
 from twite.domain.destination import OAuthKeys
 from twite.domain.errors import LedgerFull, LedgerUnavailable
-from twite.domain.outcome import XComplaint
 from twite.domain.secret import Secret
 from twite.gateway.ingest.accept import XAcceptReceipt, XAcceptRefusal
 from twite.testing.builders import NOW, a_destination

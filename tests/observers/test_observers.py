@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from twite.domain.alert import Alert, AlertKind, AlertPhase
 from twite.domain.history import ConversionCounts
+from twite.domain.stats.backlog import Forecast
 from twite.domain.stats.tally import Counted, Counting
 from twite.gateway.ports.events import (
     Accepted,
@@ -26,7 +27,6 @@ from twite.gateway.ports.events import (
     WebhookTried,
 )
 from twite.gateway.ports.machine import DiskSpace
-from twite.gateway.ports.monitoring import Forecast
 from twite.observers import Several
 from twite.observers.log import Log, logger
 from twite.observers.metrics import Metrics

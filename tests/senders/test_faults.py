@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from twite.domain.outcome import Delivered, Errored, Rejected, RejectionScope
+from twite.domain.delivery import Delivered, Errored, Rejected, RejectionScope
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.delivery.worker import WorkerConfig

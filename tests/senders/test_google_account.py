@@ -7,7 +7,7 @@ import time
 import pytest
 
 from google_double import EMAIL, PROJECT, GoogleDouble, key_file
-from twite.gateway.ports.google_account import GoogleToken, NoGoogleToken
+from twite.gateway.ports.tags import GoogleToken, NoGoogleToken
 from twite.senders.google_account import GoogleAccount
 from twite.senders.google_key import WrongKey, read_key
 

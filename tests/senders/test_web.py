@@ -10,8 +10,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from twite.gateway.ports.transport import NoResponse, Response
-from twite.gateway.ports.web import WebRequest
+from twite.gateway.ports.transport import NoResponse, Response, WebRequest
 from twite.senders.web import LONGEST_ANSWER, PublicWeb, is_public
 
 HERE = frozenset({"127.0.0.1"})

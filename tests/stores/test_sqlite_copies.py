@@ -6,7 +6,7 @@ from contextlib import closing
 import msgspec
 import pytest
 
-from twite.domain.dedup import DEFAULT_WINDOW
+from twite.domain.conversion import DEFAULT_WINDOW
 from twite.domain.delivery import State
 from twite.domain.submission import Recorded
 from twite.gateway.operations.edit import doubt

@@ -9,21 +9,19 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from twite.domain.conversion import Conversion
-from twite.domain.dedup import dedup_key
+from twite.domain.conversion import Conversion, Identifiers, dedup_key
 from twite.domain.delivery import Attempt, Settlement, State, Transition, Trigger
 from twite.domain.fault import fault
 from twite.domain.history import total
-from twite.domain.identifiers import Identifiers
 from twite.domain.people.erasure import CLICK, CONVERSION_ID, EMAIL, all_of, asked
 from twite.domain.people.users import AuditEvent
-from twite.domain.rejection import RejectionQuery
 from twite.domain.stats.sightings import Sighting, SightingPath
 from twite.domain.submission import (
     AcceptedConversion,
     Endpoint,
     Ignored,
     RejectedConversion,
+    RejectionQuery,
     Submission,
 )
 from twite.gateway.ingest.rejections import marks

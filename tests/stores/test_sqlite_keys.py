@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from twite.domain.dedup import DEFAULT_WINDOW, dedup_key
+from twite.domain.conversion import DEFAULT_WINDOW, dedup_key
 from twite.stores.sql.database import WantedKey
 from twite.stores.sql.intake import record
 from twite.stores.sqlite.engine.connection import connect_writer, create

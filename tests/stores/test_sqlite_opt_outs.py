@@ -3,8 +3,8 @@ from contextlib import suppress
 import msgspec
 
 from twite.domain.consent import person_keys
+from twite.domain.conversion import Identifiers
 from twite.domain.errors import LedgerUnavailable
-from twite.domain.identifiers import Identifiers
 from twite.domain.times import MINUTE
 from twite.gateway.ports.outbox import Claim
 from twite.stores.sqlite import SQLiteStore

@@ -12,13 +12,20 @@ import pytest
 
 from twite.domain.delivery import Attempt, Settlement, State, Transition, Trigger
 from twite.domain.history import total
-from twite.domain.rejection import KEPT_FOR, RejectionQuery
-from twite.domain.submission import Endpoint, Ignored, Recorded, RejectedConversion, Submission
+from twite.domain.submission import (
+    KEPT_FOR,
+    Endpoint,
+    Ignored,
+    Recorded,
+    RejectedConversion,
+    RejectionQuery,
+    Submission,
+)
 from twite.domain.times import DAY, HOUR
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.ports.outbox import Claim, Discard, Replay
 from twite.gateway.ports.queries import AtRest, ByConversionId, IgnoredQuery, RejectionsQuery
-from twite.gateway.ports.store_engine import Retention
+from twite.gateway.ports.store import Retention
 from twite.stores.sql.statements import query
 from twite.stores.sqlite import SQLiteStore
 from twite.stores.sqlite.engine.connection import connect_writer

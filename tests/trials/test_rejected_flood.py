@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from twite.domain.rejection import MOST_KEPT, RejectionQuery
+from twite.domain.submission import MOST_KEPT, RejectionQuery
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports.queries import RejectionsQuery
 from twite.machine.system import SystemClock, SystemRandomness

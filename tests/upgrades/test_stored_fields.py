@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from twite.domain.fault import MaskedFault
-from twite.gateway.ingest.tag_credentials import SealedCredentials
+from twite.gateway.ingest.stape_proxy import SealedCredentials
 from twite.gateway.tags.run.payload import PayloadPerson, TagPayload
 from twite.gateway.x_account.credential_store import _OAuth
 from twite.gtm.template.sandbox import Incoming

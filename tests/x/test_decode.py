@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twite.domain.outcome import Delivered, Errored, Rejected, RejectionScope, XComplaint
+from twite.domain.delivery import Delivered, Errored, Rejected, RejectionScope, XComplaint
 from twite.domain.times import MINUTE, SECOND
 from twite.x.decode import DEFAULT_WAIT, LONGEST_WAIT, decode, limit_of
 

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twite.domain.conversion import Content, Conversion
-from twite.domain.identifiers import Identifiers
+from twite.domain.conversion import Content, Conversion, Identifiers
 from twite.x.encode import batch_body, conversion_body, conversions_url
 
 CLICK, EMAIL, PHONE = "23opevjt88psuo13lu8d020qkn", "e" * 64, "f" * 64

@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from twite.domain.identifiers import Identifiers
+from twite.domain.conversion import Identifiers
 from twite.testing.builders import a_conversion
 from twite.x.encode import conversion_body, persons_of
 

@@ -3,8 +3,7 @@
 import msgspec
 import pytest
 
-from twite.domain.delivery import Delivery, Trigger
-from twite.domain.outcome import Delivered, Errored, Rejected, RejectionScope
+from twite.domain.delivery import Delivered, Delivery, Errored, Rejected, RejectionScope, Trigger
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.settlement import transitions
 from twite.x.decode import decode

@@ -11,8 +11,7 @@ import msgspec
 
 from twite.config.settings import Settings
 from twite.domain.errors import LedgerUnavailable, StoreInUse
-from twite.domain.people.account_changes import Change, Result
-from twite.domain.people.users import AuditEvent
+from twite.domain.people.users import AuditEvent, Change, Result
 from twite.domain.secret import Secret
 from twite.formats.native.answers import ErrorBody
 from twite.gateway.operations.control import PATH, ControlCommand, ControlResult, encoded

@@ -37,15 +37,13 @@ from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.delivery.x_client import XClient
 from twite.gateway.identity.authentication import ApiKeyLookup
 from twite.gateway.ingest.accept import X_SOURCE, Accept
-from twite.gateway.ingest.consent_choice import RecordConsentChoice
-from twite.gateway.ingest.policy_change import PolicyChange
+from twite.gateway.ingest.consent_choice import PolicyChange, RecordConsentChoice
 from twite.gateway.ingest.stape_proxy import StapeProxy
 from twite.gateway.operations.moves import WakingMoves
 from twite.gateway.ports.directory import Passwords
 from twite.gateway.ports.events import ConditionChanged, Troubled, TroublePlace
 from twite.gateway.ports.findings import CheckFinding
-from twite.gateway.ports.store import Store
-from twite.gateway.ports.store_engine import StoreOptions
+from twite.gateway.ports.store import Store, StoreOptions
 from twite.gateway.tags.run.batch_sender import TagWorkers
 from twite.gateway.tags.run.to_x import ToX
 from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings, Server
@@ -58,7 +56,7 @@ from twite.senders.http import HttpTransport
 
 if TYPE_CHECKING:
     from twite.console.application import Console
-    from twite.gateway.ingest.tag_credentials import TagCredentials
+    from twite.gateway.ingest.stape_proxy import TagCredentials
     from twite.gateway.x_account.sign_in import XSignIn
 
 # The longest a stop may take: requests in flight after that are ambiguous on the next start.

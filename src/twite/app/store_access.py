@@ -9,19 +9,26 @@ from typing import Final, Protocol
 from twite.app.control_client import GatewayClient, owner_of
 from twite.config.settings import Settings
 from twite.domain.errors import StoreInUse, StoreUnusable
-from twite.domain.ignored import IgnoredTally
 from twite.domain.people.users import AuditEvent
+from twite.domain.stats.backlog import Forecast
+from twite.domain.submission import IgnoredTally
 from twite.domain.times import DAY
 from twite.gateway.alerts.forecast import LOOK_BACK, forecasts
 from twite.gateway.identity.accounts import Accounts
 from twite.gateway.ports.directory import AccountDirectory, DirectoryReader, Passwords
-from twite.gateway.ports.monitoring import Forecast
 from twite.gateway.ports.outbox import Discard, MoveResult, Replay
 from twite.gateway.ports.privacy import EraseStore
 from twite.gateway.ports.queries import DeliveredQuery, IgnoredQuery, Queries
 from twite.gateway.ports.state import Pause
-from twite.gateway.ports.store import Store, StoreReader
-from twite.gateway.ports.store_engine import Backup, Recovered, Restored, StoreEngine, StoreOptions
+from twite.gateway.ports.store import (
+    Backup,
+    Recovered,
+    Restored,
+    Store,
+    StoreEngine,
+    StoreOptions,
+    StoreReader,
+)
 from twite.machine.seal import Argon2Passwords
 from twite.machine.system import SystemClock
 from twite.stores.factory import ENGINES

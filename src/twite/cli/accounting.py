@@ -11,9 +11,9 @@ from twite.cli import printing
 from twite.cli.ignored import ignored_as_json, print_ignored
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
 from twite.domain.history import ConversionCounts, total
-from twite.domain.ignored import IgnoredTally
+from twite.domain.stats.backlog import Forecast
+from twite.domain.submission import IgnoredTally
 from twite.domain.times import spelled
-from twite.gateway.ports.monitoring import Forecast
 
 EXAMPLE: Final = "Example: `twite accounting --json | jq .balance`"
 _COLUMNS: Final = (*ConversionCounts.__struct_fields__[2:], "balance")

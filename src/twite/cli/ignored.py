@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from twite.cli import printing
-from twite.domain.ignored import IgnoredTally
+from twite.domain.submission import IgnoredTally
 from twite.domain.times import DAY, spelled
 
 _MOST_LINES: Final = 20

@@ -8,7 +8,7 @@ import typer
 from twite.app.store_access import recover_store
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
-from twite.gateway.ports.store_engine import Recovered
+from twite.gateway.ports.store import Recovered
 
 EXAMPLE: Final = "Example: `twite recover`, or `twite recover twite.db --to saved.db`"
 

@@ -12,7 +12,7 @@ from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
 from twite.config.settings import Settings
 from twite.domain.fault import CODES, Fault
-from twite.domain.rejection import KEPT_FOR, Rejection, RejectionQuery
+from twite.domain.submission import KEPT_FOR, Rejection, RejectionQuery
 from twite.domain.times import SECOND, moment, spelled
 from twite.gateway.ports.queries import RejectionsQuery
 from twite.http.routes.reports import told_rejection

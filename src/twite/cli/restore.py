@@ -9,7 +9,7 @@ import typer
 from twite.app.store_access import restore_store
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
-from twite.gateway.ports.store_engine import Restored
+from twite.gateway.ports.store import Restored
 
 EXAMPLE: Final = "Example: `twite restore /backup/twite-2026-11-25.db`"
 

@@ -14,7 +14,7 @@ from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, 
 from twite.cli.rejected import print_rejection, read_rejections
 from twite.config.settings import Settings
 from twite.domain.history import History
-from twite.domain.rejection import KEPT_FOR, Rejection, RejectionQuery
+from twite.domain.submission import KEPT_FOR, Rejection, RejectionQuery
 from twite.gateway.ports.queries import ByConversionId, ByReceipt
 from twite.gateway.ports.tags import PREFIX
 from twite.http.routes.reports import told_rejection

@@ -35,8 +35,8 @@ from twite.config.server_tables import (
     StoreSettings,
     XSettings,
 )
-from twite.domain.click_cookie import DEFAULT_DAYS, ClickCookie
 from twite.domain.consent import EEA, ConsentAction, ConsentPolicy
+from twite.domain.destination import DEFAULT_DAYS, ClickCookie
 from twite.domain.errors import SettingsError
 from twite.domain.secret import Secret
 from twite.domain.stats.value_guard import ValueGuard

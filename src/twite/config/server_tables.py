@@ -22,14 +22,14 @@ from twite.config.kinds import (
     size,
 )
 from twite.config.values import HostPort, Network
-from twite.domain.dedup import LEAST_WINDOW
+from twite.domain.conversion import LEAST_WINDOW
 from twite.domain.destination import DEFAULT_RATE, XApp
 from twite.domain.errors import SettingsError
 from twite.domain.secret import Secret
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 from twite.gateway.alerts.checks import Thresholds
 from twite.gateway.alerts.notifier import Webhook, unreadable
-from twite.gateway.ports.store_engine import Retention
+from twite.gateway.ports.store import Retention
 from twite.stores.factory import ENGINES
 from twite.x.spec import API_URL, MAX_CONVERSIONS, OAUTH_URL, VERSION
 

@@ -11,9 +11,9 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from twite.domain.conversion import amount
 from twite.domain.errors import SettingsError
 from twite.domain.loopback import is_own_name
-from twite.domain.money import amount
 from twite.domain.secret import Secret
 from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 

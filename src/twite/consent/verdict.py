@@ -37,7 +37,7 @@ from twite.domain.consent import (
     policy_version,
     stripped,
 )
-from twite.domain.identifiers import Identifiers
+from twite.domain.conversion import Identifiers
 
 # These signals have values of a few letters; a longer value is invalid.
 _HASHED: Final = frozenset({"tcf", "gpp", "ac", "vendors"})

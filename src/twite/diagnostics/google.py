@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from twite.config.settings import Settings
 from twite.gateway.ports.findings import CheckFinding, amber, green
-from twite.gateway.ports.google_account import NoGoogleToken
+from twite.gateway.ports.tags import NoGoogleToken
 from twite.gtm.google_requests.bigquery import SCOPE
 from twite.gtm.template.template import Template
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.identifiers import Identifiers
+from twite.domain.conversion import Identifiers
 
 
 class ConsentAction(StrEnum):

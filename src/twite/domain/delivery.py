@@ -1,9 +1,9 @@
-"""Delivery state machine: states, triggers and the table of transitions."""
+"""Delivery: its states and transitions, the outcome of an attempt, and the back-off."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -247,3 +247,54 @@ def backoff(*, attempts: int, randomness: float) -> int:
     """
     ceiling = min(LAST_CEILING, FIRST_CEILING << min(max(attempts - 1, 0), _DOUBLINGS))
     return int(ceiling * randomness)
+
+
+class AttemptOutcome(StrEnum):
+    """The word for an outcome in the store, the metrics, the log and the JSON of answers."""
+
+    DELIVERED = "delivered"
+    ERRORED = "errored"
+    REJECTED = "rejected"
+
+
+class RejectionScope(StrEnum):
+    """The scope of a rejection, from the narrowest to the widest."""
+
+    CONVERSION = "conversion"  # one or more conversions of the request: isolate
+    SIZE = "size"  # the request has too many: split
+    EVENT = "event"  # the event id is not this account's: hold what goes to it
+    PIXEL = "pixel"  # credentials, access, route or account, in X's words: pause the pixel
+    UNCLEAR = "unclear"  # nobody says what: something before X may dislike one, or all
+
+
+class XComplaint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One of X's errors, in X's words: untrusted text, since X echoes submitted values."""
+
+    code: str
+    message: str
+    parameter: str = ""
+
+
+class Delivered(msgspec.Struct, frozen=True, kw_only=True):
+    kind: ClassVar[AttemptOutcome] = AttemptOutcome.DELIVERED
+    debug_id: str
+
+
+class Errored(msgspec.Struct, frozen=True, kw_only=True):
+    """`retry_at` is X's own word on when, in milliseconds, where it gave one."""
+
+    kind: ClassVar[AttemptOutcome] = AttemptOutcome.ERRORED
+    reason: str
+    ambiguous: bool
+    retry_at: int | None = None
+    limited: bool = False
+
+
+class Rejected(msgspec.Struct, frozen=True, kw_only=True):
+    kind: ClassVar[AttemptOutcome] = AttemptOutcome.REJECTED
+    scope: RejectionScope
+    reason: str
+    complaints: tuple[XComplaint, ...] = ()
+
+
+Outcome = Delivered | Errored | Rejected

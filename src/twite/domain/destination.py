@@ -1,4 +1,4 @@
-"""A pixel with its credentials, events and limits."""
+"""Destination and source: a pixel with its credentials, and a client that submits for pixels."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -6,7 +6,6 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.click_cookie import ClickCookie
 from twite.domain.consent import ConsentPolicy
 from twite.domain.secret import Secret
 from twite.domain.stats.value_guard import ValueGuard
@@ -14,6 +13,7 @@ from twite.domain.times import MINUTE
 
 DEFAULT_RATE: Final = 60_000  # conversions in fifteen minutes, X's strictest statement [doc WEB]
 RATE_WINDOW: Final = 15 * MINUTE
+DEFAULT_DAYS: Final = 90  # as Stape's tag keeps it [seen ST]; X attributes no click for longer
 
 
 class PixelToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +65,20 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     def meter(self) -> str:
         """What X counts against one limit: the account, or the pixel while no account is named."""
         return self.account or self.pixel
+
+
+class ClickCookie(msgspec.Struct, frozen=True, kw_only=True):
+    """`names` are the cookies that are set, `days` how long from the click on they are kept.
+
+    With `http_only` no script can read them, and the gateway takes them from the request; X's own
+    cookie is left readable, since it is X's script that reads it. `client_id` is whether Stape's
+    Data Tag has its client id kept, as by Stape's own client.
+    """
+
+    names: tuple[str, ...] = ("_twite",)
+    days: int = DEFAULT_DAYS
+    http_only: bool = False
+    client_id: bool = True
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,11 @@
-"""Submission: an accepted request, scrubbed of persons, with an entry for each conversion."""
+"""Submission: an accepted request, scrubbed of persons, with its conversions.
 
+They are accepted, rejected or ignored.
+"""
+
+from collections.abc import Iterator
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -8,6 +13,20 @@ from twite.domain.fault import Fault, MaskedFault
 from twite.domain.stats.match_keys import Flaw
 from twite.domain.stats.sightings import Sighting
 from twite.domain.stats.value_guard import ValueFlag
+from twite.domain.times import DAY
+
+# A page that makes names up must not fill the store: beyond these, a source's day has one name.
+MOST_NAMES: Final = 100
+OTHER: Final = "other"
+# How a reason begins that tells what kept a tag from firing: its name is then the tag's.
+NOT_FIRED: Final = "tag_"
+# How long rejections are kept, and how many of each source and pixel: the latest.
+KEPT_FOR: Final = 7 * DAY
+MOST_KEPT: Final = 5_000
+# What is kept of one: so many faults, and texts of so many characters.
+MOST_FAULTS: Final = 8
+LONGEST_VALUE: Final = 64
+LONGEST_TEXT: Final = 256
 
 
 class Endpoint(StrEnum):
@@ -153,3 +172,80 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     duplicates: tuple[int, ...] = ()
     held: tuple[int, ...] = ()
     conflict: bool = False
+
+
+class Rejection(msgspec.Struct, frozen=True, kw_only=True):
+    """One rejected conversion.
+
+    `at` is in milliseconds; `index` is its place in the request that has the receipt. `pixel`,
+    `event` (as it was named, masked) and `conversion_id` are "" where it had none.
+    """
+
+    at: int
+    source: str
+    pixel: str
+    endpoint: str
+    receipt: str
+    index: int
+    event: str
+    conversion_id: str
+    faults: tuple[MaskedFault, ...]
+
+
+class RejectionQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Filter of rejections: all given conditions must hold.
+
+    `since` is in milliseconds; `code` is that of any fault; `pixels` None: all, and those that name
+    none; `name` is a conversion id or a receipt.
+    """
+
+    since: int = 0
+    code: str | None = None
+    name: str | None = None
+    source: str | None = None
+    pixels: frozenset[str] | None = None
+    limit: int = 1_000
+
+    def wants(self, rejection: Rejection) -> bool:
+        """Return whether one is wanted, whatever the limit."""
+        return (
+            rejection.at >= self.since
+            and self.source in {None, rejection.source}
+            and (self.pixels is None or rejection.pixel in self.pixels)
+            and self.name in {None, rejection.conversion_id, rejection.receipt}
+            and (self.code is None or any(fault.code == self.code for fault in rejection.faults))
+        )
+
+
+def rejection_of(submission: Submission, refusal: RejectedConversion) -> Rejection:
+    """Return the stored form of a rejection."""
+    return Rejection(
+        at=submission.received_at,
+        source=submission.source,
+        pixel=refusal.pixel,
+        endpoint=submission.endpoint.value,
+        receipt=submission.receipt,
+        index=refusal.index,
+        event=refusal.event,
+        conversion_id=refusal.conversion_id,
+        faults=refusal.faults,
+    )
+
+
+class IgnoredTally(msgspec.Struct, frozen=True, kw_only=True):
+    """How often a name was ignored on one day (days since 1970, UTC), and why."""
+
+    day: int
+    source: str
+    endpoint: str
+    name: str
+    reason: str
+    times: int
+
+
+def named(submission: Submission) -> Iterator[tuple[str, str]]:
+    """Yield (name, reason) of what is to be counted: what was ignored, and by which tags."""
+    for ignored in submission.ignored:
+        yield ignored.name, ignored.reason
+    for tag in submission.unfired:
+        yield tag.tag, f"{NOT_FIRED}{tag.bar}"

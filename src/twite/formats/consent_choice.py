@@ -4,8 +4,8 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.conversion import Identifiers
 from twite.domain.fault import Fault, fault
-from twite.domain.identifiers import Identifiers
 from twite.formats.native.values import identifiers_of
 from twite.formats.parsed_request import Native
 from twite.formats.strict_json import decode

@@ -8,9 +8,9 @@ from typing import Final
 from publicsuffixlist import PublicSuffixList
 
 from twite.consent.verdict import verdict
-from twite.domain.click_cookie import ClickCookie
 from twite.domain.consent import ConsentAction, ConsentPolicy
-from twite.domain.identifiers import Identifiers
+from twite.domain.conversion import Identifiers
+from twite.domain.destination import ClickCookie
 from twite.domain.times import DAY, SECOND
 from twite.formats.data_tag.event import CLIENT_COOKIE, CLIENT_COOKIE_SECONDS, client_cookie
 from twite.formats.page_visit import OF_X, Click, written

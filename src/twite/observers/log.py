@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from twite.domain.alert import RULES, AlertPhase
-from twite.domain.outcome import AttemptOutcome
+from twite.domain.delivery import AttemptOutcome
 from twite.domain.times import SECOND
 from twite.gateway.alerts.notifier import page_of
 from twite.gateway.ports.events import (
@@ -29,7 +29,7 @@ from twite.gateway.ports.events import (
     TurnedAway,
     WebhookTried,
 )
-from twite.gateway.ports.messages import plain
+from twite.redaction.mask_text import without_echoes
 
 # milliseconds between X's clock and the machine's
 _TOLERABLE: Final = 30 * SECOND
@@ -86,21 +86,21 @@ class Log:
                     status=notice.status,
                     conversions=notice.conversions,
                     ambiguous=notice.ambiguous,
-                    reason=plain(notice.reason),
+                    reason=without_echoes(notice.reason),
                 )
             case Moved(trigger="buried" | "held" | "lapsed"):
                 self._to.warning(
                     f"deliveries {notice.trigger}",
                     pixel=notice.pixel,
                     deliveries=notice.deliveries,
-                    reason=plain(notice.reason),
+                    reason=without_echoes(notice.reason),
                 )
             case Moved():
                 pass
             case Paused() | Resumed():
                 self._see_pause(notice)
             case Troubled(where=where, reason=reason):
-                self._to.error("trouble", where=where, reason=plain(reason))
+                self._to.error("trouble", where=where, reason=without_echoes(reason))
             case _:
                 self._see_alarm(notice)
 
@@ -108,7 +108,7 @@ class Log:
         what = "event" if notice.event else "pixel"
         where = {"pixel": notice.pixel} | ({"x_event": notice.event} if notice.event else {})
         if isinstance(notice, Paused):
-            self._to.error(f"{what} paused", **where, reason=plain(notice.reason))
+            self._to.error(f"{what} paused", **where, reason=without_echoes(notice.reason))
         else:
             self._to.info(f"{what} resumed", **where)
 
@@ -139,7 +139,7 @@ class Log:
             case Alerted():
                 self._see_alerted(notice)
             case WebhookTried(refused=str() as reason):
-                self._to.warning("webhook failed", alert=notice.kind, reason=plain(reason))
+                self._to.warning("webhook failed", alert=notice.kind, reason=without_echoes(reason))
             case _:
                 pass
 

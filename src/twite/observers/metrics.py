@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from twite.domain.alert import AlertPhase
 from twite.domain.history import ConversionCounts
+from twite.domain.stats.backlog import Forecast
 from twite.domain.stats.match_keys import PAIR, MatchKeys, keys_in
 from twite.domain.stats.tally import Counted, Counting
 from twite.gateway.ports.events import (
@@ -35,7 +36,6 @@ from twite.gateway.ports.events import (
     TurnedAway,
     WebhookTried,
 )
-from twite.gateway.ports.monitoring import Forecast
 from twite.observers.latency import Latency
 
 VERDICTS: Final = ("accepted", "duplicates", "suppressed", "rejected")

@@ -15,6 +15,9 @@ from twite.redaction.shapes import MASK, holds_a_person
 from twite.redaction.vocabulary import FieldKind, is_harmless_parameter, kind_of
 from twite.redaction.words import HARMLESS_FIELDS
 
+_LONGEST: Final = 200
+# Echoes, from the first mark to the last (an echo may hold marks), hashes and addresses.
+_ECHOED: Final = re.compile(r"""\(.*\)|".*"|[0-9A-Fa-f]{32,}|\S+@\S+""", re.DOTALL)
 HIDDEN: Final = "…"
 
 
@@ -226,3 +229,12 @@ def shown_path(path: str) -> str:
 _ODD: Final = re.compile(r"@|\d{7}|[^ -~]|.{41}")
 _SMALL_NUMBER: Final = re.compile(r"-?\d{1,6}(?:\.\d{1,4})?", re.ASCII)
 _LONGEST_VALUE: Final = 60
+
+
+def without_echoes(text: str) -> str:
+    """Return what a log or a webhook may show of X's words: their beginning, on one line.
+
+    X's answers echo what clients sent, in brackets or quotes [doc WEB]. The store keeps them whole.
+    """
+    shown = _ECHOED.sub("…", text)[:_LONGEST]
+    return "".join(c if c.isprintable() else "?" for c in shown)

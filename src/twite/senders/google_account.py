@@ -15,7 +15,7 @@ import msgspec
 
 from twite.domain.secret import Secret
 from twite.domain.times import SECOND
-from twite.gateway.ports.google_account import GoogleToken, NoGoogleToken
+from twite.gateway.ports.tags import GoogleToken, NoGoogleToken
 from twite.gateway.tags.google.requests import GoogleEndpoints
 from twite.senders.google_key import ServiceKey, signer_of
 

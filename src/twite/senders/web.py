@@ -19,8 +19,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from twite.gateway.ports.transport import NoResponse, Response
-from twite.gateway.ports.web import WebRequest
+from twite.gateway.ports.transport import NoResponse, Response, WebRequest
 from twite.senders.http import Leaving, watching_what_leaves
 
 LONGEST_ANSWER: Final = 1024 * 1024

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from twite.gateway.ports.store_engine import StoreEngine
+from twite.gateway.ports.store import StoreEngine
 from twite.stores.sqlite.sqlite_engine import SQLiteEngine
 
 ENGINES: Final[Mapping[str, StoreEngine]] = {"sqlite": SQLiteEngine()}

@@ -1,9 +1,7 @@
 """Builders of valid test values; each field can be overridden."""
 
-from twite.domain.conversion import Conversion
-from twite.domain.dedup import dedup_key
+from twite.domain.conversion import Conversion, Identifiers, dedup_key
 from twite.domain.destination import Destination, OAuthKeys, PixelToken, Source
-from twite.domain.identifiers import Identifiers
 from twite.domain.secret import Secret
 from twite.domain.submission import AcceptedConversion, Endpoint, Submission
 from twite.x.encode import conversion_body

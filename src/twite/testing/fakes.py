@@ -11,10 +11,9 @@ import msgspec
 
 from twite.domain.secret import Secret
 from twite.domain.times import HOUR
-from twite.gateway.ports.google_account import GoogleToken, NoGoogleToken
 from twite.gateway.ports.machine import DiskSpace
-from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response
-from twite.gateway.ports.web import WebRequest
+from twite.gateway.ports.tags import GoogleToken, NoGoogleToken
+from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response, WebRequest
 from twite.gtm.template.sandbox import Call, EffectAnswer, RunResult, Turn
 
 
@@ -138,7 +137,7 @@ def refused(*errors: tuple[str, str, str], status: int = 400) -> Response:
 class ScriptedWeb:
     """Gives the answers in turn, then 200 to everything; keeps what was asked.
 
-    See twite.gateway.ports.web.Web.
+    See twite.gateway.ports.transport.Web.
     """
 
     def __init__(self, answers: Iterable[Response | NoResponse] = ()) -> None:
@@ -186,7 +185,7 @@ class ScriptedEngine:
 class ScriptedAccount:
     """Returns the scripted answers in turn, then tokens `token-1`, `token-2`, … for an hour.
 
-    It records the requested scopes. See twite.gateway.ports.google_account.
+    It records the requested scopes. See twite.gateway.ports.tags.
     """
 
     def __init__(

@@ -25,7 +25,7 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.outcome import Delivered, Errored, Outcome, Rejected, RejectionScope, XComplaint
+from twite.domain.delivery import Delivered, Errored, Outcome, Rejected, RejectionScope, XComplaint
 from twite.domain.times import MINUTE, SECOND
 from twite.x import spec
 

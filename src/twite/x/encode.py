@@ -11,8 +11,7 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.conversion import Conversion
-from twite.domain.identifiers import Identifiers
+from twite.domain.conversion import Conversion, Identifiers
 from twite.domain.times import spelled
 from twite.x import spec
 

@@ -2,6 +2,7 @@ import pytest
 
 from twite.domain.alert import AlertKind
 from twite.domain.history import ConversionCounts
+from twite.domain.stats.backlog import Forecast
 from twite.domain.stats.traffic import Silence
 from twite.domain.times import HOUR, MINUTE
 from twite.gateway.alerts.checks import (
@@ -15,7 +16,6 @@ from twite.gateway.alerts.checks import (
     of_space,
 )
 from twite.gateway.ports.machine import DiskSpace
-from twite.gateway.ports.monitoring import Forecast
 
 LIMITS = Thresholds(dead_letters=10, disk_free=1_000 << 20)
 NOW = 1_795_600_000_000

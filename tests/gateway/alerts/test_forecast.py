@@ -1,8 +1,7 @@
 from twite.domain.destination import RATE_WINDOW, Destination
-from twite.domain.stats.backlog import BacklogHour
+from twite.domain.stats.backlog import BacklogHour, Forecast
 from twite.domain.times import HOUR, MINUTE
 from twite.gateway.alerts.forecast import forecasts
-from twite.gateway.ports.monitoring import Forecast
 from twite.testing.builders import a_destination
 
 NOW = 500_000 * HOUR

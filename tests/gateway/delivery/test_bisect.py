@@ -4,8 +4,7 @@ import msgspec
 import pytest
 from worker_bench import Setting
 
-from twite.domain.delivery import Delivery
-from twite.domain.outcome import Rejected, RejectionScope, XComplaint
+from twite.domain.delivery import Delivery, Rejected, RejectionScope, XComplaint
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.delivery.bisect import ALIKE, BUDGET, CONTROLS, Bisect
 from twite.gateway.ports.events import Paused

@@ -3,8 +3,8 @@
 import pytest
 from msgspec.structs import replace
 
+from twite.domain.delivery import Delivered, Errored, Rejected, RejectionScope
 from twite.domain.destination import MissingCredentials, OAuthKeys, PixelToken
-from twite.domain.outcome import Delivered, Errored, Rejected, RejectionScope
 from twite.domain.secret import Secret
 from twite.gateway.delivery.credentials import AGAIN, OAUTH, PIXEL_TOKEN, CredentialChooser, verdict
 from twite.gateway.ports.transport import NoResponse, Response

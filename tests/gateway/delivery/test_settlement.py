@@ -1,7 +1,17 @@
 import pytest
 
-from twite.domain.delivery import MAY_COUNT_TWICE, Attempt, Delivery, Transition, Trigger
-from twite.domain.outcome import Delivered, Errored, Rejected, RejectionScope, XComplaint
+from twite.domain.delivery import (
+    MAY_COUNT_TWICE,
+    Attempt,
+    Delivered,
+    Delivery,
+    Errored,
+    Rejected,
+    RejectionScope,
+    Transition,
+    Trigger,
+    XComplaint,
+)
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.settlement import attempt, transitions
 from twite.gateway.ports.transport import NoResponse, Response

@@ -7,14 +7,17 @@ import pyotp
 import pytest
 
 from twite.domain.errors import SignedOut
-from twite.domain.people.account_changes import (
+from twite.domain.people.users import (
+    AuditEvent,
     PasswordSet,
     Result,
+    Role,
+    User,
     UserAdded,
     UserAllowed,
     UserRemoved,
+    Viewer,
 )
-from twite.domain.people.users import AuditEvent, Role, User, Viewer
 from twite.domain.secret import Secret
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.identity.authentication import (

@@ -3,9 +3,9 @@ import json
 
 import pytest
 
+from twite.domain.delivery import XComplaint
 from twite.domain.errors import LedgerFull, LedgerUnavailable, MalformedRequest, NameTaken
 from twite.domain.fault import Fault
-from twite.domain.outcome import XComplaint
 from twite.domain.times import SECOND
 from twite.formats.native.answers import IdentifierWarning
 from twite.gateway.ingest.accept import TROUBLED_FOR, Accept, XAcceptReceipt, XAcceptRefusal

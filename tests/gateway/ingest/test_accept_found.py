@@ -5,8 +5,7 @@ import pytest
 from test_accept import Desk
 
 from twite.domain.fault import fault
-from twite.domain.ignored import IgnoredTally
-from twite.domain.submission import Endpoint, Ignored
+from twite.domain.submission import Endpoint, Ignored, IgnoredTally
 from twite.domain.times import DAY
 from twite.formats.parsed_request import Native, ParsedRequest
 from twite.gateway.ingest.entries import tag_outcomes

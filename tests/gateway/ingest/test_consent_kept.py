@@ -8,17 +8,17 @@ import pytest
 
 from twite.consent.verdict import OF_STORAGE, judging
 from twite.domain.consent import ConsentAction, ConsentPolicy, person_keys
+from twite.domain.conversion import Identifiers
 from twite.domain.delivery import State
 from twite.domain.errors import MalformedRequest
-from twite.domain.identifiers import Identifiers
 from twite.domain.times import MINUTE
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import (
     ConsentChoiceResult,
+    PolicyChange,
     RecordConsentChoice,
     UnusableChoice,
 )
-from twite.gateway.ingest.policy_change import PolicyChange
 from twite.gateway.ports.events import Troubled
 from twite.gateway.ports.outbox import Claim, Replay
 from twite.gateway.ports.queries import ByConversionId, ListQuery

@@ -5,7 +5,7 @@ import pytest
 from test_accept import Desk
 
 from twite.domain.fault import CODES
-from twite.domain.rejection import LONGEST_VALUE, RejectionQuery
+from twite.domain.submission import LONGEST_VALUE, RejectionQuery
 from twite.gateway.ingest.rejections import marks, masked_value
 from twite.gateway.ports.queries import RejectionsQuery
 from twite.redaction.mask_text import masked_text

@@ -10,7 +10,7 @@ from twite.domain.destination import Destination, OAuthKeys
 from twite.domain.errors import LedgerUnavailable, NotOpened
 from twite.domain.secret import Secret
 from twite.domain.stats.backlog import BacklogHour
-from twite.gateway.ingest.tag_credentials import (
+from twite.gateway.ingest.stape_proxy import (
     LOOK,
     PASSING,
     STORED,

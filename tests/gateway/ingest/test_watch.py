@@ -1,14 +1,14 @@
 import msgspec
 import pytest
 
+from twite.domain.conversion import Identifiers
 from twite.domain.fault import fault
-from twite.domain.identifiers import Identifiers
 from twite.domain.stats.sightings import Sighting, SightingPath, marks
 from twite.domain.submission import Endpoint
 from twite.formats.beacon.shape import BeaconTwin
 from twite.formats.native.conversion import ReadConversion
 from twite.formats.parsed_request import Native
-from twite.gateway.ingest.sightings import Watch, watched
+from twite.gateway.ingest.entries import Watch, watched
 from twite.testing.builders import NOW, a_conversion, a_destination, a_source
 
 SALT = b"salt"

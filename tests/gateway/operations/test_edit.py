@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from twite.domain.conversion import Identifiers
 from twite.domain.delivery import (
     AMBIGUITY_WINDOW,
     MAY_COUNT_TWICE,
@@ -12,7 +13,6 @@ from twite.domain.delivery import (
     State,
 )
 from twite.domain.history import History, PastAttempt
-from twite.domain.identifiers import Identifiers
 from twite.domain.times import HOUR
 from twite.gateway.operations.edit import Edit, apply_edit, doubt
 from twite.gateway.tags.run.outcome import AT_MOST_ONCE

@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
+from twite.domain.conversion import Identifiers
 from twite.domain.delivery import State
 from twite.domain.history import History
-from twite.domain.identifiers import Identifiers
 from twite.gateway.operations.explain import LONGEST, ExplainStep, masked, own_part, steps
 from twite.gateway.ports.queries import ConversionOrigin
 from twite.testing.builders import NOW, a_conversion

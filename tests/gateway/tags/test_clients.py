@@ -11,8 +11,7 @@ from client_stage import ClientStage
 
 from twite.domain.errors import LedgerUnavailable, TemplateRests, TemplatesBusy
 from twite.gateway.ports.events import Troubled
-from twite.gateway.ports.google_account import NoGoogleToken
-from twite.gateway.ports.tags import TagOutcome
+from twite.gateway.ports.tags import NoGoogleToken, TagOutcome
 from twite.gateway.ports.transport import Response as HttpAnswer
 from twite.gateway.tags.clients.conversation import ClientFailed
 from twite.gateway.tags.clients.effects import ClientOutbound

@@ -6,9 +6,8 @@ import pytest
 
 from twite.domain.secret import Secret
 from twite.domain.times import HOUR, MINUTE, SECOND
-from twite.gateway.ports.google_account import GoogleToken, NoGoogleToken
-from twite.gateway.ports.transport import NoResponse, Response
-from twite.gateway.ports.web import WebRequest
+from twite.gateway.ports.tags import GoogleToken, NoGoogleToken
+from twite.gateway.ports.transport import NoResponse, Response, WebRequest
 from twite.gateway.tags.google.requests import (
     AHEAD,
     MOST_SCOPES,

@@ -15,8 +15,8 @@ from twite.cli.send.job import SendOptions, perform
 from twite.cli.send.report import options_digest
 from twite.cli.send.results import RowResultKind
 from twite.cli.send.target import target
+from twite.domain.conversion import currency as known_currency
 from twite.domain.fault import Fault
-from twite.domain.money import currency as known_currency
 from twite.formats.files.cells import Decimal
 from twite.formats.files.rows import RowOptions
 from twite.formats.files.table import NAMES, UnknownColumn

@@ -12,7 +12,7 @@ from twite.cli.send.results import (
     refused,
 )
 from twite.consent.verdict import judging
-from twite.domain.dedup import dedup_key
+from twite.domain.conversion import dedup_key
 from twite.domain.destination import Destination, Source
 from twite.formats.files.findings import FileRow
 from twite.formats.files.rows import RowOptions

@@ -15,10 +15,10 @@ from twite.domain.alert import OF_A_PIXEL, RULES, Alert
 from twite.domain.delivery import State
 from twite.domain.destination import Destination
 from twite.domain.history import ConversionCounts, total
+from twite.domain.stats.backlog import Forecast
 from twite.domain.stats.tally import QUARTER, DeliveryTimes, FlowCounts, quantile, together
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.alerts.forecast import LOOK_BACK, forecasts
-from twite.gateway.ports.monitoring import Forecast
 from twite.gateway.ports.queries import (
     DeliveredQuery,
     ErrorGroup,

@@ -11,7 +11,6 @@ from twite.console.page import NavigationGroup, PageLocation, PageRequest, PageR
 from twite.console.scope import TONES, EventNames, asked_again, look_of, scope_of
 from twite.domain.destination import Destination
 from twite.domain.fault import CODES
-from twite.domain.rejection import KEPT_FOR, MOST_KEPT, RejectionQuery
 from twite.domain.stats.value_guard import (
     LEAST_SEEN,
     MEANING,
@@ -19,6 +18,7 @@ from twite.domain.stats.value_guard import (
     UsualAmount,
     ValueGuard,
 )
+from twite.domain.submission import KEPT_FOR, MOST_KEPT, RejectionQuery
 from twite.gateway.ports.queries import Queries, RejectionsQuery
 from twite.gateway.ports.state import StateReader
 

@@ -17,8 +17,8 @@ from urllib.parse import quote
 import msgspec
 
 from twite.domain import normalize
+from twite.domain.conversion import Identifiers
 from twite.domain.fault import Fault, fault
-from twite.domain.identifiers import Identifiers
 
 EMAIL: Final = "email"
 PHONE: Final = "phone"

@@ -9,8 +9,8 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.conversion import Identifiers
 from twite.domain.fault import CODES
-from twite.domain.identifiers import Identifiers
 from twite.domain.normalize import PLACEHOLDERS
 from twite.domain.times import DAY
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.money import amount
+from twite.domain.conversion import amount
 from twite.domain.normalize import PLACEHOLDERS
 from twite.formats.native.values import is_more
 from twite.formats.page_visit import scrubbed_url

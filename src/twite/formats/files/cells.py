@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from twite.domain.money import CURRENCIES
+from twite.domain.conversion import CURRENCIES
 from twite.domain.times import spelled
 from twite.formats.files.findings import NOTES, RowFinding, shown
 

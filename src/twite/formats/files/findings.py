@@ -10,7 +10,7 @@ from zlib import crc32
 
 import msgspec
 
-from twite.domain.dedup import dedup_key
+from twite.domain.conversion import dedup_key
 from twite.domain.fault import Fault
 from twite.domain.times import LATEST, moment
 from twite.redaction.shapes import holds_a_person

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.money import currency
+from twite.domain.conversion import currency
 from twite.domain.normalize import PLACEHOLDERS
 from twite.formats.files.cells import Amount, Decimal, Moment, read_amount, read_moment
 from twite.formats.files.findings import ERRORS, NOTES, FileRow, Repeats, RowFinding, rounded

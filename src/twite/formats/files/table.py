@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from twite.domain.dedup import derived_id
+from twite.domain.conversion import derived_id
 from twite.domain.errors import ClientError
 
 Kind = Literal["csv", "json", "jsonl", "parquet"]

@@ -20,11 +20,9 @@ from twite.domain.consent import (
     is_denial,
     stripped,
 )
-from twite.domain.conversion import Content, Conversion
-from twite.domain.dedup import derived_id
+from twite.domain.conversion import Content, Conversion, Identifiers, derived_id
 from twite.domain.destination import Destination, Source
 from twite.domain.fault import Fault, fault
-from twite.domain.identifiers import Identifiers
 from twite.domain.stats.match_keys import Flaw
 from twite.domain.times import DAY, moment
 from twite.formats.native.values import (

@@ -9,10 +9,8 @@ from typing import Final, TypeVar
 import msgspec
 
 from twite.domain import normalize
-from twite.domain.conversion import Content
+from twite.domain.conversion import Content, Identifiers, amount, currency
 from twite.domain.fault import Fault, fault
-from twite.domain.identifiers import Identifiers
-from twite.domain.money import amount, currency
 from twite.domain.stats.match_keys import (
     FLAWS,
     Flaw,

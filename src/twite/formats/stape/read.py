@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.dedup import derived_id
+from twite.domain.conversion import derived_id
 from twite.domain.destination import OAuthKeys
 from twite.domain.secret import Secret
 from twite.domain.times import DAY

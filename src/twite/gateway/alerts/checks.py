@@ -10,12 +10,12 @@ import msgspec
 
 from twite.domain.alert import AlertKind
 from twite.domain.history import ConversionCounts
+from twite.domain.stats.backlog import Forecast
 from twite.domain.stats.traffic import Silence
 from twite.domain.times import HOUR, MINUTE, SECOND, spelled
 from twite.gateway.alerts.alert_store import CheckResult
 from twite.gateway.ports.machine import DiskSpace
-from twite.gateway.ports.messages import plain
-from twite.gateway.ports.monitoring import Forecast
+from twite.redaction.mask_text import without_echoes
 
 STORE: Final = "store"
 CLOCK: Final = "clock"
@@ -40,7 +40,7 @@ def of_pauses(pixels: Iterable[str], paused: Mapping[str, str]) -> Iterator[Chec
     for pixel in pixels:
         reason = paused.get(pixel)
         refused = reason is not None and reason.split(" ", 1)[0] in _NOBODY
-        words = "" if reason is None else plain(reason)
+        words = "" if reason is None else without_echoes(reason)
         for kind, bad, text in (
             (AlertKind.CREDENTIALS_REFUSED, refused, f"X answers {words}"),
             (AlertKind.PIXEL_PAUSED, reason is not None and not refused, f"The reason: {words}"),
@@ -54,7 +54,7 @@ def of_event_pauses(
     """Check which pixels have paused events."""
     for pixel in pixels:
         reasons = [
-            f"{event}: {plain(reason)}"
+            f"{event}: {without_echoes(reason)}"
             for (of, event), reason in sorted(paused.items())
             if of == pixel
         ]

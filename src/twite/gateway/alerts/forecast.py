@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from twite.domain.destination import RATE_WINDOW, Destination
-from twite.domain.stats.backlog import BacklogHour
+from twite.domain.stats.backlog import BacklogHour, Forecast
 from twite.domain.times import HOUR, MINUTE
-from twite.gateway.ports.monitoring import Forecast
 
 # Recent deliveries are read over one window of the rate limit.
 LOOK_BACK: Final = RATE_WINDOW

@@ -11,6 +11,7 @@ from twite.domain.alert import Alert, AlertKind, AlertPhase
 from twite.domain.destination import Destination
 from twite.domain.errors import TwiteError
 from twite.domain.history import ConversionCounts
+from twite.domain.stats.backlog import Forecast
 from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic, noted, silence
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.alerts.alert_store import AlertStore, CheckResult
@@ -40,7 +41,6 @@ from twite.gateway.ports.events import (
     TroublePlace,
 )
 from twite.gateway.ports.machine import Clock, Disk, DiskSpace, wait_for_event
-from twite.gateway.ports.monitoring import Forecast
 from twite.gateway.ports.queries import DeliveredQuery, Queries
 from twite.gateway.ports.state import Pause, StateStore
 

@@ -12,10 +12,19 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.delivery import Batch, Delivery, Transition, Trigger, backoff
+from twite.domain.delivery import (
+    Batch,
+    Delivered,
+    Delivery,
+    Errored,
+    Outcome,
+    Rejected,
+    Transition,
+    Trigger,
+    backoff,
+)
 from twite.domain.destination import Destination
 from twite.domain.errors import TransientError
-from twite.domain.outcome import Delivered, Errored, Outcome, Rejected
 from twite.domain.times import MINUTE
 from twite.gateway.delivery.bisect import BatchSize, Bisect, Group
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker, EventPauses

@@ -22,8 +22,15 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.delivery import MOST_BYTES, Delivery
-from twite.domain.outcome import Errored, Outcome, Rejected, RejectionScope, XComplaint
+from twite.domain.delivery import (
+    MOST_BYTES,
+    Delivery,
+    Errored,
+    Outcome,
+    Rejected,
+    RejectionScope,
+    XComplaint,
+)
 from twite.x import spec
 
 # A batch that X calls too large is halved, but never below this size.

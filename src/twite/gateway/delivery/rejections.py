@@ -10,9 +10,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
-from twite.domain.delivery import Batch, Delivery, Transition, Trigger
+from twite.domain.delivery import Batch, Delivery, Rejected, Transition, Trigger
 from twite.domain.errors import TransientError
-from twite.domain.outcome import Rejected
 from twite.gateway.delivery.bisect import Bisect, Kind, kind_of
 from twite.gateway.delivery.circuit_breaker import REFUSED_ALIKE, EventPauses
 from twite.gateway.delivery.settlement import Settler

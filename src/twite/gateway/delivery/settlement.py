@@ -15,20 +15,18 @@ from twite.domain.delivery import (
     LAST_CEILING,
     MAY_COUNT_TWICE,
     Attempt,
-    Batch,
-    Delivery,
-    Settlement,
-    Transition,
-    Trigger,
-    backoff,
-)
-from twite.domain.outcome import (
     AttemptOutcome,
+    Batch,
     Delivered,
+    Delivery,
     Errored,
     Outcome,
     Rejected,
     RejectionScope,
+    Settlement,
+    Transition,
+    Trigger,
+    backoff,
 )
 from twite.domain.times import SECOND
 from twite.gateway.delivery.bisect import Group

@@ -15,8 +15,7 @@ from typing import Final, TypeGuard, TypeVar
 
 import msgspec
 
-from twite.domain.delivery import Batch, Delivery
-from twite.domain.outcome import Errored, Outcome, Rejected, RejectionScope
+from twite.domain.delivery import Batch, Delivery, Errored, Outcome, Rejected, RejectionScope
 from twite.gateway.delivery.circuit_breaker import PROBE_EVERY
 from twite.gateway.ports.machine import Clock
 

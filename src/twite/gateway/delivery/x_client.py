@@ -7,10 +7,9 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.delivery import Attempt
+from twite.domain.delivery import Attempt, Delivered, Errored, Outcome, Rejected, RejectionScope
 from twite.domain.destination import Destination, MissingCredentials, OAuthKeys, PixelToken
 from twite.domain.errors import TransientError
-from twite.domain.outcome import Delivered, Errored, Outcome, Rejected, RejectionScope
 from twite.domain.times import SECOND
 from twite.gateway.delivery.bisect import Group
 from twite.gateway.delivery.credentials import CredentialChooser

@@ -14,18 +14,24 @@ from typing import Final
 import msgspec
 
 from twite.domain.errors import InvalidAccountChange, SignedOut
-from twite.domain.people.account_changes import (
+from twite.domain.people.users import (
+    NAME,
+    ApiKey,
+    AuditAction,
+    AuditEvent,
     Change,
     KeyMade,
     KeyRevoked,
+    KeyScope,
     PasswordSet,
     Result,
+    Role,
     TwoFactorDisabled,
+    User,
     UserAdded,
     UserAllowed,
     UserRemoved,
 )
-from twite.domain.people.users import NAME, ApiKey, AuditAction, AuditEvent, KeyScope, Role, User
 from twite.domain.secret import Secret
 from twite.gateway.identity.authentication import digest_of
 from twite.gateway.ports.directory import AccountDirectory, Passwords

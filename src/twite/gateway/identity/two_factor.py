@@ -12,8 +12,14 @@ from typing import Final
 import pyotp
 
 from twite.domain.errors import InvalidAccountChange, SignedOut
-from twite.domain.people.account_changes import Result, TwoFactorDisabled, TwoFactorEnabled
-from twite.domain.people.users import AuditAction, AuditEvent, User
+from twite.domain.people.users import (
+    AuditAction,
+    AuditEvent,
+    Result,
+    TwoFactorDisabled,
+    TwoFactorEnabled,
+    User,
+)
 from twite.domain.secret import Secret
 from twite.domain.times import SECOND
 from twite.gateway.ports.directory import AccountDirectory

@@ -1,16 +1,19 @@
 """Accept a request: read it, hash identifiers, apply consent, and commit it before the answer."""
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
 from twite.consent.verdict import judging
 from twite.domain.consent import Judge, person_keys
+from twite.domain.conversion import Identifiers
+from twite.domain.delivery import XComplaint
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import LedgerUnavailable, NameTaken
-from twite.domain.identifiers import Identifiers
-from twite.domain.outcome import XComplaint
 from twite.domain.submission import (
     AcceptedConversion,
     Endpoint,
@@ -26,27 +29,27 @@ from twite.formats.native.answers import IdentifierWarning, Suppressed
 from twite.formats.native.read import ParsedNative
 from twite.formats.parsed_request import ParsedRequest
 from twite.formats.x_api import read as x_api
-from twite.gateway.ingest.double_hash_filter import DoubleHashFilter
 from twite.gateway.ingest.entries import (
-    flawed,
-    flawed_x,
-    matchable,
-    matchable_x,
+    Watch,
     notices_of,
     of_x,
     split_results,
     tag_events,
     tag_outcomes,
+)
+from twite.gateway.ingest.flaws import (
+    DoubleHashFilter,
+    flawed,
+    flawed_x,
+    matchable,
+    matchable_x,
     weigh_match_keys,
 )
-from twite.gateway.ingest.in_progress import InProgress
-from twite.gateway.ingest.opt_outs import NobodyOptedOut
-from twite.gateway.ingest.sightings import Watch
 from twite.gateway.ingest.value_guard import ValueGuards
 from twite.gateway.ports.events import Observer, SilentObserver, Troubled, TroublePlace
-from twite.gateway.ports.intake import Intake
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.privacy import Privacy
+from twite.gateway.ports.store import Intake
 from twite.gateway.ports.tags import DispatchesTags, FiringResult, TagOutcome
 from twite.gtm.template.sandbox import Incoming
 
@@ -93,50 +96,51 @@ class XAcceptRefusal(Exception):
         self.complaints = complaints
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Accept:
-    """Accepts requests. `wake` is called with each pixel that has new deliveries."""
+    """Accepts requests. `wake` is called with each pixel that has new deliveries.
 
-    def __init__(
-        self,
-        *,
-        ledger: Intake,
-        clock: Clock,
-        randomness: Randomness,
-        destinations: Mapping[str, Destination],
-        salt: bytes,
-        wake: Callable[[str], None],
-        opt_outs: Privacy | None = None,
-        watch: Watch | None = None,
-        guards: ValueGuards | None = None,
-        observer: Observer | None = None,
-        wall: Clock | None = None,
-        fire: DispatchesTags | None = None,
-    ) -> None:
-        """`wall` dates conversions without a time; `clock` measures intervals.
+    `wall` dates conversions without a time; `clock` measures intervals. Without `fire` there are no
+    tags.
+    """
 
-        Without `fire` there are no tags.
-        """
-        self._fire = fire
-        self._ledger = ledger
-        self._clock = clock
-        self._wall = wall or clock
-        self._randomness = randomness
-        self._destinations = destinations
-        self._salt = salt
-        self._wake = wake
-        self._opt_outs = opt_outs or NobodyOptedOut()
-        self._guards = guards or ValueGuards()
-        self._double_hashes = DoubleHashFilter()
-        self._in_progress = InProgress()
-        self._watch = watch or Watch(destinations=destinations, salt=salt)
-        self._observer = observer or SilentObserver()
-        # When a commit last failed (monotonic), and why.
-        self._failed: tuple[int, str] | None = None
-        self._failure_reported_at = clock.elapsed() - TROUBLED_FOR
+    ledger: Intake
+    clock: Clock
+    randomness: Randomness
+    destinations: Mapping[str, Destination]
+    salt: bytes
+    wake: Callable[[str], None]
+    opt_outs: Privacy | None = None
+    watch: Watch | None = None
+    guards: ValueGuards = field(default_factory=ValueGuards)
+    observer: Observer = field(default_factory=SilentObserver)
+    wall: Clock | None = None
+    fire: DispatchesTags | None = None
+    _double_hashes: DoubleHashFilter = field(init=False, default_factory=DoubleHashFilter)
+    # Requests in progress.
+    _begun: set[asyncio.Future[None]] = field(init=False, default_factory=set)
+    # When a commit last failed (monotonic), and why.
+    _failed: tuple[int, str] | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self._wall = self.wall or self.clock
+        self._watch = self.watch or Watch(destinations=self.destinations, salt=self.salt)
+        self._failure_reported_at = self.clock.elapsed() - TROUBLED_FOR
 
     async def passed(self) -> None:
         """Wait until the requests in progress now are committed or refused."""
-        await self._in_progress.passed()
+        if self._begun:
+            await asyncio.wait(tuple(self._begun))
+
+    @contextmanager
+    def _in_progress(self) -> Iterator[None]:
+        end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._begun.add(end)
+        try:
+            yield
+        finally:
+            self._begun.discard(end)
+            end.set_result(None)
 
     @property
     def trouble(self) -> str | None:
@@ -148,7 +152,7 @@ class Accept:
         if self._failed is None:
             return None
         at, reason = self._failed
-        return reason if self._clock.elapsed() - at < TROUBLED_FOR else None
+        return reason if self.clock.elapsed() - at < TROUBLED_FOR else None
 
     async def native(
         self, *, source: Source, body: bytes, idempotency_key: str | None = None
@@ -161,16 +165,16 @@ class Accept:
         reading = native.read(
             body,
             source=source,
-            destinations=self._destinations,
+            destinations=self.destinations,
             now=now,
-            salt=self._salt,
+            salt=self.salt,
             idempotency_key=idempotency_key,
             consent=self._judge(source, now),
         )
         name = None
         if idempotency_key is not None:
-            name = native.named(body, source=source.name, key=idempotency_key, salt=self._salt)
-        with self._in_progress.counted():
+            name = native.named(body, source=source.name, key=idempotency_key, salt=self.salt)
+        with self._in_progress():
             return await self._keep(
                 reading, source=source, endpoint=Endpoint.NATIVE, idempotency=name
             )
@@ -195,12 +199,12 @@ class Accept:
         reading = native.judge(
             found,
             source=source,
-            destinations=self._destinations,
+            destinations=self.destinations,
             now=now,
-            salt=self._salt,
+            salt=self.salt,
             consent=self._judge(source, now),
         )
-        with self._in_progress.counted():
+        with self._in_progress():
             return await self._keep(
                 reading,
                 source=source,
@@ -223,13 +227,13 @@ class Accept:
         request: Incoming = NO_REQUEST,
         client: str = "",
     ) -> AcceptReceipt:
-        now = self._clock.now()
+        now = self.clock.now()
         entries, refusals, remarks = split_results(
-            reading, look=self._guards.look(source.name), salt=self._salt
+            reading, look=self.guards.look(source.name), salt=self.salt
         )
         firing = FiringResult()
-        if self._fire is not None and self._fire.hears(source.name):
-            firing = await self._fire.heard(
+        if self.fire is not None and self.fire.hears(source.name):
+            firing = await self.fire.heard(
                 tag_events(reading, found),
                 source=source,
                 request=request,
@@ -241,7 +245,7 @@ class Accept:
         flaws = flawed(reading.results) + self._double_hashes.among(matchable(reading))
         entries, flaws = weigh_match_keys(entries, flaws, of_nobody=flaws)
         submission = Submission(
-            receipt=self._randomness.receipt(),
+            receipt=self.randomness.receipt(),
             source=source.name,
             endpoint=endpoint,
             received_at=now,
@@ -258,7 +262,7 @@ class Accept:
         recorded = await self._record(submission, firing.fired)
         again = recorded.duplicates
         duplicates = tuple(index for index in again if index < len(reading.results))
-        self._guards.learn(
+        self.guards.learn(
             source.name,
             (
                 result.conversion
@@ -304,8 +308,8 @@ class Accept:
 
         Raises XAcceptRefusal where X would refuse it, LedgerFull, LedgerUnavailable.
         """
-        now = self._clock.now()
-        reading = x_api.read(body, destination=destination, salt=self._salt)
+        now = self.clock.now()
+        reading = x_api.read(body, destination=destination, salt=self.salt)
         if isinstance(reading, x_api.XApiRefusal):
             raise XAcceptRefusal(status=reading.status, complaints=reading.complaints)
         revoked = [
@@ -316,7 +320,7 @@ class Accept:
             reading.conversions,
             revoked=revoked,
             body=reading.body,
-            look=self._guards.look(source),
+            look=self.guards.look(source),
         )
         doubles = self._double_hashes.among(
             matchable_x(reading.conversions, reading.flaws, revoked)
@@ -329,7 +333,7 @@ class Accept:
             of_nobody=doubles,
         )
         submission = Submission(
-            receipt=self._randomness.receipt(),
+            receipt=self.randomness.receipt(),
             source=source,
             endpoint=endpoint,
             received_at=now,
@@ -346,7 +350,7 @@ class Accept:
             flaws=flaws,
         )
         duplicates = (await self._record(submission)).duplicates
-        self._guards.learn(
+        self.guards.learn(
             source,
             (
                 conversion
@@ -358,36 +362,34 @@ class Accept:
 
     def _judge(self, source: Source, now: int) -> Judge:
         """Return the consent judge for a source's conversions at a time."""
-        return judging(
-            policy=source.consent,
-            now=now,
-            revoked=self._revoked if self._opt_outs.some() else None,
-        )
+        has_opt_outs = self.opt_outs is not None and self.opt_outs.some()
+        revoked = self._revoked if has_opt_outs else None
+        return judging(policy=source.consent, now=now, revoked=revoked)
 
     def _revoked(self, identifiers: Identifiers, pixel: str) -> bool:
-        if not self._opt_outs.some():
+        if self.opt_outs is None or not self.opt_outs.some():
             return False
-        return self._opt_outs.lists(person_keys(identifiers, pixel=pixel, salt=self._salt))
+        return self.opt_outs.lists(person_keys(identifiers, pixel=pixel, salt=self.salt))
 
     async def _record(
         self, submission: Submission, fired: Sequence[AcceptedConversion] = ()
     ) -> Recorded:
         """Commit a submission, wake the workers of its pixels, and return the result."""
         try:
-            recorded = await self._ledger.record(submission)
+            recorded = await self.ledger.record(submission)
         except LedgerUnavailable as error:
-            now = self._clock.elapsed()
+            now = self.clock.elapsed()
             self._failed = now, error.reason
             if now - self._failure_reported_at >= TROUBLED_FOR:
                 # Report at intervals: under traffic there are thousands, all alike.
                 self._failure_reported_at = now
-                self._observer.see(Troubled(where=TroublePlace.LEDGER, reason=error.reason))
+                self.observer.see(Troubled(where=TroublePlace.LEDGER, reason=error.reason))
             raise
         self._failed = None
         if recorded.conflict:
             raise NameTaken("this idempotency key was used for a different request")
         for pixel in {entry.pixel for entry in submission.entries}:
-            self._wake(pixel)
+            self.wake(pixel)
         for notice in notices_of(submission, fired, recorded.duplicates):
-            self._observer.see(notice)
+            self.observer.see(notice)
         return recorded

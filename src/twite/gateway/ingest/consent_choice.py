@@ -1,14 +1,28 @@
-"""Consent choice: a person withdraws consent or gives it again, apart from a conversion."""
+"""Consent choices of persons, apart from a conversion, and changes of a source's consent policy."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
 from twite.consent.statements import ConsentStatus, Purpose, Signals, statements
-from twite.domain.consent import ConsentPolicy, person_keys
+from twite.consent.verdict import decide_again
+from twite.domain.consent import ConsentAction, ConsentPolicy, person_keys, policy_version
 from twite.domain.destination import Source
 from twite.domain.fault import Fault
 from twite.formats import consent_choice as choice
+from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.outbox import DeliveryStore, TakeBack
 from twite.gateway.ports.privacy import Privacy
+from twite.gateway.ports.queries import UndeliveredQuery
+from twite.gateway.ports.state import DecisionPolicy
+from twite.gateway.ports.tags import PREFIX, policy_for
+
+_AT_ONCE: Final = 1_000
+
 
 _DECIDING = frozenset({Purpose.STORAGE, Purpose.USER_DATA, Purpose.SALE})
 
@@ -45,20 +59,20 @@ class UnusableChoice(Exception):
         self.faults = faults
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class RecordConsentChoice:
     """Records choices on the opt-out list, for all pixels of the source that reports them."""
 
-    def __init__(self, *, opt_outs: Privacy, clock: Clock, salt: bytes) -> None:
-        self._opt_outs = opt_outs
-        self._clock = clock
-        self._salt = salt
+    opt_outs: Privacy
+    clock: Clock
+    salt: bytes
 
     async def note(self, *, source: Source, body: bytes) -> ConsentChoiceResult:
         """Store a choice. Deliveries claimed after it obey it.
 
         Raises MalformedRequest, UnusableChoice, LedgerUnavailable.
         """
-        now = self._clock.now()
+        now = self.clock.now()
         read = choice.read(body, region=source.region)
         revoked = revokes(read.consent, source.consent, now=now)
         if read.faults or revoked is None:
@@ -66,10 +80,62 @@ class RecordConsentChoice:
         keys = [
             key
             for pixel in sorted(source.pixels)
-            for key in person_keys(read.identifiers, pixel=pixel, salt=self._salt)
+            for key in person_keys(read.identifiers, pixel=pixel, salt=self.salt)
         ]
         if revoked:
-            await self._opt_outs.revoke(keys, now=now)
+            await self.opt_outs.revoke(keys, now=now)
         else:
-            await self._opt_outs.restore(keys)
+            await self.opt_outs.restore(keys)
         return ConsentChoiceResult(revoked=revoked, identifiers=len(keys) // len(source.pixels))
+
+
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
+class PolicyChange:
+    """Runs at start, before sending. Suppresses or holds what the new policy does not allow."""
+
+    sources: Iterable[Source]
+    store: DeliveryStore
+    clock: Clock
+    observer: Observer
+
+    async def once(self) -> int:
+        """Return the number of deliveries suppressed or held. Raises LedgerUnavailable.
+
+        A policy is stored last, so that an interrupted start runs again.
+        """
+        policies = await self.store.load(DecisionPolicy)
+        noted = {policy.source: policy.version for policy in policies}
+        taken = 0
+        for source in self.sources:
+            version = policy_version(source.consent)
+            if noted.get(source.name) == version:
+                continue
+            if source.name in noted:
+                taken += await self._of(source)
+            await self.store.put([DecisionPolicy(source=source.name, version=version)])
+        return taken
+
+    async def _of(self, source: Source) -> int:
+        after = taken = 0
+        for_tags = policy_for(source.consent)
+        while True:
+            undelivered = await self.store.answer(
+                UndeliveredQuery(source=source.name, after=after, limit=_AT_ONCE)
+            )
+            if not undelivered:
+                break
+            after = undelivered[-1].delivery
+            taken_back: defaultdict[tuple[str, bool], list[int]] = defaultdict(list)
+            for delivery in undelivered:
+                is_tags = delivery.pixel.startswith(PREFIX)
+                found = decide_again(delivery.evidence, for_tags if is_tags else source.consent)
+                if found is not None:
+                    hold = found.action is ConsentAction.HOLD
+                    taken_back[found.reason or found.rule, hold].append(delivery.delivery)
+            for (reason, hold), deliveries in taken_back.items():
+                move = TakeBack(deliveries=deliveries, reason=reason, hold=hold)
+                taken += (await self.store.move(move, now=self.clock.now())).moved
+        if taken:
+            summary = f"the policy of source {source.name} has changed: {taken} are not sent"
+            self.observer.see(Troubled(where=TroublePlace.CONSENT, reason=summary))
+        return taken

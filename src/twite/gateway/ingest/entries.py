@@ -1,34 +1,47 @@
-"""Build ledger entries (dedup key, X body, consent) from the conversions of a parsed request."""
+"""Build what is recorded of a parsed request: entries (dedup key, X body, consent), sightings."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from twite.domain.consent import REVOKED
-from twite.domain.conversion import Conversion
-from twite.domain.dedup import dedup_key
-from twite.domain.identifiers import Identifiers
-from twite.domain.stats.match_keys import DOUBLE, Flaw, key_set_of, winning, without_nobody
+from twite.domain.conversion import Conversion, Identifiers, dedup_key
+from twite.domain.destination import Destination, Source
+from twite.domain.stats.match_keys import key_set_of
+from twite.domain.stats.sightings import (
+    Sighting,
+    SightingPath,
+    marks,
+)
 from twite.domain.stats.value_guard import ValueFlag
 from twite.domain.submission import (
     AcceptedConversion,
-    FlawedIdentifier,
+    Endpoint,
     RejectedConversion,
     Submission,
 )
+from twite.formats.beacon.shape import BeaconTwin
 from twite.formats.event_data.conversions import as_seen, in_our_words
 from twite.formats.event_data.of_native import event_of
 from twite.formats.native.answers import IdentifierWarning
-from twite.formats.native.conversion import ReadConversion
+from twite.formats.native.conversion import MAX_ID, ReadConversion
 from twite.formats.native.read import ParsedNative
-from twite.formats.native.values import digests_of
 from twite.formats.parsed_request import ParsedRequest
 from twite.gateway.ingest.rejections import refusal_of
 from twite.gateway.ports.events import Accepted, IgnoredSome, Judged, Notice, TagFired, TagPassed
 from twite.gateway.ports.tags import PREFIX, TagOutcome, TagRemark, TagStatus
 from twite.x.encode import batch_body, conversion_body
+
+_GIVEN: Final[Mapping[BeaconTwin, SightingPath]] = {
+    BeaconTwin.LOADED: SightingPath.PIXEL,
+    # The page was left before X's script reported itself. It had usually loaded.
+    BeaconTwin.CALLED: SightingPath.PIXEL,
+    BeaconTwin.BLOCKED: SightingPath.BLOCKED,
+}
+
 
 # Conversion → (flag of an unusual amount or None, reason to hold it or None).
 Look = Callable[[Conversion], tuple[ValueFlag | None, str | None]]
@@ -158,96 +171,6 @@ def _id_at(reading: ParsedNative, place: int | None) -> str | None:
     return None if conversion is None else conversion.conversion_id
 
 
-def flawed(results: Sequence[ReadConversion]) -> tuple[FlawedIdentifier, ...]:
-    """Return the flawed identifiers of all conversions read, accepted or rejected."""
-    return tuple(
-        FlawedIdentifier(index=read.index, pixel=read.pixel, event=read.event, flaw=flaw)
-        for read in results
-        for flaw in read.flaws
-    )
-
-
-def matchable(reading: ParsedNative) -> list[tuple[int, Conversion, bool, bool]]:
-    """Return conversions X may match, with whether email and phone were submitted as digests."""
-    return [
-        (read.index, read.conversion, *digests_of(given))
-        for given, read in zip(reading.given, reading.results, strict=True)
-        if read.conversion is not None
-        and read.suppressed is None
-        and not (read.flaws and any(flaw.code == DOUBLE for flaw in read.flaws))
-    ]
-
-
-def matchable_x(
-    conversions: Sequence[Conversion], flaws: Sequence[tuple[int, Flaw]], revoked: Sequence[bool]
-) -> list[tuple[int, Conversion, bool, bool]]:
-    """Return the same for a request in X's format, where all identifiers are digests."""
-    doubles = {index for index, flaw in flaws if flaw.code == DOUBLE}
-    return [
-        (index, conversion, True, True)
-        for index, (conversion, is_revoked) in enumerate(zip(conversions, revoked, strict=True))
-        if not is_revoked and index not in doubles
-    ]
-
-
-def flawed_x(
-    conversions: Sequence[Conversion], flaws: Sequence[tuple[int, Flaw]], revoked: Sequence[bool]
-) -> tuple[FlawedIdentifier, ...]:
-    """Return the same for a request in X's format, for conversions to be sent."""
-    return tuple(
-        FlawedIdentifier(
-            index=index, pixel=conversions[index].pixel, event=conversions[index].event, flaw=flaw
-        )
-        for index, flaw in flaws
-        if not revoked[index]
-    )
-
-
-def weigh_match_keys(
-    entries: tuple[AcceptedConversion, ...],
-    flaws: tuple[FlawedIdentifier, ...],
-    *,
-    of_nobody: Sequence[FlawedIdentifier],
-) -> tuple[tuple[AcceptedConversion, ...], tuple[FlawedIdentifier, ...]]:
-    """Return entries without match keys that match nobody, and flaws with their cost.
-
-    `of_nobody` are flaws that the identifiers themselves do not show.
-    """
-    if not flaws:
-        return entries, flaws
-    unmatched, all_of = _by_index(of_nobody), _by_index(flaws)
-    match_keys = {
-        entry.index: without_nobody(entry.key_set, unmatched.get(entry.index, ()))
-        for entry in entries
-        if entry.index in all_of and entry.key_set is not None
-    }
-    wins = {
-        (index, code) for index, keys in match_keys.items() for code in winning(keys, all_of[index])
-    }
-    weighted = []
-    for flaw in flaws:
-        # A code counts once for a conversion, however many of its fields it spoils.
-        key = flaw.index, flaw.flaw.code
-        weighted.append(msgspec.structs.replace(flaw, wins=True) if key in wins else flaw)
-        wins.discard(key)
-    return (
-        tuple(
-            msgspec.structs.replace(entry, key_set=match_keys[entry.index])
-            if entry.index in match_keys
-            else entry
-            for entry in entries
-        ),
-        tuple(weighted),
-    )
-
-
-def _by_index(flaws: Sequence[FlawedIdentifier]) -> Mapping[int, list[Flaw]]:
-    found: dict[int, list[Flaw]] = {}
-    for flaw in flaws:
-        found.setdefault(flaw.index, []).append(flaw.flaw)
-    return found
-
-
 def judged(entries: Sequence[AcceptedConversion]) -> Mapping[tuple[str, str], int]:
     """Count the consent decisions by (action, rule)."""
     kept = [entry.consent for entry in entries if entry.consent is not None]
@@ -306,3 +229,75 @@ class _Decided(msgspec.Struct, frozen=True):
 
 
 _DECIDED: Final = msgspec.json.Decoder(_Decided)
+
+
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
+class Watch:
+    """Makes sightings for the `watched` pixels: only those have reports from pages."""
+
+    pixels: frozenset[str] = frozenset()
+    destinations: Mapping[str, Destination]
+    salt: bytes
+
+    def of(
+        self,
+        results: Sequence[ReadConversion],
+        *,
+        endpoint: Endpoint,
+        now: int,
+        twins: Sequence[BeaconTwin] = (),
+    ) -> tuple[Sighting, ...]:
+        """Return the sightings of a request. A beacon has one of `twins` for each of `results`.
+
+        A suppressed or held conversion is not a sighting at the gateway, but its report to X's
+        pixel is a sighting.
+        """
+        seen: list[Sighting] = []
+        way = SightingPath.PAGE if endpoint is Endpoint.BEACON else SightingPath.SERVER
+        for result in results:
+            if result.pixel not in self.pixels:
+                continue
+            conversion = result.conversion
+            sent = conversion is not None and result.suppressed is None and result.held is None
+            if conversion is not None and sent:
+                seen.append(self._sighting(conversion, way, at=now))
+            given = _GIVEN.get(twins[result.index]) if twins else None
+            if given is not None:
+                seen += self._twin(result, given, now=now)
+        return tuple(seen)
+
+    def of_x(self, conversions: Iterable[Conversion], *, now: int) -> tuple[Sighting, ...]:
+        """Return the sightings of a request in X's format."""
+        return tuple(
+            self._sighting(conversion, SightingPath.SERVER, at=now)
+            for conversion in conversions
+            if conversion.pixel in self.pixels
+        )
+
+    def _sighting(self, conversion: Conversion, way: SightingPath, *, at: int) -> Sighting:
+        return Sighting(
+            pixel=conversion.pixel,
+            event=conversion.event,
+            conversion_id=conversion.conversion_id,
+            way=way,
+            at=at,
+            **marks(conversion, salt=self.salt),
+        )
+
+    def _twin(self, result: ReadConversion, way: SightingPath, *, now: int) -> list[Sighting]:
+        """Return the sighting at X's pixel, at the page's time but not in the future."""
+        conversion = result.conversion
+        if conversion is not None:
+            return [self._sighting(conversion, way, at=min(conversion.time, now))]
+        # The gateway rejected it (say, without an identifier): only X's pixel has it.
+        given = result.scrubbed
+        event = self.destinations[result.pixel].events.get((given.event or "").strip().lower())
+        identity = "" if given.conversion_id is None else str(given.conversion_id).strip()
+        if event is None or not 0 < len(identity) <= MAX_ID:
+            return []
+        return [Sighting(pixel=result.pixel, event=event, conversion_id=identity, way=way, at=now)]
+
+
+def watched(sources: Iterable[Source]) -> frozenset[str]:
+    """Return the pixels that pages report to: the pixels of sources with origins."""
+    return frozenset(pixel for source in sources if source.origins for pixel in source.pixels)

@@ -12,9 +12,8 @@ from typing import Final
 import msgspec
 
 from twite.domain.fault import Fault, MaskedFault
-from twite.domain.rejection import LONGEST_TEXT, LONGEST_VALUE, MOST_FAULTS
 from twite.domain.stats.match_keys import shape_of
-from twite.domain.submission import RejectedConversion
+from twite.domain.submission import LONGEST_TEXT, LONGEST_VALUE, MOST_FAULTS, RejectedConversion
 from twite.formats.native.conversion import ReadConversion
 from twite.formats.parsed_request import Native
 from twite.redaction.mask_text import masked_text

@@ -1,21 +1,205 @@
-"""Stape's auth proxy: accept the requests of Stape's X tag for the pixel they name."""
+"""Stape's auth proxy: accept the requests of Stape's X tag for the pixel they name.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+Credentials that a tag sends along, for a pixel not in the settings, are stored sealed, under the
+source that sent them first: no other source can use or change them. `passing` credentials are
+deleted once the queue of their pixel is empty.
+"""
 
-from twite.domain.destination import Destination, Source
-from twite.domain.errors import MalformedRequest
-from twite.domain.outcome import XComplaint
+import re
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import msgspec
+
+from twite.domain.delivery import XComplaint
+from twite.domain.destination import Destination, OAuthKeys, Source
+from twite.domain.errors import LedgerUnavailable, MalformedRequest, TransientError
+from twite.domain.secret import Secret
 from twite.domain.submission import Endpoint
+from twite.domain.times import MINUTE
 from twite.formats.stape import read as stape
 from twite.formats.stape.read import Proxied
 from twite.gateway.ingest.accept import Accept, XAcceptReceipt, XAcceptRefusal
-from twite.gateway.ingest.tag_credentials import PASSING, STORED, TagCredentials, TooManyPixels
+from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.queries import Queries
+from twite.gateway.ports.secret_store import SecretStore
 from twite.x import spec
 
+PREFIX: Final = "stape/"
+STORED: Final = "stored"
+PASSING: Final = "passing"
+# How often passing credentials are checked. Recently used ones are kept.
+LOOK: Final = MINUTE
+# Each pixel has a worker that polls the queue, so the number of pixels is limited.
+MOST_PIXELS: Final = 1_000
 _NO_MORE: Final = "The gateway cannot keep the credentials of another pixel"
+# The shape of X's pixel ids. The id becomes part of a URL.
+_PIXEL: Final = re.compile(r"[0-9a-z]{1,32}", re.ASCII)
+
+
+class SealedCredentials(msgspec.Struct, frozen=True, kw_only=True):
+    """The sealed payload. Its repr shows no secrets."""
+
+    source: str
+    consumer_key: str
+    consumer_secret: str
+    token: str
+    token_secret: str
+    passing: bool = False
+
+    def __repr__(self) -> str:
+        return f"Kept({self.source})"
+
+
+class SendsForPixel(Protocol):
+    """Starts and stops workers: see gateway.delivery.runner.DeliveryRunner."""
+
+    def send_to(self, destination: Destination) -> None:
+        """Start a worker for a pixel, or give it other credentials."""
+        ...
+
+    def leave(self, pixel: str) -> None:
+        """Stop the worker of a pixel."""
+        ...
+
+
+class TooManyPixels(Exception):
+    """The limit of pixels with tag credentials is reached."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
+class TagCredentials:
+    """Keeps tag credentials by source. `destinations` are the pixels the gateway accepts for."""
+
+    secret_store: SecretStore
+    destinations: MutableMapping[str, Destination]
+    rate: int
+    sends: SendsForPixel
+    monitoring_store: Queries
+    clock: Clock
+    observer: Observer
+    most: int = MOST_PIXELS
+    _owners: dict[str, str] = field(init=False, default_factory=dict)
+    # Pixel → last use of its passing credentials (monotonic).
+    _used: dict[str, int] = field(init=False, default_factory=dict)
+
+    async def load(self) -> None:
+        """Restore the stored destinations. Raises NotOpened."""
+        for name, plain in await self.secret_store.all(PREFIX):
+            pixel = name.removeprefix(PREFIX)
+            if pixel in self.destinations:
+                # The pixel is in the settings now: they win.
+                await self.secret_store.forget(name)
+                continue
+            kept = msgspec.json.decode(plain, type=SealedCredentials)
+            self._owners[pixel] = kept.source
+            if kept.passing:
+                self._used[pixel] = self.clock.elapsed()
+            self._take_up(pixel, _keys_of(kept))
+
+    async def destination(
+        self, pixel: str, *, source: Source, brought: OAuthKeys | None
+    ) -> Destination | None:
+        """Return a pixel's destination; None if this source has no credentials for it.
+
+        Raises TooManyPixels, and LedgerUnavailable if credentials cannot be stored.
+        """
+        known = self.destinations.get(pixel)
+        owner = self._owners.get(pixel)
+        if known is not None and owner is None:
+            return known if pixel in source.pixels else None
+        passing = source.stape_credentials == PASSING
+        if owner not in {None, source.name} or (brought is None and (known is None or passing)):
+            return None
+        same = known is not None and brought in {None, known.credentials}
+        if same and (pixel in self._used) == passing:
+            self._note_use(pixel, passing=passing)
+            return known
+        if brought is None or _PIXEL.fullmatch(pixel) is None:
+            return known
+        if known is None and len(self._owners) >= self.most:
+            raise TooManyPixels
+        return await self._keep(pixel, brought, source=source, passing=passing)
+
+    async def run(self) -> None:
+        """Delete unused passing credentials from time to time, until cancelled."""
+        while True:
+            await self.clock.sleep(LOOK)
+            try:
+                await self.forget_settled()
+            except TransientError as trouble:
+                self.observer.see(
+                    Troubled(where=TroublePlace.LENT_CREDENTIALS, reason=trouble.reason)
+                )
+
+    async def forget_settled(self) -> None:
+        """Delete passing credentials of pixels with an empty queue.
+
+        Recently used ones are kept: their conversions may not be committed yet.
+        """
+        before = self.clock.elapsed() - LOOK
+        idle = [pixel for pixel, used in self._used.items() if used < before]
+        if not idle:
+            return
+        pending = {waiting.pixel for waiting in await self.monitoring_store.backlog()}
+        for pixel in idle:
+            # Check again: they may have been used while the backlog was read.
+            if pixel in pending or self._used.get(pixel, before) >= before:
+                continue
+            del self._used[pixel], self._owners[pixel]
+            self.destinations.pop(pixel, None)
+            self.sends.leave(pixel)
+            await self.secret_store.forget(f"{PREFIX}{pixel}")
+
+    async def _keep(
+        self, pixel: str, brought: OAuthKeys, *, source: Source, passing: bool
+    ) -> Destination:
+        # Claim the pixel before the first await: another source may send it meanwhile.
+        self._owners[pixel] = source.name
+        self._note_use(pixel, passing=passing)
+        try:
+            plain = msgspec.json.encode(_kept(source.name, brought, passing=passing))
+            await self.secret_store.put(f"{PREFIX}{pixel}", plain)
+        except LedgerUnavailable:
+            if pixel not in self.destinations:
+                self._owners.pop(pixel, None)
+                self._used.pop(pixel, None)
+            raise
+        return self._take_up(pixel, brought)
+
+    def _note_use(self, pixel: str, *, passing: bool) -> None:
+        if passing:
+            self._used[pixel] = self.clock.elapsed()
+        else:
+            self._used.pop(pixel, None)
+
+    def _take_up(self, pixel: str, keys: OAuthKeys) -> Destination:
+        destination = Destination(pixel=pixel, credentials=keys, events={}, rate=self.rate)
+        self.destinations[pixel] = destination
+        self.sends.send_to(destination)
+        return destination
+
+
+def _kept(source: str, keys: OAuthKeys, *, passing: bool) -> SealedCredentials:
+    return SealedCredentials(
+        source=source,
+        consumer_key=keys.consumer_key,
+        consumer_secret=keys.consumer_secret.reveal(),
+        token=keys.token,
+        token_secret=keys.token_secret.reveal(),
+        passing=passing,
+    )
+
+
+def _keys_of(kept: SealedCredentials) -> OAuthKeys:
+    return OAuthKeys(
+        consumer_key=kept.consumer_key,
+        consumer_secret=Secret(kept.consumer_secret),
+        token=kept.token,
+        token_secret=Secret(kept.token_secret),
+    )
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)

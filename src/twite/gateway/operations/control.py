@@ -4,8 +4,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 import msgspec
 
-from twite.domain.people.account_changes import Change, Result
-from twite.domain.people.users import AuditEvent
+from twite.domain.people.users import AuditEvent, Change, Result
 from twite.domain.secret import Secret
 from twite.gateway.ports.privacy import EraseStore
 

@@ -8,10 +8,10 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.conversion import amount, currency
 from twite.domain.delivery import AMBIGUITY_WINDOW, MAYBE_ARRIVED, MAYBE_SENT
 from twite.domain.fault import Fault
 from twite.domain.history import History
-from twite.domain.money import amount, currency
 from twite.domain.times import spelled
 from twite.gateway.ports.tags import PREFIX
 

@@ -8,8 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from twite.domain.people.account_changes import Change, Result
-from twite.domain.people.users import ApiKey, AuditEntry, AuditEvent, Session, User
+from twite.domain.people.users import ApiKey, AuditEntry, AuditEvent, Change, Result, Session, User
 from twite.domain.secret import Secret
 
 

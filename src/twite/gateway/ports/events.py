@@ -7,8 +7,8 @@ from typing import Protocol
 import msgspec
 
 from twite.domain.alert import Alert, AlertKind, AlertPhase
+from twite.domain.stats.backlog import Forecast
 from twite.gateway.ports.machine import DiskSpace
-from twite.gateway.ports.monitoring import Forecast
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):

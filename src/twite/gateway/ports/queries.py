@@ -10,13 +10,12 @@ import msgspec
 
 from twite.domain.delivery import State
 from twite.domain.history import ConversionCounts, History
-from twite.domain.ignored import IgnoredTally
-from twite.domain.rejection import Rejection, RejectionQuery
 from twite.domain.stats.backlog import BacklogHour
 from twite.domain.stats.match_keys import FlawCount, Matched
 from twite.domain.stats.sightings import DedupReport, PixelReport, TwoIds
 from twite.domain.stats.tally import DeliveryTimes, FlowCounts
 from twite.domain.stats.value_guard import ValueFlag
+from twite.domain.submission import IgnoredTally, Rejection, RejectionQuery
 
 T = TypeVar("T")
 Answer_co = TypeVar("Answer_co", covariant=True)

@@ -1,4 +1,4 @@
-"""What a tag is to the gateway: where its deliveries go by, and how they may be repeated."""
+"""Tag ports: the rules of tags, what dispatches and runs them, and Google's access tokens."""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -8,12 +8,15 @@ import msgspec
 
 from twite.domain.consent import ConsentPolicy
 from twite.domain.destination import Source
+from twite.domain.json_tree import Tree
 from twite.domain.secret import Secret
 from twite.domain.submission import AcceptedConversion, UnfiredTags
 from twite.domain.times import SECOND
 from twite.formats.parsed_request import Native
 from twite.gtm.container.parts import Container
-from twite.gtm.template.sandbox import Incoming
+from twite.gtm.template.effects import Forget, Keep
+from twite.gtm.template.sandbox import Call, EffectAnswer, Incoming, Turn
+from twite.gtm.template.template import Template
 
 # X's ids hold no colon: no pixel is ever called so.
 PREFIX: Final = "tag:"
@@ -139,4 +142,74 @@ class DispatchesTags(Protocol):
         `held` is why conversions are held, by their indexes: then so is what tags are told of them.
         Of each tag that hears the source and does not fire, why.
         """
+        ...
+
+
+class RunsTemplates(Protocol):
+    """Runs templates, known by name, off the event loop.
+
+    Turns are as `sgtm.sandbox` says: what they ask for has been checked against the template's
+    permissions. Numbers of runs are a template's own.
+    """
+
+    async def start(self, template: str, call: Call) -> Turn:
+        """Begin a run. Raises TemplatesBusy when more of that template wait than may.
+
+        Raises TemplateRests where the template is on trial, and it is not its time.
+        """
+        ...
+
+    async def resume(
+        self, template: str, run: int, answers: tuple[EffectAnswer, ...], *, now: int
+    ) -> Turn:
+        """Go on with a run: answers, or only the time that has passed.
+
+        A run that a limit ended meanwhile is told by the turn's error.
+        """
+        ...
+
+    async def end(self, template: str, run: int) -> None:
+        """Forget a run that will not be resumed."""
+        ...
+
+
+class KeepsItems(Protocol):
+    """`templateDataStorage`: what each template keeps from run to run."""
+
+    def of(self, template: Template) -> dict[str, Tree]:
+        """Return a template's items, for one turn."""
+        ...
+
+    def change(self, template: Template, effect: Keep | Forget) -> bool:
+        """Keep or forget something; return False where there is no more room for it."""
+        ...
+
+
+class GoogleToken(msgspec.Struct, frozen=True, kw_only=True):
+    """An access token. `life` is for how many milliseconds it is good from now on."""
+
+    text: Secret
+    life: int
+
+
+class NoGoogleToken(msgspec.Struct, frozen=True, kw_only=True):
+    """There is none. `reason` is for a person; `refused` whether Google said no."""
+
+    reason: str
+    refused: bool = False
+
+
+class GoogleTokenSource(Protocol):
+    """A service account: of a key, or of the machine that the gateway runs on."""
+
+    async def token(self, scopes: tuple[str, ...]) -> GoogleToken | NoGoogleToken:
+        """Ask for a token for these scopes. Raises nothing but CancelledError."""
+        ...
+
+    async def project(self) -> str | None:
+        """Return the project that is meant where none is named; None where nobody says."""
+        ...
+
+    async def stop(self) -> None:
+        """Close what is open."""
         ...

@@ -13,8 +13,7 @@ import msgspec
 
 from twite.domain.delivery import State
 from twite.domain.fault import MaskedFault, ReportedFault
-from twite.domain.people.account_changes import Result
-from twite.domain.people.users import AuditEvent
+from twite.domain.people.users import AuditEvent, Result
 from twite.formats.consent_choice import ConsentChoice
 from twite.formats.native.answers import (
     ErrorBody,

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.errors import NotOpened, SettingsError
-from twite.domain.people.account_changes import Result
+from twite.domain.people.users import Result
 from twite.gateway.operations.control import ControlCommand, ControlResult, changed, decoded
 from twite.gateway.ports.outbox import Discard, Move, Replay
 from twite.gateway.ports.secret_store import CONTAINER

@@ -9,8 +9,8 @@ import msgspec
 from twite.domain.delivery import State
 from twite.domain.fault import CODES, Fault, MaskedFault
 from twite.domain.history import ConversionCounts, History, total, waiting
-from twite.domain.rejection import KEPT_FOR, Rejection, RejectionQuery
 from twite.domain.stats.sightings import MOST_DAYS, MOST_PAIRS, TwoIds
+from twite.domain.submission import KEPT_FOR, Rejection, RejectionQuery
 from twite.domain.times import DAY, moment, spelled
 from twite.gateway.operations.dedup_report import DEFAULT_DAYS, first_moment, ways_by
 from twite.gateway.ports.queries import (

@@ -5,29 +5,27 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.people.account_changes import (
+from twite.domain.people.users import (
+    NO_HASH,
+    ApiKey,
+    AuditEntry,
+    AuditEvent,
     Change,
     ChangeOfOne,
     KeyMade,
     KeyRevoked,
     PasswordSet,
     Result,
+    Session,
     TwoFactorDisabled,
     TwoFactorEnabled,
+    User,
     UserAdded,
     UserAllowed,
     UserRemoved,
+    chained,
     ends_admin,
     spared,
-)
-from twite.domain.people.users import (
-    NO_HASH,
-    ApiKey,
-    AuditEntry,
-    AuditEvent,
-    Session,
-    User,
-    chained,
     written,
 )
 from twite.domain.secret import Secret

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from twite.domain.ignored import MOST_NAMES, OTHER, IgnoredTally, named
-from twite.domain.submission import Submission
+from twite.domain.submission import MOST_NAMES, OTHER, IgnoredTally, Submission, named
 from twite.domain.times import DAY
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
-from twite.domain.dedup import dedup_key
+from twite.domain.conversion import dedup_key
 from twite.domain.delivery import State, Trigger, after
 from twite.domain.history import History, Rival
 from twite.domain.people.users import AuditEvent

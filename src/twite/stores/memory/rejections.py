@@ -4,8 +4,7 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 from itertools import islice
 
-from twite.domain.rejection import MOST_KEPT, Rejection, RejectionQuery, rejection_of
-from twite.domain.submission import Submission
+from twite.domain.submission import MOST_KEPT, Rejection, RejectionQuery, Submission, rejection_of
 
 
 class MemoryRejections:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from twite.domain.dedup import DEFAULT_WINDOW, dedup_key
+from twite.domain.conversion import DEFAULT_WINDOW, dedup_key
 from twite.domain.delivery import (
     ANSWER_LIMIT,
     MAY_COUNT_TWICE,
@@ -19,6 +19,7 @@ from twite.domain.delivery import (
     SENDER_STOPPED,
     SUSPECT,
     Attempt,
+    AttemptOutcome,
     Batch,
     Settlement,
     State,
@@ -31,7 +32,6 @@ from twite.domain.delivery import (
 )
 from twite.domain.errors import LedgerFull, LedgerUnavailable
 from twite.domain.history import ConversionCounts, History, PastAttempt, Rival, TagNotFired
-from twite.domain.outcome import AttemptOutcome
 from twite.domain.submission import AcceptedConversion, Recorded, Submission
 from twite.gateway.ports import copies
 from twite.gateway.ports.copies import CopyDecision, Holder, asks, rule

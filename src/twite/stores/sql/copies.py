@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from twite.domain.dedup import dedup_key
+from twite.domain.conversion import dedup_key
 from twite.domain.delivery import State
 from twite.domain.history import Rival
 from twite.domain.submission import AcceptedConversion

@@ -7,7 +7,9 @@ it is written.
 from collections.abc import Mapping
 from typing import Final
 
-from twite.domain.people.account_changes import (
+from twite.domain.people.users import (
+    ApiKey,
+    AuditEvent,
     Change,
     ChangeOfOne,
     KeyMade,
@@ -16,13 +18,13 @@ from twite.domain.people.account_changes import (
     Result,
     TwoFactorDisabled,
     TwoFactorEnabled,
+    User,
     UserAdded,
     UserAllowed,
     UserRemoved,
     ends_admin,
     spared,
 )
-from twite.domain.people.users import ApiKey, AuditEvent, User
 from twite.domain.secret import Secret
 from twite.gateway.ports.directory import (
     RecoveryUsed,

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.dedup import dedup_key
+from twite.domain.conversion import dedup_key
 from twite.domain.delivery import MAYBE_SENT
 from twite.domain.history import Rival
 from twite.domain.people.users import AuditEvent

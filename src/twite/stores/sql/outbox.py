@@ -17,6 +17,7 @@ from twite.domain.delivery import (
     SUSPECT,
     WAITED_TOO_LONG,
     Attempt,
+    AttemptOutcome,
     Batch,
     Settlement,
     State,
@@ -25,7 +26,6 @@ from twite.domain.delivery import (
     after,
     together,
 )
-from twite.domain.outcome import AttemptOutcome
 from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
 from twite.stores.sql.claimable import claimable
 from twite.stores.sql.database import WriterSession

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.dedup import dedup_key
+from twite.domain.conversion import dedup_key
 from twite.domain.delivery import State
 from twite.gateway.operations.erase import ERASED, GONE, PREFIX, cut
 from twite.gateway.ports.privacy import ErasedText, EraseStore, Place, SearchText

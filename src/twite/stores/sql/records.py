@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.dedup import dedup_key
+from twite.domain.conversion import dedup_key
 from twite.domain.delivery import PROMISED_WITHIN, State
 from twite.domain.history import ConversionCounts, History, PastAttempt, Rival, TagNotFired
 from twite.domain.stats.backlog import BacklogHour

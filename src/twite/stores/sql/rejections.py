@@ -11,14 +11,18 @@ from typing import Final
 import msgspec
 
 from twite.domain.fault import MaskedFault
-from twite.domain.ignored import MOST_NAMES, OTHER, IgnoredTally, named
-from twite.domain.rejection import (
+from twite.domain.submission import (
     MOST_KEPT,
+    MOST_NAMES,
+    OTHER,
+    IgnoredTally,
+    RejectedConversion,
     Rejection,
     RejectionQuery,
+    Submission,
+    named,
     rejection_of,
 )
-from twite.domain.submission import RejectedConversion, Submission
 from twite.domain.times import DAY
 from twite.stores.sql.database import WriterSession
 from twite.stores.sql.statements import SqlConnection, query

@@ -5,13 +5,14 @@ import sqlite3
 from collections.abc import Sequence
 
 from twite.domain.errors import LedgerUnavailable
-from twite.gateway.ports.store import Store, StoreReader
-from twite.gateway.ports.store_engine import (
+from twite.gateway.ports.store import (
     Backup,
     Recovered,
     Restored,
+    Store,
     StoreExamination,
     StoreOptions,
+    StoreReader,
 )
 from twite.stores.sqlite.engine.examine import examine
 from twite.stores.sqlite.engine.log_file import stray_log

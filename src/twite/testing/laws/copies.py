@@ -7,7 +7,7 @@ import msgspec
 
 from twite.consent.verdict import verdict
 from twite.domain.consent import ConsentDecision, ConsentPolicy
-from twite.domain.dedup import DEFAULT_WINDOW
+from twite.domain.conversion import DEFAULT_WINDOW
 from twite.domain.delivery import State
 from twite.domain.history import ConversionCounts, History
 from twite.domain.submission import AcceptedConversion, Recorded

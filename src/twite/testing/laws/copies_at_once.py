@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.dedup import DEFAULT_WINDOW
+from twite.domain.conversion import DEFAULT_WINDOW
 from twite.domain.delivery import State
 from twite.domain.submission import AcceptedConversion
 from twite.gateway.ports.copies import OTHER_BODY, by_later

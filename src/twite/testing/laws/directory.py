@@ -6,19 +6,25 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
-from twite.domain.people.account_changes import (
+from twite.domain.people.users import (
+    ApiKey,
+    AuditEvent,
     ChangeOfOne,
     KeyMade,
     KeyRevoked,
+    KeyScope,
     PasswordSet,
     Result,
+    Role,
+    Session,
     TwoFactorDisabled,
     TwoFactorEnabled,
+    User,
     UserAdded,
     UserAllowed,
     UserRemoved,
+    first_wrong,
 )
-from twite.domain.people.users import ApiKey, AuditEvent, KeyScope, Role, Session, User, first_wrong
 from twite.domain.secret import Secret
 from twite.gateway.ports.directory import (
     RecoveryUsed,

@@ -5,7 +5,7 @@ import asyncio
 
 import msgspec
 
-from twite.domain.dedup import DEFAULT_WINDOW
+from twite.domain.conversion import DEFAULT_WINDOW
 from twite.domain.delivery import (
     State,
 )

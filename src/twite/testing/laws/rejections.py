@@ -5,14 +5,18 @@ import msgspec
 
 from twite.domain.fault import MaskedFault, fault
 from twite.domain.history import ConversionCounts, TagNotFired
-from twite.domain.ignored import MOST_NAMES, OTHER, IgnoredTally
-from twite.domain.rejection import MOST_KEPT, Rejection, RejectionQuery
 from twite.domain.submission import (
+    MOST_KEPT,
+    MOST_NAMES,
+    OTHER,
     AcceptedConversion,
     Endpoint,
     Ignored,
+    IgnoredTally,
     Recorded,
     RejectedConversion,
+    Rejection,
+    RejectionQuery,
     Submission,
     UnfiredTags,
 )

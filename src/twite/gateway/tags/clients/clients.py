@@ -18,8 +18,7 @@ from twite.domain.times import MINUTE, SECOND
 from twite.formats.ga4 import read as ga4
 from twite.gateway.ports.events import ClientSaid, Observer, SilentObserver, Troubled
 from twite.gateway.ports.machine import Clock, Randomness
-from twite.gateway.ports.tags import TagOutcome
-from twite.gateway.ports.templates import KeepsItems, RunsTemplates
+from twite.gateway.ports.tags import KeepsItems, RunsTemplates, TagOutcome
 from twite.gateway.tags.clients.conversation import (
     ClientConversation,
     ClientFailed,

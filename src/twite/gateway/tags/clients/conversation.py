@@ -16,8 +16,7 @@ import msgspec
 from twite.domain.errors import OperatorError
 from twite.domain.json_tree import Tree
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.tags import TagOutcome
-from twite.gateway.ports.templates import RunsTemplates
+from twite.gateway.ports.tags import RunsTemplates, TagOutcome
 from twite.gtm.template.effects import (
     AfterEvent,
     AnyEffect,

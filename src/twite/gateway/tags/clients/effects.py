@@ -11,8 +11,7 @@ from twite.formats.page_visit import Visitor, cookies_of
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.tags import TagOutcome
-from twite.gateway.ports.transport import NoResponse
-from twite.gateway.ports.web import Web, WebRequest
+from twite.gateway.ports.transport import NoResponse, Web, WebRequest
 from twite.gateway.tags.clients.clients import TemplateClient
 from twite.gateway.tags.google.calls import Came, GoogleCalls, InsertIds, Says
 from twite.gateway.tags.google.requests import GoogleClient, GoogleRequestDenied

@@ -9,10 +9,9 @@ from yarl import URL
 
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.ports.google_account import GoogleTokenSource, NoGoogleToken
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.transport import NoResponse, Response
-from twite.gateway.ports.web import WebRequest
+from twite.gateway.ports.tags import GoogleTokenSource, NoGoogleToken
+from twite.gateway.ports.transport import NoResponse, Response, WebRequest
 
 # A token must still be good when its request arrives.
 AHEAD: Final = 2 * MINUTE

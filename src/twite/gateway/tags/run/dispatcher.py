@@ -16,9 +16,8 @@ from msgspec import structs
 from twite.consent.google import granted
 from twite.consent.verdict import judging
 from twite.domain.consent import ConsentAction, ConsentDecision, person_keys
-from twite.domain.dedup import dedup_key, derived_id
+from twite.domain.conversion import Identifiers, dedup_key, derived_id
 from twite.domain.destination import Source
-from twite.domain.identifiers import Identifiers
 from twite.domain.submission import AcceptedConversion, UnfiredTags
 from twite.domain.times import DAY
 from twite.formats.event_data.conversions import SPELLINGS
@@ -31,12 +30,12 @@ from twite.gateway.ports.secret_store import Seal
 from twite.gateway.ports.tags import (
     ContainerConfig,
     FiringResult,
+    KeepsItems,
     PersonHandling,
     TagRemark,
     TagRule,
     policy_for,
 )
-from twite.gateway.ports.templates import KeepsItems
 from twite.gateway.tags.run.payload import TagPayload, person_of, written
 from twite.gateway.tags.run.readable_request import ReadableRequest, kept, readable
 from twite.gateway.tags.run.variables import IngestEvaluation

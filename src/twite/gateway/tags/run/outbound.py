@@ -14,9 +14,8 @@ import msgspec
 from twite.gateway.ports.events import Observer
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.tags import TagRule
-from twite.gateway.ports.transport import NoResponse
+from twite.gateway.ports.transport import NoResponse, Web, WebRequest
 from twite.gateway.ports.transport import Response as HttpAnswer
-from twite.gateway.ports.web import Web, WebRequest
 from twite.gateway.tags.google.calls import GoogleCalls, InsertIds
 from twite.gateway.tags.google.requests import GoogleClient, GoogleRequestDenied, Sends
 from twite.gateway.tags.run.outcome import RequestOutcome

@@ -20,11 +20,11 @@ from twite.domain.delivery import (
     MAYBE_ARRIVED,
     NO_REQUEST,
     Attempt,
+    AttemptOutcome,
     Transition,
     Trigger,
     backoff,
 )
-from twite.domain.outcome import AttemptOutcome
 from twite.gateway.ports.tags import RepeatPolicy, TagRule
 from twite.gtm.template.sandbox import RunResult
 

@@ -12,8 +12,8 @@ from typing import Final
 
 import msgspec
 
+from twite.domain.conversion import Identifiers
 from twite.domain.errors import NotOpened
-from twite.domain.identifiers import Identifiers
 from twite.domain.json_tree import Tree
 from twite.gateway.ports.outbox import Outbox, RewrittenPayloads
 from twite.gateway.ports.secret_store import Seal

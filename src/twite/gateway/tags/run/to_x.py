@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from twite.domain.delivery import XComplaint
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import LedgerFull, TransientError
-from twite.domain.outcome import XComplaint
 from twite.domain.submission import Endpoint
 from twite.gateway.ingest.accept import Accept, XAcceptReceipt, XAcceptRefusal
 from twite.gateway.ingest.stape_proxy import StapeProxy

@@ -8,8 +8,7 @@ from msgspec import structs
 
 from twite.domain.json_tree import Tree
 from twite.gateway.ports.events import Observer, TagSaid
-from twite.gateway.ports.tags import ContainerConfig
-from twite.gateway.ports.templates import KeepsItems
+from twite.gateway.ports.tags import ContainerConfig, KeepsItems
 from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateEngines
 from twite.gateway.tags.runtime.probation import Probations
 from twite.gateway.tags.runtime.tag_log import ClientLines, TagLogLine

@@ -8,12 +8,12 @@ from typing import Final
 
 import msgspec
 
-from twite.domain.dedup import dedup_key
+from twite.domain.conversion import dedup_key
 from twite.domain.errors import LedgerUnavailable
-from twite.domain.rejection import KEPT_FOR
+from twite.domain.submission import KEPT_FOR
 from twite.domain.times import DAY, HOUR, MINUTE
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
-from twite.gateway.ports.store_engine import Retention
+from twite.gateway.ports.store import Retention
 from twite.stores.sql.moves import discard
 from twite.stores.sqlite.engine.owner_session import OwnerSession
 from twite.stores.sqlite.engine.reserve import Reserve

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.errors import StoreUnusable
-from twite.gateway.ports.store_engine import Backup, Restored
+from twite.gateway.ports.store import Backup, Restored
 from twite.stores.sql.statements import query
 from twite.stores.sqlite.engine.checkpoints import StoreMark, deployment_of, read_mark
 from twite.stores.sqlite.engine.connection import connect_reader, damaged

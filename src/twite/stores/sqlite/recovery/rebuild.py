@@ -8,9 +8,9 @@ from typing import Final
 import msgspec
 
 from twite.domain.consent import is_denial
-from twite.domain.dedup import dedup_key
+from twite.domain.conversion import dedup_key
 from twite.domain.delivery import DAMAGED, RECOVERED
-from twite.gateway.ports.store_engine import Recovered
+from twite.gateway.ports.store import Recovered
 from twite.stores.sql.database import checksum, seed_of
 from twite.stores.sql.statements import query
 from twite.stores.sqlite.engine.checkpoints import read_mark

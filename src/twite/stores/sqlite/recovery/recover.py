@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from twite.domain.errors import StoreUnusable
-from twite.gateway.ports.store_engine import Recovered
+from twite.gateway.ports.store import Recovered
 from twite.stores.sql.statements import query
 from twite.stores.sqlite.engine.checkpoints import StoreMark, deployment_of, mark_path, write_mark
 from twite.stores.sqlite.engine.connection import connect_writer, create

@@ -5,8 +5,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from twite.domain.delivery import State
-from twite.domain.outcome import AttemptOutcome
+from twite.domain.delivery import AttemptOutcome, State
 from twite.stores.sqlite.recovery.pages import (
     INDEX_LEAF,
     TABLE_LEAF,

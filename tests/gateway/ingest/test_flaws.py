@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from test_accept import Desk, for_x, purchase
 
-from twite.domain.identifiers import Identifiers
-from twite.gateway.ingest.double_hash_filter import DoubleHashFilter
+from twite.domain.conversion import Identifiers
+from twite.gateway.ingest.flaws import DoubleHashFilter
 from twite.testing.builders import a_conversion
 
 
