@@ -165,7 +165,6 @@ class BatchSender:
         return self._suspects.passing().union(self._suspects.isolated_of(events), rest)
 
     def suspects(self) -> frozenset[int]:
-        """Return the deliveries that may be at fault while X accepts others."""
         return self._suspects.known()
 
     @property
@@ -181,11 +180,8 @@ class BatchSender:
         self._suspects.began(batch)
 
     async def take(self, batch: Batch) -> None:
-        """Send a batch and settle every delivery of it.
-
-        If the store fails, sent deliveries stay `sending`: their lease expires, and they are sent
-        again as ambiguous. A bug in Twite counts as a crash of the deliveries being sent.
-        """
+        # If the store fails, sent deliveries stay `sending`: their lease expires, and they are sent
+        # again as ambiguous. A bug in Twite counts as a crash of the deliveries being sent.
         in_flight = InFlightBatch(batch, at=self._clock.now())
         try:
             try:
@@ -196,7 +192,7 @@ class BatchSender:
                 # The shutdown deadline has passed: do not wait for a slow store.
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_GIVING_BACK):
-                        await self.give_back(in_flight.batch, in_flight.rest())
+                        await self._settler.give_back(in_flight.batch, in_flight.rest())
                 raise
             except Exception as error:  # noqa: BLE001  a sent request must be recorded
                 self._observer.see(Troubled(where=TroublePlace.BATCH, reason=type(error).__name__))
@@ -208,14 +204,8 @@ class BatchSender:
             self._events.ended(batch.lease)
             self._suspects.ended(batch)
 
-    async def give_back(self, batch: Batch, deliveries: Sequence[int], *, wait: int = 0) -> None:
-        """Return unsent deliveries to the queue. This counts as no attempt."""
-        if not deliveries:
-            return
-        back = Transition(
-            trigger=Trigger.POSTPONED, deliveries=tuple(deliveries), due_at=self._clock.now() + wait
-        )
-        await self._settler.settle(batch, None, (back,))
+    async def give_back(self, batch: Batch, deliveries: Sequence[int]) -> None:
+        await self._settler.give_back(batch, deliveries)
 
     async def _send_batch(self, in_flight: InFlightBatch) -> None:
         """Send what is not suspected, then the suspects, then each isolated one by itself."""
@@ -224,7 +214,7 @@ class BatchSender:
         if suspects:
             # What X fails at can take half a minute each: the suspects go before.
             patient = tuple(filter(self._suspects.was_refused_alone, isolated))
-            await self.give_back(
+            await self._settler.give_back(
                 batch,
                 [delivery.id for delivery in isolated if delivery not in patient],
                 wait=BISECT_PAUSE,
@@ -234,7 +224,7 @@ class BatchSender:
         for place, group in enumerate(groups):
             if place and not await self._may_send(group):
                 rest = [delivery for group in groups[place:] for delivery in group]
-                await self.give_back(batch, ids_of(rest))
+                await self._settler.give_back(batch, ids_of(rest))
                 return
             if group is not fresh:
                 # Suspects can take long. Others of their event go out meanwhile.
@@ -261,7 +251,7 @@ class BatchSender:
         """
         named = msgspec.structs.replace(batch, deliveries=group)
         withdrawn = set(await self._delivery_store.withdrawn(named))
-        await self.give_back(batch, [id_ for id_ in ids_of(group) if id_ in withdrawn])
+        await self._settler.give_back(batch, [id_ for id_ in ids_of(group) if id_ in withdrawn])
         return tuple(delivery for delivery in group if delivery.id not in withdrawn)
 
     async def _send(self, in_flight: InFlightBatch, group: Group) -> None:
@@ -326,7 +316,7 @@ class BatchSender:
         is_paused = batch.event in self._pauses.paused()
         if is_paused or not (suspected or self._events.may_bisect(batch.event)):
             at_once = is_paused or self._events.is_bisected(batch.event)
-            await self.give_back(batch, ids_of(group), wait=0 if at_once else BISECT_PAUSE)
+            await self._settler.give_back(batch, ids_of(group), wait=0 if at_once else BISECT_PAUSE)
             return
         is_known = self._forget_mixed(group) or suspected
         bisect = Bisect(group, why, rejection_stats.cleared(group))
@@ -349,7 +339,7 @@ class BatchSender:
             for delivery, refusal in as_such:
                 await self._give_up_or_back_off(batch, delivery, refusal)
         await self._rejections.settle_bisect(batch, bisect, judged)
-        await self.give_back(batch, ids_of(rest), wait=0 if at_once else BISECT_PAUSE)
+        await self._settler.give_back(batch, ids_of(rest), wait=0 if at_once else BISECT_PAUSE)
 
     async def _run_bisect(self, in_flight: InFlightBatch, bisect: Bisect, why: Outcome) -> Group:
         """Send the groups the bisect names; return the last one if it was not sent."""
@@ -395,7 +385,7 @@ class BatchSender:
             )
             await self._settler.settle(batch, None, (dead,))
         else:
-            await self.give_back(batch, [delivery.id], wait=self._backoff(times))
+            await self._settler.give_back(batch, [delivery.id], wait=self._backoff(times))
 
     def _forget_mixed(self, group: Group) -> bool:
         """Forget that a bisect did not reach these; return whether that was so for some."""

@@ -193,6 +193,16 @@ class Settler:
                 )
             )
 
+    async def give_back(self, batch: Batch, deliveries: Sequence[int], *, wait: int = 0) -> None:
+        """Return unsent deliveries to the queue. This counts as no attempt."""
+        if deliveries:
+            back = Transition(
+                trigger=Trigger.POSTPONED,
+                deliveries=tuple(deliveries),
+                due_at=self.clock.now() + wait,
+            )
+            await self.settle(batch, None, (back,))
+
     async def move(
         self, move: Recall | HoldRejected, trigger: Trigger, *, pixel: str, reason: str = ""
     ) -> None:

@@ -58,7 +58,6 @@ def somebody(name: str = "ada") -> User:
 
 
 def a_session(digest: bytes = b"1", *, user: str = "ada", begun_at: int = NOW) -> Session:
-    """Return a session."""
     return Session(
         digest=digest,
         user=user,
@@ -70,7 +69,6 @@ def a_session(digest: bytes = b"1", *, user: str = "ada", begun_at: int = NOW) -
 
 
 def a_key(id_: str = "k1", *, at: int = NOW) -> ApiKey:
-    """Return a program's key."""
     return ApiKey(
         id=id_,
         name="reports",
@@ -86,7 +84,6 @@ DEED = AuditEvent(at=NOW, who="grace", what="user.test", subject="ada")
 
 
 async def join(store: Store, user: User) -> None:
-    """Add a user."""
     assert await store.people.change(UserAdded(user=user), audit_event=DEED) is Result.DONE
 
 

@@ -118,11 +118,7 @@ class TagBatchSender:
 
     async def give_back(self, batch: Batch, deliveries: Sequence[int], *, wait: int = 0) -> None:
         """Return deliveries that did not run to the queue. This counts as no attempt."""
-        if not deliveries:
-            return
-        due = self._clock.now() + wait
-        back = Transition(trigger=Trigger.POSTPONED, deliveries=tuple(deliveries), due_at=due)
-        await self._settler.settle(batch, None, (back,))
+        await self._settler.give_back(batch, deliveries, wait=wait)
 
     async def _run_delivery(self, batch: Batch, delivery: Delivery) -> None:
         tag_run: TagRun | str = ""
