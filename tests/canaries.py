@@ -48,6 +48,13 @@ SPELLINGS = {
     "email, entity in an entity": EMAIL.replace("@", "&amp;#64;"),
     "email, full-width": EMAIL.replace("@", "\uff20"),
     "email, escaped five times": EMAIL.replace("@", "%2525252540"),
+    "email, invisible sign": EMAIL.replace("@", "\u200b@"),
+    "phone, tabs": "+44\t20\t7946\t0016",
+    "phone, escaped tabs": "+44\\t20\\t7946\\t0016",
+    "phone, escaped line ends": "+44\\n20\\n7946\\r\\n0016",
+    "phone, dialled from America": "011 44 20 7946 0016",
+    "phone, behind whose it is": f"user{PHONE}",
+    "phone, chat link": f"https://wa.me/{DIGITS}",
 }
 # Of these parts every spelling has one, and nothing else does. Small letters.
 NEEDLES = tuple(
@@ -58,6 +65,11 @@ NEEDLES = tuple(
             b"79460016",
             b"7946 0016",
             b"7946-0016",
+            b"7946\t0016",
+            b"7946\\t0016",
+            b"7946\\\\t0016",
+            b"7946\\r",
+            b"7946\\\\r",
             b"7946%200016",
             b"7946+0016",
             b"7946&nbsp;0016",
@@ -137,6 +149,8 @@ HARMLESS = (
     "Season ticket (2025) 2025-2026", "Screws (100) 200-3000", "Intel Core i7@3.40GHz",
     "Monitor 4K@59.94Hz", "logo@2x.png", "order@1.2", "Bundle 3@9.99", "pkg@1.2.3",
     "SHOP+12025550123", "ORD+442079460016", "20261127+12025550123", "0012-345-678-9012",
+    "0114 496 0123", "011-44", "01144-2026-11", "C:\\new\\table", "ORDER+442079460016", "a=b",
+    "size=42",
     "https://shop.example/products/blue-widget?variant=4077", "R&D", "5+1 pack", "+20 % more",
     # dates and times
     "2026-11-27", "2026-11-27T13:26:23Z", "2026-11-27T13:26:23.123+10:00", "27.11.2026 13:26",

@@ -331,6 +331,14 @@ def test_what_is_no_signal_is_kept_as_a_hash_alone():
     assert b"canary" not in found.evidence
 
 
+@pytest.mark.parametrize("word", ["a@canary.example", "+442079460016", "phone=442079460016"])
+def test_a_person_in_place_of_a_word_is_kept_as_a_hash(word):
+    found = verdict({"ad_storage": word}, ALL, policy=ConsentPolicy(), now=MADE)
+
+    assert json.loads(found.evidence)["signals"]["ad_storage"].startswith("sha256:")
+    assert word.encode() not in found.evidence
+
+
 @pytest.mark.parametrize("word", ["\ud800", "\x1b[2J", "granted\u202e"])
 def test_what_is_no_letter_of_a_word_is_kept_as_a_hash(word):
     found = verdict({"region": word}, ALL, policy=ConsentPolicy(), now=MADE)

@@ -6,9 +6,10 @@ import msgspec
 import pytest
 from tag_cases import DESTINATIONS, NOW, a_shop
 
+from canaries import SPELLINGS, found_in
 from twite.formats.data_tag import read as data_tag
 from twite.formats.data_tag.event import event_of
-from twite.formats.event_data.conversions import click_of, found_of
+from twite.formats.event_data.conversions import click_of, found_of, ignored_as
 from twite.formats.event_data.values import trace_of
 from twite.formats.ga4 import read as ga4
 from twite.formats.ga4.read import CODES, item_of
@@ -266,3 +267,9 @@ def test_what_x_is_not_told_of_is_heard_of_people_alone(visitor, reason):
 @pytest.mark.parametrize("value", [data_tag.read("event=a", b"", form=False), Visitor(ip="x")])
 def test_what_holds_persons_does_not_print(value):
     assert "***" in repr(value) or repr(value) == "Tagged(1 events)"
+
+
+@pytest.mark.parametrize("spelled", SPELLINGS.values(), ids=SPELLINGS)
+def test_the_name_of_an_ignored_event_shows_no_person(spelled):
+    for name in (spelled, f"for {spelled}", spelled.replace(" ", "\0")):
+        assert found_in(ignored_as(name, "not_configured").name.encode()) == []

@@ -53,6 +53,15 @@ def test_a_person_is_found_in_every_spelling(place, spelled):
     assert found_in(f"{scrubbed_event({'x': text, text: 1}, region=None)}".encode()) == []
 
 
+@pytest.mark.parametrize(
+    "text", ["phone=442079460016", "tel:x phone=442079460016", "a/phone=442079460016/b"]
+)
+def test_digits_that_a_name_of_a_phone_announces_are_a_phone(text):
+    assert found_in((free_text(text) or "").encode()) == []
+    assert found_in(scrubbed_json(msgspec.json.encode([text]), thoroughly=True)) == []
+    assert found_in(scrubbed_url(f"https://shop.example/u/{quote(text)}/x").encode()) == []
+
+
 @pytest.mark.parametrize("spelled", SPELLINGS.values(), ids=SPELLINGS)
 def test_no_id_is_a_person(spelled):
     assert holds_a_person(spelled)

@@ -38,6 +38,7 @@ from twite.domain.consent import (
     stripped,
 )
 from twite.domain.conversion import Identifiers
+from twite.redaction.scrub_text import without_persons
 
 # These signals have values of a few letters; a longer value is invalid.
 _HASHED: Final = frozenset({"tcf", "gpp", "ac", "vendors"})
@@ -97,8 +98,10 @@ def _kept_word(name: str, word: str | bool) -> str | bool:  # noqa: FBT001  as a
         return word
     known = name.strip().lower()
     may_be_kept = known in KNOWN and known not in _HASHED and len(word) <= _LONGEST_KEPT
-    # An invalid value may not even be valid UTF-8.
-    return word if may_be_kept and word.isascii() and word.isprintable() else _hash(word)
+    if not may_be_kept or not word.isascii() or not word.isprintable():
+        # An invalid value may not even be valid UTF-8.
+        return _hash(word)
+    return word if without_persons(word) == word else _hash(word)
 
 
 def _hash(text: str) -> str:

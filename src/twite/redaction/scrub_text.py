@@ -13,7 +13,6 @@ from twite.redaction.shapes import (
     MASK,
     MOST_READ,
     MOST_UNQUOTED,
-    holds_a_person,
     masked_base64,
     masked_plain,
     may_hold_a_person,
@@ -49,7 +48,7 @@ def free_text(text: str | None) -> str | None:
 # Shops have so many products, and each is bought often.
 @lru_cache(maxsize=8_192)
 def _free(plain: str) -> str | None:
-    return (without_persons(plain) if may_hold_a_person(plain) else plain) or None
+    return without_persons(plain) or None
 
 
 def scrubbed_address(text: str, *, inside: int = 0) -> str:
@@ -118,7 +117,7 @@ def _scrubbed_literal(found: re.Match[bytes]) -> bytes:
     text = msgspec.json.decode(literal, type=str)
     if ANY_DIGEST.fullmatch(text):
         return literal
-    scrubbed = without_persons(text) if holds_a_person(text) else text
+    scrubbed = without_persons(text)
     return literal if scrubbed == text else msgspec.json.encode(scrubbed)
 
 
@@ -182,7 +181,7 @@ def _paired(text: str) -> Iterator[tuple[int, int]]:
 
 _LONGEST_REMEMBERED: Final = 128
 _NAME: Final = re.compile(
-    r"""(?:^|(?<=[?&;\#\s+=]))(?P<name>[\w.\[\]-]{1,128})=
+    r"""(?:^|(?<=[?&;\#\s+=/]))(?P<name>[\w.\[\]-]{1,128})=
     | "(?P<key>[^"]{1,128})"\s*:\s*\[?\s*"?""",
     re.VERBOSE,
 )

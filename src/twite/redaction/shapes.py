@@ -19,7 +19,7 @@ from urllib.parse import unquote
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE as _REGIONS
 from phonenumbers import PhoneMetadata
 
-from twite.redaction.words import PHONES, SHORT_PHONES
+from twite.redaction.words import PHONES, SHORT_PHONES, WHOSE
 
 MASK: Final = "***"
 # In hexadecimal digits of any length, or base 64.
@@ -40,7 +40,9 @@ def may_hold_a_person(text: str) -> bool:
         return False
     if "@" in text or "+" in text or "%" in text or "(" in text or ":" in text:
         return True
-    if "&" in text or "\\" in text or ("00" in text and _DOUBLE_HINT.search(text)):
+    if "&" in text or "\\" in text or "wa.me/" in text:
+        return True
+    if ("00" in text or "011" in text) and _DOUBLE_HINT.search(text):
         return True
     if not text.isascii() and not _is_spelled_plainly(text):
         return True
@@ -138,6 +140,8 @@ def _unescaped(found: re.Match[str]) -> str:
         return html5.get(f"{found['named']};", found[0])
     if found["sign"]:
         return found["sign"]
+    if found["blank"]:
+        return " "
     number = found["code"] or found["byte"] or found["hex"]
     code = int(number, 16) if number else int(found["decimal"])
     return chr(code) if code <= _LAST_CODE else found[0]
@@ -168,7 +172,7 @@ def _is_phone(found: re.Match[str]) -> bool:
         return False
     if found["link"] or found["area"]:
         return True
-    digits = "".join(filter(str.isdecimal, found[0])).removeprefix("00")
+    digits = "".join(filter(str.isdecimal, found[0])).removeprefix("00").removeprefix("011")
     if not digits.isascii():
         digits = "".join(f"{unicodedata.decimal(digit)}" for digit in digits)
     if found["plus"]:
@@ -241,7 +245,8 @@ _SIGNS: Final = (b"@", b"+", b"%", b"&")
 _LAST_CODE: Final = 0x10FFFF
 _ESCAPE: Final = re.compile(
     r"""
-      [\\%]u(?P<code>[0-9A-Fa-f]{4}) | \\x(?P<byte>[0-9A-Fa-f]{2}) | \\(?P<sign>["'/\\])
+      [\\%]u(?P<code>[0-9A-Fa-f]{4}) | \\x(?P<byte>[0-9A-Fa-f]{2})
+    | \\(?P<sign>["'/\\]) | \\(?P<blank>[bfnrt])
     | &\#0{0,8}(?P<decimal>[0-9]{1,7});? | &\#[xX]0{0,8}(?P<hex>[0-9A-Fa-f]{1,6});?
     | &(?P<named>[A-Za-z]{1,24});
     """,
@@ -259,17 +264,19 @@ _EMAIL: Final = re.compile(
     """,
     re.VERBOSE,
 )
-# Behind any other word a plus and digits are an id: `SHOP+12025550123`.
-_LABELS: Final = "|".join(sorted(filter(str.isascii, PHONES | SHORT_PHONES), key=len, reverse=True))
+# Behind a word that says neither phone nor person, a plus and digits are an id: `SHOP+12025550123`.
+_LABELS: Final = "|".join(
+    sorted(filter(str.isascii, PHONES | SHORT_PHONES | WHOSE), key=len, reverse=True)
+)
 _PHONE: Final = re.compile(
     rf"""
       (?<![A-Za-z0-9+])(?P<plus>\+\s?\(?[1-9](?:[\s+()._\u2010-\u2015/-]{{0,3}}\d){{7,}})
     | (?<![A-Za-z0-9])(?P<label>(?i:{_LABELS}))
       (?P<glued>\+\s?\(?[1-9](?:[\s()._\u2010-\u2015/-]{{0,3}}\d){{7,14}})(?!\d)
     | (?<![A-Za-z0-9_])(?<!\d[.,-])
-      (?P<double>00[\s+.-]?\(?(?P<code>[1-9]\d{{0,2}})\)?[\s+./(\u2010-\u2015-][\s()]{{0,2}}
+      (?P<double>(?:00[\s+.-]?|011[\s+.-])\(?(?P<code>[1-9]\d{{0,2}})\)?[\s+./(\u2010-\u2015-][\s()]{{0,2}}
         \d(?:[\s+()./\u2010-\u2015-]{{0,3}}\d){{5,12}})(?!\d)
-    | (?<![A-Za-z0-9])(?P<link>(?i:tel|sms|callto):\+?\d(?:[\s+().-]{{0,3}}\d){{5,}})
+    | (?<![A-Za-z0-9])(?P<link>(?i:(?:tel|sms|callto):|wa\.me/)\+?\d(?:[\s+().-]{{0,3}}\d){{5,}})
     | (?<![A-Za-z0-9_)\]])(?P<area>
           \(0\d{{1,4}}\)[\s+]?\d{{3,4}}[\s+.-]\d{{3,4}}
         | \([2-9]\d\d\)[\s+]?[2-9]\d\d[\s+.-]\d{{4}}
@@ -278,7 +285,7 @@ _PHONE: Final = re.compile(
     """,
     re.VERBOSE,
 )
-_DOUBLE_HINT: Final = re.compile(r"(?<!\d)00[\s.-]?\(?[1-9]\d{0,2}\)?[\s./(-]")
+_DOUBLE_HINT: Final = re.compile(r"(?<!\d)(?:00[\s.-]?|011[\s.-])\(?[1-9]\d{0,2}\)?[\s./(-]")
 _BASE64: Final = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{10,}={0,2}", re.ASCII)
 _SEPARATOR: Final = re.compile(r"[+/_-]+")
 _BREAKS: Final = re.compile(r"[\t\r\n]")

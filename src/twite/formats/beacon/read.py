@@ -24,6 +24,7 @@ from twite.formats.beacon.shape import (
     ignored_in,
     number_in,
 )
+from twite.formats.event_data.conversions import ignored_as
 from twite.formats.event_data.values import MAX_ITEMS_IN_ALL
 from twite.formats.native.values import is_more
 from twite.formats.page_visit import (
@@ -38,7 +39,6 @@ from twite.formats.page_visit import (
 )
 from twite.formats.parsed_request import Native, NativeContent, ParsedRequest
 from twite.formats.strict_json import decode, with_replacements
-from twite.redaction.scrub_text import free_text
 
 MAX_CONVERSIONS: Final = 20
 # A tab that slept or a phone that was offline may report this late. Older means a wrong clock.
@@ -56,7 +56,6 @@ REASONS: Final[Mapping[str, str]] = MappingProxyType(
 
 _DECODER: Final = msgspec.json.Decoder(BeaconMessage)
 _NULL: Final = msgspec.Raw(b"null")
-_LONGEST_NAME: Final = 64
 
 
 class Beacon(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +92,7 @@ def read(body: bytes, seen: Visitor) -> Beacon:
     clicks = _clicks(click_in(message.click), ahead, seen)
     click = newest_of(clicks, clicks_of(seen.cookies, now=seen.now))
     consent = _consent(consent_in(message.consent), seen)
-    left_out = [Ignored(name=_name(entry.name), reason=_reason(entry.reason)) for entry in ignored]
+    left_out = [ignored_as(entry.name or "", _reason(entry.reason)) for entry in ignored]
     return _sorted(conversions, left_out, seen=seen, ahead=ahead, click=click, consent=consent)
 
 
@@ -146,7 +145,7 @@ def _sorted(
     for place, (conversion, wrong) in enumerate(given):
         reason = _reason_to_ignore(conversion, robot=robot, limit=seen.value_limit)
         if reason is not None:
-            ignored.append(Ignored(name=_name(conversion.event), reason=reason))
+            ignored.append(ignored_as(conversion.event or "", reason))
             continue
         conversions.append(
             _native(conversion, seen=seen, ahead=ahead, click=click, consent=consent)
@@ -249,12 +248,6 @@ def _twin(given: str | None) -> BeaconTwin:
 
 def _reason(given: str | None) -> str:
     return given if given is not None and given in REASONS else "unsaid"
-
-
-def _name(name: str | None) -> str:
-    """Return a name that is safe to show: one line, no personal data."""
-    line = "".join(letter if letter.isprintable() else " " for letter in (name or "")[:256])
-    return (free_text(line) or "")[:_LONGEST_NAME]
 
 
 def _query_of(address: str | None) -> str:

@@ -114,7 +114,9 @@ def our_name(name: str, *, chosen: Mapping[str, str], known: Iterable[str]) -> s
 
 def ignored_as(name: str, reason: str) -> Ignored:
     """Return it with a name that is safe to show: one line, no personal data."""
-    line = "".join(letter if letter.isprintable() else " " for letter in name.strip()[:256])
+    # Scrubbed before and after: an invisible sign may be part of an email, or part two numbers.
+    scrubbed = free_text(name[:256]) or ""
+    line = "".join(letter if letter.isprintable() else " " for letter in scrubbed)
     return Ignored(name=(free_text(line) or "")[:MAX_NAME], reason=reason)
 
 

@@ -37,7 +37,7 @@ from twite.formats.native.values import (
 )
 from twite.formats.page_visit import scrubbed_url
 from twite.formats.parsed_request import Native, NativeContent
-from twite.redaction.scrub_text import free_text, scrubbed_json
+from twite.redaction.scrub_text import free_text
 from twite.redaction.shapes import MASK, holds_a_person
 
 MAX_ID: Final = 256
@@ -142,7 +142,7 @@ def read_one(given: Native, index: int, context: ReadContext) -> ReadConversion:
             conversion=bare if is_denied else None,
             faults=(*faults, *notes),
             suppressed=verdict.reason if is_denied else None,
-            evidence=_evidence(verdict) if is_denied else None,
+            evidence=verdict.evidence if is_denied else None,
             event=event,
             flaws=() if is_denied else flaws,
             is_faulty=True,
@@ -179,7 +179,7 @@ def read_one(given: Native, index: int, context: ReadContext) -> ReadConversion:
         faults=tuple(notes),
         suppressed=verdict.reason if is_suppressed else None,
         held=verdict.reason if verdict.action is ConsentAction.HOLD else None,
-        evidence=_evidence(verdict),
+        evidence=verdict.evidence,
         event=event,
         flaws=() if is_suppressed else flaws,
     )
@@ -187,10 +187,6 @@ def read_one(given: Native, index: int, context: ReadContext) -> ReadConversion:
 
 def _is_denied(verdict: ConsentDecision) -> bool:
     return verdict.action is ConsentAction.SUPPRESS and is_denial(verdict.reason or "")
-
-
-def _evidence(verdict: ConsentDecision) -> bytes | None:
-    return None if verdict.evidence is None else scrubbed_json(verdict.evidence)
 
 
 def field_of(found: Fault) -> str:
