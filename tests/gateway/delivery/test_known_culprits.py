@@ -18,6 +18,7 @@ EVENT, OTHER = "o8z6m", "o8z6k"
 ANSWERS = {
     "400": refused(("INVALID_PARAMETER", "At least one user identifier must be provided", "")),
     "401": refused(("UNAUTHORIZED_ACCESS", "no", ""), status=401),
+    "403 in HTML": Response(status=403, headers={}, body=b"<html>no</html>"),
     "413": refused(status=413),
     "500": refused(("INTERNAL_ERROR", "no", ""), status=500),
 }
@@ -77,6 +78,26 @@ async def test_known_culprits_do_not_stop_their_event(answer, together):
     assert sorted(waits)[-2] <= 10
     assert max(waits[8:]) <= 1
     assert await setting.store.load(Pause) == []
+    await setting.run.stop(within=1_000)
+
+
+@pytest.mark.parametrize("answer", ["401", "403 in HTML"])
+@pytest.mark.parametrize("first", [0, 260], ids=["start", "end"])
+async def test_bad_ones_next_to_each_other_are_all_isolated(answer, first):
+    setting, bad = Setting(), [f"c{n}" for n in range(300)]
+    bad = bad[first : first + 40]
+    X(setting, bad, ANSWERS[answer])
+    await setting.record(*[f"c{n}" for n in range(300)])
+    await setting.run.start()
+
+    for n in range(60):
+        await setting.record(f"later{n}")
+        await setting.clock.advance(MINUTE)
+        if n == 5:
+            assert (await setting.store.balance())[0].delivered == 260 + 6
+    account = (await setting.store.balance())[0]
+    assert (account.delivered, account.dead, account.pending) == (320, 40, 0)
+    assert len(setting.transport.sent) <= 600
     await setting.run.stop(within=1_000)
 
 

@@ -171,8 +171,8 @@ class BatchSender:
     def failed(self) -> dict[int, str]:
         return self._blame.failed
 
-    def retry_failed(self) -> None:
-        self._blame.retry_failed()
+    def failed_but_one(self) -> frozenset[int]:
+        return self._blame.failed_but_one()
 
     def claimed(self, batch: Batch) -> None:
         self._pauses.probed(batch.event)
@@ -335,7 +335,7 @@ class BatchSender:
         if as_such and not bisect.taken and not is_known:
             await self._blame.all_alike(batch.event, as_such)
             rest, at_once = (*rest, *(delivery for delivery, _ in as_such)), True
-        elif not bisect.is_the_account:
+        else:
             for delivery, refusal in as_such:
                 await self._give_up_or_back_off(batch, delivery, refusal)
         await self._rejections.settle_bisect(batch, bisect, judged)

@@ -315,13 +315,18 @@ class Blame:
         if len(group) == 1:
             self._failed_alone.add(group[0].id)
 
-    def retry_failed(self) -> None:
-        """Forget the failed deliveries that were not alone; if all were alone, forget all."""
-        kept = {id_: event for id_, event in self.failed.items() if id_ in self._failed_alone}
-        if len(kept) == len(self.failed):
-            kept = {}
+    def failed_but_one(self) -> frozenset[int]:
+        """Return the failed deliveries without one to retry, which was not alone before.
+
+        It is a random one: next to a bad one there may be many more. If all were alone, forget all.
+        """
+        together = [id_ for id_ in self.failed if id_ not in self._failed_alone]
+        if not together:
+            self.failed.clear()
             self._failed_alone.clear()
-        self.failed = kept
+            return frozenset()
+        retried = together[int(self.randomness.fraction() * len(together))]
+        return frozenset(self.failed) - {retried}
 
     def _count(self, event: str, group: Group, outcome: Outcome) -> None:
         if is_refused_as_such(outcome):

@@ -57,8 +57,8 @@ class BatchHandler(Protocol):
         """The deliveries (id → event) that failed since X last accepted one: others probe."""
         ...
 
-    def retry_failed(self) -> None:
-        """Let those probe again of which all others have probed."""
+    def failed_but_one(self) -> frozenset[int]:
+        """Return the failed deliveries without one that may probe again."""
         ...
 
     def use(self, destination: Destination) -> None:
@@ -266,8 +266,7 @@ class Worker:
                 return batch
         if self._circuit_breaker.wants_another:
             return None
-        self._batch_handler.retry_failed()
-        passing = suspects.union(self._batch_handler.failed)
+        passing = suspects.union(self._batch_handler.failed_but_one())
         batch = await self._claim_passing(claim, events, passing)
         return batch or await self._outbox.claim(claim)
 

@@ -71,8 +71,9 @@ class TagBatchSender:
         self.failed: dict[int, str] = {}
         circuit_breaker.slow_down(0)
 
-    def retry_failed(self) -> None:
-        """Do nothing: a tag remembers no failed deliveries."""
+    def failed_but_one(self) -> frozenset[int]:
+        """Return nothing: a tag remembers no failed deliveries."""
+        return frozenset()
 
     def use(self, destination: Destination) -> None:
         """Do nothing: a tag has no pixel credentials."""
