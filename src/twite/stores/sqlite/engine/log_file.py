@@ -60,27 +60,37 @@ class LogFile:
         return self._content[start : start + self.page_size]
 
     def sound(self) -> tuple[dict[int, bytes], bool]:
-        """Return the newest sound version of each page that was committed, and whether any was not.
+        """Return the newest sound version of each committed page, and whether all frames are sound.
 
-        Each frame is added up from the sums of the one before it, so that one damaged frame does
-        not condemn what follows.
+        A frame's sums continue those of the frame before it and cover its page, but not the salts.
+        After a damaged frame the chain goes on from the sums it holds or from those it should
+        hold, so that a flipped bit costs at most the page it lies in.
         """
         pages: dict[int, bytes] = {}
         pending: dict[int, bytes] = {}
         whole = True
-        before: tuple[int, int] | None = self._sums if self.begins_well else None
-        place = 0
-        for frame in self._frames(0):
-            if frame.place != place:
-                before, whole = None, False
-            place = frame.place + 1
+        last = max((frame.place for frame in self._frames(0)), default=-1)
+        stored: tuple[int, int] | None = self._sums if self.begins_well else None
+        computed: tuple[int, int] | None = None
+        before: LogFrame | None = None
+        for place in range((len(self._content) - _HEADER.size) // (_FRAME.size + self.page_size)):
+            frame = self._frame(place)
             content = self.page(frame)
-            header = self._content[self._at(frame.place) : self._at(frame.place) + 8]
-            if before is not None and self._add(before, header + content) == frame.sums:
+            added = self._content[self._at(place) : self._at(place) + 8] + content
+            sums = None if stored is None else self._add(stored, added)
+            continued = sums == frame.sums
+            other = None if continued or computed is None else self._add(computed, added)
+            if other is not None and other == frame.sums:
+                # Only the sums of the frame before were damaged.
+                assert before is not None  # noqa: S101 - `computed` is that frame's
+                pending[before.page] = self.page(before)
+                continued = True
+            if place > last and not continued:
+                break
+            if continued:
                 pending[frame.page] = content
-            else:
-                whole = False
-            before = frame.sums
+            whole = whole and continued and self._is_own(place)
+            stored, computed, before = frame.sums, None if continued else sums, frame
             if frame.pages:
                 pages |= pending
                 pending = {}
@@ -89,13 +99,20 @@ class LogFile:
     def _frames(self, after: int) -> Iterator[LogFrame]:
         place, strange = after, 0
         while self._at(place + 1) <= len(self._content) and strange < _STRANGERS:
-            page, pages, *rest = _FRAME.unpack_from(self._content, self._at(place))
-            if (rest[0], rest[1]) == self.salts:
+            if self._is_own(place):
                 strange = 0
-                yield LogFrame(place, page, pages, (rest[2], rest[3]))
+                yield self._frame(place)
             else:
                 strange += 1
             place += 1
+
+    def _frame(self, place: int) -> LogFrame:
+        page, pages, _, _, *sums = _FRAME.unpack_from(self._content, self._at(place))
+        return LogFrame(place, page, pages, (sums[0], sums[1]))
+
+    def _is_own(self, place: int) -> bool:
+        """Whether a frame has this log's salts, so is not left over from a former log."""
+        return _FRAME.unpack_from(self._content, self._at(place))[2:4] == self.salts
 
     def _at(self, place: int) -> int:
         return _HEADER.size + place * (_FRAME.size + self.page_size)

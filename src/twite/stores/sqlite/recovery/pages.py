@@ -4,6 +4,7 @@ SQLite reaches a row from the root of its table; one damaged page above hides al
 Here each page is read for itself. [sqlite.org/fileformat2.html]
 """
 
+import copy
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -63,6 +64,13 @@ class Pages:
         if log is not None and not log.begins_well:
             self.log_is_whole = False
         self.count = max(len(self._file) // PAGE_SIZE, max(self._logged, default=0))
+
+    def without_log(self) -> "Pages":
+        """Return the pages of the database file alone."""
+        pages = copy.copy(self)
+        pages._logged, pages.log_is_whole = {}, False  # noqa: SLF001 - a copy of its own kind
+        pages.count = len(self._file) // PAGE_SIZE
+        return pages
 
     def page(self, number: int) -> bytes:
         """Raises Damaged for a number that is none."""

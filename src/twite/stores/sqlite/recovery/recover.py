@@ -18,6 +18,7 @@ from twite.stores.sqlite.engine.log_file import set_aside, set_stray_log_aside, 
 from twite.stores.sqlite.engine.schema import migrate
 from twite.stores.sqlite.recovery.pages import Pages
 from twite.stores.sqlite.recovery.rebuild import Rebuild
+from twite.stores.sqlite.recovery.salvage import Salvage
 
 __all__ = ["Recovered", "recover"]
 
@@ -58,7 +59,7 @@ def _saved(path: str, target: str, known: Sequence[tuple[str, str]]) -> Recovere
         with closing(connect_writer(target)) as new:
             migrate(new, target)
             new.execute("BEGIN IMMEDIATE")
-            done = Rebuild(path, Pages(path), new, known).run()
+            done = Rebuild(path, _newest(Pages(path), new), new, known).run()
             new.execute("COMMIT")
             _refuse(target, new.execute("PRAGMA quick_check(1)").fetchone()[0])
             new.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -69,6 +70,18 @@ def _saved(path: str, target: str, known: Sequence[tuple[str, str]]) -> Recovere
             Path(f"{target}{suffix}").unlink(missing_ok=True)
         raise
     return done
+
+
+def _newest(pages: Pages, new: sqlite3.Connection) -> Pages:
+    """Ignore a log that was cut before commits that the database file already holds."""
+    alone = pages.without_log()
+    return alone if _commits(alone, new) > _commits(pages, new) else pages
+
+
+def _commits(pages: Pages, new: sqlite3.Connection) -> int:
+    row = next(iter(Salvage(pages, new).rows("deployment")), None)
+    commits = None if row is None else row.values.get("commits")
+    return commits if isinstance(commits, int) else 0
 
 
 def _refuse(target: str, problem: str) -> None:

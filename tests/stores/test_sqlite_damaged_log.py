@@ -1,0 +1,102 @@
+# ruff: noqa: ASYNC240 - as in test_sqlite_copies.py
+"""One flipped bit in the log costs at most the page it lies in."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from twite.stores.sqlite import SQLiteStore
+from twite.stores.sqlite.engine.log_file import PAGE_SIZE, LogFile
+from twite.stores.sqlite.recovery.recover import recover
+from twite.testing.builders import a_submission, an_entry
+
+FRAME = 24 + PAGE_SIZE
+COMMITS = 6
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    """The log of a killed process: several pages a commit, each commit with pages of its own."""
+    path = tmp_path_factory.mktemp("log") / "some.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("CREATE TABLE some (id INTEGER PRIMARY KEY, body BLOB)")
+        for number in range(COMMITS):
+            connection.execute("INSERT INTO some VALUES (?, ?)", (number, bytes([number]) * 9_000))
+        yield Path(f"{path}-wal").read_bytes()
+
+
+def flipped(log, frame, offset):
+    content = bytearray(log)
+    content[32 + frame * FRAME + offset] ^= 1
+    return LogFile(bytes(content))
+
+
+def newest(log):
+    frames = LogFile(log).headers()
+    return {frame.page: frame for frame in frames}, len(frames)
+
+
+@pytest.mark.parametrize("offset", [8, 12, 16, 20], ids=["salt 1", "salt 2", "sum 1", "sum 2"])
+def test_a_flip_in_what_surrounds_a_page_costs_no_page(log, offset):
+    sound, whole = LogFile(log).sound()
+    assert whole
+    _, count = newest(log)
+    # The sums of the last frame are all there is to tell whether its page is sound.
+    seen = count if offset < 16 else count - 1
+
+    for frame in range(seen):
+        pages, _ = flipped(log, frame, offset).sound()
+        assert pages == sound, f"frame {frame} of {count}"
+
+
+@pytest.mark.parametrize("offset", [3, 24, 24 + 2_000], ids=["page number", "first", "middle"])
+def test_a_flip_in_a_page_costs_that_page_alone(log, offset):
+    sound, _ = LogFile(log).sound()
+    pages_of, count = newest(log)
+
+    for frame in range(count):
+        pages, whole = flipped(log, frame, offset).sound()
+        lost = {page for page, header in pages_of.items() if header.place == frame}
+        assert not whole
+        assert {page: sound[page] for page in sound if page not in lost} == {
+            page: pages[page] for page in pages if page not in lost
+        }, f"frame {frame} of {count}"
+
+
+def test_frames_of_a_former_log_behind_the_end_are_not_read(log):
+    sound, _ = LogFile(log).sound()
+    former = bytearray(log[32:])
+    for start in range(0, len(former), FRAME):
+        former[start + 8 : start + 16] = bytes(8)
+
+    assert LogFile(log + former).sound() == (sound, True)
+
+
+async def test_a_log_cut_before_the_last_checkpoint_hides_nothing_of_the_database(
+    tmp_path, monkeypatch
+):
+    """The database file holds later commits than what is left of the log beside it."""
+    checkpoints = "twite.stores.sqlite.engine.checkpoints.Checkpoints"
+    monkeypatch.setattr(f"{checkpoints}._move", lambda *_: None)
+    path = tmp_path / "twite.db"
+    store = await SQLiteStore.open(str(path))
+    for number in range(40):
+        await store.record(a_submission(an_entry(f"order-{number}"), receipt=f"r{number}"))
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[0] == 0
+    files = {suffix: Path(f"{path}{suffix}").read_bytes() for suffix in ("", "-wal", ".epoch")}
+    await store.close()
+    ends = [frame.place + 1 for frame in LogFile(files["-wal"]).headers() if frame.pages]
+    damaged = tmp_path / "damaged.db"
+    for suffix, content in files.items():
+        cut = content[: 32 + ends[10] * FRAME] if suffix == "-wal" else content
+        Path(f"{damaged}{suffix}").write_bytes(cut)
+
+    recovered = recover(str(damaged), str(tmp_path / "saved.db"))
+
+    assert (recovered.rows["conversion"], recovered.rows["submission"]) == (40, 40)
+    assert (recovered.pending, recovered.held, recovered.behind) == (0, 40, 0)
