@@ -37,16 +37,16 @@ def _differs(note: str) -> Api:
     return Api(state=ApiSupport.DIFFERS, note=note)
 
 
-_SET: Final = "needs `[google]` in the settings, and is refused without it"
+_SET: Final = "requires `[google]` in the settings"
 APIS: Final = MappingProxyType(
     {
         "BigQuery": _needs(
             "access_bigquery",
-            f"{_SET}; the insertId comes from the delivery, so that a retry adds no second row",
+            f"{_SET}; Twite derives insertId from the delivery, so that a retry adds no second row",
         ),
         "Firestore": _needs(
             "access_firestore",
-            f"{_SET}; nothing is cached; times, bytes and references become text",
+            f"{_SET}; no cache; times, bytes and references become text",
         ),
         "JSON": _NONE,
         "Math": _NONE,
@@ -54,18 +54,18 @@ APIS: Final = MappingProxyType(
         "Promise": _NONE,
         "addEventCallback": _needs(
             "read_event_metadata",
-            "tags run after the answer: a client sees the tags that fired, each "
+            "tags run after the response: a client sees the tags that fired, each "
             "`queued`, `held`, `suppressed` or `duplicate`; a tag sees only itself; ids are names",
         ),
         "addMessageListener": _needs("use_message"),
         "callLater": _NONE,
         "claimRequest": _NONE,
         "computeEffectiveTldPlusOne": _differs(
-            "the list is the one installed with Twite; private suffixes count"
+            "uses Twite's list of suffixes, including private suffixes"
         ),
         "createRegex": _differs(
-            "RE2 syntax on a backtracking engine: the run's time limit applies; "
-            "inline flags are allowed only at the start"
+            "RE2 syntax on a backtracking engine, within the run's time limit; "
+            "inline flags only at the start"
         ),
         "decodeUri": _NONE,
         "decodeUriComponent": _NONE,
@@ -74,13 +74,13 @@ APIS: Final = MappingProxyType(
         "extractEventsFromMpv1": Api(
             permission="read_request",
             state=ApiSupport.REFUSED,
-            note="throws: Universal Analytics has ended",
+            note="throws, because Universal Analytics has ended",
         ),
         "extractEventsFromMpv2": _needs(
             "read_request", "a client gets all events of the hit, a tag only its own"
         ),
         "fromBase64": _NONE,
-        "generateRandom": _differs("from the run's seed: a repeated run gets the same numbers"),
+        "generateRandom": _differs("uses the run's seed: a repeated run gets the same numbers"),
         "getAllEventData": _needs("read_event_data"),
         "getClientName": _needs("read_container_data"),
         "getContainerVersion": _needs("read_container_data"),
@@ -90,9 +90,7 @@ APIS: Final = MappingProxyType(
             "use_google_credentials", f"{_SET}; the token goes only to https://*.googleapis.com"
         ),
         "getGoogleScript": _needs("send_http", "`debug` affects only ANALYTICS"),
-        "getRemoteAddress": _needs(
-            "read_request", "the address according to `server.trusted_proxies`"
-        ),
+        "getRemoteAddress": _needs("read_request", "applies `server.trusted_proxies`"),
         "getRequestBody": _needs("read_request"),
         "getRequestHeader": _needs("read_request"),
         "getRequestMethod": _NONE,
@@ -100,47 +98,45 @@ APIS: Final = MappingProxyType(
         "getRequestQueryParameter": _needs("read_request"),
         "getRequestQueryParameters": _needs("read_request"),
         "getRequestQueryString": _needs("read_request"),
-        "getTimestamp": _differs("one time for each step: it does not advance while code runs"),
-        "getTimestampMillis": _differs(
-            "one time for each step: it does not advance while code runs"
-        ),
+        "getTimestamp": _differs("the time does not advance during a step"),
+        "getTimestampMillis": _differs("the time does not advance during a step"),
         "getType": _NONE,
         "hasMessageListener": _needs("use_message"),
-        "hmacSha256": _needs("use_custom_private_keys", "the keys are those of server.hmac_keys"),
+        "hmacSha256": _needs("use_custom_private_keys", "uses the keys of server.hmac_keys"),
         "isRequestMpv1": _needs("read_request"),
         "isRequestMpv2": _needs("read_request"),
-        "logToConsole": _needs("logging", "objects are written as JSON"),
+        "logToConsole": _needs("logging", "writes objects as JSON"),
         "makeInteger": _differs("truncates towards zero; Google does not document rounding"),
         "makeNumber": _NONE,
         "makeString": _NONE,
         "makeTableMap": _NONE,
         "parseUrl": _differs(
-            "follows the WHATWG URL standard; of UTS 46, the rules on text direction "
-            "apply to letters only"
+            "follows the WHATWG URL standard; the text direction rules of UTS 46 "
+            "apply only to letters"
         ),
         "queryPermission": _NONE,
         "returnResponse": _needs("return_response"),
         "runContainer": _needs("run_container"),
         "sendEventToGoogleAnalytics": _needs(
-            "send_http", "only GA4; `user_data`, lists and objects are not sent"
+            "send_http", "only GA4; without `user_data`, lists and objects"
         ),
         "sendHttpGet": _needs("send_http"),
-        "sendHttpRequest": _needs(
-            "send_http", "both forms, promise and callback; the address is sent normalized"
-        ),
+        "sendHttpRequest": _needs("send_http", "supports promise and callback; normalizes the URL"),
         "sendMessage": _needs("use_message"),
         "sendPixelFromBrowser": _needs(
             "send_pixel_from_browser",
-            "returns false in a gateway, since no browser waits for the answer",
+            "returns false in a gateway, because no browser waits for the response",
         ),
-        "setCookie": _needs("set_cookies", "option names in any case"),
+        "setCookie": _needs("set_cookies", "option names are case-insensitive"),
         "setPixelResponse": _needs("access_response"),
         "setResponseBody": _needs("access_response"),
         "setResponseHeader": _needs("access_response"),
         "setResponseStatus": _needs("access_response"),
         "sha256": _NONE,
         "sha256Sync": _NONE,
-        "templateDataStorage": _needs("access_template_storage", "copies are JSON: no functions"),
+        "templateDataStorage": _needs(
+            "access_template_storage", "stores values as JSON, without functions"
+        ),
         "testRegex": _NONE,
         "toBase64": _NONE,
     }
