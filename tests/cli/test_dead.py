@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from twite.cli.accounts.user import who
+from twite.cli.options import who
 from twite.cli.printing import safe
 from twite.domain.times import HOUR, spelled
 from twite.stores.sqlite import SQLiteStore

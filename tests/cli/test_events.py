@@ -8,7 +8,7 @@ import pytest
 from command_stage import ENVIRONMENT, settings_in
 
 from twite.app.gateway import Gateway
-from twite.cli.accounts.user import who
+from twite.cli.options import who
 from twite.config.settings import load
 from twite.x.spec import CLICK_WINDOWS, EVENT_TAG_TYPES, VIEW_WINDOWS
 from x_page import CONSUMER_KEY, CONSUMER_SECRET

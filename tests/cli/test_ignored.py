@@ -1,4 +1,4 @@
-from twite.cli.ignored import ignored_as_json, print_ignored
+from twite.cli.accounting import ignored_as_json, print_ignored
 from twite.domain.submission import IgnoredTally
 
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from twite.cli.send.parquet import ParquetMissing, ParquetTable, as_text, open_table
+from twite.cli.send.files import ParquetMissing, ParquetTable, as_text, open_table
 from twite.domain.errors import ClientError
 from twite.formats.files.cells import read_amount
 

@@ -4,15 +4,17 @@ import io
 import msgspec
 import pytest
 
-from twite.cli.send.report import (
+from twite.cli.send.results import (
     HEADER,
     ReportState,
+    ResultTally,
+    RowResult,
+    RowResultKind,
     SendReport,
     earlier_run,
     open_report,
     state_path,
 )
-from twite.cli.send.results import ResultTally, RowResult, RowResultKind
 from twite.domain.errors import ClientError
 from twite.formats.files.findings import RowFinding
 

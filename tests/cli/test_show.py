@@ -3,7 +3,7 @@ import json
 import pytest
 from command_stage import HOSTILE, RECEIPT
 
-from twite.cli.history import print_history, told
+from twite.cli.show import print_history, told
 from twite.domain.delivery import NO_REQUEST, State
 from twite.domain.history import History, PastAttempt, TagNotFired
 from twite.http.routes.reports import HistoryView

@@ -40,8 +40,7 @@ SPEAKS_X = ("x/", "formats/x_api/", "gateway/ingest/", "gateway/delivery/", "gat
 SPEAKS_X += ("emulator/", "testing/")
 X_IMPORTERS = frozenset(
     {
-        "cli/events/command",
-        "cli/events/output",
+        "cli/events",
         "config/server_tables",
         "console/pages/events",
         "diagnostics/access",

@@ -1,10 +1,10 @@
 """The commands.
 
-One file a command, each with the same anatomy:
+A file holds a command or a few of one subject, each with the same anatomy:
 
-    register(app)   adds the command, with its sentence, an example and its options
-    its function    reads settings, calls one thing of `assembly`, prints, and returns an exit code
-                    by `raise typer.Exit(code)` where that is not 0
+    register(app)   adds the commands, with their help and an example
+    its function    reads settings, calls one thing of `app`, prints, and exits by
+                    `raise typer.Exit(code)` if the code is not 0
 
 A command raises TwiteError for errors it can explain; `main` prints the message. Commands print
 through `printing`, which escapes control characters. GROUPS has every command with its help, so
@@ -79,15 +79,15 @@ ALIASES: Final = MappingProxyType({"overlap": "dedup", "shadow": "compare"})
 _FILES: Final = MappingProxyType(
     {
         "import": "import_container",
-        "rotate-key": "accounts.rotate_key",
-        "login": "accounts.login",
-        "logout": "accounts.logout",
-        "user": "accounts.user",
-        "key": "accounts.key",
-        "audit": "accounts.audit",
+        "logout": "login",
+        "user": "users",
+        "key": "users",
+        "backup": "maintenance",
+        "restore": "maintenance",
+        "recover": "maintenance",
+        "rotate-key": "maintenance",
         "send": "send.command",
         "demo": "demo.command",
-        "events": "events.command",
     }
 )
 _INTERRUPTED: Final = 130  # as shells say it: 128 and the number of SIGINT

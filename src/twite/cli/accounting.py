@@ -1,6 +1,7 @@
 """`twite accounting`: the balance, and what is to be expected of what is pending."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -8,12 +9,11 @@ import typer
 
 from twite.app.store_access import open_records, read_forecasts, read_ignored
 from twite.cli import printing
-from twite.cli.ignored import ignored_as_json, print_ignored
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
 from twite.domain.history import ConversionCounts, total
 from twite.domain.stats.backlog import Forecast
 from twite.domain.submission import IgnoredTally
-from twite.domain.times import spelled
+from twite.domain.times import DAY, spelled
 
 EXAMPLE: Final = "Example: `twite accounting --json | jq .balance`"
 _COLUMNS: Final = (*ConversionCounts.__struct_fields__[2:], "balance")
@@ -110,3 +110,41 @@ def _moment(ms: int | None) -> str | None:
 
 def _sums(account: ConversionCounts) -> dict[str, int]:
     return {name: getattr(account, name) for name in _COLUMNS}
+
+
+_MOST_LINES: Final = 20
+_IGNORED_COLUMNS: Final = ("source", "door", "event", "reason", "times")
+
+
+def print_ignored(counted: Sequence[IgnoredTally]) -> None:
+    """Print the most frequent, the days together; nothing where there are none."""
+    sums: Counter[tuple[str, str, str, str]] = Counter()
+    for tally in counted:
+        sums[tally.source, tally.endpoint, tally.name, tally.reason] += tally.times
+    if not sums:
+        return
+    shown = sums.most_common(_MOST_LINES)
+    rows: list[list[str | int]] = [
+        [source, endpoint, name or "(none)", reason, times]
+        for (source, endpoint, name, reason), times in shown
+    ]
+    if len(sums) > len(shown):
+        left = sums.total() - sum(times for _, times in shown)
+        rows.append(["…", "", f"{len(sums) - len(shown)} more", "", left])
+    printing.print_table("Ignored in seven days", list(_IGNORED_COLUMNS), rows)
+
+
+def ignored_as_json(counted: Sequence[IgnoredTally]) -> dict[str, object]:
+    """Return what a program reads of it, under `ignored`; nothing where there are none."""
+    rows = [
+        {
+            "day": spelled(tally.day * DAY)[:10],
+            "source": tally.source,
+            "door": tally.endpoint,
+            "name": tally.name,
+            "reason": tally.reason,
+            "times": tally.times,
+        }
+        for tally in counted
+    ]
+    return {"ignored": rows} if rows else {}

@@ -10,9 +10,8 @@ import typer
 
 from twite.app.store_access import open_operations, open_records
 from twite.cli import COMMANDS, printing
-from twite.cli.accounts.user import who
-from twite.cli.history import told
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load, who
+from twite.cli.show import told
 from twite.config.settings import Settings
 from twite.domain.delivery import State
 from twite.domain.history import History

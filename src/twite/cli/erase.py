@@ -10,8 +10,7 @@ import typer
 
 from twite.app.erase import EraseRequest, EraseResult, TagPayloadReader, erase, look
 from twite.cli import printing
-from twite.cli.accounts.user import who
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, known_pixel, load, text
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, known_pixel, load, text, who
 from twite.config import values
 from twite.config.settings import Settings
 from twite.domain.fault import Fault

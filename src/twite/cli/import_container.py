@@ -12,8 +12,7 @@ import typer
 from twite.app.importer import ImportDraft, Keep, draft, no_more_needed, of_persons, write
 from twite.app.sealing import forget_secrets, keep_secrets, sealing_key
 from twite.cli import printing
-from twite.cli.accounts.user import who
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text, who
 from twite.config.containers import SEALED
 from twite.gtm.importer.coverage import Support
 from twite.gtm.importer.report import ReportLine

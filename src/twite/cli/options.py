@@ -1,5 +1,6 @@
 """Options that several commands share, and what they mean."""
 
+import getpass
 import inspect
 import os
 from collections.abc import Callable
@@ -53,3 +54,11 @@ def one_pixel(found: Settings, pixel: str | None) -> str:
         )
     known_pixel(found, pixel)
     return known[0] if pixel is None else pixel
+
+
+def who() -> str:
+    """Return the user of this machine, for the audit log."""
+    try:
+        return f"{getpass.getuser()} (command)"
+    except (OSError, KeyError):
+        return "(command)"

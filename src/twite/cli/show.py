@@ -1,4 +1,4 @@
-"""`twite show`: the history of a conversion."""
+"""`twite show`: the history of a conversion, as text and as the JSON of the HTTP response."""
 
 import asyncio
 import re
@@ -9,16 +9,19 @@ import typer
 
 from twite.app.store_access import open_records
 from twite.cli import printing
-from twite.cli.history import print_history, told
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load, text
 from twite.cli.rejected import print_rejection, read_rejections
 from twite.config.settings import Settings
-from twite.domain.history import History
+from twite.domain.delivery import NO_REQUEST, State
+from twite.domain.history import History, PastAttempt, waiting
 from twite.domain.submission import KEPT_FOR, Rejection, RejectionQuery
+from twite.domain.times import spelled
+from twite.gateway.operations.explain import compact
 from twite.gateway.ports.queries import ByConversionId, ByReceipt
 from twite.gateway.ports.tags import PREFIX
 from twite.http.routes.reports import told_rejection
 from twite.machine.system import SystemClock
+from twite.redaction.mask_tree import masked_words
 
 EXAMPLE: Final = "Example: `twite show order-1001 --pixel o8z6j`"
 _RECEIPT: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -106,3 +109,115 @@ async def _histories(settings: Settings, name: str, pixel: str | None) -> list[H
                 if pixel in {None, history.pixel}:
                     histories[history.delivery] = history
     return sorted(histories.values(), key=lambda history: history.received_at, reverse=True)
+
+
+_LONGEST_ANSWER: Final = 300
+_LONGEST_EVIDENCE: Final = 2_000
+_STYLES: Final = {
+    State.DELIVERED: "green",
+    State.HELD: "bold yellow",
+    State.DEAD: "bold red",
+    State.SUPPRESSED: "dim",
+}
+
+
+def told(history: History, *, now: int = 0) -> dict[str, object]:
+    """Return what `GET /v1/conversions/…` answers of a life, and its number; masked."""
+    shown: dict[str, object] = {
+        "delivery": history.delivery,
+        "pixel": history.pixel,
+        "event": history.event,
+        "conversion_id": history.conversion_id,
+        "state": history.state,
+        "source": history.source,
+        "receipt": history.receipt,
+        "received_at": spelled(history.received_at),
+        "deadline_at": spelled(history.deadline_at),
+        "sent": msgspec.Raw(compact(history.sent)),
+        "attempts": [
+            {
+                "at": spelled(attempt.at),
+                "outcome": attempt.outcome,
+                "status": attempt.status,
+                "answer": masked_words(attempt.answer),
+                "ambiguous": attempt.ambiguous,
+            }
+            for attempt in history.attempts
+        ],
+        "duplicates": history.duplicates,
+    }
+    if history.reason is not None:
+        shown["reason"] = masked_words(history.reason)
+    if history.due_at is not None:
+        shown["due_at"] = spelled(history.due_at)
+    if history.not_fired:
+        shown["not_fired"] = [{"tag": tag.tag, "reason": tag.why} for tag in history.not_fired]
+    if history.consent is not None:
+        shown["consent"] = msgspec.Raw(compact(history.consent))
+    if history.superseded_by is not None:
+        shown["superseded_by"] = history.superseded_by
+    if history.supersedes:
+        shown["supersedes"] = list(history.supersedes)
+    if (why := waiting(history, now=now)) is not None:
+        shown["waiting"] = masked_words(why)
+    return shown
+
+
+def print_history(history: History, *, now: int) -> None:
+    """Print it whole. `now` is in milliseconds."""
+    state = printing.styled(history.state.value, _STYLES.get(history.state, "bold"))
+    printing.say(
+        f"{history.conversion_id}  event {history.event} of pixel {history.pixel}: ", state
+    )
+    if history.reason:
+        printing.say(f"  because      {_safe(history.reason)}")
+    if (why := waiting(history, now=now)) is not None:
+        printing.say(f"  waits        {_safe(why)}")
+    printing.say(f"  source       {history.source}")
+    printing.say(f"  receipt      {history.receipt}")
+    printing.say(f"  received at  {spelled(history.received_at)}")
+    if history.due_at is not None:
+        printing.say(f"  next try at  {spelled(history.due_at)}")
+    printing.say(f"  deadline at  {spelled(history.deadline_at)}")
+    printing.say(f"  duplicates   {history.duplicates}")
+    printing.say(f"  delivery     {history.delivery}")
+    _print_copies(history)
+    body = compact(history.sent).decode() if history.sent else "no longer kept, or damaged"
+    if history.consent is not None:
+        shown = printing.safe(compact(history.consent).decode(), longest=_LONGEST_EVIDENCE)
+        printing.say(f"  consent      {shown}")
+    printing.say(f"  body         {body}")
+    for tag in history.not_fired:
+        why = printing.safe(tag.why, longest=_LONGEST_ANSWER)
+        printing.say(f"  {printing.safe(tag.tag, longest=60):<12} did not fire: {why}")
+    if not history.attempts:
+        printing.say("  no attempt yet")
+    other = "the other side" if history.pixel.startswith(PREFIX) else "X"
+    for number, attempt in enumerate(history.attempts, 1):
+        status, answer = _answered(attempt)
+        doubt = f", and {other} may have processed it" if attempt.ambiguous else ""
+        printing.say(
+            f"  attempt {number}    {spelled(attempt.at)}  {attempt.outcome}, {status}{doubt}"
+        )
+        if answer:
+            printing.say(f"               {_safe(answer)}")
+
+
+def _print_copies(history: History) -> None:
+    if history.superseded_by is not None:
+        printing.say(f"  superseded by delivery {history.superseded_by}, a later copy")
+    if history.supersedes:
+        older = ", ".join(str(supersede) for supersede in history.supersedes)
+        printing.say(f"  supersedes   delivery {older}")
+
+
+def _answered(attempt: PastAttempt) -> tuple[str, str]:
+    """Return how it was answered, and in which words."""
+    if attempt.is_without_request:
+        return "made no request", attempt.answer.removeprefix(NO_REQUEST).removeprefix(": ")
+    status = "no answer" if attempt.status is None else f"HTTP {attempt.status}"
+    return status, attempt.answer
+
+
+def _safe(text: str) -> str:
+    return printing.safe(masked_words(text), longest=_LONGEST_ANSWER)

@@ -10,11 +10,10 @@ import typer
 from twite.cli import COMMANDS, printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json
 from twite.cli.send import summary as send_summary
+from twite.cli.send.client import target
 from twite.cli.send.files import OpenedFile, examine
-from twite.cli.send.job import SendOptions, perform
-from twite.cli.send.report import options_digest
-from twite.cli.send.results import RowResultKind
-from twite.cli.send.target import target
+from twite.cli.send.results import RowResultKind, options_digest
+from twite.cli.send.run import SendOptions, perform
 from twite.domain.conversion import currency as known_currency
 from twite.domain.fault import Fault
 from twite.formats.files.cells import Decimal

@@ -1,4 +1,4 @@
-"""`twite user`: who may sign in to the console."""
+"""`twite user` and `twite key`: who may sign in to the console, and API keys."""
 
 import asyncio
 import getpass
@@ -10,14 +10,15 @@ import typer
 
 from twite.app.store_access import open_records, open_staff
 from twite.cli import COMMANDS, printing
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, who
 from twite.config.settings import Settings
 from twite.domain.errors import InvalidAccountChange
-from twite.domain.people.users import Role, User
+from twite.domain.people.users import ApiKey, KeyScope, Role, User
 from twite.domain.times import spelled
-from twite.gateway.identity.accounts import SHORTEST, Accounts, seen
+from twite.gateway.identity.accounts import SHORTEST, Accounts, CreatedKey, seen
 
 EXAMPLE: Final = "Example: `twite user add ada --role admin`"
+KEY_EXAMPLE: Final = "Example: `twite key add reports --scope accounting --scope lives`"
 NO_ADMIN: Final = (
     "There is no admin yet, and without one nobody can use the console: twite user add NAME "
     "--role admin"
@@ -36,7 +37,7 @@ Stdin = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command and what it can do."""
+    """Add the commands and what they can do."""
     user = typer.Typer(help=f"{COMMANDS['user']}\n\n{EXAMPLE}", no_args_is_help=True)
     user.command("add", help=f"Add a user, and ask for the password.\n\n{EXAMPLE}")(add)
     user.command("list", help="List users.\n\nExample: `twite user list --json`")(listed)
@@ -45,6 +46,15 @@ def register(app: typer.Typer) -> None:
     user.command("totp", help=ON_TOTP)(totp)
     user.command("remove", help="Remove a user.\n\nExample: `twite user remove ada`")(remove)
     app.add_typer(user, name="user")
+    key = typer.Typer(help=f"{COMMANDS['key']}\n\n{KEY_EXAMPLE}", no_args_is_help=True)
+    key.command("add", help=f"Create a key. It is shown once and not stored.\n\n{KEY_EXAMPLE}")(
+        add_key
+    )
+    key.command("list", help="List keys.\n\nExample: `twite key list --json`")(list_keys)
+    key.command("revoke", help="Revoke a key at once.\n\nExample: `twite key revoke 3f9c0a1b2c`")(
+        revoke
+    )
+    app.add_typer(key, name="key")
 
 
 def add(
@@ -130,14 +140,6 @@ def remove(name: Name, *, config: Config = DEFAULT_CONFIG) -> None:
     printing.say(f"{name} was removed and signed out everywhere.")
 
 
-def who() -> str:
-    """Return who asks, for the audit: somebody at the machine itself."""
-    try:
-        return f"{getpass.getuser()} (command)"
-    except (OSError, KeyError):
-        return "(command)"
-
-
 def _typed(*, stdin: bool) -> str:
     if stdin:
         return sys.stdin.readline().rstrip("\n")
@@ -191,3 +193,86 @@ Example: `twite user password ada`"""
 ON_TOTP: Final = """Turn off a user's two-factor authentication, if the device was lost.
 
 Example: `twite user totp ada`"""
+
+
+KeyName = Annotated[str, typer.Argument(metavar="NAME", help="A name for the key")]
+KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id, from the list")]
+Scopes = Annotated[
+    list[KeyScope], typer.Option("--scope", help="What the key may read; repeatable")
+]
+
+
+def add_key(
+    name: KeyName,
+    *,
+    scope: Scopes,
+    config: Config = DEFAULT_CONFIG,
+    pixel: Pixels = None,
+    as_json: Json = False,
+) -> None:
+    settings = load(config, credentials=False)
+    known_pixels(settings, pixel)
+    made = asyncio.run(_made(settings, name, scope, pixel))
+    if as_json:
+        printing.print_json({"key": made.text.reveal(), **_key_as_json(made.key)})
+        return
+    printing.complain("This is shown once. Send it as Authorization: Bearer …")
+    printing.say(made.text.reveal())
+
+
+def list_keys(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
+    keys = asyncio.run(_keys(load(config, credentials=False)))
+    if as_json:
+        printing.print_json([_key_as_json(key) for key in keys])
+    elif not keys:
+        printing.say("There are no keys yet: twite key add NAME --scope accounting")
+    else:
+        printing.print_table(
+            "",
+            ["id", "name", "scopes", "pixels", "created", "revoked"],
+            [
+                [
+                    key.id,
+                    key.name,
+                    ", ".join(sorted(key.scopes)),
+                    seen(key.pixels),
+                    f"{spelled(key.created_at)} by {key.made_by}",
+                    "" if key.revoked_at is None else spelled(key.revoked_at),
+                ]
+                for key in keys
+            ],
+        )
+
+
+def revoke(id_: KeyId, *, config: Config = DEFAULT_CONFIG) -> None:
+    asyncio.run(_revoked(load(config, credentials=False), id_))
+    printing.say(f"{id_} is revoked.")
+
+
+def _key_as_json(key: ApiKey) -> dict[str, object]:
+    return {
+        "id": key.id,
+        "name": key.name,
+        "scopes": sorted(key.scopes),
+        "pixels": key.pixels,
+        "created_at": spelled(key.created_at),
+        "made_by": key.made_by,
+        "revoked_at": None if key.revoked_at is None else spelled(key.revoked_at),
+    }
+
+
+async def _made(
+    settings: Settings, name: str, scopes: list[KeyScope], pixels: list[str] | None
+) -> CreatedKey:
+    async with open_staff(settings) as user_accounts:
+        return await user_accounts.make_key(name, scopes=scopes, pixels=pixels, by=who())
+
+
+async def _revoked(settings: Settings, id_: str) -> None:
+    async with open_staff(settings) as user_accounts:
+        await user_accounts.revoke_key(id_, by=who())
+
+
+async def _keys(settings: Settings) -> list[ApiKey]:
+    async with open_records(settings) as records:
+        return list(await records.people.api_keys())

@@ -1,4 +1,4 @@
-"""`twite login`: sign in to X for a pixel, or store its pixel token."""
+"""`twite login`: sign in to X for a pixel, or store its pixel token; and `twite logout`."""
 
 import asyncio
 import getpass
@@ -10,18 +10,18 @@ import typer
 from twite.app.control_client import running
 from twite.app.logins import connect_alone
 from twite.cli import printing
-from twite.cli.accounts.user import who
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, one_pixel, text
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, one_pixel, text, who
 from twite.config.settings import Settings
 from twite.domain.destination import PixelToken
 from twite.domain.errors import SettingsError
 from twite.domain.secret import Secret
 from twite.domain.times import SECOND
-from twite.gateway.delivery.credentials import PIXEL_TOKEN
+from twite.gateway.delivery.credentials import OAUTH, PIXEL_TOKEN
 from twite.gateway.x_account.sign_in import PATIENCE, SignInCompleted, SignInStarted, XSignIn
 from twite.http.callback import Callback
 
 EXAMPLE: Final = "Example: `twite login --pixel o8z6j`"
+LOGOUT_EXAMPLE: Final = "Example: `twite logout --pixel o8z6j --oauth`"
 _LONGEST: Final = 4_096
 
 Back = Annotated[
@@ -40,8 +40,9 @@ Token = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the commands."""
     app.command("login", help=text("login", login, EXAMPLE))(login)
+    app.command("logout", help=text("logout", logout, LOGOUT_EXAMPLE))(logout)
 
 
 def login(
@@ -159,3 +160,46 @@ def _told(settings: Settings, connected: SignInCompleted, *, as_json: bool) -> N
         if gateway
         else "twite serve will use the credentials."
     )
+
+
+_NAMES: Final = {OAUTH: "the OAuth credentials", PIXEL_TOKEN: "the pixel token"}
+
+Oauth = Annotated[bool, typer.Option("--oauth", help="Only the OAuth credentials")]
+OnlyToken = Annotated[bool, typer.Option("--pixel-token", help="Only the pixel token")]
+Revoke = Annotated[
+    bool,
+    typer.Option("--revoke", help="Also revoke the OAuth token at X, for every use of it"),
+]
+
+
+def logout(
+    *,
+    config: Config = DEFAULT_CONFIG,
+    pixel: Pixel = None,
+    oauth: Oauth = False,
+    pixel_token: OnlyToken = False,
+    revoke: Revoke = False,
+    as_json: Json = False,
+) -> None:
+    """A running gateway stops using them at once, and conversions wait for new ones.
+
+    X may give a user one token for each app (an assumption; X does not say). Revoking it would then
+    end it for other pixels too. A pixel token can only be revoked in X's Events Manager.
+    """
+    found = load(config)
+    chosen = one_pixel(found, pixel)
+    both = oauth == pixel_token
+    kinds = [kind for kind, asked in ((OAUTH, oauth), (PIXEL_TOKEN, pixel_token)) if asked or both]
+    forgotten = asyncio.run(_forget(connect_alone(found, by=who()), chosen, kinds, revoke=revoke))
+    if as_json:
+        printing.print_json({"pixel": chosen, "forgotten": forgotten, "revoked": revoke})
+        return
+    for kind in forgotten:
+        ended = ", and revoked it at X" if revoke and kind == OAUTH else ""
+        printing.say(f"Deleted {_NAMES[kind]} of pixel {chosen}{ended}.")
+    if not forgotten:
+        printing.say(f"Nothing is stored for pixel {chosen}.")
+
+
+async def _forget(connect: XSignIn, pixel: str, kinds: list[str], *, revoke: bool) -> list[str]:
+    return [kind for kind in kinds if await connect.forget(pixel, kind, revoke=revoke)]

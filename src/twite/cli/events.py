@@ -2,21 +2,19 @@
 
 import asyncio
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Annotated, Final
 
 import typer
 
 from twite.app.logins import events_manager, stored
 from twite.cli import COMMANDS, printing
-from twite.cli.accounts.user import who
-from twite.cli.events import output as events_shown
-from twite.cli.events import snippet as events_snippet
-from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, one_pixel
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, one_pixel, who
 from twite.config.settings import Settings
 from twite.domain.errors import EventRefused
 from twite.gateway.x_account.event_tags import EventTagManager, SettingsDraft
-from twite.x.event_tags import EventTag, EventTagChange
+from twite.gateway.x_account.snippets import MAKERS
+from twite.x.event_tags import SHOWN_AS, EventTag, EventTagChange
 
 EXAMPLE: Final = "Example: `twite events list`, then `twite events create Purchase --as purchase`"
 LIST: Final = """List the events of the pixel's ads account, with your names for them.
@@ -71,7 +69,7 @@ def register(app: typer.Typer) -> None:
     events.command("create", help=CREATE)(create)
     events.command("update", help=UPDATE)(update)
     events.command("delete", help=DELETE)(delete)
-    events.command("snippet", help=events_snippet.HELP)(events_snippet.snippet)
+    events.command("snippet", help=SNIPPET)(snippet)
     app.add_typer(events, name="events")
 
 
@@ -87,11 +85,11 @@ def listed(
     known = asyncio.run(manager.events(chosen, with_deleted=deleted))
     rows = [(tag, manager.names(chosen, tag)) for tag in known]
     if as_json:
-        printing.print_json([events_shown.told(*row) for row in rows])
+        printing.print_json([event_as_json(*row) for row in rows])
     elif not known:
         printing.say("The ads account has no events.")
     else:
-        events_shown.print_events(rows)
+        print_events(rows)
 
 
 def create(
@@ -125,7 +123,7 @@ def create(
         manager.draft(chosen, ours, "o8z6k")
     made = _done(manager.create(chosen, change, by=who()))
     if not as_json:
-        printing.say(f"Created {made.name}: {events_shown.both(chosen, made.id)}.")
+        printing.say(f"Created {made.name}: {both(chosen, made.id)}.")
     written = False
     if ours is not None:
         event = made.id if which == "id" else made.website_tag_id or made.id
@@ -135,7 +133,7 @@ def create(
         elif not as_json:
             printing.say(f"Calls for it: twite events snippet {ours} --server-only")
     if as_json:
-        printing.print_json(events_shown.told(made, ()) | {"ours": ours, "written": written})
+        printing.print_json(event_as_json(made, ()) | {"ours": ours, "written": written})
 
 
 def update(
@@ -164,9 +162,9 @@ def update(
     changed = _done(manager.update(chosen, event, change, by=who()))
     names = manager.names(chosen, changed)
     if as_json:
-        printing.print_json(events_shown.told(changed, names))
+        printing.print_json(event_as_json(changed, names))
     else:
-        events_shown.print_events([(changed, names)])
+        print_events([(changed, names)])
 
 
 def delete(
@@ -182,14 +180,14 @@ def delete(
     tag = asyncio.run(manager.event_tag(chosen, event))
     names = manager.names(chosen, tag)
     if not yes:
-        printing.complain(f"{tag.name}: {events_shown.both(chosen, tag.id)}")
+        printing.complain(f"{tag.name}: {both(chosen, tag.id)}")
         for ours in names:
             printing.complain(f"The settings call it {ours}: its conversions would be refused.")
         if not typer.confirm("Delete it at X?", err=True):
             raise typer.Exit(1)
     gone = asyncio.run(manager.delete(chosen, tag.id, by=who()))
     if as_json:
-        printing.print_json(events_shown.told(gone, names))
+        printing.print_json(event_as_json(gone, names))
         return
     printing.say(f"Deleted {gone.name}. X keeps it, marked: twite events list --deleted.")
     for ours in names:
@@ -233,3 +231,94 @@ def _write(manager: EventTagManager, draft: SettingsDraft, *, yes: bool, quiet: 
     if not quiet:
         printing.say("Written. Restart the gateway to use it.")
     return True
+
+
+Row = tuple[EventTag, Sequence[str]]  # an event, and what the settings call it
+
+
+def both(pixel: str, event: str) -> str:
+    """Show an id in both spellings."""
+    return f"{event} (tw-{pixel}-{event})"
+
+
+def event_as_json(tag: EventTag, names: Sequence[str]) -> dict[str, object]:
+    """Return an event as JSON has it: X's own fields, and what we call it."""
+    return {
+        "id": tag.id,
+        "website_tag_id": tag.website_tag_id,
+        "name": tag.name,
+        "type": tag.type,
+        "click_window": tag.click_window,
+        "view_through_window": tag.view_through_window,
+        "retargeting_enabled": tag.retargeting_enabled,
+        "status": tag.status,
+        "last_tracked_at": tag.last_tracked_at,
+        "deleted": tag.deleted,
+        "ours": sorted(names),
+    }
+
+
+def print_events(rows: Sequence[Row]) -> None:
+    """Print a table."""
+    printing.print_table(
+        "",
+        ("id", "ours", "name", "type", "click", "view", "status", "last tracked"),
+        [_row(*row) for row in rows],
+    )
+
+
+def _row(tag: EventTag, names: Sequence[str]) -> tuple[str, ...]:
+    kind = f"{tag.type} ({SHOWN_AS[tag.type]})" if tag.type in SHOWN_AS else tag.type
+    return (
+        tag.id,
+        ", ".join(names) or "-",
+        tag.name,
+        kind,
+        f"{tag.click_window} d",
+        f"{tag.view_through_window} d",
+        "deleted" if tag.deleted else tag.status,
+        tag.last_tracked_at or "never",
+    )
+
+
+SNIPPET: Final = """Print code that sends an event: for pages, servers and Google's server tag.
+
+With `--for`, print only one snippet, to be written to a file.
+
+Example: `twite events snippet purchase --for python`"""
+
+Ours = Annotated[str, typer.Argument(metavar="EVENT", help="Your name for the event")]
+For = Annotated[
+    str | None,
+    typer.Option("--for", metavar="KIND", help=f"One of {', '.join(MAKERS)}", show_default=False),
+]
+ServersOnly = Annotated[bool, typer.Option("--server-only", help="Only snippets for servers")]
+
+
+def snippet(
+    event: Ours,
+    *,
+    config: Config = DEFAULT_CONFIG,
+    pixel: Pixel = None,
+    kind: For = None,
+    server_only: ServersOnly = False,
+    as_json: Json = False,
+) -> None:
+    if kind is not None and kind not in MAKERS:
+        raise typer.BadParameter(f"there is {', '.join(MAKERS)}", param_hint="--for")
+    found = load(config, credentials=False)
+    pixels = {destination.pixel: destination for destination in found.destinations()}
+    manager = events_manager(found, pixels)
+    made = manager.snippets(one_pixel(found, pixel), event, server_only=server_only)
+    shown = [snippet for snippet in made if kind in {None, snippet.kind}]
+    if as_json:
+        printing.print_json(shown)
+    elif kind is not None:
+        # To the letter: it is to be run, and holds nothing that came from outside.
+        sys.stdout.write("".join(snippet.text for snippet in shown))
+    else:
+        for snippet in shown:
+            printing.say(printing.styled(f"{snippet.title}: ", "bold"), snippet.says)
+            for line in snippet.text.splitlines():
+                printing.say(f"    {line}")
+            printing.say("")

@@ -1,0 +1,193 @@
+"""`twite backup`, `restore`, `recover` and `rotate-key`: the store's files and its key."""
+
+import asyncio
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from twite.app.sealing import RotationResult, rotate
+from twite.app.store_access import back_up, recover_store, restore_store
+from twite.cli import printing
+from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text, who
+from twite.gateway.ports.store import Recovered, Restored
+from twite.gateway.tags.run.payload import counted
+
+BACKUP_EXAMPLE: Final = "Example: `twite backup /backup/twite-2026-11-25.db`"
+RESTORE_EXAMPLE: Final = "Example: `twite restore /backup/twite-2026-11-25.db`"
+RECOVER_EXAMPLE: Final = "Example: `twite recover`, or `twite recover twite.db --to saved.db`"
+ROTATE_EXAMPLE: Final = "Example: `twite rotate-key --config /etc/twite/twite.toml`"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("backup", help=text("backup", backup, BACKUP_EXAMPLE))(backup)
+    app.command("restore", help=text("restore", restore, RESTORE_EXAMPLE))(restore)
+    app.command("recover", help=text("recover", recover, RECOVER_EXAMPLE))(recover)
+    app.command("rotate-key", help=text("rotate-key", rotate_key, ROTATE_EXAMPLE))(rotate_key)
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The copy; must not exist yet")],
+    *,
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """The gateway keeps running. The copy is checked before it gets its name."""
+    done = back_up(load(config, credentials=False), file)
+    if as_json:
+        printing.print_json(done)
+    else:
+        printing.say(f"{done.to}: {done.size / (1 << 20):.1f} MiB in {done.seconds:.1f} s")
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The backup; it is kept")],
+    *,
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """The backup is checked first, and the current database is kept under another name.
+
+    Stop the gateway first. Deliveries that may have been sent since the backup are held.
+    """
+    done = restore_store(load(config, credentials=False), file)
+    if as_json:
+        printing.print_json(done)
+    else:
+        _print_restored(done)
+
+
+def _print_restored(done: Restored) -> None:
+    printing.say(f"{done.database}: restored from {done.backup}")
+    latest = "none"
+    if done.latest is not None:
+        latest = f"{datetime.fromtimestamp(done.latest / 1_000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    printing.say(f"  latest    {latest}: the last request in the backup")
+    if done.sent:
+        printing.say(f"  pending   {done.pending} are sent at the next start; none was sent since")
+    else:
+        printing.say(f"  held      {done.pending} were pending and may have been sent since:")
+        printing.say(f"            {done.why}")
+    printing.say(f"  missing   {done.received_after} conversions came after the backup")
+    if done.aside is not None:
+        printing.say(f"  replaced  the former database is {done.aside}; delete it yourself")
+    if not done.sent:
+        printing.say(
+            "After the start, twite dead list shows the held ones; twite dead replay sends"
+        )
+        printing.say("them.")
+    if done.received_after:
+        printing.say("Send the missing ones again from your shop's records, with the same ids.")
+    printing.complain(
+        "Erasures, opt-outs and changed credentials since the backup are not in it: repeat them "
+        "before the gateway starts."
+    )
+
+
+def recover(
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="FILE", help="The database; default: from the settings"),
+    ] = None,
+    *,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to", metavar="NEW", help="The new file; default: in place of the damaged one"
+        ),
+    ] = None,
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """The damaged file is kept under another name.
+
+    Conversions that may already have been sent are held. Stop the gateway first.
+    """
+    done = recover_store(load(config, credentials=False), file, to)
+    if as_json:
+        printing.print_json(done)
+    else:
+        _print_recovered(done)
+
+
+def _print_recovered(done: Recovered) -> None:
+    rows = done.rows
+    printing.say(f"{done.to}: {rows['conversion']} conversions of {rows['submission']} submissions")
+    printing.say(f"  pending   {done.pending} are sent when the gateway starts")
+    printing.say(f"  held      {done.held} were pending, or may have been, and may have been sent")
+    printing.say(f"  dead      {done.dead}, of them with damaged bodies")
+    lost = sum(done.lost.values())
+    printing.say(f"  lost      {lost} were received and cannot be recovered")
+    if done.behind:
+        printing.say(
+            f"            {done.behind} more were received after the last entry of the file"
+        )
+    for whose, many in done.lost.items():
+        printing.say(f"              {whose}: {many}")
+    printing.say(f"  damage    {done.damaged_pages} pages; the damaged file is {done.quarantined}")
+    if not done.log_is_whole:
+        printing.say("            its log, too, so all that was pending is held")
+    if done.unsure:
+        printing.say(f"            rows may be missing of: {', '.join(done.unsure)}")
+    if "opt_out" in done.unsure:
+        printing.complain(
+            "The list of opt-outs may be incomplete: repeat them before the gateway starts."
+        )
+    if done.held:
+        printing.say("twite dead list shows the held ones; twite dead replay sends them.")
+
+
+def rotate_key(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
+    """The gateway keeps running. If the command is interrupted, run it again.
+
+    A key in a file is replaced. Change a key in the environment yourself; this command then
+    encrypts everything with it, as a start of the gateway does. Exits with 1 if something is still
+    encrypted with a former key.
+    """
+    done = asyncio.run(rotate(load(config), os.environ, by=who()))
+    if as_json:
+        printing.print_json(
+            {
+                "secrets": done.secrets,
+                "conversions": done.letters,
+                "file": None if done.file is None else str(done.file),
+                "left": {"secrets": done.left.secrets, "conversions": done.left.letters},
+                "strange": done.left.strange,
+            }
+        )
+    else:
+        _print_rotated(done)
+    if done.left.any:
+        raise typer.Exit(1)
+
+
+def _print_rotated(done: RotationResult) -> None:
+    left = done.left
+    if done.file is not None:
+        printing.say(
+            f"Wrote a new key to {done.file}: keep a copy of it"
+            + ("." if left.any else ", and forget the old one.")
+        )
+    printing.say(f"Sealed with it: {counted(secrets=done.secrets, letters=done.letters)}.")
+    for key, many in left.strange.items():
+        printing.complain(
+            f"Sealed with the key {key}, which is not here: {counted(letters=many)}. Add that "
+            "key to server.former_secret_keys, and run this again."
+        )
+    if left.any:
+        still = counted(secrets=left.secrets, letters=left.letters)
+        printing.complain(
+            f"Still sealed with a former key: {still}. "
+            f"Leave that key where it is{_cure(done)}, and run this again."
+        )
+    elif done.file is None:
+        printing.say("server.former_secret_keys can be taken out of the settings.")
+
+
+def _cure(done: RotationResult) -> str:
+    if done.gateway is None:
+        return ""
+    return f", start the gateway (process {done.gateway}) again, which has other keys than these"
