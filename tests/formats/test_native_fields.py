@@ -101,13 +101,13 @@ def read_beside_good(*bad):
             '{"event":"purchase","twclid":"a","value":1,"value":2,"currency":"EUR"}',
             "value",
             "duplicate_key",
-            "the key stands twice in one object: which of the two is meant?",
+            "the key occurs twice in one object: remove one of them",
         ),
         (
             '{"event":"purchase","twclid":"a","consent":{"gpc":true,"gpc":false}}',
             "consent.gpc",
             "duplicate_key",
-            "the key stands twice in one object: which of the two is meant?",
+            "the key occurs twice in one object: remove one of them",
         ),
         (
             5,

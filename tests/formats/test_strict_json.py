@@ -129,20 +129,20 @@ def test_depth_that_is_passed_over_on_the_way_is_refused_too():
             b'{"emial":"a"}',
             "unknown_field",
             "emial",
-            '"emial" is not a field of a submission; did you mean "email"?',
+            '"emial" is not a known field; did you mean "email"?',
         ),
         (
             b'{"contents":[{"idd":1}]}',
             "unknown_field",
             "contents[0].idd",
-            '"idd" is not a field of a submission; did you mean "id"?',
+            '"idd" is not a known field; did you mean "id"?',
         ),
-        (b'{"zzzzz":1}', "unknown_field", "zzzzz", '"zzzzz" is not a field of a submission'),
+        (b'{"zzzzz":1}', "unknown_field", "zzzzz", '"zzzzz" is not a known field'),
         (
             b'{"a\\u001b[31m":1}',
             "unknown_field",
             "a?[31m",
-            '"a?[31m" is not a field of a submission',
+            '"a?[31m" is not a known field',
         ),
     ],
 )
@@ -156,7 +156,7 @@ def test_the_place_within_a_batch_has_its_index():
     assert complaint(body, MANY) == (
         "unknown_field",
         "conversions[1].contents[1].prise",
-        '"prise" is not a field of a submission; did you mean "price"?',
+        '"prise" is not a known field; did you mean "price"?',
     )
 
 
@@ -211,7 +211,7 @@ def test_a_key_that_stands_twice_is_refused(body, name):
         assert code == "unknown_field"
         return
     assert (code, path) == ("duplicate_key", name)
-    assert sentence == f'"{name}" stands twice in one object: which of the two is meant?'
+    assert sentence == f'"{name}" occurs twice in one object: remove one of them'
 
 
 def test_a_key_that_stands_twice_is_refused_beside_fields_that_are_passed_over():

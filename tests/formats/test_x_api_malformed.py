@@ -10,7 +10,7 @@ from readings import read_one_x, read_x
 from twite.formats.x_api.read import XApiRefusal, XReading
 from twite.x.encode import batch_body, conversion_body
 
-TWICE = '"event_id" stands twice in one object: which of the two is meant?'
+TWICE = '"event_id" occurs twice in one object: remove one of them'
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_a_wrong_file_is_refused_with_its_place_and_the_cure(text, said):
 @pytest.mark.parametrize(
     ("made", "said"),
     [
-        (container(tag("A"), tag("A")), "tag: 2 are called 'A'. Give each a name of its own"),
+        (container(tag("A"), tag("A")), "tag: 2 are called 'A'. Names must be unique"),
         (
             container(tag(triggers=("P",))),
             "tag[0].triggers[0]: there is no trigger 'P'. There is: All Events",
@@ -154,7 +154,7 @@ def test_a_wrong_file_is_refused_with_its_place_and_the_cure(text, said):
         ),
         (
             container(tag(setup=SequencedTag(tag="Post"))),
-            "tag: they depend on each other in a circle: Post → Post",
+            "tag: circular dependency: Post → Post",
         ),
         (
             container(triggers=[trigger("P", condition("{{V}}", "equals", ""))]),
@@ -176,7 +176,7 @@ def test_a_wrong_file_is_refused_with_its_place_and_the_cure(text, said):
         ),
         (
             container(variables=[Variable(name="V", type=VariableSource.COOKIE)]),
-            "variable[0].key: is missing: what a variable of the type 'cookie' reads",
+            "variable[0].key: is missing: it is required for the type 'cookie' reads",
         ),
         (
             container(
@@ -185,7 +185,7 @@ def test_a_wrong_file_is_refused_with_its_place_and_the_cure(text, said):
                     Variable(name="B", type=VariableSource.CONSTANT, value="{{A}}"),
                 ]
             ),
-            "variable: they depend on each other in a circle: A → B → A",
+            "variable: circular dependency: A → B → A",
         ),
         (
             container(

@@ -183,7 +183,7 @@ def test_a_trigger_that_names_no_event_is_left_out():
 
     assert told(found, "trigger", "P") == (
         "left out",
-        "it does not say for which events, so it would fire for all",
+        "its filter names no event, so it would fire for all",
     )
 
 

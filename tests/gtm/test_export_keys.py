@@ -38,8 +38,8 @@ LIST = {"type": "LIST", "list": [{"type": "TEMPLATE", "value": "x"}]}
     [
         ("tag", tag("It", novel=1), "paused", "its key 'novel' is not known to Twite"),
         ("tag", tag("It", scheduleStartMs="1", scheduleEndMs=2), "runs", ""),
-        ("tag", tag("It", scheduleStartMs="soon"), "paused", "its scheduleStartMs is not a moment"),
-        ("tag", tag("It", scheduleEndMs=["1"]), "paused", "its scheduleEndMs is not a moment"),
+        ("tag", tag("It", scheduleStartMs="soon"), "paused", "its scheduleStartMs is not a time"),
+        ("tag", tag("It", scheduleEndMs=["1"]), "paused", "its scheduleEndMs is not a time"),
         ("tag", tag("It", setupTag=[{"tagName": "It 2", "new": 1}]), "paused", "its key 'new'"),
         (
             "tag",

@@ -48,34 +48,46 @@ MODE = {
         (
             ("REGEX", "[0-9]+|true"),
             ["12", 12, True, ""],
-            {"1x": "does not have the right form: all of it must match [0-9]+|true"},
+            {"1x": "must match [0-9]+|true"},
         ),
         (("REGEX", "(?<"), ["x"], {}),
-        (("NUMBER",), ["-5", "0.5", 7, -1.5, ""], {"three": "takes a number", "1e3": "takes a"}),
+        (
+            ("NUMBER",),
+            ["-5", "0.5", 7, -1.5, ""],
+            {"three": "must be a number", "1e3": "must be a"},
+        ),
         (
             ("NON_NEGATIVE_NUMBER",),
             ["0", "3", 0],
-            {"-5": "takes a number that is not below 0", -1: "takes a number that is not below 0"},
+            {"-5": "must be a number of 0 or more", -1: "must be a number of 0 or more"},
         ),
         (
             ("POSITIVE_NUMBER",),
             ["1", 3, "0.5"],
-            {"0": "takes a number above 0", "-1": "takes a number above 0", "x": "takes a number"},
+            {
+                "0": "must be a number above 0",
+                "-1": "must be a number above 0",
+                "x": "must be a number",
+            },
         ),
         (
             ("PERCENTAGE",),
             ["0", "100", 50],
-            {"101": "takes a number from 0 to 100", "-1": "takes a number", "50%": "takes a num"},
+            {
+                "101": "must be a number from 0 to 100",
+                "-1": "must be a number",
+                "50%": "must be a num",
+            },
         ),
-        (("PERCENTAGE",), [], {True: "takes a number from 0 to 100"}),
-        (("DECIMAL",), ["0.5"], {"half": "takes a number"}),
+        (("PERCENTAGE",), [], {True: "must be a number from 0 to 100"}),
+        (("DECIMAL",), ["0.5"], {"half": "must be a number"}),
         (
             ("STRING_LENGTH", 3, 5),
             ["abc", "abcde", ""],
-            {"ab": "takes 3 to 5 characters", "abcdefg": "takes 3 to 5 characters"},
+            {"ab": "must have 3 to 5 characters", "abcdefg": "must have 3 to 5 characters"},
         ),
-        (("STRING_LENGTH", "2", "2"), ["GB"], {"GBR": "takes 2 characters"}),
-        (("STRING_LENGTH", 3), ["abcdefg"], {"ab": "takes at least 3 characters"}),
+        (("STRING_LENGTH", "2", "2"), ["GB"], {"GBR": "must have 2 characters"}),
+        (("STRING_LENGTH", 3), ["abcdefg"], {"ab": "must have at least 3 characters"}),
         (("SOME_DAY",), ["x"], {}),
     ],
 )
@@ -103,9 +115,9 @@ def test_what_is_wrong_is_kept_and_a_name_that_is_no_field_is_a_doubt():
 
     assert remarks_on(fields, given) == (
         FieldRemark(field="other", message="is not a field of this template", doubt=True),
-        FieldRemark(field="on", message="takes true or false"),
-        FieldRemark(field="rows", message="takes a list of rows"),
-        FieldRemark(field="more", message="takes a list of rows"),
+        FieldRemark(field="on", message="must be true or false"),
+        FieldRemark(field="rows", message="must be a list of rows"),
+        FieldRemark(field="more", message="must be a list of rows"),
     )
     assert fill(fields, given) == given
 
@@ -170,7 +182,7 @@ def test_a_rule_counts_while_its_own_condition_holds():
 def test_the_rows_of_a_table_are_counted():
     rows = table(text("n"), **ruled("TABLE_ROW_COUNT", 1, 2))
 
-    assert on({"rows": [{"n": "1"}] * 3}, rows) == ["rows: takes 1 to 2 rows"]
+    assert on({"rows": [{"n": "1"}] * 3}, rows) == ["rows: must have 1 to 2 rows"]
     assert on({"rows": [{"n": "1"}]}, rows) == on({}, rows) == []
     assert on({"rows": []}, table(**ruled("NON_EMPTY"))) == ["rows: must not be empty"]
 
@@ -191,10 +203,10 @@ def test_each_cell_of_a_table_is_judged_by_its_column():
     assert on({"rows": given}, rows) == [
         "rows: row 2, name: must not be empty",
         'rows: row 2, kind: is not one of its choices: "a", "b"',
-        "rows: row 2, on: takes true or false",
+        "rows: row 2, on: must be true or false",
         "rows: row 3 has 'nme', which is not a column: name, kind, on",
-        "rows: row 3, name: stands in row 1 already, and must not repeat",
-        "rows: row 4 is not a row: it takes name, kind, on",
+        "rows: row 3, name: repeats row 1: values must be unique",
+        "rows: row 4 must have the columns name, kind, on",
     ]
 
 
@@ -212,7 +224,7 @@ def test_a_column_is_judged_where_its_row_and_the_fields_show_it():
 
     assert on({"rows": kinds}, text(), rows) == [
         "rows: row 2, path: must not be empty",
-        "rows: row 5, path: stands in row 4 already, and must not repeat",
+        "rows: row 5, path: repeats row 4: values must be unique",
     ]
     assert on({"it": "x", "rows": [{}]}, text(), rows) == ["rows: row 1, id: must not be empty"]
 

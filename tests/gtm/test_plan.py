@@ -49,7 +49,7 @@ def test_all_conditions_of_a_trigger_must_hold():
 
     found = planned(container(tag(triggers=("Both",)), triggers=[both]))
 
-    assert reasons(found) == {"Post": "no trigger of it fits"}
+    assert reasons(found) == {"Post": "none of its triggers matches"}
 
 
 def test_a_trigger_without_conditions_and_all_events_fit_always():
@@ -69,7 +69,7 @@ def test_an_exception_keeps_a_tag_back():
     [
         ({"paused": True}, "it is paused"),
         ({"triggers": ()}, "it has no trigger"),
-        ({"triggers": ("Nobody",)}, "no trigger of it fits"),
+        ({"triggers": ("Nobody",)}, "none of its triggers matches"),
         ({"template": "Nobody"}, "its template 'Nobody' is not in the container"),
         ({"consent": ("ad_storage", "analytics_storage")}, "consent ad_storage"),
     ],
@@ -211,8 +211,8 @@ def test_tags_that_run_beside_each_other_in_a_ring_pass():
     made = container(tag("A", setup=SequencedTag(tag="B")), tag("B", setup=SequencedTag(tag="A")))
 
     assert reasons(planned(made)) == {
-        "A": "the tag 'A' cannot run beside it",
-        "B": "the tag 'B' cannot run beside it",
+        "A": "the tag 'A' cannot run with it",
+        "B": "the tag 'B' cannot run with it",
     }
 
 

@@ -59,4 +59,4 @@ def test_names_texts_and_comments_are_let_through(code):
 
 @pytest.mark.parametrize("code", ["a\nb\nconst x = 1n;", "}/x/\nb\nconst x = 1n;"])
 def test_its_line_is_told(code):
-    assert refused(code) == RefusedCode(line=3, message="there is no BigInt")
+    assert refused(code) == RefusedCode(line=3, message="BigInt is not supported")

@@ -132,7 +132,7 @@ def test_the_terms_may_stand_twice():
         ("___INFO___\n\n{\n  'type': 1}\n___SANDBOXED_JS_FOR_SERVER___", "INFO", 4, "not JSON"),
         ("___INFO___\n[]\n___SANDBOXED_JS_FOR_SERVER___", "INFO", 2, "an object was expected"),
         ('___INFO___\n{"type": "PLANE"}\n___SANDBOXED_JS_FOR_SERVER___', "INFO", 2, "type must be"),
-        ("___NOTES___\n___INFO___\n{}\n___NOTES___\n", "NOTES", 4, "stands twice"),
+        ("___NOTES___\n___INFO___\n{}\n___NOTES___\n", "NOTES", 4, "occurs twice"),
         (
             f"{LEAST}\n___TEMPLATE_PARAMETERS___\n{{}}",
             "TEMPLATE_PARAMETERS",

@@ -247,7 +247,7 @@ def test_variables_in_a_ring_are_said_to_be_so():
     first = variable("A", "constant", value="{{B}}")
     second = variable("B", "constant", value="x{{A}}")
 
-    assert filled("{{A}}", first, second) == "variables depend on each other in a circle: A → B → A"
+    assert filled("{{A}}", first, second) == "circular dependency of variables: A → B → A"
 
 
 def test_a_long_chain_of_variables_is_refused():
@@ -264,4 +264,4 @@ def test_texts_that_double_are_refused_before_they_fill_the_memory():
 
     found = filled("{{V0}}", *doubling, variable("V40", "constant", value="laugh"))
 
-    assert found == "a text with variables in it grows too long"
+    assert found == "a text with variables becomes too long"

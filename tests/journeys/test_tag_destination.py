@@ -13,7 +13,7 @@ from vendor import Vendor
 TEMPLATE = Path(__file__).parents[1] / "templates/crm_post.tpl"
 KEY_OF_THE_VENDOR = "key-of-the-vendor-0001"
 EMAIL = "shopper@mail.example"
-NO_TRIGGER = "no trigger of it fits"
+NO_TRIGGER = "none of its triggers matches"
 SUPPRESSED = {"received": 1, "suppressed": 1}
 
 pytestmark = pytest.mark.journey

@@ -49,7 +49,7 @@ def read(body: bytes, *, region: str | None) -> ChoiceRead:
     )
     identifiers = identifiers_of(keys, region=region, faults=faults, notes=faults)
     if not faults and identifiers == Identifiers():
-        message = "an email, a phone number or a click id: whose conversions must not be sent?"
+        message = "an email, a phone number or a click id is required"
         faults.append(fault("", "identifier_missing", message))
     return ChoiceRead(consent=given.consent, identifiers=identifiers, faults=tuple(faults))
 

@@ -142,7 +142,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
         raise MalformedRequest(
             code="duplicate_key",
             path=_shown(twice),
-            message=f'"{_shown(twice)}" stands twice in one object: which of the two is meant?',
+            message=f'"{_shown(twice)}" occurs twice in one object: remove one of them',
         )
     return found
 
@@ -163,7 +163,7 @@ def _refuse_shape(error: msgspec.ValidationError, shape: object) -> NoReturn:
     raise MalformedRequest(
         code="unknown_field",
         path=f"{path}.{_shown(name)}" if path else _shown(name),
-        message=f'"{_shown(name)}" is not a field of a submission{meant}',
+        message=f'"{_shown(name)}" is not a known field{meant}',
     ) from None
 
 

@@ -91,7 +91,7 @@ def faults(change: EventTagChange, *, now: EventTag | None = None) -> Iterator[s
     if now is None:
         for name in EventTagChange.__struct_fields__:
             if getattr(change, name) is None:
-                yield f"{name} is missing: X wants all five of a new event"
+                yield f"{name} is missing: X requires all five for a new event"
     if change.name is not None and not change.name.strip():
         yield "name is empty"
     if change.type is not None and change.type not in spec.EVENT_TAG_TYPES:

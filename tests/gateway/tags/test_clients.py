@@ -375,7 +375,7 @@ async def test_what_an_answer_cannot_hold_is_left_out_and_told(staged):
 
     assert response == ClientResponse()
     assert [notice.reason for notice in stage.notices.seen] == [
-        "a header that it sets has no name, or one that is the connection's own"
+        "the template sets a header without a name, or a header of the connection"
     ]
 
 

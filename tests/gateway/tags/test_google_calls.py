@@ -626,7 +626,7 @@ async def test_an_event_of_no_property_rejects():
         await run(google, code, seen=seen)
 
     assert seen.lines == [
-        "sendEventToGoogleAnalytics: x-ga-measurement_id names no property of GA4 (G-…)",
+        "sendEventToGoogleAnalytics: x-ga-measurement_id is not a GA4 measurement id (G-…)",
         '{"reason":"failed"}',
     ]
     assert google.asked == []

@@ -270,5 +270,5 @@ def _notes(at: datetime, zone: tzinfo, dateless: bool, field: str) -> RowFinding
 def _unread(text: str, field: str) -> RowFinding:
     message = f"{shown(text)} is not a time with a zone, as in 2026-11-24T10:00:00Z"
     if _SLASHED.fullmatch(text):
-        message = f"{shown(text)} may have day or month first: write it as in 2026-11-24T10:00:00Z"
+        message = f"{shown(text)} is ambiguous: write it as in 2026-11-24T10:00:00Z"
     return RowFinding(field=field, code="not_a_time", message=message)

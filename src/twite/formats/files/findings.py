@@ -19,13 +19,13 @@ from twite.redaction.shapes import holds_a_person
 # the codes of a request of the wrong shape).
 ERRORS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "amount_ambiguous": "a separator that may stand before decimals or thousands",
+        "amount_ambiguous": "a separator that may mark decimals or thousands",
         "cells_missing": "the row has fewer cells than the header",
         "cells_too_many": "the row has more cells than the header",
-        "consent_unreadable": "neither a yes nor a no",
+        "consent_unreadable": "neither yes nor no",
         "currency_conflict": "the amount names a different currency from its column",
         "id_rounded": "an id in scientific notation: a spreadsheet cut off its last digits",
-        "id_shared": "the order and event of an earlier row, with another person, time or value",
+        "id_shared": "the id and event of an earlier row, with a different person, time or value",
         "time_missing": "the row has no time, but other rows do",
         "too_large": "a row that is too large for a request",
         "not_sent": "the gateway refused the whole request, and a retry would not help",
@@ -35,14 +35,14 @@ NOTES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "answer_lost": "a response was lost; rows resent may be duplicates",
         "amount_read": "an amount with separators, interpreted as a person would",
-        "clock_change": "a local time that the clock showed twice, or never",
+        "clock_change": "a local time that occurs twice or never because of a clock change",
         "currency_read": "the currency was in the cell of the amount",
-        "differs_from_earlier": "the order and event of an earlier row, with other content",
-        "items_unread": "the items could not be read: the conversion goes without them",
+        "differs_from_earlier": "the id and event of an earlier row, with different content",
+        "items_unread": "the items could not be read: the conversion is sent without them",
         "placeholder": "a cell for an unknown value, treated as empty",
-        "same_as_earlier": "the order and event of an earlier row",
+        "same_as_earlier": "the id and event of an earlier row",
         "suppressed": "why the gateway will not send it",
-        "time_of_day_missing": "a date without a time of day, taken as noon",
+        "time_of_day_missing": "a date without a time of day, read as noon",
     }
 )
 

@@ -31,7 +31,7 @@ def elements(body: bytes) -> list[msgspec.Raw] | None:
         whole = _WRAPPED.decode(text)
         inner = whole.get("conversions")
         if inner is not None and len(whole) > 1:
-            raise UnreadableFile('the object holds other keys than "conversions": take them out')
+            raise UnreadableFile('the object has keys other than "conversions": remove them')
         return [msgspec.Raw(text)] if inner is None else _RAWS.decode(inner)
     except RecursionError:
         raise UnreadableFile("the JSON is nested deeper than any conversion is") from None

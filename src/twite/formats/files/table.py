@@ -53,7 +53,7 @@ def kind_of(name: str, start: bytes) -> Kind:
     if ending in _ENDINGS and _ENDINGS[ending] != "parquet":
         return _ENDINGS[ending]
     if ending == "parquet":
-        raise UnreadableFile("the name says Parquet, but the content is not")
+        raise UnreadableFile("the file name says Parquet, but the content is not Parquet")
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
     if text[:1] in {b"{", b"["}:
         return "json" if text[:1] == b"[" else "jsonl"
@@ -76,7 +76,7 @@ def encoding_of(start: bytes) -> str:
 
 def not_text(encoding: str, line: int) -> UnreadableFile:
     if encoding.startswith("utf-16"):
-        return UnreadableFile(f"line {line}: not UTF-16 after all. Save the file as UTF-8")
+        return UnreadableFile(f"line {line}: not valid UTF-16. Save the file as UTF-8")
     return UnreadableFile(
         f"line {line}: not UTF-8. It may be Windows-1252 or ISO-8859-1, which look alike but for "
         "names and addresses: save the file as UTF-8, or convert it, as in: iconv -f "

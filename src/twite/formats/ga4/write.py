@@ -30,7 +30,7 @@ def hit_of(event: Mapping[str, object]) -> tuple[str, str]:
     """
     measurement = event.get("x-ga-measurement_id")
     if not isinstance(measurement, str) or not measurement.startswith("G-"):
-        raise ValueError("x-ga-measurement_id names no property of GA4 (G-…)")
+        raise ValueError("x-ga-measurement_id is not a GA4 measurement id (G-…)")
     if not event.get("event_name"):
         raise ValueError("the event has no event_name")
     pairs = {"v": "2"} | dict(_pairs(event))

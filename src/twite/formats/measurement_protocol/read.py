@@ -88,7 +88,7 @@ def _event(given: object, shared: Mapping[str, object]) -> dict[str, object]:
         raise wrong_shape("", "an event must be an object with a name")
     name, params = given.get("name"), given.get("params")
     if not isinstance(name, str):
-        raise wrong_shape("name", "an event must have a name, a text")
+        raise wrong_shape("name", "an event must have a name (text)")
     if not isinstance(params, Mapping | None):
         raise wrong_shape("params", "the parameters of an event must be an object")
     event = merged(shared, said_in(given.items()), params or {})

@@ -138,7 +138,7 @@ def _object(raw: bytes, path: str, example: str, faults: list[Fault]) -> dict[st
         return {name: held for name, held in _OBJECT.decode(raw).items() if name != wrong.path}
 
 
-_TWICE: Final = "the key stands twice in one object: which of the two is meant?"
+_TWICE: Final = "the key occurs twice in one object: remove one of them"
 
 
 def _fault(wrong: MalformedRequest, path: str, name: str) -> Fault:

@@ -38,7 +38,7 @@ def read(body: bytes) -> SgtmTagRequest:
         raise wrong_shape("event", "event must be an object of event data")
     pixel = request.get("pixel")
     if not isinstance(pixel, str | None) or (pixel is not None and len(pixel) > _LONGEST_PIXEL):
-        raise wrong_shape("pixel", "pixel must be the id of a pixel, a text")
+        raise wrong_shape("pixel", "pixel must be a pixel id (text)")
     return SgtmTagRequest(
         tagged=Tagged(events=(event,), repeated=(_repeated(event),)), pixel=pixel or None
     )

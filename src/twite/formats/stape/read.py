@@ -55,7 +55,7 @@ def read(body: bytes, *, now: int, salt: bytes) -> Proxied:
     request = decode(_DECODER, body)
     pixel, given = request.get("pixel_id"), request.get("conversions")
     if not isinstance(pixel, str) or not pixel.strip():
-        raise wrong_shape("pixel_id", "pixel_id must be a text")
+        raise wrong_shape("pixel_id", "pixel_id must be text")
     if not isinstance(given, list):
         raise wrong_shape("conversions", "conversions must be a list")
     conversions = [

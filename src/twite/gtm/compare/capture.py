@@ -145,9 +145,7 @@ def _read(line: bytes, number: int) -> _Read:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CaptureUnusable(line=number, message=str(error)) from None
     if read.event is None and read.request is None and not read.trace:
-        message = (
-            "says neither what came in (event, request) nor for which trace something went out"
-        )
+        message = "has neither an incoming event or request nor the trace of an outgoing request"
         raise CaptureUnusable(line=number, message=message)
     sent = read.sent if isinstance(read.sent, tuple) else (read.sent,)
     return _Read(

@@ -84,7 +84,7 @@ class _Look:
         yield from self._at_names(list(needed_by(variable)), place, plain=True)
         needed = _NEEDED.get(variable.type)
         if needed is not None and not getattr(variable, needed):
-            message = f"is missing: what a variable of the type {variable.type.value!r} reads"
+            message = f"is missing: it is required for the type {variable.type.value!r} reads"
             yield ContainerUnusable(f"{place}.{needed}", message)
         if variable.type is VariableSource.TEMPLATE:
             yield from self.at_template(variable, TemplateKind.VARIABLE, place)
@@ -143,7 +143,7 @@ class _Look:
 def _twice(what: str, parts: Sequence[object]) -> Iterator[ContainerUnusable]:
     for name, times in Counter(str(getattr(part, "name", "")) for part in parts).items():
         if times > 1:
-            message = f"{times} are called {name!r}. Give each a name of its own"
+            message = f"{times} are called {name!r}. Names must be unique"
             yield ContainerUnusable(what, message)
 
 
@@ -200,7 +200,7 @@ def _rings(needs: Mapping[str, Sequence[str]], what: str) -> Iterator[ContainerU
                     yield ContainerUnusable(what, message)
             elif below in path:
                 ring = " → ".join([*path[path.index(below) :], below])
-                yield ContainerUnusable(what, f"they depend on each other in a circle: {ring}")
+                yield ContainerUnusable(what, f"circular dependency: {ring}")
             else:
                 _enter(below, needs, depth, path, todo)
 

@@ -106,7 +106,7 @@ def plan(
         except Unfilled as why:
             passed.append(SkippedTag(tag.name, str(why), NotFiredReason.UNFILLED))
         except TooLong:
-            why_not = "a text in a condition grows too long"
+            why_not = "a text in a condition becomes too long"
             passed.append(SkippedTag(tag.name, why_not, NotFiredReason.UNFILLED))
     return FiringPlan(fired=tuple(fired), passed=tuple(passed))
 
@@ -158,7 +158,7 @@ class _Planner:
             raise rests
         fitting = [name for name in tag.triggers if self._fits(name)]
         if not fitting:
-            why = "no trigger of it fits" if tag.triggers else "it has no trigger"
+            why = "none of its triggers matches" if tag.triggers else "it has no trigger"
             raise _Passes(why, NotFiredReason.TRIGGER)
         blocking = next((name for name in tag.unless if self._fits(name)), None)
         if blocking is not None:
@@ -234,7 +234,7 @@ class _Planner:
             return None
         tag = self._tags.get(beside.tag)
         if tag is None or beside.tag in chain or len(chain) > DEEPEST:
-            raise _Passes(f"the tag {beside.tag!r} cannot run beside it", NotFiredReason.BESIDE)
+            raise _Passes(f"the tag {beside.tag!r} cannot run with it", NotFiredReason.BESIDE)
         kept_back = self._kept_back(tag)
         if kept_back is None:
             return self._filled(tag, "", beside=chain)

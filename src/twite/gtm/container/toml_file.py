@@ -232,7 +232,7 @@ def _value(tree: Tree, place: str) -> str:
     if isinstance(tree, dict):
         pairs = [f"{_key(key)} = {_value(child, f'{place}.{key}')}" for key, child in tree.items()]
         return f"{{ {', '.join(pairs)} }}" if pairs else "{}"
-    raise ContainerUnusable(place, "is null, which TOML has no word for")
+    raise ContainerUnusable(place, "is null, which TOML cannot express")
 
 
 def _list(tree: list[Tree], place: str) -> str:
@@ -254,16 +254,16 @@ def _key(text: str) -> str:
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _COMMENTED: Final = re.compile(r"[\x00-\x08\n-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _BELOW: Final = frozenset({"fields", "secrets", "set"})
-_TEMPLATES: Final = "# The templates that the parts below speak of, and where each is."
+_TEMPLATES: Final = "# Templates used by the parts below, and their files."
 _CLIENTS: Final = """\
-# Who claims a request; the highest priority is asked first. Without a template: one of Twite's own
-# readings (`reads`: ga4, measurement_protocol, data_tag), under this name."""
+# Clients, which claim requests in the order of their priority. A client without a template stands
+# for one of Twite's own formats (`reads`: ga4, measurement_protocol, data_tag)."""
 _VARIABLES: Final = """\
-# Variables. Anywhere in texts below, {{name}} stands for one."""
+# Variables. In any text below, {{name}} inserts the value of a variable."""
 _TRIGGERS: Final = """\
-# Triggers. All conditions of one must hold; "All Events" is always there, and always fits."""
+# Triggers. All conditions must hold. The trigger "All Events" always exists, and always matches."""
 _TAGS: Final = """\
-# Tags. One of `triggers` must fit, and none of `unless`. `secrets` says where a field's value is
-# kept: "sealed:NAME" (in the store), "env:NAME" or "file:PATH"."""
+# Tags. One of `triggers` must match, and none of `unless`. `secrets` says where a field's value is
+# stored: "sealed:NAME" (in the store), "env:NAME" or "file:PATH"."""
 _CHANGES: Final = """\
-# Transformations: what tags see of the event. Triggers see it as it came."""
+# Transformations change the event that tags see. Triggers see the original event."""

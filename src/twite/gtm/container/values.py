@@ -123,7 +123,7 @@ class Values:
         try:
             return filled(tree, self.of)
         except TooLong:
-            raise Unfilled("a text with variables in it grows too long") from None
+            raise Unfilled("a text with variables becomes too long") from None
 
     def of(self, name: str) -> Value:
         """Return the variable's value; UNDEFINED for an unknown name. Raises Unfilled."""
@@ -131,7 +131,7 @@ class Values:
             return self._had[name]
         if name in self._open:
             ring = " → ".join([*self._open[self._open.index(name) :], name])
-            raise Unfilled(f"variables depend on each other in a circle: {ring}")
+            raise Unfilled(f"circular dependency of variables: {ring}")
         if len(self._open) >= DEEPEST:
             raise Unfilled(f"more than {DEEPEST} variables need one another")
         self._open.append(name)

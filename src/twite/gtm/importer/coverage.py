@@ -191,7 +191,7 @@ CLIENTS: Final[Mapping[str, KnownPart]] = MappingProxyType(
             "(FPID) are not set",
         ),
         "mpaw_client": _differs(
-            "Measurement Protocol (GA4)", "Twite reads it itself, at /mp/collect"
+            "Measurement Protocol (GA4)", "Twite reads these requests itself, at /mp/collect"
         ),
         "gtm_client": _left_out(
             "Google Tag Manager: Web Container",

@@ -239,7 +239,7 @@ def _refuse_unknown(names: Iterable[str], variables: frozenset[str]) -> None:
 
 
 def _lacks(name: str) -> str:
-    return f"it needs the variable {name!r}, which is not here"
+    return f"it needs the variable {name!r}, which is not in the container"
 
 
 def _refuse_second(what: str, *, there: bool) -> None:

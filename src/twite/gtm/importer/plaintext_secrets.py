@@ -215,12 +215,12 @@ _OF_SECRETS: Final = re.compile(
     r"|source|prefix|text|title|key_?path)s?$",
     re.IGNORECASE,
 )
-_RENAME: Final = "give it another name in the tag manager, and import again"
+_RENAME: Final = "rename it in the tag manager, and import again"
 _SAY: Final = "put it into a variable of the kind Constant in the tag manager, and import again"
 _INTO_FIELD: Final = (
     "make it a field of the template in the tag manager, filled in by its tag, and import again"
 )
-_EMPTY_DEFAULT: Final = "take the default away in the template, and fill it in in its tag"
+_EMPTY_DEFAULT: Final = "remove the default from the template, and set the value in its tag"
 _CURES: Final[Mapping[str, str]] = {
     "trigger": "put it into a variable of the kind Constant in the tag manager, compare with "
     "{{that variable}}, and import again: a Constant is kept sealed",

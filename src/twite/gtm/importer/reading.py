@@ -76,7 +76,7 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
 def read_export(content: bytes) -> Export:
     """Read an export. Raises ContainerUnusable."""
     if len(content) > LARGEST:
-        raise ContainerUnusable("", f"is larger than {LARGEST >> 20} MiB, which no container is")
+        raise ContainerUnusable("", f"is larger than {LARGEST >> 20} MiB")
     try:
         tree = msgspec.json.decode(content.removeprefix(b"\xef\xbb\xbf"))
     except RecursionError:

@@ -91,7 +91,7 @@ def held_back(piece: ExportPart) -> list[str]:
     consent = piece.tree.get("consentSettings")
     if isinstance(consent, dict):
         found += _paused_by("consentSettings", consent)
-    return list(dict.fromkeys(f"{reason}: decide, and unpause it" for reason in found))
+    return list(dict.fromkeys(f"{reason}: review the tag, then unpause it" for reason in found))
 
 
 def strangers(resource: str, tree: Mapping[str, Tree]) -> list[str]:

@@ -80,7 +80,7 @@ def trigger(piece: ExportPart, name: str) -> tuple[ContainerTrigger, list[str]]:
         page = Condition(left="{{_event}}", operator=Operator.EQUALS, right="page_view")
         when = [page, *when]
     if word == "CUSTOM_EVENT" and not piece.pieces("customEventFilter"):
-        raise LeftOut("it does not say for which events, so it would fire for all")
+        raise LeftOut("its filter names no event, so it would fire for all")
     notes = unread("trigger", piece, narrows=True)
     return ContainerTrigger(name=name, when=tuple(when)), _with(found.note, notes)
 
@@ -155,7 +155,7 @@ def compared(
     """Return a condition of the export's operator. Raises LeftOut for one that is none here."""
     operator = OPERATORS.get(word)
     if operator is None:
-        raise LeftOut(f"a condition compares by {word}, which servers do not do")
+        raise LeftOut(f"a condition compares by {word}, which server containers do not have")
     if operator is Operator.MATCHES and literal(right) == right:
         _refuse_no_pattern(right)
     return Condition(
@@ -202,7 +202,7 @@ def _bound(bound: Tree) -> int | float | str | None:
 
 def _there(key: str) -> str:
     if not key:
-        raise LeftOut("it does not say what it reads")
+        raise LeftOut("its key is empty")
     return key
 
 

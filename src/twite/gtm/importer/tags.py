@@ -47,7 +47,7 @@ def read_tag(piece: ExportPart, name: str, here: ImportContext) -> ImportedTag:
     fields = values(piece.pieces("parameter"))
     for needed in names_in(dict(fields)):
         if needed not in here.variables:
-            raise LeftOut(f"it needs the variable {needed!r}, which is not here")
+            raise LeftOut(f"it needs the variable {needed!r}, which is not in the container")
     notes = unread("tag", piece)
     triggers = _triggers(piece, here, notes)
     firing, differs = _firing(piece)
@@ -117,8 +117,8 @@ def told_of(
         held = list(tag.held)
         if name in missed:
             held.append(
-                f"the transformation {missed[name]!r}, which is left out, may be for it: "
-                "decide, and unpause it"
+                f"the transformation {missed[name]!r}, which is left out, may apply to "
+                "it: review the tag, then unpause it"
             )
         tags.append(msgspec.structs.replace(tag.tag, paused=tag.tag.paused or bool(held)))
         notes = [*tag.notes, *held, *_sequence_notes(tag.tag, beside.get(name, []))]
@@ -186,7 +186,7 @@ def _renamed(imported: ImportedTag, name: str) -> ImportedTag:
         return imported
     why = f"another tag is called {name!r} as well, and other parts may refer to this one"
     return msgspec.structs.replace(
-        imported, held=(*imported.held, f"{why}: decide, and unpause it")
+        imported, held=(*imported.held, f"{why}: review the tag, then unpause it")
     )
 
 
@@ -256,7 +256,7 @@ def _moment(piece: ExportPart, key: str) -> tuple[int | None, list[str]]:
     text = str(held).strip() if isinstance(held, str | int) else ""
     if _MILLISECONDS.fullmatch(text):
         return int(text), []
-    return None, [f"its {key} is not a moment: decide, and unpause it"]
+    return None, [f"its {key} is not a time: review the tag, then unpause it"]
 
 
 def _beside(piece: ExportPart, key: str, needed: str) -> SequencedTag | None:

@@ -40,7 +40,7 @@ def transformation(
     for_tags = tuple(tags[name] for name in named if name in tags)
     for_templates = tuple(templates[word] for word in words if word in templates)
     if (named or words) and not (for_tags or for_templates) and not others:
-        raise LeftOut("the tags that it applies to are not here")
+        raise LeftOut("the tags that it applies to are not in the container")
     change = Transformation(
         name=name,
         when=_matching(held),

@@ -70,10 +70,10 @@ def _wrong(field: Field, value: Tree, scope: _Scope) -> Iterator[str]:
     if isinstance(value, str) and any(names_in(value)):
         return  # known only when an event comes
     if field.type == "CHECKBOX" and value is not None and not isinstance(value, bool):
-        yield "takes true or false"
+        yield "must be true or false"
     if field.type in TABLES and value is not None:
         if not isinstance(value, list):
-            yield "takes a list of rows"
+            yield "must be a list of rows"
             return
         yield from _wrong_rows(field, value, scope)
     for rule in field.validators:
@@ -87,7 +87,7 @@ def _wrong_rows(table: Field, rows: list[Tree], scope: _Scope) -> Iterator[str]:
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
             if not any(names_in(row)):
-                yield f"row {number} is not a row: it takes {', '.join(columns)}"
+                yield f"row {number} must have the columns {', '.join(columns)}"
             continue
         for name in row:
             if name not in columns and not any(names_in(name)):
@@ -99,7 +99,7 @@ def _wrong_rows(table: Field, rows: list[Tree], scope: _Scope) -> Iterator[str]:
                 continue
             before = first.setdefault((name, str(cell)), number)
             if before != number:
-                yield f"row {number}, {name}: stands in row {before} already, and must not repeat"
+                yield f"row {number}, {name}: repeats row {before}: values must be unique"
 
 
 def _wrong_cells(
@@ -185,11 +185,11 @@ def _bounds(rule: Validator) -> tuple[int | None, int | None]:
 def _said(rule: Validator) -> str:
     match rule.type:
         case "REGEX":
-            return f"does not have the right form: all of it must match {rule.arguments[0]}"
+            return f"must match {rule.arguments[0]}"
         case "STRING_LENGTH":
-            return f"takes {_span(rule)} characters"
+            return f"must have {_span(rule)} characters"
         case "TABLE_ROW_COUNT":
-            return f"takes {_span(rule)} rows"
+            return f"must have {_span(rule)} rows"
     return _SAID[rule.type]
 
 
@@ -209,9 +209,9 @@ _RANGES: Final[Mapping[str, tuple[int | None, int | None]]] = {
 }
 _SAID: Final[Mapping[str, str]] = {
     "NON_EMPTY": "must not be empty",
-    "NUMBER": "takes a number",
-    "DECIMAL": "takes a number",
-    "NON_NEGATIVE_NUMBER": "takes a number that is not below 0",
-    "POSITIVE_NUMBER": "takes a number above 0",
-    "PERCENTAGE": "takes a number from 0 to 100, without a sign for per cent",
+    "NUMBER": "must be a number",
+    "DECIMAL": "must be a number",
+    "NON_NEGATIVE_NUMBER": "must be a number of 0 or more",
+    "POSITIVE_NUMBER": "must be a number above 0",
+    "PERCENTAGE": "must be a number from 0 to 100, without a percent sign",
 }

@@ -55,11 +55,11 @@ def _language(found: Sequence[JsToken]) -> Iterator[LintWarning]:
         elif token.sort is TokenKind.REGEX:
             yield LintWarning(
                 "regex_literal",
-                "a regular expression is not supported there: use createRegex",
+                "regular expressions are not supported: use createRegex",
                 token.line,
             )
         elif token.sort is TokenKind.NUMBER and token.text.endswith("n") and "x" not in token.text:
-            yield LintWarning("language", "there is no BigInt", token.line)
+            yield LintWarning("language", "BigInt is not supported", token.line)
         elif token.sort is TokenKind.TEMPLATE or token.text in _UNKNOWN_SIGNS:
             what = _UNKNOWN_SIGNS.get(token.text, "a template literal")
             yield LintWarning(
@@ -77,7 +77,7 @@ def _word(token: JsToken, declared: frozenset[str]) -> Iterator[LintWarning]:
     elif token.text in _GLOBALS and token.text not in declared:
         yield LintWarning(
             "global",
-            f"there is no global `{token.text}`: what there is comes from require",
+            f"there is no global `{token.text}`: use require",
             token.line,
         )
 
@@ -94,7 +94,7 @@ def _calls(template: Template, found: Sequence[JsToken]) -> Iterator[LintWarning
     allowed = policy(template.grants)
     for name, line in _required(found):
         if name not in APIS:
-            word = f"no API `{name}`" if name else "an API whose name is not written out"
+            word = f"no API `{name}`" if name else "an API whose name is not a literal"
             yield LintWarning("api_unknown", f"require of {word}", line)
     covers = {
         "getRequestHeader": (allowed.headers, "read_request"),
@@ -146,7 +146,7 @@ def _unused(
             if "*" not in name and name not in texts and name.lower() not in texts:
                 yield LintWarning(
                     "permission_unused",
-                    f"{grant.permission} names the {what} {name}, and the code does not",
+                    f"{grant.permission} names the {what} {name}, but the code does not use it",
                 )
 
 

@@ -183,11 +183,11 @@ _NO_MEMBER: Final = r"(?<![\w$#])(?<!(?<!\.\.)\.)"
 _WORDS: Final = (
     (
         re.compile(r"(?<![\w$\\])(?:0[xX][\da-fA-F_]+|0[oObB][\d_]+|\d[\d_]*)n(?![\w$])"),
-        "there is no BigInt",
+        "BigInt is not supported",
     ),
     (
         re.compile(_NO_MEMBER + r"async(?![\w$])\s*(?![\s:=,;)\]}.?&|!<>%^+-]|$)"),
-        "there are no async functions",
+        "async functions are not supported",
     ),
-    (re.compile(_NO_MEMBER + r"import(?![\w$])\s*(?![\s:=,;)\]}?]|$)"), "there is no import"),
+    (re.compile(_NO_MEMBER + r"import(?![\w$])\s*(?![\s:=,;)\]}?]|$)"), "import is not supported"),
 )

@@ -104,13 +104,13 @@ def _of_base64(text: str) -> bytes:
 def _with_header(response: ClientResponse, name: str, value: str | None) -> ClientResponse:
     if not _TOKEN.fullmatch(name) or name in _OWN:
         raise InvalidResponse(
-            "a header that it sets has no name, or one that is the connection's own"
+            "the template sets a header without a name, or a header of the connection"
         )
     kept = tuple(header for header in response.headers if header[0] != name)
     if value is None:
         return msgspec.structs.replace(response, headers=kept)
     if _CONTROL.search(value):
-        raise InvalidResponse(f"the header {name} would hold a control character")
+        raise InvalidResponse(f"the header {name} contains a control character")
     return msgspec.structs.replace(response, headers=(*kept, (name, value)))
 
 
@@ -121,11 +121,9 @@ def _with_cookie(
     registrable: Callable[[str], str | None],
 ) -> ClientResponse:
     if not _TOKEN.fullmatch(cookie.name):
-        raise InvalidResponse("a cookie that it sets has a name that cookies cannot have")
+        raise InvalidResponse("the template sets a cookie with an invalid name")
     if not _COOKIE.fullmatch(cookie.value):
-        raise InvalidResponse(
-            f"the cookie {cookie.name} would hold a character that cookies have not"
-        )
+        raise InvalidResponse(f"the cookie {cookie.name} has an invalid character in its value")
     written = f"{cookie.name}={cookie.value}" + "".join(
         f"; {attribute}" for attribute in _attributes(cookie, host, registrable)
     )
@@ -154,7 +152,7 @@ def _attributes(
     if cookie.same_site:
         found.append(f"SameSite={cookie.same_site.capitalize()}")
     if not all(_ATTRIBUTE.fullmatch(attribute) for attribute in found):
-        raise InvalidResponse(f"the cookie {cookie.name} has an attribute that cannot be written")
+        raise InvalidResponse(f"the cookie {cookie.name} has an invalid attribute")
     return found
 
 

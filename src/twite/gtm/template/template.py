@@ -91,7 +91,7 @@ def split(text: str) -> Mapping[str, TemplatePart]:
     parts: dict[str, TemplatePart] = {}
     for (at, name), end in zip(heads, [*(at for at, _ in heads[1:]), len(lines)], strict=True):
         if name in parts and name != _TERMS:
-            raise TemplateUnusable(name, at + 1, "the section stands twice")
+            raise TemplateUnusable(name, at + 1, "the section occurs twice")
         parts[name] = TemplatePart(text="\n".join(lines[at + 1 : end]), line=at + 2)
     return parts
 
