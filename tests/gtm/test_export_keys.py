@@ -93,7 +93,7 @@ LIST = {"type": "LIST", "list": [{"type": "TEMPLATE", "value": "x"}]}
             "a parameter 'fuzzy'",
         ),
         ("variable", variable("It", novel=1), "differs", "its key 'novel' is not known"),
-        ("variable", variable("It", scheduleEndMs="1"), "left out", "only during a time span"),
+        ("variable", variable("It", scheduleEndMs="1"), "left out", "cannot limit a variable"),
         ("variable", variable("It", enablingTriggerId=["5"]), "left out", "mobile apps"),
         ("variable", variable("It", "c", text("hue", "x")), "differs", "its parameter 'hue'"),
         ("variable", variable("It", formatValue={"new": 1}), "left out", "formats its value"),

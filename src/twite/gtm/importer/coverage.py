@@ -39,10 +39,8 @@ def _differs(shown: str, note: str, source: VariableSource | None = None) -> Kno
     return KnownPart(shown=shown, fit=Support.DIFFERS, note=note, source=source)
 
 
-_IN_GOOGLES: Final = (
-    "it is Google's own and its code is not in the export: keep it in Google's container"
-)
-_DRAWN: Final = "one number for each event: all its tags and attempts get the same"
+_IN_GOOGLES: Final = "the export does not contain its code: keep it in Google's container"
+_DRAWN: Final = "one number per event, for all its tags and attempts"
 _OF_WEB: Final = "it belongs to web containers"
 
 TAGS: Final[Mapping[str, KnownPart]] = MappingProxyType(
@@ -74,7 +72,7 @@ TRIGGERS: Final[Mapping[str, KnownPart]] = MappingProxyType(
     {
         "ALWAYS": KnownPart(shown="Custom, without a filter on the event's name"),
         "CUSTOM_EVENT": KnownPart(shown="Custom"),
-        "SERVER_PAGEVIEW": _differs("Page view", "it fires where event_name is page_view"),
+        "SERVER_PAGEVIEW": _differs("Page view", "it fires if event_name is page_view"),
         "TRIGGER_GROUP": _left_out(
             "Trigger group",
             "events are independent: put the conditions into one trigger",
@@ -128,12 +126,12 @@ VARIABLES: Final[Mapping[str, KnownPart]] = MappingProxyType(
         "remm": KnownPart(shown="Regex table", source=VariableSource.REGEX_LOOKUP),
         "vr": _differs(
             "Visitor region",
-            "it is read from the event's event_location, or from what the gateway knows",
+            "it comes from the event's event_location, or from the gateway",
             VariableSource.VISITOR_REGION,
         ),
         "ctv": KnownPart(shown="Container version", source=VariableSource.CONTAINER_VERSION),
         "cid": KnownPart(shown="Container ID", source=VariableSource.CONTAINER_ID),
-        "dbg": _differs("Debug mode", "it is always false here", VariableSource.DEBUG_MODE),
+        "dbg": _differs("Debug mode", "it is always false in Twite", VariableSource.DEBUG_MODE),
         "r": _differs("Random number", _DRAWN, VariableSource.RANDOM),
         "uv": KnownPart(shown="Undefined value", source=VariableSource.CONSTANT),
         "jsm": _left_out("Custom JavaScript", _OF_WEB),
@@ -159,7 +157,7 @@ BUILT_INS: Final[Mapping[str, KnownPart]] = MappingProxyType(
         ),
         "VISITOR_REGION": _differs(
             "Visitor Region",
-            "it is read from the event's event_location, or from what the gateway knows",
+            "it comes from the event's event_location, or from the gateway",
             VariableSource.VISITOR_REGION,
         ),
         "ANALYTICS_CLIENT_ID": KnownPart(
@@ -175,7 +173,9 @@ BUILT_INS: Final[Mapping[str, KnownPart]] = MappingProxyType(
         "CONTAINER_VERSION": KnownPart(
             shown="Container Version", source=VariableSource.CONTAINER_VERSION
         ),
-        "DEBUG_MODE": _differs("Debug Mode", "it is always false here", VariableSource.DEBUG_MODE),
+        "DEBUG_MODE": _differs(
+            "Debug Mode", "it is always false in Twite", VariableSource.DEBUG_MODE
+        ),
         "ENVIRONMENT_NAME": _left_out(
             "Environment Name", "a gateway has no environments: use a constant"
         ),

@@ -35,8 +35,8 @@ def _keys(*names: str, treatment: KeyTreatment, how: str = "") -> dict[str, Docu
     return dict.fromkeys(names, DocumentedKey(treatment, how))
 
 
-_WEB: Final = "it belongs to web pages"
-_APPS: Final = "it belongs to mobile apps"
+_WEB: Final = "only for web pages"
+_APPS: Final = "only for mobile apps"
 _WHERE: Final = _keys(
     "path",
     "accountId",
@@ -48,7 +48,7 @@ _WHERE: Final = _keys(
     how="location within Google Tag Manager",
 )
 _PEOPLE: Final = {
-    "notes": DocumentedKey(KeyTreatment.IDLE, "comments: counted in one line, not kept")
+    "notes": DocumentedKey(KeyTreatment.IDLE, "comments: counted in the report, not kept")
 } | {"parentFolderId": DocumentedKey(KeyTreatment.IDLE, "folders only organize parts")}
 _PART: Final = {"name": _done("names are kept"), "type": _done("by the tables of types")}
 
@@ -56,14 +56,16 @@ _TAG: Final = {
     **_PART,
     "tagId": DocumentedKey(KeyTreatment.IDLE, "other parts refer to it by name"),
     "parameter": _done("the template's fields"),
-    "firingTriggerId": _done("`triggers`; a tag without one never fires, and the line says so"),
-    "blockingTriggerId": _done("`unless`; with one that is left out, the tag is left out"),
+    "firingTriggerId": _done(
+        "`triggers`; a tag without a trigger never fires, and the report says so"
+    ),
+    "blockingTriggerId": _done("`unless`; if an exception is left out, so is the tag"),
     "priority": _done("`priority`; a non-integer counts as 0 and is noted"),
     "setupTag": _done("`setup`, with `stopOnSetupFailure`"),
     "teardownTag": _done("`teardown`, with `stopTeardownOnFailure`"),
     "tagFiringOption": _done(
-        "`firing`; once per page load is once per event, and once per event does not count runs "
-        "as the setup or teardown of another tag"
+        "`firing`; *once per page load* means once per event; *once per event* "
+        "does not count runs as the setup or teardown of another tag"
     ),
     "paused": _done("`paused`"),
     "consentSettings": _done("`consent`"),
@@ -71,17 +73,13 @@ _TAG: Final = {
     "scheduleStartMs": _done("`starts_at`; if it is not a time, the tag is paused"),
     "scheduleEndMs": _done("`ends_at`; if it is not a time, the tag is paused"),
     "monitoringMetadata": DocumentedKey(
-        KeyTreatment.NOTED, "addEventCallback gets no metadata in Twite"
+        KeyTreatment.NOTED, "Twite passes no metadata to addEventCallback"
     ),
     "monitoringMetadataTagNameKey": DocumentedKey(
-        KeyTreatment.NOTED, "addEventCallback gets no metadata in Twite"
+        KeyTreatment.NOTED, "Twite passes no metadata to addEventCallback"
     ),
-    "firingRuleId": DocumentedKey(
-        KeyTreatment.LEFT_OUT, "rules belong to the API's first version; exports have none"
-    ),
-    "blockingRuleId": DocumentedKey(
-        KeyTreatment.LEFT_OUT, "rules belong to the API's first version; exports have none"
-    ),
+    "firingRuleId": DocumentedKey(KeyTreatment.LEFT_OUT, "only in version 1 of the API"),
+    "blockingRuleId": DocumentedKey(KeyTreatment.LEFT_OUT, "only in version 1 of the API"),
     **_PEOPLE,
     **_WHERE,
 }
@@ -124,9 +122,11 @@ _VARIABLE: Final = {
     "parameter": _done("by the type"),
     "formatValue": _done("`format`"),
     "scheduleStartMs": DocumentedKey(
-        KeyTreatment.LEFT_OUT, "it has a value only during a time span"
+        KeyTreatment.LEFT_OUT, "Twite cannot limit a variable to a time span"
     ),
-    "scheduleEndMs": DocumentedKey(KeyTreatment.LEFT_OUT, "it has a value only during a time span"),
+    "scheduleEndMs": DocumentedKey(
+        KeyTreatment.LEFT_OUT, "Twite cannot limit a variable to a time span"
+    ),
     "enablingTriggerId": DocumentedKey(KeyTreatment.LEFT_OUT, _APPS),
     "disablingTriggerId": DocumentedKey(KeyTreatment.LEFT_OUT, _APPS),
     **_PEOPLE,
@@ -168,11 +168,9 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
             "publicId": _done("`public_id`"),
             "usageContext": _done("only SERVER is accepted"),
             "taggingServerUrls": DocumentedKey(
-                KeyTreatment.NOTED, "the old addresses; Twite's own is server.public_url"
+                KeyTreatment.NOTED, "the old URLs; set server.public_url instead"
             ),
-            "domainName": DocumentedKey(
-                KeyTreatment.NOTED, "origins of a [[source]] say who may post"
-            ),
+            "domainName": DocumentedKey(KeyTreatment.NOTED, "set origins of a [[source]] instead"),
             "notes": DocumentedKey(KeyTreatment.IDLE, "for people"),
             "tagIds": DocumentedKey(KeyTreatment.IDLE, "the ids of the container itself"),
             "features": DocumentedKey(KeyTreatment.IDLE, "features of Google's editor"),
@@ -218,7 +216,7 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
         "setupTag": {"tagName": _done(), "stopOnSetupFailure": _done("`needed`")},
         "teardownTag": {"tagName": _done(), "stopTeardownOnFailure": _done("`needed`")},
         "consentSettings": {
-            "consentStatus": _done("NEEDED asks for consent; others do not"),
+            "consentStatus": _done("`NEEDED` requires consent; other values do not"),
             "consentType": _done("the signals that must be granted"),
         },
         "client": {
@@ -242,18 +240,16 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
             "value": _done(),
             "list": _done(),
             "map": _done(),
-            "isWeakReference": DocumentedKey(
-                KeyTreatment.IDLE, "what Google's editor does when the named part is deleted"
-            ),
+            "isWeakReference": DocumentedKey(KeyTreatment.IDLE, "only for Google's editor"),
         },
         "folder": {
             "folderId": DocumentedKey(KeyTreatment.IDLE, "folders only organize parts"),
-            "name": _done("named in its line"),
+            "name": _done("named in the report"),
             "notes": _PEOPLE["notes"],
             **_WHERE,
         },
         "zone": {
-            "name": _done("named in its line"),
+            "name": _done("named in the report"),
             **_keys(
                 "zoneId",
                 "boundary",
