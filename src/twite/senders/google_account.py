@@ -18,6 +18,7 @@ from twite.domain.times import SECOND
 from twite.gateway.ports.tags import GoogleToken, NoGoogleToken
 from twite.gateway.tags.google.requests import GoogleEndpoints
 from twite.senders.google_key import ServiceKey, signer_of
+from twite.senders.http import read_into
 
 if TYPE_CHECKING:
     from google.auth.credentials import Scoped
@@ -112,13 +113,11 @@ class _Way:
         async with self._session.request(
             method, self._there(url), headers=headers, data=body, allow_redirects=False
         ) as answer:
-            data = b""
-            async for chunk in answer.content.iter_any():
-                data += chunk
-                if len(data) > _LONGEST_ANSWER:
-                    raise OSError("the answer is longer than any of Google's")
+            data = bytearray()
+            if not await read_into(data, answer, most=_LONGEST_ANSWER):
+                raise OSError("the answer is longer than any of Google's")
             answer_headers = {name.lower(): text for name, text in answer.headers.items()}
-            return _Came(status=answer.status, headers=answer_headers, data=data)
+            return _Came(status=answer.status, headers=answer_headers, data=bytes(data))
 
     def _there(self, url: str) -> str:
         if self._api_url is not None and url.startswith(METADATA):

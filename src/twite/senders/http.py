@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Final
 
@@ -38,32 +39,51 @@ def watching_what_leaves() -> aiohttp.TraceConfig:
     return watch
 
 
+async def read_into(body: bytearray, response: aiohttp.ClientResponse, *, most: int) -> bool:
+    """Read a response up to a limit; return whether that is all of it. Raises as aiohttp does."""
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > most:
+            response.close()
+            del body[most:]
+            return False
+    return True
+
+
+def response_of(response: aiohttp.ClientResponse, body: bytearray, *, whole: bool) -> Response:
+    """Return a response as the port has it: header names in lower case."""
+    headers = {name.lower(): text for name, text in response.headers.items()}
+    return Response(status=response.status, headers=headers, body=bytes(body), whole=whole)
+
+
 # Far beyond any response of X's; a longer one is not X's.
 _LONGEST_ANSWER: Final = 1024 * 1024
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class HttpTransport:
-    """Posts signed requests. `timeout` in milliseconds is for the whole of one request."""
+    """Posts signed requests. `timeout` in milliseconds is for the whole of one request.
 
-    def __init__(
-        self, *, timeout: int, connections: int = 0, tls: ssl.SSLContext | None = None
-    ) -> None:
-        """`connections` is the limit of open connections; 0 is no limit.
+    `connections` limits the open connections; 0 is no limit. Each pixel's sender has a limit of its
+    own: with a common limit, requests of a pixel to which X does not respond would block the other
+    pixels' requests until they time out.
+    """
 
-        Each pixel's sender has a limit of its own. With a common limit, requests of a pixel to
-        which X does not respond would block the other pixels' requests until they time out.
-        """
+    timeout: int
+    connections: int = 0
+    tls: ssl.SSLContext | None = None
+    _timeout: aiohttp.ClientTimeout = field(init=False)
+    _session: aiohttp.ClientSession | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
         self._timeout = aiohttp.ClientTimeout(
-            total=timeout / 1_000, sock_connect=min(10.0, timeout / 1_000)
+            total=self.timeout / 1_000, sock_connect=min(10.0, self.timeout / 1_000)
         )
-        self._connections = connections
-        self._tls = tls
-        self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
         """Open the pool. Call it in the loop that will send."""
         connector = aiohttp.TCPConnector(
-            limit=self._connections, ssl=self._tls if self._tls is not None else True
+            limit=self.connections, ssl=self.tls if self.tls is not None else True
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -94,9 +114,13 @@ class HttpTransport:
                 allow_redirects=False,
                 trace_request_ctx=leaving,
             ) as response:
-                headers = {name.lower(): text for name, text in response.headers.items()}
-                body, whole = await _read(response)
-                return Response(status=response.status, headers=headers, body=body, whole=whole)
+                body = bytearray()
+                try:
+                    whole = await read_into(body, response, most=_LONGEST_ANSWER)
+                except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError):
+                    # A truncated response is still a response.
+                    whole = False
+                return response_of(response, body, whole=whole)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             return _no_answer(error, left=leaving.began)
 
@@ -107,22 +131,6 @@ def _no_answer(error: Exception, *, left: bool) -> NoResponse:
     if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
         return NoResponse(reason="no answer in time", left=True)
     return NoResponse(reason=f"connection lost: {type(error).__name__}", left=True)
-
-
-async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
-    """Return the body, and whether it is complete. A truncated response is still a response."""
-    chunks: list[bytes] = []
-    size = 0
-    try:
-        async for chunk in response.content.iter_any():
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > _LONGEST_ANSWER:
-                response.close()
-                return b"".join(chunks)[:_LONGEST_ANSWER], False
-    except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError):
-        return b"".join(chunks), False
-    return b"".join(chunks), True
 
 
 # A list of a thousand events with embed codes is well below it.
@@ -153,28 +161,12 @@ class HttpInquiries:
                     allow_redirects=False,
                 ) as came,
             ):
-                body = await _read_inquiry(came)
-                headers = {name.lower(): text for name, text in came.headers.items()}
-                return Response(
-                    status=came.status,
-                    headers=headers,
-                    body=body[:_LONGEST_INQUIRY],
-                    whole=len(body) <= _LONGEST_INQUIRY,
-                )
+                body = bytearray()
+                whole = await read_into(body, came, most=_LONGEST_INQUIRY)
+                return response_of(came, body, whole=whole)
         except aiohttp.ClientConnectorError as failure:
             return NoResponse(reason=f"no connection: {type(failure).__name__}", left=False)
         except TimeoutError:
             return NoResponse(reason="no answer in time", left=True)
         except (aiohttp.ClientError, OSError, ValueError) as failure:
             return NoResponse(reason=f"connection lost: {type(failure).__name__}", left=True)
-
-
-async def _read_inquiry(came: aiohttp.ClientResponse) -> bytes:
-    """Return the body, up to slightly more than the limit."""
-    held = bytearray()
-    async for chunk in came.content.iter_any():
-        held += chunk
-        if len(held) > _LONGEST_INQUIRY:
-            came.close()
-            break
-    return bytes(held)

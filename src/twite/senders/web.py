@@ -20,7 +20,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from twite.gateway.ports.transport import NoResponse, Response, WebRequest
-from twite.senders.http import Leaving, watching_what_leaves
+from twite.senders.http import Leaving, read_into, response_of, watching_what_leaves
 
 LONGEST_ANSWER: Final = 1024 * 1024
 _CONNECT: Final = 5.0  # seconds
@@ -77,9 +77,7 @@ class PublicWeb:
                 timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT),
                 trace_request_ctx=leaving,
             ) as response:
-                headers = {name.lower(): text for name, text in response.headers.items()}
-                body, whole = await _read(response)
-                return Response(status=response.status, headers=headers, body=body, whole=whole)
+                return await _read(response)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             return NoResponse(reason=_why(error, left=leaving.began), left=leaving.began)
 
@@ -155,22 +153,16 @@ def _why(error: Exception, *, left: bool) -> str:
     return f"connection lost: {type(error).__name__}"
 
 
-async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
-    """Return the body, and whether it is complete. Raises _CutOff if the connection ended."""
-    chunks: list[bytes] = []
-    size = 0
+async def _read(response: aiohttp.ClientResponse) -> Response:
+    """Return the whole response, or its beginning. Raises _CutOff if the connection ended."""
+    body = bytearray()
     try:
-        async for chunk in response.content.iter_any():
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > LONGEST_ANSWER:
-                response.close()
-                return b"".join(chunks)[:LONGEST_ANSWER], False
+        whole = await read_into(body, response, most=LONGEST_ANSWER)
     except TimeoutError:
         raise
     except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
         raise _CutOff(f"the answer ({response.status}) could not be read whole") from error
-    return b"".join(chunks), True
+    return response_of(response, body, whole=whole)
 
 
 NOT_PUBLIC: Final = tuple(

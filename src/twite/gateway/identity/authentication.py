@@ -7,6 +7,7 @@ are limited by address (of IPv6, its /64), by name and address, and by name.
 import hashlib
 import secrets
 from collections import OrderedDict
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
 
@@ -41,6 +42,51 @@ from twite.gateway.ports.directory import (
 )
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.secret_store import CODES, SecretStore
+
+MOST_KEYS: Final = 16_384
+_LONGEST: Final = 15 * MINUTE
+_FORGOTTEN_AFTER: Final = 60 * MINUTE
+
+
+class LoginThrottle:
+    """After `free` failures each further one doubles the wait, from one second to 15 minutes.
+
+    An hour without a failure forgets them. Of more than MOST_KEYS, the one that failed longest ago
+    is forgotten.
+    """
+
+    def __init__(self, *, free: int) -> None:
+        self._free = free
+        self._failures: OrderedDict[str, tuple[int, int]] = OrderedDict()
+
+    def wait(self, key: str, *, now: int) -> int:
+        """Return the milliseconds that the key must wait; `now` is monotonic."""
+        times, at = self._failures.get(key, (0, now))
+        if times < self._free or now - at >= _FORGOTTEN_AFTER:
+            return 0
+        return max(0, at + min(_LONGEST, SECOND << min(times - self._free, 20)) - now)
+
+    def failed(self, key: str, *, now: int) -> None:
+        """Count a failure."""
+        times, at = self._failures.pop(key, (0, now))
+        if now - at >= _FORGOTTEN_AFTER:
+            times = 0
+        self._failures[key] = times + 1, now
+        if len(self._failures) > MOST_KEYS:
+            self._failures.popitem(last=False)
+
+    def took_back(self, key: str) -> None:
+        """Take back one counted failure."""
+        times, at = self._failures.get(key, (0, 0))
+        if times > 1:
+            self._failures[key] = times - 1, at
+        else:
+            self._failures.pop(key, None)
+
+    def forget(self, key: str) -> None:
+        """Reset the count of a key."""
+        self._failures.pop(key, None)
+
 
 _LONGEST_PASSWORD: Final = 1_024
 _BYTES: Final = 32  # 256 bits
@@ -88,35 +134,29 @@ class AuthenticatedSession(msgspec.Struct, frozen=True, kw_only=True):
     user: User
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Authentication:
-    """Signs users in and out, and finds their sessions."""
+    """Signs users in and out, and finds their sessions.
 
-    def __init__(
-        self,
-        *,
-        people: Directory,
-        passwords: Passwords,
-        clock: Clock,
-        secret_store: SecretStore | None,
-        times: SessionTimes | None = None,
-    ) -> None:
-        """Without a secret store, two-factor authentication is not available."""
-        self._people = people
-        self._passwords = passwords
-        self._clock = clock
-        self._secret_store = secret_store
-        self._times = times or SessionTimes()
-        self._nobodys: str | None = None
-        self._is_open = False
-        self._by_address = LoginThrottle(free=20)
-        self._by_both = LoginThrottle(free=5)
-        self._by_name = LoginThrottle(free=50)
+    Without a secret store, two-factor authentication is not available.
+    """
+
+    people: Directory
+    passwords: Passwords
+    clock: Clock
+    secret_store: SecretStore | None
+    times: SessionTimes = field(default_factory=SessionTimes)
+    _nobodys: str | None = field(init=False, default=None)
+    _is_open: bool = field(init=False, default=False)
+    _by_address: LoginThrottle = field(init=False, default_factory=lambda: LoginThrottle(free=20))
+    _by_both: LoginThrottle = field(init=False, default_factory=lambda: LoginThrottle(free=5))
+    _by_name: LoginThrottle = field(init=False, default_factory=lambda: LoginThrottle(free=50))
 
     async def is_open(self) -> bool:
         """Return whether there is an admin: without one, nobody can manage users."""
         # Once open, it stays so while this runs: the last admin cannot be removed (Result.LAST).
         if not self._is_open:
-            self._is_open = any(user.is_admin for user in await self._people.users())
+            self._is_open = any(user.is_admin for user in await self.people.users())
         return self._is_open
 
     async def sign_in(self, offer: LoginAttempt) -> LoginSucceeded | LoginFailed:
@@ -127,7 +167,7 @@ class Authentication:
         # Count the failure first, or many concurrent attempts would all be checked.
         self._failed(offer)
         user = await self._known(offer)
-        now = self._clock.now()
+        now = self.clock.now()
         if user is None:
             await self._refused(offer, at=now)
             return LoginFailed()
@@ -141,12 +181,12 @@ class Authentication:
             address=offer.address,
             agent=offer.agent[:200],
         )
-        begun = await self._people.update(
+        begun = await self.people.update(
             SessionBegun(
                 session=session,
                 known=user,
-                begun_before=now - self._times.longest,
-                seen_before=now - self._times.idle,
+                begun_before=now - self.times.longest,
+                seen_before=now - self.times.idle,
             )
         )
         if not begun:
@@ -154,25 +194,25 @@ class Authentication:
             await self._refused(offer, at=now)
             return LoginFailed()
         self._passed(offer)
-        await self._people.note(
+        await self.people.note(
             AuditEvent(at=now, who=user.name, what=AuditAction.SIGN_IN, detail=offer.address)
         )
         return LoginSucceeded(token=Secret(token), viewer=viewer_of(user))
 
     async def inside(self, token: str) -> AuthenticatedSession | None:
         """Return the session of a token, unless it has ended."""
-        session = await self._people.session(digest_of(token))
+        session = await self.people.session(digest_of(token))
         if session is None:
             return None
-        now = self._clock.now()
-        times = self._times
-        user = await self._people.user(session.user)
+        now = self.clock.now()
+        times = self.times
+        user = await self.people.user(session.user)
         over = now - session.begun_at >= times.longest or now - session.seen_at >= times.idle
         if over or user is None:
-            await self._people.update(SessionEnded(digest=session.digest))
+            await self.people.update(SessionEnded(digest=session.digest))
             return None
         if now - session.seen_at >= min(_SEEN_EVERY, times.idle // 2):
-            await self._people.update(SessionSeen(digest=session.digest, at=now))
+            await self.people.update(SessionSeen(digest=session.digest, at=now))
         return AuthenticatedSession(viewer=viewer_of(user), session=session, user=user)
 
     async def confirms(self, inside: AuthenticatedSession, password: str, address: str) -> bool:
@@ -188,15 +228,15 @@ class Authentication:
         if self._wait(offer) or len(password) > _LONGEST_PASSWORD:
             return False
         self._failed(offer)
-        right = await self._passwords.verify(user.password.reveal(), password)
+        right = await self.passwords.verify(user.password.reveal(), password)
         if right:
             self._passed(offer)
-            now = await self._people.user(user.name)
-            still = await self._people.session(inside.session.digest)
+            now = await self.people.user(user.name)
+            still = await self.people.session(inside.session.digest)
             if now is None or now.password != user.password or still is None:
                 raise SignedOut
         else:
-            await self._refused(offer, at=self._clock.now(), what=AuditAction.CONFIRM_REFUSED)
+            await self._refused(offer, at=self.clock.now(), what=AuditAction.CONFIRM_REFUSED)
         return right
 
     async def renew(self, inside: AuthenticatedSession) -> Secret:
@@ -206,25 +246,25 @@ class Authentication:
         """
         token = secrets.token_urlsafe(_BYTES)
         moved = SessionMoved(digest=inside.session.digest, to=digest_of(token))
-        if not await self._people.update(moved):
+        if not await self.people.update(moved):
             raise SignedOut
         return Secret(token)
 
     async def leave(self, inside: AuthenticatedSession) -> None:
         """End a session."""
-        await self._people.update(SessionEnded(digest=inside.session.digest))
-        await self._people.note(
-            AuditEvent(at=self._clock.now(), who=inside.user.name, what=AuditAction.SIGN_OUT)
+        await self.people.update(SessionEnded(digest=inside.session.digest))
+        await self.people.note(
+            AuditEvent(at=self.clock.now(), who=inside.user.name, what=AuditAction.SIGN_OUT)
         )
 
     async def leave_everywhere(self, inside: AuthenticatedSession) -> int:
         """End the other sessions of a user; return how many there were."""
-        ended = await self._people.update(
+        ended = await self.people.update(
             SessionsEnded(user=inside.user.name, but=inside.session.digest)
         )
-        await self._people.note(
+        await self.people.note(
             AuditEvent(
-                at=self._clock.now(),
+                at=self.clock.now(),
                 who=inside.user.name,
                 what=AuditAction.SIGN_OUT_ELSEWHERE,
                 detail=f"{ended} sessions",
@@ -235,11 +275,11 @@ class Authentication:
     async def _known(self, offer: LoginAttempt) -> User | None:
         """Return the user with this password and code."""
         fits = NAME.fullmatch(offer.name) and len(offer.password) <= _LONGEST_PASSWORD
-        user = await self._people.user(offer.name) if fits else None
+        user = await self.people.user(offer.name) if fits else None
         # Made for those who are there too: else the first stranger would take longer.
         nobodys = await self._nobody()
         hash_ = nobodys if user is None else user.password.reveal()
-        right = await self._passwords.verify(hash_, offer.password if fits else "")
+        right = await self.passwords.verify(hash_, offer.password if fits else "")
         if user is None or not right or not await self._second(user, offer.code):
             return None
         return user
@@ -248,41 +288,39 @@ class Authentication:
         """Return whether the code is valid and unused, or none is required."""
         if user.code_since is None:
             return True
-        if self._secret_store is not None:
-            for name, plain in await self._secret_store.all(CODES + user.name):
+        if self.secret_store is not None:
+            for name, plain in await self.secret_store.all(CODES + user.name):
                 if name == CODES + user.name:
-                    step = step_of(Secret(plain.decode()), code, now=self._clock.now())
+                    step = step_of(Secret(plain.decode()), code, now=self.clock.now())
                     if step is not None:
                         used = StepUsed(user=user.name, step=step)
-                        return bool(await self._people.update(used))
+                        return bool(await self.people.update(used))
         recovery = RecoveryUsed(user=user.name, code=hash_of(code))
-        return bool(code) and bool(await self._people.update(recovery))
+        return bool(code) and bool(await self.people.update(recovery))
 
     async def _refused(
         self, offer: LoginAttempt, *, at: int, what: str = AuditAction.SIGN_IN_REFUSED
     ) -> None:
-        await self._people.note(
-            AuditEvent(at=at, who=_name(offer), what=what, detail=offer.address)
-        )
+        await self.people.note(AuditEvent(at=at, who=_name(offer), what=what, detail=offer.address))
 
     async def _rehashed(self, user: User, password: str) -> User:
         """Rehash a password stored at another cost; return the updated user."""
-        if self._passwords.is_current(user.password.reveal()):
+        if self.passwords.is_current(user.password.reveal()):
             return user
-        hash_ = Secret(await self._passwords.hash(password))
+        hash_ = Secret(await self.passwords.hash(password))
         anew = Rehashed(user=user.name, was=user.password, now=hash_)
-        if not await self._people.update(anew):
+        if not await self.people.update(anew):
             return user
         return msgspec.structs.replace(user, password=hash_)
 
     async def _nobody(self) -> str:
         """Return the hash of a random password, so that unknown names take as long."""
         if self._nobodys is None:
-            self._nobodys = await self._passwords.hash(secrets.token_urlsafe(_BYTES))
+            self._nobodys = await self.passwords.hash(secrets.token_urlsafe(_BYTES))
         return self._nobodys
 
     def _wait(self, offer: LoginAttempt) -> int:
-        now = self._clock.elapsed()
+        now = self.clock.elapsed()
         return max(
             self._by_address.wait(_network(offer), now=now),
             self._by_both.wait(_both(offer), now=now),
@@ -290,7 +328,7 @@ class Authentication:
         )
 
     def _failed(self, offer: LoginAttempt) -> None:
-        now = self._clock.elapsed()
+        now = self.clock.elapsed()
         self._by_address.failed(_network(offer), now=now)
         self._by_both.failed(_both(offer), now=now)
         self._by_name.failed(_name(offer), now=now)
@@ -335,51 +373,6 @@ def _network(offer: LoginAttempt) -> str:
     if isinstance(there, IPv6Address):
         return str(IPv6Network((int(there) >> 64 << 64, 64)))
     return offer.address
-
-
-MOST_KEYS: Final = 16_384
-_LONGEST: Final = 15 * MINUTE
-_FORGOTTEN_AFTER: Final = 60 * MINUTE
-
-
-class LoginThrottle:
-    """After `free` failures each further one doubles the wait, from one second to 15 minutes.
-
-    An hour without a failure forgets them. Of more than MOST_KEYS, the one that failed longest ago
-    is forgotten.
-    """
-
-    def __init__(self, *, free: int) -> None:
-        self._free = free
-        self._failures: OrderedDict[str, tuple[int, int]] = OrderedDict()
-
-    def wait(self, key: str, *, now: int) -> int:
-        """Return the milliseconds that the key must wait; `now` is monotonic."""
-        times, at = self._failures.get(key, (0, now))
-        if times < self._free or now - at >= _FORGOTTEN_AFTER:
-            return 0
-        return max(0, at + min(_LONGEST, SECOND << min(times - self._free, 20)) - now)
-
-    def failed(self, key: str, *, now: int) -> None:
-        """Count a failure."""
-        times, at = self._failures.pop(key, (0, now))
-        if now - at >= _FORGOTTEN_AFTER:
-            times = 0
-        self._failures[key] = times + 1, now
-        if len(self._failures) > MOST_KEYS:
-            self._failures.popitem(last=False)
-
-    def took_back(self, key: str) -> None:
-        """Take back one counted failure."""
-        times, at = self._failures.get(key, (0, 0))
-        if times > 1:
-            self._failures[key] = times - 1, at
-        else:
-            self._failures.pop(key, None)
-
-    def forget(self, key: str) -> None:
-        """Reset the count of a key."""
-        self._failures.pop(key, None)
 
 
 class ApiKeyLookup:

@@ -5,6 +5,7 @@ conversions for as long as they took.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -97,28 +98,26 @@ class DryRunResult(msgspec.Struct, frozen=True, kw_only=True):
     doubt: str | None
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class DryRun:
-    """Applies an edit to conversions without storing or sending them."""
+    """Applies an edit to conversions without storing or sending them.
 
-    def __init__(
-        self,
-        *,
-        destinations: Mapping[str, Destination],
-        sources: Iterable[Source],
-        glances: Queries,
-        clock: Clock,
-        is_cautious: Callable[[str], bool] = lambda _: False,
-    ) -> None:
-        """`is_cautious`: whether a pixel or tag never resends ambiguous deliveries by itself."""
-        self._is_cautious = is_cautious
-        self._destinations = destinations
-        self._sources = {source.name: source for source in sources}
-        self._glances = glances
-        self._clock = clock
+    `is_cautious`: whether a pixel or tag never resends ambiguous deliveries automatically.
+    """
+
+    destinations: Mapping[str, Destination]
+    sources: Iterable[Source]
+    glances: Queries
+    clock: Clock
+    is_cautious: Callable[[str], bool] = lambda _: False
+    _sources: dict[str, Source] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._sources = {source.name: source for source in self.sources}
 
     def doubt(self, history: History, *, now: int, changed: bool = False) -> str | None:
         """Return why sending it again could count it twice: see edit.doubt."""
-        is_cautious = self._is_cautious(history.pixel)
+        is_cautious = self.is_cautious(history.pixel)
         return doubt(history, now=now, changed=changed, is_cautious=is_cautious)
 
     async def each(
@@ -140,14 +139,14 @@ class DryRun:
                 )
                 for history, result in zip(some, tried, strict=True)
             ]
-            await self._clock.sleep(BREATH)
+            await self.clock.sleep(BREATH)
         return found
 
     async def _of_today(
         self, conversions: Sequence[History], edit: Edit, scope: QueryScope
     ) -> AsyncIterator[EditResult]:
         """Yield each edited conversion, with its event as the current settings map it."""
-        found = await self._glances.answer(
+        found = await self.glances.answer(
             SubmissionsQuery(deliveries=[history.delivery for history in conversions], scope=scope)
         )
         kept = {submission.delivery: submission for submission in found}
@@ -158,7 +157,7 @@ class DryRun:
             if own is not None and own.body is not body:
                 body, tree = own.body, opened(own.body)
                 if len(body) > LARGE:
-                    await self._clock.sleep(BREATH)
+                    await self.clock.sleep(BREATH)
             yield self._mapped(history, own, tree, edit)
 
     def _mapped(
@@ -170,7 +169,7 @@ class DryRun:
                 tree,
                 kept.place,
                 pixel=history.pixel,
-                destination=self._destinations.get(history.pixel),
+                destination=self.destinations.get(history.pixel),
                 source=self._sources.get(history.source),
             )
         if mapped.fault is not None:

@@ -78,6 +78,7 @@ class CredentialStore:
         await self._secret_store.put(
             _name(pixel, OAUTH), msgspec.json.encode(kept), audit_event=audit_event
         )
+        await self.take_up()
 
     async def keep_pixel_token(
         self, pixel: str, token: PixelToken, *, audit_event: AuditEvent | None = None
@@ -85,10 +86,12 @@ class CredentialStore:
         """Keep a pixel token in place of another. Raises as keep_oauth does."""
         plain = token.token.reveal().encode()
         await self._secret_store.put(_name(pixel, PIXEL_TOKEN), plain, audit_event=audit_event)
+        await self.take_up()
 
     async def forget(self, pixel: str, kind: str, *, audit_event: AuditEvent | None = None) -> None:
-        """Keep one of KINDS no more."""
+        """Delete one of KINDS. Raises LedgerUnavailable, NotOpened."""
         await self._secret_store.forget(_name(pixel, kind), audit_event=audit_event)
+        await self.take_up()
 
     async def all(self) -> Mapping[str, StoredCredentials]:
         """Return what is stored, by pixel. Raises NotOpened."""
@@ -107,6 +110,9 @@ class CredentialStore:
             found[pixel] = login
         return found
 
+    async def take_up(self) -> None:
+        """Use stored credentials: does nothing where no gateway runs."""
+
 
 class SendsWithCredentials(Protocol):
     """Starts and updates workers: see gateway.delivery.runner.DeliveryRunner."""
@@ -116,7 +122,7 @@ class SendsWithCredentials(Protocol):
         ...
 
 
-class CredentialCommands:
+class CredentialCommands(CredentialStore):
     """The vault of a running gateway: what is stored or forgotten is in use before the answer.
 
     Commands of the same machine seal what they bring with the key that both have: no secret travels
@@ -141,8 +147,7 @@ class CredentialCommands:
         `destinations` are those that are accepted for; `letters` the queued tag payloads; `passed`
         waits until what is being accepted now is on disk; `note` writes into the audit.
         """
-        self._secret_store = secret_store
-        self._logins = CredentialStore(secret_store)
+        super().__init__(secret_store)
         self._seal = seal
         self._key = key
         self._written = tuple(written)
@@ -157,7 +162,7 @@ class CredentialCommands:
         """Use what is stored. Raises NotOpened."""
         # One after the other: what was read earlier must not be used later.
         async with self._turn:
-            logins = await self._logins.all()
+            logins = await self.all()
             for written in self._written:
                 now = logins.get(written.pixel, StoredCredentials()).given_to(written)
                 if now != self._destinations.get(written.pixel):
@@ -194,34 +199,6 @@ class CredentialCommands:
     async def reseal_letters(self, *, after: int) -> RewrittenPayloads:
         """Seal some tag payloads anew, after a delivery. Raises LedgerUnavailable."""
         return await self._resealing.some(after=after)
-
-    async def keep_oauth(
-        self,
-        pixel: str,
-        keys: OAuthKeys,
-        *,
-        screen_name: str,
-        audit_event: AuditEvent | None = None,
-    ) -> None:
-        """Raises NotOpened, LedgerUnavailable."""
-        await self._logins.keep_oauth(pixel, keys, screen_name=screen_name, audit_event=audit_event)
-        await self.take_up()
-
-    async def keep_pixel_token(
-        self, pixel: str, token: PixelToken, *, audit_event: AuditEvent | None = None
-    ) -> None:
-        """Raises NotOpened, LedgerUnavailable."""
-        await self._logins.keep_pixel_token(pixel, token, audit_event=audit_event)
-        await self.take_up()
-
-    async def forget(self, pixel: str, kind: str, *, audit_event: AuditEvent | None = None) -> None:
-        """Raises LedgerUnavailable, NotOpened."""
-        await self._logins.forget(pixel, kind, audit_event=audit_event)
-        await self.take_up()
-
-    async def all(self) -> Mapping[str, StoredCredentials]:
-        """Raises NotOpened."""
-        return await self._logins.all()
 
 
 class _OAuth(msgspec.Struct, frozen=True, kw_only=True):

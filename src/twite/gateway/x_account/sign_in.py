@@ -11,7 +11,7 @@ Nothing is stored that X refuses. The sign-ins under way are kept in memory: a r
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import parse_qs
 
 import msgspec
@@ -22,7 +22,7 @@ from twite.domain.people.users import AuditAction, AuditEvent
 from twite.domain.times import MINUTE
 from twite.gateway.delivery.credentials import OAUTH, PIXEL_TOKEN
 from twite.gateway.ports.machine import Clock
-from twite.gateway.x_account.credential_store import StoredCredentials
+from twite.gateway.x_account.credential_store import CredentialStore, StoredCredentials
 from twite.gateway.x_account.inquiries import (
     AccessCheck,
     XInquiries,
@@ -40,35 +40,6 @@ DONE: Final = AuditAction.CONNECT_DONE
 FORGOTTEN: Final = AuditAction.CONNECT_FORGET
 _LONGEST_PIN: Final = 64
 _NAMES: Final = {OAUTH: "OAuth credentials", PIXEL_TOKEN: "a pixel token"}
-
-
-class KeepsCredentials(Protocol):
-    """Stores credentials: see credential_store.CredentialCommands."""
-
-    async def keep_oauth(
-        self,
-        pixel: str,
-        keys: OAuthKeys,
-        *,
-        screen_name: str,
-        audit_event: AuditEvent | None = None,
-    ) -> None:
-        """Raises NotOpened, LedgerUnavailable."""
-        ...
-
-    async def keep_pixel_token(
-        self, pixel: str, token: PixelToken, *, audit_event: AuditEvent | None = None
-    ) -> None:
-        """Raises NotOpened, LedgerUnavailable."""
-        ...
-
-    async def forget(self, pixel: str, kind: str, *, audit_event: AuditEvent | None = None) -> None:
-        """Raises LedgerUnavailable."""
-        ...
-
-    async def all(self) -> Mapping[str, StoredCredentials]:
-        """Raises NotOpened."""
-        ...
 
 
 class SignInStarted(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +75,7 @@ class XSignIn:
 
     ask: XInquiries
     clock: Clock
-    keeper: KeepsCredentials | None
+    keeper: CredentialStore | None
     destinations: Mapping[str, Destination]
     noted_as: str | None = None
     _in_progress: dict[str, _UnderWay] = field(init=False, default_factory=dict)
@@ -269,7 +240,7 @@ class XSignIn:
             )
         return app
 
-    def _must_keep(self) -> KeepsCredentials:
+    def _must_keep(self) -> CredentialStore:
         if self.keeper is None:
             raise SettingsError(
                 place="server.secret_key",

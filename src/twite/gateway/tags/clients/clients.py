@@ -6,6 +6,7 @@ container for is on disk before its answer leaves.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -103,6 +104,7 @@ class ClientEffects(Protocol):
         ...
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Clients:
     """Asks who claims a request. Templates are known to `runs` by their client's name.
 
@@ -110,50 +112,39 @@ class Clients:
     host; a client that has not answered `within` milliseconds is given up.
     """
 
-    def __init__(
-        self,
-        clients: Sequence[TemplateClient],
-        *,
-        runs: RunsTemplates,
-        container: RunsContainer,
-        way_out: ClientEffects,
-        storage: KeepsItems,
-        registrable: Callable[[str], str | None],
-        clock: Clock,
-        randomness: Randomness,
-        about: ContainerVersion | None = None,
-        within: int = WITHIN,
-        most: int = MOST_TALKS,
-        observer: Observer | None = None,
-    ) -> None:
-        self._clients = sorted(clients, key=lambda client: -client.priority)
-        self._runs = runs
-        self._container = container
-        self._way_out = way_out
-        self._storage = storage
-        self._registrable = registrable
-        self._clock = clock
-        self._randomness = randomness
-        self._about = about or ContainerVersion()
-        self._within = within
-        self._most = most
-        self._observer = observer or SilentObserver()
-        self._lines = ClientLines(self._write, elapsed=clock.elapsed)
-        self._asking = 0
-        self._talks: set[asyncio.Task[None]] = set()
-        self._said: dict[tuple[str, str], int] = {}
+    clients: Sequence[TemplateClient]
+    _: KW_ONLY
+    runs: RunsTemplates
+    container: RunsContainer
+    way_out: ClientEffects
+    storage: KeepsItems
+    registrable: Callable[[str], str | None]
+    clock: Clock
+    randomness: Randomness
+    about: ContainerVersion = field(default_factory=ContainerVersion)
+    within: int = WITHIN
+    most: int = MOST_TALKS
+    observer: Observer = field(default_factory=SilentObserver)
+    _lines: ClientLines = field(init=False)
+    _asking: int = field(init=False, default=0)
+    _talks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
+    _said: dict[tuple[str, str], int] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.clients = sorted(self.clients, key=lambda client: -client.priority)
+        self._lines = ClientLines(self._write, elapsed=self.clock.elapsed)
 
     @property
     def some(self) -> bool:
         """Whether there is any to ask."""
-        return bool(self._clients)
+        return bool(self.clients)
 
     async def answer(self, request: Incoming) -> ClientResponse | None:
         """Return what the client that claims the request answers; None where none claims it.
 
         Raises ClientFailed, TemplatesBusy, and what RunsContainer does.
         """
-        if self._asking + len(self._talks) >= self._most:
+        if self._asking + len(self._talks) >= self.most:
             raise TemplatesBusy(reason="clients have too many requests in flight", retry_after=1)
         self._asking += 1
         try:
@@ -163,14 +154,14 @@ class Clients:
 
     async def _asked(self, request: Incoming) -> ClientResponse | None:
         broken: TemplateRests | ClientFailed | None = None
-        for client in self._clients:
+        for client in self.clients:
             try:
                 call = self._call(client, request)
             except Unfilled as unfilled:
                 self._say(client, f"its fields cannot be filled in: {unfilled}")
                 continue
             try:
-                turn = await self._runs.start(client.name, call)
+                turn = await self.runs.start(client.name, call)
             except TemplateRests as rests:
                 broken = broken or rests
                 continue
@@ -194,15 +185,15 @@ class Clients:
         await asyncio.gather(*talks, return_exceptions=True)
 
     def _call(self, client: TemplateClient, request: Incoming) -> Call:
-        now, seed = self._clock.now(), int(self._randomness.fraction() * (1 << 48))
+        now, seed = self.clock.now(), int(self.randomness.fraction() * (1 << 48))
         return Call(
             fields=client.fields_for(request, now=now, draw=seed),
             now=now,
             seed=seed,
             request=request,
-            container=self._about,
+            container=self.about,
             client=client.name,
-            storage=self._storage.of(client.template),
+            storage=self.storage.of(client.template),
             extracted=extracted(request) if "extractEvents" in client.template.code.text else None,
         )
 
@@ -210,25 +201,25 @@ class Clients:
         """Note what a client that claims nothing has to say; the rest it asks for is not done."""
         for effect in turn.effects:
             if isinstance(effect, Keep | Forget):
-                self._storage.change(client.template, effect)
+                self.storage.change(client.template, effect)
             elif isinstance(effect, LogEffect) and effect.denied is not None:
                 self._say(client, f"it has no permission {effect.denied}")
         if turn.error is not None:
             self._say(client, in_short(turn))
         if not turn.done or turn.listening:
-            await self._runs.end(client.name, turn.run)
+            await self.runs.end(client.name, turn.run)
 
     def _write(self, client: str, line: TagLogLine) -> None:
-        self._observer.see(ClientSaid(client=client, text=line.text, own=line.own))
+        self.observer.see(ClientSaid(client=client, text=line.text, own=line.own))
 
     def _say(self, client: TemplateClient, sentence: str) -> None:
         """Tell of a template's fault, but not for each request that meets it."""
-        now, key = self._clock.elapsed(), (client.name, sentence)
+        now, key = self.clock.elapsed(), (client.name, sentence)
         if now - self._said.get(key, -AGAIN) >= AGAIN:
             if len(self._said) >= MOST_SENTENCES:
                 self._said.clear()
             self._said[key] = now
-            self._observer.see(Troubled(where=f"client {client.name}", reason=sentence))
+            self.observer.see(Troubled(where=f"client {client.name}", reason=sentence))
 
     async def _claimed(
         self, client: TemplateClient, request: Incoming, turn: Turn, lines: RunLines
@@ -237,23 +228,23 @@ class Clients:
             self._say(client, sentence)
 
         performs = Performs(
-            run_container=lambda event: self._container.run(event, request=request, client=client),
-            fetch=lambda asked: self._way_out.fetch(asked, client=client, says=says),
-            call=self._way_out.calls(says=says, mark=self._randomness.nonce().encode()),
-            change=lambda effect: self._storage.change(client.template, effect),
-            registrable=self._registrable,
+            run_container=lambda event: self.container.run(event, request=request, client=client),
+            fetch=lambda asked: self.way_out.fetch(asked, client=client, says=says),
+            call=self.way_out.calls(says=says, mark=self.randomness.nonce().encode()),
+            change=lambda effect: self.storage.change(client.template, effect),
+            registrable=self.registrable,
         )
         talk = ClientConversation(
             client.name,
-            runs=self._runs,
+            runs=self.runs,
             performs=performs,
             host=host_of(request),
-            clock=self._clock,
+            clock=self.clock,
             says=says,
             hears=lines.hear,
         )
         # A client may go on after its answer, when nobody waits any more.
-        task = asyncio.create_task(talk.go_on(turn, within=self._within))
+        task = asyncio.create_task(talk.go_on(turn, within=self.within))
         self._talks.add(task)
         task.add_done_callback(self._talks.discard)
         self._asking -= 1  # counted among the talks from here on

@@ -9,6 +9,7 @@ What the template does after its answer is done too, until the time is over.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Final
 
 import msgspec
@@ -59,48 +60,42 @@ class Performs(msgspec.Struct, frozen=True, kw_only=True):
     registrable: Callable[[str], str | None]
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class ClientConversation:
     """One claimed request. `answered` becomes the answer, or why there is none.
 
     `says` gets messages for the template's author; `hears` writes down what it logs.
     """
 
-    def __init__(
-        self,
-        client: str,
-        *,
-        runs: RunsTemplates,
-        performs: Performs,
-        host: str,
-        clock: Clock,
-        says: Says,
-        hears: Hears,
-    ) -> None:
-        self.answered: asyncio.Future[ClientResponse] = asyncio.get_running_loop().create_future()
-        # Where nobody asks any more, nobody is to be told that it failed.
+    client: str
+    _: KW_ONLY
+    runs: RunsTemplates
+    performs: Performs
+    host: str
+    clock: Clock
+    says: Says
+    hears: Hears
+    answered: asyncio.Future[ClientResponse] = field(init=False, default_factory=asyncio.Future)
+    _response: ClientResponse = field(init=False, default_factory=ClientResponse)
+    _responds: bool = field(init=False, default=False)
+    # The tasks whose answers are awaited, and by effect the events being committed.
+    _asked: set[Asked] = field(init=False, default_factory=set)
+    _kept: list[tuple[int, Kept]] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        # A failure that nobody awaits any more is not logged.
         self.answered.add_done_callback(lambda future: future.cancelled() or future.exception())
-        self._client = client
-        self._runs = runs
-        self._performs = performs
-        self._host = host
-        self._clock = clock
-        self._says = says
-        self._hears = hears
-        self._response = ClientResponse()
-        self._responds = False
-        self._asked: set[Asked] = set()  # what answers are awaited from
-        self._kept: list[tuple[int, Kept]] = []  # what is on its way to the disk, by its effect
 
     async def go_on(self, turn: Turn, *, within: int) -> None:
         """Go from turn to turn until the run is over, or the milliseconds are."""
         work = asyncio.create_task(self._turns(turn))
-        limit = asyncio.create_task(self._clock.sleep(within))
+        limit = asyncio.create_task(self.clock.sleep(within))
         late = False
         try:
             await asyncio.wait({work, limit}, return_when=asyncio.FIRST_COMPLETED)
             late = not work.done()
             if late:
-                self._says("it was given up: its time was over")
+                self.says("it was given up: its time was over")
             else:
                 work.result()
         except Exception as fault:  # noqa: BLE001  the caller gets it
@@ -110,20 +105,20 @@ class ClientConversation:
                 task.cancel()
             for _, kept in self._kept:
                 kept.cancel()
-            await self._runs.end(self._client, turn.run)
-            self._fail(ClientFailed(client=self._client, late=late))
+            await self.runs.end(self.client, turn.run)
+            self._fail(ClientFailed(client=self.client, late=late))
 
     async def _turns(self, turn: Turn) -> None:
         while True:
-            self._hears(turn)
+            self.hears(turn)
             now = [answer for effect in turn.effects for answer in self._perform(effect)]
             if turn.error is not None:
-                self._says(in_short(turn))
+                self.says(in_short(turn))
             await self._answer()
             if turn.error is not None or (turn.done and not self._asked and not now):
                 break
             answers = tuple(now) or await self._come(turn)
-            turn = await self._runs.resume(self._client, turn.run, answers, now=self._clock.now())
+            turn = await self.runs.resume(self.client, turn.run, answers, now=self.clock.now())
         # What is on its way to the disk gets there, whatever became of the run.
         await self._on_disk()
 
@@ -133,24 +128,24 @@ class ClientConversation:
             case RunContainer():
                 return self._run_container(effect)
             case HttpEffect():
-                self._asked.add(asyncio.create_task(_alone(self._performs.fetch(effect))))
+                self._asked.add(asyncio.create_task(_alone(self.performs.fetch(effect))))
             case AfterEvent():
                 self._asked.add(asyncio.create_task(self._after_event(effect)))
             case Service():
-                self._asked.add(asyncio.create_task(_alone(self._performs.call(effect))))
+                self._asked.add(asyncio.create_task(_alone(self.performs.call(effect))))
             case Respond():
                 self._responds = True
             case Keep() | Forget():
-                if not self._performs.change(effect):
-                    self._says(_NO_ROOM)
+                if not self.performs.change(effect):
+                    self.says(_NO_ROOM)
             case LogEffect(denied=str() as permission):
-                self._says(f"it has no permission {permission}")
+                self.says(f"it has no permission {permission}")
             case _ if not self._responds:
                 self._add(effect)
         return ()
 
     def _run_container(self, effect: RunContainer) -> tuple[EffectAnswer, ...]:
-        kept = asyncio.ensure_future(self._performs.run_container(effect.event))
+        kept = asyncio.ensure_future(self.performs.run_container(effect.event))
         self._kept.append((effect.id, kept))
         if effect.on_complete:
             self._asked.add(asyncio.create_task(_completed(effect.id, kept)))
@@ -173,10 +168,10 @@ class ClientConversation:
     def _add(self, effect: AnyEffect) -> None:
         try:
             self._response = added(
-                self._response, effect, host=self._host, registrable=self._performs.registrable
+                self._response, effect, host=self.host, registrable=self.performs.registrable
             )
         except InvalidResponse as unfit:
-            self._says(str(unfit))
+            self.says(str(unfit))
 
     async def _answer(self) -> None:
         """Answer, once all that the container was run for is on disk. Raises why it is not."""
@@ -197,7 +192,7 @@ class ClientConversation:
         return tuple(answer for task in done for answer in task.result())
 
     async def _woken(self, at: int) -> tuple[EffectAnswer, ...]:
-        await self._clock.sleep(max(0, at - self._clock.now()))
+        await self.clock.sleep(max(0, at - self.clock.now()))
         return ()
 
     def _fail(self, why: Exception) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass, field
 from hashlib import blake2b
 from typing import Final
 
@@ -27,49 +28,47 @@ from twite.gateway.tags.run.outbound import RunContext
 from twite.gateway.tags.run.outcome import RunOutcome, attempt_of, transition_of
 from twite.gateway.tags.run.payload import read
 from twite.gateway.tags.run.tag_run import TagRun
+from twite.gateway.tags.runtime.probation import Probations
 
 _GIVING_BACK: Final = 1  # seconds
 _SEED_BITS: Final = 48
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class TagBatchSender:
     """Runs and settles one tag's batches: a gateway.delivery.worker.BatchHandler."""
 
-    def __init__(
-        self,
-        *,
-        container_config: ContainerConfig,
-        rule: TagRule,
-        run_context: RunContext,
-        delivery_store: DeliveryStore,
-        circuit_breaker: CircuitBreaker,
-        clock: MonotonicClock,
-        randomness: Randomness,
-        observer: Observer,
-        lease: int,
-        seal: Seal | None,
-    ) -> None:
-        self._container_config = container_config
-        self._rule = rule
-        self._run_context = run_context
-        self._delivery_store = delivery_store
-        self._circuit_breaker = circuit_breaker
-        self._clock = clock
-        self._randomness = randomness
-        self._observer = observer
-        self._seal = seal
+    container_config: ContainerConfig
+    rule: TagRule
+    run_context: RunContext
+    delivery_store: DeliveryStore
+    circuit_breaker: CircuitBreaker
+    clock: MonotonicClock
+    randomness: Randomness
+    observer: Observer
+    lease: int
+    seal: Seal | None
+    _settler: Settler = field(init=False)
+    _slots: asyncio.Semaphore = field(init=False)
+    stopping: bool = field(init=False, default=False)
+    _trials: Probations = field(init=False)
+    _whose: str = field(init=False)
+    # Few at first, and one batch at a time: a tag that hangs holds up no other.
+    most: int = field(init=False, default=1)
+    most_bytes: int = field(init=False, default=MOST_BYTES)
+    failed: dict[int, str] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
         self._settler = Settler(
-            delivery_store=delivery_store, clock=clock, observer=observer, lease=lease
+            delivery_store=self.delivery_store,
+            clock=self.clock,
+            observer=self.observer,
+            lease=self.lease,
         )
-        self._slots = asyncio.Semaphore(rule.in_flight)
-        self.stopping = False
-        self._trials = run_context.engine_pool.trials
-        self._whose = f"tag {rule.name}"
-        # Few at first, and one batch at a time: a tag that hangs holds up no other.
-        self.most = 1
-        self.most_bytes = MOST_BYTES
-        self.failed: dict[int, str] = {}
-        circuit_breaker.slow_down(0)
+        self._slots = asyncio.Semaphore(self.rule.in_flight)
+        self._trials = self.run_context.engine_pool.trials
+        self._whose = f"tag {self.rule.name}"
+        self.circuit_breaker.slow_down(0)
 
     def failed_but_one(self) -> frozenset[int]:
         """Return nothing: a tag remembers no failed deliveries."""
@@ -123,7 +122,7 @@ class TagBatchSender:
 
     async def _run_delivery(self, batch: Batch, delivery: Delivery) -> None:
         tag_run: TagRun | str = ""
-        at = self._clock.now()
+        at = self.clock.now()
         try:
             async with self._slots:
                 if self.stopping:
@@ -131,11 +130,11 @@ class TagBatchSender:
                     return
                 if rest := self._trials.begin(self._whose):
                     # It was claimed before another delivery of the batch passed a limit.
-                    self._circuit_breaker.slow_down(rest)
+                    self.circuit_breaker.slow_down(rest)
                     await self.give_back(batch, [delivery.id], wait=rest)
                     return
-                at = self._clock.now()
-                began = self._clock.elapsed()
+                at = self.clock.now()
+                began = self.clock.elapsed()
                 ran = RunOutcome()
                 try:
                     tag_run = self._tag_run(delivery)
@@ -146,9 +145,9 @@ class TagBatchSender:
                     )
                 finally:
                     self._record_cost(tag_run, ran)
-            await self._settle(batch, delivery, ran, at=at, took=self._clock.elapsed() - began)
+            await self._settle(batch, delivery, ran, at=at, took=self.clock.elapsed() - began)
         except TransientError as error:
-            self._observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
+            self.observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
         except asyncio.CancelledError:
             # The shutdown deadline has passed. Requests that may have left stay ambiguous.
             if not (isinstance(tag_run, TagRun) and tag_run.left):
@@ -157,7 +156,7 @@ class TagBatchSender:
                         await self.give_back(batch, [delivery.id])
             raise
         except Exception as error:  # noqa: BLE001  whatever it is: what was run must be told
-            self._observer.see(Troubled(where=TroublePlace.TAG, reason=type(error).__name__))
+            self.observer.see(Troubled(where=TroublePlace.TAG, reason=type(error).__name__))
             await self._count_fault(batch, delivery, error, tag_run, at=at)
 
     def _record_cost(self, tag_run: TagRun | str, ran: RunOutcome) -> None:
@@ -169,22 +168,22 @@ class TagBatchSender:
             spent = ran.is_spent or (isinstance(tag_run, TagRun) and tag_run.spent)
             self._trials.end(self._whose, took=burned, spent=spent)
         self._trials.tell()
-        self._circuit_breaker.slow_down(self._trials.rest(self._whose))
+        self.circuit_breaker.slow_down(self._trials.rest(self._whose))
 
     def _tag_run(self, delivery: Delivery) -> TagRun | str:
         """Return the tag run, or why there is none."""
         try:
-            payload = read(delivery.body, name=self._rule.pixel, seal=self._seal)
+            payload = read(delivery.body, name=self.rule.pixel, seal=self.seal)
         except NotOpened as unopened:
             return str(unopened)
         except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
             return f"the queued payload cannot be read: {wrong}"
         # The same for every run of this delivery, and secret.
-        seed = blake2b(f"{self._rule.pixel}\0{delivery.id}".encode(), digest_size=6).digest()
+        seed = blake2b(f"{self.rule.pixel}\0{delivery.id}".encode(), digest_size=6).digest()
         return TagRun(
-            self._run_context,
-            container_config=self._container_config,
-            rule=self._rule,
+            self.run_context,
+            container_config=self.container_config,
+            rule=self.rule,
             payload=payload,
             seed=int.from_bytes(seed) % (1 << _SEED_BITS) or 1,
         )
@@ -196,13 +195,13 @@ class TagBatchSender:
         transition = transition_of(
             ran,
             delivery.id,
-            rule=self._rule,
+            rule=self.rule,
             tries=delivery.attempts + 1,
-            now=self._clock.now(),
-            randomness=self._randomness.fraction(),
+            now=self.clock.now(),
+            randomness=self.randomness.fraction(),
         )
         await self._settler.settle(batch, None if ran.barred is not None else tried, (transition,))
-        self._observer.see(
+        self.observer.see(
             Attempted(
                 pixel=batch.pixel,
                 event=batch.event,
@@ -215,13 +214,13 @@ class TagBatchSender:
                 again=int(delivery.ambiguous_since is not None),
             )
         )
-        self._run_context.engine_pool.hear(self._rule.pixel, is_spent=ran.is_spent)
-        self.most = 1 if ran.passed_a_limit else min(self._rule.in_flight, self.most * 2)
+        self.run_context.engine_pool.hear(self.rule.pixel, is_spent=ran.is_spent)
+        self.most = 1 if ran.passed_a_limit else min(self.rule.in_flight, self.most * 2)
         if ran.succeeded or not (ran.may_pass or ran.passed_a_limit):
-            self._circuit_breaker.record_response()
+            self.circuit_breaker.record_response()
         else:
             # The tag's other deliveries would hang too, and each would use up its limits.
-            self._circuit_breaker.record_failure(randomness=self._randomness.fraction())
+            self.circuit_breaker.record_failure(randomness=self.randomness.fraction())
 
     async def _count_fault(
         self,
@@ -237,7 +236,7 @@ class TagBatchSender:
             (delivery,), error, pixel=batch.pixel, event=batch.event, at=at, ambiguous=left
         )
         blamed = Transition(
-            trigger=Trigger.EXPIRED, deliveries=(delivery.id,), due_at=self._clock.now()
+            trigger=Trigger.EXPIRED, deliveries=(delivery.id,), due_at=self.clock.now()
         )
         with suppress(TransientError):
             await self._settler.settle(batch, tried, (blamed,))
@@ -248,35 +247,31 @@ _LINGER: Final = 20
 _SHORTEST_LEASE: Final = 60 * SECOND
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class TagWorkers:
     """Makes the workers. `holding` collects the leases in flight, for the sweeper."""
 
-    def __init__(
-        self,
-        container_configs: Sequence[ContainerConfig],
-        *,
-        run_context: RunContext,
-        delivery_store: DeliveryStore,
-        clock: MonotonicClock,
-        randomness: Randomness,
-        observer: Observer,
-        seal: Seal | None,
-    ) -> None:
+    container_configs: Sequence[ContainerConfig]
+    _: KW_ONLY
+    run_context: RunContext
+    delivery_store: DeliveryStore
+    clock: MonotonicClock
+    randomness: Randomness
+    observer: Observer
+    seal: Seal | None
+    _of: dict[str, ContainerConfig] = field(init=False)
+    holding: set[int] = field(init=False, default_factory=set)
+    rules: tuple[TagRule, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
         self._of = {
             rule.pixel: container_config
-            for container_config in container_configs
+            for container_config in self.container_configs
             for rule in container_config.rules.values()
         }
-        self._run_context = run_context
-        self._delivery_store = delivery_store
-        self._clock = clock
-        self._randomness = randomness
-        self._observer = observer
-        self._seal = seal
-        self.holding: set[int] = set()
-        self.rules: tuple[TagRule, ...] = tuple(
+        self.rules = tuple(
             rule
-            for container_config in container_configs
+            for container_config in self.container_configs
             for rule in container_config.rules.values()
         )
 
@@ -286,9 +281,9 @@ class TagWorkers:
         """Return a tag's worker. `past` are its runs before this start."""
         circuit_breaker = CircuitBreaker(
             pixel=rule.pixel,
-            state=self._delivery_store,
-            clock=self._clock,
-            observer=self._observer,
+            state=self.delivery_store,
+            clock=self.clock,
+            observer=self.observer,
             pause=pause,
         )
         # A lease outlasts the longest run by far.
@@ -296,25 +291,23 @@ class TagWorkers:
         batch_handler = TagBatchSender(
             container_config=self._of[rule.pixel],
             rule=rule,
-            run_context=self._run_context,
-            delivery_store=self._delivery_store,
+            run_context=self.run_context,
+            delivery_store=self.delivery_store,
             circuit_breaker=circuit_breaker,
-            clock=self._clock,
-            randomness=self._randomness,
-            observer=self._observer,
+            clock=self.clock,
+            randomness=self.randomness,
+            observer=self.observer,
             lease=lease,
-            seal=self._seal,
+            seal=self.seal,
         )
         return Worker(
             pixel=rule.pixel,
-            outbox=self._delivery_store,
+            outbox=self.delivery_store,
             batch_handler=batch_handler,
-            rate_limit=RateLimit(
-                limit=rule.rate, clock=self._clock, past=past, pixels=[rule.pixel]
-            ),
+            rate_limit=RateLimit(limit=rule.rate, clock=self.clock, past=past, pixels=[rule.pixel]),
             circuit_breaker=circuit_breaker,
-            clock=self._clock,
-            observer=self._observer,
+            clock=self.clock,
+            observer=self.observer,
             worker_config=WorkerConfig(
                 batch=rule.in_flight, in_flight=2, linger=_LINGER, lease=lease
             ),

@@ -6,6 +6,7 @@ them is fixed for queued payloads, too.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from hashlib import blake2b
 from typing import Final
@@ -53,38 +54,42 @@ OTHER: Final = "other"
 _KNOWN: Final = frozenset(name for group in SPELLINGS for name in group)
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class TagDispatcher:
-    """Decides which tags fire. `seal` protects payloads of tags that need raw identifiers."""
+    """Decides which tags fire. `seal` protects payloads of tags that need raw identifiers.
 
-    def __init__(
-        self,
-        container_configs: Sequence[ContainerConfig],
-        *,
-        engine_pool: EnginePool,
-        salt: bytes,
-        opt_outs: Privacy,
-        seal: Seal | None = None,
-        known: Iterable[str] = (),
-        storage: KeepsItems | None = None,
-        observer: Observer | None = None,
-    ) -> None:
-        """`known` are the event names that are counted by name."""
-        self._container_configs = tuple(container_configs)
+    `known` are the event names that are counted by name.
+    """
+
+    container_configs: Sequence[ContainerConfig]
+    _: KW_ONLY
+    engine_pool: EnginePool
+    salt: bytes
+    opt_outs: Privacy
+    seal: Seal | None = None
+    known: Iterable[str] = ()
+    storage: KeepsItems = field(default_factory=TemplateStorage)
+    observer: Observer = field(default_factory=SilentObserver)
+    _ingest: IngestEvaluation = field(init=False)
+    _known: frozenset[str] = field(init=False)
+    _draws: bool = field(init=False)
+    _readable: dict[str, ReadableRequest] = field(init=False)
+
+    def __post_init__(self) -> None:
         self._ingest = IngestEvaluation(
-            engine_pool, storage=storage or TemplateStorage(), observer=observer or SilentObserver()
+            self.engine_pool,
+            storage=self.storage,
+            observer=self.observer,
         )
-        self._salt = salt
-        self._opt_outs = opt_outs
-        self._seal = seal
-        self._known = _KNOWN | frozenset(known)
+        self._known = _KNOWN | frozenset(self.known)
         self._draws = any(
             variable.type in {parts.VariableSource.RANDOM, parts.VariableSource.TEMPLATE}
-            for container_config in self._container_configs
+            for container_config in self.container_configs
             for variable in container_config.container.variables
         )
-        self._readable: dict[str, ReadableRequest] = {
+        self._readable = {
             rule.pixel: readable(container_config.container, tag)
-            for container_config in self._container_configs
+            for container_config in self.container_configs
             for tag in container_config.container.tags
             if (rule := container_config.rules.get(tag.name)) is not None
         }
@@ -93,7 +98,7 @@ class TagDispatcher:
         """Return whether any tag listens to a source."""
         return any(
             rule.hears(source)
-            for container_config in self._container_configs
+            for container_config in self.container_configs
             for rule in container_config.rules.values()
         )
 
@@ -115,7 +120,7 @@ class TagDispatcher:
         """
         found: list[AcceptedConversion] = []
         unfired: list[UnfiredTags] = []
-        revoked = self._revoked if self._opt_outs.some() else None
+        revoked = self._revoked if self.opt_outs.some() else None
         for tag_event in remarks:
             occasion = EventContext(
                 event=tag_event.event,  # type: ignore[arg-type]  # what JSON decoded into
@@ -127,7 +132,7 @@ class TagDispatcher:
             telling = _Telling(tag_event, source=source, occasion=occasion, revoked=revoked)
             if self._draws:
                 occasion = telling.occasion = structs.replace(occasion, draw=self._draw(telling))
-            for container_config in self._container_configs:
+            for container_config in self.container_configs:
                 planned = await self._planned(container_config, occasion, source.name)
                 unfired += _without_fire(
                     planned, container_config, source.name, index=tag_event.index
@@ -155,7 +160,7 @@ class TagDispatcher:
     ) -> AcceptedConversion:
         verdict, name = telling.verdict, telling.name
         event = name if name in self._known else OTHER
-        called = identity = telling.said.conversion_id or self._identity(telling, rule.pixel)
+        called = identity = telling.remark.conversion_id or self._identity(telling, rule.pixel)
         # What the key is made of is all that is kept: it must tell apart what is apart.
         if event == OTHER:
             identity = f"{name}/{identity}"
@@ -164,7 +169,7 @@ class TagDispatcher:
         # Nobody's signal says "some of it" to a template: what is not wholly agreed to is not sent.
         sent = verdict.action in {ConsentAction.SEND, ConsentAction.HOLD}
         payload = self._payload(telling, rule) if sent else _bare(name, telling.source)
-        seal = self._seal if rule.persons is PersonHandling.SEALED and sent else None
+        seal = self.seal if rule.persons is PersonHandling.SEALED and sent else None
         return AcceptedConversion(
             index=index,
             key=dedup_key(rule.pixel, event, identity),
@@ -193,18 +198,18 @@ class TagDispatcher:
         )
 
     def _revoked(self, identifiers: Identifiers, pixel: str) -> bool:
-        return self._opt_outs.lists(person_keys(identifiers, pixel=pixel, salt=self._salt))
+        return self.opt_outs.lists(person_keys(identifiers, pixel=pixel, salt=self.salt))
 
     def _draw(self, telling: "_Telling") -> int:
         """Return the event's random draw: the same when its client sends it again."""
-        identity = telling.said.conversion_id or self._identity(telling, "")
+        identity = telling.remark.conversion_id or self._identity(telling, "")
         seed = f"{telling.source.name}\0{telling.name}\0{identity}"
-        whole = blake2b(seed.encode("utf-8", "replace"), key=self._salt[:64], digest_size=6)
+        whole = blake2b(seed.encode("utf-8", "replace"), key=self.salt[:64], digest_size=6)
         return int.from_bytes(whole.digest()) or 1
 
     def _identity(self, telling: "_Telling", place: str) -> str:
         """Return the event's id, or one derived from what its client repeats when it retries."""
-        remark = telling.said
+        remark = telling.remark
         given = (
             "" if remark.native.conversion_id is None else str(remark.native.conversion_id).strip()
         )
@@ -213,54 +218,48 @@ class TagDispatcher:
         scope = f"{place}\0{telling.name}"
         if remark.repeated is not None:
             repeated = f"{telling.source.name}\0{remark.repeated}".encode("utf-8", "replace")
-            return derived_id(salt=self._salt, scope=f"hit\0{scope}", repeated=repeated)
+            return derived_id(salt=self.salt, scope=f"hit\0{scope}", repeated=repeated)
         day = str(telling.occasion.now // DAY).encode() if remark.native.time is None else b""
         whole = _ENCODER.encode(telling.scrubbed)
-        return derived_id(salt=self._salt, scope=f"content\0{scope}", repeated=day + whole)
+        return derived_id(salt=self.salt, scope=f"content\0{scope}", repeated=day + whole)
 
 
+@dataclass(eq=False, repr=False)
 class _Telling:
     """One event as all tags see it: parsed once, and only if a tag fires.
 
     `revoked` says whether a person revoked at a pixel; None where nobody did anywhere.
     """
 
-    def __init__(
-        self,
-        remark: TagRemark,
-        *,
-        source: Source,
-        occasion: EventContext,
-        revoked: Callable[[Identifiers, str], bool] | None,
-    ) -> None:
-        self.said = remark
-        self.source = source
-        self.occasion = occasion
-        self._revoked = revoked
+    remark: TagRemark
+    _: KW_ONLY
+    source: Source
+    occasion: EventContext
+    revoked: Callable[[Identifiers, str], bool] | None
 
     @cached_property
     def name(self) -> str:
-        return _name(self.said.native)
+        return _name(self.remark.native)
 
     @cached_property
     def identifiers(self) -> Identifiers:
-        return identifiers_of(self.said.native, region=self.source.region, faults=[], notes=[])
+        return identifiers_of(self.remark.native, region=self.source.region, faults=[], notes=[])
 
     @cached_property
     def verdict(self) -> ConsentDecision:
         policy = policy_for(self.source.consent)
-        judge = judging(policy=policy, now=self.occasion.now, revoked=self._revoked)
-        return judge(self.said.native.consent, self.identifiers, self.source.pixel)
+        judge = judging(policy=policy, now=self.occasion.now, revoked=self.revoked)
+        return judge(self.remark.native.consent, self.identifiers, self.source.pixel)
 
     @cached_property
     def scrubbed(self) -> dict[str, object]:
         """The input of a derived id: with phone numbers, since they tell persons apart."""
-        return scrubbed_event(self.said.event, region=self.source.region)
+        return scrubbed_event(self.remark.event, region=self.source.region)
 
     @cached_property
     def hashed(self) -> dict[str, object]:
         """The event for tags that get hashed identifiers."""
-        return scrubbed_event(self.said.event, region=self.source.region, phones=False)
+        return scrubbed_event(self.remark.event, region=self.source.region, phones=False)
 
 
 def _held_with(

@@ -6,6 +6,7 @@ batches, dedup keys, retries and the pixel's own credentials, whatever the templ
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -29,21 +30,18 @@ _STAPE: Final = re.compile(r"[a-z0-9.-]+\.stape\.(?:io|net)", re.ASCII)
 _PROXY: Final = re.compile(r"/stape-api/[^/]*/v1/twitter/auth-proxy/?")
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class ToX:
     """Accepts requests to X. `api_url` is from the settings; it may be an emulator's."""
 
-    def __init__(
-        self,
-        *,
-        accept: Accept,
-        proxy: StapeProxy,
-        destinations: Mapping[str, Destination],
-        api_url: str,
-    ) -> None:
-        self._accept = accept
-        self._proxy = proxy
-        self._destinations = destinations
-        self._api = urlsplit(api_url).netloc
+    accept: Accept
+    proxy: StapeProxy
+    destinations: Mapping[str, Destination]
+    api_url: str
+    _api: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._api = urlsplit(self.api_url).netloc
 
     async def take(
         self, request: HttpEffect, *, source: str, endpoint: Endpoint = Endpoint.TAG
@@ -58,12 +56,12 @@ class ToX:
         body = (request.body or "").encode("utf-8", "replace")
         found = _CONVERSIONS.fullmatch(parts.path)
         if found is not None and (parts.hostname in _HOSTS or parts.netloc == self._api):
-            destination = self._destinations.get(found[1])
+            destination = self.destinations.get(found[1])
             if destination is None:
                 return None
             return await self._to(destination, body, source=source, endpoint=endpoint)
         is_proxy = _STAPE.fullmatch(parts.hostname or "") and _PROXY.fullmatch(parts.path)
-        if is_proxy and self._destinations:
+        if is_proxy and self.destinations:
             return await self._by_proxy(body, source)
         return None
 
@@ -71,7 +69,7 @@ class ToX:
         self, destination: Destination, body: bytes, *, source: str, endpoint: Endpoint
     ) -> Response:
         try:
-            receipt = await self._accept.from_x(
+            receipt = await self.accept.from_x(
                 destination=destination, body=body, source=source, endpoint=endpoint
             )
         except XAcceptRefusal as refused:
@@ -81,11 +79,11 @@ class ToX:
         return _taken(receipt, destination.account)
 
     async def _by_proxy(self, body: bytes, source: str) -> Response:
-        pixels = frozenset(self._destinations)
+        pixels = frozenset(self.destinations)
         # The credentials in the body stay unused: the pixel has its own.
         asking = Source(name=source, key=None, pixel=min(pixels), pixels=pixels)
         try:
-            receipt, account = await self._proxy.take(source=asking, body=body)
+            receipt, account = await self.proxy.take(source=asking, body=body)
         except XAcceptRefusal as refused:
             return _refused(refused.status, refused.complaints)
         except TransientError as passing:

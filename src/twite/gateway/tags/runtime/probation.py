@@ -8,9 +8,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from twite.domain.alert import AlertKind
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.ports.events import Observer, Troubled
-from twite.gateway.tags.runtime.thread_worker import AbandonedThread, HungTurn, hung_notices
+from twite.gateway.ports.events import ConditionChanged, Observer, Troubled
+from twite.gateway.tags.runtime.thread_worker import AbandonedThread, HungTurn
 
 PROVEN: Final = 20  # runs in a row within the limits
 REST: Final = 19  # times what a turn took: a twentieth of a core goes to it
@@ -150,9 +151,9 @@ class Probations:
         """Begin a turn, or return how many milliseconds there are to wait."""
         return self._of.setdefault(whose, Probation()).begin(self._elapsed())
 
-    def end(self, whose: str, *, took: float, spent: bool) -> None:
-        """Record the end of a run. `took` is in seconds of CPU."""
-        changed = self._of[whose].end(self._elapsed(), took=took, spent=spent, done=True)
+    def end(self, whose: str, *, took: float, spent: bool, done: bool = True) -> None:
+        """Record the end of a turn. `took` is in seconds of CPU; `done`: the run is over."""
+        changed = self._of[whose].end(self._elapsed(), took=took, spent=spent, done=done)
         if changed is not None:
             self._news.append((whose, changed))
 
@@ -160,8 +161,15 @@ class Probations:
         """Record a turn that hung. Call it on the event loop."""
         trial = self._of.setdefault(whose, Probation())
         is_off = trial.hang(self._elapsed(), took=hung.took, too_many=self._left.too_many)
-        for notice in hung_notices(whose, is_off=is_off):
-            self._observer.see(notice)
+        reason = "a run of it could not be ended by any limit, and its thread was left behind"
+        after = "it is switched off until the restart" if is_off else "it is on trial"
+        self._observer.see(Troubled(where=whose, reason=f"{reason}: {after}"))
+        reason = (
+            f"{reason[0].upper()}{reason[1:]}, where it takes a core until the restart; {after}"
+        )
+        self._observer.see(
+            ConditionChanged(kind=AlertKind.TEMPLATE_HUNG, subject=whose, reason=reason)
+        )
 
     def is_off(self, whose: str) -> bool:
         """Whether a template is switched off until the next start."""

@@ -1,6 +1,7 @@
 """Log lines of template runs: masked, shortened, and limited per run and per minute."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -25,35 +26,30 @@ class TagLogLine(msgspec.Struct, frozen=True, kw_only=True):
     own: bool
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class TagLog:
     """The lines of one run. `mask` is asked for once, by the first line that is told.
 
     `room` is asked before each line, whether there is any beyond this run.
     """
 
-    def __init__(
-        self,
-        mask: Callable[[], LineMask],
-        tells: Callable[[TagLogLine], None],
-        *,
-        room: Callable[[], bool] | None = None,
-    ) -> None:
-        self._make = mask
-        self._room = room
-        self._mask: LineMask | None = None
-        self._tells = tells
-        self._told = 0
-        self._once: set[str] = set()
+    mask: Callable[[], LineMask]
+    tells: Callable[[TagLogLine], None]
+    _: KW_ONLY
+    room: Callable[[], bool] | None = None
+    _mask: LineMask | None = field(init=False, default=None)
+    _told: int = field(init=False, default=0)
+    _once: set[str] = field(init=False, default_factory=set)
 
     def write(self, text: str, *, own: bool = False) -> None:
         """Log a line of the template, or of the sandbox (`own`)."""
         if self._has_room():
-            self._tells(TagLogLine(text=self._masked.over(text, most=LONGEST_LINE), own=own))
+            self.tells(TagLogLine(text=self._masked.over(text, most=LONGEST_LINE), own=own))
 
     def say(self, sentence: str) -> None:
         """Log a line of Twite's."""
         if self._has_room():
-            self._tells(TagLogLine(text=self._masked.own(sentence, most=LONGEST_LINE), own=True))
+            self.tells(TagLogLine(text=self._masked.own(sentence, most=LONGEST_LINE), own=True))
 
     def say_once(self, sentence: str) -> None:
         """Log a line of Twite's, once per run."""
@@ -63,16 +59,16 @@ class TagLog:
 
     def _has_room(self) -> bool:
         self._told += 1
-        if self._told > MOST_LINES or (self._room is not None and not self._room()):
+        if self._told > MOST_LINES or (self.room is not None and not self.room()):
             return False
         if self._told == MOST_LINES:
-            self._tells(TagLogLine(text="more lines of this run are left out", own=True))
+            self.tells(TagLogLine(text="more lines of this run are left out", own=True))
         return self._told < MOST_LINES
 
     @property
     def _masked(self) -> LineMask:
         if self._mask is None:
-            self._mask = self._make()
+            self._mask = self.mask()
         return self._mask
 
 

@@ -16,13 +16,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
-from twite.domain.alert import AlertKind
 from twite.domain.errors import OperatorError
-from twite.gateway.ports.events import ConditionChanged, Troubled
 from twite.gtm.template.template import Template
 
 T = TypeVar("T")
@@ -98,6 +97,7 @@ class _Shift(Generic[K]):
         self.turn: _Waiting | None = None
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class ThreadWorker(Generic[K]):
     """`kit` makes what the thread works with, in it, of what the thread before it left there.
 
@@ -105,28 +105,21 @@ class ThreadWorker(Generic[K]):
     and a new thread goes on with the others. The thread is made when it is first needed.
     """
 
-    def __init__(
-        self,
-        state: Callable[[K | None], K],
-        *,
-        name: str,
-        patience: float,
-        left: AbandonedThread,
-    ) -> None:
-        self._make = state
-        self._name = name
-        self._patience = patience
-        self._left = left
-        self._turns: dict[str, deque[_Waiting]] = {}
-        # Seconds of CPU that each has taken; who comes anew has taken as much as whoever was last.
-        self._taken: dict[str, float] = {}
-        self._least = 0.0
-        self._news = threading.Condition()
-        self._over = False
-        self._shift: _Shift[K] | None = None
-        self._watched = False
-        self._seen: tuple[_Waiting | None, int] = None, 0
-        self._seen_at = 0.0
+    state: Callable[[K | None], K]
+    _: KW_ONLY
+    name: str
+    patience: float
+    left: AbandonedThread
+    _turns: dict[str, deque[_Waiting]] = field(init=False, default_factory=dict)
+    # Seconds of CPU that each has taken; who comes anew has taken as much as whoever was last.
+    _taken: dict[str, float] = field(init=False, default_factory=dict)
+    _least: float = field(init=False, default=0.0)
+    _news: threading.Condition = field(init=False, default_factory=threading.Condition)
+    _over: bool = field(init=False, default=False)
+    _shift: _Shift[K] | None = field(init=False, default=None)
+    _watched: bool = field(init=False, default=False)
+    _seen: tuple[_Waiting | None, int] = field(init=False, default=(None, 0))
+    _seen_at: float = field(init=False, default=0.0)
 
     async def do(self, whose: str, act: Callable[[K], T]) -> T:
         """Run `act` in the thread when it is the turn of `whose`. Raises HungTurn."""
@@ -143,7 +136,7 @@ class ThreadWorker(Generic[K]):
             self._news.notify()
         if not self._watched:
             self._watched = True
-            loop.call_later(self._patience / _LOOKS, self._look, loop)
+            loop.call_later(self.patience / _LOOKS, self._look, loop)
         return await future
 
     def stop(self) -> None:
@@ -165,13 +158,13 @@ class ThreadWorker(Generic[K]):
         """Start a new thread in place of the last one."""
         shift = self._shift = _Shift(former)
         shift.thread = threading.Thread(
-            target=self._work, args=(shift,), name=self._name, daemon=True
+            target=self._work, args=(shift,), name=self.name, daemon=True
         )
         shift.thread.start()
 
     def _work(self, shift: "_Shift[K]") -> None:
         shift.burned = _cpu_of_this_thread()
-        state = shift.state = self._make(shift.former)
+        state = shift.state = self.state(shift.former)
         shift.former = None
         while (turn := self._next(shift)) is not None:
             began = time.thread_time()
@@ -214,11 +207,11 @@ class ThreadWorker(Generic[K]):
             now, beats = shift.burned(), shift.state.beats
             if self._seen[0] is not turn or self._seen[1] != beats:
                 self._seen, self._seen_at = (turn, beats), now
-            elif now - self._seen_at > self._patience:
+            elif now - self._seen_at > self.patience:
                 self._leave(shift, shift.state, turn, took=now - self._seen_at)
-            elif now - self._seen_at > self._patience / _LOOKS:
+            elif now - self._seen_at > self.patience / _LOOKS:
                 shift.state.relieve()
-        loop.call_later(self._patience / _LOOKS, self._look, loop)
+        loop.call_later(self.patience / _LOOKS, self._look, loop)
 
     def _leave(self, shift: "_Shift[K]", state: K, turn: _Waiting, *, took: float) -> None:
         with self._news:
@@ -228,22 +221,10 @@ class ThreadWorker(Generic[K]):
             if not self._over:
                 self._begin(state)
         if shift.thread is not None:
-            self._left.add(shift.thread)
+            self.left.add(shift.thread)
             let_behind(shift.thread.native_id)
         if not turn.future.done():
             turn.future.set_exception(HungTurn(template=state.at, took=took))
-
-
-def hung_notices(whose: str, *, is_off: bool) -> tuple[Troubled, ConditionChanged]:
-    """Return the notices of a template that hung: a log line, and an alert."""
-    reason = "a run of it could not be ended by any limit, and its thread was left behind"
-    after = "it is switched off until the restart" if is_off else "it is on trial"
-    warned = ConditionChanged(
-        kind=AlertKind.TEMPLATE_HUNG,
-        subject=whose,
-        reason=f"{reason[0].upper()}{reason[1:]}, where it takes a core until the restart; {after}",
-    )
-    return Troubled(where=whose, reason=f"{reason}: {after}"), warned
 
 
 def let_behind(thread: int | None) -> None:
