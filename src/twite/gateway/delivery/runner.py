@@ -30,7 +30,6 @@ class TagWorkerFactory(Protocol):
         self, rule: TagRule, *, past: Sequence[tuple[int, int]], pause: Pause | None
     ) -> Worker:
         """Return a tag's worker. `past` is what it has run before this start."""
-        ...
 
 
 class DeliveryRunner:

@@ -45,57 +45,44 @@ class BatchHandler(Protocol):
     @property
     def most(self) -> int:
         """How many conversions the next batch may hold."""
-        ...
 
     @property
     def most_bytes(self) -> int:
         """How many bytes of conversions the next batch may hold."""
-        ...
 
     @property
     def failed(self) -> dict[int, str]:
         """The deliveries (id → event) that failed since X last accepted one: others probe."""
-        ...
 
     def failed_but_one(self) -> frozenset[int]:
         """Return the failed deliveries without one that may probe again."""
-        ...
 
     def use(self, destination: Destination) -> None:
         """Send with other credentials of the same pixel from now on."""
-        ...
 
     def limits(self) -> Mapping[str, int]:
         """Return the batch size by event, for events whose limit is below the usual one."""
-        ...
 
     def passing_events(self) -> frozenset[str]:
         """Return the events the next claim must pass over."""
-        ...
 
     def passing(self) -> frozenset[int]:
         """Return the deliveries the next claim must pass over."""
-        ...
 
     def suspects(self) -> frozenset[int]:
         """Return the deliveries that say little about the pixel: others probe."""
-        ...
 
     def claimed(self, batch: Batch) -> None:
         """Record that a batch was claimed and is about to be sent."""
-        ...
 
     async def release(self) -> None:
         """End all event pauses at a user's request. Raises LedgerUnavailable."""
-        ...
 
     async def take(self, batch: Batch) -> None:
         """Send a batch and settle every delivery of it."""
-        ...
 
     async def give_back(self, batch: Batch, deliveries: Sequence[int]) -> None:
         """Return unsent deliveries to the queue."""
-        ...
 
 
 class Worker:

@@ -58,11 +58,9 @@ class SendsForPixel(Protocol):
 
     def send_to(self, destination: Destination) -> None:
         """Start a worker for a pixel, or give it other credentials."""
-        ...
 
     def leave(self, pixel: str) -> None:
         """Stop the worker of a pixel."""
-        ...
 
 
 class TooManyPixels(Exception):

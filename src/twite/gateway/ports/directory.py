@@ -90,27 +90,21 @@ class DirectoryReader(Protocol):
 
     async def user(self, name: str) -> User | None:
         """Return a user."""
-        ...
 
     async def users(self) -> Sequence[User]:
         """Return all, in the order of their names."""
-        ...
 
     async def session(self, digest: bytes) -> Session | None:
         """Return a session, however old."""
-        ...
 
     async def sessions(self, user: str) -> Sequence[Session]:
         """Return those of a user, the latest first."""
-        ...
 
     async def api_key(self, digest: bytes) -> ApiKey | None:
         """Return the API key that this is the digest of, revoked or not."""
-        ...
 
     async def api_keys(self) -> Sequence[ApiKey]:
         """Return all, revoked ones too, the latest first."""
-        ...
 
     async def audit(
         self, *, before: int | None = None, after: int | None = None, limit: int
@@ -120,7 +114,6 @@ class DirectoryReader(Protocol):
         With `after`, return those behind that number, in their order: each has a hash over all
         before it.
         """
-        ...
 
 
 class AccountDirectory(DirectoryReader, Protocol):
@@ -136,11 +129,9 @@ class AccountDirectory(DirectoryReader, Protocol):
         `warrant` is the digest of the session by which it is asked: with that over, nothing is
         done. Without one, the command was typed on the machine itself.
         """
-        ...
 
     async def note(self, audit_event: AuditEvent) -> None:
         """Append to the audit log, which is append-only."""
-        ...
 
 
 class Directory(AccountDirectory, Protocol):
@@ -148,7 +139,6 @@ class Directory(AccountDirectory, Protocol):
 
     async def update(self, update: SignInUpdate) -> int:
         """Update sessions or how a user signs in; return how many were changed, 0 for none."""
-        ...
 
 
 class Passwords(Protocol):
@@ -156,12 +146,9 @@ class Passwords(Protocol):
 
     async def hash(self, password: str) -> str:
         """Return a hash that holds its own salt and cost."""
-        ...
 
     async def verify(self, hash_: str, password: str) -> bool:
         """Return whether it is the password. Any hash takes as long as a good one."""
-        ...
 
     def is_current(self, hash_: str) -> bool:
         """Return whether it was made at today's cost."""
-        ...

@@ -251,4 +251,3 @@ class Observer(Protocol):
 
     def see(self, notice: Notice) -> None:
         """Take note. Must neither raise nor wait."""
-        ...

@@ -12,15 +12,12 @@ class Clock(Protocol):
 
     def now(self) -> int:
         """Return wall time since the epoch."""
-        ...
 
     def elapsed(self) -> int:
         """Return time that never jumps, for waiting."""
-        ...
 
     async def sleep(self, ms: int) -> None:
         """Wait."""
-        ...
 
 
 class Randomness(Protocol):
@@ -28,15 +25,12 @@ class Randomness(Protocol):
 
     def fraction(self) -> float:
         """Return a number in [0, 1)."""
-        ...
 
     def nonce(self) -> str:
         """Return ASCII text never returned before."""
-        ...
 
     def receipt(self) -> str:
         """Return a new UUID (version 7, so that later ones sort later)."""
-        ...
 
 
 class DiskSpace(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +45,6 @@ class Disk(Protocol):
 
     async def space(self) -> DiskSpace:
         """Measure it. Raises OSError."""
-        ...
 
 
 async def wait_for_event(event: asyncio.Event, clock: Clock, *, most: int) -> None:

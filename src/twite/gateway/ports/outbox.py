@@ -162,7 +162,6 @@ class Moves(Protocol):
         fails in the middle leaves the rest as it was. The audit event is noted in one transaction
         with the first. Raises LedgerUnavailable.
         """
-        ...
 
 
 class Outbox(Moves, Protocol):
@@ -175,14 +174,12 @@ class Outbox(Moves, Protocol):
         `together` says may not go with others goes alone. The claim is durable before it returns:
         what may have been sent is known after a crash. None when nothing is due.
         """
-        ...
 
     async def withdrawn(self, batch: Batch) -> Sequence[int]:
         """Return which deliveries of a claimed batch must not be sent any more.
 
         Their person has denied or opted out since the claim.
         """
-        ...
 
     async def settle(self, settlement: Settlement) -> int:
         """Write an attempt and the next states together; extend the lease of the rest.
@@ -190,7 +187,6 @@ class Outbox(Moves, Protocol):
         A transition only reaches deliveries that are still under this lease; returns how many were
         not.
         """
-        ...
 
     async def sweep(self, sweeping: SweepRequest) -> SweepResult:
         """Bring time's effects about.
@@ -199,14 +195,12 @@ class Outbox(Moves, Protocol):
         ambiguous since before `ambiguous_before`, or received before `waiting_before`, are held;
         what is due only beyond `furthest` is due now.
         """
-        ...
 
     async def rewrite(self, write: Write, *, after: int, limit: int) -> RewrittenPayloads:
         """Rewrite tag payloads among `limit` unsettled deliveries after `after`.
 
         A damaged one stays as it is. Raises LedgerUnavailable.
         """
-        ...
 
 
 class DeliveryStore(Outbox, StateStore, Queries, Protocol):

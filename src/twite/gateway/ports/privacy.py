@@ -93,23 +93,18 @@ class Privacy(Protocol):
 
     def some(self) -> bool:
         """Return whether anybody is listed: else nobody needs to make keys."""
-        ...
 
     def lists(self, keys: Sequence[bytes]) -> bool:
         """Return whether one of the keys is listed."""
-        ...
 
     async def revoke(self, keys: Sequence[bytes], *, now: int) -> None:
         """List them, durably: what is claimed after this returns is without them."""
-        ...
 
     async def restore(self, keys: Sequence[bytes]) -> None:
         """Take them off the list."""
-        ...
 
     async def erase(self, erasing: EraseStore, *, now: int) -> int:
         """Erase one slice durably; return the number of conversions erased.
 
         With `ends`, return 1 once the log is empty, 0 if a reader blocked it for too long.
         """
-        ...

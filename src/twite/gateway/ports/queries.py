@@ -308,28 +308,21 @@ class Queries(Protocol):
 
     async def find(self, selection: Selection) -> Sequence[History]:
         """Return the histories of the deliveries that are selected."""
-        ...
 
     async def get(self, delivery: int, scope: QueryScope) -> ConversionOrigin | None:
         """Return where a conversion came from, if it is there and may be seen."""
-        ...
 
     async def page(self, look: ListQuery) -> SummaryPage:
         """Return what is wanted of the LOOKED_THROUGH conversions before `look.before`."""
-        ...
 
     async def group(self, scope: QueryScope) -> Sequence[ErrorGroup]:
         """Return what is dead or held, by pixel, event, state and reason, the largest first."""
-        ...
 
     async def balance(self) -> Sequence[ConversionCounts]:
         """Return the counts by source and pixel."""
-        ...
 
     async def backlog(self) -> Sequence[BacklogHour]:
         """Return what is pending, by pixel and hour of rank."""
-        ...
 
     async def answer(self, query: Query[T]) -> T:
         """Answer_co any other question."""
-        ...

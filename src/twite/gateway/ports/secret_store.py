@@ -20,23 +20,18 @@ class Seal(Protocol):
 
     def close(self, name: str, plain: bytes) -> bytes:
         """Seal a secret under a name, with the current key."""
-        ...
 
     def open(self, name: str, sealed: bytes) -> bytes:
         """Return the secret. Raises NotOpened."""
-        ...
 
     def is_current(self, sealed: bytes) -> bool:
         """Return whether it was sealed with the current key; its first 5 bytes say so."""
-        ...
 
     def is_former(self, sealed: bytes) -> bool:
         """Return whether it was sealed with another key that is here; as is_current."""
-        ...
 
     def key_of(self, sealed: bytes) -> str:
         """Return the name of the key that it was sealed with; as is_current."""
-        ...
 
 
 class TurnedSeal:

@@ -92,7 +92,6 @@ class StateReader(Protocol):
 
         Alerts are in the order in which they opened. Raises LedgerUnavailable.
         """
-        ...
 
 
 class StateStore(StateReader, Protocol):
@@ -113,10 +112,8 @@ class StateStore(StateReader, Protocol):
         With `was`, a secret is only put in the place of that one (compare and set). Hours more than
         KEPT_HOURS before a source's last are forgotten. Raises LedgerUnavailable.
         """
-        ...
 
     async def delete(
         self, kind: type[StateRecord], *keys: StateKey, audit_event: AuditEvent | None = None
     ) -> None:
         """Delete those that are there: pauses, alerts and secrets. Raises LedgerUnavailable."""
-        ...

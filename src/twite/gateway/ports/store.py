@@ -37,7 +37,6 @@ class Intake(Protocol):
         Raises LedgerFull when more waits than memory may hold, LedgerUnavailable when the commit
         failed; nothing of the submission was kept then.
         """
-        ...
 
 
 class StoreReader(Queries, StateReader, Protocol):
@@ -48,15 +47,12 @@ class StoreReader(Queries, StateReader, Protocol):
     @property
     def people(self) -> DirectoryReader:
         """Users, sessions, API keys and the audit log."""
-        ...
 
     async def traces(self, wanted: EraseSearch) -> EraseTraces:
         """Return the rows and texts that name a person."""
-        ...
 
     async def close(self) -> None:
         """Let go of the store."""
-        ...
 
 
 class Store(Intake, Outbox, Queries, StateStore, Privacy, Protocol):
@@ -168,31 +164,24 @@ class StoreEngine(Protocol):
     @property
     def version(self) -> str:
         """The name and version of the database software."""
-        ...
 
     async def open(self, place: str, options: StoreOptions) -> Store:
         """Own a store, and create it if there is none. Raises StoreInUse, StoreUnusable."""
-        ...
 
     async def open_reader(self, place: str) -> StoreReader:
         """Read a store, whether or not a process owns it. Raises StoreUnusable."""
-        ...
 
     async def examine(self, place: str, *, is_owned: bool) -> StoreExamination:
         """Look for damage without owning the store. Raises StoreUnusable, LedgerUnavailable."""
-        ...
 
     def back_up(self, place: str, to: str) -> Backup:
         """Copy the store into a new file, whether or not it is owned. Raises StoreUnusable."""
-        ...
 
     def restore(self, place: str, source: str) -> Restored:
         """Put a copy of a backup in the store's place. Raises StoreInUse, StoreUnusable."""
-        ...
 
     def recover(self, place: str, to: str | None, known: Sequence[tuple[str, str]]) -> Recovered:
         """Save the readable parts into a new store, put in its place or written `to` a file.
 
         `known` are the (pixel, event) pairs of the settings. Raises StoreInUse, StoreUnusable.
         """
-        ...

@@ -124,7 +124,6 @@ class DispatchesTags(Protocol):
 
     def hears(self, source: str) -> bool:
         """Return whether any tag hears a source."""
-        ...
 
     async def heard(
         self,
@@ -142,7 +141,6 @@ class DispatchesTags(Protocol):
         `held` is why conversions are held, by their indexes: then so is what tags are told of them.
         Of each tag that hears the source and does not fire, why.
         """
-        ...
 
 
 class RunsTemplates(Protocol):
@@ -157,7 +155,6 @@ class RunsTemplates(Protocol):
 
         Raises TemplateRests where the template is on trial, and it is not its time.
         """
-        ...
 
     async def resume(
         self, template: str, run: int, answers: tuple[EffectAnswer, ...], *, now: int
@@ -166,11 +163,9 @@ class RunsTemplates(Protocol):
 
         A run that a limit ended meanwhile is told by the turn's error.
         """
-        ...
 
     async def end(self, template: str, run: int) -> None:
         """Forget a run that will not be resumed."""
-        ...
 
 
 class KeepsItems(Protocol):
@@ -178,11 +173,9 @@ class KeepsItems(Protocol):
 
     def of(self, template: Template) -> dict[str, Tree]:
         """Return a template's items, for one turn."""
-        ...
 
     def change(self, template: Template, effect: Keep | Forget) -> bool:
         """Keep or forget something; return False where there is no more room for it."""
-        ...
 
 
 class GoogleToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,12 +197,9 @@ class GoogleTokenSource(Protocol):
 
     async def token(self, scopes: tuple[str, ...]) -> GoogleToken | NoGoogleToken:
         """Ask for a token for these scopes. Raises nothing but CancelledError."""
-        ...
 
     async def project(self) -> str | None:
         """Return the project that is meant where none is named; None where nobody says."""
-        ...
 
     async def stop(self) -> None:
         """Close what is open."""
-        ...

@@ -44,7 +44,6 @@ class Transport(Protocol):
 
     async def post(self, outbound: OutboundRequest) -> Response | NoResponse:
         """Send it. Raises nothing but CancelledError: what fails is a NoAnswer."""
-        ...
 
 
 class WebRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,4 +71,3 @@ class Web(Protocol):
 
         What may not be reached is a NoAnswer that did not leave.
         """
-        ...
