@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from twite.domain.destination import RATE_WINDOW, Destination
@@ -32,43 +33,36 @@ class TagWorkerFactory(Protocol):
         """Return a tag's worker. `past` is what it has run before this start."""
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class DeliveryRunner:
     """The workers of all pixels and tags, and the sweeper."""
 
-    def __init__(
-        self,
-        *,
-        destinations: Iterable[Destination],
-        outbox: DeliveryStore,
-        x_client: XClient,
-        clock: MonotonicClock,
-        randomness: Randomness,
-        observer: Observer,
-        worker_config: WorkerConfig,
-        tags: TagWorkerFactory | None = None,
-    ) -> None:
-        self._tags = tags
-        self._destinations = tuple(destinations)
-        self._outbox = outbox
-        self._x_client = x_client
-        self._clock = clock
-        self._randomness = randomness
-        self._observer = observer
-        self._worker_config = worker_config
-        self._workers: dict[str, Worker] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._stopping = asyncio.Event()
-        # The leases in flight in this process: the sweeper must not expire them.
-        self._holding: set[int] = set() if tags is None else tags.holding
+    destinations: Sequence[Destination]
+    outbox: DeliveryStore
+    x_client: XClient
+    clock: MonotonicClock
+    randomness: Randomness
+    observer: Observer
+    worker_config: WorkerConfig
+    tags: TagWorkerFactory | None = None
+    _workers: dict[str, Worker] = field(init=False, default_factory=dict)
+    _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
+    _stopping: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    # The leases in flight in this process: the sweeper must not expire them.
+    _holding: set[int] = field(init=False)
+    _sweep: Sweeper = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._holding = set() if self.tags is None else self.tags.holding
         self._sweep = Sweeper(
-            outbox=outbox,
-            clock=clock,
-            observer=observer,
+            outbox=self.outbox,
+            clock=self.clock,
+            observer=self.observer,
             wake_all=self.wake_all,
-            lease=worker_config.lease,
+            lease=self.worker_config.lease,
             holding=self._holding,
             cautious=frozenset(
-                [destination.pixel for destination in self._destinations if destination.is_cautious]
+                [destination.pixel for destination in self.destinations if destination.is_cautious]
                 + [rule.pixel for rule in self._rules() if rule.is_cautious]
             ),
         )
@@ -91,7 +85,7 @@ class DeliveryRunner:
             worker.use(destination)
         elif not self._stopping.is_set():
             rate_limit = RateLimit(
-                limit=destination.rate, clock=self._clock, past=(), pixels=[destination.pixel]
+                limit=destination.rate, clock=self.clock, past=(), pixels=[destination.pixel]
             )
             worker = self._workers[destination.pixel] = self._make_worker(
                 destination, rate_limit, ()
@@ -127,19 +121,19 @@ class DeliveryRunner:
 
     async def start(self) -> None:
         """Restore clock, limits and pauses from the store and start. Raises LedgerUnavailable."""
-        (timed,) = await self._outbox.load(ClockRecord)
-        self._clock.resume(latest=timed.latest, ahead=timed.ahead)
+        (timed,) = await self.outbox.load(ClockRecord)
+        self.clock.resume(latest=timed.latest, ahead=timed.ahead)
         await self._sweep.once()
-        pauses = list(await self._outbox.load(Pause))
+        pauses = list(await self.outbox.load(Pause))
         rate_limits = await self._rate_limits(timed.last)
-        for destination in self._destinations:
+        for destination in self.destinations:
             self._workers[destination.pixel] = self._make_worker(
                 destination, rate_limits[destination.meter], pauses
             )
-        if self._tags is not None:
-            past = await self._outbox.answer(AttemptsQuery(since=self._clock.now() - RATE_WINDOW))
-            for rule in self._tags.rules:
-                self._workers[rule.pixel] = self._tags.make_worker(
+        if self.tags is not None:
+            past = await self.outbox.answer(AttemptsQuery(since=self.clock.now() - RATE_WINDOW))
+            for rule in self.tags.rules:
+                self._workers[rule.pixel] = self.tags.make_worker(
                     rule, past=past.get(rule.pixel, ()), pause=_whole(pauses, rule.pixel)
                 )
         for worker in self._workers.values():
@@ -165,7 +159,7 @@ class DeliveryRunner:
         return not unfinished
 
     def _rules(self) -> tuple[TagRule, ...]:
-        return () if self._tags is None else self._tags.rules
+        return () if self.tags is None else self.tags.rules
 
     async def _rate_limits(self, last: int) -> Mapping[str, RateLimit]:
         """Return one rate limit per account, filled with what was sent before this start.
@@ -173,28 +167,28 @@ class DeliveryRunner:
         The time since the `last` moment on record counts as zero: the machine's clock may have
         been moved meanwhile, and sending too early is worse than a little late.
         """
-        now = self._clock.now()
+        now = self.clock.now()
         away = max(0, now - last) if last else 0
         since = now - away - RATE_WINDOW
-        spent = await self._outbox.answer(AttemptsQuery(since=since))
+        spent = await self.outbox.answer(AttemptsQuery(since=since))
         past: dict[str, list[tuple[int, int]]] = {}
         limits: dict[str, int] = {}
-        for destination in self._destinations:
+        for destination in self.destinations:
             past.setdefault(destination.meter, []).extend(
                 (at + away, many) for at, many in spent.get(destination.pixel, ())
             )
             limits[destination.meter] = destination.rate
         closed = {
             window.pixel: window.until + away
-            for window in await self._outbox.load(RateLimitWindow)
+            for window in await self.outbox.load(RateLimitWindow)
             if window.until > since
         }
         rate_limits = {}
         for name, sent in past.items():
             pixels = [
-                destination.pixel for destination in self._destinations if destination.meter == name
+                destination.pixel for destination in self.destinations if destination.meter == name
             ]
-            rate_limit = RateLimit(limit=limits[name], clock=self._clock, past=sent, pixels=pixels)
+            rate_limit = RateLimit(limit=limits[name], clock=self.clock, past=sent, pixels=pixels)
             until = max((closed.get(pixel, 0) for pixel in pixels), default=0)
             if until:
                 rate_limit.obey(left=0, reset=until)
@@ -207,33 +201,33 @@ class DeliveryRunner:
     ) -> Worker:
         circuit_breaker = CircuitBreaker(
             pixel=destination.pixel,
-            state=self._outbox,
-            clock=self._clock,
-            observer=self._observer,
+            state=self.outbox,
+            clock=self.clock,
+            observer=self.observer,
             pause=_whole(pauses, destination.pixel),
         )
         batch_handler = BatchSender(
             destination=destination,
-            delivery_store=self._outbox,
-            x_client=self._x_client,
+            delivery_store=self.outbox,
+            x_client=self.x_client,
             rate_limit=rate_limit,
             circuit_breaker=circuit_breaker,
-            clock=self._clock,
-            randomness=self._randomness,
-            observer=self._observer,
-            lease=self._worker_config.lease,
-            in_flight=self._worker_config.in_flight,
+            clock=self.clock,
+            randomness=self.randomness,
+            observer=self.observer,
+            lease=self.worker_config.lease,
+            in_flight=self.worker_config.in_flight,
             pauses=[pause for pause in pauses if pause.pixel == destination.pixel and pause.event],
         )
         return Worker(
             pixel=destination.pixel,
-            outbox=self._outbox,
+            outbox=self.outbox,
             batch_handler=batch_handler,
             rate_limit=rate_limit,
             circuit_breaker=circuit_breaker,
-            clock=self._clock,
-            observer=self._observer,
-            worker_config=self._worker_config,
+            clock=self.clock,
+            observer=self.observer,
+            worker_config=self.worker_config,
             holding=self._holding,
             cautious=destination.is_cautious,
         )

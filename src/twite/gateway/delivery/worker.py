@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import msgspec
@@ -85,42 +86,35 @@ class BatchHandler(Protocol):
         """Return unsent deliveries to the queue."""
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Worker:
-    """Sends one pixel's deliveries, or one tag's."""
+    """Sends one pixel's deliveries, or one tag's.
 
-    def __init__(
-        self,
-        *,
-        pixel: str,
-        outbox: DeliveryStore,
-        batch_handler: BatchHandler,
-        rate_limit: RateLimit,
-        circuit_breaker: CircuitBreaker,
-        clock: Clock,
-        observer: Observer,
-        worker_config: WorkerConfig,
-        holding: set[int],
-        cautious: bool,
-    ) -> None:
-        """`holding` collects the leases in flight; `cautious`: claim no ambiguous delivery."""
-        self._holding = holding
-        self._cautious = cautious
-        self._spent_until = 0
-        self._pixel = pixel
-        self._outbox = outbox
-        self._batch_handler = batch_handler
-        self._rate_limit = rate_limit
-        self._circuit_breaker = circuit_breaker
-        self._clock = clock
-        self._began = clock.elapsed()
-        self._observer = observer
-        self._worker_config = worker_config
-        self._news = asyncio.Event()
-        self._slots = asyncio.Semaphore(worker_config.in_flight)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._stopping = False
-        # Set when a batch is done or at shutdown: only these can end a wait for the breaker early.
-        self._reopened = asyncio.Event()
+    `holding` collects the leases in flight; `cautious`: claim no ambiguous delivery.
+    """
+
+    pixel: str
+    outbox: DeliveryStore
+    batch_handler: BatchHandler
+    rate_limit: RateLimit
+    circuit_breaker: CircuitBreaker
+    clock: Clock
+    observer: Observer
+    worker_config: WorkerConfig
+    holding: set[int]
+    cautious: bool
+    _began: int = field(init=False)
+    _slots: asyncio.Semaphore = field(init=False)
+    _news: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    # Set when a batch is done or at shutdown: only these can end a wait for the breaker early.
+    _reopened: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
+    _stopping: bool = field(init=False, default=False)
+    _spent_until: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self._began = self.clock.elapsed()
+        self._slots = asyncio.Semaphore(self.worker_config.in_flight)
 
     def wake(self) -> None:
         """Look for due deliveries now."""
@@ -128,25 +122,25 @@ class Worker:
 
     def use(self, destination: Destination) -> None:
         """Send with other credentials of the same pixel from now on."""
-        self._batch_handler.use(destination)
+        self.batch_handler.use(destination)
         self.wake()
         # A paused worker ignores wake-ups: new credentials may end the pause.
         self._reopened.set()
 
     async def hold(self, who: str) -> None:
         """Pause until a user resumes the pixel. Raises LedgerUnavailable."""
-        await self._circuit_breaker.hold(who)
+        await self.circuit_breaker.hold(who)
 
     async def release(self) -> None:
         """Send again. Raises LedgerUnavailable."""
-        await self._circuit_breaker.release()
-        await self._batch_handler.release()
+        await self.circuit_breaker.release()
+        await self.batch_handler.release()
         self._reopened.set()
 
     def stop(self) -> None:
         """Claim no more. In-flight batches finish."""
         self._stopping = True
-        self._batch_handler.stopping = True
+        self.batch_handler.stopping = True
         self._news.set()
         self._reopened.set()
 
@@ -168,11 +162,11 @@ class Worker:
         try:
             await self._claim_and_handle()
         except TransientError as error:
-            self._observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
-            await self._wait(STORE_PAUSE, self._reopened)
+            self.observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
+            await wait_for_event(self._reopened, self.clock, most=STORE_PAUSE)
         except Exception as error:  # noqa: BLE001  a worker that ends leaves its pixel unsent
-            self._observer.see(Troubled(where=TroublePlace.WORKER, reason=type(error).__name__))
-            await self._wait(STORE_PAUSE, self._reopened)
+            self.observer.see(Troubled(where=TroublePlace.WORKER, reason=type(error).__name__))
+            await wait_for_event(self._reopened, self.clock, most=STORE_PAUSE)
 
     async def _claim_and_handle(self) -> None:
         """Claim one batch and start to send it, or wait until one may be due."""
@@ -182,7 +176,7 @@ class Worker:
         await self._slots.acquire()
         try:
             # Ask the breaker only after a slot is free: X may have refused something meanwhile.
-            closed = self._circuit_breaker.wait() or min(await self._limit_wait(), IDLE)
+            closed = self.circuit_breaker.wait() or min(await self._limit_wait(), IDLE)
             if not closed and not self._stopping:
                 batch = await self._claim()
         finally:
@@ -190,60 +184,61 @@ class Worker:
                 self._slots.release()
         if batch is None:
             # A paused worker ignores wake-ups for new conversions: there may be thousands.
-            await self._wait(closed or IDLE, self._reopened if closed else self._news)
+            event = self._reopened if closed else self._news
+            await wait_for_event(event, self.clock, most=closed or IDLE)
             return
         task = asyncio.create_task(self._handle(batch))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        if self._circuit_breaker.probes:
+        if self.circuit_breaker.probes:
             # A probe goes alone: its answer decides.
             await asyncio.wait({task})
         elif len(batch.deliveries) < self._asked_for(batch) and not _is_cut(batch):
             await self._linger()
 
     async def _claim(self) -> Batch | None:
-        async with self._rate_limit.lock:
-            left = self._rate_limit.left()
+        async with self.rate_limit.lock:
+            left = self.rate_limit.left()
             if not left:
                 return None
             batch = await self._claim_at_most(left)
             if batch is None:
                 return None
-            self._holding.add(batch.lease)
+            self.holding.add(batch.lease)
             if not self._stopping:
-                self._rate_limit.spend(len(batch.deliveries))
-                self._batch_handler.claimed(batch)
+                self.rate_limit.spend(len(batch.deliveries))
+                self.batch_handler.claimed(batch)
                 return batch
         # Shutdown began while the claim was written.
         try:
-            await self._batch_handler.give_back(
+            await self.batch_handler.give_back(
                 batch, [delivery.id for delivery in batch.deliveries]
             )
         finally:
-            self._holding.discard(batch.lease)
+            self.holding.discard(batch.lease)
         return None
 
     async def _claim_at_most(self, left: int) -> Batch | None:
         """Claim at most `left` deliveries; a half-open breaker probes with a new one each time."""
-        now = self._clock.now()
-        ambiguous_after = FOREVER if self._cautious else now - AMBIGUITY_WINDOW
-        limit = self._circuit_breaker.size_of_probe(self._worker_config.batch)
-        events = self._batch_handler.passing_events()
+        now = self.clock.now()
+        ambiguous_after = FOREVER if self.cautious else now - AMBIGUITY_WINDOW
+        limit = self.circuit_breaker.size_of_probe(self.worker_config.batch)
+        events = self.batch_handler.passing_events()
         claim = Claim(
-            pixel=self._pixel,
+            pixel=self.pixel,
             now=now,
-            lease_until=now + self._worker_config.lease,
-            limit=min(limit, left, self._batch_handler.most),
+            lease_until=now + self.worker_config.lease,
+            limit=min(limit, left, self.batch_handler.most),
             ambiguous_after=ambiguous_after,
-            limits=self._batch_handler.limits(),
-            most_bytes=self._batch_handler.most_bytes,
+            limits=self.batch_handler.limits(),
+            most_bytes=self.batch_handler.most_bytes,
             passing_events=events,
-            passing=self._batch_handler.passing(),
-            suspects=self._clock.elapsed() - self._began >= SETTLED_IN,
+            passing=self.batch_handler.passing(),
+            suspects=self.clock.elapsed() - self._began >= SETTLED_IN,
         )
-        failed, suspects = self._batch_handler.failed, self._batch_handler.suspects()
-        if not self._circuit_breaker.probes or not (failed or suspects):
-            return await self._outbox.claim(claim)
+        failed, suspects = self.batch_handler.failed, self.batch_handler.suspects()
+        if not self.circuit_breaker.probes or not (failed or suspects):
+            return await self.outbox.claim(claim)
         # Another delivery than the last probes, of another event where there is one.
         passing = suspects.union(failed)
         probes = [(events.union(failed.values()), passing), (events, passing)]
@@ -251,57 +246,52 @@ class Worker:
             batch = await self._claim_passing(claim, passing_events, passed)
             if batch is not None:
                 return batch
-        if self._circuit_breaker.wants_another:
+        if self.circuit_breaker.wants_another:
             return None
-        passing = suspects.union(self._batch_handler.failed_but_one())
+        passing = suspects.union(self.batch_handler.failed_but_one())
         batch = await self._claim_passing(claim, events, passing)
-        return batch or await self._outbox.claim(claim)
+        return batch or await self.outbox.claim(claim)
 
     async def _claim_passing(
         self, claim: Claim, events: frozenset[str], deliveries: frozenset[int]
     ) -> Batch | None:
-        return await self._outbox.claim(
+        return await self.outbox.claim(
             msgspec.structs.replace(claim, passing_events=events, passing=deliveries)
         )
 
     def _asked_for(self, batch: Batch) -> int:
         """Return the batch size that was possible for its event."""
-        limit = min(self._worker_config.batch, self._batch_handler.most)
-        return min(limit, self._batch_handler.limits().get(batch.event, limit))
+        limit = min(self.worker_config.batch, self.batch_handler.most)
+        return min(limit, self.batch_handler.limits().get(batch.event, limit))
 
     async def _limit_wait(self) -> int:
         """Return milliseconds until the rate limit allows more; a long wait is stored."""
-        wait = self._rate_limit.wait()
-        until = self._clock.now() + wait
+        wait = self.rate_limit.wait()
+        until = self.clock.now() + wait
         if (
             wait > IDLE
-            and not self._rate_limit.is_closed_by_x
+            and not self.rate_limit.is_closed_by_x
             and until > self._spent_until + SECOND
         ):
             self._spent_until = until
-            reason = (
-                f"the limit of {self._rate_limit.limit} conversions in fifteen minutes is spent"
-            )
-            await self._outbox.put([RateLimitWindow(pixel=self._pixel, until=until, reason=reason)])
+            reason = f"the limit of {self.rate_limit.limit} conversions in fifteen minutes is spent"
+            await self.outbox.put([RateLimitWindow(pixel=self.pixel, until=until, reason=reason)])
         return wait
 
     async def _handle(self, batch: Batch) -> None:
         try:
-            await self._batch_handler.take(batch)
+            await self.batch_handler.take(batch)
         except Exception as error:  # noqa: BLE001  a bug may cost this batch its lease, no more
-            self._observer.see(Troubled(where=TroublePlace.BATCH, reason=type(error).__name__))
+            self.observer.see(Troubled(where=TroublePlace.BATCH, reason=type(error).__name__))
         finally:
-            self._holding.discard(batch.lease)
+            self.holding.discard(batch.lease)
             self._slots.release()
             self._news.set()
             self._reopened.set()
 
     async def _linger(self) -> None:
-        if self._worker_config.linger and not self._stopping:
-            await self._clock.sleep(self._worker_config.linger)
-
-    async def _wait(self, ms: int, event: asyncio.Event) -> None:
-        await wait_for_event(event, self._clock, most=ms)
+        if self.worker_config.linger and not self._stopping:
+            await self.clock.sleep(self.worker_config.linger)
 
 
 def _is_cut(batch: Batch) -> bool:

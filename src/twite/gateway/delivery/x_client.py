@@ -1,6 +1,7 @@
 """X client: sign and send a request to X's Conversion API, and decode the response."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final
@@ -30,23 +31,15 @@ from twite.x.oauth1 import sign
 NOBODY_SIGNED_IN: Final = "nobody has signed in for this pixel: run twite login"
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class XClient:
     """Sends requests to one X. The clock learns X's time from the Date header of responses."""
 
-    def __init__(
-        self,
-        *,
-        transport: Transport,
-        clock: MonotonicClock,
-        randomness: Randomness,
-        api_url: str,
-        version: str,
-    ) -> None:
-        self._transport = transport
-        self._clock = clock
-        self._randomness = randomness
-        self._api_url = api_url
-        self._version = version
+    transport: Transport
+    clock: MonotonicClock
+    randomness: Randomness
+    api_url: str
+    version: str
 
     async def send(
         self, destination: Destination, bodies: Sequence[bytes]
@@ -55,24 +48,24 @@ class XClient:
         if isinstance(destination.credentials, MissingCredentials):
             nothing = NoResponse(reason=NOBODY_SIGNED_IN, left=False)
             return nothing, Rejected(scope=RejectionScope.PIXEL, reason=NOBODY_SIGNED_IN)
-        url = conversions_url(api_url=self._api_url, version=self._version, pixel=destination.pixel)
+        url = conversions_url(api_url=self.api_url, version=self.version, pixel=destination.pixel)
         outbound = OutboundRequest(
             url=url, headers=self._headers(destination, url), body=batch_body(bodies)
         )
-        began = self._clock.elapsed()
-        response = await self._transport.post(outbound)
+        began = self.clock.elapsed()
+        response = await self.transport.post(outbound)
         if isinstance(response, NoResponse):
             return response, Errored(reason=response.reason, ambiguous=response.left)
         theirs = _dated(response)
         if theirs is not None:
-            self._clock.hear(theirs, took=self._clock.elapsed() - began)
+            self.clock.hear(theirs, took=self.clock.elapsed() - began)
         outcome = decode(
             status=response.status,
             headers=response.headers,
             body=response.body,
             whole=response.whole,
             sent=len(bodies),
-            now=self._clock.now() + self._ahead(response),
+            now=self.clock.now() + self._ahead(response),
         )
         if isinstance(outcome, Errored) and outcome.retry_at is not None:
             ours = outcome.retry_at - self._ahead(response)
@@ -109,8 +102,8 @@ class XClient:
                     method="POST",
                     url=url,
                     keys=keys,
-                    nonce=self._randomness.nonce(),
-                    timestamp=self._clock.theirs() // SECOND,
+                    nonce=self.randomness.nonce(),
+                    timestamp=self.clock.theirs() // SECOND,
                 )
         return headers
 
@@ -120,7 +113,7 @@ class XClient:
         X's Date has whole seconds, so a converted time is up to one second late, never early.
         """
         theirs = _dated(response)
-        return (self._clock.theirs() if theirs is None else theirs) - self._clock.now()
+        return (self.clock.theirs() if theirs is None else theirs) - self.clock.now()
 
 
 def _on_one_line(words: str) -> str:

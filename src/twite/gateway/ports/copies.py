@@ -1,6 +1,6 @@
-"""Copies: what becomes of a conversion that comes again while another holds its dedup key.
+"""Copies: decide what happens when a conversion comes again while another has its dedup key.
 
-Pure. Both stores ask it inside the transaction that records the copy.
+Pure. The stores call it in the transaction that records the copy.
 """
 
 import re
@@ -22,17 +22,16 @@ RENEWED: Final = "superseded: the same conversion came again after the dedup win
 LIMITED: Final = "superseded: a later copy allows less"
 OTHER_BODY: Final = f"{MAYBE_ARRIVED}: X may have the copy before it, which had another body"
 _RESTRICTED: Final = "restricted"
-# Where a conversion comes without a time, its body has that of its receipt; the clocks differ by
-# less than this.
+# A conversion without a time has the time of its receipt; the clocks differ by less than this.
 _AT_RECEIPT: Final = MINUTE
 _TIME: Final = re.compile(rb'\{"conversion_time":"([^"]*)"')
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
-    """Who holds the key. `state` is SUPPRESSED where it is not sent and DELIVERED where X has it.
+    """The conversion with the dedup key. `state` is SUPPRESSED if it is not sent.
 
-    `is_live` is whether it holds the key by the dedup window or since it may still be sent;
-    `is_ambiguous` whether X may have it without our knowing.
+    `is_live`: it has the key by the dedup window, or may still be sent. `is_ambiguous`: X may have
+    it.
     """
 
     state: State
@@ -45,7 +44,7 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CopyOutcome(StrEnum):
-    """What becomes of the holder."""
+    """What happens to the holder."""
 
     STAYS = "stays"
     WITHDRAWN = "withdrawn"  # it is not sent; what is in flight is not tried again
@@ -53,9 +52,9 @@ class CopyOutcome(StrEnum):
 
 
 class CopyDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """`takes` is whether the copy is kept and takes the key, else it is a duplicate.
+    """`takes`: the copy is stored and gets the key; otherwise it is a duplicate.
 
-    `outcome` is the holder's, with `reason`; `held` is why the store holds the copy.
+    `outcome` and `reason` are the holder's; `held` is why the copy is held.
     """
 
     takes: bool
@@ -87,21 +86,21 @@ def rule(copy: AcceptedConversion, holder: Holder, *, at: int) -> CopyDecision:
 
 
 def _corrected(copy: AcceptedConversion, holder: Holder, *, at: int) -> CopyDecision | None:
-    """What X refused is superseded by another body, unless that one is allowed more."""
+    """A dead letter is replaced by another body, unless that has fewer consent limits."""
     if holder.state is not State.DEAD:
         return None
     if said(copy.body, at=at) == said(holder.body, at=holder.received_at):
         return None
-    # A tag's vendor may have had a part of it: only a person sends that again.
+    # The recipient of a tag may have part of it: only a user may send it again.
     if copy.pixel.startswith(PREFIX) or not limits_of(copy.consent) >= limits_of(holder.evidence):
         return None
-    # What X may have goes again under its id only as it was.
+    # X may have it: under its id it is sent again only unchanged.
     held = OTHER_BODY if holder.is_ambiguous else None
     return CopyDecision(takes=True, outcome=CopyOutcome.WITHDRAWN, reason=CORRECTED, held=held)
 
 
 def _allowing_less(copy: AcceptedConversion, holder: Holder) -> CopyDecision | None:
-    """What may still be sent goes as the copy allows, or not at all."""
+    """An unsent holder is sent as the copy allows, or not at all."""
     mine, theirs = limits_of(copy.consent), limits_of(holder.evidence)
     if not mine <= theirs:
         is_waiting = holder.state in {State.QUEUED, State.HELD}
@@ -118,9 +117,9 @@ def _allowing_less(copy: AcceptedConversion, holder: Holder) -> CopyDecision | N
 
 
 def said(body: bytes, *, at: int) -> bytes:
-    """Return what a body says: a time that is only that of its receipt (`at`) is not in it.
+    """Return what a body states, without a time that only repeats its receipt (`at`).
 
-    Otherwise a repeat of a conversion without a time would correct it.
+    Otherwise a repeat of a conversion without a time would count as a correction.
     """
     found = _TIME.match(body)
     if found is None:
@@ -132,22 +131,21 @@ def said(body: bytes, *, at: int) -> bytes:
 
 
 def asks(copy: AcceptedConversion) -> bool:
-    """Return whether a suppressed conversion takes the key: silence is no denial."""
+    """Return whether a suppressed conversion takes the key: missing consent is not a denial."""
     return copy.suppressed is None or is_denial(copy.suppressed)
 
 
 def is_plain(copy: AcceptedConversion) -> bool:
-    """Return whether a copy has no say about what is queued under its key."""
+    """Return whether a copy changes nothing about the holder."""
     return copy.suppressed is None and copy.consent is None and copy.held is None
 
 
 def by_later(reason: str) -> str:
-    """Say that the reason came with a later copy."""
     return f"{reason}, said by a later copy"
 
 
 def limits_of(kept: bytes | None) -> frozenset[str]:
-    """Return what consent took out of a conversion, from what is kept of the decision."""
+    """Return what consent removed from a conversion, from the stored evidence."""
     if kept is None:
         return frozenset()
     try:

@@ -1,7 +1,4 @@
-"""Directory port: users, sessions, API keys and the audit log.
-
-Every method raises LedgerUnavailable where the store cannot be read or written.
-"""
+"""Directory port: users, sessions, API keys, audit log. Methods raise LedgerUnavailable."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -13,9 +10,9 @@ from twite.domain.secret import Secret
 
 
 class SessionBegun(msgspec.Struct, frozen=True, kw_only=True):
-    """Keep a session, if the user still has the password and the codes that were known.
+    """Store a session, if the user still has the `known` password and codes.
 
-    Those that are over, begun or seen before a moment, are forgotten.
+    Sessions begun or seen before the given times are deleted.
     """
 
     session: Session
@@ -25,48 +22,48 @@ class SessionBegun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionMoved(msgspec.Struct, frozen=True, kw_only=True):
-    """Let a session go on under another digest."""
+    """Give a session another digest."""
 
     digest: bytes
     to: bytes
 
 
 class SessionSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """Note when a session was used last."""
+    """Store when a session was last used."""
 
     digest: bytes
     at: int
 
 
 class SessionEnded(msgspec.Struct, frozen=True, kw_only=True):
-    """Forget a session."""
+    """Delete a session."""
 
     digest: bytes
 
 
 class SessionsEnded(msgspec.Struct, frozen=True, kw_only=True):
-    """Forget the sessions of a user, all but one."""
+    """Delete all sessions of a user but one."""
 
     user: str
     but: bytes = b""
 
 
 class StepUsed(msgspec.Struct, frozen=True, kw_only=True):
-    """Note that the code of a step was used, unless it, or a later one, was before."""
+    """Mark the code of a step as used, unless it or a later one was used before."""
 
     user: str
     step: int
 
 
 class RecoveryUsed(msgspec.Struct, frozen=True, kw_only=True):
-    """Strike the hash of a recovery code off, if it is there."""
+    """Delete the hash of a recovery code, if it is stored."""
 
     user: str
     code: str
 
 
 class Rehashed(msgspec.Struct, frozen=True, kw_only=True):
-    """Keep another hash of the same password, if the user still has the one that it `was`."""
+    """Store another hash of the same password, if the user still has the one it `was`."""
 
     user: str
     was: Secret
@@ -86,34 +83,29 @@ SignInUpdate = (
 
 
 class DirectoryReader(Protocol):
-    """What any process reads, beside the one that owns the store."""
+    """Reads users, sessions, keys and the audit log. Any process may use it."""
 
-    async def user(self, name: str) -> User | None:
-        """Return a user."""
+    async def user(self, name: str) -> User | None: ...
 
     async def users(self) -> Sequence[User]:
-        """Return all, in the order of their names."""
+        """Return all users by name."""
 
     async def session(self, digest: bytes) -> Session | None:
-        """Return a session, however old."""
+        """Return a session of any age."""
 
     async def sessions(self, user: str) -> Sequence[Session]:
-        """Return those of a user, the latest first."""
+        """Return the sessions of a user, latest first."""
 
     async def api_key(self, digest: bytes) -> ApiKey | None:
-        """Return the API key that this is the digest of, revoked or not."""
+        """Return the API key with this digest, revoked or not."""
 
     async def api_keys(self) -> Sequence[ApiKey]:
-        """Return all, revoked ones too, the latest first."""
+        """Return all API keys, latest first."""
 
     async def audit(
         self, *, before: int | None = None, after: int | None = None, limit: int
     ) -> Sequence[AuditEntry]:
-        """Return the latest entries before a number, the latest first.
-
-        With `after`, return those behind that number, in their order: each has a hash over all
-        before it.
-        """
+        """Return entries before a number, latest first; with `after`, those after it in order."""
 
 
 class AccountDirectory(DirectoryReader, Protocol):
@@ -122,33 +114,32 @@ class AccountDirectory(DirectoryReader, Protocol):
     async def change(
         self, change: Change, *, audit_event: AuditEvent, warrant: bytes = b""
     ) -> Result:
-        """Make a change and note the audit event, durably and in one transaction, or do neither.
+        """Apply a change and write the audit event in one transaction.
 
-        Where a user has no codes any more, or is gone, so is the secret of their codes.
-
-        `warrant` is the digest of the session by which it is asked: with that over, nothing is
-        done. Without one, the command was typed on the machine itself.
+        The two-factor secret of a user without codes is deleted. `warrant` is the digest of the
+        requesting session: if that has ended, nothing is done. It is empty for commands on this
+        machine.
         """
 
     async def note(self, audit_event: AuditEvent) -> None:
-        """Append to the audit log, which is append-only."""
+        """Append to the audit log."""
 
 
 class Directory(AccountDirectory, Protocol):
-    """All of it."""
+    """Accounts and sign-ins."""
 
     async def update(self, update: SignInUpdate) -> int:
-        """Update sessions or how a user signs in; return how many were changed, 0 for none."""
+        """Update sessions or sign-in data; return how many records changed."""
 
 
 class Passwords(Protocol):
-    """Hashes passwords. It takes its time: tens of milliseconds, on another thread."""
+    """Hashes passwords, in tens of milliseconds on another thread."""
 
     async def hash(self, password: str) -> str:
-        """Return a hash that holds its own salt and cost."""
+        """Return a hash that contains its salt and cost."""
 
     async def verify(self, hash_: str, password: str) -> bool:
-        """Return whether it is the password. Any hash takes as long as a good one."""
+        """Return whether the password matches. The time does not depend on the hash."""
 
     def is_current(self, hash_: str) -> bool:
-        """Return whether it was made at today's cost."""
+        """Return whether the hash has today's cost."""

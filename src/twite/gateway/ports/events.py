@@ -14,8 +14,7 @@ from twite.gateway.ports.machine import DiskSpace
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     """A submission is on disk.
 
-    `codes` tells of the rejected how many had which fault (domain.fault.CODES) first; `endpoint` is
-    where it came in.
+    `codes` counts rejected conversions by their first fault code (domain.fault.CODES).
     """
 
     source: str
@@ -28,9 +27,9 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TagFired(msgspec.Struct, frozen=True, kw_only=True):
-    """A tag fired for an event that is on disk. `verdict`: accepted, duplicates or suppressed.
+    """A tag fired for a stored event. `tag` is the pixel of its deliveries.
 
-    `tag` is what its deliveries have in place of a pixel.
+    `verdict`: accepted, duplicates or suppressed.
     """
 
     tag: str
@@ -39,7 +38,7 @@ class TagFired(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TagPassed(msgspec.Struct, frozen=True, kw_only=True):
-    """A tag heard of events that are on disk or counted, and did not fire: so often, for `bar`."""
+    """A tag received events and did not fire, `times` for the reason `bar`."""
 
     tag: str
     source: str
@@ -48,7 +47,7 @@ class TagPassed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TagSaid(msgspec.Struct, frozen=True, kw_only=True):
-    """A line that a template wrote, or the sandbox about it: masked, and cut short."""
+    """A log line of a tag's template, or of the sandbox about it: masked and cut."""
 
     tag: str
     text: str
@@ -56,7 +55,7 @@ class TagSaid(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClientSaid(msgspec.Struct, frozen=True, kw_only=True):
-    """The same of a client's template."""
+    """A log line of a client template."""
 
     client: str
     text: str
@@ -64,9 +63,9 @@ class ClientSaid(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TurnedAway(msgspec.Struct, frozen=True, kw_only=True):
-    """A request was refused as a whole, and a retry would be too; `code` says why.
+    """A request was refused as a whole; a retry would be refused too. `code` says why.
 
-    `source` is whose key, page or pixel it showed.
+    `source` is the source of the key, page or pixel that the request named.
     """
 
     source: str
@@ -75,7 +74,7 @@ class TurnedAway(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IgnoredSome(msgspec.Struct, frozen=True, kw_only=True):
-    """Some received events were not conversions of their source: how often, by reason."""
+    """Counts received events that are not conversions of their source, by reason."""
 
     source: str
     endpoint: str
@@ -83,17 +82,16 @@ class IgnoredSome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
-    """Consent was said or needed: how often it came to what, by (action, rule)."""
+    """Counts consent decisions by (action, rule)."""
 
     source: str
     verdicts: Mapping[tuple[str, str], int]
 
 
 class Attempted(msgspec.Struct, frozen=True, kw_only=True):
-    """A request to X came to an end. `took` is in milliseconds, monotonic.
+    """A request to X ended. `took` is in milliseconds.
 
-    `isolating`: it is one of those that look for the conversion for which X refused a batch.
-    `again` is how many of its conversions X may have had before.
+    `isolating`: part of a bisect. `again`: the number of its conversions that X may have already.
     """
 
     pixel: str
@@ -109,9 +107,9 @@ class Attempted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Moved(msgspec.Struct, frozen=True, kw_only=True):
-    """Deliveries changed their state. `trigger` is that of the table of states.
+    """Deliveries changed their state.
 
-    `waited`, for those that X took: milliseconds from receipt, for each.
+    `waited` is the milliseconds from receipt to delivery, for each delivery X accepted.
     """
 
     pixel: str
@@ -122,7 +120,7 @@ class Moved(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Paused(msgspec.Struct, frozen=True, kw_only=True):
-    """A pixel, or one `event` of it, is not sent to until a probe passes or a person acts."""
+    """A pixel, or one `event` of it, is paused until X accepts a probe or a user resumes it."""
 
     pixel: str
     reason: str
@@ -135,7 +133,10 @@ class Resumed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Presented(msgspec.Struct, frozen=True, kw_only=True):
-    """X took or refused a credential of a pixel that has two; `turned`: as it did not before."""
+    """X accepted (`taken`) or refused a credential of a pixel that has two.
+
+    `turned`: its verdict before was another one.
+    """
 
     pixel: str
     credential: str
@@ -144,13 +145,13 @@ class Presented(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Misdated(msgspec.Struct, frozen=True, kw_only=True):
-    """How far X's clock is ahead of the machine's, in milliseconds: told when it has changed."""
+    """The offset of X's clock from the machine's, in milliseconds, after it changed."""
 
     offset: int
 
 
 class TroublePlace(StrEnum):
-    """Where trouble was, in the metrics and the log. Paths, tags and clients go by their name."""
+    """Where a failure was, in metrics and the log."""
 
     X_ROUTE = "X's route"
     AUDIT = "audit"
@@ -174,14 +175,14 @@ class TroublePlace(StrEnum):
 
 
 class Troubled(msgspec.Struct, frozen=True, kw_only=True):
-    """Something of ours or of the machine's went wrong, and will be tried again."""
+    """Twite or the machine failed at something, and Twite will retry it."""
 
     where: str
     reason: str
 
 
 class ConditionChanged(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that deserves an alert was found: it `holds`, or holds no more."""
+    """A condition for an alert began (`holds`) or ended."""
 
     kind: AlertKind
     subject: str
@@ -190,14 +191,14 @@ class ConditionChanged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Alerted(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert opened, is still open after a day, or is over."""
+    """An alert opened, is still open after a day, or resolved."""
 
     alert: Alert
     phase: AlertPhase
 
 
 class WebhookTried(msgspec.Struct, frozen=True, kw_only=True):
-    """A message was tried on the webhook. `refused` is why it was not taken, None if it was."""
+    """A webhook call ended. `refused` is why it failed, or None."""
 
     kind: AlertKind
     phase: AlertPhase
@@ -205,9 +206,9 @@ class WebhookTried(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MonitorChecked(msgspec.Struct, frozen=True, kw_only=True):
-    """What the look of each minute found. A part that could not be had is None.
+    """What the monitor found this minute. A part that could not be read is None.
 
-    `alerts` are those that are open, also from before this process.
+    `alerts` are all open alerts, also those of an earlier process.
     """
 
     at: int
@@ -240,14 +241,13 @@ Notice = (
 
 
 class SilentObserver:
-    """An observer that looks away."""
+    """An observer that ignores everything."""
 
-    def see(self, notice: Notice) -> None:
-        """Do nothing."""
+    def see(self, notice: Notice) -> None: ...
 
 
 class Observer(Protocol):
     """Receives events."""
 
     def see(self, notice: Notice) -> None:
-        """Take note. Must neither raise nor wait."""
+        """Must neither raise nor wait."""

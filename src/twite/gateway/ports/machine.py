@@ -16,35 +16,34 @@ class Clock(Protocol):
     def elapsed(self) -> int:
         """Return time that never jumps, for waiting."""
 
-    async def sleep(self, ms: int) -> None:
-        """Wait."""
+    async def sleep(self, ms: int) -> None: ...
 
 
 class Randomness(Protocol):
-    """What must not be guessed or not be in step."""
+    """Random values."""
 
     def fraction(self) -> float:
         """Return a number in [0, 1)."""
 
     def nonce(self) -> str:
-        """Return ASCII text never returned before."""
+        """Return unique ASCII text."""
 
     def receipt(self) -> str:
-        """Return a new UUID (version 7, so that later ones sort later)."""
+        """Return a UUID (version 7, sorted by time)."""
 
 
 class DiskSpace(msgspec.Struct, frozen=True, kw_only=True):
-    """Room, in bytes: what is free where the store lies, and what its files take, by name."""
+    """Bytes free on the store's disk, and used by its files."""
 
     free: int
     files: Mapping[str, int]
 
 
 class Disk(Protocol):
-    """The disk below the store."""
+    """The disk of the store."""
 
     async def space(self) -> DiskSpace:
-        """Measure it. Raises OSError."""
+        """Raises OSError."""
 
 
 async def wait_for_event(event: asyncio.Event, clock: Clock, *, most: int) -> None:

@@ -12,13 +12,12 @@ from twite.gateway.ports.state import StateStore
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """A sender's wish. Times are milliseconds.
+    """What a worker claims. Times are milliseconds.
 
-    `ambiguous_after`: a delivery that has been ambiguous since before this moment must not be sent
-    again (the ledger leaves it for the sweep). `limits` are narrower limits of single events, and
-    `most_bytes` is how many bytes of conversions fit, though one always does. Deliveries of
-    `passing_events` and those in `passing` are passed over. Without `suspects`, what the sender
-    may die of is left for later.
+    Deliveries ambiguous since before `ambiguous_after` are not claimed. `limits` are smaller batch
+    limits of single events. One delivery is claimed even if it exceeds `most_bytes`. Deliveries in
+    `passing` and of `passing_events` are skipped. Without `suspects`, deliveries that may crash the
+    sender are skipped.
     """
 
     pixel: str
@@ -34,11 +33,11 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SweepRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What time has come for. Moments are milliseconds.
+    """The times of one sweep, in milliseconds.
 
-    `furthest`: nothing is ever postponed or leased beyond it, so what is was written by another
-    clock. `holding` are the leases that running flights hold, whatever the time; what is ambiguous
-    of the `cautious` pixels is held at once.
+    Nothing is postponed or leased beyond `furthest`: a later time was written by another clock.
+    `holding` are the leases in flight, which do not expire. Ambiguous deliveries of `cautious`
+    pixels are held at once.
     """
 
     now: int
@@ -50,7 +49,7 @@ class SweepRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SweepResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a sweep did, in deliveries, and when the next postponed one is due."""
+    """Deliveries changed by a sweep, and when the next postponed delivery is due."""
 
     expired: int = 0
     held: int = 0
@@ -59,7 +58,7 @@ class SweepResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EditedBody(msgspec.Struct, frozen=True, kw_only=True):
-    """A dead or held conversion as it is to be sent instead."""
+    """A dead or held conversion with its new event and body."""
 
     delivery: int
     event: str
@@ -72,9 +71,9 @@ class EditedBody(msgspec.Struct, frozen=True, kw_only=True):
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
     """Queue dead and held deliveries again, with the same conversion id and body.
 
-    A conversion held for its amount brings its hold group along (see `operations/moves.py`). `sure`
-    are those that a user wants sent though X may have them: only for these is that forgotten. The
-    others are held again when their 40 hours are over.
+    A conversion held for its amount is replayed with its hold group (see `operations/moves.py`).
+    `sure` are deliveries that a user wants sent although X may have them; the other ambiguous ones
+    are held again after 40 hours.
     """
 
     deliveries: Sequence[int]
@@ -82,10 +81,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Discard(msgspec.Struct, frozen=True, kw_only=True):
-    """Give dead and held deliveries up for good, as suppressed, with the note as reason.
-
-    What is held together with them goes, too.
-    """
+    """Suppress dead and held deliveries, and what is held with them. The note is the reason."""
 
     deliveries: Sequence[int]
     note: str
@@ -94,8 +90,8 @@ class Discard(msgspec.Struct, frozen=True, kw_only=True):
 class EditBodies(msgspec.Struct, frozen=True, kw_only=True):
     """Replace the bodies of dead and held deliveries, and queue them; they keep their ids.
 
-    What cannot be edited is refused and left as it is. Where the event is another, another delivery
-    may have its dedup key. `sure` is that of Replay.
+    With another event, another delivery may have the dedup key: the edit is refused. `sure`: see
+    Replay.
     """
 
     edited: Sequence[EditedBody]
@@ -104,16 +100,16 @@ class EditBodies(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HoldRejected(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold those of some deliveries that are dead."""
+    """Hold the dead ones among some deliveries."""
 
     deliveries: Sequence[int]
     reason: str
 
 
 class Recall(msgspec.Struct, frozen=True, kw_only=True):
-    """Queue again what is held for a reason that begins so, each once in its life.
+    """Queue deliveries held for a reason that begins with `reason`, each once.
 
-    What was replayed or recalled before stays held.
+    Deliveries replayed or recalled before stay held.
     """
 
     pixel: str
@@ -122,7 +118,7 @@ class Recall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TakeBack(msgspec.Struct, frozen=True, kw_only=True):
-    """Suppress deliveries that may still be sent, or with `hold`, hold those that are queued."""
+    """Suppress unsent deliveries, or with `hold`, hold the queued ones."""
 
     deliveries: Sequence[int]
     reason: str
@@ -133,7 +129,7 @@ Move = Replay | Discard | EditBodies | HoldRejected | Recall | TakeBack
 
 
 class MoveResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How many deliveries were moved, and by delivery, why one was refused."""
+    """How many deliveries were moved, and why others were refused, by delivery."""
 
     moved: int
     refused: Mapping[int, str] = {}
@@ -156,50 +152,43 @@ class Moves(Protocol):
     async def move(
         self, move: Move, *, now: int, audit_event: AuditEvent | None = None
     ) -> MoveResult:
-        """Move deliveries.
+        """Move deliveries in slices; a failure leaves the later slices unchanged.
 
-        Many are replayed, discarded or edited in slices, so that nobody waits for all of them: what
-        fails in the middle leaves the rest as it was. The audit event is noted in one transaction
-        with the first. Raises LedgerUnavailable.
+        The audit event is written with the first slice. Raises LedgerUnavailable.
         """
 
 
 class Outbox(Moves, Protocol):
-    """What is to be sent."""
+    """The delivery queue."""
 
     async def claim(self, claim: Claim) -> Batch | None:
-        """Lease the due deliveries of one event of the pixel, oldest deadline first.
+        """Lease due deliveries of one event of the pixel, earliest `domain.delivery.rank` first.
 
-        The deadline is that of `domain.delivery.rank`. The event is that of the first; what
-        `together` says may not go with others goes alone. The claim is durable before it returns:
-        what may have been sent is known after a crash. None when nothing is due.
+        The event is that of the first delivery. What `together` separates is claimed alone. The
+        claim is durable on return. None if nothing is due.
         """
 
     async def withdrawn(self, batch: Batch) -> Sequence[int]:
-        """Return which deliveries of a claimed batch must not be sent any more.
-
-        Their person has denied or opted out since the claim.
-        """
+        """Return deliveries of a batch whose person denied consent or opted out since the claim."""
 
     async def settle(self, settlement: Settlement) -> int:
-        """Write an attempt and the next states together; extend the lease of the rest.
+        """Write an attempt and transitions together; extend the lease of the other deliveries.
 
-        A transition only reaches deliveries that are still under this lease; returns how many were
-        not.
+        Returns how many deliveries were no longer under this lease; they are not changed.
         """
 
     async def sweep(self, sweeping: SweepRequest) -> SweepResult:
-        """Bring time's effects about.
+        """Apply what depends on time alone.
 
-        Leases past their end expire (queued again, ambiguous from the claim on); queued deliveries
-        ambiguous since before `ambiguous_before`, or received before `waiting_before`, are held;
-        what is due only beyond `furthest` is due now.
+        Expired leases are queued again as ambiguous since the claim. Queued deliveries ambiguous
+        since before `ambiguous_before`, or received before `waiting_before`, are held. A due time
+        beyond `furthest` becomes now.
         """
 
     async def rewrite(self, write: Write, *, after: int, limit: int) -> RewrittenPayloads:
         """Rewrite tag payloads among `limit` unsettled deliveries after `after`.
 
-        A damaged one stays as it is. Raises LedgerUnavailable.
+        Damaged payloads are skipped. Raises LedgerUnavailable.
         """
 
 

@@ -23,8 +23,8 @@ class ErasedText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class SearchText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A text that names a person: its place, and its delivery, attempt or pixel.
 
-    An ignored event has no id and is named by a digest of its name. A rejection is named by its id
-    and time, because another may replace it meanwhile.
+    An ignored event is named by a digest of its name, a rejection by its id and time: another one
+    may replace it.
     """
 
     place: Place
@@ -85,23 +85,22 @@ class EraseSearch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Privacy(Protocol):
-    """The opt-out list, under the keys of `domain.consent.person_keys`, and erasure.
+    """The opt-out list, by `domain.consent.person_keys`, and erasure.
 
-    A person who is listed when a claim is made is not in it: the delivery is suppressed instead.
-    `some` and `lists` do not wait: they may answer from a copy, and a claim asks again.
+    A claim suppresses deliveries of persons on the list. `some` and `lists` may answer from a copy.
     """
 
     def some(self) -> bool:
-        """Return whether anybody is listed: else nobody needs to make keys."""
+        """Return whether the list has entries."""
 
     def lists(self, keys: Sequence[bytes]) -> bool:
         """Return whether one of the keys is listed."""
 
     async def revoke(self, keys: Sequence[bytes], *, now: int) -> None:
-        """List them, durably: what is claimed after this returns is without them."""
+        """Add keys durably: later claims obey them."""
 
     async def restore(self, keys: Sequence[bytes]) -> None:
-        """Take them off the list."""
+        """Remove keys."""
 
     async def erase(self, erasing: EraseStore, *, now: int) -> int:
         """Erase one slice durably; return the number of conversions erased.

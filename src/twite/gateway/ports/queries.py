@@ -1,7 +1,4 @@
-"""Queries port: what happened, for people and for other parts. Reading never delays a commit.
-
-A user sees some pixels or all: every query carries that scope, so that no answer holds more.
-"""
+"""Queries port: reads for the console, commands and the monitor. Reads never delay a commit."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, Generic, Protocol, TypeVar
@@ -20,17 +17,13 @@ from twite.domain.submission import IgnoredTally, Rejection, RejectionQuery
 T = TypeVar("T")
 Answer_co = TypeVar("Answer_co", covariant=True)
 
-# How many conversions one question looks through at most, and how many of an error group are
-# counted.
+# Conversions searched by one query at most, and counted per error group.
 LOOKED_THROUGH: Final = 10_000
 COUNTED: Final = 10_000
 
 
 class QueryScope(msgspec.Struct, frozen=True, kw_only=True):
-    """Which pixels and sources are asked about. `pixels` are those that the viewer sees.
-
-    None is all; `pixel` and `source` narrow it down.
-    """
+    """The pixels a viewer may see (None: all), narrowed to a `pixel` and a `source`."""
 
     pixels: frozenset[str] | None = None
     pixel: str | None = None
@@ -38,19 +31,18 @@ class QueryScope(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def seen(self) -> frozenset[str] | None:
-        """The pixels that the answer may hold."""
+        """The pixels the answer may hold; None for all."""
         if self.pixel is None:
             return self.pixels
         own = frozenset({self.pixel})
         return own if self.pixels is None else own & self.pixels
 
     def shows(self, pixel: str) -> bool:
-        """Return whether a pixel may be in the answer."""
         return self.seen is None or pixel in self.seen
 
 
 class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which conversions are wanted. `reason` is told whole, `event` is X's id."""
+    """A filter of conversions. `event` is X's id; `reason` must match exactly."""
 
     scope: QueryScope = QueryScope()
     event: str | None = None
@@ -59,12 +51,12 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     before: int | None = None
     after: int = 0
     limit: int = 50
-    # Whether only conversions with remarkable amounts are wanted; `reason` is then what they are.
+    # Only conversions with unusual amounts; `reason` is then the kind of amount.
     flagged: bool = False
 
 
 class ConversionSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """One conversion, as a line. `body` is empty where it is not kept any more."""
+    """One conversion in a list. `body` is empty once it is pruned."""
 
     delivery: int
     received_at: int
@@ -83,9 +75,9 @@ class ConversionSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SummaryPage(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found, the newest first, and how far was looked.
+    """The conversions found, newest first.
 
-    `back_to` is the number before which to go on looking; None where the beginning was reached.
+    `back_to`: continue before this number; None at the end.
     """
 
     glimpses: tuple[ConversionSummary, ...]
@@ -94,10 +86,9 @@ class SummaryPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConversionOrigin(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a conversion came from: its submission as it is kept, and its place therein.
+    """The submission of a conversion, and its index (`place`) in the body.
 
-    `endpoint` is where it came in; `body` is empty once it is no longer stored; `amended` are
-    (moment, note) of what people have changed in it.
+    `body` is empty once it is pruned; `amended` are (time, note) of edits.
     """
 
     history: History
@@ -112,10 +103,9 @@ class ConversionOrigin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeptSubmission(msgspec.Struct, frozen=True, kw_only=True):
-    """The submission that a conversion came with, as it is kept, and its place therein.
+    """The submission a conversion came with, and its index (`place`) in the body.
 
-    Those of one submission hold the same `body`, not copies of it; it is empty once it is kept no
-    more.
+    Conversions of one submission share the `body` object; it is empty once pruned.
     """
 
     delivery: int
@@ -127,9 +117,9 @@ class KeptSubmission(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ErrorGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """Deliveries that rest for the same reason. `deliveries` stops at COUNTED.
+    """Dead or held deliveries with one reason. `deliveries` is at most COUNTED.
 
-    `ambiguous` is whether X may have some of them already.
+    `ambiguous`: X may have some of them already.
     """
 
     pixel: str
@@ -143,7 +133,7 @@ class ErrorGroup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DecidedDelivery(msgspec.Struct, frozen=True, kw_only=True):
-    """A delivery that may still be sent, and what was kept of the decision that it may."""
+    """An undelivered delivery, and the evidence of its consent decision."""
 
     delivery: int
     pixel: str
@@ -151,7 +141,7 @@ class DecidedDelivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ByConversionId(msgspec.Struct, frozen=True, kw_only=True):
-    """All copies of a conversion id, one for each event; without `events`, of all of the pixel."""
+    """All deliveries of a conversion id; `events` None: of all events of the pixel."""
 
     pixel: str
     events: Sequence[str] | None
@@ -159,20 +149,20 @@ class ByConversionId(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ByReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """What a submission brought, at most 1,000."""
+    """The deliveries of a submission, at most 1,000."""
 
     receipt: str
 
 
 class AtRest(msgspec.Struct, frozen=True, kw_only=True):
-    """Dead and held deliveries, the latest first."""
+    """Dead and held deliveries, latest first."""
 
     pixel: str | None = None
     limit: int
 
 
 class InErrorGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """The deliveries of an error group with numbers above `after`, in order of their numbers."""
+    """The deliveries of an error group after the number `after`, in order."""
 
     scope: QueryScope
     group: ErrorGroup
@@ -181,7 +171,7 @@ class InErrorGroup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RestingAmong(msgspec.Struct, frozen=True, kw_only=True):
-    """Those of some deliveries that are dead or held and may be seen."""
+    """The dead and held ones among some deliveries, within the scope."""
 
     scope: QueryScope
     deliveries: Sequence[int]
@@ -195,10 +185,7 @@ class Query(msgspec.Struct, Generic[Answer_co], frozen=True, kw_only=True):
 
 
 class FlowsQuery(Query[Sequence[FlowCounts]], frozen=True, kw_only=True):
-    """What came and went, by spans of a length (`domain.stats.tally.KEPT`), idle ones left out.
-
-    Moments and spans are milliseconds.
-    """
+    """Traffic by spans of a length in `domain.stats.tally.KEPT` (ms), without idle spans."""
 
     scope: QueryScope
     span: int
@@ -206,7 +193,7 @@ class FlowsQuery(Query[Sequence[FlowCounts]], frozen=True, kw_only=True):
 
 
 class WaitsQuery(Query[Sequence[DeliveryTimes]], frozen=True, kw_only=True):
-    """How long deliveries took that X took in those spans."""
+    """Delivery times of the deliveries X accepted, by span (ms)."""
 
     scope: QueryScope
     span: int
@@ -214,64 +201,61 @@ class WaitsQuery(Query[Sequence[DeliveryTimes]], frozen=True, kw_only=True):
 
 
 class MatchQuery(Query[Sequence[Matched]], frozen=True, kw_only=True):
-    """The match keys by pixel, event and day, from a day on (whole days since 1970)."""
+    """Match keys by pixel, event and day, since a day (days since 1970)."""
 
     scope: QueryScope
     since: int
 
 
 class FlawsQuery(Query[Sequence[FlawCount]], frozen=True, kw_only=True):
-    """What spoilt match keys, from a day on, the commonest first."""
+    """Flaws of match keys since a day, most frequent first."""
 
     scope: QueryScope
     since: int
 
 
 class IgnoredQuery(Query[Sequence[IgnoredTally]], frozen=True, kw_only=True):
-    """How often what was ignored, from a day on."""
+    """Counts of ignored items since a day."""
 
     since: int
 
 
 class RejectionsQuery(Query[Sequence[Rejection]], frozen=True, kw_only=True):
-    """What was rejected, the latest first, of what is kept."""
+    """Rejections, latest first."""
 
     wanted: RejectionQuery
 
 
 class AttemptsQuery(Query[Mapping[str, Sequence[tuple[int, int]]]], frozen=True, kw_only=True):
-    """By pixel, (moment, conversions) of each attempt since a moment."""
+    """By pixel, (time, conversions) of each attempt since a time."""
 
     since: int
 
 
 class DeliveredQuery(Query[Mapping[str, Sequence[tuple[int, int]]]], frozen=True, kw_only=True):
-    """By pixel, (moment, conversions) of the requests that X took since a moment.
+    """By pixel, (time, conversions) of the requests X accepted since a time.
 
-    Those of one minute may be told as one, at the minute's end.
+    Those of one minute may be summed at the minute's end.
     """
 
     since: int
 
 
 class DedupQuery(Query[Sequence[DedupReport]], frozen=True, kw_only=True):
-    """How often which paths brought a conversion id, since a time (ms, midnight UTC).
-
-    Ordered by pixel, event and day; days without sightings are left out.
-    """
+    """The deduplication report since a time (ms, midnight UTC), by pixel, event and day."""
 
     since: int
 
 
 class IdPairsQuery(Query[Sequence[TwoIds]], frozen=True, kw_only=True):
-    """The conversions counted as `two_ids`, latest first, each with another id of it."""
+    """The conversions counted as `two_ids`, latest first, each with one other id."""
 
     since: int
     limit: int
 
 
 class PixelReportsQuery(Query[Sequence[PixelReport]], frozen=True, kw_only=True):
-    """When pages reported a conversion id to X's pixel, the first MOST_TOLD in order."""
+    """When pages reported a conversion id to X's pixel: the first MOST_TOLD."""
 
     pixel: str
     event: str
@@ -279,20 +263,20 @@ class PixelReportsQuery(Query[Sequence[PixelReport]], frozen=True, kw_only=True)
 
 
 class SubmissionsQuery(Query[Sequence[KeptSubmission]], frozen=True, kw_only=True):
-    """The submissions of those of some conversions that may be seen, in their order."""
+    """The submissions of the visible ones among some conversions, in their order."""
 
     deliveries: Sequence[int]
     scope: QueryScope
 
 
 class NumberAtQuery(Query[int], frozen=True, kw_only=True):
-    """A number below which are those received before a moment, as nearly as is known."""
+    """A number that approximately separates conversions received before a time."""
 
     at: int
 
 
 class UndeliveredQuery(Query[Sequence[DecidedDelivery]], frozen=True, kw_only=True):
-    """A source's queued, held and dead deliveries beyond an id, by their ids."""
+    """A source's queued, held and dead deliveries after an id."""
 
     source: str
     after: int
@@ -300,29 +284,28 @@ class UndeliveredQuery(Query[Sequence[DecidedDelivery]], frozen=True, kw_only=Tr
 
 
 class PayloadHeadsQuery(Query[Sequence[tuple[bytes, int]]], frozen=True, kw_only=True):
-    """(The first 6 bytes of a sealed tag payload, how many queued ones have them)."""
+    """(The first 6 bytes of a sealed tag payload, how many queued payloads have them)."""
 
 
 class Queries(Protocol):
-    """What happened. Each answer is one consistent view."""
+    """Reads the store. Each answer is one consistent view."""
 
     async def find(self, selection: Selection) -> Sequence[History]:
-        """Return the histories of the deliveries that are selected."""
+        """Return the histories of the selected deliveries."""
 
     async def get(self, delivery: int, scope: QueryScope) -> ConversionOrigin | None:
-        """Return where a conversion came from, if it is there and may be seen."""
+        """Return a conversion with its submission, if it exists and may be seen."""
 
     async def page(self, look: ListQuery) -> SummaryPage:
-        """Return what is wanted of the LOOKED_THROUGH conversions before `look.before`."""
+        """Return the matches among LOOKED_THROUGH conversions before `look.before`."""
 
     async def group(self, scope: QueryScope) -> Sequence[ErrorGroup]:
-        """Return what is dead or held, by pixel, event, state and reason, the largest first."""
+        """Return error groups by pixel, event, state and reason, largest first."""
 
     async def balance(self) -> Sequence[ConversionCounts]:
-        """Return the counts by source and pixel."""
+        """Return counts by source and pixel."""
 
     async def backlog(self) -> Sequence[BacklogHour]:
-        """Return what is pending, by pixel and hour of rank."""
+        """Return pending deliveries by pixel and hour of rank."""
 
-    async def answer(self, query: Query[T]) -> T:
-        """Answer_co any other question."""
+    async def answer(self, query: Query[T]) -> T: ...

@@ -1,4 +1,4 @@
-"""State port: small records that outlive a restart, each under a key of its own.
+"""State port: small records that outlive a restart, by key.
 
 Pause             pixel and event
 RateLimitWindow   pixel
@@ -22,10 +22,7 @@ from twite.domain.stats.value_guard import UsualAmount
 
 
 class Pause(msgspec.Struct, frozen=True, kw_only=True):
-    """A pixel that is not sent to, or with `event` one event of it alone.
-
-    `since` is in milliseconds; `reason` is for a person.
-    """
+    """A pause of a pixel, or with `event` of one of its events. `since` is in milliseconds."""
 
     pixel: str
     since: int
@@ -34,7 +31,7 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RateLimitWindow(msgspec.Struct, frozen=True, kw_only=True):
-    """A pixel whose limit is spent until a moment (milliseconds)."""
+    """The end (ms) of a pixel's used-up rate limit window."""
 
     pixel: str
     until: int
@@ -42,10 +39,10 @@ class RateLimitWindow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClockRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What is on record of time, in milliseconds.
+    """The stored state of the clock, in milliseconds.
 
-    `latest` is the latest moment (0: none), `last` that which was written last: a clock that was
-    ahead for a while leaves later ones. `ahead` is how far X's clock was ahead: this alone is put.
+    `latest` is the latest time on record (0: none), `last` the one written last: they differ after
+    a clock was ahead. Only `ahead`, the offset of X's clock, is put.
     """
 
     latest: int = 0
@@ -54,7 +51,7 @@ class ClockRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DecisionPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """The version of the consent policy by which all deliveries of a source were decided."""
+    """The consent policy version under which a source's deliveries were decided."""
 
     source: str
     version: str
@@ -88,14 +85,14 @@ class StateReader(Protocol):
     """Reads records."""
 
     async def load(self, kind: type[R], *, prefix: str = "") -> Sequence[R]:
-        """Return the records of a kind whose key begins so, in the order of their keys.
+        """Return the records of a kind by key, those with the key prefix only.
 
-        Alerts are in the order in which they opened. Raises LedgerUnavailable.
+        Alerts are ordered by opening time. Raises LedgerUnavailable.
         """
 
 
 class StateStore(StateReader, Protocol):
-    """Keeps records durably. An audit event is noted with the change."""
+    """Stores records durably, together with an audit event."""
 
     async def put(
         self,
@@ -105,15 +102,13 @@ class StateStore(StateReader, Protocol):
         was: SealedSecret | None = None,
         audit_event: AuditEvent | None = None,
     ) -> None:
-        """Keep one or more records of a kind, each in place of the one with its key.
+        """Store records of one kind, replacing those with their keys, and delete the `gone` keys.
 
-        In the same transaction, delete the `gone` keys of that kind.
-
-        With `was`, a secret is only put in the place of that one (compare and set). Hours more than
-        KEPT_HOURS before a source's last are forgotten. Raises LedgerUnavailable.
+        With `was`, a secret replaces only that one (compare and set). Hours older than KEPT_HOURS
+        before a source's last are deleted. Raises LedgerUnavailable.
         """
 
     async def delete(
         self, kind: type[StateRecord], *keys: StateKey, audit_event: AuditEvent | None = None
     ) -> None:
-        """Delete those that are there: pauses, alerts and secrets. Raises LedgerUnavailable."""
+        """Delete pauses, alerts or secrets, if they exist. Raises LedgerUnavailable."""

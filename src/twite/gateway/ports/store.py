@@ -27,36 +27,31 @@ class Intake(Protocol):
     async def record(self, submission: Submission) -> Recorded:
         """Commit a submission, its conversions, dedup keys and deliveries, all or nothing.
 
-        Returns once the commit would survive power loss. An entry whose key was seen within the
-        dedup window, in this submission or before, or whose delivery is still to be sent, is a
-        duplicate: counted, and never sent.
-        Suppressed entries are kept and counted, and neither take nor match a key. What the
-        submission ignored is counted; where it brought nothing else, nothing else is kept of it.
-        What it refused is counted, and kept as rejections.
+        Returns once the commit would survive a power loss. An entry whose key was seen within the
+        dedup window, or whose delivery is unsent, is a duplicate: counted and never sent.
+        Suppressed entries are stored without a key. Ignored and rejected items are counted;
+        rejections are stored.
 
-        Raises LedgerFull when more waits than memory may hold, LedgerUnavailable when the commit
-        failed; nothing of the submission was kept then.
+        Raises LedgerFull, LedgerUnavailable; nothing is stored then.
         """
 
 
 class StoreReader(Queries, StateReader, Protocol):
-    """What any process reads of a store, beside the one that owns it."""
+    """Read access of any process to a store."""
 
     salt: bytes
 
     @property
-    def people(self) -> DirectoryReader:
-        """Users, sessions, API keys and the audit log."""
+    def people(self) -> DirectoryReader: ...
 
     async def traces(self, wanted: EraseSearch) -> EraseTraces:
         """Return the rows and texts that name a person."""
 
-    async def close(self) -> None:
-        """Let go of the store."""
+    async def close(self) -> None: ...
 
 
 class Store(Intake, Outbox, Queries, StateStore, Privacy, Protocol):
-    """All ports of a store. `told` is what a person must know of the store as it was found."""
+    """All ports of a store. `told` are remarks for the operator on its state at the start."""
 
     salt: bytes
     told: tuple[str, ...]
@@ -64,15 +59,14 @@ class Store(Intake, Outbox, Queries, StateStore, Privacy, Protocol):
     failed: asyncio.Future[StoreUnusable]
 
     @property
-    def people(self) -> Directory:
-        """Users, sessions, API keys and the audit log."""
+    def people(self) -> Directory: ...
 
     async def close(self) -> None:
-        """Finish what was begun, and let go of the store."""
+        """Finish what was begun, and close the store."""
 
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True):
-    """How long things are kept, in milliseconds. `lives` is no less than the dedup window."""
+    """How long data is kept, in milliseconds. `lives` is at least the dedup window."""
 
     bodies: int
     lives: int
@@ -80,12 +74,11 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How to own a store. The default is that of a command: nothing is pruned.
+    """How to open a store as its owner. The default, for commands, prunes nothing.
 
-    `dedup_window` is in milliseconds; `queue_limit` is how many conversions may wait for a commit;
-    `reserve` bytes are kept for a full disk; `now` is the moment by which records are old (ms; None
-    without a trusted clock); `timed` gets the seconds of each commit, on any thread, `counted` what
-    was counted with it.
+    `dedup_window` is milliseconds; `queue_limit` the conversions that may wait for a commit;
+    `reserve` the bytes kept for a full disk; `now` the time for pruning (ms; None if not trusted);
+    `timed` gets the seconds of each commit, on any thread, `counted` what was counted with it.
     """
 
     dedup_window: int = DEFAULT_WINDOW
@@ -99,9 +92,9 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoreExamination(msgspec.Struct, frozen=True, kw_only=True):
-    """What a sound store still has to tell; None where there is nothing.
+    """Findings on an undamaged store, or None.
 
-    `stray`: why a log beside it is of another copy. `older`: why it is an older copy of itself.
+    `stray`: why its log belongs to another copy. `older`: why it is an older copy of itself.
     """
 
     stray: str | None = None
@@ -109,7 +102,7 @@ class StoreExamination(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Backup(msgspec.Struct, frozen=True, kw_only=True):
-    """A copy that was looked through and is on the disk. `seconds` is what it took."""
+    """A verified copy on disk."""
 
     to: str
     size: int
@@ -117,12 +110,11 @@ class Backup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Restored(msgspec.Struct, frozen=True, kw_only=True):
-    """What is in the place of the database now, and what the next start does with it.
+    """The database after a restore, and what the next start does with it.
 
-    `pending` deliveries are `sent` at the next start, or held where they may have been sent since
-    the backup (`why` says so). `received_after` conversions are known to have come after the backup
-    and are not in it. `latest` is when its last request came in (ms since 1970; None: none).
-    `aside` is where the former database is, None where there was none.
+    `pending` deliveries are `sent`, or held if they may have been sent since the backup (`why`).
+    `received_after`: conversions known to be newer than the backup, and lost. `latest`: time of the
+    last request (ms since 1970). `aside`: where the former database is.
     """
 
     database: str
@@ -137,12 +129,11 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Recovered(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it.
+    """The result of a recovery.
 
-    `rows` counts what was saved by table; `held` deliveries were pending, or may have been; `dead`
-    ones are damaged themselves; `lost` counts conversions by source and pixel that were received,
-    and of which nothing is left that could be sent; `behind` conversions are known to have been
-    received after all that the file knows of. `unsure` names tables that may lack rows.
+    `rows`: rows saved by table. `held` deliveries were pending, or may have been; `dead` ones are
+    damaged; `lost` counts lost conversions by source and pixel; `behind`: conversions received
+    after the file's last state. `unsure` names tables that may lack rows.
     """
 
     to: str
@@ -159,7 +150,7 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoreEngine(Protocol):
-    """One kind of store. `place` is where one is: for SQLite, the path of its file."""
+    """One kind of store. `place` says where: for SQLite, the path of the file."""
 
     @property
     def version(self) -> str:

@@ -23,30 +23,29 @@ PREFIX: Final = "tag:"
 
 
 def policy_for(policy: ConsentPolicy) -> ConsentPolicy:
-    """Return how a source's policy is read for tags: a template is not told to use a part of it."""
+    """Return a source's policy for tags: a template cannot be told to restrict data use."""
     return msgspec.structs.replace(policy, can_restrict=False)
 
 
 class RepeatPolicy(StrEnum):
-    """What becomes of a run of which nobody knows what it has done."""
+    """What happens to a run with an unknown result."""
 
     AT_LEAST_ONCE = "at_least_once"  # it runs again
     AT_MOST_ONCE = "at_most_once"  # it is held for a person
 
 
 class PersonHandling(StrEnum):
-    """How the event waits on the disk, and is given to the template."""
+    """How an event is stored, and given to the template."""
 
     HASHED = "hashed"  # emails and names as SHA-256, without phone numbers
     SEALED = "sealed"  # as it came, encrypted
 
 
 class TagRule(msgspec.Struct, frozen=True, kw_only=True):
-    """One tag. `timeout` is milliseconds for a whole run, `rate` runs in fifteen minutes.
+    """One tag. `timeout` is milliseconds for a run, `rate` runs in fifteen minutes.
 
-    `sources` are those that it hears, None all; `in_flight` is how many runs there may be at once;
-    `allow_hosts` names hosts, as `127.0.0.1` or `crm.internal`, that may have private addresses;
-    `secrets` never show in what is logged or kept of answers.
+    `sources` None: all. `in_flight`: runs at once. `allow_hosts` may have private addresses.
+    `secrets` are masked in logs and stored responses.
     """
 
     name: str
@@ -61,23 +60,22 @@ class TagRule(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def pixel(self) -> str:
-        """What its deliveries have in place of a pixel."""
+        """The pixel of its deliveries."""
         return f"{PREFIX}{self.name}"
 
     @property
     def is_cautious(self) -> bool:
-        """Whether what may have left is held for a person."""
+        """Whether ambiguous runs are held for a user."""
         return self.repeat is RepeatPolicy.AT_MOST_ONCE
 
     def hears(self, source: str) -> bool:
-        """Return whether it hears the events of a source."""
         return self.sources is None or source in self.sources
 
 
 class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """A container, and the rules of its tags by their names.
+    """A container, and the rules of its tags by name.
 
-    A tag without a rule runs beside others, and never by itself.
+    A tag without a rule runs with other tags only.
     """
 
     container: Container
@@ -85,11 +83,10 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TagRemark(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that came in. `event` is raw, `native` the same in our own words.
+    """A received event: `event` raw, `native` in the native format. Its repr is masked.
 
-    `conversion_id` is that of the conversion that X is told of, where it is told of one; `repeated`
-    what the client says again when it sends the event again; `index` the conversion's place in the
-    submission, where it is one of its source. It holds persons: it does not print.
+    `conversion_id` is that of its conversion, if it has one; `index` that conversion's place in the
+    submission; `repeated` is what the client repeats when it sends the event again.
     """
 
     event: Mapping[str, object]
@@ -103,7 +100,7 @@ class TagRemark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FiringResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What tags made of a submission: what fired, and what did not, with the reason."""
+    """The tags that fired for a submission, and those that did not, with the reason."""
 
     fired: tuple[AcceptedConversion, ...] = ()
     unfired: tuple[UnfiredTags, ...] = ()
@@ -113,7 +110,7 @@ TagStatus = Literal["queued", "duplicate", "suppressed", "held"]
 
 
 class TagOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one tag that fired, by its name: none has run yet."""
+    """The status of a tag that fired. It has not run yet."""
 
     tag: str
     status: TagStatus
@@ -122,8 +119,7 @@ class TagOutcome(msgspec.Struct, frozen=True, kw_only=True):
 class DispatchesTags(Protocol):
     """Decides which tags fire: see gateway.tags.run.dispatcher."""
 
-    def hears(self, source: str) -> bool:
-        """Return whether any tag hears a source."""
+    def hears(self, source: str) -> bool: ...
 
     async def heard(
         self,
@@ -136,32 +132,27 @@ class DispatchesTags(Protocol):
         first: int,
         held: Mapping[int, str],
     ) -> FiringResult:
-        """Return an entry for each tag that fires for each event; their indexes are from `first`.
+        """Return an entry for each tag that fires for each event; indexes start at `first`.
 
-        `held` is why conversions are held, by their indexes: then so is what tags are told of them.
-        Of each tag that hears the source and does not fire, why.
+        `held` is why conversions are held, by index: their tags are held, too.
         """
 
 
 class RunsTemplates(Protocol):
-    """Runs templates, known by name, off the event loop.
+    """Runs templates by name, off the event loop. See `gtm.template.sandbox` for turns.
 
-    Turns are as `sgtm.sandbox` says: what they ask for has been checked against the template's
-    permissions. Numbers of runs are a template's own.
+    Effects have been checked against the template's permissions. Run numbers are per template.
     """
 
     async def start(self, template: str, call: Call) -> Turn:
-        """Begin a run. Raises TemplatesBusy when more of that template wait than may.
-
-        Raises TemplateRests where the template is on trial, and it is not its time.
-        """
+        """Begin a run. Raises TemplatesBusy, and TemplateRests during probation."""
 
     async def resume(
         self, template: str, run: int, answers: tuple[EffectAnswer, ...], *, now: int
     ) -> Turn:
-        """Go on with a run: answers, or only the time that has passed.
+        """Continue a run with answers, or because time has passed.
 
-        A run that a limit ended meanwhile is told by the turn's error.
+        The turn's error says whether a limit ended the run.
         """
 
     async def end(self, template: str, run: int) -> None:
@@ -169,37 +160,36 @@ class RunsTemplates(Protocol):
 
 
 class KeepsItems(Protocol):
-    """`templateDataStorage`: what each template keeps from run to run."""
+    """`templateDataStorage`: items that templates keep between runs."""
 
     def of(self, template: Template) -> dict[str, Tree]:
         """Return a template's items, for one turn."""
 
     def change(self, template: Template, effect: Keep | Forget) -> bool:
-        """Keep or forget something; return False where there is no more room for it."""
+        """Store or delete an item; return False if there is no room."""
 
 
 class GoogleToken(msgspec.Struct, frozen=True, kw_only=True):
-    """An access token. `life` is for how many milliseconds it is good from now on."""
+    """An access token. `life` is how long it is valid, in milliseconds."""
 
     text: Secret
     life: int
 
 
 class NoGoogleToken(msgspec.Struct, frozen=True, kw_only=True):
-    """There is none. `reason` is for a person; `refused` whether Google said no."""
+    """Why there is no token; `refused`: Google refused it."""
 
     reason: str
     refused: bool = False
 
 
 class GoogleTokenSource(Protocol):
-    """A service account: of a key, or of the machine that the gateway runs on."""
+    """A service account, by key or of this machine."""
 
     async def token(self, scopes: tuple[str, ...]) -> GoogleToken | NoGoogleToken:
-        """Ask for a token for these scopes. Raises nothing but CancelledError."""
+        """Request a token for scopes. Raises nothing but CancelledError."""
 
     async def project(self) -> str | None:
-        """Return the project that is meant where none is named; None where nobody says."""
+        """Return the default project, or None."""
 
-    async def stop(self) -> None:
-        """Close what is open."""
+    async def stop(self) -> None: ...

@@ -7,10 +7,7 @@ import msgspec
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):
-    """What came back. `headers` are lower-case; `whole` is false where `body` is not all of it.
-
-    The connection ended before the answer did, or the answer went on beyond any that X gives.
-    """
+    """X's response. `headers` are lower-case; `whole` is False if `body` was cut."""
 
     status: int
     headers: Mapping[str, str]
@@ -22,14 +19,14 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NoResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """Nothing came back. `left` is whether the request may have reached X whole."""
+    """There was no response. `left`: the request may have reached X."""
 
     reason: str
     left: bool
 
 
 class OutboundRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request ready to go out. Its headers hold credentials: it does not print."""
+    """A request to X. Its headers hold credentials, so its repr is masked."""
 
     url: str
     headers: Mapping[str, str]
@@ -40,14 +37,14 @@ class OutboundRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Transport(Protocol):
-    """The way to X: one request, one answer, no retries, no redirects."""
+    """Sends requests to X: no retries, no redirects."""
 
     async def post(self, outbound: OutboundRequest) -> Response | NoResponse:
-        """Send it. Raises nothing but CancelledError: what fails is a NoAnswer."""
+        """Raises nothing but CancelledError: a failure is a NoResponse."""
 
 
 class WebRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request that a template may make. `timeout` is milliseconds; it holds keys and persons.
+    """A request of a template. `timeout` is milliseconds; its repr is masked.
 
     `allow_hosts` names hosts that may have private addresses.
     """
@@ -64,10 +61,10 @@ class WebRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Web(Protocol):
-    """Follows no redirect, keeps no cookie, and reaches no private address but those allowed."""
+    """Sends requests of templates: no redirects, no cookies, private addresses only if allowed."""
 
     async def ask(self, asked: WebRequest) -> Response | NoResponse:
-        """Send it. Raises nothing but CancelledError: what fails is a NoAnswer.
+        """Raises nothing but CancelledError: a failure is a NoResponse.
 
-        What may not be reached is a NoAnswer that did not leave.
+        A forbidden address is a NoResponse that did not leave.
         """
