@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from twite.config.clients import with_those_of
+from twite.config.containers import with_those_of
 from twite.config.templates import load_template
 from twite.domain.errors import SettingsError
 from twite.gateway.tags.clients.clients import TemplateClient

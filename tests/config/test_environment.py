@@ -2,8 +2,8 @@
 
 import pytest
 
-from twite.config.environment import override, variable
 from twite.config.schema import ROOT
+from twite.config.settings import override, variable
 from twite.domain.secret import Secret
 from written import GOOD, complaint, read
 

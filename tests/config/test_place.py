@@ -2,7 +2,7 @@
 
 import pytest
 
-from twite.config.position import position
+from twite.config.toml import position
 
 TEXT = """\
 # A comment about key = 1

@@ -7,8 +7,7 @@ import pytest
 
 from twite.diagnostics import CheckFinding, CheckStatus
 from twite.diagnostics.configuration import pixels, sources
-from twite.diagnostics.disk import disk, on_room, on_sync
-from twite.diagnostics.store import store
+from twite.diagnostics.store import disk, on_room, on_sync, store
 from twite.gateway.ports.state import Pause
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import NOW, a_submission, an_entry

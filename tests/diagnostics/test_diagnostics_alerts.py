@@ -1,6 +1,6 @@
 import msgspec
 
-from twite.diagnostics.alerts import alerts
+from twite.diagnostics.store import alerts
 from twite.domain.alert import Alert, AlertKind, AlertPhase
 from twite.gateway.ports.findings import CheckFinding, CheckStatus
 from twite.stores.sqlite import SQLiteStore

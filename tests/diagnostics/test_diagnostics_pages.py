@@ -1,7 +1,7 @@
 """What the doctor makes of sources that pages may post to."""
 
 from twite.diagnostics import CheckStatus
-from twite.diagnostics.pages import pages
+from twite.diagnostics.endpoint import pages
 from written import GOOD, read
 
 PROXIES = 'trusted_proxies = ["127.0.0.1/32"]\n'

@@ -11,11 +11,10 @@ from test_rotation import FIRST, IN_A_FILE, a_house
 
 from twite.diagnostics import CheckStatus
 from twite.diagnostics.access import access
-from twite.diagnostics.disk import disk
+from twite.diagnostics.configuration import key
 from twite.diagnostics.endpoint import way_in
-from twite.diagnostics.key import key
 from twite.diagnostics.network import way_to_x
-from twite.diagnostics.store import store
+from twite.diagnostics.store import disk, store
 from twite.stores.sqlite import SQLiteStore
 from written import GOOD, read
 

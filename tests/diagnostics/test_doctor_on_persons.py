@@ -4,8 +4,7 @@ import pytest
 from test_containers import CONTAINER, TEMPLATE
 
 from twite.config.settings import load
-from twite.diagnostics.container import container
-from twite.diagnostics.tags import tags
+from twite.diagnostics.container import container, tags
 
 # As public templates of vendors do: 64 hexadecimal digits are taken for a hash, all else is hashed,
 # a phone number without its plus.

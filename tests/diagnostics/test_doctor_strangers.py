@@ -4,7 +4,7 @@ import pytest
 from test_diagnostics_rare import an_odd_x
 
 from twite.diagnostics import CheckStatus
-from twite.diagnostics.public_routes import closed
+from twite.diagnostics.endpoint import closed
 from written import GOOD, read
 
 OPEN = 200, {"twite_received_total": 1, "name": "Twite"}

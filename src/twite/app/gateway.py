@@ -21,7 +21,7 @@ from twite.app.tags import (
     lent_to,
     to_x_of,
 )
-from twite.config.clients import with_those_of
+from twite.config.containers import with_those_of
 from twite.config.google import google_of
 from twite.config.settings import Settings
 from twite.domain.alert import AlertKind

@@ -11,14 +11,70 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import InlineTable, String
 
 from twite.config import toml, values
-from twite.config.blocks import TomlBlock, blocks
 from twite.config.schema import ROOT
+from twite.config.toml import Tree
 from twite.domain.errors import SettingsError
+
+_BLANK: Final = " \t"
+
+
+class TomlBlock(msgspec.Struct, frozen=True, kw_only=True):
+    """A block's text, and its parsed content: `tree` includes the tables above its header."""
+
+    text: str
+    tree: Tree
+
+    def parted(self) -> tuple[str, str]:
+        """Return the text up to the last key, and the blank lines and comments below."""
+        lines = _lines(self.text)
+        upper = len(lines)
+        while upper > 1 and _is_aside(lines[upper - 1]):
+            if _parsed("".join(lines[: upper - 1])) != self.tree:
+                break  # the end of a multi-line string, not a comment
+            upper -= 1
+        return "".join(lines[:upper]), "".join(lines[upper:])
+
+
+def blocks(text: str) -> tuple[TomlBlock, ...]:
+    """Split a text. Raises tomllib.TOMLDecodeError or ValueError if it is not TOML."""
+    tomllib.loads(text)
+    return tuple(_cut(text))
+
+
+def _cut(text: str) -> Iterator[TomlBlock]:
+    held = ""
+    for line in _lines(text):
+        # Inside an open string or list, such a line is not a header.
+        tree = _parsed(held) if line.lstrip(_BLANK).startswith("[") else None
+        if tree is not None:
+            yield TomlBlock(text=held, tree=tree)
+            held = ""
+        held += line
+    yield TomlBlock(text=held, tree=tomllib.loads(held))
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines as TOML defines them, with their ends."""
+    lines = text.split("\n")
+    return [f"{line}\n" for line in lines[:-1]] + lines[-1:] * bool(lines[-1])
+
+
+def _is_aside(line: str) -> bool:
+    return line.strip(_BLANK + "\r\n")[:1] in {"", "#"}
+
+
+def _parsed(text: str) -> Tree | None:
+    try:
+        return tomllib.loads(text)
+    except ValueError:
+        return None
+
 
 _ELSEWHERE: Final = ("env:", "file:")
 # Keys of the settings whose values must not be shown.

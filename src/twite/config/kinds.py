@@ -14,8 +14,7 @@ from typing import Any, ClassVar, Final, Literal, get_args, get_origin, get_type
 import msgspec
 
 from twite.config import values
-from twite.config.reader import Reader, present
-from twite.config.toml import nearest
+from twite.config.toml import Reader, nearest, present
 from twite.domain.errors import SettingsError
 from twite.domain.secret import Secret
 

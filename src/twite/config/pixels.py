@@ -1,16 +1,23 @@
-"""`[[pixel]]`: build the destinations."""
+"""`[[pixel]]` and `[[source]]`: build the destinations and the sources."""
 
-from twite.config import values
-from twite.config.schema import AuthTable, PixelTable
+from collections.abc import Collection, Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+from twite.config import toml, values
+from twite.config.schema import AuthTable, PixelTable, SourceTable
 from twite.domain.destination import (
     Credentials,
     Destination,
     MissingCredentials,
     OAuthKeys,
     PixelToken,
+    Source,
 )
 from twite.domain.errors import SettingsError
 from twite.domain.secret import Secret
+from twite.formats.event_data.conversions import IGNORE
 
 
 def destinations(written: tuple[PixelTable, ...], *, rate: int) -> tuple[Destination, ...]:
@@ -84,3 +91,109 @@ def _oauth_keys(written: AuthTable, place: str) -> OAuthKeys | None:
         token=written.token or "",
         token_secret=written.token_secret or Secret(""),
     )
+
+
+# The X route's conversions have this source name.
+_RESERVED: Final = frozenset({"x-api"})
+_SHORTEST_KEY: Final = 16
+
+
+Pixels = Mapping[str, Collection[str]]
+
+
+def sources(
+    written: tuple[SourceTable, ...], *, pixels: Pixels, can_restrict: bool = True
+) -> tuple[Source, ...]:
+    """Check every source against the pixels and their event names.
+
+    `can_restrict` says whether X supports restricted use.
+    """
+    made = tuple(
+        _source(source, f"source[{index}]", pixels, can_restrict=can_restrict)
+        for index, source in enumerate(written)
+    )
+    values.differ([source.name for source in made], "source[{}].name", "source")
+    _differ_in_key(made)
+    return made
+
+
+def weak_keys(made: tuple[Source, ...]) -> Iterator[str]:
+    """Yield a warning for each source key that could be guessed."""
+    for index, source in enumerate(made):
+        if source.key and len(source.key.reveal()) < _SHORTEST_KEY:
+            yield f"source[{index}].key: short enough to guess. `twite init` writes a good one"
+
+
+def _source(written: SourceTable, place: str, pixels: Pixels, *, can_restrict: bool) -> Source:
+    name = written.name
+    if name in _RESERVED:
+        raise SettingsError(
+            place=f"{place}.name",
+            message=f"{name!r} is how the X-shaped route is booked. Choose another name",
+        )
+    if written.key is None and not written.origins:
+        raise SettingsError(
+            place=place,
+            message="has neither a key nor origins, so nobody could submit. "
+            'Write key = "env:NAME" for servers, or origins for browsers',
+        )
+    if written.key is not None and not written.key.reveal().isascii():
+        raise SettingsError(
+            place=f"{place}.key", message="must be ASCII, to fit into an HTTP header"
+        )
+    named = {"pixel": written.pixel} | {
+        f"pixels[{index}]": pixel for index, pixel in enumerate(written.pixels)
+    }
+    for key, pixel in named.items():
+        if pixel not in pixels:
+            known = (
+                toml.nearest(pixel, list(pixels))
+                if pixels
+                else "There is no [[pixel]] yet: write one"
+            )
+            raise SettingsError(
+                place=f"{place}.{key}", message=f"{pixel!r} is not the id of a [[pixel]]. {known}"
+            )
+    return Source(
+        name=name,
+        key=written.key,
+        pixel=written.pixel,
+        pixels=frozenset(named.values()),
+        origins=written.origins,
+        consent=msgspec.structs.replace(
+            written.consent_policy,
+            required=written.consent == "required",
+            can_restrict=can_restrict,
+        ),
+        region=written.region,
+        events=_events(written.events, f"{place}.events", pixels[written.pixel]),
+        cookie=written.cookie,
+        browser_value_limit=written.browser_value_limit,
+        browser_rate=written.browser_rate,
+        twin=written.twin,
+        value_guard=written.value_guard,
+        stape_credentials=written.stape_credentials,
+    )
+
+
+def _events(written: Mapping[str, str], place: str, known: Collection[str]) -> dict[str, str]:
+    """Check the event mapping of tags; tag events are compared in lower case."""
+    for name, target in written.items():
+        if target != IGNORE and target not in known:
+            raise SettingsError(
+                place=f"{place}.{name}",
+                message=f"{target!r} is not an event of the source's pixel. "
+                + toml.nearest(target, [*known, IGNORE]),
+            )
+    return {name.strip().lower(): target for name, target in written.items()}
+
+
+def _differ_in_key(sources: tuple[Source, ...]) -> None:
+    """Check that each source key belongs to one source. Unreadable keys are not compared."""
+    for index, source in enumerate(sources):
+        for other in sources[:index]:
+            if source.key and source.key == other.key:
+                raise SettingsError(
+                    place=f"source[{index}].key",
+                    message=f"the same key as the source {other.name!r}. Give each its own",
+                )

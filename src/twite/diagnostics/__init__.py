@@ -6,20 +6,15 @@ from typing import Final
 
 import msgspec
 
-from twite.config.position import position
 from twite.config.settings import Settings, load
+from twite.config.toml import position
 from twite.diagnostics.access import access
-from twite.diagnostics.alerts import alerts
 from twite.diagnostics.canary import TestConversion, canary
-from twite.diagnostics.configuration import configuration, pixels, sources
-from twite.diagnostics.container import container
-from twite.diagnostics.endpoint import way_in
-from twite.diagnostics.google import google
-from twite.diagnostics.key import key
+from twite.diagnostics.configuration import configuration, key, pixels, sources
+from twite.diagnostics.container import container, google, tags
+from twite.diagnostics.endpoint import pages, way_in
 from twite.diagnostics.network import OF_X, way_to_x
-from twite.diagnostics.pages import pages
-from twite.diagnostics.store import store
-from twite.diagnostics.tags import tags
+from twite.diagnostics.store import alerts, store
 from twite.domain.errors import SettingsError
 from twite.gateway.ports.findings import CheckFinding, CheckStatus, red
 

@@ -1,23 +1,125 @@
-"""Diagnostics of the server container: its file, its templates' code, its secrets."""
+"""Diagnostics of tags, container and `[google]`: code, secrets, credentials, hashed personal data.
+
+For hashed personal data, each tag runs for sample events with one kind of personal data, once raw
+and once hashed: does it send the same?
+"""
 
 import os
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from twite.app.compare import sealed_of
+from twite.app.compare import Comparison, sealed_of
+from twite.app.compare_endpoints import CompareEndpoints
 from twite.config.containers import load_container, with_secrets
 from twite.config.settings import Settings
 from twite.config.templates import engine_of, placed
-from twite.diagnostics.google import without_google
-from twite.diagnostics.hashed_persons import sent_otherwise
-from twite.diagnostics.tags import read_in_clear
 from twite.domain.errors import NotOpened, SettingsError
+from twite.domain.json_tree import Tree
 from twite.gateway.ports.findings import CheckFinding, amber, green, red
-from twite.gateway.ports.tags import PersonHandling
-from twite.gtm.container.parts import Container
+from twite.gateway.ports.tags import NoGoogleToken, PersonHandling
+from twite.gateway.tags.run.readable_request import readable
+from twite.gtm.container import parts
+from twite.gtm.container.parts import Container, ContainerTag
 from twite.gtm.container.secrets import places
+from twite.gtm.container.values import EventContext
+from twite.gtm.google_requests.bigquery import SCOPE
+from twite.gtm.template.sandbox import Incoming
 from twite.gtm.template.template import Template, TemplateUnusable
+
+_NOW: Final = 1_764_000_000_000
+_AGREED: Final = {"ad_storage": True, "ad_user_data": True, "ad_personalization": True}
+_SAMPLE: Final[Mapping[str, Tree]] = {
+    "event_name": "purchase",
+    "event_id": "sample-1",
+    "transaction_id": "sample-1",
+    "client_id": "1234567890.1764000000",
+    "value": 49.9,
+    "currency": "EUR",
+    "items": [{"item_id": "sample", "item_name": "Sample", "price": 49.9, "quantity": 1}],
+    "page_location": "https://shop.example/thanks",
+    "ip_override": "203.0.113.7",
+    "user_agent": "Mozilla/5.0",
+    "x-ga-gcs": "G111",
+    "consent_state": dict[str, Tree](_AGREED),
+}
+_EMAIL: Final = "shopper@mail.example"
+_PHONE: Final = "+442079460958"
+_NAMED: Final[dict[str, Tree]] = {"first_name": "erika", "last_name": "muster"}
+_STREET: Final[dict[str, Tree]] = {"street": "long lane 1"}
+# In each place where templates look for them.
+_PERSONAL: Final[Mapping[str, tuple[Mapping[str, Tree], ...]]] = {
+    "email": (
+        {"user_data": {"email_address": _EMAIL}},
+        {"email": _EMAIL, "user_data": {"email": _EMAIL}},
+    ),
+    "phone number": (
+        {"user_data": {"phone_number": _PHONE}},
+        {"phone": _PHONE, "phone_number": _PHONE, "user_data": {"phone": _PHONE}},
+    ),
+    "name": (
+        {"user_data": {"address": _NAMED}},
+        {"user_data": {"address": [_NAMED]}},
+        {**_NAMED, "user_data": _NAMED},
+    ),
+    "street": ({"user_data": {"address": _STREET}}, {"user_data": {"address": [_STREET]}}),
+    "date of birth": ({"date_of_birth": "19800102", "user_data": {"date_of_birth": "19800102"}},),
+}
+
+
+def sent_otherwise(
+    container: parts.Container, tag: parts.ContainerTag, *, setting: str
+) -> Iterator[CheckFinding]:
+    """Report values that a tag with hashed data sends differently; `setting` seals them."""
+    try:
+        runs = _Runs(container, tag)
+        kinds = [kind for kind, samples in _PERSONAL.items() if any(map(runs.differ, samples))]
+    except TemplateUnusable:
+        return  # reported elsewhere
+    if kinds:
+        yield amber(
+            "tags",
+            f"{tag.name}: hashed, it does not send the same {', '.join(kinds)}",
+            "The tag's vendor matches fewer people than with unhashed data.",
+            f"Set {setting}, which needs server.secret_key.",
+        )
+    elif not runs.sent:
+        yield green("tags", f"{tag.name}: it sends nothing for a sample, hashed or not")
+
+
+class _Runs:
+    """`sent` says whether the tag has made any request."""
+
+    def __init__(self, container: parts.Container, tag: parts.ContainerTag) -> None:
+        self._tag = tag
+        self._raw = Comparison(container, hashed=False, endpoints=CompareEndpoints((), {}))
+        self._hashed = Comparison(container, hashed=True, endpoints=CompareEndpoints((), {}))
+        self._event = {**_SAMPLE, "event_name": _event_of(container, tag)}
+        self.sent = False
+
+    def differ(self, sample: Mapping[str, Tree]) -> bool:
+        occasion = EventContext(
+            event={**self._event, **sample},
+            now=_NOW,
+            request=Incoming(method="POST", path="/data"),
+            consent=_AGREED,
+            draw=1,
+        )
+        raw = self._raw.asked_by(self._tag, occasion)
+        self.sent = self.sent or bool(raw)
+        return raw != self._hashed.asked_by(self._tag, occasion)
+
+
+def _event_of(container: parts.Container, tag: parts.ContainerTag) -> str:
+    """Return the name of an event that fires the tag, if a trigger names one."""
+    for trigger in container.triggers:
+        for condition in trigger.when if trigger.name in tag.triggers else ():
+            is_name = condition.left == "{{" + parts.EVENT + "}}"
+            if is_name and condition.operator is parts.Operator.EQUALS and not condition.negate:
+                return condition.right
+    return "purchase"
+
 
 _STOPS: Final = "The gateway would not start."
 _SEALED: Final = 'container.persons = "sealed"'
@@ -73,3 +175,104 @@ def _try_out(path: Path, templates: Mapping[str, Template]) -> None:
             engine_of(template)
         except TemplateUnusable as error:
             raise placed(Path(f"{path}: template {name!r}"), error) from None
+
+
+_PERSONS: Final = 'persons = "sealed"'
+
+
+def tags(settings: Settings) -> Iterator[CheckFinding]:
+    """Check each tag of the settings; template and fields were checked before."""
+    if settings.tags is None:
+        return
+    container = settings.tags.container
+    for tag in container.tags:
+        rule = settings.tags.rules[tag.name]
+        sources = ", ".join(sorted(rule.sources)) if rule.sources is not None else "all sources"
+        persons = "hashed" if rule.persons is PersonHandling.HASHED else "sealed"
+        repeat = rule.repeat.value.replace("_", " ")
+        yield green("tags", f"{tag.name}: {tag.template}, {sources}, persons {persons}, {repeat}")
+        if rule.persons is PersonHandling.HASHED:
+            setting = f"{_PERSONS} in its [[tag]]"
+            yield from read_in_clear(container, tag, setting=setting)
+            yield from sent_otherwise(container, tag, setting=setting)
+
+
+def read_in_clear(
+    container: Container, tag: ContainerTag, *, setting: str
+) -> Iterator[CheckFinding]:
+    """Report what a tag with hashed data may read under no name: that data is not stored for it."""
+    unnamed = readable(container, tag).unnamed
+    if unnamed:
+        any_of = " and any ".join(kind.removesuffix("s") for kind in unnamed)
+        yield amber(
+            "tags",
+            f"{tag.name}: it may read any {any_of}, and persons are hashed",
+            (
+                "Its queued events are unencrypted, so cookies and headers that no permission "
+                "names are not stored, and the template does not get them."
+            ),
+            "Name in the template's permissions what it reads; or, for all of it to wait "
+            f"encrypted, set {setting}.",
+        )
+
+
+_NEEDING = ("getGoogleAuth", "BigQuery", "Firestore")
+_LONGEST = 160
+
+
+async def google(settings: Settings) -> AsyncIterator[CheckFinding]:
+    """Check `[google]`: request a token, which changes nothing; list the templates that need it."""
+    if not settings.google.is_set:
+        for finding in _unset(settings):
+            yield finding
+        return
+    account = settings.google.account()
+    if account is None:
+        return
+    try:
+        project, token = await account.project(), await account.token((SCOPE,))
+    finally:
+        await account.stop()
+    key = settings.google.key
+    whose = "the account of this machine" if key is None else f"the key of {key.email}"
+    if isinstance(token, NoGoogleToken):
+        yield amber(
+            "google",
+            f"there is no token for {whose}: {token.reason[:_LONGEST]}",
+            "Calls of BigQuery, Firestore and getGoogleAuth fail; a tag's deliveries are retried.",
+            (
+                "Check that the account and its key still exist at Google, that this machine's "
+                "clock is right, and that it reaches oauth2.googleapis.com."
+            ),
+        )
+    else:
+        yield green("google", f"{whose} gets tokens; the project is {project or 'not known'}")
+    if project is None:
+        yield amber(
+            "google",
+            "there is no project",
+            "Calls that name no project fail.",
+            "Set google.project.",
+        )
+
+
+def without_google(settings: Settings, name: str, template: Template) -> Iterator[CheckFinding]:
+    """Report a template that calls a service without credentials."""
+    code = template.code.text
+    wanted = [api for api in _NEEDING if re.search(rf"""require\(['"]{api}['"]\)""", code)]
+    if wanted and not settings.google.is_set:
+        yield amber(
+            "google",
+            f"{name} calls {', '.join(wanted)}, and [google] is not set",
+            "The template's calls fail with not_configured.",
+            'Give the gateway an account: [google] with credentials = "file:service-account.json".',
+        )
+
+
+def _unset(settings: Settings) -> Iterator[CheckFinding]:
+    if settings.tags is not None:
+        container = settings.tags.container
+        for tag in container.tags:
+            yield from without_google(settings, tag.name, container.templates[tag.template])
+    for client in settings.clients:
+        yield from without_google(settings, f"the client {client.name}", client.template)

@@ -1,4 +1,4 @@
-"""Diagnostics of the gateway's own endpoint: listening address, public URL, and the script."""
+"""Diagnostics of the gateway from outside: address, public URL, script, browser sources."""
 
 import os
 import socket
@@ -8,11 +8,12 @@ from urllib.parse import quote, urlsplit
 
 from twite.app.control_client import running
 from twite.config.settings import Settings
-from twite.diagnostics.connection import reach
-from twite.diagnostics.public_routes import closed
+from twite.diagnostics.network import reach
+from twite.domain.destination import Source
 from twite.domain.loopback import is_own_name
 from twite.gateway.ports.findings import CheckFinding, amber, green, red
 from twite.http.addresses import host_of
+from twite.http.cookies import cookie_domain
 
 _SCRIPT: Final = "/twite.js"
 # The gateway challenges a request without a key by this name.
@@ -117,3 +118,102 @@ def _first_party(public: str, origins: Sequence[str]) -> Iterator[CheckFinding]:
             "Browsers block such requests.",
             "Put a proxy with a certificate before the gateway and write https.",
         )
+
+
+_WRONG: Final = 400
+
+
+async def closed(public: str, settings: Settings) -> AsyncIterator[CheckFinding]:
+    """Request both at the public URL, which has no trailing slash."""
+    yield await _metrics_closed(f"{public}/metrics")
+    yield await _console_closed(f"{public}/console/sign-in", settings)
+
+
+async def _metrics_closed(url: str) -> CheckFinding:
+    """Check that strangers cannot read the metrics: they need a key, or an internal address."""
+    answer = await reach(url, method="GET")
+    if isinstance(answer, str) or answer.status != _OK or b"twite_" not in answer.body:
+        return green("public address", f"{url} is closed")
+    return red(
+        "public address",
+        f"{url} answers without a key",
+        "Anyone can read the metrics of every source.",
+        "Let the proxy set X-Forwarded-For, name it in server.trusted_proxies, restart twite "
+        "serve, and do not let it add a key itself.",
+    )
+
+
+async def _console_closed(url: str, settings: Settings) -> CheckFinding:
+    """Check whether the console answers here, for a client outside the proxy."""
+    answer = await reach(url, method="GET")
+    if isinstance(answer, str) or answer.status >= _WRONG or b"Twite" not in answer.body:
+        return green("public address", f"{url} is closed")
+    if all(network.is_loopback for network in settings.console.networks):
+        return red(
+            "public address",
+            f"{url} answers, although console.networks names this machine alone",
+            (
+                "Anyone can try passwords there, since the proxy does not forward the client's "
+                "address."
+            ),
+            "Let the proxy set X-Forwarded-For, name it in server.trusted_proxies, and restart "
+            "twite serve.",
+        )
+    return amber(
+        "public address",
+        f"{url} answers to this machine",
+        "This is right if this machine is in console.networks. Otherwise the console is "
+        "open to anyone.",
+        "Open it from a network that is not in console.networks: it must answer 403.",
+    )
+
+
+def pages(settings: Settings) -> Iterator[CheckFinding]:
+    """Check each source to which pages may post."""
+    reached = [source for source in settings.submitters if source.origins]
+    if not reached:
+        return
+    if not settings.server.trusted_proxies:
+        yield amber(
+            "pages",
+            "server.trusted_proxies names no proxy",
+            "Behind a proxy, every visitor has the proxy's address: it matches nobody, "
+            "and all visitors share one rate limit.",
+            "Name the proxy's own network, unless browsers connect to the gateway itself.",
+        )
+    url = settings.server.public_url
+    if url is None:
+        yield amber(
+            "pages",
+            "server.public_url is not set",
+            "Behind a proxy that does not forward the Host header, clicks are not stored.",
+            'Write the address that browsers see: public_url = "https://t.shop.example".',
+        )
+        return
+    if not url.startswith("https:"):
+        yield amber(
+            "pages",
+            f"server.public_url is {url}, without https",
+            "Browsers store no secure cookie from this address, and https pages cannot load "
+            "the script.",
+            "Put a certificate before it.",
+        )
+    for source in reached:
+        yield from _kept(source, url)
+
+
+def _kept(source: Source, url: str) -> Iterator[CheckFinding]:
+    """Report for each origin whether a click can be kept."""
+    for origin in source.origins:
+        ours, domain = cookie_domain((host_of(url),), origin)
+        if ours:
+            kept = domain or host_of(url)
+            yield green("pages", f"{source.name}: clicks of {origin} are kept on {kept}")
+        else:
+            yield amber(
+                "pages",
+                f"{source.name}: {origin} is of another site than {url}",
+                "Browsers store no cookie of another site, so later pages do not know the click.",
+                f"Give the gateway an address on the site of {origin}, and see "
+                "docs/how-to/set-up-a-first-party-domain.md.",
+            )

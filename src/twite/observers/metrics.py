@@ -5,7 +5,7 @@ other source, pixel or status counts as `other`.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Final
 
@@ -36,7 +36,7 @@ from twite.gateway.ports.events import (
     TurnedAway,
     WebhookTried,
 )
-from twite.observers.latency import Latency
+from twite.observers.series import COUNTERS, GAUGES, Latency
 
 VERDICTS: Final = ("accepted", "duplicates", "suppressed", "rejected")
 OTHER: Final = "other"
@@ -70,54 +70,15 @@ class Metrics:
         self._sources = None if sources is None else frozenset({*sources, ""})
         self._pixels = None if pixels is None else frozenset({*pixels, ""})
         registry = self.registry = CollectorRegistry()
-        counter = partial(Counter, registry=registry)
-        gauge = partial(Gauge, registry=registry)
+        self._counters = {
+            name: Counter(name, text, labels.split(), registry=registry)
+            for name, (text, labels) in COUNTERS.items()
+        }
+        self._gauges = {
+            name: Gauge(name, text, labels.split(), registry=registry)
+            for name, (text, labels) in GAUGES.items()
+        }
         self._endpoints: dict[str, tuple[Counter, ...]] = {}
-        self._submitted = counter(
-            "twite_conversions_total",
-            "Conversions received, by verdict at intake.",
-            ["source", "verdict"],
-        )
-        self._rejected = counter(
-            "twite_rejected_total",
-            "Conversions rejected at intake, by the first error of each.",
-            ["source", "door", "code"],
-        )
-        self._turned = counter(
-            "twite_refused_requests_total",
-            "Requests refused as a whole and for good, by error.",
-            ["source", "door", "code"],
-        )
-        self._attempts = counter(
-            "twite_attempts_total",
-            "Requests to X, by outcome and HTTP status (none where no answer came).",
-            ["pixel", "outcome", "status"],
-        )
-        self._sent = counter(
-            "twite_sent_conversions_total",
-            "Conversions in requests to X, by outcome.",
-            ["pixel", "outcome"],
-        )
-        self._ambiguous = counter(
-            "twite_ambiguous_conversions_total",
-            "Conversions that X may have processed without an answer.",
-            ["pixel"],
-        )
-        self._again = counter(
-            "twite_ambiguous_resends_total",
-            "Conversions sent again although X may have them.",
-            ["pixel"],
-        )
-        self._isolating = counter(
-            "twite_isolation_requests_total",
-            "Requests to X that bisect a refused batch.",
-            ["pixel"],
-        )
-        self._presented = counter(
-            "twite_credentials_presented_total",
-            "Requests of pixels with two credentials, by credential and X's verdict.",
-            ["pixel", "credential", "verdict"],
-        )
         self._took = Histogram(
             "twite_attempt_seconds",
             "Duration of a request to X.",
@@ -131,114 +92,12 @@ class Metrics:
             limits=_DELIVERY_SECONDS,
         )
         registry.register(self._delivery)
-        self._moved = counter(
-            "twite_deliveries_total",
-            "State changes of deliveries, by trigger.",
-            ["pixel", "trigger"],
-        )
-        self._fired = counter(
-            "twite_tag_firings_total",
-            "Events for which a tag fired, by verdict at intake.",
-            ["pixel", "source", "verdict"],
-        )
-        self._passed = counter(
-            "twite_tag_not_fired_total",
-            "Events for which a tag did not fire, by reason.",
-            ["pixel", "source", "reason"],
-        )
-        self._said = counter(
-            "twite_tag_log_lines_total",
-            "Log lines written by templates, and by the sandbox about them.",
-            ["pixel"],
-        )
-        self._paused = gauge("twite_pixel_paused", "1 while a pixel is paused.", ["pixel"])
-        self._events_paused = gauge("twite_events_paused", "Paused events of the pixel.", ["pixel"])
         self._paused_events: dict[str, set[str]] = defaultdict(set)
-        self._pending = gauge(
-            "twite_pending_conversions", "Conversions waiting to be sent.", ["pixel"]
-        )
-        self._oldest = gauge(
-            "twite_oldest_pending_seconds",
-            "How long the oldest pending conversion has waited; 0 without one.",
-            ["pixel"],
-        )
-        self._drain = gauge(
-            "twite_forecast_drain_seconds",
-            "Time until all pending conversions are sent; +Inf while nothing is sent.",
-            ["pixel"],
-        )
-        self._misses = gauge(
-            "twite_forecast_misses",
-            "Pending conversions that will be sent after their 48 hours.",
-            ["pixel"],
-        )
-        self._late = gauge(
-            "twite_late_conversions",
-            "Pending conversions whose 48 hours are over.",
-            ["pixel"],
-        )
-        self._offset = gauge(
-            "twite_clock_offset_seconds",
-            "How far X's clock is ahead of the machine's, from its responses.",
-        )
-        self._troubles = counter(
-            "twite_troubles_total", "Internal errors that are retried.", ["where"]
-        )
-        self._alert = gauge("twite_alert_open", "1 while an alert is open.", ["code", "subject"])
-        self._alerts = counter(
-            "twite_alerts_total",
-            "Alerts that opened, were still open after a day, or resolved.",
-            ["code", "phase"],
-        )
-        self._told = counter(
-            "twite_webhook_messages_total",
-            "Messages to the webhook, by outcome: taken or failed.",
-            ["outcome"],
-        )
-        self._free = gauge("twite_disk_free_bytes", "Free disk space at the store.")
-        self._files = gauge(
-            "twite_store_bytes", "Size of the store's files: the database and its log.", ["file"]
-        )
         self._commits = Histogram(
             "twite_commit_seconds",
             "Duration of a commit of the store.",
             buckets=_COMMIT_SECONDS,
             registry=registry,
-        )
-        self._ignored = counter(
-            "twite_ignored_total",
-            "Events received that are not conversions of their source, by endpoint and reason.",
-            ["source", "door", "reason"],
-        )
-        self._consent = counter(
-            "twite_consent_total",
-            "Conversions with consent signals or required consent, by decision and rule.",
-            ["source", "action", "rule"],
-        )
-        self._matched = counter(
-            "twite_matchable_conversions_total",
-            "New conversions to be sent, by how many of X's four match keys they carry.",
-            ["source", "pixel", "keys"],
-        )
-        self._keys = counter(
-            "twite_match_keys_total",
-            "Match keys of new conversions to be sent, by key.",
-            ["source", "pixel", "key"],
-        )
-        self._flaws = counter(
-            "twite_match_flaws_total",
-            "Flaws of match keys received, by code.",
-            ["source", "pixel", "code"],
-        )
-        self._amounts = counter(
-            "twite_remarkable_amounts_total",
-            "Conversions with an unusual amount for their event, by kind.",
-            ["source", "pixel", "kind", "fate"],
-        )
-        self._accounts = gauge(
-            "twite_balance_conversions",
-            "The balance, by state; `balance` must be 0.",
-            ["source", "pixel", "state"],
         )
 
     def know(self, tags: Collection[str]) -> None:
@@ -255,61 +114,75 @@ class Metrics:
             case Accepted():
                 self._see_accepted(notice)
             case TurnedAway():
-                self._turned.labels(self._source(notice.source), notice.endpoint, notice.code).inc()
+                self._count(
+                    "twite_refused_requests_total",
+                    notice.source,
+                    notice.endpoint,
+                    notice.code,
+                )
             case Attempted():
                 self._see_attempted(notice)
             case Moved():
-                pixel = self._pixel(notice.pixel)
-                self._moved.labels(pixel, notice.trigger).inc(notice.deliveries)
+                pixel = notice.pixel
+                self._count(
+                    "twite_deliveries_total", pixel, notice.trigger, times=notice.deliveries
+                )
                 if notice.waited:
-                    self._delivery.observe(pixel, notice.waited)
+                    self._delivery.observe(self._pixel(pixel), notice.waited)
             case Paused() | Resumed():
                 self._see_pause(notice)
             case Troubled(where=where):
-                self._troubles.labels(where).inc()
+                self._count("twite_troubles_total", where)
             case TagFired() | TagPassed() | TagSaid():
                 self._see_tag(notice)
             case _:
                 self._see_alarm(notice)
 
     def _see_tag(self, notice: TagFired | TagPassed | TagSaid) -> None:
-        pixel = self._pixel(notice.tag)
+        pixel = notice.tag
         if isinstance(notice, TagSaid):
-            self._said.labels(pixel).inc()
+            self._count("twite_tag_log_lines_total", pixel)
         elif isinstance(notice, TagPassed):
-            source = self._source(notice.source)
-            self._passed.labels(pixel, source, notice.bar).inc(notice.times)
+            bar, times = notice.bar, notice.times
+            self._count("twite_tag_not_fired_total", pixel, notice.source, bar, times=times)
         else:
-            self._fired.labels(pixel, self._source(notice.source), notice.verdict).inc()
+            self._count("twite_tag_firings_total", pixel, notice.source, notice.verdict)
 
     def _see_pause(self, notice: Paused | Resumed) -> None:
-        label, is_paused = self._pixel(notice.pixel), isinstance(notice, Paused)
+        pixel, is_paused = notice.pixel, isinstance(notice, Paused)
         if not notice.event:
-            self._paused.labels(label).set(int(is_paused))
+            self._set("twite_pixel_paused", pixel, to=int(is_paused))
             return
-        events = self._paused_events[label]
+        events = self._paused_events[self._pixel(pixel)]
         (events.add if is_paused else events.discard)(notice.event)
-        self._events_paused.labels(label).set(len(events))
+        self._set("twite_events_paused", pixel, to=len(events))
 
     def _see_alarm(self, notice: Notice) -> None:
         match notice:
             case Presented():
                 verdict = "taken" if notice.taken else "refused"
-                self._presented.labels(self._pixel(notice.pixel), notice.credential, verdict).inc()
+                self._count(
+                    "twite_credentials_presented_total",
+                    notice.pixel,
+                    notice.credential,
+                    verdict,
+                )
             case Misdated(offset=offset):
-                self._offset.set(offset / 1_000)
+                self._set("twite_clock_offset_seconds", to=offset / 1_000)
             case Alerted(alert=alert, phase=phase):
                 still = phase is not AlertPhase.RESOLVED
-                self._alert.labels(alert.kind.value, alert.subject).set(still)
-                self._alerts.labels(alert.kind.value, phase.value).inc()
+                self._set("twite_alert_open", alert.kind.value, alert.subject, to=still)
+                self._count("twite_alerts_total", alert.kind.value, phase.value)
             case WebhookTried(refused=refused):
-                self._told.labels("taken" if refused is None else "failed").inc()
+                self._count(
+                    "twite_webhook_messages_total", "taken" if refused is None else "failed"
+                )
             case IgnoredSome(source=source, endpoint=endpoint, reasons=reasons):
                 for reason, times in reasons.items():
-                    self._ignored.labels(self._source(source), endpoint, reason).inc(times)
+                    self._count("twite_ignored_total", source, endpoint, reason, times=times)
             case Judged(source=source, verdicts=verdicts):
                 for (action, rule), times in verdicts.items():
-                    self._consent.labels(self._source(source), action, rule).inc(times)
+                    self._count("twite_consent_total", source, action, rule, times=times)
             case MonitorChecked():
                 self._see_looked(notice)
 
@@ -320,18 +193,29 @@ class Metrics:
     def counted(self, counted: Iterable[Counted]) -> None:
         """Count a commit's match keys and amounts. Called from the store's thread."""
         for count in counted:
-            whose = self._source(count.source), self._pixel(count.pixel)
+            whose = count.source, count.pixel
             match count.what:
                 case Counting.KIT:
                     key_set = int(count.word)
-                    self._matched.labels(*whose, str(keys_in(key_set))).inc(count.times)
+                    self._count(
+                        "twite_matchable_conversions_total",
+                        *whose,
+                        str(keys_in(key_set)),
+                        times=count.times,
+                    )
                     for needed, label in _KEY_LABELS.items():
                         if key_set & needed == needed:
-                            self._keys.labels(*whose, label).inc(count.times)
+                            self._count("twite_match_keys_total", *whose, label, times=count.times)
                 case Counting.FLAW:
-                    self._flaws.labels(*whose, count.word).inc(count.times)
+                    self._count("twite_match_flaws_total", *whose, count.word, times=count.times)
                 case Counting.FLAGGED | Counting.HELD:
-                    self._amounts.labels(*whose, count.word, count.what.value).inc(count.times)
+                    self._count(
+                        "twite_remarkable_amounts_total",
+                        *whose,
+                        count.word,
+                        count.what.value,
+                        times=count.times,
+                    )
 
     def rendered(self, accounts: Iterable[ConversionCounts]) -> bytes:
         """Return the metrics page, with the current balance."""
@@ -341,63 +225,81 @@ class Metrics:
             for state in (*ConversionCounts.__struct_fields__[2:], "balance"):
                 key = (*whose, state)
                 sums[key] = sums.get(key, 0) + getattr(account, state)
-        self._accounts.clear()
+        self._gauges["twite_balance_conversions"].clear()
         for key, many in sums.items():
-            self._accounts.labels(*key).set(many)
+            self._set("twite_balance_conversions", *key, to=many)
         return generate_latest(self.registry)
 
     def _see_accepted(self, notice: Accepted) -> None:
         """Count an accepted request. This is a hot path: its series are looked up once a source."""
         series = self._endpoints.get(notice.source)
         if series is None:
-            labels = partial(self._submitted.labels, self._source(notice.source))
+            labels = partial(
+                self._counters["twite_conversions_total"].labels, self._source(notice.source)
+            )
             series = self._endpoints[notice.source] = tuple(labels(verdict) for verdict in VERDICTS)
-        accepted, duplicates, suppressed, rejected = series
-        if notice.accepted:
-            accepted.inc(notice.accepted)
-        if notice.duplicates:
-            duplicates.inc(notice.duplicates)
-        if notice.suppressed:
-            suppressed.inc(notice.suppressed)
-        if notice.rejected:
-            rejected.inc(notice.rejected)
-            for code, times in notice.codes.items():
-                self._rejected.labels(self._source(notice.source), notice.endpoint, code).inc(times)
+        times = (notice.accepted, notice.duplicates, notice.suppressed, notice.rejected)
+        for counter, many in zip(series, times, strict=True):
+            if many:
+                counter.inc(many)
+        for code, many in notice.codes.items():
+            self._count("twite_rejected_total", notice.source, notice.endpoint, code, times=many)
 
     def _see_attempted(self, notice: Attempted) -> None:
-        pixel = self._pixel(notice.pixel)
-        self._attempts.labels(pixel, notice.outcome, _status(notice.status)).inc()
-        self._sent.labels(pixel, notice.outcome).inc(notice.conversions)
-        self._took.labels(pixel).observe(notice.took / 1_000)
+        pixel = notice.pixel
+        self._count("twite_attempts_total", pixel, notice.outcome, _status(notice.status))
+        self._count("twite_sent_conversions_total", pixel, notice.outcome, times=notice.conversions)
+        self._took.labels(self._pixel(pixel)).observe(notice.took / 1_000)
         if notice.ambiguous:
-            self._ambiguous.labels(pixel).inc(notice.conversions)
+            self._count("twite_ambiguous_conversions_total", pixel, times=notice.conversions)
         if notice.again:
-            self._again.labels(pixel).inc(notice.again)
+            self._count("twite_ambiguous_resends_total", pixel, times=notice.again)
         if notice.isolating:
-            self._isolating.labels(pixel).inc()
+            self._count("twite_isolation_requests_total", pixel)
 
     def _see_looked(self, notice: MonitorChecked) -> None:
         for alert in notice.alerts:
-            self._alert.labels(alert.kind.value, alert.subject).set(1)
+            self._set("twite_alert_open", alert.kind.value, alert.subject, to=1)
         for forecast in notice.forecasts or ():
             self._see_forecast(forecast, now=notice.at)
         if notice.space is not None:
-            self._free.set(notice.space.free)
+            self._set("twite_disk_free_bytes", to=notice.space.free)
             for name, size in notice.space.files.items():
-                self._files.labels(name).set(size)
+                self._set("twite_store_bytes", name, to=size)
 
     def _see_forecast(self, forecast: Forecast, *, now: int) -> None:
-        pixel = self._pixel(forecast.pixel)
-        self._pending.labels(pixel).set(forecast.pending)
-        self._oldest.labels(pixel).set(
-            0 if forecast.oldest is None else (now - forecast.oldest) / 1_000
+        pixel = forecast.pixel
+        self._set("twite_pending_conversions", pixel, to=forecast.pending)
+        self._set(
+            "twite_oldest_pending_seconds",
+            pixel,
+            to=0 if forecast.oldest is None else (now - forecast.oldest) / 1_000,
         )
         drained = (
             float("inf") if forecast.drained_at is None else (forecast.drained_at - now) / 1_000
         )
-        self._drain.labels(pixel).set(drained)
-        self._misses.labels(pixel).set(forecast.misses)
-        self._late.labels(pixel).set(forecast.late)
+        self._set("twite_forecast_drain_seconds", pixel, to=drained)
+        self._set("twite_forecast_misses", pixel, to=forecast.misses)
+        self._set("twite_late_conversions", pixel, to=forecast.late)
+
+    def _count(self, name: str, *labels: str, times: float = 1) -> None:
+        self._counters[name].labels(*self._known(COUNTERS[name][1], labels)).inc(times)
+
+    def _set(self, name: str, *labels: str, to: float) -> None:
+        gauge = self._gauges[name]
+        known = self._known(GAUGES[name][1], labels)
+        (gauge.labels(*known) if labels else gauge).set(to)
+
+    def _known(self, kinds: str, labels: Iterable[str]) -> Iterator[str]:
+        """Yield labels; a source or a pixel without series of its own is `other`."""
+        for kind, label in zip(kinds.split(), labels, strict=True):
+            match kind:
+                case "source":
+                    yield self._source(label)
+                case "pixel":
+                    yield self._pixel(label)
+                case _:
+                    yield label
 
     def _source(self, name: str) -> str:
         return name if self._sources is None or name in self._sources else OTHER

@@ -1,0 +1,140 @@
+"""The counters and gauges by name, and a latency histogram that takes a whole batch at once."""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+from typing import Final
+
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+# The counters and gauges: name, help text, labels.
+COUNTERS: Final = {
+    "twite_conversions_total": ("Conversions received, by verdict at intake.", "source verdict"),
+    "twite_rejected_total": (
+        "Conversions rejected at intake, by the first error of each.",
+        "source door code",
+    ),
+    "twite_refused_requests_total": (
+        "Requests refused as a whole and for good, by error.",
+        "source door code",
+    ),
+    "twite_attempts_total": (
+        "Requests to X, by outcome and HTTP status (none where no answer came).",
+        "pixel outcome status",
+    ),
+    "twite_sent_conversions_total": ("Conversions in requests to X, by outcome.", "pixel outcome"),
+    "twite_ambiguous_conversions_total": (
+        "Conversions that X may have processed without an answer.",
+        "pixel",
+    ),
+    "twite_ambiguous_resends_total": ("Conversions sent again although X may have them.", "pixel"),
+    "twite_isolation_requests_total": ("Requests to X that bisect a refused batch.", "pixel"),
+    "twite_credentials_presented_total": (
+        "Requests of pixels with two credentials, by credential and X's verdict.",
+        "pixel credential verdict",
+    ),
+    "twite_deliveries_total": ("State changes of deliveries, by trigger.", "pixel trigger"),
+    "twite_tag_firings_total": (
+        "Events for which a tag fired, by verdict at intake.",
+        "pixel source verdict",
+    ),
+    "twite_tag_not_fired_total": (
+        "Events for which a tag did not fire, by reason.",
+        "pixel source reason",
+    ),
+    "twite_tag_log_lines_total": (
+        "Log lines written by templates, and by the sandbox about them.",
+        "pixel",
+    ),
+    "twite_troubles_total": ("Internal errors that are retried.", "where"),
+    "twite_alerts_total": (
+        "Alerts that opened, were still open after a day, or resolved.",
+        "code phase",
+    ),
+    "twite_webhook_messages_total": (
+        "Messages to the webhook, by outcome: taken or failed.",
+        "outcome",
+    ),
+    "twite_ignored_total": (
+        "Events received that are not conversions of their source, by endpoint and reason.",
+        "source door reason",
+    ),
+    "twite_consent_total": (
+        "Conversions with consent signals or required consent, by decision and rule.",
+        "source action rule",
+    ),
+    "twite_matchable_conversions_total": (
+        "New conversions to be sent, by how many of X's four match keys they carry.",
+        "source pixel keys",
+    ),
+    "twite_match_keys_total": (
+        "Match keys of new conversions to be sent, by key.",
+        "source pixel key",
+    ),
+    "twite_match_flaws_total": ("Flaws of match keys received, by code.", "source pixel code"),
+    "twite_remarkable_amounts_total": (
+        "Conversions with an unusual amount for their event, by kind.",
+        "source pixel kind fate",
+    ),
+}
+GAUGES: Final = {
+    "twite_pixel_paused": ("1 while a pixel is paused.", "pixel"),
+    "twite_events_paused": ("Paused events of the pixel.", "pixel"),
+    "twite_pending_conversions": ("Conversions waiting to be sent.", "pixel"),
+    "twite_oldest_pending_seconds": (
+        "How long the oldest pending conversion has waited; 0 without one.",
+        "pixel",
+    ),
+    "twite_forecast_drain_seconds": (
+        "Time until all pending conversions are sent; +Inf while nothing is sent.",
+        "pixel",
+    ),
+    "twite_forecast_misses": (
+        "Pending conversions that will be sent after their 48 hours.",
+        "pixel",
+    ),
+    "twite_late_conversions": ("Pending conversions whose 48 hours are over.", "pixel"),
+    "twite_clock_offset_seconds": (
+        "How far X's clock is ahead of the machine's, from its responses.",
+        "",
+    ),
+    "twite_alert_open": ("1 while an alert is open.", "code subject"),
+    "twite_disk_free_bytes": ("Free disk space at the store.", ""),
+    "twite_store_bytes": ("Size of the store's files: the database and its log.", "file"),
+    "twite_balance_conversions": (
+        "The balance, by state; `balance` must be 0.",
+        "source pixel state",
+    ),
+}
+
+
+class Latency(Collector):
+    """Seconds, by pixel. prometheus-client takes single values, at nine times the cost."""
+
+    def __init__(self, name: str, documentation: str, *, limits: Sequence[float]) -> None:
+        """`limits` are the upper ends of the buckets, in seconds, in order."""
+        self._name = name
+        self._documentation = documentation
+        self._limits = tuple(limits)
+        self._ends = tuple(round(limit * 1_000) for limit in limits)
+        self._counts: dict[str, list[int]] = {}
+        self._sums: dict[str, float] = {}
+
+    def observe(self, pixel: str, waited: Iterable[int]) -> None:
+        """Count times in milliseconds."""
+        counts = self._counts.setdefault(pixel, [0] * (len(self._ends) + 1))
+        total = 0
+        for ms in waited:
+            counts[bisect_left(self._ends, ms)] += 1
+            total += ms
+        self._sums[pixel] = self._sums.get(pixel, 0.0) + total / 1_000
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """Yield the metric."""
+        family = HistogramMetricFamily(self._name, self._documentation, labels=["pixel"])
+        names = [*(str(float(limit)) for limit in self._limits), "+Inf"]
+        for pixel, counts in self._counts.items():
+            buckets = list(zip(names, accumulate(counts), strict=True))
+            family.add_metric([pixel], buckets=buckets, sum_value=self._sums[pixel])
+        yield family
