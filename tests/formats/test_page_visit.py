@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from twite.formats.page_visit import (
     Click,
     clicks_of,
+    cookie_value,
     cookies_of,
     newest,
     newest_of,
     read_click,
     scrubbed_url,
-    written,
 )
 
 ID = "2-3k9x0abcd1efgh2ijkl3mnop4q"
@@ -73,11 +73,11 @@ def test_the_newest_click_counts_and_one_without_a_time_is_the_oldest():
 def test_a_cookie_that_is_written_is_read_back(name):
     click = Click(id=ID, at=NOW)
 
-    assert clicks_of({name: written(name, click)}, now=NOW) == [click]
+    assert clicks_of({name: cookie_value(name, click)}, now=NOW) == [click]
 
 
 def test_stapes_cookie_is_the_click_id_alone():
-    assert written("twclid", Click(id=ID, at=NOW)) == ID
+    assert cookie_value("twclid", Click(id=ID, at=NOW)) == ID
 
 
 def test_a_click_id_may_stand_in_an_address():

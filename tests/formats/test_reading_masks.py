@@ -6,7 +6,7 @@ from readings import CLICK, a_source, read_bytes
 from twite.domain.consent import PLAIN
 from twite.formats.native.conversion import ReadContext
 from twite.formats.parsed_request import Many, Native
-from twite.formats.x_api.shape import XConversion, XIdentifier, XRequest
+from twite.formats.x_api.read import XConversion, XIdentifier, XRequest
 
 CANARY = "canary-4f1d"
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twite.domain.errors import MalformedRequest
 from twite.formats.parsed_request import Many, Native
 from twite.formats.strict_json import decode, may_hold_control_characters
-from twite.formats.x_api.shape import XRequest
+from twite.formats.x_api.read import XRequest
 
 ONE = msgspec.json.Decoder(Native)
 MANY = msgspec.json.Decoder(Many)

@@ -100,7 +100,7 @@ def test_any_other_2xx_without_a_count_is_ambiguous():
 def test_an_answer_cut_off_is_ambiguous_whatever_its_status(status):
     outcome = heard(status, success(conversions_processed=1), whole=False)
 
-    assert outcome == Errored(reason=f"the answer ({status}) was cut off", ambiguous=True)
+    assert outcome == Errored(reason=f"the response ({status}) was truncated", ambiguous=True)
 
 
 def test_400_is_about_conversions_and_keeps_the_words_of_x():

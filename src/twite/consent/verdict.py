@@ -177,7 +177,7 @@ def is_strict(given: Signals, policy: ConsentPolicy) -> bool:
 
 
 def decide(stated: Sequence[Statement], policy: ConsentPolicy, *, strict: bool) -> ConsentDecision:
-    found = max(_objections(stated, policy), key=_rank, default=None)
+    found = max(_objections(stated, policy), key=lambda each: _STRICTER[each.action], default=None)
     strip = _strip(stated, policy)
     restricted = _restricted(stated, policy)
     if (found is None or found.action not in {ConsentAction.SUPPRESS, ConsentAction.HOLD}) and (
@@ -256,10 +256,6 @@ def _reason(statement: Statement, action: ConsentAction) -> str:
         else "consent_denied"
     )
     return f"{code}: {statement.by}"
-
-
-def _rank(found: ConsentDecision) -> int:
-    return _STRICTER[found.action]
 
 
 def _strip(stated: Sequence[Statement], policy: ConsentPolicy) -> tuple[str, ...]:

@@ -152,7 +152,7 @@ def cookies_of(header: str) -> dict[str, str]:
 def clicks_of(cookies: Mapping[str, str], *, now: int) -> list[Click]:
     """Return the clicks in the cookies. A time in the future counts as unknown."""
     found = []
-    for read, name in ((_ours, OURS), (_of_x, OF_X), (_raw, OF_STAPE)):
+    for read, name in ((_ours, OURS), (_of_x, OF_X), (read_click, OF_STAPE)):
         click = read(cookies.get(name, ""))
         if click is not None:
             found.append(click if click.at <= now else Click(id=click.id))
@@ -176,7 +176,7 @@ def newest_of(seen: Sequence[Click], kept: Sequence[Click]) -> Click | None:
     return newest(dated)
 
 
-def written(name: str, click: Click) -> str:
+def cookie_value(name: str, click: Click) -> str:
     """Return the cookie value of this name (one of NAMES) that keeps a click."""
     if name == OURS:
         return f"{_FORM}.{click.at}.{click.id}"
@@ -192,7 +192,7 @@ def written(name: str, click: Click) -> str:
 
 
 def in_full(click: Click) -> str:
-    return written(OURS, click) if click.at else click.id
+    return cookie_value(OURS, click) if click.at else click.id
 
 
 def read_click(text: str, at: int = 0) -> Click | None:
@@ -224,10 +224,6 @@ def _of_x(value: str) -> Click | None:
         except (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError):
             return None
     return read_click(text, max(0, at))
-
-
-def _raw(value: str) -> Click | None:
-    return read_click(value)
 
 
 def _is_moment(text: str) -> bool:

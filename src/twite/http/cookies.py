@@ -13,7 +13,7 @@ from twite.domain.conversion import Identifiers
 from twite.domain.destination import ClickCookie
 from twite.domain.times import DAY, SECOND
 from twite.formats.data_tag.event import CLIENT_COOKIE, CLIENT_COOKIE_SECONDS, client_cookie
-from twite.formats.page_visit import OF_X, Click, written
+from twite.formats.page_visit import OF_X, Click, cookie_value
 from twite.http.addresses import host_of
 from twite.http.origins import PageVisit
 
@@ -34,7 +34,7 @@ def set_cookies(
     return tuple(
         named_cookie(
             name,
-            written(name, dated),
+            cookie_value(name, dated),
             seconds=left,
             domain=domain,
             http_only=wanted.http_only and name != OF_X,

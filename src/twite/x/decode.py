@@ -64,7 +64,7 @@ def decode(
     milliseconds.
     """
     if not whole:
-        return Errored(reason=f"the answer ({status}) was cut off", ambiguous=True)
+        return Errored(reason=f"the response ({status}) was truncated", ambiguous=True)
     read = _read(body)
     if 200 <= status < 300:
         return _success(status, read, sent)

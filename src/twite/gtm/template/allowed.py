@@ -24,7 +24,7 @@ from twite.gtm.template.effects import (
     SetCookie,
     Status,
 )
-from twite.gtm.template.permissions import EVERYTHING, CookieGrant, PermissionPolicy
+from twite.gtm.template.permissions import EVERYTHING, PermissionPolicy
 
 
 def lacking(effect: AnyEffect, allowed: PermissionPolicy) -> str | None:
@@ -62,25 +62,6 @@ def row_allowed(rows: Iterable[tuple[str, ...]], place: tuple[object, ...]) -> b
     )
 
 
-def cookie_allowed(
-    rules: tuple[CookieGrant, ...],
-    *,
-    name: str,
-    domain: str,
-    path: str,
-    secure: bool,
-    session: bool,
-) -> bool:
-    return any(
-        _matches(rule.name, name)
-        and _matches(rule.domain, domain)
-        and _matches(rule.path, path)
-        and rule.secure in {None, secure}
-        and rule.session in {None, session}
-        for rule in rules
-    )
-
-
 def _request_allowed(request: HttpEffect, allowed: PermissionPolicy) -> tuple[str, bool]:
     scopes = request.authorization or ()
     if not all(matches(allowed.scopes, scope) for scope in scopes):
@@ -100,13 +81,14 @@ def _response_allowed(part: Status | Body | Header | PixelBody, allowed: Permiss
 
 
 def _cookie_allowed(cookie: SetCookie, allowed: PermissionPolicy) -> bool:
-    return cookie_allowed(
-        allowed.set_cookies,
-        name=cookie.name,
-        domain=cookie.domain or "",
-        path=cookie.path or "",
-        secure=cookie.secure,
-        session=cookie.expires is None and cookie.max_age is None,
+    is_session = cookie.expires is None and cookie.max_age is None
+    return any(
+        _matches(rule.name, cookie.name)
+        and _matches(rule.domain, cookie.domain or "")
+        and _matches(rule.path, cookie.path or "")
+        and rule.secure in {None, cookie.secure}
+        and rule.session in {None, is_session}
+        for rule in allowed.set_cookies
     )
 
 
