@@ -136,6 +136,33 @@ def test_what_a_conversion_says_goes_before_the_cookies():
     assert (conversion.twclid, conversion.twpid) == (OTHER, "tw.3.4")
 
 
+@pytest.mark.parametrize(
+    ("own", "around", "consent"),
+    [
+        ({"ad_storage": "denied"}, {}, {"ad_storage": "denied"}),
+        ({"ad_storage": "denied"}, {"ad_storage": "granted"}, {"ad_storage": "denied"}),
+        ({"ad_storage": "granted"}, {"ad_storage": "denied"}, {"ad_storage": "denied"}),
+        ({"usp": "1YYN"}, {"gpc": False}, {"usp": "1YYN", "gpc": False}),
+        ("denied", {"ad_storage": "granted"}, {"ad_storage": "granted", "consent": "unreadable"}),
+        (None, {"ad_storage": "granted"}, {"ad_storage": "granted"}),
+    ],
+)
+def test_of_a_signal_of_the_page_and_of_a_conversion_the_strictest_counts(own, around, consent):
+    body = a_message({"consent": own}, {}, consent=around)
+
+    first, second = read(body, seen()).found.conversions
+
+    assert (first.consent, second.consent) == (consent, around or None)
+
+
+def test_signals_in_the_address_of_the_image_count():
+    said = {"event": "purchase", "us_privacy": "1YYN", "gdpr_consent": "what"}
+
+    (conversion,) = read_image(said, seen(opted_out=True)).found.conversions
+
+    assert conversion.consent == {"usp": "1YYN", "tcf": "what", "gpc": "1"}
+
+
 def test_the_browsers_global_opt_out_is_a_signal():
     assert the_conversion(a_message({}), opted_out=True).consent == {"gpc": True}
 

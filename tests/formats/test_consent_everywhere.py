@@ -34,6 +34,12 @@ SIGNALS = [
     ("consent_state", '{"ad_user_data":false}', '{"ad_user_data":true}'),
     ("consent", "denied", "granted"),
     ("consent.ad_storage", "denied", "granted"),
+    ("usprivacy", "1YYN", "1YNN"),
+    ("usPrivacy", "1YYN", "1YNN"),
+    ("US_PRIVACY", "1YYN", "1YNN"),
+    ("GPC", "1", "0"),
+    ("gdprConsent", "what", ""),
+    ("adStorage", "denied", "granted"),
 ]
 LIMITS = {"npa", "non_personalized_ads"}
 
@@ -200,3 +206,23 @@ def test_the_parameters_that_are_no_signals_are_not_read_from_the_url():
     event = of_measurement_protocol({"url": [("user_id", "u"), ("email", "a@example.com")]})
 
     assert event.keys() == {"client_id", "event_name", "value"}
+
+
+def test_a_denial_in_user_properties_and_in_googles_own_parameters_counts():
+    properties = {"user_properties": {"us_privacy": {"value": "1YYN"}}}
+    said = [
+        of_ga4({"url": [("up.us_privacy", "1YYN")]}),
+        of_ga4({"line": [("sst.gcs", "G100"), ("gcs", "G111")]}),
+        of_measurement_protocol({"top": properties.items()}),
+    ]
+    actions = [
+        verdict(
+            signals_of(event, opted_out=False),
+            Identifiers(click_id="click"),
+            policy=ConsentPolicy(),
+            now=NOW,
+        ).action
+        for event in said
+    ]
+
+    assert actions == [ConsentAction.SUPPRESS] * 3

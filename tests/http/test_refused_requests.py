@@ -9,6 +9,7 @@ from tag_stage import CLICK, KEY, TagStage, what_it_needs
 from twite.gateway.ports.events import TurnedAway
 
 HALF = '"Mug \\ud83d"'
+DENIED = '{"ad_storage":"denied"}'
 JSON_TYPE = {"Content-Type": "application/json"}
 MANY = json.dumps({"conversions": [{}] * 1_001}).encode()
 
@@ -153,14 +154,17 @@ async def test_the_debug_route_names_the_event_that_cannot_be_read(api):
     assert said == {"events[0].ip": "ip_private", "events[1].name": "wrong_type"}
 
 
-async def test_half_a_character_in_our_own_format_is_refused_with_its_place(api):
-    body = f'{{"event":"purchase","twclid":"{CLICK}","description":{HALF}}}'
+async def test_half_a_character_rejects_a_conversion_that_is_alone_and_keeps_its_denial(api):
+    order = f'"event":"purchase","conversion_id":"A","twclid":"{CLICK}"'
+    answers = []
+    for rest in ("", f',"description":{HALF}', f',"description":{HALF},"consent":{DENIED}'):
+        answer = await api.of_server(
+            "POST", "/v1/conversions", f"{{{order}{rest}}}".encode(), key=KEY, headers=JSON_TYPE
+        )
+        answers.append((answer.status, answer.json()))
 
-    answer = await api.of_server(
-        "POST", "/v1/conversions", body.encode(), key=KEY, headers=JSON_TYPE
-    )
-
-    [said] = answer.json()["errors"]
-    assert (answer.status, said["code"]) == (400, "not_json")
-    assert said["message"].endswith(f"(byte {body.index(chr(92))})")
-    assert list(await api.store.balance()) == []
+    (_, first), (status, second), (_, third) = answers
+    assert (first["accepted"], status, third["suppressed"]) == (1, 422, 1)
+    assert [error["code"] for error in second["rejected"][0]["errors"]] == ["wrong_type"]
+    [account] = await api.store.balance()
+    assert (account.received, account.pending, account.rejected) == (3, 0, 1)

@@ -24,6 +24,7 @@ from twite.formats.beacon.shape import (
     ignored_in,
     number_in,
 )
+from twite.formats.event_data.consent import signals_of, strictest
 from twite.formats.event_data.conversions import ignored_as
 from twite.formats.event_data.values import MAX_ITEMS_IN_ALL
 from twite.formats.native.values import is_more
@@ -61,7 +62,8 @@ _NULL: Final = msgspec.Raw(b"null")
 class Beacon(msgspec.Struct, frozen=True, kw_only=True):
     """The conversions of a message, and what X's pixel did with each.
 
-    `click` is the newest that page and cookies know of; `consent` holds for all conversions. A
+    `click` is the newest that page and cookies know of; `consent` holds for all conversions,
+    in addition to a conversion's own. A
     place is an index in the message, of which some conversions may have been ignored.
     """
 
@@ -109,7 +111,7 @@ def read_image(query: Mapping[str, str], seen: Visitor) -> Beacon:
         currency=query.get("currency"),
         url=page,
     )
-    consent = _consent({}, seen)
+    consent = signals_of(query, opted_out=seen.opted_out)
     return _sorted([(given, ())], [], seen=seen, ahead=None, click=click, consent=consent)
 
 
@@ -196,7 +198,7 @@ def _native(
         else None,
         description=conversion.description,
         search=conversion.search,
-        consent=dict(consent) or None,
+        consent=strictest(consent, consent_in(conversion.consent)) or None,
     )
 
 

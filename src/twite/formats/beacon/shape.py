@@ -57,6 +57,7 @@ class BeaconConversion(msgspec.Struct, frozen=True, omit_defaults=True):
     contents: list[BeaconContent] | None = None
     description: str | None = None
     search: str | None = None
+    consent: msgspec.Raw = _NULL
 
     def __repr__(self) -> str:
         return "BeaconConversion(***)"

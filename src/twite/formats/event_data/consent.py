@@ -1,7 +1,7 @@
 """Collect the consent signals of an event (Consent Mode, IAB strings, GPC), raw, by name."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -32,15 +32,24 @@ _PASSED_ON: Final = (
 )
 # Event data has this prefix for a parameter of the GA4 hit itself, not the event's own (`ep.`).
 _OF_THE_HIT: Final = "x-ga-mp2-"
-# Google's Consent Mode in a hit [doc].
-_SIGNALS: Final = (
-    ("x-ga-gcs", "gcs"),
-    ("x-ga-gcd", "gcd"),
-    ("x-ga-npa", "npa"),
-    *_PASSED_ON,
-    *((f"{_OF_THE_HIT}{place}", name) for place, name in _PASSED_ON),
-)
-_PLACES: Final = dict(_SIGNALS)
+
+
+def _spellings(name: str) -> set[str]:
+    """Return how tags write a name: `us_privacy`, `usPrivacy`, `usprivacy`, `US_PRIVACY`."""
+    first, *rest = name.split("_")
+    camel = first + "".join(map(str.capitalize, rest))
+    return {name, name.upper(), camel, camel.lower(), camel.upper()}
+
+
+# Google's Consent Mode in a hit [doc], and the names above.
+_PLACES: Final = {"x-ga-gcs": "gcs", "x-ga-gcd": "gcd", "x-ga-npa": "npa"} | {
+    f"{prefix}{spelled}": name
+    for prefix in ("", _OF_THE_HIT)
+    for place, name in _PASSED_ON
+    for spelled in _spellings(place)
+}
+# Groups of parameters of a hit (`up.`, `sst.`) that may hold signals, too.
+_GROUPS: Final = ("x-ga-mp2-user_properties", "x-sst-system_properties")
 # Tables of Google's signals: Stape's Data Tag (true and false, or words), and the Measurement
 # Protocol (words). Each may be one object, its JSON, or dotted keys.
 _TABLES: Final = tuple(
@@ -76,9 +85,10 @@ _DENIED, _UNCLEAR, _FREE = range(3)
 def signals_of(event: Event, *, opted_out: bool) -> dict[str, str | bool]:
     """Return the signals; `opted_out` says whether the browser sent `Sec-GPC: 1`."""
     found: dict[str, str | bool] = {}
-    for place, name in _SIGNALS:
-        word = _word(event.get(place))
-        if word:
+    for place, value in _parameters(event):
+        name = _PLACES.get(place)
+        word = None if name is None else _word(value)
+        if name is not None and word:
             found[name] = stricter(name, str(found[name]), word) if name in found else word
     dotted = [
         {name.rpartition(".")[2]: value}
@@ -97,6 +107,14 @@ def signals_of(event: Event, *, opted_out: bool) -> dict[str, str | bool]:
     if opted_out:
         found["gpc"] = "1"
     return found
+
+
+def _parameters(event: Event) -> Iterator[tuple[str, object]]:
+    yield from event.items()
+    for name in _GROUPS:
+        group = event.get(name)
+        if isinstance(group, Mapping):
+            yield from group.items()
 
 
 def merged(*parts: Event) -> dict[str, object]:

@@ -34,6 +34,7 @@ MAX_CONVERSIONS: Final = 1_000
 
 _ONE: Final = msgspec.json.Decoder(Native)
 _MANY: Final = msgspec.json.Decoder(Many)
+_RAW: Final = msgspec.json.Decoder(msgspec.Raw)
 _FRAME: Final = msgspec.json.Decoder(Frame)
 _KEYS_ONLY: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ENCODER: Final = msgspec.json.Encoder()
@@ -172,7 +173,7 @@ def _decoded(
     try:
         given = [decode(_ONE, body)] if single else decode(_MANY, body).conversions
     except MalformedRequest as wrong:
-        whole = body if single else without_halves(body)
+        whole = without_halves(body)
         if wrong.code not in OF_ONE and whole == body:
             raise
         if single and not body.lstrip().startswith(b"{"):
@@ -181,7 +182,7 @@ def _decoded(
         _require_count(len(given))
         return given, None
     parts = (
-        [body]
+        [body if whole == body else bytes(decode(_RAW, whole, frame=True))]
         if single
         else [bytes(conversion) for conversion in decode(_FRAME, whole, frame=True).conversions]
     )
@@ -207,7 +208,7 @@ def _with_halves(
 ) -> list[tuple[Native, tuple[Fault, ...]]]:
     """Add a fault to each conversion that has half a character in `body`, and none in `whole`."""
     found = []
-    at = whole.index(b"[")
+    at = whole.index(parts[0])
     for (conversion, faults), part in zip(each, parts, strict=True):
         # Of the same length, so that a part stands at the same place in both.
         start = whole.index(part, at)
