@@ -20,7 +20,7 @@ X says all of a request fails or none of it [doc WEB]; errors without JSON occur
 then decides [doc FUND].
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -36,7 +36,9 @@ LONGEST_WAIT: Final = 2 * spec.RATE_WINDOW_SECONDS * SECOND
 _LONGEST_WORDS: Final = 512
 
 
-class _Error(msgspec.Struct, frozen=True):
+class ErrorEntry(msgspec.Struct, frozen=True):
+    """An error as X writes it."""
+
     code: str | int | None = ""
     message: str | None = ""
     parameter: str | None = None
@@ -49,7 +51,7 @@ class _Counted(msgspec.Struct, frozen=True):
 
 class _Body(msgspec.Struct, frozen=True):
     data: _Counted | None = None
-    errors: list[_Error] | None = None
+    errors: list[ErrorEntry] | None = None
 
 
 _DECODER: Final = msgspec.json.Decoder(_Body)
@@ -68,7 +70,7 @@ def decode(
     read = _read(body)
     if 200 <= status < 300:
         return _success(status, read, sent)
-    complaints = _complaints(read)
+    complaints = complaints_of(None if read is None else read.errors)
     words = _words(status, complaints)
     if status == 429:
         return Errored(reason=words, ambiguous=False, limited=True, retry_at=_reset(headers, now))
@@ -97,7 +99,7 @@ def _success(status: int, read: _Body | None, sent: int) -> Outcome:
             reason=f"X processed {read.data.conversions_processed} of {sent}", ambiguous=True
         )
     if read.errors:
-        words = _words(status, _complaints(read))
+        words = _words(status, complaints_of(read.errors))
         return Errored(reason=f"{words} beside a success", ambiguous=True)
     return Delivered(debug_id=str(read.data.debug_id or "")[:_LONGEST_WORDS])
 
@@ -135,16 +137,15 @@ def _read(body: bytes) -> _Body | None:
         return None
 
 
-def _complaints(read: _Body | None) -> tuple[XComplaint, ...]:
-    if read is None:
-        return ()
+def complaints_of(errors: Sequence[ErrorEntry] | None) -> tuple[XComplaint, ...]:
+    """Return X's errors, cut: X's own texts are untrusted."""
     return tuple(
         XComplaint(
             code=str("" if error.code is None else error.code)[:64],
             message=(error.message or "")[:_LONGEST_WORDS],
             parameter=(error.parameter or "")[:64],
         )
-        for error in (read.errors or ())[:1_000]
+        for error in (errors or ())[:1_000]
     )
 
 

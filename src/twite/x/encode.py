@@ -118,22 +118,13 @@ def _identifiers(given: Identifiers) -> list[_Identifier]:
         elements.append(_Identifier(None, None, given.phone, ip, agent, twpid))
         twpid = None
     if pair:
-        elements.append(
-            _Identifier(
-                None, None, None, given.ip, given.user_agent, twpid if not elements else None
-            )
-        )
+        browser = None if elements else twpid
+        elements.append(_Identifier(None, None, None, given.ip, given.user_agent, browser))
     return elements
 
 
-class _RenderedIdentifier(msgspec.Struct, gc=False):
-    twclid: str | None = None
-    hashed_email: str | None = None
-    hashed_phone_number: str | None = None
-
-
 class _RenderedConversion(msgspec.Struct):
-    identifiers: list[_RenderedIdentifier] = []
+    identifiers: list[_Identifier] = []
 
 
 class _Placed(msgspec.Struct):

@@ -21,6 +21,7 @@ import msgspec
 from twite.domain.delivery import XComplaint
 from twite.domain.destination import OAuthKeys, PixelToken
 from twite.x import spec
+from twite.x.decode import ErrorEntry, complaints_of
 from twite.x.encode import conversions_url
 from twite.x.oauth1 import sign
 
@@ -119,24 +120,11 @@ def complaints(body: bytes) -> tuple[XComplaint, ...]:
         errors = _ERRORS.decode(body).errors
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ()
-    return tuple(
-        XComplaint(
-            code=str(error.code or "")[:64],
-            message=(error.message or "")[:_LONGEST_WORDS],
-            parameter=(error.parameter or "")[:64],
-        )
-        for error in errors[:100]
-    )
-
-
-class _Error(msgspec.Struct, frozen=True):
-    code: str | int | None = ""
-    message: str | None = ""
-    parameter: str | None = ""
+    return complaints_of(errors)
 
 
 class _Errors(msgspec.Struct, frozen=True):
-    errors: list[_Error] = []
+    errors: list[ErrorEntry] = []
 
 
 _ERRORS: Final = msgspec.json.Decoder(_Errors)

@@ -38,10 +38,7 @@ class UnreadableFile(ClientError):
 
 
 def kind_of(name: str, start: bytes) -> Kind:
-    """Detect the kind of a file by its name and first decompressed bytes.
-
-    Raises UnreadableFile.
-    """
+    """Detect the kind of a file by its name and first decompressed bytes. Raises UnreadableFile."""
     if start.startswith(b"PAR1"):
         return "parquet"
     if start.startswith(b"PK\x03\x04"):
