@@ -49,8 +49,8 @@ OF_A_PIXEL: Final = frozenset(
 class AlertRule(msgspec.Struct, frozen=True, kw_only=True):
     """How an alert of a kind behaves. Times are milliseconds.
 
-    `urgent`: conversions are being refused, delayed or at risk now. It opens after `opens_after` of
-    what is wrong without a break, and is over after `calm` without it.
+    `urgent`: conversions are refused, delayed or at risk now. It opens after the condition has held
+    for `opens_after`, and resolves `calm` after its end.
     """
 
     title: str
@@ -106,10 +106,10 @@ class AlertPhase(StrEnum):
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """Something is wrong with a subject: a pixel, a source, or the store. Times are milliseconds.
+    """An open or resolved alert on a pixel, a source, or the store. Times are milliseconds.
 
-    `reason` is for a person, and holds nothing that X echoed. `said_at` is when there was news of
-    it last; `news` is what the webhook has not taken yet. `resolved_at` is None while it is open.
+    `reason` holds nothing that X echoed. `said_at` is the last notification; `news` is what the
+    webhook has not received yet. `resolved_at` is None while it is open.
     """
 
     id: str
@@ -123,5 +123,5 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> tuple[AlertKind, str]:
-        """What at most one alert is open for."""
+        """At most one alert is open for each key."""
         return self.kind, self.subject

@@ -1,4 +1,4 @@
-"""What a deployment makes of signals of consent, and what it came to for one conversion."""
+"""Consent: a source's policy, and the decision on one conversion."""
 
 import hashlib
 import hmac
@@ -13,7 +13,7 @@ from twite.domain.conversion import Identifiers
 
 
 class ConsentAction(StrEnum):
-    """What becomes of a conversion, from the freest to the strictest."""
+    """What happens to a conversion, from the freest to the strictest."""
 
     SEND = "send"  # as it is
     RESTRICT = "restrict"  # with X's `restricted_data_use`
@@ -22,8 +22,7 @@ class ConsentAction(StrEnum):
     SUPPRESS = "suppress"  # not at all
 
 
-# The countries where silence is no consent: the European Economic Area, the United Kingdom and
-# Switzerland (ISO 3166).
+# The European Economic Area (ISO 3166). With the UK and Switzerland: no signal means no consent.
 EEA: Final = frozenset(
     {
         "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE",
@@ -34,18 +33,16 @@ STRICT_REGIONS: Final = EEA | {"GB", "CH"}
 
 
 class ConsentPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """What a source does about each kind of answer.
+    """What a source does about each kind of consent signal.
 
-    `storage_denied`, `user_data_denied` and `personalization_denied` are for a denial of that kind,
-    `us_opt_out` for an opt-out under a law of the United States, `unclear` for what cannot be read
-    (None: as if it had not been said), `missing` for silence where consent is needed. It is needed
-    where `required`, and of persons in `strict_regions` (ISO 3166).
+    The `_denied` keys are for denials, `us_opt_out` for an opt-out under a law of the United
+    States, `unclear` for unreadable signals (None: ignore them), `missing` for no signal where
+    consent is needed: if `required`, and for persons in `strict_regions` (ISO 3166).
 
-    Of a TC string, the first of `tcf_purposes` and all others must be granted; without one of
+    A TC string must grant the first of `tcf_purposes` and all others; without one of
     `tcf_optimization_purposes`, personalization is denied. `tcf_vendor_id`, `ac_provider_id` and
-    `cmp_vendor` are what X is called in three lists of vendors, None where none is asked.
-    `can_restrict` is whether X is trusted to read `restricted_data_use`: else nothing is sent where
-    it would be needed.
+    `cmp_vendor` name X in three vendor lists; None: not checked. `can_restrict`: X is trusted to
+    read `restricted_data_use`; otherwise such conversions are not sent.
     """
 
     required: bool = False
@@ -66,7 +63,7 @@ class ConsentPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 @lru_cache(maxsize=256)
 def policy_version(policy: ConsentPolicy) -> str:
-    """Return two digests: of all, and of what says how a string of the IAB is read."""
+    """Return digests of the policy, and of how it reads IAB strings."""
     read = [
         policy.tcf_purposes,
         policy.tcf_optimization_purposes,
@@ -78,12 +75,11 @@ def policy_version(policy: ConsentPolicy) -> str:
 
 
 class ConsentDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """What becomes of one conversion, by which rule, and why.
+    """The decision on one conversion, its rule, and why.
 
-    `reason` is there but for `send`; `strip` names the identifiers to take out and `restricted` is
-    whether X is told to restrict itself: both go with `hold` too, for when a person brings it back.
-    `evidence` is JSON, to show later why it was decided so; None where nothing was said or needed.
-    `signals` are those that were given, as they are kept.
+    `strip` names identifiers to remove; `restricted` sets X's `restricted_data_use`: both also
+    apply to a held conversion when a user releases it. `evidence` (JSON) is stored to show the
+    decision later; None if nothing was said or needed. `signals` are those given.
     """
 
     action: ConsentAction = ConsentAction.SEND
@@ -95,7 +91,7 @@ class ConsentDecision(msgspec.Struct, frozen=True, kw_only=True):
     signals: Mapping[str, str | bool] | None = None
 
 
-# From signals, identifiers and pixel to what becomes of a conversion.
+# (signals, identifiers, pixel) → decision
 Judge = Callable[[Mapping[str, str | bool] | None, Identifiers, str], ConsentDecision]
 
 # Nothing was said, and nothing needs to be.
@@ -109,18 +105,18 @@ _DENIALS: Final = ("consent_denied", "consent_limited", "consent_unclear", REVOK
 
 
 def is_denial(reason: str) -> bool:
-    """Return whether a conversion is suppressed for a no, or for what may be one; not for silence.
+    """Return whether a reason is a denial, or may be one; missing consent is not.
 
-    A denial counts for all copies of the conversion.
+    A denial applies to all copies of the conversion.
     """
     return reason.startswith(_DENIALS)
 
 
 def person_keys(identifiers: Identifiers, *, pixel: str, salt: bytes) -> tuple[bytes, ...]:
-    """Return 16 bytes for each identifier that means one person: click id, email, phone.
+    """Return 16 bytes for each click id, email and phone, for one pixel.
 
-    Keyed with the deployment's salt: without it, a hash of every phone number tells who is listed.
-    A person's choice at one pixel says nothing at another.
+    They are keyed with the deployment's salt: otherwise hashes of all phone numbers would reveal
+    the list.
     """
     kinds = (("c", identifiers.click_id), ("e", identifiers.email), ("p", identifiers.phone))
     return tuple(
@@ -131,7 +127,6 @@ def person_keys(identifiers: Identifiers, *, pixel: str, salt: bytes) -> tuple[b
 
 
 def stripped(identifiers: Identifiers, names: Sequence[str]) -> Identifiers:
-    """Return the identifiers without some."""
     return msgspec.structs.replace(identifiers, **dict.fromkeys(names))
 
 

@@ -12,7 +12,7 @@ from twite.domain.fault import Fault, fault
 from twite.domain.times import DAY, HOUR
 
 MAX_DIGITS: Final = 18
-# ISO 4217, the codes of money in use; funds, metals and XXX ("no currency") are not prices.
+# ISO 4217, currencies in use without funds, metals and XXX.
 _CODES: Final = """
     AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP
     BYN BZD CAD CDF CHF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP
@@ -28,17 +28,16 @@ _TIDY: Final = re.compile(r"(?:0|[1-9][0-9]{0,17})\.[0-9]{2}", re.ASCII)
 _PLAIN: Final = re.compile(r"(-?)([0-9]{1,18})(?:\.([0-9]{1,18}))?", re.ASCII)
 _LONG: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?", re.ASCII)
 _EXPONENT: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?[eE][+-]?([0-9]+)", re.ASCII)
-# What may be quoted back: too short for a phone number, and no address or word.
+# Amounts and codes that a message may quote: too short for a phone number.
 _HARMLESS_AMOUNT: Final = re.compile(r"-?[0-9.,']{1,10}", re.ASCII)
 _HARMLESS_CODE: Final = re.compile(r"[A-Za-z0-9]{1,6}", re.ASCII)
-# X drops the twin within 48 hours [doc WEB]; a resend may follow a first send by 40 of them, so the
-# gateway must remember longer than both together.
+# X drops a copy within 48 hours [doc WEB], and a resend may follow 40 hours later: remember longer.
 LEAST_WINDOW: Final = 48 * HOUR
 DEFAULT_WINDOW: Final = 7 * DAY
 
 
 class Identifiers(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """The identifiers of one conversion, as X wants them. None prints.
+    """The identifiers of one conversion, as X wants them. Its repr is masked.
 
     `email` and `phone` are SHA-256 digests, 64 lower-case hexadecimal digits; the others are raw.
     """
@@ -52,7 +51,7 @@ class Identifiers(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defa
 
     @property
     def suffice(self) -> bool:
-        """A click id, email or phone is enough alone; IP and user agent only together. [doc WEB]"""
+        """Click id, email or phone suffice alone, IP and user agent only together. [doc WEB]"""
         return bool(self.click_id or self.email or self.phone or (self.ip and self.user_agent))
 
     def __repr__(self) -> str:
@@ -61,7 +60,7 @@ class Identifiers(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defa
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """One line of a basket. `price` is a decimal string in the conversion's currency."""
+    """One basket line. `price` is a decimal string in the conversion's currency."""
 
     id: str | None = None
     name: str | None = None
@@ -75,8 +74,8 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A canonical, hashed, complete conversion: everything that may be sent to X.
 
     `event` is X's event id in base 36, or an event name that begins with `gtm_`; `time` is in
-    milliseconds since the epoch; `value` is a decimal string that always comes with a currency.
-    Its JSON leaves out what is None: ids are derived from it, and a new field must not change them.
+    milliseconds since the epoch; `value` is a decimal string and needs a currency. Ids are derived
+    from its JSON, which omits None: a new field must not change them.
     """
 
     pixel: str
@@ -98,18 +97,15 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def dedup_key(pixel: str, event: str, conversion_id: str) -> bytes:
-    """Return the dedup key: 16 bytes of (pixel, event id, conversion id).
-
-    None of the three may hold NUL, which is what keeps them apart.
-    """
+    """Return the dedup key: 16 bytes of (pixel, event id, conversion id), none with NUL."""
     return hashlib.blake2b(f"{pixel}\0{event}\0{conversion_id}".encode(), digest_size=16).digest()
 
 
 def derived_id(*, salt: bytes, scope: str, repeated: bytes) -> str:
-    """Return a conversion id, 26 characters of lower-case base 32, from what a client repeats.
+    """Return a conversion id of 26 lower-case base 32 characters, from what a client repeats.
 
     `scope` names the rule and the place (pixel, event), `repeated` is what a retry holds again. The
-    salt, one a deployment, keeps the id from being a guessable function of an email.
+    deployment's salt makes the id unguessable.
     """
     digest = hashlib.sha256(b"v1\0" + salt + b"\0" + scope.encode() + b"\0" + repeated).digest()
     return base64.b32encode(digest).decode("ascii").lower()[:26]
@@ -118,9 +114,8 @@ def derived_id(*, salt: bytes, scope: str, repeated: bytes) -> str:
 def amount(text: str, *, path: str) -> str | Fault:
     """Read an amount into a decimal string with at least two decimals: `20` → `20.00`.
 
-    X rejects a bare whole number where it wants a double [seen RS #4075, ST], and takes the string
-    `"20.00"` in its own sample [doc WEB]. Thousands separators and decimal commas are faults: which
-    of the two a comma means cannot be known.
+    X rejects a bare whole number where it wants a double [seen RS #4075, ST], and uses the string
+    `"20.00"` in its sample [doc WEB]. A comma is a fault: it may separate thousands or decimals.
     """
     if _TIDY.fullmatch(text):
         return text
@@ -135,7 +130,7 @@ def amount(text: str, *, path: str) -> str | Fault:
 
 
 def currency(text: str, *, path: str) -> str | Fault:
-    """Read a currency code, in any case, into an upper-case one of ISO 4217."""
+    """Read a currency code into upper case."""
     if text in CURRENCIES:
         return text
     code = text.strip().upper()

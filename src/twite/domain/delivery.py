@@ -14,26 +14,25 @@ from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 FIRST_CEILING: Final = 5 * SECOND
 LAST_CEILING: Final = 10 * MINUTE
 _DOUBLINGS: Final = 7  # 5 s doubled seven times is past ten minutes
-# X drops the twin of what it received within 48 hours; eight of them are left for X's lag, clocks
-# and queues. After that, sending again what X may already have could count it twice.
+# X drops a copy within 48 hours; eight are left for X's lag, clocks and queues. Later, resending
+# what X may have could count it twice.
 AMBIGUITY_WINDOW: Final = 40 * HOUR
-# What is known not to have reached X may wait far longer: attribution windows reach 90 days.
+# Deliveries that have not reached X may wait longer: attribution windows reach 90 days.
 PATIENCE: Final = 7 * DAY
-# From the moment it was received to when it should be at X: within X's window for the pixel's twin.
+# The deadline after receipt: X's window for dropping the pixel's copy.
 PROMISED_WITHIN: Final = 48 * HOUR
-# What a sender may die of is sent alone; if it dies of that one alone three times, it is given up.
+# After two crashes of the sender a delivery is sent alone; after three more it is given up.
 SUSPECT: Final = 2
 QUARANTINED: Final = SUSPECT + 3
-# So long a sender must have been up before it tries a suspect: who is ended again and again by
-# something else must not put it down to what it happens to send.
+# A sender tries a suspect only after this uptime: something else may restart it repeatedly.
 SETTLED_IN: Final = 10 * SECOND
-# So many bytes of conversions go out in one request at most, but for one that is larger by itself.
-# X's own limit is not known [unknown]; servers before it often stop at 1 MiB, nginx's default.
+# Bytes of conversions in one request, unless one conversion is larger. X's limit is [unknown];
+# servers before X often stop at 1 MiB, nginx's default.
 MOST_BYTES: Final = 1_000_000
-# How much is kept of X's own words.
+# Bytes stored of X's response.
 ANSWER_LIMIT: Final = 2_048
 
-# How the record of a run of a tag begins that asked nobody: it has no answer, and waits for none.
+# The prefix of the answer of a tag run that made no request.
 NO_REQUEST: Final = "it made no request"
 
 # Why a store holds a delivery or lets a lease expire, for a person to read.
@@ -44,7 +43,7 @@ SENDER_STOPPED: Final = "the sender stopped before it knew the answer"
 OLDER_COPY: Final = "the store is an older copy of itself: it may have been sent since"
 UNKNOWN_COPY: Final = "the store may be an older copy of itself: it may have been sent since"
 RECOVERED: Final = "the store was damaged: it may have been sent already"
-# Held for these, it may be at X though no try of it is on record.
+# X may have deliveries held for these reasons although no attempt is recorded.
 MAYBE_SENT: Final = frozenset({OLDER_COPY, UNKNOWN_COPY, RECOVERED})
 DAMAGED: Final = "it is damaged in the store, so it is not sent"
 SENDER_DIED_OF_IT: Final = "the sender failed three times while it sent this one alone"
@@ -145,17 +144,17 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def crashed(crashes: int, *, alone: bool) -> int:
-    """Return the count after one more failure of the sender.
+    """Return the crash count after another crash of the sender.
 
-    A delivery sent with others is a suspect after two; only what fails alone goes further.
+    A delivery sent with others is a suspect after two; only one sent alone is counted further.
     """
     return max(crashes, SUSPECT) + 1 if alone else min(crashes + 1, max(crashes, SUSPECT))
 
 
 def rank(*, received_at: int, ambiguous_since: int | None) -> int:
-    """Return what deliveries are sent in the order of: the earlier of two deadlines, less 48 h.
+    """Return the sort key of the queue: the earlier of two deadlines, less 48 h.
 
-    One is 48 hours after it was received, the other 40 hours after X may first have had it.
+    The deadlines are 48 hours after receipt, and 40 hours after X may first have received it.
     """
     if ambiguous_since is None:
         return received_at
@@ -163,7 +162,7 @@ def rank(*, received_at: int, ambiguous_since: int | None) -> int:
 
 
 def together(deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
-    """Return the first due deliveries that may share a request: a suspect goes alone."""
+    """Return the first due deliveries that may share a request: a suspect is sent alone."""
     for place, delivery in enumerate(deliveries):
         if delivery.crashes >= SUSPECT:
             return deliveries[: max(1, place)]
@@ -171,7 +170,7 @@ def together(deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
 
 
 def fitting(sizes: Iterable[int], most: int) -> int:
-    """Return how many of the first may go out in one request of `most` bytes: at least one."""
+    """Return how many of the first fit into `most` bytes: at least one."""
     total = count = 0
     for size in sizes:
         total += size
@@ -182,10 +181,7 @@ def fitting(sizes: Iterable[int], most: int) -> int:
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
-    """Deliveries claimed together, to go out in one request: one pixel, one event.
-
-    `lease` is the fencing token: only who holds it may settle.
-    """
+    """Deliveries claimed for one request: one pixel, one event. `lease` is the fencing token."""
 
     lease: int
     pixel: str
@@ -194,10 +190,9 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One request to X, append-only. `outcome` is delivered, errored or rejected.
+    """One request to X, append-only.
 
-    `status` is the HTTP status, None where no answer came; `answer` is X's own words, cut short;
-    `deliveries` are the ids of all that the request held.
+    `status` is None without a response; `answer` is X's text, cut; `deliveries` are the ids sent.
     """
 
     at: int
@@ -227,10 +222,9 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt and the next states, written together.
+    """An attempt and transitions, written together.
 
-    Without an attempt, it settles deliveries whose last attempt is on record already. Deliveries of
-    the lease that no transition names stay under it, until `lease_until` (milliseconds).
+    Deliveries of the lease without a transition stay leased until `lease_until` (milliseconds).
     """
 
     lease: int
@@ -240,17 +234,16 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def backoff(*, attempts: int, randomness: float) -> int:
-    """Return milliseconds to wait after `attempts` failed tries, with full jitter.
+    """Return milliseconds to wait after `attempts` failed tries.
 
-    `randomness` is in [0, 1). The ceiling doubles from 5 s to 10 min; the whole range below it is
-    used, so that many deliveries that failed together do not come back together.
+    `randomness` is in [0, 1): deliveries that failed together are not retried together.
     """
     ceiling = min(LAST_CEILING, FIRST_CEILING << min(max(attempts - 1, 0), _DOUBLINGS))
     return int(ceiling * randomness)
 
 
 class AttemptOutcome(StrEnum):
-    """The word for an outcome in the store, the metrics, the log and the JSON of answers."""
+    """The outcome as stored, and as named in metrics, log and JSON."""
 
     DELIVERED = "delivered"
     ERRORED = "errored"
@@ -258,17 +251,17 @@ class AttemptOutcome(StrEnum):
 
 
 class RejectionScope(StrEnum):
-    """The scope of a rejection, from the narrowest to the widest."""
+    """What a rejection is about, from narrow to wide."""
 
-    CONVERSION = "conversion"  # one or more conversions of the request: isolate
-    SIZE = "size"  # the request has too many: split
-    EVENT = "event"  # the event id is not this account's: hold what goes to it
-    PIXEL = "pixel"  # credentials, access, route or account, in X's words: pause the pixel
-    UNCLEAR = "unclear"  # nobody says what: something before X may dislike one, or all
+    CONVERSION = "conversion"  # conversions of the request: bisect
+    SIZE = "size"  # the size of the request: split
+    EVENT = "event"  # the event id is not the account's: hold its conversions
+    PIXEL = "pixel"  # credentials, access, route or account: pause the pixel
+    UNCLEAR = "unclear"  # unknown, as from a proxy before X
 
 
 class XComplaint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One of X's errors, in X's words: untrusted text, since X echoes submitted values."""
+    """One of X's errors: untrusted text, since X echoes submitted values."""
 
     code: str
     message: str
@@ -281,7 +274,7 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Errored(msgspec.Struct, frozen=True, kw_only=True):
-    """`retry_at` is X's own word on when, in milliseconds, where it gave one."""
+    """A failure; a retry may succeed. `retry_at` (ms) is X's, if it named one."""
 
     kind: ClassVar[AttemptOutcome] = AttemptOutcome.ERRORED
     reason: str

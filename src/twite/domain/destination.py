@@ -23,7 +23,7 @@ class PixelToken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class XApp(msgspec.Struct, frozen=True, kw_only=True):
-    """The app that somebody registered at X, and that people sign in to."""
+    """An app registered at X, that users sign in to."""
 
     consumer_key: str
     consumer_secret: Secret
@@ -39,14 +39,14 @@ class OAuthKeys(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MissingCredentials(msgspec.Struct, frozen=True, kw_only=True):
-    """Credentials come from the secret store, and nobody has signed in yet."""
+    """No user has signed in yet."""
 
 
 Credentials = PixelToken | OAuthKeys | MissingCredentials
 
 
 class Destination(msgspec.Struct, frozen=True, kw_only=True):
-    """Where deliveries go. `events` maps our names to X's event ids in base 36.
+    """Where deliveries go. `events` maps event names to X's event ids in base 36.
 
     With a `fallback`, `credentials` are new: see twite.gateway.delivery.credentials.
     """
@@ -63,16 +63,15 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def meter(self) -> str:
-        """What X counts against one limit: the account, or the pixel while no account is named."""
+        """The key of the rate limit: the account, or the pixel if no account is set."""
         return self.account or self.pixel
 
 
 class ClickCookie(msgspec.Struct, frozen=True, kw_only=True):
-    """`names` are the cookies that are set, `days` how long from the click on they are kept.
+    """The cookie that stores a click id: its `names`, and `days` after the click.
 
-    With `http_only` no script can read them, and the gateway takes them from the request; X's own
-    cookie is left readable, since it is X's script that reads it. `client_id` is whether Stape's
-    Data Tag has its client id kept, as by Stape's own client.
+    Scripts cannot read `http_only` cookies; X's own cookie stays readable, since X's script reads
+    it. `client_id`: set the client id of Stape's Data Tag, too, as Stape's client does.
     """
 
     names: tuple[str, ...] = ("_twite",)
@@ -84,18 +83,14 @@ class ClickCookie(msgspec.Struct, frozen=True, kw_only=True):
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     """A client that may submit: its key, its origins, the pixels of its conversions.
 
-    `region` is how to read a phone number without a country code (ISO 3166, as in "GB").
-    `pixels` are those a submission may name; `pixel` is the one meant when it names none.
-    `events` maps what a tag calls an event (in small letters) to our name of it, or to `ignore`;
-    for what it does not name, the endpoints have a default. `consent` is what it makes of signals.
-    `stape_credentials` is what becomes of those that Stape's tags bring: `configured` ones are used
-    instead, or for pixels that the settings do not know they are `stored`, or `passing`: forgotten
-    once what they came with is settled.
+    `region` (ISO 3166, as in "GB") reads phone numbers without a country code. `pixels` may be
+    named; `pixel` is the default. `events` maps a tag's event names (lower-case) to event names or
+    `ignore`. `stape_credentials` of Stape's tags are replaced by the `configured` ones; for unknown
+    pixels they are `stored`, or `passing`: deleted after delivery.
 
-    What only pages need: `cookie` keeps the click, `browser_value_limit` (a decimal) is the most
-    that a page may say a conversion is worth, `browser_rate` how many requests all its pages
-    together may make in an hour, `twin` is whether the script gives a conversion to
-    X's pixel too: where the page has it (`use`), loading it where not (`load`), or never (`off`).
+    For pages: `browser_value_limit` (a decimal) is the highest value accepted, `browser_rate` the
+    requests per hour of all pages; `twin`: whether the script gives conversions to X's pixel, too:
+    if loaded (`use`), loading it (`load`), or never (`off`).
     """
 
     name: str
@@ -115,5 +110,4 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def consent_required(self) -> bool:
-        """Whether nothing is sent without a person's yes."""
         return self.consent.required

@@ -1,32 +1,11 @@
-"""Errors raised across layers, classified by who must act: client, operator, or nobody (transient).
+"""Errors raised across layers: ClientError, OperatorError, TransientError or InternalError.
 
-TwiteError
-├── SenderError             the one who submitted: another try changes nothing
-│   ├── Malformed           not JSON, or not the shape; nothing of it was kept
-│   ├── AnotherByThatName   another request had its idempotency key; nothing of it was kept
-│   └── SignedOut           the session by which something was asked is over; nothing was done
-├── OperatorError           the operator's mistake
-│   ├── SettingsError       a key in twite.toml, with its place
-│   ├── StoreInUse          another process owns the database
-│   ├── StoreUnusable       the database cannot be opened, or is newer than this code
-│   ├── Unfit               what was asked of users and keys cannot be
-│   ├── NotOpened           a secret was sealed with a key that is not here
-│   └── RefusedByX          X does not do what was asked of its Ads API, and says why
-├── PassingError            nobody: it passes
-│   ├── LedgerFull          the queue for the disk is full
-│   ├── TemplatesBusy       more is in the hands of tag templates than may be
-│   │   └── TemplateRests   a template that passed a limit rests
-│   ├── XUnanswering        X's Ads API gives no answer, or one of its own troubles
-│   └── LedgerUnavailable   the commit failed; nothing of it was kept
-└── OurError                us
-    └── IllegalTransition   a delivery was asked to do what its state does not allow
-
-They carry data; the sentence for a person is made at the edge that shows it.
+The class says who must act. Errors carry data; the message for a person is made where it is shown.
 """
 
 
 class TwiteError(Exception):
-    """The root: what Twite raises across a border is one of these."""
+    """The base class of Twite's errors."""
 
 
 class ClientError(TwiteError):
@@ -34,9 +13,9 @@ class ClientError(TwiteError):
 
 
 class MalformedRequest(ClientError):
-    """The bytes are not JSON, or not the shape that the route takes.
+    """The body is not JSON, or has the wrong shape.
 
-    `path` names the place as in `conversions[3].email` ("" for the whole), `code` is stable.
+    `path` names the place, as in `conversions[3].email` (empty: the whole); `code` is stable.
     """
 
     def __init__(self, *, code: str, path: str, message: str) -> None:
@@ -74,7 +53,7 @@ class SettingsError(OperatorError):
 
 
 class StoreInUse(OperatorError):
-    """Another process owns the database file. `owner` is its process id, where known."""
+    """Another process uses the database file. `owner` is its process id, if known."""
 
     def __init__(self, *, path: str, owner: int | None) -> None:
         super().__init__(
@@ -86,7 +65,7 @@ class StoreInUse(OperatorError):
 
 
 class StoreUnusable(OperatorError):
-    """The database cannot be opened as it is. `cure` says what to do."""
+    """The database cannot be opened. `cure` says what to do."""
 
     def __init__(self, *, path: str, reason: str, cure: str) -> None:
         super().__init__(f"{path}: {reason}. {cure}")
@@ -100,7 +79,7 @@ class InvalidAccountChange(OperatorError):
 
 
 class NotOpened(OperatorError):
-    """A sealed secret cannot be opened: the key is another one, or the bytes were changed."""
+    """A sealed secret cannot be opened: another key sealed it, or the bytes were changed."""
 
     def __init__(self, name: str, *, key_id: str) -> None:
         super().__init__(
@@ -126,7 +105,7 @@ class RefusedByX(OperatorError):
 
 
 class EventRefused(OperatorError):
-    """An event of X's cannot be like that; `faults` are sentences. X was not asked."""
+    """X would refuse such an event; `faults` are sentences. No request was made."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("; ".join(faults))
@@ -134,7 +113,7 @@ class EventRefused(OperatorError):
 
 
 class TransientError(TwiteError):
-    """Transient: a retry may succeed. `retry_after` is in seconds."""
+    """A retry may succeed. `retry_after` is in seconds."""
 
     def __init__(self, *, reason: str, retry_after: int) -> None:
         super().__init__(reason)
@@ -143,19 +122,19 @@ class TransientError(TwiteError):
 
 
 class LedgerFull(TransientError):
-    """Too much is waiting for the disk: refuse, do not queue."""
+    """Too many requests wait for the disk."""
 
 
 class LedgerUnavailable(TransientError):
-    """The commit failed (disk full, I/O error, closing down); nothing of it was kept."""
+    """The commit failed (disk full, I/O error, shutdown); nothing was stored."""
 
 
 class TemplatesBusy(TransientError):
-    """Too many requests are in tag templates: refuse, do not queue."""
+    """Too many requests are in tag templates."""
 
 
 class TemplateRests(TemplatesBusy):
-    """A template passed a limit and is on probation: it pauses between its runs."""
+    """A template passed a limit and is on probation: it pauses between runs."""
 
     def __init__(self, *, template: str, retry_after: int) -> None:
         super().__init__(reason=f"the template {template} rests", retry_after=retry_after)

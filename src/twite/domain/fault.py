@@ -4,8 +4,7 @@ from typing import Final
 
 import msgspec
 
-# Every code that a fault can carry, and what it means. The reference page lists them all, and a
-# test fails when it lags.
+# All fault codes. A test compares them with the reference page.
 CODES: Final[dict[str, str]] = {
     "amount_negative": "the amount is negative",
     "amount_too_large": "the amount has too many digits",
@@ -43,10 +42,10 @@ CODES: Final[dict[str, str]] = {
 
 
 class ReportedFault(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One thing wrong with one conversion.
+    """One fault of one conversion.
 
-    `path` is the field within the conversion, as in `contents[0].price`; `code` is a key of CODES.
-    `message` never repeats an email, a phone number or another identifier.
+    `path` is the field, as in `contents[0].price`; `code` is a key of CODES; `message` never
+    repeats an identifier.
     """
 
     path: str
@@ -55,7 +54,7 @@ class ReportedFault(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Fault(ReportedFault, frozen=True, kw_only=True, gc=False):
-    """A fault that is found here: its code is a known one. Another version may know others."""
+    """A fault found by this version: its code is known."""
 
     def __post_init__(self) -> None:
         if self.code not in CODES:
@@ -68,10 +67,7 @@ def fault(path: str, code: str, message: str | None = None) -> Fault:
 
 
 class MaskedFault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A fault as it is kept and shown: masked and cut.
-
-    `value` is what stood at the path, "" where nothing did or where it could not be read.
-    """
+    """A stored fault: masked and cut. `value` is the masked value at the path, or ""."""
 
     path: str
     code: str

@@ -9,7 +9,7 @@ from twite.domain.times import spelled
 
 
 class PastAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt. `at` is in milliseconds; `answer` is X's own, untrusted text."""
+    """One attempt. `at` is in milliseconds; `answer` is X's untrusted text."""
 
     at: int
     outcome: str
@@ -19,7 +19,7 @@ class PastAttempt(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_without_request(self) -> bool:
-        """Whether it was a run of a tag that asked nobody."""
+        """Whether it was a tag run that made no request."""
         return self.status is None and self.answer.startswith(NO_REQUEST)
 
     def __repr__(self) -> str:
@@ -43,16 +43,11 @@ class Rival(msgspec.Struct, frozen=True, kw_only=True):
 class History(msgspec.Struct, frozen=True, kw_only=True):
     """The history of one conversion. Times are milliseconds since the epoch.
 
-    `sent` is the body as X is sent it (JSON), empty once it is not kept any more; `reason` says why
-    it is held, dead or suppressed;
-    `duplicates` counts how often the same came again; `due_at` is when the next try is due;
-    `paused` is why its pixel is not sent to, `spent` says which limit is spent until `spent_until`;
-    `consent` is what was decided about it (JSON), where anything was said or needed; `not_fired`
-    are the tags that were not told of it; `ambiguous_since` is since when it may be there without
-    our knowing, of what is not delivered; `called` is the id that people know it by, where a tag's
-    is made of it and of the event's name or the trigger; `superseded_by` is the later copy of the
-    same conversion that has its dedup key, `supersedes` are the copies whose key this one took, and
-    `rival` the copy that would make two of it, were this one sent.
+    `sent` is the body sent to X (JSON), empty once pruned; `reason` says why it is held, dead or
+    suppressed; `duplicates` counts repeats; `paused` is why its pixel is paused; `spent` is the
+    limit used up until `spent_until`; `consent` is the stored decision (JSON); X may have it since
+    `ambiguous_since`; `called` is the id its source knows it by; `superseded_by` is the later copy
+    with its dedup key, `supersedes` the earlier ones; sending it would duplicate `rival`.
     """
 
     delivery: int
@@ -85,7 +80,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def waiting(history: History, *, now: int) -> str | None:
-    """Say why a queued one is not sent at this moment (ms); None where only its turn must come."""
+    """Return why a queued conversion is not sent now (ms); None if it only waits its turn."""
     if history.state is not State.QUEUED:
         return None
     if history.paused is not None:
@@ -113,7 +108,7 @@ class ConversionCounts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def balance(self) -> int:
-        """What was received and is nowhere: must be 0."""
+        """Conversions received and lost: must be 0."""
         return self.received - (
             self.delivered
             + self.duplicate
@@ -126,7 +121,7 @@ class ConversionCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def total(accounts: Iterable[ConversionCounts]) -> ConversionCounts:
-    """Add accounts up, under the names ""."""
+    """Add counts up, with empty names."""
     sums = dict.fromkeys(ConversionCounts.__struct_fields__[2:], 0)
     for account in accounts:
         for name in sums:

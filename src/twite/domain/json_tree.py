@@ -10,18 +10,18 @@ else:
 
 
 class WrongShape(ValueError):
-    """A value is not of the kind that its place needs."""
+    """A value has the wrong type."""
 
 
 def as_mapping(value: Tree) -> Mapping[str, Tree]:
-    """Return an object. Raises WrongShape."""
+    """Raises WrongShape unless it is an object."""
     if not isinstance(value, dict):
         raise WrongShape(f"an object was expected, not {_named(value)}")
     return value
 
 
 def as_list(value: Tree) -> list[Tree]:
-    """Return an array; nothing is an empty one. Raises WrongShape."""
+    """Return an array; null is an empty one. Raises WrongShape."""
     if value is None:
         return []
     if not isinstance(value, list):
@@ -30,7 +30,7 @@ def as_list(value: Tree) -> list[Tree]:
 
 
 def as_text(value: Tree) -> str:
-    """Return a string; nothing is an empty one. Raises WrongShape."""
+    """Return a string; null is an empty one. Raises WrongShape."""
     if value is None:
         return ""
     if not isinstance(value, str):

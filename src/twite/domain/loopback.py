@@ -1,14 +1,14 @@
-"""Loopback check: does a request come from this machine itself, or through a proxy on it?
+"""Loopback check: whether a request comes from this machine, and not through a proxy.
 
-What opens to this machine alone asks here: the console, `/metrics`, the emulator's control plane.
+The console, `/metrics` and the emulator's control plane use it.
 """
 
 from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Final
 
-# By one of these a proxy shows itself, though it may not say whom it asks for. [RFC 7239; RFC 9110
-# 7.6.3; RFC 8586; else what nginx, HAProxy, Apache, Envoy, IIS, Varnish and CDNs write]
+# Headers that proxies set. [RFC 7239; RFC 9110 7.6.3; RFC 8586; nginx, HAProxy, Apache, Envoy,
+# IIS, Varnish and CDNs]
 OF_PROXIES: Final = frozenset(
     {
         b"cdn-loop",
@@ -35,25 +35,24 @@ OF_PROXIES: Final = frozenset(
         b"x-varnish",
     }
 )
-# And whatever begins so: X-Forwarded-For, -Host, -Proto, -Port, -Server, -By, -Ssl, -Prefix …
+# Prefixes of further headers.
 OF_PROXIES_BEGIN: Final = (b"cf-", b"x-azure-", b"x-envoy-", b"x-forwarded", b"x-original-")
 
 Headers = Iterable[tuple[bytes, bytes]]
 
 
 def is_passed_on(headers: Headers) -> bool:
-    """Return whether a proxy has written one of the headers. Names are in small letters."""
+    """Return whether a proxy set one of the headers (lower-case names)."""
     return any(name in OF_PROXIES or name.startswith(OF_PROXIES_BEGIN) for name, _ in headers)
 
 
 def is_own_name(host: str) -> bool:
-    """Return whether a Host header, with or without a port, names this machine to itself."""
+    """Return whether a Host header names this machine."""
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     return name.lower() == "localhost" or is_loopback(name)
 
 
 def is_loopback(address: str) -> bool:
-    """Return whether a text is an address of this machine alone."""
     try:
         read = ip_address(address)
     except ValueError:
@@ -63,9 +62,9 @@ def is_loopback(address: str) -> bool:
 
 
 def is_from_here(peer: str, headers: Headers) -> bool:
-    """Return whether this machine asks: over loopback, through no proxy, and by its own name.
+    """Return whether this machine sent a request: over loopback, without a proxy, by its own name.
 
-    Without the name a page in a browser of this machine could ask, under a name that leads here.
+    The name check stops pages in a local browser that use DNS rebinding.
     """
     pairs = list(headers)
     hosts = [value for name, value in pairs if name == b"host"]

@@ -6,9 +6,9 @@ from typing import final
 
 @final
 class Secret:
-    """Text that must not be shown: `repr`, `str` and formatting give `***`.
+    """A credential that does not print: `repr`, `str` and formatting give `***`.
 
-    It is not a `str`, so that no log, error or JSON encoder takes it for one.
+    It is not a `str`, so that no log or encoder can write it.
     """
 
     __slots__ = ("_text",)
@@ -17,7 +17,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """Return the text, for the one call that needs it."""
+        """Return the text, for the call that needs it."""
         return self._text
 
     def matches(self, offered: str) -> bool:

@@ -1,7 +1,4 @@
-"""Submission: an accepted request, scrubbed of persons, with its conversions.
-
-They are accepted, rejected or ignored.
-"""
+"""Submission: an accepted request, scrubbed of persons: accepted, rejected, ignored items."""
 
 from collections.abc import Iterator
 from enum import StrEnum
@@ -15,15 +12,15 @@ from twite.domain.stats.sightings import Sighting
 from twite.domain.stats.value_guard import ValueFlag
 from twite.domain.times import DAY
 
-# A page that makes names up must not fill the store: beyond these, a source's day has one name.
+# Names per source and day; the rest is counted as OTHER, since a page may invent names.
 MOST_NAMES: Final = 100
 OTHER: Final = "other"
-# How a reason begins that tells what kept a tag from firing: its name is then the tag's.
+# The prefix of a reason why a tag did not fire: the name is the tag's.
 NOT_FIRED: Final = "tag_"
-# How long rejections are kept, and how many of each source and pixel: the latest.
+# How long rejections are kept, and how many of each source and pixel.
 KEPT_FOR: Final = 7 * DAY
 MOST_KEPT: Final = 5_000
-# What is kept of one: so many faults, and texts of so many characters.
+# Limits of one rejection: faults, and characters of a text.
 MOST_FAULTS: Final = 8
 LONGEST_VALUE: Final = 64
 LONGEST_TEXT: Final = 256
@@ -45,9 +42,9 @@ class Endpoint(StrEnum):
 
 
 class Ignored(msgspec.Struct, frozen=True, kw_only=True):
-    """An item that is no conversion of its source: counted, and not stored.
+    """An item that is not a conversion of its source: counted, not stored.
 
-    `name` is what the endpoint called it, as in `scroll`, cut to 64 characters; `reason` is a word.
+    `name` is its name at the endpoint, as in `scroll`, cut to 64 characters.
     """
 
     name: str
@@ -57,9 +54,8 @@ class Ignored(msgspec.Struct, frozen=True, kw_only=True):
 class UnfiredTags(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A tag that received an event and did not fire.
 
-    `tag` is what its deliveries have in place of a pixel; `bar` a word, `why` what a person reads
-    after "did not fire:". `index` is the conversion's place in the submission; None where the event
-    is none of its source, so that only the count tells of it.
+    `tag` is the pixel of its deliveries; `bar` is a code, `why` completes "did not fire:". `index`
+    is the conversion's place in the submission, or None: then it is only counted.
     """
 
     tag: str
@@ -69,14 +65,12 @@ class UnfiredTags(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class AcceptedConversion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One accepted conversion, ready for the ledger.
+    """One accepted conversion, ready for the store.
 
-    `key` is the dedup key (16 bytes); `body` is the conversion as X will be sent it, as JSON;
-    `suppressed` is the reason it will not be sent, `held` why a person decides, where there is one;
-    `consent` is what is kept of that decision, as JSON. `index` is its place in the submission.
-    `kit` is which identifiers it carries (twite.domain.stats.match_keys), None where it is not
-    for X to match;
-    `flag` is a remark on its amount; `called` the id that people know it by, where it is another.
+    `key` is the dedup key (16 bytes); `body` the JSON for X; `suppressed` why it is not sent,
+    `held` why it needs a user's decision; `consent` the stored decision (JSON); `index` its place
+    in the submission. `key_set` are its match keys, None if X does not match it; `flag` is a remark
+    on its amount; `called` the id its source knows it by, if another.
     """
 
     index: int
@@ -97,9 +91,9 @@ class AcceptedConversion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class FlawedIdentifier(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A flaw of one conversion of a submission, kept or refused. `pixel` and `event` may be "".
+    """A flaw of one conversion, accepted or rejected. `pixel` and `event` may be "".
 
-    `wins` is whether the conversion would have a second match key without what the code stands for.
+    `wins`: without this code, the conversion would have a second match key.
     """
 
     index: int
@@ -110,11 +104,10 @@ class FlawedIdentifier(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RejectedConversion(msgspec.Struct, frozen=True, kw_only=True):
-    """One rejected conversion of a submission, and why. `pixel` may be "".
+    """One rejected conversion, and why. `pixel` may be "".
 
-    `errors` are for its answer. What else there is is kept: `event` and `conversion_id` as it came
-    with them, and `faults`, all masked; `marks` identify the person to code that knows the
-    identifier.
+    `errors` are for the response. `event`, `conversion_id` and `faults` are stored masked; `marks`
+    let erasure find the person.
     """
 
     index: int
@@ -127,21 +120,16 @@ class RejectedConversion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Idempotency(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The name a client gave its request, so that it can be told from another under that name.
-
-    `key` is a digest of the source and the client's key, `said` one of what it said under it; both
-    are 16 bytes.
-    """
+    """Digests (16 bytes) of an idempotency key with its source, and of the request's content."""
 
     key: bytes
     said: bytes
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
-    """A request as the ledger commits it, in one transaction.
+    """A request as committed, in one transaction.
 
-    `received_at` is in milliseconds; `body` is the request as it came, as JSON, with email and
-    phone replaced by their hashes.
+    `received_at` is in milliseconds; `body` is the JSON received, with email and phone hashed.
     """
 
     receipt: str
@@ -162,11 +150,10 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of a commit: the indexes of duplicates; all other entries are new.
+    """The result of a commit: indexes of duplicates, and of conversions the store holds.
 
-    `held` are those that the store holds, since X may have a copy of them with another body.
-    `conflict` is whether another request went by its name within the dedup window: nothing of it
-    was kept then.
+    X may have another copy of held ones. `conflict`: another request has this idempotency key;
+    nothing was stored.
     """
 
     duplicates: tuple[int, ...] = ()
@@ -177,8 +164,8 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
 class Rejection(msgspec.Struct, frozen=True, kw_only=True):
     """One rejected conversion.
 
-    `at` is in milliseconds; `index` is its place in the request that has the receipt. `pixel`,
-    `event` (as it was named, masked) and `conversion_id` are "" where it had none.
+    `at` is in milliseconds; `index` is its place in the request with the receipt. `pixel`, `event`
+    (masked) and `conversion_id` may be "".
     """
 
     at: int
@@ -193,10 +180,10 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RejectionQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Filter of rejections: all given conditions must hold.
+    """A filter of rejections: all conditions must hold.
 
-    `since` is in milliseconds; `code` is that of any fault; `pixels` None: all, and those that name
-    none; `name` is a conversion id or a receipt.
+    `code` matches any fault; `pixels` None: all, and rejections without a pixel; `name` is a
+    conversion id or a receipt.
     """
 
     since: int = 0
@@ -207,7 +194,7 @@ class RejectionQuery(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 1_000
 
     def wants(self, rejection: Rejection) -> bool:
-        """Return whether one is wanted, whatever the limit."""
+        """Return whether a rejection matches, whatever the limit."""
         return (
             rejection.at >= self.since
             and self.source in {None, rejection.source}
@@ -218,7 +205,6 @@ class RejectionQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rejection_of(submission: Submission, refusal: RejectedConversion) -> Rejection:
-    """Return the stored form of a rejection."""
     return Rejection(
         at=submission.received_at,
         source=submission.source,
@@ -233,7 +219,7 @@ def rejection_of(submission: Submission, refusal: RejectedConversion) -> Rejecti
 
 
 class IgnoredTally(msgspec.Struct, frozen=True, kw_only=True):
-    """How often a name was ignored on one day (days since 1970, UTC), and why."""
+    """How often a name was ignored on a day (days since 1970, UTC), and why."""
 
     day: int
     source: str
@@ -244,7 +230,7 @@ class IgnoredTally(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def named(submission: Submission) -> Iterator[tuple[str, str]]:
-    """Yield (name, reason) of what is to be counted: what was ignored, and by which tags."""
+    """Yield (name, reason) of ignored items and of tags that did not fire."""
     for ignored in submission.ignored:
         yield ignored.name, ignored.reason
     for tag in submission.unfired:

@@ -28,10 +28,10 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def moment(text: str, *, now: int, path: str) -> int | Fault:
-    """Read a moment with a zone into milliseconds; what is finer is cut off.
+    """Read a time with a zone into milliseconds, rounded down.
 
-    `now` is in milliseconds. A moment without a zone is a fault, as at X [doc WEB]; so are the hour
-    24 and the second 60, which not every reader takes.
+    `now` is in milliseconds. A time without a zone is a fault, as at X [doc WEB]; so are the hour
+    24 and the second 60.
     """
     if not _MOMENT.fullmatch(text):
         return fault(path, "not_a_time", _complaint(text))
@@ -49,12 +49,11 @@ def moment(text: str, *, now: int, path: str) -> int | Fault:
 
 
 def spelled(ms: int) -> str:
-    """Spell a moment as X's validator names it: UTC, three digits of milliseconds, `Z`."""
+    """Return a time as X's validator writes it: UTC, three digits of milliseconds, `Z`."""
     minute, rest = divmod(ms, MINUTE)
     return f"{_spelled_minute(minute)}{rest // 1_000:02d}.{rest % 1_000:03d}Z"
 
 
-# What is spelled together was done together: few minutes, many conversions.
 @lru_cache(maxsize=4_096)
 def _spelled_minute(minute: int) -> str:
     return datetime.fromtimestamp(minute * 60, UTC).isoformat()[:17]
