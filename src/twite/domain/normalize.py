@@ -25,7 +25,7 @@ MAX_PHONE: Final = 64
 MAX_IP: Final = 64
 MAX_USER_AGENT: Final = 2_048
 
-# What people's forms and exports put where nothing was known.
+# What forms and exports write for unknown values.
 PLACEHOLDERS: Final = frozenset(
     {
         "", "-", "--", "0", "?", "(none)", "(not set)", "[object object]", "false", "n/a", "na",
@@ -67,7 +67,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def email_digest(text: str, *, path: str) -> str | Fault:
-    """Read an email, or the SHA-256 of one, into its digest."""
+    """Return the digest of an email, or of the SHA-256 of one."""
     plain = text.strip().lower()
     if not plain.isascii():
         plain = unicodedata.normalize("NFC", plain.translate(_INVISIBLE).strip())
@@ -81,10 +81,9 @@ def email_digest(text: str, *, path: str) -> str | Fault:
 
 
 def phone_digest(text: str, *, region: str | None, path: str) -> str | Fault:
-    """Read a phone number, or the SHA-256 of one, into its digest.
+    """Return the digest of a phone number, or of the SHA-256 of one.
 
-    `region` (ISO 3166, as in "GB") says how to read a number without country code; it is never
-    guessed.
+    `region` (ISO 3166, as in "GB") reads a number without country code; it is never guessed.
     """
     if _CLEAR_PHONE.fullmatch(text):
         return hashlib.sha256(text.encode()).hexdigest()
@@ -98,10 +97,7 @@ def phone_digest(text: str, *, region: str | None, path: str) -> str | Fault:
 
 
 def e164(text: str, region: str | None) -> str:
-    """Return the number as `+` and digits, or the code of the fault.
-
-    The code is phone_unusable, or phone_needs_region for a number that only a region could explain.
-    """
+    """Return `+` and digits, or the fault code phone_unusable or phone_needs_region."""
     # No phone number; and what is remembered must have an end.
     return _e164(text, region) if len(text) <= 2 * MAX_PHONE else "phone_unusable"
 
@@ -153,7 +149,7 @@ def digest(text: str, *, path: str) -> str | Fault:
 
 
 def click_id(text: str, *, path: str) -> str | Fault:
-    """Read a click id: raw, in a landing URL, or as a cookie keeps it (ours, X's JSON, or raw)."""
+    """Read a click id: raw, in a landing URL, or in a cookie (`_twite`, X's JSON, raw)."""
     plain = text.strip()
     if _CLICK_ID.fullmatch(plain) and plain.lower() not in PLACEHOLDERS:
         return plain
@@ -172,7 +168,7 @@ def click_id(text: str, *, path: str) -> str | Fault:
 
 
 def click_id_of_url(url: str) -> str | None:
-    """Return the click id that a landing URL carries, where it carries a usable one."""
+    """Return the usable click id of a landing URL."""
     if "twclid=" not in url:
         return None
     try:
@@ -192,10 +188,9 @@ def browser_id(text: str, *, path: str) -> str | Fault:
 
 
 def ip_address(text: str, *, path: str) -> str | Fault:
-    """Read an IPv4 or IPv6 address; one that only a private network knows is a fault.
+    """Read a public IPv4 or IPv6 address.
 
-    An IPv6 address that stands for an IPv4 one becomes that; X documents dotted IPv4, and is silent
-    on IPv6 [unknown], which is passed on.
+    An IPv4-mapped address becomes IPv4. X documents dotted IPv4; IPv6 [unknown] is passed on.
     """
     if len(text) > MAX_IP:
         return fault(path, "ip_unusable")

@@ -1,11 +1,6 @@
 """Erasure subject: identifiers as people write them → the values to search for in the store.
 
-    email: ada@shop.example        or its SHA-256
-    phone: +44 20 7946 0958        or its SHA-256
-    click: 23opevjt88psuo13lu8d020qkn
-    conversion_id: order-1001
-
-An IP address and a user agent are none: many people share them. They go with what they came with.
+IP addresses and user agents are shared by many persons, so they cannot be searched for.
 """
 
 import hashlib
@@ -39,10 +34,10 @@ _ADDRESS: Final = re.compile(rb"[^\s\"'<>(),;:=&?/\\|]+(?:@|%40)[^\s\"'<>(),;:=&
 
 
 class ErasureIdentifier(msgspec.Struct, frozen=True, kw_only=True):
-    """One identifier of somebody to be erased. It does not print.
+    """One identifier to erase. Its repr is masked.
 
-    `words` are what it is kept as, and what others may have made of it; `texts` are emails as
-    somebody would read them, lower-case; `person` is for the list of those who revoked.
+    `words` are its stored forms, and others' variants; `texts` are emails in lower case; `person`
+    is for the opt-out list.
     """
 
     kind: str
@@ -56,7 +51,7 @@ class ErasureIdentifier(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ErasureSubject(msgspec.Struct, frozen=True, kw_only=True):
-    """The values to search for. It does not print."""
+    """The values to search for. Its repr is masked."""
 
     words: frozenset[bytes]
     texts: frozenset[bytes]
@@ -67,11 +62,11 @@ class ErasureSubject(msgspec.Struct, frozen=True, kw_only=True):
         return "Whom(***)"
 
     def named_in(self, kept: bytes) -> bool:
-        """Return whether something of ours names them: digests and click ids stand apart there."""
+        """Return whether Twite's own text has them: digests and click ids are whole words there."""
         return bool(self.words) and not self.words.isdisjoint(_WORD.findall(kept))
 
     def named_in_any(self, text: bytes) -> bool:
-        """Return whether a text that others have written names them, in clear or not."""
+        """Return whether any text has them, in clear or encoded."""
         if not self.words and not self.texts:
             return False
         apart = _SPELLED.sub(b" ", text)
@@ -101,7 +96,7 @@ def asked(kind: str, text: str, *, region: str | None) -> ErasureIdentifier | Fa
 
 
 def all_of(identifiers: Iterable[ErasureIdentifier]) -> ErasureSubject:
-    """Put together what is looked for."""
+    """Return what to search for."""
     found: Sequence[ErasureIdentifier] = tuple(identifiers)
     return ErasureSubject(
         words=frozenset(word.encode() for request in found for word in request.words),

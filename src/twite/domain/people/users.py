@@ -12,7 +12,7 @@ from twite.domain.secret import Secret
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}", re.ASCII)
 NO_HASH: Final = b"\0" * 32
-# What an entry of the audit may hold of foreign text.
+# Characters of one text in an audit entry.
 _LONGEST: Final = 500
 
 
@@ -24,7 +24,6 @@ class Role(StrEnum):
     ADMIN = "admin"  # connects to X, changes events, users and keys, reads the audit
 
     def includes(self, needed: "Role") -> bool:
-        """Return whether this role may what needs another."""
         return _RANKS[self] >= _RANKS[needed]
 
 
@@ -41,11 +40,11 @@ class KeyScope(StrEnum):
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody who may sign in. Times are milliseconds.
+    """A user. Times are milliseconds.
 
-    `pixels` are those the user sees, None for all. `password` is a hash that holds its own salt and
-    cost. `code_since` is since when a code is asked for, too; `code_step` is the last one that was
-    used, `recovery` the hashes of the codes that are left for a lost device.
+    `pixels` are those the user sees, None for all. `password` is a hash with salt and cost. Codes
+    are required since `code_since`; `code_step` is the last one used, `recovery` the hashes of
+    unused recovery codes.
     """
 
     name: str
@@ -60,7 +59,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_admin(self) -> bool:
-        """Whether they are one: an admin sees all pixels."""
+        """Whether the user is an admin of all pixels."""
         return self.role is Role.ADMIN and self.pixels is None
 
 
@@ -102,15 +101,13 @@ class Viewer(msgspec.Struct, frozen=True, kw_only=True):
     pixels: frozenset[str] | None = None
 
     def may(self, needed: Role) -> bool:
-        """Return whether the role suffices."""
         return self.role.includes(needed)
 
     def sees(self, pixel: str) -> bool:
-        """Return whether what belongs to a pixel may be shown."""
         return self.pixels is None or pixel in self.pixels
 
     def of(self, pixels: Iterable[str]) -> tuple[str, ...]:
-        """Return those of some pixels that may be shown: what a query is to be narrowed to."""
+        """Return the visible ones among some pixels."""
         return tuple(pixel for pixel in pixels if self.sees(pixel))
 
 
@@ -153,7 +150,7 @@ class AuditAction(StrEnum):
 
 
 class AuditEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of the audit. `who` did `what` to `subject`; `detail` says more, never a secret."""
+    """`who` did `what` to `subject`; `detail` never holds a secret."""
 
     at: int
     who: str
@@ -171,7 +168,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def written(audit_event: AuditEvent) -> AuditEvent:
-    """Return the audit event as stored: foreign text limited and on one line."""
+    """Return the audit event as stored: texts cut and on one line."""
     return msgspec.structs.replace(
         audit_event,
         who=_line(audit_event.who),
@@ -198,7 +195,7 @@ def chained(before: bytes, number: int, audit_event: AuditEvent) -> bytes:
 def first_wrong(
     entries: Iterable[AuditEntry], *, before: bytes = NO_HASH, number: int = 1
 ) -> int | None:
-    """Return the number of the first entry that does not follow from those before, or None."""
+    """Return the number of the first entry that breaks the hash chain, or None."""
     for entry in entries:
         if entry.number != number or entry.hash != chained(before, number, entry.audit_event):
             return number
@@ -212,8 +209,6 @@ def _line(text: str) -> str:
 
 
 class UserAdded(msgspec.Struct, frozen=True, kw_only=True, tag="Added"):
-    """Create a user."""
-
     user: User
 
 
@@ -232,9 +227,9 @@ class UserAllowed(msgspec.Struct, frozen=True, kw_only=True, tag="Allowed"):
 
 
 class PasswordSet(msgspec.Struct, frozen=True, kw_only=True, tag="PasswordGiven"):
-    """Another password, since `at`. Sessions end but one; `was` is the one that it replaces.
+    """Set a password at `at`. Other sessions than `but` end.
 
-    Without `was` it replaces whichever there is.
+    With `was`, only if that is the current one.
     """
 
     name: str
@@ -245,7 +240,7 @@ class PasswordSet(msgspec.Struct, frozen=True, kw_only=True, tag="PasswordGiven"
 
 
 class TwoFactorEnabled(msgspec.Struct, frozen=True, kw_only=True, tag="CodesBegun"):
-    """Codes are asked for, where none were. Sessions end but one."""
+    """Require codes, if none were required. Other sessions than `but` end."""
 
     name: str
     since: int
@@ -255,21 +250,17 @@ class TwoFactorEnabled(msgspec.Struct, frozen=True, kw_only=True, tag="CodesBegu
 
 
 class TwoFactorDisabled(msgspec.Struct, frozen=True, kw_only=True, tag="CodesEnded"):
-    """Codes are no longer required. Sessions end but one."""
+    """Require no codes. Other sessions than `but` end."""
 
     name: str
     but: bytes = b""
 
 
 class KeyMade(msgspec.Struct, frozen=True, kw_only=True, tag="KeyMade"):
-    """A program may ask."""
-
     key: ApiKey
 
 
 class KeyRevoked(msgspec.Struct, frozen=True, kw_only=True, tag="KeyRevoked"):
-    """A program may ask no more."""
-
     id: str
     at: int
 
@@ -279,18 +270,18 @@ Change = UserAdded | ChangeOfOne | KeyMade | KeyRevoked
 
 
 class Result(StrEnum):
-    """What came of a change. But for DONE, nothing was changed, and nothing noted."""
+    """The result of a change. Only DONE changed or logged anything."""
 
     DONE = "done"
-    OVER = "over"  # the session by which it was asked is over
-    TAKEN = "taken"  # the name is somebody's
-    GONE = "gone"  # there is nobody of that name, or no such key
-    LAST = "last"  # nobody would be an admin any more
-    OTHERWISE = "otherwise"  # it is not any more as the change takes it to be
+    OVER = "over"  # the requesting session has ended
+    TAKEN = "taken"  # the name is in use
+    GONE = "gone"  # no such user or key
+    LAST = "last"  # there would be no admin
+    OTHERWISE = "otherwise"  # it was changed meanwhile
 
 
 def ends_admin(change: ChangeOfOne) -> bool:
-    """Return whether nobody is an admin by that name after it."""
+    """Return whether the user is no admin after the change."""
     return isinstance(change, UserRemoved) or (
         isinstance(change, UserAllowed)
         and not (change.role is Role.ADMIN and change.pixels is None)
@@ -298,5 +289,5 @@ def ends_admin(change: ChangeOfOne) -> bool:
 
 
 def spared(change: ChangeOfOne) -> bytes:
-    """Return the digest of the session that goes on; b"" for none."""
+    """Return the digest of the session that continues; empty if none does."""
     return b"" if isinstance(change, UserRemoved | UserAllowed) else change.but

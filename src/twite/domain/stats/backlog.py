@@ -7,10 +7,9 @@ from twite.domain.times import HOUR
 
 
 class BacklogHour(msgspec.Struct, frozen=True, kw_only=True):
-    """The pending deliveries of a pixel whose rank (`delivery.rank`) is within one hour.
+    """Pending deliveries of a pixel whose `delivery.rank` is within one hour.
 
-    `hour` is in whole hours since the epoch; `first` is the first rank among them, and `oldest`
-    when the oldest was received, in milliseconds.
+    `hour` is hours since the epoch; `first` is the first rank, `oldest` the earliest receipt (ms).
     """
 
     pixel: str
@@ -21,23 +20,21 @@ class BacklogHour(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def deadline(self) -> int:
-        """When the first of them should be at X, in milliseconds."""
+        """The earliest deadline, in milliseconds."""
         return self.first + PROMISED_WITHIN
 
     @property
     def last_deadline(self) -> int:
-        """When the last of them should be at X at the latest, in milliseconds."""
+        """The latest deadline, in milliseconds."""
         return (self.hour + 1) * HOUR + PROMISED_WITHIN
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be expected of one pixel's backlog.
+    """The forecast of one pixel's backlog.
 
-    `rate` is in conversions an hour. `drained_at` (ms) is None where nothing was delivered recently
-    though something was pending. `late` have missed their deadline already; `misses` is how many
-    will have when they are sent, those included. Where nothing is delivered, it is told for the
-    case that sending goes on now at the rate of the limit. `next_deadline` (ms) is the first that
-    is not yet missed.
+    `rate` is conversions per hour. `drained_at` (ms) is None if nothing was delivered recently:
+    then the rest assumes sending at the rate limit. `late` have missed their deadline; `misses`
+    will have when sent, including those. `next_deadline` (ms) is the first not yet missed.
     """
 
     pixel: str

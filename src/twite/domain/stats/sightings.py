@@ -11,16 +11,16 @@ import msgspec
 from twite.domain.conversion import Conversion
 from twite.domain.times import DAY, HOUR
 
-# X drops the twin of what it received within 48 hours. [doc WEB]
+# X drops a second copy within 48 hours. [doc WEB]
 MEETS_WITHIN: Final = 48 * HOUR
 
 
-# How many days can be looked at; sightings are kept for these, and the twins of the first.
+# Days in the report. Sightings are kept for these, plus the window of the first.
 MOST_DAYS: Final = 14
 KEPT_FOR: Final = MOST_DAYS * DAY + MEETS_WITHIN
-# So many orders under two ids are named, the latest.
+# Orders under two ids that are listed, latest first.
 MOST_PAIRS: Final = 100
-# Of one conversion so many twins are told: a page that fires again and again tells no more.
+# Pixel reports listed per conversion.
 MOST_TOLD: Final = 20
 
 # What each count means, and what to do about it.
@@ -47,7 +47,7 @@ ADVICE: Final[Mapping[str, str]] = MappingProxyType(
 
 
 class SightingPath(StrEnum):
-    """The path by which a conversion id came."""
+    """The path by which a conversion id arrived."""
 
     PIXEL = "pixel"  # the page gave it to X's pixel
     BLOCKED = "blocked"  # the page gave it to X's pixel, whose script did not come
@@ -58,8 +58,8 @@ class SightingPath(StrEnum):
 class Sighting(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One conversion id seen once. `at` is in milliseconds; `event` is X's event id.
 
-    The marks are equal where event, value, currency and that identifier are: they show the same
-    order under two ids, and nobody can read an identifier from them.
+    Marks are equal if event, value, currency and the identifier are: they show one order under two
+    ids without revealing the identifier.
     """
 
     pixel: str
@@ -76,30 +76,27 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class PixelReport(msgspec.Struct, frozen=True, kw_only=True):
-    """A page gave a conversion to X's pixel, whose script came or was `blocked`."""
+    """A page gave a conversion to X's pixel, whose script loaded or was `blocked`."""
 
     at: int
     blocked: bool = False
 
     def after(self, received_at: int) -> int:
-        """Return how long after the gateway's copy it was; below 0 where it was before."""
+        """Return the milliseconds after the gateway's copy; negative if before."""
         return self.at - received_at
 
     def meets(self, received_at: int) -> bool:
-        """Return whether X drops one of the two: both are there, 48 hours apart at most."""
+        """Return whether X drops one of the two: both arrived, at most 48 hours apart."""
         return not self.blocked and abs(self.after(received_at)) <= MEETS_WITHIN
 
 
 class DedupReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One event on one day (UTC, by the first sighting): how many conversion ids went which way.
+    """Conversion ids of one event and day (UTC, by first sighting), counted by path.
 
-    `day` is whole days since 1970.
-
-    `both`, `pixel_only` and `server_only` are apart: by X's pixel and by the gateway, or by one of
-    them alone. Of these, `blocked`: the pixel was given it and X's script did not come;
-    `page_and_server`: it came to the gateway from the page and from a server; `two_ids`: a page's
-    id without a server's, beside a server's without a page's, with the same marks, within 48
-    hours; `late`: pixel and gateway more than 48 hours apart.
+    `day` is days since 1970. `both`, `pixel_only` and `server_only` are disjoint. Of these,
+    `blocked`: X's script did not load; `page_and_server`: the gateway received both; `two_ids`: a
+    page's id and a server's id with the same marks within 48 hours; `late`: pixel and gateway more
+    than 48 hours apart.
     """
 
     pixel: str
@@ -115,10 +112,7 @@ class DedupReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TwoIds(msgspec.Struct, frozen=True, kw_only=True):
-    """One order under two ids, recognized by its marks: the page's, and a server's.
-
-    `at` is when the page's was seen first, in milliseconds.
-    """
+    """One order under two ids with the same marks. `at` is when the page's was first seen (ms)."""
 
     pixel: str
     event: str
@@ -128,7 +122,7 @@ class TwoIds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def marks(conversion: Conversion, *, salt: bytes) -> dict[str, int | None]:
-    """Return the marks of a conversion, as the fields of a Sighting."""
+    """Return the marks of a conversion, as fields of Sighting."""
     same = f"{conversion.pixel}\0{conversion.event}\0{conversion.value}\0{conversion.currency}"
     found = conversion.identifiers
     return {
@@ -139,7 +133,7 @@ def marks(conversion: Conversion, *, salt: bytes) -> dict[str, int | None]:
 
 
 def total(overlaps: Iterable[DedupReport]) -> DedupReport:
-    """Add overlaps up, under the names "" and the day 0."""
+    """Return the sums, with empty names and day 0."""
     sums = dict.fromkeys(DedupReport.__struct_fields__[3:], 0)
     for overlap in overlaps:
         for name in sums:
@@ -148,7 +142,6 @@ def total(overlaps: Iterable[DedupReport]) -> DedupReport:
 
 
 def _mark(salt: bytes, same: str, kind: str, identifier: str | None) -> int | None:
-    """Return 64 bits, as the signed number that a database keeps in eight bytes."""
     if identifier is None:
         return None
     digest = hashlib.blake2b(f"{same}\0{kind}\0{identifier}".encode(), key=salt, digest_size=8)

@@ -1,9 +1,6 @@
-"""Tallies: traffic counted as it happens, by minute, hour and day.
+"""Tallies: traffic counted by minute, hour and day; each span has its own sums.
 
-A month adds days up, not hours: each length that is shown has its own sums.
-
-How long something took is counted in slots: four to a doubling, so that a slot's middle is within
-10 % of all that lies in it.
+Durations are counted in slots, four per doubling: a slot's middle is within 10 % of its values.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,7 +11,7 @@ import msgspec
 
 from twite.domain.times import DAY, HOUR, MINUTE
 
-# The spans that are counted by, and how long each is kept.
+# Span → how long its sums are kept.
 QUARTER: Final = DAY // 4
 KEPT: Final[Mapping[int, int]] = {
     MINUTE: 3 * HOUR,
@@ -22,19 +19,19 @@ KEPT: Final[Mapping[int, int]] = {
     QUARTER: 9 * DAY,
     DAY: 35 * DAY,
 }
-# How many days match keys and their flaws are kept.
+# Days that match keys and their flaws are kept.
 KEPT_DAYS: Final = 92
 
 _QUARTERS: Final = 4
 
 
 class Counting(StrEnum):
-    """A counted kind that is reported to observers after the commit."""
+    """A counted kind, reported to observers after the commit."""
 
-    KIT = "kit"  # conversions that carried a kit of identifiers; the word is its number
-    FLAW = "flaw"  # match keys that were spoilt, by code
-    FLAGGED = "flagged"  # remarkable amounts that go out all the same, by kind
-    HELD = "held"  # remarkable amounts that wait for a person, by kind
+    KIT = "kit"  # conversions by key set (a number)
+    FLAW = "flaw"  # flawed match keys, by code
+    FLAGGED = "flagged"  # unusual amounts that are sent, by kind
+    HELD = "held"  # unusual amounts that are held, by kind
 
 
 class Counted(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,10 +45,7 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FlowCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """What came and what went in one span of time; `at` is its beginning (ms).
-
-    `dead` counts refusals by X; held deliveries are not counted here.
-    """
+    """Traffic of one span that begins at `at` (ms). `dead` counts refusals by X."""
 
     at: int
     received: int = 0
@@ -63,14 +57,14 @@ class FlowCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeliveryTimes(msgspec.Struct, frozen=True, kw_only=True):
-    """How many deliveries of one span took how long from our receipt until X had them, by slot."""
+    """Durations from receipt to delivery in one span: deliveries by slot."""
 
     at: int
     slots: Mapping[int, int]
 
 
 def slot_of(ms: int) -> int:
-    """Return the slot of a length of time."""
+    """Return the slot of a duration."""
     if ms < _QUARTERS:
         return max(0, ms)
     power = ms.bit_length() - 3
@@ -78,7 +72,7 @@ def slot_of(ms: int) -> int:
 
 
 def first_of(slot: int) -> int:
-    """Return the shortest time that a slot holds."""
+    """Return the shortest duration of a slot."""
     if slot < 2 * _QUARTERS:
         return slot
     power, rest = divmod(slot, _QUARTERS)
@@ -86,7 +80,7 @@ def first_of(slot: int) -> int:
 
 
 def quantile(slots: Mapping[int, int], part: float) -> int | None:
-    """Return how long at most so large a part took: the middle of its slot; None for nothing."""
+    """Return the middle of the slot that contains a quantile; None without values."""
     whole = sum(slots.values())
     left = part * whole
     for slot, many in sorted(slots.items()):
@@ -97,7 +91,7 @@ def quantile(slots: Mapping[int, int], part: float) -> int | None:
 
 
 def together(waits: Iterable[DeliveryTimes]) -> dict[int, int]:
-    """Add the slots of several spans up."""
+    """Return the summed slots."""
     sums: dict[int, int] = {}
     for wait in waits:
         for slot, many in wait.slots.items():

@@ -8,27 +8,26 @@ import msgspec
 
 from twite.domain.times import DAY, HOUR
 
-# A week and a day: whatever the day, the last weekend lies whole within it.
+# A week and a day, which always include a whole weekend.
 LEARNT_FROM: Final = 8 * DAY
-# Nothing is said of a source that has been known for less.
+# A source known for less is not judged.
 LEAST_KNOWN: Final = 7 * DAY
-# How many hours before its last a source's past is of use.
+# Hours kept before a source's last.
 KEPT_HOURS: Final = 16 * 24
 SHORTEST_SILENCE: Final = HOUR
-# A silence of twice the longest of these days is none of the usual ones.
+# A silence is unusual if longer than this multiple of the longest one.
 TIMES_THE_LONGEST: Final = 2
-# So many came in the same hours a week ago. Were it a twentieth of that today, a holiday say,
-# nothing at all would still come by chance in less than one case of a hundred.
+# Expected conversions. Even at a twentieth of the traffic, as on a holiday, none of them coming
+# by chance has a probability below 1 %.
 EXPECTED: Final = 100
 _A_WEEK_OF_HOURS: Final = 7 * 24
 
 
 class HourlyTraffic(msgspec.Struct, frozen=True, kw_only=True):
-    """One hour in which something came from a source, as looks from time to time have seen it.
+    """One hour with conversions of a source, as the checks of each minute saw it.
 
-    `hour` is in whole hours since the epoch; `first_at` and `last_at` are the looks (milliseconds)
-    at which there was more than before; `count` is how many conversions came in this hour, and
-    `received` how many had come since the beginning.
+    `hour` is hours since the epoch; `first_at` and `last_at` are the checks (ms) that found new
+    conversions; `count` is the conversions of this hour, `received` the total so far.
     """
 
     source: str
@@ -40,9 +39,9 @@ class HourlyTraffic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Silence(msgspec.Struct, frozen=True, kw_only=True):
-    """How long nothing has come, and how long that is usual; milliseconds.
+    """How long a source has sent nothing, and how long is usual (ms).
 
-    `expected` is how many came in the same whole hours a week before.
+    `expected` is how many conversions came in the same hours a week before.
     """
 
     source: str
@@ -52,7 +51,7 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def unusual(self) -> bool:
-        """Whether somebody should look."""
+        """Whether an alert is due."""
         missed = self.expected >= EXPECTED and self.lasts >= SHORTEST_SILENCE
         return missed or self.lasts > self.usual
 
@@ -60,10 +59,9 @@ class Silence(msgspec.Struct, frozen=True, kw_only=True):
 def noted(
     latest: Mapping[str, HourlyTraffic], received: Mapping[str, int], *, now: int
 ) -> list[HourlyTraffic]:
-    """Return the hours that a look has changed: `received` is what each source has sent so far.
+    """Return the hours that changed; `received` is the total of each source so far.
 
-    `latest` is the last hour of each source. Of what came before the first look nobody knows when:
-    it counts as one.
+    `latest` is the last hour of each source. Conversions before the first check count as one.
     """
     changed = []
     for source, many in received.items():
@@ -73,7 +71,7 @@ def noted(
             continue
         hour = now // HOUR
         if before is not None and (before.hour >= hour or more < 0):
-            # Within the hour; or the clock or the count went back, and it goes on from there.
+            # The same hour, or the clock or the count went back.
             count = before.count + max(0, more)
             last_at = max(before.last_at, now) if more > 0 else before.last_at
             changed.append(
@@ -94,11 +92,10 @@ def noted(
 
 
 def silence(hours: Iterable[HourlyTraffic], *, now: int, since: int) -> Silence | None:
-    """Judge the silence of one source. None while too little is known of it.
+    """Return the silence of one source, or None while too little is known.
 
-    `hours` are all that are known of it; `since` is when somebody began to listen: before that,
-    nothing could come. What is learnt from are the days before the last conversion, so that a long
-    silence does not become the usual one.
+    `since` is when the gateway began to listen. Only the days before the last conversion are
+    learned from, so that a long silence does not become usual.
     """
     known = sorted(hours, key=lambda traffic: traffic.hour)
     if not known:
@@ -118,6 +115,6 @@ def silence(hours: Iterable[HourlyTraffic], *, now: int, since: int) -> Silence 
 
 
 def _expected(known: Sequence[HourlyTraffic], missing: range) -> int:
-    """Add up what came a week before in whole hours that are over."""
+    """Return how many came a week before in the given whole hours."""
     counts = {hour.hour: hour.count for hour in known}
     return sum(counts.get(hour - _A_WEEK_OF_HOURS, 0) for hour in missing)

@@ -1,8 +1,7 @@
 """Value guard: detect amounts far from an event's usual ones.
 
-Pure. What is usual is learnt from the amounts themselves, by event and currency, in a handful of
-numbers: the median of the amounts' logarithms, and the median of how far they are from it. Both
-are followed by small steps, up or down, so that no single amount, however large, moves them far.
+Pure. Usual amounts are learned by event and currency: the median of the logarithms, and the median
+distance from it. Both move by small steps, so that no single amount moves them far.
 """
 
 import math
@@ -14,27 +13,27 @@ from typing import Final
 
 import msgspec
 
-# Before so many amounts were seen, nothing is said about one.
+# Amounts seen before one can be unusual.
 LEAST_SEEN: Final = 20
-# How far the medians move with each amount, as a part of the spread.
+# Step of the medians per amount, as a share of the spread.
 _STEP: Final = 0.05
-# Amounts that hardly differ must not make the slightest difference remarkable: 4 %.
+# At least 4 %, for events with nearly equal amounts.
 _LEAST_SPREAD: Final = math.log10(1.04)
-# An outlier is so many spreads away, and in any case more than ten times, or a tenth of, the usual.
+# An outlier is this many spreads away, and at least by a factor of ten.
 _SPREADS: Final = 8
 _LEAST_DISTANCE: Final = 1.0
 _LARGEST: Final = 300.0  # beyond it a float has no room
-# How near an amount must lie to a hundred times the usual, to be taken for minor units.
+# The largest distance from a hundred times the usual amount for minor units.
 _NEAR_SPREADS: Final = 3
 _NEAR_LEAST: Final = math.log10(1.5)
-# An event whose amounts are above zero this often does not usually come without one.
+# With a smaller share of zeros, a zero is unusual.
 _RARELY_ZERO: Final = 0.02
-# A currency that an event has so rarely is not one of its own.
+# A currency with a smaller share of the event's amounts is unusual.
 _RARELY_SEEN: Final = 0.02
 _NEW_CURRENCY: Final = 5
 _WHOLE: Final = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
 _THOUSANDTHS: Final = "BHD IQD JOD KWD LYD OMR TND"
-# ISO 4217: how many minor units make one, where it is not a hundred.
+# ISO 4217: decimals, if not 2.
 _EXPONENTS: Final[Mapping[str, int]] = MappingProxyType(
     {
         **dict.fromkeys(_WHOLE.split(), 0),
@@ -76,14 +75,14 @@ MEANING: Final[Mapping[UnusualAmount, tuple[str, str]]] = MappingProxyType(
         ),
         UnusualAmount.CURRENCY: (
             "in another currency than the event's amounts usually are",
-            "if the shop has begun to sell in it, do nothing: Twite learns it soon",
+            "if the shop now sells in this currency, do nothing: Twite learns it soon",
         ),
     }
 )
 
 
 class ValueFlag(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A remark on one amount. `usual` is what the event is usually worth, as an amount."""
+    """A remark on one amount. `usual` is the event's usual amount."""
 
     kind: str
     value: str
@@ -94,8 +93,8 @@ class ValueFlag(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class UsualAmount(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The usual amounts of one event in one currency.
 
-    `center` and `spread` are medians of decimal logarithms; `first` are the logarithms of the first
-    amounts, until there are enough; `zeros` of `seen` were zero.
+    `center` and `spread` are medians of decimal logarithms; `first` are the first logarithms, until
+    there are enough; `zeros` of `seen` were zero.
     """
 
     pixel: str
@@ -109,12 +108,12 @@ class UsualAmount(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def known(self) -> bool:
-        """Whether enough was seen to call anything unusual."""
+        """Whether enough amounts were seen to call one unusual."""
         return self.seen - self.zeros >= LEAST_SEEN
 
     @property
     def usual(self) -> str:
-        """What it is usually worth, as an amount with the currency's decimals."""
+        """The usual amount, with the currency's decimals."""
         return f"{10**self.center:.{_EXPONENTS.get(self.currency, 2)}f}" if self.known else ""
 
 
@@ -122,7 +121,7 @@ Norms = Mapping[str, UsualAmount]
 
 
 def remarkable(norms: Norms, *, value: str, currency: str) -> ValueFlag | None:
-    """Return what is remarkable about an amount; `norms` are the event's own, by currency."""
+    """Return what is unusual about an amount; `norms` are the event's, by currency."""
     norm = norms.get(currency)
     kind: UnusualAmount | None = None
     usual = ""
@@ -142,10 +141,7 @@ def remarkable(norms: Norms, *, value: str, currency: str) -> ValueFlag | None:
 
 
 def reach_of(norm: UsualAmount) -> tuple[float, float] | None:
-    """Return between which amounts nothing is remarkable of an event with one currency, if known.
-
-    That is the usual case, and quick to tell: within ten times of the usual nothing is an outlier.
-    """
+    """Return bounds between which no amount of an event with one currency is unusual, if known."""
     if not norm.known:
         return None
     least, most = norm.center - _LEAST_DISTANCE, norm.center + _LEAST_DISTANCE
@@ -153,7 +149,7 @@ def reach_of(norm: UsualAmount) -> tuple[float, float] | None:
 
 
 def learnt(norm: UsualAmount, value: str) -> UsualAmount:
-    """Return what is usual once this amount was seen too."""
+    """Return the usual amounts after one more amount."""
     amount = float(value)
     if amount <= 0:
         return msgspec.structs.replace(norm, seen=norm.seen + 1, zeros=norm.zeros + 1)
@@ -189,7 +185,7 @@ def _kind(norm: UsualAmount, value: str) -> UnusualAmount | None:
     distance = math.log10(amount) - norm.center
     exponent = _EXPONENTS.get(norm.currency, 2)
     near = max(_NEAR_LEAST, _NEAR_SPREADS * norm.spread)
-    # Minor units are whole; and where amounts vary a hundredfold, nothing can be told from them.
+    # Minor units are whole numbers; amounts that vary a hundredfold do not show them.
     if exponent and amount.is_integer() and abs(distance - exponent) <= near < exponent / 2:
         return UnusualAmount.MINOR_UNITS
     if abs(distance) > max(_LEAST_DISTANCE, _SPREADS * norm.spread):

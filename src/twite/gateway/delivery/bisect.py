@@ -1,17 +1,15 @@
 """Bisect a refused batch: find the bad conversions, and deliver the rest.
 
-X refuses a whole request for one bad conversion and names no index; it only echoes the offending
-value [doc WEB]. So the bisect matches echoed values first, and halves otherwise; every good half
-is delivered at once. One bad conversion in 500 costs 18 more requests by halving, 2 by matching.
+X refuses a whole request for one bad conversion and names no index; it only echoes the value [doc
+WEB]. The bisect matches echoed values first, and halves otherwise. One bad conversion in 500 costs
+18 more requests by halving, 2 by matching.
 
-A batch that fails (5xx, no answer) while X accepts others is split, too: the answer does not say
-what is wrong. A failure can take half a minute, and an acceptance takes none, so few failures
-matter more than few requests: the batch is cut into groups of about the square root of its size,
-and a group that fails, or is likely to, goes one by one.
+A batch that fails (5xx, no answer) while X accepts others is split, too. A failure can take half a
+minute, so few failures matter more than few requests: it is cut into groups of about the square
+root of its size, and a group that fails, or is likely to, is sent one by one.
 
-Halving goes depth first, so each budget settles some deliveries. Breadth first, a batch with many
-bad conversions would spend the budget on groups that each hold one. If most of the known
-conversions are bad, each is tried by itself.
+Halving goes depth first, so each budget settles some deliveries. If most of the known conversions
+are bad, each is tried alone.
 """
 
 import re
@@ -118,14 +116,12 @@ class Bisect:
         return group
 
     def took(self, group: Group) -> None:
-        """Record that X accepted a group."""
         self.taken += len(group)
         self._stuck = 0
         self.row.clear()
         self._doubted = False
 
     def failed(self, group: Group, error: Errored) -> None:
-        """Record that a group failed (5xx, no answer)."""
         self._stuck += 1
         if len(group) > 1:
             self._split(group, error)
@@ -257,8 +253,7 @@ class BatchSize:
     """The size of the next batch.
 
     `most` shrinks while the rate limit leaves too little for a bisect: otherwise the same bad batch
-    would use up every window. It grows again, up to the number that X accepts. `most_bytes` only
-    shrinks.
+    would use up every window. It grows again. `most_bytes` only shrinks.
     """
 
     def __init__(self) -> None:
@@ -267,7 +262,6 @@ class BatchSize:
         self._max_by_x = spec.MAX_CONVERSIONS
 
     def landed(self) -> None:
-        """Record that X accepted a request."""
         self.most = min(self._max_by_x, self.most * 2)
 
     def limited(self, many: int) -> None:

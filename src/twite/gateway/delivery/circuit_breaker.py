@@ -94,7 +94,6 @@ class CircuitBreaker:
 
     @property
     def by_hand(self) -> bool:
-        """Whether a user has paused the pixel."""
         return self._pause is not None and self._pause.reason.startswith(PAUSED_BY_USER)
 
     def wait(self) -> int:
@@ -111,7 +110,7 @@ class CircuitBreaker:
         self._probe_at = self._same_at = self._clock.elapsed()
 
     async def hold(self, who: str) -> None:
-        """Pause at a user's request. Raises LedgerUnavailable."""
+        """Pause for a user. Raises LedgerUnavailable."""
         pause = Pause(
             pixel=self._pixel, since=self._clock.now(), reason=f"{PAUSED_BY_USER}, by {who}"
         )
@@ -121,7 +120,7 @@ class CircuitBreaker:
         self._observer.see(Paused(pixel=self._pixel, reason=pause.reason))
 
     async def release(self) -> None:
-        """End any pause at a user's request. Raises LedgerUnavailable."""
+        """End any pause for a user. Raises LedgerUnavailable."""
         await self._state.delete(Pause, (self._pixel, ""))
         was, self._pause, self._stored = self._pause, None, None
         self._doubted = False
@@ -249,7 +248,6 @@ class EventPauses:
         return frozenset(event for event, at in self._probe_at.items() if now < at + PROBE_EVERY)
 
     def probed(self, event: str) -> None:
-        """Record that a delivery of an event is being sent."""
         if event in self._pauses:
             self._probe_at[event] = self._clock.elapsed() + PROBE_EVERY
 
@@ -283,6 +281,6 @@ class EventPauses:
                 raise
 
     async def release(self) -> None:
-        """End all event pauses at a user's request. Raises LedgerUnavailable."""
+        """End all pauses for a user. Raises LedgerUnavailable."""
         for event in sorted({*self._pauses, *self._stored}):
             await self.passed(event)

@@ -40,15 +40,12 @@ class MonotonicClock:
         self._away = 0
 
     def now(self) -> int:
-        """Return wall time: the time at the start plus the time elapsed since."""
         return self._zero + self._clock.elapsed()
 
     def elapsed(self) -> int:
-        """Return monotonic time."""
         return self._clock.elapsed()
 
     async def sleep(self, ms: int) -> None:
-        """Wait."""
         await self._clock.sleep(ms)
 
     @property
@@ -73,7 +70,7 @@ class MonotonicClock:
         return self._apart(machine)
 
     def theirs(self) -> int:
-        """Return the time by X's clock, as far as is known."""
+        """Return X's time, as far as known."""
         return self.now() + self._apart(self._zero)
 
     def resume(self, *, latest: int, ahead: int | None) -> None:

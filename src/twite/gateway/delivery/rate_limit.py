@@ -1,7 +1,6 @@
 """Rate limit of one account, shared by all workers that send with it.
 
-Times are monotonic: a wall clock set forward would forget what was sent, and one set back would
-wait twice.
+Times are monotonic, so that changes of the wall clock neither forget what was sent nor wait twice.
 """
 
 import asyncio
@@ -18,10 +17,7 @@ _CREDIBLE: Final = 2
 
 
 class Meter:
-    """Counts conversions sent against one limit, in any window of the given length.
-
-    Moments are milliseconds of one clock. Not a value: it moves with what is sent.
-    """
+    """Counts conversions sent in a sliding window. Times are milliseconds of one clock."""
 
     def __init__(self, *, limit: int, window: int, past: Iterable[tuple[int, int]] = ()) -> None:
         self._limit = limit
@@ -32,7 +28,7 @@ class Meter:
         self._reset = 0
 
     def allowance(self, now: int) -> int:
-        """Return how many conversions may be sent at this moment."""
+        """Return how many conversions may be sent now."""
         self._forget(now)
         own = max(0, self._limit - self._total)
         if self._left is not None and self._is_limited(now):
@@ -40,7 +36,7 @@ class Meter:
         return own
 
     def next_change(self, now: int) -> int:
-        """Return the moment at which the allowance may have grown."""
+        """Return when the allowance may have grown."""
         moments = []
         if self._sent and self._total >= self._limit:
             moments.append(self._sent[0][0] + self._window)
@@ -49,7 +45,6 @@ class Meter:
         return max(moments, default=now)
 
     def spend(self, now: int, count: int) -> None:
-        """Note that `count` conversions go out now."""
         self._forget(now)
         if self._sent and self._sent[-1][0] == now:
             count_before = self._sent.pop()[1]
@@ -61,10 +56,9 @@ class Meter:
             self._left -= count
 
     def obey(self, *, left: int, reset: int) -> None:
-        """Note what X says is left until a moment.
+        """Record X's statement: `left` until `reset`.
 
-        Whether X counts conversions or requests is not known [conflict]: read as conversions it
-        holds under both.
+        X may count conversions or requests [conflict]: counting conversions satisfies both.
         """
         self._left = left
         self._reset = reset
@@ -121,12 +115,10 @@ class RateLimit:
         return max(1, self._meter.next_change(now) - now)
 
     def spend(self, count: int) -> None:
-        """Count `count` conversions as sent now."""
         self._meter.spend(self._clock.elapsed(), count)
 
     @property
     def is_closed_by_x(self) -> bool:
-        """Whether X has said that the limit is used up."""
         return self._clock.elapsed() < self._closed_until
 
     def unnoted(self) -> int | None:

@@ -53,7 +53,6 @@ class RejectionStats:
         return len(self._run) >= RUN
 
     def run(self) -> tuple[int, ...]:
-        """Return the ids of deliveries in doubt."""
         return tuple(self._run)
 
     def doubt_too(self, deliveries: Iterable[int]) -> None:

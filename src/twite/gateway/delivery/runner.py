@@ -68,13 +68,12 @@ class DeliveryRunner:
         )
 
     def wake(self, pixel: str) -> None:
-        """Wake the worker of a pixel. An unknown pixel is ignored."""
+        """Wake the worker of a pixel, if there is one."""
         worker = self._workers.get(pixel)
         if worker is not None:
             worker.wake()
 
     def wake_all(self) -> None:
-        """Wake all workers."""
         for worker in self._workers.values():
             worker.wake()
 
@@ -116,7 +115,7 @@ class DeliveryRunner:
 
     @property
     def trouble(self) -> str | None:
-        """Why the store cannot be written to, or None when it could be a moment ago."""
+        """Why the store cannot be written to, or None."""
         return self._sweep.trouble
 
     async def start(self) -> None:

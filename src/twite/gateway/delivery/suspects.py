@@ -1,10 +1,8 @@
-"""Suspects: deliveries of requests that failed, or that X refused without naming a cause.
+"""Suspects: deliveries of requests that failed, or that X refused without a cause.
 
-A delivery stays a suspect until X accepts it. If X accepts other deliveries of the pixel
-meanwhile, one of the suspects is at fault: they are bisected, and the bad one is isolated: it is
-sent alone from then on. No suspect delays other deliveries: one batch with suspects is in flight at
-a time, and an isolated one is only tried again when X has accepted something since, or when the
-pixel has tried none for a minute. In memory only: after a restart suspects are found anew.
+A delivery is a suspect until X accepts it. If X accepts other deliveries meanwhile, the suspects
+are bisected, and the bad one is isolated: it is sent alone from then on. One batch with suspects is
+in flight at a time, so they do not delay others. In memory only: a restart forgets them.
 """
 
 from collections import Counter
@@ -79,7 +77,7 @@ class Suspects:
         self._shown: set[Kind] = set()
 
     def took(self, group: Iterable[Delivery], *, event: str) -> None:
-        """Record that X accepted these deliveries: they are not suspects."""
+        """Record that X accepted these deliveries."""
         self._now += 1
         self._taken_at = self._now
         self._bad_share -= self._bad_share / _RECENT
@@ -90,7 +88,7 @@ class Suspects:
             self._isolated.pop(delivery.id, None)
 
     def note(self, group: Sequence[Delivery], *, event: str) -> None:
-        """Record that these were in a bad request: they become suspects."""
+        """Record that a request with these failed or was refused."""
         self._now += 1
         for delivery in group:
             self._since.setdefault(delivery.id, self._now)
@@ -124,7 +122,6 @@ class Suspects:
         self._shown.discard(_kind(refusal))
 
     def is_isolated(self, delivery: Delivery) -> bool:
-        """Whether a delivery must be sent alone."""
         return delivery.id in self._isolated
 
     def was_refused_alone(self, delivery: Delivery) -> bool:
@@ -145,8 +142,8 @@ class Suspects:
     def passing(self) -> frozenset[int]:
         """Return the deliveries the next claim must pass over.
 
-        Isolated ones have a turn when X has accepted something since their last try. If it has not
-        for a minute, one of them has a turn without that.
+        An isolated delivery has a turn once X has accepted something since its last try, or after a
+        minute.
         """
         if self._lease is not None:
             return self.known()
@@ -159,13 +156,11 @@ class Suspects:
         return frozenset(isolated).difference(turn)
 
     def began(self, batch: Batch) -> None:
-        """Record that a batch is about to be sent."""
         known = self.known()
         if any(delivery.id in known for delivery in batch.deliveries):
             self._lease = batch.lease
 
     def ended(self, batch: Batch) -> None:
-        """Record that a batch is settled."""
         if self._lease == batch.lease:
             self._lease = None
 
@@ -216,7 +211,7 @@ def is_failed(outcome: Outcome) -> TypeGuard[Errored]:
 
 
 def _kind(outcome: Rejected) -> Kind:
-    """Return the kind of a refusal: its status and codes, without echoed values."""
+    """Return the status and codes of a refusal, without echoed values."""
     codes = " ".join(sorted({complaint.code for complaint in outcome.complaints}))
     return outcome.reason.split(" ", 1)[0], codes
 
@@ -227,7 +222,10 @@ def _trim(remembered: dict[int, T]) -> None:
 
 
 class EventsInFlight:
-    """The events of one pixel with batches in flight. `slots`: batches at once of the pixel."""
+    """The events of one pixel with batches in flight: events in trouble never use all slots.
+
+    `slots`: batches of the pixel at once.
+    """
 
     def __init__(self, *, slots: int) -> None:
         self._batches: Counter[str] = Counter()
@@ -237,12 +235,11 @@ class EventsInFlight:
         self._half = max(1, slots // 2)
 
     def began(self, event: str, lease: int) -> None:
-        """Record that a batch is about to be sent."""
         self._events[lease] = event
         self._batches[event] += 1
 
     def ended(self, lease: int) -> None:
-        """Record that a batch takes no slot of its event any more. Does nothing the second time."""
+        """Free the slot of a batch. Does nothing the second time."""
         event = self._events.pop(lease, None)
         if event is not None:
             self._batches[event] -= 1
@@ -250,8 +247,7 @@ class EventsInFlight:
     def troubled(self, limited: Container[str]) -> frozenset[str]:
         """Return the events of which no more may be sent now.
 
-        Another batch of an event being bisected would meet the same refusal. One whose batches are
-        `limited` may take half of the slots.
+        Those being bisected, and `limited` ones that use half of the slots.
         """
         return frozenset(
             event
@@ -260,7 +256,6 @@ class EventsInFlight:
         )
 
     def is_bisected(self, event: str) -> bool:
-        """Whether a batch of an event is being bisected."""
         return event in self._bisected
 
     def may_bisect(self, event: str) -> bool:
@@ -269,7 +264,6 @@ class EventsInFlight:
 
     @contextmanager
     def bisecting(self, event: str) -> Iterator[None]:
-        """Mark an event as being bisected."""
         self._bisected.append(event)
         try:
             yield

@@ -73,8 +73,7 @@ class BatchHandler(Protocol):
     def suspects(self) -> frozenset[int]:
         """Return the deliveries that say little about the pixel: others probe."""
 
-    def claimed(self, batch: Batch) -> None:
-        """Record that a batch was claimed and is about to be sent."""
+    def claimed(self, batch: Batch) -> None: ...
 
     async def release(self) -> None:
         """End all event pauses at a user's request. Raises LedgerUnavailable."""
@@ -117,7 +116,6 @@ class Worker:
         self._slots = asyncio.Semaphore(self.worker_config.in_flight)
 
     def wake(self) -> None:
-        """Look for due deliveries now."""
         self._news.set()
 
     def use(self, destination: Destination) -> None:
@@ -132,7 +130,7 @@ class Worker:
         await self.circuit_breaker.hold(who)
 
     async def release(self) -> None:
-        """Send again. Raises LedgerUnavailable."""
+        """Raises LedgerUnavailable."""
         await self.circuit_breaker.release()
         await self.batch_handler.release()
         self._reopened.set()
@@ -145,7 +143,7 @@ class Worker:
         self._reopened.set()
 
     async def run(self) -> None:
-        """Send until stopped, and return when nothing is in batch_handler."""
+        """Send until stopped, then wait for batches in flight."""
         try:
             while not self._stopping:
                 await self._run_once()

@@ -151,7 +151,6 @@ class RequestSender:
         self._clock = clock
 
     def use(self, destination: Destination) -> None:
-        """Use other credentials of the same pixel from now on."""
         self._credentials.use(destination)
 
     async def ask(
@@ -280,7 +279,6 @@ class RequestSender:
 
 
 def _is_refused_as_such(response: Response | NoResponse, outcome: Outcome) -> bool:
-    """Whether X answered 401."""
     return (
         isinstance(response, Response)
         and response.status == HTTPStatus.UNAUTHORIZED

@@ -56,11 +56,9 @@ class SealedCredentials(msgspec.Struct, frozen=True, kw_only=True):
 class SendsForPixel(Protocol):
     """Starts and stops workers: see gateway.delivery.runner.DeliveryRunner."""
 
-    def send_to(self, destination: Destination) -> None:
-        """Start a worker for a pixel, or give it other credentials."""
+    def send_to(self, destination: Destination) -> None: ...
 
-    def leave(self, pixel: str) -> None:
-        """Stop the worker of a pixel."""
+    def leave(self, pixel: str) -> None: ...
 
 
 class TooManyPixels(Exception):
@@ -202,10 +200,7 @@ def _keys_of(kept: SealedCredentials) -> OAuthKeys:
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class StapeProxy:
-    """Accepts the requests of Stape's X tag.
-
-    Without `tag_credentials`, credentials in a body are never used.
-    """
+    """Accepts the requests of Stape's X tag. Without `tag_credentials`, theirs are never used."""
 
     accept: Accept
     clock: Clock

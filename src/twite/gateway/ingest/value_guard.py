@@ -35,10 +35,7 @@ OF_SO_MANY: Final = 4
 
 
 class ValueGuards:
-    """Checks amounts. `sources` and `pixels` configure the guard of unusual ones.
-
-    A source's setting wins over its pixel's; the default is to flag.
-    """
+    """Checks amounts. A source's setting wins over its pixel's; the default is to flag."""
 
     def __init__(
         self,
