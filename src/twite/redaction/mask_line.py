@@ -1,4 +1,4 @@
-"""Lines of a log without what was told in confidence: secrets, and whom an event names."""
+"""Mask secrets and persons in log lines."""
 
 import json
 import re
@@ -10,8 +10,8 @@ from twite.redaction.mask_tree import masked_words
 from twite.redaction.shapes import MASK
 from twite.redaction.vocabulary import FieldContext, FieldKind, kind_of, row_of, told_by
 
-_SHORTEST: Final = 4  # what is shorter stands in any text
-_LONGEST: Final = 1_000  # what an event says at more length is looked for in pieces
+_SHORTEST: Final = 4  # a shorter text occurs in any text
+_LONGEST: Final = 1_000  # longer texts are searched in pieces
 _MOST: Final = 5_000
 _LOOKED_AT: Final = 16 * 1024  # characters of a text: no line holds as many
 _DEEPEST: Final = 32
@@ -23,10 +23,9 @@ _TELLING: Final = frozenset(
 
 
 class LineMask:
-    """Takes out secrets and persons. A `blind` one takes out everything.
+    """Masks secrets and persons in texts; if `blind`, the whole text.
 
-    `event` is one whose persons are not to be shown, by the names of its fields; `persons` are
-    texts that name more of them.
+    `event` holds persons to mask, found by field names; `persons` are further texts to mask.
     """
 
     def __init__(
@@ -39,19 +38,16 @@ class LineMask:
     ) -> None:
         pieces = (piece for text in (*telling(event), *persons) if text for piece in _pieces(text))
         hidden = {piece.lower() for piece in (*secrets, *pieces) if len(piece) >= _SHORTEST}
-        # Whom it names would take too long to find.
+        # So many texts would take too long to search for.
         self._is_blind = blind or len(hidden) > _MOST
-        # A long one may hold a short one.
+        # Longest first: a long text may contain a short one.
         self._hidden = sorted(hidden, key=len)[::-1][:_MOST]
 
     def over(self, text: str, *, most: int) -> str:
         return _line(masked_words(self._without_hidden(text)), most)
 
     def own(self, sentence: str, *, most: int) -> str:
-        """Return a sentence of our own, whose words mean nothing else than they say.
-
-        `SetCookie: …` is no header in it; what else is hidden is not in it either.
-        """
+        """Mask a sentence of Twite's own, in which `SetCookie: …` is not a header."""
         return _line(self._without_hidden(sentence), most)
 
     def _without_hidden(self, text: str) -> str:
@@ -67,12 +63,12 @@ class LineMask:
         for word in self._hidden:
             if word in low:
                 head, low = _replaced(head, low, word)
-        # What stands at the cut may be a part of one.
+        # The end of a cut text may be part of a hidden one.
         return head[: len(head) - longest] if is_cut else head
 
 
 def telling(value: object, among: FieldContext = FieldContext.EVENT) -> Iterator[str]:
-    """Yield the texts that stand under names of persons, of what tells them apart, and of keys."""
+    """Yield the texts of fields whose names mean a person, an identifier or a secret."""
     waiting: list[tuple[object, FieldContext, int]] = [(value, among, 0)]
     while waiting:
         value, where, depth = waiting.pop()

@@ -1,8 +1,8 @@
-"""Any text without the persons and keys in it: found by what they look like, wherever they stand.
+"""Mask persons and secrets in any text, by their appearance.
 
-Masked are emails, hashes, tokens, phone numbers, machine addresses to their network, what stands
-behind a telling name (`token=…`, `"twclid": "…"`), and of addresses of pages what is not plainly
-harmless. It takes time in proportion to the text.
+Masked are emails, hashes, tokens, phone numbers, IP addresses (to their network), values after a
+telling name (`token=…`, `"twclid": "…"`), and parts of URLs that are not known to be harmless. The
+time is proportional to the length of the text.
 """
 
 import re
@@ -22,7 +22,7 @@ HIDDEN: Final = "…"
 
 
 def masked_text(text: str, *, plain: bool = False) -> str:
-    """Return a text with masks. `plain`: it is an id, which may look like a token."""
+    """Mask a text. `plain` says that it is an id, which may look like a token."""
     if holds_a_person(text):
         text = without_persons(text)
     shown: list[str] = []
@@ -49,7 +49,7 @@ def masked_text(text: str, *, plain: bool = False) -> str:
 
 
 def network(text: str) -> str:
-    """Return the network of a machine's address: /24, or /48; nothing of what is none."""
+    """Return the network of an IP address: /24, or /48 of IPv6; nothing of another text."""
     found = _V4.fullmatch(text.strip())
     if found is not None:
         return f"{found[1]}{HIDDEN}"
@@ -114,7 +114,7 @@ def _piece(found: re.Match[str], *, plain: bool) -> str:
 
 
 def _value_of(text: str, at: int, kind: FieldKind) -> int:
-    """Return where the value ends that stands behind a name, as in a text that is half JSON."""
+    """Return the end of the value after a name, also in a text that is partly JSON."""
     if kind is FieldKind.PEOPLE and text[at : at + 1] in {"{", "["}:
         return len(text)
     quote = text[at - 1 : at]
@@ -140,7 +140,7 @@ def _word(word: str, *, plain: bool) -> str:
 
 
 def _is_token(word: str) -> bool:
-    """Return whether it looks made by a machine: long, of letters and digits without a break."""
+    """Return whether a word looks machine-made: long, of letters and digits, unbroken."""
     if len(word) < _SHORTEST_TOKEN:
         return False
     head = word[:_TOKEN_LOOKED_AT]

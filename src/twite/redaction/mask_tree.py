@@ -1,7 +1,7 @@
-"""JSON without the persons and keys in it: by the names of fields, and by what stands there.
+"""Mask persons and secrets in JSON, by field names and by the appearance of values.
 
-A name decides for all that is below it. What no name tells of is masked as any other text is, be it
-JSON, a form or an address that stands in a string.
+A name decides for everything below it. Other values are masked like any text, also JSON, a form or
+a URL within a string.
 """
 
 import re
@@ -34,12 +34,12 @@ _DEEPEST: Final = 24
 
 
 def masked_tree(value: object, name: str = "") -> object:
-    """Return what may be shown of a field's value, in the same shape. Names are masked, too."""
+    """Mask a field's value and the names in it; the shape stays the same."""
     return _Walk().masked(value, kind_of(name), 0)
 
 
 def masked_words(text: str) -> str:
-    """Return what may be shown of an answer or a reason: JSON, perhaps behind words, or a text."""
+    """Mask a response or a reason: text, JSON, or JSON after words."""
     place = min((at for mark in "{[" if (at := text.find(mark)) >= 0), default=-1)
     if place >= 0:
         read = _read(text[place:])

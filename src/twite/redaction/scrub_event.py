@@ -1,7 +1,7 @@
-"""Event data without persons: emails, phone numbers and names as SHA-256, in the places they had.
+"""Scrub event data: replace emails, phone numbers and names by their SHA-256, in place.
 
-Public templates look whether a text is 64 hexadecimal digits, and pass such a one on as it is: they
-send the same as if they had hashed it themselves.
+Public templates pass a text of 64 hexadecimal digits on unchanged: they send the same as if they
+had hashed it themselves.
 """
 
 import hashlib
@@ -137,7 +137,7 @@ def _table_of(pairs: list[tuple[str, object]], repeated: list[str]) -> dict[str,
 
 
 def _with_hashes(kept: dict[str, object]) -> dict[str, object]:
-    """Say a hash under Google's name for hashes, too: some templates read that one alone."""
+    """Add hashes under Google's names for hashes: some templates read only these."""
     for name in ("email_address", "phone_number"):
         hashed = kept.get(name)
         if isinstance(hashed, str):

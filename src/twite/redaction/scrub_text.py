@@ -1,4 +1,4 @@
-"""Texts and addresses of pages without persons, as they may be kept."""
+"""Scrub persons from texts and URLs before they are stored."""
 
 import re
 from collections.abc import Iterator
@@ -26,10 +26,10 @@ WHETHER: Final = frozenset({"", "0", "1", "true", "false", "yes", "no"})
 
 
 def without_persons(text: str) -> str:
-    """Return a text with `***` for emails and phone numbers; addresses without such parameters.
+    """Return a text with `***` for emails and phone numbers, or a URL without such parameters.
 
-    Where a person shows in its escapes alone, the text is returned as they read. One that is too
-    long to be searched is `***`.
+    If a person shows only after decoding, the decoded text is returned. A text that is too long to
+    search becomes `***`.
     """
     if not may_hold_a_person(text) and "=" not in text:
         return text
@@ -52,10 +52,7 @@ def _free(plain: str) -> str | None:
 
 
 def scrubbed_address(text: str, *, inside: int = 0) -> str:
-    """Return an address of a page without the parameters that hold a person.
-
-    `inside` is in how many others it stands.
-    """
+    """Return a URL without the parameters that hold a person; `inside` is its nesting depth."""
     if not names_a_person(text) and _PACKED.search(text) is None:
         return text
     whole, hashed, fragment = text.partition("#")
@@ -85,9 +82,9 @@ def scrubbed_path(path: str) -> str:
 
 
 def names_a_person(part: str) -> bool:
-    """Return whether a part of an address, or a cookie, holds a person, escaped or not.
+    """Return whether a part of a URL, or a cookie, holds a person, escaped or not.
 
-    One does, too, that says `name=…` or `"name": "…"` with a name of a person's field.
+    `name=…` and `"name": "…"` with the name of a person's field count too.
     """
     if not may_hold_a_person(part) and "=" not in part:
         return False
@@ -158,9 +155,9 @@ def _parameter(pair: str, inside: int) -> str | None:
 
 
 def _paired(text: str) -> Iterator[tuple[int, int]]:
-    """Yield where the values stand that a name of a person's field says.
+    """Yield the positions of values after the name of a person's field.
 
-    A value may be a pair of its own (`q=email=…`): each name is looked at once.
+    A value may itself be a pair (`q=email=…`): each name is examined once.
     """
     at = 0
     while (found := _NAME.search(text, at)) is not None:

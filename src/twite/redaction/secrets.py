@@ -1,7 +1,7 @@
-"""What a secret looks like, wherever it stands: of a known shape, or in no language.
+"""Find likely secrets in texts: known formats, and words that look random.
 
-Texts are judged without the `{{names}}` in them. Too much is found rather than too little; what is
-known to be no secret (ids of pixels and streams, UUIDs, pictures, long names of events) is not.
+`{{names}}` in a text are ignored. In doubt a text counts as a secret; ids of pixels and streams,
+UUIDs, images and long event names do not.
 """
 
 import math
@@ -47,7 +47,7 @@ def masked(text: str) -> str:
 
 
 def _steps(url: re.Match[str]) -> str:
-    """Return what of an address may hold a secret: the steps of its path, the values asked with."""
+    """Return the parts of a URL that may hold a secret: path segments and parameter values."""
     return " " + re.sub(r"[/?&=#;]", " ", url[1])
 
 
@@ -58,7 +58,7 @@ def _is_random(code: str) -> bool:
 
 
 def _in_no_language(code: str) -> bool:
-    """Say whether letters and figures stand as chance has it, and not as people name things."""
+    """Return whether letters and digits look random, not like a name."""
     signs = _SEPARATORS.sub("", code)
     length = len(signs)
     if length < _SHORTEST or _entropy(signs) < _LEAST_ENTROPY:

@@ -32,10 +32,7 @@ MOST_UNQUOTED: Final = 5
 
 
 def may_hold_a_person(text: str) -> bool:
-    """Return whether it is worth a closer look: no text that holds a person says no.
-
-    Each conversion asks it of each of its texts: it must be quick.
-    """
+    """Return False only for a text that holds no person: a fast first check of each text."""
     if len(text) < _SHORTEST:
         return False
     if "@" in text or "+" in text or "%" in text or "(" in text or ":" in text:
@@ -67,10 +64,11 @@ def holds_a_person(text: str) -> bool:
 
 
 def reading(text: str) -> str | None:
-    """Return what a text says once its escapes are read, and the escapes in those.
+    """Return a text with its escapes decoded, also nested ones.
 
-    Read are percent-encoding, entities of HTML, escapes of JSON and JavaScript, and other forms of
-    letters and digits (full-width, invisible signs between). None where it does not come to an end.
+    Decodes percent-encoding, HTML entities, escapes of JSON and JavaScript, and other forms of
+    letters and digits (full-width, with invisible characters between). None if decoding does not
+    end.
     """
     longest = 2 * len(text) + _SHORT_TEXT  # a letter may stand for eighteen
     for _ in range(MOST_UNQUOTED + 1):
@@ -182,9 +180,9 @@ def _is_phone(found: re.Match[str]) -> bool:
 
 
 def _is_given_out(digits: str) -> bool:
-    """Return whether it is the number of a phone, by its country's patterns.
+    """Return whether it is a valid phone number by its country's patterns.
 
-    The library's own reading takes fifteen times as long; a text may hold thousands of numbers.
+    The library's own parser takes fifteen times as long; a text may hold thousands of numbers.
     """
     country = _country_of(digits)
     if country is None:

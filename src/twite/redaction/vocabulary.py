@@ -52,9 +52,9 @@ PERSONS: Final = frozenset({FieldKind.EMAIL, FieldKind.PHONE, FieldKind.NAME})
 def told_by(
     name: str, among: FieldContext = FieldContext.EVENT
 ) -> tuple[FieldKind | None, FieldContext]:
-    """Return which of PERSONS a field holds, and what that which is below it stands among.
+    """Return which of PERSONS a field holds, and the context of the fields below it.
 
-    Of a dotted name the last part counts; the others say where it stands.
+    Of a dotted name, the last part counts; the others set the context.
     """
     return _told(name[-_LONGEST:], among)
 
@@ -68,8 +68,8 @@ def person_in_row(
 ) -> tuple[FieldKind, frozenset[str], frozenset[str]] | None:
     """Return which of PERSONS a row of name and value holds, its names, and its values.
 
-    As `{"name": "Telefon", "value": "02079460016"}`. `alone`: it is such a row only if it holds
-    nothing else, for a thing has a name, a value, and more.
+    As `{"name": "Telefon", "value": "02079460016"}`. `alone` accepts only rows without other
+    fields: a thing has a name, a value, and more.
     """
     if not 2 <= len(row) <= _LONGEST_ROW:
         return None
@@ -81,9 +81,9 @@ def person_in_row(
 
 
 def row_of(row: Mapping[str, object]) -> tuple[dict[str, str], frozenset[str]]:
-    """Return what a row says under the names that may say what its value is, and those of values.
+    """Return the labels of a row by field name, and the names of its value fields.
 
-    `{"title": "Telefon", "answer": "…"}` says `Telefon` under `title`, and has a value, `answer`.
+    `{"title": "Telefon", "answer": "…"}` has the label `Telefon`, and the value field `answer`.
     """
     parts = {name: _part_of_row(name) for name in row}
     labels = {
