@@ -6,7 +6,12 @@ import msgspec
 
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gtm.template.permissions import Grant
-from twite.gtm.template.sandbox import Call, Incoming, RunLimits, Turn
+from twite.gtm.template.sandbox import (
+    Call,
+    Incoming,
+    RunLimits,
+    Turn,
+)
 from twite.gtm.template.template import Template, TemplateKind, TemplatePart
 
 NOW = 1_764_000_000_000
@@ -105,3 +110,9 @@ def incoming(headers: Mapping[str, str] | None = None, **changed: object) -> Inc
 def small() -> RunLimits:
     """Limits that a hostile template passes soon."""
     return RunLimits(time=0.1)
+
+
+def effects(code: str, **changed: object) -> tuple[object, ...]:
+    turn = ran(code, **changed)
+    assert turn.error is None, turn.error
+    return turn.effects

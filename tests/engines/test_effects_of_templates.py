@@ -1,7 +1,7 @@
 """What a template asks for, as values."""
 
 import pytest
-from template_stage import NOW, call, ran, returned, template
+from template_stage import NOW, call, effects, ran, returned, template
 
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gtm.template.effects import (
@@ -17,18 +17,11 @@ from twite.gtm.template.effects import (
     PixelBody,
     Respond,
     RunContainer,
-    Service,
     SetCookie,
     Status,
 )
 from twite.gtm.template.sandbox import ContainerVersion, EffectAnswer, RunResult
 from twite.gtm.template.template import TemplateKind
-
-
-def effects(code: str, **changed: object) -> tuple[object, ...]:
-    turn = ran(code, **changed)
-    assert turn.error is None, turn.error
-    return turn.effects
 
 
 def test_the_response_is_made_of_parts():
@@ -228,186 +221,6 @@ def test_a_request_is_claimed_by_a_client_alone_at_once_and_before_the_container
 
     assert turn.error is not None
     assert turn.effects == ()
-
-
-def test_the_services_of_google_are_asked_for_by_name():
-    code = """
-    require('BigQuery').insert({datasetId: 'd', tableId: 't'}, [{a: 1}]);
-    const Firestore = require('Firestore');
-    Firestore.read('c/1', {projectId: 'p'});
-    Firestore.write('c/1', {a: 1});
-    Firestore.query('c', [['a', '==', 1]]);
-    require('getGoogleScript')('GTAG', {id: 'G-1'});
-    require('sendEventToGoogleAnalytics')({event_name: 'a'});
-    """
-
-    assert effects(code) == (
-        Service(
-            id=1,
-            name="BigQuery.insert",
-            arguments=[
-                {"projectId": "GOOGLE_CLOUD_PROJECT", "datasetId": "d", "tableId": "t"},
-                [{"a": 1}],
-                {},
-            ],
-        ),
-        Service(id=2, name="Firestore.read", arguments=["c/1", {"projectId": "p"}]),
-        Service(id=3, name="Firestore.write", arguments=["c/1", {"a": 1}, {}]),
-        Service(id=4, name="Firestore.query", arguments=["c", [["a", "==", 1]], {"limit": 5}]),
-        Service(id=5, name="getGoogleScript", arguments=["GTAG", {"id": "G-1"}]),
-        Service(id=6, name="sendEventToGoogleAnalytics", arguments=[{"event_name": "a"}]),
-    )
-
-
-def test_a_service_that_is_not_configured_says_so_to_the_template():
-    code = """
-    require('BigQuery').insert({datasetId: 'd', tableId: 't'}, []).catch((trouble) => {
-      require('logToConsole')(trouble.reason);
-      data.gtmOnFailure();
-    });
-    """
-    engine = QuickJsEngine(template(code))
-    first = engine.start(call())
-
-    last = engine.resume(first.run, (EffectAnswer(id=1, reason="not_configured"),), now=NOW)
-
-    assert (last.effects, last.outcome) == ((LogEffect(text="not_configured"),), RunResult.FAILURE)
-
-
-def test_a_transaction_begins_runs_and_is_committed():
-    code = """
-    const Promise = require('Promise');
-    require('Firestore').runTransaction((id) => Promise.create((resolve) => resolve(id)));
-    """
-    engine = QuickJsEngine(template(code))
-    first = engine.start(call())
-
-    second = engine.resume(first.run, (EffectAnswer(id=1, value="t1"),), now=NOW)
-
-    assert first.effects == (Service(id=1, name="Firestore.begin", arguments=[{}]),)
-    assert second.effects == (Service(id=2, name="Firestore.commit", arguments=["t1", {}]),)
-
-
-TRANSACTION = """
-const log = require('logToConsole'), Firestore = require('Firestore');
-Firestore.runTransaction((id) => Firestore.read('c/1', {transaction: id}))
-  .then((ids) => log(ids.join()), (why) => log(why.reason));
-"""
-
-
-def asked_by(turn):
-    return [
-        (effect.name, effect.arguments) for effect in turn.effects if isinstance(effect, Service)
-    ]
-
-
-def test_a_transaction_that_met_a_conflict_begins_again_after_the_one_before():
-    engine = QuickJsEngine(template(TRANSACTION))
-    run = engine.start(call()).run
-
-    asked = []
-    for answer in (
-        EffectAnswer(id=1, value="t1"),
-        EffectAnswer(id=2, value={"id": "1", "data": {}}),
-        EffectAnswer(id=3, reason="aborted"),
-        EffectAnswer(id=4, value="t2"),
-    ):
-        asked += asked_by(engine.resume(run, (answer,), now=NOW))
-
-    assert asked == [
-        ("Firestore.read", ["c/1", {"transaction": "t1"}]),
-        ("Firestore.commit", ["t1", {}]),
-        ("Firestore.begin", [{"retry": "t1"}]),
-        ("Firestore.read", ["c/1", {"transaction": "t2"}]),
-    ]
-
-
-@pytest.mark.parametrize(("conflicts", "told"), [(2, "id-1"), (3, "aborted")])
-def test_a_transaction_is_tried_three_times_in_all(conflicts, told):
-    engine = QuickJsEngine(template(TRANSACTION))
-    turn = engine.start(call())
-    began = 0
-    while not turn.done:
-        [service] = [effect for effect in turn.effects if isinstance(effect, Service)]
-        began += service.name == "Firestore.begin"
-        conflict = service.name == "Firestore.commit" and began <= conflicts
-        answers = {"Firestore.begin": f"t{began}", "Firestore.commit": ["id-1"]}
-        answer = EffectAnswer(
-            id=service.id,
-            reason="aborted" if conflict else None,
-            value=None if conflict else answers.get(service.name, {"id": "1", "data": {}}),
-        )
-        turn = engine.resume(turn.run, (answer,), now=NOW)
-
-    assert (began, turn.effects) == (3, (LogEffect(text=told),))
-
-
-def test_a_transaction_whose_callback_fails_is_rolled_back_and_not_tried_again():
-    code = TRANSACTION.replace("Firestore.read('c/1', {transaction: id})", "null.x")
-    engine = QuickJsEngine(template(code))
-    run = engine.start(call()).run
-
-    turn = engine.resume(run, (EffectAnswer(id=1, value="t1"),), now=NOW)
-
-    assert asked_by(turn) == [("Firestore.rollback", ["t1", {}])]
-
-
-def test_without_permission_no_transaction_begins():
-    assert asked_by(ran(TRANSACTION, grants=())) == []
-
-
-def test_a_service_can_fail_with_more_than_a_reason():
-    code = """
-    require('BigQuery').insert({datasetId: 'd', tableId: 't'}, []).catch((wrong) => {
-      require('logToConsole')(wrong[0].reason);
-    });
-    """
-    engine = QuickJsEngine(template(code))
-    run = engine.start(call()).run
-
-    answer = EffectAnswer(id=1, reason="invalid", value=[{"reason": "invalid", "row": {}}])
-
-    assert engine.resume(run, (answer,), now=NOW).effects == (LogEffect(text="invalid"),)
-
-
-def test_the_older_forms_with_callbacks_are_told():
-    code = """
-    const log = require('logToConsole');
-    const place = {datasetId: 'd', tableId: 't'};
-    require('BigQuery').insert(place, [], {}, () => log('in'), (wrong) => log(wrong.reason));
-    require('BigQuery').insert(place, [], {}, () => log('in'), (wrong) => log(wrong.reason));
-    const script = require('getGoogleScript');
-    script('GTM', (text, metadata) => log(text + metadata.a), {id: 'GTM-1'});
-    script('GTM', (text, metadata) => log(typeof text + typeof metadata));
-    """
-    engine = QuickJsEngine(template(code))
-    first = engine.start(call())
-
-    last = engine.resume(
-        first.run,
-        (
-            EffectAnswer(id=1),
-            EffectAnswer(id=2, reason="failed"),
-            EffectAnswer(id=3, value={"script": "x", "metadata": {"a": "y"}}),
-            EffectAnswer(id=4, reason="failed"),
-        ),
-        now=NOW,
-    )
-
-    assert first.effects[2].arguments == ["GTM", {"id": "GTM-1"}]
-    assert [effect.text for effect in last.effects] == ["in", "failed", "xy", "undefinedobject"]
-
-
-def test_googles_authorization_goes_with_the_request_as_scopes():
-    code = """
-    const authorization = require('getGoogleAuth')({scopes: ['https://scope.example']});
-    require('sendHttpRequest')('https://api.example/', {authorization: authorization});
-    require('sendHttpRequest')('https://api.example/', {authorization: {scopes: ['forged']}});
-    """
-
-    asked = [effect for effect in effects(code) if isinstance(effect, HttpEffect)]
-
-    assert [request.authorization for request in asked] == [("https://scope.example",), ()]
 
 
 def test_a_variable_returns_its_value_and_a_function_is_none():

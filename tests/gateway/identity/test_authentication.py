@@ -2,100 +2,25 @@
 
 import asyncio
 
-import msgspec
-import pyotp
 import pytest
+from authentication_stage import DEED, PASSWORD
 
 from twite.domain.errors import SignedOut
 from twite.domain.people.users import (
-    AuditEvent,
     PasswordSet,
     Result,
     Role,
-    User,
-    UserAdded,
     UserAllowed,
     UserRemoved,
     Viewer,
 )
 from twite.domain.secret import Secret
-from twite.domain.times import HOUR, MINUTE, SECOND
+from twite.domain.times import MINUTE, SECOND
 from twite.gateway.identity.authentication import (
-    Authentication,
-    LoginAttempt,
     LoginFailed,
     LoginSucceeded,
-    SessionTimes,
     digest_of,
 )
-from twite.gateway.identity.two_factor import TwoFactor
-from twite.gateway.ports.secret_store import CODES, SecretStore
-from twite.gateway.ports.state import SealedSecret
-from twite.machine.seal import AesSeal
-from twite.stores.memory.directory import MemoryDirectory
-from twite.stores.memory.state import MemoryState
-from twite.testing.fakes import MovingClock, PlainPasswords
-
-PASSWORD = "a sentence that does well"
-TOTP = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
-DEED = AuditEvent(at=0, who="grace", what="user.test", subject="ada")
-
-
-class Door:
-    def __init__(self) -> None:
-        self.clock = MovingClock()
-        self.state = MemoryState()
-        self.people = MemoryDirectory(self.state)
-        self.passwords = PlainPasswords()
-        self.secret_store = SecretStore(
-            state=self.state, seal=AesSeal(Secret("a-key-that-seals-secrets"))
-        )
-        self.keeper = Authentication(
-            people=self.people,
-            passwords=self.passwords,
-            clock=self.clock,
-            secret_store=self.secret_store,
-            times=SessionTimes(idle=30 * MINUTE, longest=12 * HOUR),
-        )
-
-    async def add(self, name="ada", **said) -> User:
-        user = User(
-            name=name,
-            created_at=0,
-            password_at=0,
-            **{"role": Role.ADMIN, "password": Secret(f"plain:{PASSWORD}")} | said,
-        )
-        await self.people.change(UserAdded(user=user), audit_event=DEED)
-        return user
-
-    async def try_(self, name="ada", password=PASSWORD, code="", address="203.0.113.7"):
-        return await self.keeper.sign_in(
-            LoginAttempt(
-                name=name, password=password, code=code, address=address, agent="a browser"
-            )
-        )
-
-    async def token(self) -> str:
-        signed_in = await self.try_()
-        assert isinstance(signed_in, LoginSucceeded)
-        return signed_in.token.reveal()
-
-    async def with_codes(self) -> list[str]:
-        """Give ada codes; return her recovery codes. The code of this moment is used then."""
-        user = await self.add()
-        factor = TwoFactor(people=self.people, secret_store=self.secret_store, clock=self.clock)
-        code = self.code()
-        recovery = await factor.begin(user, Secret(TOTP), code)
-        assert recovery is not None
-        return list(recovery)
-
-    def code(self, *, later=0) -> str:
-        return pyotp.TOTP(TOTP).at((self.clock.now() + later) // 1_000)
-
-
-@pytest.fixture
-async def api():
-    return Door()
 
 
 async def test_the_token_is_new_each_time_and_only_its_hash_is_kept(api):
@@ -219,25 +144,6 @@ async def test_a_session_that_a_change_has_ended_is_not_renewed(api, change):
     assert list(await api.people.sessions("ada")) == []
 
 
-@pytest.mark.parametrize("what", ["begin", "end"])
-async def test_codes_are_neither_begun_nor_ended_by_a_session_that_is_over(api, what):
-    user = await api.add(role=Role.OPERATOR)
-    warrant = digest_of(await api.token())
-    factor = TwoFactor(people=api.people, secret_store=api.secret_store, clock=api.clock)
-    change = UserAllowed(name="ada", role=Role.VIEWER, pixels=None)
-    await api.people.change(change, audit_event=DEED)
-
-    asked = (
-        factor.begin(user, Secret(TOTP), api.code(), warrant=warrant)
-        if what == "begin"
-        else factor.end(user, warrant=warrant)
-    )
-    with pytest.raises(SignedOut):
-        await asked
-
-    assert await api.people.user("ada") == msgspec.structs.replace(user, role=Role.VIEWER)
-
-
 async def test_a_password_is_not_confirmed_that_was_replaced_meanwhile(api):
     await api.add()
     inside = await api.keeper.inside(await api.token())
@@ -353,71 +259,6 @@ async def test_many_names_from_one_address_are_slowed_down_too(api):
         await api.try_(name=f"user{number}")
 
     assert api.passwords.verified <= 20
-
-
-async def test_with_codes_the_password_alone_does_not_do(api):
-    await api.with_codes()
-
-    assert await api.try_() == LoginFailed()
-    assert await api.try_(code="000000") == LoginFailed()
-
-
-async def test_a_code_does_once(api):
-    await api.with_codes()
-    await api.clock.advance(30 * SECOND)
-    code = api.code()
-
-    first, second = await api.try_(code=code), await api.try_(code=code)
-
-    assert isinstance(first, LoginSucceeded)
-    assert second == LoginFailed()
-
-
-async def test_the_code_that_set_it_up_does_not_sign_in(api):
-    await api.with_codes()
-
-    assert await api.try_(code=api.code()) == LoginFailed()
-
-
-async def test_a_code_older_than_one_used_does_not_do(api):
-    await api.with_codes()
-    await api.clock.advance(60 * SECOND)
-    before = api.code()
-    await api.clock.advance(30 * SECOND)
-    await api.try_(code=api.code())
-
-    assert await api.try_(code=before) == LoginFailed()
-
-
-@pytest.mark.parametrize(("later", "does"), [(-60, False), (-30, True), (30, True), (60, False)])
-async def test_a_clock_may_be_off_by_one_step(api, later, does):
-    await api.with_codes()
-    await api.clock.advance(5 * MINUTE)
-
-    answer = await api.try_(code=api.code(later=later * SECOND))
-
-    assert isinstance(answer, LoginSucceeded) is does
-
-
-async def test_a_recovery_code_does_once_however_it_is_typed(api):
-    recovery = await api.with_codes()
-
-    first = await api.try_(code=recovery[3].upper().replace("-", " "))
-    again = await api.try_(code=recovery[3])
-
-    assert isinstance(first, LoginSucceeded)
-    assert again == LoginFailed()
-    assert len((await api.people.user("ada")).recovery) == 9
-
-
-async def test_no_code_is_kept_in_clear(api):
-    recovery = await api.with_codes()
-
-    kept = repr(msgspec.structs.asdict(await api.people.user("ada")))
-    sealed = await api.state.load(SealedSecret, prefix=CODES)
-
-    assert not any(code in kept or code.replace("-", "") in kept for code in recovery)
-    assert all(TOTP.encode() not in secret.sealed for secret in sealed)
 
 
 async def test_a_hash_of_a_former_cost_is_made_anew_at_the_next_signing_in(api):

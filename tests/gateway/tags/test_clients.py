@@ -2,39 +2,21 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from typing import Any
 
-import msgspec
 import pytest
 from client_stage import ClientStage
 
 from twite.domain.errors import LedgerUnavailable, TemplateRests, TemplatesBusy
 from twite.gateway.ports.events import Troubled
-from twite.gateway.ports.tags import NoGoogleToken, TagOutcome
-from twite.gateway.ports.transport import Response as HttpAnswer
+from twite.gateway.ports.tags import TagOutcome
 from twite.gateway.tags.clients.conversation import ClientFailed
-from twite.gateway.tags.clients.effects import ClientOutbound
-from twite.gateway.tags.google.requests import GoogleClient
 from twite.gateway.tags.runtime.probation import PROVEN
 from twite.gtm.template.response import ClientResponse
-from twite.testing.fakes import MovingClock, ScriptedAccount, ScriptedWeb
 
 ANSWERS = "claim(); run({event_name: 'purchase'}, () => { body('taken'); respond(); });"
+
+
 HANGS = "claim(); for (;;) {}"
-
-
-@pytest.fixture
-async def staged() -> AsyncIterator[Callable[..., ClientStage]]:
-    stages: list[ClientStage] = []
-
-    def make(*codes: str, **said: Any) -> ClientStage:
-        stages.append(ClientStage(*codes, **said))
-        return stages[-1]
-
-    yield make
-    for stage in stages:
-        await stage.stop()
 
 
 async def test_a_client_that_claims_runs_the_container_and_answers(staged):
@@ -104,6 +86,8 @@ async def test_the_container_runs_once_for_each_event_of_a_request(staged):
 
 
 AFTER = "require('addEventCallback')((_, event) => {"
+
+
 TELL = "body(require('JSON').stringify(event.tags)); respond(); })"
 
 
@@ -172,62 +156,6 @@ async def test_a_call_of_a_service_of_googles_is_performed(staged):
     )
 
     assert await stage.ask() == ClientResponse(body=b"getGoogleScript")
-
-
-def googles(*answers, account=None):
-    web = ScriptedWeb(answers)
-    return web, ClientOutbound(web, NotForX(), GoogleClient(account, clock=MovingClock()))
-
-
-class NotForX:
-    async def take(self, _request, **_said):
-        return None
-
-
-async def test_a_client_reads_firestore_with_the_gateways_own_credentials(staged):
-    found = {"name": "x/documents/users/1", "fields": {"seen": {"integerValue": "5"}}}
-    answer = HttpAnswer(status=200, headers={}, body=msgspec.json.encode([{"found": found}]))
-    web, way_out = googles(answer, account=ScriptedAccount())
-    stage = staged(
-        "claim(); require('Firestore').read('users/1').then((one) => {"
-        "  body(one.id + ' ' + one.data.seen); respond(); });",
-        way_out=way_out,
-    )
-
-    assert await stage.ask() == ClientResponse(body=b"1 5")
-    [asked] = web.asked
-    assert asked.url.startswith("https://firestore.googleapis.com/v1/projects/shop-1/")
-    assert asked.headers["authorization"] == "Bearer token-1"
-
-
-async def test_without_settings_a_service_that_needs_credentials_says_so(staged):
-    web, way_out = googles()
-    stage = staged(
-        "claim(); require('Firestore').read('users/1').catch((why) => {"
-        "  body(why.reason); respond(); });",
-        way_out=way_out,
-    )
-
-    assert await stage.ask() == ClientResponse(body=b"not_configured")
-    assert web.asked == []
-    assert [notice.reason for notice in stage.notices.seen] == [
-        "Firestore.read: [google] is not set in the settings"
-    ]
-
-
-async def test_why_there_was_no_token_is_told_where_no_record_is_kept(staged):
-    account = ScriptedAccount([NoGoogleToken(reason="invalid_grant", refused=True)])
-    _, way_out = googles(account=account)
-    stage = staged(
-        "claim(); require('Firestore').read('users/1').catch((why) => {"
-        "  body(why.reason); respond(); });",
-        way_out=way_out,
-    )
-
-    assert await stage.ask() == ClientResponse(body=b"failed")
-    assert [notice.reason for notice in stage.notices.seen] == [
-        "Google gave no answer: no token from Google: invalid_grant"
-    ]
 
 
 async def test_a_client_may_have_the_events_of_a_ga4_hit_read(staged):
@@ -388,37 +316,6 @@ async def test_a_cookie_is_set_for_the_domain_of_the_host_that_was_asked(staged)
 
     assert response is not None
     assert response.cookies == ("click=a%20b; Domain=shop.example; Path=/; Max-Age=60",)
-
-
-ASKS = (
-    "claim(); const authorization = require('getGoogleAuth')({scopes: ['s']});"
-    "require('sendHttpRequest')('https://%s/', {authorization: authorization})"
-    ".then((told) => { body('sent'); respond(); }, (why) => { body(why.reason); respond(); });"
-)
-
-
-@pytest.mark.parametrize(
-    ("account", "why"),
-    [
-        (None, "[google] is not set in the settings"),
-        (ScriptedAccount(), "a Google token is sent only to https://*.googleapis.com"),
-    ],
-)
-async def test_what_asks_for_googles_credentials_in_vain_is_not_sent_without(staged, account, why):
-    web, way_out = googles(account=account)
-    stage = staged(ASKS % "a.example", way_out=way_out)
-
-    assert await stage.ask() == ClientResponse(body=b"failed")
-    assert web.asked == []
-    assert [notice.reason for notice in stage.notices.seen] == [f"getGoogleAuth: {why}"]
-
-
-async def test_a_request_of_a_client_carries_a_token_to_google(staged):
-    web, way_out = googles(account=ScriptedAccount())
-    stage = staged(ASKS % "sheets.googleapis.com", way_out=way_out)
-
-    assert await stage.ask() == ClientResponse(body=b"sent")
-    assert [request.headers for request in web.asked] == [{"authorization": "Bearer token-1"}]
 
 
 async def test_that_a_client_goes_on_trial_and_off_it_is_told_once_each(staged):

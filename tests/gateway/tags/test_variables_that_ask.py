@@ -7,41 +7,32 @@ import msgspec
 import pytest
 
 from twite.domain.delivery import Trigger as Ended
-from twite.domain.secret import Secret
 from twite.engines.quickjs.engine import QuickJsEngine
-from twite.formats.parsed_request import Native
-from twite.gateway.ports.tags import ContainerConfig, RepeatPolicy, TagRemark, TagRule
+from twite.gateway.ports.tags import ContainerConfig, RepeatPolicy, TagRule
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.gateway.tags.google.requests import GoogleClient
-from twite.gateway.tags.run.dispatcher import TagDispatcher
 from twite.gateway.tags.run.outbound import RunContext
 from twite.gateway.tags.run.outcome import transition_of
 from twite.gateway.tags.run.payload import TagPayload
 from twite.gateway.tags.run.tag_run import TagRun
-from twite.gateway.tags.run.variables import IngestEvaluation
 from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.gtm.container.parts import (
     ALL_EVENTS,
-    Condition,
     Container,
     ContainerTag,
-    ContainerTrigger,
-    Operator,
     Transformation,
     Variable,
     VariableSource,
 )
-from twite.gtm.container.values import EventContext
-from twite.gtm.template.effects import Keep
 from twite.gtm.template.permissions import Grant
-from twite.gtm.template.sandbox import Incoming, Turn
 from twite.gtm.template.template import TemplateKind, TemplatePart, read_template
 from twite.machine.system import SystemClock
-from twite.stores.memory.store import MemoryStore
-from twite.testing.builders import NOW, a_source
+from twite.testing.builders import NOW
 from twite.testing.fakes import ScriptedWeb
 
 MAIN = read_template((Path(__file__).parents[2] / "templates/crm_post.tpl").read_bytes())
+
+
 LOOKUP = """
 const send = require('sendHttpRequest');
 return send('https://lookup.example/?q=' + data.key).then((answer) => {
@@ -49,6 +40,8 @@ return send('https://lookup.example/?q=' + data.key).then((answer) => {
   return answer.body;
 });
 """
+
+
 TAG = """
 const send = require('sendHttpRequest');
 send('https://vendor.example/' + data.segment).then(data.gtmOnSuccess, data.gtmOnFailure);
@@ -295,133 +288,3 @@ async def test_a_variable_knows_the_container_it_is_in():
     await stage.run(container(about, public_id="GTM-X", version="7"))
 
     assert stage.urls == ["https://vendor.example/GTM-X7"]
-
-
-async def test_at_the_door_a_variable_keeps_logs_and_says_what_it_lacks():
-    code = """
-const kept = require('templateDataStorage');
-const times = (kept.getItemCopy('times') || 0) + 1;
-kept.setItemCopy('times', times);
-require('logToConsole')('seen ' + times + ' jane@mail.example key-of-the-vendor');
-if (times === 3) require('getEventData')('x');
-if (times === 4) data.no.such();
-return 'gold';
-"""
-    seen, storage = Seen(), TemplateStorage()
-    made = container(code)
-    condition = Condition(left="{{segment}}", operator=Operator.EQUALS, right="gold")
-    made = msgspec.structs.replace(
-        made,
-        tags=(ContainerTag(name="picky", template="main", triggers=("gold",)),),
-        triggers=(ContainerTrigger(name="gold", when=(condition,)),),
-    )
-    engine_pool = EnginePool(QuickJsEngine, elapsed=SystemClock().elapsed)
-    engine_pool.start()
-    rule = TagRule(name="picky", secrets=(Secret("key-of-the-vendor"),))
-    container_config = ContainerConfig(container=made, rules={"picky": rule})
-    endpoint = IngestEvaluation(engine_pool, storage=storage, observer=seen)
-    try:
-        fired = [
-            len(
-                (
-                    await endpoint.planned(
-                        container_config, EventContext(event={"client_id": "c"}, now=NOW)
-                    )
-                ).fired
-            )
-            for _ in range(4)
-        ]
-    finally:
-        await engine_pool.stop()
-
-    assert fired == [1, 1, 0, 0]
-    texts = [notice.text for notice in seen.notices]
-    assert texts[:2] == ["seen 1 *** ***", "seen 2 *** ***"]
-    assert "it has no permission read_event_data" in texts
-    assert "it failed: TypeError in line 7 of its code" in texts
-
-
-async def test_at_the_door_nobody_waits_and_the_conversions_life_says_why():
-    condition = Condition(left="{{segment}}", operator=Operator.EQUALS, right="gold")
-    made = container(
-        tags=(
-            ContainerTag(name="picky", template="main", triggers=("gold",)),
-            ContainerTag(name="plain", template="main", triggers=(ALL_EVENTS,)),
-        ),
-        triggers=(ContainerTrigger(name="gold", when=(condition,)),),
-    )
-    engine_pool = EnginePool(QuickJsEngine, elapsed=SystemClock().elapsed)
-    engine_pool.start()
-    fire = TagDispatcher(
-        [
-            ContainerConfig(
-                container=made, rules={name: TagRule(name=name) for name in ("picky", "plain")}
-            )
-        ],
-        engine_pool=engine_pool,
-        salt=b"x" * 16,
-        opt_outs=MemoryStore(),
-    )
-    said = TagRemark(
-        event={"event_name": "x", "client_id": "c-1"},
-        native=Native(event="x"),
-        conversion_id="order-1",
-    )
-    try:
-        firing_result = await fire.heard(
-            [said],
-            source=a_source(),
-            request=Incoming(),
-            client="native",
-            now=NOW,
-            first=1,
-            held={},
-        )
-    finally:
-        await engine_pool.stop()
-
-    assert {tag.pixel for tag in firing_result.fired} == {"tag:plain"}
-    [unfired] = firing_result.unfired
-    assert (unfired.tag, unfired.bar) == ("tag:picky", "unfilled")
-    assert unfired.why == (
-        "the variable template 'It' fetches its value over the network, which is too slow for "
-        "intake"
-    )
-
-
-class Escaped:
-    """An engine that keeps something, whatever its template may."""
-
-    begun = 0
-
-    def __init__(self, _template, *, limits, begun):
-        del limits, begun
-
-    def start(self, _call):
-        return Turn(run=1, effects=(Keep(key="it", value=1),), returned="gold")
-
-
-@pytest.mark.parametrize("may", [True, False])
-async def test_at_the_door_nothing_is_kept_that_its_permissions_do_not_allow(may):
-    made = container()
-    lookup = made.templates["lookup"]
-    if not may:
-        lookup = msgspec.structs.replace(lookup, grants=())
-    condition = Condition(left="{{segment}}", operator=Operator.EQUALS, right="gold")
-    made = msgspec.structs.replace(
-        made,
-        templates=made.templates | {"lookup": lookup},
-        tags=(ContainerTag(name="picky", template="main", triggers=("gold",)),),
-        triggers=(ContainerTrigger(name="gold", when=(condition,)),),
-    )
-    engine_pool = EnginePool(Escaped, elapsed=SystemClock().elapsed)
-    engine_pool.start()
-    storage = TemplateStorage()
-    container_config = ContainerConfig(container=made, rules={"picky": TagRule(name="picky")})
-    endpoint = IngestEvaluation(engine_pool, storage=storage, observer=Seen())
-    try:
-        await endpoint.planned(container_config, EventContext(event={"client_id": "c"}, now=NOW))
-    finally:
-        await engine_pool.stop()
-
-    assert storage.of(lookup) == ({"it": 1} if may else {})
