@@ -184,6 +184,18 @@ def test_no_person_is_in_the_report_or_on_the_screen(place, gateway, capsys):
         assert KEY not in text
 
 
+@pytest.mark.parametrize("person", ["a@shop.example", "+44 20 7946 0016"])
+def test_an_order_id_that_is_a_person_is_not_in_the_report(place, gateway, capsys, person):
+    orders = written(place / "orders.csv", [row(id=person), row(id="o-2")])
+
+    run(["send", orders])
+
+    said = capsys.readouterr()
+    kept = (place / "orders.csv.report.csv").read_text("utf-8-sig")
+    assert [text for text in (said.out, said.err, kept) if person in text] == []
+    assert kept.splitlines()[1].startswith("2,***,")
+
+
 def test_a_spreadsheet_does_not_take_an_order_id_for_a_formula(place, gateway):
     orders = written(place / "orders.csv", [row(id="=HYPERLINK(1)")])
 
@@ -416,7 +428,7 @@ def test_wrong_usage_exits_2_and_says_what_is_right(place, gateway, capsys, opti
         ("orders.csv", b'order_id,event\n"1,purchase\n', "row 2: a quote is opened"),
         ("orders.csv.gz", gzip.compress(b"order_id,event\n" * 99, mtime=0)[:-9], "cannot be read"),
         ("orders.json", b"{]", "not JSON"),
-        ("orders.parquet", b"order_id", "the name says Parquet"),
+        ("orders.parquet", b"order_id", "the file name says Parquet"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_in_a_sentence(

@@ -22,6 +22,7 @@ from twite.domain.errors import ClientError, OperatorError
 from twite.domain.fault import ReportedFault
 from twite.formats.files.findings import NOTES, FileRow, RowFinding
 from twite.formats.native.answers import NativeReceipt
+from twite.redaction.shapes import MASK, holds_a_person
 
 _REPEATS: Final = frozenset({"same_as_earlier", "differs_from_earlier"})
 _LOST: Final = RowFinding(field="", code="answer_lost", message=NOTES["answer_lost"])
@@ -279,7 +280,8 @@ def open_report(path: Path, state: ReportState, *, source: Path, overwrite: bool
 
 
 def _lines(verdict: RowResult) -> Iterable[tuple[str, ...]]:
-    start = (str(verdict.number), _harmless(verdict.order), str(verdict.kind))
+    order = MASK if holds_a_person(verdict.order) else _harmless(verdict.order)
+    start = (str(verdict.number), order, str(verdict.kind))
     findings = (*verdict.errors, *verdict.notes)
     if not findings:
         yield (*start, "", "", "")
