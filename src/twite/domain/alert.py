@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -59,43 +58,39 @@ class AlertRule(msgspec.Struct, frozen=True, kw_only=True):
     calm: int = 0
 
 
-RULES: Final[Mapping[AlertKind, AlertRule]] = MappingProxyType(
-    {
-        AlertKind.CREDENTIALS_REFUSED: AlertRule(
-            title="X refuses the credentials", urgent=True, calm=5 * MINUTE
-        ),
-        AlertKind.PIXEL_PAUSED: AlertRule(
-            title="the pixel is paused", urgent=True, calm=5 * MINUTE
-        ),
-        AlertKind.EVENT_PAUSED: AlertRule(
-            title="an event of the pixel is paused", urgent=True, calm=5 * MINUTE
-        ),
-        AlertKind.DEAD_LETTERS: AlertRule(title="many dead letters"),
-        AlertKind.CONVERSIONS_HELD: AlertRule(title="conversions are held"),
-        AlertKind.DEADLINE_RISK: AlertRule(
-            title="conversions will miss the 48-hour deadline",
-            urgent=True,
-            opens_after=3 * MINUTE,
-            calm=10 * MINUTE,
-        ),
-        AlertKind.SOURCE_SILENT: AlertRule(title="a source has stopped sending", urgent=True),
-        AlertKind.BALANCE_RESIDUE: AlertRule(
-            title="the balance is not 0", urgent=True, calm=5 * MINUTE
-        ),
-        AlertKind.STORE_FAILING: AlertRule(
-            title="the store cannot commit", urgent=True, calm=5 * MINUTE
-        ),
-        AlertKind.STORE_UNUSABLE: AlertRule(title="the store cannot be used", urgent=True),
-        AlertKind.STORE_RESTORED: AlertRule(title="the store is an older copy"),
-        AlertKind.DISK_NEARLY_FULL: AlertRule(
-            title="the disk is nearly full", urgent=True, calm=MINUTE
-        ),
-        AlertKind.TEMPLATE_HUNG: AlertRule(title="a template hangs", urgent=True),
-        AlertKind.CLOCK_WRONG: AlertRule(
-            title="the clock differs from X's", opens_after=MINUTE, calm=10 * MINUTE
-        ),
-    }
-)
+RULES: Final[Mapping[AlertKind, AlertRule]] = {
+    AlertKind.CREDENTIALS_REFUSED: AlertRule(
+        title="X refuses the credentials", urgent=True, calm=5 * MINUTE
+    ),
+    AlertKind.PIXEL_PAUSED: AlertRule(title="the pixel is paused", urgent=True, calm=5 * MINUTE),
+    AlertKind.EVENT_PAUSED: AlertRule(
+        title="an event of the pixel is paused", urgent=True, calm=5 * MINUTE
+    ),
+    AlertKind.DEAD_LETTERS: AlertRule(title="many dead letters"),
+    AlertKind.CONVERSIONS_HELD: AlertRule(title="conversions are held"),
+    AlertKind.DEADLINE_RISK: AlertRule(
+        title="conversions will miss the 48-hour deadline",
+        urgent=True,
+        opens_after=3 * MINUTE,
+        calm=10 * MINUTE,
+    ),
+    AlertKind.SOURCE_SILENT: AlertRule(title="a source has stopped sending", urgent=True),
+    AlertKind.BALANCE_RESIDUE: AlertRule(
+        title="the balance is not 0", urgent=True, calm=5 * MINUTE
+    ),
+    AlertKind.STORE_FAILING: AlertRule(
+        title="the store cannot commit", urgent=True, calm=5 * MINUTE
+    ),
+    AlertKind.STORE_UNUSABLE: AlertRule(title="the store cannot be used", urgent=True),
+    AlertKind.STORE_RESTORED: AlertRule(title="the store is an older copy"),
+    AlertKind.DISK_NEARLY_FULL: AlertRule(
+        title="the disk is nearly full", urgent=True, calm=MINUTE
+    ),
+    AlertKind.TEMPLATE_HUNG: AlertRule(title="a template hangs", urgent=True),
+    AlertKind.CLOCK_WRONG: AlertRule(
+        title="the clock differs from X's", opens_after=MINUTE, calm=10 * MINUTE
+    ),
+}
 REMIND_EVERY: Final = DAY
 
 

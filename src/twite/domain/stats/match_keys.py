@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from enum import IntFlag
 from functools import cache
-from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -34,29 +33,25 @@ class MatchKeys(IntFlag):
 
 PAIR: Final = MatchKeys.IP | MatchKeys.AGENT
 # What X can match by alone: IP and user agent only together. [doc WEB]
-KEYS: Final[Mapping[str, MatchKeys]] = MappingProxyType(
-    {
-        "click id": MatchKeys.CLICK,
-        "email": MatchKeys.EMAIL,
-        "phone": MatchKeys.PHONE,
-        "IP and user agent": PAIR,
-    }
-)
+KEYS: Final[Mapping[str, MatchKeys]] = {
+    "click id": MatchKeys.CLICK,
+    "email": MatchKeys.EMAIL,
+    "phone": MatchKeys.PHONE,
+    "IP and user agent": PAIR,
+}
 
 # Field name at an endpoint → match key.
-_FIELDS: Final[Mapping[str, MatchKeys]] = MappingProxyType(
-    {
-        "twclid": MatchKeys.CLICK,
-        "email": MatchKeys.EMAIL,
-        "email_sha256": MatchKeys.EMAIL,
-        "hashed_email": MatchKeys.EMAIL,
-        "phone": MatchKeys.PHONE,
-        "phone_sha256": MatchKeys.PHONE,
-        "hashed_phone_number": MatchKeys.PHONE,
-        "ip": MatchKeys.IP,
-        "user_agent": MatchKeys.AGENT,
-    }
-)
+_FIELDS: Final[Mapping[str, MatchKeys]] = {
+    "twclid": MatchKeys.CLICK,
+    "email": MatchKeys.EMAIL,
+    "email_sha256": MatchKeys.EMAIL,
+    "hashed_email": MatchKeys.EMAIL,
+    "phone": MatchKeys.PHONE,
+    "phone_sha256": MatchKeys.PHONE,
+    "hashed_phone_number": MatchKeys.PHONE,
+    "ip": MatchKeys.IP,
+    "user_agent": MatchKeys.AGENT,
+}
 
 DOUBLE: Final = "double_hash"
 PLACEHOLDER: Final = "email_placeholder"
@@ -71,64 +66,62 @@ MENDABLE: Final = frozenset(
 )  # fmt: skip
 
 # Code → (meaning, remedy).
-FLAWS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
-    {
-        "click_stale": (
-            "the click is older than 30 days, X's longest window",
-            "nothing: X ignores the click, but an email or phone may match",
-        ),
-        DOUBLE: (
-            "the value was probably hashed twice: it matches nobody",
-            "hash once, or send the unhashed address as email and let Twite hash it",
-        ),
-        PLACEHOLDER: (
-            "a placeholder address, such as noreply@ or one at example.com",
-            "leave email out if the buyer gave none",
-        ),
-        "email_unusable": (
-            CODES["email_unusable"],
-            "check the form: let the browser validate the address (type=email)",
-        ),
-        "hash_of_nothing": (
-            CODES["hash_of_nothing"],
-            "leave out an empty field instead of hashing it",
-        ),
-        "identifier_missing": (
-            CODES["identifier_missing"],
-            "send the buyer's email or phone number with the order",
-        ),
-        "ip_private": (
-            CODES["ip_private"],
-            "add your proxy to server.trusted_proxies, or send the buyer's own address as ip",
-        ),
-        "ip_unusable": (CODES["ip_unusable"], "send one address, without port, as ip"),
-        "not_sha256": (
-            CODES["not_sha256"],
-            "send SHA-256 as 64 hexadecimal digits, or the unhashed address as email",
-        ),
-        "phone_needs_region": (
-            CODES["phone_needs_region"],
-            'set a region for the source, such as region = "GB", or send + and the country code',
-        ),
-        "phone_unusable": (
-            CODES["phone_unusable"],
-            "check the form: a number needs a country code or the source's region",
-        ),
-        "twclid_unusable": (
-            CODES["twclid_unusable"],
-            "send the value of twclid from the landing page's address, unhashed",
-        ),
-        "twpid_unusable": (CODES["twpid_unusable"], "send the cookie _twpid unchanged"),
-        "upper_case_hash": (
-            "a hash in upper case: X documents lower case. Twite converts it",
-            "write hashes in lower case, for recipients other than Twite",
-        ),
-        "user_agent_unusable": (
-            CODES["user_agent_unusable"],
-            "send the browser's User-Agent, not your server's",
-        ),
-    }
-)
+FLAWS: Final[Mapping[str, tuple[str, str]]] = {
+    "click_stale": (
+        "the click is older than 30 days, X's longest window",
+        "nothing: X ignores the click, but an email or phone may match",
+    ),
+    DOUBLE: (
+        "the value was probably hashed twice: it matches nobody",
+        "hash once, or send the unhashed address as email and let Twite hash it",
+    ),
+    PLACEHOLDER: (
+        "a placeholder address, such as noreply@ or one at example.com",
+        "leave email out if the buyer gave none",
+    ),
+    "email_unusable": (
+        CODES["email_unusable"],
+        "check the form: let the browser validate the address (type=email)",
+    ),
+    "hash_of_nothing": (
+        CODES["hash_of_nothing"],
+        "leave out an empty field instead of hashing it",
+    ),
+    "identifier_missing": (
+        CODES["identifier_missing"],
+        "send the buyer's email or phone number with the order",
+    ),
+    "ip_private": (
+        CODES["ip_private"],
+        "add your proxy to server.trusted_proxies, or send the buyer's own address as ip",
+    ),
+    "ip_unusable": (CODES["ip_unusable"], "send one address, without port, as ip"),
+    "not_sha256": (
+        CODES["not_sha256"],
+        "send SHA-256 as 64 hexadecimal digits, or the unhashed address as email",
+    ),
+    "phone_needs_region": (
+        CODES["phone_needs_region"],
+        'set a region for the source, such as region = "GB", or send + and the country code',
+    ),
+    "phone_unusable": (
+        CODES["phone_unusable"],
+        "check the form: a number needs a country code or the source's region",
+    ),
+    "twclid_unusable": (
+        CODES["twclid_unusable"],
+        "send the value of twclid from the landing page's address, unhashed",
+    ),
+    "twpid_unusable": (CODES["twpid_unusable"], "send the cookie _twpid unchanged"),
+    "upper_case_hash": (
+        "a hash in upper case: X documents lower case. Twite converts it",
+        "write hashes in lower case, for recipients other than Twite",
+    ),
+    "user_agent_unusable": (
+        CODES["user_agent_unusable"],
+        "send the browser's User-Agent, not your server's",
+    ),
+}
 
 _NOBODY: Final = frozenset(
     {

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -24,26 +23,24 @@ MOST_PAIRS: Final = 100
 MOST_TOLD: Final = 20
 
 # What each count means, and what to do about it.
-ADVICE: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "both": "as it should be: X has two copies under one id, and drops one",
-        "pixel_only": "the gateway has nothing to send: the conversion was refused or suppressed, "
-        "or never came. Give it an email or a click id, or let your server submit it",
-        "server_only": (
-            "X's pixel was not given these. Right for conversions without a page, such as "
-            "telephone orders; otherwise put the script on the page"
-        ),
-        "blocked": (
-            "X's script did not load, so the gateway's copy is the only one: the gateway makes up "
-            "for it. If it is nearly all, your Content-Security-Policy may forbid X's script"
-        ),
-        "page_and_server": "page and server sent the same id: stored once, sent once",
-        "two_ids": "X counts these twice: the page and your server name the same order "
-        "differently. Give both the order's number as conversion_id",
-        "late": "X counts these twice: its window of 48 hours was over before the second copy. "
-        "Look for what delays it: a server that submits days later, or a page that fires again",
-    }
-)
+ADVICE: Final[Mapping[str, str]] = {
+    "both": "as it should be: X has two copies under one id, and drops one",
+    "pixel_only": "the gateway has nothing to send: the conversion was refused or suppressed, "
+    "or never came. Give it an email or a click id, or let your server submit it",
+    "server_only": (
+        "X's pixel was not given these. Right for conversions without a page, such as "
+        "telephone orders; otherwise put the script on the page"
+    ),
+    "blocked": (
+        "X's script did not load, so the gateway's copy is the only one: the gateway makes up "
+        "for it. If it is nearly all, your Content-Security-Policy may forbid X's script"
+    ),
+    "page_and_server": "page and server sent the same id: stored once, sent once",
+    "two_ids": "X counts these twice: the page and your server name the same order "
+    "differently. Give both the order's number as conversion_id",
+    "late": "X counts these twice: its window of 48 hours was over before the second copy. "
+    "Look for what delays it: a server that submits days later, or a page that fires again",
+}
 
 
 class SightingPath(StrEnum):

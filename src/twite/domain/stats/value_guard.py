@@ -8,7 +8,6 @@ import math
 from collections.abc import Mapping
 from enum import StrEnum
 from statistics import median
-from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -34,12 +33,10 @@ _NEW_CURRENCY: Final = 5
 _WHOLE: Final = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
 _THOUSANDTHS: Final = "BHD IQD JOD KWD LYD OMR TND"
 # ISO 4217: decimals, if not 2.
-_EXPONENTS: Final[Mapping[str, int]] = MappingProxyType(
-    {
-        **dict.fromkeys(_WHOLE.split(), 0),
-        **dict.fromkeys(_THOUSANDTHS.split(), 3),
-    }
-)
+_EXPONENTS: Final[Mapping[str, int]] = {
+    **dict.fromkeys(_WHOLE.split(), 0),
+    **dict.fromkeys(_THOUSANDTHS.split(), 3),
+}
 
 
 class ValueGuard(StrEnum):
@@ -59,26 +56,24 @@ class UnusualAmount(StrEnum):
     CURRENCY = "currency"
 
 
-MEANING: Final[Mapping[UnusualAmount, tuple[str, str]]] = MappingProxyType(
-    {
-        UnusualAmount.ZERO: (
-            "worth nothing, where the event is usually worth something",
-            "look for an order that is sent before its total is known",
-        ),
-        UnusualAmount.MINOR_UNITS: (
-            "a hundred times the usual: minor units, such as cents, sent as major ones",
-            "divide by the currency's minor units before you send, as in 49.90 for 4990",
-        ),
-        UnusualAmount.OUTLIER: (
-            "far from what the event is usually worth",
-            "look at the order: a test, a bulk order, or a wrong decimal point",
-        ),
-        UnusualAmount.CURRENCY: (
-            "in another currency than the event's amounts usually are",
-            "if the shop now sells in this currency, do nothing: Twite learns it soon",
-        ),
-    }
-)
+MEANING: Final[Mapping[UnusualAmount, tuple[str, str]]] = {
+    UnusualAmount.ZERO: (
+        "worth nothing, where the event is usually worth something",
+        "look for an order that is sent before its total is known",
+    ),
+    UnusualAmount.MINOR_UNITS: (
+        "a hundred times the usual: minor units, such as cents, sent as major ones",
+        "divide by the currency's minor units before you send, as in 49.90 for 4990",
+    ),
+    UnusualAmount.OUTLIER: (
+        "far from what the event is usually worth",
+        "look at the order: a test, a bulk order, or a wrong decimal point",
+    ),
+    UnusualAmount.CURRENCY: (
+        "in another currency than the event's amounts usually are",
+        "if the shop now sells in this currency, do nothing: Twite learns it soon",
+    ),
+}
 
 
 class ValueFlag(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -5,6 +5,7 @@ minute another delivery of the event probes it; refused probes are held.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Final
 
 from twite.domain.delivery import backoff
@@ -25,42 +26,38 @@ PAUSED_BY_USER: Final = "paused by hand"
 REFUSED_ALIKE: Final = "all conversions refused alike"
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class CircuitBreaker:
     """The circuit breaker of one pixel. Pauses are stored, so they outlive the process."""
 
-    def __init__(
-        self,
-        *,
-        pixel: str,
-        state: StateStore,
-        clock: Clock,
-        observer: Observer,
-        pause: Pause | None,
-    ) -> None:
-        self._pixel = pixel
-        self._state = state
-        self._clock = clock
-        self._observer = observer
-        self._pause = pause
-        # The pause as stored; a write may have failed.
-        self._stored = pause
-        # A restart may be the fix: probe at once.
-        self._probe_at = clock.elapsed()
-        # Failures in a row, and the end of the back-off they caused.
-        self._failures = 0
-        self._backoff_until = clock.elapsed()
-        # A tag that passed a limit is slowed down, whatever its outcome.
-        self._slow_until = clock.elapsed()
-        self._is_slow = False
-        # A delivery was refused, and it is unknown whether the pixel is at fault. Then only another
-        # one can tell, until `_same_at`.
-        self._doubted = False
-        self._same_at = 0
+    pixel: str
+    state: StateStore
+    clock: Clock
+    observer: Observer
+    pause: Pause | None
+    # The pause as stored; a write may have failed.
+    _stored: Pause | None = field(init=False)
+    # A restart may be the fix: probe at once.
+    _probe_at: int = field(init=False)
+    # Failures in a row, and the end of the back-off they caused.
+    _failures: int = field(init=False, default=0)
+    _backoff_until: int = field(init=False)
+    # A tag that passed a limit is slowed down, whatever its outcome.
+    _slow_until: int = field(init=False)
+    _is_slow: bool = field(init=False, default=False)
+    # A delivery was refused, and it is unknown whether the pixel is at fault. Then only another
+    # one can tell, until `_same_at`.
+    _doubted: bool = field(init=False, default=False)
+    _same_at: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self._stored = self.pause
+        self._probe_at = self._backoff_until = self._slow_until = self.clock.elapsed()
 
     @property
     def paused(self) -> bool:
         """Whether only probes may go out."""
-        return self._pause is not None or self._doubted
+        return self.pause is not None or self._doubted
 
     @property
     def probes(self) -> bool:
@@ -73,17 +70,17 @@ class CircuitBreaker:
 
         In doubt, a batch in flight goes on: an acceptance ends the doubt.
         """
-        return self._pause is not None and not self._doubted
+        return self.pause is not None and not self._doubted
 
     @property
     def backs_off(self) -> bool:
         """Whether a failure was so recent that nothing new may be sent."""
-        return self._clock.elapsed() < max(self._backoff_until, self._slow_until)
+        return self.clock.elapsed() < max(self._backoff_until, self._slow_until)
 
     @property
     def wants_another(self) -> bool:
         """Whether only a delivery other than the refused one may probe."""
-        return self._doubted and self._clock.elapsed() < self._same_at
+        return self._doubted and self.clock.elapsed() < self._same_at
 
     def size_of_probe(self, usual: int) -> int:
         """Return how many conversions the next request may hold.
@@ -94,7 +91,7 @@ class CircuitBreaker:
 
     @property
     def by_hand(self) -> bool:
-        return self._pause is not None and self._pause.reason.startswith(PAUSED_BY_USER)
+        return self.pause is not None and self.pause.reason.startswith(PAUSED_BY_USER)
 
     def wait(self) -> int:
         """Return milliseconds until something may be sent: 0 is now."""
@@ -103,30 +100,30 @@ class CircuitBreaker:
         until = max(self._backoff_until, self._slow_until)
         if self.paused:
             until = max(until, self._probe_at)
-        return max(0, until - self._clock.elapsed())
+        return max(0, until - self.clock.elapsed())
 
     def half_open(self) -> None:
         """Probe at once, also with the refused delivery: the pixel has other credentials."""
-        self._probe_at = self._same_at = self._clock.elapsed()
+        self._probe_at = self._same_at = self.clock.elapsed()
 
     async def hold(self, who: str) -> None:
         """Pause for a user. Raises LedgerUnavailable."""
         pause = Pause(
-            pixel=self._pixel, since=self._clock.now(), reason=f"{PAUSED_BY_USER}, by {who}"
+            pixel=self.pixel, since=self.clock.now(), reason=f"{PAUSED_BY_USER}, by {who}"
         )
-        await self._state.put([pause])
-        self._pause = self._stored = pause
+        await self.state.put([pause])
+        self.pause = self._stored = pause
         self._doubted = False
-        self._observer.see(Paused(pixel=self._pixel, reason=pause.reason))
+        self.observer.see(Paused(pixel=self.pixel, reason=pause.reason))
 
     async def release(self) -> None:
         """End any pause for a user. Raises LedgerUnavailable."""
-        await self._state.delete(Pause, (self._pixel, ""))
-        was, self._pause, self._stored = self._pause, None, None
+        await self.state.delete(Pause, (self.pixel, ""))
+        was, self.pause, self._stored = self.pause, None, None
         self._doubted = False
         self.record_response()
         if was is not None:
-            self._observer.see(Resumed(pixel=self._pixel))
+            self.observer.see(Resumed(pixel=self.pixel))
 
     async def doubt(self, reason: str, *, alone: bool, is_likely: bool) -> None:
         """Record a refusal that may mean one delivery or the pixel.
@@ -138,7 +135,7 @@ class CircuitBreaker:
         if self.paused:
             await self.trip(reason)
             return
-        now = self._clock.elapsed()
+        now = self.clock.elapsed()
         self._doubted = True
         self._probe_at = now + GLANCE
         self._same_at = now + (PROBE_EVERY if alone else GLANCE)
@@ -150,17 +147,17 @@ class CircuitBreaker:
         if self.by_hand:
             return  # it was in flight then; nothing goes out now anyway
         self._doubted = False
-        self._probe_at = self._clock.elapsed() + PROBE_EVERY
+        self._probe_at = self.clock.elapsed() + PROBE_EVERY
         await self._note(reason)
 
     async def _note(self, reason: str) -> None:
-        if self._pause is None or self._pause.reason != reason:
-            self._pause = Pause(pixel=self._pixel, since=self._clock.now(), reason=reason)
-            self._observer.see(Paused(pixel=self._pixel, reason=reason))
-        if self._stored is not self._pause:
-            self._stored = self._pause
+        if self.pause is None or self.pause.reason != reason:
+            self.pause = Pause(pixel=self.pixel, since=self.clock.now(), reason=reason)
+            self.observer.see(Paused(pixel=self.pixel, reason=reason))
+        if self._stored is not self.pause:
+            self._stored = self.pause
             try:
-                await self._state.put([self._pause])
+                await self.state.put([self.pause])
             except TransientError:
                 self._stored = None
                 raise
@@ -171,7 +168,7 @@ class CircuitBreaker:
         Deliveries back off on their own; this keeps a full queue from trying every batch against
         an X that is down. `randomness` is in [0, 1).
         """
-        now = self._clock.elapsed()
+        now = self.clock.elapsed()
         self._probe_at = now + PROBE_EVERY
         if now < self._backoff_until:
             # Several batches were in flight: count their outage once.
@@ -184,25 +181,25 @@ class CircuitBreaker:
     def slow_down(self, rest: int | None) -> None:
         """Send one at a time, and nothing for `rest` milliseconds; None ends that."""
         self._is_slow = rest is not None
-        self._slow_until = self._clock.elapsed() + (rest or 0)
+        self._slow_until = self.clock.elapsed() + (rest or 0)
 
     def record_response(self) -> None:
         """Record that X answered: end the back-off."""
         self._failures = 0
-        self._backoff_until = self._clock.elapsed()
+        self._backoff_until = self.clock.elapsed()
 
     async def passed(self) -> None:
         """Close the breaker: X accepted a request, or refused it for its content."""
         if self.by_hand:
             return
         self._doubted = False
-        if self._pause is not None:
-            self._pause = None
-            self._observer.see(Resumed(pixel=self._pixel))
+        if self.pause is not None:
+            self.pause = None
+            self.observer.see(Resumed(pixel=self.pixel))
         if self._stored is not None:
             noted, self._stored = self._stored, None
             try:
-                await self._state.delete(Pause, (self._pixel, ""))
+                await self.state.delete(Pause, (self.pixel, ""))
             except TransientError:
                 self._stored = noted
                 raise

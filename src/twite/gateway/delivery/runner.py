@@ -54,6 +54,7 @@ class DeliveryRunner:
 
     def __post_init__(self) -> None:
         self._holding = set() if self.tags is None else self.tags.holding
+        rules = () if self.tags is None else self.tags.rules
         self._sweep = Sweeper(
             outbox=self.outbox,
             clock=self.clock,
@@ -63,7 +64,7 @@ class DeliveryRunner:
             holding=self._holding,
             cautious=frozenset(
                 [destination.pixel for destination in self.destinations if destination.is_cautious]
-                + [rule.pixel for rule in self._rules() if rule.is_cautious]
+                + [rule.pixel for rule in rules if rule.is_cautious]
             ),
         )
 
@@ -156,9 +157,6 @@ class DeliveryRunner:
         if unfinished:
             await asyncio.wait(unfinished)
         return not unfinished
-
-    def _rules(self) -> tuple[TagRule, ...]:
-        return () if self.tags is None else self.tags.rules
 
     async def _rate_limits(self, last: int) -> Mapping[str, RateLimit]:
         """Return one rate limit per account, filled with what was sent before this start.

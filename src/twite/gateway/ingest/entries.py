@@ -64,7 +64,16 @@ def split_results(
         if conversion is None:
             refusals.append(refusal_of(given, result, salt=salt))
             continue
-        entries.append(_entry(conversion, result, *look(conversion)))
+        entries.append(
+            _entry(
+                conversion,
+                result.index,
+                look(conversion),
+                suppressed=result.suppressed,
+                held=result.held,
+                consent=result.evidence,
+            )
+        )
         if result.faults:
             remarks.append(IdentifierWarning(index=result.index, warnings=result.faults))
     return tuple(entries), tuple(refusals), tuple(remarks)
@@ -78,7 +87,14 @@ def of_x(
     X's format has no consent signals, but persons on the pixel's opt-out list are never sent.
     """
     entries = tuple(
-        _x_entry(conversion, index, *look(conversion), revoked=is_revoked)
+        _entry(
+            msgspec.structs.replace(conversion, identifiers=Identifiers())
+            if is_revoked
+            else conversion,
+            index,
+            look(conversion),
+            suppressed=REVOKED if is_revoked else None,
+        )
         for index, (conversion, is_revoked) in enumerate(zip(conversions, revoked, strict=True))
     )
     return entries, batch_body([entry.body for entry in entries]) if any(revoked) else body
@@ -181,34 +197,16 @@ def judged(entries: Sequence[AcceptedConversion]) -> Mapping[tuple[str, str], in
 
 
 def _entry(
-    conversion: Conversion, read: ReadConversion, flag: ValueFlag | None, held: str | None
-) -> AcceptedConversion:
-    return AcceptedConversion(
-        index=read.index,
-        key=dedup_key(conversion.pixel, conversion.event, conversion.conversion_id),
-        pixel=conversion.pixel,
-        event=conversion.event,
-        conversion_id=conversion.conversion_id,
-        body=conversion_body(conversion),
-        suppressed=read.suppressed,
-        # A suppressed conversion needs no second reason, and its amount does not matter.
-        held=None if read.suppressed is not None else read.held or held,
-        consent=read.evidence,
-        key_set=key_set_of(conversion.identifiers),
-        flag=None if read.suppressed is not None else flag,
-    )
-
-
-def _x_entry(
     conversion: Conversion,
     index: int,
-    flag: ValueFlag | None,
-    held: str | None,
+    look: tuple[ValueFlag | None, str | None],
     *,
-    revoked: bool,
+    suppressed: str | None,
+    held: str | None = None,
+    consent: bytes | None = None,
 ) -> AcceptedConversion:
-    if revoked:
-        conversion = msgspec.structs.replace(conversion, identifiers=Identifiers())
+    # A suppressed conversion needs no second reason, and its amount does not matter.
+    flag, unusual = look if suppressed is None else (None, None)
     return AcceptedConversion(
         index=index,
         key=dedup_key(conversion.pixel, conversion.event, conversion.conversion_id),
@@ -216,10 +214,11 @@ def _x_entry(
         event=conversion.event,
         conversion_id=conversion.conversion_id,
         body=conversion_body(conversion),
-        suppressed=REVOKED if revoked else None,
-        held=None if revoked else held,
+        suppressed=suppressed,
+        held=None if suppressed is not None else held or unusual,
+        consent=consent,
         key_set=key_set_of(conversion.identifiers),
-        flag=None if revoked else flag,
+        flag=flag,
     )
 
 
