@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from types import MappingProxyType
 from typing import ClassVar, Final
 
 import msgspec
@@ -70,37 +71,47 @@ class Trigger(StrEnum):
     DISCARDED = "discarded"
 
 
-TRANSITIONS: Final[Mapping[State, Mapping[Trigger, State]]] = {
-    State.QUEUED: {
-        Trigger.CLAIMED: State.SENDING,
-        # Its time ran out while it waited.
-        Trigger.HELD: State.HELD,
-        # Its person took consent back, or a stricter policy does not send it.
-        Trigger.WITHDRAWN: State.SUPPRESSED,
-    },
-    State.SENDING: {
-        Trigger.DELIVERED: State.DELIVERED,
-        Trigger.POSTPONED: State.QUEUED,
-        Trigger.GIVEN_UP: State.DEAD,
-        Trigger.HELD: State.HELD,
-        # The sender died between claim and settlement: X may have it already.
-        Trigger.EXPIRED: State.QUEUED,
-    },
-    State.DELIVERED: {},
-    State.HELD: {
-        Trigger.REPLAYED: State.QUEUED,
-        Trigger.DISCARDED: State.SUPPRESSED,
-        # It was held in doubt, and X has taken others since.
-        Trigger.RECALLED: State.QUEUED,
-    },
-    State.DEAD: {
-        Trigger.REPLAYED: State.QUEUED,
-        Trigger.DISCARDED: State.SUPPRESSED,
-        # Others were refused alike since: it may not be its own fault.
-        Trigger.HELD: State.HELD,
-    },
-    State.SUPPRESSED: {},
-}
+TRANSITIONS: Final[Mapping[State, Mapping[Trigger, State]]] = MappingProxyType(
+    {
+        State.QUEUED: MappingProxyType(
+            {
+                Trigger.CLAIMED: State.SENDING,
+                # Its time ran out while it waited.
+                Trigger.HELD: State.HELD,
+                # Its person took consent back, or a stricter policy does not send it.
+                Trigger.WITHDRAWN: State.SUPPRESSED,
+            }
+        ),
+        State.SENDING: MappingProxyType(
+            {
+                Trigger.DELIVERED: State.DELIVERED,
+                Trigger.POSTPONED: State.QUEUED,
+                Trigger.GIVEN_UP: State.DEAD,
+                Trigger.HELD: State.HELD,
+                # The sender died between claim and settlement: X may have it already.
+                Trigger.EXPIRED: State.QUEUED,
+            }
+        ),
+        State.DELIVERED: MappingProxyType({}),
+        State.HELD: MappingProxyType(
+            {
+                Trigger.REPLAYED: State.QUEUED,
+                Trigger.DISCARDED: State.SUPPRESSED,
+                # It was held in doubt, and X has taken others since.
+                Trigger.RECALLED: State.QUEUED,
+            }
+        ),
+        State.DEAD: MappingProxyType(
+            {
+                Trigger.REPLAYED: State.QUEUED,
+                Trigger.DISCARDED: State.SUPPRESSED,
+                # Others were refused alike since: it may not be its own fault.
+                Trigger.HELD: State.HELD,
+            }
+        ),
+        State.SUPPRESSED: MappingProxyType({}),
+    }
+)
 
 
 def after(state: State, trigger: Trigger) -> State:
