@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from command_stage import ENVIRONMENT, settings_in, store_in
+from send_gateway_double import KEY, SETTINGS, double
 
 from twite.cli import run
 
@@ -28,3 +29,18 @@ def shop(tmp_path) -> Path:
     """A settings file, with a store of four orders beside it."""
     store_in(tmp_path)
     return settings_in(tmp_path)
+
+
+@pytest.fixture
+def gateway():
+    with double() as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def place(tmp_path, gateway, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SHOP_KEY", KEY)
+    listen = gateway.url.removeprefix("http://")
+    (tmp_path / "twite.toml").write_text(SETTINGS.format(listen=listen))
+    return tmp_path

@@ -88,3 +88,37 @@ def double() -> Iterator[Double]:
         finally:
             server.shutdown()
             thread.join()
+
+
+ROW = "{id},2026-11-22T06:00:52Z,{event},{total},EUR,{email}"
+HEADER = "order_id,created_at,event,total,currency,email"
+SETTINGS = """
+[[pixel]]
+id = "o8z6j"
+auth = {{ pixel_token = "env:NO_SUCH_TOKEN" }}
+events = {{ purchase = "o8z6k" }}
+[[source]]
+name = "shop"
+pixel = "o8z6j"
+key = "env:SHOP_KEY"
+[server]
+listen = "{listen}"
+"""
+
+
+def rows(count, **cells):
+    return [row(id=f"o-{number}", **cells) for number in range(1, count + 1)]
+
+
+def row(**cells):
+    usual = {"id": "o-1", "event": "purchase", "total": "1.00", "email": "a@example.com"}
+    return ROW.format_map(usual | cells)
+
+
+def written(path, lines, encoding="utf-8", packed=bytes):
+    path.write_bytes(packed("\n".join([HEADER, *lines]).encode(encoding)))
+    return str(path)
+
+
+def ids(conversions):
+    return [conversion["conversion_id"] for conversion in conversions]

@@ -6,62 +6,14 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from send_gateway_double import KEY, RECEIPT, double
+from send_gateway_double import HEADER, KEY, RECEIPT, ids, row, rows, written
 
 from twite.cli import run
-
-ROW = "{id},2026-11-22T06:00:52Z,{event},{total},EUR,{email}"
-HEADER = "order_id,created_at,event,total,currency,email"
-SETTINGS = """
-[[pixel]]
-id = "o8z6j"
-auth = {{ pixel_token = "env:NO_SUCH_TOKEN" }}
-events = {{ purchase = "o8z6k" }}
-[[source]]
-name = "shop"
-pixel = "o8z6j"
-key = "env:SHOP_KEY"
-[server]
-listen = "{listen}"
-"""
-
-
-@pytest.fixture
-def gateway():
-    with double() as gateway:
-        yield gateway
-
-
-@pytest.fixture
-def place(tmp_path, gateway, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SHOP_KEY", KEY)
-    listen = gateway.url.removeprefix("http://")
-    (tmp_path / "twite.toml").write_text(SETTINGS.format(listen=listen))
-    return tmp_path
-
-
-def rows(count, **cells):
-    return [row(id=f"o-{number}", **cells) for number in range(1, count + 1)]
-
-
-def row(**cells):
-    usual = {"id": "o-1", "event": "purchase", "total": "1.00", "email": "a@example.com"}
-    return ROW.format_map(usual | cells)
-
-
-def written(path, lines, encoding="utf-8", packed=bytes):
-    path.write_bytes(packed("\n".join([HEADER, *lines]).encode(encoding)))
-    return str(path)
 
 
 def report(path):
     with Path(f"{path}.report.csv").open(encoding="utf-8-sig", newline="") as file:
         return [(line["row"], line["verdict"], line["code"]) for line in csv.DictReader(file)]
-
-
-def ids(conversions):
-    return [conversion["conversion_id"] for conversion in conversions]
 
 
 def test_every_row_arrives_and_the_exit_code_says_so(place, gateway, capsys):
@@ -385,72 +337,3 @@ def test_json_output_says_all_there_is(place, gateway, capsys):
             }
         ],
     }
-
-
-def test_a_key_may_come_from_a_file_without_settings(place, gateway):
-    (place / "twite.toml").unlink()
-    (place / "key").write_text(KEY + "\n")
-    orders = written(place / "orders.csv", rows(1))
-
-    assert run(["send", orders, "--to", gateway.url, "--key-from", "file:key"]) == 0
-    assert ids(gateway.sent) == ["o-1"]
-
-
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        (["--map", "emial=email"], 'Did you mean "email"?'),
-        (["--map", "email"], "write it as in email=Contact"),
-        (["--map", "event="], "has no column for the event"),
-        (["--timezone", "Mars/Base"], "no such time zone"),
-        (["--currency", "XX"], "not an ISO 4217 currency code"),
-        (["--source", "shap"], "There is: shop"),
-        (["--to", "somewhere"], "write it as in https://"),
-        (["--to", "http://127.0.0.1:9", "--key-from", "sesame"], "env:NAME or file:PATH"),
-    ],
-)
-def test_wrong_usage_exits_2_and_says_what_is_right(place, gateway, capsys, options, sentence):
-    orders = written(place / "orders.csv", rows(1))
-
-    code = run(["send", orders, *options])
-
-    assert code == 2
-    assert sentence in " ".join(re.sub("[│╭╮╰╯─]", " ", capsys.readouterr().err).split())
-    assert gateway.requests == []
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "sentence"),
-    [
-        ("none.csv", None, "none.csv: cannot be read: No such file"),
-        ("empty.csv", b"", "empty.csv: the file is empty"),
-        ("orders.csv", b"PK\x03\x04", "save the sheet as CSV"),
-        ("orders.csv", b'order_id,event\n"1,purchase\n', "row 2: a quote is opened"),
-        ("orders.csv.gz", gzip.compress(b"order_id,event\n" * 99, mtime=0)[:-9], "cannot be read"),
-        ("orders.json", b"{]", "not JSON"),
-        ("orders.parquet", b"order_id", "the file name says Parquet"),
-    ],
-)
-def test_a_file_that_cannot_be_read_is_refused_in_a_sentence(
-    place, gateway, capsys, *, name, content, sentence
-):
-    if content is not None:
-        (place / name).write_bytes(content)
-
-    code = run(["send", name, "--event", "purchase"])
-
-    assert code == 1
-    assert sentence in capsys.readouterr().err
-    assert gateway.requests == []
-
-
-def test_a_report_does_not_overwrite_what_is_none(place, gateway, capsys):
-    orders = written(place / "orders.csv", rows(1))
-    (place / "notes.csv").write_text("my own notes")
-
-    refused = run(["send", orders, "--report", "notes.csv"])
-    itself = run(["send", orders, "--report", "orders.csv", "--yes"])
-
-    assert (refused, itself) == (1, 1)
-    assert (place / "notes.csv").read_text() == "my own notes"
-    assert "is the file to send" in capsys.readouterr().err

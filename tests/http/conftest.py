@@ -5,6 +5,12 @@ from typing import Any
 import pytest
 import uvloop
 from http_stage import Stage
+from pages import (
+    a_stage,
+)
+from tag_stage import PROXY, TagStage, what_it_needs
+
+from twite.stores.memory.store import MemoryStore
 
 
 def pytest_asyncio_loop_factories(config, item):
@@ -32,3 +38,27 @@ async def staged() -> AsyncIterator[Callable[..., Awaitable[Stage]]]:
 @pytest.fixture
 async def stage(staged: Callable[..., Awaitable[Stage]]) -> Stage:
     return await staged()
+
+
+@pytest.fixture
+def store():
+    return MemoryStore()
+
+
+@pytest.fixture
+async def page(staged, store):
+    return await staged(**a_stage(store))
+
+
+@pytest.fixture
+def make_api(staged) -> Callable[..., Awaitable[TagStage]]:
+    async def open_(*sources, **said) -> TagStage:
+        needs, store = what_it_needs(*sources)
+        return TagStage(await staged(**needs, trusted_proxies=PROXY, **said), store)
+
+    return open_
+
+
+@pytest.fixture
+async def api(make_api) -> TagStage:
+    return await make_api()

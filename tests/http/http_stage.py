@@ -181,3 +181,26 @@ def a_receipt(**counts: Any) -> AcceptReceipt:
     return AcceptReceipt(
         **({"receipt": "r1", "accepted": 0, "duplicates": 0, "suppressed": 0} | counts)
     )
+
+
+ONE = b'{"event":"purchase"}'
+HEAD = (
+    b"POST /v1/conversions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a-source-key\r\n"
+    b"Content-Type: application/json\r\nContent-Length: 20\r\n\r\n"
+)
+
+
+QUICK = HttpLimits(
+    headers_seconds=0.1,
+    body_seconds=0.1,
+    idle_seconds=0.1,
+    closing_seconds=0.1,
+    stop_seconds=0.3,
+    sweep_seconds=0.02,
+)
+
+
+async def one_answer(reader: asyncio.StreamReader) -> bytes:
+    """Read an answer off a connection that stays open."""
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    return head + await reader.readexactly(int(heard(head).headers["content-length"]))

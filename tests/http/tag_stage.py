@@ -1,6 +1,7 @@
 """The doors for tags on a real socket, with the gateway's own Accept and a store in memory."""
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Any
 
 import msgspec
@@ -125,3 +126,6 @@ def what_it_needs(*sources: Source) -> tuple[dict[str, Any], KeepingStore]:
 
 
 __all__ = ["CLICK", "KEY", "NOW", "PAGE", "TagStage", "a_shop", "what_it_needs"]
+
+
+PROXY = (ip_network("127.0.0.1/32"),)

@@ -20,25 +20,13 @@ from twite.domain.consent import ConsentPolicy
 from twite.domain.delivery import State
 from twite.domain.destination import ClickCookie
 from twite.domain.errors import LedgerUnavailable
-from twite.domain.stats.sightings import DedupReport
 from twite.domain.times import DAY
-from twite.gateway.ports.queries import ByConversionId, DedupQuery, IgnoredQuery
+from twite.gateway.ports.queries import ByConversionId, IgnoredQuery
 from twite.http.limits import HttpLimits
 from twite.http.routes.beacon import GIF
-from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import NOW
 
 KEPT = f"_twite=1.{NOW}.{CLICK}; Path=/; Max-Age=7776000; Domain=shop.example; Secure; SameSite=Lax"
-
-
-@pytest.fixture
-def store():
-    return MemoryStore()
-
-
-@pytest.fixture
-async def page(staged, store):
-    return await staged(**a_stage(store))
 
 
 async def the_lives(store, conversion_id="order-1"):
@@ -380,53 +368,3 @@ async def test_the_image_without_consent_is_suppressed_where_it_is_required(stag
 
     (history,) = await the_lives(store)
     assert history.state is State.SUPPRESSED
-
-
-async def test_what_the_pixel_was_given_is_seen(page, store):
-    await beacon(
-        page,
-        a_message(
-            {"conversion_id": "a", "twin": "loaded"},
-            {"conversion_id": "b", "twin": "called"},
-            {"conversion_id": "c", "twin": "blocked"},
-            {"conversion_id": "d", "twin": "absent"},
-        ),
-    )
-
-    assert list(await store.answer(DedupQuery(since=0))) == [
-        DedupReport(pixel="o8z6j", event="o8z6k", day=NOW // DAY, both=2, server_only=2, blocked=1)
-    ]
-
-
-async def test_what_the_gateway_cannot_send_the_pixel_has_alone(page, store):
-    refused = {"conversion_id": "a", "twin": "loaded", "twclid": None}
-    denied = {"conversion_id": "b", "twin": "loaded"}
-
-    await beacon(page, a_message(refused))
-    await beacon(page, a_message(denied, consent={"ad_storage": "denied"}))
-
-    (overlap,) = await store.answer(DedupQuery(since=0))
-    assert (overlap.pixel_only, overlap.both, overlap.server_only) == (2, 0, 0)
-
-
-async def test_a_servers_copy_meets_the_pages(page, store):
-    await beacon(page, a_message({"conversion_id": "order-1", "twin": "loaded"}))
-
-    answer = await page.submit(
-        b'{"event": "purchase", "conversion_id": "order-1", "email": "shopper@example.com"}'
-    )
-
-    (overlap,) = await store.answer(DedupQuery(since=0))
-    assert answer.json()["duplicates"] == 1
-    assert (overlap.both, overlap.page_and_server) == (1, 1)
-
-
-async def test_the_same_order_under_two_ids_is_seen(page, store):
-    await beacon(page, a_message({"conversion_id": "page-1", "twin": "loaded"}))
-
-    await page.submit(
-        b'{"event": "purchase", "conversion_id": "order-1", "twclid": "%b"}' % CLICK.encode()
-    )
-
-    (overlap,) = await store.answer(DedupQuery(since=0))
-    assert (overlap.both, overlap.server_only, overlap.two_ids) == (1, 1, 1)

@@ -1,34 +1,13 @@
 import asyncio
-import signal
 import socket
 import struct
 
 import pytest
-from http_stage import Stage, a_receipt
+from http_stage import HEAD, ONE, QUICK, Stage, a_receipt, one_answer
 
 from raw_http import heard
 from twite.domain.errors import LedgerFull, SettingsError
 from twite.http import HttpLimits, Server
-
-ONE = b'{"event":"purchase"}'
-HEAD = (
-    b"POST /v1/conversions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a-source-key\r\n"
-    b"Content-Type: application/json\r\nContent-Length: 20\r\n\r\n"
-)
-QUICK = HttpLimits(
-    headers_seconds=0.1,
-    body_seconds=0.1,
-    idle_seconds=0.1,
-    closing_seconds=0.1,
-    stop_seconds=0.3,
-    sweep_seconds=0.02,
-)
-
-
-async def one_answer(reader: asyncio.StreamReader) -> bytes:
-    """Read an answer off a connection that stays open."""
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
-    return head + await reader.readexactly(int(heard(head).headers["content-length"]))
 
 
 async def write_for_ever(writer: asyncio.StreamWriter) -> None:
@@ -85,9 +64,6 @@ async def test_answers_carry_the_date(stage):
     answer = await stage.ask("GET", "/healthz")
 
     assert answer.headers["date"].endswith(" GMT")
-
-
-# --- deadlines -----------------------------------------------------------------------------------
 
 
 async def test_headers_that_trickle_are_cut_off_by_the_deadline(staged):
@@ -157,9 +133,6 @@ async def test_a_client_that_does_not_read_its_answer_is_cut_off(staged):
             while not writer.transport.is_closing():
                 writer.write(b"x")
                 await asyncio.sleep(0.02)
-
-
-# --- limits --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -246,9 +219,6 @@ async def test_a_body_that_waits_for_leave_gets_it(stage):
 
     assert leave == b"HTTP/1.1 100 Continue\r\n\r\n"
     assert answer.status == 202
-
-
-# --- what is no HTTP -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -367,82 +337,6 @@ async def test_a_client_that_says_no_more_still_gets_its_answer(stage):
         answer = heard(await asyncio.wait_for(reader.read(), 5))
 
     assert (answer.status, answer.headers["connection"]) == (202, "close")
-
-
-# --- the end -------------------------------------------------------------------------------------
-
-
-async def test_stopping_lets_running_requests_finish(staged):
-    stage = await staged()
-    stage.accept.until = asyncio.Event()
-    asking = asyncio.create_task(stage.submit(ONE))
-    await stage.accept.came.wait()
-
-    stopping = asyncio.create_task(stage.server.stop())
-    await asyncio.sleep(0.05)
-    stage.accept.until.set()
-    answer = await asking
-    await stopping
-
-    assert answer.status == 202
-
-
-async def test_stopping_accepts_no_more(staged):
-    stage = await staged()
-
-    await stage.server.stop()
-
-    with pytest.raises(ConnectionError):
-        await stage.ask("GET", "/healthz")
-
-
-async def test_stopping_closes_idle_connections_at_once(staged):
-    stage = await staged()
-    loop = asyncio.get_running_loop()
-
-    async with stage.line() as (reader, writer):
-        writer.write(HEAD + ONE)
-        await one_answer(reader)
-        begun = loop.time()
-        await stage.server.stop()
-        assert await reader.read() == b""
-
-    assert loop.time() - begun < stage.server._limits.stop_seconds  # noqa: SLF001
-
-
-async def test_stopping_cuts_off_what_is_not_done_by_the_deadline(staged, caplog):
-    stage = await staged(limits=QUICK)
-    stage.accept.until = asyncio.Event()
-    asking = asyncio.create_task(stage.submit(ONE))
-    await stage.accept.came.wait()
-
-    await stage.server.stop()
-
-    with pytest.raises((ConnectionError, IndexError)):
-        await asking
-    assert caplog.records == []
-
-
-async def test_stopping_twice_is_stopping_once(staged):
-    stage = await staged()
-
-    await stage.server.stop()
-    await stage.server.stop()
-
-
-async def test_a_server_can_be_started_again_on_its_port(staged):
-    stage = await staged()
-    port = stage.server.port
-
-    await stage.server.stop()
-    await stage.server.start()
-
-    assert stage.server.port == port
-    assert (await stage.ask("GET", "/readyz")).status == 200
-
-
-async def test_starting_leaves_the_signals_of_the_process_alone(stage):
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_the_listening_socket_is_ipv6_where_the_host_is(unused_tcp_port):

@@ -1,32 +1,17 @@
-from collections.abc import Awaitable, Callable
-from ipaddress import ip_network
 from urllib.parse import quote
 
 import msgspec
 import pytest
-from tag_stage import CLICK, KEY, NOW, PAGE, TagStage, a_shop, what_it_needs
+from tag_stage import CLICK, KEY, NOW, PAGE, a_shop
 
 from twite.domain.secret import Secret
 
 GA4 = "/g/collect?v=2&tid=G-1&cid=1.2&sid=3&_p=4&_s=5"
+
+
 LANDING = f"&dl={quote(f'{PAGE}/thanks?twclid={CLICK}', safe='')}"
 BOUGHT = b"en=purchase&ep.transaction_id=T-1&epn.value=49.9&ep.currency=EUR"
 SIGNED_UP = b'{"events":[{"name":"sign_up","params":{"event_id":"e-1","twclid":"abc"}}]}'
-PROXY = (ip_network("127.0.0.1/32"),)
-
-
-@pytest.fixture
-def make_api(staged) -> Callable[..., Awaitable[TagStage]]:
-    async def open_(*sources, **said) -> TagStage:
-        needs, store = what_it_needs(*sources)
-        return TagStage(await staged(**needs, trusted_proxies=PROXY, **said), store)
-
-    return open_
-
-
-@pytest.fixture
-async def api(make_api) -> TagStage:
-    return await make_api()
 
 
 async def test_a_hit_of_a_page_becomes_a_conversion_with_the_visitors_address_and_browser(api):
@@ -220,53 +205,6 @@ async def test_a_secret_opens_no_source_that_has_only_origins(make_api):
     heard = await api.of_server("POST", f"/mp/collect?api_secret={KEY}", SIGNED_UP)
 
     assert heard.status == 401
-
-
-async def test_a_post_of_the_data_tag_is_told_its_time_and_id(api):
-    body = msgspec.json.encode({"transaction_id": "T-1", "twclid": CLICK})
-
-    heard = await api.of_page(
-        "POST", "/data?v=2&event=purchase", body, headers={"Content-Type": "text/plain"}
-    )
-
-    told = heard.json()
-    assert (heard.status, told["timestamp"]) == (200, NOW // 1_000)
-    assert told["unique_event_id"].startswith(f"{NOW}_")
-    assert [conversion["conversion_id"] for conversion in await api.sent()] == ["T-1"]
-
-
-async def test_a_list_of_the_data_tag_is_told_a_list(api):
-    events = [{"event": "purchase", "unique_event_id": "u-1", "twclid": CLICK}, {"event": "scroll"}]
-
-    heard = await api.of_page("POST", "/data?v=2", msgspec.json.encode(events))
-
-    assert [item["unique_event_id"][:4] for item in heard.json()] == ["u-1", f"{NOW}"[:4]]
-
-
-async def test_a_get_of_the_data_tag_is_told_an_image(api):
-    heard = await api.of_page("GET", f"/data?v=2&event=sign_up&event_id=e-1&twclid={CLICK}")
-
-    assert (heard.status, heard.headers["content-type"]) == (200, "image/gif")
-    assert heard.body.startswith(b"GIF89a")
-
-
-async def test_an_address_to_be_sent_on_to_is_not_followed(api):
-    heard = await api.of_page("GET", "/data?event=sign_up&twclid=a&r=https://evil.example/")
-
-    assert (heard.status, "location" in heard.headers) == (200, False)
-
-
-async def test_a_form_of_the_data_tag_is_read(api):
-    heard = await api.of_page(
-        "POST",
-        "/data?v=2&event=purchase",
-        b"transaction_id=T-1&items.0.item_id=A&twclid=abc",
-        headers={"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"},
-    )
-
-    (sent,) = await api.sent()
-    assert heard.status == 200
-    assert sent["contents"] == [{"content_id": "A"}]
 
 
 async def test_the_answer_keeps_the_click_of_the_page_where_the_gateway_is_of_its_site(api):

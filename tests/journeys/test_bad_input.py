@@ -4,7 +4,6 @@ import asyncio
 import gzip
 import hashlib
 import tracemalloc
-from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
@@ -15,28 +14,12 @@ from raw_http import heard, line_to, request
 GOOD = {"event": "purchase", "conversion_id": "good", "twclid": "23opevjt88psuo13lu8d020qkn"}
 EMAIL_DIGEST = hashlib.sha256(b"shopper@example.com").hexdigest()
 PHONE_DIGEST = hashlib.sha256(b"+442079460958").hexdigest()
-X_GOOD = {
-    "conversion_time": "2026-11-24T10:00:00.000Z",
-    "event_id": "o8z6k",
-    "identifiers": [{"twclid": "23opevjt88psuo13lu8d020qkn"}],
-    "conversion_id": "good",
-}
-
-
-@pytest.fixture
-async def api(tmp_path) -> AsyncIterator[FrontDoor]:
-    api = await FrontDoor.opened(tmp_path)
-    yield api
-    await api.close()
 
 
 async def taken(api: FrontDoor) -> bool:
     """Return whether a good conversion is still taken after all."""
     answer = await api.submit(GOOD)
     return answer.status == 202 and answer.json()["accepted"] == 1
-
-
-# --- the request as a whole: nothing of it is kept -----------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -227,9 +210,6 @@ async def test_a_wrong_key_is_refused(api):
     assert await api.counts() == {}
 
 
-# --- one conversion: it is refused, its neighbours are kept --------------------------------------
-
-
 @pytest.mark.parametrize(
     ("given", "path", "code"),
     [
@@ -341,92 +321,6 @@ async def test_no_answer_repeats_a_person(api):
 
     assert answer.status == 422
     assert [text for text in person.values() if text.encode() in answer.body] == []
-
-
-# --- X's route: all or nothing, in X's words -----------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("given", "status", "code", "parameter"),
-    [
-        (b"not JSON", 400, "INVALID_PARAMETER", ""),
-        (b"[" * 10_000, 400, "INVALID_PARAMETER", ""),
-        (b'{"conversions":[{"value":NaN}]}', 400, "INVALID_PARAMETER", ""),
-        ({"conversions": []}, 400, "INVALID_PARAMETER", "conversions"),
-        ({"conversions": [X_GOOD] * 501}, 400, "INVALID_PARAMETER", ""),
-        (
-            {"conversions": [X_GOOD, {**X_GOOD, "identifiers": [{"twclid": ""}]}]},
-            400,
-            "INVALID_PARAMETER",
-            "",
-        ),
-        (
-            {"conversions": [X_GOOD, {**X_GOOD, "event_id": "o8z6j"}]},
-            400,
-            "INVALID_PARAMETER",
-            "event_id",
-        ),
-        (
-            {"conversions": [X_GOOD, {**X_GOOD, "event_id": "tw-oka17-abc"}]},
-            404,
-            "NOT_FOUND",
-            "event_id",
-        ),
-        (
-            {"conversions": [X_GOOD, {**X_GOOD, "conversion_time": "2026-11-24T10:00:00"}]},
-            400,
-            "INVALID_PARAMETER",
-            "conversion_time",
-        ),
-        (
-            {"conversions": [X_GOOD, {**X_GOOD, "identifiers": [{"hashed_email": "abc"}]}]},
-            400,
-            "INVALID_PARAMETER",
-            "hashed_email",
-        ),
-        (
-            {"conversions": [X_GOOD, {**X_GOOD, "description": "a\u0000b"}]},
-            400,
-            "INVALID_PARAMETER",
-            "description",
-        ),
-    ],
-)
-async def test_what_x_would_refuse_is_refused_whole(api, given, status, code, parameter):
-    answer = await api.submit_as_x(given)
-
-    first = answer.json()["errors"][0]
-    assert (answer.status, first["code"], first["parameter"]) == (status, code, parameter)
-    assert await api.counts() == {}
-
-
-async def test_501_conversions_are_too_many_for_x_in_its_own_words(api):
-    answer = await api.submit_as_x({"conversions": [X_GOOD] * 501})
-
-    assert answer.json()["errors"] == [
-        {
-            "code": "INVALID_PARAMETER",
-            "message": "Conversion count limit is 500",
-            "parameter": "",
-        }
-    ]
-
-
-async def test_a_wrong_token_on_x_s_route_is_x_s_401(api):
-    answer = await api.submit_as_x({"conversions": [X_GOOD]}, X_Pixel_Token="wrong")
-
-    assert (answer.status, answer.json()["errors"][0]["code"]) == (401, "UNAUTHORIZED_ACCESS")
-    assert await api.counts() == {}
-
-
-async def test_an_unknown_pixel_on_x_s_route_is_404(api):
-    answer = await api.submit_as_x({"conversions": [X_GOOD]}, pixel="oka17")
-
-    assert (answer.status, answer.json()["errors"][0]["code"]) == (404, "NOT_FOUND")
-    assert await api.counts() == {}
-
-
-# --- the client itself ---------------------------------------------------------------------------
 
 
 async def test_a_header_that_trickles_is_closed_by_the_deadline(api):

@@ -262,7 +262,8 @@ def test_a_kill_in_the_middle_repeats_a_run_or_holds_it(tmp_path, x_emulator, re
         gateway.post(bought())
         wait_for(lambda: vendor.count() == 1)
         gateway.kill()
-        lapse_leases(tmp_path / "twite.db")
+        with sqlite3.connect(tmp_path / "twite.db") as store:
+            store.execute("UPDATE lease SET until = 0")  # of the killed sender
         gateway.start()
         balance = gateway.drained()
         history = gateway.get("/v1/conversions/tag:crm/order-1")[1]
@@ -324,12 +325,6 @@ def test_a_template_that_hangs_keeps_neither_x_nor_other_tags_waiting(tmp_path, 
             waiting = row_of(gateway, "tag:loop")
 
     assert (waiting["pending"], waiting["delivered"]) == (50, 0)
-
-
-def lapse_leases(path: Path) -> None:
-    """Let time pass: what the killed sender held is anybody's."""
-    with sqlite3.connect(path) as store:
-        store.execute("UPDATE lease SET until = 0")
 
 
 def test_a_tag_that_does_not_fire_is_counted_and_told_with_its_reason(tmp_path, x_emulator):

@@ -4,19 +4,13 @@ from typing import get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from notices import ALERT, a_door, an_attempt
 
-from twite.domain.alert import Alert, AlertKind, AlertPhase
-from twite.domain.history import ConversionCounts
-from twite.domain.stats.backlog import Forecast
-from twite.domain.stats.tally import Counted, Counting
+from twite.domain.alert import AlertKind, AlertPhase
 from twite.gateway.ports.events import (
-    Accepted,
     Alerted,
-    Attempted,
     ClientSaid,
     ConditionChanged,
-    IgnoredSome,
-    Judged,
     MonitorChecked,
     Moved,
     Notice,
@@ -26,8 +20,6 @@ from twite.gateway.ports.events import (
     Troubled,
     WebhookTried,
 )
-from twite.gateway.ports.machine import DiskSpace
-from twite.observers import Several
 from twite.observers.log import Log, logger
 from twite.observers.metrics import Metrics
 
@@ -40,28 +32,6 @@ EVERY_FIELD_OF = {
     ClientSaid: {"own": st.booleans()},
     ConditionChanged: {"holds": st.booleans()},
 }
-ALERT = Alert(
-    id="a", kind=AlertKind.PIXEL_PAUSED, subject="o8z6j", reason="404", opened_at=1, said_at=1
-)
-
-
-def an_attempt(outcome="errored", **more):
-    values = {
-        "pixel": "o8z6j",
-        "event": "o8z6k",
-        "outcome": outcome,
-        "status": 503,
-        "conversions": 3,
-        "took": 120,
-        "reason": "503 SERVICE_UNAVAILABLE: ",
-        "ambiguous": True,
-    }
-    return Attempted(**(values | more))
-
-
-def a_door(**more):
-    counts = {"accepted": 0, "duplicates": 0, "suppressed": 0, "rejected": 0}
-    return Accepted(source="shop", **(counts | more))
 
 
 def lines(capsys, *notices, level="info"):
@@ -177,185 +147,6 @@ def test_what_is_refused_at_the_door_is_logged_and_counted_with_the_reason(capsy
     assert {series % ("event_unknown", 2.0), series % ("wrong_type", 1.0)} <= set(page)
 
 
-def test_metrics_count_what_is_seen():
-    metrics = Metrics()
-    both = Several((metrics, metrics))
-    for notice in (
-        a_door(accepted=2, duplicates=1, suppressed=3, rejected=4),
-        an_attempt(),
-        Moved(pixel="o8z6j", trigger="postponed", deliveries=3),
-        Paused(pixel="o8z6j", reason="401"),
-        Troubled(where="sweep", reason="r"),
-        IgnoredSome(source="shop", endpoint="ga4", reasons={"not_configured": 2}),
-    ):
-        both.see(notice)
-
-    page = metrics.rendered(
-        [ConversionCounts(source="shop", pixel="o8z6j", received=5, delivered=4)]
-    ).decode()
-
-    for line in (
-        'twite_conversions_total{source="shop",verdict="accepted"} 4.0',
-        'twite_ignored_total{door="ga4",reason="not_configured",source="shop"} 4.0',
-        'twite_conversions_total{source="shop",verdict="duplicates"} 2.0',
-        'twite_conversions_total{source="shop",verdict="suppressed"} 6.0',
-        'twite_conversions_total{source="shop",verdict="rejected"} 8.0',
-        'twite_attempts_total{outcome="errored",pixel="o8z6j",status="503"} 2.0',
-        'twite_sent_conversions_total{outcome="errored",pixel="o8z6j"} 6.0',
-        'twite_ambiguous_conversions_total{pixel="o8z6j"} 6.0',
-        'twite_deliveries_total{pixel="o8z6j",trigger="postponed"} 6.0',
-        'twite_pixel_paused{pixel="o8z6j"} 1.0',
-        'twite_troubles_total{where="sweep"} 2.0',
-        'twite_balance_conversions{pixel="o8z6j",source="shop",state="received"} 5.0',
-        'twite_balance_conversions{pixel="o8z6j",source="shop",state="balance"} 1.0',
-    ):
-        assert line in page.splitlines()
-
-
-def test_a_pixel_that_is_sent_to_again_is_not_paused():
-    metrics = Metrics()
-    metrics.see(Paused(pixel="o8z6j", reason="401"))
-
-    metrics.see(Resumed(pixel="o8z6j"))
-
-    assert b'twite_pixel_paused{pixel="o8z6j"} 0.0' in metrics.rendered([])
-
-
-def test_what_x_took_is_counted_by_how_long_it_waited():
-    metrics = Metrics()
-
-    metrics.see(
-        Moved(pixel="o8z6j", trigger="delivered", deliveries=3, waited=(250, 251, 200_000_000))
-    )
-
-    page = metrics.rendered([]).decode().splitlines()
-    for line in (
-        'twite_delivery_seconds_bucket{le="0.25",pixel="o8z6j"} 1.0',
-        'twite_delivery_seconds_bucket{le="0.5",pixel="o8z6j"} 2.0',
-        'twite_delivery_seconds_bucket{le="172800.0",pixel="o8z6j"} 2.0',
-        'twite_delivery_seconds_bucket{le="+Inf",pixel="o8z6j"} 3.0',
-        'twite_delivery_seconds_count{pixel="o8z6j"} 3.0',
-        'twite_delivery_seconds_sum{pixel="o8z6j"} 200000.501',
-    ):
-        assert line in page
-
-
-def test_a_look_shows_what_is_pending_what_is_expected_and_what_room_there_is():
-    metrics = Metrics()
-    forecast = Forecast(pixel="o8z6j", pending=9, oldest=1_000, drained_at=61_000, misses=3, late=1)
-    stalled = Forecast(pixel="p2", pending=1, oldest=0)
-
-    metrics.see(
-        MonitorChecked(
-            at=31_000,
-            forecasts=(forecast, stalled),
-            space=DiskSpace(free=5, files={"database": 7, "log": 2}),
-        )
-    )
-
-    page = metrics.rendered([]).decode().splitlines()
-    for line in (
-        'twite_pending_conversions{pixel="o8z6j"} 9.0',
-        'twite_oldest_pending_seconds{pixel="o8z6j"} 30.0',
-        'twite_forecast_drain_seconds{pixel="o8z6j"} 30.0',
-        'twite_forecast_misses{pixel="o8z6j"} 3.0',
-        'twite_late_conversions{pixel="o8z6j"} 1.0',
-        'twite_forecast_drain_seconds{pixel="p2"} +Inf',
-        "twite_disk_free_bytes 5.0",
-        'twite_store_bytes{file="database"} 7.0',
-        'twite_store_bytes{file="log"} 2.0',
-    ):
-        assert line in page
-
-
-def test_requests_that_isolate_and_conversions_that_x_may_have_had_are_counted():
-    metrics = Metrics()
-
-    metrics.see(an_attempt(isolating=True, again=2))
-    metrics.see(an_attempt())
-
-    page = metrics.rendered([]).decode().splitlines()
-    assert 'twite_isolation_requests_total{pixel="o8z6j"} 1.0' in page
-    assert 'twite_ambiguous_resends_total{pixel="o8z6j"} 2.0' in page
-
-
-def test_an_alert_is_a_metric_while_it_is_open():
-    metrics = Metrics()
-
-    metrics.see(Alerted(alert=ALERT, phase=AlertPhase.OPENED))
-    during = metrics.rendered([]).decode()
-    metrics.see(Alerted(alert=ALERT, phase=AlertPhase.RESOLVED))
-    after = metrics.rendered([]).decode()
-
-    series = 'twite_alert_open{code="pixel_paused",subject="o8z6j"}'
-    assert (f"{series} 1.0" in during, f"{series} 0.0" in after) == (True, True)
-    assert 'twite_alerts_total{code="pixel_paused",phase="resolved"} 1.0' in after
-
-
-def test_an_alert_from_before_this_process_is_a_metric_too():
-    metrics = Metrics()
-
-    metrics.see(MonitorChecked(at=1, alerts=(ALERT,)))
-
-    assert b'twite_alert_open{code="pixel_paused",subject="o8z6j"} 1.0' in metrics.rendered([])
-
-
-def test_messages_to_the_webhook_are_counted_by_whether_it_took_them():
-    metrics = Metrics()
-
-    metrics.see(
-        WebhookTried(kind=AlertKind.PIXEL_PAUSED, phase=AlertPhase.OPENED, refused="answered 404")
-    )
-    metrics.see(WebhookTried(kind=AlertKind.PIXEL_PAUSED, phase=AlertPhase.OPENED))
-
-    page = metrics.rendered([]).decode().splitlines()
-    assert 'twite_webhook_messages_total{outcome="failed"} 1.0' in page
-    assert 'twite_webhook_messages_total{outcome="taken"} 1.0' in page
-
-
-def test_decisions_about_consent_are_counted_by_action_and_rule():
-    metrics = Metrics()
-
-    metrics.see(
-        Judged(source="shop", verdicts={("suppress", "storage"): 2, ("send", "granted"): 1})
-    )
-
-    page = metrics.rendered([]).decode().splitlines()
-    assert 'twite_consent_total{action="suppress",rule="storage",source="shop"} 2.0' in page
-
-
-def test_commits_are_timed():
-    metrics = Metrics()
-
-    metrics.committed(0.002)
-
-    assert b'twite_commit_seconds_bucket{le="0.0025"} 1.0' in metrics.rendered([])
-
-
-def test_what_the_settings_do_not_name_is_counted_together():
-    metrics = Metrics(sources=["shop"], pixels=["o8z6j"])
-    for name in ("shop", "gone", "other one"):
-        metrics.see(Accepted(source=name, accepted=1, duplicates=0, suppressed=0, rejected=0))
-        metrics.see(an_attempt(pixel=name, status=599))
-
-    page = metrics.rendered(
-        [
-            ConversionCounts(source="gone", pixel="p", received=2),
-            ConversionCounts(source="gone too", pixel="q", received=3),
-            ConversionCounts(source="shop", pixel="", received=1, rejected=1),
-        ]
-    ).decode()
-
-    for line in (
-        'twite_conversions_total{source="other",verdict="accepted"} 2.0',
-        'twite_attempts_total{outcome="errored",pixel="other",status="other"} 3.0',
-        'twite_balance_conversions{pixel="other",source="other",state="received"} 5.0',
-        'twite_balance_conversions{pixel="",source="shop",state="rejected"} 1.0',
-    ):
-        assert line in page.splitlines()
-    assert "gone" not in page
-
-
 @pytest.mark.parametrize(
     ("phase", "says", "level"),
     [
@@ -402,33 +193,6 @@ def test_a_webhook_that_fails_is_a_line(capsys):
 )
 def test_what_is_told_elsewhere_is_not_a_line(capsys, notice):
     assert lines(capsys, notice, level="debug") == []
-
-
-def counted(source, what, word, times=1):
-    return Counted(source=source, pixel="o8z6j", what=what, word=word, times=times)
-
-
-def test_match_keys_flaws_and_amounts_have_a_bounded_number_of_series():
-    metrics = Metrics(sources=["shop"], pixels=["o8z6j"])
-
-    # A kit of click id, email, IP and user agent; one of a phone; and of who is gone.
-    metrics.counted([counted("shop", Counting.KIT, "27", 2), counted("shop", Counting.KIT, "4")])
-    metrics.counted([counted(f"gone-{n}", Counting.FLAW, "double_hash") for n in range(9)])
-    metrics.counted([counted("shop", Counting.HELD, "minor_units")])
-
-    page = metrics.rendered([]).decode().splitlines()
-    shop = 'pixel="o8z6j",source="shop"'
-    for line in (
-        f'twite_matchable_conversions_total{{keys="3",{shop}}} 2.0',
-        f'twite_matchable_conversions_total{{keys="1",{shop}}} 1.0',
-        f'twite_match_keys_total{{key="click_id",{shop}}} 2.0',
-        f'twite_match_keys_total{{key="phone",{shop}}} 1.0',
-        f'twite_match_keys_total{{key="ip_and_user_agent",{shop}}} 2.0',
-        'twite_match_flaws_total{code="double_hash",pixel="o8z6j",source="other"} 9.0',
-        f'twite_remarkable_amounts_total{{fate="held",kind="minor_units",{shop}}} 1.0',
-    ):
-        assert line in page
-    assert [line for line in page if "gone" in line] == []
 
 
 @pytest.mark.parametrize("notice", get_args(Notice), ids=lambda kind: kind.__name__)

@@ -1,6 +1,7 @@
 """One conversion or event that X refuses, or fails at, stops no other."""
 
 import pytest
+from answers_of_x import ALONE, ANSWERS, BAD, GOOD, x_with
 from worker_bench import Setting
 
 from twite.domain.consent import person_keys
@@ -9,47 +10,11 @@ from twite.gateway.delivery.worker import WorkerConfig
 from twite.gateway.ports.events import Paused
 from twite.gateway.ports.queries import ByConversionId
 from twite.gateway.ports.state import Pause
-from twite.gateway.ports.transport import NoResponse, Response
+from twite.gateway.ports.transport import NoResponse
 from twite.testing.builders import a_conversion, a_submission, an_entry
 from twite.testing.fakes import conversions_of, refused, taken
 
-NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
-NOT_YOU = ("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", "")
 DENIED = "consent_denied: ad_storage"
-BAD, GOOD = "o8z6m", "o8z6k"
-HTML = b"<html><h1>Forbidden</h1></html>"
-
-
-def page(status):
-    return Response(status=status, headers={}, body=HTML)
-
-
-ANSWERS = {
-    "400": refused(NO_IDENTIFIER),
-    "400 in HTML": page(400),
-    "401": refused(NOT_YOU, status=401),
-    "401 in HTML": page(401),
-    "403 in HTML": page(403),
-    "403": refused(("UNAUTHORIZED_CLIENT_APPLICATION", "no", ""), status=403),
-    "404": refused(("ROUTE_NOT_FOUND", "no", ""), status=404),
-    "302": page(302),
-    "410": page(410),
-    "500": refused(("INTERNAL_ERROR", "no", ""), status=500),
-    "hang": NoResponse(reason="no answer in time", left=True),
-}
-
-
-def x_with(setting, is_bad, answer, *, took=50):
-    """Let X answer so to each request that holds a bad one."""
-
-    async def post(outbound):
-        setting.transport.sent.append(outbound)
-        bad = any(is_bad(conversion) for conversion in conversions_of(outbound))
-        hangs = bad and isinstance(answer, NoResponse)
-        await setting.clock.sleep(30 * SECOND if hangs else took)
-        return answer if bad else taken(outbound)
-
-    setting.transport.post = post
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
@@ -117,9 +82,6 @@ async def test_a_paused_event_goes_on_with_all_that_was_held_as_soon_as_x_takes_
     await setting.run.stop(within=1_000)
 
 
-ALONE = [answer for answer in ANSWERS if answer not in {"400", "500", "hang"}]
-
-
 @pytest.mark.parametrize("answer", ALONE)
 async def test_one_that_is_refused_as_such_ends_dead_and_its_companions_are_delivered(answer):
     setting = Setting()
@@ -153,33 +115,6 @@ async def test_a_page_of_html_for_one_conversion_pauses_no_pixel():
 
     assert await setting.state("good", event=BAD) == "delivered"
     assert [notice for notice in setting.seen.notices if isinstance(notice, Paused)] == []
-    await setting.run.stop(within=1_000)
-
-
-@pytest.mark.parametrize("answer", ALONE)
-async def test_a_credential_that_is_revoked_for_an_hour_buries_nothing(answer):
-    setting = Setting()
-    wrong = [True]
-    x_with(setting, lambda _: wrong[0], ANSWERS[answer])
-    await setting.record(*[f"c{n}" for n in range(500)])
-    await setting.run.start()
-    for n in range(60):
-        await setting.record(f"later{n}", event=BAD)
-        await setting.clock.advance(MINUTE)
-    account = (await setting.store.balance())[0]
-    during = (
-        account.dead,
-        account.held,
-        {pause.event for pause in await setting.store.load(Pause)},
-    )
-
-    wrong[0] = False
-    await setting.clock.advance(5 * MINUTE)
-
-    account = (await setting.store.balance())[0]
-    assert during == (0, 0, {""})
-    assert (account.delivered, account.pending) == (560, 0)
-    assert len(setting.transport.sent) < 120
     await setting.run.stop(within=1_000)
 
 
@@ -273,42 +208,6 @@ async def test_isolation_never_takes_all_of_a_pixel_s_slots():
 
 
 @pytest.mark.parametrize("answer", ALONE)
-async def test_a_credential_that_is_revoked_after_an_outage_is_not_taken_for_bad_conversions(
-    answer,
-):
-    """What X failed at is suspected; that many suspects are refused as such is no proof of that."""
-    setting = Setting(worker_config=WorkerConfig(batch=50))
-    now = [ANSWERS["500"]]
-    x_with(setting, lambda conversion: now[0] is not None and conversion["event_id"] == GOOD, None)
-
-    async def post(outbound):
-        setting.transport.sent.append(outbound)
-        await setting.clock.sleep(50)
-        return now[0] or taken(outbound)
-
-    setting.transport.post = post
-    await setting.record(*[f"c{n}" for n in range(2_000)])
-    await setting.run.start()
-    await setting.clock.advance(20 * MINUTE)
-    now[0] = None
-    await setting.record("other", event=BAD)
-    while await setting.state("other", event=BAD) != "delivered":
-        await setting.clock.advance(100)
-    now[0] = ANSWERS[answer]
-    before = len(setting.transport.sent)
-
-    await setting.clock.advance(HOUR)
-
-    asked = len(setting.transport.sent) - before
-    now[0] = None
-    await setting.clock.advance(10 * MINUTE)
-    account = (await setting.store.balance())[0]
-    assert asked <= 60 + 40
-    assert (account.dead, account.held, account.delivered) == (0, 0, 2_001)
-    await setting.run.stop(within=1_000)
-
-
-@pytest.mark.parametrize("answer", ALONE)
 async def test_many_known_culprits_neither_pause_the_pixel_nor_delay_others(answer):
     setting = Setting()
     bad = {f"c{n}" for n in range(500) if n % 20 == 7}
@@ -337,39 +236,6 @@ async def test_many_known_culprits_neither_pause_the_pixel_nor_delay_others(answ
     assert (account.delivered, account.balance) == (475 + 60, 0)
     assert len(waits) == 60
     assert max(waits) <= 3
-    await setting.run.stop(within=1_000)
-
-
-@pytest.mark.parametrize("answer", ALONE)
-async def test_a_token_revoked_while_culprits_are_known_is_asked_once_a_minute(answer):
-    setting = Setting()
-    bad = {f"c{n}" for n in range(500) if n % 20 == 7}
-    revoked = [False]
-
-    async def post(outbound):
-        setting.transport.sent.append(outbound)
-        await setting.clock.sleep(50)
-        is_bad = any(sent["conversion_id"] in bad for sent in conversions_of(outbound))
-        return ANSWERS[answer] if is_bad or revoked[0] else taken(outbound)
-
-    setting.transport.post = post
-    await setting.record(*[f"c{n}" for n in range(500)])
-    await setting.run.start()
-    await setting.clock.advance(3 * MINUTE)
-    revoked[0] = True
-    before = len(setting.transport.sent)
-
-    for n in range(60):
-        await setting.record(f"good{n}")
-        await setting.clock.advance(MINUTE)
-
-    asked = len(setting.transport.sent) - before
-    account = (await setting.store.balance())[0]
-    assert asked <= 60 + 40
-    assert (account.delivered, account.dead + account.pending) == (475, 25 + 60)
-    revoked[0] = False
-    await setting.clock.advance(5 * MINUTE)
-    assert (await setting.store.balance())[0].delivered == 475 + 60
     await setting.run.stop(within=1_000)
 
 

@@ -1,28 +1,19 @@
 import asyncio
-import re
-from datetime import UTC, datetime
-from email.utils import format_datetime
 
-import pytest
 from worker_bench import Setting
 
 from twite.domain.delivery import SETTLED_IN, SUSPECT, Settlement, Transition, Trigger
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.delivery.worker import WorkerConfig
-from twite.gateway.ports.events import Paused
 from twite.gateway.ports.outbox import Claim
-from twite.gateway.ports.queries import AttemptsQuery, ByConversionId
+from twite.gateway.ports.queries import ByConversionId
 from twite.gateway.ports.state import Pause
-from twite.gateway.ports.transport import NoResponse, Response
-from twite.testing.builders import a_destination, a_destination_with_oauth
+from twite.gateway.ports.transport import NoResponse
+from twite.testing.builders import a_destination
 from twite.testing.fakes import MovingClock, conversions_of, refused, settled, taken
 
 HASH_ERROR = ("INVALID_PARAMETER", "hashed_email (abc) is not a valid SHA-256 hash", "hashed_email")
 NO_IDENTIFIER = ("INVALID_PARAMETER", "At least one user identifier must be provided", "")
-
-
-def timestamp_of(outbound):
-    return int(re.search(r'oauth_timestamp="(\d+)"', outbound.headers["Authorization"]).group(1))
 
 
 def unless_bad(*bad):
@@ -225,83 +216,6 @@ async def test_an_unknown_event_holds_its_own_conversions_alone():
     await setting.run.stop(within=1_000)
 
 
-async def test_a_rate_limit_waits_for_the_moment_that_x_names():
-    setting = Setting()
-    reset = (setting.clock.now() + 90 * SECOND) // SECOND
-    limited = Response(
-        status=429,
-        headers={"x-rate-limit-reset": str(reset)},
-        body=b'{"errors":[{"code":"TOO_MANY_REQUESTS","message":"","parameter":""}]}',
-    )
-    setting.transport.reply(limited)
-    await setting.run.start()
-    await setting.record("a")
-    await setting.clock.advance(89 * SECOND)
-
-    early = setting.sent()
-    await setting.clock.advance(10 * SECOND)
-
-    assert early == [["a"]]
-    assert setting.sent() == [["a"], ["a"]]
-    assert await setting.state("a") == "delivered"
-    await setting.run.stop(within=1_000)
-
-
-async def test_no_window_of_fifteen_minutes_holds_more_than_the_limit():
-    setting = Setting(destinations=[a_destination(rate=100)], worker_config=WorkerConfig(batch=30))
-    await setting.record(*[f"c{i}" for i in range(350)])
-    await setting.run.start()
-
-    await setting.clock.advance(HOUR)
-
-    sent = (await setting.store.answer(AttemptsQuery(since=0)))["o8z6j"]
-    windows = [
-        sum(many for at, many in sent if start <= at < start + 15 * MINUTE) for start, _ in sent
-    ]
-    assert sum(many for _, many in sent) == 350
-    assert max(windows) == 100
-    await setting.run.stop(within=1_000)
-
-
-@pytest.mark.parametrize("moved", [0, HOUR, 24 * HOUR, -24 * HOUR])
-async def test_a_restart_does_not_forget_what_was_sent_within_the_limit(moved):
-    setting = Setting(destinations=[a_destination(rate=100)])
-    await setting.record(*[f"c{i}" for i in range(150)])
-    await setting.run.start()
-    await setting.clock.advance(SECOND)
-    await setting.run.stop(within=1_000)
-
-    setting.clock.jump(moved)
-    setting.run = setting.new_run()
-    await setting.run.start()
-    await setting.clock.advance(MINUTE)
-
-    assert sum(len(ids) for ids in setting.sent()) == 100
-    await setting.run.stop(within=1_000)
-
-
-@pytest.mark.parametrize("moved", [HOUR, 24 * HOUR, -HOUR])
-async def test_a_clock_that_is_moved_over_a_restart_asks_nobody_before_the_reset(moved):
-    setting = Setting()
-    reset = (setting.clock.now() + 10 * MINUTE) // SECOND
-    limited = Response(status=429, headers={"x-rate-limit-reset": str(reset)}, body=b"{}")
-    setting.transport.reply(limited)
-    await setting.record("a")
-    await setting.run.start()
-    await setting.clock.advance(MINUTE)
-    await setting.run.stop(within=1_000)
-
-    setting.clock.jump(moved)
-    setting.run = setting.new_run()
-    await setting.run.start()
-    await setting.clock.advance(8 * MINUTE)
-    early = len(setting.sent())
-    await setting.clock.advance(10 * MINUTE)
-
-    assert (early, await setting.state("a")) == (1, "delivered")
-    await setting.run.stop(within=1_000)
-
-
 async def test_a_slow_pixel_does_not_hold_up_another():
     setting = Setting(destinations=[a_destination("o8z6j"), a_destination("p2")])
 
@@ -321,28 +235,6 @@ async def test_a_slow_pixel_does_not_hold_up_another():
     assert await setting.state("slow") == "sending"
     assert await setting.state("fast", pixel="p2") == "delivered"
     await setting.clock.advance(HOUR)
-    await setting.run.stop(within=1_000)
-
-
-async def test_a_wrong_clock_is_learnt_from_x_and_the_next_signature_has_the_right_time():
-    clock = MovingClock()
-    right = clock.now()
-    clock.jump(-HOUR)
-    setting = Setting(destinations=[a_destination_with_oauth()], clock=clock)
-    date = format_datetime(datetime.fromtimestamp(right / 1000, UTC), usegmt=True)
-    body = b'{"errors":[{"code":"UNAUTHORIZED_ACCESS","message":"","parameter":""}]}'
-    setting.transport.reply(Response(status=401, headers={"date": date}, body=body))
-    await setting.run.start()
-
-    await setting.record("a")
-    await setting.clock.advance(2 * MINUTE)
-
-    stamps = [timestamp_of(outbound) for outbound in setting.transport.sent]
-    assert stamps[0] == right // SECOND - 3600
-    # Signed anew at once: a minute later the pixel would have been asked as one that X refuses.
-    assert abs(stamps[1] - right // SECOND) <= 1
-    assert [notice for notice in setting.seen.notices if isinstance(notice, Paused)] == []
-    assert await setting.state("a") == "delivered"
     await setting.run.stop(within=1_000)
 
 

@@ -5,31 +5,22 @@ import json
 
 import msgspec
 import pytest
+from consent_shop import CLICK, EMAIL, Shop
 
-from twite.consent.verdict import OF_STORAGE, judging
-from twite.domain.consent import ConsentAction, ConsentPolicy, person_keys
+from twite.consent.verdict import OF_STORAGE
+from twite.domain.consent import ConsentAction, person_keys
 from twite.domain.conversion import Identifiers
 from twite.domain.delivery import State
 from twite.domain.errors import MalformedRequest
-from twite.domain.times import MINUTE
-from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.consent_choice import (
     ConsentChoiceResult,
-    PolicyChange,
-    RecordConsentChoice,
     UnusableChoice,
 )
-from twite.gateway.ports.events import Troubled
-from twite.gateway.ports.outbox import Claim, Replay
-from twite.gateway.ports.queries import ByConversionId, ListQuery
-from twite.gateway.ports.tags import policy_for
+from twite.gateway.ports.outbox import Replay
+from twite.gateway.ports.queries import ListQuery
 from twite.stores.memory.store import MemoryStore
 from twite.stores.sqlite import SQLiteStore
-from twite.testing.builders import NOW, a_destination, a_source, a_submission, an_entry
-from twite.testing.fakes import MovingClock, SeededRandomness
-
-EMAIL = "shopper@example.com"
-CLICK = "23opevjt88psuo13lu8d020qkn"
+from twite.testing.builders import NOW
 
 
 class Keeping(MemoryStore):
@@ -42,80 +33,6 @@ class Keeping(MemoryStore):
     async def record(self, submission):
         self.submissions.append(submission)
         return await super().record(submission)
-
-
-class Shop:
-    """A source and a store, and all that stands between them."""
-
-    def __init__(self, store=None, *, seed=0, **policy):
-        self.store = store or MemoryStore()
-        self.clock = MovingClock(NOW)
-        self.notices = []
-        self.destinations = {pixel: a_destination(pixel) for pixel in ("o8z6j", "p2")}
-        self.accept = Accept(
-            ledger=self.store,
-            clock=self.clock,
-            randomness=SeededRandomness(seed),
-            destinations=self.destinations,
-            salt=self.store.salt,
-            wake=lambda _pixel: None,
-            opt_outs=self.store,
-        )
-        self.choose = RecordConsentChoice(
-            opt_outs=self.store, clock=self.clock, salt=self.store.salt
-        )
-        self.policy(**policy)
-
-    def policy(self, **policy):
-        self.source = msgspec.structs.replace(a_source(), consent=ConsentPolicy(**policy))
-
-    async def sell(self, conversion_id="order-1", **fields):
-        order = {"event": "purchase", "conversion_id": conversion_id, "email": EMAIL} | fields
-        return await self.accept.native(source=self.source, body=json.dumps(order).encode())
-
-    async def sell_as_x(self, conversion_id="order-1", click=CLICK):
-        order = {
-            "conversion_time": "2026-11-24T10:00:00.000Z",
-            "event_id": "o8z6k",
-            "conversion_id": conversion_id,
-            "identifiers": [{"twclid": click}],
-        }
-        body = json.dumps({"conversions": [order]}).encode()
-        return await self.accept.from_x(destination=a_destination(), body=body)
-
-    async def choice(self, word, **person):
-        body = json.dumps(person | {"consent": {"ad_user_data": word}}).encode()
-        return await self.choose.note(source=self.source, body=body)
-
-    async def history(self, conversion_id="order-1"):
-        (history,) = await self.store.find(
-            ByConversionId(pixel="o8z6j", events=["o8z6k"], conversion_id=conversion_id)
-        )
-        return history
-
-    async def claim(self):
-        return await self.store.claim(
-            Claim(
-                pixel="o8z6j", now=self.clock.now(), lease_until=self.clock.now() + MINUTE,
-                limit=500, ambiguous_after=0,
-            )
-        )  # fmt: skip
-
-    async def every_life(self):
-        """Return the lives of an order at the pixel and at the tag."""
-        of_tag = await self.store.find(
-            ByConversionId(pixel="tag:crm", events=["purchase"], conversion_id="order-1")
-        )
-        return [await self.history(), *of_tag]
-
-    async def start_again(self):
-        """Do what a start does about policies."""
-        return await PolicyChange(
-            sources=[self.source], store=self.store, clock=self.clock, observer=self
-        ).once()
-
-    def see(self, notice):
-        self.notices.append(notice)
 
 
 async def test_a_restricted_conversion_tells_x_so():
@@ -363,113 +280,3 @@ async def test_a_list_survives_its_process(tmp_path):
     assert await again.claim() is None
     assert (await again.sell("order-2")).suppressed == 1
     await again.store.close()
-
-
-async def test_a_policy_that_stays_takes_nothing_back():
-    shop = Shop()
-    await shop.start_again()
-    await shop.sell(consent={"ad_storage": "granted"})
-
-    assert await shop.start_again() == 0
-    assert (await shop.history()).state is State.QUEUED
-
-
-@pytest.mark.parametrize(
-    ("said", "before", "after", "state", "reason"),
-    [
-        (None, {}, {"required": True}, State.SUPPRESSED, "consent_missing"),
-        (None, {}, {"required": True, "missing": ConsentAction.HOLD}, State.HELD,
-         "consent_missing"),
-        ({"ad_storage": "granted"}, {}, {"required": True}, State.QUEUED, None),
-        (
-            {"npa": "1"}, {"personalization_denied": ConsentAction.SEND}, {}, State.SUPPRESSED,
-            "consent_limited: npa",
-        ),
-        ({"npa": "1"}, {}, {"required": True}, State.SUPPRESSED, "consent_missing"),
-        (
-            {"gpc": True}, {"us_opt_out": ConsentAction.RESTRICT}, {}, State.SUPPRESSED,
-            "consent_denied: gpc",
-        ),
-        (
-            {"ad_storage": "denied"}, {"storage_denied": ConsentAction.STRIP}, {}, State.SUPPRESSED,
-            "consent_denied: ad_storage",
-        ),
-        (
-            {"ad_storage": "denied"}, {"storage_denied": ConsentAction.STRIP},
-            {"storage_denied": ConsentAction.STRIP, "missing": ConsentAction.HOLD},
-            State.QUEUED, None,
-        ),
-        (
-            {"region": "US"}, {}, {"strict_regions": frozenset({"US"})}, State.SUPPRESSED,
-            "consent_missing",
-        ),
-        ({"gcd": "11r1r1r1r5"}, {}, {"tcf_purposes": (1, 2)}, State.QUEUED, None),
-        (
-            {"gpp": "DBABjw~~"}, {"unclear": None}, {"tcf_vendor_id": 3}, State.SUPPRESSED,
-            "consent_unclear: gpp",
-        ),
-    ],
-)  # fmt: skip
-async def test_a_policy_that_has_changed_decides_again_on_what_waits(
-    said, before, after, state, reason
-):
-    shop = Shop(**before)
-    await shop.start_again()
-    await shop.sell(consent=said)
-
-    shop.policy(**after)
-    taken = await shop.start_again()
-
-    history = await shop.history()
-    assert (history.state, history.reason, taken) == (
-        state,
-        reason,
-        0 if state is State.QUEUED else 1,
-    )
-
-
-async def test_a_policy_that_takes_back_says_so_once():
-    shop = Shop()
-    await shop.start_again()
-    await shop.sell()
-    shop.policy(required=True)
-
-    await shop.start_again()
-    await shop.start_again()
-
-    assert shop.notices == [
-        Troubled(where="consent", reason="the policy of source shop has changed: 1 are not sent")
-    ]
-
-
-async def test_what_a_person_decides_about_stays_theirs_when_the_policy_changes():
-    shop = Shop(unclear=ConsentAction.HOLD)
-    await shop.start_again()
-    await shop.sell(consent={"gcd": "what"})
-
-    shop.policy(unclear=ConsentAction.HOLD, us_opt_out=ConsentAction.RESTRICT)
-
-    assert await shop.start_again() == 0
-    assert (await shop.history()).state is State.HELD
-
-
-async def test_after_a_change_what_a_tag_has_is_judged_as_tags_are():
-    # Of an answer that cannot be read and a denial of personalization, a pixel's copy is held, with
-    # X told to restrict its use. A template is told nothing of the kind.
-    said = {"npa": "1", "us_privacy": "what?"}
-    first = ConsentPolicy(personalization_denied=ConsentAction.SEND, unclear=None)
-    shop = Shop(personalization_denied=ConsentAction.SEND, unclear=None)
-    judge = judging(policy=policy_for(first), now=NOW)
-    evidence = judge(said, Identifiers(), "o8z6j").evidence
-    letter = msgspec.structs.replace(an_entry(pixel="tag:crm", event="purchase"), consent=evidence)
-    await shop.start_again()
-    await shop.sell(consent=said)
-    await shop.store.record(a_submission(letter, receipt="r-tag"))
-    before = [history.state for history in await shop.every_life()]
-
-    shop.policy(personalization_denied=ConsentAction.RESTRICT, unclear=ConsentAction.HOLD)
-    await shop.start_again()
-
-    assert before == [State.QUEUED, State.QUEUED]
-    histories = {history.pixel: history.state for history in await shop.every_life()}
-    assert histories == {"o8z6j": State.HELD, "tag:crm": State.SUPPRESSED}

@@ -1,0 +1,119 @@
+import msgspec
+import pytest
+from http_stage import DESK_TOKEN
+
+from twite.domain.people.users import AuditEvent, Role, User, UserAdded
+from twite.domain.secret import Secret
+from twite.gateway.operations.control import ControlCommand, encoded
+from twite.gateway.ports.privacy import EraseStore
+from twite.stores.memory.store import MemoryStore
+from twite.testing.builders import NOW
+
+
+async def test_the_desk_replays_for_whoever_holds_its_token(stage):
+    answer = await stage.ask(
+        "POST", "/-/desk", b'{"do":"replay","deliveries":[4,7]}', key=DESK_TOKEN
+    )
+
+    assert (answer.status, answer.json()) == (200, {"done": 2})
+    assert stage.desk.done == [("replay", (4, 7), "", NOW)]
+
+
+@pytest.mark.parametrize("do", ["replay", "discard"])
+async def test_the_desk_is_told_who_did_it_and_what_they_are_sure_of(stage, do):
+    audit_event = AuditEvent(
+        at=NOW, who="ada (command)", what=do, subject="o8z6j", detail="2: order-1"
+    )
+    order = {"do": do, "deliveries": [4, 7], "sure": [7], "deed": msgspec.to_builtins(audit_event)}
+
+    answer = await stage.ask("POST", "/-/desk", msgspec.json.encode(order), key=DESK_TOKEN)
+
+    assert answer.status == 200
+    assert stage.desk.audit_events == [audit_event]
+    assert stage.desk.sure == ({7} if do == "replay" else set())
+
+
+async def test_the_desk_discards_with_the_note_as_reason(stage):
+    answer = await stage.ask(
+        "POST", "/-/desk", b'{"do":"discard","deliveries":[4],"note":"a test"}', key=DESK_TOKEN
+    )
+
+    assert (answer.status, answer.json()) == (200, {"done": 1})
+    assert stage.desk.done == [("discard", (4,), "a test", NOW)]
+
+
+async def test_the_desk_erases_by_numbers(stage):
+    order = b'{"do":"erase","erasing":{"conversions":[4,7],"keys":["AAAAAAAAAAAAAAAAAAAAAA=="]}}'
+
+    answer = await stage.ask("POST", "/-/desk", order, key=DESK_TOKEN)
+
+    assert (answer.status, answer.json()) == (200, {"done": 2})
+    assert stage.eraser.told == [EraseStore(conversions=(4, 7), keys=(bytes(16),))]
+
+
+async def test_the_desk_changes_users_and_writes_the_audit_log(staged):
+    people = MemoryStore().people
+    stage = await staged(people=people)
+    audit_event = AuditEvent(at=NOW, who="ada (command)", what="add user", subject="eve")
+    times = {"created_at": NOW, "password_at": NOW}
+    user = User(name="eve", password=Secret("a hash"), role=Role.ADMIN, **times)
+    add = encoded(ControlCommand.changing(UserAdded(user=user), audit_event=audit_event))
+    note = encoded(ControlCommand(do="note", audit_event=audit_event))
+
+    orders = (add, add, note)
+    answers = [await stage.ask("POST", "/-/desk", order, key=DESK_TOKEN) for order in orders]
+
+    assert [answer.json() for answer in answers] == [
+        {"done": 1, "result": "done"},
+        {"done": 0, "result": "taken"},
+        {"done": 1},
+    ]
+    assert await people.user("eve") == user
+    assert [entry.audit_event for entry in await people.audit(limit=9)] == [
+        audit_event,
+        audit_event,
+    ]
+
+
+@pytest.mark.parametrize("key", [None, "wrong", "a-source-key", "\xe9"])
+async def test_without_its_token_there_is_no_desk(stage, key):
+    answer = await stage.ask("POST", "/-/desk", b'{"do":"replay","deliveries":[4]}', key=key)
+
+    assert answer.status == 404
+    assert answer.faults() == [("", "route")]
+    assert stage.desk.done == []
+
+
+async def test_a_gateway_without_a_token_has_no_desk(staged):
+    stage = await staged(control_token=None)
+
+    answer = await stage.ask("POST", "/-/desk", b"{}", key="None")
+
+    assert answer.status == 404
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        b"",
+        b"null",
+        b'{"do":"burn","deliveries":[1]}',
+        b'{"do":"replay","deliveries":[-1]}',
+        b'{"do":"replay","deliveries":[9223372036854775808]}',
+        b'{"do":"replay","deliveries":[1],"more":1}',
+        b'{"do":"replay"}',
+        b'{"do":"erase"}',
+        b'{"do":"note"}',
+        b'{"do":"change","deed":{"at":1,"who":"ada","what":"add user"}}',
+        b'{"do":"change","change":{"type":"Nothing"},"deed":{"at":1,"who":"a","what":"b"}}',
+        b'{"do":"erase","erasing":{"conversions":[-1]}}',
+        b'{"do":"erase","erasing":{"everybody":true}}',
+        b"[" * 100_000,
+    ],
+)
+async def test_an_order_that_is_not_one_is_400(stage, order):
+    answer = await stage.ask("POST", "/-/desk", order, key=DESK_TOKEN)
+
+    assert answer.status == 400
+    assert answer.faults() == [("", "wrong_shape")]
+    assert stage.desk.done == []

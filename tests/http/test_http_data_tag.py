@@ -1,0 +1,49 @@
+import msgspec
+from tag_stage import CLICK, NOW
+
+
+async def test_a_post_of_the_data_tag_is_told_its_time_and_id(api):
+    body = msgspec.json.encode({"transaction_id": "T-1", "twclid": CLICK})
+
+    heard = await api.of_page(
+        "POST", "/data?v=2&event=purchase", body, headers={"Content-Type": "text/plain"}
+    )
+
+    told = heard.json()
+    assert (heard.status, told["timestamp"]) == (200, NOW // 1_000)
+    assert told["unique_event_id"].startswith(f"{NOW}_")
+    assert [conversion["conversion_id"] for conversion in await api.sent()] == ["T-1"]
+
+
+async def test_a_list_of_the_data_tag_is_told_a_list(api):
+    events = [{"event": "purchase", "unique_event_id": "u-1", "twclid": CLICK}, {"event": "scroll"}]
+
+    heard = await api.of_page("POST", "/data?v=2", msgspec.json.encode(events))
+
+    assert [item["unique_event_id"][:4] for item in heard.json()] == ["u-1", f"{NOW}"[:4]]
+
+
+async def test_a_get_of_the_data_tag_is_told_an_image(api):
+    heard = await api.of_page("GET", f"/data?v=2&event=sign_up&event_id=e-1&twclid={CLICK}")
+
+    assert (heard.status, heard.headers["content-type"]) == (200, "image/gif")
+    assert heard.body.startswith(b"GIF89a")
+
+
+async def test_an_address_to_be_sent_on_to_is_not_followed(api):
+    heard = await api.of_page("GET", "/data?event=sign_up&twclid=a&r=https://evil.example/")
+
+    assert (heard.status, "location" in heard.headers) == (200, False)
+
+
+async def test_a_form_of_the_data_tag_is_read(api):
+    heard = await api.of_page(
+        "POST",
+        "/data?v=2&event=purchase",
+        b"transaction_id=T-1&items.0.item_id=A&twclid=abc",
+        headers={"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"},
+    )
+
+    (sent,) = await api.sent()
+    assert heard.status == 200
+    assert sent["contents"] == [{"content_id": "A"}]

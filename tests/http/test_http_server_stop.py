@@ -1,0 +1,78 @@
+import asyncio
+import signal
+
+import pytest
+from http_stage import HEAD, ONE, QUICK, one_answer
+
+
+async def test_stopping_lets_running_requests_finish(staged):
+    stage = await staged()
+    stage.accept.until = asyncio.Event()
+    asking = asyncio.create_task(stage.submit(ONE))
+    await stage.accept.came.wait()
+
+    stopping = asyncio.create_task(stage.server.stop())
+    await asyncio.sleep(0.05)
+    stage.accept.until.set()
+    answer = await asking
+    await stopping
+
+    assert answer.status == 202
+
+
+async def test_stopping_accepts_no_more(staged):
+    stage = await staged()
+
+    await stage.server.stop()
+
+    with pytest.raises(ConnectionError):
+        await stage.ask("GET", "/healthz")
+
+
+async def test_stopping_closes_idle_connections_at_once(staged):
+    stage = await staged()
+    loop = asyncio.get_running_loop()
+
+    async with stage.line() as (reader, writer):
+        writer.write(HEAD + ONE)
+        await one_answer(reader)
+        begun = loop.time()
+        await stage.server.stop()
+        assert await reader.read() == b""
+
+    assert loop.time() - begun < stage.server._limits.stop_seconds  # noqa: SLF001
+
+
+async def test_stopping_cuts_off_what_is_not_done_by_the_deadline(staged, caplog):
+    stage = await staged(limits=QUICK)
+    stage.accept.until = asyncio.Event()
+    asking = asyncio.create_task(stage.submit(ONE))
+    await stage.accept.came.wait()
+
+    await stage.server.stop()
+
+    with pytest.raises((ConnectionError, IndexError)):
+        await asking
+    assert caplog.records == []
+
+
+async def test_stopping_twice_is_stopping_once(staged):
+    stage = await staged()
+
+    await stage.server.stop()
+    await stage.server.stop()
+
+
+async def test_a_server_can_be_started_again_on_its_port(staged):
+    stage = await staged()
+    port = stage.server.port
+
+    await stage.server.stop()
+    await stage.server.start()
+
+    assert stage.server.port == port
+    assert (await stage.ask("GET", "/readyz")).status == 200
+
+
+async def test_starting_leaves_the_signals_of_the_process_alone(stage):
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
