@@ -50,8 +50,8 @@ REASONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "bot": "a bot or an automated browser",
         "prerender": "called on a page that was never visible",
-        "value_limit": "worth more than the source's `browser_value_limit`: send it from a server",
-        "unsaid": "the script did not send it and gave no known reason",
+        "value_limit": "the amount exceeds the source's `browser_value_limit`: send it from a server",
+        "unsaid": "the script gave no known reason",
     }
 )
 

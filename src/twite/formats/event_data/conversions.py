@@ -53,11 +53,11 @@ _LONGEST_NAME: Final = 256
 REASONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "told_to": "the source's `events` maps it to `ignore`",
-        "not_configured": "the pixel has no event for it",
+        "not_configured": "the pixel has no such event",
         "no_name": "the tag sent no event name",
-        "preview": "from a tag manager's preview page, not from a visit",
+        "preview": "from a tag manager's preview, not from a visitor",
         "bot": "a bot or an automated browser",
-        "value_limit": "worth more than the source's `browser_value_limit`: send it from a server",
+        "value_limit": "the amount exceeds the source's `browser_value_limit`: send it from a server",
     }
 )
 
