@@ -50,7 +50,7 @@ REASONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "bot": "a bot or an automated browser",
         "prerender": "called on a page that was never visible",
-        "value_limit": "above the source's `browser_value_limit`: send the conversion from a server",
+        "value_limit": "above the source's `browser_value_limit`: send it from a server",
         "unsaid": "the script gave no known reason",
     }
 )

@@ -57,7 +57,7 @@ REASONS: Final[Mapping[str, str]] = MappingProxyType(
         "no_name": "the tag sent no event name",
         "preview": "from a tag manager's preview, not from a visitor",
         "bot": "a bot or an automated browser",
-        "value_limit": "above the source's `browser_value_limit`: send the conversion from a server",
+        "value_limit": "above the source's `browser_value_limit`: send it from a server",
     }
 )
 
