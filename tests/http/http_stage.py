@@ -15,10 +15,10 @@ from twite.gateway.ingest.accept import AcceptReceipt, XAcceptReceipt
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
 from twite.gateway.ports.events import Notice
 from twite.gateway.ports.outbox import Discard, Move, MoveResult, Replay
+from twite.gateway.ports.privacy import EraseStore
 from twite.gateway.ports.queries import ByConversionId, IgnoredQuery, Query, Selection
 from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings, Server
 from twite.http.route_table import ROUTES
-from twite.stores.memory.erase import MemoryEraser
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import NOW, a_destination, a_source
 
@@ -116,6 +116,18 @@ class Notices:
         self.seen.append(notice)
 
 
+class PlayedEraser:
+    """`told` are the slices of erasures, in their order; the log is always empty."""
+
+    def __init__(self) -> None:
+        self.told: list[EraseStore] = []
+
+    async def erase(self, erasing: EraseStore, *, now: int) -> int:
+        del now
+        self.told.append(erasing)
+        return 1 if erasing.ends else len(erasing.conversions)
+
+
 class Stage:
     """A collector on a real socket, and those it plays with."""
 
@@ -123,7 +135,7 @@ class Stage:
         self.accept = PlayedAccept()
         self.records = said.pop("records", PlayedRecords())
         self.desk = said.pop("moves", PlayedDesk())
-        self.eraser = MemoryEraser()
+        self.eraser = PlayedEraser()
         self.choose = RecordConsentChoice(
             opt_outs=MemoryStore(), clock=StoppedClock(), salt=b"salt"
         )

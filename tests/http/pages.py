@@ -10,6 +10,7 @@ from twite.domain.destination import ClickCookie, Source
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.entries import Watch
 from twite.stores.memory.store import MemoryStore
+from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import NOW, a_destination, a_source
 from twite.testing.fakes import SeededRandomness
 
@@ -26,7 +27,7 @@ def a_shop(**said: Any) -> Source:
     )
 
 
-def a_stage(store: MemoryStore, *sources: Source, **said: Any) -> dict[str, Any]:
+def a_stage(store: MemoryStore | SQLiteStore, *sources: Source, **said: Any) -> dict[str, Any]:
     """Return what a stage is started with."""
     destinations = {"o8z6j": a_destination()}
     accept = Accept(

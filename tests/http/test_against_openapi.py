@@ -16,7 +16,7 @@ from schemathesis.config import SchemathesisConfig
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.stape_proxy import StapeProxy
 from twite.http.route_table import ROUTES, document
-from twite.stores.memory.store import MemoryStore
+from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import a_destination
 from twite.testing.fakes import MovingClock, SeededRandomness
 
@@ -39,12 +39,13 @@ CREDENTIALS = {
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """Return where a gateway with a store in memory listens, in an event loop of its own."""
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return where a gateway with a store listens, in an event loop of its own."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    store = MemoryStore()
+    path = str(tmp_path_factory.mktemp("store") / "twite.db")
+    store = asyncio.run_coroutine_threadsafe(SQLiteStore.open(path), loop).result(10)
     accept = Accept(
         ledger=store,
         clock=MovingClock(),
@@ -70,6 +71,7 @@ def address() -> Iterator[str]:
     asyncio.run_coroutine_threadsafe(stage.server.start(), loop).result(10)
     yield stage.server.url
     asyncio.run_coroutine_threadsafe(stage.server.stop(), loop).result(20)
+    asyncio.run_coroutine_threadsafe(store.close(), loop).result(20)
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()

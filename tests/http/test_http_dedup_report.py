@@ -1,11 +1,12 @@
 import pytest
-from pages import a_message, a_shop, a_stage, beacon
+from pages import CLICK, a_message, a_shop, a_stage, beacon
 
 from twite.domain.stats.sightings import ADVICE, DedupReport, Sighting, SightingPath
 from twite.domain.submission import Endpoint, Submission
 from twite.domain.times import DAY
 from twite.gateway.operations.dedup_report import COUNTS, day_of
-from twite.stores.memory.store import MemoryStore
+from twite.gateway.ports.queries import DedupQuery
+from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import NOW
 
 NOTHING = dict.fromkeys(COUNTS, 0)
@@ -13,8 +14,10 @@ TODAY = day_of(NOW // DAY)
 
 
 @pytest.fixture
-def store():
-    return MemoryStore()
+async def store(tmp_path):
+    store = await SQLiteStore.open(str(tmp_path / "twite.db"))
+    yield store
+    await store.close()
 
 
 @pytest.fixture
@@ -106,3 +109,53 @@ async def test_pages_cannot_see_it(staged, store):
 
 def test_every_count_has_its_advice():
     assert set(COUNTS) == set(DedupReport.__struct_fields__) - {"pixel", "event", "day"}
+
+
+async def test_what_the_pixel_was_given_is_seen(page, store):
+    await beacon(
+        page,
+        a_message(
+            {"conversion_id": "a", "twin": "loaded"},
+            {"conversion_id": "b", "twin": "called"},
+            {"conversion_id": "c", "twin": "blocked"},
+            {"conversion_id": "d", "twin": "absent"},
+        ),
+    )
+
+    assert list(await store.answer(DedupQuery(since=0))) == [
+        DedupReport(pixel="o8z6j", event="o8z6k", day=NOW // DAY, both=2, server_only=2, blocked=1)
+    ]
+
+
+async def test_what_the_gateway_cannot_send_the_pixel_has_alone(page, store):
+    refused = {"conversion_id": "a", "twin": "loaded", "twclid": None}
+    denied = {"conversion_id": "b", "twin": "loaded"}
+
+    await beacon(page, a_message(refused))
+    await beacon(page, a_message(denied, consent={"ad_storage": "denied"}))
+
+    (overlap,) = await store.answer(DedupQuery(since=0))
+    assert (overlap.pixel_only, overlap.both, overlap.server_only) == (2, 0, 0)
+
+
+async def test_a_servers_copy_meets_the_pages(page, store):
+    await beacon(page, a_message({"conversion_id": "order-1", "twin": "loaded"}))
+
+    answer = await page.submit(
+        b'{"event": "purchase", "conversion_id": "order-1", "email": "shopper@example.com"}'
+    )
+
+    (overlap,) = await store.answer(DedupQuery(since=0))
+    assert answer.json()["duplicates"] == 1
+    assert (overlap.both, overlap.page_and_server) == (1, 1)
+
+
+async def test_the_same_order_under_two_ids_is_seen(page, store):
+    await beacon(page, a_message({"conversion_id": "page-1", "twin": "loaded"}))
+
+    await page.submit(
+        b'{"event": "purchase", "conversion_id": "order-1", "twclid": "%b"}' % CLICK.encode()
+    )
+
+    (overlap,) = await store.answer(DedupQuery(since=0))
+    assert (overlap.both, overlap.server_only, overlap.two_ids) == (1, 1, 1)

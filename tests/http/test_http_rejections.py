@@ -5,12 +5,14 @@ import json
 import pytest
 from pages import a_stage
 
-from twite.stores.memory.store import MemoryStore
+from twite.stores.sqlite import SQLiteStore
 
 
 @pytest.fixture
-async def page(staged):
-    return await staged(**a_stage(MemoryStore()))
+async def page(staged, tmp_path):
+    store = await SQLiteStore.open(str(tmp_path / "twite.db"))
+    yield await staged(**a_stage(store))
+    await store.close()
 
 
 async def submit(page, *conversions):

@@ -1,10 +1,10 @@
 import pytest
 
 from twite.stores.memory.store import MemoryStore
-from twite.testing.ledger_contract import LedgerContract
+from twite.testing.ledger_contract import OutboxContract
 
 
-class TestMemoryStore(LedgerContract):
+class TestMemoryStore(OutboxContract):
     @pytest.fixture
     def store(self):
         return MemoryStore()

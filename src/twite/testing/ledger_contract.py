@@ -16,10 +16,9 @@ from twite.testing.laws.settling import SettlingLaws, SweepLaws
 from twite.testing.laws.sightings import SightingLaws
 
 
-class LedgerContract(
+class OutboxContract(
     RecordingLaws,
     IgnoringLaws,
-    RejectionLaws,
     SecretRecordLaws,
     TagPayloadLaws,
     DirectoryLaws,
@@ -33,11 +32,12 @@ class LedgerContract(
     OperationLaws,
     BalanceLaws,
     AlarmLaws,
-    SightingLaws,
     ConsentLaws,
     CopyLaws,
     CopiesAtOnceLaws,
-    QueryLaws,
-    PrivacyLaws,
 ):
+    """What the in-memory store keeps as well: no reports, console queries, edits or erasure."""
+
+
+class LedgerContract(OutboxContract, RejectionLaws, SightingLaws, QueryLaws, PrivacyLaws):
     """The whole store contract."""

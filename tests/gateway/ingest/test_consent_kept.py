@@ -12,12 +12,9 @@ from twite.domain.consent import ConsentAction, person_keys
 from twite.domain.conversion import Identifiers
 from twite.domain.delivery import State
 from twite.domain.errors import MalformedRequest
-from twite.gateway.ingest.consent_choice import (
-    ConsentChoiceResult,
-    UnusableChoice,
-)
+from twite.gateway.ingest.consent_choice import ConsentChoiceResult, UnusableChoice
 from twite.gateway.ports.outbox import Replay
-from twite.gateway.ports.queries import ListQuery
+from twite.gateway.ports.queries import ByReceipt
 from twite.stores.memory.store import MemoryStore
 from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import NOW
@@ -83,13 +80,14 @@ async def test_a_held_conversion_waits_and_can_be_released():
 async def test_the_same_conversion_keeps_its_derived_id_whatever_is_said_of_consent():
     shop = Shop(storage_denied=ConsentAction.STRIP)
     order = {"conversion_id": None, "time": "2026-11-24T10:00:00Z", "twclid": CLICK}
-    await shop.sell(**order)
+    sold = await shop.sell(**order)
 
     again = await shop.sell(**order, consent={"ad_storage": "denied", "npa": "1"})
 
     # The copy that allows less goes in the place of the first.
     assert again.accepted == 1
-    second, first = (await shop.store.page(ListQuery())).glimpses
+    [first] = await shop.store.find(ByReceipt(receipt=sold.receipt))
+    [second] = await shop.store.find(ByReceipt(receipt=again.receipt))
     assert first.conversion_id == second.conversion_id
     assert [first.state, second.state] == [State.SUPPRESSED, State.QUEUED]
 

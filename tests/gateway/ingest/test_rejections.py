@@ -5,9 +5,8 @@ import pytest
 from test_accept import Desk
 
 from twite.domain.fault import CODES
-from twite.domain.submission import LONGEST_VALUE, RejectionQuery
+from twite.domain.submission import LONGEST_VALUE, rejection_of
 from twite.gateway.ingest.rejections import marks, masked_value
-from twite.gateway.ports.queries import RejectionsQuery
 from twite.redaction.mask_text import masked_text
 from twite.testing.builders import a_source
 
@@ -20,7 +19,8 @@ async def rejected(**fields):
     desk = Desk()
     body = msgspec.json.encode({"event": "purchase", "conversion_id": "order-1"} | fields)
     receipt = await desk.accept.native(source=a_source(), body=body)
-    (rejection,) = await desk.store.answer(RejectionsQuery(wanted=RejectionQuery()))
+    (submission,) = desk.submissions
+    (rejection,) = [rejection_of(submission, refusal) for refusal in submission.refusals]
     assert (rejection.receipt, rejection.index, rejection.source) == (receipt.receipt, 0, "shop")
     return rejection
 

@@ -1,14 +1,9 @@
 """Opt-outs and consent policies, in memory."""
 
-import hmac
 from collections.abc import Iterable, Sequence
-
-import msgspec
 
 from twite.domain.consent import REVOKED, person_keys
 from twite.domain.delivery import State, Trigger
-from twite.gateway.operations.erase import ERASED, PREFIX
-from twite.gateway.ports.privacy import EraseStore
 from twite.gateway.ports.queries import DecidedDelivery
 from twite.stores.memory.directory import MemoryDirectory
 from twite.stores.memory.row import MemoryRow, rest
@@ -35,23 +30,6 @@ class MemoryConsents:
     async def revoke(self, keys: Sequence[bytes], *, now: int) -> None:
         del now
         self._opted_out.update(keys)
-
-    async def erase(self, erasing: EraseStore, *, now: int) -> int:
-        if erasing.audit_event is not None:
-            await self.people.note(erasing.audit_event)
-        self._opted_out.update(erasing.keys)
-        rows = [
-            row
-            for row in (self._rows[id_] for id_ in erasing.conversions if id_ in self._rows)
-            if row.state is not State.SENDING
-        ]
-        self._withdraw(rows, reason=ERASED, now=now)
-        for row in rows:
-            digest = hmac.digest(self.salt, row.entry.conversion_id.encode(), "sha256").hex()
-            row.entry = msgspec.structs.replace(
-                row.entry, conversion_id=f"{PREFIX}{digest[:24]}", body=b""
-            )
-        return int(erasing.ends) or len(rows)
 
     async def restore(self, keys: Sequence[bytes]) -> None:
         self._opted_out.difference_update(keys)

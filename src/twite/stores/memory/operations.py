@@ -1,26 +1,31 @@
-"""Replay and discard of dead and held deliveries, in memory."""
+"""Moves of dead and held deliveries, and queued tag payloads, in memory."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
-from twite.domain.conversion import dedup_key
 from twite.domain.delivery import State, Trigger, after
-from twite.domain.history import History, Rival
+from twite.domain.history import Rival
 from twite.domain.people.users import AuditEvent
 from twite.gateway.ports.outbox import (
     Discard,
     EditBodies,
-    EditedBody,
     HoldRejected,
     Move,
     MoveResult,
     Recall,
     Replay,
+    RewrittenPayloads,
+    Write,
 )
+from twite.gateway.ports.tags import PREFIX
+from twite.gateway.tags.run.payload import TagPayload
 from twite.stores.memory.directory import MemoryDirectory
 from twite.stores.memory.row import MemoryRow, bring_back, meant, rest
 
+_HEAD = 6
+_UNSETTLED = (State.QUEUED, State.SENDING, State.HELD, State.DEAD)
 _RESTING = (State.DEAD, State.HELD)
 
 
@@ -30,21 +35,18 @@ class MemoryOperations:
     people: MemoryDirectory
     _rows: dict[int, MemoryRow]
     _counted: dict[tuple[str, str], dict[str, int]]
-    _keys: dict[bytes, tuple[int, int]]
-    _amended: dict[int, list[tuple[int, str]]]
 
     async def move(
         self, move: Move, *, now: int, audit_event: AuditEvent | None = None
     ) -> MoveResult:
+        if isinstance(move, EditBodies):
+            raise NotImplementedError("the in-memory store edits no conversions")
         await self._noted(audit_event)
         match move:
             case Replay():
                 moved = self._replay(move.deliveries, now=now, sure=move.sure)
             case Discard():
                 moved = self._discard(move.deliveries, now=now, note=move.note)
-            case EditBodies():
-                refused = self._edit(move.edited, now=now, note=move.note, sure=move.sure)
-                return MoveResult(moved=len(move.edited) - len(refused), refused=refused)
             case HoldRejected():
                 moved = self._hold_rejected(move.deliveries, reason=move.reason, now=now)
             case Recall():
@@ -71,39 +73,6 @@ class MemoryOperations:
             rest(row, Trigger.DISCARDED, reason=note, at=now)
             self._counted[row.source, row.entry.pixel]["suppressed"] += 1
         return len(rows)
-
-    def _edit(
-        self,
-        edited: Sequence[EditedBody],
-        *,
-        now: int,
-        note: str,
-        sure: Collection[int],
-    ) -> Mapping[int, str]:
-        refused: dict[int, str] = {}
-        for body in edited:
-            row = self._rows.get(body.delivery)
-            if row is None or row.state not in _RESTING:
-                refused[body.delivery] = "it is no longer dead or held"
-                continue
-            key = dedup_key(row.entry.pixel, body.event, row.entry.conversion_id)
-            holder = self._keys.get(key, (row.id, 0))[0]
-            is_other = body.event != row.entry.event
-            if (is_other and holder != row.id) or (
-                not is_other and row.id not in sure and self._history(row).rival is not None
-            ):
-                refused[body.delivery] = (
-                    "another conversion has this event and conversion id already"
-                )
-                continue
-            if is_other:
-                self._keys[key] = row.id, now
-            row.entry = msgspec.structs.replace(
-                row.entry, event=body.event, body=body.body, key=key
-            )
-            bring_back(row, now=now, is_sure=row.id in sure)
-            self._amended.setdefault(row.id, []).append((now, note))
-        return refused
 
     def _hold_rejected(self, deliveries: Sequence[int], *, reason: str, now: int) -> int:
         rows = [
@@ -139,9 +108,6 @@ class MemoryOperations:
             return len(queued)
         return self._withdraw(rows, reason=reason, now=now)
 
-    def _history(self, row: MemoryRow) -> History:
-        raise NotImplementedError
-
     def _withdraw(self, rows: Iterable[MemoryRow], *, reason: str, now: int) -> int:
         raise NotImplementedError
 
@@ -154,3 +120,28 @@ class MemoryOperations:
 
     def _at_rest(self, deliveries: Sequence[int]) -> list[MemoryRow]:
         return [row for row in meant(self._rows, set(deliveries)) if row.state in _RESTING]
+
+    async def rewrite(self, write: Write, *, after: int, limit: int) -> RewrittenPayloads:
+        rows = [row for row in self._unsettled() if row.id > after]
+        done = 0
+        for row in rows[:limit]:
+            is_letter = row.entry.pixel.startswith(PREFIX)
+            anew = write(row.entry.pixel, row.entry.body) if is_letter else None
+            if anew is not None:
+                row.entry = msgspec.structs.replace(row.entry, body=anew)
+                done += 1
+        return RewrittenPayloads(
+            letters=done, last=rows[limit - 1].id if len(rows) >= limit else None
+        )
+
+    def _answer_payload_heads(self) -> Sequence[tuple[bytes, int]]:
+        found: Counter[bytes] = Counter()
+        for row in self._unsettled():
+            if row.entry.pixel.startswith(PREFIX):
+                letter = msgspec.json.decode(row.entry.body, type=TagPayload)
+                if letter.sealed is not None:
+                    found[letter.sealed[:_HEAD]] += 1
+        return list(found.items())
+
+    def _unsettled(self) -> list[MemoryRow]:
+        return [row for _, row in sorted(self._rows.items()) if row.state in _UNSETTLED]

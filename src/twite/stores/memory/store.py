@@ -1,16 +1,19 @@
-"""In-memory store: ledger, outbox, records and operations, for tests and demos.
+"""In-memory store for tests: intake, outbox, state, directory and opt-outs.
+
+It finds conversions, but has no reports, no console queries, no edits and no erasure: tests of
+those use a SQLite store.
 
 Nothing survives it. Every method is one step: no other runs between its first line and its last.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import msgspec
 
-from twite.domain.conversion import DEFAULT_WINDOW, dedup_key
+from twite.domain.conversion import DEFAULT_WINDOW
 from twite.domain.delivery import (
     ANSWER_LIMIT,
     MAY_COUNT_TWICE,
@@ -31,27 +34,21 @@ from twite.domain.delivery import (
     together,
 )
 from twite.domain.errors import LedgerFull, LedgerUnavailable
-from twite.domain.history import ConversionCounts, History, PastAttempt, Rival, TagNotFired
+from twite.domain.history import PastAttempt, TagNotFired
 from twite.domain.submission import AcceptedConversion, Recorded, Submission
 from twite.gateway.ports import copies
 from twite.gateway.ports.copies import CopyDecision, Holder, asks, rule
 from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
-from twite.gateway.ports.state import ClockRecord, Pause, RateLimitWindow
-from twite.stores.memory.alerts import MemoryAlerts
+from twite.gateway.ports.state import ClockRecord
 from twite.stores.memory.consents import MemoryConsents
 from twite.stores.memory.directory import MemoryDirectory
-from twite.stores.memory.ignored import MemoryIgnored
 from twite.stores.memory.operations import MemoryOperations
 from twite.stores.memory.queries import MemoryQueries
-from twite.stores.memory.rejections import MemoryRejections
-from twite.stores.memory.row import MemoryRow, delivery_of, history_of, overdue, rank_of, rest
-from twite.stores.memory.sightings import MemorySightings
+from twite.stores.memory.row import MemoryRow, delivery_of, overdue, rank_of, rest
 from twite.stores.memory.state import MemoryState
-from twite.stores.memory.tag_payloads import MemoryTagPayloads
 
 _RESTING = (State.DEAD, State.HELD)
 _PENDING = (State.QUEUED, State.SENDING)
-_MOST_LIVES = 1_000
 _FOREVER = 1 << 62
 
 
@@ -62,28 +59,19 @@ class _Lease:
 
 
 class MemoryStore(
-    MemoryAlerts,
-    MemoryIgnored,
-    MemorySightings,
     MemoryConsents,
     MemoryQueries,
     MemoryOperations,
-    MemoryRejections,
-    MemoryTagPayloads,
     MemoryState,
 ):
-    """All ports of a store. `refuse` makes records fail, as a full queue or a full disk would."""
+    """Runs `OutboxContract`. `refuse` makes records fail, as a full queue or a full disk would."""
 
     def __init__(self, *, dedup_window: int = DEFAULT_WINDOW, salt: bytes = b"memory") -> None:
         """`dedup_window` is in milliseconds."""
-        MemoryAlerts.__init__(self)
-        MemoryIgnored.__init__(self)
-        MemorySightings.__init__(self)
+        MemoryQueries.__init__(self)
         MemoryConsents.__init__(self)
         self._last_id = 0
         self._tried: list[tuple[str, int, int]] = []
-        MemoryQueries.__init__(self)
-        MemoryRejections.__init__(self)
         MemoryState.__init__(self)
         self.people = MemoryDirectory(self)
         self.salt = salt
@@ -111,23 +99,17 @@ class MemoryStore(
         if self._other_by_that_name(submission):
             return Recorded(conflict=True)
         self._note(submission)
-        self._reject(submission)
-        self._sight(submission.sightings)
         duplicates = []
         held = []
-        rows = {}
-        self._submissions[submission.receipt] = submission
-        at, source = submission.received_at, submission.source
+        at = submission.received_at
         for entry in submission.entries:
-            self._count(at, source, entry.pixel, received=1)
             counted = self._counted[submission.source, entry.pixel]
             counted["received"] += 1
-            ruling, original = self._ruled(entry, submission.received_at)
+            ruling, original = self._ruled(entry, at)
             if original is not None and not ruling.takes:
                 self._meet_copy(original, ruling, at=at)
                 original.duplicates += 1
                 counted["duplicate"] += 1
-                self._count(at, source, entry.pixel, duplicate=1)
                 duplicates.append(entry.index)
                 continue
             if ruling.held is not None and entry.suppressed is None:
@@ -137,18 +119,12 @@ class MemoryStore(
             if original is not None:
                 original.superseded_by = row.id
                 self._meet_copy(original, ruling, at=at)
-            rows[entry.index] = row.id
             if entry.suppressed is not None:
                 counted["suppressed"] += 1
-                self._count(at, source, entry.pixel, suppressed=1)
-            elif entry.key_set is not None:
-                self._count_key_set(row, entry.key_set)
         for refusal in submission.refusals:
             counted = self._counted[submission.source, refusal.pixel]
             counted["received"] += 1
             counted["rejected"] += 1
-            self._count(at, source, refusal.pixel, received=1, rejected=1)
-        self._count_flaws(submission, rows, duplicates)
         return Recorded(duplicates=tuple(duplicates), held=tuple(held))
 
     def _other_by_that_name(self, submission: Submission) -> bool:
@@ -250,63 +226,6 @@ class MemoryStore(
             expired=expired, promoted=promoted, held=held, next_due=min(due, default=None)
         )
 
-    def _answer_attempts(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
-        by_pixel: dict[str, list[tuple[int, int]]] = {}
-        for pixel, at, size in sorted(self._tried, key=lambda tried: tried[1]):
-            if at >= since:
-                by_pixel.setdefault(pixel, []).append((at, size))
-        return by_pixel
-
-    def _find_life(
-        self, *, pixel: str, events: Sequence[str] | None, conversion_id: str
-    ) -> Sequence[History]:
-        found = []
-        if events is None:
-            own = [row.entry.event for row in self._rows.values() if row.entry.pixel == pixel]
-            events = tuple(dict.fromkeys(own))
-        called = [
-            row.entry.key
-            for row in reversed(self._rows.values())
-            if (row.entry.pixel, row.entry.called) == (pixel, conversion_id)
-            and row.entry.event in events
-        ]
-        keys = [dedup_key(pixel, event, conversion_id) for event in events]
-        for key in dict.fromkeys([*keys, *called]):
-            same = [row.id for row in self._rows.values() if row.entry.key == key]
-            holder = self._keys[key][0] if key in self._keys else 0
-            found += [id_ for id_ in same if id_ == holder]
-            found += [id_ for id_ in reversed(same) if id_ != holder]
-        return [self._history(self._rows[id_]) for id_ in found]
-
-    def _find_submission(self, receipt: str) -> Sequence[History]:
-        brought = [row for row in self._rows.values() if row.receipt == receipt]
-        return [self._history(row) for row in brought[:_MOST_LIVES]]
-
-    async def balance(self) -> Sequence[ConversionCounts]:
-        accounts = []
-        for (source, pixel), counted in sorted(self._counted.items()):
-            mine = [
-                row.state
-                for row in self._rows.values()
-                if (row.source, row.entry.pixel) == (source, pixel)
-            ]
-            accounts.append(
-                ConversionCounts(
-                    source=source,
-                    pixel=pixel,
-                    dead=mine.count(State.DEAD),
-                    held=mine.count(State.HELD),
-                    pending=sum(map(mine.count, _PENDING)),
-                    **counted,
-                )
-            )
-        return accounts
-
-    def _find_resting(self, *, pixel: str | None, limit: int) -> Sequence[History]:
-        found = [row for row in self._in(*_RESTING) if pixel in (None, row.entry.pixel)]
-        found.sort(key=lambda row: (row.rested_at, row.id), reverse=True)
-        return [self._history(row) for row in found[:limit]]
-
     def _ruled(self, entry: AcceptedConversion, at: int) -> tuple[CopyDecision, MemoryRow | None]:
         """Return the result of a copy, and the holder of its dedup key."""
         if entry.key not in self._keys or not asks(entry):
@@ -373,9 +292,6 @@ class MemoryStore(
             ahead=ahead,
         )
 
-    def _in(self, *states: State) -> list[MemoryRow]:
-        return [row for row in self._rows.values() if row.state in states]
-
     def _named(self, deliveries: Iterable[int]) -> list[MemoryRow]:
         return [self._rows[id_] for id_ in deliveries if id_ in self._rows]
 
@@ -406,39 +322,12 @@ class MemoryStore(
             row.state = after(row.state, transition.trigger)
             row.ambiguous_since = None
             self._counted[row.source, row.entry.pixel]["delivered"] += 1
-            self._count_taken(at, row)
         elif transition.trigger in {Trigger.HELD, Trigger.GIVEN_UP}:
-            if transition.trigger is Trigger.GIVEN_UP:
-                self._count(at, row.source, row.entry.pixel, dead=1)
             rest(row, transition.trigger, reason=transition.reason, at=at)
         else:
             row.state = after(row.state, transition.trigger)
             row.due_at = transition.due_at
             self._quarantine(row, at=at)
-
-    def _history(self, row: MemoryRow) -> History:
-        others = [other for other in self._rows.values() if other.entry.key == row.entry.key]
-        return msgspec.structs.replace(
-            history_of(row, self._kept[Pause], self._kept[RateLimitWindow]),
-            supersedes=tuple(other.id for other in others if other.superseded_by == row.id),
-            rival=self._rival(row),
-        )
-
-    def _rival(self, row: MemoryRow) -> Rival | None:
-        """Return which other copy was sent or may yet be, or has the key."""
-        if row.state not in _RESTING:
-            return None
-        for other in sorted(self._rows.values(), key=lambda other: -other.id):
-            if other.id == row.id or other.entry.key != row.entry.key:
-                continue
-            sent_at = max((past.at for past in other.attempts), default=0)
-            has_key = self._keys.get(row.entry.key, (0, 0))[0] == other.id
-            later = other.id > row.id or sent_at >= row.received_at
-            was_sent = other.state is State.DELIVERED and later
-            is_dead = other.state is State.DEAD and has_key
-            if was_sent or is_dead or other.state in {*_PENDING, State.HELD}:
-                return Rival(delivery=other.id, state=other.state)
-        return None
 
     def _quarantine(self, row: MemoryRow, *, at: int) -> None:
         """Make deliveries with too many crashes dead letters."""
