@@ -182,9 +182,7 @@ def test_findings_are_json_for_programs(command, tmp_path):
             "topic": "X",
             "light": "red",
             "found": "http://127.0.0.1:1 cannot be reached: connection refused",
-            "meaning": (
-                "Nothing is lost, but nothing is delivered: conversions wait in the store."
-            ),
+            "meaning": ("Twite cannot deliver conversions. They stay queued in the store."),
             "cure": "Check DNS, the firewall and x.api_url. Twite uses no proxy.",
             "line": 0,
             "column": 0,

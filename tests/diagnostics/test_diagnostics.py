@@ -71,7 +71,7 @@ async def test_a_paused_pixel_is_red_with_xs_reason(tmp_path):
         topic="paused",
         light=CheckStatus.RED,
         found="pixel o8z6j, since 2026-11-25 09:46 UTC: 401 UNAUTHORIZED_ACCESS",
-        meaning="Its conversions wait in the store; one delivery a minute is tried.",
+        meaning="The pixel's conversions stay queued, and Twite tries one delivery a minute.",
         cure="Fix the pixel's credentials, access or events; sending resumes by itself.",
     )
 

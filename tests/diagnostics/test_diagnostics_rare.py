@@ -82,7 +82,10 @@ async def test_an_x_that_is_in_trouble_leaves_credentials_amber(tmp_path):
     async with an_odd_x({}) as url:
         ((light, found, meaning),) = await told_by(access, read(tmp_path, at(url)), "credentials")
 
-    assert (light, meaning) == (CheckStatus.AMBER, "It is not known whether X accepts them.")
+    assert (light, meaning) == (
+        CheckStatus.AMBER,
+        "Twite does not know whether X accepts the credentials.",
+    )
     assert found.startswith("pixel o8z6j: the OAuth credentials could not be tried: ")
 
 
@@ -94,7 +97,7 @@ async def test_events_that_x_does_not_show_are_amber(tmp_path, status, document)
 
     assert (light, meaning) == (
         CheckStatus.AMBER,
-        "It is not known whether its events exist.",
+        "Twite does not know whether the pixel's events exist.",
     )
 
 
@@ -138,7 +141,7 @@ async def test_where_only_signing_in_would_fail_it_is_amber(tmp_path, x_emulator
     found = await told_by(way_to_x, read(tmp_path, text), topic)
 
     light, words, meaning = found[-1]
-    assert (light, meaning) == (CheckStatus.AMBER, "Nobody can sign in.")
+    assert (light, meaning) == (CheckStatus.AMBER, "You cannot sign in to X.")
     assert words.startswith(f"{oauth}: ")
 
 
@@ -168,14 +171,14 @@ async def test_a_former_key_that_is_still_taken_is_amber_and_so_is_what_needs_it
         (
             CheckStatus.AMBER,
             "former keys that are still accepted: 1; nothing is sealed with one any more",
-            "A leaked key can decrypt what it sealed until you remove it.",
+            "A leaked former key can decrypt data until you remove it.",
         )
     ]
     assert needed == [
         (
             CheckStatus.AMBER,
             "still sealed with a former key: 1 secret",
-            "Without that key they cannot be decrypted.",
+            "Without this key, Twite cannot decrypt them.",
         )
     ]
 
@@ -205,7 +208,7 @@ async def test_a_store_that_may_be_an_older_copy_is_amber(tmp_path):
     found = await told_by(store, settings, "store")
 
     assert [meaning for light, _, meaning in found if light is CheckStatus.AMBER] == [
-        "The next start holds all pending deliveries, since they may have been sent."
+        "The next start holds all pending deliveries, because they may have been sent."
     ]
 
 
@@ -225,7 +228,7 @@ async def test_pages_that_nobody_can_tell_an_address_are_amber(tmp_path):
         (
             CheckStatus.AMBER,
             "server.public_url is not set, and browsers are meant to post",
-            "Pages and servers have no address to send to.",
+            "Pages and servers have no URL to send conversions to.",
         )
     ]
 

@@ -131,6 +131,6 @@ def test_a_canary_without_a_gateway_is_not_sent(x_emulator, tmp_path):
 
     findings = [load for load in json.loads(sung.stdout)["findings"] if load["topic"] == "canary"]
     assert [(finding["light"], finding["meaning"]) for finding in findings] == [
-        ("red", "Nothing was sent.")
+        ("red", "Twite did not send the test conversion.")
     ]
     assert x_emulator.received()["conversions"] == 0

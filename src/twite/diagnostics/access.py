@@ -56,7 +56,7 @@ async def _credentials(
         yield red(
             "credentials",
             f"pixel {pixel.pixel}: nobody has signed in",
-            "Its conversions wait in the store.",
+            "The pixel's conversions stay queued.",
             f"Run twite login --pixel {pixel.pixel}; or paste a pixel token, with --pixel-token.",
         )
         return
@@ -73,14 +73,14 @@ async def _credentials(
         meaning = (
             "Each request is sent twice, once with each credential."
             if spare
-            else "X would refuse its conversions; they would wait in the store."
+            else "X would refuse the pixel's conversions, and they would stay queued."
         )
         yield light("credentials", f"{name}: {refused.reason}", meaning, f"{refused.cure}.")
     except XUnanswering as error:
         yield amber(
             "credentials",
             f"{name} could not be tried: {error.reason}",
-            "It is not known whether X accepts them.",
+            "Twite does not know whether X accepts the credentials.",
             "Run this again.",
         )
     else:
@@ -105,8 +105,8 @@ async def _no_account(settings: Settings, pixel: Destination, keys: OAuthKeys) -
     return amber(
         "credentials",
         f"pixel {pixel.pixel} names no account" + (f"; its user sees {which}" if which else ""),
-        "The user's role and the events cannot be read, and the account's rate limit is "
-        "not shared with its other pixels.",
+        "Twite cannot read the user's role and the events, and the account's pixels do not "
+        "share its rate limit.",
         'Write account = "…" with the pixel\'s ads account.',
     )
 
@@ -127,7 +127,7 @@ async def _events(settings: Settings, pixel: Destination) -> AsyncIterator[Check
             yield amber(
                 "events",
                 f"pixel {pixel.pixel}: {refused.reason}",
-                "It is not known whether its events exist.",
+                "Twite does not know whether the pixel's events exist.",
                 f"{refused.cure}.",
             )
         return
@@ -135,7 +135,7 @@ async def _events(settings: Settings, pixel: Destination) -> AsyncIterator[Check
         yield amber(
             "events",
             f"pixel {pixel.pixel}: {error.reason}",
-            "It is not known whether its events exist.",
+            "Twite does not know whether the pixel's events exist.",
             "Run this again.",
         )
         return
@@ -153,14 +153,14 @@ def _on_event(pixel: Destination, name: str, event: str, known: Sequence[EventTa
         return red(
             "events",
             f"{shown}: ads account {pixel.account} has no such event",
-            "X answers 404 to each conversion of it.",
+            "X returns 404 for each conversion of this event.",
             "See twite events list, and fix the id; or create it with twite events create.",
         )
     if tag.deleted:
         return red(
             "events",
             f"{shown}: “{tag.name}” was deleted at X",
-            "X answers 404 to each conversion of it.",
+            "X returns 404 for each conversion of this event.",
             "Create another with twite events create, and use its id.",
         )
     days = f"{tag.click_window} days after a click, {tag.view_through_window} after a view"
@@ -186,7 +186,7 @@ def _twice(pixel: Destination) -> Iterator[CheckFinding]:
         yield amber(
             "events",
             f"pixel {pixel.pixel}: {names} are the same event, {event}",
-            "X counts them together, and drops one of two that have the same conversion id.",
+            "X counts these events together, and drops one of two conversions with the same id.",
             "Give each an event of its own, unless that is meant.",
         )
 
@@ -216,6 +216,6 @@ def _cut_short(pixel: Destination, held: PixelToken | OAuthKeys) -> Iterator[Che
         yield amber(
             "credentials",
             f"pixel {pixel.pixel}: {' and '.join(short)} shorter than X's keys are",
-            "X answers 401 if part of the key was lost while copying.",
+            "If a part of the key is missing, X returns 401.",
             "Copy it again from X's developer portal.",
         )

@@ -41,7 +41,7 @@ async def canary(settings: Settings, sing: TestConversion) -> AsyncIterator[Chec
         yield red(
             "canary",
             "no gateway runs that could take it",
-            "Nothing was sent.",
+            "Twite did not send the test conversion.",
             "Start twite serve, and run this again.",
         )
         return
@@ -53,7 +53,7 @@ async def canary(settings: Settings, sing: TestConversion) -> AsyncIterator[Chec
                 yield red(
                     "canary",
                     f"the gateway does not take it: {refusal}",
-                    "Nothing was sent.",
+                    "Twite did not send the test conversion.",
                     "Fix the error it names, and run this again.",
                 )
                 return
@@ -62,7 +62,7 @@ async def canary(settings: Settings, sing: TestConversion) -> AsyncIterator[Chec
         yield red(
             "canary",
             f"the gateway at {gateway.url} cannot be reached ({type(failure).__name__})",
-            "Nothing was sent.",
+            "Twite did not send the test conversion.",
             "Look at its log, and run this again.",
         )
         return
@@ -164,7 +164,7 @@ def _told(history: "_Life", number: str) -> CheckFinding:
     return amber(
         "canary",
         f"{number} is {history.state}: {answer or 'X has not answered yet'}",
-        "It waits in the store and is retried.",
+        "The test conversion stays queued, and Twite retries it.",
         f"See twite show {number} in a while.",
     )
 

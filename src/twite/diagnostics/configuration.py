@@ -58,7 +58,7 @@ def _key(settings: Settings) -> Iterator[CheckFinding]:
         yield amber(
             "key",
             f"{file} can be read by others",
-            "Anyone who can read it and the store can use the stored credentials.",
+            "Anyone who can read the key file and the store can use the stored credentials.",
             f"Run chmod 600 {file}, and then twite rotate-key.",
         )
         return
@@ -71,7 +71,7 @@ def sources(settings: Settings) -> Iterator[CheckFinding]:
         yield amber(
             "sources",
             "there is no [[source]]",
-            "Only X's route accepts conversions, with a pixel's own credentials.",
+            "The gateway accepts conversions only at X's route, with a pixel's own credentials.",
             f"Write one into {settings.path} to open /v1/conversions.",
         )
     for source in settings.submitters:
@@ -84,12 +84,12 @@ def sources(settings: Settings) -> Iterator[CheckFinding]:
             yield amber(
                 "sources",
                 f"no source may submit to pixel {pixel.pixel}",
-                "Only X's route reaches this pixel.",
+                "Conversions reach this pixel only at X's route.",
                 f'Add it to a source: pixels = ["{pixel.pixel}"].',
             )
 
 
-_LEAKED: Final = "A leaked key can decrypt what it sealed until you remove it."
+_LEAKED: Final = "A leaked former key can decrypt data until you remove it."
 
 
 async def key(settings: Settings) -> AsyncIterator[CheckFinding]:
@@ -102,7 +102,7 @@ async def key(settings: Settings) -> AsyncIterator[CheckFinding]:
         yield red(
             "key",
             f"sealed with the key {name}, which is not here: {counted(letters=many)}",
-            "These deliveries cannot be decrypted; each is held when it is due.",
+            "Twite cannot decrypt these deliveries, and holds each when it is due.",
             "Add that key to server.former_secret_keys, and run twite rotate-key; then replay "
             "what is held.",
         )
@@ -114,7 +114,7 @@ async def key(settings: Settings) -> AsyncIterator[CheckFinding]:
             "key",
             "still sealed with a former key: "
             + counted(secrets=left.secrets, letters=left.letters),
-            "Without that key they cannot be decrypted.",
+            "Without this key, Twite cannot decrypt them.",
             "Leave it where it is, and run twite rotate-key.",
         )
     elif unfinished:

@@ -208,8 +208,8 @@ def read_in_clear(
             "tags",
             f"{tag.name}: it may read any {any_of}, and persons are hashed",
             (
-                "Its queued events are unencrypted, so cookies and headers that no permission "
-                "names are not stored, and the template does not get them."
+                "The tag's queued events are not encrypted, so the template gets only "
+                "cookies and headers that its permissions name."
             ),
             "Name in the template's permissions what it reads; or, for all of it to wait "
             f"encrypted, set {setting}.",
@@ -251,7 +251,7 @@ async def google(settings: Settings) -> AsyncIterator[CheckFinding]:
         yield amber(
             "google",
             "there is no project",
-            "Calls that name no project fail.",
+            "Calls without a project fail.",
             "Set google.project.",
         )
 

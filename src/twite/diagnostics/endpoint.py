@@ -33,7 +33,7 @@ async def way_in(settings: Settings) -> AsyncIterator[CheckFinding]:
             yield amber(
                 "public address",
                 "server.public_url is not set, and browsers are meant to post",
-                "Pages and servers have no address to send to.",
+                "Pages and servers have no URL to send conversions to.",
                 "Set server.public_url to the first-party address of the gateway.",
             )
         return
@@ -44,7 +44,7 @@ async def way_in(settings: Settings) -> AsyncIterator[CheckFinding]:
         yield amber(
             "public address",
             f"{public} cannot be reached from here: {answer}",
-            "The gateway or its proxy is not running, or the name points elsewhere.",
+            "The gateway or its proxy is not running, or the host name points to another machine.",
             "Start twite serve and the proxy, and run this again.",
         )
         return
@@ -86,7 +86,8 @@ async def _script(url: str) -> CheckFinding:
     return red(
         "script",
         f"{url}: {why}",
-        "Pages cannot load the script: no click is stored, and no conversion of a browser arrives.",
+        "Pages cannot load the script, so Twite gets no click ids and no conversions from "
+        "browsers.",
         "Let the proxy pass /twite.js and /t on to the gateway.",
     )
 
@@ -153,8 +154,8 @@ async def _console_closed(url: str, settings: Settings) -> CheckFinding:
             "public address",
             f"{url} answers, although console.networks names this machine alone",
             (
-                "Anyone can try passwords there, since the proxy does not forward the client's "
-                "address."
+                "Anyone can try passwords, because the proxy does not forward the client's "
+                "IP address."
             ),
             "Let the proxy set X-Forwarded-For, name it in server.trusted_proxies, and restart "
             "twite serve.",
@@ -162,7 +163,7 @@ async def _console_closed(url: str, settings: Settings) -> CheckFinding:
     return amber(
         "public address",
         f"{url} answers to this machine",
-        "This is right if this machine is in console.networks. Otherwise the console is "
+        "This is correct if this machine is in console.networks. Otherwise the console is "
         "open to anyone.",
         "Open it from a network that is not in console.networks: it must answer 403.",
     )
@@ -177,8 +178,8 @@ def pages(settings: Settings) -> Iterator[CheckFinding]:
         yield amber(
             "pages",
             "server.trusted_proxies names no proxy",
-            "Behind a proxy, every visitor has the proxy's address: it matches nobody, "
-            "and all visitors share one rate limit.",
+            "Behind a proxy, all visitors have the proxy's IP address, which X cannot match, "
+            "and share one rate limit.",
             "Name the proxy's own network, unless browsers connect to the gateway itself.",
         )
     url = settings.server.public_url
@@ -186,7 +187,7 @@ def pages(settings: Settings) -> Iterator[CheckFinding]:
         yield amber(
             "pages",
             "server.public_url is not set",
-            "Behind a proxy that does not forward the Host header, clicks are not stored.",
+            "Behind a proxy that does not forward the Host header, Twite stores no click ids.",
             'Write the address that browsers see: public_url = "https://t.shop.example".',
         )
         return
@@ -194,7 +195,7 @@ def pages(settings: Settings) -> Iterator[CheckFinding]:
         yield amber(
             "pages",
             f"server.public_url is {url}, without https",
-            "Browsers store no secure cookie from this address, and https pages cannot load "
+            "Browsers do not store secure cookies from this URL, and HTTPS pages cannot load "
             "the script.",
             "Put a certificate before it.",
         )
@@ -213,7 +214,8 @@ def _kept(source: Source, url: str) -> Iterator[CheckFinding]:
             yield amber(
                 "pages",
                 f"{source.name}: {origin} is of another site than {url}",
-                "Browsers store no cookie of another site, so later pages do not know the click.",
+                "Browsers do not store cookies of another site, so later pages do not know "
+                "the click id.",
                 f"Give the gateway an address on the site of {origin}, and see "
                 "docs/how-to/set-up-a-first-party-domain.md.",
             )

@@ -124,7 +124,7 @@ def _ahead(at: float, date: str | None) -> int | None:
 
 _LITTLE: Final = 30 * SECOND
 _MUCH: Final = OAUTH_WINDOW_SECONDS * SECOND
-_WAITS: Final = "Nothing is lost, but nothing is delivered: conversions wait in the store."
+_WAITS: Final = "Twite cannot deliver conversions. They stay queued in the store."
 _SHOWN: Final = 3
 OF_X: Final = frozenset({"DNS", "TLS", "X"})  # a failure of these: X cannot be reached
 
@@ -155,7 +155,7 @@ async def way_to_x(settings: Settings) -> AsyncIterator[CheckFinding]:
 async def _found(url: str, *, needed: bool) -> AsyncIterator[CheckFinding]:
     """Check a host and its certificate; if delivery does not need it, it never fails."""
     light = red if needed else amber
-    meaning = _WAITS if needed else "Nobody can sign in."
+    meaning = _WAITS if needed else "You cannot sign in to X."
     found = await addresses(url)
     if isinstance(found, str):
         yield light(
@@ -201,5 +201,5 @@ def _clocks(settings: Settings, answer: ConnectionResult) -> CheckFinding:
         for keys in (pixel.credentials, pixel.fallback)
     )
     if abs(ahead) > _MUCH and signed:
-        return red("clock", off, "X refuses OAuth signatures with a time far from its own.", cure)
-    return amber("clock", off, "Conversions without a time get a wrong one.", cure)
+        return red("clock", off, "X refuses OAuth signatures if the clock differs too much.", cure)
+    return amber("clock", off, "Conversions without a time get a wrong time.", cure)

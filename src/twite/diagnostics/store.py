@@ -49,7 +49,7 @@ def on_room(free: int, folder: Path) -> CheckFinding:
     shown = f"{free / (1 << 30):.1f} GiB free in {folder}"
     cure = "Free some space, or move store.url to a larger disk."
     if free < _NO_ROOM:
-        return red("disk", shown, "A full disk makes the gateway answer 503.", cure)
+        return red("disk", shown, "If the disk is full, the gateway returns 503.", cure)
     if free < _LITTLE_ROOM:
         return amber("disk", shown, "A million conversions take about a gigabyte.", cure)
     return green("disk", shown)
@@ -62,14 +62,15 @@ def on_sync(took: float) -> CheckFinding:
         return amber(
             "disk",
             shown,
-            "Each answer waits for a sync; batches and parallel requests share one.",
+            "Each response waits for a sync, which batches and parallel requests share.",
             "Put the store on a local SSD, or submit in batches.",
         )
     if took < _TOO_FAST_MS:
         return amber(
             "disk",
             shown,
-            "This is faster than any disk: a cache that is lost with the power may be answering.",
+            "No disk is this fast. A volatile cache, which loses data in a power failure, "
+            "may confirm the sync.",
             "Make sure that the cache is battery-backed, or that this is not a RAM disk.",
         )
     return green("disk", shown)
@@ -135,7 +136,7 @@ async def store(settings: Settings) -> AsyncIterator[CheckFinding]:
         yield amber(
             "store",
             found.older,
-            "The next start holds all pending deliveries, since they may have been sent.",
+            "The next start holds all pending deliveries, because they may have been sent.",
             "Put the newest copy in its place, or look at twite dead list after the start.",
         )
     async for finding in _contents(settings):
@@ -189,7 +190,7 @@ def _balance(accounts: Sequence[ConversionCounts]) -> Iterator[CheckFinding]:
         yield amber(
             "dead letters",
             f"{everything.dead} dead, {everything.held} held",
-            "These deliveries are not sent until a person decides.",
+            "Twite does not send these deliveries until you decide.",
             "Look at them with twite dead, then replay or discard them.",
         )
 
@@ -204,7 +205,7 @@ def _pauses(pauses: Sequence[Pause]) -> Iterator[CheckFinding]:
         yield red(
             "paused",
             f"{_place(pause)}, since {since:%Y-%m-%d %H:%M} UTC: {pause.reason[:_FIRST_WORDS]}",
-            "Its conversions wait in the store; one delivery a minute is tried.",
+            "The pixel's conversions stay queued, and Twite tries one delivery a minute.",
             "Fix the pixel's credentials, access or events; sending resumes by itself.",
         )
 
