@@ -1,8 +1,8 @@
 """Load the settings: read `twite.toml` and the environment, check them, build values.
 
-Files: `server_tables` and `schema` describe the keys, `kinds` reads their values,
-`values` parses texts, `reader` resolves `env:` and `file:`, `toml` reads the file, `environment`
-overrides it; `pixels`, `sources`, `tags` and `clients` check what concerns more than one key.
+Files: `server_tables` and `schema` describe the keys, `kinds` reads their values, `values` parses
+texts, `toml` reads the file and resolves `env:` and `file:`. Here environment variables override
+it. `pixels`, `tags` and `containers` check what concerns more than one key.
 """
 
 import os

@@ -1,7 +1,7 @@
 """The console: pages for people, drawn by the server.
 
-    application   a request's way in: address, host, session, origin, role; then a page
-    page          what a page is: routes, a place in the navigation, and what each request brings
+    application   checks a request (address, host, session, origin, role) and calls its page
+    page          a page: routes, location in the navigation, and its requests
     render        templates and what they may call
     charts        geometry of charts: numbers to coordinates, nothing else
 
@@ -23,16 +23,13 @@ A page is a class in `pages`, with one template or more of its own:
 It is named in `twite.app.console`, and is then in the navigation, in the matrix of roles and
 routes, and in the tests in a browser. What a page must keep to:
 
-- **Who may**: `role` is the least that a route needs. Whatever belongs to a pixel is asked for with
-  `visit.viewer.pixels` in the query, never filtered in a template.
-- **Changing**: only by POST, in a form that begins with `{{ csrf() }}`; give the port the
-  `visit.audit_event(...)`, which it notes with the change, or write it down with `visit.note(...)`
-  first; then `visit.back_to(path, message="…")`.
-- **Many**: what is done to each of thousands lets go of the event loop between a few of them
-  (`gateway.dry_run`): it answers the submissions, too.
-- **Templates** extend `layout.html`, take macros from `parts.html`, and get plain values. What came
-  from outside is escaped by itself; `|shown` (one line) and
-  `|lines` cut it and make what is invisible visible.
+- **Authorization**: `role` is the lowest role that a route accepts. Queries about pixels contain
+  `visit.viewer.pixels`; templates never filter.
+- **Changes** use POST, in a form that begins with `{{ csrf() }}`. Pass `visit.audit_event(...)` to
+  the port, or call `visit.note(...)` first; then return `visit.back_to(path, message="…")`.
+- **Long work** yields to the event loop (`gateway.dry_run`), which also serves submissions.
+- **Templates** extend `layout.html`, import macros from `parts.html`, and get plain values. Jinja
+  escapes foreign text; `|shown` (one line) and `|lines` cut it and show invisible characters.
 - **No inline script or style**: the policy forbids both. Charts are SVG with attributes, or
   `<meter>`; scripts go to `static/console.js`, and a page must work without.
 """

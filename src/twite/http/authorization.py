@@ -6,6 +6,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -226,20 +227,20 @@ class Requester(msgspec.Struct, frozen=True, kw_only=True):
         return account.source == self.source if self.source else self.sees(account.pixel)
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Authorization:
     """Identifies requesters by their source key or API key."""
 
-    def __init__(self, *, keys: SourceKeys, ring: FindsKeys) -> None:
-        self._keys = keys
-        self._ring = ring
+    keys: SourceKeys
+    ring: FindsKeys
 
     async def require(self, headers: Mapping[bytes, bytes], scope: KeyScope) -> Requester:
         """Return the requester. Raises HttpRefusal: 401, and 403 if the key lacks the scope."""
         offered = bearer(headers)
         if offered is None or not offered.startswith(_OURS):
-            source = self._keys.require(headers)
+            source = self.keys.require(headers)
             return Requester(pixels=source.pixels, source=source.name)
-        key = await self._ring.find(offered.decode("latin-1"))
+        key = await self.ring.find(offered.decode("latin-1"))
         if key is None:
             raise HttpRefusal(WRONG_KEY)
         if scope not in key.scopes:
@@ -251,9 +252,7 @@ class Authorization:
     async def may_see_metrics(self, headers: Mapping[bytes, bytes]) -> bool:
         """Return whether the request's API key may read the metrics, which cover every pixel."""
         offered = bearer(headers) or b""
-        key = (
-            await self._ring.find(offered.decode("latin-1")) if offered.startswith(_OURS) else None
-        )
+        key = await self.ring.find(offered.decode("latin-1")) if offered.startswith(_OURS) else None
         return key is not None and KeyScope.METRICS in key.scopes and key.pixels is None
 
 

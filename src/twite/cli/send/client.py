@@ -8,6 +8,7 @@
 
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -79,12 +80,12 @@ class RetryPatience(msgspec.Struct, frozen=True, kw_only=True):
     say: Callable[[str], None]
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Submitter:
     """Sends rows and says what became of each."""
 
-    def __init__(self, *, post: SendClient, waiting: RetryPatience) -> None:
-        self._post = post
-        self._waiting = waiting
+    post: SendClient
+    waiting: RetryPatience
 
     async def submit(self, rows: Sequence[FileRow], *, lost: bool = False) -> list[RowResult]:
         """Send rows that have a body, at most what one request may hold.
@@ -108,23 +109,23 @@ class Submitter:
 
     async def _answered(self, body: bytes, *, lost: bool) -> tuple[SendResponse, bool]:
         """Send until there is an answer that does not pass by itself."""
-        attempts, since = 0, self._waiting.elapsed()
+        attempts, since = 0, self.waiting.elapsed()
         while True:
-            answer = await self._post(body)
+            answer = await self.post(body)
             if isinstance(answer, SendResponse) and answer.status not in _PASSING:
                 if attempts:
-                    self._waiting.say("the gateway takes conversions again: going on")
+                    self.waiting.say("the gateway takes conversions again: going on")
                 return answer, lost
             attempts += 1
             lost = lost or _may_have_arrived(answer)
             reason = _reason(answer)
-            if self._waiting.elapsed() - since >= self._waiting.patience:
-                raise SendStopped(f"{reason}; waited {self._waiting.patience:.0f} s, and gave up")
+            if self.waiting.elapsed() - since >= self.waiting.patience:
+                raise SendStopped(f"{reason}; waited {self.waiting.patience:.0f} s, and gave up")
             asked = answer.retry_after if isinstance(answer, SendResponse) else 0.0
-            ours = backoff(attempts=attempts, randomness=self._waiting.randomness()) / 1_000
+            ours = backoff(attempts=attempts, randomness=self.waiting.randomness()) / 1_000
             if attempts == 1:
-                self._waiting.say(f"{reason}: waiting, then going on (Ctrl-C stops)")
-            await self._waiting.sleep(max(asked, min(ours, LONGEST_WAIT)))
+                self.waiting.say(f"{reason}: waiting, then going on (Ctrl-C stops)")
+            await self.waiting.sleep(max(asked, min(ours, LONGEST_WAIT)))
 
 
 def poster(session: aiohttp.ClientSession, *, url: str, key: Secret) -> SendClient:

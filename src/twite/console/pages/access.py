@@ -1,6 +1,7 @@
 """Users, API keys, and the audit log."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.responses import Response
@@ -23,15 +24,13 @@ _PATH: Final = "/console/users"
 _ADMIN: Final = Role.ADMIN
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class UsersPage:
     """All users. Every change takes the admin's own password."""
 
-    def __init__(
-        self, *, user_accounts: Accounts, confirming: Reauthentication, pixels: Sequence[str]
-    ) -> None:
-        self._user_accounts = user_accounts
-        self._confirming = confirming
-        self._pixels = tuple(pixels)
+    user_accounts: Accounts
+    confirming: Reauthentication
+    pixels: Sequence[str]
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -50,15 +49,15 @@ class UsersPage:
         return visit.page(
             "users.html",
             title="Users",
-            users=await self._user_accounts.users(),
-            pixels=self._pixels,
+            users=await self.user_accounts.users(),
+            pixels=self.pixels,
             shortest=SHORTEST,
         )
 
     async def _one(self, visit: PageRequest) -> Response:
         user = await self._known(visit)
         return visit.page(
-            "user.html", title=user.name, user=user, pixels=self._pixels, shortest=SHORTEST
+            "user.html", title=user.name, user=user, pixels=self.pixels, shortest=SHORTEST
         )
 
     async def _add(self, visit: PageRequest) -> Response:
@@ -66,7 +65,7 @@ class UsersPage:
         name = form.first("name").strip().lower()
 
         async def act() -> None:
-            await self._user_accounts.add(
+            await self.user_accounts.add(
                 name,
                 role=_role(form),
                 password=form.first("new"),
@@ -75,13 +74,13 @@ class UsersPage:
                 warrant=visit.warrant,
             )
 
-        return await self._confirming.done(visit, _PATH, act, message=f"{name} may sign in.")
+        return await self.confirming.done(visit, _PATH, act, message=f"{name} may sign in.")
 
     async def _allow(self, visit: PageRequest) -> Response:
         user, form = await self._known(visit), visit.form
 
         async def act() -> None:
-            await self._user_accounts.allow(
+            await self.user_accounts.allow(
                 user.name,
                 role=_role(form),
                 pixels=self._seen(form),
@@ -90,41 +89,41 @@ class UsersPage:
             )
 
         message = f"{user.name} has another role, and was signed out."
-        return await self._confirming.done(visit, f"{_PATH}/{user.name}", act, message=message)
+        return await self.confirming.done(visit, f"{_PATH}/{user.name}", act, message=message)
 
     async def _password(self, visit: PageRequest) -> Response:
         user = await self._known(visit)
 
         async def act() -> None:
-            await self._user_accounts.give_password(
+            await self.user_accounts.give_password(
                 user.name, visit.form.first("new"), by=visit.viewer.name, warrant=visit.warrant
             )
 
         message = f"{user.name} has another password, and was signed out."
-        return await self._confirming.done(visit, f"{_PATH}/{user.name}", act, message=message)
+        return await self.confirming.done(visit, f"{_PATH}/{user.name}", act, message=message)
 
     async def _codes(self, visit: PageRequest) -> Response:
         user = await self._known(visit)
 
         async def act() -> None:
-            await self._user_accounts.drop_codes(
+            await self.user_accounts.drop_codes(
                 user.name, by=visit.viewer.name, warrant=visit.warrant
             )
 
         message = f"{user.name} signs in without a code now."
-        return await self._confirming.done(visit, f"{_PATH}/{user.name}", act, message=message)
+        return await self.confirming.done(visit, f"{_PATH}/{user.name}", act, message=message)
 
     async def _remove(self, visit: PageRequest) -> Response:
         user = await self._known(visit)
 
         async def act() -> None:
-            await self._user_accounts.remove(user.name, by=visit.viewer.name, warrant=visit.warrant)
+            await self.user_accounts.remove(user.name, by=visit.viewer.name, warrant=visit.warrant)
 
-        return await self._confirming.done(visit, _PATH, act, message=f"{user.name} was removed.")
+        return await self.confirming.done(visit, _PATH, act, message=f"{user.name} was removed.")
 
     async def _known(self, visit: PageRequest) -> User:
         name = visit.part("name")
-        found = [user for user in await self._user_accounts.users() if user.name == name]
+        found = [user for user in await self.user_accounts.users() if user.name == name]
         if not (NAME.fullmatch(name) and found):
             raise AccessDenied(404, "Nobody", "There is no user with that name.")
         return found[0]
@@ -134,7 +133,7 @@ class UsersPage:
         if form.first("sees") != "some":
             return None
         chosen = form.all("pixel")
-        if not set(chosen) <= set(self._pixels):
+        if not set(chosen) <= set(self.pixels):
             raise InvalidAccountChange("a pixel that is not configured was chosen")
         return chosen
 
@@ -155,15 +154,13 @@ _OPENS: Final = {
 }
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class KeysPage:
     """Made here, shown once, revoked here."""
 
-    def __init__(
-        self, *, user_accounts: Accounts, confirming: Reauthentication, pixels: Sequence[str]
-    ) -> None:
-        self._user_accounts = user_accounts
-        self._confirming = confirming
-        self._pixels = tuple(pixels)
+    user_accounts: Accounts
+    confirming: Reauthentication
+    pixels: Sequence[str]
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -178,18 +175,18 @@ class KeysPage:
         return visit.page(
             "keys.html",
             title="Keys",
-            keys=await self._user_accounts.keys(),
+            keys=await self.user_accounts.keys(),
             scopes=[(scope.value, what) for scope, what in _OPENS.items()],
-            pixels=self._pixels,
+            pixels=self.pixels,
         )
 
     async def _add(self, visit: PageRequest) -> Response:
         form = visit.form
-        if not await self._confirming.knows(visit):
+        if not await self.confirming.knows(visit):
             message = "Your own password is not right, or was wrong too often. No key was created."
             return visit.back_to(_KEYS_PATH, message=message, bad=True)
         try:
-            made = await self._user_accounts.make_key(
+            made = await self.user_accounts.make_key(
                 form.first("name").strip(),
                 scopes=[KeyScope(name) for name in form.all("scope") if name in set(KeyScope)],
                 pixels=self._seen(visit),
@@ -204,24 +201,24 @@ class KeysPage:
         id_ = visit.part("id")
 
         async def act() -> None:
-            await self._user_accounts.revoke_key(id_, by=visit.viewer.name, warrant=visit.warrant)
+            await self.user_accounts.revoke_key(id_, by=visit.viewer.name, warrant=visit.warrant)
 
-        return await self._confirming.done(visit, _KEYS_PATH, act, message="The key is revoked.")
+        return await self.confirming.done(visit, _KEYS_PATH, act, message="The key is revoked.")
 
     def _seen(self, visit: PageRequest) -> list[str] | None:
         if visit.form.first("sees") != "some":
             return None
-        return [pixel for pixel in visit.form.all("pixel") if pixel in self._pixels]
+        return [pixel for pixel in visit.form.all("pixel") if pixel in self.pixels]
 
 
 _ON_A_PAGE: Final = 50
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class AuditPage:
     """What was done, the latest first."""
 
-    def __init__(self, *, trail: AccountDirectory) -> None:
-        self._trail = trail
+    trail: AccountDirectory
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -237,7 +234,7 @@ class AuditPage:
 
     async def _list(self, visit: PageRequest) -> Response:
         before = visit.query.number("before")
-        found = await self._trail.audit(before=before, limit=_ON_A_PAGE + 1)
+        found = await self.trail.audit(before=before, limit=_ON_A_PAGE + 1)
         return visit.page(
             "audit.html",
             title="Audit",

@@ -174,11 +174,11 @@ _WRONG: Final = (
 )
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class SignInPage:
     """The way in and out."""
 
-    def __init__(self, *, authentication: Authentication) -> None:
-        self._authentication = authentication
+    authentication: Authentication
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -209,7 +209,7 @@ class SignInPage:
             address=visit.address,
             agent=visit.request.headers.get("user-agent", ""),
         )
-        result = await self._authentication.sign_in(offer)
+        result = await self.authentication.sign_in(offer)
         if not isinstance(result, LoginSucceeded):
             wrong = f"Too many tries. Wait {result.wait} s." if result.wait else _WRONG
             return visit.page(
@@ -222,13 +222,13 @@ class SignInPage:
             )
         # A session that was there before does not live on under the old token.
         if visit.inside is not None:
-            await self._authentication.leave(visit.inside)
+            await self.authentication.leave(visit.inside)
         response = visit.back_to(there)
         keep_token(response, visit.name.session_cookie, result.token.reveal(), name=visit.name)
         return response
 
     async def _left(self, visit: PageRequest) -> Response:
-        await self._authentication.leave(visit.within)
+        await self.authentication.leave(visit.within)
         response = visit.back_to("/console/sign-in")
         forget_token(response, visit.name.session_cookie, name=visit.name)
         response.headers["clear-site-data"] = '"cache", "storage"'

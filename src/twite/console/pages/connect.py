@@ -1,6 +1,7 @@
 """Connect to X: sign in for a pixel or paste its token; and the diagnostics page."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from starlette.responses import Response
@@ -184,11 +185,11 @@ class ShownFinding(Protocol):
     def cure(self) -> str: ...
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class DiagnosticsPage:
     """Runs the checks on request. Only for admins, because it shows every pixel."""
 
-    def __init__(self, *, examine: Callable[[], AsyncIterator[ShownFinding]]) -> None:
-        self._examine = examine
+    examine: Callable[[], AsyncIterator[ShownFinding]]
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -203,7 +204,7 @@ class DiagnosticsPage:
 
     async def _examined(self, visit: PageRequest) -> Response:
         await visit.note(AuditAction.DOCTOR)
-        found = [finding async for finding in self._examine()]
+        found = [finding async for finding in self.examine()]
         found.sort(key=lambda finding: _ORDER.get(str(finding.light), 0))
         counts = {light: sum(finding.light == light for finding in found) for light in _ORDER}
         return visit.page("diagnostics.html", title="Diagnostics", findings=found, counts=counts)

@@ -4,6 +4,7 @@ Nothing is kept here: every page asks X. What X says ends up in words that a per
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -34,14 +35,12 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True):
     names: tuple[str, ...]
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class EventsPage:
     """X's events of the pixels that are signed in for."""
 
-    def __init__(
-        self, *, manager: EventTagManager, destinations: Mapping[str, Destination]
-    ) -> None:
-        self._manager = manager
-        self._destinations = destinations
+    manager: EventTagManager
+    destinations: Mapping[str, Destination]
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -63,25 +62,25 @@ class EventsPage:
                 destination,
                 oauth_keys(destination) is not None and destination.account is not None,
             )
-            for pixel, destination in self._destinations.items()
+            for pixel, destination in self.destinations.items()
             if visit.viewer.sees(pixel)
         ]
         return visit.page("events_choose.html", title="Events Manager", pixels=pixels)
 
     async def _list(self, visit: PageRequest) -> Response:
-        pixel = known_pixel(visit, self._destinations)
+        pixel = known_pixel(visit, self.destinations)
         deleted = bool(visit.query.first("deleted"))
         wrong, rows = "", []
         try:
-            known = await self._manager.events(pixel, with_deleted=deleted)
-            rows = [EventRow(tag=tag, names=self._manager.names(pixel, tag)) for tag in known]
+            known = await self.manager.events(pixel, with_deleted=deleted)
+            rows = [EventRow(tag=tag, names=self.manager.names(pixel, tag)) for tag in known]
         except TwiteError as error:
             wrong = str(error)
         return visit.page(
             "events.html",
             title=f"Events of {pixel}",
             pixel=pixel,
-            account=self._destinations[pixel].account,
+            account=self.destinations[pixel].account,
             rows=rows,
             wrong=wrong,
             deleted=deleted,
@@ -91,24 +90,24 @@ class EventsPage:
         )
 
     async def _create(self, visit: PageRequest) -> Response:
-        pixel = known_pixel(visit, self._destinations)
+        pixel = known_pixel(visit, self.destinations)
         back, change = f"{_PATH}/{pixel}", _change(visit.form)
         try:
-            made = await self._manager.create(pixel, change, by=visit.viewer.name)
+            made = await self.manager.create(pixel, change, by=visit.viewer.name)
         except TwiteError as error:
             return visit.back_to(back, message=str(error), bad=True)
         message = f"X made {made.name}, as {made.id}. Map your own name to it below."
         return visit.back_to(f"{back}/{made.id}", message=message)
 
     async def _one(self, visit: PageRequest) -> Response:
-        pixel = known_pixel(visit, self._destinations)
+        pixel = known_pixel(visit, self.destinations)
         tag = await self._tag(pixel, visit)
-        names = self._manager.names(pixel, tag)
+        names = self.manager.names(pixel, tag)
         for_servers = visit.query.first("for") == "servers"
         calls = [
             call
             for name in names[:1]
-            for call in self._manager.snippets(pixel, name, server_only=for_servers)
+            for call in self.manager.snippets(pixel, name, server_only=for_servers)
         ]
         return visit.page(
             "event.html",
@@ -124,24 +123,24 @@ class EventsPage:
         )
 
     async def _update(self, visit: PageRequest) -> Response:
-        pixel = known_pixel(visit, self._destinations)
+        pixel = known_pixel(visit, self.destinations)
         tag = await self._tag(pixel, visit)
         back, change = f"{_PATH}/{pixel}/{tag.id}", _change(visit.form)
         try:
-            await self._manager.update(pixel, tag.id, change, by=visit.viewer.name)
+            await self.manager.update(pixel, tag.id, change, by=visit.viewer.name)
         except TwiteError as error:
             return visit.back_to(back, message=str(error), bad=True)
         return visit.back_to(back, message="X has changed it.")
 
     async def _delete(self, visit: PageRequest) -> Response:
-        pixel = known_pixel(visit, self._destinations)
+        pixel = known_pixel(visit, self.destinations)
         tag = await self._tag(pixel, visit)
-        names = self._manager.names(pixel, tag)
+        names = self.manager.names(pixel, tag)
         if visit.form.first("name") != tag.name:
             message = "Nothing was deleted: the name that you typed is not the event's."
             return visit.back_to(f"{_PATH}/{pixel}/{tag.id}", message=message, bad=True)
         try:
-            await self._manager.delete(pixel, tag.id, by=visit.viewer.name)
+            await self.manager.delete(pixel, tag.id, by=visit.viewer.name)
         except TwiteError as error:
             return visit.back_to(f"{_PATH}/{pixel}/{tag.id}", message=str(error), bad=True)
         rest = f" Take {', '.join(names)} out of twite.toml: X refuses it now." if names else ""
@@ -149,18 +148,18 @@ class EventsPage:
 
     async def _map(self, visit: PageRequest) -> Response:
         """Show what would be written into twite.toml; write it where just that was seen."""
-        pixel = known_pixel(visit, self._destinations)
+        pixel = known_pixel(visit, self.destinations)
         tag = await self._tag(pixel, visit)
         back, form = f"{_PATH}/{pixel}/{tag.id}", visit.form
         name = form.first("ours").strip()
         event = tag.website_tag_id if form.first("which") == "website_tag_id" else tag.id
         seen = form.first("seen")
         try:
-            draft = self._manager.draft(pixel, name, event or tag.id)
+            draft = self.manager.draft(pixel, name, event or tag.id)
             if not draft.is_changed:
                 return visit.back_to(back, message="twite.toml says so already.")
             if seen == draft.mark:
-                await self._manager.write(draft, by=visit.viewer.name)
+                await self.manager.write(draft, by=visit.viewer.name)
                 message = (
                     f"{name} is written into twite.toml. It takes effect after the next start."
                 )
@@ -180,7 +179,7 @@ class EventsPage:
         )
 
     async def _tag(self, pixel: str, visit: PageRequest) -> EventTag:
-        return await self._manager.event_tag(pixel, visit.part("event"))
+        return await self.manager.event_tag(pixel, visit.part("event"))
 
 
 def _change(form: FormData) -> EventTagChange:

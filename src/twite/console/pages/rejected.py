@@ -27,19 +27,13 @@ _ON_A_PAGE: Final = 200
 _FILTERS: Final = ("id", "code", "source", "pixel")
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class RejectedPage:
     """The latest, by what they are looked for."""
 
-    def __init__(
-        self,
-        *,
-        destinations: Mapping[str, Destination],
-        sources: Sequence[str],
-        records: Queries,
-    ) -> None:
-        self._destinations = destinations
-        self._sources = tuple(sources)
-        self._records = records
+    destinations: Mapping[str, Destination]
+    sources: Sequence[str]
+    records: Queries
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -52,7 +46,7 @@ class RejectedPage:
     async def _list(self, visit: PageRequest) -> Response:
         query = visit.query
         wanted = rejections_seen(visit, name=query.first("id").strip(), limit=_ON_A_PAGE + 1)
-        found = await self._records.answer(RejectionsQuery(wanted=wanted))
+        found = await self.records.answer(RejectionsQuery(wanted=wanted))
         return visit.page(
             "rejected.html",
             title="Rejected",
@@ -62,8 +56,8 @@ class RejectedPage:
             query=asked_again(query, _FILTERS),
             chosen={name: query.first(name) for name in _FILTERS},
             codes=[(code, code) for code in sorted(CODES)],
-            pixels=visit.viewer.of(self._destinations),
-            sources=self._sources if visit.viewer.pixels is None else (),
+            pixels=visit.viewer.of(self.destinations),
+            sources=self.sources if visit.viewer.pixels is None else (),
         )
 
 
