@@ -202,7 +202,9 @@ class XSettings(msgspec.Struct, frozen=True, kw_only=True):
         "maximum number of conversions in a request; X accepts at most 500",
         Number(1, MAX_CONVERSIONS),
     )
-    in_flight: int = setting(4, "concurrent requests for each pixel", Number(1, 64))
+    in_flight: int = setting(
+        4, "concurrent requests for each pixel, plus those that hang", Number(1, 64)
+    )
     restricted_data_use: Literal["conversion", "unsupported"] = setting(
         "conversion", "position of `restricted_data_use`, which X does not document"
     )

@@ -41,6 +41,7 @@ from twite.gateway.delivery.settlement import (
     transitions,
 )
 from twite.gateway.delivery.suspects import (
+    SLOW,
     EventsInFlight,
     Suspects,
     is_failed,
@@ -88,6 +89,7 @@ class BatchSender:
         self._observer = observer
         self._stats_by_event: dict[str, RejectionStats] = defaultdict(RejectionStats)
         self._suspects = Suspects(clock=clock)
+        self.requests = self._suspects.requests
         self._settler = Settler(
             delivery_store=delivery_store, clock=clock, observer=observer, lease=lease
         )
@@ -96,6 +98,7 @@ class BatchSender:
             x_client=x_client,
             rate_limit=rate_limit,
             settler=self._settler,
+            suspects=self._suspects,
             clock=clock,
         )
         self._pauses = EventPauses(
@@ -222,7 +225,7 @@ class BatchSender:
             isolated = patient
         groups = [*filter(None, (fresh, suspects)), *((delivery,) for delivery in isolated)]
         for place, group in enumerate(groups):
-            if place and not await self._may_send(group):
+            if place and not await self._may_send(in_flight, group):
                 rest = [delivery for group in groups[place:] for delivery in group]
                 await self._settler.give_back(batch, ids_of(rest))
                 return
@@ -233,13 +236,10 @@ class BatchSender:
             if allowed:
                 await self._send(in_flight, allowed)
 
-    async def _may_send(self, group: Group) -> bool:
-        """Whether more of a batch may be sent, and spend the rate limit for it.
-
-        Its claim did so, too, but that may be long ago.
-        """
-        breaker = self._circuit_breaker
-        is_late = is_too_late(group, now=self._clock.now())
+    async def _may_send(self, in_flight: InFlightBatch, group: Group) -> bool:
+        """Whether more of a batch may be sent, as long as none took long; spend the rate limit."""
+        now, breaker = self._clock.now(), self._circuit_breaker
+        is_late = is_too_late(group, now=now) or now - in_flight.at >= SLOW
         if self.stopping or breaker.is_tripped or breaker.backs_off or is_late:
             return False
         return await self._request_sender.allowed(len(group))

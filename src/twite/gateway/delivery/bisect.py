@@ -31,6 +31,8 @@ from twite.domain.delivery import (
 )
 from twite.x import spec
 
+# The next batch after one that X fails at has so many times fewer conversions.
+_FEWER: Final = 8
 # A batch that X calls too large is halved, but never below this size.
 _LEAST_BYTES: Final = 50_000
 
@@ -268,10 +270,12 @@ class BatchSize:
         """Record that the rate limit did not let a batch of this many be bisected."""
         self.most = max(1, many // 2)
 
-    def too_many(self, group: Iterable[Delivery], why: Outcome) -> None:
-        """Halve the number if X refused a request for it."""
-        if _is_size(why) and _counts(why):
-            self._max_by_x = self.most = max(1, sum(1 for _ in group) // 2)
+    def too_many(self, group: Group, why: Outcome) -> None:
+        """Halve the number if X refused a request for it, and divide it by eight if X failed."""
+        if isinstance(why, Errored):
+            self.most = min(self.most, max(1, len(group) // _FEWER))
+        elif _is_size(why) and _counts(why):
+            self._max_by_x = self.most = max(1, len(group) // 2)
 
     def too_large(self, smallest: int | None) -> None:
         """Halve the bytes of the smallest request that was too large, if one was."""

@@ -14,6 +14,7 @@ from typing import Final, TypeGuard, TypeVar
 import msgspec
 
 from twite.domain.delivery import Batch, Delivery, Errored, Outcome, Rejected, RejectionScope
+from twite.domain.times import SECOND
 from twite.gateway.delivery.circuit_breaker import PROBE_EVERY
 from twite.gateway.ports.machine import Clock
 
@@ -25,6 +26,8 @@ CERTAIN: Final = 5
 _CHANCE: Final = 1e-3
 # The share of bad requests is a moving average over about this many.
 _RECENT: Final = 10
+# A request that takes longer may be hanging.
+SLOW: Final = 3 * SECOND
 # Isolated deliveries in one batch at most.
 TURN: Final = 10
 # Suspects remembered at most; the oldest are dropped.
@@ -53,13 +56,60 @@ class _Isolated(msgspec.Struct, frozen=True):
     is_refused: bool = False
 
 
+class RequestsInFlight:
+    """The requests of one pixel to which X has not responded yet, by the lease of their batch.
+
+    A request hangs if it takes long and X accepts another one meanwhile that was sent later.
+    """
+
+    def __init__(self, *, clock: Clock) -> None:
+        self._clock = clock
+        self._sent_at: dict[int, int] = {}
+        # When the latest of the accepted requests was sent.
+        self._accepted = -1
+
+    @contextmanager
+    def sending(self, lease: int) -> Iterator[None]:
+        """Mark a request as being sent."""
+        self._sent_at[lease] = self._clock.elapsed()
+        try:
+            yield
+        finally:
+            del self._sent_at[lease]
+
+    def accepted(self, *, sent_at: int) -> None:
+        """Record that X accepted a request that was sent at this moment."""
+        self._accepted = max(self._accepted, sent_at)
+
+    def was_hanging(self, *, sent_at: int) -> bool:
+        """Whether a request sent at this moment is hanging."""
+        return sent_at < self._accepted and self._is_slow(sent_at)
+
+    def is_hanging(self, lease: int) -> bool:
+        """Whether the request of a batch is hanging."""
+        return self.was_hanging(sent_at=self._sent_at.get(lease, self._accepted))
+
+    def hanging(self) -> int:
+        """Return how many requests are hanging."""
+        return sum(map(self.is_hanging, self._sent_at))
+
+    def slow(self) -> int:
+        """Return how many requests take long."""
+        return sum(map(self._is_slow, self._sent_at.values()))
+
+    def _is_slow(self, sent_at: int) -> bool:
+        return self._clock.elapsed() - sent_at >= SLOW
+
+
 class Suspects:
     """The suspects of one pixel, and their turns. Time is counted in requests."""
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
+        self.requests = RequestsInFlight(clock=clock)
         # The lease of the batch in flight that holds suspects.
         self._lease: int | None = None
+        self._isolated_rest = False
         # When an isolated delivery may be tried although X has accepted nothing since.
         self._retry_at = clock.elapsed()
         self._now = 0
@@ -98,6 +148,11 @@ class Suspects:
             self._row_by_event.setdefault(event, set()).add(group[0].id)
             self._bad_at[event] = self._now
         _trim(self._since)
+
+    def hung(self, group: Iterable[Delivery]) -> None:
+        """Record that a request failed that was hanging: one of these is at fault."""
+        for delivery in group:
+            self._since.setdefault(delivery.id, self._taken_at - 1)
 
     def explain(self, group: Iterable[Delivery]) -> bool:
         """Whether one of these is at fault: X accepted others since it became a suspect."""
@@ -145,8 +200,13 @@ class Suspects:
         An isolated delivery has a turn once X has accepted something since its last try, or after a
         minute.
         """
-        if self._lease is not None:
-            return self.known()
+        known = self.known()
+        if self._lease is not None and not self.requests.is_hanging(self._lease):
+            return known
+        # Isolated ones fill a small batch: every other time the suspects come first.
+        self._isolated_rest = not self._isolated_rest
+        if self._isolated_rest and len(known) > len(self._isolated):
+            return frozenset(self._isolated)
         isolated = self._isolated
         turn = [id_ for id_ in isolated if isolated[id_].last < self._taken_at][:TURN]
         if not turn and self._clock.elapsed() >= self._retry_at:

@@ -13,6 +13,7 @@ from twite.domain.errors import TransientError
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker
 from twite.gateway.delivery.rate_limit import RateLimit
+from twite.gateway.delivery.suspects import SLOW, RequestsInFlight
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Clock, wait_for_event
 from twite.gateway.ports.outbox import Claim, DeliveryStore
@@ -20,6 +21,8 @@ from twite.gateway.ports.state import RateLimitWindow
 
 # The pause after a failure of the store.
 STORE_PAUSE: Final = 2 * SECOND
+# Requests of a pixel in flight at most, with hanging ones.
+MOST_AT_ONCE: Final = 64
 # Without a wake-up, look again after this: another process may have queued something.
 IDLE: Final = 5 * SECOND
 FOREVER: Final = 1 << 62
@@ -42,6 +45,7 @@ class BatchHandler(Protocol):
     """Sends the batches of a worker: to X, or through a tag's template."""
 
     stopping: bool
+    requests: RequestsInFlight
 
     @property
     def most(self) -> int:
@@ -103,7 +107,7 @@ class Worker:
     holding: set[int]
     cautious: bool
     _began: int = field(init=False)
-    _slots: asyncio.Semaphore = field(init=False)
+    _leases_in_flight: set[int] = field(init=False, default_factory=set)
     _news: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     # Set when a batch is done or at shutdown: only these can end a wait for the breaker early.
     _reopened: asyncio.Event = field(init=False, default_factory=asyncio.Event)
@@ -113,7 +117,6 @@ class Worker:
 
     def __post_init__(self) -> None:
         self._began = self.clock.elapsed()
-        self._slots = asyncio.Semaphore(self.worker_config.in_flight)
 
     def wake(self) -> None:
         self._news.set()
@@ -170,16 +173,14 @@ class Worker:
         """Claim one batch and start to send it, or wait until one may be due."""
         self._news.clear()
         self._reopened.clear()
-        batch, closed = None, 0
-        await self._slots.acquire()
-        try:
-            # Ask the breaker only after a slot is free: X may have refused something meanwhile.
-            closed = self.circuit_breaker.wait() or min(await self._limit_wait(), IDLE)
-            if not closed and not self._stopping:
-                batch = await self._claim()
-        finally:
-            if batch is None:
-                self._slots.release()
+        batch, most = None, self._room()
+        if not most:
+            await wait_for_event(self._reopened, self.clock, most=SLOW)
+            return
+        # Ask the breaker only after a slot is free: X may have refused something meanwhile.
+        closed = self.circuit_breaker.wait() or min(await self._limit_wait(), IDLE)
+        if not closed and not self._stopping:
+            batch = await self._claim(most)
         if batch is None:
             # A paused worker ignores wake-ups for new conversions: there may be thousands.
             event = self._reopened if closed else self._news
@@ -194,16 +195,29 @@ class Worker:
         elif len(batch.deliveries) < self._asked_for(batch) and not _is_cut(batch):
             await self._linger()
 
-    async def _claim(self) -> Batch | None:
+    def _room(self) -> int:
+        """Return how many conversions the next request may hold: none while all slots are taken.
+
+        A hanging request takes no slot. While X responds to none, single conversions are sent: it
+        may hang at a conversion in each.
+        """
+        many, requests = len(self._leases_in_flight), self.batch_handler.requests
+        if many - requests.hanging() < self.worker_config.in_flight and many < MOST_AT_ONCE:
+            return self.worker_config.batch
+        is_silent = requests.slow() == many < 2 * self.worker_config.in_flight
+        return 1 if is_silent else 0
+
+    async def _claim(self, most: int) -> Batch | None:
         async with self.rate_limit.lock:
             left = self.rate_limit.left()
             if not left:
                 return None
-            batch = await self._claim_at_most(left)
+            batch = await self._claim_at_most(min(left, most))
             if batch is None:
                 return None
             self.holding.add(batch.lease)
             if not self._stopping:
+                self._leases_in_flight.add(batch.lease)
                 self.rate_limit.spend(len(batch.deliveries))
                 self.batch_handler.claimed(batch)
                 return batch
@@ -283,7 +297,7 @@ class Worker:
             self.observer.see(Troubled(where=TroublePlace.BATCH, reason=type(error).__name__))
         finally:
             self.holding.discard(batch.lease)
-            self._slots.release()
+            self._leases_in_flight.discard(batch.lease)
             self._news.set()
             self._reopened.set()
 

@@ -17,6 +17,7 @@ from twite.gateway.delivery.credentials import CredentialChooser
 from twite.gateway.delivery.monotonic_clock import NOTICEABLE, MonotonicClock
 from twite.gateway.delivery.rate_limit import RateLimit
 from twite.gateway.delivery.settlement import InFlightBatch, Settler, attempt
+from twite.gateway.delivery.suspects import Suspects, is_failed
 from twite.gateway.ports.events import Attempted, Troubled, TroublePlace
 from twite.gateway.ports.machine import Randomness
 from twite.gateway.ports.state import RateLimitWindow
@@ -140,8 +141,10 @@ class RequestSender:
         x_client: XClient,
         rate_limit: RateLimit,
         settler: Settler,
+        suspects: Suspects,
         clock: MonotonicClock,
     ) -> None:
+        self._suspects = suspects
         self._observer = settler.observer
         self._credentials = CredentialChooser(destination, clock=clock, observer=self._observer)
         self._delivery_store = settler.delivery_store
@@ -202,7 +205,12 @@ class RequestSender:
         began = self._clock.elapsed()
         bodies = [delivery.body for delivery in group]
         in_flight.left = True
-        response, outcome = await self._x_client.send(destination, bodies)
+        with self._suspects.requests.sending(in_flight.batch.lease):
+            response, outcome = await self._x_client.send(destination, bodies)
+        if isinstance(outcome, Delivered):
+            self._suspects.requests.accepted(sent_at=began)
+        elif is_failed(outcome) and self._suspects.requests.was_hanging(sent_at=began):
+            self._suspects.hung(group)
         in_flight.left = not isinstance(outcome, Rejected)
         self._note(in_flight, response, outcome, took=self._clock.elapsed() - began)
         return response, outcome

@@ -17,6 +17,7 @@ from twite.gateway.delivery.circuit_breaker import CircuitBreaker
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.rate_limit import RateLimit
 from twite.gateway.delivery.settlement import Settler, fault
+from twite.gateway.delivery.suspects import RequestsInFlight
 from twite.gateway.delivery.worker import Worker, WorkerConfig
 from twite.gateway.ports.events import Attempted, Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Randomness
@@ -57,8 +58,10 @@ class TagBatchSender:
     most: int = field(init=False, default=1)
     most_bytes: int = field(init=False, default=MOST_BYTES)
     failed: dict[int, str] = field(init=False, default_factory=dict)
+    requests: RequestsInFlight = field(init=False)
 
     def __post_init__(self) -> None:
+        self.requests = RequestsInFlight(clock=self.clock)
         self._settler = Settler(
             delivery_store=self.delivery_store,
             clock=self.clock,
