@@ -5,7 +5,7 @@ from twite import __version__
 from twite.cli import ALIASES, COMMANDS, GROUPS, application, explained, run
 from twite.domain.errors import SettingsError, StoreInUse
 
-CURE = "Stop that one, or give this one a store.url of its own"
+CURE = "Stop that process, or set another store.url"
 
 
 def help_of(*words: str) -> str:

@@ -19,7 +19,7 @@ from twite.domain.fault import CODES, Fault, fault
 from twite.domain.history import ConversionCounts, total
 from twite.domain.secret import Secret
 
-CURE = "Stop that one, or give this one a store.url of its own"
+CURE = "Stop that process, or set another store.url"
 
 
 @pytest.mark.parametrize(

@@ -239,7 +239,7 @@ def test_a_residue_is_seen_at_the_start_and_at_the_stop_and_told(tmp_path, x_emu
         gateway.start()
         wait_for(lambda: bool(chat.heard))
         page = gateway.get("/metrics")[1]["text"]
-        at_the_start = gateway.log().count("are nowhere")
+        at_the_start = gateway.log().count("are unaccounted for")
         accounting = command(gateway, "accounting")
         gateway.stop()
 
@@ -248,7 +248,7 @@ def test_a_residue_is_seen_at_the_start_and_at_the_stop_and_told(tmp_path, x_emu
     ]
     assert f'{{pixel="{PIXEL}",source="shop",state="balance"}} 1.0' in page
     assert accounting.returncode == 1
-    assert gateway.log().count("are nowhere") > at_the_start > 0
+    assert gateway.log().count("are unaccounted for") > at_the_start > 0
 
 
 def test_the_webhook_is_tried_from_the_command_line(tmp_path, x_emulator, chat):

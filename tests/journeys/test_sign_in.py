@@ -27,7 +27,7 @@ def metric(gateway, name):
 def test_a_pixel_that_nobody_signed_in_for_waits_and_goes_on_with_the_sign_in(x_emulator, tmp_path):
     with Unsigned(tmp_path, x_emulator.url) as gateway:
         assert gateway.order("order-1") == 202
-        wait_for(lambda: "nobody has signed in for this pixel" in gateway.log())
+        wait_for(lambda: "no user has signed in for this pixel" in gateway.log())
 
         ended = log_in(gateway)
 
@@ -285,7 +285,7 @@ def test_logging_out_forgets_and_revokes(x_emulator, tmp_path):
 
         again = command(gateway, "logout")
         gateway.order("order-1")
-        wait_for(lambda: "nobody has signed in for this pixel" in gateway.log())
+        wait_for(lambda: "no user has signed in for this pixel" in gateway.log())
     revoked = [token for token in x_emulator.world()["tokens"] if token["revoked"]]
     assert ended.stdout == "Deleted the OAuth credentials of pixel o8z6j, and revoked it at X.\n"
     assert again.stdout == "Nothing is stored for pixel o8z6j.\n"

@@ -21,7 +21,7 @@ class AlertKind(StrEnum):
     CONVERSIONS_HELD = "conversions_held"  # of a pixel: a person must decide
     DEADLINE_RISK = "deadline_risk"  # of a pixel: conversions miss their 48 hours, or are about to
     SOURCE_SILENT = "source_silent"  # of a source: nothing comes where there always was something
-    BALANCE_RESIDUE = "balance_residue"  # of a source and pixel: conversions are nowhere
+    BALANCE_RESIDUE = "balance_residue"  # of a source and pixel: conversions are unaccounted for
     STORE_FAILING = "store_failing"  # commits fail: submissions are answered 503
     STORE_UNUSABLE = (
         "store_unusable"  # the database is damaged, or cannot be opened: the gateway has ended

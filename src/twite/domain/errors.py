@@ -34,8 +34,8 @@ class SignedOut(ClientError):
 
     def __init__(self) -> None:
         super().__init__(
-            "you were signed out meanwhile, by somebody who changed or removed your account or by "
-            "yourself elsewhere. Nothing was done"
+            "you were signed out meanwhile: your account was changed or removed, or you signed out "
+            "elsewhere. Nothing was done"
         )
 
 
@@ -58,7 +58,7 @@ class StoreInUse(OperatorError):
     def __init__(self, *, path: str, owner: int | None) -> None:
         super().__init__(
             f"{path} is in use by {f'process {owner}' if owner else 'another process'}. "
-            "Stop that one, or give this one a store.url of its own"
+            "Stop that process, or set another store.url"
         )
         self.path = path
         self.owner = owner
@@ -83,7 +83,7 @@ class NotOpened(OperatorError):
 
     def __init__(self, name: str, *, key_id: str) -> None:
         super().__init__(
-            f"{name} was sealed with the key {key_id}, which is not here: name that key among "
+            f"{name} was sealed with the key {key_id}, which is not configured: add that key to "
             "server.former_secret_keys"
         )
         self.name = name
@@ -137,7 +137,10 @@ class TemplateRests(TemplatesBusy):
     """A template passed a limit and is on probation: it pauses between runs."""
 
     def __init__(self, *, template: str, retry_after: int) -> None:
-        super().__init__(reason=f"the template {template} rests", retry_after=retry_after)
+        super().__init__(
+            reason=f"the template {template} is paused after it passed a limit",
+            retry_after=retry_after,
+        )
         self.template = template
 
 

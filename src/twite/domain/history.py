@@ -88,7 +88,7 @@ def waiting(history: History, *, now: int) -> str | None:
     if history.spent is not None and history.spent_until > now:
         return f"{history.spent}, until {spelled(history.spent_until)}"
     if history.due_at is not None and history.due_at > now:
-        return f"it is tried again at {spelled(history.due_at)}"
+        return f"the next attempt is at {spelled(history.due_at)}"
     return None
 
 

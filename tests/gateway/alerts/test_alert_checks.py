@@ -80,8 +80,8 @@ def test_a_residue_is_told_by_source_and_pixel():
     ]
 
     assert bad(of_accounts(accounts, ["p"], LIMITS)) == {
-        (AlertKind.BALANCE_RESIDUE, "s/p"): "2 of 3 conversions are nowhere",
-        (AlertKind.BALANCE_RESIDUE, "s/none"): "-1 of 1 conversions are nowhere",
+        (AlertKind.BALANCE_RESIDUE, "s/p"): "2 of 3 conversions are unaccounted for",
+        (AlertKind.BALANCE_RESIDUE, "s/none"): "-1 of 1 conversions are unaccounted for",
     }
 
 

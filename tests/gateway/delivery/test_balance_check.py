@@ -40,8 +40,12 @@ async def test_residues_that_cancel_out_are_both_told():
     await audit.once()
 
     assert seen.notices == [
-        Troubled(where="balance", reason="1 conversions of source shop and pixel p are nowhere"),
-        Troubled(where="balance", reason="-1 conversions of source shop and pixel q are nowhere"),
+        Troubled(
+            where="balance", reason="1 conversions of source shop and pixel p are unaccounted for"
+        ),
+        Troubled(
+            where="balance", reason="-1 conversions of source shop and pixel q are unaccounted for"
+        ),
     ]
 
 

@@ -238,7 +238,7 @@ async def test_what_waits_for_our_own_limit_says_until_when():
     said = await why(setting, "c")
 
     assert said is not None
-    assert said.startswith("the limit of 2 conversions in fifteen minutes is spent, until ")
+    assert said.startswith("the limit of 2 conversions in fifteen minutes is used up, until ")
     await setting.run.stop(within=1_000)
 
 
@@ -251,7 +251,7 @@ async def test_what_waits_for_its_next_try_says_when():
     said = await why(setting, "a")
 
     history = await history_of(setting, "a")
-    assert said == f"it is tried again at {spelled(history.due_at)}"
+    assert said == f"the next attempt is at {spelled(history.due_at)}"
     await setting.run.stop(within=1_000)
 
 

@@ -84,7 +84,10 @@ async def test_a_policy_that_takes_back_says_so_once():
     await shop.start_again()
 
     assert shop.notices == [
-        Troubled(where="consent", reason="the policy of source shop has changed: 1 are not sent")
+        Troubled(
+            where="consent",
+            reason="the consent policy of source shop has changed: 1 conversions will not be sent",
+        )
     ]
 
 

@@ -88,7 +88,7 @@ def of_accounts(
             kind=AlertKind.BALANCE_RESIDUE,
             subject=f"{account.source}/{account.pixel or 'none'}",
             bad=account.balance != 0,
-            reason=f"{account.balance} of {account.received} conversions are nowhere",
+            reason=f"{account.balance} of {account.received} conversions are unaccounted for",
         )
 
 

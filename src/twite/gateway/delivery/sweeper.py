@@ -113,6 +113,6 @@ class BalanceCheck:
         for account in accounts:
             if account.balance:
                 whose = f"source {account.source} and pixel {account.pixel or 'none'}"
-                reason = f"{account.balance} conversions of {whose} are nowhere"
+                reason = f"{account.balance} conversions of {whose} are unaccounted for"
                 self.observer.see(Troubled(where=TroublePlace.BALANCE, reason=reason))
         return accounts

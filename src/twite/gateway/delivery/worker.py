@@ -286,7 +286,9 @@ class Worker:
             and until > self._spent_until + SECOND
         ):
             self._spent_until = until
-            reason = f"the limit of {self.rate_limit.limit} conversions in fifteen minutes is spent"
+            reason = (
+                f"the limit of {self.rate_limit.limit} conversions in fifteen minutes is used up"
+            )
             await self.outbox.put([RateLimitWindow(pixel=self.pixel, until=until, reason=reason)])
         return wait
 

@@ -29,7 +29,7 @@ from twite.x.encode import batch_body, conversions_url
 from twite.x.oauth1 import sign
 
 # The reason of a pixel without credentials.
-NOBODY_SIGNED_IN: Final = "nobody has signed in for this pixel: run twite login"
+NOBODY_SIGNED_IN: Final = "no user has signed in for this pixel: run twite login"
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)

@@ -136,6 +136,7 @@ class PolicyChange:
                 move = TakeBack(deliveries=deliveries, reason=reason, hold=hold)
                 taken += (await self.store.move(move, now=self.clock.now())).moved
         if taken:
-            summary = f"the policy of source {source.name} has changed: {taken} are not sent"
+            policy = f"the consent policy of source {source.name} has changed"
+            summary = f"{policy}: {taken} conversions will not be sent"
             self.observer.see(Troubled(where=TroublePlace.CONSENT, reason=summary))
         return taken
