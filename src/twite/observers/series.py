@@ -16,16 +16,16 @@ COUNTERS: Final = {
         "source door code",
     ),
     "twite_refused_requests_total": (
-        "Requests refused as a whole and for good, by error.",
+        "Requests refused completely and finally, by error.",
         "source door code",
     ),
     "twite_attempts_total": (
-        "Requests to X, by outcome and HTTP status (none where no answer came).",
+        "Requests to X, by outcome and HTTP status (none without a response).",
         "pixel outcome status",
     ),
     "twite_sent_conversions_total": ("Conversions in requests to X, by outcome.", "pixel outcome"),
     "twite_ambiguous_conversions_total": (
-        "Conversions that X may have processed without an answer.",
+        "Conversions that X may have processed without a response.",
         "pixel",
     ),
     "twite_ambiguous_resends_total": ("Conversions sent again although X may have them.", "pixel"),
@@ -44,7 +44,7 @@ COUNTERS: Final = {
         "pixel source reason",
     ),
     "twite_tag_log_lines_total": (
-        "Log lines written by templates, and by the sandbox about them.",
+        "Log lines of templates, and of the sandbox about templates.",
         "pixel",
     ),
     "twite_troubles_total": ("Internal errors that are retried.", "where"),
@@ -65,16 +65,16 @@ COUNTERS: Final = {
         "source action rule",
     ),
     "twite_matchable_conversions_total": (
-        "New conversions to be sent, by how many of X's four match keys they carry.",
+        "New conversions to be sent, by number of match keys.",
         "source pixel keys",
     ),
     "twite_match_keys_total": (
         "Match keys of new conversions to be sent, by key.",
         "source pixel key",
     ),
-    "twite_match_flaws_total": ("Flaws of match keys received, by code.", "source pixel code"),
+    "twite_match_flaws_total": ("Defects of received match keys, by code.", "source pixel code"),
     "twite_remarkable_amounts_total": (
-        "Conversions with an unusual amount for their event, by kind.",
+        "Conversions with an unusual amount, by kind.",
         "source pixel kind fate",
     ),
 }
@@ -83,20 +83,20 @@ GAUGES: Final = {
     "twite_events_paused": ("Paused events of the pixel.", "pixel"),
     "twite_pending_conversions": ("Conversions waiting to be sent.", "pixel"),
     "twite_oldest_pending_seconds": (
-        "How long the oldest pending conversion has waited; 0 without one.",
+        "Age of the oldest pending conversion; 0 if none is pending.",
         "pixel",
     ),
     "twite_forecast_drain_seconds": (
-        "Time until all pending conversions are sent; +Inf while nothing is sent.",
+        "Time until all pending conversions are sent; +Inf if delivery has stopped.",
         "pixel",
     ),
     "twite_forecast_misses": (
-        "Pending conversions that will be sent after their 48 hours.",
+        "Pending conversions that will miss their 48 hours.",
         "pixel",
     ),
-    "twite_late_conversions": ("Pending conversions whose 48 hours are over.", "pixel"),
+    "twite_late_conversions": ("Pending conversions past their 48 hours.", "pixel"),
     "twite_clock_offset_seconds": (
-        "How far X's clock is ahead of the machine's, from its responses.",
+        "Offset of X's clock from the machine's clock.",
         "",
     ),
     "twite_alert_open": ("1 while an alert is open.", "code subject"),
