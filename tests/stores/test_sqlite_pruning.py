@@ -15,12 +15,10 @@ from twite.domain.delivery import Attempt, Settlement, State, Transition, Trigge
 from twite.domain.history import total
 from twite.domain.submission import (
     KEPT_FOR,
-    Endpoint,
     Ignored,
     Recorded,
     RejectedConversion,
     RejectionQuery,
-    Submission,
 )
 from twite.domain.times import DAY, HOUR
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
@@ -222,17 +220,9 @@ async def test_a_dead_letter_that_nobody_decides_about_is_given_up(path, store):
 
 async def test_what_was_ignored_is_told_as_long_as_lives_are(path, store):
     for at in (NOW, NOW + 2 * DAY):
-        await store.record(
-            Submission(
-                receipt=f"r{at}",
-                source="shop",
-                endpoint=Endpoint.GA4,
-                received_at=at,
-                body=b"{}",
-                entries=(),
-                ignored=(Ignored(name="scroll", reason="not_configured"),),
-            )
-        )
+        ignored = (Ignored(name="scroll", reason="not_configured"),)
+        submission = a_submission(receipt=f"r{at}", received_at=at)
+        await store.record(msgspec.structs.replace(submission, ignored=ignored))
 
     prune(path, now=NOW + 31 * DAY)
 
@@ -346,9 +336,8 @@ async def test_a_fault_while_pruning_is_told_and_does_not_end_it(path):
     seen = []
     watching = SimpleNamespace(see=seen.append)
 
-    store = await SQLiteStore.open(
-        path, keeping=KEEPING, now=lambda: NOW + 4 * DAY, observer=watching
-    )
+    later = NOW + 4 * DAY
+    store = await SQLiteStore.open(path, keeping=KEEPING, now=lambda: later, observer=watching)
     await until(lambda: seen)
     await store.close()
 

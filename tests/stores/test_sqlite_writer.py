@@ -41,7 +41,7 @@ def submission(number, *, entries=1, **changes):
 
 
 @pytest.mark.parametrize("do", ["replay", "discard", "amend"])
-async def test_who_submits_waits_for_no_whole_heap(store, do):
+async def test_who_submits_waits_for_no_whole_error_group(store, do):
     many = 4 * SLICE
     held = [an_entry(f"held-{number}", index=number, held="why") for number in range(many)]
     for at in range(0, many, 10):

@@ -144,7 +144,7 @@ def error_groups(connection: SqlConnection, *, scope: QueryScope) -> list[ErrorG
                 for reason in _reasons(connection, state=state, lane=lane):
                     values = {"state": state.value, "lane": lane, "reason": reason}
                     many, first_at, last_at, ambiguous = connection.execute(
-                        query("measure_heap"), values | {"limit": COUNTED}
+                        query("measure_error_group"), values | {"limit": COUNTED}
                     ).fetchone()
                     found.append(
                         ErrorGroup(
@@ -189,7 +189,9 @@ def error_group(
             "after": after,
             "limit": limit,
         }
-        return histories(connection, [id_ for (id_,) in connection.execute(query("heap"), values)])
+        return histories(
+            connection, [id_ for (id_,) in connection.execute(query("error_group"), values)]
+        )
 
 
 def resting_among(
@@ -206,7 +208,7 @@ def _reasons(connection: SqlConnection, *, state: State, lane: int) -> Iterator[
     reason = ""
     values = {"state": state.value, "lane": lane}
     while True:
-        row = connection.execute(query("next_heap"), values | {"after": reason}).fetchone()
+        row = connection.execute(query("next_error_group"), values | {"after": reason}).fetchone()
         if row is None:
             return
         reason = row[0]

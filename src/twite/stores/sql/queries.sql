@@ -1521,20 +1521,20 @@ WHERE id IN (SELECT value FROM json_each(:submissions));
 -- What people have changed in a conversion.
 SELECT at, note FROM amended WHERE delivery = :delivery ORDER BY at;
 
--- name: next_heap
+-- name: next_error_group
 -- The next reason for which deliveries of a lane rest.
 SELECT reason FROM outbox INDEXED BY rested_for
 WHERE state IN ('held', 'dead') AND state = :state AND lane = :lane AND reason > :after
 ORDER BY reason LIMIT 1;
 
--- name: measure_heap
+-- name: measure_error_group
 -- How many deliveries rest for a reason, since when, and whether X may have some.
 SELECT count(*), min(rested_at), max(rested_at), max(ambiguous_since IS NOT NULL) FROM (
   SELECT rested_at, ambiguous_since FROM outbox INDEXED BY rested_for
   WHERE state IN ('held', 'dead') AND state = :state AND lane = :lane AND reason = :reason
   LIMIT :limit);
 
--- name: heap
+-- name: error_group
 -- Deliveries that rest for a reason, by their numbers.
 SELECT id FROM outbox INDEXED BY rested_for
 WHERE state IN ('held', 'dead') AND state = :state AND lane = :lane AND reason = :reason

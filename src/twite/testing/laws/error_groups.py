@@ -37,7 +37,9 @@ OTHERS = QueryScope(pixels=frozenset({"p2"}))
 
 
 class ErrorGroupLaws:
-    async def test_what_rests_is_in_heaps_by_its_reason(self, store: Store) -> None:
+    async def test_dead_and_held_deliveries_are_in_error_groups_by_their_reason(
+        self, store: Store
+    ) -> None:
         await bury(store, "order-1", at=NOW + 1)
         await bury(store, "order-2", at=NOW + 2)
         await _hold(store, "order-3")
@@ -62,7 +64,7 @@ class ErrorGroupLaws:
         )
         assert list(await store.group(OTHERS)) == []
 
-    async def test_no_heap_is_left_out_however_many_there_are(self, store: Store) -> None:
+    async def test_no_error_group_is_left_out_however_many_there_are(self, store: Store) -> None:
         strays = [
             an_entry(f"stray-{number}", index=number, held=f"reason {number}")
             for number in range(230)
@@ -78,7 +80,7 @@ class ErrorGroupLaws:
         assert (error_groups[0].reason, error_groups[0].deliveries) == ("the great one", 5)
         assert len(error_groups) == 231
 
-    async def test_a_heap_is_told_page_by_page(self, store: Store) -> None:
+    async def test_an_error_group_is_listed_page_by_page(self, store: Store) -> None:
         dead = [await bury(store, f"order-{number}") for number in range(3)]
         (error_group,) = await store.group(EVERYTHING)
 
