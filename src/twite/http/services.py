@@ -1,93 +1,29 @@
 """The parts of the gateway that routes use."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 from starlette.types import ASGIApp
 
 from twite.domain.destination import Destination, Source
 from twite.domain.history import ConversionCounts
-from twite.domain.people.users import AuditEvent
 from twite.domain.secret import Secret
-from twite.domain.submission import Endpoint
-from twite.formats.beacon.shape import BeaconTwin
-from twite.formats.parsed_request import ParsedRequest
-from twite.gateway.ingest.accept import AcceptReceipt, XAcceptReceipt
-from twite.gateway.ingest.consent_choice import ConsentChoiceResult
+from twite.gateway.ingest.accept import Accept
+from twite.gateway.ingest.consent_choice import RecordConsentChoice
+from twite.gateway.ingest.stape_proxy import StapeProxy
 from twite.gateway.ports.directory import AccountDirectory
 from twite.gateway.ports.events import Observer, SilentObserver
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.outbox import Moves, RewrittenPayloads
+from twite.gateway.ports.outbox import Moves
 from twite.gateway.ports.privacy import Privacy
 from twite.gateway.ports.queries import Queries
-from twite.gtm.template.response import ClientResponse
-from twite.gtm.template.sandbox import Incoming
+from twite.gateway.tags.clients.clients import Clients
+from twite.gateway.x_account.credential_store import CredentialCommands
 from twite.http.addresses import Front, Network
 from twite.http.authorization import Authorization, FindsKeys, NoKeys, NonceMemory, SourceKeys
 from twite.http.limits import AdmissionGate, HttpLimits
 from twite.http.origins import Origins
 from twite.http.script import PageScript
-
-
-class AcceptsRequests(Protocol):
-    """Accepts requests: see gateway.ingest.accept."""
-
-    async def native(
-        self, *, source: Source, body: bytes, idempotency_key: str | None
-    ) -> AcceptReceipt: ...
-
-    async def from_x(self, *, destination: Destination, body: bytes) -> XAcceptReceipt: ...
-
-    async def found(
-        self,
-        found: ParsedRequest,
-        *,
-        source: Source,
-        endpoint: Endpoint,
-        twins: Sequence[BeaconTwin] = (),
-        request: Incoming,
-    ) -> AcceptReceipt: ...
-
-
-class ProxiesStape(Protocol):
-    """The gateway's proxy function: see gateway.ingest."""
-
-    async def take(self, *, source: Source, body: bytes) -> tuple[XAcceptReceipt, str | None]: ...
-
-
-class RecordsChoice(Protocol):
-    """The gateway's consent recorder."""
-
-    async def note(self, *, source: Source, body: bytes) -> ConsentChoiceResult: ...
-
-
-class KeepsLogins(Protocol):
-    """Holds the vault of X credentials."""
-
-    async def keep(
-        self, name: str, sealed: bytes, *, audit_event: AuditEvent | None = None
-    ) -> None:
-        """Raises NotOpened, LedgerUnavailable."""
-        ...
-
-    async def forget_sealed(self, name: str, *, audit_event: AuditEvent | None = None) -> None:
-        """Raises LedgerUnavailable, NotOpened."""
-        ...
-
-    async def reseal(self, *, audit_event: AuditEvent | None = None) -> int:
-        """Raises NotOpened, SettingsError, LedgerUnavailable."""
-        ...
-
-    async def reseal_letters(self, *, after: int) -> RewrittenPayloads:
-        """Raises LedgerUnavailable."""
-        ...
-
-
-class AnswersRequests(Protocol):
-    """The gateway's client runner: see gateway.tags.clients."""
-
-    async def answer(self, request: Incoming) -> ClientResponse | None: ...
 
 
 class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,11 +54,11 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
     proxy. `console` serves all paths under /console.
     """
 
-    accept: AcceptsRequests
+    accept: Accept
     records: Queries
     sightings: Queries
     moves: Moves
-    choose: RecordsChoice
+    choose: RecordConsentChoice
     clock: Clock
     sources: tuple[Source, ...]
     destinations: Mapping[str, Destination]
@@ -130,10 +66,10 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Callable[[Iterable[ConversionCounts]], bytes]
     eraser: Privacy | None = None
     people: AccountDirectory | None = None
-    logins: KeepsLogins | None = None
-    proxy: ProxiesStape | None = None
+    logins: CredentialCommands | None = None
+    proxy: StapeProxy | None = None
     key_ring: FindsKeys = NoKeys()
-    clients: AnswersRequests | None = None
+    clients: Clients | None = None
     console: ASGIApp | None = None
     control_token: Secret | None = None
     observer: Observer = SilentObserver()

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from starlette.responses import Response
 
@@ -19,23 +19,12 @@ from twite.domain.errors import TwiteError
 from twite.domain.people.users import AuditAction, Role
 from twite.domain.secret import Secret
 from twite.gateway.delivery.credentials import OAUTH, PIXEL_TOKEN
-from twite.gateway.x_account.sign_in import DONE, FORGOTTEN, SignInCompleted, SignInStarted
+from twite.gateway.ports.findings import CheckFinding
+from twite.gateway.x_account.sign_in import DONE, FORGOTTEN, SignInCompleted, XSignIn
 
 _PATH: Final = "/console/connect"
 _ADMIN: Final = Role.ADMIN
 _NAMES: Final = {OAUTH: "signed-in credentials", PIXEL_TOKEN: "pixel token"}
-
-
-class Connects(Protocol):
-    """Signs in: see gateway.connect.Connect. Each raises TwiteError."""
-
-    async def begin(
-        self, pixel: str, *, callback: str | None = None, by: str = ""
-    ) -> SignInStarted: ...
-    async def finish_by_callback(self, query: str, *, by: str = "") -> SignInCompleted: ...
-    async def finish_by_pin(self, token: str, pin: str, *, by: str = "") -> SignInCompleted: ...
-    async def paste(self, pixel: str, token: PixelToken) -> SignInCompleted: ...
-    async def forget(self, pixel: str, kind: str, *, revoke: bool = False) -> bool: ...
 
 
 class ConnectPage:
@@ -44,7 +33,7 @@ class ConnectPage:
     def __init__(
         self,
         *,
-        connect: Connects,
+        connect: XSignIn,
         destinations: Mapping[str, Destination],
         written: Sequence[Destination],
         confirming: Reauthentication,
@@ -170,26 +159,11 @@ _DIAGNOSTICS_PATH: Final = "/console/doctor"
 _ORDER: Final = {"red": 0, "amber": 1, "green": 2}
 
 
-class ShownFinding(Protocol):
-    """A finding: see `gateway.ports.findings`."""
-
-    @property
-    def topic(self) -> str: ...
-    @property
-    def light(self) -> str: ...
-    @property
-    def found(self) -> str: ...
-    @property
-    def meaning(self) -> str: ...
-    @property
-    def cure(self) -> str: ...
-
-
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class DiagnosticsPage:
     """Runs the checks on request. Only for admins, because it shows every pixel."""
 
-    examine: Callable[[], AsyncIterator[ShownFinding]]
+    examine: Callable[[], AsyncIterator[CheckFinding]]
 
     @property
     def routes(self) -> Sequence[PageRoute]:

@@ -4,7 +4,7 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 from starlette.responses import Response
@@ -16,24 +16,13 @@ from twite.domain.destination import Destination, MissingCredentials, OAuthKeys,
 from twite.domain.errors import ClientError
 from twite.domain.history import ConversionCounts, total
 from twite.domain.people.users import AuditAction, Role, Viewer
-from twite.gateway.ingest.accept import AcceptReceipt
+from twite.gateway.delivery.runner import DeliveryRunner
+from twite.gateway.ingest.accept import Accept
 from twite.gateway.operations.explain import masked
 from twite.gateway.ports.queries import ByConversionId, Queries
 from twite.gateway.ports.state import Pause, RateLimitWindow, StateReader
 
 _PATH: Final = "/console/pixels"
-
-
-class UsesCredentials(Protocol):
-    """Who sends: see gateway.run.Run."""
-
-    async def hold(self, pixel: str, *, who: str) -> bool:
-        """Raises LedgerUnavailable."""
-        ...
-
-    async def release(self, pixel: str) -> bool:
-        """Raises LedgerUnavailable."""
-        ...
 
 
 class ShownPixel(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +49,7 @@ class PixelsPage:
     sources: Sequence[Source]
     records: Queries
     state: StateReader
-    sends: UsesCredentials
+    sends: DeliveryRunner
 
     @property
     def routes(self) -> Sequence[PageRoute]:
@@ -177,23 +166,13 @@ _FIELDS: Final = ("value", "currency", "email", "phone", "twclid", "ip", "user_a
 _UNDER_WAY: Final = {State.QUEUED, State.SENDING}
 
 
-class AcceptsTestConversion(Protocol):
-    """Takes submissions in: see gateway.accept.Accept."""
-
-    async def native(
-        self, *, source: Source, body: bytes, idempotency_key: str | None = None
-    ) -> AcceptReceipt:
-        """Raises Malformed, LedgerFull, LedgerUnavailable."""
-        ...
-
-
 class TestConversionPage:
     """Sends one conversion through a source. It is a real one: X counts it."""
 
     def __init__(
         self,
         *,
-        accept: AcceptsTestConversion,
+        accept: Accept,
         records: Queries,
         destinations: Mapping[str, Destination],
         sources: Sequence[Source],

@@ -9,6 +9,7 @@ from twite.domain.errors import TemplateRests
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.ports.machine import Clock
 from twite.gateway.rate_limiter import RateLimiter
+from twite.gateway.tags.clients.clients import Clients
 from twite.gtm.template.response import ClientResponse
 from twite.gtm.template.sandbox import Incoming
 from twite.http.addresses import Network, address_of, line_of
@@ -17,7 +18,6 @@ from twite.http.bodies import inflate, read_body
 from twite.http.limits import AdmissionGate
 from twite.http.responses import HttpRefusal, HttpResponse, again
 from twite.http.route import incoming_of
-from twite.http.services import AnswersRequests
 
 _MOST_HELD: Final = 10
 _BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -31,7 +31,7 @@ class ClientRoute:
 
     def __init__(
         self,
-        clients: AnswersRequests,
+        clients: Clients,
         *,
         clock: Clock,
         gate: AdmissionGate,
