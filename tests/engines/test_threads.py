@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from template_stage import NOW, call, template
 
-from twite.domain.errors import TemplateRests, TemplatesBusy
+from twite.domain.errors import TemplatePaused, TemplatesBusy
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.engines.quickjs.threads import TemplateThreads
 from twite.gateway.ports.events import ConditionChanged, Notice
@@ -160,7 +160,7 @@ async def test_whoever_passed_a_limit_is_refused_by_name_until_it_has_rested_and
     )
     await threads.start("hangs", call())
 
-    with pytest.raises(TemplateRests, match="hangs"):
+    with pytest.raises(TemplatePaused, match="hangs"):
         await threads.start("hangs", call())
     other = await threads.start("good", call())
     await clock.advance(60_000)
@@ -181,7 +181,7 @@ async def test_what_waits_for_a_thread_when_its_template_goes_on_trial_is_refuse
     )
 
     threads.stop()
-    assert [isinstance(result, TemplateRests) for result in ended] == [
+    assert [isinstance(result, TemplatePaused) for result in ended] == [
         False,
         True,
         True,
@@ -221,7 +221,7 @@ async def test_a_run_that_no_limit_ends_costs_its_thread_and_the_template_a_rest
     before = await threads.start("either", call())
 
     hung = await threads.start("either", call(fields={"hang": True}))
-    with pytest.raises(TemplateRests):
+    with pytest.raises(TemplatePaused):
         await threads.start("either", call())
     await clock.advance(60_000)
     after = await threads.start("either", call())
@@ -277,7 +277,7 @@ async def test_the_second_time_it_is_switched_off_and_no_other_is():
         await threads.start("either", call(fields={"hang": True}))
         await clock.advance(60_000)
 
-    with pytest.raises(TemplateRests) as caught:
+    with pytest.raises(TemplatePaused) as caught:
         await threads.start("either", call())
 
     other = await threads.start("good", call())

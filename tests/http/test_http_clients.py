@@ -8,7 +8,7 @@ import pytest
 from http_stage import Stage
 from tag_stage import CLICK, TagStage, what_it_needs
 
-from twite.domain.errors import LedgerUnavailable, TemplateRests, TemplatesBusy
+from twite.domain.errors import LedgerUnavailable, TemplatePaused, TemplatesBusy
 from twite.gateway.ports.events import Troubled
 from twite.gateway.tags.clients.conversation import ClientFailed
 from twite.gtm.template.response import ClientResponse
@@ -164,7 +164,7 @@ async def test_what_no_client_claims_the_door_reads_as_it_came(staged: Staged, e
         (ClientFailed(client="one"), 502, "client_failed"),
         (ClientFailed(client="one", late=True), 504, "client_late"),
         (TemplatesBusy(reason="full", retry_after=2), 429, "too_busy"),
-        (TemplateRests(template="one", retry_after=5), 503, "template_rests"),
+        (TemplatePaused(template="one", retry_after=5), 503, "template_rests"),
         (LedgerUnavailable(reason="no disk", retry_after=5), 503, "ledger_unavailable"),
     ],
 )

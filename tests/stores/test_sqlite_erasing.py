@@ -173,7 +173,7 @@ async def test_what_a_tag_was_to_be_told_goes_with_its_conversion(store, path):
 
     found = await erase(store, path)
 
-    assert (found.conversions, found.letters) == ([1, 2], 1)
+    assert (found.conversions, found.payloads) == ([1, 2], 1)
     assert await claim(store, pixel="tag:crm") is None
 
 
@@ -187,7 +187,7 @@ async def test_what_a_tag_alone_was_told_is_found_by_the_id_that_people_know(sto
 
     with closing(sqlite3.connect(path)) as kept:
         called = kept.execute("SELECT * FROM called").fetchall()
-    assert (found.conversions, found.letters) == ([1], 1)
+    assert (found.conversions, found.payloads) == ([1], 1)
     assert called == []
 
 

@@ -112,7 +112,7 @@ class GatewayClient:
         """Have all secrets resealed with the current key."""
         return (await self._ask(ControlCommand(do="reseal", audit_event=audit_event))).done
 
-    async def reseal_letters(self) -> int:
+    async def reseal_payloads(self) -> int:
         """Have queued tag payloads resealed, too."""
         letters, last = 0, 0
         while True:

@@ -42,7 +42,7 @@ class Monitoring:
         observer: Observer,
     ) -> None:
         self._audit = BalanceCheck(records=store, observer=observer)
-        self._lookout = Monitor(
+        self._monitor = Monitor(
             listener=listener,
             audit=self._audit,
             monitoring_store=store,
@@ -57,7 +57,7 @@ class Monitoring:
         )
         self._transport = HttpTransport(timeout=WEBHOOK_TIMEOUT, connections=2)
         self._notifier = Notifier(
-            register=self._lookout.register,
+            register=self._monitor.register,
             webhook=settings.alerts.webhook,
             transport=self._transport,
             clock=clock,
@@ -65,15 +65,15 @@ class Monitoring:
             observer=observer,
             gateway=settings.known_as,
         )
-        self._lookout.told = self._notifier.wake
+        self._monitor.on_change = self._notifier.wake
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Run the monitor once, and then each minute."""
         await self._transport.start()
-        await self._lookout.start()
+        await self._monitor.start()
         self._tasks = [
-            asyncio.create_task(self._lookout.run()),
+            asyncio.create_task(self._monitor.run()),
             asyncio.create_task(self._notifier.run()),
         ]
 

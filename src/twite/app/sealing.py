@@ -87,7 +87,7 @@ class ResealResult(msgspec.Struct, frozen=True, kw_only=True):
     """How many secrets there are, and how many payloads were resealed."""
 
     secrets: int = 0
-    letters: int = 0
+    payloads: int = 0
 
 
 async def reseal(settings: Settings, *, audit_event: AuditEvent | None = None) -> ResealResult:
@@ -103,12 +103,14 @@ async def reseal(settings: Settings, *, audit_event: AuditEvent | None = None) -
     except StoreInUse as in_use:
         async with owner_of(settings, in_use) as gateway:
             secrets = await gateway.reseal(audit_event=audit_event)
-            return ResealResult(secrets=secrets, letters=await gateway.reseal_letters())
+            return ResealResult(secrets=secrets, payloads=await gateway.reseal_payloads())
     try:
         if audit_event is not None:
             await store.people.note(audit_event)
         secrets = len(await SecretStore(state=store, seal=seal).all(""))
-        return ResealResult(secrets=secrets, letters=await Resealing(outbox=store, seal=seal).all())
+        return ResealResult(
+            secrets=secrets, payloads=await Resealing(outbox=store, seal=seal).all()
+        )
     finally:
         await store.close()
 
@@ -152,7 +154,7 @@ class RotationResult(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     secrets: int
-    letters: int
+    payloads: int
     file: Path | None
     left: UnsealedCounts
     gateway: int | None = None
@@ -205,7 +207,7 @@ async def _sealed(settings: Settings, file: Path | None, *, by: str) -> Rotation
     owner = running(settings.store.gateway_file)
     return RotationResult(
         secrets=done.secrets,
-        letters=done.letters,
+        payloads=done.payloads,
         file=file,
         left=await still_sealed(settings),
         gateway=None if owner is None else owner.pid,

@@ -188,7 +188,7 @@ def _tell(
                 "dry_run": done is None,
                 "found": {
                     "conversions": found.states,
-                    "tag_letters": found.letters,
+                    "tag_letters": found.payloads,
                     "unopened_letters": len(letters.unopened),
                     "submissions": len(found.cuts),
                     "sightings": len(found.sightings),
@@ -227,7 +227,7 @@ def _would(wish: EraseRequest, found: EraseTraces, letters: TagPayloadReader) ->
     for pixel, states in sorted(found.states.items()):
         counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
         printing.say(f"    {pixel}: {counts}")
-    printing.say(f"  tag payloads {found.letters}, included in the conversions")
+    printing.say(f"  tag payloads {found.payloads}, included in the conversions")
     printing.say(f"  submissions  {len(found.cuts)}")
     printing.say(f"  sightings    {len(found.sightings)}")
     printing.say(f"  other texts  {len(found.texts)}")

@@ -152,9 +152,9 @@ def rotate_key(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> Non
         printing.print_json(
             {
                 "secrets": done.secrets,
-                "conversions": done.letters,
+                "conversions": done.payloads,
                 "file": None if done.file is None else str(done.file),
-                "left": {"secrets": done.left.secrets, "conversions": done.left.letters},
+                "left": {"secrets": done.left.secrets, "conversions": done.left.payloads},
                 "strange": done.left.strange,
             }
         )
@@ -171,14 +171,14 @@ def _print_rotated(done: RotationResult) -> None:
             f"Wrote a new key to {done.file}: keep a copy of it"
             + ("." if left.any else ", and forget the old one.")
         )
-    printing.say(f"Sealed with it: {counted(secrets=done.secrets, letters=done.letters)}.")
+    printing.say(f"Sealed with it: {counted(secrets=done.secrets, payloads=done.payloads)}.")
     for key, many in left.strange.items():
         printing.complain(
-            f"Sealed with the key {key}, which is not here: {counted(letters=many)}. Add that "
+            f"Sealed with the key {key}, which is not here: {counted(payloads=many)}. Add that "
             "key to server.former_secret_keys, and run this again."
         )
     if left.any:
-        still = counted(secrets=left.secrets, letters=left.letters)
+        still = counted(secrets=left.secrets, payloads=left.payloads)
         printing.complain(
             f"Still sealed with a former key: {still}. "
             f"Leave that key where it is{_cure(done)}, and run this again."

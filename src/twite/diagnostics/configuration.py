@@ -101,7 +101,7 @@ async def key(settings: Settings) -> AsyncIterator[CheckFinding]:
     for name, many in left.strange.items():
         yield red(
             "key",
-            f"sealed with the key {name}, which is not here: {counted(letters=many)}",
+            f"sealed with the key {name}, which is not here: {counted(payloads=many)}",
             "Twite cannot decrypt these deliveries, and holds each when it is due.",
             "Add that key to server.former_secret_keys, and run twite rotate-key; then replay "
             "what is held.",
@@ -113,7 +113,7 @@ async def key(settings: Settings) -> AsyncIterator[CheckFinding]:
         yield amber(
             "key",
             "still sealed with a former key: "
-            + counted(secrets=left.secrets, letters=left.letters),
+            + counted(secrets=left.secrets, payloads=left.payloads),
             "Without this key, Twite cannot decrypt them.",
             "Leave it where it is, and run twite rotate-key.",
         )

@@ -133,7 +133,7 @@ class TemplatesBusy(TransientError):
     """Too many requests are in tag templates."""
 
 
-class TemplateRests(TemplatesBusy):
+class TemplatePaused(TemplatesBusy):
     """A template passed a limit and is on probation: it pauses between runs."""
 
     def __init__(self, *, template: str, retry_after: int) -> None:

@@ -13,7 +13,7 @@ from twite.domain.errors import (
     LedgerUnavailable,
     MalformedRequest,
     NameTaken,
-    TemplateRests,
+    TemplatePaused,
     TemplatesBusy,
 )
 from twite.formats.native.answers import ErrorBody, ErrorDetail
@@ -208,7 +208,7 @@ def answer_to(fault: Exception, *, where: str, observer: Observer) -> HttpRespon
             answer = again(429, "ledger_full", seconds)
         case LedgerUnavailable(retry_after=seconds):
             answer = again(503, "ledger_unavailable", seconds)
-        case TemplateRests(template=name, retry_after=seconds):
+        case TemplatePaused(template=name, retry_after=seconds):
             answer = again(503, "template_rests", seconds, of=name)
         case TemplatesBusy(retry_after=seconds):
             answer = again(429, "too_busy", seconds)

@@ -241,7 +241,7 @@ async def test_what_was_told_is_no_news_and_what_is_over_is_forgotten():
     stage.read(bad=False, subject="other")
 
     for alert in stage.register.news():
-        stage.register.told(alert)
+        stage.register.record_sent(alert)
     await stage.register.save()
 
     assert stage.register.news() == []
@@ -256,7 +256,7 @@ async def test_news_that_came_while_older_news_was_told_is_still_to_be_told():
     [opened] = stage.register.news()
 
     stage.read(bad=False)
-    stage.register.told(opened)
+    stage.register.record_sent(opened)
 
     assert [new.news for new in stage.register.news()] == [AlertPhase.RESOLVED]
 
@@ -289,7 +289,7 @@ async def test_what_changed_during_a_failed_write_is_what_is_written():
     stage = Stage(alarms)
     stage.read(bad=True)
     [alert] = stage.register.news()
-    alarms.meanwhile = lambda: stage.register.told(alert)
+    alarms.meanwhile = lambda: stage.register.record_sent(alert)
     await stage.register.save()
 
     alarms.failing = False
@@ -306,7 +306,7 @@ async def test_a_write_that_fails_late_does_not_undo_one_that_came_after_it():
     await asyncio.sleep(0)
 
     [alert] = stage.register.news()
-    stage.register.told(alert)
+    stage.register.record_sent(alert)
     later = asyncio.create_task(stage.register.save())
     await asyncio.sleep(0)
     alarms.fail()

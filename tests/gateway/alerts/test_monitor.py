@@ -66,7 +66,7 @@ class Stage:
         self.listener = EventListener(self.clock)
         self.observer = Several((self.seen, self.listener))
         names = count(1)
-        self.lookout = Monitor(
+        self.monitor = Monitor(
             listener=self.listener,
             audit=BalanceCheck(records=self.store, observer=self.observer),
             monitoring_store=self.store,
@@ -88,7 +88,7 @@ class Stage:
         ]
 
     def open(self):
-        return {(alert.kind, alert.subject) for alert in self.lookout.register.alerts()}
+        return {(alert.kind, alert.subject) for alert in self.monitor.register.alerts()}
 
     async def receive(self, id_, source="shop"):
         entry, at = an_entry(id_), self.clock.now()
@@ -100,18 +100,18 @@ class Stage:
         """Receive these, each from the source that its id begins with, look, and let a day pass."""
         for id_ in ids:
             await self.receive(id_, source=id_.split("-")[0])
-        await self.lookout.look()
+        await self.monitor.look()
         await self.clock.advance(DAY)
 
 
 @pytest.fixture
 async def running():
-    """Start the lookout of a stage, and let it run until the test is over."""
+    """Start the monitor of a stage, and let it run until the test is over."""
     tasks = []
 
     async def run(stage):
-        await stage.lookout.start()
-        tasks.append(asyncio.create_task(stage.lookout.run()))
+        await stage.monitor.start()
+        tasks.append(asyncio.create_task(stage.monitor.run()))
         await settled()
 
     yield run
@@ -319,7 +319,7 @@ async def test_a_silence_is_not_over_because_nothing_can_be_written_down():
     await stage.receive("shop-again")
 
     stage.store.read_only = True
-    await stage.lookout.look()
+    await stage.monitor.look()
 
     assert (AlertKind.SOURCE_SILENT, "shop") in stage.open()
 

@@ -154,11 +154,11 @@ async def test_what_waits_for_a_tag_needs_the_former_key_no_more_and_nor_does_wh
     house.late = [a_letter(2, AesSeal(FIRST))]
 
     await house.desk.reseal()
-    some = await house.desk.reseal_letters(after=0)
+    some = await house.desk.reseal_payloads(after=0)
 
     batch = await claim(house.store, pixel=TAG)
     opened = [read(delivery.body, name=TAG, seal=AesSeal(SECOND)) for delivery in batch.deliveries]
-    assert (some.letters, some.last) == (2, None)
+    assert (some.payloads, some.last) == (2, None)
     assert [letter.event["number"] for letter in opened] == [1, 2]
 
 

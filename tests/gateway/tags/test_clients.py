@@ -6,7 +6,7 @@ import json
 import pytest
 from client_stage import ClientStage
 
-from twite.domain.errors import LedgerUnavailable, TemplateRests, TemplatesBusy
+from twite.domain.errors import LedgerUnavailable, TemplatePaused, TemplatesBusy
 from twite.gateway.ports.events import Troubled
 from twite.gateway.ports.tags import TagOutcome
 from twite.gateway.tags.clients.conversation import ClientFailed
@@ -249,7 +249,7 @@ async def test_a_client_that_hung_is_not_taken_for_one_that_claims_nothing(stage
         await stage.ask("/a")
 
     assert await stage.ask("/b") == ClientResponse()
-    with pytest.raises(TemplateRests, match="client 0"):
+    with pytest.raises(TemplatePaused, match="client 0"):
         await stage.ask("/c")
     await stage.clock.advance(60_000)
     assert await stage.ask("/c") is None
@@ -323,7 +323,7 @@ async def test_that_a_client_goes_on_trial_and_off_it_is_told_once_each(staged):
     with pytest.raises(ClientFailed):
         await stage.ask("/hang")
     for _ in range(3):
-        with pytest.raises(TemplateRests):
+        with pytest.raises(TemplatePaused):
             await stage.ask("/in")
 
     for _ in range(PROVEN + 5):

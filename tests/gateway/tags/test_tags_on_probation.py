@@ -324,7 +324,7 @@ async def test_the_limit_of_the_proven_is_four_times_that_of_the_others():
     engine_pool = EnginePool(make, elapsed=lambda: 0, limits=RunLimits(time=0.25))
     engine_pool.start()
     for _ in range(PROVEN):
-        engine_pool.hear("tag:proven", is_spent=False)
+        engine_pool.record_run("tag:proven", is_spent=False)
     for worker in (
         engine_pool.ingest_worker,
         engine_pool.worker("tag:proven"),

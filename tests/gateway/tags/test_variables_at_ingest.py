@@ -48,7 +48,7 @@ VARIABLE = msgspec.structs.replace(
         line=1,
     ),
 )
-SLOW = "the variable template 'Basket' rests: it was too slow for intake too often"
+SLOW = "the variable template 'Basket' is paused: it was too slow for intake too often"
 OFF = "the variable template 'Basket' is switched off because it hung"
 RESTS = "the variable template 'Basket' is paused: it exceeded a limit"
 

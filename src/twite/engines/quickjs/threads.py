@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from twite.domain.errors import TemplateRests, TemplatesBusy
+from twite.domain.errors import TemplatePaused, TemplatesBusy
 from twite.domain.times import SECOND
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.ports.events import Observer, SilentObserver
@@ -44,7 +44,7 @@ class TemplateThreads:
     `templates` are known by name, `keys` are the keys of hmacSha256. Each template has at most
     `threads`, created on demand, and at most `waiting` runs in progress or queued; further ones are
     refused with TemplatesBusy. On probation, a new run during the rest time is refused with
-    TemplateRests, and a continued run waits.
+    TemplatePaused, and a continued run waits.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class TemplateThreads:
         self._threads = {name: [self._thread(left) for _ in range(threads)] for name in templates}
 
     async def start(self, template: str, call: Call) -> Turn:
-        """Begin a run of a template. Raises TemplatesBusy, TemplateRests."""
+        """Begin a run of a template. Raises TemplatesBusy, TemplatePaused."""
         if wait := self._probations.rest(_whose(template)):
             raise _rests(template, wait)
         threads = self._threads[template]
@@ -149,7 +149,7 @@ class TemplateThreads:
                     took = time.thread_time() - began
                     self._probations.end(whose, took=took, spent=spent, done=done)
                     with contextlib.suppress(RuntimeError):  # the loop is closed
-                        loop.call_soon_threadsafe(self._probations.tell)
+                        loop.call_soon_threadsafe(self._probations.report)
 
         try:
             return await threads[at].call(tried)
@@ -177,8 +177,8 @@ def _whose(template: str) -> str:
     return f"client {template}"
 
 
-def _rests(template: str, wait: int) -> TemplateRests:
-    return TemplateRests(template=template, retry_after=-(-wait // SECOND))
+def _rests(template: str, wait: int) -> TemplatePaused:
+    return TemplatePaused(template=template, retry_after=-(-wait // SECOND))
 
 
 def _behind_if_spent(turn: Turn) -> Turn:

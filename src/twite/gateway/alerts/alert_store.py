@@ -89,7 +89,7 @@ class AlertStore:
             if kind in whole and (kind, subject) not in seen:
                 self._judge(CheckResult(kind=kind, subject=subject, bad=False))
 
-    def told(self, alert: Alert) -> None:
+    def record_sent(self, alert: Alert) -> None:
         """Record that the webhook accepted the message, unless the alert has changed since."""
         if self._unsent_resolved.get(alert.id) == alert:
             del self._unsent_resolved[alert.id]

@@ -116,7 +116,7 @@ class EventListener:
 
 
 class Monitor:
-    """Runs from `start` on. `register` holds the alerts; `told` is called when one changes."""
+    """Runs from `start` on. `register` holds the alerts; `on_change` is called when one changes."""
 
     def __init__(
         self,
@@ -146,8 +146,8 @@ class Monitor:
         self._thresholds = thresholds
         self._began = clock.now()
         self._hours: dict[str, list[HourlyTraffic]] | None = None
-        self.told: Callable[[], None] = lambda: None
-        self.register = AlertStore(state=state, clock=clock, new_id=new_id, notify=self._said)
+        self.on_change: Callable[[], None] = lambda: None
+        self.register = AlertStore(state=state, clock=clock, new_id=new_id, notify=self._on_alert)
 
     async def start(self) -> None:
         """Load the alerts and pauses of the last process, and run all checks."""
@@ -164,7 +164,7 @@ class Monitor:
                 )
         await self._safely(self.look)
         if self.register.news():
-            self.told()
+            self.on_change()
 
     async def run(self) -> None:
         """Run all checks every minute, and react to notices in between, until cancelled."""
@@ -176,9 +176,9 @@ class Monitor:
                 await self._safely(self.look)
             else:
                 await wait_for_event(self._listener.news, self._clock, most=rest)
-                await self._safely(self.hear)
+                await self._safely(self.check_events)
 
-    async def hear(self) -> None:
+    async def check_events(self) -> None:
         """Judge the recorded notices."""
         self._listener.news.clear()
         self.register.take(self._listener.readings(self._pixels), whole=_HEARD)
@@ -200,7 +200,7 @@ class Monitor:
             self.register.take(of_forecasts(expected, now=now), whole={AlertKind.DEADLINE_RISK})
         if space is not None:
             self.register.take([of_space(space, self._thresholds)])
-        await self.hear()
+        await self.check_events()
         self._observer.see(
             MonitorChecked(
                 at=now,
@@ -267,9 +267,9 @@ class Monitor:
             self._hours = known
         return self._hours
 
-    def _said(self, alert: Alert, phase: AlertPhase) -> None:
+    def _on_alert(self, alert: Alert, phase: AlertPhase) -> None:
         self._observer.see(Alerted(alert=alert, phase=phase))
-        self.told()
+        self.on_change()
 
 
 _HEARD_OF: Final = frozenset({Paused, Resumed, Troubled, Misdated, ConditionChanged})

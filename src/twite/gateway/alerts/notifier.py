@@ -199,7 +199,7 @@ class Notifier:
             if due > self.clock.elapsed():
                 waiting[envelope.id] = (tries, due)
             elif await self._took(alert, envelope):
-                self.register.told(alert)
+                self.register.record_sent(alert)
             else:
                 waiting[envelope.id] = (tries + 1, self._again(tries + 1))
         self._refused = waiting

@@ -110,7 +110,7 @@ class LoginAttempt(msgspec.Struct, frozen=True, kw_only=True):
     agent: str = ""
 
     def __repr__(self) -> str:
-        return f"Offer({self.address})"
+        return f"LoginAttempt({self.address})"
 
 
 class LoginSucceeded(msgspec.Struct, frozen=True, kw_only=True):

@@ -142,7 +142,7 @@ Write = Callable[[str, bytes], bytes | None]
 class RewrittenPayloads(msgspec.Struct, frozen=True, kw_only=True):
     """The number of payloads rewritten, and the last delivery checked; None at the end."""
 
-    letters: int = 0
+    payloads: int = 0
     last: int | None = None
 
 

@@ -60,7 +60,7 @@ class EraseTraces(msgspec.Struct, kw_only=True):
     sightings: list[int] = []
     texts: list[SearchText] = []
     states: dict[str, dict[str, int]] = {}
-    letters: int = 0
+    payloads: int = 0
     in_progress: list[int] = []
     audit_events: int = 0
 

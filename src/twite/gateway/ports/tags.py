@@ -145,7 +145,7 @@ class RunsTemplates(Protocol):
     """
 
     async def start(self, template: str, call: Call) -> Turn:
-        """Begin a run. Raises TemplatesBusy, and TemplateRests during probation."""
+        """Begin a run. Raises TemplatesBusy, and TemplatePaused during probation."""
 
     async def resume(
         self, template: str, run: int, answers: tuple[EffectAnswer, ...], *, now: int

@@ -144,8 +144,8 @@ class CredentialCommands(CredentialStore):
     ) -> None:
         """`key` reads the settings' keys anew; `written` are the pixels as the settings have them.
 
-        `destinations` are those that are accepted for; `letters` the queued tag payloads; `passed`
-        waits until what is being accepted now is on disk; `note` writes into the audit.
+        `destinations` are the pixels in use; `outbox` holds the queued tag payloads; `passed` waits
+        until requests being accepted are on disk; `note` writes into the audit log.
         """
         super().__init__(secret_store)
         self._seal = seal
@@ -184,7 +184,7 @@ class CredentialCommands(CredentialStore):
     async def reseal(self, *, audit_event: AuditEvent | None = None) -> int:
         """Read the key anew and seal all secrets with it; return how many there are.
 
-        No letter is sealed with another from then on; those that are, `reseal_letters` seals anew.
+        From then on every payload is sealed with it; `reseal_payloads` seals the queued ones anew.
         Raises NotOpened, SettingsError, LedgerUnavailable.
         """
         key = self._key()
@@ -196,7 +196,7 @@ class CredentialCommands(CredentialStore):
         await self._passed()
         return len(secrets)
 
-    async def reseal_letters(self, *, after: int) -> RewrittenPayloads:
+    async def reseal_payloads(self, *, after: int) -> RewrittenPayloads:
         """Seal some tag payloads anew, after a delivery. Raises LedgerUnavailable."""
         return await self._resealing.some(after=after)
 

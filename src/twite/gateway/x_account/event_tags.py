@@ -156,14 +156,14 @@ class EventTagManager:
         """Create an event. Raises SettingsError; EventRefused if X would refuse it."""
         _refuse(faults(change))
         account = self._account(pixel)
-        await self._noted(AuditAction.EVENT_CREATE, pixel, _told(change), by=by)
+        await self._noted(AuditAction.EVENT_CREATE, pixel, _in_words(change), by=by)
         return await account.create(change)
 
     async def update(self, pixel: str, event: str, change: EventTagChange, *, by: str) -> EventTag:
         """Change an event, by our name or X's id. Raises as create does."""
         tag = await self.event_tag(pixel, event)
         _refuse(faults(change, now=tag))
-        await self._noted(AuditAction.EVENT_UPDATE, f"{pixel} {tag.id}", _told(change), by=by)
+        await self._noted(AuditAction.EVENT_UPDATE, f"{pixel} {tag.id}", _in_words(change), by=by)
         return await self._account(pixel).update(tag.id, change)
 
     async def delete(self, pixel: str, event: str, *, by: str) -> EventTag:
@@ -257,7 +257,7 @@ def oauth_keys(destination: Destination) -> OAuthKeys | None:
     return destination.fallback
 
 
-def _told(change: EventTagChange) -> str:
+def _in_words(change: EventTagChange) -> str:
     """Return a change in words, for the audit log."""
     named = msgspec.structs.asdict(change).items()
     return ", ".join(f"{key}: {value}" for key, value in named if value is not None)

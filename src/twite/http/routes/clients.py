@@ -5,7 +5,7 @@ from typing import Final
 
 from starlette.types import Message, Receive, Scope
 
-from twite.domain.errors import TemplateRests
+from twite.domain.errors import TemplatePaused
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.ports.machine import Clock
 from twite.gateway.rate_limiter import RateLimiter
@@ -83,7 +83,7 @@ class ClientRoute:
     async def _asked(self, request: Incoming) -> ClientResponse | None:
         try:
             return await self._clients.answer(request)
-        except TemplateRests:
+        except TemplatePaused:
             # Refused requests count too, so that a refusal does not allow a faster retry.
             if self._held < _MOST_HELD:
                 self._held += 1

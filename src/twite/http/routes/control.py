@@ -82,8 +82,8 @@ async def _of_the_vault(order: ControlCommand, services: HttpServices) -> Contro
         if order.do == "reseal":
             return ControlResult(done=await logins.reseal(audit_event=order.audit_event))
         if order.do == "reseal_letters":
-            some = await logins.reseal_letters(after=order.after)
-            return ControlResult(done=some.letters, last=some.last)
+            some = await logins.reseal_payloads(after=order.after)
+            return ControlResult(done=some.payloads, last=some.last)
         if not order.name.startswith((PREFIX, CONTAINER)):
             message = f"a name begins with {PREFIX} or {CONTAINER}"
             raise HttpRefusal(error(400, "wrong_shape", message))

@@ -131,7 +131,7 @@ class MemoryOperations:
                 row.entry = msgspec.structs.replace(row.entry, body=anew)
                 done += 1
         return RewrittenPayloads(
-            letters=done, last=rows[limit - 1].id if len(rows) >= limit else None
+            payloads=done, last=rows[limit - 1].id if len(rows) >= limit else None
         )
 
     def _answer_payload_heads(self) -> Sequence[tuple[bytes, int]]:

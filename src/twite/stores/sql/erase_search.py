@@ -87,7 +87,7 @@ class Search:
             texts=[*self._texts(), *self._rejections()],
             in_progress=sorted(self._in_progress),
             audit_events=sum(1 for _ in self._audit_events()),
-            letters=sum(hit.pixel.startswith(TAG) for hit in self._hits.values()),
+            payloads=sum(hit.pixel.startswith(TAG) for hit in self._hits.values()),
         )
         for hit in self._hits.values():
             states = traces.states.setdefault(hit.pixel, {})

@@ -244,7 +244,7 @@ def rewritten(book: WriterSession, write: Write, *, after: int, limit: int) -> R
         return RewrittenPayloads()
     rows = book.run("letters", after=after, last=last, **_TAGS).fetchall()
     done = sum(_written(book, write, row) for row in rows)
-    return RewrittenPayloads(letters=done, last=last if many == limit else None)
+    return RewrittenPayloads(payloads=done, last=last if many == limit else None)
 
 
 def _written(book: WriterSession, write: Write, row: Sequence[object]) -> bool:

@@ -193,7 +193,7 @@ class TagPayloadLaws:
         last: int | None = 0
         while last is not None:
             turn = await store.rewrite(resealing.anew, after=last, limit=2)
-            turns.append(turn.letters)
+            turns.append(turn.payloads)
             last = turn.last
 
         assert turns == [2, 1, 0, 1, 1]
@@ -207,5 +207,5 @@ class TagPayloadLaws:
         done = await Resealing(outbox=store, seal=seal).all()
 
         after = left(seal, secrets=(), heads=await store.answer(PayloadHeadsQuery()))
-        assert (before, done) == (UnsealedCounts(letters=1, strange={"0": 1}), 1)
+        assert (before, done) == (UnsealedCounts(payloads=1, strange={"0": 1}), 1)
         assert after == UnsealedCounts(strange={"0": 1})

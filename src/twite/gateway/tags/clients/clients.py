@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from twite.domain.destination import Source
-from twite.domain.errors import MalformedRequest, TemplateRests, TemplatesBusy
+from twite.domain.errors import MalformedRequest, TemplatePaused, TemplatesBusy
 from twite.domain.json_tree import Tree
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE, SECOND
@@ -153,7 +153,7 @@ class Clients:
             self._asking -= 1
 
     async def _asked(self, request: Incoming) -> ClientResponse | None:
-        broken: TemplateRests | ClientFailed | None = None
+        broken: TemplatePaused | ClientFailed | None = None
         for client in self.clients:
             try:
                 call = self._call(client, request)
@@ -162,13 +162,13 @@ class Clients:
                 continue
             try:
                 turn = await self.runs.start(client.name, call)
-            except TemplateRests as rests:
+            except TemplatePaused as rests:
                 broken = broken or rests
                 continue
             lines = self._lines.of(client.name, request, client.secrets)
             if any(isinstance(effect, ClaimEffect) for effect in turn.effects):
                 return await self._claimed(client, request, turn, lines)
-            lines.hear(turn)
+            lines.log_turn(turn)
             await self._passed(client, turn)
             if turn.spent:
                 broken = broken or ClientFailed(client=client.name)
@@ -241,7 +241,7 @@ class Clients:
             host=host_of(request),
             clock=self.clock,
             says=says,
-            hears=lines.hear,
+            hears=lines.log_turn,
         )
         # A client may go on after its answer, when nobody waits any more.
         task = asyncio.create_task(talk.go_on(turn, within=self.within))

@@ -15,7 +15,7 @@ from twite.gateway.ports.transport import NoResponse, Web, WebRequest
 from twite.gateway.tags.clients.clients import TemplateClient
 from twite.gateway.tags.google.calls import Came, GoogleCalls, InsertIds, Says
 from twite.gateway.tags.google.requests import GoogleClient, GoogleRequestDenied
-from twite.gateway.tags.run.outbound import told
+from twite.gateway.tags.run.outbound import answer_of
 from twite.gateway.tags.run.to_x import ToX
 from twite.gtm.google_requests.request import GoogleRequest
 from twite.gtm.template.effects import HttpEffect, Service
@@ -84,7 +84,7 @@ class ClientOutbound:
                 request, source=client.source.name, endpoint=Endpoint.CLIENT
             )
             if taken is not None:
-                return told(request.id, taken)
+                return answer_of(request.id, taken)
         asked = WebRequest(
             url=request.url,
             method=request.method,
@@ -98,8 +98,8 @@ class ClientOutbound:
             says(f"getGoogleAuth: {came.why}")
             return EffectAnswer(id=request.id, reason="failed")
         if request.authorization is not None:
-            _tell_of(came, says)
-        return told(request.id, came)
+            _log_no_answer(came, says)
+        return answer_of(request.id, came)
 
     def calls(self, *, says: Says, mark: bytes) -> Callable[[Service], Awaitable[EffectAnswer]]:
         """Return what performs the calls of one run."""
@@ -114,13 +114,13 @@ class ClientOutbound:
             )
             scopes = asking.scopes or None
             came = await self._google.send(asked, scopes=scopes, by=self._web.ask, own=True)
-            _tell_of(came, says)
+            _log_no_answer(came, says)
             return came
 
         return GoogleCalls(self._google, sends=ask, says=says, marks=InsertIds(mark)).perform
 
 
-def _tell_of(came: Came, says: Says) -> None:
+def _log_no_answer(came: Came, says: Says) -> None:
     """Tell why there is no answer of Google's: a client leaves no record of its tries."""
     if isinstance(came, NoResponse):
         says(f"Google gave no answer: {came.reason}")

@@ -170,7 +170,7 @@ class TagBatchSender:
             burned = 0.0 if isinstance(tag_run, str) else tag_run.burned
             spent = ran.is_spent or (isinstance(tag_run, TagRun) and tag_run.spent)
             self._trials.end(self._whose, took=burned, spent=spent)
-        self._trials.tell()
+        self._trials.report()
         self.circuit_breaker.slow_down(self._trials.rest(self._whose))
 
     def _tag_run(self, delivery: Delivery) -> TagRun | str:
@@ -217,7 +217,7 @@ class TagBatchSender:
                 again=int(delivery.ambiguous_since is not None),
             )
         )
-        self.run_context.engine_pool.hear(self.rule.pixel, is_spent=ran.is_spent)
+        self.run_context.engine_pool.record_run(self.rule.pixel, is_spent=ran.is_spent)
         self.most = 1 if ran.passed_a_limit else min(self.rule.in_flight, self.most * 2)
         if ran.succeeded or not (ran.may_pass or ran.passed_a_limit):
             self.circuit_breaker.record_response()

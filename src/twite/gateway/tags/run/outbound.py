@@ -119,7 +119,7 @@ class TagOutbound:
         if isinstance(response, GoogleRequestDenied):
             self.lines.say(f"getGoogleAuth: {response.why}")
             return EffectAnswer(id=effect.id, reason="failed")
-        return told(effect.id, response)
+        return answer_of(effect.id, response)
 
     async def call(self, effect: Service) -> EffectAnswer:
         """Perform a call of a service of Google's."""
@@ -232,7 +232,7 @@ class TemplateRun:
         return self.error is not None or not (self.tasks or self.wake_at is not None)
 
 
-def told(id_: int, response: HttpAnswer | NoResponse) -> EffectAnswer:
+def answer_of(id_: int, response: HttpAnswer | NoResponse) -> EffectAnswer:
     """Return what a template is told of its request."""
     if isinstance(response, NoResponse):
         late = response.reason == "no answer in time"

@@ -47,7 +47,7 @@ class TagPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sealed: bytes | None = None
 
     def __repr__(self) -> str:
-        return "Letter(***)"
+        return "TagPayload(***)"
 
 
 class _Inside(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +85,7 @@ def written(payload: TagPayload, *, name: str, seal: Seal | None = None) -> byte
 
 def read(body: bytes, *, name: str, seal: Seal | None = None) -> TagPayload:
     """Decode a payload. Raises NotOpened, msgspec.DecodeError."""
-    payload = _LETTER.decode(body)
+    payload = _PAYLOAD.decode(body)
     if payload.sealed is None:
         return payload
     if seal is None:
@@ -99,7 +99,7 @@ def resealed(body: bytes, *, name: str, seal: Seal) -> bytes | None:
 
     Raises as `read` does.
     """
-    payload = _LETTER.decode(body)
+    payload = _PAYLOAD.decode(body)
     if payload.sealed is None or seal.is_current(payload.sealed):
         return None
     anew = seal.close(name, seal.open(name, payload.sealed))
@@ -133,7 +133,7 @@ def _text(text: str) -> str:
 
 _HALF: Final = re.compile("[\ud800-\udfff]")
 _ENCODER: Final = msgspec.json.Encoder()
-_LETTER: Final = msgspec.json.Decoder(TagPayload)
+_PAYLOAD: Final = msgspec.json.Decoder(TagPayload)
 _INSIDE: Final = msgspec.json.Decoder(_Inside)
 
 
@@ -145,18 +145,18 @@ _TURNS: Final = 40
 class UnsealedCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of texts not sealed with the current key.
 
-    `secrets` and `letters` with a former one; `strange` are letters, by the name of a key that is
-    not here.
+    `secrets` and `payloads` have a former key; `strange` counts payloads by the name of a missing
+    key.
     """
 
     secrets: int = 0
-    letters: int = 0
+    payloads: int = 0
     strange: Mapping[str, int] = {}
 
     @property
     def any(self) -> bool:
         """Whether a former key is still needed."""
-        return bool(self.secrets or self.letters)
+        return bool(self.secrets or self.payloads)
 
 
 class Resealing:
@@ -171,18 +171,18 @@ class Resealing:
         done, at = 0, after
         for _ in range(_TURNS):
             turn = await self._outbox.rewrite(self.anew, after=at, limit=_SOME)
-            done += turn.letters
+            done += turn.payloads
             if turn.last is None:
-                return RewrittenPayloads(letters=done)
+                return RewrittenPayloads(payloads=done)
             at = turn.last
-        return RewrittenPayloads(letters=done, last=at)
+        return RewrittenPayloads(payloads=done, last=at)
 
     async def all(self) -> int:
         """Reseal all payloads; return their number. Raises LedgerUnavailable."""
         done, last = 0, 0
         while True:
             some = await self.some(after=last)
-            done += some.letters
+            done += some.payloads
             if some.last is None:
                 return done
             last = some.last
@@ -195,9 +195,9 @@ class Resealing:
             return None
 
 
-def counted(*, secrets: int = 0, letters: int = 0) -> str:
+def counted(*, secrets: int = 0, payloads: int = 0) -> str:
     """Return the counts in words."""
-    parts = [(secrets, "secret"), (letters, "waiting conversion")]
+    parts = [(secrets, "secret"), (payloads, "waiting conversion")]
     counts = [f"{many} {word}{'' if many == 1 else 's'}" for many, word in parts if many]
     return " and ".join(counts) or "nothing"
 
@@ -213,6 +213,6 @@ def left(
             strange[key] = strange.get(key, 0) + many
     return UnsealedCounts(
         secrets=sum(seal.is_former(secret.sealed) for secret in secrets),
-        letters=sum(many for head, many in heads if seal.is_former(head)),
+        payloads=sum(many for head, many in heads if seal.is_former(head)),
         strange=strange,
     )

@@ -82,7 +82,7 @@ class TagRun:
         self._limit: asyncio.Timeout | None = None
         self._runs: list[TemplateRun] = []
         self._mask = LineMask((secret.reveal() for secret in rule.secrets), payload.event)
-        self._lines = TagLog(lambda: self._mask, self._told)
+        self._lines = TagLog(lambda: self._mask, self._log_line)
         self._way_out = TagOutbound(
             run_context, rule=rule, mask=self._mask, lines=self._lines, marks=self._marks
         )
@@ -126,7 +126,7 @@ class TagRun:
         outcome, error = await self._with_beside(planned)
         for run in self._runs:
             # Templates that asked to be called when all tags have run.
-            self._tell_the_end(run, planned, outcome)
+            self._report_end(run, planned, outcome)
         while any(not run.is_over for run in self._runs):
             await self._step()
         # Effects requested before an error are performed.
@@ -143,7 +143,7 @@ class TagRun:
             except PendingVariable as awaited:
                 known.put(awaited, await self._asked_for(awaited))
         for template, turn in known.ran:
-            self._tell_of(await self._variable(template, turn))
+            self._log_failure(await self._variable(template, turn))
         return planned
 
     async def _asked_for(self, awaited: PendingVariable) -> Value:
@@ -152,7 +152,7 @@ class TagRun:
             run = await self._variable(awaited.template, awaited.turn)
             while not run.is_over:
                 await self._step()
-        self._tell_of(run)
+        self._log_failure(run)
         return UNDEFINED if run.error is not None or run.returned is None else run.returned
 
     async def _variable(self, template: Template, turn: Turn) -> TemplateRun:
@@ -161,7 +161,7 @@ class TagRun:
         await self._follow(run, turn)
         return run
 
-    def _tell_of(self, run: TemplateRun) -> None:
+    def _log_failure(self, run: TemplateRun) -> None:
         """Log a failed variable: its tag runs without the value."""
         if run.error is not None:
             self._lines.say(f"the variable template {run.template.name!r} failed: {run.error}")
@@ -308,7 +308,7 @@ class TagRun:
             if run is not by and kind in run.listening and run.error is None:
                 await self._resume(run, (EffectAnswer(id=0, type=kind, value=content),))
 
-    def _tell_the_end(self, run: TemplateRun, fired: FiredTag, outcome: RunResult) -> None:
+    def _report_end(self, run: TemplateRun, fired: FiredTag, outcome: RunResult) -> None:
         tag: dict[str, Tree] = {
             "id": fired.tag.name,
             "status": "success" if outcome is RunResult.SUCCESS else "failure",
@@ -324,7 +324,7 @@ class TagRun:
         seed = (self._rule.pixel, self._seed, self._payload.at, self._payload.event)
         return InsertIds(msgspec.json.encode(seed, order="sorted"), at=self._payload.at)
 
-    def _told(self, line: TagLogLine) -> None:
+    def _log_line(self, line: TagLogLine) -> None:
         self._run_context.observer.see(TagSaid(tag=self._rule.pixel, text=line.text, own=line.own))
 
     def _now(self, run: TemplateRun) -> int:

@@ -142,10 +142,10 @@ class IngestEvaluation:
                 # Plan again: the variable is on probation now and is skipped.
                 self._engine_pool.trials.hang(name_of(hung.template), hung)
             else:
-                self._hear(ran, container_config, occasion)
+                self._log_turns(ran, container_config, occasion)
                 return planned
             finally:
-                self._engine_pool.trials.tell()
+                self._engine_pool.trials.report()
 
     async def _planned(
         self, container_config: ContainerConfig, occasion: EventContext, ran: Ran
@@ -161,7 +161,9 @@ class IngestEvaluation:
 
         return await self._engine_pool.ingest_worker.do("plan", with_engines)
 
-    def _hear(self, ran: Ran, container_config: ContainerConfig, occasion: EventContext) -> None:
+    def _log_turns(
+        self, ran: Ran, container_config: ContainerConfig, occasion: EventContext
+    ) -> None:
         for template, turn in ran:
             if turn.error is None and not turn.effects:
                 continue
@@ -172,7 +174,7 @@ class IngestEvaluation:
             policy = self._engine_pool.policy(template)
             # Check the permissions again before the effects are performed.
             allowed = tuple(effect for effect in turn.effects if lacking(effect, policy) is None)
-            lines.hear(structs.replace(turn, effects=allowed))
+            lines.log_turn(structs.replace(turn, effects=allowed))
             for effect in allowed:
                 if isinstance(effect, LogEffect) and effect.denied is not None:
                     lines.say(f"it has no permission {effect.denied}")
@@ -210,7 +212,7 @@ class IngestTurn:
         whose = name_of(template)
         share = self.trials.share(whose)
         if not share.is_left:
-            raise Unfilled(f"the variable template {template.name!r} rests: {_SLOW}")
+            raise Unfilled(f"the variable template {template.name!r} is paused: {_SLOW}")
         if self.trials.begin(whose):
             off = self.trials.is_off(whose)
             why = "is switched off because it hung" if off else "is paused: it exceeded a limit"

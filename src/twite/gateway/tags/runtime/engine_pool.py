@@ -133,7 +133,7 @@ class _Pace:
         self.is_slow = False
         self._mean = 0.0  # seconds
 
-    def hear(self, took: float) -> None:
+    def record(self, took: float) -> None:
         self._mean += (took - self._mean) * _WEIGHT
         self.is_slow = self._mean > (SLOW / 2 if self.is_slow else SLOW)
 
@@ -210,13 +210,13 @@ class EnginePool:
             self._own[tag] = self._worker(f"twite-{tag}", self._narrow)
         return self._own[tag]
 
-    def hear(self, tag: str, *, is_spent: bool) -> None:
+    def record_run(self, tag: str, *, is_spent: bool) -> None:
         """Record whether a run of a tag stayed within its limits."""
         self._ended_well[tag] = 0 if is_spent else min(PROVEN, self._ended_well.get(tag, 0) + 1)
 
     def took(self, tag: str, seconds: float) -> None:
         """Record the CPU time of a turn of a tag."""
-        self._pace_of(tag).hear(seconds)
+        self._pace_of(tag).record(seconds)
 
     def policy(self, template: Template) -> PermissionPolicy:
         """Return the permissions of a template."""

@@ -127,7 +127,7 @@ class CpuBudget:
 class Probations:
     """One trial for each name. `elapsed` tells milliseconds that never jump.
 
-    It may be asked from any thread; the observer is told in the loop alone, by `tell`.
+    It may be asked from any thread; the observer is told in the loop alone, by `report`.
     """
 
     def __init__(
@@ -176,7 +176,7 @@ class Probations:
         trial = self._of.get(whose)
         return trial is not None and trial.is_off
 
-    def tell(self) -> None:
+    def report(self) -> None:
         """Report changes of probation since the last call."""
         while self._news:
             whose, is_on = self._news.popleft()

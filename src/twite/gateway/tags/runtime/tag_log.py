@@ -113,9 +113,9 @@ class RunLines:
         self._request = request
         self._secrets = secrets
         self._events: list[object] = [*events]
-        self._lines = TagLog(self._mask, pace.tell, room=pace.has_room)
+        self._lines = TagLog(self._mask, pace.write, room=pace.has_room)
 
-    def hear(self, turn: Turn) -> None:
+    def log_turn(self, turn: Turn) -> None:
         """Log the lines of a turn. Missing permissions are reported elsewhere."""
         self._events += [
             effect.event for effect in turn.effects if isinstance(effect, RunContainer)
@@ -156,17 +156,17 @@ class _Pace:
         now = self._elapsed()
         if now - self._began >= MINUTE:
             if self._left:
-                self.tell(TagLogLine(text=f"{self._left} lines were left out", own=True))
+                self.write(TagLogLine(text=f"{self._left} lines were left out", own=True))
             self._began, self._told, self._left = now, 0, 0
         self._told += 1
         if self._told <= MOST_A_MINUTE:
             return True
         if not self._left:
-            self.tell(TagLogLine(text="more lines of this minute are left out", own=True))
+            self.write(TagLogLine(text="more lines of this minute are left out", own=True))
         self._left += 1
         return False
 
-    def tell(self, line: TagLogLine) -> None:
+    def write(self, line: TagLogLine) -> None:
         """Write a line."""
         self._tells(self._whose, line)
 

@@ -178,7 +178,7 @@ class ThreadWorker(Generic[K]):
                 self._taken[turn.whose] += time.thread_time() - began
                 if shift is not self._shift:
                     return  # abandoned, and the caller has been told
-            _tell(turn.future, result, error)
+            _resolve(turn.future, result, error)
 
     def _next(self, shift: "_Shift[K]") -> _Waiting | None:
         with self._news:
@@ -253,7 +253,7 @@ def _cpu_of_this_thread() -> Callable[[], float]:
     return burned
 
 
-def _tell(future: "asyncio.Future[object]", result: object, error: Exception | None) -> None:
+def _resolve(future: "asyncio.Future[object]", result: object, error: Exception | None) -> None:
     def say() -> None:
         if future.done():
             return
