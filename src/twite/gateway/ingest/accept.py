@@ -62,8 +62,7 @@ X_SOURCE = "x-api"
 class AcceptReceipt(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a committed request.
 
-    The indexes are the positions of duplicate, suppressed and held conversions in the request;
-    `suppressed_reasons` has one reason per suppressed one; `tags` are the tags that fired.
+    Indexes are positions in the request; `tags` are the tags that fired.
     """
 
     receipt: str
@@ -81,7 +80,7 @@ class AcceptReceipt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class XAcceptReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """The result in X's terms: the number of conversions processed, and the receipt."""
+    """The result for X's format."""
 
     receipt: str
     processed: int
@@ -361,7 +360,6 @@ class Accept:
         return XAcceptReceipt(receipt=submission.receipt, processed=len(entries))
 
     def _judge(self, source: Source, now: int) -> Judge:
-        """Return the consent judge for a source's conversions at a time."""
         has_opt_outs = self.opt_outs is not None and self.opt_outs.some()
         revoked = self._revoked if has_opt_outs else None
         return judging(policy=source.consent, now=now, revoked=revoked)

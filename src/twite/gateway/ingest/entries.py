@@ -52,10 +52,7 @@ def split_results(
 ) -> tuple[
     tuple[AcceptedConversion, ...], tuple[RejectedConversion, ...], tuple[IdentifierWarning, ...]
 ]:
-    """Return (entries, rejected conversions, warnings on accepted ones).
-
-    `salt` keys the erasure marks of rejected conversions.
-    """
+    """Return (entries, rejected conversions, warnings on accepted ones)."""
     entries: list[AcceptedConversion] = []
     refusals: list[RejectedConversion] = []
     remarks: list[IdentifierWarning] = []
@@ -82,9 +79,9 @@ def split_results(
 def of_x(
     conversions: Sequence[Conversion], *, revoked: Sequence[bool], body: bytes, look: Look
 ) -> tuple[tuple[AcceptedConversion, ...], bytes]:
-    """Return the entries of a request in X's format, and the body to keep.
+    """Return the entries of a request in X's format, and the body to store.
 
-    X's format has no consent signals, but persons on the pixel's opt-out list are never sent.
+    Conversions of persons on the pixel's opt-out list are suppressed.
     """
     entries = tuple(
         _entry(
@@ -101,10 +98,7 @@ def of_x(
 
 
 def tag_events(reading: ParsedNative, found: ParsedRequest | None) -> tuple[TagRemark, ...]:
-    """Return the events of a request for which tags may fire.
-
-    Tag endpoints parse events; for other formats, each accepted conversion is an event.
-    """
+    """Return the events for which tags may fire: parsed ones, or the accepted conversions."""
     if found is not None and found.heard:
         return tuple(
             TagRemark(
@@ -248,8 +242,7 @@ class Watch:
     ) -> tuple[Sighting, ...]:
         """Return the sightings of a request. A beacon has one of `twins` for each of `results`.
 
-        A suppressed or held conversion is not a sighting at the gateway, but its report to X's
-        pixel is a sighting.
+        Suppressed and held conversions are only sightings at X's pixel.
         """
         seen: list[Sighting] = []
         way = SightingPath.PAGE if endpoint is Endpoint.BEACON else SightingPath.SERVER
@@ -266,7 +259,6 @@ class Watch:
         return tuple(seen)
 
     def of_x(self, conversions: Iterable[Conversion], *, now: int) -> tuple[Sighting, ...]:
-        """Return the sightings of a request in X's format."""
         return tuple(
             self._sighting(conversion, SightingPath.SERVER, at=now)
             for conversion in conversions

@@ -27,7 +27,7 @@ _DIGITS: Final = 2 * _BYTES
 
 
 def flawed(results: Sequence[ReadConversion]) -> tuple[FlawedIdentifier, ...]:
-    """Return the flawed identifiers of all conversions read, accepted or rejected."""
+    """Return the flawed identifiers of accepted and rejected conversions."""
     return tuple(
         FlawedIdentifier(index=read.index, pixel=read.pixel, event=read.event, flaw=flaw)
         for read in results
@@ -36,7 +36,7 @@ def flawed(results: Sequence[ReadConversion]) -> tuple[FlawedIdentifier, ...]:
 
 
 def matchable(reading: ParsedNative) -> list[tuple[int, Conversion, bool, bool]]:
-    """Return conversions X may match, with whether email and phone were submitted as digests."""
+    """Return conversions X may match; whether email and phone were submitted as digests."""
     return [
         (read.index, read.conversion, *digests_of(given))
         for given, read in zip(reading.given, reading.results, strict=True)
@@ -49,7 +49,7 @@ def matchable(reading: ParsedNative) -> list[tuple[int, Conversion, bool, bool]]
 def matchable_x(
     conversions: Sequence[Conversion], flaws: Sequence[tuple[int, Flaw]], revoked: Sequence[bool]
 ) -> list[tuple[int, Conversion, bool, bool]]:
-    """Return the same for a request in X's format, where all identifiers are digests."""
+    """Return the same for X's format, where all identifiers are digests."""
     doubles = {index for index, flaw in flaws if flaw.code == DOUBLE}
     return [
         (index, conversion, True, True)
@@ -61,7 +61,7 @@ def matchable_x(
 def flawed_x(
     conversions: Sequence[Conversion], flaws: Sequence[tuple[int, Flaw]], revoked: Sequence[bool]
 ) -> tuple[FlawedIdentifier, ...]:
-    """Return the same for a request in X's format, for conversions to be sent."""
+    """Return the flawed identifiers of the conversions to be sent."""
     return tuple(
         FlawedIdentifier(
             index=index, pixel=conversions[index].pixel, event=conversions[index].event, flaw=flaw
@@ -117,9 +117,9 @@ def _by_index(flaws: Sequence[FlawedIdentifier]) -> Mapping[int, list[Flaw]]:
 
 
 class DoubleHashFilter:
-    """Keeps pixels apart, so that no source learns which persons another pixel knows.
+    """Finds double hashes per pixel, so that no source learns which persons another pixel knows.
 
-    Only pixels whose sources submit digests are remembered: the others cannot have double hashes.
+    Only pixels with submitted digests are remembered.
     """
 
     def __init__(self, *, slots: int = SLOTS) -> None:

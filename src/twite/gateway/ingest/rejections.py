@@ -1,7 +1,4 @@
-"""Rejected conversions: mask what is kept of them, and mark them so that erasure finds them.
-
-`masked_value` alone decides what may be kept of a rejected value.
-"""
+"""Rejected conversions: masked copies, with marks so that erasure finds them."""
 
 import re
 from collections.abc import Iterable
@@ -37,7 +34,6 @@ _MOST_LOOKED_AT: Final = 4 * LONGEST_VALUE
 
 
 def refusal_of(given: Native, read: ReadConversion, *, salt: bytes) -> RejectedConversion:
-    """Return the ledger entry of a rejected conversion."""
     identity = "" if given.conversion_id is None else str(given.conversion_id).strip()
     if any(fault.path == "conversion_id" for fault in read.faults):
         identity = masked_value("conversion_id", identity)
@@ -91,7 +87,7 @@ def masked_value(path: str, value: object) -> str:
 
 @lru_cache(maxsize=1_024)
 def _masked_words(text: str) -> str:
-    """Mask the words of a fault. Cached: a flood of rejections repeats few sentences."""
+    """Mask the words of a fault. Cached: many rejections repeat few sentences."""
     return masked_text(text)
 
 

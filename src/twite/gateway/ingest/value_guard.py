@@ -1,7 +1,6 @@
-"""Value guard: learn the usual amounts of an event, and flag or hold a conversion far from them.
+"""Value guard: learn the usual amounts of an event, and flag or hold unusual ones.
 
-Decisions are made in memory without waiting, and reject nothing. The learned amounts are stored at
-intervals; those lost in a crash are learned again.
+Decisions are made in memory, and reject nothing. Amounts are stored at intervals.
 """
 
 from collections.abc import Iterable, Mapping
