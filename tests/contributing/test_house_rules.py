@@ -48,7 +48,7 @@ X_IMPORTERS = frozenset(
         "gateway/tags/run/to_x",
         "http/application",
         "http/openapi/operations",
-        "http/openapi/tags",
+        "http/openapi/schemas",
         "http/route_table",
         "http/routes/x_api",
         "senders/http",

@@ -6,6 +6,7 @@ from twite.gateway.operations.control import ControlResult
 from twite.http.openapi.schemas import (
     BODIES,
     KEYS,
+    VERSION_HEADER,
     Json,
     component_schemas,
     errors,
@@ -119,7 +120,7 @@ def consent() -> Json:
 
 def as_x(version: str) -> Json:
     refusals = {
-        status: json_answer(why, XErrors, headers=_version_header() | retry_header(status))
+        status: json_answer(why, XErrors, headers=VERSION_HEADER | retry_header(status))
         for status, why in {
             "400": "Refused as X would refuse it, in X's own words.",
             "401": "Neither the pixel's token nor a valid signature.",
@@ -152,7 +153,7 @@ def as_x(version: str) -> Json:
             },
         ),
         "responses": {
-            "200": json_answer("On disk. `debug_id` is our receipt.", XSuccess, _version_header()),
+            "200": json_answer("On disk. `debug_id` is our receipt.", XSuccess, VERSION_HEADER),
             **refusals,
             **errors("408", "431"),
         },
@@ -225,10 +226,6 @@ def itself() -> Json:
 def _status_ok() -> Json:
     shape = {"type": "object", "properties": {"status": {"const": "ok"}}, "required": ["status"]}
     return {"description": "Yes.", "content": {"application/json": {"schema": shape}}}
-
-
-def _version_header() -> Json:
-    return {spec.CURRENT_VERSION_HEADER: {"schema": {"type": "string"}}}
 
 
 def document_of(paths: Json) -> Json:

@@ -5,15 +5,17 @@ from typing import Final
 from twite.domain.fault import CODES
 from twite.domain.stats.sightings import MOST_DAYS
 from twite.gateway.operations.dedup_report import DEFAULT_DAYS, PathCountsBy
-from twite.http.openapi.schemas import KEYS, Json, errors, json_answer, ref
+from twite.http.openapi.schemas import (
+    CLICK_COOKIE,
+    KEYS,
+    SOURCE_PARAMETER,
+    Json,
+    errors,
+    json_answer,
+    ref,
+)
 from twite.http.routes.reports import MOST_TOLD, RejectionList
 
-_SOURCE: Final[Json] = {
-    "name": "s",
-    "in": "query",
-    "description": "The name of the source; needed where several have the page's origin.",
-    "schema": {"type": "string"},
-}
 _SCRIPT: Final[Json] = {"text/javascript": {"schema": {"type": "string"}}}
 _VERDICT: Final[Json] = {
     "Twite-Verdict": {
@@ -41,7 +43,7 @@ def beacon() -> Json:
             "JSON sent as text, so that browsers need no preflight request. `Origin` must be one "
             "of the source's."
         ),
-        "parameters": [_SOURCE],
+        "parameters": [SOURCE_PARAMETER],
         "requestBody": {
             "required": True,
             "content": {"text/plain": {"schema": {"type": "string"}}},
@@ -63,7 +65,7 @@ def image() -> Json:
         "operationId": "image",
         "summary": "The image of a page without JavaScript: one conversion.",
         "parameters": [
-            _SOURCE,
+            SOURCE_PARAMETER,
             *(
                 {
                     "name": name,
@@ -85,7 +87,7 @@ def preflight() -> Json:
     return {
         "operationId": "preflight",
         "summary": "The preflight request of a browser.",
-        "parameters": [_SOURCE],
+        "parameters": [SOURCE_PARAMETER],
         "responses": {
             "204": {"description": "Pages of this origin may post."},
             **errors("403", "408", "431", "500"),
@@ -97,7 +99,7 @@ def script_of_source() -> Json:
     return {
         "operationId": "script",
         "summary": "The first-party script with the settings of a source.",
-        "parameters": [_SOURCE | {"required": True}],
+        "parameters": [SOURCE_PARAMETER | {"required": True}],
         "responses": {
             "200": {"description": "The script.", "content": _SCRIPT},
             "304": {"description": "The browser has it already."},
@@ -192,12 +194,6 @@ def rejections() -> Json:
 def _kept(description: str, content: Json | None = None, headers: Json = _NO_MORE) -> Json:
     answer: Json = {
         "description": description,
-        "headers": {
-            "Set-Cookie": {
-                "description": "Stores the click, if the person allows it.",
-                "schema": {"type": "string"},
-            },
-            **headers,
-        },
+        "headers": {**CLICK_COOKIE, **headers},
     }
     return answer if content is None else answer | {"content": content}

@@ -39,6 +39,7 @@ from twite.http.routes.reports import (
     TagView,
 )
 from twite.http.routes.x_api import XError, XErrors, XParams, XProcessed, XRequestEcho, XSuccess
+from twite.x import spec
 
 Json = dict[str, object]
 
@@ -261,6 +262,19 @@ def component_schemas() -> dict[str, Any]:
     }
 
 
+SOURCE_PARAMETER: Final[Json] = {
+    "name": "s",
+    "in": "query",
+    "description": "The name of the source; needed where several have the page's origin.",
+    "schema": {"type": "string"},
+}
+CLICK_COOKIE: Final[Json] = {
+    "Set-Cookie": {
+        "description": "Stores the click, if the person allows it.",
+        "schema": {"type": "string"},
+    }
+}
+VERSION_HEADER: Final[Json] = {spec.CURRENT_VERSION_HEADER: {"schema": {"type": "string"}}}
 KEYS: Final[list[Json]] = [{"source key": []}]
 
 _WHY: Final = {

@@ -4,7 +4,10 @@ from typing import Final
 
 from twite.formats.native.answers import NativeReceipt
 from twite.http.openapi.schemas import (
+    CLICK_COOKIE,
     KEYS,
+    SOURCE_PARAMETER,
+    VERSION_HEADER,
     Json,
     errors,
     in_path,
@@ -14,7 +17,6 @@ from twite.http.openapi.schemas import (
     retry_header,
 )
 from twite.http.routes.x_api import XErrors, XSuccess
-from twite.x import spec
 
 _REFUSALS: Final = ("400", "401", "403", "408", "413", "415", "422", "429", "431", "500", "503")
 _X_REFUSALS: Final = {
@@ -31,20 +33,8 @@ _X_REFUSALS: Final = {
 }
 # These are decided before the route is known, in the shape of all other errors.
 _BEFORE: Final = ("408", "431")
-_VERSION: Final[Json] = {spec.CURRENT_VERSION_HEADER: {"schema": {"type": "string"}}}
-_COOKIE: Final[Json] = {
-    "Set-Cookie": {
-        "description": "Stores the click, if the person allows it.",
-        "schema": {"type": "string"},
-    }
-}
 _WHOSE: Final[list[Json]] = [
-    {
-        "name": "s",
-        "in": "query",
-        "description": "The name of the source; needed where several have the page's origin.",
-        "schema": {"type": "string"},
-    },
+    SOURCE_PARAMETER,
     {
         "name": "api_secret",
         "in": "query",
@@ -112,7 +102,7 @@ def ga4(method: str) -> Json:
         "responses": {
             "200": {
                 "description": "On disk, or counted as ignored.",
-                "headers": _COOKIE,
+                "headers": CLICK_COOKIE,
                 "content": {"text/plain": {"schema": {"type": "string", "maxLength": 0}}},
             },
             **errors(*_REFUSALS),
@@ -131,7 +121,7 @@ def measurement_protocol() -> Json:
         ],
         "requestBody": _any_body("application/json"),
         "responses": {
-            "204": {"description": "On disk, or counted as ignored.", "headers": _COOKIE},
+            "204": {"description": "On disk, or counted as ignored.", "headers": CLICK_COOKIE},
             **errors(*_REFUSALS),
         },
     }
@@ -169,7 +159,7 @@ def data_tag(method: str) -> Json:
         "responses": {
             "200": {
                 "description": "On disk, or counted as ignored.",
-                "headers": _COOKIE,
+                "headers": CLICK_COOKIE,
                 "content": {answer: {"schema": schema if posts else {"type": "string"}}},
             },
             **errors(*_REFUSALS),
@@ -180,7 +170,7 @@ def data_tag(method: str) -> Json:
 
 def proxy() -> Json:
     refusals = {
-        status: json_answer(why, XErrors, headers=_VERSION | retry_header(status))
+        status: json_answer(why, XErrors, headers=VERSION_HEADER | retry_header(status))
         for status, why in _X_REFUSALS.items()
         if status not in _BEFORE
     }
@@ -198,7 +188,7 @@ def proxy() -> Json:
         ],
         "requestBody": json_body(_PROXIED),
         "responses": {
-            "200": json_answer("On disk.", XSuccess, headers=_VERSION),
+            "200": json_answer("On disk.", XSuccess, headers=VERSION_HEADER),
             **refusals,
             **errors(*_BEFORE),
         },
@@ -226,7 +216,7 @@ def preflight(name: str) -> Json:
     return {
         "operationId": f"{name}_preflight",
         "summary": "The preflight request of a browser.",
-        "parameters": [_WHOSE[0]],
+        "parameters": [SOURCE_PARAMETER],
         "responses": {
             "204": {"description": "Pages of this origin may post."},
             **errors("403", "408", "431", "500"),
