@@ -9,15 +9,15 @@ CODES: Final[dict[str, str]] = {
     "amount_negative": "the amount is negative",
     "amount_too_large": "the amount has too many digits",
     "control_character": "the text contains a control character, such as NUL or a line break",
-    "currency_missing": "the value has no currency; X would count US dollars",
+    "currency_missing": "the value has no currency, and X would assume US dollars",
     "currency_unknown": "not a currency code of ISO 4217",
-    "duplicate_key": "one object holds a key twice",
+    "duplicate_key": "an object contains a key twice",
     "email_unusable": "not a valid email address",
-    "event_missing": "the conversion names no event",
+    "event_missing": "the conversion has no event",
     "event_unknown": "the event is not one of the pixel's events in the configuration",
     "hash_of_nothing": "the hash of an empty text matches nobody",
     "id_is_a_person": (
-        "ids are stored and shown in clear, so an email or a phone number is not allowed"
+        "an email or a phone number is not allowed as an id, because ids are stored in plain text"
     ),
     "identifier_missing": "no identifier that X accepts",
     "ip_private": "the IP address is private",
