@@ -20,7 +20,7 @@ from twite.gateway.ports.queries import (
     SummaryPage,
 )
 from twite.stores.sql.records import histories, view
-from twite.stores.sql.statements import SqlConnection, query
+from twite.stores.sql.statements import SqlConnection, as_json, query
 
 _UNSETTLED = frozenset({State.QUEUED, State.SENDING, State.HELD, State.DEAD})
 _Refusals = msgspec.json.Decoder(list[RejectedConversion])
@@ -117,12 +117,12 @@ def kept(
 ) -> list[KeptSubmission]:
     """Return the submissions of conversions: each is read once, however many share it."""
     with view(connection):
-        places = connection.execute(query("places"), {"deliveries": _json(deliveries)}).fetchall()
+        places = connection.execute(query("places"), {"deliveries": as_json(deliveries)}).fetchall()
         seen = [
             (id_, submission, nth) for id_, submission, pixel, nth in places if scope.shows(pixel)
         ]
         wanted = sorted({submission for _, submission, _ in seen})
-        found = connection.execute(query("kept"), {"submissions": _json(wanted)})
+        found = connection.execute(query("kept"), {"submissions": as_json(wanted)})
         bodies = {id_: (body, refusals) for id_, body, refusals in found}
     return [
         KeptSubmission(
@@ -275,7 +275,3 @@ def _wanted(look: ListQuery) -> dict[str, object]:
 def _pixels(scope: QueryScope) -> dict[str, object]:
     seen = scope.seen
     return {"pixels": None if seen is None else msgspec.json.encode(sorted(seen)).decode()}
-
-
-def _json(ids: Sequence[int]) -> str:
-    return msgspec.json.encode(ids).decode()

@@ -12,7 +12,7 @@ from twite.domain.submission import AcceptedConversion
 from twite.gateway.ports.copies import CopyDecision, CopyOutcome, Holder, is_plain, rule
 from twite.stores.sql.database import AT_ONCE, Holding, WantedKey, WriterSession
 from twite.stores.sql.outbox import withdraw
-from twite.stores.sql.statements import RunsStatements, SqlConnection, query
+from twite.stores.sql.statements import RunsStatements, SqlConnection, as_json, query
 
 MOST_COPIES: Final = 1_000
 # Where a copy still has a say about what is queued.
@@ -69,7 +69,7 @@ class KeyContest:
                 if run("deny", delivery=holder, now=wish.at, reason=ruling.reason).rowcount:
                     self._book.denied.add(holder)
             elif ruling.outcome is CopyOutcome.HELD:
-                ids = _json([holder])
+                ids = as_json([holder])
                 run("hold_queued", deliveries=ids, now=wish.at, reason=ruling.reason)
 
     def _holder(self, delivery: int, holding: Holding, *, at: int) -> Holder:
@@ -134,7 +134,7 @@ def named(run: RunsStatements, deliveries: Sequence[int]) -> list[NamedDelivery]
     return [
         NamedDelivery(delivery, dedup_key(pixel, event, conversion_id), received_at)
         for delivery, pixel, event, conversion_id, received_at in run(
-            "names_of", deliveries=_json(deliveries)
+            "names_of", deliveries=as_json(deliveries)
         ).fetchall()
     ]
 
@@ -150,7 +150,7 @@ def rivals(
     for place, delivery in run(
         "copies_of_keys",
         keys=b"".join(keys),
-        places=_json(range(len(keys))),
+        places=as_json(range(len(keys))),
         limit=MOST_COPIES + len(keys),
     ):
         copies[keys[place]].add(delivery)
@@ -160,7 +160,7 @@ def rivals(
     found = {
         delivery: (None if state is None else State(state), is_suppressed, tried_at)
         for delivery, state, is_suppressed, tried_at in run(
-            "where_copies_are", deliveries=_json(others)
+            "where_copies_are", deliveries=as_json(others)
         )
     }
     rivals: dict[int, Rival] = {}
@@ -184,10 +184,6 @@ def rivals(
 
 def holders_in(connection: SqlConnection, keys: Sequence[bytes]) -> dict[bytes, int]:
     """Return who has each of these keys, from what is on disk."""
-    values = {"keys": b"".join(keys), "places": _json(range(len(keys)))}
+    values = {"keys": b"".join(keys), "places": as_json(range(len(keys)))}
     found = connection.execute(query("deliveries_of_keys"), values).fetchall()
     return {keys[place]: delivery for place, delivery in found if delivery is not None}
-
-
-def _json(ids: Sequence[int]) -> str:
-    return msgspec.json.encode(list(ids)).decode()

@@ -30,7 +30,7 @@ from twite.stores.sql import copies
 from twite.stores.sql.database import Database, WantedKey, WriterSession, checksum
 from twite.stores.sql.directory import note
 from twite.stores.sql.outbox import withdraw
-from twite.stores.sql.statements import SqlConnection, query
+from twite.stores.sql.statements import SqlConnection, as_json, query
 
 # Some milliseconds of the writer's time, for what is moved by one statement.
 SLICE: Final = 250
@@ -104,7 +104,7 @@ def with_companions(book: WriterSession, deliveries: Sequence[int]) -> list[int]
     chosen = set(deliveries)
     found = list(deliveries)
     for first, end in book.run(
-        "remarked", deliveries=_json(deliveries), reason=HELD_FOR
+        "remarked", deliveries=as_json(deliveries), reason=HELD_FOR
     ).fetchall():
         held = [HeldGroup(*row) for row in book.run("held_of_submission", first=first, end=end)]
         found += [delivery for delivery in alike(chosen, held) if delivery not in chosen]
@@ -120,9 +120,9 @@ def replay(
     deliveries = [delivery for delivery in deliveries if delivery not in rivals]
     return book.run(
         "replay",
-        deliveries=_json(deliveries),
+        deliveries=as_json(deliveries),
         now=now,
-        sure=_json([delivery for delivery in deliveries if delivery in known]),
+        sure=as_json([delivery for delivery in deliveries if delivery in known]),
         maybe_sent=_MAYBE_SENT,
     ).rowcount
 
@@ -135,7 +135,7 @@ def rivals_of(book: WriterSession, deliveries: Sequence[int]) -> Mapping[int, Ri
 
 def discard(book: WriterSession, deliveries: Sequence[int], *, now: int, note: str) -> int:
     """Give them up, as suppressed; return how many it was."""
-    ids = _json(deliveries)
+    ids = as_json(deliveries)
     book.run("count_discarded", deliveries=ids)
     book.run("note_discarded", deliveries=ids, now=now, note=note)
     return book.run("remove_discarded", deliveries=ids).rowcount
@@ -143,7 +143,7 @@ def discard(book: WriterSession, deliveries: Sequence[int], *, now: int, note: s
 
 def hold_rejected(book: WriterSession, deliveries: Sequence[int], *, reason: str, now: int) -> int:
     """Hold dead letters; return their number."""
-    ids = _json(deliveries)
+    ids = as_json(deliveries)
     return book.run("doubt", deliveries=ids, reason=reason, now=now).rowcount
 
 
@@ -158,7 +158,7 @@ def withdraw_deliveries(
     """Suppress deliveries, or hold those that are queued; return how many it was."""
     if not hold:
         return withdraw(book.run, deliveries, now=now, reason=reason)
-    return book.run("hold_queued", deliveries=_json(deliveries), now=now, reason=reason).rowcount
+    return book.run("hold_queued", deliveries=as_json(deliveries), now=now, reason=reason).rowcount
 
 
 def edit_bodies(
@@ -211,10 +211,6 @@ def _edit_body(
     )
     book.run("amend_delivery", delivery=edited.delivery, lane=lane)
     return None
-
-
-def _json(ids: Sequence[int]) -> str:
-    return msgspec.json.encode(ids).decode()
 
 
 _HAS_ANOTHER: Final = "another conversion has this event and conversion id already"

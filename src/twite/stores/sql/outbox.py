@@ -29,7 +29,7 @@ from twite.domain.delivery import (
 from twite.gateway.ports.outbox import Claim, SweepRequest, SweepResult
 from twite.stores.sql.claimable import claimable
 from twite.stores.sql.database import WriterSession
-from twite.stores.sql.statements import RunsStatements
+from twite.stores.sql.statements import RunsStatements, as_json
 from twite.stores.sql.tallies import GIVEN_UP
 
 # What one transaction moves at most when time comes for many at once: commits go on meanwhile.
@@ -46,7 +46,7 @@ def claim(book: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch | No
     """
     book.run("promote", now=wish.now, limit=MOST_MOVED)
     crashes = QUARANTINED if wish.suspects else SUSPECT
-    passing = _json(sorted(wish.passing))
+    passing = as_json(sorted(wish.passing))
     passing_events = msgspec.json.encode(sorted(wish.passing_events)).decode()
     while True:
         first = book.run(
@@ -110,7 +110,7 @@ def settle(book: WriterSession, settlement: Settlement) -> int:
     told_at = _told_at(book, settlement)
     for transition in settlement.transitions:
         if transition.trigger is Trigger.DELIVERED:
-            ids = _json(transition.deliveries)
+            ids = as_json(transition.deliveries)
             _count_delivered(book, ids, lease=lease, at=told_at)
             settled += book.run("remove_delivered", lease=lease, deliveries=ids).rowcount
     if settlement.attempt is not None:
@@ -119,7 +119,7 @@ def settle(book: WriterSession, settlement: Settlement) -> int:
     for transition in settlement.transitions:
         if transition.trigger is not Trigger.DELIVERED:
             if transition.trigger is Trigger.GIVEN_UP:
-                ids = _json(transition.deliveries)
+                ids = as_json(transition.deliveries)
                 for account, many in book.run("leased_by", lease=lease, deliveries=ids).fetchall():
                     book.tally.flow(told_at, account, (many,), first=GIVEN_UP)
             settled += _move(book, transition, lease=lease, at=at)
@@ -215,7 +215,7 @@ def withdraw_denied(book: WriterSession) -> None:
     """Suppress deliveries that were opted out in flight, unless X accepted them."""
     if not book.denied:
         return
-    rows = book.run("denied_at_rest", deliveries=_json(sorted(book.denied))).fetchall()
+    rows = book.run("denied_at_rest", deliveries=as_json(sorted(book.denied))).fetchall()
     for delivery, at, reason in rows:
         withdraw(book.run, [delivery], now=at, reason=reason)
     book.denied = book.denied.intersection(id_ for (id_,) in book.run("denied"))
@@ -238,7 +238,7 @@ def _count_delivered(book: WriterSession, ids: str, *, lease: int, at: int) -> N
 
 
 def _leased(book: WriterSession, wish: Claim, lane: int, batch: Batch) -> Batch:
-    ids = _json([delivery.id for delivery in batch.deliveries])
+    ids = as_json([delivery.id for delivery in batch.deliveries])
     book.run("mark_sending", lease=batch.lease, deliveries=ids)
     book.run(
         "add_lease",
@@ -255,7 +255,7 @@ def _leased(book: WriterSession, wish: Claim, lane: int, batch: Batch) -> Batch:
 
 def _give_up(book: WriterSession, damaged: Sequence[int], *, now: int) -> None:
     """Claim deliveries that can never be sent, and make them dead letters."""
-    lease, ids = book.next_lease(), _json(damaged)
+    lease, ids = book.next_lease(), as_json(damaged)
     book.run("mark_sending", lease=lease, deliveries=ids)
     state = after(State.SENDING, Trigger.GIVEN_UP).value
     book.run("rest", lease=lease, deliveries=ids, state=state, reason=DAMAGED, at=now)
@@ -281,7 +281,7 @@ def _write_attempt(
     book: WriterSession, attempt: Attempt, *, lease: int, transitions: Sequence[Transition]
 ) -> None:
     """Write an attempt, and link its undelivered deliveries to it."""
-    sent = _json(attempt.deliveries)
+    sent = as_json(attempt.deliveries)
     _add_attempt(book, attempt, lane=book.lane(attempt.pixel, attempt.event), deliveries=sent)
     delivered = {
         delivery
@@ -302,7 +302,7 @@ def _write_attempt(
 
 def _move(book: WriterSession, transition: Transition, *, lease: int, at: int | None) -> int:
     """Make a transition other than DELIVERED; return how many deliveries it reached."""
-    ids = _json(transition.deliveries)
+    ids = as_json(transition.deliveries)
     state = after(State.SENDING, transition.trigger)
     if state is State.QUEUED:
         given_up = 0
@@ -344,7 +344,3 @@ def _count_crashes(
             at=at,
         )
     return int(count)
-
-
-def _json(ids: Sequence[int]) -> str:
-    return msgspec.json.encode(ids).decode()

@@ -1,10 +1,12 @@
 """The named statements of queries.sql, and what runs them."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final, Protocol
+
+import msgspec
 
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _ROW: Final = re.compile(r"VALUES (\([^()]+\))")
@@ -61,6 +63,11 @@ def rows_of(name: str, count: int) -> str:
     if found != 1:
         raise ValueError(f"{name} has no VALUES row to repeat")
     return statement
+
+
+def as_json(ids: Iterable[int]) -> str:
+    """Return ids as the JSON array that statements take."""
+    return msgspec.json.encode(list(ids)).decode()
 
 
 def slices(count: int) -> list[tuple[int, int]]:

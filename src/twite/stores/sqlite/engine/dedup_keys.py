@@ -17,7 +17,7 @@ import msgspec
 
 from twite.domain.delivery import State
 from twite.stores.sql.database import AT_ONCE, Holding, WantedKey
-from twite.stores.sql.statements import RunsStatements
+from twite.stores.sql.statements import RunsStatements, as_json
 
 _BUCKETS: Final = 256
 # A key takes about 150 bytes of memory; the more of them, the more share a page when they go.
@@ -112,7 +112,7 @@ class DedupKeys:
         self._run(
             "log_keys",
             keys=b"".join([wish.key for wish in logged]),
-            deliveries=_json([wish.delivery for wish in logged]),
+            deliveries=as_json([wish.delivery for wish in logged]),
         )
         self._merge(taken=len(logged))
         return late
@@ -133,7 +133,7 @@ class DedupKeys:
         if holder != wish.delivery and self._holdings(candidates)(holder, wish.at).is_live:
             return holder
         self._taken_over.append(wish.key)
-        self._run("merge_keys", keys=wish.key, deliveries=_json([wish.delivery]))
+        self._run("merge_keys", keys=wish.key, deliveries=as_json([wish.delivery]))
         present = self._buckets[wish.key[0]].get(wish.key)
         if present is not None:
             self._put(wish.key, wish.delivery, present)
@@ -145,7 +145,7 @@ class DedupKeys:
         One walk through the log for all: it has no index of keys.
         """
         if self._taken_over:
-            places = _json(range(len(self._taken_over)))
+            places = as_json(range(len(self._taken_over)))
             self._run("forget_taken_over", keys=b"".join(self._taken_over), places=places)
             self._taken_over.clear()
 
@@ -179,7 +179,7 @@ class DedupKeys:
         old = {delivery: key for key, delivery in bucket.items() if delivery < before}
         if not old:
             return 0
-        found = self._run("unsettled", deliveries=_json(list(old))).fetchone()[0]
+        found = self._run("unsettled", deliveries=as_json(list(old))).fetchone()[0]
         for delivery in old.keys() - set(_Ids.decode(found)):
             del bucket[old[delivery]]
             self._count -= 1
@@ -206,7 +206,7 @@ class DedupKeys:
             found = self._run(
                 "holders",
                 keys=b"".join([wish.key for wish in unknown]),
-                deliveries=_json([wish.delivery for wish in unknown]),
+                deliveries=as_json([wish.delivery for wish in unknown]),
             ).fetchone()[0]
             candidates.update(_Pairs.decode(found))
         return candidates
@@ -215,7 +215,7 @@ class DedupKeys:
         """Return how a holder holds its key at a moment."""
         if not candidates:
             return lambda _holder, _at: _GONE
-        found = self._run("holdings", deliveries=_json(list(set(candidates.values()))))
+        found = self._run("holdings", deliveries=as_json(list(set(candidates.values()))))
         holdings = {holding.delivery: holding for holding in _Rows.decode(found.fetchone()[0])}
 
         def holding(holder: int, at: int) -> Holding:
@@ -250,7 +250,7 @@ class DedupKeys:
         bucket = self._buckets[now.bucket]
         if bucket:
             keys = sorted(bucket)
-            merged = _json([bucket[key] for key in keys])
+            merged = as_json([bucket[key] for key in keys])
             self._run("merge_keys", keys=b"".join(keys), deliveries=merged)
         part = (now.bucket + 1) * _FORGET_SPEED
         if now.high > now.low and part <= _BUCKETS:
@@ -261,7 +261,3 @@ class DedupKeys:
         self._round = msgspec.structs.replace(now, bucket=(now.bucket + 1) % _BUCKETS)
         self._run("note_merge_round", **msgspec.structs.asdict(self._round))
         return len(bucket)
-
-
-def _json(ids: Sequence[int]) -> str:
-    return msgspec.json.encode(list(ids)).decode()

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Final, Generic, TypeVar
 
@@ -100,25 +101,21 @@ DISK_FULL: Final = "the disk is full"
 _IOERR: Final = 10
 
 
+@dataclass(slots=True, eq=False)
 class Recording:
     """A submission waiting for its commit."""
 
-    __slots__ = ("future", "size", "submission")
-
-    def __init__(self, submission: Submission, future: asyncio.Future[Recorded], size: int) -> None:
-        self.submission = submission
-        self.future = future
-        self.size = size
+    submission: Submission
+    future: asyncio.Future[Recorded]
+    size: int
 
 
+@dataclass(slots=True, eq=False)
 class Acting(Generic[T]):
     """Any other change."""
 
-    __slots__ = ("act", "future")
-
-    def __init__(self, act: Callable[[OwnerSession], T], future: asyncio.Future[T]) -> None:
-        self.act = act
-        self.future = future
+    act: Callable[[OwnerSession], T]
+    future: asyncio.Future[T]
 
 
 class Closing:
