@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from twite.gateway.operations.dry_run import opened
 from twite.gateway.ports.queries import ConversionOrigin
 from twite.redaction.mask_tree import masked_tree
 
@@ -125,10 +126,7 @@ def own_part(origin: ConversionOrigin) -> bytes:
 
     Other conversions of the request may be of pixels the viewer must not see.
     """
-    try:
-        body = msgspec.json.decode(origin.body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return b""
+    body = opened(origin.body)
     several = body.get("conversions") if isinstance(body, dict) else None
     if isinstance(several, list):
         return msgspec.json.encode(several[origin.place : origin.place + 1])
@@ -137,12 +135,7 @@ def own_part(origin: ConversionOrigin) -> bytes:
 
 def _given(origin: ConversionOrigin) -> dict[str, object]:
     """Return the conversion's own part of its submission, flattened."""
-    if not origin.body:
-        return {}
-    try:
-        body = msgspec.json.decode(origin.body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return {}
+    body = opened(origin.body)
     if isinstance(body, dict) and isinstance(body.get("conversions"), list):
         several = body["conversions"]
         body = several[origin.place] if origin.place < len(several) else {}

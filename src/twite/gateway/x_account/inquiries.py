@@ -6,7 +6,6 @@ RefusedByX means that a person must change something; XUnanswering, that a retry
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from functools import partial
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol, TypeVar
 
@@ -277,22 +276,17 @@ async def accounts_of(ask: XInquiries, keys: OAuthKeys) -> tuple[AdsAccountAcces
 
 
 async def _take_nothing(ask: XInquiries, pixel: str, credentials: OAuthKeys | PixelToken) -> None:
-    make: Callable[[str, int], Inquiry] = _made(ask, pixel, credentials)
+    def make(nonce: str, timestamp: int) -> Inquiry:
+        return with_nothing(
+            credentials,
+            pixel=pixel,
+            api_url=ask.address.api_url,
+            version=ask.address.version,
+            nonce=nonce,
+            timestamp=timestamp,
+        )
 
     def read(status: int, body: bytes) -> bool | InquiryRefusal:
         return read_nothing(credentials, status=status, body=body)
 
     await ask.ask(make, read, about=f"pixel {pixel}")
-
-
-def _made(
-    ask: XInquiries, pixel: str, credentials: OAuthKeys | PixelToken
-) -> Callable[[str, int], Inquiry]:
-    make = partial(
-        with_nothing,
-        credentials,
-        pixel=pixel,
-        api_url=ask.address.api_url,
-        version=ask.address.version,
-    )
-    return lambda nonce, timestamp: make(nonce=nonce, timestamp=timestamp)
