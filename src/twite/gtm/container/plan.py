@@ -306,8 +306,8 @@ def _order(change: Transformation) -> int:
     return 0 if change.allow else 1 if change.set else 2
 
 
-# Google's names for hashes beside raw fields. (sgtm.md of the facts, user_data)
+# Fields of `user_data` that Google also sends as hashes, next to the raw ones.
 _HASHED: Final = frozenset({"email_address", "phone_number", "first_name", "last_name"})
 _GRANTED: Final = frozenset({"true", "granted", "1"})
-# G1<ad_storage><analytics_storage> (guarantees.md of the facts; STD GTMS-2)
+# `gcs` is `G1<ad_storage><analytics_storage>`.
 _IN_GCS: Final[Mapping[str, int]] = {"ad_storage": 2, "analytics_storage": 3}

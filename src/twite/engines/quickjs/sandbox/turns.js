@@ -162,7 +162,7 @@ function failed(run, error) {
   }
 }
 
-// The lines of a trace, the innermost first; see script.py for whose they are.
+// The lines of a trace, the innermost first; `SCENARIO_LINE` in engine.py says whose they are.
 function placesOf(error) {
   const stack = error !== null && typeof error === 'object' ? String(error.stack || '') : '';
   return Array.from(stack.matchAll(/<input>:(\d+)/g), (place) => Number(place[1]));

@@ -42,8 +42,8 @@ CREATE TABLE traffic (
   PRIMARY KEY (source, hour)
 ) WITHOUT ROWID;
 
--- What a conversion must add up to: twite.stores.sql.checksum. Those with ids up to `unsummed`
--- were taken before there was any.
+-- The checksum of a conversion: twite.stores.sql.database.checksum. Conversions with ids up to
+-- `unsummed` have none.
 ALTER TABLE conversion ADD COLUMN checksum INTEGER;
 ALTER TABLE deployment ADD COLUMN unsummed INTEGER NOT NULL DEFAULT 0;
 UPDATE deployment SET unsummed = (SELECT coalesce(max(id), 0) FROM conversion);

@@ -1,6 +1,6 @@
 -- What the page, the pixel and the tag managers bring.
 
--- What came in and is no conversion of its source: twite.domain.ignored.
+-- Ignored events, which are not conversions: twite.domain.submission.IgnoredTally.
 CREATE TABLE ignored (
   day INTEGER NOT NULL, -- whole days since 1970
   source TEXT NOT NULL,

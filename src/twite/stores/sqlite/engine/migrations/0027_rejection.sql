@@ -1,4 +1,4 @@
--- Conversions that were refused at intake, the latest of each account: twite.domain.rejection. `nth`
+-- The latest rejected conversions of each account: twite.domain.submission.Rejection. `nth`
 -- counts an account's; `told` is JSON, masked.
 CREATE TABLE rejection (
   id INTEGER PRIMARY KEY, -- the account, and the place in its ring
