@@ -68,7 +68,7 @@ _LONGEST: Final = 15_000  # milliseconds, Google's own default
 
 
 class ClientOutbound:
-    """See gateway.clients.WayOut."""
+    """The requests of client templates: to X by Twite's own delivery, all others by `web`."""
 
     def __init__(self, web: Web, to_x: ToX, google: GoogleClient) -> None:
         self._web = web

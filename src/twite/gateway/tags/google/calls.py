@@ -101,14 +101,14 @@ class _Open(msgspec.Struct, kw_only=True):
 
 
 class Transactions:
-    """Those that a run has begun: no other's id is taken. `ask` sends a request and reads it."""
+    """Firestore transactions of one run. `ask` sends a request and reads the response."""
 
     def __init__(self, ask: Asks) -> None:
         self._ask = ask
         self._open: dict[str, _Open] = {}
 
     async def begin(self, project: str, *, former: Tree) -> GoogleResult:
-        """Begin one; `former` is the id of the one that it follows after a conflict."""
+        """Begin a transaction; `former` is the id of the one it repeats after a conflict."""
         asking = firestore.begin(project, former=former if isinstance(former, str) else None)
         result = await self._ask(asking, firestore.begun)
         if isinstance(result.value, str):
@@ -116,7 +116,7 @@ class Transactions:
         return result
 
     def check(self, transaction: str, project: str) -> None:
-        """Raise NotAsked where the run has no such transaction in that project."""
+        """Raise RequestNotSent if the run has no such transaction in the project."""
         found = self._open.get(transaction)
         if found is None:
             raise RequestNotSent("uses a transaction that is not open")
@@ -124,12 +124,12 @@ class Transactions:
             raise RequestNotSent("names a different project from its transaction's")
 
     def keep(self, transaction: str, project: str, write: FirestoreWrite) -> None:
-        """Keep a write until the commit. Raises NotAsked."""
+        """Keep a write until the commit. Raises RequestNotSent."""
         self.check(transaction, project)
         self._open[transaction].writes += (write,)
 
     async def commit(self, transaction: str) -> GoogleResult:
-        """Write what was kept; the ids of what was written, in order. Raises NotAsked."""
+        """Send the kept writes; the value is their ids in order. Raises RequestNotSent."""
         found = self._taken(transaction)
         asking = firestore.commit(found.project, found.writes, transaction=transaction)
         result = await self._ask(asking, firestore.done)
@@ -140,7 +140,7 @@ class Transactions:
         )
 
     async def rollback(self, transaction: str) -> GoogleResult:
-        """End it with nothing written. Raises NotAsked."""
+        """End the transaction without a write. Raises RequestNotSent."""
         found = self._taken(transaction)
         return await self._ask(firestore.rollback(found.project, transaction), firestore.done)
 
@@ -184,7 +184,7 @@ class GoogleCalls:
         return EffectAnswer(id=service.id, value=result.value, reason=result.reason)
 
     def _act(self, service: Service) -> "_Act":
-        """Return what performs a call. Raises NotAsked where nothing does."""
+        """Return the method of a service. Raises RequestNotSent if the service is unknown or unset."""
         act = _ACTS.get(service.name)
         if act is None:
             raise RequestNotSent("is not a Google service", reason=FAILED)
@@ -294,7 +294,7 @@ class GoogleCalls:
         return read(came.status, came.body)
 
     async def _project(self, named: Tree) -> str:
-        """Return the project that is meant. Raises NotAsked where nobody says."""
+        """Return the named project or the default. Raises RequestNotSent if there is neither."""
         if isinstance(named, str) and named not in {"", OWN_PROJECT}:
             return named
         own = await self._google.project()
