@@ -27,7 +27,8 @@ routes, and in the tests in a browser. What a page must keep to:
   `visit.viewer.pixels`; templates never filter.
 - **Changes** use POST, in a form that begins with `{{ csrf() }}`. Pass `visit.audit_event(...)` to
   the port, or call `visit.note(...)` first; then return `visit.back_to(path, message="…")`.
-- **Long work** yields to the event loop (`gateway/operations/dry_run.py`), which also serves submissions.
+- **Long work** yields to the event loop, which also serves submissions. See
+  `gateway/operations/dry_run.py`.
 - **Templates** extend `layout.html`, import macros from `parts.html`, and get plain values. Jinja
   escapes foreign text; `|shown` (one line) and `|lines` cut it and show invisible characters.
 - **No inline script or style**: the policy forbids both. Charts are SVG with attributes, or

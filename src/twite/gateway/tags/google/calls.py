@@ -184,7 +184,7 @@ class GoogleCalls:
         return EffectAnswer(id=service.id, value=result.value, reason=result.reason)
 
     def _act(self, service: Service) -> "_Act":
-        """Return the method of a service. Raises RequestNotSent if the service is unknown or unset."""
+        """Return the method of a service. Raises RequestNotSent if it is unknown or unset."""
         act = _ACTS.get(service.name)
         if act is None:
             raise RequestNotSent("is not a Google service", reason=FAILED)
