@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from killed_files import copy_killed
@@ -14,7 +15,7 @@ from twite.domain.errors import StoreInUse, StoreUnusable
 from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.queries import AtRest
 from twite.stores.sqlite import SQLiteStore
-from twite.stores.sqlite.engine.checkpoints import read_mark
+from twite.stores.sqlite.engine.checkpoints import read_mark, write_mark
 from twite.stores.sqlite.engine.log_file import stray_log
 from twite.stores.sqlite.recovery.backup import backup, restore
 from twite.testing.builders import NOW, a_submission, an_entry
@@ -119,6 +120,101 @@ async def test_the_log_of_a_killed_owner_is_its_own(path, copy):
     await store.close()
 
     assert (sent, store.told) == (["after-1", "after-2"], ())
+
+
+async def stopped(path, *names):
+    """Make a store that was closed properly; what is named is pending in it."""
+    store = await SQLiteStore.open(path)
+    await record(store, *names)
+    await store.close()
+    Path(f"{path}.epoch").unlink()
+
+
+@pytest.mark.parametrize("with_mark", [True, False])
+async def test_the_log_of_a_different_store_is_set_aside(path, copy, tmp_path, with_mark):
+    await killed(path, copy, backup)
+    log = Path(f"{path}-wal").read_bytes()
+    other = str(tmp_path / "other.db")
+    await stopped(other, *(f"other-{at}" for at in range(60)))
+    shutil.copyfile(other, path)
+    if not with_mark:
+        Path(f"{path}.epoch").unlink()
+
+    before = stray_log(path)
+    store = await SQLiteStore.open(path)
+    held = await store.find(AtRest(pixel=None, limit=99))
+    sent = await deliver(store)
+    await store.close()
+
+    [aside] = tmp_path.glob("twite.db.stray-*-wal")
+    assert aside.read_bytes() == log
+    assert "that of a different store" in before
+    assert store.told[0].startswith(before)
+    assert (sent, len(held)) == ([], 60)
+
+
+async def test_the_log_of_an_older_copy_is_set_aside(path, copy, tmp_path):
+    """A store that went on elsewhere and came back lies next to the log that it left behind."""
+    await killed(path, copy, backup)
+    there = str(tmp_path / "there.db")
+    for suffix in ("", "-wal", ".epoch"):
+        shutil.copyfile(f"{path}{suffix}", f"{there}{suffix}")
+    store = await SQLiteStore.open(there)
+    sent = await deliver(store)
+    await record(store, "new-1", "new-2")
+    await store.close()
+    shutil.copyfile(there, path)
+
+    before = stray_log(path)
+    store = await SQLiteStore.open(path)
+    again = await deliver(store)
+    await store.close()
+
+    assert "older than the database" in before
+    assert (sent, again) == (["after-1", "after-2"], ["new-1", "new-2"])
+
+
+async def test_without_a_mark_the_log_of_a_newer_copy_is_set_aside(path, copy):
+    await killed(path, copy, shutil.copyfile)
+    shutil.copyfile(copy, path)
+    Path(f"{path}.epoch").unlink()
+
+    before = stray_log(path)
+    store = await SQLiteStore.open(path)
+    again = await deliver(store)
+    held = await store.find(AtRest(pixel=None, limit=99))
+    await store.close()
+
+    assert "an older copy of itself" in before
+    assert (again, len(held)) == ([], 50)
+
+
+async def test_an_older_copy_with_its_own_mark_is_held_for_what_the_log_knows(path, copy):
+    await killed(path, copy, shutil.copyfile)
+    shutil.copyfile(copy, path)
+    before = read_mark(path)
+    with closing(sqlite3.connect(f"file:{copy}?immutable=1", uri=True)) as connection:
+        [turn] = connection.execute("SELECT turn FROM deployment").fetchone()
+    write_mark(path, msgspec.structs.replace(before, turn=turn, conversions=50, moved=turn))
+
+    store = await SQLiteStore.open(path)
+    again = await deliver(store)
+    held = await store.find(AtRest(pixel=None, limit=99))
+    await store.close()
+
+    assert (again, len(held)) == ([], 50)
+    assert "an older copy of itself" in store.told[0]
+
+
+async def test_a_log_that_begins_with_damage_is_not_called_stray(path, copy):
+    await killed(path, copy, shutil.copyfile)
+    shutil.copyfile(copy, path)
+    Path(f"{path}.epoch").unlink()
+    log = bytearray(Path(f"{path}-wal").read_bytes())
+    log[32 + 24 + 100] ^= 1
+    Path(f"{path}-wal").write_bytes(log)
+
+    assert stray_log(path) is None
 
 
 async def test_an_empty_database_beside_a_log_is_refused_and_the_log_left_alone(path, copy):

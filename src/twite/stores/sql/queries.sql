@@ -6,6 +6,11 @@
 -- whether a file beside the database has counted them.
 SELECT salt, epoch, clean, turn, marked FROM deployment;
 
+-- name: progress
+-- How far a database is, and the page that says so.
+SELECT salt, turn, commits, (SELECT rootpage FROM sqlite_schema WHERE name = 'deployment')
+FROM deployment;
+
 -- name: opened
 -- An owner begins: a new epoch, and not clean until it closes.
 UPDATE deployment SET epoch = :epoch, turn = :turn, clean = 0, marked = 1;

@@ -10,8 +10,21 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from msgspec import structs
+
 from twite.stores.sql.statements import query
-from twite.stores.sqlite.engine.checkpoints import deployment_of, read_mark
+from twite.stores.sqlite.engine.checkpoints import (
+    StoreMark,
+    deployment_of,
+    read_mark,
+    write_mark,
+)
+from twite.stores.sqlite.engine.page_records import (
+    TABLE_LEAF,
+    DamagedPage,
+    record_values,
+    varint,
+)
 
 PAGE_SIZE: Final = 4096
 _HEADER: Final = struct.Struct(">8I")
@@ -58,6 +71,20 @@ class LogFile:
         """Return what a frame holds."""
         start = self._at(frame.place) + _FRAME.size
         return self._content[start : start + self.page_size]
+
+    def first_commit(self) -> list[LogFrame]:
+        """Return the frames of the first commit; none where one of them is damaged."""
+        found: list[LogFrame] = []
+        sums = self._sums
+        for frame in self._frames(0) if self.begins_well else ():
+            start = self._at(frame.place)
+            sums = self._add(sums, self._content[start : start + 8] + self.page(frame))
+            if frame.place != len(found) or sums != frame.sums:
+                break
+            found.append(frame)
+            if frame.pages:
+                return found
+        return []
 
     def sound(self) -> tuple[dict[int, bytes], bool]:
         """Return the newest sound version of each committed page, and whether all frames are sound.
@@ -143,6 +170,16 @@ def log_of(database: str) -> LogFile | None:
 # [sqlite.org/fileformat2.html#file_format_version_numbers]
 _FORMAT: Final = slice(18, 20)
 _NEVER_LOGGED: Final = b"\x01\x01"
+# The head of a leaf: kind, free block, rows, content, fragments, and where the first row begins.
+_LEAF: Final = struct.Struct(">BHHHBH")
+
+
+class _StrayLog(NamedTuple):
+    """A log of another copy. `turn` is where that copy was, if it is of the same store."""
+
+    why: str
+    turn: int
+    is_older: bool = False
 
 
 def stray_log(database: str) -> str | None:
@@ -153,45 +190,125 @@ def stray_log(database: str) -> str | None:
     [sqlite.org/howtocorrupt.html#_backup_or_restore_while_a_transaction_is_active]
     No process may have the database open. Changes nothing.
     """
-    if log_of(database) is None:
+    stray = _stray_log(database)
+    return None if stray is None else stray.why
+
+
+def _stray_log(database: str) -> _StrayLog | None:
+    log = log_of(database)
+    if log is None:
         return None
     try:
-        with Path(database).open("rb") as file:
-            header = file.read(_FORMAT.stop)
+        with Path(database).open("rb") as opened:
+            # `twite backup` makes one file that needs no other, and SQLite changes this before it
+            # begins a log.
+            is_backup = opened.read(_FORMAT.stop)[_FORMAT] == _NEVER_LOGGED
     except FileNotFoundError:
         return None
-    # `twite backup` makes one file that needs no other, and SQLite changes this before it begins
-    # a log.
-    if header[_FORMAT] == _NEVER_LOGGED:
-        return "the database is a backup and the log next to it belongs to the previous database"
-    mark, found = read_mark(database), _without_log(database)
-    if mark is None or found is None or found[0] != mark.deployment or found[1] >= mark.moved:
+    file = _without_log(database)
+    first, last = (None, None) if file is None else _first_and_last(log, file.page)
+    if file is not None and last is not None and last.deployment != file.deployment:
+        last = None
+    if is_backup:
+        why = "the database is a backup and the log next to it belongs to the previous database"
+        return _StrayLog(why, 0 if last is None else last.turn)
+    return None if file is None else _compared(file, first, last, read_mark(database))
+
+
+def _compared(
+    file: "_Progress", first: "_Progress | None", last: "_Progress | None", mark: StoreMark | None
+) -> _StrayLog | None:
+    """Every commit is numbered: a log goes on where the file was, and no file is ahead of its log.
+
+    `first` and `last` are the first and the last commit of the log.
+    """
+    if first is not None and first.deployment != file.deployment:
+        return _StrayLog("the log next to the database is that of a different store", 0)
+    turn = 0 if last is None else last.turn
+    missing = None
+    if mark is not None and mark.deployment == file.deployment and mark.moved > file.turn:
+        missing = f"{mark.moved - file.turn} requests to X"
+    elif first is not None and first.commits > file.commits + 1:
+        missing = f"{first.commits - file.commits - 1} commits"
+    if missing is not None:
+        why = (
+            "the database is an older copy of itself and the log next to it is that of the newer "
+            f"one: {missing} are in neither"
+        )
+        return _StrayLog(why, turn)
+    if last is None or last.commits >= file.commits:
         return None
-    return (
-        "the database is an older copy of itself and the log next to it is that of the newer one: "
-        f"{mark.moved - found[1]} requests to X are in neither"
+    why = (
+        "the log next to the database is older than the database: "
+        f"{file.commits - last.commits} commits are not in it"
     )
+    return _StrayLog(why, turn, is_older=True)
 
 
-def _without_log(database: str) -> tuple[str, int] | None:
-    """Return the deployment and the turn that the file has by itself; None where it cannot say."""
+class _Progress(NamedTuple):
+    """What the row of the deployment says, and the page that it is on."""
+
+    deployment: str
+    turn: int
+    commits: int
+    page: int
+
+
+def _without_log(database: str) -> _Progress | None:
+    """Return what the file holds without its log; None where that is unknown."""
     uri = f"{Path(database).resolve().as_uri()}?mode=ro&immutable=1"
     try:
         with closing(sqlite3.connect(uri, uri=True)) as connection:
-            salt, _, _, turn, _ = connection.execute(query("opening")).fetchone()
-            return deployment_of(salt), int(turn)
+            salt, turn, commits, root = connection.execute(query("progress")).fetchone()
+            return _Progress(deployment_of(salt), int(turn), int(commits), int(root))
     except (sqlite3.Error, UnicodeError, TypeError, ValueError):
         return None
 
 
-def set_stray_log_aside(database: str) -> str | None:
-    """Rename a stray log, and return the sentence that says so. Raises OSError."""
-    why = stray_log(database)
-    if why is None:
+def _first_and_last(log: LogFile, root: int) -> tuple[_Progress | None, _Progress | None]:
+    """Return what the first and the last commit of a log say; None for one that is damaged."""
+    first = [frame for frame in log.first_commit() if frame.page == root]
+    frames = log.headers()
+    end = max((frame.place for frame in frames if frame.pages), default=-1)
+    last = [frame for frame in frames if frame.page == root and frame.place <= end]
+    return (
+        _progress_in(log.page(first[-1]), root) if first else None,
+        _progress_in(log.page(last[-1]), root) if last else None,
+    )
+
+
+def _progress_in(page: bytes, root: int) -> _Progress | None:
+    """Read the page of the table `deployment`, which has one row."""
+    kind, _, rows, _, _, place = _LEAF.unpack_from(page)
+    if (kind, rows) != (TABLE_LEAF, 1):
         return None
+    try:
+        size, place = varint(page, place)
+        _, place = varint(page, place)
+        _, salt, _, _, _, _, turn, _, commits = record_values(page[place : place + size])
+    except (DamagedPage, IndexError, UnicodeDecodeError, ValueError):
+        return None
+    match salt, turn, commits:
+        case bytes(), int(), int():
+            return _Progress(deployment_of(salt), turn, commits, root)
+    return None
+
+
+def set_stray_log_aside(database: str, *, also_older: bool = True) -> str | None:
+    """Rename a stray log, and return the sentence that says so. Raises OSError.
+
+    Without `also_older`, a log that ends before the database does is left: it may be cut.
+    """
+    stray = _stray_log(database)
+    if stray is None or (stray.is_older and not also_older):
+        return None
+    mark = read_mark(database)
+    if mark is not None and stray.turn > mark.turn:
+        # The mark may be as old as the database: only this log knows what was sent since.
+        write_mark(database, structs.replace(mark, turn=stray.turn))
     # The index is made anew from the log that there is.
     aside = set_aside(database, "stray", suffixes=("-wal", "-shm"))
-    return f"{why}. The log is set aside as {Path(aside).name}-wal, and is not used"
+    return f"{stray.why}. The log is set aside as {Path(aside).name}-wal, and is not used"
 
 
 def set_aside(

@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from twite.stores.sqlite.engine.log_file import PAGE_SIZE, log_of
+from twite.stores.sqlite.engine.page_records import (
+    TABLE_LEAF,
+    DamagedPage,
+    Value,
+    record_values,
+    varint,
+)
 
-Value = int | float | str | bytes | None
-
-TABLE_LEAF: Final = 0x0D
 INDEX_LEAF: Final = 0x0A
 _TABLE_INNER: Final = 0x05
 _INDEX_INNER: Final = 0x02
@@ -24,9 +28,6 @@ _FIRST_FREE: Final = 32
 # What of a payload lies in its own page at most, in tables and in indexes.
 _MOST_HERE: Final = {TABLE_LEAF: PAGE_SIZE - 35, INDEX_LEAF: (PAGE_SIZE - 12) * 64 // 255 - 23}
 _LEAST_HERE: Final = (PAGE_SIZE - 12) * 32 // 255 - 23
-_SIZES: Final = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0)
-_FLOAT: Final = 7
-_FIRST_BLOB: Final = 12
 
 
 class PageRow(NamedTuple):
@@ -48,10 +49,6 @@ class PageTree(NamedTuple):
 
     pages: list[int]
     whole: bool
-
-
-class DamagedPage(Exception):
-    """A page is damaged or of the wrong type."""
 
 
 class Pages:
@@ -171,12 +168,12 @@ class Pages:
             raise DamagedPage
         if kind == _INDEX_INNER:
             place += 4
-        size, place = _varint(page, place)
+        size, place = varint(page, place)
         rowid = 0
         if kind == TABLE_LEAF:
-            rowid, place = _varint(page, place)
+            rowid, place = varint(page, place)
         family = TABLE_LEAF if kind == TABLE_LEAF else INDEX_LEAF
-        return PageRow(rowid, _values(self._payload(page, place, size, _MOST_HERE[family])))
+        return PageRow(rowid, record_values(self._payload(page, place, size, _MOST_HERE[family])))
 
     def _payload(self, page: bytes, place: int, size: int, most: int) -> bytes:
         if size <= most:
@@ -202,48 +199,3 @@ class Pages:
 
 def _start(number: int) -> int:
     return _FILE_HEADER if number == 1 else 0
-
-
-def _varint(page: bytes, place: int) -> tuple[int, int]:
-    found = 0
-    for _ in range(8):
-        byte = page[place]
-        place += 1
-        found = found << 7 | byte & 0x7F
-        if byte < 0x80:
-            return found, place
-    found = found << 8 | page[place]
-    return (found - (1 << 64) if found >= 1 << 63 else found), place + 1
-
-
-def _values(record: bytes) -> tuple[Value, ...]:
-    size, place = _varint(record, 0)
-    kinds = []
-    while place < size:
-        kind, place = _varint(record, place)
-        kinds.append(kind)
-    if place != size:
-        raise DamagedPage
-    found: list[Value] = []
-    for kind in kinds:
-        width = _SIZES[kind] if kind < len(_SIZES) else (kind - _FIRST_BLOB) // 2
-        part = record[place : place + width]
-        if kind in {10, 11} or len(part) != width:
-            raise DamagedPage
-        found.append(_value(kind, part))
-        place += width
-    if place != len(record):
-        raise DamagedPage
-    return tuple(found)
-
-
-def _value(kind: int, part: bytes) -> Value:
-    if kind == 0:
-        return None
-    if kind in {8, 9}:
-        return kind - 8
-    if kind == _FLOAT:
-        return float(struct.unpack(">d", part)[0])
-    if kind < _FIRST_BLOB:
-        return int.from_bytes(part, "big", signed=True)
-    return part.decode() if kind % 2 else part

@@ -38,7 +38,7 @@ def recover(path: str, to: str | None, *, known: Sequence[tuple[str, str]] = ())
         raise StoreUnusable(path=path, reason="there is no such file", cure="Name the database")
     lock = OwnerLock.take(path)
     try:
-        set_stray_log_aside(path)
+        set_stray_log_aside(path, also_older=False)
         done = _saved(path, target, known)
         # Nobody must send from the damaged one.
         aside = set_aside(path, "damaged")

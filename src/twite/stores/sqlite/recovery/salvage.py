@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from twite.domain.delivery import AttemptOutcome, State
+from twite.stores.sqlite.engine.page_records import TABLE_LEAF, Value
 from twite.stores.sqlite.recovery.pages import (
     INDEX_LEAF,
-    TABLE_LEAF,
     LeafPage,
     PageRow,
     Pages,
-    Value,
 )
 
 _STATES: Final = frozenset({State.QUEUED, State.SENDING, State.HELD, State.DEAD})
