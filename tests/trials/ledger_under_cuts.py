@@ -1,9 +1,9 @@
 """The SQLite ledger's own code at work on a lossy disk: work, cut, look, and on with what is left.
 
-What ships runs here: the settings of `connect_writer`, the migrations, Book, `ledger.record`,
-`outbox.claim`, `settle`, `sweep` and `lapse`, in transactions of the writer's shape, and a second
-connection that moves the log into the database, with commits in between. Only the library beneath
-differs: apsw's SQLite, since Python's own does not take a VFS.
+This uses Twite's own code: WRITER_SETTINGS, the migrations, OwnerSession, `intake.record`, and
+`outbox.claim`, `settle`, `sweep` and `expire`, in transactions like the writer's. A second
+connection moves the log into the database, with commits in between. Only the library differs:
+apsw's SQLite, because Python's does not accept a VFS.
 """
 
 import random

@@ -43,7 +43,7 @@ class _CutOff(OSError):
 
 
 class PublicWeb:
-    """See gateway.tags.web.Web. `names` resolves names; by default the machine's resolver does."""
+    """Implements `Web`. `names` resolves host names; the default is the machine's resolver."""
 
     def __init__(self, *, names: AbstractResolver | None = None) -> None:
         self._names = names

@@ -1,7 +1,7 @@
 """Run templates off the event loop: each template has threads and contexts of its own.
 
 A run that hangs occupies a thread of its template until a limit ends it, or until the thread is
-abandoned: see gateway.tags.runtime. Other templates have other threads; runs of the same template
+abandoned (thread_worker.py). Other templates have other threads; runs of the same template
 go to its least busy thread. A template that exceeded a limit is on probation.
 """
 

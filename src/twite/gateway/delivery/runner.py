@@ -22,7 +22,7 @@ from twite.gateway.ports.tags import TagRule
 
 
 class TagWorkerFactory(Protocol):
-    """Makes a worker for each tag: see gateway.tags.run.workers."""
+    """Makes a worker for each tag: see `gateway/tags/run/batch_sender.py`."""
 
     holding: set[int]
     rules: tuple[TagRule, ...]

@@ -1,4 +1,4 @@
-// The grants, asked at each call as Google does. `policy` is twite.gtm.template.permissions.Policy.
+// Permissions, checked at each call as at Google. `policy` is a PermissionPolicy.
 
 function compiledPolicy(policy) {
   const expressions = (list) =>

@@ -23,7 +23,7 @@ from twite.gtm.template.sandbox import EffectAnswer, Incoming
 
 
 class ClientEvents:
-    """The port `gateway.clients.RunsContainer`."""
+    """Runs the container for clients: implements `RunsContainer` of `clients.py`."""
 
     def __init__(
         self, *, accept: Accept, destinations: Mapping[str, Destination], clock: Clock

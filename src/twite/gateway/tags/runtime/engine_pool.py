@@ -38,11 +38,11 @@ class EngineAbandoned(Exception):
 
 
 class TemplateEngines:
-    """The engines of one thread, made when they are first needed. It is used by that thread alone.
+    """The engines of one thread, created on first use. Only that thread uses them.
 
-    `make` is given a template, and how many runs it has had. Making one raises TemplateUnusable,
-    for code that is not JavaScript. Those of a thread that was left behind are taken over, but for
-    the one whose turn does not end. See gateway.worker.Kit.
+    `make` gets a template and the number of its runs, and raises TemplateUnusable for code that is
+    not JavaScript. A new thread takes over the engines of an abandoned one, except the engine that
+    hangs. Implements `thread_worker.ThreadState`.
     """
 
     def __init__(
@@ -144,11 +144,10 @@ class EnginePool:
     Intake decides which tags fire while the client waits: variables have a
     thread there that no tag holds up.
 
-    What hangs, or takes long, does so alone. Its limits are the narrower ones: an engine's clock is
-    the whole process's, and what one thread burns must not run out the time of the proven. `make`
-    makes the engine of a template, in the thread that will run it. A template that exceeded a limit
-    rests after its runs: `trials` say for how long. A turn that does not end costs its thread: see
-    gateway.worker.
+    Slow and unproven tags run alone, with narrower limits: an engine's clock is the process's CPU
+    time, and one thread must not use up the time of proven tags. `make` creates the engine of a
+    template in the thread that will run it. A template that exceeded a limit pauses after its runs
+    (`trials`). A turn that hangs costs its thread: see `thread_worker.py`.
     """
 
     def __init__(
