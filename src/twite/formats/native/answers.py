@@ -13,7 +13,7 @@ class IdentifierWarning(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Suppressed(msgspec.Struct, frozen=True, kw_only=True):
-    """A conversion that is kept and not sent: its index in the request, and the reason."""
+    """A suppressed conversion: its index in the request, and the reason."""
 
     index: int
     reason: str

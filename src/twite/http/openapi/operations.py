@@ -25,7 +25,7 @@ from twite.x import spec
 def submit() -> Json:
     return {
         "operationId": "submit",
-        "summary": "Submit one conversion, or at most 1,000. Answered once they are on disk.",
+        "summary": "Submit up to 1,000 conversions. The response follows the commit.",
         "description": (
             "`value` and `price` are best sent as decimal strings. Of the identifiers one that X "
             "accepts is enough: email, phone, click id, or IP address and user agent together. "
@@ -66,8 +66,8 @@ def history() -> Json:
     return {
         "operationId": "life",
         "summary": "The history of one conversion, attempt by attempt.",
-        "description": "Where several events of the pixel share the id, the latest received is "
-        "told, and the rest in `others`; `event` asks for one of them.",
+        "description": "If several events of the pixel share the id, the response contains the "
+        "latest, and the rest in `others`; `event` selects one event.",
         "security": KEYS,
         "parameters": [
             in_path("pixel"),
@@ -101,9 +101,9 @@ def accounting() -> Json:
 def consent() -> Json:
     return {
         "operationId": "consent",
-        "summary": "Withdraw a person's consent, or give it again, without a conversion.",
+        "summary": "Revoke or restore a person's consent, without a conversion.",
         "description": (
-            "It applies to all conversions sent after the answer, at all pixels of the source. "
+            "The change applies to all conversions sent after the response, at all pixels. "
             "One email, phone number or click id is enough."
         ),
         "security": KEYS,
@@ -127,7 +127,7 @@ def as_x(version: str) -> Json:
             "404": "An unknown pixel, or an event of another one.",
             "413": "More than 1 MiB after decompression.",
             "415": "Not declared as JSON, or an unsupported encoding.",
-            "429": "Too many requests; `x-rate-limit-reset` says when to retry.",
+            "429": "Too many requests; retry at the time in `x-rate-limit-reset`.",
             "500": "A fault of Twite's own.",
             "503": "Cannot commit; nothing of it was stored.",
         }.items()
@@ -163,9 +163,9 @@ def as_x(version: str) -> Json:
 def operations() -> Json:
     return {
         "operationId": "desk",
-        "summary": "Act on deliveries at rest, the vault or users, or erase a person.",
-        "description": "For the commands of the same machine, which read the token from the file "
-        "next to the database. Without it there is no such route.",
+        "summary": "Change held deliveries, the vault or users, or erase a person.",
+        "description": "For commands on the same machine, which read the token from the file "
+        "next to the database. Without the token, the route returns 404.",
         "security": [{"desk token": []}],
         "requestBody": json_body(ref("Order")),
         "responses": {
@@ -179,7 +179,7 @@ def operations() -> Json:
 def healthz() -> Json:
     return {
         "operationId": "healthz",
-        "summary": "Whether the process answers.",
+        "summary": "Whether the process responds.",
         "responses": {"200": _status_ok(), **errors("408", "431")},
     }
 

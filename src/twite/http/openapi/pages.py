@@ -19,8 +19,8 @@ from twite.http.routes.reports import MOST_TOLD, RejectionList
 _SCRIPT: Final[Json] = {"text/javascript": {"schema": {"type": "string"}}}
 _VERDICT: Final[Json] = {
     "Twite-Verdict": {
-        "description": "`final`: the gateway's own answer; a retry would get the same. "
-        "Answers of 400, 413 and 415 have it, too.",
+        "description": "`final`: the gateway's response; a retry would get the same. "
+        "Responses of 400, 413 and 415 also have it.",
         "schema": {"type": "string"},
     }
 }
@@ -28,7 +28,7 @@ _NO_MORE: Final[Json] = {}
 _FOR_THE_IMAGE: Final = {
     "event": "Our name of the event.",
     "conversion_id": "Lets X drop the second copy.",
-    "value": "What was paid.",
+    "value": "The paid amount.",
     "currency": "ISO 4217.",
     "twclid": "X's click id.",
     "url": "The page; else it is that of `Referer`.",
@@ -38,7 +38,7 @@ _FOR_THE_IMAGE: Final = {
 def beacon() -> Json:
     return {
         "operationId": "beacon",
-        "summary": "What the first-party script sends. Answered once it is on disk.",
+        "summary": "Messages of the first-party script. The response follows the commit.",
         "description": (
             "JSON sent as text, so that browsers need no preflight request. `Origin` must be one "
             "of the source's."
@@ -111,7 +111,7 @@ def script_of_source() -> Json:
 def script_alone() -> Json:
     return {
         "operationId": "script_alone",
-        "summary": "The first-party script alone, at an address whose content never changes.",
+        "summary": "The first-party script alone, at a URL whose content never changes.",
         "parameters": [
             {
                 "name": "hash",
@@ -149,7 +149,7 @@ def overlap() -> Json:
             }
         ],
         "responses": {
-            "200": json_answer("The counts, and what to do about each.", PathCountsBy),
+            "200": json_answer("The counts, with advice for each.", PathCountsBy),
             **errors("400", "401", "403", "408", "431", "500", "503"),
         },
     }

@@ -78,7 +78,7 @@ def _object(properties: Json, *, strict: bool, **more: object) -> Json:
 _NATIVE_CONTENT: Final = _object(
     {
         "id": _id("SKU or GTIN."),
-        "name": _text("What it is called."),
+        "name": _text("The name."),
         "price": _amount(
             "The price of a unit, in the conversion's currency; best as a decimal string."
         ),
@@ -109,7 +109,7 @@ _NATIVE: Final = _object(
         "url": _text("The page where it happened."),
         "contents": _list_of("NativeContent", "The lines of the basket."),
         "description": _text("A free text."),
-        "search": _text("What was searched for."),
+        "search": _text("The search text."),
         "consent": {
             "type": ["object", "null"],
             "additionalProperties": {"type": ["string", "boolean"]},
@@ -137,7 +137,7 @@ _X_CONTENT: Final = _object(
     {
         "content_id": _id("SKU or GTIN."),
         "content_group_id": _id("The group it belongs to."),
-        "content_name": _text("What it is called."),
+        "content_name": _text("The name."),
         "content_price": _amount("A double."),
         "content_type": _text("Its category."),
         "num_items": _count("How many."),
@@ -158,7 +158,7 @@ _X_IDENTIFIER: Final = _object(
 _X_CONVERSION: Final = _object(
     {
         "conversion_time": _text("ISO 8601 with a zone.", format="date-time"),
-        "conversion_timestamp": _id("Instead: milliseconds since the epoch."),
+        "conversion_timestamp": _id("Alternative: milliseconds since the epoch."),
         "event_id": _text("X's id in base 36, or `tw-{pixel}-{event}`."),
         "event_name": _text("Instead: a name that begins with `gtm_`."),
         "identifiers": _list_of("XIdentifier", "At least one; any single one is enough."),
@@ -167,7 +167,7 @@ _X_CONVERSION: Final = _object(
         "price_currency": _text("ISO 4217; USD, if absent."),
         "number_items": _count("How many."),
         "description": _text("A free text."),
-        "search_string": _text("What was searched for."),
+        "search_string": _text("The search text."),
         "event_source_url": _text("The page where it happened."),
         "contents": _list_of("XContent", "The lines of the basket."),
         "restricted_data_use": {
@@ -286,7 +286,7 @@ _WHY: Final = {
     "413": "More than 1 MiB after decompression, or more than 1,000 conversions.",
     "415": "Not declared as JSON, or an unsupported encoding.",
     "409": "A different request had this Idempotency-Key.",
-    "422": "Well-formed but invalid: the codes say why.",
+    "422": "Well-formed but invalid; the codes give the reason.",
     "429": "Too many requests, or the queue for the disk is full.",
     "431": "The headers are too large. The connection is closed.",
     "500": "A fault of Twite's own.",

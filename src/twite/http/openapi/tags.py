@@ -130,9 +130,7 @@ def measurement_protocol() -> Json:
 def debug() -> Json:
     return {
         "operationId": "measurement_protocol_debug",
-        "summary": (
-            "Validates events of the Measurement Protocol without storing them. Nothing is kept."
-        ),
+        "summary": ("Validates events of the Measurement Protocol without storing them."),
         "parameters": _WHOSE,
         "requestBody": _any_body("application/json"),
         "responses": {
@@ -176,7 +174,7 @@ def proxy() -> Json:
     }
     return {
         "operationId": "stape_auth_proxy",
-        "summary": "Requests of Stape's X tag in its OAuth mode, answered as X answers.",
+        "summary": "Requests of Stape's X tag in OAuth mode. Responses have X's format.",
         "parameters": [
             in_path("source_key"),
             {

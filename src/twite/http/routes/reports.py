@@ -262,7 +262,7 @@ class RejectionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class RejectionList(msgspec.Struct, frozen=True, kw_only=True):
-    """The latest first. `more` says whether further ones match the query."""
+    """Latest first. `more` is true if more rejections match the query."""
 
     rejections: tuple[RejectionView, ...]
     more: bool
