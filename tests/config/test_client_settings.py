@@ -68,7 +68,7 @@ class NobodyAtX:
         return None
 
 
-def way_out(web):
+def outbound(web):
     return ClientOutbound(web, NobodyAtX(), GoogleClient(clock=MovingClock()))
 
 
@@ -76,8 +76,10 @@ async def test_a_client_reaches_the_hosts_that_are_opened_to_it(tmp_path):
     [client] = read(tmp_path, f'{GOOD}\n{ORDERS}allow_hosts = ["stock.internal"]\n').clients
     web = ScriptedWeb()
 
-    await way_out(web).fetch(
-        HttpEffect(id=1, url="http://stock.internal/", method="GET"), client=client, says=print
+    await outbound(web).fetch(
+        HttpEffect(id=1, url="http://stock.internal/", method="GET"),
+        client=client,
+        log_message=print,
     )
 
     assert [request.allow_hosts for request in web.asked] == [{"stock.internal"}]
@@ -87,8 +89,8 @@ async def test_a_client_whose_answer_broke_off_is_told_that_it_failed(tmp_path):
     [client] = read(tmp_path, f"{GOOD}\n{ORDERS}").clients
     web = ScriptedWeb([NoResponse(reason="the answer (200) could not be read whole", left=True)])
 
-    told = await way_out(web).fetch(
-        HttpEffect(id=1, url="https://a.example/", method="GET"), client=client, says=print
+    told = await outbound(web).fetch(
+        HttpEffect(id=1, url="https://a.example/", method="GET"), client=client, log_message=print
     )
 
     assert told == EffectAnswer(id=1, reason="failed")

@@ -32,6 +32,7 @@ MANY_ARGUMENTS = frozenset(
         "gateway/delivery/batch_sender:BatchSender",
         "gateway/ingest/accept:Accept",
         "gateway/tags/clients/clients:Clients",
+        "stores/memory/row:MemoryRow",
     }
 )
 
@@ -57,18 +58,15 @@ X_IMPORTERS = frozenset(
     }
 )
 
-# Files longer than MAX_LINES.
-LONG_FILES: frozenset[str] = frozenset()
-
 # Names that say nothing about what they hold: row, conversion, delivery, key do.
 AVOIDED_NAMES = ("one",)
 
 # A word that Twite's prose avoids, the word to use instead, and how often the old one may still
 # occur in pages, templates, docstrings and comments. A count may fall at any time.
 WORDS: dict[str, tuple[str, int]] = {
-    r"whoever|whosever|whomever|whence|wherefrom": ("name the person or the thing", 6),
+    r"whoever|whosever|whomever|whence|wherefrom": ("name the person or the thing", 3),
     r"whose it is": ("name the owner", 3),
-    r"what (waits|comes|flies|rests|leaves)": ("name it: queued conversions, responses", 10),
+    r"what (waits|comes|flies|rests|leaves)": ("name it: queued conversions, responses", 7),
     r"none of (ours|its own|theirs)": ("say which", 1),
     r"of late": ("recently", 0),
     r"(at|by) the door": ("at intake, or the endpoint's name", 0),
@@ -78,23 +76,27 @@ WORDS: dict[str, tuple[str, int]] = {
     r"errands?": ("tag run", 0),
     r"strongroom": ("secret store", 0),
     r"doors?": ("endpoint, route", 22),
-    r"heaps?": ("error group", 13),
+    r"heaps?": ("error group", 3),
     r"mend(?:s|ed|ing)?": ("edit, or fix", 7),
     r"rehears(?:e|es|ed|al)": ("dry run", 0),
     r"deeds?": ("audit event", 25),
-    r"trail": ("audit log", 12),
+    r"trail": ("audit log", 10),
     r"desk": ("operations, control", 11),
     r"askers?": ("name who asks: client, user", 0),
     r"upshots?": ("result", 0),
     r"parcels?": ("request", 0),
-    r"in hand": ("in flight", 1),
+    r"in hand": ("in flight", 0),
     r"floors?": ("layer", 13),
-    r"lanes?": ("worker", 135),
-    r"twins?": ("deduplication report, or copies", 73),
+    r"lanes?": ("worker", 130),
+    r"twins?": ("deduplication report, or copies", 61),
     r"fates?": ("transition", 3),
     r"lapse[sd]?": ("lease expiry", 4),
     r"doctor": ("diagnostics", 12),
     r"crew": ("engine pool", 0),
+    r"warrants?": ("session digest", 0),
+    r"way_out": ("outbound", 0),
+    r"_?glimpses?": ("conversion summary", 0),
+    r"_?telling": ("name it", 29),
 }
 
 
@@ -126,7 +128,7 @@ def test_a_folder_holds_at_most_25_files():
 def test_a_file_has_at_most_400_lines():
     long = {str(file.relative_to(SRC)) for file in FILES if text_of(file).count("\n") > MAX_LINES}
 
-    assert long - LONG_FILES == set()
+    assert long == set()
 
 
 def test_public_class_names_are_unique():
@@ -139,22 +141,39 @@ def test_public_class_names_are_unique():
     assert {name: files for name, files in places.items() if len(files) > 1} == {}
 
 
-def constructors() -> Iterator[tuple[str, ast.arguments]]:
-    for file in FILES:
-        for node in classes_of(file):
-            for function in node.body:
-                if isinstance(function, ast.FunctionDef) and function.name == "__init__":
-                    yield f"{file.relative_to(SRC).with_suffix('')}:{node.name}", function.args
+def constructor_arguments(node: ast.ClassDef) -> int:
+    """Return how many arguments `__init__` takes, or a dataclass. msgspec structs are values."""
+    for function in node.body:
+        if isinstance(function, ast.FunctionDef) and function.name == "__init__":
+            return len(function.args.args) - 1 + len(function.args.kwonlyargs)
+    if "dataclass" not in "".join(map(ast.unparse, node.decorator_list)):
+        return 0
+    fields = [field for field in node.body if isinstance(field, ast.AnnAssign)]
+    return sum("init=False" not in ast.unparse(field) for field in fields)
 
 
 def test_a_constructor_takes_at_most_ten_arguments():
     many = {
-        place
-        for place, arguments in constructors()
-        if len(arguments.args) - 1 + len(arguments.kwonlyargs) > MAX_ARGUMENTS
+        f"{file.relative_to(SRC).with_suffix('')}:{node.name}"
+        for file in FILES
+        for node in classes_of(file)
+        if constructor_arguments(node) > MAX_ARGUMENTS
     }
 
-    assert many - MANY_ARGUMENTS == set()
+    assert many == MANY_ARGUMENTS
+
+
+def test_a_masked_repr_names_its_class():
+    named = re.compile(r"""def __repr__\(self\) -> str:\s+return f?"(\w+)\(""")
+    wrong = [
+        f"{file.relative_to(SRC)}: {found[1]} of {node.name}"
+        for file in FILES
+        for node in classes_of(file)
+        if (found := named.search(ast.get_source_segment(text_of(file), node) or ""))
+        and found[1] != node.name
+    ]
+
+    assert wrong == []
 
 
 def importers_of(package: str, *, outside: tuple[str, ...]) -> set[str]:
@@ -172,7 +191,7 @@ def test_only_the_factory_names_the_store_engines():
 
 
 def test_only_what_talks_to_x_imports_its_language():
-    assert importers_of("x", outside=SPEAKS_X) - X_IMPORTERS == set()
+    assert importers_of("x", outside=SPEAKS_X) == X_IMPORTERS
 
 
 def test_a_format_begins_in_read_py():

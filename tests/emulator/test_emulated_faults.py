@@ -1,8 +1,13 @@
 """Which request a fault hits."""
 
+import re
+from pathlib import Path
+
 import pytest
 
-from twite.emulator.faults import DEFAULT_STATUS, MEANINGS, FaultBoard, FaultError, FaultKind
+from twite.emulator.faults import DEFAULT_STATUS, FaultBoard, FaultError, FaultKind
+
+REFERENCE = (Path(__file__).parents[2] / "docs/reference/emulator.md").read_text("utf-8")
 
 
 def hits(board, number, *, endpoint="conversions", pixel="o8z6j"):
@@ -71,8 +76,10 @@ def test_what_is_no_fault_is_refused_and_arms_nothing(document):
     assert board.armed == []
 
 
-def test_every_kind_has_a_meaning_and_every_default_status_a_kind():
-    assert set(MEANINGS) == set(FaultKind)
+def test_every_kind_is_in_the_reference_and_every_default_status_has_a_kind():
+    table = REFERENCE.partition("| kind | judged | effect |")[2].partition("\n\n")[0]
+
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(FaultKind)
     assert set(DEFAULT_STATUS) < set(FaultKind)
 
 

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from x_requests import a_conversion, a_judge, a_request, answer_of, refused
 
+from twite.emulator.examine import _CONTENT_CHECKS
 from twite.x import spec
 
 INVALID = "INVALID_PARAMETER"
@@ -254,7 +255,7 @@ def test_the_judge_has_an_answer_to_any_value_in_any_field(changes):
 @given(
     value=st.lists(
         st.dictionaries(
-            st.sampled_from(spec.IDENTIFIER_FIELDS + spec.CONTENT_FIELDS), VALUES, max_size=3
+            st.sampled_from((*spec.IDENTIFIER_FIELDS, *_CONTENT_CHECKS)), VALUES, max_size=3
         ),
         max_size=3,
     )

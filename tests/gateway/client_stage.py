@@ -84,7 +84,7 @@ class ClientStage:
         within: int = 20_000,
         secrets: tuple[Secret, ...] = (),
         logging: bool = False,
-        way_out: ClientEffects | None = None,
+        outbound: ClientEffects | None = None,
         **said: Any,
     ) -> None:
         self.container = PlayedContainer()
@@ -114,7 +114,7 @@ class ClientStage:
             clients[::-1],
             runs=self.threads,
             container=self.container,
-            way_out=way_out or self,
+            outbound=outbound or self,
             storage=TemplateStorage(most=100),
             registrable=registrable_domain,
             clock=self.clock,
@@ -137,9 +137,9 @@ class ClientStage:
         self.threads.stop()
 
     async def fetch(
-        self, request: HttpEffect, *, client: TemplateClient, says: Callable[[str], None]
+        self, request: HttpEffect, *, client: TemplateClient, log_message: Callable[[str], None]
     ) -> EffectAnswer:
-        del says
+        del log_message
         assert client.name.startswith("client ")
         self.fetched.append(request)
         self.asked.set()
@@ -148,9 +148,9 @@ class ClientStage:
         return EffectAnswer(id=request.id, status=200, body="fetched")
 
     def calls(
-        self, *, says: Callable[[str], None], mark: bytes
+        self, *, log_message: Callable[[str], None], mark: bytes
     ) -> Callable[[Service], Awaitable[EffectAnswer]]:
-        del says, mark
+        del log_message, mark
 
         async def perform(service: Service) -> EffectAnswer:
             return EffectAnswer(id=service.id, value={"called": service.name})

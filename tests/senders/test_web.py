@@ -77,7 +77,7 @@ async def served():
 
 
 @pytest.fixture
-async def way_out():
+async def outbound():
     out = PublicWeb()
     yield out
     await out.stop()
@@ -99,10 +99,10 @@ def test_which_hosts_may_be_public_is_a_table(verdict, host):
 
 
 @pytest.mark.parametrize("host", [host for verdict, host in HOSTS if verdict == "refused"])
-async def test_what_is_refused_is_refused_before_anything_leaves(host, served, way_out):
+async def test_what_is_refused_is_refused_before_anything_leaves(host, served, outbound):
     port = served.rpartition(":")[2]
 
-    came = await way_out.ask(asked(f"http://{host}:{port}/moved", allow_hosts=frozenset()))
+    came = await outbound.ask(asked(f"http://{host}:{port}/moved", allow_hosts=frozenset()))
 
     assert isinstance(came, NoResponse)
     assert not came.left
@@ -138,8 +138,8 @@ async def test_a_name_that_led_elsewhere_a_moment_ago_is_judged_by_where_it_lead
 
 
 @pytest.mark.parametrize("allowed", ["127.0.0.1", "\uff11\uff12\uff17.0.0.1"])
-async def test_a_host_is_opened_in_any_spelling(allowed, served, way_out):
-    came = await way_out.ask(asked(f"{served}/moved", allow_hosts=frozenset({allowed})))
+async def test_a_host_is_opened_in_any_spelling(allowed, served, outbound):
+    came = await outbound.ask(asked(f"{served}/moved", allow_hosts=frozenset({allowed})))
 
     assert isinstance(came, Response)
 
@@ -147,29 +147,29 @@ async def test_a_host_is_opened_in_any_spelling(allowed, served, way_out):
 @pytest.mark.parametrize(
     "url", ["ftp://crm.example/", "//crm.example/", "https:///x", "https://a\\@crm.example/", ""]
 )
-async def test_what_is_no_address_of_the_web_is_said_so(url, way_out):
-    came = await way_out.ask(asked(url))
+async def test_what_is_no_address_of_the_web_is_said_so(url, outbound):
+    came = await outbound.ask(asked(url))
 
     assert came == NoResponse(reason="its URL is not a web address", left=False)
 
 
-async def test_a_connection_that_one_tag_may_use_is_not_lent_to_another(served, way_out):
-    allowed = await way_out.ask(asked(f"{served}/moved"))
-    refused = await way_out.ask(asked(f"{served}/moved", allow_hosts=frozenset()))
+async def test_a_connection_that_one_tag_may_use_is_not_lent_to_another(served, outbound):
+    allowed = await outbound.ask(asked(f"{served}/moved"))
+    refused = await outbound.ask(asked(f"{served}/moved", allow_hosts=frozenset()))
 
     assert isinstance(allowed, Response)
     assert refused == NoResponse(reason="127.0.0.1 is not a public address", left=False)
 
 
-async def test_a_redirect_is_an_answer(served, way_out):
-    came = await way_out.ask(asked(f"{served}/moved"))
+async def test_a_redirect_is_an_answer(served, outbound):
+    came = await outbound.ask(asked(f"{served}/moved"))
 
     assert isinstance(came, Response)
     assert (came.status, came.headers["location"]) == (302, "/long")
 
 
-async def test_an_answer_without_end_is_cut(served, way_out):
-    came = await way_out.ask(asked(f"{served}/long"))
+async def test_an_answer_without_end_is_cut(served, outbound):
+    came = await outbound.ask(asked(f"{served}/long"))
 
     assert isinstance(came, Response)
     assert (len(came.body), came.whole) == (LONGEST_ANSWER, False)
@@ -185,7 +185,7 @@ async def test_an_answer_without_end_is_cut(served, way_out):
     ids=["length", "chunks", "no gzip"],
 )
 async def test_an_answer_that_is_cut_off_is_none_and_the_request_may_have_been_heard(
-    answer, way_out
+    answer, outbound
 ):
     async def half(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
@@ -195,19 +195,19 @@ async def test_an_answer_that_is_cut_off_is_none_and_the_request_may_have_been_h
     server = await asyncio.start_server(half, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        came = await way_out.ask(asked(f"http://127.0.0.1:{port}/in"))
+        came = await outbound.ask(asked(f"http://127.0.0.1:{port}/in"))
 
     assert came == NoResponse(reason="the answer (200) could not be read whole", left=True)
 
 
-async def test_an_answer_that_stops_in_its_midst_has_not_come_in_time(served, way_out):
-    came = await way_out.ask(asked(f"{served}/half", timeout=300))
+async def test_an_answer_that_stops_in_its_midst_has_not_come_in_time(served, outbound):
+    came = await outbound.ask(asked(f"{served}/half", timeout=300))
 
     assert came == NoResponse(reason="no answer in time", left=True)
 
 
-async def test_what_does_not_answer_in_time_may_have_arrived(served, way_out):
-    came = await way_out.ask(asked(f"{served}/never", timeout=200))
+async def test_what_does_not_answer_in_time_may_have_arrived(served, outbound):
+    came = await outbound.ask(asked(f"{served}/never", timeout=200))
 
     assert came == NoResponse(reason="no answer in time", left=True)
 
@@ -225,15 +225,15 @@ async def test_where_a_name_is_not_found_in_time_nothing_has_left():
     assert came == NoResponse(reason="no answer in time", left=False)
 
 
-async def test_what_no_request_can_hold_has_not_left(served, way_out):
+async def test_what_no_request_can_hold_has_not_left(served, outbound):
     odd = WebRequest(url=f"{served}/moved", method="G T", timeout=2_000, allow_hosts=HERE)
 
-    came = await way_out.ask(odd)
+    came = await outbound.ask(odd)
 
     assert came == NoResponse(reason="it could not be sent: ValueError", left=False)
 
 
-async def test_a_connection_that_ends_without_an_answer_may_have_heard(way_out):
+async def test_a_connection_that_ends_without_an_answer_may_have_heard(outbound):
     async def mute(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
         writer.close()
@@ -241,12 +241,12 @@ async def test_a_connection_that_ends_without_an_answer_may_have_heard(way_out):
     server = await asyncio.start_server(mute, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        came = await way_out.ask(asked(f"http://127.0.0.1:{port}/in"))
+        came = await outbound.ask(asked(f"http://127.0.0.1:{port}/in"))
 
     assert came == NoResponse(reason="connection lost: ServerDisconnectedError", left=True)
 
 
-async def test_where_no_connection_comes_about_in_time_nothing_has_left(way_out):
+async def test_where_no_connection_comes_about_in_time_nothing_has_left(outbound):
     with closing(socket.socket()) as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -255,7 +255,7 @@ async def test_where_no_connection_comes_about_in_time_nothing_has_left(way_out)
         for socket_ in waiting:
             socket_.settimeout(0)
             socket_.connect_ex(there)
-        came = await way_out.ask(asked(f"http://127.0.0.1:{there[1]}/in", timeout=400))
+        came = await outbound.ask(asked(f"http://127.0.0.1:{there[1]}/in", timeout=400))
         for socket_ in waiting:
             socket_.close()
 

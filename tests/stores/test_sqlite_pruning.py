@@ -375,7 +375,7 @@ async def test_one_of_several_that_is_decided_late_keeps_its_submission(path, st
     left = total(await store.balance())
     await store.close()
     with closing(sqlite3.connect(path)) as connection:
-        adrift = connection.execute(query("adrift")).fetchall()
+        adrift = connection.execute(query("find_orphans")).fetchall()
     again = await SQLiteStore.open(path)
     await again.close()
 

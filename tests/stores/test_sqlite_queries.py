@@ -31,11 +31,11 @@ WALKS = {
     "hold_pending": {"outbox"},
     "note_pruning": {"pruning"},
     "note_turn": {"deployment"},
-    "opening": {"deployment"},
+    "read_deployment": {"deployment"},
     "opt_outs": {"opt_out"},
     "policies": {"consent_policy"},
     "pruning": {"pruning"},
-    "turn": {"deployment"},
+    "read_turn": {"deployment"},
     "opened": {"deployment"},
     "closed": {"deployment"},
     "closures": {"closure"},
@@ -45,7 +45,7 @@ WALKS = {
     "closure_texts": {"closure"},
     "timed": {"deployment"},
     # The look for damage goes through all of it, for a few seconds at most.
-    "adrift": {"conversion"},
+    "find_orphans": {"conversion"},
     # Those who work with the gateway are few, and so are their sessions and keys.
     "api_keys": {"api_key"},
     "end_old_sessions": {"session"},

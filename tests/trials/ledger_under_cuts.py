@@ -151,7 +151,7 @@ class Life:
         self._note()
         if self._disk.off:
             return
-        salt, epoch, _, turn, _ = self._writer.execute(query("opening")).fetchone()
+        salt, epoch, _, turn, _ = self._writer.execute(query("read_deployment")).fetchone()
         assert len(salt) == 16
         opened = {"epoch": epoch + 1, "turn": turn}
         self._transact(lambda: self._writer.execute(query("opened"), opened))

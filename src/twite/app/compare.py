@@ -105,7 +105,7 @@ def _endpoints(settings: Settings | None, source: str | None) -> CompareEndpoint
         raise SettingsError(place="--source", message=f"no source {source!r}. There is: {there}")
     rule = None if settings is None or settings.imported is None else settings.imported.rule
     return CompareEndpoints(
-        [known for known in sources if rule is None or rule.hears(known.name)],
+        [known for known in sources if rule is None or rule.listens_to(known.name)],
         {} if settings is None else {pixel.pixel: pixel for pixel in settings.pixels},
         named=next((known for known in sources if known.name == source), None),
     )

@@ -44,7 +44,7 @@ class EndpointResult(msgspec.Struct, frozen=True, kw_only=True):
     kept_back: str | None
 
     def __repr__(self) -> str:
-        return "Entered(***)"
+        return "EndpointResult(***)"
 
 
 class CompareEndpoints:

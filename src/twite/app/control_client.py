@@ -127,10 +127,10 @@ class GatewayClient:
         return (await self._ask(ControlCommand(do="erase", erasing=erasing))).done
 
     async def change(
-        self, change: Change, *, audit_event: AuditEvent, warrant: bytes = b""
+        self, change: Change, *, audit_event: AuditEvent, session_digest: bytes = b""
     ) -> Result:
         """Change users or API keys."""
-        del warrant  # a command has no session
+        del session_digest  # a command has no session
         result = (await self._ask(ControlCommand.changing(change, audit_event=audit_event))).result
         if result is None:
             raise self._refused("did not say whether it did it")

@@ -176,7 +176,7 @@ class Gateway:
                 observer=self._observer,
                 destinations=destinations,
                 wake=self._wake,
-                fire=tag_runtime.fire(),
+                dispatcher=tag_runtime.dispatcher(),
                 guards=value_guard_setup.guards,
             )
             to_x = to_x_of(

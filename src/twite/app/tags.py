@@ -116,7 +116,7 @@ class TagRuntime:
         await self._engine_pool.stop()
         await self._web.stop()
 
-    def fire(self) -> TagDispatcher | None:
+    def dispatcher(self) -> TagDispatcher | None:
         """Return the dispatcher that decides which tags fire; None without tags."""
         if not self._container_configs:
             return None
@@ -179,7 +179,7 @@ def accepting(
     observer: Observer,
     destinations: Mapping[str, Destination],
     wake: Callable[[str], None],
-    fire: TagDispatcher | None,
+    dispatcher: TagDispatcher | None,
     guards: ValueGuards,
 ) -> Accept:
     """Return the gateway's accept function."""
@@ -195,7 +195,7 @@ def accepting(
         watch=watch,
         observer=observer,
         wall=wall,
-        fire=fire,
+        tag_dispatcher=dispatcher,
         guards=guards,
     )
 
@@ -244,7 +244,7 @@ class ServingClients:
             clients,
             runs=self._threads,
             container=ClientEvents(accept=accept, destinations=destinations, clock=clock),
-            way_out=ClientOutbound(self._web, to_x, google),
+            outbound=ClientOutbound(self._web, to_x, google),
             storage=storage or TemplateStorage(),
             registrable=registrable_domain,
             clock=clock,

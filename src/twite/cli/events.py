@@ -318,7 +318,7 @@ def snippet(
         sys.stdout.write("".join(snippet.text for snippet in shown))
     else:
         for snippet in shown:
-            printing.say(printing.styled(f"{snippet.title}: ", "bold"), snippet.says)
+            printing.say(printing.styled(f"{snippet.title}: ", "bold"), snippet.description)
             for line in snippet.text.splitlines():
                 printing.say(f"    {line}")
             printing.say("")

@@ -146,7 +146,7 @@ class PageRequest:
         return self.inside
 
     @property
-    def warrant(self) -> bytes:
+    def session_digest(self) -> bytes:
         """By what they may: the digest of their session, which a change of what they may ends."""
         return self.within.session.digest
 

@@ -76,7 +76,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     rival: Rival | None = None
 
     def __repr__(self) -> str:
-        return f"Life({self.pixel}, {self.event}, {self.conversion_id}, {self.state})"
+        return f"History({self.pixel}, {self.event}, {self.conversion_id}, {self.state})"
 
 
 def waiting(history: History, *, now: int) -> str | None:

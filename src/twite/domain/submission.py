@@ -87,7 +87,7 @@ class AcceptedConversion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     called: str | None = None
 
     def __repr__(self) -> str:
-        return f"Entry({self.index}, {self.pixel}, {self.event}, {self.conversion_id})"
+        return f"AcceptedConversion({self.index}, {self.pixel}, {self.event}, {self.conversion_id})"
 
 
 class FlawedIdentifier(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -40,35 +40,6 @@ class FaultKind(StrEnum):
     CLOCK_SKEW = "clock_skew"
 
 
-# The effect of each; "judged" means that X's response is right and its conversions are counted.
-MEANINGS: Final[Mapping[FaultKind, str]] = MappingProxyType(
-    {
-        FaultKind.STATUS: "answers `status` with `body` and `headers`; not judged",
-        FaultKind.RATE_LIMIT: "answers 429 with x-rate-limit-reset `seconds` from now; not judged",
-        FaultKind.HTML: "answers `status` with a page of HTML; not judged",
-        FaultKind.EMPTY: "answers `status` with an empty body; judged",
-        FaultKind.RESET: "resets the connection before the body is read; not judged",
-        FaultKind.STALL: "waits `seconds` before judging; a client that has left is not counted",
-        FaultKind.SLOW: "judged at once, answered after `seconds`",
-        FaultKind.DROP_ANSWER: "judged, then the connection is closed without an answer",
-        FaultKind.CUT_OFF: "judged, the connection is closed after `bytes` of the body "
-        "(default: half)",
-        FaultKind.CUT_HEAD: "judged, the connection is closed in the middle of the headers",
-        FaultKind.STALL_HEAD: "judged, half of the headers, then nothing for `seconds`",
-        FaultKind.STALL_BODY: "judged, half of the body, then nothing for `seconds`",
-        FaultKind.SHORT_LENGTH: "judged, Content-Length says half of what the body is",
-        FaultKind.NOT_HTTP: "judged, answered with what is not HTTP",
-        FaultKind.TRUNCATED_JSON: "judged, half of the body in a complete answer",
-        FaultKind.WRONG_PROCESSED: "judged, conversions_processed is `processed` (null: left out)",
-        FaultKind.WITH_ERRORS: "judged, a success names an error beside it",
-        FaultKind.TRICKLE: "judged, `bytes` of the body (default: 1) every `seconds`",
-        FaultKind.OPEN_CHUNKS: "judged, chunked, and closed without the last chunk",
-        FaultKind.GZIP_LIE: "judged, says Content-Encoding: gzip and is not",
-        FaultKind.GZIP_BOMB: "judged, a gzip body that unpacks to `bytes` (default: 100 MB)",
-        FaultKind.HUGE_BODY: "judged, followed by spaces up to `bytes` (default: 100 MB)",
-        FaultKind.CLOCK_SKEW: "judged with a clock `seconds` off: Date header and OAuth window",
-    }
-)
 DEFAULT_STATUS: Final[Mapping[FaultKind, int]] = MappingProxyType(
     {
         FaultKind.STATUS: 503,

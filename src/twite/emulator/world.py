@@ -40,7 +40,7 @@ class EmulatedPixel(_Entry, frozen=True, kw_only=True):
     token_issued_at: float | None = None  # epoch seconds; None: when the emulator started
 
     def __repr__(self) -> str:
-        return f"Pixel(id={self.id!r}, account={self.account!r})"
+        return f"EmulatedPixel(id={self.id!r}, account={self.account!r})"
 
 
 class EmulatedEventTag(_Entry, frozen=True, kw_only=True):
@@ -67,7 +67,7 @@ class EmulatedApp(_Entry, frozen=True, kw_only=True):
     callbacks: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"App(id={self.id!r}, access={self.access!r})"
+        return f"EmulatedApp(id={self.id!r}, access={self.access!r})"
 
 
 class EmulatedUser(_Entry, frozen=True, kw_only=True):
@@ -86,7 +86,7 @@ class EmulatedToken(_Entry, frozen=True, kw_only=True):
     revoked: bool = False
 
     def __repr__(self) -> str:
-        return f"Token(user={self.user!r}, app={self.app!r}, revoked={self.revoked!r})"
+        return f"EmulatedToken(user={self.user!r}, app={self.app!r}, revoked={self.revoked!r})"
 
 
 class World:

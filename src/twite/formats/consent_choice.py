@@ -22,7 +22,7 @@ class ConsentChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     twclid: str | None = None
 
     def __repr__(self) -> str:
-        return "Choice(***)"
+        return "ConsentChoice(***)"
 
 
 class ChoiceRead(msgspec.Struct, frozen=True, kw_only=True):

@@ -73,7 +73,7 @@ class TagEvent(msgspec.Struct, frozen=True, kw_only=True):
     repeated: str | None = None
 
     def __repr__(self) -> str:
-        return "Heard(***)"
+        return "TagEvent(***)"
 
 
 class ParsedRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,4 +96,4 @@ class ParsedRequest(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[tuple[Fault, ...], ...] = ()
 
     def __repr__(self) -> str:
-        return f"Found({len(self.conversions)} conversions, {len(self.ignored)} ignored)"
+        return f"ParsedRequest({len(self.conversions)} conversions, {len(self.ignored)} ignored)"

@@ -96,14 +96,6 @@ IDENTIFIER_FIELDS: Final = (
 )
 # One of these is enough alone; ip_address and user_agent only as a pair. [doc WEB]
 STRONG_IDENTIFIERS: Final = ("twclid", "hashed_email", "hashed_phone_number")
-CONTENT_FIELDS: Final = (
-    "content_id",
-    "content_group_id",
-    "content_name",
-    "content_price",
-    "content_type",
-    "num_items",
-)
 RESTRICTED_DATA_USE: Final = ("restrict_optimization", "off")  # [doc RDU]
 
 # --- what X answers ------------------------------------------------------------------------------

@@ -24,15 +24,15 @@ from twite.gateway.ports.state import SealedSecret
 @pytest.mark.parametrize("what", ["begin", "end"])
 async def test_codes_are_neither_begun_nor_ended_by_a_session_that_is_over(api, what):
     user = await api.add(role=Role.OPERATOR)
-    warrant = digest_of(await api.token())
+    session_digest = digest_of(await api.token())
     factor = TwoFactor(people=api.people, secret_store=api.secret_store, clock=api.clock)
     change = UserAllowed(name="ada", role=Role.VIEWER, pixels=None)
     await api.people.change(change, audit_event=DEED)
 
     asked = (
-        factor.begin(user, Secret(TOTP), api.code(), warrant=warrant)
+        factor.begin(user, Secret(TOTP), api.code(), session_digest=session_digest)
         if what == "begin"
-        else factor.end(user, warrant=warrant)
+        else factor.end(user, session_digest=session_digest)
     )
     with pytest.raises(SignedOut):
         await asked

@@ -24,11 +24,11 @@ class NotForX:
 async def test_a_client_reads_firestore_with_the_gateways_own_credentials(staged):
     found = {"name": "x/documents/users/1", "fields": {"seen": {"integerValue": "5"}}}
     answer = HttpAnswer(status=200, headers={}, body=msgspec.json.encode([{"found": found}]))
-    web, way_out = googles(answer, account=ScriptedAccount())
+    web, outbound = googles(answer, account=ScriptedAccount())
     stage = staged(
         "claim(); require('Firestore').read('users/1').then((one) => {"
         "  body(one.id + ' ' + one.data.seen); respond(); });",
-        way_out=way_out,
+        outbound=outbound,
     )
 
     assert await stage.ask() == ClientResponse(body=b"1 5")
@@ -38,11 +38,11 @@ async def test_a_client_reads_firestore_with_the_gateways_own_credentials(staged
 
 
 async def test_without_settings_a_service_that_needs_credentials_says_so(staged):
-    web, way_out = googles()
+    web, outbound = googles()
     stage = staged(
         "claim(); require('Firestore').read('users/1').catch((why) => {"
         "  body(why.reason); respond(); });",
-        way_out=way_out,
+        outbound=outbound,
     )
 
     assert await stage.ask() == ClientResponse(body=b"not_configured")
@@ -54,11 +54,11 @@ async def test_without_settings_a_service_that_needs_credentials_says_so(staged)
 
 async def test_why_there_was_no_token_is_told_where_no_record_is_kept(staged):
     account = ScriptedAccount([NoGoogleToken(reason="invalid_grant", refused=True)])
-    _, way_out = googles(account=account)
+    _, outbound = googles(account=account)
     stage = staged(
         "claim(); require('Firestore').read('users/1').catch((why) => {"
         "  body(why.reason); respond(); });",
-        way_out=way_out,
+        outbound=outbound,
     )
 
     assert await stage.ask() == ClientResponse(body=b"failed")
@@ -82,8 +82,8 @@ ASKS = (
     ],
 )
 async def test_what_asks_for_googles_credentials_in_vain_is_not_sent_without(staged, account, why):
-    web, way_out = googles(account=account)
-    stage = staged(ASKS % "a.example", way_out=way_out)
+    web, outbound = googles(account=account)
+    stage = staged(ASKS % "a.example", outbound=outbound)
 
     assert await stage.ask() == ClientResponse(body=b"failed")
     assert web.asked == []
@@ -91,8 +91,8 @@ async def test_what_asks_for_googles_credentials_in_vain_is_not_sent_without(sta
 
 
 async def test_a_request_of_a_client_carries_a_token_to_google(staged):
-    web, way_out = googles(account=ScriptedAccount())
-    stage = staged(ASKS % "sheets.googleapis.com", way_out=way_out)
+    web, outbound = googles(account=ScriptedAccount())
+    stage = staged(ASKS % "sheets.googleapis.com", outbound=outbound)
 
     assert await stage.ask() == ClientResponse(body=b"sent")
     assert [request.headers for request in web.asked] == [{"authorization": "Bearer token-1"}]

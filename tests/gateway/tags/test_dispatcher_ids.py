@@ -28,7 +28,7 @@ async def heard(store, *, event, firing, identity="A2", data=None):
         salt=b"x" * 16,
         opt_outs=store,
     )
-    firing_result = await fires.heard(
+    firing_result = await fires.dispatch(
         [
             TagRemark(
                 event={"event_name": event, **(data or {})},

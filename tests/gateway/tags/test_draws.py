@@ -54,7 +54,7 @@ def fire(*variables):
 async def heard(fires, **said):
     """Return the draw that each tag's letter holds."""
     native = Native(event="purchase", **({"conversion_id": said.pop("id")} if "id" in said else {}))
-    firing_result = await fires.heard(
+    firing_result = await fires.dispatch(
         [
             TagRemark(
                 event={"event_name": "purchase"} | said.pop("event", {}), native=native, **said

@@ -92,7 +92,9 @@ def test_no_call_raises_or_asks_anybody_but_google(calls, answers):
 
     async def perform():
         google = GoogleClient(ScriptedAccount(), clock=MovingClock())
-        made = GoogleCalls(google, sends=sends, says=lambda _: None, marks=InsertIds(b"", at=1))
+        made = GoogleCalls(
+            google, sends=sends, log_message=lambda _: None, marks=InsertIds(b"", at=1)
+        )
         services = [Service(id=n, name=name, arguments=given_) for n, (name, given_) in calls]
         return [await made.perform(service) for service in services]
 

@@ -97,7 +97,7 @@ async def test_at_the_door_nobody_waits_and_the_conversions_life_says_why():
         conversion_id="order-1",
     )
     try:
-        firing_result = await fire.heard(
+        firing_result = await fire.dispatch(
             [said],
             source=a_source(),
             request=Incoming(),

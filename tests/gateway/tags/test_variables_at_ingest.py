@@ -99,7 +99,7 @@ class Stage:
         """Return the tags that fire for an event, and why others do not."""
         event = {"event_name": "purchase", "hangs": hangs}
         said = TagRemark(event=event, native=Native(event="purchase"), conversion_id="order-1")
-        firing_result = await self.fire.heard(
+        firing_result = await self.fire.dispatch(
             [said],
             source=a_source(),
             request=Incoming(),

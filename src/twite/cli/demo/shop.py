@@ -128,7 +128,7 @@ class ShopOrder(msgspec.Struct, frozen=True, kw_only=True):
     email: str
 
     def __repr__(self) -> str:
-        return f"Order({self.id})"
+        return f"ShopOrder({self.id})"
 
 
 class DemoShop:

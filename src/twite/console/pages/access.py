@@ -71,7 +71,7 @@ class UsersPage:
                 password=form.first("new"),
                 pixels=self._seen(form),
                 by=visit.viewer.name,
-                warrant=visit.warrant,
+                session_digest=visit.session_digest,
             )
 
         return await self.confirming.done(visit, _PATH, act, message=f"{name} may sign in.")
@@ -85,7 +85,7 @@ class UsersPage:
                 role=_role(form),
                 pixels=self._seen(form),
                 by=visit.viewer.name,
-                warrant=visit.warrant,
+                session_digest=visit.session_digest,
             )
 
         message = f"{user.name} has another role, and was signed out."
@@ -96,7 +96,10 @@ class UsersPage:
 
         async def act() -> None:
             await self.user_accounts.give_password(
-                user.name, visit.form.first("new"), by=visit.viewer.name, warrant=visit.warrant
+                user.name,
+                visit.form.first("new"),
+                by=visit.viewer.name,
+                session_digest=visit.session_digest,
             )
 
         message = f"{user.name} has another password, and was signed out."
@@ -107,7 +110,7 @@ class UsersPage:
 
         async def act() -> None:
             await self.user_accounts.drop_codes(
-                user.name, by=visit.viewer.name, warrant=visit.warrant
+                user.name, by=visit.viewer.name, session_digest=visit.session_digest
             )
 
         message = f"{user.name} signs in without a code now."
@@ -117,7 +120,9 @@ class UsersPage:
         user = await self._known(visit)
 
         async def act() -> None:
-            await self.user_accounts.remove(user.name, by=visit.viewer.name, warrant=visit.warrant)
+            await self.user_accounts.remove(
+                user.name, by=visit.viewer.name, session_digest=visit.session_digest
+            )
 
         return await self.confirming.done(visit, _PATH, act, message=f"{user.name} was removed.")
 
@@ -191,7 +196,7 @@ class KeysPage:
                 scopes=[KeyScope(name) for name in form.all("scope") if name in set(KeyScope)],
                 pixels=self._seen(visit),
                 by=visit.viewer.name,
-                warrant=visit.warrant,
+                session_digest=visit.session_digest,
             )
         except InvalidAccountChange as unfit:
             return visit.back_to(_KEYS_PATH, message=f"No key was created: {unfit}.", bad=True)
@@ -201,7 +206,9 @@ class KeysPage:
         id_ = visit.part("id")
 
         async def act() -> None:
-            await self.user_accounts.revoke_key(id_, by=visit.viewer.name, warrant=visit.warrant)
+            await self.user_accounts.revoke_key(
+                id_, by=visit.viewer.name, session_digest=visit.session_digest
+            )
 
         return await self.confirming.done(visit, _KEYS_PATH, act, message="The key is revoked.")
 

@@ -64,8 +64,8 @@ class AccountPage:
                 new,
                 by=inside.user.name,
                 was=inside.user.password,
-                but=visit.warrant,
-                warrant=visit.warrant,
+                but=visit.session_digest,
+                session_digest=visit.session_digest,
             )
         except InvalidAccountChange as wrong:
             return visit.back_to(_PATH, message=f"Not changed: {wrong}.", bad=True)
@@ -133,7 +133,7 @@ class CodesPage:
             return visit.back_to(_CODES_PATH, message="The password is not right.", bad=True)
         try:
             recovery = await self._second_factor.begin(
-                inside.user, secret, form.first("code"), warrant=visit.warrant
+                inside.user, secret, form.first("code"), session_digest=visit.session_digest
             )
         except InvalidAccountChange as unfit:
             return visit.back_to(_CODES_PATH, message=f"Nothing was changed: {unfit}.", bad=True)
@@ -154,7 +154,7 @@ class CodesPage:
         )
         if not right or self._second_factor is None:
             return visit.back_to(_CODES_PATH, message="The password is not right.", bad=True)
-        await self._second_factor.end(inside.user, warrant=visit.warrant)
+        await self._second_factor.end(inside.user, session_digest=visit.session_digest)
         return await visit.renewed(
             self._authentication, _ACCOUNT_PATH, message="Codes are no longer required."
         )

@@ -143,10 +143,10 @@ class LivePage:
         return visit.page(
             "live.html",
             title="Live",
-            lines=[self._line(glimpse) for glimpse in sight.glimpses],
+            lines=[self._line(summary) for summary in sight.summaries],
             back_to=sight.back_to,
             # Not the latest of all: that would tell when others' come.
-            latest=max((glimpse.delivery for glimpse in sight.glimpses), default=0),
+            latest=max((summary.delivery for summary in sight.summaries), default=0),
             is_first=look.before is None,
             query=asked_again(query, FILTERS),
             chosen={name: query.first(name) for name in FILTERS},
@@ -212,9 +212,9 @@ class LivePage:
             until = self.clock.elapsed() + lasting
             while True:
                 sight = await self.glances.page(look)
-                if sight.glimpses:
-                    number = sight.glimpses[0].delivery
-                    lines = [self._line(glimpse) for glimpse in reversed(sight.glimpses)]
+                if sight.summaries:
+                    number = sight.summaries[0].delivery
+                    lines = [self._line(summary) for summary in reversed(sight.summaries)]
                     yield b"id: %d\ndata: %s\n\n" % (number, msgspec.json.encode(lines))
                 look = msgspec.structs.replace(look, after=max(sight.latest, look.after))
                 if self.clock.elapsed() >= until:
@@ -233,7 +233,7 @@ class LivePage:
         look = look_of(visit, form, limit=1_000)
         while len(found) < _EXPORTED:
             sight = await self.glances.page(look)
-            found += sight.glimpses
+            found += sight.summaries
             if sight.back_to is None:
                 break
             look = msgspec.structs.replace(look, before=sight.back_to)

@@ -113,7 +113,7 @@ class AmountsPage:
             "amounts.html",
             title="Value guards",
             lines=[
-                (glimpse, self._name(glimpse.pixel, glimpse.event)) for glimpse in sight.glimpses
+                (summary, self._name(summary.pixel, summary.event)) for summary in sight.summaries
             ],
             tones=TONES,
             meaning={kind.value: sentence for kind, sentence in MEANING.items()},

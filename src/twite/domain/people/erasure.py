@@ -47,7 +47,7 @@ class ErasureIdentifier(msgspec.Struct, frozen=True, kw_only=True):
     conversion_id: str | None = None
 
     def __repr__(self) -> str:
-        return f"Asked({self.kind}=***)"
+        return f"ErasureIdentifier({self.kind}=***)"
 
 
 class ErasureSubject(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +59,7 @@ class ErasureSubject(msgspec.Struct, frozen=True, kw_only=True):
     conversion_ids: frozenset[str]
 
     def __repr__(self) -> str:
-        return "Whom(***)"
+        return "ErasureSubject(***)"
 
     def named_in(self, kept: bytes) -> bool:
         """Return whether Twite's own text has them: digests and click ids are whole words there."""

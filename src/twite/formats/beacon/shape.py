@@ -87,7 +87,7 @@ class BeaconMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     ignored: msgspec.Raw = _NULL
 
     def __repr__(self) -> str:
-        return "Message(***)"
+        return "BeaconMessage(***)"
 
 
 T = TypeVar("T")

@@ -74,7 +74,7 @@ class FileRow(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[RowFinding, ...] = ()
 
     def __repr__(self) -> str:
-        return f"Row(number={self.number}, errors={self.errors}, notes={self.notes})"
+        return f"FileRow(number={self.number}, errors={self.errors}, notes={self.notes})"
 
 
 # A spreadsheet shows 100023000001 as 1.00023E+11 (1,00023E+11), and saves what it shows; Java

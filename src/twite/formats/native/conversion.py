@@ -72,7 +72,7 @@ class ReadContext(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[Fault, ...] = ()
 
     def __repr__(self) -> str:
-        return "Context(***)"
+        return "ReadContext(***)"
 
 
 class ReadConversion(msgspec.Struct, frozen=True, kw_only=True):

@@ -67,7 +67,7 @@ class ParsedNative(msgspec.Struct, frozen=True, kw_only=True):
     given: tuple[Native, ...] = ()
 
     def __repr__(self) -> str:
-        return f"Reading(results={self.results!r}, body=<{len(self.body)} bytes>)"
+        return f"ParsedNative(results={self.results!r}, body=<{len(self.body)} bytes>)"
 
 
 def read(

@@ -27,7 +27,7 @@ class SgtmTagRequest(msgspec.Struct, frozen=True, kw_only=True):
     pixel: str | None = None
 
     def __repr__(self) -> str:
-        return "Sent(***)"
+        return "SgtmTagRequest(***)"
 
 
 def read(body: bytes) -> SgtmTagRequest:

@@ -65,8 +65,8 @@ class CreatedKey(msgspec.Struct, frozen=True, kw_only=True):
 class Accounts:
     """Every method takes `by`, who asks for it, and raises Unfit and LedgerUnavailable.
 
-    `warrant` is the digest of the session by which it is asked: where that is over by the time of
-    the change, since somebody else's change ended it, SignedOut is raised and nothing is done.
+    `session_digest` is that of the requesting session. If the session ended before the change, for
+    example by another user's change, SignedOut is raised and nothing is done.
     """
 
     def __init__(self, *, people: AccountDirectory, passwords: Passwords, clock: Clock) -> None:
@@ -82,7 +82,7 @@ class Accounts:
         password: str,
         pixels: Iterable[str] | None,
         by: str,
-        warrant: bytes = b"",
+        session_digest: bytes = b"",
     ) -> User:
         """Create a user."""
         refuse_limited(role, pixels)
@@ -104,7 +104,9 @@ class Accounts:
             pixels=_sorted(pixels),
         )
         detail = f"{role}, {seen(user.pixels)}"
-        await self._change(UserAdded(user=user), name, by=by, detail=detail, warrant=warrant)
+        await self._change(
+            UserAdded(user=user), name, by=by, detail=detail, session_digest=session_digest
+        )
         return user
 
     async def allow(
@@ -114,7 +116,7 @@ class Accounts:
         role: Role,
         pixels: Iterable[str] | None,
         by: str,
-        warrant: bytes = b"",
+        session_digest: bytes = b"",
     ) -> tuple[str, ...] | None:
         """Change a user's role or pixels, and end their sessions.
 
@@ -123,7 +125,7 @@ class Accounts:
         refuse_limited(role, pixels)
         change = UserAllowed(name=name, role=role, pixels=_sorted(pixels))
         detail = f"{role}, {seen(change.pixels)}"
-        await self._change(change, name, by=by, detail=detail, warrant=warrant)
+        await self._change(change, name, by=by, detail=detail, session_digest=session_digest)
         return change.pixels
 
     async def give_password(
@@ -134,7 +136,7 @@ class Accounts:
         by: str,
         was: Secret | None = None,
         but: bytes = b"",
-        warrant: bytes = b"",
+        session_digest: bytes = b"",
     ) -> None:
         """Replace a password, or the one that `was`. All sessions end but one."""
         await self._there(name)
@@ -146,15 +148,15 @@ class Accounts:
             was=was,
             but=but,
         )
-        await self._change(change, name, by=by, warrant=warrant)
+        await self._change(change, name, by=by, session_digest=session_digest)
 
-    async def drop_codes(self, name: str, *, by: str, warrant: bytes = b"") -> None:
+    async def drop_codes(self, name: str, *, by: str, session_digest: bytes = b"") -> None:
         """Turn off two-factor authentication, for a lost device."""
-        await self._change(TwoFactorDisabled(name=name), name, by=by, warrant=warrant)
+        await self._change(TwoFactorDisabled(name=name), name, by=by, session_digest=session_digest)
 
-    async def remove(self, name: str, *, by: str, warrant: bytes = b"") -> None:
+    async def remove(self, name: str, *, by: str, session_digest: bytes = b"") -> None:
         """Remove a user."""
-        await self._change(UserRemoved(name=name), name, by=by, warrant=warrant)
+        await self._change(UserRemoved(name=name), name, by=by, session_digest=session_digest)
 
     async def make_key(
         self,
@@ -163,7 +165,7 @@ class Accounts:
         scopes: Iterable[KeyScope],
         pixels: Iterable[str] | None,
         by: str,
-        warrant: bytes = b"",
+        session_digest: bytes = b"",
     ) -> CreatedKey:
         """Create an API key."""
         chosen = frozenset(scopes)
@@ -191,17 +193,19 @@ class Accounts:
             pixels=_sorted(pixels),
         )
         detail = f"{name}: {', '.join(sorted(chosen))}, {seen(key.pixels)}"
-        await self._change(KeyMade(key=key), id_, by=by, detail=detail, warrant=warrant)
+        await self._change(
+            KeyMade(key=key), id_, by=by, detail=detail, session_digest=session_digest
+        )
         return CreatedKey(key=key, text=Secret(text))
 
-    async def revoke_key(self, id_: str, *, by: str, warrant: bytes = b"") -> None:
+    async def revoke_key(self, id_: str, *, by: str, session_digest: bytes = b"") -> None:
         """Revoke an API key."""
         if not any(key.id == id_ for key in await self.keys()):
             raise InvalidAccountChange(
                 f"there is no key {id_[:32]!r}; twite key list shows all keys"
             )
         change = KeyRevoked(id=id_, at=self._clock.now())
-        await self._change(change, id_, by=by, warrant=warrant)
+        await self._change(change, id_, by=by, session_digest=session_digest)
 
     async def users(self) -> Sequence[User]:
         """Return the users."""
@@ -218,7 +222,7 @@ class Accounts:
         return user
 
     async def _change(
-        self, change: Change, subject: str, *, by: str, warrant: bytes, detail: str = ""
+        self, change: Change, subject: str, *, by: str, session_digest: bytes, detail: str = ""
     ) -> None:
         """Make a change with its audit event, or raise why not."""
         audit_event = AuditEvent(
@@ -228,7 +232,9 @@ class Accounts:
             subject=subject[:64],
             detail=detail,
         )
-        result = await self._people.change(change, audit_event=audit_event, warrant=warrant)
+        result = await self._people.change(
+            change, audit_event=audit_event, session_digest=session_digest
+        )
         match result:
             case Result.DONE:
                 return

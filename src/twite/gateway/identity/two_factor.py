@@ -28,7 +28,7 @@ from twite.gateway.ports.secret_store import CODES, SecretStore
 
 
 class TwoFactor:
-    """Each method ends the user's sessions but `warrant`, by which it is asked.
+    """Each method ends the user's sessions but `session_digest`, by which it is asked.
 
     Each raises SignedOut where that is over, Unfit, and LedgerUnavailable.
     """
@@ -43,7 +43,7 @@ class TwoFactor:
         self._turn = asyncio.Lock()
 
     async def begin(
-        self, user: User, secret: Secret, code: str, *, warrant: bytes = b""
+        self, user: User, secret: Secret, code: str, *, session_digest: bytes = b""
     ) -> Sequence[str] | None:
         """Ask the user for codes of this secret from now on; return recovery codes.
 
@@ -59,30 +59,34 @@ class TwoFactor:
             since=now,
             step=step,
             recovery=tuple(hash_of(code) for code in recovery),
-            but=warrant,
+            but=session_digest,
         )
         async with self._turn:
             there = await self._people.user(user.name)
             if there is not None and there.code_since is not None:
                 raise InvalidAccountChange("codes are set up already")
             await self._secret_store.put(CODES + user.name, secret.reveal().encode())
-            await self._change(begun, AuditAction.USER_CODES_ON, warrant)
+            await self._change(begun, AuditAction.USER_CODES_ON, session_digest)
         return recovery
 
-    async def end(self, user: User, *, warrant: bytes = b"") -> None:
+    async def end(self, user: User, *, session_digest: bytes = b"") -> None:
         """Turn it off and delete the secret."""
         async with self._turn:
             await self._change(
-                TwoFactorDisabled(name=user.name, but=warrant), AuditAction.USER_CODES_OFF, warrant
+                TwoFactorDisabled(name=user.name, but=session_digest),
+                AuditAction.USER_CODES_OFF,
+                session_digest,
             )
 
     async def _change(
-        self, change: TwoFactorEnabled | TwoFactorDisabled, what: str, warrant: bytes
+        self, change: TwoFactorEnabled | TwoFactorDisabled, what: str, session_digest: bytes
     ) -> None:
         audit_event = AuditEvent(
             at=self._clock.now(), who=change.name, what=what, subject=change.name
         )
-        result = await self._people.change(change, audit_event=audit_event, warrant=warrant)
+        result = await self._people.change(
+            change, audit_event=audit_event, session_digest=session_digest
+        )
         if result in {Result.OVER, Result.GONE}:
             raise SignedOut
         if result is not Result.DONE:

@@ -99,8 +99,8 @@ class XAcceptRefusal(Exception):
 class Accept:
     """Accepts requests. `wake` is called with each pixel that has new deliveries.
 
-    `wall` dates conversions without a time; `clock` measures intervals. Without `fire` there are no
-    tags.
+    `wall` dates conversions without a time; `clock` measures intervals. Without `tag_dispatcher`
+    there are no tags.
     """
 
     ledger: Intake
@@ -114,7 +114,7 @@ class Accept:
     guards: ValueGuards = field(default_factory=ValueGuards)
     observer: Observer = field(default_factory=SilentObserver)
     wall: Clock | None = None
-    fire: DispatchesTags | None = None
+    tag_dispatcher: DispatchesTags | None = None
     _double_hashes: DoubleHashFilter = field(init=False, default_factory=DoubleHashFilter)
     # Requests in progress.
     _begun: set[asyncio.Future[None]] = field(init=False, default_factory=set)
@@ -231,8 +231,8 @@ class Accept:
             reading, look=self.guards.look(source.name), salt=self.salt
         )
         firing = FiringResult()
-        if self.fire is not None and self.fire.hears(source.name):
-            firing = await self.fire.heard(
+        if self.tag_dispatcher is not None and self.tag_dispatcher.listens_to(source.name):
+            firing = await self.tag_dispatcher.dispatch(
                 tag_events(reading, found),
                 source=source,
                 request=request,

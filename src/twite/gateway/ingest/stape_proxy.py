@@ -50,7 +50,7 @@ class SealedCredentials(msgspec.Struct, frozen=True, kw_only=True):
     passing: bool = False
 
     def __repr__(self) -> str:
-        return f"Kept({self.source})"
+        return f"SealedCredentials({self.source})"
 
 
 class SendsForPixel(Protocol):

@@ -112,11 +112,11 @@ class AccountDirectory(DirectoryReader, Protocol):
     """Users and API keys, changed in the store or through the gateway that owns it."""
 
     async def change(
-        self, change: Change, *, audit_event: AuditEvent, warrant: bytes = b""
+        self, change: Change, *, audit_event: AuditEvent, session_digest: bytes = b""
     ) -> Result:
         """Apply a change and write the audit event in one transaction.
 
-        The two-factor secret of a user without codes is deleted. `warrant` is the digest of the
+        The two-factor secret of a user without codes is deleted. `session_digest` is that of the
         requesting session: if that has ended, nothing is done. It is empty for commands on this
         machine.
         """

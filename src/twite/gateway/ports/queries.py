@@ -71,7 +71,7 @@ class ConversionSummary(msgspec.Struct, frozen=True, kw_only=True):
     flag: ValueFlag | None = None
 
     def __repr__(self) -> str:
-        return f"Glimpse({self.delivery}, {self.pixel}, {self.event}, {self.state})"
+        return f"ConversionSummary({self.delivery}, {self.pixel}, {self.event}, {self.state})"
 
 
 class SummaryPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +80,7 @@ class SummaryPage(msgspec.Struct, frozen=True, kw_only=True):
     `back_to`: continue before this number; None at the end.
     """
 
-    glimpses: tuple[ConversionSummary, ...]
+    summaries: tuple[ConversionSummary, ...]
     back_to: int | None = None
     latest: int = 0
 
@@ -99,7 +99,7 @@ class ConversionOrigin(msgspec.Struct, frozen=True, kw_only=True):
     amended: tuple[tuple[int, str], ...] = ()
 
     def __repr__(self) -> str:
-        return f"Origin({self.history!r}, {self.endpoint}, {self.place})"
+        return f"ConversionOrigin({self.history!r}, {self.endpoint}, {self.place})"
 
 
 class KeptSubmission(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,7 +113,7 @@ class KeptSubmission(msgspec.Struct, frozen=True, kw_only=True):
     place: int
 
     def __repr__(self) -> str:
-        return f"Kept({self.delivery}, {self.place}, body=<{len(self.body)} bytes>)"
+        return f"KeptSubmission({self.delivery}, {self.place}, body=<{len(self.body)} bytes>)"
 
 
 class ErrorGroup(msgspec.Struct, frozen=True, kw_only=True):

@@ -68,7 +68,7 @@ class TagRule(msgspec.Struct, frozen=True, kw_only=True):
         """Whether ambiguous runs are held for a user."""
         return self.repeat is RepeatPolicy.AT_MOST_ONCE
 
-    def hears(self, source: str) -> bool:
+    def listens_to(self, source: str) -> bool:
         return self.sources is None or source in self.sources
 
 
@@ -96,7 +96,7 @@ class TagRemark(msgspec.Struct, frozen=True, kw_only=True):
     index: int | None = None
 
     def __repr__(self) -> str:
-        return "Said(***)"
+        return "TagRemark(***)"
 
 
 class FiringResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,9 +119,9 @@ class TagOutcome(msgspec.Struct, frozen=True, kw_only=True):
 class DispatchesTags(Protocol):
     """Decides which tags fire: see gateway.tags.run.dispatcher."""
 
-    def hears(self, source: str) -> bool: ...
+    def listens_to(self, source: str) -> bool: ...
 
-    async def heard(
+    async def dispatch(
         self,
         remarks: Sequence[TagRemark],
         *,

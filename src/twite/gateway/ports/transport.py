@@ -15,7 +15,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     whole: bool = True
 
     def __repr__(self) -> str:
-        return f"Answer({self.status}, body=<{len(self.body)} bytes>)"
+        return f"Response({self.status}, body=<{len(self.body)} bytes>)"
 
 
 class NoResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +33,7 @@ class OutboundRequest(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
     def __repr__(self) -> str:
-        return f"Request(url={self.url!r}, body=<{len(self.body)} bytes>)"
+        return f"OutboundRequest(url={self.url!r}, body=<{len(self.body)} bytes>)"
 
 
 class Transport(Protocol):
@@ -57,7 +57,7 @@ class WebRequest(msgspec.Struct, frozen=True, kw_only=True):
     allow_hosts: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
-        return f"Asked({self.method})"
+        return f"WebRequest({self.method})"
 
 
 class Web(Protocol):

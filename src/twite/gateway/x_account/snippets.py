@@ -22,11 +22,11 @@ SAMPLE: Final = MappingProxyType(
 
 
 class Snippet(msgspec.Struct, frozen=True, kw_only=True):
-    """Text to be copied. `says` is what to know of it; `suffix` is what such files end in."""
+    """Text to copy. `suffix` is the extension of such files."""
 
     kind: str
     title: str
-    says: str
+    description: str
     text: str
     suffix: str
 
@@ -68,8 +68,8 @@ def _pixel(called: SnippetCall) -> Snippet:
   email_address: 'shopper@shop.example',
 }});
 """
-    says = "In the page, behind X's base code (Events Manager, Install Pixel)."
-    return Snippet(kind="pixel", title="X's pixel", says=says, text=text, suffix="js")
+    description = "In the page, behind X's base code (Events Manager, Install Pixel)."
+    return Snippet(kind="pixel", title="X's pixel", description=description, text=text, suffix="js")
 
 
 def _script(called: SnippetCall) -> Snippet:
@@ -80,11 +80,13 @@ def _script(called: SnippetCall) -> Snippet:
   email: 'shopper@shop.example',
 }});
 """
-    says = (
+    description = (
         "In the page, instead of X's call: it reports to X's pixel and the gateway with the same "
         "id."
     )
-    return Snippet(kind="script", title="our script", says=says, text=text, suffix="js")
+    return Snippet(
+        kind="script", title="our script", description=description, text=text, suffix="js"
+    )
 
 
 def _curl(called: SnippetCall) -> Snippet:
@@ -94,7 +96,7 @@ def _curl(called: SnippetCall) -> Snippet:
   --header 'Content-Type: application/json' \\
   --data {body}
 """
-    return Snippet(kind="curl", title="curl", says=_SERVER, text=text, suffix="sh")
+    return Snippet(kind="curl", title="curl", description=_SERVER, text=text, suffix="sh")
 
 
 def _python(called: SnippetCall) -> Snippet:
@@ -116,7 +118,7 @@ request = urllib.request.Request(
 with urllib.request.urlopen(request, timeout=10) as answer:
     print(answer.read().decode())
 """
-    return Snippet(kind="python", title="Python", says=_SERVER, text=text, suffix="py")
+    return Snippet(kind="python", title="Python", description=_SERVER, text=text, suffix="py")
 
 
 def _node(called: SnippetCall) -> Snippet:
@@ -135,8 +137,8 @@ const answer = await fetch({_js(_address(called))}, {{
 if (!answer.ok) throw new Error(`${{answer.status}} ${{await answer.text()}}`);
 console.log(await answer.text());
 """
-    says = f"{_SERVER} Node 18 or newer."
-    return Snippet(kind="node", title="Node", says=says, text=text, suffix="mjs")
+    description = f"{_SERVER} Node 18 or newer."
+    return Snippet(kind="node", title="Node", description=description, text=text, suffix="mjs")
 
 
 def _php(called: SnippetCall) -> Snippet:
@@ -162,7 +164,7 @@ $status = stream_get_meta_data($stream)['wrapper_data'][0];
 if (!preg_match('/ 2\\d\\d /', "$status ")) throw new Exception("$status $answer");
 echo $answer, PHP_EOL;
 """
-    return Snippet(kind="php", title="PHP", says=_SERVER, text=text, suffix="php")
+    return Snippet(kind="php", title="PHP", description=_SERVER, text=text, suffix="php")
 
 
 def _sgtm(called: SnippetCall) -> Snippet:
@@ -175,8 +177,10 @@ def _sgtm(called: SnippetCall) -> Snippet:
     }
     width = max(map(len, rows))
     text = "".join(f"{name:<{width}}  {value}\n" for name, value in rows.items())
-    says = "Fields of the tag twite-tag.tpl in Google's server container; the rest may stay."
-    return Snippet(kind="sgtm", title="Google's server tag", says=says, text=text, suffix="txt")
+    description = "Fields of the tag twite-tag.tpl in Google's server container; the rest may stay."
+    return Snippet(
+        kind="sgtm", title="Google's server tag", description=description, text=text, suffix="txt"
+    )
 
 
 _SERVER: Final = f"On a server, with the key of the source in {KEY}; 202 means that it is on disk."

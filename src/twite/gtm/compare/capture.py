@@ -45,7 +45,7 @@ class CapturedRequest(msgspec.Struct, frozen=True, kw_only=True):
     answer: str = "{}"
 
     def __repr__(self) -> str:
-        return f"Sent({self.method})"
+        return f"CapturedRequest({self.method})"
 
 
 class CapturedCase(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +62,7 @@ class CapturedCase(msgspec.Struct, frozen=True, kw_only=True):
     sent: tuple[CapturedRequest, ...]
 
     def __repr__(self) -> str:
-        return f"Case(line {self.line})"
+        return f"CapturedCase(line {self.line})"
 
 
 def read_cases(lines: Iterable[bytes]) -> tuple[CapturedCase, ...]:

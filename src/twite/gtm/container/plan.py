@@ -59,7 +59,7 @@ class FiredTag(msgspec.Struct, frozen=True, kw_only=True):
     consent: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"Fired({self.tag.name})"
+        return f"FiredTag({self.tag.name})"
 
 
 class NotFiredReason(StrEnum):

@@ -94,7 +94,7 @@ class EventContext(msgspec.Struct, frozen=True, kw_only=True):
     draw: int = 0
 
     def __repr__(self) -> str:
-        return f"Occasion({self.client})"
+        return f"EventContext({self.client})"
 
 
 class Variables(Protocol):

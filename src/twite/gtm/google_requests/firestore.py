@@ -159,7 +159,7 @@ class FirestoreWrite(msgspec.Struct, frozen=True, kw_only=True):
     body: dict[str, Tree]
 
     def __repr__(self) -> str:
-        return "Write(***)"
+        return "FirestoreWrite(***)"
 
 
 def read(project: str, path: str, *, transaction: str | None) -> GoogleRequest:

@@ -40,7 +40,7 @@ class GoogleRequest(msgspec.Struct, frozen=True, kw_only=True):
     is_told: bool = False
 
     def __repr__(self) -> str:
-        return f"Asking({self.method})"
+        return f"GoogleRequest({self.method})"
 
 
 class GoogleResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +50,7 @@ class GoogleResult(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
     def __repr__(self) -> str:
-        return f"Told({self.reason or 'done'})"
+        return f"GoogleResult({self.reason or 'done'})"
 
 
 def posted(

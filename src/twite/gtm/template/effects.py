@@ -30,7 +30,9 @@ class HttpEffect(Effect, frozen=True, kw_only=True, tag="request"):
     authorization: tuple[str, ...] | None = None  # OAuth scopes
 
     def __repr__(self) -> str:
-        return f"Request({self.id}, {self.method})"  # URLs and bodies hold personal data and keys
+        return (
+            f"HttpEffect({self.id}, {self.method})"  # URLs and bodies hold personal data and keys
+        )
 
 
 class SetCookie(Effect, frozen=True, kw_only=True, tag="cookie"):

@@ -80,7 +80,7 @@ class EffectAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     type: str | None = None
 
     def __repr__(self) -> str:
-        return f"Answer({self.id}, {self.status or self.reason or self.phase})"
+        return f"EffectAnswer({self.id}, {self.status or self.reason or self.phase})"
 
 
 class RunResult(StrEnum):

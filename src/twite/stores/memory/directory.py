@@ -76,9 +76,9 @@ class MemoryDirectory:
         return [self._users[name] for name in sorted(self._users)]
 
     async def change(
-        self, change: Change, *, audit_event: AuditEvent, warrant: bytes = b""
+        self, change: Change, *, audit_event: AuditEvent, session_digest: bytes = b""
     ) -> Result:
-        if warrant and warrant not in self._sessions:
+        if session_digest and session_digest not in self._sessions:
             return Result.OVER
         result = self._made(change)
         if result is Result.DONE:

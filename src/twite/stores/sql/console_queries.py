@@ -51,7 +51,7 @@ def newest(connection: SqlConnection, look: ListQuery) -> SummaryPage:
             found = connection.execute(query("newest"), values | {"floor": begin})
         ids = [id_ for (id_,) in found]
         return SummaryPage(
-            glimpses=tuple(_glimpses(connection, ids)),
+            summaries=tuple(_summaries(connection, ids)),
             back_to=_back_to(ids, look, begin=begin, ended=ended),
             latest=last,
         )
@@ -67,7 +67,7 @@ def flagged(connection: SqlConnection, look: ListQuery) -> SummaryPage:
         values = _wanted(look) | {"before": before, "floor": begin or before}
         ids = [id_ for (id_,) in connection.execute(query("newest_flagged"), values)]
         return SummaryPage(
-            glimpses=tuple(_glimpses(connection, ids)),
+            summaries=tuple(_summaries(connection, ids)),
             back_to=_back_to(ids, look, begin=begin, ended=many < LOOKED_THROUGH),
             latest=last,
         )
@@ -122,7 +122,7 @@ def kept(
             (id_, submission, nth) for id_, submission, pixel, nth in places if scope.shows(pixel)
         ]
         wanted = sorted({submission for _, submission, _ in seen})
-        found = connection.execute(query("kept"), {"submissions": as_json(wanted)})
+        found = connection.execute(query("get_submissions"), {"submissions": as_json(wanted)})
         bodies = {id_: (body, refusals) for id_, body, refusals in found}
     return [
         KeptSubmission(
@@ -215,9 +215,9 @@ def _reasons(connection: SqlConnection, *, state: State, lane: int) -> Iterator[
         yield reason
 
 
-def _glimpses(connection: SqlConnection, ids: Sequence[int]) -> Iterator[ConversionSummary]:
+def _summaries(connection: SqlConnection, ids: Sequence[int]) -> Iterator[ConversionSummary]:
     values = {"deliveries": msgspec.json.encode(ids).decode()}
-    for row in connection.execute(query("glimpses"), values):
+    for row in connection.execute(query("summaries"), values):
         (delivery, received_at, pixel, event, conversion_id, source, endpoint, state, reason, body,
          *flag) = row  # fmt: skip
         yield ConversionSummary(

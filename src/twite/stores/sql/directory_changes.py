@@ -60,10 +60,12 @@ class SqlDirectory(SqlDirectoryReader):
         self._database = database
 
     async def change(
-        self, change: Change, *, audit_event: AuditEvent, warrant: bytes = b""
+        self, change: Change, *, audit_event: AuditEvent, session_digest: bytes = b""
     ) -> Result:
         return await self._database.write(
-            lambda book: changed(book, change, audit_event=audit_event, warrant=warrant)
+            lambda book: changed(
+                book, change, audit_event=audit_event, session_digest=session_digest
+            )
         )
 
     async def note(self, audit_event: AuditEvent) -> None:
@@ -99,10 +101,10 @@ _UPDATES: Final[Mapping[type[SignInUpdate], str]] = {
 
 
 def changed(
-    book: WriterSession, change: Change, *, audit_event: AuditEvent, warrant: bytes
+    book: WriterSession, change: Change, *, audit_event: AuditEvent, session_digest: bytes
 ) -> Result:
     """Make a change and note it, or do neither."""
-    if warrant and session(book.connection, digest=warrant) is None:
+    if session_digest and session(book.connection, digest=session_digest) is None:
         return Result.OVER
     result = _made(book, change)
     if result is Result.DONE:

@@ -199,7 +199,7 @@ class Search:
 
     def _rejections(self) -> Iterator[SearchText]:
         """Find what was rejected: of these identifiers, under an id that goes, or in its words."""
-        salt = bytes(self._connection.execute(query("opening")).fetchone()[0])
+        salt = bytes(self._connection.execute(query("read_deployment")).fetchone()[0])
         own = frozenset(marks((word.decode() for word in self._whom.words), salt=salt))
         for kept_rejection in kept_rejections(self._connection):
             if (
@@ -216,7 +216,7 @@ class Search:
         for place, statement in _FEW:
             for of, text in self._connection.execute(query(statement)):
                 yield place, of, text
-        salt = bytes(self._connection.execute(query("opening")).fetchone()[0])
+        salt = bytes(self._connection.execute(query("read_deployment")).fetchone()[0])
         for (name,) in self._connection.execute(query("ignored_names")):
             yield "ignored", digest_of(name, salt=salt), name.encode()
 

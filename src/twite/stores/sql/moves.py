@@ -144,7 +144,7 @@ def discard(book: WriterSession, deliveries: Sequence[int], *, now: int, note: s
 def hold_rejected(book: WriterSession, deliveries: Sequence[int], *, reason: str, now: int) -> int:
     """Hold dead letters; return their number."""
     ids = as_json(deliveries)
-    return book.run("doubt", deliveries=ids, reason=reason, now=now).rowcount
+    return book.run("hold_in_doubt", deliveries=ids, reason=reason, now=now).rowcount
 
 
 def recall(book: WriterSession, *, pixel: str, event: str, reason: str, now: int) -> int:
@@ -225,7 +225,7 @@ _TAGS: Final = {"first": PREFIX, "beyond": PREFIX + "\U0010ffff"}
 def heads(connection: SqlConnection) -> list[tuple[bytes, int]]:
     """Return (the first 6 bytes of a sealed text, the number of payloads with them)."""
     found = []
-    for head, many in connection.execute(query("letter_heads"), _TAGS).fetchall():
+    for head, many in connection.execute(query("payload_heads"), _TAGS).fetchall():
         try:
             found.append((binascii.a2b_base64(str(head)), int(many)))
         except binascii.Error:
@@ -238,7 +238,7 @@ def rewritten(book: WriterSession, write: Write, *, after: int, limit: int) -> R
     many, last = book.run("outbox_after", after=after, limit=limit).fetchone()
     if not many:
         return RewrittenPayloads()
-    rows = book.run("letters", after=after, last=last, **_TAGS).fetchall()
+    rows = book.run("tag_payloads", after=after, last=last, **_TAGS).fetchall()
     done = sum(_written(book, write, row) for row in rows)
     return RewrittenPayloads(payloads=done, last=last if many == limit else None)
 
@@ -265,5 +265,5 @@ def _written(book: WriterSession, write: Write, row: Sequence[object]) -> bool:
     anew = write(pixel, body)
     if anew is None:
         return False
-    book.run("write_letter", delivery=delivery, body=anew, checksum=adds_up(body=anew))
+    book.run("rewrite_payload", delivery=delivery, body=anew, checksum=adds_up(body=anew))
     return True

@@ -73,7 +73,7 @@ def erase(book: WriterSession, erasing: EraseStore, *, now: int) -> int:
     done = _conversions(book, erasing, now=now) if erasing.conversions else 0
     for erased in erasing.cuts:
         _cut(book, erased)
-    salt = bytes(book.run("opening").fetchone()[0])
+    salt = bytes(book.run("read_deployment").fetchone()[0])
     for sighting in erasing.sightings:
         row = book.run("sighted", sighting=sighting).fetchone()
         if row is not None and not row[0].startswith(PREFIX):
@@ -106,7 +106,7 @@ def _conversions(book: WriterSession, erasing: EraseStore, *, now: int) -> int:
         if row[-1] != State.SENDING
     ]  # fmt: skip
     withdraw(book.run, [row[0] for row in rows], now=now, reason=ERASED)
-    salt = bytes(book.run("opening").fetchone()[0])
+    salt = bytes(book.run("read_deployment").fetchone()[0])
     for id_, lane, pixel, event, name, _suppressed, received_at, size, _ in rows:
         # Pruning would look for it under the name that goes.
         book.run("forget_suppression", key=dedup_key(pixel, event, name), delivery=id_)

@@ -1,7 +1,7 @@
 -- Every statement that the store runs, each with a name and a sentence. `VALUES (?, …)` is repeated
 -- for as many rows as there are.
 
--- name: opening
+-- name: read_deployment
 -- Who this deployment is, whether the last owner closed the store, how many turns it has seen, and
 -- whether a file beside the database has counted them.
 SELECT salt, epoch, clean, turn, marked FROM deployment;
@@ -37,7 +37,7 @@ SELECT
        WHERE id = (SELECT max(id) FROM submission))),
   (SELECT coalesce(max(id), 0) FROM attempt);
 
--- name: turn
+-- name: read_turn
 -- How many claims and settlements there have been, and up to which id conversions have no checksum.
 SELECT turn, unsummed FROM deployment;
 
@@ -503,7 +503,7 @@ SELECT
 -- X's clock is so far ahead of the moments on record.
 UPDATE deployment SET ahead = :ahead;
 
--- name: doubt
+-- name: hold_in_doubt
 -- What was given up is held: it is perhaps not at fault.
 UPDATE outbox SET state = 'held', reason = :reason, rested_at = :now
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state = 'dead';
@@ -682,7 +682,7 @@ SELECT outbox.id FROM outbox INDEXED BY resting JOIN lane ON lane.id = outbox.la
 WHERE outbox.state IN ('held', 'dead') AND (:pixel IS NULL OR lane.pixel = :pixel)
 ORDER BY outbox.rested_at DESC, outbox.id DESC LIMIT :limit;
 
--- name: adrift
+-- name: find_orphans
 -- A conversion that belongs to no pixel, or to a submission that did not bring it: nobody would find it.
 SELECT conversion.id FROM conversion
 LEFT JOIN lane ON lane.id = conversion.lane
@@ -1445,7 +1445,7 @@ WHERE flagged.delivery < :before AND flagged.delivery >= :floor
   AND (:reason IS NULL OR flagged.kind = :reason)
 ORDER BY flagged.delivery DESC LIMIT :limit;
 
--- name: glimpses
+-- name: summaries
 -- Conversions, each as a line, the newest first.
 SELECT
   conversion.id, submission.received_at, lane.pixel, lane.event,
@@ -1474,7 +1474,7 @@ SELECT id, received_at, first FROM submission WHERE id >= :number ORDER BY id LI
 -- How many of the deliveries after one are looked through, and the last of them.
 SELECT count(*), max(id) FROM (SELECT id FROM outbox WHERE id > :after ORDER BY id LIMIT :limit);
 
--- name: letters
+-- name: tag_payloads
 -- What waits for tags, in a span of deliveries.
 SELECT
   outbox.id, lane.id, lane.pixel, CAST(conversion.conversion_id AS BLOB), outbox.received_at,
@@ -1483,11 +1483,11 @@ FROM outbox JOIN lane ON lane.id = outbox.lane JOIN conversion ON conversion.id 
 WHERE outbox.id > :after AND outbox.id <= :last AND lane.pixel >= :first AND lane.pixel < :beyond
 ORDER BY outbox.id;
 
--- name: write_letter
+-- name: rewrite_payload
 -- Its content stays; what it is sealed with is another key.
 UPDATE conversion SET body = :body, checksum = :checksum WHERE id = :delivery;
 
--- name: letter_heads
+-- name: payload_heads
 -- How the sealed texts of what waits for tags begin, in base64, and how many begin so.
 SELECT substr(json_extract(CAST(conversion.body AS TEXT), '$.sealed'), 1, 8) AS head, count(*)
 FROM lane CROSS JOIN outbox ON outbox.lane = lane.id
@@ -1517,7 +1517,7 @@ JOIN lane ON lane.id = conversion.lane
 WHERE conversion.id IN (SELECT value FROM json_each(:deliveries))
 ORDER BY conversion.id;
 
--- name: kept
+-- name: get_submissions
 -- Submissions as they are kept.
 SELECT id, CAST(body AS BLOB), refusals FROM submission
 WHERE id IN (SELECT value FROM json_each(:submissions));

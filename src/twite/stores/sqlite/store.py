@@ -52,7 +52,7 @@ class SQLiteReader(SqlQueries, SqlStateReader):
         """Open to read. Raises StoreUnusable when it is no database of this version of Twite."""
         database = await ReadConnection.open(path)
         salt = await database.read(
-            lambda connection: bytes(connection.execute(query("opening")).fetchone()[0])
+            lambda connection: bytes(connection.execute(query("read_deployment")).fetchone()[0])
         )
         return cls(database, salt=salt)
 

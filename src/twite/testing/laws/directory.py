@@ -225,11 +225,11 @@ class DirectoryLaws:
         await join(store, somebody())
         await join(store, somebody("grace"))
         await enter(store, a_session(b"1", user="grace"))
-        await store.people.change(
-            UserAllowed(name="grace", role=Role.VIEWER, pixels=None), audit_event=DEED
-        )
+        less = UserAllowed(name="grace", role=Role.VIEWER, pixels=None)
+        await store.people.change(less, audit_event=DEED)
 
-        result = await store.people.change(UserRemoved(name="ada"), audit_event=DEED, warrant=b"1")
+        removed = UserRemoved(name="ada")
+        result = await store.people.change(removed, audit_event=DEED, session_digest=b"1")
 
         assert result is Result.OVER
         assert await store.people.user("ada") == somebody()

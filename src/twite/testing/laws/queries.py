@@ -151,8 +151,8 @@ class ConsoleQueryLaws:
         first = await store.page(ListQuery(limit=3))
         second = await store.page(ListQuery(limit=3, before=first.back_to))
 
-        assert _named(first.glimpses) == ["order-4", "order-3", "order-2"]
-        assert _named(second.glimpses) == ["order-1", "order-0"]
+        assert _named(first.summaries) == ["order-4", "order-3", "order-2"]
+        assert _named(second.summaries) == ["order-1", "order-0"]
         assert second.back_to is None
 
     @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ class ConsoleQueryLaws:
 
         sight = await store.page(look)
 
-        assert _named(sight.glimpses) == found
+        assert _named(sight.summaries) == found
 
     async def test_what_has_come_since_is_told(self, store: Store) -> None:
         await record(store, "order-1")
@@ -189,7 +189,7 @@ class ConsoleQueryLaws:
 
         sight = await store.page(ListQuery(after=latest))
 
-        assert _named(sight.glimpses) == ["order-2"]
+        assert _named(sight.summaries) == ["order-2"]
 
     async def test_a_moment_has_its_number(self, store: Store) -> None:
         for number in range(8):
@@ -198,7 +198,7 @@ class ConsoleQueryLaws:
         before = await store.answer(NumberAtQuery(at=NOW + 3))
 
         sight = await store.page(ListQuery(before=before, limit=1))
-        assert _named(sight.glimpses) == ["order-2"]
+        assert _named(sight.summaries) == ["order-2"]
 
     async def test_a_conversion_has_its_origin(self, store: Store) -> None:
         submission = a_submission(an_entry("order-0"), an_entry("order-1", index=1))
@@ -244,11 +244,11 @@ class ConsoleQueryLaws:
         entry = msgspec.structs.replace(an_entry("order-2"), flag=REMARK)
         await store.record(a_submission(entry, receipt="r2"))
 
-        (glimpse,) = (await store.page(ListQuery(flagged=True))).glimpses
+        (summary,) = (await store.page(ListQuery(flagged=True))).summaries
 
-        assert (glimpse.conversion_id, glimpse.flag) == ("order-2", REMARK)
-        assert (await store.page(ListQuery(flagged=True, scope=OTHERS))).glimpses == ()
-        assert (await store.page(ListQuery(flagged=True, reason="zero"))).glimpses == ()
+        assert (summary.conversion_id, summary.flag) == ("order-2", REMARK)
+        assert (await store.page(ListQuery(flagged=True, scope=OTHERS))).summaries == ()
+        assert (await store.page(ListQuery(flagged=True, reason="zero"))).summaries == ()
 
     async def test_what_is_usual_is_kept(self, store: Store) -> None:
         norm = UsualAmount(pixel=PIXEL, event=EVENT, currency="EUR", seen=2, first=(1.5, 1.7))
@@ -263,5 +263,5 @@ class QueryLaws(TallyLaws, ConsoleQueryLaws, ErrorGroupLaws):
     """All of it."""
 
 
-def _named(glimpses: tuple[ConversionSummary, ...]) -> list[str]:
-    return [glimpse.conversion_id for glimpse in glimpses]
+def _named(summaries: tuple[ConversionSummary, ...]) -> list[str]:
+    return [summary.conversion_id for summary in summaries]

@@ -72,7 +72,7 @@ class TemplateClient(msgspec.Struct, frozen=True, kw_only=True):
         return fill(self.template.fields, given, written=self.fields)
 
     def __repr__(self) -> str:
-        return f"Client({self.name})"
+        return f"TemplateClient({self.name})"
 
 
 class RunsContainer(Protocol):
@@ -89,16 +89,16 @@ class RunsContainer(Protocol):
 
 
 class ClientEffects(Protocol):
-    """Performs what leaves the gateway for a client. `says` is told what its author should know."""
+    """Performs what leaves the gateway for a client. `log_message` gets messages for its author."""
 
     async def fetch(
-        self, request: HttpEffect, *, client: TemplateClient, says: Callable[[str], None]
+        self, request: HttpEffect, *, client: TemplateClient, log_message: Callable[[str], None]
     ) -> EffectAnswer:
         """Send an HTTP request; return the answer, or why there is none."""
         ...
 
     def calls(
-        self, *, says: Callable[[str], None], mark: bytes
+        self, *, log_message: Callable[[str], None], mark: bytes
     ) -> Callable[[Service], Awaitable[EffectAnswer]]:
         """Return what performs the calls of Google's services in one run; no other has the mark."""
         ...
@@ -108,7 +108,7 @@ class ClientEffects(Protocol):
 class Clients:
     """Asks who claims a request. Templates are known to `runs` by their client's name.
 
-    `way_out` performs what leaves for a client, `registrable` finds the registrable domain of a
+    `outbound` performs what leaves for a client, `registrable` finds the registrable domain of a
     host; a client that has not answered `within` milliseconds is given up.
     """
 
@@ -116,7 +116,7 @@ class Clients:
     _: KW_ONLY
     runs: RunsTemplates
     container: RunsContainer
-    way_out: ClientEffects
+    outbound: ClientEffects
     storage: KeepsItems
     registrable: Callable[[str], str | None]
     clock: Clock
@@ -224,13 +224,15 @@ class Clients:
     async def _claimed(
         self, client: TemplateClient, request: Incoming, turn: Turn, lines: RunLines
     ) -> ClientResponse:
-        def says(sentence: str) -> None:
+        def log_message(sentence: str) -> None:
             self._say(client, sentence)
 
         performs = Performs(
             run_container=lambda event: self.container.run(event, request=request, client=client),
-            fetch=lambda asked: self.way_out.fetch(asked, client=client, says=says),
-            call=self.way_out.calls(says=says, mark=self.randomness.nonce().encode()),
+            fetch=lambda asked: self.outbound.fetch(asked, client=client, log_message=log_message),
+            call=self.outbound.calls(
+                log_message=log_message, mark=self.randomness.nonce().encode()
+            ),
             change=lambda effect: self.storage.change(client.template, effect),
             registrable=self.registrable,
         )
@@ -240,8 +242,8 @@ class Clients:
             performs=performs,
             host=host_of(request),
             clock=self.clock,
-            says=says,
-            hears=lines.log_turn,
+            log_message=log_message,
+            log_turn=lines.log_turn,
         )
         # A client may go on after its answer, when nobody waits any more.
         task = asyncio.create_task(talk.go_on(turn, within=self.within))

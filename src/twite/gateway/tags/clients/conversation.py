@@ -34,8 +34,8 @@ from twite.gtm.template.sandbox import EffectAnswer, Turn
 
 _NO_ROOM: Final = "it stores more than the limit allows"
 
-Says = Callable[[str], None]
-Hears = Callable[[Turn], None]
+LogMessage = Callable[[str], None]
+LogTurn = Callable[[Turn], None]
 Asked = asyncio.Task[tuple[EffectAnswer, ...]]
 Kept = asyncio.Future[tuple[TagOutcome, ...]]
 
@@ -64,7 +64,7 @@ class Performs(msgspec.Struct, frozen=True, kw_only=True):
 class ClientConversation:
     """One claimed request. `answered` becomes the answer, or why there is none.
 
-    `says` gets messages for the template's author; `hears` writes down what it logs.
+    `log_message` gets messages for the template's author; `log_turn` the lines it logs.
     """
 
     client: str
@@ -73,8 +73,8 @@ class ClientConversation:
     performs: Performs
     host: str
     clock: Clock
-    says: Says
-    hears: Hears
+    log_message: LogMessage
+    log_turn: LogTurn
     answered: asyncio.Future[ClientResponse] = field(init=False, default_factory=asyncio.Future)
     _response: ClientResponse = field(init=False, default_factory=ClientResponse)
     _responds: bool = field(init=False, default=False)
@@ -95,7 +95,7 @@ class ClientConversation:
             await asyncio.wait({work, limit}, return_when=asyncio.FIRST_COMPLETED)
             late = not work.done()
             if late:
-                self.says("it was given up: its time was over")
+                self.log_message("it was given up: its time was over")
             else:
                 work.result()
         except Exception as fault:  # noqa: BLE001  the caller gets it
@@ -110,10 +110,10 @@ class ClientConversation:
 
     async def _turns(self, turn: Turn) -> None:
         while True:
-            self.hears(turn)
+            self.log_turn(turn)
             now = [answer for effect in turn.effects for answer in self._perform(effect)]
             if turn.error is not None:
-                self.says(in_short(turn))
+                self.log_message(in_short(turn))
             await self._answer()
             if turn.error is not None or (turn.done and not self._asked and not now):
                 break
@@ -137,9 +137,9 @@ class ClientConversation:
                 self._responds = True
             case Keep() | Forget():
                 if not self.performs.change(effect):
-                    self.says(_NO_ROOM)
+                    self.log_message(_NO_ROOM)
             case LogEffect(denied=str() as permission):
-                self.says(f"it has no permission {permission}")
+                self.log_message(f"it has no permission {permission}")
             case _ if not self._responds:
                 self._add(effect)
         return ()
@@ -171,7 +171,7 @@ class ClientConversation:
                 self._response, effect, host=self.host, registrable=self.performs.registrable
             )
         except InvalidResponse as unfit:
-            self.says(str(unfit))
+            self.log_message(str(unfit))
 
     async def _answer(self) -> None:
         """Answer, once all that the container was run for is on disk. Raises why it is not."""

@@ -13,7 +13,7 @@ from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.tags import TagOutcome
 from twite.gateway.ports.transport import NoResponse, Web, WebRequest
 from twite.gateway.tags.clients.clients import TemplateClient
-from twite.gateway.tags.google.calls import Came, GoogleCalls, InsertIds, Says
+from twite.gateway.tags.google.calls import Came, GoogleCalls, InsertIds, LogMessage
 from twite.gateway.tags.google.requests import GoogleClient, GoogleRequestDenied
 from twite.gateway.tags.run.outbound import answer_of
 from twite.gateway.tags.run.to_x import ToX
@@ -76,7 +76,7 @@ class ClientOutbound:
         self._google = google
 
     async def fetch(
-        self, request: HttpEffect, *, client: TemplateClient, says: Says
+        self, request: HttpEffect, *, client: TemplateClient, log_message: LogMessage
     ) -> EffectAnswer:
         """Send a request."""
         if request.authorization is None:
@@ -95,13 +95,15 @@ class ClientOutbound:
         )
         came = await self._google.send(asked, scopes=request.authorization, by=self._web.ask)
         if isinstance(came, GoogleRequestDenied):
-            says(f"getGoogleAuth: {came.why}")
+            log_message(f"getGoogleAuth: {came.why}")
             return EffectAnswer(id=request.id, reason="failed")
         if request.authorization is not None:
-            _log_no_answer(came, says)
+            _log_no_answer(came, log_message)
         return answer_of(request.id, came)
 
-    def calls(self, *, says: Says, mark: bytes) -> Callable[[Service], Awaitable[EffectAnswer]]:
+    def calls(
+        self, *, log_message: LogMessage, mark: bytes
+    ) -> Callable[[Service], Awaitable[EffectAnswer]]:
         """Return what performs the calls of one run."""
 
         async def ask(asking: GoogleRequest) -> Came:
@@ -114,13 +116,15 @@ class ClientOutbound:
             )
             scopes = asking.scopes or None
             came = await self._google.send(asked, scopes=scopes, by=self._web.ask, own=True)
-            _log_no_answer(came, says)
+            _log_no_answer(came, log_message)
             return came
 
-        return GoogleCalls(self._google, sends=ask, says=says, marks=InsertIds(mark)).perform
+        return GoogleCalls(
+            self._google, sends=ask, log_message=log_message, marks=InsertIds(mark)
+        ).perform
 
 
-def _log_no_answer(came: Came, says: Says) -> None:
+def _log_no_answer(came: Came, log_message: LogMessage) -> None:
     """Tell why there is no answer of Google's: a client leaves no record of its tries."""
     if isinstance(came, NoResponse):
-        says(f"Google gave no answer: {came.reason}")
+        log_message(f"Google gave no answer: {came.reason}")

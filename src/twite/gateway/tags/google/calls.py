@@ -1,7 +1,7 @@
 """Perform a template's calls of Google's services (BigQuery, Firestore, …).
 
-A refused call returns what Google's reference says; `says` logs what the template's author or the
-operator should know. Insert ids deduplicate rows and documents when a delivery runs again.
+A refused call returns what Google's reference says. `log_message` gets messages for the template's
+author or the operator. Insert ids deduplicate rows and documents when a delivery runs again.
 """
 
 import re
@@ -156,16 +156,18 @@ _TIMED_OUT: Final = "timed_out"
 
 Came = HttpAnswer | NoResponse | GoogleRequestDenied
 Sends = Callable[[GoogleRequest], Awaitable[Came]]
-Says = Callable[[str], None]
+LogMessage = Callable[[str], None]
 
 
 class GoogleCalls:
     """The Google calls of one run. `sends` sends a request."""
 
-    def __init__(self, google: GoogleClient, *, sends: Sends, says: Says, marks: InsertIds) -> None:
+    def __init__(
+        self, google: GoogleClient, *, sends: Sends, log_message: LogMessage, marks: InsertIds
+    ) -> None:
         self._google = google
         self._sends = sends
-        self._says = says
+        self._log_message = log_message
         self._marks = marks
         self._transactions = Transactions(self._ask)
 
@@ -174,10 +176,10 @@ class GoogleCalls:
         try:
             result = await self._act(service)(self, _Given(service.arguments))
         except RequestNotSent as wrong:
-            self._says(f"{service.name}: {wrong.words}")
+            self._log_message(f"{service.name}: {wrong.words}")
             result = GoogleResult(reason=wrong.reason)
         except RecursionError:
-            self._says(f"{service.name}: its arguments are nested too deeply")
+            self._log_message(f"{service.name}: its arguments are nested too deeply")
             result = GoogleResult(reason=FAILED)
         if result.reason is not None and service.name == _INSERT and result.value is None:
             result = bigquery.refused(result.reason)

@@ -94,15 +94,15 @@ class TagDispatcher:
             if (rule := container_config.rules.get(tag.name)) is not None
         }
 
-    def hears(self, source: str) -> bool:
+    def listens_to(self, source: str) -> bool:
         """Return whether any tag listens to a source."""
         return any(
-            rule.hears(source)
+            rule.listens_to(source)
             for container_config in self.container_configs
             for rule in container_config.rules.values()
         )
 
-    async def heard(
+    async def dispatch(
         self,
         remarks: Sequence[TagRemark],
         *,
@@ -116,7 +116,7 @@ class TagDispatcher:
         """Return an entry for each tag that fires for each event; their indexes are from `first`.
 
         `held` is why conversions are held, by their indexes: then so is what tags are told of them.
-        Of each tag that hears the source and does not fire, why.
+        It also returns why a tag that listens to the source does not fire.
         """
         found: list[AcceptedConversion] = []
         unfired: list[UnfiredTags] = []
@@ -129,23 +129,23 @@ class TagDispatcher:
                 client=client,
                 consent=granted(tag_event.native.consent),
             )
-            telling = _Telling(tag_event, source=source, occasion=occasion, revoked=revoked)
+            parsed = _ParsedEvent(tag_event, source=source, occasion=occasion, revoked=revoked)
             if self._draws:
-                occasion = telling.occasion = structs.replace(occasion, draw=self._draw(telling))
+                occasion = parsed.occasion = structs.replace(occasion, draw=self._draw(parsed))
             for container_config in self.container_configs:
                 planned = await self._planned(container_config, occasion, source.name)
                 unfired += _without_fire(
                     planned, container_config, source.name, index=tag_event.index
                 )
                 for fired, rule in _with_rules(planned, container_config, source.name):
-                    entry = self._entry(telling, fired, rule, index=first + len(found))
+                    entry = self._entry(parsed, fired, rule, index=first + len(found))
                     found.append(_held_with(entry, held, tag_event.index))
         return FiringResult(fired=tuple(found), unfired=tuple(unfired))
 
     async def _planned(
         self, container_config: ContainerConfig, occasion: EventContext, source: str
     ) -> FiringPlan:
-        if not any(rule.hears(source) for rule in container_config.rules.values()):
+        if not any(rule.listens_to(source) for rule in container_config.rules.values()):
             return FiringPlan()
         runs = any(
             variable.type is parts.VariableSource.TEMPLATE
@@ -156,11 +156,11 @@ class TagDispatcher:
         return plan(container_config.container, occasion, variables=_NoTemplates(), filled=False)
 
     def _entry(
-        self, telling: "_Telling", fired: FiredTag, rule: TagRule, *, index: int
+        self, parsed: "_ParsedEvent", fired: FiredTag, rule: TagRule, *, index: int
     ) -> AcceptedConversion:
-        verdict, name = telling.verdict, telling.name
+        verdict, name = parsed.verdict, parsed.name
         event = name if name in self._known else OTHER
-        called = identity = telling.remark.conversion_id or self._identity(telling, rule.pixel)
+        called = identity = parsed.remark.conversion_id or self._identity(parsed, rule.pixel)
         # What the key is made of is all that is kept: it must tell apart what is apart.
         if event == OTHER:
             identity = f"{name}/{identity}"
@@ -168,7 +168,7 @@ class TagDispatcher:
             identity = f"{identity}/{fired.trigger}"
         # Nobody's signal says "some of it" to a template: what is not wholly agreed to is not sent.
         sent = verdict.action in {ConsentAction.SEND, ConsentAction.HOLD}
-        payload = self._payload(telling, rule) if sent else _bare(name, telling.source)
+        payload = self._payload(parsed, rule) if sent else _bare(name, parsed.source)
         seal = self.seal if rule.persons is PersonHandling.SEALED and sent else None
         return AcceptedConversion(
             index=index,
@@ -183,14 +183,14 @@ class TagDispatcher:
             called=None if identity == called else called,
         )
 
-    def _payload(self, telling: "_Telling", rule: TagRule) -> TagPayload:
+    def _payload(self, parsed: "_ParsedEvent", rule: TagRule) -> TagPayload:
         hashed = rule.persons is PersonHandling.HASHED
-        occasion = telling.occasion
+        occasion = parsed.occasion
         return TagPayload(
-            pixel=telling.source.pixel,
+            pixel=parsed.source.pixel,
             at=occasion.now,
-            identifiers=person_of(telling.identifiers),
-            event=telling.hashed if hashed else dict(occasion.event),  # type: ignore[arg-type]  # what JSON decoded into
+            identifiers=person_of(parsed.identifiers),
+            event=parsed.hashed if hashed else dict(occasion.event),  # type: ignore[arg-type]  # what JSON decoded into
             request=kept(occasion.request, self._readable[rule.pixel], hashed=hashed),
             client=occasion.client,
             granted=dict(occasion.consent),
@@ -200,32 +200,32 @@ class TagDispatcher:
     def _revoked(self, identifiers: Identifiers, pixel: str) -> bool:
         return self.opt_outs.lists(person_keys(identifiers, pixel=pixel, salt=self.salt))
 
-    def _draw(self, telling: "_Telling") -> int:
+    def _draw(self, parsed: "_ParsedEvent") -> int:
         """Return the event's random draw: the same when its client sends it again."""
-        identity = telling.remark.conversion_id or self._identity(telling, "")
-        seed = f"{telling.source.name}\0{telling.name}\0{identity}"
+        identity = parsed.remark.conversion_id or self._identity(parsed, "")
+        seed = f"{parsed.source.name}\0{parsed.name}\0{identity}"
         whole = blake2b(seed.encode("utf-8", "replace"), key=self.salt[:64], digest_size=6)
         return int.from_bytes(whole.digest()) or 1
 
-    def _identity(self, telling: "_Telling", place: str) -> str:
+    def _identity(self, parsed: "_ParsedEvent", place: str) -> str:
         """Return the event's id, or one derived from what its client repeats when it retries."""
-        remark = telling.remark
+        remark = parsed.remark
         given = (
             "" if remark.native.conversion_id is None else str(remark.native.conversion_id).strip()
         )
         if given and len(given) <= MAX_ID and given.isprintable() and not holds_a_person(given):
             return given
-        scope = f"{place}\0{telling.name}"
+        scope = f"{place}\0{parsed.name}"
         if remark.repeated is not None:
-            repeated = f"{telling.source.name}\0{remark.repeated}".encode("utf-8", "replace")
+            repeated = f"{parsed.source.name}\0{remark.repeated}".encode("utf-8", "replace")
             return derived_id(salt=self.salt, scope=f"hit\0{scope}", repeated=repeated)
-        day = str(telling.occasion.now // DAY).encode() if remark.native.time is None else b""
-        whole = _ENCODER.encode(telling.scrubbed)
+        day = str(parsed.occasion.now // DAY).encode() if remark.native.time is None else b""
+        whole = _ENCODER.encode(parsed.scrubbed)
         return derived_id(salt=self.salt, scope=f"content\0{scope}", repeated=day + whole)
 
 
 @dataclass(eq=False, repr=False)
-class _Telling:
+class _ParsedEvent:
     """One event as all tags see it: parsed once, and only if a tag fires.
 
     `revoked` says whether a person revoked at a pixel; None where nobody did anywhere.
@@ -284,7 +284,7 @@ def _with_rules(
     found = []
     for fired in planned.fired:
         rule = container_config.rules.get(fired.tag.name)
-        if rule is not None and rule.hears(source):
+        if rule is not None and rule.listens_to(source):
             found.append((fired, rule))
     return found
 
@@ -295,7 +295,7 @@ def _without_fire(
     found = []
     for passed in planned.passed:
         rule = container_config.rules.get(passed.tag)
-        if rule is not None and rule.hears(source):
+        if rule is not None and rule.listens_to(source):
             found.append(
                 UnfiredTags(tag=rule.pixel, bar=passed.bar.value, why=passed.why, index=index)
             )

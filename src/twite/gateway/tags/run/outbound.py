@@ -127,7 +127,7 @@ class TagOutbound:
             self._calls = GoogleCalls(
                 self.run_context.google,
                 sends=self._ask,
-                says=self.lines.say,
+                log_message=self.lines.say,
                 marks=self.marks(),
             )
         return await self._calls.perform(effect)

@@ -74,7 +74,7 @@ def _refuse(path: str, problem: str) -> None:
 
 def _refuse_what_is_adrift(path: str, connection: sqlite3.Connection) -> None:
     """A number that was altered is a number still: the file is sound, and a row belongs nowhere."""
-    found = connection.execute(query("adrift")).fetchone()
+    found = connection.execute(query("find_orphans")).fetchone()
     if found is not None:
         raise damaged(
             path, f"conversion {found[0]} refers to a submission or a pixel that does not exist"

@@ -111,7 +111,7 @@ def older_copy(path: str) -> str | None:
     with closing(connect_reader(path)) as connection:
         if version_of(connection) < newest_version():
             return None
-        salt, epoch, _, turn, marked = connection.execute(query("opening")).fetchone()
+        salt, epoch, _, turn, marked = connection.execute(query("read_deployment")).fetchone()
     here = StoreMark(deployment=deployment_of(salt), epoch=epoch, turn=turn, conversions=0)
     doubt = _doubt(path, here, read_mark(path)) if marked else None
     return None if doubt is None else doubt.found
@@ -122,7 +122,7 @@ def _opened(path: str, stray: str | None) -> OpenedStore:
         migrate(connection, path)
         if not set(newest_schema()) <= set(schema_of(connection)):
             raise damaged(path, "its schema is not the one Twite created")
-        salt, epoch, _, turn, marked = connection.execute(query("opening")).fetchone()
+        salt, epoch, _, turn, marked = connection.execute(query("read_deployment")).fetchone()
         conversions = connection.execute(query("last_ids")).fetchone()[1]
         here = StoreMark(
             deployment=deployment_of(salt), epoch=epoch, turn=turn, conversions=conversions

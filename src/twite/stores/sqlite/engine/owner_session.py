@@ -33,7 +33,7 @@ class OptOutList:
 
     def __init__(self, run: RunsStatements) -> None:
         self._run = run
-        self._salt = bytes(run("opening").fetchone()[0])
+        self._salt = bytes(run("read_deployment").fetchone()[0])
         self.keys: set[bytes] = set()
         self.read()
 
@@ -156,7 +156,7 @@ class OwnerSession(WriterSession):
         ids = execute(query("last_ids")).fetchone()
         self._submission, self._conversion, self._attempt = ids
         self.seeds = {id_: seed_of(pixel, event) for (pixel, event), id_ in self._lanes.items()}
-        self.turn, self.unsummed = execute(query("turn")).fetchone()
+        self.turn, self.unsummed = execute(query("read_turn")).fetchone()
 
     def is_row_damage(self, error: Exception) -> bool:
         """Return whether it is an error in the statement; others are the disk's."""

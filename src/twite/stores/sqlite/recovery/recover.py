@@ -90,7 +90,7 @@ def _refuse(target: str, problem: str) -> None:
 
 
 def _mark(new: sqlite3.Connection) -> StoreMark:
-    salt, epoch, _, turn, _ = new.execute(query("opening")).fetchone()
+    salt, epoch, _, turn, _ = new.execute(query("read_deployment")).fetchone()
     return StoreMark(
         deployment=deployment_of(salt),
         epoch=epoch,

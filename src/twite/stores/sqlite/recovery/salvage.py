@@ -19,7 +19,6 @@ _OUTCOMES: Final = frozenset(AttemptOutcome)
 _RECEIPT: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 # Numbers of deliveries are below, moments in milliseconds above.
 _MOMENTS: Final = 1_000_000_000_000
-_SCHEMA_COLUMNS: Final = 5
 
 
 class SalvagedRow(NamedTuple):
