@@ -82,8 +82,8 @@ def test_held_ones_are_replayed_when_asked_for(command, shop):
 
 
 DOUBT = (
-    "order-3 (3): X may have it since 2026-11-25 09:46: 40 hours later it is not sure to drop a "
-    "second one.\n"
+    "order-3 (3): X may have had this conversion since 2026-11-25 09:46; after 40 hours, X may not "
+    "drop a duplicate.\n"
 )
 
 
@@ -261,7 +261,7 @@ def test_a_dead_letter_is_not_sent_beside_a_later_copy_unless_somebody_is_sure(
 
     assert (code, out) == (1, "")
     assert err == (
-        "order-2 (2): another copy of it, delivery 6, is queued under the same conversion id.\n"
-        "Nothing was sent: 1 could be counted twice. --may-count-twice sends them anyway.\n"
+        "order-2 (2): delivery 6 has the same conversion id and is queued.\nNothing was "
+        "sent: 1 could be counted twice. --may-count-twice sends them anyway.\n"
     )
     assert sure[:2] == (0, "1 queued again, 0 of them held.\n")

@@ -128,8 +128,8 @@ def test_an_event_that_is_not_there_is_told_with_where_to_look(events):
         1,
         "",
         (
-            "Error: o6dkv: the event o6dkv is not among the account's. twite events list "
-            "shows the events\n"
+            "Error: o6dkv: the event o6dkv does not exist in the ads account. twite events "
+            "list shows the events\n"
         ),
     )
 
@@ -231,9 +231,9 @@ def test_with_a_pixel_token_alone_it_says_how_to_sign_in(command, tmp_path, x_em
         1,
         "",
         (
-            "Error: the auth of pixel o8z6j: X's Events Manager takes OAuth 1.0a alone, not a "
-            "pixel token. Sign in with twite login --pixel o8z6j, or look at its events in X's own "
-            "Events Manager\n"
+            "Error: the auth of pixel o8z6j: OAuth 1.0a is missing, which X requires to "
+            "manage events. Sign in with twite login --pixel o8z6j, or use X's Events "
+            "Manager\n"
         ),
     )
 

@@ -85,8 +85,8 @@ def test_missing_settings_are_one_sentence_and_exit_1(tmp_path):
 
     assert (code, out) == (1, "")
     assert err == (
-        f"Error: {tmp_path}/twite.toml: there is no such file. `twite init` writes one; "
-        "--config names another\n"
+        f"Error: {tmp_path}/twite.toml: the file does not exist. `twite init` creates it; "
+        "--config selects another\n"
     )
 
 

@@ -43,10 +43,10 @@ def test_who_only_looks_needs_no_webhook(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        ('webhook = "hooks.chat.example/T0"', "alerts.webhook: not an http or https address."),
-        ('webhook = "ftp://hooks.chat.example/"', "alerts.webhook: not an http or https address."),
-        ('webhook = "https://u:p@chat.example/"', "alerts.webhook: an address with a user name"),
-        ('webhook = "https://chat.example/#T0"', "alerts.webhook: an address with a user name"),
+        ('webhook = "hooks.chat.example/T0"', "alerts.webhook: not an http or https URL."),
+        ('webhook = "ftp://hooks.chat.example/"', "alerts.webhook: not an http or https URL."),
+        ('webhook = "https://u:p@chat.example/"', "alerts.webhook: the URL contains a user name"),
+        ('webhook = "https://chat.example/#T0"', "alerts.webhook: the URL contains a user name"),
         ('secret = "whsec_!"', "alerts.secret: starts with whsec_, but the rest is not base64"),
         ("dead_letters = 0", "alerts.dead_letters: 0 is out of range."),
         ('disk_free = "1"', "alerts.disk_free: '1' is out of range."),

@@ -118,15 +118,15 @@ def test_a_field_that_the_template_does_not_have_is_kept_with_a_warning(tmp_path
         (
             f'[[client]]\ntemplate = "{TEMPLATES}/ads_promise.tpl"',
             "client[0].template",
-            "is not a client template: its INFO says TAG",
+            "is not a client template: its INFO section has the type TAG",
         ),
         (f'{ORDERS}source = "shp"', "client[0].source", "'shp' is not a source"),
-        (f"{ORDERS}{ORDERS}", "client[1].name", "is another client's name"),
+        (f"{ORDERS}{ORDERS}", "client[1].name", "another client is already named"),
         (f'{ORDERS}fields = {{ path = "" }}', "client[0].fields.path", "must not be empty"),
         (f"{ORDERS}fields = {{ path = 2026-01-01 }}", "client[0].fields.path", "date or time"),
         (f'{ORDERS}fields = {{ secret = "env:NOT_SET" }}', "client[0].fields.secret", "NOT_SET"),
         (f'{ORDERS}prioritty = "1"', "client[0].prioritty", "Did you mean 'priority'"),
-        (f"{SECOND}\n{ORDERS}", "client[0].source", "Name the one whose events these are: shop"),
+        (f"{SECOND}\n{ORDERS}", "client[0].source", "Write the source of these events: shop"),
     ],
 )
 def test_what_is_wrong_with_a_client_is_said_with_its_place(tmp_path, written, place, words):

@@ -82,7 +82,7 @@ def test_whose_its_events_are_must_be_known(source, sources, words):
 def test_two_clients_have_two_names():
     own = TemplateClient(name="Orders", template=TEMPLATE, source=SHOP)
 
-    with pytest.raises(SettingsError, match="both called 'Orders'"):
+    with pytest.raises(SettingsError, match="both named 'Orders'"):
         with_those_of((own,), (a_container(),), source=None, sources=(SHOP,))
 
 

@@ -65,8 +65,8 @@ def test_a_secret_is_read_from_where_it_is_kept(tmp_path, kept, secret):
     [
         ("env:NONE", "the environment variable 'NONE' is not set"),
         ("file:none", "the file 'none' cannot be read"),
-        ("sealed:none", "the store holds no 'none'"),
-        ("s3cret", "a secret is named by where it is kept"),
+        ("sealed:none", "the store has no secret 'none'"),
+        ("s3cret", "a secret must be a reference"),
     ],
 )
 def test_a_secret_that_is_not_there_is_named_and_not_shown(tmp_path, kept, said):
@@ -100,7 +100,7 @@ def test_names_in_a_secret_are_looked_at_when_it_is_put_in_and_it_is_not_shown(t
     file = put(tmp_path)
 
     with pytest.raises(
-        SettingsError, match=r"tag\[0\].fields: the secret .* is not a variable"
+        SettingsError, match=r"tag\[0\].fields: the inserted secret .* is not a variable"
     ) as refused:
         with_secrets(
             load_container(file), path=file, environ={"TOKEN": "s3cret {{Nobody}}"}, sealed={}

@@ -66,29 +66,29 @@ def test_variables_alone_can_make_a_pixel(tmp_path):
         (
             "TWITE_SERVER__LISTN",
             "x",
-            "TWITE_SERVER__LISTN: names no setting. Did you mean 'TWITE_SERVER__LISTEN'?",
+            ("TWITE_SERVER__LISTN: does not match a setting. Did you mean 'TWITE_SERVER__LISTEN'?"),
         ),
         (
             "TWITE_PIXEL__1__IDS",
             "x",
-            "TWITE_PIXEL__1__IDS: names no setting. Did you mean 'TWITE_PIXEL__1__ID'?",
+            ("TWITE_PIXEL__1__IDS: does not match a setting. Did you mean 'TWITE_PIXEL__1__ID'?"),
         ),
         (
             "TWITE_PIXEL__7__ID",
             "x",
-            "TWITE_PIXEL__7__ID: there are only 1. Number them from 0 without a gap",
+            "TWITE_PIXEL__7__ID: there are only 1 tables. Number them from 0 without a gap",
         ),
         (
             "TWITE_X__RATE",
             "many",
-            ("x.rate (set by TWITE_X__RATE): must be a whole number, not a text. Write it as 60"),
+            ("x.rate (set by TWITE_X__RATE): must be a whole number, not a string. Write it as 60"),
         ),
         (
             "TWITE_SERVER__PUBLIC_URL",
             "shop",
             (
                 "server.public_url (set by TWITE_SERVER__PUBLIC_URL): not an http or https "
-                'address. Write one as in "https://t.shop.example"'
+                'URL. Write a URL such as "https://t.shop.example"'
             ),
         ),
     ],

@@ -121,7 +121,7 @@ def test_other_layouts_stay_as_they_are_too(tmp_path, text, before, after, end):
 
 def test_what_would_come_out_otherwise_than_meant_is_not_written(tmp_path):
     # Not equal to itself, so that nobody can tell whether the rest is.
-    with pytest.raises(SettingsError, match="Add news to them by hand, with the id o9001"):
+    with pytest.raises(SettingsError, match="Add news by hand, with the id o9001"):
         drafted(tmp_path, f"{TABLE}[log]\nlevel = nan\n")
 
 
@@ -217,7 +217,7 @@ def test_a_link_to_the_settings_stays_a_link(tmp_path):
 
 
 def test_a_pixel_that_is_not_written_there_is_told(tmp_path):
-    with pytest.raises(SettingsError, match="'o8z6j' is not written out there"):
+    with pytest.raises(SettingsError, match="'o8z6j' is not defined in this file"):
         drafted(tmp_path, "[server]\n")
 
 
@@ -235,7 +235,7 @@ def test_what_somebody_else_wrote_meanwhile_is_not_overwritten(tmp_path):
     second = SettingsFileDraft(path, pixel="o8z6j", name="sale", event="o9002")
     second.write()
 
-    with pytest.raises(SettingsError, match="was changed meanwhile"):
+    with pytest.raises(SettingsError, match="was changed in the meantime"):
         first.write()
 
     assert path.read_text() == second.text

@@ -49,7 +49,7 @@ def test_the_rate_of_an_address_is_the_servers(tmp_path):
     [
         ('twin = "maybe"', "source[0].twin", "use"),
         ('browser_value_limit = "1,000"', "source[0].browser_value_limit", "499.90"),
-        ("browser_value_limit = 5", "source[0].browser_value_limit", "a text"),
+        ("browser_value_limit = 5", "source[0].browser_value_limit", "a string"),
         ("browser_rate = 0", "source[0].browser_rate", "from 1"),
         ('cookie = { names = ["_fbc"] }', "source[0].cookie.names[0]", "_twite"),
         ('cookie = { names = ["_twite", "_twite"] }', "source[0].cookie.names[1]", "already"),

@@ -9,8 +9,8 @@ from written import GOOD, complaint, read
 KEY = "a-key-to-seal-with-it"
 STORED = GOOD.replace('region = "GB"', 'region = "GB"\nstape_credentials = "stored"')
 TOO_SHORT = (
-    "must have 16 characters or more, or it could be guessed. "
-    "`openssl rand -base64 32` makes a good one"
+    "must have at least 16 characters, or it could be guessed. `openssl rand -base64 32` "
+    "creates a safe key"
 )
 
 

@@ -102,8 +102,8 @@ def test_half_an_app_is_told(tmp_path, half):
     other = {"key": "secret", "secret": "key"}[half]
 
     assert complaint(tmp_path, GOOD, {f"TWITE_X__CONSUMER_{half.upper()}": "a-part"}) == (
-        f"x.consumer_{other}: is missing: an app has a key and a secret. "
-        "X's developer console shows both"
+        f"x.consumer_{other}: is missing: an app has a key and a secret. Copy both from X's "
+        "developer console"
     )
 
 
@@ -137,8 +137,8 @@ def test_a_secret_in_clear_text_works_and_is_warned_about_without_being_shown(tm
     assert settings.sources()[0].key == Secret("clear-text-for-everyone")
     assert settings.warnings == (
         (
-            "source[0].key: a secret in clear text. Put it into the environment or a file, and "
-            'write "env:NAME" or "file:PATH"'
+            "source[0].key: a secret in clear text. Put it into an environment variable or a "
+            'file, and write "env:NAME" or "file:PATH"'
         ),
     )
 
@@ -201,11 +201,11 @@ def test_what_works_but_is_unsafe_is_warned_about(tmp_path):
 
     assert read(tmp_path, text, {"TWITE_SHOP_KEY": "short"}).warnings == (
         (
-            "server.trusted_proxies: any sender's X-Forwarded-For is believed. "
-            "Name your proxy's own network"
+            "server.trusted_proxies: Twite would trust X-Forwarded-For from every client. "
+            "Write your proxy's own network"
         ),
         "x.api_url: credentials would travel unencrypted. Use https",
-        "source[0].key: short enough to guess. `twite init` writes a good one",
+        "source[0].key: short enough to guess. `twite init` creates a safe key",
     )
 
 

@@ -90,7 +90,10 @@ def test_a_value_that_is_no_choice_is_an_error_unless_a_variable_may_say_it(tmp_
 
     said = 'tag[0].fields.mode: is not one of its choices: "a", "b". '
     assert said in str(wrong.value)
-    assert f"{said}A variable may say something else, a text should not" in found.warnings
+    assert (
+        f"{said}Ignore this if a variable sets the field; otherwise correct the value"
+        in found.warnings
+    )
     assert with_choice(tmp_path, "{{mode}}").tags is not None
 
 

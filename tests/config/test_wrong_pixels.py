@@ -13,8 +13,8 @@ CHANGES = [
         'id = "o8z6j"',
         'id = "O8Z6J"',
         (
-            "pixel[0].id: 'O8Z6J' is not a pixel id. X's ids are digits and lower-case letters, "
-            'as in "o8z6j"; copy it from the Events Manager'
+            "pixel[0].id: 'O8Z6J' is not a pixel id. X's ids consist of digits and lowercase "
+            'letters, as in "o8z6j"; copy the id from the Events Manager'
         ),
     ),
     (
@@ -53,16 +53,17 @@ CHANGES = [
         '{ purchase = "o8z6k", sign_up = "tw-o8z6j-o8z6m" }',
         "{}",
         (
-            "pixel[0].events: names no event. "
-            'Write your name for it and X\'s id: { purchase = "o8z6k" }'
+            "pixel[0].events: is empty. Write your name for an event and X's id: { purchase "
+            '= "o8z6k" }'
         ),
     ),
     (
         '{ pixel_token = "env:X_PIXEL_TOKEN" }',
         "{}",
         (
-            'pixel[0].auth: holds no credentials. Write { pixel_token = "env:X_PIXEL_TOKEN" }, '
-            "or the four parts of OAuth 1.0a; or leave auth out and sign in with twite login"
+            "pixel[0].auth: contains no credentials. Write { pixel_token = "
+            '"env:X_PIXEL_TOKEN" }, or the four parts of OAuth 1.0a; or leave auth out and '
+            "sign in with twite login"
         ),
     ),
     (
@@ -79,8 +80,8 @@ CHANGES = [
         '{ pixel_token = "env:X_PIXEL_TOKEN" }',
         '{ pixel_token = "env:NOT_THERE" }',
         (
-            "pixel[0].auth.pixel_token: the environment variable 'NOT_THERE' is not set. "
-            "Set it where Twite is started"
+            "pixel[0].auth.pixel_token: the environment variable 'NOT_THERE' is not set. Set "
+            "it before you start Twite"
         ),
     ),
     (
@@ -88,13 +89,14 @@ CHANGES = [
         '{ pixel_token = "file:not.there" }',
         (
             "pixel[0].auth.pixel_token: the file 'not.there' cannot be read (No such file or "
-            "directory). Check the path (it is relative to the settings file) and who may read it"
+            "directory). Check its permissions and the path, which is relative to the "
+            "settings file"
         ),
     ),
     (
         '{ pixel_token = "env:X_PIXEL_TOKEN" }',
         "{ pixel_token = 7 }",
-        ('pixel[0].auth.pixel_token: must be a text, not a whole number. Write it as "…"'),
+        ('pixel[0].auth.pixel_token: must be a string, not a whole number. Write it as "…"'),
     ),
     (
         "[[source]]",
@@ -116,5 +118,5 @@ def test_no_error_repeats_a_secret_that_was_put_in_the_wrong_place(tmp_path):
 
     sentence = complaint(tmp_path, text)
 
-    assert sentence.startswith("pixel[0].account: must be a text, not a list.")
+    assert sentence.startswith("pixel[0].account: must be a string, not a list.")
     assert "a-secret-in-a-list" not in sentence

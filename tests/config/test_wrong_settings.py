@@ -31,17 +31,17 @@ CHANGES = [
     (
         'api_version = "12"',
         "api_version = 12",
-        'x.api_version: must be a text, not a whole number. Write it as "…"',
+        'x.api_version: must be a string, not a whole number. Write it as "…"',
     ),
     (
         'origins = ["https://shop.example"]',
         'origins = "https://shop.example"',
-        'source[0].origins: must be a list of texts, not a text. Write it as ["…"]',
+        'source[0].origins: must be a list of strings, not a string. Write it as ["…"]',
     ),
     (
         "[x]",
         '[x]\nrate = "many"',
-        "x.rate: must be a whole number, not a text. Write it as 60",
+        "x.rate: must be a whole number, not a string. Write it as 60",
     ),
     (
         "[x]",
@@ -78,61 +78,64 @@ CHANGES = [
         "127.0.0.1:8080",
         "127.0.0.1",
         (
-            "server.listen: '127.0.0.1' has no port that can be used. "
-            'Write host and port, as in "127.0.0.1:8080" or "[::1]:8080"'
+            "server.listen: '127.0.0.1' has no valid port. Write host and port, as in "
+            '"127.0.0.1:8080" or "[::1]:8080"'
         ),
     ),
     (
         "127.0.0.1:8080",
         "127.0.0.1:65536",
         (
-            "server.listen: '127.0.0.1:65536' has no port that can be used. "
-            'Write host and port, as in "127.0.0.1:8080" or "[::1]:8080"'
+            "server.listen: '127.0.0.1:65536' has no valid port. Write host and port, as in "
+            '"127.0.0.1:8080" or "[::1]:8080"'
         ),
     ),
     (
         "listen =",
         'local_listen = "0.0.0.0:8081"\nlisten =',
         (
-            "server.local_listen: must be an address of this machine alone, with a port of its own"
-            ': write one as in "127.0.0.1:8081"'
+            "server.local_listen: must be a loopback address with a port of its own, such as "
+            '"127.0.0.1:8081"'
         ),
     ),
     (
         "127.0.0.1:8080",
         "::1:8080",
         (
-            "server.listen: '::1:8080' names no host. "
-            'Write host and port, as in "127.0.0.1:8080" or "[::1]:8080"'
+            "server.listen: '::1:8080' has no host. Write host and port, as in "
+            '"127.0.0.1:8080" or "[::1]:8080"'
         ),
     ),
     (
         "https://t.shop.example",
         "t.shop.example",
-        'server.public_url: not an http or https address. Write one as in "https://t.shop.example"',
+        (
+            "server.public_url: not an http or https URL. Write a URL such as "
+            '"https://t.shop.example"'
+        ),
     ),
     (
         "https://t.shop.example",
         "https://t.shop.example/?a=b",
         (
             "server.public_url: 'https://t.shop.example/?a=b' has a query or a fragment. "
-            "Cut it off at the path"
+            "Remove everything after the path"
         ),
     ),
     (
         "https://ads-api.x.com",
         "https://me:secret@ads-api.x.com",
         (
-            "x.api_url: an address with a user name or password in it. "
-            'Write one as in "https://t.shop.example"'
+            "x.api_url: the URL contains a user name or a password. Write a URL such as "
+            '"https://t.shop.example"'
         ),
     ),
     (
         "127.0.0.1/32",
         "10.0.0.1/8",
         (
-            "server.trusted_proxies[0]: '10.0.0.1/8' has bits beyond its prefix. "
-            "Write '10.0.0.0/8' for the network, or '10.0.0.1' for the one address"
+            "server.trusted_proxies[0]: '10.0.0.1/8' has bits set beyond its prefix. Write "
+            "'10.0.0.0/8' for the network, or '10.0.0.1' for the single address"
         ),
     ),
     (
@@ -147,7 +150,7 @@ CHANGES = [
         "sqlite:twite.db",
         "postgres:twite",
         (
-            "store.url: Twite has no such store. Write sqlite: and a path: "
+            'store.url: Twite does not support this store. Write "sqlite:" and a path: '
             '"sqlite:twite.db", "sqlite:/var/lib/twite/twite.db"'
         ),
     ),
@@ -198,29 +201,32 @@ def test_a_wrong_setting_is_told(tmp_path, right, wrong, sentence):
         (
             b"[server]\nlisten = 127.0.0.1:8080\n",
             (
-                "{path}, line 2, column 15: not TOML: expected newline or end of document after a "
-                "statement. Texts are in quotes, tables in [brackets]"
+                "{path}, line 2, column 15: not TOML: expected newline or end of document "
+                "after a statement. Put strings in quotes and table names in [brackets]"
             ),
         ),
         (
             b"[server]\nlisten = ",
-            "{path}, the end: not TOML: invalid value. Texts are in quotes, tables in [brackets]",
+            (
+                "{path}, the end: not TOML: invalid value. Put strings in quotes and table names "
+                "in [brackets]"
+            ),
         ),
         (
             b"[x]\nrate = 1\nrate = 2\n",
             (
-                "{path}, line 3, column 9: not TOML: cannot overwrite a value. "
-                "Texts are in quotes, tables in [brackets]"
+                "{path}, line 3, column 9: not TOML: cannot overwrite a value. Put strings "
+                "in quotes and table names in [brackets]"
             ),
         ),
         (
             b"[x]\nrate = " + b"9" * 5_000,
-            "{path}: holds a number that is too long. Write it shorter",
+            "{path}: contains a number with too many digits. Shorten it",
         ),
         (b"# \xff\n", "{path}, line 1: not UTF-8 text. Save the file as UTF-8"),
         (
             b"a = " + b"[" * 100_000,
-            "{path}: nested too deeply. Write the tables out flat",
+            "{path}: nested too deeply. Flatten the tables",
         ),
     ],
 )
@@ -239,6 +245,6 @@ def test_a_missing_file_is_told_with_the_cure(tmp_path):
         load(tmp_path / "twite.toml", {})
 
     assert str(told.value) == (
-        f"{tmp_path}/twite.toml: there is no such file. "
-        "`twite init` writes one; --config names another"
+        f"{tmp_path}/twite.toml: the file does not exist. `twite init` creates it; --config "
+        "selects another"
     )

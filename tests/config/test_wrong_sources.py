@@ -25,21 +25,21 @@ CHANGES = [
     (
         'name = "shop"',
         'name = "x-api"',
-        "source[0].name: 'x-api' is how the X-shaped route is booked. Choose another name",
+        "source[0].name: 'x-api' is reserved for requests to X's route. Choose another name",
     ),
     (
         'name = "shop"',
         'name = " shop"',
         (
-            "source[0].name: ' shop' cannot name a source. "
-            "Write 1 to 64 printable characters, without spaces around them"
+            "source[0].name: ' shop' is not a valid name for a source. Write 1 to 64 "
+            "printable characters, without spaces around them"
         ),
     ),
     (
         'key = "env:TWITE_SHOP_KEY"\norigins = ["https://shop.example"]',
         "",
         (
-            "source[0]: has neither a key nor origins, so nobody could submit. "
+            "source[0]: has neither a key nor origins, so no client could send conversions. "
             'Write key = "env:NAME" for servers, or origins for browsers'
         ),
     ),
@@ -60,24 +60,24 @@ CHANGES = [
         'pixel = "o8z6j"',
         'pixel = "o8z6j"\nstape_credentials = "stored"',
         (
-            "source[0].stape_credentials: credentials are stored encrypted, and there is no key. "
-            'Write server.secret_key = "env:TWITE_SECRET_KEY"'
+            "source[0].stape_credentials: credentials are stored encrypted, but there is no "
+            'key. Write server.secret_key = "env:TWITE_SECRET_KEY"'
         ),
     ),
     (
         '["https://shop.example"]',
         '["https://Shop.example/"]',
         (
-            "source[0].origins[0]: 'https://Shop.example/' is not how a browser sends it. "
-            "Write 'https://shop.example'"
+            "source[0].origins[0]: 'https://Shop.example/' is not the form that browsers "
+            "send. Write 'https://shop.example'"
         ),
     ),
     (
         '["https://shop.example"]',
         '["*"]',
         (
-            "source[0].origins[0]: '*' would let any page on the web post. "
-            'Name each origin, as in "https://shop.example"'
+            "source[0].origins[0]: '*' would let any web page send conversions. List each "
+            'origin, such as "https://shop.example"'
         ),
     ),
     (
@@ -93,8 +93,8 @@ CHANGES = [
         '"GB"',
         '"Narnia"',
         (
-            "source[0].region: 'Narnia' is not a region. "
-            "Write two capital letters of ISO 3166, as in 'GB'"
+            "source[0].region: 'Narnia' is not a region. Write a two-letter country code of "
+            "ISO 3166, as in 'GB'"
         ),
     ),
     (
@@ -110,7 +110,7 @@ CHANGES = [
     (
         '"GB"',
         '"G\\nB"',
-        "source[0].region: holds a control character or a line break. Write it on one line",
+        "source[0].region: contains a control character or a line break. Write it on one line",
     ),
 ]
 
@@ -126,5 +126,5 @@ def test_two_sources_with_one_key_are_an_error(tmp_path):
     other = '[[source]]\nname = "till"\nkey = "env:TWITE_SHOP_KEY"\npixel = "o8z6j"\n'
 
     assert complaint(tmp_path, GOOD + other) == (
-        "source[1].key: the same key as the source 'shop'. Give each its own"
+        "source[1].key: source 'shop' has the same key. Give each source its own key"
     )

@@ -172,7 +172,7 @@ async def test_where_nothing_is_repeated_without_a_person_whoever_replays_must_b
     still = await states(resting)
     sure = await olga.post(f"{DEAD}/replay", fields | {"may_count_twice": "yes"})
 
-    assert "nothing is repeated there unless you say so" in page
+    assert "Twite repeats the request only if you confirm" in page
     assert "Nothing was sent: X may have 1 of them already" in told
     assert "at-most-once" in still
     assert sure.location == DEAD

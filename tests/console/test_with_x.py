@@ -250,7 +250,7 @@ async def test_a_pixel_token_that_x_refuses_is_not_kept_and_says_what_to_do(ada)
     await ada.post("/console/connect/o9a7k/paste", {"token": "not-a-token-of-x"})
 
     words = await said(ada, "/console/connect")
-    assert "X does not take this pixel token" in words
+    assert "X refused this pixel token" in words
     assert "not-a-token-of-x" not in words
 
 

@@ -61,7 +61,7 @@ async def test_roles_and_events_are_looked_up_with_oauth(tmp_path, x_emulator):
     [
         (
             {"users": [{"id": USER, "roles": {ACCOUNT: ["ANALYST"]}}]},
-            "the user's roles for ads account 18ce54d4x5t are not enough (ANALYST)",
+            "the user's roles for ads account 18ce54d4x5t are not sufficient (ANALYST)",
         ),
         (
             {"apps": [{"id": "3213", "access": "none"}]},
@@ -76,7 +76,7 @@ async def test_roles_and_events_are_looked_up_with_oauth(tmp_path, x_emulator):
                     }
                 ]
             },
-            "X does not take the credentials for ads account 18ce54d4x5t (401",
+            "X refused the credentials for ads account 18ce54d4x5t (401",
         ),
     ],
 )
@@ -95,7 +95,7 @@ async def test_a_pixel_token_of_another_pixel_is_red(tmp_path, x_emulator):
     findings = await found(tmp_path, x_emulator.url, auth=TOKEN, environ=environ)
 
     assert findings[0][0] is CheckStatus.RED
-    assert "X does not take this pixel token for pixel o8z6j (401" in findings[0][2]
+    assert "X refused this pixel token for pixel o8z6j (401" in findings[0][2]
 
 
 async def test_of_two_credentials_the_one_that_x_refuses_is_amber(tmp_path, x_emulator):

@@ -43,7 +43,7 @@ async def test_paused_tags_are_named(folder):
     ("name", "was", "is_", "said"),
     [
         ("container.toml", "env:TOKEN", "env:NOBODY", "variable 'NOBODY' is not set"),
-        ("container.toml", "env:TOKEN", "sealed:x", "the store holds no 'x'"),
+        ("container.toml", "env:TOKEN", "sealed:x", "the store has no secret 'x'"),
         ("container.toml", "All Events", "Some", "there is no trigger 'Some'"),
         ("poster.tpl", "data.gtmOnSuccess();", "data.(", "template 'Poster'"),
         ("poster.tpl", "___INFO___", "nothing", "the section is missing"),

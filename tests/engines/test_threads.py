@@ -228,7 +228,7 @@ async def test_a_run_that_no_limit_ends_costs_its_thread_and_the_template_a_rest
 
     threads.stop()
     assert (hung.spent, hung.done) == (True, True)
-    assert "could not be ended by any limit" in str(hung.error)
+    assert "no limit could end a run" in str(hung.error)
     assert after.outcome == RunResult.SUCCESS
     assert after.run > before.run + 1
 

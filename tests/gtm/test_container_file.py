@@ -21,7 +21,7 @@ from twite.gtm.container.toml_file import TemplateFile, container_of_toml, conta
 from twite.gtm.template.template import TemplateKind
 
 OPERATORS = ", ".join(sorted(Operator))
-CURE = "Texts are in quotes, tables in [brackets]"
+CURE = "Put strings in quotes and table names in [brackets]"
 FILES = [TemplateFile(name="Poster", file="templates/poster.tpl")]
 FULL = container(
     tag(
@@ -89,12 +89,12 @@ def test_what_toml_has_no_word_for_is_refused():
             '[[tag]]\nname="a"\ntemplate="b"\ntrigers=[]',
             "tag[0].trigers: unknown key. Did you mean 'triggers'?",
         ),
-        ("[[tag]]\nname=3", "tag[0].name: must be a text, not a whole number"),
+        ("[[tag]]\nname=3", "tag[0].name: must be a string, not a whole number"),
         ('[[tag]]\nname="a"', "tag[0].template: is missing"),
         ("tag=3", "tag: must be a list, not a whole number"),
         (
             '[[tag]]\nname="a"\ntemplate="b"\nsetup="c"',
-            "tag[0].setup: must be a table, not a text",
+            "tag[0].setup: must be a table, not a string",
         ),
         (
             '[[tag]]\nname="a"\ntemplate="b"\nfiring="onc"',
@@ -113,7 +113,7 @@ def test_what_toml_has_no_word_for_is_refused():
             "x = \n",
             f"line 1, column 5: not TOML: invalid value. {CURE}",
         ),
-        (f"a={'1' * 5000}", "holds a number that is too long"),
+        (f"a={'1' * 5000}", "contains a number with too many digits"),
         (f"a={'[' * 5000}", "is nested too deep"),
     ],
 )

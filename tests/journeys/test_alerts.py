@@ -115,7 +115,7 @@ def test_a_revoked_token_is_told_within_a_minute_once_and_loses_nothing(tmp_path
         "critical",
     )
     assert said["help"] == "docs/how-to/alerts/credentials_refused.md"
-    assert said["reason"].startswith("X answers 401")
+    assert said["reason"].startswith("X's response: 401")
     assert listed.returncode == 1
     assert [(load["code"], load["told"]) for load in json.loads(listed.stdout)] == [
         ("credentials_refused", True)

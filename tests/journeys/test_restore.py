@@ -87,10 +87,10 @@ def test_after_a_backup_is_put_back_nothing_reaches_x_twice(tmp_path, end, way):
     stray = way == "cp" and end == "kill"
     assert ("is set aside as twite.db.stray-" in gateway.log()) == stray
     assert bool(list(tmp_path.glob("twite.db.stray-*-wal"))) == stray
-    said = "the log next to it belongs to" if stray else "is an older copy of itself"
+    said = "the log next to it belongs to" if stray else "the database is an older copy"
     assert said in checked.stdout
-    assert "is an older copy of itself" in gateway.log()
-    assert "40 conversions that were received after what the database holds" in gateway.log()
+    assert "the database is an older copy" in gateway.log()
+    assert "40 conversions received after the last one in the database are missing" in gateway.log()
     assert "it may have been sent since" in listed.stdout
 
 

@@ -77,9 +77,9 @@ def test_what_signing_in_brought_is_for_programs_too(x_emulator, tmp_path):
             {"users": [{"id": USER, "roles": {"18ce54d4x5t": ["CAMPAIGN_ANALYST"]}}]},
             {},
             ("Error: The user's roles for ads account 18ce54d4x5t are not enough "
-            "(CAMPAIGN_ANALYST). Conversions need ACCOUNT_ADMIN or AD_MANAGER. An admin of the ads "
-            "account can give it (ads.x.com, Edit access to account); or sign in as somebody who "
-            "has it\n"),
+             "(CAMPAIGN_ANALYST). Conversions need ACCOUNT_ADMIN or AD_MANAGER. An admin of "
+             "the ads account can give the user that role (ads.x.com, Edit access to "
+             "account); or sign in as a user who has it\n"),
         ),
         (
             {"apps": [{"id": "3213", "access": "none"}]},
@@ -96,15 +96,15 @@ def test_what_signing_in_brought_is_for_programs_too(x_emulator, tmp_path):
             {},
             {"typed": "0000000"},
             (
-                "Error: X does not take the PIN (401 32: Could not authenticate you.). A PIN works "
-                "once, for a few minutes. Begin again, and type all its digits\n"
+                "Error: X refused the PIN (401 32: Could not authenticate you.). A PIN works "
+                "once and expires after a few minutes. Start again, and type all its digits\n"
             ),
         ),
         (
             {},
             {"deny": "1"},
-            ("Error: X does not take the PIN. A PIN works once, for a few minutes. Begin "
-            "again, and type all its digits\n"),
+            ("Error: X refused the PIN. A PIN works once and expires after a few minutes. "
+             "Start again, and type all its digits\n"),
         ),
     ],
 )  # fmt: skip
@@ -138,7 +138,7 @@ def test_a_revoked_token_pauses_the_pixel_until_somebody_signs_in_again(x_emulat
 
         ended = log_in(gateway)
 
-        assert "does not take the credentials for ads account 18ce54d4x5t (401" in checked.stdout
+        assert "refused the credentials for ads account 18ce54d4x5t (401" in checked.stdout
         assert "Sign in again with twite login" in checked.stdout
         assert ended[0] == 0
         assert gateway.drained()["delivered"] == 2
@@ -192,10 +192,10 @@ def test_a_token_of_another_pixel_is_refused_before_it_is_stored(x_emulator, tmp
 
     assert (code, out) == (1, "")
     assert err == (
-        "Error: X does not take this pixel token for pixel o8z6j (401 UNAUTHORIZED_ACCESS: This "
-        "request is not properly authenticated). Copy it again from X's Events Manager (the pixel, "
-        "Install Pixel, Manual, Conversion API, Generate access token), and make sure that it "
-        "belongs to this pixel\n"
+        "Error: X refused this pixel token for pixel o8z6j (401 UNAUTHORIZED_ACCESS: This "
+        "request is not properly authenticated). Copy it again from X's Events Manager (the "
+        "pixel, Install Pixel, Manual, Conversion API, Generate access token), and make sure "
+        "that it belongs to this pixel\n"
     )
 
 
@@ -273,7 +273,7 @@ def test_without_a_key_nothing_is_stored(x_emulator, tmp_path):
     ended = log_in(gateway, "--pixel-token", typed=TOKEN)
 
     assert (ended[0], ended[1]) == (1, "")
-    assert "without a key nothing is stored" in ended[2]
+    assert "cannot store any without a key" in ended[2]
     assert not (tmp_path / "twite.db").exists()
 
 

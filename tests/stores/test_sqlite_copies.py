@@ -86,8 +86,7 @@ async def test_a_dead_letter_is_not_replayed_beside_its_later_copy_unasked(path,
     assert (refused, list(amended)) == (0, [dead.delivery])
     assert dead.rival.state is state
     assert doubt(dead, now=NOW + 9) == (
-        f"another copy of it, delivery {dead.rival.delivery}, is {state} under the same "
-        "conversion id"
+        f"delivery {dead.rival.delivery} has the same conversion id and is {state}"
     )
     assert (
         await store.move(Replay(deliveries=[dead.delivery], sure=[dead.delivery]), now=NOW + 9)

@@ -187,7 +187,7 @@ async def test_a_log_that_breaks_off_before_commits_is_refused_and_left(path):
     log[32 + third_last * (24 + 4096) + 24 + 100] ^= 1
     Path(f"{path}-wal").write_bytes(log)
 
-    with pytest.raises(StoreUnusable, match=r"its log ends before \d+ commits"):
+    with pytest.raises(StoreUnusable, match=r"its log lacks the last \d+ commits"):
         await SQLiteStore.open(path)
 
     assert Path(f"{path}-wal").read_bytes() == log
@@ -208,9 +208,7 @@ async def test_a_log_that_a_power_cut_left_is_no_damage(path):
     received = [account.received for account in await store.balance()]
     await store.close()
     assert received == [4]
-    assert store.told == (
-        "1 conversions that were received after what the database holds are not in it",
-    )
+    assert store.told == ("1 conversions received after the last one in the database are missing",)
 
 
 async def test_a_look_that_takes_too_long_is_left_and_is_no_error(path, monkeypatch):

@@ -66,8 +66,8 @@ async def open_records(settings: Settings) -> AsyncIterator[StoreReader]:
     if not path.exists():
         raise StoreUnusable(
             path=str(path),
-            reason="there is no such database yet",
-            cure="twite serve makes it; or store.url names another file than the gateway's",
+            reason="the database does not exist yet",
+            cure="twite serve creates it; or store.url differs from the gateway's",
         )
     reader = await engine_of(settings).open_reader(str(path))
     try:

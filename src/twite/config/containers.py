@@ -44,8 +44,8 @@ def read_container(path: Path) -> tuple[Container, tuple[TemplateFile, ...]]:
     except OSError as error:
         raise SettingsError(
             place=str(path),
-            message=f"cannot be read ({error.strerror}). `twite import` writes one; "
-            "container.file of twite.toml names it",
+            message=f"cannot be read ({error.strerror}). `twite import` creates the file; "
+            "container.file in twite.toml gives its path",
         ) from None
     except UnicodeDecodeError:
         raise SettingsError(place=str(path), message="not UTF-8 text") from None
@@ -53,7 +53,7 @@ def read_container(path: Path) -> tuple[Container, tuple[TemplateFile, ...]]:
         raise _placed(path, error) from None
     templates = {file.name: load_template(path.parent / file.file) for file in files}
     if len(templates) != len(files):
-        raise SettingsError(place=f"{path}: template", message="two have the same name")
+        raise SettingsError(place=f"{path}: template", message="two templates have the same name")
     return msgspec.structs.replace(container, templates=templates), files
 
 
@@ -74,16 +74,16 @@ def secret_reader(
             if not kept.startswith(("env:", "file:")):
                 raise SettingsError(
                     place=f"{path}: secrets",
-                    message='a secret is named by where it is kept: "sealed:NAME", "env:NAME" '
-                    'or "file:PATH"',
+                    message='a secret must be a reference: "sealed:NAME", "env:NAME" or '
+                    '"file:PATH"',
                 )
             return reader.elsewhere(kept, f"{path}: secrets")
         name = kept.removeprefix(SEALED)
         if name not in sealed:
             raise SettingsError(
                 place=f"{path}: secrets",
-                message=f"the store holds no {name!r}. `twite import` puts it there (with the "
-                f"same {VARIABLE} as here)",
+                message=f"the store has no secret {name!r}. Run `twite import` (with the "
+                f"same {VARIABLE} as here) to store it",
             )
         return sealed[name]
 
@@ -107,7 +107,7 @@ def with_secrets(
         raise SettingsError(
             place=f"{path}: {wrong.place}",
             message=(
-                "the secret inserted there contains a {{name}} that is not a variable, or is not a "
+                "the inserted secret contains a {{name}} that is not a variable, or is not a "
                 "regular expression where one is needed"
             ),
         )
@@ -139,7 +139,7 @@ def clients(
         if client.name in {other.name for other in made}:
             raise SettingsError(
                 place=f"{place}.name",
-                message=f"{client.name!r} is another client's name. Give this one its own",
+                message=f"another client is already named {client.name!r}. Choose a different name",
             )
         made.append(msgspec.structs.replace(client, secrets=secrets))
         warnings += doubts
@@ -170,9 +170,8 @@ def with_those_of(
             if client.name in {other.name for other in found}:
                 raise SettingsError(
                     place="client",
-                    message="a [[client]] and one of the container are both called "
-                    f"{client.name!r}. "
-                    "Rename one",
+                    message="a [[client]] and a client of the container are both named "
+                    f"{client.name!r}. Rename one of them",
                 )
             found.append(
                 TemplateClient(
@@ -197,8 +196,8 @@ def _client(
     if template.kind is not TemplateKind.CLIENT:
         raise SettingsError(
             place=f"{place}.template",
-            message=f"{written.template} is not a client template: its INFO says "
-            f"{template.kind.value}. Only a CLIENT can claim a request",
+            message=f"{written.template} is not a client template: its INFO section has the "
+            f"type {template.kind.value}. Only CLIENT templates can claim requests",
         )
     doubts = []
     for remark in remarks_on(template.fields, written.fields):
@@ -223,10 +222,10 @@ def _source(name: str | None, sources: Sequence[Source], place: str) -> Source:
             return sources[0]
         raise SettingsError(
             place=place,
-            message="is missing: there is more than one source. Name the one whose events these "
-            f"are: {', '.join(source.name for source in sources)}"
+            message="is missing, and there is more than one source. Write the source of "
+            f"these events: {', '.join(source.name for source in sources)}"
             if sources
-            else "is missing, and there is no [[source]]. Add the one whose events these are",
+            else "is missing, and there is no [[source]]. Add the source of these events",
         )
     found = next((source for source in sources if source.name == name), None)
     if found is None:

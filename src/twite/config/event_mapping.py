@@ -133,7 +133,8 @@ class SettingsFileDraft:
         if _read(self._path) != (self._before, self._bom):
             raise SettingsError(
                 place=str(self._path),
-                message="was changed meanwhile, so nothing was written. Look at the change again",
+                message="was changed in the meantime, so Twite wrote nothing. "
+                "Review the change again",
             )
         path = self._path.resolve()
         draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
@@ -158,8 +159,9 @@ class SettingsFileDraft:
         if place is None:
             raise SettingsError(
                 place=str(self._path),
-                message=f"the pixel {self.pixel!r} is not written out there (is it set by the "
-                "environment?). Add the event where the pixel is set",
+                message=f"the pixel {self.pixel!r} is not defined in this file (does an "
+                "environment variable define it?). Add the event where the pixel is "
+                "defined",
             )
         wanted = tomllib.loads(self._before)
         events = _events_of(wanted, self.pixel)
@@ -178,8 +180,8 @@ class SettingsFileDraft:
             pass
         raise SettingsError(
             place=str(self._path),
-            message=f"the events of {self.pixel} are written in a way that Twite does not change. "
-            f"Add {self.name} to them by hand, with the id {self.event}",
+            message=f"Twite cannot edit the events of {self.pixel} in this notation. Add "
+            f"{self.name} by hand, with the id {self.event}",
         )
 
     def _masked(self, line: str) -> str:
@@ -207,7 +209,7 @@ def _blocks(path: Path, text: str) -> tuple[TomlBlock, ...]:
         raise toml.not_toml(path, failure) from None
     except (ValueError, RecursionError):
         raise SettingsError(
-            place=str(path), message="cannot be read (twite check says where)"
+            place=str(path), message="cannot be read (twite check shows the line)"
         ) from None
 
 

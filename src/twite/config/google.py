@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 METADATA: Final = "metadata"  # keyword for the machine's own service account
 _CURE: Final = (
-    'Write "file:service-account.json" with the key that Google gave out, whole; or "metadata" on '
-    "a machine of Google's"
+    'Write "file:service-account.json" with the complete key file from Google, or '
+    '"metadata" on a Google Cloud machine'
 )
 
 
@@ -79,7 +79,7 @@ GOOGLE: Final = Table(
         ),
         "api_url": Setting(
             None,
-            "base URL instead of googleapis.com, the token endpoint and the metadata server",
+            ("base URL that replaces googleapis.com, the token endpoint and the metadata server"),
             Text(values.url),
             example="http://127.0.0.1:9099",
         ),

@@ -24,7 +24,7 @@ REQUIRED: Final = object()  # the default of a key that must be written
 class Kind(msgspec.Struct, frozen=True):
     """How to read one kind of value."""
 
-    name: ClassVar[str] = "a text"
+    name: ClassVar[str] = "a string"
     example: ClassVar[str] = '"…"'
     is_text: ClassVar[bool] = False
 
@@ -165,7 +165,7 @@ class Anything(Kind, frozen=True):
         if isinstance(value, bool | int | float | str):
             return reader.secret_text(value, place)
         raise SettingsError(
-            place=place, message="is a date or time, which templates do not support. Write a text"
+            place=place, message="is a date or time, which templates do not support. Write a string"
         )
 
 
@@ -175,7 +175,7 @@ class ListOf(Kind, frozen=True):
     `distinct` is what its elements are called, if none may occur twice.
     """
 
-    name: ClassVar[str] = "a list of texts"
+    name: ClassVar[str] = "a list of strings"
     example: ClassVar[str] = '["…"]'
     item: Kind
     then: Callable[[tuple[Any, ...], str], object] | None = None
@@ -313,7 +313,7 @@ def _below(place: str, key: str) -> str:
 
 
 def _type_of(value: object) -> str:
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
     if isinstance(value, dict | list):
         return "a table" if isinstance(value, dict) else "a list"
     return names.get(type(value), "a date or time")

@@ -34,7 +34,7 @@ def _destination(written: PixelTable, place: str, rate: int) -> Destination:
     if not written.events:
         raise SettingsError(
             place=f"{place}.events",
-            message='names no event. Write your name for it and X\'s id: { purchase = "o8z6k" }',
+            message='is empty. Write your name for an event and X\'s id: { purchase = "o8z6k" }',
         )
     for name in written.events:
         values.name(name, f"{place}.events", "an event")
@@ -64,9 +64,9 @@ def _credentials(written: AuthTable | None, place: str) -> tuple[Credentials, OA
     if keys is None:
         raise SettingsError(
             place=place,
-            message="holds no credentials. "
-            'Write { pixel_token = "env:X_PIXEL_TOKEN" }, or the four parts of OAuth 1.0a; or '
-            "leave auth out and sign in with twite login",
+            message='contains no credentials. Write { pixel_token = "env:X_PIXEL_TOKEN" }, '
+            "or the four parts of OAuth 1.0a; or leave auth out and sign in with "
+            "twite login",
         )
     return keys, None
 
@@ -121,7 +121,7 @@ def weak_keys(made: tuple[Source, ...]) -> Iterator[str]:
     """Yield a warning for each source key that could be guessed."""
     for index, source in enumerate(made):
         if source.key and len(source.key.reveal()) < _SHORTEST_KEY:
-            yield f"source[{index}].key: short enough to guess. `twite init` writes a good one"
+            yield f"source[{index}].key: short enough to guess. `twite init` creates a safe key"
 
 
 def _source(written: SourceTable, place: str, pixels: Pixels, *, can_restrict: bool) -> Source:
@@ -129,12 +129,12 @@ def _source(written: SourceTable, place: str, pixels: Pixels, *, can_restrict: b
     if name in _RESERVED:
         raise SettingsError(
             place=f"{place}.name",
-            message=f"{name!r} is how the X-shaped route is booked. Choose another name",
+            message=f"{name!r} is reserved for requests to X's route. Choose another name",
         )
     if written.key is None and not written.origins:
         raise SettingsError(
             place=place,
-            message="has neither a key nor origins, so nobody could submit. "
+            message="has neither a key nor origins, so no client could send conversions. "
             'Write key = "env:NAME" for servers, or origins for browsers',
         )
     if written.key is not None and not written.key.reveal().isascii():
@@ -149,7 +149,7 @@ def _source(written: SourceTable, place: str, pixels: Pixels, *, can_restrict: b
             known = (
                 toml.nearest(pixel, list(pixels))
                 if pixels
-                else "There is no [[pixel]] yet: write one"
+                else "There is no [[pixel]] yet. Add one"
             )
             raise SettingsError(
                 place=f"{place}.{key}", message=f"{pixel!r} is not the id of a [[pixel]]. {known}"
@@ -195,5 +195,5 @@ def _differ_in_key(sources: tuple[Source, ...]) -> None:
             if source.key and source.key == other.key:
                 raise SettingsError(
                     place=f"source[{index}].key",
-                    message=f"the same key as the source {other.name!r}. Give each its own",
+                    message=f"source {other.name!r} has the same key. Give each source its own key",
                 )

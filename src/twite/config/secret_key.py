@@ -67,7 +67,7 @@ def with_former_key(written: SettingsFile, file: Path | None) -> SettingsFile:
         key = Secret(former.read_text("utf-8").strip())
     except (OSError, UnicodeDecodeError):
         raise SettingsError(
-            place=str(former), message="cannot be read. Check who may read it"
+            place=str(former), message="cannot be read. Check the file's permissions"
         ) from None
     server = written.server
     known = (*server.former_secret_keys, key)
@@ -87,31 +87,31 @@ def refuse_unsealed(written: SettingsFile) -> None:
         if key is not None and len(key.reveal()) < _SHORTEST:
             raise SettingsError(
                 place=place,
-                message=f"must have {_SHORTEST} characters or more, or it could be guessed. "
-                "`openssl rand -base64 32` makes a good one",
+                message=f"must have at least {_SHORTEST} characters, or it could be guessed. "
+                "`openssl rand -base64 32` creates a safe key",
             )
     sealed = [(table.persons, f"tag[{index}]") for index, table in enumerate(written.tag)]
     for persons, place in (*sealed, (written.container.persons, "container")):
         if persons is PersonHandling.SEALED and server.secret_key is None:
             raise SettingsError(
                 place=f"{place}.persons",
-                message="personal data is stored encrypted, and there is no key. "
-                f'Write server.secret_key = "env:{VARIABLE}", or persons = "hashed"',
+                message="personal data is stored encrypted, but there is no key. Write "
+                f'server.secret_key = "env:{VARIABLE}", or persons = "hashed"',
             )
     for index, source in enumerate(written.source):
         if source.stape_credentials != "configured" and server.secret_key is None:
             raise SettingsError(
                 place=f"source[{index}].stape_credentials",
-                message="credentials are stored encrypted, and there is no key. "
-                f'Write server.secret_key = "env:{VARIABLE}"',
+                message="credentials are stored encrypted, but there is no key. Write "
+                f'server.secret_key = "env:{VARIABLE}"',
             )
     for index, pixel in enumerate(written.pixel):
         if pixel.auth is None and server.secret_key is None:
             raise SettingsError(
                 place=f"pixel[{index}].auth",
-                message="is missing, and without a key no credentials can be stored. "
-                'Write { pixel_token = "env:X_PIXEL_TOKEN" }; or give server.secret_key, and sign '
-                "in with twite login",
+                message="is missing, and without a key no credentials can be stored. Write { "
+                'pixel_token = "env:X_PIXEL_TOKEN" }; or set server.secret_key, '
+                "and sign in with twite login",
             )
 
 

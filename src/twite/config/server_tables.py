@@ -112,7 +112,7 @@ def _store_url(text: str, place: str) -> StoreUrl:
     if engine not in ENGINES or not name:
         raise SettingsError(
             place=place,
-            message="Twite has no such store. Write sqlite: and a path: "
+            message='Twite does not support this store. Write "sqlite:" and a path: '
             '"sqlite:twite.db", "sqlite:/var/lib/twite/twite.db"',
         )
     # sqlite:///absolute is the usual spelling of URLs.
@@ -203,7 +203,7 @@ class XSettings(msgspec.Struct, frozen=True, kw_only=True):
         Number(1, MAX_CONVERSIONS),
     )
     in_flight: int = setting(
-        4, "concurrent requests for each pixel, plus those that hang", Number(1, 64)
+        4, "concurrent requests for each pixel; hanging requests do not count", Number(1, 64)
     )
     restricted_data_use: Literal["conversion", "unsupported"] = setting(
         "conversion", "position of `restricted_data_use`, which X does not document"
@@ -221,8 +221,8 @@ class XSettings(msgspec.Struct, frozen=True, kw_only=True):
             missing = "consumer_key" if self.consumer_key is None else "consumer_secret"
             raise SettingsError(
                 place=f"x.{missing}",
-                message="is missing: an app has a key and a secret. X's developer console shows "
-                "both",
+                message="is missing: an app has a key and a secret. Copy both from X's "
+                "developer console",
             )
 
     @property

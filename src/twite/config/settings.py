@@ -182,8 +182,8 @@ def _checked(
 def _doubts(written: SettingsFile) -> Iterator[str]:
     if any(network.prefixlen == 0 for network in written.server.trusted_proxies):
         yield (
-            "server.trusted_proxies: any sender's X-Forwarded-For is believed. "
-            "Name your proxy's own network"
+            "server.trusted_proxies: Twite would trust X-Forwarded-For from every client. "
+            "Write your proxy's own network"
         )
     for key in ("api_url", "oauth_url"):
         if values.unprotected(getattr(written.x, key)):
@@ -254,7 +254,8 @@ def _index(node: list[object], step: str, name: str) -> int:
     index = int(step)
     if index > len(node):
         raise SettingsError(
-            place=name, message=f"there are only {len(node)}. Number them from 0 without a gap"
+            place=name,
+            message=f"there are only {len(node)} tables. Number them from 0 without a gap",
         )
     if index == len(node):
         node.append({})
@@ -264,7 +265,7 @@ def _index(node: list[object], step: str, name: str) -> int:
 def _no_setting(name: str) -> SettingsError:
     digits = re.search(r"__(\d+)__", name)
     known = [variable(key, digits[1] if digits else "0") for key, _ in ROOT.settings()]
-    return SettingsError(place=name, message=f"names no setting. {nearest(name, known)}")
+    return SettingsError(place=name, message=f"does not match a setting. {nearest(name, known)}")
 
 
 def _read_by_file(node: object) -> list[str]:

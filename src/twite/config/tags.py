@@ -121,8 +121,8 @@ async def company_of(
     if both:
         raise SettingsError(
             place=str(found.path),
-            message=f"a [[tag]] and a tag of the container are both called {min(both)!r}. "
-            "Rename one: each name is a destination",
+            message=f"a [[tag]] and a tag of the container are both named {min(both)!r}. "
+            "Rename one of them: each name is a destination",
         )
     rules = {
         tag.name: msgspec.structs.replace(found.rule, name=tag.name, secrets=secrets)
@@ -137,8 +137,8 @@ def _template(path: Path, place: str, *, whole: bool) -> Template:
     if template.kind is not TemplateKind.TAG:
         raise SettingsError(
             place=place,
-            message=f"{path.name} is not a tag template: its INFO says {template.kind.value}. "
-            "Only a TAG can be a destination",
+            message=f"{path.name} is not a tag template: its INFO section has the type "
+            f"{template.kind.value}. Only TAG templates can receive events",
         )
     return template
 
@@ -149,13 +149,14 @@ def _fitting(template: Template, given: Mapping[str, Tree], place: str) -> Itera
     for remark in remarks_on(template.fields, given):
         where = f"{place}.{remark.field}: {remark.message}"
         if remark.field not in known:
-            yield f"{where}. {toml.nearest(remark.field, known) if known else 'It has none'}"
+            hint = toml.nearest(remark.field, known) if known else "The template has no fields"
+            yield f"{where}. {hint}"
         elif remark.doubt:
-            yield f"{where}. A variable may say something else, a text should not"
+            yield f"{where}. Ignore this if a variable sets the field; otherwise correct the value"
         else:
             raise SettingsError(
                 place=f"{place}.{remark.field}",
-                message=f"{remark.message}. {template.name or 'The template'} wants it so",
+                message=f"{remark.message}. {template.name or 'The template'} requires it",
             )
 
 
@@ -191,7 +192,11 @@ def _variables(
 def _rule(written: TagTable | ContainerTable, place: str, sources: Sequence[str]) -> TagRule:
     for index, name in enumerate(written.sources):
         if name not in sources:
-            known = toml.nearest(name, list(sources)) if sources else "There is no [[source]] yet"
+            known = (
+                toml.nearest(name, list(sources))
+                if sources
+                else "There is no [[source]] yet. Add one"
+            )
             raise SettingsError(
                 place=f"{place}.sources[{index}]", message=f"{name!r} is not a source. {known}"
             )

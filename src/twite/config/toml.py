@@ -24,7 +24,7 @@ def read(path: Path) -> Tree:
     except FileNotFoundError:
         raise SettingsError(
             place=str(path),
-            message="there is no such file. `twite init` writes one; --config names another",
+            message="the file does not exist. `twite init` creates it; --config selects another",
         ) from None
     except OSError as failure:
         raise SettingsError(
@@ -40,11 +40,11 @@ def read(path: Path) -> Tree:
     except ValueError:
         # Python refuses numbers of more than 4,300 digits, and tomllib passes that error on.
         raise SettingsError(
-            place=str(path), message="holds a number that is too long. Write it shorter"
+            place=str(path), message="contains a number with too many digits. Shorten it"
         ) from None
     except RecursionError:
         raise SettingsError(
-            place=str(path), message="nested too deeply. Write the tables out flat"
+            place=str(path), message="nested too deeply. Flatten the tables"
         ) from None
 
 
@@ -72,7 +72,7 @@ def not_toml(path: Path, failure: tomllib.TOMLDecodeError) -> SettingsError:
         if where is None or where[1] is None
         else (f"{path}, line {where[1]}, column {where[2]}")
     )
-    cure = "Texts are in quotes, tables in [brackets]"
+    cure = "Put strings in quotes and table names in [brackets]"
     return SettingsError(place=place, message=f"not TOML: {what[:1].lower()}{what[1:]}. {cure}")
 
 
@@ -109,8 +109,8 @@ class Reader:
             return Secret(self._unless_unreadable(value, place, lines=lines))
         if place not in self.overridden and value:
             self.warnings.append(
-                f"{place}: a secret in clear text. "
-                'Put it into the environment or a file, and write "env:NAME" or "file:PATH"'
+                f"{place}: a secret in clear text. Put it into an environment variable or a "
+                'file, and write "env:NAME" or "file:PATH"'
             )
         empty = "is empty. Write the secret, or leave the key out"
         return Secret(present(value, place, empty, lines=lines))
@@ -136,15 +136,15 @@ class Reader:
             if name not in self.environ:
                 raise SettingsError(
                     place=place,
-                    message=f"the environment variable {name!r} is not set. "
-                    "Set it where Twite is started",
+                    message=f"the environment variable {name!r} is not set. Set it before "
+                    "you start Twite",
                 )
             text = self.environ[name].strip()
         else:
             text = self._file(name, place)
         what = "environment variable" if way == "env" else "file"
         self.hidden.add(text)
-        empty = f"the {what} {name!r} is empty. Put the value there"
+        empty = f"the {what} {name!r} is empty. Write the value into it"
         return present(text, place, empty, lines=lines)
 
     def _file(self, name: str, place: str) -> str:
@@ -156,13 +156,13 @@ class Reader:
             why = getattr(failure, "strerror", None) or "not UTF-8 text"
             raise SettingsError(
                 place=place,
-                message=f"the file {name!r} cannot be read ({why}). Check the path (it is relative "
-                "to the settings file) and who may read it",
+                message=f"the file {name!r} cannot be read ({why}). Check its permissions "
+                "and the path, which is relative to the settings file",
             ) from None
         if len(held) > _LONGEST_FILE:
             raise SettingsError(
                 place=place,
-                message=f"the file {name!r} is larger than 64 KiB. It must hold the value alone",
+                message=f"the file {name!r} is larger than 64 KiB. It must contain only the value",
             )
         return text
 
@@ -173,7 +173,8 @@ def present(text: str, place: str, complaint: str, *, lines: bool = False) -> st
         raise SettingsError(place=place, message=complaint)
     if not text.isprintable() and not lines:
         raise SettingsError(
-            place=place, message="holds a control character or a line break. Write it on one line"
+            place=place,
+            message="contains a control character or a line break. Write it on one line",
         )
     return text
 

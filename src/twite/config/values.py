@@ -49,14 +49,14 @@ def address(text: str, place: str) -> HostPort:
     host, colon, port = text.rpartition(":")
     cure = 'Write host and port, as in "127.0.0.1:8080" or "[::1]:8080"'
     if not colon or not _PORT.fullmatch(port) or int(port) > _LAST_PORT:
-        raise SettingsError(place=place, message=f"{text!r} has no port that can be used. {cure}")
+        raise SettingsError(place=place, message=f"{text!r} has no valid port. {cure}")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
         good = _is_ip(host)
     else:
         good = _HOST.fullmatch(host) is not None
     if not good:
-        raise SettingsError(place=place, message=f"{text!r} names no host. {cure}")
+        raise SettingsError(place=place, message=f"{text!r} has no host. {cure}")
     return HostPort(host=host, port=int(port))
 
 
@@ -66,8 +66,7 @@ def local_address(text: str, place: str) -> HostPort:
     if not local.port or not is_own_name(f"[{local.host}]" if ":" in local.host else local.host):
         raise SettingsError(
             place=place,
-            message="must be an address of this machine alone, with a port of its own: "
-            'write one as in "127.0.0.1:8081"',
+            message='must be a loopback address with a port of its own, such as "127.0.0.1:8081"',
         )
     return local
 
@@ -114,17 +113,18 @@ def size(text: str, place: str, *, least: int, most: int) -> int:
 
 def url(text: str, place: str) -> str:
     """Read an http or https base URL, without query; a trailing slash is cut off."""
-    cure = 'Write one as in "https://t.shop.example"'
+    cure = 'Write a URL such as "https://t.shop.example"'
     parts = _split(text)
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise SettingsError(place=place, message=f"not an http or https address. {cure}")
+        raise SettingsError(place=place, message=f"not an http or https URL. {cure}")
     if parts.username is not None or parts.password is not None:
         raise SettingsError(
-            place=place, message=f"an address with a user name or password in it. {cure}"
+            place=place, message=f"the URL contains a user name or a password. {cure}"
         )
     if parts.query or parts.fragment:
         raise SettingsError(
-            place=place, message=f"{text!r} has a query or a fragment. Cut it off at the path"
+            place=place,
+            message=f"{text!r} has a query or a fragment. Remove everything after the path",
         )
     return text.rstrip("/")
 
@@ -135,8 +135,8 @@ def https_url(text: str, place: str) -> str:
     if not read.startswith("https:"):
         raise SettingsError(
             place=place,
-            message="passwords would travel unencrypted. Write the https address that your proxy "
-            "answers; on its own machine the console is at localhost anyway",
+            message="passwords would travel unencrypted. Write the HTTPS URL of your proxy; "
+            "on this machine, the console is also available at localhost",
         )
     return read
 
@@ -145,12 +145,12 @@ def webhook(secret: Secret, place: str) -> None:
     """Check the URL of a webhook without showing it: the URL itself is a secret."""
     text = secret.reveal()
     parts = _split(text)
-    cure = 'Write the whole address, as in "https://hooks.chat.example/T0/B0/x"'
+    cure = 'Write the full URL, such as "https://hooks.chat.example/T0/B0/x"'
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise SettingsError(place=place, message=f"not an http or https address. {cure}")
+        raise SettingsError(place=place, message=f"not an http or https URL. {cure}")
     if parts.username is not None or parts.password is not None or parts.fragment:
         raise SettingsError(
-            place=place, message=f"an address with a user name, password or fragment. {cure}"
+            place=place, message=f"the URL contains a user name, a password or a fragment. {cure}"
         )
 
 
@@ -170,8 +170,8 @@ def origin(text: str, place: str) -> str:
     if text == "*":
         raise SettingsError(
             place=place,
-            message="'*' would let any page on the web post. Name each origin, "
-            'as in "https://shop.example"',
+            message="'*' would let any web page send conversions. List each origin, such as "
+            '"https://shop.example"',
         )
     parts = _split(text)
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -185,7 +185,7 @@ def origin(text: str, place: str) -> str:
     sent = f"{parts.scheme}://{host}{port}"
     if text != sent:
         raise SettingsError(
-            place=place, message=f"{text!r} is not how a browser sends it. Write {sent!r}"
+            place=place, message=f"{text!r} is not the form that browsers send. Write {sent!r}"
         )
     return sent
 
@@ -206,8 +206,8 @@ def network(text: str, place: str) -> Network:
         ) from None
     raise SettingsError(
         place=place,
-        message=f"{text!r} has bits beyond its prefix. Write {str(meant)!r} for the network, "
-        f"or {text.partition('/')[0]!r} for the one address",
+        message=f"{text!r} has bits set beyond its prefix. Write {str(meant)!r} for the "
+        f"network, or {text.partition('/')[0]!r} for the single address",
     )
 
 
@@ -216,7 +216,7 @@ def container_header(text: str, place: str) -> str:
     if not _CONTAINER_HEADER.fullmatch(text):
         raise SettingsError(
             place=place,
-            message=f"{text!r} is not the name of a container's header. Write it in lower case, "
+            message=f"{text!r} is not the name of an x-gtm header. Write it in lower case, "
             'as in "x-gtm-identifier"',
         )
     return text
@@ -227,8 +227,8 @@ def x_id(text: str, place: str, what: str) -> str:
     if _X_ID.fullmatch(text) is None:
         raise SettingsError(
             place=place,
-            message=f"{text!r} is not {what}. X's ids are digits and lower-case letters, "
-            'as in "o8z6j"; copy it from the Events Manager',
+            message=f"{text!r} is not {what}. X's ids consist of digits and lowercase "
+            'letters, as in "o8z6j"; copy the id from the Events Manager',
         )
     return text
 
@@ -274,7 +274,7 @@ def region(text: str, place: str) -> str:
     cure = (
         f"Write {meant!r}"
         if meant in SUPPORTED_REGIONS
-        else "Write two capital letters of ISO 3166, as in 'GB'"
+        else "Write a two-letter country code of ISO 3166, as in 'GB'"
     )
     raise SettingsError(place=place, message=f"{text!r} is not a region. {cure}")
 
@@ -285,7 +285,7 @@ def worth(text: str, place: str) -> Decimal:
     if not isinstance(read, str):
         raise SettingsError(
             place=place,
-            message=f"{text!r} is not an amount. Write it as a text with a point, as in "
+            message=f"{text!r} is not an amount. Write a string with a decimal point, as in "
             '"500" or "499.90", in the currency of the conversion',
         )
     return Decimal(read)
@@ -296,8 +296,8 @@ def name(text: str, place: str, what: str) -> str:
     if not text or len(text) > _LONGEST_NAME or not text.isprintable() or text != text.strip():
         raise SettingsError(
             place=place,
-            message=f"{text[:_LONGEST_NAME]!r} cannot name {what}. "
-            f"Write 1 to {_LONGEST_NAME} printable characters, without spaces around them",
+            message=f"{text[:_LONGEST_NAME]!r} is not a valid name for {what}. Write 1 to "
+            f"{_LONGEST_NAME} printable characters, without spaces around them",
         )
     return text
 

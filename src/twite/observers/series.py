@@ -91,7 +91,7 @@ GAUGES: Final = {
         "pixel",
     ),
     "twite_forecast_misses": (
-        "Pending conversions that will miss their 48 hours.",
+        "Pending conversions that will miss the 48-hour deadline.",
         "pixel",
     ),
     "twite_late_conversions": ("Pending conversions past their 48 hours.", "pixel"),

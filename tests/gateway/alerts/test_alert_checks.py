@@ -47,7 +47,7 @@ def test_a_pixel_that_is_not_configured_any_more_is_not_read():
 def test_what_x_echoes_does_not_leave_the_process():
     readings = of_pauses(["p"], {"p": 'Expected Email, got "shopper@example.com"'})
 
-    assert bad(readings) == {(AlertKind.PIXEL_PAUSED, "p"): "The reason: Expected Email, got …"}
+    assert bad(readings) == {(AlertKind.PIXEL_PAUSED, "p"): "Reason: Expected Email, got …"}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_deadlines_that_will_be_missed_are_a_risk():
 
     assert found == {
         (AlertKind.DEADLINE_RISK, "p"): (
-            "4 of 9 pending conversions miss their 48 hours, 1 have already"
+            "4 of 9 pending conversions will miss the 48-hour deadline, and 1 already have"
         )
     }
 
@@ -146,8 +146,8 @@ def test_a_silence_says_how_long_it_is_and_what_would_be_usual():
         ("u", False),
         ("v", None),
     ]
-    assert readings[0].reason == "Nothing for 26 h 5 min; up to 16 h 0 min would be usual"
+    assert readings[0].reason == "No conversions for 26 h 5 min; gaps of up to 16 h 0 min are usual"
     assert readings[1].reason == (
-        "Nothing for 1 h 10 min; up to 16 h 0 min would be usual. "
-        "A week ago, 120 conversions came in the same hours"
+        "No conversions for 1 h 10 min; gaps of up to 16 h 0 min are usual. A week ago, 120 "
+        "conversions arrived in the same hours"
     )

@@ -20,7 +20,7 @@ ALERT = Alert(
     id="019ab9f2-0000-7000-8000-000000000001",
     kind=AlertKind.CREDENTIALS_REFUSED,
     subject="o8z6j",
-    reason="X answers 401 UNAUTHORIZED_ACCESS",
+    reason="X's response: 401 UNAUTHORIZED_ACCESS",
     opened_at=1_795_600_000_000,
     said_at=1_795_600_000_000,
 )
@@ -67,14 +67,14 @@ def test_a_message_says_what_who_since_when_and_where_it_is_written_what_to_do()
     assert json.loads(envelope.body) == {
         "text": (
             "[opened] credentials_refused · o8z6j: X refuses the credentials. "
-            "X answers 401 UNAUTHORIZED_ACCESS. Gateway https://t.shop.example. "
+            "X's response: 401 UNAUTHORIZED_ACCESS. Gateway https://t.shop.example. "
             "What to do: docs/how-to/alerts/credentials_refused.md"
         ),
         "event": "opened",
         "code": "credentials_refused",
         "severity": "critical",
         "subject": "o8z6j",
-        "reason": "X answers 401 UNAUTHORIZED_ACCESS",
+        "reason": "X's response: 401 UNAUTHORIZED_ACCESS",
         "id": ALERT.id,
         "opened_at": "2026-11-25T09:46:40.000Z",
         "resolved_at": None,

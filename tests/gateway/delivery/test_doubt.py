@@ -204,7 +204,7 @@ async def test_what_our_own_code_fails_with_is_quarantined_and_the_others_are_de
     others = [number for number in range(8) if number != 3]
     assert (history.state, history.reason) == ("dead", SENDER_DIED_OF_IT)
     assert {past.answer for past in history.attempts} == {
-        "an internal error of Twite: ZeroDivisionError"
+        "internal error in Twite: ZeroDivisionError"
     }
     assert set(await states(setting, *(f"c{n}" for n in others))) == {"delivered"}
     faults = [notice for notice in setting.seen.notices if isinstance(notice, Troubled)]

@@ -223,7 +223,7 @@ async def test_what_waits_for_a_limit_of_x_says_until_when():
     said = [await why(setting, id_) for id_ in "ab"]
 
     until = spelled(reset * SECOND)
-    assert said == [f"X accepts no more until its limit is reset, until {until}"] * 2
+    assert said == [f"X's rate limit is used up, until {until}"] * 2
     await setting.run.stop(within=1_000)
 
 
@@ -238,7 +238,7 @@ async def test_what_waits_for_our_own_limit_says_until_when():
     said = await why(setting, "c")
 
     assert said is not None
-    assert said.startswith("the limit of 2 conversions in fifteen minutes is used up, until ")
+    assert said.startswith("the rate limit of 2 conversions in 15 minutes is used up, until ")
     await setting.run.stop(within=1_000)
 
 

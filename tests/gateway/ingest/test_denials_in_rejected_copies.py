@@ -83,7 +83,7 @@ async def test_a_denial_with_a_fault_withdraws_what_is_queued_and_both_say_so(sh
     assert await shop.claim() is None
     found = await lives(shop)
     assert [life.state for life in found] == [State.SUPPRESSED] * 2
-    assert sorted("said by a later copy" in life.reason for life in found) == [False, True]
+    assert sorted("according to a later copy" in life.reason for life in found) == [False, True]
 
 
 @pytest.mark.parametrize("fields", FAULTY.values(), ids=FAULTY)

@@ -92,8 +92,8 @@ async def test_what_is_kept_of_many_is_asked_for_together_and_each_goes_as_it_sa
     assert [result.edited.fault for result in found] == [
         None,
         None,
-        "the pixel has no event 'gone' in the settings",
-        "its request is no longer stored",
+        "the settings define no event 'gone' for this pixel",
+        "the conversion's request is no longer stored",
     ]
 
 

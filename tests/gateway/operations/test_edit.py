@@ -84,7 +84,7 @@ def test_an_amount_is_divided_to_the_digit(value, divide, after):
     [
         (Edit(value="1,50"), "is not an amount"),
         (Edit(currency="EURO"), "not a currency"),
-        (Edit(drop=("twclid",)), "no match key would be left"),
+        (Edit(drop=("twclid",)), "the edit would leave no match key"),
     ],
 )
 def test_what_x_would_refuse_stays(edit, fault):
@@ -136,7 +136,7 @@ def test_what_is_held_for_it_is_doubtful_though_its_attempts_are_forgotten():
 def test_what_is_held_for_it_within_the_hours_is_a_persons_to_repeat():
     history = _history(reason=MAY_COUNT_TWICE, attempts=(_unanswered(NOW),))
 
-    assert "unless you say so" in doubt(history, now=NOW + HOUR)
+    assert "only if you confirm" in doubt(history, now=NOW + HOUR)
 
 
 @pytest.mark.parametrize("after", [HOUR, AMBIGUITY_WINDOW])
@@ -150,8 +150,8 @@ def test_a_cautious_tag_is_asked_about_whatever_it_is_held_for_and_however_long(
 
     said = doubt(history, now=NOW + after, is_cautious=True)
 
-    assert said.startswith("its vendor may have it since ")
-    assert said.endswith("and nothing is repeated there unless you say so")
+    assert said.startswith("the tag's vendor may have had this conversion since ")
+    assert said.endswith("and Twite repeats the request only if you confirm")
 
 
 def test_what_never_left_needs_nobody_to_be_sure_though_the_tag_be_cautious():
@@ -172,13 +172,17 @@ def test_of_a_copy_it_is_doubtful_forty_hours_after_it_came_in(reason):
 
     assert doubt(history, now=NOW + AMBIGUITY_WINDOW - 1) is None
     assert doubt(history, now=NOW + AMBIGUITY_WINDOW - 1, changed=True) is not None
-    assert doubt(history, now=NOW + AMBIGUITY_WINDOW).startswith("X may have it since ")
+    assert doubt(history, now=NOW + AMBIGUITY_WINDOW).startswith(
+        "X may have had this conversion since "
+    )
 
 
 def test_what_a_tag_sent_its_vendor_may_have():
     history = msgspec.structs.replace(_history(attempts=(_unanswered(NOW),)), pixel="tag:crm")
 
-    assert doubt(history, now=NOW + AMBIGUITY_WINDOW).startswith("its vendor may have it since ")
+    assert doubt(history, now=NOW + AMBIGUITY_WINDOW).startswith(
+        "the tag's vendor may have had this conversion since "
+    )
 
 
 def test_a_change_is_told_in_words():

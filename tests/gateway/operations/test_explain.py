@@ -57,7 +57,7 @@ def test_each_field_is_followed():
         sent="abababab…",
         note="trimmed, in lower case, hashed before it was stored",
     )
-    assert found["conversion_time"].note == "none was given: the moment it was received"
+    assert found["conversion_time"].note == "not in the request: the time of receipt"
 
 
 def test_what_was_left_out_is_said():
@@ -102,7 +102,7 @@ def test_a_mebibyte_is_cut():
 
 
 def test_what_is_no_json_is_said_to_be_none():
-    assert masked(b"\xff\xfe") == "it can no longer be read as JSON"
+    assert masked(b"\xff\xfe") == "the body can no longer be read as JSON"
 
 
 @pytest.mark.parametrize(

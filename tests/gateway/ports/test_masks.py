@@ -220,7 +220,7 @@ def test_what_is_half_json_or_a_header_is_masked_by_its_names(text):
     [
         "400 INVALID_PARAMETER: conversion_time is too old",
         "403 UNAUTHORIZED_ACCESS: This request is not properly authenticated",
-        "X does not take this pixel token. Copy it again",
+        "X refused this pixel token. Copy it again",
         "value guard: 100 times the usual, as if in minor units",
         "2026-11-25T09:46:40.000Z",
         "at 2026-11-25 09:46:40",

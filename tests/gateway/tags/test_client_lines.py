@@ -102,7 +102,7 @@ async def test_a_run_has_so_many_lines_and_no_more(staged):
 
     lines = [text for _, text, _ in said(stage)]
     assert len(lines) == MOST_LINES
-    assert lines[-1] == "more lines of this run are left out"
+    assert lines[-1] == "further lines of this run are omitted"
 
 
 async def test_a_flood_of_requests_is_no_flood_of_lines(staged):
@@ -113,7 +113,7 @@ async def test_a_flood_of_requests_is_no_flood_of_lines(staged):
 
     lines = [text for _, text, _ in said(stage)]
     assert len(lines) == MOST_A_MINUTE + 1
-    assert lines[-1] == "more lines of this minute are left out"
+    assert lines[-1] == "further lines of this minute are omitted"
 
 
 async def test_how_many_lines_were_left_out_is_told_with_the_next_minute(staged):
@@ -125,4 +125,4 @@ async def test_how_many_lines_were_left_out_is_told_with_the_next_minute(staged)
     await stage.clock.advance(60_000)
     await stage.ask()
 
-    assert [text for _, text, _ in said(stage)[before:]] == ["5 lines were left out", "asked"]
+    assert [text for _, text, _ in said(stage)[before:]] == ["5 lines were omitted", "asked"]

@@ -239,7 +239,9 @@ async def test_a_missing_permission_is_told_by_its_name(staged):
     with pytest.raises(ClientFailed):
         await stage.ask()
 
-    assert "it has no permission logging" in {notice.reason for notice in stage.notices.seen}
+    assert "the template lacks the permission logging" in {
+        notice.reason for notice in stage.notices.seen
+    }
 
 
 async def test_a_client_that_hung_is_not_taken_for_one_that_claims_nothing(staged):

@@ -63,7 +63,7 @@ async def test_why_there_was_no_token_is_told_where_no_record_is_kept(staged):
 
     assert await stage.ask() == ClientResponse(body=b"failed")
     assert [notice.reason for notice in stage.notices.seen] == [
-        "Google gave no answer: no token from Google: invalid_grant"
+        "no answer from Google: no token from Google: invalid_grant"
     ]
 
 

@@ -187,7 +187,7 @@ async def test_a_transaction_that_is_none_of_the_runs_is_not_used():
         await run(google, code, seen=seen)
 
     assert seen.lines == [
-        "Firestore.write: uses a transaction that is not open",
+        "Firestore.write: the transaction is not open",
         '{"reason":"invalid_argument"}',
     ]
     assert google.asked == []

@@ -294,7 +294,7 @@ async def test_what_its_permissions_do_not_allow_is_not_performed_whatever_the_e
 
     ran = await stage.run("", make=Escaped)
 
-    assert ran.error == "it asked for what run_container does not allow"
+    assert ran.error == "the permission run_container does not allow one of its calls"
     assert stage.web.asked == []
 
 
@@ -326,7 +326,7 @@ async def test_a_line_holds_neither_a_secret_nor_a_person_and_they_are_bounded()
     lines = [notice.text for notice in stage.seen.notices]
     assert lines[0] == "*** of ***, ***"
     assert len(lines) == 20
-    assert lines[-1] == "more lines of this run are left out"
+    assert lines[-1] == "further lines of this run are omitted"
 
 
 async def test_our_own_sentences_are_told_whole_and_no_name_in_them_is_taken_for_a_headers():
@@ -341,8 +341,8 @@ async def test_our_own_sentences_are_told_whole_and_no_name_in_them_is_taken_for
     await stage.run(code)
 
     assert [(notice.text, notice.own) for notice in stage.seen.notices] == [
-        ("not performed: SetCookie: the response was sent before the tag ran", True),
-        ("not performed: Body: the response was sent before the tag ran", True),
+        ("SetCookie was ignored: the response was sent before the tag ran", True),
+        ("Body was ignored: the response was sent before the tag ran", True),
         ("getGoogleAuth: [google] is not set in the settings", True),
     ]
 

@@ -157,7 +157,7 @@ async def test_a_run_that_passed_a_limit_is_followed_by_a_rest_of_many_times_its
     # The engine's clock is the process's: a turn may have burned less than its limit.
     assert stage.circuit_breaker.wait() > 19 * BRIEF * 1_000 / 4
     assert stage.circuit_breaker.probes
-    reason = "exceeded a limit: it is on trial, and is paused between its runs"
+    reason = "the template exceeded a limit: it is on probation, and pauses between its runs"
     assert Troubled(where="tag crm", reason=reason) in stage.seen.notices
 
 
@@ -231,7 +231,7 @@ async def test_a_run_that_no_limit_ends_is_held_and_told(stage):
 
     held = await stage.history("order-1")
     assert held.state is State.HELD
-    assert "could not be ended by any limit" in held.reason
+    assert "no limit could end a run" in held.reason
     assert [
         (notice.kind, notice.subject)
         for notice in stage.seen.notices
@@ -284,8 +284,8 @@ async def test_the_second_time_it_is_switched_off_until_the_restart(stage):
     ]
     assert troubled == Troubled(
         where="tag crm",
-        reason="a run of it could not be ended by any limit, and its thread was left behind: it is "
-        "switched off until the restart",
+        reason="no limit could end a run of this template, so Twite abandoned the run's "
+        "thread: the template is switched off until a restart",
     )
 
 

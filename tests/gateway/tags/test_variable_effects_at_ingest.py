@@ -66,7 +66,7 @@ return 'gold';
     assert fired == [1, 1, 0, 0]
     texts = [notice.text for notice in seen.notices]
     assert texts[:2] == ["seen 1 *** ***", "seen 2 *** ***"]
-    assert "it has no permission read_event_data" in texts
+    assert "the template lacks the permission read_event_data" in texts
     assert "it failed: TypeError in line 7 of its code" in texts
 
 

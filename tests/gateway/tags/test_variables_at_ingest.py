@@ -133,7 +133,7 @@ async def test_after_a_limit_what_needs_the_variable_does_not_fire_and_says_why(
 
     assert fired == {"tag:plain", "tag:filled"}
     assert unfired == {"tag:picky": ("unfilled", RESTS)}
-    reason = "exceeded a limit: it is on trial, and is paused between its runs"
+    reason = "the template exceeded a limit: it is on probation, and pauses between its runs"
     assert stage.seen.notices == [Troubled(where="variable Basket", reason=reason)]
 
 

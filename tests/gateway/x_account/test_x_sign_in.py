@@ -60,7 +60,7 @@ async def test_a_sign_in_that_took_too_long_is_to_be_begun_again(x_emulator):
     pin, _ = answer_the_page(begun.page)
     await house.clock.advance(PATIENCE + 1)
 
-    with pytest.raises(RefusedByX, match="belongs to no sign-in that was started here"):
+    with pytest.raises(RefusedByX, match="does not match a sign-in that was started here"):
         await house.connect.finish_by_pin(begun.token, pin)
 
 
@@ -83,7 +83,7 @@ async def test_a_sign_in_is_finished_once(x_emulator):
         (
             {"users": [OTHER_ROLE]},
             ACCOUNT,
-            "The user's roles for ads account 18ce54d4x5t are not enough (ANALYST). ",
+            "The user's roles for ads account 18ce54d4x5t are not sufficient (ANALYST). ",
         ),
         (
             {"users": [NO_ROLE]},
@@ -127,8 +127,8 @@ async def test_who_says_no_at_x_is_told_that_nothing_was_stored(x_emulator):
         await house.connect.finish_by_callback(sent_to.partition("?")[2])
 
     assert str(refused.value) == (
-        "The sign-in was cancelled at X. Nothing was stored. To sign in, begin again and press "
-        "Authorize app"
+        "The sign-in was cancelled at X. Nothing was stored. To sign in, start again and "
+        "choose Authorize app"
     )
 
 
@@ -138,7 +138,7 @@ async def test_a_wrong_pin_is_refused(x_emulator, pin):
     begun = await house.connect.begin("o8z6j")
     answer_the_page(begun.page)
 
-    with pytest.raises(RefusedByX, match="X does not take the PIN"):
+    with pytest.raises(RefusedByX, match="X refused the PIN"):
         await house.connect.finish_by_pin(begun.token, pin)
 
 
@@ -148,7 +148,9 @@ async def test_a_callback_that_the_app_does_not_have_is_named(x_emulator):
     with pytest.raises(RefusedByX) as refused:
         await house.connect.begin("o8z6j", callback="https://t.shop.example/console/x")
 
-    assert "send anybody back to https://t.shop.example/console/x (403 415" in str(refused.value)
+    assert "accept https://t.shop.example/console/x as a callback URL (403 415" in str(
+        refused.value
+    )
 
 
 async def test_a_wrong_consumer_secret_is_the_app_that_x_does_not_know(x_emulator):
@@ -161,13 +163,13 @@ async def test_a_wrong_consumer_secret_is_the_app_that_x_does_not_know(x_emulato
 async def test_where_the_clock_is_the_fault_the_clock_is_named(x_emulator):
     x_emulator.clock(shift=7_200)
 
-    with pytest.raises(RefusedByX, match=r"This clock is 7\d\d\d s from X's"):
+    with pytest.raises(RefusedByX, match=r"This machine's clock differs from X's by 7\d\d\d s"):
         await House(x_emulator.url).connect.begin("o8z6j")
 
 
 async def test_without_an_app_nobody_can_sign_in(x_emulator):
     with pytest.raises(
-        SettingsError, match=r"x\.consumer_key: is missing: users sign in to your own app"
+        SettingsError, match=r"x\.consumer_key: is missing: users sign in through your own app"
     ):
         await House(x_emulator.url, app=None).connect.begin("o8z6j")
 
@@ -176,7 +178,7 @@ async def test_without_a_key_nothing_is_begun_and_nothing_asked_of_x(x_emulator)
     house = House(x_emulator.url)
     keyless = XSignIn(ask=house.asks, clock=house.clock, keeper=None, destinations={})
 
-    with pytest.raises(SettingsError, match="without a key nothing is stored"):
+    with pytest.raises(SettingsError, match="cannot store any without a key"):
         await keyless.begin("o8z6j")
 
     assert house.asked == []
@@ -201,7 +203,7 @@ async def test_a_pixel_token_of_another_pixel_is_refused_and_not_stored(x_emulat
     house = House(x_emulator.url)
     foreign = PixelToken(token=Secret("emulator-pixel-token-o6dkt"))
 
-    with pytest.raises(RefusedByX, match="X does not take this pixel token for pixel o8z6j"):
+    with pytest.raises(RefusedByX, match="X refused this pixel token for pixel o8z6j"):
         await house.connect.paste("o8z6j", foreign)
 
     assert await house.logins.all() == {}

@@ -42,8 +42,8 @@ def of_pauses(pixels: Iterable[str], paused: Mapping[str, str]) -> Iterator[Chec
         refused = reason is not None and reason.split(" ", 1)[0] in _NOBODY
         words = "" if reason is None else without_echoes(reason)
         for kind, bad, text in (
-            (AlertKind.CREDENTIALS_REFUSED, refused, f"X answers {words}"),
-            (AlertKind.PIXEL_PAUSED, reason is not None and not refused, f"The reason: {words}"),
+            (AlertKind.CREDENTIALS_REFUSED, refused, f"X's response: {words}"),
+            (AlertKind.PIXEL_PAUSED, reason is not None and not refused, f"Reason: {words}"),
         ):
             yield CheckResult(kind=kind, subject=pixel, bad=bad, reason=text if bad else "")
 
@@ -75,13 +75,13 @@ def of_accounts(
             kind=AlertKind.DEAD_LETTERS,
             subject=pixel,
             bad=True if many else False if 2 * dead <= thresholds.dead_letters else None,
-            reason=f"{dead} conversions are dead: X refused them by themselves",
+            reason=f"{dead} conversions are dead letters: X refused each of them when sent alone",
         )
         yield CheckResult(
             kind=AlertKind.CONVERSIONS_HELD,
             subject=pixel,
             bad=held > 0,
-            reason=f"{held} conversions are held: sending them could be wrong",
+            reason=f"{held} conversions are held until a user decides whether to send them",
         )
     for account in accounts:
         yield CheckResult(
@@ -97,12 +97,16 @@ def of_forecasts(forecasts: Iterable[Forecast], *, now: int) -> Iterator[CheckRe
     for forecast in forecasts:
         near = forecast.next_deadline is not None and forecast.next_deadline - now < DEADLINE_NEAR
         stuck = forecast.stalled and near
-        reason = f"{forecast.misses} of {forecast.pending} pending conversions miss their 48 hours"
+        reason = (
+            f"{forecast.misses} of {forecast.pending} pending conversions will miss the 48-hour "
+            "deadline"
+        )
         if forecast.late:
-            reason += f", {forecast.late} have already"
+            reason += f", and {forecast.late} already have"
         if stuck and forecast.next_deadline is not None:
             reason += (
-                f"; nothing is delivered, and a deadline is at {spelled(forecast.next_deadline)}"
+                "; no conversion is being delivered, and the next deadline is "
+                f"{spelled(forecast.next_deadline)}"
             )
         yield CheckResult(
             kind=AlertKind.DEADLINE_RISK,
@@ -119,7 +123,7 @@ def of_space(space: DiskSpace, thresholds: Thresholds) -> CheckResult:
         kind=AlertKind.DISK_NEARLY_FULL,
         subject=STORE,
         bad=True if bad else False if space.free >= thresholds.disk_free * 5 // 4 else None,
-        reason=f"{space.free // _MIB} MiB are free where the store lies",
+        reason=f"{space.free // _MIB} MiB are free on the store's disk",
     )
 
 
@@ -144,10 +148,11 @@ def of_silences(
             yield CheckResult(kind=AlertKind.SOURCE_SILENT, subject=source, bad=None)
             continue
         reason = (
-            f"Nothing for {_length(silence.lasts)}; up to {_length(silence.usual)} would be usual"
+            f"No conversions for {_length(silence.lasts)}; gaps of up to "
+            f"{_length(silence.usual)} are usual"
         )
         if silence.expected:
-            reason += f". A week ago, {silence.expected} conversions came in the same hours"
+            reason += f". A week ago, {silence.expected} conversions arrived in the same hours"
         yield CheckResult(
             kind=AlertKind.SOURCE_SILENT, subject=source, bad=silence.unusual, reason=reason
         )

@@ -111,7 +111,9 @@ class EventListener:
         failed = self._failed
         if failed is None or self._clock.elapsed() - failed[0] > STORE_FAILED_FOR:
             return CheckResult(kind=AlertKind.STORE_FAILING, subject=STORE, bad=False)
-        reason = f"A commit failed ({failed[1]}); submissions are answered 503 meanwhile"
+        reason = (
+            f"A commit failed ({failed[1]}); Twite answers requests with 503 until commits succeed"
+        )
         return CheckResult(kind=AlertKind.STORE_FAILING, subject=STORE, bad=True, reason=reason)
 
 

@@ -91,12 +91,12 @@ def enveloped(alert: Alert, phase: AlertPhase, *, gateway: str) -> Envelope:
 def trial(*, id_: str, now: int, gateway: str) -> Envelope:
     """Return the message of `twite alerts test`."""
     message = AlertMessage(
-        text=f"[test] Twite's alerts reach you here. Gateway {gateway}.",
+        text=f"[test] Twite's alerts arrive here. Gateway {gateway}.",
         event=_TEST,
         code=_TEST,
         severity="info",
         subject=_TEST,
-        reason="somebody ran twite alerts test",
+        reason="a user ran twite alerts test",
         id=id_,
         opened_at=spelled(now),
         resolved_at=None,

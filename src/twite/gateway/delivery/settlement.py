@@ -127,7 +127,7 @@ def fault(
         event=event,
         outcome=AttemptOutcome.ERRORED,
         deliveries=tuple(delivery.id for delivery in deliveries),
-        answer=f"an internal error of Twite: {type(error).__name__}",
+        answer=f"internal error in Twite: {type(error).__name__}",
         ambiguous=ambiguous,
     )
 

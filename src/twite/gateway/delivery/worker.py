@@ -287,7 +287,7 @@ class Worker:
         ):
             self._spent_until = until
             reason = (
-                f"the limit of {self.rate_limit.limit} conversions in fifteen minutes is used up"
+                f"the rate limit of {self.rate_limit.limit} conversions in 15 minutes is used up"
             )
             await self.outbox.put([RateLimitWindow(pixel=self.pixel, until=until, reason=reason)])
         return wait

@@ -228,7 +228,7 @@ class RequestSender:
         until = self._rate_limit.unnoted()
         if until is None:
             return
-        reason = "X accepts no more until its limit is reset"
+        reason = "X's rate limit is used up"
         try:
             await self._delivery_store.put(
                 [

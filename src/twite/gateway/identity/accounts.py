@@ -88,8 +88,8 @@ class Accounts:
         refuse_limited(role, pixels)
         if not NAME.fullmatch(name):
             raise InvalidAccountChange(
-                f"{name[:64]!r} is not a valid user name: 1 to 64 small letters, digits and ._-@+, "
-                "a letter or digit first"
+                f"{name[:64]!r} is not a valid user name: use 1 to 64 lowercase letters, "
+                "digits and ._-@+, starting with a letter or digit"
             )
         if await self._people.user(name) is not None:
             raise InvalidAccountChange(_taken(name))
@@ -171,15 +171,16 @@ class Accounts:
         chosen = frozenset(scopes)
         if not _KEY_NAME.fullmatch(name):
             raise InvalidAccountChange(
-                "a key needs a name of 1 to 64 letters and digits, such as the program that uses it"
+                "a key needs a name of 1 to 64 letters and digits, such as the name of the "
+                "program that uses it"
             )
         if not chosen:
             raise InvalidAccountChange(
-                "a key without a scope can read nothing: choose at least one"
+                "a key without a scope can read nothing: choose at least one scope"
             )
         if KeyScope.METRICS in chosen and pixels is not None:
             raise InvalidAccountChange(
-                "/metrics covers every pixel: a key for it cannot be limited to some"
+                "/metrics covers all pixels: a key for /metrics cannot be limited to some pixels"
             )
         id_ = secrets.token_hex(_ID_BYTES)
         text = f"{KEY_PREFIX}{id_}_{secrets.token_urlsafe(_KEY_BYTES)}"
@@ -247,12 +248,12 @@ class Accounts:
             case Result.TAKEN:
                 raise InvalidAccountChange(_taken(subject))
             case Result.GONE if isinstance(change, KeyRevoked):
-                raise InvalidAccountChange("the key was revoked already")
+                raise InvalidAccountChange("the key has already been revoked")
             case Result.GONE:
                 raise InvalidAccountChange(_nobody(subject))
             case Result.OTHERWISE:
                 raise InvalidAccountChange(
-                    "another user changed it meanwhile: reload and try again"
+                    "another user made a change in the meantime: reload and try again"
                 )
 
 
@@ -260,8 +261,8 @@ def refuse_limited(role: Role, pixels: Iterable[str] | None) -> None:
     """Raise Unfit for an admin of some pixels: an admin could lift any limit."""
     if role is Role.ADMIN and pixels is not None:
         raise InvalidAccountChange(
-            "an admin sees all pixels, since an admin could lift any limit: let them see all, or "
-            "make them an operator of some"
+            "an admin cannot be limited to some pixels, because an admin can lift any limit: "
+            "give the user all pixels, or make the user an operator"
         )
 
 
@@ -272,11 +273,11 @@ def refuse_weak(password: str, *, name: str) -> None:
     """
     if len(password) < SHORTEST:
         raise InvalidAccountChange(
-            f"a password needs {SHORTEST} characters at least, and 15 or more are better: "
-            "a sentence does well"
+            f"a password needs at least {SHORTEST} characters; 15 or more are better, and a "
+            "sentence works well"
         )
     if len(password) > LONGEST:
-        raise InvalidAccountChange(f"a password may have {LONGEST:,} characters")
+        raise InvalidAccountChange(f"a password may have at most {LONGEST:,} characters")
     plain = password.lower()
     if name.lower() in plain and len(plain) - len(name) < SHORTEST:
         raise InvalidAccountChange(
@@ -298,7 +299,7 @@ def seen(pixels: Sequence[str] | None) -> str:
 
 
 def _taken(name: str) -> str:
-    return f"{name} is there already"
+    return f"{name} already exists"
 
 
 def _nobody(name: str) -> str:

@@ -64,7 +64,7 @@ class TwoFactor:
         async with self._turn:
             there = await self._people.user(user.name)
             if there is not None and there.code_since is not None:
-                raise InvalidAccountChange("codes are set up already")
+                raise InvalidAccountChange("two-factor codes are already set up")
             await self._secret_store.put(CODES + user.name, secret.reveal().encode())
             await self._change(begun, AuditAction.USER_CODES_ON, session_digest)
         return recovery
@@ -90,7 +90,7 @@ class TwoFactor:
         if result in {Result.OVER, Result.GONE}:
             raise SignedOut
         if result is not Result.DONE:
-            raise InvalidAccountChange("codes are set up already")
+            raise InvalidAccountChange("two-factor codes are already set up")
 
 
 PERIOD: Final = 30

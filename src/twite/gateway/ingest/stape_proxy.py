@@ -34,7 +34,7 @@ PASSING: Final = "passing"
 LOOK: Final = MINUTE
 # Each pixel has a worker that polls the queue, so the number of pixels is limited.
 MOST_PIXELS: Final = 1_000
-_NO_MORE: Final = "The gateway cannot keep the credentials of another pixel"
+_NO_MORE: Final = "The gateway cannot store the credentials of any more pixels"
 # The shape of X's pixel ids. The id becomes part of a URL.
 _PIXEL: Final = re.compile(r"[0-9a-z]{1,32}", re.ASCII)
 

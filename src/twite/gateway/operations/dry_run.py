@@ -18,8 +18,8 @@ from twite.gateway.operations.edit import Edit, EditResult, apply_edit, doubt
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.queries import KeptSubmission, Queries, QueryScope, SubmissionsQuery
 
-NOT_KEPT: Final = "its request is no longer stored"
-NO_NAME: Final = "its request names X's own event, which the settings do not map"
+NOT_KEPT: Final = "the conversion's request is no longer stored"
+NO_NAME: Final = "the request has X's own event id, which the settings do not map"
 
 
 class MappedEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +50,7 @@ def event_today(
     `tree` is its submission from `opened`, `place` its index in it.
     """
     if destination is None:
-        return MappedEvent(fault=f"the settings have no pixel {pixel} any more")
+        return MappedEvent(fault=f"pixel {pixel} is no longer in the settings")
     named, traced = _names(tree, place)
     if not named:
         return MappedEvent(fault=NO_NAME)
@@ -62,7 +62,7 @@ def event_today(
         named = found
     event = destination.events.get(named) or destination.events.get(named.strip().lower())
     if event is None:
-        return MappedEvent(fault=f"the pixel has no event {named[:64]!r} in the settings")
+        return MappedEvent(fault=f"the settings define no event {named[:64]!r} for this pixel")
     return MappedEvent(event=event)
 
 

@@ -58,7 +58,7 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
         """The changes in words, for the audit log."""
         changes = []
         if self.today:
-            changes.append("its event as it is mapped today")
+            changes.append("event as currently mapped")
         elif self.event is not None:
             changes.append(f"event {self.event}")
         if self.value is not None:
@@ -85,7 +85,9 @@ class EditResult(msgspec.Struct, frozen=True, kw_only=True):
 def apply_edit(history: History, edit: Edit) -> EditResult:
     """Apply an edit to the body sent to X."""
     if not history.sent:
-        return EditResult(event=history.event, body=b"", fault="its body is no longer stored")
+        return EditResult(
+            event=history.event, body=b"", fault="the conversion's body is no longer stored"
+        )
     if not edit.changes:
         return EditResult(event=history.event, body=history.sent)
     sent = msgspec.json.decode(history.sent, type=dict[str, object])
@@ -110,26 +112,26 @@ def doubt(
     """
     if history.rival is not None:
         return (
-            f"another copy of it, delivery {history.rival.delivery}, is {history.rival.state} "
-            "under the "
-            "same conversion id"
+            f"delivery {history.rival.delivery} has the same conversion id and is "
+            f"{history.rival.state}"
         )
     first = _ambiguous_since(history)
     is_held_for_it = (history.reason or "").startswith(MAYBE_ARRIVED)
     if first is None and not is_held_for_it:
         return None
     is_tags = history.pixel.startswith(PREFIX)
-    whose = "its vendor" if is_tags else "X"
+    whose = "the tag's vendor" if is_tags else "X"
     since = "" if first is None else f" since {spelled(first)[:16].replace('T', ' ')}"
+    had = f"{whose} may have had this conversion{since}"
     in_time = first is not None and now - first < AMBIGUITY_WINDOW
     if in_time and changed:
-        return f"{whose} may have it already, and it would go with another body"
+        return f"{whose} may already have this conversion, and the new body differs"
     # No vendor of a cautious tag promises to drop duplicates, at any time.
     if (in_time and (is_cautious or is_held_for_it)) or (is_cautious and is_tags):
-        return f"{whose} may have it{since}, and nothing is repeated there unless you say so"
+        return f"{had}, and Twite repeats the request only if you confirm"
     if in_time:
         return None
-    return f"{whose} may have it{since}: 40 hours later it is not sure to drop a second one"
+    return f"{had}; after 40 hours, {whose} may not drop a duplicate"
 
 
 def _ambiguous_since(history: History) -> int | None:
@@ -180,7 +182,7 @@ def _change_amount(sent: dict[str, object], edit: Edit) -> str | None:
     if edit.divide is not None and edit.divide in DIVISORS:
         present = sent.get("value")
         if not isinstance(present, str):
-            return "it has no value that could be divided"
+            return "the conversion has no value to divide"
         sent["value"] = _divided(present, edit.divide)
     if edit.currency is not None:
         money = currency(edit.currency, path="price_currency")
@@ -188,7 +190,7 @@ def _change_amount(sent: dict[str, object], edit: Edit) -> str | None:
             return money.message
         sent["price_currency"] = money
     if "value" in sent and "price_currency" not in sent:
-        return "a value needs its currency"
+        return "a value needs a currency"
     return None
 
 
@@ -206,7 +208,7 @@ def _missing_identifiers(sent: dict[str, object]) -> str | None:
     """Return a fault if X could not match: each element must suffice alone. [seen SW]"""
     elements = sent.get("identifiers")
     enough = isinstance(elements, list) and elements and all(map(_enough, elements))
-    return None if enough else "no match key would be left"
+    return None if enough else "the edit would leave no match key"
 
 
 def _enough(element: Mapping[str, object]) -> bool:

@@ -16,24 +16,28 @@ _LONGEST_VALUE: Final = 200
 # (native field, X's field, conversion applied).
 _NATIVE: Final[tuple[tuple[str, str, str], ...]] = (
     ("event", "event_id", "looked up among the pixel's events"),
-    ("conversion_id", "conversion_id", "as it is"),
+    ("conversion_id", "conversion_id", "unchanged"),
     ("time", "conversion_time", "in UTC, to the millisecond"),
     ("value", "value", "as a decimal with at least two places"),
-    ("currency", "price_currency", "as it is, in capitals"),
+    ("currency", "price_currency", "in capitals"),
     ("email_sha256", "hashed_email", "trimmed, in lower case, hashed before it was stored"),
-    ("phone_sha256", "hashed_phone_number", "as E.164 with its plus, hashed before it was stored"),
-    ("twclid", "twclid", "as it is, never hashed"),
-    ("ip", "ip_address", "as it is"),
-    ("user_agent", "user_agent", "as it is"),
-    ("twpid", "twpid", "as it is"),
+    (
+        "phone_sha256",
+        "hashed_phone_number",
+        "in E.164 with the plus sign, hashed before it was stored",
+    ),
+    ("twclid", "twclid", "unchanged, never hashed"),
+    ("ip", "ip_address", "unchanged"),
+    ("user_agent", "user_agent", "unchanged"),
+    ("twpid", "twpid", "unchanged"),
     ("url", "event_source_url", "without parts that may contain personal data or secrets"),
-    ("contents", "contents", "each line in X's words"),
+    ("contents", "contents", "each item with X's field names"),
     ("description", "description", "without emails and phone numbers"),
     ("search", "search_string", "without emails and phone numbers"),
 )
 _ABSENT: Final[Mapping[str, str]] = {
-    "conversion_id": "none was given: derived from the fields that a retry repeats",
-    "conversion_time": "none was given: the moment it was received",
+    "conversion_id": "not in the request: derived from the fields that a retry repeats",
+    "conversion_time": "not in the request: the time of receipt",
 }
 _LEFT_OUT: Final = "left out: unusable, not allowed by consent, or changed by a user"
 _EDITED: Final = "set by a user, see below"
@@ -55,7 +59,7 @@ def steps(origin: ConversionOrigin) -> tuple[ExplainStep, ...]:
     if not came or not sent:
         return ()
     # A request in X's format has X's field names.
-    table = _NATIVE if came.keys() & _OURS else tuple((name, name, "as it is") for name in sent)
+    table = _NATIVE if came.keys() & _OURS else tuple((name, name, "unchanged") for name in sent)
     found = [
         ExplainStep(
             field=name,
@@ -77,9 +81,13 @@ def masked(body: bytes) -> str:
     try:
         shown = msgspec.json.encode(masked_tree(msgspec.json.decode(body)))
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return "it can no longer be read as JSON"
+        return "the body can no longer be read as JSON"
     text = _visible(msgspec.json.format(shown, indent=2).decode())
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}\n… cut here: it is {len(text)} long"
+    return (
+        text
+        if len(text) <= LONGEST
+        else f"{text[:LONGEST]} … cut here: {len(text)} characters in total"
+    )
 
 
 def compact(body: bytes) -> bytes:

@@ -141,7 +141,7 @@ def is_plain(copy: AcceptedConversion) -> bool:
 
 
 def by_later(reason: str) -> str:
-    return f"{reason}, said by a later copy"
+    return f"{reason}, according to a later copy"
 
 
 def limits_of(kept: bytes | None) -> frozenset[str]:

@@ -177,7 +177,7 @@ class EventTagManager:
         id_ = bare(self._known(pixel).events.get(event, event), pixel=pixel)
         tag = await self._account(pixel).event_tag(id_)
         if tag is None or tag.deleted:
-            why = "was deleted" if tag is not None else "is not among the account's"
+            why = "was deleted" if tag is not None else "does not exist in the ads account"
             raise SettingsError(
                 place=event,
                 message=f"the event {id_} {why}. twite events list shows the events",
@@ -199,7 +199,7 @@ class EventTagManager:
         if name not in known.events:
             raise SettingsError(
                 place=name,
-                message=f"is not an event of pixel {pixel} in the settings. There is: "
+                message=f"is not an event of pixel {pixel} in the settings. Its events: "
                 f"{', '.join(known.events)}",
             )
         feeds = (
@@ -238,14 +238,14 @@ def account_of(ask: XInquiries, destination: Destination) -> AdsAccount:
     if keys is None:
         raise SettingsError(
             place=f"the auth of pixel {pixel}",
-            message="X's Events Manager takes OAuth 1.0a alone, not a pixel token. Sign in with "
-            f"twite login --pixel {pixel}, or look at its events in X's own Events Manager",
+            message="OAuth 1.0a is missing, which X requires to manage events. Sign in with "
+            f"twite login --pixel {pixel}, or use X's Events Manager",
         )
     if destination.account is None:
         raise SettingsError(
             place=f"the account of pixel {pixel}",
-            message="is missing: X files events under the ads account. Write account = "
-            '"18ce54d4x5t" with the account\'s id; twite check shows which there are',
+            message="is missing: X's events belong to an ads account. Write account = "
+            '"18ce54d4x5t" with the account\'s id; twite check lists the accounts',
         )
     return AdsAccount(ask=ask, keys=keys, account=destination.account)
 

@@ -55,28 +55,30 @@ _WORDS: Final = MappingProxyType(
             "developer console shows for the app: copy both again",
         ),
         RefusalReason.CALLBACK_REFUSED: RejectionMessage(
-            fact="X does not send anybody back to {about}",
-            cure="Add that address, exactly as it is, to the app's callback URLs in X's developer "
-            "console, or sign in with a PIN",
+            fact="X does not accept {about} as a callback URL",
+            cure="Add that exact URL to the app's callback URLs in X's developer console, or "
+            "sign in with a PIN",
         ),
         RefusalReason.DENIED: RejectionMessage(
             fact="the sign-in was cancelled at X",
-            cure="Nothing was stored. To sign in, begin again and press Authorize app",
+            cure="Nothing was stored. To sign in, start again and choose Authorize app",
         ),
         RefusalReason.STRANGER: RejectionMessage(
-            fact="the response from X belongs to no sign-in that was started here",
-            cure="It may have been too slow, or finished in another browser. Begin again",
+            fact="X's response does not match a sign-in that was started here",
+            cure="The sign-in may have expired, or another browser finished it. Start again",
         ),
         RefusalReason.VERIFIER_REFUSED: RejectionMessage(
-            fact="X does not take the PIN",
-            cure="A PIN works once, for a few minutes. Begin again, and type all its digits",
+            fact="X refused the PIN",
+            cure=(
+                "A PIN works once and expires after a few minutes. Start again, and type all its "
+                "digits"
+            ),
         ),
         RefusalReason.TOKEN_REFUSED: RejectionMessage(
-            fact="X does not take the credentials{of}",
-            cure="They were revoked or regenerated at X, are cut off, belong to two apps, or are "
-            "older than the app's approval for the Ads API. Sign in again with twite login, "
-            "or put new "
-            "ones into the settings",
+            fact="X refused the credentials{of}",
+            cure="They were revoked or regenerated at X, are incomplete, belong to two "
+            "different apps, or are older than the app's approval for the Ads API. Sign "
+            "in again with twite login, or put new credentials into the settings",
         ),
         RefusalReason.APP_UNAPPROVED: RejectionMessage(
             fact="X has not approved the app for its Ads API",
@@ -85,28 +87,30 @@ _WORDS: Final = MappingProxyType(
         ),
         RefusalReason.NO_ROLE: RejectionMessage(
             fact="the user has no access to {about}, or it does not exist",
-            cure=f"An admin of the ads account must give the user the role {_ROLES} (ads.x.com, "
-            "Edit access to account); or sign in as somebody who has it. Also check pixel.account",
+            cure=f"An admin of the ads account must give the user the role {_ROLES} "
+            "(ads.x.com, Edit access to account); or sign in as a user who has the "
+            "role. Also check pixel.account",
         ),
         RefusalReason.WRONG_ROLE: RejectionMessage(
-            fact="the user's roles{of} are not enough",
-            cure=f"Conversions need {_ROLES}. An admin of the ads account can give it (ads.x.com, "
-            "Edit access to account); or sign in as somebody who has it",
+            fact="the user's roles{of} are not sufficient",
+            cure=f"Conversions need {_ROLES}. An admin of the ads account can give the user "
+            "that role (ads.x.com, Edit access to account); or sign in as a user who "
+            "has it",
         ),
         RefusalReason.PIXEL_TOKEN_REFUSED: RejectionMessage(
-            fact="X does not take this pixel token{of}",
+            fact="X refused this pixel token{of}",
             cure="Copy it again from X's Events Manager (the pixel, Install Pixel, Manual, "
             "Conversion API, Generate access token), and make sure that it belongs to this pixel",
         ),
         RefusalReason.NO_EVENT: RejectionMessage(
-            fact="there is no such event in the account",
+            fact="the account has no such event",
             cure="twite events list shows the events",
         ),
         RefusalReason.NOT_LIKE_THAT: RejectionMessage(
-            fact="X does not take that", cure="Change what X names"
+            fact="X refused the request", cure="Correct the value that X's response names"
         ),
         RefusalReason.UNREADABLE: RejectionMessage(
-            fact="X's response is not one that it documents",
+            fact="X's response is undocumented",
             cure="Check that x.api_url and x.oauth_url are X's, and try again later",
         ),
     }
@@ -121,7 +125,10 @@ def rejection_message(refusal: InquiryRefusal, *, about: str = "", off: int = 0)
     if answer:
         reason = f"{reason} ({answer})"
     if refusal.status == 401 and abs(off) > spec.OAUTH_WINDOW_SECONDS:
-        cure = f"This clock is {abs(off)} s from X's, which then refuses signatures: set it"
+        cure = (
+            f"This machine's clock differs from X's by {abs(off)} s, so X refuses signatures: "
+            "set the clock"
+        )
     return reason, cure
 
 
@@ -174,7 +181,7 @@ class XInquiries:
         if passing is not None:
             raise passing
         if not came.whole:
-            raise _unanswered(inquiry, "its answer was cut off", left=True)
+            raise _unanswered(inquiry, "the response was truncated", left=True)
         found = read(came.status, came.body)
         if not isinstance(found, InquiryRefusal):
             return found
@@ -217,8 +224,8 @@ def _passing(inquiry: Inquiry, came: Response, *, now: int) -> XUnanswering | No
 def _unanswered(inquiry: Inquiry, reason: str, *, left: bool) -> XUnanswering:
     again = "Try again later"
     if left and inquiry.method != "GET":
-        again = "X may have done it anyway: check before you try again"
-    return XUnanswering(reason=f"X does not answer: {reason}. {again}", retry_after=60)
+        again = "X may have carried out the request: check before you try again"
+    return XUnanswering(reason=f"no valid response from X: {reason}. {again}", retry_after=60)
 
 
 def _off(came: Response, now: int) -> int:

@@ -225,8 +225,8 @@ class XSignIn:
         if any(isinstance(credential, sort) for credential in (found.credentials, found.fallback)):
             raise SettingsError(
                 place=f"the auth of pixel {pixel}",
-                message=f"names {_NAMES[kind]} itself, which overrides stored credentials. Take it "
-                "out of the settings, restart the gateway, and try again",
+                message=f"contains {_NAMES[kind]}, which overrides stored credentials. "
+                "Remove it from the settings, restart the gateway, and try again",
             )
         return found
 
@@ -235,8 +235,8 @@ class XSignIn:
         if app is None:
             raise SettingsError(
                 place="x.consumer_key",
-                message="is missing: users sign in to your own app. Write x.consumer_key and "
-                "x.consumer_secret, as X's developer console shows them",
+                message="is missing: users sign in through your own app. Set x.consumer_key "
+                "and x.consumer_secret to the values from X's developer console",
             )
         return app
 
@@ -244,9 +244,9 @@ class XSignIn:
         if self.keeper is None:
             raise SettingsError(
                 place="server.secret_key",
-                message="is missing: credentials are stored sealed, and without a key nothing is "
-                'stored. Write server.secret_key = "file:twite.secret" (twite init makes one), or '
-                "set TWITE_SECRET_KEY",
+                message="is missing: Twite encrypts stored credentials, and cannot store any "
+                'without a key. Write server.secret_key = "file:twite.secret" '
+                "(twite init creates the file), or set TWITE_SECRET_KEY",
             )
         return self.keeper
 

@@ -68,7 +68,7 @@ def _pixel(called: SnippetCall) -> Snippet:
   email_address: 'shopper@shop.example',
 }});
 """
-    description = "In the page, behind X's base code (Events Manager, Install Pixel)."
+    description = "In the page, after X's base code (Events Manager, Install Pixel)."
     return Snippet(kind="pixel", title="X's pixel", description=description, text=text, suffix="js")
 
 
@@ -177,13 +177,18 @@ def _sgtm(called: SnippetCall) -> Snippet:
     }
     width = max(map(len, rows))
     text = "".join(f"{name:<{width}}  {value}\n" for name, value in rows.items())
-    description = "Fields of the tag twite-tag.tpl in Google's server container; the rest may stay."
+    description = (
+        "Fields of the tag twite-tag.tpl in Google's server container; leave its other fields "
+        "unchanged."
+    )
     return Snippet(
         kind="sgtm", title="Google's server tag", description=description, text=text, suffix="txt"
     )
 
 
-_SERVER: Final = f"On a server, with the key of the source in {KEY}; 202 means that it is on disk."
+_SERVER: Final = (
+    f"On a server, with the key of the source in {KEY}; 202 means that the conversion is on disk."
+)
 MAKERS: Final[Mapping[str, Callable[[SnippetCall], Snippet]]] = MappingProxyType(
     {
         "pixel": _pixel,

@@ -53,7 +53,7 @@ def container_of_toml(text: str) -> tuple[Container, tuple[TemplateFile, ...]]:
         if isinstance(error, msgspec.ValidationError):
             raise _misshapen(str(error)) from None
         # Python refuses numbers of more than 4,300 digits.
-        raise ContainerUnusable("", "holds a number that is too long") from None
+        raise ContainerUnusable("", "contains a number with too many digits") from None
     except RecursionError:
         raise ContainerUnusable("", "is nested too deep") from None
     container = Container(
@@ -87,7 +87,8 @@ def _not_toml(message: str) -> ContainerUnusable:
     what = _WHERE.sub("", message)
     return ContainerUnusable(
         where,
-        f"not TOML: {what[:1].lower()}{what[1:]}. Texts are in quotes, tables in [brackets]",
+        f"not TOML: {what[:1].lower()}{what[1:]}. "
+        "Put strings in quotes and table names in [brackets]",
     )
 
 
@@ -157,7 +158,7 @@ _MISSING: Final = re.compile(r"Object missing required field `(.*)`")
 _WRONG: Final = re.compile(r"Expected `(.*)`, got `(.*)`")
 _WRONG_VALUE: Final = re.compile(r"Invalid enum value '(.*)'", re.DOTALL)
 _TYPE_NAMES: Final[Mapping[str, str]] = {
-    "str": "a text",
+    "str": "a string",
     "int": "a whole number",
     "float": "a number",
     "bool": "true or false",

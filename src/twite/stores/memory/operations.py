@@ -40,7 +40,7 @@ class MemoryOperations:
         self, move: Move, *, now: int, audit_event: AuditEvent | None = None
     ) -> MoveResult:
         if isinstance(move, EditBodies):
-            raise NotImplementedError("the in-memory store edits no conversions")
+            raise NotImplementedError("the in-memory store cannot edit conversions")
         await self._noted(audit_event)
         match move:
             case Replay():

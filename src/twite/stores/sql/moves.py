@@ -213,8 +213,8 @@ def _edit_body(
     return None
 
 
-_HAS_ANOTHER: Final = "another conversion has this event and conversion id already"
-_NOT_AT_REST: Final = "it is no longer dead or held"
+_HAS_ANOTHER: Final = "another conversion already has this event and conversion id"
+_NOT_AT_REST: Final = "the conversion is no longer dead or held"
 _MAYBE_SENT: Final = msgspec.json.encode(sorted(MAYBE_SENT)).decode()
 
 

@@ -280,7 +280,7 @@ def _open_book(path: str, *, window: int, leases: Iterator[int], fresh_keys: int
 def _grown(size: int) -> str:
     return (
         f"the write-ahead log has grown to {size >> 20} MiB, because another process keeps "
-        "reading the database: stop it (a backup ends by itself)"
+        "reading the database: stop that process (backups end automatically)"
     )
 
 

@@ -158,7 +158,7 @@ class Clients:
             try:
                 call = self._call(client, request)
             except Unfilled as unfilled:
-                self._say(client, f"its fields cannot be filled in: {unfilled}")
+                self._say(client, f"the template's fields cannot be filled in: {unfilled}")
                 continue
             try:
                 turn = await self.runs.start(client.name, call)
@@ -203,7 +203,7 @@ class Clients:
             if isinstance(effect, Keep | Forget):
                 self.storage.change(client.template, effect)
             elif isinstance(effect, LogEffect) and effect.denied is not None:
-                self._say(client, f"it has no permission {effect.denied}")
+                self._say(client, f"the template lacks the permission {effect.denied}")
         if turn.error is not None:
             self._say(client, in_short(turn))
         if not turn.done or turn.listening:

@@ -32,7 +32,7 @@ from twite.gtm.template.effects import (
 from twite.gtm.template.response import ClientResponse, InvalidResponse, added
 from twite.gtm.template.sandbox import EffectAnswer, Turn
 
-_NO_ROOM: Final = "it stores more than the limit allows"
+_NO_ROOM: Final = "templateDataStorage is full: nothing was stored"
 
 LogMessage = Callable[[str], None]
 LogTurn = Callable[[Turn], None]
@@ -95,7 +95,7 @@ class ClientConversation:
             await asyncio.wait({work, limit}, return_when=asyncio.FIRST_COMPLETED)
             late = not work.done()
             if late:
-                self.log_message("it was given up: its time was over")
+                self.log_message("the run exceeded its time limit, so Twite ended it")
             else:
                 work.result()
         except Exception as fault:  # noqa: BLE001  the caller gets it
@@ -139,7 +139,7 @@ class ClientConversation:
                 if not self.performs.change(effect):
                     self.log_message(_NO_ROOM)
             case LogEffect(denied=str() as permission):
-                self.log_message(f"it has no permission {permission}")
+                self.log_message(f"the template lacks the permission {permission}")
             case _ if not self._responds:
                 self._add(effect)
         return ()

@@ -127,4 +127,4 @@ class ClientOutbound:
 def _log_no_answer(came: Came, log_message: LogMessage) -> None:
     """Tell why there is no answer of Google's: a client leaves no record of its tries."""
     if isinstance(came, NoResponse):
-        log_message(f"Google gave no answer: {came.reason}")
+        log_message(f"no answer from Google: {came.reason}")

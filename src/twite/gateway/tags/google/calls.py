@@ -119,9 +119,9 @@ class Transactions:
         """Raise RequestNotSent if the run has no such transaction in the project."""
         found = self._open.get(transaction)
         if found is None:
-            raise RequestNotSent("uses a transaction that is not open")
+            raise RequestNotSent("the transaction is not open")
         if found.project != project:
-            raise RequestNotSent("names a different project from its transaction's")
+            raise RequestNotSent("the transaction belongs to a different project")
 
     def keep(self, transaction: str, project: str, write: FirestoreWrite) -> None:
         """Keep a write until the commit. Raises RequestNotSent."""
@@ -147,7 +147,7 @@ class Transactions:
     def _taken(self, transaction: str) -> _Open:
         found = self._open.pop(transaction, None)
         if found is None:
-            raise RequestNotSent("uses a transaction that is not open")
+            raise RequestNotSent("the transaction is not open")
         return found
 
 
@@ -179,7 +179,7 @@ class GoogleCalls:
             self._log_message(f"{service.name}: {wrong.words}")
             result = GoogleResult(reason=wrong.reason)
         except RecursionError:
-            self._log_message(f"{service.name}: its arguments are nested too deeply")
+            self._log_message(f"{service.name}: the arguments are nested too deeply")
             result = GoogleResult(reason=FAILED)
         if result.reason is not None and service.name == _INSERT and result.value is None:
             result = bigquery.refused(result.reason)
@@ -301,7 +301,7 @@ class GoogleCalls:
             return named
         own = await self._google.project()
         if own is None:
-            raise RequestNotSent("no project is named, neither here nor by google.project")
+            raise RequestNotSent("the call names no project, and google.project is not set")
         return own
 
 
@@ -317,7 +317,7 @@ class _Given:
     def text(self, place: int) -> str:
         found = self.at(place)
         if not isinstance(found, str):
-            raise RequestNotSent("was called with something other than a string")
+            raise RequestNotSent("an argument that must be a string is not a string")
         return found
 
     def mapping(self, place: int) -> Mapping[str, Tree]:

@@ -200,7 +200,10 @@ class GoogleClient:
             return GoogleRequestDenied(why=UNSET)
         if not scopes:
             return GoogleRequestDenied(
-                why="it requests no scope, or does not use the value that getGoogleAuth returned"
+                why=(
+                    "the call requests no scope, or does not use the value that getGoogleAuth "
+                    "returned"
+                )
             )
         if not may_carry(asked.url):
             return GoogleRequestDenied(

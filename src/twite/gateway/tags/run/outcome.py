@@ -104,7 +104,11 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
         """Why the run failed, for users."""
         if self.error is not None:
             return f"the template failed: {self.error}"
-        verb = "reported failure" if self.outcome is RunResult.FAILURE else "reported neither"
+        verb = (
+            "reported failure"
+            if self.outcome is RunResult.FAILURE
+            else "reported neither success nor failure"
+        )
         last = next((request for request in reversed(self.tried) if request.status != 200), None)
         if last is None:
             return f"the template {verb}"

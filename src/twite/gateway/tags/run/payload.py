@@ -89,7 +89,7 @@ def read(body: bytes, *, name: str, seal: Seal | None = None) -> TagPayload:
     if payload.sealed is None:
         return payload
     if seal is None:
-        raise msgspec.ValidationError("it is sealed, and there is no key")
+        raise msgspec.ValidationError("it is encrypted, and no key is configured")
     inside = _INSIDE.decode(seal.open(name, payload.sealed))
     return msgspec.structs.replace(payload, event=inside.event, request=inside.request, sealed=None)
 

@@ -185,7 +185,8 @@ class TagRun:
         if planned.fired:
             return planned.fired[0]
         why = next(
-            (passed.why for passed in planned.passed if passed.tag == self._rule.name), "it is gone"
+            (passed.why for passed in planned.passed if passed.tag == self._rule.name),
+            "it is no longer configured",
         )
         return f"the tag does not run: {why}"
 
@@ -272,7 +273,7 @@ class TagRun:
         for effect in turn.effects:
             lacked = lacking(effect, policy)
             if lacked is not None:
-                run.error = f"it asked for what {lacked} does not allow"
+                run.error = f"the permission {lacked} does not allow one of its calls"
                 return
             await self._perform(effect, run)
         if turn.error is not None:
@@ -295,11 +296,11 @@ class TagRun:
             case AfterEvent(id=id_):
                 run.after.append(id_)
             case RunContainer():
-                self._lines.say_once("not performed: runContainer: a tag cannot run the container")
+                self._lines.say_once("runContainer was ignored: a tag cannot run the container")
             case _:
                 kind = type(effect).__name__
                 self._lines.say_once(
-                    f"not performed: {kind}: the response was sent before the tag ran"
+                    f"{kind} was ignored: the response was sent before the tag ran"
                 )
 
     async def _deliver(self, kind: str, content: Tree, *, by: TemplateRun) -> None:

@@ -177,7 +177,7 @@ class IngestEvaluation:
             lines.log_turn(structs.replace(turn, effects=allowed))
             for effect in allowed:
                 if isinstance(effect, LogEffect) and effect.denied is not None:
-                    lines.say(f"it has no permission {effect.denied}")
+                    lines.say(f"the template lacks the permission {effect.denied}")
                 elif isinstance(effect, Keep | Forget) and not self._storage.change(
                     template, effect
                 ):
@@ -185,7 +185,7 @@ class IngestEvaluation:
             if turn.error is not None:
                 kind = turn.error.partition(":")[0]
                 place = "" if turn.line is None else f" in line {turn.line} of its code"
-                lines.say(f"it failed: {kind}{place}")
+                lines.say(f"the template failed: {kind}{place}")
 
     def _write(self, whose: str, line: TagLogLine) -> None:
         self._observer.see(TagSaid(tag=whose, text=line.text, own=line.own))

@@ -161,11 +161,15 @@ class Probations:
         """Record a turn that hung. Call it on the event loop."""
         trial = self._of.setdefault(whose, Probation())
         is_off = trial.hang(self._elapsed(), took=hung.took, too_many=self._left.too_many)
-        reason = "a run of it could not be ended by any limit, and its thread was left behind"
-        after = "it is switched off until the restart" if is_off else "it is on trial"
+        reason = "no limit could end a run of this template, so Twite abandoned the run's thread"
+        after = (
+            "the template is switched off until a restart"
+            if is_off
+            else "the template is on probation"
+        )
         self._observer.see(Troubled(where=whose, reason=f"{reason}: {after}"))
         reason = (
-            f"{reason[0].upper()}{reason[1:]}, where it takes a core until the restart; {after}"
+            f"{reason[0].upper()}{reason[1:]}, which occupies a CPU core until a restart; {after}"
         )
         self._observer.see(
             ConditionChanged(kind=AlertKind.TEMPLATE_HUNG, subject=whose, reason=reason)
@@ -180,9 +184,11 @@ class Probations:
         """Report changes of probation since the last call."""
         while self._news:
             whose, is_on = self._news.popleft()
-            reason = "exceeded a limit: it is on trial, and is paused between its runs"
+            reason = (
+                "the template exceeded a limit: it is on probation, and pauses between its runs"
+            )
             if not is_on:
-                reason = "ran well often enough: its trial is over"
+                reason = "the template's probation is over"
             self._observer.see(Troubled(where=whose, reason=reason))
 
     def rest(self, whose: str) -> int | None:

@@ -62,7 +62,7 @@ class TagLog:
         if self._told > MOST_LINES or (self.room is not None and not self.room()):
             return False
         if self._told == MOST_LINES:
-            self.tells(TagLogLine(text="more lines of this run are left out", own=True))
+            self.tells(TagLogLine(text="further lines of this run are omitted", own=True))
         return self._told < MOST_LINES
 
     @property
@@ -156,13 +156,13 @@ class _Pace:
         now = self._elapsed()
         if now - self._began >= MINUTE:
             if self._left:
-                self.write(TagLogLine(text=f"{self._left} lines were left out", own=True))
+                self.write(TagLogLine(text=f"{self._left} lines were omitted", own=True))
             self._began, self._told, self._left = now, 0, 0
         self._told += 1
         if self._told <= MOST_A_MINUTE:
             return True
         if not self._left:
-            self.write(TagLogLine(text="more lines of this minute are left out", own=True))
+            self.write(TagLogLine(text="further lines of this minute are omitted", own=True))
         self._left += 1
         return False
 

@@ -34,7 +34,7 @@ class HungTurn(OperatorError):
     """A turn hung after `took` seconds of CPU; `template` ran last."""
 
     def __init__(self, *, template: Template | None, took: float) -> None:
-        super().__init__("a run could not be ended by any limit, and its thread was left behind")
+        super().__init__("no limit could end a run, so Twite abandoned the run's thread")
         self.template = template
         self.took = took
 

@@ -70,7 +70,7 @@ def final(path: str, error: BaseException) -> StoreUnusable:
     return StoreUnusable(
         path=path,
         reason=f"the disk did not confirm a write ({error})",
-        cure="Check the disk and the system's log, then start again: the file is checked first",
+        cure="Check the disk and the system log, then start Twite again: it checks the file first",
     )
 
 
@@ -141,7 +141,9 @@ def connect_writer(path: str, *, patience: int = _BUSY_MS) -> sqlite3.Connection
         if is_damage(error):
             raise damaged(path, error) from error
         raise StoreUnusable(
-            path=path, reason=str(error), cure="Check the file and its folder, or name another"
+            path=path,
+            reason=str(error),
+            cure="Check the file and its folder, or choose another path",
         ) from error
     except StoreUnusable:
         connection.close()
@@ -176,7 +178,7 @@ def connect_reader(path: str) -> sqlite3.Connection:
         raise StoreUnusable(
             path=path,
             reason=str(error),
-            cure="Name a database of Twite's; if it is one, twite recover saves what is sound",
+            cure="Choose a Twite database. If this is one, twite recover saves the undamaged rows",
         ) from error
     return connection
 
@@ -199,7 +201,7 @@ def _refuse_other(path: str, name: str, expected: str | int, answer: str | int) 
     if answer != expected:
         raise StoreUnusable(
             path=path,
-            reason=f"SQLite keeps {name} at {answer} where {expected} is needed",
+            reason=f"SQLite leaves {name} at {answer}, but Twite needs {expected}",
             cure="Use a file on a local disk",
         )
 

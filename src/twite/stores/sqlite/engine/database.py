@@ -76,8 +76,8 @@ def _refuse_other_version(present: int, path: str) -> None:
     if present < newest_version():
         raise StoreUnusable(
             path=path,
-            reason=f"its schema is of version {present}, and only its owner may change that",
-            cure="Start the gateway once, then read again",
+            reason=f"its schema has version {present}, and only the gateway can migrate it",
+            cure="Start the gateway once, then try again",
         )
 
 

@@ -86,7 +86,7 @@ def _refuse_a_cut_log(connection: sqlite3.Connection, path: str) -> None:
     connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     dropped = dropped_commits(path)
     if dropped > _CUT_BY_POWER:
-        raise damaged(path, f"its log ends before {dropped} commits that were made")
+        raise damaged(path, f"its log lacks the last {dropped} commits")
 
 
 def dropped_commits(path: str) -> int:

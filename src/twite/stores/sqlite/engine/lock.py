@@ -48,7 +48,7 @@ class OwnerLock:
             raise StoreUnusable(
                 path=database,
                 reason=f"the file has {names} names (hard links), and each would get its own log",
-                cure="Remove the other names; find / -xdev -samefile FILE lists them",
+                cure="Remove the other hard links; find / -xdev -samefile FILE lists them",
             )
         # The number is for people: a full disk that does not take it has an owner all the same.
         with suppress(OSError):

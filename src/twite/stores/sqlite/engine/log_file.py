@@ -223,7 +223,7 @@ def _compared(
     `first` and `last` are the first and the last commit of the log.
     """
     if first is not None and first.deployment != file.deployment:
-        return _StrayLog("the log next to the database is that of a different store", 0)
+        return _StrayLog("the log next to the database belongs to a different store", 0)
     turn = 0 if last is None else last.turn
     missing = None
     if mark is not None and mark.deployment == file.deployment and mark.moved > file.turn:
@@ -232,15 +232,15 @@ def _compared(
         missing = f"{first.commits - file.commits - 1} commits"
     if missing is not None:
         why = (
-            "the database is an older copy of itself and the log next to it is that of the newer "
-            f"one: {missing} are in neither"
+            "the database is an older copy and the log next to it belongs to the newer database: "
+            f"{missing} are in neither"
         )
         return _StrayLog(why, turn)
     if last is None or last.commits >= file.commits:
         return None
     why = (
         "the log next to the database is older than the database: "
-        f"{file.commits - last.commits} commits are not in it"
+        f"{file.commits - last.commits} commits are missing from it"
     )
     return _StrayLog(why, turn, is_older=True)
 

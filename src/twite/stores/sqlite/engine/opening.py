@@ -150,8 +150,8 @@ def _opened(path: str, stray: str | None) -> OpenedStore:
         connection.execute("COMMIT")
         if marked and known.conversions > conversions:
             restored.append(
-                f"{known.conversions - conversions} conversions that were received after what the "
-                "database holds are not in it"
+                f"{known.conversions - conversions} conversions received after the last one in "
+                "the database are missing"
             )
         write_mark(path, begun)
     return OpenedStore(salt=salt, mark=begun, told=tuple(restored))
@@ -162,15 +162,15 @@ def _doubt(path: str, here: StoreMark, left: StoreMark | None) -> _Doubt | None:
     if left is None:
         return _Doubt(
             reason=UNKNOWN_COPY,
-            found=f"{name} is not there, or makes no sense, so nobody knows what was sent since",
+            found=f"{name} is missing or unreadable, so Twite cannot know what was sent since",
         )
     if left.deployment != here.deployment:
-        return _Doubt(reason=UNKNOWN_COPY, found=f"{name} is that of another store")
+        return _Doubt(reason=UNKNOWN_COPY, found=f"{name} belongs to another store")
     if left.turn > here.turn:
         missing = left.turn - here.turn
         return _Doubt(
             reason=OLDER_COPY,
-            found=f"the database is an older copy of itself, by {missing} requests to X or more",
+            found=f"the database is an older copy: it lacks at least {missing} requests to X",
         )
     return None
 

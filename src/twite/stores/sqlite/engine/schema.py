@@ -77,6 +77,9 @@ def refuse_newer(present: int, path: str) -> None:
     if present > newest:
         raise StoreUnusable(
             path=path,
-            reason=f"it was written by a newer Twite (schema {present}, known here: {newest})",
-            cure="Start the newer version, or restore a backup made by this one",
+            reason=(
+                f"a newer version of Twite wrote it (schema {present}; this version supports up "
+                f"to {newest})"
+            ),
+            cure="Start the newer version, or restore a backup from this version",
         )

@@ -61,21 +61,25 @@ def backup(path: str, to: str) -> Backup:
 def _refuse(path: str, target: Path) -> None:
     """Say at once what could only fail after a long time."""
     if not Path(path).is_file():
-        raise StoreUnusable(path=path, reason="there is no such database", cure="Name another")
+        raise StoreUnusable(
+            path=path, reason="the database does not exist", cure="Give the path of the database"
+        )
     if target.exists():
         raise StoreUnusable(
-            path=str(target), reason="it is there already", cure="Name a file that does not exist"
+            path=str(target),
+            reason="the file already exists",
+            cure="Choose a file that does not exist",
         )
     if not target.resolve().parent.is_dir():
         raise StoreUnusable(
-            path=str(target), reason="its folder does not exist", cure="Make the folder first"
+            path=str(target), reason="its folder does not exist", cure="Create the folder first"
         )
     size = Path(path).stat().st_size
     if shutil.disk_usage(target.resolve().parent).free < size:
         raise StoreUnusable(
             path=str(target),
-            reason=f"there is no room for {size >> 20} MiB",
-            cure="Free some space, or name a file on another disk",
+            reason=f"there is not enough space for {size >> 20} MiB",
+            cure="Free some space, or choose a file on another disk",
         )
 
 
@@ -118,10 +122,14 @@ def restore(database: str, source: str) -> Restored:
     """
     database = os.path.realpath(database)
     if not Path(source).is_file():
-        raise StoreUnusable(path=source, reason="there is no such file", cure="Name the backup")
+        raise StoreUnusable(
+            path=source, reason="the file does not exist", cure="Give the path of the backup"
+        )
     if os.path.realpath(source) == database:
         raise StoreUnusable(
-            path=source, reason="that is the database itself", cure="Name a backup of it"
+            path=source,
+            reason="this is the database itself, not a backup",
+            cure="Give the path of a backup",
         )
     draft = f"{database}.restoring"
     lock = OwnerLock.take(database)
@@ -140,7 +148,7 @@ def restore(database: str, source: str) -> Restored:
     except OSError as error:
         raise StoreUnusable(
             path=database,
-            reason=f"the backup cannot be put in its place ({error.strerror})",
+            reason=f"the backup cannot replace the database ({error.strerror})",
             cure="Check the folder and its disk, and try again",
         ) from error
     finally:
@@ -157,7 +165,9 @@ def _look(draft: str, source: str, mark: StoreMark | None) -> Restored:
             version = version_of(copy)
             if version == 0:
                 raise StoreUnusable(
-                    path=source, reason="it is not a Twite database", cure="Name a backup"
+                    path=source,
+                    reason="the file is not a Twite database",
+                    cure="Give the path of a backup",
                 )
             refuse_newer(version, source)
             salt, turn = copy.execute("SELECT salt, turn FROM deployment").fetchone()
@@ -185,9 +195,9 @@ def _look(draft: str, source: str, mark: StoreMark | None) -> Restored:
 
 def _why_held(deployment: str, turn: int, mark: StoreMark | None) -> str | None:
     if mark is None:
-        return "it is unknown what was sent since: the file .epoch is not next to the database"
+        return "Twite cannot know what was sent since: the .epoch file is missing"
     if mark.deployment != deployment:
         return "the backup is of a different store than the one it replaces"
     if mark.turn > turn:
-        return f"{mark.turn - turn} requests to X, or more, were made after the backup"
+        return f"at least {mark.turn - turn} requests to X were made after the backup"
     return None

@@ -33,9 +33,15 @@ def recover(path: str, to: str | None, *, known: Sequence[tuple[str, str]] = ())
     target = to or f"{path}.recovered"
     for there in (target, f"{target}-wal"):
         if Path(there).exists():
-            raise StoreUnusable(path=there, reason="it is there already", cure="Name a new file")
+            raise StoreUnusable(
+                path=there,
+                reason="the file already exists",
+                cure="Choose a file that does not exist",
+            )
     if not Path(path).is_file():
-        raise StoreUnusable(path=path, reason="there is no such file", cure="Name the database")
+        raise StoreUnusable(
+            path=path, reason="the file does not exist", cure="Give the path of the database"
+        )
     lock = OwnerLock.take(path)
     try:
         set_stray_log_aside(path, also_older=False)
