@@ -92,7 +92,7 @@ async def test_a_copy_beside_the_log_of_a_newer_one_sends_nothing_twice(path, co
     assert store.told[0].startswith(before)
     assert aside.name in store.told[0]
     assert aside.read_bytes() == log
-    assert "2 conversions that were received after" in store.told[-1]
+    assert "2 conversions received after" in store.told[-1]
 
 
 async def test_the_start_after_that_finds_nothing_strange(path, copy):
@@ -317,7 +317,7 @@ async def test_restoring_refuses_what_would_do_harm_and_changes_nothing(path, co
     before = {file.name: file.read_bytes() for file in tmp_path.glob("twite.db*")}
 
     for source, said in (
-        ("none.db", "no such file"),
+        ("none.db", "the file does not exist"),
         ("damaged.db", "damaged"),
         ("other.db", "not a Twite database"),
         ("twite.db", "the database itself"),

@@ -96,7 +96,7 @@ async def test_length_counts_and_not_what_it_is_made_of(password):
 async def test_two_users_do_not_share_a_name(user_accounts):
     await add(user_accounts, "ada")
 
-    with pytest.raises(InvalidAccountChange, match="there already"):
+    with pytest.raises(InvalidAccountChange, match="already exists"):
         await add(user_accounts, "ada")
 
 
