@@ -32,6 +32,7 @@ WALKS = {
     "note_pruning": {"pruning"},
     "note_turn": {"deployment"},
     "read_deployment": {"deployment"},
+    "progress": {"deployment"},
     "opt_outs": {"opt_out"},
     "policies": {"consent_policy"},
     "pruning": {"pruning"},
