@@ -26,6 +26,9 @@ _GRACE: Final = MINUTE
 _GOING: Final = 3 * SECOND
 # How soon a conversion of a pixel without trouble is at X.
 PROMPT: Final = 30 * SECOND
+# A request that takes longer makes room for others, up to so many for a pixel.
+MAY_HANG: Final = 3 * SECOND
+MOST_IN_FLIGHT: Final = 64
 
 Key = tuple[str, str, str]  # pixel, event, conversion id
 
@@ -71,6 +74,8 @@ class _Pixel:
     """What the judge remembers of a pixel."""
 
     in_progress: list[Request] = field(default_factory=list)
+    # The conversions of requests that took long.
+    slow: set[Key] = field(default_factory=set)
     refused_at: int | None = None
     # How many different ones X refused as such since it took or judged any; and whether, in this
     # process's life, others were taken after one of them had come to nothing: then it may be these.
@@ -288,11 +293,18 @@ class Judge:
             self.fail("one_event_a_request", f"{len(request.keys)} of {sorted(events)}")
         if len(set(request.keys)) < len(request.keys):
             self.fail("one_copy_at_a_time", "the same twice in one request")
-        flying = [
-            sent for sent in self._pixels[request.pixel].in_progress if sent.span is request.span
-        ]
-        if len(flying) >= self._worker_config.in_flight:
-            self.fail("in_flight", f"{len(flying) + 1} for {request.pixel}")
+        pixel = self._pixels[request.pixel]
+        flying = [sent for sent in pixel.in_progress if sent.span is request.span]
+        for sent in flying:
+            self._note_slow(sent)
+        # A batch of which a request took long makes room for others, within a limit, until it ends.
+        counted = [sent for sent in (*flying, request) if not pixel.slow.issuperset(sent.keys)]
+        if len(counted) > self._worker_config.in_flight or len(flying) >= MOST_IN_FLIGHT:
+            self.fail("in_flight", f"{len(counted)} of {len(flying) + 1} for {request.pixel}")
+
+    def _note_slow(self, request: Request) -> None:
+        if self._clock.elapsed() - request.at >= MAY_HANG:
+            self._pixels[request.pixel].slow.update(request.keys)
 
     def _check_pace(self, request: Request) -> None:
         meter = self._meters[request.pixel]
@@ -361,6 +373,7 @@ class Judge:
         if request.over:
             return
         request.over = True
+        self._note_slow(request)
         self._pixels[request.pixel].in_progress.remove(request)
         for key in request.keys:
             truth = self.truths[key]

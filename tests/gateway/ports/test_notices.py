@@ -67,7 +67,7 @@ async def test_what_is_sent_again_though_x_may_have_it_is_told():
     await setting.run.start()
     await setting.clock.advance(MINUTE)
 
-    first, second, *_ = seen(setting, Attempted)
+    first, *others = seen(setting, Attempted)
     assert (first.again, first.ambiguous) == (0, True)
-    assert second.again == 2
+    assert sum(other.again for other in others) == 2
     await setting.run.stop(within=1_000)
