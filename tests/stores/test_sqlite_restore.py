@@ -185,7 +185,7 @@ async def test_without_a_mark_the_log_of_a_newer_copy_is_set_aside(path, copy):
     held = await store.find(AtRest(pixel=None, limit=99))
     await store.close()
 
-    assert "an older copy of itself" in before
+    assert "the database is an older copy" in before
     assert (again, len(held)) == ([], 50)
 
 
@@ -203,7 +203,7 @@ async def test_an_older_copy_with_its_own_mark_is_held_for_what_the_log_knows(pa
     await store.close()
 
     assert (again, len(held)) == ([], 50)
-    assert "an older copy of itself" in store.told[0]
+    assert "the database is an older copy" in store.told[0]
 
 
 async def test_a_log_that_begins_with_damage_is_not_called_stray(path, copy):
