@@ -84,8 +84,9 @@ class ParsedRequest(msgspec.Struct, frozen=True, kw_only=True):
     was read. `repeated` has, for each conversion without an id, the fields that its client repeats
     on a retry, as in `GA4 <page> <count>`; None if only the conversion itself repeats. `heard` are
     the events for which tags may fire, whether or not X is told of them. `faults` has the faults of
-    each conversion beside those of the native rules, or is empty if there are none. It holds
-    personal data: its repr is masked.
+    each conversion beside those of the native rules, or is empty if there are none. `unwanted` are
+    ignored conversions with consent signals, by their place in `ignored`: a denial counts for all
+    copies. It holds personal data: its repr is masked.
     """
 
     conversions: tuple[Native, ...] = ()
@@ -94,6 +95,7 @@ class ParsedRequest(msgspec.Struct, frozen=True, kw_only=True):
     repeated: tuple[str | None, ...] = ()
     heard: tuple[TagEvent, ...] = ()
     faults: tuple[tuple[Fault, ...], ...] = ()
+    unwanted: tuple[tuple[int, Native], ...] = ()
 
     def __repr__(self) -> str:
         return f"ParsedRequest({len(self.conversions)} conversions, {len(self.ignored)} ignored)"

@@ -144,14 +144,16 @@ def _sorted(
     twins: list[BeaconTwin] = []
     faults: list[tuple[Fault, ...]] = []
     places: list[int] = []
+    unwanted: list[tuple[int, Native]] = []
     for place, (conversion, wrong) in enumerate(given):
+        native = _native(conversion, seen=seen, ahead=ahead, click=click, consent=consent)
         reason = _reason_to_ignore(conversion, robot=robot, limit=seen.value_limit)
         if reason is not None:
+            if native.consent:
+                unwanted.append((len(ignored), native))
             ignored.append(ignored_as(conversion.event or "", reason))
             continue
-        conversions.append(
-            _native(conversion, seen=seen, ahead=ahead, click=click, consent=consent)
-        )
+        conversions.append(native)
         twins.append(_twin(conversion.twin))
         faults.append(wrong)
         places.append(place)
@@ -162,6 +164,7 @@ def _sorted(
             ignored=tuple(ignored),
             hit=None if hit is None else msgspec.Raw(hit),
             faults=tuple(faults) if any(faults) else (),
+            unwanted=tuple(unwanted),
         ),
         twins=tuple(twins),
         places=tuple(places),

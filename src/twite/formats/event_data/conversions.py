@@ -185,6 +185,8 @@ _CLICKS: Final = ("twclid", "_twclid", "common_cookie.twclid", "common_cookie._t
 _ADDRESSES: Final = ("ip_override", "ipOverride", "ip", "ip_address")
 _AGENTS: Final = ("user_agent", "userAgent")
 # Seconds, milliseconds or microseconds since the epoch, by the number of digits.
+# The name is one of the pixel's events.
+_MAY_DENY: Final = frozenset({"bot", "value_limit"})
 _ALL_READ: Final[Mapping[int, Fault]] = MappingProxyType({})
 _STAMP: Final = re.compile(r"[0-9]{10}(?:[0-9]{3}){0,2}", re.ASCII)
 
@@ -239,6 +241,7 @@ def found_of(
     ignored: list[Ignored] = []
     heard: list[TagEvent] = []
     faults: dict[int, tuple[Fault, ...]] = {}
+    unwanted: list[tuple[int, Native]] = []
     for place, event in enumerate(events):
         if place in unread:
             faults[len(conversions)] = (unread[place],)
@@ -249,6 +252,12 @@ def found_of(
         said_again = repeated[place] if place < len(repeated) else None
         name = _named(event, source=source, known=known, visitor=visitor)
         if isinstance(name, Ignored):
+            if name.reason in _MAY_DENY:
+                stated = first_text(event, ("event_name",)) or ""
+                own = our_name(stated, chosen=source.events, known=known)
+                denier = _conversion(event, str(own), visitor, pixel)
+                if denier.consent:
+                    unwanted.append((len(ignored), denier))
             ignored.append(name)
             if name.reason in UNKNOWN_TO_X:
                 heard.append(TagEvent(event=event, visitor=visitor, repeated=said_again))
@@ -267,6 +276,7 @@ def found_of(
         repeated=tuple(again),
         heard=tuple(heard),
         faults=tuple([faults.get(n, ()) for n in range(len(conversions))]) if faults else (),
+        unwanted=tuple(unwanted),
     )
 
 

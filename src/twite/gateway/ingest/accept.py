@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -36,6 +37,7 @@ from twite.gateway.ingest.entries import (
     split_results,
     tag_events,
     tag_outcomes,
+    with_denials,
 )
 from twite.gateway.ingest.flaws import (
     DoubleHashFilter,
@@ -195,14 +197,17 @@ class Accept:
         Raises LedgerFull, LedgerUnavailable; nothing is kept then.
         """
         now = self._wall.now()
-        reading = native.judge(
-            found,
+        judge = partial(
+            native.judge,
             source=source,
             destinations=self.destinations,
             now=now,
             salt=self.salt,
             consent=self._judge(source, now),
         )
+        if found.unwanted:
+            found = with_denials(found, judge)
+        reading = judge(found)
         with self._in_progress():
             return await self._keep(
                 reading,

@@ -97,8 +97,38 @@ def of_x(
     return entries, batch_body([entry.body for entry in entries]) if any(revoked) else body
 
 
+def with_denials(
+    found: ParsedRequest, judge: Callable[[ParsedRequest], ParsedNative]
+) -> ParsedRequest:
+    """Move the unwanted conversions whose consent is denied to the end of the conversions."""
+    alone = msgspec.structs.replace(
+        found,
+        conversions=tuple(native for _, native in found.unwanted),
+        repeated=(),
+        faults=(),
+        hit=None,
+    )
+    denied = tuple(
+        pair
+        for pair, result in zip(found.unwanted, judge(alone).results, strict=True)
+        if result.conversion is not None and result.suppressed is not None
+    )
+    places = {place for place, _ in denied}
+    return msgspec.structs.replace(
+        found,
+        conversions=(*found.conversions, *(native for _, native in denied)),
+        ignored=tuple(item for place, item in enumerate(found.ignored) if place not in places),
+        repeated=found.repeated and (*found.repeated, *(None for _ in denied)),
+        faults=found.faults and (*found.faults, *(() for _ in denied)),
+        unwanted=denied,
+    )
+
+
 def tag_events(reading: ParsedNative, found: ParsedRequest | None) -> tuple[TagRemark, ...]:
-    """Return the events for which tags may fire: parsed ones, or the accepted conversions."""
+    """Return the events for which tags may fire: parsed ones, or the accepted conversions.
+
+    No tag fires for an unwanted conversion, which is there for its denial.
+    """
     if found is not None and found.heard:
         return tuple(
             TagRemark(
@@ -112,6 +142,7 @@ def tag_events(reading: ParsedNative, found: ParsedRequest | None) -> tuple[TagR
             )
             for tag_event in found.heard
         )
+    wanted = len(reading.results) - (0 if found is None else len(found.unwanted))
     return tuple(
         TagRemark(
             event=event_of(given),
@@ -119,7 +150,7 @@ def tag_events(reading: ParsedNative, found: ParsedRequest | None) -> tuple[TagR
             conversion_id=result.conversion.conversion_id,
             index=result.index,
         )
-        for given, result in zip(reading.given, reading.results, strict=True)
+        for given, result in zip(reading.given[:wanted], reading.results[:wanted], strict=True)
         if result.conversion is not None
     )
 
@@ -253,7 +284,7 @@ class Watch:
             sent = conversion is not None and result.suppressed is None and result.held is None
             if conversion is not None and sent:
                 seen.append(self._sighting(conversion, way, at=now))
-            given = _GIVEN.get(twins[result.index]) if twins else None
+            given = _GIVEN.get(twins[result.index]) if result.index < len(twins) else None
             if given is not None:
                 seen += self._twin(result, given, now=now)
         return tuple(seen)
