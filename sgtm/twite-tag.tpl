@@ -387,6 +387,14 @@ const SECONDS_A_DAY = 86400;
 
 // What the gateway reads as it stands. Persons are not among it: see `digestOf…`.
 const TIMES = ['conversion_time', 'conversionTime', 'dateISO', 'conversion_timestamp', 'timestamp_micros'];
+// Consent: Google's signals and the IAB's strings, which may also be parameters of a GA4 hit itself.
+const SIGNALS = [
+  'consent_state', 'consent', 'gdpr', 'gdpr_applies', 'gdpr_consent', 'tc_string', 'addtl_consent', 'gpp',
+  'gpp_string', 'gpp_sid', 'us_privacy', 'gpc', 'non_personalized_ads', 'ad_storage', 'ad_user_data',
+  'ad_personalization', 'gcs', 'gcd', 'npa'
+];
+// Groups of parameters that may hold signals, and persons: only the signals are sent.
+const GROUPS = ['x-ga-mp2-user_properties', 'x-sst-system_properties'];
 const PLAIN = TIMES.concat([
   'conversion_id', 'transaction_id', 'ecommerce.transaction_id', 'order_id', 'orderId', 'subscription_id',
   'lead_id', 'event_id', 'eventId', 'unique_event_id',
@@ -395,16 +403,13 @@ const PLAIN = TIMES.concat([
   'search_term', 'search_string', 'searchTerm', 'description',
   'ip_override', 'ipOverride', 'ip', 'ip_address', 'user_agent', 'userAgent',
   'client_id', 'ga_session_id', 'x-ga-page_id', 'x-ga-request_count',
-  // Consent: Google's signals, the IAB's strings, and where the person is, whose law it is.
-  'consent_state', 'consent', 'x-ga-gcs', 'x-ga-gcd', 'x-ga-npa', 'gdpr', 'gdpr_applies', 'gdpr_consent',
-  'tc_string', 'addtl_consent', 'gpp', 'gpp_string', 'gpp_sid', 'us_privacy', 'gpc', 'non_personalized_ads',
-  'ad_storage', 'ad_user_data', 'ad_personalization', 'gcs', 'gcd', 'npa',
-  // The same as parameters of a GA4 hit itself.
+  'x-ga-gcs', 'x-ga-gcd', 'x-ga-npa', 'usPrivacy', 'usprivacy', 'US_PRIVACY',
+  'x-ga-ur', 'event_location', 'user_location.country_id'
+], SIGNALS, [
   'x-ga-mp2-gdpr', 'x-ga-mp2-gdpr_applies', 'x-ga-mp2-gdpr_consent', 'x-ga-mp2-tc_string', 'x-ga-mp2-addtl_consent',
   'x-ga-mp2-gpp', 'x-ga-mp2-gpp_string', 'x-ga-mp2-gpp_sid', 'x-ga-mp2-us_privacy', 'x-ga-mp2-gpc',
   'x-ga-mp2-non_personalized_ads', 'x-ga-mp2-ad_storage', 'x-ga-mp2-ad_user_data', 'x-ga-mp2-ad_personalization',
-  'x-ga-mp2-gcs', 'x-ga-mp2-gcd', 'x-ga-mp2-npa', 'x-ga-mp2-consent', 'x-ga-mp2-consent_state',
-  'x-ga-ur', 'event_location', 'user_location.country_id'
+  'x-ga-mp2-gcs', 'x-ga-mp2-gcd', 'x-ga-mp2-npa', 'x-ga-mp2-consent', 'x-ga-mp2-consent_state'
 ]);
 // The gateway takes these before `value`, as Stape's tag does.
 const BEFORE_VALUE = ['x-ga-mp1-ev', 'x-ga-mp1-tr'];
@@ -413,8 +418,8 @@ const PAGES_BEFORE = ['page_referrer', 'pageReferrer'];
 const CLICKS = ['twclid', '_twclid', 'common_cookie.twclid', 'common_cookie._twclid'];
 // Strings that the gateway can read and this tag cannot: they may say no.
 const UNREAD = [
-  'gdpr_consent', 'tc_string', 'gpp', 'gpp_string', 'us_privacy', 'x-ga-mp2-gdpr_consent', 'x-ga-mp2-tc_string',
-  'x-ga-mp2-gpp', 'x-ga-mp2-gpp_string', 'x-ga-mp2-us_privacy'
+  'gdpr_consent', 'tc_string', 'gpp', 'gpp_string', 'us_privacy', 'usPrivacy', 'usprivacy', 'US_PRIVACY',
+  'x-ga-mp2-gdpr_consent', 'x-ga-mp2-tc_string', 'x-ga-mp2-gpp', 'x-ga-mp2-gpp_string', 'x-ga-mp2-us_privacy'
 ];
 
 const replaced = overrides();
@@ -444,6 +449,10 @@ function conversion(name) {
     const value = replaced.hasOwnProperty(key) ? replaced[key] : getEventData(key);
     if (value !== undefined && value !== null && value !== '') event[key] = value;
   });
+  GROUPS.forEach(function (key) {
+    const signals = signalsOf(key);
+    if (signals) event[key] = signals;
+  });
   if (optedOut()) event.gpc = '1';
   // Without their queries, where shops put what people typed: the click id goes by itself.
   if (bare(page)) event.page_location = bare(page);
@@ -462,6 +471,19 @@ function conversion(name) {
   const browser = textOf('_twpid') || getCookieValues('_twpid')[0];
   if (browser) event._twpid = browser;
   return event;
+}
+
+function signalsOf(group) {
+  const given = getEventData(group);
+  if (getType(given) !== 'object') return undefined;
+  const found = {};
+  const names = SIGNALS.filter(function (key) {
+    return given[key] !== undefined && given[key] !== null && given[key] !== '';
+  });
+  names.forEach(function (key) {
+    found[key] = given[key];
+  });
+  return names.length ? found : undefined;
 }
 
 function send(event) {
@@ -515,7 +537,7 @@ function mayKeep() {
   const unread = UNREAD.filter(function (key) {
     return textOf(key) !== '';
   });
-  return !answers().no && !optedOut() && unread.length === 0;
+  return !answers().no && !optedOut() && unread.length === 0 && !GROUPS.some(signalsOf);
 }
 
 function answers() {
@@ -1007,6 +1029,26 @@ ___SERVER_PERMISSIONS___
               {
                 "type": 1,
                 "string": "us_privacy"
+              },
+              {
+                "type": 1,
+                "string": "usPrivacy"
+              },
+              {
+                "type": 1,
+                "string": "usprivacy"
+              },
+              {
+                "type": 1,
+                "string": "US_PRIVACY"
+              },
+              {
+                "type": 1,
+                "string": "x-ga-mp2-user_properties"
+              },
+              {
+                "type": 1,
+                "string": "x-sst-system_properties"
               },
               {
                 "type": 1,

@@ -13,6 +13,7 @@ import pytest
 from twite.domain import normalize
 from twite.domain.times import spelled
 from twite.engines.quickjs.engine import QuickJsEngine
+from twite.formats.event_data.consent import SIGNALS
 from twite.formats.event_data.conversions import in_our_words
 from twite.formats.page_visit import Visitor
 from twite.formats.parsed_request import Native, TagEvent
@@ -55,7 +56,7 @@ def what_the_door_reads():
     return asked - tables
 
 
-PLACES = sorted(what_the_door_reads() - {"event_name"})
+PLACES = sorted((what_the_door_reads() | SIGNALS.keys()) - {"event_name"})
 
 
 def a_value_for(place):
@@ -63,6 +64,8 @@ def a_value_for(place):
     last = place.rpartition(".")[2]
     if last in {"items", "contents"}:
         return [{"item_id": "SKU-1"}]
+    if last in {"x-ga-mp2-user_properties", "x-sst-system_properties"}:
+        return {"us_privacy": "1YYN"}
     if last in {"consent_state", "consent"}:
         return {"ad_storage": "granted"}
     by_part = {
@@ -168,6 +171,7 @@ def test_the_tag_sends_nothing_that_the_door_does_not_read():
 
     [sent] = sgtm.read(forwarded(event)).tagged.events
 
-    read_there = {*PLACES, *sgtm.REPEATED, *NAMED}
+    spelled_otherwise = {"usPrivacy", "usprivacy", "US_PRIVACY"}
+    read_there = {*PLACES, *sgtm.REPEATED, *NAMED, *spelled_otherwise}
     tables = {place.partition(".")[0] for place in PLACES if "." in place}
     assert set(sent) - read_there - tables == set()

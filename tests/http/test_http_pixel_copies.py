@@ -1,3 +1,4 @@
+import pytest
 from pages import (
     CLICK,
     a_message,
@@ -7,7 +8,15 @@ from pages import (
 from twite.domain.stats.sightings import DedupReport
 from twite.domain.times import DAY
 from twite.gateway.ports.queries import DedupQuery
+from twite.stores.sqlite import SQLiteStore
 from twite.testing.builders import NOW
+
+
+@pytest.fixture
+async def store(tmp_path):
+    store = await SQLiteStore.open(str(tmp_path / "twite.db"))
+    yield store
+    await store.close()
 
 
 async def test_what_the_pixel_was_given_is_seen(page, store):

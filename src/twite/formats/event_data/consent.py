@@ -41,8 +41,12 @@ def _spellings(name: str) -> set[str]:
     return {name, name.upper(), camel, camel.lower(), camel.upper()}
 
 
-# Google's Consent Mode in a hit [doc], and the names above.
-_PLACES: Final = {"x-ga-gcs": "gcs", "x-ga-gcd": "gcd", "x-ga-npa": "npa"} | {
+# The names above, and Google's Consent Mode in a hit [doc]; from the name of a parameter to that of
+# its signal.
+SIGNALS: Final[Mapping[str, str]] = {
+    f"{prefix}{place}": name for prefix in ("", _OF_THE_HIT) for place, name in _PASSED_ON
+} | {"x-ga-gcs": "gcs", "x-ga-gcd": "gcd", "x-ga-npa": "npa"}
+_PLACES: Final = SIGNALS | {
     f"{prefix}{spelled}": name
     for prefix in ("", _OF_THE_HIT)
     for place, name in _PASSED_ON
