@@ -99,7 +99,7 @@ def test_a_second_gateway_on_the_same_store_says_so_and_exits_1(tmp_path):
     code, said, complaint = second
     assert (code, said) == (1, "")
     assert complaint.startswith(f"Error: {tmp_path}/twite.db is in use by process {process.pid}. ")
-    assert complaint.endswith("give this one a store.url of its own\n")
+    assert complaint.endswith("set another store.url\n")
 
 
 def test_deliveries_are_replayed_and_discarded_through_the_running_gateway(tmp_path):

@@ -43,7 +43,7 @@ def _spellings(name: str) -> set[str]:
 
 # The names above, and Google's Consent Mode in a hit [doc]; from the name of a parameter to that of
 # its signal.
-SIGNALS: Final[Mapping[str, str]] = {
+SIGNALS: Final = {
     f"{prefix}{place}": name for prefix in ("", _OF_THE_HIT) for place, name in _PASSED_ON
 } | {"x-ga-gcs": "gcs", "x-ga-gcd": "gcd", "x-ga-npa": "npa"}
 _PLACES: Final = SIGNALS | {
