@@ -24,20 +24,22 @@ def test_all_in_order_is_green_and_exits_0(command, tmp_path, x_emulator: Emulat
     shown = "\n".join(line for line in shown.splitlines() if " disk: " not in line)
     assert shown.startswith(
         f"passed   settings: {path} is well formed\n"
-        "passed   key: there is none: credentials are not stored, only read from the settings\n"
+        "passed   key: no secret key: Twite reads credentials only from the settings and "
+        "stores none\n"
         "passed   sources: shop: servers with its key → pixel o8z6j\n"
     )
     assert (
         "passed   store: SQLite N\n"
-        f"passed   store: {tmp_path}/twite.db is not there yet; twite serve makes it\n"
-        f"passed   DNS: {x_emulator.url} is 127.0.0.1\n"
+        f"passed   store: {tmp_path}/twite.db does not exist yet; twite serve creates it\n"
+        f"passed   DNS: {x_emulator.url} resolves to 127.0.0.1\n"
         f"passed   X: {x_emulator.url} answers\n"
-        "passed   clock: this clock and X's agree within 30 s\n"
-        "passed   credentials: pixel o8z6j: the pixel token: X does not refuse them; only the "
-        "first conversion shows whether it accepts them\n"
+        "passed   clock: this machine's clock agrees with X's within 30 s\n"
+        "passed   credentials: pixel o8z6j: the pixel token: X did not refuse the "
+        "credentials; the first conversion shows whether X accepts them\n"
         "passed   events: pixel o8z6j: purchase → o8z6k (tw-o8z6j-o8z6k), sign_up → o8z6m "
-        "(tw-o8z6j-o8z6m); X lets only OAuth look them up\n"
-        "passed   address: 127.0.0.1:0 is free to listen on\n"
+        "(tw-o8z6j-o8z6m); not checked, because X requires OAuth to look up "
+        "events\n"
+        "passed   address: 127.0.0.1:0 is free\n"
     ) in shown
     assert shown.endswith(" 0 failed")
     assert x_emulator.counted()["pixels"] == {}
@@ -95,7 +97,7 @@ def test_secrets_in_clear_text_that_others_can_read_are_amber(command, tmp_path)
 
     assert [line for line in lines_of(out, "warning") if line.startswith("settings")] == [
         "settings: source[0].key: a secret in clear text",
-        f"settings: {path} holds secrets and can be read by others",
+        f"settings: {path} contains secrets and is readable by other users",
     ]
     assert "clear-text-for-everyone" not in out
 
@@ -103,9 +105,9 @@ def test_secrets_in_clear_text_that_others_can_read_are_amber(command, tmp_path)
 @pytest.mark.parametrize(
     ("shift", "auth", "told"),
     [
-        (-400, "token", "warning  clock: this clock is 400 s ahead of X's"),
-        (400, "oauth", "failed   clock: this clock is 400 s behind X's"),
-        (60, "oauth", "warning  clock: this clock is 60 s behind X's"),
+        (-400, "token", "warning  clock: this machine's clock is 400 s ahead of X's"),
+        (400, "oauth", "failed   clock: this machine's clock is 400 s behind X's"),
+        (60, "oauth", "warning  clock: this machine's clock is 60 s behind X's"),
     ],
 )
 def test_a_clock_that_is_off_is_told(command, tmp_path, x_emulator, *, shift, auth, told):
@@ -152,7 +154,7 @@ def test_an_address_that_another_program_has_is_red(command, tmp_path):
         _, out, _ = command("check", "--config", str(path))
 
     told = [line for line in lines_of(out, "failed") if line.startswith("address")]
-    assert told == [f"address: {listen} cannot be listened on (address already in use)"]
+    assert told == [f"address: cannot listen on {listen} (address already in use)"]
 
 
 def test_a_public_address_that_browsers_would_refuse_is_red(command, tmp_path):
@@ -162,7 +164,7 @@ def test_a_public_address_that_browsers_would_refuse_is_red(command, tmp_path):
 
     _, out, _ = command("check", "--config", str(path))
 
-    assert "public address: http://127.0.0.1:1 is http, and pages are https" in lines_of(
+    assert "public address: http://127.0.0.1:1 uses HTTP, but pages use HTTPS" in lines_of(
         out, "failed"
     )
     assert lines_of(out, "warning")[-1] == (

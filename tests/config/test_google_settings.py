@@ -138,7 +138,10 @@ async def test_the_doctor_asks_for_a_token_and_says_whose_account_it_is(tmp_path
         settings = read(tmp_path, written(tmp_path, more=f'api_url = "{double.url}"\n'))
 
         assert await found(settings) == [
-            (CheckStatus.GREEN, f"the key of {EMAIL} gets tokens; the project is {PROJECT}")
+            (
+                CheckStatus.GREEN,
+                f"Google issues tokens for the key of {EMAIL}; the project is {PROJECT}",
+            )
         ]
         assert double.asked == []
 
@@ -150,8 +153,8 @@ async def test_the_doctor_says_why_there_is_no_token(tmp_path):
         )
 
         assert await found(settings) == [
-            (CheckStatus.AMBER, f"there is no token for the key of {EMAIL}: denied: as played"),
-            (CheckStatus.AMBER, "there is no project"),
+            (CheckStatus.AMBER, f"no token for the key of {EMAIL}: denied: as played"),
+            (CheckStatus.AMBER, "no Google project is configured"),
         ]
 
 
@@ -162,7 +165,7 @@ async def test_the_doctor_asks_the_machine(tmp_path):
         assert await found(read(tmp_path, f"{GOOD}\n{table}")) == [
             (
                 CheckStatus.GREEN,
-                f"the account of this machine gets tokens; the project is {PROJECT}",
+                f"Google issues tokens for this machine's account; the project is {PROJECT}",
             )
         ]
 
@@ -178,7 +181,7 @@ async def test_the_doctor_names_who_calls_google_where_there_is_no_account(tmp_p
     )
 
     who = "rows" if kind == "TAG" else "the client rows"
-    calls = f"{who} calls getGoogleAuth, BigQuery, and [google] is not set"
+    calls = f"{who} calls getGoogleAuth, BigQuery, but [google] is not set"
     assert said == [(CheckStatus.AMBER, calls)]
     assert not any("is not set" in text for _, text in await found(with_account))
 

@@ -276,6 +276,6 @@ async def test_the_doctor_says_on_a_page_what_it_says_in_a_terminal(ada):
 
     assert "failed: conversions will not reach X" in page
     assert ">passed</span>" in page
-    assert "pixel o9a7k: nobody has signed in" in page
+    assert "pixel o9a7k: no user has signed in" in page
     assert "twite login --pixel o9a7k" in page
     assert "emulator-pixel-token" not in page

@@ -52,9 +52,9 @@ async def test_a_folder_that_is_not_there_is_red(tmp_path):
         CheckFinding(
             topic="store",
             light=CheckStatus.RED,
-            found=f"the folder {tmp_path}/none is not there, or this user may not write in it",
+            found=(f"the folder {tmp_path}/none does not exist, or this user cannot write to it"),
             meaning="The gateway would not start.",
-            cure="Create it, or give it to the user that runs twite serve.",
+            cure="Create the folder, or make the user that runs twite serve its owner.",
         )
     ]
 
@@ -72,7 +72,7 @@ async def test_a_paused_pixel_is_red_with_xs_reason(tmp_path):
         light=CheckStatus.RED,
         found="pixel o8z6j, since 2026-11-25 09:46 UTC: 401 UNAUTHORIZED_ACCESS",
         meaning="The pixel's conversions stay queued, and Twite tries one delivery a minute.",
-        cure="Fix the pixel's credentials, access or events; sending resumes by itself.",
+        cure="Fix the pixel's credentials, access or events; sending resumes automatically.",
     )
 
 
@@ -88,7 +88,7 @@ async def test_a_residue_is_red_and_says_where(tmp_path):
     findings = [finding async for finding in store(settings)]
 
     assert [finding.found for finding in findings if finding.light is CheckStatus.RED] == [
-        "it is not 0 (shop/o8z6j: +2)"
+        "the balance is not 0 (shop/o8z6j: +2)"
     ]
 
 
@@ -136,5 +136,5 @@ def test_a_key_that_others_can_read_is_amber(tmp_path):
     findings = [pixel for pixel in pixels(read(tmp_path, text)) if pixel.topic == "key"]
 
     assert [(finding.light, finding.found) for finding in findings] == [
-        (CheckStatus.AMBER, f"{key} can be read by others")
+        (CheckStatus.AMBER, f"{key} is readable by other users")
     ]

@@ -17,7 +17,7 @@ OVER = msgspec.structs.replace(PAUSED, id="c", news=AlertPhase.RESOLVED, resolve
 async def test_without_a_webhook_nobody_hears_of_anything(tmp_path):
     [finding] = [alert async for alert in alerts(read(tmp_path))]
 
-    assert (finding.light, finding.found) == (CheckStatus.AMBER, "there is no webhook")
+    assert (finding.light, finding.found) == (CheckStatus.AMBER, "no webhook is configured")
 
 
 async def test_open_alerts_are_red_or_amber_with_their_pages(tmp_path):
@@ -32,7 +32,7 @@ async def test_open_alerts_are_red_or_amber_with_their_pages(tmp_path):
         CheckFinding(
             topic="alerts",
             light=CheckStatus.GREEN,
-            found="they go to a webhook; twite alerts test tries it",
+            found="alerts are sent to a webhook; test it with twite alerts test",
         ),
         CheckFinding(
             topic="alerts",
@@ -55,4 +55,4 @@ async def test_a_store_that_cannot_be_read_is_told_elsewhere(tmp_path):
     settings = read(tmp_path)
     settings.store.path.write_bytes(b"no database " * 500)
 
-    assert [alert.found async for alert in alerts(settings)] == ["there is no webhook"]
+    assert [alert.found async for alert in alerts(settings)] == ["no webhook is configured"]

@@ -117,7 +117,10 @@ async def test_without_an_account_the_accounts_that_there_are_are_named(tmp_path
     assert (
         CheckStatus.AMBER,
         "credentials",
-        "pixel o8z6j names no account; its user sees 18ce54d4x5t (Example Shop)",
+        (
+            "pixel o8z6j has no account in the settings; its user has access to 18ce54d4x5t "
+            "(Example Shop)"
+        ),
     ) in findings
 
 
@@ -151,7 +154,7 @@ async def test_a_canary_key_shorter_than_xs_is_amber_and_not_shown(tmp_path, x_e
     assert findings[0] == (
         CheckStatus.AMBER,
         "credentials",
-        "pixel o8z6j: consumer_secret shorter than X's keys are",
+        "pixel o8z6j: shorter than X's keys: consumer_secret",
     )
     assert "cut-off" not in json.dumps(findings)
 
@@ -162,7 +165,7 @@ async def test_a_name_that_nobody_knows_is_told_apart_from_an_x_that_is_down(tmp
     findings = [finding async for finding in way_to_x(nowhere)]
 
     assert [(finding.topic, finding.light) for finding in findings] == [("DNS", CheckStatus.RED)]
-    assert findings[0].found == "https://ads-api.x.invalid: no name server knows it"
+    assert findings[0].found == "https://ads-api.x.invalid: the host name does not resolve"
 
 
 async def test_an_address_that_speaks_no_tls_is_red(tmp_path, x_emulator):
@@ -187,5 +190,5 @@ async def test_a_public_address_without_the_script_is_red(tmp_path, x_emulator):
     ]
 
     assert [(finding.light, finding.found) for finding in findings] == [
-        (CheckStatus.RED, f"{x_emulator.url}/twite.js?s=shop: the answer is 404")
+        (CheckStatus.RED, f"{x_emulator.url}/twite.js?s=shop: the status is 404")
     ]

@@ -27,8 +27,8 @@ async def findings(folder):
 
 async def test_a_sound_container_is_counted(folder):
     assert await findings(folder) == [
-        ("green", "container.toml: 1 tags can fire, 1 secrets are there"),
-        ("green", "Post: it sends nothing for a sample, hashed or not"),
+        ("green", "container.toml: 1 tags can fire, 1 secrets are available"),
+        ("green", "Post: the tag sends nothing for a sample event, hashed or not"),
     ]
 
 
@@ -77,7 +77,7 @@ async def test_a_tag_that_may_read_any_cookie_is_named_where_its_event_waits_in_
     found = await findings(folder)
 
     assert [light for light, _ in found] == lights
-    assert ("amber", "Post: it may read any cookie, and persons are hashed") in found or (
+    assert ("amber", "Post: the tag may read any cookie, and persons are hashed") in found or (
         persons == "sealed"
     )
 

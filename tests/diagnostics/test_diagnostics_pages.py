@@ -14,7 +14,10 @@ def found(folder, text=GOOD):
 
 def test_a_gateway_on_the_site_of_the_pages_keeps_clicks(tmp_path):
     assert found(tmp_path) == [
-        (CheckStatus.GREEN, "shop: clicks of https://shop.example are kept on shop.example")
+        (
+            CheckStatus.GREEN,
+            "shop: click ids from https://shop.example are stored in cookies of shop.example",
+        )
     ]
 
 
@@ -24,7 +27,7 @@ def test_a_gateway_on_another_site_keeps_none(tmp_path):
     assert found(tmp_path, elsewhere) == [
         (
             CheckStatus.AMBER,
-            "shop: https://shop.example is of another site than https://twite.example",
+            "shop: https://shop.example is on a different site than https://twite.example",
         )
     ]
 
@@ -32,7 +35,7 @@ def test_a_gateway_on_another_site_keeps_none(tmp_path):
 def test_without_a_trusted_proxy_the_visitors_addresses_may_be_lost(tmp_path):
     (first, *_) = found(tmp_path, GOOD.replace(PROXIES, ""))
 
-    assert first == (CheckStatus.AMBER, "server.trusted_proxies names no proxy")
+    assert first == (CheckStatus.AMBER, "server.trusted_proxies is empty")
 
 
 def test_without_a_public_address_it_asks_for_one(tmp_path):

@@ -72,7 +72,7 @@ async def test_an_x_that_says_no_time_leaves_the_clocks_amber(tmp_path):
         assert await told_by(way_to_x, settings, "clock") == [
             (
                 CheckStatus.AMBER,
-                "X's answer had no Date header",
+                "X's response had no Date header",
                 "The clocks could not be compared.",
             )
         ]
@@ -86,7 +86,7 @@ async def test_an_x_that_is_in_trouble_leaves_credentials_amber(tmp_path):
         CheckStatus.AMBER,
         "Twite does not know whether X accepts the credentials.",
     )
-    assert found.startswith("pixel o8z6j: the OAuth credentials could not be tried: ")
+    assert found.startswith("pixel o8z6j: the OAuth credentials could not be checked: ")
 
 
 @pytest.mark.parametrize(("status", "document"), [(403, FORBIDDEN), (503, {})])
@@ -127,7 +127,7 @@ async def test_the_last_time_that_x_tracked_an_event_is_told(tmp_path):
         ((light, found, _),) = await told_by(access, settings, "events")
 
     assert light is CheckStatus.GREEN
-    assert found.endswith("tracking, last at 2026-11-25T09:46:40Z")
+    assert found.endswith("tracking, last conversion at 2026-11-25T09:46:40Z")
 
 
 @pytest.mark.parametrize(
@@ -170,14 +170,14 @@ async def test_a_former_key_that_is_still_taken_is_amber_and_so_is_what_needs_it
     assert needless == [
         (
             CheckStatus.AMBER,
-            "former keys that are still accepted: 1; nothing is sealed with one any more",
+            "former keys still accepted: 1; they no longer encrypt any data",
             "A leaked former key can decrypt data until you remove it.",
         )
     ]
     assert needed == [
         (
             CheckStatus.AMBER,
-            "still sealed with a former key: 1 secret",
+            "still encrypted with a former key: 1 secret",
             "Without this key, Twite cannot decrypt them.",
         )
     ]
@@ -190,7 +190,7 @@ async def test_a_rotation_that_was_ended_in_the_middle_is_amber(tmp_path):
     ((light, found, _),) = await told_by(key, read(tmp_path, IN_A_FILE), "key")
 
     assert light is CheckStatus.AMBER
-    assert found == "a rotation was interrupted: the former key is still there"
+    assert found == "a key rotation was interrupted: the former key still exists"
 
 
 async def test_where_nothing_is_sealed_otherwise_the_doctor_says_nothing_of_it(tmp_path):
@@ -227,7 +227,7 @@ async def test_pages_that_nobody_can_tell_an_address_are_amber(tmp_path):
     assert await told_by(way_in, read(tmp_path, text), "public address") == [
         (
             CheckStatus.AMBER,
-            "server.public_url is not set, and browsers are meant to post",
+            "server.public_url is not set, but a source accepts browsers",
             "Pages and servers have no URL to send conversions to.",
         )
     ]
@@ -242,6 +242,6 @@ async def test_a_public_address_at_which_another_answers_is_amber(tmp_path):
 
     assert found[-1] == (
         CheckStatus.AMBER,
-        f"{url}/v1/accounting does not ask for a key: the answer is 200",
+        f"{url}/v1/accounting does not require a key: the status is 200",
         "Servers reach another host, or a proxy that refuses them.",
     )

@@ -72,7 +72,9 @@ def test_a_tag_is_named_with_the_persons_that_it_sends_otherwise_when_they_are_h
 ):
     found = ambers(folder, TAG % (sent, 'persons = "hashed"'))
 
-    said = [] if differs is None else [f"ads: hashed, it does not send the same {differs}"]
+    said = (
+        [] if differs is None else [(f"ads: with hashed data, the tag sends different {differs}")]
+    )
     assert found == said
 
 
@@ -91,7 +93,7 @@ def test_a_tag_that_sends_nothing_is_not_said_to_send_the_same(folder):
     found = list(tags(load(folder / "twite.toml", {}, credentials=False)))
 
     assert [finding.found for finding in found][1:] == [
-        "ads: it sends nothing for a sample, hashed or not"
+        "ads: the tag sends nothing for a sample event, hashed or not"
     ]
 
 
@@ -104,4 +106,4 @@ async def test_tags_of_a_container_are_compared_too(folder, monkeypatch):
         finding async for finding in container(load(folder / "twite.toml", {}, credentials=False))
     ]
 
-    assert found[1].found == "Post: hashed, it does not send the same phone number"
+    assert found[1].found == "Post: with hashed data, the tag sends different phone number"

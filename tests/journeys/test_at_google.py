@@ -251,7 +251,7 @@ def test_a_gateway_without_an_account_tells_the_template_and_the_log(tmp_path, x
 
     assert said == "not_configured"
     assert "BigQuery.insert: [google] is not set in the settings" in log
-    assert "rows calls getGoogleAuth, BigQuery, Firestore, and [google] is not set" in checked
+    assert "rows calls getGoogleAuth, BigQuery, Firestore, but [google] is not set" in checked
     assert google.asked == []
 
 
@@ -260,4 +260,4 @@ def test_the_doctor_says_whose_account_it_is(tmp_path, x_emulator):
         gateway = with_google(tmp_path, x_emulator.url, google)
         checked = command(gateway, "check").stdout
 
-    assert f"gets tokens; the project is {PROJECT}" in checked
+    assert f"; the project is {PROJECT}" in checked

@@ -54,7 +54,7 @@ def test_a_good_certificate_is_green_and_says_until_when(x_front, tmp_path):
     ((light, found),) = lights(done, "TLS")
     assert light == "green"
     assert re.fullmatch(
-        rf"{x_front.url}: TLSv1\.[23], its certificate is good until \d{{4}}-\d\d-\d\d", found
+        f"{x_front.url}: TLSv1\\.[23], certificate valid until \\d{{4}}-\\d\\d-\\d\\d", found
     )
     assert lights(done, "X") == [("green", f"{x_front.url} answers")]
     assert done.returncode == 0
@@ -98,7 +98,7 @@ def test_for_servers_alone_the_public_address_asks_for_a_key(x_emulator, tmp_pat
 
     assert lights(done, "public address") == [
         ("green", f"{gateway.url} answers"),
-        ("green", f"{gateway.url}/v1/accounting asks servers for their key"),
+        ("green", f"{gateway.url}/v1/accounting requires a key from servers"),
     ]
     assert KEY not in done.stdout
 
@@ -115,5 +115,5 @@ def test_an_event_that_x_has_tracked_says_so_with_the_time(x_emulator, tmp_path)
         done = check(gateway)
 
     told = [found for light, found in lights(done, "events") if light == "green"]
-    assert re.search(r"purchase → o8z6k .*; tracking, last at \d{4}-", told[0])
+    assert re.search(r"purchase → o8z6k .*; tracking, last conversion at \d{4}-", told[0])
     assert told[1].endswith("X has tracked no conversion of it yet")

@@ -107,7 +107,7 @@ def test_the_doctors_canary_reaches_x_and_says_what_it_answered(x_emulator, tmp_
 
     findings = [load for load in json.loads(sung.stdout)["findings"] if load["topic"] == "canary"]
     assert [finding["light"] for finding in findings] == ["green"]
-    assert "X has taken twite-canary-" in findings[0]["found"]
+    assert "X accepted twite-canary-" in findings[0]["found"]
     assert x_emulator.received()["conversions"] == 1
 
 

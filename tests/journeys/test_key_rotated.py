@@ -145,7 +145,7 @@ def test_a_key_in_the_environment_is_rotated_by_a_start_with_both(tmp_path, x_em
         gateway.environment |= {"TWITE_SECRET_KEY": SECOND, "TWITE_FORMER_SECRET_KEY": FIRST}
         before = on_keys(gateway)
         with gateway:
-            wait_for(lambda: "nothing is sealed with one any more" in on_keys(gateway)[0])
+            wait_for(lambda: "they no longer encrypt any data" in on_keys(gateway)[0])
             posted(gateway, vendor, 2)
             gateway.stop()
         with_key(gateway, IN_THE_ENVIRONMENT)
@@ -154,7 +154,7 @@ def test_a_key_in_the_environment_is_rotated_by_a_start_with_both(tmp_path, x_em
             gateway.drained()
             rest = rested(gateway)
 
-    assert before == ["still sealed with a former key: 1 waiting conversion"]
+    assert before == ["still encrypted with a former key: 1 waiting conversion"]
     assert (rest, arrived(vendor)) == ((0, 0), {("order-1", EMAIL), ("order-2", EMAIL)})
 
 
@@ -227,7 +227,8 @@ def test_what_no_key_here_opens_is_told_and_hinders_no_rotation(tmp_path, x_emul
         found = on_keys(gateway)
         rotated = command(gateway, "rotate-key")
 
-    strange = r"ealed with the key [0-9a-f]{8}, which is not here: 1 waiting conversion"
+    found_key = r"encrypted with the key [0-9a-f]{8}, which is not configured: 1 waiting conversion"
+    told_key = r"Sealed with the key [0-9a-f]{8}, which is not here: 1 waiting conversion"
     assert (len(found), rotated.returncode) == (1, 0)
-    assert re.fullmatch(f"s{strange}", found[0])
-    assert re.match(f"S{strange}", rotated.stderr)
+    assert re.fullmatch(found_key, found[0])
+    assert re.match(told_key, rotated.stderr)

@@ -30,7 +30,7 @@ async def access(settings: Settings) -> AsyncIterator[CheckFinding]:
             "credentials",
             str(error),
             "Stored credentials cannot be decrypted: the gateway would not start.",
-            "Put the key back that sealed it, as server.secret_key or among "
+            "Restore the key that encrypted them, as server.secret_key or in "
             "server.former_secret_keys.",
         )
         return
@@ -55,7 +55,7 @@ async def _credentials(
     if isinstance(held, MissingCredentials):
         yield red(
             "credentials",
-            f"pixel {pixel.pixel}: nobody has signed in",
+            f"pixel {pixel.pixel}: no user has signed in",
             "The pixel's conversions stay queued.",
             f"Run twite login --pixel {pixel.pixel}; or paste a pixel token, with --pixel-token.",
         )
@@ -79,9 +79,9 @@ async def _credentials(
     except XUnanswering as error:
         yield amber(
             "credentials",
-            f"{name} could not be tried: {error.reason}",
+            f"{name} could not be checked: {error.reason}",
             "Twite does not know whether X accepts the credentials.",
-            "Run this again.",
+            "Run the check again.",
         )
     else:
         yield green("credentials", f"{name}: {_told(found)}")
@@ -92,7 +92,7 @@ async def _credentials(
 def _told(found: AccessCheck) -> str:
     if found.roles is not None:
         return f"the user is {', '.join(found.roles)} on ads account {found.account}"
-    return "X does not refuse them; only the first conversion shows whether it accepts them"
+    return "X did not refuse the credentials; the first conversion shows whether X accepts them"
 
 
 async def _no_account(settings: Settings, pixel: Destination, keys: OAuthKeys) -> CheckFinding:
@@ -104,7 +104,8 @@ async def _no_account(settings: Settings, pixel: Destination, keys: OAuthKeys) -
     which = ", ".join(f"{account.id} ({account.name[:40]})" for account in seen[:10])
     return amber(
         "credentials",
-        f"pixel {pixel.pixel} names no account" + (f"; its user sees {which}" if which else ""),
+        f"pixel {pixel.pixel} has no account in the settings"
+        + (f"; its user has access to {which}" if which else ""),
         "Twite cannot read the user's role and the events, and the account's pixels do not "
         "share its rate limit.",
         'Write account = "…" with the pixel\'s ads account.',
@@ -117,7 +118,13 @@ async def _events(settings: Settings, pixel: Destination) -> AsyncIterator[Check
     keys = oauth_keys(pixel)
     if keys is None or pixel.account is None or not _is_whole(keys):
         named = ", ".join(_both(pixel, name, event) for name, event in pixel.events.items())
-        yield green("events", f"pixel {pixel.pixel}: {named}; X lets only OAuth look them up")
+        yield green(
+            "events",
+            (
+                f"pixel {pixel.pixel}: {named}; not checked, because X "
+                "requires OAuth to look up events"
+            ),
+        )
         return
     try:
         known = await account_of(ask_x(settings), pixel).events(with_deleted=True)
@@ -136,7 +143,7 @@ async def _events(settings: Settings, pixel: Destination) -> AsyncIterator[Check
             "events",
             f"pixel {pixel.pixel}: {error.reason}",
             "Twite does not know whether the pixel's events exist.",
-            "Run this again.",
+            "Run the check again.",
         )
         return
     for name, event in pixel.events.items():
@@ -154,7 +161,10 @@ def _on_event(pixel: Destination, name: str, event: str, known: Sequence[EventTa
             "events",
             f"{shown}: ads account {pixel.account} has no such event",
             "X returns 404 for each conversion of this event.",
-            "See twite events list, and fix the id; or create it with twite events create.",
+            (
+                "Find the id with twite events list and correct it, or create the event with "
+                "twite events create."
+            ),
         )
     if tag.deleted:
         return red(
@@ -166,7 +176,10 @@ def _on_event(pixel: Destination, name: str, event: str, known: Sequence[EventTa
     days = f"{tag.click_window} days after a click, {tag.view_through_window} after a view"
     what = f"{shown}: “{tag.name}”, {tag.type}, {days}"
     if tag.status == TRACKING:
-        return green("events", f"{what}; tracking, last at {tag.last_tracked_at or 'no time'}")
+        return green(
+            "events",
+            (f"{what}; tracking, last conversion at {tag.last_tracked_at or 'an unknown time'}"),
+        )
     if tag.status == UNVERIFIED:
         # A day at most, after the first one. [doc WEB]
         return green("events", f"{what}; X has tracked no conversion of it yet")
@@ -174,7 +187,7 @@ def _on_event(pixel: Destination, name: str, event: str, known: Sequence[EventTa
         "events",
         f"{what}; its status is {tag.status[:40]!r}",
         "X does not document this status.",
-        "Look at the event in X's Events Manager.",
+        "Check the event in X's Events Manager.",
     )
 
 
@@ -187,7 +200,7 @@ def _twice(pixel: Destination) -> Iterator[CheckFinding]:
             "events",
             f"pixel {pixel.pixel}: {names} are the same event, {event}",
             "X counts these events together, and drops one of two conversions with the same id.",
-            "Give each an event of its own, unless that is meant.",
+            "Give each name its own event, unless this is intended.",
         )
 
 
@@ -215,7 +228,7 @@ def _cut_short(pixel: Destination, held: PixelToken | OAuthKeys) -> Iterator[Che
     if short:
         yield amber(
             "credentials",
-            f"pixel {pixel.pixel}: {' and '.join(short)} shorter than X's keys are",
+            f"pixel {pixel.pixel}: shorter than X's keys: {' and '.join(short)}",
             "If a part of the key is missing, X returns 401.",
-            "Copy it again from X's developer portal.",
+            "Copy it again from X's developer console.",
         )

@@ -40,9 +40,9 @@ async def canary(settings: Settings, sing: TestConversion) -> AsyncIterator[Chec
     if gateway is None:
         yield red(
             "canary",
-            "no gateway runs that could take it",
+            "no gateway is running",
             "Twite did not send the test conversion.",
-            "Start twite serve, and run this again.",
+            "Start twite serve, and run the check again.",
         )
         return
     number = f"twite-canary-{time.time_ns() // 1_000_000}"
@@ -52,9 +52,9 @@ async def canary(settings: Settings, sing: TestConversion) -> AsyncIterator[Chec
             if refusal is not None:
                 yield red(
                     "canary",
-                    f"the gateway does not take it: {refusal}",
+                    f"the gateway did not accept the test conversion: {refusal}",
                     "Twite did not send the test conversion.",
-                    "Fix the error it names, and run this again.",
+                    "Fix this error, and run the check again.",
                 )
                 return
             history = await _ended(http, gateway, source, f"{pixel}/{number}")
@@ -63,7 +63,7 @@ async def canary(settings: Settings, sing: TestConversion) -> AsyncIterator[Chec
             "canary",
             f"the gateway at {gateway.url} cannot be reached ({type(failure).__name__})",
             "Twite did not send the test conversion.",
-            "Look at its log, and run this again.",
+            "Check the gateway's log, and run the check again.",
         )
         return
     yield _told(history, number)
@@ -78,12 +78,12 @@ def _sender(settings: Settings, sing: TestConversion) -> tuple[Source, str]:
     ]
     if len(known) != 1:
         there = ", ".join(destination.pixel for destination in settings.destinations())
-        raise SettingsError(place="--pixel", message=f"say for which pixel. There is: {there}")
+        raise SettingsError(place="--pixel", message=f"choose a pixel. The settings have: {there}")
     pixel = known[0]
     if sing.event not in pixel.events:
         raise SettingsError(
             place="--canary",
-            message=f"pixel {pixel.pixel} has no event {sing.event!r}. There is: "
+            message=f"pixel {pixel.pixel} has no event {sing.event!r}. Its events: "
             f"{', '.join(pixel.events)}",
         )
     for source in settings.sources():
@@ -91,7 +91,9 @@ def _sender(settings: Settings, sing: TestConversion) -> tuple[Source, str]:
             return source, pixel.pixel
     raise SettingsError(
         place="--canary",
-        message=f"no source with a key may submit to pixel {pixel.pixel}. Give one to a [[source]]",
+        message=(
+            f"no source with a key may submit to pixel {pixel.pixel}. Add a key to a [[source]]"
+        ),
     )
 
 
@@ -123,9 +125,9 @@ async def _post(
     if receipt.accepted:
         return None
     return (
-        "it was suppressed, because consent is missing"
+        "the test conversion was suppressed because consent is missing"
         if receipt.suppressed
-        else "it is a duplicate"
+        else "the test conversion is a duplicate"
     )
 
 
@@ -153,19 +155,19 @@ def _told(history: "_Life", number: str) -> CheckFinding:
     last = history.attempts[-1] if history.attempts else _Attempt(outcome="")
     answer = f"{last.status or ''} {(last.answer or '')[:_WORDS]}".strip() or history.reason
     if history.state == "delivered":
-        return green("canary", f"X has taken {number}: {answer}")
+        return green("canary", f"X accepted {number}: {answer}")
     if last.outcome == "rejected" or history.state in {"dead", "held"}:
         return red(
             "canary",
-            f"X has not taken {number}, which is {history.state}: {answer or 'no answer'}",
+            (f"X did not accept {number}, which is {history.state}: {answer or 'no response'}"),
             "Other conversions of this event would fail the same way.",
-            f"See twite show {number}, and what is red above.",
+            f"Run twite show {number}, and fix the failed checks above.",
         )
     return amber(
         "canary",
         f"{number} is {history.state}: {answer or 'X has not answered yet'}",
         "The test conversion stays queued, and Twite retries it.",
-        f"See twite show {number} in a while.",
+        f"Run twite show {number} in a few minutes.",
     )
 
 

@@ -30,7 +30,7 @@ def configuration(settings: Settings) -> Iterator[CheckFinding]:
     if clear and settings.path.is_file() and settings.path.stat().st_mode & _OTHERS:
         yield amber(
             "settings",
-            f"{settings.path} holds secrets and can be read by others",
+            f"{settings.path} contains secrets and is readable by other users",
             "Any account on this machine can read the settings.",
             f"Run chmod 600 {settings.path}.",
         )
@@ -43,7 +43,7 @@ def pixels(settings: Settings) -> Iterator[CheckFinding]:
             "pixels",
             "there is no [[pixel]]",
             "Conversions have no destination.",
-            f"Write one into {settings.path}; twite init shows how.",
+            f"Add one to {settings.path}; twite init shows an example.",
         )
     yield from _key(settings)
 
@@ -51,18 +51,22 @@ def pixels(settings: Settings) -> Iterator[CheckFinding]:
 def _key(settings: Settings) -> Iterator[CheckFinding]:
     server = settings.server
     if server.secret_key is None:
-        yield green("key", "there is none: credentials are not stored, only read from the settings")
+        yield green(
+            "key", ("no secret key: Twite reads credentials only from the settings and stores none")
+        )
         return
     file = server.secret_key_file
     if file is not None and file.is_file() and file.stat().st_mode & _OTHERS:
         yield amber(
             "key",
-            f"{file} can be read by others",
+            f"{file} is readable by other users",
             "Anyone who can read the key file and the store can use the stored credentials.",
             f"Run chmod 600 {file}, and then twite rotate-key.",
         )
         return
-    yield green("key", f"stored credentials are sealed with the key in {file or 'the environment'}")
+    yield green(
+        "key", (f"stored credentials are encrypted with the key in {file or 'the environment'}")
+    )
 
 
 def sources(settings: Settings) -> Iterator[CheckFinding]:
@@ -71,8 +75,8 @@ def sources(settings: Settings) -> Iterator[CheckFinding]:
         yield amber(
             "sources",
             "there is no [[source]]",
-            "The gateway accepts conversions only at X's route, with a pixel's own credentials.",
-            f"Write one into {settings.path} to open /v1/conversions.",
+            ("The gateway accepts conversions only on X's route, with a pixel's own credentials."),
+            f"Add one to {settings.path} to open /v1/conversions.",
         )
     for source in settings.submitters:
         ways = ["servers with its key"] if source.key is not None else []
@@ -84,7 +88,7 @@ def sources(settings: Settings) -> Iterator[CheckFinding]:
             yield amber(
                 "sources",
                 f"no source may submit to pixel {pixel.pixel}",
-                "Conversions reach this pixel only at X's route.",
+                "Conversions reach this pixel only through X's route.",
                 f'Add it to a source: pixels = ["{pixel.pixel}"].',
             )
 
@@ -101,10 +105,10 @@ async def key(settings: Settings) -> AsyncIterator[CheckFinding]:
     for name, many in left.strange.items():
         yield red(
             "key",
-            f"sealed with the key {name}, which is not here: {counted(payloads=many)}",
+            (f"encrypted with the key {name}, which is not configured: {counted(payloads=many)}"),
             "Twite cannot decrypt these deliveries, and holds each when it is due.",
-            "Add that key to server.former_secret_keys, and run twite rotate-key; then replay "
-            "what is held.",
+            "Add that key to server.former_secret_keys, run twite rotate-key, and replay the "
+            "held deliveries.",
         )
     server = settings.server
     file = server.secret_key_file
@@ -112,23 +116,23 @@ async def key(settings: Settings) -> AsyncIterator[CheckFinding]:
     if left.any:
         yield amber(
             "key",
-            "still sealed with a former key: "
+            "still encrypted with a former key: "
             + counted(secrets=left.secrets, payloads=left.payloads),
             "Without this key, Twite cannot decrypt them.",
-            "Leave it where it is, and run twite rotate-key.",
+            "Keep the former key, and run twite rotate-key.",
         )
     elif unfinished:
         yield amber(
             "key",
-            "a rotation was interrupted: the former key is still there",
+            "a key rotation was interrupted: the former key still exists",
             _LEAKED,
             "Run twite rotate-key again.",
         )
     elif server.former_secret_keys:
         yield amber(
             "key",
-            f"former keys that are still accepted: {len(server.former_secret_keys)}; nothing is "
-            "sealed with one any more",
+            f"former keys still accepted: {len(server.former_secret_keys)}; they no longer "
+            "encrypt any data",
             _LEAKED,
-            "Take server.former_secret_keys out of the settings.",
+            "Remove server.former_secret_keys from the settings.",
         )

@@ -80,12 +80,14 @@ def sent_otherwise(
     if kinds:
         yield amber(
             "tags",
-            f"{tag.name}: hashed, it does not send the same {', '.join(kinds)}",
+            f"{tag.name}: with hashed data, the tag sends different {', '.join(kinds)}",
             "The tag's vendor matches fewer people than with unhashed data.",
             f"Set {setting}, which needs server.secret_key.",
         )
     elif not runs.sent:
-        yield green("tags", f"{tag.name}: it sends nothing for a sample, hashed or not")
+        yield green(
+            "tags", (f"{tag.name}: the tag sends nothing for a sample event, hashed or not")
+        )
 
 
 class _Runs:
@@ -141,17 +143,17 @@ async def container(settings: Settings) -> AsyncIterator[CheckFinding]:
         yield red("container", problem, _STOPS, f"{cure or 'Fix it there'}.")
         return
     except NotOpened as error:
-        yield red("container", "a secret cannot be opened", _STOPS, f"{error}.")
+        yield red("container", "a secret cannot be decrypted", _STOPS, f"{error}.")
         return
     paused = [tag.name for tag in found.tags if tag.paused]
-    summary = f"{len(found.tags) - len(paused)} tags can fire, {len(kept)} secrets are there"
+    summary = f"{len(found.tags) - len(paused)} tags can fire, {len(kept)} secrets are available"
     yield green("container", f"{path.name}: {summary}")
     if paused:
         yield amber(
             "container",
             f"paused: {', '.join(paused)}",
             "Paused tags do not fire.",
-            f"Where that is not meant, take paused = true away in {path.name}.",
+            f"If this is not intended, remove paused = true in {path.name}.",
         )
     used = {tag.template for tag in found.tags} | {client.template for client in found.clients}
     for name in sorted(used - {""}):
@@ -206,13 +208,13 @@ def read_in_clear(
         any_of = " and any ".join(kind.removesuffix("s") for kind in unnamed)
         yield amber(
             "tags",
-            f"{tag.name}: it may read any {any_of}, and persons are hashed",
+            f"{tag.name}: the tag may read any {any_of}, and persons are hashed",
             (
                 "The tag's queued events are not encrypted, so the template gets only "
                 "cookies and headers that its permissions name."
             ),
-            "Name in the template's permissions what it reads; or, for all of it to wait "
-            f"encrypted, set {setting}.",
+            f"List these cookies and headers in the template's permissions; or set {setting} "
+            "to encrypt queued events.",
         )
 
 
@@ -234,23 +236,28 @@ async def google(settings: Settings) -> AsyncIterator[CheckFinding]:
     finally:
         await account.stop()
     key = settings.google.key
-    whose = "the account of this machine" if key is None else f"the key of {key.email}"
+    whose = "this machine's account" if key is None else f"the key of {key.email}"
     if isinstance(token, NoGoogleToken):
         yield amber(
             "google",
-            f"there is no token for {whose}: {token.reason[:_LONGEST]}",
-            "Calls of BigQuery, Firestore and getGoogleAuth fail; a tag's deliveries are retried.",
+            f"no token for {whose}: {token.reason[:_LONGEST]}",
+            (
+                "Calls to BigQuery, Firestore and getGoogleAuth fail; a tag's deliveries are "
+                "retried."
+            ),
             (
                 "Check that the account and its key still exist at Google, that this machine's "
                 "clock is right, and that it reaches oauth2.googleapis.com."
             ),
         )
     else:
-        yield green("google", f"{whose} gets tokens; the project is {project or 'not known'}")
+        yield green(
+            "google", (f"Google issues tokens for {whose}; the project is {project or 'unknown'}")
+        )
     if project is None:
         yield amber(
             "google",
-            "there is no project",
+            "no Google project is configured",
             "Calls without a project fail.",
             "Set google.project.",
         )
@@ -263,7 +270,7 @@ def without_google(settings: Settings, name: str, template: Template) -> Iterato
     if wanted and not settings.google.is_set:
         yield amber(
             "google",
-            f"{name} calls {', '.join(wanted)}, and [google] is not set",
+            f"{name} calls {', '.join(wanted)}, but [google] is not set",
             "The template's calls fail with not_configured.",
             'Give the gateway an account: [google] with credentials = "file:service-account.json".',
         )

@@ -32,7 +32,7 @@ async def way_in(settings: Settings) -> AsyncIterator[CheckFinding]:
         if origins:
             yield amber(
                 "public address",
-                "server.public_url is not set, and browsers are meant to post",
+                "server.public_url is not set, but a source accepts browsers",
                 "Pages and servers have no URL to send conversions to.",
                 "Set server.public_url to the first-party address of the gateway.",
             )
@@ -45,7 +45,7 @@ async def way_in(settings: Settings) -> AsyncIterator[CheckFinding]:
             "public address",
             f"{public} cannot be reached from here: {answer}",
             "The gateway or its proxy is not running, or the host name points to another machine.",
-            "Start twite serve and the proxy, and run this again.",
+            "Start twite serve and the proxy, and run the check again.",
         )
         return
     yield green("public address", f"{public} answers")
@@ -63,11 +63,11 @@ async def _servers(url: str) -> CheckFinding:
     """Check that a gateway answers there. For pages, the script is checked."""
     answer = await reach(url, method="GET")
     if not isinstance(answer, str) and _REALM in answer.challenge:
-        return green("public address", f"{url} asks servers for their key")
-    why = answer if isinstance(answer, str) else f"the answer is {answer.status}"
+        return green("public address", f"{url} requires a key from servers")
+    why = answer if isinstance(answer, str) else f"the status is {answer.status}"
     return amber(
         "public address",
-        f"{url} does not ask for a key: {why}",
+        f"{url} does not require a key: {why}",
         "Servers reach another host, or a proxy that refuses them.",
         "Let the proxy pass /v1 on to the gateway, unless servers reach it by another address.",
     )
@@ -78,11 +78,11 @@ async def _script(url: str) -> CheckFinding:
     if isinstance(answer, str):
         why = answer
     elif answer.status != _OK:
-        why = f"the answer is {answer.status}"
+        why = f"the status is {answer.status}"
     elif "javascript" not in answer.kind or b"twite" not in answer.body:
         why = f"the response is not Twite's script ({answer.kind[:40] or 'no content type'})"
     else:
-        return green("script", f"{url} is there, {len(answer.body) / 1024:.1f} KiB")
+        return green("script", f"{url} is available, {len(answer.body) / 1024:.1f} KiB")
     return red(
         "script",
         f"{url}: {why}",
@@ -100,14 +100,14 @@ def _listening(settings: Settings) -> CheckFinding:
         socket.create_server((where.host, where.port), family=family).close()
     except OSError as failure:
         if running(settings.store.gateway_file) is not None:
-            return green("address", f"{where} is in use, and a gateway says it runs")
+            return green("address", f"{where} is in use by the running gateway")
         return red(
             "address",
-            f"{where} cannot be listened on ({os.strerror(failure.errno or 0).lower()})",
+            f"cannot listen on {where} ({os.strerror(failure.errno or 0).lower()})",
             "twite serve would not start.",
             "Stop the process that uses it, or choose another server.listen.",
         )
-    return green("address", f"{where} is free to listen on")
+    return green("address", f"{where} is free")
 
 
 def _first_party(public: str, origins: Sequence[str]) -> Iterator[CheckFinding]:
@@ -115,9 +115,12 @@ def _first_party(public: str, origins: Sequence[str]) -> Iterator[CheckFinding]:
     if ours.scheme == "http" and any(origin.startswith("https:") for origin in origins):
         yield red(
             "public address",
-            f"{public} is http, and pages are https",
+            f"{public} uses HTTP, but pages use HTTPS",
             "Browsers block such requests.",
-            "Put a proxy with a certificate before the gateway and write https.",
+            (
+                "Put a proxy with a certificate in front of the gateway, and change the URL to "
+                "https."
+            ),
         )
 
 
@@ -134,13 +137,13 @@ async def _metrics_closed(url: str) -> CheckFinding:
     """Check that strangers cannot read the metrics: they need a key, or an internal address."""
     answer = await reach(url, method="GET")
     if isinstance(answer, str) or answer.status != _OK or b"twite_" not in answer.body:
-        return green("public address", f"{url} is closed")
+        return green("public address", f"{url} is not public")
     return red(
         "public address",
         f"{url} answers without a key",
         "Anyone can read the metrics of every source.",
-        "Let the proxy set X-Forwarded-For, name it in server.trusted_proxies, restart twite "
-        "serve, and do not let it add a key itself.",
+        "Configure the proxy to set X-Forwarded-For and not to add a key, list it in "
+        "server.trusted_proxies, and restart twite serve.",
     )
 
 
@@ -148,21 +151,21 @@ async def _console_closed(url: str, settings: Settings) -> CheckFinding:
     """Check whether the console answers here, for a client outside the proxy."""
     answer = await reach(url, method="GET")
     if isinstance(answer, str) or answer.status >= _WRONG or b"Twite" not in answer.body:
-        return green("public address", f"{url} is closed")
+        return green("public address", f"{url} is not public")
     if all(network.is_loopback for network in settings.console.networks):
         return red(
             "public address",
-            f"{url} answers, although console.networks names this machine alone",
+            f"{url} answers, although console.networks contains only this machine",
             (
                 "Anyone can try passwords, because the proxy does not forward the client's "
                 "IP address."
             ),
-            "Let the proxy set X-Forwarded-For, name it in server.trusted_proxies, and restart "
-            "twite serve.",
+            "Configure the proxy to set X-Forwarded-For, list it in server.trusted_proxies, "
+            "and restart twite serve.",
         )
     return amber(
         "public address",
-        f"{url} answers to this machine",
+        f"{url} answers requests from this machine",
         "This is correct if this machine is in console.networks. Otherwise the console is "
         "open to anyone.",
         "Open it from a network that is not in console.networks: it must answer 403.",
@@ -177,10 +180,10 @@ def pages(settings: Settings) -> Iterator[CheckFinding]:
     if not settings.server.trusted_proxies:
         yield amber(
             "pages",
-            "server.trusted_proxies names no proxy",
+            "server.trusted_proxies is empty",
             "Behind a proxy, all visitors have the proxy's IP address, which X cannot match, "
             "and share one rate limit.",
-            "Name the proxy's own network, unless browsers connect to the gateway itself.",
+            "Add the proxy's network, unless browsers connect directly to the gateway.",
         )
     url = settings.server.public_url
     if url is None:
@@ -188,7 +191,7 @@ def pages(settings: Settings) -> Iterator[CheckFinding]:
             "pages",
             "server.public_url is not set",
             "Behind a proxy that does not forward the Host header, Twite stores no click ids.",
-            'Write the address that browsers see: public_url = "https://t.shop.example".',
+            'Set the URL that browsers use: public_url = "https://t.shop.example".',
         )
         return
     if not url.startswith("https:"):
@@ -197,7 +200,10 @@ def pages(settings: Settings) -> Iterator[CheckFinding]:
             f"server.public_url is {url}, without https",
             "Browsers do not store secure cookies from this URL, and HTTPS pages cannot load "
             "the script.",
-            "Put a certificate before it.",
+            (
+                "Put a proxy with a certificate in front of the gateway, and change the URL to "
+                "https."
+            ),
         )
     for source in reached:
         yield from _kept(source, url)
@@ -209,11 +215,13 @@ def _kept(source: Source, url: str) -> Iterator[CheckFinding]:
         ours, domain = cookie_domain((host_of(url),), origin)
         if ours:
             kept = domain or host_of(url)
-            yield green("pages", f"{source.name}: clicks of {origin} are kept on {kept}")
+            yield green(
+                "pages", (f"{source.name}: click ids from {origin} are stored in cookies of {kept}")
+            )
         else:
             yield amber(
                 "pages",
-                f"{source.name}: {origin} is of another site than {url}",
+                f"{source.name}: {origin} is on a different site than {url}",
                 "Browsers do not store cookies of another site, so later pages do not know "
                 "the click id.",
                 f"Give the gateway an address on the site of {origin}, and see "

@@ -62,9 +62,9 @@ async def reach(url: str, *, method: str = "HEAD") -> ConnectionResult | str:
                 body=b"" if method == "HEAD" else await answer.content.read(_LONGEST),
             )
     except aiohttp.ClientConnectorDNSError:
-        return "there is no such host"
+        return "the host does not exist"
     except aiohttp.ClientSSLError as failure:
-        return f"TLS fails ({type(failure).__name__})"
+        return f"TLS failed ({type(failure).__name__})"
     except aiohttp.ClientConnectorError as failure:
         number = failure.os_error.errno
         return os.strerror(number).lower() if number else "no connection"
@@ -83,9 +83,9 @@ async def addresses(url: str) -> list[str] | str:
                 parts.hostname, parts.port or 443, type=socket.SOCK_STREAM
             )
     except TimeoutError:
-        return f"the name server does not answer within {_SECONDS} s"
+        return f"the name server did not answer within {_SECONDS} s"
     except (OSError, UnicodeError):
-        return "no name server knows it"
+        return "the host name does not resolve"
     return list(dict.fromkeys(str(address[4][0]) for address in found))
 
 
@@ -159,11 +159,11 @@ async def _found(url: str, *, needed: bool) -> AsyncIterator[CheckFinding]:
     found = await addresses(url)
     if isinstance(found, str):
         yield light(
-            "DNS", f"{url}: {found}", meaning, "Check this machine's resolver, and the address."
+            "DNS", f"{url}: {found}", meaning, ("Check this machine's resolver and the host name.")
         )
         return
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    yield green("DNS", f"{url} is {', '.join(found[:_SHOWN])}{more}")
+    yield green("DNS", f"{url} resolves to {', '.join(found[:_SHOWN])}{more}")
     if not url.startswith("https:"):
         return  # the settings have a warning about it, unless it is this machine
     tls = await secured(url)
@@ -179,7 +179,7 @@ async def _found(url: str, *, needed: bool) -> AsyncIterator[CheckFinding]:
         )
         return
     until = datetime.fromtimestamp(tls.until, UTC)
-    yield green("TLS", f"{url}: {tls.version}, its certificate is good until {until:%Y-%m-%d}")
+    yield green("TLS", f"{url}: {tls.version}, certificate valid until {until:%Y-%m-%d}")
 
 
 def _clocks(settings: Settings, answer: ConnectionResult) -> CheckFinding:
@@ -187,14 +187,17 @@ def _clocks(settings: Settings, answer: ConnectionResult) -> CheckFinding:
     if ahead is None:
         return amber(
             "clock",
-            "X's answer had no Date header",
+            "X's response had no Date header",
             "The clocks could not be compared.",
-            "Make sure that this machine keeps its clock by NTP.",
+            "Make sure that this machine synchronizes its clock with NTP.",
         )
-    off = f"this clock is {abs(ahead) // SECOND} s {'ahead of' if ahead > 0 else 'behind'} X's"
-    cure = "Set the clock by NTP: timedatectl set-ntp true."
+    off = (
+        f"this machine's clock is {abs(ahead) // SECOND} s "
+        f"{('ahead of' if ahead > 0 else 'behind')} X's"
+    )
+    cure = "Synchronize the clock with NTP: timedatectl set-ntp true."
     if abs(ahead) <= _LITTLE:
-        return green("clock", "this clock and X's agree within 30 s")
+        return green("clock", "this machine's clock agrees with X's within 30 s")
     signed = any(
         isinstance(keys, OAuthKeys)
         for pixel in settings.pixels

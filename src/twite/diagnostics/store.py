@@ -38,7 +38,7 @@ def disk(folder: Path) -> Iterator[CheckFinding]:
     except OSError as failure:
         yield red(
             "disk",
-            f"no file can be written in {folder} ({failure.strerror})",
+            f"cannot write a file in {folder} ({failure.strerror})",
             "The store cannot be written.",
             "Check the owner of the folder and how the disk is mounted.",
         )
@@ -69,9 +69,9 @@ def on_sync(took: float) -> CheckFinding:
         return amber(
             "disk",
             shown,
-            "No disk is this fast. A volatile cache, which loses data in a power failure, "
-            "may confirm the sync.",
-            "Make sure that the cache is battery-backed, or that this is not a RAM disk.",
+            "No disk is this fast: a volatile cache, which loses data in a power failure, may "
+            "have confirmed the sync.",
+            ("Make sure that the cache has a battery, and that the folder is not on a RAM disk."),
         )
     return green("disk", shown)
 
@@ -99,23 +99,23 @@ async def store(settings: Settings) -> AsyncIterator[CheckFinding]:
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         yield red(
             "store",
-            f"the folder {folder} is not there, or this user may not write in it",
+            f"the folder {folder} does not exist, or this user cannot write to it",
             "The gateway would not start.",
-            "Create it, or give it to the user that runs twite serve.",
+            "Create the folder, or make the user that runs twite serve its owner.",
         )
         return
     for finding in disk(folder):
         yield finding
     yield green("store", engine_of(settings).version)
     if not path.exists():
-        yield green("store", f"{path} is not there yet; twite serve makes it")
+        yield green("store", f"{path} does not exist yet; twite serve creates it")
         return
     if not os.access(path, os.R_OK | os.W_OK):
         yield red(
             "store",
-            f"this user may not read and write {path}",
+            f"this user cannot read and write {path}",
             "The gateway would not start.",
-            "Run this as the user that runs twite serve, or fix the file's owner.",
+            "Run the check as the user that runs twite serve, or change the file's owner.",
         )
         return
     gateway = running(settings.store.gateway_file)
@@ -129,7 +129,10 @@ async def store(settings: Settings) -> AsyncIterator[CheckFinding]:
             "store",
             found.stray,
             "The next start sets the log aside and holds deliveries that may have been sent.",
-            "Start the gateway, and look at twite dead list; twite restore puts a backup in place.",
+            (
+                "Start the gateway, and check twite dead list. To restore a backup, run twite "
+                "restore."
+            ),
         )
         return
     if found.older is not None:
@@ -137,7 +140,7 @@ async def store(settings: Settings) -> AsyncIterator[CheckFinding]:
             "store",
             found.older,
             "The next start holds all pending deliveries, because they may have been sent.",
-            "Put the newest copy in its place, or look at twite dead list after the start.",
+            "Restore the newest copy, or check twite dead list after the start.",
         )
     async for finding in _contents(settings):
         yield finding
@@ -160,14 +163,14 @@ async def _contents(settings: Settings) -> AsyncIterator[CheckFinding]:
 
 
 def _unusable(error: StoreUnusable | TransientError) -> CheckFinding:
-    found, cure = error.reason, "Check the disk, and run this again"
+    found, cure = error.reason, "Check the disk, and run the check again"
     if isinstance(error, StoreUnusable):
         found, cure = f"{error.path}: {error.reason}", error.cure
     return red("store", found, "The gateway could not use the store either.", f"{cure}.")
 
 
 def _owner(gateway: Reachable | None) -> str:
-    return f"; a gateway runs as process {gateway.pid}" if gateway else ""
+    return f"; the gateway is running as process {gateway.pid}" if gateway else ""
 
 
 def _balance(accounts: Sequence[ConversionCounts]) -> Iterator[CheckFinding]:
@@ -180,9 +183,9 @@ def _balance(accounts: Sequence[ConversionCounts]) -> Iterator[CheckFinding]:
         )
         yield red(
             "balance",
-            f"it is not 0 ({where})",
+            f"the balance is not 0 ({where})",
             "Some received conversions are unaccounted for.",
-            "Keep the database file as it is, and report this.",
+            "Keep the database file unchanged, and report this bug.",
         )
     else:
         yield green("balance", f"0: {everything.received} received, {everything.pending} pending")
@@ -191,7 +194,7 @@ def _balance(accounts: Sequence[ConversionCounts]) -> Iterator[CheckFinding]:
             "dead letters",
             f"{everything.dead} dead, {everything.held} held",
             "Twite does not send these deliveries until you decide.",
-            "Look at them with twite dead, then replay or discard them.",
+            "List them with twite dead list, then replay or discard them.",
         )
 
 
@@ -206,7 +209,7 @@ def _pauses(pauses: Sequence[Pause]) -> Iterator[CheckFinding]:
             "paused",
             f"{_place(pause)}, since {since:%Y-%m-%d %H:%M} UTC: {pause.reason[:_FIRST_WORDS]}",
             "The pixel's conversions stay queued, and Twite tries one delivery a minute.",
-            "Fix the pixel's credentials, access or events; sending resumes by itself.",
+            "Fix the pixel's credentials, access or events; sending resumes automatically.",
         )
 
 
@@ -215,12 +218,12 @@ async def alerts(settings: Settings) -> AsyncIterator[CheckFinding]:
     if settings.alerts.webhook is None:
         yield amber(
             "alerts",
-            "there is no webhook",
+            "no webhook is configured",
             "Without a webhook, alerts appear only in the log, the metrics and twite alerts.",
-            "Set alerts.webhook, and try it with twite alerts test.",
+            "Set alerts.webhook, and test it with twite alerts test.",
         )
     else:
-        yield green("alerts", "they go to a webhook; twite alerts test tries it")
+        yield green("alerts", "alerts are sent to a webhook; test it with twite alerts test")
     try:
         found = await read_alerts(settings) if settings.store.path.exists() else []
     except TwiteError:
