@@ -22,7 +22,7 @@ async def test_an_order_in_the_demos_shop_is_counted_once_and_seen_on_its_page(b
     page.on("console", lambda message: blocked.append(message.text))
 
     await page.goto(f"{cast.shop.url}/?twclid={TWCLID}")
-    await page.click("text=Look at the mug")
+    await page.click("text=View the mug")
     await page.click("text=Buy it")
     await until(lambda: counted(cast) == {"api": 1, "pixel": 1, "counted": 1})
     await page.reload()

@@ -112,7 +112,7 @@ def test_open_alerts_are_json_too(command, shop):
 def test_without_an_open_alert_all_is_well(command, shop):
     keeping(shop, OVER)
 
-    assert command("alerts", "list", "--config", str(shop)) == (0, "No alert is open.\n", "")
+    assert command("alerts", "list", "--config", str(shop)) == (0, "No open alerts.\n", "")
 
 
 def test_what_the_webhook_has_not_taken_is_told(command, shop, chat):
@@ -121,7 +121,7 @@ def test_what_the_webhook_has_not_taken_is_told(command, shop, chat):
 
     _, _, err = command("alerts", "list", "--config", str(shop))
 
-    assert err == "The webhook has not accepted every message yet. Try twite alerts test.\n"
+    assert err == "The webhook has not accepted all messages yet. Run twite alerts test.\n"
 
 
 def test_a_test_reaches_the_webhook_signed(command, shop, chat):
@@ -130,7 +130,7 @@ def test_a_test_reaches_the_webhook_signed(command, shop, chat):
     code, out, _ = command("alerts", "test", "--config", str(shop))
 
     assert code == 0
-    assert out == r"The webhook accepted it: 200 no such \x1b[2Jchannel" "\n"
+    assert out == r"The webhook accepted the test message: 200 no such \x1b[2Jchannel" "\n"
     assert json.loads(chat.bodies[0])["event"] == "test"
     assert chat.signed[0].startswith("v1,")
 
@@ -143,7 +143,8 @@ def test_a_test_that_is_not_taken_is_a_failure_with_the_answer(command, shop, ch
     code, out, err = command("alerts", "test", "--config", str(shop))
 
     assert (code, out) == (1, "")
-    assert err == rf"The webhook did not accept it: {status} no such \x1b[2Jchannel" "\n"
+    refused = rf"The webhook did not accept the test message: {status} no such \x1b[2Jchannel"
+    assert err == f"{refused}\n"
     assert len(chat.bodies) == 1
 
 
@@ -162,7 +163,8 @@ def test_a_webhook_out_of_reach_is_a_failure(command, shop):
     code, _, err = command("alerts", "test", "--config", str(shop))
 
     assert code == 1
-    assert err == "The webhook did not accept it: no connection: ClientConnectorError\n"
+    assert err == "The webhook did not accept the test message: no connection: "
+    "ClientConnectorError\n"
 
 
 def test_without_a_webhook_there_is_nothing_to_test(command, shop):

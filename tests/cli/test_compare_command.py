@@ -70,8 +70,9 @@ def test_what_is_alike_is_said_to_be_and_exits_0(command, container, settings, t
     assert found == (
         0,
         (
-            "2 cases: 2 requests are alike, 0 differ, 0 are missing here, 0 are sent here alone.\n"
-            "2 secrets are not available here (no key, or not set). Places that contain them are "
+            "2 cases: 2 requests match, 0 differ, 0 are sent only in the capture, "
+            "0 only by Twite.\n"
+            "2 secrets are not available here (no key, or not set). Fields that contain them are "
             "not compared.\n"
         ),
         "",
@@ -88,9 +89,9 @@ def test_what_differs_is_told_by_its_place_and_without_persons(
 
     assert code == 1
     assert "different body.conversions.0.value of “X purchase”, 2 times" in out
-    assert 'there "50.00", here "49.9" (line 1)' in out
+    assert 'captured "50.00", Twite "49.9" (line 1)' in out
     assert "different body.conversions.0.identifiers.0.hashed_email of “X purchase”, 1 times" in out
-    assert "2 cases: 0 requests are alike, 2 differ" in out
+    assert "2 cases: 0 requests match, 2 differ" in out
     assert [secret for secret in (EMAIL, "0" * 64, TOKEN) if secret in out] == []
 
 
@@ -165,7 +166,7 @@ def test_a_capture_without_a_case_proves_nothing(command, container, tmp_path):
 
     code, _, err = command("compare", str(empty), "--container", container)
 
-    assert (code, err) == (1, "The captures contain no case: nothing was compared.\n")
+    assert (code, err) == (1, "The captures contain no requests to compare.\n")
 
 
 def test_a_line_that_cannot_be_read_is_named_with_its_file(command, container, tmp_path):
@@ -224,7 +225,7 @@ def test_a_variable_that_asks_is_answered_as_the_other_system_was(command, tmp_p
 
     assert (code, out) == (
         0,
-        "1 cases: 2 requests are alike, 0 differ, 0 are missing here, 0 are sent here alone.\n",
+        "1 cases: 2 requests match, 0 differ, 0 are sent only in the capture, 0 only by Twite.\n",
     )
 
 
@@ -301,8 +302,8 @@ def test_what_the_gateway_keeps_back_is_no_request_that_is_alike(at_doors, came,
     assert code == 1
     assert f"kept back {reason}, 1 times" in out
     assert out.splitlines()[-2].endswith(
-        "1 cases: 0 requests are alike, 0 differ, 0 are missing here, 0 are sent here alone; "
-        "1 events are kept back here."
+        "1 cases: 0 requests match, 0 differ, 0 are sent only in the capture, 0 only by Twite; "
+        "1 events are not sent by Twite."
     )
     assert json.loads(told)["kept_back"] == {reason: 1}
 
@@ -339,4 +340,4 @@ def test_whose_requests_they_are_can_be_said(at_doors):
     nobodys = at_doors(case(), "--source", "nobody")
 
     assert (strict[0], "kept back consent_missing, 1 times" in strict[1]) == (1, True)
-    assert (nobodys[0], "no source 'nobody'. There is: shop, strict" in nobodys[2]) == (1, True)
+    assert (nobodys[0], "no source 'nobody'. Available: shop, strict" in nobodys[2]) == (1, True)

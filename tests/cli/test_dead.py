@@ -229,7 +229,11 @@ def test_wrong_usage_is_told_and_exits_with_2(command, shop, words, complaint):
 def test_an_empty_list_says_so(command, shop):
     command("dead", "discard", "--all", "--held", "--config", str(shop))
 
-    assert command("dead", "list", "--config", str(shop)) == (0, "Nothing is dead or held.\n", "")
+    assert command("dead", "list", "--config", str(shop)) == (
+        0,
+        "No dead letters or held conversions.\n",
+        "",
+    )
 
 
 def test_text_that_is_safe_is_shown_as_it_is():

@@ -71,7 +71,7 @@ def test_where_nothing_was_seen_it_says_what_to_do(command, shop):
     code, out, _ = command("dedup", "--config", str(shop))
 
     assert code == 0
-    assert "put the script into the page" in out
+    assert "Add the script to your pages" in out
 
 
 def test_days_beyond_what_is_kept_are_wrong_usage(command, shop):
@@ -101,7 +101,7 @@ def test_orders_under_two_ids_are_named(command, tmp_path):
     told = json.loads(command(*asked, "--json")[1])
 
     day = day_of(at // DAY)
-    assert "Orders under two ids" in table
+    assert "Orders with two ids" in table
     assert [day, "o8z6j", "purchase", "page-1", "order-1"] in [
         line.replace("│", " ").split() for line in table.splitlines()
     ]

@@ -116,7 +116,7 @@ def test_a_deleted_event_is_marked_and_the_settings_that_name_it_are_told(events
 
     assert (code, err) == (0, "")
     assert out == (
-        "Deleted purchase. X keeps it, marked: twite events list --deleted.\n"
+        "Deleted purchase. X keeps the event, marked as deleted: twite events list --deleted.\n"
         f"Take purchase out of {path}: X refuses its conversions from now on.\n"
     )
     assert "o8z6k" not in known(events)
@@ -155,7 +155,7 @@ def test_without_a_yes_the_change_is_shown_and_not_made(events, path, monkeypatc
 
     code, out, err = events("create", "Newsletter", "--as", "news")
 
-    assert (code, err) == (0, "Not written: use --yes, or add the line yourself.\n")
+    assert (code, err) == (0, "Nothing was written. Use --yes, or add the line yourself.\n")
     assert '+events = { purchase = "o8z6k"' in out
     assert path.read_text() == before
 

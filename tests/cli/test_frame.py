@@ -124,7 +124,7 @@ def test_a_fault_of_our_own_shows_no_traceback_and_none_of_its_words(capsys):
         "",
         (
             "Error: a fault of Twite's own (KeyError). Run it again as `twite --debug show …` and "
-            "report what it prints, without your secrets.\n"
+            "report the output, without your secrets.\n"
         ),
     )
 

@@ -216,7 +216,7 @@ def test_a_secret_that_stands_in_clear_is_told_and_the_exit_code_says_so(command
 
     assert (code, allowed) == (1, 0)
     assert "in clear trigger “Purchase” when.0.right\n    looks like a secret" in said
-    assert "1 secret stands in clear" in said
+    assert "1 secret in plain text" in said
     assert HIDDEN not in said
 
 

@@ -82,7 +82,7 @@ def test_it_does_not_overwrite(command, tmp_path):
     code, out, err = command("init", "--config", str(path))
 
     assert (code, out) == (1, "")
-    assert err == f"Error: {path}: already exists. --force overwrites it; the key stays\n"
+    assert err == f"Error: {path}: already exists. Use --force to overwrite it and keep the key\n"
     assert [file.name for file in tmp_path.iterdir()] == ["twite.toml"]
     assert path.read_text() == "# mine\n"
 

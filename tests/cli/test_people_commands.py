@@ -56,7 +56,7 @@ def test_the_first_user_is_made_where_there_is_no_store_yet(config):
 
 
 def test_who_comes_before_an_admin_is_told_that_the_console_is_closed(config):
-    closed = "without one nobody can use the console: twite user add NAME --role admin"
+    closed = "so nobody can use the console. Create one: twite user add NAME --role admin"
 
     first = add(config, "vic")
     users = twite("user", "list", "--config", str(config))
@@ -79,7 +79,7 @@ def test_a_pixel_that_is_not_configured_is_wrong_usage(config):
     code, _, err = add(config, "ada", "--pixel", "nothing")
 
     assert code == 2
-    assert "There is: o8z6j" in err
+    assert "Available: o8z6j" in err
 
 
 def test_roles_and_passwords_change_and_the_last_admin_stays(config):

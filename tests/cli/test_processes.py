@@ -146,8 +146,8 @@ def test_half_a_gateway_needs_another_store(tmp_path):
         1,
         "",
         (
-            "Error: --role: 'sender' needs a store that several processes can share, and a SQLite "
-            "file has one owner. Leave --role out\n"
+            "Error: --role: 'sender' needs a store that several processes can share, but only one "
+            "process can own a SQLite file. Remove --role\n"
         ),
     )
 

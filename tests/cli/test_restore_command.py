@@ -18,10 +18,10 @@ def test_a_backup_is_restored_and_what_the_operator_must_know_is_said(tmp_path):
 
     assert code == 0
     assert f"restored from {copy}" in out
-    assert "1 are sent at the next start; none was sent since" in out
-    assert "0 conversions came after the backup" in out
+    assert "1 will be sent at the next start; none was sent since the backup" in out
+    assert "0 conversions were received after the backup" in out
     assert "twite.db.replaced-" in out
-    assert "Erasures, opt-outs and changed credentials since the backup" in err
+    assert "The backup does not contain later erasures, opt-outs" in err
     assert (told["pending"], told["sent"], told["why"]) == (1, True, None)
     former = [path for path in tmp_path.glob("twite.db.replaced-*") if path.name[-4:-3] != "-"]
     assert len(former) == 2

@@ -101,7 +101,7 @@ def test_a_column_of_amounts_that_is_not_recognised_has_its_own_note(place, gate
     run(["send", str(orders)])
 
     assert (
-        "note: no column for the amount: conversions go without a value "
+        "note: no amount column: conversions are sent without a value "
         '(--map value=COLUMN): is it "Gesamtbetrag"?'
     ) in capsys.readouterr().err
 
@@ -218,7 +218,7 @@ def test_a_run_that_stopped_goes_on_where_it_was(place, gateway, capsys):
     assert [len(request) for request in gateway.requests] == [500, 500, 500, 200]
     assert ids(gateway.requests[2])[0] == "o-501"
     assert [number for number, _, _ in report(orders)] == [str(n) for n in range(2, 1202)]
-    assert "going on after the 500 rows" in capsys.readouterr().err
+    assert "continuing after the 500 rows" in capsys.readouterr().err
 
 
 def test_a_file_that_was_sent_is_not_sent_again_unasked(place, gateway, capsys):
@@ -229,7 +229,7 @@ def test_a_file_that_was_sent_is_not_sent_again_unasked(place, gateway, capsys):
 
     assert code == 0
     assert len(gateway.requests) == 1
-    assert "--restart sends it again" in capsys.readouterr().err
+    assert "Use --restart to send it again" in capsys.readouterr().err
 
 
 def test_a_changed_file_begins_anew(place, gateway):

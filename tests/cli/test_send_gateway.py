@@ -92,8 +92,8 @@ async def test_a_busy_gateway_is_waited_for_as_long_as_it_asks():
     assert kinds(verdicts) == [RowResultKind.ACCEPTED]
     assert stage.waited == [7.0, 5.0]
     assert stage.said == [
-        "the gateway answers 429: waiting, then going on (Ctrl-C stops)",
-        "the gateway takes conversions again: going on",
+        "the gateway answers 429: waiting to continue (Ctrl-C stops)",
+        "the gateway accepts conversions again: continuing",
     ]
 
 
@@ -153,7 +153,7 @@ async def test_a_request_is_halved_until_the_row_at_fault_is_alone(status):
     ("final", "sentence"),
     [
         (answer(401), "does not know this key"),
-        (answer(403), "does not let this key submit"),
+        (answer(403), "this key may not submit"),
         (answer(404), "no gateway at this address"),
         (answer(302), "answered 302, which is not an answer"),
         (SendResponse(status=202, body=b"<html>"), "answered 202, which is not an answer"),

@@ -54,7 +54,7 @@ def test_of_what_a_tag_sent_nobody_says_that_x_has_it(capsys):
 
     print_history(history, now=NOW)
 
-    assert "no answer, and the other side may have processed it\n" in capsys.readouterr().out
+    assert "no answer, and the recipient may have processed it\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

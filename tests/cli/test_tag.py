@@ -94,7 +94,7 @@ def test_a_run_shows_what_is_asked_for_and_performs_nothing(command, written):
             'log {"text":"hello 1"}\n'
             'request {"id":1,"url":"https://a.example/x","method":"POST","body":"body"}\n'
             "outcome: silent\n"
-            "It waits for answers; --answer gives them.\n"
+            "The code is waiting for responses. Pass them with --answer.\n"
         ),
         "",
     )
@@ -133,7 +133,7 @@ UNCAUGHT = (
     r'log {"text":"a rejected promise that nothing caught: {\"reason\":\"timed_out\"}","own":true}'
     "\n"
 )
-RAN_OUT = "It waited for a promise that nothing settles, until the time limit.\n"
+RAN_OUT = "The code waited until the time limit for a promise that never settles.\n"
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ RAN_OUT = "It waited for a promise that nothing settles, until the time limit.\n
         (
             "const again = () => wait().catch(again); again();",
             0,
-            f"outcome: silent\n{RAN_OUT}It still waits after 100 turns.\n",
+            f"outcome: silent\n{RAN_OUT}The code is still waiting after 100 turns.\n",
         ),
     ],
 )

@@ -255,5 +255,5 @@ def test_the_webhook_is_tried_from_the_command_line(tmp_path, x_emulator, chat):
     with Gateway(tmp_path, x_emulator.url, extra=chat.settings()) as gateway:
         tried = command(gateway, "alerts", "test")
 
-    assert (tried.returncode, tried.stdout) == (0, "The webhook accepted it: 204\n")
+    assert (tried.returncode, tried.stdout) == (0, "The webhook accepted the test message: 204\n")
     assert chat.said[0]["event"] == "test"

@@ -103,9 +103,9 @@ def test_what_waits_before_and_after_the_key_in_a_file_is_rotated_arrives(tmp_pa
             gateway.drained()
             rest = rested(gateway)
 
-    told = f"Wrote a new key to {tmp_path}/twite.secret: keep a copy of it, and forget the old one."
-    assert rotated.stdout == f"{told}\nSealed with it: 1 waiting conversion.\n"
-    assert again.stdout == f"{told}\nSealed with it: 2 waiting conversions.\n"
+    told = f"Wrote a new key to {tmp_path}/twite.secret: keep a copy of it, and delete the old key."
+    assert rotated.stdout == f"{told}\nEncrypted with it: 1 waiting conversion.\n"
+    assert again.stdout == f"{told}\nEncrypted with it: 2 waiting conversions.\n"
     assert (rotated.returncode, again.returncode, found) == (0, 0, [])
     assert not (tmp_path / "twite.secret.former").exists()
     assert (rest, arrived(vendor)) == ((0, 0), {("order-1", EMAIL), ("order-2", EMAIL)})
@@ -181,11 +181,11 @@ def test_beside_a_gateway_with_the_former_key_nothing_is_taken_for_done(tmp_path
         "Still sealed with a former key: 1 waiting conversion. Leave that key where it is, start "
         f"the gateway (process {pid}) again, which has other keys than these, and run this again.\n"
     )
-    assert "can be taken out" not in early.stdout
+    assert "You can remove server.former_secret_keys" not in early.stdout
     assert late.returncode == 0
     assert late.stdout == (
-        "Sealed with it: 1 waiting conversion.\n"
-        "server.former_secret_keys can be taken out of the settings.\n"
+        "Encrypted with it: 1 waiting conversion.\n"
+        "You can remove server.former_secret_keys from the settings.\n"
     )
     assert arrived(vendor) == {("order-1", EMAIL)}
 

@@ -83,7 +83,7 @@ def test_after_a_backup_is_put_back_nothing_reaches_x_twice(tmp_path, end, way):
     if way == "restore":
         assert restored.returncode == 0
         assert "may have been sent since" in restored.stdout
-        assert "40 conversions came after the backup" in restored.stdout
+        assert "40 conversions were received after the backup" in restored.stdout
     stray = way == "cp" and end == "kill"
     assert ("is set aside as twite.db.stray-" in gateway.log()) == stray
     assert bool(list(tmp_path.glob("twite.db.stray-*-wal"))) == stray

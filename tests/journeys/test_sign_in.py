@@ -33,8 +33,7 @@ def test_a_pixel_that_nobody_signed_in_for_waits_and_goes_on_with_the_sign_in(x_
 
         assert ended[0] == 0
         assert ended[1] == (
-            f"{SIGNED_IN}The gateway (process {gateway.process.pid}) "
-            "uses the credentials from now on.\n"
+            f"{SIGNED_IN}The gateway (process {gateway.process.pid}) now uses the credentials.\n"
         )
         assert gateway.drained()["delivered"] == 1
 
@@ -214,8 +213,8 @@ def test_the_key_is_rotated_while_the_gateway_runs_and_stored_secrets_outlive_it
     key = (tmp_path / "twite.secret").read_text()
     assert (rotated.returncode, rotated.stderr) == (0, "")
     assert rotated.stdout == (
-        f"Wrote a new key to {tmp_path}/twite.secret: keep a copy of it, and forget the old one.\n"
-        "Sealed with it: 1 secret.\n"
+        f"Wrote a new key to {tmp_path}/twite.secret: keep a copy of it, and delete the old key.\n"
+        "Encrypted with it: 1 secret.\n"
     )
     assert "the-first-key" not in key
     assert sorted(path.name for path in tmp_path.iterdir() if "secret" in path.name) == [
@@ -288,7 +287,7 @@ def test_logging_out_forgets_and_revokes(x_emulator, tmp_path):
         wait_for(lambda: "no user has signed in for this pixel" in gateway.log())
     revoked = [token for token in x_emulator.world()["tokens"] if token["revoked"]]
     assert ended.stdout == "Deleted the OAuth credentials of pixel o8z6j, and revoked it at X.\n"
-    assert again.stdout == "Nothing is stored for pixel o8z6j.\n"
+    assert again.stdout == "No credentials are stored for pixel o8z6j.\n"
     assert len(revoked) == 1
 
 

@@ -102,7 +102,7 @@ def _endpoints(settings: Settings | None, source: str | None) -> CompareEndpoint
     sources = () if settings is None else settings.submitters
     if source is not None and source not in {known.name for known in sources}:
         there = ", ".join(known.name for known in sources) or "none"
-        raise SettingsError(place="--source", message=f"no source {source!r}. There is: {there}")
+        raise SettingsError(place="--source", message=f"no source {source!r}. Available: {there}")
     rule = None if settings is None or settings.imported is None else settings.imported.rule
     return CompareEndpoints(
         [known for known in sources if rule is None or rule.listens_to(known.name)],

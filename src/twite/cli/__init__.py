@@ -31,7 +31,7 @@ from twite.domain.errors import TwiteError
 GROUPS: Final = MappingProxyType(
     {
         "Start": {
-            "demo": "Run the gateway, an X emulator and a small shop here",
+            "demo": "Run a demo with an X emulator and a small shop",
             "init": "Write a commented twite.toml and an API key",
             "check": "Check settings, credentials, store and gateway",
             "serve": "Run the gateway",
@@ -55,18 +55,18 @@ GROUPS: Final = MappingProxyType(
             "erase": "Erase a person from the store",
             "backup": "Copy the store while it is in use",
             "restore": "Replace the store with a backup",
-            "recover": "Move the sound rows of a damaged store into a new one",
+            "recover": "Rebuild a damaged store from its intact rows",
             "rotate-key": "Replace the key that encrypts stored credentials",
         },
         "Server tags": {
-            "import": "Convert a server container's export into configuration",
+            "import": "Convert a server container export into configuration",
             "tag": "Inspect, test and run a tag template",
             "compare": "Compare a container's requests with captured ones",
         },
         "Users and API keys": {
             "user": "Add, list, change or remove console users",
             "key": "Add, list or revoke API keys",
-            "audit": "List what users did, and verify the audit log",
+            "audit": "Show the actions of users, and verify the audit log",
         },
     }
 )
@@ -129,8 +129,8 @@ def explained(act: Callable[[], object], *, asked: str, debug: bool) -> int:
             traceback.print_exc()
         else:
             _say(
-                f"Error: a fault of Twite's own ({type(error).__name__}). Run it again as "
-                f"`twite --debug {asked} …` and report what it prints, without your secrets."
+                f"Error: internal error in Twite ({type(error).__name__}). Run `twite --debug "
+                f"{asked} …` and report the output, without your secrets."
             )
     else:
         return 0

@@ -131,7 +131,7 @@ def print_ignored(counted: Sequence[IgnoredTally]) -> None:
     if len(sums) > len(shown):
         left = sums.total() - sum(times for _, times in shown)
         rows.append(["…", "", f"{len(sums) - len(shown)} more", "", left])
-    printing.print_table("Ignored in seven days", list(_IGNORED_COLUMNS), rows)
+    printing.print_table("Ignored in the last seven days", list(_IGNORED_COLUMNS), rows)
 
 
 def ignored_as_json(counted: Sequence[IgnoredTally]) -> dict[str, object]:

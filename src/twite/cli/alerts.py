@@ -43,9 +43,9 @@ def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     elif still:
         _print(still)
     else:
-        printing.say("No alert is open.")
+        printing.say("No open alerts.")
     if any(alert.news for alert in alerts) and found.alerts.webhook is not None:
-        printing.complain("The webhook has not accepted every message yet. Try twite alerts test.")
+        printing.complain("The webhook has not accepted all messages yet. Run twite alerts test.")
     if still:
         raise typer.Exit(1)
 
@@ -57,9 +57,9 @@ def tried(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
         status = came.status if isinstance(came, Response) else None
         printing.print_json({"taken": refused is None, "status": status, "reason": refused})
     elif refused is None:
-        printing.say(f"The webhook accepted it: {_words(came)}")
+        printing.say(f"The webhook accepted the test message: {_words(came)}")
     else:
-        printing.complain(f"The webhook did not accept it: {_words(came)}")
+        printing.complain(f"The webhook did not accept the test message: {_words(came)}")
     if refused is not None:
         raise typer.Exit(1)
 

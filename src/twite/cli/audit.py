@@ -47,10 +47,9 @@ async def verified(trail: DirectoryReader, *, head: str | None = None) -> AuditV
 
 
 EXAMPLE: Final = "Example: `twite audit verify`"
-_VERIFY: Final = """Check every entry. Exits with 1 if one was changed, removed or inserted.
-
-It prints the hash of the last entry. A person who can write to the file could rebuild the whole
-chain. To detect that, keep the hash elsewhere and pass it to --head next time.
+_VERIFY: Final = """Check every entry and print the hash of the last one. Exits with 1 if an entry
+was changed, removed or inserted. Anyone who can write to the file could rebuild the whole chain.
+To detect that, keep the hash elsewhere and pass it with --head next time.
 
 Example: `twite audit verify --head 4f1c…`"""
 _LONGEST: Final = 120
@@ -65,9 +64,7 @@ Head = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the command and what it can do."""
     audit = typer.Typer(help=f"{COMMANDS['audit']}\n\n{EXAMPLE}", no_args_is_help=True)
-    audit.command("list", help="List entries, the latest first.\n\nExample: `twite audit list`")(
-        listed
-    )
+    audit.command("list", help="List entries, latest first.\n\nExample: `twite audit list`")(listed)
     audit.command("verify", help=_VERIFY)(verify)
     app.add_typer(audit, name="audit")
 

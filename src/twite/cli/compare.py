@@ -18,10 +18,10 @@ from twite.redaction.mask_text import masked_value
 EXAMPLE: Final = "Example: `twite compare capture.jsonl --ignore '*.external_id'`"
 ABOUT: Final = """Runs the container on captured traffic and sends nothing.
 
-Each line of a capture has the incoming `event` or `request`, and what the other system `sent` for
-it; or one of them, with a `trace` that both share. Possible personal data and keys are shown as
-marks. Events that the gateway would keep back (consent, bots) are listed with the reason. Exits
-with 1 if anything differs."""
+Each line of a capture contains the incoming `event` or `request`, and the requests that the other
+system `sent` for it. Both can also be on separate lines that share a `trace`. Possible personal
+data and keys are masked. Events that the gateway would not send (consent, bots) are listed with
+the reason. Exits with 1 if anything differs."""
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="Captures, as JSON Lines")]
 Which = Annotated[
@@ -35,16 +35,17 @@ Whose = Annotated[
 Ignore = Annotated[
     list[str] | None,
     typer.Option(
-        "--ignore", metavar="PATTERN", help="Places to ignore, such as '*.event_id'; repeatable"
+        "--ignore", metavar="PATTERN", help="Paths to ignore, such as '*.event_id'; repeatable"
     ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Also compare times and random values")]
 Tags = Annotated[
-    list[str] | None, typer.Option("--tag", metavar="NAME", help="Only this tag; repeatable")
+    list[str] | None,
+    typer.Option("--tag", metavar="NAME", help="Compare only this tag; repeatable"),
 ]
 ShowField = Annotated[
     list[str] | None,
-    typer.Option("--show", metavar="FIELD", help="Show this field's values in clear; repeatable"),
+    typer.Option("--show", metavar="FIELD", help="Do not mask this field's values; repeatable"),
 ]
 
 
@@ -70,7 +71,7 @@ def compare(
     for name in tags or ():
         if name not in known:
             there = ", ".join(known)
-            raise typer.BadParameter(f"no tag {name!r}. There is: {there}", param_hint="--tag")
+            raise typer.BadParameter(f"no tag {name!r}. Available: {there}", param_hint="--tag")
     ignored = (*(() if strict else VOLATILE), *(ignore or ()))
     chosen, trusted, salt = frozenset(tags or ()), frozenset(show or ()), token_bytes(16)
     cases = (case for file in files for case in read_capture(file))
@@ -84,11 +85,11 @@ def compare(
         _print(result)
         if stand_ins:
             printing.say(
-                f"{stand_ins} secrets are not available here (no key, or not set). Places that "
-                "contain them are not compared."
+                f"{stand_ins} secrets are not available here (no key, or not set). Fields that "
+                f"contain them are not compared."
             )
     if not result.cases:
-        printing.complain("The captures contain no case: nothing was compared.")
+        printing.complain("The captures contain no requests to compare.")
     if not (result.cases and result.is_alike):
         raise typer.Exit(1)
 
@@ -101,7 +102,7 @@ def _print(result: ComparisonSummary) -> None:
         )
         printing.say(f"    {difference.url}")
         printing.say(
-            f"    there {difference.there}, here {difference.here} (line {difference.line})"
+            f"    captured {difference.there}, Twite {difference.here} (line {difference.line})"
         )
     for word, counted in (
         ("missing", result.missing),
@@ -117,7 +118,7 @@ def _print(result: ComparisonSummary) -> None:
     lost, more = sum(result.missing.values()), sum(result.extra.values())
     kept = sum(result.kept_back.values())
     printing.say(
-        f"{result.cases} cases: {result.matched} requests are alike, {result.different} differ, "
-        f"{lost} are missing here, {more} are sent here alone"
-        f"{f'; {kept} events are kept back here' if kept else ''}."
+        f"{result.cases} cases: {result.matched} requests match, {result.different} differ, "
+        f"{lost} are sent only in the capture, {more} only by Twite"
+        f"{f'; {kept} events are not sent by Twite' if kept else ''}."
     )

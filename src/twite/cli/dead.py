@@ -28,11 +28,12 @@ LIST: Final = """List dead letters and held conversions, latest first.
 Example: `twite dead list --json`"""
 REPLAY: Final = """Send conversions again, with the same conversion id and body.
 
-X could count a conversion twice if it may have had it for 40 hours, or if it may have arrived and
-the settings forbid repeating it. Then nothing is sent without --may-count-twice.
+X could count a conversion twice if it may have received the conversion 40 hours ago or earlier, or
+if it may have received the conversion and the settings forbid resending. In both cases nothing is
+sent unless you add --may-count-twice.
 
 Example: `twite dead replay --all --pixel o8z6j --dry-run`"""
-DISCARD: Final = """Give conversions up for good. They count as suppressed.
+DISCARD: Final = """Discard conversions permanently. They count as suppressed.
 
 Example: `twite dead discard order-1001 --note "test order"`"""
 _MOST: Final = 100_000
@@ -46,13 +47,15 @@ Ids = Annotated[
     typer.Argument(metavar="ID", help="Conversion ids or delivery numbers"),
 ]
 All = Annotated[bool, typer.Option("--all", help="All dead letters, instead of ids")]
-Held = Annotated[bool, typer.Option("--held", help="With --all: also held conversions")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would happen, change nothing")]
+Held = Annotated[bool, typer.Option("--held", help="With --all: include held conversions")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would happen without changing anything")
+]
 Sure = Annotated[
     bool,
     typer.Option("--may-count-twice", help="Also send conversions that X may count twice"),
 ]
-Note = Annotated[str, typer.Option("--note", help="Why; kept as the reason")]
+Note = Annotated[str, typer.Option("--note", help="The reason, stored with the conversions")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=_MOST, help="Show at most this many")]
 
 
@@ -105,7 +108,7 @@ def listed(
     if as_json:
         printing.print_json([told(history) for history in histories])
     elif not histories:
-        printing.say("Nothing is dead or held.")
+        printing.say("No dead letters or held conversions.")
     else:
         _print(histories)
     if len(histories) == limit:
@@ -154,7 +157,7 @@ def _listed_by_default(context: typer.Context) -> None:
 def _decide(settings: Settings, choice: DeadLetterSelection, order: DeadLetterCommand) -> None:
     known_pixel(settings, choice.pixel)
     if bool(choice.ids) == choice.every:
-        raise typer.BadParameter("give ids, or --all. twite dead list shows them")
+        raise typer.BadParameter("give ids, or --all. twite dead list shows the ids")
     if choice.held and not choice.every:
         raise typer.BadParameter("--held needs --all; ids include held conversions anyway")
     chosen, unknown = _chosen(asyncio.run(_resting(settings, choice.pixel, _MOST)), choice)
@@ -230,7 +233,7 @@ def _report(
         _tell_doubts(doubted, refused=refused)
     missed = 0 if order.dry_run or refused else len(chosen) - done
     if missed:
-        printing.complain(f"{missed} had already left that state.")
+        printing.complain(f"{missed} were no longer dead or held.")
 
 
 def _tell_doubts(doubted: Sequence[ReplayDoubt], *, refused: bool) -> None:

@@ -62,8 +62,8 @@ def print_report(report: PathCountsBy) -> None:
     """Print the table, and a sentence on each count that is not zero."""
     if not report.by:
         printing.say(
-            f"Nothing was seen since {report.since}. The report covers pixels whose source has "
-            "origins; put the script into the page."
+            f"No conversion ids were reported since {report.since}. The report covers pixels "
+            f"whose source has origins. Add the script to your pages."
         )
         return
     rows: list[list[str | int]] = [
@@ -84,7 +84,7 @@ def print_report(report: PathCountsBy) -> None:
         printing.say(printing.styled(f"{many} {name.replace('_', ' ')}", "bold"), f": {sentence}.")
     if report.pairs:
         printing.print_table(
-            "Orders under two ids",
+            "Orders with two ids",
             ["day", "pixel", "event", "the page's id", "the server's id"],
             [
                 [pair.day, pair.pixel, pair.name or pair.event, pair.page_id, pair.server_id]

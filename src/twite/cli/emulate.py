@@ -22,7 +22,9 @@ EXAMPLE: Final = "Example: `twite emulate --listen 127.0.0.1:8081 --switch stric
 
 Listen = Annotated[
     str,
-    typer.Option("--listen", metavar="HOST:PORT", help="Where to listen; port 0 picks a free one"),
+    typer.Option(
+        "--listen", metavar="HOST:PORT", help="The address to listen on; port 0 picks a free port"
+    ),
 ]
 Switch = Annotated[
     list[str] | None,
@@ -31,7 +33,7 @@ Switch = Annotated[
 WorldFile = Annotated[
     Path | None,
     typer.Option(
-        "--world", metavar="FILE", help="JSON with accounts, pixels and credentials to add"
+        "--world", metavar="FILE", help="A JSON file of accounts, pixels and credentials to add"
     ),
 ]
 
@@ -54,7 +56,7 @@ def emulate(
         if as_json:
             printing.print_json_line({"url": url, "pid": os.getpid()})
         else:
-            printing.say(f"X is emulated on {url}")
+            printing.say(f"X emulator listening on {url}")
 
     # The server gives a signal back when it has stopped: that is a stop in order.
     signal.signal(signal.SIGTERM, _interrupt)

@@ -46,24 +46,27 @@ Ids = Annotated[
 ]
 File = Annotated[
     Path | None,
-    typer.Option("--file", metavar="FILE", help="Lines such as `email: …`; - for standard input"),
+    typer.Option(
+        "--file", metavar="FILE", help="A file with lines such as `email: …`; - for standard input"
+    ),
 ]
 Region = Annotated[
     str | None,
     typer.Option(
-        "--region", metavar="CC", help="The country of phone numbers without country code"
+        "--region", metavar="CC", help="The country of phone numbers without a country code"
     ),
 ]
 OfPixel = Annotated[
-    str | None, typer.Option("--pixel", metavar="ID", help="Only conversion ids of this pixel")
+    str | None, typer.Option("--pixel", metavar="ID", help="Limit conversion ids to this pixel")
 ]
 Returns = Annotated[
-    bool, typer.Option("--may-return", help="Treat later conversions as a new person's")
+    bool,
+    typer.Option("--may-return", help="Do not suppress later conversions with these identifiers"),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Show what would be erased, change nothing")
+    bool, typer.Option("--dry-run", help="Show what would be erased without erasing it")
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation")]
 
 
 def register(app: typer.Typer) -> None:
@@ -115,7 +118,7 @@ def erase_persons(
         return
     if not yes:
         _tell(wish, found, letters, done=None, as_json=False)
-        if not _can_ask(file) or not typer.confirm("Erase it for good?", err=True):
+        if not _can_ask(file) or not typer.confirm("Erase this data permanently?", err=True):
             printing.complain("Nothing was erased. --yes erases without asking.")
             raise typer.Exit(1)
     done = asyncio.run(
@@ -209,14 +212,18 @@ def _tell(
     if done.listed:
         printing.say("Their later conversions are suppressed: consent_revoked.")
     if done.left:
-        printing.complain(f"{done.left} are still in flight to X. Run it again in a minute.")
+        printing.complain(
+            f"{done.left} conversions are still in flight to X. Run the command again in a minute."
+        )
     if not done.is_log_empty:
         printing.complain(
-            "The write-ahead log could not be emptied, because something is reading the database. "
-            "Run it again later; until then twite.db-wal contains the erased data."
+            "The write-ahead log could not be emptied, because another process is reading the "
+            "database. Run the command again later. Until then, twite.db-wal contains the erased "
+            "data."
         )
     printing.say(
-        "Not erased: data at X, in backups and in your own files. Keep the list for a backup."
+        "Not erased: data at X, in backups and in your own files. Keep the list of identifiers: "
+        "repeat the erasure after restoring a backup."
     )
 
 
@@ -234,9 +241,10 @@ def _would(wish: EraseRequest, found: EraseTraces, letters: TagPayloadReader) ->
     if letters.unopened:
         printing.complain(
             f"{len(letters.unopened)} tag payloads cannot be decrypted with the configured key: "
-            "they are only found by the hashes stored with them."
+            "they were searched only by their stored hashes."
         )
     if found.audit_events:
         printing.complain(
-            f"{found.audit_events} entries of the audit log name them and stay: it is a hash chain."
+            f"{found.audit_events} audit log entries contain these identifiers and are kept, "
+            f"because the log is a hash chain."
         )

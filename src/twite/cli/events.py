@@ -44,22 +44,26 @@ View = Annotated[
 ]
 Retargeting = Annotated[
     bool | None,
-    typer.Option("--retargeting/--no-retargeting", help="Whether X may build audiences from it"),
+    typer.Option(
+        "--retargeting/--no-retargeting", help="Allow X to build audiences from the event"
+    ),
 ]
 NewName = Annotated[
     str | None, typer.Option("--name", metavar="NAME", help="Another name", show_default=False)
 ]
 As = Annotated[
     str | None,
-    typer.Option("--as", metavar="OURS", help="Your name for it, written into the settings"),
+    typer.Option("--as", metavar="OURS", help="Your name for the event, written to the settings"),
 ]
 Which = Annotated[
     str,
     typer.Option("--id", metavar="WHICH", help="Which of X's two ids to use: id, website_tag_id"),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask")]
-ServerOnly = Annotated[bool, typer.Option("--server-only", help="Only servers send it, no page")]
-Deleted = Annotated[bool, typer.Option("--deleted", help="Also deleted events")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation")]
+ServerOnly = Annotated[
+    bool, typer.Option("--server-only", help="The event is sent only by servers, not by pages")
+]
+Deleted = Annotated[bool, typer.Option("--deleted", help="Include deleted events")]
 
 
 def register(app: typer.Typer) -> None:
@@ -129,9 +133,9 @@ def create(
         event = made.id if which == "id" else made.website_tag_id or made.id
         written = _write(manager, manager.draft(chosen, ours, event), yes=yes, quiet=as_json)
         if not as_json and not server_only:
-            printing.say(f"Calls for it: twite events snippet {ours}")
+            printing.say(f"Print the code: twite events snippet {ours}")
         elif not as_json:
-            printing.say(f"Calls for it: twite events snippet {ours} --server-only")
+            printing.say(f"Print the code: twite events snippet {ours} --server-only")
     if as_json:
         printing.print_json(event_as_json(made, ()) | {"ours": ours, "written": written})
 
@@ -158,7 +162,9 @@ def update(
         retargeting_enabled=retargeting,
     )
     if change == EventTagChange():
-        raise typer.BadParameter("say what to change", param_hint="--name")
+        raise typer.BadParameter(
+            "name at least one property to change, such as --name", param_hint="--name"
+        )
     changed = _done(manager.update(chosen, event, change, by=who()))
     names = manager.names(chosen, changed)
     if as_json:
@@ -182,16 +188,20 @@ def delete(
     if not yes:
         printing.complain(f"{tag.name}: {both(chosen, tag.id)}")
         for ours in names:
-            printing.complain(f"The settings call it {ours}: its conversions would be refused.")
-        if not typer.confirm("Delete it at X?", err=True):
+            printing.complain(
+                f"The settings map {ours} to this event. X would refuse its conversions."
+            )
+        if not typer.confirm("Delete the event at X?", err=True):
             raise typer.Exit(1)
     gone = asyncio.run(manager.delete(chosen, tag.id, by=who()))
     if as_json:
         printing.print_json(event_as_json(gone, names))
         return
-    printing.say(f"Deleted {gone.name}. X keeps it, marked: twite events list --deleted.")
+    printing.say(
+        f"Deleted {gone.name}. X keeps the event, marked as deleted: twite events list --deleted."
+    )
     for ours in names:
-        printing.say(f"Take {ours} out of {found.path}: X refuses its conversions from now on.")
+        printing.say(f"Remove {ours} from {found.path}: X now refuses its conversions.")
 
 
 def manager_of(found: Settings) -> EventTagManager:
@@ -223,13 +233,13 @@ def _write(manager: EventTagManager, draft: SettingsDraft, *, yes: bool, quiet: 
             printing.say(line)
     if not yes:
         if not sys.stdin.isatty():
-            printing.complain("Not written: use --yes, or add the line yourself.")
+            printing.complain("Nothing was written. Use --yes, or add the line yourself.")
             return False
-        if not typer.confirm("Write this into the settings?", err=True):
+        if not typer.confirm("Write this to the settings?", err=True):
             return False
     asyncio.run(manager.write(draft, by=who()))
     if not quiet:
-        printing.say("Written. Restart the gateway to use it.")
+        printing.say("Settings written. Restart the gateway to apply them.")
     return True
 
 
@@ -283,7 +293,7 @@ def _row(tag: EventTag, names: Sequence[str]) -> tuple[str, ...]:
 
 SNIPPET: Final = """Print code that sends an event: for pages, servers and Google's server tag.
 
-With `--for`, print only one snippet, to be written to a file.
+With `--for`, print only one snippet, ready for a file.
 
 Example: `twite events snippet purchase --for python`"""
 
@@ -292,7 +302,7 @@ For = Annotated[
     str | None,
     typer.Option("--for", metavar="KIND", help=f"One of {', '.join(MAKERS)}", show_default=False),
 ]
-ServersOnly = Annotated[bool, typer.Option("--server-only", help="Only snippets for servers")]
+ServersOnly = Annotated[bool, typer.Option("--server-only", help="Only snippets for serversf")]
 
 
 def snippet(
@@ -305,7 +315,7 @@ def snippet(
     as_json: Json = False,
 ) -> None:
     if kind is not None and kind not in MAKERS:
-        raise typer.BadParameter(f"there is {', '.join(MAKERS)}", param_hint="--for")
+        raise typer.BadParameter(f"must be one of {', '.join(MAKERS)}", param_hint="--for")
     found = load(config, credentials=False)
     pixels = {destination.pixel: destination for destination in found.destinations()}
     manager = events_manager(found, pixels)

@@ -20,8 +20,9 @@ from twite.redaction.secrets import masked
 
 EXAMPLE: Final = "Example: `twite import container.json --out server-container`"
 PERSONS: Final = (
-    "If server.secret_key is set, templates get events in clear. Without it, or with "
-    'container.persons = "hashed", they get emails and names as SHA-256, and no phone numbers.'
+    "If server.secret_key is set, templates receive personal data in plain text. Without it, or "
+    'with container.persons = "hashed", they receive emails and names as SHA-256, and no phone '
+    "numbers."
 )
 _STYLES: Final = {
     Support.RUNS: "green",
@@ -35,7 +36,7 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="The export, a .json 
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to write container.toml")]
 Secrets = Annotated[
     Keep,
-    typer.Option("--secrets", help="Encrypt secrets into the store, or name env variables"),
+    typer.Option("--secrets", help="Encrypt secrets into the store, or use environment variables"),
 ]
 Named = Annotated[
     list[str] | None,
@@ -51,10 +52,12 @@ Allow = Annotated[
 ]
 AllowClear = Annotated[
     bool,
-    typer.Option("--allow-in-clear", help="Exit with 0 even if a file contains a secret in clear"),
+    typer.Option(
+        "--allow-in-clear", help="Exit with 0 even if a file contains a plain-text secret"
+    ),
 ]
 Report = Annotated[
-    bool, typer.Option("--report", help="Only report: write nothing, need no settings file")
+    bool, typer.Option("--report", help="Print the report and write nothing; needs no settings")
 ]
 
 
@@ -79,9 +82,9 @@ def import_container(
     """Prints for each part whether it will run, and what to use instead.
 
     Writes container.toml and the templates next to it, readable only by you. Values that look like
-    secrets are encrypted into the store; secrets that must stay in a file in clear are listed.
+    secrets are encrypted into the store; secrets that must stay in a file in plain text are listed.
     Importing again shows what changed, and deletes secrets that are no longer used. Exits with 1 if
-    something will not run, or if a secret stands in clear.
+    something will not run, or if a file contains a plain-text secret.
     """
     made = draft(file, out, keep=keep, named=named or (), overwrite=overwrite, near=config.parent)
     sealed = made.found.secrets if keep == "sealed" else ()
@@ -89,7 +92,9 @@ def import_container(
     needs = not report and bool(sealed or made.left_behind)
     settings = load(config, credentials=False) if needs else None
     if settings is not None and sealed:
-        seal = sealing_key(settings, otherwise="or use --secrets env, and set them yourself")
+        seal = sealing_key(
+            settings, otherwise="or use --secrets env, and set the variables yourself"
+        )
         secrets = {field.kept.removeprefix(SEALED): field.secret for field in sealed}
         asyncio.run(keep_secrets(settings, seal, secrets, by=who(), container=named_so))
     if not report:
@@ -122,17 +127,17 @@ def _print(made: ImportDraft, gone: Sequence[str], *, report: bool) -> None:
     counted = Counter(line.fit for line in made.found.lines)
     counts = ", ".join(f"{counted[fit]} {_WORDS[fit]}" for fit in Support if counted[fit])
     clear = len(made.found.in_clear)
-    more = f"; {clear} {'secret stands' if clear == 1 else 'secrets stand'} in clear" * bool(clear)
+    more = f"; {clear} {'secret' if clear == 1 else 'secrets'} in plain text" * bool(clear)
     printing.say(f"{made.path}: {counts}{more}.")
     if report:
-        printing.say("Nothing was written, because of --report.")
+        printing.say("Nothing was written (--report).")
         return
     printing.say("Only you can read it and its templates (mode 0600).")
     if made.is_first:
         printing.say(f'To run it: [container] file = "{made.path}" in twite.toml.')
         printing.say(PERSONS)
     if any(secret.kept.startswith("env:") for secret in made.found.secrets):
-        printing.say("Set the variables above where the gateway is started.")
+        printing.say("Set the variables above in the gateway's environment.")
 
 
 def _print_secrets(made: ImportDraft, gone: Sequence[str]) -> None:
@@ -140,11 +145,11 @@ def _print_secrets(made: ImportDraft, gone: Sequence[str]) -> None:
         printing.say(
             printing.styled("secret", "bold"), f" {secret.kind} “{secret.name}” {secret.path}"
         )
-        printing.say(f"    kept as {secret.kept}")
+        printing.say(f"    stored as {secret.kept}")
     for left in made.found.in_clear:
         named = f" “{left.name}”" if left.name else ""
         printing.say(printing.styled("in clear", "bold red"), f" {left.kind}{named} {left.path}")
-        printing.say(f"    looks like a secret, and is in the file: {left.cure}")
+        printing.say(f"    looks like a secret in plain text: {left.cure}")
     for name in gone:
         printing.say(f"deleted: {name}, which this container no longer uses")
 
@@ -186,8 +191,8 @@ def _print_json(made: ImportDraft, gone: Sequence[str]) -> None:
 
 _WORDS: Final = {
     Support.RUNS: "run",
-    Support.DIFFERS: "run with a difference",
-    Support.RESTS: "rest, as before",
+    Support.DIFFERS: "run differently",
+    Support.RESTS: "stay paused, as before",
     Support.PAUSED: "are paused until you decide",
     Support.LEFT_OUT: "are left out",
 }

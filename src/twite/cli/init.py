@@ -15,7 +15,7 @@ from twite.domain.errors import SettingsError
 
 EXAMPLE: Final = "Example: `twite init --pixel o8z6j --event purchase=o8z6k`"
 
-Target = Annotated[Path, typer.Option("--config", "-c", metavar="PATH", help="Where to write it")]
+Target = Annotated[Path, typer.Option("--config", "-c", metavar="PATH", help="The file to write")]
 PixelId = Annotated[
     str, typer.Option("--pixel", metavar="ID", help="The pixel's id, from X's Events Manager")
 ]
@@ -25,7 +25,7 @@ Event = Annotated[
         "--event", metavar="NAME=ID", help="Your name for an event, and X's id; repeatable"
     ),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite the file; the key stays")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the file, and keep the key")]
 
 
 def register(app: typer.Typer) -> None:
@@ -56,7 +56,8 @@ def init(
     )
     if config.exists() and not force:
         raise SettingsError(
-            place=str(config), message="already exists. --force overwrites it; the key stays"
+            place=str(config),
+            message="already exists. Use --force to overwrite it and keep the key",
         )
     made_key = not key_file.exists()
     if made_key:
@@ -111,5 +112,5 @@ def _write(path: Path, text: str) -> None:
         draft.unlink(missing_ok=True)
         raise SettingsError(
             place=str(path),
-            message=f"cannot be written ({failure.strerror}). Choose another place with --config",
+            message=f"cannot be written ({failure.strerror}). Choose another file with --config",
         ) from None

@@ -29,13 +29,14 @@ Back = Annotated[
     typer.Option(
         "--callback",
         metavar="URL",
-        help="Let X send the browser to this local address, instead of a PIN",
+        help="Receive X's redirect at this local address instead of a PIN",
         show_default=False,
     ),
 ]
-Pin = Annotated[bool, typer.Option("--pin", help="Ask for the PIN that X shows; the default")]
+Pin = Annotated[bool, typer.Option("--pin", help="Prompt for the PIN that X shows (default)")]
 Token = Annotated[
-    bool, typer.Option("--pixel-token", help="Store a pixel token, typed or from standard input")
+    bool,
+    typer.Option("--pixel-token", help="Store a pixel token from the prompt or standard input"),
 ]
 
 
@@ -90,11 +91,12 @@ async def _by_callback(
 ) -> SignInCompleted:
     async with Callback(address) as callback:
         begun = await connect.begin(pixel, callback=address)
-        _show(begun, "Open this page in a browser of this machine:", as_json=as_json)
+        _show(begun, "Open this page in a browser on this machine:", as_json=as_json)
         query = await callback.query(begun.token, seconds=PATIENCE / SECOND)
     if query is None:
         raise SettingsError(
-            place="--callback", message="X did not send the browser back in time. Start again"
+            place="--callback",
+            message="X did not redirect the browser in time. Run the command again",
         )
     return await connect.finish_by_callback(query)
 
@@ -110,18 +112,20 @@ def _show(begun: SignInStarted, sentence: str, *, as_json: bool) -> None:
 def _pasted(*, as_json: bool) -> str:
     """Read a token without showing it."""
     if sys.stdin.isatty():
-        pasted = getpass.getpass("Pixel token (it is not shown): ")
+        pasted = getpass.getpass("Pixel token (not shown): ")
     else:
         pasted = sys.stdin.read(_LONGEST)
     token = pasted.strip()
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         where = (
-            "it is read from standard input" if as_json or not sys.stdin.isatty() else "paste it"
+            "pass the token on standard input"
+            if as_json or not sys.stdin.isatty()
+            else "paste the token"
         )
         raise SettingsError(
             place="the pixel token",
-            message=f"is empty, or no token: {where}. Events Manager: the pixel, Install Pixel, "
-            "Manual, Conversion API, Generate access token",
+            message=f"is empty or malformed: {where}. X creates it in Events Manager: the pixel, "
+            f"Install Pixel, Manual, Conversion API, Generate access token",
         )
     return token
 
@@ -148,15 +152,17 @@ def _told(settings: Settings, connected: SignInCompleted, *, as_json: bool) -> N
     else:
         printing.say(f"Signed in as @{connected.screen_name} for pixel {connected.pixel}.")
     if access is None:
-        printing.say("X did not answer when asked for the role. twite check asks again.")
+        printing.say(
+            "X did not answer the request for the user's role. Run twite check to try again."
+        )
     elif roles is not None:
-        printing.say(f"X says: {', '.join(roles)} on ads account {access.account}.")
+        printing.say(f"Role on ads account {access.account}: {', '.join(roles)}.")
     else:
         printing.say(
             "X did not refuse the token. Only the first conversion shows whether X accepts it."
         )
     printing.say(
-        f"The gateway (process {gateway.pid}) uses the credentials from now on."
+        f"The gateway (process {gateway.pid}) now uses the credentials."
         if gateway
         else "twite serve will use the credentials."
     )
@@ -164,11 +170,11 @@ def _told(settings: Settings, connected: SignInCompleted, *, as_json: bool) -> N
 
 _NAMES: Final = {OAUTH: "the OAuth credentials", PIXEL_TOKEN: "the pixel token"}
 
-Oauth = Annotated[bool, typer.Option("--oauth", help="Only the OAuth credentials")]
-OnlyToken = Annotated[bool, typer.Option("--pixel-token", help="Only the pixel token")]
+Oauth = Annotated[bool, typer.Option("--oauth", help="Delete only the OAuth credentials")]
+OnlyToken = Annotated[bool, typer.Option("--pixel-token", help="Delete only the pixel token")]
 Revoke = Annotated[
     bool,
-    typer.Option("--revoke", help="Also revoke the OAuth token at X, for every use of it"),
+    typer.Option("--revoke", help="Also revoke the OAuth token at X, wherever it is used"),
 ]
 
 
@@ -198,7 +204,7 @@ def logout(
         ended = ", and revoked it at X" if revoke and kind == OAUTH else ""
         printing.say(f"Deleted {_NAMES[kind]} of pixel {chosen}{ended}.")
     if not forgotten:
-        printing.say(f"Nothing is stored for pixel {chosen}.")
+        printing.say(f"No credentials are stored for pixel {chosen}.")
 
 
 async def _forget(connect: XSignIn, pixel: str, kinds: list[str], *, revoke: bool) -> list[str]:

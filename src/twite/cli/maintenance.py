@@ -30,7 +30,9 @@ def register(app: typer.Typer) -> None:
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The copy; must not exist yet")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The file to write; must not exist yet")
+    ],
     *,
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
@@ -44,7 +46,9 @@ def backup(
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The backup; it is kept")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The backup file; it is not changed")
+    ],
     *,
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
@@ -67,23 +71,31 @@ def _print_restored(done: Restored) -> None:
         latest = f"{datetime.fromtimestamp(done.latest / 1_000, UTC):%Y-%m-%d %H:%M:%S} UTC"
     printing.say(f"  latest    {latest}: the last request in the backup")
     if done.sent:
-        printing.say(f"  pending   {done.pending} are sent at the next start; none was sent since")
+        printing.say(
+            f"  pending   {done.pending} will be sent at the next start; none was sent "
+            f"since the backup"
+        )
     else:
-        printing.say(f"  held      {done.pending} were pending and may have been sent since:")
+        printing.say(
+            f"  held      {done.pending} were pending and may have been sent since the backup:"
+        )
         printing.say(f"            {done.why}")
-    printing.say(f"  missing   {done.received_after} conversions came after the backup")
+    printing.say(f"  missing   {done.received_after} conversions were received after the backup")
     if done.aside is not None:
-        printing.say(f"  replaced  the former database is {done.aside}; delete it yourself")
+        printing.say(f"  replaced  the previous database is now {done.aside}; delete it yourself")
     if not done.sent:
         printing.say(
-            "After the start, twite dead list shows the held ones; twite dead replay sends"
+            "After the start, twite dead list shows the held conversions, and twite dead replay "
+            "sends"
         )
         printing.say("them.")
     if done.received_after:
-        printing.say("Send the missing ones again from your shop's records, with the same ids.")
+        printing.say(
+            "Send the missing conversions again from your shop's records, with the same ids."
+        )
     printing.complain(
-        "Erasures, opt-outs and changed credentials since the backup are not in it: repeat them "
-        "before the gateway starts."
+        "The backup does not contain later erasures, opt-outs and credential changes: repeat them "
+        "before you start the gateway."
     )
 
 
@@ -95,9 +107,7 @@ def recover(
     *,
     to: Annotated[
         Path | None,
-        typer.Option(
-            "--to", metavar="NEW", help="The new file; default: in place of the damaged one"
-        ),
+        typer.Option("--to", metavar="NEW", help="The new file; default: replace the damaged one"),
     ] = None,
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
@@ -117,8 +127,8 @@ def _print_recovered(done: Recovered) -> None:
     rows = done.rows
     printing.say(f"{done.to}: {rows['conversion']} conversions of {rows['submission']} submissions")
     printing.say(f"  pending   {done.pending} are sent when the gateway starts")
-    printing.say(f"  held      {done.held} were pending, or may have been, and may have been sent")
-    printing.say(f"  dead      {done.dead}, of them with damaged bodies")
+    printing.say(f"  held      {done.held} were or may have been pending, and may have been sent")
+    printing.say(f"  dead      {done.dead}, including those with damaged bodies")
     lost = sum(done.lost.values())
     printing.say(f"  lost      {lost} were received and cannot be recovered")
     if done.behind:
@@ -129,15 +139,17 @@ def _print_recovered(done: Recovered) -> None:
         printing.say(f"              {whose}: {many}")
     printing.say(f"  damage    {done.damaged_pages} pages; the damaged file is {done.quarantined}")
     if not done.log_is_whole:
-        printing.say("            its log, too, so all that was pending is held")
+        printing.say("            its log is damaged, too: all pending conversions are held")
     if done.unsure:
-        printing.say(f"            rows may be missing of: {', '.join(done.unsure)}")
+        printing.say(f"            rows may be missing from: {', '.join(done.unsure)}")
     if "opt_out" in done.unsure:
         printing.complain(
-            "The list of opt-outs may be incomplete: repeat them before the gateway starts."
+            "The list of opt-outs may be incomplete: repeat them before you start the gateway."
         )
     if done.held:
-        printing.say("twite dead list shows the held ones; twite dead replay sends them.")
+        printing.say(
+            "twite dead list shows the held conversions, and twite dead replay sends them."
+        )
 
 
 def rotate_key(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
@@ -169,25 +181,25 @@ def _print_rotated(done: RotationResult) -> None:
     if done.file is not None:
         printing.say(
             f"Wrote a new key to {done.file}: keep a copy of it"
-            + ("." if left.any else ", and forget the old one.")
+            + ("." if left.any else ", and delete the old key.")
         )
-    printing.say(f"Sealed with it: {counted(secrets=done.secrets, payloads=done.payloads)}.")
+    printing.say(f"Encrypted with it: {counted(secrets=done.secrets, payloads=done.payloads)}.")
     for key, many in left.strange.items():
         printing.complain(
-            f"Sealed with the key {key}, which is not here: {counted(payloads=many)}. Add that "
-            "key to server.former_secret_keys, and run this again."
+            f"Encrypted with the key {key}, which is not configured: {counted(payloads=many)}. "
+            f"Add that key to server.former_secret_keys, and run the command again."
         )
     if left.any:
         still = counted(secrets=left.secrets, payloads=left.payloads)
         printing.complain(
-            f"Still sealed with a former key: {still}. "
-            f"Leave that key where it is{_cure(done)}, and run this again."
+            f"Still encrypted with a former key: {still}. "
+            f"Keep that key configured{_cure(done)}, and run the command again."
         )
     elif done.file is None:
-        printing.say("server.former_secret_keys can be taken out of the settings.")
+        printing.say("You can remove server.former_secret_keys from the settings.")
 
 
 def _cure(done: RotationResult) -> str:
     if done.gateway is None:
         return ""
-    return f", start the gateway (process {done.gateway}) again, which has other keys than these"
+    return f", restart the gateway (process {done.gateway}), which uses other keys"

@@ -41,7 +41,7 @@ def known_pixel(found: Settings, pixel: str | None) -> None:
     if pixel is not None and pixel not in known and not is_imported:
         there = ", ".join(known) or "none"
         raise typer.BadParameter(
-            f"no such pixel in {found.path}. There is: {there}", param_hint="--pixel"
+            f"no such pixel in {found.path}. Available: {there}", param_hint="--pixel"
         )
 
 
@@ -50,7 +50,7 @@ def one_pixel(found: Settings, pixel: str | None) -> str:
     known = [destination.pixel for destination in found.destinations()]
     if pixel is None and len(known) != 1:
         raise typer.BadParameter(
-            f"say for which pixel. There is: {', '.join(known) or 'none'}", param_hint="--pixel"
+            f"name one with --pixel. Available: {', '.join(known) or 'none'}", param_hint="--pixel"
         )
     known_pixel(found, pixel)
     return known[0] if pixel is None else pixel

@@ -23,7 +23,12 @@ _COLUMNS: Final = ("at", "source", "conversion id", "code", "path", "value", "re
 
 Since = Annotated[
     str | None,
-    typer.Option("--since", metavar="TIME", show_default=False, help="From this day or time on"),
+    typer.Option(
+        "--since",
+        metavar="TIME",
+        show_default=False,
+        help="Only conversions rejected since this day or time",
+    ),
 ]
 Code = Annotated[
     str | None,

@@ -17,7 +17,7 @@ EXAMPLE: Final = "Example: `twite serve --config /etc/twite/twite.toml`"
 
 Role = Annotated[
     Literal["all", "collector", "sender"],
-    typer.Option("--role", help="Which part to run; a SQLite store needs all in one"),
+    typer.Option("--role", help="The role to run; a SQLite store needs all roles in one process"),
 ]
 
 
@@ -31,8 +31,8 @@ def serve(*, config: Config = DEFAULT_CONFIG, role: Role = "all", as_json: Json 
     if role != "all":
         raise SettingsError(
             place="--role",
-            message=f"{role!r} needs a store that several processes can share, and a SQLite file "
-            "has one owner. Leave --role out",
+            message=f"{role!r} needs a store that several processes can share, but only one "
+            f"process can own a SQLite file. Remove --role",
         )
     settings = load(config)
     for warning in settings.warnings:
@@ -44,7 +44,7 @@ def serve(*, config: Config = DEFAULT_CONFIG, role: Role = "all", as_json: Json 
     )
     if not landed:
         printing.complain(
-            "Some requests to X were cut off; they are resent with the same ids after the next "
+            "Some requests to X were interrupted; they are resent with the same ids after the next "
             "start."
         )
     if not as_json:

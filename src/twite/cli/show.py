@@ -192,7 +192,7 @@ def print_history(history: History, *, now: int) -> None:
         printing.say(f"  {printing.safe(tag.tag, longest=60):<12} did not fire: {why}")
     if not history.attempts:
         printing.say("  no attempt yet")
-    other = "the other side" if history.pixel.startswith(PREFIX) else "X"
+    other = "the recipient" if history.pixel.startswith(PREFIX) else "X"
     for number, attempt in enumerate(history.attempts, 1):
         status, answer = _answered(attempt)
         doubt = f", and {other} may have processed it" if attempt.ambiguous else ""

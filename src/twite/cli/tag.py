@@ -27,7 +27,7 @@ template has none.
 Example: `twite tag test template.tpl --junit report.xml`"""
 RUN: Final = """Run the template once and print its effects without performing them.
 
-JSON is inline, or the name of a file. Missing fields have their defaults. Exits with 1 if the code
+Pass JSON inline or as a file name. Missing fields get their defaults. Exits with 1 if the code
 throws, exceeds a limit or reports failure.
 
 Example: `twite tag run template.tpl --data '{"pixelId": "o8z6j"}' --event event.json`"""
@@ -182,11 +182,11 @@ def _print_run(code_line: int, effects: list[AnyEffect], turns: tuple[Turn, ...]
         printing.complain(f"Error: {last.error}{line}")
     printing.say(f"outcome: {last.outcome}")
     if any(not turn.waiting and turn.wake_at is not None for turn in turns[:-1]):
-        printing.say("It waited for a promise that nothing settles, until the time limit.")
+        printing.say("The code waited until the time limit for a promise that never settles.")
     if not last.done and not last.waiting:
-        printing.say(f"It still waits after {len(turns)} turns.")
+        printing.say(f"The code is still waiting after {len(turns)} turns.")
     if last.waiting:
-        printing.say("It waits for answers; --answer gives them.")
+        printing.say("The code is waiting for responses. Pass them with --answer.")
 
 
 def _print_findings(file: Path, found: tuple[LintWarning, ...]) -> None:

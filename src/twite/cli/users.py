@@ -20,8 +20,8 @@ from twite.gateway.identity.accounts import SHORTEST, Accounts, CreatedKey, seen
 EXAMPLE: Final = "Example: `twite user add ada --role admin`"
 KEY_EXAMPLE: Final = "Example: `twite key add reports --scope accounting --scope lives`"
 NO_ADMIN: Final = (
-    "There is no admin yet, and without one nobody can use the console: twite user add NAME "
-    "--role admin"
+    "There is no admin yet, so nobody can use the console. Create one: twite user add NAME --role "
+    "admin"
 )
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ Stdin = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands and what they can do."""
     user = typer.Typer(help=f"{COMMANDS['user']}\n\n{EXAMPLE}", no_args_is_help=True)
-    user.command("add", help=f"Add a user, and ask for the password.\n\n{EXAMPLE}")(add)
+    user.command("add", help=f"Add a user and prompt for the password.\n\n{EXAMPLE}")(add)
     user.command("list", help="List users.\n\nExample: `twite user list --json`")(listed)
     user.command("role", help=ON_ROLE)(role)
     user.command("password", help=ON_ANOTHER)(password)
@@ -51,9 +51,9 @@ def register(app: typer.Typer) -> None:
         add_key
     )
     key.command("list", help="List keys.\n\nExample: `twite key list --json`")(list_keys)
-    key.command("revoke", help="Revoke a key at once.\n\nExample: `twite key revoke 3f9c0a1b2c`")(
-        revoke
-    )
+    key.command(
+        "revoke", help="Revoke a key immediately.\n\nExample: `twite key revoke 3f9c0a1b2c`"
+    )(revoke)
     app.add_typer(key, name="key")
 
 
@@ -74,7 +74,7 @@ def add(
         return any(user.is_admin for user in await user_accounts.users())
 
     has_admin = _user_accounts(settings, added)
-    printing.say(f"{name} may sign in at {settings.console_url} as {as_role}.")
+    printing.say(f"{name} can now sign in at {settings.console_url} as {as_role}.")
     if not has_admin:
         printing.complain(NO_ADMIN)
 
@@ -86,7 +86,7 @@ def listed(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     if as_json:
         printing.print_json([_told(user) for user in users])
     elif not users:
-        printing.say("There are no users yet: twite user add NAME --role admin")
+        printing.say("There are no users yet. Create one: twite user add NAME --role admin")
     else:
         printing.print_table(
             "",
@@ -122,7 +122,7 @@ def password(name: Name, *, config: Config = DEFAULT_CONFIG, password_stdin: Std
     _user_accounts(
         settings, lambda user_accounts: user_accounts.give_password(name, typed, by=who())
     )
-    printing.say(f"{name} has another password, and was signed out everywhere.")
+    printing.say(f"{name} has a new password and was signed out everywhere.")
 
 
 def totp(name: Name, *, config: Config = DEFAULT_CONFIG) -> None:
@@ -143,7 +143,9 @@ def remove(name: Name, *, config: Config = DEFAULT_CONFIG) -> None:
 def _typed(*, stdin: bool) -> str:
     if stdin:
         return sys.stdin.readline().rstrip("\n")
-    printing.complain(f"At least {SHORTEST} characters, better 15 or more; a sentence works well.")
+    printing.complain(
+        f"Use at least {SHORTEST} characters, ideally 15 or more. A sentence works well."
+    )
     typed = getpass.getpass("Password: ")
     if getpass.getpass("Once more: ") != typed:
         raise InvalidAccountChange("the passwords differ. Nothing was changed")
@@ -157,7 +159,7 @@ def known_pixels(settings: Settings, pixels: list[str] | None) -> None:
         if pixel not in known:
             there = ", ".join(sorted(known)) or "none"
             raise typer.BadParameter(
-                f"no pixel {pixel!r} in {settings.path}. There is: {there}", param_hint="--pixel"
+                f"no pixel {pixel!r} in {settings.path}. Available: {there}", param_hint="--pixel"
             )
 
 
@@ -216,7 +218,7 @@ def add_key(
     if as_json:
         printing.print_json({"key": made.text.reveal(), **_key_as_json(made.key)})
         return
-    printing.complain("This is shown once. Send it as Authorization: Bearer …")
+    printing.complain("The key is shown only once. Send it as Authorization: Bearer …")
     printing.say(made.text.reveal())
 
 
@@ -225,7 +227,7 @@ def list_keys(*, config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None
     if as_json:
         printing.print_json([_key_as_json(key) for key in keys])
     elif not keys:
-        printing.say("There are no keys yet: twite key add NAME --scope accounting")
+        printing.say("There are no keys yet. Create one: twite key add NAME --scope accounting")
     else:
         printing.print_table(
             "",

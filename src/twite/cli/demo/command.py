@@ -19,7 +19,9 @@ from twite.formats.files import findings
 EXAMPLE: Final = "Example: `twite demo --stay`"
 _RESERVED_HOST: Final = re.compile(r"(@(?:\w+\.)?example(?:\.(?:com|net|org))?)\b", re.IGNORECASE)
 
-Stay = Annotated[bool, typer.Option("--stay", help="Keep running; print the addresses and a user")]
+Stay = Annotated[
+    bool, typer.Option("--stay", help="Keep running, and print the addresses and a login")
+]
 Orders = Annotated[
     Path | None,
     typer.Option(
@@ -27,7 +29,7 @@ Orders = Annotated[
         metavar="FILE",
         exists=True,
         dir_okay=False,
-        help="Other orders, with the same columns",
+        help="A file of orders to send instead, with the same columns",
     ),
 ]
 
@@ -43,7 +45,7 @@ def demo(*, stay: Stay = False, orders: Orders = None) -> None:
         tempfile.TemporaryDirectory(prefix="twite-demo-") as folder,
         DemoProcesses(Path(folder)) as cast,
     ):
-        printing.say(printing.styled("Twite demo", "bold"), ": all of it on loopback")
+        printing.say(printing.styled("Twite demo", "bold"), ": everything runs on loopback")
         printing.say("")
         chosen = orders or with_mailboxes(example_orders(), Path(folder))
         story: DemoStory = play(cast, chosen)
@@ -52,7 +54,9 @@ def demo(*, stay: Stay = False, orders: Orders = None) -> None:
             _stay(cast)
         else:
             printing.say("")
-            printing.say("Its files are gone now, too. With --stay it keeps running.")
+            printing.say(
+                "The demo has ended and its files are deleted. Use --stay to keep it running."
+            )
     raise typer.Exit(0 if good else 1)
 
 
@@ -63,7 +67,7 @@ def example_orders() -> Path:
         if file.exists():
             return file
     raise typer.BadParameter(
-        "this installation has no example orders. Name a file of your own",
+        "this installation has no example orders. Give a file of orders",
         param_hint="--orders",
     )
 
@@ -87,14 +91,14 @@ def _stay(cast: DemoProcesses) -> None:
     printing.say(printing.styled("The console", "bold"), f": {cast.gateway_url}/console")
     printing.say(f"  sign in as     user {name}, password {password}")
     printing.say("")
-    printing.say(f"Still running. The gateway: {cast.gateway_url}")
-    printing.say(f"Buy something, in a browser: {cast.shop.url}/?twclid=2-demo3k9x0abcd1efgh2ijkl3")
-    printing.say(f"  and see the deduplication report: {cast.shop.url}/overlap")
-    printing.say(f"  its settings   {cast.config}")
+    printing.say(f"The gateway is still running: {cast.gateway_url}")
+    printing.say(f"Buy something in a browser: {cast.shop.url}/?twclid=2-demo3k9x0abcd1efgh2ijkl3")
+    printing.say(f"  then see the deduplication report: {cast.shop.url}/overlap")
+    printing.say(f"  settings       {cast.config}")
     printing.say(f"  try            twite show ID --config {cast.config}")
     printing.say(f"                 twite rejected --config {cast.config}")
-    printing.say(f"X is emulated on {cast.x.url}; what it received: {cast.x.url}/_emulator/counted")
-    printing.say("Ctrl-C ends it.")
+    printing.say(f"X emulator: {cast.x.url}; received conversions: {cast.x.url}/_emulator/counted")
+    printing.say("Press Ctrl-C to stop.")
     try:
         cast.wait()
     except KeyboardInterrupt:
@@ -105,13 +109,13 @@ def _stay(cast: DemoProcesses) -> None:
 _REASONS: Final = {**CODES, **findings.ERRORS}
 _STATES: Final = ("delivered", "duplicate", "suppressed", "rejected", "dead", "held", "pending")
 _MEANINGS: Final = {
-    "delivered": "X has them",
-    "duplicate": "the same again: counted, not sent",
-    "suppressed": "not sent on purpose",
+    "delivered": "accepted by X",
+    "duplicate": "the same conversion again; not sent",
+    "suppressed": "deliberately not sent",
     "rejected": "rejected at intake, with a reason",
-    "dead": "refused by X, for good",
-    "held": "waiting for a person",
-    "pending": "on their way",
+    "dead": "refused by X; not retried",
+    "held": "waiting for your decision",
+    "pending": "waiting to be sent",
 }
 
 
@@ -123,25 +127,25 @@ def tell_the_end(cast: DemoProcesses, story: DemoStory) -> bool:
     rows: list[tuple[str, int, str]] = [("received", balance["received"], "")]
     rows += [(state, balance[state], _MEANINGS[state]) for state in _STATES]
     rows.append(("balance", balance["balance"], "must be 0"))
-    printing.print_table("What the gateway has", ("", "conversions", ""), rows)
+    printing.print_table("Conversions at the gateway", ("", "conversions", ""), rows)
     refusals = _refusals(story)
     printing.print_table(
-        "Why rows were rejected, by the gateway or by twite send before it",
+        "Rejected rows by reason (gateway and twite send)",
         ("code", "rows", ""),
         [(code, many, _REASONS.get(code, "")) for code, many in refusals.most_common()],
     )
     printing.print_table(
-        "What X has",
+        "Conversions at X",
         ("", "", ""),
         [
             ("requests", counted.requests, counted.answers),
-            ("received by API", counted.by_api, f"{counted.again} of them a second time"),
-            ("received by pixel", counted.by_pixel, "the buyers' browsers"),
+            ("received by API", counted.by_api, f"{counted.again} of them resent"),
+            ("received by pixel", counted.by_pixel, "sent by the buyers' browsers"),
             ("counted", counted.counted, "each once"),
             (
-                "dropped as twins",
+                "dropped as duplicates",
                 counted.dropped,
-                "of pixel and API; of resends, as assumed of X",
+                "of pixel and API, and of resends (assumed of X)",
             ),
         ],
     )
@@ -194,7 +198,7 @@ class EmulatorCounts:
         self.again = sum(max(0, tally.api - 1) for tally in self.ids.values())
         self.requests = received.requests
         self.answers = ", ".join(
-            f"{many} answered {status}" for status, many in sorted(received.answers.items())
+            f"{many} with status {status}" for status, many in sorted(received.answers.items())
         )
 
 
@@ -216,7 +220,9 @@ def _print_history(cast: DemoProcesses, counted: EmulatorCounts) -> None:
     """Show the life of one whose answer was lost."""
     again = next((id_ for id_, tally in counted.ids.items() if tally.api > 1), None)
     if again is not None:
-        printing.say(printing.styled("One whose answer was lost", "bold"), f": twite show {again}")
+        printing.say(
+            printing.styled("A conversion whose response was lost", "bold"), f": twite show {again}"
+        )
         cast.twite("show", again)
 
 
@@ -230,14 +236,14 @@ def _judge(
         ("every conversion is accounted for: the balance is 0", balance["balance"] == 0),
         ("nothing is pending", story.drained),
         ("X received what the gateway reports as delivered", len(sent) == balance["delivered"]),
-        ("X counted each of them once", len(once) == len(counted.ids)),
-        ("the pixel's copies were dropped", counted.by_pixel == len(story.bought.fired)),
+        ("X counted each conversion once", len(once) == len(counted.ids)),
+        ("X dropped the pixel's copies", counted.by_pixel == len(story.bought.fired)),
         (
             "page and server used the same id",
             overlap["page_and_server"] == len(story.bought.orders),
         ),
         (
-            "orders under two ids were found",
+            "orders with two ids were found",
             overlap["two_ids"] == len(story.bought.renamed),
         ),
     )

@@ -46,7 +46,7 @@ def landing(gateway: str, x: str) -> str:
         "A small shop",
         "<p>An advertisement on X would lead here with a click id, as in "
         '<a href="/?twclid=2-demo3k9x0abcd1efgh2ijkl3">this link</a>.</p>'
-        '<p><a href="/mug">Look at the mug</a></p>',
+        '<p><a href="/mug">View the mug</a></p>',
         scripts=_scripts(gateway, x),
     )
 
@@ -66,9 +66,10 @@ def thanks(gateway: str, x: str, order: Mapping[str, str]) -> str:
     attributes = " ".join(f'data-{name}="{escape(value)}"' for name, value in order.items())
     return _page(
         "Thank you",
-        f"<p>Your order is {escape(order['id'])}. The shop's back end has told the gateway of it, "
-        "and this page tells it again, and X's pixel, with the same id. Load the page again: "
-        'nothing more is counted.</p><p><a href="/overlap">Deduplication report</a></p>',
+        f"<p>Your order is {escape(order['id'])}. The shop's server has sent the order to the "
+        "gateway. This page sends it again, to the gateway and to X's pixel, with the same id. "
+        "Reload the page: X still counts the order once.</p>"
+        '<p><a href="/overlap">Deduplication report</a></p>',
         scripts=_scripts(gateway, x),
         body=attributes,
     )
@@ -92,7 +93,7 @@ def overlap(report: Mapping[str, object]) -> str:
 
 def unknown() -> str:
     """Return the page of an address that there is not."""
-    return _page("There is no such page", "")
+    return _page("Page not found", "")
 
 
 def _scripts(gateway: str, x: str) -> str:

@@ -120,7 +120,10 @@ class DemoStory(msgspec.Struct, frozen=True, kw_only=True):
 
 def play(cast: DemoProcesses, orders: Path) -> DemoStory:
     """Play it; return what the end is to tell of."""
-    _step("X", f"emulated on {cast.x.url}: checks what it is sent, counts, and will misbehave")
+    _step(
+        "X",
+        f"emulated on {cast.x.url}: validates requests, counts conversions and simulates faults",
+    )
     _step("gateway", f"twite serve on {cast.gateway_url}, with SQLite in {cast.folder}")
     bought = buy(cast, orders)
     _step(
@@ -129,16 +132,16 @@ def play(cast: DemoProcesses, orders: Path) -> DemoStory:
     )
     _watch(cast)
     _arm(cast)
-    _step("X", "told to refuse one batch, to lose one answer, to limit the rate once")
+    _step("X", "will refuse one batch, lose one response and limit the rate once")
     report = cast.folder / "report.csv"
     _step("shop", f"twite send {orders.name}")
     printing.say("")
     cast.twite("send", str(orders), "--report", str(report), "--yes")
     printing.say("")
     _send_as_to_x(cast)
-    _step("a script", "posts 3 sign-ups as it always did to X: only the host has changed")
+    _step("a script", "posts 3 sign-ups in X's own format; only the host has changed")
     _send_twice(cast)
-    _step("shop", "posts one more order twice, as a client does that lost an answer")
+    _step("shop", "posts one more order twice, like a client that lost the response")
     drained = _watch(cast)
     if drained:
         _step("gateway", "nothing is pending")

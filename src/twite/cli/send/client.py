@@ -114,7 +114,7 @@ class Submitter:
             answer = await self.post(body)
             if isinstance(answer, SendResponse) and answer.status not in _PASSING:
                 if attempts:
-                    self.waiting.say("the gateway takes conversions again: going on")
+                    self.waiting.say("the gateway accepts conversions again: continuing")
                 return answer, lost
             attempts += 1
             lost = lost or _may_have_arrived(answer)
@@ -124,7 +124,7 @@ class Submitter:
             asked = answer.retry_after if isinstance(answer, SendResponse) else 0.0
             ours = backoff(attempts=attempts, randomness=self.waiting.randomness()) / 1_000
             if attempts == 1:
-                self.waiting.say(f"{reason}: waiting, then going on (Ctrl-C stops)")
+                self.waiting.say(f"{reason}: waiting to continue (Ctrl-C stops)")
             await self.waiting.sleep(max(asked, min(ours, LONGEST_WAIT)))
 
 
@@ -150,7 +150,7 @@ def poster(session: aiohttp.ClientSession, *, url: str, key: Secret) -> SendClie
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
             return SendNoResponse(reason=f"no gateway answers at {url} ({reason})", lost=False)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            reason = f"the gateway at {url} gave no answer ({type(error).__name__})"
+            reason = f"the gateway at {url} did not answer ({type(error).__name__})"
             return SendNoResponse(reason=reason, lost=True)
 
     return post
@@ -196,16 +196,17 @@ def _too_large() -> tuple[ReportedFault, ...]:
 
 def _why_stopped(answer: SendResponse) -> str:
     causes = {
-        401: "the gateway does not know this key: is the source's key the one it was started with?",
-        403: "the gateway does not let this key submit",
-        404: f"there is no gateway at this address: POST {PATH} answers 404",
-        405: f"there is no gateway at this address: POST {PATH} answers 405",
+        401: "the gateway does not know this key. Compare it with the key that the gateway was "
+        "started with",
+        403: "this key may not submit conversions",
+        404: f"there is no gateway at this address: POST {PATH} returned 404",
+        405: f"there is no gateway at this address: POST {PATH} returned 405",
     }
     if answer.status in causes:
         return causes[answer.status]
     found = decoded(answer.body, ErrorBody)
     detail = f" ({found.errors[0].message})" if found is not None and found.errors else ""
-    return f"the gateway answered {answer.status}, which is not an answer to conversions{detail}"
+    return f"the gateway returned {answer.status}, which POST {PATH} never returns{detail}"
 
 
 def _may_have_arrived(answer: SendResponse | SendNoResponse) -> bool:
@@ -220,7 +221,7 @@ def _reason(answer: SendResponse | SendNoResponse) -> str:
         return answer.reason
     found = decoded(answer.body, ErrorBody)
     detail = f", {found.errors[0].message}" if found is not None and found.errors else ""
-    return f"the gateway answers {answer.status}{detail}"
+    return f"the gateway returned {answer.status}{detail}"
 
 
 def _seconds(text: str) -> float:
@@ -255,7 +256,7 @@ def target(config: Path, *, to: str | None, source: str | None, key_from: str | 
     if key_from is not None:
         if to is None or source is not None:
             raise typer.BadParameter(
-                "goes with --to, and instead of --source", param_hint="--key-from"
+                "needs --to, and cannot be combined with --source", param_hint="--key-from"
             )
         return SendTarget(url=_url(to), key=_key_from(key_from))
     settings = load(config, credentials=False)
@@ -281,16 +282,17 @@ def _source(settings: Settings, name: str | None) -> Source:
         return chosen[0]
     there = ", ".join(candidate.name for candidate in with_key) or "none"
     if name is not None:
-        message = f"no source of this name has a key in {settings.path}. There is: {there}"
+        message = f"no source of this name has a key in {settings.path}. Available: {there}"
     else:
-        message = f"which source is it? {settings.path} has: {there}"
+        message = f"name one. {settings.path} has: {there}"
     raise typer.BadParameter(message, param_hint="--source")
 
 
 def _address(listen: HostPort) -> str:
     if listen.port == 0:
         raise typer.BadParameter(
-            "the gateway listens on any free port: say which, as in --to http://127.0.0.1:8080",
+            "the gateway listens on any free port. Give its address, as in --to "
+            "http://127.0.0.1:8080",
             param_hint="--to",
         )
     host = _EVERYWHERE.get(listen.host, listen.host)
@@ -315,7 +317,7 @@ def _key_from(place: str) -> Secret:
             text = Path(name).read_text("utf-8")
         else:
             raise typer.BadParameter(
-                "write env:NAME or file:PATH; a key on the command line would be seen by others",
+                "write env:NAME or file:PATH. Other users could see a key on the command line",
                 param_hint="--key-from",
             )
     except (OSError, UnicodeDecodeError):

@@ -44,18 +44,20 @@ def send(
         typer.Option(
             "--map",
             metavar="OURS=COLUMN",
-            help="Use a column for a field; OURS= uses none",
+            help="Read a field from a column; FIELD= reads none",
             show_default=False,
         ),
     ] = None,
     event: Annotated[
         str | None,
-        typer.Option(metavar="NAME", show_default=False, help="The event of rows without one"),
+        typer.Option(
+            metavar="NAME", show_default=False, help="The event of rows that name no event"
+        ),
     ] = None,
     currency: Annotated[
         str | None,
         typer.Option(
-            metavar="CODE", show_default=False, help="The currency of amounts without one"
+            metavar="CODE", show_default=False, help="The currency of amounts without a currency"
         ),
     ] = None,
     decimal: Annotated[
@@ -75,13 +77,13 @@ def send(
         typer.Option(
             metavar="ZONE",
             show_default=False,
-            help="The time zone of times without one, such as Europe/London",
+            help="The time zone of times without a zone, such as Europe/London",
         ),
     ] = None,
     source: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", show_default=False, help="The source in the settings to send as"
+            metavar="NAME", show_default=False, help="The source to send as, from the settings"
         ),
     ] = None,
     to: Annotated[
@@ -101,7 +103,7 @@ def send(
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check every row, send nothing")
+        bool, typer.Option("--dry-run", help="Check every row without sending")
     ] = False,
     report: Annotated[
         Path | None,
@@ -120,7 +122,7 @@ def send(
             min=0, metavar="SECONDS", help="Give up if the gateway accepts nothing for this long"
         ),
     ] = _PATIENCE,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation")] = False,
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
@@ -166,18 +168,16 @@ def _require_sense(
     files: list[Path], report: Path | None, key_from: str | None, *, dry: bool
 ) -> None:
     if report is not None and len(files) > 1:
-        raise typer.BadParameter("goes with one file", param_hint="--report")
+        raise typer.BadParameter("works with one file only", param_hint="--report")
     if dry and key_from is not None:
-        raise typer.BadParameter(
-            "judges by the settings: leave --key-from out", param_hint="--dry-run"
-        )
+        raise typer.BadParameter("needs no key: remove --key-from", param_hint="--dry-run")
 
 
 def _mapped(pair: str) -> tuple[str, str]:
     field, equals, column = pair.partition("=")
     if not equals or not field.strip():
         raise typer.BadParameter(
-            f"write it as in email=Contact: our field ({', '.join(NAMES)}), then the column",
+            f"must be FIELD=COLUMN, as in email=Contact. The fields: {', '.join(NAMES)}",
             param_hint="--map",
         )
     return field.strip(), column.strip()
@@ -190,7 +190,7 @@ def _zone(name: str | None) -> tzinfo | None:
         return ZoneInfo(name)
     except (OSError, ValueError, KeyError):
         raise typer.BadParameter(
-            "no such time zone: write it as in Europe/London, or UTC", param_hint="--timezone"
+            "unknown time zone. Use a name such as Europe/London or UTC", param_hint="--timezone"
         ) from None
 
 
@@ -198,7 +198,7 @@ def _separator(given: str) -> str:
     mark = {"tab": "\t", "\\t": "\t"}.get(given.lower(), given)
     if len(mark) != 1 or mark in '"\r\n' or mark.isalnum():
         raise typer.BadParameter(
-            "one character that separates cells: write it as in ';', '|' or tab",
+            "must be one character, such as ';' or '|', or the word tab",
             param_hint="--delimiter",
         )
     return mark
@@ -213,18 +213,18 @@ def _examined(
         raise typer.BadParameter(f"{file.name}: {error.message}", param_hint="--map") from None
     if delimiter is not None and opened.kind != "csv":
         raise typer.BadParameter(
-            f"{file.name} is not a CSV file: there are no cells to separate",
+            f"{file.name} is not a CSV file and has no separator",
             param_hint="--delimiter",
         )
     if opened.columns is None and chosen:
         raise typer.BadParameter(
-            f"{file.name} is JSON of our own format: there are no columns to map",
+            f"{file.name} is in Twite's own JSON format, which has no columns to map",
             param_hint="--map",
         )
     if opened.columns is not None and "event" not in opened.columns.taken and event is None:
         raise typer.BadParameter(
-            f"{file.name} has no column for the event: say which it is, as in --event purchase, "
-            "or where it stands, as in --map event=COLUMN",
+            f"{file.name} has no event column. Give the event, as in --event purchase, or its "
+            f"column, as in --map event=COLUMN",
             param_hint="--event",
         )
     return opened

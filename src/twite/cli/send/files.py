@@ -185,7 +185,9 @@ def _examined(path: Path, chosen: Mapping[str, str], delimiter: str | None) -> O
     if kind == "parquet":
         with path.open("rb") as raw:
             if raw.read(len(_PARQUET)) != _PARQUET:
-                raise UnreadableFile("Parquet is compressed inside: unpack the file")
+                raise UnreadableFile(
+                    "Parquet files are compressed internally: decompress the file first"
+                )
         table = open_table(path)
         return msgspec.structs.replace(
             opened, table=table, rows=table.height, columns=recognise(table.header, chosen)

@@ -263,19 +263,19 @@ def open_report(path: Path, state: ReportState, *, source: Path, overwrite: bool
     try:
         if path.exists():
             if path.samefile(source):
-                raise ClientError(f"{path} is the file to send: name another for --report")
+                raise ClientError(f"{path} is the file to send. Choose another path with --report")
             with path.open("rb") as there:
                 start = there.read(len(_START) + 3).removeprefix(b"\xef\xbb\xbf")
             if start and start != _START and not overwrite:
                 raise ClientError(
-                    f"{path} is there and no report of `twite send`: name another with --report, "
-                    "or say --yes to overwrite it"
+                    f"{path} exists and is not a report of `twite send`. Choose another path with "
+                    f"--report, or overwrite it with --yes"
                 )
         return SendReport(path, state)
     except OSError as error:
         raise ReportUnusable(
-            f"the report {path} cannot be written ({error.strerror}): name another place with "
-            "--report"
+            f"the report {path} cannot be written ({error.strerror}): choose another path with "
+            f"--report"
         ) from None
 
 

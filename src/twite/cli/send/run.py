@@ -195,7 +195,8 @@ def perform(opened: OpenedFile, wish: SendOptions, target: SendTarget) -> SendRe
     state = _state(opened, wish, path)
     if state.finished:
         printing.complain(
-            f"{opened.path.name} was sent already; with these verdicts. --restart sends it again"
+            f"{opened.path.name} was already sent, with these verdicts. Use --restart to send it "
+            f"again"
         )
     else:
         _ask(opened, wish, target, state)
@@ -226,11 +227,11 @@ def _state(opened: OpenedFile, wish: SendOptions, report: Path) -> ReportState:
     if earlier.options != wish.options:
         raise ClientError(
             f"{opened.path.name}: an earlier run with other options stopped after {earlier.done:,} "
-            "rows. Use the same options to go on, or --restart to begin again: rows that the "
-            "gateway already has are duplicates then"
+            "rows. Use the same options to continue, or --restart to start over: rows that the "
+            "gateway already has then count as duplicates"
         )
     if earlier.done and not earlier.finished:
-        printing.complain(f"going on after the {earlier.done:,} rows that an earlier run sent")
+        printing.complain(f"continuing after the {earlier.done:,} rows that an earlier run sent")
     return earlier
 
 
@@ -259,7 +260,7 @@ def _send(opened: OpenedFile, wish: SendOptions, target: SendTarget, report: Sen
             raise
 
 
-_AGAIN: Final = "The same command goes on from there"
+_AGAIN: Final = "Run the same command again to continue"
 
 
 async def _submitted(

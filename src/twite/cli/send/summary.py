@@ -29,7 +29,7 @@ _WORDS: Final = {
     RowResultKind.READY: "would be accepted",
     RowResultKind.DUPLICATE: "duplicates",
     RowResultKind.SUPPRESSED: "suppressed (no consent)",
-    RowResultKind.HELD: "held (a person decides)",
+    RowResultKind.HELD: "held (for your decision)",
     RowResultKind.REJECTED: "rejected",
 }
 _KINDS: Final = {"csv": "CSV", "json": "JSON", "jsonl": "JSON Lines", "parquet": "Parquet"}
@@ -73,23 +73,23 @@ def doubts(opened: OpenedFile) -> Iterator[str]:
     if not taken:
         return
     if "time" not in taken:
-        yield "no column for the time: every row counts as happening now (--map time=COLUMN)"
+        yield "no time column: every row gets the current time (--map time=COLUMN)"
     if "conversion_id" not in taken:
         yield (
-            "no column for an order id: X cannot tell these from what its pixel saw "
+            "no order id column: X cannot match these conversions with those of its pixel "
             "(--map conversion_id=COLUMN)"
         )
     if "value" not in taken:
         yield _no_amount(() if opened.columns is None else opened.columns.ignored)
     if not any(field in taken for field in _STRONG) and not {"ip", "user_agent"} <= taken.keys():
-        yield "no column to match a person by: every row will be rejected (--map email=COLUMN)"
+        yield "no identifier column: every row will be rejected (--map email=COLUMN)"
 
 
 def _no_amount(ignored: Sequence[str]) -> str:
     """Say that conversions go without a value, and which columns may hold it by their name."""
     likely = [f'"{name}"' for name in ignored if _AMOUNT.search(name)]
-    meant = f": is it {' or '.join(likely[:3])}?" if likely else ""
-    return f"no column for the amount: conversions go without a value (--map value=COLUMN){meant}"
+    meant = f". Did you mean {' or '.join(likely[:3])}?" if likely else ""
+    return f"no amount column: conversions are sent without a value (--map value=COLUMN){meant}"
 
 
 @contextmanager
@@ -120,9 +120,7 @@ def summarise(opened: OpenedFile, tally: ResultTally, report: Path, *, dry: bool
         rows.append(["not sent yet", opened.rows - tally.rows])
     rows.append(["all rows", opened.rows])
     if dry:
-        printing.say(
-            "A dry run: nothing was sent, and duplicates were looked for in the file alone."
-        )
+        printing.say("Dry run: nothing was sent. Duplicates were searched only within the file.")
     printing.print_table("", [opened.path.name, "rows"], rows)
     _reasons("rejected because", tally.errors)
     _reasons("notes", tally.notes)
