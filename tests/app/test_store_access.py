@@ -111,7 +111,7 @@ async def test_the_owner_is_told_once_who_did_it_and_of_each_what_they_are_sure_
         (404, "{}", "answered 404"),
         (503, "{}", "answered 503"),
         (302, "{}", "answered 302"),
-        (200, "<html>", "did not answer as a gateway does"),
+        (200, "<html>", "sent an unreadable response"),
     ],
 )
 async def test_an_owner_that_does_not_obey_is_told(settings, status, body, why):
@@ -125,7 +125,8 @@ async def test_an_owner_that_does_not_obey_is_told(settings, status, body, why):
                 await desk.move(Replay(deliveries=[1]), now=0)
 
     assert told.value.reason == (
-        f"the gateway at {url} owns the store and {why}. Look at its log, or stop it and try again"
+        f"the gateway at {url} owns the store and {why}. Check the gateway's log, or stop the "
+        f"gateway and try again"
     )
 
 

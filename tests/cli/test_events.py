@@ -117,7 +117,7 @@ def test_a_deleted_event_is_marked_and_the_settings_that_name_it_are_told(events
     assert (code, err) == (0, "")
     assert out == (
         "Deleted purchase. X keeps the event, marked as deleted: twite events list --deleted.\n"
-        f"Take purchase out of {path}: X refuses its conversions from now on.\n"
+        f"Remove purchase from {path}: X now refuses its conversions.\n"
     )
     assert "o8z6k" not in known(events)
     assert known(events, "--deleted")["o8z6k"]["deleted"] is True

@@ -123,7 +123,7 @@ def test_a_fault_of_our_own_shows_no_traceback_and_none_of_its_words(capsys):
         1,
         "",
         (
-            "Error: a fault of Twite's own (KeyError). Run it again as `twite --debug show …` and "
+            "Error: internal error in Twite (KeyError). Run `twite --debug show …` and "
             "report the output, without your secrets.\n"
         ),
     )

@@ -135,7 +135,7 @@ def test_a_gateway_that_does_not_obey_the_desk_is_told(tmp_path):
     assert (code, out) == (1, "")
     assert err == (
         f"Error: the gateway at {ready['url']} owns the store and answered 404. "
-        "Look at its log, or stop it and try again\n"
+        "Check the gateway's log, or stop the gateway and try again\n"
     )
 
 

@@ -182,6 +182,6 @@ def test_without_a_store_there_is_nothing_to_show(command, shop):
 
     assert (code, out) == (1, "")
     assert err == (
-        f"Error: {shop.parent}/twite.db: the database does not exist yet. twite serve "
-        "creates it; or store.url differs from the gateway's\n"
+        f"Error: {shop.parent}/twite.db: the database does not exist yet. twite serve creates it. "
+        f"If the gateway has run, check that store.url names its file\n"
     )

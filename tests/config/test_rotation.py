@@ -114,5 +114,5 @@ async def test_a_key_that_does_not_open_what_is_there_leaves_both(tmp_path):
 
 
 async def test_without_a_key_there_is_nothing_to_rotate(tmp_path):
-    with pytest.raises(SettingsError, match="there is nothing to rotate"):
+    with pytest.raises(SettingsError, match="no encrypted secrets to rotate"):
         await rotate(read(tmp_path), ENVIRONMENT, by="ada (command)")

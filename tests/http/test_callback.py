@@ -33,7 +33,7 @@ async def test_the_request_that_names_the_sign_in_is_returned(query):
         came = await callback.query("t", seconds=5)
 
     assert came == query
-    assert "this page can be closed" in answer
+    assert "you can close this page" in answer
     assert "Content-Security-Policy: default-src 'none'" in answer
 
 

@@ -67,7 +67,7 @@ async def test_a_proxy_of_the_machine_shows_itself_by_any_header_or_by_the_name_
     ]
 
     assert [answer.status for answer in answers] == [401, 200]
-    assert "through no proxy" in answers[0].json()["errors"][0]["message"]
+    assert "not through a proxy" in answers[0].json()["errors"][0]["message"]
 
 
 async def test_from_elsewhere_the_metrics_key_opens_the_metrics_and_no_sources_key_does(staged):

@@ -41,7 +41,7 @@ async def test_an_address_that_is_taken_is_a_setting_that_is_wrong(stage):
 
     assert str(caught.value) == (
         f"server.listen: cannot listen on 127.0.0.1:{stage.server.port} (Address already in use). "
-        "Stop what listens there, or choose another address"
+        "Stop the process that listens there, or choose another address"
     )
 
 

@@ -99,4 +99,4 @@ def log_in(
 def _follow(address: str) -> None:
     """Go where X sends the browser."""
     with urllib.request.urlopen(address, timeout=30) as page:
-        assert "this page can be closed" in page.read().decode()
+        assert "you can close this page" in page.read().decode()

@@ -160,7 +160,7 @@ def test_a_pixel_moves_from_oauth_to_a_pasted_token_that_x_takes(x_emulator, tmp
                 'verdict="taken"} 1.0'
             )
         }
-        assert "X takes a credential" in gateway.log()
+        assert "X accepted a credential" in gateway.log()
 
 
 def test_a_token_that_x_stops_taking_falls_back_to_oauth(x_emulator, tmp_path):
@@ -181,7 +181,7 @@ def test_a_token_that_x_stops_taking_falls_back_to_oauth(x_emulator, tmp_path):
                 'verdict="refused"} 1.0'
             ),
         }
-        assert "X refuses one credential; the other is tried" in gateway.log()
+        assert "X refused a credential; trying the other" in gateway.log()
 
 
 def test_a_token_of_another_pixel_is_refused_before_it_is_stored(x_emulator, tmp_path):

@@ -95,8 +95,8 @@ def test_a_line_of_a_template_names_the_tag_or_the_client(capsys):
         capsys, TagSaid(tag="tag:crm", text="a", own=True), ClientSaid(client="Orders", text="b")
     )
 
-    assert (of_tag["event"], of_tag["tag"], of_tag["text"]) == ("a sandbox says", "tag:crm", "a")
-    assert (of_client["event"], of_client["client"]) == ("a template says", "Orders")
+    assert (of_tag["event"], of_tag["tag"], of_tag["text"]) == ("sandbox message", "tag:crm", "a")
+    assert (of_client["event"], of_client["client"]) == ("template message", "Orders")
     assert (of_client["text"], of_client["level"]) == ("b", "info")
 
 

@@ -12,10 +12,10 @@ from twite.observers.metrics import Metrics
 @pytest.mark.parametrize(
     ("offset", "level", "words"),
     [
-        (3_600_000, "error", "the clock is wrong"),
-        (-31_000, "error", "the clock is wrong"),
-        (29_000, "info", "the clock agrees with X's"),
-        (0, "info", "the clock agrees with X's"),
+        (3_600_000, "error", "the system clock is wrong"),
+        (-31_000, "error", "the system clock is wrong"),
+        (29_000, "info", "the system clock agrees with X"),
+        (0, "info", "the system clock agrees with X"),
     ],
 )
 def test_half_a_minute_off_is_an_error_in_the_log(offset, level, words, capsys):

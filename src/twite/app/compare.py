@@ -74,7 +74,7 @@ async def shadow_of(
     if path is None:
         raise SettingsError(
             place="container.file",
-            message="no container is configured. Name it there, or with --container",
+            message="no container is configured. Set one there, or use --container",
         )
     container = load_container(path)
     sealed = {} if settings is None else await sealed_of(settings)
@@ -238,7 +238,7 @@ class Comparison:
         if fired.setup is not None:
             outcome = self._run(fired.setup, occasion, sent, asked, failed)
             if tag.setup is not None and tag.setup.needed and outcome is not RunResult.SUCCESS:
-                failed.append((tag.name, f"the tag {tag.setup.tag!r} before it did not succeed"))
+                failed.append((tag.name, f"its setup tag {tag.setup.tag!r} did not succeed"))
                 return RunResult.FAILURE
         last = self._alone(fired, occasion, sent, asked)
         if last.error is not None:
@@ -337,7 +337,7 @@ class _AtIntake:
 def _kind_of(turn: Turn) -> str:
     """Return the kind of the failure without the thrown value, which may hold personal data."""
     kind = (turn.error or "").partition(":")[0][:60]
-    return kind if turn.line is None else f"{kind}, line {turn.line} of its code"
+    return kind if turn.line is None else f"{kind}, line {turn.line} of the template's code"
 
 
 def _answer(

@@ -98,7 +98,7 @@ class CompareEndpoints:
         identifiers = identifiers_of(native, region=source.region, faults=[], notes=[])
         verdict = judge(native.consent, identifiers, source.pixel)
         if verdict.action is ConsentAction.HOLD:
-            return f"{verdict.reason}, held for a person"
+            return f"{verdict.reason}, held for a decision"
         return None if verdict.action is ConsentAction.SEND else verdict.reason
 
 
@@ -118,7 +118,7 @@ def _events(case: CapturedCase) -> Iterator[Event]:
         raise MalformedRequest(
             code="wrong_shape",
             path="request.path",
-            message=f"nothing here reads {request.path!r}: write the event itself",
+            message=f"no endpoint reads {request.path!r}: write `event` instead of `request`",
         )
     yield from _read(reads, request)
 

@@ -133,7 +133,7 @@ class GatewayClient:
         del session_digest  # a command has no session
         result = (await self._ask(ControlCommand.changing(change, audit_event=audit_event))).result
         if result is None:
-            raise self._refused("did not say whether it did it")
+            raise self._refused("did not report a result")
         return result
 
     async def note(self, audit_event: AuditEvent) -> None:
@@ -169,12 +169,12 @@ class GatewayClient:
         except (aiohttp.ClientError, OSError) as failure:
             raise self._refused(f"cannot be reached ({type(failure).__name__})") from None
         except msgspec.DecodeError:
-            raise self._refused("did not answer as a gateway does") from None
+            raise self._refused("sent an unreadable response") from None
 
     def _refused(self, what: str) -> LedgerUnavailable:
         return LedgerUnavailable(
             reason=f"the gateway at {self._url} owns the store and {what}. "
-            "Look at its log, or stop it and try again",
+            "Check the gateway's log, or stop the gateway and try again",
             retry_after=1,
         )
 

@@ -33,7 +33,7 @@ Keep = Literal["sealed", "env"]
 FILE: Final = "container.toml"
 _FOLDER: Final = "templates"
 _MARK: Final = "# twite import "
-_REMARKS: Final = "Not in here, and why:"
+_REMARKS: Final = "Not converted, with the reason:"
 
 
 class ContainerChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,7 +123,7 @@ def write(made: ImportDraft) -> None:
             _make(path.parent)
             _put(path, text)
         except OSError as error:
-            message = f"cannot be written ({error.strerror}). --out names another folder"
+            message = f"cannot be written ({error.strerror}). Choose another folder with --out"
             raise SettingsError(place=str(path), message=message) from None
 
 
@@ -209,7 +209,7 @@ def _before(folder: Path, name: str = FILE) -> str | None:
     except (OSError, UnicodeDecodeError):
         raise SettingsError(
             place=str(path),
-            message="exists and cannot be read as text. --out names another folder",
+            message="exists and cannot be read as text. Choose another folder with --out",
         ) from None
 
 
@@ -224,8 +224,8 @@ def _refuse_changed_by_hand(folder: Path, text: str) -> None:
     if head != f"{_MARK}{_digest(rest, files)}":
         raise SettingsError(
             place=str(folder / FILE),
-            message="it, or a template next to it, was changed since `twite import` wrote it. "
-            "--overwrite writes over it; --out names another folder",
+            message="this file, or a template next to it, was changed since the last `twite "
+            "import`. Use --overwrite to replace the changes, or --out to choose another folder",
         )
 
 

@@ -113,7 +113,7 @@ async def send_trial(settings: Settings) -> Response | NoResponse:
     if webhook is None:
         raise SettingsError(
             place="alerts.webhook",
-            message="is missing, or what it names cannot be read here. Write webhook = "
+            message="is missing or cannot be read. Write webhook = "
             '"https://…" or "env:NAME" under [alerts]',
         )
     clock, transport = SystemClock(), HttpTransport(timeout=WEBHOOK_TIMEOUT, connections=1)

@@ -170,17 +170,17 @@ async def rotate(settings: Settings, environ: Mapping[str, str], *, by: str) -> 
     if server.secret_key is None:
         raise SettingsError(
             place="server.secret_key",
-            message="is missing, so nothing is stored encrypted and there is nothing to rotate. "
-            "twite init makes one",
+            message="is missing, so there are no encrypted secrets to rotate. twite init creates "
+            "a key",
         )
     file = server.secret_key_file
     if file is None:
         if not server.former_secret_keys:
             raise SettingsError(
                 place="server.secret_key",
-                message="is not in a file, so no command can change it. Put a new key in "
-                f"its place ({VARIABLE}, or wherever it is set), name the old one in "
-                "server.former_secret_keys, and start the gateway again, or run this again",
+                message=f"is not in a file, so no command can change it. Set a new key there "
+                f"({VARIABLE}, or wherever the key is set), add the old key to "
+                f"server.former_secret_keys, and restart the gateway or run this command again",
             )
         return await _sealed(settings, None, by=by)
     former = former_key_file(file)

@@ -67,7 +67,8 @@ async def open_records(settings: Settings) -> AsyncIterator[StoreReader]:
         raise StoreUnusable(
             path=str(path),
             reason="the database does not exist yet",
-            cure="twite serve creates it; or store.url differs from the gateway's",
+            cure="twite serve creates it. If the gateway has run, check that store.url names its "
+            "file",
         )
     reader = await engine_of(settings).open_reader(str(path))
     try:

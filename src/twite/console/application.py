@@ -312,5 +312,5 @@ _SIGNED_OUT: Final = AccessDenied(
     401, "Signed out", "Your session has ended, so nothing was changed. Sign in, and send it again."
 )
 _FAULT: Final = AccessDenied(
-    500, "A fault of Twite's own", "See the log for details. Nothing else is affected by it."
+    500, "Internal error in Twite", "See the log for details. Nothing else is affected by it."
 )

@@ -186,10 +186,10 @@ _ODDLY_ENCODED: Final = re.compile(rb"(?:%(?:25){0,4}|\\u00)(?:3[0-9]|[46][1-9A-
 _URL_ALPHABET: Final = bytes.maketrans(b"+/", b"-_")
 _ONE_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")
 _NO_KEY: Final = _unauthorized(
-    "key_missing", "send the key of a source: Authorization: Bearer <key>"
+    "key_missing", "send the key of a source as Authorization: Bearer <key>"
 )
 WRONG_KEY: Final = _unauthorized(
-    "key_wrong", "the key is not that of a source: compare it with [[source]] in twite.toml"
+    "key_wrong", "no source has this key: compare it with [[source]] in twite.toml"
 )
 
 
@@ -244,9 +244,7 @@ class Authorization:
         if key is None:
             raise HttpRefusal(WRONG_KEY)
         if scope not in key.scopes:
-            raise HttpRefusal(
-                error(403, "key_scope", f"this key is not for {scope}: it has no scope")
-            )
+            raise HttpRefusal(error(403, "key_scope", f"this key does not have the scope {scope}"))
         return Requester(pixels=None if key.pixels is None else frozenset(key.pixels))
 
     async def may_see_metrics(self, headers: Mapping[bytes, bytes]) -> bool:

@@ -50,7 +50,7 @@ def require_json(headers: Mapping[bytes, bytes]) -> None:
         error(
             415,
             "content_type",
-            "the body must be JSON and say so: Content-Type: application/json",
+            "the body must be JSON, with Content-Type: application/json",
             headers=((b"accept", b"application/json"),),
         )
     )
@@ -73,7 +73,7 @@ def inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
             error(
                 415,
                 "encoding_unknown",
-                "Content-Encoding may be gzip or zstd, once, or absent",
+                "Content-Encoding must be gzip or zstd, used once, or absent",
                 headers=((b"accept-encoding", b"gzip, zstd"),),
             )
         )
@@ -133,7 +133,8 @@ def _too_large(limit: int) -> HttpResponse:
     return error(
         413,
         "body_too_large",
-        f"a body may have {limit:,} bytes after decompression: send fewer conversions at once",
+        f"a body may have at most {limit:,} bytes after decompression: send fewer conversions "
+        "per request",
     )
 
 
@@ -142,6 +143,6 @@ def _malformed(name: str) -> HttpRefusal:
         error(
             400,
             "encoding_malformed",
-            f"the body is not exactly one complete {name} stream, and no more",
+            f"the body must be exactly one complete {name} stream",
         )
     )

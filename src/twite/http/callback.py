@@ -15,7 +15,7 @@ _LONGEST_LINE: Final = 8_192
 _PATIENCE: Final = 5  # seconds for the head of a request
 _PAGE: Final = (
     "<!doctype html><html lang=en><meta charset=utf-8><title>Twite</title>"
-    "<p>X has sent you back. Twite goes on in the terminal; this page can be closed.</p></html>"
+    "<p>X has redirected you back. Continue in the terminal; you can close this page.</p></html>"
 )
 
 
@@ -28,8 +28,8 @@ class Callback:
         if parts.scheme != "http" or parts.hostname not in LOOPBACK or not parts.port:
             raise SettingsError(
                 place="--callback",
-                message=f"{address!r} is not an address of this machine. Write one with a port, "
-                "as in http://127.0.0.1:8765/x/callback, "
+                message=f"{address!r} is not an address of this machine. Use one with a port, as "
+                "in http://127.0.0.1:8765/x/callback, "
                 "and add it to the app's callback URLs at X",
             )
         self.address = address
@@ -46,8 +46,8 @@ class Callback:
         except OSError as failure:
             raise SettingsError(
                 place="--callback",
-                message=f"{self.address} cannot be listened on ({failure.strerror}). Choose "
-                "another port, there and at X; or sign in with a PIN",
+                message=f"cannot listen on {self.address} ({failure.strerror}). Choose another "
+                f"port, here and in the app's callback URLs at X, or sign in with a PIN",
             ) from None
         return self
 

@@ -56,8 +56,8 @@ class Crowd:
         if not closed and not refused:
             return None
         return (
-            f"the connection limit is reached: {closed} idle ones were closed, "
-            f"{refused} new ones were answered 503"
+            f"connection limit reached: closed {closed} idle connections, refused {refused} new "
+            "ones with 503"
         )
 
 

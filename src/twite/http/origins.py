@@ -170,15 +170,17 @@ def _wrong(origin: str) -> HttpResponse:
     return error(
         403,
         "origin_wrong",
-        f"pages of {shown} may not post to this source: name the origin in the source's origins, "
-        "exactly as the browser sends it",
+        f"pages of {shown} may not post to this source: add the origin to the source's origins, "
+        f"exactly as the browser sends it",
     )
 
 
 _NO_ORIGIN: Final = error(
     403, "origin_missing", f"{CODES['origin_missing']}: servers post to /v1/conversions with a key"
 )
-_NO_SUCH_SOURCE: Final = error(403, "source_unclear", "s names no source that has origins")
+_NO_SUCH_SOURCE: Final = error(
+    403, "source_unclear", "s must be the name of a source that has origins"
+)
 _SHARED: Final = error(
     403, "source_unclear", "several sources have this origin: name one of them with ?s=<source>"
 )

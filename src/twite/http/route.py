@@ -195,7 +195,7 @@ def _require_method(route: Route[CallerT], method: str) -> None:
     if route.methods and method not in route.methods:
         allowed = ", ".join(route.methods)
         allow = (b"allow", allowed.encode())
-        raise HttpRefusal(error(405, "method", f"this route takes {allowed}", headers=(allow,)))
+        raise HttpRefusal(error(405, "method", f"this route accepts {allowed}", headers=(allow,)))
 
 
 def _report(answer: HttpResponse, caller: object, endpoint: Endpoint, observer: Observer) -> None:

@@ -131,7 +131,7 @@ def _listener(place: str, host: str, port: int) -> socket.socket:
         raise SettingsError(
             place=place,
             message=f"cannot listen on {host}:{port} ({_reason(error)}). "
-            "Stop what listens there, or choose another address",
+            "Stop the process that listens there, or choose another address",
         ) from None
     # Accepted sockets inherit TCP_NODELAY. asyncio does not set it on a listener that it is given,
     # and the second response of a connection then waits 40 ms for an acknowledgement.

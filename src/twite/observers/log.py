@@ -116,13 +116,17 @@ class Log:
         match notice:
             case Presented(turned=True, taken=True):
                 self._to.info(
-                    "X takes a credential", pixel=notice.pixel, credential=notice.credential
+                    "X accepted a credential", pixel=notice.pixel, credential=notice.credential
                 )
             case Presented(taken=True):
-                self._to.debug("answered to", pixel=notice.pixel, credential=notice.credential)
+                self._to.debug(
+                    "X accepted a credential again",
+                    pixel=notice.pixel,
+                    credential=notice.credential,
+                )
             case Presented():
                 self._to.warning(
-                    "X refuses one credential; the other is tried",
+                    "X refused a credential; trying the other",
                     pixel=notice.pixel,
                     credential=notice.credential,
                 )
@@ -133,9 +137,9 @@ class Log:
             case TagSaid() | ClientSaid():
                 self._see_said(notice)
             case Misdated(offset=offset) if abs(offset) > _TOLERABLE:
-                self._to.error("the clock is wrong", seconds_behind_x=round(offset / 1_000))
+                self._to.error("the system clock is wrong", seconds_behind_x=round(offset / 1_000))
             case Misdated():
-                self._to.info("the clock agrees with X's")
+                self._to.info("the system clock agrees with X")
             case Alerted():
                 self._see_alerted(notice)
             case WebhookTried(refused=str() as reason):
@@ -157,7 +161,7 @@ class Log:
         )
 
     def _see_said(self, notice: TagSaid | ClientSaid) -> None:
-        message = "a sandbox says" if notice.own else "a template says"
+        message = "sandbox message" if notice.own else "template message"
         if isinstance(notice, TagSaid):
             self._to.info(message, tag=notice.tag, text=notice.text)
         else:

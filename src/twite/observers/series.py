@@ -16,11 +16,11 @@ COUNTERS: Final = {
         "source door code",
     ),
     "twite_refused_requests_total": (
-        "Requests refused completely and finally, by error.",
+        "Requests refused as a whole, by error.",
         "source door code",
     ),
     "twite_attempts_total": (
-        "Requests to X, by outcome and HTTP status (none without a response).",
+        "Requests to X, by outcome and HTTP status (`none` without a response).",
         "pixel outcome status",
     ),
     "twite_sent_conversions_total": ("Conversions in requests to X, by outcome.", "pixel outcome"),
@@ -91,10 +91,10 @@ GAUGES: Final = {
         "pixel",
     ),
     "twite_forecast_misses": (
-        "Pending conversions that will miss the 48-hour deadline.",
+        "Pending conversions that will miss X's 48-hour deadline.",
         "pixel",
     ),
-    "twite_late_conversions": ("Pending conversions past their 48 hours.", "pixel"),
+    "twite_late_conversions": ("Pending conversions past X's 48-hour deadline.", "pixel"),
     "twite_clock_offset_seconds": (
         "Offset of X's clock from the machine's clock.",
         "",

@@ -25,10 +25,10 @@ from twite.x import spec
 def submit() -> Json:
     return {
         "operationId": "submit",
-        "summary": "Submit up to 1,000 conversions. The response follows the commit.",
+        "summary": "Submit 1 to 1,000 conversions. The response is sent once they are on disk.",
         "description": (
-            "`value` and `price` are best sent as decimal strings. Of the identifiers one that X "
-            "accepts is enough: email, phone, click id, or IP address and user agent together. "
+            "Send `value` and `price` as decimal strings. One identifier that X accepts is "
+            "enough: email, phone, click id, or IP address together with user agent. "
             "The body may be compressed with gzip or zstd, once."
         ),
         "security": KEYS,
@@ -37,8 +37,8 @@ def submit() -> Json:
                 "name": "Idempotency-Key",
                 "in": "header",
                 "description": (
-                    "The same in each retry: conversions without an id get one that is derived "
-                    "from it."
+                    "Use the same key in each retry. Conversions without an id get an id derived "
+                    "from the key."
                 ),
                 "schema": {"type": "string", "pattern": "^[ -~]{1,255}$"},
             }
@@ -66,8 +66,8 @@ def history() -> Json:
     return {
         "operationId": "life",
         "summary": "The history of one conversion, attempt by attempt.",
-        "description": "If several events of the pixel share the id, the response contains the "
-        "latest, and the rest in `others`; `event` selects one event.",
+        "description": "If several events of the pixel share the id, the response describes the "
+        "latest, and `others` lists the rest. Use `event` to select one.",
         "security": KEYS,
         "parameters": [
             in_path("pixel"),
@@ -75,7 +75,7 @@ def history() -> Json:
             {
                 "name": "event",
                 "in": "query",
-                "description": "Our name of the event, or X's id.",
+                "description": "The event's name in the configuration, or X's id.",
                 "schema": {"type": "string"},
             },
         ],
@@ -101,9 +101,10 @@ def accounting() -> Json:
 def consent() -> Json:
     return {
         "operationId": "consent",
-        "summary": "Revoke or restore a person's consent, without a conversion.",
+        "summary": "Withdraw or restore a person's consent without a conversion.",
         "description": (
-            "The change applies to all conversions sent after the response, at all pixels. "
+            "The choice applies to all conversions sent after the response, at all pixels of the "
+            "source. "
             "One email, phone number or click id is enough."
         ),
         "security": KEYS,
@@ -112,7 +113,7 @@ def consent() -> Json:
             example={"email": "shopper@example.com", "consent": {"ad_user_data": "denied"}},
         ),
         "responses": {
-            "200": json_answer("The person's choice from now on.", ChoiceNoted),
+            "200": json_answer("The person's new choice.", ChoiceNoted),
             **errors("400", "401", "408", "413", "415", "422", "431", "500", "503"),
         },
     }
@@ -122,14 +123,14 @@ def as_x(version: str) -> Json:
     refusals = {
         status: json_answer(why, XErrors, headers=VERSION_HEADER | retry_header(status))
         for status, why in {
-            "400": "Refused as X would refuse it, in X's own words.",
+            "400": "Refused as X would refuse the request, with X's error message.",
             "401": "Neither the pixel's token nor a valid signature.",
             "404": "An unknown pixel, or an event of another one.",
             "413": "More than 1 MiB after decompression.",
-            "415": "Not declared as JSON, or an unsupported encoding.",
+            "415": "The Content-Type is not JSON, or the encoding is not supported.",
             "429": "Too many requests; retry at the time in `x-rate-limit-reset`.",
-            "500": "A fault of Twite's own.",
-            "503": "Cannot commit; nothing of it was stored.",
+            "500": "Internal error in Twite.",
+            "503": "The commit failed; nothing was stored.",
         }.items()
     }
     return {
@@ -153,7 +154,7 @@ def as_x(version: str) -> Json:
             },
         ),
         "responses": {
-            "200": json_answer("On disk. `debug_id` is our receipt.", XSuccess, VERSION_HEADER),
+            "200": json_answer("On disk. `debug_id` is Twite's receipt.", XSuccess, VERSION_HEADER),
             **refusals,
             **errors("408", "431"),
         },
@@ -163,9 +164,9 @@ def as_x(version: str) -> Json:
 def operations() -> Json:
     return {
         "operationId": "desk",
-        "summary": "Change held deliveries, the vault or users, or erase a person.",
-        "description": "For commands on the same machine, which read the token from the file "
-        "next to the database. Without the token, the route returns 404.",
+        "summary": "Change deliveries, stored credentials or users, or erase a person.",
+        "description": "For commands on the same machine. They read the token from a file next to "
+        "the database. Without the token, the route answers 404.",
         "security": [{"desk token": []}],
         "requestBody": json_body(ref("Order")),
         "responses": {
@@ -179,7 +180,7 @@ def operations() -> Json:
 def healthz() -> Json:
     return {
         "operationId": "healthz",
-        "summary": "Whether the process responds.",
+        "summary": "Check that the process responds.",
         "responses": {"200": _status_ok(), **errors("408", "431")},
     }
 
@@ -187,7 +188,7 @@ def healthz() -> Json:
 def readyz() -> Json:
     return {
         "operationId": "readyz",
-        "summary": "Whether the gateway accepts requests now.",
+        "summary": "Check that the gateway accepts requests.",
         "responses": {"200": _status_ok(), **errors("408", "431", "500", "503")},
     }
 
@@ -195,9 +196,7 @@ def readyz() -> Json:
 def metrics() -> Json:
     return {
         "operationId": "metrics",
-        "summary": (
-            "Metrics for Prometheus. Open on the machine itself; elsewhere it needs a metrics key."
-        ),
+        "summary": ("Metrics for Prometheus. Requests from other machines need a metrics key."),
         "security": [{}, *KEYS],
         "responses": {
             "200": {

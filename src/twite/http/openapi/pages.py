@@ -19,29 +19,29 @@ from twite.http.routes.reports import MOST_TOLD, RejectionList
 _SCRIPT: Final[Json] = {"text/javascript": {"schema": {"type": "string"}}}
 _VERDICT: Final[Json] = {
     "Twite-Verdict": {
-        "description": "`final`: the gateway's response; a retry would get the same. "
-        "Responses of 400, 413 and 415 also have it.",
+        "description": "`final`: the response is the gateway's own, and a retry would get the "
+        "same one. Responses 400, 413 and 415 contain it, too.",
         "schema": {"type": "string"},
     }
 }
 _NO_MORE: Final[Json] = {}
 _FOR_THE_IMAGE: Final = {
-    "event": "Our name of the event.",
+    "event": "The event's name in the configuration.",
     "conversion_id": "Lets X drop the second copy.",
-    "value": "The paid amount.",
+    "value": "The amount paid.",
     "currency": "ISO 4217.",
     "twclid": "X's click id.",
-    "url": "The page; else it is that of `Referer`.",
+    "url": "The page's URL; default: `Referer`.",
 }
 
 
 def beacon() -> Json:
     return {
         "operationId": "beacon",
-        "summary": "Messages of the first-party script. The response follows the commit.",
+        "summary": "Beacon of the first-party script. The response is sent once it is on disk.",
         "description": (
             "JSON sent as text, so that browsers need no preflight request. `Origin` must be one "
-            "of the source's."
+            "of the source's origins."
         ),
         "parameters": [SOURCE_PARAMETER],
         "requestBody": {
@@ -50,7 +50,7 @@ def beacon() -> Json:
         },
         "responses": {
             "200": _kept(
-                "On disk, except for the conversions that are named.",
+                "On disk, except for the conversions listed in the response.",
                 {"application/json": {"schema": ref("SomeRejected")}},
                 headers=_VERDICT,
             ),
@@ -63,7 +63,7 @@ def beacon() -> Json:
 def image() -> Json:
     return {
         "operationId": "image",
-        "summary": "The image of a page without JavaScript: one conversion.",
+        "summary": "Image for pages without JavaScript: one conversion per request.",
         "parameters": [
             SOURCE_PARAMETER,
             *(
@@ -77,7 +77,7 @@ def image() -> Json:
             ),
         ],
         "responses": {
-            "200": _kept("A GIF of one dot.", {"image/gif": {"schema": {"type": "string"}}}),
+            "200": _kept("A GIF of one pixel.", {"image/gif": {"schema": {"type": "string"}}}),
             **errors("403", "408", "429", "431", "500", "503"),
         },
     }
@@ -86,7 +86,7 @@ def image() -> Json:
 def preflight() -> Json:
     return {
         "operationId": "preflight",
-        "summary": "The preflight request of a browser.",
+        "summary": "A browser's CORS preflight request.",
         "parameters": [SOURCE_PARAMETER],
         "responses": {
             "204": {"description": "Pages of this origin may post."},
@@ -102,7 +102,7 @@ def script_of_source() -> Json:
         "parameters": [SOURCE_PARAMETER | {"required": True}],
         "responses": {
             "200": {"description": "The script.", "content": _SCRIPT},
-            "304": {"description": "The browser has it already."},
+            "304": {"description": "The browser's copy is current."},
             **errors("404", "408", "431", "500"),
         },
     }
@@ -111,7 +111,8 @@ def script_of_source() -> Json:
 def script_alone() -> Json:
     return {
         "operationId": "script_alone",
-        "summary": "The first-party script alone, at a URL whose content never changes.",
+        "summary": "The first-party script without settings, at an address whose content never "
+        "changes.",
         "parameters": [
             {
                 "name": "hash",
@@ -123,7 +124,7 @@ def script_alone() -> Json:
         ],
         "responses": {
             "200": {"description": "The script.", "content": _SCRIPT},
-            "304": {"description": "The browser has it already."},
+            "304": {"description": "The browser's copy is current."},
             **errors("404", "408", "431", "500"),
         },
     }
@@ -132,14 +133,14 @@ def script_alone() -> Json:
 def overlap() -> Json:
     return {
         "operationId": "overlap",
-        "summary": "How conversion ids reached X: by its pixel, by the gateway, or by both.",
-        "description": "Of the pixels that this source may submit for, by event and day of UTC.",
+        "summary": "Count conversion ids by their path to X: pixel, gateway or both.",
+        "description": "Covers the pixels that this source may submit for, by event and UTC day.",
         "security": KEYS,
         "parameters": [
             {
                 "name": "days",
                 "in": "query",
-                "description": "How many days, up to today.",
+                "description": "The number of days up to today.",
                 "schema": {
                     "type": "integer",
                     "minimum": 1,
@@ -149,7 +150,7 @@ def overlap() -> Json:
             }
         ],
         "responses": {
-            "200": json_answer("The counts, with advice for each.", PathCountsBy),
+            "200": json_answer("The counts, with advice on each.", PathCountsBy),
             **errors("400", "401", "403", "408", "431", "500", "503"),
         },
     }
@@ -160,15 +161,15 @@ def rejections() -> Json:
         "operationId": "rejections",
         "summary": "Conversions rejected at intake in the last seven days, with their errors.",
         "description": (
-            "A source sees its own, an API key those of its pixels; the latest first, at most "
-            f"{MOST_TOLD:,}."
+            "A source sees its own rejected conversions, an API key those of its pixels: latest "
+            f"first, at most {MOST_TOLD:,}."
         ),
         "security": KEYS,
         "parameters": [
             {
                 "name": "since",
                 "in": "query",
-                "description": "From this moment on.",
+                "description": "Only conversions rejected since this time.",
                 "schema": {"type": "string", "format": "date-time"},
             },
             {
@@ -180,7 +181,7 @@ def rejections() -> Json:
             {
                 "name": "conversion_id",
                 "in": "query",
-                "description": "Of this conversion id, or of the request with this receipt.",
+                "description": "Only this conversion id, or the request with this receipt.",
                 "schema": {"type": "string"},
             },
         ],

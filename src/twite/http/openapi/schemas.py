@@ -78,12 +78,12 @@ def _object(properties: Json, *, strict: bool, **more: object) -> Json:
 _NATIVE_CONTENT: Final = _object(
     {
         "id": _id("SKU or GTIN."),
-        "name": _text("The name."),
+        "name": _text("The product's name."),
         "price": _amount(
-            "The price of a unit, in the conversion's currency; best as a decimal string."
+            "The price of a unit in the conversion's currency, preferably as a decimal string."
         ),
         "quantity": _count("How many."),
-        "group": _id("The group it belongs to."),
+        "group": _id("The product group."),
         "type": _text("Its category."),
     },
     strict=True,
@@ -92,32 +92,36 @@ _NATIVE: Final = _object(
     {
         "event": {
             "type": ["string", "null"],
-            "description": "Required: our name of the event, from the pixel's `events`.",
+            "description": "Required: the event's name, from the pixel's `events`.",
         },
-        "conversion_id": _id("Lets X drop the browser's copy. Derived, if absent."),
-        "time": _text("When it happened, with a zone. Now, if absent.", format="date-time"),
-        "value": _amount("The amount paid, best as a decimal string."),
-        "currency": _text("ISO 4217, in any case; required with a value.", examples=["EUR"]),
-        "email": _text("Raw: it is normalised and hashed in memory."),
+        "conversion_id": _id("Lets X drop the browser's copy. Derived if absent."),
+        "time": _text("The time of the conversion, with a zone. Default: now.", format="date-time"),
+        "value": _amount("The amount paid, preferably as a decimal string."),
+        "currency": _text(
+            "ISO 4217, in upper or lower case; required with a value.", examples=["EUR"]
+        ),
+        "email": _text("In plain text: normalised and hashed in memory."),
         "email_sha256": _text("Already hashed: 64 hexadecimal digits."),
-        "phone": _text("Raw, with the country code or in the source's region."),
-        "phone_sha256": _text("Already hashed, from E.164 with the plus."),
+        "phone": _text(
+            "In plain text, with the country code or as written in the source's region."
+        ),
+        "phone_sha256": _text("Already hashed, from E.164 with the plus sign."),
         "twclid": _text("X's click id, or the address or cookie that contains it."),
         "twpid": _text("The value of X's cookie `_twpid`."),
         "ip": _text("The person's IP address."),
         "user_agent": _text("The person's User-Agent."),
-        "url": _text("The page where it happened."),
-        "contents": _list_of("NativeContent", "The lines of the basket."),
-        "description": _text("A free text."),
-        "search": _text("The search text."),
+        "url": _text("The URL of the page."),
+        "contents": _list_of("NativeContent", "The items of the order."),
+        "description": _text("Free text."),
+        "search": _text("The search term."),
         "consent": {
             "type": ["object", "null"],
             "additionalProperties": {"type": ["string", "boolean"]},
-            "description": "The consent signals, by name: Google's words, "
-            "`gcs`, `gcd`, `npa`, `tcf`, `gdpr_applies`, `ac`, `vendors`, `gpp`, `gpp_sid`, `usp`, "
+            "description": "Consent signals by name: Google's consent types, `gcs`, `gcd`, `npa`, "
+            "`tcf`, `gdpr_applies`, `ac`, `vendors`, `gpp`, `gpp_sid`, `usp`, "
             "`gpc`, `region`.",
         },
-        "pixel": _text("The conversion's pixel; by default the source's own."),
+        "pixel": _text("The conversion's pixel; default: the source's pixel."),
     },
     strict=True,
 )
@@ -136,8 +140,8 @@ _MANY: Final = _object(
 _X_CONTENT: Final = _object(
     {
         "content_id": _id("SKU or GTIN."),
-        "content_group_id": _id("The group it belongs to."),
-        "content_name": _text("The name."),
+        "content_group_id": _id("The product group."),
+        "content_name": _text("The product's name."),
         "content_price": _amount("A double."),
         "content_type": _text("Its category."),
         "num_items": _count("How many."),
@@ -158,18 +162,18 @@ _X_IDENTIFIER: Final = _object(
 _X_CONVERSION: Final = _object(
     {
         "conversion_time": _text("ISO 8601 with a zone.", format="date-time"),
-        "conversion_timestamp": _id("Alternative: milliseconds since the epoch."),
+        "conversion_timestamp": _id("Instead of `conversion_time`: milliseconds since the epoch."),
         "event_id": _text("X's id in base 36, or `tw-{pixel}-{event}`."),
-        "event_name": _text("Instead: a name that begins with `gtm_`."),
-        "identifiers": _list_of("XIdentifier", "At least one; any single one is enough."),
-        "conversion_id": _id("The dedup key."),
+        "event_name": _text("Instead of `event_id`: a name that begins with `gtm_`."),
+        "identifiers": _list_of("XIdentifier", "At least one. Any single identifier is enough."),
+        "conversion_id": _id("The deduplication key."),
         "value": _amount("A double, in units of the currency."),
-        "price_currency": _text("ISO 4217; USD, if absent."),
+        "price_currency": _text("ISO 4217; default: USD."),
         "number_items": _count("How many."),
-        "description": _text("A free text."),
-        "search_string": _text("The search text."),
-        "event_source_url": _text("The page where it happened."),
-        "contents": _list_of("XContent", "The lines of the basket."),
+        "description": _text("Free text."),
+        "search_string": _text("The search term."),
+        "event_source_url": _text("The URL of the page."),
+        "contents": _list_of("XContent", "The items of the order."),
         "restricted_data_use": {
             "enum": ["restrict_optimization", "off", None],
             "description": "X's restricted data use.",
@@ -265,12 +269,12 @@ def component_schemas() -> dict[str, Any]:
 SOURCE_PARAMETER: Final[Json] = {
     "name": "s",
     "in": "query",
-    "description": "The name of the source; needed where several have the page's origin.",
+    "description": "The source's name; required if several sources have the page's origin.",
     "schema": {"type": "string"},
 }
 CLICK_COOKIE: Final[Json] = {
     "Set-Cookie": {
-        "description": "Stores the click, if the person allows it.",
+        "description": "Stores the click id, if the person consents.",
         "schema": {"type": "string"},
     }
 }
@@ -278,19 +282,19 @@ VERSION_HEADER: Final[Json] = {spec.CURRENT_VERSION_HEADER: {"schema": {"type": 
 KEYS: Final[list[Json]] = [{"source key": []}]
 
 _WHY: Final = {
-    "400": "Not JSON, or not this shape; or a body that does not match its Content-Encoding.",
-    "403": "Not a page of one of the source's origins, or a key that is for something else.",
-    "401": "No key, or an unknown one.",
+    "400": "The body is not JSON, or does not match the schema or its Content-Encoding.",
+    "403": "The origin is not one of the source's, or the key does not have the scope.",
+    "401": "The key is missing or unknown.",
     "404": "Not found, or not visible to this source.",
     "408": "The request did not arrive in time. The connection is closed.",
     "413": "More than 1 MiB after decompression, or more than 1,000 conversions.",
-    "415": "Not declared as JSON, or an unsupported encoding.",
+    "415": "The Content-Type is not JSON, or the encoding is not supported.",
     "409": "A different request had this Idempotency-Key.",
-    "422": "Well-formed but invalid; the codes give the reason.",
-    "429": "Too many requests, or the queue for the disk is full.",
+    "422": "Well-formed but invalid; the error codes give the reasons.",
+    "429": "Too many requests, or the write queue is full.",
     "431": "The headers are too large. The connection is closed.",
-    "500": "A fault of Twite's own.",
-    "503": "Cannot commit (disk full, store gone, stopping); nothing of it was stored.",
+    "500": "Internal error in Twite.",
+    "503": "The commit failed (disk full, store missing, shutdown); nothing was stored.",
 }
 _RETRY: Final = frozenset({"429", "503"})
 

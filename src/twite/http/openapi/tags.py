@@ -20,16 +20,16 @@ from twite.http.routes.x_api import XErrors, XSuccess
 
 _REFUSALS: Final = ("400", "401", "403", "408", "413", "415", "422", "429", "431", "500", "503")
 _X_REFUSALS: Final = {
-    "400": "Refused as X would refuse it, in X's own words.",
-    "401": "The key is not that of a source.",
-    "404": "The pixel is not the source's, or the event not the pixel's.",
+    "400": "Refused as X would refuse the request, with X's error message.",
+    "401": "No source has this key.",
+    "404": "The pixel does not belong to the source, or the event not to the pixel.",
     "408": "The request did not arrive in time. The connection is closed.",
     "413": "A body larger than 1 MiB.",
     "415": "Unsupported encoding.",
     "429": "Too fast.",
     "431": "The headers are too large. The connection is closed.",
-    "500": "A fault of Twite's own.",
-    "503": "Cannot commit; nothing of it was stored.",
+    "500": "Internal error in Twite.",
+    "503": "The commit failed; nothing was stored.",
 }
 # These are decided before the route is known, in the shape of all other errors.
 _BEFORE: Final = ("408", "431")
@@ -38,7 +38,7 @@ _WHOSE: Final[list[Json]] = [
     {
         "name": "api_secret",
         "in": "query",
-        "description": "The key of a source, from servers; pages are known by their origin.",
+        "description": "A source's key, for servers. Pages are identified by their origin.",
         "schema": {"type": "string"},
     },
 ]
@@ -87,7 +87,8 @@ _PROXIED: Final[Json] = {
 
 def ga4(method: str) -> Json:
     posts = method == "post"
-    description = "One event a line, each a query string." if posts else "The query is the event."
+    description = "One event per line, as a query string." if posts else "The query string is the "
+    "event."
     known = [
         _in_query("v", "The protocol's version.", required=True, enum=["2"]),
         _in_query("tid", "The measurement id.", required=True, minLength=1),
@@ -135,7 +136,7 @@ def debug() -> Json:
         "requestBody": _any_body("application/json"),
         "responses": {
             "200": {
-                "description": "Its errors, and the events that would be ignored or not sent.",
+                "description": "The errors, and the events that would be ignored or not sent.",
                 "content": {"application/json": {"schema": _MESSAGES}},
             },
             **errors("401", "403", "408", "413", "415", "429", "431", "500", "503"),
@@ -151,7 +152,7 @@ def data_tag(method: str) -> Json:
         "operationId": f"data_tag_{method}",
         "summary": "Events of Stape's Data Tag.",
         "description": (
-            "The name is `event` in the query or in the body; the body takes precedence."
+            "The event name is `event` in the query or in the body; the body takes precedence."
         ),
         "parameters": [_in_query("event", "The event's name."), *_WHOSE],
         "responses": {
@@ -180,7 +181,7 @@ def proxy() -> Json:
             {
                 "name": "x-twitter-api-version",
                 "in": "header",
-                "description": "11 or 12; without it, 12.",
+                "description": "11 or 12; default: 12.",
                 "schema": {"type": "string"},
             },
         ],
@@ -213,7 +214,7 @@ def sgtm() -> Json:
 def preflight(name: str) -> Json:
     return {
         "operationId": f"{name}_preflight",
-        "summary": "The preflight request of a browser.",
+        "summary": "A browser's CORS preflight request.",
         "parameters": [SOURCE_PARAMETER],
         "responses": {
             "204": {"description": "Pages of this origin may post."},

@@ -85,7 +85,7 @@ async def _of_the_vault(order: ControlCommand, services: HttpServices) -> Contro
             some = await logins.reseal_payloads(after=order.after)
             return ControlResult(done=some.payloads, last=some.last)
         if not order.name.startswith((PREFIX, CONTAINER)):
-            message = f"a name begins with {PREFIX} or {CONTAINER}"
+            message = f"a name must begin with {PREFIX} or {CONTAINER}"
             raise HttpRefusal(error(400, "wrong_shape", message))
         if order.do == "keep":
             await logins.keep(order.name, order.sealed, audit_event=order.audit_event)
@@ -148,8 +148,8 @@ _OK: Final = HttpResponse(status=200, body=b'{"status":"ok"}')
 _METRICS_CLOSED: Final = error(
     401,
     "key_wrong",
-    "closed without server.metrics_key (Authorization: Bearer <key>). It is open to this machine "
-    "itself, asked as localhost and through no proxy; with server.public_url or "
-    "server.trusted_proxies at server.local_listen alone",
+    "send server.metrics_key as Authorization: Bearer <key>. Only this machine can read the "
+    "metrics without a key: as localhost, and not through a proxy. With server.public_url or "
+    "server.trusted_proxies, it must use server.local_listen",
     headers=((b"www-authenticate", b'Bearer realm="twite"'),),
 )

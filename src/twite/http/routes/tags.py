@@ -300,7 +300,9 @@ def _said(
                 where = f"{path}.{fault.path}" if fault.path else path
                 yield _message(where, fault.message, fault.code)
             if result.suppressed is not None:
-                yield _message(path, f"it would not be sent: {result.suppressed}", "suppressed")
+                yield _message(
+                    path, f"the event would not be sent: {result.suppressed}", "suppressed"
+                )
 
 
 def _message(path: str, description: str, code: str) -> DebugMessage:

@@ -49,7 +49,7 @@ class XErrors(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class XProcessed(msgspec.Struct, frozen=True, kw_only=True):
-    """`debug_id` is our receipt."""
+    """`debug_id` is Twite's receipt."""
 
     conversions_processed: int
     debug_id: str
@@ -132,7 +132,7 @@ def in_x_shape(
                 request,
                 503,
                 spec.SERVICE_UNAVAILABLE,
-                "The conversions could not be stored; nothing of the request was kept",
+                "The conversions could not be stored; nothing of the request was stored",
                 account=account,
                 headers=((b"retry-after", b"%d" % seconds),),
             )

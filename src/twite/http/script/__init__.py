@@ -329,8 +329,8 @@ def _tags(etags: bytes) -> set[bytes]:
 
 
 _NO_SOURCE: Final = error(
-    404, "route", "s names no source that pages may post to: write /twite.js?s=<source>"
+    404, "route", "s must be the name of a source that has origins: write /twite.js?s=<source>"
 )
 _OTHER_HASH: Final = error(
-    404, "route", "the script of this address is not ours: it has changed, and its address with it"
+    404, "route", "no script has this address: the script's address changes with its content"
 )
