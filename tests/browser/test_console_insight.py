@@ -74,7 +74,7 @@ async def test_conversions_are_found_by_what_they_are(page, shop):
 
 async def test_new_conversions_appear_by_themselves_until_it_is_paused(page, shop):
     await page.goto(at(shop, "/live?event=o8z6m"))
-    await page.wait_for_selector("text=New ones appear by themselves.")
+    await page.wait_for_selector("text=New conversions appear automatically.")
     await _post(page, shop, "member-new")
     await page.wait_for_selector("tr.fresh >> text=member-new")
 

@@ -49,7 +49,7 @@ def test_the_first_user_is_made_where_there_is_no_store_yet(config):
     code, out, err = add(config, "ada", "--role", "admin")
 
     assert (code, err) == (0, "")
-    assert out == "ada may sign in at http://127.0.0.1:0/console as admin.\n"
+    assert out == "ada can now sign in at http://127.0.0.1:0/console as admin.\n"
     assert [
         (entry["name"], entry["role"], entry["pixels"]) for entry in listed("user", config)
     ] == [("ada", "admin", None)]

@@ -141,7 +141,7 @@ async def page_of(house, path):
 
 async def test_twins_say_which_conversions_came_both_ways(day):
     text = await text_of(day, "/twins")
-    while "The report is being made" in text:
+    while "The report is being prepared" in text:
         text = await text_of(day, "/twins")
 
     # What the page told X's pixel came here, too; the server's others came from no page.

@@ -76,7 +76,7 @@ async def test_an_operator_of_one_pixel_decides_nothing_about_another(both):
     answer = await operator.post("/console/dead/replay", {**error_group, "delivery": number})
 
     assert answer.status == 409
-    assert "Nothing was chosen" in answer.text
+    assert "Nothing was selected" in answer.text
 
 
 async def test_a_viewer_replays_and_exports_nothing(both):

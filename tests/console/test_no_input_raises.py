@@ -64,7 +64,7 @@ async def test_a_form_that_is_no_text_is_refused_with_words(ada):
     )
 
     assert answer.status == 400
-    assert "The form is not text" in answer.text
+    assert "The form is not valid UTF-8 text" in answer.text
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)

@@ -159,7 +159,7 @@ async def test_too_many_tries_are_told_how_long_to_wait(house):
     assert answers[0].status == 403
     slowed = [answer for answer in answers if answer.status == 429]
     assert slowed
-    assert all(re.search(r"Too many tries\. Wait \d+ s\.", answer.text) for answer in slowed)
+    assert all(re.search(r"Too many attempts\. Wait \d+ s\.", answer.text) for answer in slowed)
 
 
 async def test_a_change_of_users_needs_the_admins_own_password(house):
@@ -172,8 +172,8 @@ async def test_a_change_of_users_needs_the_admins_own_password(house):
     made = (await ada.get("/console/users")).text
     await ada.post("/console/users/eve/remove", {"own": PASSWORD})
 
-    assert "Your own password is not right" in refused
-    assert "eve may sign in." in made
+    assert "Your own password is wrong" in refused
+    assert "eve can now sign in." in made
     assert (await house.somebody().sign_in("eve", "a sentence of eve's own")).status == 403
 
 

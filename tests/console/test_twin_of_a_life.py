@@ -42,7 +42,7 @@ async def reported(tmp_path_factory):
     ("conversion_id", "sentence"),
     [
         ("met", "so X drops one of the two"),
-        ("alone", "None was seen: pages of this pixel report"),
+        ("alone", "Not seen: the pages of this pixel report"),
         ("kept-out", "copy is the only one"),
         ("late", "more than 48 hours, so X counts both"),
         ("unwatched", "no source of this pixel has"),

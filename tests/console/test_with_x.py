@@ -123,8 +123,8 @@ async def test_what_somebody_else_wrote_into_the_settings_is_shown_before_it_is_
     between = path.read_text()
     done = await ada.post(f"{EVENTS}/o8z6n/map", fields | {"seen": mark_of(again.text)})
 
-    assert (again.status, "was changed since you looked" in again.text) == (200, True)
-    assert "was changed since you looked" not in seen.text
+    assert (again.status, "has changed since you loaded the preview" in again.text) == (200, True)
+    assert "has changed since you loaded the preview" not in seen.text
     shown = html.unescape(re.sub(r"<[^>]+>", "", again.text))
     assert '-events = { lead = "o8z6q",' in shown
     assert '+events = { lead = "o8z6n",' in shown

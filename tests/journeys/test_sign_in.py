@@ -14,7 +14,7 @@ pytestmark = pytest.mark.journey
 
 SIGNED_IN = (
     "Signed in as @example_ads for pixel o8z6j.\n"
-    "X says: ACCOUNT_ADMIN, TWEET_COMPOSER on ads account 18ce54d4x5t.\n"
+    "Role on ads account 18ce54d4x5t: ACCOUNT_ADMIN, TWEET_COMPOSER.\n"
 )
 USER = "370773112"
 

@@ -118,7 +118,7 @@ class Console:
             response = self._plain(request, AccessDenied(401, "Signed out", message))
         except TwiteError as error:
             status, title = (
-                (503, "Not now") if isinstance(error, TransientError) else (409, "Not so")
+                (503, "Unavailable") if isinstance(error, TransientError) else (409, "Conflict")
             )
             response = self._plain(request, AccessDenied(status, title, str(error)))
         except Exception as fault:  # noqa: BLE001 - the last line: the browser gets an answer
@@ -209,9 +209,9 @@ class Console:
             )
         raise AccessDenied(
             403,
-            "Not yours to see",
-            f"This takes the role “{route.role}”, and yours is “{viewer.role}”. An admin can "
-            "change that.",
+            "Not allowed",
+            f"This page needs the role “{route.role}”. Your role is “{viewer.role}”. An admin can "
+            f"change your role.",
         )
 
     async def _form(self, request: Request, name: AllowedHost, token: str) -> FormData:
@@ -222,13 +222,13 @@ class Console:
             body += chunk
             if len(body) > MOST_FORM:
                 raise AccessDenied(
-                    413, "Too much", "A form may have at most 1 MiB. Nothing was done."
+                    413, "Form too large", "A form may have at most 1 MiB. Nothing was changed."
                 )
         try:
             text = body.decode()
         except UnicodeDecodeError:
             raise AccessDenied(
-                400, "Unreadable", "The form is not text. Nothing was done."
+                400, "Unreadable", "The form is not valid UTF-8 text. Nothing was changed."
             ) from None
         form = form_of(text)
         refuse_unmeant(token, form.first("form_token"))
@@ -254,8 +254,10 @@ class Console:
                 return route
             allowed = allowed or match is not None
         if allowed:
-            raise AccessDenied(405, "Not so", "This address does not support that method.")
-        raise AccessDenied(404, "Nothing here", "There is no such page in the console.")
+            raise AccessDenied(
+                405, "Method not allowed", "This address does not support that method."
+            )
+        raise AccessDenied(404, "Nothing here", "The console has no page at this address.")
 
     def _navigation(self, viewer: Viewer | None) -> list[tuple[NavigationGroup, list[PageRoute]]]:
         if viewer is None:
@@ -277,7 +279,7 @@ class Console:
             return None
         file: StaticFile | None = self._served.get(path.removeprefix(STATIC))
         if file is None or request.method not in {"GET", "HEAD"}:
-            raise AccessDenied(404, "Nothing here", "There is no such file in the console.")
+            raise AccessDenied(404, "Nothing here", "The console has no file at this address.")
         return Response(
             file.body,
             media_type=file.kind,
@@ -305,12 +307,14 @@ def _quoted(path: str) -> str:
 _NO_ADMIN: Final = AccessDenied(
     403,
     "Closed until an admin exists",
-    "There is no admin, so nobody can sign in. Twite has no default password. On the machine that "
-    "runs it: twite user add NAME --role admin",
+    "There is no admin yet, so nobody can sign in. Twite has no default password. Create an admin "
+    "on the machine that runs Twite: twite user add NAME --role admin",
 )
 _SIGNED_OUT: Final = AccessDenied(
-    401, "Signed out", "Your session has ended, so nothing was changed. Sign in, and send it again."
+    401,
+    "Signed out",
+    "Your session has ended, so nothing was changed. Sign in and send the form again.",
 )
 _FAULT: Final = AccessDenied(
-    500, "Internal error in Twite", "See the log for details. Nothing else is affected by it."
+    500, "Internal error in Twite", "See the log for details. Nothing else is affected."
 )

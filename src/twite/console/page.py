@@ -24,7 +24,7 @@ class NavigationGroup(StrEnum):
     """What the navigation is divided into."""
 
     LOOK = "Conversions"
-    MEND = "Needs a person"
+    MEND = "Needs attention"
     SET_UP = "Set up"
     ACCESS = "Access"
 
@@ -93,8 +93,8 @@ def form_of(text: str) -> FormData:
             400,
             "Too many fields",
             (
-                f"A form or an address of the console has {MOST_FIELDS:,} fields at most. Nothing "
-                "was changed: send fewer at once."
+                f"A form or URL of the console may have at most {MOST_FIELDS:,} fields. Nothing "
+                "was changed. Send fewer fields."
             ),
         ) from None
 
@@ -203,7 +203,7 @@ class Reauthentication:
     ) -> Response:
         """Act, and go to a path with what came of it."""
         if not await self.knows(visit):
-            wrong = "Your own password is not right, or was wrong too often. Nothing was changed."
+            wrong = "Your own password is wrong, or was wrong too often. Nothing was changed."
             return visit.back_to(path, message=wrong, bad=True)
         try:
             await act()

@@ -83,7 +83,7 @@ class RequestChecks:
                 return address
         raise AccessDenied(
             403,
-            "Not from here",
+            "Network not allowed",
             f"The console is not open to {address}. "
             "The operator of this gateway can add your network to console.networks in twite.toml."
             if address
@@ -104,9 +104,9 @@ class RequestChecks:
         there = f"https://{self._public}/console" if self._public else "http://127.0.0.1/console"
         raise AccessDenied(
             421,
-            "Not under this name",
-            f"The console answers under {there} and, on its own machine, as localhost; over https "
-            "everywhere else. console.url in twite.toml says which name is its own.",
+            "Unknown host name",
+            f"Open the console at {there}, or as localhost on its own machine. Other addresses "
+            f"need https. Set the console's address with console.url in twite.toml.",
         )
 
 
@@ -118,8 +118,8 @@ def refuse_strangers(request: Request, name: AllowedHost) -> None:
         raise AccessDenied(
             403,
             "From another site",
-            "This form was not sent by a page of the console, so nothing was done. Where a proxy "
-            "stands before Twite, it must pass the Host header on as it came.",
+            "This form was not sent by a page of the console, so nothing was changed. A proxy in "
+            "front of Twite must forward the Host header unchanged.",
         )
 
 
@@ -128,10 +128,9 @@ def refuse_unmeant(token: str, offered: str) -> None:
     if not hmac.compare_digest(form_token(token).encode(), offered.encode("utf-8", "replace")):
         raise AccessDenied(
             403,
-            "Too old",
-            "This form was loaded before you signed in, or is not the console's. Go back, "
-            "load the page "
-            "again, and send it once more. Nothing was done.",
+            "Form expired",
+            "This form was loaded before you signed in, or does not belong to the console. "
+            "Nothing was changed. Go back, reload the page and send the form again.",
         )
 
 

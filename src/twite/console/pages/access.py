@@ -74,7 +74,7 @@ class UsersPage:
                 session_digest=visit.session_digest,
             )
 
-        return await self.confirming.done(visit, _PATH, act, message=f"{name} may sign in.")
+        return await self.confirming.done(visit, _PATH, act, message=f"{name} can now sign in.")
 
     async def _allow(self, visit: PageRequest) -> Response:
         user, form = await self._known(visit), visit.form
@@ -88,7 +88,7 @@ class UsersPage:
                 session_digest=visit.session_digest,
             )
 
-        message = f"{user.name} has another role, and was signed out."
+        message = f"{user.name} has a new role and was signed out."
         return await self.confirming.done(visit, f"{_PATH}/{user.name}", act, message=message)
 
     async def _password(self, visit: PageRequest) -> Response:
@@ -102,7 +102,7 @@ class UsersPage:
                 session_digest=visit.session_digest,
             )
 
-        message = f"{user.name} has another password, and was signed out."
+        message = f"{user.name} has a new password and was signed out."
         return await self.confirming.done(visit, f"{_PATH}/{user.name}", act, message=message)
 
     async def _codes(self, visit: PageRequest) -> Response:
@@ -113,7 +113,7 @@ class UsersPage:
                 user.name, by=visit.viewer.name, session_digest=visit.session_digest
             )
 
-        message = f"{user.name} signs in without a code now."
+        message = f"{user.name} now signs in without a code."
         return await self.confirming.done(visit, f"{_PATH}/{user.name}", act, message=message)
 
     async def _remove(self, visit: PageRequest) -> Response:
@@ -188,7 +188,7 @@ class KeysPage:
     async def _add(self, visit: PageRequest) -> Response:
         form = visit.form
         if not await self.confirming.knows(visit):
-            message = "Your own password is not right, or was wrong too often. No key was created."
+            message = "Your own password is wrong, or was wrong too often. No key was created."
             return visit.back_to(_KEYS_PATH, message=message, bad=True)
         try:
             made = await self.user_accounts.make_key(
@@ -210,7 +210,7 @@ class KeysPage:
                 id_, by=visit.viewer.name, session_digest=visit.session_digest
             )
 
-        return await self.confirming.done(visit, _KEYS_PATH, act, message="The key is revoked.")
+        return await self.confirming.done(visit, _KEYS_PATH, act, message="The key was revoked.")
 
     def _seen(self, visit: PageRequest) -> list[str] | None:
         if visit.form.first("sees") != "some":

@@ -56,7 +56,7 @@ class AccountPage:
             return visit.back_to(_PATH, message="The two new passwords are not the same.", bad=True)
         right = await self.authentication.confirms(inside, form.first("password"), visit.address)
         if not right:
-            message = "The current password is not right, or was wrong too often."
+            message = "The current password is wrong, or was wrong too often."
             return visit.back_to(_PATH, message=message, bad=True)
         try:
             await self.user_accounts.give_password(
@@ -73,7 +73,7 @@ class AccountPage:
 
     async def _leave_elsewhere(self, visit: PageRequest) -> Response:
         if not await self.confirming.knows(visit):
-            message = "The password is not right, or was wrong too often. No session was ended."
+            message = "The password is wrong, or was wrong too often. No session was ended."
             return visit.back_to(_PATH, message=message, bad=True)
         ended = await self.authentication.leave_everywhere(visit.within)
         return visit.back_to(_PATH, message=f"{ended} other sessions were ended.")
@@ -130,7 +130,7 @@ class CodesPage:
         if self._second_factor is None or secret is None:
             return visit.back_to(_CODES_PATH)
         if not await self._authentication.confirms(inside, form.first("password"), visit.address):
-            return visit.back_to(_CODES_PATH, message="The password is not right.", bad=True)
+            return visit.back_to(_CODES_PATH, message="The password is wrong.", bad=True)
         try:
             recovery = await self._second_factor.begin(
                 inside.user, secret, form.first("code"), session_digest=visit.session_digest
@@ -138,7 +138,7 @@ class CodesPage:
         except InvalidAccountChange as unfit:
             return visit.back_to(_CODES_PATH, message=f"Nothing was changed: {unfit}.", bad=True)
         if recovery is None:
-            message = "The code does not match this secret. Check the device's clock."
+            message = "The code is wrong. Check the device's clock."
             return visit.back_to(_CODES_PATH, message=message, bad=True)
         self._begun.pop(inside.session.digest, None)
         renewed = await visit.renewed(self._authentication, _ACCOUNT_PATH)
@@ -153,8 +153,8 @@ class CodesPage:
             inside, visit.form.first("password"), visit.address
         )
         if not right or self._second_factor is None:
-            return visit.back_to(_CODES_PATH, message="The password is not right.", bad=True)
-        await self._second_factor.end(inside.user, session_digest=visit.session_digest)
+            return visit.back_to(_CODES_PATH, message="The password is wrong.", bad=True)
+        await self._second_factor.end(inside.user, warrant=visit.warrant)
         return await visit.renewed(
             self._authentication, _ACCOUNT_PATH, message="Codes are no longer required."
         )
@@ -211,7 +211,7 @@ class SignInPage:
         )
         result = await self.authentication.sign_in(offer)
         if not isinstance(result, LoginSucceeded):
-            wrong = f"Too many tries. Wait {result.wait} s." if result.wait else _WRONG
+            wrong = f"Too many attempts. Wait {result.wait} s." if result.wait else _WRONG
             return visit.page(
                 "sign_in.html",
                 status=429 if result.wait else 403,

@@ -120,7 +120,7 @@ class ConnectPage:
         if kind not in _NAMES:
             return visit.back_to(_PATH, message="Choose what to delete.", bad=True)
         if not await self._confirming.knows(visit):
-            message = "Your own password is not right, or was wrong too often. Nothing was changed."
+            message = "Your own password is wrong, or was wrong too often. Nothing was changed."
             return visit.back_to(_PATH, message=message, bad=True)
         await visit.note(FORGOTTEN, pixel, _NAMES[kind])
         try:
@@ -128,7 +128,8 @@ class ConnectPage:
             was_there = await self._connect.forget(pixel, kind, revoke=revoke)
         except TwiteError as error:
             return visit.back_to(_PATH, message=str(error), bad=True)
-        message = f"{pixel} has no {_NAMES[kind]} any more." if was_there else "There were none."
+        message = f"{pixel} has no {_NAMES[kind]} any more." if was_there else "No credentials "
+        "were stored."
         return visit.back_to(_PATH, message=message)
 
     async def _connected(self, visit: PageRequest, connected: SignInCompleted) -> Response:
@@ -136,13 +137,16 @@ class ConnectPage:
         who = f" as {connected.screen_name}" if connected.screen_name else ""
         access = connected.access
         if access is None:
-            message = "X did not say whether it accepts them; the first request will show."
+            message = "X did not confirm the credentials. The first request will show whether X "
+            "accepts them."
         elif access.roles:
-            message = f"X says: {', '.join(access.roles)} of account {access.account}."
+            message = f"Role on ads account {access.account}: {', '.join(access.roles)}."
         else:
-            message = "X did not refuse them."
+            message = "X did not refuse the credentials."
         return visit.back_to(
-            _PATH, message=f"{connected.pixel} is connected{who}, and in use from now on. {message}"
+            _PATH,
+            message=f"{connected.pixel} is connected{who}. The gateway now uses the "
+            f"credentials. {message}",
         )
 
 

@@ -147,9 +147,9 @@ class DeadLettersPage:
         sure = visit.form.first("may_count_twice") == CONFIRMED
         if doubtful and not sure:
             message = (
-                f"Nothing was sent: {'X' if _mendable(error_group) else 'its vendor'} may have "
-                f"{len(doubtful)} of them already, and could count them twice. Look at what would "
-                "be sent, and confirm it there."
+                f"Nothing was sent: {'X' if _mendable(error_group) else 'the vendor'} may already "
+                f"have {len(doubtful)} of them and could count them twice. Open the preview and "
+                "confirm there."
             )
             return visit.back_to(there, message=message, bad=True)
         detail = f"{len(histories)} for: {error_group.reason}"
@@ -191,7 +191,7 @@ class DeadLettersPage:
         message = f"{many} queued again with {edit.sentence}, under their conversion ids."
         if refused:
             why = "; ".join(sorted(set(refused.values())))
-            message = f"{message} {len(refused)} stay as they are: {why}."
+            message = f"{message} {len(refused)} were not changed: {why}."
         return visit.back_to(there if refused else PATH, message=message, bad=not many)
 
     async def _discard(self, visit: PageRequest) -> Response:
@@ -200,7 +200,7 @@ class DeadLettersPage:
         if not note:
             there = f"{PATH}/group?{_query(error_group)}"
             return visit.back_to(
-                there, message="Say why: the note is stored as the reason.", bad=True
+                there, message="Enter a note. The note is stored as the reason.", bad=True
             )
         discard = Discard(
             deliveries=[history.delivery for history in histories],
@@ -244,14 +244,18 @@ class DeadLettersPage:
                 == (error_group.pixel, error_group.event, error_group.state)
             ]
         if not found:
-            raise AccessDenied(409, "Nothing was chosen", "Select some, or choose all of them.")
+            raise AccessDenied(
+                409, "Nothing was selected", "Select conversions, or choose all of them."
+            )
         return error_group, found
 
     def _error_group_of(self, visit: PageRequest, form: FormData) -> ErrorGroup:
         """Return the error group that a form names. Raises Closed, also for others' pixels."""
         state, pixel = form.first("state"), form.first("pixel")
         if state not in {State.DEAD, State.HELD} or not visit.viewer.sees(pixel):
-            raise AccessDenied(404, "Nothing here", "No such error group. Load the list again.")
+            raise AccessDenied(
+                404, "Nothing here", "This error group no longer exists. Reload the list."
+            )
         return ErrorGroup(
             pixel=pixel,
             event=form.first("event"),
@@ -268,16 +272,15 @@ class DeadLettersPage:
         if event not in {"", TODAY, *self._name.of(error_group.pixel).values()}:
             raise AccessDenied(
                 409,
-                "Not mapped any more",
+                "No longer mapped",
                 f"{event[:60]} is not an event of {error_group.pixel} in twite.toml. Nothing was "
-                "done: go "
-                "back to the error group, load it again, and choose another.",
+                f"changed. Go back to the error group, reload the page and choose another event.",
             )
         if divide not in {"", *map(str, DIVISORS)} or not DROPPABLE.keys() >= set(drop):
             raise AccessDenied(
                 409,
-                "No such change",
-                "Nothing was done. Load the error group again, and choose again.",
+                "Unknown change",
+                "Nothing was changed. Reload the error group and choose again.",
             )
         edit = Edit(
             today=event == TODAY,
@@ -291,8 +294,8 @@ class DeadLettersPage:
             raise AccessDenied(
                 409,
                 "Cannot be edited",
-                "The events of tags cannot be edited. "
-                "Nothing was done: send them again unchanged, or discard them.",
+                "The events of tags cannot be edited. Nothing was changed. Send the events again "
+                "unchanged, or discard them.",
             )
         return edit
 

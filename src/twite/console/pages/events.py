@@ -96,7 +96,8 @@ class EventsPage:
             made = await self.manager.create(pixel, change, by=visit.viewer.name)
         except TwiteError as error:
             return visit.back_to(back, message=str(error), bad=True)
-        message = f"X made {made.name}, as {made.id}. Map your own name to it below."
+        message = f"X created {made.name} with the id {made.id}. Map your own name to the event "
+        "below."
         return visit.back_to(f"{back}/{made.id}", message=message)
 
     async def _one(self, visit: PageRequest) -> Response:
@@ -130,21 +131,27 @@ class EventsPage:
             await self.manager.update(pixel, tag.id, change, by=visit.viewer.name)
         except TwiteError as error:
             return visit.back_to(back, message=str(error), bad=True)
-        return visit.back_to(back, message="X has changed it.")
+        return visit.back_to(back, message="The event was changed at X.")
 
     async def _delete(self, visit: PageRequest) -> Response:
         pixel = known_pixel(visit, self.destinations)
         tag = await self._tag(pixel, visit)
         names = self.manager.names(pixel, tag)
         if visit.form.first("name") != tag.name:
-            message = "Nothing was deleted: the name that you typed is not the event's."
+            message = "Nothing was deleted: the name you typed is not the event's name."
             return visit.back_to(f"{_PATH}/{pixel}/{tag.id}", message=message, bad=True)
         try:
             await self.manager.delete(pixel, tag.id, by=visit.viewer.name)
         except TwiteError as error:
             return visit.back_to(f"{_PATH}/{pixel}/{tag.id}", message=str(error), bad=True)
-        rest = f" Take {', '.join(names)} out of twite.toml: X refuses it now." if names else ""
-        return visit.back_to(f"{_PATH}/{pixel}", message=f"X has deleted {tag.name}.{rest}")
+        rest = (
+            f" Remove {', '.join(names)} from twite.toml: X now refuses its conversions."
+            if names
+            else ""
+        )
+        return visit.back_to(
+            f"{_PATH}/{pixel}", message=f"The event {tag.name} was deleted at X.{rest}"
+        )
 
     async def _map(self, visit: PageRequest) -> Response:
         """Show what would be written into twite.toml; write it where just that was seen."""
@@ -157,11 +164,11 @@ class EventsPage:
         try:
             draft = self.manager.draft(pixel, name, event or tag.id)
             if not draft.is_changed:
-                return visit.back_to(back, message="twite.toml says so already.")
+                return visit.back_to(back, message="twite.toml already contains this name.")
             if seen == draft.mark:
                 await self.manager.write(draft, by=visit.viewer.name)
                 message = (
-                    f"{name} is written into twite.toml. It takes effect after the next start."
+                    f"{name} was written to twite.toml. Restart the gateway to apply the change."
                 )
                 return visit.back_to(back, message=message)
         except TwiteError as error:

@@ -170,7 +170,8 @@ class LivePage:
         if not histories and len(await self.records.answer(rejected)):
             return visit.back_to(f"{REJECTED}?{urlencode({'id': named})}")
         if not histories:
-            sentence = f"No conversion with the id {shown(named, 80)}, or it is no longer stored."
+            sentence = f"No conversion has the id {shown(named, 80)}, or the conversion is no "
+            "longer stored."
             return visit.back_to(PATH, message=sentence, bad=True)
         latest = max(histories, key=lambda history: history.received_at)
         return visit.back_to(f"{PATH}/{latest.delivery}")
@@ -260,7 +261,7 @@ class LivePage:
             origin = await self.glances.get(int(part), scope)
         if origin is None:
             raise AccessDenied(
-                404, "Nothing here", "No such conversion, or it is no longer stored."
+                404, "Nothing here", "The conversion does not exist, or is no longer stored."
             )
         history = origin.history
         reports = await self.sightings.answer(

@@ -162,7 +162,8 @@ class OverviewPage:
                 ActionNeeded(
                     tone="bad",
                     title=f"{residue} conversions are unaccounted for",
-                    sentence="An error in Twite: do not trust the numbers until it is explained.",
+                    sentence="This is an error in Twite. Do not trust the numbers until the cause "
+                    "is known.",
                     path=PATH,
                 )
             )
@@ -170,7 +171,7 @@ class OverviewPage:
             ActionNeeded(
                 tone="bad",
                 title=f"{forecast.misses} conversions of {forecast.pixel} will be late",
-                sentence="At the current rate they reach X after its 48 hours.",
+                sentence="At the current rate they will miss X's 48-hour deadline.",
                 path=f"/console/live?state=queued&pixel={forecast.pixel}",
             )
             for forecast in expected

@@ -86,14 +86,14 @@ class PixelsPage:
         pixel = self._known(visit)
         await visit.note(AuditAction.PIXEL_PAUSE, pixel)
         await self.sends.hold(pixel, who=visit.viewer.name)
-        message = f"{pixel} is paused: its conversions are queued until somebody resumes it."
+        message = f"{pixel} is paused. Its conversions are queued until a user resumes the pixel."
         return visit.back_to(f"{_PATH}/{pixel}", message=message)
 
     async def _resume(self, visit: PageRequest) -> Response:
         pixel = self._known(visit)
         await visit.note(AuditAction.PIXEL_RESUME, pixel)
         await self.sends.release(pixel)
-        return visit.back_to(f"{_PATH}/{pixel}", message=f"{pixel} is resumed.")
+        return visit.back_to(f"{_PATH}/{pixel}", message=f"{pixel} was resumed.")
 
     async def _shown(self, pixels: Sequence[str], now: int) -> list[ShownPixel]:
         paused = await self.state.load(Pause)
@@ -121,7 +121,9 @@ def known_pixel(visit: PageRequest, destinations: Mapping[str, Destination]) -> 
     """Return the pixel of the path. One that may not be seen is as unknown as any other."""
     pixel = visit.part("pixel")
     if pixel not in destinations or not visit.viewer.sees(pixel):
-        raise AccessDenied(404, "No such pixel", "It is not configured, or you may not see it.")
+        raise AccessDenied(
+            404, "Pixel not found", "The pixel is not configured, or you may not see it."
+        )
     return pixel
 
 
@@ -134,7 +136,7 @@ def kinds_of(destination: Destination) -> tuple[str, ...]:
     """Return what kinds of credentials there are, the one that is used first."""
     names = {PixelToken: "pixel token", OAuthKeys: "OAuth 1.0a", MissingCredentials: "none yet"}
     first = names[type(destination.credentials)]
-    return (first,) if destination.fallback is None else (first, "OAuth 1.0a, to fall back on")
+    return (first,) if destination.fallback is None else (first, "OAuth 1.0a as fallback")
 
 
 def _shown(
@@ -195,7 +197,9 @@ class TestConversionPage:
         source = self._sources.get(form.first("source"))
         event = form.first("event")
         if source is None or pixel not in source.pixels:
-            return visit.back_to(back, message="Choose a source that submits for it.", bad=True)
+            return visit.back_to(
+                back, message="Choose a source that submits for this pixel.", bad=True
+            )
         conversion_id = f"console-test-{secrets.token_hex(6)}"
         fields = {name: text for name in _FIELDS if (text := form.first(name).strip())}
         body = {"event": event, "conversion_id": conversion_id, "pixel": pixel, **fields}
@@ -219,8 +223,8 @@ class TestConversionPage:
         if not histories:
             raise AccessDenied(
                 404,
-                "No such conversion",
-                "There is no conversion with this id, or it is no longer stored.",
+                "Conversion not found",
+                "No conversion has this id, or the conversion is no longer stored.",
             )
         history = histories[0]
         return visit.page(

@@ -55,10 +55,10 @@ if (table && pause && window.EventSource) {
     if (stream) end();
     else begin();
     pause.setAttribute("aria-pressed", String(!stream));
-    pause.textContent = stream ? "Pause" : "Go on";
-    told.textContent = stream ? "New ones appear by themselves." : "Paused.";
+    pause.textContent = stream ? "Pause" : "Resume";
+    told.textContent = stream ? "New conversions appear automatically." : "Paused.";
   });
-  told.textContent = "New ones appear by themselves.";
+  told.textContent = "New conversions appear automatically.";
   begin();
   window.addEventListener("pagehide", end);
 }
