@@ -42,7 +42,8 @@ def sealing_key(settings: Settings, *, otherwise: str) -> Seal:
     if seal is None:
         raise SettingsError(
             place="server.secret_key",
-            message="there are secrets to store, and no key to encrypt them with. Make one with "
+            message="there are secrets to store, and no key to encrypt them with. Create a key "
+            "with "
             f"`openssl rand -base64 32`, set it as {VARIABLE}, and write secret_key = "
             f'"env:{VARIABLE}" into [server]; {otherwise}',
         )

@@ -35,7 +35,7 @@ GROUPS: Final = MappingProxyType(
             "init": "Write a commented twite.toml and an API key",
             "check": "Check settings, credentials, store and gateway",
             "serve": "Run the gateway",
-            "emulate": "Run the X emulator alone",
+            "emulate": "Run only the X emulator",
         },
         "X account": {
             "login": "Sign in to X for a pixel, or store its pixel token",

@@ -132,9 +132,9 @@ def _print(made: ImportDraft, gone: Sequence[str], *, report: bool) -> None:
     if report:
         printing.say("Nothing was written (--report).")
         return
-    printing.say("Only you can read it and its templates (mode 0600).")
+    printing.say("Only you can read the file and its templates (mode 0600).")
     if made.is_first:
-        printing.say(f'To run it: [container] file = "{made.path}" in twite.toml.')
+        printing.say(f'To run the container: [container] file = "{made.path}" in twite.toml.')
         printing.say(PERSONS)
     if any(secret.kept.startswith("env:") for secret in made.found.secrets):
         printing.say("Set the variables above in the gateway's environment.")

@@ -50,7 +50,8 @@ def one_pixel(found: Settings, pixel: str | None) -> str:
     known = [destination.pixel for destination in found.destinations()]
     if pixel is None and len(known) != 1:
         raise typer.BadParameter(
-            f"name one with --pixel. Available: {', '.join(known) or 'none'}", param_hint="--pixel"
+            f"name a pixel with --pixel. Available: {', '.join(known) or 'none'}",
+            param_hint="--pixel",
         )
     known_pixel(found, pixel)
     return known[0] if pixel is None else pixel

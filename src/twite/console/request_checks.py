@@ -90,7 +90,8 @@ class RequestChecks:
             else (
                 "A proxy in front of Twite may not forward the client address, so the console "
                 "is closed. The proxy must set X-Forwarded-For and be listed in "
-                "server.trusted_proxies. On the machine itself, open it at server.local_listen."
+                "server.trusted_proxies. On the machine itself, open the console at "
+                "server.local_listen."
             ),
         )
 

@@ -263,8 +263,8 @@ def target(config: Path, *, to: str | None, source: str | None, key_from: str | 
     found = _source(settings, source)
     if not found.key:
         raise NoKey(
-            f"the key of the source {found.name!r} cannot be read here: set it as {settings.path} "
-            "says, or use --to and --key-from env:NAME"
+            f"the key of the source {found.name!r} cannot be read here: set the key as "
+            f"{settings.path} describes, or use --to and --key-from env:NAME"
         )
     return SendTarget(
         url=_address(settings.server.listen) if to is None else _url(to),
@@ -284,7 +284,7 @@ def _source(settings: Settings, name: str | None) -> Source:
     if name is not None:
         message = f"no source of this name has a key in {settings.path}. Available: {there}"
     else:
-        message = f"name one. {settings.path} has: {there}"
+        message = f"name a source. {settings.path} has: {there}"
     raise typer.BadParameter(message, param_hint="--source")
 
 
@@ -303,7 +303,8 @@ def _url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query:
         raise typer.BadParameter(
-            "write it as in https://t.shop.example or http://127.0.0.1:8080", param_hint="--to"
+            "must be an address, as in https://t.shop.example or http://127.0.0.1:8080",
+            param_hint="--to",
         )
     return text.rstrip("/").removesuffix("/v1/conversions")
 

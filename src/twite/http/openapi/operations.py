@@ -125,7 +125,7 @@ def as_x(version: str) -> Json:
         for status, why in {
             "400": "Refused as X would refuse the request, with X's error message.",
             "401": "Neither the pixel's token nor a valid signature.",
-            "404": "An unknown pixel, or an event of another one.",
+            "404": "An unknown pixel, or an event of another pixel.",
             "413": "More than 1 MiB after decompression.",
             "415": "The Content-Type is not JSON, or the encoding is not supported.",
             "429": "Too many requests; retry at the time in `x-rate-limit-reset`.",

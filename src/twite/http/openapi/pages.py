@@ -20,7 +20,7 @@ _SCRIPT: Final[Json] = {"text/javascript": {"schema": {"type": "string"}}}
 _VERDICT: Final[Json] = {
     "Twite-Verdict": {
         "description": "`final`: the response is the gateway's own, and a retry would get the "
-        "same one. Responses 400, 413 and 415 contain it, too.",
+        "same response. Responses 400, 413 and 415 contain it, too.",
         "schema": {"type": "string"},
     }
 }

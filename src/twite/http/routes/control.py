@@ -150,6 +150,6 @@ _METRICS_CLOSED: Final = error(
     "key_wrong",
     "send server.metrics_key as Authorization: Bearer <key>. Only this machine can read the "
     "metrics without a key: as localhost, and not through a proxy. With server.public_url or "
-    "server.trusted_proxies, it must use server.local_listen",
+    "server.trusted_proxies, these requests must use server.local_listen",
     headers=((b"www-authenticate", b'Bearer realm="twite"'),),
 )
