@@ -307,7 +307,7 @@ def test_what_the_container_that_runs_names_is_not_forgotten(command, keyed, tmp
 def test_who_may_read_what_is_written_is_said(command, tmp_path):
     _, said, _ = command("import", str(SHOP), "--out", str(tmp_path / "out"), "--secrets", "env")
 
-    assert "Only you can read it and its templates (mode 0600)" in said
+    assert "Only you can read the file and its templates (mode 0600)" in said
 
 
 @pytest.mark.parametrize("name", ["X sign-up.eventId", "Pixel", "Authorization", "pixelId"])

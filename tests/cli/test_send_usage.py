@@ -25,7 +25,7 @@ def test_a_key_may_come_from_a_file_without_settings(place, gateway):
         (["--timezone", "Mars/Base"], "unknown time zone"),
         (["--currency", "XX"], "not an ISO 4217 currency code"),
         (["--source", "shap"], "Available: shop"),
-        (["--to", "somewhere"], "write it as in https://"),
+        (["--to", "somewhere"], "must be an address, as in https://"),
         (["--to", "http://127.0.0.1:9", "--key-from", "sesame"], "env:NAME or file:PATH"),
     ],
 )
