@@ -171,7 +171,7 @@ def test_without_a_webhook_there_is_nothing_to_test(command, shop):
     code, _, err = command("alerts", "test", "--config", str(shop))
 
     assert code == 1
-    assert err.startswith("Error: alerts.webhook: is missing, or what it names cannot be read")
+    assert err.startswith("Error: alerts.webhook: is missing or cannot be read")
 
 
 def test_a_test_needs_no_credentials_of_x(command, shop, chat, monkeypatch):

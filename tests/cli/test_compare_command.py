@@ -131,7 +131,7 @@ def test_a_request_that_nothing_reads_is_said_to_be_unread(command, container, t
 
     code, out, _ = command("compare", capture, "--container", container)
 
-    assert (code, "unread nothing here reads '/odd'" in out) == (1, True)
+    assert (code, "unread no endpoint reads '/odd'" in out) == (1, True)
 
 
 def test_programs_read_json(command, container, settings, tmp_path):

@@ -92,7 +92,7 @@ async def test_a_busy_gateway_is_waited_for_as_long_as_it_asks():
     assert kinds(verdicts) == [RowResultKind.ACCEPTED]
     assert stage.waited == [7.0, 5.0]
     assert stage.said == [
-        "the gateway answers 429: waiting to continue (Ctrl-C stops)",
+        "the gateway returned 429: waiting to continue (Ctrl-C stops)",
         "the gateway accepts conversions again: continuing",
     ]
 
@@ -155,9 +155,9 @@ async def test_a_request_is_halved_until_the_row_at_fault_is_alone(status):
         (answer(401), "does not know this key"),
         (answer(403), "this key may not submit"),
         (answer(404), "no gateway at this address"),
-        (answer(302), "answered 302, which is not an answer"),
-        (SendResponse(status=202, body=b"<html>"), "answered 202, which is not an answer"),
-        (answer(duplicate_indexes=[1]), "answered 202, which is not an answer"),
+        (answer(302), "returned 302, which POST"),
+        (SendResponse(status=202, body=b"<html>"), "returned 202, which POST"),
+        (answer(duplicate_indexes=[1]), "returned 202, which POST"),
         (answer(415, errors=[{"path": "", "code": "x", "message": "no JSON"}]), "no JSON"),
     ],
 )

@@ -32,4 +32,4 @@ async def test_strays_do_not_hide_the_largest_heap_and_are_counted(tmp_path):
     rows = re.findall(row, page)
     assert rows[0] == ("5", "the great one")
     assert len(rows) == 200
-    assert "16 smaller ones appear here" in page
+    assert "16 smaller groups appear here" in page

@@ -209,7 +209,7 @@ def test_a_former_key_in_a_file_stays_as_long_as_anything_needs_it(tmp_path, x_e
             gateway.drained()
 
     assert (early.returncode, kept) == (1, f"{FIRST}\n")
-    assert "Still sealed with a former key: 1 waiting conversion." in early.stderr
+    assert "Still encrypted with a former key: 1 waiting conversion." in early.stderr
     assert (late.returncode, former.exists()) == (0, False)
     assert arrived(vendor) == {("order-1", EMAIL)}
 
