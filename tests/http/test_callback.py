@@ -75,7 +75,7 @@ async def test_a_port_that_is_taken_is_told():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"http://127.0.0.1:{taken.getsockname()[1]}/x/callback"
 
-        with pytest.raises(SettingsError, match="cannot be listened on"):
+        with pytest.raises(SettingsError, match="cannot listen on"):
             async with Callback(address):
                 pass
 
