@@ -154,7 +154,7 @@ class CodesPage:
         )
         if not right or self._second_factor is None:
             return visit.back_to(_CODES_PATH, message="The password is wrong.", bad=True)
-        await self._second_factor.end(inside.user, warrant=visit.warrant)
+        await self._second_factor.end(inside.user, session_digest=visit.session_digest)
         return await visit.renewed(
             self._authentication, _ACCOUNT_PATH, message="Codes are no longer required."
         )
