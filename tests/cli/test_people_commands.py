@@ -130,7 +130,7 @@ def test_a_key_is_printed_once_and_revoked(config):
 
     revoked = twite("key", "revoke", key["id"], *where)
 
-    assert (code, "shown once" in err) == (0, True)
+    assert (code, "shown only once" in err) == (0, True)
     assert out.strip().startswith(f"twk_{key['id']}_")
     assert (key["name"], key["scopes"], key["revoked_at"]) == (
         "reports",
