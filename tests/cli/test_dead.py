@@ -214,7 +214,7 @@ def test_what_was_done_is_json_for_programs(command, shop):
     [
         (["replay"], "give ids, or --all"),
         (["discard", "order-2", "--all"], "give ids, or --all"),
-        (["replay", "order-2", "--held"], "--held needs --all"),
+        (["replay", "order-2", "--held"], "--held requires --all"),
         (["list", "--pixel", "zzz"], "no such pixel"),
         (["list", "--limit", "0"], "greater than or equal to 1"),
     ],

@@ -116,7 +116,8 @@ def test_a_deleted_event_is_marked_and_the_settings_that_name_it_are_told(events
 
     assert (code, err) == (0, "")
     assert out == (
-        "Deleted purchase. X keeps the event, marked as deleted: twite events list --deleted.\n"
+        "Deleted purchase. X keeps the event, marked as deleted. To see it, run "
+        "twite events list --deleted.\n"
         f"Remove purchase from {path}: X now refuses its conversions.\n"
     )
     assert "o8z6k" not in known(events)

@@ -82,7 +82,7 @@ def test_rows_are_numbered_as_a_spreadsheet_shows_them():
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [
-        (["a,b\n", '"never,closed\n', "x,y\n"], "row 2: a quote is opened and never closed"),
+        (["a,b\n", '"never,closed\n', "x,y\n"], "row 2: an opening quote is never closed"),
         (["a,b\n", '"in"side",1\n'], "row 2: a quote inside a quoted cell must stand twice"),
     ],
 )

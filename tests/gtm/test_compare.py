@@ -72,7 +72,7 @@ def test_lines_of_one_trace_make_one_case():
         (b"[]", "line 1: Expected `object`, got `array`"),
         (b'{"event": 1}', "line 1: Expected `object | null`, got `int` - at `$.event`"),
         (b'{"events": {}}', "line 1: Object contains unknown field `events`"),
-        (b"{}", "line 1: has neither an incoming event"),
+        (b"{}", "line 1: has no incoming event or request"),
         (b'{"event": {}, "time": "soon"}', "line 1: the time 'soon' is neither"),
         (b'{"event": {}, "sent": [{"url": 1}]}', "at `$.sent[0].url`"),
         (b"[" * 100_000, "line 1: is nested too deep"),

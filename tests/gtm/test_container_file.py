@@ -202,7 +202,7 @@ def test_a_wrong_file_is_refused_with_its_place_and_the_cure(text, said):
         ),
         (
             container(transformations=[Transformation(name="T")]),
-            "transformation[0]: must have one of exclude, allow and set",
+            "transformation[0]: must have exactly one of exclude, allow or set",
         ),
     ],
 )

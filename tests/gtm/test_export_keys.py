@@ -79,7 +79,7 @@ LIST = {"type": "LIST", "list": [{"type": "TEMPLATE", "value": "x"}]}
             "differs",
             "its parameter 'a' stands 2 times",
         ),
-        ("tag", tag("It", fires=()), "rests", "it never fires, there or here"),
+        ("tag", tag("It", fires=()), "rests", "it never fires, in Google's container or here"),
         ("trigger", trigger("It", novel=1), "left out", "its key 'novel' is not known"),
         ("trigger", trigger("It", waitForTags=boolean(None, "true")), "left out", "web pages"),
         ("trigger", trigger("It", waitForTags=boolean(None, "false")), "runs", ""),
@@ -211,7 +211,7 @@ def test_a_tag_whose_setup_waits_for_a_person_says_so():
 
     assert told(found, "tag", "Tag") == (
         "differs",
-        "its setup or teardown tag 'First' is paused, and does not run with it",
+        "its setup or teardown tag 'First' is paused, so it does not run with this tag",
     )
 
 
@@ -229,12 +229,12 @@ def test_a_tag_that_needs_a_paused_one_says_that_it_does_not_fire():
         ],
     )
 
-    waits = "it needs the tag 'First': it fires when that is unpaused"
+    waits = "it fires only after you unpause the tag 'First', which it needs"
     assert told(found, "tag", "Tag") == ("rests", waits)
     assert told(found, "tag", "Then") == ("rests", waits)
     assert told(found, "tag", "Else") == (
         "differs",
-        "its setup or teardown tag 'First' is paused, and does not run with it",
+        "its setup or teardown tag 'First' is paused, so it does not run with this tag",
     )
 
 

@@ -59,7 +59,7 @@ MODE = {
         (
             ("NON_NEGATIVE_NUMBER",),
             ["0", "3", 0],
-            {"-5": "must be a number of 0 or more", -1: "must be a number of 0 or more"},
+            {"-5": "must be 0 or more", -1: "must be 0 or more"},
         ),
         (
             ("POSITIVE_NUMBER",),

@@ -159,7 +159,7 @@ def _decide(settings: Settings, choice: DeadLetterSelection, order: DeadLetterCo
     if bool(choice.ids) == choice.every:
         raise typer.BadParameter("give ids, or --all. twite dead list shows the ids")
     if choice.held and not choice.every:
-        raise typer.BadParameter("--held needs --all; ids include held conversions anyway")
+        raise typer.BadParameter("--held requires --all; ids always include held conversions")
     chosen, unknown = _chosen(asyncio.run(_resting(settings, choice.pixel, _MOST)), choice)
     now = time.time_ns() // 1_000_000
     doubted = _doubted(settings, chosen, now) if order.do == "replay" else []

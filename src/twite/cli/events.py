@@ -198,7 +198,8 @@ def delete(
         printing.print_json(event_as_json(gone, names))
         return
     printing.say(
-        f"Deleted {gone.name}. X keeps the event, marked as deleted: twite events list --deleted."
+        f"Deleted {gone.name}. X keeps the event, marked as deleted. To see it, run "
+        "twite events list --deleted."
     )
     for ours in names:
         printing.say(f"Remove {ours} from {found.path}: X now refuses its conversions.")

@@ -202,7 +202,7 @@ def doubt(found: TcString, *, now: int) -> str | None:
     A random string that begins with C often decodes to consent: a reader accepted 648 of 3,000.
     """
     if not found.service_specific:
-        return "not service-specific, which is no longer valid"
+        return "not service-specific; such strings are no longer valid"
     if not _BEGINNING <= found.created <= found.updated <= now + _DAY:
         return "created at an impossible time"
     # Since policy 4 the two times are the same day. [doc V37]

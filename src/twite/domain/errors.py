@@ -138,7 +138,7 @@ class TemplatePaused(TemplatesBusy):
 
     def __init__(self, *, template: str, retry_after: int) -> None:
         super().__init__(
-            reason=f"the template {template} is paused after it passed a limit",
+            reason=f"the template {template} is paused because it exceeded a limit",
             retry_after=retry_after,
         )
         self.template = template

@@ -181,7 +181,7 @@ def _in_our_words(sentence: str) -> str:
     missing = _MISSING.search(sentence)
     if missing is not None:
         return f'"{_shown(missing[1])}" is missing'
-    return "must be of another type: see the reference for this field"
+    return "has the wrong type: see the reference for this field"
 
 
 def _typed_words(types: str) -> str:

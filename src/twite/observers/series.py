@@ -61,7 +61,7 @@ COUNTERS: Final = {
         "source door reason",
     ),
     "twite_consent_total": (
-        "Conversions with consent signals or required consent, by decision and rule.",
+        "Conversions that have consent signals or require consent, by decision and rule.",
         "source action rule",
     ),
     "twite_matchable_conversions_total": (
@@ -80,7 +80,7 @@ COUNTERS: Final = {
 }
 GAUGES: Final = {
     "twite_pixel_paused": ("1 while a pixel is paused.", "pixel"),
-    "twite_events_paused": ("Paused events of the pixel.", "pixel"),
+    "twite_events_paused": ("Number of the pixel's events that are paused.", "pixel"),
     "twite_pending_conversions": ("Conversions waiting to be sent.", "pixel"),
     "twite_oldest_pending_seconds": (
         "Age of the oldest pending conversion; 0 if none is pending.",

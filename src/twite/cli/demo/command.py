@@ -145,7 +145,7 @@ def tell_the_end(cast: DemoProcesses, story: DemoStory) -> bool:
             (
                 "dropped as duplicates",
                 counted.dropped,
-                "of pixel and API, and of resends (assumed of X)",
+                "copies from pixel and API, and resends (assumes that X drops these)",
             ),
         ],
     )

@@ -128,7 +128,7 @@ def play(cast: DemoProcesses, orders: Path) -> DemoStory:
     bought = buy(cast, orders)
     _step(
         "browsers",
-        f"{BUYERS} buyers: their pages send beacons, and {len(bought.fired)} fire X's pixel",
+        f"{BUYERS} buyers' pages send beacons; {len(bought.fired)} of them also fire X's pixel",
     )
     _watch(cast)
     _arm(cast)

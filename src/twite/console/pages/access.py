@@ -139,7 +139,7 @@ class UsersPage:
             return None
         chosen = form.all("pixel")
         if not set(chosen) <= set(self.pixels):
-            raise InvalidAccountChange("a pixel that is not configured was chosen")
+            raise InvalidAccountChange("one of the chosen pixels is not configured")
         return chosen
 
 

@@ -53,7 +53,7 @@ class AccountPage:
         inside, form = visit.within, visit.form
         new = form.first("new")
         if new != form.first("again"):
-            return visit.back_to(_PATH, message="The two new passwords are not the same.", bad=True)
+            return visit.back_to(_PATH, message="The two new passwords do not match.", bad=True)
         right = await self.authentication.confirms(inside, form.first("password"), visit.address)
         if not right:
             message = "The current password is wrong, or was wrong too often."

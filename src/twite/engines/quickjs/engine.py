@@ -306,7 +306,7 @@ def limit_passed(error: str) -> str:
         return _TOO_LONG
     if head == "null" or head in _FULL or "out of memory" in head:
         return "the run took too much memory"
-    return f"the run passed a limit: {head}"
+    return f"the run exceeded a limit: {head}"
 
 
 _CALL: Final = msgspec.json.Encoder()

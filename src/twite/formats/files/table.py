@@ -159,7 +159,7 @@ def _widths(sample: str, separator: str) -> list[int]:
 def _why_not_csv(error: csv.Error, number: int) -> str:
     text = str(error)
     if "end of data" in text or "larger than field limit" in text:
-        return f"row {number}: a quote is opened and never closed"
+        return f"row {number}: an opening quote is never closed"
     if "expected after" in text:
         return f'row {number}: a quote inside a quoted cell must stand twice, as in ""'
     return f"row {number}: not CSV ({text})"

@@ -145,7 +145,7 @@ def _read(line: bytes, number: int) -> _Read:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CaptureUnusable(line=number, message=str(error)) from None
     if read.event is None and read.request is None and not read.trace:
-        message = "has neither an incoming event or request nor the trace of an outgoing request"
+        message = "has no incoming event or request, and no trace of an outgoing request"
         raise CaptureUnusable(line=number, message=message)
     sent = read.sent if isinstance(read.sent, tuple) else (read.sent,)
     return _Read(

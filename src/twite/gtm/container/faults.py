@@ -122,7 +122,7 @@ class _Look:
         yield from self.at_conditions(change.when, f"{place}.when")
         yield from self._at_names(dict(change.set), f"{place}.set")
         if sum(map(bool, (change.exclude, change.allow, change.set))) != 1:
-            yield ContainerUnusable(place, "must have one of exclude, allow and set")
+            yield ContainerUnusable(place, "must have exactly one of exclude, allow or set")
         for key, names, known in (
             ("tags", change.tags, self._tags),
             ("templates", change.templates, self._kinds),

@@ -33,7 +33,7 @@ _DOCUMENTS: Final = "/documents/"
 def fields_of(value: Tree) -> dict[str, Tree]:
     """Return the fields of a document. Raises RequestNotSent."""
     if not isinstance(value, dict):
-        raise RequestNotSent("a document is an object")
+        raise RequestNotSent("a document must be an object")
     return {name: value_of(child, depth=1) for name, child in value.items()}
 
 

@@ -150,7 +150,7 @@ def _of_parameter(piece: ExportPart, *, narrows: bool) -> Iterator[str]:
     own = {"LIST": "list", "MAP": "map"}.get(word, "value")
     for key in ("value", "list", "map"):
         if key != own and holds(piece.tree.get(key)):
-            note = f"its parameter {name!r} has a {key} besides its type {word}, which is not kept"
+            note = f"its parameter {name!r} of type {word} also has a {key}, which is not kept"
             yield _told(note, narrows=narrows)
     below = piece.pieces(own) if own != "value" else []
     for parameter in below:

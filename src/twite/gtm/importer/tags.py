@@ -124,17 +124,17 @@ def told_of(
         notes = [*tag.notes, *held, *_sequence_notes(tag.tag, beside.get(name, []))]
         stopped_by = _stopped_by(tag.tag, read, missed, seen=(name,))
         notes += [
-            f"its setup or teardown tag {other.tag!r} is paused, and does not run with it"
+            f"its setup or teardown tag {other.tag!r} is paused, so it does not run with this tag"
             for other in (tag.tag.setup, tag.tag.teardown)
             if other is not None and other.tag != stopped_by and _is_held(read[other.tag], missed)
         ]
         fit = Support.PAUSED if held else Support.RESTS if tag.tag.paused else Support.RUNS
         if fit is Support.RUNS and stopped_by:
             fit = Support.RESTS
-            notes.append(f"it needs the tag {stopped_by!r}: it fires when that is unpaused")
+            notes.append(f"it fires only after you unpause the tag {stopped_by!r}, which it needs")
         if fit is Support.RUNS and not tag.tag.triggers and name not in beside:
             fit = Support.RESTS
-            notes.append("it has no trigger: it never fires, there or here")
+            notes.append("it has no trigger, so it never fires, in Google's container or here")
         report.add("tag", name, tag.word, fit=fit, notes=notes)
     return tuple(tags)
 
@@ -218,7 +218,8 @@ def _triggers(piece: ExportPart, here: ImportContext, notes: list[str]) -> tuple
     if missing and not names:
         raise LeftOut(f"its trigger {missing[0]!r} is left out")
     notes += [
-        f"it does not fire on the trigger {trigger!r}, which is left out" for trigger in missing
+        f"the trigger {trigger!r} is left out, so the tag does not fire on it"
+        for trigger in missing
     ]
     return tuple(names)
 

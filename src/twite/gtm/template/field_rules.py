@@ -211,7 +211,7 @@ _SAID: Final[Mapping[str, str]] = {
     "NON_EMPTY": "must not be empty",
     "NUMBER": "must be a number",
     "DECIMAL": "must be a number",
-    "NON_NEGATIVE_NUMBER": "must be a number of 0 or more",
+    "NON_NEGATIVE_NUMBER": "must be 0 or more",
     "POSITIVE_NUMBER": "must be a number above 0",
     "PERCENTAGE": "must be a number from 0 to 100, without a percent sign",
 }
