@@ -130,15 +130,15 @@ def test_a_wrong_file_is_refused_with_its_place_and_the_cure(text, said):
         (container(tag("A"), tag("A")), "tag: 2 are called 'A'. Names must be unique"),
         (
             container(tag(triggers=("P",))),
-            "tag[0].triggers[0]: there is no trigger 'P'. There is: All Events",
+            "tag[0].triggers[0]: there is no trigger 'P'. Known here: All Events",
         ),
         (
             container(tag(unless=("P",))),
-            "tag[0].unless[0]: there is no trigger 'P'. There is: All Events",
+            "tag[0].unless[0]: there is no trigger 'P'. Known here: All Events",
         ),
         (
             container(tag(template="P")),
-            "tag[0].template: there is no template 'P'. There is: Poster",
+            "tag[0].template: there is no template 'P'. Known here: Poster",
         ),
         (
             container(templates={"Poster": template(kind=TemplateKind.CLIENT)}),
@@ -146,11 +146,11 @@ def test_a_wrong_file_is_refused_with_its_place_and_the_cure(text, said):
         ),
         (
             container(tag(fields={"a": ["{{V}}"]})),
-            "tag[0].fields: there is no variable 'V'. There is: _event",
+            "tag[0].fields: there is no variable 'V'. Known here: _event",
         ),
         (
             container(tag(setup=SequencedTag(tag="B"))),
-            "tag[0].setup: there is no tag 'B'. There is: Post",
+            "tag[0].setup: there is no tag 'B'. Known here: Post",
         ),
         (
             container(tag(setup=SequencedTag(tag="Post"))),
@@ -158,7 +158,7 @@ def test_a_wrong_file_is_refused_with_its_place_and_the_cure(text, said):
         ),
         (
             container(triggers=[trigger("P", condition("{{V}}", "equals", ""))]),
-            "trigger[0].when[0]: there is no variable 'V'. There is: _event",
+            "trigger[0].when[0]: there is no variable 'V'. Known here: _event",
         ),
         (
             container(triggers=[trigger("P", condition("", "matches", "(?=a)"))]),
@@ -172,7 +172,7 @@ def test_a_wrong_file_is_refused_with_its_place_and_the_cure(text, said):
         ),
         (
             container(variables=[Variable(name="V", type=VariableSource.RANDOM, least="{{B}}")]),
-            "variable[0]: there is no variable 'B'. There is: V, _event",
+            "variable[0]: there is no variable 'B'. Known here: V, _event",
         ),
         (
             container(variables=[Variable(name="V", type=VariableSource.COOKIE)]),
@@ -219,7 +219,7 @@ def test_a_chain_that_is_too_long_is_named_without_following_it_deep():
 
     said = [str(fault) for fault in faults(container(variables=[*chain, last]))]
 
-    assert said == ["variable: more than 50 need one another, from 'V2950' on"]
+    assert said == ["variable: more than 50 depend on one another, starting from 'V2950'"]
 
 
 def test_a_sound_container_has_no_faults():

@@ -77,7 +77,7 @@ LIST = {"type": "LIST", "list": [{"type": "TEMPLATE", "value": "x"}]}
             "tag",
             tag("It", "cvt_190000001_1", text("a", "b"), text("a", "c")),
             "differs",
-            "its parameter 'a' stands 2 times",
+            "its parameter 'a' occurs 2 times",
         ),
         ("tag", tag("It", fires=()), "rests", "it never fires, in Google's container or here"),
         ("trigger", trigger("It", novel=1), "left out", "its key 'novel' is not known"),
@@ -147,7 +147,7 @@ EXCLUDED = table("excludedParamsTable", {"excludedParams": "user_data"})
             "more than one table",
         ),
         ([table("excludedParamsTable", {"excludedParams": "a", "x": "b"})], {}, "the column 'x'"),
-        ([table("excludedParamsTable", {"excludedParams": ""})], {}, "names nothing"),
+        ([table("excludedParamsTable", {"excludedParams": ""})], {}, "has an empty name"),
         ([LIST | {"key": "excludedParamsTable"}], {}, "is not a table"),
         ([EXCLUDED, LIST | {"key": "affectedTags"}], {}, "is not a table"),
         ([EXCLUDED, boolean("matchingConditionsEnabled", "true")], {}, "but it has none"),
@@ -215,7 +215,7 @@ def test_a_tag_whose_setup_waits_for_a_person_says_so():
     )
 
 
-RUNS_WITH = "it runs with each tag that names it ('Tag', 'Other')"
+RUNS_WITH = "it runs as the setup or teardown tag of each of 'Tag', 'Other'"
 SETUP = {"tagName": "First", "stopOnSetupFailure": True}
 
 
@@ -243,11 +243,11 @@ def test_a_tag_that_needs_a_paused_one_says_that_it_does_not_fire():
     [
         (
             tag("First"),
-            f"{RUNS_WITH} and once by its own trigger: at Google once for an event",
+            f"{RUNS_WITH}, and once on its own trigger; at Google, it runs once per event",
         ),
         (
             tag("First", fires=()),
-            f"{RUNS_WITH}: at Google once for an event",
+            f"{RUNS_WITH}; at Google, it runs once per event",
         ),
         (tag("First", tagFiringOption="UNLIMITED"), ""),
     ],

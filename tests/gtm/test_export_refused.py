@@ -28,14 +28,17 @@ from twite.gtm.importer.reading import LARGEST, read_export
         (b"[" * 100_000, "is nested too deep"),
         (b"[]", "an object was expected, not an array"),
         (b"{}", "is not a container export"),
-        (json.dumps(export() | {"exportFormatVersion": 3}).encode(), "only the version 2 is known"),
+        (json.dumps(export() | {"exportFormatVersion": 3}).encode(), "only version 2 is supported"),
         (
             json.dumps({"exportFormatVersion": 2, "containerVersion": 1}).encode(),
             "containerVersion: an object was expected, not a number",
         ),
         (json.dumps(export(tag={})).encode(), "tag: an array was expected, not an object"),
         (json.dumps(export(tag=["x"])).encode(), r"tag\[0\]: an object was expected"),
-        (json.dumps(export(tag=[{}] * 10_001)).encode(), "tag: has 10001 parts; 10000 are"),
+        (
+            json.dumps(export(tag=[{}] * 10_001)).encode(),
+            "tag: has 10001 parts; the limit is 10000",
+        ),
         (
             json.dumps(export(container={"usageContext": ["WEB"]})).encode(),
             "this is a container for WEB; Twite runs server containers",

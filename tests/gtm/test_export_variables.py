@@ -159,5 +159,5 @@ def test_a_trigger_that_looks_at_what_asks_others_is_told_of():
     )
 
     fit, why = told(found, "trigger", "Gold")
-    assert (fit, why.startswith("it looks at 'Near', which fetches")) == ("differs", True)
+    assert (fit, why.startswith("it reads 'Near', which fetches")) == ("differs", True)
     assert told(found, "trigger", "Other") == ("runs", "")

@@ -253,7 +253,7 @@ def test_variables_in_a_ring_are_said_to_be_so():
 def test_a_long_chain_of_variables_is_refused():
     chain = [variable(f"V{at}", "constant", value=f"{{{{V{at + 1}}}}}") for at in range(5000)]
 
-    assert filled("{{V0}}", *chain) == "more than 50 variables need one another"
+    assert filled("{{V0}}", *chain) == "more than 50 variables depend on one another"
 
 
 def test_texts_that_double_are_refused_before_they_fill_the_memory():

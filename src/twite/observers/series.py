@@ -25,7 +25,7 @@ COUNTERS: Final = {
     ),
     "twite_sent_conversions_total": ("Conversions in requests to X, by outcome.", "pixel outcome"),
     "twite_ambiguous_conversions_total": (
-        "Conversions that X may have processed without a response.",
+        "Conversions that X may have processed although no response arrived.",
         "pixel",
     ),
     "twite_ambiguous_resends_total": ("Conversions sent again although X may have them.", "pixel"),
@@ -44,7 +44,7 @@ COUNTERS: Final = {
         "pixel source reason",
     ),
     "twite_tag_log_lines_total": (
-        "Log lines of templates, and of the sandbox about templates.",
+        "Log lines from templates, and from the sandbox about templates.",
         "pixel",
     ),
     "twite_troubles_total": ("Internal errors that are retried.", "where"),
@@ -100,7 +100,7 @@ GAUGES: Final = {
         "",
     ),
     "twite_alert_open": ("1 while an alert is open.", "code subject"),
-    "twite_disk_free_bytes": ("Free disk space at the store.", ""),
+    "twite_disk_free_bytes": ("Free space on the store's disk.", ""),
     "twite_store_bytes": ("Size of the store's files: the database and its log.", "file"),
     "twite_balance_conversions": (
         "The balance, by state; `balance` must be 0.",

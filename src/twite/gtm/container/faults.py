@@ -152,7 +152,7 @@ def _nobody(
 ) -> ContainerUnusable:
     there = ", ".join(sorted(known)[:_SHOWN]) or "none"
     more = ", …" if len(known) > _SHOWN else ""
-    return ContainerUnusable(place, f"there is no {what} {name!r}. There is: {there}{more}")
+    return ContainerUnusable(place, f"there is no {what} {name!r}. Known here: {there}{more}")
 
 
 def _at_pattern(pattern: str, place: str) -> Iterator[ContainerUnusable]:
@@ -196,7 +196,7 @@ def _rings(needs: Mapping[str, Sequence[str]], what: str) -> Iterator[ContainerU
                 path.pop()
                 depth[name] = 1 + max((depth.get(need, 0) for need in needs[name]), default=0)
                 if depth[name] == DEEPEST + 1:
-                    message = f"more than {DEEPEST} need one another, from {name!r} on"
+                    message = f"more than {DEEPEST} depend on one another, starting from {name!r}"
                     yield ContainerUnusable(what, message)
             elif below in path:
                 ring = " → ".join([*path[path.index(below) :], below])

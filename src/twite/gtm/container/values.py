@@ -133,7 +133,7 @@ class Values:
             ring = " → ".join([*self._open[self._open.index(name) :], name])
             raise Unfilled(f"circular dependency of variables: {ring}")
         if len(self._open) >= DEEPEST:
-            raise Unfilled(f"more than {DEEPEST} variables need one another")
+            raise Unfilled(f"more than {DEEPEST} variables depend on one another")
         self._open.append(name)
         try:
             value = self._read(name)

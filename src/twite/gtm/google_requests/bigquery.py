@@ -34,9 +34,9 @@ def insert(
     `id_of` gives each row its insertId, by which BigQuery deduplicates.
     """
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise RequestNotSent("rows are a list of objects", reason="invalid")
+        raise RequestNotSent("rows must be a list of objects", reason="invalid")
     if len(rows) > _MOST_ROWS:
-        raise RequestNotSent(f"at most {_MOST_ROWS} rows at once", reason="invalid")
+        raise RequestNotSent(f"at most {_MOST_ROWS} rows are allowed per request", reason="invalid")
     settings = options if isinstance(options, dict) else {}
     body: dict[str, Tree] = {
         "kind": "bigquery#tableDataInsertAllRequest",
@@ -70,7 +70,7 @@ def refused(*reasons: str) -> GoogleResult:
 
 def _address(table: tuple[str, str, str]) -> str:
     if any(part in {"", ".", ".."} for part in table):
-        raise RequestNotSent("a table has a project, a dataset and a name", reason="invalid")
+        raise RequestNotSent("a table must have a project, a dataset and a name", reason="invalid")
     project, dataset, name = (quote(part, safe="") for part in table)
     return f"projects/{project}/datasets/{dataset}/tables/{name}"
 

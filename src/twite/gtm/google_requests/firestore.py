@@ -40,7 +40,7 @@ def fields_of(value: Tree) -> dict[str, Tree]:
 def value_of(value: Tree, *, depth: int = 0) -> dict[str, Tree]:
     """Return a value as Firestore has it. Raises RequestNotSent."""
     if depth > _DEEPEST:
-        raise RequestNotSent(f"a document has at most {_DEEPEST} levels")
+        raise RequestNotSent(f"a document can have at most {_DEEPEST} levels")
     found: dict[str, Tree]
     match value:
         case None:
@@ -266,7 +266,7 @@ def _documents(project: str) -> str:
 def _parts(path: str) -> tuple[str, ...]:
     parts = tuple(path.split("/"))
     if any(part in {"", ".", ".."} for part in parts):
-        raise RequestNotSent("a path has names between its slashes, none of them '.' or '..'")
+        raise RequestNotSent("a path must have a name between slashes, not '.' or '..'")
     return parts
 
 
@@ -293,7 +293,7 @@ def _filters(conditions: Tree) -> list[Tree]:
             case [str() as name, str() as operator, wanted] if operator in _OPERATORS:
                 field: Tree = {"fieldPath": _field(tuple(name.split(".")))}
             case _:
-                raise RequestNotSent("a condition is a list of a field, an operator and a value")
+                raise RequestNotSent("a condition must be a list: field, operator, value")
         if wanted is None and operator in _OF_NULL:
             found.append({"unaryFilter": {"op": _OF_NULL[operator], "field": field}})
             continue

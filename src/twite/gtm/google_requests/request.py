@@ -101,7 +101,7 @@ _LONGEST: Final = 15_000
 def script_request(name: Tree, options: Tree) -> GoogleRequest:
     """Return the request for a script. Raises RequestNotSent."""
     if not isinstance(name, str) or name not in PLACES:
-        raise RequestNotSent(f"the scripts are {', '.join(PLACES)}")
+        raise RequestNotSent(f"the script must be one of: {', '.join(PLACES)}")
     settings = options if isinstance(options, dict) else {}
     known_by, timeout = settings.get("id"), settings.get("timeout")
     url = _DEBUG_ANALYTICS if name == "ANALYTICS" and settings.get("debug") else PLACES[name]

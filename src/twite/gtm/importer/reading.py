@@ -82,14 +82,14 @@ def read_export(content: bytes) -> Export:
     except RecursionError:
         raise ContainerUnusable("", "is nested too deep") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ContainerUnusable("", f"not JSON: {error}. Export the container once more") from None
+        raise ContainerUnusable("", f"not JSON: {error}. Export the container again") from None
     _refuse_depth(tree)
     whole = _mapping(tree, "")
     if "containerVersion" not in whole:
         message = "is not a container export: it has no containerVersion. In the tag manager: "
         raise ContainerUnusable("", f"{message}Admin, Export container")
     if whole.get("exportFormatVersion") != _VERSION:
-        message = f"only the version {_VERSION} is known. Export the container once more"
+        message = f"only version {_VERSION} is supported. Export the container again"
         raise ContainerUnusable("exportFormatVersion", message)
     version = ExportPart(place="", tree=_mapping(whole["containerVersion"], "containerVersion"))
     return _export(version, whole)
@@ -127,7 +127,7 @@ def _export(version: ExportPart, whole: Mapping[str, Tree]) -> Export:
 def _pieces(tree: Tree, place: str) -> list[ExportPart]:
     held = _shaped(as_list, tree, place)
     if len(held) > MOST:
-        raise ContainerUnusable(place, f"has {len(held)} parts; {MOST} are the most")
+        raise ContainerUnusable(place, f"has {len(held)} parts; the limit is {MOST}")
     return [
         ExportPart(place=f"{place}[{at}]", tree=_mapping(element, f"{place}[{at}]"))
         for at, element in enumerate(held)

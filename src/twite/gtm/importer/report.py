@@ -163,7 +163,7 @@ def _twice(parameters: list[ExportPart]) -> Iterator[str]:
     keys = [parameter.text("key") for parameter in parameters]
     for key in dict.fromkeys(keys):
         if keys.count(key) > 1:
-            yield f"its parameter {key!r} stands {keys.count(key)} times; the last one counts"
+            yield f"its parameter {key!r} occurs {keys.count(key)} times; Twite uses the last"
 
 
 _PAUSING = frozenset({"tag", "setupTag", "teardownTag", "consentSettings"})
@@ -181,9 +181,9 @@ def lines_of_the_rest(export: Export) -> Iterator[ReportLine]:
         yield _left_out_line("container", export.name, Support.DIFFERS, *notes)
     noted = sum(bool(part.text("notes")) for kind in KINDS for part in export.parts[kind])
     if noted:
-        what = "one part is" if noted == 1 else f"{noted} parts are"
+        what = "one part" if noted == 1 else f"{noted} parts"
         yield _left_out_line(
-            "notes", "", Support.DIFFERS, f"the notes of {what} for people, and are not kept"
+            "notes", "", Support.DIFFERS, f"the notes on {what} are for people, and are not kept"
         )
 
 

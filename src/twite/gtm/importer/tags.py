@@ -176,9 +176,10 @@ def _beside_others(read: Mapping[str, ImportedTag]) -> dict[str, list[str]]:
 def _sequence_notes(tag: ContainerTag, others: Sequence[str]) -> list[str]:
     if tag.firing is not Firing.ONCE or len(others) + bool(tag.triggers) < 2:
         return []
-    own = " and once by its own trigger" if tag.triggers else ""
+    own = ", and once on its own trigger" if tag.triggers else ""
     named = ", ".join(map(repr, others))
-    return [f"it runs with each tag that names it ({named}){own}: at Google once for an event"]
+    runs = f"it runs as the setup or teardown tag of each of {named}{own}"
+    return [f"{runs}; at Google, it runs once per event"]
 
 
 def _renamed(imported: ImportedTag, name: str) -> ImportedTag:
@@ -245,7 +246,9 @@ def _firing(piece: ExportPart) -> tuple[Firing, list[str]]:
     if word in {"", "ONCE_PER_EVENT", "TAG_FIRING_OPTION_UNSPECIFIED"}:
         return Firing.ONCE, []
     if word == "ONCE_PER_LOAD":
-        return Firing.ONCE, ["once per page load is once per event here: a server has no pages"]
+        return Firing.ONCE, [
+            "it fires once per event, not once per page load: a server has no pages"
+        ]
     raise LeftOut(f"its firing option {word!r} is not known to Twite")
 
 
@@ -287,5 +290,5 @@ def _consent(piece: ExportPart) -> tuple[str, ...]:
     listed = wanted if isinstance(wanted, list) else []
     names = [name for name in listed if isinstance(name, str) and name]
     if not names or len(names) < len(listed):
-        raise LeftOut("it needs consent, but does not say for what")
+        raise LeftOut("it requires consent, but names no consent types")
     return tuple(names)

@@ -21,14 +21,14 @@ class AskingVariables:
         for name in dict.fromkeys(names):
             if self._needs(name, _asks):
                 yield (
-                    f"it looks at {name!r}, which fetches its value over the network: "
-                    "triggers cannot wait for that. While there is none, its tags do not fire"
+                    f"it reads {name!r}, which fetches its value over the network. A trigger "
+                    "cannot wait for the value; until Twite has it, the tags do not fire"
                 )
 
     def notes_of_client(self, names: Iterable[str]) -> Iterator[str]:
         for name in dict.fromkeys(names):
             if self._needs(name, lambda _: True):
-                yield f"{name!r} in its fields runs a template: it has no value there"
+                yield f"{name!r} in its fields runs a template, so it has no value in a client"
 
     def _needs(self, name: str, fits: Callable[[Template], bool]) -> bool:
         seen, ahead = set[str](), [name]
@@ -104,7 +104,7 @@ class ExportTemplates:
         if name is None:
             raise LeftOut(f"its template ({word}) is not in the export")
         if self.by_name[name].kind is not kind:
-            raise LeftOut(f"its template {name!r} is one for a {self.by_name[name].kind}")
+            raise LeftOut(f"its template {name!r} is for a {self.by_name[name].kind}")
         return name
 
     def _words_of(self, piece: ExportPart) -> Iterator[str]:
@@ -130,7 +130,7 @@ def _apis_of(template: Template) -> Iterator[str]:
         asked = f"require('{name}')", f'require("{name}")'
         if any(api in template.code.text for api in asked):
             if api.state is ApiSupport.REFUSED:
-                yield f"it calls {name}, which is refused here: {api.note}"
+                yield f"it calls {name}, which Twite refuses: {api.note}"
             elif name in _CONFIGURED:
                 yield f"it calls {name}, which needs credentials: [google] in twite.toml"
 

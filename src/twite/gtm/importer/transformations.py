@@ -33,7 +33,9 @@ def transformation(
     named = [text_in(row, "tagReference") for row in rows_in(held, "affectedTags")]
     types = rows_in(held, "affectedTagTypes")
     if any(rows_in(row, "tagTypeExceptions") for row in types):
-        raise LeftOut("it has exceptions of a kind of tag (tagTypeExceptions): name the tags")
+        raise LeftOut(
+            "it has exceptions for a type of tag (tagTypeExceptions): name the tags instead"
+        )
     words = [text_in(row, "tagType") for row in types]
     others = flag_in(held, "allTagsExcept")
     # Left-out tags do not need it.
@@ -118,7 +120,7 @@ def _refuse_strangers(held: dict[str, Tree]) -> None:
             if others:
                 raise LeftOut(f"in its {table} the column {others[0]!r} is not known to Twite")
             if not row or (table in _NAMING and not text_in(row, _NAMING[table])):
-                raise LeftOut(f"a row of its {table} names nothing")
+                raise LeftOut(f"a row of its {table} has an empty name")
 
 
 _FLAGS: Final = frozenset({"allTagsExcept", "matchingConditionsEnabled", "booleanExpressionString"})
