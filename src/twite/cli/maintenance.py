@@ -127,7 +127,7 @@ def _print_recovered(done: Recovered) -> None:
     rows = done.rows
     printing.say(f"{done.to}: {rows['conversion']} conversions of {rows['submission']} submissions")
     printing.say(f"  pending   {done.pending} are sent when the gateway starts")
-    printing.say(f"  held      {done.held} were or may have been pending, and may have been sent")
+    printing.say(f"  held      {done.held} may already have been sent")
     printing.say(f"  dead      {done.dead}, including those with damaged bodies")
     lost = sum(done.lost.values())
     printing.say(f"  lost      {lost} were received and cannot be recovered")

@@ -69,7 +69,7 @@ async def _servers(url: str) -> CheckFinding:
         "public address",
         f"{url} does not require a key: {why}",
         "Servers reach another host, or a proxy that refuses them.",
-        "Let the proxy pass /v1 on to the gateway, unless servers reach it by another address.",
+        "Forward /v1 from the proxy to the gateway, unless servers use another address.",
     )
 
 

@@ -57,10 +57,11 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Example: python -m twite.emulator --listen 127.0.0.1:0 --switch strict_time=on",
     )
     default = f"{DEFAULT_HOST}:{DEFAULT_PORT}"
-    parser.add_argument("--listen", default=default, metavar="HOST:PORT", help="port 0: a free one")
+    listening = "the address to listen on; port 0 picks a free port"
+    parser.add_argument("--listen", default=default, metavar="HOST:PORT", help=listening)
     parser.add_argument("--switch", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--world", metavar="FILE", help="JSON, added to the default world")
-    parser.add_argument("--json", action="store_true", help="say the address as one line of JSON")
+    parser.add_argument("--json", action="store_true", help="print the address as one line of JSON")
     return parser
 
 

@@ -28,7 +28,10 @@ COUNTERS: Final = {
         "Conversions that X may have processed although no response arrived.",
         "pixel",
     ),
-    "twite_ambiguous_resends_total": ("Conversions sent again although X may have them.", "pixel"),
+    "twite_ambiguous_resends_total": (
+        "Conversions sent again although X may already have them.",
+        "pixel",
+    ),
     "twite_isolation_requests_total": ("Requests to X that bisect a refused batch.", "pixel"),
     "twite_credentials_presented_total": (
         "Requests of pixels with two credentials, by credential and X's verdict.",

@@ -62,7 +62,7 @@ def send(
     ] = None,
     decimal: Annotated[
         Decimal | None,
-        typer.Option(show_default=False, help="The decimal separator, if 1,234 is ambiguous"),
+        typer.Option(show_default=False, help="The decimal separator, for amounts such as 1,234"),
     ] = None,
     delimiter: Annotated[
         str | None,

@@ -123,7 +123,7 @@ def _bounded(
     for conversion, wrong in conversions:
         lines = len(conversion.contents or ())
         if lines > left:
-            much = fault("contents", "too_many", f"more lines in a message than {MAX_ITEMS_IN_ALL}")
+            much = fault("contents", "too_many", f"more than {MAX_ITEMS_IN_ALL} lines in a message")
             yield msgspec.structs.replace(conversion, contents=None), (*wrong, much)
             continue
         left -= lines

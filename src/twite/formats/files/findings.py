@@ -33,7 +33,7 @@ ERRORS: Final[Mapping[str, str]] = MappingProxyType(
 )
 NOTES: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "answer_lost": "a response was lost; rows resent may be duplicates",
+        "answer_lost": "a response was lost; resent rows may be duplicates",
         "amount_read": "an amount with separators, interpreted as a person would",
         "clock_change": "a local time that occurs twice or never because of a clock change",
         "currency_read": "the currency was in the cell of the amount",
@@ -41,7 +41,7 @@ NOTES: Final[Mapping[str, str]] = MappingProxyType(
         "items_unread": "the items could not be read: the conversion is sent without them",
         "placeholder": "a cell for an unknown value, treated as empty",
         "same_as_earlier": "the id and event of an earlier row",
-        "suppressed": "why the gateway will not send it",
+        "suppressed": "why the gateway will not send the conversion",
         "time_of_day_missing": "a date without a time of day, read as noon",
     }
 )

@@ -106,7 +106,7 @@ def plan(
         except Unfilled as why:
             passed.append(SkippedTag(tag.name, str(why), NotFiredReason.UNFILLED))
         except TooLong:
-            why_not = "a text in a condition becomes too long"
+            why_not = "a string in a condition becomes too long"
             passed.append(SkippedTag(tag.name, why_not, NotFiredReason.UNFILLED))
     return FiringPlan(fired=tuple(fired), passed=tuple(passed))
 
