@@ -119,7 +119,7 @@ def test_another_file_is_only_overwritten_on_request(tmp_path, path):
     source = tmp_path / "orders.csv"
     source.write_text("order_id")
 
-    with pytest.raises(ClientError, match="no report"):
+    with pytest.raises(ClientError, match="is not a report"):
         open_report(path, state(), source=source, overwrite=False)
     open_report(path, state(), source=source, overwrite=True).close()
 

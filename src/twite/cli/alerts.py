@@ -18,7 +18,7 @@ EXAMPLE: Final = "Example: `twite alerts`, and `twite alerts test` after setting
 LIST: Final = """List open alerts, oldest first. Exits with 1 if an alert is open.
 
 Example: `twite alerts list --json`"""
-TEST: Final = """Send a test message to the webhook and print the answer. Exits with 1 unless the
+TEST: Final = """Send a test message to the webhook and print the response. Exits with 1 unless the
 webhook accepts it (2xx).
 
 Example: `twite alerts test`"""

@@ -42,7 +42,7 @@ APIS: Final = MappingProxyType(
     {
         "BigQuery": _needs(
             "access_bigquery",
-            f"{_SET}; Twite derives insertId from the delivery, so that a retry adds no second row",
+            f"{_SET}; Twite derives insertId from the delivery, so that BigQuery can drop a retried row",
         ),
         "Firestore": _needs(
             "access_firestore",
