@@ -90,7 +90,7 @@ QUESTIONS: Final[Mapping[str, str]] = MappingProxyType(
         "dedup_window": "For how long after the first copy is a second copy a duplicate?",
         "rate_unit": "Does the rate limit count conversions or requests?",
         "rate_limit": "How many of them may an account send per window?",
-        "rate_window": "How long is a window?",
+        "rate_window": "How long is a rate-limit window?",
         "rate_headers": "With which authentication do responses have rate-limit headers?",
         "rate_header_kind": "Which rate-limit headers: the user's, the account's, or both?",
         "partial_success": (

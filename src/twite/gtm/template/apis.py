@@ -42,7 +42,8 @@ APIS: Final = MappingProxyType(
     {
         "BigQuery": _needs(
             "access_bigquery",
-            f"{_SET}; Twite derives insertId from the delivery, so that BigQuery can drop a retried row",
+            f"{_SET}; Twite derives insertId from the delivery, so that BigQuery can drop a "
+            "retried row",
         ),
         "Firestore": _needs(
             "access_firestore",
