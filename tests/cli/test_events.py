@@ -96,7 +96,7 @@ def test_the_rule_holds_for_what_is_left_as_it_is_too(events):
 
     code, _, err = events("update", "purchase", "--click-window", "0")
 
-    assert (code, "a click window of 0 days: X takes 1, 7, 14 or 30" in err) == (2, True)
+    assert (code, "a click window of 0 days: X accepts 1, 7, 14 or 30" in err) == (2, True)
 
 
 def test_an_event_is_changed_by_our_name_or_by_either_spelling_of_its_id(events):

@@ -87,7 +87,9 @@ async def test_a_client_reaches_the_hosts_that_are_opened_to_it(tmp_path):
 
 async def test_a_client_whose_answer_broke_off_is_told_that_it_failed(tmp_path):
     [client] = read(tmp_path, f"{GOOD}\n{ORDERS}").clients
-    web = ScriptedWeb([NoResponse(reason="the answer (200) could not be read whole", left=True)])
+    web = ScriptedWeb(
+        [NoResponse(reason="the response (200) could not be read completely", left=True)]
+    )
 
     told = await outbound(web).fetch(
         HttpEffect(id=1, url="https://a.example/", method="GET"), client=client, log_message=print

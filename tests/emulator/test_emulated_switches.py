@@ -27,7 +27,7 @@ def test_json_values_are_taken_as_they_are():
     [
         ("strict_tine=on", "There is no switch 'strict_tine'; the nearest is 'strict_time'"),
         ("zzz=on", "There is no switch 'zzz'"),
-        ("strict_time", "is written key=value"),
+        ("strict_time", "as key=value"),
         ("strict_time=maybe", "does not fit"),
         ("rate_limit=-1", "does not fit"),
         ("dedup_scope=everything", "does not fit"),

@@ -26,7 +26,7 @@ def test_what_differs_without_making_another_order_of_it_is_named():
     finding = repeats.see(7, an_order(1, ip="192.0.2.1"))
 
     assert finding.code == "differs_from_earlier"
-    assert "with another value, ip" in finding.message
+    assert "with a different value, ip" in finding.message
 
 
 FULL_ORDER = {
@@ -59,7 +59,7 @@ def test_another_person_time_or_value_under_one_id_is_an_error(change, others):
     finding = repeats.see(7, an_order(1, **FULL_ORDER | change))
 
     assert finding.code == "id_shared"
-    assert f"of row 2, but another {others}: " in finding.message
+    assert f"of row 2, but a different {others}: " in finding.message
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_rows_are_numbered_as_a_spreadsheet_shows_them():
     ("lines", "sentence"),
     [
         (["a,b\n", '"never,closed\n', "x,y\n"], "row 2: an opening quote is never closed"),
-        (["a,b\n", '"in"side",1\n'], "row 2: a quote inside a quoted cell must stand twice"),
+        (["a,b\n", '"in"side",1\n'], "row 2: a quote inside a quoted cell must be doubled"),
     ],
 )
 def test_a_wrong_quote_refuses_the_file_and_names_the_row(lines, sentence):

@@ -75,7 +75,7 @@ def test_lines_of_one_trace_make_one_case():
         (b"{}", "line 1: has no incoming event or request"),
         (b'{"event": {}, "time": "soon"}', "line 1: the time 'soon' is neither"),
         (b'{"event": {}, "sent": [{"url": 1}]}', "at `$.sent[0].url`"),
-        (b"[" * 100_000, "line 1: is nested too deep"),
+        (b"[" * 100_000, "line 1: is nested too deeply"),
         (b"\xff", "line 1: "),
     ],
 )

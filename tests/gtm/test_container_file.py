@@ -114,7 +114,7 @@ def test_what_toml_has_no_word_for_is_refused():
             f"line 1, column 5: not TOML: invalid value. {CURE}",
         ),
         (f"a={'1' * 5000}", "contains a number with too many digits"),
-        (f"a={'[' * 5000}", "is nested too deep"),
+        (f"a={'[' * 5000}", "is nested too deeply"),
     ],
 )
 def test_a_wrong_file_is_refused_with_its_place_and_the_cure(text, said):

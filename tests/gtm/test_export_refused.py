@@ -25,7 +25,7 @@ from twite.gtm.importer.reading import LARGEST, read_export
     [
         (b"", "not JSON"),
         (b"\xff\xfe", "not JSON"),
-        (b"[" * 100_000, "is nested too deep"),
+        (b"[" * 100_000, "is nested too deeply"),
         (b"[]", "an object was expected, not an array"),
         (b"{}", "is not a container export"),
         (json.dumps(export() | {"exportFormatVersion": 3}).encode(), "only version 2 is supported"),

@@ -61,7 +61,7 @@ def test_a_trigger_without_conditions_and_all_events_fit_always():
 def test_an_exception_keeps_a_tag_back():
     made = container(tag(unless=("Purchase",)), triggers=[PURCHASE])
 
-    assert reasons(planned(made)) == {"Post": "the exception 'Purchase' fits"}
+    assert reasons(planned(made)) == {"Post": "the exception 'Purchase' matches"}
 
 
 @pytest.mark.parametrize(

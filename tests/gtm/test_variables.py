@@ -264,4 +264,4 @@ def test_texts_that_double_are_refused_before_they_fill_the_memory():
 
     found = filled("{{V0}}", *doubling, variable("V40", "constant", value="laugh"))
 
-    assert found == "a text with variables becomes too long"
+    assert found == "a string with variables becomes too long"

@@ -197,7 +197,7 @@ async def test_an_answer_that_is_cut_off_is_none_and_the_request_may_have_been_h
         port = server.sockets[0].getsockname()[1]
         came = await outbound.ask(asked(f"http://127.0.0.1:{port}/in"))
 
-    assert came == NoResponse(reason="the answer (200) could not be read whole", left=True)
+    assert came == NoResponse(reason="the response (200) could not be read completely", left=True)
 
 
 async def test_an_answer_that_stops_in_its_midst_has_not_come_in_time(served, outbound):

@@ -90,5 +90,5 @@ def decode_gcd(text: str) -> tuple[GcdValue, GcdValue, GcdValue, GcdValue] | Mal
     words = [_WORDS.get(letter) for letter in match.groups()]
     storage, analytics, user_data, personalization = words
     if storage is None or analytics is None or user_data is None or personalization is None:
-        return MalformedSignal(why="a letter that means nothing")
+        return MalformedSignal(why="an undefined letter")
     return storage, analytics, user_data, personalization

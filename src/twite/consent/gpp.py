@@ -108,7 +108,7 @@ def decode_us_section(section: int, text: str) -> UsSection | MalformedSignal:
     except UnreadableBits as error:
         return MalformedSignal(why=f"{layout.name}: {error}")
     if sale is None or 3 in (sale, sharing, advertising):
-        return MalformedSignal(why=f"{layout.name}: a value that means nothing")
+        return MalformedSignal(why=f"{layout.name}: an undefined value")
     return UsSection(name=layout.name, sale=sale, sharing=sharing, advertising=advertising, gpc=gpc)
 
 

@@ -68,7 +68,7 @@ class Bits:
                 return number
             number += this if bit else 0
             this, following, before = following, this + following, bit
-        raise UnreadableBits("too large a number")
+        raise UnreadableBits("a number that is too large")
 
 
 class Ranges(msgspec.Struct, frozen=True):
@@ -85,7 +85,7 @@ class Ranges(msgspec.Struct, frozen=True):
             first = bits.take(16)
             last = bits.take(16) if several else first
             if not 0 < first <= last:
-                raise UnreadableBits("a range that is none")
+                raise UnreadableBits("an invalid range")
             ranges.append((first, last))
         return cls(tuple(ranges))
 

@@ -88,7 +88,7 @@ async def _script(url: str) -> CheckFinding:
         f"{url}: {why}",
         "Pages cannot load the script, so Twite gets no click ids and no conversions from "
         "browsers.",
-        "Let the proxy pass /twite.js and /t on to the gateway.",
+        "Forward /twite.js and /t from the proxy to the gateway.",
     )
 
 

@@ -75,7 +75,7 @@ def email_digest(text: str, *, path: str) -> str | Fault:
         if _DIGEST.fullmatch(plain):
             return digest(plain, path=path)
         if _SHORT_DIGEST.fullmatch(plain):
-            return fault(path, "not_sha256", "this looks like another hash than SHA-256")
+            return fault(path, "not_sha256", "this looks like a hash other than SHA-256")
         return fault(path, "email_unusable")
     return hashlib.sha256(plain.encode()).hexdigest()
 
@@ -140,7 +140,7 @@ def digest(text: str, *, path: str) -> str | Fault:
             return fault(
                 path,
                 "not_sha256",
-                f"{len(plain)} hexadecimal digits are another hash; SHA-256 has 64",
+                f"{len(plain)} hexadecimal digits are not a SHA-256 hash, which has 64",
             )
         return fault(path, "not_sha256")
     if plain == _EMPTY_DIGEST:

@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 def _address(listen: str) -> tuple[str, int]:
     host, colon, port = listen.rpartition(":")
     if not colon or not port.isdecimal():
-        raise ValueError(f"An address is written HOST:PORT, not {listen!r}")
+        raise ValueError(f"Write the address as HOST:PORT, not {listen!r}")
     return host.strip("[]"), int(port)
 
 

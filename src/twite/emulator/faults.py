@@ -162,4 +162,4 @@ def _check(fault: InjectedFault) -> None:
         raise FaultError(f"The seconds of {fault.kind} cannot be negative")
     texts = [text for pair in fault.headers.items() for text in pair]
     if any(not text.isprintable() for text in texts):
-        raise FaultError("A header cannot hold control characters")
+        raise FaultError("A header cannot contain control characters")

@@ -131,7 +131,7 @@ def parsed(pairs: Iterable[str], switches: Switches | None = None) -> Switches:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
-            raise SwitchError(f"A switch is written key=value, and {pair!r} has no '='")
+            raise SwitchError(f"Write a switch as key=value; {pair!r} has no '='")
         changes[key.strip()] = value.strip()
     return changed(switches or Switches(), changes)
 

@@ -115,7 +115,7 @@ class _Way:
         ) as answer:
             data = bytearray()
             if not await read_into(data, answer, most=_LONGEST_ANSWER):
-                raise OSError("the answer is longer than any of Google's")
+                raise OSError("the response is too long to be Google's")
             answer_headers = {name.lower(): text for name, text in answer.headers.items()}
             return _Came(status=answer.status, headers=answer_headers, data=bytes(data))
 

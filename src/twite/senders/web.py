@@ -161,7 +161,7 @@ async def _read(response: aiohttp.ClientResponse) -> Response:
     except TimeoutError:
         raise
     except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
-        raise _CutOff(f"the answer ({response.status}) could not be read whole") from error
+        raise _CutOff(f"the response ({response.status}) could not be read completely") from error
     return response_of(response, body, whole=whole)
 
 

@@ -99,9 +99,9 @@ def faults(change: EventTagChange, *, now: EventTag | None = None) -> Iterator[s
     click = change.click_window
     view = change.view_through_window
     if click is not None and click not in spec.CLICK_WINDOWS:
-        yield f"a click window of {click} days: X takes {_either(spec.CLICK_WINDOWS)}"
+        yield f"a click window of {click} days: X accepts {_either(spec.CLICK_WINDOWS)}"
     if view is not None and view not in spec.VIEW_WINDOWS:
-        yield f"a view window of {view} days: X takes {_either(spec.VIEW_WINDOWS)}"
+        yield f"a view window of {view} days: X accepts {_either(spec.VIEW_WINDOWS)}"
     if now is not None:
         click = now.click_window if click is None else click
         view = now.view_through_window if view is None else view

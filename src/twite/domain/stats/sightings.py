@@ -26,20 +26,20 @@ MOST_TOLD: Final = 20
 ADVICE: Final[Mapping[str, str]] = {
     "both": "as it should be: X has two copies under one id, and drops one",
     "pixel_only": "the gateway has nothing to send: the conversion was refused or suppressed, "
-    "or never came. Give it an email or a click id, or let your server submit it",
+    "or never arrived. Give it an email or a click id, or let your server submit it",
     "server_only": (
-        "X's pixel was not given these. Right for conversions without a page, such as "
-        "telephone orders; otherwise put the script on the page"
+        "X's pixel did not send these. This is correct for conversions without a page, "
+        "such as telephone orders; otherwise put the script on the page"
     ),
     "blocked": (
-        "X's script did not load, so the gateway's copy is the only one: the gateway makes up "
-        "for it. If it is nearly all, your Content-Security-Policy may forbid X's script"
+        "X's script did not load, so only the gateway sent these. If nearly all pages are "
+        "affected, your Content-Security-Policy may block X's script"
     ),
     "page_and_server": "page and server sent the same id: stored once, sent once",
     "two_ids": "X counts these twice: the page and your server name the same order "
     "differently. Give both the order's number as conversion_id",
-    "late": "X counts these twice: its window of 48 hours was over before the second copy. "
-    "Look for what delays it: a server that submits days later, or a page that fires again",
+    "late": "X counts these twice: its 48-hour window ended before the second copy arrived. "
+    "Find the cause of the delay: a server that submits days later, or a page that fires again",
 }
 
 

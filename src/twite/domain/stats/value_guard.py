@@ -70,7 +70,7 @@ MEANING: Final[Mapping[UnusualAmount, tuple[str, str]]] = {
         "look at the order: a test, a bulk order, or a wrong decimal point",
     ),
     UnusualAmount.CURRENCY: (
-        "in another currency than the event's amounts usually are",
+        "in a different currency from the event's usual amounts",
         "if the shop now sells in this currency, do nothing: Twite learns it soon",
     ),
 }

@@ -39,7 +39,7 @@ def _reset(judge: Judge, request: XRequestReceived) -> object:
     elif what == "received":
         judge.forget()
     else:
-        raise ControlError('"what" is "all" or "received"')
+        raise ControlError('"what" must be "all" or "received"')
     return {"reset": what}
 
 
@@ -48,7 +48,7 @@ def _received(judge: Judge, request: XRequestReceived) -> object:
     entries = list(judge.journal.entries)
     last = query.get("last", "")
     if last and not last.isdecimal():
-        raise ControlError('"last" is a number of requests')
+        raise ControlError('"last" must be a number of requests')
     if last:
         entries = entries[max(0, len(entries) - int(last)) :]
     bodies = query.get("bodies") in _TRUE
@@ -154,7 +154,7 @@ def _clock(judge: Judge, _: XRequestReceived) -> object:
 def _shift(judge: Judge, request: XRequestReceived) -> object:
     seconds = _object(request).get("shift")
     if not isinstance(seconds, int | float) or isinstance(seconds, bool):
-        raise ControlError('"shift" is a number of seconds')
+        raise ControlError('"shift" must be a number of seconds')
     judge.shift += seconds
     return {"now": judge.now(), "shift": judge.shift}
 
@@ -192,5 +192,5 @@ def _decoded(request: XRequestReceived) -> object:
 def _object(request: XRequestReceived) -> dict[str, object]:
     document = _decoded(request)
     if not isinstance(document, dict):
-        raise ControlError("The body is a JSON object")
+        raise ControlError("The body must be a JSON object")
     return document

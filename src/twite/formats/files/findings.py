@@ -198,8 +198,8 @@ def _denies(consent: object) -> bool:
 
 def _shared(row: int, others: list[str]) -> RowFinding:
     message = (
-        f"the id and event of row {row}, but another {' and '.join(others)}: two orders under one "
-        "id would count as one. Use the column that distinguishes orders (--map "
+        f"the id and event of row {row}, but a different {' and '.join(others)}: two orders with "
+        "one id would count as one. Use the column that distinguishes orders (--map "
         "conversion_id=COLUMN), or remove the wrong row"
     )
     return RowFinding("conversion_id", "id_shared", message)
@@ -210,5 +210,5 @@ def _note(row: int, pairs: Mapping[str, tuple[bytes, bytes]]) -> RowFinding:
     message = f"the same order and event as row {row}"
     if not differing:
         return RowFinding("conversion_id", "same_as_earlier", message)
-    message += f", but with another {', '.join(differing)}: which row is right?"
+    message += f", but with a different {', '.join(differing)}: which row is correct?"
     return RowFinding("conversion_id", "differs_from_earlier", message)

@@ -75,8 +75,8 @@ def not_text(encoding: str, line: int) -> UnreadableFile:
     if encoding.startswith("utf-16"):
         return UnreadableFile(f"line {line}: not valid UTF-16. Save the file as UTF-8")
     return UnreadableFile(
-        f"line {line}: not UTF-8. It may be Windows-1252 or ISO-8859-1, which look alike but for "
-        "names and addresses: save the file as UTF-8, or convert it, as in: iconv -f "
+        f"line {line}: not UTF-8. It may be Windows-1252 or ISO-8859-1, which encode accented "
+        "letters differently: save the file as UTF-8, or convert it, as in: iconv -f "
         "WINDOWS-1252 -t UTF-8 FILE"
     )
 
@@ -161,7 +161,7 @@ def _why_not_csv(error: csv.Error, number: int) -> str:
     if "end of data" in text or "larger than field limit" in text:
         return f"row {number}: an opening quote is never closed"
     if "expected after" in text:
-        return f'row {number}: a quote inside a quoted cell must stand twice, as in ""'
+        return f'row {number}: a quote inside a quoted cell must be doubled, as in ""'
     return f"row {number}: not CSV ({text})"
 
 

@@ -43,7 +43,7 @@ _NO_FAULTS: Final[tuple[Fault, ...]] = ()
 _HALF: Final = fault(
     "",
     "wrong_type",
-    r"an escape such as \ud800 is only half a character: do not cut texts within a character",
+    r"an escape such as \ud800 is only half a character: do not cut strings within a character",
 )
 # An error about a missing value, and the fields that give it: an unreadable field is not missing.
 _MISSING: Final[Mapping[str, frozenset[str]]] = {

@@ -141,7 +141,7 @@ def _read(line: bytes, number: int) -> _Read:
             return _of_log(msgspec.convert(tree, _Logged))
         read = msgspec.convert(tree, _Line)
     except RecursionError:
-        raise CaptureUnusable(line=number, message="is nested too deep") from None
+        raise CaptureUnusable(line=number, message="is nested too deeply") from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CaptureUnusable(line=number, message=str(error)) from None
     if read.event is None and read.request is None and not read.trace:

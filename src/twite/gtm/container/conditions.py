@@ -57,7 +57,7 @@ def _compiled(pattern: str, ignore_case: bool) -> _Pattern | str:  # noqa: FBT00
     try:
         compiled: _Pattern = re2.compile(pattern, options)
     except re2.error as error:
-        message = error.args[0] if error.args else "it is not a pattern"
+        message = error.args[0] if error.args else "it is not a valid pattern"
         return message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)
     return compiled
 

@@ -162,7 +162,7 @@ class _Planner:
             raise _Passes(why, NotFiredReason.TRIGGER)
         blocking = next((name for name in tag.unless if self._fits(name)), None)
         if blocking is not None:
-            raise _Passes(f"the exception {blocking!r} fits", NotFiredReason.EXCEPTION)
+            raise _Passes(f"the exception {blocking!r} matches", NotFiredReason.EXCEPTION)
         # Last: consent is not the reason if the tag is for other events.
         kept_back = self._kept_back(tag)
         if kept_back is not None:

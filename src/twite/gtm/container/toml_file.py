@@ -55,7 +55,7 @@ def container_of_toml(text: str) -> tuple[Container, tuple[TemplateFile, ...]]:
         # Python refuses numbers of more than 4,300 digits.
         raise ContainerUnusable("", "contains a number with too many digits") from None
     except RecursionError:
-        raise ContainerUnusable("", "is nested too deep") from None
+        raise ContainerUnusable("", "is nested too deeply") from None
     container = Container(
         name=file.name,
         public_id=file.public_id,

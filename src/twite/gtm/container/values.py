@@ -123,7 +123,7 @@ class Values:
         try:
             return filled(tree, self.of)
         except TooLong:
-            raise Unfilled("a text with variables becomes too long") from None
+            raise Unfilled("a string with variables becomes too long") from None
 
     def of(self, name: str) -> Value:
         """Return the variable's value; UNDEFINED for an unknown name. Raises Unfilled."""

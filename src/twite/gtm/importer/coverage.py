@@ -197,7 +197,7 @@ CLIENTS: Final[Mapping[str, KnownPart]] = MappingProxyType(
             "Google Tag Manager: Web Container",
             "serve gtm.js from Google, or through your own proxy; Twite serves /twite.js",
         ),
-        "uaw_client": _left_out("Universal Analytics", "Universal Analytics has ended"),
+        "uaw_client": _left_out("Universal Analytics", "Google ended Universal Analytics"),
         "adsct_client": _left_out("Google Ads", _IN_GOOGLES),
     }
 )

@@ -80,7 +80,7 @@ def read_export(content: bytes) -> Export:
     try:
         tree = msgspec.json.decode(content.removeprefix(b"\xef\xbb\xbf"))
     except RecursionError:
-        raise ContainerUnusable("", "is nested too deep") from None
+        raise ContainerUnusable("", "is nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ContainerUnusable("", f"not JSON: {error}. Export the container again") from None
     _refuse_depth(tree)
@@ -150,7 +150,7 @@ def _refuse_depth(tree: Tree) -> None:
     while level:
         deep += 1
         if deep > DEEPEST:
-            raise ContainerUnusable("", "is nested too deep")
+            raise ContainerUnusable("", "is nested too deeply")
         below: list[Tree] = []
         for child in level:
             if isinstance(child, dict):

@@ -75,7 +75,7 @@ APIS: Final = MappingProxyType(
         "extractEventsFromMpv1": Api(
             permission="read_request",
             state=ApiSupport.REFUSED,
-            note="throws, because Universal Analytics has ended",
+            note="throws, because Google ended Universal Analytics",
         ),
         "extractEventsFromMpv2": _needs(
             "read_request", "a client gets all events of the hit, a tag only its own"
