@@ -102,7 +102,7 @@ def test_a_column_of_amounts_that_is_not_recognised_has_its_own_note(place, gate
 
     assert (
         "note: no amount column: conversions are sent without a value "
-        '(--map value=COLUMN): is it "Gesamtbetrag"?'
+        '(--map value=COLUMN). Did you mean "Gesamtbetrag"?'
     ) in capsys.readouterr().err
 
 
