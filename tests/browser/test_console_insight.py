@@ -171,7 +171,7 @@ async def test_what_is_given_up_needs_a_reason_and_is_booked_with_it(browser, sh
     given_up = await page.inner_text(".said")
 
     await context.close()
-    assert "Say why" in refused
+    assert "Enter a note" in refused
     assert "1 discarded" in given_up
 
 

@@ -219,8 +219,8 @@ async def test_the_audit_shows_no_person_of_a_note(resting):
     ("edit", "told"),
     [
         ({"event_to": "o8zzz"}, "o8zzz is not an event of o8z6j"),
-        ({"divide": "7"}, "No such change"),
-        ({"drop": "everything"}, "No such change"),
+        ({"divide": "7"}, "Unknown change"),
+        ({"drop": "everything"}, "Unknown change"),
     ],
 )
 async def test_a_change_that_is_none_any_more_is_refused_and_nothing_goes(resting, do, edit, told):

@@ -228,7 +228,7 @@ def test_what_no_key_here_opens_is_told_and_hinders_no_rotation(tmp_path, x_emul
         rotated = command(gateway, "rotate-key")
 
     found_key = r"encrypted with the key [0-9a-f]{8}, which is not configured: 1 waiting conversion"
-    told_key = r"Sealed with the key [0-9a-f]{8}, which is not here: 1 waiting conversion"
+    told_key = r"Encrypted with the key [0-9a-f]{8}, which is not configured: 1 waiting conversion"
     assert (len(found), rotated.returncode) == (1, 0)
     assert re.fullmatch(found_key, found[0])
     assert re.match(told_key, rotated.stderr)

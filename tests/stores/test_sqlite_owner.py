@@ -193,7 +193,7 @@ async def test_a_newer_database_is_refused(path, opening):
     await opened_and_closed(path)
     damage(path, f"PRAGMA user_version = {newest_version() + 1}")
 
-    with pytest.raises(StoreUnusable, match="newer Twite"):
+    with pytest.raises(StoreUnusable, match="newer version of Twite"):
         await opening(path)
 
     damage(path, f"PRAGMA user_version = {newest_version()}")

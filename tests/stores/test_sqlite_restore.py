@@ -148,7 +148,7 @@ async def test_the_log_of_a_different_store_is_set_aside(path, copy, tmp_path, w
 
     [aside] = tmp_path.glob("twite.db.stray-*-wal")
     assert aside.read_bytes() == log
-    assert "that of a different store" in before
+    assert "belongs to a different store" in before
     assert store.told[0].startswith(before)
     assert (sent, len(held)) == ([], 60)
 

@@ -67,7 +67,7 @@ return 'gold';
     texts = [notice.text for notice in seen.notices]
     assert texts[:2] == ["seen 1 *** ***", "seen 2 *** ***"]
     assert "the template lacks the permission read_event_data" in texts
-    assert "it failed: TypeError in line 7 of its code" in texts
+    assert "the template failed: TypeError in line 7 of its code" in texts
 
 
 async def test_at_the_door_nobody_waits_and_the_conversions_life_says_why():
