@@ -101,7 +101,7 @@ def test_a_trial_in_which_all_went_well_breaks_nothing():
         ),
         ("kill", {"unexplained": ["b"]}, "sent again though X's answer was known"),
         ("kill", {"problems": ["500: {}"]}, "answers were not what they must be, as 500"),
-        ("kill", {"residues": [{"balance": 3}]}, "looks at the balance found a residue"),
+        ("kill", {"residues": [{"balance": 3}]}, "checks of the balance found a residue"),
         ("kill", {"balance": {**WELL.balance, "balance": 1}}, "1 are left over under balance"),
         ("kill", {"balance": {**WELL.balance, "dead": 1}}, "1 are left over under dead"),
         ("kill", {"balance": {**WELL.balance, "held": 1}}, "1 are left over under held"),

@@ -24,7 +24,7 @@ CODES: Final[dict[str, str]] = {
     "ip_unusable": "not an IP address",
     "not_a_count": "not a whole number above zero",
     "not_a_time": "not a time with a zone, as in 2026-11-24T10:00:00.000Z",
-    "not_an_amount": "not an amount as in 49.90",
+    "not_an_amount": "not an amount such as 49.90",
     "not_sha256": "not a SHA-256 digest of 64 hexadecimal digits",
     "phone_needs_region": "the phone number has no country code, and the source has no region",
     "phone_unusable": "not a phone number",

@@ -114,7 +114,7 @@ def judge(seen: SeenConversions, *, end: End) -> tuple[str, ...]:
     twice = [id_ for id_, many in seen.tallies.items() if many.counted != 1]
     broken: list[tuple[Collection[object], str]] = [
         (seen.problems, "answers were not what they must be"),
-        (seen.residues, "looks at the balance found a residue"),
+        (seen.residues, "checks of the balance found a residue"),
         (lost, "acknowledged conversions never reached X"),
         (twice, "conversions were not counted once by X"),
         (seen.unexplained, "conversions were sent again though X's answer was known"),
@@ -235,7 +235,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--least", type=int, default=0, help="go on until so many are acknowledged")
     parser.add_argument("--seed", type=int, default=1, help="when it is ended")
-    parser.add_argument("--folder", type=Path, help="an empty folder, on the disk to be tried")
+    parser.add_argument("--folder", type=Path, help="an empty folder, on the disk to test")
     parser.add_argument("-v", "--verbose", action="store_true", help="tell of each end")
     given = parser.parse_args(arguments)
     place = nullcontext(given.folder) if given.folder else tempfile.TemporaryDirectory()

@@ -36,8 +36,8 @@ ADVICE: Final[Mapping[str, str]] = {
         "affected, your Content-Security-Policy may block X's script"
     ),
     "page_and_server": "page and server sent the same id: stored once, sent once",
-    "two_ids": "X counts these twice: the page and your server name the same order "
-    "differently. Give both the order's number as conversion_id",
+    "two_ids": "X counts these twice: the page and your server send different ids for the "
+    "same order. Send the order number as conversion_id from both",
     "late": "X counts these twice: its 48-hour window ended before the second copy arrived. "
     "Find the cause of the delay: a server that submits days later, or a page that fires again",
 }

@@ -58,11 +58,11 @@ class UnusualAmount(StrEnum):
 
 MEANING: Final[Mapping[UnusualAmount, tuple[str, str]]] = {
     UnusualAmount.ZERO: (
-        "worth nothing, where the event is usually worth something",
+        "zero, although the event usually has an amount",
         "look for an order that is sent before its total is known",
     ),
     UnusualAmount.MINOR_UNITS: (
-        "a hundred times the usual: minor units, such as cents, sent as major ones",
+        "about 100 times the usual amount: probably minor units, such as cents",
         "divide by the currency's minor units before you send, as in 49.90 for 4990",
     ),
     UnusualAmount.OUTLIER: (
