@@ -66,8 +66,8 @@ async def shadow_of(
 ) -> tuple["Comparison", int]:
     """Return a runner for the container, and how many of its secrets are missing here.
 
-    `named` is its file, if not the settings' own; `source` is the source of all requests whose
-    page's origin does not name one. Raises SettingsError.
+    `named` is its file, if not the settings' own; `source` is the source of all requests,
+    whatever their page's origin. Raises SettingsError.
     """
     settings = _settings(config, environ, needed=named is None)
     path = named or (settings.container if settings is not None else None)
