@@ -136,7 +136,7 @@ async def test_what_x_may_have_had_for_forty_hours_is_sent_for_whoever_is_sure(r
     before = await noted(resting)
     sure = await olga.post(f"{DEAD}/replay", fields | {"may_count_twice": "yes"})
 
-    assert "Nothing was sent: X may have 2 of them already" in told
+    assert "Nothing was sent: X may already have 2 of them" in told
     assert wrong.location == unsure.location
     assert {"doubtful-1", "doubtful-2"} <= still.keys()
     assert 'name="may_count_twice" value="yes" required' in preview
@@ -173,7 +173,7 @@ async def test_where_nothing_is_repeated_without_a_person_whoever_replays_must_b
     sure = await olga.post(f"{DEAD}/replay", fields | {"may_count_twice": "yes"})
 
     assert "Twite repeats the request only if you confirm" in page
-    assert "Nothing was sent: X may have 1 of them already" in told
+    assert "Nothing was sent: X may already have 1 of them" in told
     assert "at-most-once" in still
     assert sure.location == DEAD
     assert "at-most-once" not in await states(resting)

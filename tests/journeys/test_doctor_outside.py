@@ -84,7 +84,10 @@ def test_the_public_address_and_its_script_answer_from_outside_the_process(x_emu
 
     assert lights(done, "public address") == [("green", f"{front.url} answers")]
     ((light, found),) = lights(done, "script")
-    assert (light, found.startswith(f"{front.url}/twite.js?s=shop is there, ")) == ("green", True)
+    assert (light, found.startswith(f"{front.url}/twite.js?s=shop is available, ")) == (
+        "green",
+        True,
+    )
     assert [light for light, _ in lights(done, "address")] == ["green"]
     assert [light for light, _ in lights(done, "pages")][-1] == "green"
 

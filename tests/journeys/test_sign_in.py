@@ -75,7 +75,7 @@ def test_what_signing_in_brought_is_for_programs_too(x_emulator, tmp_path):
         (
             {"users": [{"id": USER, "roles": {"18ce54d4x5t": ["CAMPAIGN_ANALYST"]}}]},
             {},
-            ("Error: The user's roles for ads account 18ce54d4x5t are not enough "
+            ("Error: The user's roles for ads account 18ce54d4x5t are not sufficient "
              "(CAMPAIGN_ANALYST). Conversions need ACCOUNT_ADMIN or AD_MANAGER. An admin of "
              "the ads account can give the user that role (ads.x.com, Edit access to "
              "account); or sign in as a user who has it\n"),
