@@ -260,7 +260,7 @@ def test_a_gateway_with_another_key_says_which_is_missing(x_emulator, tmp_path):
 
     assert ended.returncode == 1
     assert "Error: login/o8z6j/oauth was sealed with the key " in ended.stderr
-    assert ended.stderr.endswith("name that key among server.former_secret_keys\n")
+    assert ended.stderr.endswith("add that key to server.former_secret_keys\n")
 
 
 def test_without_a_key_nothing_is_stored(x_emulator, tmp_path):
