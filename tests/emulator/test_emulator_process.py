@@ -178,7 +178,7 @@ def test_a_world_can_be_read_from_a_file(tmp_path):
     ("arguments", "words"),
     [
         (["--switch", "strict_tine=on"], "nearest is 'strict_time'"),
-        (["--listen", "8081"], "written HOST:PORT"),
+        (["--listen", "8081"], "as HOST:PORT"),
         (["--world", "/nowhere/world.json"], "cannot be read"),
     ],
 )
