@@ -55,7 +55,7 @@ def test_a_wrong_setting_is_red_with_its_cure_and_exits_1(command, tmp_path):
             f"failed   settings: {path}, line 8, column 12, pixel[0].events.purchase: 'o8z6j' is "
             "the pixel's own id, which X refuses as an event\n"
             "         The gateway would not start.\n"
-            "         → Copy the id of the event from the Events Manager.\n"
+            "         → Copy the id of the event from Events Manager.\n"
             "0 passed, 0 warnings, 1 failed\n"
         ),
         "",

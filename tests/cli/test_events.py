@@ -129,8 +129,8 @@ def test_an_event_that_is_not_there_is_told_with_where_to_look(events):
         1,
         "",
         (
-            "Error: o6dkv: the event o6dkv does not exist in the ads account. twite events "
-            "list shows the events\n"
+            "Error: o6dkv: the event o6dkv does not exist in the ads account. Run twite "
+            "events list to see the events\n"
         ),
     )
 

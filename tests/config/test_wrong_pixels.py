@@ -14,7 +14,7 @@ CHANGES = [
         'id = "O8Z6J"',
         (
             "pixel[0].id: 'O8Z6J' is not a pixel id. X's ids consist of digits and lowercase "
-            'letters, as in "o8z6j"; copy the id from the Events Manager'
+            'letters, as in "o8z6j"; copy the id from Events Manager'
         ),
     ),
     (
@@ -22,7 +22,7 @@ CHANGES = [
         '"o8z6j"',
         (
             "pixel[0].events.purchase: 'o8z6j' is the pixel's own id, which X refuses as an event. "
-            "Copy the id of the event from the Events Manager"
+            "Copy the id of the event from Events Manager"
         ),
     ),
     (
@@ -30,7 +30,7 @@ CHANGES = [
         "tw-o8z6j-o8z6j",
         (
             "pixel[0].events.sign_up: 'tw-o8z6j-o8z6j' is the pixel's own id, which X refuses as "
-            "an event. Copy the id of the event from the Events Manager"
+            "an event. Copy the id of the event from Events Manager"
         ),
     ),
     (
@@ -38,15 +38,15 @@ CHANGES = [
         "tw-zzzzz-o8z6m",
         (
             "pixel[0].events.sign_up: 'tw-zzzzz-o8z6m' is an event of the pixel 'zzzzz', not of "
-            "'o8z6j'. Copy the event id from this pixel's events in the Events Manager"
+            "'o8z6j'. Copy the event id from this pixel's events in Events Manager"
         ),
     ),
     (
         '"o8z6k"',
         '"Purchase!"',
         (
-            "pixel[0].events.purchase: 'Purchase!' is not an event id. Write it as the Events "
-            'Manager shows it: "o8z6k" or "tw-o8z6j-o8z6k"'
+            "pixel[0].events.purchase: 'Purchase!' is not an event id. Write it as Events Manager "
+            'shows it: "o8z6k" or "tw-o8z6j-o8z6k"'
         ),
     ),
     (

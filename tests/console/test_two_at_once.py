@@ -84,7 +84,7 @@ async def test_who_is_changed_while_a_request_of_theirs_is_under_way_undoes_noth
     answer = await in_progress
 
     assert done.status == 303
-    assert (answer.status, "You were signed out meanwhile" in answer.text) == (401, True)
+    assert (answer.status, "You have been signed out" in answer.text) == (401, True)
     assert await known(house) == after
     assert after[0].keys() <= {"ada", "eve"}
     assert (await eve.get("/console/account")).status == 303

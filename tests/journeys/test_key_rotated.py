@@ -179,7 +179,8 @@ def test_beside_a_gateway_with_the_former_key_nothing_is_taken_for_done(tmp_path
     assert early.returncode == 1
     assert early.stderr == (
         "Still encrypted with a former key: 1 waiting conversion. Keep that key configured, "
-        f"restart the gateway (process {pid}), which uses other keys, and run the command again.\n"
+        f"restart the gateway (process {pid} is running with different keys), and run "
+        "the command again.\n"
     )
     assert "You can remove server.former_secret_keys" not in early.stdout
     assert late.returncode == 0

@@ -105,7 +105,7 @@ def test_a_trial_in_which_all_went_well_breaks_nothing():
         ("kill", {"balance": {**WELL.balance, "balance": 1}}, "1 are left over under balance"),
         ("kill", {"balance": {**WELL.balance, "dead": 1}}, "1 are left over under dead"),
         ("kill", {"balance": {**WELL.balance, "held": 1}}, "1 are left over under held"),
-        ("kill", {"balance": {**WELL.balance, "delivered": 3}}, "3 are called delivered"),
+        ("kill", {"balance": {**WELL.balance, "delivered": 3}}, "Twite reports 3 as delivered"),
         ("stop", {"tallies": {"a": ONCE, "b": ReceivedTally(api=2, counted=1)}}, "more than once"),
         ("stop", {"unanswered": {"b"}}, "taken in and cut off before the answer"),
         ("stop", {"codes": {0, -9}}, "stops did not end with exit code 0"),

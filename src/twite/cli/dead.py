@@ -157,7 +157,7 @@ def _listed_by_default(context: typer.Context) -> None:
 def _decide(settings: Settings, choice: DeadLetterSelection, order: DeadLetterCommand) -> None:
     known_pixel(settings, choice.pixel)
     if bool(choice.ids) == choice.every:
-        raise typer.BadParameter("give ids, or --all. twite dead list shows the ids")
+        raise typer.BadParameter("give ids, or --all. Run twite dead list to see the ids")
     if choice.held and not choice.every:
         raise typer.BadParameter("--held requires --all; ids always include held conversions")
     chosen, unknown = _chosen(asyncio.run(_resting(settings, choice.pixel, _MOST)), choice)

@@ -202,4 +202,4 @@ def _print_rotated(done: RotationResult) -> None:
 def _cure(done: RotationResult) -> str:
     if done.gateway is None:
         return ""
-    return f", restart the gateway (process {done.gateway}), which uses other keys"
+    return f", restart the gateway (process {done.gateway} is running with different keys)"

@@ -244,7 +244,7 @@ class SourceTable(msgspec.Struct, frozen=True, kw_only=True):
         None, "overrides the pixel's `value_guard` for this source", example="flag"
     )
     stape_credentials: Literal["configured", "stored", "passing"] = setting(
-        "configured", "how to treat the credentials in requests of Stape's X tag"
+        "configured", "how to treat the credentials in requests from Stape's X tag"
     )
 
 
@@ -318,7 +318,7 @@ class TagTable(msgspec.Struct, frozen=True, kw_only=True):
     )
     persons: PersonHandling | None = setting(
         None,
-        '`"sealed"` encrypts queued events, and templates see them unchanged',
+        '`"sealed"` encrypts queued events (templates still see them in plain text)',
         example="sealed",
     )
     timeout: int = setting("30s", "timeout of a run; 1 s to 1 min", _TIMEOUT)

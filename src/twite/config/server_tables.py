@@ -290,7 +290,7 @@ ALERTS: Final = Table(
         ),
         "secret": Setting(None, "signs the messages", _SECRET, example="env:TWITE_ALERT_SECRET"),
         "dead_letters": Setting(
-            10, "number of dead letters of a pixel that opens an alert", Number(1, 1_000_000)
+            10, "an alert opens when a pixel has this many dead letters", Number(1, 1_000_000)
         ),
         "disk_free": Setting(
             "1GiB", "free disk space below which an alert opens", size(1 << 20, 1 << 40)

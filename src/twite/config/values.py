@@ -228,7 +228,7 @@ def x_id(text: str, place: str, what: str) -> str:
         raise SettingsError(
             place=place,
             message=f"{text!r} is not {what}. X's ids consist of digits and lowercase "
-            'letters, as in "o8z6j"; copy the id from the Events Manager',
+            'letters, as in "o8z6j"; copy the id from Events Manager',
         )
     return text
 
@@ -244,13 +244,13 @@ def event_id(text: str, place: str, *, pixel: str) -> str:
             raise SettingsError(
                 place=place,
                 message=f"{text!r} is an event of the pixel {long[1]!r}, not of {pixel!r}. "
-                "Copy the event id from this pixel's events in the Events Manager",
+                "Copy the event id from this pixel's events in Events Manager",
             )
         found = long[2]
     if _X_ID.fullmatch(found) is None:
         raise SettingsError(
             place=place,
-            message=f"{text!r} is not an event id. Write it as the Events Manager shows it: "
+            message=f"{text!r} is not an event id. Write it as Events Manager shows it: "
             f'"o8z6k" or "tw-{pixel}-o8z6k"',
         )
     if found == pixel:
@@ -258,7 +258,7 @@ def event_id(text: str, place: str, *, pixel: str) -> str:
         raise SettingsError(
             place=place,
             message=f"{text!r} is the pixel's own id, which X refuses as an event. "
-            "Copy the id of the event from the Events Manager",
+            "Copy the id of the event from Events Manager",
         )
     return found
 

@@ -69,7 +69,8 @@ async def _servers(url: str) -> CheckFinding:
         "public address",
         f"{url} does not require a key: {why}",
         "Servers reach another host, or a proxy that refuses them.",
-        "Forward /v1 from the proxy to the gateway, unless servers use another address.",
+        "Configure the proxy to forward /v1 to the gateway, unless your servers send conversions "
+        "to a different address.",
     )
 
 

@@ -140,7 +140,10 @@ async def store(settings: Settings) -> AsyncIterator[CheckFinding]:
             "store",
             found.older,
             "The next start holds all pending deliveries, because they may have been sent.",
-            "Restore the newest copy, or check twite dead list after the start.",
+            (
+                "Restore the newest backup, or start the gateway without it and then check twite "
+                "dead list."
+            ),
         )
     async for finding in _contents(settings):
         yield finding

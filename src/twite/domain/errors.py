@@ -34,7 +34,7 @@ class SignedOut(ClientError):
 
     def __init__(self) -> None:
         super().__init__(
-            "you were signed out meanwhile: your account was changed or removed, or you signed out "
+            "you have been signed out: your account was changed or removed, or you signed out "
             "elsewhere. Nothing was done"
         )
 

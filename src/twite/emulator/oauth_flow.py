@@ -114,7 +114,7 @@ class OAuthFlow:
         token = given.get("oauth_token", "")
         pending = self._pending.get(token)
         if pending is None:
-            return _page(401, "<p>This request token is unknown or was used before.</p>")
+            return _page(401, "<p>This request token is unknown or has already been used.</p>")
         if request.method == "GET":
             return _page(200, _consent_form(token, world.apps[pending.app], world))
         if given.get("deny"):

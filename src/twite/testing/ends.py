@@ -139,7 +139,8 @@ def judge(seen: SeenConversions, *, end: End) -> tuple[str, ...]:
     ]
     if seen.balance["delivered"] != len(seen.tallies):
         problems.append(
-            f"{seen.balance['delivered']:,} are called delivered, and X has {len(seen.tallies):,}"
+            f"Twite reports {seen.balance['delivered']:,} as delivered, but X received "
+            f"{len(seen.tallies):,}"
         )
     return tuple(problems)
 

@@ -55,7 +55,7 @@ def demo(*, stay: Stay = False, orders: Orders = None) -> None:
         else:
             printing.say("")
             printing.say(
-                "The demo has ended and its files are deleted. Use --stay to keep it running."
+                "The demo has ended and its files have been deleted. Use --stay to keep it running."
             )
     raise typer.Exit(0 if good else 1)
 

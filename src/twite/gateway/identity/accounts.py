@@ -203,7 +203,7 @@ class Accounts:
         """Revoke an API key."""
         if not any(key.id == id_ for key in await self.keys()):
             raise InvalidAccountChange(
-                f"there is no key {id_[:32]!r}; twite key list shows all keys"
+                f"there is no key {id_[:32]!r}; run twite key list to see all keys"
             )
         change = KeyRevoked(id=id_, at=self._clock.now())
         await self._change(change, id_, by=by, session_digest=session_digest)
@@ -303,7 +303,7 @@ def _taken(name: str) -> str:
 
 
 def _nobody(name: str) -> str:
-    return f"there is no user {name[:64]!r}; twite user list shows all users"
+    return f"there is no user {name[:64]!r}; run twite user list to see all users"
 
 
 def _sorted(pixels: Iterable[str] | None) -> tuple[str, ...] | None:

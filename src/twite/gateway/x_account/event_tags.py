@@ -180,7 +180,7 @@ class EventTagManager:
             why = "was deleted" if tag is not None else "does not exist in the ads account"
             raise SettingsError(
                 place=event,
-                message=f"the event {id_} {why}. twite events list shows the events",
+                message=f"the event {id_} {why}. Run twite events list to see the events",
             )
         return tag
 

@@ -104,7 +104,7 @@ _WORDS: Final = MappingProxyType(
         ),
         RefusalReason.NO_EVENT: RejectionMessage(
             fact="the account has no such event",
-            cure="twite events list shows the events",
+            cure="Run twite events list to see the events",
         ),
         RefusalReason.NOT_LIKE_THAT: RejectionMessage(
             fact="X refused the request", cure="Correct the value that X's response names"

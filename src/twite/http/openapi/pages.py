@@ -41,7 +41,7 @@ def beacon() -> Json:
         "summary": "Beacon of the first-party script. The response is sent once it is on disk.",
         "description": (
             "JSON sent as text, so that browsers need no preflight request. `Origin` must be one "
-            "of the source's origins."
+            "of the origins allowed for the source."
         ),
         "parameters": [SOURCE_PARAMETER],
         "requestBody": {

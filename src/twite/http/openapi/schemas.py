@@ -162,9 +162,9 @@ _X_IDENTIFIER: Final = _object(
 _X_CONVERSION: Final = _object(
     {
         "conversion_time": _text("ISO 8601 with a zone.", format="date-time"),
-        "conversion_timestamp": _id("Instead of `conversion_time`: milliseconds since the epoch."),
+        "conversion_timestamp": _id("Replaces `conversion_time`: milliseconds since the epoch."),
         "event_id": _text("X's id in base 36, or `tw-{pixel}-{event}`."),
-        "event_name": _text("Instead of `event_id`: a name that begins with `gtm_`."),
+        "event_name": _text("Replaces `event_id`: an event name that begins with `gtm_`."),
         "identifiers": _list_of("XIdentifier", "At least one. Any single identifier is enough."),
         "conversion_id": _id("The deduplication key."),
         "value": _amount("A double, in units of the currency."),
@@ -283,7 +283,7 @@ KEYS: Final[list[Json]] = [{"source key": []}]
 
 _WHY: Final = {
     "400": "The body is not JSON, or does not match the schema or its Content-Encoding.",
-    "403": "The origin is not one of the source's, or the key does not have the scope.",
+    "403": "The origin is not allowed for the source, or the key does not have the scope.",
     "401": "The key is missing or unknown.",
     "404": "Not found, or not visible to this source.",
     "408": "The request did not arrive in time. The connection is closed.",

@@ -175,7 +175,7 @@ def proxy() -> Json:
     }
     return {
         "operationId": "stape_auth_proxy",
-        "summary": "Requests of Stape's X tag in OAuth mode. Responses have X's format.",
+        "summary": "Requests from Stape's X tag in OAuth mode. Responses have X's format.",
         "parameters": [
             in_path("source_key"),
             {
