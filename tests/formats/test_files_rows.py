@@ -182,7 +182,7 @@ def test_the_same_order_with_other_content_is_told_apart():
 
     assert codes(again.errors) == [("conversion_id", "id_shared")]
     assert again.body is None
-    assert "another value" in again.errors[0].message
+    assert "different value" in again.errors[0].message
 
 
 def test_the_same_order_with_another_event_is_another_conversion():
