@@ -1,4 +1,4 @@
-"""Data Tag format (`/data`): requests of Stape's Data Tag to event data. [seen DC, DT]
+"""Data Tag format (`/data`): requests from Stape's Data Tag to event data. [seen DC, DT]
 
 GET     ?v=2&event=NAME and either `dtdc` (base64 of JSON), `dtcd` (JSON), or the fields themselves
 POST    ?v=2&event=NAME and a body: JSON of any content type (text/plain avoids a preflight), a

@@ -1,4 +1,4 @@
-"""Stape format: requests of Stape's X tag to its auth proxy, from 2022 to today, to X's format.
+"""Stape format: requests from Stape's X tag to its auth proxy, from 2022 to today, to X's format.
 
     {"pixel_id": "…", "conversions": [one conversion], "auth": {"consumer_key", "consumer_secret",
      "oauth_token", "oauth_token_secret"}}

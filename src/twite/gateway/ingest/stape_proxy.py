@@ -1,4 +1,4 @@
-"""Stape's auth proxy: accept the requests of Stape's X tag for the pixel they name.
+"""Stape's auth proxy: accept requests from Stape's X tag for the pixel they name.
 
 Credentials that a tag sends along, for a pixel not in the settings, are stored sealed, under the
 source that sent them first: no other source can use or change them. `passing` credentials are
@@ -200,7 +200,7 @@ def _keys_of(kept: SealedCredentials) -> OAuthKeys:
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class StapeProxy:
-    """Accepts the requests of Stape's X tag. Without `tag_credentials`, theirs are never used."""
+    """Accepts requests from Stape's X tag. Without `tag_credentials`, theirs are never used."""
 
     accept: Accept
     clock: Clock
