@@ -24,11 +24,12 @@ def test_the_limits_are_those_of_the_page():
     limits = HttpLimits()
 
     assert (
-        f"headers | {limits.headers // 1024} KiB, whole within {limits.headers_seconds:g} s" in PAGE
+        f"headers | {limits.headers // 1024} KiB, complete within {limits.headers_seconds:g} s"
+        in PAGE
     )
     assert f"body | {limits.body // 2**20} MiB" in PAGE
     assert f"processed | {limits.requests:,}, of {limits.in_hand // 2**20} MiB together" in PAGE
     assert f"connections | {limits.connections:,}, or fewer" in PAGE
     assert f"idle connection | {limits.idle_seconds:g} s" in PAGE
-    assert f"requests have {limits.stop_seconds:g} s" in PAGE
+    assert f"requests in progress have {limits.stop_seconds:g} s" in PAGE
     assert f"({limits.discarded // 2**20} MiB)" in PAGE
