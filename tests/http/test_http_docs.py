@@ -32,4 +32,4 @@ def test_the_limits_are_those_of_the_page():
     assert f"connections | {limits.connections:,}, or fewer" in PAGE
     assert f"idle connection | {limits.idle_seconds:g} s" in PAGE
     assert f"requests in progress have {limits.stop_seconds:g} s" in PAGE
-    assert f"({limits.discarded // 2**20} MiB)" in PAGE
+    assert f"up to {limits.discarded // 2**20} MiB)" in PAGE
