@@ -20,7 +20,7 @@ async def test_every_page_is_documented_with_its_role(house):
     documented = dict(re.findall(r"^`(/console[^`]*)` · (\w+)", text, re.MULTILINE))
 
     assert documented == {
-        route.path: "nobody" if route.role is None else route.role.value
+        route.path: "no" if route.role is None else route.role.value
         for route in house.routes
         if route.method == "GET" and route.path not in ASIDE
     }
