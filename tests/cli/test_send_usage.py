@@ -45,7 +45,7 @@ def test_wrong_usage_exits_2_and_says_what_is_right(place, gateway, capsys, opti
         ("none.csv", None, "none.csv: cannot be read: No such file"),
         ("empty.csv", b"", "empty.csv: the file is empty"),
         ("orders.csv", b"PK\x03\x04", "save the sheet as CSV"),
-        ("orders.csv", b'order_id,event\n"1,purchase\n', "row 2: a quote is opened"),
+        ("orders.csv", b'order_id,event\n"1,purchase\n', "row 2: an opening quote"),
         ("orders.csv.gz", gzip.compress(b"order_id,event\n" * 99, mtime=0)[:-9], "cannot be read"),
         ("orders.json", b"{]", "not JSON"),
         ("orders.parquet", b"order_id", "the file name says Parquet"),
