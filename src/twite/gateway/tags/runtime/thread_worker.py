@@ -111,7 +111,7 @@ class ThreadWorker(Generic[K]):
     patience: float
     left: AbandonedThread
     _turns: dict[str, deque[_Waiting]] = field(init=False, default_factory=dict)
-    # Seconds of CPU that each has taken; who comes anew has taken as much as whoever was last.
+    # Seconds of CPU that each has used; a new one starts with as much as the last to have its turn.
     _taken: dict[str, float] = field(init=False, default_factory=dict)
     _least: float = field(init=False, default=0.0)
     _news: threading.Condition = field(init=False, default_factory=threading.Condition)
