@@ -107,7 +107,7 @@ screenshots: $(DEV_STAMP) chromium  ## the pictures of the console in docs/, dra
 	@$(BIN)/python tests/browser/screenshots.py
 
 lock: $(DEV_STAMP)  ## resolve the requirement files anew
-	@for set in "run pyproject.toml --extra emulator" "dev pyproject.toml --extra emulator requirements/dev.in -c requirements/run.txt" "bench requirements/bench.in"; do \
+	@for set in "run pyproject.toml --extra emulator --extra postgres" "dev pyproject.toml --extra emulator --extra postgres requirements/dev.in -c requirements/run.txt" "bench requirements/bench.in"; do \
 		set -- $$set; out=$$1; shift; \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 			--no-emit-index-url --no-emit-find-links --no-header "$$@" -o requirements/$$out.txt; done
