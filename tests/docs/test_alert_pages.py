@@ -82,7 +82,7 @@ def test_every_alert_is_listed_with_its_severity():
 def test_every_field_of_a_message_is_documented():
     index = (PAGES / "README.md").read_text()
     example = json.loads(index.split("```json\n")[1].split("```")[0])
-    table = index.split("| field | holds |")[1].split("\n\n")[0]
+    table = index.split("| field | meaning |")[1].split("\n\n")[0]
     cells = re.findall(r"^\| (.+?) \|", table, re.MULTILINE)
 
     assert list(example) == list(AlertMessage.__struct_fields__)

@@ -31,5 +31,5 @@ def test_every_remark_on_an_amount_is_documented():
 
 
 def test_the_figures_of_the_pages_are_those_of_the_code():
-    assert f"looks through {LOOKED_THROUGH:,} conversions" in page("use-the-console")
+    assert f"searches {LOOKED_THROUGH:,} conversions" in page("use-the-console")
     assert all(f"{divisor:,}" in page("replay-dead-letters") for divisor in DIVISORS)
