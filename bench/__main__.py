@@ -1,91 +1,64 @@
-"""`make bench`: ratios, taken side by side in one run on the machine at hand.
+"""`make bench`: ratios, measured side by side in one run on the machine at hand.
 
-    make bench                    about ten minutes
-    make bench ARGS=--quick       without the store of five million, about two
+    make bench                                       all figures, about ten minutes
+    make bench ARGS=--quick                          without a store of millions, about three
+    make bench ARGS="--only single --only hundred"   two of them
+    make bench ARGS="--only delivery --only start --queued 1000000"
+    make bench ARGS="--only peer --peer 'node server.js --port {port}'"
 
-Each figure is the median of several runs, the sides taken in turn. Everything runs on loopback, in
-processes of its own: the load generator, the gateway, the emulator (its checks switched off, so
-that it is not what is measured).
+Each figure is the median of several runs, the sides taken in turn, by the clock and by CPU time.
+CPU time changes less on a busy machine. Everything runs on loopback, in processes of its own: the
+load generator, the gateway, and an X emulator whose checks are switched off, so that the emulator
+is not what is measured.
 """
 
 import argparse
 import json
-import statistics
 import sys
 import tempfile
 from pathlib import Path
 
-from bench import fill, raw
-from bench.house import House, bare, deliver, ingest, posted, sdk
+from bench.figures import FIGURES, Bench
 from bench.verdict import verdict
 
-SETTLED = 5_000_000
+_PEER = """starts another server, for the figure `peer`. {port} in the command, and the environment
+variable PORT, are the port on 127.0.0.1 that the server must listen on. The server must answer
+POST /v1/conversions with 200, 201, 202 or 204. The body is a JSON object: a conversion
+(bench/orders.py), or {"conversions": [...]} with a hundred. CPU time includes child processes"""
 
 
 def main() -> int:
-    asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--quick", action="store_true")
+    asked = argparse.ArgumentParser(
+        prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    asked.add_argument("--only", action="append", choices=FIGURES, metavar="FIGURE",
+                       help=f"measure one figure: {', '.join(FIGURES)} (repeatable)")  # fmt: skip
+    asked.add_argument("--quick", action="store_true", help="leave out `settled`")
     asked.add_argument("--runs", type=int, default=3)
     asked.add_argument("--seconds", type=float, default=5.0)
-    asked.add_argument("--settled", type=int, default=SETTLED)
+    asked.add_argument("--settled", type=int, default=5_000_000)
     asked.add_argument("--queued", type=int, default=100_000)
+    asked.add_argument("--peer", metavar="COMMAND", help=_PEER.replace("%", "%%"))
     asked.add_argument("--json", action="store_true")
     chosen = asked.parse_args()
+    names = chosen.only or [
+        name for name in FIGURES if name != "peer" and not (chosen.quick and name == "settled")
+    ]
+    if chosen.peer and "peer" not in names:
+        names.append("peer")
+    if "peer" in names and not chosen.peer:
+        asked.error("the figure `peer` needs --peer COMMAND")
     with tempfile.TemporaryDirectory(prefix="twite-bench-") as folder:
-        found = measure(Path(folder), chosen)
+        bench = Bench(Path(folder), chosen)
+        for name in names:
+            FIGURES[name](bench)
     if chosen.json:
-        print(json.dumps(found, indent=2))
+        found = {side: [sample._asdict() for sample in samples]
+                 for side, samples in bench.samples.items()}  # fmt: skip
+        print(json.dumps({"samples": found, "memory": bench.memory, "starts": bench.starts}))
     else:
-        print(verdict(found, chosen))
+        print(verdict(bench))
     return 0
-
-
-def measure(folder: Path, chosen: argparse.Namespace) -> dict[str, float]:
-    found: dict[str, float] = {}
-    say("raw SQLite, 100 a commit")
-    found["raw"] = raw.rate(folder)
-    sizes = [0] if chosen.quick else [0, chosen.settled]
-    singles: dict[str, list[float]] = {}
-    for size in sizes:
-        say(f"a store with {size:,} settled conversions")
-        made = folder / f"settled-{size}.db"
-        fill.make(made, settled=size, queued=0, first=0)
-        for run in range(chosen.runs):
-            for side, each, connections in (
-                ("bare", 1, 64),
-                ("single", 1, 64),
-                ("hundred", 100, 16),
-                ("sending", 100, 16),
-            ):
-                if side == "bare" and size:
-                    continue
-                say(f"  {side}, run {run + 1}")
-                with House(folder, store=made, sending=side == "sending") as house:
-                    took = (
-                        bare(chosen.seconds)
-                        if side == "bare"
-                        else ingest(house, each, connections, chosen.seconds)
-                    )
-                    singles.setdefault(f"{side}-{size}", []).append(took["conversions_per_second"])
-                    singles.setdefault(f"{side}-{size}-p99", []).append(took["p99_ms"])
-                    singles.setdefault("memory", []).append(house.peak_memory())
-        say("  delivery")
-        for _ in range(chosen.runs):
-            with House(folder, store=made, queued=chosen.queued) as house:
-                singles.setdefault(f"deliver-{size}", []).append(deliver(house, chosen.queued))
-                singles.setdefault("memory", []).append(house.peak_memory())
-    say("the official SDK, one conversion a request; ready-made batches in a loop")
-    with House(folder, store=None) as house:
-        for _ in range(chosen.runs):
-            singles.setdefault("sdk", []).append(sdk(house, chosen.seconds))
-            singles.setdefault("loop", []).append(posted(house, chosen.seconds))
-    found |= {name: statistics.median(values) for name, values in singles.items()}
-    found["memory"] = max(singles["memory"])
-    return found
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """A load generator: connections that each post, wait for the answer, and post again.
 
 It runs in a process of its own and does as little as it can, so that the server is what is
-measured. Every answer must be a 202: any other voids the run.
+measured. Every answer must be a 200, 201, 202 or 204: any other voids the run.
 
     python -m bench.load URL KEY CONNECTIONS EACH SECONDS FIRST
+    python -m bench.load flood URL PATH CONNECTIONS     GET the path without a pause, until killed
 """
 
 import asyncio
@@ -18,6 +19,7 @@ import uvloop
 from bench.orders import bodies
 
 _PREPARED = 4_000
+_TAKEN = (b"HTTP/1.1 200", b"HTTP/1.1 201", b"HTTP/1.1 202", b"HTTP/1.1 204")
 
 
 class Client(asyncio.Protocol):
@@ -43,11 +45,11 @@ class Client(asyncio.Protocol):
         if end < 0:
             return
         head = self.rest[:end].lower()
-        at = head.index(b"content-length:") + 15
-        length = int(head[at:].split(b"\r\n", 1)[0])
+        at = head.find(b"content-length:")
+        length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
         if len(self.rest) < end + 4 + length:
             return
-        if not self.rest.startswith(b"HTTP/1.1 202"):
+        if not self.rest.startswith(_TAKEN):
             self.run.fail(self.rest[:200])
             return
         self.rest = self.rest[end + 4 + length :]
@@ -114,6 +116,38 @@ class Run:
             self.done.set_exception(RuntimeError(f"the run is void: {why!r}"))
 
 
+class Flood(asyncio.Protocol):
+    """Asks for a page again as soon as it has come."""
+
+    def __init__(self, request: bytes) -> None:
+        self.request = request
+        self.rest = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.transport.write(self.request)
+
+    def data_received(self, data: bytes) -> None:
+        self.rest += data
+        end = self.rest.find(b"\r\n\r\n")
+        if end < 0:
+            return
+        at = self.rest.lower().index(b"content-length:") + 15
+        if len(self.rest) >= end + 4 + int(self.rest[at:].split(b"\r\n", 1)[0]):
+            self.rest = b""
+            self.transport.write(self.request)
+
+
+async def flood(url: str, path: str, connections: int) -> None:
+    parts = urlsplit(url)
+    request = f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode()
+    for _ in range(connections):
+        await asyncio.get_running_loop().create_connection(
+            lambda: Flood(request), parts.hostname, parts.port
+        )
+    await asyncio.get_running_loop().create_future()
+
+
 async def main(
     url: str, key: str, *, connections: int, each: int, seconds: float, first: int
 ) -> None:
@@ -140,6 +174,8 @@ async def main(
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == "flood":
+        uvloop.run(flood(sys.argv[2], sys.argv[3], int(sys.argv[4])))
     where, key = sys.argv[1:3]
     uvloop.run(
         main(

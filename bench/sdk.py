@@ -47,7 +47,8 @@ def main(url: str, pixel: str, seconds: float) -> None:
             body=json.dumps(body),
         ).perform()
         sent += 1
-    print(json.dumps({"conversions_per_second": sent / seconds}))
+    spent = time.process_time() / max(1, sent)
+    print(json.dumps({"conversions_per_second": sent / seconds, "cpu": spent}))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,239 @@
+"""The figures of `make bench`: what each of them runs, in turns, on which store."""
+
+import argparse
+import http.client
+import json
+import shlex
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bench import fill, raw
+from bench.house import House, fresh
+from bench.orders import order
+from bench.sample import Sample
+from bench.servers import ROOT, ServerProcess, connects, free_port, python, wait_for
+
+FLOODED: tuple[str, ...] = ("/healthz", "/twite.js?s=page")
+_FLOODING, _FLOODED_CLIENTS = 2, 4
+_SINGLE, _HUNDRED = (1, 64), (100, 16)  # conversions a request, connections
+
+
+class Bench:
+    """Runs figures, and keeps the samples of each side by its name."""
+
+    def __init__(self, folder: Path, chosen: argparse.Namespace) -> None:
+        self.folder = folder
+        self.chosen = chosen
+        self.samples: dict[str, list[Sample]] = defaultdict(list)
+        # Megabytes, by the size of the backlog; seconds of CPU, by the same.
+        self.memory: dict[int, float] = {}
+        self.starts: dict[int, list[float]] = defaultdict(list)
+        self._stores: dict[str, Path] = {}
+
+    def store(self, *, settled: int = 0, queued: int = 0) -> Path:
+        """Return a store of that size, made at the first call."""
+        name = f"settled-{settled}-queued-{queued}.db"
+        if name not in self._stores:
+            say(f"a store with {settled:,} settled and {queued:,} queued conversions")
+            self._stores[name] = self.folder / name
+            first = fresh(queued) if queued else 0
+            fill.make(self._stores[name], settled=settled, queued=queued, first=first)
+        return self._stores[name]
+
+    def single(self) -> None:
+        for run in self._runs("single posts"):
+            self.bare()
+            self._ingest("single", _SINGLE, run)
+
+    def hundred(self) -> None:
+        for run in self._runs("100 a request"):
+            self.samples["raw"].append(raw.inserted(self.folder))
+            if len(self.samples["bare"]) <= run:
+                self.bare()
+            self._ingest("hundred", _HUNDRED, run)
+
+    def sending(self) -> None:
+        for run in self._runs("100 a request, while delivering"):
+            if len(self.samples["raw"]) <= run:
+                self.samples["raw"].append(raw.inserted(self.folder))
+            self._ingest("sending", _HUNDRED, run, sending=True)
+
+    def delivery(self) -> None:
+        queued = self.store(queued=self.chosen.queued)
+        for _ in self._runs(f"delivery of {self.chosen.queued:,}"):
+            with House(self.folder, store=None) as house:
+                self.samples["loop"].append(posted(house, self.chosen.seconds))
+            with House(self.folder, store=queued, start=False) as house:
+                self.samples["delivery"].append(self._deliver(house))
+                peak = self.memory.get(self.chosen.queued, 0)
+                self.memory[self.chosen.queued] = max(peak, house.gateway.peak_memory())
+
+    def sdk(self) -> None:
+        with House(self.folder, store=None) as house:
+            for _ in self._runs("X's SDK, one conversion a request"):
+                self.samples["sdk"].append(sdk(house, self.chosen.seconds))
+
+    def settled(self) -> None:
+        """Compare a store of millions with an empty one; they are used in turns."""
+        size = self.chosen.settled
+        made = self.store(settled=size)
+        for _ in self._runs(f"{size:,} settled"):
+            for side, shape in (("single", _SINGLE), ("hundred", _HUNDRED)):
+                for name, store in ((side, self.store()), (f"{side}-settled", made)):
+                    with House(self.folder, store=store, sending=False) as house:
+                        self.samples[name].append(self._posted(house.gateway, house.url, *shape))
+            for name, store in (("delivery", self.store()), ("delivery-settled", made)):
+                with House(
+                    self.folder, store=store, queued=self.chosen.queued, start=False
+                ) as house:
+                    self.samples[name].append(self._deliver(house))
+
+    def start(self) -> None:
+        for size in dict.fromkeys((0, self.chosen.queued)):
+            store = self.store(queued=size)
+            for _ in self._runs(f"start with {size:,} queued"):
+                with House(self.folder, store=store, sending=False, start=False) as house:
+                    self.starts[size].append(house.start_gateway())
+
+    def flood(self) -> None:
+        shape = (1, _FLOODED_CLIENTS)
+        for _ in self._runs("submissions next to floods of cheap requests"):
+            with House(self.folder, store=self.store(), sending=False) as house:
+                for path in ("", *FLOODED):
+                    floods = python(
+                        "-m", "bench.load", "flood", house.url, path, str(_FLOODING)
+                    ) if path else None  # fmt: skip
+                    try:
+                        self.samples[f"flood{path}"].append(
+                            self._posted(house.gateway, house.url, *shape)
+                        )
+                    finally:
+                        if floods is not None:
+                            floods.stop()
+
+    def peer(self) -> None:
+        """Run another server's command; what it must accept is in the help of the option."""
+        for run in self._runs("the peer"):
+            for side, shape in (("single", _SINGLE), ("hundred", _HUNDRED)):
+                port = free_port()
+                command = self.chosen.peer.replace("{port}", str(port))
+                server = ServerProcess(shlex.split(command), env={"PORT": str(port)}, silent=True)
+                try:
+                    wait_for(lambda port=port: connects(port))  # type: ignore[misc]
+                    url = f"http://127.0.0.1:{port}"
+                    self.samples[f"peer-{side}"].append(self._posted(server, url, *shape))
+                finally:
+                    server.stop()
+                if len(self.samples[side]) <= run:
+                    self._ingest(side, shape, run)
+
+    def bare(self) -> None:
+        port = free_port()
+        server = python("-m", "bench.bare", str(port))
+        try:
+            wait_for(lambda: connects(port))
+            self.samples["bare"].append(self._posted(server, f"http://127.0.0.1:{port}", *_SINGLE))
+        finally:
+            server.stop()
+
+    def _runs(self, what: str) -> range:
+        say(what)
+        return range(self.chosen.runs)
+
+    def _ingest(
+        self, side: str, shape: tuple[int, int], run: int, *, sending: bool = False
+    ) -> None:
+        if len(self.samples[side]) > run:
+            return
+        with House(self.folder, store=self.store(), sending=sending) as house:
+            self.samples[side].append(self._posted(house.gateway, house.url, *shape))
+
+    def _posted(self, server: ServerProcess, url: str, each: int, connections: int) -> Sample:
+        """Run the load generator against a server."""
+        spent = server.cpu()
+        first = str(fresh(10_000_000))
+        args = [url, fill.KEY, str(connections), str(each), str(self.chosen.seconds), first]
+        done = subprocess.run(
+            [sys.executable, "-m", "bench.load", *args],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise SystemExit(done.stderr)
+        found = json.loads(done.stdout)
+        cpu = (server.cpu() - spent) / (found["requests"] * each)
+        return Sample(rate=found["conversions_per_second"], cpu=cpu, p99=found["p99_ms"])
+
+    def _deliver(self, house: House) -> Sample:
+        """Start the gateway on a full outbox; measure until X has all of it."""
+        began_with = house.counted()
+        house.start_gateway()
+        began = first = spent = 0.0
+        while True:
+            now, counted = time.perf_counter(), house.counted() - began_with
+            if counted and not began:
+                began, first, spent = now, counted, house.gateway.cpu()
+            if counted >= self.chosen.queued:
+                many = max(1, counted - first)
+                return Sample(
+                    rate=many / max(now - began, 1e-9), cpu=(house.gateway.cpu() - spent) / many
+                )
+            time.sleep(0.02)
+
+
+FIGURES: dict[str, Callable[[Bench], None]] = {
+    "single": Bench.single,
+    "hundred": Bench.hundred,
+    "sending": Bench.sending,
+    "delivery": Bench.delivery,
+    "sdk": Bench.sdk,
+    "settled": Bench.settled,
+    "start": Bench.start,
+    "flood": Bench.flood,
+    "peer": Bench.peer,
+}
+
+
+def sdk(house: House, seconds: float) -> Sample:
+    done = subprocess.run(
+        [ROOT / ".venv-bench/bin/python", "bench/sdk.py", house.x, fill.PIXEL, str(seconds)],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found = json.loads(done.stdout)
+    return Sample(rate=found["conversions_per_second"], cpu=found["cpu"])
+
+
+def posted(house: House, seconds: float) -> Sample:
+    """Post one ready-made batch of 500 again and again: no store, no signing, no settling."""
+    conversion = {
+        "conversion_time": "2026-11-24T10:00:00.000Z",
+        "event_id": "o8z6k",
+        "identifiers": [{"twclid": order(0)["twclid"]}, {"hashed_email": "0" * 64}],
+        "value": "49.90",
+        "price_currency": "EUR",
+        "event_source_url": "https://shop.example/thanks",
+        "contents": [{"content_id": "SKU-1", "content_price": "24.95", "num_items": 2}],
+        "description": "x" * 200,
+    }
+    body = json.dumps({"conversions": [conversion] * 500})
+    connection = http.client.HTTPConnection(urlsplit(house.x).netloc)
+    headers = {"Content-Type": "application/json", "X-Pixel-Token": fill.TOKEN}
+    path = f"/12/measurement/conversions/{fill.PIXEL}"
+    sent, began, spent = 0, time.perf_counter(), time.process_time()
+    while time.perf_counter() - began < seconds:
+        connection.request("POST", path, body=body, headers=headers)
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == 200
+        sent += 500
+    return Sample(
+        rate=sent / (time.perf_counter() - began), cpu=(time.process_time() - spent) / sent
+    )
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
