@@ -205,6 +205,33 @@ def test_a_run_takes_a_request_and_says_which_fields_are_wrong(command):
     ]
 
 
+MPV2 = (
+    "const events = require('extractEventsFromMpv2')();\n"
+    "return [require('isRequestMpv2')(), events.length, events[0].event_name, events[0].value];\n"
+    '___SERVER_PERMISSIONS___\n[{"instance": {"key": {"publicId": "read_request"}, "param": '
+    '[{"key": "requestAccess", "value": {"type": 1, "string": "any"}}]}}]\n'
+)
+
+
+def test_a_run_extracts_the_events_of_a_measurement_protocol_request(command, written):
+    request = {
+        "path": "/g/collect",
+        "query": "v=2&tid=G-1&cid=1.2&en=purchase&epn.value=7",
+        "headers": {"User-Agent": "A"},
+    }
+
+    code, out, _ = command("tag", "run", written(MPV2), "--request", json.dumps(request))
+
+    assert (code, out.splitlines()[0]) == (0, 'returned [true,1,"purchase",7]')
+
+
+def test_a_run_without_such_a_request_says_that_there_are_no_events(command, written):
+    code, _, err = command("tag", "run", written(MPV2), "--request", '{"path": "/g/collect"}')
+
+    assert code == 1
+    assert "the request is not a Measurement Protocol v2 request" in err
+
+
 def test_what_the_code_throws_is_told_with_its_line(command, written):
     code, out, err = command("tag", "run", written("const a = 1;\nnull.x;"))
 

@@ -33,8 +33,6 @@ CALLS = {
     "getRequestQueryString": "require('getRequestQueryString')()",
     "hasMessageListener": "require('hasMessageListener')('a')",
     "hmacSha256": "require('hmacSha256')('a', 'key')",
-    "isRequestMpv1": "require('isRequestMpv1')()",
-    "isRequestMpv2": "require('isRequestMpv2')()",
     "extractEventsFromMpv2": "require('extractEventsFromMpv2')()",
     "logToConsole": "require('logToConsole')('a')",
     "returnResponse": "require('returnResponse')()",
@@ -69,6 +67,15 @@ def test_without_its_permission_a_call_throws_and_the_log_names_it(name):
     assert [effect.denied for effect in turn.effects if isinstance(effect, LogEffect)] == [
         ASKING[name]
     ]
+
+
+@pytest.mark.parametrize(("name", "version"), [("isRequestMpv1", 1), ("isRequestMpv2", 2)])
+def test_whether_a_request_is_a_hit_needs_no_permission_as_at_google(name, version):
+    request = incoming(path="/g/collect", query=f"v={version}&tid=G-1")
+
+    turn = ran(f"return require('{name}')();", grants=(), request=request)
+
+    assert (turn.error, turn.returned) == (None, True)
 
 
 @pytest.mark.parametrize("name", CALLS)

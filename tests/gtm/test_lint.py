@@ -5,7 +5,7 @@ import pytest
 from twite.gtm.template.lint import lint
 from twite.gtm.template.permissions import Grant
 from twite.gtm.template.refused import TokenKind, tokens
-from twite.gtm.template.template import Template, TemplateKind, TemplatePart
+from twite.gtm.template.template import Template, TemplateKind, TemplatePart, read_template
 
 
 def said(code: str, *grants: Grant) -> list[tuple[str, int | None]]:
@@ -129,3 +129,12 @@ def test_code_falls_into_tokens_with_their_lines():
         (TokenKind.NUMBER, "1.5e3", 4),
         (TokenKind.SIGN, ";", 4),
     ]
+
+
+def test_what_the_file_has_that_google_writes_differently_is_said():
+    text = '___INFO___\n{"type": "TAG", "description": "a\nb"}\n___SANDBOXED_JS_FOR_SERVER___\n'
+
+    found = lint(read_template(text.encode()))
+
+    assert [(warning.code, warning.line) for warning in found] == [("file_format", 2)]
+    assert "line break" in found[0].message

@@ -115,6 +115,65 @@ def test_commas_after_the_last_item_are_let_pass_as_in_public_templates():
     assert [field.name for field in found.fields] == ["a"]
 
 
+def test_line_breaks_within_a_string_are_kept_and_warned_of():
+    text = (
+        '___INFO___\n{"type": "MACRO",\n"displayName": "a\nb\tc",\n"brand": {"id": "x",},}\n'
+        "___SANDBOXED_JS_FOR_SERVER___\nreturn 1;\n"
+        '___TEMPLATE_PARAMETERS___\n[{"type": "TEXT", "name": "a",\n"defaultValue": "1\n2"}]\n'
+    )
+
+    found = read_template(text.encode())
+
+    assert (found.name, found.fields[0].default) == ("a\nb\tc", "1\n2")
+    assert [warning.line for warning in found.warnings] == [3, 10]
+
+
+def test_a_missing_quote_is_named_by_the_line_that_lacks_it():
+    text = '___INFO___\n{"type": "MACRO",\n"displayName": "a,\n"x": 1}\n'
+
+    with pytest.raises(TemplateUnusable, match="line 3: INFO: not JSON"):
+        read_template(f"{text}___SANDBOXED_JS_FOR_SERVER___".encode())
+
+
+LABEL = '{"messageId": "M", "description": "for translators", "text": "Read %s"}'
+
+
+def test_texts_for_translators_are_read_wherever_a_text_is_shown():
+    label = LABEL.replace("%s", "me")
+    text = (
+        f'___INFO___\n{{"type": "TAG", "displayName": {label}, "description": {label}}}\n'
+        "___SANDBOXED_JS_FOR_SERVER___\n___TEMPLATE_PARAMETERS___\n"
+        f'[{{"type": "SELECT", "name": "a", "displayName": {label}, "help": {label}, '
+        f'"valueHint": {label}, "selectItems": [{{"value": 1, "displayValue": {label}}}], '
+        f'"valueValidators": [{{"type": "NON_EMPTY", "errorMessage": {label}}}]}}]'
+    )
+
+    found = read_template(text.encode())
+
+    (field,) = found.fields
+    assert (found.name, found.description) == ("Read me", "Read me")
+    assert (field.shown, field.help, field.hint) == ("Read me", "Read me", "Read me")
+    assert (field.choices[0].shown, field.validators[0].message) == ("Read me", "Read me")
+    assert found.warnings == ()
+
+
+def test_a_shown_text_of_another_shape_is_left_out_with_a_warning():
+    text = (
+        '___INFO___\n{"type": "TAG"}\n___SANDBOXED_JS_FOR_SERVER___\n'
+        '___TEMPLATE_PARAMETERS___\n[{"type": "GROUP", "name": "g", "subParams": '
+        '[{"type": "TEXT", "name": "a", "help": 7, "displayName": ["x"]}]}]'
+    )
+
+    found = read_template(text.encode())
+
+    inner = found.fields[0].fields[0]
+    assert (inner.shown, inner.help) == ("", "")
+    assert [warning.message for warning in found.warnings] == [
+        "TEMPLATE_PARAMETERS: displayName of a is neither a text nor an object with a text",
+        "TEMPLATE_PARAMETERS: help of a is neither a text nor an object with a text",
+    ]
+
+
 def test_the_terms_may_stand_twice():
     text = f"___TERMS_OF_SERVICE___\nyes\n{LEAST}\n___TERMS_OF_SERVICE___\nyes\n"
 

@@ -8,6 +8,7 @@ from twite.domain.errors import SettingsError
 from twite.domain.json_tree import Tree
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.engines.quickjs.scenarios import run_scenarios
+from twite.gateway.tags.clients.clients import extracted
 from twite.gtm.template.sandbox import Call, EffectAnswer, Engine, Incoming, Turn
 from twite.gtm.template.template import (
     ScenarioResult,
@@ -78,7 +79,14 @@ def run_template(
     except TemplateUnusable as error:
         raise placed(path, error) from None
     now = _now()
-    call = Call(fields=fields, event=event, request=request, now=now, seed=secrets.randbits(48))
+    call = Call(
+        fields=fields,
+        event=event,
+        request=request,
+        now=now,
+        seed=secrets.randbits(48),
+        extracted=extracted(request),
+    )
     turns = [engine.start(call)]
     while not turns[-1].done and len(turns) < _MOST_TURNS:
         last = turns[-1]

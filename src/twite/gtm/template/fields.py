@@ -15,6 +15,9 @@ from twite.domain.json_tree import Tree, as_list, as_mapping, as_text
 HOLDS_NOTHING: Final = frozenset({"GROUP", "LABEL"})
 TABLES: Final = frozenset({"SIMPLE_TABLE", "PARAM_TABLE"})
 CHOICES: Final = frozenset({"SELECT", "RADIO"})
+_SHOWN_TEXTS: Final = frozenset(
+    {"displayName", "checkboxText", "help", "valueHint", "displayValue", "errorMessage"}
+)
 
 
 class EnablingCondition(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +76,29 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 def read_fields(tree: Tree) -> tuple[Field, ...]:
     """Read TEMPLATE_PARAMETERS. Raises WrongShape."""
     return tuple(_field(as_mapping(field)) for field in as_list(tree))
+
+
+def shown_text(tree: Tree) -> str:
+    """Return a text of the form: a string, or `text` of an object for translators; else ""."""
+    if isinstance(tree, dict):
+        tree = tree.get("text")
+    return tree if isinstance(tree, str) else ""
+
+
+def unreadable_texts(tree: Tree) -> Iterator[str]:
+    """Return each text of the form that has another shape, as `help of NAME`."""
+    if isinstance(tree, list):
+        for child in tree:
+            yield from unreadable_texts(child)
+    elif isinstance(tree, dict):
+        for key in sorted(_SHOWN_TEXTS & tree.keys()):
+            value = tree[key]
+            text = value.get("text") if isinstance(value, dict) else value
+            if value is not None and not isinstance(text, str):
+                yield f"{key} of {tree.get('name') or tree.get('value') or 'a field'}"
+        for key, child in tree.items():
+            if key not in _SHOWN_TEXTS:
+                yield from unreadable_texts(child)
 
 
 def flat(fields: tuple[Field, ...]) -> Iterator[Field]:
@@ -148,9 +174,9 @@ def _field(tree: Mapping[str, Tree]) -> Field:
     return Field(
         type=as_text(tree.get("type")),
         name=as_text(tree.get("name")),
-        shown=as_text(tree.get("displayName")) or as_text(tree.get("checkboxText")),
-        help=as_text(tree.get("help")),
-        hint=as_text(tree.get("valueHint")),
+        shown=shown_text(tree.get("displayName")) or shown_text(tree.get("checkboxText")),
+        help=shown_text(tree.get("help")),
+        hint=shown_text(tree.get("valueHint")),
         default=tree.get("defaultValue"),
         style=as_text(tree.get("groupStyle")),
         choices=tuple(
@@ -165,7 +191,7 @@ def _field(tree: Mapping[str, Tree]) -> Field:
             Validator(
                 type=as_text(rule.get("type")),
                 arguments=tuple(map(str, as_list(rule.get("args")))),
-                message=as_text(rule.get("errorMessage")),
+                message=shown_text(rule.get("errorMessage")),
                 conditions=_conditions(rule),
             )
             for rule in map(as_mapping, as_list(tree.get("valueValidators")))
@@ -191,7 +217,7 @@ def _conditions(tree: Mapping[str, Tree]) -> tuple[EnablingCondition, ...]:
 def _choice(tree: Mapping[str, Tree]) -> FieldChoice:
     return FieldChoice(
         value=tree.get("value"),
-        shown=as_text(tree.get("displayValue")),
+        shown=shown_text(tree.get("displayValue")),
         fields=read_fields(tree.get("subParams")),
     )
 

@@ -35,6 +35,7 @@ def lint(template: Template) -> tuple[LintWarning, ...]:
         for warning in (*_language(all_tokens), *_calls(template, all_tokens))
         if warning.line is not None
     ]
+    found += [LintWarning("file_format", odd.message, odd.line) for odd in template.warnings]
     required = {name for name, _ in _required(all_tokens)}
     found.sort(key=lambda warning: (warning.line or 0, warning.code))
     return (*found, *_missing(template, required), *_unused(template, required, all_tokens))

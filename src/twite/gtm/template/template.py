@@ -5,7 +5,7 @@ Text inside the JSON sections is escaped as in JavaScript, which JSON decodes.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Final, TypeVar
 from xml.etree import ElementTree as ET  # only written with, never read
@@ -15,7 +15,7 @@ import yaml
 
 from twite.domain.errors import OperatorError
 from twite.domain.json_tree import Tree, WrongShape, as_list, as_mapping, as_text
-from twite.gtm.template.fields import Field, read_fields
+from twite.gtm.template.fields import Field, read_fields, shown_text, unreadable_texts
 from twite.gtm.template.permissions import Grant, read_grants
 
 Value = TypeVar("Value")
@@ -42,6 +42,13 @@ class TemplatePart(msgspec.Struct, frozen=True, kw_only=True):
     line: int
 
 
+class TemplateWarning(msgspec.Struct, frozen=True, kw_only=True):
+    """A deviation from Google's file format that does not affect a run. `line` is of the file."""
+
+    message: str
+    line: int
+
+
 class Template(msgspec.Struct, frozen=True, kw_only=True):
     """A server-side template. `code` is a function body with `require` and `data` in scope."""
 
@@ -54,6 +61,7 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     grants: tuple[Grant, ...]
     tests: TemplatePart | None
     notes: str
+    warnings: tuple[TemplateWarning, ...] = ()
 
 
 def read_template(content: bytes) -> Template:
@@ -69,13 +77,14 @@ def read_template(content: bytes) -> Template:
     return Template(
         kind=_kind(about, parts["INFO"]),
         id=str(about.get("id", "")),
-        name=str(about.get("displayName", "")),
-        description=str(about.get("description", "")),
+        name=shown_text(about.get("displayName")),
+        description=shown_text(about.get("description")),
         fields=_read(parts, "TEMPLATE_PARAMETERS", read_fields),
         code=_code(parts),
         grants=_read(parts, "SERVER_PERMISSIONS", read_grants),
         tests=parts.get("TESTS"),
         notes=parts["NOTES"].text.strip() if "NOTES" in parts else "",
+        warnings=tuple(_warnings(parts)),
     )
 
 
@@ -165,7 +174,7 @@ def _read(parts: Mapping[str, TemplatePart], name: str, read: Callable[[Tree], V
 
 
 def _decoded(text: str) -> Tree:
-    """Read JSON; trailing commas are accepted, as in templates of the public gallery.
+    """Read JSON with trailing commas and raw line breaks, as in templates of the public gallery.
 
     Raises msgspec.DecodeError.
     """
@@ -174,12 +183,41 @@ def _decoded(text: str) -> Tree:
     except msgspec.DecodeError:
         # A removed comma is replaced by a space, so that offsets stay valid.
         without = _LAST_COMMA.sub(lambda found: found[1] or " ", text)
-        decoded = msgspec.json.decode(without.encode())
+        try:
+            decoded = msgspec.json.decode(without.encode())
+        except msgspec.DecodeError as error:
+            try:
+                decoded = msgspec.json.decode(_escaped(without).encode())
+            except msgspec.DecodeError:
+                raise error from None  # its position is in the file
     return decoded
+
+
+def _escaped(text: str) -> str:
+    """Escape raw control characters within strings."""
+    return _STRING.sub(lambda found: _CONTROL.sub(lambda c: f"\\u{ord(c[0]):04x}", found[0]), text)
+
+
+def _warnings(parts: Mapping[str, TemplatePart]) -> Iterator[TemplateWarning]:
+    for name in ("INFO", "TEMPLATE_PARAMETERS", "SERVER_PERMISSIONS"):
+        part = parts.get(name, TemplatePart(text="", line=1))
+        for quoted in _STRING.finditer(part.text):
+            found = _CONTROL.search(quoted[0])
+            if found is not None:
+                line = part.line + part.text[: quoted.start() + found.start()].count("\n")
+                message = f"{name}: a text contains a line break or control character without `\\`"
+                yield TemplateWarning(message=message, line=line)
+    if "TEMPLATE_PARAMETERS" in parts:
+        part = parts["TEMPLATE_PARAMETERS"]
+        for text in _read(parts, "TEMPLATE_PARAMETERS", lambda tree: tuple(unreadable_texts(tree))):
+            message = f"TEMPLATE_PARAMETERS: {text} is neither a text nor an object with a text"
+            yield TemplateWarning(message=message, line=part.line)
 
 
 _TERMS: Final = "TERMS_OF_SERVICE"  # says nothing of the template, and stands twice in some
 _LAST_COMMA: Final = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[]}])')
+_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
+_CONTROL: Final = re.compile(r"[\x00-\x1f]")
 _HEAD: Final = re.compile(r"^___([A-Z0-9_]+)___[ \t]*$")
 _BYTE: Final = re.compile(r" ?\(byte (\d+)\)")
 

@@ -97,14 +97,10 @@ const incomingApis = {
     return found;
   },
   isRequestMpv1() {
-    requestPart('path');
     const values = queryValues(current.call.request.query);
     return values.v === '1' && hasOwn(values, 'tid');
   },
-  isRequestMpv2() {
-    requestPart('path');
-    return isGa4();
-  },
+  isRequestMpv2: isGa4,
   extractEventsFromMpv1() {
     throw new Error('extractEventsFromMpv1 is not supported: Universal Analytics has ended');
   },
