@@ -1,1 +1,1 @@
-"""Wiring: settings to running processes. The one place that knows every adapter."""
+"""Wiring: build the running processes from the settings. Only this package knows every adapter."""

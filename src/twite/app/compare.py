@@ -64,10 +64,10 @@ def read_capture(path: Path) -> tuple[CapturedCase, ...]:
 async def shadow_of(
     config: Path, named: Path | None, environ: Mapping[str, str], *, source: str | None = None
 ) -> tuple["Comparison", int]:
-    """Return a runner for the container, and how many of its secrets are missing here.
+    """Return a runner for the container, and the number of its secrets that are missing here.
 
-    `named` is its file, if not the settings' own; `source` is the source of all requests,
-    whatever their page's origin. Raises SettingsError.
+    `named` is another container file than that of the settings; `source` overrides the source of
+    all requests. Raises SettingsError.
     """
     settings = _settings(config, environ, needed=named is None)
     path = named or (settings.container if settings is not None else None)
@@ -118,7 +118,7 @@ def _settings(config: Path, environ: Mapping[str, str], *, needed: bool) -> Sett
 
 
 async def sealed_of(settings: Settings) -> Mapping[str, str]:
-    """Return the container's sealed secrets from the store; none without a key.
+    """Return the container's sealed secrets from the store; without a key, an empty dict.
 
     Raises NotOpened.
     """
@@ -134,7 +134,7 @@ class Comparison:
     """Runs a container for captured cases. Each template has one engine; no request is sent.
 
     With `hashed`, tags see events as in a gateway that stores only hashed personal data. They do
-    not see events that `endpoints` would not let through.
+    not see events that `endpoints` rejects.
     """
 
     def __init__(self, container: Container, *, hashed: bool, endpoints: CompareEndpoints) -> None:
@@ -153,7 +153,7 @@ class Comparison:
     def compare(
         self, case: CapturedCase, *, ignore: Sequence[str], tags: frozenset[str]
     ) -> ShownDifference:
-        """Return the results of a case; `tags` are the ones to run, all if empty."""
+        """Return the results of a case; `tags` are the tags to run, empty for all."""
         asked: list[TagRequest] = []
         failed: list[tuple[str, str]] = []
         kept_back: list[str] = []
@@ -196,7 +196,7 @@ class Comparison:
         )
 
     def asked_by(self, tag: ContainerTag, occasion: EventContext) -> tuple[HttpEffect, ...]:
-        """Return the requests of a tag for an event, whatever its triggers say."""
+        """Return the requests of a tag for an event. Triggers are ignored."""
         asked: list[TagRequest] = []
         self._refilled(tag, occasion, (), asked, [], region=None)
         return tuple(made.request for made in asked)

@@ -1,7 +1,7 @@
 """Run captured traffic through the gateway's own intake rules: consent, robots, formats.
 
-Google's container has neither a consent gate nor a robot filter; requests that it sent all the same
-are differences on purpose.
+Google's container has neither a consent gate nor a robot filter; requests that it sent anyway are
+expected differences.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,8 +34,8 @@ from twite.machine.system import SystemClock
 class EndpointResult(msgspec.Struct, frozen=True, kw_only=True):
     """An event as tags see it. It holds personal data: its repr is masked.
 
-    `granted` are the consent signals given beside it; `region` is the source's phone region;
-    `kept_back` is the reason why tags do not get it, None if they do.
+    `granted` are the consent signals sent with it; `region` is the source's phone region;
+    `kept_back` is the reason why tags do not receive it, or None.
     """
 
     event: dict[str, Tree]
@@ -48,7 +48,10 @@ class EndpointResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CompareEndpoints:
-    """The sources whose events the container's tags get. `named` is the source of all requests."""
+    """The endpoints of the sources whose events the container's tags receive.
+
+    `named` is the source of all requests.
+    """
 
     def __init__(
         self,
@@ -61,7 +64,7 @@ class CompareEndpoints:
         self._destinations = destinations
 
     def entered(self, case: CapturedCase) -> list[EndpointResult]:
-        """Return the events of a case. Raises Malformed."""
+        """Return the events of a case. Raises MalformedRequest."""
         source = self._source(case.request)
         return [self._entered(event, case, source) for event in _events(case)]
 

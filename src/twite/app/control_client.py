@@ -35,7 +35,7 @@ class Reachable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def leave_address(file: Path, *, url: str, token: Secret) -> None:
-    """Write the file by which commands of this machine and this user reach this process."""
+    """Write the address file, so that this user's commands can reach this process."""
     address = Reachable(pid=os.getpid(), url=url, token=token.reveal())
     # Written beside and renamed, so that a reader never sees half of it.
     draft = file.with_name(f"{file.name}.new")
@@ -54,7 +54,7 @@ def reachable(file: Path) -> Reachable | None:
 
 
 def running(file: Path) -> Reachable | None:
-    """Read the file if its process lives: a killed gateway leaves its file behind."""
+    """Read the address file if its process is alive: a killed gateway leaves its file behind."""
     found = reachable(file)
     if found is None:
         return None
@@ -69,7 +69,10 @@ def running(file: Path) -> Reachable | None:
 
 @asynccontextmanager
 async def owner_of(settings: Settings, in_use: StoreInUse) -> AsyncIterator["GatewayClient"]:
-    """Reach the gateway that owns the store. Raises `in_use` if it left no address."""
+    """Return a client for the gateway that owns the store.
+
+    Raises `in_use` if there is no address file.
+    """
     found = reachable(settings.store.gateway_file)
     if found is None:
         raise in_use
@@ -78,9 +81,10 @@ async def owner_of(settings: Settings, in_use: StoreInUse) -> AsyncIterator["Gat
 
 
 class GatewayClient:
-    """What commands do through the gateway of this machine. The gateway's clock counts.
+    """A client for the control channel of this machine's gateway.
 
-    Every method raises LedgerUnavailable if the gateway does not do it.
+    Times are by the gateway's clock. Every method raises LedgerUnavailable if the gateway refuses
+    or does not answer.
     """
 
     def __init__(self, http: aiohttp.ClientSession, gateway: Reachable) -> None:
@@ -91,7 +95,7 @@ class GatewayClient:
     async def move(
         self, move: Replay | Discard, *, now: int, audit_event: AuditEvent | None = None
     ) -> MoveResult:
-        """Replay or discard."""
+        """Replay or discard deliveries."""
         del now
         commands = [_command(move, some) for some in _slices(move.deliveries)]
         return MoveResult(moved=await self._in_slices(commands, audit_event))
@@ -109,11 +113,11 @@ class GatewayClient:
         await self._ask(ControlCommand(do="forget", name=name, audit_event=audit_event))
 
     async def reseal(self, *, audit_event: AuditEvent | None = None) -> int:
-        """Have all secrets resealed with the current key."""
+        """Let the gateway reseal all secrets with the current key."""
         return (await self._ask(ControlCommand(do="reseal", audit_event=audit_event))).done
 
     async def reseal_payloads(self) -> int:
-        """Have queued tag payloads resealed, too."""
+        """Let the gateway reseal queued tag payloads."""
         letters, last = 0, 0
         while True:
             some = await self._ask(ControlCommand(do="reseal_letters", after=last))
@@ -137,7 +141,7 @@ class GatewayClient:
         return result
 
     async def note(self, audit_event: AuditEvent) -> None:
-        """Write into the audit log."""
+        """Write an event into the audit log."""
         await self._ask(ControlCommand(do="note", audit_event=audit_event))
 
     async def _in_slices(

@@ -40,10 +40,11 @@ _AGAIN: Final = 0.5
 
 
 class EraseResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The result. `listed` is how many keys were added to the list of withdrawn consent.
+    """The result of an erasure.
 
-    `left` is what was still in flight at the end of the wait; `is_log_empty` says whether the
-    write-ahead log holds none of the erased data.
+    `listed` is the number of keys added to the list of withdrawn consent. `left` counts conversions
+    still in flight at the end of the wait; `is_log_empty` is whether the write-ahead log is free of
+    erased data.
     """
 
     conversions: int
@@ -56,7 +57,11 @@ class EraseResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EraseRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom to erase. `pixel` narrows conversion ids; `returns`: do not suppress new conversions."""
+    """The persons to erase.
+
+    `pixel` limits conversion ids to one pixel; with `returns`, later conversions are not
+    suppressed.
+    """
 
     asked: tuple[ErasureIdentifier, ...]
     pixel: str | None
@@ -91,7 +96,10 @@ class TagPayloadReader:
 async def look(
     settings: Settings, wish: EraseRequest, *, opened: Opened, pursued: Sequence[int] = ()
 ) -> EraseTraces:
-    """Return the records that name the person. Raises StoreUnusable, LedgerUnavailable."""
+    """Return the records that contain the person's identifiers.
+
+    Raises StoreUnusable, LedgerUnavailable.
+    """
     async with open_records(settings) as records:
         return await records.traces(
             EraseSearch(whom=wish.whom, pixel=wish.pixel, opened=opened, pursued=frozenset(pursued))
@@ -109,8 +117,8 @@ async def erase(
 ) -> EraseResult:
     """Erase until nothing is found.
 
-    Raises StoreUnusable, StoreInUse, LedgerUnavailable: finished slices stay erased, and running it
-    again continues.
+    Raises StoreUnusable, StoreInUse, LedgerUnavailable: finished slices stay erased, and the next
+    call continues.
     """
     async with open_records(settings) as records:
         salt = records.salt

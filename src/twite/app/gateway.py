@@ -115,7 +115,7 @@ class Gateway:
 
     @property
     def url(self) -> str:
-        """The URL of the HTTP server, once it runs."""
+        """The URL of the running HTTP server."""
         if self._server is None:
             raise RuntimeError("the gateway has not been started")
         return self._server.url
@@ -214,13 +214,13 @@ class Gateway:
         _tune_garbage_collection()
 
     async def failed(self) -> StoreUnusable:
-        """Wait until the store fails for good, and return the error."""
+        """Wait until the store fails permanently, and return the error."""
         if self._store is None:
             raise RuntimeError("the gateway has not been started")
         return await asyncio.shield(self._store.failed)
 
     async def stop(self) -> bool:
-        """Stop accepting, finish requests, close the store; return whether all finished."""
+        """Finish requests, close the store; return whether all requests finished."""
         landed = True
         if self._server is not None:
             await self._server.stop()

@@ -1,6 +1,6 @@
 """`twite import`: write an export as container.toml and templates; put secrets into the store.
 
-    # twite import <digest>      the first line of the file: a digest of everything written
+    # twite import <digest> the first line of the file: a digest of everything written
 
 A file that was changed by hand is not overwritten: its digest differs. Files and new folders are
 readable by their owner alone.
@@ -45,14 +45,14 @@ class ContainerChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PersonVariable(msgspec.Struct, frozen=True, kw_only=True):
-    """A variable that reads personal data by its key: hashed, unless payloads are sealed."""
+    """A variable that reads personal data. The data is hashed unless tag payloads are sealed."""
 
     variable: str
     key: str
 
 
 class ImportDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """An import before it is written. `files` by their paths in the folder."""
+    """An import before it is written. `files` maps paths in the folder to contents."""
 
     folder: Path
     found: ImportResult
@@ -76,7 +76,7 @@ def draft(
     overwrite: bool = False,
     near: Path = Path(),
 ) -> ImportDraft:
-    """Read an export and draft the files; `near` is the folder of the settings.
+    """Read an export and prepare the files; `near` is the folder of the settings.
 
     Raises SettingsError.
     """
@@ -96,9 +96,10 @@ def draft(
 
 
 def no_more_needed(made: ImportDraft, running: Path | None) -> tuple[str, ...]:
-    """Return the sealed secrets to delete; `running` is the container that the settings name.
+    """Return the sealed secrets to delete.
 
-    That container may need secrets of a file that was moved here from another folder.
+    `running` is the container in the settings: its secrets are kept, because its file may have been
+    moved here from another folder.
     """
     if running is None or running.resolve() == made.path.resolve():
         return made.left_behind
@@ -107,7 +108,7 @@ def no_more_needed(made: ImportDraft, running: Path | None) -> tuple[str, ...]:
 
 
 def of_persons(container: Container) -> tuple[PersonVariable, ...]:
-    """Return the variables that read an email, a phone number, a name or the like of the event."""
+    """Return the variables that read personal data of the event, such as an email or a name."""
     return tuple(
         PersonVariable(variable=variable.name, key=variable.key)
         for variable in container.variables

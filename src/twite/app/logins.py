@@ -100,7 +100,7 @@ def connect(
     clock: Clock,
     noted_as: str | None = None,
 ) -> XSignIn:
-    """Return the OAuth sign-in; for `noted_as`, see there."""
+    """Return the OAuth sign-in; `noted_as` is described in its class."""
     return XSignIn(
         ask=ask_x(settings),
         clock=clock,
@@ -123,7 +123,7 @@ async def stored(settings: Settings) -> tuple[Destination, ...]:
 
 
 def connect_alone(settings: Settings, *, by: str) -> XSignIn:
-    """Return the OAuth sign-in for a command: into the store, or through its gateway.
+    """Return the OAuth sign-in for a command. It writes to the store or through its gateway.
 
     `by` is the user of the command.
 
@@ -139,7 +139,7 @@ def connect_alone(settings: Settings, *, by: str) -> XSignIn:
 
 @asynccontextmanager
 async def open_secrets(settings: Settings) -> AsyncIterator[StateStore]:
-    """Open the secrets in the store, or reach it through the gateway that owns the store."""
+    """Open the secrets in the store, directly or through the gateway that owns it."""
     try:
         store = await open_store(settings)
     except StoreInUse as in_use:
@@ -153,7 +153,7 @@ async def open_secrets(settings: Settings) -> AsyncIterator[StateStore]:
 
 
 class CredentialReader:
-    """Secrets that can only be read: those sealed with a former key stay as they are."""
+    """Read-only secrets. Secrets sealed with a former key are not resealed."""
 
     def __init__(self, records: StateReader) -> None:
         self._records = records
@@ -208,7 +208,7 @@ class _Shut:
 class GatewaySecrets(CredentialReader):
     """The secrets of a running gateway. Writes go through its control channel, sealed.
 
-    The gateway reseals secrets of a former key on request.
+    On request, the gateway reseals secrets that a former key sealed.
     """
 
     def __init__(self, records: StateReader, gateway: GatewayClient) -> None:
@@ -223,7 +223,7 @@ class GatewaySecrets(CredentialReader):
         was: SealedSecret | None = None,
         audit_event: AuditEvent | None = None,
     ) -> None:
-        """Raises LedgerUnavailable."""
+        """Store a secret. Raises LedgerUnavailable."""
         del gone
         for record in records:
             if isinstance(record, SealedSecret) and was is None:
@@ -232,7 +232,7 @@ class GatewaySecrets(CredentialReader):
     async def delete(
         self, kind: type[StateRecord], *keys: StateKey, audit_event: AuditEvent | None = None
     ) -> None:
-        """Raises LedgerUnavailable."""
+        """Delete a secret. Raises LedgerUnavailable."""
         del kind
         for key in keys:
             await self._gateway.forget(str(key), audit_event=audit_event)
@@ -282,8 +282,7 @@ def events_manager(
 ) -> EventTagManager:
     """Return the Events Manager; `destinations` include stored credentials.
 
-    `note` writes into the audit log; None for a command, which reaches the log wherever the store
-    is.
+    `note` writes into the audit log; with None, the command's own access to the store is used.
     """
     return EventTagManager(
         ask=ask_x(settings),

@@ -69,7 +69,7 @@ class Monitoring:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Run the monitor once, and then each minute."""
+        """Run the monitor now, and then every minute."""
         await self._transport.start()
         await self._monitor.start()
         self._tasks = [
@@ -78,7 +78,10 @@ class Monitoring:
         ]
 
     async def stop(self) -> None:
-        """Check the balance a last time. Undelivered messages are sent after the next start."""
+        """Stop, after a final check of the balance.
+
+        Undelivered messages are sent after the next start.
+        """
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -96,7 +99,7 @@ def disk_of(path: Path) -> SystemDisk:
 
 
 async def read_alerts(settings: Settings) -> list[Alert]:
-    """Return the open alerts, and those that are over and not yet delivered to the webhook.
+    """Return the open alerts, and resolved ones that the webhook has not received yet.
 
     Raises StoreUnusable.
     """
@@ -126,7 +129,7 @@ async def send_trial(settings: Settings) -> Response | NoResponse:
 
 
 class ValueGuardSetup:
-    """Value guards with their stored norms, and a task that stores what they learn."""
+    """Value guards with their stored norms, and the task that saves updated norms."""
 
     def __init__(self, guards: ValueGuards, state: StateStore, clock: Clock) -> None:
         self.guards = guards
@@ -135,7 +138,7 @@ class ValueGuardSetup:
 
     @classmethod
     async def begin(cls, settings: Settings, *, state: StateStore, clock: Clock) -> Self:
-        """Load the norms, and start learning."""
+        """Load the norms, and start the task."""
         guards = ValueGuards(
             sources={source.name: source.value_guard for source in settings.sources()},
             pixels={

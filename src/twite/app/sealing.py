@@ -1,6 +1,6 @@
 """Sealed secrets: store them, reseal them, and rotate the key (`twite rotate-key`).
 
-A rotation, which continues after an interruption at any step:
+A rotation can be interrupted at any step; the next run continues:
 
     1  the key is copied to a file of its own, as a former key: settings loaded now have both
     2  the new key takes its place
@@ -36,7 +36,10 @@ _FORGOTTEN: Final = AuditAction.CONTAINER_FORGET_SECRETS
 
 
 def sealing_key(settings: Settings, *, otherwise: str) -> Seal:
-    """Return the seal. Raises SettingsError without a key; `otherwise` is the alternative."""
+    """Return the seal.
+
+    Raises SettingsError without a key; `otherwise` is the alternative that the error suggests.
+    """
     key = settings.server.secret_key
     seal = seal_of(key or None, settings.server.former_secret_keys)
     if seal is None:
@@ -55,7 +58,7 @@ async def forget_secrets(
 ) -> None:
     """Delete secrets. Raises StoreUnusable, StoreInUse, LedgerUnavailable.
 
-    The audit log has their number and the first name for each container; `by` is the user.
+    The audit log records their number, and for each container the first name; `by` is the user.
     """
     async with open_secrets(settings) as state:
         audit_event = _audit_event(_FORGOTTEN, by, container, len(names))
@@ -66,7 +69,7 @@ async def forget_secrets(
 async def keep_secrets(
     settings: Settings, seal: Seal, secrets: Mapping[str, Secret], *, by: str, container: str
 ) -> None:
-    """Store secrets under their names; the audit log has them as for forget_secrets.
+    """Store secrets under their names; the audit log records them as in forget_secrets.
 
     Raises StoreUnusable, StoreInUse, LedgerUnavailable.
     """
@@ -119,7 +122,7 @@ async def reseal(settings: Settings, *, audit_event: AuditEvent | None = None) -
 async def sealed_anew(safe: CredentialVault, outbox: Outbox, *, observer: Observer) -> None:
     """Seal everything with the current key after a gateway has started.
 
-    Errors are reported; nothing is lost, and the next start tries again.
+    Errors are logged. No data is lost, and the next start tries again.
     """
     try:
         await safe.secret_store.all("")
@@ -129,9 +132,9 @@ async def sealed_anew(safe: CredentialVault, outbox: Outbox, *, observer: Observ
 
 
 async def still_sealed(settings: Settings) -> UnsealedCounts:
-    """Count what is sealed with other keys than the current one, beside a running gateway.
+    """Count secrets and payloads that other keys than the current one sealed.
 
-    Raises StoreUnusable, LedgerUnavailable.
+    A gateway may be running. Raises StoreUnusable, LedgerUnavailable.
     """
     seal = vault_seal(settings)
     if seal is None or not settings.store.path.exists():
@@ -150,8 +153,8 @@ _DEED: Final = AuditAction.SECRET_KEY_ROTATE  # its name in the audit log
 class RotationResult(msgspec.Struct, frozen=True, kw_only=True):
     """How many secrets are sealed with the current key, and how many payloads were resealed.
 
-    `file` holds a new key, if one was made. `left` counts what is still sealed with other keys;
-    `gateway` is the process that owns the store.
+    `file` holds a new key, if one was made. `left` counts secrets and payloads still sealed with
+    other keys; `gateway` is the process that owns the store.
     """
 
     secrets: int
@@ -162,10 +165,10 @@ class RotationResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def rotate(settings: Settings, environ: Mapping[str, str], *, by: str) -> RotationResult:
-    """Make a new key if the key is in a file; reseal everything. `by` is the user.
+    """Create a new key if the key is in a file, and reseal everything.
 
-    A key that is not in a file must be changed by its owner. Raises SettingsError, NotOpened,
-    StoreUnusable, StoreInUse, LedgerUnavailable.
+    `by` is the user. Users must change a key outside of a file themselves. Raises SettingsError,
+    NotOpened, StoreUnusable, StoreInUse, LedgerUnavailable.
     """
     server = settings.server
     if server.secret_key is None:

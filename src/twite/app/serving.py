@@ -25,7 +25,7 @@ from twite.senders.http import HttpTransport
 async def say_unusable(settings: Settings, error: StoreUnusable) -> None:
     """Send a message to the webhook, if there is one, at most once a day.
 
-    A file beside the database records the message: restarts in a loop must not repeat it.
+    A file next to the database records the message, so that a restart loop does not repeat it.
     """
     webhook = settings.alerts.webhook
     note = settings.store.alerted_file
@@ -55,7 +55,7 @@ async def say_unusable(settings: Settings, error: StoreUnusable) -> None:
 
 
 def forget_unusable(settings: Settings) -> None:
-    """Delete the record: the store is usable, and the next failure is reported at once."""
+    """Delete the record after the store was opened: the next failure is reported immediately."""
     settings.store.alerted_file.unlink(missing_ok=True)
 
 
@@ -83,12 +83,10 @@ def serve(
 ) -> bool:
     """Run until SIGTERM, SIGINT or SIGHUP, then stop; return whether all requests finished.
 
-    Under `nohup`, which starts it with SIGHUP ignored, it goes on after one.
-
-    `ready` is told the address; `examine` runs the diagnostics, for the console.
-    A second signal ends the process at once: what was in flight is
-    resent as ambiguous after the next start. Raises StoreInUse, SettingsError, and StoreUnusable,
-    that also where the store fails for good while it runs.
+    If SIGHUP is ignored at the start, as under `nohup`, it stays ignored. `ready` receives the
+    address; `examine` runs the diagnostics for the console. A second signal ends the process
+    immediately: requests in flight are resent as ambiguous after the next start. Raises StoreInUse,
+    SettingsError, and StoreUnusable, which is also raised if the store fails permanently later.
     """
     raise_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

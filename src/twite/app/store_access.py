@@ -35,7 +35,7 @@ from twite.stores.factory import ENGINES
 
 
 class StoreOwner(Protocol):
-    """The process that owns the store: this one, or the gateway of this machine."""
+    """The process that owns the store: the current one, or the gateway on this machine."""
 
     async def move(
         self, move: Replay | Discard, *, now: int, audit_event: AuditEvent | None = None
@@ -54,7 +54,7 @@ def engine_of(settings: Settings) -> StoreEngine:
 
 
 async def open_store(settings: Settings) -> Store:
-    """Own the store for a command. Raises StoreInUse, StoreUnusable."""
+    """Open the store for a command, as its owner. Raises StoreInUse, StoreUnusable."""
     options = StoreOptions(dedup_window=settings.store.dedup_window)
     return await engine_of(settings).open(str(settings.store.path), options)
 
@@ -99,20 +99,20 @@ async def open_operations(settings: Settings) -> AsyncIterator[StoreOwner]:
 async def open_staff(
     settings: Settings, *, passwords: Passwords | None = None
 ) -> AsyncIterator[Accounts]:
-    """Change users and API keys. Creates the store if there is none yet.
+    """Change users and API keys.
 
-    `passwords` hashes them; None for Argon2id.
-
-    Raises StoreUnusable, and StoreInUse if the owner of the store cannot be reached.
+    Creates a missing store. `passwords` hashes passwords; None uses Argon2id. Raises StoreUnusable,
+    and StoreInUse if the owner of the store cannot be reached.
     """
     async with _open_directory(settings) as people:
         yield Accounts(people=people, passwords=passwords or Argon2Passwords(), clock=SystemClock())
 
 
 async def noted(settings: Settings, audit_event: AuditEvent) -> None:
-    """Write into the audit log what a command is about to do. Creates the store as open_staff does.
+    """Write the intended action of a command into the audit log.
 
-    Raises StoreUnusable, StoreInUse and LedgerUnavailable: the command must then not proceed.
+    Creates a missing store. Raises StoreUnusable, StoreInUse and LedgerUnavailable: the command
+    must then stop.
     """
     async with _open_directory(settings) as people:
         await people.note(audit_event)
@@ -133,7 +133,7 @@ async def _open_directory(settings: Settings) -> AsyncIterator[AccountDirectory]
 
 
 class GatewayDirectory:
-    """Reads the store beside the gateway of this machine, and asks the gateway to write."""
+    """Reads the store directly, and writes through the gateway that owns it."""
 
     def __init__(self, reader: DirectoryReader, gateway: GatewayClient) -> None:
         self.user, self.users = reader.user, reader.users

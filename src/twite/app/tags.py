@@ -42,7 +42,7 @@ from twite.senders.web import PublicWeb
 async def companies_of(
     settings: Settings, secret_store: SecretStore | None
 ) -> tuple[ContainerConfig, ...]:
-    """Return the tags of the settings, and of the container that they name.
+    """Return the tags of the settings, and of their container.
 
     Raises SettingsError, NotOpened.
     """
@@ -59,12 +59,12 @@ async def companies_of(
 
 
 def hmac_keys_of(settings: Settings) -> dict[str, str]:
-    """Return the signing keys of templates, by id; permissions say which a template gets."""
+    """Return the signing keys for templates, by id. A template's permissions select its keys."""
     return {id_: key.reveal() for id_, key in settings.server.hmac_keys.items()}
 
 
 class TagRuntime:
-    """Tags at work: they fire for accepted events, and have delivery workers of their own."""
+    """Running tags: they fire for accepted events, and each has its own delivery workers."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class TagRuntime:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Their destination names, which stand in place of a pixel."""
+        """The tags' destination names, which are used in place of a pixel id."""
         return tuple(
             rule.pixel
             for container_config in self._container_configs
@@ -112,7 +112,7 @@ class TagRuntime:
             self._engine_pool.start()
 
     async def stop(self) -> None:
-        """End the threads, and close outbound connections. No tag may run afterwards."""
+        """End the threads, and close outbound connections. Call it after the last tag run."""
         await self._engine_pool.stop()
         await self._web.stop()
 
@@ -132,7 +132,7 @@ class TagRuntime:
         )
 
     def lanes(self, to_x: ToX) -> TagWorkers | None:
-        """Return their workers; None without tags."""
+        """Return the workers of the tags; None without tags."""
         if not self._container_configs:
             return None
         run_context = RunContext(
@@ -260,7 +260,7 @@ class ServingClients:
 
 
 def limits_for(max_body: int) -> RunLimits:
-    """Return a client's memory limits: enough for any accepted request, as JSON of JSON."""
+    """Return a client's memory limits: enough for the largest accepted request as nested JSON."""
     usual = RunLimits()
     return msgspec.structs.replace(
         usual,
@@ -279,7 +279,7 @@ def lent_to(
     clock: Clock,
     observer: Observer,
 ) -> TagCredentials | None:
-    """Return the store for such credentials; None if no source allows it."""
+    """Return the store for credentials that tags send; None if no source allows them."""
     asked = any(source.stape_credentials != "configured" for source in settings.sources())
     if secret_store is None or not asked:
         return None

@@ -1,6 +1,4 @@
-"""The commands.
-
-A file holds a command or a few of one subject, each with the same anatomy:
+"""The commands. Each file holds one command, or several about one subject, built alike:
 
     register(app)   adds the commands, with their help and an example
     its function    reads settings, calls one thing of `app`, prints, and exits by
@@ -115,7 +113,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def explained(act: Callable[[], object], *, asked: str, debug: bool) -> int:
-    """Act and return the exit code. The one place where an error becomes a sentence."""
+    """Call `act` and return the exit code. Only this function prints errors."""
     try:
         act()
     except SystemExit as end:
@@ -138,7 +136,7 @@ def explained(act: Callable[[], object], *, asked: str, debug: bool) -> int:
 
 
 def application(asked: str | None) -> typer.Typer:
-    """Return the application with the command that was asked for; the others only have a name."""
+    """Return the application with only the requested command loaded; the others are names."""
     app = typer.Typer(
         name="twite",
         help=ABOUT,

@@ -1,4 +1,4 @@
-"""`twite accounting`: the balance, and what is to be expected of what is pending."""
+"""`twite accounting`: the balance, and a forecast of the pending conversions."""
 
 import asyncio
 from collections import Counter
@@ -117,7 +117,7 @@ _IGNORED_COLUMNS: Final = ("source", "door", "event", "reason", "times")
 
 
 def print_ignored(counted: Sequence[IgnoredTally]) -> None:
-    """Print the most frequent, the days together; nothing where there are none."""
+    """Print the most frequent reasons, summed over all days. Without any, print nothing."""
     sums: Counter[tuple[str, str, str, str]] = Counter()
     for tally in counted:
         sums[tally.source, tally.endpoint, tally.name, tally.reason] += tally.times
@@ -135,7 +135,7 @@ def print_ignored(counted: Sequence[IgnoredTally]) -> None:
 
 
 def ignored_as_json(counted: Sequence[IgnoredTally]) -> dict[str, object]:
-    """Return what a program reads of it, under `ignored`; nothing where there are none."""
+    """Return the ignored events as JSON, under `ignored`; without any, an empty dict."""
     rows = [
         {
             "day": spelled(tally.day * DAY)[:10],

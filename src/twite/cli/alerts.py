@@ -1,4 +1,4 @@
-"""`twite alerts`: what is wrong now, and whether people would hear of it."""
+"""`twite alerts`: list open alerts, and test the webhook."""
 
 import asyncio
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ _SHOWN: Final = 200
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command and what it can do."""
+    """Add the command and its subcommands."""
     alerts = typer.Typer(help=f"{COMMANDS['alerts']}\n\n{EXAMPLE}", invoke_without_command=True)
     alerts.callback()(_listed_by_default)
     alerts.command("list", help=LIST)(listed)

@@ -1,4 +1,4 @@
-"""`twite audit`: the audit log, and whether it is intact."""
+"""`twite audit`: show the audit log, and verify its hash chain."""
 
 import asyncio
 from typing import Annotated, Final
@@ -19,7 +19,7 @@ _AT_ONCE: Final = 1_000
 
 
 class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """The result. `wrong` is the first entry that was changed."""
+    """The result of a verification. `wrong` is the number of the first changed entry."""
 
     entries: int
     head: bytes
@@ -33,7 +33,7 @@ class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def verified(trail: DirectoryReader, *, head: str | None = None) -> AuditVerdict:
-    """Walk the whole chain; `head` is a hash (hexadecimal) that must be in it."""
+    """Verify the whole chain; `head` is a hash (hexadecimal) that must be in it."""
     before, seen = NO_HASH, 0
     sought = None if head is None else head.strip().lower()
     knows = sought is None or sought == before.hex()
@@ -62,7 +62,7 @@ Head = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command and what it can do."""
+    """Add the command and its subcommands."""
     audit = typer.Typer(help=f"{COMMANDS['audit']}\n\n{EXAMPLE}", no_args_is_help=True)
     audit.command("list", help="List entries, latest first.\n\nExample: `twite audit list`")(listed)
     audit.command("verify", help=_VERIFY)(verify)

@@ -38,10 +38,10 @@ def check(
     pixel: Pixel = None,
     as_json: Json = False,
 ) -> None:
-    """Changes nothing, and sends X nothing that counts. Exits with 1 if a check fails.
+    """Changes nothing, and sends X no conversions. Exits with 1 if a check fails.
 
-    --canary sends one real conversion through the running gateway, and X counts it. Its person is
-    a reserved address.
+    --canary sends one real conversion through the running gateway, and X counts it. It uses a
+    reserved email address that belongs to nobody.
     """
     test = None if canary is None else TestConversion(event=canary, pixel=pixel)
     findings = asyncio.run(_findings(config, test, quiet=as_json))

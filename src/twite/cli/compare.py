@@ -1,4 +1,4 @@
-"""`twite compare`: compare a container's requests with those another system sent."""
+"""`twite compare`: compare a container's requests with those that another system sent."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""`twite dead`: deliveries that are dead or held, and what a person decides about them."""
+"""`twite dead`: list, replay or discard dead and held deliveries."""
 
 import asyncio
 import time
@@ -60,7 +60,7 @@ Limit = Annotated[int, typer.Option("--limit", min=1, max=_MOST, help="Show at m
 
 
 class DeadLetterSelection(msgspec.Struct, frozen=True, kw_only=True):
-    """Which deliveries are meant."""
+    """The deliveries that a command applies to."""
 
     ids: tuple[str, ...]
     every: bool
@@ -69,14 +69,14 @@ class DeadLetterSelection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReplayDoubt(msgspec.Struct, frozen=True, kw_only=True):
-    """One that could count twice, and why."""
+    """A delivery that X could count twice, and why."""
 
     history: History
     why: str
 
 
 class DeadLetterCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """What to do to them."""
+    """What to do with the selected deliveries."""
 
     do: Literal["replay", "discard"]
     note: str
@@ -86,7 +86,7 @@ class DeadLetterCommand(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command and what it can do."""
+    """Add the command and its subcommands."""
     dead = typer.Typer(help=f"{COMMANDS['dead']}\n\n{EXAMPLE}", invoke_without_command=True)
     dead.callback()(_listed_by_default)
     dead.command("list", help=LIST)(listed)

@@ -59,7 +59,7 @@ def dedup(
 
 
 def print_report(report: PathCountsBy) -> None:
-    """Print the table, and a sentence on each count that is not zero."""
+    """Print the table, and a sentence for each count that is not zero."""
     if not report.by:
         printing.say(
             f"No conversion ids were reported since {report.since}. The report covers pixels "

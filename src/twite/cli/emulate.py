@@ -1,4 +1,4 @@
-"""`twite emulate`: the emulator of X, alone."""
+"""`twite emulate`: run only the emulator of X."""
 
 import os
 import signal
@@ -81,7 +81,7 @@ def run(
     """Run until SIGINT or SIGTERM. `switches` are texts as in `strict_time=on`.
 
     `world` names a JSON file of accounts, pixels and credentials to add to the default ones;
-    `ready` gets the address. Raises SettingsError, whose place is the option at fault.
+    `ready` gets the address. Raises SettingsError, which names the wrong option.
     """
     try:
         chosen = parsed(switches)

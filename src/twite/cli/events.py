@@ -1,4 +1,4 @@
-"""`twite events`: X's web event tags, which its Events Manager shows as events."""
+"""`twite events`: manage X's web event tags, which X's Events Manager shows as events."""
 
 import asyncio
 import sys
@@ -67,7 +67,7 @@ Deleted = Annotated[bool, typer.Option("--deleted", help="Include deleted events
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command and what it can do."""
+    """Add the command and its subcommands."""
     events = typer.Typer(help=f"{COMMANDS['events']}\n\n{EXAMPLE}", no_args_is_help=True)
     events.command("list", help=LIST)(listed)
     events.command("create", help=CREATE)(create)
@@ -123,7 +123,7 @@ def create(
         retargeting_enabled=retargeting,
     )
     if ours is not None:
-        # What the settings do not take is known before X has an event of it.
+        # A name that the settings would refuse is reported before X creates the event.
         manager.draft(chosen, ours, "o8z6k")
     made = _done(manager.create(chosen, change, by=who()))
     if not as_json:
@@ -206,7 +206,7 @@ def delete(
 
 
 def manager_of(found: Settings) -> EventTagManager:
-    """Return the Events Manager, with what is stored of credentials."""
+    """Return the event tag manager, with the stored credentials."""
     return events_manager(
         found, {stored_pixel.pixel: stored_pixel for stored_pixel in asyncio.run(stored(found))}
     )
@@ -248,12 +248,12 @@ Row = tuple[EventTag, Sequence[str]]  # an event, and what the settings call it
 
 
 def both(pixel: str, event: str) -> str:
-    """Show an id in both spellings."""
+    """Return X's id, and the form that X's pixel code uses."""
     return f"{event} (tw-{pixel}-{event})"
 
 
 def event_as_json(tag: EventTag, names: Sequence[str]) -> dict[str, object]:
-    """Return an event as JSON has it: X's own fields, and what we call it."""
+    """Return an event for JSON: X's fields, and the names from the settings as `ours`."""
     return {
         "id": tag.id,
         "website_tag_id": tag.website_tag_id,
@@ -270,7 +270,7 @@ def event_as_json(tag: EventTag, names: Sequence[str]) -> dict[str, object]:
 
 
 def print_events(rows: Sequence[Row]) -> None:
-    """Print a table."""
+    """Print events as a table."""
     printing.print_table(
         "",
         ("id", "ours", "name", "type", "click", "view", "status", "last tracked"),
@@ -303,7 +303,7 @@ For = Annotated[
     str | None,
     typer.Option("--for", metavar="KIND", help=f"One of {', '.join(MAKERS)}", show_default=False),
 ]
-ServersOnly = Annotated[bool, typer.Option("--server-only", help="Only snippets for serversf")]
+ServersOnly = Annotated[bool, typer.Option("--server-only", help="Only snippets for servers")]
 
 
 def snippet(
@@ -325,7 +325,7 @@ def snippet(
     if as_json:
         printing.print_json(shown)
     elif kind is not None:
-        # To the letter: it is to be run, and holds nothing that came from outside.
+        # Unescaped: the code must run as printed, and contains no text from outside.
         sys.stdout.write("".join(snippet.text for snippet in shown))
     else:
         for snippet in shown:

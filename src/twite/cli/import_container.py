@@ -1,4 +1,4 @@
-"""`twite import`: convert the export of a server container into configuration."""
+"""`twite import`: convert a server container export into configuration."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""`twite init`: a settings file to begin with, and a key for the servers that will submit."""
+"""`twite init`: write a first settings file, and an API key for your servers."""
 
 import os
 import secrets

@@ -1,4 +1,4 @@
-"""`twite backup`, `restore`, `recover` and `rotate-key`: the store's files and its key."""
+"""`twite backup`, `restore`, `recover` and `rotate-key`: maintain the store's files and its key."""
 
 import asyncio
 import os

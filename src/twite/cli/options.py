@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they mean."""
+"""Options that several commands share, and functions that read them."""
 
 import getpass
 import inspect
@@ -23,7 +23,7 @@ DEFAULT_CONFIG = FILE
 
 
 def text(name: str, act: Callable[..., None], example: str) -> str:
-    """Return a command's help: its sentence, what its function says of it, and an example."""
+    """Return a command's help: one sentence, the docstring of its function, and an example."""
     return "\n\n".join([COMMANDS[name], inspect.getdoc(act) or "", example])
 
 
@@ -46,7 +46,7 @@ def known_pixel(found: Settings, pixel: str | None) -> None:
 
 
 def one_pixel(found: Settings, pixel: str | None) -> str:
-    """Return the pixel that is meant: the only one, where none is named."""
+    """Return the named pixel. Without a name, return the only configured pixel."""
     known = [destination.pixel for destination in found.destinations()]
     if pixel is None and len(known) != 1:
         raise typer.BadParameter(

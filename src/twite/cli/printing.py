@@ -1,4 +1,7 @@
-"""What reaches the terminal. Every text goes through `safe`: X's answers echo what callers sent."""
+"""Output on the terminal.
+
+Every text passes `safe`, because X's responses echo text that clients sent.
+"""
 
 import re
 import sys
@@ -16,7 +19,7 @@ _UNPRINTABLE: Final = re.compile(r"[^\n -~]")
 
 
 def safe(text: str, *, longest: int | None = None) -> str:
-    """Escape what could move the cursor, hide or turn around text; cut it at a length."""
+    """Escape characters that could move the cursor, or hide or reverse text; limit the length."""
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return shown if longest is None or len(shown) <= longest else f"{shown[: longest - 1]}…"
 
@@ -32,12 +35,12 @@ def complain(*parts: str | Text) -> None:
 
 
 def styled(text: str, style: str) -> Text:
-    """Return safe text in a colour; the style is Rich's word for it."""
+    """Return safe text in a Rich style."""
     return Text(safe(text), style=style)
 
 
 def print_json(value: object) -> None:
-    """Print JSON that is plain ASCII, so that no text in it can act on a terminal."""
+    """Print JSON as plain ASCII, so that no text in it can control the terminal."""
     encoded = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
     sys.stdout.write(_UNPRINTABLE.sub(_escaped, encoded) + "\n")
     sys.stdout.flush()
@@ -52,7 +55,7 @@ def print_json_line(value: object) -> None:
 def print_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[str | int | Text]]
 ) -> None:
-    """Print a table; numbers stand to the right."""
+    """Print a table; numbers are right-aligned."""
     held = [list(row) for row in rows]
     table = Table(title=title or None, title_justify="left", title_style="bold")
     for index, column in enumerate(columns):

@@ -1,4 +1,4 @@
-"""`twite rejected`: what was refused at intake, and why."""
+"""`twite rejected`: list conversions rejected at intake, and the reasons."""
 
 import asyncio
 from collections.abc import Sequence
@@ -75,13 +75,13 @@ def rejected(
 
 
 async def read_rejections(settings: Settings, wanted: RejectionQuery) -> Sequence[Rejection]:
-    """Read them of the store. Raises StoreUnusable."""
+    """Read rejections from the store. Raises StoreUnusable."""
     async with open_records(settings) as records:
         return await records.answer(RejectionsQuery(wanted=wanted))
 
 
 def print_rejection(rejection: Rejection) -> None:
-    """Print it whole, as `twite show` does a life."""
+    """Print a rejection with all details."""
     named = rejection.conversion_id or "no conversion id"
     whose = f" of pixel {rejection.pixel}" if rejection.pixel else ""
     printing.say(

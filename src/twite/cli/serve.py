@@ -1,4 +1,4 @@
-"""`twite serve`: the gateway."""
+"""`twite serve`: run the gateway."""
 
 import os
 from functools import partial

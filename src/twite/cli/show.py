@@ -1,4 +1,4 @@
-"""`twite show`: the history of a conversion, as text and as the JSON of the HTTP response."""
+"""`twite show`: show the history of a conversion, as text or JSON."""
 
 import asyncio
 import re
@@ -41,7 +41,7 @@ def show(
     pixel: Pixel = None,
     as_json: Json = False,
 ) -> None:
-    """Searches all pixels and the rejected conversions. Exits with 1 if it finds nothing."""
+    """Searches all pixels and the rejected conversions. Exits with 1 if nothing is found."""
     found = load(config, credentials=False)
     known_pixel(found, pixel)
     histories = asyncio.run(_histories(found, name, pixel))
@@ -164,7 +164,7 @@ def told(history: History, *, now: int = 0) -> dict[str, object]:
 
 
 def print_history(history: History, *, now: int) -> None:
-    """Print it whole. `now` is in milliseconds."""
+    """Print a history with all details. `now` is in milliseconds."""
     state = printing.styled(history.state.value, _STYLES.get(history.state, "bold"))
     printing.say(
         f"{history.conversion_id}  event {history.event} of pixel {history.pixel}: ", state
@@ -212,7 +212,7 @@ def _print_copies(history: History) -> None:
 
 
 def _answered(attempt: PastAttempt) -> tuple[str, str]:
-    """Return how it was answered, and in which words."""
+    """Return the status of the answer, and its text."""
     if attempt.is_without_request:
         return "made no request", attempt.answer.removeprefix(NO_REQUEST).removeprefix(": ")
     status = "no answer" if attempt.status is None else f"HTTP {attempt.status}"

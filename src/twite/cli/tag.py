@@ -67,7 +67,7 @@ class _Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command and what it can do."""
+    """Add the command and its subcommands."""
     tag = typer.Typer(help=f"{COMMANDS['tag']}\n\n{EXAMPLE}", no_args_is_help=True)
     tag.command("test", help=TEST)(scenarios)
     tag.command("run", help=RUN)(run)

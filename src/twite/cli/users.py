@@ -1,4 +1,4 @@
-"""`twite user` and `twite key`: who may sign in to the console, and API keys."""
+"""`twite user` and `twite key`: manage console users and API keys."""
 
 import asyncio
 import getpass
@@ -37,7 +37,7 @@ Stdin = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands and what they can do."""
+    """Add the commands and their subcommands."""
     user = typer.Typer(help=f"{COMMANDS['user']}\n\n{EXAMPLE}", no_args_is_help=True)
     user.command("add", help=f"Add a user and prompt for the password.\n\n{EXAMPLE}")(add)
     user.command("list", help="List users.\n\nExample: `twite user list --json`")(listed)

@@ -38,7 +38,7 @@ def load_container(path: Path) -> Container:
 
 
 def read_container(path: Path) -> tuple[Container, tuple[TemplateFile, ...]]:
-    """Read it without checking whether its parts fit together. Raises SettingsError."""
+    """Read a container without checking whether its parts fit together. Raises SettingsError."""
     try:
         container, files = container_of_toml(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
@@ -95,8 +95,8 @@ def with_secrets(
 ) -> Container:
     """Insert the container's secrets. Raises SettingsError for a missing one.
 
-    A secret may refer to variables; a reference to an unknown variable is refused by its place, and
-    never shown.
+    A secret may refer to variables; an error for an unknown variable names the place, and never
+    shows the secret.
     """
     try:
         whole = opened(container, secret_reader(path, environ, sealed))
@@ -156,10 +156,8 @@ def with_those_of(
 ) -> tuple[TemplateClient, ...]:
     """Add the clients of containers; `source` is the source of their events.
 
-    `allow_hosts` are hosts that they may reach in spite of private addresses.
-
-    A container's clients without a template are Google's own, which our tag routes replace. Raises
-    SettingsError.
+    `allow_hosts` are hosts that they may reach although the addresses are private. Clients without
+    a template are Google's own: Twite's tag routes replace them. Raises SettingsError.
     """
     found = list(own)
     for container in containers:

@@ -25,13 +25,13 @@ _BLANK: Final = " \t"
 
 
 class TomlBlock(msgspec.Struct, frozen=True, kw_only=True):
-    """A block's text, and its parsed content: `tree` includes the tables above its header."""
+    """A block of the file: its text, and its parsed content. `tree` includes the parent tables."""
 
     text: str
     tree: Tree
 
     def parted(self) -> tuple[str, str]:
-        """Return the text up to the last key, and the blank lines and comments below."""
+        """Split the block after its last key; return the text and the rest (blank, comments)."""
         lines = _lines(self.text)
         upper = len(lines)
         while upper > 1 and _is_aside(lines[upper - 1]):
@@ -42,7 +42,10 @@ class TomlBlock(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def blocks(text: str) -> tuple[TomlBlock, ...]:
-    """Split a text. Raises tomllib.TOMLDecodeError or ValueError if it is not TOML."""
+    """Split TOML text into blocks.
+
+    Raises tomllib.TOMLDecodeError or ValueError if it is not TOML.
+    """
     tomllib.loads(text)
     return tuple(_cut(text))
 
@@ -101,7 +104,10 @@ class SettingsFileDraft:
 
     @property
     def mark(self) -> str:
-        """A token that identifies this draft, for a confirmation, while the process runs."""
+        """A token that identifies this draft in a confirmation.
+
+        It is valid while the process runs.
+        """
         # Keyed for the process: the token must reveal nothing about the file, which holds secrets.
         digest = blake2b(self._bom, key=_OF_THIS_RUN, digest_size=16)
         for text in (self._before, self.text):
@@ -110,7 +116,7 @@ class SettingsFileDraft:
 
     @property
     def is_changed(self) -> bool:
-        """Whether there is anything to write."""
+        """Whether the draft changes the file."""
         return self.text != self._before
 
     def diff(self) -> list[str]:

@@ -23,7 +23,10 @@ _CURE: Final = (
 
 
 class GoogleSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Without a `key`: the machine's service account, or none if nothing names one."""
+    """The table `[google]`.
+
+    Without a `key`, the machine's service account is used, if it has one.
+    """
 
     key: ServiceKey | None = None
     is_machine: bool = False
@@ -36,7 +39,7 @@ class GoogleSettings(msgspec.Struct, frozen=True, kw_only=True):
         return self.key is not None or self.is_machine
 
     def account(self) -> "GoogleAccount | None":
-        """Return the service account; None if nothing names one."""
+        """Return the service account; None if the settings have none."""
         from twite.senders.google_account import GoogleAccount  # noqa: PLC0415  # few need it
 
         if not self.is_set:

@@ -1,4 +1,4 @@
-"""Kinds of settings: how a value is read from TOML, and what errors call it.
+"""Kinds of settings: how a value is read from TOML, and its name in errors.
 
 `Setting` describes one key. The loader, the reference page's test and the file of `twite init` are
 derived from these descriptions.
@@ -29,11 +29,11 @@ class Kind(msgspec.Struct, frozen=True):
     is_text: ClassVar[bool] = False
 
     def read(self, value: object, place: str, reader: Reader) -> object:
-        """Return the value of a TOML value. Raises SettingsError."""
+        """Convert a TOML value. Raises SettingsError."""
         raise NotImplementedError
 
     def wrong(self, value: object, place: str) -> SettingsError:
-        """Name both types, never the value: it may be a secret in the wrong place."""
+        """Return an error that names both types. It omits the value, a possible secret."""
         return SettingsError(
             place=place,
             message=f"must be {self.name}, not {_type_of(value)}. Write it as {self.example}",
@@ -46,8 +46,8 @@ _OF_ITS_TYPE: Final = Kind()
 class Setting(msgspec.Struct, frozen=True):
     """One key: its default in TOML (None for none), its meaning in a sentence, and its kind.
 
-    Without a kind, a field's type says it. `example` is what `twite init` shows instead of the
-    default. Called, it returns the default as the gateway uses it.
+    Without a kind, the field's type determines it. `twite init` shows `example` instead of the
+    default. Calling a setting returns the default as the gateway uses it.
     """
 
     default: object
@@ -57,7 +57,7 @@ class Setting(msgspec.Struct, frozen=True):
 
     @property
     def is_secret(self) -> bool:
-        """Whether its value, or each of its values, is a secret."""
+        """Whether the value, or each value of a list or table, is a secret."""
         return isinstance(getattr(self.kind, "item", self.kind), SecretText)
 
     def __call__(self) -> object:
@@ -74,7 +74,7 @@ def setting(
 
 
 class Text(Kind, frozen=True):
-    """A text; `parse` makes its value of it and the place."""
+    """A string; `parse` converts it, given the string and its place."""
 
     parse: Callable[[str, str], object] | None = None
 
@@ -89,7 +89,7 @@ class Text(Kind, frozen=True):
 
 
 class Choice(Kind, frozen=True):
-    """One of some texts; `make` makes its value."""
+    """One of several strings; `make` converts it."""
 
     words: tuple[str, ...]
     make: Callable[[str], object] = str
@@ -139,7 +139,7 @@ class Flag(Kind, frozen=True):
 
 
 class SecretText(Kind, frozen=True):
-    """A secret. It may be one of `words`, which are none, and have `lines`."""
+    """A secret, or one of `words`, which are not secret; with `lines`, of several lines."""
 
     words: tuple[str, ...] = ()
     lines: bool = False
@@ -155,7 +155,7 @@ class SecretText(Kind, frozen=True):
 
 
 class Anything(Kind, frozen=True):
-    """Any JSON value; its `env:` and `file:` texts are resolved."""
+    """Any JSON value; strings that begin with `env:` or `file:` are resolved."""
 
     def read(self, value: object, place: str, reader: Reader) -> object:
         if isinstance(value, dict):
@@ -170,9 +170,9 @@ class Anything(Kind, frozen=True):
 
 
 class ListOf(Kind, frozen=True):
-    """A list; `then` makes its value of the elements and the place.
+    """A list; `then` converts it, given the elements and the place.
 
-    `distinct` is what its elements are called, if none may occur twice.
+    If duplicates are forbidden, `distinct` is the name of an element in the error.
     """
 
     name: ClassVar[str] = "a list of strings"
@@ -200,7 +200,7 @@ class Tables(ListOf, frozen=True):
 
 
 class MapOf(Kind, frozen=True):
-    """A table of free names."""
+    """A table with any keys."""
 
     item: Kind
 
@@ -216,7 +216,7 @@ class MapOf(Kind, frozen=True):
 
 
 class Table(Kind, frozen=True):
-    """A table of known keys; `make` takes their values as keyword arguments."""
+    """A table with known keys; `make` receives their values as keyword arguments."""
 
     make: Callable[..., object]
     fields: Mapping[str, Setting]
@@ -249,7 +249,7 @@ class Table(Kind, frozen=True):
     def settings(self, place: str = "") -> Iterator[tuple[str, Setting]]:
         """Yield each key that holds a value, as in `server.listen` or `pixel[].auth.token`.
 
-        A table with free names ends in `.*`.
+        A table with any keys ends in `.*`.
         """
         for name, field in self.fields.items():
             key = _below(place, name)

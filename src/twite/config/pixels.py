@@ -21,7 +21,10 @@ from twite.formats.event_data.conversions import IGNORE
 
 
 def destinations(written: tuple[PixelTable, ...], *, rate: int) -> tuple[Destination, ...]:
-    """Check every pixel. `rate` is conversions in fifteen minutes."""
+    """Check every pixel, and return the destinations.
+
+    `rate` is in conversions per fifteen minutes.
+    """
     made = tuple(
         _destination(pixel, f"pixel[{index}]", rate) for index, pixel in enumerate(written)
     )
@@ -104,7 +107,7 @@ Pixels = Mapping[str, Collection[str]]
 def sources(
     written: tuple[SourceTable, ...], *, pixels: Pixels, can_restrict: bool = True
 ) -> tuple[Source, ...]:
-    """Check every source against the pixels and their event names.
+    """Check every source against the pixels and their event names, and return the sources.
 
     `can_restrict` says whether X supports restricted use.
     """

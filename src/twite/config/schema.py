@@ -1,7 +1,7 @@
 """The settings of `twite.toml`: all tables, with their keys, types, defaults and meanings.
 
 `server_tables` and `google` describe the tables from `[server]` to `[log]`; the others are here.
-`pixels`, `sources`, `tags` and `clients` check what concerns more than one key.
+`pixels`, `tags` and `containers` check rules that involve more than one key.
 """
 
 from collections.abc import Mapping
@@ -62,7 +62,7 @@ class AuthTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PixelTable(msgspec.Struct, frozen=True, kw_only=True):
-    """`[[pixel]]`."""
+    """The table `[[pixel]]`."""
 
     id: str = setting(
         REQUIRED,
@@ -198,7 +198,7 @@ CONSENT_POLICY: Final = Table(
 
 
 class SourceTable(msgspec.Struct, frozen=True, kw_only=True):
-    """`[[source]]`."""
+    """The table `[[source]]`."""
 
     name: str = setting(
         REQUIRED,
@@ -249,7 +249,7 @@ class SourceTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ContainerTable(msgspec.Struct, frozen=True, kw_only=True):
-    """`[container]`."""
+    """The table `[container]`."""
 
     file: str | None = setting(
         None, "`container.toml`, relative to the settings file", example="container.toml"
@@ -280,7 +280,7 @@ class WhenTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TagTable(msgspec.Struct, frozen=True, kw_only=True):
-    """`[[tag]]`. `fields` are the template's own: any JSON values."""
+    """The table `[[tag]]`. `fields` are the fields of the template: any JSON values."""
 
     name: str = setting(
         REQUIRED, "name of the tag", Text(partial(values.name, what="a tag")), example="crm"
@@ -328,7 +328,7 @@ class TagTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClientTable(msgspec.Struct, frozen=True, kw_only=True):
-    """`[[client]]`. `fields` are the template's own: any JSON values."""
+    """The table `[[client]]`. `fields` are the fields of the template: any JSON values."""
 
     template: str = setting(
         REQUIRED, "the `.tpl` file, relative to the settings file", example="own-format.tpl"
@@ -347,7 +347,7 @@ class ClientTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SettingsFile(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole file. The sentences stand above the tables in the file of `twite init`."""
+    """The whole file. `twite init` writes each sentence above its table."""
 
     server: ServerSettings = setting({}, "")
     store: StoreSettings = setting({}, "")

@@ -1,4 +1,4 @@
-"""`secret_key`: the key that seals credentials and personal data, and the settings that need it."""
+"""`secret_key`: the key that encrypts credentials and personal data; settings that need it."""
 
 import secrets
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _SHORTEST: Final = 16
 
 
 def with_secret_key(written: SettingsFile, environ: Mapping[str, str]) -> SettingsFile:
-    """Take the key from the environment if the file names none."""
+    """If the file has no key, use the key in the environment."""
     server = written.server
     text = environ.get(VARIABLE, "").strip()
     if server.secret_key is not None or not text:
@@ -30,7 +30,7 @@ def with_secret_key(written: SettingsFile, environ: Mapping[str, str]) -> Settin
 
 
 def with_persons(written: SettingsFile) -> SettingsFile:
-    """Set the default of `persons` for tags: sealed if there is a key."""
+    """Set the default of `persons` for tags: "sealed" if there is a key."""
     is_sealed = written.server.secret_key is not None
     default = PersonHandling.SEALED if is_sealed else PersonHandling.HASHED
     container = written.container
@@ -54,7 +54,7 @@ def key_file(tree: Mapping[str, object], folder: Path) -> Path | None:
 
 
 def former_key_file(file: Path) -> Path:
-    """Return the path of the former key, kept until nothing is sealed with it."""
+    """Return the path of the former key, kept until no data is encrypted with it."""
     return file.with_name(f"{file.name}.former")
 
 
@@ -116,7 +116,10 @@ def refuse_unsealed(written: SettingsFile) -> None:
 
 
 def seal_of(key: Secret | None, former: tuple[Secret, ...]) -> AesSeal | None:
-    """Return the seal; None without a key, and then no secrets are stored."""
+    """Return the seal for the store.
+
+    Without a key, return None: the store then holds no secrets.
+    """
     return None if key is None else AesSeal(key, former)
 
 

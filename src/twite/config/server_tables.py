@@ -1,6 +1,6 @@
-"""The tables that stand once in `twite.toml`: `[server]` to `[log]`, described key by key.
+"""The tables `[server]` to `[log]` of `twite.toml`, described key by key.
 
-Durations are milliseconds and sizes bytes, once they are read.
+After reading, durations are in milliseconds and sizes in bytes.
 """
 
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ _KEPT: Final = duration(DAY, 3_650 * DAY)
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`[server]`. Without a `public_url`, the Host header is trusted."""
+    """The table `[server]`. Without a `public_url`, the Host header is trusted."""
 
     listen: HostPort = setting(
         "127.0.0.1:8080", "host and port; IPv6 in brackets", Text(values.address)
@@ -128,7 +128,7 @@ def _store_url(text: str, place: str) -> StoreUrl:
 
 
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`[store]`."""
+    """The table `[store]`."""
 
     url: StoreUrl = setting(
         "sqlite:twite.db", "`sqlite:` and a path, relative to the settings file", Text(_store_url)
@@ -160,7 +160,7 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def engine(self) -> str:
-        """The scheme of its URL."""
+        """The engine's name, from the scheme of the URL."""
         return self.url.engine
 
     @property
@@ -176,17 +176,17 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def gateway_file(self) -> Path:
-        """The address file of a running gateway, readable by its owner alone."""
+        """The file with the address of the running gateway. Only its owner can read it."""
         return Path(f"{self.path}.gateway")
 
     @property
     def alerted_file(self) -> Path:
-        """Records that the alert on an unusable store was sent."""
+        """The file that records that the alert about an unusable store was sent."""
         return Path(f"{self.path}.alerted")
 
 
 class XSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`[x]`. Without an `app`, nobody can sign in to X."""
+    """The table `[x]`. Without an `app`, nobody can sign in to X."""
 
     api_url: str = setting(API_URL, "base URL of X's Conversion API", _URL)
     oauth_url: str = setting(OAUTH_URL, "base URL of X's sign-in", _URL)
@@ -234,7 +234,7 @@ class XSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`[console]`."""
+    """The table `[console]`."""
 
     url: str | None = setting(
         None,
@@ -254,7 +254,7 @@ class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`[log]`."""
+    """The table `[log]`."""
 
     level: Literal["debug", "info", "warning", "error"] = setting("info", "")
     format: Literal["text", "json"] = setting("text", "")

@@ -1,8 +1,9 @@
 """Load the settings: read `twite.toml` and the environment, check them, build values.
 
 Files: `server_tables` and `schema` describe the keys, `kinds` reads their values, `values` parses
-texts, `toml` reads the file and resolves `env:` and `file:`. Here environment variables override
-it. `pixels`, `tags` and `containers` check what concerns more than one key.
+texts, `toml` reads the file and resolves `env:` and `file:`. This module applies environment
+variables, which override the file. `pixels`, `tags` and `containers` check rules that involve more
+than one key.
 """
 
 import os
@@ -46,10 +47,9 @@ FILE: Final = Path("twite.toml")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """All settings. `container` is the file of a server container, if one is to run.
+    """All settings. `container` is the file of the server container, if there is one.
 
-    `tags` are those of `twite.toml`, `imported` says how the container's tags run.
-
+    `tags` are the tags of `twite.toml`; `imported` has the settings of the container's tags.
     `warnings` are sentences for the operator.
     """
 
@@ -89,7 +89,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.submitters
 
     def is_cautious(self, pixel: str) -> bool:
-        """Return whether ambiguous deliveries of a pixel or tag are held for a person."""
+        """Return whether ambiguous deliveries of a pixel or tag are held."""
         if not pixel.startswith(PREFIX):
             return any(
                 destination.pixel == pixel and destination.is_cautious
@@ -104,8 +104,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 def load(path: Path, environ: Mapping[str, str], *, credentials: bool = True) -> Settings:
     """Read the settings. Relative paths in the file are relative to the file.
 
-    Without `credentials`, for commands that only read, an unreadable secret is empty instead of an
-    error. Raises SettingsError, with place and fix.
+    Without `credentials`, an unreadable secret is empty instead of an error, for commands that only
+    read. Raises SettingsError, with place and fix.
     """
     tree = toml.read(path)
     overridden = override(tree, environ)
@@ -201,9 +201,9 @@ _NUMBER: Final = re.compile(r"[0-9]{1,3}", re.ASCII)
 
 
 def override(tree: Tree, environ: Mapping[str, str]) -> dict[str, str]:
-    """Put the `TWITE_…__…` variables into the tree; return the places they set, with their names.
+    """Put the `TWITE_…__…` variables into the tree; return the changed places and the variables.
 
-    Variables that the file reads itself (`env:TWITE_…`) are left alone. Raises SettingsError for a
+    Variables that the file refers to (`env:TWITE_…`) are ignored. Raises SettingsError for a
     variable that names no setting.
     """
     own = set(_read_by_file(tree))
@@ -220,7 +220,7 @@ def override(tree: Tree, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def variable(key: str, index: str = "0") -> str:
-    """Spell a key of the schema as an environment variable; `index` stands for `[]`."""
+    """Return the environment variable of a schema key; `index` replaces `[]`."""
     return _VARIABLE_PREFIX + key.replace("[]", f".{index}").replace(".", _STEP).upper()
 
 

@@ -43,7 +43,7 @@ def container_config(
     hidden: Iterable[str] = (),
     whole: bool = True,
 ) -> tuple[ContainerConfig | None, tuple[str, ...]]:
-    """Return the tags of `twite.toml`, and warnings; None if there are none.
+    """Return the tags of `twite.toml`, and warnings; None if there are no tags.
 
     `hidden` are values read from the environment or files. Without `whole`, secrets may be empty,
     and neither code nor fields are checked. Raises SettingsError.
@@ -92,7 +92,7 @@ def container_config(
 def imported(
     written: ContainerTable, *, folder: Path, sources: Sequence[str]
 ) -> ImportedContainer | None:
-    """Return the settings of the container; None if there is none."""
+    """Return the settings of the container; None without a container."""
     if written.file is None:
         return None
     return ImportedContainer(

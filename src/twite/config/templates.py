@@ -22,7 +22,7 @@ _MOST_TURNS = 100
 
 
 def load_template(path: Path) -> Template:
-    """Read a template. Raises SettingsError, whose place is the file and line."""
+    """Read a template. Raises SettingsError, which names the file and line."""
     try:
         return read_template(path.read_bytes())
     except OSError as error:
@@ -32,7 +32,7 @@ def load_template(path: Path) -> Template:
 
 
 def engine_of(template: Template) -> Engine:
-    """Return an engine for it. Raises TemplateUnusable for code with syntax errors."""
+    """Return an engine for the template. Raises TemplateUnusable for code with syntax errors."""
     return QuickJsEngine(template)
 
 
@@ -47,7 +47,7 @@ def checked_template(path: Path) -> Template:
 
 
 def placed(path: Path, error: TemplateUnusable) -> SettingsError:
-    """Return the error with its file, line and section."""
+    """Return the error with the template's file, line and section."""
     message = f"{error.section}: {error.message}" if error.section else error.message
     return SettingsError(place=f"{path}, line {error.line}", message=message)
 
@@ -69,10 +69,10 @@ def run_template(
     request: Incoming,
     answer: EffectAnswer | None,
 ) -> tuple[Turn, ...]:
-    """Run it once, without side effects. `answer`, if given, answers every effect.
+    """Run a template once, without side effects.
 
-    Timers, as of a promise that times out, fire at once. Raises SettingsError for code with syntax
-    errors.
+    `answer`, if given, supplies the result of each effect. Timers fire immediately. Raises
+    SettingsError for code with syntax errors.
     """
     try:
         engine = QuickJsEngine(template)

@@ -49,7 +49,7 @@ def read(path: Path) -> Tree:
 
 
 def scalar(text: str) -> object:
-    """Parse text as one TOML value (a number, true, a list …), or return it as it is."""
+    """Parse text as one TOML value (a number, true, a list …), or return the text unchanged."""
     try:
         return tomllib.loads(f"value = {text}\n")["value"]
     except (ValueError, RecursionError):
@@ -57,7 +57,7 @@ def scalar(text: str) -> object:
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """Suggest the closest known name, or list them. `known` is not empty."""
+    """Suggest the closest known name, or list all known names. `known` is not empty."""
     close = get_close_matches(name, known, n=1, cutoff=0.6)
     if close:
         return f"Did you mean {close[0]!r}?"
@@ -97,14 +97,20 @@ class Reader:
     hidden: set[str] = field(init=False, default_factory=set)
 
     def resolved(self, value: object, place: str, *, is_text: bool = True) -> object:
-        """Return the value, read from elsewhere if it says so; as TOML, if it is no text."""
+        """Return the value, or what an `env:` or `file:` reference points to.
+
+        Without `is_text`, the referenced text is parsed as TOML.
+        """
         if not isinstance(value, str) or not value.startswith(_ELSEWHERE):
             return value
         text = self.elsewhere(value, place)
         return text if is_text else scalar(text)
 
     def secret(self, value: str, place: str, *, lines: bool = False) -> Secret:
-        """Return a secret, which may have several `lines`. Warns of one in clear text."""
+        """Return a secret; with `lines`, it may have several lines.
+
+        A plain-text secret adds a warning.
+        """
         if value.startswith(_ELSEWHERE):
             return Secret(self._unless_unreadable(value, place, lines=lines))
         if place not in self.overridden and value:
@@ -116,7 +122,7 @@ class Reader:
         return Secret(present(value, place, empty, lines=lines))
 
     def secret_text(self, value: float | str, place: str) -> float | str:
-        """Return a scalar; a text from elsewhere is a secret."""
+        """Return a scalar; for `env:` or `file:`, return the referenced text."""
         if not isinstance(value, str) or not value.startswith(_ELSEWHERE):
             return value
         return self._unless_unreadable(value, place)
@@ -168,7 +174,10 @@ class Reader:
 
 
 def present(text: str, place: str, complaint: str, *, lines: bool = False) -> str:
-    """Return a text. Raises SettingsError if it is empty, or has lines where none may be."""
+    """Return the text.
+
+    Raises SettingsError for an empty text, or for several lines without `lines`.
+    """
     if not text:
         raise SettingsError(place=place, message=complaint)
     if not text.isprintable() and not lines:
@@ -187,8 +196,8 @@ _STEP: Final = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 def position(path: Path, place: str) -> tuple[int, int] | None:
     """Return (line, column) of a place like `pixel[0].auth.token`, counted from 1.
 
-    If the key is not in the file, for example because it is missing, the nearest table around it.
-    None if nothing of it is in the file.
+    If the key is not in the file, the position is that of its nearest parent table. None if the
+    file has no such table.
     """
     steps = [name or int(index) for name, index in _STEP.findall(place)]
     try:

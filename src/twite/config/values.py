@@ -1,6 +1,7 @@
 """Parse the texts of the settings: addresses, durations, sizes, ids.
 
-Each function takes the place it reads for, and raises SettingsError with the mistake and the fix.
+Each function receives the place of the value, and raises SettingsError with the mistake and the
+fix.
 """
 
 import ipaddress
@@ -61,7 +62,7 @@ def address(text: str, place: str) -> HostPort:
 
 
 def local_address(text: str, place: str) -> HostPort:
-    """Read an address for this machine alone; it must be on loopback."""
+    """Read an address that only this machine can reach: it must be on loopback."""
     local = address(text, place)
     if not local.port or not is_own_name(f"[{local.host}]" if ":" in local.host else local.host):
         raise SettingsError(
@@ -90,7 +91,7 @@ def duration(text: str, place: str, *, least: int, most: int) -> int:
 
 
 def duration_text(ms: int) -> str:
-    """Spell milliseconds in the largest unit that holds them whole."""
+    """Format milliseconds in the largest unit that needs no fraction."""
     unit = next(unit for unit in ("d", "h", "m", "s", "ms") if ms % _UNITS[unit] == 0)
     return f"{ms // _UNITS[unit]}{unit}"
 
@@ -130,7 +131,7 @@ def url(text: str, place: str) -> str:
 
 
 def https_url(text: str, place: str) -> str:
-    """Read the console's URL, which passwords are sent to."""
+    """Read the console's URL. It must be HTTPS, because users send passwords to it."""
     read = url(text, place)
     if not read.startswith("https:"):
         raise SettingsError(
@@ -166,7 +167,7 @@ def unprotected(address_of_x: str) -> bool:
 
 
 def origin(text: str, place: str) -> str:
-    """Read an origin as browsers send it: scheme, host, a port other than the scheme's default."""
+    """Read an origin as browsers send it: scheme, host, and any port that is not the default."""
     if text == "*":
         raise SettingsError(
             place=place,
@@ -191,7 +192,7 @@ def origin(text: str, place: str) -> str:
 
 
 def network(text: str, place: str) -> Network:
-    """Read a CIDR, or one address."""
+    """Read a network in CIDR notation, or a single address."""
     try:
         return ipaddress.ip_network(text)
     except ValueError:
@@ -212,7 +213,7 @@ def network(text: str, place: str) -> Network:
 
 
 def container_header(text: str, place: str) -> str:
-    """Read the name of a header that tells of a container."""
+    """Read the name of an `x-gtm-…` header."""
     if not _CONTAINER_HEADER.fullmatch(text):
         raise SettingsError(
             place=place,
@@ -234,7 +235,7 @@ def x_id(text: str, place: str, what: str) -> str:
 
 
 def event_id(text: str, place: str, *, pixel: str) -> str:
-    """Read an event id in either spelling to base 36, or a name that begins with `gtm_`."""
+    """Read an event id in either form and return it in base 36, or read a name with `gtm_`."""
     if _NAMED_EVENT.fullmatch(text) is not None:
         return text
     found = text
@@ -303,7 +304,7 @@ def name(text: str, place: str, what: str) -> str:
 
 
 def differ(names: list[str], place: str, what: str) -> None:
-    """Refuse duplicate names. `place` has {} for the index."""
+    """Refuse duplicate names. `place` contains {}, which is replaced by the index."""
     for index, name in enumerate(names):
         if name in names[:index]:
             raise SettingsError(

@@ -3,7 +3,7 @@
     application   checks a request (address, host, session, origin, role) and calls its page
     page          a page: routes, location in the navigation, and its requests
     render        templates and what they may call
-    charts        geometry of charts: numbers to coordinates, nothing else
+    charts geometry of charts: numbers to coordinates, nothing else
 
 A page is a class in `pages`, with one template or more of its own:
 

@@ -1,4 +1,4 @@
-"""A request's way in: address, name, session, origin, role; then its page."""
+"""Check a console request (address, host, session, origin, role) and call its page."""
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -67,14 +67,14 @@ _HSTS: Final = "max-age=31536000; includeSubDomains"
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """What is said on the next page."""
+    """A message to show on the next page."""
 
     text: str
     bad: bool
 
 
 class Console:
-    """An ASGI application for what begins with /console. `pages` are in navigation's order."""
+    """An ASGI application for paths under /console. `pages` are in the order of the navigation."""
 
     def __init__(
         self,
@@ -133,7 +133,7 @@ class Console:
     # What pages call; see page.Surroundings.
 
     def draw(self, visit: PageRequest, template: str, values: Mapping[str, object]) -> str:
-        """Return the page in its frame."""
+        """Render a page within the layout."""
         viewer = visit.inside.viewer if visit.inside is not None else None
         frame = {
             "viewer": viewer,
@@ -148,7 +148,7 @@ class Console:
         return self._templates.draw(template, frame | dict(values))
 
     def say(self, visit: PageRequest, sentence: str, *, bad: bool) -> None:
-        """Show a sentence on the next page."""
+        """Show a message on the next page."""
         notices = self._said.setdefault(visit.token, [])
         notices.append(Notice(sentence, bad))
         del notices[:-_MOST_AT_ONCE]
@@ -156,7 +156,7 @@ class Console:
             self._said.popitem(last=False)
 
     async def note(self, audit_event: AuditEvent) -> None:
-        """Write into the audit."""
+        """Write an event into the audit log."""
         await self._trail.note(audit_event)
 
     async def _answered(self, request: Request, name: AllowedHost, address: str) -> Response:
@@ -195,7 +195,7 @@ class Console:
         return response
 
     async def _refuse(self, request: Request, route: PageRoute, viewer: Viewer) -> None:
-        """Note who wanted what they may not. Raises Closed."""
+        """Write a refused request into the audit log. Raises AccessDenied."""
         asked = f"{viewer.name} {route.method} {route.path}"
         if not self._refusals.spend(asked, now=self._clock.elapsed()):
             await self._trail.note(
@@ -239,7 +239,7 @@ class Console:
         return None if token is None else await self._authentication.inside(token)
 
     def _routed(self, request: Request) -> PageRoute:
-        """Find the route. Raises Closed."""
+        """Find the route. Raises AccessDenied."""
         path = request.url.path
         path = path.rstrip("/") if len(path) > len(ROOT) else path
         method = "GET" if request.method == "HEAD" else request.method
@@ -255,7 +255,7 @@ class Console:
             allowed = allowed or match is not None
         if allowed:
             raise AccessDenied(
-                405, "Method not allowed", "This address does not support that method."
+                405, "Method not allowed", "This page does not support the request's HTTP method."
             )
         raise AccessDenied(404, "Nothing here", "The console has no page at this address.")
 

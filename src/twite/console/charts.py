@@ -21,7 +21,7 @@ class BarSegment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bar(msgspec.Struct, frozen=True, kw_only=True):
-    """What came in one step of time; `title` tells it in words."""
+    """A column: the counts of one time step. `title` describes it in words."""
 
     x: float
     width: float
@@ -30,14 +30,14 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AxisLabel(msgspec.Struct, frozen=True, kw_only=True):
-    """A word below the axis."""
+    """A label below the axis."""
 
     x: float
     text: str
 
 
 class BarChart(msgspec.Struct, frozen=True, kw_only=True):
-    """A chart; `most` is what its highest column counts."""
+    """A bar chart; `most` is the count of its highest column."""
 
     columns: tuple[Bar, ...]
     labels: tuple[AxisLabel, ...]
@@ -45,7 +45,7 @@ class BarChart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def columns(steps: Sequence[tuple[str, str, Sequence[tuple[str, int]]]]) -> BarChart:
-    """Lay columns out: each (name, title, its parts from below as (tone, count))."""
+    """Lay out columns. Each is (name, title, segments from the bottom as (tone, count))."""
     most = max((sum(count for _, count in parts) for _, _, parts in steps), default=0)
     place = WIDTH / max(1, len(steps))
     width = place * (1 - _GAP)
@@ -76,7 +76,7 @@ def columns(steps: Sequence[tuple[str, str, Sequence[tuple[str, int]]]]) -> BarC
 
 
 class LineSegment(msgspec.Struct, frozen=True, kw_only=True):
-    """One part of a bar, in the bar's own units."""
+    """A segment of a horizontal bar, in the bar's units."""
 
     name: str
     value: int
@@ -88,7 +88,10 @@ class LineSegment(msgspec.Struct, frozen=True, kw_only=True):
 def segments(
     parts: Sequence[tuple[str, int, str]], *, width: float, least: float = 2
 ) -> list[LineSegment]:
-    """Divide a bar: (name, value, tone) in proportion, none that is there thinner than `least`."""
+    """Divide a bar in proportion to (name, value, tone).
+
+    Nonzero segments are at least `least` wide.
+    """
     there = [part for part in parts if part[1] > 0]
     whole = sum(value for _, value, _ in there)
     room = width - least * len(there)
@@ -101,7 +104,7 @@ def segments(
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """A place in a chart, y downward, and what is there."""
+    """A point of a line chart with its value; y points downward."""
 
     x: float
     y: float
@@ -111,7 +114,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 def line(
     values: Sequence[float], *, width: float, height: float, most: float | None = None
 ) -> list[Point]:
-    """Lay values out from left to right; the largest, or `most`, touches the top."""
+    """Lay out values from left to right. The largest value, or `most`, is at the top."""
     top = max([*values, 0.0]) if most is None else most
     step = width / max(1, len(values) - 1)
     return [

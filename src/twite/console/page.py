@@ -21,7 +21,7 @@ _KEPT = "/?&=%:@+,;~"
 
 
 class NavigationGroup(StrEnum):
-    """What the navigation is divided into."""
+    """The groups of the navigation."""
 
     LOOK = "Conversions"
     MEND = "Needs attention"
@@ -30,14 +30,14 @@ class NavigationGroup(StrEnum):
 
 
 class PageLocation(msgspec.Struct, frozen=True):
-    """Where a page is found."""
+    """A page's place in the navigation."""
 
     title: str
     group: NavigationGroup
 
 
 class PageRoute(msgspec.Struct, frozen=True):
-    """A method and a path. `role` is the least that it needs; None: nobody has to be signed in."""
+    """A method and a path. `role` is the lowest role that it accepts; None requires no sign-in."""
 
     method: str
     path: str
@@ -47,35 +47,35 @@ class PageRoute(msgspec.Struct, frozen=True):
 
 
 class Page(Protocol):
-    """One subject."""
+    """A page of the console, with its routes."""
 
     @property
     def routes(self) -> Sequence[PageRoute]:
-        """What it answers."""
+        """The routes of the page."""
         ...
 
 
 class FormData:
-    """What came with a POST, or behind a question mark."""
+    """The fields of a form or of a query string."""
 
     def __init__(self, text: str) -> None:
         """Raises ValueError where there are too many fields."""
         self._fields = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS)
 
     def first(self, name: str, default: str = "") -> str:
-        """Return the first of a name."""
+        """Return the first value of a field."""
         return next((value for key, value in self._fields if key == name), default)
 
     def all(self, name: str) -> list[str]:
-        """Return all of a name."""
+        """Return all values of a field."""
         return [value for key, value in self._fields if key == name]
 
     def number(self, name: str) -> int | None:
-        """Return a whole number of at most 15 digits; None where it is none."""
+        """Return a whole number of at most 15 digits; None for other values."""
         return next(iter(_whole(self.first(name))), None)
 
     def numbers(self, name: str) -> list[int]:
-        """Return all whole numbers of a name."""
+        """Return all whole numbers in a field."""
         return [number for text in self.all(name) for number in _whole(text)]
 
 
@@ -85,7 +85,7 @@ def _whole(text: str) -> list[int]:
 
 
 def form_of(text: str) -> FormData:
-    """Read what came. Raises Closed where there are too many fields."""
+    """Parse a form or query. Raises AccessDenied if it has too many fields."""
     try:
         return FormData(text)
     except ValueError:
@@ -100,24 +100,24 @@ def form_of(text: str) -> FormData:
 
 
 class PageContext(Protocol):
-    """What the frame does for a page."""
+    """The services of the application that pages use."""
 
     def draw(self, visit: "PageRequest", template: str, values: Mapping[str, object]) -> str:
-        """Return the page."""
+        """Render a page within the layout."""
         ...
 
     def say(self, visit: "PageRequest", sentence: str, *, bad: bool) -> None:
-        """Show a sentence on the next page."""
+        """Show a message on the next page."""
         ...
 
     async def note(self, audit_event: AuditEvent) -> None:
-        """Write it into the audit."""
+        """Write an event into the audit log."""
         ...
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class PageRequest:
-    """One request: who asks, what came with it, and how to answer."""
+    """One request: its user, its fields, and methods that answer it."""
 
     request: Request
     route: PageRoute
@@ -135,42 +135,45 @@ class PageRequest:
 
     @property
     def viewer(self) -> Viewer:
-        """Who asks. Only routes with a role have one."""
+        """The user of the request. Only routes with a role have one."""
         return self.within.viewer
 
     @property
     def within(self) -> AuthenticatedSession:
-        """Who asks, with their session."""
+        """The user of the request, with the session."""
         if self.inside is None:
-            raise RuntimeError("the route is open to strangers")
+            raise RuntimeError("the route requires no sign-in")
         return self.inside
 
     @property
     def session_digest(self) -> bytes:
-        """By what they may: the digest of their session, which a change of what they may ends."""
+        """The digest of the session that authorizes the request.
+
+        A change of role ends this session.
+        """
         return self.within.session.digest
 
     def part(self, name: str) -> str:
-        """Return a part of the path."""
+        """Return a parameter of the path."""
         return str(self.request.path_params[name])
 
     def page(self, template: str, *, status: int = 200, **values: object) -> Response:
-        """Answer with a page. Every template needs a `title`."""
+        """Respond with a page. Every template needs a `title`."""
         drawn = self.surroundings.draw(self, template, values)
         return Response(drawn, status, media_type="text/html")
 
     def back_to(self, path: str, *, message: str = "", bad: bool = False) -> Response:
-        """Answer by sending the browser to a page of ours, which shows the sentence."""
+        """Redirect to a page of the console, which shows the message."""
         if message:
             self.surroundings.say(self, message, bad=bad)
         return Response(status_code=303, headers={"location": quote(path, safe=_KEPT)})
 
     async def note(self, what: str, subject: str = "", detail: str = "") -> None:
-        """Write into the audit what is about to be done."""
+        """Write the intended action into the audit log."""
         await self.surroundings.note(self.audit_event(what, subject, detail))
 
     def audit_event(self, what: str, subject: str = "", detail: str = "") -> AuditEvent:
-        """Return the audit event of a change, to be noted in the same transaction."""
+        """Return the audit event of a change, to be stored in the same transaction."""
         return AuditEvent(
             at=self.now, who=self.viewer.name, what=what, subject=subject, detail=detail
         )
@@ -178,7 +181,10 @@ class PageRequest:
     async def renewed(
         self, authentication: Authentication, path: str, *, message: str = ""
     ) -> Response:
-        """Go on under another token, since what the user knows has changed. Raises SignedOut."""
+        """Continue the session with a new token, after a change of password or codes.
+
+        Raises SignedOut.
+        """
         token = (await authentication.renew(self.within)).reveal()
         self.token = token
         response = self.back_to(path, message=message)
@@ -187,7 +193,7 @@ class PageRequest:
 
 
 class Reauthentication:
-    """Does what a form asks for, if it carries the password of who sent it, as `own`."""
+    """Performs the action of a form if its field `own` contains the user's password."""
 
     def __init__(self, authentication: Authentication) -> None:
         self._authentication = authentication
@@ -201,7 +207,7 @@ class Reauthentication:
     async def done(
         self, visit: PageRequest, path: str, act: Callable[[], Awaitable[None]], *, message: str
     ) -> Response:
-        """Act, and go to a path with what came of it."""
+        """Perform the action, and redirect to a path that shows the result."""
         if not await self.knows(visit):
             wrong = "Your own password is wrong, or was wrong too often. Nothing was changed."
             return visit.back_to(path, message=wrong, bad=True)

@@ -24,7 +24,7 @@ _HASH_LENGTH: Final = 16
 
 
 class StaticFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file whose name changes with what is in it, so that browsers may keep it for ever."""
+    """A static file whose name contains a hash of its content, so browsers may cache it forever."""
 
     name: str
     body: bytes
@@ -32,7 +32,7 @@ class StaticFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def static_files() -> dict[str, StaticFile]:
-    """Return the files by the names that templates know them by."""
+    """Return the static files, by the names that templates use."""
     found = {}
     for entry in files("twite.console").joinpath("static").iterdir():
         stem, _, ending = entry.name.rpartition(".")
@@ -46,7 +46,10 @@ def static_files() -> dict[str, StaticFile]:
 
 
 class PageTemplates:
-    """Renders them. What is not marked as markup is escaped; what is not given is an error."""
+    """Renders templates.
+
+    Text is escaped unless marked as markup; undefined variables are errors.
+    """
 
     def __init__(self, static: Mapping[str, StaticFile]) -> None:
         self._environment = Environment(
@@ -75,17 +78,17 @@ class PageTemplates:
         }
 
     def draw(self, template: str, values: Mapping[str, object]) -> str:
-        """Return the page."""
+        """Return the rendered page."""
         return self._environment.get_template(template).render(values)
 
 
 def moment(ms: int | None) -> str:
-    """Spell a moment to the second, in UTC; nothing is a dash."""
+    """Format a time to the second, in UTC; None becomes a dash."""
     return _NOTHING if ms is None else spelled(ms)[:19].replace("T", " ")
 
 
 def shown(text: object, longest: int = _LONGEST) -> str:
-    """Show foreign text: what is invisible or turns text around is spelled out; it is cut."""
+    """Format untrusted text: escape invisible and text-reversing characters, and shorten it."""
     held = str(text)
     cut = held[:longest]
     visible = "".join(c if c.isprintable() else _spelled_out(c) for c in cut)
@@ -93,24 +96,24 @@ def shown(text: object, longest: int = _LONGEST) -> str:
 
 
 def lines(text: str, most: int = 400) -> str:
-    """Show foreign text of several lines, each as `shown` does."""
+    """Format untrusted text of several lines, each as `shown` does."""
     held = text.split("\n")
     kept = [shown(line, 2_000) for line in held[:most]]
     return "\n".join(kept if len(held) <= most else [*kept, "…"])
 
 
 def masked(text: str, longest: int = _LONGEST) -> str:
-    """Show foreign text that may hold a person or a key: what looks like one is masked."""
+    """Format untrusted text, and mask what looks like personal data or a key."""
     return shown(masked_words(text), longest)
 
 
 def masked_lines(text: str) -> str:
-    """Show foreign text of several lines, masked."""
+    """Format untrusted text of several lines, masked as `masked` does."""
     return lines(masked_words(text))
 
 
 def number(value: float | None) -> str:
-    """Spell a number with thin spaces between thousands; nothing is a dash."""
+    """Format a number with thin spaces between thousands; None becomes a dash."""
     if value is None:
         return _NOTHING
     whole = f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
@@ -118,21 +121,21 @@ def number(value: float | None) -> str:
 
 
 def percent(part: float, whole: float) -> str:
-    """Spell a share, as in `12.5 %`."""
+    """Format a share as a percentage, as in `12.5 %`."""
     if not whole:
         return _NOTHING
     return f"{100 * part / whole:.1f}\N{NARROW NO-BREAK SPACE}%"
 
 
 def ago(ms: int | None, now: int) -> str:
-    """Say how long ago a moment was."""
+    """Format the time since a moment."""
     if ms is None:
         return "never"
     return "just now" if abs(now - ms) < SECOND else f"{lasting(abs(now - ms))} ago"
 
 
 def lasting(ms: int) -> str:
-    """Spell a length of time by its two largest units, as in `2 d 3 h`."""
+    """Format a duration in its two largest units, as in `2 d 3 h`."""
     if ms < SECOND:
         return f"{ms} ms"
     left, parts = ms, []
@@ -162,7 +165,7 @@ _LONGEST_CELL: Final = 32_767  # what a cell of a spreadsheet holds
 
 
 def cell(text: str) -> str:
-    """Return text that no spreadsheet takes for a formula; what is invisible is spelled out."""
+    """Return text that no spreadsheet reads as a formula, with invisible characters escaped."""
     cut = shown(text[:_LONGEST_CELL].replace("\0", "\N{SYMBOL FOR NULL}"), _LONGEST_CELL)[
         :_LONGEST_CELL
     ]
@@ -171,7 +174,7 @@ def cell(text: str) -> str:
 
 
 def table(name: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> Response:
-    """Return a file of that name (ours: letters and dashes), by RFC 4180."""
+    """Return a CSV file (RFC 4180) for download. `name` consists of letters and dashes."""
     written = io.StringIO(newline="")
     writer = csv.writer(written, quoting=csv.QUOTE_ALL)
     writer.writerow(head)

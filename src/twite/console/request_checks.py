@@ -1,4 +1,4 @@
-"""Before anything is answered: from where, to which name, and by whose will a request came."""
+"""Check a request before it is answered: client address, host name, and form token."""
 
 import hashlib
 import hmac
@@ -29,7 +29,7 @@ _YEAR_SECONDS: Final = 365 * 86_400
 
 
 class AccessDenied(Exception):
-    """The request goes no further; the sentence says why."""
+    """The request is refused, with a sentence that says why."""
 
     def __init__(self, status: int, title: str, sentence: str) -> None:
         super().__init__(sentence)
@@ -39,7 +39,7 @@ class AccessDenied(Exception):
 
 
 class AllowedHost(msgspec.Struct, frozen=True, kw_only=True):
-    """The name that the console was asked under."""
+    """The host name of the request."""
 
     origin: str
     is_secure: bool
@@ -54,10 +54,10 @@ class AllowedHost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestChecks:
-    """Who may come near.
+    """The checks of requests.
 
-    `client_of` returns the address of the client, None where it cannot be told; `url` is the public
-    address, which counts where it is https. This machine's own names always count.
+    `client_of` returns the client's address, None if it is unknown. `url` is the public URL, which
+    is accepted if it is https. Names of this machine are always accepted.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class RequestChecks:
         self._public = public.netloc.lower() if public.scheme == "https" else None
 
     def address(self, scope: Scope) -> str:
-        """Return the client's address. Raises Closed where it is outside the networks."""
+        """Return the client's address. Raises AccessDenied if it is outside the networks."""
         address = self._client_of(scope)
         if address is not None:
             there = ip_address(address)
@@ -96,7 +96,10 @@ class RequestChecks:
         )
 
     def name(self, request: Request) -> AllowedHost:
-        """Return the name asked under. Raises Closed where it is none of ours (DNS rebinding)."""
+        """Return the host name of the request.
+
+        Raises AccessDenied for a foreign name (DNS rebinding).
+        """
         host = request.headers.get("host", "").lower()
         if host == self._public:
             return AllowedHost(origin=f"https://{host}", is_secure=True)
@@ -112,7 +115,7 @@ class RequestChecks:
 
 
 def refuse_strangers(request: Request, name: AllowedHost) -> None:
-    """Raise Closed where another site's page sent a form here. A browser says so itself."""
+    """Raise AccessDenied if the browser's headers say that another site sent the form."""
     site = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin")
     if site not in {None, "same-origin"} or origin != name.origin:
@@ -125,7 +128,7 @@ def refuse_strangers(request: Request, name: AllowedHost) -> None:
 
 
 def refuse_unmeant(token: str, offered: str) -> None:
-    """Raise Closed where a form has not the token that its page was given."""
+    """Raise AccessDenied if a form lacks the token of its page."""
     if not hmac.compare_digest(form_token(token).encode(), offered.encode("utf-8", "replace")):
         raise AccessDenied(
             403,
@@ -136,41 +139,41 @@ def refuse_unmeant(token: str, offered: str) -> None:
 
 
 def form_token(token: str) -> str:
-    """Return what every form of a session carries: it tells nothing of the session's token."""
+    """Return the token for the forms of a session. It does not reveal the session's token."""
     return hmac.new(token.encode(), b"twite form", hashlib.sha256).hexdigest()
 
 
 def fresh_token() -> str:
-    """Return 256 bits of chance."""
+    """Return a token of 256 random bits."""
     return secrets.token_urlsafe(32)
 
 
 def offered_token(request: Request, cookie: str) -> str | None:
-    """Return a token from a cookie, if it looks like one."""
+    """Return the token from a cookie, if its form is valid."""
     held = request.cookies.get(cookie, "")
     return held if _TOKEN.fullmatch(held) else None
 
 
 def keep_token(response: Response, cookie: str, token: str, *, name: AllowedHost) -> None:
-    """Give a browser a token, for as long as it stays open."""
+    """Set the cookie with the token; it ends when the browser closes."""
     response.set_cookie(
         cookie, token, path="/", secure=name.is_secure, httponly=True, samesite="lax"
     )
 
 
 def forget_token(response: Response, cookie: str, *, name: AllowedHost) -> None:
-    """Take it back."""
+    """Delete the cookie with the token."""
     response.delete_cookie(cookie, path="/", secure=name.is_secure, httponly=True, samesite="lax")
 
 
 def theme_of(request: Request) -> str:
-    """Return what somebody chose: auto, light or dark."""
+    """Return the chosen theme: auto, light or dark."""
     held = request.cookies.get("twite-theme", "")
     return held if held in Themes else "auto"
 
 
 def keep_theme(response: Response, theme: str, *, name: AllowedHost) -> None:
-    """Remember it for a year."""
+    """Set the cookie with the theme, for one year."""
     response.set_cookie(
         "twite-theme",
         theme if theme in Themes else "auto",
@@ -183,6 +186,6 @@ def keep_theme(response: Response, theme: str, *, name: AllowedHost) -> None:
 
 
 def inside(path: str) -> str:
-    """Return a path of the console, or the console itself where it is anything else."""
+    """Return the path if it belongs to the console; otherwise the path of the console."""
     fits = len(path) <= 2_000 and _INSIDE.fullmatch(path)
     return path if fits else "/console"

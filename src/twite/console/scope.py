@@ -1,4 +1,4 @@
-"""What the pages about conversions have in common: which pixels, under which names."""
+"""Shared by the pages about conversions: visible pixels, filters and event names."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -35,7 +35,7 @@ ENDS: Final = (
 
 
 class Worth(msgspec.Struct, frozen=True):
-    """What a conversion is worth, of all that X is sent."""
+    """The value of a conversion, read from the body for X."""
 
     value: str | None = None
     price_currency: str | None = None
@@ -45,7 +45,7 @@ _WORTH: Final = msgspec.json.Decoder(Worth)
 
 
 def worth_of(body: bytes) -> str:
-    """Return an amount with its currency; "" where there is none."""
+    """Return the amount with its currency; "" without an amount."""
     try:
         worth = _WORTH.decode(body) if body else Worth()
     except msgspec.DecodeError:
@@ -54,7 +54,7 @@ def worth_of(body: bytes) -> str:
 
 
 def scope_of(visit: PageRequest) -> QueryScope:
-    """Return what is asked about: of all pixels, those that the viewer sees."""
+    """Return the requested pixels, limited to those that the viewer sees."""
     query = visit.query
     return QueryScope(
         pixels=visit.viewer.pixels,
@@ -64,7 +64,7 @@ def scope_of(visit: PageRequest) -> QueryScope:
 
 
 def look_of(visit: PageRequest, form: FormData, *, limit: int) -> ListQuery:
-    """Return which conversions are wanted. What is no state or number is passed over."""
+    """Return the filter of conversions. Invalid states and numbers are ignored."""
     state = form.first("state")
     return ListQuery(
         scope=QueryScope(
@@ -81,22 +81,22 @@ def look_of(visit: PageRequest, form: FormData, *, limit: int) -> ListQuery:
 
 
 def asked_again(form: FormData, names: tuple[str, ...]) -> str:
-    """Return what stands behind the question mark, without what is empty."""
+    """Return the query string of the request without empty fields."""
     return urlencode([(name, form.first(name)) for name in names if form.first(name)])
 
 
 def day_of(day: int) -> str:
-    """Spell a day, as in 25 Nov."""
+    """Format a day, as in 25 Nov."""
     return f"{datetime.fromtimestamp(day * 86_400, UTC):%-d %b}"
 
 
 def clock_of(at: int) -> str:
-    """Spell a moment as hours and minutes, in UTC."""
+    """Format a time as hours and minutes, in UTC."""
     return f"{datetime.fromtimestamp(at / SECOND, UTC):%H:%M}"
 
 
 def seen_accounts(accounts: list[ConversionCounts], scope: QueryScope) -> list[ConversionCounts]:
-    """Return those of pixels that may be seen."""
+    """Return the accounts of pixels that the viewer may see."""
     return [
         account
         for account in accounts
@@ -105,7 +105,7 @@ def seen_accounts(accounts: list[ConversionCounts], scope: QueryScope) -> list[C
 
 
 class EventNames:
-    """Our names of X's event ids."""
+    """The names in the settings of X's event ids."""
 
     def __init__(self, destinations: Mapping[str, Destination]) -> None:
         self._destinations = destinations
@@ -117,7 +117,7 @@ class EventNames:
         return next((name for name, id_ in events.items() if id_ == event), "")
 
     def of(self, pixel: str) -> Mapping[str, str]:
-        """Return a pixel's events, by our names."""
+        """Return a pixel's events, by their names in the settings."""
         destination = self._destinations.get(pixel)
         return {} if destination is None else destination.events
 

@@ -29,7 +29,7 @@ CHECKS: Final = (container, google, alerts, store, key, way_to_x)
 async def examine(
     path: Path, environ: Mapping[str, str], *, sing: TestConversion | None = None
 ) -> AsyncIterator[CheckFinding]:
-    """Yield findings as they are made; `sing` is the test conversion to send to X.
+    """Yield findings one by one. `sing` is the test conversion to send to X.
 
     A missing credential skips only the checks that need it; any other wrong setting ends the run.
     """

@@ -22,7 +22,7 @@ _OF_X: Final = "gtm_"
 
 
 async def access(settings: Settings) -> AsyncIterator[CheckFinding]:
-    """Check each pixel at X, with the gateway's own requests; no conversion is counted."""
+    """Check each pixel at X, with the gateway's own requests. X counts no conversion."""
     try:
         pixels = await stored(settings)
     except NotOpened as error:

@@ -1,7 +1,7 @@
-"""The test conversion of `twite check`: sent through the running gateway to X.
+"""Send the test conversion of `twite check` through the running gateway to X.
 
-X counts it as a real one for the event; its person is a reserved address of nobody, so that it is
-attributed to no ad.
+X counts it as a real conversion of the event. Its email address is reserved and belongs to nobody,
+so X attributes it to no ad.
 """
 
 import asyncio
@@ -27,14 +27,20 @@ _WORDS: Final = 200
 
 
 class TestConversion(msgspec.Struct, frozen=True, kw_only=True):
-    """What to send: an event by our name, and its pixel; None if there is only one."""
+    """The event of the test conversion, by its name in the settings, and the pixel.
+
+    With a single pixel, `pixel` may be None.
+    """
 
     event: str
     pixel: str | None = None
 
 
 async def canary(settings: Settings, sing: TestConversion) -> AsyncIterator[CheckFinding]:
-    """Send it and wait for its end. Raises SettingsError for an unknown event or pixel."""
+    """Send the test conversion and wait for the result.
+
+    Raises SettingsError for an unknown event or pixel.
+    """
     source, pixel = _sender(settings, sing)
     gateway = running(settings.store.gateway_file)
     if gateway is None:

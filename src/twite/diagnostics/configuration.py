@@ -89,7 +89,7 @@ def sources(settings: Settings) -> Iterator[CheckFinding]:
                 "sources",
                 f"no source may submit to pixel {pixel.pixel}",
                 "Conversions reach this pixel only through X's route.",
-                f'Add it to a source: pixels = ["{pixel.pixel}"].',
+                f'Add the pixel to a source: pixels = ["{pixel.pixel}"].',
             )
 
 
@@ -97,7 +97,7 @@ _LEAKED: Final = "A leaked former key can decrypt data until you remove it."
 
 
 async def key(settings: Settings) -> AsyncIterator[CheckFinding]:
-    """Count what is not sealed with the current key."""
+    """Report stored data that is not encrypted with the current key."""
     try:
         left = await still_sealed(settings)
     except (StoreUnusable, TransientError):

@@ -1,7 +1,7 @@
 """Diagnostics of tags, container and `[google]`: code, secrets, credentials, hashed personal data.
 
 For hashed personal data, each tag runs for sample events with one kind of personal data, once raw
-and once hashed: does it send the same?
+and once hashed, and the check compares its requests.
 """
 
 import os
@@ -71,7 +71,7 @@ _PERSONAL: Final[Mapping[str, tuple[Mapping[str, Tree], ...]]] = {
 def sent_otherwise(
     container: parts.Container, tag: parts.ContainerTag, *, setting: str
 ) -> Iterator[CheckFinding]:
-    """Report values that a tag with hashed data sends differently; `setting` seals them."""
+    """Report values that a tag sends differently for hashed data; `setting` seals data instead."""
     try:
         runs = _Runs(container, tag)
         kinds = [kind for kind, samples in _PERSONAL.items() if any(map(runs.differ, samples))]
@@ -202,7 +202,7 @@ def tags(settings: Settings) -> Iterator[CheckFinding]:
 def read_in_clear(
     container: Container, tag: ContainerTag, *, setting: str
 ) -> Iterator[CheckFinding]:
-    """Report what a tag with hashed data may read under no name: that data is not stored for it."""
+    """Report a tag whose permissions allow any cookie or header, although persons are hashed."""
     unnamed = readable(container, tag).unnamed
     if unnamed:
         any_of = " and any ".join(kind.removesuffix("s") for kind in unnamed)
@@ -264,7 +264,7 @@ async def google(settings: Settings) -> AsyncIterator[CheckFinding]:
 
 
 def without_google(settings: Settings, name: str, template: Template) -> Iterator[CheckFinding]:
-    """Report a template that calls a service without credentials."""
+    """Report a template that calls a Google service without credentials."""
     code = template.code.text
     wanted = [api for api in _NEEDING if re.search(rf"""require\(['"]{api}['"]\)""", code)]
     if wanted and not settings.google.is_set:

@@ -1,4 +1,4 @@
-"""Diagnostics of the gateway from outside: address, public URL, script, browser sources."""
+"""Check the gateway from outside: address, public URL, script, browser sources."""
 
 import os
 import socket
@@ -129,7 +129,7 @@ _WRONG: Final = 400
 
 
 async def closed(public: str, settings: Settings) -> AsyncIterator[CheckFinding]:
-    """Request both at the public URL, which has no trailing slash."""
+    """Check that metrics and console are not public. `url` has no trailing slash."""
     yield await _metrics_closed(f"{public}/metrics")
     yield await _console_closed(f"{public}/console/sign-in", settings)
 
@@ -169,12 +169,12 @@ async def _console_closed(url: str, settings: Settings) -> CheckFinding:
         f"{url} answers requests from this machine",
         "This is correct if this machine is in console.networks. Otherwise the console is "
         "open to anyone.",
-        "Open it from a network that is not in console.networks: it must answer 403.",
+        "Open it from a network that is not in console.networks: the gateway must answer 403.",
     )
 
 
 def pages(settings: Settings) -> Iterator[CheckFinding]:
-    """Check each source to which pages may post."""
+    """Check each source that accepts requests from pages."""
     reached = [source for source in settings.submitters if source.origins]
     if not reached:
         return

@@ -1,4 +1,4 @@
-"""Diagnostics of the connection to X: DNS, certificate, response, and clock skew."""
+"""Check the connection to X: DNS, certificate, response, and clock skew."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ _LONGEST: Final = 256 * 1024
 
 
 class ConnectionResult(msgspec.Struct, frozen=True, kw_only=True):
-    """An HTTP response. `ahead` is this machine's clock less the Date header, in milliseconds.
+    """An HTTP response. `ahead` is this machine's clock minus the Date header, in milliseconds.
 
     `challenge` is the WWW-Authenticate header, if any.
     """
@@ -46,7 +46,10 @@ class TlsResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def reach(url: str, *, method: str = "HEAD") -> ConnectionResult | str:
-    """Send one request; return the response, or the error. No redirect, no credentials."""
+    """Send one request; return the response, or the error.
+
+    It follows no redirect and sends no credentials.
+    """
     begun = time.time()
     try:
         async with (

@@ -45,7 +45,7 @@ def disk(folder: Path) -> Iterator[CheckFinding]:
 
 
 def on_room(free: int, folder: Path) -> CheckFinding:
-    """Judge the free bytes."""
+    """Return the finding about free disk space, in bytes."""
     shown = f"{free / (1 << 30):.1f} GiB free in {folder}"
     cure = "Free some space, or move store.url to a larger disk."
     if free < _NO_ROOM:
@@ -56,13 +56,13 @@ def on_room(free: int, folder: Path) -> CheckFinding:
 
 
 def on_sync(took: float) -> CheckFinding:
-    """Judge the time of a sync, in milliseconds."""
+    """Return the finding about the duration of a sync, in milliseconds."""
     shown = f"a sync takes {took:.2f} ms"
     if took > _SLOW_MS:
         return amber(
             "disk",
             shown,
-            "Each response waits for a sync, which batches and parallel requests share.",
+            "Each response waits for a sync. Batches and parallel requests share one.",
             "Put the store on a local SSD, or submit in batches.",
         )
     if took < _TOO_FAST_MS:
@@ -93,7 +93,7 @@ _FIRST_WORDS = 200
 
 
 async def store(settings: Settings) -> AsyncIterator[CheckFinding]:
-    """Check the store without owning it: a gateway may be running."""
+    """Check the store without locking it, because a gateway may be running."""
     path = settings.store.path
     folder = path.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
@@ -217,7 +217,7 @@ def _pauses(pauses: Sequence[Pause]) -> Iterator[CheckFinding]:
 
 
 async def alerts(settings: Settings) -> AsyncIterator[CheckFinding]:
-    """Check the settings, and the open alerts in the store. Reports a store that cannot be read."""
+    """Check the alert settings, and the open alerts in the store."""
     if settings.alerts.webhook is None:
         yield amber(
             "alerts",

@@ -10,7 +10,7 @@ from twite.domain.times import DAY, MINUTE
 
 
 class AlertKind(StrEnum):
-    """The code of an alert: stable, and the name of its page in docs/how-to/alerts."""
+    """The kind of an alert. Its value is stable, and names its page in docs/how-to/alerts."""
 
     CREDENTIALS_REFUSED = "credentials_refused"  # of a pixel: X answers 401 or 403
     PIXEL_PAUSED = "pixel_paused"  # of a pixel: X refuses it as such, for another reason
@@ -48,8 +48,8 @@ OF_A_PIXEL: Final = frozenset(
 class AlertRule(msgspec.Struct, frozen=True, kw_only=True):
     """How an alert of a kind behaves. Times are milliseconds.
 
-    `urgent`: conversions are refused, delayed or at risk now. It opens after the condition has held
-    for `opens_after`, and resolves `calm` after its end.
+    `urgent`: conversions are refused, delayed or at risk now. The alert opens after the condition
+    has held for `opens_after`, and resolves `calm` after its end.
     """
 
     title: str
@@ -103,8 +103,9 @@ class AlertPhase(StrEnum):
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """An open or resolved alert on a pixel, a source, or the store. Times are milliseconds.
 
-    `reason` holds nothing that X echoed. `said_at` is the last notification; `news` is what the
-    webhook has not received yet. `resolved_at` is None while it is open.
+    `reason` contains no text from X's responses. `said_at` is the time of the last notification;
+    `news` is the message that the webhook has not received yet. `resolved_at` is None while it is
+    open.
     """
 
     id: str

@@ -13,7 +13,7 @@ from twite.domain.conversion import Identifiers
 
 
 class ConsentAction(StrEnum):
-    """What happens to a conversion, from the freest to the strictest."""
+    """The treatment of a conversion, from the least to the most strict."""
 
     SEND = "send"  # as it is
     RESTRICT = "restrict"  # with X's `restricted_data_use`
@@ -33,16 +33,16 @@ STRICT_REGIONS: Final = EEA | {"GB", "CH"}
 
 
 class ConsentPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """What a source does about each kind of consent signal.
+    """A source's action for each kind of consent signal.
 
     The `_denied` keys are for denials, `us_opt_out` for an opt-out under a law of the United
     States, `unclear` for unreadable signals (None: ignore them), `missing` for no signal where
     consent is needed: if `required`, and for persons in `strict_regions` (ISO 3166).
 
-    A TC string must grant the first of `tcf_purposes` and all others; without one of
-    `tcf_optimization_purposes`, personalization is denied. `tcf_vendor_id`, `ac_provider_id` and
-    `cmp_vendor` name X in three vendor lists; None: not checked. `can_restrict`: X is trusted to
-    read `restricted_data_use`; otherwise such conversions are not sent.
+    A TC string must grant all `tcf_purposes`. If it denies one of `tcf_optimization_purposes`,
+    personalization is denied. `tcf_vendor_id`, `ac_provider_id` and `cmp_vendor` name X in three
+    vendor lists; None: not checked. `can_restrict`: X is trusted to read `restricted_data_use`;
+    otherwise such conversions are not sent.
     """
 
     required: bool = False
@@ -63,7 +63,7 @@ class ConsentPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 @lru_cache(maxsize=256)
 def policy_version(policy: ConsentPolicy) -> str:
-    """Return digests of the policy, and of how it reads IAB strings."""
+    """Return digests of the policy, and of the rules that read IAB strings."""
     read = [
         policy.tcf_purposes,
         policy.tcf_optimization_purposes,
@@ -78,8 +78,8 @@ class ConsentDecision(msgspec.Struct, frozen=True, kw_only=True):
     """The decision on one conversion, its rule, and why.
 
     `strip` names identifiers to remove; `restricted` sets X's `restricted_data_use`: both also
-    apply to a held conversion when a user releases it. `evidence` (JSON) is stored to show the
-    decision later; None if nothing was said or needed. `signals` are those given.
+    apply when a user releases a held conversion. `evidence` (JSON) is stored as a record of the
+    decision; None without signals and requirements. `signals` are the signals of the request.
     """
 
     action: ConsentAction = ConsentAction.SEND
@@ -105,7 +105,7 @@ _DENIALS: Final = ("consent_denied", "consent_limited", "consent_unclear", REVOK
 
 
 def is_denial(reason: str) -> bool:
-    """Return whether a reason is a denial, or may be one; missing consent is not.
+    """Return whether a reason is a possible denial. Missing consent is not a denial.
 
     A denial applies to all copies of the conversion.
     """
@@ -115,7 +115,7 @@ def is_denial(reason: str) -> bool:
 def person_keys(identifiers: Identifiers, *, pixel: str, salt: bytes) -> tuple[bytes, ...]:
     """Return 16 bytes for each click id, email and phone, for one pixel.
 
-    They are keyed with the deployment's salt: otherwise hashes of all phone numbers would reveal
+    The hash is keyed with the deployment's salt. Without it, trying all phone numbers would reveal
     the list.
     """
     kinds = (("c", identifiers.click_id), ("e", identifiers.email), ("p", identifiers.phone))

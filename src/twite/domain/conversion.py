@@ -37,7 +37,7 @@ DEFAULT_WINDOW: Final = 7 * DAY
 
 
 class Identifiers(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """The identifiers of one conversion, as X wants them. Its repr is masked.
+    """The identifiers of one conversion, in the form that X expects. Its repr is masked.
 
     `email` and `phone` are SHA-256 digests, 64 lower-case hexadecimal digits; the others are raw.
     """
@@ -51,7 +51,10 @@ class Identifiers(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defa
 
     @property
     def suffice(self) -> bool:
-        """Click id, email or phone suffice alone, IP and user agent only together. [doc WEB]"""
+        """Whether X accepts the identifiers.
+
+        [doc WEB] A click id, email or phone is enough; IP address and user agent only together.
+        """
         return bool(self.click_id or self.email or self.phone or (self.ip and self.user_agent))
 
     def __repr__(self) -> str:
@@ -60,7 +63,7 @@ class Identifiers(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defa
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """One basket line. `price` is a decimal string in the conversion's currency."""
+    """One line of a basket. `price` is a decimal string in the conversion's currency."""
 
     id: str | None = None
     name: str | None = None
@@ -102,9 +105,9 @@ def dedup_key(pixel: str, event: str, conversion_id: str) -> bytes:
 
 
 def derived_id(*, salt: bytes, scope: str, repeated: bytes) -> str:
-    """Return a conversion id of 26 lower-case base 32 characters, from what a client repeats.
+    """Return a conversion id of 26 lower-case base 32 characters, the same for each retry.
 
-    `scope` names the rule and the place (pixel, event), `repeated` is what a retry holds again. The
+    `scope` names the rule, pixel and event; `repeated` is the data that a retry repeats. The
     deployment's salt makes the id unguessable.
     """
     digest = hashlib.sha256(b"v1\0" + salt + b"\0" + scope.encode() + b"\0" + repeated).digest()
@@ -114,8 +117,8 @@ def derived_id(*, salt: bytes, scope: str, repeated: bytes) -> str:
 def amount(text: str, *, path: str) -> str | Fault:
     """Read an amount into a decimal string with at least two decimals: `20` → `20.00`.
 
-    X rejects a bare whole number where it wants a double [seen RS #4075, ST], and uses the string
-    `"20.00"` in its sample [doc WEB]. A comma is a fault: it may separate thousands or decimals.
+    X rejects a bare whole number for a double [seen RS #4075, ST], and uses the string `"20.00"` in
+    its sample [doc WEB]. A comma is a fault: it may separate thousands or decimals.
     """
     if _TIDY.fullmatch(text):
         return text
@@ -130,7 +133,7 @@ def amount(text: str, *, path: str) -> str | Fault:
 
 
 def currency(text: str, *, path: str) -> str | Fault:
-    """Read a currency code into upper case."""
+    """Read a currency code, and return it in upper case."""
     if text in CURRENCIES:
         return text
     code = text.strip().upper()

@@ -115,7 +115,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Trigger, State]]] = MappingProxyType(
 
 
 def after(state: State, trigger: Trigger) -> State:
-    """Return the next state. Raises IllegalTransition where the table has none."""
+    """Return the next state. Raises IllegalTransition if the table has none."""
     following = TRANSITIONS[state].get(trigger)
     if following is None:
         raise IllegalTransition(f"{trigger} is not for a delivery that is {state}")
@@ -126,8 +126,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One conversion to be sent to one pixel, as claimed by a worker.
 
     Times are milliseconds since the epoch. `body` is the body sent to X, rendered once and never
-    changed; `attempts` counts the tries before this one; `ambiguous_since` is when X may first
-    have taken it without our knowing; `crashes` is the count of the sender's failures (see
+    changed; `attempts` counts the tries before this one; `ambiguous_since` is when X may first have
+    received it without a known result; `crashes` is the count of the sender's failures (see
     `crashed`).
     """
 
@@ -146,13 +146,14 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def crashed(crashes: int, *, alone: bool) -> int:
     """Return the crash count after another crash of the sender.
 
-    A delivery sent with others is a suspect after two; only one sent alone is counted further.
+    After two crashes in shared requests, a delivery is a suspect and sent alone; only then does the
+    count rise further.
     """
     return max(crashes, SUSPECT) + 1 if alone else min(crashes + 1, max(crashes, SUSPECT))
 
 
 def rank(*, received_at: int, ambiguous_since: int | None) -> int:
-    """Return the sort key of the queue: the earlier of two deadlines, less 48 h.
+    """Return the sort key of the queue: the earlier of two deadlines, minus 48 hours.
 
     The deadlines are 48 hours after receipt, and 40 hours after X may first have received it.
     """
@@ -162,7 +163,7 @@ def rank(*, received_at: int, ambiguous_since: int | None) -> int:
 
 
 def together(deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
-    """Return the first due deliveries that may share a request: a suspect is sent alone."""
+    """Return the first due deliveries that may share a request; suspects are sent alone."""
     for place, delivery in enumerate(deliveries):
         if delivery.crashes >= SUSPECT:
             return deliveries[: max(1, place)]
@@ -170,7 +171,7 @@ def together(deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
 
 
 def fitting(sizes: Iterable[int], most: int) -> int:
-    """Return how many of the first fit into `most` bytes: at least one."""
+    """Return how many deliveries, from the first, fit into `most` bytes: at least one."""
     total = count = 0
     for size in sizes:
         total += size
@@ -192,7 +193,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One request to X, append-only.
 
-    `status` is None without a response; `answer` is X's text, cut; `deliveries` are the ids sent.
+    `status` is None without a response; `answer` is X's text, shortened; `deliveries` are the ids
+    of the sent deliveries.
     """
 
     at: int
@@ -211,8 +213,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """A state change of some deliveries.
 
-    `due_at` goes with POSTPONED and EXPIRED; `reason` with HELD and GIVEN_UP. EXPIRED counts a
-    crash.
+    POSTPONED and EXPIRED have a `due_at`; HELD and GIVEN_UP have a `reason`. EXPIRED increases the
+    crash count.
     """
 
     trigger: Trigger
@@ -222,7 +224,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt and transitions, written together.
+    """An attempt and its transitions, written in one transaction.
 
     Deliveries of the lease without a transition stay leased until `lease_until` (milliseconds).
     """
@@ -236,7 +238,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
 def backoff(*, attempts: int, randomness: float) -> int:
     """Return milliseconds to wait after `attempts` failed tries.
 
-    `randomness` is in [0, 1): deliveries that failed together are not retried together.
+    `randomness` is in [0, 1): it spreads the retries of deliveries that failed together.
     """
     ceiling = min(LAST_CEILING, FIRST_CEILING << min(max(attempts - 1, 0), _DOUBLINGS))
     return int(ceiling * randomness)
@@ -251,7 +253,7 @@ class AttemptOutcome(StrEnum):
 
 
 class RejectionScope(StrEnum):
-    """What a rejection is about, from narrow to wide."""
+    """The scope of a rejection, from narrow to wide."""
 
     CONVERSION = "conversion"  # conversions of the request: bisect
     SIZE = "size"  # the size of the request: split
@@ -274,7 +276,10 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Errored(msgspec.Struct, frozen=True, kw_only=True):
-    """A failure; a retry may succeed. `retry_at` (ms) is X's, if it named one."""
+    """A temporary failure.
+
+    `retry_at` (ms) is the retry time from X's response, if there was one.
+    """
 
     kind: ClassVar[AttemptOutcome] = AttemptOutcome.ERRORED
     reason: str

@@ -17,7 +17,7 @@ DEFAULT_DAYS: Final = 90  # as Stape's tag keeps it [seen ST]; X attributes no c
 
 
 class PixelToken(msgspec.Struct, frozen=True, kw_only=True):
-    """X's per-pixel token, sent in `X-Pixel-Token`."""
+    """X's token for one pixel, sent in `X-Pixel-Token`."""
 
     token: Secret
 
@@ -48,7 +48,8 @@ Credentials = PixelToken | OAuthKeys | MissingCredentials
 class Destination(msgspec.Struct, frozen=True, kw_only=True):
     """Where deliveries go. `events` maps event names to X's event ids in base 36.
 
-    With a `fallback`, `credentials` are new: see twite.gateway.delivery.credentials.
+    `fallback` are the former credentials, while `credentials` are new: see
+    twite.gateway.delivery.credentials.
     """
 
     pixel: str
@@ -70,8 +71,8 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
 class ClickCookie(msgspec.Struct, frozen=True, kw_only=True):
     """The cookie that stores a click id: its `names`, and `days` after the click.
 
-    Scripts cannot read `http_only` cookies; X's own cookie stays readable, since X's script reads
-    it. `client_id`: set the client id of Stape's Data Tag, too, as Stape's client does.
+    Scripts cannot read `http_only` cookies, except X's own cookie, which X's script needs. With
+    `client_id`, the client id of Stape's Data Tag is set, too, as Stape's client does.
     """
 
     names: tuple[str, ...] = ("_twite",)
@@ -83,14 +84,15 @@ class ClickCookie(msgspec.Struct, frozen=True, kw_only=True):
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     """A client that may submit: its key, its origins, the pixels of its conversions.
 
-    `region` (ISO 3166, as in "GB") reads phone numbers without a country code. `pixels` may be
-    named; `pixel` is the default. `events` maps a tag's event names (lower-case) to event names or
-    `ignore`. `stape_credentials` of Stape's tags are replaced by the `configured` ones; for unknown
-    pixels they are `stored`, or `passing`: deleted after delivery.
+    `region` (ISO 3166, as in "GB") reads phone numbers without a country code. Conversions may name
+    any of `pixels`; `pixel` is the default. `events` maps a tag's event names (lower-case) to event
+    names or `ignore`. `stape_credentials` of Stape's tags are replaced by the `configured` ones;
+    for unknown pixels they are `stored`, or `passing`: deleted after delivery.
 
-    For pages: `browser_value_limit` (a decimal) is the highest value accepted, `browser_rate` the
-    requests per hour of all pages; `twin`: whether the script gives conversions to X's pixel, too:
-    if loaded (`use`), loading it (`load`), or never (`off`).
+    For requests from pages, `browser_value_limit` (a decimal) is the highest value accepted, and
+    `browser_rate` the limit of requests per hour for all pages. `twin` is whether the script also
+    sends conversions with X's pixel: if the page loaded it (`use`), after loading it (`load`), or
+    never (`off`).
     """
 
     name: str

@@ -1,6 +1,6 @@
 """Errors raised across layers: ClientError, OperatorError, TransientError or InternalError.
 
-The class says who must act. Errors carry data; the message for a person is made where it is shown.
+The class determines who must act. Errors carry data; the user interface writes the message.
 """
 
 
@@ -26,7 +26,7 @@ class MalformedRequest(ClientError):
 
 
 class NameTaken(ClientError):
-    """Another request with other content used the same idempotency key."""
+    """An earlier request with different content used the same idempotency key."""
 
 
 class SignedOut(ClientError):
@@ -92,8 +92,8 @@ class NotOpened(OperatorError):
 class RefusedByX(OperatorError):
     """X, or the user who signed in, refused a request other than conversions.
 
-    `why` is one word for programs; `reason` holds X's words, which echo what was sent; `cure` says
-    what to do.
+    `why` is one word for programs; `reason` holds X's words, which may echo the request; `cure`
+    says what to do.
     """
 
     def __init__(self, *, why: str, status: int, reason: str, cure: str) -> None:
@@ -105,7 +105,7 @@ class RefusedByX(OperatorError):
 
 
 class EventRefused(OperatorError):
-    """X would refuse such an event; `faults` are sentences. No request was made."""
+    """X would refuse this event; `faults` are sentences. No request was sent."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("; ".join(faults))
@@ -122,7 +122,7 @@ class TransientError(TwiteError):
 
 
 class LedgerFull(TransientError):
-    """Too many requests wait for the disk."""
+    """The write queue is full."""
 
 
 class LedgerUnavailable(TransientError):
@@ -130,7 +130,7 @@ class LedgerUnavailable(TransientError):
 
 
 class TemplatesBusy(TransientError):
-    """Too many requests are in tag templates."""
+    """Too many requests are running in tag templates."""
 
 
 class TemplatePaused(TemplatesBusy):
@@ -145,7 +145,7 @@ class TemplatePaused(TemplatesBusy):
 
 
 class XUnanswering(TransientError):
-    """X's Ads API does not answer, or says that it is unavailable."""
+    """X's Ads API does not answer, or responds that it is unavailable."""
 
 
 class InternalError(TwiteError):

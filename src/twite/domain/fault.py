@@ -62,12 +62,12 @@ class Fault(ReportedFault, frozen=True, kw_only=True, gc=False):
 
 
 def fault(path: str, code: str, message: str | None = None) -> Fault:
-    """Build a fault; the message defaults to what the code means."""
+    """Build a fault; the default message describes the code."""
     return Fault(path=path, code=code, message=message or CODES[code])
 
 
 class MaskedFault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A stored fault: masked and cut. `value` is the masked value at the path, or ""."""
+    """A stored fault, masked and shortened. `value` is the masked value at the path, or ""."""
 
     path: str
     code: str

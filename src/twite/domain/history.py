@@ -9,7 +9,7 @@ from twite.domain.times import spelled
 
 
 class PastAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt. `at` is in milliseconds; `answer` is X's untrusted text."""
+    """One attempt. `at` is in milliseconds; `answer` is untrusted text from X."""
 
     at: int
     outcome: str
@@ -19,7 +19,7 @@ class PastAttempt(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_without_request(self) -> bool:
-        """Whether it was a tag run that made no request."""
+        """Whether the attempt was a tag run that made no request."""
         return self.status is None and self.answer.startswith(NO_REQUEST)
 
     def __repr__(self) -> str:
@@ -43,11 +43,12 @@ class Rival(msgspec.Struct, frozen=True, kw_only=True):
 class History(msgspec.Struct, frozen=True, kw_only=True):
     """The history of one conversion. Times are milliseconds since the epoch.
 
-    `sent` is the body sent to X (JSON), empty once pruned; `reason` says why it is held, dead or
+    `sent` is the body sent to X (JSON), empty after pruning; `reason` says why it is held, dead or
     suppressed; `duplicates` counts repeats; `paused` is why its pixel is paused; `spent` is the
-    limit used up until `spent_until`; `consent` is the stored decision (JSON); X may have it since
-    `ambiguous_since`; `called` is the id its source knows it by; `superseded_by` is the later copy
-    with its dedup key, `supersedes` the earlier ones; sending it would duplicate `rival`.
+    rate limit that is used up until `spent_until`; `consent` is the stored decision (JSON); X may
+    have received it at `ambiguous_since` or later; `called` is the id that its source uses;
+    `superseded_by` is the later copy with the same dedup key, `supersedes` are the earlier ones;
+    sending it would duplicate `rival`.
     """
 
     delivery: int
@@ -80,7 +81,10 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def waiting(history: History, *, now: int) -> str | None:
-    """Return why a queued conversion is not sent now (ms); None if it only waits its turn."""
+    """Return why a queued conversion is not sent now; None if it is next in the queue.
+
+    `now` is in ms.
+    """
     if history.state is not State.QUEUED:
         return None
     if history.paused is not None:
@@ -108,7 +112,7 @@ class ConversionCounts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def balance(self) -> int:
-        """Conversions received and lost: must be 0."""
+        """Received conversions that no state accounts for: must be 0."""
         return self.received - (
             self.delivered
             + self.duplicate
@@ -121,7 +125,7 @@ class ConversionCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def total(accounts: Iterable[ConversionCounts]) -> ConversionCounts:
-    """Add counts up, with empty names."""
+    """Return the sum of counts, with empty names."""
     sums = dict.fromkeys(ConversionCounts.__struct_fields__[2:], 0)
     for account in accounts:
         for name in sums:

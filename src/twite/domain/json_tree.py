@@ -14,14 +14,14 @@ class WrongShape(ValueError):
 
 
 def as_mapping(value: Tree) -> Mapping[str, Tree]:
-    """Raises WrongShape unless it is an object."""
+    """Return an object. Raises WrongShape for other values."""
     if not isinstance(value, dict):
         raise WrongShape(f"an object was expected, not {_named(value)}")
     return value
 
 
 def as_list(value: Tree) -> list[Tree]:
-    """Return an array; null is an empty one. Raises WrongShape."""
+    """Return an array; null counts as empty. Raises WrongShape."""
     if value is None:
         return []
     if not isinstance(value, list):
@@ -30,7 +30,7 @@ def as_list(value: Tree) -> list[Tree]:
 
 
 def as_text(value: Tree) -> str:
-    """Return a string; null is an empty one. Raises WrongShape."""
+    """Return a string; null counts as empty. Raises WrongShape."""
     if value is None:
         return ""
     if not isinstance(value, str):

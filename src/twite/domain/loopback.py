@@ -62,7 +62,7 @@ def is_loopback(address: str) -> bool:
 
 
 def is_from_here(peer: str, headers: Headers) -> bool:
-    """Return whether this machine sent a request: over loopback, without a proxy, by its own name.
+    """Return whether this machine sent a request: over loopback, no proxy, its own name as Host.
 
     The name check stops pages in a local browser that use DNS rebinding.
     """

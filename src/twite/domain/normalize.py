@@ -4,7 +4,7 @@ Email   trimmed, lower-cased, SHA-256, no salt; dots and plus tags stay [doc WEB
 Phone   E.164 with its plus sign, SHA-256 [doc WEB; checked against X's vectors]
 Others  trimmed, raw: click id, IP, user agent [doc WEB]
 
-Every function returns the value, or the Fault that says why there is none.
+Every function returns the value, or a Fault with the reason.
 """
 
 import hashlib
@@ -67,7 +67,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def email_digest(text: str, *, path: str) -> str | Fault:
-    """Return the digest of an email, or of the SHA-256 of one."""
+    """Return the digest of an email. The input may already be its SHA-256."""
     plain = text.strip().lower()
     if not plain.isascii():
         plain = unicodedata.normalize("NFC", plain.translate(_INVISIBLE).strip())
@@ -81,9 +81,10 @@ def email_digest(text: str, *, path: str) -> str | Fault:
 
 
 def phone_digest(text: str, *, region: str | None, path: str) -> str | Fault:
-    """Return the digest of a phone number, or of the SHA-256 of one.
+    """Return the digest of a phone number.
 
-    `region` (ISO 3166, as in "GB") reads a number without country code; it is never guessed.
+    The input may already be its SHA-256. `region` (ISO 3166, as in "GB") applies to numbers without
+    a country code; it is never guessed.
     """
     if _CLEAR_PHONE.fullmatch(text):
         return hashlib.sha256(text.encode()).hexdigest()
@@ -133,7 +134,7 @@ def _e164(text: str, region: str | None) -> str:
 
 
 def digest(text: str, *, path: str) -> str | Fault:
-    """Read a SHA-256 digest, in either case; never hash it again."""
+    """Read a SHA-256 digest, in upper or lower case, without hashing it again."""
     plain = text.strip().lower()
     if not _DIGEST.fullmatch(plain):
         if _SHORT_DIGEST.fullmatch(plain):
@@ -199,7 +200,7 @@ def ip_address(text: str, *, path: str) -> str | Fault:
 
 
 def user_agent(text: str, *, path: str) -> str | Fault:
-    """Read a user agent: trimmed, without control characters, of a sane length."""
+    """Read a user agent: trimmed, without control characters, of limited length."""
     plain = text.strip()
     if (
         not 0 < len(plain) <= MAX_USER_AGENT

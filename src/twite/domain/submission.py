@@ -1,4 +1,4 @@
-"""Submission: an accepted request, scrubbed of persons: accepted, rejected, ignored items."""
+"""Submission: an accepted request without personal data: accepted, rejected and ignored items."""
 
 from collections.abc import Iterator
 from enum import StrEnum
@@ -42,7 +42,7 @@ class Endpoint(StrEnum):
 
 
 class Ignored(msgspec.Struct, frozen=True, kw_only=True):
-    """An item that is not a conversion of its source: counted, not stored.
+    """An item that is not a conversion of its source. It is counted and not stored.
 
     `name` is its name at the endpoint, as in `scroll`, cut to 64 characters.
     """
@@ -70,7 +70,7 @@ class AcceptedConversion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `key` is the dedup key (16 bytes); `body` the JSON for X; `suppressed` why it is not sent,
     `held` why it needs a user's decision; `consent` the stored decision (JSON); `index` its place
     in the submission. `key_set` are its match keys, None if X does not match it; `flag` is a remark
-    on its amount; `called` the id its source knows it by, if another.
+    on its amount; `called` the id that its source uses, if different.
     """
 
     index: int
@@ -93,7 +93,7 @@ class AcceptedConversion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class FlawedIdentifier(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A flaw of one conversion, accepted or rejected. `pixel` and `event` may be "".
 
-    `wins`: without this code, the conversion would have a second match key.
+    `wins` is whether the conversion would have a second match key without this flaw.
     """
 
     index: int
@@ -150,10 +150,10 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of a commit: indexes of duplicates, and of conversions the store holds.
+    """The result of a commit: the indexes of duplicate and held conversions.
 
-    X may have another copy of held ones. `conflict`: another request has this idempotency key;
-    nothing was stored.
+    Conversions are held if X may have another copy. With `conflict`, another request has this
+    idempotency key, and nothing was stored.
     """
 
     duplicates: tuple[int, ...] = ()
@@ -182,8 +182,8 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
 class RejectionQuery(msgspec.Struct, frozen=True, kw_only=True):
     """A filter of rejections: all conditions must hold.
 
-    `code` matches any fault; `pixels` None: all, and rejections without a pixel; `name` is a
-    conversion id or a receipt.
+    `code` matches any fault; `pixels` None matches all pixels, and rejections without one; `name`
+    is a conversion id or a receipt.
     """
 
     since: int = 0
@@ -194,7 +194,7 @@ class RejectionQuery(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 1_000
 
     def wants(self, rejection: Rejection) -> bool:
-        """Return whether a rejection matches, whatever the limit."""
+        """Return whether a rejection matches, regardless of the limit."""
         return (
             rejection.at >= self.since
             and self.source in {None, rejection.source}
@@ -219,7 +219,7 @@ def rejection_of(submission: Submission, refusal: RejectedConversion) -> Rejecti
 
 
 class IgnoredTally(msgspec.Struct, frozen=True, kw_only=True):
-    """How often a name was ignored on a day (days since 1970, UTC), and why."""
+    """How often a source's event was ignored on one day (days since 1970, UTC), and why."""
 
     day: int
     source: str

@@ -1,4 +1,4 @@
-"""Times as whole milliseconds since the Unix epoch (UTC), and their ISO 8601 spelling."""
+"""Times as whole milliseconds since the Unix epoch (UTC), and their ISO 8601 form."""
 
 import re
 from datetime import UTC, datetime
@@ -30,8 +30,8 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 def moment(text: str, *, now: int, path: str) -> int | Fault:
     """Read a time with a zone into milliseconds, rounded down.
 
-    `now` is in milliseconds. A time without a zone is a fault, as at X [doc WEB]; so are the hour
-    24 and the second 60.
+    `now` is in milliseconds. A time without a zone is a fault, because X rejects it [doc WEB]; so
+    are the hour 24 and the second 60.
     """
     if not _MOMENT.fullmatch(text):
         return fault(path, "not_a_time", _complaint(text))
@@ -49,7 +49,7 @@ def moment(text: str, *, now: int, path: str) -> int | Fault:
 
 
 def spelled(ms: int) -> str:
-    """Return a time as X's validator writes it: UTC, three digits of milliseconds, `Z`."""
+    """Return a time in the form of X's validator: UTC, three digits of milliseconds, `Z`."""
     minute, rest = divmod(ms, MINUTE)
     return f"{_spelled_minute(minute)}{rest // 1_000:02d}.{rest % 1_000:03d}Z"
 

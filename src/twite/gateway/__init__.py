@@ -1,1 +1,1 @@
-"""What the gateway does, one verb a file, and the ports it needs."""
+"""The gateway's capabilities, and the ports that they need."""

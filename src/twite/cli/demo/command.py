@@ -1,4 +1,4 @@
-"""`twite demo`: everything on loopback, and at the end whether gateway and X agree."""
+"""`twite demo`: run everything on loopback, then compare the gateway's counts with X's."""
 
 import csv
 import re
@@ -61,7 +61,7 @@ def demo(*, stay: Stay = False, orders: Orders = None) -> None:
 
 
 def example_orders() -> Path:
-    """Return the project's own orders: in the package, or beside the source."""
+    """Return the path of the example orders, in the package or in the source tree."""
     for folder in (Path(__file__).parents[1], Path(__file__).parents[4] / "examples"):
         file = folder / "orders.csv"
         if file.exists():
@@ -73,11 +73,11 @@ def example_orders() -> Path:
 
 
 def with_mailboxes(orders: Path, folder: Path) -> Path:
-    """Copy the example's orders, with addresses that could be somebody's.
+    """Copy the example orders, with email addresses that Twite does not treat as placeholders.
 
-    The example's own are of RFC 2606, where no mail is delivered: they count as placeholders, which
-    match nobody, as they should wherever else the file is sent. ICANN keeps `.internal` for private
-    use (resolution 2024.07.29.06), so that the copies are nobody's, either.
+    The example file uses domains of RFC 2606, which Twite treats as placeholders. The copies use
+    `.internal`, which ICANN reserves for private use (resolution 2024.07.29.06): no person has such
+    an address.
     """
     copy = folder / orders.name
     text = orders.read_text(encoding="utf-8-sig")
@@ -120,7 +120,7 @@ _MEANINGS: Final = {
 
 
 def tell_the_end(cast: DemoProcesses, story: DemoStory) -> bool:
-    """Print the tables; return whether all is as it must be."""
+    """Print the final tables; return whether all counts agree."""
     balance = cast.balance()
     counted = EmulatorCounts(cast)
     printing.say("")
@@ -184,7 +184,7 @@ class _Received(msgspec.Struct, frozen=True):
 
 
 class EmulatorCounts:
-    """What the emulator received and counted, added up."""
+    """Totals of what the emulator received and counted."""
 
     def __init__(self, cast: DemoProcesses) -> None:
         pixels = msgspec.convert(cast.x.counted(), _Counted).pixels

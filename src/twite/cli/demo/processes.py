@@ -1,4 +1,4 @@
-"""Who plays in the demo: X's emulator and a gateway, each a process of its own, and a shop."""
+"""The parts of the demo: an emulator of X and a gateway in separate processes, and a shop."""
 
 import http.client
 import json
@@ -55,7 +55,7 @@ _READY_SECONDS: Final = 30
 
 
 class DemoProcesses:
-    """All of them, from `with` to its end."""
+    """The demo's processes, as a context manager."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -106,7 +106,7 @@ class DemoProcesses:
         )
 
     def add_user(self) -> tuple[str, str]:
-        """Add an admin of the console, for as long as the demo runs; return name and password."""
+        """Add a console admin for the duration of the demo; return name and password."""
         name, password = "demo", secrets.token_urlsafe(12)
         added = self.twite(
             "user", "add", name, "--role", "admin", "--password-stdin", quiet=True, stdin=password

@@ -1,9 +1,9 @@
-"""Where to send rows, and sending them request by request, however long it takes.
+"""Send rows to a gateway request by request, with retries.
 
-429, 503, no answer   wait, longer each time, and send the same again: every row has an id, so that
-                      what arrived the first time is a duplicate the second
-400, 413              halve the request, until the row that is at fault is alone
-401, 404, …           stop: no other try would end differently
+429, 503, no answer   wait, longer each time, and send the same request again: every row has an id,
+                      so a row that arrived before counts as a duplicate
+400, 413              halve the request until it contains only the faulty row
+401, 404, …           stop: a retry would fail again
 """
 
 import os
@@ -46,11 +46,11 @@ _PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 class SendStopped(OperatorError):
-    """No further row can be sent as things are."""
+    """Sending must stop: the remaining rows would fail, too."""
 
 
 class SendResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """`retry_after` is in seconds."""
+    """The gateway's response. `retry_after` is in seconds."""
 
     status: int
     body: bytes
@@ -58,20 +58,20 @@ class SendResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SendNoResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """`lost` is whether the request may have arrived all the same."""
+    """No response. `lost` is whether the request may have arrived anyway."""
 
     reason: str
     lost: bool
 
 
 class SendClient(Protocol):
-    """One request to the gateway, with one answer at most."""
+    """A client that sends one request to the gateway, without retries."""
 
     async def __call__(self, body: bytes) -> SendResponse | SendNoResponse: ...
 
 
 class RetryPatience(msgspec.Struct, frozen=True, kw_only=True):
-    """How to wait: `patience` is how many seconds in a row the gateway may take nothing."""
+    """How long to retry: `patience` is the maximum of seconds without an accepted request."""
 
     patience: float
     elapsed: Callable[[], float]
@@ -82,15 +82,15 @@ class RetryPatience(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Submitter:
-    """Sends rows and says what became of each."""
+    """Sends rows and returns the result of each."""
 
     post: SendClient
     waiting: RetryPatience
 
     async def submit(self, rows: Sequence[FileRow], *, lost: bool = False) -> list[RowResult]:
-        """Send rows that have a body, at most what one request may hold.
+        """Send rows that have a body, at most as many as one request may hold.
 
-        `lost` is whether they may have been sent before. Raises Stopped.
+        `lost` is whether they may have been sent before. Raises SendStopped.
         """
         bodies = [row.body for row in rows if row.body is not None]
         answer, lost = await self._answered(_OPEN + b",".join(bodies) + _CLOSE, lost=lost)
@@ -129,7 +129,7 @@ class Submitter:
 
 
 def poster(session: aiohttp.ClientSession, *, url: str, key: Secret) -> SendClient:
-    """Return what posts to a gateway, with a source's key."""
+    """Return a client that posts to a gateway with a source's key."""
     headers = {
         "Authorization": f"Bearer {key.reveal()}",
         "Content-Type": "application/json",
@@ -157,12 +157,12 @@ def poster(session: aiohttp.ClientSession, *, url: str, key: Secret) -> SendClie
 
 
 def fits(rows: int, size: int) -> bool:
-    """Whether a request may hold so many rows, of so many bytes together."""
+    """Whether one request may hold this number of rows with this total size in bytes."""
     return rows <= MAX_ROWS and size + rows + len(_OPEN) + len(_CLOSE) <= MAX_BYTES
 
 
 def decoded(body: bytes, shape: type[T]) -> T | None:
-    """Decode an answer; None where it is not of this shape."""
+    """Decode an answer; None if its shape is wrong."""
     try:
         return msgspec.json.decode(body, type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -232,11 +232,14 @@ _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 — whe
 
 
 class NoKey(OperatorError):
-    """There is no key to show to the gateway."""
+    """No API key for the gateway was found."""
 
 
 class SendTarget(msgspec.Struct, frozen=True, kw_only=True):
-    """`source` and `destinations` are None where only an address and a key are known."""
+    """The gateway to send to.
+
+    `source` and `destinations` are None if only address and key are known.
+    """
 
     url: str
     key: Secret
@@ -249,7 +252,7 @@ class SendTarget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def target(config: Path, *, to: str | None, source: str | None, key_from: str | None) -> SendTarget:
-    """Decide it from the options and, unless `--to` and `--key-from` say all, the settings.
+    """Return the target, from the options or, if they are incomplete, the settings.
 
     Raises SettingsError, NoKey, and BadParameter for wrong usage.
     """

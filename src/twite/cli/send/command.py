@@ -1,4 +1,4 @@
-"""`twite send`: conversions from files."""
+"""`twite send`: send conversions from files."""
 
 from datetime import tzinfo
 from pathlib import Path
@@ -126,7 +126,7 @@ def send(
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
-    """Exits with 1 if a row was rejected or could not be sent; the report says which and why."""
+    """Exits with 1 if a row was rejected or not sent. The report lists the reasons."""
     _require_sense(files, report, key_from, dry=dry_run)
     if currency is not None and isinstance(known_currency(currency, path=""), Fault):
         raise typer.BadParameter(

@@ -1,4 +1,4 @@
-"""Files on the disk and their rows; Parquet, if `polars` is installed, as the text of a CSV."""
+"""Read input files row by row. Parquet needs `polars`, and is read as if it were CSV."""
 
 import codecs
 import csv
@@ -44,11 +44,11 @@ _SLICE: Final = 10_000  # rows turned into Python values at once
 
 
 class ParquetMissing(OperatorError):
-    """The optional part that reads Parquet is not installed."""
+    """The optional package that reads Parquet is not installed."""
 
 
 class ParquetFrame(Protocol):
-    """What is used of polars.DataFrame."""
+    """The part of polars.DataFrame that is used here."""
 
     columns: list[str]
     height: int
@@ -76,7 +76,7 @@ class ParquetTable:
 
 
 def open_table(path: Path, find: "Callable[[str], ModuleType]" = import_module) -> ParquetTable:
-    """Read a Parquet file. Raises ParquetMissing, and SenderError where it is not one."""
+    """Read a Parquet file. Raises ParquetMissing, and ClientError if the file is not Parquet."""
     try:
         polars = find("polars")
     except ImportError:
@@ -92,9 +92,9 @@ def open_table(path: Path, find: "Callable[[str], ModuleType]" = import_module) 
 
 
 def as_text(value: object) -> str:
-    """Spell a value of Parquet as a CSV would hold it.
+    """Return a Parquet value as text for a CSV.
 
-    A number stays one: `1.234` is spelled `1.2340`, which cannot be taken for 1,234.
+    `1.234` becomes `1.2340`, which cannot be read as 1,234.
     """
     if value is None or isinstance(value, bool):
         return "" if value is None else str(value).lower()
@@ -126,10 +126,10 @@ _PIECE: Final = 1 << 20
 
 
 class OpenedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file, examined whole: it can be read to its end.
+    """A file that was read to its end without an error.
 
-    `size` and `digest` (SHA-256) are of its content, decompressed; `rows` counts what is not blank.
-    `columns` is None for JSON.
+    `size` and `digest` (SHA-256) are of its content, decompressed; `rows` counts the rows that are
+    not blank. `columns` is None for JSON.
     """
 
     path: Path
@@ -144,11 +144,10 @@ class OpenedFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def examine(path: Path, chosen: Mapping[str, str], *, delimiter: str | None = None) -> OpenedFile:
-    """Look through a whole file before anything of it is sent.
+    """Read a whole file before any row of it is sent.
 
-    `chosen` is `--map`: our field → column; `delimiter` separates the cells of a CSV, None to tell
-    it from the file. Raises SenderError where it cannot be read, and
-    UnknownColumn.
+    `chosen` is `--map`: field → column. `delimiter` separates the cells of a CSV; None detects it.
+    Raises ClientError if the file cannot be read, and UnknownColumn.
     """
     csv.field_size_limit(MAX_CELL)
     try:

@@ -1,9 +1,9 @@
 """The result of each row, and the report that lets a run continue where it stopped.
 
-A report is CSV: row, order, verdict, code, field, message; one line for each thing to say about a
-row, at least one. No person is in it, but order ids are. `<report>.state` says which file it is
-about (size and SHA-256), how many of its rows are done, and how long the report was then. Only the
-owner can read either of them (0600).
+A report is CSV: row, order, verdict, code, field, message; one line for each message about a row,
+at least one. It contains order ids, but no personal data. `<report>.state` holds the size and
+SHA-256 of the input file, the number of finished rows, and the length of the report at that point.
+Only the owner can read the two files (0600).
 """
 
 import csv
@@ -39,7 +39,7 @@ class RowResultKind(StrEnum):
 
 
 class RowResult(msgspec.Struct, frozen=True, kw_only=True):
-    """`errors` are why it was rejected; `notes` what else is to be said about the row."""
+    """The result of a row. `errors` are the reasons for a rejection; `notes` are other remarks."""
 
     number: int
     order: str
@@ -49,7 +49,7 @@ class RowResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def within(answer: NativeReceipt, rows: int) -> bool:
-    """Whether the answer speaks of a request of so many rows."""
+    """Whether the answer fits a request with this number of rows."""
     indexes = [item.index for item in answer.rejected]
     indexes += [warning.index for warning in answer.warnings]
     indexes += [*answer.duplicate_indexes, *answer.suppressed_indexes, *answer.held_indexes]
@@ -61,7 +61,7 @@ def _finding(fault: ReportedFault) -> RowFinding:
 
 
 def refused(row: FileRow) -> RowResult:
-    """Judge a row that was not sent, by what reading it found."""
+    """Return the result of a row that was not sent because it could not be read."""
     return RowResult(
         number=row.number,
         order=row.order,
@@ -74,10 +74,10 @@ def refused(row: FileRow) -> RowResult:
 def judge(
     rows: Sequence[FileRow], answer: NativeReceipt, *, lost: bool = False, dry: bool = False
 ) -> list[RowResult]:
-    """Judge the rows of one request by its answer.
+    """Return the results of the rows of one request, from its answer.
 
-    `lost` is whether an earlier answer to the same rows may have been lost; `dry` whether they were
-    only looked at.
+    `lost` is whether an earlier answer to the same rows may have been lost; `dry` whether this is a
+    dry run.
     """
     errors = {item.index: item.errors for item in answer.rejected}
     warnings = {warning.index: warning.warnings for warning in answer.warnings}
@@ -129,7 +129,7 @@ def _repeats(row: FileRow) -> bool:
 
 
 class ResultReason(msgspec.Struct):
-    """How often a code occurred, the first row it occurred in, and the message there."""
+    """How often a code occurred, its first row, and the message of that row."""
 
     count: int
     row: int
@@ -137,7 +137,7 @@ class ResultReason(msgspec.Struct):
 
 
 class ResultTally(msgspec.Struct, kw_only=True):
-    """All verdicts so far. One row counts under each of its codes once."""
+    """Totals of all verdicts so far. A row counts once for each of its codes."""
 
     rows: int = 0
     kinds: dict[str, int] = msgspec.field(default_factory=dict)
@@ -153,7 +153,7 @@ class ResultTally(msgspec.Struct, kw_only=True):
                 counted.setdefault(code, first).count += 1
 
     def of(self, *kinds: RowResultKind) -> int:
-        """Return how many rows were one of these."""
+        """Return how many rows have one of these verdicts."""
         return sum(self.kinds.get(kind, 0) for kind in kinds)
 
 
@@ -169,11 +169,14 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\0", "\uff1d", "\uff0b", "\u
 
 
 class ReportUnusable(OperatorError):
-    """The report cannot be written where it should be."""
+    """The report file cannot be written."""
 
 
 class ReportState(msgspec.Struct, kw_only=True):
-    """How far a run is. `options` stands for all that decides what is sent, and where to."""
+    """The progress of a run.
+
+    `options` is a digest of all options that affect what is sent, and where.
+    """
 
     size: int
     sha256: str
@@ -185,7 +188,10 @@ class ReportState(msgspec.Struct, kw_only=True):
 
 
 class SendReport:
-    """Writes verdicts, and after them how far they go: what was written twice is cut off again."""
+    """Writes verdicts, then the progress.
+
+    After a crash, lines beyond the saved progress are cut off.
+    """
 
     def __init__(self, path: Path, state: ReportState) -> None:
         self.path = path
@@ -198,7 +204,7 @@ class SendReport:
             self._file.write(b"\xef\xbb\xbf" + _line(HEADER))
 
     def write(self, verdicts: Iterable[RowResult]) -> None:
-        """Write verdicts, durably, and count them."""
+        """Write verdicts durably (fsync), and count them."""
         for verdict in verdicts:
             self.state.tally.add(verdict)
             self.state.done += 1
@@ -210,7 +216,7 @@ class SendReport:
         self._save()
 
     def finish(self) -> None:
-        """Note that every row has its verdict."""
+        """Record that every row has its verdict."""
         self.state.finished = True
         self.write(())
 
@@ -239,12 +245,12 @@ def state_path(report: Path) -> Path:
 
 
 def options_digest(options: object) -> str:
-    """Return text that stands for the options of a run, without holding a secret or a name."""
+    """Return a digest of a run's options; it reveals no secret and no name."""
     return hashlib.sha256(msgspec.json.encode(options, order="deterministic")).hexdigest()[:16]
 
 
 def earlier_run(report: Path, *, size: int, sha256: str) -> ReportState | None:
-    """Return how far an earlier run came with this very file; None where there was none."""
+    """Return the progress of an earlier run with the same file; None if there was none."""
     try:
         state = msgspec.json.decode(state_path(report).read_bytes(), type=ReportState)
         there = report.stat().st_size
@@ -255,10 +261,10 @@ def earlier_run(report: Path, *, size: int, sha256: str) -> ReportState | None:
 
 
 def open_report(path: Path, state: ReportState, *, source: Path, overwrite: bool) -> SendReport:
-    """Open a report to write to.
+    """Open a report for writing.
 
-    Raises SenderError where that would overwrite the file it is about or one that is no report,
-    unless a person agreed to `overwrite` it; ReportUnusable where it cannot be written.
+    Raises ClientError if that would overwrite the input file, or, without `overwrite`, a file that
+    is not a report. Raises ReportUnusable if it cannot be written.
     """
     try:
         if path.exists():

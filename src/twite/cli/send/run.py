@@ -1,4 +1,4 @@
-"""One file of `twite send`: ask, send from where an earlier run stopped, write the report."""
+"""Send one file: confirm, continue where an earlier run stopped, write the report."""
 
 import asyncio
 import random
@@ -46,13 +46,16 @@ from twite.formats.native.conversion import ReadConversion
 
 
 class BatchSubmitter(Protocol):
-    """Where rows go: the gateway, or nowhere."""
+    """Submits rows: to the gateway, or to a dry run."""
 
     async def submit(self, rows: list[FileRow], *, lost: bool = False) -> list[RowResult]: ...
 
 
 class SendDryRun:
-    """Judges rows as the gateway would, and sends nothing. It knows of no duplicates elsewhere."""
+    """Validates rows as the gateway would, and sends nothing.
+
+    It finds only duplicates within the file.
+    """
 
     def __init__(
         self, *, source: Source, destinations: Mapping[str, Destination], now: int
@@ -63,7 +66,7 @@ class SendDryRun:
         self._seen: set[bytes] = set()
 
     async def submit(self, rows: list[FileRow], *, lost: bool = False) -> list[RowResult]:
-        """Judge rows that have a body."""
+        """Validate rows that have a body."""
         del lost
         body = b'{"conversions":[' + b",".join(row.body or b"null" for row in rows) + b"]}"
         reading = native.read(
@@ -125,9 +128,9 @@ async def run(
     report: SendReport,
     advance: Callable[[int], None],
 ) -> None:
-    """Send the remaining rows and record each result. Raises Stopped.
+    """Send the remaining rows and record each result. Raises SendStopped.
 
-    `advance` is told how many rows are done, at the start and after each request.
+    `advance` is called with the number of finished rows, at the start and after each request.
     """
     done = report.state.done
     advance(done)
@@ -144,9 +147,9 @@ async def run(
 
 
 def batches(rows: Iterator[FileRow], *, skip: int) -> Iterator[list[FileRow]]:
-    """Cut rows into what one request may hold, after the first `skip` of them.
+    """Split rows into batches that fit one request.
 
-    Those are read all the same: a later row may repeat one of them.
+    The first `skip` rows are read but not returned: a later row may be a duplicate of one.
     """
     batch: list[FileRow] = []
     size = 0
@@ -164,9 +167,10 @@ def batches(rows: Iterator[FileRow], *, skip: int) -> Iterator[list[FileRow]]:
 
 
 class SendOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for. `options` stands for all that decides what is sent, and where to.
+    """The options of a run.
 
-    `patience` is in seconds; `report` is None for the place beside each file.
+    `options` is a digest of all options that affect what is sent, and where. `patience` is in
+    seconds; with `report` None, each report is next to its file.
     """
 
     reading: RowOptions
@@ -180,7 +184,7 @@ class SendOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SendResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How far it came. `report` is None where nothing was written."""
+    """The result of a run. `report` is None if nothing was written."""
 
     opened: OpenedFile
     tally: ResultTally
@@ -188,7 +192,7 @@ class SendResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def perform(opened: OpenedFile, wish: SendOptions, target: SendTarget) -> SendResult:
-    """Ask, send, write the report and say what came of it."""
+    """Confirm, send, write the report and print a summary."""
     path = wish.report or _beside(opened.path, dry=wish.dry)
     if not wish.quiet:
         send_summary.announce(opened)

@@ -1,4 +1,4 @@
-"""What `twite send` says: before, on the way, and at the end."""
+"""Output of `twite send`: before, during and after a run."""
 
 import re
 import sys
@@ -37,7 +37,7 @@ _SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipe
 
 
 class ProgressReporter(Protocol):
-    """Tells how far a run is, and what happens on the way."""
+    """Prints the progress of a run, and its messages."""
 
     def advance(self, done: int) -> None: ...
 
@@ -45,7 +45,7 @@ class ProgressReporter(Protocol):
 
 
 def announce(opened: OpenedFile) -> None:
-    """Say what the file is, which column is taken for what, and what is missing."""
+    """Print the format of the file, the mapping of columns, and missing columns."""
     details = [_KINDS[opened.kind], f"{opened.rows:,} rows"]
     if opened.kind == "csv":
         by = _SEPARATORS.get(opened.separated.by, repr(opened.separated.by))
@@ -68,7 +68,7 @@ def announce(opened: OpenedFile) -> None:
 
 
 def doubts(opened: OpenedFile) -> Iterator[str]:
-    """Yield what a person should know of the columns before anything is sent."""
+    """Yield warnings about the columns, before anything is sent."""
     taken = opened.columns.taken if opened.columns is not None else {}
     if not taken:
         return
@@ -94,7 +94,7 @@ def _no_amount(ignored: Sequence[str]) -> str:
 
 @contextmanager
 def telling(name: str, rows: int) -> Iterator[ProgressReporter]:
-    """Show progress: a bar on a terminal, now and then a line elsewhere; on standard error."""
+    """Show progress on standard error: a bar on a terminal, otherwise an occasional line."""
     console = Console(stderr=True, markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
         yield _Lines(name, rows)
@@ -112,7 +112,7 @@ def telling(name: str, rows: int) -> Iterator[ProgressReporter]:
 
 
 def summarise(opened: OpenedFile, tally: ResultTally, report: Path, *, dry: bool) -> None:
-    """Print the verdicts counted, the reasons and the notes, each with a row to look at."""
+    """Print the totals of verdicts, reasons and notes, each with the number of an example row."""
     rows: list[list[str | int]] = [
         [_WORDS[kind], tally.of(kind)] for kind in RowResultKind if tally.of(kind)
     ]
@@ -128,7 +128,7 @@ def summarise(opened: OpenedFile, tally: ResultTally, report: Path, *, dry: bool
 
 
 def as_json(opened: OpenedFile, tally: ResultTally, report: Path) -> dict[str, object]:
-    """Return the same for programs."""
+    """Return the summary for JSON."""
     columns = opened.columns
     return {
         "file": str(opened.path),
@@ -197,5 +197,5 @@ def _listed(reasons: dict[str, ResultReason]) -> list[dict[str, object]]:
 
 
 def is_terminal() -> bool:
-    """Whether a person can be asked."""
+    """Whether the command can prompt for an answer."""
     return sys.stdin.isatty() and sys.stderr.isatty()

@@ -26,7 +26,7 @@ _ADMIN: Final = Role.ADMIN
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class UsersPage:
-    """All users. Every change takes the admin's own password."""
+    """The page of users. Every change requires the admin's own password."""
 
     user_accounts: Accounts
     confirming: Reauthentication
@@ -161,7 +161,7 @@ _OPENS: Final = {
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class KeysPage:
-    """Made here, shown once, revoked here."""
+    """The page of API keys: create, list and revoke. A key is shown once."""
 
     user_accounts: Accounts
     confirming: Reauthentication
@@ -223,7 +223,7 @@ _ON_A_PAGE: Final = 50
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class AuditPage:
-    """What was done, the latest first."""
+    """The page of the audit log, latest event first."""
 
     trail: AccountDirectory
 

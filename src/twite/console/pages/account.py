@@ -1,4 +1,4 @@
-"""Signing in and out; a user's own password, sessions and second factor."""
+"""Signing in and out; the user's own password, sessions and second factor."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ _PATH = "/console/account"
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class AccountPage:
-    """One's own account. Nothing of it is about anybody else."""
+    """The page of the signed-in user's own account."""
 
     user_accounts: Accounts
     sessions: DirectoryReader
@@ -85,7 +85,7 @@ _MOST_BEGUN: Final = 64
 
 
 class CodesPage:
-    """One's own second factor. Without a secret key there is none to be had."""
+    """The page of the user's own second factor, which requires server.secret_key."""
 
     def __init__(self, *, second_factor: TwoFactor | None, authentication: Authentication) -> None:
         self._second_factor = second_factor
@@ -176,7 +176,7 @@ _WRONG: Final = (
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class SignInPage:
-    """The way in and out."""
+    """The pages to sign in and out."""
 
     authentication: Authentication
 

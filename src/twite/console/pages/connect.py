@@ -28,7 +28,7 @@ _NAMES: Final = {OAUTH: "signed-in credentials", PIXEL_TOKEN: "pixel token"}
 
 
 class ConnectPage:
-    """What is begun in a session must be finished in it."""
+    """The page that connects a pixel. A sign-in at X must end in the session that started it."""
 
     def __init__(
         self,
@@ -165,7 +165,7 @@ _ORDER: Final = {"red": 0, "amber": 1, "green": 2}
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class DiagnosticsPage:
-    """Runs the checks on request. Only for admins, because it shows every pixel."""
+    """The page that runs the diagnostics, for admins only, because it shows every pixel."""
 
     examine: Callable[[], AsyncIterator[CheckFinding]]
 

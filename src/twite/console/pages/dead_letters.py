@@ -1,4 +1,4 @@
-"""Dead letters and held: error groups by X's reason, to edit, replay or discard."""
+"""Dead letters and held deliveries: groups by X's error, to edit, replay or discard."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ TODAY: Final = "@today"  # no event of X's is called so
 
 
 class EditPreview(msgspec.Struct, frozen=True, kw_only=True):
-    """One conversion as it was, and as it would go."""
+    """A conversion before and after an edit."""
 
     history: History
     before: str
@@ -49,7 +49,7 @@ class EditPreview(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class DeadLettersPage:
-    """Deliveries that wait for a person's decision."""
+    """The pages of deliveries that need a person's decision."""
 
     destinations: Mapping[str, Destination]
     error_groups: Queries
@@ -218,7 +218,10 @@ class DeadLettersPage:
         return visit.back_to(PATH, message=f"{done.moved} discarded. They count as suppressed.")
 
     async def _chosen(self, visit: PageRequest) -> tuple[ErrorGroup, list[History]]:
-        """Return the error group and its selected conversions. Raises Closed where it is none."""
+        """Return the error group and its selected conversions.
+
+        Raises AccessDenied if the group does not exist.
+        """
         form = visit.form
         error_group = self._error_group_of(visit, form)
         scope = QueryScope(pixels=visit.viewer.pixels)
@@ -250,7 +253,10 @@ class DeadLettersPage:
         return error_group, found
 
     def _error_group_of(self, visit: PageRequest, form: FormData) -> ErrorGroup:
-        """Return the error group that a form names. Raises Closed, also for others' pixels."""
+        """Return the error group that a form names.
+
+        Raises AccessDenied, also for pixels that the user may not see.
+        """
         state, pixel = form.first("state"), form.first("pixel")
         if state not in {State.DEAD, State.HELD} or not visit.viewer.sees(pixel):
             raise AccessDenied(
@@ -267,7 +273,7 @@ class DeadLettersPage:
         )
 
     def _edit_of(self, form: FormData, error_group: ErrorGroup) -> Edit:
-        """Return what is to be changed. Raises Closed: nothing is left out without a word."""
+        """Return the edit that a form describes. Raises AccessDenied for an invalid field."""
         event, divide, drop = form.first("event_to"), form.first("divide"), form.all("drop")
         if event not in {"", TODAY, *self._name.of(error_group.pixel).values()}:
             raise AccessDenied(

@@ -1,6 +1,6 @@
-"""The Events Manager: X's events of a pixel's account, made, changed, deleted and mapped.
+"""The Events Manager: list, create, change, delete and map the X events of a pixel's account.
 
-Nothing is kept here: every page asks X. What X says ends up in words that a person can act on.
+Each page view queries X; nothing is cached. X's errors are shown with their fix.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ _KINDS: Final = [
 
 
 class EventRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An event, and what the settings call it."""
+    """An event, and its names in the settings."""
 
     tag: EventTag
     names: tuple[str, ...]
@@ -37,7 +37,7 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class EventsPage:
-    """X's events of the pixels that are signed in for."""
+    """The page of X's events, for pixels with OAuth credentials."""
 
     manager: EventTagManager
     destinations: Mapping[str, Destination]

@@ -1,4 +1,4 @@
-"""Conversions as they arrive, and each one's life."""
+"""Live view of conversions, and the history of each."""
 
 import asyncio
 from collections import Counter
@@ -54,7 +54,7 @@ MOST: Final = 32
 
 
 class Stream:
-    """One that is open. `ended` is set once another has taken its place."""
+    """An open event stream. `ended` is set when another stream replaces it."""
 
     def __init__(self, who: str) -> None:
         self.who = who
@@ -62,10 +62,10 @@ class Stream:
 
 
 class Streams:
-    """The open streams, the oldest first.
+    """The open streams, oldest first: at most `each` per user and `most` in total.
 
-    No user has more than `each`, and together there are at most `most`. Opening another ends the
-    oldest of the user with the most, or of the user who opens, at the limit of one user.
+    At the user's limit, a new stream ends the user's oldest. At the total limit, it ends the oldest
+    stream of the user with the most.
     """
 
     def __init__(self, *, each: int = EACH, most: int = MOST) -> None:
@@ -74,7 +74,7 @@ class Streams:
         self._open: list[Stream] = []
 
     def open(self, who: str) -> Stream:
-        """Return one more; another ends for it where there are too many."""
+        """Return a new stream. At a limit, another stream ends."""
         counts = Counter(stream.who for stream in self._open)
         if counts[who] >= self._each:
             self._end_oldest(who)
@@ -89,7 +89,7 @@ class Streams:
         return stream
 
     def close(self, stream: Stream) -> None:
-        """Count it no more."""
+        """Remove a closed stream."""
         if stream in self._open:
             self._open.remove(stream)
 
@@ -101,7 +101,7 @@ class Streams:
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class LivePage:
-    """The newest, by what they are looked for; and new ones as they come."""
+    """The page of the latest conversions, with filters; new ones appear as they arrive."""
 
     destinations: Mapping[str, Destination]
     sources: Sequence[str]

@@ -1,4 +1,4 @@
-"""The first page: what needs a person, the balance as a flow, and how fast it goes."""
+"""The overview page: required actions, the balance, traffic and delivery times."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ PATH: Final = "/console"
 
 
 class TimeSpan(msgspec.Struct, frozen=True):
-    """What can be looked at: so long, one bar for `each` span that is counted."""
+    """A time range of the chart. Each bar covers `each` counted spans."""
 
     name: str
     title: str
@@ -50,7 +50,7 @@ SPANS: Final = (
 
 
 class ActionNeeded(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that a person has to see to."""
+    """A problem that needs a person's action."""
 
     tone: str
     title: str
@@ -60,7 +60,7 @@ class ActionNeeded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BalanceBar(msgspec.Struct, frozen=True, kw_only=True):
-    """One bar of the chart, and what it is read aloud as."""
+    """One bar of the chart, with its text for screen readers."""
 
     at: int
     name: str
@@ -71,7 +71,7 @@ class BalanceBar(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class OverviewPage:
-    """Everything at a glance."""
+    """The overview page."""
 
     destinations: Mapping[str, Destination]
     records: Queries
@@ -171,7 +171,7 @@ class OverviewPage:
             ActionNeeded(
                 tone="bad",
                 title=f"{forecast.misses} conversions of {forecast.pixel} will be late",
-                sentence="At the current rate they will miss X's 48-hour deadline.",
+                sentence="At the current rate, these conversions will miss X's 48-hour deadline.",
                 path=f"/console/live?state=queued&pixel={forecast.pixel}",
             )
             for forecast in expected

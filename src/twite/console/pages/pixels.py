@@ -26,7 +26,7 @@ _PATH: Final = "/console/pixels"
 
 
 class ShownPixel(msgspec.Struct, frozen=True, kw_only=True):
-    """A pixel as it is shown: of its credentials, only of which kind they are."""
+    """A pixel as shown on the page, with the kinds of its credentials only."""
 
     pixel: str
     account: str | None
@@ -43,7 +43,7 @@ class ShownPixel(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class PixelsPage:
-    """Pixels with their state; sources for users who see all pixels."""
+    """The page of pixels and their state, and of sources for users who see all pixels."""
 
     destinations: Mapping[str, Destination]
     sources: Sequence[Source]
@@ -118,7 +118,7 @@ class PixelsPage:
 
 
 def known_pixel(visit: PageRequest, destinations: Mapping[str, Destination]) -> str:
-    """Return the pixel of the path. One that may not be seen is as unknown as any other."""
+    """Return the pixel of the path. A pixel that the user may not see counts as unknown."""
     pixel = visit.part("pixel")
     if pixel not in destinations or not visit.viewer.sees(pixel):
         raise AccessDenied(
@@ -128,12 +128,12 @@ def known_pixel(visit: PageRequest, destinations: Mapping[str, Destination]) -> 
 
 
 def may_see(viewer: Viewer, source: Source) -> bool:
-    """Return whether a source may be shown: all its pixels must be the viewer's."""
+    """Return whether a source may be shown: the viewer must see all its pixels."""
     return all(viewer.sees(pixel) for pixel in source.pixels)
 
 
 def kinds_of(destination: Destination) -> tuple[str, ...]:
-    """Return what kinds of credentials there are, the one that is used first."""
+    """Return the kinds of credentials of a pixel, the one in use first."""
     names = {PixelToken: "pixel token", OAuthKeys: "OAuth 1.0a", MissingCredentials: "none yet"}
     first = names[type(destination.credentials)]
     return (first,) if destination.fallback is None else (first, "OAuth 1.0a as fallback")

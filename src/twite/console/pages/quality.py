@@ -23,7 +23,7 @@ DAYS: Final = (7, 30, 90)
 
 
 class DayQuality(msgspec.Struct, frozen=True, kw_only=True):
-    """A point of the trend."""
+    """One day of the trend."""
 
     day: str
     share: float
@@ -31,10 +31,9 @@ class DayQuality(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FlawShare(msgspec.Struct, frozen=True, kw_only=True):
-    """What spoils match keys, how often, and what would be won without it.
+    """A flaw of match keys, its frequency, and the gain from fixing it.
 
-    `gain` is how many more of all conversions would have two keys, from 0 to 1: those whose second
-    is spoilt so.
+    `gain` is the share of conversions, from 0 to 1, that would gain a second key.
     """
 
     code: str
@@ -47,7 +46,7 @@ class FlawShare(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventQuality(msgspec.Struct, frozen=True, kw_only=True):
-    """An event with its keys, its trend and its flaws."""
+    """An event with its match keys, their trend and their flaws."""
 
     pixel: str
     event: str
@@ -58,7 +57,7 @@ class EventQuality(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MatchQualityPage:
-    """Which keys conversions carry."""
+    """The page of match quality: which identifiers conversions have."""
 
     def __init__(self, *, destinations: Mapping[str, Destination], tallies: Queries) -> None:
         self._destinations = destinations
@@ -171,7 +170,7 @@ _APART: Final = ("both", "pixel_only", "server_only")
 
 
 class DedupReportPage:
-    """The overlap of pixel and server, as it was counted last."""
+    """The page of the deduplication report, as of the last count."""
 
     def __init__(
         self, *, destinations: Mapping[str, Destination], sightings: Queries, clock: Clock

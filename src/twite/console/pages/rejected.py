@@ -29,7 +29,7 @@ _FILTERS: Final = ("id", "code", "source", "pixel")
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class RejectedPage:
-    """The latest, by what they are looked for."""
+    """The page of the latest rejected conversions, with filters."""
 
     destinations: Mapping[str, Destination]
     sources: Sequence[str]
@@ -62,7 +62,7 @@ class RejectedPage:
 
 
 def rejections_seen(visit: PageRequest, *, name: str, limit: int) -> RejectionQuery:
-    """Return what is asked about, of what the viewer sees and the query narrows it to."""
+    """Return the filter from the query string, limited to pixels that the viewer sees."""
     scope = scope_of(visit)
     return RejectionQuery(
         since=visit.now - KEPT_FOR,
@@ -82,7 +82,7 @@ _MOST_NORMS: Final = 200
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class AmountsPage:
-    """Remarks on amounts, and what is usual. `guards` are the sources' own, by name."""
+    """The page of unusual amounts. `guards` are the value guards of sources, by name."""
 
     destinations: Mapping[str, Destination]
     guards: Mapping[str, ValueGuard | None]

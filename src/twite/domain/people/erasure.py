@@ -1,4 +1,4 @@
-"""Erasure subject: identifiers as people write them → the values to search for in the store.
+"""Erasure subject: convert identifiers as people write them into the values to search for.
 
 IP addresses and user agents are shared by many persons, so they cannot be searched for.
 """
@@ -36,8 +36,8 @@ _ADDRESS: Final = re.compile(rb"[^\s\"'<>(),;:=&?/\\|]+(?:@|%40)[^\s\"'<>(),;:=&
 class ErasureIdentifier(msgspec.Struct, frozen=True, kw_only=True):
     """One identifier to erase. Its repr is masked.
 
-    `words` are its stored forms, and others' variants; `texts` are emails in lower case; `person`
-    is for the opt-out list.
+    `words` are its stored forms and known variants; `texts` are emails in lower case; `person` is
+    the entry for the opt-out list.
     """
 
     kind: str
@@ -62,11 +62,11 @@ class ErasureSubject(msgspec.Struct, frozen=True, kw_only=True):
         return "ErasureSubject(***)"
 
     def named_in(self, kept: bytes) -> bool:
-        """Return whether Twite's own text has them: digests and click ids are whole words there."""
+        """Return whether text from Twite contains the values, as whole words."""
         return bool(self.words) and not self.words.isdisjoint(_WORD.findall(kept))
 
     def named_in_any(self, text: bytes) -> bool:
-        """Return whether any text has them, in clear or encoded."""
+        """Return whether any text contains the values, plain or encoded."""
         if not self.words and not self.texts:
             return False
         apart = _SPELLED.sub(b" ", text)
@@ -96,7 +96,7 @@ def asked(kind: str, text: str, *, region: str | None) -> ErasureIdentifier | Fa
 
 
 def all_of(identifiers: Iterable[ErasureIdentifier]) -> ErasureSubject:
-    """Return what to search for."""
+    """Return the values to search for."""
     found: Sequence[ErasureIdentifier] = tuple(identifiers)
     return ErasureSubject(
         words=frozenset(word.encode() for request in found for word in request.words),

@@ -42,9 +42,9 @@ class KeyScope(StrEnum):
 class User(msgspec.Struct, frozen=True, kw_only=True):
     """A user. Times are milliseconds.
 
-    `pixels` are those the user sees, None for all. `password` is a hash with salt and cost. Codes
-    are required since `code_since`; `code_step` is the last one used, `recovery` the hashes of
-    unused recovery codes.
+    `pixels` are the pixels that the user sees, None for all. `password` is a hash with salt and
+    cost. Codes are required since `code_since`; `code_step` is the last one used, `recovery` the
+    hashes of unused recovery codes.
     """
 
     name: str
@@ -107,12 +107,12 @@ class Viewer(msgspec.Struct, frozen=True, kw_only=True):
         return self.pixels is None or pixel in self.pixels
 
     def of(self, pixels: Iterable[str]) -> tuple[str, ...]:
-        """Return the visible ones among some pixels."""
+        """Return the pixels that the viewer may see."""
         return tuple(pixel for pixel in pixels if self.sees(pixel))
 
 
 class AuditAction(StrEnum):
-    """The actions in the audit log. A value is stored for good: never change or reuse it."""
+    """The actions in the audit log. Values are stored permanently: never change or reuse one."""
 
     CONFIRM_REFUSED = "confirm.refused"
     CONNECT_BEGIN = "connect.begin"
@@ -168,7 +168,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def written(audit_event: AuditEvent) -> AuditEvent:
-    """Return the audit event as stored: texts cut and on one line."""
+    """Return the audit event as stored: texts are shortened and on one line."""
     return msgspec.structs.replace(
         audit_event,
         who=_line(audit_event.who),
@@ -227,9 +227,10 @@ class UserAllowed(msgspec.Struct, frozen=True, kw_only=True, tag="Allowed"):
 
 
 class PasswordSet(msgspec.Struct, frozen=True, kw_only=True, tag="PasswordGiven"):
-    """Set a password at `at`. Other sessions than `but` end.
+    """Set a password at `at`.
 
-    With `was`, only if that is the current one.
+    All sessions except `but` end. With `was`, the change requires that `was` is the current
+    password hash.
     """
 
     name: str
@@ -240,7 +241,7 @@ class PasswordSet(msgspec.Struct, frozen=True, kw_only=True, tag="PasswordGiven"
 
 
 class TwoFactorEnabled(msgspec.Struct, frozen=True, kw_only=True, tag="CodesBegun"):
-    """Require codes, if none were required. Other sessions than `but` end."""
+    """Require codes, if none were required. All sessions except `but` end."""
 
     name: str
     since: int
@@ -250,7 +251,7 @@ class TwoFactorEnabled(msgspec.Struct, frozen=True, kw_only=True, tag="CodesBegu
 
 
 class TwoFactorDisabled(msgspec.Struct, frozen=True, kw_only=True, tag="CodesEnded"):
-    """Require no codes. Other sessions than `but` end."""
+    """Require no codes. All sessions except `but` end."""
 
     name: str
     but: bytes = b""
@@ -270,7 +271,7 @@ Change = UserAdded | ChangeOfOne | KeyMade | KeyRevoked
 
 
 class Result(StrEnum):
-    """The result of a change. Only DONE changed or logged anything."""
+    """The result of a change. Only DONE means that data was changed and logged."""
 
     DONE = "done"
     OVER = "over"  # the requesting session has ended
@@ -281,7 +282,7 @@ class Result(StrEnum):
 
 
 def ends_admin(change: ChangeOfOne) -> bool:
-    """Return whether the user is no admin after the change."""
+    """Return whether the user is not an admin after the change."""
     return isinstance(change, UserRemoved) or (
         isinstance(change, UserAllowed)
         and not (change.role is Role.ADMIN and change.pixels is None)

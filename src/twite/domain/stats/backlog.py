@@ -7,7 +7,7 @@ from twite.domain.times import HOUR
 
 
 class BacklogHour(msgspec.Struct, frozen=True, kw_only=True):
-    """Pending deliveries of a pixel whose `delivery.rank` is within one hour.
+    """Pending deliveries of a pixel with a `delivery.rank` within one hour.
 
     `hour` is hours since the epoch; `first` is the first rank, `oldest` the earliest receipt (ms).
     """
@@ -20,7 +20,7 @@ class BacklogHour(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def deadline(self) -> int:
-        """The earliest deadline, in milliseconds."""
+        """The earliest deadline of these deliveries, in milliseconds."""
         return self.first + PROMISED_WITHIN
 
     @property
@@ -33,8 +33,9 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     """The forecast of one pixel's backlog.
 
     `rate` is conversions per hour. `drained_at` (ms) is None if nothing was delivered recently:
-    then the rest assumes sending at the rate limit. `late` have missed their deadline; `misses`
-    will have when sent, including those. `next_deadline` (ms) is the first not yet missed.
+    then the other fields assume sending at the rate limit. `late` conversions have missed their
+    deadline; `misses` also includes those that will. `next_deadline` (ms) is the first not yet
+    missed.
     """
 
     pixel: str
@@ -48,5 +49,5 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def stalled(self) -> bool:
-        """Whether something is pending and nothing is delivered."""
+        """Whether conversions are pending and none is delivered."""
         return self.pending > 0 and self.drained_at is None

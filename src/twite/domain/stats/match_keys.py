@@ -1,4 +1,7 @@
-"""Match keys of a conversion, and flaws that spoil them: counted, never stored in the raw."""
+"""Match keys of a conversion, and flaws that make them useless.
+
+Flaws are counted; raw values are never stored.
+"""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -172,7 +175,7 @@ def key_set_of(identifiers: Identifiers) -> int:
 
 
 def without_nobody(key_set: int, flaws: Iterable[Flaw]) -> int:
-    """Return a key set without hashes that match nobody."""
+    """Return a key set without hashes that cannot match a person."""
     for flaw in flaws:
         if flaw.code in _OF_NOBODY:
             key_set &= ~int(_FIELDS.get(flaw.path, 0))
@@ -182,7 +185,7 @@ def without_nobody(key_set: int, flaws: Iterable[Flaw]) -> int:
 def winning(key_set: int, flaws: Iterable[Flaw]) -> frozenset[str]:
     """Return the codes whose correction would give a conversion a second match key.
 
-    `key_set` is without keys that match nobody.
+    `key_set` excludes keys that cannot match a person.
     """
     mended: dict[str, int] = {}
     for flaw in flaws:
@@ -195,7 +198,7 @@ def winning(key_set: int, flaws: Iterable[Flaw]) -> frozenset[str]:
 
 @cache
 def keys_in(key_set: int) -> int:
-    """Count the match keys in a set: up to four."""
+    """Count the match keys in a set: at most four."""
     return sum(_has(key_set))
 
 
@@ -231,7 +234,10 @@ def is_digest(text: str) -> bool:
 
 
 def digest_flaw(text: str, *, path: str, raw: str | None = None) -> Flaw | None:
-    """Return the flaw of a submitted digest. `raw` is the canonical value, if submitted, too."""
+    """Return the flaw of a submitted digest.
+
+    `raw` is the canonical value, if it was also submitted.
+    """
     plain = text.strip()
     lower = plain.lower()
     if lower in _DOUBLE_OF_NOTHING or (raw is not None and lower == _twice(raw)):
@@ -244,7 +250,7 @@ def digest_flaw(text: str, *, path: str, raw: str | None = None) -> Flaw | None:
 
 
 def doubles_of(digest: str) -> tuple[bytes, bytes, bytes]:
-    """Return the hashes of a digest: of its lower-case digits, upper-case digits, and 32 bytes."""
+    """Return the possible double hashes: of lower-case digits, upper-case digits and raw bytes."""
     sha256 = hashlib.sha256
     return (
         sha256(digest.encode()).digest(),
@@ -280,10 +286,10 @@ _EMAILS_OF_NOBODY: Final = _PHONES_OF_NOBODY | _OF_PLACEHOLDERS
 
 
 class FlawCount(msgspec.Struct, frozen=True, kw_only=True):
-    """How often a flaw came, with the shape and the delivery of the latest.
+    """How often a flaw occurred, with the shape and delivery of the latest case.
 
-    `event` is "" if unknown; `delivery` is None if it was rejected; `wins`: conversions that would
-    have a second key without it.
+    `event` is "" if unknown; `delivery` is None if the conversion was rejected; `wins` counts
+    conversions that would have a second key without the flaw.
     """
 
     pixel: str
@@ -296,7 +302,7 @@ class FlawCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Matching(msgspec.Struct, frozen=True, kw_only=True):
-    """How many of `conversions` have which match keys."""
+    """The match keys of `conversions` conversions: how many have each."""
 
     conversions: int = 0
     click: int = 0
@@ -313,7 +319,7 @@ class Matching(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Matched(msgspec.Struct, frozen=True, kw_only=True):
-    """The match keys of an event's conversions of a day (days since 1970)."""
+    """The match keys of an event's conversions on one day (days since 1970)."""
 
     pixel: str
     event: str
@@ -323,7 +329,7 @@ class Matched(msgspec.Struct, frozen=True, kw_only=True):
 
 @cache
 def sums_of(key_set: int) -> tuple[int, ...]:
-    """Return what a key set adds to each field of Matching."""
+    """Return the counts that a key set adds to each field of Matching."""
     held = _has(key_set)
     keys = sum(held)
     return 1, *map(int, held), int(keys > 1), int(keys == 1)
@@ -340,7 +346,7 @@ def matching(key_sets: Mapping[int, int]) -> Matching:
 
 
 def added(several: Iterable[Matching]) -> Matching:
-    """Return the sums of several."""
+    """Return the sum of several counts."""
     sums = dict.fromkeys(Matching.__struct_fields__, 0)
     for counts in several:
         for name in sums:

@@ -55,8 +55,8 @@ class SightingPath(StrEnum):
 class Sighting(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One conversion id seen once. `at` is in milliseconds; `event` is X's event id.
 
-    Marks are equal if event, value, currency and the identifier are: they show one order under two
-    ids without revealing the identifier.
+    Two marks are equal if event, value, currency and identifier are equal. They reveal one order
+    with two ids, but not the identifier.
     """
 
     pixel: str
@@ -73,7 +73,7 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class PixelReport(msgspec.Struct, frozen=True, kw_only=True):
-    """A page gave a conversion to X's pixel, whose script loaded or was `blocked`."""
+    """A page sent a conversion with X's pixel, whose script loaded or was `blocked`."""
 
     at: int
     blocked: bool = False
@@ -83,7 +83,7 @@ class PixelReport(msgspec.Struct, frozen=True, kw_only=True):
         return self.at - received_at
 
     def meets(self, received_at: int) -> bool:
-        """Return whether X drops one of the two: both arrived, at most 48 hours apart."""
+        """Return whether X drops one of the two copies: both arrived within 48 hours."""
         return not self.blocked and abs(self.after(received_at)) <= MEETS_WITHIN
 
 
@@ -109,7 +109,10 @@ class DedupReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TwoIds(msgspec.Struct, frozen=True, kw_only=True):
-    """One order under two ids with the same marks. `at` is when the page's was first seen (ms)."""
+    """One order under two ids with the same marks.
+
+    `at` is when the page's id was first seen (ms).
+    """
 
     pixel: str
     event: str
@@ -130,7 +133,7 @@ def marks(conversion: Conversion, *, salt: bytes) -> dict[str, int | None]:
 
 
 def total(overlaps: Iterable[DedupReport]) -> DedupReport:
-    """Return the sums, with empty names and day 0."""
+    """Return the sum of reports, with empty names and day 0."""
     sums = dict.fromkeys(DedupReport.__struct_fields__[3:], 0)
     for overlap in overlaps:
         for name in sums:

@@ -26,7 +26,7 @@ _QUARTERS: Final = 4
 
 
 class Counting(StrEnum):
-    """A counted kind, reported to observers after the commit."""
+    """A kind of event that is counted, and reported to observers after the commit."""
 
     KIT = "kit"  # conversions by key set (a number)
     FLAW = "flaw"  # flawed match keys, by code
@@ -35,7 +35,7 @@ class Counting(StrEnum):
 
 
 class Counted(msgspec.Struct, frozen=True, kw_only=True):
-    """How often something was counted with a commit."""
+    """The counts of one commit."""
 
     source: str
     pixel: str
@@ -91,7 +91,7 @@ def quantile(slots: Mapping[int, int], part: float) -> int | None:
 
 
 def together(waits: Iterable[DeliveryTimes]) -> dict[int, int]:
-    """Return the summed slots."""
+    """Return the sum of slots."""
     sums: dict[int, int] = {}
     for wait in waits:
         for slot, many in wait.slots.items():

@@ -24,7 +24,7 @@ _A_WEEK_OF_HOURS: Final = 7 * 24
 
 
 class HourlyTraffic(msgspec.Struct, frozen=True, kw_only=True):
-    """One hour with conversions of a source, as the checks of each minute saw it.
+    """One hour with conversions of a source, as found by the check that runs every minute.
 
     `hour` is hours since the epoch; `first_at` and `last_at` are the checks (ms) that found new
     conversions; `count` is the conversions of this hour, `received` the total so far.
@@ -39,9 +39,9 @@ class HourlyTraffic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Silence(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a source has sent nothing, and how long is usual (ms).
+    """How long a source has sent nothing, and the usual duration (ms).
 
-    `expected` is how many conversions came in the same hours a week before.
+    `expected` is the number of conversions in the same hours one week before.
     """
 
     source: str
@@ -92,10 +92,10 @@ def noted(
 
 
 def silence(hours: Iterable[HourlyTraffic], *, now: int, since: int) -> Silence | None:
-    """Return the silence of one source, or None while too little is known.
+    """Return the silence of one source, or None if there is too little data.
 
-    `since` is when the gateway began to listen. Only the days before the last conversion are
-    learned from, so that a long silence does not become usual.
+    `since` is when the gateway started to listen. Only days before the last conversion count, so
+    that a long silence does not become usual.
     """
     known = sorted(hours, key=lambda traffic: traffic.hour)
     if not known:

@@ -1,6 +1,6 @@
-"""Value guard: detect amounts far from an event's usual ones.
+"""Value guard: detect amounts far from an event's usual amounts.
 
-Pure. Usual amounts are learned by event and currency: the median of the logarithms, and the median
+Usual amounts are learned by event and currency: the median of the logarithms, and the median
 distance from it. Both move by small steps, so that no single amount moves them far.
 """
 
@@ -48,7 +48,7 @@ class ValueGuard(StrEnum):
 
 
 class UnusualAmount(StrEnum):
-    """The way in which an amount is unusual."""
+    """The kind of an unusual amount."""
 
     ZERO = "zero"
     MINOR_UNITS = "minor_units"

@@ -1,8 +1,8 @@
 """Alert state: open, remind and resolve alerts from the results of repeated checks.
 
-Invariants. At most one alert is open for a kind and a subject. It opens after its rule's
-`opens_after` of bad readings in a row and is over after `calm` of good ones in a row; a reading
-that is neither changes nothing. What the store does not hold yet is written with the next change.
+At most one alert is open for a kind and a subject. It opens when the check has been bad for its
+rule's `opens_after`, and resolves when the check has been good for `calm`. An unknown result
+changes nothing. Unsaved changes are written with the next change.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ MOST_UNSENT: Final = 100
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a check of one subject: bad, good, or unknown (None).
 
-    `reason` says what is so, for a person.
+    `reason` describes the condition for the alert's reader.
     """
 
     kind: AlertKind
@@ -41,9 +41,10 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class AlertStore:
-    """Holds the alerts in memory, and in the store as far as it can be written.
+    """Holds the alerts in memory, and saves them in the store.
 
-    `notify` is called at each opening, reminder and end; `new_id` names an alert.
+    `notify` is called for each opened, repeated and resolved alert; `new_id` returns the id of a
+    new alert.
     """
 
     state: StateStore
@@ -77,9 +78,10 @@ class AlertStore:
         return sorted((alert for alert in alerts if alert.news), key=lambda alert: alert.said_at)
 
     def take(self, readings: Iterable[CheckResult], *, whole: Collection[AlertKind] = ()) -> None:
-        """Judge readings. Of `whole` kinds, a subject that is not among them is well.
+        """Process check results.
 
-        So that an alert about a pixel or a source ends when it is taken out of the settings.
+        For `whole` kinds, a subject without a result counts as good, so that an alert about a pixel
+        or a source resolves after its removal from the settings.
         """
         seen = set()
         for reading in readings:

@@ -1,6 +1,7 @@
-"""Alert checks: judge each pixel, each source, the store, the disk and the clock. Pure.
+"""Alert checks for each pixel, each source, the store, the disk and the clock, without I/O.
 
-A reading has room between bad and good, so that what wavers around a limit does not come and go.
+Each check has a margin between bad and good, so that an alert does not open and resolve repeatedly
+at a limit.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -36,7 +37,7 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def of_pauses(pixels: Iterable[str], paused: Mapping[str, str]) -> Iterator[CheckResult]:
-    """Check which pixels are paused."""
+    """Return check results for paused pixels."""
     for pixel in pixels:
         reason = paused.get(pixel)
         refused = reason is not None and reason.split(" ", 1)[0] in _NOBODY
@@ -51,7 +52,7 @@ def of_pauses(pixels: Iterable[str], paused: Mapping[str, str]) -> Iterator[Chec
 def of_event_pauses(
     pixels: Iterable[str], paused: Mapping[tuple[str, str], str]
 ) -> Iterator[CheckResult]:
-    """Check which pixels have paused events."""
+    """Return check results for paused events."""
     for pixel in pixels:
         reasons = [
             f"{event}: {without_echoes(reason)}"
@@ -93,7 +94,7 @@ def of_accounts(
 
 
 def of_forecasts(forecasts: Iterable[Forecast], *, now: int) -> Iterator[CheckResult]:
-    """Check which pixels will miss deadlines."""
+    """Return check results for pixels that will miss deadlines."""
     for forecast in forecasts:
         near = forecast.next_deadline is not None and forecast.next_deadline - now < DEADLINE_NEAR
         stuck = forecast.stalled and near
@@ -142,7 +143,7 @@ def of_clock(offset: int) -> CheckResult:
 def of_silences(
     silences: Iterable[Silence | None], sources: Iterable[str]
 ) -> Iterator[CheckResult]:
-    """Check which sources are silent unusually long. Sources with little history are unknown."""
+    """Return check results for unusually long silences. Sources with little history are unknown."""
     for source, silence in zip(sources, silences, strict=True):
         if silence is None:
             yield CheckResult(kind=AlertKind.SOURCE_SILENT, subject=source, bad=None)

@@ -1,7 +1,7 @@
-"""Forecast when the backlog of each pixel is drained, and how many deliveries miss 48 hours.
+"""Forecast when each pixel's backlog is sent, and how many deliveries miss 48 hours.
 
-Pure. The rate is that of recent deliveries while the queue was not empty, and at most the rate
-limit: with an empty queue, a low rate only means little traffic.
+The rate is the recent delivery rate, at most the rate limit. Times with an empty queue are
+excluded: a low rate then only means little traffic.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,9 +28,10 @@ def forecasts(
     now: int,
     paused: Iterable[str] = (),
 ) -> list[Forecast]:
-    """Forecast each pixel. `delivered` are (time, conversions) of the last LOOK_BACK, by pixel.
+    """Return the forecast of each pixel.
 
-    Pixels that share a limit are assumed to use it in proportion to their pending deliveries.
+    `delivered` are (time, conversions) of the last LOOK_BACK, by pixel. Pixels that share a limit
+    are assumed to use it in proportion to their pending deliveries.
     """
     waiting: dict[str, list[BacklogHour]] = {}
     for hour in backlog:

@@ -1,6 +1,6 @@
-"""Monitor: run the alert checks once a minute and on trouble; alerts open and resolve from them.
+"""Monitor: run the alert checks once a minute and after failures, and open and resolve alerts.
 
-To look must never stop what it looks at: each part that cannot be had is left out until the next.
+A check must never disturb the gateway: data that cannot be read is left out until the next run.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ _WRITERS: Final = frozenset({TroublePlace.LEDGER, TroublePlace.OUTBOX, TroublePl
 
 
 class EventListener:
-    """An Observer that keeps the notices which may raise an alert."""
+    """An Observer that keeps events which may open an alert."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -65,7 +65,7 @@ class EventListener:
         self.news = asyncio.Event()
 
     def see(self, notice: Notice) -> None:
-        """Record a notice, and wake the monitor if it matters."""
+        """Record an event, and wake the monitor if the event matters for alerts."""
         if type(notice) not in _HEARD_OF:
             # Most notices do not matter: every request makes one.
             return
@@ -89,7 +89,7 @@ class EventListener:
         self.news.set()
 
     def readings(self, pixels: Sequence[str]) -> list[CheckResult]:
-        """Return the check results of the recorded notices."""
+        """Return the check results of the recorded events."""
         return [
             *of_pauses(pixels, self.paused),
             *of_event_pauses(pixels, self.paused_events),
@@ -118,7 +118,7 @@ class EventListener:
 
 
 class Monitor:
-    """Runs from `start` on. `register` holds the alerts; `on_change` is called when one changes."""
+    """The monitor. `register` holds the alerts; `on_change` is called when an alert changes."""
 
     def __init__(
         self,
@@ -169,7 +169,7 @@ class Monitor:
             self.on_change()
 
     async def run(self) -> None:
-        """Run all checks every minute, and react to notices in between, until cancelled."""
+        """Run all checks every minute, and react to events in between, until cancelled."""
         due = self._clock.elapsed() + EVERY
         while True:
             rest = due - self._clock.elapsed()
@@ -181,13 +181,13 @@ class Monitor:
                 await self._safely(self.check_events)
 
     async def check_events(self) -> None:
-        """Judge the recorded notices."""
+        """Process the recorded events."""
         self._listener.news.clear()
         self.register.take(self._listener.readings(self._pixels), whole=_HEARD)
         await self.register.save()
 
     async def look(self) -> None:
-        """Run all checks."""
+        """Run all checks once."""
         now = self._clock.now()
         accounts = await self._audit.once()
         expected, space = await self._forecasts(now), await self._space()

@@ -1,6 +1,6 @@
 """Notifier: send alerts to the webhook, and retry until it accepts them.
 
-Messages are signed as Standard Webhooks says: HMAC-SHA256 over `id.timestamp.body`, in base64,
+Messages are signed according to Standard Webhooks: HMAC-SHA256 over `id.timestamp.body`, in base64,
 after `v1,`. Messages unsent at shutdown are sent after the next start, so a message may arrive
 twice, with the same `webhook-id`.
 """
@@ -34,8 +34,8 @@ _HARMLESS: Final = str.maketrans({"<": "(", ">": ")", "@": "(at)"})
 class AlertMessage(msgspec.Struct, frozen=True, kw_only=True):
     """The JSON of a message. Times are RFC 3339 in UTC.
 
-    `text` is the whole of it for a chat: Slack's and Mattermost's webhooks show it. There is no
-    `type` and no `payload`: chats that take `text` give these names a meaning of their own.
+    `text` is the complete message, which Slack's and Mattermost's webhooks show. The JSON has no
+    `type` and no `payload`, because these chats use the names for other purposes.
     """
 
     text: str
@@ -53,7 +53,7 @@ class AlertMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """A message ready to send. `id` is the same at every try."""
+    """A message ready to send. `id` is the same for every attempt."""
 
     id: str
     body: bytes
@@ -108,7 +108,7 @@ def trial(*, id_: str, now: int, gateway: str) -> Envelope:
 
 
 def headers(envelope: Envelope, *, now: int, secret: Secret | None) -> Mapping[str, str]:
-    """Return the headers of one try, at a moment in milliseconds."""
+    """Return the headers of one attempt at a time in milliseconds."""
     stamp = str(now // SECOND)
     fields = {
         "Content-Type": "application/json",
@@ -123,7 +123,7 @@ def headers(envelope: Envelope, *, now: int, secret: Secret | None) -> Mapping[s
 
 
 def unreadable(secret: Secret) -> bool:
-    """Whether a secret says that it is base64 and is not."""
+    """Whether a secret has the prefix for base64, but is not valid base64."""
     text = secret.reveal()
     if not text.startswith(_PREFIX):
         return False
@@ -151,7 +151,7 @@ _IDLE: Final = MINUTE
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
-    """The webhook. Its address is a secret: anyone who knows it can write there."""
+    """The webhook. Its address is a secret: anyone who knows it can send messages."""
 
     address: Secret
     secret: Secret | None = None
@@ -159,7 +159,7 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Notifier:
-    """Sends due messages one at a time; a refused one delays no other.
+    """Sends due messages one at a time; a refused message does not delay others.
 
     Without a webhook, every message counts as sent.
     """
@@ -176,7 +176,7 @@ class Notifier:
     _refused: dict[str, tuple[int, int]] = field(init=False, default_factory=dict)
 
     def wake(self) -> None:
-        """Look for messages now."""
+        """Check for messages now."""
         self._news.set()
 
     async def run(self) -> None:
@@ -191,7 +191,7 @@ class Notifier:
             await wait_for_event(self._news, self.clock, most=rest)
 
     async def once(self) -> int:
-        """Try each due message, and return milliseconds until the next is due."""
+        """Try to send each due message; return the milliseconds until the next is due."""
         waiting: dict[str, tuple[int, int]] = {}
         for alert in self.register.news():
             envelope = self._envelope(alert)
@@ -239,9 +239,9 @@ async def post(
 
 
 def why_not(response: Response | NoResponse) -> str | None:
-    """Return why the webhook refused a message, without its own words; None if it accepted it.
+    """Return why the webhook refused a message; None if it was accepted.
 
-    A redirect is not followed and counts as a refusal.
+    The reason contains no text of the response. A redirect is not followed and counts as a refusal.
     """
     if isinstance(response, NoResponse):
         return response.reason

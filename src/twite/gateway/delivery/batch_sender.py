@@ -1,7 +1,8 @@
-"""Send one claimed batch to X: request, answer, bisect of a refused batch, settlement.
+"""Send one claimed batch to X: send requests, bisect a refused batch, settle the deliveries.
 
 A refusal or failure can be the fault of one conversion, of its event or of the pixel. The sender
-tells them apart by what X accepts meanwhile: conversions of the same batch, event or pixel.
+distinguishes these cases by which other conversions X accepts meanwhile: of the same batch, event
+or pixel.
 """
 
 import asyncio
@@ -143,10 +144,10 @@ class BatchSender:
         return small | dict.fromkeys(self._pauses.paused(), 1)
 
     def passing_events(self) -> frozenset[str]:
-        """Return the events the next claim must pass over.
+        """Return the events that the next claim must skip.
 
-        Those are paused, or in trouble with batches in flight already: more of them would meet the
-        same trouble and take slots from healthy events.
+        These are paused events, and failing events with batches in flight. More batches of them
+        would fail, too, and take slots from healthy events.
         """
         return self._pauses.closed() | self._events.troubled(self.limits())
 
@@ -159,9 +160,10 @@ class BatchSender:
         return self._size.most_bytes
 
     def passing(self) -> frozenset[int]:
-        """Return the deliveries the next claim must pass over: suspects, until their turn.
+        """Return the deliveries that the next claim must skip: suspects, until their turn.
 
-        Others probe a paused event: not isolated ones, nor the rest of a bad batch.
+        A paused event is probed with other deliveries, not with isolated ones or the rest of a bad
+        batch.
         """
         events = self._pauses.want_others()
         rest = (id_ for id_, event in self._mixed.items() if event in events)

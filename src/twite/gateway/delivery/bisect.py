@@ -74,10 +74,11 @@ def kind_of(complaints: Iterable[XComplaint]) -> Kind:
 
 
 class Bisect:
-    """The groups of one batch still to try. Pure: `next` names a group, `learn` takes a refusal.
+    """The untried groups of one batch.
 
-    `cleared` are ids of deliveries that were held in doubt before, until X accepted others of their
-    event. Their refusals say nothing about the account.
+    `next` returns a group, `learn` records its refusal. `cleared` are ids of deliveries that were
+    held before, until X accepted others of their event. Their refusals are no evidence about the
+    account.
     """
 
     def __init__(
@@ -131,7 +132,10 @@ class Bisect:
             self._failed_alone += 1
 
     def learn(self, group: Group, refusal: Rejected) -> None:
-        """Record that X refused a group: a single delivery is found, a larger group is split."""
+        """Record that X refused a group.
+
+        A single delivery is the bad one; a larger group is split.
+        """
         if len(group) > 1:
             self._split(group, refusal)
             return
@@ -143,7 +147,10 @@ class Bisect:
 
     @property
     def too_large(self) -> int | None:
-        """The bytes of the smallest group refused for its bytes, if no conversion is to blame."""
+        """The size of the smallest group that X refused for its size.
+
+        None if a conversion is at fault.
+        """
         return None if self.refused else min(self._too_large, default=None)
 
     def give_up(self) -> Group:
@@ -154,10 +161,10 @@ class Bisect:
 
     @property
     def is_the_account(self) -> bool:
-        """Whether many were tried alone in a row, all refused alike and none accepted between.
+        """Whether X refused many single deliveries in a row with the same error.
 
-        That X accepted some before says nothing: it may refuse everything since. For refusals
-        without a word on conversions it does: see Blame in gateway.delivery.settlement.
+        Earlier acceptances do not count, because X may have started to refuse everything since. For
+        refusals without a word on conversions it does: see Blame in gateway.delivery.settlement.
         """
         return self._all_alike(self._alike + self._controls)
 
@@ -254,8 +261,8 @@ def _quoted(complaint: XComplaint) -> bytes | None:
 class BatchSize:
     """The size of the next batch.
 
-    `most` shrinks while the rate limit leaves too little for a bisect: otherwise the same bad batch
-    would use up every window. It grows again. `most_bytes` only shrinks.
+    `most` shrinks while the rate limit leaves too little for a bisect, so that one bad batch does
+    not use up every window, and grows again later. `most_bytes` only shrinks.
     """
 
     def __init__(self) -> None:
@@ -271,7 +278,7 @@ class BatchSize:
         self.most = max(1, many // 2)
 
     def too_many(self, group: Group, why: Outcome) -> None:
-        """Halve the number if X refused a request for it, and divide it by eight if X failed."""
+        """Lower the number, to half if X refused it, or to an eighth if X failed."""
         if isinstance(why, Errored):
             self.most = min(self.most, max(1, len(group) // _FEWER))
         elif _is_size(why) and _counts(why):
@@ -284,7 +291,7 @@ class BatchSize:
 
 
 def bytes_too_large(group: Iterable[Delivery], outcome: Outcome) -> int | None:
-    """Return the bytes of a request that was refused for them, or None."""
+    """Return the size of a request that X refused for its size, or None."""
     if not _is_size(outcome) or _counts(outcome):
         return None
     return sum(len(delivery.body) for delivery in group)

@@ -28,7 +28,7 @@ REFUSED_ALIKE: Final = "all conversions refused alike"
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class CircuitBreaker:
-    """The circuit breaker of one pixel. Pauses are stored, so they outlive the process."""
+    """The circuit breaker of one pixel. Pauses are stored, and survive a restart."""
 
     pixel: str
     state: StateStore
@@ -66,26 +66,28 @@ class CircuitBreaker:
 
     @property
     def is_tripped(self) -> bool:
-        """Whether the pixel is paused for certain, rather than in doubt.
+        """Whether the pixel is certainly paused.
 
-        In doubt, a batch in flight goes on: an acceptance ends the doubt.
+        While this is uncertain, a batch in flight continues, because an acceptance ends the
+        uncertainty.
         """
         return self.pause is not None and not self._doubted
 
     @property
     def backs_off(self) -> bool:
-        """Whether a failure was so recent that nothing new may be sent."""
+        """Whether the back-off after a failure forbids new requests."""
         return self.clock.elapsed() < max(self._backoff_until, self._slow_until)
 
     @property
     def wants_another(self) -> bool:
-        """Whether only a delivery other than the refused one may probe."""
+        """Whether the probe must be another delivery than the refused one."""
         return self._doubted and self.clock.elapsed() < self._same_at
 
     def size_of_probe(self, usual: int) -> int:
         """Return how many conversions the next request may hold.
 
-        One while only probes may go out, and few after failures: one of them may be the cause.
+        One while only probes may be sent; few after failures, because one of the conversions may be
+        the cause.
         """
         return 1 if self.paused else max(1, usual // _FEWER**self._failures)
 
@@ -103,11 +105,11 @@ class CircuitBreaker:
         return max(0, until - self.clock.elapsed())
 
     def half_open(self) -> None:
-        """Probe at once, also with the refused delivery: the pixel has other credentials."""
+        """Probe immediately, with any delivery: the pixel has new credentials."""
         self._probe_at = self._same_at = self.clock.elapsed()
 
     async def hold(self, who: str) -> None:
-        """Pause for a user. Raises LedgerUnavailable."""
+        """Pause at a user's request. Raises LedgerUnavailable."""
         pause = Pause(
             pixel=self.pixel, since=self.clock.now(), reason=f"{PAUSED_BY_USER}, by {who}"
         )
@@ -117,7 +119,7 @@ class CircuitBreaker:
         self.observer.see(Paused(pixel=self.pixel, reason=pause.reason))
 
     async def release(self) -> None:
-        """End any pause for a user. Raises LedgerUnavailable."""
+        """End any pause at a user's request. Raises LedgerUnavailable."""
         await self.state.delete(Pause, (self.pixel, ""))
         was, self.pause, self._stored = self.pause, None, None
         self._doubted = False
@@ -126,11 +128,11 @@ class CircuitBreaker:
             self.observer.see(Resumed(pixel=self.pixel))
 
     async def doubt(self, reason: str, *, alone: bool, is_likely: bool) -> None:
-        """Record a refusal that may mean one delivery or the pixel.
+        """Record a refusal that may concern one delivery or the whole pixel.
 
-        Another delivery is tried soon; if X refuses it too, the pixel is at fault. If it was
-        `alone` in its request and no other comes, it is tried again as a probe would be.
-        `is_likely`: the pixel is called paused meanwhile.
+        Another delivery is tried soon; if X refuses it too, the pixel is at fault. If the first was
+        `alone` in its request and there is no other, it is retried like a probe. With `is_likely`,
+        the pixel counts as paused meanwhile.
         """
         if self.paused:
             await self.trip(reason)
@@ -165,8 +167,8 @@ class CircuitBreaker:
     def record_failure(self, *, randomness: float) -> None:
         """Record a failure (5xx, no answer) and back off, longer each time.
 
-        Deliveries back off on their own; this keeps a full queue from trying every batch against
-        an X that is down. `randomness` is in [0, 1).
+        Deliveries back off on their own; the pixel's back-off prevents that a full queue tries
+        every batch while X is down. `randomness` is in [0, 1).
         """
         now = self.clock.elapsed()
         self._probe_at = now + PROBE_EVERY
@@ -189,7 +191,7 @@ class CircuitBreaker:
         self._backoff_until = self.clock.elapsed()
 
     async def passed(self) -> None:
-        """Close the breaker: X accepted a request, or refused it for its content."""
+        """Close the breaker, because X accepted a request, or refused it for its content."""
         if self.by_hand:
             return
         self._doubted = False
@@ -206,7 +208,7 @@ class CircuitBreaker:
 
 
 class EventPauses:
-    """The event pauses of one pixel. They are stored, so they outlive the process."""
+    """The event pauses of one pixel. Pauses are stored, and survive a restart."""
 
     def __init__(
         self,
@@ -237,9 +239,9 @@ class EventPauses:
         return frozenset(event for event, at in self._probe_at.items() if now < at)
 
     def want_others(self) -> frozenset[str]:
-        """Return the paused events that only deliveries not known to be bad may probe.
+        """Return the paused events whose probe must be a delivery not known to be bad.
 
-        If no such delivery comes for as long as a probe takes to be due, any may.
+        If there is none until the next probe is due, any delivery may be the probe.
         """
         now = self._clock.elapsed()
         return frozenset(event for event, at in self._probe_at.items() if now < at + PROBE_EVERY)
@@ -278,6 +280,6 @@ class EventPauses:
                 raise
 
     async def release(self) -> None:
-        """End all pauses for a user. Raises LedgerUnavailable."""
+        """End all pauses at a user's request. Raises LedgerUnavailable."""
         for event in sorted({*self._pauses, *self._stored}):
             await self.passed(event)

@@ -1,8 +1,8 @@
 """Credentials: choose which of a pixel's two credentials (pixel token, OAuth) to try first.
 
-A pixel that moves from OAuth to a pixel token has both for a while. The new one is tried first.
-If X refuses it (401, 403, 404), the same request goes out with the other one: X checks credentials
-before it reads conversions, so nothing counts twice. Each request chooses anew.
+A pixel that moves from OAuth to a pixel token has both for a while. The pixel token is tried first.
+If X refuses it (401, 403, 404), the same request is sent with the other one. X checks credentials
+before it reads conversions, so no conversion counts twice. Each request chooses again.
 """
 
 from http import HTTPStatus
@@ -25,7 +25,7 @@ _UNKNOWN: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTP
 
 
 class CredentialStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """X's last verdict on a credential: `taken` is None before the first.
+    """X's last verdict on a credential: `taken` is None before the first verdict.
 
     `at` is when, in milliseconds of the monotonic clock.
     """
@@ -35,7 +35,7 @@ class CredentialStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def goes_first(new: CredentialStatus, *, now: int) -> bool:
-    """Whether to try the new credential first: unless X refused it lately."""
+    """Whether to try the new credential first: unless X refused it recently."""
     return new.taken is not False or now - new.at >= AGAIN
 
 
@@ -61,12 +61,12 @@ class CredentialChooser:
         self._standings: dict[str, CredentialStatus] = {}
 
     def use(self, destination: Destination) -> None:
-        """Use other credentials of the same pixel from now on."""
+        """Replace the credentials of the pixel."""
         self._destination = destination
         self._standings = {}
 
     def order(self) -> tuple[Destination, ...]:
-        """Return the destination once for each credential, in the order they are to be tried."""
+        """Return the destination once for each credential, in the order of attempts."""
         destination = self._destination
         if destination.fallback is None:
             return (destination,)
@@ -76,7 +76,7 @@ class CredentialChooser:
         return (new, old) if first else (old, new)
 
     def hear(self, asked: Destination, response: Response | NoResponse, outcome: Outcome) -> bool:
-        """Record the response; return whether X refused who asked."""
+        """Record the response; return whether X refused the credential."""
         taken = verdict(response, outcome)
         ours = (self._destination.credentials, self._destination.fallback)
         # Ignore a verdict on credentials that were replaced during the request.

@@ -1,9 +1,9 @@
 """Monotonic clock: wall time that does not jump, within a process and across restarts.
 
 The wall clock is read once at the start; then the monotonic clock moves this one. Changes of the
-wall clock therefore move no due time, lease or rate limit window. A clock that is always wrong
-does no harm either, because ages are differences. A clock that was moved between two processes is
-found by X's `Date` header and the offset stored by the last process.
+wall clock therefore do not affect due times, leases or rate limit windows. A constant error is
+harmless, too, because ages are differences. A change between two processes is detected from X's
+`Date` header and the offset stored by the last process.
 """
 
 from collections import deque
@@ -27,7 +27,7 @@ _AWAY: Final = DAY
 
 
 class MonotonicClock:
-    """A Clock. Moments are milliseconds."""
+    """The gateway's Clock. Times are in milliseconds."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -52,15 +52,15 @@ class MonotonicClock:
     def is_trusted(self) -> bool:
         """Whether deliveries may be given up for their age.
 
-        X's responses confirm the time, or the machine's clock is credible. If X disagrees, three
-        responses must agree before its time is used.
+        The time is trusted if X's responses confirm it, or the machine's clock is plausible. If X
+        disagrees, three responses must agree before X's time is used.
         """
         if self.ahead is not None or (self._heard and not self._apart(self._machine)):
             return True
         return self._away <= _AWAY and self._clock.elapsed() - self._began >= _SILENCE
 
     def vouched(self) -> int | None:
-        """Return wall time, or None while it is not trusted."""
+        """Return the wall time, or None while it is not trusted."""
         return self.now() if self.is_trusted else None
 
     @property
@@ -70,17 +70,17 @@ class MonotonicClock:
         return self._apart(machine)
 
     def theirs(self) -> int:
-        """Return X's time, as far as known."""
+        """Return X's time, if known; otherwise the machine's."""
         return self.now() + self._apart(self._zero)
 
     def resume(self, *, latest: int, ahead: int | None) -> None:
-        """Restore the stored state: the latest moment on record, and X's offset then."""
+        """Restore the stored state: the latest recorded time, and X's offset at that time."""
         self._away = self.now() - latest if latest else 0
         self._zero = max(self._zero, latest - self._clock.elapsed())
         self._ahead_before = ahead
 
     def hear(self, date: int, *, took: int) -> None:
-        """Record X's Date (ms, whole seconds) of a response that took `took` milliseconds."""
+        """Record X's Date header (ms, whole seconds) from a response after `took` milliseconds."""
         if took > _TELLING:
             return
         self._heard.append(date + SECOND // 2 - (self._clock.elapsed() - took // 2))

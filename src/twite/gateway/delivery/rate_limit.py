@@ -1,6 +1,6 @@
 """Rate limit of one account, shared by all workers that send with it.
 
-Times are monotonic, so that changes of the wall clock neither forget what was sent nor wait twice.
+Times are monotonic, so that changes of the wall clock neither reset the count nor extend a wait.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ class Meter:
         return own
 
     def next_change(self, now: int) -> int:
-        """Return when the allowance may have grown."""
+        """Return the time at which the allowance may grow."""
         moments = []
         if self._sent and self._total >= self._limit:
             moments.append(self._sent[0][0] + self._window)
@@ -56,7 +56,7 @@ class Meter:
             self._left -= count
 
     def obey(self, *, left: int, reset: int) -> None:
-        """Record X's statement: `left` until `reset`.
+        """Record the limit from X's headers: `left` until `reset`.
 
         X may count conversions or requests [conflict]: counting conversions satisfies both.
         """
@@ -80,7 +80,8 @@ class Meter:
 class RateLimit:
     """The conversions an account may still send in its window.
 
-    Workers hold `lock` from reading `left` to `spend`: a claim is written to disk between the two.
+    Workers hold `lock` from reading `left` until `spend`, because a claim is written to disk in
+    between.
     """
 
     def __init__(
@@ -138,7 +139,7 @@ class RateLimit:
     def obey(self, *, left: int, reset: int) -> None:
         """Apply X's headers: `left` conversions until `reset` (wall time).
 
-        Responses overtake each other: once X said zero, an older response does not reopen it.
+        Responses may arrive out of order: after a zero, an older response does not raise the limit.
         """
         now = self._clock.elapsed()
         at = reset - self._clock.now() + now

@@ -1,8 +1,9 @@
 """Rejections: make a refused conversion a dead letter, or hold it while the event is in doubt.
 
-A refused conversion is not always to blame. If X refuses many of an event alike, in a row, and
-accepts none, the event or its mapping may be wrong: the event is paused and they are held. They
-are sent again, each once, as soon as X accepts one.
+A refused conversion is not always to blame. If X refuses many conversions of an event in a row,
+with the same error, the event or its mapping may be wrong. Then the event is paused, and its
+refused conversions are held. As soon as X accepts a conversion of the event, each held one is sent
+again once.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +34,7 @@ Found = Sequence[tuple[Delivery, Rejected]]
 
 
 class RejectionStats:
-    """The statistics of one event. `size` limits its next batch."""
+    """Statistics of one event's refusals. `size` limits its next batch."""
 
     def __init__(self) -> None:
         self.size = MAX_CONVERSIONS
@@ -56,15 +57,15 @@ class RejectionStats:
         return tuple(self._run)
 
     def doubt_too(self, deliveries: Iterable[int]) -> None:
-        """Record that these were not sent, because others of their batch were refused alike.
+        """Record unsent deliveries.
 
-        They share the doubt, and it ends for all of them with the next acceptance: otherwise a
-        large batch that is all bad would cause one doubt after another.
+        Others of their batch were refused with the same error. They are held together, until the
+        next acceptance. Otherwise a large bad batch would pause the event again and again.
         """
         self._unsent.update(deliveries)
 
     def cleared(self, deliveries: Iterable[Delivery]) -> AbstractSet[int]:
-        """Return the ids among these whose refusal says nothing about the account."""
+        """Return the ids of deliveries whose refusal is no evidence about the account."""
         return self._cleared.intersection(delivery.id for delivery in deliveries)
 
     def refused(self, delivery: Delivery, refusal: Rejected) -> bool:
@@ -80,9 +81,10 @@ class RejectionStats:
         return self.doubts
 
     def took(self) -> bool:
-        """Record that X accepted some; return whether held deliveries must be requeued.
+        """Record that X accepted deliveries; return whether held ones must be requeued.
 
-        True for the first one of a process, too: the process before may have held some.
+        The first acceptance of a process returns True, too, because the last process may have held
+        some.
         """
         recalls = self.doubts or not self._is_known
         if self.doubts:
@@ -93,7 +95,7 @@ class RejectionStats:
         return recalls
 
     def forget(self) -> None:
-        """Requeue held deliveries at the next acceptance, whatever is known of them."""
+        """Requeue held deliveries at the next acceptance, regardless of the statistics."""
         self._is_known = False
 
     def landed(self, *, taken: int, refused: int) -> None:
@@ -118,7 +120,7 @@ class Rejections:
     async def give_up_or_hold(
         self, batch: Batch, found: Found, *, at_fault: AbstractSet[int]
     ) -> None:
-        """Make refused deliveries dead letters with X's reason, or hold them in doubt.
+        """Make refused deliveries dead letters, or hold them if the event may be at fault.
 
         `at_fault` are the ids of deliveries whose batch X accepted in part.
         """
@@ -145,9 +147,9 @@ class Rejections:
     async def settle_bisect(self, batch: Batch, bisect: Bisect, found: Found) -> None:
         """Settle what a bisect found to be refused for its content.
 
-        X accepted some of the batch: the refused ones are at fault. Those refused after the last
-        acceptance are held if they are many. If they are few, they are held when the next of their
-        event is refused, too.
+        If X accepted part of the batch, the refused conversions are at fault. An exception is a
+        long run of refusals after the last acceptance: these are held. A short run is held if the
+        next conversion of the event is refused, too.
         """
         ids = {delivery.id for delivery, _ in found}
         row = [refused for refused in bisect.row if refused[0].id in ids]
@@ -161,7 +163,7 @@ class Rejections:
                 self.stats_by_event[batch.event].refused(delivery, refusal)
 
     async def blame_the_event(self, batch: Batch, found: Found) -> None:
-        """Hold deliveries and pause their event: many were refused alike, none accepted."""
+        """Hold deliveries and pause their event. X refused many alike and accepted none."""
         reason = f"{REFUSED_ALIKE}: {found[0][1].reason}"
         rejection_stats = self.stats_by_event[batch.event]
         for delivery, refusal in found:
@@ -177,7 +179,7 @@ class Rejections:
             await self._begin_to_doubt(batch, rejection_stats, found[0][1].reason)
 
     async def recall(self, batch: Batch) -> None:
-        """End the pause of an event X accepts again, and requeue its held deliveries."""
+        """End the pause of an event that X accepts again, and requeue its held deliveries."""
         await self.pauses.passed(batch.event)
         rejection_stats = self.stats_by_event[batch.event]
         if not rejection_stats.took():

@@ -30,7 +30,7 @@ class TagWorkerFactory(Protocol):
     def make_worker(
         self, rule: TagRule, *, past: Sequence[tuple[int, int]], pause: Pause | None
     ) -> Worker:
-        """Return a tag's worker. `past` is what it has run before this start."""
+        """Return a tag's worker. `past` are its runs before this start."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
@@ -95,13 +95,16 @@ class DeliveryRunner:
             task.add_done_callback(self._tasks.discard)
 
     def leave(self, pixel: str) -> None:
-        """Stop the worker of a pixel. In-flight batches finish; pending deliveries stay queued."""
+        """Stop the worker of a pixel. Batches in flight finish; pending deliveries stay queued."""
         worker = self._workers.pop(pixel, None)
         if worker is not None:
             worker.stop()
 
     async def hold(self, pixel: str, *, who: str) -> bool:
-        """Pause a pixel for a user; return whether it has a worker. Raises LedgerUnavailable."""
+        """Pause a pixel at a user's request; return whether it has a worker.
+
+        Raises LedgerUnavailable.
+        """
         worker = self._workers.get(pixel)
         if worker is not None:
             await worker.hold(who)
@@ -116,7 +119,7 @@ class DeliveryRunner:
 
     @property
     def trouble(self) -> str | None:
-        """Why the store cannot be written to, or None."""
+        """The reason why the store cannot be written, or None."""
         return self._sweep.trouble
 
     async def start(self) -> None:
@@ -141,7 +144,7 @@ class DeliveryRunner:
         self._tasks.add(asyncio.create_task(self._sweep.run(self._stopping)))
 
     async def stop(self, *, within: int) -> bool:
-        """Claim no more and wait for in-flight batches; return whether all ended in time.
+        """Stop claiming, and wait for batches in flight; return whether all ended in time.
 
         `within` is in milliseconds. Unfinished deliveries stay `sending` and are resent as
         ambiguous after the next start.

@@ -1,8 +1,8 @@
-"""Settlement: decide what an outcome does to deliveries (retry, dead letter), and store it.
+"""Settlement: decide what a response means for deliveries (retry, dead letter), and store it.
 
-Blame decides whose fault a bad response is: one conversion, its event, the pixel, or X itself. X's
-error codes say so for conversions it read. For a 5xx, a 401, a page of HTML or no answer, the
-conversions that X accepts meanwhile decide.
+`Blame` decides what is at fault after a bad response: a conversion, its event, the pixel, or X
+itself. For conversions that X read, its error codes answer this. For a 5xx, a 401, an HTML page or
+no answer, it depends on which conversions X accepts meanwhile.
 """
 
 from collections.abc import Iterable, Sequence
@@ -60,7 +60,7 @@ def transitions(
     """Return the transitions of the deliveries of one request.
 
     `randomness` is in [0, 1). `cautious`: hold ambiguous deliveries instead of retrying them. A
-    rejection of conversions must be for a request of one: larger ones are bisected first.
+    rejected request must have one conversion: larger ones are bisected first.
     """
     ids = tuple(delivery.id for delivery in deliveries)
     match outcome:
@@ -120,7 +120,7 @@ def fault(
     at: int,
     ambiguous: bool,
 ) -> Attempt:
-    """Return the record of an attempt that ended in a bug of Twite's."""
+    """Return the record of an attempt that failed because of a bug in Twite."""
     return Attempt(
         at=at,
         pixel=pixel,
@@ -133,9 +133,9 @@ def fault(
 
 
 class InFlightBatch:
-    """A claimed batch, and the group whose request is being sent.
+    """A claimed batch, and the group in the current request.
 
-    `at` is when that request began; `left` is whether X may have received it.
+    `at` is when the request began; `left` is whether X may have received it.
     """
 
     def __init__(self, batch: Batch, *, at: int) -> None:
@@ -156,14 +156,17 @@ def ids_of(group: Iterable[Delivery]) -> tuple[int, ...]:
 
 
 def is_too_late(group: Iterable[Delivery], *, now: int) -> bool:
-    """Whether an ambiguous delivery is too old to resend: a bisect can take half an hour."""
+    """Whether an ambiguous delivery is now too old to resend: a bisect can take half an hour."""
     since = [delivery.ambiguous_since for delivery in group if delivery.ambiguous_since is not None]
     return bool(since) and now - min(since) > AMBIGUITY_WINDOW
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Settler:
-    """Stores settlements and reports them. `lease` (ms): for deliveries not settled yet."""
+    """Stores settlements and reports them.
+
+    `lease` (ms) is the new lease of deliveries not settled yet.
+    """
 
     delivery_store: DeliveryStore
     clock: Clock
@@ -194,7 +197,7 @@ class Settler:
             )
 
     async def give_back(self, batch: Batch, deliveries: Sequence[int], *, wait: int = 0) -> None:
-        """Return unsent deliveries to the queue. This counts as no attempt."""
+        """Return unsent deliveries to the queue. This does not count as an attempt."""
         if deliveries:
             back = Transition(
                 trigger=Trigger.POSTPONED,
@@ -214,7 +217,7 @@ class Settler:
     async def settle_fault(
         self, in_flight: InFlightBatch, error: Exception, *, due_at: int
     ) -> None:
-        """Write a bug of Twite's; it counts as a crash of the deliveries being sent."""
+        """Record a bug in Twite, which counts as a crash of the deliveries being sent."""
         batch, named = in_flight.batch, ids_of(in_flight.group)
         tried = fault(
             in_flight.group,
@@ -263,7 +266,7 @@ class Blame:
     _row: set[int] = field(init=False, default_factory=set)
 
     def is_open(self, event: str, group: Group, outcome: Outcome, why: Outcome | None) -> bool:
-        """Whether one of these or their event is at fault, and a bisect must find it."""
+        """Whether a delivery or its event is at fault, so that a bisect is needed."""
         many = len(group) > 1
         if is_refused(outcome):
             return True
@@ -316,9 +319,10 @@ class Blame:
             self._failed_alone.add(group[0].id)
 
     def failed_but_one(self) -> frozenset[int]:
-        """Return the failed deliveries without one to retry, which was not alone before.
+        """Return the failed deliveries without one, which may be retried.
 
-        It is a random one: next to a bad one there may be many more. If all were alone, forget all.
+        That one is chosen at random among those not sent alone before, because bad deliveries may
+        be neighbors. If all were sent alone, return none.
         """
         together = [id_ for id_ in self.failed if id_ not in self._failed_alone]
         if not together:
@@ -337,7 +341,7 @@ class Blame:
             self._row.clear()
 
     async def all_alike(self, event: str, found: Sequence[tuple[Delivery, Rejected]]) -> None:
-        """Record that all of these were refused alone, and none of their batch accepted."""
+        """Record deliveries that X refused one by one, without an acceptance in their batch."""
         refusal = found[-1][1]
         self.suspects.blamed(refusal)
         await self._stop(event, [delivery for delivery, _ in found], refusal)

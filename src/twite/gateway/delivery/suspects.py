@@ -57,9 +57,9 @@ class _Isolated(msgspec.Struct, frozen=True):
 
 
 class RequestsInFlight:
-    """The requests of one pixel to which X has not responded yet, by the lease of their batch.
+    """The requests of one pixel without a response yet, by the lease of their batch.
 
-    A request hangs if it takes long and X accepts another one meanwhile that was sent later.
+    A request hangs if it takes long and X meanwhile accepts one that was sent later.
     """
 
     def __init__(self, *, clock: Clock) -> None:
@@ -70,7 +70,7 @@ class RequestsInFlight:
 
     @contextmanager
     def sending(self, lease: int) -> Iterator[None]:
-        """Mark a request as being sent."""
+        """Record that a request is being sent."""
         self._sent_at[lease] = self._clock.elapsed()
         try:
             yield
@@ -78,11 +78,11 @@ class RequestsInFlight:
             del self._sent_at[lease]
 
     def accepted(self, *, sent_at: int) -> None:
-        """Record that X accepted a request that was sent at this moment."""
+        """Record that X accepted a request that was sent at this time."""
         self._accepted = max(self._accepted, sent_at)
 
     def was_hanging(self, *, sent_at: int) -> bool:
-        """Whether a request sent at this moment is hanging."""
+        """Whether a request sent at this time is hanging."""
         return sent_at < self._accepted and self._is_slow(sent_at)
 
     def is_hanging(self, lease: int) -> bool:
@@ -138,7 +138,7 @@ class Suspects:
             self._isolated.pop(delivery.id, None)
 
     def note(self, group: Sequence[Delivery], *, event: str) -> None:
-        """Record that a request with these failed or was refused."""
+        """Record that a request with these deliveries failed or was refused."""
         self._now += 1
         for delivery in group:
             self._since.setdefault(delivery.id, self._now)
@@ -150,37 +150,43 @@ class Suspects:
         _trim(self._since)
 
     def hung(self, group: Iterable[Delivery]) -> None:
-        """Record that a request failed that was hanging: one of these is at fault."""
+        """Record that a hanging request failed: one of its deliveries is at fault."""
         for delivery in group:
             self._since.setdefault(delivery.id, self._taken_at - 1)
 
     def explain(self, group: Iterable[Delivery]) -> bool:
-        """Whether one of these is at fault: X accepted others since it became a suspect."""
+        """Whether a delivery is at fault: X accepted others since it became a suspect."""
         return any(
             self._since.get(delivery.id, self._taken_at) < self._taken_at for delivery in group
         )
 
     def is_certain(self, proven: int) -> bool:
-        """Whether so many refusals with proof show that the delivery is at fault."""
+        """Whether this number of refusals proves a delivery's fault.
+
+        Others were accepted meanwhile.
+        """
         return proven >= CERTAIN and self._bad_share**proven <= _CHANCE
 
     def is_the_event(self, event: str) -> bool:
-        """Whether an event keeps failing while X accepts others of the pixel."""
+        """Whether an event keeps failing while X accepts other events of the pixel."""
         return len(self._row_by_event.get(event, ())) >= ROW
 
     def is_shown(self, refusal: Rejected) -> bool:
-        """Whether this kind of refusal is known to be about conversions."""
+        """Whether this kind of refusal is known to concern conversions."""
         return _kind(refusal) in self._shown
 
     def blamed(self, refusal: Rejected) -> None:
-        """Record that this kind of refusal meant the pixel this time."""
+        """Record that this kind of refusal concerned the pixel this time."""
         self._shown.discard(_kind(refusal))
 
     def is_isolated(self, delivery: Delivery) -> bool:
         return delivery.id in self._isolated
 
     def was_refused_alone(self, delivery: Delivery) -> bool:
-        """Whether X refused it alone before: another refusal says nothing about the pixel."""
+        """Whether X refused the delivery alone before.
+
+        Another refusal is then no evidence about the pixel.
+        """
         return self._isolated.get(delivery.id, _Isolated()).is_refused
 
     def isolated_of(self, events: Container[str]) -> frozenset[int]:
@@ -195,10 +201,9 @@ class Suspects:
         return frozenset(id_ for id_ in since if since[id_] < taken_at).union(self._isolated)
 
     def passing(self) -> frozenset[int]:
-        """Return the deliveries the next claim must pass over.
+        """Return the deliveries that the next claim must skip.
 
-        An isolated delivery has a turn once X has accepted something since its last try, or after a
-        minute.
+        An isolated delivery is tried again after X accepted another one, or after a minute.
         """
         known = self.known()
         if self._lease is not None and not self.requests.is_hanging(self._lease):
@@ -225,7 +230,7 @@ class Suspects:
             self._lease = None
 
     def split(self, group: Sequence[Delivery]) -> tuple[Group, Group, Group]:
-        """Return (deliveries without suspicion, suspects, isolated deliveries)."""
+        """Split deliveries into (unsuspected, suspects, isolated)."""
         known = self.known()
         return (
             tuple(delivery for delivery in group if delivery.id not in known),
@@ -242,7 +247,7 @@ class Suspects:
     ) -> tuple[int, int]:
         """Record that a delivery sent alone failed, or was refused.
 
-        Returns (refusals in a row with proof between, bad requests in all).
+        Returns (consecutive refusals with acceptances in between, total of bad requests).
         """
         self._retry_at = self._clock.elapsed() + PROBE_EVERY
         self._now += 1
@@ -258,7 +263,7 @@ class Suspects:
 
 
 def is_refused_as_such(outcome: Outcome) -> TypeGuard[Rejected]:
-    """Whether X, or a proxy before it, refused without a word about conversions."""
+    """Whether X, or a proxy in front of it, refused without an error about conversions."""
     return isinstance(outcome, Rejected) and outcome.scope in {
         RejectionScope.PIXEL,
         RejectionScope.UNCLEAR,
@@ -282,9 +287,9 @@ def _trim(remembered: dict[int, T]) -> None:
 
 
 class EventsInFlight:
-    """The events of one pixel with batches in flight: events in trouble never use all slots.
+    """The events of one pixel with batches in flight.
 
-    `slots`: batches of the pixel at once.
+    Failing events never use all slots. `slots` is the maximum of concurrent batches of the pixel.
     """
 
     def __init__(self, *, slots: int) -> None:
@@ -299,15 +304,15 @@ class EventsInFlight:
         self._batches[event] += 1
 
     def ended(self, lease: int) -> None:
-        """Free the slot of a batch. Does nothing the second time."""
+        """Free the slot of a batch. A second call has no effect."""
         event = self._events.pop(lease, None)
         if event is not None:
             self._batches[event] -= 1
 
     def troubled(self, limited: Container[str]) -> frozenset[str]:
-        """Return the events of which no more may be sent now.
+        """Return the events that may have no further batch now.
 
-        Those being bisected, and `limited` ones that use half of the slots.
+        These are being bisected, or are `limited` and use half of the slots.
         """
         return frozenset(
             event

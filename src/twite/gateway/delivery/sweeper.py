@@ -42,7 +42,7 @@ class Sweeper:
     _stored: int | None = field(init=False, default=None)
 
     async def once(self) -> int:
-        """Sweep, and return milliseconds until it is worth doing again."""
+        """Sweep once; return the milliseconds until the next sweep is useful."""
         now = self.clock.now()
         # Hold nothing for its age while the clock is not trusted.
         ages = self.clock.is_trusted
@@ -78,7 +78,7 @@ class Sweeper:
             self.observer.see(Misdated(offset=offset))
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Sweep until told to stop."""
+        """Sweep repeatedly until stopped."""
         while not stopping.is_set():
             try:
                 rest = await self.once()
@@ -95,15 +95,16 @@ class Sweeper:
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class BalanceCheck:
-    """Reports a balance that is not zero: a bug of Twite's, never the client's."""
+    """Reports a balance that is not zero, which is always a bug in Twite."""
 
     records: Queries
     observer: Observer
 
     async def once(self) -> Sequence[ConversionCounts] | None:
-        """Check each account by itself, since two residues may cancel out in the total.
+        """Check each account separately, because two errors may cancel out in the total.
 
-        Returns the accounts, or None if the store cannot be read: that is reported, not raised.
+        Returns the accounts, or None if the store cannot be read: the failure is reported, not
+        raised.
         """
         try:
             accounts = await self.records.balance()

@@ -1,4 +1,4 @@
-"""Delivery worker: one per pixel or tag. It claims batches from the queue and has them sent."""
+"""Delivery worker: one per pixel or tag. It claims batches from the queue and sends them."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -57,25 +57,31 @@ class BatchHandler(Protocol):
 
     @property
     def failed(self) -> dict[int, str]:
-        """The deliveries (id → event) that failed since X last accepted one: others probe."""
+        """The deliveries (id → event) that failed since X last accepted one.
+
+        They are not used as probes.
+        """
 
     def failed_but_one(self) -> frozenset[int]:
         """Return the failed deliveries without one that may probe again."""
 
     def use(self, destination: Destination) -> None:
-        """Send with other credentials of the same pixel from now on."""
+        """Replace the credentials of the pixel."""
 
     def limits(self) -> Mapping[str, int]:
         """Return the batch size by event, for events whose limit is below the usual one."""
 
     def passing_events(self) -> frozenset[str]:
-        """Return the events the next claim must pass over."""
+        """Return the events that the next claim must skip."""
 
     def passing(self) -> frozenset[int]:
-        """Return the deliveries the next claim must pass over."""
+        """Return the deliveries that the next claim must skip."""
 
     def suspects(self) -> frozenset[int]:
-        """Return the deliveries that say little about the pixel: others probe."""
+        """Return the deliveries whose result says little about the pixel.
+
+        They are not used as probes.
+        """
 
     def claimed(self, batch: Batch) -> None: ...
 
@@ -91,9 +97,9 @@ class BatchHandler(Protocol):
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Worker:
-    """Sends one pixel's deliveries, or one tag's.
+    """Sends the deliveries of one pixel or tag.
 
-    `holding` collects the leases in flight; `cautious`: claim no ambiguous delivery.
+    `holding` collects the leases in flight. With `cautious`, ambiguous deliveries are not claimed.
     """
 
     pixel: str
@@ -122,14 +128,14 @@ class Worker:
         self._news.set()
 
     def use(self, destination: Destination) -> None:
-        """Send with other credentials of the same pixel from now on."""
+        """Replace the credentials of the pixel."""
         self.batch_handler.use(destination)
         self.wake()
         # A paused worker ignores wake-ups: new credentials may end the pause.
         self._reopened.set()
 
     async def hold(self, who: str) -> None:
-        """Pause until a user resumes the pixel. Raises LedgerUnavailable."""
+        """Pause until a user resumes the pixel. Resume after a pause. Raises LedgerUnavailable."""
         await self.circuit_breaker.hold(who)
 
     async def release(self) -> None:
@@ -139,7 +145,7 @@ class Worker:
         self._reopened.set()
 
     def stop(self) -> None:
-        """Claim no more. In-flight batches finish."""
+        """Stop claiming. Batches in flight finish."""
         self._stopping = True
         self.batch_handler.stopping = True
         self._news.set()

@@ -34,7 +34,7 @@ NOBODY_SIGNED_IN: Final = "no user has signed in for this pixel: run twite login
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class XClient:
-    """Sends requests to one X. The clock learns X's time from the Date header of responses."""
+    """Sends requests to X. The clock learns X's time from the Date header of responses."""
 
     transport: Transport
     clock: MonotonicClock
@@ -45,7 +45,7 @@ class XClient:
     async def send(
         self, destination: Destination, bodies: Sequence[bytes]
     ) -> tuple[Response | NoResponse, Outcome]:
-        """Send one request, signed anew: X accepts a nonce once. Raises nothing."""
+        """Send one request with a new signature, because X accepts a nonce once. Never raises."""
         if isinstance(destination.credentials, MissingCredentials):
             nothing = NoResponse(reason=NOBODY_SIGNED_IN, left=False)
             return nothing, Rejected(scope=RejectionScope.PIXEL, reason=NOBODY_SIGNED_IN)
@@ -86,7 +86,7 @@ class XClient:
     ) -> bool:
         """Whether a request was signed with a wrong time: X refuses stale timestamps.
 
-        `at` is the time signed; X's Date header says its own. [doc OA]
+        `at` is the signed time; X's own time is in the Date header. [doc OA]
         """
         if not isinstance(destination.credentials, OAuthKeys) or not isinstance(response, Response):
             return False
@@ -159,7 +159,7 @@ class RequestSender:
     async def ask(
         self, in_flight: InFlightBatch, group: Group
     ) -> tuple[Response | NoResponse, Outcome]:
-        """Send a group, and once more with the pixel's other credential if X refuses the first."""
+        """Send a group; if X refuses the credential, send it again with the pixel's other one."""
         first, *others = self._credentials.order()
         response, outcome = await self._ask_as(first, in_flight, group)
         for other in others:
@@ -224,7 +224,7 @@ class RequestSender:
             return True
 
     async def note_limit(self) -> None:
-        """Store a rate limit reset that X named, before its response is settled."""
+        """Store the rate limit reset from a response, before the response is settled."""
         until = self._rate_limit.unnoted()
         if until is None:
             return

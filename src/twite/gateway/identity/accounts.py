@@ -1,8 +1,8 @@
 """Accounts: create, change and remove users and API keys.
 
-Each is done and written into the audit in one transaction, or neither. The last admin stays one: a
-console without any would be closed for good. An admin sees all pixels: one who makes users and keys
-could lift any limit of their own.
+Each change and its audit event are written in one transaction. The last admin cannot be removed or
+demoted, because a console without an admin would stay closed. An admin sees all pixels: limits
+would be pointless, because admins create users and keys.
 """
 
 import re
@@ -63,10 +63,12 @@ class CreatedKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Accounts:
-    """Every method takes `by`, who asks for it, and raises Unfit and LedgerUnavailable.
+    """Users and API keys.
 
-    `session_digest` is that of the requesting session. If the session ended before the change, for
-    example by another user's change, SignedOut is raised and nothing is done.
+    Every method receives `by`, the acting user, and raises InvalidAccountChange and
+    LedgerUnavailable. `session_digest` belongs to the requesting session. If that session ended
+    before the change, for example by another user's change, SignedOut is raised and nothing is
+    changed.
     """
 
     def __init__(self, *, people: AccountDirectory, passwords: Passwords, clock: Clock) -> None:
@@ -120,7 +122,7 @@ class Accounts:
     ) -> tuple[str, ...] | None:
         """Change a user's role or pixels, and end their sessions.
 
-        Returns the pixels they see now.
+        Returns the pixels that the user sees now.
         """
         refuse_limited(role, pixels)
         change = UserAllowed(name=name, role=role, pixels=_sorted(pixels))
@@ -138,7 +140,10 @@ class Accounts:
         but: bytes = b"",
         session_digest: bytes = b"",
     ) -> None:
-        """Replace a password, or the one that `was`. All sessions end but one."""
+        """Replace a password; with `was`, only if that is the current one.
+
+        All other sessions end.
+        """
         await self._there(name)
         refuse_weak(password, name=name)
         change = PasswordSet(
@@ -213,7 +218,7 @@ class Accounts:
         return await self._people.users()
 
     async def keys(self) -> Sequence[ApiKey]:
-        """Return the API keys, revoked ones too."""
+        """Return the API keys, including revoked ones."""
         return await self._people.api_keys()
 
     async def _there(self, name: str) -> User:
@@ -258,7 +263,7 @@ class Accounts:
 
 
 def refuse_limited(role: Role, pixels: Iterable[str] | None) -> None:
-    """Raise Unfit for an admin of some pixels: an admin could lift any limit."""
+    """Raise InvalidAccountChange for an admin of only some pixels: an admin can lift any limit."""
     if role is Role.ADMIN and pixels is not None:
         raise InvalidAccountChange(
             "an admin cannot be limited to some pixels, because an admin can lift any limit: "
@@ -267,9 +272,9 @@ def refuse_limited(role: Role, pixels: Iterable[str] | None) -> None:
 
 
 def refuse_weak(password: str, *, name: str) -> None:
-    """Raise Unfit for a password that is short, known to everybody, or says the name.
+    """Raise InvalidAccountChange for a password that is short, common, or contains the name.
 
-    Length counts, not what it is made of. [ASVS 5.0 6.2.1, 6.2.4, 6.2.5]
+    Only length matters, not the kinds of characters. [ASVS 5.0 6.2.1, 6.2.4, 6.2.5]
     """
     if len(password) < SHORTEST:
         raise InvalidAccountChange(
@@ -340,7 +345,7 @@ _PLAIN: Final = str.maketrans("@4031$5!7", "aaoeissit")
 
 
 def weight(password: str) -> int:
-    """Return the strength of a password, roughly in random characters."""
+    """Return the strength of a password, as an approximate number of random characters."""
     plain = password.lower()
     return min(_weight(plain), _weight(plain.translate(_PLAIN)))
 

@@ -1,7 +1,7 @@
 """Authentication: sign in, sessions, sign out, API keys.
 
-A wrong name, a wrong password and a wrong code get the same response after the same time. Guesses
-are limited by address (of IPv6, its /64), by name and address, and by name.
+A wrong name, a wrong password and a wrong code get the same response after the same time. Attempts
+are limited by address (for IPv6, by /64 network), by name and address, and by name.
 """
 
 import hashlib
@@ -49,10 +49,11 @@ _FORGOTTEN_AFTER: Final = 60 * MINUTE
 
 
 class LoginThrottle:
-    """After `free` failures each further one doubles the wait, from one second to 15 minutes.
+    """Delays sign-ins after failures.
 
-    An hour without a failure forgets them. Of more than MOST_KEYS, the one that failed longest ago
-    is forgotten.
+    After `free` failures, each further failure doubles the wait, from one second to 15 minutes. An
+    hour without a failure resets the count. Beyond MOST_KEYS, the key with the oldest failure is
+    dropped.
     """
 
     def __init__(self, *, free: int) -> None:
@@ -94,7 +95,7 @@ _SEEN_EVERY: Final = MINUTE
 
 
 class SessionTimes(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a session lasts unused, and at most, in milliseconds."""
+    """The idle timeout and the maximum duration of a session, in milliseconds."""
 
     idle: int = 30 * MINUTE
     longest: int = 12 * HOUR
@@ -121,7 +122,10 @@ class LoginSucceeded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoginFailed(msgspec.Struct, frozen=True, kw_only=True):
-    """A failed sign-in. `wait` is in seconds until another try, 0 for none."""
+    """A failed sign-in.
+
+    `wait` is the number of seconds until the next try is allowed, 0 for no wait.
+    """
 
     wait: int = 0
 
@@ -200,7 +204,7 @@ class Authentication:
         return LoginSucceeded(token=Secret(token), viewer=viewer_of(user))
 
     async def inside(self, token: str) -> AuthenticatedSession | None:
-        """Return the session of a token, unless it has ended."""
+        """Return the session of a token; None if it has ended."""
         session = await self.people.session(digest_of(token))
         if session is None:
             return None
@@ -216,10 +220,10 @@ class Authentication:
         return AuthenticatedSession(viewer=viewer_of(user), session=session, user=user)
 
     async def confirms(self, inside: AuthenticatedSession, password: str, address: str) -> bool:
-        """Return whether somebody who is inside knows their password: before what matters most.
+        """Return whether the signed-in user's password is correct, before a sensitive action.
 
-        A wrong password is noted, as at sign-in. Raises SignedOut where the session was ended, or
-        the password replaced, meanwhile.
+        A wrong password counts as at sign-in. Raises SignedOut if the session ended or the password
+        changed meanwhile.
         """
         user = inside.user
         offer = LoginAttempt(name=user.name, password=password, address=address)
@@ -242,7 +246,7 @@ class Authentication:
     async def renew(self, inside: AuthenticatedSession) -> Secret:
         """Give a session a new token after a change of credentials.
 
-        Raises SignedOut where the session is over.
+        Raises SignedOut if the session has ended.
         """
         token = secrets.token_urlsafe(_BYTES)
         moved = SessionMoved(digest=inside.session.digest, to=digest_of(token))
@@ -347,8 +351,8 @@ def digest_of(token: str) -> bytes:
 def viewer_of(user: User) -> Viewer:
     """Return a user's permissions and visible pixels.
 
-    An admin sees all pixels. Who is kept as one of some, from before that was refused, is an
-    operator of those.
+    An admin sees all pixels. A stored admin of only some pixels, from older versions, counts as an
+    operator of these pixels.
     """
     pixels = None if user.pixels is None else frozenset(user.pixels)
     limited = user.role is Role.ADMIN and not user.is_admin
@@ -376,7 +380,7 @@ def _network(offer: LoginAttempt) -> str:
 
 
 class ApiKeyLookup:
-    """Finds keys by digest. A revoked key is refused at the next request."""
+    """Finds keys by digest. A revoked key is refused from the next request."""
 
     def __init__(self, api_keys: DirectoryReader) -> None:
         self._api_keys = api_keys

@@ -28,9 +28,10 @@ from twite.gateway.ports.secret_store import CODES, SecretStore
 
 
 class TwoFactor:
-    """Each method ends the user's sessions but `session_digest`, by which it is asked.
+    """Turns codes on and off.
 
-    Each raises SignedOut where that is over, Unfit, and LedgerUnavailable.
+    Each method ends the user's sessions except the requesting one, `session_digest`. Each raises
+    SignedOut if that session has ended, InvalidAccountChange, and LedgerUnavailable.
     """
 
     def __init__(
@@ -45,9 +46,9 @@ class TwoFactor:
     async def begin(
         self, user: User, secret: Secret, code: str, *, session_digest: bytes = b""
     ) -> Sequence[str] | None:
-        """Ask the user for codes of this secret from now on; return recovery codes.
+        """Require codes of this secret from now on; return recovery codes.
 
-        None where the code is not of it: then nothing is changed.
+        With a wrong code, return None and change nothing.
         """
         now = self._clock.now()
         step = step_of(secret, code, now=now)
@@ -70,7 +71,7 @@ class TwoFactor:
         return recovery
 
     async def end(self, user: User, *, session_digest: bytes = b"") -> None:
-        """Turn it off and delete the secret."""
+        """Turn two-factor authentication off, and delete the secret."""
         async with self._turn:
             await self._change(
                 TwoFactorDisabled(name=user.name, but=session_digest),
@@ -101,19 +102,19 @@ _DRIFT: Final = 1  # a step to either side, for clocks that are off
 
 
 def fresh_secret() -> Secret:
-    """Return a new one: 160 bits, as RFC 4226 (4) recommends."""
+    """Return a new secret of 160 bits, as RFC 4226 (4) recommends."""
     return Secret(pyotp.random_base32())
 
 
 def address_of(secret: Secret, name: str) -> str:
-    """Return what an authenticator reads from a QR code. It holds the secret."""
+    """Return the URL for an authenticator's QR code. It contains the secret."""
     return pyotp.TOTP(secret.reveal(), interval=PERIOD).provisioning_uri(
         name=name, issuer_name=ISSUER
     )
 
 
 def step_of(secret: Secret, code: str, *, now: int) -> int | None:
-    """Return which step the code is of, now or a step beside; None where it is none of them."""
+    """Return the time step of a code: the current one or a neighbor. None for a wrong code."""
     offered = "".join(code.split())
     if not (offered.isascii() and offered.isdigit()):
         return None
@@ -126,7 +127,7 @@ def step_of(secret: Secret, code: str, *, now: int) -> int | None:
 
 
 def recovery_codes() -> list[str]:
-    """Return new ones, each of 79 bits, as in `q7wk-3mhd-x9fa-t2pz`."""
+    """Return new recovery codes of 79 bits each, as in `q7wk-3mhd-x9fa-t2pz`."""
     return [
         "-".join("".join(secrets.choice(_ALPHABET) for _ in range(4)) for _ in range(4))
         for _ in range(RECOVERY_CODES)

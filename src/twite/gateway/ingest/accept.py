@@ -99,10 +99,10 @@ class XAcceptRefusal(Exception):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Accept:
-    """Accepts requests. `wake` is called with each pixel that has new deliveries.
+    """Accepts requests.
 
-    `wall` dates conversions without a time; `clock` measures intervals. Without `tag_dispatcher`
-    there are no tags.
+    `wake` is called for each pixel with new deliveries. `wall` is the time of conversions without
+    one; `clock` measures intervals. Without `tag_dispatcher`, no tags fire.
     """
 
     ledger: Intake
@@ -129,7 +129,7 @@ class Accept:
         self._failure_reported_at = self.clock.elapsed() - TROUBLED_FOR
 
     async def passed(self) -> None:
-        """Wait until the requests in progress now are committed or refused."""
+        """Wait until all current requests are committed or refused."""
         if self._begun:
             await asyncio.wait(tuple(self._begun))
 
@@ -145,10 +145,10 @@ class Accept:
 
     @property
     def trouble(self) -> str | None:
-        """The reason of a commit that failed a moment ago, or None.
+        """The reason of a recently failed commit, or None.
 
-        It expires after a few seconds. A load balancer that keeps traffic away because of it would
-        otherwise never see a recovery.
+        It expires after a few seconds: otherwise a load balancer that stops traffic because of it
+        would never notice the recovery.
         """
         if self._failed is None:
             return None
@@ -160,7 +160,7 @@ class Accept:
     ) -> AcceptReceipt:
         """Accept a request in the native format.
 
-        Raises MalformedRequest, NameTaken, LedgerFull, LedgerUnavailable; nothing is kept then.
+        Raises MalformedRequest, NameTaken, LedgerFull, LedgerUnavailable; nothing is stored then.
         """
         now = self._wall.now()
         reading = native.read(
@@ -192,9 +192,9 @@ class Accept:
     ) -> AcceptReceipt:
         """Accept a request that another format has parsed.
 
-        `twins` says what a page gave to X's pixel. `request` is the part that tags may read,
-        `client` the client template that read it. Ignored items are counted in the same commit.
-        Raises LedgerFull, LedgerUnavailable; nothing is kept then.
+        `twins` are the page's reports of X's pixel. `request` is the part that tags may read,
+        `client` the client template that parsed it. Ignored items are counted in the same commit.
+        Raises LedgerFull, LedgerUnavailable; nothing is stored then.
         """
         now = self._wall.now()
         judge = partial(
@@ -310,7 +310,7 @@ class Accept:
     ) -> XAcceptReceipt:
         """Accept a request in X's format, for a pixel that its client may use.
 
-        Raises XAcceptRefusal where X would refuse it, LedgerFull, LedgerUnavailable.
+        Raises XAcceptRefusal if X would refuse the request, LedgerFull, LedgerUnavailable.
         """
         now = self.clock.now()
         reading = x_api.read(body, destination=destination, salt=self.salt)

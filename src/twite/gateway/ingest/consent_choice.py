@@ -1,4 +1,4 @@
-"""Consent choices of persons, apart from a conversion, and changes of a source's consent policy."""
+"""Consent choices that arrive without a conversion, and changes of a source's consent policy."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ _DECIDING = frozenset({Purpose.STORAGE, Purpose.USER_DATA, Purpose.SALE})
 def revokes(signals: Signals, policy: ConsentPolicy, *, now: int) -> bool | None:
     """Return whether the signals revoke consent (True) or give it (False).
 
-    None if they do neither, or if one of them is unreadable.
+    None if they do neither, or one is unreadable.
     """
     stated = statements(signals, policy, now=now)
     deciding = {statement.word for statement in stated if statement.matter in _DECIDING}
@@ -52,7 +52,10 @@ class ConsentChoiceResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UnusableChoice(Exception):
-    """The choice cannot be recorded. `faults` say why; without any, the body is not a choice."""
+    """The choice cannot be recorded.
+
+    `faults` are the reasons; without faults, the body is not a choice.
+    """
 
     def __init__(self, faults: tuple[Fault, ...]) -> None:
         super().__init__(", ".join(fault.code for fault in faults) or "no choice")
@@ -68,7 +71,7 @@ class RecordConsentChoice:
     salt: bytes
 
     async def note(self, *, source: Source, body: bytes) -> ConsentChoiceResult:
-        """Store a choice. Deliveries claimed after it obey it.
+        """Store a choice. Deliveries claimed later obey the choice.
 
         Raises MalformedRequest, UnusableChoice, LedgerUnavailable.
         """
@@ -91,7 +94,10 @@ class RecordConsentChoice:
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class PolicyChange:
-    """Runs at start, before sending. Suppresses or holds what the new policy does not allow."""
+    """Runs at start, before sending.
+
+    Suppresses or holds conversions that the new policy forbids.
+    """
 
     sources: Iterable[Source]
     store: DeliveryStore
@@ -99,9 +105,10 @@ class PolicyChange:
     observer: Observer
 
     async def once(self) -> int:
-        """Return the number of deliveries suppressed or held. Raises LedgerUnavailable.
+        """Apply changed policies; return the number of deliveries suppressed or held.
 
-        A policy is stored last, so that an interrupted start runs again.
+        Raises LedgerUnavailable. A policy is stored last, so that the change is repeated after an
+        interruption.
         """
         policies = await self.store.load(DecisionPolicy)
         noted = {policy.source: policy.version for policy in policies}

@@ -1,4 +1,4 @@
-"""Build what is recorded of a parsed request: entries (dedup key, X body, consent), sightings."""
+"""Build the records of a parsed request: entries (dedup key, X body, consent) and sightings."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -100,7 +100,7 @@ def of_x(
 def with_denials(
     found: ParsedRequest, judge: Callable[[ParsedRequest], ParsedNative]
 ) -> ParsedRequest:
-    """Move the unwanted conversions whose consent is denied to the end of the conversions."""
+    """Append the conversions that were not wanted, but whose consent is denied."""
     alone = msgspec.structs.replace(
         found,
         conversions=tuple(native for _, native in found.unwanted),
@@ -127,7 +127,7 @@ def with_denials(
 def tag_events(reading: ParsedNative, found: ParsedRequest | None) -> tuple[TagRemark, ...]:
     """Return the events for which tags may fire: parsed ones, or the accepted conversions.
 
-    No tag fires for an unwanted conversion, which is there for its denial.
+    No tag fires for a conversion that was added only for its denial.
     """
     if found is not None and found.heard:
         return tuple(
@@ -158,7 +158,7 @@ def tag_events(reading: ParsedNative, found: ParsedRequest | None) -> tuple[TagR
 def tag_outcomes(
     fired: Sequence[AcceptedConversion], duplicates: Sequence[int]
 ) -> tuple[TagOutcome, ...]:
-    """Return the results of the tags' entries after the commit."""
+    """Return the status of each fired tag after the commit."""
     return tuple(
         TagOutcome(tag=entry.pixel.removeprefix(PREFIX), status=_tag_status(entry, duplicates))
         for entry in fired
@@ -257,7 +257,7 @@ _DECIDED: Final = msgspec.json.Decoder(_Decided)
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Watch:
-    """Makes sightings for the `watched` pixels: only those have reports from pages."""
+    """Creates sightings for the `watched` pixels: only these have reports from pages."""
 
     pixels: frozenset[str] = frozenset()
     destinations: Mapping[str, Destination]
@@ -271,9 +271,10 @@ class Watch:
         now: int,
         twins: Sequence[BeaconTwin] = (),
     ) -> tuple[Sighting, ...]:
-        """Return the sightings of a request. A beacon has one of `twins` for each of `results`.
+        """Return the sightings of a request.
 
-        Suppressed and held conversions are only sightings at X's pixel.
+        A beacon has an item of `twins` for each of `results`. Suppressed and held conversions count
+        only as seen by X's pixel.
         """
         seen: list[Sighting] = []
         way = SightingPath.PAGE if endpoint is Endpoint.BEACON else SightingPath.SERVER
@@ -321,5 +322,5 @@ class Watch:
 
 
 def watched(sources: Iterable[Source]) -> frozenset[str]:
-    """Return the pixels that pages report to: the pixels of sources with origins."""
+    """Return the pixels with reports from pages: the pixels of sources with origins."""
     return frozenset(pixel for source in sources if source.origins for pixel in source.pixels)

@@ -1,8 +1,8 @@
-"""Identifier flaws: find identifiers that match nobody at X, and weigh what they cost.
+"""Identifier flaws: find identifiers that X cannot match, and estimate the lost matches.
 
-A digest does not show what was hashed. But a person who buys twice, or is reported by a page and by
-a server, appears once under a digest and once under the hash of that digest. So for each digest of
-a pixel DoubleHashFilter remembers its next hash: eight bytes in a table of fixed size, in which new
+A digest does not reveal a double hash. But a person who buys twice, or is reported by a page and by
+a server, may appear with a digest and with the hash of that digest. DoubleHashFilter therefore
+remembers the hash of each digest of a pixel: eight bytes in a table of fixed size, in which new
 entries overwrite old ones. The table is in memory only.
 """
 
@@ -36,7 +36,7 @@ def flawed(results: Sequence[ReadConversion]) -> tuple[FlawedIdentifier, ...]:
 
 
 def matchable(reading: ParsedNative) -> list[tuple[int, Conversion, bool, bool]]:
-    """Return conversions X may match; whether email and phone were submitted as digests."""
+    """Return conversions that X may match, each with two flags: email and phone were digests."""
     return [
         (read.index, read.conversion, *digests_of(given))
         for given, read in zip(reading.given, reading.results, strict=True)
@@ -77,9 +77,9 @@ def weigh_match_keys(
     *,
     of_nobody: Sequence[FlawedIdentifier],
 ) -> tuple[tuple[AcceptedConversion, ...], tuple[FlawedIdentifier, ...]]:
-    """Return entries without match keys that match nobody, and flaws with their cost.
+    """Return the entries without useless match keys, and the flaws with their cost.
 
-    `of_nobody` are flaws that the identifiers themselves do not show.
+    `of_nobody` are flaws that the identifiers themselves do not reveal.
     """
     if not flaws:
         return entries, flaws
@@ -132,7 +132,7 @@ class DoubleHashFilter:
     ) -> tuple[FlawedIdentifier, ...]:
         """Return the double hashes among conversions to be sent, and remember the other digests.
 
-        Each item is (index, conversion, email submitted as a digest, phone submitted as one).
+        Each item is (index, conversion, email was a digest, phone was a digest).
         """
         found: list[FlawedIdentifier] = []
         for index, conversion, email, phone in conversions:

@@ -1,4 +1,4 @@
-"""Rejected conversions: masked copies, with marks so that erasure finds them."""
+"""Rejected conversions: masked copies, with marks by which an erasure finds them."""
 
 import re
 from collections.abc import Iterable
@@ -60,9 +60,9 @@ def _masked(fault: Fault, given: Native) -> MaskedFault:
 
 
 def masked_value(path: str, value: object) -> str:
-    """Return what to keep of a value, in LONGEST_VALUE characters at most; "" for none.
+    """Return the stored form of a value, at most LONGEST_VALUE characters; "" for none.
 
-    Of personal fields, the shape; of other texts, the masked text.
+    Personal fields are stored as a shape, other texts masked.
     """
     if value is None or value == "":
         return ""

@@ -67,7 +67,10 @@ class TooManyPixels(Exception):
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class TagCredentials:
-    """Keeps tag credentials by source. `destinations` are the pixels the gateway accepts for."""
+    """Keeps tag credentials by source.
+
+    `destinations` are the pixels for which the gateway accepts conversions.
+    """
 
     secret_store: SecretStore
     destinations: MutableMapping[str, Destination]
@@ -120,7 +123,7 @@ class TagCredentials:
         return await self._keep(pixel, brought, source=source, passing=passing)
 
     async def run(self) -> None:
-        """Delete unused passing credentials from time to time, until cancelled."""
+        """Delete unused `passing` credentials periodically, until cancelled."""
         while True:
             await self.clock.sleep(LOOK)
             try:
@@ -200,7 +203,10 @@ def _keys_of(kept: SealedCredentials) -> OAuthKeys:
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class StapeProxy:
-    """Accepts requests from Stape's X tag. Without `tag_credentials`, theirs are never used."""
+    """Accepts requests from Stape's X tag.
+
+    Without `tag_credentials`, the credentials of tags are never used.
+    """
 
     accept: Accept
     clock: Clock
@@ -211,7 +217,7 @@ class StapeProxy:
     async def take(self, *, source: Source, body: bytes) -> tuple[XAcceptReceipt, str | None]:
         """Accept a request; return the receipt, and the account that X would name.
 
-        Raises XAcceptRefusal, LedgerFull, LedgerUnavailable; nothing is kept then.
+        Raises XAcceptRefusal, LedgerFull, LedgerUnavailable; nothing is stored then.
         """
         try:
             proxied = stape.read(body, now=self.clock.now(), salt=self.salt)

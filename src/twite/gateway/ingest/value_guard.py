@@ -1,6 +1,6 @@
 """Value guard: learn the usual amounts of an event, and flag or hold unusual ones.
 
-Decisions are made in memory, and reject nothing. Amounts are stored at intervals.
+Decisions are made in memory, and never reject a conversion. Amounts are stored periodically.
 """
 
 from collections.abc import Iterable, Mapping
@@ -34,7 +34,7 @@ OF_SO_MANY: Final = 4
 
 
 class ValueGuards:
-    """Checks amounts. A source's setting wins over its pixel's; the default is to flag."""
+    """Checks amounts. A source's setting overrides its pixel's; the default is to flag."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class ValueGuards:
             raise
 
     async def run(self, state: StateStore, clock: Clock) -> None:
-        """Store changed amounts at intervals until cancelled."""
+        """Store changed amounts periodically until cancelled."""
         while True:
             await clock.sleep(KEEP_EVERY)
             if self._changed:

@@ -1,4 +1,4 @@
-"""Commands of this machine to the running gateway, as they travel over its control channel."""
+"""The messages of the control channel, from commands on this machine to the running gateway."""
 
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -17,14 +17,14 @@ Sealed = Annotated[bytes, msgspec.Meta(max_length=16_384)]
 class ControlCommand(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
-    """What to do to which deliveries, to the vault, to users, or to a person's data.
+    """An action on deliveries, the vault, users, or a person's data.
 
-    `note` is the reason that discarded deliveries get; `sure` are those to send again though X may
-    have them. For the vault: `keep` stores what is `sealed` (base64) under a `name`, `forget`
-    removes it, `reseal` reads the key anew and seals all secrets with it, `reseal_letters` some of
-    the queued tag payloads, behind the delivery `after`. `deed` is the audit event. For a person:
-    one slice of an `erase`. For users and API keys: `change` makes a change, `note` writes the
-    audit event alone. Passwords and keys arrive as hashes.
+    `note` is the reason of discarded deliveries; `sure` are deliveries to resend although X may
+    have them. For the vault, `keep` stores `sealed` (base64) under a `name`, `forget` removes it,
+    `reseal` reads the key again and seals all secrets with it, and `reseal_letters` reseals some of
+    the queued tag payloads after the delivery `after`. `deed` is the audit event. `erase` is one
+    slice of an erasure. For users and API keys, `change` makes a change, and `note` only writes the
+    audit event. Passwords and keys arrive as hashes.
     """
 
     do: Literal[
@@ -59,9 +59,10 @@ class ControlCommand(
 
 
 class ControlResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How many deliveries or secrets were changed; `last` is where to continue, if anywhere.
+    """The number of changed deliveries or secrets.
 
-    For an erasure see gateway.operations. `result` is that of a change of users or API keys.
+    `last` is where the next slice continues, if there is one. For an erasure see
+    gateway.operations. `result` is that of a change of users or API keys.
     """
 
     done: int

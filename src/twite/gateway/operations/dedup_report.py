@@ -27,7 +27,10 @@ class PathCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventPathCounts(PathCounts, frozen=True, kw_only=True):
-    """The counts of one event and day. `event` is X's id, `name` ours if any; `day` is in UTC."""
+    """The counts of one event and day.
+
+    `event` is X's id, `name` the name in the settings, if any; `day` is in UTC.
+    """
 
     pixel: str
     event: str
@@ -70,7 +73,7 @@ def ways_by(
     since: int,
     pairs: Sequence[TwoIds] = (),
 ) -> PathCountsBy:
-    """Return the sum of reports, with the reports and advice."""
+    """Return the report: sums, parts and advice."""
     sums = _counts(total(overlaps))
     return PathCountsBy(
         **sums,

@@ -1,7 +1,7 @@
 """Dry run: show how dead or held conversions would be sent, edited or not, without sending them.
 
-There may be thousands. The event loop also answers requests, so a dry run pauses after every few
-conversions for as long as they took.
+A dry run may cover thousands of conversions. Because the event loop also answers requests, it
+pauses regularly, each time for as long as it just worked.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ NO_NAME: Final = "the request has X's own event id, which the settings do not ma
 
 
 class MappedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """X's id of the event, or why there is none."""
+    """X's id of the event, or the reason why there is none."""
 
     event: str = ""
     fault: str | None = None
@@ -91,7 +91,7 @@ LARGE: Final = 128 * 1024
 
 
 class DryRunResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One conversion, its edited form, and why sending it could count it twice."""
+    """A conversion, its edited form, and why X could count it twice."""
 
     history: History
     edited: EditResult
@@ -116,7 +116,7 @@ class DryRun:
         self._sources = {source.name: source for source in self.sources}
 
     def doubt(self, history: History, *, now: int, changed: bool = False) -> str | None:
-        """Return why sending it again could count it twice: see edit.doubt."""
+        """Return why X could count the conversion twice: see edit.doubt."""
         is_cautious = self.is_cautious(history.pixel)
         return doubt(history, now=now, changed=changed, is_cautious=is_cautious)
 

@@ -1,6 +1,6 @@
-"""Edit a dead letter: change event, amount or fields, and tell whether a replay may count twice.
+"""Edit a dead letter (event, amount, fields); decide whether X may count a replay twice.
 
-Pure. An edit never changes the conversion id.
+An edit never changes the conversion id.
 """
 
 from collections.abc import Mapping
@@ -34,11 +34,11 @@ _STRONG: Final = ("twclid", "hashed_email", "hashed_phone_number")
 
 
 class Edit(msgspec.Struct, frozen=True, kw_only=True):
-    """An edit. None and empty values change nothing.
+    """Changes of dead letters.
 
-    `event` is X's event id; with `today`, each conversion gets the id its name maps to in the
-    current settings (see event_mapping). `value` replaces the amount, `divide` divides it; `drop`
-    are keys of DROPPABLE.
+    None and empty values change nothing. `event` is X's event id; with `today`, each conversion
+    gets the id that the current settings map its name to. `value` replaces the amount, `divide`
+    divides it; `drop` are keys of DROPPABLE.
     """
 
     event: str | None = None
@@ -103,12 +103,12 @@ def apply_edit(history: History, edit: Edit) -> EditResult:
 def doubt(
     history: History, *, now: int, changed: bool = False, is_cautious: bool = False
 ) -> str | None:
-    """Return why sending it again could count it twice; None if it cannot.
+    """Return why X could count a resent conversion twice; None if it cannot.
 
     Within 40 hours of the first ambiguous attempt, X drops the same body under the same id as a
-    duplicate. Another copy of the conversion that was or may be sent is always a doubt.
-    `changed`: the body would differ. `is_cautious`: the destination resends nothing ambiguous
-    without a user's decision; a delivery held for that reason is treated alike.
+    duplicate. Another copy that was sent, or may be, is always a reason. `changed` is whether the
+    body would differ. With `is_cautious`, the destination resends no ambiguous delivery without a
+    user's decision.
     """
     if history.rival is not None:
         return (

@@ -5,7 +5,7 @@
     erase         by row ids, in slices between commits: `EraseStore`
     search again  until nothing is found; then empty the write-ahead log
 
-No identifier is passed between processes: the search names rows, and places in them.
+No identifier is passed between processes, only row ids and positions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,8 @@ def named_places(
 ) -> tuple[tuple[int, ...] | None, list[str]] | None:
     """Return (indexes of conversions that name the person, their conversion ids).
 
-    None if the body does not name them; the indexes are None if the whole body must go.
+    None if the body does not name the person; the indexes are None if the whole body must be
+    erased.
     """
     try:
         tree = msgspec.json.decode(body)

@@ -132,7 +132,7 @@ def flat(body: bytes) -> dict[str, object]:
 def own_part(origin: ConversionOrigin) -> bytes:
     """Return the part of a submission that belongs to this conversion; empty if unknown.
 
-    Other conversions of the request may be of pixels the viewer must not see.
+    Other conversions of the request may belong to pixels that the viewer must not see.
     """
     body = opened(origin.body)
     several = body.get("conversions") if isinstance(body, dict) else None

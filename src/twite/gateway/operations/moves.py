@@ -1,4 +1,4 @@
-"""Moves by users, and the group of held deliveries that a user decides about at once."""
+"""Move deliveries at a user's request; held deliveries that belong together move together."""
 
 from collections.abc import Callable, Collection, Sequence
 from collections.abc import Set as AbstractSet
@@ -11,7 +11,7 @@ from twite.gateway.ports.tags import PREFIX
 
 
 class WakingMoves:
-    """Moves deliveries; those queued again are sent at once instead of at the next poll."""
+    """Moves deliveries, and wakes the workers of requeued ones."""
 
     def __init__(self, *, moves: Moves, wake_all: Callable[[], None]) -> None:
         self._moves = moves
@@ -20,7 +20,7 @@ class WakingMoves:
     async def move(
         self, move: Move, *, now: int, audit_event: AuditEvent | None = None
     ) -> MoveResult:
-        """Move deliveries: see the port."""
+        """Move deliveries, as described in the port."""
         done = await self._moves.move(move, now=now, audit_event=audit_event)
         if isinstance(move, Replay | EditBodies):
             self._wake_all()

@@ -83,7 +83,7 @@ class RunsContainer(Protocol):
     ) -> tuple[TagOutcome, ...]:
         """Return the tags that fired, once all of it is on disk.
 
-        Raises Malformed, LedgerFull, LedgerUnavailable; nothing of it was kept then.
+        Raises MalformedRequest, LedgerFull, LedgerUnavailable; nothing of it was kept then.
         """
         ...
 

@@ -35,7 +35,7 @@ class ClientEvents:
     async def run(
         self, event: Mapping[str, Tree], *, request: Incoming, client: TemplateClient
     ) -> tuple[TagOutcome, ...]:
-        """Take it in. Raises Malformed, LedgerFull, LedgerUnavailable."""
+        """Take it in. Raises MalformedRequest, LedgerFull, LedgerUnavailable."""
         found = found_of(
             [event],
             source=client.source,

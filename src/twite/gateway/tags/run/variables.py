@@ -60,7 +60,7 @@ class VariableCache:
         fields: dict[str, Tree],
         occasion: EventContext,
     ) -> Value:
-        """Return what the template returned. Raises Awaited while that is not known."""
+        """Return what the template returned. Raises PendingVariable while that is not known."""
         place = b""
         if self._values:
             place = _place(template, fields, occasion)

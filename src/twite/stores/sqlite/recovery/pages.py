@@ -70,7 +70,7 @@ class Pages:
         return pages
 
     def page(self, number: int) -> bytes:
-        """Raises Damaged for a number that is none."""
+        """Raises DamagedPage for a number that is none."""
         if not 1 <= number <= self.count:
             raise DamagedPage
         found = self._logged.get(number)
