@@ -7,9 +7,9 @@ MOST_KEYS: Final = 65_536
 
 
 class RateLimiter:
-    """Each key has a bucket of `size` tokens that fills up in `per` milliseconds.
+    """A rate limiter. Each key has a bucket of `size` tokens, which fills up in `per` milliseconds.
 
-    Beyond `most` keys, the least recent one is forgotten: its bucket is the fullest.
+    Beyond `most` keys, the least recently used one is dropped, because its bucket is the fullest.
     """
 
     def __init__(self, *, size: int, per: int, most: int = MOST_KEYS) -> None:
@@ -20,7 +20,7 @@ class RateLimiter:
         self._lacking: OrderedDict[str, tuple[int, int]] = OrderedDict()
 
     def spend(self, key: str, *, now: int) -> int:
-        """Take a token and return 0, or return the milliseconds until there is one.
+        """Take a token and return 0; without a token, return the milliseconds until the next.
 
         `now` is a monotonic time.
         """

@@ -1,6 +1,6 @@
-"""Copies: decide what happens when a conversion comes again while another has its dedup key.
+"""Copies: decide what happens when a conversion arrives whose dedup key another copy has.
 
-Pure. The stores call it in the transaction that records the copy.
+The stores call it in the transaction that records the copy.
 """
 
 import re
@@ -30,8 +30,8 @@ _TIME: Final = re.compile(rb'\{"conversion_time":"([^"]*)"')
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
     """The conversion with the dedup key. `state` is SUPPRESSED if it is not sent.
 
-    `is_live`: it has the key by the dedup window, or may still be sent. `is_ambiguous`: X may have
-    it.
+    `is_live` is whether it is within the dedup window, or may still be sent. `is_ambiguous` is
+    whether X may have it.
     """
 
     state: State
@@ -44,7 +44,7 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CopyOutcome(StrEnum):
-    """What happens to the holder."""
+    """The effect on the holder of the key."""
 
     STAYS = "stays"
     WITHDRAWN = "withdrawn"  # it is not sent; what is in flight is not tried again
@@ -52,9 +52,9 @@ class CopyOutcome(StrEnum):
 
 
 class CopyDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """`takes`: the copy is stored and gets the key; otherwise it is a duplicate.
+    """With `takes`, the copy is stored and gets the key; otherwise it is a duplicate.
 
-    `outcome` and `reason` are the holder's; `held` is why the copy is held.
+    `outcome` and `reason` apply to the holder; `held` is why the copy is held.
     """
 
     takes: bool
@@ -117,7 +117,7 @@ def _allowing_less(copy: AcceptedConversion, holder: Holder) -> CopyDecision | N
 
 
 def said(body: bytes, *, at: int) -> bytes:
-    """Return what a body states, without a time that only repeats its receipt (`at`).
+    """Return a body without its time if that is only the time of receipt (`at`).
 
     Otherwise a repeat of a conversion without a time would count as a correction.
     """
@@ -131,7 +131,10 @@ def said(body: bytes, *, at: int) -> bytes:
 
 
 def asks(copy: AcceptedConversion) -> bool:
-    """Return whether a suppressed conversion takes the key: missing consent is not a denial."""
+    """Return whether a copy of a suppressed conversion takes the key.
+
+    Missing consent is not a denial.
+    """
     return copy.suppressed is None or is_denial(copy.suppressed)
 
 

@@ -29,7 +29,7 @@ class SessionMoved(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """Store when a session was last used."""
+    """Store the time of a session's last use."""
 
     digest: bytes
     at: int
@@ -49,7 +49,7 @@ class SessionsEnded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepUsed(msgspec.Struct, frozen=True, kw_only=True):
-    """Mark the code of a step as used, unless it or a later one was used before."""
+    """Mark the code of a time step as used, unless it or a later code was used before."""
 
     user: str
     step: int
@@ -63,7 +63,7 @@ class RecoveryUsed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rehashed(msgspec.Struct, frozen=True, kw_only=True):
-    """Store another hash of the same password, if the user still has the one it `was`."""
+    """Store another hash of the same password, if the user's hash is still `was`."""
 
     user: str
     was: Secret
@@ -105,7 +105,10 @@ class DirectoryReader(Protocol):
     async def audit(
         self, *, before: int | None = None, after: int | None = None, limit: int
     ) -> Sequence[AuditEntry]:
-        """Return entries before a number, latest first; with `after`, those after it in order."""
+        """Return entries before a number, latest first.
+
+        With `after`, return the entries after that number, in order.
+        """
 
 
 class AccountDirectory(DirectoryReader, Protocol):
@@ -116,8 +119,8 @@ class AccountDirectory(DirectoryReader, Protocol):
     ) -> Result:
         """Apply a change and write the audit event in one transaction.
 
-        The two-factor secret of a user without codes is deleted. `session_digest` is that of the
-        requesting session: if that has ended, nothing is done. It is empty for commands on this
+        The two-factor secret of a user without codes is deleted. `session_digest` belongs to the
+        requesting session: if that has ended, nothing is changed. It is empty for commands on this
         machine.
         """
 
@@ -126,7 +129,7 @@ class AccountDirectory(DirectoryReader, Protocol):
 
 
 class Directory(AccountDirectory, Protocol):
-    """Accounts and sign-ins."""
+    """The directory of a store: accounts and sign-ins."""
 
     async def update(self, update: SignInUpdate) -> int:
         """Update sessions or sign-in data; return how many records changed."""
@@ -142,4 +145,4 @@ class Passwords(Protocol):
         """Return whether the password matches. The time does not depend on the hash."""
 
     def is_current(self, hash_: str) -> bool:
-        """Return whether the hash has today's cost."""
+        """Return whether the hash has the current cost."""

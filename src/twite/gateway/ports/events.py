@@ -1,4 +1,4 @@
-"""Events for observers: counts and reasons, never persons."""
+"""Events for observers: counts and reasons, never personal data."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -12,7 +12,7 @@ from twite.gateway.ports.machine import DiskSpace
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """A submission is on disk.
+    """A submission was committed.
 
     `codes` counts rejected conversions by their first fault code (domain.fault.CODES).
     """
@@ -47,7 +47,7 @@ class TagPassed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TagSaid(msgspec.Struct, frozen=True, kw_only=True):
-    """A log line of a tag's template, or of the sandbox about it: masked and cut."""
+    """A log line from a tag's template, or from the sandbox about it, masked and shortened."""
 
     tag: str
     text: str
@@ -55,7 +55,7 @@ class TagSaid(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClientSaid(msgspec.Struct, frozen=True, kw_only=True):
-    """A log line of a client template."""
+    """A log line from a client template."""
 
     client: str
     text: str
@@ -63,7 +63,7 @@ class ClientSaid(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TurnedAway(msgspec.Struct, frozen=True, kw_only=True):
-    """A request was refused as a whole; a retry would be refused too. `code` says why.
+    """A request was refused as a whole; a retry would be refused, too. `code` says why.
 
     `source` is the source of the key, page or pixel that the request named.
     """
@@ -74,7 +74,7 @@ class TurnedAway(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IgnoredSome(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts received events that are not conversions of their source, by reason."""
+    """Counts of received events that are not conversions of their source, by reason."""
 
     source: str
     endpoint: str
@@ -82,7 +82,7 @@ class IgnoredSome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts consent decisions by (action, rule)."""
+    """Counts of consent decisions by (action, rule)."""
 
     source: str
     verdicts: Mapping[tuple[str, str], int]
@@ -91,7 +91,8 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
 class Attempted(msgspec.Struct, frozen=True, kw_only=True):
     """A request to X ended. `took` is in milliseconds.
 
-    `isolating`: part of a bisect. `again`: the number of its conversions that X may have already.
+    `isolating` is whether it was part of a bisect; `again` is the number of its conversions that X
+    may already have.
     """
 
     pixel: str
@@ -109,7 +110,7 @@ class Attempted(msgspec.Struct, frozen=True, kw_only=True):
 class Moved(msgspec.Struct, frozen=True, kw_only=True):
     """Deliveries changed their state.
 
-    `waited` is the milliseconds from receipt to delivery, for each delivery X accepted.
+    `waited` has the milliseconds from receipt to delivery, for each delivery that X accepted.
     """
 
     pixel: str
@@ -135,7 +136,7 @@ class Resumed(msgspec.Struct, frozen=True, kw_only=True):
 class Presented(msgspec.Struct, frozen=True, kw_only=True):
     """X accepted (`taken`) or refused a credential of a pixel that has two.
 
-    `turned`: its verdict before was another one.
+    `turned` is whether the previous verdict was different.
     """
 
     pixel: str
@@ -151,7 +152,7 @@ class Misdated(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TroublePlace(StrEnum):
-    """Where a failure was, in metrics and the log."""
+    """The part that failed, as named in metrics and the log."""
 
     X_ROUTE = "X's route"
     AUDIT = "audit"
@@ -175,7 +176,7 @@ class TroublePlace(StrEnum):
 
 
 class Troubled(msgspec.Struct, frozen=True, kw_only=True):
-    """Twite or the machine failed at something, and Twite will retry it."""
+    """An operation of Twite or the machine failed, and Twite will retry it."""
 
     where: str
     reason: str
@@ -198,7 +199,7 @@ class Alerted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WebhookTried(msgspec.Struct, frozen=True, kw_only=True):
-    """A webhook call ended. `refused` is why it failed, or None."""
+    """A webhook call ended. `refused` is the reason of a failure, or None."""
 
     kind: AlertKind
     phase: AlertPhase
@@ -206,7 +207,7 @@ class WebhookTried(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MonitorChecked(msgspec.Struct, frozen=True, kw_only=True):
-    """What the monitor found this minute. A part that could not be read is None.
+    """The results of one run of the monitor. Parts that could not be read are None.
 
     `alerts` are all open alerts, also those of an earlier process.
     """
@@ -250,4 +251,4 @@ class Observer(Protocol):
     """Receives events."""
 
     def see(self, notice: Notice) -> None:
-        """Must neither raise nor wait."""
+        """Process an event. Must neither raise nor block."""

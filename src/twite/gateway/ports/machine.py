@@ -14,7 +14,7 @@ class Clock(Protocol):
         """Return wall time since the epoch."""
 
     def elapsed(self) -> int:
-        """Return time that never jumps, for waiting."""
+        """Return monotonic time, for waiting."""
 
     async def sleep(self, ms: int) -> None: ...
 
@@ -43,11 +43,11 @@ class Disk(Protocol):
     """The disk of the store."""
 
     async def space(self) -> DiskSpace:
-        """Raises OSError."""
+        """Return the disk space. Raises OSError."""
 
 
 async def wait_for_event(event: asyncio.Event, clock: Clock, *, most: int) -> None:
-    """Return once the event is set, and after `most` milliseconds of the clock at the latest."""
+    """Wait until the event is set, but at most `most` milliseconds of the clock."""
     timer = asyncio.ensure_future(clock.sleep(most))
     news = asyncio.ensure_future(event.wait())
     try:

@@ -12,12 +12,12 @@ from twite.gateway.ports.state import StateStore
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker claims. Times are milliseconds.
+    """The parameters of a claim.
 
-    Deliveries ambiguous since before `ambiguous_after` are not claimed. `limits` are smaller batch
-    limits of single events. One delivery is claimed even if it exceeds `most_bytes`. Deliveries in
-    `passing` and of `passing_events` are skipped. Without `suspects`, deliveries that may crash the
-    sender are skipped.
+    Times are milliseconds. Deliveries that became ambiguous before `ambiguous_after` are not
+    claimed. `limits` are lower batch limits for some events. One delivery is claimed even if it
+    exceeds `most_bytes`. Deliveries in `passing` and of `passing_events` are skipped. Without
+    `suspects`, deliveries that may crash the sender are skipped.
     """
 
     pixel: str
@@ -35,9 +35,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 class SweepRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The times of one sweep, in milliseconds.
 
-    Nothing is postponed or leased beyond `furthest`: a later time was written by another clock.
-    `holding` are the leases in flight, which do not expire. Ambiguous deliveries of `cautious`
-    pixels are held at once.
+    Times beyond `furthest` are wrong: another clock wrote them. `holding` are the leases in flight,
+    which do not expire. Ambiguous deliveries of `cautious` pixels are held immediately.
     """
 
     now: int
@@ -49,7 +48,7 @@ class SweepRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SweepResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Deliveries changed by a sweep, and when the next postponed delivery is due."""
+    """The deliveries that a sweep changed, and when the next postponed delivery is due."""
 
     expired: int = 0
     held: int = 0
@@ -72,8 +71,8 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     """Queue dead and held deliveries again, with the same conversion id and body.
 
     A conversion held for its amount is replayed with its hold group (see `operations/moves.py`).
-    `sure` are deliveries that a user wants sent although X may have them; the other ambiguous ones
-    are held again after 40 hours.
+    `sure` are deliveries that a user wants sent although X may have them; other ambiguous
+    deliveries are held again after 40 hours.
     """
 
     deliveries: Sequence[int]
@@ -81,7 +80,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Discard(msgspec.Struct, frozen=True, kw_only=True):
-    """Suppress dead and held deliveries, and what is held with them. The note is the reason."""
+    """Suppress dead and held deliveries, and their hold groups. The note is the reason."""
 
     deliveries: Sequence[int]
     note: str
@@ -90,8 +89,8 @@ class Discard(msgspec.Struct, frozen=True, kw_only=True):
 class EditBodies(msgspec.Struct, frozen=True, kw_only=True):
     """Replace the bodies of dead and held deliveries, and queue them; they keep their ids.
 
-    With another event, another delivery may have the dedup key: the edit is refused. `sure`: see
-    Replay.
+    With another event, another delivery may have the dedup key: the edit is refused. `sure` is
+    explained in Replay.
     """
 
     edited: Sequence[EditedBody]
@@ -100,7 +99,7 @@ class EditBodies(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HoldRejected(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold the dead ones among some deliveries."""
+    """Hold those of the given deliveries that are dead."""
 
     deliveries: Sequence[int]
     reason: str
@@ -159,30 +158,30 @@ class Moves(Protocol):
 
 
 class Outbox(Moves, Protocol):
-    """The delivery queue."""
+    """The delivery queue of a store."""
 
     async def claim(self, claim: Claim) -> Batch | None:
         """Lease due deliveries of one event of the pixel, earliest `domain.delivery.rank` first.
 
-        The event is that of the first delivery. What `together` separates is claimed alone. The
-        claim is durable on return. None if nothing is due.
+        The event is that of the first delivery. Deliveries that `together` separates are claimed
+        alone. The claim is durable on return. None if nothing is due.
         """
 
     async def withdrawn(self, batch: Batch) -> Sequence[int]:
-        """Return deliveries of a batch whose person denied consent or opted out since the claim."""
+        """Return the deliveries of a batch with a denial or an opt-out since the claim."""
 
     async def settle(self, settlement: Settlement) -> int:
         """Write an attempt and transitions together; extend the lease of the other deliveries.
 
-        Returns how many deliveries were no longer under this lease; they are not changed.
+        Returns the number of deliveries that were no longer under this lease, and were not changed.
         """
 
     async def sweep(self, sweeping: SweepRequest) -> SweepResult:
-        """Apply what depends on time alone.
+        """Apply the changes that depend only on time.
 
-        Expired leases are queued again as ambiguous since the claim. Queued deliveries ambiguous
-        since before `ambiguous_before`, or received before `waiting_before`, are held. A due time
-        beyond `furthest` becomes now.
+        Expired leases are queued again as ambiguous since the claim. Queued deliveries that became
+        ambiguous before `ambiguous_before`, or were received before `waiting_before`, are held. A
+        due time beyond `furthest` becomes now.
         """
 
     async def rewrite(self, write: Write, *, after: int, limit: int) -> RewrittenPayloads:
@@ -193,4 +192,4 @@ class Outbox(Moves, Protocol):
 
 
 class DeliveryStore(Outbox, StateStore, Queries, Protocol):
-    """The ports that senders need."""
+    """The store ports that senders need."""

@@ -14,17 +14,20 @@ Place = Literal["answer", "reason", "note", "amended", "pause", "closure", "igno
 
 
 class ErasedText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The conversions to erase from a submission's body, by index; None for the whole body."""
+    """The conversions to erase from a submission's body, by index.
+
+    With None, the whole body is erased.
+    """
 
     submission: Number
     places: tuple[Number, ...] | None = None
 
 
 class SearchText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A text that names a person: its place, and its delivery, attempt or pixel.
+    """The place of a text that names a person, and its delivery, attempt or pixel.
 
-    An ignored event is named by a digest of its name, a rejection by its id and time: another one
-    may replace it.
+    An ignored event is identified by a digest of its name, and a rejection by its id and time,
+    because its row may be reused.
     """
 
     place: Place
@@ -32,7 +35,7 @@ class SearchText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class EraseStore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One slice of an erasure. In-flight deliveries are left for a later one.
+    """One slice of an erasure. Deliveries in flight are left for a later slice.
 
     `keys` go on the opt-out list; `deed` goes into the audit log; `anew` rebuilds the index of
     sightings, `ends` empties the write-ahead log.
@@ -52,7 +55,7 @@ class EraseTraces(msgspec.Struct, kw_only=True):
     """The result of a search. `states` counts conversions by pixel and state.
 
     `letters` counts tag payloads, `audit_events` audit events that name the person. `in_progress`
-    are in flight now, and not among `conversions`.
+    are conversions in flight, which `conversions` does not contain.
     """
 
     conversions: list[int] = []
@@ -72,10 +75,11 @@ class EraseTraces(msgspec.Struct, kw_only=True):
 
 
 class EraseSearch(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom to look for. `pixel` narrows named conversion ids to one pixel's.
+    """The search for a person.
 
-    `opened` opens a tag payload where there is a key: (tag, body) → text. It is called on any
-    thread. `pursued` are conversions to erase, whatever is left of what named them.
+    `pixel` limits named conversion ids to one pixel. `opened` opens a tag payload if there is a
+    key: (tag, body) → text. It may be called from any thread. `pursued` are conversions to erase
+    even if the text that named them is gone.
     """
 
     whom: ErasureSubject
@@ -97,7 +101,7 @@ class Privacy(Protocol):
         """Return whether one of the keys is listed."""
 
     async def revoke(self, keys: Sequence[bytes], *, now: int) -> None:
-        """Add keys durably: later claims obey them."""
+        """Add keys durably. Later claims obey the list."""
 
     async def restore(self, keys: Sequence[bytes]) -> None:
         """Remove keys."""
@@ -105,5 +109,6 @@ class Privacy(Protocol):
     async def erase(self, erasing: EraseStore, *, now: int) -> int:
         """Erase one slice durably; return the number of conversions erased.
 
-        With `ends`, return 1 once the log is empty, 0 if a reader blocked it for too long.
+        With `ends`, return 1 when the write-ahead log is empty, 0 if a reader blocked this for too
+        long.
         """

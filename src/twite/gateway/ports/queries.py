@@ -31,7 +31,7 @@ class QueryScope(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def seen(self) -> frozenset[str] | None:
-        """The pixels the answer may hold; None for all."""
+        """The pixels that the answer may contain; None for all."""
         if self.pixel is None:
             return self.pixels
         own = frozenset({self.pixel})
@@ -77,7 +77,7 @@ class ConversionSummary(msgspec.Struct, frozen=True, kw_only=True):
 class SummaryPage(msgspec.Struct, frozen=True, kw_only=True):
     """The conversions found, newest first.
 
-    `back_to`: continue before this number; None at the end.
+    The next page continues before the number `back_to`, which is None at the end.
     """
 
     summaries: tuple[ConversionSummary, ...]
@@ -103,7 +103,7 @@ class ConversionOrigin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeptSubmission(msgspec.Struct, frozen=True, kw_only=True):
-    """The submission a conversion came with, and its index (`place`) in the body.
+    """The submission of a conversion, and its index (`place`) in the body.
 
     Conversions of one submission share the `body` object; it is empty once pruned.
     """
@@ -117,9 +117,9 @@ class KeptSubmission(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ErrorGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """Dead or held deliveries with one reason. `deliveries` is at most COUNTED.
+    """Dead or held deliveries with one reason.
 
-    `ambiguous`: X may have some of them already.
+    `deliveries` counts at most COUNTED. `ambiguous` counts deliveries that X may already have.
     """
 
     pixel: str
@@ -133,7 +133,7 @@ class ErrorGroup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DecidedDelivery(msgspec.Struct, frozen=True, kw_only=True):
-    """An undelivered delivery, and the evidence of its consent decision."""
+    """A delivery that is not sent yet, and the evidence of its consent decision."""
 
     delivery: int
     pixel: str
@@ -141,7 +141,7 @@ class DecidedDelivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ByConversionId(msgspec.Struct, frozen=True, kw_only=True):
-    """All deliveries of a conversion id; `events` None: of all events of the pixel."""
+    """All deliveries of a conversion id; `events` None covers all events of the pixel."""
 
     pixel: str
     events: Sequence[str] | None
@@ -171,7 +171,7 @@ class InErrorGroup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RestingAmong(msgspec.Struct, frozen=True, kw_only=True):
-    """The dead and held ones among some deliveries, within the scope."""
+    """Those of the given deliveries that are dead or held, within the scope."""
 
     scope: QueryScope
     deliveries: Sequence[int]
@@ -193,7 +193,7 @@ class FlowsQuery(Query[Sequence[FlowCounts]], frozen=True, kw_only=True):
 
 
 class WaitsQuery(Query[Sequence[DeliveryTimes]], frozen=True, kw_only=True):
-    """Delivery times of the deliveries X accepted, by span (ms)."""
+    """Delivery times of accepted deliveries, by span (ms)."""
 
     scope: QueryScope
     span: int
@@ -233,9 +233,9 @@ class AttemptsQuery(Query[Mapping[str, Sequence[tuple[int, int]]]], frozen=True,
 
 
 class DeliveredQuery(Query[Mapping[str, Sequence[tuple[int, int]]]], frozen=True, kw_only=True):
-    """By pixel, (time, conversions) of the requests X accepted since a time.
+    """By pixel, (time, conversions) of the requests that X accepted since a time.
 
-    Those of one minute may be summed at the minute's end.
+    The requests of one minute may be summed at its end.
     """
 
     since: int
@@ -255,7 +255,7 @@ class IdPairsQuery(Query[Sequence[TwoIds]], frozen=True, kw_only=True):
 
 
 class PixelReportsQuery(Query[Sequence[PixelReport]], frozen=True, kw_only=True):
-    """When pages reported a conversion id to X's pixel: the first MOST_TOLD."""
+    """The first MOST_TOLD reports of a conversion id to X's pixel."""
 
     pixel: str
     event: str
@@ -263,14 +263,14 @@ class PixelReportsQuery(Query[Sequence[PixelReport]], frozen=True, kw_only=True)
 
 
 class SubmissionsQuery(Query[Sequence[KeptSubmission]], frozen=True, kw_only=True):
-    """The submissions of the visible ones among some conversions, in their order."""
+    """The submissions of those of the given conversions that are visible, in order."""
 
     deliveries: Sequence[int]
     scope: QueryScope
 
 
 class NumberAtQuery(Query[int], frozen=True, kw_only=True):
-    """A number that approximately separates conversions received before a time."""
+    """The approximate first number of the conversions received since a time."""
 
     at: int
 
@@ -284,7 +284,7 @@ class UndeliveredQuery(Query[Sequence[DecidedDelivery]], frozen=True, kw_only=Tr
 
 
 class PayloadHeadsQuery(Query[Sequence[tuple[bytes, int]]], frozen=True, kw_only=True):
-    """(The first 6 bytes of a sealed tag payload, how many queued payloads have them)."""
+    """Pairs (first 6 bytes of a sealed tag payload, number of queued payloads with them)."""
 
 
 class Queries(Protocol):
@@ -297,7 +297,7 @@ class Queries(Protocol):
         """Return a conversion with its submission, if it exists and may be seen."""
 
     async def page(self, look: ListQuery) -> SummaryPage:
-        """Return the matches among LOOKED_THROUGH conversions before `look.before`."""
+        """Search LOOKED_THROUGH conversions before `look.before`, and return the matches."""
 
     async def group(self, scope: QueryScope) -> Sequence[ErrorGroup]:
         """Return error groups by pixel, event, state and reason, largest first."""

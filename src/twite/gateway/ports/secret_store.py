@@ -1,6 +1,6 @@
 """Secret store: secrets that arrive over the network, sealed, by name.
 
-A sealed text is bound to its name: under another name it does not open.
+A sealed text is bound to its name, and cannot be opened under another one.
 """
 
 import asyncio
@@ -22,16 +22,16 @@ class Seal(Protocol):
         """Seal a secret under a name with the current key."""
 
     def open(self, name: str, sealed: bytes) -> bytes:
-        """Raises NotOpened."""
+        """Open a sealed secret. Raises NotOpened."""
 
     def is_current(self, sealed: bytes) -> bool:
-        """Return whether the current key sealed it; the first 5 bytes say so."""
+        """Return whether the current key sealed a text; the first 5 bytes say so."""
 
     def is_former(self, sealed: bytes) -> bool:
-        """Return whether a known former key sealed it; the first 5 bytes say so."""
+        """Return whether a known former key sealed a text; the first 5 bytes say so."""
 
     def key_of(self, sealed: bytes) -> str:
-        """Return the name of the key that sealed it; the first 5 bytes say so."""
+        """Return the name of the key that sealed a text; the first 5 bytes say so."""
 
 
 class TurnedSeal:
@@ -69,7 +69,7 @@ class SecretStore:
     _turn: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
 
     async def put(self, name: str, plain: bytes, *, audit_event: AuditEvent | None = None) -> None:
-        """Raises LedgerUnavailable."""
+        """Seal and store a secret. Raises LedgerUnavailable."""
         async with self._turn:
             secret = SealedSecret(name=name, sealed=self.seal.close(name, plain))
             await self.state.put([secret], audit_event=audit_event)
@@ -77,11 +77,14 @@ class SecretStore:
     async def put_sealed(
         self, name: str, sealed: bytes, *, audit_event: AuditEvent | None = None
     ) -> None:
-        """Store a secret sealed with the same key. Raises NotOpened, LedgerUnavailable."""
+        """Store a secret that was already sealed with the same key.
+
+        Raises NotOpened, LedgerUnavailable.
+        """
         await self.put(name, self.seal.open(name, sealed), audit_event=audit_event)
 
     async def all(self, prefix: str) -> list[tuple[str, bytes]]:
-        """Return (name, secret) by name prefix; reseal those of former keys. Raises NotOpened."""
+        """Return (name, secret) by name prefix; reseal secrets of former keys. Raises NotOpened."""
         found = []
         async with self._turn:
             for secret in await self.state.load(SealedSecret, prefix=prefix):

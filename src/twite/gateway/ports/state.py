@@ -41,8 +41,8 @@ class RateLimitWindow(msgspec.Struct, frozen=True, kw_only=True):
 class ClockRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The stored state of the clock, in milliseconds.
 
-    `latest` is the latest time on record (0: none), `last` the one written last: they differ after
-    a clock was ahead. Only `ahead`, the offset of X's clock, is put.
+    `latest` is the latest time on record (0: none), `last` the last written time: they differ after
+    a clock was ahead. A `put` only writes `ahead`, the offset of X's clock.
     """
 
     latest: int = 0
@@ -85,7 +85,7 @@ class StateReader(Protocol):
     """Reads records."""
 
     async def load(self, kind: type[R], *, prefix: str = "") -> Sequence[R]:
-        """Return the records of a kind by key, those with the key prefix only.
+        """Return the records of a kind whose key has the prefix, by key.
 
         Alerts are ordered by opening time. Raises LedgerUnavailable.
         """
@@ -102,10 +102,10 @@ class StateStore(StateReader, Protocol):
         was: SealedSecret | None = None,
         audit_event: AuditEvent | None = None,
     ) -> None:
-        """Store records of one kind, replacing those with their keys, and delete the `gone` keys.
+        """Store records of one kind, by key, and delete the `gone` keys.
 
-        With `was`, a secret replaces only that one (compare and set). Hours older than KEPT_HOURS
-        before a source's last are deleted. Raises LedgerUnavailable.
+        With `was`, a secret is stored only if the current one is `was` (compare and set). Hours
+        older than KEPT_HOURS before a source's last are deleted. Raises LedgerUnavailable.
         """
 
     async def delete(

@@ -1,4 +1,4 @@
-"""The store: the sum of its ports, and the engine that opens, copies and recovers stores.
+"""The store: all its ports together, and the engine that opens, copies and recovers stores.
 
 The engines are in `twite.stores`.
 """
@@ -22,22 +22,20 @@ from twite.gateway.ports.state import StateReader, StateStore
 
 
 class Intake(Protocol):
-    """Takes submissions in."""
+    """The intake of submissions."""
 
     async def record(self, submission: Submission) -> Recorded:
         """Commit a submission, its conversions, dedup keys and deliveries, all or nothing.
 
-        Returns once the commit would survive a power loss. An entry whose key was seen within the
-        dedup window, or whose delivery is unsent, is a duplicate: counted and never sent.
-        Suppressed entries are stored without a key. Ignored and rejected items are counted;
-        rejections are stored.
-
-        Raises LedgerFull, LedgerUnavailable; nothing is stored then.
+        Returns when the commit is durable. An entry is a duplicate if its key was seen within the
+        dedup window, or its delivery is unsent. Duplicates are counted and never sent. Suppressed
+        entries are stored without a key. Ignored and rejected items are counted; rejections are
+        stored. Raises LedgerFull, LedgerUnavailable; nothing is stored then.
         """
 
 
 class StoreReader(Queries, StateReader, Protocol):
-    """Read access of any process to a store."""
+    """Read access to a store, from any process."""
 
     salt: bytes
 
@@ -51,7 +49,7 @@ class StoreReader(Queries, StateReader, Protocol):
 
 
 class Store(Intake, Outbox, Queries, StateStore, Privacy, Protocol):
-    """All ports of a store. `told` are remarks for the operator on its state at the start."""
+    """All ports of a store. `told` are remarks for the operator about its state at the start."""
 
     salt: bytes
     told: tuple[str, ...]
@@ -62,7 +60,7 @@ class Store(Intake, Outbox, Queries, StateStore, Privacy, Protocol):
     def people(self) -> Directory: ...
 
     async def close(self) -> None:
-        """Finish what was begun, and close the store."""
+        """Finish queued operations, and close the store."""
 
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +92,7 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
 class StoreExamination(msgspec.Struct, frozen=True, kw_only=True):
     """Findings on an undamaged store, or None.
 
-    `stray`: why its log belongs to another copy. `older`: why it is an older copy of itself.
+    `stray` is why its log belongs to another copy; `older` is why it is an older copy of itself.
     """
 
     stray: str | None = None
@@ -110,11 +108,12 @@ class Backup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Restored(msgspec.Struct, frozen=True, kw_only=True):
-    """The database after a restore, and what the next start does with it.
+    """The result of a restore.
 
-    `pending` deliveries are `sent`, or held if they may have been sent since the backup (`why`).
-    `received_after`: conversions known to be newer than the backup, and lost. `latest`: time of the
-    last request (ms since 1970). `aside`: where the former database is.
+    At the next start, `pending` deliveries are `sent`, or held if they may have been sent since the
+    backup (`why`). `received_after` counts lost conversions that are newer than the backup;
+    `latest` is the time of the last request (ms since 1970); `aside` is the path of the previous
+    database.
     """
 
     database: str
@@ -131,9 +130,9 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
 class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a recovery.
 
-    `rows`: rows saved by table. `held` deliveries were pending, or may have been; `dead` ones are
-    damaged; `lost` counts lost conversions by source and pixel; `behind`: conversions received
-    after the file's last state. `unsure` names tables that may lack rows.
+    `rows` are the saved rows by table. `held` deliveries were pending, or may have been; `dead`
+    deliveries are damaged; `lost` counts lost conversions by source and pixel; `behind` counts
+    conversions received after the file's last state. `unsure` names tables that may lack rows.
     """
 
     to: str
@@ -150,20 +149,20 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoreEngine(Protocol):
-    """One kind of store. `place` says where: for SQLite, the path of the file."""
+    """One kind of store. `place` is its location: for SQLite, the path of the file."""
 
     @property
     def version(self) -> str:
         """The name and version of the database software."""
 
     async def open(self, place: str, options: StoreOptions) -> Store:
-        """Own a store, and create it if there is none. Raises StoreInUse, StoreUnusable."""
+        """Open a store as its owner, and create a missing one. Raises StoreInUse, StoreUnusable."""
 
     async def open_reader(self, place: str) -> StoreReader:
-        """Read a store, whether or not a process owns it. Raises StoreUnusable."""
+        """Open a store for reading, whether or not a process owns it. Raises StoreUnusable."""
 
     async def examine(self, place: str, *, is_owned: bool) -> StoreExamination:
-        """Look for damage without owning the store. Raises StoreUnusable, LedgerUnavailable."""
+        """Check for damage without owning the store. Raises StoreUnusable, LedgerUnavailable."""
 
     def back_up(self, place: str, to: str) -> Backup:
         """Copy the store into a new file, whether or not it is owned. Raises StoreUnusable."""
@@ -172,7 +171,8 @@ class StoreEngine(Protocol):
         """Put a copy of a backup in the store's place. Raises StoreInUse, StoreUnusable."""
 
     def recover(self, place: str, to: str | None, known: Sequence[tuple[str, str]]) -> Recovered:
-        """Save the readable parts into a new store, put in its place or written `to` a file.
+        """Save the readable parts into a new store.
 
-        `known` are the (pixel, event) pairs of the settings. Raises StoreInUse, StoreUnusable.
+        It replaces the old one, or is written `to` a file. `known` are the (pixel, event) pairs of
+        the settings. Raises StoreInUse, StoreUnusable.
         """

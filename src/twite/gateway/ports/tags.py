@@ -23,29 +23,30 @@ PREFIX: Final = "tag:"
 
 
 def policy_for(policy: ConsentPolicy) -> ConsentPolicy:
-    """Return a source's policy for tags: a template cannot be told to restrict data use."""
+    """Return a source's policy for tags, which have no restricted data use."""
     return msgspec.structs.replace(policy, can_restrict=False)
 
 
 class RepeatPolicy(StrEnum):
-    """What happens to a run with an unknown result."""
+    """The handling of a run with an unknown result."""
 
     AT_LEAST_ONCE = "at_least_once"  # it runs again
     AT_MOST_ONCE = "at_most_once"  # it is held for a person
 
 
 class PersonHandling(StrEnum):
-    """How an event is stored, and given to the template."""
+    """The form in which an event is stored and passed to the template."""
 
     HASHED = "hashed"  # emails and names as SHA-256, without phone numbers
     SEALED = "sealed"  # as it came, encrypted
 
 
 class TagRule(msgspec.Struct, frozen=True, kw_only=True):
-    """One tag. `timeout` is milliseconds for a run, `rate` runs in fifteen minutes.
+    """The rule of one tag.
 
-    `sources` None: all. `in_flight`: runs at once. `allow_hosts` may have private addresses.
-    `secrets` are masked in logs and stored responses.
+    `timeout` is the milliseconds for a run, `rate` the runs in fifteen minutes, `in_flight` the
+    concurrent runs. `sources` None means all. `allow_hosts` may have private addresses. `secrets`
+    are masked in logs and stored responses.
     """
 
     name: str
@@ -75,7 +76,7 @@ class TagRule(msgspec.Struct, frozen=True, kw_only=True):
 class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """A container, and the rules of its tags by name.
 
-    A tag without a rule runs with other tags only.
+    A tag without a rule runs only as a setup or cleanup tag.
     """
 
     container: Container
@@ -83,10 +84,10 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TagRemark(msgspec.Struct, frozen=True, kw_only=True):
-    """A received event: `event` raw, `native` in the native format. Its repr is masked.
+    """A received event: `event` raw, `native` in the native format.
 
-    `conversion_id` is that of its conversion, if it has one; `index` that conversion's place in the
-    submission; `repeated` is what the client repeats when it sends the event again.
+    Its repr is masked. `conversion_id` is the id of its conversion, if it has one; `index` is the
+    place of the conversion in the submission; `repeated` are the fields that a retry repeats.
     """
 
     event: Mapping[str, object]
@@ -110,7 +111,7 @@ TagStatus = Literal["queued", "duplicate", "suppressed", "held"]
 
 
 class TagOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """The status of a tag that fired. It has not run yet."""
+    """The status of a tag that fired, and has not run yet."""
 
     tag: str
     status: TagStatus
@@ -141,7 +142,7 @@ class DispatchesTags(Protocol):
 class RunsTemplates(Protocol):
     """Runs templates by name, off the event loop. See `gtm.template.sandbox` for turns.
 
-    Effects have been checked against the template's permissions. Run numbers are per template.
+    Effects were checked against the template's permissions. Run numbers are unique per template.
     """
 
     async def start(self, template: str, call: Call) -> Turn:
@@ -150,13 +151,13 @@ class RunsTemplates(Protocol):
     async def resume(
         self, template: str, run: int, answers: tuple[EffectAnswer, ...], *, now: int
     ) -> Turn:
-        """Continue a run with answers, or because time has passed.
+        """Continue a run with answers, or after a timer.
 
         The turn's error says whether a limit ended the run.
         """
 
     async def end(self, template: str, run: int) -> None:
-        """Forget a run that will not be resumed."""
+        """Discard a run that will not be resumed."""
 
 
 class KeepsItems(Protocol):
@@ -177,17 +178,17 @@ class GoogleToken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NoGoogleToken(msgspec.Struct, frozen=True, kw_only=True):
-    """Why there is no token; `refused`: Google refused it."""
+    """The reason why there is no token. `refused` is whether Google refused it."""
 
     reason: str
     refused: bool = False
 
 
 class GoogleTokenSource(Protocol):
-    """A service account, by key or of this machine."""
+    """A source of tokens: a service account, by key or of this machine."""
 
     async def token(self, scopes: tuple[str, ...]) -> GoogleToken | NoGoogleToken:
-        """Request a token for scopes. Raises nothing but CancelledError."""
+        """Request a token for scopes. Raises only CancelledError."""
 
     async def project(self) -> str | None:
         """Return the default project, or None."""

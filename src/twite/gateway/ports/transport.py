@@ -7,7 +7,7 @@ import msgspec
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):
-    """X's response. `headers` are lower-case; `whole` is False if `body` was cut."""
+    """X's response. Names in `headers` are lower-case; `whole` is False if `body` was truncated."""
 
     status: int
     headers: Mapping[str, str]
@@ -19,7 +19,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NoResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """There was no response. `left`: the request may have reached X."""
+    """There was no response. `left` is whether the request may have reached X."""
 
     reason: str
     left: bool
@@ -40,7 +40,7 @@ class Transport(Protocol):
     """Sends requests to X: no retries, no redirects."""
 
     async def post(self, outbound: OutboundRequest) -> Response | NoResponse:
-        """Raises nothing but CancelledError: a failure is a NoResponse."""
+        """Send a request. Raises only CancelledError: a failure is a NoResponse."""
 
 
 class WebRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +64,7 @@ class Web(Protocol):
     """Sends requests of templates: no redirects, no cookies, private addresses only if allowed."""
 
     async def ask(self, asked: WebRequest) -> Response | NoResponse:
-        """Raises nothing but CancelledError: a failure is a NoResponse.
+        """Send a request. Raises only CancelledError: a failure is a NoResponse.
 
-        A forbidden address is a NoResponse that did not leave.
+        For a forbidden address, nothing is sent.
         """

@@ -1,1 +1,1 @@
-"""Tags: templates that run for events, each of them a destination beside the pixels."""
+"""Tags: templates that run for events. Each tag is a destination, like a pixel."""

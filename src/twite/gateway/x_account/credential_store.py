@@ -32,9 +32,10 @@ class StoredCredentials(msgspec.Struct, frozen=True, kw_only=True):
     pixel_token: PixelToken | None = None
 
     def given_to(self, written: Destination) -> Destination:
-        """Return a destination as the settings have it, with what is stored beside that.
+        """Return a destination of the settings, with its stored credentials added.
 
-        Of each kind, what the settings name goes. Of two kinds, the pixel token is the new one.
+        For each kind, credentials in the settings override stored ones. If there are two kinds, the
+        pixel token is the new one.
         """
         own = (written.credentials, written.fallback)
         token = next(
@@ -51,7 +52,7 @@ class StoredCredentials(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CredentialStore:
-    """Reads and writes credentials. An `audit_event` goes into the same transaction."""
+    """Reads and writes credentials. An `audit_event` is written in the same transaction."""
 
     def __init__(self, secret_store: SecretStore) -> None:
         self._secret_store = secret_store
@@ -64,9 +65,9 @@ class CredentialStore:
         screen_name: str,
         audit_event: AuditEvent | None = None,
     ) -> None:
-        """Keep what signing in brought, in place of what it brought before.
+        """Store OAuth credentials from a sign-in, replacing earlier ones.
 
-        Raises LedgerUnavailable, and NotOpened where a gateway runs that has another key.
+        Raises LedgerUnavailable, and NotOpened if a running gateway has another key.
         """
         kept = _OAuth(
             consumer_key=keys.consumer_key,
@@ -83,18 +84,18 @@ class CredentialStore:
     async def keep_pixel_token(
         self, pixel: str, token: PixelToken, *, audit_event: AuditEvent | None = None
     ) -> None:
-        """Keep a pixel token in place of another. Raises as keep_oauth does."""
+        """Store a pixel token, replacing an earlier one. Raises as keep_oauth does."""
         plain = token.token.reveal().encode()
         await self._secret_store.put(_name(pixel, PIXEL_TOKEN), plain, audit_event=audit_event)
         await self.take_up()
 
     async def forget(self, pixel: str, kind: str, *, audit_event: AuditEvent | None = None) -> None:
-        """Delete one of KINDS. Raises LedgerUnavailable, NotOpened."""
+        """Delete credentials of one of KINDS. Raises LedgerUnavailable, NotOpened."""
         await self._secret_store.forget(_name(pixel, kind), audit_event=audit_event)
         await self.take_up()
 
     async def all(self) -> Mapping[str, StoredCredentials]:
-        """Return what is stored, by pixel. Raises NotOpened."""
+        """Return the stored credentials, by pixel. Raises NotOpened."""
         found: dict[str, StoredCredentials] = {}
         for name, plain in await self._secret_store.all(PREFIX):
             pixel, _, kind = name.removeprefix(PREFIX).partition("/")
@@ -111,22 +112,22 @@ class CredentialStore:
         return found
 
     async def take_up(self) -> None:
-        """Use stored credentials: does nothing where no gateway runs."""
+        """Use stored credentials. Without a running gateway, do nothing."""
 
 
 class SendsWithCredentials(Protocol):
     """Starts and updates workers: see gateway.delivery.runner.DeliveryRunner."""
 
     def send_to(self, destination: Destination) -> None:
-        """Use other credentials from now on."""
+        """Replace the credentials of a pixel."""
         ...
 
 
 class CredentialCommands(CredentialStore):
-    """The vault of a running gateway: what is stored or forgotten is in use before the answer.
+    """The vault of a running gateway.
 
-    Commands of the same machine seal what they bring with the key that both have: no secret travels
-    in clear.
+    Changes take effect before the answer. Commands on the same machine seal secrets with the shared
+    key, so no secret is sent in plain text.
     """
 
     def __init__(
@@ -159,7 +160,7 @@ class CredentialCommands(CredentialStore):
         self._turn = asyncio.Lock()
 
     async def take_up(self) -> None:
-        """Use what is stored. Raises NotOpened."""
+        """Use the stored credentials. Raises NotOpened."""
         # One after the other: what was read earlier must not be used later.
         async with self._turn:
             logins = await self.all()
@@ -182,9 +183,9 @@ class CredentialCommands(CredentialStore):
         await self.take_up()
 
     async def reseal(self, *, audit_event: AuditEvent | None = None) -> int:
-        """Read the key anew and seal all secrets with it; return how many there are.
+        """Read the key again and seal all secrets with it; return their number.
 
-        From then on every payload is sealed with it; `reseal_payloads` seals the queued ones anew.
+        From then on, new payloads are sealed with this key; `reseal_payloads` reseals queued ones.
         Raises NotOpened, SettingsError, LedgerUnavailable.
         """
         key = self._key()
@@ -197,7 +198,7 @@ class CredentialCommands(CredentialStore):
         return len(secrets)
 
     async def reseal_payloads(self, *, after: int) -> RewrittenPayloads:
-        """Seal some tag payloads anew, after a delivery. Raises LedgerUnavailable."""
+        """Reseal some tag payloads, after a delivery. Raises LedgerUnavailable."""
         return await self._resealing.some(after=after)
 
 

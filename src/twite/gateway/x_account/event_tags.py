@@ -32,7 +32,7 @@ _MOST_PAGES: Final = 100
 
 
 class AdsAccount:
-    """The events of one account, as one user sees them."""
+    """X's events of one ads account, as visible to one user."""
 
     def __init__(
         self, *, ask: XInquiries, keys: OAuthKeys, account: str, page: int = MOST_LISTED
@@ -56,7 +56,7 @@ class AdsAccount:
         return list(found.values())
 
     async def event_tag(self, event: str) -> EventTag | None:
-        """Return one by either of its ids; None where the account has none of that id."""
+        """Return an event by either of its ids; None if the account has no such event."""
         known = await self.events(with_deleted=True)
         return next((tag for tag in known if event in {tag.id, tag.website_tag_id}), None)
 
@@ -85,7 +85,7 @@ class AdsAccount:
 
 
 class SettingsDraft(Protocol):
-    """The settings file as it would be; see assembly.mapping.Draft."""
+    """A draft of the settings file: see twite.config.event_mapping.SettingsFileDraft."""
 
     @property
     def pixel(self) -> str:
@@ -94,12 +94,12 @@ class SettingsDraft(Protocol):
 
     @property
     def name(self) -> str:
-        """Our name."""
+        """The name of the event in the settings."""
         ...
 
     @property
     def event(self) -> str:
-        """X's id."""
+        """X's id of the event."""
         ...
 
     @property
@@ -109,11 +109,11 @@ class SettingsDraft(Protocol):
 
     @property
     def is_changed(self) -> bool:
-        """Whether there is anything to write."""
+        """Whether the draft changes the file."""
         ...
 
     def diff(self) -> list[str]:
-        """Return what would change, as `diff -u` shows it; secrets in it are masked."""
+        """Return the change as `diff -u` shows it, with secrets masked."""
         ...
 
     def write(self) -> None:
@@ -127,12 +127,12 @@ Note = Callable[[AuditEvent], Awaitable[None]]
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class EventTagManager:
-    """Questions about events, by pixel. Those that ask X raise RefusedByX and XUnanswering too.
+    """Manages X's events, by pixel.
 
-    What changes something takes `by`, who wants it, and is in the audit before it is done; it
-    raises what a store does where that cannot be. `destinations` have their credentials; `drafts`
-    makes one of (pixel, our name, event id). `url` is where servers reach the gateway; `note`
-    writes into the audit.
+    Methods that send requests to X also raise RefusedByX and XUnanswering. Methods that change
+    events receive `by`, the acting user, and write to the audit log first; they also raise the
+    store's errors. `destinations` have their credentials; `drafts` creates a draft from (pixel,
+    name, event id). `url` is the gateway's URL for servers; `note` writes into the audit log.
     """
 
     ask: XInquiries
@@ -160,7 +160,7 @@ class EventTagManager:
         return await account.create(change)
 
     async def update(self, pixel: str, event: str, change: EventTagChange, *, by: str) -> EventTag:
-        """Change an event, by our name or X's id. Raises as create does."""
+        """Change an event, by its name in the settings or X's id. Raises the errors of create."""
         tag = await self.event_tag(pixel, event)
         _refuse(faults(change, now=tag))
         await self._noted(AuditAction.EVENT_UPDATE, f"{pixel} {tag.id}", _in_words(change), by=by)
@@ -185,7 +185,7 @@ class EventTagManager:
         return tag
 
     def draft(self, pixel: str, name: str, event: str) -> SettingsDraft:
-        """Return the settings with a name mapped to an event. Raises SettingsError."""
+        """Return a draft of the settings that maps a name to an event. Raises SettingsError."""
         return self.drafts(self._known(pixel).pixel, name, event)
 
     async def write(self, draft: SettingsDraft, *, by: str) -> None:
@@ -194,7 +194,7 @@ class EventTagManager:
         draft.write()
 
     def snippets(self, pixel: str, name: str, *, server_only: bool = False) -> tuple[Snippet, ...]:
-        """Return calls for an event, by our name of it. Raises SettingsError."""
+        """Return code snippets for an event, by its name in the settings. Raises SettingsError."""
         known = self._known(pixel)
         if name not in known.events:
             raise SettingsError(
@@ -232,7 +232,10 @@ class EventTagManager:
 
 
 def account_of(ask: XInquiries, destination: Destination) -> AdsAccount:
-    """Return the ads account of a pixel. Raises SettingsError where it cannot be asked for."""
+    """Return the ads account of a pixel.
+
+    Raises SettingsError if the pixel has no account or no OAuth credentials.
+    """
     pixel = destination.pixel
     keys = oauth_keys(destination)
     if keys is None:
@@ -251,7 +254,7 @@ def account_of(ask: XInquiries, destination: Destination) -> AdsAccount:
 
 
 def oauth_keys(destination: Destination) -> OAuthKeys | None:
-    """Return the keys that X's Ads API takes; a pixel token is none."""
+    """Return the OAuth keys for X's Ads API, which does not accept a pixel token."""
     if isinstance(destination.credentials, OAuthKeys):
         return destination.credentials
     return destination.fallback

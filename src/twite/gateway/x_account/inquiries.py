@@ -1,6 +1,6 @@
 """Inquiries: requests to X's Ads API other than conversions, and the access check.
 
-RefusedByX means that a person must change something; XUnanswering, that a retry may succeed.
+RefusedByX means that a user must change something; XUnanswering means that a retry may succeed.
 """
 
 from collections.abc import Callable
@@ -40,7 +40,10 @@ APPLY_AT: Final = "help.x.com/en/forms/xdev/conversion-api-request"  # [doc FUND
 
 
 class RejectionMessage(NamedTuple):
-    """The fact, and the cure. `{about}` is the account, user or address concerned."""
+    """A refusal in words: the fact, and the cure.
+
+    `{about}` is the account, user or address concerned.
+    """
 
     fact: str
     cure: str
@@ -118,7 +121,7 @@ _WORDS: Final = MappingProxyType(
 
 
 def rejection_message(refusal: InquiryRefusal, *, about: str = "", off: int = 0) -> tuple[str, str]:
-    """Return (what happened, what to do). `off`: seconds that X's clock is ahead."""
+    """Return (fact, cure) of a refusal. `off` is how many seconds X's clock is ahead."""
     fact, cure = _WORDS[refusal.why]
     reason = fact.format(about=about or "the account", of=f" for {about}" if about else "")
     answer = f"{refusal.status or ''} {refusal.said}".strip()
@@ -140,12 +143,12 @@ class Inquiries(Protocol):
     """Transport of inquiries: one request, one response, no retries, no redirects."""
 
     async def ask(self, inquiry: Inquiry) -> Response | NoResponse:
-        """Send an inquiry. Raises nothing but CancelledError: failures are a NoResponse."""
+        """Send an inquiry. Raises only CancelledError: a failure is a NoResponse."""
         ...
 
 
 class XInquiryAddress(msgspec.Struct, frozen=True, kw_only=True):
-    """X's address and our app there. Without an `app`, nobody can sign in."""
+    """X's addresses, and the app for signing in. Without an `app`, nobody can sign in."""
 
     api_url: str
     oauth_url: str
@@ -155,7 +158,7 @@ class XInquiryAddress(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class XInquiries:
-    """Asks. Each method raises RefusedByX and XUnanswering."""
+    """Requests to X's Ads API. Each method raises RefusedByX and XUnanswering."""
 
     inquiries: Inquiries
     clock: Clock
@@ -169,9 +172,10 @@ class XInquiries:
         *,
         about: str = "",
     ) -> _T:
-        """Ask what `make` makes of a nonce and a moment (seconds): X takes a nonce once.
+        """Send the request that `make` builds from a nonce and a time (seconds).
 
-        `read` is given status and body; `about` is what the error should name: an account, a pixel.
+        X accepts a nonce once. `read` receives status and body; `about` is the account or pixel to
+        name in an error.
         """
         inquiry = make(self.randomness.nonce(), self.clock.now() // SECOND)
         came = await self.inquiries.ask(inquiry)
@@ -196,7 +200,7 @@ class XInquiries:
         *,
         about: str = "",
     ) -> _T:
-        """Ask the Ads API as a user."""
+        """Send a request to the Ads API as a user."""
 
         def make(nonce: str, timestamp: int) -> Inquiry:
             api_url = self.address.api_url
@@ -237,10 +241,10 @@ def _off(came: Response, now: int) -> int:
 
 
 class AccessCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """X refused nothing. `roles` is None if X did not name them.
+    """The result of an access check without a refusal.
 
-    With roles, X is known to take conversions of the pixel's account; without, only that it did not
-    refuse who asked.
+    `roles` is None if X did not return them. With roles, X is known to accept conversions of the
+    pixel's account; without, only that X did not refuse the credentials.
     """
 
     account: str | None = None
@@ -252,8 +256,8 @@ async def check_access(
 ) -> AccessCheck:
     """Check access without sending a conversion. Raises RefusedByX, XUnanswering.
 
-    The roles are read where an account is named. Where it is not, and for an app that may read no
-    roles, X is asked to take no conversion at all.
+    The roles are read if the settings have an account. Otherwise, and for an app that may not read
+    roles, the check sends a request without conversions.
     """
     pixel = destination.pixel
     if isinstance(credentials, PixelToken) or destination.account is None:
@@ -278,7 +282,7 @@ async def check_access(
 
 
 async def accounts_of(ask: XInquiries, keys: OAuthKeys) -> tuple[AdsAccountAccess, ...]:
-    """Return the accounts that a user has a part in. Raises RefusedByX, XUnanswering."""
+    """Return the ads accounts that a user can access. Raises RefusedByX, XUnanswering."""
     return await ask.ask_as(keys, accounts_question(ask.address.version), read_accounts)
 
 

@@ -5,7 +5,7 @@
     paste    a pixel token                → checked, stored, in use
     forget   what is stored, and, if so wished, revoked at X
 
-Nothing is stored that X refuses. The sign-ins under way are kept in memory: a restart ends them.
+Credentials that X refuses are not stored. Open sign-ins are kept in memory: a restart ends them.
 """
 
 from collections.abc import Mapping
@@ -43,14 +43,20 @@ _NAMES: Final = {OAUTH: "OAuth credentials", PIXEL_TOKEN: "a pixel token"}
 
 
 class SignInStarted(msgspec.Struct, frozen=True, kw_only=True):
-    """A sign-in under way: `page` is where a person goes; `token` names it, and is no secret."""
+    """An open sign-in.
+
+    `page` is the URL for the user; `token` identifies the sign-in, and is not secret.
+    """
 
     page: str
     token: str
 
 
 class SignInCompleted(msgspec.Struct, frozen=True, kw_only=True):
-    """Credentials that are stored. `access` is None where X did not answer when it was asked."""
+    """A completed sign-in, with stored credentials.
+
+    `access` is None if X did not answer the check.
+    """
 
     pixel: str
     kind: str
@@ -67,10 +73,11 @@ class _UnderWay(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class XSignIn:
-    """Signs in. Without a vault (no secret key) nothing is begun, since nothing could be stored.
+    """The sign-in to X.
 
-    `destinations` are those that the settings name. `noted_as` is the user of this process, for the
-    audit; None if the caller notes what it does.
+    Without a vault (no secret key), a sign-in cannot start, because credentials could not be
+    stored. `destinations` are the pixels of the settings. `noted_as` is the user of this process,
+    for the audit log; None if the caller writes its own audit events.
     """
 
     ask: XInquiries
@@ -83,9 +90,10 @@ class XSignIn:
     async def begin(
         self, pixel: str, *, callback: str | None = None, by: str = ""
     ) -> SignInStarted:
-        """Begin; without a `callback`, X shows a PIN. `by` is who must finish it: a session's name.
+        """Start a sign-in; without a `callback`, X shows a PIN.
 
-        Raises RefusedByX, XUnanswering; SettingsError where there is no app, key or such pixel.
+        `by` names the session that must finish it. Raises RefusedByX, XUnanswering, and
+        SettingsError if the app, the key or the pixel is missing.
         """
         self._must_keep()
         self._must_be_used(pixel, OAUTH)
@@ -105,7 +113,7 @@ class XSignIn:
         return SignInStarted(page=page, token=requested.token)
 
     async def finish_by_callback(self, query: str, *, by: str = "") -> SignInCompleted:
-        """Finish with the query that the browser brought to the callback.
+        """Finish with the query string of the callback request.
 
         Raises RefusedByX, XUnanswering, NotOpened, LedgerUnavailable.
         """
@@ -118,7 +126,10 @@ class XSignIn:
         return await self._finish(began, verifier)
 
     async def finish_by_pin(self, token: str, pin: str, *, by: str = "") -> SignInCompleted:
-        """Finish with the PIN that X showed; `token` is Begun's. Raises as finish_by_callback."""
+        """Finish with the PIN that X showed; `token` is that of SignInStarted.
+
+        Raises the errors of finish_by_callback.
+        """
         began = self._begun(token, by)
         digits = "".join(pin.split())
         if not digits.isalnum() or not digits.isascii() or len(digits) > _LONGEST_PIN:
@@ -126,7 +137,7 @@ class XSignIn:
         return await self._finish(began, digits)
 
     async def paste(self, pixel: str, token: PixelToken) -> SignInCompleted:
-        """Store a pixel token, unless X refuses it. Raises as finish_by_callback does."""
+        """Store a pixel token, unless X refuses it. Raises the errors of finish_by_callback."""
         keeper = self._must_keep()
         access = await self._checked(self._must_be_used(pixel, PIXEL_TOKEN), token)
         await keeper.keep_pixel_token(
@@ -135,10 +146,10 @@ class XSignIn:
         return SignInCompleted(pixel=pixel, kind=PIXEL_TOKEN, access=access)
 
     async def forget(self, pixel: str, kind: str, *, revoke: bool = False) -> bool:
-        """Keep credentials of one kind no more; return whether there were any.
+        """Delete credentials of one kind; return whether there were any.
 
-        To `revoke` OAuth ends the token at X, for whatever else uses it too; one that X no longer
-        knows is just forgotten. Raises RefusedByX, XUnanswering, NotOpened, LedgerUnavailable.
+        With `revoke`, the OAuth token is also revoked at X, wherever it is used. A token that X no
+        longer knows is only deleted. Raises RefusedByX, XUnanswering, NotOpened, LedgerUnavailable.
         """
         keeper = self._must_keep()
         login = (await keeper.all()).get(pixel, StoredCredentials())

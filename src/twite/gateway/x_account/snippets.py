@@ -1,6 +1,6 @@
 """Code snippets that send an event: from a page, a server (four languages), or a Google tag.
 
-The server's calls read the key of the source from the environment (KEY), where it belongs.
+Snippets for servers read the key of the source from the environment (KEY).
 """
 
 import json
@@ -22,7 +22,7 @@ SAMPLE: Final = MappingProxyType(
 
 
 class Snippet(msgspec.Struct, frozen=True, kw_only=True):
-    """Text to copy. `suffix` is the extension of such files."""
+    """A snippet to copy. `suffix` is the file extension."""
 
     kind: str
     title: str
@@ -32,9 +32,9 @@ class Snippet(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SnippetCall(msgspec.Struct, frozen=True, kw_only=True):
-    """What is called: our name of an event, X's id of it, its pixel, and where the gateway is.
+    """The data of a snippet: the event's name in the settings, X's id, pixel, the gateway's URL.
 
-    `names_pixel` is for a source that may submit to several pixels.
+    `names_pixel` is whether the source may submit to several pixels.
     """
 
     name: str
@@ -45,13 +45,13 @@ class SnippetCall(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def body(self) -> dict[str, str]:
-        """A conversion of it, as a server submits one."""
+        """A sample conversion of the event, as a server submits it."""
         own = {"pixel": self.pixel} if self.names_pixel else {}
         return {"event": self.name, **own, **SAMPLE}
 
 
 def snippets(called: SnippetCall, *, server_only: bool = False) -> tuple[Snippet, ...]:
-    """Return them all; without those of a page for an event that only servers tell of."""
+    """Return all snippets. For an event that only servers send, omit the snippets for pages."""
     return tuple(
         make(called)
         for kind, make in MAKERS.items()

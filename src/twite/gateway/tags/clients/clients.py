@@ -1,7 +1,7 @@
 """Clients: templates that claim a request, run the container, and answer.
 
-Each is asked in the order of priority; the first that claims the request has it. What it runs the
-container for is on disk before its answer leaves.
+Clients run in the order of priority, until one claims the request. Its events are on disk before
+the answer is sent.
 """
 
 import asyncio
@@ -43,11 +43,11 @@ MOST_SENTENCES: Final = 1_000
 
 
 class TemplateClient(msgspec.Struct, frozen=True, kw_only=True):
-    """A client: a template with its fields; `source` is whose its events are.
+    """A client: a template with its fields; `source` is the source of its events.
 
-    Fields of a client in a `container` may hold names of its variables; with `defaults`, what is
-    not there is filled in. `secrets` never show in what is logged; `allow_hosts` names hosts that
-    may have private addresses.
+    Fields of a client in a `container` may refer to variables; with `defaults`, missing fields get
+    their defaults. `secrets` never appear in the log; `allow_hosts` names hosts that may have
+    private addresses.
     """
 
     name: str
@@ -61,7 +61,10 @@ class TemplateClient(msgspec.Struct, frozen=True, kw_only=True):
     allow_hosts: frozenset[str] = frozenset()
 
     def fields_for(self, request: Incoming, *, now: int, draw: int = 0) -> dict[str, Tree]:
-        """Return the fields with values in place of names; `draw` is chance. Raises Unfilled."""
+        """Return the fields with the values of variables; `draw` is the random seed.
+
+        Raises Unfilled.
+        """
         if self.container is None:
             return dict(self.fields)
         occasion = EventContext(event={}, now=now, request=request, client=self.name, draw=draw)
@@ -76,40 +79,44 @@ class TemplateClient(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunsContainer(Protocol):
-    """Takes an event of a client in: its conversions, and the tags that fire for it."""
+    """Accepts an event of a client: its conversions, and the tags that fire for it."""
 
     async def run(
         self, event: Mapping[str, Tree], *, request: Incoming, client: TemplateClient
     ) -> tuple[TagOutcome, ...]:
-        """Return the tags that fired, once all of it is on disk.
+        """Return the tags that fired, after the commit.
 
-        Raises MalformedRequest, LedgerFull, LedgerUnavailable; nothing of it was kept then.
+        Raises MalformedRequest, LedgerFull, LedgerUnavailable; nothing is stored then.
         """
         ...
 
 
 class ClientEffects(Protocol):
-    """Performs what leaves the gateway for a client. `log_message` gets messages for its author."""
+    """Sends the outbound requests of clients. `log_message` gets messages for its author."""
 
     async def fetch(
         self, request: HttpEffect, *, client: TemplateClient, log_message: Callable[[str], None]
     ) -> EffectAnswer:
-        """Send an HTTP request; return the answer, or why there is none."""
+        """Send an HTTP request; return the answer, or the reason why there is none."""
         ...
 
     def calls(
         self, *, log_message: Callable[[str], None], mark: bytes
     ) -> Callable[[Service], Awaitable[EffectAnswer]]:
-        """Return what performs the calls of Google's services in one run; no other has the mark."""
+        """Return an object that performs the Google calls of one run.
+
+        `mark` is unique to the run.
+        """
         ...
 
 
 @dataclass(slots=True, eq=False, repr=False)
 class Clients:
-    """Asks who claims a request. Templates are known to `runs` by their client's name.
+    """Offers requests to the clients.
 
-    `outbound` performs what leaves for a client, `registrable` finds the registrable domain of a
-    host; a client that has not answered `within` milliseconds is given up.
+    `runs` knows templates by their client's name. `outbound` sends requests for a client;
+    `registrable` finds the registrable domain of a host. A client without an answer after `within`
+    milliseconds is cancelled.
     """
 
     clients: Sequence[TemplateClient]
@@ -136,13 +143,13 @@ class Clients:
 
     @property
     def some(self) -> bool:
-        """Whether there is any to ask."""
+        """Whether there are clients."""
         return bool(self.clients)
 
     async def answer(self, request: Incoming) -> ClientResponse | None:
-        """Return what the client that claims the request answers; None where none claims it.
+        """Return the answer of the client that claims the request; None if no client does.
 
-        Raises ClientFailed, TemplatesBusy, and what RunsContainer does.
+        Raises ClientFailed, TemplatesBusy, and the errors of RunsContainer.
         """
         if self._asking + len(self._talks) >= self.most:
             raise TemplatesBusy(reason="clients have too many requests in flight", retry_after=1)
@@ -178,7 +185,7 @@ class Clients:
         return None
 
     async def stop(self) -> None:
-        """Give up what clients still do after their answers."""
+        """Cancel the work that clients do after their answers."""
         talks = tuple(self._talks)
         for talk in talks:
             talk.cancel()
@@ -265,7 +272,7 @@ class _NoTemplates:
 
 
 def extracted(request: Incoming) -> list[dict[str, Tree]] | None:
-    """Return the events of a GA4 hit as Google's client makes them; None where it is none."""
+    """Return the events of a GA4 hit as Google's client creates them; None for other requests."""
     try:
         hits = ga4.read(request.query, (request.body or "").encode("utf-8", "replace"))
     except MalformedRequest:
@@ -278,6 +285,6 @@ def extracted(request: Incoming) -> list[dict[str, Tree]] | None:
 
 
 def host_of(request: Incoming) -> str:
-    """Return the name that the request was sent to, without its port; "" where it says none."""
+    """Return the host name of the request, without port; "" if it has none."""
     named = dict(request.headers).get("host", "")
     return named.rpartition("]")[0] + "]" if named.startswith("[") else named.partition(":")[0]

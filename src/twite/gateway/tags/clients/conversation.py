@@ -4,7 +4,7 @@
                   │                                                       │
                   └─ runContainer: on disk before anything is answered ───┘
 
-What the template does after its answer is done too, until the time is over.
+The template may continue after its answer, until the time limit.
 """
 
 import asyncio
@@ -41,7 +41,10 @@ Kept = asyncio.Future[tuple[TagOutcome, ...]]
 
 
 class ClientFailed(OperatorError):
-    """A client claimed the request and did not answer it. `late`: its time was over."""
+    """A client claimed the request and did not answer it.
+
+    `late` is whether its time limit ended it.
+    """
 
     def __init__(self, *, client: str, late: bool = False) -> None:
         why = "did not answer in time" if late else "ended without an answer"
@@ -51,7 +54,7 @@ class ClientFailed(OperatorError):
 
 
 class Performs(msgspec.Struct, frozen=True, kw_only=True):
-    """Who performs effects. `change` returns False where there is no more room for it."""
+    """Performs effects. `change` returns False if the storage is full."""
 
     run_container: Callable[[Mapping[str, Tree]], Awaitable[tuple[TagOutcome, ...]]]
     fetch: Callable[[HttpEffect], Awaitable[EffectAnswer]]
@@ -62,7 +65,7 @@ class Performs(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True, eq=False, repr=False)
 class ClientConversation:
-    """One claimed request. `answered` becomes the answer, or why there is none.
+    """One claimed request. `answered` becomes the answer, or the reason why there is none.
 
     `log_message` gets messages for the template's author; `log_turn` the lines it logs.
     """
@@ -87,7 +90,7 @@ class ClientConversation:
         self.answered.add_done_callback(lambda future: future.cancelled() or future.exception())
 
     async def go_on(self, turn: Turn, *, within: int) -> None:
-        """Go from turn to turn until the run is over, or the milliseconds are."""
+        """Run turn after turn, until the run ends or the time limit is reached."""
         work = asyncio.create_task(self._turns(turn))
         limit = asyncio.create_task(self.clock.sleep(within))
         late = False
@@ -210,6 +213,6 @@ async def _completed(number: int, kept: Kept) -> tuple[EffectAnswer, ...]:
 
 
 def in_short(turn: Turn) -> str:
-    """Say what was thrown without its words, which could hold a person."""
+    """Describe a thrown error without its text, which could contain personal data."""
     kind = (turn.error or "").partition(":")[0]
     return f"{kind} in line {turn.line} of its code" if turn.line is not None else kind

@@ -35,7 +35,7 @@ class ClientEvents:
     async def run(
         self, event: Mapping[str, Tree], *, request: Incoming, client: TemplateClient
     ) -> tuple[TagOutcome, ...]:
-        """Take it in. Raises MalformedRequest, LedgerFull, LedgerUnavailable."""
+        """Accept an event. Raises MalformedRequest, LedgerFull, LedgerUnavailable."""
         found = found_of(
             [event],
             source=client.source,
@@ -68,7 +68,10 @@ _LONGEST: Final = 15_000  # milliseconds, Google's own default
 
 
 class ClientOutbound:
-    """The requests of client templates: to X by Twite's own delivery, all others by `web`."""
+    """The requests of client templates.
+
+    Requests to X go through Twite's own delivery, all others through `web`.
+    """
 
     def __init__(self, web: Web, to_x: ToX, google: GoogleClient) -> None:
         self._web = web
@@ -104,7 +107,7 @@ class ClientOutbound:
     def calls(
         self, *, log_message: LogMessage, mark: bytes
     ) -> Callable[[Service], Awaitable[EffectAnswer]]:
-        """Return what performs the calls of one run."""
+        """Return an object that performs the Google calls of one run."""
 
         async def ask(asking: GoogleRequest) -> Came:
             asked = WebRequest(

@@ -43,9 +43,10 @@ _TIME_AS_TEXT: Final = re.compile(r"[0-9]{10}(?:[0-9]{3}){0,2}", re.ASCII)
 
 
 class InsertIds:
-    """Those of one run. `of` is what tells it from every other, and is the same when it repeats.
+    """The insert ids of one run.
 
-    `at` is the time that its clock began at, in milliseconds.
+    `of` identifies the run, and is the same if the run is repeated. `at` is the start time of the
+    run's clock, in milliseconds.
     """
 
     def __init__(self, of: bytes, *, at: int = 0) -> None:
@@ -108,7 +109,10 @@ class Transactions:
         self._open: dict[str, _Open] = {}
 
     async def begin(self, project: str, *, former: Tree) -> GoogleResult:
-        """Begin a transaction; `former` is the id of the one it repeats after a conflict."""
+        """Begin a transaction.
+
+        `former` is the id of the transaction that it repeats after a conflict.
+        """
         asking = firestore.begin(project, former=former if isinstance(former, str) else None)
         result = await self._ask(asking, firestore.begun)
         if isinstance(result.value, str):
@@ -172,7 +176,7 @@ class GoogleCalls:
         self._transactions = Transactions(self._ask)
 
     async def perform(self, service: Service) -> EffectAnswer:
-        """Do what was asked for. Raises nothing but CancelledError."""
+        """Perform a call. Raises only CancelledError."""
         try:
             result = await self._act(service)(self, _Given(service.arguments))
         except RequestNotSent as wrong:
@@ -195,7 +199,7 @@ class GoogleCalls:
         return act
 
     async def insert(self, given: "_Given") -> GoogleResult:
-        """Add rows to a table of BigQuery's."""
+        """Add rows to a BigQuery table."""
         connection, rows = given.mapping(0), given.at(1)
         names = [connection.get(key) for key in ("projectId", "datasetId", "tableId")]
         project, dataset, table = (str(name or "") for name in names)
@@ -207,7 +211,7 @@ class GoogleCalls:
         return await self._ask(asking, lambda status, body: bigquery.told(status, body, rows))
 
     async def read(self, given: "_Given") -> GoogleResult:
-        """Read a document of Firestore's."""
+        """Read a Firestore document."""
         options = given.mapping(1)
         project, transaction = await self._project(options.get("projectId")), _transaction(options)
         if transaction is not None:
@@ -216,7 +220,7 @@ class GoogleCalls:
         return await self._ask(asking, firestore.read_told)
 
     async def query(self, given: "_Given") -> GoogleResult:
-        """Look for documents in a collection of Firestore's."""
+        """Search a Firestore collection."""
         options = given.mapping(2)
         project, transaction = await self._project(options.get("projectId")), _transaction(options)
         if transaction is not None:
@@ -231,7 +235,7 @@ class GoogleCalls:
         return await self._ask(asking, firestore.query_told)
 
     async def write(self, given: "_Given") -> GoogleResult:
-        """Write a document of Firestore's; in a transaction it is kept until the commit."""
+        """Write a Firestore document. Within a transaction, the write is kept until the commit."""
         path, fields, options = given.text(0), given.at(1), given.mapping(2)
         project = await self._project(options.get("projectId"))
         write = firestore.write(
@@ -255,15 +259,15 @@ class GoogleCalls:
         return await self._transactions.begin(project, former=options.get("retry"))
 
     async def commit(self, given: "_Given") -> GoogleResult:
-        """Write what a transaction kept, all or nothing."""
+        """Commit the writes of a transaction, all or nothing."""
         return await self._transactions.commit(given.text(0))
 
     async def rollback(self, given: "_Given") -> GoogleResult:
-        """End a transaction with nothing written."""
+        """End a transaction without its writes."""
         return await self._transactions.rollback(given.text(0))
 
     async def script(self, given: "_Given") -> GoogleResult:
-        """Fetch a script of Google's."""
+        """Fetch one of Google's scripts."""
         asking = script_request(given.at(0), given.at(1))
         came = await self._sends(asking)
         if not isinstance(came, HttpAnswer) or not came.whole:

@@ -30,7 +30,7 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenCache:
-    """For each set of scopes the one token, asked for anew shortly before it ends."""
+    """A cache with one token for each set of scopes, renewed shortly before it expires."""
 
     def __init__(self, account: GoogleTokenSource, *, clock: Clock) -> None:
         self._account = account
@@ -39,7 +39,7 @@ class TokenCache:
         self._asking: dict[Scopes, asyncio.Task[Found]] = {}
 
     async def of(self, scopes: Scopes) -> Found:
-        """Return a token for scopes, or why there is none."""
+        """Return a token for scopes, or the reason why there is none."""
         key = tuple(sorted(set(scopes)))
         kept = self._kept.get(key)
         if kept is not None and self._clock.elapsed() < kept.until:
@@ -52,14 +52,14 @@ class TokenCache:
         return await asyncio.shield(asking)
 
     def forget(self, scopes: Scopes, token: Secret) -> None:
-        """Hear that Google does not take a token any more; a newer one stays."""
+        """Remove a token that Google refused; a newer token stays."""
         key = tuple(sorted(set(scopes)))
         kept = self._kept.get(key)
         if kept is not None and kept.found == token:
             del self._kept[key]
 
     async def stop(self) -> None:
-        """Ask no more."""
+        """Stop requesting tokens."""
         asking = tuple(self._asking.values())
         for task in asking:
             task.cancel()
@@ -91,20 +91,26 @@ _BESIDE: Final = frozenset({"www.google-analytics.com", "www.googletagmanager.co
 
 
 class GoogleEndpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a request goes. `allow_hosts` are those of ours that may have private addresses."""
+    """The target of a request.
+
+    `allow_hosts` are configured hosts that may have private addresses.
+    """
 
     url: str
     allow_hosts: frozenset[str] = frozenset()
 
 
 class GoogleEndpoints:
-    """`api_url` takes the place of all of googleapis.com; with it, paths stay as they are."""
+    """The targets of Google requests.
+
+    `api_url` replaces all of googleapis.com; paths stay unchanged.
+    """
 
     def __init__(self, api_url: str | None = None) -> None:
         self._instead = None if api_url is None else URL(api_url)
 
     def of(self, url: str, *, own: bool = False) -> GoogleEndpoint:
-        """Return where a request goes; `own` for one that a service of Google's needs."""
+        """Return the target of a request; `own` is whether a Google service call needs it."""
         meant = read(url)
         if self._instead is None or meant is None:
             return GoogleEndpoint(url=url)
@@ -121,7 +127,7 @@ class GoogleEndpoints:
 
 
 def may_carry(url: str) -> bool:
-    """Say whether a token may go to an address: Google's APIs, encrypted, and nobody else."""
+    """Return whether a token may be sent to an address: only to Google's APIs over TLS."""
     meant = read(url)
     return (
         meant is not None
@@ -133,12 +139,12 @@ def may_carry(url: str) -> bool:
 
 
 def is_of_the_apis(host: str) -> bool:
-    """Say whether a host is one of googleapis.com, in the spelling of a connection."""
+    """Return whether a host is under googleapis.com, in the form used for connections."""
     return host == _APIS or host.endswith(f".{_APIS}")
 
 
 def read(url: str) -> URL | None:
-    """Read an address as the connection does; None for what is none."""
+    """Parse an address as the connection does; None if it is invalid."""
     try:
         found = URL(url)
     except ValueError:
@@ -161,7 +167,10 @@ class GoogleRequestDenied(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GoogleClient:
-    """Google for the templates of a gateway; without an `account`, what needs none alone."""
+    """A client for Google's services.
+
+    Without an `account`, it only sends requests without a token.
+    """
 
     def __init__(
         self,
@@ -180,15 +189,16 @@ class GoogleClient:
         return self._tokens is not None
 
     async def project(self) -> str | None:
-        """Return what GOOGLE_CLOUD_PROJECT means."""
+        """Return the default project (GOOGLE_CLOUD_PROJECT at Google)."""
         return None if self._account is None else await self._account.project()
 
     async def send(
         self, asked: WebRequest, *, scopes: Scopes | None, by: Sends, own: bool = False
     ) -> Response | NoResponse | GoogleRequestDenied:
-        """Send a request, with a token if there are scopes. `own`: a service of Google's needs it.
+        """Send a request, with a token if there are scopes.
 
-        A token that Google does not take is asked for anew, once. None goes to anybody else.
+        `own` is whether a Google service call needs it. After a refused token, the request is
+        repeated once with a new token. Tokens are sent only to Google.
         """
         place = self._places.of(asked.url, own=own)
         there = msgspec.structs.replace(
@@ -226,7 +236,7 @@ class GoogleClient:
         return came
 
     async def stop(self) -> None:
-        """Close what is open."""
+        """Close all connections."""
         if self._tokens is not None:
             await self._tokens.stop()
 

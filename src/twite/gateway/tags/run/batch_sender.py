@@ -74,22 +74,22 @@ class TagBatchSender:
         self.circuit_breaker.slow_down(0)
 
     def failed_but_one(self) -> frozenset[int]:
-        """Return nothing: a tag remembers no failed deliveries."""
+        """Return an empty set: tags do not record failed deliveries."""
         return frozenset()
 
     def use(self, destination: Destination) -> None:
         """Do nothing: a tag has no pixel credentials."""
 
     def limits(self) -> Mapping[str, int]:
-        """Return no limits: a tag has none by event."""
+        """Return no limits: tags have no limits by event."""
         return {}
 
     def passing_events(self) -> frozenset[str]:
-        """Return no events: a tag passes over none."""
+        """Return no events: tags skip none."""
         return frozenset()
 
     def passing(self) -> frozenset[int]:
-        """Return no deliveries: a tag passes over none."""
+        """Return no deliveries: tags skip none."""
         return frozenset()
 
     def suspects(self) -> frozenset[int]:
@@ -120,7 +120,7 @@ class TagBatchSender:
             raise
 
     async def give_back(self, batch: Batch, deliveries: Sequence[int], *, wait: int = 0) -> None:
-        """Return deliveries that did not run to the queue. This counts as no attempt."""
+        """Return deliveries that did not run to the queue. This does not count as an attempt."""
         await self._settler.give_back(batch, deliveries, wait=wait)
 
     async def _run_delivery(self, batch: Batch, delivery: Delivery) -> None:
@@ -252,7 +252,7 @@ _SHORTEST_LEASE: Final = 60 * SECOND
 
 @dataclass(slots=True, eq=False, repr=False)
 class TagWorkers:
-    """Makes the workers. `holding` collects the leases in flight, for the sweeper."""
+    """Creates the workers of tags. `holding` collects the leases in flight, for the sweeper."""
 
     container_configs: Sequence[ContainerConfig]
     _: KW_ONLY

@@ -1,8 +1,8 @@
 """Tag dispatcher: for an incoming event, make a delivery for each tag that fires.
 
-Decided in memory, on the event as it came; what waits on the disk is a payload (see there). The
-fields of a tag are filled in when it runs: its keys are never written down, and what was wrong with
-them is fixed for queued payloads, too.
+Decisions are made in memory, on the received event; the queue stores payloads (see `payload.py`).
+The fields of a tag are evaluated when it runs: its keys are never stored, and a corrected field
+applies to queued payloads, too.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -58,7 +58,7 @@ _KNOWN: Final = frozenset(name for group in SPELLINGS for name in group)
 class TagDispatcher:
     """Decides which tags fire. `seal` protects payloads of tags that need raw identifiers.
 
-    `known` are the event names that are counted by name.
+    `known` are the event names that get their own count.
     """
 
     container_configs: Sequence[ContainerConfig]
@@ -113,10 +113,10 @@ class TagDispatcher:
         first: int,
         held: Mapping[int, str],
     ) -> FiringResult:
-        """Return an entry for each tag that fires for each event; their indexes are from `first`.
+        """Return an entry for each tag that fires for each event; indexes start at `first`.
 
-        `held` is why conversions are held, by their indexes: then so is what tags are told of them.
-        It also returns why a tag that listens to the source does not fire.
+        `held` is why conversions are held, by index: their tags are held, too. Also return the
+        reason for each tag of the source that does not fire.
         """
         found: list[AcceptedConversion] = []
         unfired: list[UnfiredTags] = []

@@ -1,6 +1,6 @@
 """Outbound requests of one tag run: HTTP requests, and calls of Google's services.
 
-Each is bounded, and counted as tried: what may have left decides whether a run may be repeated.
+Each has limits. A run may only be repeated if none of its requests may have been sent.
 """
 
 import asyncio
@@ -79,9 +79,10 @@ class TagOutbound:
 
     @contextmanager
     def looking_up(self) -> Iterator[None]:
-        """Count requests begun meanwhile as unsent: they only look up a value and may be repeated.
+        """Count requests within this context as unsent.
 
-        Google's container, too, asks for a variable's value as often as it needs it.
+        They only look up a value, and may be repeated. Google's container also looks up a variable
+        whenever it needs the value.
         """
         self._looks_up = True
         try:
@@ -90,12 +91,12 @@ class TagOutbound:
             self._looks_up = False
 
     def is_too_much(self, turn: Turn) -> bool:
-        """Count a turn's requests; return whether the run has made too many."""
+        """Count a turn's requests; return whether the run has made too many requests."""
         self._asked += sum(isinstance(effect, HttpEffect | Service) for effect in turn.effects)
         return self._asked > MOST_REQUESTS
 
     async def request(self, effect: HttpEffect) -> EffectAnswer:
-        """Send a template's own request."""
+        """Send an HTTP request of a template."""
         asked = WebRequest(
             url=effect.url,
             method=effect.method,
@@ -122,7 +123,7 @@ class TagOutbound:
         return answer_of(effect.id, response)
 
     async def call(self, effect: Service) -> EffectAnswer:
-        """Perform a call of a service of Google's."""
+        """Perform a Google service call."""
         if self._calls is None:
             self._calls = GoogleCalls(
                 self.run_context.google,
@@ -213,7 +214,7 @@ class _Leaving:
 
 
 class TemplateRun:
-    """A run begun at `began`. `after` are the callbacks for the end of the event."""
+    """A run begun at `began`. `after` are callbacks to call at the end of the event."""
 
     def __init__(self, template: Template, *, began: int) -> None:
         self.template = template
@@ -233,7 +234,7 @@ class TemplateRun:
 
 
 def answer_of(id_: int, response: HttpAnswer | NoResponse) -> EffectAnswer:
-    """Return what a template is told of its request."""
+    """Return the result that a template receives for its request."""
     if isinstance(response, NoResponse):
         late = response.reason == "no answer in time"
         return EffectAnswer(id=id_, reason="timed_out" if late else "failed")

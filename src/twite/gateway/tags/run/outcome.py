@@ -1,4 +1,4 @@
-"""Outcome of a tag run: decide whether its delivery is delivered, retried, held or dead. Pure.
+"""Outcome of a tag run: decide whether its delivery is delivered, retried, held or dead.
 
 | the template | its requests | at least once | at most once |
 |---|---|---|---|
@@ -39,10 +39,11 @@ _PASSING: Final = frozenset({408, 425, 429})
 
 
 class RequestOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """A request of a run. `words` are the masked response; `left`: whether it may have been sent.
+    """A request of a run.
 
-    `retry_after` is in milliseconds, where the answer names it. `passing`: this answer may be
-    another one later, whatever its status says by itself.
+    `words` are the masked response; `left` is whether it may have been sent. `retry_after` is in
+    milliseconds, if the answer has one. `passing` is whether a retry may get another answer,
+    regardless of the status.
     """
 
     status: int | None
@@ -63,9 +64,10 @@ class RequestOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run ended. `error` says what was thrown, or which limit was passed.
+    """The outcome of a run.
 
-    `barred` is why it did not run at all: a person must look. `hung`: a turn of it did not end.
+    `error` is the thrown error, or the exceeded limit. `barred` is why the tag did not run, which a
+    user must fix. `hung` is whether one of its turns did not end.
     """
 
     outcome: RunResult = RunResult.SILENT
@@ -76,7 +78,7 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def succeeded(self) -> bool:
-        """Whether the template said so, and nothing was thrown."""
+        """Whether the template reported success, and nothing was thrown."""
         return self.outcome is RunResult.SUCCESS and self.error is None
 
     @property
@@ -96,7 +98,7 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def passed_a_limit(self) -> bool:
-        """Whether it was ended by any limit."""
+        """Whether a limit ended the run."""
         return self.hung or (self.error is not None and self.error.startswith(_LIMIT))
 
     @property

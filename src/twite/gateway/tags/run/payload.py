@@ -2,7 +2,7 @@
 
     {"pixel": …, "identifiers": […], "event": {…}, "request": {…}, "client": …, "at": …}
 
-`pixel` and `identifiers` are for opt-outs alone. In a sealed payload, event and request are
+`pixel` and `identifiers` are used only for opt-outs. In a sealed payload, event and request are
 encrypted together. After a key rotation, queued, held and dead payloads are sealed anew.
 """
 
@@ -30,10 +30,11 @@ class PayloadPerson(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class TagPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One event for one tag. `at` is when it came, in milliseconds; `pixel` that of its source.
+    """One event for one tag.
 
-    `granted` are the signals of consent that were said beside the event's own, and whether each was
-    granted. `draw` is the event's chance; 0 is none. It may hold persons: it does not print.
+    `at` is the time of receipt, in milliseconds; `pixel` is the source's pixel. `granted` are
+    consent signals sent in addition to the event's own, and whether each was granted. `draw` is the
+    event's random number; 0 for none. It may contain personal data: its repr is masked.
     """
 
     pixel: str
@@ -95,7 +96,7 @@ def read(body: bytes, *, name: str, seal: Seal | None = None) -> TagPayload:
 
 
 def resealed(body: bytes, *, name: str, seal: Seal) -> bytes | None:
-    """Seal a payload anew with the current key; None if it is current or not sealed.
+    """Seal a payload again with the current key; None if it is current or not sealed.
 
     Raises as `read` does.
     """
@@ -145,8 +146,8 @@ _TURNS: Final = 40
 class UnsealedCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of texts not sealed with the current key.
 
-    `secrets` and `payloads` have a former key; `strange` counts payloads by the name of a missing
-    key.
+    `secrets` and `payloads` were sealed with a former key; `strange` counts payloads by the name of
+    a missing key.
     """
 
     secrets: int = 0
@@ -160,14 +161,17 @@ class UnsealedCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Resealing:
-    """Seals tag payloads anew."""
+    """Reseals tag payloads with the current key."""
 
     def __init__(self, *, outbox: Outbox, seal: Seal) -> None:
         self._outbox = outbox
         self._seal = seal
 
     async def some(self, *, after: int = 0) -> RewrittenPayloads:
-        """Check some deliveries after one. A payload that cannot be opened is kept."""
+        """Reseal the payloads of some deliveries after the given one.
+
+        Payloads that cannot be opened are kept.
+        """
         done, at = 0, after
         for _ in range(_TURNS):
             turn = await self._outbox.rewrite(self.anew, after=at, limit=_SOME)
@@ -205,7 +209,7 @@ def counted(*, secrets: int = 0, payloads: int = 0) -> str:
 def left(
     seal: Seal, *, secrets: Sequence[SealedSecret], heads: Sequence[tuple[bytes, int]]
 ) -> UnsealedCounts:
-    """Count texts under former or unknown keys, by their first bytes."""
+    """Count texts sealed with former or unknown keys, by their first bytes."""
     strange: dict[str, int] = {}
     for head, many in heads:
         if not seal.is_current(head) and not seal.is_former(head):

@@ -1,4 +1,4 @@
-"""Reduce a request to what a tag's templates may read: nothing else is stored."""
+"""Reduce a request to the parts that a tag's templates may read. Other parts are not stored."""
 
 import re
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ _SECRET_PARAMETERS: Final = frozenset({"api_secret", "x-gtm-api-key"})
 
 
 class ReadableRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Patterns of names, as in a permission policy. A pattern for any name grants all."""
+    """The readable parts of a request, as name patterns of a permission policy."""
 
     headers: tuple[str, ...] = ()
     cookies: tuple[str, ...] = ()
@@ -33,13 +33,13 @@ class ReadableRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def unnamed(self) -> tuple[str, ...]:
-        """The parts it may read under any name: `cookies`, `headers`."""
+        """The parts that may be read under any name: `cookies`, `headers`."""
         granted = {"cookies": self.cookies, "headers": self.headers}
         return tuple(kind for kind, names in granted.items() if not _ANY_NAME.isdisjoint(names))
 
 
 def readable(container: Container, tag: ContainerTag) -> ReadableRequest:
-    """Return what a tag, its setup and cleanup tags, and their variables may read."""
+    """Return the parts that a tag, its setup and cleanup tags, and their variables may read."""
     tags = {item.name: item for item in container.tags}
     chain: list[ContainerTag] = []
     waiting = [tag]
@@ -63,8 +63,8 @@ def readable(container: Container, tag: ContainerTag) -> ReadableRequest:
 def kept(request: Incoming, may: ReadableRequest, *, hashed: bool) -> Incoming:
     """Return the part of a request to keep; with `hashed`, without personal data.
 
-    What it holds waits in clear then: a cookie or header that nobody named is not kept, though the
-    template may read any.
+    Hashed payloads are stored unencrypted: then a cookie or header is kept only if a permission
+    names it.
     """
     may_cookies = _named(may.cookies) if hashed else may.cookies
     may_headers = (*_named(may.headers), *_plain_of(may)) if hashed else may.headers

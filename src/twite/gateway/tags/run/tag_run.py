@@ -3,8 +3,8 @@
     plan ─▶ setup ─▶ tag ─▶ teardown ─▶ what waits for the end of the event
              each: start ─▶ effects ─▶ checked, performed ─▶ answers ─▶ resume ─▶ …
 
-The clock of a run begins when the event came, and its chance is that of the delivery: a run that is
-repeated says the same again, so that the other side can drop the twin.
+A run's clock starts at the receipt of the event, and its random seed belongs to the delivery. A
+repeated run therefore sends the same data, so that the recipient can drop the duplicate.
 """
 
 import asyncio
@@ -52,8 +52,8 @@ _HITS: Final = "/g/collect"
 class TagRun:
     """One run. `seed` is the random seed of the delivery. Use it once.
 
-    `burned` is how many seconds of CPU its turns took, `spent` whether a variable passed a limit,
-    `hung` tells of a turn that did not end.
+    `burned` is the CPU time of its turns in seconds, `spent` whether a variable exceeded a limit,
+    `hung` whether a turn did not end.
     """
 
     def __init__(
@@ -89,13 +89,14 @@ class TagRun:
 
     @property
     def left(self) -> bool:
-        """Whether anything has gone out, or may have."""
+        """Whether a request was sent, or may have been."""
         return self._way_out.left
 
     async def run(self) -> RunOutcome:
-        """Run to the end, within the tag's timeout. Raises nothing but CancelledError.
+        """Run to the end, within the tag's timeout.
 
-        That is the time of its own turns, and of its requests: others may have the thread before.
+        Raises only CancelledError. Only turns and requests of the run count, not the wait for the
+        thread.
         """
         outcome = RunResult.SILENT
         error: str | None = f"{TOO_LONG} {self._rule.timeout / 1_000:g} s"

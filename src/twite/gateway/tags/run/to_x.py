@@ -1,7 +1,7 @@
 """Templates' requests to X, or to Stape's proxy for X, are queued for delivery by Twite.
 
-The template is answered as X would, once its conversions are on disk: from then on they have
-batches, dedup keys, retries and the pixel's own credentials, whatever the template brought.
+The template gets an answer like X's after the commit. Its conversions then use batches, dedup keys,
+retries and the pixel's own credentials, not those of the template.
 """
 
 import re
@@ -48,7 +48,7 @@ class ToX:
     ) -> Response | None:
         """Accept a request for a configured pixel; None for any other request.
 
-        `source` is the name it is counted under, `endpoint` where it came in.
+        `source` is the name in the counts, `endpoint` the endpoint of the original request.
         """
         if request.method != "POST":
             return None

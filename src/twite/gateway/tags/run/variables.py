@@ -23,7 +23,10 @@ from twite.gtm.template.texts import UNDEFINED, Value
 
 
 class PendingVariable(Exception):
-    """A variable's template needs a request before the plan can be made. `turn` is its first."""
+    """A variable's template must send a request before the plan is complete.
+
+    `turn` is its first turn.
+    """
 
     def __init__(self, template: Template, turn: Turn, *, place: bytes) -> None:
         super().__init__(template.name)
@@ -35,7 +38,7 @@ class PendingVariable(Exception):
 class VariableCache:
     """The values of one delivery's variables, kept across plans.
 
-    `ran` are the turns of templates that waited for nothing, in the plan that was made last.
+    `ran` are the turns of templates without a request, in the latest plan.
     """
 
     def __init__(self, *, container: ContainerVersion, storage: KeepsItems) -> None:
@@ -45,12 +48,12 @@ class VariableCache:
         self.ran: list[tuple[Template, Turn]] = []
 
     def on(self, engines: TemplateEngines) -> "_Asking":
-        """Return the variables for a plan that is made from the beginning."""
+        """Return the variables for a new plan."""
         self.ran = []
         return _Asking(self, engines)
 
     def put(self, awaited: PendingVariable, value: Value) -> None:
-        """Know a value, for the plans from here on."""
+        """Store a value for later plans."""
         self._values[awaited.place] = value
 
     def value(
@@ -60,7 +63,7 @@ class VariableCache:
         fields: dict[str, Tree],
         occasion: EventContext,
     ) -> Value:
-        """Return what the template returned. Raises PendingVariable while that is not known."""
+        """Return the value from the template. Raises PendingVariable until it is known."""
         place = b""
         if self._values:
             place = _place(template, fields, occasion)
@@ -107,7 +110,7 @@ def call_of(
 
 
 def returned(turn: Turn) -> Value:
-    """Return the value of a variable whose run is over."""
+    """Return the value of a variable after its run."""
     return UNDEFINED if turn.error is not None or turn.returned is None else turn.returned
 
 
@@ -122,7 +125,10 @@ Ran = list[tuple[Template, Turn]]
 
 
 class IngestEvaluation:
-    """Plans tags without filling in their fields. Stores variables' items, and logs their lines."""
+    """Plans tags without evaluating their fields.
+
+    Stores the items of variables, and logs their lines.
+    """
 
     def __init__(self, engine_pool: EnginePool, *, storage: KeepsItems, observer: Observer) -> None:
         self._engine_pool = engine_pool
@@ -193,11 +199,11 @@ class IngestEvaluation:
 
 @dataclass(slots=True, eq=False, repr=False)
 class IngestTurn:
-    """See sgtm.container.values.Variables. A template that passed a limit rests, or is slow.
+    """The variables of one event at ingest: implements gtm.container.values.Variables.
 
-    What needs its value meanwhile does not fire, and says why: else each submission would wait for
-    as long as a limit is, those that no tag hears of too. Of good runs that are quick none is
-    slowed down. `ran` is given what ran.
+    After a template exceeded a limit, it pauses. Tags that need its value meanwhile do not fire,
+    and the reason is recorded: otherwise each submission would wait for the limit. Fast templates
+    are not slowed down. `ran` receives each turn.
     """
 
     engines: TemplateEngines
@@ -235,7 +241,7 @@ class IngestTurn:
 
 
 def evaluate_at_ingest(engines: TemplateEngines, template: Template, call: Call) -> Turn:
-    """Run a variable's template. Raises Unfilled if it needs a request first."""
+    """Run a variable's template. Raises Unfilled if the template must send a request first."""
     turn = engines.ask(template, call)
     if not turn.done:
         engines.end(template, turn.run)

@@ -28,13 +28,13 @@ _WIDER: Final = 4.0  # twice what a run on trial burns, if it is tried again
 
 
 class EngineFactory(Protocol):
-    """Makes the engine of a template, which has had so many runs. Raises TemplateUnusable."""
+    """Creates the engine of a template, given the number of its runs. Raises TemplateUnusable."""
 
     def __call__(self, template: Template, *, limits: RunLimits, begun: int) -> Engine: ...
 
 
 class EngineAbandoned(Exception):
-    """The thread was abandoned: nothing may begin in it."""
+    """The thread was abandoned: no run may start in it."""
 
 
 class TemplateEngines:
@@ -64,7 +64,7 @@ class TemplateEngines:
                 engine.adopt()
 
     def of(self, template: Template) -> Engine:
-        """Return the engine of a template, for a turn of it."""
+        """Return the engine of a template, for one turn."""
         with self._lock:
             if self._left:
                 raise EngineAbandoned
@@ -80,18 +80,18 @@ class TemplateEngines:
         return found[1]
 
     def end(self, template: Template, run: int) -> None:
-        """Let the engine of a template forget a run, if there is one."""
+        """End a run in the engine of a template, if there is one."""
         if id(template) in self._made:
             self.of(template).end(run)
 
     def relieve(self) -> None:
-        """See thread_worker.ThreadState."""
+        """Implements thread_worker.ThreadState."""
         found = self._made.get(id(self.at))
         if found is not None:
             found[1].relieve()
 
     def leave(self, beats: int) -> bool:
-        """See thread_worker.ThreadState."""
+        """Implements thread_worker.ThreadState."""
         with self._lock:
             self._left = self.beats == beats
         found = self._made.get(id(self.at))
@@ -105,7 +105,7 @@ class TemplateEngines:
         return self._left
 
     def handed_over(self) -> tuple[dict[int, tuple[Template, Engine]], dict[int, int]]:
-        """Return what is sound of it: for the thread that comes after one that was left behind."""
+        """Return the usable engines, for the thread that replaces an abandoned one."""
         sound, begun = {}, dict(self._begun)
         for key, (template, engine) in self._made.items():
             if template is self.at:
@@ -115,13 +115,13 @@ class TemplateEngines:
         return sound, begun
 
     def ask(self, template: Template, call: Call) -> Turn:
-        """Begin the run of a variable's template."""
+        """Start the run of a variable's template."""
         turn = self.of(template).start(call)
         self._passed_a_limit = self._passed_a_limit or turn.spent
         return turn
 
     def passed_a_limit(self) -> bool:
-        """Return whether a variable has passed a limit since this was last asked."""
+        """Return whether a variable exceeded a limit since the last call."""
         passed, self._passed_a_limit = self._passed_a_limit, False
         return passed
 
@@ -141,13 +141,13 @@ class _Pace:
 class EnginePool:
     """One thread for proven tags, one for ingest, and one for each other tag.
 
-    Intake decides which tags fire while the client waits: variables have a
-    thread there that no tag holds up.
+    Intake decides which tags fire while the client waits, so variables run in their own thread
+    there.
 
     Slow and unproven tags run alone, with narrower limits: an engine's clock is the process's CPU
     time, and one thread must not use up the time of proven tags. `make` creates the engine of a
     template in the thread that will run it. A template that exceeded a limit pauses after its runs
-    (`trials`). A turn that hangs costs its thread: see `thread_worker.py`.
+    (`trials`). If a turn hangs, its thread is abandoned: see `thread_worker.py`.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class EnginePool:
         self._steady = self._worker("twite-tags", wide)
 
     async def stop(self) -> None:
-        """End the threads; a turn that runs is waited for, unless it does not end."""
+        """End the threads, after their current turns. Hung turns are not waited for."""
         found = (self._steady, self._ingest_worker, *self._own.values())
         workers = [worker for worker in found if worker is not None]
         for worker in workers:
@@ -200,7 +200,7 @@ class EnginePool:
         return self._ingest_worker
 
     def worker(self, tag: str) -> ThreadWorker[TemplateEngines]:
-        """Return the thread of a tag's runs. Raises RuntimeError before `start`."""
+        """Return the thread for a tag's runs. Raises RuntimeError before `start`."""
         if self._steady is None:
             raise RuntimeError("the engine pool has not been started")
         if self._ended_well.get(tag, 0) >= PROVEN and not self._pace_of(tag).is_slow:

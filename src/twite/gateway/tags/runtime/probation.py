@@ -1,6 +1,6 @@
 """Probation: templates that exceeded a limit run one turn at a time, with a long pause after each.
 
-A template that hung more often than its threads can afford is switched off.
+A template that hangs is switched off once too many threads were lost.
 """
 
 import threading
@@ -23,7 +23,7 @@ _IN_HAND: Final = SECOND
 class Probation:
     """The probation of one template. Thread-safe.
 
-    `now` are milliseconds that never jump, `took` are seconds of CPU.
+    `now` is in monotonic milliseconds, `took` in seconds of CPU.
     """
 
     def __init__(self) -> None:
@@ -46,21 +46,22 @@ class Probation:
         return self._is_off
 
     def wait(self, now: int) -> int:
-        """Return how many milliseconds there are until a turn may begin; 0 where it may now."""
+        """Return the milliseconds until a turn may start; 0 if it may start now."""
         with self._lock:
             return self._wait(now)
 
     def begin(self, now: int) -> int:
-        """Begin a turn, or return how long there is to wait, as `wait` does."""
+        """Start a turn, or return the wait in milliseconds."""
         with self._lock:
             wait = self._wait(now)
             self._in_progress += wait == 0
             return wait
 
     def end(self, now: int, *, took: float, spent: bool, done: bool) -> bool | None:
-        """Hear how a turn ended; return whether it is on trial from now on, None if as before.
+        """Record the end of a turn.
 
-        `spent`: a limit was passed; `done`: the run is over.
+        Return whether the template is now on probation, None if unchanged. `spent` is whether a
+        limit was exceeded; `done` whether the run is over.
         """
         with self._lock:
             self._in_progress = max(0, self._in_progress - 1)
@@ -75,9 +76,9 @@ class Probation:
             return None if self._is_on == was_on else self._is_on
 
     def hang(self, now: int, *, took: float, too_many: bool) -> bool:
-        """Record a turn that hung and cost its thread; return whether the template is off now.
+        """Record a hung turn, whose thread was abandoned; return whether the template is now off.
 
-        `too_many`: so many threads were lost that it may not cost another.
+        `too_many` is whether too many threads were lost to risk another.
         """
         self.end(now, took=took, spent=True, done=True)
         with self._lock:
@@ -112,22 +113,23 @@ class CpuBudget:
 
     @property
     def is_left(self) -> bool:
-        """Whether there is any for one more run."""
+        """Whether there is time left for another run."""
         now = self._elapsed()
         self._left = min(_MOST_SAVED, self._left + (now - self._at) / SECOND * _CPU_PER_SECOND)
         self._at = now
         return self._left > 0
 
     def take(self, took: float) -> None:
-        """Count a run of so many seconds of CPU."""
+        """Count a run, given its seconds of CPU."""
         if took > _SLOW_RUN:
             self._left -= took
 
 
 class Probations:
-    """One trial for each name. `elapsed` tells milliseconds that never jump.
+    """The probations of all templates, by name.
 
-    It may be asked from any thread; the observer is told in the loop alone, by `report`.
+    `elapsed` returns monotonic milliseconds. Methods may be called from any thread; only `report`,
+    on the event loop, calls the observer.
     """
 
     def __init__(
@@ -148,11 +150,14 @@ class Probations:
         return found
 
     def begin(self, whose: str) -> int:
-        """Begin a turn, or return how many milliseconds there are to wait."""
+        """Start a turn, or return the wait in milliseconds."""
         return self._of.setdefault(whose, Probation()).begin(self._elapsed())
 
     def end(self, whose: str, *, took: float, spent: bool, done: bool = True) -> None:
-        """Record the end of a turn. `took` is in seconds of CPU; `done`: the run is over."""
+        """Record the end of a turn.
+
+        `took` is in seconds of CPU; `done` is whether the run is over.
+        """
         changed = self._of[whose].end(self._elapsed(), took=took, spent=spent, done=done)
         if changed is not None:
             self._news.append((whose, changed))
@@ -192,6 +197,6 @@ class Probations:
             self._observer.see(Troubled(where=whose, reason=reason))
 
     def rest(self, whose: str) -> int | None:
-        """Return how long it pauses from now on; None if it is not on probation."""
+        """Return the length of a template's pauses; None if it is not on probation."""
         trial = self._of.get(whose)
         return trial.wait(self._elapsed()) if trial is not None and trial.is_on else None

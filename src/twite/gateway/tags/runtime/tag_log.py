@@ -20,7 +20,7 @@ LONGEST_LINE: Final = 300
 
 
 class TagLogLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One line; `own` where the template did not write it itself."""
+    """One log line. `own` is whether Twite wrote it, not the template."""
 
     text: str
     own: bool
@@ -28,9 +28,10 @@ class TagLogLine(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True, eq=False, repr=False)
 class TagLog:
-    """The lines of one run. `mask` is asked for once, by the first line that is told.
+    """The log lines of one run.
 
-    `room` is asked before each line, whether there is any beyond this run.
+    `mask` is created once, for the first line. `room` is called before each line, and returns
+    whether limits beyond this run allow it.
     """
 
     mask: Callable[[], LineMask]
@@ -47,12 +48,12 @@ class TagLog:
             self.tells(TagLogLine(text=self._masked.over(text, most=LONGEST_LINE), own=own))
 
     def say(self, sentence: str) -> None:
-        """Log a line of Twite's."""
+        """Log a line from Twite."""
         if self._has_room():
             self.tells(TagLogLine(text=self._masked.own(sentence, most=LONGEST_LINE), own=True))
 
     def say_once(self, sentence: str) -> None:
-        """Log a line of Twite's, once per run."""
+        """Log a line from Twite, once per run."""
         if sentence not in self._once:
             self._once.add(sentence)
             self.say(sentence)
@@ -77,7 +78,7 @@ _LONGEST_BODY: Final = 1024 * 1024  # of a longer one nobody looks for persons: 
 
 
 class ClientLines:
-    """The log of all clients, or of all variables. `tells` gets the owner of each line."""
+    """The log of all clients, or of all variables. `tells` receives each line with its owner."""
 
     def __init__(
         self, tells: Callable[[str, TagLogLine], None], *, elapsed: Callable[[], int]
@@ -93,7 +94,7 @@ class ClientLines:
         secrets: Iterable[Secret],
         event: Mapping[str, object] | None = None,
     ) -> "RunLines":
-        """Return what listens to one run of a client, or of a variable for an event."""
+        """Return the log of one run of a client, or of a variable for an event."""
         pace = self._paces.get(whose)
         if pace is None:
             pace = self._paces[whose] = _Pace(whose, self._tells, self._elapsed)
@@ -125,7 +126,7 @@ class RunLines:
                 self._lines.write(effect.text, own=effect.own)
 
     def say(self, sentence: str) -> None:
-        """Log a line of Twite's."""
+        """Log a line from Twite."""
         self._lines.say(sentence)
 
     def _mask(self) -> LineMask:

@@ -1,11 +1,9 @@
 """Thread worker: runs turns in one thread, and abandons the thread when a turn hangs.
 
 A template's code may reach a loop inside the engine that no limit interrupts, and a thread cannot
-be ended from outside. The engine holds none of Python's locks meanwhile, so that others go on; and
-threads are daemons, so that the process can end.
-
-Of the waiting tags, the one that has used the least so far is next: one that asks for much, or
-takes long, keeps nobody else waiting for more than a turn.
+be ended from outside. The engine does not hold Python's global lock meanwhile, so other threads
+continue. Threads are daemons, so that the process can end. Among waiting tags, the tag with the
+least CPU time so far is next: a demanding tag delays the others by one turn at most.
 """
 
 import asyncio
@@ -42,7 +40,7 @@ class HungTurn(OperatorError):
 class ThreadState(Protocol):
     """The state of a thread. Other threads may use only these methods.
 
-    `beats` counts what has begun; `at` is the template of which that was the last.
+    `beats` counts started turns; `at` is the template of the latest.
     """
 
     @property
@@ -52,11 +50,11 @@ class ThreadState(Protocol):
     def at(self) -> Template | None: ...
 
     def relieve(self) -> None:
-        """Give the current run the memory it needs to end. Called from another thread."""
+        """Give the current run enough memory to end. Called from another thread."""
         ...
 
     def leave(self, beats: int) -> bool:
-        """Let nothing more begin, unless something began after `beats`; return whether done."""
+        """Forbid further turns, unless one started after `beats`; return whether it was done."""
         ...
 
 
@@ -70,12 +68,12 @@ class AbandonedThread:
         self._threads: list[threading.Thread] = []
 
     def add(self, thread: threading.Thread) -> None:
-        """Add an abandoned thread."""
+        """Count an abandoned thread."""
         self._threads.append(thread)
 
     @property
     def too_many(self) -> bool:
-        """Whether so many still run that the next template that hangs must be switched off."""
+        """Whether too many still run, so that the next template that hangs must be switched off."""
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         return len(self._threads) > MOST_LEFT
 
@@ -99,10 +97,11 @@ class _Shift(Generic[K]):
 
 @dataclass(slots=True, eq=False, repr=False)
 class ThreadWorker(Generic[K]):
-    """`kit` makes what the thread works with, in it, of what the thread before it left there.
+    """One worker thread.
 
-    A turn that has taken `patience` seconds of CPU will not end: its caller gets Hung,
-    and a new thread goes on with the others. The thread is made when it is first needed.
+    `kit` creates the thread's state, in the thread, from the state of an abandoned one. A turn that
+    took `patience` seconds of CPU counts as hung: its caller gets HungTurn, and a new thread
+    continues. The thread is created on first use.
     """
 
     state: Callable[[K | None], K]
@@ -122,7 +121,7 @@ class ThreadWorker(Generic[K]):
     _seen_at: float = field(init=False, default=0.0)
 
     async def do(self, whose: str, act: Callable[[K], T]) -> T:
-        """Run `act` in the thread when it is the turn of `whose`. Raises HungTurn."""
+        """Run `act` in the thread, when the tag `whose` is next. Raises HungTurn."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         with self._news:
@@ -150,7 +149,7 @@ class ThreadWorker(Generic[K]):
             turn.future.cancel()
 
     def join(self, within: float) -> None:
-        """Wait for the end of the thread, `within` seconds at most."""
+        """Wait for the end of the thread, at most `within` seconds."""
         if self._shift is not None and self._shift.thread is not None:
             self._shift.thread.join(within)
 
