@@ -116,3 +116,22 @@ def test_no_key_survives_anywhere(before, spelled, after):
 
     assert spelled.strip('"').encode() not in kept
     assert KEYS.without(kept) == kept
+
+
+@pytest.mark.parametrize("many", [1, 300, 6_000])
+def test_a_key_is_taken_out_whatever_the_number_of_sources(many):
+    keys = SourceKeys(
+        [
+            msgspec.structs.replace(a_source(f"s{n}"), key=Secret(f"long-source-key-{n:05}"))
+            for n in range(many)
+        ]
+    )
+
+    assert keys.without(b"\xff long-source-key-%05d \xfe" % (many - 1)) == b"\xff *** \xfe"
+    assert keys.without(b"\xff long-source-key- \xfe") == b"\xff long-source-key- \xfe"
+
+
+def test_a_key_of_signs_alone_is_taken_out():
+    keys = SourceKeys([msgspec.structs.replace(a_source(), key=Secret("/-/.-/-./-./-"))])
+
+    assert keys.without(b"x /-/.-/-./-./- y") == b"x *** y"

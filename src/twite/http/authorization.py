@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import msgspec
+import re2
 from starlette.types import Scope
 
 from twite.domain.destination import Source
@@ -47,6 +48,7 @@ class SourceKeys:
             if len(key) >= _SHORTEST_HIDDEN:
                 self._spelled.append((_longest_plain(key), _spelled(key)))
                 self._packed += [(_longest_plain(said), _spelled(said)) for said in _packed(key)]
+        self._hint = _hint_of(plain for plain, _ in (*self._spelled, *self._packed))
 
     def find(self, key: bytes) -> Source | None:
         """Return the source of this key, or None."""
@@ -95,6 +97,8 @@ class SourceKeys:
         Found as it is, percent-encoded (an encoding in an encoding, too), escaped in JSON, and in
         base 64 of whatever holds it.
         """
+        if self._hint is not None and self._hint.search(data) is None:
+            return data
         is_odd = _ODDLY_ENCODED.search(data) is not None
         for plain, spelled in self._spelled:
             # No encoder touches letters and digits: the slow search is for what may hold the key.
@@ -132,6 +136,29 @@ class SourceKeys:
 
     def _digest(self, key: bytes) -> bytes:
         return hashlib.blake2b(key, digest_size=32, key=self._pepper).digest()
+
+
+class _Hint(Protocol):
+    def search(self, data: bytes) -> object | None: ...
+
+
+def _hint_of(plains: Iterable[bytes]) -> _Hint | None:
+    """Return a pattern for what any source key shows, whose search reads the data once.
+
+    None if there is no such pattern: a key of signs alone shows nothing, and many keys need too
+    large an automaton.
+    """
+    plains = tuple(plains)
+    if not all(plains):
+        return None
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = _HINT_MEMORY
+    try:
+        hint: _Hint = re2.compile(b"|".join((_ODDLY_ENCODED.pattern, *plains)), options)
+    except re2.error:
+        return None
+    return hint
 
 
 def _longest_plain(key: bytes) -> bytes:
@@ -180,6 +207,7 @@ def _unauthorized(code: str, message: str) -> HttpResponse:
 MASK: Final = b"***"
 # A shorter one is a word that anybody may say: `twite check` warns of it.
 _SHORTEST_HIDDEN: Final = 12
+_HINT_MEMORY: Final = 16 * 1024 * 1024  # bytes
 _PLAIN: Final = re.compile(rb"[A-Za-z0-9]+")
 # A letter or a digit that somebody encoded, though it needed no encoding.
 _ODDLY_ENCODED: Final = re.compile(rb"(?:%(?:25){0,4}|\\u00)(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa])")
