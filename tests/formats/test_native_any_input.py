@@ -1,5 +1,6 @@
 import contextlib
 import json
+from unittest.mock import patch
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,3 +62,22 @@ def test_any_texts_in_its_fields_are_read(value):
     reading = read_bytes(json.dumps(value).encode())
 
     assert reading.results[0].conversion is not None or reading.results[0].faults
+
+
+LONG = st.sampled_from([1_000, 1_365, 1_366, 4_095, 4_096, 4_097])
+LETTERS = st.sampled_from(["a", "é", "%", "漢", '"', "\\"])
+
+
+@given(st.lists(st.fixed_dictionaries({"event": st.just("purchase"), "twclid": st.just(CLICK)},
+    optional={
+        "description": st.builds(str.__mul__, LETTERS, LONG),
+        "url": st.builds(
+            lambda letter, size: f"https://shop.example/?utm_term={letter * size}", LETTERS, LONG
+        ),
+    }), min_size=1, max_size=3), st.booleans())  # fmt: skip
+def test_a_long_text_is_found_in_any_body(conversions, is_ascii):
+    body = json.dumps({"conversions": conversions}, ensure_ascii=is_ascii).encode()
+    with patch("twite.formats.native.read.may_hold_long_texts", lambda *_: len(body) > 4_096):
+        thorough = read_bytes(body)
+
+    assert read_bytes(body) == thorough

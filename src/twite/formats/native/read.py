@@ -25,6 +25,7 @@ from twite.formats.parsed_request import Frame, Many, Native, ParsedRequest
 from twite.formats.strict_json import (
     decode,
     may_hold_control_characters,
+    may_hold_long_texts,
     refuse_more,
     without_halves,
 )
@@ -96,7 +97,7 @@ def read(
         idempotency_key=idempotency_key,
         consent=consent,
         careful=may_hold_control_characters(body),
-        lengthy=len(body) > MAX_TEXT,
+        lengthy=may_hold_long_texts(body, MAX_TEXT),
     )
     if wrong is None:
         results = [read_one(item, index, context) for index, item in enumerate(given)]

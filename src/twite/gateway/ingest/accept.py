@@ -1,8 +1,7 @@
 """Accept a request: read it, hash identifiers, apply consent, and commit it before the answer."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -118,8 +117,8 @@ class Accept:
     wall: Clock | None = None
     tag_dispatcher: DispatchesTags | None = None
     _double_hashes: DoubleHashFilter = field(init=False, default_factory=DoubleHashFilter)
-    # Requests in progress.
-    _begun: set[asyncio.Future[None]] = field(init=False, default_factory=set)
+    # Requests in progress, each with a future of its end if somebody waits for it.
+    _begun: dict[object, asyncio.Future[None] | None] = field(init=False, default_factory=dict)
     # When a commit last failed (monotonic), and why.
     _failed: tuple[int, str] | None = field(init=False, default=None)
 
@@ -130,17 +129,21 @@ class Accept:
 
     async def passed(self) -> None:
         """Wait until all current requests are committed or refused."""
-        if self._begun:
-            await asyncio.wait(tuple(self._begun))
+        loop = asyncio.get_running_loop()
+        for request, end in self._begun.items():
+            self._begun[request] = end or loop.create_future()
+        ends = [end for end in self._begun.values() if end is not None]
+        if ends:
+            await asyncio.wait(ends)
 
-    @contextmanager
-    def _in_progress(self) -> Iterator[None]:
-        end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._begun.add(end)
-        try:
-            yield
-        finally:
-            self._begun.discard(end)
+    def _begin(self) -> object:
+        request = object()
+        self._begun[request] = None
+        return request
+
+    def _end(self, request: object) -> None:
+        end = self._begun.pop(request)
+        if end is not None:
             end.set_result(None)
 
     @property
@@ -175,10 +178,13 @@ class Accept:
         name = None
         if idempotency_key is not None:
             name = native.named(body, source=source.name, key=idempotency_key, salt=self.salt)
-        with self._in_progress():
+        request = self._begin()
+        try:
             return await self._keep(
                 reading, source=source, endpoint=Endpoint.NATIVE, idempotency=name
             )
+        finally:
+            self._end(request)
 
     async def found(
         self,
@@ -208,7 +214,8 @@ class Accept:
         if found.unwanted:
             found = with_denials(found, judge)
         reading = judge(found)
-        with self._in_progress():
+        ongoing = self._begin()
+        try:
             return await self._keep(
                 reading,
                 source=source,
@@ -218,6 +225,8 @@ class Accept:
                 request=request,
                 client=client,
             )
+        finally:
+            self._end(ongoing)
 
     async def _keep(
         self,

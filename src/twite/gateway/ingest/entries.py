@@ -43,6 +43,7 @@ _GIVEN: Final[Mapping[BeaconTwin, SightingPath]] = {
 }
 
 
+_NO_CODES: Final[Mapping[str, int]] = {}
 # Conversion → (flag of an unusual amount or None, reason to hold it or None).
 Look = Callable[[Conversion], tuple[ValueFlag | None, str | None]]
 
@@ -188,15 +189,18 @@ def notices_of(
         suppressed=suppressed,
         rejected=len(submission.refusals),
         endpoint=submission.endpoint.value,
-        codes=Counter(refusal.errors[0].code for refusal in submission.refusals),
+        codes=Counter(refusal.errors[0].code for refusal in submission.refusals)
+        if submission.refusals
+        else _NO_CODES,
     )
     for entry in fired:
         verdict = "suppressed" if entry.suppressed is not None else "accepted"
         verdict = "duplicates" if entry.index in duplicates else verdict
         yield TagFired(tag=entry.pixel, source=submission.source, verdict=verdict)
-    unfired = Counter((tag.tag, tag.bar) for tag in submission.unfired)
-    for (tag, bar), times in unfired.items():
-        yield TagPassed(tag=tag, source=submission.source, bar=bar, times=times)
+    if submission.unfired:
+        unfired = Counter((tag.tag, tag.bar) for tag in submission.unfired)
+        for (tag, bar), times in unfired.items():
+            yield TagPassed(tag=tag, source=submission.source, bar=bar, times=times)
     if verdicts := judged(own):
         yield Judged(source=submission.source, verdicts=verdicts)
     if submission.ignored:
