@@ -11,8 +11,8 @@ from twite.domain.history import ConversionCounts, History
 from twite.domain.people.users import AuditEvent
 from twite.domain.secret import Secret
 from twite.domain.submission import IgnoredTally
-from twite.gateway.ingest.accept import AcceptReceipt, XAcceptReceipt
 from twite.gateway.ingest.consent_choice import RecordConsentChoice
+from twite.gateway.ingest.receipts import AcceptReceipt, XAcceptReceipt
 from twite.gateway.ports.events import Notice
 from twite.gateway.ports.outbox import Discard, Move, MoveResult, Replay
 from twite.gateway.ports.privacy import EraseStore

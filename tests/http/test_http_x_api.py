@@ -8,7 +8,7 @@ from twite.domain.delivery import XComplaint
 from twite.domain.destination import OAuthKeys
 from twite.domain.errors import LedgerFull, LedgerUnavailable
 from twite.domain.secret import Secret
-from twite.gateway.ingest.accept import XAcceptReceipt, XAcceptRefusal
+from twite.gateway.ingest.receipts import XAcceptReceipt, XAcceptRefusal
 from twite.testing.builders import NOW, a_destination
 from twite.x.oauth1 import sign
 

@@ -6,12 +6,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-import msgspec
-
 from twite.consent.verdict import judging
 from twite.domain.consent import Judge, person_keys
 from twite.domain.conversion import Identifiers
-from twite.domain.delivery import XComplaint
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import LedgerUnavailable, NameTaken
 from twite.domain.submission import (
@@ -19,13 +16,12 @@ from twite.domain.submission import (
     Endpoint,
     Idempotency,
     Recorded,
-    RejectedConversion,
     Submission,
 )
 from twite.domain.times import SECOND
 from twite.formats.beacon.shape import BeaconTwin
 from twite.formats.native import read as native
-from twite.formats.native.answers import IdentifierWarning, Suppressed
+from twite.formats.native.answers import Suppressed
 from twite.formats.native.read import ParsedNative
 from twite.formats.parsed_request import ParsedRequest
 from twite.formats.x_api import read as x_api
@@ -46,54 +42,19 @@ from twite.gateway.ingest.flaws import (
     matchable_x,
     weigh_match_keys,
 )
+from twite.gateway.ingest.receipts import AcceptReceipt, XAcceptReceipt, XAcceptRefusal
 from twite.gateway.ingest.value_guard import ValueGuards
 from twite.gateway.ports.events import Observer, SilentObserver, Troubled, TroublePlace
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.privacy import Privacy
 from twite.gateway.ports.store import Intake
-from twite.gateway.ports.tags import DispatchesTags, FiringResult, TagOutcome
+from twite.gateway.ports.tags import DispatchesTags, FiringResult
 from twite.gtm.template.sandbox import Incoming
 
 NO_REQUEST: Final = Incoming()
 TROUBLED_FOR: Final = 5 * SECOND
 # Clients of the X-shaped route use the pixel's own credentials and have no source.
 X_SOURCE = "x-api"
-
-
-class AcceptReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of a committed request.
-
-    Indexes are positions in the request; `tags` are the tags that fired.
-    """
-
-    receipt: str
-    accepted: int
-    duplicates: int
-    suppressed: int
-    held: int = 0
-    rejected: tuple[RejectedConversion, ...] = ()
-    warnings: tuple[IdentifierWarning, ...] = ()
-    duplicate_indexes: tuple[int, ...] = ()
-    suppressed_indexes: tuple[int, ...] = ()
-    held_indexes: tuple[int, ...] = ()
-    suppressed_reasons: tuple[Suppressed, ...] = ()
-    tags: tuple[TagOutcome, ...] = ()
-
-
-class XAcceptReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """The result for X's format."""
-
-    receipt: str
-    processed: int
-
-
-class XAcceptRefusal(Exception):
-    """A request that X would refuse, with X's errors. X refuses requests whole."""
-
-    def __init__(self, *, status: int, complaints: tuple[XComplaint, ...]) -> None:
-        super().__init__(f"{status}: {', '.join(complaint.code for complaint in complaints)}")
-        self.status = status
-        self.complaints = complaints
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -20,7 +20,8 @@ from twite.domain.submission import Endpoint
 from twite.domain.times import MINUTE
 from twite.formats.stape import read as stape
 from twite.formats.stape.read import Proxied
-from twite.gateway.ingest.accept import Accept, XAcceptReceipt, XAcceptRefusal
+from twite.gateway.ingest.accept import Accept
+from twite.gateway.ingest.receipts import XAcceptReceipt, XAcceptRefusal
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.queries import Queries

@@ -13,8 +13,8 @@ from twite.formats.event_data.conversions import found_of
 from twite.formats.native.answers import ErrorBody, ErrorDetail, NativeReceipt, RejectedItem
 from twite.formats.parsed_request import ParsedRequest
 from twite.formats.sgtm_tag import read as sgtm
-from twite.gateway.ingest.accept import AcceptReceipt
 from twite.gateway.ingest.consent_choice import UnusableChoice
+from twite.gateway.ingest.receipts import AcceptReceipt
 from twite.gtm.template.sandbox import Incoming
 from twite.http.responses import CODES, HttpRefusal, HttpResponse, error
 from twite.http.route import HttpRequest, visitor_of

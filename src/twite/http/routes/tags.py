@@ -30,7 +30,7 @@ from twite.formats.native import read as native
 from twite.formats.native.answers import ErrorBody, ErrorDetail
 from twite.formats.page_visit import Visitor
 from twite.formats.parsed_request import Event
-from twite.gateway.ingest.accept import AcceptReceipt
+from twite.gateway.ingest.receipts import AcceptReceipt
 from twite.http.authorization import WRONG_KEY, bearer
 from twite.http.cookies import called, keeping, keeping_client
 from twite.http.origins import PageVisit

@@ -13,7 +13,7 @@ import msgspec
 from twite.domain.destination import Destination, OAuthKeys, PixelToken, Source
 from twite.domain.errors import LedgerFull, LedgerUnavailable
 from twite.formats.native.answers import ErrorBody
-from twite.gateway.ingest.accept import XAcceptReceipt, XAcceptRefusal
+from twite.gateway.ingest.receipts import XAcceptReceipt, XAcceptRefusal
 from twite.http.responses import JSON, HttpRefusal, HttpResponse, answer_to
 from twite.http.route import HttpRequest
 from twite.x import oauth1, spec

@@ -16,7 +16,8 @@ from twite.domain.delivery import XComplaint
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import LedgerFull, TransientError
 from twite.domain.submission import Endpoint
-from twite.gateway.ingest.accept import Accept, XAcceptReceipt, XAcceptRefusal
+from twite.gateway.ingest.accept import Accept
+from twite.gateway.ingest.receipts import XAcceptReceipt, XAcceptRefusal
 from twite.gateway.ingest.stape_proxy import StapeProxy
 from twite.gateway.ports.transport import Response
 from twite.gtm.template.effects import HttpEffect
