@@ -1,6 +1,7 @@
 """`twite tag`."""
 
 import json
+import tomllib
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -267,7 +268,19 @@ def test_lint_has_nothing_to_say_of_our_own_tag(command):
     assert command("tag", "lint", str(OWN), "--json") == (0, "[]\n", "")
 
 
-@pytest.mark.parametrize("what", ["test", "run", "lint"])
+def test_fields_prints_the_form_and_a_block_that_the_settings_accept(command):
+    code, out, err = command("tag", "fields", str(TEMPLATES / "x_post.tpl"))
+
+    assert (code, err) == (0, "")
+    table, block = out.split("[[tag]]")
+    fields = json.loads(command("tag", "fields", str(TEMPLATES / "x_post.tpl"), "--json")[1])
+    assert fields
+    assert [field["name"] for field in fields if field["name"] not in table] == []
+    (tag,) = tomllib.loads(f"[[tag]]{block}")["tag"]
+    assert tag["template"] == "x_post.tpl"
+
+
+@pytest.mark.parametrize("what", ["test", "run", "lint", "fields"])
 def test_a_file_that_is_no_template_is_explained(command, tmp_path, what):
     path = tmp_path / "no.tpl"
     path.write_text("hello")

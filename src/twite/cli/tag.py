@@ -1,4 +1,4 @@
-"""`twite tag`: run a template's tests, run it without effects, and lint it."""
+"""`twite tag`: run a template's tests, run it without effects, lint it, and print its form."""
 
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
@@ -8,16 +8,19 @@ import typer
 
 from twite.cli import COMMANDS, printing
 from twite.cli.options import Json
+from twite.config.form_block import form_block
 from twite.config.templates import load_template, run_template, verdicts_of
 from twite.domain.json_tree import Tree
 from twite.gtm.template.effects import AnyEffect
 from twite.gtm.template.field_rules import remarks_on
 from twite.gtm.template.fields import fill
+from twite.gtm.template.form import FormRow, form_rows
 from twite.gtm.template.lint import LintWarning, lint
 from twite.gtm.template.sandbox import EffectAnswer, Incoming, Turn
 from twite.gtm.template.template import ScenarioResult, junit, placed
 
 Shape = TypeVar("Shape")
+_LONGEST_MEANING: Final = 200  # characters in the table; JSON has the whole text
 EXAMPLE: Final = "Example: `twite tag test template.tpl`"
 TEST: Final = """Run the template's own tests.
 
@@ -36,6 +39,12 @@ LINT: Final = """Find code that Google's compiler would refuse, and permissions 
 Exits with 1 if there is a finding.
 
 Example: `twite tag lint template.tpl`"""
+
+FIELDS: Final = """Print the template's form: a table of its fields, and a block for twite.toml.
+
+The block sets required fields and defaults. Other fields are comments.
+
+Example: `twite tag fields template.tpl`"""
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The template, a .tpl file")]
 Junit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write a JUnit report")]
@@ -72,6 +81,7 @@ def register(app: typer.Typer) -> None:
     tag.command("test", help=TEST)(scenarios)
     tag.command("run", help=RUN)(run)
     tag.command("lint", help=LINT)(linted)
+    tag.command("fields", help=FIELDS)(form)
     app.add_typer(tag, name="tag")
 
 
@@ -152,6 +162,35 @@ def linted(file: File, *, as_json: Json = False) -> None:
         _print_findings(file, found)
     if found:
         raise typer.Exit(1)
+
+
+def form(file: File, *, as_json: Json = False) -> None:
+    template = load_template(file)
+    rows = form_rows(template.fields)
+    if as_json:
+        printing.print_json(rows)
+        return
+    printing.print_table(
+        template.name or file.name,
+        ("field", "type", "default", "used if", "meaning"),
+        [_form_cells(row) for row in rows],
+    )
+    for line in form_block(template, file.name).splitlines():
+        printing.say(line)
+
+
+def _form_cells(row: FormRow) -> tuple[str, ...]:
+    choices = ", ".join(msgspec.json.encode(choice).decode() for choice in row.choices)
+    return (
+        row.name,
+        f"{row.type}{', required' if row.required else ''}{f': {choices}' if choices else ''}",
+        "" if row.default is None else msgspec.json.encode(row.default).decode(),
+        row.when,
+        printing.safe(
+            ". ".join(text.removesuffix(".") for text in (row.label, row.help) if text),
+            longest=_LONGEST_MEANING,
+        ),
+    )
 
 
 def _print_verdicts(name: str, verdicts: tuple[ScenarioResult, ...]) -> None:

@@ -1,6 +1,7 @@
 """Render the settings file that `twite init` writes: every key, with its meaning."""
 
 import json
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -10,6 +11,7 @@ from twite.config.schema import ROOT
 from twite.config.secret_key import KEY_FILE
 
 _WIDTH: Final = 100
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 # Shown as comments, heading included: instructions add these tables whole, and a second heading of
 # the same name is an error in TOML.
 _ADDED_WHOLE: Final = frozenset({"google", "container"})
@@ -64,7 +66,7 @@ def _keys(kind: Kind, table: str, prefix: str, written: Mapping[str, str]) -> It
             yield f"{prefix}{name} = {value}"
         if value is None or setting.example is not None:
             shown = setting.default if setting.example is None else setting.example
-            yield f"# {prefix}{name} = {_toml(shown)}"
+            yield f"# {prefix}{name} = {toml_value(shown)}"
 
 
 def _meaning(setting: Setting) -> str:
@@ -79,14 +81,18 @@ def _comment(meaning: str) -> list[str]:
     return [f"# {line}" for line in textwrap.wrap(meaning[:1].upper() + meaning[1:], _WIDTH - 2)]
 
 
-def _toml(value: object) -> str:
+def toml_value(value: object) -> str:
     """Spell a value in TOML, on one line."""
     if isinstance(value, dict):
-        pairs = (f"{key} = {_toml(below)}" for key, below in value.items())
+        pairs = (f"{toml_key(key)} = {toml_value(below)}" for key, below in value.items())
         return f"{{ {', '.join(pairs)} }}" if value else "{}"
     if isinstance(value, list):
-        return f"[{', '.join(_toml(element) for element in value)}]"
+        return f"[{', '.join(toml_value(element) for element in value)}]"
     return _quoted(value)
+
+
+def toml_key(key: str) -> str:
+    return key if _BARE.fullmatch(key) else _quoted(key)
 
 
 def _quoted(value: object) -> str:

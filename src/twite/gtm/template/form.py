@@ -1,0 +1,90 @@
+"""The form of a template as rows: each field and column, when it is used, and its value."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from twite.domain.json_tree import Tree
+from twite.gtm.template.fields import (
+    HOLDS_NOTHING,
+    EnablingCondition,
+    Field,
+    FieldChoice,
+    values_of,
+)
+
+
+class FormRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A field, or a column named `TABLE[].COLUMN`. `default` is its value in a new form.
+
+    `when` is the condition to use the field; it is empty if the field is always used.
+    """
+
+    name: str
+    type: str
+    label: str = ""
+    help: str = ""
+    required: bool = False
+    default: Tree = None
+    choices: tuple[Tree, ...] = ()
+    when: str = ""
+
+
+def form_rows(fields: tuple[Field, ...]) -> tuple[FormRow, ...]:
+    return tuple(_rows(fields, values_of(fields, {}), ()))
+
+
+def _rows(
+    fields: tuple[Field, ...], defaults: dict[str, Tree], above: tuple[str, ...], table: str = ""
+) -> Iterator[FormRow]:
+    for field in fields:
+        own = " or ".join(map(_said, field.conditions))
+        whens = (*above, own) if own else above
+        if field.type not in HOLDS_NOTHING:
+            yield FormRow(
+                name=f"{table}{field.name}",
+                type=field.type,
+                label=_plain(field.shown),
+                help=_plain(field.help or field.hint),
+                required=any(
+                    rule.type == "NON_EMPTY" and not rule.conditions for rule in field.validators
+                ),
+                default=defaults.get(field.name),
+                choices=tuple(choice.value for choice in field.choices),
+                when=_all(whens),
+            )
+        yield from _rows(field.columns, values_of(field.columns, {}), (), f"{field.name}[].")
+        yield from _rows(field.fields, defaults, whens, table)
+        for choice in field.choices:
+            yield from _rows(choice.fields, defaults, (*whens, _chosen(field, choice)), table)
+
+
+def _chosen(field: Field, choice: FieldChoice) -> str:
+    return _said(EnablingCondition(field=field.name, type="EQUALS", value=choice.value))
+
+
+def _said(condition: EnablingCondition) -> str:
+    value = json.dumps(condition.value, ensure_ascii=False)
+    match condition.type:
+        case "EQUALS":
+            return f"{condition.field} = {value}"
+        case "NOT_EQUALS":
+            return f"{condition.field} is not {value}"
+    return f"{condition.field} is set"
+
+
+def _all(conditions: tuple[str, ...]) -> str:
+    if len(conditions) == 1:
+        return conditions[0]
+    return " and ".join(f"({text})" if " or " in text else text for text in conditions)
+
+
+def _plain(text: str) -> str:
+    """Return a text of the form without markup and line breaks."""
+    return " ".join(_MARKUP.sub("", text).split())
+
+
+_MARKUP: Final = re.compile(r"<[^<>]*>")
