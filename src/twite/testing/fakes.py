@@ -61,9 +61,12 @@ class MovingClock:
 
 
 async def settled(turns: int = 12) -> None:
-    """Run the event loop until every task waits for the clock."""
+    """Run the event loop until every task waits for the clock; at most so many turns."""
+    ready = getattr(asyncio.get_running_loop(), "_ready", None)
     for _ in range(turns):
         await asyncio.sleep(0)
+        if ready is not None and not ready:
+            return  # nothing else can run
 
 
 class SeededRandomness:

@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 _RESTING = (State.DEAD, State.HELD)
 _PENDING = (State.QUEUED, State.SENDING)
+_FINAL = (State.DELIVERED, State.SUPPRESSED)
 _MOST_LIVES = 1_000
 
 # A query's fields are the arguments of its method.
@@ -45,6 +46,8 @@ class MemoryQueries:
 
     def __init__(self) -> None:
         self._rows: dict[int, MemoryRow] = {}
+        # The rows that are not delivered or suppressed, and some that are.
+        self._open: dict[int, MemoryRow] = {}
         # (pixel, moment, conversions) of what X took.
         self._taken: list[tuple[str, int, int]] = []
         self._ignored: dict[tuple[int, str, str, str, str], int] = {}
@@ -62,7 +65,16 @@ class MemoryQueries:
         return getattr(self, _METHODS[type(query)])(**values)
 
     def _in(self, *states: State) -> list[MemoryRow]:
-        return [row for row in self._rows.values() if row.state in states]
+        """Return the rows in some states, none of which is final."""
+        rows, final = [], []
+        for id_, row in self._open.items():
+            if row.state in states:
+                rows.append(row)
+            elif row.state in _FINAL:
+                final.append(id_)
+        for id_ in final:
+            del self._open[id_]
+        return rows
 
     def _answer_attempts(self, *, since: int) -> Mapping[str, Sequence[tuple[int, int]]]:
         by_pixel: dict[str, list[tuple[int, int]]] = {}

@@ -143,9 +143,8 @@ class MemoryStore(
             self._without_the_listed(
                 (
                     row
-                    for row in self._rows.values()
-                    if row.state is State.QUEUED
-                    and row.entry.pixel == claim.pixel
+                    for row in self._in(State.QUEUED)
+                    if row.entry.pixel == claim.pixel
                     and row.entry.event not in claim.passing_events
                     and row.id not in claim.passing
                     and (row.due_at is None or row.due_at <= claim.now)
@@ -265,7 +264,7 @@ class MemoryStore(
             self._keys[entry.key] = (self._last_id, submission.received_at)
         state = State.QUEUED if entry.suppressed is None else State.SUPPRESSED
         held = entry.held is not None
-        self._rows[self._last_id] = MemoryRow(
+        row = self._rows[self._last_id] = self._open[self._last_id] = MemoryRow(
             id=self._last_id,
             entry=entry,
             source=submission.source,
@@ -280,7 +279,7 @@ class MemoryStore(
                 if tag.index == entry.index
             ),
         )
-        return self._rows[self._last_id]
+        return row
 
     def _clock_record(self, ahead: int | None) -> ClockRecord:
         tried = max((at for _, at, _ in self._tried), default=0)
