@@ -36,7 +36,7 @@ class ChoiceRead(msgspec.Struct, frozen=True, kw_only=True):
 def read(body: bytes, *, region: str | None) -> ChoiceRead:
     """Read a choice. Raises MalformedRequest if it is not JSON or not of this shape.
 
-    An unreadable identifier is a fault, in a conversion as here: a person must not be missed.
+    An unreadable identifier is a fault, because the choice would not apply to its person.
     """
     given = decode(_DECODER, body)
     faults: list[Fault] = []

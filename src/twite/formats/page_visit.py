@@ -15,12 +15,12 @@ from twite.redaction.scrub_text import names_a_person, scrubbed_path
 
 
 class Visitor(msgspec.Struct, frozen=True, kw_only=True):
-    """Facts of the request itself, beside its events' claims.
+    """Facts about the request itself, in contrast to the data of its events.
 
-    A browser's request has its own address, user agent, page (`referer`) and cookies; its events'
-    claims of the first two are not trusted, nor is a value above `value_limit`. A server's request,
-    which carries a key, has no visitor: then `trusted` is true, and the events' claims are used.
-    `opted_out` is `Sec-GPC: 1`; `now` is in milliseconds. Its repr is masked.
+    A browser's request has its own address, user agent, page (`referer`) and cookies. Addresses and
+    user agents in its events are not trusted, nor is a value above `value_limit`. A server's
+    request, which carries a key, has no visitor: then `trusted` is true, and the data of the events
+    is used. `opted_out` is `Sec-GPC: 1`; `now` is in milliseconds. Its repr is masked.
     """
 
     trusted: bool = False
@@ -73,10 +73,10 @@ _LONGEST_REMEMBERED: Final = 2_048
 
 
 def scrubbed_url(text: str) -> str | None:
-    """Return the URL without user name, personal data, fragment and other than campaign parameters.
+    """Return the URL without user name, personal data and fragment.
 
-    None if it is not an http(s) URL. The click id is read from it before, and kept as an
-    identifier.
+    Of its parameters, only campaign parameters stay. None if it is not an http(s) URL. The click id
+    was already read as an identifier.
     """
     simple = _SIMPLE.fullmatch(text)
     if simple is not None and "utm_" not in text:
@@ -140,7 +140,7 @@ class Click(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def cookies_of(header: str) -> dict[str, str]:
-    """Return the cookies of a request by name; of duplicates the first, as browsers mean it."""
+    """Return the cookies of a request by name; of duplicates the first, as browsers intend."""
     found: dict[str, str] = {}
     for pair in header.split(";", _MOST_COOKIES)[:_MOST_COOKIES]:
         name, equals, value = pair.strip().partition("=")

@@ -63,8 +63,8 @@ Event = Mapping[str, object]
 class TagEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event as tags see it. It holds personal data: its repr is masked.
 
-    `event` has the shape of common event data, as `visitor` claimed it. `conversion` is its index
-    among the conversions, None if it is not one; `repeated` is as in ParsedRequest.
+    `event` is common event data from `visitor`. `conversion` is its index among the conversions,
+    None if the event is not a conversion; `repeated` is as in ParsedRequest.
     """
 
     event: Event
@@ -79,14 +79,14 @@ class TagEvent(msgspec.Struct, frozen=True, kw_only=True):
 class ParsedRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The content of a request.
 
-    `conversions` name events as the source's pixel does; their `consent` holds every signal of the
-    request, raw, by name. `hit` is the request as JSON, scrubbed, stored to explain later how it
-    was read. `repeated` has, for each conversion without an id, the fields that its client repeats
-    on a retry, as in `GA4 <page> <count>`; None if only the conversion itself repeats. `heard` are
-    the events for which tags may fire, whether or not X is told of them. `faults` has the faults of
-    each conversion beside those of the native rules, or is empty if there are none. `unwanted` are
-    ignored conversions with consent signals, by their place in `ignored`: a denial counts for all
-    copies. It holds personal data: its repr is masked.
+    `conversions` use the event names of the source's pixel; their `consent` has every raw signal of
+    the request, by name. `hit` is the request as JSON, scrubbed, stored to explain later how it was
+    read. `repeated` has, for each conversion without an id, the fields that its client repeats on a
+    retry, as in `GA4 <page> <count>`; None if only the conversion itself repeats. `heard` are the
+    events for which tags may fire, whether or not they are sent to X. `faults` has the faults of
+    each conversion in addition to those of the native rules, or is empty. `unwanted` are ignored
+    conversions with consent signals, by their place in `ignored`: a denial counts for all copies.
+    It holds personal data: its repr is masked.
     """
 
     conversions: tuple[Native, ...] = ()

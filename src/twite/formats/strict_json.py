@@ -1,9 +1,10 @@
 """Strict JSON: refuse duplicate keys, and repair broken characters of pages and tags.
 
 msgspec refuses NaN, Infinity, lone surrogates, bad UTF-8 and raw control characters, and stops at
-deep nesting with a RecursionError. It silently keeps the last of duplicate keys: a way around a
-signature or a consent check, so they are refused here. Requests of pages and tags are repaired
-before decoding: a name cut within an emoji holds half a character, and must not cost an order.
+deep nesting with a RecursionError. msgspec silently keeps the last of duplicate keys, which could
+bypass a signature or a consent check, so duplicates are refused here. Requests of pages and tags
+are repaired before decoding: a name truncated within an emoji contains half a character, and must
+not cause the loss of an order.
 """
 
 import json
@@ -55,10 +56,11 @@ _KINDS: Final = {
 
 
 def decode(decoder: msgspec.json.Decoder[T], body: bytes, *, frame: bool = False) -> T:
-    """Decode, strictly. Raises MalformedRequest with the place and the fix.
+    """Decode strictly.
 
-    With a `frame`, the parts stay raw, to be decoded each by itself, and their duplicate keys are
-    not checked here. The decoder's structs must omit defaults on encoding (omit_defaults).
+    Raises MalformedRequest with the place and the fix. With a `frame`, the parts stay raw, to be
+    decoded separately, and their duplicate keys are not checked here. The decoder's structs must
+    omit defaults on encoding (omit_defaults).
     """
     try:
         value = decoder.decode(body)
@@ -77,7 +79,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, *, frame: bool = False
 
 
 def with_replacements(body: bytes) -> bytes:
-    """Return JSON with U+FFFD in place of half a character, and of bytes that are not UTF-8."""
+    """Return JSON with U+FFFD in place of half characters and of bytes that are not UTF-8."""
     if not body.isascii() and not body.startswith(_UTF_16):
         try:
             body.decode()
@@ -87,7 +89,7 @@ def with_replacements(body: bytes) -> bytes:
 
 
 def without_halves(body: bytes) -> bytes:
-    """Return JSON with U+FFFD in place of half a character. Its length stays the same."""
+    """Return JSON with U+FFFD in place of half characters. The length stays the same."""
     return _ESCAPE.sub(_whole, body) if _A_HALF.search(body) else body
 
 
@@ -122,7 +124,7 @@ class _Pairs(list[tuple[str, object]]):
 
 
 def may_hold_control_characters(body: bytes) -> bool:
-    """Return whether a text in this JSON could hold one: only an escape or DEL can add it."""
+    """Return whether a text in this JSON may contain control characters (an escape or DEL)."""
     return b"\\" in body or b"\x7f" in body or (not body.isascii() and b"\xc2" in body)
 
 
@@ -253,10 +255,10 @@ Value = TypeVar("Value")
 def each_by_itself(
     given: Iterable[Given], read: Callable[[Given], dict[str, Value]], *, within: str
 ) -> tuple[list[dict[str, Value]], Mapping[int, Fault]]:
-    """Return the parts read, an empty dict for an unreadable part, and its error by index.
+    """Decode parts separately; return the parts and the errors by index.
 
-    `within` is the path of a part, with `{}` for its index. Raises the first
-    MalformedRequest if no part can be read.
+    An unreadable part is an empty dict. `within` is the path of a part, with `{}` for its index.
+    Raises the first MalformedRequest if no part can be read.
     """
     tables: list[dict[str, Value]] = []
     unread: dict[int, Fault] = {}

@@ -45,7 +45,7 @@ def address_of(scope: Scope, trusted: Iterable[Network]) -> str | None:
 
 
 def line_of(address: str | None) -> str:
-    """Return what stands for one line to the Internet: an IPv4 address, or 64 bits of IPv6.
+    """Return the key of one Internet connection: an IPv4 address, or a /64 of IPv6.
 
     A household or a phone can use any address of its /64. "" for an unknown address.
     """
@@ -60,11 +60,11 @@ def comes_from(scope: Scope, trusted: Iterable[Network]) -> bool:
 
 
 class Front(msgspec.Struct, frozen=True, kw_only=True):
-    """Tell requests of this machine from requests that came through a proxy.
+    """Distinguishes requests of this machine from requests through a proxy.
 
-    `is_proxied` says whether a proxy stands before the gateway. nginx's `proxy_pass` sets no
-    forwarding header and uses the upstream's name as the host, so a request without a forwarding
-    header may then be anyone's. The exception is `local_port`, to which no proxy points.
+    `is_proxied` is whether the gateway is behind a proxy. nginx's `proxy_pass` sets no forwarding
+    header, and uses the upstream's name as the host, so a request without a forwarding header may
+    come from anyone. Only requests to `local_port`, which no proxy uses, are certain.
     """
 
     trusted: tuple[Network, ...] = ()
@@ -77,7 +77,7 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
         return is_from_here(peer, scope["headers"]) and not self._may_hide(scope, peer)
 
     def client(self, scope: Scope) -> str | None:
-        """Return the client's address; None if a proxy does not say which client it serves."""
+        """Return the client's address; None if a proxy does not forward it."""
         address = address_of(scope, self.trusted)
         peer = client_address(_peer(scope), [], ())
         hidden = is_passed_on(scope["headers"]) or (
@@ -94,7 +94,7 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def front_of(*urls: str | None, trusted: Iterable[Network], local_port: int | None = None) -> Front:
-    """Build the `Front` of these settings; `urls` are those of the gateway and of its console.
+    """Build the `Front` of these settings; `urls` are the URLs of the gateway and its console.
 
     URLs on loopback mean that there is no proxy.
     """

@@ -79,15 +79,15 @@ class HttpApplication:
         self._closing = False
 
     def opened(self) -> None:
-        """Record that a server now listens."""
+        """Record that a server started to listen."""
         self._closing = False
 
     def crowded(self, reason: str) -> None:
-        """Record that connections were closed or refused for lack of room."""
+        """Record that connections were closed or refused at the connection limit."""
         self._given.observer.see(Troubled(where=TroublePlace.CONNECTIONS, reason=reason))
 
     def closing(self) -> None:
-        """Record that the server stops: readiness ends, running requests go on."""
+        """Record that the server stops: readiness ends, running requests continue."""
         self._closing = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""Source keys, API keys and OAuth nonces: who makes a request, and what the requester sees."""
+"""Source keys, API keys and OAuth nonces: who sends a request, and what the requester may see."""
 
 import base64
 import binascii
@@ -67,8 +67,8 @@ class SourceKeys:
     def removed(self, scope: Scope) -> Scope:
         """Return a request without source keys in its path, query and headers.
 
-        Everything that a route stores, or passes to tags and clients, is made of this, and of a
-        body without them: see `without`.
+        Routes store, and pass to tags and clients, only this request and a body without keys: see
+        `without`.
         """
         query: bytes = scope["query_string"]
         parts = query.split(b"&")
@@ -92,10 +92,10 @@ class SourceKeys:
         }
 
     def without(self, data: bytes) -> bytes:
-        """Return a body, or a part of a request, with MASK for each source key in it.
+        """Return a body, or a part of a request, with each source key replaced by MASK.
 
-        Found as it is, percent-encoded (an encoding in an encoding, too), escaped in JSON, and in
-        base 64 of whatever holds it.
+        Keys are found in plain text, percent-encoded (also repeatedly), escaped in JSON, and within
+        base64.
         """
         if self._hint is not None and self._hint.search(data) is None:
             return data
@@ -241,7 +241,7 @@ class NoKeys:
 
 
 class Requester(msgspec.Struct, frozen=True, kw_only=True):
-    """What a requester may see: these pixels, and the balance of one source (None: all)."""
+    """The permissions of a requester: visible pixels, and one source's balance or all (None)."""
 
     pixels: frozenset[str] | None
     source: str | None = None
@@ -285,8 +285,8 @@ class Authorization:
 class NonceMemory:
     """Remembers each nonce for at least `seconds`, and at most twice as long.
 
-    Two generations of 16-byte digests. Only valid signatures have their nonce remembered, so
-    strangers cannot fill the memory.
+    Digests of 16 bytes are kept in two generations. Only nonces with valid signatures are stored,
+    so strangers cannot fill the memory.
     """
 
     def __init__(self, *, seconds: int) -> None:

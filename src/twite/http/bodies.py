@@ -57,9 +57,9 @@ def require_json(headers: Mapping[bytes, bytes]) -> None:
 
 
 def inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
-    """Undo one layer of gzip or zstd. Raises HttpRefusal (413, 415, 400).
+    """Decompress one layer of gzip or zstd.
 
-    Never holds more than `limit` and one byte of the output.
+    Raises HttpRefusal (413, 415, 400). At most `limit` bytes and one are in memory.
     """
     name = encoding.strip().lower()
     if name == b"gzip":

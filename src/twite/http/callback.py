@@ -1,6 +1,6 @@
 """The loopback address to which X redirects a browser after an OAuth sign-in on the command line.
 
-It takes one request that names the sign-in, and answers every other with 404.
+It accepts one request that names the sign-in, and answers all others with 404.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _PAGE: Final = (
 
 
 class Callback:
-    """Listens while it is open. `address` is http, on this machine."""
+    """The listener for the redirect. `address` is an http URL on this machine."""
 
     def __init__(self, address: str) -> None:
         """Raises SettingsError if the address is not one to listen on."""
@@ -62,7 +62,7 @@ class Callback:
             await self._server.wait_closed()
 
     async def query(self, token: str, *, seconds: float) -> str | None:
-        """Return the query of the redirect; None if it did not come in time."""
+        """Return the query of the redirect; None if it did not arrive in time."""
         try:
             async with asyncio.timeout(seconds):
                 while True:

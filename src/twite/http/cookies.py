@@ -1,4 +1,7 @@
-"""Click and client id cookies, set by the server: browsers shorten the life of a script's."""
+"""Click and client id cookies.
+
+The server sets them, because browsers limit the lifetime of cookies from scripts.
+"""
 
 import ipaddress
 from collections.abc import Iterable, Mapping
@@ -71,9 +74,9 @@ def drop_cookies(names: Iterable[str], *, domain: str | None) -> tuple[tuple[byt
 def cookie_domain(hosts: tuple[str | None, ...], origin: str) -> tuple[bool, str | None]:
     """Return whether a cookie of the gateway is first-party for the page, and its domain.
 
-    `hosts` are the names under which the client may have called the gateway, the likeliest first.
-    The first that is of the page's site counts. An address and a name without a registrable domain
-    (a public suffix, `localhost`) get a host-only cookie: (True, None).
+    `hosts` are possible host names of the request, most likely first. The first host on the page's
+    site is used. An IP address and a name without a registrable domain (a public suffix,
+    `localhost`) get a host-only cookie: (True, None).
     """
     page = host_of(origin)
     for host in hosts:
@@ -121,11 +124,12 @@ def keeping(
     cookies: Mapping[str, str],
     now: int,
 ) -> tuple[tuple[bytes, bytes], ...]:
-    """Return the headers that keep a click, if consent allows it and the page is of our site.
+    """Return the headers that store a click.
 
-    If the person denies consent, the cookies that were set before are deleted. `said` holds the
-    consent signals of the request: each must allow it. `hosts` are the names under which the client
-    may have called the gateway, the likeliest first; `cookies` are the browser's.
+    Consent must allow it, and the page must be on the gateway's site. If the person denies consent,
+    existing cookies are deleted. `said` has the consent signals of the request, which must all
+    allow it. `hosts` are possible host names of the request, most likely first; `cookies` are the
+    browser's.
     """
     ours, domain = cookie_domain(hosts, visit.origin)
     if click is None or not ours:
@@ -147,7 +151,7 @@ def keeping_client(
     cookies: Mapping[str, str],
     now: int,
 ) -> tuple[tuple[bytes, bytes], ...]:
-    """Return the header that keeps the client id of Stape's Data Tag, by the rules of a click.
+    """Return the header that stores the client id of Stape's Data Tag, by the rules for clicks.
 
     Stape's client also sets it for pages of other sites (`SameSite=None`); Twite does not track
     anybody across sites.
@@ -173,7 +177,7 @@ def keeping_client(
 
 
 def called(headers: Mapping[bytes, bytes]) -> str | None:
-    """Return the host that the request names."""
+    """Return the host name of the request."""
     return host_of(headers.get(b"host", b"").decode("latin-1"))
 
 

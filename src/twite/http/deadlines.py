@@ -1,8 +1,8 @@
 """uvicorn's HTTP protocol with deadlines and limits against slow or greedy clients.
 
-uvicorn has no deadline for receiving a request, no limit on headers, and asks for a timer for each
-idle connection. Here each connection holds one number, the time at which it is closed, and one
-sweep twice a second checks all connections: a request costs an assignment, not a timer.
+uvicorn has no deadline for receiving a request and no limit on headers, and creates a timer for
+each idle connection. Here, each connection has one number, the time at which it is closed, and a
+sweep twice a second checks all connections. A request costs an assignment instead of a timer.
 """
 
 from typing import Final, Never
@@ -48,12 +48,12 @@ class _Flow(FlowControl):
 class DeadlineProtocol(HttpToolsProtocol):
     """One connection.
 
-    `active` is the request that runs or ran last, `cycle` the one that came last: they differ when
-    a client pipelines requests. `due` is when the connection is closed (loop time) unless something
-    happens before: headers complete, the body arrives, the next request begins. `read_by` is when
-    the client must have read some of the pending output. `last` says that no request follows this
-    one. `held` is input that is not parsed yet, since earlier requests are not answered. Trailers
-    are dropped: no route reads them, and as headers they would be trusted.
+    `active` is the request that runs or ran last, `cycle` the latest received request: they differ
+    if a client pipelines requests. `due` is the time (loop time) at which the connection is closed,
+    unless there is progress before: complete headers, body data, or a new request. `read_by` is the
+    time by which the client must have read some pending output. `last` is whether this is the last
+    request. `held` is input that is not parsed yet, because earlier requests are not answered.
+    Trailers are dropped: no route reads them, and as headers they would be trusted.
     """
 
     flow: _Flow
@@ -96,7 +96,7 @@ class DeadlineProtocol(HttpToolsProtocol):
             self.end()
 
     def data_received(self, data: bytes) -> None:
-        """Parse input slice by slice, and no further than to a request that has to wait."""
+        """Parse input in slices, up to a request that has to wait."""
         if self.held:
             self.held += data
             return
@@ -191,7 +191,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.scope["extensions"] = self.extensions
 
     def on_chunk_header(self) -> None:
-        """Count the chunk's own line, which may carry more than the data."""
+        """Count the chunk's header line, which may be longer than the data."""
         self.beside -= _CHUNK_LINE
 
     def on_body(self, body: bytes) -> None:
@@ -289,7 +289,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._linger()
 
     def end(self) -> None:
-        """Close once everything is written, and after a deadline in any case."""
+        """Close when everything is written, or at a deadline."""
         self.closing = True
         self._let_go()
         self.due = self.loop.time() + self.limits.closing_seconds

@@ -16,12 +16,11 @@ from twite.http.responses import HttpRefusal, again
 class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Sizes in bytes, times in seconds.
 
-    `body` counts after decompression. `requests` is how many authenticated requests are processed
-    at once, and `in_hand` how large their bodies may be together: beyond that a request is refused
-    with 429. `page_body`, `page_requests` and `page_in_hand` are the same for browser requests,
-    which carry no key. `discarded` is how much of a refused body is read, so that the client sees
-    the response before it is cut off. `tell_seconds` is how often the log reports too many
-    connections.
+    `body` counts after decompression. `requests` limits concurrent authenticated requests, and
+    `in_hand` the total size of their bodies; further requests are refused with 429. `page_body`,
+    `page_requests` and `page_in_hand` are the same limits for browser requests, which have no key.
+    `discarded` is how much of a refused body is read, so that the client sees the response before
+    the connection closes. `tell_seconds` is how often the log reports too many connections.
     """
 
     body: int = 1024 * 1024
@@ -63,10 +62,10 @@ class Crowd:
 
 @final
 class AdmissionGate:
-    """Admits `requests` at a time, of `size` bytes together; raises HttpRefusal (429) beyond that.
+    """Admits up to `requests` concurrent requests with `size` bytes in total.
 
-    Only authenticated requests enter, so that strangers cannot fill it. A compressed body counts as
-    `largest`, because its inflated size is not known.
+    Otherwise raises HttpRefusal (429). Only authenticated requests enter, so that strangers cannot
+    fill the gate. A compressed body counts as `largest`, because its inflated size is not known.
     """
 
     __slots__ = ("_inside", "_largest", "_requests", "_size", "_weight")
@@ -79,7 +78,7 @@ class AdmissionGate:
         self._weight = 0
 
     def enter(self, headers: Mapping[bytes, bytes]) -> int:
-        """Admit a request; return its weight, which the caller gives back to `leave`."""
+        """Admit a request; return its weight, which the caller passes to `leave`."""
         declared = headers.get(b"content-length")
         weight = self._largest
         if declared is not None and b"content-encoding" not in headers:
@@ -108,8 +107,8 @@ KEPT_WAITING: Final = frozenset({401, 403, 404, 405, 429, 503})
 class RefusalThrottle:
     """Delays responses by a second for an address that was refused `rate` times in a minute.
 
-    A refusal is so cheap that two connections in a tight loop would keep the process busy, and
-    accepted requests would wait for the disk.
+    Refusals are cheap: without a delay, two connections in a tight loop would keep the process
+    busy, and slow down accepted requests.
 
     The number of delayed responses is bounded by the connection limit: each connection has one.
     """
@@ -122,7 +121,7 @@ class RefusalThrottle:
         self._trusted = tuple(trusted_proxies)
 
     async def before(self, status: int, scope: Scope) -> None:
-        """Wait if a response of this status is to be delayed."""
+        """Wait if a response with this status must be delayed."""
         if status not in KEPT_WAITING:
             return
         line = line_of(address_of(scope, self._trusted))

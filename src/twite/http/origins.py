@@ -23,7 +23,7 @@ _OWN_PORTS: Final = {"http": 80, "https": 443}
 class PageVisit(msgspec.Struct, frozen=True, kw_only=True):
     """A browser's request, and the source to which its page may post.
 
-    `address` is the visitor's, as far as trusted proxies vouch for it; None if unknown.
+    `address` is the visitor's address, according to trusted proxies; None if unknown.
     """
 
     source: Source
@@ -38,9 +38,8 @@ class PageVisit(msgspec.Struct, frozen=True, kw_only=True):
 class Origins:
     """Finds sources by the origins of their pages.
 
-    A source without origins takes no browser requests: it has a key. `rate` is how many requests an
-    address may make in a minute, whichever source it names; a source may have a rate for all its
-    visitors.
+    A source without origins accepts no browser requests. `rate` is the limit of requests per minute
+    from one address, for all sources; a source may have a limit for all its visitors.
     """
 
     def __init__(
@@ -134,8 +133,8 @@ class Origins:
 def page_origin(headers: Mapping[bytes, bytes]) -> str | None:
     """Return the origin of the page: `Origin`, or else that of `Referer`; None without either.
 
-    An image and a script of the page's own site come without `Origin`; a page that hides its
-    address sends `null`.
+    Requests for images and same-site scripts have no `Origin`; a page that hides its address sends
+    `null`.
     """
     given = headers.get(b"origin", b"").decode("latin-1")
     if given and given != "null":

@@ -28,13 +28,13 @@ _HEADS: Final = {
 
 
 class Connection(Protocol):
-    """The server's side of a connection. `active` is the request that is being answered."""
+    """The server's side of a connection. `active` is the current request."""
 
     active: RequestResponseCycle | None
 
 
 def cycle_of(scope: Scope) -> RequestResponseCycle | None:
-    """Return uvicorn's object for the request if the server is ours, else None."""
+    """Return the server's object for the request; None under another server."""
     extension = scope.get("extensions", {}).get(EXTENSION)
     if extension is None:
         return None
@@ -43,10 +43,11 @@ def cycle_of(scope: Scope) -> RequestResponseCycle | None:
 
 
 def write_whole(cycle: RequestResponseCycle, status: int, body: bytes) -> bool:
-    """Answer with JSON; return False, having done nothing, if the fast path does not apply.
+    """Send a JSON response.
 
-    uvicorn checks and joins a response message by message and writes it in two pieces: a quarter of
-    the cost of a small request.
+    Return False without sending if the fast path does not apply. uvicorn processes a response
+    message by message and writes it in two parts, which is a quarter of the cost of a small
+    request.
     """
     head = _HEADS.get(status)
     if head is None or cycle.flow.write_paused:
@@ -109,7 +110,7 @@ AGAIN_SECONDS: Final = 1
 
 
 class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A complete response. `headers` are added to its length and type; `code` is its error's."""
+    """A complete response. `headers` are added to length and type; `code` is the error code."""
 
     status: int
     body: bytes
@@ -118,7 +119,7 @@ class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HttpRefusal(Exception):
-    """Ends a request; `answer` is the response."""
+    """An exception that ends a request; `answer` is the response."""
 
     def __init__(self, answer: HttpResponse) -> None:
         super().__init__(answer.status)
@@ -126,7 +127,7 @@ class HttpRefusal(Exception):
 
 
 class ClientGone(Exception):
-    """The client left before its request was complete: there is nobody to answer."""
+    """The client closed the connection before its request was complete."""
 
 
 def error(
@@ -148,7 +149,10 @@ def error(
 
 
 def again(status: int, code: str, seconds: int = AGAIN_SECONDS, *, of: str = "") -> HttpResponse:
-    """Build a response that asks for a retry after some seconds. `of` names what is limited."""
+    """Build a response that asks for a retry after some seconds.
+
+    `of` names the limited resource.
+    """
     named = f"{of}: " if of else ""
     return error(
         status,
@@ -159,7 +163,7 @@ def again(status: int, code: str, seconds: int = AGAIN_SECONDS, *, of: str = "")
 
 
 async def send_answer(scope: Scope, send: Send, answer: HttpResponse) -> None:
-    """Send a response, with its length."""
+    """Send a response with its Content-Length."""
     cycle = cycle_of(scope)
     body = answer.body
     if (
@@ -193,9 +197,10 @@ FOR_GOOD: Final = frozenset({400, 409, 413, 415, 422})
 
 
 def answer_to(fault: Exception, *, where: str, observer: Observer) -> HttpResponse:
-    """Return the response. `where` names the route; unexpected errors go to the observer, once.
+    """Return the response to an exception.
 
-    Only kind and place of an unexpected error are reported: its words could hold personal data.
+    `where` names the route; unexpected errors are reported once to the observer. The report has
+    only the type and place of an error, because its text could contain personal data.
     """
     match fault:
         case HttpRefusal():

@@ -1,4 +1,4 @@
-"""A route: where it is, who may use it, and what answers. The table is in route_table.py."""
+"""A route: path, methods, authentication, limits and handler. The table is in route_table.py."""
 
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
@@ -39,7 +39,10 @@ FULL_BODY: Final = 1 << 62  # as large as HttpLimits allows: less from a page
 
 
 class HttpRequest(msgspec.Struct):
-    """A request as routes see it. `parameters` are those of the path; `body` is read and plain."""
+    """A request as routes see it.
+
+    `parameters` are from the path; `body` is complete and decompressed.
+    """
 
     scope: Scope
     receive: Receive
@@ -51,7 +54,7 @@ class HttpRequest(msgspec.Struct):
     body: bytes = b""
 
     def remove_keys(self) -> None:
-        """Take source keys out of the query and the headers, from which tags and clients read."""
+        """Remove source keys from the query and the headers, which tags and clients can read."""
         self.scope = self.services.keys.removed(self.scope)
         self.headers = dict(self.scope["headers"])
 
@@ -66,7 +69,7 @@ class HttpRequest(msgspec.Struct):
 
 
 async def anyone(_request: HttpRequest) -> None:
-    """Authenticate nobody: the route is open to all."""
+    """Accept every request without authentication."""
 
 
 async def source_key(request: HttpRequest) -> Source:
@@ -75,7 +78,7 @@ async def source_key(request: HttpRequest) -> Source:
 
 
 def reads(scope: KeyScope) -> Callable[[HttpRequest], Awaitable[Requester]]:
-    """Take a source key, or an API key of this scope; HttpRefusal (401, 403) otherwise."""
+    """Require a source key, or an API key with this scope. Raises HttpRefusal (401, 403)."""
 
     async def requester(request: HttpRequest) -> Requester:
         return await request.services.authorization.require(request.headers, scope)
@@ -86,7 +89,7 @@ def reads(scope: KeyScope) -> Callable[[HttpRequest], Awaitable[Requester]]:
 def in_our_shape(
     request: HttpRequest, _caller: object, fault: Exception, where: str
 ) -> HttpResponse:
-    """Return the response to an exception in the shape that all errors have."""
+    """Return the response to an exception in the common error format."""
     return answer_to(fault, where=where, observer=request.services.observer)
 
 
@@ -94,11 +97,11 @@ class Route(msgspec.Struct, Generic[CallerT], frozen=True, kw_only=True):
     """One row of the table.
 
     `path` has parameters in braces; `{name:path}` may hold slashes. `methods` is empty for all
-    methods. `authenticate` returns the caller, or raises HttpRefusal; `answer` gets it.
-    `label` names the route in metrics and the log; `endpoint` is where its conversions come in,
-    and limits how many requests are processed at once. `refused` makes a response of an exception,
-    the caller None if it is unknown. `preflight` answers OPTIONS. `operations` describe the public
-    methods for OpenAPI. Client templates may claim a `claimable` path.
+    methods. `authenticate` returns the caller for `answer`, or raises HttpRefusal. `label` names
+    the route in metrics and the log; `endpoint` is the endpoint of its conversions, and has its own
+    limit of concurrent requests. `refused` converts an exception to a response; the caller is None
+    if unknown. `preflight` answers OPTIONS. `operations` describe the public methods for OpenAPI.
+    Client templates may claim a `claimable` path.
     """
 
     path: str
@@ -116,12 +119,15 @@ class Route(msgspec.Struct, Generic[CallerT], frozen=True, kw_only=True):
 
     @property
     def published_path(self) -> str:
-        """The path as OpenAPI writes it."""
+        """The path in OpenAPI's form."""
         return self.path.replace(":path}", "}")
 
 
 class RouteFinder:
-    """Finds the row of a path: a row without parameters first, then in the table's order."""
+    """Finds the row for a path.
+
+    Rows without parameters have priority; the others follow the table's order.
+    """
 
     def __init__(self, routes: Iterable[Route[Any]]) -> None:
         routes = tuple(routes)
@@ -133,7 +139,7 @@ class RouteFinder:
         ]
 
     def find(self, path: str) -> tuple[Route[Any] | None, Mapping[str, str]]:
-        """Return the row, None if there is none, and the path's parameters."""
+        """Return the row (or None) and the path's parameters."""
         literal = self._literal.get(path)
         if literal is not None:
             return literal, _NO_PARAMETERS
@@ -207,7 +213,7 @@ def _report(answer: HttpResponse, caller: object, endpoint: Endpoint, observer: 
 
 
 def visitor_of(request: HttpRequest, visit: PageVisit | None) -> Visitor:
-    """Return the visitor of a page, or none behind a server's request."""
+    """Return the visitor of a page, or an empty one for a server's request."""
     now = request.services.clock.now()
     if visit is None:
         return Visitor(trusted=True, now=now)
@@ -258,10 +264,11 @@ def incoming_of(
     trusted: Iterable[Network],
     container_headers: Collection[str],
 ) -> Incoming:
-    """Return it. `address` is the visitor's, as far as trusted proxies vouch for it.
+    """Return the request as templates read it.
 
-    `x-gtm-…` headers are left out, but for `container_headers` of a request that a proxy in
-    `trusted` has sent: that proxy sets or clears them itself. Others it passes on from visitors.
+    `address` is the visitor's address, according to trusted proxies. `x-gtm-…` headers are omitted,
+    except `container_headers` in requests from a proxy in `trusted`, which sets or clears them.
+    Other `x-gtm-…` headers may come from visitors.
     """
     believed = container_headers if container_headers and comes_from(scope, trusted) else ()
     headers = [

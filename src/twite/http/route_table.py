@@ -1,7 +1,8 @@
-"""The table of routes: what is particular to a path is in its row.
+"""The route table.
 
-Dispatch, methods and 405, authentication, body limits, metric labels, the OpenAPI document and the
-paths that client templates may claim are made of it.
+Each row has the properties of one path. Dispatch, methods and 405, authentication, body limits,
+metric labels, the OpenAPI document and the paths that client templates may claim are derived from
+the table.
 """
 
 from collections.abc import Awaitable, Callable
@@ -41,7 +42,7 @@ _READ: Final = ("GET", "HEAD")
 
 
 async def console_is_absent(_request: HttpRequest, _caller: None) -> HttpResponse:
-    """Raises HttpRefusal (404): a console answers its paths itself."""
+    """Raises HttpRefusal (404), because the console is not running."""
     raise HttpRefusal(NO_ROUTE)
 
 

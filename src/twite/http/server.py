@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn in the caller's event loop, without its signals and exits."""
+"""The HTTP server: uvicorn in the caller's event loop, without its signal handling."""
 
 import asyncio
 import contextlib
@@ -84,7 +84,7 @@ class Server:
         self._beat = asyncio.get_running_loop().create_task(self._keep_time(server))
 
     async def stop(self) -> None:
-        """Stop accepting, let running requests finish within the limit, then cut off the rest."""
+        """Stop accepting connections, and finish running requests within the limit."""
         server, self._uvicorn = self._uvicorn, None
         if server is None:
             return

@@ -27,12 +27,12 @@ from twite.http.script import PageScript
 
 
 class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How the gateway is reached.
+    """The addresses of the gateway.
 
-    `public_url` is the address that clients see, `console_url` the console's own, if it has one;
-    `local_port` is a port to which no proxy points. `container_headers` are the `x-gtm-…` headers
-    that those proxies set or clear. `browser_rate` is how many requests an address
-    may make in a minute on the browser routes.
+    `public_url` is its URL for clients, `console_url` the URL of the console, if different;
+    `local_port` is a port that no proxy uses. `container_headers` are the `x-gtm-…` headers that
+    trusted proxies set or clear. `browser_rate` is the limit of requests per minute from one
+    address on the browser routes.
     """
 
     public_url: str | None = None
@@ -46,7 +46,7 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gateway gives to its routes.
+    """The parts of the gateway that routes use.
 
     `ready` returns the reason why requests cannot be accepted now, or None. `metrics` renders the
     Prometheus text. `control_token` authenticates `POST /-/desk`, which does not exist without one.
@@ -76,7 +76,10 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HttpServices(GatewayServices, frozen=True, kw_only=True):
-    """What routes use. `gate` is for requests with a key, `page_gate` for those of browsers."""
+    """The services of routes.
+
+    `gate` is for requests with a key, `page_gate` for browser requests.
+    """
 
     keys: SourceKeys
     authorization: Authorization

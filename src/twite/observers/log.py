@@ -1,6 +1,6 @@
 """The log: a line on standard error for each event that operators may need.
 
-A line holds counts, reasons and names from the configuration, and X's own words after masking.
+A line contains counts, reasons and names from the configuration, and masked text from X.
 """
 
 import logging
@@ -36,7 +36,7 @@ _TOLERABLE: Final = 30 * SECOND
 
 
 def logger(*, level: str, as_json: bool) -> structlog.typing.FilteringBoundLogger:
-    """Return a logger of our own: the global logging configuration stays untouched."""
+    """Return a separate logger. The global logging configuration is not changed."""
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if as_json

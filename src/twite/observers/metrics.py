@@ -1,7 +1,7 @@
 """Prometheus metrics.
 
-The number of series is bounded: labels come from the configuration and from Twite's own words; any
-other source, pixel or status counts as `other`.
+The number of series is bounded: label values come from the configuration and from Twite; any other
+source, pixel or status counts as `other`.
 """
 
 from collections import defaultdict
@@ -58,7 +58,7 @@ _DELIVERY_SECONDS: Final = (0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3_600, 14_
 
 
 class Metrics:
-    """Counts events. Each instance has a registry of its own: nothing is global."""
+    """Counts events. Each instance has its own registry."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class Metrics:
         )
 
     def know(self, tags: Collection[str]) -> None:
-        """Give tags series of their own, by the destination names of their deliveries."""
+        """Give tags their own series, by the destination names of their deliveries."""
         if self._pixels is not None:
             self._pixels = self._pixels | frozenset(tags)
         if self._sources is not None:
@@ -218,7 +218,7 @@ class Metrics:
                     )
 
     def rendered(self, accounts: Iterable[ConversionCounts]) -> bytes:
-        """Return the metrics page, with the current balance."""
+        """Return the metrics as text, with the current balance."""
         sums: dict[tuple[str, str, str], int] = {}
         for account in accounts:
             whose = self._source(account.source), self._pixel(account.pixel)

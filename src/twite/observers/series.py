@@ -1,4 +1,4 @@
-"""The counters and gauges by name, and a latency histogram that takes a whole batch at once."""
+"""The counters and gauges by name, and a latency histogram that observes a whole batch at once."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
@@ -113,7 +113,10 @@ GAUGES: Final = {
 
 
 class Latency(Collector):
-    """Seconds, by pixel. prometheus-client takes single values, at nine times the cost."""
+    """A histogram of seconds, by pixel.
+
+    prometheus-client observes each value separately, at nine times the cost.
+    """
 
     def __init__(self, name: str, documentation: str, *, limits: Sequence[float]) -> None:
         """`limits` are the upper ends of the buckets, in seconds, in order."""
@@ -125,7 +128,7 @@ class Latency(Collector):
         self._sums: dict[str, float] = {}
 
     def observe(self, pixel: str, waited: Iterable[int]) -> None:
-        """Count times in milliseconds."""
+        """Observe times in milliseconds."""
         counts = self._counts.setdefault(pixel, [0] * (len(self._ends) + 1))
         total = 0
         for ms in waited:

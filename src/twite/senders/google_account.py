@@ -1,7 +1,7 @@
 """OAuth tokens of a Google service account: by its key, or by the machine's metadata server.
 
-google-auth builds and reads the exchange. It blocks, so that it runs in a thread; its requests go
-through our own client, to `google.api_url` if that is set.
+google-auth builds and reads the exchange. It blocks, so it runs in a thread. Its requests use
+Twite's HTTP client, and `google.api_url` if set.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ _LONGEST_REASON: Final = 200
 
 
 class GoogleAccount:
-    """See gateway.tags.google. Without a `key` it is the machine's own account."""
+    """A service account: see gateway.tags.google. Without a `key`, it is the machine's account."""
 
     def __init__(
         self, key: ServiceKey | None, *, project: str | None = None, api_url: str | None = None
@@ -48,7 +48,7 @@ class GoogleAccount:
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="twite-google")
 
     async def token(self, scopes: tuple[str, ...]) -> GoogleToken | NoGoogleToken:
-        """Ask for a token."""
+        """Request a token."""
         from google.auth import exceptions  # noqa: PLC0415  # see google_key
 
         loop = asyncio.get_running_loop()

@@ -29,7 +29,7 @@ class ServiceKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_key(text: str) -> ServiceKey:
-    """Read a key, and check that it can sign. Raises WrongKey."""
+    """Read a key, and verify that it can sign. Raises WrongKey."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
@@ -50,7 +50,7 @@ def read_key(text: str) -> ServiceKey:
 
 
 def signer_of(key: ServiceKey) -> "Scoped":
-    """Return google-auth's credentials. Raises WrongKey."""
+    """Return the key as google-auth credentials. Raises WrongKey."""
     from google.oauth2 import service_account  # noqa: PLC0415  # see above
 
     try:

@@ -14,7 +14,7 @@ from twite.x.inquiry import Inquiry
 
 
 class Leaving:
-    """Whether the first byte of one request is about to be sent, or was sent.
+    """Records whether the first byte of a request is about to be sent, or was sent.
 
     An earlier failure (DNS, refused, TLS, connection timeout) means that nothing arrived. Pass it
     as `trace_request_ctx`.
@@ -40,7 +40,7 @@ def watching_what_leaves() -> aiohttp.TraceConfig:
 
 
 async def read_into(body: bytearray, response: aiohttp.ClientResponse, *, most: int) -> bool:
-    """Read a response up to a limit; return whether that is all of it. Raises as aiohttp does."""
+    """Read a response up to a limit; return whether it is complete. Raises aiohttp's errors."""
     async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > most:
@@ -51,7 +51,7 @@ async def read_into(body: bytearray, response: aiohttp.ClientResponse, *, most: 
 
 
 def response_of(response: aiohttp.ClientResponse, body: bytearray, *, whole: bool) -> Response:
-    """Return a response as the port has it: header names in lower case."""
+    """Return a response for the port, with header names in lower case."""
     headers = {name.lower(): text for name, text in response.headers.items()}
     return Response(status=response.status, headers=headers, body=bytes(body), whole=whole)
 
@@ -62,11 +62,11 @@ _LONGEST_ANSWER: Final = 1024 * 1024
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class HttpTransport:
-    """Posts signed requests. `timeout` in milliseconds is for the whole of one request.
+    """Posts signed requests.
 
-    `connections` limits the open connections; 0 is no limit. Each pixel's sender has a limit of its
-    own: with a common limit, requests of a pixel to which X does not respond would block the other
-    pixels' requests until they time out.
+    `timeout` in milliseconds covers one whole request. `connections` limits the open connections; 0
+    is no limit. Each pixel's sender has its own limit: with a common limit, hanging requests of one
+    pixel would block the requests of others.
     """
 
     timeout: int
@@ -102,7 +102,7 @@ class HttpTransport:
             self._session = None
 
     async def post(self, outbound: OutboundRequest) -> Response | NoResponse:
-        """Send a request. Failures are told apart by whether X may have received all of it."""
+        """Send a request. A failure reports whether X may have received the whole request."""
         if self._session is None:
             raise RuntimeError("start the transport before sending")
         leaving = Leaving()
@@ -138,13 +138,13 @@ _LONGEST_INQUIRY: Final = 8 << 20
 
 
 class HttpInquiries:
-    """Sends inquiries. `timeout` in milliseconds is for the whole of one request."""
+    """Sends inquiries. `timeout` in milliseconds covers one whole request."""
 
     def __init__(self, *, timeout: int) -> None:
         self._timeout = aiohttp.ClientTimeout(total=timeout / 1_000)
 
     async def ask(self, inquiry: Inquiry) -> Response | NoResponse:
-        """Send on a connection of its own: inquiries are rare."""
+        """Send on a new connection, because inquiries are rare."""
         try:
             async with (
                 aiohttp.ClientSession(

@@ -1,12 +1,11 @@
 """HTTP client for templates' requests, which must not reach private networks (SSRF protection).
 
-A template's URL comes from its author, or from the visitor if a field holds event data. The URL is
-parsed once, as the connection parses it, and the name is resolved here: the connection uses exactly
-the host and the addresses that were checked.
-
-The private networks are those of RFC 6890's registries that are not globally reachable, listed here
-because Python's own list differs between versions. An IPv6 address that embeds an IPv4 address is
-judged by that address, too: a gateway on the way would extract it and connect to it.
+A template's URL comes from its author, or from the visitor if a field contains event data. The URL
+is parsed once, and the host name is resolved here, so the connection uses exactly the host and the
+addresses that were checked. Private networks are those in RFC 6890's registries that are not
+globally reachable. They are listed here because Python's list differs between versions. If an IPv6
+address embeds an IPv4 address, both are checked, because a gateway on the path could connect to the
+IPv4 address.
 """
 
 import asyncio
@@ -51,7 +50,7 @@ class PublicWeb:
         self._sessions: dict[frozenset[str], aiohttp.ClientSession] = {}
 
     async def stop(self) -> None:
-        """Close the pools."""
+        """Close the connection pools."""
         for session in self._sessions.values():
             await session.close()
         self._sessions.clear()

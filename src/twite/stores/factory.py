@@ -1,4 +1,4 @@
-"""Store engines by the scheme of `store.url`. The only module that names them all."""
+"""Store engines by the scheme of `store.url`. Only this module knows all engines."""
 
 from collections.abc import Mapping
 from typing import Final

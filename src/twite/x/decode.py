@@ -37,7 +37,7 @@ _LONGEST_WORDS: Final = 512
 
 
 class ErrorEntry(msgspec.Struct, frozen=True):
-    """An error as X writes it."""
+    """An error in X's format."""
 
     code: str | int | None = ""
     message: str | None = ""
@@ -80,7 +80,10 @@ def decode(
 
 
 def limit_of(headers: Mapping[str, str]) -> tuple[int, int] | None:
-    """Return (conversions remaining, reset in ms) of X's headers; the account's limit wins."""
+    """Return (conversions remaining, reset in ms) from X's headers.
+
+    The account's limit has priority.
+    """
     for remaining, reset in (
         (spec.ACCOUNT_RATE_REMAINING, spec.ACCOUNT_RATE_RESET),
         (spec.USER_RATE_REMAINING, spec.USER_RATE_RESET),
@@ -138,7 +141,7 @@ def _read(body: bytes) -> _Body | None:
 
 
 def complaints_of(errors: Sequence[ErrorEntry] | None) -> tuple[XComplaint, ...]:
-    """Return X's errors, cut: X's own texts are untrusted."""
+    """Return X's errors, shortened, because X's text is untrusted."""
     return tuple(
         XComplaint(
             code=str("" if error.code is None else error.code)[:64],

@@ -1,6 +1,6 @@
 """Conversions to X's JSON, and the identifiers in rendered conversions.
 
-The choices hold under every reading of X's documentation: one time field, UTC, three digits of
+The output is valid under every reading of X's documentation: one time field, UTC, three digits of
 milliseconds and `Z`; amounts as strings with two decimals or more, always with their currency; the
 bare event id; identifiers in the layout of X's own sample, in which every element suffices by
 itself (the live API has refused elements with an IP address alone [seen SW]).
@@ -132,9 +132,9 @@ class _Placed(msgspec.Struct):
 
 
 def persons_of(body: bytes) -> tuple[Identifiers, ...]:
-    """Return the identifiers of a body that `encode` rendered, one for each of its elements.
+    """Return the identifiers in a body from `encode`, one for each element.
 
-    Raises msgspec.DecodeError for anything else.
+    Raises msgspec.DecodeError for other bodies.
     """
     found = _DECODER.decode(body)
     return tuple(
@@ -148,10 +148,10 @@ def persons_of(body: bytes) -> tuple[Identifiers, ...]:
 
 
 def pixel_of(body: bytes, *, otherwise: str) -> str:
-    """Return the pixel at which a body's person may have opted out.
+    """Return the pixel whose opt-out list applies to a body.
 
-    X's bodies name no pixel, and belong to the pixel they are stored under; a tag payload names its
-    source's.
+    A body for X has no pixel, and belongs to the pixel of its delivery; a tag payload names the
+    pixel of its source.
     """
     try:
         return _PLACED.decode(body).pixel

@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 
 
 class EventTag(msgspec.Struct, frozen=True, kw_only=True):
-    """A tag as X describes it. Windows are days; `last_tracked_at` is X's own text."""
+    """An event tag from X. Windows are in days; `last_tracked_at` is X's text."""
 
     id: str
     name: str = ""
@@ -59,7 +59,7 @@ class EventTagShelf(msgspec.Struct, frozen=True, kw_only=True):
     page: int = MOST_LISTED
 
     def listing(self, *, with_deleted: bool = False, cursor: str | None = None) -> Question:
-        """List a page of tags, the oldest first."""
+        """Build the request for a page of tags, oldest first."""
         wanted = {"count": str(self.page), "sort_by": "created_at-asc"}
         if with_deleted:
             wanted["with_deleted"] = "true"
@@ -68,14 +68,14 @@ class EventTagShelf(msgspec.Struct, frozen=True, kw_only=True):
         return Question(method="GET", path=f"{self._path}?{_query(wanted)}")
 
     def creation(self, change: EventTagChange) -> Question:
-        """Create a tag. X requires all five parameters."""
+        """Build the request that creates a tag. X requires all five parameters."""
         return Question(method="POST", path=f"{self._path}?{_query(_written(change))}")
 
     def alteration(self, tag: str, change: EventTagChange) -> Question:
         return Question(method="PUT", path=f"{self._one(tag)}?{_query(_written(change))}")
 
     def deletion(self, tag: str) -> Question:
-        """Delete a tag. X keeps it, marked."""
+        """Build the request that deletes a tag. X keeps it, marked as deleted."""
         return Question(method="DELETE", path=self._one(tag))
 
     @property
@@ -87,7 +87,10 @@ class EventTagShelf(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def faults(change: EventTagChange, *, now: EventTag | None = None) -> Iterator[str]:
-    """List what X would refuse; `now` is the tag to change, None for a new one."""
+    """Return the reasons why X would refuse a change.
+
+    `now` is the tag to change, None for a new one.
+    """
     if now is None:
         for name in EventTagChange.__struct_fields__:
             if getattr(change, name) is None:
@@ -110,7 +113,7 @@ def faults(change: EventTagChange, *, now: EventTag | None = None) -> Iterator[s
 
 
 def bare(event: str, *, pixel: str | None = None) -> str:
-    """Return the id of an event in base 36, of either spelling: `o8z6k`, `tw-o8z6j-o8z6k`."""
+    """Return the id of an event in base 36, from either form: `o8z6k`, `tw-o8z6j-o8z6k`."""
     prefix, _, rest = event.partition("-")
     owner, _, id_ = rest.partition("-")
     is_long = prefix == "tw" and owner and id_ and (pixel is None or owner == pixel)

@@ -1,7 +1,7 @@
 """Requests to X other than conversions, X's refusals, and checks of access.
 
 A Question is unsigned, an Inquiry is the signed request. An error response becomes an
-InquiryRefusal: a value, since most refusals are for a person to resolve.
+InquiryRefusal, which is a value, because a user must resolve most refusals.
 
 The Ads API, by who must act:
 
@@ -46,7 +46,10 @@ class RefusalReason(StrEnum):
 
 
 class InquiryRefusal(msgspec.Struct, frozen=True, kw_only=True):
-    """`status` is 0 if X was not asked; `said` is X's message, which echoes the request."""
+    """A refusal by X.
+
+    `status` is 0 if no request was sent; `said` is X's message, which may echo the request.
+    """
 
     why: RefusalReason
     status: int = 0
@@ -115,7 +118,7 @@ def words_of(body: bytes) -> str:
 
 
 def complaints(body: bytes) -> tuple[XComplaint, ...]:
-    """Read X's errors: empty if there are none to read. [doc FUND]"""
+    """Read X's errors; empty if there are none. [doc FUND]"""
     try:
         errors = _ERRORS.decode(body).errors
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -163,7 +166,7 @@ def read_accounts(body: bytes) -> tuple[AdsAccountAccess, ...] | None:
 
 
 def may_manage(roles: tuple[str, ...]) -> bool:
-    """Return whether one of a user's roles suffices to send conversions. [doc WEB, FUND]"""
+    """Return whether one of a user's roles is sufficient to send conversions. [doc WEB, FUND]"""
     return bool(set(roles) & set(spec.MANAGING_ROLES))
 
 
@@ -178,10 +181,10 @@ def with_nothing(
 ) -> Inquiry:
     """Build a request without conversions, to check credentials. `timestamp`: seconds.
 
-    X offers no check of a pixel token, nor of an app approved for conversions alone. X judges
-    credentials before it reads a body, so it refuses this request either for the credentials, the
-    app or the pixel, or for being empty. Being refused as empty is no proof that X would accept a
-    conversion. [guess]
+    X has no request that checks a pixel token, or an app approved only for conversions. X checks
+    credentials before it reads a body, so it refuses this request either because of the
+    credentials, the app or the pixel, or because it is empty. A refusal as empty does not prove
+    that X would accept a conversion. [guess]
     """
     url = conversions_url(api_url=api_url, version=version, pixel=pixel)
     headers = {"Content-Type": "application/json"}
@@ -197,7 +200,7 @@ def with_nothing(
 def read_nothing(
     credentials: OAuthKeys | PixelToken, *, status: int, body: bytes
 ) -> InquiryRefusal | bool:
-    """Read its response: True if X objected only to the emptiness."""
+    """Read the response to `with_nothing`: True if X refused it only because it is empty."""
     if status in {200, 400}:
         return True
     found = refusal(status, body)

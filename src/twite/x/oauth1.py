@@ -2,7 +2,7 @@
 
 A JSON body contributes nothing to the signature (RFC 5849, 3.4.1.3.1), and the host is part of it:
 sign for the host that is called. X accepts a nonce once and refuses stale timestamps, so every
-attempt is signed anew. [doc OA]
+attempt gets a new signature. [doc OA]
 """
 
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ def sign_step(
 ) -> str:
     """Return the Authorization header of a sign-in step, a POST (RFC 5849, section 2).
 
-    `requested` is the request token with its secret; without it, the app signs alone.
+    `requested` is the request token with its secret; without it, only the app signs.
     """
     token, secret = (None, None) if requested is None else requested
     client = Client(

@@ -23,7 +23,7 @@ _LONGEST: Final = 256
 
 
 class SignInRequested(msgspec.Struct, frozen=True, kw_only=True):
-    """A request token, good for one sign-in. `token` appears in the URL; `secret` does not."""
+    """A request token, valid for one sign-in. `token` appears in the URL; `secret` does not."""
 
     token: str
     secret: Secret
@@ -89,7 +89,7 @@ def finish(
     nonce: str,
     timestamp: int,
 ) -> Inquiry:
-    """Build the request for the access token; `verifier` is the PIN, or the callback's."""
+    """Build the request for the access token; `verifier` is the PIN, or from the callback."""
     url = f"{oauth_url}{spec.ACCESS_TOKEN_PATH}"
     signed = sign_step(
         url=url,

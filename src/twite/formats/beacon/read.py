@@ -62,9 +62,9 @@ _NULL: Final = msgspec.Raw(b"null")
 class Beacon(msgspec.Struct, frozen=True, kw_only=True):
     """The conversions of a message, and what X's pixel did with each.
 
-    `click` is the newest that page and cookies know of; `consent` holds for all conversions,
-    in addition to a conversion's own. A
-    place is an index in the message, of which some conversions may have been ignored.
+    `click` is the newest click of the page and its cookies; `consent` applies to all conversions,
+    in addition to their own signals. Indexes refer to the message, including its ignored
+    conversions.
     """
 
     found: ParsedRequest

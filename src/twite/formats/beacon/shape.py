@@ -1,7 +1,8 @@
 """The JSON shape of the browser script's beacon, decoded part by part; unknown fields are ignored.
 
-An old gateway must understand a new script, so anything that can be skipped is not refused: a
-script whose message is refused drops it. An unreadable part does not affect the others.
+An old gateway must understand a new script, and a script drops a refused message. So the decoder
+skips whatever it can instead of refusing the message. An unreadable part does not affect the
+others.
 """
 
 from collections.abc import Mapping
@@ -39,7 +40,10 @@ class BeaconContent(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class BeaconConversion(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One conversion as the page reports it. `at` is the browser's clock. Its repr is masked."""
+    """One conversion as the page reports it.
+
+    `at` is a time of the browser's clock. Its repr is masked.
+    """
 
     event: str | None = None
     conversion_id: str | int | None = None
@@ -77,7 +81,7 @@ class BeaconIgnored(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class BeaconMessage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The content of one beacon. `sent` is the browser's clock. Its repr is masked."""
+    """The content of one beacon. `sent` is a time of the browser's clock. Its repr is masked."""
 
     v: msgspec.Raw = _NULL
     sent: msgspec.Raw = _NULL
@@ -142,7 +146,7 @@ def ignored_in(raw: msgspec.Raw) -> list[BeaconIgnored]:
 
 
 def consent_in(raw: msgspec.Raw) -> Mapping[str, str | bool]:
-    """Return the consent signals as submitted; a number becomes text, null is left out."""
+    """Return the consent signals as submitted; numbers become text, and null is omitted."""
     faults: list[Fault] = []
     signals = _typed(_CONSENT, raw, "consent", faults) or {}
     if faults:

@@ -1,8 +1,8 @@
-"""Stape's Data Tag: its fields as common event data, by the names that its client reads. [seen DC]
+"""Stape's Data Tag: its fields as common event data, by the names that Stape's client reads.
 
-If several fields map to one name, the first that is not empty counts. The client id is the event's
-own (client_id, data_client_id, _dcid), else the cookie's, else the tag's temporary id of this page
-(_dcid_temp), else a new one. The events of a list share one id.
+[seen DC] If several fields map to one name, the first that is not empty is used. The client id
+comes from the event (client_id, data_client_id, _dcid), else from the cookie, else from the tag's
+temporary id of this page (_dcid_temp); otherwise it is new. The events of a list share one id.
 """
 
 from collections.abc import Mapping, Sequence
@@ -150,7 +150,7 @@ def client_id_in(given: Sequence[Event], cookies: Mapping[str, str]) -> str:
 
 
 def new_client_id(*, now: int, digits: int) -> str:
-    """Return a new one; `now` is in milliseconds, `digits` a random number of nine digits."""
+    """Return a new client id. `now` is in milliseconds, `digits` a random number of nine digits."""
     return f"dcid.1.{now}.{digits:09d}"
 
 

@@ -57,8 +57,8 @@ def read(
 ) -> Tagged:
     """Read one request. `form` says whether the body is form-encoded.
 
-    `cookies` are the browser's; `otherwise` is the client id of a browser that has none. Raises
-    Malformed for a body that is neither a form nor JSON.
+    `cookies` are the browser's cookies; `otherwise` is the client id for a browser without one.
+    Raises Malformed for a body that is neither a form nor JSON.
     """
     given, listed, unread = given_of(query, body, form=form)
     client = client_id_in(given, cookies)
@@ -84,7 +84,7 @@ def given_of(
 ) -> tuple[list[dict[str, object]], bool, Mapping[int, Fault]]:
     """Return the fields of each event, and whether the events came as a list.
 
-    For a list, also the faults of events that could not be read, by place.
+    For a list, also return the faults of unreadable events, by index.
     """
     if not body.strip():
         return [_asked(query)], False, _ALL_READ

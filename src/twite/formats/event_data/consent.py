@@ -122,9 +122,9 @@ def _parameters(event: Event) -> Iterator[tuple[str, object]]:
 
 
 def merged(*parts: Event) -> dict[str, object]:
-    """Merge the parts of a request that tell of one event.
+    """Merge the parts of a request that describe one event.
 
-    Of a signal, the strictest value counts, wherever it is. Of another field, the last counts.
+    For a consent signal, the strictest value counts; for other fields, the last.
     """
     event: dict[str, object] = {}
     for part in parts:
@@ -138,17 +138,17 @@ def merged(*parts: Event) -> dict[str, object]:
 
 
 def said_in(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
-    """Return the signals among the parameters of a request, the strictest of each."""
+    """Return the consent signals among the parameters of a request. The strictest value counts."""
     return merged({}, *({name: value} for name, value in pairs if is_signal(name)))
 
 
 def is_signal(place: str) -> bool:
-    """Return whether event data have a signal, or a table of them, at a place."""
+    """Return whether a path in event data is a consent signal, or a table of signals."""
     return place in _PLACES or place in _TABLES or place.startswith(_DOTTED)
 
 
 def stricter_at(place: str, first: object, second: object) -> object:
-    """Return the stricter of two values that event data have at the place of a signal."""
+    """Return the stricter of two values of a signal in event data."""
     if first == second or second in _EMPTY:
         return first
     if first in _EMPTY:
@@ -164,9 +164,9 @@ def stricter_at(place: str, first: object, second: object) -> object:
 
 
 def strictest(*tables: object) -> dict[str, str | bool]:
-    """Merge tables of signals; of two values of one signal, the stricter counts.
+    """Merge tables of signals; the stricter of two values counts.
 
-    A value that is not true, false or text becomes a text that grants nothing.
+    A value that is not true, false or text becomes text that grants nothing.
     """
     found: dict[str, str | bool] = {}
     for table in tables:

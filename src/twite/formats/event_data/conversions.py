@@ -1,4 +1,4 @@
-"""Common event data to conversions: shared by all tag formats.
+"""Convert common event data to conversions, for all tag formats.
 
 Reads Google's common event data [doc GDOC common-event-data], the extra names that Stape's tag
 reads [seen TW, DC], and the spellings of hand-made tags. Each tag format maps its own wire format
@@ -89,8 +89,8 @@ _NOT_A_LETTER: Final = re.compile(r"[\W_]+")
 def our_name(name: str, *, chosen: Mapping[str, str], known: Iterable[str]) -> str | Ignored:
     """Return the name among `known` for a tag's event, or the reason why it has none.
 
-    `chosen` is the source's own mapping, which wins. Else it is the pixel's event of that name, of
-    one that differs only in capitals, spaces and hyphens, or of one with the same meaning.
+    The source's own mapping, `chosen`, has priority. Otherwise it is the pixel's event of this
+    name, of a name that differs only in capitals, spaces and hyphens, or of a synonym.
     """
     plain = name.strip().lower()
     if not plain:
@@ -113,7 +113,7 @@ def our_name(name: str, *, chosen: Mapping[str, str], known: Iterable[str]) -> s
 
 
 def ignored_as(name: str, reason: str) -> Ignored:
-    """Return it with a name that is safe to show: one line, no personal data."""
+    """Return an ignored event with a name that is safe to show: one line, without personal data."""
     # Scrubbed before and after: an invisible sign may be part of an email, or part two numbers.
     scrubbed = free_text(name[:256]) or ""
     line = "".join(letter if letter.isprintable() else " " for letter in scrubbed)
@@ -194,10 +194,9 @@ _STAMP: Final = re.compile(r"[0-9]{10}(?:[0-9]{3}){0,2}", re.ASCII)
 class Tagged(msgspec.Struct, frozen=True, kw_only=True):
     """The events of one tag request, as event data. It holds personal data: its repr is masked.
 
-    `repeated` has, for each event, the fields that a retry repeats, None if there are none;
-    `listed` says whether the events came as a list. `client` is the client id of Stape's Data Tag,
-    "" if there is none. `unread` has the error of each event that could not be read, by place; such
-    an event is empty.
+    `repeated` has, for each event, the fields that a retry repeats, or None; `listed` is whether
+    the events arrived as a list. `client` is the client id of Stape's Data Tag, or "". `unread` has
+    the errors of unreadable events, by index; such an event is empty.
     """
 
     events: tuple[Event, ...]
@@ -224,12 +223,12 @@ def found_of(
     pixel: str | None = None,
     unread: Mapping[int, Fault] = _ALL_READ,
 ) -> ParsedRequest:
-    """Sort events into conversions and ignored events; `unread` are rejected, as conversions.
+    """Sort events into conversions and ignored events.
 
-    An event is decoded JSON in the shape of common event data; a dotted name, as in
-    `user_data.email_address`, may be nested or one key. `repeated` has, for each event, the fields
-    that a retry repeats (see ParsedRequest). `pixel` overrides the source's own. Raises
-    MalformedRequest if there are too many items in all.
+    `unread` events are rejected like conversions. An event is decoded JSON in the shape of common
+    event data; a dotted name, as in `user_data.email_address`, may be nested or one key. `repeated`
+    has, for each event, the fields that a retry repeats (see ParsedRequest). `pixel` overrides the
+    source's own. Raises MalformedRequest if there are too many items in all.
     """
     destination = destinations.get(source.pixel if pixel is None else pixel)
     known = tuple(destination.events) if destination is not None else ()
@@ -281,7 +280,7 @@ def found_of(
 
 
 def as_seen(heard: TagEvent) -> Event:
-    """Return the event with the request's own address and user agent in place of its claims."""
+    """Return the event with the request's own address and user agent instead of the stated ones."""
     event, visitor = heard.event, heard.visitor
     if visitor.trusted:
         return event
@@ -294,7 +293,7 @@ def as_seen(heard: TagEvent) -> Event:
 
 
 def in_our_words(heard: TagEvent) -> Native:
-    """Return the event as a conversion of our own format, under the event's own name."""
+    """Return the event as a conversion in the native format, with the event's name unchanged."""
     name = first_text(heard.event, ("event_name",)) or ""
     return _conversion(heard.event, name, heard.visitor, None)
 
@@ -302,8 +301,8 @@ def in_our_words(heard: TagEvent) -> Native:
 def click_of(events: Iterable[Event], visitor: Visitor) -> Click | None:
     """Return the newest click of the request's pages and the browser's cookies.
 
-    A page's URL holds its click for as long as the page is open. If a hit is not the first of its
-    page (GA4 counts them), its click may be older than any other.
+    The URL of a page keeps its click while the page is open. So if a hit is not the first of its
+    page (GA4 counts them), the click in the URL may be the oldest.
     """
     seen = (
         read_click(found, 0 if _is_later(event) else visitor.now)

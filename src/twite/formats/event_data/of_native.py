@@ -1,4 +1,4 @@
-"""One conversion in our own words → event data, as tag templates read it.
+"""Convert one native conversion to event data for tag templates.
 
 | ours | common event data |
 |---|---|
@@ -21,7 +21,7 @@ _GCS: Final = ("gcs", "gcd", "npa")  # Google's strings, under which event data 
 
 
 def event_of(native: Native) -> dict[str, object]:
-    """Return the event; absent fields are left out. It holds personal data."""
+    """Return the event data, without absent fields. It contains personal data."""
     fields: dict[str, object | None] = {
         "event_name": native.event,
         "transaction_id": _text(native.conversion_id),

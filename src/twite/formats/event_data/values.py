@@ -1,4 +1,4 @@
-"""Values of an event: texts, amounts, items, and the trace stored to explain how it was read."""
+"""Values of an event: texts, amounts, items, and the trace that explains how it was read."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,7 +40,7 @@ def value_at(event: Event, place: str) -> object:
 
 
 def first_text(event: Event, places: Iterable[str]) -> str | None:
-    """Return the first text or number that is not empty; of a list its first element."""
+    """Return the first text or number that is not empty. For a list, use its first element."""
     for place in places:
         value = value_at(event, place)
         text = None if value is None else text_of(value)
@@ -50,10 +50,10 @@ def first_text(event: Event, places: Iterable[str]) -> str | None:
 
 
 def text_of(value: object) -> str | None:
-    """Return a text or number as text, of a list its first; None for anything else.
+    """Return a text or number as text; for a list, its first element; None for other values.
 
-    Control characters become spaces: the native format refuses them as a program's mistake, but
-    here they come out of a page.
+    Control characters become spaces, because pages send them. The native format refuses them as a
+    mistake in a program.
     """
     if isinstance(value, list):
         value = value[0] if value else None
@@ -108,10 +108,10 @@ def items_of(event: Event) -> list[Event]:
 
 
 def worth_of(event: Event, items: Sequence[Event]) -> tuple[msgspec.Raw, str | None]:
-    """Return value and currency: as stated, else the sum of the items' prices.
+    """Return value and currency: the stated ones, else the sum of the items' prices.
 
-    A value without a currency is left out, as Google leaves it out of revenue [doc]: X would count
-    it in US dollars.
+    A value without a currency is omitted, because X would count it in US dollars. Google omits it
+    from revenue, too. [doc]
     """
     money = first_text(event, _CURRENCIES)
     if money is None:
@@ -130,7 +130,7 @@ def worth_more(event: Event, limit: Decimal) -> bool:
 
 
 def content_of(item: Event) -> NativeContent:
-    """Return an item as one line of a basket; all its fields may be empty."""
+    """Return an item as one line of a basket. All fields may be empty."""
     return NativeContent(
         id=first_text(item, ("item_id", "id", "content_id", "sku")),
         name=first_text(item, ("item_name", "name", "content_name")),

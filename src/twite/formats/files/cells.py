@@ -43,9 +43,9 @@ _THREE: Final = 3
 
 
 class Amount(msgspec.Struct, frozen=True, kw_only=True):
-    """`text` is a decimal string as in 1234.50; `currency` is the one in the cell, if any.
+    """`text` is a decimal string as in 1234.50; `currency` is the currency in the cell, if any.
 
-    `reread` says whether the text was interpreted, not only copied.
+    `reread` is whether the text was interpreted, not only copied.
     """
 
     text: str
@@ -194,9 +194,10 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_moment(cell: str, *, zone: tzinfo | None, field: str = "time") -> Moment | RowFinding:
-    """Parse a time as exports spell it to UTC. `zone` applies to times without a zone.
+    """Parse a time in a form that exports use, and convert it to UTC.
 
-    `11/22/2026` and `22/11/2026` are refused: the order of day and month differs between countries.
+    `zone` applies to times without a zone. `11/22/2026` and `22/11/2026` are refused: the order of
+    day and month differs between countries.
     """
     plain = cell.strip()
     epoch = _EPOCH_TEXT.fullmatch(plain)

@@ -50,8 +50,8 @@ NOTES: Final[Mapping[str, str]] = MappingProxyType(
 class RowFinding(msgspec.Struct, frozen=True, gc=False):
     """One finding about one row.
 
-    `field` is ours, as in `value` or `contents[0].price`, "" for the row; `message` never repeats
-    an email, a phone number or another identifier.
+    `field` is a native field, such as `value` or `contents[0].price`, or "" for the row; `message`
+    never repeats an email, a phone number or another identifier.
     """
 
     field: str
@@ -62,9 +62,9 @@ class RowFinding(msgspec.Struct, frozen=True, gc=False):
 class FileRow(msgspec.Struct, frozen=True, kw_only=True):
     """One row, read.
 
-    `number` is the row number in a spreadsheet; `order` is the conversion id, or the generated one.
-    `body` is a conversion of our own format as JSON, None if `errors` prevent it. It holds personal
-    data: its repr is masked.
+    `number` is the row number in a spreadsheet; `order` is the conversion id, given or generated.
+    `body` is a native conversion as JSON, None if there are `errors`. It holds personal data: its
+    repr is masked.
     """
 
     number: int
@@ -83,7 +83,7 @@ _ROUNDED: Final = re.compile(r"\d(?:[.,]\d+[eE]\+?|[eE]\+)\d{1,3}")
 
 
 def rounded(order: str) -> RowFinding | None:
-    """Return the error of an order id in scientific notation, which many orders share."""
+    """Return the error for an order id in scientific notation, which several orders may share."""
     if not _ROUNDED.fullmatch(order.strip()):
         return None
     message = (
@@ -106,7 +106,7 @@ REMEMBERED: Final = 500_000
 
 
 class Repeats:
-    """Remembers orders by dedup key, with a two-byte hash of each field to compare."""
+    """Remembers the orders of a file by dedup key, with a two-byte hash of each field."""
 
     def __init__(self, *, remembered: int = REMEMBERED) -> None:
         self._remembered = remembered
@@ -116,9 +116,9 @@ class Repeats:
         """Report whether an earlier row has this pixel, event and conversion id.
 
         The code is `same_as_earlier` or `differs_from_earlier`, which are notes, or `id_shared`, an
-        error: person, time or value differ, so these are two orders, and one of them would be lost.
-        Different spellings of one value (case of an email, spaces) are the same, and an empty field
-        contradicts nothing. A denial of consent is never an error: it must reach the gateway.
+        error: if person, time or value differ, these are two orders, and one would be lost.
+        Different spellings of one value (case of an email, spaces) are equal, and an empty field is
+        equal to any value. A denial of consent is never an error: it must reach the gateway.
         """
         key = dedup_key(
             str(conversion.get("pixel", "")),

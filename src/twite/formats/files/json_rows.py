@@ -1,4 +1,4 @@
-"""JSON files: conversions of our own format, passed on as written."""
+"""JSON files: conversions in the native format, sent unchanged."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ _WRAPPED: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 def elements(body: bytes) -> list[msgspec.Raw] | None:
     """Split a JSON file into its conversions: one, an array, or {"conversions": […]}.
 
-    None if it is JSON Lines under another name. Raises UnreadableFile if it is not JSON.
+    None if it is JSON Lines with another file name. Raises UnreadableFile if it is not JSON.
     """
     text = body.lstrip(b"\xef\xbb\xbf \t\r\n")
     try:
@@ -44,7 +44,7 @@ def elements(body: bytes) -> list[msgspec.Raw] | None:
 
 @dataclass(slots=True)
 class Conversions:
-    """Reads conversions of our own format, and passes them on unchanged if their shape is right.
+    """Reads conversions in the native format, and returns them unchanged if their shape is right.
 
     Missing fields are added: the event and currency from the options, and an id from `name_row`.
     """

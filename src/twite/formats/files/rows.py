@@ -1,7 +1,7 @@
-"""Turn one row of a table into a conversion of our own format, with findings.
+"""Convert one row of a table into a native conversion, with findings.
 
-A value with one meaning is read; an ambiguous value is refused, with the option that settles it.
-The gateway judges whether an identifier is usable, and says so in its response.
+An ambiguous value is refused, with the option that resolves it. The gateway checks whether an
+identifier is usable, and reports that in its response.
 """
 
 import dataclasses
@@ -145,7 +145,8 @@ class RowOptions(msgspec.Struct, frozen=True, kw_only=True):
 class Rows:
     """Reads the rows of one table, in order. `name_row` generates an id for a row without one.
 
-    The id must depend on the file's bytes and the row's index alone: sent again, it is the same.
+    The id must depend only on the file's bytes and the row's index, so that a resent row has the
+    same id.
     """
 
     columns: ColumnMapping

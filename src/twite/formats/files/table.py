@@ -1,6 +1,6 @@
 """Decode a file of conversions: kind, encoding, separator, and columns to fields.
 
-Reading a file from disk is the command's part; interpreting it happens here.
+The command reads the file from disk; this module interprets it.
 """
 
 import csv
@@ -91,8 +91,8 @@ class Separated(msgspec.Struct, frozen=True, kw_only=True):
 def separator_of(sample: str, *, chosen: str | None = None) -> Separated:
     """Detect the separator from the file's first lines, unless an option sets it.
 
-    It is the candidate that splits each of them into equally many cells, more than one; of several,
-    the one with the most cells. Without a candidate: the comma, and one column.
+    It is the candidate that splits every line into the same number of cells, at least two; among
+    several, the candidate with the most cells. Without one, it is the comma.
     """
     named = re.match(r"sep=(.)\r?\n", sample)
     if named is not None:
@@ -136,7 +136,8 @@ def cells(lines: Iterable[str], separated: Separated) -> Iterator[tuple[int, lis
 def row_id(digest: bytes, number: int) -> str:
     """Return a conversion id for a row without one.
 
-    It is derived from the file's SHA-256 and the row's index: sent again, it is the same.
+    The id is derived from the file's SHA-256 and the row's index, so that a resent row has the same
+    id.
     """
     return derived_id(salt=digest, scope="file", repeated=str(number).encode())
 
@@ -217,7 +218,7 @@ class UnknownColumn(Exception):
 
 
 class ColumnMapping(msgspec.Struct, frozen=True, kw_only=True):
-    """`taken` maps a field to the column's index; `ignored` are other columns' names."""
+    """`taken` maps a field to the column's index; `ignored` are the names of unused columns."""
 
     header: tuple[str, ...]
     taken: Mapping[str, int]
@@ -231,7 +232,7 @@ class ColumnMapping(msgspec.Struct, frozen=True, kw_only=True):
 def recognise(header: Sequence[str], chosen: Mapping[str, str]) -> ColumnMapping:
     """Map columns to fields.
 
-    `chosen` maps a field to a column name, or "" for none; it wins over recognised names. A column
+    `chosen` maps a field to a column name, or "" for none; it overrides recognised names. A column
     chosen for one field is not used for another. Raises UnknownColumn.
     """
     names = tuple(cell.strip().lstrip("\ufeff") for cell in header)

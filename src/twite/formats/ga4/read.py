@@ -1,8 +1,8 @@
 """GA4 format (`/g/collect`): GA4 hits to event data.
 
-The URL's query is shared by all events of a request. A body has one event a line, each a query
-string that overrides the shared one, and each read by itself; without a body the query is the only
-event. [seen D8A, GA4ADV]
+The URL's query is shared by all events of a request. A body has one event per line: a query string
+that overrides the URL's. Each line is read separately. Without a body, the query is the only event.
+[seen D8A, GA4ADV]
 """
 
 import re
@@ -50,7 +50,7 @@ _NUMBER: Final = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,9})?", re.ASCII)
 
 
 def item_of(text: str) -> dict[str, object]:
-    """Read one item. Parts with an unknown code or without one are ignored."""
+    """Read one item. Parts without a known code are ignored."""
     item: dict[str, object] = {}
     names: dict[str, str] = {}
     values: dict[str, str] = {}
@@ -69,7 +69,7 @@ def item_of(text: str) -> dict[str, object]:
 
 
 def number_of(text: str) -> int | float | str:
-    """Return a number if the text is one, else the text."""
+    """Return the text as a number, if possible, else unchanged."""
     plain = text.strip()
     if not _NUMBER.fullmatch(plain):
         return text
@@ -157,8 +157,8 @@ def read(query: str, body: bytes) -> Tagged:
 def hits_of(query: str, body: bytes) -> tuple[list[dict[str, str]], Mapping[int, Fault]]:
     """Return the parameters of each hit, and the errors by index. Raises MalformedRequest.
 
-    If a parameter occurs twice in one query string, the first counts, and a line's counts before
-    the shared one. Of a signal of consent, the strictest value counts, wherever it is.
+    If a parameter occurs twice in one query string, the first counts; a line overrides the URL. For
+    a consent signal, the strictest value anywhere counts.
     """
     shared = _parameters(query)
     # Split as bytes: text has other line ends too, such as U+2028.
@@ -181,7 +181,7 @@ def _claimed(hit: dict[str, str]) -> dict[str, str]:
 
 
 def event_of(hit: Mapping[str, str]) -> dict[str, object]:
-    """Return a hit as event data. Google's own parameters win over a tag's (`ep.`)."""
+    """Return a hit as event data. Google's own parameters override a tag's (`ep.`)."""
     groups: dict[str, dict[str, object]] = {}
     items: dict[int, dict[str, object]] = {}
     for key, text in hit.items():

@@ -1,7 +1,7 @@
 """Write event data as a GA4 hit, for templates that send to Google Analytics.
 
-Left out: parameters that only Google's own server sets (`sst.`, hashes of raw personal data), and
-lists and objects of a tag's own. Nothing of `user_data` is sent.
+The hit omits `user_data`, parameters that only Google's server sets (`sst.`, hashes of raw personal
+data), and a tag's own lists and objects.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,8 +1,8 @@
 """Measurement Protocol format (`POST /mp/collect`): Google's JSON to event data.
 
-Each event is read by itself. How Google itself flattens a request is not known [unknown]: here the
-parameters of an event win over the request's own. Of a consent signal, the strictest value counts,
-in the URL, the request, the event or its parameters.
+Each event is read separately. Google does not document how it flattens a request [unknown]; here,
+the parameters of an event override those of the request. For a consent signal, the strictest value
+in the URL, the request, the event and its parameters counts.
 """
 
 from collections.abc import Mapping
@@ -36,11 +36,10 @@ _NOTHING: Final = msgspec.Raw(b"null")
 
 
 def read(body: bytes, *, measurement: str, query: str = "") -> Tagged:
-    """Read one request. `measurement` is its measurement id, which tells streams apart.
+    """Read one request.
 
-    Of `query`, the URL's, only consent signals are read.
-
-    Raises MalformedRequest if it is not JSON, or not of this shape.
+    `measurement` is its measurement id, which identifies the stream. In the URL's `query`, only
+    consent signals are read. Raises MalformedRequest if it is not JSON, or not of this shape.
     """
     events, unread = events_of(body, query=query)
     return Tagged(

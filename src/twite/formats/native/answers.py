@@ -1,4 +1,4 @@
-"""Answers of the native format: the server encodes them, and `twite send` decodes them."""
+"""Responses of the native format: the server encodes them, and `twite send` decodes them."""
 
 import msgspec
 
@@ -29,10 +29,9 @@ class RejectedItem(msgspec.Struct, frozen=True, kw_only=True):
 class NativeReceipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The outcome of a request.
 
-    `warnings` names identifiers that were left out, and the errors of conversions that are
-    suppressed, since their consent is denied.
-    `duplicates`, `suppressed` and `held` count conversions, and their indexes say which; a person
-    must release the held ones; `suppressed_reasons` gives a reason for each suppressed one.
+    `warnings` names omitted identifiers, and the errors of conversions that are suppressed because
+    consent is denied. `duplicates`, `suppressed` and `held` count conversions, with their indexes;
+    a user must release held ones; `suppressed_reasons` has the reason for each suppressed one.
     `ignored` counts tag events that are not conversions of the source.
     """
 

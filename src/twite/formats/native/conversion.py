@@ -1,4 +1,4 @@
-"""Read one native conversion: to a canonical conversion, or the faults that prevent it.
+"""Read one native conversion. The result is a canonical conversion, or the faults that prevent it.
 
 Applies consent, derives missing ids (dedup), and lists the flaws of match keys.
 """
@@ -52,12 +52,12 @@ _KEY: Final = frozenset({"pixel", "event", "conversion_id"})
 
 
 class ReadContext(msgspec.Struct, frozen=True, kw_only=True):
-    """The context of a conversion, beside the conversion itself.
+    """The context in which a conversion is read.
 
-    `careful` says whether its texts may hold control characters, `lengthy` whether one may be
-    longer than MAX_TEXT; `consent` decides by its signals and identifiers. `repeated` holds the
-    fields that a client repeats on a retry of this conversion, and `faults` its known faults (see
-    ParsedRequest). It holds a secret: its repr is masked.
+    `careful` is whether its texts may contain control characters, `lengthy` whether one may be
+    longer than MAX_TEXT; `consent` decides by its signals and identifiers. `repeated` has the
+    fields that a client repeats in a retry of this conversion, and `faults` its known faults (see
+    ParsedRequest). It contains a secret: its repr is masked.
     """
 
     source: Source
@@ -78,12 +78,12 @@ class ReadContext(msgspec.Struct, frozen=True, kw_only=True):
 class ReadConversion(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of one conversion.
 
-    If `is_faulty`, `faults` are why it is not sent; otherwise they are notes on identifiers that
-    were left out. `conversion` is None if it is faulty, unless its consent is denied and its dedup
-    key can be read: then it is suppressed, so that the denial counts for its copies. `suppressed`
-    is the reason not to send it; `held` the reason why a person must decide, if any; `evidence` is
-    the stored record of the consent verdict, as JSON. `event` is X's id, "" if it has none; `flaws`
-    are the flaws of its match keys.
+    If `is_faulty`, `faults` are the reasons why it is not sent; otherwise they are notes on omitted
+    identifiers. `conversion` is None if it is faulty, unless consent is denied and the dedup key is
+    readable: then it is suppressed, so that the denial applies to its copies. `suppressed` is the
+    reason not to send it; `held` the reason why a user must decide, if any; `evidence` is the
+    stored record of the consent verdict, as JSON. `event` is X's id, "" if it has none; `flaws` are
+    the flaws of its match keys.
     """
 
     index: int
@@ -100,7 +100,7 @@ class ReadConversion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_one(given: Native, index: int, context: ReadContext) -> ReadConversion:
-    """Read one conversion. Errors are in the result: nothing is raised."""
+    """Read one conversion. Errors are in the result; the function never raises."""
     faults = [*context.faults]
     notes: list[Fault] = []
     if context.careful:
@@ -324,12 +324,12 @@ def tell_repeats_apart(
     salt: bytes,
     repeated: Sequence[str | None] = (),
 ) -> None:
-    """Give equal conversions without an id in one request an id each.
+    """Give equal conversions without an id in one request different ids.
 
     They are not retries of each other: a retry repeats the whole request, and then each gets the
-    same id again. The first keeps its id; the others' are derived from it and from their position.
-    Equal conversions that differ in consent stay one, so that a denial among them counts.
-    `repeated` is as in ParsedRequest, and tells conversions apart, too.
+    same id again. The first keeps its id; the other ids are derived from it and the position. Equal
+    conversions that differ in consent keep one id, so that a denial among them counts. `repeated`
+    is as in ParsedRequest, and distinguishes conversions, too.
     """
     alike: dict[str, list[tuple[int, Conversion]]] = {}
     for place, (result, item) in enumerate(zip(results, given, strict=True)):

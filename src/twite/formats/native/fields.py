@@ -1,6 +1,6 @@
 """Read a native conversion field by field, if the strict decoder failed.
 
-Readable fields are kept beside the faults, so that the conversion is rejected alone, with all its
+Readable fields are kept with the faults, so that only this conversion is rejected, with all its
 errors at once. Used by `POST /v1/conversions` and `twite send`.
 """
 
@@ -53,7 +53,7 @@ _EXAMPLES: Final[Mapping[str, str]] = {
 def field_by_field(raw: bytes) -> tuple[Native, tuple[Fault, ...]]:
     """Return the readable fields of one conversion, and a fault for each of the others.
 
-    At most MAX_FAULTS are named. No message repeats a value.
+    At most MAX_FAULTS are reported. No message repeats a value.
     """
     faults: list[Fault] = []
     fields = _object(raw, "", '{"event": "purchase", …}', faults)

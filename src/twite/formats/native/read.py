@@ -60,7 +60,7 @@ class ParsedNative(msgspec.Struct, frozen=True, kw_only=True):
     """A decoded request: one result for each conversion, in order.
 
     `body` is the request as JSON with email, phone and page URL scrubbed; `given` are the
-    conversions as they came.
+    conversions as submitted.
     """
 
     results: tuple[ReadConversion, ...]
@@ -83,9 +83,9 @@ def read(
 ) -> ParsedNative:
     """Read a request. Raises MalformedRequest if it is not JSON, or has no conversions.
 
-    A conversion of the wrong shape is rejected alone: its faults are in its result. `now` is in
-    milliseconds; `salt` goes into derived ids; `consent` decides by a conversion's signals and
-    identifiers.
+    A conversion with the wrong shape does not affect the others: its faults are in its result.
+    `now` is in milliseconds; `salt` goes into derived ids; `consent` decides by a conversion's
+    signals and identifiers.
     """
     single = not _is_batch(body)
     given, wrong = _decoded(body, single=single)
@@ -123,9 +123,9 @@ def judge(
     salt: bytes,
     consent: Judge,
 ) -> ParsedNative:
-    """Judge the conversions of another format by the rules of the native format.
+    """Validate the conversions of another format by the rules of the native format.
 
-    See `read` for the arguments.
+    The arguments are those of `read`.
     """
     context = ReadContext(
         source=source,
@@ -153,7 +153,7 @@ def judge(
 
 
 def named(body: bytes, *, source: str, key: str, salt: bytes) -> Idempotency:
-    """Return the idempotency key of a request, and a digest of its content.
+    """Return the idempotency key of a request with a digest of its content.
 
     Key order in objects and white space do not matter.
     """

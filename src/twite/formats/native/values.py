@@ -32,7 +32,7 @@ _OUR_COOKIE: Final = "1."
 
 
 def amount_in(raw: msgspec.Raw, *, path: str) -> str | Fault | None:
-    """Return it as a decimal string; None if absent."""
+    """Return an amount as a decimal string; None if absent."""
     text = bytes(raw).decode()
     if text == "null":
         return None
@@ -44,7 +44,10 @@ def amount_in(raw: msgspec.Raw, *, path: str) -> str | Fault | None:
 
 
 def is_more(raw: msgspec.Raw, limit: Decimal) -> bool:
-    """Return whether it exceeds a limit. An invalid amount is rejected later, with an error."""
+    """Return whether an amount exceeds a limit.
+
+    Invalid amounts are rejected later, with an error.
+    """
     read = amount_in(raw, path="value")
     return isinstance(read, str) and Decimal(read) > limit
 
@@ -66,7 +69,7 @@ def refuse_long_texts(given: Native, url: str | None, faults: list[Fault]) -> No
 
 
 def refuse_control_characters(given: Native, faults: list[Fault]) -> None:
-    """Add a fault for every text with a control character; a user agent is left out instead."""
+    """Add a fault for every text with a control character; a user agent is omitted instead."""
     for name in Native.__struct_fields__:
         text = getattr(given, name)
         if isinstance(text, str) and name != "user_agent" and _CONTROL.search(text.strip()):
@@ -81,7 +84,7 @@ def refuse_control_characters(given: Native, faults: list[Fault]) -> None:
 def flaws_of(
     given: Native, identifiers: Identifiers, faults: Sequence[Fault], *, now: int
 ) -> tuple[Flaw, ...]:
-    """Return the flaws; `faults` are those already found, notes included."""
+    """Return the flaws of match keys; `faults` are the faults and notes found so far."""
     if not faults and given.email_sha256 is given.phone_sha256 is None:
         # The usual case, and fast.
         clean = given.email is None or ("@" in given.email and not is_placeholder(given.email))
@@ -130,9 +133,8 @@ def identifiers_of(
 ) -> Identifiers:
     """Read the match keys.
 
-    A wrong hash is a mistake in a program, and refused. An identifier that a person typed, or that
-    a browser or proxy gave, may be unusable without anyone's fault: it is left out with a note, and
-    the conversion keeps the rest.
+    A wrong hash is a programming error, and refused. Other unusable identifiers, typed by a person
+    or sent by a browser, are omitted with a note, and the conversion keeps the rest.
     """
     email = phone = click = browser = ip = agent = None
     if given.email_sha256 is not None:
@@ -206,7 +208,7 @@ def _content(line: NativeContent, faults: list[Fault]) -> Content:
 
 
 def quantity_of(contents: tuple[Content, ...]) -> int | None:
-    """X's number_items: the sum of the quantities, if every line has one."""
+    """Return X's number_items: the sum of quantities, if every line has one."""
     counts = [content.quantity for content in contents if content.quantity is not None]
     return sum(counts) if counts and len(counts) == len(contents) else None
 

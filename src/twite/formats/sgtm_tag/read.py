@@ -2,7 +2,7 @@
 
     {"version": "1.0.0", "event": {…event data, identifiers hashed…}, "pixel": "o8z6j"}
 
-`pixel` is only there if the tag names one. The tag is `sgtm/twite-tag.tpl`; see its function
+`pixel` is present only if the tag has one. The tag is `sgtm/twite-tag.tpl`; see its function
 `send`.
 """
 

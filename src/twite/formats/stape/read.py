@@ -1,9 +1,9 @@
-"""Stape format: requests from Stape's X tag to its auth proxy, from 2022 to today, to X's format.
+"""Stape format: convert requests from Stape's X tag (2022 to today) to X's format.
 
     {"pixel_id": "…", "conversions": [one conversion], "auth": {"consumer_key", "consumer_secret",
      "oauth_token", "oauth_token_secret"}}
 
-Values that X would refuse and that have one meaning are corrected; others get X's own errors. [seen
+Values that X would refuse are corrected if their meaning is clear; others get X's own errors. [seen
 TW, facts recorded from the unmodified tag]
 """
 
@@ -48,7 +48,7 @@ class Proxied(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(body: bytes, *, now: int, salt: bytes) -> Proxied:
-    """Read a request. `now` is the time of conversions without one, which X requires.
+    """Read a request. `now` is the time for conversions without one, because X requires a time.
 
     Raises MalformedRequest if it is not JSON, or has no pixel or no conversions.
     """

@@ -1,7 +1,7 @@
 """X API format: requests to X's Conversion API, from any existing client, to conversions.
 
-What X would refuse is refused in X's own words, all or nothing, with every error of the request and
-no index [doc WEB]. Valid requests become canonical: one time field, two decimals, bare event id.
+Requests that X would refuse are refused as a whole, in X's own words, with all errors and without
+an index [doc WEB]. Valid requests become canonical: one time field, two decimals, short event id.
 Fields that X does not document are ignored, as X appears to do [seen ST, RS].
 """
 

@@ -300,7 +300,7 @@ _RETRY: Final = frozenset({"429", "503"})
 
 
 def errors(*statuses: str) -> Json:
-    """Return error responses of these statuses, in the shape that all errors have."""
+    """Return the error responses of these statuses, in the common error format."""
     return {
         status: json_answer(_WHY[status], ErrorBody, headers=retry_header(status))
         for status in statuses

@@ -25,9 +25,10 @@ _FINAL: Final = (VERDICT, (b"access-control-expose-headers", VERDICT[0]))
 
 
 class SomeRejected(msgspec.Struct, frozen=True, kw_only=True):
-    """Response to a message that was accepted in part; everything else in it was accepted.
+    """The response to a partly accepted message.
 
-    It does not name duplicates: anyone who may post for a page could probe for order numbers.
+    It lists only rejected conversions, not duplicates: otherwise anyone who can post for a page
+    could probe for order numbers.
     """
 
     rejected: tuple[RejectedItem, ...]
@@ -40,7 +41,7 @@ async def page(request: HttpRequest) -> PageVisit:
 
 
 def preflight(request: HttpRequest) -> HttpResponse:
-    """Answer a browser that asks whether the page may post. Raises HttpRefusal (403)."""
+    """Answer a browser's CORS preflight. Raises HttpRefusal (403)."""
     return request.services.origins.preflight(request.headers, request.query().get("s"))
 
 
@@ -50,7 +51,7 @@ async def script(request: HttpRequest, _caller: None) -> HttpResponse:
 
 
 async def answer(request: HttpRequest, visit: PageVisit) -> HttpResponse:
-    """Accept the message, or the image's conversion, and set cookies."""
+    """Accept the message, or the conversion of an image request, and set cookies."""
     services, posts = request.services, request.method == "POST"
     seen = visitor_of(request, visit)
     beacon = read(request.body, seen) if posts else read_image(request.query(), seen)
@@ -87,7 +88,7 @@ async def answer(request: HttpRequest, visit: PageVisit) -> HttpResponse:
 def with_verdict(
     request: HttpRequest, visit: PageVisit | None, fault: Exception, where: str
 ) -> HttpResponse:
-    """Return the response to an exception; tell the script if another try would have the same."""
+    """Return the response to an exception. It tells the script whether a retry is useless."""
     answer = in_our_shape(request, visit, fault, where)
     if visit is None or answer.status not in FOR_GOOD:
         return answer

@@ -24,9 +24,9 @@ _BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 class ClientRoute:
-    """Check the rate limit, read, run the client templates, answer as they say.
+    """Runs client templates for a request, and sends their response.
 
-    `rate` is how many requests an address may make in a minute.
+    `rate` is the limit of requests per minute from one address.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class ClientRoute:
         self._held = 0
 
     async def answer(self, scope: Scope, receive: Receive) -> tuple[HttpResponse | None, Receive]:
-        """Return the response of the client that claims the request, or None and the request again.
+        """Return the response of the client that claims the request, or None, and the request.
 
         Raises HttpRefusal (413, 415, 429), ClientGone, and the errors of Clients.answer.
         """

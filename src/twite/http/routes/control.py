@@ -20,7 +20,7 @@ from twite.http.services import HttpServices
 
 
 async def control_token(request: HttpRequest) -> None:
-    """Raises HttpRefusal: without the gateway's token there is no such route (404)."""
+    """Require the gateway's token. Raises HttpRefusal (404, as if the route did not exist)."""
     token, offered = request.services.control_token, bearer(request.headers)
     if token is None or offered is None or not token.matches(offered.decode("latin-1")):
         raise HttpRefusal(NO_ROUTE)
@@ -103,12 +103,12 @@ PROMETHEUS: Final = (b"content-type", b"text/plain; version=1.0.0; charset=utf-8
 
 
 async def healthz(_request: HttpRequest, _caller: None) -> HttpResponse:
-    """Answer that the event loop runs."""
+    """Answer with 200 while the event loop runs."""
     return _OK
 
 
 async def readyz(request: HttpRequest, _caller: None) -> HttpResponse:
-    """Answer whether submissions can be taken now."""
+    """Answer whether the gateway accepts submissions."""
     why_not = request.services.ready()
     if why_not is None:
         return _OK
@@ -118,7 +118,10 @@ async def readyz(request: HttpRequest, _caller: None) -> HttpResponse:
 
 
 async def this_machine_or_metrics_key(request: HttpRequest) -> None:
-    """Raises HttpRefusal (401). No source key is taken: the metrics cover every source."""
+    """Require this machine or a metrics key.
+
+    Raises HttpRefusal (401). Source keys are refused, because the metrics cover every source.
+    """
     if not (request.services.front.is_machine(request.scope) or await _has_key(request)):
         raise HttpRefusal(_METRICS_CLOSED)
 

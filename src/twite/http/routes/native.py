@@ -1,4 +1,4 @@
-"""`POST /v1/conversions`, `/v1/sgtm`, `/v1/consent`: servers submit with a source key."""
+"""`POST /v1/conversions`, `/v1/sgtm`, `/v1/consent`: for servers with a source key."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -38,7 +38,7 @@ async def answer(request: HttpRequest, source: Source) -> HttpResponse:
 def taking(
     endpoint: Endpoint, read: Callable[[HttpRequest, Source], ParsedRequest]
 ) -> Callable[[HttpRequest, Source], Awaitable[HttpResponse]]:
-    """Return what accepts a format that servers send, and answers as the native route does."""
+    """Return a handler for another server format, with responses as on the native route."""
 
     async def answer(request: HttpRequest, source: Source) -> HttpResponse:
         found = read(request, source)
@@ -105,7 +105,7 @@ _NO_PIXEL: Final = error(422, "pixel_unknown", fault.CODES["pixel_unknown"], pat
 
 
 class ChoiceNoted(msgspec.Struct, frozen=True, kw_only=True):
-    """The choice that now holds, and for how many identifiers of the person."""
+    """The recorded choice, and the number of the person's identifiers."""
 
     consent: Literal["granted", "revoked"]
     identifiers: int

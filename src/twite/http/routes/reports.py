@@ -51,11 +51,11 @@ class TagView(msgspec.Struct, frozen=True, kw_only=True):
 class HistoryView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The delivery history of one conversion. Times are RFC 3339 in UTC.
 
-    `sent` is the conversion as X gets it, identifiers hashed; `reason` says why it is held, dead or
-    suppressed; `due_at` is the time of the next attempt; `waiting` says why a queued one is not
-    sent now; `duplicates` counts its duplicates; `consent` is the consent verdict, if signals were
-    given or needed; `not_fired` are the tags that did not fire; `others` are its other copies, and
-    the histories of other events under the same id.
+    `sent` is the conversion as X receives it, with hashed identifiers; `reason` says why it is
+    held, dead or suppressed; `due_at` is the time of the next attempt; `waiting` says why a queued
+    one is not sent now; `duplicates` counts its duplicates; `consent` is the consent verdict, if
+    signals were given or needed; `not_fired` are the tags that did not fire; `others` are its other
+    copies, and the histories of other events under the same id.
     """
 
     pixel: str
@@ -119,7 +119,7 @@ class BalanceBy(Balance, frozen=True, kw_only=True, omit_defaults=True):
 async def history(request: HttpRequest, caller: Requester) -> HttpResponse:
     """Answer with the latest history under this id, and the others. Raises HttpRefusal (404).
 
-    `event` in the query narrows it to one event: our name of it, or X's id.
+    `event` in the query selects one event, by its name in the settings or X's id.
     """
     services, event = request.services, request.query().get("event")
     pixel, conversion_id = request.parameters["pixel"], request.parameters["conversion_id"]
@@ -161,7 +161,7 @@ def _shown(histories: Sequence[History], caller: Requester, *, now: int) -> Http
 
 
 async def balance(request: HttpRequest, caller: Requester) -> HttpResponse:
-    """Answer with the balance: a source's own, or that of the key's pixels."""
+    """Answer with the balance of the source, or of the API key's pixels."""
     records = request.services.records
     accounts = [account for account in await records.balance() if caller.counts(account)]
     since = request.services.clock.now() // DAY - IGNORED_DAYS + 1
@@ -184,7 +184,7 @@ async def balance(request: HttpRequest, caller: Requester) -> HttpResponse:
 def balance_of(
     accounts: Sequence[ConversionCounts], ignored: tuple[IgnoredBy, ...] = ()
 ) -> BalanceBy:
-    """Sum accounts up, and list them beside the sum."""
+    """Return the sum of accounts, with the list of accounts."""
     return BalanceBy(
         **_sums(total(accounts)),
         ignored=ignored,
@@ -262,14 +262,14 @@ class RejectionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class RejectionList(msgspec.Struct, frozen=True, kw_only=True):
-    """Latest first. `more` is true if more rejections match the query."""
+    """Rejections, latest first. `more` is true if further rejections match the query."""
 
     rejections: tuple[RejectionView, ...]
     more: bool
 
 
 async def rejections(request: HttpRequest, caller: Requester) -> HttpResponse:
-    """Answer a source about its own requests, and an API key about its pixels.
+    """Answer with the rejections of the source, or of the API key's pixels.
 
     Raises HttpRefusal (400) for an invalid time or code.
     """
@@ -325,7 +325,10 @@ _NUMBER: Final = re.compile(r"[0-9]{1,3}", re.ASCII)
 
 
 async def dedup_report(request: HttpRequest, caller: Requester) -> HttpResponse:
-    """Answer about the visible pixels. Raises HttpRefusal (400) if `days` is out of range."""
+    """Answer with the deduplication report of the visible pixels.
+
+    Raises HttpRefusal (400) if `days` is out of range.
+    """
     services, days = request.services, request.query().get("days")
     number = DEFAULT_DAYS if days is None else _days(days)
     since = first_moment(services.clock.now(), number)

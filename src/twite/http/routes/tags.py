@@ -1,9 +1,8 @@
 """`/g/collect`, `/mp/collect`, `/data`: GA4 hits, the Measurement Protocol and the Data Tag.
 
-Pages are known by their origin. Servers are known by a source key: as `api_secret` in the query,
-where Google's Measurement Protocol has its own secret, or as `Authorization: Bearer`.
-
-`/debug/mp/collect` stores nothing; its response has the shape of Google's own of that name. [doc]
+Pages are identified by their origin, servers by a source key: as `api_secret` in the query, like
+the secret of Google's Measurement Protocol, or as `Authorization: Bearer`. `/debug/mp/collect`
+stores nothing; its response has the format of Google's endpoint. [doc]
 """
 
 import re
@@ -46,16 +45,16 @@ _FORM: Final = re.compile(rb"\s*application/x-www-form-urlencoded\b", re.IGNOREC
 
 
 class Named(msgspec.Struct, frozen=True, kw_only=True):
-    """Stape's Data Tag gets this about an event. `timestamp` is in seconds. [seen DC]"""
+    """The response for one event of Stape's Data Tag. `timestamp` is in seconds. [seen DC]"""
 
     timestamp: int
     unique_event_id: str
 
 
 class TagFormat(msgspec.Struct, frozen=True, kw_only=True):
-    """A format of tags: how its requests are read, and how what was accepted is answered.
+    """A tag format: functions that read a request and build the response.
 
-    `reply` also gets the time. `keeps_client` is whether the client id becomes a cookie.
+    `reply` also receives the time. `keeps_client` is whether the client id becomes a cookie.
     """
 
     endpoint: Endpoint
@@ -82,7 +81,7 @@ async def page_or_key(request: HttpRequest) -> Source | PageVisit:
 
 
 def preflight(request: HttpRequest) -> HttpResponse:
-    """Answer a browser that asks whether the page may post. Raises HttpRefusal (403)."""
+    """Answer a browser's CORS preflight. Raises HttpRefusal (403)."""
     named = _named(request, request.query())
     return request.services.origins.preflight(request.headers, named, reads=_READS)
 
@@ -90,7 +89,7 @@ def preflight(request: HttpRequest) -> HttpResponse:
 def taking(
     form: TagFormat,
 ) -> Callable[[HttpRequest, Source | PageVisit], Awaitable[HttpResponse]]:
-    """Return what accepts events of a format; 422 if nothing was accepted."""
+    """Return a handler for events of a format. It answers 422 if nothing was accepted."""
 
     async def answer(request: HttpRequest, caller: Source | PageVisit) -> HttpResponse:
         source, visit = _whose(caller)
@@ -128,7 +127,7 @@ def taking(
 
 
 async def debug(request: HttpRequest, caller: Source | PageVisit) -> HttpResponse:
-    """Answer with what would become of the events."""
+    """Answer with the result that the events would have."""
     source, visit = _whose(caller)
     return judged(
         request.body,
@@ -243,7 +242,7 @@ DATA_TAG: Final = TagFormat(
 
 
 class DebugMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A finding about one place. `validation_code` is one of our codes."""
+    """A finding about one place in the request. `validation_code` is one of Twite's fault codes."""
 
     field_path: str
     description: str
@@ -251,7 +250,7 @@ class DebugMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class DebugMessages(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Empty if every event would be accepted."""
+    """The findings; empty if every event would be accepted."""
 
     validation_messages: tuple[DebugMessage, ...]
 
@@ -264,7 +263,7 @@ def judged(
     destinations: Mapping[str, Destination],
     visitor: Visitor,
 ) -> HttpResponse:
-    """Return the errors of a request, and the events that would be ignored or not be sent."""
+    """Return the errors of a request, and the events that would be ignored or not sent."""
     try:
         tagged = measurement_protocol.read(body, query=query, measurement="")
         messages = tuple(_said(tagged, source, destinations, visitor))

@@ -1,8 +1,9 @@
 """X's own conversion route and Stape's auth proxy, both answered in X's own shapes.
 
-The first is authenticated by the pixel's own OAuth credentials: existing X API clients change only
-the host. Stape's tag has the source key in its path; an Authorization header is ignored. Every
-response is a JSON object: the tag calls neither success nor failure for anything else. [seen TW]
+X's route is authenticated by the pixel's own OAuth credentials: existing X API clients change only
+the host. Stape's tag sends the source key in the path; an Authorization header is ignored. Every
+response is a JSON object, because the tag reports neither success nor failure for other responses.
+[seen TW]
 """
 
 import hmac
@@ -26,7 +27,7 @@ _VERSIONS: Final = frozenset(version.encode() for version in spec.VERSIONS)
 
 
 class XError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One of X's errors. Some carry a parameter, which may be "", and some do not."""
+    """One of X's errors. Some have a parameter, which may be ""."""
 
     code: str
     message: str
@@ -63,11 +64,11 @@ class XSuccess(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class XRefusal(HttpRefusal):
-    """Ends a request with a response that is in X's shape already."""
+    """An exception that ends a request, with a response in X's format."""
 
 
 async def pixel_credentials(request: HttpRequest) -> Destination:
-    """Return the pixel whose credentials the client shows; of two sets, either.
+    """Return the pixel with the client's credentials. If a pixel has two sets, both are accepted.
 
     Raises XRefusal (401, 404).
     """
@@ -93,7 +94,7 @@ async def answer(request: HttpRequest, destination: Destination) -> HttpResponse
 
 
 async def no_route(request: HttpRequest, _caller: None) -> HttpResponse:
-    """Raises XRefusal (404)."""
+    """Raise XRefusal (404)."""
     raise XRefusal(refusal(request, 404, spec.ROUTE_NOT_FOUND, spec.NO_ROUTE))
 
 
@@ -114,7 +115,7 @@ def unauthorized(request: HttpRequest) -> HttpResponse:
 def in_x_shape(
     request: HttpRequest, caller: Destination | Source | None, fault: Exception, where: str
 ) -> HttpResponse:
-    """Return the response to an exception in X's shape."""
+    """Return the response to an exception in X's format."""
     account = caller.account if isinstance(caller, Destination) else None
     match fault:
         case XRefusal(answer=answer):
@@ -193,7 +194,7 @@ def refusal(
     account: str | None = None,
     headers: tuple[tuple[bytes, bytes], ...] = (),
 ) -> HttpResponse:
-    """Build a response with one error in X's shape."""
+    """Build a response with one error in X's format."""
     errors = (XError(code=code, message=message, parameter=parameter),)
     return _shaped(request, status, errors, account, headers=headers)
 
@@ -252,7 +253,7 @@ _DECODER: Final = msgspec.json.Decoder(ErrorBody)
 
 
 async def key_in_path(request: HttpRequest) -> Source:
-    """Return the source of the key. Raises XRefusal (401)."""
+    """Return the source of the key in the path. Raises XRefusal (401)."""
     key = request.parameters["source_key"].encode("utf-8", "surrogateescape")
     source = request.services.keys.find(key)
     if source is None:
@@ -261,7 +262,7 @@ async def key_in_path(request: HttpRequest) -> Source:
 
 
 async def answer_stape(request: HttpRequest, source: Source) -> HttpResponse:
-    """Accept the conversions; the receipt names the account."""
+    """Accept the conversions of Stape's X tag. The response names the account."""
     proxy = request.services.proxy
     if proxy is None:
         return await no_route(request, None)

@@ -42,7 +42,7 @@ _KEYWORDS: Final = frozenset({"as", "do", "if", "in", "is", "of"})
 
 
 def script() -> str:
-    """Return the script as browsers get it: without comments and spaces, with short names."""
+    """Return the minified script: without comments and spaces, with short names."""
     written = files("twite.http.script").joinpath("twite.js").read_text("utf-8")
     plain = str(rjsmin.jsmin(written)).strip()
     plain = inlined(plain)
@@ -55,11 +55,10 @@ def script() -> str:
 def shortened(text: str) -> str:
     """Give variables and parameters short names.
 
-    `text` has no spaces, no template strings, no destructuring and no `{a}` for `{a:a}`. A name
-    that a statement of the outermost level declares gets the same short name everywhere, the most
-    used the shortest; a name that shadows it stays the same. All other names are local to a
-    statement, and every statement takes the same few in order of use: repetition compresses best.
-    New names are made of the most frequent letters.
+    `text` has no spaces, no template strings, no destructuring and no `{a}` for `{a:a}`. Each
+    global name gets one short name, the most used the shortest; names that shadow it get the same.
+    Local names are reused in every statement, in order of use, because repetition compresses best.
+    New names consist of the most frequent letters.
     """
     statements = _statements(text)
     shared = {found[1] for found in map(_OUTERMOST.match, statements) if found}
@@ -91,8 +90,8 @@ def inlined(text: str) -> str:
 def tightened(text: str) -> str:
     """Remove redundant syntax, and use shorter spellings.
 
-    No constant is assigned to, no statement is empty, and each ends with a semicolon or a block.
-    One kind of quotation mark compresses best: the one that the settings use.
+    `text` never assigns to a constant, and has no empty statement; each ends with a semicolon or a
+    block. A single kind of quotation mark compresses best: the one in the settings.
     """
 
     def shorter(match: re.Match[str]) -> str:
@@ -190,7 +189,7 @@ _UNSAFE: Final = {ord("<"): "\\u003c", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 
 class ServedScript(msgspec.Struct, frozen=True, kw_only=True):
-    """One script in every encoding it is served in, by encoding name; "" is uncompressed."""
+    """One script in every served encoding, by encoding name; "" is uncompressed."""
 
     bodies: Mapping[bytes, bytes]
     tag: bytes
@@ -208,7 +207,7 @@ class ServedScript(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PageScript:
-    """The script's route. `read` returns the minified script, and is called once."""
+    """The script's route. `read` returns the minified script, and is called only once."""
 
     def __init__(
         self,
@@ -232,7 +231,7 @@ class PageScript:
     def answer(
         self, path: str, query: Mapping[str, str], headers: Mapping[bytes, bytes]
     ) -> HttpResponse:
-        """Raises HttpRefusal (404). The server sends no body for HEAD."""
+        """Answer with the script. Raises HttpRefusal (404). The server sends no body for HEAD."""
         if path == PATH:
             return self._of_source(query.get("s", "")).answer(headers)
         if path == self.path:

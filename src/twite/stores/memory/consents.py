@@ -11,7 +11,7 @@ from twite.x.encode import persons_of, pixel_of
 
 
 class MemoryConsents:
-    """The opt-out list, and the policies that decided."""
+    """The opt-out list, and the consent policies in effect."""
 
     salt: bytes
     people: MemoryDirectory

@@ -60,7 +60,7 @@ _METHODS: Final[Mapping[type, str]] = {
 
 
 class MemoryDirectory:
-    """The people of a store, beside its secrets."""
+    """Users, sessions, API keys and the audit log of a store."""
 
     def __init__(self, state: MemoryState) -> None:
         self._state = state

@@ -37,7 +37,7 @@ _METHODS: Final[Mapping[type, str]] = {
 
 
 class MemoryQueries:
-    """Implements the part of Queries that delivery needs. Rows are the store's own."""
+    """Implements the part of Queries that delivery needs. The rows belong to the store."""
 
     _keys: dict[bytes, tuple[int, int]]
     _counted: dict[tuple[str, str], dict[str, int]]

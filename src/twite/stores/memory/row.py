@@ -47,12 +47,12 @@ class MemoryRow:
 
 
 def rank_of(row: MemoryRow) -> int:
-    """Return the rank by which it is sent."""
+    """Return the rank of a row in the queue."""
     return rank(received_at=row.received_at, ambiguous_since=row.ambiguous_since)
 
 
 def overdue(row: MemoryRow, ambiguous_before: int, waiting_before: int) -> str | None:
-    """Return why a queued one must be held, if it must."""
+    """Return why a queued delivery must be held, or None."""
     if row.ambiguous_since is not None and row.ambiguous_since < ambiguous_before:
         return MAY_COUNT_TWICE
     replayed_at = row.received_at if row.replayed_at is None else row.replayed_at
@@ -62,7 +62,7 @@ def overdue(row: MemoryRow, ambiguous_before: int, waiting_before: int) -> str |
 
 
 def rest(row: MemoryRow, trigger: Trigger, *, reason: str | None, at: int) -> None:
-    """Bring it to rest."""
+    """Move the delivery to a state in which it is not sent."""
     row.state = after(row.state, trigger)
     row.reason = reason
     row.rested_at = at
@@ -70,7 +70,7 @@ def rest(row: MemoryRow, trigger: Trigger, *, reason: str | None, at: int) -> No
 
 
 def bring_back(row: MemoryRow, *, now: int, is_sure: bool) -> None:
-    """Queue it again, as a person decided."""
+    """Queue the delivery again, at a user's request."""
     since = row.ambiguous_since
     if since is None and row.reason in MAYBE_SENT:
         since = row.received_at
@@ -81,7 +81,7 @@ def bring_back(row: MemoryRow, *, now: int, is_sure: bool) -> None:
 
 
 def delivery_of(row: MemoryRow) -> Delivery:
-    """Return it as a sender claims it."""
+    """Return the delivery for a sender's claim."""
     return Delivery(
         id=row.id,
         conversion_id=row.entry.conversion_id,
@@ -96,7 +96,7 @@ def delivery_of(row: MemoryRow) -> Delivery:
 def history_of(
     row: MemoryRow, pauses: Mapping[tuple[str, str], Pause], closures: Mapping[str, RateLimitWindow]
 ) -> History:
-    """Return it as it is shown."""
+    """Return the history of the conversion."""
     waits = row.state is State.QUEUED
     places = [(row.entry.pixel, ""), (row.entry.pixel, row.entry.event)] if waits else []
     pause = next((pauses[place] for place in places if place in pauses), None)
@@ -128,7 +128,7 @@ def history_of(
 
 
 def meant(rows: Mapping[int, MemoryRow], deliveries: set[int]) -> list[MemoryRow]:
-    """Return rows, with all others of their hold groups."""
+    """Return rows together with all rows of their hold groups."""
     held = [row for row in rows.values() if row.state is State.HELD]
     container_config = set(deliveries)
     for receipt in {row.receipt for row in held if row.id in deliveries}:

@@ -1,9 +1,7 @@
 """In-memory store for tests: intake, outbox, state, directory and opt-outs.
 
-It finds conversions, but has no reports, no console queries, no edits and no erasure: tests of
-those use a SQLite store.
-
-Nothing survives it. Every method is one step: no other runs between its first line and its last.
+It finds conversions, but has no reports, console queries, edits or erasure, which tests need a
+SQLite store for. Its data ends with the process. Every method is atomic on the event loop.
 """
 
 from collections import defaultdict
@@ -85,11 +83,11 @@ class MemoryStore(
         self._last_lease = 0
 
     async def close(self) -> None:
-        """Refuse from now on."""
+        """Refuse all further operations."""
         self.refuse = LedgerUnavailable(reason="the store is closed", retry_after=1)
 
     async def restart(self) -> None:
-        """Act as after a crash and restart: the leases of in-flight deliveries expire."""
+        """Simulate a crash and restart: the leases of deliveries in flight expire."""
         self.epoch += 1
         self._expire(_FOREVER, died=True)
 

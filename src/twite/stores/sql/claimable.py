@@ -24,11 +24,11 @@ def claimable(
     limit: int,
     most_bytes: int,
 ) -> tuple[list[Delivery], list[int]]:
-    """Return the ready deliveries of a lane in their order, and the ids of damaged ones.
+    """Return the ready deliveries of a lane (a pixel's event), and the ids of damaged ones.
 
-    Those with which the sender has failed `crashes` times or more, and those in `passing` (JSON),
-    are left for later. More bytes than `most_bytes` are not read: what counts is looked at before.
-    Damaged is what does not add up, and what has no conversion any more.
+    Deliveries that crashed the sender `crashes` times or more, and those in `passing` (JSON), are
+    skipped. At most `most_bytes` of bodies are read. A delivery is damaged if its checksum is wrong
+    or its conversion is missing.
     """
     wish = {
         "lane": lane,

@@ -1,4 +1,4 @@
-"""Console queries: conversions one by one, and error groups of dead letters, by index."""
+"""Console queries: lists of conversions, and error groups of dead letters, read by index."""
 
 from collections.abc import Iterator, Sequence
 
@@ -58,7 +58,7 @@ def newest(connection: SqlConnection, look: ListQuery) -> SummaryPage:
 
 
 def flagged(connection: SqlConnection, look: ListQuery) -> SummaryPage:
-    """Return those whose amounts are remarkable, in the same way."""
+    """Return the matching conversions with unusual amounts, newest first."""
     with view(connection):
         last, _ = connection.execute(query("latest")).fetchone()
         before = last + 1 if look.before is None else look.before
@@ -74,9 +74,10 @@ def flagged(connection: SqlConnection, look: ListQuery) -> SummaryPage:
 
 
 def number_at(connection: SqlConnection, *, at: int) -> int:
-    """Return where the conversions begin that were received at a moment or later.
+    """Return the first number of the conversions received at or after a time.
 
-    Submissions are numbered as they come, so halving finds it; a clock put back makes it a guess.
+    Submissions are numbered in the order of receipt, so a binary search finds it. After the clock
+    was set back, the number is approximate.
     """
     with view(connection):
         low, high = 1, connection.execute(query("last_submission")).fetchone()[0] + 1
@@ -95,7 +96,7 @@ def number_at(connection: SqlConnection, *, at: int) -> int:
 def origin(
     connection: SqlConnection, *, delivery: int, scope: QueryScope
 ) -> ConversionOrigin | None:
-    """Return where a conversion came from, if it may be seen."""
+    """Return the origin of a conversion, if it is visible."""
     with view(connection):
         found = histories(connection, [delivery])
         row = connection.execute(query("origin"), {"delivery": delivery}).fetchone()
@@ -115,7 +116,7 @@ def origin(
 def kept(
     connection: SqlConnection, *, deliveries: Sequence[int], scope: QueryScope
 ) -> list[KeptSubmission]:
-    """Return the submissions of conversions: each is read once, however many share it."""
+    """Return the submissions of conversions. A shared submission is read once."""
     with view(connection):
         places = connection.execute(query("places"), {"deliveries": as_json(deliveries)}).fetchall()
         seen = [
@@ -133,7 +134,7 @@ def kept(
 
 
 def error_groups(connection: SqlConnection, *, scope: QueryScope) -> list[ErrorGroup]:
-    """Return the error groups by state, event and reason, by skipping along an index."""
+    """Return the error groups by state, event and reason, with a skip scan of an index."""
     found: list[ErrorGroup] = []
     with view(connection):
         lanes = connection.execute(query("lanes")).fetchall()
@@ -197,7 +198,7 @@ def error_group(
 def resting_among(
     connection: SqlConnection, *, scope: QueryScope, deliveries: Sequence[int]
 ) -> list[History]:
-    """Return those that rest and may be seen."""
+    """Return the given deliveries that are dead or held, and visible."""
     with view(connection):
         values = _pixels(scope) | {"deliveries": msgspec.json.encode(deliveries).decode()}
         found = connection.execute(query("resting_among"), values).fetchall()

@@ -1,4 +1,4 @@
-"""Copies of one conversion: which delivery holds its dedup key, and which held it before."""
+"""Copies of one conversion: which delivery has its dedup key, and which had it before."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
@@ -21,10 +21,10 @@ _AT_REST: Final = frozenset({State.HELD, State.DEAD})
 
 
 class KeyContest:
-    """Decides which of the copies in one group of submissions take their keys from others.
+    """Decides which copies in a group of submissions take over their dedup keys.
 
-    Each copy is ruled on as if those before it had been committed. What becomes of the others is
-    done by `settle`, when the copies are written.
+    Each decision assumes that the copies before it were committed. `settle` updates the former
+    holders when the copies are written.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class KeyContest:
         return ruling.takes
 
     def settle(self) -> None:
-        """Bring about what was decided of those who had the keys."""
+        """Apply the decisions to the former holders of the keys."""
         run = self._book.run
         for holder, ruling, wish in self._ruled:
             if ruling.takes:
@@ -122,7 +122,7 @@ def _stays(copy: AcceptedConversion, holding: Holding) -> bool:
 
 
 class NamedDelivery(NamedTuple):
-    """A delivery at rest, with its dedup key."""
+    """A dead or held delivery, with its dedup key."""
 
     delivery: int
     key: bytes
@@ -130,7 +130,7 @@ class NamedDelivery(NamedTuple):
 
 
 def named(run: RunsStatements, deliveries: Sequence[int]) -> list[NamedDelivery]:
-    """Return those of some deliveries that are dead or held, with their keys."""
+    """Return the given deliveries that are dead or held, with their keys."""
     return [
         NamedDelivery(delivery, dedup_key(pixel, event, conversion_id), received_at)
         for delivery, pixel, event, conversion_id, received_at in run(
@@ -142,7 +142,7 @@ def named(run: RunsStatements, deliveries: Sequence[int]) -> list[NamedDelivery]
 def rivals(
     run: RunsStatements, resting: Sequence[NamedDelivery], holders: Mapping[bytes, int]
 ) -> dict[int, Rival]:
-    """Return, of deliveries at rest, which other copy was sent or may yet be, or took the key."""
+    """Return, for dead or held deliveries, another copy that was or may be sent, or has the key."""
     if not resting:
         return {}
     keys = list(dict.fromkeys(letter.key for letter in resting))
@@ -183,7 +183,7 @@ def rivals(
 
 
 def holders_in(connection: SqlConnection, keys: Sequence[bytes]) -> dict[bytes, int]:
-    """Return who has each of these keys, from what is on disk."""
+    """Return the holder of each key, from the data on disk."""
     values = {"keys": b"".join(keys), "places": as_json(range(len(keys)))}
     found = connection.execute(query("deliveries_of_keys"), values).fetchall()
     return {keys[place]: delivery for place, delivery in found if delivery is not None}

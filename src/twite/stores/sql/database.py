@@ -1,4 +1,4 @@
-"""Database of an engine: a connection that reads, and sessions that write units of work."""
+"""The database of an engine: a connection for reading, and sessions that write units of work."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Protocol, TypeVar
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class WantedKey(msgspec.Struct, frozen=True, gc=False):
-    """A delivery that asks for a key at a moment (milliseconds)."""
+    """A delivery that requests a dedup key at a time (milliseconds)."""
 
     key: bytes
     delivery: int
@@ -22,10 +22,11 @@ class WantedKey(msgspec.Struct, frozen=True, gc=False):
 
 
 class Holding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """How a delivery holds a key. `state` is what the outbox says, None where it has none of it.
+    """The holder of a dedup key.
 
-    `is_live` is whether it holds the key still; `is_recent` whether by the dedup window, whatever
-    its state; `is_ambiguous` whether X may have it.
+    `state` is the delivery's state in the outbox, or None. `is_live` is whether it still holds the
+    key; `is_recent` whether it is within the dedup window, in any state; `is_ambiguous` whether X
+    may have it.
     """
 
     is_live: bool
@@ -39,47 +40,51 @@ AT_ONCE: Final = Holding(is_live=True)
 
 
 class DedupKeyStore(Protocol):
-    """Which delivery holds each dedup key; `window` is the dedup window in milliseconds."""
+    """The dedup keys and the deliveries that hold them.
+
+    `window` is the dedup window in milliseconds.
+    """
 
     window: int
 
     def take(
         self, wanted: Sequence[WantedKey], contest: Callable[[WantedKey, int, Holding], bool], /
     ) -> Mapping[int, int]:
-        """Give each key to who asks for it; return those who came too late, with who holds it.
+        """Assign each key to the delivery that requests it.
 
-        A key is held for the dedup window, and for as long as its delivery may still be sent.
-        `contest` is asked whether a delivery takes a key that another has had before.
+        Return the deliveries that are duplicates, with the holder of their key. A delivery holds
+        its key for the dedup window, and while it may still be sent. `contest` decides whether a
+        delivery takes over a key that another delivery had.
         """
         ...
 
     def take_over(self, wish: WantedKey, /) -> int | None:
-        """Give a key to a delivery that was recorded long ago; return who holds it, if anyone."""
+        """Assign a key to a stored delivery; return the current holder, if there is one."""
         ...
 
     def holders(self, keys: Sequence[bytes], /) -> Mapping[bytes, int]:
-        """Return who has each of these keys, in force or not."""
+        """Return the holder of each key, including expired holders."""
         ...
 
 
 class OptOutStore(Protocol):
-    """The persons who opted out, by their keys."""
+    """The opt-out list: keys of persons who opted out."""
 
     def revoke(self, keys: Sequence[bytes], *, now: int) -> None:
-        """List keys; one that is listed keeps its moment."""
+        """Add keys to the list. A listed key keeps its time."""
         ...
 
     def restore(self, keys: Sequence[bytes]) -> None:
-        """Take keys off the list."""
+        """Remove keys from the list."""
         ...
 
     def among(self, deliveries: Iterable[Delivery], *, pixel: str) -> list[int]:
-        """Return the ids of deliveries whose person is listed."""
+        """Return the ids of those deliveries whose person is on the list."""
         ...
 
 
 class WriterSession:
-    """What units of work write with. An engine's session gives ids and names."""
+    """The session with which units of work write. The engine's session assigns ids and names."""
 
     connection: SqlConnection
     keys: DedupKeyStore
@@ -104,9 +109,9 @@ class WriterSession:
     def run_rows(
         self, name: str, rows: Sequence[object], width: int, *rest: object
     ) -> Iterator[tuple[int, int, Cursor]]:
-        """Run a statement over flattened rows in few pieces; yield (start, size, cursor) of each.
+        """Run a statement over flattened rows in chunks; yield (start, size, cursor) of each.
 
-        `rest` are the values that follow the rows.
+        `rest` are the parameters after the rows.
         """
         for start, size in slices(len(rows) // width):
             piece = rows[start * width : (start + size) * width]
@@ -118,11 +123,11 @@ class WriterSession:
             pass
 
     def is_row_damage(self, error: Exception) -> bool:
-        """Return whether a statement failed because a row that it read is damaged."""
+        """Return whether a statement failed because it read a damaged row."""
         raise NotImplementedError
 
     def lane(self, pixel: str, event: str) -> int:
-        """Return the id of a pixel's event, giving it one if it is new."""
+        """Return the id of a pixel's event; assign one if it is new."""
         raise NotImplementedError
 
     def lanes(self) -> Sequence[int]:
@@ -130,19 +135,19 @@ class WriterSession:
         raise NotImplementedError
 
     def account(self, source: str, pixel: str) -> int:
-        """Return the id of a source's account with a pixel, giving it one if it is new."""
+        """Return the id of a source's account with a pixel; assign one if it is new."""
         raise NotImplementedError
 
     def next_submission(self) -> int:
-        """Return an id."""
+        """Return the id of a new submission."""
         raise NotImplementedError
 
     def next_conversions(self, count: int) -> int:
-        """Return the first of that many ids in a row."""
+        """Return the first of `many` consecutive conversion ids."""
         raise NotImplementedError
 
     def next_attempt(self) -> int:
-        """Return an id."""
+        """Return the id of a new attempt."""
         raise NotImplementedError
 
     def next_lease(self) -> int:
@@ -155,10 +160,10 @@ UnitOfWork = Callable[[WriterSession], T]
 
 
 class ReadsViews(Protocol):
-    """A database that reads."""
+    """A database for reading."""
 
     async def read(self, view: View[T], *, is_long: bool = False) -> T:
-        """Return what a view returns; a long one does not keep others waiting.
+        """Run a view, and return its result. A long view does not block others.
 
         Raises LedgerUnavailable, StoreUnusable.
         """
@@ -166,15 +171,15 @@ class ReadsViews(Protocol):
 
 
 class Database(ReadsViews, Protocol):
-    """A database that a process owns."""
+    """A database that a process owns and may write."""
 
     async def write(self, unit: UnitOfWork[T]) -> T:
-        """Commit a unit of work, and return what it returns. Raises LedgerUnavailable."""
+        """Commit a unit of work, and return its result. Raises LedgerUnavailable."""
         ...
 
 
 def seed_of(pixel: str, event: str) -> int:
-    """Return what the checksums of a pixel's event begin with."""
+    """Return the start value for checksums of a pixel's event."""
     return crc32(f"{pixel}\0{event}\0".encode())
 
 
@@ -183,8 +188,8 @@ def checksum(
 ) -> int:
     """Return the checksum of a stored conversion, so that a damaged one is never sent.
 
-    The CRC-32 covers the delivery's number, too: a row under another number or queue does not add
-    up. It finds every flipped bit, and all but one in four thousand million of other changes.
+    The CRC-32 also covers the delivery's number and queue, so it detects misplaced rows. It detects
+    every single flipped bit, and misses one in four billion other changes.
     """
     begin = (seed ^ delivery ^ received_at) & 0xFFFFFFFF
     return crc32(body, crc32(b"\0", crc32(conversion_id, begin)))

@@ -59,18 +59,18 @@ class SqlDirectoryReader:
 
 
 def user(connection: SqlConnection, *, name: str) -> User | None:
-    """Return one who may sign in."""
+    """Return a user by name."""
     row = connection.execute(query("user"), {"user": name}).fetchone()
     return None if row is None else _user(row)
 
 
 def users(connection: SqlConnection) -> list[User]:
-    """Return all who may sign in."""
+    """Return all users."""
     return [_user(row) for row in connection.execute(query("users"))]
 
 
 def take_recovery(book: WriterSession, name: str, code: str) -> bool:
-    """Strike a code off."""
+    """Delete a used recovery code."""
     found = user(book.connection, name=name)
     if found is None or code not in found.recovery:
         return False
@@ -80,7 +80,7 @@ def take_recovery(book: WriterSession, name: str, code: str) -> bool:
 
 
 def begin(book: WriterSession, begun: SessionBegun) -> bool:
-    """Keep a session of whom is still as known, and forget those that are over."""
+    """Store a session if the user's credentials are unchanged, and delete expired sessions."""
     book.run("end_old_sessions", begun_before=begun.begun_before, seen_before=begun.seen_before)
     kept = book.run(
         "begin_session",
@@ -98,23 +98,23 @@ def session(connection: SqlConnection, *, digest: bytes) -> Session | None:
 
 
 def sessions(connection: SqlConnection, *, name: str) -> list[Session]:
-    """Return those of a user."""
+    """Return the sessions of a user."""
     return [_session(row) for row in connection.execute(query("sessions"), {"user": name})]
 
 
 def api_keys(connection: SqlConnection) -> list[ApiKey]:
-    """Return all, revoked ones too."""
+    """Return all API keys, including revoked ones."""
     return [_api_key(row) for row in connection.execute(query("api_keys"))]
 
 
 def api_key(connection: SqlConnection, *, digest: bytes) -> ApiKey | None:
-    """Return the one with this digest."""
+    """Return the API key with this digest."""
     row = connection.execute(query("api_key"), {"digest": digest}).fetchone()
     return None if row is None else _api_key(row)
 
 
 def note(book: WriterSession, audit_event: AuditEvent) -> None:
-    """Append to the audit."""
+    """Append an event to the audit log."""
     kept = written(audit_event)
     last = book.run("last_deed").fetchone()
     number, before = (0, NO_HASH) if last is None else last
@@ -127,13 +127,13 @@ def note(book: WriterSession, audit_event: AuditEvent) -> None:
 
 
 def entries(connection: SqlConnection, *, before: int | None, limit: int) -> list[AuditEntry]:
-    """Return the latest, the latest first."""
+    """Return the latest audit entries, latest first."""
     values = {"before": _FOREVER if before is None else before, "limit": limit}
     return [_entry(row) for row in connection.execute(query("deeds_before"), values)]
 
 
 def chain(connection: SqlConnection, *, after: int, limit: int) -> list[AuditEntry]:
-    """Return them in their order."""
+    """Return audit entries in order."""
     values = {"after": after, "limit": limit}
     return [_entry(row) for row in connection.execute(query("deeds_after"), values)]
 
@@ -184,7 +184,7 @@ def _entry(row: tuple[int, int, str, str, str, str, bytes]) -> AuditEntry:
 
 
 def listed(names: Iterable[str] | None) -> str | None:
-    """Spell names as they are kept."""
+    """Return names in their stored form."""
     return None if names is None else msgspec.json.encode(list(names)).decode()
 
 

@@ -1,7 +1,7 @@
 """Directory changes: write each change of users and API keys together with its audit event.
 
-The writer makes one after the other, each in one transaction: what is asked here is still so when
-it is written.
+The writer runs changes one after the other, each in one transaction, so conditions checked here
+still hold at the commit.
 """
 
 from collections.abc import Mapping
@@ -76,7 +76,7 @@ class SqlDirectory(SqlDirectoryReader):
 
 
 def updated(book: WriterSession, update: SignInUpdate) -> int:
-    """Update a session or how a user signs in; return how many were changed."""
+    """Update sessions or a user's sign-in data; return how many records changed."""
     if isinstance(update, SessionBegun):
         return int(begin(book, update))
     if isinstance(update, RecoveryUsed):
@@ -103,7 +103,7 @@ _UPDATES: Final[Mapping[type[SignInUpdate], str]] = {
 def changed(
     book: WriterSession, change: Change, *, audit_event: AuditEvent, session_digest: bytes
 ) -> Result:
-    """Make a change and note it, or do neither."""
+    """Apply a change and write its audit event, or do neither."""
     if session_digest and session(book.connection, digest=session_digest) is None:
         return Result.OVER
     result = _made(book, change)

@@ -1,6 +1,7 @@
 """Search the whole store for a person to erase, a page of rows at a time.
 
-Each page is a statement of its own: a view that stays open would keep the log from starting over.
+Each page is a separate statement, because a long read transaction would keep the write-ahead log
+from being reset.
 """
 
 import re
@@ -48,7 +49,7 @@ class _Hit(msgspec.Struct, frozen=True):
 
 
 class Search:
-    """One search. Used by one thread."""
+    """One search for a person. Used by one thread."""
 
     def __init__(
         self,
@@ -68,7 +69,7 @@ class Search:
         self._cuts: dict[int, ErasedText] = {}
 
     def run(self) -> EraseTraces:
-        """Look through everything; again where what was found names more."""
+        """Search all tables, and repeat the search for identifiers found on the way."""
         for source, at in self._connection.execute(query("account_sources")):
             if self._pixel in {None, at}:
                 self._of_source[source] |= self._whom.conversion_ids

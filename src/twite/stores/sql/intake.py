@@ -22,8 +22,7 @@ _CONFLICT: Final = Recorded(conflict=True)
 def record(book: WriterSession, submissions: Sequence[Submission]) -> list[Recorded]:
     """Write submissions inside the running transaction; return the result of each, in order.
 
-    Keys go first: what another delivery holds is a duplicate, and neither a conversion nor a
-    delivery is written for it.
+    Dedup keys are assigned first. For a duplicate, neither a conversion nor a delivery is written.
     """
     page = _Page(book)
     for submission in submissions:

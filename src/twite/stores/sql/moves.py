@@ -1,4 +1,4 @@
-"""Moves over SQL: of thousands of deliveries in slices, so that other commits wait for one only."""
+"""Move deliveries in SQL, in slices, so that other commits wait for one slice at most."""
 
 import binascii
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -39,7 +39,7 @@ _EDITED: Final = 50
 
 
 class SqlMoves:
-    """Implements Moves, for a store to inherit."""
+    """Implements Moves. Store classes inherit it."""
 
     _database: Database
 
@@ -100,7 +100,7 @@ def _moved(book: WriterSession, move: Move, *, now: int) -> MoveResult:
 
 
 def with_companions(book: WriterSession, deliveries: Sequence[int]) -> list[int]:
-    """Return the deliveries, with all others of their hold groups."""
+    """Return the deliveries together with all deliveries of their hold groups."""
     chosen = set(deliveries)
     found = list(deliveries)
     for first, end in book.run(
@@ -128,13 +128,13 @@ def replay(
 
 
 def rivals_of(book: WriterSession, deliveries: Sequence[int]) -> Mapping[int, Rival]:
-    """Return, of deliveries at rest, which other copy of the conversion was sent or may yet be."""
+    """Return, for dead or held deliveries, another copy that was or may be sent."""
     resting = copies.named(book.run, deliveries)
     return copies.rivals(book.run, resting, book.keys.holders([letter.key for letter in resting]))
 
 
 def discard(book: WriterSession, deliveries: Sequence[int], *, now: int, note: str) -> int:
-    """Give them up, as suppressed; return how many it was."""
+    """Suppress dead or held deliveries; return their number."""
     ids = as_json(deliveries)
     book.run("count_discarded", deliveries=ids)
     book.run("note_discarded", deliveries=ids, now=now, note=note)
@@ -148,14 +148,14 @@ def hold_rejected(book: WriterSession, deliveries: Sequence[int], *, reason: str
 
 
 def recall(book: WriterSession, *, pixel: str, event: str, reason: str, now: int) -> int:
-    """Requeue deliveries held in doubt, each once; return their number."""
+    """Requeue held deliveries with a reason, each once; return their number."""
     return book.run("recall", lane=book.lane(pixel, event), reason=reason, now=now).rowcount
 
 
 def withdraw_deliveries(
     book: WriterSession, deliveries: Sequence[int], *, reason: str, now: int, hold: bool
 ) -> int:
-    """Suppress deliveries, or hold those that are queued; return how many it was."""
+    """Suppress deliveries, or hold queued ones; return their number."""
     if not hold:
         return withdraw(book.run, deliveries, now=now, reason=reason)
     return book.run("hold_queued", deliveries=as_json(deliveries), now=now, reason=reason).rowcount
@@ -169,7 +169,7 @@ def edit_bodies(
     note: str,
     sure: Collection[int],
 ) -> tuple[int, dict[int, str]]:
-    """Replace bodies and requeue their deliveries; return how many, and what is refused."""
+    """Replace bodies and requeue their deliveries; return their number, and the refused ones."""
     refused: dict[int, str] = {}
     done: list[int] = []
     for body in edited:
@@ -223,7 +223,7 @@ _TAGS: Final = {"first": PREFIX, "beyond": PREFIX + "\U0010ffff"}
 
 
 def heads(connection: SqlConnection) -> list[tuple[bytes, int]]:
-    """Return (the first 6 bytes of a sealed text, the number of payloads with them)."""
+    """Return (first 6 bytes of a sealed text, number of payloads with them)."""
     found = []
     for head, many in connection.execute(query("payload_heads"), _TAGS).fetchall():
         try:

@@ -41,8 +41,8 @@ _Ids: Final = msgspec.json.Decoder(list[int])
 def claim(book: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch | None:
     """Lease pending deliveries of the pixel's event with the oldest one.
 
-    What is damaged in the store is given up, and its id put into `damaged`. Whoever revoked consent
-    is not sent.
+    Damaged deliveries become dead letters, and their ids are added to `damaged`. Deliveries of
+    persons who revoked consent are not sent.
     """
     book.run("promote", now=wish.now, limit=MOST_MOVED)
     crashes = QUARANTINED if wish.suspects else SUSPECT
@@ -91,7 +91,7 @@ def claim(book: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch | No
 
 
 def withdrawn(book: WriterSession, batch: Batch) -> list[int]:
-    """Return which deliveries of a batch in flight were denied or opted out since its claim."""
+    """Return the deliveries of a batch in flight with a denial or an opt-out since its claim."""
     listed = set(book.opt_outs.among(batch.deliveries, pixel=batch.pixel))
     gone = listed | book.denied
     return [delivery.id for delivery in batch.deliveries if delivery.id in gone]
@@ -104,7 +104,10 @@ def check(settlement: Settlement) -> None:
 
 
 def settle(book: WriterSession, settlement: Settlement) -> int:
-    """Write the attempt and the next states; return how many transitions came too late."""
+    """Write the attempt and the next states.
+
+    Return the number of transitions that came after the lease.
+    """
     lease = settlement.lease
     settled = 0
     told_at = _told_at(book, settlement)
@@ -131,7 +134,7 @@ def settle(book: WriterSession, settlement: Settlement) -> int:
 
 
 def sweep(book: WriterSession, time: SweepRequest) -> SweepResult:
-    """Bring time's effects about, at most MOST_MOVED of each kind."""
+    """Apply the changes that depend on time, at most MOST_MOVED of each kind."""
     now = time.now
     expired = expire(book, now=now, furthest=time.furthest, holding=time.holding)
     promoted = book.run("promote", now=now, limit=MOST_MOVED).rowcount
@@ -163,9 +166,9 @@ def expire(
     holding: AbstractSet[int] = frozenset(),
     died: bool = False,
 ) -> int:
-    """End the leases that were to end before a moment; return how many deliveries it freed.
+    """End the leases that expire before a time; return the number of freed deliveries.
 
-    `died`: their holder ended without a word, perhaps of one of them.
+    `died` is whether their process crashed, possibly because of one of them.
     """
     freed = 0
     expired = book.run("lapsed_leases", now=now, furthest=furthest).fetchall()
@@ -212,7 +215,7 @@ def withdraw(
 
 
 def withdraw_denied(book: WriterSession) -> None:
-    """Suppress deliveries that were opted out in flight, unless X accepted them."""
+    """Suppress deliveries with an opt-out while they were in flight, unless X accepted them."""
     if not book.denied:
         return
     rows = book.run("denied_at_rest", deliveries=as_json(sorted(book.denied))).fetchall()

@@ -1,8 +1,8 @@
 """Erase a person's rows by id, inside the running transaction.
 
-The rows stay, and what they are counted as: a conversion without its body and under a digest of its
-id, a submission without some of its conversions. The dedup key stays, so that what comes again is a
-duplicate still.
+The rows and their counts stay: a conversion loses its body and gets a digest as its id; a
+submission loses the person's conversions. The dedup key stays, so that a repeated conversion still
+counts as a duplicate.
 """
 
 import hmac
@@ -32,7 +32,7 @@ _EMPTIED: Final[Mapping[Place, str]] = {
 
 
 class SqlPrivacy:
-    """Implements Privacy, for a store to inherit.
+    """Implements Privacy. Store classes inherit it.
 
     `_opted_out` is the event loop's copy of the opt-out list.
     """

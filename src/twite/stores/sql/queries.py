@@ -1,4 +1,4 @@
-"""The Queries port over SQL: each question is a view on a connection that reads."""
+"""The Queries port in SQL: each query is a view on a read connection."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
@@ -48,7 +48,7 @@ _LONG: Final = (port.DedupQuery, port.IdPairsQuery)
 
 
 class SqlQueries:
-    """Implements Queries, for a store to inherit."""
+    """Implements Queries. Store classes inherit it."""
 
     _database: ReadsViews
 

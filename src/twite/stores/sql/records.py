@@ -27,9 +27,9 @@ def history(
     events: Sequence[str] | None,
     conversion_id: str,
 ) -> list[History]:
-    """Return the lives under a conversion id, found by the dedup key of each event.
+    """Return the histories of a conversion id, found by the dedup key of each event.
 
-    So are those of a tag whose id is made of it.
+    This includes histories of tags whose ids are derived from it.
     """
     with view(connection):
         if events is None:
@@ -64,7 +64,7 @@ def submission(connection: SqlConnection, receipt: str) -> list[History]:
 
 
 def resting(connection: SqlConnection, *, pixel: str | None, limit: int) -> list[History]:
-    """Return dead and held deliveries, the latest first."""
+    """Return dead and held deliveries, latest first."""
     with view(connection):
         found = connection.execute(
             query("resting_deliveries"), {"pixel": pixel, "limit": limit}
@@ -82,7 +82,7 @@ def accounts(connection: SqlConnection) -> list[ConversionCounts]:
 
 
 def spent(connection: SqlConnection, *, since: int) -> dict[str, list[tuple[int, int]]]:
-    """Return (moment, conversions) of each attempt since a moment, by pixel."""
+    """Return (time, conversions) of each attempt since a time, by pixel."""
     by_pixel: dict[str, list[tuple[int, int]]] = {}
     for pixel, at, size in connection.execute(query("spent"), {"since": since}).fetchall():
         by_pixel.setdefault(pixel, []).append((at, size))
@@ -125,7 +125,7 @@ def delivered(connection: SqlConnection, *, since: int) -> dict[str, list[tuple[
 
 @contextmanager
 def view(connection: SqlConnection) -> Iterator[None]:
-    """Read in one consistent view."""
+    """Run a query in one consistent view."""
     connection.execute("BEGIN")
     try:
         yield
@@ -134,7 +134,7 @@ def view(connection: SqlConnection) -> Iterator[None]:
 
 
 def histories(connection: SqlConnection, deliveries: Sequence[int]) -> list[History]:
-    """Return histories in the order of the ids; damaged ones without their body."""
+    """Return histories in the order of the ids; damaged conversions have no body."""
     ids = {"deliveries": msgspec.json.encode(deliveries).decode()}
     attempts = _attempts(connection, ids)
     rivals = _rivals(connection, deliveries)

@@ -1,7 +1,8 @@
 """Rejected conversions: write them with their submission, and keep the latest of each account.
 
-A row's id is its account and its place in the account's ring: what is one too many overwrites the
-oldest, so that no flood of bad requests makes the table larger, and no other source's go for it.
+A row's id is its account and its place in the account's ring buffer. At the limit, a new row
+overwrites the account's oldest, so a flood of bad requests neither grows the table nor displaces
+rows of other sources.
 """
 
 from collections import Counter
@@ -46,7 +47,7 @@ class _Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class KeptRejection(msgspec.Struct, frozen=True, kw_only=True):
-    """A row as an erasure looks at it. `key` names it; `text` is all that it tells."""
+    """A row for the search of an erasure. `key` identifies it; `text` has all its content."""
 
     key: str
     source: str
@@ -57,7 +58,7 @@ class KeptRejection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def add(book: WriterSession, rejected: Rejected) -> None:
-    """Write them inside the running transaction, once their accounts have counted them."""
+    """Write rejections inside the running transaction, after their accounts were counted."""
     rows: list[object] = []
     for account, some in rejected.items():
         counted = int(book.run("rejected_so_far", account=account).fetchone()[0])
@@ -81,7 +82,7 @@ def add(book: WriterSession, rejected: Rejected) -> None:
 
 
 def rejections(connection: SqlConnection, *, wanted: RejectionQuery) -> list[Rejection]:
-    """Return those that are wanted, the latest first."""
+    """Return the matching rejections, latest first."""
     found: list[Rejection] = []
     values = {"since": wanted.since, "source": wanted.source}
     for at, source, pixel, encoded in connection.execute(query("rejections"), values):
@@ -107,7 +108,7 @@ def rejections(connection: SqlConnection, *, wanted: RejectionQuery) -> list[Rej
 
 
 def kept_rejections(connection: SqlConnection) -> Iterator[KeptRejection]:
-    """Yield all of them, for an erasure."""
+    """Yield all rejections, for an erasure."""
     for id_, at, source, pixel, encoded in connection.execute(query("kept_rejections")):
         rejection = _read(encoded)
         yield KeptRejection(
@@ -121,7 +122,7 @@ def kept_rejections(connection: SqlConnection) -> Iterator[KeptRejection]:
 
 
 def drop(book: WriterSession, keys: Collection[str]) -> None:
-    """Take rows out. The rest is written anew: pages were split, and hold copies of what goes."""
+    """Delete rows, and rewrite the rest, because split pages may contain copies of deleted data."""
     rows = [
         row for row in book.run("all_rejections").fetchall() if _key(row[0], row[1]) not in keys
     ]
@@ -175,7 +176,7 @@ def add_ignored(book: WriterSession, tally: IgnoredCounts) -> None:
 
 
 def ignored(connection: SqlConnection, *, since: int) -> list[IgnoredTally]:
-    """Return the counts since a day."""
+    """Return the counts of ignored items since a day."""
     return [
         IgnoredTally(**dict(zip(_IGNORED_BY, row[:-1], strict=True)), times=row[-1])
         for row in connection.execute(query("ignored"), {"since": since}).fetchall()

@@ -23,7 +23,7 @@ _FORGOTTEN_FOR_EACH: Final = 4
 
 
 def add(book: WriterSession, seen: Seen) -> None:
-    """Write sightings inside the running transaction, and forget the oldest."""
+    """Write sightings inside the running transaction, and delete the oldest."""
     rows: list[object] = []
     for sighting in seen:
         lane = book.lane(sighting.pixel, sighting.event)
@@ -63,7 +63,7 @@ def overlap(connection: SqlConnection, *, since: int) -> list[DedupReport]:
 
 
 def pairs(connection: SqlConnection, *, since: int, limit: int) -> list[TwoIds]:
-    """Return orders under two ids, the latest first."""
+    """Return orders with two ids, latest first."""
     values = {"since": since, "meets_within": MEETS_WITHIN, "limit": limit}
     return [
         TwoIds(pixel=pixel, event=event, page_id=page_id, server_id=server_id, at=at)

@@ -1,4 +1,4 @@
-"""The State port over SQL: each kind of record has a statement to read, to put and to delete it."""
+"""The State port in SQL: each kind of record has statements to read, write and delete it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
@@ -26,7 +26,7 @@ R = TypeVar("R", bound=StateRecord)
 
 
 class SqlStateReader:
-    """Implements StateReader, for a store to inherit."""
+    """Implements StateReader. Store classes inherit it."""
 
     _database: ReadsViews
 
@@ -35,7 +35,7 @@ class SqlStateReader:
 
 
 class SqlStateStore(SqlStateReader):
-    """Implements State, for a store to inherit."""
+    """Implements StateStore. Store classes inherit it."""
 
     _database: Database
 
@@ -67,7 +67,7 @@ class SqlStateStore(SqlStateReader):
 
 
 def delete_secret(book: WriterSession, name: str) -> None:
-    """Delete a secret, if it is there."""
+    """Delete a secret, if it exists."""
     _delete(book, SealedSecret, (name,))
 
 

@@ -1,4 +1,4 @@
-"""The named statements of queries.sql, and what runs them."""
+"""The named statements of queries.sql, and protocols for running them."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ _ANY_SIZE: Final = 64
 
 
 class Cursor(Protocol):
-    """The rows of a statement; PEP 249's, and iterable."""
+    """The cursor of a statement: as in PEP 249, and iterable."""
 
     @property
     def rowcount(self) -> int: ...
@@ -41,7 +41,7 @@ class RunsStatements(Protocol):
 
 
 def named(text: str) -> dict[str, str]:
-    """Read `-- name: x` sections. A name that comes twice is a ValueError."""
+    """Read `-- name: x` sections. Raises ValueError for a duplicate name."""
     parts = _NAME.split(text)
     names = parts[1::2]
     if len(set(names)) != len(names):
@@ -50,13 +50,13 @@ def named(text: str) -> dict[str, str]:
 
 
 def query(name: str) -> str:
-    """Return the statement of that name."""
+    """Return the statement with this name."""
     return QUERIES[name]
 
 
 @cache
 def rows_of(name: str, count: int) -> str:
-    """Return the statement of that name with its one VALUES row repeated `count` times."""
+    """Return the statement with this name, with its VALUES row repeated `count` times."""
     statement, found = _ROW.subn(
         lambda match: "VALUES " + ", ".join([match[1]] * count), QUERIES[name]
     )
@@ -66,12 +66,12 @@ def rows_of(name: str, count: int) -> str:
 
 
 def as_json(ids: Iterable[int]) -> str:
-    """Return ids as the JSON array that statements take."""
+    """Return ids as a JSON array, for use in statements."""
     return msgspec.json.encode(list(ids)).decode()
 
 
 def slices(count: int) -> list[tuple[int, int]]:
-    """Cut a number of rows into few (start, size), each of a size whose statement is kept."""
+    """Split a number of rows into a few (start, size), with sizes whose statements are cached."""
     cut = []
     start = 0
     while start < count:

@@ -33,7 +33,7 @@ class AddRows(Protocol):
 
 
 class TallyWriter:
-    """Used by the writer's thread alone, inside one transaction after the other."""
+    """Counts traffic. Used only by the writer's thread, for one transaction at a time."""
 
     def __init__(self, *, run: RunsStatements, add_rows: AddRows) -> None:
         self._run = run
@@ -50,7 +50,7 @@ class TallyWriter:
         self._cleared = 0  # the hour in which old ones were last forgotten
 
     def flow(self, at: int, account: int, counts: Iterable[int], *, first: int = RECEIVED) -> None:
-        """Count at a moment; `counts` are those from `first` on."""
+        """Count traffic at a time; `counts` are the fields from `first` on."""
         key = at // MINUTE, account
         sums = self._flows.get(key)
         if sums is None:
@@ -59,7 +59,7 @@ class TallyWriter:
             sums[place] += many
 
     def delivered(self, at: int, account: int, received: Sequence[int]) -> None:
-        """Count deliveries that X took, by when they were received."""
+        """Count accepted deliveries, by their time of receipt."""
         self.flow(at, account, (len(received),), first=DELIVERED)
         minute = at // MINUTE
         for received_at in received:
@@ -165,7 +165,7 @@ def flows(
 def waits(
     connection: SqlConnection, *, scope: QueryScope, span: int, since: int
 ) -> list[DeliveryTimes]:
-    """Return how long deliveries took, span by span."""
+    """Return the delivery times, by time span."""
     values = _scoped(scope) | {"span": span, "since": since}
     found: dict[int, dict[int, int]] = {}
     for at, slot, many in connection.execute(query("waits"), values):
@@ -174,7 +174,7 @@ def waits(
 
 
 def matched(connection: SqlConnection, *, scope: QueryScope, since: int) -> list[Matched]:
-    """Return the match keys by event and day, from a day on."""
+    """Return the match keys by event and day, since a day."""
     sums: dict[tuple[str, str, int], list[int]] = {}
     values = _scoped(scope) | {"since": since}
     for pixel, event, day, *counts in connection.execute(query("matched"), values):
@@ -189,7 +189,7 @@ def matched(connection: SqlConnection, *, scope: QueryScope, since: int) -> list
 
 
 def flaws(connection: SqlConnection, *, scope: QueryScope, since: int) -> list[FlawCount]:
-    """Return the match key flaws since a day, commonest first."""
+    """Return the match key flaws since a day, most frequent first."""
     return [
         FlawCount(
             pixel=pixel, event=event, code=code, times=times, shape=shape, delivery=delivery,

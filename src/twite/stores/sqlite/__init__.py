@@ -1,4 +1,4 @@
-"""The ledger on SQLite: one file, one owner, one writer thread, any number of readers."""
+"""The SQLite store: one file, one owner, one writer thread, any number of readers."""
 
 from twite.stores.sqlite.store import SQLiteReader, SQLiteStore
 

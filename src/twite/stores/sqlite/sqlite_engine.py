@@ -1,4 +1,4 @@
-"""SQLite as a store engine: a store is one file, and what lies beside it."""
+"""SQLite as a store engine: a store is a file and its companion files."""
 
 import asyncio
 import sqlite3

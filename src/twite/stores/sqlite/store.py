@@ -49,7 +49,10 @@ class SQLiteReader(SqlQueries, SqlStateReader):
 
     @classmethod
     async def open(cls, path: str) -> Self:
-        """Open to read. Raises StoreUnusable when it is no database of this version of Twite."""
+        """Open for reading.
+
+        Raises StoreUnusable if it is not a database of this version of Twite.
+        """
         database = await ReadConnection.open(path)
         salt = await database.read(
             lambda connection: bytes(connection.execute(query("read_deployment")).fetchone()[0])
@@ -120,16 +123,15 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         timed: Callable[[float], None] = lambda _seconds: None,
         counted: Callable[[Sequence[Counted]], None] = lambda _counted: None,
     ) -> Self:
-        """Own the file, bring its schema up to date, and let the leases of a dead owner expire.
+        """Open a file as its owner, migrate its schema, and expire the leases of a dead owner.
 
-        `dedup_window` is in milliseconds; `queue_limit` (conversions) and `queue_bytes` bound what
-        may wait for the disk; `fresh_keys` is how many dedup keys memory keeps, at 150 bytes each;
-        `reserve` bytes are kept for a full disk; without `keeping`, nothing is pruned; `now` says
-        by what moment things are old (ms; None while nobody vouches for a clock), without it the
-        machine's clock at the start. `timed` hears on another thread how many seconds a commit
-        took, `counted` what was counted with it.
-
-        Raises StoreInUse when another process owns it, StoreUnusable when it cannot be used.
+        `dedup_window` is in milliseconds; `queue_limit` (conversions) and `queue_bytes` limit the
+        write queue; `fresh_keys` is the number of dedup keys in memory, at 150 bytes each;
+        `reserve` bytes are kept for a full disk; without `keeping`, nothing is pruned; `now`
+        returns the time for pruning (ms; None while the clock is not trusted), by default the
+        machine's clock at the start. `timed` receives the seconds of each commit, on another
+        thread, and `counted` its counts. Raises StoreInUse if another process owns the file,
+        StoreUnusable if it cannot be used.
         """
         async with AsyncExitStack() as undo:
             # What lies beside the database lies beside the file itself, whatever names lead to it.
@@ -210,7 +212,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         )
 
     async def close(self) -> None:
-        """Finish what is waiting, move the log into the database, and let go of the file."""
+        """Finish queued operations, checkpoint the log, and release the file."""
         if self._closed:
             return
         self._closed = True
@@ -246,7 +248,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         return await self._writer.submit_act(lambda book: outbox.withdrawn(book, batch))
 
     async def settle(self, settlement: Settlement) -> int:
-        """Settle. Retries while the disk is full or fails: X's answer cannot be asked for again."""
+        """Settle. Retries while the disk is full or fails, to keep X's response."""
         outbox.check(settlement)
         while True:
             try:

@@ -32,15 +32,14 @@ _READ: Final = re.compile(
 class StoreMark(msgspec.Struct, frozen=True, kw_only=True):
     """The store's progress, in `<database>.epoch`: it detects a database restored from a backup.
 
-    A restored database does not know what was sent since the backup. This file counts claims and
-    settlements ("turns") as the database does, after each commit and before anything of it is
-    sent. A database that has seen fewer turns than the file is an older copy of itself. The file
-    is written in place and synced about once a second: a killed process leaves it up to date, and
-    after a power cut it may be behind the database, never ahead.
-
-    `deployment` tells stores apart; `conversions` is the highest id given to a conversion.
-    `moved` is a turn that the database file itself has reached, without its log: a file that is
-    behind it is another copy, and the log beside it is not its own.
+    A restored database does not know what was sent since the backup. This file, like the database,
+    counts claims and settlements ("turns"), after each commit and before its data is sent. A
+    database that has seen fewer turns than the file is an older copy of itself. The file is written
+    in place and synced about once a second: it is up to date after a killed process, and after a
+    power loss it may be behind the database, never ahead. `deployment` identifies the store;
+    `conversions` is the highest id given to a conversion. `moved` is a turn that the database file
+    has reached without its log: a file behind it is another copy, and the log next to it belongs to
+    a different one.
     """
 
     deployment: str
@@ -56,12 +55,12 @@ def deployment_of(salt: bytes) -> str:
 
 
 def mark_path(database: str) -> Path:
-    """Return where the file is."""
+    """Return the path of the epoch file."""
     return Path(f"{database}.epoch")
 
 
 def read_mark(database: str) -> StoreMark | None:
-    """Read it; None where there is none, or none that makes sense."""
+    """Read the epoch file; None if it is missing or invalid."""
     try:
         match = _READ.fullmatch(mark_path(database).read_bytes())
     except OSError:
@@ -78,7 +77,7 @@ def read_mark(database: str) -> StoreMark | None:
 
 
 def write_mark(database: str, mark: StoreMark) -> None:
-    """Write it anew, durably, for its owner's eyes only. Raises OSError."""
+    """Replace the epoch file, durably and readable only by its owner. Raises OSError."""
     path = mark_path(database)
     draft = path.with_name(f"{path.name}.new")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -96,9 +95,9 @@ def write_mark(database: str, mark: StoreMark) -> None:
 
 
 class MarkKeeper:
-    """Keeps the file up to date.
+    """Keeps the epoch file up to date.
 
-    `note` is for the writer's thread, all else for that of the checkpoints.
+    Call `note` in the writer's thread, other methods in the checkpoint thread.
     """
 
     def __init__(self, database: str, mark: StoreMark) -> None:
@@ -110,18 +109,18 @@ class MarkKeeper:
 
     @property
     def turn(self) -> int:
-        """A turn that is committed."""
+        """The latest committed turn."""
         return self._mark.turn
 
     def note(self, *, turn: int, conversions: int) -> None:
-        """Say how far the store has come."""
+        """Record the store's progress."""
         if (turn, conversions) == (self._mark.turn, self._mark.conversions):
             return
         with self._lock:
             self._write(msgspec.structs.replace(self._mark, turn=turn, conversions=conversions))
 
     def moved(self, turn: int) -> None:
-        """Say that the database file has reached a turn, and that this is durable."""
+        """Record that the database file has durably reached a turn."""
         if turn == self._mark.moved:
             return
         with self._lock:
@@ -135,7 +134,7 @@ class MarkKeeper:
         self._unsynced = True
 
     def sync(self) -> None:
-        """Make it durable."""
+        """Sync the file."""
         if self._unsynced:
             self._unsynced = False
             with contextlib.suppress(OSError):
@@ -161,7 +160,7 @@ _UNNOTICED: Final = 0.01  # seconds that a commit may wait
 
 
 class Checkpoints:
-    """Runs from `start` to `close`; `wake` may be called from any thread."""
+    """The checkpoint thread, from `start` to `close`. `wake` may be called from any thread."""
 
     def __init__(
         self,
@@ -197,23 +196,23 @@ class Checkpoints:
         self._thread = threading.Thread(target=self._run, name="twite-checkpoints", daemon=True)
 
     def start(self) -> None:
-        """Open the connection and begin; raises what opening raises."""
+        """Open the connection and start. Raises the errors of the connection."""
         self._connection = connect_checkpointer(self._path)
         # Commits wait while it waits for readers.
         self._connection.execute(f"PRAGMA busy_timeout = {_BUSY}")
         self._thread.start()
 
     def wake(self) -> None:
-        """Say that something was committed."""
+        """Report a commit."""
         self._written.set()
 
     def cut(self) -> None:
-        """Ask for the log to be emptied: what was pruned is still to be read in it."""
+        """Request that the log is emptied, because it still contains pruned data."""
         self._cutting = True
         self._written.set()
 
     async def emptied(self, *, patience: float) -> bool:
-        """Wait until the log has been empty once since now; False when a reader is in the way."""
+        """Wait until the log has been emptied; return False if a reader prevents it."""
         before, until = self._emptied, time.monotonic() + patience
         while self._emptied == before:
             if time.monotonic() >= until:
@@ -223,7 +222,7 @@ class Checkpoints:
         return True
 
     def close(self) -> None:
-        """Move everything over, and stop."""
+        """Checkpoint the whole log, and stop."""
         self._stop.set()
         self._written.set()
         if self._thread.is_alive():

@@ -1,4 +1,4 @@
-"""SQLite connections with the pragmas that durability depends on, and the meaning of errors."""
+"""SQLite connections with the pragmas for durability, and the classification of errors."""
 
 import os
 import sqlite3
@@ -24,14 +24,14 @@ _IOERR_SHMSIZE: Final = _IOERR | (19 << 8)
 
 
 def is_damage(error: BaseException) -> bool:
-    """Return whether an error of SQLite's, or of who reads its texts, tells of a damaged file."""
+    """Return whether an error of SQLite or of text decoding means a damaged file."""
     if isinstance(error, UnicodeError) or str(error).startswith("Could not decode"):
         return True
     return isinstance(error, sqlite3.DatabaseError) and (_code(error) & 0xFF) == _CORRUPT
 
 
 def is_full(error: BaseException | None) -> bool:
-    """Return whether the disk takes no more: it is full, or a quota or a limit is reached."""
+    """Return whether the disk accepts no more data: it is full, or a quota or limit is reached."""
     if error is None:
         return False
     code = _code(error)
@@ -45,8 +45,8 @@ def is_full(error: BaseException | None) -> bool:
 def is_final(error: BaseException | None) -> bool:
     """Return whether the process must end because the store's state is unknown.
 
-    The file is damaged, or the system did not confirm that what was written is on the disk: after
-    that it may say yes to the next question and have lost what the first was about.
+    The file is damaged, or a sync failed: the next sync may then succeed although earlier data was
+    lost.
     """
     if error is None:
         return False
@@ -62,7 +62,7 @@ def damaged(path: str, error: object) -> StoreUnusable:
 
 
 def final(path: str, error: BaseException) -> StoreUnusable:
-    """Return the error with which the process ends."""
+    """Return the error that ends the process."""
     if isinstance(error, StoreUnusable):
         return error
     if (_code(error) & 0xFF) in {_CORRUPT, _NOTADB}:
@@ -109,7 +109,7 @@ WRITER_SETTINGS: Final[Mapping[str, tuple[str | int, str | int]]] = {
 
 
 def create(path: str) -> None:
-    """Make the file if it is not there, for its owner's eyes only, and its name durable."""
+    """Create a missing file, readable only by its owner, and sync its folder."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         folder = os.open(Path(path).resolve().parent, os.O_RDONLY | os.O_CLOEXEC)
@@ -126,9 +126,10 @@ def create(path: str) -> None:
 
 
 def connect_writer(path: str, *, patience: int = _BUSY_MS) -> sqlite3.Connection:
-    """Open the one connection that writes. Raises StoreUnusable when a setting does not take.
+    """Open the only connection that writes.
 
-    `patience` is how long it waits for another's lock, in milliseconds.
+    Raises StoreUnusable if a pragma has no effect. `patience` is how long it waits for a lock, in
+    milliseconds.
     """
     refuse_old_sqlite(path, sqlite3.sqlite_version_info)
     connection = _connect(path, f"{Path(path).resolve().as_uri()}?mode=rw", patience)
@@ -152,7 +153,7 @@ def connect_writer(path: str, *, patience: int = _BUSY_MS) -> sqlite3.Connection
 
 
 def connect_checkpointer(path: str) -> sqlite3.Connection:
-    """Open the connection that moves the write-ahead log into the database."""
+    """Open the connection for checkpoints of the write-ahead log."""
     connection = connect_writer(path)
     connection.execute("PRAGMA cache_size = -256")
     return connection

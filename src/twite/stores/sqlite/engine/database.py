@@ -1,4 +1,4 @@
-"""Database of an owner: a writer, and a read-only connection in its own thread, without a lock."""
+"""The owner's database: a writer, and a read-only connection in its own thread."""
 
 import asyncio
 import sqlite3
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class ReadConnection:
-    """A database to read, without owning it."""
+    """A database for reading, without owning it."""
 
     def __init__(self, connection: sqlite3.Connection, path: str) -> None:
         self._connection = connection
@@ -26,7 +26,10 @@ class ReadConnection:
 
     @classmethod
     async def open(cls, path: str) -> Self:
-        """Open to read. Raises StoreUnusable when it is no database of this version of Twite."""
+        """Open for reading.
+
+        Raises StoreUnusable if it is not a database of this version of Twite.
+        """
         return cls(await asyncio.to_thread(_connect, path), path)
 
     async def close(self) -> None:
@@ -34,7 +37,10 @@ class ReadConnection:
         self._thread.shutdown()
 
     async def read(self, view: Callable[[sqlite3.Connection], T], *, is_long: bool = False) -> T:
-        """Return what a view returns. A long one has a connection of its own, one at a time."""
+        """Run a view, and return its result.
+
+        Long views use a separate connection, one at a time.
+        """
         if is_long:
             async with self._counting:
                 return await self._told(asyncio.to_thread(_apart, self._path, view))

@@ -1,13 +1,11 @@
 """Dedup keys: which delivery holds each dedup key.
 
-A table of random keys rewrites a page for each of them, so that a store of five million took in 0.7
-of what an empty one does. Here keys go to the end of a log, and into memory; from there they go
-into the table in the order of the keys, a 256th of the key space at a time, where several share a
-page.
-
-Invariants. A key is in the table, or in the log and in memory, or in all three; where they differ,
-memory is right. The log holds every key that the table lacks, so memory can be built from it. What
-a transaction did to memory is undone when it is rolled back.
+Random keys in a table rewrite a page for each key, which lowered the intake of a store with five
+million keys to 0.7 of an empty one's. Here, new keys are appended to a log and kept in memory.
+Later they move into the table in key order, a 256th of the key space at a time, so that several
+keys share a page. A key is in the table, or in the log and in memory, or in all three; memory has
+priority. The log contains every key that the table lacks, so memory can be rebuilt from it. A
+rollback also undoes the changes in memory.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -61,7 +59,7 @@ class _Round(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DedupKeys:
-    """Used by the writer's thread alone. Ids grow from call to call."""
+    """The dedup keys. Used only by the writer's thread. Ids grow from call to call."""
 
     def __init__(self, run: RunsStatements, *, window: int, fresh: int) -> None:
         """`window` is the dedup window in milliseconds; `fresh` is how many keys memory keeps."""
@@ -86,10 +84,11 @@ class DedupKeys:
     def take(
         self, wanted: Sequence[WantedKey], contest: Callable[[WantedKey, int, Holding], bool]
     ) -> dict[int, int]:
-        """Give each key to who asks for it; return those who came too late, with who holds it.
+        """Assign each key to the delivery that requests it.
 
-        A key is held for the dedup window, and for as long as its delivery may still be sent.
-        `contest` is asked whether a delivery takes a key that another has had before.
+        Return the deliveries that are duplicates, with the holder of their key. A delivery holds
+        its key for the dedup window, and while it may still be sent. `contest` decides whether a
+        delivery takes over a key that another delivery had.
         """
         candidates = self._candidates(wanted)
         holdings = self._holdings(candidates)
@@ -118,15 +117,15 @@ class DedupKeys:
         return late
 
     def holders(self, keys: Sequence[bytes]) -> dict[bytes, int]:
-        """Return who has each of these keys, in force or not."""
+        """Return the holder of each key, including expired holders."""
         wanted = [WantedKey(key, place, 0) for place, key in enumerate(keys)]
         return {keys[place]: holder for place, holder in self._candidates(wanted).items()}
 
     def take_over(self, wish: WantedKey) -> int | None:
-        """Give a key to a delivery that was recorded long ago; return who holds it, if anyone.
+        """Assign a key to a stored delivery; return the current holder, if there is one.
 
-        The key goes into the table at once: the log is for new deliveries alone, and `finish` takes
-        out of it all that had the key before.
+        The key goes into the table immediately, because the log is only for new deliveries.
+        `finish` removes former holders from the log.
         """
         candidates = self._candidates([wish])
         holder = candidates.get(wish.delivery, wish.delivery)
@@ -140,9 +139,9 @@ class DedupKeys:
         return None
 
     def finish(self) -> None:
-        """Take the keys that were taken over out of the log. Call it before the commit.
+        """Remove keys that were taken over from the log.
 
-        One walk through the log for all: it has no index of keys.
+        Call it before the commit. The log has no index, so one scan removes all.
         """
         if self._taken_over:
             places = as_json(range(len(self._taken_over)))
@@ -171,9 +170,9 @@ class DedupKeys:
         self.committed()
 
     def forget(self, part: int, before: int) -> int:
-        """Forget keys of old deliveries in a 256th of the key space; return how many it was.
+        """Delete expired keys in a 256th of the key space; return their number.
 
-        They hold nothing any more, so that nothing need be undone should the transaction fail.
+        Expired keys have no effect, so a rollback need not restore them in memory.
         """
         bucket = self._buckets[part]
         old = {delivery: key for key, delivery in bucket.items() if delivery < before}

@@ -22,11 +22,10 @@ _CUT_BY_POWER: Final = 1
 
 
 def examine(path: str, *, seconds: float | None, owned: bool = False) -> bool:
-    """Look for damage; return whether there was time for all of it.
+    """Check for damage; return whether the time was enough for the whole check.
 
-    Where an owner is at work (`owned`), its log is not looked at: it changes under the look.
-
-    Raises StoreUnusable with the cure when the file is damaged, or its log is.
+    With `owned`, the log is skipped, because its owner changes it. Raises StoreUnusable with the
+    cure if the file or its log is damaged.
     """
     if Path(path).stat().st_size == 0:
         if log_of(path) is not None:
@@ -90,9 +89,9 @@ def _refuse_a_cut_log(connection: sqlite3.Connection, path: str) -> None:
 
 
 def dropped_commits(path: str) -> int:
-    """Return how many whole commits lie in the log behind what SQLite takes to be its end.
+    """Return the number of complete commits in the log after the end that SQLite detects.
 
-    A connection must have read the database already, since that makes the log's index.
+    A connection must have read the database before, because that builds the log's index.
     """
     log = log_of(path)
     if log is None:

@@ -12,8 +12,8 @@ from twite.domain.errors import StoreInUse, StoreUnusable
 class OwnerLock:
     """Holds `<database>.lock`, with the owner's process id in it, until it is released.
 
-    It lies beside the file itself, whatever symbolic links lead there. The lock file stays:
-    removing it would let two owners lock two files of one name.
+    The lock file is next to the actual database file, also if symbolic links lead there. It is
+    never removed: otherwise two owners could lock two files of the same name.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -23,9 +23,9 @@ class OwnerLock:
     def take(cls, database: str) -> Self:
         """Take the lock.
 
-        Raises StoreInUse, with the owner where known, when another has it, and StoreUnusable where
-        the file has a second name: that one has a lock, and a write-ahead log, of its own.
-        [sqlite.org/howtocorrupt.html#multiple_links_to_the_same_file]
+        Raises StoreInUse, with the owner if known, if another process has it. Raises StoreUnusable
+        if the file has a second name (hard link), which would have its own lock and write-ahead
+        log. [sqlite.org/howtocorrupt.html#multiple_links_to_the_same_file]
         """
         database = os.path.realpath(database)
         path = f"{database}.lock"
@@ -57,7 +57,7 @@ class OwnerLock:
         return cls(descriptor)
 
     def release(self) -> None:
-        """Let another own the database."""
+        """Release the lock."""
         os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
 

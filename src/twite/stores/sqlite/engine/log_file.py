@@ -36,7 +36,10 @@ _STRANGERS: Final = 3
 
 
 class LogFrame(NamedTuple):
-    """One page in the log. `pages` is the size of the database when it ends a commit, else 0."""
+    """One page in the log.
+
+    `pages` is the size of the database if the frame ends a commit, else 0.
+    """
 
     place: int
     page: int
@@ -64,16 +67,16 @@ class LogFile:
             self.salts = _FRAME.unpack_from(content, _HEADER.size)[2:4]
 
     def headers(self, *, after: int = 0) -> list[LogFrame]:
-        """Return the frames of this log behind a number of them, whether they are sound or not."""
+        """Return the frames of this log after the first `behind`, intact or not."""
         return list(self._frames(after))
 
     def page(self, frame: LogFrame) -> bytes:
-        """Return what a frame holds."""
+        """Return the page in a frame."""
         start = self._at(frame.place) + _FRAME.size
         return self._content[start : start + self.page_size]
 
     def first_commit(self) -> list[LogFrame]:
-        """Return the frames of the first commit; none where one of them is damaged."""
+        """Return the frames of the first commit; none if one is damaged."""
         found: list[LogFrame] = []
         sums = self._sums
         for frame in self._frames(0) if self.begins_well else ():
@@ -87,11 +90,11 @@ class LogFile:
         return []
 
     def sound(self) -> tuple[dict[int, bytes], bool]:
-        """Return the newest sound version of each committed page, and whether all frames are sound.
+        """Return the newest intact version of each committed page.
 
-        A frame's sums continue those of the frame before it and cover its page, but not the salts.
-        After a damaged frame the chain goes on from the sums it holds or from those it should
-        hold, so that a flipped bit costs at most the page it lies in.
+        Also return whether all frames are intact. A frame's checksum continues that of the previous
+        frame and covers its page, but not the salts. After a damaged frame, the chain continues
+        from its stored or its computed checksum, so that a flipped bit damages only its own page.
         """
         pages: dict[int, bytes] = {}
         pending: dict[int, bytes] = {}
@@ -155,7 +158,7 @@ class LogFile:
 
 
 def log_of(database: str) -> LogFile | None:
-    """Read the log of a database; None where there is none, or nothing in it."""
+    """Read the log of a database; None if it is missing or empty."""
     try:
         with Path(f"{database}-wal").open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -183,7 +186,7 @@ class _StrayLog(NamedTuple):
 
 
 def stray_log(database: str) -> str | None:
-    """Say why the log beside a database belongs to another copy of it; None where it does not.
+    """Return why the log next to a database belongs to another copy of it; None if it does not.
 
     SQLite applies any log that it finds next to a database, so a backup copied over a database
     whose process was killed would become a mixture of both.
@@ -295,9 +298,10 @@ def _progress_in(page: bytes, root: int) -> _Progress | None:
 
 
 def set_stray_log_aside(database: str, *, also_older: bool = True) -> str | None:
-    """Rename a stray log, and return the sentence that says so. Raises OSError.
+    """Rename a stray log, and return a sentence about it.
 
-    Without `also_older`, a log that ends before the database does is left: it may be cut.
+    Raises OSError. Without `also_older`, a log that ends before the database is kept, because it
+    may be truncated.
     """
     stray = _stray_log(database)
     if stray is None or (stray.is_older and not also_older):
@@ -316,8 +320,8 @@ def set_aside(
 ) -> str:
     """Rename files of a database to `<database>.<word>-<time>…`; return that name without suffix.
 
-    The log goes before the database: SQLite deletes a log whose database is not there.
-    Raises OSError.
+    The log is renamed before the database, because SQLite deletes a log without a database. Raises
+    OSError.
     """
     now = datetime.now(UTC)
     aside = f"{database}.{word}-{now:%Y%m%dT%H%M%S}"

@@ -1,4 +1,4 @@
-"""Open a database: check that the file is sound and no older copy of itself."""
+"""Open a database: check that the file is intact and not an older copy of itself."""
 
 import shutil
 import sqlite3
@@ -45,7 +45,10 @@ _A_START: Final = 256 * 1024
 
 
 class OpenedStore(msgspec.Struct, frozen=True, kw_only=True):
-    """Who this deployment is; `told` says what a person must know of the file as it was found."""
+    """The identity of the deployment.
+
+    `told` are remarks for the operator about the state of the file.
+    """
 
     salt: bytes
     mark: StoreMark
@@ -60,9 +63,9 @@ class _Doubt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def prepare(path: str, reserve: Reserve) -> OpenedStore:
-    """Make the file ready for its owner. Raises StoreUnusable.
+    """Prepare the file for its owner.
 
-    On a full disk the reserve is given up for it, and for what else a start has to write.
+    Raises StoreUnusable. On a full disk, the reserve is released, so that the start can write.
     """
     try:
         stray = set_stray_log_aside(path)
@@ -106,7 +109,7 @@ def _prepared(path: str, stray: str | None) -> OpenedStore:
 def older_copy(path: str) -> str | None:
     """Return why pending deliveries would be held at the next start, or None. Changes nothing.
 
-    A stray log must have been looked for before.
+    Check for a stray log first.
     """
     with closing(connect_reader(path)) as connection:
         if version_of(connection) < newest_version():

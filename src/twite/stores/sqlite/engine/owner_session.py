@@ -1,4 +1,4 @@
-"""Owner session: the session of the one owner, which counts ids and keeps names in memory."""
+"""Owner session: the writer session of the only owner, with id counters and names in memory."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,12 +24,12 @@ _LEASES_AN_EPOCH: Final = 1 << 32
 
 
 def leases_of(epoch: int) -> Iterator[int]:
-    """Yield fencing tokens, each higher than any before in this epoch and those before it."""
+    """Yield fencing tokens, each higher than any before in this and earlier epochs."""
     return count(epoch * _LEASES_AN_EPOCH + 1)
 
 
 class OptOutList:
-    """Used by the writer's thread alone; about 100 bytes of memory for each key."""
+    """The opt-out list. Used only by the writer's thread; about 100 bytes of memory per key."""
 
     def __init__(self, run: RunsStatements) -> None:
         self._run = run
@@ -42,19 +42,19 @@ class OptOutList:
         self.keys = {key for (key,) in self._run("opt_outs")}
 
     def revoke(self, keys: Sequence[bytes], *, now: int) -> None:
-        """List keys; one that is listed keeps its moment."""
+        """Add keys to the list. A listed key keeps its time."""
         for key in keys:
             self._run("add_opt_out", key=key, now=now)
         self.keys.update(keys)
 
     def restore(self, keys: Sequence[bytes]) -> None:
-        """Take keys off the list."""
+        """Remove keys from the list."""
         for key in keys:
             self._run("remove_opt_out", key=key)
         self.keys.difference_update(keys)
 
     def among(self, deliveries: Iterable[Delivery], *, pixel: str) -> list[int]:
-        """Return the ids of deliveries whose person is listed."""
+        """Return the ids of those deliveries whose person is on the list."""
         if not self.keys:
             return []
         return [delivery.id for delivery in deliveries if self._lists(delivery.body, pixel)]
@@ -73,7 +73,10 @@ class OptOutList:
 
 
 class OwnerSession(WriterSession):
-    """Names and ids are read again after a rollback, since they were given in vain."""
+    """The owner's session.
+
+    After a rollback, names and ids are read again, because the assigned ones are void.
+    """
 
     connection: sqlite3.Connection
     keys: DedupKeys
@@ -109,18 +112,18 @@ class OwnerSession(WriterSession):
 
     @property
     def conversions(self) -> int:
-        """The highest id given to a conversion so far."""
+        """The highest conversion id so far."""
         return self._conversion
 
     def take_over(self) -> None:
-        """Let all leases expire: there is one owner, and the process that held them is dead."""
+        """Expire all leases: there is only one owner, and the process that held them is dead."""
         expire(self, now=_FOREVER, furthest=_FOREVER, died=True)
 
     def finish(self) -> None:
         """Write the counts and changes of the whole transaction. Call it before the commit.
 
-        The turn is written each time, though it may not have changed: whatever part of the log is
-        lost, the part before it holds the turn of its own last commit, and not the database's.
+        The turn is always written, even if unchanged: if the end of the log is lost, the rest then
+        has the turn of its own last commit, not of an older one.
         """
         self.keys.finish()
         self.tally.write()
@@ -159,12 +162,12 @@ class OwnerSession(WriterSession):
         self.turn, self.unsummed = execute(query("read_turn")).fetchone()
 
     def is_row_damage(self, error: Exception) -> bool:
-        """Return whether it is an error in the statement; others are the disk's."""
+        """Return whether the error concerns a row; other errors concern the disk."""
         is_statement = getattr(error, "sqlite_errorcode", _STATEMENT) == _STATEMENT
         return isinstance(error, sqlite3.OperationalError) and is_statement
 
     def lane(self, pixel: str, event: str) -> int:
-        """Return the id of a pixel's event, giving it one if it is new."""
+        """Return the id of a pixel's event; assign one if it is new."""
         id_ = self._lanes.get((pixel, event))
         if id_ is None:
             id_ = len(self._lanes) + 1
@@ -178,7 +181,7 @@ class OwnerSession(WriterSession):
         return tuple(self._lanes.values())
 
     def account(self, source: str, pixel: str) -> int:
-        """Return the id of a source's account with a pixel, giving it one if it is new."""
+        """Return the id of a source's account with a pixel; assign one if it is new."""
         id_ = self._accounts.get((source, pixel))
         if id_ is None:
             id_ = len(self._accounts) + 1
@@ -192,7 +195,7 @@ class OwnerSession(WriterSession):
         return self._submission
 
     def next_conversions(self, count: int) -> int:
-        """Return the first of that many ids in a row."""
+        """Return the first of `many` consecutive conversion ids."""
         first = self._conversion + 1
         self._conversion += count
         return first

@@ -16,7 +16,7 @@ class DamagedPage(Exception):
 
 
 def varint(page: bytes, place: int) -> tuple[int, int]:
-    """Return a variable-length integer and the place behind it. Raises IndexError."""
+    """Return a variable-length integer and the offset after it. Raises IndexError."""
     found = 0
     for _ in range(8):
         byte = page[place]

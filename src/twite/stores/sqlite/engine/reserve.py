@@ -1,7 +1,7 @@
 """Disk reserve: space kept in `<database>.reserve` for when the disk is full.
 
-It is given up then, so that what was taken in can still be sent and settled while nothing new is
-taken in; and made again when there is room.
+When the disk is full, the reserve is released, so that stored conversions can still be sent and
+settled while intake stops. It is created again when there is space.
 """
 
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 class Reserve:
-    """Used by the writer's thread, which gives it up, and by one that makes it again."""
+    """The reserve file. The writer's thread releases it, and another thread creates it again."""
 
     def __init__(self, database: str, size: int) -> None:
         """`size` is in bytes; 0 keeps none."""
@@ -21,14 +21,14 @@ class Reserve:
 
     @property
     def there(self) -> bool:
-        """Whether all of it is on the disk."""
+        """Whether the whole reserve is on the disk."""
         try:
             return self.path.stat().st_size == self._size > 0
         except OSError:
             return False
 
     def make(self) -> bool:
-        """Take the room, if as much and a quarter more is free; return whether it is there."""
+        """Create the reserve if its size plus a quarter is free; return whether it exists."""
         if self._size == 0:
             self.path.unlink(missing_ok=True)
             return False
@@ -57,7 +57,7 @@ class Reserve:
         return True
 
     def give_up(self) -> bool:
-        """Let go of it; return whether there was any."""
+        """Release the reserve; return whether it existed."""
         try:
             self.path.unlink()
         except OSError:

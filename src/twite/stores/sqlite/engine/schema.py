@@ -13,7 +13,7 @@ _NUMBERED: Final = re.compile(r"([0-9]{4})_\w+\.sql")
 
 
 def migrations() -> list[tuple[int, str]]:
-    """Return (version, statements), in order."""
+    """Return the migrations as (version, statements), in order."""
     folder = files("twite.stores.sqlite.engine").joinpath("migrations")
     found = sorted(
         (int(match[1]), entry.read_text("utf-8"))
@@ -26,17 +26,17 @@ def migrations() -> list[tuple[int, str]]:
 
 
 def newest_version() -> int:
-    """Return the version that this code brings a database to."""
+    """Return the newest schema version."""
     return migrations()[-1][0]
 
 
 def version_of(connection: sqlite3.Connection) -> int:
-    """Return the version of the database; 0 when it is new."""
+    """Return the version of the database; 0 if it is new."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def migrate(connection: sqlite3.Connection, path: str) -> None:
-    """Bring the database to the newest version. Raises StoreUnusable when it is newer than that."""
+    """Migrate the database to the newest version. Raises StoreUnusable if the database is newer."""
     present = version_of(connection)
     refuse_newer(present, path)
     for version, statements in migrations():
@@ -57,7 +57,7 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
 
 
 def schema_of(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
-    """Return all that the database says of its tables and indexes."""
+    """Return the schema that the database contains."""
     return connection.execute(
         "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"
     ).fetchall()
@@ -65,14 +65,14 @@ def schema_of(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
 
 @cache
 def newest_schema() -> list[tuple[object, ...]]:
-    """Return what a database of the newest version says of them: one flipped bit would show."""
+    """Return the schema of a new database, to detect a damaged schema by comparison."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
         migrate(fresh, ":memory:")
         return schema_of(fresh)
 
 
 def refuse_newer(present: int, path: str) -> None:
-    """Raise StoreUnusable when a database is of a version that this code does not know."""
+    """Raise StoreUnusable if the database has a newer version than this code."""
     newest = newest_version()
     if present > newest:
         raise StoreUnusable(

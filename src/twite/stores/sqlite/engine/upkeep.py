@@ -1,4 +1,4 @@
-"""Upkeep: prune old rows and restore the disk reserve, at intervals."""
+"""Upkeep: prune old rows and restore the disk reserve, periodically."""
 
 import asyncio
 import time
@@ -46,10 +46,10 @@ class _Place(msgspec.Struct, frozen=True, kw_only=True):
 class Pruner:
     """Prunes old rows in small slices between commits, on the writer's thread alone.
 
-    Submissions are in the order of their receipt, so each kind is a walk with a stored place in
-    it. A conversion that is not settled when its time comes is a straggler: it is checked again
-    until it is. The accounts are never touched. The last submission and the last attempt stay,
-    since ids are counted on from them. `Retention` says how long each kind is kept.
+    Submissions are in the order of receipt, so pruning of each kind is a scan with a stored
+    position. A conversion that is not settled by then is a straggler, and is checked again until it
+    is settled. Accounts are never changed. The last submission and the last attempt stay, because
+    new ids continue from them. `Retention` has the retention of each kind.
     """
 
     def __init__(self, keeping: Retention) -> None:
@@ -59,7 +59,7 @@ class Pruner:
         self._part = 0
 
     def slice(self, book: OwnerSession, *, now: int, most: int) -> int:
-        """Prune about `most` conversions' worth of one kind; return how much it was, 0 for none."""
+        """Prune up to about `most` conversions of one kind; return the amount, 0 for none."""
         steps = (
             self._bodies,
             self._histories,
@@ -238,7 +238,7 @@ _MOST: Final = 1_000
 
 
 class Upkeep:
-    """Runs from `start` to `close`, on the event loop."""
+    """The periodic maintenance, on the event loop, from `start` to `close`."""
 
     def __init__(
         self,
@@ -265,7 +265,7 @@ class Upkeep:
         self._size = 128
 
     def start(self) -> None:
-        """Begin."""
+        """Start."""
         self._tasks = [
             asyncio.create_task(self._mind_the_room()),
             asyncio.create_task(self._prune()),
@@ -333,7 +333,7 @@ class Upkeep:
 
 
 def counted_on() -> Callable[[], int]:
-    """Return wall time moved by the monotonic clock: changes of the wall clock age nothing."""
+    """Return the wall time at the start plus monotonic time, unaffected by later clock changes."""
     wall, monotonic = time.time_ns() // 1_000_000, time.monotonic()
     return lambda: wall + int((time.monotonic() - monotonic) * 1_000)
 

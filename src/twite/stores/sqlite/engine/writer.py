@@ -1,8 +1,8 @@
 """Writer thread: commits all waiting changes together (group commit).
 
-Invariants. A future gets its result only after the COMMIT that holds its work. A group that fails
-is rolled back whole, and its operations are then tried one by one, so that a bad one fails alone.
-What fails leaves nothing behind.
+A future gets its result only after the COMMIT with its work. A failed group is rolled back, and its
+operations are then tried one by one, so that only the bad one fails. A failed operation leaves no
+changes.
 """
 
 import asyncio
@@ -32,10 +32,10 @@ _PATIENCE: Final = 0.003
 class Handover(Generic[T]):
     """Queue from the event loop's thread to the writer's.
 
-    `put` is for the loop's thread, `wait` and `take` for the writer's. Two threads that both want
-    the interpreter's lock slow each other down: a request cost the loop 95 µs when every request
-    woke the writer, 76 when each turn of the loop did, and 63 when an idle writer is woken only
-    once the loop has run out of work. So arrivals are gathered, for a few milliseconds at most.
+    Call `put` in the loop's thread, `wait` and `take` in the writer's. Threads that compete for the
+    interpreter's lock slow each other down: a request cost the loop 95 µs if every request woke the
+    writer, 76 µs if each turn of the loop did, and 63 µs if an idle writer is woken only when the
+    loop has no work. So arrivals are collected, for a few milliseconds at most.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -51,7 +51,7 @@ class Handover(Generic[T]):
         self._quiet = 0
 
     def put(self, item: T) -> None:
-        """Add one; the writer hears of it when nothing more comes."""
+        """Add an operation; the writer is woken when the loop has no more work."""
         self._waiting.append(item)
         if not self._looking:
             self._looking = True
@@ -60,7 +60,7 @@ class Handover(Generic[T]):
             self._loop.call_soon(self._look)
 
     def wait(self) -> None:
-        """Return when there is something to take."""
+        """Wait until the queue is not empty."""
         while not self._waiting:
             self._idle = True
             # It may have come between the look and the word; then nobody would wake us.
@@ -70,7 +70,7 @@ class Handover(Generic[T]):
             self._tokens.get()
 
     def take(self) -> T | None:
-        """Return the next one, or None when there is none."""
+        """Return the next operation, or None."""
         try:
             return self._waiting.popleft()
         except IndexError:
@@ -103,7 +103,7 @@ _IOERR: Final = 10
 
 @dataclass(slots=True, eq=False)
 class Recording:
-    """A submission waiting for its commit."""
+    """A submission that waits for its commit."""
 
     submission: Submission
     future: asyncio.Future[Recorded]
@@ -112,14 +112,14 @@ class Recording:
 
 @dataclass(slots=True, eq=False)
 class Acting(Generic[T]):
-    """Any other change."""
+    """Any other change that waits for its commit."""
 
     act: Callable[[OwnerSession], T]
     future: asyncio.Future[T]
 
 
 class Closing:
-    """The signal to end, after all other jobs."""
+    """The signal to stop, after all queued operations."""
 
 
 Operation = Recording | Acting[object]
@@ -127,7 +127,10 @@ _Outcome = tuple[asyncio.Future[object], object, Exception | None]
 
 
 class Writer:
-    """Runs on its own thread from `start` to `close`; `submit…` are for the event loop's thread."""
+    """The writer thread, from `start` to `close`.
+
+    Call the `submit…` methods on the event loop's thread.
+    """
 
     def __init__(
         self,
@@ -173,12 +176,12 @@ class Writer:
         self._closing = False
 
     def start(self) -> None:
-        """Open the connection and begin; raises what opening raises."""
+        """Open the connection and start. Raises the errors of the connection."""
         self._book = self._open_book()
         self._thread.start()
 
     async def submit(self, submission: Submission) -> Recorded:
-        """Commit a submission with whatever else is waiting."""
+        """Commit a submission together with other queued operations."""
         size = len(submission.body) + sum([len(entry.body) for entry in submission.entries])
         count = max(1, len(submission.entries))
         self._refuse_when_closing()
@@ -199,14 +202,14 @@ class Writer:
         return await future
 
     async def submit_act(self, act: Callable[[OwnerSession], T]) -> T:
-        """Commit another change with whatever else is waiting."""
+        """Commit another change together with other queued operations."""
         self._refuse_when_closing()
         future: asyncio.Future[T] = self._loop.create_future()
         self._queue.put(Acting(act, future))  # type: ignore[arg-type]  # T goes to its own future only
         return await future
 
     async def close(self) -> None:
-        """Finish what is waiting, and stop."""
+        """Finish queued operations, and stop."""
         if not self._closing:
             self._closing = True
             self._queue.put(Closing())

@@ -1,7 +1,7 @@
-"""Back up the database while its owner goes on, and restore a backup.
+"""Back up the database while its owner keeps working, and restore a backup.
 
-The copy reads one snapshot, a few megabytes at a time. Commits go on meanwhile; the log keeps what
-came since the snapshot, and is cut again when the copy is done.
+The copy reads one snapshot, a few megabytes at a time. Commits continue meanwhile; the log keeps
+changes since the snapshot, and shrinks again after the copy.
 """
 
 import os
@@ -31,7 +31,7 @@ _UNSYNCED: Final = 4
 
 
 def backup(path: str, to: str) -> Backup:
-    """Copy the database at `path`. Raises StoreUnusable; what was begun is gone then."""
+    """Copy the database at `path`. Raises StoreUnusable, after deleting the incomplete copy."""
     began = time.monotonic()
     target = Path(to)
     draft = target.with_name(f"{target.name}.part")
@@ -116,9 +116,9 @@ def _check_pages(draft: Path) -> None:
 
 
 def restore(database: str, source: str) -> Restored:
-    """Put a copy of a backup in the place of the database, and the files that were there aside.
+    """Replace the database with a copy of a backup; the previous files are renamed.
 
-    The backup stays where it is. Raises StoreInUse, StoreUnusable; nothing is changed then.
+    The backup is not changed. Raises StoreInUse, StoreUnusable; nothing is changed then.
     """
     database = os.path.realpath(database)
     if not Path(source).is_file():

@@ -1,7 +1,7 @@
-"""Read a database file page by page, without SQLite, so that sound pages survive damage.
+"""Read a database file page by page, without SQLite.
 
-SQLite reaches a row from the root of its table; one damaged page above hides all that is below it.
-Here each page is read for itself. [sqlite.org/fileformat2.html]
+Intact pages can be read despite damage. SQLite reaches a row from the root of its table: a damaged
+page hides all pages below it. Here, each page is read separately. [sqlite.org/fileformat2.html]
 """
 
 import copy
@@ -31,28 +31,28 @@ _LEAST_HERE: Final = (PAGE_SIZE - 12) * 32 // 255 - 23
 
 
 class PageRow(NamedTuple):
-    """One record: its rowid (0 in an index) and its values as they are stored."""
+    """One record: its rowid (0 in an index) and its stored values."""
 
     rowid: int
     values: tuple[Value, ...]
 
 
 class LeafPage(NamedTuple):
-    """The rows of one page that can be read, and whether that is all of them."""
+    """The readable rows of one page, and whether these are all its rows."""
 
     rows: list[PageRow]
     whole: bool
 
 
 class PageTree(NamedTuple):
-    """The pages below a root that hold rows, and whether the way to all of them was sound."""
+    """The pages with rows below a root, and whether all inner pages were intact."""
 
     pages: list[int]
     whole: bool
 
 
 class Pages:
-    """The newest sound version of each page: from the log, or else from the file."""
+    """The newest intact version of each page, from the log or the file."""
 
     def __init__(self, path: str) -> None:
         self._file = Path(path).read_bytes()
@@ -63,14 +63,14 @@ class Pages:
         self.count = max(len(self._file) // PAGE_SIZE, max(self._logged, default=0))
 
     def without_log(self) -> "Pages":
-        """Return the pages of the database file alone."""
+        """Return the pages of the database file without the log."""
         pages = copy.copy(self)
         pages._logged, pages.log_is_whole = {}, False  # noqa: SLF001 - a copy of its own kind
         pages.count = len(self._file) // PAGE_SIZE
         return pages
 
     def page(self, number: int) -> bytes:
-        """Raises DamagedPage for a number that is none."""
+        """Return a page. Raises DamagedPage for an invalid number."""
         if not 1 <= number <= self.count:
             raise DamagedPage
         found = self._logged.get(number)
@@ -81,7 +81,7 @@ class Pages:
         return found
 
     def kind(self, number: int) -> int:
-        """Return the kind of a page, 0 for none of a table or index."""
+        """Return the kind of a page, 0 if it belongs to no table or index."""
         try:
             found = self.page(number)[_start(number)]
         except DamagedPage:
@@ -89,7 +89,7 @@ class Pages:
         return found if found in _KINDS else 0
 
     def tree(self, root: int) -> PageTree:
-        """Walk from a root to all pages that hold rows."""
+        """Find all pages with rows below a root."""
         pages: list[int] = []
         whole = True
         ahead, seen = [root], set()
@@ -112,7 +112,7 @@ class Pages:
         return PageTree(pages, whole)
 
     def free(self) -> set[int]:
-        """Return the pages that are in no use, as far as their list is sound."""
+        """Return the unused pages, as far as the free list is intact."""
         found: set[int] = set()
         try:
             trunk = struct.unpack_from(">I", self.page(1), _FIRST_FREE)[0]

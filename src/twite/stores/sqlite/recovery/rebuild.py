@@ -19,7 +19,7 @@ from twite.stores.sqlite.recovery.salvage import Salvage, SalvagedRow
 
 
 def put_where_they_belong(new: sqlite3.Connection) -> None:
-    """Give each conversion to the submission that brought it: its number says which that is."""
+    """Assign each conversion to its submission, by its number."""
     new.execute("CREATE INDEX by_first ON submission (first, entries)")
     # Of two that begin at one number, the first brought nothing.
     new.execute(
@@ -35,7 +35,7 @@ def put_where_they_belong(new: sqlite3.Connection) -> None:
 
 
 def stand_in_for_submissions(new: sqlite3.Connection, *, now: int) -> None:
-    """Where a submission is lost and its conversions are not, something must stand for it."""
+    """Create a placeholder for each lost submission whose conversions survive."""
     new.execute(
         "INSERT INTO submission (id, receipt, source, door, received_at, first, entries, body) "
         "SELECT conversion.submission, 'recovered-' || conversion.submission, "
@@ -51,7 +51,7 @@ def stand_in_for_submissions(new: sqlite3.Connection, *, now: int) -> None:
 
 
 def hold_the_missing(new: sqlite3.Connection, *, now: int) -> None:
-    """Hold conversions of which nobody knows whether they were sent."""
+    """Hold conversions that may have been sent."""
     new.execute(
         "INSERT INTO account (source, pixel) SELECT DISTINCT submission.source, lane.pixel "
         "FROM conversion JOIN submission ON submission.id = conversion.submission "
@@ -73,7 +73,7 @@ def hold_the_missing(new: sqlite3.Connection, *, now: int) -> None:
 
 
 def make_keys(new: sqlite3.Connection) -> None:
-    """Make the dedup keys anew: they follow from the conversions."""
+    """Rebuild the dedup keys from the conversions."""
     taken: dict[bytes, int] = {}
     shown: set[tuple[bytes, int]] = set()
     for id_, pixel, event, conversion_id, suppressed in new.execute(
@@ -93,7 +93,7 @@ def make_keys(new: sqlite3.Connection) -> None:
 
 
 def make_balance(new: sqlite3.Connection) -> dict[str, int]:
-    """Make received equal to all the rest; return what was lost, by account."""
+    """Balance the accounts; return the lost conversions by account."""
     # The row of an account may be gone whose deliveries are there.
     new.execute(
         "INSERT OR IGNORE INTO account (id, source, pixel) SELECT DISTINCT outbox.account, "
@@ -130,7 +130,7 @@ _MANY: Final = 10_000
 
 
 class Rebuild:
-    """One run, from the rows of the old file to a balanced new one."""
+    """One run: build a balanced new database from the rows of the old file."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Recover: build a new database from the sound rows of a damaged one, with a correct balance."""
+"""Recover: build a new database from the intact rows of a damaged one, with a correct balance."""
 
 import os
 import sqlite3
@@ -24,10 +24,10 @@ __all__ = ["Recovered", "recover"]
 
 
 def recover(path: str, to: str | None, *, known: Sequence[tuple[str, str]] = ()) -> Recovered:
-    """Save what is sound into a new file, and put the damaged one aside.
+    """Save the intact rows into a new file, and rename the damaged one.
 
-    Without `to`, the new one takes its place. `known` are (pixel, event) by which conversions are
-    recognised whose lane is lost. Raises StoreInUse, StoreUnusable.
+    Without `to`, the new file replaces it. `known` are pairs (pixel, event), which identify
+    conversions whose lane row is lost. Raises StoreInUse, StoreUnusable.
     """
     path = os.path.realpath(path)
     target = to or f"{path}.recovered"

@@ -1,4 +1,4 @@
-"""Salvage the sound rows of a damaged database, by table."""
+"""Salvage the intact rows of a damaged database, by table."""
 
 import re
 import sqlite3
@@ -22,14 +22,14 @@ _MOMENTS: Final = 1_000_000_000_000
 
 
 class SalvagedRow(NamedTuple):
-    """A row by the names of its columns. `sure`: it was reached from its table's root."""
+    """A row, by column names. `sure` is whether it was reached from its table's root."""
 
     values: Mapping[str, Value]
     sure: bool
 
 
 class Salvage:
-    """Reads the tables that a new database has out of a damaged one."""
+    """Reads the tables of a damaged database, by the schema of a new one."""
 
     def __init__(self, pages: Pages, new: sqlite3.Connection) -> None:
         """`new` has the newest schema, and is only asked for it."""
@@ -53,7 +53,7 @@ class Salvage:
         self.damaged_pages: set[int] = set()
 
     def whole(self, table: str) -> bool:
-        """Whether every row of a table can be read; known once its rows were."""
+        """Whether every row of a table is readable. Call it after reading the rows."""
         tree = self._trees.get(table)
         return (
             tree is not None
@@ -63,7 +63,7 @@ class Salvage:
         )
 
     def rows(self, table: str) -> Iterator[SalvagedRow]:
-        """Yield what is found of a table; the same row may come twice."""
+        """Yield the rows found of a table, possibly with duplicates."""
         columns = self._columns[table]
         tree = self._trees.get(table)
         for number in () if tree is None else tree.pages:
