@@ -117,7 +117,7 @@ def test_the_parts_of_the_tables_are_those_that_an_import_reads():
     parts_of_a_version = {
         key
         for key, row in RESOURCES["containerVersion"].items()
-        if row.how == "by the tables of its parts"
+        if row.how == "see the tables of its parts below"
     }
 
     assert parts_of_a_version == {*KINDS, "container"}

@@ -19,30 +19,30 @@ from twite.redaction.shapes import holds_a_person
 # the codes of a request of the wrong shape).
 ERRORS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "amount_ambiguous": "a separator that may mark decimals or thousands",
+        "amount_ambiguous": "the amount has a separator that may mark decimals or thousands",
         "cells_missing": "the row has fewer cells than the header",
         "cells_too_many": "the row has more cells than the header",
-        "consent_unreadable": "neither yes nor no",
-        "currency_conflict": "the amount names a different currency from its column",
-        "id_rounded": "an id in scientific notation: a spreadsheet cut off its last digits",
-        "id_shared": "the id and event of an earlier row, with a different person, time or value",
+        "consent_unreadable": "the consent cell contains neither yes nor no",
+        "currency_conflict": "the currency next to the amount differs from the currency column",
+        "id_rounded": "the id is in scientific notation, because a spreadsheet rounded it",
+        "id_shared": "an earlier row has the same id and event, but another person, time or value",
         "time_missing": "the row has no time, but other rows do",
-        "too_large": "a row that is too large for a request",
+        "too_large": "the row is too large for a request",
         "not_sent": "the gateway refused the whole request, and a retry would not help",
     }
 )
 NOTES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "answer_lost": "a response was lost; resent rows may be duplicates",
-        "amount_read": "an amount with separators, interpreted as a person would",
-        "clock_change": "a local time that occurs twice or never because of a clock change",
+        "amount_read": "Twite interpreted the separators in the amount",
+        "clock_change": "the local time occurs twice or never, because the clocks change",
         "currency_read": "the currency was in the cell of the amount",
-        "differs_from_earlier": "the id and event of an earlier row, with different content",
+        "differs_from_earlier": "an earlier row has the same id and event, but different content",
         "items_unread": "the items could not be read: the conversion is sent without them",
-        "placeholder": "a cell for an unknown value, treated as empty",
-        "same_as_earlier": "the id and event of an earlier row",
-        "suppressed": "why the gateway will not send the conversion",
-        "time_of_day_missing": "a date without a time of day, read as noon",
+        "placeholder": "the cell contains a placeholder, which Twite treats as empty",
+        "same_as_earlier": "an earlier row has the same id and event",
+        "suppressed": "the gateway will not send the conversion; the message gives the reason",
+        "time_of_day_missing": "the date has no time of day, so Twite uses noon",
     }
 )
 

@@ -35,8 +35,8 @@ def _keys(*names: str, treatment: KeyTreatment, how: str = "") -> dict[str, Docu
     return dict.fromkeys(names, DocumentedKey(treatment, how))
 
 
-_WEB: Final = "only for web pages"
-_APPS: Final = "only for mobile apps"
+_WEB: Final = "applies only to web pages"
+_APPS: Final = "applies only to mobile apps"
 _WHERE: Final = _keys(
     "path",
     "accountId",
@@ -45,47 +45,58 @@ _WHERE: Final = _keys(
     "fingerprint",
     "tagManagerUrl",
     treatment=KeyTreatment.IDLE,
-    how="location within Google Tag Manager",
+    how="the place of the part in Google Tag Manager",
 )
 _PEOPLE: Final = {
-    "notes": DocumentedKey(KeyTreatment.IDLE, "comments: counted in the report, not kept")
+    "notes": DocumentedKey(
+        KeyTreatment.IDLE, "comments, which Twite does not keep; the report counts them"
+    )
 } | {"parentFolderId": DocumentedKey(KeyTreatment.IDLE, "folders only organize parts")}
-_PART: Final = {"name": _done("names are kept"), "type": _done("by the tables of types")}
+_PART: Final = {
+    "name": _done("Twite keeps the name"),
+    "type": _done("see the tables of types above"),
+}
 
 _TAG: Final = {
     **_PART,
-    "tagId": DocumentedKey(KeyTreatment.IDLE, "other parts refer to it by name"),
+    "tagId": DocumentedKey(
+        KeyTreatment.IDLE, "in Twite, other parts refer to this part by its name"
+    ),
     "parameter": _done("the template's fields"),
     "firingTriggerId": _done(
-        "`triggers`; a tag without a trigger never fires, and the report says so"
+        "`triggers`; a tag without a trigger never fires, and the report mentions this"
     ),
-    "blockingTriggerId": _done("`unless`; if an exception is left out, so is the tag"),
-    "priority": _done("`priority`; a non-integer counts as 0 and is noted"),
+    "blockingTriggerId": _done(
+        "`unless`; if Twite leaves out an exception, it also leaves out the tag"
+    ),
+    "priority": _done(
+        "`priority`; if the value is not an integer, Twite uses 0, and the report notes it"
+    ),
     "setupTag": _done("`setup`, with `stopOnSetupFailure`"),
     "teardownTag": _done("`teardown`, with `stopTeardownOnFailure`"),
     "tagFiringOption": _done(
-        "`firing`; *once per page load* means once per event; *once per event* "
-        "does not count runs as the setup or teardown of another tag"
+        "`firing`; Twite treats *once per page load* as once per event, and does not count runs "
+        "as the setup or teardown of another tag"
     ),
     "paused": _done("`paused`"),
     "consentSettings": _done("`consent`"),
-    "liveOnly": _done("a gateway is always live"),
-    "scheduleStartMs": _done("`starts_at`; if it is not a time, the tag is paused"),
-    "scheduleEndMs": _done("`ends_at`; if it is not a time, the tag is paused"),
+    "liveOnly": _done("a gateway is always live, so the tag can fire"),
+    "scheduleStartMs": _done("`starts_at`; if the value is not a time, Twite pauses the tag"),
+    "scheduleEndMs": _done("`ends_at`; if the value is not a time, Twite pauses the tag"),
     "monitoringMetadata": DocumentedKey(
         KeyTreatment.NOTED, "Twite passes no metadata to addEventCallback"
     ),
     "monitoringMetadataTagNameKey": DocumentedKey(
         KeyTreatment.NOTED, "Twite passes no metadata to addEventCallback"
     ),
-    "firingRuleId": DocumentedKey(KeyTreatment.LEFT_OUT, "only in version 1 of the API"),
-    "blockingRuleId": DocumentedKey(KeyTreatment.LEFT_OUT, "only in version 1 of the API"),
+    "firingRuleId": DocumentedKey(KeyTreatment.LEFT_OUT, "exists only in version 1 of the API"),
+    "blockingRuleId": DocumentedKey(KeyTreatment.LEFT_OUT, "exists only in version 1 of the API"),
     **_PEOPLE,
     **_WHERE,
 }
 _TRIGGER: Final = {
     **_PART,
-    "triggerId": _done("tags refer to it"),
+    "triggerId": _done("tags refer to the trigger by this id"),
     "customEventFilter": _done("`when`"),
     "filter": _done("`when`"),
     **_keys(
@@ -111,15 +122,17 @@ _TRIGGER: Final = {
         how=_WEB,
     ),
     "parameter": DocumentedKey(
-        KeyTreatment.LEFT_OUT, "only triggers of web pages, and groups, have parameters"
+        KeyTreatment.LEFT_OUT, "only triggers of web pages and trigger groups have parameters"
     ),
     **_PEOPLE,
     **_WHERE,
 }
 _VARIABLE: Final = {
     **_PART,
-    "variableId": DocumentedKey(KeyTreatment.IDLE, "other parts refer to it by name"),
-    "parameter": _done("by the type"),
+    "variableId": DocumentedKey(
+        KeyTreatment.IDLE, "in Twite, other parts refer to this part by its name"
+    ),
+    "parameter": _done("depends on the variable's type"),
     "formatValue": _done("`format`"),
     "scheduleStartMs": DocumentedKey(
         KeyTreatment.LEFT_OUT, "Twite cannot limit a variable to a time span"
@@ -135,9 +148,9 @@ _VARIABLE: Final = {
 RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
     {
         "export": {
-            "exportFormatVersion": _done("only 2 is supported"),
-            "containerVersion": _done("by the tables of its parts"),
-            "exportTime": DocumentedKey(KeyTreatment.IDLE, "when it was exported"),
+            "exportFormatVersion": _done("Twite supports only 2"),
+            "containerVersion": _done("see the tables of its parts below"),
+            "exportTime": DocumentedKey(KeyTreatment.IDLE, "the time of the export"),
         },
         "containerVersion": {
             **_keys(
@@ -150,10 +163,10 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
                 "client",
                 "transformation",
                 treatment=KeyTreatment.DONE,
-                how="by the tables of its parts",
+                how="see the tables of its parts below",
             ),
             "containerVersionId": _done("`version`"),
-            "name": _done("`name`, where the container has none"),
+            "name": _done("`name`, if the container has no name"),
             "folder": DocumentedKey(KeyTreatment.NOTED, "folders only organize parts"),
             "zone": DocumentedKey(KeyTreatment.LEFT_OUT, "it belongs to web containers"),
             "gtagConfig": DocumentedKey(KeyTreatment.LEFT_OUT, "it belongs to web containers"),
@@ -163,10 +176,10 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
         },
         "container": {
             **_WHERE,
-            "containerId": _done("part of the type names of templates"),
+            "containerId": _done("part of the `cvt_…` type of each part that uses a template"),
             "name": _done("`name`"),
             "publicId": _done("`public_id`"),
-            "usageContext": _done("only SERVER is accepted"),
+            "usageContext": _done("Twite accepts only SERVER"),
             "taggingServerUrls": DocumentedKey(
                 KeyTreatment.NOTED, "the old URLs; set server.public_url instead"
             ),
@@ -176,16 +189,19 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
             "features": DocumentedKey(KeyTreatment.IDLE, "features of Google's editor"),
         },
         "customTemplate": {
-            "templateId": _done("part of the type names of parts"),
-            "name": _done("names are kept"),
-            "templateData": _done("a `.tpl` file, unchanged"),
-            "galleryReference": _done("part of the type names of parts"),
+            "templateId": _done("part of the `cvt_…` type of each part that uses a template"),
+            "name": _done("Twite keeps the name"),
+            "templateData": _done("written unchanged to a `.tpl` file"),
+            "galleryReference": _done("part of the `cvt_…` type of each part that uses a template"),
             **_WHERE,
         },
         "galleryReference": {
-            "galleryTemplateId": _done("part of the type names of parts"),
+            "galleryTemplateId": _done(
+                "part of the `cvt_…` type of each part that uses a template"
+            ),
             "isModified": _done(
-                "unmodified gallery templates are public and not searched for secrets"
+                "Twite does not search unmodified gallery templates for secrets, because they are "
+                "public"
             ),
             **_keys(
                 "host",
@@ -209,8 +225,11 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
         },
         "trigger": _TRIGGER,
         "condition": {
-            "type": _done("by the table of operators"),
-            "parameter": _done("`arg0`, `arg1`, `negate`, `ignore_case`; left out with other keys"),
+            "type": _done("see the table of operators above"),
+            "parameter": _done(
+                "Twite reads `arg0`, `arg1`, `negate` and `ignore_case`; with any other key, it "
+                "leaves out the part"
+            ),
         },
         "tag": _TAG,
         "setupTag": {"tagName": _done(), "stopOnSetupFailure": _done("`needed`")},
@@ -221,16 +240,21 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
         },
         "client": {
             **_PART,
-            "clientId": DocumentedKey(KeyTreatment.IDLE, "nothing refers to it"),
-            "parameter": _done("the template's fields; noted for Google's own clients"),
+            "clientId": DocumentedKey(KeyTreatment.IDLE, "no other part refers to this id"),
+            "parameter": _done(
+                "the template's fields; for Google's own clients, the report only notes them"
+            ),
             "priority": _done("`priority`"),
             **_PEOPLE,
             **_WHERE,
         },
         "transformation": {
             **_PART,
-            "transformationId": DocumentedKey(KeyTreatment.IDLE, "nothing refers to it"),
-            "parameter": _done("by the type; left out with parameters of another type"),
+            "transformationId": DocumentedKey(KeyTreatment.IDLE, "no other part refers to this id"),
+            "parameter": _done(
+                "depends on the type; Twite leaves out a transformation with parameters of "
+                "another type"
+            ),
             **_PEOPLE,
             **_WHERE,
         },
@@ -244,19 +268,19 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
         },
         "folder": {
             "folderId": DocumentedKey(KeyTreatment.IDLE, "folders only organize parts"),
-            "name": _done("named in the report"),
+            "name": _done("the report shows the name"),
             "notes": _PEOPLE["notes"],
             **_WHERE,
         },
         "zone": {
-            "name": _done("named in the report"),
+            "name": _done("the report shows the name"),
             **_keys(
                 "zoneId",
                 "boundary",
                 "childContainer",
                 "typeRestriction",
                 treatment=KeyTreatment.LEFT_OUT,
-                how="with its zone",
+                how="Twite leaves out the whole zone",
             ),
             "notes": _PEOPLE["notes"],
             **_WHERE,
@@ -267,7 +291,7 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
                 "type",
                 "parameter",
                 treatment=KeyTreatment.LEFT_OUT,
-                how="with its gtagConfig",
+                how="Twite leaves out the whole gtagConfig",
             ),
             **_WHERE,
         },
