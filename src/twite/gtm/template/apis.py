@@ -126,7 +126,7 @@ APIS: Final = MappingProxyType(
         "sendMessage": _needs("use_message"),
         "sendPixelFromBrowser": _needs(
             "send_pixel_from_browser",
-            "returns false in a gateway, because no browser waits for the response",
+            "returns true only in the first step of a tag, if the script reads a stream",
         ),
         "setCookie": _needs("set_cookies", "option names are case-insensitive"),
         "setPixelResponse": _needs("access_response"),

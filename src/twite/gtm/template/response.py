@@ -128,7 +128,9 @@ def _with_cookie(
         f"; {attribute}" for attribute in _attributes(cookie, host, registrable)
     )
     # Of two cookies that a browser would store under one key, the later one wins.
-    kept = tuple(cooky for cooky in response.cookies if _place(cooky) != _place(written))
+    kept = tuple(
+        cooky for cooky in response.cookies if cookie_place(cooky) != cookie_place(written)
+    )
     return msgspec.structs.replace(response, cookies=(*kept, written))
 
 
@@ -156,7 +158,8 @@ def _attributes(
     return found
 
 
-def _place(cookie: str) -> tuple[str, frozenset[str]]:
+def cookie_place(cookie: str) -> tuple[str, frozenset[str]]:
+    """Return the key under which a browser stores a cookie: its name, domain and path."""
     pair, *attributes = cookie.split("; ")
     name = pair.partition("=")[0]
     return name, frozenset(

@@ -1,0 +1,140 @@
+"""What tags add to a response stays on the gateway's own site, and within bounds."""
+
+import pytest
+
+from twite.gtm.template.effects import Header, SetCookie
+from twite.gtm.template.response import ClientResponse
+from twite.gtm.template.tag_response import (
+    LONGEST_LIFE,
+    MOST_COOKIES,
+    ResponseSite,
+    TagResponse,
+    beneath,
+    joined,
+)
+
+SITE = ResponseSite(
+    host="t.shop.example",
+    site="shop.example",
+    reserved=frozenset({"twclid"}),
+    now=1_700_000_000_000,
+)
+
+
+def added(*effects, site=SITE):
+    """Return what a tag adds, and what was left out."""
+    said = []
+    response = TagResponse(
+        tag="tag:ads",
+        cookies=tuple(effect for effect in effects if isinstance(effect, SetCookie)),
+        headers=tuple(effect for effect in effects if isinstance(effect, Header)),
+    )
+    whole = joined([response], site=site, log_message=lambda tag, text: said.append((tag, text)))
+    return whole, said
+
+
+@pytest.mark.parametrize(
+    ("domain", "written"),
+    [
+        ("auto", "; Domain=shop.example"),
+        (None, ""),
+        ("shop.example", "; Domain=shop.example"),
+        (".Shop.example", "; Domain=shop.example"),
+        ("t.shop.example", "; Domain=t.shop.example"),
+    ],
+)
+def test_a_cookie_is_for_the_site_or_a_part_of_it(domain, written):
+    whole, said = added(SetCookie(name="a", value="b", domain=domain, max_age=60))
+
+    assert whole.cookies == (f"a=b{written}; Path=/; Max-Age=60; Secure; SameSite=Lax",)
+    assert said == []
+
+
+@pytest.mark.parametrize("domain", ["example", "other.example", "x.shop.example", "hop.example"])
+def test_a_cookie_for_another_domain_is_left_out(domain):
+    whole, [(tag, text)] = added(SetCookie(name="a", value="b", domain=domain))
+
+    assert (whole.cookies, tag) == ((), "tag:ads")
+    assert text == "the cookie a is for a domain outside the gateway's site"
+
+
+def test_on_a_host_without_a_registrable_domain_a_cookie_is_for_the_host():
+    site = ResponseSite(host="localhost")
+
+    whole, said = added(
+        SetCookie(name="a", value="1", domain="auto"),
+        SetCookie(name="b", value="1", domain="localhost"),
+        site=site,
+    )
+
+    assert [cookie.split("; ")[1] for cookie in whole.cookies] == ["Path=/", "Path=/"]
+    assert said == []
+
+
+def test_a_cookie_lives_for_400_days_at_most_and_is_never_for_other_sites():
+    year = SetCookie(name="a", value="b", max_age=10 * LONGEST_LIFE, same_site="None")
+    dated = SetCookie(name="c", value="d", expires="Wed, 15 Nov 2023 22:13:20 GMT")
+    gone = SetCookie(name="e", value="", expires="Thu, 01 Jan 1970 00:00:00 GMT")
+    strict = SetCookie(name="f", value="", same_site="strict", http_only=True)
+
+    whole, _ = added(year, dated, gone, strict)
+
+    assert whole.cookies == (
+        f"a=b; Path=/; Max-Age={LONGEST_LIFE}; Secure; SameSite=Lax",
+        "c=d; Path=/; Max-Age=86400; Secure; SameSite=Lax",
+        "e=; Path=/; Max-Age=0; Secure; SameSite=Lax",
+        "f=; Path=/; Secure; HttpOnly; SameSite=Strict",
+    )
+
+
+def test_the_gateways_own_cookies_are_not_a_tags_to_set():
+    names = ("_twite", "twite", "__Host-twite", "twite-visitor", "twclid")
+
+    whole, said = added(*(SetCookie(name=name, value="x") for name in names))
+
+    assert whole.cookies == ()
+    assert len(said) == len(names) - 1  # Twite keeps the click itself, and nobody need know
+
+
+def test_cookies_are_bounded_in_size_and_number():
+    many = [SetCookie(name=f"c{at}", value="x") for at in range(MOST_COOKIES + 2)]
+
+    whole, said = added(SetCookie(name="big", value="x" * 5_000), *many)
+
+    assert len(whole.cookies) == MOST_COOKIES
+    assert [text for _, text in said] == [
+        "the cookie big is larger than 4096 bytes",
+        *["more than 20 cookies in one response"] * 2,
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["set-cookie", "location", "content-type", "access-control-allow-origin", "content-length"],
+)
+def test_headers_of_the_response_itself_are_not_a_tags_to_set(name):
+    whole, said = added(Header(name=name, value="x"), Header(name="x-ad", value="y"))
+
+    assert whole.headers == (("x-ad", "y"),)
+    assert len(said) == 1
+
+
+def test_without_consent_headers_are_set_and_no_cookie_is():
+    site = ResponseSite(host="t.shop.example", site="shop.example", keeps=False)
+
+    whole, _ = added(SetCookie(name="a", value="b"), Header(name="x-ad", value="y"), site=site)
+
+    assert (whole.cookies, whole.headers) == ((), (("x-ad", "y"),))
+
+
+def test_what_a_client_sets_itself_wins():
+    client = ClientResponse(headers=(("x-ad", "own"),), cookies=("a=own; Path=/; Secure",))
+    tags = ClientResponse(
+        headers=(("x-ad", "tag"), ("x-other", "tag")),
+        cookies=("a=tag; Path=/", "a=tag; Domain=shop.example; Path=/"),
+    )
+
+    whole = beneath(client, tags)
+
+    assert whole.headers == (("x-ad", "own"), ("x-other", "tag"))
+    assert whole.cookies == ("a=own; Path=/; Secure", "a=tag; Domain=shop.example; Path=/")
