@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -152,9 +152,19 @@ class Street:
 
 
 @contextmanager
-def a_street(folder: Path, shop: Shop, emulator: Emulator) -> Iterator[Street]:
+def a_street(
+    folder: Path,
+    shop: Shop,
+    emulator: Emulator,
+    *,
+    extra: str = "",
+    changes: Mapping[str, str] | None = None,
+) -> Iterator[Street]:
     gateway = Gateway(folder, emulator.url)
     sources = SOURCES.format(origin=shop.origin, plain=shop.plain_origin)
-    gateway.config.write_text(gateway.config.read_text() + sources)
+    settings = gateway.config.read_text() + sources + extra
+    for before, after in (changes or {}).items():
+        settings = settings.replace(before, after)
+    gateway.config.write_text(settings)
     with gateway:
         yield Street(shop, gateway, emulator)

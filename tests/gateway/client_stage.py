@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twite.domain.json_tree import Tree
 from twite.domain.secret import Secret
 from twite.engines.quickjs.threads import TemplateThreads
 from twite.gateway.ports.events import Notice
-from twite.gateway.ports.tags import TagOutcome
+from twite.gateway.ports.tags import ContainerRun, TagOutcome
 from twite.gateway.tags.clients.clients import ClientEffects, Clients, TemplateClient
 from twite.gateway.tags.runtime.engine_pool import TemplateStorage
 from twite.gtm.template.effects import HttpEffect, Service
@@ -19,6 +19,9 @@ from twite.gtm.template.template import Template, TemplateKind, TemplatePart
 from twite.http.cookies import registrable_domain
 from twite.testing.builders import a_source
 from twite.testing.fakes import MovingClock, SeededRandomness
+
+if TYPE_CHECKING:
+    from twite.gtm.template.tag_response import TagResponse
 
 GRANTS = (
     *(
@@ -54,17 +57,26 @@ class PlayedContainer:
         self.until: asyncio.Event | None = None
         self.trouble: Exception | None = None
         self.outcomes: dict[str, tuple[TagOutcome, ...]] = {}
+        self.responses: tuple[TagResponse, ...] = ()
+        self.waited: list[bool] = []
 
     async def run(
-        self, event: Mapping[str, Tree], *, request: Incoming, client: TemplateClient
-    ) -> tuple[TagOutcome, ...]:
+        self,
+        event: Mapping[str, Tree],
+        *,
+        request: Incoming,
+        client: TemplateClient,
+        waits: bool,
+    ) -> ContainerRun:
         if self.until is not None:
             await self.until.wait()
         if self.trouble is not None:
             raise self.trouble
         self.came.append((client.name, event, request.path))
         self.ran.set()
-        return self.outcomes.get(str(event["event_name"]), ())
+        self.waited.append(waits)
+        outcomes = self.outcomes.get(str(event["event_name"]), ())
+        return ContainerRun(tags=outcomes, responses=self.responses)
 
 
 class Notices:

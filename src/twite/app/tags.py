@@ -129,6 +129,7 @@ class TagRuntime:
             known=_event_names(self._settings, self._container_configs),
             storage=self._storage,
             observer=self._observer,
+            first_turn_within=self._settings.server.tag_response_wait,
         )
 
     def lanes(self, to_x: ToX) -> TagWorkers | None:

@@ -85,6 +85,11 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         "requests per minute from one IP address to endpoints for pages",
         Number(1, 1_000_000),
     )
+    tag_response_wait: int = setting(
+        "50ms",
+        "how long a browser waits for tags that set cookies or response headers",
+        duration(0, 5 * SECOND),
+    )
     secret_key: Secret | None = setting(
         None,
         "encrypts stored credentials (`twite login`, Stape's tag) and queued tag events",

@@ -160,7 +160,7 @@ def keeping_client(
     wanted = visit.source.cookie
     if not ours or not wanted.client_id:
         return ()
-    answers = {_allowed(_SOME_CLICK, signals, visit.source.consent, now) for signals in signal_sets}
+    answers = allowances(signal_sets, visit.source.consent, now)
     value = client_cookie(client)
     if answers <= {True} and value is not None:
         return (
@@ -174,6 +174,13 @@ def keeping_client(
         )
     known = CLIENT_COOKIE in cookies and False in answers
     return drop_cookies([CLIENT_COOKIE], domain=domain) if known else ()
+
+
+def allowances(
+    signal_sets: Iterable[Signals], policy: ConsentPolicy, now: int
+) -> frozenset[bool | None]:
+    """Return whether each set of signals allows keeping a click on the device; see `_allowed`."""
+    return frozenset(_allowed(_SOME_CLICK, signals, policy, now) for signals in signal_sets)
 
 
 def called(headers: Mapping[bytes, bytes]) -> str | None:

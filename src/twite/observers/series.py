@@ -46,6 +46,10 @@ COUNTERS: Final = {
         "Events for which a tag did not fire, by reason.",
         "pixel source reason",
     ),
+    "twite_tag_first_turns_total": (
+        "First turns of tags that a browser waited for, by result.",
+        "pixel result",
+    ),
     "twite_tag_log_lines_total": (
         "Log lines from templates, and from the sandbox about templates.",
         "pixel",

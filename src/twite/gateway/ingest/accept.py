@@ -21,15 +21,17 @@ from twite.domain.submission import (
 from twite.domain.times import SECOND
 from twite.formats.beacon.shape import BeaconTwin
 from twite.formats.native import read as native
-from twite.formats.native.answers import Suppressed
 from twite.formats.native.read import ParsedNative
 from twite.formats.parsed_request import ParsedRequest
 from twite.formats.x_api import read as x_api
 from twite.gateway.ingest.entries import (
     Watch,
+    held_indexes,
     notices_of,
     of_x,
+    responses_of,
     split_results,
+    suppressions,
     tag_events,
     tag_outcomes,
     with_denials,
@@ -48,7 +50,7 @@ from twite.gateway.ports.events import Observer, SilentObserver, Troubled, Troub
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.privacy import Privacy
 from twite.gateway.ports.store import Intake
-from twite.gateway.ports.tags import DispatchesTags, FiringResult
+from twite.gateway.ports.tags import BrowserWait, DispatchesTags, FiringResult
 from twite.gtm.template.sandbox import Incoming
 
 NO_REQUEST: Final = Incoming()
@@ -156,12 +158,14 @@ class Accept:
         twins: Sequence[BeaconTwin] = (),
         request: Incoming = NO_REQUEST,
         client: str = "",
+        waits: BrowserWait | None = None,
     ) -> AcceptReceipt:
         """Accept a request that another format has parsed.
 
         `twins` are the page's reports of X's pixel. `request` is the part that tags may read,
-        `client` the client template that parsed it. Ignored items are counted in the same commit.
-        Raises LedgerFull, LedgerUnavailable; nothing is stored then.
+        `client` the client template that parsed it. `waits`: a browser waits for the response.
+        Ignored items are counted in the same commit. Raises LedgerFull, LedgerUnavailable; nothing
+        is stored then.
         """
         now = self._wall.now()
         judge = partial(
@@ -185,6 +189,7 @@ class Accept:
                 twins=twins,
                 request=request,
                 client=client,
+                waits=waits,
             )
         finally:
             self._end(ongoing)
@@ -200,6 +205,7 @@ class Accept:
         idempotency: Idempotency | None = None,
         request: Incoming = NO_REQUEST,
         client: str = "",
+        waits: BrowserWait | None = None,
     ) -> AcceptReceipt:
         now = self.clock.now()
         entries, refusals, remarks = split_results(
@@ -215,6 +221,7 @@ class Accept:
                 now=self._wall.now(),
                 first=len(reading.results),
                 held={entry.index: entry.held for entry in entries if entry.held is not None},
+                waits=waits,
             )
         flaws = flawed(reading.results) + self._double_hashes.among(matchable(reading))
         entries, flaws = weigh_match_keys(entries, flaws, of_nobody=flaws)
@@ -244,13 +251,7 @@ class Accept:
                 if result.suppressed is None and result.index not in duplicates
             ),
         )
-        held = tuple(
-            [
-                entry.index
-                for entry in entries
-                if (entry.held or entry.index in recorded.held) and entry.index not in duplicates
-            ]
-        )
+        held = held_indexes(entries, recorded)
         return AcceptReceipt(
             receipt=submission.receipt,
             accepted=len(entries) - len(suppressed) - len(duplicates) - len(held),
@@ -262,12 +263,9 @@ class Accept:
             duplicate_indexes=duplicates,
             suppressed_indexes=suppressed,
             held_indexes=held,
-            suppressed_reasons=tuple(
-                Suppressed(index=entry.index, reason=entry.suppressed)
-                for entry in entries
-                if entry.suppressed is not None
-            ),
+            suppressed_reasons=suppressions(entries),
             tags=tag_outcomes(firing.fired, again),
+            responses=responses_of(firing, again),
         )
 
     async def from_x(

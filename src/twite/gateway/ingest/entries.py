@@ -20,19 +20,21 @@ from twite.domain.stats.value_guard import ValueFlag
 from twite.domain.submission import (
     AcceptedConversion,
     Endpoint,
+    Recorded,
     RejectedConversion,
     Submission,
 )
 from twite.formats.beacon.shape import BeaconTwin
 from twite.formats.event_data.conversions import as_seen, in_our_words
 from twite.formats.event_data.of_native import event_of
-from twite.formats.native.answers import IdentifierWarning
+from twite.formats.native.answers import IdentifierWarning, Suppressed
 from twite.formats.native.conversion import MAX_ID, ReadConversion
 from twite.formats.native.read import ParsedNative
 from twite.formats.parsed_request import ParsedRequest
 from twite.gateway.ingest.rejections import refusal_of
 from twite.gateway.ports.events import Accepted, IgnoredSome, Judged, Notice, TagFired, TagPassed
-from twite.gateway.ports.tags import PREFIX, TagOutcome, TagRemark, TagStatus
+from twite.gateway.ports.tags import PREFIX, FiringResult, TagOutcome, TagRemark, TagStatus
+from twite.gtm.template.tag_response import TagResponse
 from twite.x.encode import batch_body, conversion_body
 
 _GIVEN: Final[Mapping[BeaconTwin, SightingPath]] = {
@@ -153,6 +155,36 @@ def tag_events(reading: ParsedNative, found: ParsedRequest | None) -> tuple[TagR
         )
         for given, result in zip(reading.given[:wanted], reading.results[:wanted], strict=True)
         if result.conversion is not None
+    )
+
+
+def held_indexes(entries: Sequence[AcceptedConversion], recorded: Recorded) -> tuple[int, ...]:
+    """Return the indexes of the entries that are held, without the duplicates."""
+    return tuple(
+        [
+            entry.index
+            for entry in entries
+            if (entry.held or entry.index in recorded.held)
+            and entry.index not in recorded.duplicates
+        ]
+    )
+
+
+def suppressions(entries: Sequence[AcceptedConversion]) -> tuple[Suppressed, ...]:
+    """Return the suppressed entries, with the reason."""
+    return tuple(
+        Suppressed(index=entry.index, reason=entry.suppressed)
+        for entry in entries
+        if entry.suppressed is not None
+    )
+
+
+def responses_of(firing: FiringResult, duplicates: Sequence[int]) -> tuple[TagResponse, ...]:
+    """Return what tags add to the answer; a duplicate does not run, and adds nothing."""
+    return tuple(
+        response
+        for index, response in firing.responses.items()
+        if index not in duplicates and not response.is_empty
     )
 
 

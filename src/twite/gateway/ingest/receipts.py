@@ -6,12 +6,14 @@ from twite.domain.delivery import XComplaint
 from twite.domain.submission import RejectedConversion
 from twite.formats.native.answers import IdentifierWarning, Suppressed
 from twite.gateway.ports.tags import TagOutcome
+from twite.gtm.template.tag_response import TagResponse
 
 
 class AcceptReceipt(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a committed request.
 
-    Indexes are positions in the request; `tags` are the tags that fired.
+    Indexes are positions in the request; `tags` are the tags that fired, `responses` what they add
+    to the response.
     """
 
     receipt: str
@@ -26,6 +28,7 @@ class AcceptReceipt(msgspec.Struct, frozen=True, kw_only=True):
     held_indexes: tuple[int, ...] = ()
     suppressed_reasons: tuple[Suppressed, ...] = ()
     tags: tuple[TagOutcome, ...] = ()
+    responses: tuple[TagResponse, ...] = ()
 
 
 class XAcceptReceipt(msgspec.Struct, frozen=True, kw_only=True):

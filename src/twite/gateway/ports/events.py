@@ -46,6 +46,13 @@ class TagPassed(msgspec.Struct, frozen=True, kw_only=True):
     times: int
 
 
+class FirstTurnEnded(msgspec.Struct, frozen=True, kw_only=True):
+    """A browser waited for a tag's first turn. `result`: in_time, late, failed or skipped."""
+
+    tag: str
+    result: str
+
+
 class TagSaid(msgspec.Struct, frozen=True, kw_only=True):
     """A log line from a tag's template, or from the sandbox about it, masked and shortened."""
 
@@ -222,6 +229,7 @@ Notice = (
     Accepted
     | TagFired
     | TagPassed
+    | FirstTurnEnded
     | TagSaid
     | ClientSaid
     | TurnedAway

@@ -16,6 +16,7 @@ from twite.formats.parsed_request import Native
 from twite.gtm.container.parts import Container
 from twite.gtm.template.effects import Forget, Keep
 from twite.gtm.template.sandbox import Call, EffectAnswer, Incoming, Turn
+from twite.gtm.template.tag_response import TagResponse
 from twite.gtm.template.template import Template
 
 # X's ids hold no colon: no pixel is ever called so.
@@ -101,10 +102,20 @@ class TagRemark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FiringResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The tags that fired for a submission, and those that did not, with the reason."""
+    """The tags that fired for a submission, and those that did not, with the reason.
+
+    `responses` are what fired tags add to the answer, by the index of their entry.
+    """
 
     fired: tuple[AcceptedConversion, ...] = ()
     unfired: tuple[UnfiredTags, ...] = ()
+    responses: Mapping[int, TagResponse] = {}
+
+
+class BrowserWait(msgspec.Struct, frozen=True, kw_only=True):
+    """A browser waits for the answer. `pixels`: it can be told to send pixels."""
+
+    pixels: bool = False
 
 
 TagStatus = Literal["queued", "duplicate", "suppressed", "held"]
@@ -115,6 +126,13 @@ class TagOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
     tag: str
     status: TagStatus
+
+
+class ContainerRun(msgspec.Struct, frozen=True, kw_only=True):
+    """The tags that fired for an event of a client, and what they add to its answer."""
+
+    tags: tuple[TagOutcome, ...] = ()
+    responses: tuple[TagResponse, ...] = ()
 
 
 class DispatchesTags(Protocol):
@@ -132,10 +150,12 @@ class DispatchesTags(Protocol):
         now: int,
         first: int,
         held: Mapping[int, str],
+        waits: BrowserWait | None = None,
     ) -> FiringResult:
         """Return an entry for each tag that fires for each event; indexes start at `first`.
 
-        `held` is why conversions are held, by index: their tags are held, too.
+        `held` is why conversions are held, by index: their tags are held, too. `waits`: a browser
+        waits for the answer.
         """
 
 

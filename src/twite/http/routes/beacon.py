@@ -2,17 +2,22 @@
 
 from base64 import b64decode
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from twite.domain.submission import Endpoint, RejectedConversion
 from twite.formats.beacon.read import read, read_image
 from twite.formats.native.answers import RejectedItem
+from twite.gateway.ports.tags import BrowserWait
 from twite.http.cookies import called, keeping
 from twite.http.origins import PageVisit
 from twite.http.responses import FOR_GOOD, JSON, HttpResponse
 from twite.http.route import HttpRequest, in_our_shape, incoming_of, visitor_of
+from twite.http.tag_response import with_tags
+
+if TYPE_CHECKING:
+    from twite.gtm.template.tag_response import TagResponse
 
 # This header tells the script that the gateway itself answered and would answer a retry alike: only
 # then does the script drop its message.
@@ -57,12 +62,14 @@ async def answer(request: HttpRequest, visit: PageVisit) -> HttpResponse:
     beacon = read(request.body, seen) if posts else read_image(request.query(), seen)
     found = beacon.found
     rejected: tuple[RejectedConversion, ...] = ()
+    responses: tuple[TagResponse, ...] = ()
     if found.conversions or found.ignored:
         receipt = await services.accept.found(
             found,
             source=visit.source,
             endpoint=Endpoint.BEACON,
             twins=beacon.twins,
+            waits=BrowserWait(),
             request=incoming_of(
                 request.scope,
                 b"",
@@ -71,7 +78,7 @@ async def answer(request: HttpRequest, visit: PageVisit) -> HttpResponse:
                 container_headers=services.settings.container_headers,
             ),
         )
-        rejected = receipt.rejected
+        rejected, responses = receipt.rejected, receipt.responses
     cookies = keeping(
         beacon.click,
         signal_sets=[beacon.consent],
@@ -81,8 +88,17 @@ async def answer(request: HttpRequest, visit: PageVisit) -> HttpResponse:
         now=seen.now,
     )
     if posts:
-        return _told(rejected, beacon.places, (_NEVER_KEPT, *_FINAL, *cookies))
-    return HttpResponse(status=200, body=GIF, headers=(*_IMAGE, *cookies))
+        answer = _told(rejected, beacon.places, (_NEVER_KEPT, *_FINAL, *cookies))
+    else:
+        answer = HttpResponse(status=200, body=GIF, headers=(*_IMAGE, *cookies))
+    return with_tags(
+        answer,
+        responses,
+        request=request,
+        visit=visit,
+        signal_sets=[beacon.consent],
+        now=seen.now,
+    )
 
 
 def with_verdict(

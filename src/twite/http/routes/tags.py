@@ -7,7 +7,7 @@ stores nothing; its response has the format of Google's endpoint. [doc]
 
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -30,12 +30,14 @@ from twite.formats.native.answers import ErrorBody, ErrorDetail
 from twite.formats.page_visit import Visitor
 from twite.formats.parsed_request import Event
 from twite.gateway.ingest.receipts import AcceptReceipt
+from twite.gateway.ports.tags import BrowserWait
 from twite.http.authorization import WRONG_KEY, bearer
-from twite.http.cookies import called, keeping, keeping_client
+from twite.http.cookies import Signals, called, keeping, keeping_client
 from twite.http.origins import PageVisit
 from twite.http.responses import JSON, HttpRefusal, HttpResponse
 from twite.http.route import HttpRequest, incoming_of, visitor_of
 from twite.http.routes.beacon import GIF
+from twite.http.tag_response import STREAMS, with_tags
 
 # Request headers for which Stape's tag needs a preflight. [seen DC]
 _READS: Final = (
@@ -111,7 +113,11 @@ def taking(
             container_headers=request.services.settings.container_headers,
         )
         receipt = await request.services.accept.found(
-            found, source=source, endpoint=form.endpoint, request=seen
+            found,
+            source=source,
+            endpoint=form.endpoint,
+            request=seen,
+            waits=None if visit is None else BrowserWait(pixels=_reads_stream(request, form)),
         )
         taken = receipt.accepted or receipt.duplicates or receipt.suppressed or receipt.held
         if receipt.rejected and not taken:
@@ -120,7 +126,16 @@ def taking(
             answer = form.reply(request, receipt, tagged, visitor.now)
         if visit is None:
             return answer
-        cookies = _cookies(request, visit, form, tagged, visitor)
+        signal_sets = [signals_of(event, opted_out=visitor.opted_out) for event in tagged.events]
+        answer = with_tags(
+            answer,
+            receipt.responses,
+            request=request,
+            visit=visit,
+            signal_sets=signal_sets,
+            now=visitor.now,
+        )
+        cookies = _cookies(request, visit, form, tagged, visitor, signal_sets=signal_sets)
         return msgspec.structs.replace(answer, headers=(*answer.headers, *cookies))
 
     return answer
@@ -184,10 +199,21 @@ def _reply_to_data_tag(
     return HttpResponse(status=200, body=body, headers=(JSON, _NEVER_KEPT))
 
 
+def _reads_stream(request: HttpRequest, form: TagFormat) -> bool:
+    """Return whether the script reads a stream. Stape's Data Tag does so for POST only."""
+    reads = form.endpoint is Endpoint.GA4 or request.method == "POST"
+    return reads and STREAMS in request.query()
+
+
 def _cookies(
-    request: HttpRequest, visit: PageVisit, form: TagFormat, tagged: Tagged, visitor: Visitor
+    request: HttpRequest,
+    visit: PageVisit,
+    form: TagFormat,
+    tagged: Tagged,
+    visitor: Visitor,
+    *,
+    signal_sets: Sequence[Signals],
 ) -> tuple[tuple[bytes, bytes], ...]:
-    signal_sets = [signals_of(event, opted_out=visitor.opted_out) for event in tagged.events]
     hosts = called(request.headers), request.services.public_host
     kept, now = visitor.cookies, visitor.now
     click = click_of(tagged.events, visitor)

@@ -90,6 +90,7 @@ function resume(id, text) {
     const { answers, now } = parsed(text);
     run.now = now;
     run.starting = false;
+    run.call.browser_pixels = false; // the response has left
     for (const answer of answers) {
       if (answer.type !== undefined) told(run, answer);
       else answered(run, answer);

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -19,7 +20,7 @@ from twite.domain.times import MINUTE, SECOND
 from twite.formats.ga4 import read as ga4
 from twite.gateway.ports.events import ClientSaid, Observer, SilentObserver, Troubled
 from twite.gateway.ports.machine import Clock, Randomness
-from twite.gateway.ports.tags import KeepsItems, RunsTemplates, TagOutcome
+from twite.gateway.ports.tags import ContainerRun, KeepsItems, RunsTemplates
 from twite.gateway.tags.clients.conversation import (
     ClientConversation,
     ClientFailed,
@@ -33,6 +34,7 @@ from twite.gtm.template.effects import ClaimEffect, Forget, HttpEffect, Keep, Lo
 from twite.gtm.template.fields import fill
 from twite.gtm.template.response import ClientResponse
 from twite.gtm.template.sandbox import Call, ContainerVersion, EffectAnswer, Incoming, Turn
+from twite.gtm.template.tag_response import ResponseSite
 from twite.gtm.template.template import Template
 from twite.gtm.template.texts import UNDEFINED, Value
 
@@ -82,9 +84,14 @@ class RunsContainer(Protocol):
     """Accepts an event of a client: its conversions, and the tags that fire for it."""
 
     async def run(
-        self, event: Mapping[str, Tree], *, request: Incoming, client: TemplateClient
-    ) -> tuple[TagOutcome, ...]:
-        """Return the tags that fired, after the commit.
+        self,
+        event: Mapping[str, Tree],
+        *,
+        request: Incoming,
+        client: TemplateClient,
+        waits: bool,
+    ) -> ContainerRun:
+        """Return the tags that fired, after the commit. `waits`: the response is still to come.
 
         Raises MalformedRequest, LedgerFull, LedgerUnavailable; nothing is stored then.
         """
@@ -216,6 +223,19 @@ class Clients:
         if not turn.done or turn.listening:
             await self.runs.end(client.name, turn.run)
 
+    def _site(self, client: TemplateClient, request: Incoming) -> ResponseSite:
+        """Return where tags may set cookies: only for pages of the gateway's own site."""
+        host, page = host_of(request).lower(), _page_of(request)
+        site = self.registrable(host)
+        ours = page in {"", host} or (site is not None and self.registrable(page) == site)
+        return ResponseSite(
+            host=host,
+            site=site,
+            reserved=frozenset(client.source.cookie.names),
+            keeps=ours,
+            now=self.clock.now(),
+        )
+
     def _write(self, client: str, line: TagLogLine) -> None:
         self.observer.see(ClientSaid(client=client, text=line.text, own=line.own))
 
@@ -235,7 +255,9 @@ class Clients:
             self._say(client, sentence)
 
         performs = Performs(
-            run_container=lambda event: self.container.run(event, request=request, client=client),
+            run_container=lambda event, waits: self.container.run(
+                event, request=request, client=client, waits=waits
+            ),
             fetch=lambda asked: self.outbound.fetch(asked, client=client, log_message=log_message),
             call=self.outbound.calls(
                 log_message=log_message, mark=self.randomness.nonce().encode()
@@ -247,7 +269,7 @@ class Clients:
             client.name,
             runs=self.runs,
             performs=performs,
-            host=host_of(request),
+            site=self._site(client, request),
             clock=self.clock,
             log_message=log_message,
             log_turn=lines.log_turn,
@@ -261,6 +283,15 @@ class Clients:
             return await asyncio.shield(talk.answered)
         finally:
             self._asking += 1
+
+
+def _page_of(request: Incoming) -> str:
+    """Return the host of the page that the request comes from; "" where the request names none."""
+    headers = dict(request.headers)
+    try:
+        return urlsplit(headers.get("origin") or headers.get("referer") or "").hostname or ""
+    except ValueError:
+        return ""
 
 
 class _NoTemplates:

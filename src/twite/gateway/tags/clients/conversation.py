@@ -17,7 +17,7 @@ import msgspec
 from twite.domain.errors import OperatorError
 from twite.domain.json_tree import Tree
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.tags import RunsTemplates, TagOutcome
+from twite.gateway.ports.tags import ContainerRun, RunsTemplates
 from twite.gtm.template.effects import (
     AfterEvent,
     AnyEffect,
@@ -31,13 +31,14 @@ from twite.gtm.template.effects import (
 )
 from twite.gtm.template.response import ClientResponse, InvalidResponse, added
 from twite.gtm.template.sandbox import EffectAnswer, Turn
+from twite.gtm.template.tag_response import ResponseSite, beneath, joined
 
 _NO_ROOM: Final = "templateDataStorage is full: nothing was stored"
 
 LogMessage = Callable[[str], None]
 LogTurn = Callable[[Turn], None]
 Asked = asyncio.Task[tuple[EffectAnswer, ...]]
-Kept = asyncio.Future[tuple[TagOutcome, ...]]
+Kept = asyncio.Future[ContainerRun]
 
 
 class ClientFailed(OperatorError):
@@ -54,9 +55,12 @@ class ClientFailed(OperatorError):
 
 
 class Performs(msgspec.Struct, frozen=True, kw_only=True):
-    """Performs effects. `change` returns False if the storage is full."""
+    """Performs effects. `change` returns False if the storage is full.
 
-    run_container: Callable[[Mapping[str, Tree]], Awaitable[tuple[TagOutcome, ...]]]
+    `run_container` gets an event, and whether the answer is still to come.
+    """
+
+    run_container: Callable[[Mapping[str, Tree], bool], Awaitable[ContainerRun]]
     fetch: Callable[[HttpEffect], Awaitable[EffectAnswer]]
     call: Callable[[Service], Awaitable[EffectAnswer]]
     change: Callable[[Keep | Forget], bool]
@@ -74,7 +78,7 @@ class ClientConversation:
     _: KW_ONLY
     runs: RunsTemplates
     performs: Performs
-    host: str
+    site: ResponseSite
     clock: Clock
     log_message: LogMessage
     log_turn: LogTurn
@@ -148,7 +152,9 @@ class ClientConversation:
         return ()
 
     def _run_container(self, effect: RunContainer) -> tuple[EffectAnswer, ...]:
-        kept = asyncio.ensure_future(self.performs.run_container(effect.event))
+        kept = asyncio.ensure_future(
+            self.performs.run_container(effect.event, not self.answered.done())
+        )
         self._kept.append((effect.id, kept))
         if effect.on_complete:
             self._asked.add(asyncio.create_task(_completed(effect.id, kept)))
@@ -156,22 +162,23 @@ class ClientConversation:
 
     async def _after_event(self, effect: AfterEvent) -> tuple[EffectAnswer, ...]:
         """Tell of the tags that fired. None has run: that it waits is all that is certain."""
-        outcomes = await self._on_disk(effect.event)
+        ran = await self._on_disk(effect.event)
         tags: list[Tree] = [
             {"id": outcome.tag, "status": outcome.status, "executionTime": 0}
-            for outcome in outcomes
+            for each in ran
+            for outcome in each.tags
         ]
         return (EffectAnswer(id=effect.id, value={"tags": tags}),)
 
-    async def _on_disk(self, event: int = 0) -> list[TagOutcome]:
+    async def _on_disk(self, event: int = 0) -> list[ContainerRun]:
         """Wait for what the container was run for, or for that of one effect alone."""
         kept = [call for number, call in self._kept if event in {0, number}]
-        return [outcome for outcomes in await asyncio.gather(*kept) for outcome in outcomes]
+        return await asyncio.gather(*kept)
 
     def _add(self, effect: AnyEffect) -> None:
         try:
             self._response = added(
-                self._response, effect, host=self.host, registrable=self.performs.registrable
+                self._response, effect, host=self.site.host, registrable=self.performs.registrable
             )
         except InvalidResponse as unfit:
             self.log_message(str(unfit))
@@ -180,8 +187,13 @@ class ClientConversation:
         """Answer, once all that the container was run for is on disk. Raises why it is not."""
         if not self._responds or self.answered.done():
             return
-        await self._on_disk()
-        self.answered.set_result(self._response)
+        ran = await self._on_disk()
+        tags = joined(
+            [response for each in ran for response in each.responses],
+            site=self.site,
+            log_message=lambda tag, text: self.log_message(f"{tag}: {text}"),
+        )
+        self.answered.set_result(beneath(self._response, tags))
 
     async def _come(self, turn: Turn) -> tuple[EffectAnswer, ...]:
         """Wait for answers, or for the time at which the template wants to be woken."""

@@ -10,7 +10,7 @@ from twite.formats.event_data.conversions import found_of
 from twite.formats.page_visit import Visitor, cookies_of
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.tags import TagOutcome
+from twite.gateway.ports.tags import BrowserWait, ContainerRun
 from twite.gateway.ports.transport import NoResponse, Web, WebRequest
 from twite.gateway.tags.clients.clients import TemplateClient
 from twite.gateway.tags.google.calls import Came, GoogleCalls, InsertIds, LogMessage
@@ -33,8 +33,13 @@ class ClientEvents:
         self._clock = clock
 
     async def run(
-        self, event: Mapping[str, Tree], *, request: Incoming, client: TemplateClient
-    ) -> tuple[TagOutcome, ...]:
+        self,
+        event: Mapping[str, Tree],
+        *,
+        request: Incoming,
+        client: TemplateClient,
+        waits: bool,
+    ) -> ContainerRun:
         """Accept an event. Raises MalformedRequest, LedgerFull, LedgerUnavailable."""
         found = found_of(
             [event],
@@ -48,8 +53,9 @@ class ClientEvents:
             endpoint=Endpoint.CLIENT,
             request=request,
             client=client.name,
+            waits=BrowserWait() if waits else None,
         )
-        return receipt.tags
+        return ContainerRun(tags=receipt.tags, responses=receipt.responses)
 
 
 def _visitor(request: Incoming, *, now: int) -> Visitor:

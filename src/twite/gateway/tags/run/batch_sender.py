@@ -181,14 +181,14 @@ class TagBatchSender:
             return str(unopened)
         except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
             return f"the queued payload cannot be read: {wrong}"
-        # The same for every run of this delivery, and secret.
+        # The same for every run of this delivery, and secret; that of a turn before the answer.
         seed = blake2b(f"{self.rule.pixel}\0{delivery.id}".encode(), digest_size=6).digest()
         return TagRun(
             self.run_context,
             container_config=self.container_config,
             rule=self.rule,
             payload=payload,
-            seed=int.from_bytes(seed) % (1 << _SEED_BITS) or 1,
+            seed=payload.seed or int.from_bytes(seed) % (1 << _SEED_BITS) or 1,
         )
 
     async def _settle(

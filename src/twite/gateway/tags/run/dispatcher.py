@@ -29,6 +29,7 @@ from twite.gateway.ports.events import Observer, SilentObserver
 from twite.gateway.ports.privacy import Privacy
 from twite.gateway.ports.secret_store import Seal
 from twite.gateway.ports.tags import (
+    BrowserWait,
     ContainerConfig,
     FiringResult,
     KeepsItems,
@@ -37,14 +38,22 @@ from twite.gateway.ports.tags import (
     TagRule,
     policy_for,
 )
-from twite.gateway.tags.run.payload import TagPayload, person_of, written
-from twite.gateway.tags.run.readable_request import ReadableRequest, kept, readable
+from twite.gateway.tags.run.first_turn import WITHIN, FirstTurns
+from twite.gateway.tags.run.payload import TagPayload, cookie_mark, person_of, read, written
+from twite.gateway.tags.run.readable_request import (
+    ReadableRequest,
+    kept,
+    may_respond,
+    readable,
+)
+from twite.gateway.tags.run.run_input import RunInput
 from twite.gateway.tags.run.variables import IngestEvaluation
 from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.gtm.container import parts
 from twite.gtm.container.plan import FiredTag, FiringPlan, plan
 from twite.gtm.container.values import EventContext
 from twite.gtm.template.sandbox import Incoming
+from twite.gtm.template.tag_response import TagResponse
 from twite.redaction.scrub_event import scrubbed_event
 from twite.redaction.scrub_text import without_persons
 from twite.redaction.shapes import holds_a_person
@@ -70,6 +79,9 @@ class TagDispatcher:
     known: Iterable[str] = ()
     storage: KeepsItems = field(default_factory=TemplateStorage)
     observer: Observer = field(default_factory=SilentObserver)
+    first_turn_within: int = WITHIN
+    _first_turns: FirstTurns = field(init=False)
+    _responding: frozenset[str] = field(init=False)
     _ingest: IngestEvaluation = field(init=False)
     _known: frozenset[str] = field(init=False)
     _draws: bool = field(init=False)
@@ -93,6 +105,19 @@ class TagDispatcher:
             for tag in container_config.container.tags
             if (rule := container_config.rules.get(tag.name)) is not None
         }
+        self._first_turns = FirstTurns(
+            self.engine_pool,
+            storage=self.storage,
+            observer=self.observer,
+            within=self.first_turn_within,
+        )
+        self._responding = frozenset(
+            rule.pixel
+            for container_config in self.container_configs
+            for tag in container_config.container.tags
+            if (rule := container_config.rules.get(tag.name)) is not None
+            and may_respond(container_config.container, tag)
+        )
 
     def listens_to(self, source: str) -> bool:
         """Return whether any tag listens to a source."""
@@ -112,12 +137,16 @@ class TagDispatcher:
         now: int,
         first: int,
         held: Mapping[int, str],
+        waits: BrowserWait | None = None,
     ) -> FiringResult:
         """Return an entry for each tag that fires for each event; indexes start at `first`.
 
         `held` is why conversions are held, by index: their tags are held, too. Also return the
-        reason for each tag of the source that does not fire.
+        reason for each tag of the source that does not fire. If a browser `waits`, run the first
+        turns of tags that can add to the response.
         """
+        until = self._first_turns.deadline() if waits is not None else 0.0
+        responses: dict[int, TagResponse] = {}
         found: list[AcceptedConversion] = []
         unfired: list[UnfiredTags] = []
         revoked = self._revoked if self.opt_outs.some() else None
@@ -138,9 +167,23 @@ class TagDispatcher:
                     planned, container_config, source.name, index=tag_event.index
                 )
                 for fired, rule in _with_rules(planned, container_config, source.name):
-                    entry = self._entry(parsed, fired, rule, index=first + len(found))
+                    index = first + len(found)
+                    payload = self._payload(parsed, rule)
+                    may_answer = rule.pixel in self._responding and tag_event.index not in held
+                    if waits is not None and may_answer and parsed.is_sent:
+                        given = RunInput(
+                            container_config=container_config,
+                            rule=rule,
+                            payload=_as_read(payload, rule, pixels=waits.pixels),
+                            seed=self._seed(parsed, fired, rule),
+                        )
+                        response = await self._first_turns.run(given, until=until)
+                        if response is not None:
+                            responses[index] = response
+                            payload = _after_first_turn(payload, given, response)
+                    entry = self._entry(parsed, fired, rule, payload, index=index)
                     found.append(_held_with(entry, held, tag_event.index))
-        return FiringResult(fired=tuple(found), unfired=tuple(unfired))
+        return FiringResult(fired=tuple(found), unfired=tuple(unfired), responses=responses)
 
     async def _planned(
         self, container_config: ContainerConfig, occasion: EventContext, source: str
@@ -156,7 +199,13 @@ class TagDispatcher:
         return plan(container_config.container, occasion, variables=_NoTemplates(), filled=False)
 
     def _entry(
-        self, parsed: "_ParsedEvent", fired: FiredTag, rule: TagRule, *, index: int
+        self,
+        parsed: "_ParsedEvent",
+        fired: FiredTag,
+        rule: TagRule,
+        payload: TagPayload,
+        *,
+        index: int,
     ) -> AcceptedConversion:
         verdict, name = parsed.verdict, parsed.name
         event = name if name in self._known else OTHER
@@ -166,9 +215,7 @@ class TagDispatcher:
             identity = f"{name}/{identity}"
         if fired.tag.firing is parts.Firing.EACH_TRIGGER:
             identity = f"{identity}/{fired.trigger}"
-        # Nobody's signal says "some of it" to a template: what is not wholly agreed to is not sent.
-        sent = verdict.action in {ConsentAction.SEND, ConsentAction.HOLD}
-        payload = self._payload(parsed, rule) if sent else _bare(name, parsed.source)
+        sent = not parsed.is_suppressed
         seal = self.seal if rule.persons is PersonHandling.SEALED and sent else None
         return AcceptedConversion(
             index=index,
@@ -183,7 +230,15 @@ class TagDispatcher:
             called=None if identity == called else called,
         )
 
+    def _seed(self, parsed: "_ParsedEvent", fired: FiredTag, rule: TagRule) -> int:
+        """Return the seed of a run that begins before its delivery has an id."""
+        seed = f"{rule.pixel}\0{fired.trigger}\0{self._draw(parsed)}"
+        whole = blake2b(seed.encode("utf-8", "replace"), key=self.salt[:64], digest_size=6)
+        return int.from_bytes(whole.digest()) or 1
+
     def _payload(self, parsed: "_ParsedEvent", rule: TagRule) -> TagPayload:
+        if parsed.is_suppressed:
+            return _bare(parsed.name, parsed.source)
         hashed = rule.persons is PersonHandling.HASHED
         occasion = parsed.occasion
         return TagPayload(
@@ -251,6 +306,15 @@ class _ParsedEvent:
         judge = judging(policy=policy, now=self.occasion.now, revoked=self.revoked)
         return judge(self.remark.native.consent, self.identifiers, self.source.pixel)
 
+    @property
+    def is_suppressed(self) -> bool:
+        # Nobody's signal says "some of it" to a template: what is not wholly agreed to is not sent.
+        return self.verdict.action not in {ConsentAction.SEND, ConsentAction.HOLD}
+
+    @property
+    def is_sent(self) -> bool:
+        return self.verdict.action is ConsentAction.SEND
+
     @cached_property
     def scrubbed(self) -> dict[str, object]:
         """The input of a derived id: with phone numbers, since they tell persons apart."""
@@ -260,6 +324,21 @@ class _ParsedEvent:
     def hashed(self) -> dict[str, object]:
         """The event for tags that get hashed identifiers."""
         return scrubbed_event(self.remark.event, region=self.source.region, phones=False)
+
+
+def _as_read(payload: TagPayload, rule: TagRule, *, pixels: bool) -> TagPayload:
+    """Return a payload as the durable run will read it."""
+    read_back = read(written(payload, name=rule.pixel), name=rule.pixel)
+    return structs.replace(read_back, pixels=pixels)
+
+
+def _after_first_turn(payload: TagPayload, given: RunInput, response: TagResponse) -> TagPayload:
+    return structs.replace(
+        payload,
+        seed=given.seed,
+        cookies=tuple(cookie_mark(cookie) for cookie in response.cookies),
+        pixels=given.payload.pixels,
+    )
 
 
 def _held_with(

@@ -8,6 +8,7 @@ encrypted together. After a key rotation, queued, held and dead payloads are sea
 
 import re
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from typing import Final
 
 import msgspec
@@ -18,6 +19,7 @@ from twite.domain.json_tree import Tree
 from twite.gateway.ports.outbox import Outbox, RewrittenPayloads
 from twite.gateway.ports.secret_store import Seal
 from twite.gateway.ports.state import SealedSecret
+from twite.gtm.template.effects import SetCookie
 from twite.gtm.template.sandbox import Incoming
 
 
@@ -35,6 +37,9 @@ class TagPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `at` is the time of receipt, in milliseconds; `pixel` is the source's pixel. `granted` are
     consent signals sent in addition to the event's own, and whether each was granted. `draw` is the
     event's random number; 0 for none. It may contain personal data: its repr is masked.
+
+    `seed` is the seed of a first turn that ran before the response, 0 without one. `cookies` are
+    digests of the cookies that it set. `pixels`: the browser sends its pixels.
     """
 
     pixel: str
@@ -45,6 +50,9 @@ class TagPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     client: str = ""
     granted: dict[str, bool] = {}
     draw: int = 0
+    seed: int = 0
+    cookies: tuple[str, ...] = ()
+    pixels: bool = False
     sealed: bytes | None = None
 
     def __repr__(self) -> str:
@@ -67,6 +75,12 @@ def person_of(identifiers: Identifiers) -> tuple[PayloadPerson, ...]:
             hashed_phone_number=identifiers.phone,
         ),
     )
+
+
+def cookie_mark(cookie: SetCookie) -> str:
+    """Return a digest of a cookie, which does not tell its value."""
+    pair = f"{cookie.name}={cookie.value}".encode("utf-8", "replace")
+    return blake2b(pair, digest_size=8).hexdigest()
 
 
 def written(payload: TagPayload, *, name: str, seal: Seal | None = None) -> bytes:

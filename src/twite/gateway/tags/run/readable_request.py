@@ -10,6 +10,7 @@ from twite.gtm.container.parts import Container, ContainerTag, Variable, Variabl
 from twite.gtm.template.allowed import matches
 from twite.gtm.template.permissions import ALL, EVERYTHING, PermissionPolicy, policy
 from twite.gtm.template.sandbox import Incoming
+from twite.gtm.template.tag_response import can_respond
 from twite.gtm.template.texts import names_in
 from twite.redaction.scrub_text import names_a_person, scrubbed_address, without_persons
 from twite.redaction.vocabulary import person_in
@@ -40,24 +41,21 @@ class ReadableRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 def readable(container: Container, tag: ContainerTag) -> ReadableRequest:
     """Return the parts that a tag, its setup and cleanup tags, and their variables may read."""
-    tags = {item.name: item for item in container.tags}
-    chain: list[ContainerTag] = []
-    waiting = [tag]
-    while waiting:
-        next_tag = waiting.pop()
-        if next_tag not in chain:
-            chain.append(next_tag)
-            waiting += [
-                tags[beside.tag]
-                for beside in (next_tag.setup, next_tag.teardown)
-                if beside is not None and beside.tag in tags
-            ]
+    chain = _chain(container, tag)
     variables = list(_variables(container, chain))
     named = {tag.template for tag in chain} | {variable.template for variable in variables}
     policies = [
         policy(template.grants) for name, template in container.templates.items() if name in named
     ]
     return _joined(policies, variables)
+
+
+def may_respond(container: Container, tag: ContainerTag) -> bool:
+    """Return whether a tag, or its setup or cleanup tag, may add anything to a response."""
+    templates = (container.templates.get(item.template) for item in _chain(container, tag))
+    return any(
+        can_respond(policy(template.grants)) for template in templates if template is not None
+    )
 
 
 def kept(request: Incoming, may: ReadableRequest, *, hashed: bool) -> Incoming:
@@ -103,6 +101,23 @@ def kept(request: Incoming, may: ReadableRequest, *, hashed: bool) -> Incoming:
         body=request.body if "body" in may.parts and not hashed else None,
         remote_address=request.remote_address if "remote_address" in may.parts else "",
     )
+
+
+def _chain(container: Container, tag: ContainerTag) -> list[ContainerTag]:
+    """Return a tag, and the setup and cleanup tags that run with it."""
+    tags = {item.name: item for item in container.tags}
+    chain: list[ContainerTag] = []
+    waiting = [tag]
+    while waiting:
+        next_tag = waiting.pop()
+        if next_tag not in chain:
+            chain.append(next_tag)
+            waiting += [
+                tags[beside.tag]
+                for beside in (next_tag.setup, next_tag.teardown)
+                if beside is not None and beside.tag in tags
+            ]
+    return chain
 
 
 def _named(expressions: Iterable[str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -21,32 +21,34 @@ from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.tags.google.calls import InsertIds
 from twite.gateway.tags.run.outbound import MOST_REQUESTS, RunContext, TagOutbound, TemplateRun
 from twite.gateway.tags.run.outcome import TOO_LONG, RunOutcome
-from twite.gateway.tags.run.payload import TagPayload
+from twite.gateway.tags.run.payload import TagPayload, cookie_mark
+from twite.gateway.tags.run.run_input import RunInput
 from twite.gateway.tags.run.variables import PendingVariable, VariableCache
 from twite.gateway.tags.runtime.engine_pool import TemplateEngines
 from twite.gateway.tags.runtime.tag_log import LONGEST_LINE, TagLog, TagLogLine
 from twite.gateway.tags.runtime.thread_worker import HungTurn, ThreadWorker
-from twite.gtm.container.plan import FiredTag, client_name, only, plan
-from twite.gtm.container.values import EventContext
+from twite.gtm.container.plan import FiredTag
 from twite.gtm.template.allowed import lacking
 from twite.gtm.template.effects import (
     AfterEvent,
     AnyEffect,
+    BrowserPixel,
     Forget,
+    Header,
     HttpEffect,
     Keep,
     LogEffect,
     MessageEffect,
     RunContainer,
     Service,
+    SetCookie,
 )
-from twite.gtm.template.sandbox import Call, ContainerVersion, EffectAnswer, RunResult, Turn
+from twite.gtm.template.sandbox import EffectAnswer, RunResult, Turn
 from twite.gtm.template.template import Template, TemplateUnusable
 from twite.gtm.template.texts import UNDEFINED, Value
 from twite.redaction.mask_line import LineMask
 
 T = TypeVar("T")
-_HITS: Final = "/g/collect"
 
 
 class TagRun:
@@ -66,13 +68,11 @@ class TagRun:
         seed: int,
     ) -> None:
         self._run_context = run_context
-        self._container_config = container_config
         self._rule = rule
         self._payload = payload
         self._seed = seed
-        self._about = ContainerVersion(
-            container_id=container_config.container.public_id,
-            version=container_config.container.version,
+        self._input = RunInput(
+            container_config=container_config, rule=rule, payload=payload, seed=seed
         )
         self._worker: ThreadWorker[TemplateEngines] = run_context.engine_pool.worker(rule.pixel)
         self._began = run_context.clock.elapsed()
@@ -136,7 +136,7 @@ class TagRun:
 
     async def _planned(self) -> FiredTag | str:
         """Fill in the fields of the tag; wait for the requests of its variables."""
-        known = VariableCache(container=self._about, storage=self._run_context.storage)
+        known = VariableCache(container=self._input.version, storage=self._run_context.storage)
         planned: FiredTag | str | None = None
         while planned is None:
             try:
@@ -169,27 +169,11 @@ class TagRun:
 
     def _plan(self, engines: TemplateEngines, known: VariableCache) -> FiredTag | str:
         """Fill in the tag's fields by the current settings. Raises PendingVariable."""
-        occasion = EventContext(
-            event=self._payload.event,
-            now=self._payload.at,
-            request=self._payload.request,
-            client=self._payload.client,
-            consent=self._payload.granted,
-            draw=self._payload.draw or self._seed,
-        )
         engines.passed_a_limit()  # resets it for this run
-        container = only(self._container_config.container, self._rule.name)
         try:
-            planned = plan(container, occasion, variables=known.on(engines))
+            return self._input.plan(known.on(engines))
         finally:
             self.spent = engines.passed_a_limit() or self.spent
-        if planned.fired:
-            return planned.fired[0]
-        why = next(
-            (passed.why for passed in planned.passed if passed.tag == self._rule.name),
-            "it is no longer configured",
-        )
-        return f"the tag does not run: {why}"
 
     async def _with_beside(self, fired: FiredTag) -> tuple[RunResult, str | None]:
         if fired.setup is not None:
@@ -209,28 +193,16 @@ class TagRun:
         """Run one template until it only waits for the end of the event."""
         run = TemplateRun(fired.template, began=self._run_context.clock.elapsed())
         self._runs.append(run)
-        call = Call(
-            fields=fired.fields,
-            now=self._payload.at,
-            seed=self._seed,
-            event=fired.event,
-            request=self._payload.request,
-            container=self._about,
-            client=client_name(self._container_config.container, self._payload.client),
-            storage=self._run_context.storage.of(fired.template),
-            extracted=self._extracted(fired),
-            listened=tuple({kind for earlier in self._runs for kind in earlier.listening}),
+        call = self._input.call(
+            fired,
+            storage=self._run_context.storage,
+            listened={kind for earlier in self._runs for kind in earlier.listening},
         )
         turn = await self._do(lambda engines: engines.of(fired.template).start(call))
         await self._follow(run, turn)
         while not run.is_over:
             await self._step()
         return run.outcome, run.error
-
-    def _extracted(self, fired: FiredTag) -> list[dict[str, Tree]] | None:
-        """Return the events the template extracts: this one event."""
-        is_hit = self._payload.request.path == _HITS
-        return [fired.event] if is_hit and "extractEvents" in fired.template.code.text else None
 
     async def _step(self) -> None:
         """Wait for a response or a timer of any run, and resume that run."""
@@ -296,6 +268,16 @@ class TagRun:
                 await self._deliver(kind, content, by=run)
             case AfterEvent(id=id_):
                 run.after.append(id_)
+            case _:
+                self._ignore(effect)
+
+    def _ignore(self, effect: AnyEffect) -> None:
+        """Log an effect that only an earlier turn could have had."""
+        match effect:
+            case SetCookie() if cookie_mark(effect) in self._payload.cookies:
+                pass  # the first turn has set it
+            case Header() | BrowserPixel() if self._payload.seed:
+                pass
             case RunContainer():
                 self._lines.say_once("runContainer was ignored: a tag cannot run the container")
             case _:

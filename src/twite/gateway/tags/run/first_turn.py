@@ -1,0 +1,197 @@
+"""First turns: run a tag's first synchronous turn while a browser waits for the answer.
+
+    plan ─▶ setup ─▶ tag      each one turn; a setup tag that waits for an answer is the end
+                       └────▶ cookies, headers and pixels of these turns go into the answer
+
+Nothing else that the turns ask for is performed. The durable run repeats them later, with the same
+input and the same random numbers, and performs the rest. See docs/decisions/0043.
+"""
+
+import asyncio
+import time
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from twite.domain.times import SECOND
+from twite.gateway.ports.events import FirstTurnEnded, Observer, Troubled, TroublePlace
+from twite.gateway.ports.tags import KeepsItems, TagRule
+from twite.gateway.tags.run.run_input import RunInput
+from twite.gateway.tags.run.variables import PendingVariable, VariableCache
+from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateEngines
+from twite.gateway.tags.runtime.thread_worker import HungTurn
+from twite.gtm.container.plan import FiredTag
+from twite.gtm.template.allowed import lacking
+from twite.gtm.template.effects import AfterEvent, AnyEffect
+from twite.gtm.template.sandbox import EffectAnswer, RunResult, Turn
+from twite.gtm.template.tag_response import TagResponse, response_of
+from twite.gtm.template.template import Template, TemplateUnusable
+
+if TYPE_CHECKING:
+    from twite.domain.json_tree import Tree
+
+WITHIN: Final = 50  # milliseconds, of all tags of one request
+
+
+_Effects = tuple[tuple[Template, AnyEffect], ...]
+
+
+class _Ran(msgspec.Struct, frozen=True, kw_only=True):
+    """`took` is seconds of CPU. `effects` is None where nothing ran."""
+
+    effects: _Effects | None
+    took: float = 0.0
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class FirstTurns:
+    """Runs first turns, `within` milliseconds a request; 0 runs none.
+
+    A tag of which a turn is late has no other one until that turn has ended: see `running`.
+    """
+
+    engine_pool: EnginePool
+    _: KW_ONLY
+    storage: KeepsItems
+    observer: Observer
+    within: int = WITHIN
+    running: dict[str, asyncio.Task[_Ran]] = field(init=False, default_factory=dict)
+
+    def deadline(self) -> float:
+        """Return when the answer to a request that came now leaves, by the event loop's clock."""
+        return asyncio.get_running_loop().time() + self.within / SECOND
+
+    async def run(self, given: RunInput, *, until: float) -> TagResponse | None:
+        """Return what the first turn adds to the answer; None if it was not run in time."""
+        tag = given.rule.pixel
+        left = until - asyncio.get_running_loop().time()
+        if left <= 0 or tag in self.running or not self._may_run(given.rule):
+            return self._ended(tag, "skipped", None)
+        task = self.running[tag] = asyncio.create_task(self._run(given))
+        task.add_done_callback(lambda _: self.running.pop(tag, None))
+        await asyncio.wait({task}, timeout=left)
+        if not task.done():
+            return self._ended(tag, "late", None)
+        effects = None if task.cancelled() else task.result().effects
+        if effects is None:
+            return self._ended(tag, "failed", None)
+        policy = self.engine_pool.policy
+        allowed = [effect for template, effect in effects if not lacking(effect, policy(template))]
+        return self._ended(tag, "in_time", response_of(tag, allowed))
+
+    def _ended(self, tag: str, result: str, response: TagResponse | None) -> TagResponse | None:
+        self.observer.see(FirstTurnEnded(tag=tag, result=result))
+        return response
+
+    def _may_run(self, rule: TagRule) -> bool:
+        """Return whether the tag is on no probation and was not too slow too often."""
+        trials = self.engine_pool.trials
+        whose = f"tag {rule.name}"
+        return (
+            trials.rest(whose) is None
+            and not trials.is_off(whose)
+            and trials.share(f"{whose}, first turn").is_left
+        )
+
+    async def _run(self, given: RunInput) -> _Ran:
+        trials, whose = self.engine_pool.trials, f"tag {given.rule.name}"
+
+        def turns(engines: TemplateEngines) -> _Ran:
+            if trials.begin(whose):
+                return _Ran(effects=None)
+            began, making = time.thread_time(), engines.making
+            spent = False
+            try:
+                ran = _FirstTurn(given, engines, self.storage)
+                effects = ran.run()
+                spent = ran.spent
+                took = time.thread_time() - began - (engines.making - making)
+                return _Ran(effects=effects, took=took)
+            finally:
+                # An abandoned thread has been reported already.
+                if not engines.is_left:
+                    took = time.thread_time() - began
+                    trials.end(whose, took=took, spent=spent, done=False)
+
+        worker = self.engine_pool.worker(given.rule.pixel)
+        try:
+            # By a name of its own: deliveries of the tag wait in another queue.
+            ran = await worker.do(f"{given.rule.pixel}, first turn", turns)
+        except HungTurn as hung:
+            trials.hang(whose, hung)
+            return _Ran(effects=None)
+        except TemplateUnusable:
+            return _Ran(effects=None)  # the durable run reports it
+        except Exception as error:  # noqa: BLE001  the event must be stored, whatever it is
+            self.observer.see(Troubled(where=TroublePlace.TAG, reason=type(error).__name__))
+            return _Ran(effects=None)
+        finally:
+            trials.report()
+        trials.share(f"{whose}, first turn").take(ran.took)
+        return ran
+
+
+class _FirstTurn:
+    """One first turn, in the thread of the engines. `spent`: it passed a limit."""
+
+    def __init__(self, given: RunInput, engines: TemplateEngines, storage: KeepsItems) -> None:
+        self._given = given
+        self._engines = engines
+        self._storage = storage
+        self._effects: list[tuple[Template, AnyEffect]] = []
+        self._listened: set[str] = set()
+        self.spent = False
+
+    def run(self) -> _Effects | None:
+        """Return the effects; None if the tag does not run, needs answers first, or failed."""
+        engines = self._engines
+        engines.passed_a_limit()  # resets it for this run
+        known = VariableCache(container=self._given.version, storage=self._storage)
+        try:
+            fired = self._given.plan(known.on(engines))
+        except PendingVariable as awaited:
+            engines.end(awaited.template, awaited.turn.run)
+            return None
+        finally:
+            self.spent = engines.passed_a_limit()
+        if isinstance(fired, str):
+            return None
+        self._with_setup(fired)
+        return None if self.spent else tuple(self._effects)
+
+    def _with_setup(self, fired: FiredTag) -> bool | None:
+        """Return whether the tag succeeded; None if it waits for an answer."""
+        if fired.setup is not None:
+            succeeded = self._with_setup(fired.setup)
+            needed = fired.tag.setup is not None and fired.tag.setup.needed
+            if succeeded is None or (needed and not succeeded):
+                return succeeded
+        engine = self._engines.of(fired.template)
+        call = self._given.call(fired, storage=self._storage, listened=self._listened)
+        turn = engine.start(call)
+        run = turn.run
+        self._take(turn, fired)
+        callbacks = [effect.id for effect in turn.effects if isinstance(effect, AfterEvent)]
+        if callbacks and turn.error is None and turn.outcome is not RunResult.SILENT:
+            # The tag has run: so have all that its callbacks are told of.
+            turn = engine.resume(
+                run, tuple(_completed(id_, fired, turn) for id_ in callbacks), now=call.now
+            )
+            self._take(turn, fired)
+        if (not turn.done or turn.listening) and not turn.spent:
+            engine.end(run)
+        if turn.error is not None:
+            return False
+        return turn.outcome is RunResult.SUCCESS if turn.done else None
+
+    def _take(self, turn: Turn, fired: FiredTag) -> None:
+        self.spent = self.spent or turn.spent
+        self._listened.update(turn.listening)
+        self._effects += [(fired.template, effect) for effect in turn.effects]
+
+
+def _completed(id_: int, fired: FiredTag, turn: Turn) -> EffectAnswer:
+    status = "success" if turn.outcome is RunResult.SUCCESS else "failure"
+    tag: dict[str, Tree] = {"id": fired.tag.name, "status": status, "executionTime": 0}
+    return EffectAnswer(id=id_, phase="complete", value={"tags": [tag]})

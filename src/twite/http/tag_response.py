@@ -1,0 +1,77 @@
+"""Add to a page's response what tags set: cookies by the rules of a click, headers, pixels."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from twite.formats.data_tag.event import CLIENT_COOKIE
+from twite.gateway.ports.events import TagSaid
+from twite.gtm.template.tag_response import ResponseSite, TagResponse, joined
+from twite.http.addresses import host_of
+from twite.http.cookies import Signals, allowances, called, cookie_domain, registrable_domain
+from twite.http.origins import PageVisit
+from twite.http.responses import HttpResponse
+from twite.http.route import HttpRequest
+
+STREAMS: Final = "richsstsse"  # the query parameter of a script that reads a stream of messages
+_STREAM: Final = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-store"))
+
+
+def with_tags(
+    answer: HttpResponse,
+    responses: Sequence[TagResponse],
+    *,
+    request: HttpRequest,
+    visit: PageVisit,
+    signal_sets: Iterable[Signals],
+    now: int,
+) -> HttpResponse:
+    """Return the response with what tags add. `signal_sets`: all must allow cookies."""
+    if not responses:
+        return answer
+    allowed = allowances(signal_sets, visit.source.consent, now) <= {True}
+    whole = joined(
+        responses,
+        site=_site(request, visit, keeps=allowed, now=now),
+        log_message=lambda tag, text: request.services.observer.see(
+            TagSaid(tag=tag, text=text, own=True)
+        ),
+    )
+    pixels = [url for response in responses for url in response.pixels]
+    answer = _streamed(answer, pixels) if pixels else answer
+    headers = [*whole.headers, *(("set-cookie", cookie) for cookie in whole.cookies)]
+    added = [(name.encode("ascii"), value.encode("utf-8", "replace")) for name, value in headers]
+    return msgspec.structs.replace(answer, headers=(*answer.headers, *added))
+
+
+def _site(request: HttpRequest, visit: PageVisit, *, keeps: bool, now: int) -> ResponseSite:
+    hosts = called(request.headers), request.services.public_host
+    ours, domain = cookie_domain(hosts, visit.origin)
+    page = host_of(visit.origin)
+    host = next(
+        (
+            name
+            for name in hosts
+            if name and (name == page if domain is None else registrable_domain(name) == domain)
+        ),
+        "",
+    )
+    wanted = visit.source.cookie
+    reserved = {*wanted.names, *((CLIENT_COOKIE,) if wanted.client_id else ())}
+    return ResponseSite(
+        host=host, site=domain, reserved=frozenset(reserved), keeps=keeps and ours, now=now
+    )
+
+
+def _streamed(answer: HttpResponse, pixels: Sequence[str]) -> HttpResponse:
+    """Return the response as Google's scripts read it: messages, one of which is the response."""
+    body = answer.body.decode("utf-8")
+    messages = (
+        {"send_pixel": pixels},
+        {"response": {"status_code": answer.status, "body": body}},
+    )
+    stream = b"".join(
+        b"event: message\ndata: %b\n\n" % msgspec.json.encode(message) for message in messages
+    )
+    return msgspec.structs.replace(answer, status=200, body=stream, headers=_STREAM)

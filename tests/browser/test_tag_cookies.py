@@ -1,0 +1,46 @@
+"""Cookies that a tag sets: a real browser keeps them, and sends them with its next events."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from house import wait_for
+from shop import a_street
+from vendor import Vendor
+from visitor import Visitor
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.journey]
+
+TEMPLATE = Path(__file__).parents[1] / "templates/ad_cookies.tpl"
+TAG = """
+[[tag]]
+name = "ads"
+template = "ads.tpl"
+events = []
+allow_hosts = ["127.0.0.1"]
+fields = {{ endpoint = "{vendor}" }}
+"""
+
+
+async def test_a_browser_keeps_a_tags_cookies_over_three_events(browser, street, tmp_path):
+    shutil.copy(TEMPLATE, tmp_path / "ads.tpl")
+    with Vendor() as vendor:
+        wait = {"[server]": '[server]\ntag_response_wait = "5s"'}
+        extra = TAG.format(vendor=vendor.url)
+        with a_street(tmp_path, street.shop, street.emulator, extra=extra, changes=wait) as own:
+            own.shop.page("/", "")
+            async with Visitor.in_context(browser, own) as visitor:
+                kept = []
+                for number in (1, 2, 3):
+                    await visitor.goes_to("/?adclid=C1" if number == 1 else "/")
+                    await visitor.does(
+                        f"fetch('{own.gateway_url}/g/collect?v=2&tid=G-1&cid=1.2&s=page&en=view"
+                        f"&gcs=G111&_s=1&_p={number}&dl=' + encodeURIComponent(location.href),"
+                        " {method: 'POST', credentials: 'include'})"
+                    )
+                    wait_for(lambda count=number: vendor.count() == count)
+                    kept.append(await visitor.cookies())
+
+    ads = [{name: jar[name] for name in ("_adp", "_adc")} for jar in kept]
+    assert ads[0] == ads[1] == ads[2]
+    assert [{"_adp": came["adp"], "_adc": came["adc"]} for came in vendor.came] == ads

@@ -1,0 +1,203 @@
+"""A tag's first turn before the answer: what it adds, and when it is not waited for."""
+
+import asyncio
+import threading
+
+import pytest
+
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.gateway.ports.events import FirstTurnEnded
+from twite.gateway.ports.tags import ContainerConfig, TagRule
+from twite.gateway.tags.run.first_turn import FirstTurns
+from twite.gateway.tags.run.payload import TagPayload
+from twite.gateway.tags.run.run_input import RunInput
+from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
+from twite.gtm.container.parts import ALL_EVENTS, Container, ContainerTag, SequencedTag
+from twite.gtm.template.permissions import Grant
+from twite.gtm.template.template import Template, TemplateKind, TemplatePart
+from twite.machine.system import SystemClock
+
+GRANTS = (
+    Grant(permission="send_http", parameters={"allowedUrls": "any"}),
+    Grant(permission="read_event_metadata"),
+    Grant(permission="access_template_storage"),
+    Grant(
+        permission="set_cookies",
+        parameters={"allowedCookies": [{"name": "*", "secure": "any", "session": "any"}]},
+    ),
+)
+RANDOM = "require('setCookie')('id', require('generateRandom')(1, 1000000000));\n"
+
+
+def template(code):
+    return Template(
+        kind=TemplateKind.TAG,
+        id="",
+        name="ads",
+        description="",
+        fields=(),
+        code=TemplatePart(text=code, line=1),
+        grants=GRANTS,
+        tests=None,
+        notes="",
+    )
+
+
+class Seen:
+    def __init__(self):
+        self.notices = []
+
+    def see(self, notice):
+        self.notices.append(notice)
+
+    @property
+    def results(self):
+        return [notice.result for notice in self.notices if isinstance(notice, FirstTurnEnded)]
+
+
+class Stage:
+    def __init__(self, *, within=5_000, make=QuickJsEngine):
+        self.seen = Seen()
+        self.storage = TemplateStorage()
+        self.main = None
+        self.pool = EnginePool(make, elapsed=SystemClock().elapsed, observer=self.seen)
+        self.pool.start()
+        self.turns = FirstTurns(self.pool, storage=self.storage, observer=self.seen, within=within)
+
+    async def run(self, code, *, setup=None, seed=7):
+        self.main = template(code)
+        parts = {"main": self.main} | ({} if setup is None else {"first": template(setup)})
+        tags = [
+            ContainerTag(
+                name="ads",
+                template="main",
+                triggers=(ALL_EVENTS,),
+                setup=None if setup is None else SequencedTag(tag="first", needed=True),
+            )
+        ]
+        if setup is not None:
+            tags.append(ContainerTag(name="first", template="first"))
+        rule = TagRule(name="ads")
+        given = RunInput(
+            container_config=ContainerConfig(
+                container=Container(tags=tuple(tags), templates=parts), rules={"ads": rule}
+            ),
+            rule=rule,
+            payload=TagPayload(pixel="o8z6j", at=1_700_000_000_000, event={"event_name": "view"}),
+            seed=seed,
+        )
+        response = await self.turns.run(given, until=self.turns.deadline())
+        return None if response is None else {each.name: each.value for each in response.cookies}
+
+
+@pytest.fixture
+async def stage():
+    stages = []
+
+    def make(**said):
+        stages.append(Stage(**said))
+        return stages[-1]
+
+    yield make
+    for each in stages:
+        await each.pool.stop()
+
+
+async def test_the_same_seed_gives_the_same_cookie_and_another_one_gives_another(stage):
+    stage = stage()
+
+    cookies = [await stage.run(RANDOM, seed=seed) for seed in (7, 7, 8)]
+
+    assert cookies[0] == cookies[1] != cookies[2]
+    assert stage.seen.results == ["in_time"] * 3
+
+
+async def test_nothing_but_the_response_remains_of_a_turn(stage):
+    stage = stage()
+    code = (
+        "require('templateDataStorage').setItemCopy('a', 1);\n"
+        "require('sendHttpRequest')('https://a.example/').then(() => {\n"
+        "  require('setCookie')('late', 'x');\n});\n" + RANDOM
+    )
+
+    cookies = await stage.run(code)
+
+    assert set(cookies) == {"id"}
+    assert stage.storage.of(stage.main) == {}
+
+
+WAITS = "require('sendHttpRequest')('https://a.example/').then(data.gtmOnSuccess);\n"
+
+
+@pytest.mark.parametrize(
+    ("setup", "names"),
+    [
+        ("require('setCookie')('first', 'x'); data.gtmOnSuccess();", {"first", "id"}),
+        ("require('setCookie')('first', 'x'); data.gtmOnFailure();", {"first"}),
+        ("require('setCookie')('first', 'x');" + WAITS, {"first"}),
+    ],
+)
+async def test_a_setup_tag_goes_first_and_is_the_end_where_it_waits_or_fails(stage, setup, names):
+    assert set(await stage().run(RANDOM, setup=setup)) == names
+
+
+async def test_the_callback_of_an_event_runs_where_the_tag_has_told_its_outcome(stage):
+    code = (
+        "require('addEventCallback')((id, event) =>\n"
+        "  require('setCookie')('status', event.tags[0].status));\n"
+    )
+    stage = stage()
+
+    told, silent = await stage.run(code + "data.gtmOnSuccess();"), await stage.run(code + WAITS)
+
+    assert (told, silent) == ({"status": "success"}, {})
+
+
+@pytest.mark.parametrize("code", ["throw 'no';", "for (;;) {}", "this is not JavaScript"])
+async def test_a_turn_that_fails_adds_what_came_before_or_nothing_and_raises_nothing(stage, code):
+    stage = stage()
+
+    found = await stage.run(code)
+
+    assert not found
+    assert len(stage.seen.results) == 1
+
+
+class Stuck(QuickJsEngine):
+    """An engine whose turns wait until they are let go."""
+
+    go = threading.Event()
+
+    def start(self, call):
+        self.go.wait(10)
+        return super().start(call)
+
+
+async def test_a_late_tag_is_not_waited_for_again_until_its_turn_has_ended(stage):
+    Stuck.go.clear()
+    stage = stage(within=30, make=Stuck)
+
+    first, second = await stage.run(RANDOM), await stage.run(RANDOM)
+    Stuck.go.set()
+    await asyncio.gather(*stage.turns.running.values())
+    stage.turns.within = 5_000
+    third = await stage.run(RANDOM)
+
+    assert (first, second, set(third)) == (None, None, {"id"})
+    assert stage.seen.results == ["late", "skipped", "in_time"]
+
+
+async def test_no_time_is_no_turn(stage):
+    stage = stage(within=0)
+
+    assert await stage.run(RANDOM) is None
+    assert stage.seen.results == ["skipped"]
+
+
+async def test_a_tag_that_used_much_cpu_is_skipped_for_a_while(stage):
+    stage = stage()
+
+    stage.pool.trials.share("tag ads, first turn").take(60.0)
+
+    assert await stage.run(RANDOM) is None
+    assert stage.seen.results == ["skipped"]
