@@ -75,6 +75,30 @@ def test_our_own_tag_delivers_through_a_second_gateway_to_x(tmp_path, x_emulator
     }
 
 
+@pytest.mark.parametrize("domain", ["stape.io", "shop.example"])
+def test_stape_s_tag_in_oauth_mode_delivers_with_headers_of_the_settings(
+    tmp_path, x_emulator, domain
+):
+    gateway = with_tag(
+        Gateway(tmp_path, x_emulator.url),
+        ROOT / "tests/templates/proxy_post.tpl",
+        {"pixelId": "o8z6j"},
+    )
+    text = gateway.config.read_text()
+    assert "[server]" in text
+    stape = f'{{ identifier = "twite", default_domain = "{domain}", api_key = "local" }}'
+    gateway.config.write_text(text.replace("[server]", f"[server]\nstape = {stape}", 1))
+    with gateway:
+        gateway.post(bought(1))
+        wait_for(lambda: all_done(gateway, 3), seconds=30)
+        found = rows(gateway)
+
+    assert found["shop", "tag:own"]["delivered"] == 1
+    assert found["tag:own", "o8z6j"]["delivered"] == 1
+    ids = x_emulator.counted()["pixels"]["o8z6j"]["events"]["o8z6k"]["ids"]
+    assert set(ids) == {"order-1", "proxy-order-1"}
+
+
 @pytest.mark.parametrize("endpoint", [X, STAPE])
 def test_what_a_template_sends_to_x_goes_by_our_own_delivery_in_batches(
     tmp_path, x_emulator, endpoint

@@ -10,6 +10,7 @@ import msgspec
 from twite.config.settings import Settings
 from twite.config.tags import company_of
 from twite.domain.destination import Destination
+from twite.domain.secret import Secret
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.engines.quickjs.threads import TemplateThreads
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
@@ -55,7 +56,19 @@ async def companies_of(
                 settings.imported, environ=os.environ, secret_store=secret_store, taken=taken
             )
         )
-    return tuple(found)
+    headers = settings.server.stape.headers
+    return tuple(_with_headers(container_config, headers) for container_config in found)
+
+
+def _with_headers(
+    container_config: ContainerConfig, headers: tuple[tuple[str, Secret], ...]
+) -> ContainerConfig:
+    keys = tuple(value for name, value in headers if name.endswith("key"))
+    rules = {
+        name: msgspec.structs.replace(rule, headers=headers, secrets=(*rule.secrets, *keys))
+        for name, rule in container_config.rules.items()
+    }
+    return msgspec.structs.replace(container_config, rules=rules)
 
 
 def hmac_keys_of(settings: Settings) -> dict[str, str]:

@@ -20,6 +20,7 @@ from twite.config.kinds import (
     duration,
     setting,
     size,
+    table,
 )
 from twite.config.values import HostPort, Network
 from twite.domain.conversion import LEAST_WINDOW
@@ -37,6 +38,35 @@ _URL: Final = Text(values.url)
 _NETWORKS: Final = ListOf(Text(values.network))
 _SECRET: Final = SecretText()
 _KEPT: Final = duration(DAY, 3_650 * DAY)
+
+
+class StapeHeaders(msgspec.Struct, frozen=True, kw_only=True):
+    """The table `[server.stape]`: headers that Stape's hosts add to each request."""
+
+    identifier: str | None = setting(
+        None,
+        "value of `x-gtm-identifier` for tags, if their request has none of the three "
+        "`x-gtm-…` headers",
+        example="twite",
+    )
+    default_domain: str | None = setting(
+        None,
+        "the same for `x-gtm-default-domain`",
+        example="stape.io",
+    )
+    api_key: Secret | None = setting(
+        None, "the same for `x-gtm-api-key`", example="env:STAPE_API_KEY"
+    )
+
+    @property
+    def headers(self) -> tuple[tuple[str, Secret], ...]:
+        """Return the headers that are set, by name."""
+        named = (
+            ("x-gtm-identifier", self.identifier and Secret(self.identifier)),
+            ("x-gtm-default-domain", self.default_domain and Secret(self.default_domain)),
+            ("x-gtm-api-key", self.api_key),
+        )
+        return tuple((name, value) for name, value in named if value)
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +99,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         ListOf(Text(values.container_header)),
         example=["x-gtm-identifier", "x-gtm-default-domain", "x-gtm-api-key"],
     )
+    stape: StapeHeaders = setting({}, "", table(StapeHeaders))
     max_body: int = setting(
         "1MiB", "maximum size of a request body after decompression", size(1 << 10, 64 << 20)
     )

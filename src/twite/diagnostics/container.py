@@ -15,6 +15,7 @@ from twite.app.compare_endpoints import CompareEndpoints
 from twite.config.containers import load_container, with_secrets
 from twite.config.settings import Settings
 from twite.config.templates import engine_of, placed
+from twite.diagnostics.stape_tag import stape_tag
 from twite.domain.errors import NotOpened, SettingsError
 from twite.domain.json_tree import Tree
 from twite.gateway.ports.findings import CheckFinding, amber, green, red
@@ -155,13 +156,18 @@ async def container(settings: Settings) -> AsyncIterator[CheckFinding]:
             "Paused tags do not fire.",
             f"If this is not intended, remove paused = true in {path.name}.",
         )
-    used = {tag.template for tag in found.tags} | {client.template for client in found.clients}
+    for finding in _of_parts(settings, opened):
+        yield finding
+
+
+def _of_parts(settings: Settings, opened: Container) -> Iterator[CheckFinding]:
+    used = {tag.template for tag in opened.tags} | {client.template for client in opened.clients}
     for name in sorted(used - {""}):
-        for finding in without_google(settings, f"the template {name}", found.templates[name]):
-            yield finding
+        yield from without_google(settings, f"the template {name}", opened.templates[name])
+    for tag in opened.tags:
+        yield from stape_tag(settings, opened, tag)
     if settings.imported is not None and settings.imported.rule.persons is PersonHandling.HASHED:
-        for finding in _hashed(opened):
-            yield finding
+        yield from _hashed(opened)
 
 
 def _hashed(opened: Container) -> Iterator[CheckFinding]:
@@ -193,6 +199,7 @@ def tags(settings: Settings) -> Iterator[CheckFinding]:
         persons = "hashed" if rule.persons is PersonHandling.HASHED else "sealed"
         repeat = rule.repeat.value.replace("_", " ")
         yield green("tags", f"{tag.name}: {tag.template}, {sources}, persons {persons}, {repeat}")
+        yield from stape_tag(settings, container, tag)
         if rule.persons is PersonHandling.HASHED:
             setting = f"{_PERSONS} in its [[tag]]"
             yield from read_in_clear(container, tag, setting=setting)

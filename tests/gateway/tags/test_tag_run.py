@@ -25,7 +25,7 @@ from twite.gtm.container.parts import (
 )
 from twite.gtm.template.effects import HttpEffect, RunContainer
 from twite.gtm.template.permissions import Grant
-from twite.gtm.template.sandbox import RunResult, Turn
+from twite.gtm.template.sandbox import Incoming, RunResult, Turn
 from twite.gtm.template.template import TemplatePart, read_template
 from twite.machine.system import SystemClock
 from twite.redaction.mask_line import LineMask
@@ -122,6 +122,7 @@ class Stage:
 def with_code(code):
     grants = (
         *TEMPLATE.grants,
+        Grant(permission="read_request", parameters={"requestAccess": "any"}),
         Grant(permission="access_template_storage"),
         Grant(permission="access_response", parameters={"writeResponseAccess": "any"}),
         Grant(permission="use_google_credentials", parameters={"allowedScopes": ["s"]}),
@@ -370,3 +371,31 @@ def test_where_too_many_are_to_be_hidden_nothing_is_shown():
     mask = LineMask([], {"user_data": [f"person {n}" for n in range(6_000)]})
 
     assert mask.over("a line", most=300) == "…"
+
+
+STAPE_HEADERS = (("x-gtm-identifier", Secret("own")), ("x-gtm-api-key", Secret("k")))
+READ = """
+const read = require('getRequestHeader');
+require('logToConsole')(read('x-gtm-identifier') + ' ' + read('x-gtm-api-key'));
+data.gtmOnSuccess();
+"""
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [((), "own k"), ((("x-gtm-identifier", "theirs"),), "theirs None")],
+)
+async def test_headers_of_the_settings_are_for_requests_without_any_of_them(sent, read):
+    rule = TagRule(name="crm", headers=STAPE_HEADERS)
+
+    completed = rule.completed(Incoming(headers=sent))
+
+    assert " ".join(str(dict(completed.headers).get(name)) for name, _ in STAPE_HEADERS) == read
+
+
+async def test_a_template_reads_the_headers_of_the_settings():
+    stage = Stage()
+
+    await stage.run(READ, headers=STAPE_HEADERS)
+
+    assert "own k" in str(stage.seen.notices)

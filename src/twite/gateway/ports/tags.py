@@ -47,7 +47,8 @@ class TagRule(msgspec.Struct, frozen=True, kw_only=True):
 
     `timeout` is the milliseconds for a run, `rate` the runs in fifteen minutes, `in_flight` the
     concurrent runs. `sources` None means all. `allow_hosts` may have private addresses. `secrets`
-    are masked in logs and stored responses.
+    are masked in logs and stored responses. `headers` are for templates if their request has none
+    of them.
     """
 
     name: str
@@ -59,6 +60,7 @@ class TagRule(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int = 8
     allow_hosts: frozenset[str] = frozenset()
     secrets: tuple[Secret, ...] = ()
+    headers: tuple[tuple[str, Secret], ...] = ()
 
     @property
     def pixel(self) -> str:
@@ -69,6 +71,13 @@ class TagRule(msgspec.Struct, frozen=True, kw_only=True):
     def is_cautious(self) -> bool:
         """Whether ambiguous runs are held for a user."""
         return self.repeat is RepeatPolicy.AT_MOST_ONCE
+
+    def completed(self, request: Incoming) -> Incoming:
+        """Return the request with `headers`, unless it has one of them."""
+        if {name for name, _ in self.headers} & {name for name, _ in request.headers}:
+            return request
+        added = tuple((name, value.reveal()) for name, value in self.headers)
+        return msgspec.structs.replace(request, headers=(*request.headers, *added))
 
     def listens_to(self, source: str) -> bool:
         return self.sources is None or source in self.sources

@@ -27,7 +27,6 @@ _HOSTS: Final = frozenset({"ads-api.x.com", "ads-api.twitter.com"})
 _CONVERSIONS: Final = re.compile(
     r"/[0-9]{1,3}/measurement/conversions/([0-9a-z]{1,32})/?", re.ASCII
 )
-_STAPE: Final = re.compile(r"[a-z0-9.-]+\.stape\.(?:io|net)", re.ASCII)
 _PROXY: Final = re.compile(r"/stape-api/[^/]*/v1/twitter/auth-proxy/?")
 
 
@@ -61,8 +60,8 @@ class ToX:
             if destination is None:
                 return None
             return await self._to(destination, body, source=source, endpoint=endpoint)
-        is_proxy = _STAPE.fullmatch(parts.hostname or "") and _PROXY.fullmatch(parts.path)
-        if is_proxy and self.destinations:
+        # Stape's proxy may have any domain: the tag reads it from a header.
+        if _PROXY.fullmatch(parts.path) and self.destinations:
             return await self._by_proxy(body, source)
         return None
 
