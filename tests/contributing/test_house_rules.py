@@ -54,7 +54,7 @@ X_IMPORTERS = frozenset(
         "http/routes/x_api",
         "senders/http",
         "stores/memory/consents",
-        "stores/sqlite/engine/owner_session",
+        "stores/sql/opt_outs",
     }
 )
 

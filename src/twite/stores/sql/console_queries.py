@@ -38,15 +38,15 @@ def newest(connection: SqlConnection, look: ListQuery) -> SummaryPage:
         before = last + 1 if look.before is None else min(look.before, last + 1)
         floor = max(first, look.after + 1)
         values = _wanted(look) | {"before": before}
+        rest = {"before": before, "floor": floor, "limit": LOOKED_THROUGH}
         if look.state in _UNSETTLED:
-            rest = {"before": before, "floor": floor, "limit": LOOKED_THROUGH}
             many, begin = connection.execute(query("unsettled_before"), rest).fetchone()
             ended = many < LOOKED_THROUGH
             found = connection.execute(
                 query("newest_unsettled"), values | {"floor": begin or before}
             )
         else:
-            begin = max(floor, before - LOOKED_THROUGH)
+            begin = connection.execute(query("looked_through"), rest).fetchone()[0]
             ended = begin == floor
             found = connection.execute(query("newest"), values | {"floor": begin})
         ids = [id_ for (id_,) in found]
@@ -137,8 +137,7 @@ def error_groups(connection: SqlConnection, *, scope: QueryScope) -> list[ErrorG
     """Return the error groups by state, event and reason, with a skip scan of an index."""
     found: list[ErrorGroup] = []
     with view(connection):
-        lanes = connection.execute(query("lanes")).fetchall()
-        for lane, pixel, event in lanes:
+        for lane, pixel, event in connection.execute(query("lanes")).fetchall():
             if not scope.shows(pixel):
                 continue
             for state in (State.DEAD, State.HELD):
@@ -175,17 +174,14 @@ def error_group(
 ) -> list[History]:
     """Return the deliveries of an error group."""
     with view(connection):
-        lane = next(
-            (
-                id_
-                for id_, pixel, event in connection.execute(query("lanes")).fetchall()
-                if (pixel, event) == (group.pixel, group.event) and scope.shows(pixel)
-            ),
-            None,
+        found = (
+            id_
+            for id_, pixel, event in connection.execute(query("lanes")).fetchall()
+            if (pixel, event) == (group.pixel, group.event) and scope.shows(pixel)
         )
         values = {
             "state": group.state.value,
-            "lane": lane,
+            "lane": next(found, None),
             "reason": group.reason,
             "after": after,
             "limit": limit,

@@ -88,16 +88,17 @@ class KeyContest:
         row = self._book.run("holder", delivery=delivery).fetchone()
         if row is None:
             return Holder(state=State.DELIVERED, is_live=holding.is_live, received_at=at)
-        body, evidence, reason, is_suppressed, received_at = row
+        # The state again: other nodes may have changed it since the keys were looked up.
+        body, evidence, reason, is_suppressed, received_at, state, is_ambiguous = row
         settled = State.SUPPRESSED if is_suppressed else State.DELIVERED
         return Holder(
-            state=holding.state or settled,
+            state=settled if state is None else State(state),
             is_live=holding.is_live,
             received_at=received_at,
             body=body,
             evidence=evidence,
             reason=reason,
-            is_ambiguous=holding.is_ambiguous,
+            is_ambiguous=bool(is_ambiguous),
         )
 
     def _of_this_group(self, delivery: int) -> Holder:

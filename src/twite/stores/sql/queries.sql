@@ -96,9 +96,10 @@ WHERE conversion.id IN (SELECT value FROM json_each(:deliveries));
 
 -- name: holder
 -- Of one that holds a key: its body, what was decided about its consent, why it is held, whether it is not
--- sent, and when it was received.
+-- sent, when it was received, where it is in the outbox, and whether X may have it.
 SELECT CAST(conversion.body AS BLOB), consent.evidence, outbox.reason,
-  conversion.suppressed IS NOT NULL OR discarded.delivery IS NOT NULL, submission.received_at
+  conversion.suppressed IS NOT NULL OR discarded.delivery IS NOT NULL, submission.received_at,
+  outbox.state, outbox.ambiguous_since IS NOT NULL
 FROM conversion JOIN submission ON submission.id = conversion.submission
 LEFT JOIN consent ON consent.delivery = conversion.id
 LEFT JOIN outbox ON outbox.id = conversion.id
@@ -1410,10 +1411,14 @@ WHERE conversion.id < :before AND conversion.id >= :floor
   END)
 ORDER BY conversion.id DESC LIMIT :limit;
 
+-- name: looked_through
+-- The first of the conversions before one that are looked through. Their numbers have few gaps.
+SELECT max(:floor, :before - :limit);
+
 -- name: unsettled_before
 -- How many of the deliveries before one are looked through, and the first of them.
 SELECT count(*), min(id) FROM (
-  SELECT id FROM outbox WHERE id < :before AND id >= :floor ORDER BY id DESC LIMIT :limit);
+  SELECT id FROM outbox WHERE id < :before AND id >= :floor ORDER BY id DESC LIMIT :limit) AS looked;
 
 -- name: newest_unsettled
 -- The same among deliveries that are not settled.
@@ -1430,7 +1435,7 @@ ORDER BY outbox.id DESC LIMIT :limit;
 -- How many of the remarks before one are looked through, and the first of them.
 SELECT count(*), min(delivery) FROM (
   SELECT delivery FROM flagged WHERE delivery < :before AND delivery >= :floor
-  ORDER BY delivery DESC LIMIT :limit);
+  ORDER BY delivery DESC LIMIT :limit) AS looked;
 
 -- name: newest_flagged
 -- The same among those whose amounts are remarkable. `reason` is the kind of the remark.
@@ -1472,7 +1477,7 @@ SELECT id, received_at, first FROM submission WHERE id >= :number ORDER BY id LI
 
 -- name: outbox_after
 -- How many of the deliveries after one are looked through, and the last of them.
-SELECT count(*), max(id) FROM (SELECT id FROM outbox WHERE id > :after ORDER BY id LIMIT :limit);
+SELECT count(*), max(id) FROM (SELECT id FROM outbox WHERE id > :after ORDER BY id LIMIT :limit) AS looked;
 
 -- name: tag_payloads
 -- What waits for tags, in a span of deliveries.

@@ -1,21 +1,17 @@
 """Owner session: the writer session of the only owner, with id counters and names in memory."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Final
 
-import msgspec
-
-from twite.domain.consent import person_keys
-from twite.domain.delivery import Delivery
 from twite.domain.stats.tally import Counted
 from twite.stores.sql.database import WriterSession, seed_of
+from twite.stores.sql.opt_outs import OptOutList
 from twite.stores.sql.outbox import expire
-from twite.stores.sql.statements import RunsStatements, query
+from twite.stores.sql.statements import query
 from twite.stores.sql.tallies import TallyWriter
 from twite.stores.sqlite.engine.dedup_keys import FRESH_KEYS, DedupKeys
-from twite.x.encode import persons_of, pixel_of
 
 _STATEMENT: Final = 1  # SQLITE_ERROR
 _FOREVER: Final = 1 << 62
@@ -26,50 +22,6 @@ _LEASES_AN_EPOCH: Final = 1 << 32
 def leases_of(epoch: int) -> Iterator[int]:
     """Yield fencing tokens, each higher than any before in this and earlier epochs."""
     return count(epoch * _LEASES_AN_EPOCH + 1)
-
-
-class OptOutList:
-    """The opt-out list. Used only by the writer's thread; about 100 bytes of memory per key."""
-
-    def __init__(self, run: RunsStatements) -> None:
-        self._run = run
-        self._salt = bytes(run("read_deployment").fetchone()[0])
-        self.keys: set[bytes] = set()
-        self.read()
-
-    def read(self) -> None:
-        """Load the table into memory."""
-        self.keys = {key for (key,) in self._run("opt_outs")}
-
-    def revoke(self, keys: Sequence[bytes], *, now: int) -> None:
-        """Add keys to the list. A listed key keeps its time."""
-        for key in keys:
-            self._run("add_opt_out", key=key, now=now)
-        self.keys.update(keys)
-
-    def restore(self, keys: Sequence[bytes]) -> None:
-        """Remove keys from the list."""
-        for key in keys:
-            self._run("remove_opt_out", key=key)
-        self.keys.difference_update(keys)
-
-    def among(self, deliveries: Iterable[Delivery], *, pixel: str) -> list[int]:
-        """Return the ids of those deliveries whose person is on the list."""
-        if not self.keys:
-            return []
-        return [delivery.id for delivery in deliveries if self._lists(delivery.body, pixel)]
-
-    def _lists(self, body: bytes, pixel: str) -> bool:
-        """Whose body cannot be read may be anybody."""
-        try:
-            persons = persons_of(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return True
-        asked_of = pixel_of(body, otherwise=pixel)
-        return any(
-            not self.keys.isdisjoint(person_keys(person, pixel=asked_of, salt=self._salt))
-            for person in persons
-        )
 
 
 class OwnerSession(WriterSession):
@@ -105,7 +57,8 @@ class OwnerSession(WriterSession):
         self._submission = self._conversion = self._attempt = 0
         self._read()
         self.keys = DedupKeys(self.run, window=window, fresh=fresh_keys)
-        self.opt_outs = OptOutList(self.run)
+        self.opt_outs = OptOutList(self.run, set())
+        self.opt_outs.read()
         # What a later copy denied consent to while it was in flight.
         self.denied = self._denied()
         self.tally = TallyWriter(run=self.run, add_rows=self.add_rows)

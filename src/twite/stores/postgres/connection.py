@@ -1,0 +1,170 @@
+"""Connections to PostgreSQL over asyncpg, and the meaning of its errors."""
+
+import asyncio
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+
+import asyncpg
+
+from twite.domain.errors import LedgerUnavailable
+from twite.stores.postgres.bridge import wait_for
+from twite.stores.postgres.dialect import PostgresStatement, shared
+
+# A view is one snapshot.
+_VIEW: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_CONNECT_WITHIN: Final = 5.0  # seconds
+_STATEMENTS: Final = 400
+# Of the URL's options, those that the server is not asked for.
+_OWN_OPTIONS: Final = frozenset({"statement_cache_size", "target_session_attrs"})
+RETRY_AFTER: Final = 5  # seconds
+
+# The server or the network ended the connection; nobody knows what of the last statement.
+LOST: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+)
+# Another transaction was in the way: the same again may succeed.
+CLASHES: Final = (asyncpg.TransactionRollbackError, asyncpg.UniqueViolationError)
+# The connection leads to a server that takes no writes.
+READ_ONLY: Final = (
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.exceptions.TargetServerAttributeNotMatched,
+)
+
+
+class Address:
+    """A URL of a database. `shown` has no password: only that appears in messages."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        options = parse_qsl(parts.query, keep_blank_values=True)
+        own = dict(options)
+        cache = own.get("statement_cache_size", "")
+        self.statements = int(cache) if re.fullmatch(r"[0-9]{1,6}", cache) else _STATEMENTS
+        self.attributes = own.get("target_session_attrs", "read-write")
+        rest = [pair for pair in options if pair[0] not in _OWN_OPTIONS]
+        self._url = urlunsplit(parts._replace(query=urlencode(rest)))
+        user, _, hosts = parts.netloc.rpartition("@")
+        name = user.partition(":")[0]
+        where = hosts or own.get("host", "")
+        self.shown = f"postgresql://{name and f'{name}@'}{where}{parts.path}"
+        password = user.partition(":")[2]
+        secrets = password, unquote(password), own.get("password", "")
+        self._secrets = tuple(filter(None, secrets))
+
+    def __repr__(self) -> str:
+        return f"Address({self.shown})"
+
+    async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
+        """Open a connection that writes. Raises one of LOST, READ_ONLY or PostgresError."""
+        return await asyncpg.connect(
+            self._url,
+            timeout=_CONNECT_WITHIN,
+            statement_cache_size=self.statements,
+            # A prepared statement may live as long as its connection.
+            max_cached_statement_lifetime=0,
+            target_session_attrs=self.attributes,
+            server_settings={"application_name": "twite"},
+        )
+
+    def reason(self, error: BaseException) -> str:
+        """Return what an error says, without values of rows and without the password."""
+        if isinstance(error, READ_ONLY):
+            return "the database accepts no writes: it is a standby, or read-only"
+        if isinstance(error, TimeoutError):
+            return "the database does not answer"
+        said = str(error.args[0]) if isinstance(error, asyncpg.PostgresError) else str(error)
+        for secret in self._secrets:
+            said = said.replace(secret, "***")
+        return said.splitlines()[0] if said else type(error).__name__
+
+    def unavailable(self, error: BaseException) -> LedgerUnavailable:
+        """Return the error for who asked."""
+        found = LedgerUnavailable(reason=self.reason(error), retry_after=RETRY_AFTER)
+        found.__cause__ = error
+        return found
+
+
+class ResultRows:
+    """The result of a statement: rows, or how many were changed. Implements Cursor."""
+
+    def __init__(self, rows: Sequence[tuple[Any, ...]], count: int) -> None:
+        self._rows = rows
+        self._next = 0
+        self.rowcount = count
+
+    def fetchone(self) -> Any:  # noqa: ANN401 - a row
+        if self._next >= len(self._rows):
+            return None
+        self._next += 1
+        return self._rows[self._next - 1]
+
+    def fetchall(self) -> list[Any]:
+        rest = list(self._rows[self._next :])
+        self._next = len(self._rows)
+        return rest
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.fetchall())
+
+
+NO_ROWS: Final = ResultRows((), 0)
+
+
+class PostgresConnection:
+    """Implements SqlConnection, for code that runs in a greenlet."""
+
+    def __init__(self, driver: "asyncpg.Connection[asyncpg.Record]") -> None:
+        self.driver = driver
+
+    def execute(self, statement: str, values: Any = (), /) -> ResultRows:  # noqa: ANN401 - of any type
+        """Run a shared statement, or one without parameters."""
+        if statement == "BEGIN":
+            return wait_for(self._executed(_VIEW, ()))
+        return self.run(shared(statement), values)
+
+    def begin(self) -> None:
+        """Begin a transaction that writes. Its statements see what was committed before each."""
+        wait_for(self._executed("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", ()))
+
+    def run(
+        self, statement: PostgresStatement, values: Mapping[str, object] | Sequence[object]
+    ) -> ResultRows:
+        """Run a statement."""
+        arguments = statement.values(values)
+        if statement.has_rows:
+            return wait_for(self._fetched(statement.text, arguments))
+        return wait_for(self._executed(statement.text, arguments))
+
+    async def _fetched(self, text: str, values: Sequence[object]) -> ResultRows:
+        rows = [tuple(row) for row in await self.driver.fetch(text, *values)]
+        return ResultRows(rows, len(rows))
+
+    async def _executed(self, text: str, values: Sequence[object]) -> ResultRows:
+        tag = await self.driver.execute(text, *values)
+        if text == "COMMIT" and tag != "COMMIT":
+            # The transaction had failed.
+            raise asyncpg.TransactionRollbackError(tag)
+        last = tag.rpartition(" ")[2]
+        return ResultRows((), int(last)) if last.isdigit() else NO_ROWS
+
+    @property
+    def is_open(self) -> bool:
+        return not self.driver.is_closed()
+
+    def terminate(self) -> None:
+        """Give the connection up, without a word to the server."""
+        self.driver.terminate()
+
+    async def close(self) -> None:
+        """Close the connection; do not wait for a server that does not answer."""
+        try:
+            await asyncio.wait_for(self.driver.close(), 2)
+        except (*LOST, asyncpg.PostgresError):
+            self.driver.terminate()

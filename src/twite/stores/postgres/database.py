@@ -1,0 +1,271 @@
+"""Database on PostgreSQL: connections that read and that write; one that is lost is replaced."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import asyncpg
+
+from twite.domain.errors import LedgerUnavailable
+from twite.stores.postgres.bridge import run_in_greenlet
+from twite.stores.postgres.connection import (
+    CLASHES,
+    LOST,
+    READ_ONLY,
+    RETRY_AFTER,
+    Address,
+    PostgresConnection,
+)
+from twite.stores.postgres.dialect import statement
+from twite.stores.postgres.session import CommitUnknown, PostgresSession, SharedNames
+from twite.stores.sql.database import View
+
+T = TypeVar("T")
+
+_READERS: Final = 4
+_WRITERS: Final = 6
+# How often a transaction is tried again that others were in the way of.
+_TRIES: Final = 8
+# Seconds between two tries to connect, and for how long the outcome of a COMMIT is looked for.
+_BACKOFF: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
+PATIENCE: Final = 15.0
+# A statement that takes longer is given up with its connection: the server is cut off.
+_STALLED: Final = 60.0
+# While the database is down, nobody waits for the next try.
+_REFUSED_FOR: Final = 0.5
+
+
+class Connections:
+    """Up to `limit` connections, opened when they are needed."""
+
+    def __init__(self, address: Address, limit: int) -> None:
+        self._address = address
+        self._idle: list[PostgresConnection] = []
+        self._free = asyncio.Semaphore(limit)
+        self._closed = False
+        # When the last try to connect failed, and why.
+        self._failed_at = float("-inf")
+        self._trouble: LedgerUnavailable | None = None
+
+    @asynccontextmanager
+    async def lend(self) -> AsyncIterator[PostgresConnection]:
+        """Lend a connection. Raises LedgerUnavailable where none can be opened."""
+        async with self._free:
+            connection = await self._taken()
+            try:
+                yield connection
+            finally:
+                if connection.is_open and not self._closed:
+                    self._idle.append(connection)
+                else:
+                    connection.terminate()
+
+    async def _taken(self) -> PostgresConnection:
+        if self._closed:
+            raise LedgerUnavailable(reason="the store is closing", retry_after=RETRY_AFTER)
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_open:
+                return connection
+        if self._trouble is not None and time.monotonic() - self._failed_at < _REFUSED_FOR:
+            raise self._trouble
+        try:
+            connection = PostgresConnection(await self._address.connect())
+        except (*LOST, asyncpg.PostgresError) as error:
+            self._failed_at = time.monotonic()
+            self._trouble = self._address.unavailable(error)
+            raise self._trouble from error
+        self._trouble = None
+        return connection
+
+    def drop(self) -> None:
+        """Give up the connections that nobody uses: they lead to a server that is no primary."""
+        while self._idle:
+            self._idle.pop().terminate()
+
+    async def close(self) -> None:
+        """Close the connections that nobody uses; those in use are closed when they come back."""
+        self._closed = True
+        while self._idle:
+            await self._idle.pop().close()
+
+
+class PostgresReads:
+    """Implements ReadsViews."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._readers = Connections(address, _READERS)
+
+    async def read(self, view: View[T], *, is_long: bool = False) -> T:
+        """Return what a view returns. A connection that was lost is replaced once."""
+        del is_long  # each has a connection for itself
+        for again in (True, False):
+            async with self._readers.lend() as connection:
+                try:
+                    return await _watched(partial(view, connection), connection)
+                except (*LOST, *READ_ONLY) as error:
+                    connection.terminate()
+                    self._readers.drop()
+                    if not again:
+                        raise self._address.unavailable(error) from error
+                except asyncpg.PostgresError as error:
+                    connection.terminate()  # it may be inside a transaction
+                    raise self._address.unavailable(error) from error
+        raise AssertionError  # the second try returns or raises
+
+    async def close(self) -> None:
+        await self._readers.close()
+
+
+class PostgresDatabase(PostgresReads):
+    """Implements Database. Units of work run at the same time, each in its own transaction.
+
+    A unit that has begun is finished, whether or not its caller waits for it: a cancelled COMMIT
+    would tell nobody what became of it.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        window: int,
+        timed: Callable[[float], None],
+        committed: Callable[[PostgresSession], None],
+    ) -> None:
+        """`window` is the dedup window (ms); `timed` gets the seconds of a commit."""
+        super().__init__(address)
+        self._writers = Connections(address, _WRITERS)
+        self._sessions: dict[PostgresConnection, PostgresSession] = {}
+        self._window = window
+        self._timed = timed
+        self._committed = committed
+        self._running: set[asyncio.Task[Any]] = set()
+        self.names = SharedNames()
+        # The id of this process among the nodes, once it is one.
+        self.node = 0
+
+    async def write(self, unit: Callable[[PostgresSession], T], *, patience: float = PATIENCE) -> T:
+        """Commit a unit of work. Raises LedgerUnavailable.
+
+        For `patience` seconds, look what became of a COMMIT without an answer.
+        """
+        return await self._kept(self._written(unit, patience))
+
+    def _kept(self, work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return asyncio.shield(task)
+
+    async def _written(self, unit: Callable[[PostgresSession], T], patience: float) -> T:
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                return await self._tried(unit)
+            except CommitUnknown as unknown:
+                if await self._is_committed(unknown, patience):
+                    return unknown.result  # type: ignore[return-value]  # of this unit
+            except CLASHES as error:
+                if tries >= _TRIES:
+                    raise self._address.unavailable(error) from error
+            except READ_ONLY as error:
+                self._drop()
+                raise self._address.unavailable(error) from error
+            except LOST as error:
+                # COMMIT was not sent: nothing was written.
+                self._drop()
+                if tries > 1:
+                    raise self._address.unavailable(error) from error
+            except asyncpg.PostgresError as error:
+                raise self._address.unavailable(error) from error
+
+    async def _tried(self, unit: Callable[[PostgresSession], T]) -> T:
+        async with self._writers.lend() as connection:
+            session = self._sessions.get(connection)
+            began = time.perf_counter()
+            try:
+                if session is None:
+                    session = await run_in_greenlet(partial(self._session, connection))
+                result = await _watched(partial(session.transact, unit, LOST), connection)
+            except (CommitUnknown, *LOST, *READ_ONLY):
+                connection.terminate()
+                raise
+            finally:
+                if not connection.is_open:
+                    self._sessions.pop(connection, None)
+            self._timed(time.perf_counter() - began)
+            self._committed(session)
+            return result
+
+    def _session(self, connection: PostgresConnection) -> PostgresSession:
+        session = self._sessions[connection] = PostgresSession(
+            connection,
+            names=self.names,
+            window=self._window,
+            slot=self._slot(),
+            node=lambda: self.node,
+        )
+        return session
+
+    def _drop(self) -> None:
+        self._writers.drop()
+        self._sessions = {
+            connection: session
+            for connection, session in self._sessions.items()
+            if connection.is_open
+        }
+
+    def _slot(self) -> int:
+        """Return a place to count at: another than other connections', and few in number."""
+        used = len(self._sessions)
+        return self.node % 64 * _WRITERS + used % _WRITERS
+
+    async def _is_committed(self, unknown: CommitUnknown, patience: float) -> bool:
+        """Find out what became of a COMMIT. Raises LedgerUnavailable when nobody says."""
+        began = time.monotonic()
+        pauses = iter(_BACKOFF)
+        pause = 0.0
+        while True:
+            try:
+                async with self._writers.lend() as connection:
+                    look = partial(_looked_up, connection, unknown.mark)
+                    return await _watched(look, connection)
+            except (LedgerUnavailable, *LOST, *READ_ONLY, asyncpg.PostgresError) as error:
+                self._drop()
+                if time.monotonic() - began > patience:
+                    raise LedgerUnavailable(
+                        reason="the database did not say whether it has committed",
+                        retry_after=RETRY_AFTER,
+                    ) from error
+            pause = next(pauses, pause)
+            await asyncio.sleep(pause)
+
+    async def close(self) -> None:
+        """Wait for what is running, and close the connections."""
+        while self._running:
+            await asyncio.wait(list(self._running))
+        await self._writers.close()
+        await super().close()
+
+
+def _looked_up(connection: PostgresConnection, mark: int) -> bool:
+    """Return whether a transaction was committed; if it was, wait until that is durable."""
+    if connection.run(statement("confirm"), {"id": mark}).fetchone() is not None:
+        return False  # and it never will be: the mark is taken
+    # Where a standby confirms commits, a later commit is confirmed after it.
+    connection.run(statement("begin"), ())
+    return True
+
+
+async def _watched(function: Callable[[], T], connection: PostgresConnection) -> T:
+    """Run a function; give the connection up when it takes too long. No cancel request is sent."""
+    task = asyncio.ensure_future(run_in_greenlet(function))
+    done, _ = await asyncio.wait({task}, timeout=_STALLED)
+    if not done:
+        connection.terminate()
+    return await task

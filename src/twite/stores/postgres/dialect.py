@@ -1,0 +1,112 @@
+"""Statements in PostgreSQL's dialect: those of statements.sql, and the shared ones translated."""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+import msgspec
+
+from twite.stores.sql.statements import QUERIES, named
+
+# What the shared statements say in SQLite's words, and how PostgreSQL says the same.
+_TRANSLATIONS: Final = (
+    (r" INDEXED BY \w+", ""),
+    (r"CROSS JOIN (\w+(?: AS \w+)?)\s+ON ", r"JOIN \1 ON "),
+    (
+        r"NOT IN \(SELECT value FROM json_each\(:(passing|deliveries)\)\)",
+        r"<> ALL (translate(:\1, '[]', '{}')::bigint[])",
+    ),
+    (
+        r"IN \(SELECT value FROM json_each\(:(deliveries|submissions|sure)\)\)",
+        r"= ANY (translate(:\1, '[]', '{}')::bigint[])",
+    ),
+    (
+        r"IN \(SELECT value FROM json_each\(:(\w+)\)\)",
+        r"IN (SELECT json_array_elements_text(:\1::json))",
+    ),
+    # These columns hold bytes.
+    (r"CAST\(((?:\w+\.)?(?:body|refusals|unfired|told)) AS BLOB\)", r"\1"),
+    (r"CAST\((.+?) AS BLOB\)(?=[,\s])", r"convert_to(\1, 'UTF8')"),
+    (r"CAST\(((?:\w+\.)?conversion_id) AS TEXT\)", r"\1"),
+    (r"x''", "''::bytea"),
+    # A parameter has the type of its first use.
+    (r":(\w+) IS NULL", r":\1::text IS NULL"),
+    # The sum of integers is numeric.
+    (r"\bsum\((?:[^()]|\([^()]*\))*\)", r"\g<0>::bigint"),
+    (r"(?<![\"\w.:])user\b", '"user"'),
+)
+_PARAMETER: Final = re.compile(r"(?<!:):([a-z_]+)")
+_PLACE: Final = re.compile(r"\$(\d+)")
+_MAIN: Final = re.compile(r"^(SELECT|INSERT|UPDATE|DELETE)\b", re.MULTILINE)
+
+
+class PostgresStatement(msgspec.Struct, frozen=True):
+    """A statement with `$n`, and the names of its values in their order.
+
+    `has_rows`: it returns rows; otherwise only their number is known.
+    """
+
+    text: str
+    names: tuple[str, ...] = ()
+    has_rows: bool = True
+
+    def values(self, values: Mapping[str, object] | Sequence[object]) -> Sequence[object]:
+        """Return the values in their order."""
+        if isinstance(values, Mapping):
+            return [values[name] for name in self.names]
+        return values
+
+
+@cache
+def statement(name: str) -> PostgresStatement:
+    """Return the statement of that name."""
+    own = _OWN.get(name)
+    return _numbered(_translated(QUERIES[name]) if own is None else own)
+
+
+@cache
+def shared(text: str) -> PostgresStatement:
+    """Return the statement for the text of a shared one, or for a text without parameters."""
+    name = _NAMES.get(text)
+    return _numbered(text) if name is None else statement(name)
+
+
+@cache
+def at_once(names: tuple[str, ...]) -> str:
+    """Return one statement for several insertions: their `$n` go on counting."""
+    parts = []
+    before = 0
+    for name in names:
+        text = _OWN[name]
+        count = max(int(place) for place in _PLACE.findall(text))
+        shift = before
+        parts.append(
+            f"{name} AS ({_PLACE.sub(lambda found, by=shift: f'${int(found[1]) + by}', text)})"  # type: ignore[misc]  # a default
+        )
+        before += count
+    return f"WITH {', '.join(parts)} SELECT 1"
+
+
+def _translated(text: str) -> str:
+    for pattern, replacement in _TRANSLATIONS:
+        text = re.sub(pattern, replacement, text)
+    return text
+
+
+def _numbered(text: str) -> PostgresStatement:
+    names: dict[str, int] = {}
+
+    def place(found: re.Match[str]) -> str:
+        return f"${names.setdefault(found[1], len(names) + 1)}"
+
+    numbered = _PARAMETER.sub(place, text)
+    verbs = _MAIN.findall(numbered)
+    main = "" if not verbs else verbs[-1 if numbered.startswith("WITH") else 0]
+    has_rows = main == "SELECT" or "RETURNING" in numbered
+    return PostgresStatement(numbered, tuple(names), has_rows)
+
+
+_OWN: Final = named(files("twite.stores.postgres").joinpath("statements.sql").read_text("utf-8"))
+_NAMES: Final = {text: name for name, text in QUERIES.items()}

@@ -1,0 +1,148 @@
+"""Dedup keys and opt-outs in the database: every node sees the same."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from asyncpg.pgproto.pgproto import UUID
+
+from twite.domain.delivery import Delivery, State
+from twite.stores.sql.database import AT_ONCE, Holding, WantedKey
+from twite.stores.sql.opt_outs import OptOutList
+from twite.stores.sql.statements import RunsStatements
+
+# A person may still send what is held, so that nothing else is sent under its key.
+_PENDING: Final = frozenset({State.QUEUED, State.SENDING, State.HELD})
+
+
+class PostgresKeys:
+    """Implements DedupKeyStore. Keys that were asked for stay locked until the commit."""
+
+    def __init__(self, run: RunsStatements, *, window: int) -> None:
+        self._run = run
+        self.window = window
+
+    def take(
+        self, wanted: Sequence[WantedKey], contest: Callable[[WantedKey, int, Holding], bool]
+    ) -> Mapping[int, int]:
+        """See DedupKeyStore.take."""
+        first: dict[bytes, WantedKey] = {}
+        for wish in wanted:
+            first.setdefault(wish.key, wish)
+        keys = sorted(first)
+        wishes = [first[key] for key in keys]
+        new = {
+            key.bytes
+            for (key,) in self._run(
+                "take_keys",
+                keys=_uuids(keys),
+                deliveries=[wish.delivery for wish in wishes],
+                ats=[wish.at for wish in wishes],
+            )
+        }
+        holders = self._holdings([key for key in keys if key not in new])
+        # Who of these has a key now, whether the database says so yet or not.
+        taken: dict[bytes, WantedKey] = {}
+        late: dict[int, int] = {}
+        for wish in wanted:
+            before = taken.get(wish.key)
+            if before is not None:
+                holder, holding = before.delivery, AT_ONCE
+            elif wish.key in holders:
+                holder, holding = self._held(holders[wish.key], wish.at)
+            else:
+                taken[wish.key] = wish
+                continue
+            if contest(wish, holder, holding):
+                taken[wish.key] = wish
+            else:
+                late[wish.delivery] = holder
+        self._hand_over(
+            [wish for key, wish in taken.items() if key not in new or wish is not first[key]]
+        )
+        return late
+
+    def take_over(self, wish: WantedKey) -> int | None:
+        """See DedupKeyStore.take_over."""
+        values = {"keys": _uuids([wish.key]), "deliveries": [wish.delivery], "ats": [wish.at]}
+        if self._run("take_keys", **values).fetchone() is not None:
+            return None
+        holder, holding = self._held(self._holdings([wish.key])[wish.key], wish.at)
+        if holder != wish.delivery and holding.is_live:
+            return holder
+        self._hand_over([wish])
+        return None
+
+    def holders(self, keys: Sequence[bytes]) -> Mapping[bytes, int]:
+        """Return who has each of these keys, in force or not; nobody takes them meanwhile."""
+        if not keys:
+            return {}
+        found = self._run("lock_keys", keys=_uuids(sorted(set(keys))))
+        return {key.bytes: delivery for key, delivery in found}
+
+    def _holdings(self, keys: Sequence[bytes]) -> Mapping[bytes, tuple[int, int, str | None, bool]]:
+        if not keys:
+            return {}
+        return {key.bytes: tuple(row) for key, *row in self._run("holdings", keys=_uuids(keys))}
+
+    def _held(self, row: tuple[int, int, str | None, bool], at: int) -> tuple[int, Holding]:
+        delivery, taken_at, word, is_ambiguous = row
+        state = None if word is None else State(word)
+        is_recent = taken_at >= at - self.window
+        return delivery, Holding(
+            is_live=is_recent or state in _PENDING,
+            is_recent=is_recent,
+            state=state,
+            is_ambiguous=is_ambiguous,
+        )
+
+    def _hand_over(self, wishes: Sequence[WantedKey]) -> None:
+        if wishes:
+            self._run(
+                "hand_over_keys",
+                keys=_uuids([wish.key for wish in wishes]),
+                deliveries=[wish.delivery for wish in wishes],
+                ats=[wish.at for wish in wishes],
+            )
+
+
+class OptOutCopy:
+    """The list in memory, with the version it had; all connections of a process share it."""
+
+    def __init__(self) -> None:
+        self.version = -1
+        self.keys: set[bytes] = set()
+
+
+class PostgresOptOuts(OptOutList):
+    """The list of the database. The copy is read again where the version is another."""
+
+    def __init__(self, run: RunsStatements, copy: OptOutCopy) -> None:
+        self._copy = copy
+        super().__init__(run, copy.keys)
+
+    def revoke(self, keys: Sequence[bytes], *, now: int) -> None:
+        self._run("note_change", what="opt_out")
+        for key in keys:
+            self._run("add_opt_out", key=key, now=now)
+
+    def restore(self, keys: Sequence[bytes]) -> None:
+        self._run("note_change", what="opt_out")
+        for key in keys:
+            self._run("remove_opt_out", key=key)
+
+    def among(self, deliveries: Iterable[Delivery], *, pixel: str) -> list[int]:
+        self.refresh()
+        return super().among(deliveries, pixel=pixel)
+
+    def refresh(self) -> None:
+        """Read the list where it has changed."""
+        version = self._run("change_version", what="opt_out").fetchone()[0]
+        if version != self._copy.version:
+            found = {key for (key,) in self._run("opt_outs")}
+            self._copy.keys.clear()
+            self._copy.keys.update(found)
+            self._copy.version = version
+
+
+def _uuids(keys: Iterable[bytes]) -> list[UUID]:
+    return [UUID(key) for key in keys]

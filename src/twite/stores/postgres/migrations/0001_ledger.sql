@@ -1,0 +1,428 @@
+-- The first schema on PostgreSQL. Tables and columns have the names of the SQLite schema, which
+-- explains each of them, so that both engines share their statements. Times are whole milliseconds
+-- since the Unix epoch, UTC. COLLATE "C" sorts as SQLite does, whatever the database's locale is.
+
+CREATE TABLE schema_version (
+  version bigint PRIMARY KEY
+);
+
+-- One row: this deployment.
+CREATE TABLE deployment (
+  id bigint PRIMARY KEY CHECK (id = 1),
+  salt bytea NOT NULL,
+  epoch bigint NOT NULL DEFAULT 0,
+  ahead bigint
+);
+INSERT INTO deployment (id, salt) VALUES (1, uuid_send(gen_random_uuid()));
+
+-- Ids of submissions, conversions and attempts: seconds since 2026 << 23 | group << 11 | place. They
+-- rise with time, are below 2^53 until 2060, and cost one nextval a transaction.
+CREATE SEQUENCE id_group CYCLE;
+
+-- The id of each transaction that wrote. After a COMMIT without an answer, a node looks here.
+CREATE TABLE transaction_mark (
+  id bigint PRIMARY KEY
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 50000);
+
+-- A running gateway. An id is never used again: it is the fencing token. `until` is by the database's clock.
+CREATE TABLE node (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  name text COLLATE "C" NOT NULL,
+  version text COLLATE "C" NOT NULL,
+  until timestamptz NOT NULL
+) WITH (fillfactor = 50);
+
+-- The node that sends to a pixel or tag; '#leader' has the tasks of which there is one.
+CREATE TABLE ownership (
+  unit text COLLATE "C" PRIMARY KEY,
+  node bigint,
+  version bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 50);
+
+-- Nodes ask with each claim whether their copies are old: no LISTEN, so any pooler will do.
+CREATE TABLE change (
+  what text COLLATE "C" PRIMARY KEY,
+  version bigint NOT NULL
+) WITH (fillfactor = 50);
+INSERT INTO change VALUES ('opt_out', 0);
+
+CREATE TABLE account (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  source text COLLATE "C" NOT NULL,
+  pixel text COLLATE "C" NOT NULL,
+  UNIQUE (source, pixel)
+);
+
+-- What accounts have counted, in a row for each slot: connections do not wait for each other. Sums are
+-- made when it is read.
+CREATE TABLE tally (
+  account bigint NOT NULL,
+  slot bigint NOT NULL,
+  received bigint NOT NULL DEFAULT 0,
+  delivered bigint NOT NULL DEFAULT 0,
+  duplicate bigint NOT NULL DEFAULT 0,
+  suppressed bigint NOT NULL DEFAULT 0,
+  rejected bigint NOT NULL DEFAULT 0,
+  PRIMARY KEY (account, slot)
+) WITH (fillfactor = 50);
+
+CREATE TABLE lane (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  pixel text COLLATE "C" NOT NULL,
+  event text COLLATE "C" NOT NULL,
+  UNIQUE (pixel, event)
+);
+
+CREATE TABLE submission (
+  id bigint PRIMARY KEY,
+  receipt text COLLATE "C" NOT NULL UNIQUE,
+  source text COLLATE "C" NOT NULL,
+  door text COLLATE "C" NOT NULL,
+  received_at bigint NOT NULL,
+  first bigint NOT NULL,
+  entries bigint NOT NULL,
+  body bytea NOT NULL,
+  refusals bytea,
+  unfired bytea
+);
+
+CREATE TABLE conversion (
+  id bigint PRIMARY KEY,
+  submission bigint NOT NULL,
+  lane bigint NOT NULL,
+  conversion_id text COLLATE "C" NOT NULL,
+  body bytea NOT NULL,
+  suppressed text COLLATE "C",
+  checksum bigint
+);
+ALTER TABLE conversion ALTER body SET STORAGE EXTERNAL; -- 671 bytes do not shrink
+
+-- Which delivery holds a dedup key, and when that was received.
+CREATE TABLE dedup (
+  key uuid PRIMARY KEY,
+  delivery bigint NOT NULL,
+  at bigint NOT NULL
+) WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02);
+
+CREATE TABLE suppression (
+  key bytea NOT NULL,
+  delivery bigint NOT NULL,
+  PRIMARY KEY (key, delivery)
+);
+
+CREATE TABLE repeated (
+  delivery bigint PRIMARY KEY,
+  times bigint NOT NULL
+);
+
+CREATE TABLE outbox (
+  id bigint PRIMARY KEY,
+  lane bigint NOT NULL,
+  account bigint NOT NULL,
+  received_at bigint NOT NULL,
+  state text COLLATE "C" NOT NULL CHECK (state IN ('queued', 'sending', 'held', 'dead')),
+  due_at bigint,
+  attempts bigint NOT NULL DEFAULT 0,
+  ambiguous_since bigint,
+  lease bigint,
+  replayed_at bigint,
+  rested_at bigint,
+  reason text COLLATE "C",
+  crashes bigint NOT NULL DEFAULT 0,
+  rank bigint GENERATED ALWAYS AS (least(received_at, ambiguous_since - 28800000)) STORED
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
+        autovacuum_vacuum_cost_delay = 0, autovacuum_vacuum_insert_scale_factor = 0.2);
+CREATE INDEX ready ON outbox (lane, rank, id) WHERE state = 'queued' AND due_at IS NULL;
+CREATE INDEX waiting ON outbox (due_at) WHERE state = 'queued' AND due_at IS NOT NULL;
+CREATE INDEX aging ON outbox (received_at) WHERE state = 'queued' AND due_at IS NOT NULL;
+CREATE INDEX ambiguous ON outbox (ambiguous_since)
+  WHERE state = 'queued' AND ambiguous_since IS NOT NULL;
+CREATE INDEX resting ON outbox (rested_at, id) WHERE state IN ('held', 'dead');
+CREATE INDEX rested_for ON outbox (state, lane, reason, id) WHERE state IN ('held', 'dead');
+
+-- What senders hold; `node` is theirs.
+CREATE SEQUENCE lease_number;
+CREATE TABLE lease (
+  id bigint PRIMARY KEY,
+  node bigint NOT NULL,
+  lane bigint NOT NULL,
+  claimed_at bigint NOT NULL,
+  until bigint NOT NULL,
+  open bigint NOT NULL,
+  deliveries text NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
+
+CREATE TABLE attempt (
+  id bigint PRIMARY KEY,
+  at bigint NOT NULL,
+  lane bigint NOT NULL,
+  outcome text COLLATE "C" NOT NULL,
+  status bigint,
+  answer text COLLATE "C" NOT NULL,
+  ambiguous boolean NOT NULL,
+  size bigint NOT NULL
+);
+CREATE INDEX attempt_at ON attempt (at);
+
+CREATE TABLE attempted (
+  delivery bigint NOT NULL,
+  attempt bigint NOT NULL,
+  PRIMARY KEY (delivery, attempt)
+);
+
+CREATE TABLE discarded (
+  delivery bigint PRIMARY KEY,
+  at bigint NOT NULL,
+  note text COLLATE "C" NOT NULL,
+  ambiguous_since bigint
+);
+
+CREATE TABLE replaced (
+  delivery bigint PRIMARY KEY,
+  by bigint NOT NULL
+);
+CREATE INDEX replaced_by ON replaced (by);
+
+CREATE TABLE denied (
+  delivery bigint PRIMARY KEY,
+  at bigint NOT NULL,
+  reason text COLLATE "C" NOT NULL
+);
+
+CREATE TABLE pause (
+  pixel text COLLATE "C" NOT NULL,
+  event text COLLATE "C" NOT NULL,
+  since bigint NOT NULL,
+  reason text COLLATE "C" NOT NULL,
+  PRIMARY KEY (pixel, event)
+);
+
+CREATE TABLE closure (
+  pixel text COLLATE "C" PRIMARY KEY,
+  until bigint NOT NULL,
+  reason text COLLATE "C" NOT NULL
+);
+
+CREATE TABLE alert (
+  id text COLLATE "C" PRIMARY KEY,
+  kind text COLLATE "C" NOT NULL,
+  subject text COLLATE "C" NOT NULL,
+  reason text COLLATE "C" NOT NULL,
+  opened_at bigint NOT NULL,
+  said_at bigint NOT NULL,
+  news text COLLATE "C",
+  resolved_at bigint
+);
+
+CREATE TABLE traffic (
+  source text COLLATE "C" NOT NULL,
+  hour bigint NOT NULL,
+  count bigint NOT NULL,
+  first_at bigint NOT NULL,
+  last_at bigint NOT NULL,
+  received bigint NOT NULL,
+  PRIMARY KEY (source, hour)
+);
+
+CREATE TABLE straggler (
+  delivery bigint PRIMARY KEY
+);
+
+CREATE TABLE pruning (
+  id bigint PRIMARY KEY CHECK (id = 1),
+  bodies bigint NOT NULL,
+  lives bigint NOT NULL,
+  key bytea NOT NULL,
+  rested_at bigint NOT NULL
+);
+INSERT INTO pruning (id, bodies, lives, key, rested_at) VALUES (1, 0, 0, '', 0);
+
+CREATE TABLE request_name (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  key bytea NOT NULL UNIQUE,
+  said bytea NOT NULL,
+  at bigint NOT NULL
+);
+CREATE INDEX request_name_at ON request_name (at);
+
+CREATE TABLE ignored (
+  day bigint NOT NULL,
+  source text COLLATE "C" NOT NULL,
+  door text COLLATE "C" NOT NULL,
+  name text COLLATE "C" NOT NULL,
+  reason text COLLATE "C" NOT NULL,
+  times bigint NOT NULL,
+  PRIMARY KEY (day, source, door, name, reason)
+);
+
+CREATE TABLE vault (
+  name text COLLATE "C" PRIMARY KEY,
+  sealed bytea NOT NULL
+);
+
+CREATE TABLE consent (
+  delivery bigint PRIMARY KEY,
+  evidence bytea NOT NULL
+);
+
+CREATE TABLE opt_out (
+  key bytea PRIMARY KEY,
+  since bigint NOT NULL
+);
+
+CREATE TABLE consent_policy (
+  source text COLLATE "C" PRIMARY KEY,
+  version text COLLATE "C" NOT NULL
+);
+
+CREATE TABLE sighting (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  at bigint NOT NULL,
+  lane bigint NOT NULL,
+  way text COLLATE "C" NOT NULL,
+  conversion_id text COLLATE "C" NOT NULL,
+  email_mark bigint,
+  phone_mark bigint,
+  click_mark bigint
+);
+CREATE INDEX sighting_at ON sighting (at);
+CREATE INDEX sighting_twin ON sighting (lane, conversion_id, at) WHERE way IN ('pixel', 'blocked');
+
+CREATE TABLE "user" (
+  name text COLLATE "C" PRIMARY KEY,
+  role text COLLATE "C" NOT NULL,
+  pixels text COLLATE "C",
+  password text COLLATE "C" NOT NULL,
+  created_at bigint NOT NULL,
+  password_at bigint NOT NULL,
+  code_since bigint,
+  code_step bigint NOT NULL,
+  recovery text COLLATE "C" NOT NULL
+);
+
+CREATE TABLE session (
+  digest bytea PRIMARY KEY,
+  "user" text COLLATE "C" NOT NULL,
+  begun_at bigint NOT NULL,
+  seen_at bigint NOT NULL,
+  address text COLLATE "C" NOT NULL,
+  agent text COLLATE "C" NOT NULL
+);
+
+CREATE TABLE api_key (
+  id text COLLATE "C" PRIMARY KEY,
+  name text COLLATE "C" NOT NULL,
+  digest bytea NOT NULL UNIQUE,
+  scopes text COLLATE "C" NOT NULL,
+  pixels text COLLATE "C",
+  created_at bigint NOT NULL,
+  made_by text COLLATE "C" NOT NULL,
+  revoked_at bigint
+);
+
+CREATE TABLE deed (
+  number bigint PRIMARY KEY,
+  at bigint NOT NULL,
+  who text COLLATE "C" NOT NULL,
+  what text COLLATE "C" NOT NULL,
+  subject text COLLATE "C" NOT NULL,
+  detail text COLLATE "C" NOT NULL,
+  hash bytea NOT NULL
+);
+
+-- The counts of the console, in a row for each slot, as in `tally`.
+CREATE TABLE flow (
+  span bigint NOT NULL,
+  at bigint NOT NULL,
+  account bigint NOT NULL,
+  slot bigint NOT NULL,
+  received bigint NOT NULL,
+  duplicate bigint NOT NULL,
+  suppressed bigint NOT NULL,
+  rejected bigint NOT NULL,
+  delivered bigint NOT NULL,
+  buried bigint NOT NULL,
+  PRIMARY KEY (span, at, account, slot)
+) WITH (fillfactor = 70);
+
+CREATE TABLE waited (
+  span bigint NOT NULL,
+  at bigint NOT NULL,
+  account bigint NOT NULL,
+  slot bigint NOT NULL, -- of durations
+  writer bigint NOT NULL,
+  deliveries bigint NOT NULL,
+  PRIMARY KEY (span, at, account, slot, writer)
+) WITH (fillfactor = 70);
+
+CREATE TABLE matched (
+  day bigint NOT NULL,
+  account bigint NOT NULL,
+  lane bigint NOT NULL,
+  slot bigint NOT NULL,
+  conversions bigint NOT NULL,
+  click bigint NOT NULL,
+  email bigint NOT NULL,
+  phone bigint NOT NULL,
+  pair bigint NOT NULL,
+  two bigint NOT NULL,
+  one_short bigint NOT NULL,
+  PRIMARY KEY (day, account, lane, slot)
+) WITH (fillfactor = 70);
+
+CREATE TABLE flaw (
+  day bigint NOT NULL,
+  account bigint NOT NULL,
+  lane bigint NOT NULL,
+  code text COLLATE "C" NOT NULL,
+  slot bigint NOT NULL,
+  times bigint NOT NULL,
+  wins bigint NOT NULL,
+  shape text COLLATE "C" NOT NULL,
+  delivery bigint,
+  PRIMARY KEY (day, account, lane, code, slot)
+) WITH (fillfactor = 70);
+
+CREATE TABLE norm (
+  pixel text COLLATE "C" NOT NULL,
+  event text COLLATE "C" NOT NULL,
+  currency text COLLATE "C" NOT NULL,
+  seen bigint NOT NULL,
+  zeros bigint NOT NULL,
+  center double precision NOT NULL,
+  spread double precision NOT NULL,
+  first text COLLATE "C" NOT NULL,
+  PRIMARY KEY (pixel, event, currency)
+);
+
+CREATE TABLE flagged (
+  delivery bigint PRIMARY KEY,
+  kind text COLLATE "C" NOT NULL,
+  value text COLLATE "C" NOT NULL,
+  currency text COLLATE "C" NOT NULL,
+  usual text COLLATE "C" NOT NULL
+);
+
+CREATE TABLE amended (
+  delivery bigint NOT NULL,
+  at bigint NOT NULL,
+  lane bigint NOT NULL,
+  body bytea NOT NULL,
+  note text COLLATE "C" NOT NULL,
+  PRIMARY KEY (delivery, at)
+);
+
+CREATE TABLE called (
+  delivery bigint PRIMARY KEY,
+  name text COLLATE "C" NOT NULL
+);
+CREATE INDEX so_called ON called (name, delivery);
+
+CREATE TABLE rejection (
+  id bigint PRIMARY KEY,
+  at bigint NOT NULL,
+  nth bigint NOT NULL,
+  account bigint NOT NULL,
+  told bytea NOT NULL
+);
+CREATE INDEX rejection_at ON rejection (at, account, nth);

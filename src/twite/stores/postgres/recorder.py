@@ -1,0 +1,127 @@
+"""Recorder: commits waiting submissions in groups, several groups at a time."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from twite.domain.errors import LedgerFull, LedgerUnavailable
+from twite.domain.submission import Recorded, Submission
+from twite.stores.postgres.database import PostgresDatabase
+from twite.stores.postgres.session import PostgresSession
+from twite.stores.sql import intake
+
+# One group is written while the other is gathered.
+_WRITERS: Final = 2
+# As many conversions as a group of ids has.
+_MOST_TOGETHER: Final = 2_000
+_RETRY_AFTER: Final = 1
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    submission: Submission
+    future: asyncio.Future[Recorded]
+    size: int
+
+
+class Recorder:
+    """Runs from `start` to `close`."""
+
+    def __init__(
+        self, database: PostgresDatabase, *, most_conversions: int, most_bytes: int
+    ) -> None:
+        self._database = database
+        self._most_conversions = most_conversions
+        self._most_bytes = most_bytes
+        self._queue: deque[_Waiting] = deque()
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._conversions = 0
+        self._bytes = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        # Why submissions are refused while all else goes on, or None.
+        self.refusing: str | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._tasks = [asyncio.create_task(self._run()) for _ in range(_WRITERS)]
+
+    async def submit(self, submission: Submission) -> Recorded:
+        """Commit a submission with others that wait. Raises LedgerFull, LedgerUnavailable."""
+        if self._closing:
+            raise LedgerUnavailable(reason="the store is closing", retry_after=_RETRY_AFTER)
+        if self.refusing is not None:
+            raise LedgerUnavailable(reason=self.refusing, retry_after=_RETRY_AFTER)
+        count = max(1, len(submission.entries))
+        size = len(submission.body) + sum([len(entry.body) for entry in submission.entries])
+        # One that is larger than the limit still passes when nothing else waits.
+        if self._conversions and (
+            self._conversions + count > self._most_conversions
+            or self._bytes + size > self._most_bytes
+        ):
+            raise LedgerFull(
+                reason="too many writes are queued for the database", retry_after=_RETRY_AFTER
+            )
+        self._conversions += count
+        self._bytes += size
+        future: asyncio.Future[Recorded] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Waiting(submission, future, size))
+        self._wake.set()
+        return await future
+
+    async def close(self) -> None:
+        """Commit the waiting submissions, and stop."""
+        self._closing = True
+        self._wake.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _run(self) -> None:
+        while True:
+            while not self._queue:
+                if self._closing:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+            group = self._gathered()
+            try:
+                await self._commit(group)
+            finally:
+                for waiting in group:
+                    self._conversions -= max(1, len(waiting.submission.entries))
+                    self._bytes -= waiting.size
+
+    def _gathered(self) -> list[_Waiting]:
+        group = [self._queue.popleft()]
+        together = len(group[0].submission.entries)
+        while self._queue and together + len(self._queue[0].submission.entries) <= _MOST_TOGETHER:
+            group.append(self._queue.popleft())
+            together += len(group[-1].submission.entries)
+        return group
+
+    async def _commit(self, group: list[_Waiting]) -> None:
+        """Commit a group; where that fails for a fault of one, each by itself."""
+        submissions = [waiting.submission for waiting in group]
+        try:
+            recorded = await self._database.write(lambda book: record(book, submissions))
+        except Exception as error:  # noqa: BLE001 - it must reach the caller, not end the recorder
+            if len(group) > 1 and not isinstance(error, LedgerUnavailable):
+                for waiting in group:
+                    await self._commit([waiting])
+                return
+            for waiting in group:
+                if not waiting.future.done():
+                    waiting.future.set_exception(error)
+            return
+        for waiting, result in zip(group, recorded, strict=True):
+            if not waiting.future.done():
+                waiting.future.set_result(result)
+
+
+def record(book: PostgresSession, submissions: list[Submission]) -> list[Recorded]:
+    """Write submissions inside the running transaction."""
+    book.lock_names(
+        submission.idempotency.key for submission in submissions if submission.idempotency
+    )
+    return intake.record(book, submissions)

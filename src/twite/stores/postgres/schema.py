@@ -1,0 +1,78 @@
+"""Schema on PostgreSQL: numbered migrations, applied under a lock, all or none."""
+
+import re
+from importlib.resources import files
+from typing import Any, Final
+
+import asyncpg
+
+from twite.domain.errors import StoreUnusable
+from twite.stores.postgres.connection import Address
+
+_NUMBERED: Final = re.compile(r"([0-9]{4})_\w+\.sql")
+_LOCK: Final = "SELECT pg_advisory_xact_lock(7458, 0)"
+_VERSION: Final = "SELECT max(version) FROM schema_version"
+OLDEST: Final = 14
+
+
+def migrations() -> list[tuple[int, str]]:
+    """Return (version, statements), in order."""
+    folder = files("twite.stores.postgres").joinpath("migrations")
+    return sorted(
+        (int(match[1]), entry.read_text("utf-8"))
+        for entry in folder.iterdir()
+        if (match := _NUMBERED.fullmatch(entry.name))
+    )
+
+
+def newest_version() -> int:
+    """Return the version that this code brings a database to."""
+    return migrations()[-1][0]
+
+
+async def migrate(driver: "asyncpg.Connection[Any]", address: Address) -> None:
+    """Bring the database to the newest version. Raises StoreUnusable when it is newer than that."""
+    major = driver.get_server_version().major
+    if major < OLDEST:
+        raise StoreUnusable(
+            path=address.shown,
+            reason=f"PostgreSQL {major} is too old",
+            cure=f"Twite needs PostgreSQL {OLDEST} or newer",
+        )
+    async with driver.transaction():
+        await driver.execute(_LOCK)
+        present = await version_of(driver)
+        refuse_newer(present, address)
+        for version, statements in migrations():
+            if version <= present:
+                continue
+            try:
+                await driver.execute(statements)
+            except asyncpg.InsufficientPrivilegeError as error:
+                raise StoreUnusable(
+                    path=address.shown,
+                    reason=f"the role may not create tables ({address.reason(error)})",
+                    cure="Make the role the owner of the database, or grant CREATE on its schema",
+                ) from error
+            await driver.execute("INSERT INTO schema_version (version) VALUES ($1)", version)
+
+
+async def version_of(driver: "asyncpg.Connection[Any]") -> int:
+    """Return the version of the database; 0 when it is new."""
+    if await driver.fetchval("SELECT to_regclass('schema_version') IS NULL"):
+        return 0
+    return int(await driver.fetchval(_VERSION))
+
+
+def refuse_newer(present: int, address: Address) -> None:
+    """Raise StoreUnusable when a database is of a version that this code does not know."""
+    newest = newest_version()
+    if present > newest:
+        raise StoreUnusable(
+            path=address.shown,
+            reason=(
+                f"a newer version of Twite uses it (schema {present}; this version supports up to "
+                f"{newest})"
+            ),
+            cure="Start the newer version",
+        )

@@ -1,0 +1,273 @@
+"""Writer session on PostgreSQL: one transaction after another on one connection.
+
+Ids come from the database, a group of them with each transaction. Insertions of rows are kept until
+another statement may want to see them, and then sent as one statement: a group of submissions takes
+a handful of round trips, whatever it holds.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, TypeVar
+
+import msgspec
+
+from twite.domain.stats.tally import Counted
+from twite.stores.postgres.connection import NO_ROWS, PostgresConnection, ResultRows
+from twite.stores.postgres.dialect import at_once, statement
+from twite.stores.postgres.keys import OptOutCopy, PostgresKeys, PostgresOptOuts
+from twite.stores.sql.database import WriterSession, seed_of
+from twite.stores.sql.tallies import TallyWriter
+
+T = TypeVar("T")
+
+# So many ids have one group: 11 bits.
+_PLACES: Final = 1 << 11
+# Each of these counts in a row for the connection's slot.
+_SLOTTED: Final = frozenset({"count_flow", "count_waited", "count_matched", "count_flaws"})
+# ResultRows of `tally`: the places of what is counted.
+_COUNTED: Final = ("received", "delivered", "duplicate", "suppressed", "rejected")
+# What runs one at a time begins with a lock.
+_LOCKED: Final[Mapping[str, str]] = {"last_deed": "lock_deeds"}
+
+
+class SharedNames:
+    """Ids of events and accounts, and the opt-outs, for all connections of a process.
+
+    A row of an event or an account is never changed, so that a copy is never wrong.
+    """
+
+    def __init__(self) -> None:
+        self.events: dict[tuple[str, str], int] = {}
+        self.accounts: dict[tuple[str, str], int] = {}
+        self.seeds: dict[int, int] = {}
+        self.opt_outs = OptOutCopy()
+
+
+class CommitUnknown(Exception):
+    """The connection was lost around COMMIT. `result` holds if `mark` is in the database."""
+
+    def __init__(self, mark: int, result: object) -> None:
+        super().__init__(mark)
+        self.mark = mark
+        self.result = result
+
+
+class _Seeds(dict[int, int]):
+    """What the checksums of each event begin with; what another node has added is looked up."""
+
+    def __init__(self, shared: dict[int, int], look_up: Callable[[int], int]) -> None:
+        super().__init__()
+        self._shared = shared
+        self._look_up = look_up
+
+    def __missing__(self, event: int) -> int:
+        seed = self._shared.get(event)
+        return self._look_up(event) if seed is None else seed
+
+
+class PostgresSession(WriterSession):
+    """Used by one transaction at a time, in a greenlet."""
+
+    connection: PostgresConnection
+    keys: PostgresKeys
+    opt_outs: PostgresOptOuts
+    seeds: dict[int, int]
+    unsummed = 0
+    turn = 0
+
+    def __init__(
+        self,
+        connection: PostgresConnection,
+        *,
+        names: SharedNames,
+        window: int,
+        slot: int,
+        node: Callable[[], int],
+    ) -> None:
+        """`slot` is where it counts; `node` returns the id of this node, or 0."""
+        self.connection = connection
+        self._names = names
+        self._slot = slot
+        self._node = node
+        self._pending: dict[str, list[list[object]]] = {}
+        self._tally: dict[int, list[int]] = defaultdict(lambda: [0] * len(_COUNTED))
+        self._new_events: dict[tuple[str, str], int] = {}
+        self._new_accounts: dict[tuple[str, str], int] = {}
+        self._next = self._end = self._first = 0
+        self._denied: set[int] | None = None
+        self.mark = 0
+        self.seeds = _Seeds(names.seeds, self._seed)
+        self.keys = PostgresKeys(self.run, window=window)
+        self.opt_outs = PostgresOptOuts(self.run, names.opt_outs)
+        self.tally = TallyWriter(run=self.run, add_rows=self.add_rows)
+
+    def transact(
+        self, unit: Callable[["PostgresSession"], T], lost: tuple[type[Exception], ...]
+    ) -> T:
+        """Commit a unit of work, and return what it returns.
+
+        Raises CommitUnknown where COMMIT fails with one of `lost`.
+        """
+        self.connection.begin()
+        try:
+            self.mark = self._next = self.run("begin").fetchone()[0]
+            self._end = self.mark + _PLACES
+            result = unit(self)
+            self.tally.write()
+            self._flush()
+        except BaseException:
+            self._forget()
+            if self.connection.is_open:
+                self.connection.execute("ROLLBACK")
+            raise
+        try:
+            self.connection.execute("COMMIT")
+        except lost as error:
+            self._forget()
+            raise CommitUnknown(self.mark, result) from error
+        except BaseException:
+            self._forget()
+            raise
+        self._names.events |= self._new_events
+        self._names.accounts |= self._new_accounts
+        self._names.seeds |= self.seeds
+        self.tally.committed()
+        self._forget()
+        return result
+
+    def told(self) -> Sequence[Counted]:
+        """Return the counts committed since the last call."""
+        return self.tally.told({id_: names for names, id_ in self._names.accounts.items()})
+
+    def run(self, name: str, /, **values: object) -> ResultRows:
+        """Run a named statement, after the rows that were added before it."""
+        if name == "count_received":
+            self._count(**values)
+            return NO_ROWS
+        if name == "count_delivered":
+            self._count(account=values["account"], delivered=values["deliveries"])
+            return NO_ROWS
+        if self._pending or self._tally:
+            self._flush()
+        if name in _LOCKED:
+            self.connection.run(statement(_LOCKED[name]), ())
+        values["slot"], values["node"] = self._slot, self._node()
+        return self.connection.run(statement(name), values)
+
+    def add_rows(self, name: str, rows: Sequence[object], width: int) -> None:
+        """Insert flattened rows, together with others."""
+        if not rows:
+            return
+        columns: list[list[object]] = [list(rows[place::width]) for place in range(width)]
+        if name in _SLOTTED:
+            columns.insert(0, [self._slot] * len(columns[0]))
+        if name in self._pending:
+            self._flush()
+        self._pending[name] = columns
+
+    def _count(self, *, account: object, **counts: object) -> None:
+        assert isinstance(account, int)  # noqa: S101 - of these two statements
+        sums = self._tally[account]
+        for place, name in enumerate(_COUNTED):
+            many = counts.get(name, 0)
+            assert isinstance(many, int)  # noqa: S101 - of these two statements
+            sums[place] += many
+
+    def _flush(self) -> None:
+        """Send the rows that were added."""
+        pending, self._pending = self._pending, {}
+        if self._tally:
+            accounts = list(self._tally)
+            sums = [list(column) for column in zip(*self._tally.values(), strict=True)]
+            pending["add_tally"] = [[self._slot] * len(accounts), list(accounts), *sums]
+            self._tally.clear()
+        if not pending:
+            return
+        names = tuple(sorted(pending))
+        values = [column for name in names for column in pending[name]]
+        self.connection.execute(at_once(names), values)
+
+    def _forget(self) -> None:
+        self._pending.clear()
+        self._tally.clear()
+        self._new_events.clear()
+        self._new_accounts.clear()
+        self.seeds.clear()
+        self.tally.clear()
+        self._denied = None
+
+    def is_row_damage(self, error: Exception) -> bool:
+        """Return False: PostgreSQL ends the transaction for it."""
+        del error
+        return False
+
+    @property
+    def denied(self) -> set[int]:
+        """Deliveries that a later copy denied consent to while they were in flight."""
+        if self._denied is None:
+            self._denied = {delivery for (delivery,) in self.run("denied")}
+        return self._denied
+
+    @denied.setter
+    def denied(self, deliveries: set[int]) -> None:
+        self._denied = deliveries
+
+    def lane(self, pixel: str, event: str) -> int:
+        pair = pixel, event
+        id_ = self._names.events.get(pair) or self._new_events.get(pair)
+        if id_ is None:
+            id_ = self._added("add_lane", pixel=pixel, event=event)
+            self._new_events[pair] = id_
+            self.seeds[id_] = seed_of(pixel, event)
+        return id_
+
+    def lanes(self) -> Sequence[int]:
+        return [id_ for id_, _, _ in self.run("lanes")]
+
+    def account(self, source: str, pixel: str) -> int:
+        pair = source, pixel
+        id_ = self._names.accounts.get(pair) or self._new_accounts.get(pair)
+        if id_ is None:
+            id_ = self._added("add_account", source=source, pixel=pixel)
+            self._new_accounts[pair] = id_
+        return id_
+
+    def _added(self, name: str, **values: object) -> int:
+        row = self.run(name, **values).fetchone()
+        # No row: another transaction has added it meanwhile, and the next statement sees it.
+        return int((row or self.run(name, **values).fetchone())[0])
+
+    def _seed(self, event: int) -> int:
+        seed = self.seeds[event] = seed_of(*self.run("names_of_event", event=event).fetchone())
+        return seed
+
+    def next_conversions(self, count: int) -> int:
+        """Return the first of that many ids in a row."""
+        if self._next + count > self._end:
+            self._next = self.run("more_ids").fetchone()[0]
+            self._end = self._next + _PLACES
+        self._first = self._next
+        self._next += count
+        return self._first
+
+    def next_submission(self) -> int:
+        """Return the id of the first of the conversions that were given ids last."""
+        return self._first
+
+    def next_attempt(self) -> int:
+        return self.next_conversions(1)
+
+    def next_lease(self) -> int:
+        return int(self.run("next_lease").fetchone()[0])
+
+    def lock_names(self, keys: Iterable[bytes]) -> None:
+        """Let other requests under the same names wait; in their order, so that none deadlocks."""
+        names = sorted({key.hex() for key in keys})
+        if names:
+            self.run("lock_name", names=names)
+
+    def lock_batch(self, lease: int, deliveries: Iterable[int]) -> None:
+        """Lock a lease and its deliveries before a settlement."""
+        self.run("lock_lease", lease=lease)
+        ids = msgspec.json.encode(sorted(deliveries)).decode()
+        self.run("lock_deliveries", deliveries=ids)

@@ -1,0 +1,207 @@
+"""PostgreSQL store: the ledger, outbox and records in a database that several nodes can share."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Final, Self
+
+import asyncpg
+
+from twite.domain.delivery import DAMAGED, Batch, Settlement, Trigger
+from twite.domain.errors import LedgerUnavailable, StoreUnusable
+from twite.domain.submission import Recorded, Submission
+from twite.gateway.ports.events import Moved, Observer
+from twite.gateway.ports.outbox import Claim, RewrittenPayloads, SweepRequest, SweepResult, Write
+from twite.gateway.ports.privacy import EraseSearch, EraseTraces
+from twite.gateway.ports.store import StoreOptions
+from twite.stores.postgres.connection import LOST, READ_ONLY, Address
+from twite.stores.postgres.database import PostgresDatabase, PostgresReads
+from twite.stores.postgres.recorder import Recorder
+from twite.stores.postgres.schema import migrate, newest_version, refuse_newer, version_of
+from twite.stores.postgres.session import PostgresSession
+from twite.stores.sql import moves, outbox
+from twite.stores.sql.database import UnitOfWork, View
+from twite.stores.sql.directory import SqlDirectoryReader
+from twite.stores.sql.directory_changes import SqlDirectory
+from twite.stores.sql.erase_search import search
+from twite.stores.sql.moves import SqlMoves
+from twite.stores.sql.privacy import SqlPrivacy
+from twite.stores.sql.queries import SqlQueries
+from twite.stores.sql.state import SqlStateReader, SqlStateStore
+from twite.stores.sql.statements import query
+
+_QUEUE_BYTES: Final = 32 * 1024 * 1024
+_SETTLE_AGAIN: Final = 0.5  # seconds
+_FOREVER: Final = float("inf")
+
+
+class PostgresReader(SqlQueries, SqlStateReader):
+    """Implements StoreReader."""
+
+    def __init__(self, database: PostgresReads, *, salt: bytes) -> None:
+        self._database: PostgresReads = database
+        self.salt = salt
+        self.people = SqlDirectoryReader(database)
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        """Open to read. Raises StoreUnusable when it is no database of this version of Twite."""
+        address = Address(url)
+        driver = await _connected(address)
+        try:
+            present = await version_of(driver)
+        finally:
+            await driver.close()
+        refuse_newer(present, address)
+        if present < newest_version():
+            raise StoreUnusable(
+                path=address.shown,
+                reason=f"its schema has version {present}, and only the gateway can migrate it",
+                cure="Start the gateway once, then try again",
+            )
+        database = PostgresReads(address)
+        return cls(database, salt=await database.read(_salt))
+
+    async def close(self) -> None:
+        await self._database.close()
+
+    async def traces(self, wanted: EraseSearch) -> EraseTraces:
+        return await self._database.read(lambda connection: search(connection, wanted))
+
+
+class _OneAtATime:
+    """Implements Database for users and API keys: what a unit asks is still so when it writes."""
+
+    def __init__(self, database: PostgresDatabase) -> None:
+        self._database = database
+
+    async def read(self, view: View[Any], *, is_long: bool = False) -> Any:  # noqa: ANN401 - a view's
+        return await self._database.read(view, is_long=is_long)
+
+    async def write(self, unit: UnitOfWork[Any]) -> Any:  # noqa: ANN401 - a unit's
+        def locked(book: PostgresSession) -> Any:  # noqa: ANN401 - a unit's
+            book.run("lock_directory")
+            return unit(book)
+
+        return await self._database.write(locked)
+
+
+class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
+    """Implements all store ports."""
+
+    def __init__(
+        self, database: PostgresDatabase, recorder: Recorder, *, salt: bytes, observer: Observer
+    ) -> None:
+        self._database: PostgresDatabase = database
+        self._recorder = recorder
+        self._observer = observer
+        self._opted_out = database.names.opt_outs.keys
+        self._forget_old_versions = self._vacuum
+        self._closed = False
+        self.people = SqlDirectory(_OneAtATime(database))
+        self.salt = salt
+        self.told: tuple[str, ...] = ()
+        self.failed: asyncio.Future[StoreUnusable] = asyncio.get_running_loop().create_future()
+
+    @classmethod
+    async def open(cls, url: str, options: StoreOptions) -> Self:
+        """Connect, and bring the schema up to date. Raises StoreUnusable."""
+        address = Address(url)
+        driver = await _connected(address)
+        try:
+            await migrate(driver, address)
+        finally:
+            await driver.close()
+        async with AsyncExitStack() as undo:
+            database = PostgresDatabase(
+                address,
+                window=options.dedup_window,
+                timed=options.timed,
+                committed=lambda session: options.counted(session.told()),
+            )
+            undo.push_async_callback(database.close)
+            salt = await database.read(_salt)
+            await database.write(lambda book: book.opt_outs.refresh())
+            recorder = Recorder(
+                database, most_conversions=options.queue_limit, most_bytes=_QUEUE_BYTES
+            )
+            recorder.start()
+            undo.pop_all()
+        return cls(database, recorder, salt=salt, observer=options.observer)
+
+    async def close(self) -> None:
+        """Finish what was begun, and close the connections."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._recorder.close()
+        await self._database.close()
+
+    async def record(self, submission: Submission) -> Recorded:
+        return await self._recorder.submit(submission)
+
+    async def claim(self, claim: Claim) -> Batch | None:
+        damaged: list[int] = []
+
+        def unit(book: PostgresSession) -> Batch | None:
+            damaged.clear()
+            return outbox.claim(book, claim, damaged=damaged)
+
+        batch = await self._database.write(unit)
+        if damaged:
+            many, dead = len(damaged), Trigger.GIVEN_UP
+            self._observer.see(
+                Moved(pixel=claim.pixel, trigger=dead, deliveries=many, reason=DAMAGED)
+            )
+        return batch
+
+    async def withdrawn(self, batch: Batch) -> Sequence[int]:
+        return await self._database.write(lambda book: outbox.withdrawn(book, batch))
+
+    async def settle(self, settlement: Settlement) -> int:
+        """Settle. Retries while the database is away: X's answer cannot be asked for again."""
+        outbox.check(settlement)
+        deliveries = [id_ for change in settlement.transitions for id_ in change.deliveries]
+
+        def unit(book: PostgresSession) -> int:
+            book.lock_batch(settlement.lease, deliveries)
+            return outbox.settle(book, settlement)
+
+        while True:
+            try:
+                return await self._database.write(unit, patience=_FOREVER)
+            except LedgerUnavailable:
+                if self._closed:
+                    raise
+            await asyncio.sleep(_SETTLE_AGAIN)
+
+    async def sweep(self, sweeping: SweepRequest) -> SweepResult:
+        return await self._database.write(lambda book: outbox.sweep(book, sweeping))
+
+    async def rewrite(self, write: Write, *, after: int, limit: int) -> RewrittenPayloads:
+        return await self._database.write(
+            lambda book: moves.rewritten(book, write, after=after, limit=limit)
+        )
+
+    async def traces(self, wanted: EraseSearch) -> EraseTraces:
+        """Return the rows and texts that name a person."""
+        return await self._database.read(lambda connection: search(connection, wanted))
+
+    async def _vacuum(self) -> bool:
+        """Clear the versions that rows had before they were erased."""
+        return True
+
+
+def _salt(connection: Any) -> bytes:  # noqa: ANN401 - a connection of this engine
+    return bytes(connection.execute(query("read_deployment")).fetchone()[0])
+
+
+async def _connected(address: Address) -> "asyncpg.Connection[Any]":
+    try:
+        return await address.connect()
+    except (*LOST, *READ_ONLY, asyncpg.PostgresError, ValueError) as error:
+        raise StoreUnusable(
+            path=address.shown,
+            reason=address.reason(error),
+            cure="Check store.url, and that the database runs and accepts this role",
+        ) from error

