@@ -220,7 +220,7 @@ def _scrubbed(
         user_agent=identifiers.user_agent,
         url=url,
         # An invalid amount may be anything.
-        value=given.value if _may_be_amount(given.value) else _NULL,
+        value=given.value if may_be_amount(given.value) else _NULL,
         description=free_text(given.description),
         search=free_text(given.search),
         contents=_contents_kept(given.contents, contents) if contents else given.contents,
@@ -248,7 +248,7 @@ def _contents_kept(
     ]
 
 
-def _may_be_amount(raw: msgspec.Raw) -> bool:
+def may_be_amount(raw: msgspec.Raw) -> bool:
     """Whether it can only be an amount, well or badly written."""
     return len(raw) < 32 and _IN_NO_AMOUNT.isdisjoint(bytes(raw))
 

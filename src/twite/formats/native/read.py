@@ -20,6 +20,7 @@ from twite.formats.native.conversion import (
     tell_repeats_apart,
 )
 from twite.formats.native.fields import OF_ONE, field_by_field
+from twite.formats.native.usual import read_usual
 from twite.formats.native.values import MAX_TEXT
 from twite.formats.parsed_request import Frame, Many, Native, ParsedRequest
 from twite.formats.strict_json import (
@@ -100,7 +101,10 @@ def read(
         lengthy=may_hold_long_texts(body, MAX_TEXT),
     )
     if wrong is None:
-        results = [read_one(item, index, context) for index, item in enumerate(given)]
+        results = [
+            read_usual(item, index, context) or read_one(item, index, context)
+            for index, item in enumerate(given)
+        ]
     else:
         results = [
             _misshapen(item, index, context, faults)
@@ -140,10 +144,10 @@ def judge(
     again = found.repeated or (None,) * len(found.conversions)
     wrong = found.faults or ((),) * len(found.conversions)
     each = zip(found.conversions, again, wrong, strict=True)
-    results = [
-        read_one(item, index, msgspec.structs.replace(context, repeated=repeated, faults=faults))
-        for index, (item, repeated, faults) in enumerate(each)
-    ]
+    results = []
+    for index, (item, repeated, faults) in enumerate(each):
+        own = msgspec.structs.replace(context, repeated=repeated, faults=faults)
+        results.append(read_usual(item, index, own) or read_one(item, index, own))
     tell_repeats_apart(results, found.conversions, salt=salt, repeated=again)
     kept = _ENCODER.encode({"conversions": [result.scrubbed for result in results]})
     body = _without_persons(kept, results)

@@ -156,7 +156,7 @@ def identifiers_of(
     if given.ip is not None:
         ip = value_or_fault(normalize.ip_address(given.ip, path="ip"), notes)
     if given.user_agent is not None:
-        agent = value_or_fault(_user_agent(given.user_agent), notes)
+        agent = value_or_fault(user_agent_of(given.user_agent), notes)
     return Identifiers(
         click_id=click, email=email, phone=phone, ip=ip, user_agent=agent, browser_id=browser
     )
@@ -164,7 +164,7 @@ def identifiers_of(
 
 # A shop sees few different browsers, each of them often.
 @lru_cache(maxsize=2_048)
-def _user_agent(text: str) -> str | Fault:
+def user_agent_of(text: str) -> str | Fault:
     read = normalize.user_agent(text, path="user_agent")
     # Robots put their owner's address there.
     is_bad = isinstance(read, str) and holds_a_person(read)

@@ -1,0 +1,221 @@
+"""The one-pass reader against the thorough one: equal byte for byte, or left to it."""
+
+import json
+from contextlib import contextmanager
+from unittest.mock import patch
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from readings import CLICK, FULL, NOW, a_source, read_bytes, sha256
+from test_native_any_input import OBJECTS
+
+from twite.domain.consent import ConsentAction, ConsentPolicy
+from twite.domain.errors import MalformedRequest
+from twite.formats.native import read as native
+from twite.formats.native.usual import read_usual
+
+ORDER = {
+    "event": "purchase",
+    "conversion_id": "order-1001",
+    "time": "2026-11-24T10:00:00.000Z",
+    "value": "49.90",
+    "currency": "EUR",
+    "email": "Shopper@Shop.alt",
+    "phone": "+442079460958",
+    "twclid": CLICK,
+    "ip": "203.0.113.7",
+    "user_agent": "Mozilla/5.0 (Linux; Android 16; Pixel 10) AppleWebKit/537.36",
+    "url": "https://shop.example/thanks?order=1001&utm_source=x",
+    "contents": [{"id": "SKU-1", "name": "Mug", "price": "24.95", "quantity": 2, "group": "mugs"}],
+}
+USUAL = {
+    "all fields": FULL | {"email": "Shopper@Shop.alt"},
+    "an order": ORDER,
+    "ids as numbers": ORDER | {"conversion_id": 1001, "contents": [{"id": 7, "group": 8}]},
+    "amounts as numbers": ORDER | {"value": 49.9, "contents": [{"price": 24.95}]},
+    "digests": {
+        name: value for name, value in ORDER.items() if name not in {"email", "phone"}
+    } | {"email_sha256": sha256("a@b.alt"), "phone_sha256": sha256("+442079460958")},
+    "the click in the page's URL": {
+        name: value for name, value in ORDER.items() if name != "twclid"
+    } | {"url": f"https://shop.example/?twclid={CLICK}"},
+    "a local time": ORDER | {"time": "2026-11-24T11:00:00+01:00"},
+    "no time": {name: value for name, value in ORDER.items() if name != "time"},
+    "texts": ORDER | {"description": "Zwei Tassen für Grüße", "search": "blaue Tasse"},
+    "consent": ORDER | {"consent": {"ad_storage": "granted", "ad_user_data": "granted"}},
+    "other letters": ORDER | {"event": " Purchase ", "conversion_id": " order 7 "},
+    "another pixel": ORDER | {"pixel": "p2"},
+    "no amount": {
+        name: value for name, value in ORDER.items() if name not in {"value", "currency"}
+    },
+    "an empty basket": ORDER | {"contents": []},
+}  # fmt: skip
+
+
+@contextmanager
+def recorded():
+    """Yield a list to which the one-pass reader adds each of its results, None if it declined."""
+    results = []
+
+    def noted(*args):
+        results.append(read_usual(*args))
+        return results[-1]
+
+    with patch.object(native, "read_usual", noted):
+        yield results
+
+
+def read_both(body, **context):
+    """Return what is read with and without the one-pass reader, and the results of the former."""
+    with recorded() as results:
+        read = read_or_refusal(body, **context)
+    with patch.object(native, "read_usual", lambda *_: None):
+        return read, read_or_refusal(body, **context), results
+
+
+def read_or_refusal(body, **context):
+    try:
+        return read_bytes(body, **context)
+    except MalformedRequest as wrong:
+        return wrong.code, wrong.path, wrong.message
+
+
+@pytest.mark.parametrize("is_ascii", [True, False])
+@pytest.mark.parametrize("conversion", USUAL.values(), ids=USUAL)
+def test_the_usual_conversion_is_read_in_one_pass(conversion, is_ascii):
+    single = json.dumps(conversion, ensure_ascii=is_ascii).encode()
+    batch = b'{"conversions":[%b,%b]}' % (single, single)
+
+    for body, many in ((single, 1), (batch, 2), (single.replace(b"/", b"\\/"), 1)):
+        fast, thorough, results = read_both(body)
+        assert fast == thorough
+        assert len(results) == many
+        assert None not in results
+        assert all(result.conversion for result in fast.results)
+
+
+def test_conversions_of_one_request_are_read_each_in_its_way():
+    body = json.dumps({"conversions": [ORDER, ORDER | {"email": "nobody"}, ORDER]}).encode()
+
+    fast, thorough, results = read_both(body)
+
+    assert fast == thorough
+    assert [result is None for result in results] == [False, True, False]
+
+
+VALUES = {
+    "event": ["purchase", "PURCHASE ", "sign_up", "other", ""],
+    "conversion_id": ["order-1", 7, "", " ", "x" * 257, "a@b.alt", "+442079460958", "\u00a0x"],
+    "time": [
+        "2026-11-24T10:00:00Z", "2026-11-24T10:00:00.123Z", "2026-11-24t10:00:00z",
+        "2026-11-24T10:00:00.1Z", "2026-11-24 10:00:59.999Z", "2026-11-24T10:00Z",
+        "2026-02-30T10:00:00Z", "2026-11-24T24:00:00Z", "2026-11-24T10:00:60Z",
+        "2026-11-24T10:60:00Z", "0000-01-01T00:00:00Z", "0001-01-01T00:00:00Z",
+        "1969-12-31T23:59:59.999Z", "9999-12-31T23:59:59Z", "2026-11-24T10:00:00+01:00",
+        "2026-11-24T10:00:00", "\uff12026-11-24T10:00:00Z", "2026-11-29T10:00:00Z",
+    ],
+    "value": [
+        "49.90", "0.00", "00.00", "-1.00", "1", 1, 1.5, 10**20, "1e3", "1e+3", " 1.00", "1,50",
+        "x", True, None, {}, [], "123456789012345678.00", "1234567890123456789.00", "1.000",
+    ],
+    "currency": ["EUR", "eur", "XXX", "", None],
+    "email": [
+        "a@b.alt", " A@B.ALT", "a@example.com", "noreply@shop.alt", "", "x", "é@b.alt",
+        "a@b.alt\u200b", sha256("a"), sha256("a").upper(), "d41d8cd98f00b204e9800998ecf8427e",
+    ],
+    "email_sha256": [sha256("a"), sha256("a").upper(), sha256(""), sha256(sha256("")), "x", ""],
+    "phone": ["+442079460958", "020 7946 0958", "+1", "", sha256("+1"), "+44 20 7946 0958"],
+    "phone_sha256": [sha256("a"), sha256(sha256("")), "x"],
+    "twclid": [CLICK, f"1.1795599999999.{CLICK}", f"1.1.{CLICK}", "", "a b", f"?twclid={CLICK}"],
+    "twpid": ["tw.1764071000000.123456789012345678", "x"],
+    "ip": ["203.0.113.7", "10.0.0.1", "::ffff:203.0.113.7", "2001:DB8::1", "x", ""],
+    "user_agent": ["Mozilla/5.0", "", "bot@a.alt", " a ", "a\tb", "\u00a3"],
+    "url": [
+        "https://shop.example/", f"https://shop.example/?twclid={CLICK}&utm_term=a%40b.alt",
+        "https://shop.example/a@b.alt", "shop.example", "", "HTTPS://SHOP.example/é?utm_id=é#x",
+        "https://shop.example/?utm_source=" + "é" * 1_500,
+    ],
+    "contents": [
+        None, [], [{}], [{"id": "a@b.alt"}], [{"id": 7, "group": "+442079460958"}],
+        [{"name": " Mug "}], [{"price": " 9.90"}], [{"price": "x"}], [{"price": {}}],
+        [{"quantity": 0}], [{"quantity": 2**31}], [{"quantity": 2}, {"quantity": 3}],
+        [{"quantity": 2}, {}], [{"type": ""}], [{"type": "x" * 4_097}], [{"name": "£\x7f"}],
+    ],
+    "description": [
+        "", " a", "call +442079460958", "a%40b.alt", "£5", "x" * 4_097, "a\nb", "\u0085"
+    ],
+    "search": ["mug", "a@b.alt", '"', "\\"],
+    "consent": [
+        None, {}, {"ad_storage": "granted"}, {"ad_storage": "denied"}, {"x": "y"}, {"tcf": "C"},
+        {"ad_user_data": "denied"}, {"ad_personalization": "denied"}, {"gdpr": "1"},
+        {"region": "DE"}, {"ad_storage": True}, {"ad_storage": "granted", "us_privacy": "1YNN"},
+    ],
+    "pixel": ["o8z6j", "p2", "gone", "other", "", None],
+    "emial": ["x"],
+}  # fmt: skip
+CONVERSIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        name: st.sampled_from(values) | st.text(max_size=8) for name, values in VALUES.items()
+    },
+)
+ALMOST = st.builds(lambda changed: ORDER | changed, CONVERSIONS | st.builds(
+    lambda name, value: {name: value}, st.sampled_from([*VALUES]), st.none() | st.text(max_size=9)
+))  # fmt: skip
+SOURCES = [
+    a_source(),
+    a_source(region=None),
+    a_source(consent_required=True),
+    msgspec.structs.replace(
+        a_source(), consent=ConsentPolicy(can_restrict=False, unclear=ConsentAction.HOLD)
+    ),
+]
+
+
+@given(
+    st.lists(ALMOST | CONVERSIONS | OBJECTS, min_size=1, max_size=3),
+    st.booleans(),
+    st.sampled_from(SOURCES),
+    st.none() | st.just("key"),
+)
+def test_it_reads_anything_as_the_thorough_reader_does(conversions, is_ascii, source, key):
+    body = json.dumps({"conversions": conversions}, ensure_ascii=is_ascii).encode(
+        "utf-8", "surrogatepass"
+    )
+
+    fast, thorough, _ = read_both(body, source=source, idempotency_key=key)
+
+    assert fast == thorough
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in VALUES.items() for value in values]
+)
+def test_each_value_is_read_as_the_thorough_reader_does(name, value):
+    for source in SOURCES:
+        for base in (ORDER, {"event": "purchase", "conversion_id": "1", "twclid": CLICK}):
+            body = json.dumps(base | {name: value}).encode()
+            fast, thorough, _ = read_both(body, source=source, now=NOW)
+            assert fast == thorough
+
+
+@given(st.binary(max_size=40), st.integers(0, 400), st.integers(0, 12))
+def test_it_reads_a_damaged_body_as_the_thorough_reader_does(junk, at, cut):
+    whole = json.dumps(ORDER).encode()
+    body = whole[:at] + junk + whole[at + cut :]
+
+    fast, thorough, _ = read_both(body)
+
+    assert fast == thorough
+
+
+def test_a_key_that_occurs_twice_is_refused():
+    whole = json.dumps(ORDER).encode()
+    body = whole[:-1] + b',"email":"b@c.alt"}'
+
+    fast, thorough, results = read_both(body)
+
+    assert fast == thorough
+    assert fast.results[0].is_faulty or None in results
