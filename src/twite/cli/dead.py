@@ -11,7 +11,7 @@ import typer
 from twite.app.store_access import open_operations, open_records
 from twite.cli import COMMANDS, printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, known_pixel, load, who
-from twite.cli.show import told
+from twite.cli.show import history_as_json
 from twite.config.settings import Settings
 from twite.domain.delivery import State
 from twite.domain.history import History
@@ -106,7 +106,7 @@ def listed(
     known_pixel(found, pixel)
     histories = asyncio.run(_resting(found, pixel, limit))
     if as_json:
-        printing.print_json([told(history) for history in histories])
+        printing.print_json([history_as_json(history) for history in histories])
     elif not histories:
         printing.say("No dead letters or held conversions.")
     else:
@@ -213,7 +213,7 @@ def _report(
             {
                 "do": order.do,
                 "dry_run": order.dry_run,
-                "chosen": [told(history) for history in chosen],
+                "chosen": [history_as_json(history) for history in chosen],
                 "may_count_twice": [
                     {"delivery": rejected.history.delivery, "why": rejected.why}
                     for rejected in doubted

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Coroutine, Sequence
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -10,7 +11,6 @@ import typer
 from twite.app.logins import events_manager, stored
 from twite.cli import COMMANDS, printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, load, one_pixel, who
-from twite.config.settings import Settings
 from twite.domain.errors import EventRefused
 from twite.gateway.x_account.event_tags import EventTagManager, SettingsDraft
 from twite.gateway.x_account.snippets import MAKERS
@@ -84,8 +84,7 @@ def listed(
     deleted: Deleted = False,
     as_json: Json = False,
 ) -> None:
-    found, chosen = _chosen(config, pixel)
-    manager = manager_of(found)
+    manager, chosen = _opened(config, pixel)
     known = asyncio.run(manager.events(chosen, with_deleted=deleted))
     rows = [(tag, manager.names(chosen, tag)) for tag in known]
     if as_json:
@@ -113,15 +112,8 @@ def create(
 ) -> None:
     if which not in {"id", "website_tag_id"}:
         raise typer.BadParameter("must be id or website_tag_id", param_hint="--id")
-    found, chosen = _chosen(config, pixel)
-    manager = manager_of(found)
-    change = EventTagChange(
-        name=name,
-        type=kind and kind.upper(),
-        click_window=click_window,
-        view_through_window=view_window,
-        retargeting_enabled=retargeting,
-    )
+    manager, chosen = _opened(config, pixel)
+    change = _change(name, kind, click_window, view_window, retargeting=retargeting)
     if ours is not None:
         # A name that the settings would refuse is reported before X creates the event.
         manager.draft(chosen, ours, "o8z6k")
@@ -152,15 +144,8 @@ def update(
     retargeting: Retargeting = None,
     as_json: Json = False,
 ) -> None:
-    found, chosen = _chosen(config, pixel)
-    manager = manager_of(found)
-    change = EventTagChange(
-        name=name,
-        type=kind and kind.upper(),
-        click_window=click_window,
-        view_through_window=view_window,
-        retargeting_enabled=retargeting,
-    )
+    manager, chosen = _opened(config, pixel)
+    change = _change(name, kind, click_window, view_window, retargeting=retargeting)
     if change == EventTagChange():
         raise typer.BadParameter(
             "name at least one property to change, such as --name", param_hint="--name"
@@ -181,8 +166,7 @@ def delete(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    found, chosen = _chosen(config, pixel)
-    manager = manager_of(found)
+    manager, chosen = _opened(config, pixel)
     tag = asyncio.run(manager.event_tag(chosen, event))
     names = manager.names(chosen, tag)
     if not yes:
@@ -202,31 +186,44 @@ def delete(
         "twite events list --deleted."
     )
     for ours in names:
-        printing.say(f"Remove {ours} from {found.path}: X now refuses its conversions.")
+        printing.say(f"Remove {ours} from {config}: X now refuses its conversions.")
 
 
-def manager_of(found: Settings) -> EventTagManager:
-    """Return the event tag manager, with the stored credentials."""
-    return events_manager(
-        found, {stored_pixel.pixel: stored_pixel for stored_pixel in asyncio.run(stored(found))}
+def _opened(config: Path, pixel: str | None) -> tuple[EventTagManager, str]:
+    """Return the event tag manager, with stored credentials, and the chosen pixel."""
+    found = load(config)
+    chosen = one_pixel(found, pixel)
+    pixels = {destination.pixel: destination for destination in asyncio.run(stored(found))}
+    return events_manager(found, pixels), chosen
+
+
+def _change(
+    name: str | None,
+    kind: str | None,
+    click_window: int | None,
+    view_window: int | None,
+    *,
+    retargeting: bool | None,
+) -> EventTagChange:
+    return EventTagChange(
+        name=name,
+        type=kind and kind.upper(),
+        click_window=click_window,
+        view_through_window=view_window,
+        retargeting_enabled=retargeting,
     )
 
 
-def _chosen(config: Config, pixel: str | None) -> tuple[Settings, str]:
-    found = load(config)
-    return found, one_pixel(found, pixel)
-
-
-def _done(asked: Coroutine[None, None, EventTag]) -> EventTag:
-    """Have it done; what X would refuse is wrong usage."""
+def _done(change: Coroutine[None, None, EventTag]) -> EventTag:
+    """Run a change; report what X would refuse as wrong usage."""
     try:
-        return asyncio.run(asked)
+        return asyncio.run(change)
     except EventRefused as wrong:
         raise typer.BadParameter(str(wrong)) from None
 
 
 def _write(manager: EventTagManager, draft: SettingsDraft, *, yes: bool, quiet: bool) -> bool:
-    """Show what would change in the settings, and write it if that is wanted."""
+    """Show the change of the settings, and write it after confirmation."""
     if not draft.is_changed:
         return True
     if not quiet:

@@ -15,7 +15,7 @@ from twite.domain.fault import CODES, Fault
 from twite.domain.submission import KEPT_FOR, Rejection, RejectionQuery
 from twite.domain.times import SECOND, moment, spelled
 from twite.gateway.ports.queries import RejectionsQuery
-from twite.http.routes.reports import told_rejection
+from twite.http.routes.reports import rejection_view
 from twite.machine.system import SystemClock
 
 EXAMPLE: Final = "Example: `twite rejected --code event_unknown`"
@@ -67,7 +67,7 @@ def rejected(
     )
     found = asyncio.run(read_rejections(settings, wanted))
     if as_json:
-        printing.print_json([told_rejection(rejection) for rejection in found])
+        printing.print_json([rejection_view(rejection) for rejection in found])
     elif found:
         printing.print_table("", _COLUMNS, [row for rejection in found for row in _rows(rejection)])
     else:

@@ -19,7 +19,7 @@ from twite.domain.times import spelled
 from twite.gateway.operations.explain import compact
 from twite.gateway.ports.queries import ByConversionId, ByReceipt
 from twite.gateway.ports.tags import PREFIX
-from twite.http.routes.reports import told_rejection
+from twite.http.routes.reports import HistoryView, history_view, rejection_view
 from twite.machine.system import SystemClock
 from twite.redaction.mask_tree import masked_words
 
@@ -51,8 +51,10 @@ def show(
     wanted = RejectionQuery(name=name, pixels=pixels, since=since)
     refused = asyncio.run(read_rejections(found, wanted))
     if as_json:
-        rejections = [_told_rejection(rejection) for rejection in refused]
-        printing.print_json([*(told(history, now=now) for history in histories), *rejections])
+        rejections = [_rejection_as_json(rejection) for rejection in refused]
+        printing.print_json(
+            [*(history_as_json(history, now=now) for history in histories), *rejections]
+        )
     for index, history in enumerate(histories if not as_json else ()):
         if index:
             printing.say("")
@@ -75,12 +77,12 @@ def show(
         raise typer.Exit(1)
 
 
-def _told_rejection(rejection: Rejection) -> dict[str, object]:
-    return {"state": "rejected", **msgspec.to_builtins(told_rejection(rejection))}
+def _rejection_as_json(rejection: Rejection) -> dict[str, object]:
+    return {"state": "rejected", **msgspec.to_builtins(rejection_view(rejection))}
 
 
 async def _not_fired(settings: Settings, name: str, tag: str) -> list[str]:
-    """Return why a tag was not told of a conversion that others were told of."""
+    """Return why a tag did not fire for a conversion that other destinations received."""
     histories = await _histories(settings, name, None)
     return [
         not_fired.why
@@ -91,17 +93,17 @@ async def _not_fired(settings: Settings, name: str, tag: str) -> list[str]:
 
 
 async def _histories(settings: Settings, name: str, pixel: str | None) -> list[History]:
-    """Return all lives under a conversion id, and those of a receipt, the latest first."""
+    """Return the histories of a conversion id or a receipt, latest first."""
     histories: dict[int, History] = {}
     async with open_records(settings) as records:
         own = [destination.pixel for destination in settings.destinations()]
-        # Tags, and pixels that are configured no more.
+        # Tags, and pixels that are no longer configured.
         others = {account.pixel for account in await records.balance()}.difference(own)
-        for lane in (*own, *sorted(others)):
-            if pixel in {None, lane}:
-                # Under all that it ever had: what `events` maps may have changed since.
+        for known in (*own, *sorted(others)):
+            if pixel in {None, known}:
+                # All events of the pixel, because the mapping may have changed since.
                 for history in await records.find(
-                    ByConversionId(pixel=lane, events=None, conversion_id=name)
+                    ByConversionId(pixel=known, events=None, conversion_id=name)
                 ):
                     histories[history.delivery] = history
         if _RECEIPT.fullmatch(name):
@@ -121,46 +123,37 @@ _STYLES: Final = {
 }
 
 
-def told(history: History, *, now: int = 0) -> dict[str, object]:
-    """Return what `GET /v1/conversions/…` answers of a life, and its number; masked."""
-    shown: dict[str, object] = {
-        "delivery": history.delivery,
-        "pixel": history.pixel,
-        "event": history.event,
-        "conversion_id": history.conversion_id,
-        "state": history.state,
-        "source": history.source,
-        "receipt": history.receipt,
-        "received_at": spelled(history.received_at),
-        "deadline_at": spelled(history.deadline_at),
-        "sent": msgspec.Raw(compact(history.sent)),
-        "attempts": [
-            {
-                "at": spelled(attempt.at),
-                "outcome": attempt.outcome,
-                "status": attempt.status,
-                "answer": masked_words(attempt.answer),
-                "ambiguous": attempt.ambiguous,
-            }
-            for attempt in history.attempts
-        ],
-        "duplicates": history.duplicates,
-    }
-    if history.reason is not None:
-        shown["reason"] = masked_words(history.reason)
-    if history.due_at is not None:
-        shown["due_at"] = spelled(history.due_at)
-    if history.not_fired:
-        shown["not_fired"] = [{"tag": tag.tag, "reason": tag.why} for tag in history.not_fired]
-    if history.consent is not None:
-        shown["consent"] = msgspec.Raw(compact(history.consent))
-    if history.superseded_by is not None:
-        shown["superseded_by"] = history.superseded_by
-    if history.supersedes:
-        shown["supersedes"] = list(history.supersedes)
-    if (why := waiting(history, now=now)) is not None:
-        shown["waiting"] = masked_words(why)
-    return shown
+class ShownHistory(HistoryView, frozen=True, kw_only=True, omit_defaults=True):
+    """The history as in `GET /v1/conversions/…`, masked, with its delivery and copies."""
+
+    delivery: int
+    superseded_by: int | None = None
+    supersedes: tuple[int, ...] = ()
+
+
+def history_as_json(history: History, *, now: int = 0) -> ShownHistory:
+    """Return a history for JSON output. Responses and reasons are masked."""
+    view = history_view(history, now=now)
+    return ShownHistory(
+        **msgspec.structs.asdict(view)
+        | {
+            "sent": msgspec.Raw(compact(history.sent)),
+            "attempts": tuple(
+                msgspec.structs.replace(attempt, answer=masked_words(attempt.answer))
+                for attempt in view.attempts
+            ),
+            "consent": None if history.consent is None else msgspec.Raw(compact(history.consent)),
+            "reason": _masked(view.reason),
+            "waiting": _masked(view.waiting),
+        },
+        delivery=history.delivery,
+        superseded_by=history.superseded_by,
+        supersedes=history.supersedes,
+    )
+
+
+def _masked(words: str | None) -> str | None:
+    return None if words is None else masked_words(words)
 
 
 def print_history(history: History, *, now: int) -> None:

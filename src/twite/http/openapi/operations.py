@@ -80,7 +80,7 @@ def history() -> Json:
             },
         ],
         "responses": {
-            "200": json_answer("Its life.", HistoryView),
+            "200": json_answer("The history.", HistoryView),
             **errors("401", "403", "404", "408", "431", "500", "503"),
         },
     }

@@ -14,7 +14,7 @@ from twite.http.openapi.schemas import (
     json_answer,
     ref,
 )
-from twite.http.routes.reports import MOST_TOLD, RejectionList
+from twite.http.routes.reports import MOST_LISTED, RejectionList
 
 _SCRIPT: Final[Json] = {"text/javascript": {"schema": {"type": "string"}}}
 _VERDICT: Final[Json] = {
@@ -162,7 +162,7 @@ def rejections() -> Json:
         "summary": "Conversions rejected at intake in the last seven days, with their errors.",
         "description": (
             "A source sees its own rejected conversions, an API key those of its pixels: latest "
-            f"first, at most {MOST_TOLD:,}."
+            f"first, at most {MOST_LISTED:,}."
         ),
         "security": KEYS,
         "parameters": [

@@ -1,7 +1,7 @@
 """`GET /v1/conversions/…`, `/v1/accounting`, `/v1/rejections`, `/v1/overlap`."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -153,11 +153,18 @@ async def _history_of_tag(
 def _shown(histories: Sequence[History], caller: Requester, *, now: int) -> HttpResponse:
     if not histories:
         raise HttpRefusal(_UNKNOWN)
-    latest, *others = sorted(histories, key=lambda history: history.received_at, reverse=True)
-    found: HistoryView = msgspec.structs.replace(
-        _told(latest, now, caller), others=tuple(_told(other, now, caller) for other in others)
+    latest, *others = (
+        _visible(history, caller, now=now)
+        for history in sorted(histories, key=lambda history: history.received_at, reverse=True)
     )
+    found = msgspec.structs.replace(latest, others=tuple(others))
     return HttpResponse(status=200, body=_ENCODER.encode(found))
+
+
+def _visible(history: History, caller: Requester, *, now: int) -> HistoryView:
+    # A source sees its own tags, an API key the tags of its pixels.
+    is_own = caller.source == history.source
+    return history_view(history, now=now, shows=lambda tag: is_own or caller.sees(tag))
 
 
 async def balance(request: HttpRequest, caller: Requester) -> HttpResponse:
@@ -199,7 +206,10 @@ def _sums(account: ConversionCounts) -> dict[str, int]:
     return {name: getattr(account, name) for name in Balance.__struct_fields__}
 
 
-def _told(history: History, now: int, caller: Requester) -> HistoryView:
+def history_view(
+    history: History, *, now: int, shows: Callable[[str], bool] = lambda _tag: True
+) -> HistoryView:
+    """Return a history as the API shows it, with the tags that `shows` allows."""
     return HistoryView(
         pixel=history.pixel,
         event=history.event,
@@ -228,8 +238,7 @@ def _told(history: History, now: int, caller: Requester) -> HistoryView:
         not_fired=tuple(
             TagView(tag=firing.tag, reason=firing.why)
             for firing in history.not_fired
-            # A source sees its own tags, an API key the tags of its pixels.
-            if caller.source == history.source or caller.sees(firing.tag)
+            if shows(firing.tag)
         ),
     )
 
@@ -239,7 +248,7 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 # how many rejections one response lists, the latest first
-MOST_TOLD: Final = 1_000
+MOST_LISTED: Final = 1_000
 
 
 class RejectionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -281,16 +290,16 @@ async def rejections(request: HttpRequest, caller: Requester) -> HttpResponse:
         source=caller.source,
         # A source sees all its rejections, also those that named no pixel.
         pixels=None if caller.source else caller.pixels,
-        limit=MOST_TOLD + 1,
+        limit=MOST_LISTED + 1,
     )
     found = await request.services.records.answer(RejectionsQuery(wanted=wanted))
     listed = RejectionList(
-        rejections=tuple(map(told_rejection, found[:MOST_TOLD])), more=len(found) > MOST_TOLD
+        rejections=tuple(map(rejection_view, found[:MOST_LISTED])), more=len(found) > MOST_LISTED
     )
     return HttpResponse(status=200, body=_ENCODER.encode(listed))
 
 
-def told_rejection(rejection: Rejection) -> RejectionView:
+def rejection_view(rejection: Rejection) -> RejectionView:
     """Return a rejection as the API shows it."""
     return RejectionView(
         at=spelled(rejection.at),
