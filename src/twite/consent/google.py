@@ -49,7 +49,7 @@ _GCS: Final = re.compile(r"G1([01-])[01-]", re.ASCII)
 
 
 def decode_gcs(text: str) -> MalformedSignal | bool | None:
-    """Return whether ad_storage is granted, or None if it is not given."""
+    """Return whether ad_storage is granted; None if `gcs` does not say."""
     match = _GCS.fullmatch(text.strip())
     if match is None:
         return MalformedSignal(why="not of the form G111")
@@ -61,7 +61,10 @@ _GCD: Final = re.compile(r"1.([a-zA-Z]).([a-zA-Z]).([a-zA-Z]).([a-zA-Z]).*", re.
 
 
 class GcdValue(StrEnum):
-    """The state of one consent type. Only an update, by a person, is more than a default."""
+    """The state of one consent type.
+
+    Only an update is a person's choice; otherwise the value is a default.
+    """
 
     UNSET = "unset"
     DENIED = "denied"
@@ -83,7 +86,7 @@ _WORDS: Final = {
 
 
 def decode_gcd(text: str) -> tuple[GcdValue, GcdValue, GcdValue, GcdValue] | MalformedSignal:
-    """Return the state of each of KINDS. One unknown letter invalidates the whole."""
+    """Return the state of each of KINDS. One unknown letter invalidates the whole string."""
     match = _GCD.fullmatch(text.strip())
     if match is None:
         return MalformedSignal(why="not of the form 11t1t1t1t5")

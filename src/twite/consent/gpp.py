@@ -23,7 +23,7 @@ _USP: Final = re.compile(r"1[YN-]([YN-])[YN-]", re.ASCII | re.IGNORECASE)
 
 
 def decode_usp(text: str) -> MalformedSignal | bool | None:
-    """Return whether the person opted out of the sale of data; None if not applicable."""
+    """Return whether the person opted out of the sale of data; None if US law does not apply."""
     match = _USP.fullmatch(text.strip())
     if match is None:
         return MalformedSignal(why="not of the form 1YNN")
@@ -76,7 +76,7 @@ _GPC: Final = 1
 
 
 class UsSection(msgspec.Struct, frozen=True, kw_only=True):
-    """Opt-outs by kind: 0 not applicable, 1 opted out, 2 did not opt out, None if it has none."""
+    """Opt-outs by kind: 0 not applicable, 1 opted out, 2 did not opt out, None if absent."""
 
     name: str
     sale: int
@@ -170,7 +170,7 @@ def decode_gpp(text: str) -> GppString | MalformedSignal:
 
 
 def decode_sid(text: str) -> frozenset[int] | MalformedSignal:
-    """Read which sections apply, as in `7`, `2_6` and `2,6`; -1 and 0 are none."""
+    """Read which sections apply, as in `7`, `2_6` and `2,6`; -1 and 0 mean none."""
     words = re.split(r"[\s,_.;\[\]]+", text.strip(" []")) if len(text) <= LONGEST else ["too long"]
     if not all(_SID.fullmatch(word) for word in words):
         return MalformedSignal(why="not numbers of sections")

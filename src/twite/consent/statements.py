@@ -1,7 +1,7 @@
 """Translate all consent signals of a conversion into statements of one vocabulary.
 
-A statement is one word on one purpose. Signals are read in the order of precedence: words from the
-site, the IAB's strings, Google's long form, its short form.
+A statement is one status of one purpose. Signals are read in the order of precedence: words from
+the site, the IAB's strings, Google's long form, Google's short form.
 """
 
 import re
@@ -57,7 +57,7 @@ class ConsentStatus(StrEnum):
 
 
 class Statement(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """`by` is the author in words, for a person to read; `signal` is the signal's name."""
+    """`by` describes the author for readers; `signal` is the signal's name."""
 
     matter: Purpose
     word: ConsentStatus
@@ -104,7 +104,7 @@ def _denials_of_twins(given: Signals) -> Iterator[Statement]:
 
 
 def is_europe(named: Signals) -> bool | None:
-    """Return whether the page says that European law applies; None if it says nothing."""
+    """Return whether the page says that European law applies; None if the page does not say."""
     applies = named.get("gdpr_applies")
     read = None if applies is None else decode_flag(applies)
     return read if isinstance(read, bool) else None

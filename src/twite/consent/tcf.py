@@ -12,7 +12,7 @@ LONGEST: Final = 16_384
 
 
 class MalformedSignal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """`why` names the place, never the text."""
+    """`why` describes the error without quoting the text."""
 
     why: str
 
@@ -59,7 +59,7 @@ class Bits:
         return frozenset(place for place, bit in enumerate(written, 1) if bit == "1")
 
     def fibonacci(self) -> int:
-        """Return a number in Fibonacci coding, which ends with two set bits."""
+        """Read a number in Fibonacci coding, which ends with two set bits."""
         number, before = 0, False
         this, following = 1, 2
         for _ in range(_LONGEST_CODE):
@@ -91,7 +91,7 @@ class Ranges(msgspec.Struct, frozen=True):
 
     @classmethod
     def fibonacci(cls, bits: Bits) -> Self:
-        """Read a range section of GPP: 12 bits of count, and offsets. [doc V38]"""
+        """Read a range section of GPP: 12 bits of count, then offsets. [doc V38]"""
         ranges = []
         before = 0
         for _ in range(bits.take(12)):
@@ -103,7 +103,7 @@ class Ranges(msgspec.Struct, frozen=True):
 
     @classmethod
     def vendors(cls, bits: Bits) -> Self:
-        """Read vendors as TCF writes them: the highest id, then a bit for each, or ranges."""
+        """Read vendors in TCF's form: the highest id, then one bit for each vendor, or ranges."""
         highest = bits.take(16)
         if bits.flag():
             return cls.fixed(bits)
@@ -139,7 +139,7 @@ class Restriction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TcString(msgspec.Struct, frozen=True, kw_only=True):
-    """A decoded TC string. Times are milliseconds; `disclosed` is None if it is not given."""
+    """A decoded TC string. Times are milliseconds; `disclosed` is None if the string lacks it."""
 
     created: int
     updated: int
@@ -199,7 +199,8 @@ def decode_tcf(text: str) -> TcString | MalformedSignal:
 def doubt(found: TcString, *, now: int) -> str | None:
     """Return why a decodable string must not be trusted, or None.
 
-    A random string that begins with C often decodes to consent: a reader accepted 648 of 3,000.
+    A random string that begins with C often decodes to consent: without these checks, 648 of 3,000
+    were accepted.
     """
     if not found.service_specific:
         return "not service-specific; such strings are no longer valid"
@@ -271,7 +272,7 @@ class CanadaString(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def decode_canada(text: str) -> CanadaString | MalformedSignal:
-    """Decode the core's purposes; the rest names vendors, of which X is not one."""
+    """Decode the core's purposes; the rest concerns vendors, and X is not one of them."""
     try:
         bits = Bits(text.partition(".")[0])
         if bits.take(6) != 1:

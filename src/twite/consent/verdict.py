@@ -81,7 +81,7 @@ def evidence(
 
 
 def kept(signals: Mapping[str, str | bool]) -> dict[str, str | bool]:
-    """Return the signals as stored: short words as they are, all else as a hash."""
+    """Return the signals as stored: short words unchanged, other values as a hash."""
     return {
         name if name.strip().lower() in KNOWN else _hash(name): _kept_word(name, word)
         for name, word in list(signals.items())[:_MOST_SIGNALS]
@@ -132,7 +132,10 @@ def verdict(
     now: int,
     revoked: bool = False,
 ) -> ConsentDecision:
-    """Decide. `revoked` is whether the person is on the opt-out list; `now` is in milliseconds."""
+    """Return the verdict.
+
+    `revoked` is whether the person is on the opt-out list; `now` is in milliseconds.
+    """
     if not signals and not policy.required and not revoked:
         return PLAIN
     given = signals or {}
@@ -154,9 +157,9 @@ def verdict(
 def judging(
     *, policy: ConsentPolicy, now: int, revoked: Callable[[Identifiers, str], bool] | None = None
 ) -> Judge:
-    """Return `verdict` for one source and moment.
+    """Return a verdict function for one source and time.
 
-    `revoked` says whether a person revoked at a pixel; None where nobody did anywhere.
+    `revoked` returns whether a person revoked consent at a pixel; None if nobody did.
     """
 
     def judge(signals: Signals | None, identifiers: Identifiers, pixel: str) -> ConsentDecision:
@@ -169,7 +172,7 @@ def judging(
 
 
 def is_strict(given: Signals, policy: ConsentPolicy) -> bool:
-    """Whether consent is needed: from everybody, or under a law that applies to the person."""
+    """Whether consent is required: from everybody, or under a law that applies to the person."""
     named = normal(given)
     europe = is_europe(named)
     country = country_of(named.get("region"))
@@ -311,7 +314,7 @@ def decide_again(kept: bytes | None, policy: ConsentPolicy) -> ConsentDecision |
     """Return the new action for a delivery, suppress or hold; None if it may stay.
 
     `kept` is the evidence of the first decision, None without signals. The rendered body is never
-    changed: if the new policy would strip or restrict it, it is suppressed.
+    changed: if the new policy would strip or restrict the body, the delivery is suppressed.
     """
     try:
         before = _NOTHING if kept is None else read_evidence(kept)

@@ -1,5 +1,5 @@
-"""An emulator of X's Conversion API on loopback, which judges requests independently of Twite.
+"""An emulator of X's Conversion API on loopback, which checks requests independently of Twite.
 
-It shares only the facts in `twite.x.spec` with Twite: it checks signatures and bodies with its own
-code. Its limits, switches, faults and control routes: docs/reference/emulator.md.
+It has its own code for signatures and bodies, and shares only the facts in `twite.x.spec`. Its
+limits, switches, faults and control routes: docs/reference/emulator.md.
 """

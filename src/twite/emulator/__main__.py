@@ -1,4 +1,4 @@
-"""`python -m twite.emulator`: the emulator alone, without the rest of Twite's commands."""
+"""`python -m twite.emulator`: run the emulator without Twite's other commands."""
 
 import argparse
 import json
@@ -17,7 +17,7 @@ from twite.emulator.world import World, WorldError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return 0 when stopped, 1 when the address cannot be had, 2 for wrong usage."""
+    """Return the exit code: 0 after a stop, 1 if the address is in use, 2 for wrong usage."""
     options = _parser().parse_args(arguments)
     try:
         switches = parsed(options.switch)

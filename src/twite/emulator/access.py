@@ -13,7 +13,7 @@ OAUTH = "oauth"
 
 
 class Caller(Struct, frozen=True, kw_only=True):
-    """An authenticated caller. A pixel token carries no user and no app."""
+    """An authenticated caller. A pixel token has no user and no app."""
 
     auth: str
     user: EmulatedUser | None = None
@@ -36,7 +36,7 @@ class AccessControl(Struct, frozen=True, kw_only=True):
     started_at: float
 
     def admit(self, request: XRequestReceived, pixel_id: str) -> Caller | Denied:
-        """Judge the credentials of a conversions request."""
+        """Check the credentials of a conversions request."""
         if "authorization" in request.headers:
             return self.admit_signed(request)
         given = request.headers.get(spec.PIXEL_TOKEN_HEADER.lower())
@@ -51,7 +51,7 @@ class AccessControl(Struct, frozen=True, kw_only=True):
         return Denied(answer=self._token_refusal(), why=why, auth=PIXEL_TOKEN)
 
     def admit_signed(self, request: XRequestReceived) -> Caller | Denied:
-        """Judge an OAuth signature, then whether the app may use the Ads API."""
+        """Check an OAuth signature, then whether the app may use the Ads API."""
         try:
             signed = oauth.verify(
                 request,
@@ -103,7 +103,7 @@ def unauthorized() -> XAnswer:
 def refuse_account(
     user: EmulatedUser | None, account: str, *, roles: tuple[str, ...] = spec.MANAGING_ROLES
 ) -> XAnswer | None:
-    """The 404 for a user who holds none of `roles` on the account; None when one is held."""
+    """Return the 404 for a user without any of `roles` on the account; None for a user with one."""
     if user is None or any(role in roles for role in user.roles.get(account, ())):
         return None
     message = spec.NO_ACCOUNT_ACCESS.format(user_id=user.id, account_id=account)

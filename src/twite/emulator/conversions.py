@@ -1,7 +1,7 @@
-"""The conversions endpoint: judge one request. [doc WEB]
+"""The conversions endpoint: check one request.
 
-The order of judgment: credentials (401), app (403), pixel and account (404), body, number of
-conversions, then every problem of every conversion; one problem refuses the whole request.
+[doc WEB] The order of checks: credentials (401), app (403), pixel and account (404), body, number
+of conversions, then every problem of every conversion; one problem refuses the whole request.
 """
 
 import math
@@ -36,7 +36,7 @@ from twite.x import spec
 
 
 class Allowance(Struct, frozen=True, kw_only=True):
-    """What an account has left after a request. `reset` is epoch seconds."""
+    """An account's remaining allowance after a request. `reset` is epoch seconds."""
 
     granted: bool
     limit: int
@@ -68,9 +68,9 @@ class Windows:
         self._used: dict[str, int] = {}
 
     def take(self, account: str, amount: int, *, at: float, switches: Switches) -> Allowance:
-        """Use `amount` of the account's allowance, or none of it when it is not enough.
+        """Use `amount` of the account's allowance, or nothing if it is not enough.
 
-        An amount of 0 only looks.
+        An amount of 0 only reads it.
         """
         began = self._began.get(account)
         if began is None or not began <= at < began + switches.rate_window:
@@ -122,7 +122,7 @@ def judge_conversions(
 def judge_unchecked(
     request: XRequestReceived, pixel_id: str, ledger: ConversionCounter, randomness: Random
 ) -> XVerdict:
-    """Count the elements of `conversions` and nothing more: the `checks` switch is off."""
+    """Only count the elements of `conversions`, because the `checks` switch is off."""
     try:
         number = len(_COUNTER.decode(request.body).conversions)
     except msgspec.MsgspecError:

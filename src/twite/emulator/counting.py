@@ -14,7 +14,10 @@ Channel = Literal["api", "pixel"]
 
 
 class EventTally(Struct, gc=False):
-    """All copies of one (event, conversion id). Kept small: there may be a million of them."""
+    """All copies of one (event, conversion id).
+
+    Kept small, because there may be a million tallies.
+    """
 
     api: int = 0
     pixel: int = 0
@@ -25,7 +28,7 @@ class EventTally(Struct, gc=False):
 
 
 class EventCount(Struct):
-    """All copies of one event. `deduplicated`: not counted, as the duplicate of another."""
+    """All copies of one event. `deduplicated` copies were not counted, as duplicates."""
 
     received_api: int = 0
     received_pixel: int = 0
@@ -64,7 +67,7 @@ class ConversionCounter:
         at: float,
         switches: Switches,
     ) -> bool:
-        """Record one copy; True if it counts. `event` is (home pixel, event)."""
+        """Record one copy; return whether it counts. `event` is (home pixel, event)."""
         count = self.events.get(event)
         if count is None:
             count = self.events[event] = EventCount(first_at=at)

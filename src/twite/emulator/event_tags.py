@@ -1,6 +1,6 @@
 """Web event tags, which the Events Manager shows as events. [doc WEB]
 
-The parameters of POST and PUT travel in the query; `request.params` echoes them typed.
+The parameters of POST and PUT are in the query; `request.params` echoes them typed.
 """
 
 import re
@@ -55,7 +55,7 @@ class Listing(Struct, frozen=True, kw_only=True):
 
 
 def listing_of(pairs: Mapping[str, str]) -> Listing | Problem:
-    """Read the parameters of a list; a parameter X does not document is ignored."""
+    """Read the parameters of a list. Parameters that X does not document are ignored."""
     if "cursor" in pairs and pairs.get("with_total_count") == "true":
         named = "cursor, with_total_count"
         message = EXCLUSIVE.format(parameter=named)
@@ -126,7 +126,10 @@ _READERS: Final[Mapping[str, Callable[[str, str], _Read | Problem]]] = MappingPr
 def written_of(
     pairs: Mapping[str, str], tag: EmulatedEventTag | None
 ) -> dict[str, object] | list[Problem]:
-    """The typed parameters of POST (`tag` is None: all are required) or PUT, or every problem."""
+    """Return the typed parameters of POST or PUT, or all problems.
+
+    For a POST, `tag` is None, and all are required.
+    """
     problems = [missing(name) for name in _REQUIRED if tag is None and not pairs.get(name)]
     written: dict[str, object] = {}
     for name in _REQUIRED:

@@ -1,4 +1,4 @@
-"""Judge one conversion: list all its problems, and the key under which it counts."""
+"""Check one conversion: list all its problems, and the key under which it counts."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -34,7 +34,7 @@ GTM_PREFIX: Final = "gtm_"  # [doc GTM]
 
 
 class ExamineContext(Struct, frozen=True, kw_only=True):
-    """The context in which a conversion is judged. `at` is epoch seconds."""
+    """The context in which a conversion is checked. `at` is epoch seconds."""
 
     world: World
     switches: Switches
@@ -69,7 +69,7 @@ def examine(conversion: object, bench: ExamineContext) -> ConversionProblem:
 
 
 def find_event(event_id: str, bench: ExamineContext) -> EmulatedEventTag | None:
-    """The event behind `o8z6k` or `tw-o8z6j-o8z6k`, if it is the pixel's account's."""
+    """Return the event with this id (`o8z6k` or `tw-o8z6j-o8z6k`), if it is the account's."""
     bare, pixel_part = event_id, None
     if event_id.startswith("tw-"):
         _, pixel_part, bare = event_id.split("-", 2) if event_id.count("-") > 1 else ("", "", "")

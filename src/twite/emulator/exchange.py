@@ -1,4 +1,4 @@
-"""Requests, responses and error texts as values: the judge needs no socket."""
+"""Requests, responses and error texts as values, so that the checks need no socket."""
 
 import uuid
 from collections.abc import Mapping
@@ -58,7 +58,7 @@ class XRequestReceived(Struct, frozen=True, kw_only=True):
         return parse_qsl(self.query, keep_blank_values=True)
 
     def form_pairs(self) -> list[tuple[str, str]]:
-        """The pairs of a form body; none for any other content type."""
+        """Return the pairs of a form body; none for other content types."""
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/x-www-form-urlencoded":
             return []
@@ -101,7 +101,7 @@ def json_answer(status: int, document: object) -> XAnswer:
 
 
 def refusal(status: int, *problems: Problem, **params: object) -> XAnswer:
-    """X's error shape. [doc WEB] `params` is what `request.params` holds."""
+    """X's error shape. [doc WEB] `params` becomes `request.params`."""
     return json_answer(status, {"errors": problems, "request": {"params": params}})
 
 

@@ -1,4 +1,4 @@
-"""Faults on demand: which fault, for which requests, how often."""
+"""Faults on demand: their kind, their requests, and how often they occur."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -52,10 +52,10 @@ DEFAULT_STATUS: Final[Mapping[FaultKind, int]] = MappingProxyType(
 class InjectedFault(
     Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
-    """`count` requests are hit (0: all, until deleted), after `after` that pass.
+    """A fault hits `count` requests (0: all, until deleted), after `after` requests without it.
 
-    With `event`, `holding` or `over` only those with a conversion of that event id, whose body
-    holds that text, or is longer than so many bytes: one conversion or event is the poison.
+    With `event`, `holding` or `over`, it hits only requests with a conversion of that event id,
+    with that text in the body, or with a longer body (bytes).
     """
 
     kind: FaultKind
@@ -76,7 +76,7 @@ class InjectedFault(
 
     @property
     def reads_body(self) -> bool:
-        """Whether the body decides whether it hits."""
+        """Whether the fault depends on the body."""
         return (self.event, self.holding, self.over) != (None, None, None)
 
     @property
@@ -92,7 +92,7 @@ class Armed(Struct, kw_only=True):
 
 
 class FaultBoard:
-    """The armed faults, in the order they were added: the first that is ready hits."""
+    """The armed faults, in the order of addition. The first ready fault hits."""
 
     def __init__(self) -> None:
         self.armed: list[Armed] = []
@@ -119,7 +119,7 @@ class FaultBoard:
         return any(armed.fault.reads_body for armed in self.armed)
 
     def draw(self, *, endpoint: str, pixel: str | None, body: bytes = b"") -> InjectedFault | None:
-        """Return the fault that hits this request, and count the hit."""
+        """Return the fault for this request, and count the hit."""
         for armed in self.armed:
             fault = armed.fault
             if fault.on not in ("any", endpoint):

@@ -48,7 +48,7 @@ def missing(parameter: str) -> Problem:
 
 
 def shown(value: object) -> str:
-    """A JSON value as X's messages echo it: a text as it is, anything else as JSON."""
+    """A JSON value as X's messages echo it: text unchanged, other values as JSON."""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
@@ -59,7 +59,7 @@ def text_problem(parameter: str, value: object) -> Problem | None:
 
 
 def double_problem(parameter: str, value: object, switches: Switches) -> Problem | None:
-    """A double: a JSON number with a decimal point, or a decimal text.
+    """Check a double: a JSON number with a decimal point, or a decimal text.
 
     A JSON integer is refused while `strict_double` is on.
     """
@@ -73,7 +73,7 @@ def double_problem(parameter: str, value: object, switches: Switches) -> Problem
 
 
 def count_problem(parameter: str, value: object) -> Problem | None:
-    """A whole number above 0, as a JSON integer or its text. [doc WEB]"""
+    """Check a whole number above 0, given as a JSON integer or text. [doc WEB]"""
     if isinstance(value, str) and _WHOLE.fullmatch(value):
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
@@ -100,7 +100,7 @@ def choice_problem(parameter: str, value: object, choices: tuple[str, ...]) -> P
 
 
 def time_of(parameter: str, value: object, switches: Switches) -> float | Problem:
-    """Epoch seconds of an ISO 8601 time with a zone, or what is wrong with it."""
+    """Return the epoch seconds of an ISO 8601 time with a zone, or its problem."""
     pattern = _STRICT_TIME if switches.strict_time else _TIME
     if isinstance(value, str) and pattern.fullmatch(value):
         try:

@@ -124,7 +124,7 @@ class Judge:
         self.forget()
 
     def forget(self) -> None:
-        """Drop received conversions, counts and rate windows; keep the rest."""
+        """Delete received conversions, counts and rate limit windows; keep the rest."""
         self.ledger = ConversionCounter()
         self.hits = Hits()
         self.windows = Windows()
@@ -137,7 +137,10 @@ class Judge:
         return self._clock() + self.shift
 
     def answer(self, request: XRequestReceived, *, skew: float = 0) -> XVerdict:
-        """Judge a request; `skew` is how many seconds X's clock is off for it."""
+        """Check a request and return the response.
+
+        `skew` is the clock error in seconds for this request.
+        """
         verdict = self._routed(request, skew)
         headers = ((spec.CURRENT_VERSION_HEADER, spec.VERSION),)
         return XVerdict(
@@ -234,8 +237,8 @@ MAX_BODY_BYTES = 64 * 1024 * 1024  # of all kept bodies together
 class Received(Struct, kw_only=True):
     """One request.
 
-    `judged` is the status the judge gave (None: not judged), `status` the one that was sent (None:
-    no answer, or not all of it).
+    `judged` is the computed status (None: not checked), `status` the sent one (None: no complete
+    response).
     """
 
     at: float

@@ -40,7 +40,10 @@ class Signed(Struct, frozen=True, kw_only=True):
 
 
 class UnsignedError(Exception):
-    """The request is not properly signed; the control plane shows `why`, X does not tell."""
+    """The request is not properly signed.
+
+    The control plane shows `why`, which X does not reveal.
+    """
 
     def __init__(self, why: str, *, revoked: bool = False) -> None:
         super().__init__(why)
@@ -49,14 +52,17 @@ class UnsignedError(Exception):
 
 
 class NonceWindow:
-    """Nonces seen within the window; X's replay detector. [doc OA]"""
+    """Nonces seen within the window, to detect replays like X. [doc OA]"""
 
     def __init__(self) -> None:
         self._seen: set[tuple[str, ...]] = set()
         self._order: deque[tuple[float, tuple[str, ...]]] = deque()
 
     def remember(self, key: tuple[str, ...], *, at: float, window: float) -> bool:
-        """True when `key` is new. It is kept for twice the window, either side of its time."""
+        """Record a nonce; return True if `key` is new.
+
+        It is kept for the window before and after its time.
+        """
         while self._order and self._order[0][0] < at - 2 * window:
             self._seen.discard(self._order.popleft()[1])
         if key in self._seen:
@@ -76,10 +82,11 @@ def verify(
     names: frozenset[str] = SEVEN,
     secret_of: Mapping[str, str] | None = None,
 ) -> Signed:
-    """Judge the signature of `request` at the time `at` (epoch seconds). Raises UnsignedError.
+    """Verify the signature of `request` at the time `at` (epoch seconds).
 
-    `names` are the exact oauth_ parameters asked for; `secret_of` maps temporary tokens to their
-    secrets where the token is not an access token (RFC 5849, section 2.3).
+    Raises UnsignedError. `names` are the exact oauth_ parameters required; `secret_of` maps
+    temporary tokens to their secrets where the token is not an access token (RFC 5849, section
+    2.3).
     """
     parameters = authorization_parameters(request)
     faulty = _fault_of(parameters, names, at, window)

@@ -46,7 +46,7 @@ class Pending(Struct, frozen=True, kw_only=True):
 
 
 class OAuthFlow:
-    """The pending sign-ins. A verifier or PIN is good once."""
+    """The pending sign-ins. A verifier or PIN works once."""
 
     def __init__(self, randomness: Random) -> None:
         self._randomness = randomness

@@ -1,4 +1,4 @@
-"""The X pixel's hits: GET adsct, answered with a GIF of one dot. [seen 3P; the GIF is a guess]
+"""The X pixel's hits: GET adsct, answered with a one-pixel GIF. [seen 3P; the GIF is a guess]
 
 X's script sends each hit twice, to t.co and to analytics.twitter.com, under one `event_id`.
 """
@@ -22,7 +22,7 @@ MAX_HITS: Final = 10_000
 
 
 class Hit(Struct, kw_only=True):
-    """One hit and how often it came. `parameters` are those of its first copy."""
+    """One hit, and how often it was received. `parameters` are those of its first copy."""
 
     at: float
     parameters: Mapping[str, str]
@@ -30,7 +30,7 @@ class Hit(Struct, kw_only=True):
 
 
 class Hits:
-    """The last hits, the oldest first."""
+    """The latest hits, oldest first."""
 
     def __init__(self) -> None:
         self._hits: dict[str | int, Hit] = {}

@@ -1,4 +1,4 @@
-"""Every question X's documentation leaves open, as a switch with a default."""
+"""A switch with a default for every question that X's documentation leaves open."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,10 @@ Count = Annotated[int, Meta(ge=0)]
 
 
 class SwitchError(ValueError):
-    """A switch that is unknown, or a value it does not take. The text says which and what to do."""
+    """An unknown switch, or a value that a switch does not accept.
+
+    The text names the problem and the fix.
+    """
 
 
 class Switches(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,9 +111,10 @@ QUESTIONS: Final[Mapping[str, str]] = MappingProxyType(
 
 
 def changed(switches: Switches, changes: Mapping[str, object]) -> Switches:
-    """`switches` with `changes` made. SwitchError for an unknown key or a value of the wrong kind.
+    """Return `switches` with `changes`.
 
-    A text is taken for any kind: `on`, `off`, `true`, `false` and figures are understood.
+    Raises SwitchError for an unknown key or a value of the wrong kind. Text is accepted for any
+    kind: `on`, `off`, `true`, `false` and numbers.
     """
     for key in changes:
         if key not in QUESTIONS:
@@ -126,7 +130,7 @@ def changed(switches: Switches, changes: Mapping[str, object]) -> Switches:
 
 
 def parsed(pairs: Iterable[str], switches: Switches | None = None) -> Switches:
-    """`switches` (default: the defaults) with pairs like `strict_time=on` applied."""
+    """Return `switches` (by default the defaults), changed by pairs like `strict_time=on`."""
     changes: dict[str, object] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")

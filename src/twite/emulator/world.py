@@ -104,7 +104,7 @@ class World:
         self.merge(default_document() if document is None else document)
 
     def merge(self, document: Mapping[str, object]) -> None:
-        """Add what is new and change the given fields of what is known; all or nothing.
+        """Add new entries, and change the given fields of known ones; all or nothing.
 
         `document` has lists under accounts, pixels, events, apps, users, tokens.
         """
@@ -159,7 +159,7 @@ KINDS: Final[Mapping[str, tuple[type[_Entry], str]]] = MappingProxyType(
 
 
 def default_document() -> dict[str, object]:
-    """The default world, as docs/reference/emulator.md describes it."""
+    """Return the default world, which docs/reference/emulator.md describes."""
     text = files(__package__).joinpath("world.json").read_bytes()
     return msgspec.json.decode(text, type=dict[str, object])
 

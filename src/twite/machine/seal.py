@@ -1,11 +1,11 @@
 """Encryption of secrets (AES-256-GCM) and password hashes (Argon2id).
 
-The keys are made from the texts that the settings hold.
+Keys are derived from the texts in the settings.
 
     1 byte version · 4 bytes key id · 12 bytes nonce · ciphertext and tag
 
-The name of a secret is authenticated with it. NIST SP 800-38D allows 2^32 random nonces a key; a
-deployment seals a few a day.
+The name of a secret is authenticated with it. NIST SP 800-38D allows 2^32 random nonces per key; a
+deployment seals a few texts a day.
 """
 
 import asyncio
@@ -84,7 +84,7 @@ _AT_ONCE: Final = 2
 
 
 class Argon2Passwords:
-    """Hashes and verifies on other threads, few at once.
+    """Hashes and verifies passwords on other threads, a few at a time.
 
     The cost is the second of RFC 9106 (4): 64 MiB, three passes.
     """

@@ -35,7 +35,7 @@ class SystemClock:
         return time.clock_gettime_ns(_SINCE_BOOT) // 1_000_000
 
     async def sleep(self, ms: int) -> None:
-        """Wait."""
+        """Wait for some milliseconds."""
         await asyncio.sleep(ms / 1_000)
 
 
@@ -48,7 +48,7 @@ _AT_ONCE: Final = 256
 
 
 class SystemRandomness:
-    """Random numbers, nonces and receipts that nobody can guess."""
+    """Unpredictable random numbers, nonces and receipts."""
 
     def __init__(self) -> None:
         self._pieces: deque[bytes] = deque()
@@ -90,7 +90,10 @@ class SystemDisk:
         self._files = dict(files)
 
     async def space(self) -> DiskSpace:
-        """Measure it, off the event loop: a disk may be slow. Raises OSError."""
+        """Measure the disk space, off the event loop, because a disk may be slow.
+
+        Raises OSError.
+        """
         return await asyncio.to_thread(self._measured)
 
     def _measured(self) -> DiskSpace:
@@ -122,10 +125,10 @@ def raise_limit() -> None:
 
 
 def room_for_connections(most: int) -> int:
-    """Return the connection limit, at most `most`, with SPARE descriptors left.
+    """Return the connection limit, at most `most`, so that SPARE descriptors stay free.
 
-    Each connection is a descriptor. Without free descriptors the system accepts no connection and
-    reports nothing, and neither the store nor the sender gets one.
+    Each connection needs a descriptor. Without free descriptors, the system silently accepts no
+    connections, and neither the store nor the sender can open one.
     """
     if resource is None:
         return most

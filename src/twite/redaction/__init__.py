@@ -1,7 +1,7 @@
-"""What may be kept and shown of persons and secrets: one vocabulary, with two uses.
+"""Redaction of personal data and secrets, for storage and for display.
 
-`vocabulary` knows names of fields, `shapes` and `secrets` know values. `scrub_*` take persons out
-of what is written to the disk or handed to a tag; `mask_*` hide persons and secrets from what is
-shown. A name of a field that is scrubbed is also masked: the reverse need not hold, since a mask
-errs on the side of hiding.
+`vocabulary` classifies field names; `shapes` and `secrets` classify values. `scrub_*` remove
+personal data before it is stored or passed to a tag; `mask_*` hide personal data and secrets in
+output. Every scrubbed field is also masked, but not the reverse, because masking prefers to hide
+too much.
 """

@@ -1,4 +1,4 @@
-"""Mask secrets and persons in log lines."""
+"""Mask secrets and personal data in log lines."""
 
 import json
 import re
@@ -23,9 +23,10 @@ _TELLING: Final = frozenset(
 
 
 class LineMask:
-    """Masks secrets and persons in texts; if `blind`, the whole text.
+    """Masks secrets and personal data in texts; if `blind`, the whole text.
 
-    `event` holds persons to mask, found by field names; `persons` are further texts to mask.
+    `event` contains personal data to mask, found by field names; `persons` are further texts to
+    mask.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class LineMask:
         return _line(masked_words(self._without_hidden(text)), most)
 
     def own(self, sentence: str, *, most: int) -> str:
-        """Mask a sentence of Twite's own, in which `SetCookie: …` is not a header."""
+        """Mask a sentence from Twite, in which `SetCookie: …` is not a header."""
         return _line(self._without_hidden(sentence), most)
 
     def _without_hidden(self, text: str) -> str:
@@ -68,7 +69,7 @@ class LineMask:
 
 
 def telling(value: object, among: FieldContext = FieldContext.EVENT) -> Iterator[str]:
-    """Yield the texts of fields whose names mean a person, an identifier or a secret."""
+    """Yield the texts of fields whose names indicate personal data, an identifier or a secret."""
     waiting: list[tuple[object, FieldContext, int]] = [(value, among, 0)]
     while waiting:
         value, where, depth = waiting.pop()

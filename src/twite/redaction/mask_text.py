@@ -1,8 +1,8 @@
-"""Mask persons and secrets in any text, by their appearance.
+"""Mask personal data and secrets in any text, by their form.
 
-Masked are emails, hashes, tokens, phone numbers, IP addresses (to their network), values after a
-telling name (`token=…`, `"twclid": "…"`), and parts of URLs that are not known to be harmless. The
-time is proportional to the length of the text.
+This covers emails, hashes, tokens, phone numbers, IP addresses (reduced to their network), values
+after a sensitive name (`token=…`, `"twclid": "…"`), and parts of URLs that are not known to be
+harmless. The time is proportional to the length of the text.
 """
 
 import re
@@ -22,7 +22,7 @@ HIDDEN: Final = "…"
 
 
 def masked_text(text: str, *, plain: bool = False) -> str:
-    """Mask a text. `plain` says that it is an id, which may look like a token."""
+    """Mask a text. `plain` is for ids, which may look like tokens."""
     if holds_a_person(text):
         text = without_persons(text)
     shown: list[str] = []
@@ -49,7 +49,7 @@ def masked_text(text: str, *, plain: bool = False) -> str:
 
 
 def network(text: str) -> str:
-    """Return the network of an IP address: /24, or /48 of IPv6; nothing of another text."""
+    """Return the network of an IP address: /24, or /48 for IPv6; "" for other texts."""
     found = _V4.fullmatch(text.strip())
     if found is not None:
         return f"{found[1]}{HIDDEN}"
@@ -200,10 +200,10 @@ _PIECES: Final = re.compile(
 
 
 def masked_value(path: str, value: object, *, shown: frozenset[str], salt: bytes) -> str:
-    """Return what a comparison shows of a value; `shown` are names of fields that the user trusts.
+    """Return what a comparison shows of a value; `shown` are fields that the user allows.
 
-    Shown are numbers of up to six digits, and texts of fields that name no person; of any other
-    text the length and a few digits of a hash, so that equal texts look alike.
+    Numbers of up to six digits, and texts of fields without personal data, are shown. Other texts
+    become their length and a few digits of a hash, so that equal texts look alike.
     """
     if value is None or isinstance(value, bool):
         return "null" if value is None else f"{value}".lower()
@@ -222,7 +222,7 @@ def masked_value(path: str, value: object, *, shown: frozenset[str], salt: bytes
 
 
 def shown_path(path: str) -> str:
-    """Return a path with `***` for keys that may be persons."""
+    """Return a path with `***` for keys that may be personal data."""
     return ".".join("***" if _ODD.search(step) else step for step in path.split("."))
 
 
@@ -232,9 +232,10 @@ _LONGEST_VALUE: Final = 60
 
 
 def without_echoes(text: str) -> str:
-    """Return what a log or a webhook may show of X's words: their beginning, on one line.
+    """Return the part of X's text that a log or a webhook may show: its beginning, on one line.
 
-    X's answers echo what clients sent, in brackets or quotes [doc WEB]. The store keeps them whole.
+    X's responses echo submitted values in brackets or quotes [doc WEB]. The store keeps the whole
+    text.
     """
     shown = _ECHOED.sub("…", text)[:_LONGEST]
     return "".join(c if c.isprintable() else "?" for c in shown)

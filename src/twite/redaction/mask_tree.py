@@ -1,4 +1,4 @@
-"""Mask persons and secrets in JSON, by field names and by the appearance of values.
+"""Mask personal data and secrets in JSON, by field names and by the form of values.
 
 A name decides for everything below it. Other values are masked like any text, also JSON, a form or
 a URL within a string.
@@ -34,12 +34,12 @@ _DEEPEST: Final = 24
 
 
 def masked_tree(value: object, name: str = "") -> object:
-    """Mask a field's value and the names in it; the shape stays the same."""
+    """Mask a field's value and the keys in it. The structure stays the same."""
     return _Walk().masked(value, kind_of(name), 0)
 
 
 def masked_words(text: str) -> str:
-    """Mask a response or a reason: text, JSON, or JSON after words."""
+    """Mask a response or a reason: text, JSON, or text followed by JSON."""
     place = min((at for mark in "{[" if (at := text.find(mark)) >= 0), default=-1)
     if place >= 0:
         read = _read(text[place:])

@@ -1,7 +1,7 @@
 """Scrub event data: replace emails, phone numbers and names by their SHA-256, in place.
 
-Public templates pass a text of 64 hexadecimal digits on unchanged: they send the same as if they
-had hashed it themselves.
+Public templates pass a text of 64 hexadecimal digits on unchanged: they send the same request as if
+they had hashed the value themselves.
 """
 
 import hashlib
@@ -32,13 +32,13 @@ _DEEPEST: Final = 32
 def scrubbed_event(
     event: Mapping[str, object], *, region: str | None, phones: bool = True
 ) -> dict[str, object]:
-    """Return the event; `region` is how to read a phone number without a country code.
+    """Return the scrubbed event.
 
-    Without `phones` their numbers are left out, but for hashes that came: vendors do not agree on
-    what is hashed. X and Google take `+44…`, Meta, Pinterest and Snapchat the digits alone.
-    An email or phone number that cannot be read is left out. In other texts, and in keys, an email
-    or a number with its country code becomes `***`; of an address, the parameters that hold a
-    person are left out.
+    `region` applies to phone numbers without a country code. Without `phones`, phone numbers are
+    removed, except submitted hashes, because vendors hash different forms: X and Google `+44…`,
+    Meta, Pinterest and Snapchat only the digits. Unreadable emails and phone numbers are removed.
+    In other texts, and in keys, an email or a number with its country code becomes `***`; in URLs,
+    parameters with personal data are removed.
     """
     return _Scrubbing(region, phones=phones).table(event, FieldContext.EVENT, None, 0)
 

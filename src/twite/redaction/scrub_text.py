@@ -1,4 +1,4 @@
-"""Scrub persons from texts and URLs before they are stored."""
+"""Remove personal data from texts and URLs before they are stored."""
 
 import re
 from collections.abc import Iterator
@@ -28,8 +28,8 @@ WHETHER: Final = frozenset({"", "0", "1", "true", "false", "yes", "no"})
 def without_persons(text: str) -> str:
     """Return a text with `***` for emails and phone numbers, or a URL without such parameters.
 
-    If a person shows only after decoding, the decoded text is returned. A text that is too long to
-    search becomes `***`.
+    If personal data appears only after decoding, the decoded text is returned. A text that is too
+    long to search becomes `***`.
     """
     if not may_hold_a_person(text) and "=" not in text:
         return text
@@ -52,7 +52,10 @@ def _free(plain: str) -> str | None:
 
 
 def scrubbed_address(text: str, *, inside: int = 0) -> str:
-    """Return a URL without the parameters that hold a person; `inside` is its nesting depth."""
+    """Return a URL without the parameters that contain personal data.
+
+    `inside` is its nesting depth.
+    """
     if not names_a_person(text) and _PACKED.search(text) is None:
         return text
     whole, hashed, fragment = text.partition("#")
@@ -82,9 +85,9 @@ def scrubbed_path(path: str) -> str:
 
 
 def names_a_person(part: str) -> bool:
-    """Return whether a part of a URL, or a cookie, holds a person, escaped or not.
+    """Return whether a part of a URL, or a cookie, contains personal data, escaped or not.
 
-    `name=…` and `"name": "…"` with the name of a person's field count too.
+    `name=…` and `"name": "…"` count, too, if the name is a field of personal data.
     """
     if not may_hold_a_person(part) and "=" not in part:
         return False
@@ -95,10 +98,10 @@ def names_a_person(part: str) -> bool:
 
 
 def scrubbed_json(kept: bytes, *, thoroughly: bool = False) -> bytes:
-    """Return JSON with `***` for the persons in its texts, keys too; all else stays as it is.
+    """Return JSON with `***` for personal data in its texts and keys.
 
-    What is typed, and whose texts were scrubbed one by one, is looked through for emails and
-    numbers with a plus alone: it is what a conversion costs. `thoroughly` is for all else.
+    Typed data, whose texts were already scrubbed one by one, is searched only for emails and
+    numbers with a plus, because that is fast. `thoroughly` is for other data.
     """
     if not thoroughly:
         # Looked for as numbers, in a tenth of the time that bytes take.

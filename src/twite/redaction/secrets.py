@@ -1,7 +1,7 @@
 """Find likely secrets in texts: known formats, and words that look random.
 
-`{{names}}` in a text are ignored. In doubt a text counts as a secret; ids of pixels and streams,
-UUIDs, images and long event names do not.
+`{{names}}` in a text are ignored. A doubtful text counts as a secret. Ids of pixels and streams,
+UUIDs, images and long event names do not count.
 """
 
 import math

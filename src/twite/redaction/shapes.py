@@ -1,10 +1,9 @@
-"""What an email and a phone number look like: as they are, escaped, or in base 64.
+"""Recognize emails and phone numbers: plain, escaped, or in base64.
 
-A phone number is one that cannot be an order number: with a plus and the code of a country, with 00
-and that code apart, with `tel:`, or with its area code in brackets. Digits alone are an id.
-
-A text is searched twice at most: as it is, and as `reading` says it. Both take time in proportion
-to its length, and what is longer than MOST_READ is not searched.
+A phone number must not look like an order number: it has a plus and a country code, 00 and a
+separate country code, `tel:`, or an area code in brackets. Digits alone are an id. A text is
+searched at most twice: unchanged, and decoded by `reading`. Both take time in proportion to its
+length. Texts longer than MOST_READ are not searched.
 """
 
 import binascii
@@ -32,7 +31,7 @@ MOST_UNQUOTED: Final = 5
 
 
 def may_hold_a_person(text: str) -> bool:
-    """Return False only for a text that holds no person: a fast first check of each text."""
+    """Return False only for a text without personal data: a fast first check."""
     if len(text) < _SHORTEST:
         return False
     if "@" in text or "+" in text or "%" in text or "(" in text or ":" in text:
@@ -54,7 +53,7 @@ def shows_a_person(text: str) -> bool:
 
 
 def holds_a_person(text: str) -> bool:
-    """Return whether one stands in a text, escaped or not, escaped in an escape, or in base 64."""
+    """Return whether a text contains personal data: plain, escaped, or in base64."""
     if not may_hold_a_person(text):
         return False
     if len(text) > MOST_READ or shows_a_person(text):
@@ -67,8 +66,8 @@ def reading(text: str) -> str | None:
     """Return a text with its escapes decoded, also nested ones.
 
     Decodes percent-encoding, HTML entities, escapes of JSON and JavaScript, and other forms of
-    letters and digits (full-width, with invisible characters between). None if decoding does not
-    end.
+    letters and digits (full-width, with invisible characters between). None if the escapes are
+    nested too deeply.
     """
     longest = 2 * len(text) + _SHORT_TEXT  # a letter may stand for eighteen
     for _ in range(MOST_UNQUOTED + 1):

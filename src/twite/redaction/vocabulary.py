@@ -1,11 +1,10 @@
-"""What a field holds, by its name: a person, a secret, an id, or what nobody knows.
+"""Classify fields by name: personal data, a secret, an id, or unknown.
 
-A name counts in any spelling (`fullName`, `full_name`, `FULL-NAME`, `Prénom`) and with whose it is
-before it (`billing_first_name`, `custPhone`). Some words name a person in some places alone: a
-`name` is one at the top of an event and among what is told of a person, and none in an item.
-
-`told_by` is for what is scrubbed: it knows nothing that it cannot be sure of, since what is no
-email under a name of one is left out. `kind_of` is for what is shown, and guesses beyond that.
+Any spelling of a name counts (`fullName`, `full_name`, `FULL-NAME`, `Prénom`), also with an owner
+before it (`billing_first_name`, `custPhone`). Some words depend on the place: a `name` is personal
+data at the top of an event and in data about a person, but not in an item. `told_by` is for
+scrubbing, and only returns certain results, because a wrong result would remove data. `kind_of` is
+for masking, and guesses more.
 """
 
 import re
@@ -52,9 +51,9 @@ PERSONS: Final = frozenset({FieldKind.EMAIL, FieldKind.PHONE, FieldKind.NAME})
 def told_by(
     name: str, among: FieldContext = FieldContext.EVENT
 ) -> tuple[FieldKind | None, FieldContext]:
-    """Return which of PERSONS a field holds, and the context of the fields below it.
+    """Return which of PERSONS a field contains, and the context of the fields below it.
 
-    Of a dotted name, the last part counts; the others set the context.
+    In a dotted name, the last part counts; the others set the context.
     """
     return _told(name[-_LONGEST:], among)
 
@@ -66,10 +65,10 @@ def person_in(name: str, among: FieldContext = FieldContext.EVENT) -> FieldKind 
 def person_in_row(
     row: Mapping[str, object], *, alone: bool = False
 ) -> tuple[FieldKind, frozenset[str], frozenset[str]] | None:
-    """Return which of PERSONS a row of name and value holds, its names, and its values.
+    """Return which of PERSONS a name-value row contains, with its names and values.
 
-    As `{"name": "Telefon", "value": "02079460016"}`. `alone` accepts only rows without other
-    fields: a thing has a name, a value, and more.
+    An example is `{"name": "Telefon", "value": "02079460016"}`. `alone` accepts only rows without
+    other fields, because items also have a name and a value.
     """
     if not 2 <= len(row) <= _LONGEST_ROW:
         return None
@@ -95,22 +94,22 @@ def row_of(row: Mapping[str, object]) -> tuple[dict[str, str], frozenset[str]]:
 
 
 def is_about_people(name: str) -> bool:
-    """Return whether what a field holds is told of a person, as `user_data`."""
+    """Return whether a field contains data about a person, such as `user_data`."""
     return _place(plain(name[-_LONGEST:].rpartition(".")[2])) is FieldContext.PERSON
 
 
 def is_digest_key(name: str) -> bool:
-    """Return whether a name says that it holds a hash, as `sha256_email_address`."""
+    """Return whether a name indicates a hash, such as `sha256_email_address`."""
     return _HASHED.search(plain(name[-_LONGEST:].rpartition(".")[2])) is not None
 
 
 def kind_of(name: str) -> FieldKind:
-    """Return what may stand under a name. A name with dots is that of something deeper."""
+    """Return the possible kind of a field. A dotted name is the path of a nested field."""
     return _kind_of(name[-_LONGEST:])
 
 
 def promises_secret(text: str) -> bool:
-    """Return whether a name or a label promises a secret, as `apiAccessToken` and `API key`."""
+    """Return whether a name or a label indicates a secret, such as `apiAccessToken`."""
     parts = [word.lower() for word in _WORDS_OF_LABEL.findall(text)]
     pairs = {"".join(pair) for pair in pairwise(parts)}
     return bool(words.SECRET_WORDS & set(parts) or words.SECRET_PAIRS & (pairs | set(parts)))
@@ -129,7 +128,7 @@ def is_harmless_parameter(name: str) -> bool:
 
 
 def plain(name: str) -> str:
-    """Return a name as it is compared: `userData` and `User-Data` are `userdata`."""
+    """Return the form of a name for comparison: `userData` and `User-Data` are `userdata`."""
     if name.isascii():
         return _PARTS.sub("", name.lower())
     bare = unicodedata.normalize("NFKD", name.casefold())

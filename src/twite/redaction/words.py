@@ -1,8 +1,7 @@
-"""The words of which names of fields are made, by what a field of that name holds.
+"""The words in field names, by the data that such fields contain.
 
-Spelled in small letters, without accents and without what parts words: `Tel.-Nr.` is `telnr`. The
-languages are those of X's larger markets. `vocabulary` reads them; docs/reference/redaction.md
-lists them.
+Words are in lower case, without accents and separators: `Tel.-Nr.` is `telnr`. The languages are
+those of X's larger markets. `vocabulary` reads them; docs/reference/redaction.md lists them.
 """
 
 from collections.abc import Mapping

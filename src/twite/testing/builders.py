@@ -69,7 +69,7 @@ def an_entry(
     held: str | None = None,
     called: str | None = None,
 ) -> AcceptedConversion:
-    """Return a conversion as the store takes it."""
+    """Return a conversion for the store."""
     conversion = a_conversion(conversion_id, pixel=pixel, event=event)
     return AcceptedConversion(
         index=index,

@@ -46,7 +46,10 @@ class Emulator:
         return self._ask("GET", "hits")
 
     def fault(self, kind: str, **more: Json) -> JsonObject:
-        """Arm a fault for the next request, or as `count`, `after`, `pixel` and the rest say."""
+        """Arm a fault for the next request.
+
+        `count`, `after`, `pixel` and other parameters select more requests.
+        """
         return self._ask("POST", "faults", {"kind": kind, **more})
 
     def faults(self) -> JsonObject:
@@ -59,7 +62,7 @@ class Emulator:
         return self._ask("PATCH", "switches", changes)
 
     def add(self, **world: Json) -> JsonObject:
-        """Add to the world, or change what is in it: lists under pixels, events, users, …"""
+        """Add entries to the world, or change them: lists under pixels, events, users, …"""
         return self._ask("PUT", "world", world)
 
     def world(self) -> JsonObject:

@@ -4,8 +4,8 @@
     python -m twite.testing.ends --ends 200 --least 250000 --folder /var/lib/twite-trial
     python -m twite.testing.ends --end stop --ends 20
 
-Real processes and real sockets, on the disk of the folder. The emulator of X is the judge: it alone
-knows what X received and counted.
+Real processes and real sockets, on the disk of the folder. The emulator of X decides, because only
+it knows what X received and counted.
 """
 
 import argparse
@@ -94,7 +94,7 @@ class SeenConversions(msgspec.Struct, kw_only=True):
 
 
 class EndedRun(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of a trial. `broken` lists the broken promises, in words.
+    """The result of a trial. `broken` describes the broken promises.
 
     `resent` conversions went to X more than once; `longest` is the longest stop, in seconds.
     """
@@ -109,7 +109,7 @@ class EndedRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def judge(seen: SeenConversions, *, end: End) -> tuple[str, ...]:
-    """Return each promise that was broken, in words."""
+    """Return a description of each broken promise."""
     lost = set(seen.acknowledged) - seen.tallies.keys()
     twice = [id_ for id_, many in seen.tallies.items() if many.counted != 1]
     broken: list[tuple[Collection[object], str]] = [
@@ -154,7 +154,7 @@ def play(
     seed: int = 1,
     tell: Callable[[str], None] = _ignore,
 ) -> EndedRun:
-    """Kill or stop a gateway so often, and until `least` conversions are acknowledged; then judge.
+    """Kill or stop a gateway repeatedly, until `least` conversions are acknowledged; then check.
 
     The folder holds the settings, the database and the log. Raises GatewayError, EmulatorError.
     """

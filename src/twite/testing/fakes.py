@@ -1,4 +1,4 @@
-"""A fake clock that moves on command."""
+"""Fakes for tests: clock, randomness, transports, engine, accounts, passwords, disk."""
 
 import asyncio
 import heapq
@@ -18,7 +18,7 @@ from twite.gtm.template.sandbox import Call, EffectAnswer, RunResult, Turn
 
 
 class MovingClock:
-    """Time for tests. `jump` moves the wall clock alone, as a wrong or corrected clock does."""
+    """A clock for tests. `jump` moves only the wall clock, as a correction of the clock does."""
 
     def __init__(self, now: int = 1_795_600_000_000) -> None:
         self._now = now
@@ -35,17 +35,20 @@ class MovingClock:
         return self._elapsed
 
     async def sleep(self, ms: int) -> None:
-        """Wait until the clock has moved that far."""
+        """Wait until the clock has advanced by this time."""
         waiter = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (self._elapsed + ms, next(self._order), waiter))
         await waiter
 
     def jump(self, ms: int) -> None:
-        """Move the wall clock, and nothing else."""
+        """Move only the wall clock."""
         self._now += ms
 
     async def advance(self, ms: int) -> None:
-        """Move on, waking each sleeper at its moment and letting it act before time goes on."""
+        """Advance the clock.
+
+        Each sleeper wakes at its time, and runs before time advances further.
+        """
         end = self._elapsed + ms
         await settled()
         while self._sleepers and self._sleepers[0][0] <= end:
@@ -70,7 +73,7 @@ async def settled(turns: int = 12) -> None:
 
 
 class SeededRandomness:
-    """The same seed gives the same numbers, nonces and receipts."""
+    """Randomness for tests: the same seed gives the same numbers, nonces and receipts."""
 
     def __init__(self, seed: int = 1) -> None:
         self._random = Random(seed)  # noqa: S311  to be repeated, not to be secret
@@ -81,12 +84,12 @@ class SeededRandomness:
         return self._random.random()
 
     def nonce(self) -> str:
-        """Return text never returned before by this instance."""
+        """Return text that this instance has not returned before."""
         self._nonces += 1
         return f"nonce{self._nonces}"
 
     def receipt(self) -> str:
-        """Return a UUID in shape; later ones sort later."""
+        """Return a text with the form of a UUID; later ones sort later."""
         self._nonces += 1
         return f"{self._nonces:08x}-0000-7000-8000-{self._random.getrandbits(48):012x}"
 
@@ -95,18 +98,18 @@ Reply = Response | NoResponse | Callable[[OutboundRequest], Response | NoRespons
 
 
 class ScriptedTransport:
-    """Returns the scripted replies in turn, then accepts everything; records each request."""
+    """Returns the scripted responses in order, then accepts everything; records each request."""
 
     def __init__(self, replies: Iterable[Reply] = ()) -> None:
         self._replies = list(replies)
         self.sent: list[OutboundRequest] = []
 
     def reply(self, reply: Reply) -> None:
-        """Add a reply to those that are waiting."""
+        """Add a response to the script."""
         self._replies.append(reply)
 
     async def post(self, outbound: OutboundRequest) -> Response | NoResponse:
-        """Keep the request and give the next reply."""
+        """Record the request and return the next response."""
         self.sent.append(outbound)
         reply = self._replies.pop(0) if self._replies else taken
         return reply(outbound) if callable(reply) else reply
@@ -119,14 +122,14 @@ def conversions_of(outbound: OutboundRequest) -> list[dict[str, object]]:
 
 
 def taken(outbound: OutboundRequest) -> Response:
-    """Answer as X does when it takes everything."""
+    """Return X's response if it accepts everything."""
     count = len(conversions_of(outbound))
     body = {"data": {"conversions_processed": count, "debug_id": "d"}, "request": {"params": {}}}
     return Response(status=200, headers={}, body=msgspec.json.encode(body))
 
 
 def refused(*errors: tuple[str, str, str], status: int = 400) -> Response:
-    """Answer as X does when it refuses: (code, message, parameter) for each error."""
+    """Return X's response to a refused request; each error is (code, message, parameter)."""
     body = {
         "errors": [
             {"code": code, "message": message, "parameter": parameter}
@@ -138,7 +141,7 @@ def refused(*errors: tuple[str, str, str], status: int = 400) -> Response:
 
 
 class ScriptedWeb:
-    """Gives the answers in turn, then 200 to everything; keeps what was asked.
+    """Returns the scripted answers in order, then 200 for everything; records the requests.
 
     See twite.gateway.ports.transport.Web.
     """
@@ -148,7 +151,7 @@ class ScriptedWeb:
         self.asked: list[WebRequest] = []
 
     async def ask(self, asked: WebRequest) -> Response | NoResponse:
-        """Keep the request and give the next answer."""
+        """Record the request and return the next answer."""
         self.asked.append(asked)
         if self._answers:
             return self._answers.pop(0)
@@ -220,7 +223,7 @@ _FORMER: Final = "former:"
 
 
 class PlainPasswords:
-    """Stores passwords in clear. A hash that begins with `former:` is valid, and outdated.
+    """Stores passwords in plain text. A hash that begins with `former:` is valid, and outdated.
 
     `verified` and `hashed` count the calls.
     """
@@ -244,7 +247,7 @@ class PlainPasswords:
 class HeldPasswords(PlainPasswords):
     """Blocks calls of `verify` or `hash` until the test releases them.
 
-    So a test can act in the time that a slow hash takes.
+    A test can then act while a slow hash would run.
     """
 
     def __init__(self) -> None:
@@ -255,13 +258,13 @@ class HeldPasswords(PlainPasswords):
         self._go = asyncio.Event()
 
     def hold(self, what: str, *, times: int = 1) -> None:
-        """Hold the next calls, so many, at the end of `verify` or `hash`."""
+        """Hold the next `count` calls at the end of `verify` or `hash`."""
         self._to_hold[what] = times
         self._held = 0
         self._go = asyncio.Event()
 
     async def arrived(self, times: int = 1) -> None:
-        """Wait until so many calls are held."""
+        """Wait until this number of calls is held."""
         async with self._arrival:
             await self._arrival.wait_for(lambda: self._held >= times)
 
@@ -291,7 +294,10 @@ class HeldPasswords(PlainPasswords):
 
 
 class SetDisk:
-    """`room` is the free space that it reports; None makes it fail as a broken disk does."""
+    """A disk for tests.
+
+    `room` is the reported free space; with None, it fails like a broken disk.
+    """
 
     def __init__(self, room: DiskSpace | None = None) -> None:
         self.room: DiskSpace | None = room or DiskSpace(free=50 << 30, files={"database": 1})

@@ -31,7 +31,7 @@ class GatewayError(AssertionError):
 class GatewayProcess:
     """A gateway with a settings file; `start` may follow each `stop` and each `kill`.
 
-    `note` is the address file beside the database, and `key` a source key. Its processes get
+    `note` is the address file next to the database, and `key` a source key. Its processes get
     `environment`. Tests may replace `popen`, which starts them.
     """
 
@@ -52,7 +52,10 @@ class GatewayProcess:
         return self._note
 
     def start(self) -> None:
-        """Start it, and wait until it accepts requests. Raises GatewayError with its log."""
+        """Start the gateway, and wait until it accepts requests.
+
+        Raises GatewayError with its log.
+        """
         self.note.unlink(missing_ok=True)
         with self._log.open("ab") as log:
             self.process = self.popen(
@@ -74,23 +77,26 @@ class GatewayProcess:
             self.kill()
 
     def kill(self) -> None:
-        """Kill it, as `kill -9` does."""
+        """Kill the gateway, as `kill -9` does."""
         process = self._running()
         process.kill()
         process.wait()
 
     def stop(self) -> int:
-        """Stop it with SIGTERM, as a service manager does; return its exit code."""
+        """Stop the gateway with SIGTERM, as a service manager does; return its exit code."""
         process = self._running()
         process.send_signal(signal.SIGTERM)
         return process.wait(timeout=STOP_SECONDS)
 
     def post(self, body: object, path: str = "/v1/conversions") -> Answer:
-        """Return the status and the JSON of the answer."""
+        """Post JSON; return the status and the JSON of the response."""
         return self._ask(path, json.dumps(body).encode())
 
     def get(self, path: str) -> Answer:
-        """Return the status and the JSON of the answer; a text is under `text`."""
+        """Send a GET request; return the status and the JSON of the response.
+
+        Text is under `text`.
+        """
         return self._ask(path)
 
     def balance(self) -> dict[str, int]:
@@ -203,8 +209,8 @@ class LoadShop:
     """Posts orders until the end of its block.
 
     With `repeats`, one request in eight repeats an earlier request that may or may not have been
-    acknowledged, as a client that lost a response does. `unanswered` are requests sent completely
-    without a response; `problems` are responses that no gateway should give.
+    acknowledged, as a client does after a lost response. `unanswered` are complete requests without
+    a response; `problems` are responses that a gateway must never return.
     """
 
     def __init__(self, gateway: GatewayProcess, *, repeats: bool = True) -> None:

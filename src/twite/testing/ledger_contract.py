@@ -36,7 +36,7 @@ class OutboxContract(
     CopyLaws,
     CopiesAtOnceLaws,
 ):
-    """What the in-memory store keeps as well: no reports, console queries, edits or erasure."""
+    """The contract of the in-memory store. It has no reports, console queries, edits or erasure."""
 
 
 class LedgerContract(OutboxContract, RejectionLaws, SightingLaws, QueryLaws, PrivacyLaws):

@@ -158,9 +158,10 @@ def serve(
     world: Mapping[str, object] | None = None,
     ready: Callable[[str], None],
 ) -> None:
-    """Serve until SIGINT or SIGTERM. `port` 0 takes a free one; `ready` is told the address.
+    """Serve until SIGINT or SIGTERM.
 
-    OSError when the address cannot be had.
+    `port` 0 selects a free one; `ready` is called with the address. Raises OSError if the address
+    is not available.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family, backlog=1024) as listener:

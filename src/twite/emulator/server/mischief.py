@@ -1,4 +1,4 @@
-"""Play faults on a real connection; other faults become responses here."""
+"""Apply faults to a real connection; other faults become responses here."""
 
 import gzip
 from collections.abc import Callable, Mapping
@@ -161,7 +161,7 @@ _PARTS: Final[Mapping[FaultKind, Callable[[XAnswer], bytes]]] = MappingProxyType
 async def judged(
     request: XRequestReceived, fault: InjectedFault, judge: Judge, wire: Wire
 ) -> XVerdict | None:
-    """Return the verdict under `fault`; None if the client left before it was judged."""
+    """Return the verdict under `fault`; None if the client left before the check."""
     if fault.kind in UNJUDGED:
         return XVerdict(answer=unjudged_answer(fault, judge))
     if fault.kind is FaultKind.STALL and not await wire.wait(fault.seconds):

@@ -21,7 +21,7 @@ _NO_BODY: Final = (204, 304)
 
 
 class OpenProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, which also shows each request the connection it came by."""
+    """uvicorn's protocol, which also gives each request access to its connection."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -53,7 +53,10 @@ class Wire:
                 return b"".join(parts)
 
     async def wait(self, seconds: float) -> bool:
-        """Let time pass; True when the client is still there. Only after the body was read."""
+        """Wait; return whether the client is still connected.
+
+        Call it only after the body was read.
+        """
         try:
             async with asyncio.timeout(seconds):
                 await self._receive()
@@ -87,14 +90,14 @@ class Wire:
         await self._send({"type": "http.response.body"})
 
     async def say_raw(self, answer: XAnswer, *parts: bytes, hard: bool = False) -> None:
-        """Write the head of `answer` and `parts` as they are, then end the connection.
+        """Write the head of `answer` and `parts` unchanged, then end the connection.
 
         The caller sets the Content-Length.
         """
         await self.say_bytes(self.head(answer), *parts, hard=hard)
 
     async def say_bytes(self, *parts: bytes, seconds: float = 0, hard: bool = False) -> None:
-        """Write these bytes, let time pass, and end the connection."""
+        """Write bytes, wait, and end the connection."""
         transport = self._transport()
         for part in parts:
             if transport.is_closing():
@@ -112,7 +115,7 @@ class Wire:
         return "\r\n".join([*lines, "connection: close", "", ""]).encode()
 
     async def end(self, *, hard: bool) -> None:
-        """End the connection: closed when all is written, or reset at once."""
+        """End the connection: closed when all is written, or reset immediately."""
         transport = self._transport()
         if hard:
             connection = transport.get_extra_info("socket")

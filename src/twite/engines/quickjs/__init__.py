@@ -1,4 +1,4 @@
-"""Tag templates in QuickJS: one hardened context a template, in the thread that created it.
+"""Tag templates in QuickJS: one hardened context per template, in the thread that created it.
 
-The sandbox itself is the JavaScript beside this file, joined into one closure by `script`.
+The sandbox consists of the JavaScript files in this folder, which `script` joins into one closure.
 """

@@ -22,8 +22,9 @@ from twite.gtm.template.template import Template, TemplateUnusable
 def suffixes() -> msgspec.Raw:
     """Return the Public Suffix List's rules by top-level domain, as JSON: `{"uk": " co.uk … "}`.
 
-    Rules of one label are left out: the list's default rule covers them. Private rules, as
-    `myshopify.com`, count: a cookie must not be set above a shop of such a platform.
+    Rules with one label are omitted, because the list's default rule covers them. Private rules,
+    such as `myshopify.com`, are included: a cookie must not be set for all shops of such a
+    platform.
     """
     found: dict[str, list[str]] = {}
     text = (files("publicsuffixlist") / "public_suffix_list.dat").read_text("utf-8")
@@ -114,7 +115,7 @@ class QuickJsEngine:
         self._open()
 
     def start(self, call: Call) -> Turn:
-        """Begin a run."""
+        """Start a run."""
         if self.lost > _MOST_LOST * self._limits.memory:
             return Turn(run=0, error=_LOST, spent=True)
         if not self._waiting and self._is_worn():
@@ -132,47 +133,48 @@ class QuickJsEngine:
         return self._turn("resume", str(run), arguments)
 
     def end(self, run: int) -> None:
-        """Forget a run that will not be resumed."""
+        """Discard a run that will not be resumed."""
         self._waiting.discard(run)
         self._enter("end", str(run))
 
     def adopt(self) -> None:
-        """Belong to the thread that calls this. No other may have a turn under way."""
+        """Assign the engine to the calling thread. No other thread may have a turn running."""
         self._thread = threading.get_ident()
 
     def relieve(self) -> None:
         """Raise the memory limit of the running turn; any thread may call it.
 
-        The engine ends a turn by an error, which needs memory: without it, the code catches "null"
-        instead, and continues.
+        The engine ends a turn with an error, which needs memory. Without memory, the code catches
+        "null" instead, and continues.
         """
         self._room += self._limits.memory
         self._context.set_memory_limit(self._room)
 
     def starve(self) -> None:
-        """Let the running turn get no more memory; any thread may call it.
+        """Deny the running turn further memory; any thread may call it.
 
-        An operator that reads long texts in a loop is ended by no clock for minutes. It does need
-        memory. Only for a turn whose thread was abandoned: code that catches the error goes on.
+        No time limit interrupts an operator on long texts within minutes, but it needs memory. Use
+        it only for a turn whose thread was abandoned, because code that catches the error
+        continues.
         """
         self._context.set_memory_limit(1)
 
     def apis(self) -> tuple[str, ...]:
-        """Return the names that `require` knows."""
+        """Return the names of the APIs that `require` returns."""
         return tuple(msgspec.json.decode(self._enter("apis"), type=list[str]))
 
     def scenario(self, code: str, *, now: int, seed: int) -> msgspec.Raw:
-        """Run one scenario of a template's tests in a context of its own; return its result."""
+        """Run one scenario of a template's tests in a separate context; return its result."""
         self._open()
         given = {"code": "\n" * SCENARIO_LINE + code, "now": now, "seed": seed}
         return msgspec.Raw(self._enter("scenario", _CALL.encode(given).decode()).encode())
 
     def memory(self) -> int:
-        """Return how many bytes the context holds."""
+        """Return the memory of the context in bytes."""
         return int(self._context.memory()["malloc_size"])
 
     def let_go(self) -> None:
-        """Free the memory of all runs in one call: the binding would block all of Python."""
+        """Free the memory of all runs in one call. The binding would block all Python threads."""
         self._waiting.clear()
         with contextlib.suppress(quickjs.JSException):
             self._context.set_memory_limit(12 * self._limits.memory)

@@ -1,4 +1,4 @@
-"""Run a template's own tests, each scenario in a context of its own."""
+"""Run a template's own tests, each scenario in a separate context."""
 
 from typing import Final
 
@@ -16,7 +16,7 @@ LIMITS: Final = RunLimits(time=5.0, memory=64 * 1024 * 1024)
 def run_scenarios(
     template: Template, scenarios: Scenarios, *, now: int, seed: int = 1, limits: RunLimits = LIMITS
 ) -> tuple[ScenarioResult, ...]:
-    """Run them all. Raises TemplateUnusable when the template's code is not JavaScript."""
+    """Run all scenarios. Raises TemplateUnusable if the template's code is not JavaScript."""
     engine = QuickJsEngine(template, limits=limits, testing=True)
     return tuple(
         _verdict(engine, template, scenarios.setup, scenario, now=now, seed=seed)

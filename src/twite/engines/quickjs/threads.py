@@ -1,4 +1,4 @@
-"""Run templates off the event loop: each template has threads and contexts of its own.
+"""Run templates off the event loop: each template has its own threads and contexts.
 
 A run that hangs occupies a thread of its template until a limit ends it, or until the thread is
 abandoned (thread_worker.py). Other templates have other threads; runs of the same template
@@ -43,7 +43,7 @@ class TemplateThreads:
 
     `templates` are known by name, `keys` are the keys of hmacSha256. Each template has at most
     `threads`, created on demand, and at most `waiting` runs in progress or queued; further ones are
-    refused with TemplatesBusy. On probation, a new run during the rest time is refused with
+    refused with TemplatesBusy. On probation, a new run during a pause is refused with
     TemplatePaused, and a continued run waits.
     """
 
@@ -70,7 +70,7 @@ class TemplateThreads:
         self._threads = {name: [self._thread(left) for _ in range(threads)] for name in templates}
 
     async def start(self, template: str, call: Call) -> Turn:
-        """Begin a run of a template. Raises TemplatesBusy, TemplatePaused."""
+        """Start a run of a template. Raises TemplatesBusy, TemplatePaused."""
         if wait := self._probations.rest(_whose(template)):
             raise _rests(template, wait)
         threads = self._threads[template]
@@ -86,7 +86,7 @@ class TemplateThreads:
     async def resume(
         self, template: str, run: int, answers: tuple[EffectAnswer, ...], *, now: int
     ) -> Turn:
-        """Continue a run with answers, or only with the time that has passed."""
+        """Continue a run with answers, or after a timer."""
         own, at = divmod(run, len(self._threads[template]))
         while True:
             if wait := self._probations.rest(_whose(template)):
@@ -99,7 +99,7 @@ class TemplateThreads:
                 return turn
 
     async def end(self, template: str, run: int) -> None:
-        """Forget a run that will not be resumed."""
+        """Discard a run that will not be resumed."""
         own, at = divmod(run, len(self._threads[template]))
         with contextlib.suppress(HungTurn):
             await self._threads[template][at].call(
@@ -107,7 +107,7 @@ class TemplateThreads:
             )
 
     def stop(self) -> None:
-        """Accept nothing more; running turns end by themselves, or by their limits."""
+        """Accept no more runs. Running turns finish, or reach their limits."""
         for threads in self._threads.values():
             for thread in threads:
                 thread.worker.stop()

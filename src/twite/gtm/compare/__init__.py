@@ -1,5 +1,5 @@
-"""Compare the requests that tags would send here with those that another system sent.
+"""Compare the requests of tags in Twite with the requests that another system sent.
 
-lines ─ capture ─▶ cases: what came in, and what was sent for it
-cases + requests of the tags here ─ comparison ─▶ matched, different, missing, extra
+lines ─ capture ─▶ cases: the incoming request, and the requests sent for it cases + requests of the
+tags here ─ comparison ─▶ matched, different, missing, extra
 """

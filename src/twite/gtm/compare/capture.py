@@ -1,13 +1,13 @@
-"""Lines of captured traffic → cases.
+"""Read lines of captured traffic into cases.
 
-A line is an object of JSON and has one of three shapes, which may be mixed:
+A line is a JSON object with one of three shapes, which may be mixed:
 
     {"event": {…} or "request": {…}, "sent": [{…}, …]}    a whole case
     {"trace": "…", "event" or "request": …}                what came in
     {"trace": "…", "sent": …}                              what was sent for it
     {"TraceId": "…", "Type": "Request", "RequestUrl": …}   the same, as Stape's tags log it
 
-Lines of one trace make one case; without a trace, a line stands for itself. A request's header
+Lines of one trace form one case; a line without a trace is a case of its own. A request's header
 `trace-id` is its trace, as in Stape's logs. [seen: facts on preview and logs]
 """
 

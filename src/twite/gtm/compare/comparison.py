@@ -1,8 +1,8 @@
-"""Compare requests of the tags here with captured ones: pair them, and list the differences.
+"""Compare requests of Twite's tags with captured ones: pair them, and list the differences.
 
-Two requests may be paired if method, host and path are equal. Of several, those with the fewest
-differences are paired. Bodies are compared as JSON or as a form, if they are one; of headers, those
-that a template here sets.
+Two requests can be paired if method, host and path are equal; among several, the pair with the
+fewest differences is chosen. Bodies are compared as JSON or as forms, if possible; only headers set
+by a template are compared.
 """
 
 from collections import Counter
@@ -53,7 +53,10 @@ class TagRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ComparisonResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One case. `missing` was sent there and not here, `extra` the other way round: URLs."""
+    """The result of comparing one case.
+
+    `missing` are URLs that only the other system sent, `extra` URLs that only Twite sent.
+    """
 
     pairs: tuple[ComparedPair, ...] = ()
     missing: tuple[str, ...] = ()
@@ -214,7 +217,7 @@ Mask = Callable[[str, Tree], str]
 
 
 class ShownDifference(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of one case: the comparison, and the tags here that failed, with the reason.
+    """The result of one case: the comparison, and Twite's tags that failed, with the reason.
 
     `unread` is the error of an unreadable case; `kept_back` the reason why the gateway passed an
     event to no tag, one for each event.
@@ -228,7 +231,10 @@ class ShownDifference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DifferenceGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """The same place in the same tag's requests, `times` over; the values are of `line`, masked."""
+    """Differences at the same place in requests of the same tag.
+
+    `times` counts them; the masked values are an example from `line`.
+    """
 
     tag: str
     url: str
@@ -263,7 +269,7 @@ class ComparisonSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def summed(shown: Iterable[ShownDifference], mask: Mask) -> ComparisonSummary:
-    """Sum up the cases. `mask` makes a place and its value safe to show."""
+    """Summarize the cases. `mask` makes a place and its value safe to show."""
     groups: dict[tuple[str, str, str], DifferenceGroup] = {}
     missing, extra, failed = Counter[str](), Counter[str](), Counter[str]()
     unread, ignored, alike = Counter[str](), Counter[str](), Counter[bool]()

@@ -21,7 +21,7 @@ _KEPT: Final = 1024
 
 class Match(Protocol):
     def group(self, which: int = 0) -> str | None:
-        """Return the text of a group; 0 is the whole."""
+        """Return the text of a group; 0 is the whole match."""
 
     def groups(self) -> tuple[str | None, ...]:
         """Return the texts of all groups."""
@@ -36,7 +36,7 @@ class _Pattern(Protocol):
 def regex_match(
     pattern: str, text: str, *, ignore_case: bool = False, whole: bool = False
 ) -> Match | None:
-    """Return the match: anywhere in the text, or of all of it if `whole` is set."""
+    """Return the match: anywhere in the text, or of the whole text if `whole` is set."""
     compiled = _compiled(_sound(pattern), ignore_case)
     if not isinstance(compiled, str):
         return compiled.fullmatch(_sound(text)) if whole else compiled.search(_sound(text))

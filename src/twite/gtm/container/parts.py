@@ -30,7 +30,7 @@ class ContainerUnusable(OperatorError):
 class ContainerPart(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
 ):
-    """The base of all parts; refuses unknown keys."""
+    """The base class of all parts. It refuses unknown keys."""
 
 
 class Operator(StrEnum):
@@ -74,12 +74,12 @@ class SequencedTag(ContainerPart, frozen=True, kw_only=True):
 
 
 class ContainerTag(ContainerPart, frozen=True, kw_only=True):
-    """A template with its fields, and when it fires.
+    """A template with its fields, and the rules when it fires.
 
-    `defaults` fills in fields that are not given; an imported tag keeps its saved values. `secrets`
-    are parts of `fields` by path, as `rows.0.value`, each with its storage place. `consent` are the
-    signals that must be granted. `starts_at` and `ends_at` are milliseconds since 1970; the tag
-    fires from the first on, and before the second.
+    `defaults` is whether missing fields get their defaults; an imported tag keeps its saved values.
+    `secrets` are parts of `fields` by path, such as `rows.0.value`, each with its storage place.
+    `consent` are the signals that must be granted. `starts_at` and `ends_at` are milliseconds since
+    1970; the tag fires within this period.
     """
 
     name: str
@@ -126,7 +126,7 @@ class VariableSource(StrEnum):
 
 
 class LookupRow(ContainerPart, frozen=True, kw_only=True):
-    """A line of a lookup table: a text, or a regular expression, and its value."""
+    """A row of a lookup table: a text, or a regular expression, and its value."""
 
     key: str
     value: Tree = None
@@ -173,7 +173,7 @@ class Variable(ContainerPart, frozen=True, kw_only=True):
 
 
 class ReadFields(StrEnum):
-    """Twite's own reader that a client without a template stands for."""
+    """The Twite format that a client without a template uses."""
 
     GA4 = "ga4"  # /g/collect
     MEASUREMENT_PROTOCOL = "measurement_protocol"  # /mp/collect
@@ -181,9 +181,9 @@ class ReadFields(StrEnum):
 
 
 class ContainerClient(ContainerPart, frozen=True, kw_only=True):
-    """A client that may claim requests; the highest priority is asked first.
+    """A client that may claim requests; the client with the highest priority runs first.
 
-    Without a template it stands for one of Twite's own readers, under this name.
+    Without a template, it gives a name to one of Twite's own formats.
     """
 
     name: str
@@ -198,8 +198,8 @@ class ContainerClient(ContainerPart, frozen=True, kw_only=True):
 class Transformation(ContainerPart, frozen=True, kw_only=True):
     """A change of the event as tags see it; conditions of tags see the unchanged event.
 
-    One of `exclude`, `allow` (keys, dotted) and `set` holds something. `when` must hold; `tags` and
-    `templates` are the affected ones, or with `others` the excepted ones; empty means all.
+    Exactly one of `exclude`, `allow` (dotted keys) and `set` is not empty. `when` must hold; `tags`
+    and `templates` are the affected ones, or with `others` the excepted ones; empty means all.
     """
 
     name: str

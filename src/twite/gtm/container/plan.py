@@ -1,6 +1,6 @@
 """Decide which tags fire for an event, with which fields, and why the others do not.
 
-Triggers see the event as it came; a tag, and the variables in its fields, see it after the
+Triggers see the received event; a tag, and the variables in its fields, see the event after the
 transformations: first allow, then set, then exclude.
 
     tags ─ paused? ─ a trigger fits? ─ an exception fits? ─ consent? ─▶ FiredTag, by priority
@@ -45,8 +45,8 @@ class FiredTag(msgspec.Struct, frozen=True, kw_only=True):
     """A tag that fires. `fields` is the template's `data`, `event` the event as the tag sees it.
 
     `fields` may hold secrets: they must not be stored. `trigger` is the one that matched, "" for a
-    setup or teardown tag. `setup` runs before, `teardown` after; `tag` says whether the failure
-    of one stops the next. `consent` are the signals found granted.
+    setup or teardown tag. `setup` runs before, `teardown` after; `tag` configures whether a failure
+    stops the next one. `consent` are the signals found granted.
     """
 
     tag: ContainerTag
@@ -87,10 +87,10 @@ class FiringPlan(msgspec.Struct, frozen=True, kw_only=True):
 def plan(
     container: Container, occasion: EventContext, *, variables: Variables, filled: bool = True
 ) -> FiringPlan:
-    """Decide for each tag. A tag that cannot be filled in is skipped, with the reason.
+    """Decide for each tag whether it fires.
 
-    Where it is not to be `filled`, only whether it fires is decided: `fields` and `event` are
-    empty, and no variable runs that no trigger asks for.
+    A tag whose fields cannot be evaluated is skipped, with the reason. Without `filled`, fields are
+    not evaluated: `fields` and `event` are empty, and only variables of triggers run.
     """
     client = client_name(container, occasion.client)
     if client != occasion.client:
@@ -112,7 +112,7 @@ def plan(
 
 
 def only(container: Container, tag: str) -> Container:
-    """Return the container with one tag that always fires, to run it as decided before."""
+    """Return the container with one tag that always fires, to repeat an earlier decision."""
     tags = tuple(
         msgspec.structs.replace(
             other, triggers=(ALL_EVENTS,) if other.name == tag else (), unless=()

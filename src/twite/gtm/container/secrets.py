@@ -2,7 +2,7 @@ r"""Secrets of a container: stored elsewhere, and inserted before it runs.
 
 A secret is a text in `fields` (of a tag, client or variable template), or in another variable's
 `value`, `default` or `rows`. The part's `secrets` names it by its path, as `rows.0.value`, with its
-storage place. A dot in a step is written `\.`. `{{names}}` in a secret are filled like in any other
+storage place. A dot in a step is written `\.`. `{{names}}` in a secret are replaced as in any other
 text.
 """
 
@@ -35,9 +35,10 @@ def places(container: Container) -> Iterator[str]:
 
 
 def opened(container: Container, secret_at: Callable[[str], str]) -> Container:
-    """Return the container with its secrets in it. `secret_at` reads the place where one is kept.
+    """Return the container with its secrets inserted.
 
-    Raises ContainerUnusable for a path that leads nowhere, and what `secret_at` raises.
+    `secret_at` reads a secret from its storage place. Raises ContainerUnusable for an invalid path,
+    and the errors of `secret_at`.
     """
     return msgspec.structs.replace(
         container,
@@ -48,7 +49,10 @@ def opened(container: Container, secret_at: Callable[[str], str]) -> Container:
 
 
 def hidden(container: Container) -> Iterator[str]:
-    """Yield what must not be shown of an opened container's secrets: all but the names in them."""
+    """Yield the secrets of an opened container, which must not be shown.
+
+    Variable names in them are omitted.
+    """
     parts: tuple[ContainerTag | Variable | ContainerClient, ...]
     parts = (*container.tags, *container.variables, *container.clients)
     for part in parts:
@@ -67,7 +71,7 @@ def as_step(name: str) -> str:
 
 
 def put(tree: Tree, path: list[str], text: str) -> Tree:
-    """Return the tree with a text there. Raises KeyError for a path that leads nowhere."""
+    """Return the tree with the text at the path. Raises KeyError for an invalid path."""
     if not path:
         return text
     step, *rest = path

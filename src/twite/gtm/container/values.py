@@ -35,7 +35,7 @@ def value_at(event: Mapping[str, Tree], path: str) -> Value:
 
 
 def without_path(event: Mapping[str, Tree], path: str) -> dict[str, Tree]:
-    """Return the event without the value; in a list it becomes null.
+    """Return the event without the value at the path; in a list, the value becomes null.
 
     Removing it would shift the indexes of later paths.
     """
@@ -78,10 +78,10 @@ def only_paths(event: Mapping[str, Tree], paths: Sequence[str]) -> dict[str, Tre
 
 
 class EventContext(msgspec.Struct, frozen=True, kw_only=True):
-    """The event for which a container runs, and the request that brought it.
+    """The event for which a container runs, and its request.
 
-    `now` is in milliseconds; `region` is the visitor's, as `GB` or `US-CA`; `consent` are known
-    signals, which override the event's own; `draw` seeds the event's random numbers.
+    `now` is in milliseconds; `region` is the visitor's region, such as `GB` or `US-CA`; `consent`
+    are known signals, which override those of the event; `draw` seeds the event's random numbers.
     """
 
     event: Mapping[str, Tree]
@@ -106,7 +106,7 @@ class Variables(Protocol):
 
 
 class Unfilled(Exception):
-    """A value that cannot be computed; the text says why. Does not leave this module."""
+    """A value cannot be computed; the text says why."""
 
 
 class Values:

@@ -1,4 +1,4 @@
-"""HTTP requests to Google's services for templates, and their results.
+"""HTTP requests to Google's services on behalf of templates, and their results.
 
     arguments of a call ─▶ GoogleRequest ─▶ HTTP response ─▶ GoogleResult: settles the promise
 

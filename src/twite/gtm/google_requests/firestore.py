@@ -38,7 +38,7 @@ def fields_of(value: Tree) -> dict[str, Tree]:
 
 
 def value_of(value: Tree, *, depth: int = 0) -> dict[str, Tree]:
-    """Return a value as Firestore has it. Raises RequestNotSent."""
+    """Return a value in Firestore's format. Raises RequestNotSent."""
     if depth > _DEEPEST:
         raise RequestNotSent(f"a document can have at most {_DEEPEST} levels")
     found: dict[str, Tree]
@@ -76,7 +76,7 @@ def tree_of_value(value: Tree) -> Tree:
 
 
 def leaves_of(value: Mapping[str, Tree], before: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """Return the paths of all values in a document: a merge writes these and nothing else."""
+    """Return the paths of all values in a document: a merge writes only these."""
     found: list[tuple[str, ...]] = []
     for name, child in value.items():
         place = (*before, name)

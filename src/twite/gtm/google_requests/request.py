@@ -14,7 +14,7 @@ _WORD: Final = re.compile(r"[A-Za-z][A-Za-z_]{0,63}", re.ASCII)
 
 
 class RequestNotSent(Exception):
-    """A call that cannot become a request. `reason` goes to the template, `words` to a person."""
+    """A call that cannot become a request. `reason` is for the template, `words` for the log."""
 
     def __init__(self, words: str, *, reason: str = "invalid_argument") -> None:
         super().__init__(words)
@@ -23,11 +23,12 @@ class RequestNotSent(Exception):
 
 
 class GoogleRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request. `scopes` are the OAuth scopes of its token; without any, it carries none.
+    """A request to Google.
 
-    `timeout` is in milliseconds, None if not given. `passing` are temporary error statuses besides
-    the usual ones; `is_told` says whether a successful response may be stored: documents may hold
-    personal data. The request holds personal data itself: its repr is masked.
+    `scopes` are the OAuth scopes of its token; without scopes, it has no token. `timeout` is in
+    milliseconds, None if not given. `passing` are temporary error statuses besides the usual ones;
+    `is_told` is whether a successful response may be stored, because documents may contain personal
+    data. The request itself contains personal data: its repr is masked.
     """
 
     url: str
@@ -44,7 +45,7 @@ class GoogleRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GoogleResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The result: with a `reason` it failed, and `value` gives details."""
+    """The result of a request. With a `reason`, it failed, and `value` has details."""
 
     value: Tree = None
     reason: str | None = None

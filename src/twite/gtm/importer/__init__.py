@@ -1,4 +1,4 @@
-"""Import a container that Google Tag Manager exported, with a report line for every part.
+"""Import a container export from Google Tag Manager, with a report line for every part.
 
     bytes ─ reading ─▶ Export ─ importing ─▶ ImportResult: the container, its templates' texts, a
                                              line for every part, and the extracted secrets

@@ -1,7 +1,7 @@
-"""Which part types of an export are supported, and by what.
+"""The part types of an export, and how each is supported.
 
-Sources: facts on container exports (one real export, two generators whose output Google took), and
-the Tag Manager API's reference. A type that is not in these tables is reported as unknown.
+Sources: facts on container exports (one real export, two generators whose output Google accepted),
+and the Tag Manager API's reference. A type that is not in these tables is reported as unknown.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class Support(StrEnum):
 
 
 class KnownPart(msgspec.Struct, frozen=True, kw_only=True):
-    """A type in the export: its name in Google's UI, its support, and why."""
+    """A part type: its name in Google's UI, its support, and the reason."""
 
     shown: str
     fit: Support = Support.RUNS

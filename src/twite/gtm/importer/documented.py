@@ -2,8 +2,8 @@
 
 Source: the resources of the Tag Manager API, version 2, which exports spell in capitals
 (developers.google.com/tag-platform/tag-manager/api/v2/reference, and its discovery document);
-`transformation`, `galleryTemplateId` and `templateDeveloperId` from the pages alone. Some keys
-(`firingRuleId`, `blockingRuleId`, `isWeakReference`) are in the one and no longer in the other.
+`transformation`, `galleryTemplateId` and `templateDeveloperId` are only in the pages. Some keys
+(`firingRuleId`, `blockingRuleId`, `isWeakReference`) are no longer in one of them.
 """
 
 from collections.abc import Mapping

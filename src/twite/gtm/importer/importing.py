@@ -1,7 +1,7 @@
 """Import an export: build the container, with a report line for every part.
 
-A part that cannot run is left out, with the parts that need it: a tag without its variable, a
-trigger without its condition. If leaving something out would send more than before (an exception, a
+A part that cannot run is omitted, with the parts that need it: a tag without its variable, a
+trigger without its condition. If an omission would send more data than before (an exception, a
 transformation that removes data), the affected tags are paused.
 """
 
@@ -54,11 +54,11 @@ def imported(
     place_of: Callable[[str], str],
     try_out: Callable[[Template], object] = str,
 ) -> ImportResult:
-    """Import. `named` are names of secrets; `place_of` returns a secret's storage place.
+    """Import an export.
 
-    `try_out` raises TemplateUnusable for a template whose code cannot run.
-
-    Raises ContainerUnusable if no tag manager can have exported this.
+    `named` are names of secrets; `place_of` returns a secret's storage place. `try_out` raises
+    TemplateUnusable for a template whose code cannot run. Raises ContainerUnusable if the export is
+    invalid.
     """
     return _Import(export, try_out).whole(named, place_of)
 

@@ -1,7 +1,7 @@
 """Decide which texts are secrets, and find secrets that remain in the written files.
 
-If a text contains a secret beside `{{names}}`, the whole text is stored elsewhere, and the names
-are filled in when it is read back.
+If a text contains a secret and `{{names}}`, the whole text is stored elsewhere, and the names are
+replaced when it is read.
 """
 
 import re
@@ -23,9 +23,9 @@ from twite.redaction.vocabulary import promises_secret
 def secret_paths(
     fields: Mapping[str, Tree], forms: tuple[Field, ...], named: frozenset[str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield (path, text) of what looks like a secret in fields, as `rows.0.value`.
+    """Yield (path, text) of likely secrets in fields, with paths such as `rows.0.value`.
 
-    `forms` are the template's fields, `named` the names that a person gave.
+    `forms` are the template's fields, `named` the names given by the user.
     """
     for path, text, suspect in suspected(fields, forms, named):
         if is_secret(text, suspect=suspect):
@@ -35,7 +35,10 @@ def secret_paths(
 def suspected(
     fields: Mapping[str, Tree], forms: tuple[Field, ...], named: frozenset[str]
 ) -> Iterator[tuple[str, str, bool]]:
-    """Yield (path, text, whether its place promises a secret) of every text in fields."""
+    """Yield (path, text, suspect) of every text in fields.
+
+    `suspect` is whether the field name indicates a secret.
+    """
     labels = {field.name: f"{field.name} {field.shown} {field.hint}" for field in flat(forms)}
     for name, tree in fields.items():
         suspect = name in named or promises_secret(labels.get(name, name))
@@ -43,7 +46,7 @@ def suspected(
 
 
 def is_secret(text: str, *, suspect: bool) -> bool:
-    """Say whether a text is one; `suspect` is one whose place promises it."""
+    """Return whether a text is a secret; `suspect` is whether its field name indicates one."""
     if not suspect:
         return looks_secret(text)
     # Beside names, a word as Bearer and a sign between two of them are none.
@@ -73,9 +76,9 @@ _PLAIN: Final = re.compile(r"\b(?:Bearer|Basic|Token)\b|[^A-Za-z0-9]+", re.IGNOR
 
 
 class PlaintextSecret(msgspec.Struct, frozen=True, kw_only=True):
-    """A likely secret written in clear: its place, and the fix.
+    """A likely secret in plain text: its place, and the fix.
 
-    `path` leads into the part, as `when.0.right`, or gives the lines of a template.
+    `path` is a path in the part, such as `when.0.right`, or the lines of a template.
     """
 
     kind: str
@@ -91,9 +94,9 @@ def left_in_clear(
     public: frozenset[str],
     besides: Sequence[PlaintextSecret] = (),
 ) -> tuple[PlaintextSecret, ...]:
-    """Return the likely secrets left in a container without its secrets, and in its templates.
+    """Return the likely secrets that remain in a container and its templates.
 
-    `public` are templates from the public gallery, `besides` what is reported already.
+    `public` are templates from the public gallery, `besides` secrets already reported.
     """
     listed = {(beside.kind, beside.name, beside.path) for beside in besides}
     found = [

@@ -1,4 +1,7 @@
-"""Parse the JSON of an export to parts and parameters; a malformed part is refused by its place."""
+"""Parse the JSON of an export into parts and parameters.
+
+Errors name the place of a malformed part.
+"""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +35,7 @@ class LeftOut(Exception):
 
 
 class ExportPart(msgspec.Struct, frozen=True, kw_only=True):
-    """One part as it stands in the export, and where, as in `tag[3]`."""
+    """One part of the export, and its place, such as `tag[3]`."""
 
     place: str
     tree: Mapping[str, Tree]
@@ -58,9 +61,10 @@ class ExportPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Export(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole. `parts` by their key; `about` is its container.
+    """The whole export.
 
-    `beside` is what else stands beside the parts, by its key, and `outside` beside the version.
+    `parts` are by key; `about` is its container. `beside` are other keys next to the parts,
+    `outside` other keys next to the version.
     """
 
     name: str
@@ -96,7 +100,7 @@ def read_export(content: bytes) -> Export:
 
 
 def spelled(word: str) -> str:
-    """Return the word as exports spell it: `customEvent` of the API is CUSTOM_EVENT there."""
+    """Return a word in the spelling of exports: `customEvent` in the API is CUSTOM_EVENT."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", word).upper()
 
 
@@ -217,12 +221,12 @@ def flag_in(held: dict[str, Tree], key: str) -> bool:
 
 
 def is_set(flag: Tree) -> bool:
-    """Say whether a flag is set: exports write it as a boolean, and parameters as a text."""
+    """Return whether a flag is set. Exports write a boolean, parameters a text."""
     return flag is True or flag == "true"
 
 
 def rows_in(held: dict[str, Tree], key: str) -> list[dict[str, Tree]]:
-    """Return the rows of a table among values. Raises LeftOut for what is none."""
+    """Return the rows of a table among values. Raises LeftOut if the value is not a table."""
     found = held.get(key)
     rows = found if isinstance(found, list) else [] if found in (None, "") else [found]
     if not all(isinstance(row, dict) for row in rows):

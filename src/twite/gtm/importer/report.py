@@ -13,9 +13,10 @@ from twite.redaction.secrets import masked
 
 
 class ReportLine(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome of one part. `kind` is a word as `tag`, `word` the export's for its type.
+    """The outcome of one part.
 
-    Lines are printed: likely secrets in names and notes are removed.
+    `kind` is a word such as `tag`, `word` the export's word for its type. Lines are printed: likely
+    secrets in names and notes are removed.
     """
 
     kind: str
@@ -73,8 +74,8 @@ _KINDS: Final = ("template", "client", "variable", "trigger", "tag", "transforma
 def unread(resource: str, piece: ExportPart, *, narrows: bool = False) -> list[str]:
     """Return notes on keys of a part, and of its parameters, that are not imported.
 
-    `narrows` is for parts whose every key may restrict firing: an unknown key leaves such a part
-    out. Raises LeftOut.
+    `narrows` is for parts in which any key may restrict firing: an unknown key then omits the part.
+    Raises LeftOut.
     """
     notes = list(_keys_of(resource, piece, narrows=narrows))
     for parameter in piece.pieces("parameter"):
@@ -99,7 +100,7 @@ def strangers(resource: str, tree: Mapping[str, Tree]) -> list[str]:
 
 
 def holds(tree: Tree) -> bool:
-    """Return whether a tree holds anything: `{"type": "MAP"}` and `false` do not."""
+    """Return whether a tree contains data: `{"type": "MAP"}` and `false` do not."""
     if isinstance(tree, dict):
         return any(holds(child) for key, child in tree.items() if key not in {"type", "key"})
     if isinstance(tree, list):

@@ -37,7 +37,7 @@ Part = TypeVar("Part", bound=ContainerTag | ContainerClient | Variable)
 class ExtractedSecrets(msgspec.Struct, frozen=True, kw_only=True):
     """An extracted secret: its part, its original place, and its storage place.
 
-    It is printed: a name or path that holds a secret itself is masked.
+    Because it is printed, a name or path that contains a secret is masked.
     """
 
     kind: str
@@ -50,7 +50,7 @@ class ExtractedSecrets(msgspec.Struct, frozen=True, kw_only=True):
 def without_secrets(
     container: Container, *, named: frozenset[str], place_of: Callable[[str], str]
 ) -> tuple[Container, tuple[ExtractedSecrets, ...], tuple[PlaintextSecret, ...]]:
-    """Return the container without secrets, the secrets, and those too long to store elsewhere.
+    """Return the container without secrets, the secrets, and the secrets too long to store.
 
     `place_of` returns the storage place for a name.
     """
@@ -155,9 +155,9 @@ def _words_in(tree: Tree) -> Iterator[str]:
 
 
 def sealed_name(place: str, *, folder: str) -> str:
-    """Return a name for the vault: readable as far as it goes, and one for each place and folder.
+    """Return a name for the vault: readable, and unique for each place and folder.
 
-    Two containers of one shop name the same, and each keeps its own.
+    Two containers with equal names keep their own secrets.
     """
     readable = _PLAIN.sub("-", masked(place))[:_READABLE].strip("-")
     return f"{readable}-{_digest(f'{folder}/{place}')}"

@@ -47,7 +47,7 @@ from twite.gtm.template.texts import literal, number_of
 
 
 def known_or_left_out(table: Mapping[str, KnownPart], word: str) -> KnownPart:
-    """Return what the table says. Raises LeftOut for what it leaves out, or does not know."""
+    """Return the table's entry for a type. Raises LeftOut for an omitted or unknown type."""
     found = known(table, word)
     if found is None:
         raise LeftOut(f"the type {word!r} is not known to Twite")
@@ -57,7 +57,7 @@ def known_or_left_out(table: Mapping[str, KnownPart], word: str) -> KnownPart:
 
 
 def condition(piece: ExportPart) -> Condition:
-    """Read one. Raises LeftOut for an operator that is none here, and for what is not known."""
+    """Read a condition. Raises LeftOut for an unsupported operator or an unknown key."""
     held = values(piece.pieces("parameter"))
     unread("condition", piece, narrows=True)
     others = sorted(key for key in set(held) - _OF_CONDITIONS if holds(held[key]))
@@ -152,7 +152,7 @@ def _inner(piece: ExportPart, key: str, tree: dict[str, Tree]) -> ExportPart:
 def compared(
     word: str, left: str, right: str, *, negate: bool = False, ignore_case: bool = False
 ) -> Condition:
-    """Return a condition of the export's operator. Raises LeftOut for one that is none here."""
+    """Return a condition of the export's operator. Raises LeftOut for an unsupported operator."""
     operator = OPERATORS.get(word)
     if operator is None:
         raise LeftOut(f"a condition compares by {word}, which server containers do not have")

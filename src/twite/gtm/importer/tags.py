@@ -1,4 +1,4 @@
-"""Import a tag."""
+"""Import the tags of an export."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ _MILLISECONDS = re.compile(r"[0-9]{1,15}", re.ASCII)
 
 
 class ImportContext(msgspec.Struct, frozen=True, kw_only=True):
-    """The names that a tag may refer to. Triggers are known by id; left-out triggers by name."""
+    """The names that a tag may refer to. Triggers are by id, omitted triggers by name."""
 
     variables: frozenset[str]
     triggers: Mapping[str, ContainerTrigger]
@@ -32,7 +32,7 @@ class ImportContext(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportedTag(msgspec.Struct, frozen=True, kw_only=True):
-    """An imported tag. `notes` say what differs, `held` why it must not fire yet."""
+    """An imported tag. `notes` describe differences, `held` is why it must not fire yet."""
 
     tag: ContainerTag
     word: str
@@ -41,7 +41,7 @@ class ImportedTag(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_tag(piece: ExportPart, name: str, here: ImportContext) -> ImportedTag:
-    """Return the tag, and what differs. Raises LeftOut."""
+    """Return the tag, with notes on differences. Raises LeftOut."""
     known_or_left_out(TAGS, piece.word)
     template = here.template_of(piece.word, TemplateKind.TAG)
     fields = values(piece.pieces("parameter"))
@@ -80,7 +80,7 @@ def read_tag(piece: ExportPart, name: str, here: ImportContext) -> ImportedTag:
 def read_tags(
     pieces: Sequence[tuple[str, ExportPart]], here: ImportContext, report: ImportReport
 ) -> dict[str, ImportedTag]:
-    """Return the tags that can run here, by name; report the others."""
+    """Return the tags that can run in Twite, by name; report the others."""
     read: dict[str, ImportedTag] = {}
     for name, piece in pieces:
         try:
@@ -107,7 +107,7 @@ def read_tags(
 def told_of(
     read: Mapping[str, ImportedTag], missed: Mapping[str, str], report: ImportReport
 ) -> tuple[ContainerTag, ...]:
-    """Report the tags; return them, paused if they would see or send more than they should.
+    """Report the tags; return them, paused if they would see or send too much.
 
     `missed` maps affected tags to the transformation that was left out.
     """

@@ -1,6 +1,7 @@
-"""Import transformations. One that cannot be read completely is left out.
+"""Import transformations.
 
-The unreadable part could restrict its tags, its conditions, or the removed data.
+A transformation that cannot be read completely is omitted, because the unreadable part could
+restrict its tags, its conditions, or the removed data.
 """
 
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ from twite.gtm.importer.simple_parts import compared, known_or_left_out
 def transformation(
     piece: ExportPart, name: str, *, tags: Mapping[str, str], templates: Mapping[str, str]
 ) -> tuple[Transformation, list[str]]:
-    """Read one; `tags` and `templates` are ours by the export's name or type."""
+    """Read a transformation. `tags` and `templates` map the export's names and types to Twite's."""
     known_or_left_out(TRANSFORMATIONS, piece.word)
     notes = unread("transformation", piece, narrows=True)
     held = values(piece.pieces("parameter"))
@@ -65,7 +66,7 @@ def transformation(
 def concerned(
     piece: ExportPart, *, tags: Mapping[str, str], templates: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """Return the tags that a transformation may be for; `tags` maps names to their templates."""
+    """Return the tags that a transformation may apply to; `tags` maps names to their templates."""
     try:
         return _concerned(values(piece.pieces("parameter")), tags, templates)
     except LeftOut:  # its tags cannot be read

@@ -1,4 +1,4 @@
-"""Every server-side API that a template may `require`, and how far Twite supports it.
+"""Every server-side API that a template may `require`, with Twite's support for it.
 
 Source: developers.google.com/tag-platform/tag-manager/server-side/api. The reference page
 `templates` has the same table, and a test compares the two.

@@ -56,7 +56,7 @@ class SetCookie(Effect, frozen=True, kw_only=True, tag="cookie"):
 class LogEffect(Effect, frozen=True, kw_only=True, tag="log"):
     """A log line. `denied` names a permission that a call of the template lacked.
 
-    `own` marks lines of the sandbox itself.
+    `own` marks lines from the sandbox.
     """
 
     text: str
@@ -85,7 +85,7 @@ class PixelBody(Effect, frozen=True, kw_only=True, tag="pixel_body"):
 
 
 class Respond(Effect, frozen=True, kw_only=True, tag="respond"):
-    """Send the response as it is."""
+    """Send the response in its current state."""
 
 
 class BrowserPixel(Effect, frozen=True, kw_only=True, tag="browser_pixel"):

@@ -1,8 +1,8 @@
 """Validate the field values of a template by the rules of its form.
 
-Only known values of visible fields are judged, not those that a variable decides. If Google does
-not document how a rule reads a value, the value passes: decimals for a number, and an empty text
-unless it is forbidden.
+Only known values of visible fields are checked, not values of variables. If Google does not
+document how a rule treats a value, the value passes: decimals for a number, and empty text unless
+it is forbidden.
 """
 
 import re

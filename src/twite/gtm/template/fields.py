@@ -1,6 +1,6 @@
-"""Fields of a template: its form, and the `data` object that its code gets.
+"""Fields of a template: its form, and the `data` object for its code.
 
-Groups and labels hold no value; nested fields are flat keys. A field whose enabling conditions do
+Groups and labels have no value; nested fields are flat keys. A field whose enabling conditions do
 not hold is absent from `data`; so is an empty table, and an empty text unless the template allows
 it.
 """
@@ -21,7 +21,7 @@ _SHOWN_TEXTS: Final = frozenset(
 
 
 class EnablingCondition(msgspec.Struct, frozen=True, kw_only=True):
-    """One enabling condition; of several, one must hold.
+    """An enabling condition. If a field has several, one of them must hold.
 
     `type` is EQUALS, NOT_EQUALS or PRESENT.
     """
@@ -49,10 +49,10 @@ class Validator(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
-    """One field. `columns` are those of a table, `fields` those nested below it.
+    """One field. `columns` are the columns of a table, `fields` the nested fields.
 
-    `unset` allows no choice, `from_variables` a choice by a variable; a text may be `empty`, and a
-    column `unique`.
+    `unset` allows an empty choice, `from_variables` a variable as the value; with `empty`, text may
+    be empty; values of a `unique` column must differ.
     """
 
     type: str
@@ -119,8 +119,8 @@ def fill(
     """Return `data` for the given values, with defaults for untouched fields.
 
     `written` has names of variables where `given` has their values: a field whose variable has no
-    value is absent, one with an empty text is present. A name that is not a field of the template
-    is kept: templates read such keys too.
+    value is absent, but a field with empty text is present. Names that are not fields of the
+    template are kept, because templates read such keys, too.
     """
     values = values_of(fields, given, written=written)
     seen = shown(fields, values)

@@ -1,8 +1,8 @@
 """Lint a template: code that Google's compiler refuses, and permissions that do not fit the code.
 
-It looks at tokens, not at meaning: it only warns, and never keeps a template from running. Sources:
-developers.google.com/tag-platform/tag-manager/templates/sandboxed-javascript and
-…/standard-library; a warning says if these pages leave the point open.
+It checks tokens, not meaning, so it only warns, and never prevents a template from running.
+Sources: developers.google.com/tag-platform/tag-manager/templates/sandboxed-javascript and
+…/standard-library; a warning says if these pages are unclear about a point.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,11 +1,10 @@
 """Permissions of a template: read SERVER_PERMISSIONS, and build a policy to check calls.
 
-A policy's patterns are regular expressions that Python and the sandbox read alike: the sandbox
-checks each call, and the caller that performs an effect checks again. A call without a permission
-is refused.
-
-Patterns. A URL pattern is a prefix of the whole URL; `*` in its host stands for any labels, in its
-path for any text; a pattern without a path names the host alone. In names, `*` is any text.
+A policy's patterns are regular expressions with the same meaning in Python and JavaScript: the
+sandbox checks each call, and the caller that performs an effect checks again. A call without a
+permission is refused. A URL pattern is a prefix of the whole URL; `*` in its host stands for any
+labels, in its path for any text; a pattern without a path names the host alone. In names, `*` is
+any text.
 """
 
 import re
@@ -102,7 +101,10 @@ def policy(grants: tuple[Grant, ...]) -> PermissionPolicy:
 
 
 def url_expression(pattern: str) -> str:
-    """Return the expression of a URL pattern, see above. Raises WrongShape for an invalid URL."""
+    """Return the regular expression of a URL pattern, described in the module's docstring.
+
+    Raises WrongShape for an invalid URL.
+    """
     found = _URL.fullmatch(pattern.strip())
     if found is None:
         raise WrongShape(

@@ -1,8 +1,8 @@
 """Refuse code that no engine limit can contain, before it runs.
 
 Only a full parser knows whether a slash divides or begins a regular expression, and a string or
-comment may be hidden behind that. In doubt the words are searched everywhere, in strings and
-comments too: code must not pass as a comment here.
+comment may be hidden behind that. If this is unclear, the words are searched everywhere, also in
+strings and comments, so that code cannot pass as a comment.
 """
 
 import re
@@ -31,7 +31,7 @@ class JsToken(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def tokens(code: str) -> Iterator[JsToken]:
-    """Yield the tokens, without spaces and comments; an unknown character is a token of its own."""
+    """Yield the tokens, without spaces and comments; an unknown character is a separate token."""
     at, line = 0, 1
     before: JsToken | None = None
     while at < len(code):
@@ -96,7 +96,7 @@ def refused(code: str) -> RefusedCode | None:
     """Return the first forbidden piece of code.
 
     One operation on a BigInt may take minutes. The rest of an `async` function or an `import` stays
-    in the engine's queue, out of the sandbox's reach, until the engine is freed.
+    in the engine's queue, where the sandbox cannot reach it, until the engine is freed.
     """
     found = tuple(tokens(code))
     spans = [(1, code)] if _is_doubtful(code, found) else _sure(found)

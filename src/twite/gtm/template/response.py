@@ -78,7 +78,7 @@ def added(
 
 
 def in_bytes(text: str, encoding: str) -> bytes:
-    """Return the bytes that Node makes of a text in one of its encodings."""
+    """Return the bytes of a text in one of Node's encodings."""
     match encoding.lower():
         case "ascii" | "latin1" | "binary":
             return bytes(ord(letter) & 0xFF for letter in text)

@@ -1,4 +1,4 @@
-"""The engine port: how a template runs, its input and output.
+"""The engine port: runs of templates, with their input and output.
 
 A run is a series of turns. Each turn is a pure function of its input: the engine has no clock, no
 randomness, no network and no disk. A turn ends when the template waits for nothing (`done`), for
@@ -92,13 +92,13 @@ class RunResult(StrEnum):
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one turn. `error` is the thrown error, or the exceeded limit.
 
-    Effects from before an error stand, as in Google's sandbox; after an exceeded limit there are
+    Effects before an error are kept, as in Google's sandbox; after an exceeded limit, there are
     none.
 
     `returned` is set once: by the first turn, or by the one that settles the returned promise.
     `waiting` are the ids of effects that await an answer, `wake_at` the time (milliseconds) at
-    which a promise times out. `done` if neither is set. An error ends the run; `spent` says that it
-    was a limit, so that the turn's effects are unknown.
+    which a promise times out. `done` if neither is set. An error ends the run; `spent` is whether
+    it was an exceeded limit, so that the turn's effects are unknown.
     """
 
     run: int
@@ -119,7 +119,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits of one run. `time` is in seconds of CPU a turn, sizes are in bytes."""
+    """Limits of one run. `time` is in seconds of CPU per turn; sizes are in bytes."""
 
     time: float = 0.25
     memory: int = 16 * 1024 * 1024
@@ -140,7 +140,7 @@ class Engine(Protocol):
     begun: int
 
     def adopt(self) -> None:
-        """Belong to the calling thread. No other thread may have a turn running."""
+        """Assign the engine to the calling thread. No other thread may have a turn running."""
 
     def relieve(self) -> None:
         """Raise the memory limit of the running turn, so that it can be ended; thread-safe."""
@@ -149,10 +149,10 @@ class Engine(Protocol):
         """Stop granting memory, so that the running turn fails; thread-safe."""
 
     def start(self, call: Call) -> Turn:
-        """Begin a run."""
+        """Start a run."""
 
     def resume(self, run: int, answers: tuple[EffectAnswer, ...], *, now: int) -> Turn:
-        """Continue a run with answers, or only because time has passed."""
+        """Continue a run with answers, or after a timer."""
 
     def end(self, run: int) -> None:
         """Drop a run that will not be resumed."""

@@ -1,7 +1,7 @@
 """Parse a `.tpl` file, and its own tests.
 
-A file is sections, each begun by a line `___NAME___`; their order is free and most may be missing.
-Text inside the JSON sections is escaped as in JavaScript, which JSON decodes.
+A file consists of sections, each after a line `___NAME___`, in any order; most are optional. Text
+inside the JSON sections is escaped as in JavaScript, which JSON decodes.
 """
 
 import re

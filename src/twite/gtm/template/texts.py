@@ -1,4 +1,4 @@
-"""Texts as JavaScript converts values (String and Number), and `{{name}}` references in texts."""
+"""Convert values to text as JavaScript does, and replace `{{name}}` references in texts."""
 
 import math
 import re
@@ -79,7 +79,7 @@ LONGEST: Final = 1024 * 1024  # characters: texts that contain each other twice 
 
 
 class TooLong(Exception):
-    """A text has grown beyond the limit. Does not leave this module."""
+    """A text exceeded the limit. Callers in this module catch it."""
 
 
 def names_in(tree: Tree) -> Iterator[str]:

@@ -65,7 +65,7 @@ async def claim_or_none(
     passing_events: Collection[str] = (),
     passing: Collection[int] = (),
 ) -> Batch | None:
-    """Claim what is due."""
+    """Claim due deliveries; None if there are none."""
     return await store.claim(
         Claim(
             pixel=pixel,
@@ -92,7 +92,7 @@ async def claim(
     ambiguous_after: int = 0,
     limits: Mapping[str, int] | None = None,
 ) -> Batch:
-    """Claim what is due; there must be some."""
+    """Claim due deliveries; fail if there are none."""
     batch = await claim_or_none(
         store,
         now=now,
@@ -117,7 +117,7 @@ async def settle(
     ambiguous: bool = False,
     lease_until: int = NOW + MINUTE,
 ) -> int:
-    """Settle a batch after an attempt that held all of it."""
+    """Settle a batch after an attempt with all its deliveries."""
     attempt = Attempt(
         at=at,
         pixel=batch.pixel,
@@ -145,7 +145,7 @@ async def sweep(
     holding: Iterable[int] = (),
     cautious: Iterable[str] = (),
 ) -> SweepResult:
-    """Bring time's effects about."""
+    """Sweep once."""
     return await store.sweep(
         SweepRequest(
             now=now,
@@ -166,7 +166,7 @@ async def deliver(store: Store, conversion_id: str) -> None:
 
 
 async def bury(store: Store, conversion_id: str, *, pixel: str = PIXEL, at: int = NOW) -> int:
-    """Submit one conversion and bury it; return the delivery."""
+    """Submit one conversion and make it a dead letter; return the delivery."""
     await record(store, conversion_id, receipt=f"r-{conversion_id}", pixel=pixel)
     batch = await claim(store, pixel=pixel)
     await settle(store, batch, "rejected", dead_lettered(batch), at=at)
@@ -174,14 +174,14 @@ async def bury(store: Store, conversion_id: str, *, pixel: str = PIXEL, at: int 
 
 
 async def histories(store: Store, conversion_id: str) -> list[History]:
-    """Return what is known of a conversion."""
+    """Return the histories of a conversion."""
     return list(
         await store.find(ByConversionId(pixel=PIXEL, events=[EVENT], conversion_id=conversion_id))
     )
 
 
 async def balanced(store: Store) -> ConversionCounts:
-    """Return the whole account; it must balance."""
+    """Return the total of all accounts; it must balance."""
     whole = total(await store.balance())
     assert whole.balance == 0
     return whole

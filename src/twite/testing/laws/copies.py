@@ -46,7 +46,7 @@ def corrected(conversion_id: str = "order-1", *, pixel: str = "o8z6j") -> Accept
 
 
 def at_time(ms: int) -> AcceptedConversion:
-    """Return the conversion, as of a moment."""
+    """Return the conversion with another time."""
     entry = an_entry("order-1")
     before = spelled(a_conversion("order-1").time).encode()
     assert before in entry.body
@@ -61,12 +61,12 @@ def denied(
 
 
 def decided(**signals: str) -> ConsentDecision:
-    """Return what is decided about the signals."""
+    """Return the consent decision on the signals."""
     return verdict(signals, a_conversion().identifiers, policy=ConsentPolicy(), now=NOW)
 
 
 def restricted(conversion_id: str = "order-1") -> AcceptedConversion:
-    """Return the same conversion, for measuring alone."""
+    """Return the same conversion, restricted to measurement."""
     return msgspec.structs.replace(
         corrected(conversion_id), consent=decided(ad_personalization="denied").evidence
     )
@@ -80,7 +80,7 @@ async def again(
 
 
 async def told(store: Store, conversion_id: str = "order-1") -> list[tuple[str, State, str | None]]:
-    """Return of each copy its receipt, its state and why."""
+    """Return the receipt, state and reason of each copy."""
     return [
         (history.receipt, history.state, history.reason)
         for history in await histories(store, conversion_id)
@@ -88,7 +88,7 @@ async def told(store: Store, conversion_id: str = "order-1") -> list[tuple[str, 
 
 
 async def of_receipt(store: Store, receipt: str) -> History:
-    """Return the copy that came with a receipt."""
+    """Return the copy with a receipt."""
     (history,) = await store.find(ByReceipt(receipt=receipt))
     return history
 

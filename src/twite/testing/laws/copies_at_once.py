@@ -1,5 +1,5 @@
 # ruff: noqa: S101 - assertions are how laws speak
-"""Store contract: copies that come in one request are treated as if one came after the other."""
+"""Store contract: copies in one request are treated as if they arrived one after the other."""
 
 from collections.abc import Sequence
 from itertools import product

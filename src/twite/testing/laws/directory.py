@@ -43,7 +43,7 @@ from twite.testing.builders import NOW
 
 
 def somebody(name: str = "ada") -> User:
-    """Return a user with everything that one may have."""
+    """Return a user with all optional fields set."""
     return User(
         name=name,
         role=Role.OPERATOR,
@@ -88,7 +88,7 @@ async def join(store: Store, user: User) -> None:
 
 
 async def enter(store: Store, session: Session) -> None:
-    """Sign somebody in, who is there as `somebody` is."""
+    """Begin a session for a user."""
     assert await store.people.update(SessionBegun(session=session, known=somebody(session.user)))
 
 

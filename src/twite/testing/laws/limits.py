@@ -1,5 +1,5 @@
 # ruff: noqa: S101 - assertions are how laws speak
-"""Store contract: rate-limit windows, doubts and sender failures survive a restart."""
+"""Store contract: rate limit windows, pauses and sender failures survive a restart."""
 
 from twite.domain.delivery import (
     MAY_COUNT_TWICE,

@@ -76,12 +76,12 @@ class PrivacyLaws:
 
 
 def keys(store: Store, *, pixel: str = PIXEL) -> tuple[bytes, ...]:
-    """Return the keys of the person that all conversions of the builders are of."""
+    """Return the keys of the person in all conversions of the builders."""
     return person_keys(a_conversion().identifiers, pixel=pixel, salt=store.salt)
 
 
 def held(conversion_id: str, *, consent: bytes | None = None) -> AcceptedConversion:
-    """Return a conversion that a person must release."""
+    """Return a conversion that a user must release."""
     entry = an_entry(conversion_id)
     return AcceptedConversion(
         index=0,

@@ -260,7 +260,7 @@ class ConsoleQueryLaws:
 
 
 class QueryLaws(TallyLaws, ConsoleQueryLaws, ErrorGroupLaws):
-    """All of it."""
+    """The contract of all queries."""
 
 
 def _named(summaries: tuple[ConversionSummary, ...]) -> list[str]:

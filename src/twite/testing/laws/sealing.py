@@ -102,7 +102,7 @@ TAG: Final = "tag:crm"
 
 
 class PayloadSeal:
-    """A seal for what need not be secret. Its keys are one byte each."""
+    """A seal for tests, without secrecy. Its keys are one byte each."""
 
     def __init__(self, key: bytes, *former: bytes) -> None:
         self._key = key
@@ -136,12 +136,12 @@ def a_letter(number: int = 1, *, seal: Seal | None, index: int = 0) -> AcceptedC
 
 
 async def post(store: Store, *entries: AcceptedConversion) -> None:
-    """Let letters wait."""
+    """Queue tag payloads."""
     await store.record(a_submission(*entries, receipt=f"r-{entries[0].conversion_id}"))
 
 
 async def opened(store: Store, *, seal: Seal) -> list[object]:
-    """Claim queued payloads, open them, and return the numbers in their order."""
+    """Claim queued payloads, open them, and return their numbers in order."""
     batch = await claim(store, pixel=TAG)
     return [
         read(delivery.body, name=TAG, seal=seal).event["number"] for delivery in batch.deliveries
