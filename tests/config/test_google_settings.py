@@ -186,6 +186,27 @@ async def test_the_doctor_names_who_calls_google_where_there_is_no_account(tmp_p
     assert not any("is not set" in text for _, text in await found(with_account))
 
 
+FORM = """___TEMPLATE_PARAMETERS___
+[{"type": "RADIO", "name": "bigQueryLogType", "radioItems": [{"value": "no"}, {"value": "always"}]},
+ {"type": "TEXT", "name": "logBigQueryTableId", "enablingConditions": [
+   {"paramName": "bigQueryLogType", "paramValue": "always", "type": "EQUALS"}]}]
+"""
+ON = 'fields = { bigQueryLogType = "always" }\n'
+
+
+@pytest.mark.parametrize("kind", ["TAG", "CLIENT"])
+@pytest.mark.parametrize(("fields", "calls"), [("", 0), (ON, 1)])
+async def test_a_service_that_the_fields_switch_off_needs_no_account(tmp_path, kind, fields, calls):
+    (tmp_path / "writes.tpl").write_text(
+        CALLS.replace('require("getGoogleAuth")', "0") % kind + FORM
+    )
+    table = f'[[{kind.lower()}]]\nname = "rows"\ntemplate = "writes.tpl"\n{fields}'
+
+    said = await found(read(tmp_path, f"{GOOD}\n{table}"))
+
+    assert sum("calls BigQuery, but" in text for _, text in said) == calls
+
+
 def test_commands_that_have_nothing_to_do_with_google_do_not_wait_for_its_library(tmp_path):
     code = (
         "import sys, twite.app.gateway, twite.config.settings as s, pathlib, os;"

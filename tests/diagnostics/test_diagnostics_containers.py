@@ -89,3 +89,33 @@ async def test_a_secret_whose_names_are_nobodys_is_red_and_not_shown(folder, mon
 
     assert (light, "a {{name}} that is not a variable" in found) == ("red", True), found
     assert "s3cret" not in found
+
+
+GOOGLE_FORM = """
+___TEMPLATE_PARAMETERS___
+[{"type": "CHECKBOX", "name": "useFirestore"},
+ {"type": "TEXT", "name": "firestorePath", "enablingConditions": [
+   {"paramName": "useFirestore", "paramValue": true, "type": "EQUALS"}]}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("fields", "calls"), [("", 0), ("[variable.fields]\nuseFirestore = true\n", 1)]
+)
+async def test_variables_that_call_google_are_named_if_their_fields_ask_for_it(
+    folder, fields, calls
+):
+    look_up = TEMPLATE.replace("data.gtmOnSuccess();", "return require('Firestore');").replace(
+        "TAG", "MACRO"
+    )
+    (folder / "look_up.tpl").write_text(look_up + GOOGLE_FORM)
+    file = folder / "container.toml"
+    file.write_text(
+        file.read_text()
+        + '[[template]]\nname = "Look-up"\nfile = "look_up.tpl"\n'
+        + f'[[variable]]\nname = "V"\ntype = "template"\ntemplate = "Look-up"\n{fields}'
+    )
+
+    said = [text for _, text in await findings(folder)]
+
+    assert sum("the template Look-up calls Firestore, but" in text for text in said) == calls

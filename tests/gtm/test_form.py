@@ -3,8 +3,11 @@
 import json
 import tomllib
 
+import pytest
+
 from twite.config.form_block import form_block
-from twite.gtm.template.form import FormRow, form_rows
+from twite.gtm.template.fields import read_fields
+from twite.gtm.template.form import FormRow, form_rows, is_switched_off
 from twite.gtm.template.template import Template, read_template
 
 FORM = [
@@ -115,6 +118,34 @@ def test_a_row_says_when_its_field_is_used():
     assert row("accessToken").when == 'auth = "token"'
     assert row("debug").when == 'auth = "key" or pixelId is set'
     assert row("why").when == '(auth = "key" or pixelId is set) and debug is not false'
+
+
+LOGGING = [
+    {"type": "RADIO", "name": "logTo", "displayName": "Log to BigQuery", "radioItems": [
+        {"value": "no"}, {"value": "always"}], "enablingConditions": [
+        {"paramName": "firestorePath", "type": "NOT_EQUALS", "paramValue": "x"}]},
+    {"type": "GROUP", "name": "g", "enablingConditions": [
+        {"paramName": "logTo", "type": "EQUALS", "paramValue": "always"}],
+     "subParams": [{"type": "TEXT", "name": "bigQueryTable"}]},
+    {"type": "TEXT", "name": "firestorePath"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "service", "is_off"),
+    [
+        ({}, "BigQuery", True),
+        ({"logTo": "no", "bigQueryTable": "t"}, "BigQuery", True),
+        ({"logTo": "always"}, "BigQuery", False),
+        ({"logTo": "{{mode}}"}, "BigQuery", False),
+        ({}, "Firestore", False),
+        ({}, "getGoogleAuth", False),
+    ],
+)
+def test_a_service_is_switched_off_where_the_form_hides_all_its_fields(given, service, is_off):
+    fields = read_fields(LOGGING)
+
+    assert is_switched_off(fields, given, service) is is_off
 
 
 def test_the_block_is_toml_with_the_values_of_a_new_form():

@@ -6,7 +6,7 @@ and once hashed, and the check compares its requests.
 
 import os
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -22,10 +22,11 @@ from twite.gateway.ports.findings import CheckFinding, amber, green, red
 from twite.gateway.ports.tags import NoGoogleToken, PersonHandling
 from twite.gateway.tags.run.readable_request import readable
 from twite.gtm.container import parts
-from twite.gtm.container.parts import Container, ContainerTag
+from twite.gtm.container.parts import Container, ContainerClient, ContainerTag, Variable
 from twite.gtm.container.secrets import places
 from twite.gtm.container.values import EventContext
 from twite.gtm.google_requests.bigquery import SCOPE
+from twite.gtm.template.form import is_switched_off
 from twite.gtm.template.sandbox import Incoming
 from twite.gtm.template.template import Template, TemplateUnusable
 
@@ -161,9 +162,19 @@ async def container(settings: Settings) -> AsyncIterator[CheckFinding]:
 
 
 def _of_parts(settings: Settings, opened: Container) -> Iterator[CheckFinding]:
-    used = {tag.template for tag in opened.tags} | {client.template for client in opened.clients}
-    for name in sorted(used - {""}):
-        yield from without_google(settings, f"the template {name}", opened.templates[name])
+    for name, template in sorted(opened.templates.items()):
+        every: tuple[ContainerTag | Variable | ContainerClient, ...] = (
+            *opened.tags,
+            *opened.clients,
+            *opened.variables,
+        )
+        wanted = {
+            api
+            for part in every
+            if part.template == name
+            for api in _google_calls(template, part.fields, defaults=part.defaults)
+        }
+        yield from _without_google(settings, f"the template {name}", wanted)
     for tag in opened.tags:
         yield from stape_tag(settings, opened, tag)
     if settings.imported is not None and settings.imported.rule.persons is PersonHandling.HASHED:
@@ -270,14 +281,28 @@ async def google(settings: Settings) -> AsyncIterator[CheckFinding]:
         )
 
 
-def without_google(settings: Settings, name: str, template: Template) -> Iterator[CheckFinding]:
-    """Report a template that calls a Google service without credentials."""
+def _google_calls(
+    template: Template, fields: Mapping[str, Tree], *, defaults: bool = True
+) -> frozenset[str]:
+    """Return the services of Google that a template calls with these fields."""
     code = template.code.text
-    wanted = [api for api in _NEEDING if re.search(rf"""require\(['"]{api}['"]\)""", code)]
+    return frozenset(
+        api
+        for api in _NEEDING
+        if re.search(rf"""require\(['"]{api}['"]\)""", code)
+        and not is_switched_off(template.fields, fields, api, defaults=defaults)
+    )
+
+
+def _without_google(
+    settings: Settings, name: str, wanted: Collection[str]
+) -> Iterator[CheckFinding]:
+    """Report a template that calls a Google service without credentials."""
     if wanted and not settings.google.is_set:
+        called = ", ".join(api for api in _NEEDING if api in wanted)
         yield amber(
             "google",
-            f"{name} calls {', '.join(wanted)}, but [google] is not set",
+            f"{name} calls {called}, but [google] is not set",
             "The template's calls fail with not_configured.",
             'Give the gateway an account: [google] with credentials = "file:service-account.json".',
         )
@@ -287,6 +312,8 @@ def _unset(settings: Settings) -> Iterator[CheckFinding]:
     if settings.tags is not None:
         container = settings.tags.container
         for tag in container.tags:
-            yield from without_google(settings, tag.name, container.templates[tag.template])
+            wanted = _google_calls(container.templates[tag.template], tag.fields)
+            yield from _without_google(settings, tag.name, wanted)
     for client in settings.clients:
-        yield from without_google(settings, f"the client {client.name}", client.template)
+        wanted = _google_calls(client.template, client.fields)
+        yield from _without_google(settings, f"the client {client.name}", wanted)

@@ -2,19 +2,22 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
 
 from twite.domain.json_tree import Tree
 from twite.gtm.template.fields import (
+    CHOICES,
     HOLDS_NOTHING,
     EnablingCondition,
     Field,
     FieldChoice,
+    shown,
     values_of,
 )
+from twite.gtm.template.texts import names_in
 
 
 class FormRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +38,29 @@ class FormRow(msgspec.Struct, frozen=True, kw_only=True):
 
 def form_rows(fields: tuple[Field, ...]) -> tuple[FormRow, ...]:
     return tuple(_rows(fields, values_of(fields, {}), ()))
+
+
+def is_switched_off(
+    fields: tuple[Field, ...], given: Mapping[str, Tree], service: str, *, defaults: bool = True
+) -> bool:
+    """Return whether the form hides all fields about a service that it can hide.
+
+    Templates that use a service on request hide its fields until then. `service` is a word in
+    their names or labels.
+    """
+    word = service.lower()
+    hidden = [
+        row.name
+        for row in form_rows(fields)
+        if row.when and row.type not in _SWITCHES and word in f"{row.name} {row.label}".lower()
+    ]
+    if not hidden:
+        return False
+    values = values_of(fields, given) if defaults else given
+    # A value that a variable decides may be either.
+    deciding = {row.name for row in form_rows(fields) if any(names_in(values.get(row.name)))}
+    conditions = {name for row in form_rows(fields) for name in deciding if name in row.when}
+    return not conditions and shown(fields, values).isdisjoint(hidden)
 
 
 def _rows(
@@ -87,4 +113,5 @@ def _plain(text: str) -> str:
     return " ".join(_MARKUP.sub("", text).split())
 
 
+_SWITCHES: Final = CHOICES | {"CHECKBOX"}
 _MARKUP: Final = re.compile(r"<[^<>]*>")
