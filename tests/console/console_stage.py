@@ -188,7 +188,7 @@ class House:
     @property
     def routes(self) -> Sequence[PageRoute]:
         assert self.gateway.console is not None
-        return self.gateway.console.routes
+        return self.gateway.console.opened().routes
 
     @property
     def url(self) -> str:

@@ -52,7 +52,7 @@ X_IMPORTERS = frozenset(
         "http/openapi/schemas",
         "http/route_table",
         "http/routes/x_api",
-        "senders/http",
+        "senders/inquiries",
         "stores/memory/consents",
         "stores/sql/opt_outs",
     }

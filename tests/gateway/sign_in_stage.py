@@ -13,7 +13,7 @@ from twite.gateway.x_account.inquiries import XInquiries, XInquiryAddress
 from twite.gateway.x_account.sign_in import XSignIn
 from twite.machine.seal import AesSeal
 from twite.machine.system import SystemClock, SystemRandomness
-from twite.senders.http import HttpInquiries
+from twite.senders.inquiries import HttpInquiries
 from twite.stores.memory.state import MemoryState
 from twite.testing.builders import a_destination
 from twite.testing.fakes import MovingClock

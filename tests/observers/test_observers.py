@@ -20,7 +20,7 @@ from twite.gateway.ports.events import (
     Troubled,
     WebhookTried,
 )
-from twite.observers.log import Log, logger
+from twite.observers.log import LineLogger, Log
 from twite.observers.metrics import Metrics
 
 # Fields with a default, which `builds` would leave at it.
@@ -35,7 +35,7 @@ EVERY_FIELD_OF = {
 
 
 def lines(capsys, *notices, level="info"):
-    log = Log(logger(level=level, as_json=True))
+    log = Log(LineLogger(level=level, as_json=True))
     for notice in notices:
         log.see(notice)
     return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
@@ -199,6 +199,14 @@ def test_what_is_told_elsewhere_is_not_a_line(capsys, notice):
 @given(data=st.data())
 def test_no_notice_is_too_much_for_the_log(notice, data):
     # A caller stops where its observer raises: a pause would be neither stored nor counted.
-    log = Log(logger(level="debug", as_json=True))
+    log = Log(LineLogger(level="debug", as_json=True))
 
     log.see(data.draw(st.builds(notice, **EVERY_FIELD_OF.get(notice, {}))))
+
+
+def test_a_line_for_a_person_quotes_what_would_run_together(capsys):
+    LineLogger(level="info", as_json=False).warning("it failed", tag="a b", pixel="o8z6j", ms=3)
+
+    stamp, rest = capsys.readouterr().err.split(" ", 1)
+    assert stamp.endswith("Z")
+    assert rest == "[warning  ] it failed                      ms=3 pixel=o8z6j tag='a b'\n"

@@ -3,14 +3,14 @@
 import json
 
 from twite.gateway.ports.events import TurnedAway
-from twite.observers.log import Log, logger
+from twite.observers.log import LineLogger, Log
 from twite.observers.metrics import Metrics
 
 REFUSED = TurnedAway(source="shop", endpoint="beacon", code="not_json")
 
 
 def test_it_is_a_warning_with_source_door_and_code(capsys):
-    Log(logger(level="warning", as_json=True)).see(REFUSED)
+    Log(LineLogger(level="warning", as_json=True)).see(REFUSED)
 
     line = json.loads(capsys.readouterr().err)
     del line["timestamp"]

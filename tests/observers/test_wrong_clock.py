@@ -5,7 +5,7 @@ import json
 import pytest
 
 from twite.gateway.ports.events import Misdated
-from twite.observers.log import Log, logger
+from twite.observers.log import LineLogger, Log
 from twite.observers.metrics import Metrics
 
 
@@ -19,7 +19,7 @@ from twite.observers.metrics import Metrics
     ],
 )
 def test_half_a_minute_off_is_an_error_in_the_log(offset, level, words, capsys):
-    log = Log(logger(level="info", as_json=True))
+    log = Log(LineLogger(level="info", as_json=True))
 
     log.see(Misdated(offset=offset))
 

@@ -6,7 +6,7 @@ import contextlib
 import pytest
 
 from twite.gateway.ports.transport import NoResponse, Response
-from twite.senders.http import HttpInquiries
+from twite.senders.inquiries import HttpInquiries
 from twite.x.inquiry import Inquiry
 
 

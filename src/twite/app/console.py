@@ -1,9 +1,8 @@
 """Wire the console: its pages, the services they use, and its access rules."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 
-import msgspec
-
+from twite.app.console_services import ConsoleServices
 from twite.app.logins import events_manager
 from twite.config.settings import Settings
 from twite.console.application import Console
@@ -20,22 +19,17 @@ from twite.console.pages.quality import DedupReportPage, MatchQualityPage
 from twite.console.pages.rejected import AmountsPage, RejectedPage
 from twite.console.request_checks import RequestChecks
 from twite.domain.destination import Destination
-from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.identity.accounts import Accounts
 from twite.gateway.identity.authentication import Authentication, SessionTimes
 from twite.gateway.identity.two_factor import TwoFactor
-from twite.gateway.ingest.accept import X_SOURCE, Accept
+from twite.gateway.ingest.accept import X_SOURCE
 from twite.gateway.ingest.entries import watched
 from twite.gateway.operations.dry_run import DryRun
 from twite.gateway.operations.moves import WakingMoves
-from twite.gateway.ports.directory import Passwords
-from twite.gateway.ports.events import Observer
-from twite.gateway.ports.findings import CheckFinding
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.secret_store import SecretStore
 from twite.gateway.ports.store import Store
-from twite.gateway.x_account.sign_in import XSignIn
 from twite.http.addresses import Front, front_of
+from twite.machine.seal import Argon2Passwords
 
 
 def insight_pages(
@@ -92,28 +86,14 @@ def insight_pages(
     )
 
 
-class ConsoleServices(msgspec.Struct, frozen=True, kw_only=True):
-    """The parts of a running gateway that console pages use."""
-
-    store: Store
-    run: DeliveryRunner
-    accept: Accept
-    connect: XSignIn
-    destinations: Mapping[str, Destination]
-    secret_store: SecretStore | None
-    passwords: Passwords
-    examine: Callable[[], AsyncIterator[CheckFinding]] | None
-    clock: Clock
-    observer: Observer
-
-
 def console(settings: Settings, behind: ConsoleServices) -> Console:
     """Return the console, with every page."""
     store, secret_store, clock = behind.store, behind.secret_store, behind.clock
-    user_accounts = Accounts(people=store.people, passwords=behind.passwords, clock=clock)
+    passwords = behind.passwords or Argon2Passwords()
+    user_accounts = Accounts(people=store.people, passwords=passwords, clock=clock)
     authentication = Authentication(
         people=store.people,
-        passwords=behind.passwords,
+        passwords=passwords,
         clock=clock,
         secret_store=secret_store,
         times=SessionTimes(idle=settings.console.idle, longest=settings.console.session),

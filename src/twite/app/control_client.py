@@ -4,9 +4,8 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import aiohttp
 import msgspec
 
 from twite.config.settings import Settings
@@ -18,7 +17,10 @@ from twite.gateway.operations.control import PATH, ControlCommand, ControlResult
 from twite.gateway.ports.outbox import Discard, MoveResult, Replay
 from twite.gateway.ports.privacy import EraseStore
 
-_PATIENCE: Final = aiohttp.ClientTimeout(total=60)
+if TYPE_CHECKING:
+    import aiohttp
+
+_PATIENCE: Final = 60  # seconds
 _IN_ONE_REQUEST: Final = 10_000
 _OK: Final = 200
 
@@ -76,7 +78,10 @@ async def owner_of(settings: Settings, in_use: StoreInUse) -> AsyncIterator["Gat
     found = reachable(settings.store.gateway_file)
     if found is None:
         raise in_use
-    async with aiohttp.ClientSession(timeout=_PATIENCE) as http:
+    import aiohttp  # noqa: PLC0415  # the gateway itself, which leaves the address, needs none
+
+    timeout = aiohttp.ClientTimeout(total=_PATIENCE)
+    async with aiohttp.ClientSession(timeout=timeout) as http:
         yield GatewayClient(http, found)
 
 
@@ -87,7 +92,7 @@ class GatewayClient:
     or does not answer.
     """
 
-    def __init__(self, http: aiohttp.ClientSession, gateway: Reachable) -> None:
+    def __init__(self, http: "aiohttp.ClientSession", gateway: Reachable) -> None:
         self._http = http
         self._url = gateway.url
         self._token = Secret(gateway.token)
@@ -155,6 +160,8 @@ class GatewayClient:
         return done
 
     async def _ask(self, command: ControlCommand) -> ControlResult:
+        import aiohttp  # noqa: PLC0415  # see above
+
         headers = {
             "Authorization": f"Bearer {self._token.reveal()}",
             "Content-Type": "application/json",

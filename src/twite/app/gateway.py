@@ -1,13 +1,13 @@
 """Build and run a gateway from the settings: HTTP server, delivery, tags, alerts, console."""
 
 import asyncio
-import gc
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from twite.app.console import ConsoleServices, console
+from twite.app.console_services import ConsoleServices, OnDemandConsole
 from twite.app.control_client import leave_address
+from twite.app.http_clients import OnDemandTransport
 from twite.app.logins import CredentialVault, connect, credential_vault, given, safe_of
 from twite.app.monitoring import Monitoring, ValueGuardSetup
 from twite.app.sealing import sealed_anew
@@ -47,12 +47,10 @@ from twite.gateway.ports.store import Store, StoreOptions
 from twite.gateway.tags.run.batch_sender import TagWorkers
 from twite.gateway.tags.run.to_x import ToX
 from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings, Server
-from twite.machine.seal import Argon2Passwords
 from twite.machine.system import SystemClock, SystemRandomness, room_for_connections
 from twite.observers import Several
-from twite.observers.log import Log, logger
+from twite.observers.log import LineLogger, Log
 from twite.observers.metrics import Metrics
-from twite.senders.http import HttpTransport
 
 if TYPE_CHECKING:
     from twite.console.application import Console
@@ -84,7 +82,7 @@ class Gateway:
         """
         self._examine = examine
         self._settings = settings
-        self._passwords = passwords or Argon2Passwords()
+        self._passwords = passwords
         self._wall = SystemClock()
         # Rate-limit windows, leases and due times use this clock, which never jumps.
         self._clock = MonotonicClock(self._wall)
@@ -93,11 +91,11 @@ class Gateway:
             sources=[*(source.name for source in settings.sources()), X_SOURCE],
             pixels=[pixel.pixel for pixel in settings.destinations()],
         )
-        self.log = logger(level=settings.log.level, as_json=settings.log.format == "json")
+        log = LineLogger(level=settings.log.level, as_json=settings.log.format == "json")
         self._listener = EventListener(self._clock)
-        self._observer = Several((Log(self.log), self._metrics, self._listener))
+        self._observer = Several((Log(log), self._metrics, self._listener))
         self._store: Store | None = None
-        self._transport = HttpTransport(timeout=settings.x.timeout)
+        self._transport = OnDemandTransport(timeout=settings.x.timeout)
         self._google = google_of(settings.google, self._clock)
         self._run: DeliveryRunner | None = None
         self._server: Server | None = None
@@ -109,7 +107,7 @@ class Gateway:
         self._looking_after: asyncio.Task[None] | None = None
         self._sealing: asyncio.Task[None] | None = None
         self._token = Secret("")
-        self.console: Console | None = None
+        self.console: OnDemandConsole | None = None
         # The OAuth sign-in, once the gateway runs.
         self.connect: XSignIn | None = None
 
@@ -148,7 +146,6 @@ class Gateway:
                 )
             )
         try:
-            await self._transport.start()
             safe = safe_of(settings, store)
             stored = await given(settings, safe.secret_store if safe else None)
             tag_runtime = self._tag_runtime = TagRuntime(
@@ -211,7 +208,6 @@ class Gateway:
             await self.stop()
             raise
         sys.setswitchinterval(_TURN)
-        _tune_garbage_collection()
 
     async def failed(self) -> StoreUnusable:
         """Wait until the store fails permanently, and return the error."""
@@ -323,21 +319,19 @@ class Gateway:
         )
         self.connect = connect(settings, logins, clock=self._clock)
         self._token = Secret(self._randomness.nonce() + self._randomness.nonce())
-        self.console = console(
-            settings,
-            ConsoleServices(
-                store=store,
-                run=run,
-                accept=accept,
-                connect=self.connect,
-                destinations=destinations,
-                secret_store=safe.secret_store if safe else None,
-                passwords=self._passwords,
-                examine=self._examine,
-                clock=self._clock,
-                observer=self._observer,
-            ),
+        behind = ConsoleServices(
+            store=store,
+            run=run,
+            accept=accept,
+            connect=self.connect,
+            destinations=destinations,
+            secret_store=safe.secret_store if safe else None,
+            passwords=self._passwords,
+            examine=self._examine,
+            clock=self._clock,
+            observer=self._observer,
         )
+        self.console = OnDemandConsole(lambda: _console(settings, behind))
         server, local = settings.server, settings.server.local_listen
         limits = HttpLimits(
             connections=room_for_connections(HttpLimits().connections),
@@ -390,8 +384,7 @@ class Gateway:
         )
 
 
-def _tune_garbage_collection() -> None:
-    """Exempt permanent objects from garbage collection and run it less often: few cycles arise."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+def _console(settings: Settings, services: ConsoleServices) -> "Console":
+    from twite.app.console import console  # noqa: PLC0415  # few starts are for the console
+
+    return console(settings, services)

@@ -4,12 +4,13 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from twite.app.control_client import GatewayClient, owner_of
 from twite.app.store_access import noted, open_records, open_store
-from twite.config.event_mapping import SettingsFileDraft
 from twite.config.secret_key import seal_of
 from twite.config.settings import Settings, load
 from twite.domain.destination import Destination
@@ -37,7 +38,10 @@ from twite.gateway.x_account.event_tags import EventTagManager, Note
 from twite.gateway.x_account.inquiries import XInquiries, XInquiryAddress
 from twite.gateway.x_account.sign_in import XSignIn
 from twite.machine.system import SystemClock, SystemRandomness
-from twite.senders.http import HttpInquiries
+from twite.senders.inquiries import HttpInquiries
+
+if TYPE_CHECKING:
+    from twite.config.event_mapping import SettingsFileDraft
 
 
 class CredentialVault(msgspec.Struct, frozen=True, kw_only=True):
@@ -289,9 +293,14 @@ def events_manager(
         destinations=destinations,
         sources=settings.sources(),
         url=settings.server.public_url or f"http://{settings.server.listen}",
-        drafts=lambda pixel, name, event: SettingsFileDraft(
-            settings.path, pixel=pixel, name=name, event=event
-        ),
+        drafts=partial(_draft, settings.path),
         note=note or partial(noted, settings),
         clock=SystemClock(),
     )
+
+
+def _draft(path: Path, pixel: str, name: str, event: str) -> "SettingsFileDraft":
+    """Return the settings file with an event's mapping added."""
+    from twite.config.event_mapping import SettingsFileDraft  # noqa: PLC0415  # few starts need it
+
+    return SettingsFileDraft(path, pixel=pixel, name=name, event=event)

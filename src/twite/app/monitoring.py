@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
+from twite.app.http_clients import OnDemandTransport
 from twite.app.store_access import open_records
 from twite.config.settings import Settings
 from twite.domain.alert import Alert
@@ -22,7 +23,6 @@ from twite.gateway.ports.state import StateStore
 from twite.gateway.ports.store import Store
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.machine.system import SystemClock, SystemDisk, SystemRandomness
-from twite.senders.http import HttpTransport
 
 # the longest a message may take
 WEBHOOK_TIMEOUT: Final = 10 * SECOND
@@ -55,7 +55,7 @@ class Monitoring:
             thresholds=settings.alerts.thresholds,
             new_id=randomness.receipt,
         )
-        self._transport = HttpTransport(timeout=WEBHOOK_TIMEOUT, connections=2)
+        self._transport = OnDemandTransport(timeout=WEBHOOK_TIMEOUT, connections=2)
         self._notifier = Notifier(
             register=self._monitor.register,
             webhook=settings.alerts.webhook,
@@ -70,7 +70,6 @@ class Monitoring:
 
     async def start(self) -> None:
         """Run the monitor now, and then every minute."""
-        await self._transport.start()
         await self._monitor.start()
         self._tasks = [
             asyncio.create_task(self._monitor.run()),
@@ -119,9 +118,8 @@ async def send_trial(settings: Settings) -> Response | NoResponse:
             message="is missing or cannot be read. Write webhook = "
             '"https://…" or "env:NAME" under [alerts]',
         )
-    clock, transport = SystemClock(), HttpTransport(timeout=WEBHOOK_TIMEOUT, connections=1)
+    clock, transport = SystemClock(), OnDemandTransport(timeout=WEBHOOK_TIMEOUT, connections=1)
     message = trial(id_=SystemRandomness().receipt(), now=clock.now(), gateway=settings.known_as)
-    await transport.start()
     try:
         return await post(webhook, message, transport=transport, clock=clock)
     finally:

@@ -1,6 +1,7 @@
 """Run a gateway until it is stopped by a signal."""
 
 import asyncio
+import gc
 import hashlib
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -11,6 +12,7 @@ from typing import Final
 import uvloop
 
 from twite.app.gateway import Gateway
+from twite.app.http_clients import OnDemandTransport
 from twite.app.monitoring import WEBHOOK_TIMEOUT
 from twite.config.settings import Settings
 from twite.domain.alert import REMIND_EVERY, Alert, AlertKind, AlertPhase
@@ -19,7 +21,6 @@ from twite.gateway.alerts.checks import STORE
 from twite.gateway.alerts.notifier import enveloped, post, why_not
 from twite.gateway.ports.findings import CheckFinding
 from twite.machine.system import SystemClock, raise_limit
-from twite.senders.http import HttpTransport
 
 
 async def say_unusable(settings: Settings, error: StoreUnusable) -> None:
@@ -43,8 +44,7 @@ async def say_unusable(settings: Settings, error: StoreUnusable) -> None:
         opened_at=now,
         said_at=now,
     )
-    transport = HttpTransport(timeout=WEBHOOK_TIMEOUT, connections=1)
-    await transport.start()
+    transport = OnDemandTransport(timeout=WEBHOOK_TIMEOUT, connections=1)
     try:
         message = enveloped(alert, AlertPhase.OPENED, gateway=settings.known_as)
         came = await post(webhook, message, transport=transport, clock=clock)
@@ -110,6 +110,7 @@ async def _until_stopped(
     forget_unusable(settings)
     try:
         ready(gateway.url)
+        _tune_garbage_collection()
         unusable = await _either(asked, gateway)
     finally:
         for stop in stops:
@@ -130,3 +131,10 @@ async def _either(asked: asyncio.Event, gateway: Gateway) -> StoreUnusable | Non
     finally:
         stop.cancel()
         failure.cancel()
+
+
+def _tune_garbage_collection() -> None:
+    """Exempt permanent objects from garbage collection and run it less often: few cycles arise."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)

@@ -29,7 +29,6 @@ from twite.gateway.ports.store import (
     StoreOptions,
     StoreReader,
 )
-from twite.machine.seal import Argon2Passwords
 from twite.machine.system import SystemClock
 from twite.stores.factory import ENGINES
 
@@ -104,6 +103,8 @@ async def open_staff(
     Creates a missing store. `passwords` hashes passwords; None uses Argon2id. Raises StoreUnusable,
     and StoreInUse if the owner of the store cannot be reached.
     """
+    from twite.machine.seal import Argon2Passwords  # noqa: PLC0415  # few commands need it
+
     async with _open_directory(settings) as people:
         yield Accounts(people=people, passwords=passwords or Argon2Passwords(), clock=SystemClock())
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from twite.app.http_clients import OnDemandWeb
 from twite.config.settings import Settings
 from twite.config.tags import company_of
 from twite.domain.destination import Destination
@@ -37,7 +38,6 @@ from twite.gtm.container.parts import Container
 from twite.gtm.template.sandbox import RunLimits
 from twite.http.cookies import registrable_domain
 from twite.machine.system import SystemClock
-from twite.senders.web import PublicWeb
 
 
 async def companies_of(
@@ -101,7 +101,7 @@ class TagRuntime:
         make = partial(QuickJsEngine, keys=hmac_keys_of(settings))
         self._engine_pool = EnginePool(make, elapsed=clock.elapsed, observer=observer)
         self._storage = TemplateStorage()
-        self._web = PublicWeb()
+        self._web = OnDemandWeb()
         self._google = google
         self._seal = seal
 
@@ -253,7 +253,7 @@ class ServingClients:
             keys=keys,
             limits=limits_for(max_body),
         )
-        self._web = PublicWeb()
+        self._web = OnDemandWeb()
         self.clients = Clients(
             clients,
             runs=self._threads,

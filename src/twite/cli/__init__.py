@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from itertools import takewhile
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final
 
@@ -105,11 +106,36 @@ def run(arguments: Sequence[str]) -> int:
     words = list(arguments[len(options) :])
     words[:1] = [ALIASES.get(word, word) for word in words[:1]]
     asked = words[0] if words else None
+    debug = "--debug" in options
+    usual = None if options else _usual_serve(words)
+    if usual is not None:
+        return explained(lambda: _serve(*usual), asked="serve", debug=debug)
     return explained(
         lambda: get_command(application(asked))(args=[*options, *words], prog_name="twite"),
         asked=asked or "",
-        debug="--debug" in options,
+        debug=debug,
     )
+
+
+def _usual_serve(words: list[str]) -> tuple[str | None, bool] | None:
+    """Return the options of `serve [--config PATH] [--json]`; None for everything else.
+
+    Typer imports Pydantic to read options, which takes a fifth of a start.
+    """
+    as_json = words[-1:] == ["--json"]
+    match words[:-1] if as_json else words:
+        case ["serve"]:
+            return None, as_json
+        case ["serve", "--config" | "-c", path] if path and not path.startswith("-"):
+            return path, as_json
+    return None
+
+
+def _serve(config: str | None, as_json: bool) -> None:  # noqa: FBT001  # see above
+    from twite.cli.options import DEFAULT_CONFIG  # noqa: PLC0415  # commands are imported late
+    from twite.cli.serve import serve  # noqa: PLC0415
+
+    serve(config=DEFAULT_CONFIG if config is None else Path(config), as_json=as_json)
 
 
 def explained(act: Callable[[], object], *, asked: str, debug: bool) -> int:

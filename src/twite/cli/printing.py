@@ -1,17 +1,20 @@
 """Output on the terminal.
 
 Every text passes `safe`, because X's responses echo text that clients sent.
+
+Rich is imported for tables and styles only: `twite serve` needs neither.
 """
 
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 # Where nobody reads along, a table may be wider: a cut id is of no use to `grep`.
 _WIDTH_OF_FILES: Final = 160
@@ -24,18 +27,20 @@ def safe(text: str, *, longest: int | None = None) -> str:
     return shown if longest is None or len(shown) <= longest else f"{shown[: longest - 1]}…"
 
 
-def say(*parts: str | Text) -> None:
+def say(*parts: "str | Text") -> None:
     """Print one line on standard output."""
-    _out().print(_line(parts), soft_wrap=True)
+    _print_line(sys.stdout, parts)
 
 
-def complain(*parts: str | Text) -> None:
+def complain(*parts: "str | Text") -> None:
     """Print one line on standard error."""
-    _console(stderr=True).print(_line(parts), soft_wrap=True)
+    _print_line(sys.stderr, parts)
 
 
-def styled(text: str, style: str) -> Text:
+def styled(text: str, style: str) -> "Text":
     """Return safe text in a Rich style."""
+    from rich.text import Text  # noqa: PLC0415  # see above
+
     return Text(safe(text), style=style)
 
 
@@ -53,9 +58,12 @@ def print_json_line(value: object) -> None:
 
 
 def print_table(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[str | int | Text]]
+    title: str, columns: Sequence[str], rows: "Iterable[Sequence[str | int | Text]]"
 ) -> None:
     """Print a table; numbers are right-aligned."""
+    from rich.table import Table  # noqa: PLC0415  # see above
+    from rich.text import Text  # noqa: PLC0415
+
     held = [list(row) for row in rows]
     table = Table(title=title or None, title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
@@ -63,22 +71,25 @@ def print_table(
         table.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in held:
         table.add_row(*(cell if isinstance(cell, Text) else safe(str(cell)) for cell in row))
-    _out().print(table)
+    _console(sys.stdout).print(table)
 
 
-def _line(parts: Sequence[str | Text]) -> Text:
+def _print_line(stream: TextIO, parts: "Sequence[str | Text]") -> None:
+    if all(isinstance(part, str) for part in parts):
+        stream.write("".join(safe(str(part)) for part in parts) + "\n")
+        stream.flush()
+        return
+    from rich.text import Text  # noqa: PLC0415  # see above
+
     line = Text()
     for part in parts:
         line.append_text(part if isinstance(part, Text) else Text(safe(part)))
-    return line
+    _console(stream).print(line, soft_wrap=True)
 
 
-def _out() -> Console:
-    return _console(stderr=False)
+def _console(stream: TextIO) -> "Console":
+    from rich.console import Console  # noqa: PLC0415  # see above
 
-
-def _console(*, stderr: bool) -> Console:
-    stream = sys.stderr if stderr else sys.stdout
     return Console(
         file=stream,
         markup=False,

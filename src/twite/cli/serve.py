@@ -1,7 +1,11 @@
 """`twite serve`: run the gateway."""
 
+import asyncio
 import os
+from collections.abc import AsyncIterator
 from functools import partial
+from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import typer
@@ -10,8 +14,8 @@ from twite.app.serving import serve as run
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
 from twite.config.settings import Settings
-from twite.diagnostics import examine
 from twite.domain.errors import SettingsError
+from twite.gateway.ports.findings import CheckFinding
 
 EXAMPLE: Final = "Example: `twite serve --config /etc/twite/twite.toml`"
 
@@ -40,7 +44,7 @@ def serve(*, config: Config = DEFAULT_CONFIG, role: Role = "all", as_json: Json 
     landed = run(
         settings,
         ready=lambda url: _announce(settings, url, as_json=as_json),
-        examine=partial(examine, settings.path, os.environ),
+        examine=partial(_examined, settings.path),
     )
     if not landed:
         printing.complain(
@@ -49,6 +53,15 @@ def serve(*, config: Config = DEFAULT_CONFIG, role: Role = "all", as_json: Json 
         )
     if not as_json:
         printing.say("Stopped.")
+
+
+async def _examined(path: Path) -> AsyncIterator[CheckFinding]:
+    """Run the diagnostics, imported at the first run and on another thread."""
+    await asyncio.to_thread(import_module, "twite.diagnostics")
+    from twite.diagnostics import examine  # noqa: PLC0415  # imported by now
+
+    async for finding in examine(path, os.environ):
+        yield finding
 
 
 def _announce(settings: Settings, url: str, *, as_json: bool) -> None:

@@ -40,10 +40,10 @@ class GoogleSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def account(self) -> "GoogleAccount | None":
         """Return the service account; None if the settings have none."""
-        from twite.senders.google_account import GoogleAccount  # noqa: PLC0415  # few need it
-
         if not self.is_set:
             return None
+        from twite.senders.google_account import GoogleAccount  # noqa: PLC0415  # few need it
+
         return GoogleAccount(self.key, project=self.project, api_url=self.api_url)
 
 

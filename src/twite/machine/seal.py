@@ -6,23 +6,22 @@ Keys are derived from the texts in the settings.
 
 The name of a secret is authenticated with it. NIST SP 800-38D allows 2^32 random nonces per key; a
 deployment seals a few texts a day.
+
+Both libraries are imported at the first use: most starts of a gateway need neither.
 """
 
 import asyncio
 import secrets
 from collections.abc import Sequence
-from typing import Final
-
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
-from argon2.profiles import RFC_9106_LOW_MEMORY
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
 
 from twite.domain.errors import NotOpened
 from twite.domain.secret import Secret
+
+if TYPE_CHECKING:
+    from argon2 import PasswordHasher
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _VERSION: Final = b"\x01"
 _ID_BYTES: Final = 4
@@ -34,9 +33,20 @@ class AesSeal:
     """Seals with the first key, and opens with any."""
 
     def __init__(self, key: Secret, former: Sequence[Secret] = ()) -> None:
-        keys = [_derived(text) for text in (key, *former)]
-        self._current = keys[0][0]
-        self._keys = {id_: AESGCM(material) for id_, material in reversed(keys)}
+        self._texts = (key, *former)
+
+    @cached_property
+    def _derived(self) -> "list[tuple[bytes, AESGCM]]":
+        """The ids of the keys and the keys, the current one first."""
+        return [_derived(text) for text in self._texts]
+
+    @property
+    def _current(self) -> bytes:
+        return self._derived[0][0]
+
+    @cached_property
+    def _keys(self) -> "dict[bytes, AESGCM]":
+        return dict(reversed(self._derived))
 
     def close(self, name: str, plain: bytes) -> bytes:
         nonce = secrets.token_bytes(_NONCE_BYTES)
@@ -44,6 +54,8 @@ class AesSeal:
         return _VERSION + self._current + nonce + sealed
 
     def open(self, name: str, sealed: bytes) -> bytes:
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415  # see above
+
         id_ = sealed[1:_HEAD]
         key = self._keys.get(id_) if sealed[:1] == _VERSION else None
         nonce, text = sealed[_HEAD : _HEAD + _NONCE_BYTES], sealed[_HEAD + _NONCE_BYTES :]
@@ -67,12 +79,16 @@ class AesSeal:
         return f"AesSeal({self._current.hex()})"
 
 
-def _derived(key: Secret) -> tuple[bytes, bytes]:
+def _derived(key: Secret) -> "tuple[bytes, AESGCM]":
     """Return the key's id and the key: any text that is hard to guess makes one."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415  # see above
+    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415
+
     made = HKDF(algorithm=SHA256(), length=_ID_BYTES + 32, salt=None, info=b"twite vault 1").derive(
         key.reveal().encode()
     )
-    return made[:_ID_BYTES], made[_ID_BYTES:]
+    return made[:_ID_BYTES], AESGCM(made[_ID_BYTES:])
 
 
 def _bound_to(name: str) -> bytes:
@@ -90,8 +106,14 @@ class Argon2Passwords:
     """
 
     def __init__(self) -> None:
-        self._hasher = PasswordHasher.from_parameters(RFC_9106_LOW_MEMORY)
         self._turn = asyncio.Semaphore(_AT_ONCE)
+
+    @cached_property
+    def _hasher(self) -> "PasswordHasher":
+        from argon2 import PasswordHasher  # noqa: PLC0415  # see above
+        from argon2.profiles import RFC_9106_LOW_MEMORY  # noqa: PLC0415
+
+        return PasswordHasher.from_parameters(RFC_9106_LOW_MEMORY)
 
     async def hash(self, password: str) -> str:
         async with self._turn:
@@ -102,12 +124,16 @@ class Argon2Passwords:
             return await asyncio.to_thread(self._verified, hash_, password)
 
     def is_current(self, hash_: str) -> bool:
+        from argon2.exceptions import InvalidHashError  # noqa: PLC0415  # see above
+
         try:
             return not self._hasher.check_needs_rehash(hash_)
         except InvalidHashError:
             return False
 
     def _verified(self, hash_: str, password: str) -> bool:
+        from argon2.exceptions import InvalidHashError, VerificationError  # noqa: PLC0415
+
         try:
             return self._hasher.verify(hash_, password)
         except (VerificationError, InvalidHashError):

@@ -3,11 +3,10 @@
 A line contains counts, reasons and names from the configuration, and masked text from X.
 """
 
-import logging
+import json
 import sys
+from datetime import UTC, datetime
 from typing import Final
-
-import structlog
 
 from twite.domain.alert import RULES, AlertPhase
 from twite.domain.delivery import AttemptOutcome
@@ -35,29 +34,67 @@ from twite.redaction.mask_text import without_echoes
 _TOLERABLE: Final = 30 * SECOND
 
 
-def logger(*, level: str, as_json: bool) -> structlog.typing.FilteringBoundLogger:
-    """Return a separate logger. The global logging configuration is not changed."""
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
-        if as_json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
-    made: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
-        structlog.PrintLogger(sys.stderr),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-    )
-    return made
+_DIM, _BOLD, _CYAN, _MAGENTA, _PLAIN = "\033[2m", "\033[1m", "\033[36m", "\033[35m", "\033[0m"
+_COLORS: Final = {"error": "\033[31m", "warning": "\033[33m", "info": "\033[32m"}
+_WIDTH: Final = 30  # of an event: values are one below the other
+# A value with one of these is quoted.
+_SEPARATING: Final = frozenset(" \t=\r\n\"'")
+_LEVELS: Final = ("debug", "info", "warning", "error")
+
+
+class LineLogger:
+    """Writes lines to standard error, as JSON or for a person."""
+
+    def __init__(self, *, level: str, as_json: bool) -> None:
+        """`level` is the lowest level that is written."""
+        self._levels = frozenset(_LEVELS[_LEVELS.index(level) :])
+        self._as_json = as_json
+        self._colored = not as_json and sys.stderr.isatty()
+
+    def debug(self, event: str, **values: object) -> None:
+        self._write("debug", event, values)
+
+    def info(self, event: str, **values: object) -> None:
+        self._write("info", event, values)
+
+    def warning(self, event: str, **values: object) -> None:
+        self._write("warning", event, values)
+
+    def error(self, event: str, **values: object) -> None:
+        self._write("error", event, values)
+
+    def _write(self, level: str, event: str, values: dict[str, object]) -> None:
+        if level not in self._levels:
+            return
+        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        if self._as_json:
+            line = json.dumps(
+                values | {"event": event, "level": level, "timestamp": now}, default=repr
+            )
+        elif self._colored:
+            said = [f"{_CYAN}{name}{_PLAIN}={_MAGENTA}{_shown(value)}{_PLAIN}"
+                    for name, value in sorted(values.items())]  # fmt: skip
+            line = " ".join(
+                [f"{_DIM}{now}{_PLAIN} [{_COLORS.get(level, '')}{level:<9}{_PLAIN}]",
+                 f"{_BOLD}{event:<{_WIDTH}}{_PLAIN}", *said]
+            )  # fmt: skip
+        else:
+            said = [f"{name}={_shown(value)}" for name, value in sorted(values.items())]
+            line = " ".join([f"{now} [{level:<9}] {event:<{_WIDTH}}", *said])
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str) and _SEPARATING.isdisjoint(value):
+        return value
+    return repr(value)
 
 
 class Log:
     """Writes events to the log."""
 
-    def __init__(self, to: structlog.typing.FilteringBoundLogger) -> None:
+    def __init__(self, to: LineLogger) -> None:
         self._to = to
 
     def see(self, notice: Notice) -> None:

@@ -1,4 +1,4 @@
-"""HTTP clients for X's Conversion API and X's other endpoints: no retries, no redirects."""
+"""HTTP client for X's Conversion API: no retries, no redirects."""
 
 import asyncio
 import ssl
@@ -7,10 +7,8 @@ from types import SimpleNamespace
 from typing import Final
 
 import aiohttp
-from yarl import URL
 
 from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response
-from twite.x.inquiry import Inquiry
 
 
 class Leaving:
@@ -131,42 +129,3 @@ def _no_answer(error: Exception, *, left: bool) -> NoResponse:
     if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
         return NoResponse(reason="no answer in time", left=True)
     return NoResponse(reason=f"connection lost: {type(error).__name__}", left=True)
-
-
-# A list of a thousand events with embed codes is well below it.
-_LONGEST_INQUIRY: Final = 8 << 20
-
-
-class HttpInquiries:
-    """Sends inquiries. `timeout` in milliseconds covers one whole request."""
-
-    def __init__(self, *, timeout: int) -> None:
-        self._timeout = aiohttp.ClientTimeout(total=timeout / 1_000)
-
-    async def ask(self, inquiry: Inquiry) -> Response | NoResponse:
-        """Send on a new connection, because inquiries are rare."""
-        try:
-            async with (
-                aiohttp.ClientSession(
-                    timeout=self._timeout,
-                    cookie_jar=aiohttp.DummyCookieJar(),
-                    headers={"User-Agent": "twite"},
-                ) as http,
-                http.request(
-                    inquiry.method,
-                    # Exactly as it was signed.
-                    URL(inquiry.url, encoded=True),
-                    headers=inquiry.headers,
-                    data=inquiry.body or None,
-                    allow_redirects=False,
-                ) as came,
-            ):
-                body = bytearray()
-                whole = await read_into(body, came, most=_LONGEST_INQUIRY)
-                return response_of(came, body, whole=whole)
-        except aiohttp.ClientConnectorError as failure:
-            return NoResponse(reason=f"no connection: {type(failure).__name__}", left=False)
-        except TimeoutError:
-            return NoResponse(reason="no answer in time", left=True)
-        except (aiohttp.ClientError, OSError, ValueError) as failure:
-            return NoResponse(reason=f"connection lost: {type(failure).__name__}", left=True)

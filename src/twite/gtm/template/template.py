@@ -11,7 +11,6 @@ from typing import Final, TypeVar
 from xml.etree import ElementTree as ET  # only written with, never read
 
 import msgspec
-import yaml
 
 from twite.domain.errors import OperatorError
 from twite.domain.json_tree import Tree, WrongShape, as_list, as_mapping, as_text
@@ -257,6 +256,8 @@ def read_scenarios(part: TemplatePart | None) -> Scenarios:
     """Read the section. Raises TemplateUnusable."""
     if part is None or not part.text.strip():
         return Scenarios()
+    import yaml  # noqa: PLC0415  # only scenarios need it
+
     try:
         found = msgspec.convert(yaml.safe_load(part.text) or {}, _Section, strict=False)
     except yaml.MarkedYAMLError as error:

@@ -1,0 +1,64 @@
+"""The console on demand: its pages and their libraries are loaded at the first request."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from twite.domain.destination import Destination
+from twite.gateway.delivery.runner import DeliveryRunner
+from twite.gateway.ingest.accept import Accept
+from twite.gateway.ports.directory import Passwords
+from twite.gateway.ports.events import Observer
+from twite.gateway.ports.findings import CheckFinding
+from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.secret_store import SecretStore
+from twite.gateway.ports.store import Store
+from twite.gateway.x_account.sign_in import XSignIn
+
+if TYPE_CHECKING:
+    from twite.console.application import Console
+
+
+class ConsoleServices(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of a running gateway that console pages use.
+
+    `passwords` hashes passwords; None for Argon2id.
+    """
+
+    store: Store
+    run: DeliveryRunner
+    accept: Accept
+    connect: XSignIn
+    destinations: Mapping[str, Destination]
+    secret_store: SecretStore | None
+    passwords: Passwords | None
+    examine: Callable[[], AsyncIterator[CheckFinding]] | None
+    clock: Clock
+    observer: Observer
+
+
+class OnDemandConsole:
+    """Loads the console on another thread, so that the event loop goes on meanwhile."""
+
+    def __init__(self, load: "Callable[[], Console]") -> None:
+        """`load` imports the console and builds it."""
+        self._load = load
+        self._console: Console | None = None
+        self._opening = threading.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        console = self._console
+        if console is None:
+            console = await asyncio.to_thread(self.opened)
+        await console(scope, receive, send)
+
+    def opened(self) -> "Console":
+        """Return the console, loading it at the first call."""
+        with self._opening:
+            if self._console is None:
+                self._console = self._load()
+            return self._console

@@ -1,0 +1,79 @@
+"""HTTP clients that open at their first request: a start does not wait for their library."""
+
+import asyncio
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response, WebRequest
+
+if TYPE_CHECKING:
+    from twite.senders.http import HttpTransport
+    from twite.senders.web import PublicWeb
+
+
+class OnDemandTransport:
+    """Implements Transport by an HttpTransport; the parameters are the same."""
+
+    def __init__(self, *, timeout: int, connections: int = 0) -> None:
+        self._timeout = timeout
+        self._connections = connections
+        self._transport: HttpTransport | None = None
+        self._opening = asyncio.Lock()
+        self._stopped = False
+
+    async def post(self, outbound: OutboundRequest) -> Response | NoResponse:
+        """See Transport."""
+        transport = self._transport
+        if transport is None:
+            transport = await self._opened()
+        return await transport.post(outbound)
+
+    async def stop(self) -> None:
+        """Close the pool."""
+        self._stopped = True
+        if self._transport is not None:
+            await self._transport.stop()
+
+    async def _opened(self) -> "HttpTransport":
+        await _imported("twite.senders.http")
+        from twite.senders.http import HttpTransport  # noqa: PLC0415  # imported by now
+
+        async with self._opening:
+            if self._stopped:
+                raise RuntimeError("the transport was stopped")
+            if self._transport is None:
+                transport = HttpTransport(timeout=self._timeout, connections=self._connections)
+                await transport.start()
+                self._transport = transport
+            return self._transport
+
+
+class OnDemandWeb:
+    """Implements Web by PublicWeb."""
+
+    def __init__(self) -> None:
+        self._web: PublicWeb | None = None
+
+    async def ask(self, asked: WebRequest) -> Response | NoResponse:
+        """See Web."""
+        if self._web is None:
+            await _imported("twite.senders.web")
+            from twite.senders.web import PublicWeb  # noqa: PLC0415  # imported by now
+
+            return await self._opened(PublicWeb).ask(asked)
+        return await self._web.ask(asked)
+
+    def _opened(self, make: "type[PublicWeb]") -> "PublicWeb":
+        if self._web is None:  # another request may have made it meanwhile
+            self._web = make()
+        return self._web
+
+    async def stop(self) -> None:
+        """Close the pools."""
+        if self._web is not None:
+            await self._web.stop()
+
+
+async def _imported(name: str) -> None:
+    """Import a module on another thread, so that the event loop goes on."""
+    await asyncio.to_thread(import_module, name)

@@ -1,0 +1,55 @@
+"""HTTP client for X's endpoints other than the Conversion API: no retries, no redirects.
+
+It imports aiohttp at the first inquiry: a start does not wait for it.
+"""
+
+import asyncio
+from importlib import import_module
+from typing import Final
+
+from twite.gateway.ports.transport import NoResponse, Response
+from twite.x.inquiry import Inquiry
+
+# A list of a thousand events with embed codes is well below it.
+_LONGEST_INQUIRY: Final = 8 << 20
+
+
+class HttpInquiries:
+    """Sends inquiries. `timeout` in milliseconds covers one whole request."""
+
+    def __init__(self, *, timeout: int) -> None:
+        self._timeout = timeout
+
+    async def ask(self, inquiry: Inquiry) -> Response | NoResponse:
+        """Send on a new connection, because inquiries are rare."""
+        await asyncio.to_thread(import_module, "twite.senders.http")
+        import aiohttp  # noqa: PLC0415  # imported by now
+        from yarl import URL  # noqa: PLC0415
+
+        from twite.senders.http import read_into, response_of  # noqa: PLC0415
+
+        try:
+            async with (
+                aiohttp.ClientSession(
+                    timeout=aiohttp.ClientTimeout(total=self._timeout / 1_000),
+                    cookie_jar=aiohttp.DummyCookieJar(),
+                    headers={"User-Agent": "twite"},
+                ) as http,
+                http.request(
+                    inquiry.method,
+                    # Exactly as it was signed.
+                    URL(inquiry.url, encoded=True),
+                    headers=inquiry.headers,
+                    data=inquiry.body or None,
+                    allow_redirects=False,
+                ) as came,
+            ):
+                body = bytearray()
+                whole = await read_into(body, came, most=_LONGEST_INQUIRY)
+                return response_of(came, body, whole=whole)
+        except aiohttp.ClientConnectorError as failure:
+            return NoResponse(reason=f"no connection: {type(failure).__name__}", left=False)
+        except TimeoutError:
+            return NoResponse(reason="no answer in time", left=True)
+        except (aiohttp.ClientError, OSError, ValueError) as failure:
+            return NoResponse(reason=f"connection lost: {type(failure).__name__}", left=True)

@@ -1,0 +1,52 @@
+"""`twite serve` reads its usual options without Typer, with the same result."""
+
+import pytest
+
+from twite import cli
+from twite.cli import run, serve
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """What `serve` was called with."""
+    calls = []
+
+    def load(config):
+        calls.append(config)
+        raise SystemExit(7)
+
+    monkeypatch.setattr(serve, "load", load)
+    return calls
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["serve"],
+        ["serve", "--json"],
+        ["serve", "--config", "other.toml"],
+        ["serve", "-c", "other.toml", "--json"],
+    ],
+)
+def test_the_usual_options_mean_what_they_mean_to_typer(served, monkeypatch, words):
+    usual = run(words)
+    monkeypatch.setattr(cli, "_usual_serve", lambda _: None)
+
+    assert (usual, run(words)) == (7, 7)
+    assert served[0] == served[1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["serve", "--help"],
+        ["serve", "--config"],
+        ["serve", "--config", "--json"],
+        ["serve", "--config=other.toml"],
+        ["serve", "--role", "all"],
+        ["check", "--json"],
+        [],
+    ],
+)
+def test_typer_reads_everything_else(words):
+    assert cli._usual_serve(words) is None  # noqa: SLF001
