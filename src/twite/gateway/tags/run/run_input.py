@@ -38,7 +38,7 @@ class RunInput(msgspec.Struct, frozen=True, kw_only=True):
         occasion = EventContext(
             event=payload.event,
             now=payload.at,
-            request=payload.request,
+            request=self.rule.completed(payload.request),
             client=payload.client,
             consent=payload.granted,
             draw=payload.draw or self.seed,
@@ -61,7 +61,7 @@ class RunInput(msgspec.Struct, frozen=True, kw_only=True):
             now=payload.at,
             seed=self.seed,
             event=fired.event,
-            request=payload.request,
+            request=self.rule.completed(payload.request),
             container=self.version,
             client=client_name(self.container_config.container, payload.client),
             storage=storage.of(fired.template),

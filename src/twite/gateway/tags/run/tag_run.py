@@ -69,7 +69,7 @@ class TagRun:
     ) -> None:
         self._run_context = run_context
         self._rule = rule
-        self._payload = msgspec.structs.replace(payload, request=rule.completed(payload.request))
+        self._payload = payload
         self._seed = seed
         self._input = RunInput(
             container_config=container_config, rule=rule, payload=payload, seed=seed
