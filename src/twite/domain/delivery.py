@@ -146,8 +146,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def crashed(crashes: int, *, alone: bool) -> int:
     """Return the crash count after another crash of the sender.
 
-    After two crashes in shared requests, a delivery is a suspect and sent alone; only then does the
-    count rise further.
+    After two crashes in shared requests, a delivery is a suspect and is sent alone; the count then
+    rises only for requests of its own.
     """
     return max(crashes, SUSPECT) + 1 if alone else min(crashes + 1, max(crashes, SUSPECT))
 

@@ -87,7 +87,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     `region` (ISO 3166, as in "GB") reads phone numbers without a country code. Conversions may name
     any of `pixels`; `pixel` is the default. `events` maps a tag's event names (lower-case) to event
     names or `ignore`. `stape_credentials` of Stape's tags are replaced by the `configured` ones;
-    for unknown pixels they are `stored`, or `passing`: deleted after delivery.
+    for unknown pixels they are `stored`, or `passing`, which are deleted after delivery.
 
     For requests from pages, `browser_value_limit` (a decimal) is the highest value accepted, and
     `browser_rate` the limit of requests per hour for all pages. `twin` is whether the script also

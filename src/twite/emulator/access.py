@@ -103,7 +103,7 @@ def unauthorized() -> XAnswer:
 def refuse_account(
     user: EmulatedUser | None, account: str, *, roles: tuple[str, ...] = spec.MANAGING_ROLES
 ) -> XAnswer | None:
-    """Return the 404 for a user without any of `roles` on the account; None for a user with one."""
+    """Return a 404 if the user has none of `roles` on the account, otherwise None."""
     if user is None or any(role in roles for role in user.roles.get(account, ())):
         return None
     message = spec.NO_ACCOUNT_ACCESS.format(user_id=user.id, account_id=account)

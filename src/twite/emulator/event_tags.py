@@ -128,7 +128,7 @@ def written_of(
 ) -> dict[str, object] | list[Problem]:
     """Return the typed parameters of POST or PUT, or all problems.
 
-    For a POST, `tag` is None, and all are required.
+    For a POST, `tag` is None, and all parameters are required.
     """
     problems = [missing(name) for name in _REQUIRED if tag is None and not pairs.get(name)]
     written: dict[str, object] = {}

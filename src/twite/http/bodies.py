@@ -59,7 +59,7 @@ def require_json(headers: Mapping[bytes, bytes]) -> None:
 def inflate(body: bytes, encoding: bytes, limit: int) -> bytes:
     """Decompress one layer of gzip or zstd.
 
-    Raises HttpRefusal (413, 415, 400). At most `limit` bytes and one are in memory.
+    Raises HttpRefusal (413, 415, 400). At most `limit` + 1 bytes of the output are in memory.
     """
     name = encoding.strip().lower()
     if name == b"gzip":

@@ -154,7 +154,7 @@ def keeping_client(
     """Return the header that stores the client id of Stape's Data Tag, by the rules for clicks.
 
     Stape's client also sets it for pages of other sites (`SameSite=None`); Twite does not track
-    anybody across sites.
+    people across sites.
     """
     ours, domain = cookie_domain(hosts, visit.origin)
     wanted = visit.source.cookie

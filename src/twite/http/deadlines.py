@@ -29,7 +29,7 @@ _CHUNK_LINE: Final = 12  # of a chunk besides its data: up to 8 digits of its si
 
 
 class Config(uvicorn.Config):
-    """uvicorn's settings, and our limits."""
+    """uvicorn's settings, and Twite's limits."""
 
     limits: HttpLimits = HttpLimits()
     crowd: Crowd
@@ -278,7 +278,7 @@ class DeadlineProtocol(HttpToolsProtocol):
             self.end()
 
     def refuse(self, answer: HttpResponse) -> None:
-        """Answer without the application, and close once the client has had time to read it."""
+        """Answer without the application. Close after the client has had time to read the response."""
         # The unfinished head is of no more use, and may be large.
         if self.in_headers:
             self.headers.clear()

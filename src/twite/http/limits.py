@@ -42,7 +42,7 @@ class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Crowd:
-    """Counts connections closed to make room and connections refused, since the last report."""
+    """Counts connections closed or refused at the connection limit, since the last report."""
 
     def __init__(self) -> None:
         self.closed = 0

@@ -212,7 +212,7 @@ _LOW: Final = (1 << 32) - 1
 def is_public(host: str) -> bool:
     """Return whether a host may be public: a public address, or a name to resolve.
 
-    An IPv4 address in any spelling but the usual one (`127.1`, `0x7f000001`) is not.
+    IPv4 addresses in unusual notation (`127.1`, `0x7f000001`) are not public.
     """
     try:
         return is_public_address(host.strip("[]"))

@@ -1,4 +1,4 @@
-"""Run `twite serve` as a process on a real socket: start, kill, request."""
+"""Run `twite serve` as a process on a real socket: start it, kill it, send requests."""
 
 import http.client
 import json

@@ -95,7 +95,7 @@ class DemoProcesses:
     def twite(
         self, *arguments: str, quiet: bool = False, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command with the demo's settings, as a person would."""
+        """Run a `twite` command with the demo's settings."""
         return subprocess.run(  # noqa: S603  our own command under the running interpreter
             [sys.executable, "-m", "twite", *arguments, "--config", str(self.config)],
             text=True,
@@ -130,7 +130,7 @@ class DemoProcesses:
         return answer
 
     def fire_pixel(self, event: str, conversion_ids: Sequence[str]) -> None:
-        """Do what X's pixel does in the buyer's browser: one hit for each conversion."""
+        """Send the hits of X's pixel in a buyer's browser, one for each conversion."""
         address = urlsplit(self.x.url).netloc
         with closing(http.client.HTTPConnection(address, timeout=30)) as connection:
             for conversion_id in conversion_ids:
@@ -150,7 +150,7 @@ class DemoProcesses:
         return balance
 
     def wait(self) -> None:
-        """Wait until the gateway ends, which it does not do by itself."""
+        """Wait until the gateway ends. It ends only after a signal or a failure."""
         if self._gateway is not None:
             self._gateway.wait()
 
@@ -170,7 +170,7 @@ class DemoProcesses:
 
 
 def pixel_hit(event: str, conversion_id: str) -> str:
-    """Return the address of a pixel's hit, as browsers request it. [seen 3P]"""
+    """Return the URL of a pixel's hit, in the form that browsers request. [seen 3P]"""
     event_json = json.dumps({"conversion_id": conversion_id})
     return "/1/i/adsct?" + urlencode(
         {

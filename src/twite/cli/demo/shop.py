@@ -1,6 +1,6 @@
-"""The demo's shop: a few pages with the first-party script, and a back end that submits, too.
+"""The demo's shop: a few pages with the first-party script, and a back end.
 
-It is a server of its own on loopback, as a shop is: the gateway only knows its origin.
+The back end submits the same orders. The shop is a separate server on loopback, like a real shop: the gateway only knows its origin.
 """
 
 import http.client
@@ -41,7 +41,7 @@ _NAV: Final = (
 
 
 def landing(gateway: str, x: str) -> str:
-    """Return the page that an advertisement leads to."""
+    """Return the landing page of an advertisement."""
     return _page(
         "A small shop",
         "<p>An advertisement on X would lead here with a click id, as in "
@@ -52,7 +52,7 @@ def landing(gateway: str, x: str) -> str:
 
 
 def mug(gateway: str, x: str) -> str:
-    """Return the page of the one product."""
+    """Return the page of the shop's only product."""
     return _page(
         "Mug, EUR 24.95",
         '<form method="post" action="/order"><p><label>Email <input name="email" type="email" '
@@ -62,7 +62,7 @@ def mug(gateway: str, x: str) -> str:
 
 
 def thanks(gateway: str, x: str, order: Mapping[str, str]) -> str:
-    """Return the page after the order: it tells the script, as the back end told the gateway."""
+    """Return the page after the order, which reports the order through the script."""
     attributes = " ".join(f'data-{name}="{escape(value)}"' for name, value in order.items())
     return _page(
         "Thank you",
@@ -76,7 +76,7 @@ def thanks(gateway: str, x: str, order: Mapping[str, str]) -> str:
 
 
 def overlap(report: Mapping[str, object]) -> str:
-    """Return what `GET /v1/overlap` tells of today, renewed every two seconds."""
+    """Return a page with today's deduplication report, refreshed every two seconds."""
     advice = report["advice"]
     names = [name for name in report if name not in {"since", "by", "advice"}]
     rows = "".join(
@@ -92,7 +92,7 @@ def overlap(report: Mapping[str, object]) -> str:
 
 
 def unknown() -> str:
-    """Return the page of an address that there is not."""
+    """Return the page for an unknown address."""
     return _page("Page not found", "")
 
 
@@ -121,7 +121,7 @@ _PRICE: Final = "24.95"
 
 
 class ShopOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody bought here. It holds an email: it does not print."""
+    """An order. It contains an email: its repr is masked."""
 
     id: str
     value: str
@@ -133,7 +133,7 @@ class ShopOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DemoShop:
-    """Listens from `with` to its end; takes orders once it is `open`."""
+    """The demo shop, as a context manager. It accepts orders after `open`."""
 
     def __init__(self) -> None:
         self.orders: dict[str, ShopOrder] = {}
@@ -154,7 +154,7 @@ class DemoShop:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def open(self, *, gateway: str, x: str, key: str) -> None:
-        """Say where the gateway and X are, and with what key the back end submits."""
+        """Set the URLs of the gateway and X, and the source key of the back end."""
         self.gateway, self.x, self._key = gateway, x, key
 
     def __enter__(self) -> Self:
@@ -171,7 +171,7 @@ class DemoShop:
         self._server.server_close()
 
     def sell(self, email: str) -> ShopOrder:
-        """Take an order, and submit it as a shop's back end does."""
+        """Accept an order, and submit it as a shop's back end does."""
         order = ShopOrder(
             id=f"shop-{len(self.orders) + 1:04}", value=_PRICE, currency="EUR", email=email
         )
@@ -182,7 +182,7 @@ class DemoShop:
         return order
 
     def ask(self, method: str, path: str, body: Mapping[str, object] | None = None) -> bytes:
-        """Ask the gateway something as a server; return its answer's body."""
+        """Send a request to the gateway with the source key; return the body of the response."""
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
         with closing(http.client.HTTPConnection(urlsplit(self.gateway).netloc, timeout=30)) as line:
             line.request(method, path, json.dumps(body) if body else None, headers)

@@ -1,6 +1,7 @@
-"""The demo, in order, and its buyers: what their browsers would request of the gateway.
+"""The steps of the demo, and the requests of its buyers' browsers.
 
-No browser is started: each request is made here. With --stay a person's own browser makes them.
+No browser is started: this module sends the requests. With --stay, your own browser sends further
+ones.
 """
 
 import csv
@@ -27,7 +28,7 @@ _AGENT: Final = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefo
 
 
 class Purchase(msgspec.Struct, frozen=True, kw_only=True):
-    """Conversion ids: those that X's pixel fired, those of the shop's orders, and the made up."""
+    """Conversion ids: of X's pixel, of the shop's orders, and generated ones."""
 
     fired: tuple[str, ...]
     orders: tuple[str, ...]
@@ -35,7 +36,7 @@ class Purchase(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def buy(cast: DemoProcesses, orders: Path) -> Purchase:
-    """Let the first buyers' pages fire X's pixel and send their beacons."""
+    """Send the pixel hits and beacons of the first buyers' pages."""
     fired: list[str] = []
     named: list[str] = []
     renamed: list[str] = []
@@ -111,7 +112,7 @@ _BAD: Final = {
 
 
 class DemoStory(msgspec.Struct, frozen=True, kw_only=True):
-    """What the end refers to: what was bought, and whether the outbox was drained."""
+    """The result of the demo: the purchases, and whether the outbox is empty."""
 
     bought: Purchase
     drained: bool
@@ -119,7 +120,7 @@ class DemoStory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def play(cast: DemoProcesses, orders: Path) -> DemoStory:
-    """Play it; return what the end is to tell of."""
+    """Run the demo; return its result."""
     _step(
         "X",
         f"emulated on {cast.x.url}: validates requests, counts conversions and simulates faults",

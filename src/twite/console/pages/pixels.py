@@ -133,7 +133,7 @@ def may_see(viewer: Viewer, source: Source) -> bool:
 
 
 def kinds_of(destination: Destination) -> tuple[str, ...]:
-    """Return the kinds of credentials of a pixel, the one in use first."""
+    """Return the kinds of credentials of a pixel, with the kind in use first."""
     names = {PixelToken: "pixel token", OAuthKeys: "OAuth 1.0a", MissingCredentials: "none yet"}
     first = names[type(destination.credentials)]
     return (first,) if destination.fallback is None else (first, "OAuth 1.0a as fallback")
@@ -169,7 +169,7 @@ _UNDER_WAY: Final = {State.QUEUED, State.SENDING}
 
 
 class TestConversionPage:
-    """Sends one conversion through a source. It is a real one: X counts it."""
+    """The page that sends a test conversion through a source. X counts it as a real conversion."""
 
     def __init__(
         self,

@@ -43,8 +43,8 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     """A user. Times are milliseconds.
 
     `pixels` are the pixels that the user sees, None for all. `password` is a hash with salt and
-    cost. Codes are required since `code_since`; `code_step` is the last one used, `recovery` the
-    hashes of unused recovery codes.
+    cost. Codes are required since `code_since`; `code_step` is the last used time step, `recovery`
+    the hashes of unused recovery codes.
     """
 
     name: str

@@ -103,7 +103,7 @@ class UsualAmount(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def known(self) -> bool:
-        """Whether enough amounts were seen to call one unusual."""
+        """Whether enough amounts were seen to recognize an unusual one."""
         return self.seen - self.zeros >= LEAST_SEEN
 
     @property

@@ -114,7 +114,7 @@ _CONSENT: Final[msgspec.json.Decoder[dict[str, object] | None]] = msgspec.json.D
 
 
 def conversion_in(raw: msgspec.Raw) -> tuple[BeaconConversion, tuple[Fault, ...]]:
-    """Read one conversion; leave out unreadable fields, with a fault for each."""
+    """Read one conversion; omit unreadable fields, with a fault for each."""
     faults: list[Fault] = []
     whole = _typed(_ONE, raw, "", [])
     if whole is not None:

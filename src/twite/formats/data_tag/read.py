@@ -5,8 +5,7 @@ POST    ?v=2&event=NAME and a body: JSON of any content type (text/plain avoids 
         list of events in JSON, or a form whose dotted keys (`items.0.item_id`) are paths
 
 If a name is in both query and body, the body's value counts; of a consent signal, the strictest
-value. Each event of a list is read by
-itself.
+value. Each event of a list is read separately.
 """
 
 import base64
@@ -82,7 +81,7 @@ def read(
 def given_of(
     query: str, body: bytes, *, form: bool
 ) -> tuple[list[dict[str, object]], bool, Mapping[int, Fault]]:
-    """Return the fields of each event, and whether the events came as a list.
+    """Return the fields of each event, and whether the events arrived as a list.
 
     For a list, also return the faults of unreadable events, by index.
     """

@@ -1,6 +1,6 @@
 """Read the usual conversion in one pass: complete, without faults, notes and flaws.
 
-The result is the one of `read_one`, which is slower and reads everything else.
+The result is the same as from `read_one`, which is slower and reads all other conversions.
 """
 
 import re

@@ -36,7 +36,7 @@ _AUTH: Final = ("consumer_key", "consumer_secret", "oauth_token", "oauth_token_s
 class Proxied(msgspec.Struct, frozen=True, kw_only=True):
     """A request to the proxy. `body` is the request to X; `keys` are the credentials in it, if any.
 
-    It holds personal data and secrets: its repr is masked.
+    It contains personal data and secrets: its repr is masked.
     """
 
     pixel: str

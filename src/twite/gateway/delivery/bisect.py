@@ -154,7 +154,7 @@ class Bisect:
         return None if self.refused else min(self._too_large, default=None)
 
     def give_up(self) -> Group:
-        """Return the deliveries not tried, and forget them."""
+        """Return the untried deliveries, and remove them from the bisect."""
         rest = tuple(delivery for group in self._stack for delivery in group)
         self._stack.clear()
         return rest
@@ -285,7 +285,7 @@ class BatchSize:
             self._max_by_x = self.most = max(1, len(group) // 2)
 
     def too_large(self, smallest: int | None) -> None:
-        """Halve the bytes of the smallest request that was too large, if one was."""
+        """Halve the size limit, starting from the smallest request that X refused as too large."""
         if smallest is not None:
             self.most_bytes = min(self.most_bytes, max(_LEAST_BYTES, smallest // 2))
 

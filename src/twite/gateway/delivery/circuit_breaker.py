@@ -80,7 +80,7 @@ class CircuitBreaker:
 
     @property
     def wants_another(self) -> bool:
-        """Whether the probe must be another delivery than the refused one."""
+        """Whether the probe must be a different delivery from the refused one."""
         return self._doubted and self.clock.elapsed() < self._same_at
 
     def size_of_probe(self, usual: int) -> int:
@@ -181,7 +181,10 @@ class CircuitBreaker:
         self._backoff_until = now + min(rest, PROBE_EVERY)
 
     def slow_down(self, rest: int | None) -> None:
-        """Send one at a time, and nothing for `rest` milliseconds; None ends that."""
+        """Send one delivery at a time, after a pause of `rest` milliseconds.
+
+        None ends this mode.
+        """
         self._is_slow = rest is not None
         self._slow_until = self.clock.elapsed() + (rest or 0)
 

@@ -319,10 +319,10 @@ class Blame:
             self._failed_alone.add(group[0].id)
 
     def failed_but_one(self) -> frozenset[int]:
-        """Return the failed deliveries without one, which may be retried.
+        """Return the failed deliveries except one, which may be retried.
 
-        That one is chosen at random among those not sent alone before, because bad deliveries may
-        be neighbors. If all were sent alone, return none.
+        The one is chosen at random among those not sent alone before, because bad deliveries may be
+        neighbors. If all were sent alone, return none.
         """
         together = [id_ for id_ in self.failed if id_ not in self._failed_alone]
         if not together:

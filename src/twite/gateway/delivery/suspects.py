@@ -2,7 +2,8 @@
 
 A delivery is a suspect until X accepts it. If X accepts other deliveries meanwhile, the suspects
 are bisected, and the bad one is isolated: it is sent alone from then on. One batch with suspects is
-in flight at a time, so they do not delay others. In memory only: a restart forgets them.
+in flight at a time, so they do not delay others. Suspects are kept in memory only: a restart
+forgets them.
 """
 
 from collections import Counter

@@ -63,7 +63,7 @@ class BatchHandler(Protocol):
         """
 
     def failed_but_one(self) -> frozenset[int]:
-        """Return the failed deliveries without one that may probe again."""
+        """Return the failed deliveries except one, which may be retried."""
 
     def use(self, destination: Destination) -> None:
         """Replace the credentials of the pixel."""

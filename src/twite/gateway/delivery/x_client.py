@@ -77,7 +77,7 @@ class XClient:
         return response, outcome
 
     def limit(self, response: Response) -> tuple[int, int] | None:
-        """Return (conversions remaining, reset in ms of our clock) from X's headers."""
+        """Return (conversions remaining, reset in ms of Twite's clock) from X's headers."""
         limit = limit_of(response.headers)
         return None if limit is None else (limit[0], limit[1] - self._ahead(response))
 

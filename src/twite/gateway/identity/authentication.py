@@ -77,7 +77,7 @@ class LoginThrottle:
             self._failures.popitem(last=False)
 
     def took_back(self, key: str) -> None:
-        """Take back one counted failure."""
+        """Subtract one counted failure."""
         times, at = self._failures.get(key, (0, 0))
         if times > 1:
             self._failures[key] = times - 1, at

@@ -103,7 +103,7 @@ def of_x(
 def with_denials(
     found: ParsedRequest, judge: Callable[[ParsedRequest], ParsedNative]
 ) -> ParsedRequest:
-    """Append the conversions that were not wanted, but whose consent is denied."""
+    """Append ignored conversions with denied consent, so that the denial is recorded."""
     alone = msgspec.structs.replace(
         found,
         conversions=tuple(native for _, native in found.unwanted),
@@ -309,8 +309,8 @@ class Watch:
     ) -> tuple[Sighting, ...]:
         """Return the sightings of a request.
 
-        A beacon has an item of `twins` for each of `results`. Suppressed and held conversions count
-        only as seen by X's pixel.
+        For a beacon, `twins` has an item for each of `results`. Suppressed and held conversions
+        count only as seen by X's pixel.
         """
         seen: list[Sighting] = []
         way = SightingPath.PAGE if endpoint is Endpoint.BEACON else SightingPath.SERVER

@@ -72,7 +72,7 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EditResult(msgspec.Struct, frozen=True, kw_only=True):
-    """An edited conversion, or the `fault` that keeps it from being sent."""
+    """An edited conversion, or the `fault` that prevents sending it."""
 
     event: str
     body: bytes

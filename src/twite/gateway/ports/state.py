@@ -42,7 +42,7 @@ class ClockRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The stored state of the clock, in milliseconds.
 
     `latest` is the latest time on record (0: none), `last` the last written time: they differ after
-    a clock was ahead. A `put` only writes `ahead`, the offset of X's clock.
+    a clock was ahead. `put` writes only `ahead`, the offset of X's clock.
     """
 
     latest: int = 0

@@ -156,7 +156,7 @@ class StoreEngine(Protocol):
         """The name and version of the database software."""
 
     async def open(self, place: str, options: StoreOptions) -> Store:
-        """Open a store as its owner, and create a missing one. Raises StoreInUse, StoreUnusable."""
+        """Open a store as its owner. Creates a missing store. Raises StoreInUse, StoreUnusable."""
 
     async def open_reader(self, place: str) -> StoreReader:
         """Open a store for reading, whether or not a process owns it. Raises StoreUnusable."""

@@ -47,8 +47,8 @@ class TagRule(msgspec.Struct, frozen=True, kw_only=True):
 
     `timeout` is the milliseconds for a run, `rate` the runs in fifteen minutes, `in_flight` the
     concurrent runs. `sources` None means all. `allow_hosts` may have private addresses. `secrets`
-    are masked in logs and stored responses. `headers` are for templates if their request has none
-    of them.
+    are masked in logs and stored responses. `headers` are added to a template's request if it has
+    none of them.
     """
 
     name: str
@@ -122,7 +122,7 @@ class FiringResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BrowserWait(msgspec.Struct, frozen=True, kw_only=True):
-    """A browser waits for the answer. `pixels`: it can be told to send pixels."""
+    """A browser waits for the answer. `pixels` is whether it can send pixels."""
 
     pixels: bool = False
 

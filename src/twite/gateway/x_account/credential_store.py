@@ -1,7 +1,7 @@
 """Credential store: the sealed X credentials of pixels, from sign-ins and pasted tokens.
 
-    login/<pixel>/oauth           what signing in at X brought
-    login/<pixel>/pixel_token     what was pasted
+    login/<pixel>/oauth           credentials from a sign-in
+    login/<pixel>/pixel_token     a pasted token
 
 Each has a name of its own, so that one is put in or forgotten without a look at the other.
 """

@@ -146,7 +146,7 @@ class XSignIn:
         return SignInCompleted(pixel=pixel, kind=PIXEL_TOKEN, access=access)
 
     async def forget(self, pixel: str, kind: str, *, revoke: bool = False) -> bool:
-        """Delete credentials of one kind; return whether there were any.
+        """Delete stored credentials of one kind; return whether there were any.
 
         With `revoke`, the OAuth token is also revoked at X, wherever it is used. A token that X no
         longer knows is only deleted. Raises RefusedByX, XUnanswering, NotOpened, LedgerUnavailable.

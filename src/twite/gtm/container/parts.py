@@ -66,7 +66,7 @@ class Firing(StrEnum):
 class SequencedTag(ContainerPart, frozen=True, kw_only=True):
     """A tag that runs before (setup) or after (teardown) another.
 
-    `needed` means: if it fails, the next one does not run.
+    `needed` is whether its failure prevents the next tag from running.
     """
 
     tag: str
@@ -199,7 +199,7 @@ class Transformation(ContainerPart, frozen=True, kw_only=True):
     """A change of the event as tags see it; conditions of tags see the unchanged event.
 
     Exactly one of `exclude`, `allow` (dotted keys) and `set` is not empty. `when` must hold; `tags`
-    and `templates` are the affected ones, or with `others` the excepted ones; empty means all.
+    and `templates` are affected, or with `others` excluded; empty means all.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Firestore over REST, version 1: read and query documents, and write them in commits.
 
 Paths go into bodies where possible; in a URL, each segment is encoded. A segment `..` is refused:
-it would name another document than the permitted one. Source:
+it would refer to a different document from the permitted one. Source:
 cloud.google.com/firestore/docs/reference/rest/v1/projects.databases.documents [doc]
 """
 
@@ -208,7 +208,7 @@ def query_told(status: int, body: bytes) -> GoogleResult:
 
 
 def write(project: str, path: str, given: Tree, *, merge: bool, new_id: str) -> FirestoreWrite:
-    """Return a write of a document, or of a new one with `new_id` in a collection.
+    """Return a write of a document, or of a new document with `new_id` in a collection.
 
     Raises RequestNotSent.
     """

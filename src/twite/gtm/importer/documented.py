@@ -3,7 +3,7 @@
 Source: the resources of the Tag Manager API, version 2, which exports spell in capitals
 (developers.google.com/tag-platform/tag-manager/api/v2/reference, and its discovery document);
 `transformation`, `galleryTemplateId` and `templateDeveloperId` are only in the pages. Some keys
-(`firingRuleId`, `blockingRuleId`, `isWeakReference`) are no longer in one of them.
+(`firingRuleId`, `blockingRuleId`, `isWeakReference`) are in only one of the two sources.
 """
 
 from collections.abc import Mapping
@@ -211,7 +211,7 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
                 "signature",
                 "templateDeveloperId",
                 treatment=KeyTreatment.IDLE,
-                how="where the template came from",
+                how="the template's origin",
             ),
         },
         "builtInVariable": {**_PART, **_WHERE},

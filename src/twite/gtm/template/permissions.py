@@ -2,9 +2,9 @@
 
 A policy's patterns are regular expressions with the same meaning in Python and JavaScript: the
 sandbox checks each call, and the caller that performs an effect checks again. A call without a
-permission is refused. A URL pattern is a prefix of the whole URL; `*` in its host stands for any
-labels, in its path for any text; a pattern without a path names the host alone. In names, `*` is
-any text.
+permission is refused. A URL pattern is a prefix of the whole URL; `*` in its host matches any
+labels, in its path any text; a pattern without a path matches only the host. In names, `*` is any
+text.
 """
 
 import re
@@ -45,7 +45,7 @@ class CookieGrant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PermissionPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """All grants of a template. A tuple of one ".*" allows everything; empty is nothing.
+    """All grants of a template. The tuple (".*",) allows everything; an empty tuple allows nothing.
 
     `plain` names the permissions that have no parameters. `tables` are (project, dataset, table,
     operation), `documents` (project, path, operation), `messages` (type, action), all expressions.

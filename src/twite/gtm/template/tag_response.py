@@ -88,9 +88,9 @@ def joined(
     site: ResponseSite,
     log_message: Callable[[str, str], None],
 ) -> ClientResponse:
-    """Return the headers and cookies of all tags; of two alike, the later one wins.
+    """Return the headers and cookies of all tags; among duplicates, the later one is used.
 
-    `log_message` gets a tag and why something of it was left out.
+    `log_message` receives a tag, and why part of its response was omitted.
     """
     whole = ClientResponse()
     for response in responses:

@@ -237,7 +237,7 @@ class Scenarios(msgspec.Struct, frozen=True, kw_only=True):
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """A failed assertion, with the nearest lines of setup, scenario and template.
 
-    Lines count from 1 in their text, None if no call was there.
+    Line numbers count from 1 in their text; None if the text has no such call.
     """
 
     message: str

@@ -58,7 +58,7 @@ def shortened(text: str) -> str:
     `text` has no spaces, no template strings, no destructuring and no `{a}` for `{a:a}`. Each
     global name gets one short name, the most used the shortest; names that shadow it get the same.
     Local names are reused in every statement, in order of use, because repetition compresses best.
-    New names consist of the most frequent letters.
+    New names consist of the letters that are most frequent in the script.
     """
     statements = _statements(text)
     shared = {found[1] for found in map(_OUTERMOST.match, statements) if found}
@@ -265,7 +265,7 @@ class PageScript:
 def settings_line(source: Source, destination: Destination) -> str:
     """Return the settings of a source for the script, as one line of JavaScript.
 
-    Settings equal to the script's defaults are left out.
+    Settings equal to the script's defaults are omitted.
     """
     pixel = destination.pixel
     fields = {

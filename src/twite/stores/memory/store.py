@@ -1,7 +1,7 @@
 """In-memory store for tests: intake, outbox, state, directory and opt-outs.
 
-It finds conversions, but has no reports, console queries, edits or erasure, which tests need a
-SQLite store for. Its data ends with the process. Every method is atomic on the event loop.
+It finds conversions, but has no reports, console queries, edits or erasure. Tests of these need a
+SQLite store. Its data ends with the process. Every method is atomic on the event loop.
 """
 
 from collections import defaultdict

@@ -39,7 +39,7 @@ _Ids: Final = msgspec.json.Decoder(list[int])
 
 
 def claim(book: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch | None:
-    """Lease pending deliveries of the pixel's event with the oldest one.
+    """Lease pending deliveries of one event: the pixel's event with the oldest delivery.
 
     Damaged deliveries become dead letters, and their ids are added to `damaged`. Deliveries of
     persons who revoked consent are not sent.

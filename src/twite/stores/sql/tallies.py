@@ -50,7 +50,7 @@ class TallyWriter:
         self._cleared = 0  # the hour in which old ones were last forgotten
 
     def flow(self, at: int, account: int, counts: Iterable[int], *, first: int = RECEIVED) -> None:
-        """Count traffic at a time; `counts` are the fields from `first` on."""
+        """Count traffic at a time; `counts` are the values of the fields from `first` on."""
         key = at // MINUTE, account
         sums = self._flows.get(key)
         if sums is None:

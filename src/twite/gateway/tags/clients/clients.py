@@ -91,9 +91,10 @@ class RunsContainer(Protocol):
         client: TemplateClient,
         waits: bool,
     ) -> ContainerRun:
-        """Return the tags that fired, after the commit. `waits`: the response is still to come.
+        """Return the tags that fired, after the commit.
 
-        Raises MalformedRequest, LedgerFull, LedgerUnavailable; nothing is stored then.
+        `waits` is whether the response was not sent yet. Raises MalformedRequest, LedgerFull,
+        LedgerUnavailable; nothing is stored then.
         """
         ...
 

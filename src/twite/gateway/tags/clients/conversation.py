@@ -57,7 +57,7 @@ class ClientFailed(OperatorError):
 class Performs(msgspec.Struct, frozen=True, kw_only=True):
     """Performs effects. `change` returns False if the storage is full.
 
-    `run_container` gets an event, and whether the answer is still to come.
+    `run_container` receives an event, and whether the answer was not sent yet.
     """
 
     run_container: Callable[[Mapping[str, Tree], bool], Awaitable[ContainerRun]]

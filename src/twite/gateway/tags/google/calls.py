@@ -1,7 +1,8 @@
 """Perform a template's calls of Google's services (BigQuery, Firestore, …).
 
-A refused call returns what Google's reference says. `log_message` gets messages for the template's
-author or the operator. Insert ids deduplicate rows and documents when a delivery runs again.
+A refused call returns the result in Google's reference. `log_message` gets messages for the
+template's author or the operator. Insert ids deduplicate rows and documents when a delivery runs
+again.
 """
 
 import re

@@ -48,7 +48,7 @@ class _Ran(msgspec.Struct, frozen=True, kw_only=True):
 class FirstTurns:
     """Runs first turns, `within` milliseconds a request; 0 runs none.
 
-    A tag of which a turn is late has no other one until that turn has ended: see `running`.
+    While a turn of a tag is late, the tag gets no other turn: see `running`.
     """
 
     engine_pool: EnginePool
@@ -59,7 +59,7 @@ class FirstTurns:
     running: dict[str, asyncio.Task[_Ran]] = field(init=False, default_factory=dict)
 
     def deadline(self) -> float:
-        """Return when the answer to a request that came now leaves, by the event loop's clock."""
+        """Return the response time of a request received now, by the event loop's clock."""
         return asyncio.get_running_loop().time() + self.within / SECOND
 
     async def run(self, given: RunInput, *, until: float) -> TagResponse | None:

@@ -3,7 +3,7 @@
     {"pixel": …, "identifiers": […], "event": {…}, "request": {…}, "client": …, "at": …}
 
 `pixel` and `identifiers` are used only for opt-outs. In a sealed payload, event and request are
-encrypted together. After a key rotation, queued, held and dead payloads are sealed anew.
+encrypted together. After a key rotation, queued, held and dead payloads are resealed.
 """
 
 import re
@@ -78,7 +78,7 @@ def person_of(identifiers: Identifiers) -> tuple[PayloadPerson, ...]:
 
 
 def cookie_mark(cookie: SetCookie) -> str:
-    """Return a digest of a cookie, which does not tell its value."""
+    """Return a digest of a cookie, which does not reveal its value."""
     pair = f"{cookie.name}={cookie.value}".encode("utf-8", "replace")
     return blake2b(pair, digest_size=8).hexdigest()
 

@@ -54,7 +54,10 @@ class ThreadState(Protocol):
         ...
 
     def leave(self, beats: int) -> bool:
-        """Forbid further turns, unless one started after `beats`; return whether it was done."""
+        """Forbid further turns, unless one started after `beats`.
+
+        Return whether they are now forbidden.
+        """
         ...
 
 
@@ -121,7 +124,7 @@ class ThreadWorker(Generic[K]):
     _seen_at: float = field(init=False, default=0.0)
 
     async def do(self, whose: str, act: Callable[[K], T]) -> T:
-        """Run `act` in the thread, when the tag `whose` is next. Raises HungTurn."""
+        """Run `act` in the thread, when it is the turn of the tag `whose`. Raises HungTurn."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         with self._news:
