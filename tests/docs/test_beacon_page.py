@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from twite.formats.beacon.read import MAX_CONVERSIONS, REASONS
-from twite.formats.beacon.shape import BeaconConversion, BeaconMessage, BeaconTwin
+from twite.formats.beacon.shape import BeaconConversion, BeaconMessage, PixelCall
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/beacon.md").read_text()
 
@@ -18,7 +18,7 @@ def test_every_reason_to_ignore_is_documented_with_its_meaning():
 def test_what_may_become_of_a_twin_is_documented():
     table = PAGE.split("| `twin` | means |")[1].split("\n\n")[0]
 
-    assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == set(BeaconTwin)
+    assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == set(PixelCall)
 
 
 def test_every_field_of_a_message_is_named():

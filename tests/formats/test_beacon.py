@@ -10,7 +10,7 @@ from twite.domain.errors import MalformedRequest
 from twite.domain.submission import Ignored
 from twite.domain.times import DAY, spelled
 from twite.formats.beacon.read import LONGEST_WAIT, read, read_image
-from twite.formats.beacon.shape import BeaconTwin
+from twite.formats.beacon.shape import PixelCall
 from twite.formats.page_visit import Click, Visitor
 from twite.formats.parsed_request import Native, NativeContent
 
@@ -64,7 +64,7 @@ def test_a_conversion_is_read_field_by_field():
 
     beacon = read(body, seen())
 
-    assert beacon.twins == (BeaconTwin.LOADED,)
+    assert beacon.pixel_calls == (PixelCall.LOADED,)
     assert beacon.found.conversions == (
         Native(
             event="purchase",
@@ -233,7 +233,7 @@ def test_a_value_does_not_pass_its_limit_in_another_spelling():
 
 @pytest.mark.parametrize("twin", [None, "", "sideways", "absent"])
 def test_a_twin_that_is_not_known_was_not_given(twin):
-    assert read(a_message({"twin": twin}), seen()).twins == (BeaconTwin.ABSENT,)
+    assert read(a_message({"twin": twin}), seen()).pixel_calls == (PixelCall.ABSENT,)
 
 
 @pytest.mark.parametrize(
@@ -358,7 +358,7 @@ def test_any_body_is_read_or_refused(body):
     with suppress(MalformedRequest):
         beacon = read(body, seen(value_limit=Decimal(1)))
 
-        assert len(beacon.twins) == len(beacon.found.conversions)
+        assert len(beacon.pixel_calls) == len(beacon.found.conversions)
 
 
 @given(query=st.dictionaries(FIELDS | st.text(), st.text()), referer=st.text())

@@ -179,7 +179,7 @@ class Gateway:
             to_x = to_x_of(
                 accept, settings, salt=store.salt, wall=self._wall, destinations=destinations
             )
-            run = self._run = self._sender(store, stored, tag_runtime.lanes(to_x))
+            run = self._run = self._sender(store, stored, tag_runtime.workers(to_x))
             self._serve_clients(accept, destinations, to_x)
             server = self._server = self._collector(store, run, safe, accept, destinations)
             monitoring = self._monitoring = Monitoring(

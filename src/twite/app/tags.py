@@ -145,7 +145,7 @@ class TagRuntime:
             first_turn_within=self._settings.server.tag_response_wait,
         )
 
-    def lanes(self, to_x: ToX) -> TagWorkers | None:
+    def workers(self, to_x: ToX) -> TagWorkers | None:
         """Return the workers of the tags; None without tags."""
         if not self._container_configs:
             return None

@@ -68,7 +68,7 @@ class Statement(msgspec.Struct, frozen=True, array_like=True, gc=False):
 def statements(given: Signals, policy: ConsentPolicy, *, now: int) -> tuple[Statement, ...]:
     """Return all statements. `now` is in milliseconds."""
     named = normal(given)
-    found = list(_denials_of_twins(given))
+    found = list(_repeated_signals(given))
     for name, read in _READERS.items():
         if name in named:
             found += read(name, named, policy, now)
@@ -97,8 +97,8 @@ def normal(given: Signals) -> dict[str, str | bool]:
     }
 
 
-def _denials_of_twins(given: Signals) -> Iterator[Statement]:
-    """If a name occurs in two spellings, a denial must not hide behind the other value."""
+def _repeated_signals(given: Signals) -> Iterator[Statement]:
+    """Report a signal that occurs twice: one value may be a denial."""
     if len(given) > len({name.strip().lower() for name in given}):
         yield _unclear("", "a signal that is given twice")
 

@@ -278,7 +278,7 @@ class DeadlineProtocol(HttpToolsProtocol):
             self.end()
 
     def refuse(self, answer: HttpResponse) -> None:
-        """Answer without the application. Close after the client has had time to read the response."""
+        """Answer without the application, and close when the client had time to read."""
         # The unfinished head is of no more use, and may be large.
         if self.in_headers:
             self.headers.clear()

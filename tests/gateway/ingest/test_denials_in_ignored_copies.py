@@ -37,7 +37,7 @@ def of_beacon(shop, visitor, word):
         f'"email":"a@example.com","consent":{{"ad_storage":"{word}"}}}}]}}'
     )
     beacon = read_beacon(body.encode(), visitor)
-    return beacon.found, Endpoint.BEACON, beacon.twins
+    return beacon.found, Endpoint.BEACON, beacon.pixel_calls
 
 
 def of_ga4(shop, visitor, word):
@@ -54,9 +54,11 @@ def of_ga4(shop, visitor, word):
 
 
 async def copy(shop, read, visitor, word="denied"):
-    found, endpoint, twins = read(shop, visitor, word)
+    found, endpoint, pixel_calls = read(shop, visitor, word)
     assert len(found.ignored) == 1
-    return await shop.accept.found(found, source=shop.source, endpoint=endpoint, twins=twins)
+    return await shop.accept.found(
+        found, source=shop.source, endpoint=endpoint, pixel_calls=pixel_calls
+    )
 
 
 async def states(shop):

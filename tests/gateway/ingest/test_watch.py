@@ -5,7 +5,7 @@ from twite.domain.conversion import Identifiers
 from twite.domain.fault import fault
 from twite.domain.stats.sightings import Sighting, SightingPath, marks
 from twite.domain.submission import Endpoint
-from twite.formats.beacon.shape import BeaconTwin
+from twite.formats.beacon.shape import PixelCall
 from twite.formats.native.conversion import ReadConversion
 from twite.formats.parsed_request import Native
 from twite.gateway.ingest.entries import Watch, watched
@@ -44,8 +44,8 @@ def a_sighting(way, at=NOW, **said):
     return msgspec.structs.replace(found, **said)
 
 
-def seen(*results, endpoint=Endpoint.BEACON, twins=(), watch=None):
-    return (watch or a_watch()).of(results, endpoint=endpoint, now=NOW, twins=twins)
+def seen(*results, endpoint=Endpoint.BEACON, pixel_calls=(), watch=None):
+    return (watch or a_watch()).of(results, endpoint=endpoint, now=NOW, pixel_calls=pixel_calls)
 
 
 @pytest.mark.parametrize(
@@ -61,24 +61,24 @@ def test_what_comes_is_seen_at_its_door(endpoint, way):
 
 
 @pytest.mark.parametrize(
-    ("twin", "ways"),
+    ("call", "ways"),
     [
-        (BeaconTwin.LOADED, [SightingPath.PAGE, SightingPath.PIXEL]),
-        (BeaconTwin.CALLED, [SightingPath.PAGE, SightingPath.PIXEL]),
-        (BeaconTwin.BLOCKED, [SightingPath.PAGE, SightingPath.BLOCKED]),
-        (BeaconTwin.ABSENT, [SightingPath.PAGE]),
+        (PixelCall.LOADED, [SightingPath.PAGE, SightingPath.PIXEL]),
+        (PixelCall.CALLED, [SightingPath.PAGE, SightingPath.PIXEL]),
+        (PixelCall.BLOCKED, [SightingPath.PAGE, SightingPath.BLOCKED]),
+        (PixelCall.ABSENT, [SightingPath.PAGE]),
     ],
 )
-def test_what_the_pixel_was_given_is_seen_too(twin, ways):
-    assert [sighting.way for sighting in seen(a_read(), twins=[twin])] == ways
+def test_what_the_pixel_was_given_is_seen_too(call, ways):
+    assert [sighting.way for sighting in seen(a_read(), pixel_calls=[call])] == ways
 
 
-def test_the_twin_was_given_when_it_happened_and_not_in_the_future():
+def test_the_call_was_made_when_it_happened_and_not_in_the_future():
     early = msgspec.structs.replace(a_conversion(), time=NOW - 5)
     late = msgspec.structs.replace(a_conversion(), time=NOW + 5)
 
     (_, first), (_, second) = (
-        seen(a_read(conversion=conversion), twins=[BeaconTwin.LOADED])
+        seen(a_read(conversion=conversion), pixel_calls=[PixelCall.LOADED])
         for conversion in (early, late)
     )
 
@@ -87,7 +87,7 @@ def test_the_twin_was_given_when_it_happened_and_not_in_the_future():
 
 @pytest.mark.parametrize("why", [{"suppressed": "consent_denied"}, {"held": "consent_unclear"}])
 def test_what_is_not_sent_has_come_to_the_pixel_alone(why):
-    assert [sighting.way for sighting in seen(a_read(**why), twins=[BeaconTwin.LOADED])] == [
+    assert [sighting.way for sighting in seen(a_read(**why), pixel_calls=[PixelCall.LOADED])] == [
         SightingPath.PIXEL
     ]
 
@@ -95,14 +95,14 @@ def test_what_is_not_sent_has_come_to_the_pixel_alone(why):
 def test_of_what_was_refused_the_pixel_has_its_id():
     plain = a_sighting(SightingPath.PIXEL, click_mark=None)
 
-    assert seen(a_refused(), twins=[BeaconTwin.LOADED]) == (plain,)
+    assert seen(a_refused(), pixel_calls=[PixelCall.LOADED]) == (plain,)
 
 
 @pytest.mark.parametrize(
     "said", [{"event": "unknown"}, {"event": None}, {"conversion_id": None}, {"conversion_id": ""}]
 )
 def test_what_was_refused_without_an_event_or_id_cannot_be_seen(said):
-    assert seen(a_refused(**said), twins=[BeaconTwin.LOADED]) == ()
+    assert seen(a_refused(**said), pixel_calls=[PixelCall.LOADED]) == ()
 
 
 def test_a_pixel_that_no_page_reports_to_is_not_watched():

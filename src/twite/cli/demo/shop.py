@@ -1,6 +1,7 @@
 """The demo's shop: a few pages with the first-party script, and a back end.
 
-The back end submits the same orders. The shop is a separate server on loopback, like a real shop: the gateway only knows its origin.
+The back end submits the same orders. The shop is a separate server on loopback, like a real shop:
+the gateway only knows its origin.
 """
 
 import http.client

@@ -278,7 +278,7 @@ class LivePage:
             tone=TONES[history.state],
             worth=worth_of(history.sent),
             steps=steps(origin),
-            twins=[
+            pixel_reports=[
                 (report, report.after(history.received_at), report.meets(history.received_at))
                 for report in reports
             ],

@@ -35,7 +35,7 @@ class KeyScope(StrEnum):
 
     ACCOUNTING = "accounting"  # the balance
     LIVES = "lives"  # the lives of conversions
-    OVERLAP = "overlap"  # whether the twins meet
+    OVERLAP = "overlap"  # the deduplication report
     METRICS = "metrics"  # /metrics, which tells of every source and pixel
 
 

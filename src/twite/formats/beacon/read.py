@@ -16,8 +16,8 @@ from twite.formats.beacon.shape import (
     BeaconContent,
     BeaconConversion,
     BeaconMessage,
-    BeaconTwin,
     Number,
+    PixelCall,
     click_in,
     consent_in,
     conversion_in,
@@ -68,7 +68,7 @@ class Beacon(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     found: ParsedRequest
-    twins: tuple[BeaconTwin, ...]
+    pixel_calls: tuple[PixelCall, ...]
     places: tuple[int, ...]
     click: Click | None
     consent: Mapping[str, str | bool]
@@ -141,7 +141,7 @@ def _sorted(
 ) -> Beacon:
     robot = seen.user_agent is not None and is_robot(seen.user_agent)
     conversions: list[Native] = []
-    twins: list[BeaconTwin] = []
+    pixel_calls: list[PixelCall] = []
     faults: list[tuple[Fault, ...]] = []
     places: list[int] = []
     unwanted: list[tuple[int, Native]] = []
@@ -154,10 +154,10 @@ def _sorted(
             ignored.append(ignored_as(conversion.event or "", reason))
             continue
         conversions.append(native)
-        twins.append(_twin(conversion.twin))
+        pixel_calls.append(_pixel_call(conversion.twin))
         faults.append(wrong)
         places.append(place)
-    hit = msgspec.json.encode({"twins": twins}) if twins else None
+    hit = msgspec.json.encode({"twins": pixel_calls}) if pixel_calls else None
     return Beacon(
         found=ParsedRequest(
             conversions=tuple(conversions),
@@ -166,7 +166,7 @@ def _sorted(
             faults=tuple(faults) if any(faults) else (),
             unwanted=tuple(unwanted),
         ),
-        twins=tuple(twins),
+        pixel_calls=tuple(pixel_calls),
         places=tuple(places),
         click=None if robot else click,
         consent=consent,
@@ -247,8 +247,8 @@ def _reason_to_ignore(
     return "value_limit" if limit is not None and is_more(conversion.value, limit) else None
 
 
-def _twin(given: str | None) -> BeaconTwin:
-    return BeaconTwin(given) if given in set(BeaconTwin) else BeaconTwin.ABSENT
+def _pixel_call(given: str | None) -> PixelCall:
+    return PixelCall(given) if given in set(PixelCall) else PixelCall.ABSENT
 
 
 def _reason(given: str | None) -> str:

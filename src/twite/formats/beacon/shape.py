@@ -21,7 +21,7 @@ Number = int | float
 _NULL: Final = msgspec.Raw(b"null")
 
 
-class BeaconTwin(StrEnum):
+class PixelCall(StrEnum):
     """What X's pixel in the page did with the same conversion."""
 
     LOADED = "loaded"  # X's script was loaded and got it

@@ -19,7 +19,7 @@ from twite.domain.submission import (
     Submission,
 )
 from twite.domain.times import SECOND
-from twite.formats.beacon.shape import BeaconTwin
+from twite.formats.beacon.shape import PixelCall
 from twite.formats.native import read as native
 from twite.formats.native.read import ParsedNative
 from twite.formats.parsed_request import ParsedRequest
@@ -155,14 +155,14 @@ class Accept:
         *,
         source: Source,
         endpoint: Endpoint,
-        twins: Sequence[BeaconTwin] = (),
+        pixel_calls: Sequence[PixelCall] = (),
         request: Incoming = NO_REQUEST,
         client: str = "",
         waits: BrowserWait | None = None,
     ) -> AcceptReceipt:
         """Accept a request that another format has parsed.
 
-        `twins` are the page's reports of X's pixel. `request` is the part that tags may read,
+        `pixel_calls` are the page's reports of X's pixel. `request` is the part that tags may read,
         `client` the client template that parsed it. `waits`: a browser waits for the response.
         Ignored items are counted in the same commit. Raises LedgerFull, LedgerUnavailable; nothing
         is stored then.
@@ -186,7 +186,7 @@ class Accept:
                 source=source,
                 endpoint=endpoint,
                 found=found,
-                twins=twins,
+                pixel_calls=pixel_calls,
                 request=request,
                 client=client,
                 waits=waits,
@@ -201,7 +201,7 @@ class Accept:
         source: Source,
         endpoint: Endpoint,
         found: ParsedRequest | None = None,
-        twins: Sequence[BeaconTwin] = (),
+        pixel_calls: Sequence[PixelCall] = (),
         idempotency: Idempotency | None = None,
         request: Incoming = NO_REQUEST,
         client: str = "",
@@ -234,7 +234,9 @@ class Accept:
             entries=(*entries, *firing.fired),
             refusals=refusals,
             ignored=() if found is None else found.ignored,
-            sightings=self._watch.of(reading.results, endpoint=endpoint, now=now, twins=twins),
+            sightings=self._watch.of(
+                reading.results, endpoint=endpoint, now=now, pixel_calls=pixel_calls
+            ),
             flaws=flaws,
             unfired=firing.unfired,
             idempotency=idempotency,

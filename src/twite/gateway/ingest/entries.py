@@ -24,7 +24,7 @@ from twite.domain.submission import (
     RejectedConversion,
     Submission,
 )
-from twite.formats.beacon.shape import BeaconTwin
+from twite.formats.beacon.shape import PixelCall
 from twite.formats.event_data.conversions import as_seen, in_our_words
 from twite.formats.event_data.of_native import event_of
 from twite.formats.native.answers import IdentifierWarning, Suppressed
@@ -37,11 +37,11 @@ from twite.gateway.ports.tags import PREFIX, FiringResult, TagOutcome, TagRemark
 from twite.gtm.template.tag_response import TagResponse
 from twite.x.encode import batch_body, conversion_body
 
-_GIVEN: Final[Mapping[BeaconTwin, SightingPath]] = {
-    BeaconTwin.LOADED: SightingPath.PIXEL,
+_GIVEN: Final[Mapping[PixelCall, SightingPath]] = {
+    PixelCall.LOADED: SightingPath.PIXEL,
     # The page was left before X's script reported itself. It had usually loaded.
-    BeaconTwin.CALLED: SightingPath.PIXEL,
-    BeaconTwin.BLOCKED: SightingPath.BLOCKED,
+    PixelCall.CALLED: SightingPath.PIXEL,
+    PixelCall.BLOCKED: SightingPath.BLOCKED,
 }
 
 
@@ -305,12 +305,12 @@ class Watch:
         *,
         endpoint: Endpoint,
         now: int,
-        twins: Sequence[BeaconTwin] = (),
+        pixel_calls: Sequence[PixelCall] = (),
     ) -> tuple[Sighting, ...]:
         """Return the sightings of a request.
 
-        For a beacon, `twins` has an item for each of `results`. Suppressed and held conversions
-        count only as seen by X's pixel.
+        For a beacon, `pixel_calls` has an item for each of `results`. Suppressed and held
+        conversions count only as seen by X's pixel.
         """
         seen: list[Sighting] = []
         way = SightingPath.PAGE if endpoint is Endpoint.BEACON else SightingPath.SERVER
@@ -321,9 +321,11 @@ class Watch:
             sent = conversion is not None and result.suppressed is None and result.held is None
             if conversion is not None and sent:
                 seen.append(self._sighting(conversion, way, at=now))
-            given = _GIVEN.get(twins[result.index]) if result.index < len(twins) else None
+            given = (
+                _GIVEN.get(pixel_calls[result.index]) if result.index < len(pixel_calls) else None
+            )
             if given is not None:
-                seen += self._twin(result, given, now=now)
+                seen += self._pixel_call(result, given, now=now)
         return tuple(seen)
 
     def of_x(self, conversions: Iterable[Conversion], *, now: int) -> tuple[Sighting, ...]:
@@ -343,7 +345,7 @@ class Watch:
             **marks(conversion, salt=self.salt),
         )
 
-    def _twin(self, result: ReadConversion, way: SightingPath, *, now: int) -> list[Sighting]:
+    def _pixel_call(self, result: ReadConversion, way: SightingPath, *, now: int) -> list[Sighting]:
         """Return the sighting at X's pixel, at the page's time but not in the future."""
         conversion = result.conversion
         if conversion is not None:

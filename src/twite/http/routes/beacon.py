@@ -68,7 +68,7 @@ async def answer(request: HttpRequest, visit: PageVisit) -> HttpResponse:
             found,
             source=visit.source,
             endpoint=Endpoint.BEACON,
-            twins=beacon.twins,
+            pixel_calls=beacon.pixel_calls,
             waits=BrowserWait(),
             request=incoming_of(
                 request.scope,
