@@ -47,7 +47,7 @@ APIS: Final = MappingProxyType(
         ),
         "Firestore": _needs(
             "access_firestore",
-            f"{_SET}; no cache; times, bytes and references become text",
+            f"{_SET}; Twite has no cache, and returns times, bytes and references as text",
         ),
         "JSON": _NONE,
         "Math": _NONE,
@@ -55,8 +55,9 @@ APIS: Final = MappingProxyType(
         "Promise": _NONE,
         "addEventCallback": _needs(
             "read_event_metadata",
-            "tags run after the response: a client sees the tags that fired, each "
-            "`queued`, `held`, `suppressed` or `duplicate`; a tag sees only itself; ids are names",
+            "because tags run after the response, a client gets the tags that fired, each as "
+            "`queued`, `held`, `suppressed` or `duplicate`; a tag gets only itself; the name of a "
+            "tag is also its id",
         ),
         "addMessageListener": _needs("use_message"),
         "callLater": _NONE,
@@ -65,8 +66,8 @@ APIS: Final = MappingProxyType(
             "uses Twite's list of suffixes, including private suffixes"
         ),
         "createRegex": _differs(
-            "RE2 syntax on a backtracking engine, within the run's time limit; "
-            "inline flags only at the start"
+            "accepts RE2 syntax on a backtracking engine, within the run's time limit; inline "
+            "flags must be at the start"
         ),
         "decodeUri": _NONE,
         "decodeUriComponent": _NONE,
@@ -78,7 +79,7 @@ APIS: Final = MappingProxyType(
             note="throws, because Google ended Universal Analytics",
         ),
         "extractEventsFromMpv2": _needs(
-            "read_request", "a client gets all events of the hit, a tag only its own"
+            "read_request", "a client gets all events of the hit, a tag gets only its own event"
         ),
         "fromBase64": _NONE,
         "generateRandom": _differs("uses the run's seed: a repeated run gets the same numbers"),
@@ -90,8 +91,12 @@ APIS: Final = MappingProxyType(
         "getGoogleAuth": _needs(
             "use_google_credentials", f"{_SET}; the token goes only to https://*.googleapis.com"
         ),
-        "getGoogleScript": _needs("send_http", "`debug` affects only ANALYTICS"),
-        "getRemoteAddress": _needs("read_request", "applies `server.trusted_proxies`"),
+        "getGoogleScript": _needs(
+            "send_http", "`debug` has an effect only for the script `ANALYTICS`"
+        ),
+        "getRemoteAddress": _needs(
+            "read_request", "returns the client's address according to `server.trusted_proxies`"
+        ),
         "getRequestBody": _needs("read_request"),
         "getRequestHeader": _needs("read_request"),
         "getRequestMethod": _NONE,
@@ -107,28 +112,32 @@ APIS: Final = MappingProxyType(
         "isRequestMpv1": _NONE,
         "isRequestMpv2": _NONE,
         "logToConsole": _needs("logging", "writes objects as JSON"),
-        "makeInteger": _differs("truncates towards zero; Google does not document rounding"),
+        "makeInteger": _differs(
+            "truncates towards zero, because Google does not document how it rounds"
+        ),
         "makeNumber": _NONE,
         "makeString": _NONE,
         "makeTableMap": _NONE,
         "parseUrl": _differs(
-            "follows the WHATWG URL standard; the text direction rules of UTS 46 "
-            "apply only to letters"
+            "follows the WHATWG URL standard, but applies the text direction rules of UTS 46 "
+            "only to letters"
         ),
         "queryPermission": _NONE,
         "returnResponse": _needs("return_response"),
         "runContainer": _needs("run_container"),
         "sendEventToGoogleAnalytics": _needs(
-            "send_http", "only GA4; without `user_data`, lists and objects"
+            "send_http", "sends only GA4 hits, without `user_data`, lists and objects"
         ),
         "sendHttpGet": _needs("send_http"),
-        "sendHttpRequest": _needs("send_http", "supports promise and callback; normalizes the URL"),
+        "sendHttpRequest": _needs(
+            "send_http", "returns a promise or calls a callback; normalizes the URL"
+        ),
         "sendMessage": _needs("use_message"),
         "sendPixelFromBrowser": _needs(
             "send_pixel_from_browser",
             "returns true only in the first step of a tag, if the script reads a stream",
         ),
-        "setCookie": _needs("set_cookies", "option names are case-insensitive"),
+        "setCookie": _needs("set_cookies", "ignores the case of option names"),
         "setPixelResponse": _needs("access_response"),
         "setResponseBody": _needs("access_response"),
         "setResponseHeader": _needs("access_response"),
