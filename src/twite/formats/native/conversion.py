@@ -97,6 +97,7 @@ class ReadConversion(msgspec.Struct, frozen=True, kw_only=True):
     event: str = ""
     flaws: tuple[Flaw, ...] = ()
     is_faulty: bool = False
+    is_unknown_event: bool = False  # its only fault: a tag may still receive it
 
 
 def read_one(given: Native, index: int, context: ReadContext) -> ReadConversion:
@@ -146,6 +147,7 @@ def read_one(given: Native, index: int, context: ReadContext) -> ReadConversion:
             event=event,
             flaws=() if is_denied else flaws,
             is_faulty=True,
+            is_unknown_event=[fault.code for fault in faults] == ["event_unknown"],
         )
     conversion = Conversion(
         pixel=pixel,

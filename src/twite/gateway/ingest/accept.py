@@ -45,6 +45,7 @@ from twite.gateway.ingest.flaws import (
     weigh_match_keys,
 )
 from twite.gateway.ingest.receipts import AcceptReceipt, XAcceptReceipt, XAcceptRefusal
+from twite.gateway.ingest.tag_only import TagOnlyEvents, tag_only_events
 from twite.gateway.ingest.value_guard import ValueGuards
 from twite.gateway.ports.events import Observer, SilentObserver, Troubled, TroublePlace
 from twite.gateway.ports.machine import Clock, Randomness
@@ -211,18 +212,27 @@ class Accept:
         entries, refusals, remarks = split_results(
             reading, look=self.guards.look(source.name), salt=self.salt
         )
-        firing = FiringResult()
+        firing, tag_only = FiringResult(), TagOnlyEvents()
         if self.tag_dispatcher is not None and self.tag_dispatcher.listens_to(source.name):
-            firing = await self.tag_dispatcher.dispatch(
-                tag_events(reading, found),
+            dispatch = partial(
+                self.tag_dispatcher.dispatch,
                 source=source,
                 request=request,
                 client=client or endpoint.value,
                 now=self._wall.now(),
+            )
+            firing = await dispatch(
+                tag_events(reading, found),
                 first=len(reading.results),
                 held={entry.index: entry.held for entry in entries if entry.held is not None},
                 waits=waits,
             )
+            if found is None:
+                after = len(reading.results) + len(firing.fired)
+                tag_only = await tag_only_events(reading, dispatch, first=after)
+                refusals = tuple(each for each in refusals if each.index not in tag_only.entries)
+                remarks = (*remarks, *tag_only.warnings(reading))
+        fired = (*firing.fired, *tag_only.fired)
         flaws = flawed(reading.results) + self._double_hashes.among(matchable(reading))
         entries, flaws = weigh_match_keys(entries, flaws, of_nobody=flaws)
         submission = Submission(
@@ -231,18 +241,18 @@ class Accept:
             endpoint=endpoint,
             received_at=now,
             body=reading.body,
-            entries=(*entries, *firing.fired),
+            entries=(*entries, *fired),
             refusals=refusals,
             ignored=() if found is None else found.ignored,
             sightings=self._watch.of(
                 reading.results, endpoint=endpoint, now=now, pixel_calls=pixel_calls
             ),
             flaws=flaws,
-            unfired=firing.unfired,
+            unfired=(*firing.unfired, *tag_only.unfired),
             idempotency=idempotency,
         )
         suppressed = tuple(entry.index for entry in entries if entry.suppressed is not None)
-        recorded = await self._record(submission, firing.fired)
+        recorded = await self._record(submission, fired)
         again = recorded.duplicates
         duplicates = tuple(index for index in again if index < len(reading.results))
         self.guards.learn(
@@ -254,7 +264,7 @@ class Accept:
             ),
         )
         held = held_indexes(entries, recorded)
-        return AcceptReceipt(
+        receipt = AcceptReceipt(
             receipt=submission.receipt,
             accepted=len(entries) - len(suppressed) - len(duplicates) - len(held),
             duplicates=len(duplicates),
@@ -266,9 +276,10 @@ class Accept:
             suppressed_indexes=suppressed,
             held_indexes=held,
             suppressed_reasons=suppressions(entries),
-            tags=tag_outcomes(firing.fired, again),
+            tags=tag_outcomes(fired, again),
             responses=responses_of(firing, again),
         )
+        return tag_only.counted_in(receipt, recorded)
 
     async def from_x(
         self,
