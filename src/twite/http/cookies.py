@@ -24,7 +24,7 @@ from twite.http.origins import PageVisit
 def set_cookies(
     click: Click, *, wanted: ClickCookie, domain: str | None, now: int
 ) -> tuple[tuple[bytes, bytes], ...]:
-    """Return the headers that keep a click until it expires; none if it already has.
+    """Return the headers that store a click until it expires; none for an expired click.
 
     `domain` is the registrable domain, or None for a host-only cookie. A click of unknown age
     counts from now, so that a later click is newer.

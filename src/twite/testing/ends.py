@@ -113,11 +113,11 @@ def judge(seen: SeenConversions, *, end: End) -> tuple[str, ...]:
     lost = set(seen.acknowledged) - seen.tallies.keys()
     twice = [id_ for id_, many in seen.tallies.items() if many.counted != 1]
     broken: list[tuple[Collection[object], str]] = [
-        (seen.problems, "answers were not what they must be"),
-        (seen.residues, "checks of the balance found a residue"),
+        (seen.problems, "responses were wrong"),
+        (seen.residues, "checks of the balance found a value other than 0"),
         (lost, "acknowledged conversions never reached X"),
         (twice, "conversions were not counted once by X"),
-        (seen.unexplained, "conversions were sent again though X's answer was known"),
+        (seen.unexplained, "conversions were resent although X's response was known"),
     ]
     if end == "stop":
         again = [id_ for id_, many in seen.tallies.items() if many.api != 1]
@@ -126,7 +126,7 @@ def judge(seen: SeenConversions, *, end: End) -> tuple[str, ...]:
             (again, "conversions reached X more than once"),
             (
                 set(seen.unanswered) & seen.tallies.keys(),
-                "conversions were taken in and cut off before the answer",
+                "conversions were accepted, but the connection closed before the response",
             ),
         ]
     problems = [
@@ -230,21 +230,25 @@ def told(ended: EndedRun, *, end: End) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the trial of the command line; return 1 if a promise was broken."""
     parser = argparse.ArgumentParser(prog=_COMMAND)
-    parser.add_argument("--ends", type=int, default=20, help="how often the gateway is ended")
+    parser.add_argument("--ends", type=int, default=20, help="the number of kills or stops")
     parser.add_argument(
         "--end", choices=["kill", "stop"], default="kill", help="SIGKILL or SIGTERM"
     )
-    parser.add_argument("--least", type=int, default=0, help="go on until so many are acknowledged")
-    parser.add_argument("--seed", type=int, default=1, help="when it is ended")
+    parser.add_argument(
+        "--least", type=int, default=0, help="the minimum number of acknowledged conversions"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="the way to end the gateway")
     parser.add_argument("--folder", type=Path, help="an empty folder, on the disk to test")
-    parser.add_argument("-v", "--verbose", action="store_true", help="tell of each end")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="print a line for each kill or stop"
+    )
     given = parser.parse_args(arguments)
     place = nullcontext(given.folder) if given.folder else tempfile.TemporaryDirectory()
     with place as folder:
         where = Path(folder)
         where.mkdir(parents=True, exist_ok=True)
         if any(where.iterdir()):
-            parser.error(f"{where} is not empty: name a folder of its own")
+            parser.error(f"{where} is not empty: choose an empty folder")
         try:
             ended = play(
                 where,

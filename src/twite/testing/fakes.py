@@ -64,7 +64,7 @@ class MovingClock:
 
 
 async def settled(turns: int = 12) -> None:
-    """Run the event loop until every task waits for the clock; at most so many turns."""
+    """Run the event loop until every task waits for the clock, for a limited number of turns."""
     ready = getattr(asyncio.get_running_loop(), "_ready", None)
     for _ in range(turns):
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""One exchange on a real connection, with faulty ways of answering it."""
+"""A request and its response on a real connection, including faulty responses."""
 
 import asyncio
 import socket

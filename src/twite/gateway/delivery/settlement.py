@@ -321,8 +321,8 @@ class Blame:
     def failed_but_one(self) -> frozenset[int]:
         """Return the failed deliveries except one, which may be retried.
 
-        The one is chosen at random among those not sent alone before, because bad deliveries may be
-        neighbors. If all were sent alone, return none.
+        The retried delivery is chosen at random among those not sent alone before, because bad
+        deliveries may be adjacent. If all were sent alone, return none.
         """
         together = [id_ for id_ in self.failed if id_ not in self._failed_alone]
         if not together:

@@ -54,8 +54,8 @@ class EraseStore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class EraseTraces(msgspec.Struct, kw_only=True):
     """The result of a search. `states` counts conversions by pixel and state.
 
-    `letters` counts tag payloads, `audit_events` audit events that name the person. `in_progress`
-    are conversions in flight, which `conversions` does not contain.
+    `letters` counts tag payloads, `audit_events` counts audit events that name the person.
+    `in_progress` are conversions in flight, which `conversions` does not contain.
     """
 
     conversions: list[int] = []

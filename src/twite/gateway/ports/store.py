@@ -90,7 +90,7 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoreExamination(msgspec.Struct, frozen=True, kw_only=True):
-    """Findings on an undamaged store, or None.
+    """Findings about an undamaged store. Each is None without a finding.
 
     `stray` is why its log belongs to another copy; `older` is why it is an older copy of itself.
     """

@@ -1,7 +1,7 @@
-"""What tags add to a response that a browser waits for: cookies, headers and pixels. Pure.
+"""The cookies, headers and pixels that tags add to a response.
 
-A tag is no client: its cookies stay on the gateway's own site, and the headers that the gateway or
-the client template decides on are out of its reach.
+Tags have fewer rights than clients: their cookies stay on the gateway's own site, and they cannot
+set headers of the gateway or of the client template.
 """
 
 from collections.abc import Callable, Iterable
@@ -46,10 +46,10 @@ class TagResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResponseSite(msgspec.Struct, frozen=True, kw_only=True):
-    """Where cookies of a response may be set.
+    """The site for cookies of a response.
 
-    `host` is the gateway's name for the browser, `site` its registrable domain, or None.
-    `reserved` are names of cookies that are not the tags'. Without `keeps`, no cookie is set.
+    `host` is the gateway's name for the browser, `site` its registrable domain, or None. `reserved`
+    are cookie names that tags cannot use. Without `keeps`, no cookie is set.
     """
 
     host: str = ""
@@ -65,7 +65,7 @@ def can_respond(policy: PermissionPolicy) -> bool:
 
 
 def response_of(tag: str, effects: Iterable[AnyEffect]) -> TagResponse:
-    """Pick the effects that concern the response."""
+    """Select the effects that concern the response."""
     cookies: list[SetCookie] = []
     headers: list[Header] = []
     pixels: list[str] = []
@@ -105,7 +105,10 @@ def joined(
 
 
 def beneath(response: ClientResponse, tags: ClientResponse) -> ClientResponse:
-    """Return a client's response with what tags add; what the client sets itself wins."""
+    """Return a client's response with the tags' additions.
+
+    Values set by the client have priority.
+    """
     named = {name for name, _ in response.headers}
     places = {cookie_place(cookie) for cookie in response.cookies}
     return msgspec.structs.replace(
@@ -135,7 +138,7 @@ def _first_party(cookie: SetCookie, site: ResponseSite) -> SetCookie:
     """Return the cookie as it may be set on the site. Raises InvalidResponse."""
     name = cookie.name
     if name.lower().startswith(_OURS):
-        raise InvalidResponse(f"the cookie {name} is not a tag's to set")
+        raise InvalidResponse(f"a tag cannot set the cookie {name}")
     if len(name) + len(cookie.value) > _LARGEST:
         raise InvalidResponse(f"the cookie {name} is larger than {_LARGEST} bytes")
     seconds = _seconds(cookie, site.now)

@@ -1,7 +1,7 @@
 """Bridge: run the synchronous code of stores/sql on the event loop, over an asynchronous driver.
 
-Each unit of work runs in a greenlet. Where it executes a statement, it hands the awaitable to the
-task that started it, and goes on with the result. No thread is involved.
+Each unit of work runs in a greenlet. For each statement, the greenlet passes the awaitable to the
+task that started it, and continues with the result. No thread is involved.
 """
 
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 async def run_in_greenlet(function: Callable[[], T]) -> T:
-    """Return what a function returns that calls `wait_for`."""
+    """Run a function that calls `wait_for`, and return its result."""
     worker = greenlet.greenlet(function)
     worker.gr_context = greenlet.getcurrent().gr_context
     result: Any = worker.switch()

@@ -62,7 +62,7 @@ class Address:
         return f"Address({self.shown})"
 
     async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
-        """Open a connection that writes. Raises one of LOST, READ_ONLY or PostgresError."""
+        """Open a connection for writing. Raises one of LOST, READ_ONLY or PostgresError."""
         return await asyncpg.connect(
             self._url,
             timeout=_CONNECT_WITHIN,
@@ -74,7 +74,7 @@ class Address:
         )
 
     def reason(self, error: BaseException) -> str:
-        """Return what an error says, without values of rows and without the password."""
+        """Return the text of an error, without values of rows and the password."""
         if isinstance(error, READ_ONLY):
             return "the database accepts no writes: it is a standby, or read-only"
         if isinstance(error, TimeoutError):
@@ -85,14 +85,14 @@ class Address:
         return said.splitlines()[0] if said else type(error).__name__
 
     def unavailable(self, error: BaseException) -> LedgerUnavailable:
-        """Return the error for who asked."""
+        """Return the LedgerUnavailable for the caller."""
         found = LedgerUnavailable(reason=self.reason(error), retry_after=RETRY_AFTER)
         found.__cause__ = error
         return found
 
 
 class ResultRows:
-    """The result of a statement: rows, or how many were changed. Implements Cursor."""
+    """The result of a statement: rows, or the number of changed rows. Implements Cursor."""
 
     def __init__(self, rows: Sequence[tuple[Any, ...]], count: int) -> None:
         self._rows = rows
@@ -130,7 +130,7 @@ class PostgresConnection:
         return self.run(shared(statement), values)
 
     def begin(self) -> None:
-        """Begin a transaction that writes. Its statements see what was committed before each."""
+        """Begin a transaction that writes, with the isolation level READ COMMITTED."""
         wait_for(self._executed("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", ()))
 
     def run(
@@ -159,7 +159,7 @@ class PostgresConnection:
         return not self.driver.is_closed()
 
     def terminate(self) -> None:
-        """Give the connection up, without a word to the server."""
+        """Abort the connection, without a message to the server."""
         self.driver.terminate()
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Database on PostgreSQL: connections that read and that write; one that is lost is replaced."""
+"""The PostgreSQL database: connections for reading and writing. Lost connections are replaced."""
 
 import asyncio
 import time
@@ -39,7 +39,7 @@ _REFUSED_FOR: Final = 0.5
 
 
 class Connections:
-    """Up to `limit` connections, opened when they are needed."""
+    """Up to `limit` connections, opened on demand."""
 
     def __init__(self, address: Address, limit: int) -> None:
         self._address = address
@@ -52,7 +52,7 @@ class Connections:
 
     @asynccontextmanager
     async def lend(self) -> AsyncIterator[PostgresConnection]:
-        """Lend a connection. Raises LedgerUnavailable where none can be opened."""
+        """Lend a connection. Raises LedgerUnavailable if none can be opened."""
         async with self._free:
             connection = await self._taken()
             try:
@@ -82,12 +82,12 @@ class Connections:
         return connection
 
     def drop(self) -> None:
-        """Give up the connections that nobody uses: they lead to a server that is no primary."""
+        """Abort idle connections, because they lead to a server that is not a primary."""
         while self._idle:
             self._idle.pop().terminate()
 
     async def close(self) -> None:
-        """Close the connections that nobody uses; those in use are closed when they come back."""
+        """Close idle connections. Connections in use are closed when they are returned."""
         self._closed = True
         while self._idle:
             await self._idle.pop().close()
@@ -101,7 +101,7 @@ class PostgresReads:
         self._readers = Connections(address, _READERS)
 
     async def read(self, view: View[T], *, is_long: bool = False) -> T:
-        """Return what a view returns. A connection that was lost is replaced once."""
+        """Run a view, and return its result. A lost connection is replaced once."""
         del is_long  # each has a connection for itself
         for again in (True, False):
             async with self._readers.lend() as connection:
@@ -122,10 +122,10 @@ class PostgresReads:
 
 
 class PostgresDatabase(PostgresReads):
-    """Implements Database. Units of work run at the same time, each in its own transaction.
+    """Implements Database.
 
-    A unit that has begun is finished, whether or not its caller waits for it: a cancelled COMMIT
-    would tell nobody what became of it.
+    Units of work run concurrently, each in its own transaction. A unit that has begun is finished
+    even if its caller is cancelled, because the result of a cancelled COMMIT would be unknown.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class PostgresDatabase(PostgresReads):
     async def write(self, unit: Callable[[PostgresSession], T], *, patience: float = PATIENCE) -> T:
         """Commit a unit of work. Raises LedgerUnavailable.
 
-        For `patience` seconds, look what became of a COMMIT without an answer.
+        After a COMMIT without an answer, check its result for up to `patience` seconds.
         """
         return await self._kept(self._written(unit, patience))
 
@@ -239,14 +239,14 @@ class PostgresDatabase(PostgresReads):
                 self._drop()
                 if time.monotonic() - began > patience:
                     raise LedgerUnavailable(
-                        reason="the database did not say whether it has committed",
+                        reason="the database did not confirm the commit",
                         retry_after=RETRY_AFTER,
                     ) from error
             pause = next(pauses, pause)
             await asyncio.sleep(pause)
 
     async def close(self) -> None:
-        """Wait for what is running, and close the connections."""
+        """Wait for running operations, and close the connections."""
         while self._running:
             await asyncio.wait(list(self._running))
         await self._writers.close()

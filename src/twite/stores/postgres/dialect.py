@@ -1,4 +1,4 @@
-"""Statements in PostgreSQL's dialect: those of statements.sql, and the shared ones translated."""
+"""Statements in PostgreSQL's dialect: those of statements.sql, and translated shared ones."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -43,9 +43,9 @@ _MAIN: Final = re.compile(r"^(SELECT|INSERT|UPDATE|DELETE)\b", re.MULTILINE)
 
 
 class PostgresStatement(msgspec.Struct, frozen=True):
-    """A statement with `$n`, and the names of its values in their order.
+    """A statement with `$n`, and the names of its values in order.
 
-    `has_rows`: it returns rows; otherwise only their number is known.
+    `has_rows` is whether it returns rows; otherwise only their number is known.
     """
 
     text: str
@@ -53,7 +53,7 @@ class PostgresStatement(msgspec.Struct, frozen=True):
     has_rows: bool = True
 
     def values(self, values: Mapping[str, object] | Sequence[object]) -> Sequence[object]:
-        """Return the values in their order."""
+        """Return the values in order."""
         if isinstance(values, Mapping):
             return [values[name] for name in self.names]
         return values
@@ -61,21 +61,21 @@ class PostgresStatement(msgspec.Struct, frozen=True):
 
 @cache
 def statement(name: str) -> PostgresStatement:
-    """Return the statement of that name."""
+    """Return the statement with this name."""
     own = _OWN.get(name)
     return _numbered(_translated(QUERIES[name]) if own is None else own)
 
 
 @cache
 def shared(text: str) -> PostgresStatement:
-    """Return the statement for the text of a shared one, or for a text without parameters."""
+    """Return the statement for a shared statement's text, or for a text without parameters."""
     name = _NAMES.get(text)
     return _numbered(text) if name is None else statement(name)
 
 
 @cache
 def at_once(names: tuple[str, ...]) -> str:
-    """Return one statement for several insertions: their `$n` go on counting."""
+    """Return one statement for several insertions, with continuous numbering of `$n`."""
     parts = []
     before = 0
     for name in names:

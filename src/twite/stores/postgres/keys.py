@@ -1,4 +1,4 @@
-"""Dedup keys and opt-outs in the database: every node sees the same."""
+"""Dedup keys and opt-outs in the database: every node sees the same data."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
@@ -15,7 +15,7 @@ _PENDING: Final = frozenset({State.QUEUED, State.SENDING, State.HELD})
 
 
 class PostgresKeys:
-    """Implements DedupKeyStore. Keys that were asked for stay locked until the commit."""
+    """Implements DedupKeyStore. Requested keys stay locked until the commit."""
 
     def __init__(self, run: RunsStatements, *, window: int) -> None:
         self._run = run
@@ -73,7 +73,10 @@ class PostgresKeys:
         return None
 
     def holders(self, keys: Sequence[bytes]) -> Mapping[bytes, int]:
-        """Return who has each of these keys, in force or not; nobody takes them meanwhile."""
+        """Return the holder of each key, including expired holders.
+
+        The keys stay locked meanwhile.
+        """
         if not keys:
             return {}
         found = self._run("lock_keys", keys=_uuids(sorted(set(keys))))
@@ -106,7 +109,7 @@ class PostgresKeys:
 
 
 class OptOutCopy:
-    """The list in memory, with the version it had; all connections of a process share it."""
+    """The opt-out list in memory, with its version. All connections of a process share it."""
 
     def __init__(self) -> None:
         self.version = -1
@@ -114,7 +117,7 @@ class OptOutCopy:
 
 
 class PostgresOptOuts(OptOutList):
-    """The list of the database. The copy is read again where the version is another."""
+    """The opt-out list in the database. The copy in memory is read again if the version differs."""
 
     def __init__(self, run: RunsStatements, copy: OptOutCopy) -> None:
         self._copy = copy
@@ -135,7 +138,7 @@ class PostgresOptOuts(OptOutList):
         return super().among(deliveries, pixel=pixel)
 
     def refresh(self) -> None:
-        """Read the list where it has changed."""
+        """Read the list if it has changed."""
         version = self._run("change_version", what="opt_out").fetchone()[0]
         if version != self._copy.version:
             found = {key for (key,) in self._run("opt_outs")}

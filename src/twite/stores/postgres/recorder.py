@@ -26,7 +26,7 @@ class _Waiting:
 
 
 class Recorder:
-    """Runs from `start` to `close`."""
+    """Commits waiting submissions, from `start` to `close`."""
 
     def __init__(
         self, database: PostgresDatabase, *, most_conversions: int, most_bytes: int
@@ -44,11 +44,14 @@ class Recorder:
         self.refusing: str | None = None
 
     def start(self) -> None:
-        """Begin."""
+        """Start."""
         self._tasks = [asyncio.create_task(self._run()) for _ in range(_WRITERS)]
 
     async def submit(self, submission: Submission) -> Recorded:
-        """Commit a submission with others that wait. Raises LedgerFull, LedgerUnavailable."""
+        """Commit a submission together with other waiting ones.
+
+        Raises LedgerFull, LedgerUnavailable.
+        """
         if self._closing:
             raise LedgerUnavailable(reason="the store is closing", retry_after=_RETRY_AFTER)
         if self.refusing is not None:

@@ -1,4 +1,4 @@
-"""Schema on PostgreSQL: numbered migrations, applied under a lock, all or none."""
+"""Schema on PostgreSQL: numbered migrations, applied under a lock, all or nothing."""
 
 import re
 from importlib.resources import files
@@ -26,12 +26,12 @@ def migrations() -> list[tuple[int, str]]:
 
 
 def newest_version() -> int:
-    """Return the version that this code brings a database to."""
+    """Return the newest schema version."""
     return migrations()[-1][0]
 
 
 async def migrate(driver: "asyncpg.Connection[Any]", address: Address) -> None:
-    """Bring the database to the newest version. Raises StoreUnusable when it is newer than that."""
+    """Migrate the database to the newest version. Raises StoreUnusable if the database is newer."""
     major = driver.get_server_version().major
     if major < OLDEST:
         raise StoreUnusable(
@@ -58,14 +58,14 @@ async def migrate(driver: "asyncpg.Connection[Any]", address: Address) -> None:
 
 
 async def version_of(driver: "asyncpg.Connection[Any]") -> int:
-    """Return the version of the database; 0 when it is new."""
+    """Return the version of the database; 0 if it is new."""
     if await driver.fetchval("SELECT to_regclass('schema_version') IS NULL"):
         return 0
     return int(await driver.fetchval(_VERSION))
 
 
 def refuse_newer(present: int, address: Address) -> None:
-    """Raise StoreUnusable when a database is of a version that this code does not know."""
+    """Raise StoreUnusable if the database has a newer version than this code."""
     newest = newest_version()
     if present > newest:
         raise StoreUnusable(

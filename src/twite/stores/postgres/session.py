@@ -1,8 +1,8 @@
 """Writer session on PostgreSQL: one transaction after another on one connection.
 
-Ids come from the database, a group of them with each transaction. Insertions of rows are kept until
-another statement may want to see them, and then sent as one statement: a group of submissions takes
-a handful of round trips, whatever it holds.
+Ids come from the database, in a block for each transaction. Inserted rows are buffered until
+another statement may need them, and then sent as one statement: a group of submissions needs only a
+few round trips.
 """
 
 from collections import defaultdict
@@ -33,7 +33,7 @@ _LOCKED: Final[Mapping[str, str]] = {"last_deed": "lock_deeds"}
 class SharedNames:
     """Ids of events and accounts, and the opt-outs, for all connections of a process.
 
-    A row of an event or an account is never changed, so that a copy is never wrong.
+    Rows of events and accounts never change, so the copies stay valid.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class SharedNames:
 
 
 class CommitUnknown(Exception):
-    """The connection was lost around COMMIT. `result` holds if `mark` is in the database."""
+    """The connection was lost around COMMIT. `result` is valid if `mark` is in the database."""
 
     def __init__(self, mark: int, result: object) -> None:
         super().__init__(mark)
@@ -66,7 +66,7 @@ class _Seeds(dict[int, int]):
 
 
 class PostgresSession(WriterSession):
-    """Used by one transaction at a time, in a greenlet."""
+    """The writer session. Used by one transaction at a time, in a greenlet."""
 
     connection: PostgresConnection
     keys: PostgresKeys
@@ -104,9 +104,9 @@ class PostgresSession(WriterSession):
     def transact(
         self, unit: Callable[["PostgresSession"], T], lost: tuple[type[Exception], ...]
     ) -> T:
-        """Commit a unit of work, and return what it returns.
+        """Commit a unit of work, and return its result.
 
-        Raises CommitUnknown where COMMIT fails with one of `lost`.
+        Raises CommitUnknown if COMMIT fails with one of `lost`.
         """
         self.connection.begin()
         try:
@@ -140,7 +140,7 @@ class PostgresSession(WriterSession):
         return self.tally.told({id_: names for names, id_ in self._names.accounts.items()})
 
     def run(self, name: str, /, **values: object) -> ResultRows:
-        """Run a named statement, after the rows that were added before it."""
+        """Run a named statement, after inserting the buffered rows."""
         if name == "count_received":
             self._count(**values)
             return NO_ROWS
@@ -155,7 +155,7 @@ class PostgresSession(WriterSession):
         return self.connection.run(statement(name), values)
 
     def add_rows(self, name: str, rows: Sequence[object], width: int) -> None:
-        """Insert flattened rows, together with others."""
+        """Buffer flattened rows, to insert them together with others."""
         if not rows:
             return
         columns: list[list[object]] = [list(rows[place::width]) for place in range(width)]
@@ -197,13 +197,13 @@ class PostgresSession(WriterSession):
         self._denied = None
 
     def is_row_damage(self, error: Exception) -> bool:
-        """Return False: PostgreSQL ends the transaction for it."""
+        """Return False, because PostgreSQL aborts the transaction after such an error."""
         del error
         return False
 
     @property
     def denied(self) -> set[int]:
-        """Deliveries that a later copy denied consent to while they were in flight."""
+        """Deliveries in flight for which a later copy denied consent."""
         if self._denied is None:
             self._denied = {delivery for (delivery,) in self.run("denied")}
         return self._denied
@@ -242,7 +242,7 @@ class PostgresSession(WriterSession):
         return seed
 
     def next_conversions(self, count: int) -> int:
-        """Return the first of that many ids in a row."""
+        """Return the first of `many` consecutive conversion ids."""
         if self._next + count > self._end:
             self._next = self.run("more_ids").fetchone()[0]
             self._end = self._next + _PLACES
@@ -251,7 +251,7 @@ class PostgresSession(WriterSession):
         return self._first
 
     def next_submission(self) -> int:
-        """Return the id of the first of the conversions that were given ids last."""
+        """Return the first id of the latest block of conversion ids."""
         return self._first
 
     def next_attempt(self) -> int:
@@ -261,7 +261,7 @@ class PostgresSession(WriterSession):
         return int(self.run("next_lease").fetchone()[0])
 
     def lock_names(self, keys: Iterable[bytes]) -> None:
-        """Let other requests under the same names wait; in their order, so that none deadlocks."""
+        """Lock names against other requests, in sorted order, to prevent deadlocks."""
         names = sorted({key.hex() for key in keys})
         if names:
             self.run("lock_name", names=names)

@@ -45,7 +45,7 @@ def named(text: str) -> dict[str, str]:
     parts = _NAME.split(text)
     names = parts[1::2]
     if len(set(names)) != len(names):
-        raise ValueError("a query's name comes twice")
+        raise ValueError("two queries have the same name")
     return {name: _bare(body) for name, body in zip(names, parts[2::2], strict=True)}
 
 

@@ -3,7 +3,7 @@
     plan ─▶ setup ─▶ tag      each one turn; a setup tag that waits for an answer is the end
                        └────▶ cookies, headers and pixels of these turns go into the answer
 
-Nothing else that the turns ask for is performed. The durable run repeats them later, with the same
+No other effects of these turns are performed. The durable run repeats them later, with the same
 input and the same random numbers, and performs the rest. See docs/decisions/0043.
 """
 
@@ -46,7 +46,7 @@ class _Ran(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True, eq=False, repr=False)
 class FirstTurns:
-    """Runs first turns, `within` milliseconds a request; 0 runs none.
+    """Runs first turns, for at most `within` milliseconds per request; 0 runs none.
 
     While a turn of a tag is late, the tag gets no other turn: see `running`.
     """
@@ -63,7 +63,10 @@ class FirstTurns:
         return asyncio.get_running_loop().time() + self.within / SECOND
 
     async def run(self, given: RunInput, *, until: float) -> TagResponse | None:
-        """Return what the first turn adds to the answer; None if it was not run in time."""
+        """Return the first turn's additions to the response.
+
+        None if the turn did not run in time.
+        """
         tag = given.rule.pixel
         left = until - asyncio.get_running_loop().time()
         if left <= 0 or tag in self.running or not self._may_run(given.rule):

@@ -1,4 +1,4 @@
-"""Input of a tag run: the same for its first turn before an answer, and for its durable run."""
+"""The input of a tag run, which is equal for its first turn and its durable run."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -16,7 +16,7 @@ _HITS: Final = "/g/collect"
 
 
 class RunInput(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is made of. `seed` seeds its random numbers."""
+    """The input of a run. `seed` seeds its random numbers."""
 
     container_config: ContainerConfig
     rule: TagRule
@@ -33,7 +33,7 @@ class RunInput(msgspec.Struct, frozen=True, kw_only=True):
         return ContainerVersion(container_id=container.public_id, version=container.version)
 
     def plan(self, variables: Variables) -> FiredTag | str:
-        """Fill in the tag's fields by the current settings; return why it does not run."""
+        """Evaluate the tag's fields with the current settings; return why the tag does not run."""
         payload = self.payload
         occasion = EventContext(
             event=payload.event,
