@@ -255,6 +255,7 @@ class Gateway:
             randomness=self._randomness,
             api_url=x.api_url,
             version=x.api_version,
+            may_send=(lambda: True) if store.ownership is None else store.ownership.may_send,
         )
         return DeliveryRunner(
             destinations=destinations,
@@ -268,6 +269,8 @@ class Gateway:
                 batch=x.batch, in_flight=x.in_flight, lease=max(60 * SECOND, 3 * x.timeout)
             ),
             tags=tags,
+            ownership=store.ownership,
+            longest_request=x.timeout,
         )
 
     def _serve_clients(

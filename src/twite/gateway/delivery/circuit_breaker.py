@@ -26,6 +26,11 @@ PAUSED_BY_USER: Final = "paused by hand"
 REFUSED_ALIKE: Final = "all conversions refused alike"
 
 
+def pause_by_user(pixel: str, *, since: int, who: str) -> Pause:
+    """Return the pause of a pixel that a user made."""
+    return Pause(pixel=pixel, since=since, reason=f"{PAUSED_BY_USER}, by {who}")
+
+
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class CircuitBreaker:
     """The circuit breaker of one pixel. Pauses are stored, and survive a restart."""
@@ -110,9 +115,7 @@ class CircuitBreaker:
 
     async def hold(self, who: str) -> None:
         """Pause at a user's request. Raises LedgerUnavailable."""
-        pause = Pause(
-            pixel=self.pixel, since=self.clock.now(), reason=f"{PAUSED_BY_USER}, by {who}"
-        )
+        pause = pause_by_user(self.pixel, since=self.clock.now(), who=who)
         await self.state.put([pause])
         self.pause = self._stored = pause
         self._doubted = False
@@ -126,6 +129,24 @@ class CircuitBreaker:
         self.record_response()
         if was is not None:
             self.observer.see(Resumed(pixel=self.pixel))
+
+    def follow(self, stored: Pause | None) -> bool:
+        """Obey the pause in the store, if a user made or ended it; return whether that ended one.
+
+        Only the owner of the pixel writes other pauses.
+        """
+        if stored is not None:
+            if stored.reason.startswith(PAUSED_BY_USER) and stored != self.pause:
+                self.pause = self._stored = stored
+                self._doubted = False
+                self.observer.see(Paused(pixel=self.pixel, reason=stored.reason))
+            return False
+        if self._stored is None or self.pause != self._stored:
+            return False
+        self.pause = self._stored = None
+        self.record_response()
+        self.observer.see(Resumed(pixel=self.pixel))
+        return True
 
     async def doubt(self, reason: str, *, alone: bool, is_likely: bool) -> None:
         """Record a refusal that may concern one delivery or the whole pixel.

@@ -2,23 +2,31 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from twite.domain.destination import RATE_WINDOW, Destination
+from twite.domain.errors import TransientError
+from twite.domain.times import SECOND
 from twite.gateway.delivery.batch_sender import BatchSender
-from twite.gateway.delivery.circuit_breaker import CircuitBreaker
+from twite.gateway.delivery.circuit_breaker import CircuitBreaker, pause_by_user
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.rate_limit import RateLimit
 from twite.gateway.delivery.sweeper import Sweeper
 from twite.gateway.delivery.worker import Worker, WorkerConfig
 from twite.gateway.delivery.x_client import XClient
-from twite.gateway.ports.events import Observer
-from twite.gateway.ports.machine import Randomness
+from twite.gateway.ports.events import Observer, Troubled, TroublePlace
+from twite.gateway.ports.machine import Randomness, wait_for_event
 from twite.gateway.ports.outbox import DeliveryStore
+from twite.gateway.ports.ownership import Ownership
 from twite.gateway.ports.queries import AttemptsQuery
 from twite.gateway.ports.state import ClockRecord, Pause, RateLimitWindow
 from twite.gateway.ports.tags import TagRule
+
+# How often the accounts are shared out among the gateways on one store.
+SHARE_OUT_EVERY: Final = 2 * SECOND
 
 
 class TagWorkerFactory(Protocol):
@@ -35,7 +43,11 @@ class TagWorkerFactory(Protocol):
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class DeliveryRunner:
-    """The workers of all pixels and tags, and the sweeper."""
+    """The workers of all pixels and tags, and the sweeper.
+
+    With `ownership`, only of those that this gateway owns. No request to X lasts longer than
+    `longest_request` (ms).
+    """
 
     destinations: Sequence[Destination]
     outbox: DeliveryStore
@@ -45,8 +57,15 @@ class DeliveryRunner:
     observer: Observer
     worker_config: WorkerConfig
     tags: TagWorkerFactory | None = None
+    ownership: Ownership | None = None
+    longest_request: int = 0
     _workers: dict[str, Worker] = field(init=False, default_factory=dict)
+    _running: dict[str, asyncio.Task[None]] = field(init=False, default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
+    _joined: dict[str, str] = field(init=False, default_factory=dict)
+    _owned: frozenset[str] = field(init=False, default=frozenset())
+    # Accounts whose last requests have to end before another gateway may own them.
+    _leaving: set[str] = field(init=False, default_factory=set)
     _stopping: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     # The leases in flight in this process: the sweeper must not expire them.
     _holding: set[int] = field(init=False)
@@ -80,42 +99,54 @@ class DeliveryRunner:
 
     def send_to(self, destination: Destination) -> None:
         """Start a worker for a new pixel, or give a known pixel other credentials."""
+        others = [known for known in self.destinations if known.pixel != destination.pixel]
+        self.destinations = (*others, destination)
         worker = self._workers.get(destination.pixel)
         if worker is not None:
             worker.use(destination)
-        elif not self._stopping.is_set():
+        elif not self._stopping.is_set() and self.ownership is None:
             rate_limit = RateLimit(
                 limit=destination.rate, clock=self.clock, past=(), pixels=[destination.pixel]
             )
-            worker = self._workers[destination.pixel] = self._make_worker(
-                destination, rate_limit, ()
-            )
-            task = asyncio.create_task(worker.run())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._run(self._make_worker(destination, rate_limit, ()))
 
     def leave(self, pixel: str) -> None:
         """Stop the worker of a pixel. Batches in flight finish; pending deliveries stay queued."""
+        self.destinations = [known for known in self.destinations if known.pixel != pixel]
+        self._stop_worker(pixel)
+
+    def _stop_worker(self, pixel: str) -> asyncio.Task[None] | None:
         worker = self._workers.pop(pixel, None)
         if worker is not None:
             worker.stop()
+        return self._running.pop(pixel, None)
 
     async def hold(self, pixel: str, *, who: str) -> bool:
-        """Pause a pixel at a user's request; return whether it has a worker.
+        """Pause a pixel at a user's request; return whether a gateway sends to it.
 
         Raises LedgerUnavailable.
         """
         worker = self._workers.get(pixel)
         if worker is not None:
             await worker.hold(who)
+        elif self._is_elsewhere(pixel):
+            await self.outbox.put([pause_by_user(pixel, since=self.clock.now(), who=who)])
+            return True
         return worker is not None
 
     async def release(self, pixel: str) -> bool:
-        """End any pause of a pixel; return whether it has a worker."""
+        """End any pause of a pixel; return whether a gateway sends to it."""
         worker = self._workers.get(pixel)
         if worker is not None:
             await worker.release()
+        elif self._is_elsewhere(pixel):
+            await self.outbox.delete(Pause, (pixel, ""))
+            return True
         return worker is not None
+
+    def _is_elsewhere(self, pixel: str) -> bool:
+        """Whether another gateway may have the pixel's worker: it follows the stored pauses."""
+        return self.ownership is not None and pixel in self._accounts()
 
     @property
     def trouble(self) -> str | None:
@@ -127,21 +158,99 @@ class DeliveryRunner:
         (timed,) = await self.outbox.load(ClockRecord)
         self.clock.resume(latest=timed.latest, ahead=timed.ahead)
         await self._sweep.once()
+        if self.ownership is None:
+            await self._begin(frozenset(self._accounts().values()), last=timed.last)
+        else:
+            await self._share_out(self.ownership)
+            self._keep(asyncio.create_task(self._keep_sharing(self.ownership)))
+        self._keep(asyncio.create_task(self._sweep.run(self._stopping)))
+
+    def _accounts(self) -> dict[str, str]:
+        """Return the account of each pixel and tag."""
+        rules = () if self.tags is None else self.tags.rules
+        return {destination.pixel: destination.meter for destination in self.destinations} | {
+            rule.pixel: rule.pixel for rule in rules
+        }
+
+    async def _begin(self, accounts: AbstractSet[str], *, last: int) -> None:
+        """Start the workers of some accounts. `last` is the last moment on record."""
         pauses = list(await self.outbox.load(Pause))
-        rate_limits = await self._rate_limits(timed.last)
-        for destination in self.destinations:
-            self._workers[destination.pixel] = self._make_worker(
-                destination, rate_limits[destination.meter], pauses
-            )
+        destinations = [known for known in self.destinations if known.meter in accounts]
+        rate_limits = await self._rate_limits(destinations, last)
+        workers = [
+            self._make_worker(destination, rate_limits[destination.meter], pauses)
+            for destination in destinations
+        ]
         if self.tags is not None:
             past = await self.outbox.answer(AttemptsQuery(since=self.clock.now() - RATE_WINDOW))
-            for rule in self.tags.rules:
-                self._workers[rule.pixel] = self.tags.make_worker(
+            workers += [
+                self.tags.make_worker(
                     rule, past=past.get(rule.pixel, ()), pause=_whole(pauses, rule.pixel)
                 )
-        for worker in self._workers.values():
-            self._tasks.add(asyncio.create_task(worker.run()))
-        self._tasks.add(asyncio.create_task(self._sweep.run(self._stopping)))
+                for rule in self.tags.rules
+                if rule.pixel in accounts
+            ]
+        for worker in workers:
+            self._run(worker)
+
+    def _run(self, worker: Worker) -> None:
+        self._workers[worker.pixel] = worker
+        self._running[worker.pixel] = self._keep(asyncio.create_task(worker.run()))
+
+    def _keep(self, task: asyncio.Task[None]) -> asyncio.Task[None]:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _keep_sharing(self, ownership: Ownership) -> None:
+        """Share the accounts out with the other gateways until told to stop."""
+        while not self._stopping.is_set():
+            await wait_for_event(self._stopping, self.clock, most=SHARE_OUT_EVERY)
+            try:
+                await self._share_out(ownership)
+            except TransientError as error:
+                self.observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
+
+    async def _share_out(self, ownership: Ownership) -> None:
+        """Start the workers of accounts that this gateway owns now, and stop those of others."""
+        if self._stopping.is_set():
+            return
+        accounts = self._accounts()
+        if accounts != self._joined:
+            rules = () if self.tags is None else self.tags.rules
+            longest = max([self.longest_request, *(rule.timeout for rule in rules)])
+            await ownership.join(accounts, longest_request=longest)
+            self._joined = accounts
+        owned = await ownership.refresh()
+        lost = self._owned - owned
+        for account in lost - self._leaving:
+            self._leaving.add(account)
+            self._keep(asyncio.create_task(self._hand_over(ownership, account)))
+        gained = owned - self._owned - self._leaving
+        self._owned = self._owned - lost | gained
+        if gained:
+            (timed,) = await self.outbox.load(ClockRecord)
+            await self._begin(gained, last=timed.last)
+        await self._follow_pauses()
+
+    async def _hand_over(self, ownership: Ownership, account: str) -> None:
+        """Let another gateway have an account once the requests in flight have ended."""
+        pixels = [pixel for pixel, name in self._accounts().items() if name == account]
+        running = [task for pixel in pixels if (task := self._stop_worker(pixel)) is not None]
+        if running:
+            await asyncio.wait(running)
+        try:
+            await ownership.give_up([account])
+        except TransientError as error:
+            self.observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
+        finally:
+            self._leaving.discard(account)
+
+    async def _follow_pauses(self) -> None:
+        """Obey pauses that a user made or ended through another gateway."""
+        pauses = await self.outbox.load(Pause)
+        for pixel, worker in self._workers.items():
+            worker.follow(_whole(pauses, pixel))
 
     async def stop(self, *, within: int) -> bool:
         """Stop claiming, and wait for batches in flight; return whether all ended in time.
@@ -159,9 +268,14 @@ class DeliveryRunner:
             task.cancel()
         if unfinished:
             await asyncio.wait(unfinished)
+        if self.ownership is not None:
+            with suppress(TransientError):  # the lease ends soon in any case
+                await self.ownership.leave()
         return not unfinished
 
-    async def _rate_limits(self, last: int) -> Mapping[str, RateLimit]:
+    async def _rate_limits(
+        self, destinations: Sequence[Destination], last: int
+    ) -> Mapping[str, RateLimit]:
         """Return one rate limit per account, filled with what was sent before this start.
 
         The time since the `last` moment on record counts as zero: the machine's clock may have
@@ -173,7 +287,7 @@ class DeliveryRunner:
         spent = await self.outbox.answer(AttemptsQuery(since=since))
         past: dict[str, list[tuple[int, int]]] = {}
         limits: dict[str, int] = {}
-        for destination in self.destinations:
+        for destination in destinations:
             past.setdefault(destination.meter, []).extend(
                 (at + away, many) for at, many in spent.get(destination.pixel, ())
             )
@@ -186,7 +300,7 @@ class DeliveryRunner:
         rate_limits = {}
         for name, sent in past.items():
             pixels = [
-                destination.pixel for destination in self.destinations if destination.meter == name
+                destination.pixel for destination in destinations if destination.meter == name
             ]
             rate_limit = RateLimit(limit=limits[name], clock=self.clock, past=sent, pixels=pixels)
             until = max((closed.get(pixel, 0) for pixel in pixels), default=0)

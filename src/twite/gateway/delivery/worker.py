@@ -17,7 +17,7 @@ from twite.gateway.delivery.suspects import SLOW, RequestsInFlight
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Clock, wait_for_event
 from twite.gateway.ports.outbox import Claim, DeliveryStore
-from twite.gateway.ports.state import RateLimitWindow
+from twite.gateway.ports.state import Pause, RateLimitWindow
 
 # The pause after a failure of the store.
 STORE_PAUSE: Final = 2 * SECOND
@@ -143,6 +143,11 @@ class Worker:
         await self.circuit_breaker.release()
         await self.batch_handler.release()
         self._reopened.set()
+
+    def follow(self, stored: Pause | None) -> None:
+        """Obey a pause that a user made or ended through another gateway on the same store."""
+        if self.circuit_breaker.follow(stored):
+            self._reopened.set()
 
     def stop(self) -> None:
         """Stop claiming. Batches in flight finish."""

@@ -1,6 +1,6 @@
 """X client: sign and send a request to X's Conversion API, and decode the response."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -31,6 +31,9 @@ from twite.x.oauth1 import sign
 # The reason of a pixel without credentials.
 NOBODY_SIGNED_IN: Final = "no user has signed in for this pixel: run twite login"
 
+# The reason of a request that is not sent, since another gateway may send it.
+LEASE_IS_OVER: Final = "this gateway has lost its lease in the database"
+
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class XClient:
@@ -41,6 +44,8 @@ class XClient:
     randomness: Randomness
     api_url: str
     version: str
+    # False once another gateway may have taken over what this one claimed.
+    may_send: Callable[[], bool] = lambda: True
 
     async def send(
         self, destination: Destination, bodies: Sequence[bytes]
@@ -53,6 +58,9 @@ class XClient:
         outbound = OutboundRequest(
             url=url, headers=self._headers(destination, url), body=batch_body(bodies)
         )
+        if not self.may_send():
+            lost = NoResponse(reason=LEASE_IS_OVER, left=False)
+            return lost, Errored(reason=lost.reason, ambiguous=False)
         began = self.clock.elapsed()
         response = await self.transport.post(outbound)
         if isinstance(response, NoResponse):

@@ -16,6 +16,7 @@ from twite.domain.submission import Recorded, Submission
 from twite.gateway.ports.directory import Directory, DirectoryReader
 from twite.gateway.ports.events import Observer, SilentObserver
 from twite.gateway.ports.outbox import Outbox
+from twite.gateway.ports.ownership import Ownership
 from twite.gateway.ports.privacy import EraseSearch, EraseTraces, Privacy
 from twite.gateway.ports.queries import Queries
 from twite.gateway.ports.state import StateReader, StateStore
@@ -58,6 +59,10 @@ class Store(Intake, Outbox, Queries, StateStore, Privacy, Protocol):
 
     @property
     def people(self) -> Directory: ...
+
+    @property
+    def ownership(self) -> Ownership | None:
+        """Which accounts this process sends to; None if no other process can send."""
 
     async def close(self) -> None:
         """Finish queued operations, and close the store."""

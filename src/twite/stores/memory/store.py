@@ -72,6 +72,7 @@ class MemoryStore(
         self._tried: list[tuple[str, int, int]] = []
         MemoryState.__init__(self)
         self.people = MemoryDirectory(self)
+        self.ownership = None  # no other process sends
         self.salt = salt
         self.epoch = 1
         self.refuse: LedgerFull | LedgerUnavailable | None = None

@@ -348,9 +348,10 @@ SELECT count(*) FROM (
   ORDER BY id FOR UPDATE) AS locked;
 
 -- name: lapsed_leases
--- Leases past their end, and those that end later than any may. Not those that are being settled.
+-- Leases of this node past their end, and those that end later than any may. Not those that are
+-- being settled.
 SELECT id, lane, claimed_at, deliveries FROM lease
-WHERE until < :now OR until > :furthest ORDER BY id FOR UPDATE SKIP LOCKED;
+WHERE node = :node AND (until < :now OR until > :furthest) ORDER BY id FOR UPDATE SKIP LOCKED;
 
 -- name: leases_of_dead_nodes
 -- Leases of nodes that are gone.
@@ -712,3 +713,56 @@ LEFT JOIN twice ON twice.lane = seen.lane AND twice.conversion_id = seen.convers
 WHERE first_at >= :since
 GROUP BY lane.pixel, lane.event, day
 ORDER BY lane.pixel, lane.event, day;
+
+-- name: join_nodes
+-- A new gateway; its id is its fencing token.
+INSERT INTO node (name, version, accounts, until)
+VALUES (:name, :version, :accounts, clock_timestamp() + make_interval(secs => :lease::float8))
+RETURNING id;
+
+-- name: know_accounts
+-- The accounts in this gateway's settings have changed.
+UPDATE node SET accounts = :accounts WHERE id = :node;
+
+-- name: renew_node
+-- The lease goes on. No row: the node was fenced.
+UPDATE node SET until = clock_timestamp() + make_interval(secs => :lease::float8)
+WHERE id = :node RETURNING id;
+
+-- name: fence_nodes
+-- Nodes whose last request has ended. Locks the same row as a renewal: one of the two does nothing.
+DELETE FROM node WHERE until < clock_timestamp() - make_interval(secs => :grace::float8);
+
+-- name: live_nodes
+-- Nodes whose lease is in force.
+SELECT id, accounts FROM node WHERE until > clock_timestamp() ORDER BY id;
+
+-- name: lock_leader
+-- Nodes share the accounts out one after the other.
+SELECT version FROM ownership WHERE account = '#leader' FOR UPDATE;
+
+-- name: take_accounts
+-- Accounts that no node owns.
+INSERT INTO ownership AS had (account, node, version)
+SELECT account, :node, 1 FROM unnest(:accounts::text[]) AS account
+ON CONFLICT (account) DO UPDATE SET node = excluded.node, version = had.version + 1
+WHERE had.node IS NULL OR NOT EXISTS (SELECT FROM node WHERE node.id = had.node);
+
+-- name: own_accounts
+-- What this node owns.
+SELECT account FROM ownership WHERE node = :node;
+
+-- name: give_up_accounts
+-- For another node to take.
+UPDATE ownership SET node = NULL, version = version + 1
+WHERE node = :node AND account = ANY (:accounts::text[]);
+
+-- name: leave_nodes
+-- A gateway stops in order.
+DELETE FROM node WHERE id = :node;
+
+-- name: check_owner
+-- A claim and a change of ownership, or the end of the node, are one after the other.
+SELECT ownership.version FROM ownership JOIN node ON node.id = ownership.node
+WHERE ownership.account = :account AND node.id = :node
+FOR SHARE OF ownership FOR KEY SHARE OF node;

@@ -1,12 +1,14 @@
 """PostgreSQL store: the ledger, outbox and records in a database that several nodes can share."""
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final, Self
 
 import asyncpg
 
+from twite import __version__
 from twite.domain.delivery import DAMAGED, Batch, Settlement, Trigger
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.domain.submission import Recorded, Submission
@@ -16,6 +18,7 @@ from twite.gateway.ports.privacy import EraseSearch, EraseTraces
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres.connection import LOST, READ_ONLY, Address
 from twite.stores.postgres.database import PostgresDatabase, PostgresReads
+from twite.stores.postgres.nodes import NotOwner, PostgresOwnership
 from twite.stores.postgres.recorder import Recorder
 from twite.stores.postgres.schema import migrate, newest_version, refuse_newer, version_of
 from twite.stores.postgres.session import PostgresSession
@@ -99,6 +102,7 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         self._forget_old_versions = self._vacuum
         self._closed = False
         self.people = SqlDirectory(_OneAtATime(database))
+        self.ownership = PostgresOwnership(database, name=socket.gethostname(), version=__version__)
         self.salt = salt
         self.told: tuple[str, ...] = ()
         self.failed: asyncio.Future[StoreUnusable] = asyncio.get_running_loop().create_future()
@@ -145,9 +149,13 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
 
         def unit(book: PostgresSession) -> Batch | None:
             damaged.clear()
+            self.ownership.check(book, claim.pixel)
             return outbox.claim(book, claim, damaged=damaged)
 
-        batch = await self._database.write(unit)
+        try:
+            batch = await self._database.write(unit)
+        except NotOwner:
+            return None
         if damaged:
             many, dead = len(damaged), Trigger.GIVEN_UP
             self._observer.see(

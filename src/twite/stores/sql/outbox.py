@@ -165,13 +165,15 @@ def expire(
     furthest: int,
     holding: AbstractSet[int] = frozenset(),
     died: bool = False,
+    leases: str = "lapsed_leases",
 ) -> int:
     """End the leases that expire before a time; return the number of freed deliveries.
 
-    `died` is whether their process crashed, possibly because of one of them.
+    `died` is whether their process crashed, possibly because of one of them. `leases` is the name
+    of the statement that selects them.
     """
     freed = 0
-    expired = book.run("lapsed_leases", now=now, furthest=furthest).fetchall()
+    expired = book.run(leases, now=now, furthest=furthest).fetchall()
     for lease, lane, claimed_at, claimed in expired:
         if lease in holding:
             continue

@@ -100,6 +100,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         self._upkeep = upkeep
         self._mark = mark
         self._observer = observer
+        self.ownership = None  # no other process sends
         self.salt = opened.salt
         self.epoch = opened.mark.epoch
         # What a person must know of the file as it was found.

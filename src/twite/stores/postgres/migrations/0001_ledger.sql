@@ -24,20 +24,23 @@ CREATE TABLE transaction_mark (
   id bigint PRIMARY KEY
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 50000);
 
--- A running gateway. An id is never used again: it is the fencing token. `until` is by the database's clock.
+-- A running gateway. An id is never used again: it is the fencing token. `accounts` are those in its
+-- settings, as JSON. `until` is by the database's clock.
 CREATE TABLE node (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   name text COLLATE "C" NOT NULL,
   version text COLLATE "C" NOT NULL,
+  accounts text COLLATE "C" NOT NULL,
   until timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
--- The node that sends to a pixel or tag; '#leader' has the tasks of which there is one.
+-- The node that sends to an account or tag; '#leader' has the tasks of which there is one.
 CREATE TABLE ownership (
-  unit text COLLATE "C" PRIMARY KEY,
+  account text COLLATE "C" PRIMARY KEY,
   node bigint,
   version bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
+INSERT INTO ownership (account) VALUES ('#leader');
 
 -- Nodes ask with each claim whether their copies are old: no LISTEN, so any pooler will do.
 CREATE TABLE change (

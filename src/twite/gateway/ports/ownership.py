@@ -1,0 +1,38 @@
+"""Ownership port: which accounts this gateway sends to, where several share one store."""
+
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+
+class Ownership(Protocol):
+    """The lease of this gateway, and the accounts that it owns.
+
+    An account (its name: see `Destination.meter`; a tag is one of its own) has one owner, so that
+    its rate limit, its circuit breaker and its batches are in one process.
+    """
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this gateway has the tasks of which there is one: alerts and their webhook."""
+
+    async def join(self, accounts: Mapping[str, str], *, longest_request: int) -> None:
+        """Take part. `accounts` maps each pixel to its account; `longest_request` is in ms.
+
+        May be called again, with other pixels. Raises LedgerUnavailable.
+        """
+
+    async def refresh(self) -> frozenset[str]:
+        """Renew the lease and share the accounts out; return those that this gateway sends to.
+
+        An account that it owns and does not return is for another gateway: finish its requests,
+        and call `give_up`. Raises LedgerUnavailable.
+        """
+
+    async def give_up(self, accounts: Collection[str]) -> None:
+        """Let another gateway take accounts. Raises LedgerUnavailable."""
+
+    async def leave(self) -> None:
+        """Give up all accounts and the lease. Raises LedgerUnavailable."""
+
+    def may_send(self) -> bool:
+        """Whether the lease is in force: without it, others may send what this gateway claimed."""

@@ -1,0 +1,175 @@
+"""Nodes: the gateways that share a database, their leases, and the accounts that each one owns.
+
+A node has one row. It renews the row's lease, and checks the lease by its own clock before each
+request. A node is fenced by deleting its row, when the lease has been over for as long as a request
+may take: only then are its claims queued again and its accounts taken by others. An id is never
+used again.
+"""
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from twite.domain.times import SECOND
+from twite.stores.postgres.database import PostgresDatabase
+from twite.stores.postgres.session import PostgresSession
+from twite.stores.sql import outbox
+
+# How long a lease lasts, in milliseconds. With requests of at most 15 s (the default), another node
+# takes over within 25 s.
+LEASE: Final = 8 * SECOND
+# After the end of a lease and the longest request: the clocks run at slightly different speeds.
+_MARGIN: Final = 1 * SECOND
+LEADER: Final = "#leader"
+_FURTHEST: Final = 1 << 62
+
+_Accounts: Final = msgspec.json.Decoder(list[str])
+
+
+class NotOwner(Exception):
+    """Another node owns the account, or this one was fenced."""
+
+
+class PostgresOwnership:
+    """Implements Ownership."""
+
+    def __init__(self, database: PostgresDatabase, *, name: str, version: str) -> None:
+        """`name` and `version` are shown to operators."""
+        self._database = database
+        self._name = name
+        self._version = version
+        self._accounts: Mapping[str, str] = {}
+        self._longest_request = 0
+        self._until = 0.0  # of the lease, by `boot_time`
+        self._owned: frozenset[str] = frozenset()
+
+    @property
+    def is_leader(self) -> bool:
+        return LEADER in self._owned and self.may_send()
+
+    def may_send(self) -> bool:
+        return self.node == 0 or boot_time() < self._until
+
+    @property
+    def node(self) -> int:
+        """The id of this node, or 0 before it has joined."""
+        return self._database.node
+
+    def account(self, pixel: str) -> str:
+        """Return the account of a pixel or tag."""
+        return self._accounts.get(pixel, pixel)
+
+    def check(self, book: PostgresSession, pixel: str) -> None:
+        """Lock the ownership of a pixel's account until the end of a claim. Raises NotOwner."""
+        if self.node == 0:
+            return  # a process without workers, such as a command
+        if book.run("check_owner", account=self.account(pixel)).fetchone() is None:
+            raise NotOwner
+
+    async def join(self, accounts: Mapping[str, str], *, longest_request: int) -> None:
+        self._accounts = dict(accounts)
+        self._longest_request = longest_request
+        if self.node == 0:
+            await self._join()
+        else:
+            known = self._known()
+            await self._database.write(lambda book: book.run("know_accounts", accounts=known))
+
+    async def refresh(self) -> frozenset[str]:
+        began = boot_time()
+        if await self._database.write(_renewed):
+            self._until = began + LEASE / SECOND
+        else:
+            # Fenced: others own what this node owned.
+            await self._join()
+        await self._fence()
+        owned, mine = await self._database.write(self._share_out)
+        self._owned = owned & mine
+        return self._owned - {LEADER}
+
+    async def give_up(self, accounts: Collection[str]) -> None:
+        await self._database.write(
+            lambda book: book.run("give_up_accounts", accounts=sorted(accounts))
+        )
+
+    async def leave(self) -> None:
+        self._owned = frozenset()
+        self._until = 0.0
+        await self._database.write(lambda book: book.run("leave_nodes"))
+
+    async def _join(self) -> None:
+        known = self._known()
+        self._owned = frozenset()
+        began = boot_time()
+        self._database.node = await self._database.write(
+            lambda book: int(
+                book.run(
+                    "join_nodes",
+                    name=self._name,
+                    version=self._version,
+                    accounts=known,
+                    lease=LEASE / SECOND,
+                ).fetchone()[0]
+            )
+        )
+        self._until = began + LEASE / SECOND
+
+    def _known(self) -> str:
+        return msgspec.json.encode(sorted({*self._accounts.values()})).decode()
+
+    async def _fence(self) -> None:
+        """Remove nodes whose lease is over, and queue again what they had claimed."""
+        grace = (self._longest_request + _MARGIN) / SECOND
+        await self._database.write(lambda book: book.run("fence_nodes", grace=grace))
+        now = time.time_ns() // 1_000_000
+        await self._database.write(
+            lambda book: outbox.expire(
+                book, leases="leases_of_dead_nodes", now=now, furthest=_FURTHEST, died=True
+            )
+        )
+
+    def _share_out(self, book: PostgresSession) -> tuple[frozenset[str], frozenset[str]]:
+        """Take what is due to this node and nobody owns; return (what it owns, what is due to it).
+
+        One node at a time, and the statements see all nodes that joined before: otherwise a node
+        could take an account from one that has just joined.
+        """
+        book.run("lock_leader")
+        nodes = [
+            (node, frozenset((*_Accounts.decode(accounts), LEADER)))
+            for node, accounts in book.run("live_nodes").fetchall()
+        ]
+        mine = frozenset(
+            account
+            for account in (*self._accounts.values(), LEADER)
+            if owner_of(account, nodes) == self.node
+        )
+        book.run("take_accounts", accounts=sorted(mine))
+        owned = frozenset(account for (account,) in book.run("own_accounts"))
+        return owned, mine
+
+
+def owner_of(account: str, nodes: Sequence[tuple[int, frozenset[str]]]) -> int | None:
+    """Return the node that an account is due to, among (id, accounts that the node knows).
+
+    By rendezvous hashing: a node that joins or leaves moves only its own share.
+    """
+    able = [node for node, accounts in nodes if account in accounts]
+    return max(able, key=lambda node: _weight(account, node), default=None)
+
+
+def _weight(account: str, node: int) -> bytes:
+    return blake2b(f"{account}\0{node}".encode(), digest_size=8).digest()
+
+
+def _renewed(book: PostgresSession) -> bool:
+    return book.run("renew_node", lease=LEASE / SECOND).fetchone() is not None
+
+
+def boot_time() -> float:
+    """Return seconds that also pass while the machine sleeps."""
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime(clock)

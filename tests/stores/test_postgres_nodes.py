@@ -1,0 +1,219 @@
+"""Several nodes on one database: the owners of accounts, and the claims of dead nodes."""
+
+import asyncio
+
+import pytest
+
+from twite.domain.delivery import Settlement, Transition, Trigger
+from twite.gateway.ports.outbox import Claim
+from twite.gateway.ports.store import StoreOptions
+from twite.stores.postgres import nodes
+from twite.stores.postgres.nodes import LEADER, owner_of
+from twite.stores.postgres.store import PostgresStore
+from twite.testing.builders import a_submission, an_entry
+
+ACCOUNTS = {f"pixel{n}": f"account{n}" for n in range(8)}
+NOW = 1_795_600_000_000
+LEASE = 60_000
+
+
+@pytest.fixture
+async def open_node(postgres_url):
+    """Open stores of further nodes on one database."""
+    opened = []
+
+    async def open_one(*, joins=True):
+        store = await PostgresStore.open(postgres_url, StoreOptions())
+        opened.append(store)
+        if joins:
+            await store.ownership.join(ACCOUNTS, longest_request=0)
+        return store
+
+    yield open_one
+    for store in opened:
+        await store.close()
+
+
+async def owned(*stores):
+    return [await store.ownership.refresh() for store in stores]
+
+
+async def balanced(*stores):
+    """Let the nodes share the accounts out until each has its own; return what each owns."""
+    for _ in range(4):
+        for store, mine in zip(stores, await owned(*stores), strict=True):
+            await store.ownership.give_up({*ACCOUNTS.values()} - mine)
+    return await owned(*stores)
+
+
+def a_claim(pixel):
+    return Claim(pixel=pixel, now=NOW, lease_until=NOW + LEASE, limit=100, ambiguous_after=0)
+
+
+@pytest.fixture
+def end_lease(postgres_server, postgres_url):
+    """Let the lease of a node end, as for one that has died."""
+    database = postgres_url.partition("@/")[2].partition("?")[0]
+
+    def end(store):
+        node = store.ownership.node
+        postgres_server.psql(
+            f"UPDATE node SET until = now() - interval '1 hour' WHERE id = {node}",  # noqa: S608
+            database,
+        )
+
+    return end
+
+
+async def test_one_node_owns_all_and_leads(open_node):
+    alone = await open_node()
+
+    assert await owned(alone) == [frozenset(ACCOUNTS.values())]
+    assert alone.ownership.is_leader
+
+
+async def test_each_account_has_one_owner_and_there_is_one_leader(open_node):
+    stores = [await open_node() for _ in range(3)]
+
+    shares = await balanced(*stores)
+
+    assert sorted(account for share in shares for account in share) == sorted(ACCOUNTS.values())
+    assert [store.ownership.is_leader for store in stores].count(True) == 1
+
+
+async def test_a_node_that_joins_gets_nothing_before_it_is_given_up(open_node):
+    first = await open_node()
+    await owned(first)
+    second = await open_node()
+
+    mine, others = await owned(first, second)
+
+    assert mine < frozenset(ACCOUNTS.values())
+    assert others == frozenset()
+
+
+async def test_only_the_owner_claims(open_node):
+    first, second = [await open_node() for _ in range(2)]
+    mine, _ = await balanced(first, second)
+    of_mine = next(pixel for pixel, account in ACCOUNTS.items() if account in mine)
+    await second.record(a_submission(an_entry("c1", pixel=of_mine), received_at=NOW))
+
+    assert await second.claim(a_claim(of_mine)) is None
+    batch = await first.claim(a_claim(of_mine))
+
+    assert [delivery.conversion_id for delivery in batch.deliveries] == ["c1"]
+
+
+async def test_a_dead_node_is_fenced_and_its_claims_are_sent_by_another(open_node, end_lease):
+    first = await open_node()
+    await owned(first)
+    await first.record(a_submission(an_entry("c1", pixel="pixel1"), received_at=NOW))
+    batch = await first.claim(a_claim("pixel1"))
+    second = await open_node()
+    end_lease(first)
+
+    assert await owned(second) == [frozenset(ACCOUNTS.values())]
+    again = await second.claim(a_claim("pixel1"))
+
+    assert [delivery.id for delivery in again.deliveries] == [batch.deliveries[0].id]
+    assert again.deliveries[0].ambiguous_since is not None
+    assert await first.claim(a_claim("pixel1")) is None
+
+
+async def test_what_a_fenced_node_settles_comes_too_late(open_node, end_lease):
+    first = await open_node()
+    await owned(first)
+    await first.record(a_submission(an_entry("c1", pixel="pixel1"), received_at=NOW))
+    batch = await first.claim(a_claim("pixel1"))
+    second = await open_node()
+    end_lease(first)
+    await owned(second)
+    settlement = Settlement(
+        lease=batch.lease,
+        attempt=None,
+        transitions=(Transition(trigger=Trigger.DELIVERED, deliveries=(batch.deliveries[0].id,)),),
+        lease_until=NOW + LEASE,
+    )
+
+    assert await first.settle(settlement) == 1
+    (account,) = await second.balance()
+    assert (account.delivered, account.pending, account.balance) == (0, 1, 0)
+
+
+async def test_a_fenced_node_joins_anew_and_owns_nothing_at_first(open_node, end_lease):
+    first, second = [await open_node() for _ in range(2)]
+    await balanced(first, second)
+    was = first.ownership.node
+    end_lease(first)
+    await owned(second)
+
+    (mine,) = await owned(first)
+
+    assert first.ownership.node > was
+    assert mine == frozenset()
+    assert first.ownership.may_send()
+
+
+async def test_a_node_that_leaves_hands_over_at_once(open_node):
+    first, second = [await open_node() for _ in range(2)]
+    await balanced(first, second)
+
+    await first.ownership.leave()
+
+    assert await owned(second) == [frozenset(ACCOUNTS.values())]
+    assert second.ownership.is_leader
+    assert not first.ownership.may_send()
+
+
+async def test_a_lease_in_flight_of_a_live_node_is_not_ended_by_another(open_node):
+    first = await open_node()
+    await owned(first)
+    await first.record(a_submission(an_entry("c1", pixel="pixel1"), received_at=NOW))
+    await first.claim(a_claim("pixel1"))
+    second = await open_node()
+
+    await owned(second)
+
+    (account,) = await second.balance()
+    assert account.pending == 1
+    assert await second.claim(a_claim("pixel1")) is None
+
+
+async def test_nodes_that_share_out_at_the_same_time_agree(open_node):
+    stores = [await open_node() for _ in range(4)]
+
+    for _ in range(10):
+        shares = await asyncio.gather(*(store.ownership.refresh() for store in stores))
+        held = [account for share in shares for account in share]
+        assert len(held) == len(set(held))
+        for store, mine in zip(stores, shares, strict=True):
+            await store.ownership.give_up({*ACCOUNTS.values()} - mine)
+
+    assert sorted(held) == sorted(ACCOUNTS.values())
+
+
+async def test_a_node_sends_nothing_once_its_own_clock_says_that_its_lease_is_over(
+    open_node, monkeypatch
+):
+    node = await open_node()
+    await owned(node)
+    assert node.ownership.may_send()
+
+    now = nodes.boot_time()
+    monkeypatch.setattr(nodes, "boot_time", lambda: now + nodes.LEASE / 1_000)
+
+    assert not node.ownership.may_send()
+    assert not node.ownership.is_leader
+
+
+def test_a_node_that_joins_moves_only_its_own_share():
+    known = frozenset({*ACCOUNTS.values(), LEADER})
+    before = {account: owner_of(account, [(1, known), (2, known)]) for account in known}
+    after = {account: owner_of(account, [(1, known), (2, known), (3, known)]) for account in known}
+
+    assert all(after[account] in {before[account], 3} for account in known)
+
+
+def test_an_account_is_due_to_a_node_that_knows_it():
+    assert owner_of("new", [(1, frozenset()), (2, frozenset({"new"}))]) == 2
+    assert owner_of("new", [(1, frozenset())]) is None
