@@ -257,7 +257,7 @@ class Console:
             raise AccessDenied(
                 405, "Method not allowed", "This page does not support the request's HTTP method."
             )
-        raise AccessDenied(404, "Nothing here", "The console has no page at this address.")
+        raise AccessDenied(404, "Not found", "The console has no page at this address.")
 
     def _navigation(self, viewer: Viewer | None) -> list[tuple[NavigationGroup, list[PageRoute]]]:
         if viewer is None:
@@ -279,7 +279,7 @@ class Console:
             return None
         file: StaticFile | None = self._served.get(path.removeprefix(STATIC))
         if file is None or request.method not in {"GET", "HEAD"}:
-            raise AccessDenied(404, "Nothing here", "The console has no file at this address.")
+            raise AccessDenied(404, "Not found", "The console has no file at this address.")
         return Response(
             file.body,
             media_type=file.kind,

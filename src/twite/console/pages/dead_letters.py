@@ -260,7 +260,7 @@ class DeadLettersPage:
         state, pixel = form.first("state"), form.first("pixel")
         if state not in {State.DEAD, State.HELD} or not visit.viewer.sees(pixel):
             raise AccessDenied(
-                404, "Nothing here", "This error group no longer exists. Reload the list."
+                404, "Not found", "This error group no longer exists. Reload the list."
             )
         return ErrorGroup(
             pixel=pixel,

@@ -261,7 +261,7 @@ class LivePage:
             origin = await self.glances.get(int(part), scope)
         if origin is None:
             raise AccessDenied(
-                404, "Nothing here", "The conversion does not exist, or is no longer stored."
+                404, "Not found", "The conversion does not exist, or is no longer stored."
             )
         history = origin.history
         reports = await self.sightings.answer(
