@@ -10,7 +10,7 @@ from hypothesis import settings
 import fork_server
 from twite.testing.gateway import GatewayProcess
 
-pytest_plugins = ["twite.testing.plugin"]
+pytest_plugins = ["twite.testing.plugin", "postgres_server"]
 # Before any test imports them: what a law finds is then shown as a test would show it.
 pytest.register_assert_rewrite("twite.testing.laws")
 

@@ -16,6 +16,7 @@ from twite.config.settings import Settings, load
 from twite.config.values import HostPort
 from twite.domain.consent import ConsentPolicy
 from twite.domain.destination import Destination, OAuthKeys, PixelToken, Source
+from twite.domain.errors import SettingsError
 from twite.domain.secret import Secret
 from twite.domain.times import DAY, SECOND
 from twite.gateway.alerts.checks import Thresholds
@@ -194,6 +195,24 @@ def test_an_absolute_path_of_the_store_is_taken_in_both_spellings(tmp_path):
         settings = read(tmp_path, GOOD.replace("sqlite:twite.db", url))
 
         assert str(settings.store.path) == "/var/lib/twite.db"
+
+
+def test_a_database_is_a_store_and_its_password_is_never_shown(tmp_path):
+    url = "postgresql://twite:p4ssw0rd@db.example.com/ledger?sslmode=require"
+
+    store = read(tmp_path, GOOD.replace("sqlite:twite.db", "env:DB"), {"DB": url}).store
+
+    assert (store.place, store.shown) == (url, "postgresql://twite@db.example.com/ledger")
+    assert store.exists
+    assert "p4ssw0rd" not in repr(store)
+
+
+def test_a_url_without_a_database_is_no_store(tmp_path):
+    for url in ("postgresql:twite.db", "postgresql://twite:p4ssw0rd@db.example.com"):
+        with pytest.raises(SettingsError, match="is not the URL of a database") as caught:
+            read(tmp_path, GOOD.replace("sqlite:twite.db", url))
+
+        assert "p4ssw0rd" not in str(caught.value)
 
 
 def test_what_works_but_is_unsafe_is_warned_about(tmp_path):

@@ -175,6 +175,8 @@ class TestCountingStore(RecordingLaws, ClaimLaws, SettlingLaws, BalanceLaws):
 class CountingEngine:
     """The engine of the toy store: it opens it."""
 
+    is_server = False
+
     async def open(self, _place, options):
         return CountingStore(dedup_window=options.dedup_window)
 

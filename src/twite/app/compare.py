@@ -124,7 +124,7 @@ async def sealed_of(settings: Settings) -> Mapping[str, str]:
     """
     key = settings.server.secret_key
     seal = seal_of(key or None, settings.server.former_secret_keys)
-    if seal is None or not settings.store.path.exists():
+    if seal is None or not settings.store.exists:
         return {}
     async with open_records(settings) as records:
         return await sealed_secrets(SecretStore(state=CredentialReader(records), seal=seal))

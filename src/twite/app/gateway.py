@@ -125,11 +125,13 @@ class Gateway:
         """
         settings = self._settings
         store = self._store = await engine_of(settings).open(
-            str(settings.store.path),
+            settings.store.place,
             StoreOptions(
                 dedup_window=settings.store.dedup_window,
                 queue_limit=settings.store.queue,
                 reserve=settings.store.reserve,
+                size_limit=settings.store.size_limit,
+                accept_weak_durability=settings.store.accept_weak_durability,
                 keeping=settings.store.keeping,
                 now=self._clock.vouched,
                 observer=self._observer,

@@ -120,7 +120,7 @@ async def stored(settings: Settings) -> tuple[Destination, ...]:
     Raises NotOpened, StoreUnusable.
     """
     seal = vault_seal(settings)
-    if seal is None or not settings.store.path.exists():
+    if seal is None or not settings.store.exists:
         return settings.destinations()
     async with open_records(settings) as records:
         return await given(settings, SecretStore(state=CredentialReader(records), seal=seal))

@@ -137,7 +137,7 @@ async def still_sealed(settings: Settings) -> UnsealedCounts:
     A gateway may be running. Raises StoreUnusable, LedgerUnavailable.
     """
     seal = vault_seal(settings)
-    if seal is None or not settings.store.path.exists():
+    if seal is None or not settings.store.exists:
         return UnsealedCounts()
     async with open_records(settings) as records:
         return left(

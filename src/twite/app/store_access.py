@@ -54,22 +54,24 @@ def engine_of(settings: Settings) -> StoreEngine:
 
 async def open_store(settings: Settings) -> Store:
     """Open the store for a command, as its owner. Raises StoreInUse, StoreUnusable."""
-    options = StoreOptions(dedup_window=settings.store.dedup_window)
-    return await engine_of(settings).open(str(settings.store.path), options)
+    options = StoreOptions(
+        dedup_window=settings.store.dedup_window,
+        accept_weak_durability=settings.store.accept_weak_durability,
+    )
+    return await engine_of(settings).open(settings.store.place, options)
 
 
 @asynccontextmanager
 async def open_records(settings: Settings) -> AsyncIterator[StoreReader]:
     """Open the store for reading, whether or not a gateway runs. Raises StoreUnusable."""
-    path = settings.store.path
-    if not path.exists():
+    if not settings.store.exists:
         raise StoreUnusable(
-            path=str(path),
+            path=settings.store.shown,
             reason="the database does not exist yet",
             cure="twite serve creates it. If the gateway has run, check that store.url names its "
             "file",
         )
-    reader = await engine_of(settings).open_reader(str(path))
+    reader = await engine_of(settings).open_reader(settings.store.place)
     try:
         yield reader
     finally:
@@ -146,12 +148,12 @@ class GatewayDirectory:
 
 def back_up(settings: Settings, to: Path) -> Backup:
     """Copy the store into a new file, whether or not a gateway runs. Raises StoreUnusable."""
-    return engine_of(settings).back_up(str(settings.store.path), str(to))
+    return engine_of(settings).back_up(settings.store.place, str(to))
 
 
 def restore_store(settings: Settings, source: Path) -> Restored:
     """Replace the store with a backup. Raises StoreInUse, StoreUnusable."""
-    return engine_of(settings).restore(str(settings.store.path), str(source))
+    return engine_of(settings).restore(settings.store.place, str(source))
 
 
 def recover_store(settings: Settings, path: Path | None, to: Path | None) -> Recovered:
@@ -164,7 +166,7 @@ def recover_store(settings: Settings, path: Path | None, to: Path | None) -> Rec
         for pixel in settings.destinations()
         for event in dict.fromkeys(pixel.events.values())
     ]
-    place = str(path or settings.store.path)
+    place = settings.store.place if path is None else str(path)
     return engine_of(settings).recover(place, None if to is None else str(to), known)
 
 

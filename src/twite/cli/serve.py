@@ -74,6 +74,6 @@ def _announce(settings: Settings, url: str, *, as_json: bool) -> None:
     printing.say(f"Twite listens on {url}")
     if settings.server.public_url is not None:
         printing.say(f"  seen as   {settings.server.public_url}")
-    printing.say(f"  store     {settings.store.path}")
+    printing.say(f"  store     {settings.store.shown}")
     printing.say(f"  sends to  {settings.x.api_url}, pixels: {pixels}")
     printing.say("  stops     on Ctrl-C or SIGTERM, after in-flight requests have finished")

@@ -6,6 +6,7 @@ After reading, durations are in milliseconds and sizes in bytes.
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -136,21 +137,32 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoreUrl(msgspec.Struct, frozen=True, kw_only=True):
-    """An engine and the path of its file, which may be relative to the settings file."""
+    """An engine and the path of its file, which may be relative to the settings file.
+
+    `server` is the URL of a database server; beside `path` are then only files of this machine.
+    """
 
     engine: str
     path: Path
+    server: Secret | None = None
 
 
 def _store_url(text: str, place: str) -> StoreUrl:
-    """Read `sqlite:` and a path."""
+    """Read `sqlite:` and a path, or the URL of a database server."""
     engine, _, name = text.partition(":")
     if engine not in ENGINES or not name:
         raise SettingsError(
             place=place,
-            message='Twite does not support this store. Write "sqlite:" and a path: '
-            '"sqlite:twite.db", "sqlite:/var/lib/twite/twite.db"',
+            message='Twite does not support this store. Write "sqlite:" and a path, as in '
+            '"sqlite:twite.db", or a URL, as in "postgresql://twite@db.example.com/twite"',
         )
+    if ENGINES[engine].is_server:
+        if not name.startswith("//") or not urlsplit(text).path.strip("/"):
+            raise SettingsError(
+                place=place,
+                message=f"is not the URL of a database. Write {engine}://USER:PASSWORD@HOST/DATABASE",
+            )
+        return StoreUrl(engine=engine, path=Path(f"twite.{engine}"), server=Secret(text))
     # sqlite:///absolute is the usual spelling of URLs.
     name = name.removeprefix("//") if name.startswith("///") else name
     if ":memory:" in name:
@@ -167,7 +179,20 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The table `[store]`."""
 
     url: StoreUrl = setting(
-        "sqlite:twite.db", "`sqlite:` and a path, relative to the settings file", Text(_store_url)
+        "sqlite:twite.db",
+        "`sqlite:` and a path, relative to the settings file; or the URL of a PostgreSQL database",
+        Text(_store_url),
+    )
+    accept_weak_durability: bool = setting(
+        False,  # noqa: FBT003 - the default
+        "whether Twite uses a PostgreSQL server with `fsync`, `full_page_writes` or "
+        "`synchronous_commit` off",
+    )
+    size_limit: int | None = setting(
+        None,
+        "size of the PostgreSQL database at which new requests get 503; delivery continues",
+        size(1 << 26, 1 << 50),
+        example="50GiB",
     )
     dedup_window: int = setting(
         "7d",
@@ -201,8 +226,28 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def path(self) -> Path:
-        """The file of the store."""
+        """The file of the store. Of a store on a server, the start of local files' names."""
         return self.url.path
+
+    @property
+    def place(self) -> str:
+        """The location for the engine. It may contain a password."""
+        return str(self.path) if self.url.server is None else self.url.server.reveal()
+
+    @property
+    def shown(self) -> str:
+        """The location for messages, without a password."""
+        if self.url.server is None:
+            return str(self.path)
+        parts = urlsplit(self.url.server.reveal())
+        user, _, hosts = parts.netloc.rpartition("@")
+        name = user.partition(":")[0]
+        return f"{self.engine}://{f'{name}@' if name else ''}{hosts}{parts.path}"
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a store. A server always counts as one."""
+        return self.url.server is not None or self.path.exists()
 
     @property
     def keeping(self) -> Retention:

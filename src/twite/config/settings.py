@@ -33,7 +33,6 @@ from twite.config.server_tables import (
     LogSettings,
     ServerSettings,
     StoreSettings,
-    StoreUrl,
     XSettings,
 )
 from twite.config.tags import ImportedContainer, container_config, imported
@@ -140,7 +139,7 @@ def _checked(
 ) -> Settings:
     server = msgspec.structs.replace(written.server, secret_key_file=kept_in)
     store = written.store.url
-    place = StoreUrl(engine=store.engine, path=Path(os.path.realpath(folder / store.path)))
+    place = msgspec.structs.replace(store, path=Path(os.path.realpath(folder / store.path)))
     pixels = destinations(written.pixel, rate=written.x.rate)
     submitters = sources(
         written.source,

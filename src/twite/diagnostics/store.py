@@ -28,6 +28,8 @@ _SLOW_MS: Final = 5.0
 _TOO_FAST_MS: Final = 0.05
 _LITTLE_ROOM: Final = 1 << 30
 _NO_ROOM: Final = 64 << 20
+# Milliseconds. Node leases last for seconds, by the database's clock.
+_CLOCKS_APART: Final = 2_000
 
 
 def disk(folder: Path) -> Iterator[CheckFinding]:
@@ -94,6 +96,13 @@ _FIRST_WORDS = 200
 
 async def store(settings: Settings) -> AsyncIterator[CheckFinding]:
     """Check the store without locking it, because a gateway may be running."""
+    checks = _server if engine_of(settings).is_server else _file
+    async for finding in checks(settings):
+        yield finding
+
+
+async def _file(settings: Settings) -> AsyncIterator[CheckFinding]:
+    """Check a store in a file."""
     path = settings.store.path
     folder = path.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
@@ -149,6 +158,36 @@ async def store(settings: Settings) -> AsyncIterator[CheckFinding]:
         yield finding
 
 
+async def _server(settings: Settings) -> AsyncIterator[CheckFinding]:
+    """Check a database server."""
+    try:
+        found = await engine_of(settings).examine(settings.store.place, is_owned=False)
+    except (StoreUnusable, TransientError) as error:
+        yield _unusable(error)
+        return
+    yield green("store", f"{found.software} at {settings.store.shown}")
+    for weak in found.weak:
+        shade = amber if settings.store.accept_weak_durability else red
+        yield shade(
+            "store",
+            weak,
+            "Twite could lose acknowledged conversions, so that the gateway does not start.",
+            "Turn the setting on, or set store.accept_weak_durability.",
+        )
+    if abs(found.clock_ahead) > _CLOCKS_APART:
+        yield amber(
+            "store",
+            f"the database's clock is {found.clock_ahead / 1_000:+.1f} s ahead of this machine",
+            "Times of conversions and of deliveries do not match.",
+            "Synchronize both clocks with NTP.",
+        )
+    if found.is_new:
+        yield green("store", "the database has no tables yet; twite serve creates them")
+        return
+    async for finding in _contents(settings):
+        yield finding
+
+
 async def _contents(settings: Settings) -> AsyncIterator[CheckFinding]:
     try:
         async with open_records(settings) as records:
@@ -158,7 +197,7 @@ async def _contents(settings: Settings) -> AsyncIterator[CheckFinding]:
         yield _unusable(error)
         return
     owner = _owner(running(settings.store.gateway_file))
-    yield green("store", f"{settings.store.path} can be read{owner}")
+    yield green("store", f"{settings.store.shown} can be read{owner}")
     for finding in _balance(accounts):
         yield finding
     for finding in _pauses(pauses):
@@ -228,7 +267,7 @@ async def alerts(settings: Settings) -> AsyncIterator[CheckFinding]:
     else:
         yield green("alerts", "alerts are sent to a webhook; test it with twite alerts test")
     try:
-        found = await read_alerts(settings) if settings.store.path.exists() else []
+        found = await read_alerts(settings) if settings.store.exists else []
     except TwiteError:
         # The check of the store reports why.
         return

@@ -80,13 +80,17 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How to open a store as its owner. The default, for commands, prunes nothing.
 
     `dedup_window` is milliseconds; `queue_limit` the conversions that may wait for a commit;
-    `reserve` the bytes kept for a full disk; `now` the time for pruning (ms; None if not trusted);
-    `timed` gets the seconds of each commit, on any thread, `counted` what was counted with it.
+    `reserve` the bytes kept for a full disk; `size_limit` the bytes that a database on a server may
+    have (None: any number); `now` the time for pruning (ms; None if not trusted); `timed` gets the
+    seconds of each commit, on any thread, `counted` what was counted with it. With
+    `accept_weak_durability`, a server may lose commits in a power failure.
     """
 
     dedup_window: int = DEFAULT_WINDOW
     queue_limit: int = 20_000
     reserve: int = 0
+    size_limit: int | None = None
+    accept_weak_durability: bool = False
     keeping: Retention | None = None
     now: Callable[[], int | None] | None = None
     observer: Observer = SilentObserver()
@@ -97,11 +101,17 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
 class StoreExamination(msgspec.Struct, frozen=True, kw_only=True):
     """Findings about an undamaged store. Each is None without a finding.
 
-    `stray` is why its log belongs to another copy; `older` is why it is an older copy of itself.
+    `stray` is why its log belongs to another copy; `older` is why it is an older copy of itself. Of
+    a server: its `software`, the settings that are `weak` (sentences), whether the database is new,
+    and by how many milliseconds its clock is ahead of this machine's.
     """
 
     stray: str | None = None
     older: str | None = None
+    software: str | None = None
+    weak: tuple[str, ...] = ()
+    is_new: bool = False
+    clock_ahead: int = 0
 
 
 class Backup(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,6 +165,10 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
 
 class StoreEngine(Protocol):
     """One kind of store. `place` is its location: for SQLite, the path of the file."""
+
+    @property
+    def is_server(self) -> bool:
+        """Whether a place is the URL of a database server instead of the path of a file."""
 
     @property
     def version(self) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
@@ -54,9 +54,9 @@ class Address:
         name = user.partition(":")[0]
         where = hosts or own.get("host", "")
         self.shown = f"postgresql://{name and f'{name}@'}{where}{parts.path}"
-        password = user.partition(":")[2]
-        secrets = password, unquote(password), own.get("password", "")
-        self._secrets = tuple(filter(None, secrets))
+        spelled = user.partition(":")[2]
+        plain = unquote(spelled) or own.get("password", "")
+        self._secrets = tuple(filter(None, (spelled, plain, quote(plain, safe=""))))
 
     def __repr__(self) -> str:
         return f"Address({self.shown})"

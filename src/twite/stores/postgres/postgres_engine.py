@@ -1,0 +1,77 @@
+"""PostgreSQL as a store engine. `place` is the URL of a database."""
+
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Any, Final, NoReturn
+
+from twite.domain.errors import StoreUnusable
+from twite.gateway.ports.store import (
+    Backup,
+    Recovered,
+    Restored,
+    Store,
+    StoreExamination,
+    StoreOptions,
+    StoreReader,
+)
+
+_NEEDED: Final = ("asyncpg", "greenlet")
+
+
+class PostgresEngine:
+    """Implements StoreEngine. The driver is imported when a store is opened: it is an extra."""
+
+    is_server = True
+
+    @property
+    def version(self) -> str:
+        try:
+            return f"PostgreSQL through asyncpg {version('asyncpg')}"
+        except PackageNotFoundError:
+            return "PostgreSQL, without its driver"
+
+    async def open(self, place: str, options: StoreOptions) -> Store:
+        store: Store = await _module("store").PostgresStore.open(place, options)
+        return store
+
+    async def open_reader(self, place: str) -> StoreReader:
+        reader: StoreReader = await _module("store").PostgresReader.open(place)
+        return reader
+
+    async def examine(self, place: str, *, is_owned: bool) -> StoreExamination:
+        """Connect, and look at the server's settings. PostgreSQL looks for damage itself."""
+        del is_owned  # other processes may use the database
+        found: StoreExamination = await _module("examine").examined(place)
+        return found
+
+    def back_up(self, place: str, to: str) -> Backup:
+        del place, to
+        _refuse("back up", "Back up the database with pg_dump or your provider's snapshots")
+
+    def restore(self, place: str, source: str) -> Restored:
+        del place, source
+        _refuse("restore", "Restore the database with pg_restore, while no gateway runs")
+
+    def recover(self, place: str, to: str | None, known: Sequence[tuple[str, str]]) -> Recovered:
+        del place, to, known
+        _refuse("recover", "Restore the database from a backup with pg_restore")
+
+
+def _refuse(what: str, cure: str) -> NoReturn:
+    raise StoreUnusable(
+        path="store.url", reason=f"Twite does not {what} a PostgreSQL database", cure=cure
+    )
+
+
+def _module(name: str) -> Any:  # noqa: ANN401 - a module
+    """Import a module of this engine that needs the driver."""
+    missing = [needed for needed in _NEEDED if find_spec(needed) is None]
+    if missing:
+        raise StoreUnusable(
+            path="store.url",
+            reason=f"PostgreSQL needs packages that are not installed: {', '.join(missing)}",
+            cure='Install them with the extra: pip install "twite[postgres]"',
+        )
+    return import_module(f"twite.stores.postgres.{name}")

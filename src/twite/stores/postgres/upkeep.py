@@ -1,0 +1,138 @@
+"""Upkeep on PostgreSQL: prune old rows, and refuse requests before the disk is full."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+from asyncpg.pgproto.pgproto import UUID
+
+from twite.domain.errors import LedgerUnavailable
+from twite.domain.times import DAY
+from twite.gateway.ports.events import Observer, Troubled, TroublePlace
+from twite.gateway.ports.store import Retention
+from twite.stores.postgres.database import PostgresDatabase
+from twite.stores.postgres.recorder import Recorder
+from twite.stores.postgres.session import PostgresSession
+from twite.stores.sql.pruning import SqlPruner, note_place, place_of
+
+SIZE_REACHED: Final = "the database has reached store.size_limit"
+_KEYS: Final = 1_000
+_SLICE: Final = 500
+_REST_OF_KEYS: Final = DAY
+# Seconds between two looks for old rows, after a slice, and between two looks at the size.
+_LOOK_FOR_OLD: Final = 5.0
+_AFTER_A_SLICE: Final = 0.05
+_LOOK_AT_SIZE: Final = 10.0
+# Requests are accepted again when the database has so much room.
+_ROOM: Final = 0.98
+
+
+class PostgresPruner(SqlPruner[PostgresSession]):
+    """Prunes in transactions of its own, one node at a time."""
+
+    def _keys(self, book: PostgresSession, now: int, most: int) -> int:
+        place = place_of(book)
+        if place.rested_at > now - _REST_OF_KEYS and not place.key:
+            return book.run("forget_marks", limit=most).rowcount
+        row = book.run("first_kept", lives=place.lives).fetchone()
+        before = 0 if row is None else row[0]
+        after = UUID(place.key or bytes(16))
+        rows = book.run("next_keys", after=after, limit=_KEYS).fetchall()
+        old = [key for key, delivery in rows if delivery < before]
+        if old:
+            book.run("forget_keys", keys=old)
+        is_over = len(rows) < _KEYS
+        reached = b"" if is_over else rows[-1][0].bytes
+        rested = now if is_over else place.rested_at
+        note_place(book, msgspec.structs.replace(place, key=reached, rested_at=rested))
+        return 0 if is_over else _KEYS
+
+
+class PostgresUpkeep:
+    """Runs from `start` to `close`, on the event loop."""
+
+    def __init__(
+        self,
+        database: PostgresDatabase,
+        recorder: Recorder,
+        *,
+        keeping: Retention,
+        size_limit: int | None,
+        now: Callable[[], int | None],
+        observer: Observer,
+    ) -> None:
+        """`now` returns the time in milliseconds, or None while no clock is trusted."""
+        self._database = database
+        self._recorder = recorder
+        self._pruner = PostgresPruner(keeping)
+        self._size_limit = size_limit
+        self._now = now
+        self._observer = observer
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin."""
+        work: list[Coroutine[Any, Any, None]] = [self._prune()]
+        if self._size_limit is not None:
+            work.append(self._watch_size(self._size_limit))
+        self._tasks = [asyncio.create_task(part) for part in work]
+
+    async def close(self) -> None:
+        """Stop."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _prune(self) -> None:
+        while True:
+            pruned = await self._sliced()
+            await asyncio.sleep(_AFTER_A_SLICE if pruned else _LOOK_FOR_OLD)
+
+    async def _sliced(self) -> int:
+        """Prune a slice; return the amount."""
+        now = self._now()
+        if now is None:
+            return 0
+        try:
+            return await self._database.write(partial(self._slice, now=now))
+        except LedgerUnavailable:
+            return 0  # the next request or delivery reports it
+        except Exception as fault:  # noqa: BLE001 - a store that is never pruned grows without end
+            self._observer.see(Troubled(where=TroublePlace.PRUNING, reason=type(fault).__name__))
+            return 0
+
+    def _slice(self, book: PostgresSession, *, now: int) -> int:
+        if not book.run("try_to_prune").fetchone()[0]:
+            return 0  # another node prunes
+        return self._pruner.slice(book, now=now, most=_SLICE)
+
+    async def _watch_size(self, limit: int) -> None:
+        while True:
+            with suppress(LedgerUnavailable):  # the next request reports it
+                self._decide(await self._database.read(size_of), limit)
+            await asyncio.sleep(_LOOK_AT_SIZE)
+
+    def _decide(self, size: int, limit: int) -> None:
+        """Refuse requests from the limit on, until there is some room again."""
+        if size >= limit:
+            if self._recorder.refusing is None:
+                reason = f"{SIZE_REACHED} ({size >> 20} MiB)"
+                self._observer.see(Troubled(where=TroublePlace.STORE, reason=reason))
+            self._recorder.refusing = SIZE_REACHED
+        elif size < limit * _ROOM:
+            self._recorder.refusing = None
+
+
+def size_of(connection: Any) -> int:  # noqa: ANN401 - a connection of this engine
+    """Return the bytes of the database on disk."""
+    return int(connection.execute("SELECT pg_database_size(current_database())").fetchone()[0])
+
+
+def machine_clock() -> Callable[[], int]:
+    """Return the machine's time in milliseconds, for a store that is given no clock."""
+    return lambda: time.time_ns() // 1_000_000

@@ -1,0 +1,197 @@
+"""Pruning: delete old rows in slices, with a stored position for each kind."""
+
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from twite.domain.conversion import dedup_key
+from twite.domain.submission import KEPT_FOR
+from twite.domain.times import DAY, HOUR, MINUTE
+from twite.gateway.ports.store import Retention
+from twite.stores.sql.database import WriterSession
+from twite.stores.sql.moves import discard
+
+B = TypeVar("B", bound=WriterSession)
+
+_SUBMISSIONS: Final = 256
+# How long nothing is looked for where nothing was found.
+_REST: Final = MINUTE
+# A moment so far ahead was written by a wrong clock: it must not keep all that follows it, nor go
+# before its time.
+_AHEAD: Final = DAY
+
+_Ids: Final = msgspec.json.Decoder(list[int])
+# (submission, its first conversion, how many, when it was received)
+Row = tuple[int, int, int, int]
+
+
+class PruningPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """How far pruning has come; see the table."""
+
+    bodies: int
+    lives: int
+    key: bytes
+    rested_at: int
+
+
+class SqlPruner(Generic[B]):
+    """Prunes old rows in small slices between commits. Engines add how dedup keys are forgotten.
+
+    Submissions are in the order of receipt, so pruning of each kind is a scan with a stored
+    position. A conversion that is not settled by then is a straggler, and is checked again until it
+    is settled. Accounts are never changed. The last submission and the last attempt stay, because
+    new ids continue from them. `Retention` has the retention of each kind.
+    """
+
+    def __init__(self, keeping: Retention) -> None:
+        self._keeping = keeping
+        self._resting: dict[str, int] = {}
+        self._straggler = 0
+
+    def slice(self, book: B, *, now: int, most: int) -> int:
+        """Prune up to about `most` conversions of one kind; return the amount, 0 for none."""
+        steps = (
+            self._bodies,
+            self._histories,
+            self._dead,
+            self._stragglers,
+            self._attempts,
+            self._ignored,
+            self._rejections,
+            self._keys,
+        )
+        for step in steps:
+            if self._resting.get(step.__name__, 0) > now:
+                continue
+            done = step(book, now, most)
+            if done:
+                return done
+            self._resting[step.__name__] = now + _REST
+        return 0
+
+    def _bodies(self, book: B, now: int, most: int) -> int:
+        place = place_of(book)
+        found = _old(book, after=place.bodies, now=now, keep=self._keeping.bodies, most=most)
+        if found is None:
+            return 0
+        last, first, end = found
+        book.run("keep_stragglers", first=first, end=end)
+        book.run("empty_conversions", first=first, end=end)
+        book.run("empty_amended", first=first, end=end)
+        book.run("empty_submissions", after=place.bodies, last=last)
+        note_place(book, msgspec.structs.replace(place, bodies=last))
+        return max(1, end - first)
+
+    def _histories(self, book: B, now: int, most: int) -> int:
+        place = place_of(book)
+        found = _old(book, after=place.lives, now=now, keep=self._keeping.lives, most=most)
+        if found is None:
+            return 0
+        last, first, end = found
+        _forget(book, first=first, end=end)
+        book.run("forget_submissions", after=place.lives, last=last)
+        note_place(book, msgspec.structs.replace(place, lives=last))
+        return max(1, end - first)
+
+    def _dead(self, book: B, now: int, most: int) -> int:
+        before = now - self._keeping.dead
+        ids, count = book.run("rested_long", before=before, limit=most).fetchone()
+        if count:
+            note = f"nobody decided about it within {self._keeping.dead // HOUR} hours"
+            discard(book, _Ids.decode(ids), now=now, note=note)
+        return int(count)
+
+    def _stragglers(self, book: B, now: int, most: int) -> int:
+        rows = book.run("stragglers", after=self._straggler, limit=most).fetchall()
+        lives = place_of(book).lives
+        for delivery, settled, at, submission in rows:
+            if not settled or (at or 0) >= now - self._keeping.bodies:
+                continue
+            span = {"first": delivery, "end": delivery + 1}
+            if submission is not None and submission <= lives:
+                _forget(book, **span)
+                book.run("forget_submissions", after=submission - 1, last=submission)
+            else:
+                book.run("empty_conversions", **span)
+                book.run("empty_amended", **span)
+            book.run("forget_straggler", delivery=delivery)
+        # Then from the first again.
+        self._straggler = rows[-1][0] if len(rows) == most else 0
+        return len(rows) if len(rows) == most else 0
+
+    def _attempts(self, book: B, now: int, most: int) -> int:
+        before = now - self._keeping.lives - self._keeping.dead
+        return book.run("forget_attempts", before=before, limit=most).rowcount
+
+    def _ignored(self, book: B, now: int, most: int) -> int:
+        del most  # a day has few names
+        return book.run("forget_ignored", before=(now - self._keeping.lives) // DAY).rowcount
+
+    def _rejections(self, book: B, now: int, most: int) -> int:
+        return book.run("forget_rejections", before=now - KEPT_FOR, limit=most).rowcount
+
+    def _keys(self, book: B, now: int, most: int) -> int:
+        """Forget the dedup keys of forgotten conversions; return the amount, 0 for none."""
+        raise NotImplementedError
+
+
+def _old(
+    book: WriterSession, *, after: int, now: int, keep: int, most: int
+) -> tuple[int, int, int] | None:
+    """Return (last submission, first conversion, end of conversions) of a slice, or None."""
+    rows = book.run("next_submissions", after=after, limit=_SUBMISSIONS).fetchall()
+    taken = 0
+    last = None
+    for id_, first, entries, _ in _past(book, rows, now=now, keep=keep):
+        if last is not None and taken + entries > most:
+            break
+        taken += entries
+        last = id_, first + entries
+    return None if last is None else (last[0], rows[0][1], last[1])
+
+
+def _past(book: WriterSession, rows: Sequence[Row], *, now: int, keep: int) -> Sequence[Row]:
+    """Return the rows that are old, up to the first that is not.
+
+    One that was written by a wrong clock is as old as the next that was not.
+    """
+    old = list(takewhile(lambda row: row[3] < now - keep or row[3] > now + _AHEAD, rows))
+    if old and old[-1][3] > now + _AHEAD:
+        after = {"after": old[-1][0], "latest": now + _AHEAD}
+        following = book.run("next_credible", **after).fetchone()
+        if following is None or following[0] >= now - keep:
+            while old and old[-1][3] > now + _AHEAD:
+                old.pop()
+    return old
+
+
+def _forget(book: WriterSession, *, first: int, end: int) -> None:
+    """Delete what is known of settled conversions."""
+    between = {"first": first, "end": end}
+    for delivery, pixel, event, conversion_id in book.run("old_suppressed", **between).fetchall():
+        key = dedup_key(pixel, event, conversion_id)
+        book.run("forget_suppression", key=key, delivery=delivery)
+    for name in (
+        "forget_attempted",
+        "forget_repeated",
+        "forget_discarded",
+        "forget_consents",
+        "forget_replaced",
+        "forget_denied",
+        "forget_flagged",
+        "forget_called",
+        "forget_amended",
+        "forget_conversions",
+    ):
+        book.run(name, **between)
+
+
+def place_of(book: WriterSession) -> PruningPlace:
+    row = book.run("pruning").fetchone()
+    return PruningPlace(**dict(zip(PruningPlace.__struct_fields__, row, strict=True)))
+
+
+def note_place(book: WriterSession, place: PruningPlace) -> None:
+    book.run("note_pruning", **msgspec.structs.asdict(place))

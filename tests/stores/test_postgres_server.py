@@ -1,0 +1,284 @@
+"""The database server: its settings, its schema, its failures, and several processes at once."""
+
+import asyncio
+import signal
+from itertools import count
+
+import asyncpg
+import pytest
+
+from postgres_server import PostgresServer, programs
+from twite.domain.errors import LedgerUnavailable, StoreUnusable
+from twite.domain.history import total
+from twite.domain.submission import Recorded
+from twite.domain.times import DAY, HOUR
+from twite.gateway.ports.store import Retention, StoreOptions
+from twite.stores.postgres import schema
+from twite.stores.postgres.connection import Address, PostgresConnection
+from twite.stores.postgres.store import PostgresReader, PostgresStore
+from twite.stores.postgres.upkeep import SIZE_REACHED
+from twite.testing.builders import NOW, a_submission, an_entry
+from twite.testing.laws.actions import claim, delivered, record, settle
+
+OPTIONS = StoreOptions()
+KEEPING = Retention(bodies=HOUR, lives=30 * DAY, dead=30 * DAY)
+
+
+@pytest.fixture
+async def store(postgres_url):
+    store = await PostgresStore.open(postgres_url, OPTIONS)
+    yield store
+    await store.close()
+
+
+async def delivered_all(store):
+    batch = await claim(store)
+    await settle(store, batch, "delivered", delivered(batch))
+
+
+async def execute(url, statement):
+    driver = await asyncpg.connect(url)
+    try:
+        return await driver.fetch(statement)
+    finally:
+        await driver.close()
+
+
+async def test_several_processes_bring_an_empty_database_up_to_date_once(empty_postgres_url):
+    stores = await asyncio.gather(
+        *(PostgresStore.open(empty_postgres_url, OPTIONS) for _ in range(4))
+    )
+    versions = await execute(empty_postgres_url, "SELECT version FROM schema_version")
+    for store in stores:
+        await store.close()
+
+    assert [row["version"] for row in versions] == [version for version, _ in schema.migrations()]
+
+
+async def test_a_newer_schema_is_refused(postgres_url):
+    newer = schema.newest_version() + 1
+    await execute(postgres_url, f"INSERT INTO schema_version VALUES ({newer})")  # noqa: S608
+
+    for open_ in (lambda: PostgresStore.open(postgres_url, OPTIONS),
+                  lambda: PostgresReader.open(postgres_url)):  # fmt: skip
+        with pytest.raises(StoreUnusable, match="newer version of Twite uses it"):
+            await open_()
+
+
+async def test_a_command_does_not_change_the_schema(empty_postgres_url):
+    with pytest.raises(StoreUnusable, match="only the gateway can migrate it"):
+        await PostgresReader.open(empty_postgres_url)
+
+
+async def test_a_role_that_may_not_create_tables_is_told_so(postgres_server, empty_postgres_url):
+    await execute(empty_postgres_url, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    await execute(
+        empty_postgres_url,
+        "DO $$ BEGIN CREATE ROLE guest LOGIN; EXCEPTION WHEN duplicate_object THEN END $$",
+    )
+
+    with pytest.raises(StoreUnusable, match="may not create tables"):
+        await PostgresStore.open(empty_postgres_url.replace("twite@", "guest@"), OPTIONS)
+
+
+@pytest.mark.parametrize("setting", ["fsync", "full_page_writes", "synchronous_commit"])
+async def test_a_server_that_can_lose_commits_is_refused_unless_that_is_accepted(setting):
+    server = PostgresServer(programs(), **{setting: "off"})
+    try:
+        url = server.create("ledger")
+        with pytest.raises(StoreUnusable, match=f"{setting} is off"):
+            await PostgresStore.open(url, OPTIONS)
+        store = await PostgresStore.open(url, StoreOptions(accept_weak_durability=True))
+        await record(store, "order-1")
+        await store.close()
+    finally:
+        server.remove()
+
+
+def test_an_address_never_shows_its_password():
+    for url in (
+        "postgresql://twite:p%40ssw0rd@db.example.com:5433/ledger?sslmode=require",
+        "postgresql://twite@db.example.com:5433/ledger?password=p@ssw0rd",
+    ):
+        address = Address(url)
+        reason = address.reason(OSError("cannot reach twite:p@ssw0rd and p%40ssw0rd"))
+
+        assert "ssw0rd" not in f"{address} {address.shown} {reason}"
+        assert "db.example.com:5433/ledger" in address.shown
+
+
+async def test_an_unreachable_database_is_named_without_its_password():
+    with pytest.raises(StoreUnusable) as caught:
+        await PostgresStore.open("postgresql://twite:p4ssw0rd@127.0.0.1:1/ledger", OPTIONS)
+
+    assert "127.0.0.1:1/ledger" in str(caught.value)
+    assert "p4ssw0rd" not in str(caught.value)
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+async def test_a_commit_without_an_answer_is_looked_up(store, monkeypatch, is_committed):
+    cuts = []
+    execute = PostgresConnection.execute
+
+    def cut_at_commit(self, statement, values=(), /):
+        if statement != "COMMIT" or cuts:
+            return execute(self, statement, values)
+        cuts.append(statement)
+        if is_committed:
+            execute(self, statement, values)
+        self.terminate()
+        raise ConnectionResetError
+
+    monkeypatch.setattr(PostgresConnection, "execute", cut_at_commit)
+
+    recorded = await store.record(a_submission(an_entry("order-1")))
+    again = await store.record(a_submission(an_entry("order-1"), receipt="r2"))
+
+    assert cuts == ["COMMIT"]
+    assert recorded == Recorded()
+    assert again == Recorded(duplicates=(0,))
+    assert total(await store.balance()).received == 2
+
+
+async def test_lost_connections_are_replaced(store, postgres_url):
+    await record(store, "order-1")
+    await store.balance()
+    await execute(
+        postgres_url,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+
+    await record(store, "order-2", receipt="r2")
+
+    assert total(await store.balance()).pending == 2
+
+
+async def test_without_a_server_everything_is_unavailable_and_then_goes_on():
+    server = PostgresServer(programs())
+    try:
+        store = await PostgresStore.open(server.create("ledger"), OPTIONS)
+        await record(store, "order-1")
+        server.stop(signal.SIGQUIT)
+        for _ in range(2):
+            with pytest.raises(LedgerUnavailable):
+                await record(store, "order-2", receipt="r2")
+            with pytest.raises(LedgerUnavailable):
+                await store.balance()
+        server.start()
+        while True:
+            try:
+                await record(store, "order-2", receipt="r2")
+                break
+            except LedgerUnavailable:
+                await asyncio.sleep(0.05)
+        counts = total(await store.balance())
+        await store.close()
+    finally:
+        server.remove()
+
+    assert (counts.received, counts.pending) == (2, 2)
+
+
+async def test_a_settlement_waits_for_the_server():
+    server = PostgresServer(programs())
+    try:
+        store = await PostgresStore.open(server.create("ledger"), OPTIONS)
+        await record(store, "order-1")
+        batch = await claim(store)
+        server.stop(signal.SIGQUIT)
+        settling = asyncio.create_task(settle(store, batch, "delivered", delivered(batch)))
+        await asyncio.sleep(0)
+        server.start()
+        late = await settling
+        counts = total(await store.balance())
+        await store.close()
+    finally:
+        server.remove()
+
+    assert (late, counts.delivered, counts.balance) == (0, 1, 0)
+
+
+async def test_several_stores_accept_each_conversion_once(postgres_url):
+    stores = [await PostgresStore.open(postgres_url, OPTIONS) for _ in range(3)]
+    names = [f"order-{number}" for number in range(20)]
+
+    async def submitted(place, store):
+        duplicates = 0
+        for number, name in enumerate(names if place % 2 else reversed(names)):
+            entries = an_entry(name), an_entry(f"{name}-more", index=1)
+            submission = a_submission(*entries, receipt=f"r{place}-{number}")
+            duplicates += len((await store.record(submission)).duplicates)
+        return duplicates
+
+    duplicates = await asyncio.gather(
+        *(submitted(place, store) for place, store in enumerate(stores * 4))
+    )
+    counts = total(await stores[0].balance())
+    for store in stores:
+        await store.close()
+
+    assert sum(duplicates) == (len(stores) * 4 - 1) * 2 * len(names)
+    assert (counts.pending, counts.balance) == (2 * len(names), 0)
+
+
+async def test_an_opt_out_of_one_store_holds_for_the_others(postgres_url):
+    first = await PostgresStore.open(postgres_url, OPTIONS)
+    second = await PostgresStore.open(postgres_url, OPTIONS)
+
+    await first.revoke([b"k" * 16], now=NOW)
+    await record(second, "order-1")
+    await delivered_all(second)
+    listed = second.lists([b"k" * 16])
+    await first.restore([b"k" * 16])
+    await record(second, "order-2", receipt="r2")
+    await delivered_all(second)
+    for store in (first, second):
+        await store.close()
+
+    assert listed
+    assert not second.some()
+
+
+async def test_old_rows_are_pruned_and_the_accounts_stay(postgres_url):
+    before = await PostgresStore.open(postgres_url, OPTIONS)
+    await record(before, "order-1")
+    await delivered_all(before)
+    await record(before, "order-2", receipt="r2", at=NOW + 90 * DAY)
+    await before.close()
+
+    options = StoreOptions(keeping=KEEPING, now=lambda: NOW + 91 * DAY)
+    store = await PostgresStore.open(postgres_url, options)
+    while await execute(postgres_url, "SELECT FROM dedup OFFSET 1"):
+        pass
+    (left,) = await execute(
+        postgres_url,
+        "SELECT (SELECT count(*) FROM submission), (SELECT count(*) FROM conversion), "
+        "(SELECT count(*) FROM attempted)",
+    )
+    delivered_before = total(await store.balance()).delivered
+    again = await store.record(a_submission(an_entry("order-1"), receipt="r3"))
+    await store.close()
+
+    assert tuple(left) == (1, 1, 0)
+    assert delivered_before == 1
+    assert again == Recorded()
+
+
+async def test_at_its_size_limit_a_database_refuses_requests_and_delivers(postgres_url):
+    before = await PostgresStore.open(postgres_url, OPTIONS)
+    await record(before, "order-1")
+    await before.close()
+    store = await PostgresStore.open(postgres_url, StoreOptions(size_limit=1, keeping=KEEPING))
+
+    async def repeat():
+        for number in count():
+            await record(store, "order-1", receipt=f"again-{number}")
+
+    with pytest.raises(LedgerUnavailable, match=SIZE_REACHED):
+        await repeat()
+    await delivered_all(store)
+    counts = total(await store.balance())
+    await store.close()
+
+    assert (counts.delivered, counts.balance) == (1, 0)
