@@ -78,7 +78,7 @@ def test_what_goes_well_is_not_a_line_at_the_usual_level(capsys, notice):
         (Troubled(where="outbox", reason="disk full"), "trouble", "error"),
         (
             Moved(pixel="p", trigger="buried", deliveries=1, reason="r"),
-            "deliveries buried",
+            "deliveries given up",
             "warning",
         ),
         (a_door(rejected=2), "conversions rejected", "info"),

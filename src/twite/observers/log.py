@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from twite.domain.alert import RULES, AlertPhase
-from twite.domain.delivery import AttemptOutcome
+from twite.domain.delivery import AttemptOutcome, Trigger
 from twite.domain.times import SECOND
 from twite.gateway.alerts.notifier import page_of
 from twite.gateway.ports.events import (
@@ -39,6 +39,12 @@ _COLORS: Final = {"error": "\033[31m", "warning": "\033[33m", "info": "\033[32m"
 _WIDTH: Final = 30  # of an event: values are one below the other
 # A value with one of these is quoted.
 _SEPARATING: Final = frozenset(" \t=\r\n\"'")
+# State changes that the log reports, by the trigger's stored name.
+_MOVES: Final[dict[str, str]] = {
+    Trigger.GIVEN_UP: "deliveries given up",
+    Trigger.HELD: "deliveries held",
+    Trigger.EXPIRED: "leases expired",
+}
 _LEVELS: Final = ("debug", "info", "warning", "error")
 
 
@@ -125,9 +131,9 @@ class Log:
                     ambiguous=notice.ambiguous,
                     reason=without_echoes(notice.reason),
                 )
-            case Moved(trigger="buried" | "held" | "lapsed"):
+            case Moved(trigger=trigger) if trigger in _MOVES:
                 self._to.warning(
-                    f"deliveries {notice.trigger}",
+                    _MOVES[trigger],
                     pixel=notice.pixel,
                     deliveries=notice.deliveries,
                     reason=without_echoes(notice.reason),

@@ -27,7 +27,7 @@ REFUSED_ALIKE: Final = "all conversions refused alike"
 
 
 def pause_by_user(pixel: str, *, since: int, who: str) -> Pause:
-    """Return the pause of a pixel that a user made."""
+    """Return a pause of a pixel at a user's request."""
     return Pause(pixel=pixel, since=since, reason=f"{PAUSED_BY_USER}, by {who}")
 
 
