@@ -1,6 +1,4 @@
-"""The engine: limits, recycling, threads, and that it knows every API."""
-
-import threading
+"""The engine: limits, recycling, and that it knows every API."""
 
 import pytest
 from template_stage import NOW, call, template
@@ -128,23 +126,6 @@ def test_a_context_that_is_half_full_between_runs_is_made_anew():
 
     assert [turn.returned for turn in turns] == list(range(500))
     assert engine.contexts == 5
-
-
-def test_a_context_runs_in_its_own_thread_alone():
-    engine = QuickJsEngine(template(""))
-    caught: list[Exception] = []
-
-    def elsewhere() -> None:
-        try:
-            engine.start(call())
-        except RuntimeError as error:
-            caught.append(error)
-
-    thread = threading.Thread(target=elsewhere)
-    thread.start()
-    thread.join()
-
-    assert len(caught) == 1
 
 
 @pytest.mark.parametrize(

@@ -67,19 +67,6 @@ assert gc.get_stats()[2]["collections"] == before
     assert ran.returncode == 0
 
 
-def test_a_template_whose_runs_lose_memory_for_good_is_off_at_last():
-    engine = QuickJsEngine(template("return 1;"), limits=RunLimits(memory=4 * 1024 * 1024))
-    assert engine.start(call()).returned == 1
-
-    engine.lost = 16 * 4 * 1024 * 1024 + 1
-
-    turn = engine.start(call())
-    assert turn.spent
-    assert turn.error == (
-        "its runs took memory that the engine cannot free: it is off until the restart"
-    )
-
-
 GROWS = "for (let at = 0; ; at++) grown['k' + at] = 1;"
 IN_A_PROMISE = f"require('Promise').create(() => {{ {GROWS} }});"
 

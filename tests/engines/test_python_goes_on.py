@@ -8,7 +8,6 @@ import pytest
 from template_stage import call, template
 
 from twite.engines.quickjs.engine import QuickJsEngine
-from twite.gtm.template.sandbox import Turn
 from twite.gtm.template.template import TemplateUnusable
 
 # In a process of its own: what holds Python cannot be ended by a test.
@@ -62,21 +61,3 @@ def test_a_rejection_that_cannot_be_shown_is_no_limit_passed():
 
     assert (turn.error, turn.spent) == (None, False)
     assert "what cannot be shown" in turn.effects[0].text
-
-
-def test_what_waiting_runs_hold_can_be_let_go():
-    code = """
-    const held = {};
-    for (let at = 0; at < 20000; at++) held['name' + at] = held;
-    require('sendHttpRequest')('https://a.example/', {}).then(() => held);
-    """
-    engine = QuickJsEngine(template(code))
-    empty = engine.memory()
-    run = engine.start(call()).run
-    assert engine.memory() > empty + 1_000_000
-
-    engine.let_go()
-
-    assert engine.memory() < empty + 500_000  # its table of names stays as large
-    late = engine.resume(run, (), now=call().now)
-    assert late == Turn(run=run, error="the run is not known: it ended, or a limit was passed")

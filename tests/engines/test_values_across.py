@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from template_stage import NOW, call, ran, returned, template
 
-from twite.engines.quickjs.engine import QuickJsEngine
+from twite.engines.quickjs.engine import QuickJsEngine, boot_of
 from twite.gtm.template.permissions import Grant
-from twite.gtm.template.sandbox import EffectAnswer
+from twite.gtm.template.sandbox import EffectAnswer, RunLimits
 
 
 def value(expression: str, **changed: object) -> object:
@@ -169,15 +169,17 @@ def test_a_private_key_signs_and_never_shows(options, encode):
 
 def test_a_key_that_a_template_may_not_use_is_not_in_its_reach():
     named = Grant(permission="use_custom_private_keys", parameters={"keyIds": ["on*"]})
+    keys = {"one": "first-secret", "two": "second-secret"}
     engine = QuickJsEngine(
         template("require('hmacSha256')('text', 'two');", grants=[named]),
-        keys={"one": "first-secret", "two": "second-secret"},
+        keys=keys,
     )
 
     turn = engine.start(call())
 
     assert (turn.error or "").startswith("Error: permission denied: use_custom_private_keys")
-    assert engine.keys == ("one",)
+    boot, _ = boot_of(template("", grants=[named]), limits=RunLimits(), keys=keys)
+    assert json.loads(boot)["keys"] == {"one": "first-secret"}
 
 
 def test_a_key_that_is_not_there_ends_the_run():

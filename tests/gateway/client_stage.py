@@ -1,4 +1,4 @@
-"""Client templates made for a test, on real threads, and a container that keeps what comes."""
+"""Client templates made for a test, on local engines, and a container that keeps what comes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from twite.domain.json_tree import Tree
 from twite.domain.secret import Secret
-from twite.engines.quickjs.threads import TemplateThreads
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.gateway.ports.engines import EngineProcesses
 from twite.gateway.ports.events import Notice
 from twite.gateway.ports.tags import ContainerRun, TagOutcome
 from twite.gateway.tags.clients.clients import ClientEffects, Clients, TemplateClient
+from twite.gateway.tags.runtime.client_engines import ClientEngines
 from twite.gateway.tags.runtime.engine_pool import TemplateStorage
 from twite.gtm.template.effects import HttpEffect, Service
 from twite.gtm.template.permissions import Grant
@@ -19,6 +21,7 @@ from twite.gtm.template.template import Template, TemplateKind, TemplatePart
 from twite.http.cookies import registrable_domain
 from twite.testing.builders import a_source
 from twite.testing.fakes import MovingClock, SeededRandomness
+from twite.testing.local_engines import LocalEngines
 
 if TYPE_CHECKING:
     from twite.gtm.template.tag_response import TagResponse
@@ -97,6 +100,8 @@ class ClientStage:
         secrets: tuple[Secret, ...] = (),
         logging: bool = False,
         outbound: ClientEffects | None = None,
+        engines: EngineProcesses | None = None,
+        time: float = 0.2,
         **said: Any,
     ) -> None:
         self.container = PlayedContainer()
@@ -116,15 +121,16 @@ class ClientStage:
             )
             for at, code in enumerate(codes)
         ]
-        self.threads = TemplateThreads(
+        self.engines = ClientEngines(
             {client.name: client.template for client in clients},
+            engines=engines or LocalEngines(QuickJsEngine),
             clock=self.clock,
             observer=self.notices,
-            limits=RunLimits(time=0.2),
+            limits=RunLimits(time=time),
         )
         self.clients = Clients(
             clients[::-1],
-            runs=self.threads,
+            runs=self.engines,
             container=self.container,
             outbound=outbound or self,
             storage=TemplateStorage(most=100),
@@ -146,7 +152,7 @@ class ClientStage:
 
     async def stop(self) -> None:
         await self.clients.stop()
-        self.threads.stop()
+        await self.engines.stop()
 
     async def fetch(
         self, request: HttpEffect, *, client: TemplateClient, log_message: Callable[[str], None]

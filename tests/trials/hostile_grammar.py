@@ -13,7 +13,7 @@ from random import Random
 
 import quickjs
 
-from twite.engines.quickjs.engine import script
+from twite.engines.quickjs.context import script
 
 STATEMENTS = (4, 16)
 DEEP = 6

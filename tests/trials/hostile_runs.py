@@ -1,35 +1,48 @@
-"""Runs generated hostile templates in child processes, and counts what they do to their process.
+"""Runs generated hostile templates in engine processes, and counts what they do.
 
-    .venv/bin/python tests/trials/hostile_runs.py --seed 7 --runs 2000
-    .venv/bin/python tests/trials/hostile_runs.py --seed 7 --only 1234   # one of them, cut down
+    .venv/bin/python tests/trials/hostile_runs.py --seed 7 --runs 1000000
+    .venv/bin/python tests/trials/hostile_runs.py --seed 7 --only 1234   # a program, cut down
 
-A child has the real engine and the hardened sandbox, and goes on until it dies or does not come
-back; then the next one goes on behind the run that it was at. Limits are drawn with the code: of
-memory there is often so little left that it runs out at some allocation of the turn.
+This process stands for the gateway: it has the gateway's own side of the engine processes, and must
+outlive whatever happens in them. Limits are drawn with the code: of memory there is often so little
+left that it runs out at some allocation of a turn.
 """
 
 import argparse
-import json
-import os
-import select
-import subprocess
+import asyncio
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Final
 
-import msgspec
-from hostile_grammar import program, sweep
-
 HERE = Path(__file__).resolve().parent
-BEYOND: Final = 3.0  # seconds of CPU, after which a gateway leaves the thread behind
-LOST: Final = 12.0  # seconds of CPU, after which a child is given up
+sys.path[:0] = [str(HERE), str(HERE.parent / "engines")]
+
+import msgspec  # noqa: E402  after the path
+from hostile_grammar import program, sweep  # noqa: E402
+from template_stage import call, template  # noqa: E402
+
+from twite.engines.process.engine_process import QuickJsProcess  # noqa: E402
+from twite.engines.process.engine_server import EngineServer  # noqa: E402
+from twite.engines.quickjs.engine import QuickJsEngine  # noqa: E402
+from twite.gateway.ports.engines import EngineLost  # noqa: E402
+from twite.gtm.template.sandbox import EffectAnswer, Incoming, RunLimits, Turn  # noqa: E402
+from twite.gtm.template.template import Template, TemplateUnusable  # noqa: E402
+
 SWEEP: Final = "sweep"  # the seed of the runs in which memory runs out everywhere
-LEAK: Final = 64 * 1024  # bytes; of which a run is asked whether it leaves them each time
-# Where memory runs out inside it the engine loses some for good: docs/reference/templates.md.
-MOST_LEFT: Final = 32 * 1024 * 1024
+HONEST = (HERE / "hostile_honest.js").read_text()
+GIVEN = {
+    "fields": {"field": "value", "list": [1, 2]},
+    "event": {"event_name": "x", "items": [{"a": 1}]},
+}
+REQUEST = Incoming(path="/g/collect", query="v=2&tid=1&a=1&a=2", headers=(("x", "y"),), body="{}")
+EACH: Final = 20  # runs of a program, with other random numbers and answers
+_AT_ONCE: Final = 2
+_LONGEST: Final = 200.0  # seconds of the wall's clock for one run
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,21 +51,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     time: float = 0.1
     stack: int = 256 * 1024
     room: int | None = None
-
-
-class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a child tells of one run.
-
-    `took` is the CPU of its longest turn, `held` how long of that Python was not let go, `changed`
-    what a harmless run said after it, if not the same as before, `left` bytes that stay taken.
-    """
-
-    run: int
-    outcome: str
-    took: float = 0.0
-    held: float = 0.0
-    changed: str = ""
-    left: int = 0
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,42 +63,23 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tally:
-    """What all runs came to."""
+    """What all programs came to, and how often they ran."""
 
     def __init__(self) -> None:
+        self.programs = 0
         self.runs = 0
-        self.outcomes: dict[str, int] = {}
-        self.longest = self.most_held = 0.0
-        self.left: list[int] = []  # bytes that each run left to the process
+        self.outcomes: Counter[str] = Counter()
         self.findings: list[Finding] = []
 
-    def hear(self, seed: str, told: Told) -> None:
-        """Count one run that its child came back from."""
-        self.runs += 1
-        self.outcomes[told.outcome] = self.outcomes.get(told.outcome, 0) + 1
-        self.longest = max(self.longest, told.took)
-        self.most_held = max(self.most_held, told.held)
-        self.left.append(told.left)
-        limit = settings(seed, told.run).time
-        for harm, is_so in (
-            (f"took {told.took:.1f} s", told.took > limit + BEYOND),
-            (f"held all of Python for {told.held:.1f} s", told.held > 0.5),
-            (f"changed what comes after it: {told.changed}", bool(told.changed)),
-            (f"left {told.left:,} bytes", told.left > MOST_LEFT),
-        ):
-            if is_so:
-                self.find(seed, told.run, harm)
-
-    def find(self, seed: str, run: int, harm: str) -> None:
-        """Keep a run that did harm."""
-        self.findings.append(
-            Finding(run=run, harm=harm, settings=settings(seed, run), code=code(seed, run))
-        )
+    @property
+    def ended(self) -> int:
+        """Return how many processes ended in a run, of themselves or because no limit ended it."""
+        return sum(count for outcome, count in self.outcomes.items() if "process" in outcome)
 
     @property
-    def leaks(self) -> int:
-        """Return how many runs left memory behind."""
-        return sum(left > LEAK for left in self.left)
+    def crashes(self) -> int:
+        """Return how many processes ended by a signal that Twite did not send."""
+        return sum(count for outcome, count in self.outcomes.items() if "ended by SIG" in outcome)
 
 
 def settings(seed: str, run: int) -> Settings:
@@ -120,80 +99,134 @@ def code(seed: str, run: int) -> str:
     return sweep(run) if seed == SWEEP else program(f"{seed}:{run}")
 
 
-def run_all(seed: str, runs: range, *, command: tuple[str, ...] = (sys.executable,)) -> Tally:
-    """Have children run these, one child after the other."""
-    tally = Tally()
-    at = runs.start
-    while at < runs.stop:
-        at = _one_child(seed, range(at, runs.stop), command, tally)
+def run_all(seed: str, programs: Iterable[int], *, each: int = EACH) -> Tally:
+    """Run these programs so many times each, and return what they came to."""
+    return asyncio.run(_run_all(seed, iter(programs), each))
+
+
+async def _run_all(seed: str, programs: Iterable[int], each: int) -> Tally:
+    tally, server = Tally(), EngineServer()
+    before = await _unharmed(server)
+
+    async def go_through() -> None:
+        for run in programs:
+            limits, text = settings(seed, run), code(seed, run)
+            outcomes, harm = await ran(server, text, limits, before, each)
+            tally.programs += 1
+            tally.runs += outcomes.total()
+            tally.outcomes += outcomes
+            if harm:
+                tally.findings.append(Finding(run=run, harm=harm, settings=limits, code=text))
+
+    await asyncio.gather(*(go_through() for _ in range(_AT_ONCE)))
+    await server.stop()
     return tally
 
 
-def _one_child(seed: str, runs: range, command: tuple[str, ...], tally: Tally) -> int:
-    """Run as many as one child will; return where to go on."""
-    child = subprocess.Popen(
-        [*command, str(HERE / "hostile_child.py"), seed, str(runs.start), str(runs.stop)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    at = runs.start
+async def _unharmed(server: EngineServer) -> str:
+    process = server.process(RunLimits())
     try:
-        for line in _lines(child):
-            if line is None:
-                tally.find(seed, at, "did not come back")
-                return at + 1
-            told = msgspec.json.decode(line, type=Told)
-            tally.hear(seed, told)
-            at = told.run + 1
-        status = child.wait()
-        if status == 0 or at >= runs.stop:
-            return runs.stop
-        words = child.stderr.read().decode(errors="replace")
-        tally.find(seed, at, f"ended its process ({status}) {words[-3000:]}")
-        return at + 1
+        return await _honest(process, template(HONEST))
     finally:
-        child.kill()
-        child.wait()
-        child.stdout.close()
-        child.stderr.close()
+        process.stop()
 
 
-def _lines(child: subprocess.Popen[bytes]) -> Iterator[bytes | None]:
-    """Yield the lines that a child writes, and None once it burns CPU without writing any."""
-    burned, buffer = 0.0, b""
-    os.set_blocking(child.stdout.fileno(), False)
-    while True:
-        ready, _, _ = select.select([child.stdout], [], [], 1.0)
-        if not ready:
-            if _burned(child.pid) - burned > LOST:
-                yield None
-            continue
-        read = child.stdout.read()
-        if not read:
-            return
-        *lines, buffer = (buffer + read).split(b"\n")
-        burned = _burned(child.pid)
-        yield from lines
-
-
-def _burned(pid: int) -> float:
-    """Return the seconds of CPU that a process has taken."""
+async def ran(
+    server: EngineServer, text: str, limits: Settings, before: str, each: int
+) -> tuple[Counter[str], str]:
+    """Run one program; return how its runs ended, and what harm it did."""
+    hostile = template(HONEST + text)
+    outcomes: Counter[str] = Counter()
+    process = None
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        process = server.process(_limits_of(hostile, limits))
+        for seed in range(1, each + 1):
+            async with asyncio.timeout(_LONGEST):
+                outcome = await _one(process, hostile, seed)
+            outcomes[outcome] += 1
+            if "process" in outcome:
+                break  # it would again
+        is_usual = limits.stack == Settings().stack and limits.time > 0.05
+        if is_usual and limits.room is None:
+            after = await _honest(process, hostile)
+            if after != before:
+                return outcomes, f"changed what comes after it: {after[:2_000]}"
+    except TemplateUnusable as unusable:
+        outcomes[f"unusable: {unusable.message}"[:80]] += 1
+    except TimeoutError:
+        return outcomes, "did not come back"
+    finally:
+        if process is not None:
+            process.stop()
+    return outcomes, ""
 
 
-def cut_down(found: Finding, *, command: tuple[str, ...] = (sys.executable,)) -> str:
+def _limits_of(hostile: Template, limits: Settings) -> RunLimits:
+    usual = RunLimits(time=limits.time, stack=limits.stack)
+    if limits.room is None:
+        return usual
+    held = QuickJsEngine(hostile).memory()  # it loads the code, and runs none of it
+    return msgspec.structs.replace(usual, memory=held + limits.room)
+
+
+async def _honest(process: QuickJsProcess, hostile: Template) -> str:
+    """Return what a harmless run says."""
+    said = call(**GIVEN | {"fields": {"honest": True}}, request=REQUEST)
+    turn = await process.start(hostile, said)
+    return repr(msgspec.structs.replace(turn, run=0, took=0.0))
+
+
+async def _one(process: QuickJsProcess, hostile: Template, seed: int) -> str:
+    """Run a template, answering what it asks; return how that ended."""
+    try:
+        turn = await process.start(hostile, call(**GIVEN, seed=seed, request=REQUEST))
+        for answered in range(5):
+            if turn.done:
+                break
+            now = call().now + 2_000 * (seed + answered)
+            turn = await process.resume(turn.run, _answers(turn, seed + answered), now=now)
+    except EngineLost as lost:
+        return str(lost)
+    process.end(turn.run)
+    return _outcome(turn)
+
+
+def _answers(turn: Turn, seed: int) -> tuple[EffectAnswer, ...]:
+    return tuple(
+        EffectAnswer(id=at, status=200, headers={"a": "b"}, body='{"a":[1]}', value=[{"b": 1}])
+        if (at + seed) % 3
+        else EffectAnswer(id=at, reason="timed_out")
+        for at in turn.waiting
+    )
+
+
+def _outcome(turn: Turn) -> str:
+    if turn.error is None:
+        return "done" if turn.done else "waits"
+    return turn.error if turn.spent and len(turn.error) < 60 else "error"
+
+
+def harm_of(text: str, limits: Settings) -> str:
+    """Run code alone; return the harm it does, or that its process ended, or nothing."""
+
+    async def alone() -> str:
+        server = EngineServer()
+        outcomes, harm = await ran(server, text, limits, await _unharmed(server), EACH)
+        await server.stop()
+        return harm or next((outcome for outcome in outcomes if "process" in outcome), "")
+
+    return asyncio.run(alone())
+
+
+def cut_down(text: str, limits: Settings) -> str:
     """Return as few lines of the code as still do the same harm."""
-    lines, kind = found.code.split("\n"), found.harm.split(" ")[0]
+    lines, kind = text.split("\n"), harm_of(text, limits)[:30]
     size = max(1, len(lines) // 2)
-    while size:
+    while size and kind:
         at = 0
         while at < len(lines):
             fewer = lines[:at] + lines[at + size :]
-            if harm_of("\n".join(fewer), found.settings, command).startswith(kind):
+            if harm_of("\n".join(fewer), limits).startswith(kind):
                 lines = fewer
             else:
                 at += size
@@ -201,52 +234,30 @@ def cut_down(found: Finding, *, command: tuple[str, ...] = (sys.executable,)) ->
     return "\n".join(lines)
 
 
-def harm_of(text: str, limits: Settings, command: tuple[str, ...] = (sys.executable,)) -> str:
-    """Run code by itself; return the harm it does, or nothing."""
-    given = json.dumps({"code": text, "settings": msgspec.to_builtins(limits)})
-    tally = Tally()
-    with subprocess.Popen(
-        [*command, str(HERE / "hostile_child.py")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ) as child:
-        child.stdin.write(given.encode())
-        child.stdin.close()
-        for line in _lines(child):
-            if line is None:
-                child.kill()
-                return "did not come back"
-            tally.hear("", msgspec.json.decode(line, type=Told))
-        if child.wait() != 0:
-            return f"ended its process ({child.returncode})"
-    return tally.findings[0].harm if tally.findings else ""
-
-
 def main() -> int:
-    """Run from the command line; say what was found, the code cut down."""
+    """Run from the command line; say what was found, one run alone cut down."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", default="1")
-    parser.add_argument("--runs", type=int, default=500)
+    parser.add_argument("--runs", type=int, default=1_000)
+    parser.add_argument("--each", type=int, default=EACH, help="runs of a program")
     parser.add_argument("--only", type=int)
-    parser.add_argument(
-        "--python", default=sys.executable, help="another interpreter, or a wrapper"
-    )
     given = parser.parse_args()
-    runs = range(given.runs) if given.only is None else range(given.only, given.only + 1)
+    if given.only is not None:
+        text, limits = code(given.seed, given.only), settings(given.seed, given.only)
+        print(f"{harm_of(text, limits)}\n{limits}\n{cut_down(text, limits)}")
+        return 0
     began = time.monotonic()
-    tally = run_all(given.seed, runs, command=(given.python,))
-    print(f"{tally.runs} runs in {time.monotonic() - began:.0f} s: {tally.outcomes}")
-    print(f"{tally.leaks} left memory, {max(tally.left, default=0):,} bytes at most")
-    print(f"longest turn {tally.longest:.2f} s of CPU; Python held for {tally.most_held:.2f} s")
+    tally = run_all(given.seed, range(-(-given.runs // given.each)), each=given.each)
+    took = time.monotonic() - began
+    print(f"{tally.runs:,} runs of {tally.programs:,} programs in {took:.0f} s")
+    print(f"{tally.ended} processes ended in a run, {tally.crashes} of them by a fault")
+    for outcome, count in tally.outcomes.most_common(20):
+        print(f"{count:9,}  {outcome}")
     for finding in tally.findings:
-        print(f"\n--seed {given.seed} --only {finding.run}: {finding.harm}\n{finding.settings}")
-        print(
-            cut_down(finding, command=(given.python,)) if given.only is not None else finding.code
-        )
+        print(f"\n--seed {given.seed} --only {finding.run}: {finding.harm}\n{finding.code}")
     return 1 if tally.findings else 0
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(HERE))
-    sys.exit(main())
+    with suppress(KeyboardInterrupt):
+        sys.exit(main())

@@ -22,10 +22,10 @@ from twite.gateway.tags.run.variables import (
     PendingVariable,
     VariableCache,
     call_of,
-    evaluate_at_ingest,
     returned,
+    returned_at_ingest,
 )
-from twite.gateway.tags.runtime.engine_pool import TemplateEngines, TemplateStorage
+from twite.gateway.tags.runtime.engine_pool import TemplateStorage
 from twite.gtm.compare.capture import CapturedCase, CapturedRequest, CaptureUnusable, read_cases
 from twite.gtm.compare.comparison import (
     STAND_IN,
@@ -40,7 +40,7 @@ from twite.gtm.container.secrets import opened
 from twite.gtm.container.values import EventContext
 from twite.gtm.template import sandbox
 from twite.gtm.template.effects import HttpEffect
-from twite.gtm.template.sandbox import Call, EffectAnswer, RunResult, Turn
+from twite.gtm.template.sandbox import Call, EffectAnswer, Engine, RunResult, Turn
 from twite.gtm.template.template import Template
 from twite.gtm.template.texts import Value
 from twite.redaction.scrub_event import scrubbed_event
@@ -141,7 +141,7 @@ class Comparison:
         self._container = container
         self._endpoints = endpoints
         self._hashed = hashed
-        self._engines = TemplateEngines(lambda template, _begun: engine_of(template))
+        self._engines = _Engines()
         self._about = sandbox.ContainerVersion(
             container_id=container.public_id, version=container.version
         )
@@ -282,10 +282,11 @@ class Comparison:
         known = VariableCache(container=self._about, storage=TemplateStorage())
         while True:
             try:
-                return plan(container, occasion, variables=known.on(self._engines))
+                return plan(container, occasion, variables=known)
             except PendingVariable as awaited:
                 found: list[HttpEffect] = []
-                last = self._to_its_end(awaited.template, awaited.turn, occasion, sent, found)
+                turn = self._engines.of(awaited.template).start(awaited.call)
+                last = self._to_its_end(awaited.template, turn, occasion, sent, found)
                 known.put(awaited, returned(last))
                 name = f"variable {awaited.template.name}"
                 captured = {request.url for request in sent}
@@ -322,16 +323,33 @@ class Comparison:
         return msgspec.structs.replace(turn, outcome=outcome, returned=value)
 
 
+class _Engines:
+    """The engines of templates, created on first use."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, tuple[Template, Engine]] = {}
+
+    def of(self, template: Template) -> Engine:
+        found = self._made.get(id(template))
+        if found is None:
+            found = self._made[id(template)] = template, engine_of(template)
+        return found[1]
+
+
 class _AtIntake:
     """A minimal ingest turn: see gateway.tags."""
 
-    def __init__(self, engines: TemplateEngines, about: sandbox.ContainerVersion) -> None:
+    def __init__(self, engines: _Engines, about: sandbox.ContainerVersion) -> None:
         self._engines = engines
         self._about = about
 
     def value(self, template: Template, fields: dict[str, Tree], occasion: EventContext) -> Value:
         call = call_of(template, fields, occasion, about=self._about, storage=TemplateStorage())
-        return returned(evaluate_at_ingest(self._engines, template, call))
+        engine = self._engines.of(template)
+        turn = engine.start(call)
+        if not turn.done:
+            engine.end(turn.run)
+        return returned_at_ingest(template, turn)
 
 
 def _kind_of(turn: Turn) -> str:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
-from functools import partial
 from typing import Final
 
 import msgspec
@@ -12,8 +11,7 @@ from twite.config.settings import Settings
 from twite.config.tags import company_of
 from twite.domain.destination import Destination
 from twite.domain.secret import Secret
-from twite.engines.quickjs.engine import QuickJsEngine
-from twite.engines.quickjs.threads import TemplateThreads
+from twite.engines.process.engine_server import EngineServer
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.ingest.accept import Accept
@@ -33,6 +31,7 @@ from twite.gateway.tags.run.batch_sender import TagWorkers
 from twite.gateway.tags.run.dispatcher import TagDispatcher
 from twite.gateway.tags.run.outbound import RunContext
 from twite.gateway.tags.run.to_x import ToX
+from twite.gateway.tags.runtime.client_engines import ClientEngines
 from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.gtm.container.parts import Container
 from twite.gtm.template.sandbox import RunLimits
@@ -98,8 +97,8 @@ class TagRuntime:
         self._clock = clock
         self._randomness = randomness
         self._observer = observer
-        make = partial(QuickJsEngine, keys=hmac_keys_of(settings))
-        self._engine_pool = EnginePool(make, elapsed=clock.elapsed, observer=observer)
+        engines = EngineServer(keys=hmac_keys_of(settings))
+        self._engine_pool = EnginePool(engines, elapsed=clock.elapsed, observer=observer)
         self._storage = TemplateStorage()
         self._web = OnDemandWeb()
         self._google = google
@@ -120,12 +119,15 @@ class TagRuntime:
         return tuple(container_config.container for container_config in self._container_configs)
 
     def start(self) -> None:
-        """Start the threads."""
+        """Accept runs."""
         if self._container_configs:
             self._engine_pool.start()
 
     async def stop(self) -> None:
-        """End the threads, and close outbound connections. Call it after the last tag run."""
+        """End the engine processes, and close outbound connections.
+
+        Call it after the last tag run.
+        """
         await self._engine_pool.stop()
         await self._web.stop()
 
@@ -246,17 +248,17 @@ class ServingClients:
         max_body: int,
         storage: TemplateStorage | None = None,
     ) -> None:
-        self._threads = TemplateThreads(
+        self._engines = ClientEngines(
             {client.name: client.template for client in clients},
+            engines=EngineServer(keys=keys),
             clock=clock,
             observer=observer,
-            keys=keys,
             limits=limits_for(max_body),
         )
         self._web = OnDemandWeb()
         self.clients = Clients(
             clients,
-            runs=self._threads,
+            runs=self._engines,
             container=ClientEvents(accept=accept, destinations=destinations, clock=clock),
             outbound=ClientOutbound(self._web, to_x, google),
             storage=storage or TemplateStorage(),
@@ -269,7 +271,7 @@ class ServingClients:
     async def stop(self) -> None:
         """Cancel the clients' pending work."""
         await self.clients.stop()
-        self._threads.stop()
+        await self._engines.stop()
         await self._web.stop()
 
 

@@ -16,6 +16,7 @@ from twite.machine.system import SystemClock
 from twite.senders.google_account import GoogleAccount
 from twite.senders.google_key import read_key
 from twite.senders.web import PublicWeb
+from twite.testing.local_engines import LocalEngines
 
 AT = 1_795_600_000_000
 
@@ -88,7 +89,7 @@ async def run(
     clock, web = SystemClock(), PublicWeb()
     account = account(double) if account is own_account else account
     google = GoogleClient(account, clock=clock, places=GoogleEndpoints(double.url))
-    engine_pool = EnginePool(QuickJsEngine, elapsed=clock.elapsed)
+    engine_pool = EnginePool(LocalEngines(QuickJsEngine), elapsed=clock.elapsed)
     engine_pool.start()
     run_context = RunContext(
         engine_pool=engine_pool,

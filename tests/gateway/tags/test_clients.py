@@ -7,6 +7,7 @@ import pytest
 from client_stage import ClientStage
 
 from twite.domain.errors import LedgerUnavailable, TemplatePaused, TemplatesBusy
+from twite.engines.process.engine_server import EngineServer
 from twite.gateway.ports.events import Troubled
 from twite.gateway.ports.tags import TagOutcome
 from twite.gateway.tags.clients.conversation import ClientFailed
@@ -258,10 +259,11 @@ async def test_a_client_that_hung_is_not_taken_for_one_that_claims_nothing(stage
 
 
 async def test_a_client_that_hangs_costs_its_own_request_alone(staged):
-    stage = staged("if (path === '/hang') for (;;) {} claim(); respond();", ANSWERS)
+    code = "if (path === '/hang') for (;;) {} claim(); respond();"
+    stage = staged(code, ANSWERS, engines=EngineServer(), time=1.0)
     await asyncio.gather(stage.ask("/warm"), stage.ask("/warm"))
     hanging = asyncio.create_task(stage.ask("/hang"))
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0)
 
     others = [await stage.ask("/in") for _ in range(5)]
 

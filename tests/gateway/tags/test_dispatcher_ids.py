@@ -14,6 +14,7 @@ from twite.gtm.template.sandbox import Incoming
 from twite.machine.system import SystemClock
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import a_source, a_submission
+from twite.testing.local_engines import LocalEngines
 
 
 async def heard(store, *, event, firing, identity="A2", data=None):
@@ -24,7 +25,7 @@ async def heard(store, *, event, firing, identity="A2", data=None):
     )
     fires = TagDispatcher(
         [ContainerConfig(container=container, rules={"crm": TagRule(name="crm")})],
-        engine_pool=EnginePool(QuickJsEngine, elapsed=SystemClock().elapsed),
+        engine_pool=EnginePool(LocalEngines(QuickJsEngine), elapsed=SystemClock().elapsed),
         salt=b"x" * 16,
         opt_outs=store,
     )

@@ -23,6 +23,7 @@ from twite.gtm.template.sandbox import Incoming
 from twite.machine.system import SystemClock
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import a_source
+from twite.testing.local_engines import LocalEngines
 
 LOT = Variable(name="Lot", type=VariableSource.RANDOM, least=1, most=10)
 
@@ -45,7 +46,7 @@ def fire(*variables):
                 rules={tag.name: TagRule(name=tag.name) for tag in container.tags},
             )
         ],
-        engine_pool=EnginePool(QuickJsEngine, elapsed=SystemClock().elapsed),
+        engine_pool=EnginePool(LocalEngines(QuickJsEngine), elapsed=SystemClock().elapsed),
         salt=b"x" * 16,
         opt_outs=MemoryStore(),
     )

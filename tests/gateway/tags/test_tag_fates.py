@@ -112,7 +112,7 @@ def test_a_tag_that_the_settings_stop_is_held_with_the_reason():
 
 @pytest.mark.parametrize("repeat", RepeatPolicy)
 def test_what_could_not_be_ended_is_held_whatever_its_requests_came_to(repeat):
-    ran = RunOutcome(error="it hung", tried=(DOWN,), hung=True)
+    ran = RunOutcome(error="it hung", tried=(DOWN,), lost=True)
 
     assert ran.is_spent
     assert transition(ran, repeat).trigger is HELD

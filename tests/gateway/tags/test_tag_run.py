@@ -1,7 +1,6 @@
 """An errand: what a template asks for is performed within bounds, and what it says is masked."""
 
 import asyncio
-import time
 from pathlib import Path
 
 import msgspec
@@ -30,6 +29,7 @@ from twite.gtm.template.template import TemplatePart, read_template
 from twite.machine.system import SystemClock
 from twite.redaction.mask_line import LineMask
 from twite.testing.fakes import ScriptedWeb
+from twite.testing.local_engines import LocalEngines, LocalProcess
 
 TEMPLATE = read_template((Path(__file__).parents[2] / "templates/crm_post.tpl").read_bytes())
 SECRET = "key-of-the-vendor"
@@ -72,16 +72,13 @@ class Stage:
         needed=True,
         event=None,
         make=QuickJsEngine,
-        busy=None,
+        engines=None,
         draw=0,
         **said,
     ):
-        """Run a tag, and perhaps one before it and one after it; its thread is `busy` at first."""
-        engine_pool = EnginePool(make, elapsed=SystemClock().elapsed)
+        """Run a tag, and perhaps one before it and one after it."""
+        engine_pool = EnginePool(engines or LocalEngines(make), elapsed=SystemClock().elapsed)
         engine_pool.start()
-        if busy is not None:
-            before = asyncio.create_task(engine_pool.worker("tag:crm").do("other", busy))
-            await asyncio.sleep(0)
         run_context = RunContext(
             engine_pool=engine_pool,
             web=self.web,
@@ -114,8 +111,6 @@ class Stage:
                 run_context, container_config=container_config, rule=rule, payload=letter, seed=7
             ).run()
         finally:
-            if busy is not None:
-                await before
             await engine_pool.stop()
 
 
@@ -226,19 +221,32 @@ async def test_what_hangs_is_ended_and_known_for_it():
     assert not ran.left
 
 
-async def test_the_time_in_which_others_have_the_thread_is_none_of_its_own():
+class BusyProcess(LocalProcess):
+    """A process that others have for twice the tag's time."""
+
+    async def start(self, template, call):
+        await asyncio.sleep(0.6)
+        return await super().start(template, call)
+
+
+class BusyEngines(LocalEngines):
+    def process(self, limits):
+        return BusyProcess(QuickJsEngine, limits)
+
+
+async def test_the_time_in_which_others_have_the_process_is_none_of_its_own():
     stage = Stage(Response(status=200, headers={}, body=b""))
 
     ran = await stage.run(
         SEND + "send('https://a.example/', data.gtmOnSuccess);",
-        busy=lambda _: time.sleep(0.6),
+        engines=BusyEngines(QuickJsEngine),
         timeout=300,
     )
 
     assert ran.succeeded
 
 
-async def test_what_a_template_waits_for_does_not_run_out_while_others_have_the_thread():
+async def test_what_a_template_waits_for_does_not_run_out_while_others_have_the_process():
     stage = Stage(Response(status=200, headers={}, body=b""))
     clock = stage.clock = Skipping()
 
@@ -276,8 +284,8 @@ async def test_a_request_that_is_not_answered_in_the_tags_time_ends_it_and_is_no
 class Escaped:
     """An engine whose template has got past the sandbox: it asks for what it may not."""
 
-    def __init__(self, _template, *, limits, begun):
-        self.limits, self.begun = limits, begun
+    def __init__(self, _template, *, limits):
+        self.limits = limits
 
     def start(self, _call):
         asked = HttpEffect(id=2, url="https://a.example/", method="GET")

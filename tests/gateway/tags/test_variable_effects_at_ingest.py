@@ -24,6 +24,7 @@ from twite.gtm.template.sandbox import Incoming, Turn
 from twite.machine.system import SystemClock
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import NOW, a_source
+from twite.testing.local_engines import LocalEngines
 
 
 async def test_at_the_door_a_variable_keeps_logs_and_says_what_it_lacks():
@@ -44,7 +45,7 @@ return 'gold';
         tags=(ContainerTag(name="picky", template="main", triggers=("gold",)),),
         triggers=(ContainerTrigger(name="gold", when=(condition,)),),
     )
-    engine_pool = EnginePool(QuickJsEngine, elapsed=SystemClock().elapsed)
+    engine_pool = EnginePool(LocalEngines(QuickJsEngine), elapsed=SystemClock().elapsed)
     engine_pool.start()
     rule = TagRule(name="picky", secrets=(Secret("key-of-the-vendor"),))
     container_config = ContainerConfig(container=made, rules={"picky": rule})
@@ -79,7 +80,7 @@ async def test_at_the_door_nobody_waits_and_the_conversions_life_says_why():
         ),
         triggers=(ContainerTrigger(name="gold", when=(condition,)),),
     )
-    engine_pool = EnginePool(QuickJsEngine, elapsed=SystemClock().elapsed)
+    engine_pool = EnginePool(LocalEngines(QuickJsEngine), elapsed=SystemClock().elapsed)
     engine_pool.start()
     fire = TagDispatcher(
         [
@@ -121,10 +122,8 @@ async def test_at_the_door_nobody_waits_and_the_conversions_life_says_why():
 class Escaped:
     """An engine that keeps something, whatever its template may."""
 
-    begun = 0
-
-    def __init__(self, _template, *, limits, begun):
-        del limits, begun
+    def __init__(self, _template, *, limits):
+        del limits
 
     def start(self, _call):
         return Turn(run=1, effects=(Keep(key="it", value=1),), returned="gold")
@@ -143,7 +142,7 @@ async def test_at_the_door_nothing_is_kept_that_its_permissions_do_not_allow(may
         tags=(ContainerTag(name="picky", template="main", triggers=("gold",)),),
         triggers=(ContainerTrigger(name="gold", when=(condition,)),),
     )
-    engine_pool = EnginePool(Escaped, elapsed=SystemClock().elapsed)
+    engine_pool = EnginePool(LocalEngines(Escaped), elapsed=SystemClock().elapsed)
     engine_pool.start()
     storage = TemplateStorage()
     container_config = ContainerConfig(container=made, rules={"picky": TagRule(name="picky")})

@@ -1,5 +1,6 @@
 """Where it is decided which tags fire, a variable that hangs costs the tags that need it alone."""
 
+import asyncio
 from pathlib import Path
 
 import msgspec
@@ -7,7 +8,7 @@ import pytest
 from worker_bench import Seen
 
 from twite.domain.alert import AlertKind
-from twite.engines.quickjs.engine import QuickJsEngine
+from twite.engines.process.engine_server import EngineServer
 from twite.formats.parsed_request import Native
 from twite.gateway.ports.events import ConditionChanged, Troubled
 from twite.gateway.ports.tags import ContainerConfig, TagRemark, TagRule
@@ -49,7 +50,6 @@ VARIABLE = msgspec.structs.replace(
     ),
 )
 SLOW = "the variable template 'Basket' is paused: it was too slow for intake too often"
-OFF = "the variable template 'Basket' is switched off because it hung"
 RESTS = "the variable template 'Basket' is paused: it exceeded a limit"
 
 
@@ -58,7 +58,7 @@ class Stage:
         self.clock = MovingClock(NOW)
         self.seen = Seen()
         self.engine_pool = EnginePool(
-            QuickJsEngine,
+            EngineServer(),
             elapsed=self.clock.elapsed,
             limits=RunLimits(time=0.05),
             observer=self.seen,
@@ -159,12 +159,11 @@ async def test_one_that_no_limit_ends_costs_the_submission_a_while_and_the_next_
     ] == [(AlertKind.TEMPLATE_HUNG, "variable Basket")]
 
 
-async def test_the_second_time_it_is_switched_off(stage):
-    for _ in range(2):
-        await stage.hear(hangs="in one step")
-        await stage.clock.advance(60_000)
+async def test_events_that_come_together_cost_one_turn_that_hangs_and_not_one_each(stage):
+    heard = await asyncio.gather(*(stage.hear(hangs="in one step") for _ in range(5)))
 
-    assert await stage.hear() == ({"tag:plain", "tag:filled"}, {"tag:picky": ("unfilled", OFF)})
+    assert heard == [({"tag:plain", "tag:filled"}, {"tag:picky": ("unfilled", RESTS)})] * 5
+    assert len([notice for notice in stage.seen.notices if type(notice) is Troubled]) == 1
 
 
 async def test_a_variable_that_is_slow_has_a_share_of_the_time_at_the_door(stage):

@@ -29,6 +29,7 @@ from twite.gtm.template.template import TemplateKind, TemplatePart, read_templat
 from twite.machine.system import SystemClock
 from twite.testing.builders import NOW
 from twite.testing.fakes import ScriptedWeb
+from twite.testing.local_engines import LocalEngines
 
 MAIN = read_template((Path(__file__).parents[2] / "templates/crm_post.tpl").read_bytes())
 
@@ -101,7 +102,7 @@ class Stage:
         self.storage = TemplateStorage()
 
     async def run(self, made=None, draw=0, **said):
-        engine_pool = EnginePool(QuickJsEngine, elapsed=SystemClock().elapsed)
+        engine_pool = EnginePool(LocalEngines(QuickJsEngine), elapsed=SystemClock().elapsed)
         engine_pool.start()
         clock = SystemClock()
         run_context = RunContext(

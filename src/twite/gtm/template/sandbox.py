@@ -111,6 +111,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     waiting: tuple[int, ...] = ()
     listening: tuple[str, ...] = ()
     wake_at: int | None = None
+    took: float = 0.0  # seconds of CPU, where the engine measures it
 
     @property
     def done(self) -> bool:
@@ -130,23 +131,11 @@ class RunLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Engine(Protocol):
-    """Runs one template. It belongs to one thread, and runs turns one at a time.
+    """Runs one template, one turn at a time.
 
     Several runs may wait for their answers at once. After an exceeded limit the engine is reset:
-    the waiting runs are lost with it, and `resume` reports that as an error. `begun` counts the
-    runs so far: run numbers are never reused.
+    the waiting runs are lost with it, and `resume` reports that as an error.
     """
-
-    begun: int
-
-    def adopt(self) -> None:
-        """Assign the engine to the calling thread. No other thread may have a turn running."""
-
-    def relieve(self) -> None:
-        """Raise the memory limit of the running turn, so that it can be ended; thread-safe."""
-
-    def starve(self) -> None:
-        """Stop granting memory, so that the running turn fails; thread-safe."""
 
     def start(self, call: Call) -> Turn:
         """Start a run."""

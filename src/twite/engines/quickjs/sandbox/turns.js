@@ -163,7 +163,7 @@ function failed(run, error) {
   }
 }
 
-// The lines of a trace, the innermost first; `SCENARIO_LINE` in engine.py says whose they are.
+// The lines of a trace, the innermost first; `SCENARIO_LINE` in context.py says whose they are.
 function placesOf(error) {
   const stack = error !== null && typeof error === 'object' ? String(error.stack || '') : '';
   return Array.from(stack.matchAll(/<input>:(\d+)/g), (place) => Number(place[1]));
@@ -231,20 +231,12 @@ function acted(act, first, second) {
     case 'start': return start(first, second);
     case 'resume': return resume(Number(first), second);
     case 'end': return String(runs.delete(Number(first)));
-    case 'forget': return forget();
     case 'boot': return boot(first);
     case 'load': return load(first);
     case 'apis': return JSON.stringify(Object.keys(apis).sort());
     case 'scenario': return scenario(first);
     default: throw new Error('no such entry');
   }
-}
-
-// Let go of everything that is not the sandbox's own.
-function forget() {
-  runs = new Map();
-  current = null;
-  return 'forgotten';
 }
 
 // What is thrown out of here is shown by the binding: it asks its toString, with no limit, while all

@@ -164,13 +164,12 @@ class TagBatchSender:
 
     def _record_cost(self, tag_run: TagRun | str, ran: RunOutcome) -> None:
         """Record the cost of a run; a tag that passed a limit is slowed down."""
-        if not isinstance(tag_run, str) and tag_run.hung is not None:
-            self._trials.hang(self._whose, tag_run.hung)
+        if not isinstance(tag_run, str) and tag_run.lost is not None:
+            self._trials.lose(self._whose, tag_run.lost)
         else:
             burned = 0.0 if isinstance(tag_run, str) else tag_run.burned
             spent = ran.is_spent or (isinstance(tag_run, TagRun) and tag_run.spent)
             self._trials.end(self._whose, took=burned, spent=spent)
-        self._trials.report()
         self.circuit_breaker.slow_down(self._trials.rest(self._whose))
 
     def _tag_run(self, delivery: Delivery) -> TagRun | str:

@@ -8,23 +8,24 @@ input and the same random numbers, and performs the rest. See docs/decisions/004
 """
 
 import asyncio
-import time
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from twite.domain.times import SECOND
+from twite.gateway.ports.engines import EngineLost
 from twite.gateway.ports.events import FirstTurnEnded, Observer, Troubled, TroublePlace
 from twite.gateway.ports.tags import KeepsItems, TagRule
 from twite.gateway.tags.run.run_input import RunInput
-from twite.gateway.tags.run.variables import PendingVariable, VariableCache
-from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateEngines
-from twite.gateway.tags.runtime.thread_worker import HungTurn
+from twite.gateway.tags.run.variables import PendingVariable, VariableCache, returned
+from twite.gateway.tags.runtime.engine_pool import EnginePool
+from twite.gateway.tags.runtime.engine_worker import EngineWorker
 from twite.gtm.container.plan import FiredTag
 from twite.gtm.template.allowed import lacking
 from twite.gtm.template.effects import AfterEvent, AnyEffect
-from twite.gtm.template.sandbox import EffectAnswer, RunResult, Turn
+from twite.gtm.template.sandbox import Call, EffectAnswer, RunResult, Turn
 from twite.gtm.template.tag_response import TagResponse, response_of
 from twite.gtm.template.template import Template, TemplateUnusable
 
@@ -38,10 +39,9 @@ _Effects = tuple[tuple[Template, AnyEffect], ...]
 
 
 class _Ran(msgspec.Struct, frozen=True, kw_only=True):
-    """`took` is seconds of CPU. `effects` is None where nothing ran."""
+    """`effects` is None where nothing ran."""
 
     effects: _Effects | None
-    took: float = 0.0
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -91,105 +91,120 @@ class FirstTurns:
         """Return whether the tag is on no probation and was not too slow too often."""
         trials = self.engine_pool.trials
         whose = f"tag {rule.name}"
-        return (
-            trials.rest(whose) is None
-            and not trials.is_off(whose)
-            and trials.share(f"{whose}, first turn").is_left
-        )
+        return trials.rest(whose) is None and trials.share(f"{whose}, first turn").is_left
 
     async def _run(self, given: RunInput) -> _Ran:
         trials, whose = self.engine_pool.trials, f"tag {given.rule.name}"
-
-        def turns(engines: TemplateEngines) -> _Ran:
-            if trials.begin(whose):
-                return _Ran(effects=None)
-            began, making = time.thread_time(), engines.making
-            spent = False
-            try:
-                ran = _FirstTurn(given, engines, self.storage)
-                effects = ran.run()
-                spent = ran.spent
-                took = time.thread_time() - began - (engines.making - making)
-                return _Ran(effects=effects, took=took)
-            finally:
-                # An abandoned thread has been reported already.
-                if not engines.is_left:
-                    took = time.thread_time() - began
-                    trials.end(whose, took=took, spent=spent, done=False)
-
         worker = self.engine_pool.worker(given.rule.pixel)
+        first = _FirstTurn(given, worker, self.storage, may_begin=lambda: not trials.begin(whose))
+        effects: _Effects | None = None
         try:
-            # By a name of its own: deliveries of the tag wait in another queue.
-            ran = await worker.do(f"{given.rule.pixel}, first turn", turns)
-        except HungTurn as hung:
-            trials.hang(whose, hung)
-            return _Ran(effects=None)
-        except TemplateUnusable:
-            return _Ran(effects=None)  # the durable run reports it
+            effects = await first.run()
+        except EngineLost as lost:
+            first.begun = False
+            trials.lose(whose, lost)
+        except (_OnProbation, TemplateUnusable):
+            pass  # the durable run reports it
         except Exception as error:  # noqa: BLE001  the event must be stored, whatever it is
             self.observer.see(Troubled(where=TroublePlace.TAG, reason=type(error).__name__))
-            return _Ran(effects=None)
         finally:
-            trials.report()
-        trials.share(f"{whose}, first turn").take(ran.took)
-        return ran
+            if first.begun:
+                trials.end(whose, took=first.took, spent=first.spent, done=False)
+        trials.share(f"{whose}, first turn").take(first.took)
+        return _Ran(effects=effects)
+
+
+class _OnProbation(Exception):
+    """The tag may not begin a turn now."""
 
 
 class _FirstTurn:
-    """One first turn, in the thread of the engines. `spent`: it passed a limit."""
+    """One first turn. `begun`: a turn was begun; `spent`: one exceeded a limit.
 
-    def __init__(self, given: RunInput, engines: TemplateEngines, storage: KeepsItems) -> None:
+    `took` is in seconds of CPU.
+    """
+
+    def __init__(
+        self,
+        given: RunInput,
+        worker: EngineWorker,
+        storage: KeepsItems,
+        *,
+        may_begin: Callable[[], bool],
+    ) -> None:
         self._given = given
-        self._engines = engines
+        self._worker = worker
         self._storage = storage
+        self._may_begin = may_begin
+        # Under its own name: deliveries of the tag wait in another queue.
+        self._whose = f"{given.rule.pixel}, first turn"
         self._effects: list[tuple[Template, AnyEffect]] = []
         self._listened: set[str] = set()
-        self.spent = False
+        self.begun = self.spent = False
+        self.took = 0.0
 
-    def run(self) -> _Effects | None:
-        """Return the effects; None if the tag does not run, needs answers first, or failed."""
-        engines = self._engines
-        engines.passed_a_limit()  # resets it for this run
+    async def run(self) -> _Effects | None:
+        """Return the effects; None if the tag does not run, needs answers first, or failed.
+
+        Raises EngineLost, TemplateUnusable, TemplatesBusy, _OnProbation.
+        """
         known = VariableCache(container=self._given.version, storage=self._storage)
-        try:
-            fired = self._given.plan(known.on(engines))
-        except PendingVariable as awaited:
-            engines.end(awaited.template, awaited.turn.run)
-            return None
-        finally:
-            self.spent = engines.passed_a_limit()
+        fired: FiredTag | str | None = None
+        while fired is None:
+            try:
+                fired = self._given.plan(known)
+            except PendingVariable as awaited:
+                turn = await self._start(awaited.template, awaited.call)
+                if not turn.done or turn.listening:
+                    self._worker.end(turn.run)
+                if not turn.done:
+                    return None
+                known.put(awaited, returned(turn))
         if isinstance(fired, str):
             return None
-        self._with_setup(fired)
+        await self._with_setup(fired)
         return None if self.spent else tuple(self._effects)
 
-    def _with_setup(self, fired: FiredTag) -> bool | None:
+    async def _with_setup(self, fired: FiredTag) -> bool | None:
         """Return whether the tag succeeded; None if it waits for an answer."""
         if fired.setup is not None:
-            succeeded = self._with_setup(fired.setup)
+            succeeded = await self._with_setup(fired.setup)
             needed = fired.tag.setup is not None and fired.tag.setup.needed
             if succeeded is None or (needed and not succeeded):
                 return succeeded
-        engine = self._engines.of(fired.template)
         call = self._given.call(fired, storage=self._storage, listened=self._listened)
-        turn = engine.start(call)
+        turn = await self._start(fired.template, call)
         run = turn.run
         self._take(turn, fired)
         callbacks = [effect.id for effect in turn.effects if isinstance(effect, AfterEvent)]
         if callbacks and turn.error is None and turn.outcome is not RunResult.SILENT:
             # The tag has run: so have all that its callbacks are told of.
-            turn = engine.resume(
-                run, tuple(_completed(id_, fired, turn) for id_ in callbacks), now=call.now
-            )
+            answers = tuple(_completed(id_, fired, turn) for id_ in callbacks)
+            turn = await self._worker.resume(self._whose, run, answers, now=call.now)
+            self._record(turn)
             self._take(turn, fired)
-        if (not turn.done or turn.listening) and not turn.spent:
-            engine.end(run)
+        if not turn.done or turn.listening:
+            self._worker.end(run)
         if turn.error is not None:
             return False
         return turn.outcome is RunResult.SUCCESS if turn.done else None
 
-    def _take(self, turn: Turn, fired: FiredTag) -> None:
+    async def _start(self, template: Template, call: Call) -> Turn:
+        turn = await self._worker.start(self._whose, template, call, gate=self._gate)
+        self._record(turn)
+        return turn
+
+    def _gate(self) -> None:
+        if not self.begun:
+            if not self._may_begin():
+                raise _OnProbation
+            self.begun = True
+
+    def _record(self, turn: Turn) -> None:
+        self.took += turn.took
         self.spent = self.spent or turn.spent
+
+    def _take(self, turn: Turn, fired: FiredTag) -> None:
         self._listened.update(turn.listening)
         self._effects += [(fired.template, effect) for effect in turn.effects]
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class RunContext(msgspec.Struct, frozen=True, kw_only=True):
-    """The engine threads, the outbound requests, and the observer."""
+    """The engine processes, the outbound requests, and the observer."""
 
     engine_pool: EnginePool
     web: Web

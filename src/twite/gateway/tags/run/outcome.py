@@ -3,7 +3,7 @@
 | the template | its requests | at least once | at most once |
 |---|---|---|---|
 | gtmOnSuccess | whatever they came to | delivered | delivered |
-| a turn that did not end | whatever they came to | held | held |
+| its engine process ended | whatever they came to | held | held |
 | anything else | none left | tried again | tried again |
 | anything else | no answer to one, 408, 425, 429, 5xx, Firestore's 409 | tried again | held |
 | anything else | all answered, and refused (4xx) | tried again MOST_TRIES times, dead | dead |
@@ -67,14 +67,14 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of a run.
 
     `error` is the thrown error, or the exceeded limit. `barred` is why the tag did not run, which a
-    user must fix. `hung` is whether one of its turns did not end.
+    user must fix. `lost` is whether the engine process ended during one of its turns.
     """
 
     outcome: RunResult = RunResult.SILENT
     error: str | None = None
     tried: tuple[RequestOutcome, ...] = ()
     barred: str | None = None
-    hung: bool = False
+    lost: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -94,12 +94,12 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_spent(self) -> bool:
         """Whether CPU or memory ran out: such a run costs far more than others."""
-        return self.hung or (self.error is not None and self.error.startswith(_SPENT))
+        return self.lost or (self.error is not None and self.error.startswith(_SPENT))
 
     @property
     def passed_a_limit(self) -> bool:
         """Whether a limit ended the run."""
-        return self.hung or (self.error is not None and self.error.startswith(_LIMIT))
+        return self.lost or (self.error is not None and self.error.startswith(_LIMIT))
 
     @property
     def reason(self) -> str:
@@ -145,8 +145,8 @@ def transition_of(
 ) -> Transition:
     """Return the transition of a delivery after `tries` attempts, this one included."""
     ids = (delivery,)
-    if ran.barred is not None or ran.hung:
-        # A run that hung would cost another thread.
+    if ran.barred is not None or ran.lost:
+        # The same run would probably end another process.
         return Transition(trigger=Trigger.HELD, deliveries=ids, reason=ran.barred or ran.reason)
     if ran.succeeded:
         return Transition(trigger=Trigger.DELIVERED, deliveries=ids)

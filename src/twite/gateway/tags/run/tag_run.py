@@ -8,14 +8,14 @@ repeated run therefore sends the same data, so that the recipient can drop the d
 """
 
 import asyncio
-import time
-from collections.abc import Callable
+from collections.abc import Coroutine
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any
 
 import msgspec
 
 from twite.domain.json_tree import Tree
+from twite.gateway.ports.engines import EngineLost
 from twite.gateway.ports.events import TagSaid
 from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.tags.google.calls import InsertIds
@@ -24,9 +24,7 @@ from twite.gateway.tags.run.outcome import TOO_LONG, RunOutcome
 from twite.gateway.tags.run.payload import TagPayload, cookie_mark
 from twite.gateway.tags.run.run_input import RunInput
 from twite.gateway.tags.run.variables import PendingVariable, VariableCache
-from twite.gateway.tags.runtime.engine_pool import TemplateEngines
 from twite.gateway.tags.runtime.tag_log import LONGEST_LINE, TagLog, TagLogLine
-from twite.gateway.tags.runtime.thread_worker import HungTurn, ThreadWorker
 from twite.gtm.container.plan import FiredTag
 from twite.gtm.template.allowed import lacking
 from twite.gtm.template.effects import (
@@ -44,18 +42,16 @@ from twite.gtm.template.effects import (
     SetCookie,
 )
 from twite.gtm.template.sandbox import EffectAnswer, RunResult, Turn
-from twite.gtm.template.template import Template, TemplateUnusable
+from twite.gtm.template.template import TemplateUnusable
 from twite.gtm.template.texts import UNDEFINED, Value
 from twite.redaction.mask_line import LineMask
-
-T = TypeVar("T")
 
 
 class TagRun:
     """One run. `seed` is the random seed of the delivery. Use it once.
 
     `burned` is the CPU time of its turns in seconds, `spent` whether a variable exceeded a limit,
-    `hung` whether a turn did not end.
+    `lost` the error if the engine process ended during a turn.
     """
 
     def __init__(
@@ -74,11 +70,11 @@ class TagRun:
         self._input = RunInput(
             container_config=container_config, rule=rule, payload=payload, seed=seed
         )
-        self._worker: ThreadWorker[TemplateEngines] = run_context.engine_pool.worker(rule.pixel)
+        self._worker = run_context.engine_pool.worker(rule.pixel)
         self._began = run_context.clock.elapsed()
         self.burned = 0.0
         self.spent = False
-        self.hung: HungTurn | None = None
+        self.lost: EngineLost | None = None
         self._limit: asyncio.Timeout | None = None
         self._runs: list[TemplateRun] = []
         self._mask = LineMask((secret.reveal() for secret in rule.secrets), payload.event)
@@ -96,7 +92,7 @@ class TagRun:
         """Run to the end, within the tag's timeout.
 
         Raises only CancelledError. Only turns and requests of the run count, not the wait for the
-        thread.
+        process.
         """
         outcome = RunResult.SILENT
         error: str | None = f"{TOO_LONG} {self._rule.timeout / 1_000:g} s"
@@ -109,9 +105,8 @@ class TagRun:
                     outcome, error = await self._run(planned)
         except TemplateUnusable as unusable:
             return RunOutcome(barred=f"the template cannot be run: {unusable}")
-        except HungTurn as hung:
-            self.hung, error = hung, str(hung)
-            self.burned += hung.took
+        except EngineLost as lost:
+            self.lost, error = lost, str(lost)
         finally:
             self._limit = None
             # Requests cut off here count as attempts.
@@ -120,7 +115,7 @@ class TagRun:
             outcome=outcome,
             error=error,
             tried=tuple(self._way_out.tried),
-            hung=self.hung is not None,
+            lost=self.lost is not None,
         )
 
     async def _run(self, planned: FiredTag) -> tuple[RunResult, str | None]:
@@ -135,45 +130,32 @@ class TagRun:
         return outcome, error
 
     async def _planned(self) -> FiredTag | str:
-        """Fill in the fields of the tag; wait for the requests of its variables."""
+        """Fill in the fields of the tag; wait for its variables."""
         known = VariableCache(container=self._input.version, storage=self._run_context.storage)
-        planned: FiredTag | str | None = None
-        while planned is None:
+        while True:
             try:
-                planned = await self._do(lambda engines: self._plan(engines, known))
+                return self._input.plan(known)
             except PendingVariable as awaited:
                 known.put(awaited, await self._asked_for(awaited))
-        for template, turn in known.ran:
-            self._log_failure(await self._variable(template, turn))
-        return planned
 
     async def _asked_for(self, awaited: PendingVariable) -> Value:
-        """Perform the requests of a variable's template until it returns a value."""
+        """Run a variable's template, and perform its requests, until it returns a value."""
         with self._way_out.looking_up():
-            run = await self._variable(awaited.template, awaited.turn)
+            run = TemplateRun(awaited.template, began=self._run_context.clock.elapsed())
+            self._runs.append(run)
+            whose, template = self._rule.pixel, awaited.template
+            turn = await self._timed(self._worker.start(whose, template, awaited.call))
+            self.spent = self.spent or turn.spent
+            await self._follow(run, turn)
             while not run.is_over:
                 await self._step()
         self._log_failure(run)
         return UNDEFINED if run.error is not None or run.returned is None else run.returned
 
-    async def _variable(self, template: Template, turn: Turn) -> TemplateRun:
-        run = TemplateRun(template, began=self._run_context.clock.elapsed())
-        self._runs.append(run)
-        await self._follow(run, turn)
-        return run
-
     def _log_failure(self, run: TemplateRun) -> None:
         """Log a failed variable: its tag runs without the value."""
         if run.error is not None:
             self._lines.say(f"the variable template {run.template.name!r} failed: {run.error}")
-
-    def _plan(self, engines: TemplateEngines, known: VariableCache) -> FiredTag | str:
-        """Fill in the tag's fields by the current settings. Raises PendingVariable."""
-        engines.passed_a_limit()  # resets it for this run
-        try:
-            return self._input.plan(known.on(engines))
-        finally:
-            self.spent = engines.passed_a_limit() or self.spent
 
     async def _with_beside(self, fired: FiredTag) -> tuple[RunResult, str | None]:
         if fired.setup is not None:
@@ -198,7 +180,7 @@ class TagRun:
             storage=self._run_context.storage,
             listened={kind for earlier in self._runs for kind in earlier.listening},
         )
-        turn = await self._do(lambda engines: engines.of(fired.template).start(call))
+        turn = await self._timed(self._worker.start(self._rule.pixel, fired.template, call))
         await self._follow(run, turn)
         while not run.is_over:
             await self._step()
@@ -226,9 +208,7 @@ class TagRun:
 
     async def _resume(self, run: TemplateRun, answers: tuple[EffectAnswer, ...]) -> None:
         now = self._now(run)
-        turn = await self._do(
-            lambda engines: engines.of(run.template).resume(run.id, answers, now=now)
-        )
+        turn = await self._timed(self._worker.resume(self._rule.pixel, run.id, answers, now=now))
         await self._follow(run, turn)
 
     async def _follow(self, run: TemplateRun, turn: Turn) -> None:
@@ -314,33 +294,29 @@ class TagRun:
     def _now(self, run: TemplateRun) -> int:
         return self._payload.at + self._run_context.clock.elapsed() - run.began
 
-    async def _do(self, act: Callable[[TemplateEngines], T]) -> T:
-        took = own = 0.0
-
-        def timed(engines: TemplateEngines) -> T:
-            nonlocal took, own
-            began, making = time.thread_time(), engines.making
-            try:
-                return act(engines)
-            finally:
-                took = time.thread_time() - began
-                own = took - (engines.making - making)
-
+    async def _timed(self, going: Coroutine[Any, Any, Turn]) -> Turn:
+        """Await a turn; of the tag's time, only the CPU that the turn used is over."""
         limit, asked_at = self._limit, self._run_context.clock.elapsed()
         left = 0.0 if limit is None else self._stop_the_clock(limit)
+        took = 0.0
         try:
-            return await self._worker.do(self._rule.pixel, timed)
+            turn = await going
+            took = turn.took
+        except EngineLost as lost:
+            took = lost.took
+            raise
         finally:
             self.burned += took
             for run in self._runs:
                 # The template's clock stops, too: its requests had no time meanwhile.
                 run.began += self._run_context.clock.elapsed() - asked_at
-            self._run_context.engine_pool.took(self._rule.pixel, own)
+            self._run_context.engine_pool.took(self._rule.pixel, took)
             if limit is not None and not limit.expired():
-                limit.reschedule(asyncio.get_running_loop().time() + max(0.0, left - own))
+                limit.reschedule(asyncio.get_running_loop().time() + max(0.0, left - took))
+        return turn
 
     def _stop_the_clock(self, limit: asyncio.Timeout) -> float:
-        """Stop the timeout while others use the thread; return the time left."""
+        """Stop the timeout while others use the process; return the time left."""
         when = limit.when()
         if when is None or limit.expired():
             return 0.0
@@ -353,15 +329,9 @@ class TagRun:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if not self._runs:
-            return
-        ended = [(run.template, run.id) for run in self._runs if run.id]
-
-        def forget(engines: TemplateEngines) -> None:
-            for template, run in ended:
-                engines.end(template, run)
-
-        await self._do(forget)
+        for run in self._runs:
+            if run.id:
+                self._worker.end(run.id)
 
 
 async def _answered(answer: EffectAnswer) -> EffectAnswer:

@@ -1,0 +1,72 @@
+"""The line to one engine process of the system, and the runs that wait there."""
+
+import asyncio
+import socket
+import sys
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from twite.engines.process.frames import FrameReader
+from twite.gtm.template.sandbox import Turn
+from twite.gtm.template.template import Template
+
+_MOST_REPEATED: Final = 4 * 1024 * 1024  # characters
+
+
+class EngineRun:
+    """A run, and all that went into its turns; `parts` is None where that is too much to keep."""
+
+    def __init__(self, number: int, template: Template, parts: tuple[str, str]) -> None:
+        self.number = number
+        self.template = template
+        self.parts: tuple[str, ...] | None = parts
+        self.last = ""
+        self.line: EngineLine | None = None  # where it waits
+        self._size = sum(map(len, parts))
+
+    def add(self, text: str) -> None:
+        self.last = text
+        self._size += len(text)
+        kept = self.parts is not None and self._size <= _MOST_REPEATED
+        self.parts = (*self.parts, text) if kept and self.parts is not None else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AskedTurn:
+    """A turn that somebody waits for."""
+
+    run: EngineRun
+    future: asyncio.Future[Turn]
+
+
+class EngineLine:
+    """The line to one process of the system. `pid` is 0 if it could not be made."""
+
+    def __init__(self, end: socket.socket, pid: asyncio.Future[int], *, longest: int) -> None:
+        self.end = end
+        self.pid = pid
+        self.frames = FrameReader(most=longest)
+        self.loaded: dict[int, tuple[int, Template]] = {}
+        self.out = bytearray()
+        self.is_flushing = False
+        self.sent: deque[AskedTurn] = deque()
+        self.is_open = True
+        self.why = ""  # Twite ended it
+        self.took = 0.0
+        # What it does, and since when, as far as was seen.
+        self.at: AskedTurn | None = None
+        self.cpu = self.since = 0.0
+
+    def burned(self) -> float | None:
+        """Return the CPU seconds of the process; None if they are not known."""
+        if sys.platform != "linux":
+            return time.monotonic()
+        if not self.pid.done() or self.pid.cancelled() or not self.pid.result():
+            return None
+        try:
+            # The kernel's number of a process's CPU clock.
+            return time.clock_gettime((~self.pid.result() << 3) | 2)
+        except OSError:
+            return None

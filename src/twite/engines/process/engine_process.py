@@ -1,0 +1,366 @@
+"""The gateway's side of an engine process.
+
+Requests go out in batches and are answered in order. The process is trusted with nothing: whatever
+it answers is read as a turn of the run that was asked for, and its effects are checked by whoever
+performs them.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+import msgspec
+
+from twite.domain.errors import TemplatesBusy
+from twite.engines.process.engine_line import AskedTurn, EngineLine, EngineRun
+from twite.engines.process.frames import Act, EngineRequest, EngineResponse, FrameTooLong, framed
+from twite.engines.quickjs.engine import (
+    answers_text,
+    boot_of,
+    call_texts,
+    read_turn,
+    unusable,
+)
+from twite.gateway.ports.engines import EngineLost
+from twite.gtm.template.sandbox import Call, EffectAnswer, RunLimits, Turn
+from twite.gtm.template.template import Template
+
+IDLE: Final = 60.0  # seconds without a run
+BEHIND: Final = 19  # nice; a fiftieth or less of a core that somebody else wants
+_SLOWER: Final = 12  # times the limit of CPU: a turn that is somewhat slow has ended by then
+_LONGER: Final = 2.75  # seconds of CPU over the limit, at most
+_STUCK: Final = 120.0  # seconds for a turn that uses no CPU
+_LOOKS: Final = 4  # while a turn that does not end is waited for
+_CHUNK: Final = 256 * 1024
+_CONTEXTS: Final = 8  # times a context's memory, beyond what the process begins with
+_OWN_MEMORY: Final = 256 * 1024 * 1024
+_WIDEST: Final = 4  # bytes a character
+_ROOM: Final = 1024 * 1024
+_REPORT: Final = 1.0  # seconds
+_GONE: Final = "the run is not known: it ended, or a limit was passed"
+_WITH_OTHERS: Final = "the run was lost with its engine process: it holds too much to be repeated"
+HANGS: Final = "no limit could end a run, so Twite ended its engine process"
+_UNREADABLE: Final = "the engine process answered what is no turn, so Twite ended it"
+_RESPONSE: Final = msgspec.msgpack.Decoder(EngineResponse)
+
+Ended = asyncio.Future[int]
+
+
+class Spawns(Protocol):
+    """The fork server."""
+
+    def spawn(self, *, memory: int) -> tuple[socket.socket, "asyncio.Future[int]"]: ...
+
+    def kill(self, pid: int) -> None: ...
+
+    def ended(self, pid: int) -> Ended: ...
+
+    def forget(self, pid: int) -> None: ...
+
+
+class QuickJsProcess:
+    """One engine process; see gateway.ports.engines.EngineProcess.
+
+    `keys` are those of hmacSha256, by id; without a run for `idle` seconds the process ends.
+    """
+
+    def __init__(
+        self,
+        server: Spawns,
+        *,
+        limits: RunLimits,
+        keys: Mapping[str, str],
+        idle: float = IDLE,
+    ) -> None:
+        self._server = server
+        self._limits = limits
+        self._keys = keys
+        self._idle = idle
+        self._patience = min(_SLOWER * limits.time, _LONGER + limits.time)
+        self._line: EngineLine | None = None
+        self._last_run = 0
+        self._runs: dict[int, EngineRun] = {}
+        self._boots: dict[int, tuple[Template, tuple[str, str, str]]] = {}
+        self._is_behind = False
+        self._watch: asyncio.TimerHandle | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._used_at = 0.0
+        self._telling: set[asyncio.Task[None]] = set()
+        self._is_over = False
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, once it is known."""
+        line = self._line
+        known = line is not None and line.pid.done() and not line.pid.cancelled()
+        return line.pid.result() if line is not None and known else None
+
+    async def start(self, template: Template, call: Call) -> Turn:
+        """Begin a run."""
+        if id(template) not in self._boots:
+            boot, limits = boot_of(template, limits=self._limits, keys=self._keys)
+            parts = boot, template.code.text, msgspec.json.encode(limits).decode()
+            self._boots[id(template)] = template, parts
+        self._last_run += 1
+        run = self._runs[self._last_run] = EngineRun(self._last_run, template, call_texts(call))
+        try:
+            return await self._ask(run)
+        except asyncio.CancelledError:
+            self.end(run.number)
+            raise
+
+    async def resume(self, run: int, answers: tuple[EffectAnswer, ...], *, now: int) -> Turn:
+        """Continue a run."""
+        found = self._runs.get(run)
+        if found is None:
+            return Turn(run=run, error=_GONE)
+        found.add(answers_text(answers, now=now))
+        return await self._ask(found)
+
+    def end(self, run: int) -> None:
+        """Forget a run that will not be resumed."""
+        found = self._runs.pop(run, None)
+        line = self._line
+        if found is not None and line is not None:
+            self._write(line, EngineRequest(Act.END, run, 0))
+
+    def demote(self) -> None:
+        """Give the process the lowest priority from now on."""
+        self._is_behind = True
+        self._put_behind(self._line)
+
+    def stop(self) -> None:
+        """End the process, and cancel what waits for it."""
+        self._is_over = True
+        for timer in (self._watch, self._idle_timer):
+            if timer is not None:
+                timer.cancel()
+        for task in self._telling:
+            task.cancel()
+        line = self._line
+        self._runs.clear()
+        if line is not None:
+            waiting = list(line.sent)
+            line.sent.clear()
+            self._close(line)
+            self._kill(line)
+            for asked in waiting:
+                asked.future.cancel()
+
+    async def _ask(self, run: EngineRun) -> Turn:
+        loop = asyncio.get_running_loop()
+        asked = AskedTurn(run, loop.create_future())
+        self._used_at = loop.time()
+        self._send(self._current(), asked)
+        if self._watch is None:
+            self._watch = loop.call_later(self._patience / _LOOKS, self._look)
+        return await asked.future
+
+    def _current(self) -> EngineLine:
+        """Return the line to the process; start one if there is none. Raises TemplatesBusy."""
+        if self._is_over:
+            raise asyncio.CancelledError
+        if self._line is None:
+            memory = _OWN_MEMORY + _CONTEXTS * self._limits.memory
+            end, pid = self._server.spawn(memory=memory)
+            longest = _WIDEST * self._limits.output + _ROOM
+            line = self._line = EngineLine(end, pid, longest=longest)
+            asyncio.get_running_loop().add_reader(end, self._read, line)
+            pid.add_done_callback(lambda _: self._put_behind(line) if self._is_behind else None)
+            if self._idle_timer is None:
+                self._come_back_idle()
+        return self._line
+
+    def _send(self, line: EngineLine, asked: AskedTurn) -> None:
+        run = asked.run
+        if run.line is line:
+            self._write(line, EngineRequest(Act.RESUME, run.number, 0, (run.last,)))
+        elif run.parts is None:
+            self._runs.pop(run.number, None)
+            asked.future.set_result(Turn(run=run.number, error=_WITH_OTHERS, spent=True))
+            return
+        else:
+            if id(run.template) not in line.loaded:
+                template, parts = self._boots[id(run.template)]
+                number = len(line.loaded) + 1
+                line.loaded[id(run.template)] = number, template
+                self._write(line, EngineRequest(Act.LOAD, 0, number, parts))
+            number, _ = line.loaded[id(run.template)]
+            self._write(line, EngineRequest(Act.RUN, run.number, number, run.parts))
+        line.sent.append(asked)
+
+    def _write(self, line: EngineLine, request: EngineRequest) -> None:
+        line.out += framed(request)
+        if not line.is_flushing:
+            line.is_flushing = True
+            # What else is asked for in this round of the loop goes with it.
+            asyncio.get_running_loop().call_soon(self._flush, line)
+
+    def _flush(self, line: EngineLine) -> None:
+        if not line.is_open:
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            while line.out:
+                del line.out[: line.end.send(line.out)]
+        except BlockingIOError:
+            loop.add_writer(line.end, self._flush, line)
+            return
+        except OSError:
+            line.out.clear()  # its end is read
+        loop.remove_writer(line.end)
+        line.is_flushing = False
+
+    def _read(self, line: EngineLine) -> None:
+        try:
+            data = line.end.recv(_CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._lose(line)
+            return
+        try:
+            for frame in line.frames.feed(data):
+                if line.is_open:
+                    self._hear(line, _RESPONSE.decode(frame))
+        except (FrameTooLong, msgspec.DecodeError, UnicodeDecodeError):
+            self._condemn(line, _UNREADABLE)
+
+    def _hear(self, line: EngineLine, response: EngineResponse) -> None:
+        """Hear an answer. Raises msgspec.DecodeError for what is none."""
+        if not line.sent or line.sent[0].run.number != response.run:
+            raise msgspec.DecodeError("another run was asked for")
+        asked = line.sent[0]
+        run = asked.run
+        if response.line > 0:
+            found = unusable(run.template, response.line, response.message)
+            line.sent.popleft()
+            self._runs.pop(run.number, None)
+            if not asked.future.done():
+                asked.future.set_exception(found)
+            return
+        turn = read_turn(response.turn)
+        line.sent.popleft()
+        took = response.took if 0 <= response.took <= self._patience else self._patience
+        turn = msgspec.structs.replace(turn, run=run.number, took=took)
+        if turn.done and not turn.listening:
+            self._runs.pop(run.number, None)
+        else:
+            run.line = line
+        if response.ends:
+            self._close(line)
+            self._ask_again(line)
+        if not asked.future.done():
+            asked.future.set_result(turn)
+
+    def _lose(self, line: EngineLine) -> None:
+        """The process has ended: the run whose turn it was is lost with it, and no other."""
+        if not line.is_open:
+            return
+        self._close(line)
+        if line.sent:
+            asked = line.sent.popleft()
+            self._runs.pop(asked.run.number, None)
+            task = asyncio.get_running_loop().create_task(self._tell(line, asked))
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
+        self._ask_again(line)
+
+    async def _tell(self, line: EngineLine, asked: AskedTurn) -> None:
+        """Tell the caller how the process ended."""
+        reason = line.why
+        try:
+            async with asyncio.timeout(_REPORT):
+                pid = await asyncio.shield(line.pid)
+                status = await asyncio.shield(self._server.ended(pid))
+                self._server.forget(pid)
+                reason = reason or f"its engine process ended {_way_of(status)}"
+        except (TimeoutError, asyncio.CancelledError):
+            reason = reason or "its engine process ended"
+        if not asked.future.done():
+            lost = EngineLost(reason, template=asked.run.template, took=line.took)
+            asked.future.set_exception(lost)
+
+    def _ask_again(self, line: EngineLine) -> None:
+        """Have the next process do what this one was asked for."""
+        waiting = [asked for asked in line.sent if not asked.future.done()]
+        line.sent.clear()
+        for asked in waiting:
+            try:
+                self._send(self._current(), asked)
+            except TemplatesBusy as busy:
+                asked.future.set_exception(busy)
+
+    def _condemn(self, line: EngineLine, why: str) -> None:
+        line.why = why
+        self._kill(line)
+        self._lose(line)
+
+    def _kill(self, line: EngineLine) -> None:
+        def kill(pid: "asyncio.Future[int]") -> None:
+            if not pid.cancelled() and pid.result():
+                self._server.kill(pid.result())
+
+        line.pid.add_done_callback(kill)
+
+    def _close(self, line: EngineLine) -> None:
+        line.is_open = False
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(line.end)
+        loop.remove_writer(line.end)
+        line.end.close()
+        line.out.clear()
+        if self._line is line:
+            self._line = None
+
+    def _put_behind(self, line: EngineLine | None) -> None:
+        if line is None or not line.pid.done() or line.pid.cancelled() or not line.pid.result():
+            return
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, line.pid.result(), BEHIND)
+
+    def _look(self) -> None:
+        """Check whether the current turn has taken too long."""
+        loop = asyncio.get_running_loop()
+        line, self._watch = self._line, None
+        if line is None or not line.sent:
+            return  # the next one that asks looks again
+        self._watch = loop.call_later(self._patience / _LOOKS, self._look)
+        burned = line.burned()
+        if line.at is not line.sent[0]:
+            line.at, line.since = line.sent[0], loop.time()
+            line.cpu = burned or 0.0
+        elif burned is not None and burned - line.cpu > self._patience:
+            line.took = burned - line.cpu
+            self._condemn(line, HANGS)
+        elif loop.time() - line.since > _STUCK:
+            self._condemn(line, HANGS)
+
+    def _come_back_idle(self) -> None:
+        self._idle_timer = asyncio.get_running_loop().call_later(self._idle, self._rest)
+
+    def _rest(self) -> None:
+        """End the process if nothing has needed it for some time."""
+        self._idle_timer = None
+        line = self._line
+        if line is None:
+            return
+        idle = asyncio.get_running_loop().time() - self._used_at >= self._idle
+        if idle and not self._runs and not line.sent:
+            self._close(line)
+        else:
+            self._come_back_idle()
+
+
+def _way_of(status: int) -> str:
+    """Return how a process ended, for users."""
+    if status < 0:
+        with contextlib.suppress(ValueError):
+            return f"by {signal.Signals(-status).name}"
+    return f"with status {status}"

@@ -1,0 +1,175 @@
+"""The gateway's side of the fork server: start it, ask it for processes, hear how they ended."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+from weakref import WeakSet
+
+import twite
+from twite.domain.errors import TemplatesBusy
+from twite.engines.process.engine_process import QuickJsProcess
+from twite.gtm.template.sandbox import RunLimits
+
+# Without the environment's import paths: Twite's own place is enough beside the interpreter's.
+_PROGRAM: Final = (
+    "import sys; sys.path.append(sys.argv[1]); "
+    "from twite.engines.process.fork_server import main; main()"
+)
+_CHUNK: Final = 64 * 1024
+_RETRY_AFTER: Final = 1  # seconds
+_ENDING: Final = 2.0  # seconds
+
+
+class EngineServer:
+    """Makes engine processes; see gateway.ports.engines.EngineProcesses.
+
+    `keys` are the keys of hmacSha256, by id. Use it in one event loop. The fork server is started
+    with the first process, and again if it has ended.
+    """
+
+    def __init__(self, *, keys: Mapping[str, str] | None = None) -> None:
+        self._keys = keys or {}
+        self._server: subprocess.Popen[bytes] | None = None
+        self._line: socket.socket | None = None
+        self._held = b""
+        self._asked = 0
+        self._spawned: dict[int, asyncio.Future[int]] = {}
+        self._ended: dict[int, asyncio.Future[int]] = {}
+        self._processes: WeakSet[QuickJsProcess] = WeakSet()
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the fork server, if it runs."""
+        return None if self._server is None else self._server.pid
+
+    def start(self) -> None:
+        """Start the fork server, so that the first run does not wait for it."""
+        with contextlib.suppress(OSError):  # the first run reports it
+            self._started()
+
+    def process(self, limits: RunLimits) -> QuickJsProcess:
+        """Return a process whose runs have these limits."""
+        made = QuickJsProcess(self, limits=limits, keys=self._keys)
+        self._processes.add(made)
+        return made
+
+    async def stop(self) -> None:
+        """End all of them."""
+        for process in list(self._processes):
+            process.stop()
+        self._processes.clear()
+        server = self._server
+        self._forget()
+        if server is not None:
+            await asyncio.to_thread(_reaped, server)
+
+    def spawn(self, *, memory: int) -> tuple[socket.socket, asyncio.Future[int]]:
+        """Start a process; return our end of its line, and its coming process id.
+
+        `memory` is what it may take, in bytes. Raises TemplatesBusy.
+        """
+        ours, its = socket.socketpair()
+        ours.settimeout(0)
+        try:
+            with its:
+                line = self._started()
+                self._asked += 1
+                asked = json.dumps({"spawn": self._asked, "memory": memory}).encode() + b"\n"
+                socket.send_fds(line, [asked], [its.fileno()])
+        except OSError as error:
+            ours.close()
+            reason = f"no engine process can be started ({error.strerror})"
+            raise TemplatesBusy(reason=reason, retry_after=_RETRY_AFTER) from None
+        pid: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._spawned[self._asked] = pid
+        return ours, pid
+
+    def kill(self, pid: int) -> None:
+        """End a process at once."""
+        if self._line is not None:
+            with contextlib.suppress(OSError):
+                self._line.send(json.dumps({"kill": pid}).encode() + b"\n")
+
+    def ended(self, pid: int) -> asyncio.Future[int]:
+        """Return how a process ended, once it has: the number of the signal, below zero."""
+        return self._ended.setdefault(pid, asyncio.get_running_loop().create_future())
+
+    def forget(self, pid: int) -> None:
+        """Forget how a process ended."""
+        self._ended.pop(pid, None)
+
+    def _started(self) -> socket.socket:
+        if self._line is not None:
+            return self._line
+        ours, its = socket.socketpair()
+        ours.settimeout(0)
+        try:
+            self._server = subprocess.Popen(  # noqa: S603  this interpreter
+                [sys.executable, "-I", "-c", _PROGRAM, str(Path(twite.__file__).parents[1])],
+                stdin=its.fileno(),
+                stdout=subprocess.DEVNULL,
+                env={},
+                cwd="/",
+                start_new_session=True,
+            )
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            its.close()
+        self._line = ours
+        asyncio.get_running_loop().add_reader(ours, self._hear, ours)
+        return ours
+
+    def _hear(self, line: socket.socket) -> None:
+        try:
+            data = line.recv(_CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._forget()
+            return
+        *lines, self._held = (self._held + data).split(b"\n")
+        for text in lines:
+            self._told(json.loads(text))
+
+    def _told(self, said: dict[str, int]) -> None:
+        if "spawn" in said:
+            waiting = self._spawned.pop(said["spawn"])
+            if not waiting.done():
+                waiting.set_result(said["pid"])
+        else:
+            ended = self.ended(said["pid"])
+            if not ended.done():
+                ended.set_result(said["status"])
+
+    def _forget(self) -> None:
+        """Let go of the fork server: the kernel ends its processes with it."""
+        line, self._line = self._line, None
+        if line is not None:
+            asyncio.get_running_loop().remove_reader(line)
+            line.close()
+        for waiting in (*self._spawned.values(), *self._ended.values()):
+            waiting.cancel()
+        self._spawned.clear()
+        self._ended.clear()
+        self._held = b""
+        server, self._server = self._server, None
+        if server is not None:
+            server.poll()
+
+
+def _reaped(server: subprocess.Popen[bytes]) -> None:
+    try:
+        server.wait(_ENDING)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()

@@ -1,0 +1,120 @@
+"""The fork server: a process with an empty environment that forks the engine processes.
+
+A forked process is ready in about a millisecond, and shares the memory of what is imported here.
+The server runs no template. It reports how each process ended, and ends when the gateway does.
+
+    the gateway sends   {"spawn": 7, "memory": …}, with a socket for the new process
+                        {"kill": 1234}
+    the server sends    {"spawn": 7, "pid": 1234}, {"pid": 1234, "status": -11}
+"""
+
+import gc
+import json
+import os
+import select
+import signal
+import socket
+from contextlib import suppress
+from typing import Final
+
+from twite.engines.process.child import serve, warm_up
+from twite.engines.process.isolation import end_with, isolate, read_mapped
+
+_CHUNK: Final = 64 * 1024
+_MOST_DESCRIPTORS: Final = 64
+_FAILED: Final = 70
+_MOST_OPEN: Final = 1024
+_FIRST_TO_END: Final = "900"  # of 1000: the kernel ends it before the gateway
+
+
+def main() -> None:
+    """Serve on descriptor 0."""
+    end_with(os.getppid())
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
+        file.write(_FIRST_TO_END)
+    warm_up()
+    read_mapped()
+    gc.collect()
+    gc.freeze()
+    ForkServer(socket.socket(fileno=0)).serve()
+
+
+class ForkServer:
+    """Forks engine processes for the gateway at the other end of `line`."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._held = b""
+        self._sockets: list[int] = []
+        self._children: set[int] = set()
+        self._ended, wakes = os.pipe()
+        os.set_blocking(self._ended, False)
+        os.set_blocking(wakes, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+
+    def serve(self) -> None:
+        """Serve until the gateway closes its end."""
+        while True:
+            ready, _, _ = select.select([self._line.fileno(), self._ended], [], [])
+            if self._ended in ready:
+                with suppress(BlockingIOError):
+                    os.read(self._ended, _CHUNK)
+                self._reap()
+            if self._line.fileno() in ready and not self._receive():
+                return
+
+    def _receive(self) -> bool:
+        data, sockets, _, _ = socket.recv_fds(self._line, _CHUNK, _MOST_DESCRIPTORS)
+        self._sockets += sockets
+        *lines, self._held = (self._held + data).split(b"\n")
+        for line in lines:
+            self._obey(json.loads(line))
+        return bool(data)
+
+    def _obey(self, asked: dict[str, int]) -> None:
+        if "kill" in asked:
+            # Only this process reaps: the number still belongs to the same process.
+            if asked["kill"] in self._children:
+                os.kill(asked["kill"], signal.SIGKILL)
+            return
+        end = self._sockets.pop(0)
+        server = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(end)
+            self._say({"spawn": asked["spawn"], "pid": 0})
+            return
+        if pid == 0:
+            _become(end, parent=server, memory=asked["memory"])
+        os.close(end)
+        self._children.add(pid)
+        self._say({"spawn": asked["spawn"], "pid": pid})
+
+    def _reap(self) -> None:
+        while self._children:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            self._children.discard(pid)
+            self._say({"pid": pid, "status": os.waitstatus_to_exitcode(status)})
+
+    def _say(self, said: dict[str, int]) -> None:
+        self._line.sendall(json.dumps(said).encode() + b"\n")
+
+
+def _become(end: int, *, parent: int, memory: int) -> None:
+    """Become an engine process; does not return."""
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.dup2(end, 0)
+        os.closerange(1, _MOST_OPEN)
+        isolate(parent=parent, memory=memory)
+        serve(socket.socket(fileno=0))
+        os._exit(0)
+    finally:
+        os._exit(_FAILED)

@@ -1,0 +1,75 @@
+"""Frames between the gateway and an engine process: a length, and a MessagePack array."""
+
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Final
+
+import msgspec
+
+_LENGTH: Final = 4  # bytes
+
+
+class Act(IntEnum):
+    LOAD = 1  # a template: its boot text, code and limits; not answered
+    RUN = 2  # begin a run with a call and an event, and resume it with each further part
+    RESUME = 3
+    END = 4  # forget a run; not answered
+
+
+class EngineRequest(msgspec.Struct, frozen=True, array_like=True):
+    """`run` is the gateway's number of a run, `template` its number of a template."""
+
+    act: Act
+    run: int
+    template: int
+    parts: tuple[str, ...] = ()
+
+
+class EngineResponse(msgspec.Struct, frozen=True, array_like=True):
+    """A turn as JSON, and how many seconds of CPU it used. `ends`: the process ends after it.
+
+    `line` above 0: the template's code is unusable there, as the message says.
+    """
+
+    run: int
+    turn: str
+    took: float
+    ends: bool = False
+    line: int = 0
+    message: str = ""
+
+
+class FrameTooLong(Exception):
+    """A frame is longer than any honest one."""
+
+
+class FrameReader:
+    """Splits what arrives into frames of at most `most` bytes."""
+
+    def __init__(self, *, most: int) -> None:
+        self._most = most
+        self._held = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield the frames that are complete now. Raises FrameTooLong."""
+        held = self._held
+        held += data
+        at = 0
+        while len(held) - at >= _LENGTH:
+            size = int.from_bytes(held[at : at + _LENGTH])
+            if size > self._most:
+                raise FrameTooLong
+            if len(held) - at - _LENGTH < size:
+                break
+            yield bytes(held[at + _LENGTH : at + _LENGTH + size])
+            at += _LENGTH + size
+        del held[:at]
+
+
+def framed(message: EngineRequest | EngineResponse) -> bytes:
+    """Return a message with its length."""
+    body = _ENCODER.encode(message)
+    return len(body).to_bytes(_LENGTH) + body
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder()

@@ -1,0 +1,232 @@
+"""A hardened QuickJS context of one template: text goes in, and text comes out.
+
+It knows nothing of the gateway, so that an engine process loads little besides the engine.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+import msgspec
+import quickjs
+
+# Without memory for an error, the engine throws null, or reports an error that cannot be shown:
+# this happens where a table of property names cannot grow.
+_FULL: Final = frozenset(
+    {"InternalError: out of memory", "thrown: null", "thrown: [uninitialized]"}
+)
+_TOO_LONG: Final = "the run took too much time"
+_BOOT: Final = 10.0  # seconds; the sandbox is our own code
+_BOOT_MEMORY: Final = 16 * 1024 * 1024  # bytes, at least
+_BETWEEN_WEIGHINGS: Final = 100  # runs; one walks the whole heap, 0.05 ms
+# The engine collects cyclic garbage while it creates an object, including the "out of memory"
+# error: in the middle of the failed operation, that can crash the process. It does so at one and a
+# half times the memory held after the last collection. So a context collects when it is made, and
+# the next threshold then lies beyond the memory limit. (The binding's own `gc` also collects
+# Python's garbage, and takes far longer.)
+_COLLECT: Final = """((ArrayBuffer) => (size) => {
+  (() => { const lost = {}; lost.self = lost; lost.all = new ArrayBuffer(2 * size); })();
+  [{}, {}];
+  const held = new ArrayBuffer(size);
+  return [{}, {}].length;
+})(ArrayBuffer)"""
+
+
+class ContextLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """See gtm.template.sandbox.RunLimits."""
+
+    time: float
+    memory: int
+    stack: int
+    recycle_after: int
+
+
+class TurnHead(msgspec.Struct, frozen=True):
+    """What the context must know of a turn."""
+
+    run: int
+    error: str | None = None
+    waiting: tuple[int, ...] = ()
+    listening: tuple[str, ...] = ()
+    wake_at: int | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can resume the run."""
+        waits = bool(self.waiting or self.listening) or self.wake_at is not None
+        return self.error is not None or not waits
+
+
+class LimitPassed(Exception):
+    """A run passed its limit of time or memory: the context cannot be used any more."""
+
+
+class CodeUnusable(Exception):
+    """The template's code is not JavaScript; `line` is from 1."""
+
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(message)
+        self.line = line
+        self.message = message
+
+
+class TemplateContext:
+    """Runs a template's code. `boot` is the sandbox's input as JSON. Raises CodeUnusable.
+
+    A context is recreated between runs after many of them, or when it is half full of garbage.
+    """
+
+    def __init__(
+        self, code: str, *, boot: str, limits: ContextLimits, testing: bool = False
+    ) -> None:
+        self._code = code
+        self._boot = msgspec.json.decode(boot, type=dict[str, msgspec.Raw])
+        self._limits = limits
+        self._testing = testing
+        self._last_run = 0
+        self.contexts = 0  # made so far
+        self.open()
+
+    def start(self, call: str, event: str) -> tuple[str, TurnHead]:
+        """Begin a run; return its first turn as JSON. Raises LimitPassed."""
+        if not self._waiting and self._is_worn():
+            self.open()
+        self._runs += 1
+        self._last_run += 1
+        return self._turn("start", call, event)
+
+    def resume(self, run: int, arguments: str) -> tuple[str, TurnHead]:
+        """Continue a run; return its next turn as JSON. Raises LimitPassed."""
+        return self._turn("resume", str(run), arguments)
+
+    def end(self, run: int) -> None:
+        """Forget a run."""
+        self._waiting.discard(run)
+        self.enter("end", str(run))
+
+    def enter(self, act: str, *given: str) -> str:
+        """Call the sandbox. Raises quickjs.JSException for what it throws."""
+        outcome = str(self._entrance(act, *given))
+        if outcome.startswith("!"):
+            raise quickjs.JSException("\n".join(_THROWN.decode(outcome[1:])))
+        return outcome
+
+    def memory(self) -> int:
+        """Return how many bytes the context holds."""
+        return int(self._context.memory()["malloc_size"])
+
+    def open(self) -> None:
+        """Recreate the context, without anything left over by earlier runs."""
+        self._runs = 0
+        self._waiting: set[int] = set()
+        self._context = quickjs.Context()
+        self._collecting = self._context.eval(_COLLECT)
+        self._collect()
+        self._context.set_memory_limit(max(self._limits.memory, _BOOT_MEMORY))
+        self._context.set_max_stack_size(self._limits.stack)
+        self._context.set_time_limit(_BOOT)
+        self._entrance = self._context.eval(script(testing=self._testing))
+        self.contexts += 1
+        # Run numbers are never reused: a late answer finds no run.
+        runs = msgspec.Raw(str(self._last_run).encode())
+        self.enter("boot", msgspec.json.encode(self._boot | {"runs": runs}).decode())
+        try:
+            self.enter("load", self._code)
+        except quickjs.JSException as error:
+            raise CodeUnusable(*_placed(str(error))) from None
+        self._context.set_time_limit(self._limits.time)
+        self._context.set_memory_limit(self._limits.memory)
+        held = self.memory()
+        self._collect_at = held + held // 4
+
+    def _is_worn(self) -> bool:
+        """Return whether to recreate the context: after so many runs, or half full of garbage."""
+        if self._runs >= self._limits.recycle_after:
+            return True
+        if self._runs == 0 or self._runs % _BETWEEN_WEIGHINGS:
+            return False
+        held = self.memory()
+        if held > self._collect_at:
+            self._collect()
+            held = self.memory()
+        return held > self._limits.memory // 2
+
+    def _collect(self) -> None:
+        """Let the engine collect now, and not while a turn is under way."""
+        self._context.set_memory_limit(12 * self._limits.memory)
+        self._collecting(2 * self._limits.memory)
+        self._context.set_memory_limit(self._limits.memory)
+
+    def _turn(self, act: str, *given: str) -> tuple[str, TurnHead]:
+        try:
+            text = self.enter(act, *given)
+        except quickjs.JSException as error:
+            raise LimitPassed(limit_passed(str(error))) from None
+        try:
+            head = _HEAD.decode(text)
+        except msgspec.DecodeError as error:
+            raise LimitPassed(f"its request cannot be read: {error}") from None
+        if head.error in _FULL:
+            raise LimitPassed(limit_passed(head.error))
+        if head.is_over:
+            self._waiting.discard(head.run)
+        else:
+            self._waiting.add(head.run)
+        return text, head
+
+
+def limit_passed(error: str) -> str:
+    """Return the limit that the engine's error message is about."""
+    head = error.partition("\n")[0]
+    if "interrupted" in head:
+        return _TOO_LONG
+    if head == "null" or head in _FULL or "out of memory" in head:
+        return "the run took too much memory"
+    return f"the run exceeded a limit: {head}"
+
+
+def _placed(error: str) -> tuple[int, str]:
+    """Return the line of the code, and the engine's error message."""
+    head, _, stack = error.partition("\n")
+    _, _, place = stack.partition("<input>:")
+    digits = place.split(":")[0]
+    return (int(digits) if digits.isdigit() else 1), head
+
+
+_HEAD: Final = msgspec.json.Decoder(TurnHead)
+_THROWN: Final = msgspec.json.Decoder(tuple[str, str])
+
+# Each file may use the files before it; functions are hoisted.
+PARTS: Final = (
+    "natives",
+    "text",
+    "names",
+    "url",
+    "regex",
+    "permissions",
+    "promise",
+    "values",
+    "incoming",
+    "outgoing",
+    "services",
+    "turns",
+)
+
+# Lines of a trace below the first are the template's, those between the two the scenario's.
+SCENARIO_LINE: Final = 50_000
+SANDBOX_LINE: Final = 100_000
+
+
+@cache
+def script(*, testing: bool = False) -> str:
+    """Return the sandbox as an expression; with the test globals, if requested."""
+    return "".join(_pieces(testing=testing))
+
+
+def _pieces(*, testing: bool) -> Iterator[str]:
+    # A trace names lines alone: those of the sandbox begin where no template ends.
+    yield "\n" * SANDBOX_LINE + "(function (globalThis) {\n'use strict';\n"
+    for name in (*PARTS, *(("testing",) if testing else ()), "harden"):
+        yield (files(__package__) / "sandbox" / f"{name}.js").read_text("utf-8")
+    yield "return enter;\n})(globalThis)"

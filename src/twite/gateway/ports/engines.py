@@ -1,0 +1,55 @@
+"""Engine ports: processes that run templates, apart from the gateway."""
+
+from typing import Protocol
+
+from twite.domain.errors import OperatorError
+from twite.gtm.template.sandbox import Call, EffectAnswer, RunLimits, Turn
+from twite.gtm.template.template import Template
+
+
+class EngineLost(OperatorError):
+    """The engine process ended, or was ended, while it ran a turn of `template`.
+
+    `took` is in seconds of CPU. Nothing that the turn asked for was performed.
+    """
+
+    def __init__(self, reason: str, *, template: Template, took: float = 0.0) -> None:
+        super().__init__(reason)
+        self.template = template
+        self.took = took
+
+
+class EngineProcess(Protocol):
+    """One process that runs turns of any templates, in the order in which they are asked for.
+
+    A process that ends is replaced. A run that waited in it goes on in the next one: its turns are
+    repeated there, without their effects. Run numbers are never reused.
+    """
+
+    async def start(self, template: Template, call: Call) -> Turn:
+        """Begin a run. Raises EngineLost, TemplateUnusable, TemplatesBusy."""
+
+    async def resume(self, run: int, answers: tuple[EffectAnswer, ...], *, now: int) -> Turn:
+        """Continue a run with answers, or because time has passed. Raises as `start` does."""
+
+    def end(self, run: int) -> None:
+        """Forget a run that will not be resumed."""
+
+    def demote(self) -> None:
+        """Give the process the lowest priority from now on."""
+
+    def stop(self) -> None:
+        """End the process, and cancel what waits for it."""
+
+
+class EngineProcesses(Protocol):
+    """Makes engine processes. Each is started when it is first needed, and ends when idle."""
+
+    def start(self) -> None:
+        """Prepare, so that the first run does not wait. Call it in the event loop."""
+
+    def process(self, limits: RunLimits) -> EngineProcess:
+        """Return a process whose runs have these limits."""
+
+    async def stop(self) -> None:
+        """End all of them."""

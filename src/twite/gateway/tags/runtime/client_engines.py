@@ -1,0 +1,157 @@
+"""Engine processes of client templates: each client has a few, used by no other.
+
+A run that hangs occupies a process of its client until a limit ends it, or until Twite ends the
+process. Other clients have other processes; runs of one client go to its least busy process. A
+template that exceeded a limit is on probation.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from twite.domain.errors import TemplatePaused, TemplatesBusy
+from twite.domain.times import SECOND
+from twite.gateway.ports.engines import EngineLost, EngineProcesses
+from twite.gateway.ports.events import Observer, SilentObserver
+from twite.gateway.ports.machine import Clock
+from twite.gateway.tags.runtime.engine_worker import EngineWorker
+from twite.gateway.tags.runtime.probation import Probations
+from twite.gtm.template.sandbox import Call, EffectAnswer, RunLimits, Turn
+from twite.gtm.template.template import Template
+
+PROCESSES: Final = 2  # of a client
+MOST_WAITING: Final = 200
+_AGAIN: Final = 1  # seconds
+
+
+class _Rests(Exception):
+    """The template pauses for so many milliseconds."""
+
+    def __init__(self, wait: int) -> None:
+        super().__init__(wait)
+        self.wait = wait
+
+
+class ClientEngines:
+    """Runs client templates; see gateway.ports.tags.RunsTemplates.
+
+    `templates` are known by name. Each has at most `processes`, started on demand, and at most
+    `waiting` turns in progress or queued; further ones are refused with TemplatesBusy. On
+    probation, a new run during the rest time is refused with TemplatePaused, and a continued run
+    waits.
+    """
+
+    def __init__(
+        self,
+        templates: Mapping[str, Template],
+        *,
+        engines: EngineProcesses,
+        clock: Clock,
+        observer: Observer | None = None,
+        limits: RunLimits | None = None,
+        processes: int = PROCESSES,
+        waiting: int = MOST_WAITING,
+    ) -> None:
+        self._templates = templates
+        self._engines = engines
+        engines.start()
+        self._clock = clock
+        self._most = waiting
+        self._probations = Probations(elapsed=clock.elapsed, observer=observer or SilentObserver())
+        self._workers = {
+            name: [EngineWorker(engines.process(limits or RunLimits())) for _ in range(processes)]
+            for name in templates
+        }
+
+    async def start(self, template: str, call: Call) -> Turn:
+        """Begin a run of a template. Raises TemplatesBusy, TemplatePaused."""
+        if wait := self._probations.rest(_whose(template)):
+            raise _paused(template, wait)
+        workers = self._workers[template]
+        if sum(worker.load for worker in workers) >= self._most:
+            raise TemplatesBusy(reason="its processes have more than enough", retry_after=_AGAIN)
+        # Of equally idle processes the first, so that few are started.
+        at = min(range(len(workers)), key=lambda index: workers[index].load)
+        try:
+            return await self._turn(
+                template,
+                at,
+                lambda gate: workers[at].start("", self._templates[template], call, gate=gate),
+            )
+        except _Rests as rests:
+            raise _paused(template, rests.wait) from None
+
+    async def resume(
+        self, template: str, run: int, answers: tuple[EffectAnswer, ...], *, now: int
+    ) -> Turn:
+        """Continue a run with answers, or only with the time that has passed."""
+        own, at = divmod(run, len(self._workers[template]))
+        worker = self._workers[template][at]
+        while True:
+            if wait := self._probations.rest(_whose(template)):
+                await self._clock.sleep(wait)
+                continue
+            try:
+                return await self._turn(
+                    template,
+                    at,
+                    lambda gate: worker.resume("", own, answers, now=now, gate=gate),
+                )
+            except _Rests:
+                continue
+
+    async def end(self, template: str, run: int) -> None:
+        """Forget a run that will not be resumed."""
+        own, at = divmod(run, len(self._workers[template]))
+        self._workers[template][at].end(own)
+
+    async def stop(self) -> None:
+        """End the processes, and cancel the turns that are under way."""
+        for workers in self._workers.values():
+            for worker in workers:
+                worker.stop()
+        await self._engines.stop()
+
+    async def _turn(
+        self, name: str, at: int, act: Callable[[Callable[[], None]], Awaitable[Turn]]
+    ) -> Turn:
+        """Run a turn in a process. Raises _Rests if it may not begin now.
+
+        A run's number says which process has it.
+        """
+        workers, whose = self._workers[name], _whose(name)
+        begun = False
+
+        def gate() -> None:
+            # At its turn: whatever waits for the process must know how the turn before it ended.
+            nonlocal begun
+            if wait := self._probations.begin(whose):
+                raise _Rests(wait)
+            begun = True
+
+        took, spent, done = 0.0, False, False
+        try:
+            turn = await act(gate)
+            took, spent, done = turn.took, turn.spent, turn.done
+        except EngineLost as lost:
+            begun = False
+            self._probations.lose(whose, lost)
+            workers[at].process.demote()
+            return Turn(run=0, error=str(lost), spent=True)
+        finally:
+            if begun:
+                self._probations.end(whose, took=took, spent=spent, done=done)
+        if spent:
+            # A client that found a request that hangs will send it again: the process that runs it
+            # comes behind all others.
+            workers[at].process.demote()
+        return msgspec.structs.replace(turn, run=turn.run * len(workers) + at)
+
+
+def _whose(template: str) -> str:
+    return f"client {template}"
+
+
+def _paused(template: str, wait: int) -> TemplatePaused:
+    return TemplatePaused(template=template, retry_after=-(-wait // SECOND))

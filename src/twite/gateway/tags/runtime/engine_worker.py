@@ -1,0 +1,115 @@
+"""Engine worker: one engine process, and whose turn it is there.
+
+Of the waiting tags, the one that has used the least CPU so far is next: one that asks for much, or
+takes long, keeps nobody else waiting for more than the turns that are under way.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from twite.gateway.ports.engines import EngineLost, EngineProcess
+from twite.gtm.template.sandbox import Call, EffectAnswer, Turn
+from twite.gtm.template.template import Template
+
+Gate = Callable[[], None]
+
+
+class EngineWorker:
+    """Runs turns in a process, at most `at_once` of them under way.
+
+    `gate` is called just before a turn begins, and may raise to prevent it.
+    """
+
+    def __init__(self, process: EngineProcess, *, at_once: int = 1) -> None:
+        self.process = process
+        self._free = at_once
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        # Seconds of CPU that each has used; a new one starts with as much as the last to begin.
+        self._taken: dict[str, float] = {}
+        self._least = 0.0
+        self.load = 0  # turns that wait or are under way
+
+    async def start(
+        self, whose: str, template: Template, call: Call, *, gate: Gate | None = None
+    ) -> Turn:
+        """Begin a run when it is the turn of `whose`. Raises as the process does."""
+        return await self._turn(whose, lambda: self.process.start(template, call), gate)
+
+    async def resume(
+        self,
+        whose: str,
+        run: int,
+        answers: tuple[EffectAnswer, ...],
+        *,
+        now: int,
+        gate: Gate | None = None,
+    ) -> Turn:
+        """Continue a run when it is the turn of `whose`. Raises as the process does."""
+        return await self._turn(whose, lambda: self.process.resume(run, answers, now=now), gate)
+
+    def end(self, run: int) -> None:
+        """Forget a run that will not be resumed."""
+        self.process.end(run)
+
+    def stop(self) -> None:
+        """End the process, and cancel what waits."""
+        waiting, self._waiting = self._waiting, {}
+        for futures in waiting.values():
+            for future in futures:
+                future.cancel()
+        self.process.stop()
+
+    async def _turn(
+        self, whose: str, act: Callable[[], Awaitable[Turn]], gate: Gate | None
+    ) -> Turn:
+        self.load += 1
+        took = 0.0
+        try:
+            await self._enter(whose)
+            try:
+                if gate is not None:
+                    gate()
+                turn = await act()
+                took = turn.took
+            except EngineLost as lost:
+                took = lost.took
+                raise
+            finally:
+                self._taken[whose] += took
+                self._leave()
+        finally:
+            self.load -= 1
+        return turn
+
+    async def _enter(self, whose: str) -> None:
+        if whose not in self._waiting:
+            self._taken[whose] = max(self._taken.get(whose, 0.0), self._least)
+        if self._free and not self._waiting:
+            self._free -= 1
+            self._least = self._taken[whose]
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(whose, deque()).append(future)
+        try:
+            await future
+        except asyncio.CancelledError:
+            if not future.cancelled():
+                self._leave()  # its turn had just come
+            raise
+
+    def _leave(self) -> None:
+        """Let the next turn begin."""
+        self._free += 1
+        while self._waiting:
+            whose = min(self._waiting, key=self._taken.__getitem__)
+            futures = self._waiting.pop(whose)
+            future = futures.popleft()
+            if futures:
+                # Move to the end: others with as much CPU time go first.
+                self._waiting[whose] = futures
+            if not future.done():
+                self._free -= 1
+                self._least = self._taken[whose]
+                future.set_result(None)
+                return

@@ -1,0 +1,81 @@
+"""Engine processes that are none: engines in this process, for tests of what uses them."""
+
+import time
+from typing import Protocol
+
+import msgspec
+
+from twite.gtm.template.sandbox import Call, EffectAnswer, Engine, RunLimits, Turn
+from twite.gtm.template.template import Template
+
+
+class MakesEngine(Protocol):
+    """Makes the engine of a template."""
+
+    def __call__(self, template: Template, *, limits: RunLimits) -> Engine: ...
+
+
+class LocalEngines:
+    """Makes local processes; see twite.gateway.ports.engines.EngineProcesses."""
+
+    def __init__(self, make: MakesEngine) -> None:
+        self._make = make
+        self.made: list[LocalProcess] = []
+
+    def start(self) -> None:
+        """Do nothing."""
+
+    def process(self, limits: RunLimits) -> "LocalProcess":
+        """Return a process whose runs have these limits."""
+        self.made.append(LocalProcess(self._make, limits))
+        return self.made[-1]
+
+    async def stop(self) -> None:
+        """Do nothing."""
+
+
+class LocalProcess:
+    """Runs turns at once, here; see twite.gateway.ports.engines.EngineProcess.
+
+    `ended` are the numbers of the runs that were ended.
+    """
+
+    def __init__(self, make: MakesEngine, limits: RunLimits) -> None:
+        self._make = make
+        self.limits = limits
+        self.ended: list[int] = []
+        self.is_behind = False
+        self._engines: dict[int, tuple[Template, Engine]] = {}
+        self._runs: list[tuple[Engine, int]] = []
+
+    async def start(self, template: Template, call: Call) -> Turn:
+        """Begin a run."""
+        if id(template) not in self._engines:
+            self._engines[id(template)] = template, self._make(template, limits=self.limits)
+        engine = self._engines[id(template)][1]
+        began = time.thread_time()
+        turn = engine.start(call)
+        self._runs.append((engine, turn.run))
+        return self._told(turn, len(self._runs), began)
+
+    async def resume(self, run: int, answers: tuple[EffectAnswer, ...], *, now: int) -> Turn:
+        """Continue a run."""
+        engine, own = self._runs[run - 1]
+        began = time.thread_time()
+        return self._told(engine.resume(own, answers, now=now), run, began)
+
+    def end(self, run: int) -> None:
+        """Record which run was ended, and end it."""
+        self.ended.append(run)
+        engine, own = self._runs[run - 1]
+        engine.end(own)
+
+    def demote(self) -> None:
+        """Record it."""
+        self.is_behind = True
+
+    def stop(self) -> None:
+        """Do nothing."""
+
+    def _told(self, turn: Turn, run: int, began: float) -> Turn:
+        return msgspec.structs.replace(turn, run=run, took=time.thread_time() - began)

@@ -1,0 +1,342 @@
+"""Engine processes: what they hold, and that whatever happens in one costs one run."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from template_stage import NOW, call, template
+
+from twite.domain.errors import TemplatesBusy
+from twite.engines.process import engine_process
+from twite.engines.process.engine_process import BEHIND, HANGS
+from twite.engines.process.engine_server import EngineServer
+from twite.gateway.ports.engines import EngineLost
+from twite.gtm.template.sandbox import EffectAnswer, RunLimits, RunResult
+from twite.gtm.template.template import TemplateUnusable
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+GOOD = template("require('sendHttpGet')('https://a.example/', () => data.gtmOnSuccess());")
+ECHOES = template(
+    "require('sendHttpGet')('https://a.example/', (status) => "
+    "data.at === status ? data.gtmOnSuccess() : data.gtmOnFailure());"
+)
+LOOPS = template("for (;;) {}")
+BOMB = template("const all = []; for (;;) all.push('x'.repeat(1e5) + all.length);")
+IN_ONE_STEP = template(
+    """
+    const none = {};
+    const long = 'x'.repeat(2000000);
+    for (let at = 0; ; at++) none[long + at];
+    """
+)
+ANSWER = (EffectAnswer(id=1, status=200),)
+
+
+@pytest.fixture
+async def server():
+    server = EngineServer(keys={"one": "key-of-hmac"})
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+def process(server):
+    return server.process(RunLimits(time=0.1))
+
+
+async def hangs_in(process):
+    """Return a turn that no limit ends, once it is under way."""
+    asked = asyncio.create_task(process.start(IN_ONE_STEP, call()))
+    await until(lambda: process.pid is not None)
+    await until(lambda: time.clock_gettime((~process.pid << 3) | 2) > 0.05)
+    return asked
+
+
+async def until(holds):
+    async with asyncio.timeout(20):
+        while not holds():  # noqa: ASYNC110  what the system does sets no event
+            await asyncio.sleep(0.001)
+
+
+async def succeeds(process):
+    first = await process.start(GOOD, call())
+    last = await process.resume(first.run, ANSWER, now=NOW)
+    return last.outcome is RunResult.SUCCESS
+
+
+async def test_a_run_goes_from_turn_to_turn_and_its_cpu_is_measured(process):
+    first = await process.start(GOOD, call())
+    last = await process.resume(first.run, ANSWER, now=NOW)
+
+    assert (first.outcome, last.outcome) == (RunResult.SILENT, RunResult.SUCCESS)
+    assert 0 < first.took < 1
+
+
+@linux
+async def test_a_process_holds_no_environment_and_no_descriptor_but_its_line(
+    server, process, monkeypatch
+):
+    monkeypatch.setenv("TWITE_SECRET_KEY", "must-not-be-there")
+    await succeeds(process)
+
+    assert [about(pid, "environ") for pid in (process.pid, server.pid)] == ["", ""]
+    assert os.listdir(f"/proc/{process.pid}/fd") == ["0"]  # noqa: PTH208
+    assert about(process.pid, "fdinfo/0").startswith("pos:")
+
+
+@linux
+async def test_a_process_has_limits_and_can_gain_no_privileges(process):
+    await succeeds(process)
+
+    limits = {
+        line[:25].strip(): line[25:].split()[:2]
+        for line in about(process.pid, "limits").splitlines()
+    }
+    status = about(process.pid, "status")
+    assert limits["Max open files"] == ["1", "1"]
+    assert limits["Max file size"] == limits["Max core file size"] == ["0", "0"]
+    assert int(limits["Max address space"][1]) < 1 << 30
+    assert "NoNewPrivs:\t1" in status
+    assert os.getpgid(process.pid) == process.pid
+
+
+@linux
+async def test_the_processes_end_with_the_gateway_and_so_does_the_server(server, process):
+    script = (
+        "import asyncio, os, sys; from template_stage import call, template\n"
+        "from twite.engines.process.engine_server import EngineServer\n"
+        "from twite.gtm.template.sandbox import RunLimits\n"
+        "async def main():\n"
+        "    server = EngineServer(); process = server.process(RunLimits())\n"
+        "    await process.start(template(''), call())\n"
+        "    print(server.pid, process.pid, flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "asyncio.run(main())"
+    )
+    died = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, cwd=Path(__file__).parent, stdout=asyncio.subprocess.PIPE
+    )
+    told, _ = await died.communicate()
+    pids = [int(pid) for pid in told.split()]
+    assert len(pids) == 2
+    await until(lambda: not any(_runs(pid) for pid in pids))
+
+
+def _runs(pid):
+    with contextlib.suppress(OSError):
+        return "State:\tZ" not in about(pid, "status")
+    return False
+
+
+def about(pid, name):
+    return Path(f"/proc/{pid}/{name}").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS])
+async def test_a_process_that_dies_costs_the_run_whose_turn_it_is_and_no_other(process, number):
+    waiting = [await process.start(ECHOES, call(fields={"at": at})) for at in range(5)]
+    hanging = await hangs_in(process)
+    behind = asyncio.create_task(
+        process.resume(waiting[0].run, (EffectAnswer(id=1, status=0),), now=NOW)
+    )
+    await asyncio.sleep(0)
+    before = process.pid
+
+    os.kill(process.pid, number)
+
+    with pytest.raises(EngineLost, match=f"its engine process ended by {number.name}") as caught:
+        await hanging
+    assert caught.value.template is IN_ONE_STEP
+    turns = [await behind]
+    for at, turn in enumerate(waiting[1:], start=1):
+        turns.append(await process.resume(turn.run, (EffectAnswer(id=1, status=at),), now=NOW))
+    assert {turn.outcome for turn in turns} == {RunResult.SUCCESS}
+    assert process.pid != before
+
+
+async def test_a_turn_that_no_limit_ends_costs_its_run_and_the_next_process_goes_on(process):
+    waiting = await process.start(GOOD, call())
+
+    with pytest.raises(EngineLost) as caught:
+        await process.start(IN_ONE_STEP, call())
+
+    assert str(caught.value) == HANGS
+    assert 1.2 <= caught.value.took < 10
+    assert (await process.resume(waiting.run, ANSWER, now=NOW)).outcome is RunResult.SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("hostile", "error"),
+    [(LOOPS, "the run took too much time"), (BOMB, "the run took too much memory")],
+    ids=["loops", "bomb"],
+)
+async def test_what_a_limit_ends_costs_its_own_run_and_no_run_of_the_same_template(
+    server, hostile, error
+):
+    process = server.process(RunLimits(time=0.3 if hostile is LOOPS else 3))
+    both = template(f"if (data.bad) {{ {hostile.code.text} }} {ECHOES.code.text}")
+    waiting = await process.start(both, call(fields={"at": 7}))
+    before = process.pid
+
+    ended = await process.start(both, call(fields={"bad": True}))
+    after = await process.resume(waiting.run, (EffectAnswer(id=1, status=7),), now=NOW)
+
+    assert (ended.error, ended.spent) == (error, True)
+    assert after.outcome is RunResult.SUCCESS
+    assert process.pid != before  # what the engine lost went with the process
+
+
+async def test_turns_are_repeated_in_a_new_process_with_their_answers_and_not_their_effects(
+    process,
+):
+    code = """
+    const send = require('sendHttpGet');
+    const random = require('generateRandom');
+    const seen = [random(0, 1e9)];
+    const next = (status) => {
+      seen.push(status, random(0, 1e9));
+      if (status === 3) { require('logToConsole')(seen.join()); data.gtmOnSuccess(); }
+      else send('https://a.example/' + status, next);
+    };
+    send('https://a.example/0', next);
+    """
+    told = []
+    for dies in (False, True):
+        turn = await process.start(template(code), call(seed=7))
+        for status in (1, 2, 3):
+            if dies:
+                gone = process.pid
+                os.kill(gone, signal.SIGKILL)
+                await until(lambda gone=gone: process.pid != gone)
+            answers = (EffectAnswer(id=turn.waiting[0], status=status),)
+            turn = await process.resume(turn.run, answers, now=NOW + status)
+        told.append((turn.outcome, turn.effects))
+
+    assert told[0] == told[1]
+    assert told[0][0] is RunResult.SUCCESS
+    assert len(told[0][1]) == 1  # the line alone, and none of the requests
+
+
+async def test_a_run_that_holds_too_much_to_be_repeated_is_lost_with_its_process(process):
+    code = """
+    const send = require('sendHttpGet');
+    const next = () => send('https://a.example/', next);
+    next();
+    """
+    turn = await process.start(template(code), call())
+    for _ in range(5):
+        large = (EffectAnswer(id=turn.waiting[0], status=200, body="x" * 1_000_000),)
+        turn = await process.resume(turn.run, large, now=NOW)
+    gone = process.pid
+    os.kill(gone, signal.SIGKILL)
+    await until(lambda: process.pid != gone)
+
+    lost = await process.resume(turn.run, (), now=NOW)
+
+    assert "it holds too much to be repeated" in str(lost.error)
+    assert await succeeds(process)
+
+
+async def test_many_runs_at_once_get_their_own_answers(process):
+    calls = [call(fields={"at": at}) for at in range(50)]
+
+    turns = await asyncio.gather(*(process.start(ECHOES, one) for one in calls))
+    told = await asyncio.gather(
+        *(
+            process.resume(turn.run, (EffectAnswer(id=1, status=at),), now=NOW)
+            for at, turn in enumerate(turns)
+        )
+    )
+
+    assert {turn.outcome for turn in told} == {RunResult.SUCCESS}
+
+
+async def test_a_run_that_was_ended_is_not_resumed(process):
+    first = await process.start(GOOD, call())
+
+    process.end(first.run)
+
+    assert (await process.resume(first.run, (), now=NOW)).error is not None
+
+
+async def test_a_run_whose_caller_is_gone_is_forgotten(process):
+    asked = asyncio.create_task(process.start(GOOD, call()))
+    await asyncio.sleep(0)
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+
+    assert (await process.resume(1, ANSWER, now=NOW)).error is not None
+    assert await succeeds(process)
+
+
+async def test_code_that_is_no_javascript_is_unusable_with_its_line_and_costs_no_process(process):
+    await succeeds(process)
+    before = process.pid
+
+    with pytest.raises(TemplateUnusable) as caught:
+        await process.start(template("const a = 1;\nconst b = ;"), call())
+
+    assert caught.value.line == 2
+    assert await succeeds(process)
+    assert process.pid == before
+
+
+async def test_an_idle_process_ends_and_the_next_run_starts_another(server, monkeypatch):
+    process = engine_process.QuickJsProcess(server, limits=RunLimits(), keys={}, idle=0.05)
+    first = await process.start(GOOD, call())
+    pid = process.pid
+    await asyncio.sleep(0.2)
+    still = process.pid
+
+    await process.resume(first.run, ANSWER, now=NOW)
+    await until(lambda: process.pid is None)
+
+    assert still == pid  # a run waited in it
+    assert await succeeds(process)
+    assert process.pid != pid
+    process.stop()
+
+
+@linux
+async def test_a_demoted_process_comes_behind_all_others_and_so_does_the_next(process):
+    await succeeds(process)
+    process.demote()
+    ranks = [os.getpriority(os.PRIO_PROCESS, process.pid)]
+    await process.start(LOOPS, call())
+    await succeeds(process)
+    ranks.append(os.getpriority(os.PRIO_PROCESS, process.pid))
+
+    assert ranks == [BEHIND, BEHIND]
+
+
+async def test_the_fork_server_is_started_again_if_it_dies(server, process):
+    await succeeds(process)
+    former = server.pid
+    os.kill(former, signal.SIGKILL)
+    await until(lambda: server.pid != former and process.pid is None)
+
+    assert await succeeds(process)
+    assert server.pid not in {None, former}
+
+
+async def test_where_no_process_can_be_started_callers_are_told_to_come_again(server, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+
+    with pytest.raises(TemplatesBusy, match="no engine process can be started"):
+        await server.process(RunLimits()).start(GOOD, call())
+
+
+async def test_what_waits_when_the_process_is_stopped_is_cancelled(server, process):
+    hanging = await hangs_in(process)
+
+    await server.stop()
+
+    with pytest.raises(asyncio.CancelledError):
+        await hanging
