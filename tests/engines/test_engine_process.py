@@ -35,6 +35,10 @@ IN_ONE_STEP = template(
     for (let at = 0; ; at++) none[long + at];
     """
 )
+LEAVES = template(
+    "const all = {}; all.itself = all; all.long = []; "
+    "for (let at = 0; at < 40; at++) all.long.push('x'.repeat(1e5) + at);"
+)
 ANSWER = (EffectAnswer(id=1, status=200),)
 
 
@@ -223,6 +227,14 @@ async def test_turns_are_repeated_in_a_new_process_with_their_answers_and_not_th
     assert len(told[0][1]) == 1  # the line alone, and none of the requests
 
 
+async def test_memory_that_earlier_runs_left_ends_no_run(server):
+    process = server.process(RunLimits(time=2))
+
+    turns = [await process.start(LEAVES, call()) for _ in range(12)]
+
+    assert [turn.error for turn in turns] == [None] * 12
+
+
 async def test_a_run_that_holds_too_much_to_be_repeated_is_lost_with_its_process(process):
     code = """
     const send = require('sendHttpGet');
@@ -246,7 +258,7 @@ async def test_a_run_that_holds_too_much_to_be_repeated_is_lost_with_its_process
 async def test_many_runs_at_once_get_their_own_answers(process):
     calls = [call(fields={"at": at}) for at in range(50)]
 
-    turns = await asyncio.gather(*(process.start(ECHOES, one) for one in calls))
+    turns = await asyncio.gather(*(process.start(ECHOES, said) for said in calls))
     told = await asyncio.gather(
         *(
             process.resume(turn.run, (EffectAnswer(id=1, status=at),), now=NOW)

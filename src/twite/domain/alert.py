@@ -28,7 +28,9 @@ class AlertKind(StrEnum):
     )
     STORE_RESTORED = "store_restored"  # the database is an older copy of itself
     DISK_NEARLY_FULL = "disk_nearly_full"  # little room is left beside the database
-    TEMPLATE_HUNG = "template_hung"  # of a tag, client or variable: a run of it could not be ended
+    TEMPLATE_HUNG = (
+        "template_hung"  # of a tag, client or variable: its engine process ended in a run
+    )
     CLOCK_WRONG = "clock_wrong"  # this machine's clock and X's differ
 
 
@@ -86,7 +88,7 @@ RULES: Final[Mapping[AlertKind, AlertRule]] = {
     AlertKind.DISK_NEARLY_FULL: AlertRule(
         title="the disk is nearly full", urgent=True, calm=MINUTE
     ),
-    AlertKind.TEMPLATE_HUNG: AlertRule(title="a template hangs", urgent=True),
+    AlertKind.TEMPLATE_HUNG: AlertRule(title="a template hangs or crashes", urgent=True),
     AlertKind.CLOCK_WRONG: AlertRule(
         title="the clock differs from X's", opens_after=MINUTE, calm=10 * MINUTE
     ),

@@ -1,12 +1,12 @@
 """A tag's first turn before the answer: what it adds, and when it is not waited for."""
 
 import asyncio
-import threading
 
 import pytest
 
 from twite.engines.quickjs.engine import QuickJsEngine
-from twite.gateway.ports.events import FirstTurnEnded
+from twite.gateway.ports.engines import EngineLost
+from twite.gateway.ports.events import FirstTurnEnded, Troubled
 from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.tags.run.first_turn import FirstTurns
 from twite.gateway.tags.run.payload import TagPayload
@@ -16,6 +16,7 @@ from twite.gtm.container.parts import ALL_EVENTS, Container, ContainerTag, Seque
 from twite.gtm.template.permissions import Grant
 from twite.gtm.template.template import Template, TemplateKind, TemplatePart
 from twite.machine.system import SystemClock
+from twite.testing.local_engines import LocalEngines, LocalProcess
 
 GRANTS = (
     Grant(permission="send_http", parameters={"allowedUrls": "any"}),
@@ -56,11 +57,12 @@ class Seen:
 
 
 class Stage:
-    def __init__(self, *, within=5_000, make=QuickJsEngine):
+    def __init__(self, *, within=5_000, engines=None):
         self.seen = Seen()
         self.storage = TemplateStorage()
         self.main = None
-        self.pool = EnginePool(make, elapsed=SystemClock().elapsed, observer=self.seen)
+        engines = engines or LocalEngines(QuickJsEngine)
+        self.pool = EnginePool(engines, elapsed=SystemClock().elapsed, observer=self.seen)
         self.pool.start()
         self.turns = FirstTurns(self.pool, storage=self.storage, observer=self.seen, within=within)
 
@@ -163,22 +165,33 @@ async def test_a_turn_that_fails_adds_what_came_before_or_nothing_and_raises_not
     assert len(stage.seen.results) == 1
 
 
-class Stuck(QuickJsEngine):
-    """An engine whose turns wait until they are let go."""
+class StuckEngines(LocalEngines):
+    """Engines whose turns wait until they are let go."""
 
-    go = threading.Event()
+    def __init__(self):
+        super().__init__(QuickJsEngine)
+        self.go = asyncio.Event()
 
-    def start(self, call):
-        self.go.wait(10)
-        return super().start(call)
+    def process(self, limits):
+        return StuckProcess(self, limits)
+
+
+class StuckProcess(LocalProcess):
+    def __init__(self, engines, limits):
+        super().__init__(QuickJsEngine, limits)
+        self._stuck = engines
+
+    async def start(self, template, call):
+        await self._stuck.go.wait()
+        return await super().start(template, call)
 
 
 async def test_a_late_tag_is_not_waited_for_again_until_its_turn_has_ended(stage):
-    Stuck.go.clear()
-    stage = stage(within=30, make=Stuck)
+    engines = StuckEngines()
+    stage = stage(within=30, engines=engines)
 
     first, second = await stage.run(RANDOM), await stage.run(RANDOM)
-    Stuck.go.set()
+    engines.go.set()
     await asyncio.gather(*stage.turns.running.values())
     stage.turns.within = 5_000
     third = await stage.run(RANDOM)
@@ -201,3 +214,22 @@ async def test_a_tag_that_used_much_cpu_is_skipped_for_a_while(stage):
 
     assert await stage.run(RANDOM) is None
     assert stage.seen.results == ["skipped"]
+
+
+class LostProcess(LocalProcess):
+    async def start(self, template, _call):
+        await asyncio.sleep(0)
+        raise EngineLost("its engine process ended by SIGSEGV", template=template, took=0.1)
+
+
+class LostEngines(LocalEngines):
+    def process(self, limits):
+        return LostProcess(QuickJsEngine, limits)
+
+
+async def test_a_turn_that_costs_its_process_adds_nothing_and_puts_the_tag_on_probation(stage):
+    stage = stage(engines=LostEngines(QuickJsEngine))
+
+    assert [await stage.run(RANDOM), await stage.run(RANDOM)] == [None, None]
+    assert stage.seen.results == ["failed", "skipped"]
+    assert "tag ads" in [notice.where for notice in stage.seen.notices if type(notice) is Troubled]

@@ -33,12 +33,13 @@ class EngineRun:
         self.parts = (*self.parts, text) if kept and self.parts is not None else None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class AskedTurn:
-    """A turn that somebody waits for."""
+    """A turn that a caller waits for. `took` are the CPU seconds of an earlier attempt."""
 
     run: EngineRun
     future: asyncio.Future[Turn]
+    took: float = 0.0
 
 
 class EngineLine:
@@ -52,6 +53,7 @@ class EngineLine:
         self.out = bytearray()
         self.is_flushing = False
         self.sent: deque[AskedTurn] = deque()
+        self.answered = 0  # turns
         self.is_open = True
         self.why = ""  # Twite ended it
         self.took = 0.0

@@ -18,6 +18,7 @@ import msgspec
 from twite.domain.errors import TemplatesBusy
 from twite.engines.process.engine_line import AskedTurn, EngineLine, EngineRun
 from twite.engines.process.frames import Act, EngineRequest, EngineResponse, FrameTooLong, framed
+from twite.engines.quickjs.context import OUT_OF_MEMORY
 from twite.engines.quickjs.engine import (
     answers_text,
     boot_of,
@@ -89,7 +90,7 @@ class QuickJsProcess:
         self._watch: asyncio.TimerHandle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
         self._used_at = 0.0
-        self._telling: set[asyncio.Task[None]] = set()
+        self._reports: set[asyncio.Task[None]] = set()
         self._is_over = False
 
     @property
@@ -139,7 +140,7 @@ class QuickJsProcess:
         for timer in (self._watch, self._idle_timer):
             if timer is not None:
                 timer.cancel()
-        for task in self._telling:
+        for task in self._reports:
             task.cancel()
         line = self._line
         self._runs.clear()
@@ -246,9 +247,16 @@ class QuickJsProcess:
                 asked.future.set_exception(found)
             return
         turn = read_turn(response.turn)
-        line.sent.popleft()
         took = response.took if 0 <= response.took <= self._patience else self._patience
-        turn = msgspec.structs.replace(turn, run=run.number, took=took)
+        if response.ends and turn.error == OUT_OF_MEMORY and line.answered:
+            # Memory that earlier runs left may have been missing: the run is repeated alone.
+            asked.took += took
+            self._close(line)
+            self._ask_again(line)
+            return
+        line.sent.popleft()
+        line.answered += 1
+        turn = msgspec.structs.replace(turn, run=run.number, took=took + asked.took)
         if turn.done and not turn.listening:
             self._runs.pop(run.number, None)
         else:
@@ -268,8 +276,8 @@ class QuickJsProcess:
             asked = line.sent.popleft()
             self._runs.pop(asked.run.number, None)
             task = asyncio.get_running_loop().create_task(self._tell(line, asked))
-            self._telling.add(task)
-            task.add_done_callback(self._telling.discard)
+            self._reports.add(task)
+            task.add_done_callback(self._reports.discard)
         self._ask_again(line)
 
     async def _tell(self, line: EngineLine, asked: AskedTurn) -> None:

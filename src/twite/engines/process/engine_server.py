@@ -36,6 +36,7 @@ class EngineServer:
     def __init__(self, *, keys: Mapping[str, str] | None = None) -> None:
         self._keys = keys or {}
         self._server: subprocess.Popen[bytes] | None = None
+        self._ending: list[subprocess.Popen[bytes]] = []
         self._line: socket.socket | None = None
         self._held = b""
         self._asked = 0
@@ -64,10 +65,10 @@ class EngineServer:
         for process in list(self._processes):
             process.stop()
         self._processes.clear()
-        server = self._server
         self._forget()
-        if server is not None:
-            await asyncio.to_thread(_reaped, server)
+        ending, self._ending = self._ending, []
+        for server in ending:
+            await asyncio.to_thread(_reap, server)
 
     def spawn(self, *, memory: int) -> tuple[socket.socket, asyncio.Future[int]]:
         """Start a process; return our end of its line, and its coming process id.
@@ -163,11 +164,12 @@ class EngineServer:
         self._ended.clear()
         self._held = b""
         server, self._server = self._server, None
+        self._ending = [ended for ended in self._ending if ended.poll() is None]
         if server is not None:
-            server.poll()
+            self._ending.append(server)
 
 
-def _reaped(server: subprocess.Popen[bytes]) -> None:
+def _reap(server: subprocess.Popen[bytes]) -> None:
     try:
         server.wait(_ENDING)
     except subprocess.TimeoutExpired:

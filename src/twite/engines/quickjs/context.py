@@ -16,6 +16,7 @@ import quickjs
 _FULL: Final = frozenset(
     {"InternalError: out of memory", "thrown: null", "thrown: [uninitialized]"}
 )
+OUT_OF_MEMORY: Final = "the run took too much memory"
 _TOO_LONG: Final = "the run took too much time"
 _BOOT: Final = 10.0  # seconds; the sandbox is our own code
 _BOOT_MEMORY: Final = 16 * 1024 * 1024  # bytes, at least
@@ -182,7 +183,7 @@ def limit_passed(error: str) -> str:
     if "interrupted" in head:
         return _TOO_LONG
     if head == "null" or head in _FULL or "out of memory" in head:
-        return "the run took too much memory"
+        return OUT_OF_MEMORY
     return f"the run exceeded a limit: {head}"
 
 
