@@ -8,7 +8,7 @@ from twite.domain.delivery import Settlement, Transition, Trigger
 from twite.gateway.ports.outbox import Claim
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres import nodes
-from twite.stores.postgres.nodes import LEADER, owner_of
+from twite.stores.postgres.nodes import owner_of
 from twite.stores.postgres.store import PostgresStore
 from twite.testing.builders import a_submission, an_entry
 
@@ -140,17 +140,19 @@ async def test_what_a_fenced_node_settles_comes_too_late(open_node, end_lease):
     assert (account.delivered, account.pending, account.balance) == (0, 1, 0)
 
 
-async def test_a_fenced_node_joins_anew_and_owns_nothing_at_first(open_node, end_lease):
+async def test_a_fenced_node_sends_nothing_before_it_has_joined_again(open_node, end_lease):
     first, second = [await open_node() for _ in range(2)]
     await balanced(first, second)
     was = first.ownership.node
     end_lease(first)
     await owned(second)
 
-    (mine,) = await owned(first)
+    assert await owned(first) == [None]
+    assert not first.ownership.may_send()
+    await first.ownership.join(ACCOUNTS, longest_request=0)
 
     assert first.ownership.node > was
-    assert mine == frozenset()
+    assert await owned(first) == [frozenset()]
     assert first.ownership.may_send()
 
 
@@ -206,8 +208,23 @@ async def test_a_node_sends_nothing_once_its_own_clock_says_that_its_lease_is_ov
     assert not node.ownership.is_leader
 
 
+async def test_the_leader_stays_the_same_until_it_leaves(open_node):
+    stores = []
+    for _ in range(6):
+        stores.append(await open_node())
+        await balanced(*stores)
+        assert [store.ownership.is_leader for store in stores] == [True] + [False] * (
+            len(stores) - 1
+        )
+
+    await stores[0].ownership.leave()
+    await balanced(*stores[1:])
+
+    assert [store.ownership.is_leader for store in stores].count(True) == 1
+
+
 def test_a_node_that_joins_moves_only_its_own_share():
-    known = frozenset({*ACCOUNTS.values(), LEADER})
+    known = frozenset(ACCOUNTS.values())
     before = {account: owner_of(account, [(1, known), (2, known)]) for account in known}
     after = {account: owner_of(account, [(1, known), (2, known), (3, known)]) for account in known}
 

@@ -42,6 +42,7 @@ class CircuitBreaker:
     pause: Pause | None
     # The pause as stored; a write may have failed.
     _stored: Pause | None = field(init=False)
+    _is_writing: bool = field(init=False, default=False)
     # A restart may be the fix: probe at once.
     _probe_at: int = field(init=False)
     # Failures in a row, and the end of the back-off they caused.
@@ -58,6 +59,11 @@ class CircuitBreaker:
     def __post_init__(self) -> None:
         self._stored = self.pause
         self._probe_at = self._backoff_until = self._slow_until = self.clock.elapsed()
+
+    @property
+    def noted(self) -> Pause | None:
+        """The pause that is certainly in the store; None while one is being written."""
+        return None if self._is_writing else self._stored
 
     @property
     def paused(self) -> bool:
@@ -130,18 +136,21 @@ class CircuitBreaker:
         if was is not None:
             self.observer.see(Resumed(pixel=self.pixel))
 
-    def follow(self, stored: Pause | None) -> bool:
+    def follow(self, stored: Pause | None, *, noted: Pause | None) -> bool:
         """Obey the pause in the store, if a user made or ended it; return whether that ended one.
 
-        Only the owner of the pixel writes other pauses.
+        `noted` is the property of that name, from before the store was read. Only the owner of the
+        pixel writes other pauses.
         """
+        if noted is not self.noted:
+            return False  # this gateway has changed it since
         if stored is not None:
             if stored.reason.startswith(PAUSED_BY_USER) and stored != self.pause:
                 self.pause = self._stored = stored
                 self._doubted = False
                 self.observer.see(Paused(pixel=self.pixel, reason=stored.reason))
             return False
-        if self._stored is None or self.pause != self._stored:
+        if noted is None or self.pause != noted:
             return False
         self.pause = self._stored = None
         self.record_response()
@@ -179,11 +188,14 @@ class CircuitBreaker:
             self.observer.see(Paused(pixel=self.pixel, reason=reason))
         if self._stored is not self.pause:
             self._stored = self.pause
+            self._is_writing = True
             try:
                 await self.state.put([self.pause])
             except TransientError:
                 self._stored = None
                 raise
+            finally:
+                self._is_writing = False
 
     def record_failure(self, *, randomness: float) -> None:
         """Record a failure (5xx, no answer) and back off, longer each time.

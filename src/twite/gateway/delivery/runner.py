@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -60,7 +59,8 @@ class DeliveryRunner:
     ownership: Ownership | None = None
     longest_request: int = 0
     _workers: dict[str, Worker] = field(init=False, default_factory=dict)
-    _running: dict[str, asyncio.Task[None]] = field(init=False, default_factory=dict)
+    # Also workers that were told to stop, until their last request has ended.
+    _running: dict[asyncio.Task[None], tuple[Worker, str]] = field(init=False, default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
     _joined: dict[str, str] = field(init=False, default_factory=dict)
     _owned: frozenset[str] = field(init=False, default=frozenset())
@@ -108,18 +108,14 @@ class DeliveryRunner:
             rate_limit = RateLimit(
                 limit=destination.rate, clock=self.clock, past=(), pixels=[destination.pixel]
             )
-            self._run(self._make_worker(destination, rate_limit, ()))
+            self._run(self._make_worker(destination, rate_limit, ()), destination.meter)
 
     def leave(self, pixel: str) -> None:
         """Stop the worker of a pixel. Batches in flight finish; pending deliveries stay queued."""
         self.destinations = [known for known in self.destinations if known.pixel != pixel]
-        self._stop_worker(pixel)
-
-    def _stop_worker(self, pixel: str) -> asyncio.Task[None] | None:
         worker = self._workers.pop(pixel, None)
         if worker is not None:
             worker.stop()
-        return self._running.pop(pixel, None)
 
     async def hold(self, pixel: str, *, who: str) -> bool:
         """Pause a pixel at a user's request; return whether a gateway sends to it.
@@ -159,7 +155,7 @@ class DeliveryRunner:
         self.clock.resume(latest=timed.latest, ahead=timed.ahead)
         await self._sweep.once()
         if self.ownership is None:
-            await self._begin(frozenset(self._accounts().values()), last=timed.last)
+            await self._begin(self._accounts(), last=timed.last)
         else:
             await self._share_out(self.ownership)
             self._keep(asyncio.create_task(self._keep_sharing(self.ownership)))
@@ -172,10 +168,10 @@ class DeliveryRunner:
             rule.pixel: rule.pixel for rule in rules
         }
 
-    async def _begin(self, accounts: AbstractSet[str], *, last: int) -> None:
-        """Start the workers of some accounts. `last` is the last moment on record."""
+    async def _begin(self, accounts: Mapping[str, str], *, last: int) -> None:
+        """Start the workers of some pixels and tags. `last` is the last moment on record."""
         pauses = list(await self.outbox.load(Pause))
-        destinations = [known for known in self.destinations if known.meter in accounts]
+        destinations = [known for known in self.destinations if known.pixel in accounts]
         rate_limits = await self._rate_limits(destinations, last)
         workers = [
             self._make_worker(destination, rate_limits[destination.meter], pauses)
@@ -190,12 +186,16 @@ class DeliveryRunner:
                 for rule in self.tags.rules
                 if rule.pixel in accounts
             ]
+        if self._stopping.is_set():
+            return  # meanwhile: nobody would stop these workers
         for worker in workers:
-            self._run(worker)
+            self._run(worker, accounts[worker.pixel])
 
-    def _run(self, worker: Worker) -> None:
+    def _run(self, worker: Worker, account: str) -> None:
         self._workers[worker.pixel] = worker
-        self._running[worker.pixel] = self._keep(asyncio.create_task(worker.run()))
+        task = self._keep(asyncio.create_task(worker.run()))
+        self._running[task] = (worker, account)
+        task.add_done_callback(self._running.pop)
 
     def _keep(self, task: asyncio.Task[None]) -> asyncio.Task[None]:
         self._tasks.add(task)
@@ -210,6 +210,9 @@ class DeliveryRunner:
                 await self._share_out(ownership)
             except TransientError as error:
                 self.observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
+            except Exception as fault:  # noqa: BLE001  without a lease nothing is ever sent
+                reason = type(fault).__name__
+                self.observer.see(Troubled(where=TroublePlace.OUTBOX, reason=reason))
 
     async def _share_out(self, ownership: Ownership) -> None:
         """Start the workers of accounts that this gateway owns now, and stop those of others."""
@@ -222,35 +225,51 @@ class DeliveryRunner:
             await ownership.join(accounts, longest_request=longest)
             self._joined = accounts
         owned = await ownership.refresh()
-        lost = self._owned - owned
-        for account in lost - self._leaving:
+        if owned is None:
+            await self._end([worker for worker, _ in self._running.values()])
+            self._owned, self._joined = frozenset(), {}  # join again next time
+            return
+        for account in self._owned - owned - self._leaving:
             self._leaving.add(account)
             self._keep(asyncio.create_task(self._hand_over(ownership, account)))
-        gained = owned - self._owned - self._leaving
-        self._owned = self._owned - lost | gained
-        if gained:
+        self._owned = owned
+        idle = {
+            pixel: account
+            for pixel, account in accounts.items()
+            if account in owned - self._leaving and pixel not in self._workers
+        }
+        if idle:
             (timed,) = await self.outbox.load(ClockRecord)
-            await self._begin(gained, last=timed.last)
+            await self._begin(idle, last=timed.last)
         await self._follow_pauses()
 
     async def _hand_over(self, ownership: Ownership, account: str) -> None:
         """Let another gateway have an account once the requests in flight have ended."""
-        pixels = [pixel for pixel, name in self._accounts().items() if name == account]
-        running = [task for pixel in pixels if (task := self._stop_worker(pixel)) is not None]
+        await self._end([worker for worker, name in self._running.values() if name == account])
+        while not self._stopping.is_set():
+            try:
+                await ownership.give_up([account])
+                break
+            except TransientError as error:
+                self.observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
+            await wait_for_event(self._stopping, self.clock, most=SHARE_OUT_EVERY)
+        self._leaving.discard(account)
+
+    async def _end(self, workers: Sequence[Worker]) -> None:
+        """Stop workers, and wait until their requests have ended."""
+        for worker in workers:
+            worker.stop()
+            self._workers.pop(worker.pixel, None)
+        running = [task for task, (worker, _) in self._running.items() if worker in workers]
         if running:
             await asyncio.wait(running)
-        try:
-            await ownership.give_up([account])
-        except TransientError as error:
-            self.observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
-        finally:
-            self._leaving.discard(account)
 
     async def _follow_pauses(self) -> None:
         """Obey pauses that a user made or ended through another gateway."""
+        noted = {worker: worker.circuit_breaker.noted for worker in self._workers.values()}
         pauses = await self.outbox.load(Pause)
-        for pixel, worker in self._workers.items():
-            worker.follow(_whole(pauses, pixel))
+        for worker, pause in noted.items():
+            worker.follow(_whole(pauses, worker.pixel), noted=pause)
 
     async def stop(self, *, within: int) -> bool:
         """Stop claiming, and wait for batches in flight; return whether all ended in time.
@@ -261,9 +280,9 @@ class DeliveryRunner:
         self._stopping.set()
         for worker in self._workers.values():
             worker.stop()
-        if not self._tasks:
-            return True
-        _, unfinished = await asyncio.wait(self._tasks, timeout=within / 1_000)
+        unfinished: set[asyncio.Task[None]] = set()
+        if self._tasks:
+            _, unfinished = await asyncio.wait(self._tasks, timeout=within / 1_000)
         for task in unfinished:
             task.cancel()
         if unfinished:

@@ -144,9 +144,9 @@ class Worker:
         await self.batch_handler.release()
         self._reopened.set()
 
-    def follow(self, stored: Pause | None) -> None:
+    def follow(self, stored: Pause | None, *, noted: Pause | None) -> None:
         """Obey a pause that a user made or ended through another gateway on the same store."""
-        if self.circuit_breaker.follow(stored):
+        if self.circuit_breaker.follow(stored, noted=noted):
             self._reopened.set()
 
     def stop(self) -> None:

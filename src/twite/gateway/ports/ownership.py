@@ -18,14 +18,16 @@ class Ownership(Protocol):
     async def join(self, accounts: Mapping[str, str], *, longest_request: int) -> None:
         """Take part. `accounts` maps each pixel to its account; `longest_request` is in ms.
 
-        May be called again, with other pixels. Raises LedgerUnavailable.
+        May be called again: with other pixels, or after a loss of the lease. Raises
+        LedgerUnavailable.
         """
 
-    async def refresh(self) -> frozenset[str]:
+    async def refresh(self) -> frozenset[str] | None:
         """Renew the lease and share the accounts out; return those that this gateway sends to.
 
         An account that it owns and does not return is for another gateway: finish its requests,
-        and call `give_up`. Raises LedgerUnavailable.
+        and call `give_up`. None: the lease was lost, and others send what this gateway claimed. End
+        all requests before `join`. Raises LedgerUnavailable.
         """
 
     async def give_up(self, accounts: Collection[str]) -> None:

@@ -45,13 +45,14 @@ class PostgresOwnership:
         self._longest_request = 0
         self._until = 0.0  # of the lease, by `boot_time`
         self._owned: frozenset[str] = frozenset()
+        self._is_fenced = False
 
     @property
     def is_leader(self) -> bool:
         return LEADER in self._owned and self.may_send()
 
     def may_send(self) -> bool:
-        return self.node == 0 or boot_time() < self._until
+        return self.node == 0 or (not self._is_fenced and boot_time() < self._until)
 
     @property
     def node(self) -> int:
@@ -72,19 +73,20 @@ class PostgresOwnership:
     async def join(self, accounts: Mapping[str, str], *, longest_request: int) -> None:
         self._accounts = dict(accounts)
         self._longest_request = longest_request
-        if self.node == 0:
+        if self.node == 0 or self._is_fenced:
             await self._join()
         else:
             known = self._known()
             await self._database.write(lambda book: book.run("know_accounts", accounts=known))
 
-    async def refresh(self) -> frozenset[str]:
+    async def refresh(self) -> frozenset[str] | None:
         began = boot_time()
         if await self._database.write(_renewed):
             self._until = began + LEASE / SECOND
         else:
-            # Fenced: others own what this node owned.
-            await self._join()
+            self._is_fenced = True
+            self._owned = frozenset()
+            return None
         await self._fence()
         owned, mine = await self._database.write(self._share_out)
         self._owned = owned & mine
@@ -102,7 +104,6 @@ class PostgresOwnership:
 
     async def _join(self) -> None:
         known = self._known()
-        self._owned = frozenset()
         began = boot_time()
         self._database.node = await self._database.write(
             lambda book: int(
@@ -116,6 +117,7 @@ class PostgresOwnership:
             )
         )
         self._until = began + LEASE / SECOND
+        self._is_fenced = False
 
     def _known(self) -> str:
         return msgspec.json.encode(sorted({*self._accounts.values()})).decode()
@@ -139,14 +141,13 @@ class PostgresOwnership:
         """
         book.run("lock_leader")
         nodes = [
-            (node, frozenset((*_Accounts.decode(accounts), LEADER)))
+            (node, frozenset(_Accounts.decode(accounts)))
             for node, accounts in book.run("live_nodes").fetchall()
         ]
-        mine = frozenset(
-            account
-            for account in (*self._accounts.values(), LEADER)
-            if owner_of(account, nodes) == self.node
-        )
+        # Any node may lead; the leader stays the same until it leaves.
+        known = {*self._accounts.values()}
+        due = {account for account in known if owner_of(account, nodes) == self.node}
+        mine = frozenset(due | {LEADER})
         book.run("take_accounts", accounts=sorted(mine))
         owned = frozenset(account for (account,) in book.run("own_accounts"))
         return owned, mine
