@@ -12,13 +12,15 @@ from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.domain.history import total
 from twite.domain.submission import Recorded
 from twite.domain.times import DAY, HOUR
+from twite.gateway.ports.privacy import EraseStore
+from twite.gateway.ports.queries import ByConversionId
 from twite.gateway.ports.store import Retention, StoreOptions
 from twite.stores.postgres import schema
 from twite.stores.postgres.connection import Address, PostgresConnection
 from twite.stores.postgres.store import PostgresReader, PostgresStore
 from twite.stores.postgres.upkeep import SIZE_REACHED
 from twite.testing.builders import NOW, a_submission, an_entry
-from twite.testing.laws.actions import claim, delivered, record, settle
+from twite.testing.laws.actions import PIXEL, claim, delivered, record, settle
 
 OPTIONS = StoreOptions()
 KEEPING = Retention(bodies=HOUR, lives=30 * DAY, dead=30 * DAY)
@@ -118,23 +120,24 @@ async def test_an_unreachable_database_is_named_without_its_password():
 @pytest.mark.parametrize("is_committed", [True, False])
 async def test_a_commit_without_an_answer_is_looked_up(store, monkeypatch, is_committed):
     cuts = []
-    execute = PostgresConnection.execute
+    commit = PostgresConnection.commit
 
-    def cut_at_commit(self, statement, values=(), /):
-        if statement != "COMMIT" or cuts:
-            return execute(self, statement, values)
-        cuts.append(statement)
+    def cut_at_commit(self):
+        if cuts:
+            commit(self)
+            return
+        cuts.append(self)
         if is_committed:
-            execute(self, statement, values)
+            commit(self)
         self.terminate()
         raise ConnectionResetError
 
-    monkeypatch.setattr(PostgresConnection, "execute", cut_at_commit)
+    monkeypatch.setattr(PostgresConnection, "commit", cut_at_commit)
 
     recorded = await store.record(a_submission(an_entry("order-1")))
     again = await store.record(a_submission(an_entry("order-1"), receipt="r2"))
 
-    assert cuts == ["COMMIT"]
+    assert len(cuts) == 1
     assert recorded == Recorded()
     assert again == Recorded(duplicates=(0,))
     assert total(await store.balance()).received == 2
@@ -238,6 +241,23 @@ async def test_an_opt_out_of_one_store_holds_for_the_others(postgres_url):
 
     assert listed
     assert not second.some()
+
+
+async def test_a_text_with_nul_is_stored_without_and_harms_no_other(store):
+    entries = an_entry("order\0one"), an_entry("order-2", index=1)
+
+    recorded = await store.record(a_submission(*entries))
+    found = await store.find(ByConversionId(pixel=PIXEL, events=None, conversion_id="order\0one"))
+    batch = await claim(store)
+    await settle(store, batch, "delivered", delivered(batch), answer="a\0b")
+
+    assert recorded == Recorded()
+    assert [history.conversion_id for history in found] == ["order\ufffdone"]
+    assert total(await store.balance()).balance == 0
+
+
+async def test_an_erasure_ends_when_the_tables_are_vacuumed(store):
+    assert await store.erase(EraseStore(ends=True), now=NOW) == 1
 
 
 async def test_old_rows_are_pruned_and_the_accounts_stay(postgres_url):

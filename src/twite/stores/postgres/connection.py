@@ -31,11 +31,19 @@ LOST: Final = (
 )
 # Another transaction was in the way: the same again may succeed.
 CLASHES: Final = (asyncpg.TransactionRollbackError, asyncpg.UniqueViolationError)
+# The server did not accept a text with NUL.
+NUL: Final = asyncpg.CharacterNotInRepertoireError
 # The connection leads to a server that takes no writes.
 READ_ONLY: Final = (
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.exceptions.TargetServerAttributeNotMatched,
 )
+
+
+def is_passing(error: BaseException | None) -> bool:
+    """Return whether the same may succeed later: the database is away, busy or has no room."""
+    passing = (*LOST, *READ_ONLY, *CLASHES, asyncpg.InsufficientResourcesError)
+    return error is None or isinstance(error, (*passing, LedgerUnavailable))
 
 
 class Address:
@@ -122,6 +130,8 @@ class PostgresConnection:
 
     def __init__(self, driver: "asyncpg.Connection[asyncpg.Record]") -> None:
         self.driver = driver
+        # PostgreSQL stores no NUL. Few texts have one, so only a statement that failed is cleaned.
+        self.replaces_nul = False
 
     def execute(self, statement: str, values: Any = (), /) -> ResultRows:  # noqa: ANN401 - of any type
         """Run a shared statement, or one without parameters."""
@@ -133,11 +143,19 @@ class PostgresConnection:
         """Begin a transaction that writes, with the isolation level READ COMMITTED."""
         wait_for(self._executed("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", ()))
 
+    def commit(self) -> None:
+        """Commit. Raises TransactionRollbackError if the transaction had failed."""
+        tag = wait_for(self.driver.execute("COMMIT"))
+        if tag != "COMMIT":
+            raise asyncpg.TransactionRollbackError(tag)
+
     def run(
         self, statement: PostgresStatement, values: Mapping[str, object] | Sequence[object]
     ) -> ResultRows:
         """Run a statement."""
         arguments = statement.values(values)
+        if self.replaces_nul:
+            arguments = [_without_nul(value) for value in arguments]
         if statement.has_rows:
             return wait_for(self._fetched(statement.text, arguments))
         return wait_for(self._executed(statement.text, arguments))
@@ -148,9 +166,6 @@ class PostgresConnection:
 
     async def _executed(self, text: str, values: Sequence[object]) -> ResultRows:
         tag = await self.driver.execute(text, *values)
-        if text == "COMMIT" and tag != "COMMIT":
-            # The transaction had failed.
-            raise asyncpg.TransactionRollbackError(tag)
         last = tag.rpartition(" ")[2]
         return ResultRows((), int(last)) if last.isdigit() else NO_ROWS
 
@@ -168,3 +183,10 @@ class PostgresConnection:
             await asyncio.wait_for(self.driver.close(), 2)
         except (*LOST, asyncpg.PostgresError):
             self.driver.terminate()
+
+
+def _without_nul(value: object) -> object:
+    """Return a value with U+FFFD for each NUL in its texts."""
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
+    return [_without_nul(part) for part in value] if isinstance(value, list) else value

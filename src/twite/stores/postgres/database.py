@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import count
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -14,6 +15,7 @@ from twite.stores.postgres.bridge import run_in_greenlet
 from twite.stores.postgres.connection import (
     CLASHES,
     LOST,
+    NUL,
     READ_ONLY,
     RETRY_AFTER,
     Address,
@@ -28,12 +30,16 @@ T = TypeVar("T")
 _READERS: Final = 4
 _WRITERS: Final = 6
 # How often a transaction is tried again that others were in the way of.
-_TRIES: Final = 8
+_CLASHES_MOST: Final = 8
 # Seconds between two tries to connect, and for how long the outcome of a COMMIT is looked for.
 _BACKOFF: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 PATIENCE: Final = 15.0
 # A statement that takes longer is given up with its connection: the server is cut off.
 _STALLED: Final = 60.0
+_VACUUM: Final = (
+    "VACUUM submission, conversion, sighting, attempt, outbox, discarded, amended, called, "
+    "flagged, rejection, ignored, pause, closure"
+)
 # While the database is down, nobody waits for the next try.
 _REFUSED_FOR: Final = 0.5
 
@@ -103,10 +109,15 @@ class PostgresReads:
     async def read(self, view: View[T], *, is_long: bool = False) -> T:
         """Run a view, and return its result. A lost connection is replaced once."""
         del is_long  # each has a connection for itself
+        replaces_nul = False
         for again in (True, False):
             async with self._readers.lend() as connection:
+                connection.replaces_nul = replaces_nul
                 try:
                     return await _watched(partial(view, connection), connection)
+                except ValueError:
+                    connection.terminate()
+                    raise  # the driver cannot encode a value
                 except (*LOST, *READ_ONLY) as error:
                     connection.terminate()
                     self._readers.drop()
@@ -114,7 +125,9 @@ class PostgresReads:
                         raise self._address.unavailable(error) from error
                 except asyncpg.PostgresError as error:
                     connection.terminate()  # it may be inside a transaction
-                    raise self._address.unavailable(error) from error
+                    replaces_nul = isinstance(error, NUL)
+                    if not (replaces_nul and again):
+                        raise self._address.unavailable(error) from error
         raise AssertionError  # the second try returns or raises
 
     async def close(self) -> None:
@@ -162,30 +175,27 @@ class PostgresDatabase(PostgresReads):
         return asyncio.shield(task)
 
     async def _written(self, unit: Callable[[PostgresSession], T], patience: float) -> T:
-        tries = 0
-        while True:
-            tries += 1
+        replaces_nul = False
+        for tries in count(1):
             try:
-                return await self._tried(unit)
+                return await self._tried(unit, replaces_nul=replaces_nul)
             except CommitUnknown as unknown:
                 if await self._is_committed(unknown, patience):
                     return unknown.result  # type: ignore[return-value]  # of this unit
-            except CLASHES as error:
-                if tries >= _TRIES:
-                    raise self._address.unavailable(error) from error
-            except READ_ONLY as error:
-                self._drop()
-                raise self._address.unavailable(error) from error
-            except LOST as error:
+            except ValueError:
+                raise  # the driver cannot encode a value
+            except (*LOST, *READ_ONLY, asyncpg.PostgresError) as error:
                 # COMMIT was not sent: nothing was written.
-                self._drop()
-                if tries > 1:
+                if isinstance(error, (*LOST, *READ_ONLY)):
+                    self._drop()
+                if tries >= _tries(error):
                     raise self._address.unavailable(error) from error
-            except asyncpg.PostgresError as error:
-                raise self._address.unavailable(error) from error
+                replaces_nul = isinstance(error, NUL)
+        raise AssertionError  # the loop ends by itself
 
-    async def _tried(self, unit: Callable[[PostgresSession], T]) -> T:
+    async def _tried(self, unit: Callable[[PostgresSession], T], *, replaces_nul: bool) -> T:
         async with self._writers.lend() as connection:
+            connection.replaces_nul = replaces_nul
             session = self._sessions.get(connection)
             began = time.perf_counter()
             try:
@@ -245,12 +255,31 @@ class PostgresDatabase(PostgresReads):
             pause = next(pauses, pause)
             await asyncio.sleep(pause)
 
+    async def vacuum(self) -> bool:
+        """Remove old versions of rows that can hold personal data; return whether that worked."""
+        try:
+            driver = await self._address.connect()
+            try:
+                await driver.execute(_VACUUM)
+            finally:
+                driver.terminate()
+        except (*LOST, *READ_ONLY, asyncpg.PostgresError):
+            return False
+        return True
+
     async def close(self) -> None:
         """Wait for running operations, and close the connections."""
         while self._running:
             await asyncio.wait(list(self._running))
         await self._writers.close()
         await super().close()
+
+
+def _tries(error: Exception) -> int:
+    """Return how often a unit of work is tried that fails so."""
+    if isinstance(error, CLASHES):
+        return _CLASHES_MOST
+    return 2 if isinstance(error, (*LOST, NUL)) and not isinstance(error, READ_ONLY) else 1
 
 
 def _looked_up(connection: PostgresConnection, mark: int) -> bool:

@@ -121,7 +121,7 @@ class PostgresSession(WriterSession):
                 self.connection.execute("ROLLBACK")
             raise
         try:
-            self.connection.execute("COMMIT")
+            self.connection.commit()
         except lost as error:
             self._forget()
             raise CommitUnknown(self.mark, result) from error

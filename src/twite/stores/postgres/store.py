@@ -16,7 +16,7 @@ from twite.gateway.ports.events import Moved, Observer, Troubled, TroublePlace
 from twite.gateway.ports.outbox import Claim, RewrittenPayloads, SweepRequest, SweepResult, Write
 from twite.gateway.ports.privacy import EraseSearch, EraseTraces
 from twite.gateway.ports.store import StoreOptions
-from twite.stores.postgres.connection import Address
+from twite.stores.postgres.connection import Address, is_passing
 from twite.stores.postgres.database import PostgresDatabase, PostgresReads
 from twite.stores.postgres.examine import connected, refuse_weak, weak_settings
 from twite.stores.postgres.nodes import NotOwner, PostgresOwnership
@@ -37,6 +37,7 @@ from twite.stores.sql.statements import query
 
 _QUEUE_BYTES: Final = 32 * 1024 * 1024
 _SETTLE_AGAIN: Final = 0.5  # seconds
+_VACUUM_WITHIN: Final = 30.0  # seconds
 _FOREVER: Final = float("inf")
 
 
@@ -110,6 +111,7 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         self._observer = observer
         self._opted_out = database.names.opt_outs.keys
         self._forget_old_versions = self._vacuum
+        self._vacuuming: asyncio.Task[bool] | None = None
         self._closed = False
         self.people = SqlDirectory(_OneAtATime(database))
         self.ownership = PostgresOwnership(database, name=socket.gethostname(), version=__version__)
@@ -171,6 +173,8 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         self._closed = True
         if self._upkeep is not None:
             await self._upkeep.close()
+        if self._vacuuming is not None:
+            self._vacuuming.cancel()
         await self._recorder.close()
         await self._database.close()
 
@@ -211,8 +215,8 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         while True:
             try:
                 return await self._database.write(unit, patience=_FOREVER)
-            except LedgerUnavailable:
-                if self._closed:
+            except LedgerUnavailable as error:
+                if self._closed or not is_passing(error.__cause__):
                     raise
             await asyncio.sleep(_SETTLE_AGAIN)
 
@@ -229,8 +233,11 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         return await self._database.read(lambda connection: search(connection, wanted))
 
     async def _vacuum(self) -> bool:
-        """Clear the versions that rows had before they were erased."""
-        return True
+        """Clear the versions that rows had before the erasure; return whether that is done."""
+        if self._vacuuming is None or self._vacuuming.done():
+            self._vacuuming = asyncio.create_task(self._database.vacuum())
+        done, _ = await asyncio.wait({self._vacuuming}, timeout=_VACUUM_WITHIN)
+        return bool(done) and self._vacuuming.result()
 
 
 def _salt(connection: Any) -> bytes:  # noqa: ANN401 - a connection of this engine
