@@ -19,6 +19,7 @@ from twite.app.tags import (
     companies_of,
     hmac_keys_of,
     lent_to,
+    may_send,
     to_x_of,
 )
 from twite.config.containers import with_those_of
@@ -257,7 +258,7 @@ class Gateway:
             randomness=self._randomness,
             api_url=x.api_url,
             version=x.api_version,
-            may_send=(lambda: True) if store.ownership is None else store.ownership.may_send,
+            may_send=may_send(store),
         )
         return DeliveryRunner(
             destinations=destinations,

@@ -19,17 +19,23 @@ from twite.gateway.ingest.accept import X_SOURCE
 from twite.gateway.ingest.value_guard import ValueGuards
 from twite.gateway.ports.events import Observer
 from twite.gateway.ports.machine import Clock, Randomness
-from twite.gateway.ports.state import StateStore
+from twite.gateway.ports.ownership import Ownership
+from twite.gateway.ports.state import Pause, StateStore
 from twite.gateway.ports.store import Store
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.machine.system import SystemClock, SystemDisk, SystemRandomness
 
 # the longest a message may take
 WEBHOOK_TIMEOUT: Final = 10 * SECOND
+# How soon a gateway notices that it leads, and the leader a pause of another gateway.
+_LOOK_FOR_THE_LEAD: Final = 2 * SECOND
 
 
 class Monitoring:
-    """Monitors a store and its senders, from `start` to `stop`."""
+    """Monitors a store and its senders, from `start` to `stop`.
+
+    Where several gateways share the store, only their leader does, and follows their pauses.
+    """
 
     def __init__(
         self,
@@ -41,53 +47,83 @@ class Monitoring:
         randomness: Randomness,
         observer: Observer,
     ) -> None:
+        self._settings = settings
+        self._store = store
+        self._listener = listener
+        self._clock = clock
+        self._randomness = randomness
+        self._observer = observer
         self._audit = BalanceCheck(records=store, observer=observer)
-        self._monitor = Monitor(
-            listener=listener,
-            audit=self._audit,
-            monitoring_store=store,
-            state=store,
-            disk=disk_of(settings.store.path),
-            clock=clock,
-            observer=observer,
-            destinations=settings.destinations(),
-            sources=(*(source.name for source in settings.sources()), X_SOURCE),
-            thresholds=settings.alerts.thresholds,
-            new_id=randomness.receipt,
-        )
         self._transport = OnDemandTransport(timeout=WEBHOOK_TIMEOUT, connections=2)
-        self._notifier = Notifier(
-            register=self._monitor.register,
-            webhook=settings.alerts.webhook,
-            transport=self._transport,
-            clock=clock,
-            randomness=randomness,
-            observer=observer,
-            gateway=settings.known_as,
-        )
-        self._monitor.on_change = self._notifier.wake
         self._tasks: list[asyncio.Task[None]] = []
+        self._leading: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Run the monitor now, and then every minute."""
-        await self._monitor.start()
-        self._tasks = [
-            asyncio.create_task(self._monitor.run()),
-            asyncio.create_task(self._notifier.run()),
-        ]
+        if self._store.ownership is None:
+            await self._begin()
+        else:
+            self._leading = [asyncio.create_task(self._lead(self._store.ownership))]
 
     async def stop(self) -> None:
         """Stop, after a final check of the balance.
 
         Undelivered messages are sent after the next start.
         """
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        self._tasks = []
+        await _ended(self._leading)
+        await _ended(self._tasks)
         await self._transport.stop()
         await self._audit.once()
+
+    async def _lead(self, ownership: Ownership) -> None:
+        """Monitor whenever this gateway is the leader."""
+        while True:
+            if not ownership.is_leader:
+                await _ended(self._tasks)
+            elif not self._tasks:
+                # Another gateway may have changed the alerts: they are loaded again.
+                await self._begin()
+            else:
+                with suppress(LedgerUnavailable):  # the workers report it
+                    self._listener.follow(await self._store.load(Pause))
+            await self._clock.sleep(_LOOK_FOR_THE_LEAD)
+
+    async def _begin(self) -> None:
+        settings = self._settings
+        monitor = Monitor(
+            listener=self._listener,
+            audit=self._audit,
+            monitoring_store=self._store,
+            state=self._store,
+            disk=disk_of(settings.store.path),
+            clock=self._clock,
+            observer=self._observer,
+            destinations=settings.destinations(),
+            sources=(*(source.name for source in settings.sources()), X_SOURCE),
+            thresholds=settings.alerts.thresholds,
+            new_id=self._randomness.receipt,
+        )
+        notifier = Notifier(
+            register=monitor.register,
+            webhook=settings.alerts.webhook,
+            transport=self._transport,
+            clock=self._clock,
+            randomness=self._randomness,
+            observer=self._observer,
+            gateway=settings.known_as,
+        )
+        monitor.on_change = notifier.wake
+        await monitor.start()
+        self._tasks += [asyncio.create_task(monitor.run()), asyncio.create_task(notifier.run())]
+
+
+async def _ended(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel tasks, wait for their end, and forget them."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+    tasks.clear()
 
 
 def disk_of(path: Path) -> SystemDisk:

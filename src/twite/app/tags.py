@@ -159,6 +159,7 @@ class TagRuntime:
             storage=self._storage,
             clock=self._clock,
             observer=self._observer,
+            may_send=may_send(self._store),
         )
         return TagWorkers(
             self._container_configs,
@@ -169,6 +170,11 @@ class TagRuntime:
             observer=self._observer,
             seal=self._seal,
         )
+
+
+def may_send(store: Store) -> Callable[[], bool]:
+    """Return the check before each request: whether this gateway still owns what it claimed."""
+    return (lambda: True) if store.ownership is None else store.ownership.may_send
 
 
 def to_x_of(

@@ -8,6 +8,7 @@ import pytest
 
 from twite.domain.secret import Secret
 from twite.engines.quickjs.engine import QuickJsEngine
+from twite.gateway.ports.ownership import LEASE_IS_OVER
 from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.gateway.tags.google.requests import GoogleClient
@@ -62,6 +63,7 @@ class Stage:
         self.google = GoogleClient(clock=SystemClock())
         self.seen = Seen()
         self.clock = SystemClock()
+        self.may_send = True
 
     async def run(
         self,
@@ -87,6 +89,7 @@ class Stage:
             storage=TemplateStorage(),
             clock=self.clock,
             observer=self.seen,
+            may_send=lambda: self.may_send,
         )
         before_it = None if setup is None else SequencedTag(tag="setup", needed=needed)
         after_it = None if teardown is None else SequencedTag(tag="teardown", needed=needed)
@@ -147,6 +150,16 @@ async def test_a_request_without_an_answer_is_told_and_counted_as_left():
     ran = await stage.run(SEND + "send('https://a.example/').catch(data.gtmOnFailure);")
 
     assert (ran.outcome, ran.left, ran.may_pass) == (RunResult.FAILURE, True, True)
+
+
+async def test_without_its_lease_a_gateway_sends_no_request_of_a_tag():
+    stage = Stage()
+    stage.may_send = False
+
+    ran = await stage.run(SEND + "send('https://a.example/').catch(data.gtmOnFailure);")
+
+    assert (ran.outcome, ran.left, stage.web.asked) == (RunResult.FAILURE, False, [])
+    assert [request.words for request in ran.tried] == [LEASE_IS_OVER]
 
 
 async def test_more_requests_than_a_run_may_make_end_it():

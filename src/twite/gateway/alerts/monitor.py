@@ -88,6 +88,14 @@ class EventListener:
                 return
         self.news.set()
 
+    def follow(self, pauses: Sequence[Pause]) -> None:
+        """Replace the pauses by those in the store, which other gateways write, too."""
+        paused = {pause.pixel: pause.reason for pause in pauses if not pause.event}
+        events = {(pause.pixel, pause.event): pause.reason for pause in pauses if pause.event}
+        if (paused, events) != (self.paused, self.paused_events):
+            self.paused, self.paused_events = paused, events
+            self.news.set()
+
     def readings(self, pixels: Sequence[str]) -> list[CheckResult]:
         """Return the check results of the recorded events."""
         return [

@@ -20,6 +20,7 @@ from twite.gateway.delivery.settlement import InFlightBatch, Settler, attempt
 from twite.gateway.delivery.suspects import Suspects, is_failed
 from twite.gateway.ports.events import Attempted, Troubled, TroublePlace
 from twite.gateway.ports.machine import Randomness
+from twite.gateway.ports.ownership import LEASE_IS_OVER
 from twite.gateway.ports.state import RateLimitWindow
 from twite.gateway.ports.transport import NoResponse, OutboundRequest, Response, Transport
 from twite.redaction.mask_tree import masked_words
@@ -30,9 +31,6 @@ from twite.x.oauth1 import sign
 
 # The reason of a pixel without credentials.
 NOBODY_SIGNED_IN: Final = "no user has signed in for this pixel: run twite login"
-
-# The reason of a request that is not sent, since another gateway may send it.
-LEASE_IS_OVER: Final = "this gateway has lost its lease in the database"
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)

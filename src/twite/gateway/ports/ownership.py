@@ -1,7 +1,10 @@
 """Ownership port: which accounts this gateway sends to, where several share one store."""
 
 from collections.abc import Collection, Mapping
-from typing import Protocol
+from typing import Final, Protocol
+
+# The reason of a request that is not sent, since another gateway may send it.
+LEASE_IS_OVER: Final = "this gateway has lost its lease in the database"
 
 
 class Ownership(Protocol):

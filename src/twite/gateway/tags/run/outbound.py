@@ -13,6 +13,7 @@ import msgspec
 
 from twite.gateway.ports.events import Observer
 from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.ownership import LEASE_IS_OVER
 from twite.gateway.ports.tags import TagRule
 from twite.gateway.ports.transport import NoResponse, Web, WebRequest
 from twite.gateway.ports.transport import Response as HttpAnswer
@@ -44,6 +45,8 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
     storage: TemplateStorage
     clock: Clock
     observer: Observer
+    # False once another gateway may have taken over what this one claimed.
+    may_send: Callable[[], bool] = lambda: True
 
 
 T = TypeVar("T")
@@ -169,7 +172,12 @@ class TagOutbound:
             return response
 
     def _by(self, leaving: "_Leaving") -> Sends:
-        return lambda asked: leaving.out(self.run_context.web.ask(asked))
+        async def send(asked: WebRequest) -> HttpAnswer | NoResponse:
+            if not self.run_context.may_send():
+                return NoResponse(reason=LEASE_IS_OVER, left=False)
+            return await leaving.out(self.run_context.web.ask(asked))
+
+        return send
 
     def _count(self, more: int) -> None:
         self._in_progress += more
