@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from twite.config.settings import load
+from twite.diagnostics.container import tags
 from twite.domain.errors import SettingsError
 from twite.gateway.ports.tags import PersonHandling, RepeatPolicy
 
@@ -42,6 +43,9 @@ def settings(folder: Path, text: str):
         ('template = "crm_post.tpl"\n', "tag[0].fields.endpoint: must not be empty"),
         (GOOD + 'sources = ["shops"]\n', "tag[0].sources[0]: 'shops' is not a source. Did you"),
         (GOOD + 'consent = ["ad_storge"]\n', "tag[0].consent: 'ad_storge' is not a consent"),
+        (GOOD + 'redirect = { "a.example" = "http://b.example:1" }\n', "tag[0].redirect.a.ex"),
+        (GOOD + 'redirect = { "a.example" = "https://127.0.0.1:1" }\n', "is not an http URL"),
+        (GOOD + 'redirect = { "a.example" = "http://127.0.0.1:1/x" }\n', "is not an http URL"),
         (GOOD + 'timeout = "5m"\n', "tag[0].timeout: '5m' is out of range"),
         (GOOD + 'persons = "sealed"\n', "tag[0].persons: personal data is stored encrypted"),
         (GOOD + 'repeat = "once"\n', "tag[0].repeat: 'once' is not known"),
@@ -110,6 +114,18 @@ def test_a_tag_has_a_rule_and_hides_what_was_read_from_elsewhere(tmp_path):
     assert "the-key-of-the-crm" in {secret.reveal() for secret in rule.secrets}
     assert "the-key-of-the-crm" not in repr(rule)
     assert found.container.tags[0].fields["key"] == "the-key-of-the-crm"
+
+
+def test_a_tag_may_be_aimed_at_a_server_on_this_machine_and_the_doctor_says_so(tmp_path):
+    text = GOOD + 'redirect = { "crm.example" = "http://127.0.0.1:9000/" }\n'
+
+    found = settings(tmp_path, text)
+
+    assert found.tags is not None
+    assert found.tags.rules["crm"].redirect == {"crm.example": "http://127.0.0.1:9000"}
+    assert [finding.found for finding in tags(found) if "redirect" in finding.found] == [
+        "crm: requests are redirected for tests: crm.example → http://127.0.0.1:9000"
+    ]
 
 
 def test_where_nothing_is_repeated_without_a_person_is_known_without_a_container_s_tags(tmp_path):

@@ -1,15 +1,18 @@
-"""`twite tag`: run a template's tests, run it without effects, lint it, and print its form."""
+"""`twite tag`: test, run, try and lint a template, and print its form."""
 
+import asyncio
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
 
 import msgspec
 import typer
 
+from twite.app.try_tag import TagTrial, try_tag
 from twite.cli import COMMANDS, printing
 from twite.cli.options import Json
 from twite.config.form_block import form_block
 from twite.config.templates import load_template, run_template, verdicts_of
+from twite.config.values import local_url as local_url_of
 from twite.domain.json_tree import Tree
 from twite.gtm.template.effects import AnyEffect
 from twite.gtm.template.field_rules import remarks_on
@@ -18,6 +21,8 @@ from twite.gtm.template.form import FormRow, form_rows
 from twite.gtm.template.lint import LintWarning, lint
 from twite.gtm.template.sandbox import EffectAnswer, Incoming, Turn
 from twite.gtm.template.template import ScenarioResult, junit, placed
+from twite.testing.vendor_rules import KnownPerson
+from twite.testing.vendors import FakeVendor
 
 Shape = TypeVar("Shape")
 _LONGEST_MEANING: Final = 200  # characters in the table; JSON has the whole text
@@ -34,6 +39,13 @@ Pass JSON inline or as a file name. Missing fields get their defaults. Exits wit
 throws, exceeds a limit or reports failure.
 
 Example: `twite tag run template.tpl --data '{"pixelId": "o8z6j"}' --event event.json`"""
+TRY: Final = """Run the template once against a fake vendor on this machine.
+
+The fake vendor checks requests to Meta, TikTok, Pinterest, Snapchat and LinkedIn by the rules of
+their conversion APIs, and the hashes of the event's email and phone number. Exits with 1 if a
+request has a problem, or the code throws or reports failure.
+
+Example: `twite tag try template.tpl --data fields.json --event event.json`"""
 LINT: Final = """Find code that Google's compiler would refuse, and permissions that do not match.
 
 Exits with 1 if there is a finding.
@@ -59,6 +71,14 @@ Told = Annotated[
 ]
 
 
+To = Annotated[
+    str | None,
+    typer.Option(
+        "--to", metavar="URL", help="Your own server on this machine, not the fake vendor"
+    ),
+]
+
+
 class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     method: str = "GET"
     path: str = "/"
@@ -80,6 +100,7 @@ def register(app: typer.Typer) -> None:
     tag = typer.Typer(help=f"{COMMANDS['tag']}\n\n{EXAMPLE}", no_args_is_help=True)
     tag.command("test", help=TEST)(scenarios)
     tag.command("run", help=RUN)(run)
+    tag.command("try", help=TRY)(attempt)
     tag.command("lint", help=LINT)(linted)
     tag.command("fields", help=FIELDS)(form)
     app.add_typer(tag, name="tag")
@@ -111,21 +132,13 @@ def run(
     data = _object(given, "--data")
     for remark in remarks_on(template.fields, data):
         printing.complain(f"{remark.field}: {remark.message}")
-    asked = _shaped(request, "--request", _Request)
     answered = None if answer is None else _shaped(answer, "--answer", _Answer)
     turns = run_template(
         file,
         template,
         fields=fill(template.fields, data),
         event=_object(event, "--event"),
-        request=Incoming(
-            method=asked.method,
-            path=asked.path,
-            query=asked.query,
-            headers=tuple((name.lower(), value) for name, value in asked.headers.items()),
-            body=asked.body,
-            remote_address=asked.remote_address,
-        ),
+        request=_incoming(request),
         answer=None
         if answered is None
         else EffectAnswer(
@@ -151,6 +164,53 @@ def run(
     else:
         _print_run(template.code.line, effects, turns)
     if last.error is not None or last.outcome == "failure":
+        raise typer.Exit(1)
+
+
+def attempt(
+    file: File,
+    *,
+    given: Given = "{}",
+    event: Event = "{}",
+    request: Request = "{}",
+    to: To = None,
+    as_json: Json = False,
+) -> None:
+    data, happened, incoming = (
+        _object(given, "--data"),
+        _object(event, "--event"),
+        _incoming(request),
+    )
+    load_template(file)
+    with FakeVendor(_person_of(happened)) as vendor:
+        local_url = vendor.url if to is None else local_url_of(to, "--to")
+        trial = asyncio.run(
+            try_tag(file, fields=data, event=happened, request=incoming, local_url=local_url)
+        )
+    outcome = trial.outcome
+    error = outcome.barred or outcome.error
+    if as_json:
+        printing.print_json(
+            {
+                "requests": [
+                    {
+                        "vendor": found.vendor,
+                        "method": found.request.method,
+                        "url": f"https://{found.request.host}{found.request.path}",
+                        "status": found.status,
+                        "problems": found.problems,
+                        "body": found.request.body,
+                    }
+                    for found in vendor.asked
+                ],
+                "outcome": outcome.outcome,
+                "error": error,
+                "logs": trial.lines,
+            }
+        )
+    else:
+        _print_trial(vendor, trial)
+    if not outcome.succeeded or error or any(found.problems for found in vendor.asked):
         raise typer.Exit(1)
 
 
@@ -226,6 +286,46 @@ def _print_run(code_line: int, effects: list[AnyEffect], turns: tuple[Turn, ...]
         printing.say(f"The code is still waiting after {len(turns)} turns.")
     if last.waiting:
         printing.say("The code is waiting for responses. Pass them with --answer.")
+
+
+def _print_trial(vendor: FakeVendor, trial: TagTrial) -> None:
+    for found in vendor.asked:
+        mark = printing.styled("✗", "red") if found.problems else printing.styled("✓", "green")
+        address = f"{found.request.method} https://{found.request.host}{found.request.path}"
+        told = f" ({found.vendor})" if found.vendor else ""
+        printing.say(mark, f" {address} → {found.status}{told}")
+        for problem in found.problems:
+            printing.say(f"    {problem}")
+    for line in trial.lines:
+        printing.say(f"log: {line}")
+    error = trial.outcome.barred or trial.outcome.error
+    if error:
+        printing.complain(f"Error: {error}")
+    printing.say(f"outcome: {trial.outcome.outcome}")
+
+
+def _person_of(event: dict[str, Tree]) -> KnownPerson:
+    """Return the email and phone number of an event, if they are in plain text."""
+    user = event.get("user_data")
+    person = user if isinstance(user, dict) else {}
+    email = person.get("email_address") or person.get("email") or event.get("email") or ""
+    phone = person.get("phone_number") or person.get("phone") or event.get("phone") or ""
+    return KnownPerson(
+        email=email if isinstance(email, str) and "@" in email else "",
+        phone=phone if isinstance(phone, str) and phone.startswith("+") else "",
+    )
+
+
+def _incoming(text: str) -> Incoming:
+    asked = _shaped(text, "--request", _Request)
+    return Incoming(
+        method=asked.method,
+        path=asked.path,
+        query=asked.query,
+        headers=tuple((name.lower(), value) for name, value in asked.headers.items()),
+        body=asked.body,
+        remote_address=asked.remote_address,
+    )
 
 
 def _print_findings(file: Path, found: tuple[LintWarning, ...]) -> None:

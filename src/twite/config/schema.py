@@ -18,6 +18,7 @@ from twite.config.kinds import (
     Choice,
     Flag,
     ListOf,
+    MapOf,
     Number,
     Setting,
     Table,
@@ -325,6 +326,12 @@ class TagTable(msgspec.Struct, frozen=True, kw_only=True):
     rate: int = setting(60_000, "runs in 15 minutes", Number(1, 10_000_000))
     in_flight: int = setting(8, "concurrent runs", _IN_FLIGHT)
     allow_hosts: frozenset[str] = setting([], "hosts that may have private addresses", _HOSTS)
+    redirect: Mapping[str, str] = setting(
+        {},
+        "for tests, a table from host to the URL of a server on this machine",
+        MapOf(Text(values.local_url)),
+        example={"graph.facebook.com": "http://127.0.0.1:9000"},
+    )
 
 
 class ClientTable(msgspec.Struct, frozen=True, kw_only=True):

@@ -77,7 +77,11 @@ def container_config(
             )
         )
         rules[table.name] = msgspec.structs.replace(
-            _rule(table, place, sources), name=table.name, rate=table.rate, secrets=secrets
+            _rule(table, place, sources),
+            name=table.name,
+            rate=table.rate,
+            secrets=secrets,
+            redirect=table.redirect,
         )
     container = parts.Container(
         name="twite.toml",

@@ -72,6 +72,18 @@ def local_address(text: str, place: str) -> HostPort:
     return local
 
 
+def local_url(text: str, place: str) -> str:
+    """Read a URL of this machine without a path, as in "http://127.0.0.1:9000"."""
+    scheme, _, rest = text.rstrip("/").partition("://")
+    cure = 'Write the URL of a server on this machine, as in "http://127.0.0.1:9000"'
+    if scheme != "http" or "/" in rest or "@" in rest:
+        raise SettingsError(
+            place=place, message=f"{text!r} is not an http URL without a path. {cure}"
+        )
+    local_address(rest, place)
+    return f"http://{rest}"
+
+
 def duration(text: str, place: str, *, least: int, most: int) -> int:
     """Read "500ms", "15s", "10m", "48h" or "7d" into milliseconds between two bounds."""
     match = _DURATION.fullmatch(text)

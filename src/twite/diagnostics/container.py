@@ -211,6 +211,14 @@ def tags(settings: Settings) -> Iterator[CheckFinding]:
         repeat = rule.repeat.value.replace("_", " ")
         yield green("tags", f"{tag.name}: {tag.template}, {sources}, persons {persons}, {repeat}")
         yield from stape_tag(settings, container, tag)
+        if rule.redirect:
+            places = ", ".join(f"{host} → {url}" for host, url in sorted(rule.redirect.items()))
+            yield amber(
+                "tags",
+                f"{tag.name}: requests are redirected for tests: {places}",
+                "The tag's requests to these hosts do not reach the vendor.",
+                "Remove redirect from its [[tag]] before production.",
+            )
         if rule.persons is PersonHandling.HASHED:
             setting = f"{_PERSONS} in its [[tag]]"
             yield from read_in_clear(container, tag, setting=setting)

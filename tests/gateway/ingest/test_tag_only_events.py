@@ -18,6 +18,7 @@ from twite.gtm.container.parts import (
 )
 from twite.gtm.template.template import read_template
 from twite.machine.system import SystemClock
+from twite.testing.local_engines import LocalEngines
 
 TEMPLATE = read_template((Path(__file__).parents[2] / "templates/crm_post.tpl").read_bytes())
 
@@ -33,7 +34,7 @@ def with_tag(*, consent=()):
     )
     desk.accept.tag_dispatcher = TagDispatcher(
         [ContainerConfig(container=container, rules={"crm": TagRule(name="crm")})],
-        engine_pool=EnginePool(QuickJsEngine, elapsed=SystemClock().elapsed),
+        engine_pool=EnginePool(LocalEngines(QuickJsEngine), elapsed=SystemClock().elapsed),
         salt=b"x" * 16,
         opt_outs=desk.store,
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
@@ -420,3 +421,36 @@ async def test_a_template_reads_the_headers_of_the_settings():
     await stage.run(READ, headers=STAPE_HEADERS)
 
     assert "own k" in str(stage.seen.notices)
+
+
+LOCAL = {"graph.facebook.com": "http://127.0.0.1:9000", "*": "http://[::1]:9001"}
+
+
+@pytest.mark.parametrize(
+    ("url", "asked", "host"),
+    [
+        ("https://graph.facebook.com/v1/x?a=b", "http://127.0.0.1:9000/v1/x?a=b", "127.0.0.1"),
+        ("https://GRAPH.facebook.com", "http://127.0.0.1:9000/", "127.0.0.1"),
+        ("https://other.example/x", "http://[::1]:9001/x", "::1"),
+    ],
+)
+async def test_a_redirected_request_goes_to_the_local_server_that_stands_for_its_host(
+    url, asked, host
+):
+    stage = Stage()
+
+    await stage.run(f"{SEND}send('{url}').then(data.gtmOnSuccess);", redirect=LOCAL)
+
+    (request,) = stage.web.asked
+    assert (request.url, request.allow_hosts) == (asked, {host})
+    assert request.headers["X-Forwarded-Host"] == urlsplit(url).hostname
+
+
+async def test_without_a_local_server_for_its_host_a_request_is_sent_as_it_is():
+    stage = Stage()
+    only = {"graph.facebook.com": "http://127.0.0.1:9000"}
+
+    await stage.run(f"{SEND}send('https://a.example/').then(data.gtmOnSuccess);", redirect=only)
+
+    assert stage.web.asked[0].url == "https://a.example/"
+    assert "X-Forwarded-Host" not in stage.web.asked[0].headers

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Final, Literal, Protocol
+from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
@@ -13,6 +14,7 @@ from twite.domain.secret import Secret
 from twite.domain.submission import AcceptedConversion, UnfiredTags
 from twite.domain.times import SECOND
 from twite.formats.parsed_request import Native
+from twite.gateway.ports.transport import WebRequest
 from twite.gtm.container.parts import Container
 from twite.gtm.template.effects import Forget, Keep
 from twite.gtm.template.sandbox import Call, EffectAnswer, Incoming, Turn
@@ -21,6 +23,8 @@ from twite.gtm.template.template import Template
 
 # X's ids hold no colon: no pixel is ever called so.
 PREFIX: Final = "tag:"
+ANY_HOST: Final = "*"
+FORWARDED_HOST: Final = "X-Forwarded-Host"
 
 
 def policy_for(policy: ConsentPolicy) -> ConsentPolicy:
@@ -48,7 +52,7 @@ class TagRule(msgspec.Struct, frozen=True, kw_only=True):
     `timeout` is the milliseconds for a run, `rate` the runs in fifteen minutes, `in_flight` the
     concurrent runs. `sources` None means all. `allow_hosts` may have private addresses. `secrets`
     are masked in logs and stored responses. `headers` are added to a template's request if it has
-    none of them.
+    none of them. `redirect` has loopback URLs to call instead of a host; the host `*` is any other.
     """
 
     name: str
@@ -61,6 +65,7 @@ class TagRule(msgspec.Struct, frozen=True, kw_only=True):
     allow_hosts: frozenset[str] = frozenset()
     secrets: tuple[Secret, ...] = ()
     headers: tuple[tuple[str, Secret], ...] = ()
+    redirect: Mapping[str, str] = {}
 
     @property
     def pixel(self) -> str:
@@ -78,6 +83,20 @@ class TagRule(msgspec.Struct, frozen=True, kw_only=True):
             return request
         added = tuple((name, value.reveal()) for name, value in self.headers)
         return msgspec.structs.replace(request, headers=(*request.headers, *added))
+
+    def redirected(self, asked: WebRequest) -> WebRequest | None:
+        """Return the request to the local server that stands for its host, if there is one."""
+        parts = urlsplit(asked.url) if self.redirect else None
+        host = "" if parts is None else parts.hostname or ""
+        local = self.redirect.get(host, self.redirect.get(ANY_HOST)) if host else None
+        if parts is None or local is None:
+            return None
+        return msgspec.structs.replace(
+            asked,
+            url=local + urlunsplit(("", "", parts.path or "/", parts.query, "")),
+            headers={**asked.headers, FORWARDED_HOST: host},
+            allow_hosts=frozenset({urlsplit(local).hostname or ""}),
+        )
 
     def listens_to(self, source: str) -> bool:
         return self.sources is None or source in self.sources

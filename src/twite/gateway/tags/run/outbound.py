@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -20,7 +20,6 @@ from twite.gateway.ports.transport import Response as HttpAnswer
 from twite.gateway.tags.google.calls import GoogleCalls, InsertIds
 from twite.gateway.tags.google.requests import GoogleClient, GoogleRequestDenied, Sends
 from twite.gateway.tags.run.outcome import RequestOutcome
-from twite.gateway.tags.run.to_x import ToX
 from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.gateway.tags.runtime.tag_log import TagLog
 from twite.gtm.google_requests.request import GoogleRequest
@@ -35,13 +34,19 @@ if TYPE_CHECKING:
     from twite.domain.json_tree import Tree
 
 
+class QueuesForX(Protocol):
+    """Queues a template's request to X: see to_x.ToX."""
+
+    async def take(self, request: HttpEffect, *, source: str) -> HttpAnswer | None: ...
+
+
 class RunContext(msgspec.Struct, frozen=True, kw_only=True):
     """The engine processes, the outbound requests, and the observer."""
 
     engine_pool: EnginePool
     web: Web
     google: GoogleClient
-    to_x: ToX
+    to_x: QueuesForX
     storage: TemplateStorage
     clock: Clock
     observer: Observer
@@ -109,7 +114,11 @@ class TagOutbound:
             allow_hosts=self.rule.allow_hosts,
         )
 
+        local = self.rule.redirected(asked)
+
         async def send(leaving: "_Leaving") -> HttpAnswer | NoResponse | GoogleRequestDenied:
+            if local is not None:
+                return await leaving.out(self.run_context.web.ask(local))
             if effect.authorization is None:
                 to_x = self.run_context.to_x.take(effect, source=self.rule.pixel)
                 taken = await leaving.out(to_x)

@@ -1,0 +1,91 @@
+"""Run a tag template once as the gateway does, with its requests sent to a server on loopback."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from twite.config.schema import TagTable
+from twite.config.tags import container_config
+from twite.domain.errors import SettingsError
+from twite.domain.json_tree import Tree
+from twite.engines.process.engine_server import EngineServer
+from twite.gateway.ports.events import Notice, TagSaid
+from twite.gateway.ports.tags import ANY_HOST
+from twite.gateway.ports.transport import Response
+from twite.gateway.tags.google.requests import GoogleClient
+from twite.gateway.tags.run.outbound import RunContext
+from twite.gateway.tags.run.outcome import RunOutcome
+from twite.gateway.tags.run.payload import TagPayload
+from twite.gateway.tags.run.tag_run import TagRun
+from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
+from twite.gtm.template.effects import HttpEffect
+from twite.gtm.template.sandbox import Incoming
+from twite.machine.system import SystemClock
+from twite.senders.web import PublicWeb
+
+_NAME = "try"
+
+
+class TagTrial(msgspec.Struct, frozen=True, kw_only=True):
+    """The outcome of the run, and the lines that the template logged."""
+
+    outcome: RunOutcome
+    lines: tuple[str, ...]
+
+
+async def try_tag(
+    path: Path,
+    *,
+    fields: Mapping[str, Tree],
+    event: dict[str, Tree],
+    request: Incoming,
+    local_url: str,
+) -> TagTrial:
+    """Run it. Every request goes to `local_url`. Raises SettingsError for a template or field."""
+    table = TagTable(name=_NAME, template=str(path), fields=fields, redirect={ANY_HOST: local_url})
+    config, _ = container_config((table,), folder=Path(), sources=())
+    if config is None:
+        raise SettingsError(place=str(path), message="is not a tag")
+    clock, web, seen = SystemClock(), PublicWeb(), _Lines()
+    pool = EnginePool(EngineServer(), elapsed=clock.elapsed)
+    pool.start()
+    try:
+        outcome = await TagRun(
+            RunContext(
+                engine_pool=pool,
+                web=web,
+                google=GoogleClient(clock=clock),
+                to_x=_NotToX(),
+                storage=TemplateStorage(),
+                clock=clock,
+                observer=seen,
+            ),
+            container_config=config,
+            rule=config.rules[_NAME],
+            payload=TagPayload(pixel="", at=clock.now(), event=event, request=request, draw=1),
+            seed=1,
+        ).run()
+    finally:
+        await pool.stop()
+        await web.stop()
+    return TagTrial(outcome=outcome, lines=tuple(seen.lines))
+
+
+class _Lines:
+    """Keeps what templates log."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def see(self, notice: Notice) -> None:
+        if isinstance(notice, TagSaid):
+            self.lines.append(notice.text)
+
+
+class _NotToX:
+    """Queues nothing for X: the request goes to the local server."""
+
+    async def take(self, request: HttpEffect, *, source: str) -> Response | None:
+        del request, source
+        return None

@@ -1,0 +1,86 @@
+"""`twite tag try`: a template runs as in the gateway, against a vendor that judges its requests."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from twite.testing.vendors import FakeVendor
+
+META = str(Path(__file__).parents[1] / "templates/meta_post.tpl")
+FIELDS = {"pixelId": "1234567890", "accessToken": "a-token"}
+EVENT = {
+    "event_name": "purchase",
+    "transaction_id": "order-1",
+    "value": 49.9,
+    "currency": "EUR",
+    "page_location": "https://shop.example/thanks",
+    "user_agent": "Mozilla/5.0",
+    "ip_override": "203.0.113.7",
+    "user_data": {"email_address": "shopper@mail.example", "phone_number": "+442079460958"},
+}
+ADDRESS = "POST https://graph.facebook.com/v20.0/1234567890/events"
+
+
+def tried(command, *more, fields=None, event=None):
+    given = json.dumps(FIELDS | (fields or {}))
+    return command(
+        "tag", "try", META, "--data", given, "--event", json.dumps(EVENT | (event or {})), *more
+    )
+
+
+def test_a_request_that_the_vendor_accepts_is_shown_with_its_answer(command):
+    assert tried(command) == (
+        0,
+        f"✓ {ADDRESS} → 200 (Meta)\nlog: Meta answered 200\noutcome: success\n",
+        "",
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "event", "problem"),
+    [
+        ({"keepPlus": True}, {}, "ph is not the hash of the person's phone"),
+        ({}, {"transaction_id": ""}, "event_id is missing"),
+        ({}, {"user_agent": ""}, "client_user_agent is missing"),
+    ],
+)
+def test_what_the_vendor_would_refuse_is_named_and_exits_1(command, fields, event, problem):
+    code, out, _ = tried(command, fields=fields, event=event)
+
+    assert code == 1
+    assert out.splitlines()[:2] == [f"✗ {ADDRESS} → 400 (Meta)", f"    {problem}"]
+    assert out.endswith("outcome: failure\n")
+
+
+def test_the_same_as_json(command):
+    code, out, _ = tried(command, "--json", fields={"keepPlus": True})
+
+    told = json.loads(out)
+    assert (code, told["outcome"], told["error"]) == (1, "failure", None)
+    (request,) = told["requests"]
+    assert (request["vendor"], request["status"]) == ("Meta", 400)
+    assert request["problems"] == ["ph is not the hash of the person's phone"]
+    assert request["body"]["data"][0]["event_id"] == "order-1"
+
+
+def test_another_server_on_this_machine_may_take_the_place_of_the_vendor(command):
+    with FakeVendor() as own:
+        code, out, _ = tried(command, "--to", own.url)
+
+    assert (code, out) == (0, "log: Meta answered 200\noutcome: success\n")
+    assert [found.request.host for found in own.asked] == ["graph.facebook.com"]
+
+
+def test_a_server_elsewhere_is_wrong_usage(command):
+    code, _, err = tried(command, "--to", "http://vendor.example:80")
+
+    assert code != 0
+    assert "--to" in err
+
+
+def test_a_wrong_field_is_named(command):
+    code, _, err = tried(command, fields={"pixelId": ""})
+
+    assert code == 1
+    assert "pixelId: must not be empty" in err
