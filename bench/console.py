@@ -94,7 +94,7 @@ def pages(settled: int) -> Mapping[str, tuple[str, str]]:
         "dead letters and held": "/dead",
         "a heap of them": error_group,
         "value guards": "/value-guards",
-        "value guards, of one kind (none)": "/value-guards?reason=zero",
+        "value guards, one kind (no entries)": "/value-guards?reason=zero",
     }
     by_client = {
         "to a client: overview, a month": "?span=month",

@@ -58,9 +58,9 @@ def test_a_dry_run_is_told_in_words(erase):
         "Identifiers: 1. Found:\n"
         "  conversions  1\n"
         "    o8z6j: 1 dead\n"
-        "  tag payloads 0, included in the conversions\n"
-        "  submissions  1\n"
-        "  sightings    0\n"
+        "  tag events   0, which are included in the conversions\n"
+        "  requests     1\n"
+        "  report rows  0\n"
         "  other texts  0\n"
     )
 

@@ -18,7 +18,7 @@ def test_a_backup_is_restored_and_what_the_operator_must_know_is_said(tmp_path):
 
     assert code == 0
     assert f"restored from {copy}" in out
-    assert "1 will be sent at the next start; none was sent since the backup" in out
+    assert "1 to send at the next start; nothing has been sent since the backup" in out
     assert "0 conversions were received after the backup" in out
     assert "twite.db.replaced-" in out
     assert "The backup does not contain later erasures, opt-outs" in err

@@ -53,8 +53,8 @@ CHANGES = [
         '{ purchase = "o8z6k", sign_up = "tw-o8z6j-o8z6m" }',
         "{}",
         (
-            "pixel[0].events: is empty. Write your name for an event and X's id: { purchase "
-            '= "o8z6k" }'
+            "pixel[0].events: is empty. Map each of your event names to X's event id, for example "
+            '{ purchase = "o8z6k" }'
         ),
     ),
     (

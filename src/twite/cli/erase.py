@@ -206,8 +206,8 @@ def _tell(
         _would(wish, found, letters)
         return
     printing.say(
-        f"Erased: {done.conversions} conversions, {done.submissions} submissions, "
-        f"{done.sightings} sightings, {done.texts} other texts."
+        f"Erased: {done.conversions} conversions, {done.submissions} stored requests, "
+        f"{done.sightings} rows of the deduplication report, {done.texts} other texts."
     )
     if done.listed:
         printing.say("Their later conversions are suppressed: consent_revoked.")
@@ -234,14 +234,14 @@ def _would(wish: EraseRequest, found: EraseTraces, letters: TagPayloadReader) ->
     for pixel, states in sorted(found.states.items()):
         counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
         printing.say(f"    {pixel}: {counts}")
-    printing.say(f"  tag payloads {found.payloads}, included in the conversions")
-    printing.say(f"  submissions  {len(found.cuts)}")
-    printing.say(f"  sightings    {len(found.sightings)}")
+    printing.say(f"  tag events   {found.payloads}, which are included in the conversions")
+    printing.say(f"  requests     {len(found.cuts)}")
+    printing.say(f"  report rows  {len(found.sightings)}")
     printing.say(f"  other texts  {len(found.texts)}")
     if letters.unopened:
         printing.complain(
-            f"{len(letters.unopened)} tag payloads cannot be decrypted with the configured key: "
-            "they were searched only by their stored hashes."
+            f"Twite cannot decrypt {len(letters.unopened)} tag events with the configured key, and "
+            "searched only their stored hashes."
         )
     if found.audit_events:
         printing.complain(

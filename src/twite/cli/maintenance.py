@@ -72,12 +72,13 @@ def _print_restored(done: Restored) -> None:
     printing.say(f"  latest    {latest}: the last request in the backup")
     if done.sent:
         printing.say(
-            f"  pending   {done.pending} will be sent at the next start; none was sent "
-            f"since the backup"
+            f"  pending   {done.pending} to send at the next start; nothing has been sent since "
+            "the backup"
         )
     else:
         printing.say(
-            f"  held      {done.pending} were pending and may have been sent since the backup:"
+            f"  held      {done.pending} pending deliveries that may have been sent since the "
+            "backup:"
         )
         printing.say(f"            {done.why}")
     printing.say(f"  missing   {done.received_after} conversions were received after the backup")

@@ -84,7 +84,7 @@ RULES: Final[Mapping[AlertKind, AlertRule]] = {
         title="the store cannot commit", urgent=True, calm=5 * MINUTE
     ),
     AlertKind.STORE_UNUSABLE: AlertRule(title="the store cannot be used", urgent=True),
-    AlertKind.STORE_RESTORED: AlertRule(title="the store is an older copy"),
+    AlertKind.STORE_RESTORED: AlertRule(title="the store was replaced by an older copy"),
     AlertKind.DISK_NEARLY_FULL: AlertRule(
         title="the disk is nearly full", urgent=True, calm=MINUTE
     ),

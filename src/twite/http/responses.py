@@ -95,7 +95,7 @@ CODES: Final[dict[str, str]] = {
     "route": "no such route",
     "since": "not a time with a zone, as in 2026-11-24T10:00:00.000Z",
     "source_unclear": "the request names no source, or a source without origins",
-    "template_rests": "the template exceeded a limit and is paused between runs",
+    "template_rests": "the client template for this request exceeded a limit and is paused",
     "too_busy": "too many concurrent requests",
     "too_fast": "too many requests from this address, or from pages of this source",
     "too_many_connections": "too many open connections",

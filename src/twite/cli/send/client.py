@@ -294,8 +294,8 @@ def _source(settings: Settings, name: str | None) -> Source:
 def _address(listen: HostPort) -> str:
     if listen.port == 0:
         raise typer.BadParameter(
-            "the gateway listens on any free port. Give its address, as in --to "
-            "http://127.0.0.1:8080",
+            "server.listen has port 0, so the gateway chooses a free port at each start. Pass its "
+            "URL, for example --to http://127.0.0.1:8080",
             param_hint="--to",
         )
     host = _EVERYWHERE.get(listen.host, listen.host)

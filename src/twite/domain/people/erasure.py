@@ -145,7 +145,9 @@ def _click(text: str) -> ErasureIdentifier | Fault:
     if isinstance(found, Fault):
         return found
     if len(found) < SHORTEST_CLICK:
-        return fault(CLICK, "twclid_unusable", "too short to tell apart from other words")
+        return fault(
+            CLICK, "twclid_unusable", "too short: erasing this click id could also erase other text"
+        )
     return ErasureIdentifier(kind=CLICK, words=(found,), person=Identifiers(click_id=found))
 
 

@@ -64,7 +64,7 @@ _TAG: Final = {
     ),
     "parameter": _done("the template's fields"),
     "firingTriggerId": _done(
-        "`triggers`; a tag without a trigger never fires, and the report mentions this"
+        "`triggers`; the report lists each tag without a trigger, because such a tag never fires"
     ),
     "blockingTriggerId": _done(
         "`unless`; if Twite leaves out an exception, it also leaves out the tag"
@@ -81,8 +81,12 @@ _TAG: Final = {
     "paused": _done("`paused`"),
     "consentSettings": _done("`consent`"),
     "liveOnly": _done("a gateway is always live, so the tag can fire"),
-    "scheduleStartMs": _done("`starts_at`; if the value is not a time, Twite pauses the tag"),
-    "scheduleEndMs": _done("`ends_at`; if the value is not a time, Twite pauses the tag"),
+    "scheduleStartMs": _done(
+        "`starts_at`; if the value is not a time in milliseconds, Twite pauses the tag"
+    ),
+    "scheduleEndMs": _done(
+        "`ends_at`; if the value is not a time in milliseconds, Twite pauses the tag"
+    ),
     "monitoringMetadata": DocumentedKey(
         KeyTreatment.NOTED, "Twite passes no metadata to addEventCallback"
     ),

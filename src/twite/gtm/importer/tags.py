@@ -260,7 +260,7 @@ def _moment(piece: ExportPart, key: str) -> tuple[int | None, list[str]]:
     text = str(held).strip() if isinstance(held, str | int) else ""
     if _MILLISECONDS.fullmatch(text):
         return int(text), []
-    return None, [f"its {key} is not a time: review the tag, then unpause it"]
+    return None, [f"its {key} is not a time in milliseconds: review the tag, then unpause it"]
 
 
 def _beside(piece: ExportPart, key: str, needed: str) -> SequencedTag | None:

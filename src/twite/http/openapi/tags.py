@@ -68,7 +68,10 @@ _SGTM: Final[Json] = {
     "properties": {
         "version": {"description": "The version of the tag's template."},
         "event": {"type": "object", "description": "The container's event data."},
-        "pixel": {"type": ["string", "null"], "description": "Another pixel of the source."},
+        "pixel": {
+            "type": ["string", "null"],
+            "description": "The pixel to use instead of the source's default.",
+        },
     },
     "required": ["event"],
 }

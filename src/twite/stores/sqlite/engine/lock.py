@@ -47,8 +47,8 @@ class OwnerLock:
             os.close(descriptor)
             raise StoreUnusable(
                 path=database,
-                reason=f"the file has {names} names (hard links), and each would get its own log",
-                cure="Remove the other hard links; find / -xdev -samefile FILE lists them",
+                reason=f"the file has {names} hard links, and SQLite writes a log for each name",
+                cure="Remove the other hard links. To list all, run: find / -xdev -samefile FILE",
             )
         # The number is for people: a full disk that does not take it has an owner all the same.
         with suppress(OSError):
