@@ -16,9 +16,9 @@ from twite.domain.errors import TemplatesBusy
 from twite.engines.process.engine_process import QuickJsProcess
 from twite.gtm.template.sandbox import RunLimits
 
-# Without the environment's import paths: Twite's own place is enough beside the interpreter's.
+# Without the paths of the environment: the Twite that runs here comes first.
 _PROGRAM: Final = (
-    "import sys; sys.path.append(sys.argv[1]); "
+    "import sys; sys.path.insert(0, sys.argv[1]); "
     "from twite.engines.process.fork_server import main; main()"
 )
 _CHUNK: Final = 64 * 1024

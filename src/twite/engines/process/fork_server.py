@@ -23,6 +23,7 @@ from twite.engines.process.isolation import end_with, isolate, read_mapped
 _CHUNK: Final = 64 * 1024
 _MOST_DESCRIPTORS: Final = 64
 _FAILED: Final = 70
+_TRIAL_MEMORY: Final = 256 * 1024 * 1024
 _MOST_OPEN: Final = 1024
 _FIRST_TO_END: Final = "900"  # of 1000: the kernel ends it before the gateway
 
@@ -49,6 +50,7 @@ class ForkServer:
         self._held = b""
         self._sockets: list[int] = []
         self._children: set[int] = set()
+        self._filters = works_with_filter()
         self._ended, wakes = os.pipe()
         os.set_blocking(self._ended, False)
         os.set_blocking(wakes, False)
@@ -89,7 +91,7 @@ class ForkServer:
             self._say({"spawn": asked["spawn"], "pid": 0})
             return
         if pid == 0:
-            _become(end, parent=server, memory=asked["memory"])
+            _become(end, parent=server, memory=asked["memory"], filters=self._filters)
         os.close(end)
         self._children.add(pid)
         self._say({"spawn": asked["spawn"], "pid": pid})
@@ -106,15 +108,33 @@ class ForkServer:
         self._line.sendall(json.dumps(said).encode() + b"\n")
 
 
-def _become(end: int, *, parent: int, memory: int) -> None:
+def works_with_filter() -> bool:
+    """Return whether turns run here with filtered system calls: another libc may need others."""
+    server = os.getpid()
+    try:
+        pid = os.fork()
+    except OSError:
+        return True  # as for the processes, which fail alike
+    if pid == 0:
+        try:
+            isolate(parent=server, memory=_TRIAL_MEMORY)
+            warm_up()
+            os._exit(0)
+        finally:
+            os._exit(_FAILED)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def _become(end: int, *, parent: int, memory: int, filters: bool) -> None:
     """Become an engine process; does not return."""
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.dup2(end, 0)
         os.closerange(1, _MOST_OPEN)
-        isolate(parent=parent, memory=memory)
-        serve(socket.socket(fileno=0))
+        line = socket.socket(fileno=0)
+        isolate(parent=parent, memory=memory, filters=filters)
+        serve(line)
         os._exit(0)
     finally:
         os._exit(_FAILED)

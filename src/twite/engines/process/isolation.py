@@ -1,9 +1,12 @@
 """Isolation of an engine process: it gives up everything but one descriptor, memory and CPU.
 
-The kernel calls go through ctypes: no library with a licence that Twite may use offers them.
+The kernel calls go through ctypes: no library with a licence that Twite may use offers them. On
+Linux, a filter (seccomp) refuses every system call that a turn does not need: a process that was
+taken over opens no file and no socket, and signals, traces and starts no other process.
 """
 
 import ctypes
+import errno
 import os
 import resource
 import signal
@@ -14,6 +17,8 @@ from typing import Final
 _PDEATHSIG: Final = 1  # PR_SET_PDEATHSIG
 _DUMPABLE: Final = 4  # PR_SET_DUMPABLE
 _NO_NEW_PRIVS: Final = 38  # PR_SET_NO_NEW_PRIVS
+_SECCOMP: Final = 22  # PR_SET_SECCOMP
+_FILTER: Final = 2  # SECCOMP_MODE_FILTER
 _NOBODY: Final = 65_534
 _LINE: Final = 0  # the descriptor that is left
 
@@ -25,10 +30,10 @@ def end_with(parent: int) -> None:
         os._exit(0)
 
 
-def isolate(*, parent: int, memory: int) -> None:
+def isolate(*, parent: int, memory: int, filters: bool = True) -> None:
     """Give up what the process does not need. `memory` is in bytes, beyond what it has now.
 
-    All descriptors but 0 must be closed already.
+    All descriptors but 0 must be closed already. `filters`: filter the system calls.
     """
     os.setpgid(0, 0)
     end_with(parent)
@@ -45,6 +50,8 @@ def isolate(*, parent: int, memory: int) -> None:
     _limit(resource.RLIMIT_AS, _mapped() + memory)
     _prctl(_DUMPABLE, 0)
     _prctl(_NO_NEW_PRIVS, 1)
+    if filters:
+        _filter_calls()
 
 
 def _limit(kind: int, most: int) -> None:
@@ -65,6 +72,81 @@ def read_mapped() -> None:
     """Read how much address space is in use; a process without descriptors cannot."""
     with suppress(OSError), open("/proc/self/statm", "rb") as file:  # noqa: PTH123
         _MAPPED[0] = int(file.read().split()[0]) * resource.getpagesize()
+
+
+# By machine: its number (AUDIT_ARCH_…), and its numbers of: read write close mmap munmap mremap
+# mprotect madvise brk recvfrom sendto futex sched_yield clock_gettime gettimeofday getrusage
+# getrandom getpid rt_sigaction rt_sigprocmask rt_sigreturn restart_syscall exit exit_group.
+_CALLS: Final = {
+    "x86_64": (
+        0xC000003E,
+        *(0, 1, 3, 9, 11, 25, 10, 28, 12, 45, 44, 202, 24, 228, 96, 98, 318, 39, 13, 14, 15, 219),
+        *(60, 231),
+    ),
+    "aarch64": (
+        0xC00000B7,
+        *(
+            63,
+            64,
+            57,
+            222,
+            215,
+            216,
+            226,
+            233,
+            214,
+            207,
+            206,
+            98,
+            124,
+            113,
+            169,
+            165,
+            278,
+            172,
+            134,
+        ),
+        *(135, 139, 128, 93, 94),
+    ),
+}
+_LOAD: Final = 0x20  # BPF_LD | BPF_W | BPF_ABS
+_EQUALS: Final = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
+_RETURN: Final = 0x06  # BPF_RET | BPF_K
+_ALLOW: Final = 0x7FFF0000
+_REFUSE: Final = 0x00050000 | errno.EPERM
+_END: Final = 0x80000000  # the whole process
+
+
+class _Step(ctypes.Structure):
+    _fields_ = (
+        ("code", ctypes.c_ushort),
+        ("if_so", ctypes.c_ubyte),
+        ("if_not", ctypes.c_ubyte),
+        ("value", ctypes.c_uint32),
+    )
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("steps", ctypes.POINTER(_Step)))
+
+
+def _filter_calls() -> None:
+    """Refuse all system calls but those of a turn, on a known machine."""
+    known = _CALLS.get(os.uname().machine)
+    if sys.platform != "linux" or known is None:
+        return
+    machine, *allowed = known
+    steps = [
+        (_LOAD, 0, 0, 4),  # the machine
+        (_EQUALS, 1, 0, machine),
+        (_RETURN, 0, 0, _END),
+        (_LOAD, 0, 0, 0),  # the number of the call
+        *((_EQUALS, len(allowed) - at, 0, number) for at, number in enumerate(allowed)),
+        (_RETURN, 0, 0, _REFUSE),
+        (_RETURN, 0, 0, _ALLOW),
+    ]
+    program = _Program(len(steps), (_Step * len(steps))(*(_Step(*step) for step in steps)))
+    _LIBC.prctl(_SECCOMP, _FILTER, ctypes.byref(program), 0, 0)
 
 
 def _prctl(option: int, value: int) -> None:
