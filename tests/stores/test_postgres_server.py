@@ -57,12 +57,14 @@ async def test_several_processes_bring_an_empty_database_up_to_date_once(empty_p
     assert [row["version"] for row in versions] == [version for version, _ in schema.migrations()]
 
 
-async def test_a_newer_schema_is_refused(postgres_url):
+async def test_a_newer_schema_is_refused(empty_postgres_url):
+    store = await PostgresStore.open(empty_postgres_url, OPTIONS)
+    await store.close()
     newer = schema.newest_version() + 1
-    await execute(postgres_url, f"INSERT INTO schema_version VALUES ({newer})")  # noqa: S608
+    await execute(empty_postgres_url, f"INSERT INTO schema_version VALUES ({newer})")  # noqa: S608
 
-    for open_ in (lambda: PostgresStore.open(postgres_url, OPTIONS),
-                  lambda: PostgresReader.open(postgres_url)):  # fmt: skip
+    for open_ in (lambda: PostgresStore.open(empty_postgres_url, OPTIONS),
+                  lambda: PostgresReader.open(empty_postgres_url)):  # fmt: skip
         with pytest.raises(StoreUnusable, match="newer version of Twite uses it"):
             await open_()
 
