@@ -15,7 +15,7 @@ from twite.domain.times import DAY, HOUR
 from twite.gateway.ports.privacy import EraseStore
 from twite.gateway.ports.queries import ByConversionId
 from twite.gateway.ports.store import Retention, StoreOptions
-from twite.stores.postgres import schema
+from twite.stores.postgres import connection, schema
 from twite.stores.postgres.connection import Address, PostgresConnection
 from twite.stores.postgres.store import PostgresReader, PostgresStore
 from twite.stores.postgres.upkeep import SIZE_REACHED
@@ -157,6 +157,32 @@ async def test_lost_connections_are_replaced(store, postgres_url):
     await record(store, "order-2", receipt="r2")
 
     assert total(await store.balance()).pending == 2
+
+
+async def test_a_server_that_does_not_answer_is_given_up(store, postgres_url, monkeypatch):
+    monkeypatch.setattr(connection, "STALLED", 0.3)
+    await record(store, "order-1")  # with the connections that there are
+    blocking = await asyncpg.connect(postgres_url)
+    async with blocking.transaction():
+        await blocking.execute("LOCK TABLE dedup")
+        fresh = await PostgresStore.open(postgres_url, OPTIONS)
+        with pytest.raises(LedgerUnavailable):
+            await record(fresh, "order-2", receipt="r2")
+    await blocking.close()
+
+    await record(fresh, "order-2", receipt="r2")
+    counts = total(await fresh.balance())
+    await fresh.close()
+
+    assert (counts.received, counts.pending) == (2, 2)
+
+
+async def test_the_server_ends_the_transaction_of_a_machine_that_is_cut_off(store):
+    def setting(book):
+        text = "SELECT current_setting('idle_in_transaction_session_timeout')"
+        return book.connection.execute(text).fetchone()[0]
+
+    assert await store._database.write(setting) == "15s"  # noqa: SLF001
 
 
 async def test_without_a_server_everything_is_unavailable_and_then_goes_on():

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
@@ -16,6 +17,8 @@ from twite.stores.postgres.dialect import PostgresStatement, shared
 _VIEW: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _CONNECT_WITHIN: Final = 5.0  # seconds
 _STATEMENTS: Final = 400
+# A statement that writes waits at most for the locks of other short transactions.
+STALLED: Final = 20.0  # seconds
 # Of the URL's options, those that the server is not asked for.
 _OWN_OPTIONS: Final = frozenset({"statement_cache_size", "target_session_attrs"})
 RETRY_AFTER: Final = 5  # seconds
@@ -130,6 +133,8 @@ class PostgresConnection:
 
     def __init__(self, driver: "asyncpg.Connection[asyncpg.Record]") -> None:
         self.driver = driver
+        # Seconds after which a statement without a result means that the server is cut off.
+        self.patience = STALLED
         # PostgreSQL stores no NUL. Few texts have one, so only a statement that failed is cleaned.
         self.replaces_nul = False
 
@@ -145,7 +150,7 @@ class PostgresConnection:
 
     def commit(self) -> None:
         """Commit. Raises TransactionRollbackError if the transaction had failed."""
-        tag = wait_for(self.driver.execute("COMMIT"))
+        tag = wait_for(self._tagged("COMMIT", ()))
         if tag != "COMMIT":
             raise asyncpg.TransactionRollbackError(tag)
 
@@ -161,13 +166,27 @@ class PostgresConnection:
         return wait_for(self._executed(statement.text, arguments))
 
     async def _fetched(self, text: str, values: Sequence[object]) -> ResultRows:
-        rows = [tuple(row) for row in await self.driver.fetch(text, *values)]
+        with self._watched():
+            rows = [tuple(row) for row in await self.driver.fetch(text, *values)]
         return ResultRows(rows, len(rows))
 
     async def _executed(self, text: str, values: Sequence[object]) -> ResultRows:
-        tag = await self.driver.execute(text, *values)
+        tag = await self._tagged(text, values)
         last = tag.rpartition(" ")[2]
         return ResultRows((), int(last)) if last.isdigit() else NO_ROWS
+
+    async def _tagged(self, text: str, values: Sequence[object]) -> str:
+        with self._watched():
+            return str(await self.driver.execute(text, *values))
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Abort the connection if a statement takes too long. No cancel request is sent."""
+        alarm = asyncio.get_running_loop().call_later(self.patience, self.terminate)
+        try:
+            yield
+        finally:
+            alarm.cancel()
 
     @property
     def is_open(self) -> bool:

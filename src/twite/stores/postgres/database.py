@@ -34,8 +34,9 @@ _CLASHES_MOST: Final = 8
 # Seconds between two tries to connect, and for how long the outcome of a COMMIT is looked for.
 _BACKOFF: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 PATIENCE: Final = 15.0
-# A statement that takes longer is given up with its connection: the server is cut off.
-_STALLED: Final = 60.0
+# Seconds for one statement of a view. Erasures and reports scan whole tables.
+_READ: Final = 60.0
+_LONG_READ: Final = 600.0
 _VACUUM: Final = (
     "VACUUM submission, conversion, sighting, attempt, outbox, discarded, amended, called, "
     "flagged, rejection, ignored, pause, closure"
@@ -108,13 +109,13 @@ class PostgresReads:
 
     async def read(self, view: View[T], *, is_long: bool = False) -> T:
         """Run a view, and return its result. A lost connection is replaced once."""
-        del is_long  # each has a connection for itself
         replaces_nul = False
         for again in (True, False):
             async with self._readers.lend() as connection:
                 connection.replaces_nul = replaces_nul
+                connection.patience = _LONG_READ if is_long else _READ
                 try:
-                    return await _watched(partial(view, connection), connection)
+                    return await run_in_greenlet(partial(view, connection))
                 except ValueError:
                     connection.terminate()
                     raise  # the driver cannot encode a value
@@ -201,7 +202,7 @@ class PostgresDatabase(PostgresReads):
             try:
                 if session is None:
                     session = await run_in_greenlet(partial(self._session, connection))
-                result = await _watched(partial(session.transact, unit, LOST), connection)
+                result = await run_in_greenlet(partial(session.transact, unit, LOST))
             except (CommitUnknown, *LOST, *READ_ONLY):
                 connection.terminate()
                 raise
@@ -243,8 +244,7 @@ class PostgresDatabase(PostgresReads):
         while True:
             try:
                 async with self._writers.lend() as connection:
-                    look = partial(_looked_up, connection, unknown.mark)
-                    return await _watched(look, connection)
+                    return await run_in_greenlet(partial(_looked_up, connection, unknown.mark))
             except (LedgerUnavailable, *LOST, *READ_ONLY, asyncpg.PostgresError) as error:
                 self._drop()
                 if time.monotonic() - began > patience:
@@ -289,12 +289,3 @@ def _looked_up(connection: PostgresConnection, mark: int) -> bool:
     # Where a standby confirms commits, a later commit is confirmed after it.
     connection.run(statement("begin"), ())
     return True
-
-
-async def _watched(function: Callable[[], T], connection: PostgresConnection) -> T:
-    """Run a function; give the connection up when it takes too long. No cancel request is sent."""
-    task = asyncio.ensure_future(run_in_greenlet(function))
-    done, _ = await asyncio.wait({task}, timeout=_STALLED)
-    if not done:
-        connection.terminate()
-    return await task

@@ -4,8 +4,11 @@
 
 -- name: begin
 -- A transaction has an id, and from it the ids of what it writes. The row is the proof that it was
--- committed. Another client of a pooler may have left synchronous_commit off.
-WITH setting AS MATERIALIZED (SELECT set_config('synchronous_commit', 'on', true) AS value)
+-- committed. Another client of a pooler may have left synchronous_commit off. If this machine is cut off, the
+-- server ends the transaction soon, and with it the locks.
+WITH setting AS MATERIALIZED (
+  SELECT set_config('synchronous_commit', 'on', true) AS value,
+    set_config('idle_in_transaction_session_timeout', '15s', true))
 INSERT INTO transaction_mark (id)
 SELECT greatest(extract(epoch FROM clock_timestamp())::bigint - 1767225600, 0) << 23
   | ((nextval('id_group') & 4095) << 11)

@@ -72,7 +72,9 @@ class PostgresReader(SqlQueries, SqlStateReader):
         await self._database.close()
 
     async def traces(self, wanted: EraseSearch) -> EraseTraces:
-        return await self._database.read(lambda connection: search(connection, wanted))
+        return await self._database.read(
+            lambda connection: search(connection, wanted), is_long=True
+        )
 
 
 class _OneAtATime:
@@ -230,7 +232,9 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
 
     async def traces(self, wanted: EraseSearch) -> EraseTraces:
         """Return the rows and texts that name a person."""
-        return await self._database.read(lambda connection: search(connection, wanted))
+        return await self._database.read(
+            lambda connection: search(connection, wanted), is_long=True
+        )
 
     async def _vacuum(self) -> bool:
         """Clear the versions that rows had before the erasure; return whether that is done."""
