@@ -1,0 +1,1 @@
+"""Preview sessions of tags: what becomes of the requests of one person."""

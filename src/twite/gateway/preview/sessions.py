@@ -1,0 +1,159 @@
+"""Preview sessions: who has opened one, for how long, and the latest requests of each.
+
+Sessions are in memory only, few, and short. Without a session, nothing is recorded.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from hashlib import blake2b
+from typing import Final
+
+from twite.domain.secret import Secret
+from twite.domain.times import HOUR, MINUTE
+from twite.gateway.ports.machine import Clock, Randomness
+from twite.gateway.preview.trace import PreviewedRequest, RequestTrace, of_scope
+
+HEADER: Final = "x-gtm-server-preview"  # as Google's preview calls it
+COOKIE: Final = "gtm_preview"
+LASTS: Final = HOUR
+HANDLED_WITHIN: Final = 2 * MINUTE  # longer than any body and any client template may take
+LATEST: Final = "latest"  # in place of an id
+MOST_SESSIONS: Final = 5
+MOST_REQUESTS: Final = 30  # of one session
+DryRun = Callable[[str, bytes, RequestTrace], None]
+
+
+class PreviewSession:
+    """A session. `version` changes with each recorded text."""
+
+    def __init__(
+        self, id_: str, *, who: str, token: Secret, sends_nothing: bool, until: int, ends_at: int
+    ) -> None:
+        self.id = id_
+        self.who = who
+        self.token = token
+        self.sends_nothing = sends_nothing
+        self.until = until  # monotonic
+        self.ends_at = ends_at  # wall clock
+        self.version = 0
+        self.count = 0
+        self.traces: deque[RequestTrace] = deque(maxlen=MOST_REQUESTS)
+
+    @property
+    def requests(self) -> list[PreviewedRequest]:
+        """The requests, latest first."""
+        return [trace.seen for trace in reversed(self.traces)]
+
+    def change(self) -> None:
+        """Record that something was recorded."""
+        self.version += 1
+
+
+class PreviewSessions:
+    """The open sessions. `dry_run` is set once tags can run."""
+
+    def __init__(self, *, clock: Clock, randomness: Randomness) -> None:
+        self._clock = clock
+        self._randomness = randomness
+        self._by_token: dict[bytes, PreviewSession] = {}
+        self.dry_run: DryRun | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is any session."""
+        if not self._by_token:
+            return False
+        self._expire()
+        return bool(self._by_token)
+
+    def open(self, who: str, *, sends_nothing: bool) -> PreviewSession:
+        """Open a session; beyond the limit, the oldest one ends."""
+        self._expire()
+        while len(self._by_token) >= MOST_SESSIONS:
+            self._by_token.pop(next(iter(self._by_token)))
+        token = Secret(self._randomness.nonce() + self._randomness.nonce())
+        session = PreviewSession(
+            self._randomness.nonce()[:16],
+            who=who,
+            token=token,
+            sends_nothing=sends_nothing,
+            until=self._clock.elapsed() + LASTS,
+            ends_at=self._clock.now() + LASTS,
+        )
+        self._by_token[_digest(token.reveal())] = session
+        return session
+
+    def close(self, session: PreviewSession) -> None:
+        """End a session, and forget its requests."""
+        self._by_token.pop(_digest(session.token.reveal()), None)
+
+    def of(self, who: str) -> list[PreviewSession]:
+        """Return a user's sessions, latest first."""
+        self._expire()
+        return [session for session in self._by_token.values() if session.who == who][::-1]
+
+    def named(self, id_: str, *, who: str) -> PreviewSession | None:
+        """Return a user's session by its id, or the latest one."""
+        found = self.of(who)
+        return next((each for each in found if id_ in {each.id, LATEST}), None)
+
+    def begin(
+        self,
+        token: str,
+        *,
+        method: str,
+        path: str,
+        query: str,
+        headers: Iterable[tuple[str, str]],
+    ) -> RequestTrace | None:
+        """Begin the trace of a request with this token; None if it belongs to no session."""
+        self._expire()
+        session = self._by_token.get(_digest(token))
+        if session is None:
+            return None
+        session.count += 1
+        seen = of_scope(
+            session.count,
+            at=self._clock.now(),
+            method=method,
+            path=path,
+            query=query,
+            headers=headers,
+        )
+        seen.sent_nothing = session.sends_nothing
+        until = self._clock.elapsed() + HANDLED_WITHIN
+        trace = RequestTrace(
+            seen,
+            handling=lambda: self._clock.elapsed() < until,
+            id_=self._randomness.nonce()[:16],
+            changed=session.change,
+            dry_run=self.dry_run,
+        )
+        session.traces.append(trace)
+        session.change()
+        return trace
+
+    def trace(self, id_: str) -> RequestTrace | None:
+        """Return the trace of a delivery, while its session is open and holds it."""
+        if not self._by_token:
+            return None
+        self._expire()
+        return next(
+            (
+                trace
+                for session in self._by_token.values()
+                for trace in session.traces
+                if trace.id == id_
+            ),
+            None,
+        )
+
+    def _expire(self) -> None:
+        now = self._clock.elapsed()
+        for digest in [key for key, each in self._by_token.items() if each.until <= now]:
+            del self._by_token[digest]
+
+
+def _digest(token: str) -> bytes:
+    """Return the key of a token: a look-up by it tells nothing about other tokens."""
+    return blake2b(token.encode("utf-8", "replace"), digest_size=16).digest()

@@ -1,0 +1,355 @@
+"""A previewed request: what became of it, masked as it is recorded.
+
+The trace of the request that is being handled is `current()`. There is none without a session.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from twite.gtm.template.effects import (
+    AnyEffect,
+    BrowserPixel,
+    HttpEffect,
+    LogEffect,
+    Service,
+    SetCookie,
+)
+from twite.gtm.template.sandbox import EffectAnswer, Incoming, RunResult, Turn
+from twite.gtm.template.texts import UNDEFINED
+from twite.redaction.mask_line import LineMask
+from twite.redaction.mask_text import masked_path, masked_query, network
+from twite.redaction.mask_tree import masked_tree, masked_words
+
+if TYPE_CHECKING:
+    from twite.gtm.container.explain import Explanation
+    from twite.gtm.template.template import Template
+
+MOST_TEXT: Final = 64 * 1024  # characters of one request's trace
+LONGEST: Final = 2_000  # characters of one text
+MOST_EVENTS: Final = 20
+MOST_RUNS: Final = 40
+MOST_LINES: Final = 100  # of one run
+LEFT_OUT: Final = "…"
+
+
+class PreviewPair(msgspec.Struct, kw_only=True):
+    """A name with a value or a verdict; `note` says more. `good` is whether it matches or fires."""
+
+    name: str
+    value: str = ""
+    note: str = ""
+    good: bool | None = None
+
+
+class PreviewLine(msgspec.Struct, kw_only=True):
+    """One line of a run: a request, an answer, a log line, a cookie, and so on."""
+
+    kind: str
+    text: str
+
+
+class PreviewRun(msgspec.Struct, kw_only=True):
+    """A run of a tag or client. `permissions` are what its templates were granted."""
+
+    name: str
+    outcome: str = "running"
+    permissions: tuple[str, ...] = ()
+    lines: list[PreviewLine] = []
+
+
+class PreviewEvent(msgspec.Struct, kw_only=True):
+    """One event: its data, its consent, its variables and triggers, and the tags' verdicts."""
+
+    name: str
+    data: str
+    consent: str
+    variables: list[PreviewPair] = []
+    triggers: list[PreviewPair] = []
+    tags: list[PreviewPair] = []
+
+
+class PreviewedRequest(msgspec.Struct, kw_only=True):
+    """One request of a preview session. All texts are masked."""
+
+    number: int
+    at: int
+    method: str
+    path: str
+    query: str
+    headers: list[PreviewPair]
+    address: str = ""
+    body: str = ""
+    client: str = ""
+    status: int = 0
+    cookies: list[str] = []
+    events: list[PreviewEvent] = []
+    conversions: list[PreviewPair] = []
+    runs: list[PreviewRun] = []
+    sent_nothing: bool = False
+    version: int = 0
+
+
+class RequestTrace:
+    """Records one request into `seen`. `sends_nothing`: neither stored nor sent.
+
+    `id` connects deliveries with the trace. `dry_run` runs a tag's entry without sending.
+    `handling` tells whether the request may still be handled: a task that outlives it is not.
+    """
+
+    def __init__(
+        self,
+        seen: PreviewedRequest,
+        *,
+        id_: str,
+        changed: Callable[[], None],
+        handling: Callable[[], bool],
+        dry_run: Callable[[str, bytes, "RequestTrace"], None] | None = None,
+    ) -> None:
+        self.seen = seen
+        self.id = id_
+        self.handling = handling
+        self._changed = changed
+        self._dry_run = dry_run
+        self._left = MOST_TEXT
+
+    @property
+    def sends_nothing(self) -> bool:
+        """Whether the request is neither stored nor sent."""
+        return self.seen.sent_nothing
+
+    def request(self, request: Incoming, *, client: str) -> None:
+        """Record the request as tags and clients see it."""
+        self.seen.client = self.seen.client or self._text(client)
+        self.seen.address = network(request.remote_address)
+        if request.body and not self.seen.body:
+            self.seen.body = self._text(masked_words(request.body))
+        self._tell()
+
+    def claimed(self, client: str) -> None:
+        """Record the client that claimed the request."""
+        self.seen.client = client
+        self._tell()
+
+    def answered(self, status: int, cookies: Iterable[str]) -> None:
+        """Record the response: its status, and its cookies without their values."""
+        self.seen.status = status
+        self.seen.cookies = [self._text(_without_value(cookie)) for cookie in cookies]
+        self._tell()
+
+    def event(self, name: str, data: Mapping[str, object], consent: str) -> PreviewEvent | None:
+        """Record an event; None if there are too many."""
+        if len(self.seen.events) >= MOST_EVENTS:
+            return None
+        event = PreviewEvent(
+            name=self._text(masked_words(name)),
+            data=self._text(_as_json(masked_tree(dict(data)))),
+            consent=self._text(consent),
+        )
+        self.seen.events.append(event)
+        self._tell()
+        return event
+
+    def explain(self, event: PreviewEvent, explanation: "Explanation", mask: LineMask) -> None:
+        """Record the values of variables and the verdicts of triggers."""
+        for value in explanation.values:
+            shown = "undefined"
+            if value.value is not UNDEFINED:
+                held = masked_tree({value.name: value.value})
+                shown = mask.over(_as_json(_only(held)), most=LONGEST)
+            event.variables.append(
+                PreviewPair(
+                    name=self._text(value.name),
+                    value="" if value.why_not else self._text(shown),
+                    note=self._text(value.why_not),
+                )
+            )
+        for trigger in explanation.triggers:
+            event.triggers.append(
+                PreviewPair(
+                    name=self._text(trigger.name),
+                    value=self._text(mask.over(trigger.decided, most=LONGEST)),
+                    note=self._text(mask.over(trigger.left, most=LONGEST)),
+                    good=trigger.matches,
+                )
+            )
+        self._tell()
+
+    def tag(self, event: PreviewEvent, name: str, why: str, *, fires: bool) -> None:
+        """Record whether a tag fires, and why."""
+        event.tags.append(PreviewPair(name=self._text(name), note=self._text(why), good=fires))
+        self._tell()
+
+    def conversion(self, pixel: str, event: str, body: bytes, verdict: str) -> None:
+        """Record a conversion for X."""
+        if len(self.seen.conversions) < MOST_EVENTS:
+            text = masked_words(body.decode("utf-8", "replace"))
+            self.seen.conversions.append(
+                PreviewPair(name=f"{pixel} {event}", value=self._text(text), note=verdict)
+            )
+            self._tell()
+
+    def run(self, name: str, mask: LineMask, templates: Iterable["Template"] = ()) -> "RunRecorder":
+        """Return a recorder of a run; its texts pass the mask."""
+        run = PreviewRun(
+            name=self._text(name),
+            permissions=tuple(
+                sorted({grant.permission for each in templates for grant in each.grants})
+            ),
+        )
+        if len(self.seen.runs) < MOST_RUNS:
+            self.seen.runs.append(run)
+        self._tell()
+        return RunRecorder(self, run, mask)
+
+    def run_dry(self, pixel: str, body: bytes) -> None:
+        """Run a tag's entry without sending anything."""
+        if self._dry_run is not None:
+            self._dry_run(pixel, body, self)
+
+    def line(self, run: PreviewRun, kind: str, text: str) -> None:
+        """Add a line to a run; `text` is masked."""
+        if len(run.lines) < MOST_LINES:
+            run.lines.append(PreviewLine(kind=kind, text=self._text(text)))
+            self._tell()
+
+    def end(self, run: PreviewRun, outcome: str) -> None:
+        """Record the outcome of a run."""
+        run.outcome = self._text(outcome)
+        self._tell()
+
+    def _tell(self) -> None:
+        self.seen.version += 1
+        self._changed()
+
+    def _text(self, text: str) -> str:
+        """Return a text within the bounds of the request."""
+        text = text if len(text) <= LONGEST else text[:LONGEST] + LEFT_OUT
+        if len(text) > self._left:
+            text = LEFT_OUT if text else ""
+        self._left -= len(text)
+        return text
+
+
+class RunRecorder:
+    """Records the turns of one run: effects, answers, errors."""
+
+    def __init__(self, trace: RequestTrace, run: PreviewRun, mask: LineMask) -> None:
+        self._trace = trace
+        self._run = run
+        self._mask = mask
+
+    def turn(self, template: str, turn: Turn) -> None:
+        """Record the effects of a turn, and its error."""
+        for effect in turn.effects:
+            kind, text = _spelled(effect)
+            self._write(kind, text)
+        if turn.outcome is not RunResult.SILENT:
+            self._write("result", f"{template}: {turn.outcome.value}")
+        if turn.error is not None:
+            self._write("error", f"{template}: {turn.error}")
+
+    def answers(self, answers: Iterable[EffectAnswer]) -> None:
+        """Record what effects were answered with."""
+        for answer in answers:
+            if answer.status is not None:
+                self._write("answer", f"{answer.id}: {answer.status} {answer.body or ''}")
+            elif answer.reason is not None:
+                self._write("answer", f"{answer.id}: {answer.reason}")
+            elif answer.phase is None and answer.type is None:
+                self._write("answer", f"{answer.id}: {_as_json(answer.value)}")
+
+    def end(self, outcome: str) -> None:
+        """Record the outcome."""
+        self._trace.end(self._run, self._mask.own(outcome, most=LONGEST))
+
+    def _write(self, kind: str, text: str) -> None:
+        self._trace.line(self._run, kind, self._mask.over(text, most=LONGEST))
+
+
+def of_scope(
+    number: int, *, at: int, method: str, path: str, query: str, headers: Iterable[tuple[str, str]]
+) -> PreviewedRequest:
+    """Return the record of a request that has just come."""
+    pairs = [[name, value] for name, value in headers]
+    return PreviewedRequest(
+        number=number,
+        at=at,
+        method=method,
+        path=masked_path(path)[:LONGEST],
+        query=masked_query(query)[:LONGEST],
+        headers=[
+            PreviewPair(name=name[:100], value=str(value)[:LONGEST])
+            for name, value in _pairs(masked_tree({"headers": pairs}))
+        ][:100],
+    )
+
+
+def _pairs(masked: object) -> list[tuple[str, object]]:
+    held = masked.get("headers") if isinstance(masked, dict) else None
+    return [(str(pair[0]), pair[1]) for pair in held] if isinstance(held, list) else []
+
+
+def _only(masked: object) -> object:
+    return next(iter(masked.values()), None) if isinstance(masked, dict) else masked
+
+
+def _spelled(effect: AnyEffect) -> tuple[str, str]:
+    """Return the kind of a line, and its text before masking."""
+    match effect:
+        case HttpEffect():
+            headers = f" [{', '.join(effect.headers)}]" if effect.headers else ""
+            body = f" {effect.body}" if effect.body else ""
+            found = "request", f"{effect.id}: {effect.method} {effect.url}{headers}{body}"
+        case Service():
+            found = "request", f"{effect.id}: {effect.name} {_as_json(effect.arguments)}"
+        case SetCookie():
+            scope = f"domain {effect.domain or 'host'}, max-age {effect.max_age}"
+            found = "cookie", f"{effect.name} ({scope})"
+        case LogEffect(denied=str() as permission):
+            found = "denied", f"the template lacks the permission {permission}"
+        case LogEffect():
+            found = "log", effect.text
+        case BrowserPixel():
+            found = "pixel", effect.url
+        case _:
+            fields = msgspec.to_builtins(effect)
+            found = str(fields.pop("effect", "effect")), _as_json(fields)
+    return found
+
+
+def _without_value(cookie: str) -> str:
+    pair, _, attributes = cookie.partition("; ")
+    return f"{pair.partition('=')[0]}=…; {attributes}" if attributes else pair.partition("=")[0]
+
+
+def _as_json(value: object) -> str:
+    try:
+        return msgspec.json.encode(value).decode()
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return LEFT_OUT
+
+
+_CURRENT: Final[ContextVar[RequestTrace | None]] = ContextVar("previewed_request", default=None)
+
+
+def current() -> RequestTrace | None:
+    """Return the trace of the request that is being handled; None if it is not previewed."""
+    trace = _CURRENT.get()
+    return trace if trace is not None and trace.handling() else None
+
+
+def set_current(trace: RequestTrace | None) -> None:
+    """Record what this task and its child tasks do into the trace.
+
+    A server may handle the next request of a connection in a child task: it sets None.
+    """
+    _CURRENT.set(trace)
+
+
+def sends_nothing() -> bool:
+    """Return whether the request that is being handled is neither stored nor sent."""
+    trace = current()
+    return trace is not None and trace.sends_nothing

@@ -1,0 +1,74 @@
+"""Explain a container's decision on an event: each variable's value, each trigger's verdict."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from twite.gtm.container.conditions import holds
+from twite.gtm.container.parts import Condition, Container
+from twite.gtm.container.plan import client_name
+from twite.gtm.container.values import EventContext, Unfilled, Values, Variables
+from twite.gtm.template.texts import UNDEFINED, TooLong, Value, filled, text_of
+
+
+class ExplainedValue(msgspec.Struct, frozen=True, kw_only=True):
+    """A variable's value, or why it has none. `value` may identify a person."""
+
+    name: str
+    value: Value = UNDEFINED
+    why_not: str = ""
+
+
+class ExplainedTrigger(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a trigger matches. `decided` is the condition that decided, `left` its left side."""
+
+    name: str
+    matches: bool
+    decided: str = ""
+    left: str = ""
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    values: tuple[ExplainedValue, ...] = ()
+    triggers: tuple[ExplainedTrigger, ...] = ()
+
+
+def explained(container: Container, occasion: EventContext, variables: Variables) -> Explanation:
+    """Evaluate every variable and trigger of a container."""
+    client = client_name(container, occasion.client)
+    values = Values(container, msgspec.structs.replace(occasion, client=client), variables)
+    return Explanation(
+        values=tuple(_value(variable.name, values) for variable in container.variables),
+        triggers=tuple(_trigger(each.name, each.when, values) for each in container.triggers),
+    )
+
+
+def _value(name: str, values: Values) -> ExplainedValue:
+    try:
+        return ExplainedValue(name=name, value=values.of(name))
+    except (Unfilled, TooLong) as why:
+        return ExplainedValue(name=name, why_not=str(why) or "its text is too long")
+
+
+def _trigger(name: str, when: Sequence[Condition], values: Values) -> ExplainedTrigger:
+    """Return the verdict. The first condition that fails decides, or else the last one."""
+    decided = left = ""
+    for condition in when:
+        decided = spelled_out(condition)
+        try:
+            left = text_of(filled(condition.left, values.of))
+            if not holds(condition, values.of):
+                return ExplainedTrigger(name=name, matches=False, decided=decided, left=left)
+        except (Unfilled, TooLong) as why:
+            return ExplainedTrigger(name=name, matches=False, decided=decided, left=f"? ({why})")
+    return ExplainedTrigger(
+        name=name, matches=True, decided=decided or "it has no condition", left=left
+    )
+
+
+def spelled_out(condition: Condition) -> str:
+    """Return a condition in words, as in `{{Event Name}} equals purchase`."""
+    negated = "does not: " if condition.negate else ""
+    operator = condition.operator.value.replace("_", " ")
+    case = " (ignoring case)" if condition.ignore_case else ""
+    return f"{condition.left} {negated}{operator} {condition.right}{case}"

@@ -1,0 +1,129 @@
+"""Preview sessions: few, short, bounded in memory, and without a person in it."""
+
+import msgspec
+import pytest
+
+from twite.gateway.preview.sessions import (
+    LASTS,
+    MOST_REQUESTS,
+    MOST_SESSIONS,
+    PreviewSessions,
+)
+from twite.gateway.preview.trace import MOST_EVENTS, MOST_LINES, MOST_RUNS, MOST_TEXT
+from twite.gtm.template.effects import HttpEffect, LogEffect, SetCookie
+from twite.gtm.template.sandbox import EffectAnswer, Incoming, Turn
+from twite.machine.system import SystemRandomness
+from twite.redaction.mask_line import LineMask
+from twite.testing.fakes import MovingClock
+
+EMAIL = "ada@shop.example"
+
+
+@pytest.fixture
+def clock():
+    return MovingClock()
+
+
+@pytest.fixture
+def previews(clock):
+    return PreviewSessions(clock=clock, randomness=SystemRandomness())
+
+
+def begun(previews, session, **said):
+    given = {"method": "POST", "path": "/data", "query": "", "headers": []} | said
+    return previews.begin(session.token.reveal(), **given)
+
+
+def test_a_token_is_long_and_only_the_right_one_begins_a_trace(previews):
+    session = previews.open("ada", sends_nothing=False)
+    token = session.token.reveal()
+
+    assert len(token) >= 64
+    assert begun(previews, session) is not None
+    for wrong in ("", token[:-1], token.upper() + "x", session.id):
+        assert previews.begin(wrong, method="GET", path="/", query="", headers=[]) is None
+
+
+async def test_a_session_ends_after_its_time_and_with_it_the_cost(previews, clock):
+    session = previews.open("ada", sends_nothing=False)
+    trace = begun(previews, session)
+    assert previews.trace(trace.id) is trace
+
+    await clock.advance(LASTS)
+
+    assert begun(previews, session) is None
+    assert (previews.is_open, previews.of("ada"), previews.trace(trace.id)) == (False, [], None)
+
+
+def test_a_user_sees_own_sessions_alone(previews):
+    session = previews.open("ada", sends_nothing=True)
+
+    assert previews.named(session.id, who="ada") is session
+    assert previews.named("latest", who="ada") is session
+    assert previews.named(session.id, who="olga") is None
+    assert previews.named("latest", who="olga") is None
+
+
+def test_the_oldest_session_makes_room(previews):
+    sessions = [previews.open("ada", sends_nothing=False) for _ in range(MOST_SESSIONS + 1)]
+
+    assert begun(previews, sessions[0]) is None
+    assert len(previews.of("ada")) == MOST_SESSIONS
+
+
+def test_memory_is_bounded_whatever_comes(previews):
+    session = previews.open("ada", sends_nothing=False)
+    text = "x" * 1_000_000
+    for _ in range(200):
+        trace = begun(
+            previews, session, path=f"/{text}", query=text, headers=[("x-long", text)] * 200
+        )
+        trace.request(Incoming(body=text), client=text)
+        for number in range(MOST_EVENTS + 5):
+            trace.event(f"event {number}", {"a": text}, text)
+        for number in range(MOST_RUNS + 5):
+            recorder = trace.run(f"tag {number}", LineMask((), {}))
+            logs = tuple(LogEffect(text="line") for _ in range(2 * MOST_LINES))
+            recorder.turn("t", Turn(run=1, effects=logs))
+
+    assert len(session.requests) == MOST_REQUESTS
+    for seen in session.requests:
+        assert (len(seen.events), len(seen.runs)) == (MOST_EVENTS, MOST_RUNS)
+        assert all(len(run.lines) <= MOST_LINES for run in seen.runs)
+        texts = sum(len(line.text) for run in seen.runs for line in run.lines)
+        assert texts + sum(len(event.data) for event in seen.events) <= 2 * MOST_TEXT
+        assert len(msgspec.json.encode(seen)) < 600_000
+
+
+def test_no_person_and_no_secret_is_kept(previews):
+    session = previews.open("ada", sends_nothing=False)
+    trace = begun(
+        previews,
+        session,
+        query=f"em={EMAIL}&v=2",
+        headers=[("cookie", f"em={EMAIL}"), ("referer", f"https://shop.example/?email={EMAIL}")],
+    )
+    event = {"event_name": "view", "user_data": {"email_address": EMAIL, "first_name": "Adalbert"}}
+    trace.request(Incoming(body=msgspec.json.encode(event).decode()), client="data")
+    trace.event("view", event, "send")
+    recorder = trace.run("ads", LineMask(["key-of-the-vendor"], event))
+    url = "https://ads.example/?key=key-of-the-vendor"
+    recorder.turn(
+        "ads",
+        Turn(
+            run=1,
+            effects=(
+                HttpEffect(id=1, url=url, method="POST", body=f'{{"em": "{EMAIL}"}}'),
+                LogEffect(text="hello Adalbert"),
+                SetCookie(name="id", value="a-visitor-id"),
+            ),
+        ),
+    )
+    recorder.answers([EffectAnswer(id=1, status=200, body=f"thanks {EMAIL}")])
+    recorder.end("success")
+
+    told = msgspec.json.encode(session.requests).decode()
+    for hidden in (EMAIL, "Adalbert", "key-of-the-vendor", "a-visitor-id"):
+        assert hidden not in told
+    kinds = [line.kind for line in session.requests[0].runs[0].lines]
+    assert kinds == ["request", "log", "cookie", "answer"]
