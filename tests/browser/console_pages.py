@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from playwright.async_api import Page
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "console"))
 
-from console_stage import PASSWORD, House
+from console_stage import PASSWORD, SETTINGS, House
 
 KEY: Final = "a-source-key-of-some-length"
 PIXEL: Final = "o8z6j"
@@ -23,6 +24,7 @@ PARTS: Final[Mapping[str, str]] = {
     "event": "o8z6k",
     "conversion_id": "order-3",
     "delivery": "1",
+    "session": "latest",
 }
 # What X alone sends a browser to, and a stream.
 ASIDE: Final = {"/console/connect/callback", "/console/live/new"}
@@ -30,6 +32,51 @@ ASIDE: Final = {"/console/connect/callback", "/console/live/new"}
 HOSTILE: Final = (
     "\"'><img src=x onerror=alert(1)><script>alert(2)</script>{{7*7}}\u202egnp.exe =1+1"
 )
+
+
+# A tag that only previewed orders fire: it shows on the page of the preview alone.
+TAG: Final = """
+[[tag]]
+name = "ads"
+template = "ads.tpl"
+events = ["purchase"]
+when = [{{ field = "currency", operator = "equals", value = "GBP" }}]
+fields = {{ endpoint = "https://ads.example/events", currency = "{{{{{{{{currency}}}}}}}}" }}
+"""
+TEMPLATE: Final = Path(__file__).parents[1] / "templates/ad_cookies.tpl"
+
+
+def with_tag(folder: Path, *, x: str) -> House:
+    """Return a house with a tag, which `preview` fires."""
+    shutil.copy(TEMPLATE, folder / "ads.tpl")
+    return House(folder, SETTINGS + TAG, x=x)
+
+
+async def preview(house: House) -> None:
+    """Open a preview session of ada's, and send an order in it."""
+    session = house.gateway.previews.open("ada", sends_nothing=True)
+    headers = {
+        "Authorization": f"Bearer {KEY}",
+        "X-Gtm-Server-Preview": session.token.reveal(),
+    }
+    order = {
+        "event": "purchase",
+        "conversion_id": "order-previewed",
+        "value": "24.90",
+        "currency": "GBP",
+        "email": "shopper@shop.example",
+        "description": HOSTILE,
+        "url": "https://shop.example/thanks",
+    }
+    url = f"{house.gateway.url}/v1/conversions"
+    async with aiohttp.ClientSession(headers=headers) as http:
+        for event in ("sign_up", "purchase"):
+            async with http.post(url, json=order | {"event": event}) as answer:
+                assert answer.status == 202
+    for _ in range(100):
+        if all(run.outcome != "running" for seen in session.requests for run in seen.runs):
+            return
+        await asyncio.sleep(0.1)
 
 
 async def busy(house: House) -> None:
@@ -64,6 +111,7 @@ async def busy(house: House) -> None:
         for _ in range(200):
             async with http.get(f"{url}/v1/accounting") as answer:
                 if json.loads(await answer.read())["pending"] == 0:
+                    await preview(house)
                     return
             await asyncio.sleep(0.1)
     raise AssertionError("the orders do not land")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from console_pages import ASIDE, PARTS, House, busy, sign_in
+from console_pages import ASIDE, PARTS, House, busy, sign_in, with_tag
 from console_story import SWITCHES, happen
 from playwright.async_api import Browser, async_playwright
 
@@ -33,7 +33,7 @@ async def draw(*, ending: str = "webp") -> dict[str, bytes]:
     drawn: dict[str, bytes] = {}
     chromium = os.environ.get("TWITE_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)))
     with tempfile.TemporaryDirectory() as scratch, running_emulator(*SWITCHES) as emulator:
-        house = House(Path(scratch), x=emulator.url)
+        house = with_tag(Path(scratch), x=emulator.url)
         await house.start()
         await busy(house)
         await happen(house)

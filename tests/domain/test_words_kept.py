@@ -72,7 +72,7 @@ def test_the_audit_keeps_its_words():
         *("connect.done", "connect.forget", "event.create", "event.update", "event.delete"),
         *("event.map", "pixel.pause", "pixel.resume", "conversion.test", "replay", "discard"),
         *("erase", "export", "doctor", "container.keep_secrets", "container.forget_secrets"),
-        "secret_key.rotate",
+        *("secret_key.rotate", "tag.preview"),
     }
 
 

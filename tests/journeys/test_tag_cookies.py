@@ -34,6 +34,7 @@ class Browser:
     def ask(self, method: str, path: str, body: bytes | None = None) -> http.client.HTTPResponse:
         where = urlsplit(self.gateway.url)
         headers = {"Host": HOST, "Origin": self.page, "User-Agent": "Mozilla/5.0 (X11; Linux)"}
+        headers |= self.more()
         if self.jar:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.jar.items())
         connection = http.client.HTTPConnection(where.hostname, where.port, timeout=30)
@@ -49,6 +50,10 @@ class Browser:
                 name, _, value = pair.partition("=")
                 self.jar[name] = value
         return answer
+
+    def more(self) -> dict[str, str]:
+        """Return further headers."""
+        return {}
 
     def ga4(self, number: int, more: str = GRANTED) -> http.client.HTTPResponse:
         page = f"{PAGE}/{number}" + ("?adclid=C1" if number == 1 else "")

@@ -17,6 +17,7 @@ from twite.console.pages.overview import OverviewPage
 from twite.console.pages.pixels import PixelsPage, TestConversionPage
 from twite.console.pages.quality import DedupReportPage, MatchQualityPage
 from twite.console.pages.rejected import AmountsPage, RejectedPage
+from twite.console.pages.tag_preview import TagPreviewPage
 from twite.console.request_checks import RequestChecks
 from twite.domain.destination import Destination
 from twite.gateway.identity.accounts import Accounts
@@ -28,7 +29,8 @@ from twite.gateway.operations.dry_run import DryRun
 from twite.gateway.operations.moves import WakingMoves
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.store import Store
-from twite.http.addresses import Front, front_of
+from twite.http.addresses import Front, front_of, host_of
+from twite.http.cookies import registrable_domain
 from twite.machine.seal import Argon2Passwords
 
 
@@ -130,6 +132,7 @@ def console(settings: Settings, behind: ConsoleServices) -> Console:
             manager=events_manager(settings, destinations, note=store.people.note),
             destinations=destinations,
         ),
+        TagPreviewPage(previews=behind.previews, site=_site(settings)),
         *(() if behind.examine is None else (DiagnosticsPage(examine=behind.examine),)),
         UsersPage(user_accounts=user_accounts, confirming=confirming, pixels=pixels),
         KeysPage(user_accounts=user_accounts, confirming=confirming, pixels=pixels),
@@ -161,6 +164,12 @@ def console(settings: Settings, behind: ConsoleServices) -> Console:
         observer=behind.observer,
         known_as=settings.known_as,
     )
+
+
+def _site(settings: Settings) -> str:
+    """Return the registrable domain of the gateway; "" without one."""
+    host = host_of(settings.server.public_url or "")
+    return (registrable_domain(host) or "") if host else ""
 
 
 def _front(settings: Settings) -> Front:

@@ -17,6 +17,7 @@ from twite.gateway.ports.findings import CheckFinding
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.secret_store import SecretStore
 from twite.gateway.ports.store import Store
+from twite.gateway.preview.sessions import PreviewSessions
 from twite.gateway.x_account.sign_in import XSignIn
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class ConsoleServices(msgspec.Struct, frozen=True, kw_only=True):
     secret_store: SecretStore | None
     passwords: Passwords | None
     examine: Callable[[], AsyncIterator[CheckFinding]] | None
+    previews: PreviewSessions
     clock: Clock
     observer: Observer
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -13,7 +13,13 @@ from twite.domain.errors import LedgerUnavailable, StoreInUse
 from twite.domain.people.users import AuditEvent, Change, Result
 from twite.domain.secret import Secret
 from twite.formats.native.answers import ErrorBody
-from twite.gateway.operations.control import PATH, ControlCommand, ControlResult, encoded
+from twite.gateway.operations.control import (
+    PATH,
+    ControlCommand,
+    ControlResult,
+    PreviewState,
+    encoded,
+)
 from twite.gateway.ports.outbox import Discard, MoveResult, Replay
 from twite.gateway.ports.privacy import EraseStore
 
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
 _PATIENCE: Final = 60  # seconds
 _IN_ONE_REQUEST: Final = 10_000
 _OK: Final = 200
+PreviewAction = Literal["preview_open", "preview_read", "preview_close"]
 
 
 class Reachable(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,11 +85,18 @@ async def owner_of(settings: Settings, in_use: StoreInUse) -> AsyncIterator["Gat
     found = reachable(settings.store.gateway_file)
     if found is None:
         raise in_use
+    async with client_of(found) as client:
+        yield client
+
+
+@asynccontextmanager
+async def client_of(gateway: Reachable) -> AsyncIterator["GatewayClient"]:
+    """Return a client for a running gateway."""
     import aiohttp  # noqa: PLC0415  # the gateway itself, which leaves the address, needs none
 
     timeout = aiohttp.ClientTimeout(total=_PATIENCE)
     async with aiohttp.ClientSession(timeout=timeout) as http:
-        yield GatewayClient(http, found)
+        yield GatewayClient(http, gateway)
 
 
 class GatewayClient:
@@ -148,6 +162,13 @@ class GatewayClient:
     async def note(self, audit_event: AuditEvent) -> None:
         """Write an event into the audit log."""
         await self._ask(ControlCommand(do="note", audit_event=audit_event))
+
+    async def preview(
+        self, do: PreviewAction, *, audit_event: AuditEvent, name: str = "", note: str = ""
+    ) -> PreviewState | None:
+        """Open, read or close a preview session of tags; None if it has ended."""
+        command = ControlCommand(do=do, name=name, note=note, audit_event=audit_event)
+        return (await self._ask(command)).preview
 
     async def _in_slices(
         self, commands: Sequence[ControlCommand], audit_event: AuditEvent | None

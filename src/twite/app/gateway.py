@@ -45,6 +45,7 @@ from twite.gateway.ports.directory import Passwords
 from twite.gateway.ports.events import ConditionChanged, Troubled, TroublePlace
 from twite.gateway.ports.findings import CheckFinding
 from twite.gateway.ports.store import Store, StoreOptions
+from twite.gateway.preview.sessions import PreviewSessions
 from twite.gateway.tags.run.batch_sender import TagWorkers
 from twite.gateway.tags.run.to_x import ToX
 from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings, Server
@@ -62,8 +63,7 @@ if TYPE_CHECKING:
 STOP_WITHIN: Final = 20 * SECOND
 # Seconds for which a busy thread keeps the GIL from the store's writer, which asks for it some
 # twenty times a commit. With Python's default of 5 ms, throughput fell from 2,300 requests a second
-# to 28 beside two connections in a tight loop; a busy sender is equally fast with both (docs:
-# performance).
+# to 28 beside two connections in a tight loop (docs: performance).
 _TURN: Final = 0.0005
 
 
@@ -88,6 +88,7 @@ class Gateway:
         # Rate-limit windows, leases and due times use this clock, which never jumps.
         self._clock = MonotonicClock(self._wall)
         self._randomness = SystemRandomness()
+        self.previews = PreviewSessions(clock=self._clock, randomness=self._randomness)
         self._metrics = Metrics(
             sources=[*(source.name for source in settings.sources()), X_SOURCE],
             pixels=[pixel.pixel for pixel in settings.destinations()],
@@ -109,7 +110,6 @@ class Gateway:
         self._sealing: asyncio.Task[None] | None = None
         self._token = Secret("")
         self.console: OnDemandConsole | None = None
-        # The OAuth sign-in, once the gateway runs.
         self.connect: XSignIn | None = None
 
     @property
@@ -160,6 +160,7 @@ class Gateway:
                 observer=self._observer,
                 google=self._google,
                 seal=safe.seal if safe else None,
+                previews=self.previews,
             )
             tag_runtime.start()
             self._metrics.know(tag_runtime.names)
@@ -334,6 +335,7 @@ class Gateway:
             secret_store=safe.secret_store if safe else None,
             passwords=self._passwords,
             examine=self._examine,
+            previews=self.previews,
             clock=self._clock,
             observer=self._observer,
         )
@@ -367,6 +369,7 @@ class Gateway:
             ),
             key_ring=ApiKeyLookup(store.people),
             clients=None if self._clients is None else self._clients.clients,
+            previews=self.previews,
             console=self.console,
             control_token=self._token,
             observer=self._observer,

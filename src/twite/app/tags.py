@@ -24,11 +24,13 @@ from twite.gateway.ports.queries import Queries
 from twite.gateway.ports.secret_store import Seal, SecretStore
 from twite.gateway.ports.store import Store
 from twite.gateway.ports.tags import ContainerConfig
+from twite.gateway.preview.sessions import PreviewSessions
 from twite.gateway.tags.clients.clients import Clients, TemplateClient
 from twite.gateway.tags.clients.effects import ClientEvents, ClientOutbound
 from twite.gateway.tags.google.requests import GoogleClient
 from twite.gateway.tags.run.batch_sender import TagWorkers
 from twite.gateway.tags.run.dispatcher import TagDispatcher
+from twite.gateway.tags.run.dry_runs import DryRuns
 from twite.gateway.tags.run.outbound import RunContext
 from twite.gateway.tags.run.to_x import ToX
 from twite.gateway.tags.runtime.client_engines import ClientEngines
@@ -89,6 +91,7 @@ class TagRuntime:
         observer: Observer,
         google: GoogleClient,
         seal: Seal | None,
+        previews: PreviewSessions | None = None,
     ) -> None:
         """`seal` is the gateway's own: queued payloads must open after a key rotation."""
         self._container_configs = container_configs
@@ -103,6 +106,8 @@ class TagRuntime:
         self._web = OnDemandWeb()
         self._google = google
         self._seal = seal
+        self._previews = previews
+        self._dry_runs: DryRuns | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -128,6 +133,8 @@ class TagRuntime:
 
         Call it after the last tag run.
         """
+        if self._dry_runs is not None:
+            await self._dry_runs.stop()
         await self._engine_pool.stop()
         await self._web.stop()
 
@@ -160,7 +167,11 @@ class TagRuntime:
             clock=self._clock,
             observer=self._observer,
             may_send=may_send(self._store),
+            previews=self._previews,
         )
+        if self._previews is not None:
+            self._dry_runs = DryRuns(self._container_configs, run_context, seal=self._seal)
+            self._previews.dry_run = self._dry_runs.start
         return TagWorkers(
             self._container_configs,
             run_context=run_context,

@@ -10,6 +10,7 @@ import typer
 from twite.app.try_tag import TagTrial, try_tag
 from twite.cli import COMMANDS, printing
 from twite.cli.options import Json
+from twite.cli.tag_preview import PREVIEW, preview
 from twite.config.form_block import form_block
 from twite.config.templates import load_template, run_template, verdicts_of
 from twite.config.values import local_url as local_url_of
@@ -103,6 +104,7 @@ def register(app: typer.Typer) -> None:
     tag.command("try", help=TRY)(attempt)
     tag.command("lint", help=LINT)(linted)
     tag.command("fields", help=FIELDS)(form)
+    tag.command("preview", help=PREVIEW)(preview)
     app.add_typer(tag, name="tag")
 
 

@@ -9,10 +9,12 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from twite.gateway.ports.events import Troubled, TroublePlace
+from twite.gateway.preview.trace import current, set_current
 from twite.http.addresses import front_of, host_of
 from twite.http.authorization import Authorization, NonceMemory, SourceKeys
 from twite.http.limits import AdmissionGate, RefusalThrottle
 from twite.http.origins import Origins
+from twite.http.preview import begin, record_answer
 from twite.http.responses import NO_ROUTE, ClientGone, HttpResponse, answer_to, send_answer
 from twite.http.route import HttpRequest, Route, RouteFinder, answered
 from twite.http.route_table import ROUTES, rendered
@@ -96,6 +98,12 @@ class HttpApplication:
         if route is not None and route.label is TroublePlace.CONSOLE and console is not None:
             await console(scope, receive, send)
             return
+        trace = None
+        if current() is not None:
+            # A pipelined request is handled in a child task of the request before it.
+            set_current(None)
+        if (previews := self._given.previews) is not None and previews.is_open:
+            scope, trace = begin(previews, scope, self._services.keys)
         try:
             if route is not None and (self._clients is None or not route.claimable):
                 request = self._request(scope, receive, parameters)
@@ -106,6 +114,8 @@ class HttpApplication:
             # Nobody is there to answer: the client left, or the server cut the connection off at
             # the end of its shutdown time. Raising would only log a fault.
             return
+        if trace is not None:
+            record_answer(trace, answer)
         with suppress(asyncio.CancelledError):  # as above
             await self._patience.before(answer.status, scope)
             await send_answer(scope, send, answer)

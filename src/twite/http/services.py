@@ -17,6 +17,7 @@ from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.outbox import Moves
 from twite.gateway.ports.privacy import Privacy
 from twite.gateway.ports.queries import Queries
+from twite.gateway.preview.sessions import PreviewSessions
 from twite.gateway.tags.clients.clients import Clients
 from twite.gateway.x_account.credential_store import CredentialCommands
 from twite.http.addresses import Front, Network
@@ -70,6 +71,7 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
     proxy: StapeProxy | None = None
     key_ring: FindsKeys = NoKeys()
     clients: Clients | None = None
+    previews: PreviewSessions | None = None
     console: ASGIApp | None = None
     control_token: Secret | None = None
     observer: Observer = SilentObserver()

@@ -141,6 +141,7 @@ class AuditAction(StrEnum):
     SIGN_IN_REFUSED = "sign_in.refused"
     SIGN_OUT = "sign_out"
     SIGN_OUT_ELSEWHERE = "sign_out.elsewhere"
+    TAG_PREVIEW = "tag.preview"
     USER_ADD = "user.add"
     USER_CODES_OFF = "user.codes_off"
     USER_CODES_ON = "user.codes_on"

@@ -52,6 +52,8 @@ from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.privacy import Privacy
 from twite.gateway.ports.store import Intake
 from twite.gateway.ports.tags import BrowserWait, DispatchesTags, FiringResult
+from twite.gateway.preview.entries import record_entries
+from twite.gateway.preview.trace import current, sends_nothing
 from twite.gtm.template.sandbox import Incoming
 
 NO_REQUEST: Final = Incoming()
@@ -209,6 +211,8 @@ class Accept:
         waits: BrowserWait | None = None,
     ) -> AcceptReceipt:
         now = self.clock.now()
+        if (trace := current()) is not None:
+            trace.request(request, client=client or endpoint.value)
         entries, refusals, remarks = split_results(
             reading, look=self.guards.look(source.name), salt=self.salt
         )
@@ -255,14 +259,15 @@ class Accept:
         recorded = await self._record(submission, fired)
         again = recorded.duplicates
         duplicates = tuple(index for index in again if index < len(reading.results))
-        self.guards.learn(
-            source.name,
-            (
-                result.conversion
-                for result in reading.results
-                if result.suppressed is None and result.index not in duplicates
-            ),
-        )
+        if not sends_nothing():
+            self.guards.learn(
+                source.name,
+                (
+                    result.conversion
+                    for result in reading.results
+                    if result.suppressed is None and result.index not in duplicates
+                ),
+            )
         held = held_indexes(entries, recorded)
         receipt = AcceptReceipt(
             receipt=submission.receipt,
@@ -359,6 +364,10 @@ class Accept:
         self, submission: Submission, fired: Sequence[AcceptedConversion] = ()
     ) -> Recorded:
         """Commit a submission, wake the workers of its pixels, and return the result."""
+        if (trace := current()) is not None:
+            record_entries(trace, submission.entries)
+            if trace.sends_nothing:
+                return Recorded()
         try:
             recorded = await self.ledger.record(submission)
         except LedgerUnavailable as error:

@@ -7,6 +7,7 @@ import msgspec
 from twite.domain.people.users import AuditEvent, Change, Result
 from twite.domain.secret import Secret
 from twite.gateway.ports.privacy import EraseStore
+from twite.gateway.preview.trace import PreviewedRequest
 
 PATH: Final = "/-/desk"
 Delivery = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -24,7 +25,9 @@ class ControlCommand(
     `reseal` reads the key again and seals all secrets with it, and `reseal_letters` reseals some of
     the queued tag payloads after the delivery `after`. `deed` is the audit event. `erase` is one
     slice of an erasure. For users and API keys, `change` makes a change, and `note` only writes the
-    audit event. Passwords and keys arrive as hashes.
+    audit event. Passwords and keys arrive as hashes. `preview_open` opens a preview session of tags
+    for the user of the audit event, which sends unless `note` is "nothing"; `name` is the session
+    of the other two.
     """
 
     do: Literal[
@@ -37,6 +40,9 @@ class ControlCommand(
         "erase",
         "change",
         "note",
+        "preview_open",
+        "preview_read",
+        "preview_close",
     ]
     deliveries: tuple[Delivery, ...] | None = None
     note: str = ""
@@ -58,6 +64,19 @@ class ControlCommand(
         )
 
 
+class PreviewState(msgspec.Struct, frozen=True, kw_only=True):
+    """A preview session of tags: its token, its end in milliseconds, and its requests."""
+
+    session: str
+    token: str
+    ends_at: int
+    version: int = 0
+    requests: tuple[PreviewedRequest, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"PreviewState({self.session})"
+
+
 class ControlResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The number of changed deliveries or secrets.
 
@@ -68,6 +87,7 @@ class ControlResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     done: int
     last: int | None = None
     result: Result | None = None
+    preview: PreviewState | None = None
 
 
 def encoded(command: ControlCommand) -> bytes:

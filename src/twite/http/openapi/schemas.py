@@ -23,9 +23,16 @@ from twite.formats.native.answers import (
     RejectedItem,
     Suppressed,
 )
-from twite.gateway.operations.control import ControlCommand, ControlResult
+from twite.gateway.operations.control import ControlCommand, ControlResult, PreviewState
 from twite.gateway.operations.dedup_report import EventPathCounts, PairOf, PathCountsBy
 from twite.gateway.ports.privacy import ErasedText, EraseStore, SearchText
+from twite.gateway.preview.trace import (
+    PreviewedRequest,
+    PreviewEvent,
+    PreviewLine,
+    PreviewPair,
+    PreviewRun,
+)
 from twite.http.routes.beacon import SomeRejected
 from twite.http.routes.native import ChoiceNoted
 from twite.http.routes.reports import (
@@ -241,6 +248,12 @@ NAMES: Final[Mapping[type, str]] = MappingProxyType(
         ErasedText: "Cut",
         SearchText: "Text",
         ControlResult: "Done",
+        PreviewState: "PreviewState",
+        PreviewedRequest: "PreviewedRequest",
+        PreviewEvent: "PreviewEvent",
+        PreviewRun: "PreviewRun",
+        PreviewLine: "PreviewLine",
+        PreviewPair: "PreviewPair",
         Result: "AccountResult",
         ChoiceNoted: "Noted",
         ConsentChoice: "Choice",

@@ -9,7 +9,13 @@ import msgspec
 
 from twite.domain.errors import NotOpened, SettingsError
 from twite.domain.people.users import Result
-from twite.gateway.operations.control import ControlCommand, ControlResult, changed, decoded
+from twite.gateway.operations.control import (
+    ControlCommand,
+    ControlResult,
+    PreviewState,
+    changed,
+    decoded,
+)
 from twite.gateway.ports.outbox import Discard, Move, Replay
 from twite.gateway.ports.secret_store import CONTAINER
 from twite.gateway.x_account.credential_store import PREFIX
@@ -38,6 +44,8 @@ async def answer(request: HttpRequest, _caller: None) -> HttpResponse:
         done = ControlResult(done=await _of_persons(order, request.services))
     elif order.do in {"change", "note"}:
         done = await _of_users(order, request.services)
+    elif order.do.startswith("preview_"):
+        done = await _of_previews(order, request.services)
     else:
         done = await _of_the_vault(order, request.services)
     return HttpResponse(status=200, body=_ENCODER.encode(done))
@@ -72,6 +80,34 @@ async def _of_users(order: ControlCommand, services: HttpServices) -> ControlRes
         raise HttpRefusal(error(400, "wrong_shape", str(wrong))) from None
     result = await services.people.change(change, audit_event=order.audit_event)
     return ControlResult(done=int(result is Result.DONE), result=result)
+
+
+async def _of_previews(order: ControlCommand, services: HttpServices) -> ControlResult:
+    """Open, read or close a preview session. `done` is 0 if the session has ended."""
+    previews, audit_event = services.previews, order.audit_event
+    if previews is None or audit_event is None:
+        raise HttpRefusal(error(400, "wrong_shape", "the audit event is missing"))
+    if order.do == "preview_open":
+        if services.people is not None:
+            await services.people.note(audit_event)
+        session = previews.open(audit_event.who, sends_nothing=order.note == "nothing")
+    else:
+        found = previews.named(order.name, who=audit_event.who)
+        if found is None:
+            return ControlResult(done=0)
+        session = found
+    if order.do == "preview_close":
+        previews.close(session)
+    return ControlResult(
+        done=1,
+        preview=PreviewState(
+            session=session.id,
+            token=session.token.reveal(),
+            ends_at=session.ends_at,
+            version=session.version,
+            requests=tuple(session.requests),
+        ),
+    )
 
 
 async def _of_the_vault(order: ControlCommand, services: HttpServices) -> ControlResult:

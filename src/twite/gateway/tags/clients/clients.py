@@ -21,6 +21,7 @@ from twite.formats.ga4 import read as ga4
 from twite.gateway.ports.events import ClientSaid, Observer, SilentObserver, Troubled
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.tags import ContainerRun, KeepsItems, RunsTemplates
+from twite.gateway.preview.trace import current
 from twite.gateway.tags.clients.conversation import (
     ClientConversation,
     ClientFailed,
@@ -181,8 +182,13 @@ class Clients:
                 broken = broken or rests
                 continue
             lines = self._lines.of(client.name, request, client.secrets)
+            trace = current()
             if any(isinstance(effect, ClaimEffect) for effect in turn.effects):
+                if trace is not None:
+                    trace.claimed(client.name)
                 return await self._claimed(client, request, turn, lines)
+            if trace is not None:
+                trace.run(f"client {client.name}", lines.mask()).turn(client.name, turn)
             lines.log_turn(turn)
             await self._passed(client, turn)
             if turn.spent:
@@ -255,6 +261,17 @@ class Clients:
         def log_message(sentence: str) -> None:
             self._say(client, sentence)
 
+        trace = current()
+        recorder = None
+        if trace is not None:
+            name, templates = f"client {client.name}", (client.template,)
+            recorder = trace.run(name, lines.mask(), templates)
+
+        def log_turn(seen: Turn) -> None:
+            lines.log_turn(seen)
+            if recorder is not None:
+                recorder.turn(client.name, seen)
+
         performs = Performs(
             run_container=lambda event, waits: self.container.run(
                 event, request=request, client=client, waits=waits
@@ -273,7 +290,7 @@ class Clients:
             site=self._site(client, request),
             clock=self.clock,
             log_message=log_message,
-            log_turn=lines.log_turn,
+            log_turn=log_turn,
         )
         # A client may go on after its answer, when nobody waits any more.
         task = asyncio.create_task(talk.go_on(turn, within=self.within))

@@ -187,6 +187,7 @@ class TagBatchSender:
             container_config=self.container_config,
             rule=self.rule,
             payload=payload,
+            preview=self.run_context.trace(payload.preview),
             seed=payload.seed or int.from_bytes(seed) % (1 << _SEED_BITS) or 1,
         )
 

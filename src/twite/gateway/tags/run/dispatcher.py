@@ -5,9 +5,8 @@ The fields of a tag are evaluated when it runs: its keys are never stored, and a
 applies to queued payloads, too.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from functools import cached_property
 from hashlib import blake2b
 from typing import Final
 
@@ -15,16 +14,13 @@ import msgspec
 from msgspec import structs
 
 from twite.consent.google import granted
-from twite.consent.verdict import judging
-from twite.domain.consent import ConsentAction, ConsentDecision, person_keys
+from twite.domain.consent import ConsentAction, person_keys
 from twite.domain.conversion import Identifiers, dedup_key, derived_id
 from twite.domain.destination import Source
 from twite.domain.submission import AcceptedConversion, UnfiredTags
 from twite.domain.times import DAY
 from twite.formats.event_data.conversions import SPELLINGS
 from twite.formats.native.conversion import MAX_ID
-from twite.formats.native.values import identifiers_of
-from twite.formats.parsed_request import Native
 from twite.gateway.ports.events import Observer, SilentObserver
 from twite.gateway.ports.privacy import Privacy
 from twite.gateway.ports.secret_store import Seal
@@ -36,10 +32,12 @@ from twite.gateway.ports.tags import (
     PersonHandling,
     TagRemark,
     TagRule,
-    policy_for,
 )
+from twite.gateway.preview.trace import current
 from twite.gateway.tags.run.first_turn import WITHIN, FirstTurns
+from twite.gateway.tags.run.parsed_event import OTHER, ParsedTagEvent
 from twite.gateway.tags.run.payload import TagPayload, cookie_mark, person_of, read, written
+from twite.gateway.tags.run.preview_events import PreviewedTagEvent
 from twite.gateway.tags.run.readable_request import (
     ReadableRequest,
     kept,
@@ -54,12 +52,8 @@ from twite.gtm.container.plan import FiredTag, FiringPlan, plan
 from twite.gtm.container.values import EventContext
 from twite.gtm.template.sandbox import Incoming
 from twite.gtm.template.tag_response import TagResponse
-from twite.redaction.scrub_event import scrubbed_event
-from twite.redaction.scrub_text import without_persons
 from twite.redaction.shapes import holds_a_person
 
-# Names that come from outside must have an end: each has a place of its own in the store.
-OTHER: Final = "other"
 _KNOWN: Final = frozenset(name for group in SPELLINGS for name in group)
 
 
@@ -146,6 +140,7 @@ class TagDispatcher:
         turns of tags that can add to the response.
         """
         until = self._first_turns.deadline() if waits is not None else 0.0
+        trace = current()
         responses: dict[int, TagResponse] = {}
         found: list[AcceptedConversion] = []
         unfired: list[UnfiredTags] = []
@@ -158,11 +153,16 @@ class TagDispatcher:
                 client=client,
                 consent=granted(tag_event.native.consent),
             )
-            parsed = _ParsedEvent(tag_event, source=source, occasion=occasion, revoked=revoked)
+            parsed = ParsedTagEvent(tag_event, source=source, occasion=occasion, revoked=revoked)
             if self._draws:
                 occasion = parsed.occasion = structs.replace(occasion, draw=self._draw(parsed))
+            preview = None
+            if trace is not None:
+                preview = PreviewedTagEvent(trace, parsed, ingest=self._ingest)
             for container_config in self.container_configs:
                 planned = await self._planned(container_config, occasion, source.name)
+                if preview is not None:
+                    await preview.record(container_config, planned)
                 unfired += _without_fire(
                     planned, container_config, source.name, index=tag_event.index
                 )
@@ -200,7 +200,7 @@ class TagDispatcher:
 
     def _entry(
         self,
-        parsed: "_ParsedEvent",
+        parsed: ParsedTagEvent,
         fired: FiredTag,
         rule: TagRule,
         payload: TagPayload,
@@ -230,13 +230,13 @@ class TagDispatcher:
             called=None if identity == called else called,
         )
 
-    def _seed(self, parsed: "_ParsedEvent", fired: FiredTag, rule: TagRule) -> int:
+    def _seed(self, parsed: ParsedTagEvent, fired: FiredTag, rule: TagRule) -> int:
         """Return the seed of a run that begins before its delivery has an id."""
         seed = f"{rule.pixel}\0{fired.trigger}\0{self._draw(parsed)}"
         whole = blake2b(seed.encode("utf-8", "replace"), key=self.salt[:64], digest_size=6)
         return int.from_bytes(whole.digest()) or 1
 
-    def _payload(self, parsed: "_ParsedEvent", rule: TagRule) -> TagPayload:
+    def _payload(self, parsed: ParsedTagEvent, rule: TagRule) -> TagPayload:
         if parsed.is_suppressed:
             return _bare(parsed.name, parsed.source)
         hashed = rule.persons is PersonHandling.HASHED
@@ -250,19 +250,20 @@ class TagDispatcher:
             client=occasion.client,
             granted=dict(occasion.consent),
             draw=occasion.draw,
+            preview="" if (trace := current()) is None else trace.id,
         )
 
     def _revoked(self, identifiers: Identifiers, pixel: str) -> bool:
         return self.opt_outs.lists(person_keys(identifiers, pixel=pixel, salt=self.salt))
 
-    def _draw(self, parsed: "_ParsedEvent") -> int:
+    def _draw(self, parsed: ParsedTagEvent) -> int:
         """Return the event's random draw: the same when its client sends it again."""
         identity = parsed.remark.conversion_id or self._identity(parsed, "")
         seed = f"{parsed.source.name}\0{parsed.name}\0{identity}"
         whole = blake2b(seed.encode("utf-8", "replace"), key=self.salt[:64], digest_size=6)
         return int.from_bytes(whole.digest()) or 1
 
-    def _identity(self, parsed: "_ParsedEvent", place: str) -> str:
+    def _identity(self, parsed: ParsedTagEvent, place: str) -> str:
         """Return the event's id, or one derived from what its client repeats when it retries."""
         remark = parsed.remark
         given = (
@@ -277,53 +278,6 @@ class TagDispatcher:
         day = str(parsed.occasion.now // DAY).encode() if remark.native.time is None else b""
         whole = _ENCODER.encode(parsed.scrubbed)
         return derived_id(salt=self.salt, scope=f"content\0{scope}", repeated=day + whole)
-
-
-@dataclass(eq=False, repr=False)
-class _ParsedEvent:
-    """One event as all tags see it: parsed once, and only if a tag fires.
-
-    `revoked` says whether a person revoked at a pixel; None where nobody did anywhere.
-    """
-
-    remark: TagRemark
-    _: KW_ONLY
-    source: Source
-    occasion: EventContext
-    revoked: Callable[[Identifiers, str], bool] | None
-
-    @cached_property
-    def name(self) -> str:
-        return _name(self.remark.native)
-
-    @cached_property
-    def identifiers(self) -> Identifiers:
-        return identifiers_of(self.remark.native, region=self.source.region, faults=[], notes=[])
-
-    @cached_property
-    def verdict(self) -> ConsentDecision:
-        policy = policy_for(self.source.consent)
-        judge = judging(policy=policy, now=self.occasion.now, revoked=self.revoked)
-        return judge(self.remark.native.consent, self.identifiers, self.source.pixel)
-
-    @property
-    def is_suppressed(self) -> bool:
-        # Nobody's signal says "some of it" to a template: what is not wholly agreed to is not sent.
-        return self.verdict.action not in {ConsentAction.SEND, ConsentAction.HOLD}
-
-    @property
-    def is_sent(self) -> bool:
-        return self.verdict.action is ConsentAction.SEND
-
-    @cached_property
-    def scrubbed(self) -> dict[str, object]:
-        """The input of a derived id: with phone numbers, since they tell persons apart."""
-        return scrubbed_event(self.remark.event, region=self.source.region)
-
-    @cached_property
-    def hashed(self) -> dict[str, object]:
-        """The event for tags that get hashed identifiers."""
-        return scrubbed_event(self.remark.event, region=self.source.region, phones=False)
 
 
 def _as_read(payload: TagPayload, rule: TagRule, *, pixels: bool) -> TagPayload:
@@ -379,11 +333,6 @@ def _without_fire(
                 UnfiredTags(tag=rule.pixel, bar=passed.bar.value, why=passed.why, index=index)
             )
     return found
-
-
-def _name(native: Native) -> str:
-    name = without_persons((native.event or "").strip())[:64]
-    return "".join(char for char in name if char.isprintable()) or OTHER
 
 
 def _bare(name: str, source: Source) -> TagPayload:

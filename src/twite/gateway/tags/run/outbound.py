@@ -17,6 +17,8 @@ from twite.gateway.ports.ownership import LEASE_IS_OVER
 from twite.gateway.ports.tags import TagRule
 from twite.gateway.ports.transport import NoResponse, Web, WebRequest
 from twite.gateway.ports.transport import Response as HttpAnswer
+from twite.gateway.preview.sessions import PreviewSessions
+from twite.gateway.preview.trace import RequestTrace
 from twite.gateway.tags.google.calls import GoogleCalls, InsertIds
 from twite.gateway.tags.google.requests import GoogleClient, GoogleRequestDenied, Sends
 from twite.gateway.tags.run.outcome import RequestOutcome
@@ -52,6 +54,13 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
     observer: Observer
     # False once another gateway may have taken over what this one claimed.
     may_send: Callable[[], bool] = lambda: True
+    previews: PreviewSessions | None = None
+
+    def trace(self, preview: str) -> RequestTrace | None:
+        """Return the trace of a previewed delivery, while its session is open."""
+        if not preview or self.previews is None:
+            return None
+        return self.previews.trace(preview)
 
 
 T = TypeVar("T")

@@ -39,7 +39,8 @@ class TagPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     event's random number; 0 for none. It may contain personal data: its repr is masked.
 
     `seed` is the seed of a first turn that ran before the response, 0 without one. `cookies` are
-    digests of the cookies that it set. `pixels`: the browser sends its pixels.
+    digests of the cookies that it set. `pixels`: the browser sends its pixels. `preview` names
+    the trace of a preview session.
     """
 
     pixel: str
@@ -53,6 +54,7 @@ class TagPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seed: int = 0
     cookies: tuple[str, ...] = ()
     pixels: bool = False
+    preview: str = ""
     sealed: bytes | None = None
 
     def __repr__(self) -> str:

@@ -11,6 +11,7 @@ from twite.gateway.tags.run.payload import TagPayload
 from twite.gtm.container.plan import FiredTag, client_name, only, plan
 from twite.gtm.container.values import EventContext, Variables
 from twite.gtm.template.sandbox import Call, ContainerVersion
+from twite.gtm.template.template import Template
 
 _HITS: Final = "/g/collect"
 
@@ -31,6 +32,13 @@ class RunInput(msgspec.Struct, frozen=True, kw_only=True):
         """The container as templates see it."""
         container = self.container_config.container
         return ContainerVersion(container_id=container.public_id, version=container.version)
+
+    @property
+    def templates(self) -> tuple[Template, ...]:
+        """The tag's own template, if there is one."""
+        container = self.container_config.container
+        names = [tag.template for tag in container.tags if tag.name == self.rule.name]
+        return tuple(container.templates[name] for name in names if name in container.templates)
 
     def plan(self, variables: Variables) -> FiredTag | str:
         """Evaluate the tag's fields with the current settings; return why the tag does not run."""

@@ -18,6 +18,7 @@ from twite.domain.json_tree import Tree
 from twite.gateway.ports.engines import EngineLost
 from twite.gateway.ports.events import TagSaid
 from twite.gateway.ports.tags import ContainerConfig, TagRule
+from twite.gateway.preview.trace import RequestTrace
 from twite.gateway.tags.google.calls import InsertIds
 from twite.gateway.tags.run.outbound import MOST_REQUESTS, RunContext, TagOutbound, TemplateRun
 from twite.gateway.tags.run.outcome import TOO_LONG, RunOutcome
@@ -62,6 +63,7 @@ class TagRun:
         rule: TagRule,
         payload: TagPayload,
         seed: int,
+        preview: RequestTrace | None = None,
     ) -> None:
         self._run_context = run_context
         self._rule = rule
@@ -78,6 +80,8 @@ class TagRun:
         self._limit: asyncio.Timeout | None = None
         self._runs: list[TemplateRun] = []
         self._mask = LineMask((secret.reveal() for secret in rule.secrets), payload.event)
+        templates = self._input.templates
+        self._recorder = None if preview is None else preview.run(rule.name, self._mask, templates)
         self._lines = TagLog(lambda: self._mask, self._log_line)
         self._way_out = TagOutbound(
             run_context, rule=rule, mask=self._mask, lines=self._lines, marks=self._marks
@@ -89,6 +93,13 @@ class TagRun:
         return self._way_out.left
 
     async def run(self) -> RunOutcome:
+        """Run, and record the outcome for a preview. Raises nothing but CancelledError."""
+        ran = await self._to_the_end()
+        if self._recorder is not None:
+            self._recorder.end("success" if ran.succeeded else ran.barred or ran.reason)
+        return ran
+
+    async def _to_the_end(self) -> RunOutcome:
         """Run to the end, within the tag's timeout.
 
         Raises only CancelledError. Only turns and requests of the run count, not the wait for the
@@ -208,11 +219,15 @@ class TagRun:
 
     async def _resume(self, run: TemplateRun, answers: tuple[EffectAnswer, ...]) -> None:
         now = self._now(run)
+        if self._recorder is not None:
+            self._recorder.answers(answers)
         turn = await self._timed(self._worker.resume(self._rule.pixel, run.id, answers, now=now))
         await self._follow(run, turn)
 
     async def _follow(self, run: TemplateRun, turn: Turn) -> None:
         """Record a turn, and start the effects it asks for."""
+        if self._recorder is not None:
+            self._recorder.turn(run.template.name, turn)
         run.id = turn.run or run.id
         run.wake_at, run.listening = turn.wake_at, turn.listening
         run.returned = turn.returned if run.returned is None else run.returned

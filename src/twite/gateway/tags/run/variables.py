@@ -3,6 +3,9 @@
 A plan that needs a variable's value stops there, and is made again once the value is known.
 """
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import msgspec
 from msgspec import structs
 
@@ -12,6 +15,7 @@ from twite.gateway.ports.events import Observer, TagSaid
 from twite.gateway.ports.tags import ContainerConfig, KeepsItems
 from twite.gateway.tags.runtime.engine_pool import EnginePool
 from twite.gateway.tags.runtime.tag_log import ClientLines, TagLogLine
+from twite.gtm.container.explain import Explanation, explained
 from twite.gtm.container.plan import FiringPlan, plan
 from twite.gtm.container.values import EventContext, Unfilled
 from twite.gtm.template.allowed import lacking
@@ -19,6 +23,8 @@ from twite.gtm.template.effects import Forget, Keep, LogEffect
 from twite.gtm.template.sandbox import Call, ContainerVersion, Turn
 from twite.gtm.template.template import Template
 from twite.gtm.template.texts import UNDEFINED, Value
+
+T = TypeVar("T")
 
 
 class PendingVariable(Exception):
@@ -114,11 +120,34 @@ class IngestEvaluation:
     ) -> FiringPlan:
         """Return which tags fire. Template code runs in an engine process."""
         container = container_config.container
+        return await self._with_values(
+            container_config,
+            occasion,
+            lambda known: plan(container, occasion, variables=known, filled=False),
+        )
+
+    async def explained(
+        self, container_config: ContainerConfig, occasion: EventContext
+    ) -> Explanation:
+        """Return the values of all variables, and the verdicts of all triggers."""
+        container = container_config.container
+        return await self._with_values(
+            container_config, occasion, lambda known: explained(container, occasion, known)
+        )
+
+    async def _with_values(
+        self,
+        container_config: ContainerConfig,
+        occasion: EventContext,
+        act: Callable[[VariableCache], T],
+    ) -> T:
+        """Repeat until all values that it needs are known."""
+        container = container_config.container
         about = ContainerVersion(container_id=container.public_id, version=container.version)
         known = VariableCache(container=about, storage=self._storage)
         while True:
             try:
-                return plan(container, occasion, variables=known, filled=False)
+                return act(known)
             except PendingVariable as awaited:
                 try:
                     known.put(awaited, await self._value(awaited, container_config, occasion))

@@ -114,7 +114,7 @@ class RunLines:
         self._request = request
         self._secrets = secrets
         self._events: list[object] = [*events]
-        self._lines = TagLog(self._mask, pace.write, room=pace.has_room)
+        self._lines = TagLog(self.mask, pace.write, room=pace.has_room)
 
     def log_turn(self, turn: Turn) -> None:
         """Log the lines of a turn. Missing permissions are reported elsewhere."""
@@ -129,7 +129,8 @@ class RunLines:
         """Log a line from Twite."""
         self._lines.say(sentence)
 
-    def _mask(self) -> LineMask:
+    def mask(self) -> LineMask:
+        """Return the mask of the run's texts."""
         secrets = [secret.reveal() for secret in self._secrets]
         body = self._request.body or ""
         if len(body) > _LONGEST_BODY:

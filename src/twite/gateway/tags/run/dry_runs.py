@@ -1,0 +1,95 @@
+"""Dry runs of tags for a preview that sends nothing: each request is answered with 200."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from twite.domain.errors import NotOpened
+from twite.gateway.ports.events import SilentObserver
+from twite.gateway.ports.secret_store import Seal
+from twite.gateway.ports.tags import ContainerConfig, TagRule
+from twite.gateway.ports.transport import Response, WebRequest
+from twite.gateway.preview.trace import RequestTrace
+from twite.gateway.tags.google.requests import GoogleClient
+from twite.gateway.tags.run.outbound import RunContext
+from twite.gateway.tags.run.payload import read
+from twite.gateway.tags.run.tag_run import TagRun
+from twite.gateway.tags.runtime.engine_pool import TemplateStorage
+from twite.gtm.template.effects import HttpEffect
+
+MOST_PENDING: Final = 50
+_ANSWER: Final = Response(
+    status=200, headers={"content-type": "application/json"}, body=b'{"dry_run": true}'
+)
+
+
+class _NothingSent:
+    """Answers requests instead of sending them."""
+
+    async def ask(self, asked: WebRequest) -> Response:
+        del asked
+        return _ANSWER
+
+    async def take(self, request: HttpEffect, *, source: str) -> Response | None:
+        del request, source
+        return _ANSWER
+
+
+class DryRuns:
+    """Runs tags without sending anything, some at a time."""
+
+    def __init__(
+        self,
+        container_configs: Sequence[ContainerConfig],
+        run_context: RunContext,
+        *,
+        seal: Seal | None,
+    ) -> None:
+        self._rules: dict[str, tuple[ContainerConfig, TagRule]] = {
+            rule.pixel: (container_config, rule)
+            for container_config in container_configs
+            for rule in container_config.rules.values()
+        }
+        self._run_context = run_context
+        self._seal = seal
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, pixel: str, body: bytes, trace: RequestTrace) -> None:
+        """Begin a run of a tag's entry; beyond the limit, nothing runs."""
+        if pixel in self._rules and len(self._tasks) < MOST_PENDING:
+            task = asyncio.create_task(self._run(pixel, body, trace))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def stop(self) -> None:
+        """Cancel the runs."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _run(self, pixel: str, body: bytes, trace: RequestTrace) -> None:
+        container_config, rule = self._rules[pixel]
+        try:
+            payload = read(body, name=pixel, seal=self._seal)
+        except (NotOpened, msgspec.DecodeError, UnicodeDecodeError):
+            return
+        nothing = _NothingSent()
+        run_context = msgspec.structs.replace(
+            self._run_context,
+            web=nothing,
+            to_x=nothing,
+            google=GoogleClient(clock=self._run_context.clock),
+            # Each run has storage of its own: it changes nothing for later runs.
+            storage=TemplateStorage(),
+            observer=SilentObserver(),
+        )
+        await TagRun(
+            run_context,
+            container_config=container_config,
+            rule=rule,
+            payload=payload,
+            seed=payload.seed or payload.draw or 1,
+            preview=trace,
+        ).run()

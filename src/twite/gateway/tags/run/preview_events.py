@@ -1,0 +1,48 @@
+"""Record for a preview how an event's tags were decided. Nothing here runs without a session."""
+
+from dataclasses import KW_ONLY, dataclass, field
+
+from twite.gateway.ports.tags import ContainerConfig
+from twite.gateway.preview.trace import PreviewEvent, RequestTrace
+from twite.gateway.tags.run.parsed_event import ParsedTagEvent
+from twite.gateway.tags.run.variables import IngestEvaluation
+from twite.gtm.container.plan import FiringPlan
+from twite.redaction.mask_line import LineMask
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class PreviewedTagEvent:
+    """One event of a previewed request."""
+
+    trace: RequestTrace
+    parsed: ParsedTagEvent
+    _: KW_ONLY
+    ingest: IngestEvaluation
+    _seen: PreviewEvent | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        verdict = self.parsed.verdict
+        consent = f"{verdict.action.value} ({verdict.rule})"
+        if verdict.reason:
+            consent = f"{consent}: {verdict.reason}"
+        self._seen = self.trace.event(self.parsed.name, self.parsed.occasion.event, consent)
+
+    async def record(self, container_config: ContainerConfig, planned: FiringPlan) -> None:
+        """Record the variables, triggers and verdicts of one container."""
+        seen, occasion = self._seen, self.parsed.occasion
+        if seen is None:
+            return
+        rules = container_config.rules
+        secrets = [secret.reveal() for rule in rules.values() for secret in rule.secrets]
+        explanation = await self.ingest.explained(container_config, occasion)
+        self.trace.explain(seen, explanation, LineMask(secrets, occasion.event))
+        for fired in planned.fired:
+            rule, name = rules.get(fired.tag.name), fired.tag.name
+            if rule is None:
+                continue
+            heard = rule.listens_to(self.parsed.source.name)
+            why = f"trigger {fired.trigger}" if heard else "it does not listen to the source"
+            self.trace.tag(seen, name, why, fires=heard)
+        for passed in planned.passed:
+            if passed.tag in rules:
+                self.trace.tag(seen, passed.tag, passed.why, fires=False)

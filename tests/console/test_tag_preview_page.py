@@ -1,0 +1,80 @@
+"""The page of preview sessions: who may open one, and what is seen of a request."""
+
+import re
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from console_stage import PEOPLE, House
+
+from twite.domain.people.users import Role
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+KEY = "a-source-key-of-some-length"
+PATH = "/console/tag-preview"
+PERSON = "ada@shop.example"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(tmp_path_factory):
+    house = House(tmp_path_factory.mktemp("preview"))
+    await house.start(people={**PEOPLE, "some": (Role.OPERATOR, ["o6dkt"])})
+    yield house
+    await house.stop()
+
+
+async def sent(house, token, **more):
+    order = {"event": "purchase", "conversion_id": "P-1", "email": PERSON, **more}
+    headers = {"Authorization": f"Bearer {KEY}", "X-Gtm-Server-Preview": token}
+    url = f"{house.gateway.url}/v1/conversions"
+    async with (
+        aiohttp.ClientSession(headers=headers) as http,
+        http.post(url, json=order) as answer,
+    ):
+        return answer.status
+
+
+async def test_an_operator_opens_a_session_and_sees_its_requests(house):
+    olga = await house.signed_in("olga")
+    opened = await olga.post(PATH, {"sends": "nothing"})
+    empty = await olga.get(opened.location)
+    token = re.search(r"x-gtm-server-preview: (\w+)", empty.text)[1]
+
+    status = await sent(house, token)
+    page = await olga.get(opened.location)
+    listed = await olga.get(PATH)
+    other = await (await house.signed_in("ada")).get(opened.location)
+    closed = await olga.post(f"{opened.location}/close")
+
+    assert (status, closed.location, other.status) == (202, PATH, 404)
+    assert "No request yet." in empty.text
+    assert "POST /v1/conversions" in page.text
+    assert "would be sent" in page.text
+    assert PERSON not in page.text
+    assert opened.location in listed.text
+    assert 'domain=shop.example"' in page.text.replace("&#34;", '"')
+    assert (await olga.get(opened.location)).status == 404
+
+
+async def test_nothing_of_the_session_was_stored(house):
+    headers = {"Authorization": f"Bearer {KEY}"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as http,
+        http.get(f"{house.gateway.url}/v1/accounting") as answer,
+    ):
+        assert (await answer.json())["received"] == 0
+
+
+@pytest.mark.parametrize("name", ["vic", "client", "some"])
+async def test_who_may_not_see_all_events_opens_none(house, name):
+    person = await house.signed_in(name)
+
+    assert (await person.get(PATH)).status == 403
+    assert (await person.post(PATH, {"sends": "nothing"})).status == 403
+
+
+async def test_opening_a_session_is_in_the_audit(house):
+    audit = await (await house.signed_in("ada")).get("/console/audit")
+
+    assert "tag.preview" in audit.text
