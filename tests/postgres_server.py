@@ -50,7 +50,10 @@ def programs() -> Path:
 class PostgresServer:
     """A server on a socket in a folder of its own, until `remove`."""
 
-    def __init__(self, programs: Path, **settings: str) -> None:
+    def __init__(
+        self, programs: Path, *, primary: "PostgresServer | None" = None, **settings: str
+    ) -> None:
+        """With `primary`, it is a standby of that server."""
         self._programs = programs
         # In memory where there is room: what tests ask for is not the speed of the disk.
         in_memory = next((place for place in (Path("/dev/shm"),) if place.is_dir()), None)  # noqa: S108
@@ -65,12 +68,17 @@ class PostgresServer:
         self._log = self.folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
         self._environ = {"PATH": "/usr/bin:/bin", "HOME": str(self.folder), "LC_ALL": "C"}
-        self.run("initdb", "-D", str(self.folder / "data"), "-U", "twite", "-A", "trust")
+        data = str(self.folder / "data")
+        if primary is None:
+            self.run("initdb", "-D", data, "-U", "twite", "-A", "trust", "-E", "UTF8")
+        else:
+            words = "-h", str(primary.folder), "-U", "twite", "-R", "--checkpoint=fast"
+            self.run("pg_basebackup", "-D", data, *words)
         self.start()
 
     def run(self, program: str, *words: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [self._programs / program, *words, *(("-E", "UTF8") if program == "initdb" else ())],
+            [self._programs / program, *words],
             capture_output=True,
             text=True,
             check=False,
@@ -78,7 +86,7 @@ class PostgresServer:
             env=self._environ,
             **self._user,
         )
-        if done.returncode and program == "initdb":
+        if done.returncode and program in {"initdb", "pg_basebackup"}:
             raise RuntimeError(done.stderr or done.stdout)
         return done
 
@@ -117,6 +125,12 @@ class PostgresServer:
         if done.returncode:
             raise RuntimeError(done.stderr)
         return done.stdout.strip()
+
+    def catch_up(self, primary: "PostgresServer") -> None:
+        """Wait until this standby has what the primary has now."""
+        position = primary.psql("SELECT pg_current_wal_lsn()")
+        while self.psql(f"SELECT pg_last_wal_replay_lsn() >= '{position}'") != "t":
+            time.sleep(0.02)
 
     def create(self, database: str) -> str:
         """Make a database, and return its URL."""

@@ -23,6 +23,7 @@ from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.actions import PIXEL, claim, delivered, record, settle
 
 OPTIONS = StoreOptions()
+DEADLOCKS = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
 KEEPING = Retention(bodies=HOUR, lives=30 * DAY, dead=30 * DAY)
 
 
@@ -36,6 +37,17 @@ async def store(postgres_url):
 async def delivered_all(store):
     batch = await claim(store)
     await settle(store, batch, "delivered", delivered(batch))
+
+
+async def until_recorded(store, conversion_id):
+    """Submit a conversion again and again, as a client does that gets 503."""
+    for number in count():
+        try:
+            await record(store, conversion_id, receipt=f"r-{number}")
+        except LedgerUnavailable:
+            await asyncio.sleep(0.02)
+        else:
+            return
 
 
 async def execute(url, statement):
@@ -185,6 +197,43 @@ async def test_the_server_ends_the_transaction_of_a_machine_that_is_cut_off(stor
     assert await store._database.write(setting) == "15s"  # noqa: SLF001
 
 
+async def test_a_standby_is_recognized_and_used_once_it_is_promoted():
+    primary = PostgresServer(programs())
+    standby = PostgresServer(programs(), primary=primary)
+    both = f"postgresql://twite@/ledger?host={standby.folder},{primary.folder}"
+    try:
+        primary.create("ledger")
+        standby.catch_up(primary)
+        store = await PostgresStore.open(both, OPTIONS)
+        await record(store, "order-1")
+        standby.catch_up(primary)
+        with pytest.raises(StoreUnusable, match="accepts no writes"):
+            await PostgresStore.open(standby.url("ledger"), OPTIONS)
+        primary.stop(signal.SIGQUIT)
+        standby.psql("SELECT pg_promote()")
+        await until_recorded(store, "order-2")
+        counts = total(await store.balance())
+        await store.close()
+    finally:
+        standby.remove()
+        primary.remove()
+
+    assert (counts.received, counts.pending) == (2, 2)
+
+
+async def test_a_pooler_that_keeps_no_statements_will_do(postgres_url):
+    store = await PostgresStore.open(f"{postgres_url}&statement_cache_size=0", OPTIONS)
+    await record(store, "order-1")
+    await delivered_all(store)
+    prepared = await store._database.read(  # noqa: SLF001
+        lambda view: view.execute("SELECT count(*) FROM pg_prepared_statements").fetchone()[0]
+    )
+    counts = total(await store.balance())
+    await store.close()
+
+    assert (counts.delivered, prepared) == (1, 0)
+
+
 async def test_without_a_server_everything_is_unavailable_and_then_goes_on():
     server = PostgresServer(programs())
     try:
@@ -197,12 +246,7 @@ async def test_without_a_server_everything_is_unavailable_and_then_goes_on():
             with pytest.raises(LedgerUnavailable):
                 await store.balance()
         server.start()
-        while True:
-            try:
-                await record(store, "order-2", receipt="r2")
-                break
-            except LedgerUnavailable:
-                await asyncio.sleep(0.05)
+        await until_recorded(store, "order-2")
         counts = total(await store.balance())
         await store.close()
     finally:
@@ -249,6 +293,8 @@ async def test_several_stores_accept_each_conversion_once(postgres_url):
     for store in stores:
         await store.close()
 
+    (found,) = await execute(postgres_url, DEADLOCKS)
+    assert found[0] == 0
     assert sum(duplicates) == (len(stores) * 4 - 1) * 2 * len(names)
     assert (counts.pending, counts.balance) == (2 * len(names), 0)
 
