@@ -10,6 +10,7 @@ import typer
 from twite.app.try_tag import TagTrial, try_tag
 from twite.cli import COMMANDS, printing
 from twite.cli.options import Json
+from twite.cli.tag_list import LIST, listed
 from twite.cli.tag_preview import PREVIEW, preview
 from twite.config.form_block import form_block
 from twite.config.templates import load_template, run_template, verdicts_of
@@ -105,6 +106,7 @@ def register(app: typer.Typer) -> None:
     tag.command("lint", help=LINT)(linted)
     tag.command("fields", help=FIELDS)(form)
     tag.command("preview", help=PREVIEW)(preview)
+    tag.command("list", help=LIST)(listed)
     app.add_typer(tag, name="tag")
 
 

@@ -1,0 +1,56 @@
+"""Public tag templates: facts about them, without their code, and how each ran in Twite."""
+
+import hashlib
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+import msgspec
+
+
+class PublicTemplate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A template at one commit. `needs` are its permissions; `tests` and `passed` its own tests.
+
+    `tried` is the verdict of the fake vendor in `twite tag try`, if its vendor is known.
+    """
+
+    name: str
+    kind: str
+    repository: str
+    path: str
+    commit: str
+    sha256: str
+    needs: tuple[str, ...] = ()
+    tests: int = 0
+    passed: int = 0
+    tried: str = ""
+
+    @property
+    def author(self) -> str:
+        return self.repository.partition("/")[0]
+
+
+@cache
+def public_templates() -> tuple[PublicTemplate, ...]:
+    """Return all known templates, by name."""
+    content = (files("twite.config") / "public_templates.json").read_bytes()
+    return tuple(sorted(_MANY.decode(content), key=lambda known: known.name.lower()))
+
+
+def named_like(word: str) -> tuple[PublicTemplate, ...]:
+    """Return the templates with a word in their name or repository."""
+    lower = word.lower()
+    return tuple(
+        known
+        for known in public_templates()
+        if lower in known.name.lower() or lower in known.repository.lower()
+    )
+
+
+def with_content(content: bytes) -> PublicTemplate | None:
+    """Return the template whose file has exactly this content."""
+    digest = hashlib.sha256(content).hexdigest()
+    return next((known for known in public_templates() if known.sha256 == digest), None)
+
+
+_MANY: Final = msgspec.json.Decoder(list[PublicTemplate])
