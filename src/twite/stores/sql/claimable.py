@@ -1,6 +1,6 @@
 """Claimable deliveries: read the pending ones of a pixel's event, and verify each checksum."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -27,8 +27,8 @@ def claimable(
     """Return the ready deliveries of a lane (a pixel's event), and the ids of damaged ones.
 
     Deliveries that crashed the sender `crashes` times or more, and those in `passing` (JSON), are
-    skipped. At most `most_bytes` of bodies are read. A delivery is damaged if its checksum is wrong
-    or its conversion is missing.
+    skipped. The bodies have at most `most_bytes` together. A delivery is damaged if its checksum is
+    wrong or its conversion is missing.
     """
     wish = {
         "lane": lane,
@@ -38,18 +38,39 @@ def claimable(
         "limit": limit,
     }
     try:
-        sizes = _Sizes.decode(book.run("ready_sizes", **wish).fetchone()[0])
-        wish["limit"] = fitting(sizes, most_bytes)
+        if book.largest_body * limit > most_bytes:
+            # Reading the sizes first keeps large bodies out of memory.
+            wish["limit"] = _fitting(book, wish, most_bytes)
         rows, bodies = book.run("claimable", **wish).fetchone()
         found = _at_once(book.seeds[lane], _Rows.decode(rows), bodies, unsummed=book.unsummed)
+        sizes = [len(delivery.body) for delivery in found or ()]
+        book.largest_body = max(sizes, default=book.largest_body)
+        if found and sum(sizes) > most_bytes:
+            # The bodies are larger than those of the last claim.
+            del found[fitting(sizes, most_bytes) :]
     except Exception as error:
-        if not (isinstance(error, _UNREADABLE) or book.is_row_damage(error)):
+        if not _is_damage(book, error):
             raise
         found = None
     if found:
         return found, []
     # Nothing at all means that there is no conversion to what is ready.
+    try:
+        wish["limit"] = _fitting(book, wish, most_bytes)
+    except Exception as error:
+        if not _is_damage(book, error):
+            raise
     return _one_by_one(book, [id_ for (id_,) in book.run("ready_ids", **wish)], lane)
+
+
+def _is_damage(book: WriterSession, error: Exception) -> bool:
+    return isinstance(error, _UNREADABLE) or book.is_row_damage(error)
+
+
+def _fitting(book: WriterSession, wish: Mapping[str, object], most_bytes: int) -> int:
+    """Return how many of the ready deliveries have at most `most_bytes` together."""
+    sizes = _Sizes.decode(book.run("ready_sizes", **wish).fetchone()[0])
+    return fitting(sizes, most_bytes)
 
 
 def _at_once(
@@ -59,8 +80,9 @@ def _at_once(
     found = []
     start = 0
     for id_, conversion_id, size, received_at, attempts, ambiguous_since, crashes, total in rows:
-        body = bodies[start : start + size]
-        start += size
+        end = start + size
+        body = bodies[start:end]
+        start = end
         if total is None:
             if id_ > unsummed:
                 return None

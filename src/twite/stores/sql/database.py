@@ -97,6 +97,8 @@ class WriterSession:
     unsummed: int
     # Claims and settlements so far.
     turn: int
+    # Bytes of the largest body of the last claim; before it, more than any.
+    largest_body: int = 1 << 30
 
     def moved(self) -> None:
         """Record a change of delivery state."""

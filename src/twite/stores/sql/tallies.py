@@ -1,6 +1,6 @@
 """Tallies: count traffic in memory for one transaction, then write it in a few statements."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from operator import add
 from typing import Final, Protocol
@@ -62,8 +62,9 @@ class TallyWriter:
         """Count accepted deliveries, by their time of receipt."""
         self.flow(at, account, (len(received),), first=DELIVERED)
         minute = at // MINUTE
-        for received_at in received:
-            self._waits[minute, account, slot_of(at - received_at)] += 1
+        # Those of one request were received at one time.
+        for received_at, many in Counter(received).items():
+            self._waits[minute, account, slot_of(at - received_at)] += many
 
     def flaw(
         self, day: int, account: int, lane: int, identifier: FlawedIdentifier, delivery: int | None

@@ -3,6 +3,8 @@
 
 import asyncio
 
+import msgspec
+
 from twite.domain.times import HOUR
 from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, a_submission, an_entry
@@ -69,6 +71,28 @@ class ClaimLaws:
             ["order-4"],
         ]
         assert ids(await claim(store)) == ["order-5"]
+
+    async def test_a_claim_after_small_bodies_holds_no_more_bytes_either(
+        self, store: Store
+    ) -> None:
+        small = an_entry("small")
+        most = 10 * len(small.body)
+        large = [
+            msgspec.structs.replace(an_entry(f"large-{n}", index=n), body=small.body * 8)
+            for n in range(2)
+        ]
+
+        await store.record(a_submission(small))
+        first = await claim_or_none(store, most_bytes=most, limit=10)
+        await store.record(a_submission(*large, receipt="r2"))
+        second = await claim_or_none(store, most_bytes=most, limit=10)
+        third = await claim_or_none(store, most_bytes=most, limit=10)
+
+        assert [[] if batch is None else ids(batch) for batch in (first, second, third)] == [
+            ["small"],
+            ["large-0"],
+            ["large-1"],
+        ]
 
     async def test_of_an_event_that_is_passed_over_nothing_is_claimed(self, store: Store) -> None:
         await store.record(a_submission(an_entry("early"), received_at=NOW))
