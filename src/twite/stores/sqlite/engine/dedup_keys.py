@@ -52,11 +52,6 @@ class _Round(msgspec.Struct, frozen=True, kw_only=True):
     low: int = 0
     high: int = 0
 
-    def past(self, key: bytes, delivery: int) -> bool:
-        """Return whether a key of the log is in the table."""
-        passed = key[0] < self.bucket or self.bucket == 0
-        return delivery < self.high or (delivery < self.began and passed)
-
 
 class DedupKeys:
     """The dedup keys. Used only by the writer's thread. Ids grow from call to call."""
@@ -70,9 +65,7 @@ class DedupKeys:
         self._round = self._round_before = _Round(
             **dict(zip(_Round.__struct_fields__, run("merge_round").fetchone(), strict=True))
         )
-        for key, delivery in run("fresh_keys"):
-            if not self._round.past(key, delivery):
-                self._buckets[key[0]][key] = delivery
+        self._read()
         self._count = sum(map(len, self._buckets))
         # How many keys may be merged for those that were taken.
         self._owed = 0
@@ -183,6 +176,15 @@ class DedupKeys:
             del bucket[old[delivery]]
             self._count -= 1
         return len(old)
+
+    def _read(self) -> None:
+        """Read the keys of the log that are not in the table yet: half a million in a large one."""
+        buckets, high, began = self._buckets, self._round.high, self._round.began
+        passed = self._round.bucket or _BUCKETS
+        for key, delivery in self._run("fresh_keys"):
+            part = key[0]
+            if delivery >= began or (delivery >= high and part >= passed):
+                buckets[part][key] = delivery
 
     def _put(self, key: bytes, delivery: int, present: int | None) -> None:
         self._before.setdefault(key, present)

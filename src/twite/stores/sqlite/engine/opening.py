@@ -39,7 +39,7 @@ from twite.stores.sqlite.engine.schema import (
 
 # A file of about two gigabytes is looked through in this time. A larger one is no error: what is
 # sent is looked at first, and `twite check` looks at all of it.
-CHECKED_FOR: Final = 5.0
+CHECKED_FOR: Final = 1.5
 # Bytes: the file by which commands find the gateway is a page, and so is what lies in the log.
 _A_START: Final = 256 * 1024
 
