@@ -12,6 +12,7 @@ from twite.gateway.ports.events import Troubled, TroublePlace
 from twite.gateway.preview.trace import current, set_current
 from twite.http.addresses import front_of, host_of
 from twite.http.authorization import Authorization, NonceMemory, SourceKeys
+from twite.http.cheap_requests import CheapRequests
 from twite.http.limits import AdmissionGate, RefusalThrottle
 from twite.http.origins import Origins
 from twite.http.preview import begin, record_answer
@@ -78,6 +79,7 @@ class HttpApplication:
             )
         self._routes = RouteFinder(routes)
         self._patience = RefusalThrottle(clock=clock, trusted_proxies=proxies)
+        self._cheap = CheapRequests((self._services.gate, page_gate, client_gate))
         self._closing = False
 
     def opened(self) -> None:
@@ -106,6 +108,11 @@ class HttpApplication:
             scope, trace = begin(previews, scope, self._services.keys)
         try:
             if route is not None and (self._clients is None or not route.claimable):
+                wait = self._cheap.wait(
+                    route, scope["method"], now=asyncio.get_running_loop().time()
+                )
+                if wait:
+                    await asyncio.sleep(wait)
                 request = self._request(scope, receive, parameters)
                 answer = await answered(route, request)
             else:

@@ -95,6 +95,11 @@ class AdmissionGate:
         self._inside -= 1
         self._weight -= weight
 
+    @property
+    def is_occupied(self) -> bool:
+        """Whether a request is inside."""
+        return self._inside > 0
+
 
 _BUSY: Final = again(429, "too_busy")
 
