@@ -20,7 +20,7 @@ from twite.domain.errors import StoreUnusable
 from twite.gateway.alerts.checks import STORE
 from twite.gateway.alerts.notifier import enveloped, post, why_not
 from twite.gateway.ports.findings import CheckFinding
-from twite.machine.system import SystemClock, raise_limit
+from twite.machine.system import SystemClock, raise_limit, use_one_arena
 
 
 async def say_unusable(settings: Settings, error: StoreUnusable) -> None:
@@ -89,6 +89,7 @@ def serve(
     SettingsError, and StoreUnusable, which is also raised if the store fails permanently later.
     """
     raise_limit()
+    use_one_arena()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             return runner.run(_until_stopped(Gateway(settings, examine=examine), ready, settings))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import secrets
 import shutil
@@ -113,6 +114,7 @@ def _size(path: Path) -> int:
 
 SPARE: Final = 256  # for the store, X, tags and clients, files of the process, and the log
 _FEWEST: Final = 16
+_M_ARENA_MAX: Final = -8  # glibc, malloc.h
 
 
 def raise_limit() -> None:
@@ -122,6 +124,16 @@ def raise_limit() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def use_one_arena() -> None:
+    """Let all threads allocate from one arena, where the C library is glibc.
+
+    By default each thread has an arena, which keeps the memory that the thread has freed. Call it
+    before threads start.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def room_for_connections(most: int) -> int:

@@ -83,7 +83,7 @@ def _code(error: BaseException) -> int:
 LEAST_SQLITE: Final = (3, 35, 0)
 _BUSY_MS: Final = 10_000
 # Pages of the dedup table that stay in memory; the rest is in the system's file cache.
-_WRITER_CACHE_KIB: Final = 32 * 1024
+_WRITER_CACHE_KIB: Final = 8 * 1024
 _LOG_KEPT: Final = 64 * 1024 * 1024
 _READER_CACHE_KIB: Final = 4 * 1024
 # Every size of every repeated statement, and all others.

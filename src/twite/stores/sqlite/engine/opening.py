@@ -37,8 +37,8 @@ from twite.stores.sqlite.engine.schema import (
     version_of,
 )
 
-# A file of about two gigabytes is looked through in this time. A larger one is no error: what is
-# sent is looked at first, and `twite check` looks at all of it.
+# A file of about 300 MB is checked in this time. A larger file is no error: what is not settled is
+# checked first, and `twite check` checks the whole file.
 CHECKED_FOR: Final = 1.5
 # Bytes: the file by which commands find the gateway is a page, and so is what lies in the log.
 _A_START: Final = 256 * 1024
