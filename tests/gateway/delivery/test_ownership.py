@@ -9,8 +9,8 @@ from worker_bench import Setting
 from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import SECOND
 from twite.gateway.delivery.circuit_breaker import pause_by_user
-from twite.gateway.delivery.runner import SHARE_OUT_EVERY
 from twite.gateway.delivery.worker import WorkerConfig
+from twite.gateway.ports.ownership import SHARE_OUT_EVERY
 from twite.gateway.ports.state import Pause
 from twite.testing.builders import a_destination
 from twite.testing.fakes import taken
@@ -32,6 +32,7 @@ class ScriptedOwnership:
         self.failures = {}
         self.is_leader = True
         self.sends = True
+        self.next_refresh = SHARE_OUT_EVERY
 
     def _note(self, name):
         self.calls.append(name)

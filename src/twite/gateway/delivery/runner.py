@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Protocol
 
 from twite.domain.destination import RATE_WINDOW, Destination
 from twite.domain.errors import TransientError
-from twite.domain.times import SECOND
 from twite.gateway.delivery.batch_sender import BatchSender
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker, pause_by_user
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
@@ -19,13 +18,10 @@ from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Randomness, wait_for_event
 from twite.gateway.ports.outbox import DeliveryStore
-from twite.gateway.ports.ownership import Ownership
+from twite.gateway.ports.ownership import SHARE_OUT_EVERY, Ownership
 from twite.gateway.ports.queries import AttemptsQuery
 from twite.gateway.ports.state import ClockRecord, Pause, RateLimitWindow
 from twite.gateway.ports.tags import TagRule
-
-# How often the accounts are shared out among the gateways on one store.
-SHARE_OUT_EVERY: Final = 2 * SECOND
 
 
 class TagWorkerFactory(Protocol):
@@ -205,7 +201,7 @@ class DeliveryRunner:
     async def _keep_sharing(self, ownership: Ownership) -> None:
         """Share the accounts out with the other gateways until told to stop."""
         while not self._stopping.is_set():
-            await wait_for_event(self._stopping, self.clock, most=SHARE_OUT_EVERY)
+            await wait_for_event(self._stopping, self.clock, most=ownership.next_refresh)
             try:
                 await self._share_out(ownership)
             except TransientError as error:

@@ -3,6 +3,10 @@
 from collections.abc import Collection, Mapping
 from typing import Final, Protocol
 
+from twite.domain.times import SECOND
+
+# How often the accounts are shared out among the gateways on one store.
+SHARE_OUT_EVERY: Final = 2 * SECOND
 # The reason of a request that is not sent, since another gateway may send it.
 LEASE_IS_OVER: Final = "this gateway has lost its lease in the database"
 
@@ -17,6 +21,10 @@ class Ownership(Protocol):
     @property
     def is_leader(self) -> bool:
         """Whether this gateway has the tasks of which there is one: alerts and their webhook."""
+
+    @property
+    def next_refresh(self) -> int:
+        """How many milliseconds after the last `refresh` the next one is due."""
 
     async def join(self, accounts: Mapping[str, str], *, longest_request: int) -> None:
         """Take part. `accounts` maps each pixel to its account; `longest_request` is in ms.

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.times import SECOND
+from twite.gateway.ports.ownership import SHARE_OUT_EVERY
 from twite.stores.postgres.database import PostgresDatabase
 from twite.stores.postgres.session import PostgresSession
 from twite.stores.sql import outbox
@@ -22,7 +23,8 @@ from twite.stores.sql import outbox
 # takes over within 25 s.
 LEASE: Final = 8 * SECOND
 # After the end of a lease and the longest request: the clocks run at slightly different speeds.
-_MARGIN: Final = 1 * SECOND
+_MARGIN: Final = 3 * SECOND // 4
+_SOON: Final = 50  # milliseconds between two looks at a node that is about to be fenced
 LEADER: Final = "#leader"
 _FURTHEST: Final = 1 << 62
 
@@ -46,6 +48,7 @@ class PostgresOwnership:
         self._until = 0.0  # of the lease, by `boot_time`
         self._owned: frozenset[str] = frozenset()
         self._is_fenced = False
+        self.next_refresh = SHARE_OUT_EVERY
 
     @property
     def is_leader(self) -> bool:
@@ -125,7 +128,15 @@ class PostgresOwnership:
     async def _fence(self) -> None:
         """Remove nodes whose lease is over, and queue again what they had claimed."""
         grace = (self._longest_request + _MARGIN) / SECOND
-        await self._database.write(lambda book: book.run("fence_nodes", grace=grace))
+
+        def fenced(book: PostgresSession) -> float:
+            book.run("fence_nodes", grace=grace)
+            left: float = book.run("next_fence", grace=grace).fetchone()[0]
+            return left
+
+        left = await self._database.write(fenced)
+        # A node without a sign of life is fenced in time.
+        self.next_refresh = max(_SOON, min(SHARE_OUT_EVERY, int(left * SECOND) + _SOON))
         now = time.time_ns() // 1_000_000
         await self._database.write(
             lambda book: outbox.expire(

@@ -753,6 +753,11 @@ WHERE id = :node RETURNING id;
 -- Nodes whose last request has ended. Locks the same row as a renewal: one of the two does nothing.
 DELETE FROM node WHERE until < clock_timestamp() - make_interval(secs => :grace::float8);
 
+-- name: next_fence
+-- In how many seconds the first of the nodes will have to be fenced, if it gives no sign of life.
+SELECT coalesce(extract(epoch FROM min(until) - clock_timestamp())::float8, 3600) + :grace::float8
+FROM node;
+
 -- name: live_nodes
 -- Nodes whose lease is in force.
 SELECT id, accounts FROM node WHERE until > clock_timestamp() ORDER BY id;
