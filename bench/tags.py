@@ -1,11 +1,14 @@
 """`python -m bench.tags`: what it costs to run a tag template, against a bare context.
 
+The third side is the gateway's: an engine process, with one run at a time, and with sixteen.
+
 Both sides run the same template (two hashes, one request, a cookie read) on the same event. The
 bare side is a QuickJS context without limits, hardening, permissions, effect values or checks: the
 few APIs that the template uses, written down as shortly as they can be, and the same SHA-256.
 """
 
 import argparse
+import asyncio
 import json
 import statistics
 import sys
@@ -16,9 +19,11 @@ from importlib.resources import files
 import msgspec
 import quickjs
 
+from twite.engines.process.engine_process import QuickJsProcess
+from twite.engines.process.engine_server import EngineServer
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gtm.template.permissions import Grant
-from twite.gtm.template.sandbox import Call, EffectAnswer, Incoming
+from twite.gtm.template.sandbox import Call, EffectAnswer, Incoming, RunLimits
 from twite.gtm.template.template import Template, TemplateKind, TemplatePart
 
 CODE = """
@@ -123,16 +128,18 @@ def template() -> Template:
     )
 
 
-def ours(engine: QuickJsEngine) -> Callable[[], None]:
-    call = Call(
-        fields={"pixel": "o8z6j"},
-        event=EVENT,
-        now=NOW,
-        request=Incoming(headers=(("cookie", COOKIES),)),
-    )
+CALL = Call(
+    fields={"pixel": "o8z6j"},
+    event=EVENT,
+    now=NOW,
+    request=Incoming(headers=(("cookie", COOKIES),)),
+)
+AT_ONCE = 16
 
+
+def ours(engine: QuickJsEngine) -> Callable[[], None]:
     def run() -> None:
-        turn = engine.start(call)
+        turn = engine.start(CALL)
         answers = (EffectAnswer(id=turn.waiting[0], status=200, body="{}"),)
         ended = engine.resume(turn.run, answers, now=NOW)
         assert ended.outcome == "success"
@@ -165,6 +172,54 @@ def timed(run: Callable[[], None], times: int) -> list[float]:
     return took
 
 
+async def in_process(process: QuickJsProcess, typical: Template) -> None:
+    turn = await process.start(typical, CALL)
+    answers = (EffectAnswer(id=turn.waiting[0], status=200, body="{}"),)
+    ended = await process.resume(turn.run, answers, now=NOW)
+    assert ended.outcome == "success"
+
+
+def processors(process: QuickJsProcess) -> float:
+    """Return the CPU seconds of this process and of the engine process."""
+    return time.process_time() + time.clock_gettime((~(process.pid or 0) << 3) | 2)
+
+
+async def processes(rounds: int, each: int) -> float:
+    """Measure runs in an engine process, in turn with runs here; return the ratio of rates."""
+    server, typical = EngineServer(), template()
+    process, here = server.process(RunLimits()), ours(QuickJsEngine(typical))
+    took: list[float] = []
+    rates: dict[str, list[float]] = {"here": [], "alone": [], "at once": []}
+
+    async def many(count: int) -> None:
+        for _ in range(count):
+            await in_process(process, typical)
+
+    await many(200)
+    timed(here, 200)
+    for _ in range(rounds):
+        began = time.process_time()
+        timed(here, each)
+        rates["here"].append(each / (time.process_time() - began))
+        before = processors(process)
+        for _ in range(each):
+            began = time.perf_counter()
+            await in_process(process, typical)
+            took.append(time.perf_counter() - began)
+        rates["alone"].append(each / (processors(process) - before))
+        before = processors(process)
+        await asyncio.gather(*(many(each // AT_ONCE) for _ in range(AT_ONCE)))
+        rates["at once"].append(each // AT_ONCE * AT_ONCE / (processors(process) - before))
+    await server.stop()
+    cuts = statistics.quantiles(took, n=100)
+    alone, at_once, rate = (statistics.median(rates[name]) for name in ("alone", "at once", "here"))
+    print(f"process p50 {cuts[49] * 1e3:.3f} ms  p99 {cuts[98] * 1e3:.3f} ms  {alone:,.0f}/s")
+    print(
+        f"process, {AT_ONCE} at once: {at_once:,.0f}/s, {at_once / rate:.2f} of {rate:,.0f}/s here"
+    )
+    return at_once / rate
+
+
 def main() -> int:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--runs", type=int, default=100_000)
@@ -189,6 +244,7 @@ def main() -> int:
         print(f"{side:6} p50 {cuts[49] * 1e3:.3f} ms  p99 {cuts[98] * 1e3:.3f} ms  {rate:,.0f}/s")
     ratio = statistics.median(rates["ours"]) / statistics.median(rates["bare"])
     print(f"ours is {ratio:.2f} of a bare context")
+    asyncio.run(processes(chosen.rounds, chosen.each))
     held = []
     for at in range(chosen.runs):
         sides["ours"]()

