@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 import pytest
@@ -22,8 +23,22 @@ when = [{ field = "event_name", operator = "equals", value = "view" }]
 """
 
 
+@pytest.fixture(autouse=True)
+def commands():
+    """End the commands that a failed test has left behind."""
+    yield
+    for process in Preview.started:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+    Preview.started.clear()
+
+
 class Preview:
     """`twite tag preview --json` beside a gateway."""
+
+    started: ClassVar[list[subprocess.Popen[str]]] = []
 
     def __init__(self, gateway, *more):
         self.process = subprocess.Popen(
@@ -35,6 +50,7 @@ class Preview:
             text=True,
             env=ENVIRONMENT,
         )
+        self.started.append(self.process)
         self.lines = iter(self._read())
         self.token = next(self.lines)["token"]
 
@@ -56,7 +72,6 @@ class Preview:
     def stop(self):
         self.process.send_signal(signal.SIGINT)
         self.process.wait(30)
-        self.process.stdout.close()
 
 
 class Previewing(Browser):
