@@ -70,8 +70,8 @@ def test_what_is_alike_is_said_to_be_and_exits_0(command, container, settings, t
     assert found == (
         0,
         (
-            "2 cases: 2 requests match, 0 differ, 0 are sent only in the capture, "
-            "0 only by Twite.\n"
+            "2 cases: 2 requests match, 0 differ, 0 are only in the capture, "
+            "0 only in Twite's run.\n"
             "2 secrets are not available here (no key, or not set). Fields that contain them are "
             "not compared.\n"
         ),
@@ -225,7 +225,7 @@ def test_a_variable_that_asks_is_answered_as_the_other_system_was(command, tmp_p
 
     assert (code, out) == (
         0,
-        "1 cases: 2 requests match, 0 differ, 0 are sent only in the capture, 0 only by Twite.\n",
+        "1 cases: 2 requests match, 0 differ, 0 are only in the capture, 0 only in Twite's run.\n",
     )
 
 
@@ -302,8 +302,8 @@ def test_what_the_gateway_keeps_back_is_no_request_that_is_alike(at_doors, came,
     assert code == 1
     assert f"kept back {reason}, 1 times" in out
     assert out.splitlines()[-2].endswith(
-        "1 cases: 0 requests match, 0 differ, 0 are sent only in the capture, 0 only by Twite; "
-        "1 events are not sent by Twite."
+        "1 cases: 0 requests match, 0 differ, 0 are only in the capture, 0 only in Twite's run; "
+        "Twite kept back 1 events."
     )
     assert json.loads(told)["kept_back"] == {reason: 1}
 

@@ -80,7 +80,7 @@ def test_what_is_erased_is_counted_as_before_and_what_waits_is_not_sent(erase, c
 
     assert (code, err) == (0, "")
     assert out.startswith("Erased: 4 conversions, ")
-    assert "suppressed: consent_revoked" in out
+    assert "later conversions with these identifiers (consent_revoked)" in out
     assert states(command, shop) == {
         "delivered": 1, "suppressed": 3, "dead": 0, "held": 0, "pending": 0,
     }  # fmt: skip

@@ -153,7 +153,10 @@ async def test_the_doctor_says_why_there_is_no_token(tmp_path):
         )
 
         assert await found(settings) == [
-            (CheckStatus.AMBER, f"no token for the key of {EMAIL}: denied: as played"),
+            (
+                CheckStatus.AMBER,
+                f"Google issued no token for the key of {EMAIL}: denied: as played",
+            ),
             (CheckStatus.AMBER, "no Google project is configured"),
         ]
 

@@ -218,7 +218,7 @@ async def test_a_store_that_may_be_an_older_copy_is_amber(tmp_path):
 def test_a_folder_that_takes_no_file_is_red():
     (*_, last) = disk(PROC)
 
-    assert (last.light, last.meaning) == (CheckStatus.RED, "The store cannot be written.")
+    assert (last.light, last.meaning) == (CheckStatus.RED, "Twite cannot write to the store.")
 
 
 async def test_pages_that_nobody_can_tell_an_address_are_amber(tmp_path):

@@ -204,5 +204,5 @@ def _audit_event(wish: EraseRequest, found: EraseTraces, *, salt: bytes) -> Audi
         what=AuditAction.ERASE,
         subject=digest,
         detail=f"identifiers: {len(wish.asked)}; conversions: {len(found.conversions)}; "
-        f"submissions: {len(found.cuts)}; sightings: {len(found.sightings)}",
+        f"requests: {len(found.cuts)}; report rows: {len(found.sightings)}",
     )

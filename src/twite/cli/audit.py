@@ -57,7 +57,7 @@ _LONGEST: Final = 120
 Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="Show at most this many")]
 Head = Annotated[
     str | None,
-    typer.Option("--head", metavar="HASH", help="A hash that must be in the chain"),
+    typer.Option("--head", metavar="HASH", help="A hash that the chain must contain"),
 ]
 
 
@@ -111,9 +111,7 @@ def verify(*, config: Config = DEFAULT_CONFIG, head: Head = None, as_json: Json 
             "was removed or inserted. Compare it with a backup (twite backup)."
         )
     elif not verdict.knows_head:
-        printing.complain(
-            f"{head} is not in the chain: its last entries were removed, or it was rebuilt."
-        )
+        printing.complain(f"The chain does not contain {head}: entries were removed or replaced.")
     else:
         printing.say(f"{verdict.entries} entries, all intact.")
         printing.say(f"head  {verdict.head.hex()}")

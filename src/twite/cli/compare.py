@@ -119,6 +119,6 @@ def _print(result: ComparisonSummary) -> None:
     kept = sum(result.kept_back.values())
     printing.say(
         f"{result.cases} cases: {result.matched} requests match, {result.different} differ, "
-        f"{lost} are sent only in the capture, {more} only by Twite"
-        f"{f'; {kept} events are not sent by Twite' if kept else ''}."
+        f"{lost} are only in the capture, {more} only in Twite's run"
+        f"{f'; Twite kept back {kept} events' if kept else ''}."
     )

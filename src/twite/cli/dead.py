@@ -233,7 +233,7 @@ def _report(
         _tell_doubts(doubted, refused=refused)
     missed = 0 if order.dry_run or refused else len(chosen) - done
     if missed:
-        printing.complain(f"{missed} were no longer dead or held.")
+        printing.complain(f"{missed} deliveries were no longer dead or held, and did not change.")
 
 
 def _tell_doubts(doubted: Sequence[ReplayDoubt], *, refused: bool) -> None:
@@ -245,7 +245,7 @@ def _tell_doubts(doubted: Sequence[ReplayDoubt], *, refused: bool) -> None:
         printing.complain(f"… and {len(doubted) - _SHOWN} more.")
     begun = "Nothing was sent: " if refused else ""
     printing.complain(
-        f"{begun}{len(doubted)} could be counted twice. --may-count-twice sends them anyway."
+        f"{begun}X could count {len(doubted)} of them twice. --may-count-twice sends them anyway."
     )
 
 

@@ -210,7 +210,7 @@ def _tell(
         f"{done.sightings} rows of the deduplication report, {done.texts} other texts."
     )
     if done.listed:
-        printing.say("Their later conversions are suppressed: consent_revoked.")
+        printing.say("Twite suppresses later conversions with these identifiers (consent_revoked).")
     if done.left:
         printing.complain(
             f"{done.left} conversions are still in flight to X. Run the command again in a minute."

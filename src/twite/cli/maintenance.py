@@ -126,26 +126,26 @@ def recover(
 
 def _print_recovered(done: Recovered) -> None:
     rows = done.rows
-    printing.say(f"{done.to}: {rows['conversion']} conversions of {rows['submission']} submissions")
-    printing.say(f"  pending   {done.pending} are sent when the gateway starts")
-    printing.say(f"  held      {done.held} may already have been sent")
+    printing.say(f"{done.to}: {rows['conversion']} conversions from {rows['submission']} requests")
+    printing.say(f"  pending   {done.pending} to send when the gateway starts")
+    printing.say(f"  held      {done.held} that may already have been sent")
     printing.say(f"  dead      {done.dead}, including those with damaged bodies")
     lost = sum(done.lost.values())
-    printing.say(f"  lost      {lost} were received and cannot be recovered")
+    printing.say(f"  lost      {lost} received conversions that cannot be recovered")
     if done.behind:
         printing.say(
-            f"            {done.behind} more were received after the last entry of the file"
+            f"            and {done.behind} that were received after the last entry in the file"
         )
     for whose, many in done.lost.items():
         printing.say(f"              {whose}: {many}")
     printing.say(f"  damage    {done.damaged_pages} pages; the damaged file is {done.quarantined}")
     if not done.log_is_whole:
-        printing.say("            its log is damaged, too: all pending conversions are held")
+        printing.say("            the log is damaged too, so all pending conversions are held")
     if done.unsure:
         printing.say(f"            rows may be missing from: {', '.join(done.unsure)}")
     if "opt_out" in done.unsure:
         printing.complain(
-            "The list of opt-outs may be incomplete: repeat them before you start the gateway."
+            "The list of opt-outs may be incomplete: send them again before you start the gateway."
         )
     if done.held:
         printing.say(

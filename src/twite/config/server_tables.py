@@ -206,7 +206,7 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     )
     keep_bodies: int = setting(
         "72h",
-        "retention of bodies and identifiers of settled conversions",
+        "how long the store keeps bodies and identifiers of conversions that are no longer pending",
         duration(HOUR, 3_650 * DAY),
     )
     keep_lives: int = setting("30d", "retention of the history of conversions", _KEPT)

@@ -266,7 +266,7 @@ async def google(settings: Settings) -> AsyncIterator[CheckFinding]:
     if isinstance(token, NoGoogleToken):
         yield amber(
             "google",
-            f"no token for {whose}: {token.reason[:_LONGEST]}",
+            f"Google issued no token for {whose}: {token.reason[:_LONGEST]}",
             (
                 "Calls to BigQuery, Firestore and getGoogleAuth fail; a tag's deliveries are "
                 "retried."

@@ -41,7 +41,7 @@ def disk(folder: Path) -> Iterator[CheckFinding]:
         yield red(
             "disk",
             f"cannot write a file in {folder} ({failure.strerror})",
-            "The store cannot be written.",
+            "Twite cannot write to the store.",
             "Check the owner of the folder and how the disk is mounted.",
         )
 

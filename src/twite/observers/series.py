@@ -32,7 +32,10 @@ COUNTERS: Final = {
         "Conversions sent again although X may already have them.",
         "pixel",
     ),
-    "twite_isolation_requests_total": ("Requests to X that bisect a refused batch.", "pixel"),
+    "twite_isolation_requests_total": (
+        "Requests to X that search a refused batch for bad conversions.",
+        "pixel",
+    ),
     "twite_credentials_presented_total": (
         "Requests of pixels with two credentials, by credential and X's verdict.",
         "pixel credential verdict",
@@ -47,7 +50,7 @@ COUNTERS: Final = {
         "pixel source reason",
     ),
     "twite_tag_first_turns_total": (
-        "First turns of tags that a browser waited for, by result.",
+        "First steps of tag runs for which a browser waited, by result.",
         "pixel result",
     ),
     "twite_tag_log_lines_total": (

@@ -206,7 +206,7 @@ async def test_a_client_that_claims_and_ends_without_an_answer_has_failed(staged
 
     assert caught.value.late is False
     said = [notice.reason for notice in stage.notices.seen if isinstance(notice, Troubled)]
-    said = [line for line in said if "probation" not in line]
+    said = [line for line in said if "pauses it" not in line]
     assert said == ([] if reason is None else [reason])
 
 
@@ -334,8 +334,8 @@ async def test_that_a_client_goes_on_trial_and_off_it_is_told_once_each(staged):
         await stage.clock.advance(60_000)
         await stage.ask("/in")
 
-    told = [notice.reason for notice in stage.notices.seen if "probation" in notice.reason]
+    told = [notice.reason for notice in stage.notices.seen if "pauses it" in notice.reason]
     assert [reason.partition(":")[0] for reason in told] == [
         "the template exceeded a limit",
-        "the template's probation is over",
+        "the template had enough good runs",
     ]

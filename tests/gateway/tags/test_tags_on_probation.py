@@ -156,7 +156,7 @@ async def test_a_run_that_passed_a_limit_is_followed_by_a_rest_of_many_times_its
 
     assert stage.circuit_breaker.wait() > 19 * BRIEF * 1_000 * 0.9
     assert stage.circuit_breaker.probes
-    reason = "the template exceeded a limit: it is on probation, and pauses between its runs"
+    reason = "the template exceeded a limit: Twite now pauses it after each run"
     assert Troubled(where="tag crm", reason=reason) in stage.seen.notices
 
 
@@ -264,7 +264,7 @@ async def test_each_time_it_rests_and_the_next_event_has_its_run(stage):
     assert (await stage.history("order-3")).state is State.DELIVERED
     reasons = [notice.reason for notice in stage.seen.notices if type(notice) is Troubled]
     said = "no limit could end a run, so Twite ended its engine process"
-    assert reasons == [f"{said}: the template is on probation, and pauses between its runs"] * 2
+    assert reasons == [f"{said}: Twite now pauses the template after each run"] * 2
 
 
 async def test_a_tag_whose_turns_take_long_leaves_the_shared_process_until_they_do_not(stage):

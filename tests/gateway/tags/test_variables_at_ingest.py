@@ -49,7 +49,7 @@ VARIABLE = msgspec.structs.replace(
         line=1,
     ),
 )
-SLOW = "the variable template 'Basket' is paused: it was too slow for intake too often"
+SLOW = "the variable template 'Basket' is paused: it often took too long for intake"
 RESTS = "the variable template 'Basket' is paused: it exceeded a limit"
 
 
@@ -133,7 +133,7 @@ async def test_after_a_limit_what_needs_the_variable_does_not_fire_and_says_why(
 
     assert fired == {"tag:plain", "tag:filled"}
     assert unfired == {"tag:picky": ("unfilled", RESTS)}
-    reason = "the template exceeded a limit: it is on probation, and pauses between its runs"
+    reason = "the template exceeded a limit: Twite now pauses it after each run"
     assert stage.seen.notices == [Troubled(where="variable Basket", reason=reason)]
 
 

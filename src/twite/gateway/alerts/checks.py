@@ -76,7 +76,7 @@ def of_accounts(
             kind=AlertKind.DEAD_LETTERS,
             subject=pixel,
             bad=True if many else False if 2 * dead <= thresholds.dead_letters else None,
-            reason=f"{dead} conversions are dead letters: X refused each of them when sent alone",
+            reason=f"{dead} conversions are dead letters: X refused each, even when sent alone",
         )
         yield CheckResult(
             kind=AlertKind.CONVERSIONS_HELD,

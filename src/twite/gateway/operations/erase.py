@@ -16,7 +16,7 @@ import msgspec
 from twite.domain.people.erasure import ErasureSubject
 
 # The reason of a queued delivery that is not sent.
-ERASED: Final = "erased: a person was taken out of the store"
+ERASED: Final = "erased: the person's data was removed from the store"
 # The replacements of a conversion id and of a text.
 PREFIX: Final = "erased-"
 GONE: Final = "erased"

@@ -86,7 +86,7 @@ def masked(body: bytes) -> str:
     return (
         text
         if len(text) <= LONGEST
-        else f"{text[:LONGEST]} … cut here: {len(text)} characters in total"
+        else f"{text[:LONGEST]} … truncated: {len(text)} characters in total"
     )
 
 

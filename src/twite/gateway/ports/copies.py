@@ -17,10 +17,10 @@ from twite.domain.submission import AcceptedConversion
 from twite.domain.times import MINUTE, moment
 from twite.gateway.ports.tags import PREFIX
 
-CORRECTED: Final = "superseded: the same conversion came again with another body"
-RENEWED: Final = "superseded: the same conversion came again after the dedup window"
-LIMITED: Final = "superseded: a later copy allows less"
-OTHER_BODY: Final = f"{MAYBE_ARRIVED}: X may have the copy before it, which had another body"
+CORRECTED: Final = "superseded: the same conversion arrived again with a different body"
+RENEWED: Final = "superseded: the same conversion arrived again after the deduplication window"
+LIMITED: Final = "superseded: the consent in a later copy allows less"
+OTHER_BODY: Final = f"{MAYBE_ARRIVED}: X may have the earlier copy, which had a different body"
 _RESTRICTED: Final = "restricted"
 # A conversion without a time has the time of its receipt; the clocks differ by less than this.
 _AT_RECEIPT: Final = MINUTE

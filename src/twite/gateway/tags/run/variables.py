@@ -233,5 +233,5 @@ def name_of(template: Template) -> str:
 
 
 _WAITS = "fetches its value over the network, which is too slow for intake"
-_SLOW = "it was too slow for intake too often"
+_SLOW = "it often took too long for intake"
 _PASSED = "it exceeded a limit"

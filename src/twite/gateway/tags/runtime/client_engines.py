@@ -70,7 +70,9 @@ class ClientEngines:
             raise _paused(template, wait)
         workers = self._workers[template]
         if sum(worker.load for worker in workers) >= self._most:
-            raise TemplatesBusy(reason="its processes have more than enough", retry_after=_AGAIN)
+            raise TemplatesBusy(
+                reason="the client's engine processes have too many requests", retry_after=_AGAIN
+            )
         # Of equally idle processes the first, so that few are started.
         at = min(range(len(workers)), key=lambda index: workers[index].load)
         try:

@@ -124,9 +124,9 @@ class Probations:
         if changed is None:
             return
         reason = (
-            "the template exceeded a limit: it is on probation, and pauses between its runs"
+            "the template exceeded a limit: Twite now pauses it after each run"
             if changed
-            else "the template's probation is over"
+            else "the template had enough good runs: Twite no longer pauses it"
         )
         self._observer.see(Troubled(where=whose, reason=reason))
 
@@ -134,7 +134,7 @@ class Probations:
         """Record a turn during which the engine process ended. Call it in place of `end`."""
         trial = self._of.setdefault(whose, Probation())
         trial.end(self._elapsed(), took=max(lost.took, _NEW_PROCESS), spent=True, done=True)
-        reason = f"{lost}: the template is on probation, and pauses between its runs"
+        reason = f"{lost}: Twite now pauses the template after each run"
         self._observer.see(Troubled(where=whose, reason=reason))
         reason = f"{reason[0].upper()}{reason[1:]}"
         self._observer.see(

@@ -76,7 +76,7 @@ def _refuse_what_is_adrift(path: str, connection: sqlite3.Connection) -> None:
     found = connection.execute(query("find_orphans")).fetchone()
     if found is not None:
         raise damaged(
-            path, f"conversion {found[0]} refers to a submission or a pixel that does not exist"
+            path, f"conversion {found[0]} refers to a request or a pixel that does not exist"
         )
 
 
