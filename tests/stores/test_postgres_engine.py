@@ -1,0 +1,76 @@
+"""PostgreSQL as an engine: without its extra, and as twite check sees it."""
+
+import pytest
+
+from twite.config.server_tables import StoreUrl
+from twite.diagnostics.store import store
+from twite.domain.errors import StoreUnusable
+from twite.domain.secret import Secret
+from twite.gateway.ports.store import StoreOptions
+from twite.stores.factory import ENGINES
+from twite.stores.postgres import postgres_engine
+from written import GOOD, read
+
+ENGINE = ENGINES["postgresql"]
+WEAK = "ALTER DATABASE {} SET synchronous_commit = off"
+
+
+async def found(tmp_path, url, more=""):
+    settings = read(tmp_path, GOOD.replace("sqlite:twite.db", f'{url}"\n{more}#"'))
+    return [finding async for finding in store(settings)]
+
+
+async def test_without_the_extra_the_error_names_it(monkeypatch):
+    monkeypatch.setattr(postgres_engine, "find_spec", lambda _name: None)
+
+    with pytest.raises(StoreUnusable, match=r'pip install "twite\[postgres\]"'):
+        await ENGINE.open("postgresql://twite@db/twite", StoreOptions())
+
+
+def test_backups_are_made_with_the_tools_of_postgresql():
+    for refused in (
+        lambda: ENGINE.back_up("postgresql://twite@db/twite", "copy"),
+        lambda: ENGINE.restore("postgresql://twite@db/twite", "copy"),
+        lambda: ENGINE.recover("postgresql://twite@db/twite", None, ()),
+    ):
+        with pytest.raises(StoreUnusable, match="pg_"):
+            refused()
+
+
+async def test_a_check_names_the_server_and_a_new_database(tmp_path, empty_postgres_url):
+    findings = await found(tmp_path, empty_postgres_url)
+
+    said = " ".join(finding.found for finding in findings)
+    assert "PostgreSQL 1" in said
+    assert "the database has no tables yet" in said
+
+
+async def test_a_check_finds_settings_that_can_lose_commits(
+    tmp_path, postgres_server, empty_postgres_url
+):
+    name = empty_postgres_url.partition("?")[0].rpartition("/")[2]
+    postgres_server.psql(WEAK.format(name))
+
+    refused = await found(tmp_path, empty_postgres_url)
+    accepted = await found(tmp_path, empty_postgres_url, "accept_weak_durability = true\n")
+
+    lights = [
+        str(finding.light)
+        for findings in (refused, accepted)
+        for finding in findings
+        if "synchronous_commit is off" in finding.found
+    ]
+    assert lights == ["red", "amber"]
+
+
+async def test_a_check_of_an_unreachable_server_shows_no_password(tmp_path):
+    findings = await found(tmp_path, "postgresql://twite:p4ssw0rd@127.0.0.1:1/twite")
+
+    assert "127.0.0.1:1/twite" in findings[-1].found
+    assert "p4ssw0rd" not in str(findings)
+
+
+def test_the_url_of_a_store_does_not_print():
+    url = StoreUrl(engine="postgresql", path="x", server=Secret("postgresql://a:p4ssw0rd@db/t"))
+
+    assert "p4ssw0rd" not in repr(url)
