@@ -82,20 +82,19 @@ class PostgresKeys:
         found = self._run("lock_keys", keys=_uuids(sorted(set(keys))))
         return {key.bytes: delivery for key, delivery in found}
 
-    def _holdings(self, keys: Sequence[bytes]) -> Mapping[bytes, tuple[int, int, str | None, bool]]:
+    def _holdings(self, keys: Sequence[bytes]) -> Mapping[bytes, tuple[int, int, str | None]]:
         if not keys:
             return {}
         return {key.bytes: tuple(row) for key, *row in self._run("holdings", keys=_uuids(keys))}
 
-    def _held(self, row: tuple[int, int, str | None, bool], at: int) -> tuple[int, Holding]:
-        delivery, taken_at, word, is_ambiguous = row
+    def _held(self, row: tuple[int, int, str | None], at: int) -> tuple[int, Holding]:
+        delivery, taken_at, word = row
         state = None if word is None else State(word)
         is_recent = taken_at >= at - self.window
         return delivery, Holding(
             is_live=is_recent or state in _PENDING,
             is_recent=is_recent,
             state=state,
-            is_ambiguous=is_ambiguous,
         )
 
     def _hand_over(self, wishes: Sequence[WantedKey]) -> None:

@@ -99,8 +99,8 @@ ON CONFLICT (key) DO UPDATE SET delivery = excluded.delivery WHERE false
 RETURNING key;
 
 -- name: holdings
--- Who has keys, since when, where they are in the outbox, and whether X may have them.
-SELECT dedup.key, dedup.delivery, dedup.at, outbox.state, outbox.ambiguous_since IS NOT NULL
+-- Who has keys, since when, and where they are in the outbox.
+SELECT dedup.key, dedup.delivery, dedup.at, outbox.state
 FROM dedup LEFT JOIN outbox ON outbox.id = dedup.delivery WHERE dedup.key = ANY (:keys::uuid[]);
 
 -- name: lock_keys

@@ -25,14 +25,12 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The holder of a dedup key.
 
     `state` is the delivery's state in the outbox, or None. `is_live` is whether it still holds the
-    key; `is_recent` whether it is within the dedup window, in any state; `is_ambiguous` whether X
-    may have it.
+    key; `is_recent` whether it is within the dedup window, in any state.
     """
 
     is_live: bool
     is_recent: bool = False
     state: State | None = None
-    is_ambiguous: bool = False
 
 
 # A delivery of the same transaction: its entry says what becomes of it.

@@ -87,9 +87,8 @@ FROM json_each(:deliveries) AS entry
 CROSS JOIN dedup ON dedup.key = substr(:keys, entry.key * 16 + 1, 16);
 
 -- name: holdings
--- When those who hold keys took them, where they are in the outbox, and whether X may have them: as JSON.
-SELECT json_group_array(json_array(
-  conversion.id, submission.received_at, outbox.state, outbox.ambiguous_since IS NOT NULL))
+-- When those who hold keys took them, and where they are in the outbox: as JSON.
+SELECT json_group_array(json_array(conversion.id, submission.received_at, outbox.state))
 FROM conversion JOIN submission ON submission.id = conversion.submission
 LEFT JOIN outbox ON outbox.id = conversion.id
 WHERE conversion.id IN (SELECT value FROM json_each(:deliveries));

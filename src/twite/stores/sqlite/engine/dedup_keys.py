@@ -31,7 +31,6 @@ class _Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
     delivery: int
     taken_at: int
     state: State | None
-    is_ambiguous: int
 
 
 _Rows: Final = msgspec.json.Decoder(list[_Row])
@@ -228,7 +227,6 @@ class DedupKeys:
                 is_live=is_recent or row.state in _PENDING,
                 is_recent=is_recent,
                 state=row.state,
-                is_ambiguous=bool(row.is_ambiguous),
             )
 
         return holding
