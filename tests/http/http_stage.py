@@ -47,6 +47,10 @@ class PlayedAccept:
         self.came = asyncio.Event()
         self.until: asyncio.Event | None = None
 
+    def takes_directly(self, source: Source) -> bool:
+        del source
+        return False
+
     async def native(
         self, *, source: Source, body: bytes, idempotency_key: str | None
     ) -> AcceptReceipt:

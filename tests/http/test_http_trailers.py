@@ -16,6 +16,8 @@ ONE = b'{"event":"purchase"}'
 class Echo:
     """A collector that reads the body and answers with the headers it then finds."""
 
+    direct = None
+
     def opened(self) -> None:
         pass
 

@@ -13,6 +13,7 @@ from twite.gateway.preview.trace import current, set_current
 from twite.http.addresses import front_of, host_of
 from twite.http.authorization import Authorization, NonceMemory, SourceKeys
 from twite.http.cheap_requests import CheapRequests
+from twite.http.direct import DirectIntake
 from twite.http.limits import AdmissionGate, RefusalThrottle
 from twite.http.origins import Origins
 from twite.http.preview import begin, record_answer
@@ -80,6 +81,8 @@ class HttpApplication:
         self._routes = RouteFinder(routes)
         self._patience = RefusalThrottle(clock=clock, trusted_proxies=proxies)
         self._cheap = CheapRequests((self._services.gate, page_gate, client_gate))
+        # None: all requests take the ordinary route.
+        self.direct: DirectIntake | None = DirectIntake(self._services, self._patience)
         self._closing = False
 
     def opened(self) -> None:

@@ -41,10 +41,17 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int
     return body
 
 
+def is_json(headers: Mapping[bytes, bytes]) -> bool:
+    """Return whether the body is declared to be JSON, in UTF-8."""
+    given = headers.get(b"content-type")
+    return given == b"application/json" or (
+        given is not None and _JSON_TYPE.fullmatch(given) is not None
+    )
+
+
 def require_json(headers: Mapping[bytes, bytes]) -> None:
     """Raise HttpRefusal (415) unless the body is declared to be JSON, in UTF-8."""
-    given = headers.get(b"content-type")
-    if given == b"application/json" or (given is not None and _JSON_TYPE.fullmatch(given)):
+    if is_json(headers):
         return
     raise HttpRefusal(
         error(

@@ -185,6 +185,9 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.in_body = True
         self.discarded = self.body_bytes = self.beside = 0
         self.due = self.loop.time() + self.limits.body_seconds
+        self._begin_request()
+
+    def _begin_request(self) -> None:
         super().on_headers_complete()
         # The application runs in the loop's next turn and finds the connection here. A request that
         # held itself would need garbage collection, so it holds the connection.
@@ -195,10 +198,13 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.beside -= _CHUNK_LINE
 
     def on_body(self, body: bytes) -> None:
-        self.body_bytes += len(body)
-        self.beside -= len(body)
+        self.count_body(len(body))
         if not self.closing:
             super().on_body(body)
+
+    def count_body(self, length: int) -> None:
+        self.body_bytes += length
+        self.beside -= length
 
     def on_message_complete(self) -> None:
         if self.closing:

@@ -77,18 +77,28 @@ class AdmissionGate:
         self._inside = 0
         self._weight = 0
 
-    def enter(self, headers: Mapping[bytes, bytes]) -> int:
-        """Admit a request; return its weight, which the caller passes to `leave`."""
+    def weigh(self, headers: Mapping[bytes, bytes]) -> int:
+        """Return the weight of a request."""
         declared = headers.get(b"content-length")
-        weight = self._largest
-        if declared is not None and b"content-encoding" not in headers:
-            weight = min(int(declared), weight)
+        if declared is None or b"content-encoding" in headers:
+            return self._largest
+        return min(int(declared), self._largest)
+
+    def admits(self, weight: int) -> bool:
+        """Admit a request of this weight; return False if there is no room for it."""
         # One request is always admitted: a body larger than the whole limit could never enter
         # otherwise.
         if self._inside and (self._inside >= self._requests or self._weight + weight > self._size):
-            raise HttpRefusal(_BUSY)
+            return False
         self._inside += 1
         self._weight += weight
+        return True
+
+    def enter(self, headers: Mapping[bytes, bytes]) -> int:
+        """Admit a request; return its weight, which the caller passes to `leave`."""
+        weight = self.weigh(headers)
+        if not self.admits(weight):
+            raise HttpRefusal(_BUSY)
         return weight
 
     def leave(self, weight: int) -> None:
@@ -106,7 +116,7 @@ _BUSY: Final = again(429, "too_busy")
 
 REFUSALS: Final = 600  # of one address in a minute: a page with a wrong key is not delayed
 # Refusals that a stranger can provoke at will: no key, forbidden, no such route, too fast.
-KEPT_WAITING: Final = frozenset({401, 403, 404, 405, 429, 503})
+DELAYED: Final = frozenset({401, 403, 404, 405, 429, 503})
 
 
 class RefusalThrottle:
@@ -127,7 +137,7 @@ class RefusalThrottle:
 
     async def before(self, status: int, scope: Scope) -> None:
         """Wait if a response with this status must be delayed."""
-        if status not in KEPT_WAITING:
+        if status not in DELAYED:
             return
         line = line_of(address_of(scope, self._trusted))
         if self._refusals.spend(line, now=self._clock.elapsed()):

@@ -167,7 +167,7 @@ async def answered(route: Route[CallerT], request: HttpRequest) -> HttpResponse:
     except Exception as fault:  # noqa: BLE001 - here it is still known whose request it is
         answer = route.refused(request, caller, fault, route.label)
         if caller is not None and route.endpoint is not None:
-            _report(answer, caller, route.endpoint, request.services.observer)
+            report_refusal(answer, caller, route.endpoint, request.services.observer)
     if type(caller) is not PageVisit:  # as above
         return answer
     # A page cannot read a response that names no origin.
@@ -204,7 +204,9 @@ def _require_method(route: Route[CallerT], method: str) -> None:
         raise HttpRefusal(error(405, "method", f"this route accepts {allowed}", headers=(allow,)))
 
 
-def _report(answer: HttpResponse, caller: object, endpoint: Endpoint, observer: Observer) -> None:
+def report_refusal(
+    answer: HttpResponse, caller: object, endpoint: Endpoint, observer: Observer
+) -> None:
     """Report a request that is refused as a whole, for good: nothing else remains of it."""
     if answer.status in FOR_GOOD:
         source = caller.source if isinstance(caller, PageVisit) else caller

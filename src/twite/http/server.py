@@ -10,7 +10,8 @@ import uvicorn
 
 from twite.domain.errors import SettingsError
 from twite.http.application import HttpApplication
-from twite.http.deadlines import Config, DeadlineProtocol
+from twite.http.deadlines import DeadlineProtocol
+from twite.http.direct import DirectConfig, DirectProtocol
 from twite.http.limits import Crowd, HttpLimits
 
 _BACKLOG: Final = 2_048
@@ -62,9 +63,9 @@ class Server:
                 listeners[0].close()
                 raise
         self.port = listeners[0].getsockname()[1]
-        config = Config(
+        config = DirectConfig(
             self._collector,
-            http=DeadlineProtocol,
+            http=DirectProtocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -74,6 +75,7 @@ class Server:
             backlog=_BACKLOG,
         )
         config.limits, config.crowd = self._limits, self._crowd
+        config.direct = self._collector.direct
         config.load()
         server = uvicorn.Server(config)
         server.lifespan = config.lifespan_class(config)

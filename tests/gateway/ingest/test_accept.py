@@ -8,8 +8,9 @@ from twite.domain.errors import LedgerFull, LedgerUnavailable, MalformedRequest,
 from twite.domain.fault import Fault
 from twite.domain.times import SECOND
 from twite.formats.native.answers import IdentifierWarning
-from twite.gateway.ingest.accept import TROUBLED_FOR, Accept
+from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.receipts import XAcceptReceipt, XAcceptRefusal
+from twite.gateway.ingest.recorder import TROUBLED_FOR
 from twite.gateway.ports.events import Accepted, Judged, Troubled
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import NOW, a_destination, a_source

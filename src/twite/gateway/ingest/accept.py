@@ -1,39 +1,35 @@
 """Accept a request: read it, hash identifiers, apply consent, and commit it before the answer."""
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from twite.consent.verdict import judging
 from twite.domain.consent import Judge, person_keys
 from twite.domain.conversion import Identifiers
 from twite.domain.destination import Destination, Source
-from twite.domain.errors import LedgerUnavailable, NameTaken
 from twite.domain.submission import (
     AcceptedConversion,
     Endpoint,
     Idempotency,
+    Ignored,
     Recorded,
     Submission,
 )
-from twite.domain.times import SECOND
 from twite.formats.beacon.shape import PixelCall
 from twite.formats.native import read as native
 from twite.formats.native.read import ParsedNative
 from twite.formats.parsed_request import ParsedRequest
 from twite.formats.x_api import read as x_api
 from twite.gateway.ingest.entries import (
+    SplitResults,
     Watch,
-    held_indexes,
-    notices_of,
     of_x,
-    responses_of,
     split_results,
-    suppressions,
     tag_events,
-    tag_outcomes,
     with_denials,
 )
 from twite.gateway.ingest.flaws import (
@@ -44,10 +40,17 @@ from twite.gateway.ingest.flaws import (
     matchable_x,
     weigh_match_keys,
 )
-from twite.gateway.ingest.receipts import AcceptReceipt, XAcceptReceipt, XAcceptRefusal
+from twite.gateway.ingest.receipts import (
+    AcceptReceipt,
+    UncommittedRequest,
+    XAcceptReceipt,
+    XAcceptRefusal,
+    receipt_of,
+)
+from twite.gateway.ingest.recorder import SubmissionRecorder
 from twite.gateway.ingest.tag_only import TagOnlyEvents, tag_only_events
 from twite.gateway.ingest.value_guard import ValueGuards
-from twite.gateway.ports.events import Observer, SilentObserver, Troubled, TroublePlace
+from twite.gateway.ports.events import Observer, SilentObserver
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.privacy import Privacy
 from twite.gateway.ports.store import Intake
@@ -57,7 +60,7 @@ from twite.gateway.preview.trace import current, sends_nothing
 from twite.gtm.template.sandbox import Incoming
 
 NO_REQUEST: Final = Incoming()
-TROUBLED_FOR: Final = 5 * SECOND
+NOTHING_FIRED: Final = FiringResult()
 # Clients of the X-shaped route use the pixel's own credentials and have no source.
 X_SOURCE = "x-api"
 
@@ -83,46 +86,22 @@ class Accept:
     wall: Clock | None = None
     tag_dispatcher: DispatchesTags | None = None
     _double_hashes: DoubleHashFilter = field(init=False, default_factory=DoubleHashFilter)
-    # Requests in progress, each with a future of its end if somebody waits for it.
-    _begun: dict[object, asyncio.Future[None] | None] = field(init=False, default_factory=dict)
-    # When a commit last failed (monotonic), and why.
-    _failed: tuple[int, str] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self._wall = self.wall or self.clock
         self._watch = self.watch or Watch(destinations=self.destinations, salt=self.salt)
-        self._failure_reported_at = self.clock.elapsed() - TROUBLED_FOR
+        self._recorder = SubmissionRecorder(
+            ledger=self.ledger, clock=self.clock, wake=self.wake, observer=self.observer
+        )
 
     async def passed(self) -> None:
         """Wait until all current requests are committed or refused."""
-        loop = asyncio.get_running_loop()
-        for request, end in self._begun.items():
-            self._begun[request] = end or loop.create_future()
-        ends = [end for end in self._begun.values() if end is not None]
-        if ends:
-            await asyncio.wait(ends)
-
-    def _begin(self) -> object:
-        request = object()
-        self._begun[request] = None
-        return request
-
-    def _end(self, request: object) -> None:
-        end = self._begun.pop(request)
-        if end is not None:
-            end.set_result(None)
+        await self._recorder.passed()
 
     @property
     def trouble(self) -> str | None:
-        """The reason of a recently failed commit, or None.
-
-        It expires after a few seconds: otherwise a load balancer that stops traffic because of it
-        would never notice the recovery.
-        """
-        if self._failed is None:
-            return None
-        at, reason = self._failed
-        return reason if self.clock.elapsed() - at < TROUBLED_FOR else None
+        """The reason of a recently failed commit, or None (see SubmissionRecorder)."""
+        return self._recorder.trouble
 
     async def native(
         self, *, source: Source, body: bytes, idempotency_key: str | None = None
@@ -131,6 +110,52 @@ class Accept:
 
         Raises MalformedRequest, NameTaken, LedgerFull, LedgerUnavailable; nothing is stored then.
         """
+        reading, name = self._read(source, body, idempotency_key)
+        request = self._recorder.begin()
+        try:
+            return await self._keep(
+                reading, source=source, endpoint=Endpoint.NATIVE, idempotency=name
+            )
+        finally:
+            self._recorder.end(request)
+
+    def takes_directly(self, source: Source) -> bool:
+        """Return whether `native_soon` accepts requests of a source: no tag may fire for them."""
+        return self._recorder.records_by_callback and not (
+            self.tag_dispatcher is not None and self.tag_dispatcher.listens_to(source.name)
+        )
+
+    def native_soon(
+        self,
+        *,
+        source: Source,
+        body: bytes,
+        idempotency_key: str | None,
+        done: Callable[[AcceptReceipt | None, Exception | None], None],
+    ) -> None:
+        """Accept as `native` does, without a task; `done` gets the receipt, or the error.
+
+        Raises the errors of `native` that are known at once; `done` is not called then.
+        """
+        reading, name = self._read(source, body, idempotency_key)
+        uncommitted = self._uncommitted(
+            reading, source=source, endpoint=Endpoint.NATIVE, idempotency=name
+        )
+
+        def recorded(result: Recorded | None, error: Exception | None) -> None:
+            receipt = None
+            if result is not None:
+                try:
+                    receipt = self._committed(uncommitted, result)
+                except Exception as fault:  # noqa: BLE001 - it is the caller's to answer
+                    error = fault
+            done(receipt, error)
+
+        self._recorder.record_soon(uncommitted.submission, recorded)
+
+    def _read(
+        self, source: Source, body: bytes, idempotency_key: str | None
+    ) -> tuple[ParsedNative, Idempotency | None]:
         now = self._wall.now()
         reading = native.read(
             body,
@@ -141,16 +166,9 @@ class Accept:
             idempotency_key=idempotency_key,
             consent=self._judge(source, now),
         )
-        name = None
-        if idempotency_key is not None:
-            name = native.named(body, source=source.name, key=idempotency_key, salt=self.salt)
-        request = self._begin()
-        try:
-            return await self._keep(
-                reading, source=source, endpoint=Endpoint.NATIVE, idempotency=name
-            )
-        finally:
-            self._end(request)
+        if idempotency_key is None:
+            return reading, None
+        return reading, native.named(body, source=source.name, key=idempotency_key, salt=self.salt)
 
     async def found(
         self,
@@ -182,7 +200,7 @@ class Accept:
         if found.unwanted:
             found = with_denials(found, judge)
         reading = judge(found)
-        ongoing = self._begin()
+        ongoing = self._recorder.begin()
         try:
             return await self._keep(
                 reading,
@@ -195,7 +213,7 @@ class Accept:
                 waits=waits,
             )
         finally:
-            self._end(ongoing)
+            self._recorder.end(ongoing)
 
     async def _keep(
         self,
@@ -210,13 +228,10 @@ class Accept:
         client: str = "",
         waits: BrowserWait | None = None,
     ) -> AcceptReceipt:
-        now = self.clock.now()
         if (trace := current()) is not None:
             trace.request(request, client=client or endpoint.value)
-        entries, refusals, remarks = split_results(
-            reading, look=self.guards.look(source.name), salt=self.salt
-        )
-        firing, tag_only = FiringResult(), TagOnlyEvents()
+        entries, refusals, remarks = self._split(reading, source)
+        firing, tag_only = NOTHING_FIRED, TagOnlyEvents()
         if self.tag_dispatcher is not None and self.tag_dispatcher.listens_to(source.name):
             dispatch = partial(
                 self.tag_dispatcher.dispatch,
@@ -236,7 +251,39 @@ class Accept:
                 tag_only = await tag_only_events(reading, dispatch, first=after)
                 refusals = tuple(each for each in refusals if each.index not in tag_only.entries)
                 remarks = (*remarks, *tag_only.warnings(reading))
-        fired = (*firing.fired, *tag_only.fired)
+                firing = msgspec.structs.replace(
+                    firing,
+                    fired=(*firing.fired, *tag_only.fired),
+                    unfired=(*firing.unfired, *tag_only.unfired),
+                )
+        uncommitted = self._uncommitted(
+            reading,
+            source=source,
+            endpoint=endpoint,
+            split=(entries, refusals, remarks),
+            ignored=() if found is None else found.ignored,
+            pixel_calls=pixel_calls,
+            idempotency=idempotency,
+            firing=firing,
+        )
+        recorded = await self._record(uncommitted.submission, firing.fired)
+        return tag_only.counted_in(self._committed(uncommitted, recorded), recorded)
+
+    def _uncommitted(
+        self,
+        reading: ParsedNative,
+        *,
+        source: Source,
+        endpoint: Endpoint,
+        split: SplitResults | None = None,
+        ignored: tuple[Ignored, ...] = (),
+        pixel_calls: Sequence[PixelCall] = (),
+        idempotency: Idempotency | None = None,
+        firing: FiringResult = NOTHING_FIRED,
+    ) -> UncommittedRequest:
+        """Return the request as it is to be recorded; `split` are its results, if already split."""
+        entries, refusals, remarks = split or self._split(reading, source)
+        now = self.clock.now()
         flaws = flawed(reading.results) + self._double_hashes.among(matchable(reading))
         entries, flaws = weigh_match_keys(entries, flaws, of_nobody=flaws)
         submission = Submission(
@@ -245,46 +292,29 @@ class Accept:
             endpoint=endpoint,
             received_at=now,
             body=reading.body,
-            entries=(*entries, *fired),
+            entries=(*entries, *firing.fired),
             refusals=refusals,
-            ignored=() if found is None else found.ignored,
+            ignored=ignored,
             sightings=self._watch.of(
                 reading.results, endpoint=endpoint, now=now, pixel_calls=pixel_calls
             ),
             flaws=flaws,
-            unfired=(*firing.unfired, *tag_only.unfired),
+            unfired=firing.unfired,
             idempotency=idempotency,
         )
-        suppressed = tuple(entry.index for entry in entries if entry.suppressed is not None)
-        recorded = await self._record(submission, fired)
-        again = recorded.duplicates
-        duplicates = tuple(index for index in again if index < len(reading.results))
-        if not sends_nothing():
-            self.guards.learn(
-                source.name,
-                (
-                    result.conversion
-                    for result in reading.results
-                    if result.suppressed is None and result.index not in duplicates
-                ),
-            )
-        held = held_indexes(entries, recorded)
-        receipt = AcceptReceipt(
-            receipt=submission.receipt,
-            accepted=len(entries) - len(suppressed) - len(duplicates) - len(held),
-            duplicates=len(duplicates),
-            suppressed=len(suppressed),
-            held=len(held),
-            rejected=refusals,
-            warnings=remarks,
-            duplicate_indexes=duplicates,
-            suppressed_indexes=suppressed,
-            held_indexes=held,
-            suppressed_reasons=suppressions(entries),
-            tags=tag_outcomes(fired, again),
-            responses=responses_of(firing, again),
+        return UncommittedRequest(
+            reading=reading, submission=submission, warnings=remarks, firing=firing
         )
-        return tag_only.counted_in(receipt, recorded)
+
+    def _split(self, reading: ParsedNative, source: Source) -> SplitResults:
+        return split_results(reading, look=self.guards.look(source.name), salt=self.salt)
+
+    def _committed(self, request: UncommittedRequest, recorded: Recorded) -> AcceptReceipt:
+        results = request.reading.results
+        duplicates = tuple([index for index in recorded.duplicates if index < len(results)])
+        if not sends_nothing():
+            self.guards.learn(request.submission.source, request.sent(duplicates))
+        return receipt_of(request, recorded, duplicates)
 
     async def from_x(
         self,
@@ -363,26 +393,9 @@ class Accept:
     async def _record(
         self, submission: Submission, fired: Sequence[AcceptedConversion] = ()
     ) -> Recorded:
-        """Commit a submission, wake the workers of its pixels, and return the result."""
+        """Commit a submission, unless it belongs to a preview that sends nothing."""
         if (trace := current()) is not None:
             record_entries(trace, submission.entries)
             if trace.sends_nothing:
                 return Recorded()
-        try:
-            recorded = await self.ledger.record(submission)
-        except LedgerUnavailable as error:
-            now = self.clock.elapsed()
-            self._failed = now, error.reason
-            if now - self._failure_reported_at >= TROUBLED_FOR:
-                # Report at intervals: under traffic there are thousands, all alike.
-                self._failure_reported_at = now
-                self.observer.see(Troubled(where=TroublePlace.LEDGER, reason=error.reason))
-            raise
-        self._failed = None
-        if recorded.conflict:
-            raise NameTaken("this idempotency key was used for a different request")
-        for pixel in {entry.pixel for entry in submission.entries}:
-            self.wake(pixel)
-        for notice in notices_of(submission, fired, recorded.duplicates):
-            self.observer.see(notice)
-        return recorded
+        return await self._recorder.record(submission, fired)

@@ -50,11 +50,13 @@ _NO_CODES: Final[Mapping[str, int]] = {}
 Look = Callable[[Conversion], tuple[ValueFlag | None, str | None]]
 
 
-def split_results(
-    reading: ParsedNative, *, look: Look, salt: bytes
-) -> tuple[
+# (entries, rejected conversions, warnings on accepted ones)
+SplitResults = tuple[
     tuple[AcceptedConversion, ...], tuple[RejectedConversion, ...], tuple[IdentifierWarning, ...]
-]:
+]
+
+
+def split_results(reading: ParsedNative, *, look: Look, salt: bytes) -> SplitResults:
     """Return (entries, rejected conversions, warnings on accepted ones)."""
     entries: list[AcceptedConversion] = []
     refusals: list[RejectedConversion] = []

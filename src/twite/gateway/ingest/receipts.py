@@ -1,11 +1,21 @@
 """Results of accepted requests, and the refusal in X's words."""
 
+from collections.abc import Collection, Iterator
+
 import msgspec
 
+from twite.domain.conversion import Conversion
 from twite.domain.delivery import XComplaint
-from twite.domain.submission import RejectedConversion
+from twite.domain.submission import Recorded, RejectedConversion, Submission
 from twite.formats.native.answers import IdentifierWarning, Suppressed
-from twite.gateway.ports.tags import TagOutcome
+from twite.formats.native.read import ParsedNative
+from twite.gateway.ingest.entries import (
+    held_indexes,
+    responses_of,
+    suppressions,
+    tag_outcomes,
+)
+from twite.gateway.ports.tags import FiringResult, TagOutcome
 from twite.gtm.template.tag_response import TagResponse
 
 
@@ -45,3 +55,44 @@ class XAcceptRefusal(Exception):
         super().__init__(f"{status}: {', '.join(complaint.code for complaint in complaints)}")
         self.status = status
         self.complaints = complaints
+
+
+class UncommittedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A read request as it is to be recorded, and the tags that fired for it."""
+
+    reading: ParsedNative
+    submission: Submission
+    warnings: tuple[IdentifierWarning, ...]
+    firing: FiringResult
+
+    def sent(self, duplicates: Collection[int]) -> Iterator[Conversion | None]:
+        """Yield the conversions that are neither suppressed nor duplicates."""
+        for result in self.reading.results:
+            if result.suppressed is None and result.index not in duplicates:
+                yield result.conversion
+
+
+def receipt_of(
+    request: UncommittedRequest, recorded: Recorded, duplicates: tuple[int, ...]
+) -> AcceptReceipt:
+    """Return the receipt after the commit; `duplicates` are those of the request's conversions."""
+    submission, firing = request.submission, request.firing
+    fired = len(firing.fired)
+    entries = submission.entries[:-fired] if fired else submission.entries
+    suppressed = suppressions(entries)
+    held = held_indexes(entries, recorded)
+    return AcceptReceipt(
+        receipt=submission.receipt,
+        accepted=len(entries) - len(suppressed) - len(duplicates) - len(held),
+        duplicates=len(duplicates),
+        suppressed=len(suppressed),
+        held=len(held),
+        rejected=submission.refusals,
+        warnings=request.warnings,
+        duplicate_indexes=duplicates,
+        suppressed_indexes=tuple([entry.index for entry in suppressed]),
+        held_indexes=held,
+        suppressed_reasons=suppressed,
+        tags=tag_outcomes(firing.fired, recorded.duplicates),
+        responses=responses_of(firing, recorded.duplicates),
+    )

@@ -5,7 +5,7 @@ The engines are in `twite.stores`.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -32,6 +32,20 @@ class Intake(Protocol):
         dedup window, or its delivery is unsent. Duplicates are counted and never sent. Suppressed
         entries are stored without a key. Ignored and rejected items are counted; rejections are
         stored. Raises LedgerFull, LedgerUnavailable; nothing is stored then.
+        """
+
+
+@runtime_checkable
+class RecordsByCallback(Protocol):
+    """An intake that needs no task and no future for a submission."""
+
+    def record_soon(
+        self, submission: Submission, done: Callable[[Recorded | None, Exception | None], None]
+    ) -> None:
+        """Commit as `Intake.record` does, and call `done` on the loop's thread.
+
+        `done` gets the result or the error, and must not raise. Raises LedgerFull and
+        LedgerUnavailable if the submission is not queued; `done` is not called then.
         """
 
 

@@ -25,7 +25,7 @@ _IDEMPOTENCY_KEY: Final = re.compile(rb"[\x20-\x7e]{1,255}")
 async def answer(request: HttpRequest, source: Source) -> HttpResponse:
     """Accept the conversions. Raises HttpRefusal (400)."""
     key, keys = request.headers.get(b"idempotency-key"), request.services.keys
-    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+    if key is not None and not is_idempotency_key(key):
         raise HttpRefusal(_BAD_IDEMPOTENCY_KEY)
     receipt = await request.services.accept.native(
         source=source,
@@ -33,6 +33,10 @@ async def answer(request: HttpRequest, source: Source) -> HttpResponse:
         idempotency_key=None if key is None else keys.without(key).decode("ascii"),
     )
     return told(receipt)
+
+
+def is_idempotency_key(key: bytes) -> bool:
+    return _IDEMPOTENCY_KEY.fullmatch(key) is not None
 
 
 def taking(

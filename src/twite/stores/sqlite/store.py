@@ -230,6 +230,12 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
     async def record(self, submission: Submission) -> Recorded:
         return await self._writer.submit(submission)
 
+    def record_soon(
+        self, submission: Submission, done: Callable[[Recorded | None, Exception | None], None]
+    ) -> None:
+        """Commit as `record` does, and call `done` (see RecordsByCallback)."""
+        self._writer.submit_soon(submission, done)
+
     async def claim(self, claim: Claim) -> Batch | None:
         damaged: list[int] = []
 

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 from typing import Final, Generic, TypeVar
 
@@ -106,7 +107,7 @@ class Recording:
     """A submission that waits for its commit."""
 
     submission: Submission
-    future: asyncio.Future[Recorded]
+    done: Callable[[Recorded | None, Exception | None], None]
     size: int
 
 
@@ -115,7 +116,7 @@ class Acting(Generic[T]):
     """Any other change that waits for its commit."""
 
     act: Callable[[OwnerSession], T]
-    future: asyncio.Future[T]
+    done: Callable[[T | None, Exception | None], None]
 
 
 class Closing:
@@ -123,7 +124,7 @@ class Closing:
 
 
 Operation = Recording | Acting[object]
-_Outcome = tuple[asyncio.Future[object], object, Exception | None]
+_Outcome = tuple[Callable[[object, Exception | None], None], object, Exception | None]
 
 
 class Writer:
@@ -181,6 +182,14 @@ class Writer:
         self._thread.start()
 
     async def submit(self, submission: Submission) -> Recorded:
+        """Commit a submission together with all other waiting changes."""
+        future: asyncio.Future[Recorded] = self._loop.create_future()
+        self.submit_soon(submission, partial(_settle, future))
+        return await future
+
+    def submit_soon(
+        self, submission: Submission, done: Callable[[Recorded | None, Exception | None], None]
+    ) -> None:
         """Commit a submission together with other queued operations."""
         size = len(submission.body) + sum([len(entry.body) for entry in submission.entries])
         count = max(1, len(submission.entries))
@@ -197,15 +206,13 @@ class Writer:
             )
         self._waiting_conversions += count
         self._waiting_bytes += size
-        future: asyncio.Future[Recorded] = self._loop.create_future()
-        self._queue.put(Recording(submission, future, size))
-        return await future
+        self._queue.put(Recording(submission, done, size))
 
     async def submit_act(self, act: Callable[[OwnerSession], T]) -> T:
         """Commit another change together with other queued operations."""
         self._refuse_when_closing()
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(Acting(act, future))  # type: ignore[arg-type]  # T goes to its own future only
+        self._queue.put(Acting(act, partial(_settle, future)))
         return await future
 
     async def close(self) -> None:
@@ -266,7 +273,7 @@ class Writer:
                 retry_after=_RETRY_AFTER_FAILURE,
             )
             failure.__cause__ = error
-            return [(operation.future, None, failure) for operation in group]  # type: ignore[misc]  # as above
+            return [(operation.done, None, failure) for operation in group]  # type: ignore[misc]  # as above
 
     def _commit(self, group: Sequence[Operation]) -> list[_Outcome]:
         if self._final is not None:
@@ -283,11 +290,11 @@ class Writer:
                 rest = [change for change in group if not isinstance(change, Recording)]
                 return [*self._refused(recordings, error), *(self._commit(rest) if rest else ())]
             if len(group) == 1:
-                return [(group[0].future, None, _told(error))]  # type: ignore[list-item]  # as above
+                return [(group[0].done, None, _told(error))]  # type: ignore[list-item]  # as above
             return [outcome for operation in group for outcome in self._commit([operation])]
 
     def _refused(self, group: Sequence[Operation], error: Exception) -> list[_Outcome]:
-        return [(operation.future, None, _told(error)) for operation in group]  # type: ignore[misc]  # as above
+        return [(operation.done, None, _told(error)) for operation in group]  # type: ignore[misc]  # as above
 
     def _make_room(self) -> bool:
         """Take in no more, so that what is there can be sent and settled; False when it is so."""
@@ -313,11 +320,11 @@ class Writer:
         if recordings:
             recorded = record(book, [operation.submission for operation in recordings])
             outcomes += [
-                (operation.future, result, None)  # type: ignore[misc]  # as above
+                (operation.done, result, None)  # type: ignore[misc]  # as above
                 for operation, result in zip(recordings, recorded, strict=True)
             ]
         outcomes += [
-            (operation.future, operation.act(book), None)
+            (operation.done, operation.act(book), None)
             for operation in group
             if isinstance(operation, Acting)
         ]
@@ -349,13 +356,21 @@ class Writer:
             if isinstance(operation, Recording):
                 self._waiting_conversions -= max(1, len(operation.submission.entries))
                 self._waiting_bytes -= operation.size
-        for future, result, error in outcomes:
-            if future.done():
-                continue
-            if error is None:
-                future.set_result(result)
-            else:
-                future.set_exception(error)
+        for done, result, error in outcomes:
+            try:
+                done(result, error)
+            except Exception as fault:  # noqa: BLE001 - the others of the group must hear theirs
+                message = "a callback of the writer failed"
+                self._loop.call_exception_handler({"message": message, "exception": fault})
+
+
+def _settle(future: asyncio.Future[T], result: T | None, error: Exception | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)  # type: ignore[arg-type]  # there is a result or an error
+    else:
+        future.set_exception(error)
 
 
 def _told(error: Exception) -> Exception:

@@ -1,0 +1,139 @@
+"""Record submissions: commit, wake the workers, report the result, and know the last failure."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from twite.domain.errors import LedgerUnavailable, NameTaken
+from twite.domain.submission import AcceptedConversion, Recorded, Submission
+from twite.domain.times import SECOND
+from twite.gateway.ingest.entries import notices_of
+from twite.gateway.ports.events import Observer, Troubled, TroublePlace
+from twite.gateway.ports.machine import Clock
+from twite.gateway.ports.store import Intake, RecordsByCallback
+
+TROUBLED_FOR: Final = 5 * SECOND
+
+Done = Callable[[Recorded | None, Exception | None], None]
+
+
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
+class SubmissionRecorder:
+    """Commits submissions. `wake` is called for each pixel with new deliveries."""
+
+    ledger: Intake
+    clock: Clock
+    wake: Callable[[str], None]
+    observer: Observer
+    # Requests in progress, each with a future of its end if somebody waits for it.
+    _begun: dict[object, asyncio.Future[None] | None] = field(init=False, default_factory=dict)
+    # When a commit last failed (monotonic), and why.
+    _failed: tuple[int, str] | None = field(init=False, default=None)
+    _failure_reported_at: int = field(init=False)
+    _by_callback: RecordsByCallback | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._failure_reported_at = self.clock.elapsed() - TROUBLED_FOR
+        self._by_callback = self.ledger if isinstance(self.ledger, RecordsByCallback) else None
+
+    @property
+    def records_by_callback(self) -> bool:
+        """Whether `record_soon` is available."""
+        return self._by_callback is not None
+
+    @property
+    def trouble(self) -> str | None:
+        """The reason of a recently failed commit, or None.
+
+        It expires after a few seconds: otherwise a load balancer that stops traffic because of it
+        would never notice the recovery.
+        """
+        if self._failed is None:
+            return None
+        at, reason = self._failed
+        return reason if self.clock.elapsed() - at < TROUBLED_FOR else None
+
+    async def passed(self) -> None:
+        """Wait until all current requests are committed or refused."""
+        loop = asyncio.get_running_loop()
+        for request, end in self._begun.items():
+            self._begun[request] = end or loop.create_future()
+        ends = [end for end in self._begun.values() if end is not None]
+        if ends:
+            await asyncio.wait(ends)
+
+    def begin(self) -> object:
+        """Note that a request is in progress; the caller gives the result to `end`."""
+        request = object()
+        self._begun[request] = None
+        return request
+
+    def end(self, request: object) -> None:
+        end = self._begun.pop(request)
+        if end is not None:
+            end.set_result(None)
+
+    async def record(
+        self, submission: Submission, fired: Sequence[AcceptedConversion] = ()
+    ) -> Recorded:
+        """Commit a submission, wake the workers of its pixels, and return the result.
+
+        `fired` are the entries of tags. Raises LedgerFull, LedgerUnavailable, NameTaken.
+        """
+        try:
+            recorded = await self.ledger.record(submission)
+        except LedgerUnavailable as error:
+            self._note_failure(error)
+            raise
+        self._note(submission, recorded, fired)
+        return recorded
+
+    def record_soon(self, submission: Submission, done: Done) -> None:
+        """Commit as `record` does; `done` gets the result or the error, and must not raise.
+
+        Raises LedgerFull and LedgerUnavailable if the submission is not queued; `done` is not
+        called then.
+        """
+        if self._by_callback is None:
+            raise TypeError("this store records nothing by callback")
+        request = self.begin()
+
+        def committed(recorded: Recorded | None, error: Exception | None) -> None:
+            self.end(request)
+            if isinstance(error, LedgerUnavailable):
+                self._note_failure(error)
+            elif recorded is not None:
+                try:
+                    self._note(submission, recorded, ())
+                except Exception as fault:  # noqa: BLE001 - it is the caller's to answer
+                    recorded, error = None, fault
+            done(recorded, error)
+
+        try:
+            self._by_callback.record_soon(submission, committed)
+        except BaseException as error:
+            self.end(request)
+            if isinstance(error, LedgerUnavailable):
+                self._note_failure(error)
+            raise
+
+    def _note(
+        self, submission: Submission, recorded: Recorded, fired: Sequence[AcceptedConversion]
+    ) -> None:
+        """Wake the workers, and report the result of a commit. Raises NameTaken."""
+        self._failed = None
+        if recorded.conflict:
+            raise NameTaken("this idempotency key was used for a different request")
+        for pixel in {entry.pixel for entry in submission.entries}:
+            self.wake(pixel)
+        for notice in notices_of(submission, fired, recorded.duplicates):
+            self.observer.see(notice)
+
+    def _note_failure(self, error: LedgerUnavailable) -> None:
+        now = self.clock.elapsed()
+        self._failed = now, error.reason
+        if now - self._failure_reported_at >= TROUBLED_FOR:
+            # Report at intervals: under traffic there are thousands, all alike.
+            self._failure_reported_at = now
+            self.observer.see(Troubled(where=TroublePlace.LEDGER, reason=error.reason))
