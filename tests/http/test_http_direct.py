@@ -485,11 +485,11 @@ async def test_an_answer_waits_until_the_client_reads(tmp_path):
     assert direct[0][0] == b""
 
 
-async def test_hundreds_of_requests_sent_ahead_are_answered_in_order(tmp_path):
+async def test_dozens_of_requests_sent_ahead_are_answered_in_order(tmp_path):
     async def play(shop):
-        return await say_whole(shop, post(keep=True) * 300 + post())
+        return await say_whole(shop, post(keep=True) * 40 + post())
 
     direct, ordinary = await both(tmp_path, play)
 
     assert direct == ordinary
-    assert direct[0].count(b"HTTP/1.1 202") == 301
+    assert direct[0].count(b"HTTP/1.1 202") == 41
