@@ -100,7 +100,7 @@ class Accept:
 
     @property
     def trouble(self) -> str | None:
-        """The reason of a recently failed commit, or None (see SubmissionRecorder)."""
+        """The reason of a recently failed commit, or None."""
         return self._recorder.trouble
 
     async def native(
@@ -266,8 +266,8 @@ class Accept:
             idempotency=idempotency,
             firing=firing,
         )
-        recorded = await self._record(uncommitted.submission, firing.fired)
-        return tag_only.counted_in(self._committed(uncommitted, recorded), recorded)
+        done = await self._record(uncommitted.submission, firing.fired)
+        return tag_only.counted_in(self._committed(uncommitted, done), done)
 
     def _uncommitted(
         self,
@@ -381,8 +381,7 @@ class Accept:
         return XAcceptReceipt(receipt=submission.receipt, processed=len(entries))
 
     def _judge(self, source: Source, now: int) -> Judge:
-        has_opt_outs = self.opt_outs is not None and self.opt_outs.some()
-        revoked = self._revoked if has_opt_outs else None
+        revoked = self._revoked if self.opt_outs is not None and self.opt_outs.some() else None
         return judging(policy=source.consent, now=now, revoked=revoked)
 
     def _revoked(self, identifiers: Identifiers, pixel: str) -> bool:
