@@ -140,7 +140,7 @@ async def test_what_x_may_have_had_for_forty_hours_is_sent_for_whoever_is_sure(r
     assert wrong.location == unsure.location
     assert {"doubtful-1", "doubtful-2"} <= still.keys()
     assert 'name="may_count_twice" value="yes" required' in preview
-    assert "2 could be counted twice." in preview
+    assert "X could count 2 of them twice." in preview
     assert sure.location == DEAD
     assert "doubtful-1" not in await states(resting)
     assert doubted_since(resting, "doubtful-1") is None

@@ -26,11 +26,11 @@ the reason. Exits with 1 if anything differs."""
 Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="Captures, as JSON Lines")]
 Which = Annotated[
     Path | None,
-    typer.Option("--container", metavar="FILE", help="Another container.toml"),
+    typer.Option("--container", metavar="FILE", help="The container.toml to run"),
 ]
 Whose = Annotated[
     str | None,
-    typer.Option("--source", metavar="NAME", help="The source of all requests; default: by origin"),
+    typer.Option("--source", metavar="NAME", help="The source to use for all requests"),
 ]
 Ignore = Annotated[
     list[str] | None,

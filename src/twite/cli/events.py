@@ -36,11 +36,15 @@ Example: `twite events delete o8z6q --yes`"""
 Event = Annotated[str, typer.Argument(metavar="EVENT", help="Your name for the event, or X's id")]
 Title = Annotated[str, typer.Argument(metavar="NAME", help="The name that X shows")]
 Type = Annotated[
-    str | None, typer.Option("--type", metavar="TYPE", help="X's type", show_default=False)
+    str | None, typer.Option("--type", metavar="TYPE", help="X's type of event", show_default=False)
 ]
-Click = Annotated[int | None, typer.Option("--click-window", metavar="DAYS", help="1, 7, 14 or 30")]
+Click = Annotated[
+    int | None,
+    typer.Option("--click-window", metavar="DAYS", help="Days after a click: 1, 7, 14 or 30"),
+]
 View = Annotated[
-    int | None, typer.Option("--view-window", metavar="DAYS", help="0, 1, 7, 14 or 30")
+    int | None,
+    typer.Option("--view-window", metavar="DAYS", help="Days after a view: 0, 1, 7, 14 or 30"),
 ]
 Retargeting = Annotated[
     bool | None,

@@ -76,7 +76,7 @@ GOOGLE: Final = Table(
         ),
         "project": Setting(
             None,
-            "default project of templates (`GOOGLE_CLOUD_PROJECT` at Google)",
+            "the project that templates use by default (`GOOGLE_CLOUD_PROJECT` at Google)",
             Text(),
             example="shop-1",
         ),

@@ -206,7 +206,7 @@ class SourceTable(msgspec.Struct, frozen=True, kw_only=True):
         "name of the source in the balance and the log",
         Text(partial(values.name, what="a source")),
     )
-    pixel: str = setting(REQUIRED, "default pixel of the source's conversions")
+    pixel: str = setting(REQUIRED, "the pixel that receives the source's conversions by default")
     key: Secret | None = setting(None, "the secret that servers send as `Authorization: Bearer …`")
     origins: tuple[str, ...] = setting(
         [],

@@ -114,7 +114,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     )
     browser_rate: int = setting(
         600,
-        "requests per minute from one IP address to endpoints for pages",
+        "maximum number of requests per minute from one IP address to the endpoints that pages use",
         Number(1, 1_000_000),
     )
     tag_response_wait: int = setting(
@@ -201,7 +201,7 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     )
     queue: int = setting(
         20_000,
-        "size of the write queue in conversions; if it is full, new requests get 429",
+        "maximum number of conversions in the write queue; if it is full, new requests get 429",
         Number(1_000, 1_000_000),
     )
     keep_bodies: int = setting(
@@ -209,7 +209,9 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
         "how long the store keeps bodies and identifiers of conversions that are no longer pending",
         duration(HOUR, 3_650 * DAY),
     )
-    keep_lives: int = setting("30d", "retention of the history of conversions", _KEPT)
+    keep_lives: int = setting(
+        "30d", "how long the store keeps the history of each conversion", _KEPT
+    )
     keep_dead: int = setting(
         "30d", "age at which dead letters and held deliveries become suppressed", _KEPT
     )
@@ -273,7 +275,9 @@ class XSettings(msgspec.Struct, frozen=True, kw_only=True):
     oauth_url: str = setting(OAUTH_URL, "base URL of X's sign-in", _URL)
     api_version: Literal["12", "11"] = setting(VERSION, "")
     rate: int = setting(
-        DEFAULT_RATE, "conversions in 15 minutes for each account", Number(1, 10_000_000)
+        DEFAULT_RATE,
+        "maximum number of conversions that Twite sends in 15 minutes for each account",
+        Number(1, 10_000_000),
     )
     timeout: int = setting(
         "15s", "timeout of a request to X; 1 s to 1 min", duration(SECOND, MINUTE)
@@ -284,10 +288,13 @@ class XSettings(msgspec.Struct, frozen=True, kw_only=True):
         Number(1, MAX_CONVERSIONS),
     )
     in_flight: int = setting(
-        4, "concurrent requests for each pixel; hanging requests do not count", Number(1, 64)
+        4,
+        "maximum number of concurrent requests for each pixel; hanging requests do not count",
+        Number(1, 64),
     )
     restricted_data_use: Literal["conversion", "unsupported"] = setting(
-        "conversion", "position of `restricted_data_use`, which X does not document"
+        "conversion",
+        "where to write the field `restricted_data_use`, because X does not document its place",
     )
     consumer_key: str | None = setting(
         None, "API key of the X app for signing in", example="env:X_CONSUMER_KEY"

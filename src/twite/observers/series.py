@@ -37,7 +37,7 @@ COUNTERS: Final = {
         "pixel",
     ),
     "twite_credentials_presented_total": (
-        "Requests of pixels with two credentials, by credential and X's verdict.",
+        "Requests for pixels that have two credentials, by credential and X's verdict.",
         "pixel credential verdict",
     ),
     "twite_deliveries_total": ("State changes of deliveries, by trigger.", "pixel trigger"),
@@ -67,7 +67,7 @@ COUNTERS: Final = {
         "outcome",
     ),
     "twite_ignored_total": (
-        "Events received that are not conversions of their source, by endpoint and reason.",
+        "Events that Twite does not treat as conversions, by endpoint and reason.",
         "source door reason",
     ),
     "twite_consent_total": (
