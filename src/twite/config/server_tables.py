@@ -52,11 +52,11 @@ class StapeHeaders(msgspec.Struct, frozen=True, kw_only=True):
     )
     default_domain: str | None = setting(
         None,
-        "the same for `x-gtm-default-domain`",
+        "value of `x-gtm-default-domain`, in the same case",
         example="stape.io",
     )
     api_key: Secret | None = setting(
-        None, "the same for `x-gtm-api-key`", example="env:STAPE_API_KEY"
+        None, "value of `x-gtm-api-key`, in the same case", example="env:STAPE_API_KEY"
     )
 
     @property
