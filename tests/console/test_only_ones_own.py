@@ -78,6 +78,7 @@ HIDDEN = (
 # What is put into the address and into forms, and what it is about that belongs to the other.
 FOREIGN = {
     "pixel": "o8z6j",
+    "session": "latest",
     "event": "o8z6k",
     "source": "rivalsh",
     "reason": "400",
@@ -323,7 +324,11 @@ def _asked_with(numbers):
 
 
 def _filled(path, asked):
-    parts = {"name": "ada", "id": "k1"} | {"delivery": "1", "pixel": "o8z6j", "event": "o8z6k"}
+    parts = {"name": "ada", "id": "k1", "session": "latest"} | {
+        "delivery": "1",
+        "pixel": "o8z6j",
+        "event": "o8z6k",
+    }
     parts |= {"conversion_id": "rival-orde"} | asked
     return re.sub(r"\{(\w+)(?::\w+)?\}", lambda part: str(parts[part[1]]), path)
 
