@@ -7,7 +7,17 @@ from pathlib import Path
 import fork_server
 from twite.testing.gateway import BalanceWatch, GatewayProcess, environment, wait_for
 
-__all__ = ["ENVIRONMENT", "KEY", "PIXEL", "TOKEN", "BalanceWatch", "Gateway", "command", "wait_for"]
+__all__ = [
+    "ENVIRONMENT",
+    "KEY",
+    "PIXEL",
+    "TOKEN",
+    "BalanceWatch",
+    "Gateway",
+    "PostgresGateway",
+    "command",
+    "wait_for",
+]
 
 KEY = "journey-key-journey-key-journey"
 PIXEL = "o8z6j"
@@ -47,6 +57,19 @@ class Gateway(GatewayProcess):
         self.folder = folder
         token = f'{{ pixel_token = "{TOKEN}" }}'
         self.config.write_text(SETTINGS.format(x=x, extra=extra, auth=auth or token, key=KEY))
+
+
+class PostgresGateway(Gateway):
+    """A gateway whose store is a database. `extra` is for the table [server]."""
+
+    def __init__(self, folder: Path, x: str, url: str, *, extra: str = "") -> None:
+        super().__init__(folder, x)
+        settings = self.config.read_text().replace("[store]", f"{extra}\n[store]")
+        self.config.write_text(settings.replace("sqlite:twite.db", url))
+
+    @property
+    def note(self) -> Path:
+        return self.folder / "twite.postgresql.gateway"
 
 
 def command(gateway: Gateway, *args: str) -> subprocess.CompletedProcess[str]:

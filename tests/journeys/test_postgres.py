@@ -4,7 +4,7 @@ import json
 import signal
 
 import pytest
-from house import PIXEL, Gateway, command, wait_for
+from house import PIXEL, PostgresGateway, command, wait_for
 
 from postgres_server import PostgresServer, programs
 
@@ -19,19 +19,6 @@ def a_purchase(conversion_id):
         "currency": "eur",
         "email": "test@example.com",
     }
-
-
-class PostgresGateway(Gateway):
-    """A gateway whose store is a database."""
-
-    def __init__(self, folder, x, url):
-        super().__init__(folder, x)
-        settings = self.config.read_text()
-        self.config.write_text(settings.replace("sqlite:twite.db", url))
-
-    @property
-    def note(self):
-        return self.folder / "twite.postgresql.gateway"
 
 
 def ids_of(x):

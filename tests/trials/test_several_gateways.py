@@ -345,7 +345,8 @@ def test_several_gateways_lose_nothing_and_send_nothing_after_its_success(tmp_pa
     ] * len(PIXELS)
     assert [residue for watch in watches for residue in watch.residues] == []
     assert samples
-    assert max(trial.taken_over) <= LEASE + TIMEOUT + (1 if LONG else 5)
+    # One second more is for the looks of the others; four are for a machine with other work.
+    assert max(trial.taken_over) <= LEASE + TIMEOUT + 1 + 4
 
 
 @pytest.mark.alone

@@ -6,10 +6,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from twite.app.console_services import ConsoleServices, OnDemandConsole
-from twite.app.control_client import leave_address
 from twite.app.http_clients import OnDemandTransport
 from twite.app.logins import CredentialVault, connect, credential_vault, given, safe_of
-from twite.app.monitoring import Monitoring, ValueGuardSetup
+from twite.app.monitoring import Monitoring, ValueGuardSetup, tell_restored
 from twite.app.sealing import sealed_anew
 from twite.app.store_access import engine_of
 from twite.app.tags import (
@@ -22,15 +21,13 @@ from twite.app.tags import (
     may_send,
     to_x_of,
 )
+from twite.app.workers import GatewayAddress, WorkerPlace
 from twite.config.containers import with_those_of
 from twite.config.google import google_of
 from twite.config.settings import Settings
-from twite.domain.alert import AlertKind
 from twite.domain.destination import Destination
 from twite.domain.errors import StoreUnusable
-from twite.domain.secret import Secret
 from twite.domain.times import SECOND
-from twite.gateway.alerts.checks import STORE
 from twite.gateway.alerts.monitor import EventListener
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.runner import DeliveryRunner
@@ -42,7 +39,6 @@ from twite.gateway.ingest.consent_choice import PolicyChange, RecordConsentChoic
 from twite.gateway.ingest.stape_proxy import StapeProxy
 from twite.gateway.operations.moves import WakingMoves
 from twite.gateway.ports.directory import Passwords
-from twite.gateway.ports.events import ConditionChanged, Troubled, TroublePlace
 from twite.gateway.ports.findings import CheckFinding
 from twite.gateway.ports.store import Store, StoreOptions
 from twite.gateway.preview.sessions import PreviewSessions
@@ -76,10 +72,12 @@ class Gateway:
         *,
         passwords: Passwords | None = None,
         examine: Callable[[], AsyncIterator[CheckFinding]] | None = None,
+        worker: WorkerPlace | None = None,
     ) -> None:
         """`passwords` hashes passwords (None: Argon2id); `examine` runs the diagnostics.
 
-        Without `examine` the console has no diagnostics page.
+        Without `examine` the console has no diagnostics page. `worker` is for one of several
+        processes that share a port.
         """
         self._examine = examine
         self._settings = settings
@@ -93,6 +91,7 @@ class Gateway:
             sources=[*(source.name for source in settings.sources()), X_SOURCE],
             pixels=[pixel.pixel for pixel in settings.destinations()],
         )
+        self._address = GatewayAddress(settings, worker, self._metrics.latest)
         log = LineLogger(level=settings.log.level, as_json=settings.log.format == "json")
         self._listener = EventListener(self._clock)
         self._observer = Several((Log(log), self._metrics, self._listener))
@@ -108,7 +107,6 @@ class Gateway:
         self._clients: ServingClients | None = None
         self._looking_after: asyncio.Task[None] | None = None
         self._sealing: asyncio.Task[None] | None = None
-        self._token = Secret("")
         self.console: OnDemandConsole | None = None
         self.connect: XSignIn | None = None
 
@@ -140,14 +138,7 @@ class Gateway:
                 counted=self._metrics.counted,
             ),
         )
-        for sentence in store.told:
-            self._observer.see(Troubled(where=TroublePlace.STORE, reason=sentence))
-        if store.told:
-            self._observer.see(
-                ConditionChanged(
-                    kind=AlertKind.STORE_RESTORED, subject=STORE, reason="; ".join(store.told)
-                )
-            )
+        tell_restored(store, self._observer)
         try:
             safe = safe_of(settings, store)
             stored = await given(settings, safe.secret_store if safe else None)
@@ -207,7 +198,7 @@ class Gateway:
                     sealed_anew(safe, store, observer=self._observer)
                 )
             await server.start()
-            leave_address(settings.store.gateway_file, url=self.url, token=self._token)
+            await self._address.leave(self.url)
         except BaseException:
             await self.stop()
             raise
@@ -240,7 +231,7 @@ class Gateway:
         if self._value_guard_setup is not None:
             await self._value_guard_setup.stop()
         if self._store is not None:
-            self._settings.store.gateway_file.unlink(missing_ok=True)
+            await self._address.withdraw()
             await self._store.close()
         self._server = self._run = self._store = self._monitoring = self._value_guard_setup = None
         return landed
@@ -325,7 +316,6 @@ class Gateway:
             settings, safe, store=store, accept=accept, destinations=destinations, run=run
         )
         self.connect = connect(settings, logins, clock=self._clock)
-        self._token = Secret(self._randomness.nonce() + self._randomness.nonce())
         behind = ConsoleServices(
             store=store,
             run=run,
@@ -357,6 +347,7 @@ class Gateway:
             destinations=destinations,
             ready=lambda: accept.trouble or run.trouble,
             metrics=self._metrics.rendered,
+            add_up=self._address.add_up,
             eraser=store,
             people=store.people,
             logins=logins,
@@ -371,7 +362,7 @@ class Gateway:
             clients=None if self._clients is None else self._clients.clients,
             previews=self.previews,
             console=self.console,
-            control_token=self._token,
+            control_token=self._address.token,
             observer=self._observer,
         )
         how = HttpSettings(
@@ -387,9 +378,10 @@ class Gateway:
         return Server(
             HttpApplication(services, how),
             host=server.listen.host,
-            port=server.listen.port,
+            port=self._address.port,
             local=None if local is None else (local.host, local.port),
             limits=limits,
+            shares_port=self._address.is_shared,
         )
 
 

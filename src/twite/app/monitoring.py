@@ -8,16 +8,17 @@ from typing import Final, Self
 from twite.app.http_clients import OnDemandTransport
 from twite.app.store_access import open_records
 from twite.config.settings import Settings
-from twite.domain.alert import Alert
+from twite.domain.alert import Alert, AlertKind
 from twite.domain.errors import LedgerUnavailable, SettingsError
 from twite.domain.stats.value_guard import UsualAmount
 from twite.domain.times import SECOND
+from twite.gateway.alerts.checks import STORE
 from twite.gateway.alerts.monitor import EventListener, Monitor
 from twite.gateway.alerts.notifier import Notifier, post, trial
 from twite.gateway.delivery.sweeper import BalanceCheck
 from twite.gateway.ingest.accept import X_SOURCE
 from twite.gateway.ingest.value_guard import ValueGuards
-from twite.gateway.ports.events import Observer
+from twite.gateway.ports.events import ConditionChanged, Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.ownership import Ownership
 from twite.gateway.ports.state import Pause, StateStore
@@ -124,6 +125,15 @@ async def _ended(tasks: list[asyncio.Task[None]]) -> None:
     if tasks:
         await asyncio.wait(tasks)
     tasks.clear()
+
+
+def tell_restored(store: Store, observer: Observer) -> None:
+    """Report what the store did to its file when it was opened, and open an alert."""
+    for sentence in store.told:
+        observer.see(Troubled(where=TroublePlace.STORE, reason=sentence))
+    if store.told:
+        reason = "; ".join(store.told)
+        observer.see(ConditionChanged(kind=AlertKind.STORE_RESTORED, subject=STORE, reason=reason))
 
 
 def disk_of(path: Path) -> SystemDisk:

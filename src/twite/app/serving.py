@@ -14,6 +14,7 @@ import uvloop
 from twite.app.gateway import Gateway
 from twite.app.http_clients import OnDemandTransport
 from twite.app.monitoring import WEBHOOK_TIMEOUT
+from twite.app.workers import WorkerPlace
 from twite.config.settings import Settings
 from twite.domain.alert import REMIND_EVERY, Alert, AlertKind, AlertPhase
 from twite.domain.errors import StoreUnusable
@@ -80,26 +81,32 @@ def serve(
     *,
     ready: Callable[[str], None],
     examine: Callable[[], AsyncIterator[CheckFinding]],
+    worker: WorkerPlace | None = None,
 ) -> bool:
     """Run until SIGTERM, SIGINT or SIGHUP, then stop; return whether all requests finished.
 
     If SIGHUP is ignored at the start, as under `nohup`, it stays ignored. `ready` receives the
-    address; `examine` runs the diagnostics for the console. A second signal ends the process
-    immediately: requests in flight are resent as ambiguous after the next start. Raises StoreInUse,
-    SettingsError, and StoreUnusable, which is also raised if the store fails permanently later.
+    address; `examine` runs the diagnostics for the console. A `worker` also stops with its parent.
+    A second signal ends the process immediately: requests in flight are resent as ambiguous after
+    the next start. Raises StoreInUse, SettingsError, and StoreUnusable, which is also raised if the
+    store fails permanently later.
     """
     raise_limit()
     use_one_arena()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            return runner.run(_until_stopped(Gateway(settings, examine=examine), ready, settings))
+            gateway = Gateway(settings, examine=examine, worker=worker)
+            return runner.run(_until_stopped(gateway, ready, settings, worker))
         except StoreUnusable as error:
             runner.run(say_unusable(settings, error))
             raise
 
 
 async def _until_stopped(
-    gateway: Gateway, ready: Callable[[str], None], settings: Settings
+    gateway: Gateway,
+    ready: Callable[[str], None],
+    settings: Settings,
+    worker: WorkerPlace | None,
 ) -> bool:
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
@@ -107,6 +114,8 @@ async def _until_stopped(
     stops = [stop for stop in _STOPS if hangs_up or stop != signal.SIGHUP]
     for stop in stops:
         loop.add_signal_handler(stop, asked.set)
+    if worker is not None:
+        worker.when_told_to_stop(loop, asked.set)
     await gateway.start()
     forget_unusable(settings)
     try:

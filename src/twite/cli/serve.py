@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal
 import typer
 
 from twite.app.serving import serve as run
+from twite.app.workers import WorkerPlace, WorkersEnded, WorkerSupervisor
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text
 from twite.config.settings import Settings
@@ -30,7 +31,24 @@ def register(app: typer.Typer) -> None:
     app.command("serve", help=text("serve", serve, EXAMPLE))(serve)
 
 
-def serve(*, config: Config = DEFAULT_CONFIG, role: Role = "all", as_json: Json = False) -> None:
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        max=64,
+        help="Processes that share the port, on PostgreSQL; default: server.workers",
+    ),
+]
+
+
+def serve(
+    *,
+    config: Config = DEFAULT_CONFIG,
+    workers: Workers = None,
+    role: Role = "all",
+    as_json: Json = False,
+) -> None:
     """On SIGTERM, SIGINT or SIGHUP, in-flight requests finish before shutdown."""
     if role != "all":
         raise SettingsError(
@@ -41,18 +59,47 @@ def serve(*, config: Config = DEFAULT_CONFIG, role: Role = "all", as_json: Json 
     settings = load(config)
     for warning in settings.warnings:
         printing.complain(f"Warning: {warning}.")
+
+    def announce(url: str) -> None:
+        _announce(settings, url, as_json=as_json)
+
+    many, worker = settings.server.workers if workers is None else workers, None
+    if many > 1:
+        place = "server.workers" if workers is None else "--workers"
+        worker = _started(settings, many, place=place, announce=announce)
+        if worker is None:
+            if not as_json:
+                printing.say("Stopped.")
+            return
     landed = run(
         settings,
-        ready=lambda url: _announce(settings, url, as_json=as_json),
+        ready=announce if worker is None else worker.announce,
         examine=partial(_examined, settings.path),
+        worker=worker,
     )
     if not landed:
         printing.complain(
             "Some requests to X were interrupted; they are resent with the same ids after the next "
             "start."
         )
-    if not as_json:
+    if not as_json and worker is None:
         printing.say("Stopped.")
+
+
+def _started(
+    settings: Settings, many: int, *, place: str, announce: Callable[[str], None]
+) -> WorkerPlace | None:
+    """Start workers. Returns in each of them, and, with None, in the parent at the end."""
+    if settings.store.url.server is None:
+        raise SettingsError(
+            place=place,
+            message=f"{many} processes cannot share a SQLite file. Set store.url to a PostgreSQL "
+            "database, or run one process",
+        )
+    try:
+        return WorkerSupervisor(settings, many, announce).run()
+    except WorkersEnded as ended:
+        raise typer.Exit(ended.code) from None
 
 
 async def _examined(path: Path) -> AsyncIterator[CheckFinding]:

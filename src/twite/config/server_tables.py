@@ -82,6 +82,11 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         Text(values.local_address),
         example="127.0.0.1:8081",
     )
+    workers: int = setting(
+        1,
+        "processes that share the port, as with `twite serve --workers`; 1 to 64",
+        Number(1, 64),
+    )
     public_url: str | None = setting(
         None,
         "the URL that browsers and servers use",

@@ -23,7 +23,7 @@ class Server:
     """Listens, and serves the ASGI application.
 
     `port` may be 0: the system chooses one, and `port` holds it after the start. `local` is a
-    second address, only for this machine.
+    second address, only for this machine. With `shares_port`, several processes listen.
     """
 
     def __init__(
@@ -34,8 +34,10 @@ class Server:
         port: int,
         local: tuple[str, int] | None = None,
         limits: HttpLimits | None = None,
+        shares_port: bool = False,
     ) -> None:
         self.host = host
+        self._shares_port = shares_port
         self.port = port
         self._local = local
         self._collector = collector
@@ -55,10 +57,13 @@ class Server:
 
     async def start(self) -> None:
         """Listen. Raises SettingsError if the address cannot be bound."""
-        listeners = [_listener("server.listen", self.host, self.port)]
+        shares = self._shares_port
+        listeners = [listening_socket("server.listen", self.host, self.port, shares_port=shares)]
         if self._local is not None:
             try:
-                listeners.append(_listener("server.local_listen", *self._local))
+                listeners.append(
+                    listening_socket("server.local_listen", *self._local, shares_port=shares)
+                )
             except SettingsError:
                 listeners[0].close()
                 raise
@@ -125,10 +130,15 @@ class Server:
                     connection.sweep(now)
 
 
-def _listener(place: str, host: str, port: int) -> socket.socket:
+def listening_socket(
+    place: str, host: str, port: int, *, shares_port: bool = False
+) -> socket.socket:
+    """Listen at an address. Raises SettingsError if it cannot be bound."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        listener = socket.create_server(
+            (host, port), family=family, backlog=_BACKLOG, reuse_port=shares_port
+        )
     except (OSError, OverflowError) as error:
         raise SettingsError(
             place=place,

@@ -1,6 +1,6 @@
 """The parts of the gateway that routes use."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import msgspec
 from starlette.types import ASGIApp
@@ -50,9 +50,9 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of the gateway that routes use.
 
     `ready` returns the reason why requests cannot be accepted now, or None. `metrics` renders the
-    Prometheus text. `control_token` authenticates `POST /-/desk`, which does not exist without one.
-    `logins` is None for a gateway without a vault key, `proxy` without a route for Stape's auth
-    proxy. `console` serves all paths under /console.
+    Prometheus text, and `add_up` adds that of other processes. `control_token` authenticates
+    `POST /-/desk`, which does not exist without one. `logins` is None for a gateway without a vault
+    key, `proxy` without a route for Stape's auth proxy. `console` serves all paths under /console.
     """
 
     accept: Accept
@@ -65,6 +65,7 @@ class GatewayServices(msgspec.Struct, frozen=True, kw_only=True):
     destinations: Mapping[str, Destination]
     ready: Callable[[], str | None]
     metrics: Callable[[Iterable[ConversionCounts]], bytes]
+    add_up: Callable[[bytes], Awaitable[bytes]] | None = None
     eraser: Privacy | None = None
     people: AccountDirectory | None = None
     logins: CredentialCommands | None = None

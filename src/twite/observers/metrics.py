@@ -231,6 +231,10 @@ class Metrics:
         self._gauges["twite_balance_conversions"].clear()
         for key, many in sums.items():
             self._set("twite_balance_conversions", *key, to=many)
+        return self.latest()
+
+    def latest(self) -> bytes:
+        """Return the metrics as text, with the balance of the last `rendered`."""
         return generate_latest(self.registry)
 
     def _see_accepted(self, notice: Accepted) -> None:

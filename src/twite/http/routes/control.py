@@ -165,6 +165,8 @@ async def this_machine_or_metrics_key(request: HttpRequest) -> None:
 async def metrics(request: HttpRequest, _caller: None) -> HttpResponse:
     """Answer with the metrics, in Prometheus' format."""
     page = request.services.metrics(await request.services.records.balance())
+    if request.services.add_up is not None:
+        page = await request.services.add_up(page)
     return HttpResponse(status=200, body=page, headers=(PROMETHEUS,))
 
 

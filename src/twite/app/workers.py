@@ -1,0 +1,310 @@
+"""Several gateway processes on one machine: start, replace and stop them, and add up their metrics.
+
+The parent is a small process that only starts workers. Workers share the port (SO_REUSEPORT), and
+are gateways on one database like any others.
+"""
+
+import asyncio
+import os
+import select
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from secrets import token_urlsafe
+from typing import Final
+
+import msgspec
+
+from twite.app.control_client import leave_address
+from twite.config.settings import Settings
+from twite.domain.secret import Secret
+from twite.http.server import listening_socket
+from twite.observers.added_metrics import added_up
+
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# A worker is replaced at once, but not more often than this. Seconds.
+_AT_MOST_EVERY: Final = 1.0
+_LOOK: Final = 0.5
+_ANSWER_WITHIN: Final = 2.0
+_MOST_BYTES: Final = 1 << 20
+
+
+class WorkerPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker has from its parent.
+
+    `token` opens the control channel of each worker. `folder` has the sockets for metrics. `parent`
+    is a pipe that ends with the parent, or when it stops; `ready` gets the URL.
+    """
+
+    port: int
+    token: Secret
+    folder: Path
+    parent: int
+    ready: int
+
+    def when_told_to_stop(
+        self, loop: asyncio.AbstractEventLoop, stop: Callable[[], object]
+    ) -> None:
+        """Call `stop` once the parent stops or has ended."""
+
+        def ended() -> None:
+            loop.remove_reader(self.parent)
+            stop()
+
+        loop.add_reader(self.parent, ended)
+
+    def announce(self, url: str) -> None:
+        """Report that the worker accepts requests."""
+        os.write(self.ready, url.encode())
+        os.close(self.ready)
+
+
+class WorkerMetrics:
+    """Adds a worker's metrics to those of the others, which each serves on a socket.
+
+    Counters of a worker that has ended are kept as they were last seen: a sum never falls.
+    """
+
+    def __init__(self, folder: Path, rendered: Callable[[], bytes]) -> None:
+        self._folder = folder
+        self._rendered = rendered
+        self._own = folder / f"{os.getpid()}.sock"
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Serve this worker's metrics to the others."""
+        self._server = await asyncio.start_unix_server(self._serve, path=self._own)
+
+    async def stop(self) -> None:
+        """Stop serving, and leave the last values."""
+        if self._server is not None:
+            self._server.close()
+            self._seen(self._own).write_bytes(self._rendered())
+            self._own.unlink(missing_ok=True)
+
+    async def add_up(self, page: bytes) -> bytes:
+        """Return this worker's page with the values of all others."""
+        others = sorted(found for found in self._folder.glob("*.sock") if found != self._own)
+        answers = await asyncio.gather(*(_asked(other) for other in others))
+        live = {self._own: page}
+        live |= {other: text for other, text in zip(others, answers, strict=True) if text}
+        gone = [
+            seen.read_bytes()
+            for seen in self._folder.glob("*.seen")
+            if seen.with_suffix(".sock") not in live
+        ]
+        for where, text in live.items():
+            draft = self._seen(where).with_suffix(f".{os.getpid()}")
+            draft.write_bytes(text)
+            draft.replace(self._seen(where))
+        return added_up(list(live.values()), gone)
+
+    def _seen(self, where: Path) -> Path:
+        return where.with_suffix(".seen")
+
+    async def _serve(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(self._rendered())
+        with suppress(OSError):
+            await writer.drain()
+        writer.close()
+
+
+async def _asked(where: Path) -> bytes:
+    """Return a worker's metrics; nothing if it has ended or does not answer."""
+    with suppress(OSError, TimeoutError):
+        async with asyncio.timeout(_ANSWER_WITHIN):
+            reader, writer = await asyncio.open_unix_connection(where, limit=_MOST_BYTES)
+            try:
+                return await reader.read(-1)
+            finally:
+                writer.close()
+    return b""
+
+
+class GatewayAddress:
+    """How clients, commands and other workers reach a gateway, which may be a `worker`."""
+
+    def __init__(
+        self, settings: Settings, worker: WorkerPlace | None, rendered: Callable[[], bytes]
+    ) -> None:
+        self._file = settings.store.gateway_file
+        self._metrics = None if worker is None else WorkerMetrics(worker.folder, rendered)
+        self.is_shared = worker is not None
+        self.port = settings.server.listen.port if worker is None else worker.port
+        # Of the control channel.
+        self.token = Secret(token_urlsafe(48)) if worker is None else worker.token
+
+    @property
+    def add_up(self) -> Callable[[bytes], Awaitable[bytes]] | None:
+        """Adds the metrics of other workers to a page; None without any."""
+        return None if self._metrics is None else self._metrics.add_up
+
+    async def leave(self, url: str) -> None:
+        """Leave the address for commands. The parent of workers does so for them."""
+        if self._metrics is None:
+            leave_address(self._file, url=url, token=self.token)
+        else:
+            await self._metrics.start()
+
+    async def withdraw(self) -> None:
+        """Delete the address."""
+        if self._metrics is None:
+            self._file.unlink(missing_ok=True)
+        else:
+            await self._metrics.stop()
+
+
+class WorkersEnded(Exception):
+    """The workers could not start; `code` is the exit code of one of them."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class WorkerSupervisor:
+    """The parent: has `count` workers run until a signal."""
+
+    def __init__(self, settings: Settings, count: int, announced: Callable[[str], None]) -> None:
+        """`announced` gets the URL, once all workers accept requests."""
+        self._settings = settings
+        self._count = count
+        self._announced = announced
+        self._token = Secret(token_urlsafe(48))
+        self._folder = Path(tempfile.mkdtemp(prefix="twite-"))
+        self._alive: tuple[int, int] = os.pipe()
+        self._woken: tuple[int, int] = os.pipe()
+        self._starting: dict[int, int] = {}  # ready pipe → pid
+        self._workers: set[int] = set()  # pids
+        self._started = 0
+        self._started_at = 0.0
+        self._signals = 0
+        self._is_up = False
+        self._port = 0
+
+    def run(self) -> WorkerPlace | None:
+        """Start the workers: in each of them, return its place. In the parent, None at the end.
+
+        Raises SettingsError if the address cannot be bound, and WorkersEnded.
+        """
+        address = self._settings.server.listen
+        # Without SO_REUSEPORT first: another gateway on this port is an error.
+        with closing(listening_socket("server.listen", address.host, address.port)) as probe:
+            self._port = probe.getsockname()[1]
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        with socket.socket(family) as reserved:
+            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            reserved.bind((address.host, self._port))
+            self._heed_signals()
+            place = self._supervise()
+        if place is None:
+            self._settings.store.gateway_file.unlink(missing_ok=True)
+            shutil.rmtree(self._folder, ignore_errors=True)
+        return place
+
+    def _heed_signals(self) -> None:
+        def stop(_number: int, _frame: object) -> None:
+            self._signals += 1
+
+        os.set_blocking(self._woken[1], False)
+        signal.set_wakeup_fd(self._woken[1], warn_on_full_buffer=False)
+        for number in _STOPS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, stop)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+
+    def _supervise(self) -> WorkerPlace | None:
+        code: int | None = None
+        while code is None and not self._signals:
+            for pid, failed in self._ended():
+                if failed and not self._is_up:
+                    code = failed
+                self._workers.discard(pid)
+            if code is None and len(self._workers) < self._count and self._may_start():
+                place = self._start()
+                if place is not None:
+                    return place
+                continue
+            self._wait()
+        self._stop()
+        if code is not None:
+            raise WorkersEnded(code)
+        return None
+
+    def _may_start(self) -> bool:
+        """Whether a worker may be started now: one that cannot start is not tried all the time."""
+        is_first = self._started < self._count
+        return is_first or time.monotonic() - self._started_at >= _AT_MOST_EVERY
+
+    def _start(self) -> WorkerPlace | None:
+        ready, told = os.pipe()
+        pid = os.fork()
+        if pid:
+            os.close(told)
+            self._starting[ready] = pid
+            self._workers.add(pid)
+            self._started += 1
+            self._started_at = time.monotonic()
+            return None
+        # Ctrl-C of a terminal is for the parent.
+        os.setpgid(0, 0)
+        signal.set_wakeup_fd(-1)
+        for number in (*_STOPS, signal.SIGCHLD):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
+        for unused in (ready, self._alive[1], *self._woken, *self._starting):
+            os.close(unused)
+        return WorkerPlace(
+            port=self._port,
+            token=self._token,
+            folder=self._folder,
+            parent=self._alive[0],
+            ready=told,
+        )
+
+    def _wait(self) -> None:
+        """Wait for a signal, the end of a worker, or the URL of one that has started."""
+        found, _, _ = select.select([self._woken[0], *self._starting], [], [], _LOOK)
+        for pipe in found:
+            said = os.read(pipe, 4_096)
+            if pipe == self._woken[0]:
+                continue
+            os.close(pipe)
+            del self._starting[pipe]
+            are_all = self._started >= self._count and not self._starting
+            if said and not self._is_up and are_all:
+                self._is_up = True
+                url = said.decode()
+                leave_address(self._settings.store.gateway_file, url=url, token=self._token)
+                self._announced(url)
+
+    def _ended(self) -> list[tuple[int, int]]:
+        """Return (pid, exit code) of the workers that have ended."""
+        ended = []
+        for pid in list(self._workers):
+            found, status = os.waitpid(pid, os.WNOHANG)
+            if found:
+                ended.append((pid, os.waitstatus_to_exitcode(status)))
+        return ended
+
+    def _stop(self) -> None:
+        """Let the workers finish their requests. A second signal kills them."""
+        os.close(self._alive[1])
+        while self._workers:
+            for pid, _ in self._ended():
+                self._workers.discard(pid)
+            if self._signals > 1:
+                for pid in self._workers:
+                    os.kill(pid, signal.SIGKILL)
+            if self._workers:
+                select.select([self._woken[0]], [], [], _LOOK)
+                os.read(self._woken[0], 4_096) if self._has_news() else None
+
+    def _has_news(self) -> bool:
+        return bool(select.select([self._woken[0]], [], [], 0)[0])
