@@ -6,6 +6,8 @@ import aiohttp
 import pytest
 from console_stage import PEOPLE, SETTINGS, House
 
+from twite.observers.log import LineLogger
+
 pytestmark = pytest.mark.asyncio
 
 SIGNED_IN = ("/console/live", "/console/dead", "/console/dead/group", "/console/audit")
@@ -20,7 +22,6 @@ NEVER = ("<script>alert", "\u202e", "\x1b[31mred", "\x07", "\nlevel=info forged"
 
 
 async def test_what_pages_are_asked_with_is_not_in_the_log(tmp_path, capsys, caplog):
-    # Started here: a log writes to the stderr that there was when it was made.
     settings = SETTINGS.replace('level = "error"', 'level = "debug"')
     house = House(tmp_path, settings)
     await house.start(people={"ada": PEOPLE["ada"]})
@@ -35,7 +36,7 @@ async def test_what_pages_are_asked_with_is_not_in_the_log(tmp_path, capsys, cap
     for hostile in HOSTILE:
         await admin.sign_in(hostile, hostile)
     await house.stop()
-    house.gateway.log.info("said last")
+    LineLogger(level="debug", as_json=False).info("said last")
 
     logged = capsys.readouterr().err + caplog.text
     assert "said last" in logged
