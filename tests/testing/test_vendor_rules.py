@@ -137,33 +137,37 @@ EVENT = ("data", 0)
 USER = (*EVENT, "user_data")
 
 
+BROKEN = [
+    ("Meta", (*EVENT, "event_id"), None, "event_id is missing"),
+    ("Meta", (*EVENT, "event_time"), NOW * 1000, "event_time is not a whole number of seconds"),
+    ("Meta", (*EVENT, "event_time"), NOW - 8 * 86_400, "event_time is in the future, or"),
+    ("Meta", (*EVENT, "event_source_url"), "", "event_source_url is missing"),
+    ("Meta", (*USER, "ph"), PLUS, "ph is not the hash of the person's phone"),
+    ("Meta", (*USER, "em"), "shopper@mail.example", "em is not a SHA-256"),
+    ("Meta", (*USER, "em"), EMAIL.upper(), "em is not a SHA-256"),
+    ("Meta", (*USER, "fbp"), "1234567890", "fbp does not have the form"),
+    ("Meta", (*USER, "fbc"), "IwAR0", "fbc does not have the form"),
+    ("Meta", (*USER, "client_user_agent"), None, "client_user_agent is missing"),
+    ("Meta", (*EVENT, "custom_data", "currency"), "euro", "currency is not an ISO 4217"),
+    ("TikTok", (*EVENT, "user", "phone"), DIGITS, "phone is not the hash of the person's"),
+    ("TikTok", ("event_source_id",), "", "event_source_id is missing"),
+    ("TikTok", (*EVENT, "event_id"), None, "event_id is missing"),
+    ("TikTok", (*EVENT, "page"), {}, "url is missing"),
+    ("Pinterest", (*EVENT, "event_name"), "purchase", "event_name 'purchase' is not an event"),
+    ("Pinterest", (*USER, "ph"), [PLUS], "ph is not the hash of the person's phone"),
+    ("Snapchat", (*EVENT, "event_id"), None, "event_id is missing"),
+    ("Snapchat", (*USER, "em"), [], "em is not the hash of the person's email"),
+    ("LinkedIn", ("eventId",), None, "eventId is missing"),
+    ("LinkedIn", ("conversionHappenedAt",), NOW, "conversionHappenedAt is not a time in milli"),
+    ("LinkedIn", ("conversionValue", "amount"), 49.9, "conversionValue.amount is not a string"),
+    ("LinkedIn", ("user", "userIds"), [], "user has neither userIds nor a first and last name"),
+]
+
+
 @pytest.mark.parametrize(
     ("vendor", "place", "value", "problem"),
-    [
-        ("Meta", (*EVENT, "event_id"), None, "event_id is missing"),
-        ("Meta", (*EVENT, "event_time"), NOW * 1000, "event_time is not a whole number of seconds"),
-        ("Meta", (*EVENT, "event_time"), NOW - 8 * 86_400, "event_time is in the future, or"),
-        ("Meta", (*EVENT, "event_source_url"), "", "event_source_url is missing"),
-        ("Meta", (*USER, "ph"), PLUS, "ph is not the hash of the person's phone"),
-        ("Meta", (*USER, "em"), "shopper@mail.example", "em is not a SHA-256"),
-        ("Meta", (*USER, "em"), EMAIL.upper(), "em is not a SHA-256"),
-        ("Meta", (*USER, "fbp"), "1234567890", "fbp does not have the form"),
-        ("Meta", (*USER, "fbc"), "IwAR0", "fbc does not have the form"),
-        ("Meta", (*USER, "client_user_agent"), None, "client_user_agent is missing"),
-        ("Meta", (*EVENT, "custom_data", "currency"), "euro", "currency is not an ISO 4217"),
-        ("TikTok", (*EVENT, "user", "phone"), DIGITS, "phone is not the hash of the person's"),
-        ("TikTok", ("event_source_id",), "", "event_source_id is missing"),
-        ("TikTok", (*EVENT, "event_id"), None, "event_id is missing"),
-        ("TikTok", (*EVENT, "page"), {}, "url is missing"),
-        ("Pinterest", (*EVENT, "event_name"), "purchase", "event_name 'purchase' is not an event"),
-        ("Pinterest", (*USER, "ph"), [PLUS], "ph is not the hash of the person's phone"),
-        ("Snapchat", (*EVENT, "event_id"), None, "event_id is missing"),
-        ("Snapchat", (*USER, "em"), [], "em is not the hash of the person's email"),
-        ("LinkedIn", ("eventId",), None, "eventId is missing"),
-        ("LinkedIn", ("conversionHappenedAt",), NOW, "conversionHappenedAt is not a time in milli"),
-        ("LinkedIn", ("conversionValue", "amount"), 49.9, "conversionValue.amount is not a string"),
-        ("LinkedIn", ("user", "userIds"), [], "user has neither userIds nor a first and last name"),
-    ],
+    BROKEN,
+    ids=[f"{vendor}: {problem}" for vendor, *_, problem in BROKEN],
 )
 def test_each_rule_that_a_request_breaks_is_named(vendor, place, value, problem):
     request = copy.deepcopy(GOOD[vendor])
