@@ -108,7 +108,7 @@ async def test_what_is_no_turn_of_the_run_costs_the_process_and_reaches_no_run(a
     if not isinstance(first, str):
         assert first.outcome == "success"  # it had its answer before
     else:
-        assert first == "the engine process answered what is no turn, so Twite ended it"
+        assert first == "the engine process sent an invalid response, so Twite ended it"
 
 
 @pytest.mark.parametrize("took", [-1.0, float("nan"), float("inf"), 1e300])

@@ -256,7 +256,7 @@ class ContainerTable(msgspec.Struct, frozen=True, kw_only=True):
         None, "`container.toml`, relative to the settings file", example="container.toml"
     )
     client_source: str | None = setting(
-        None, "source of the events of client templates", example="shop"
+        None, "the `[[source]]` to which the events of client templates belong", example="shop"
     )
     sources: tuple[str, ...] = setting([], "sources whose events the tags receive; empty means all")
     repeat: RepeatPolicy = setting("at_least_once", "`tag[].repeat` for all tags of the container")

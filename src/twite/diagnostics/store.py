@@ -167,13 +167,20 @@ async def _server(settings: Settings) -> AsyncIterator[CheckFinding]:
         return
     yield green("store", f"{found.software} at {settings.store.shown}")
     for weak in found.weak:
-        shade = amber if settings.store.accept_weak_durability else red
-        yield shade(
-            "store",
-            weak,
-            "Twite could lose acknowledged conversions, so that the gateway does not start.",
-            "Turn the setting on, or set store.accept_weak_durability.",
-        )
+        if settings.store.accept_weak_durability:
+            yield amber(
+                "store",
+                weak,
+                "Twite could lose acknowledged conversions in a power failure.",
+                "Turn the setting on.",
+            )
+        else:
+            yield red(
+                "store",
+                weak,
+                "Twite could lose acknowledged conversions, so the gateway does not start.",
+                "Turn the setting on, or set store.accept_weak_durability.",
+            )
     if abs(found.clock_ahead) > _CLOCKS_APART:
         yield amber(
             "store",

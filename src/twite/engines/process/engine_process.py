@@ -50,7 +50,7 @@ HANGS: Final = "no limit could end a run, so Twite ended its engine process"
 _NOT_ALLOWED: Final = (
     "the engine process asked for an effect that {permission} does not allow, so Twite ended it"
 )
-_UNREADABLE: Final = "the engine process answered what is no turn, so Twite ended it"
+_UNREADABLE: Final = "the engine process sent an invalid response, so Twite ended it"
 _RESPONSE: Final = msgspec.msgpack.Decoder(EngineResponse)
 
 Ended = asyncio.Future[int]

@@ -48,7 +48,10 @@ TAGS: Final[Mapping[str, KnownPart]] = MappingProxyType(
         "cvt_": KnownPart(shown="tag of a template"),
         "sgtmgaaw": _left_out(
             "Google Analytics 4",
-            f"{_IN_GOOGLES}, or send GA4 hits from the page and let Twite read the same ones",
+            (
+                f"{_IN_GOOGLES}, or let the page send its GA4 hits to Google, and the same hits to "
+                "Twite"
+            ),
         ),
         "sgtmadsct": _left_out(
             "Google Ads conversion", f"{_IN_GOOGLES}, or use a template for Google's Ads API"
@@ -126,7 +129,7 @@ VARIABLES: Final[Mapping[str, KnownPart]] = MappingProxyType(
         "remm": KnownPart(shown="Regex table", source=VariableSource.REGEX_LOOKUP),
         "vr": _differs(
             "Visitor region",
-            "it comes from the event's event_location, or from the gateway",
+            "it comes from the event's event_location; without that, it is undefined",
             VariableSource.VISITOR_REGION,
         ),
         "ctv": KnownPart(shown="Container version", source=VariableSource.CONTAINER_VERSION),
@@ -157,7 +160,7 @@ BUILT_INS: Final[Mapping[str, KnownPart]] = MappingProxyType(
         ),
         "VISITOR_REGION": _differs(
             "Visitor Region",
-            "it comes from the event's event_location, or from the gateway",
+            "it comes from the event's event_location; without that, it is undefined",
             VariableSource.VISITOR_REGION,
         ),
         "ANALYTICS_CLIENT_ID": KnownPart(

@@ -93,7 +93,7 @@ class WriterSession:
     # What the checksums of each (pixel, event) begin with; conversions up to `unsummed` have none.
     seeds: dict[int, int]
     unsummed: int
-    # Claims and settlements so far.
+    # Claims, settlements and erasures so far.
     turn: int
     # Bytes of the largest body of the last claim; before it, more than any.
     largest_body: int = 1 << 30

@@ -33,13 +33,13 @@ class StoreMark(msgspec.Struct, frozen=True, kw_only=True):
     """The store's progress, in `<database>.epoch`: it detects a database restored from a backup.
 
     A restored database does not know what was sent since the backup. This file, like the database,
-    counts claims and settlements ("turns"), after each commit and before its data is sent. A
-    database that has seen fewer turns than the file is an older copy of itself. The file is written
-    in place and synced about once a second: it is up to date after a killed process, and after a
-    power loss it may be behind the database, never ahead. `deployment` identifies the store;
-    `conversions` is the highest id given to a conversion. `moved` is a turn that the database file
-    has reached without its log: a file behind it is another copy, and the log next to it belongs to
-    a different one.
+    counts claims, settlements and erasures ("turns"), after each commit and before its data is
+    sent. A database that has seen fewer turns than the file is an older copy of itself. The file is
+    written in place and synced about once a second: it is up to date after a killed process, and
+    after a power loss it may be behind the database, never ahead. `deployment` identifies the
+    store; `conversions` is the highest id given to a conversion. `moved` is a turn that the
+    database file has reached without its log: a file behind it is another copy, and the log next to
+    it belongs to a different one.
     """
 
     deployment: str
@@ -52,6 +52,12 @@ class StoreMark(msgspec.Struct, frozen=True, kw_only=True):
 def deployment_of(salt: bytes) -> str:
     """Return a 16-character id of a deployment that does not reveal its salt."""
     return hashlib.blake2b(salt, digest_size=8, person=b"twite-mark").hexdigest()
+
+
+def later_steps(number: int) -> str:
+    """Return how many turns an older copy lacks, with the meaning of a turn."""
+    steps = "step" if number == 1 else "steps"
+    return f"{number} later {steps} (deliveries taken from the queue, results recorded, erasures)"
 
 
 def mark_path(database: str) -> Path:

@@ -230,13 +230,13 @@ def _compared(
     turn = 0 if last is None else last.turn
     missing = None
     if mark is not None and mark.deployment == file.deployment and mark.moved > file.turn:
-        missing = f"{mark.moved - file.turn} requests to X"
+        missing = f"{mark.moved - file.turn} steps"
     elif first is not None and first.commits > file.commits + 1:
         missing = f"{first.commits - file.commits - 1} commits"
     if missing is not None:
         why = (
-            "the database is an older copy and the log next to it belongs to the newer database: "
-            f"{missing} are in neither"
+            "the database was replaced by an older copy, but the log next to it is from the "
+            f"database before. {missing} are missing from both"
         )
         return _StrayLog(why, turn)
     if last is None or last.commits >= file.commits:

@@ -14,6 +14,7 @@ from twite.stores.sql.statements import query
 from twite.stores.sqlite.engine.checkpoints import (
     StoreMark,
     deployment_of,
+    later_steps,
     mark_path,
     read_mark,
     write_mark,
@@ -148,7 +149,7 @@ def _opened(path: str, stray: str | None) -> OpenedStore:
         restored = [] if stray is None else [stray]
         if doubt is not None:
             held = _hold(connection, doubt.reason)
-            restored.append(f"{doubt.found}: {held} pending deliveries are held")
+            restored.append(f"{doubt.found}, so {held} pending deliveries are held")
         connection.execute(query("opened"), {"epoch": begun.epoch, "turn": begun.turn})
         connection.execute("COMMIT")
         if marked and known.conversions > conversions:
@@ -165,7 +166,7 @@ def _doubt(path: str, here: StoreMark, left: StoreMark | None) -> _Doubt | None:
     if left is None:
         return _Doubt(
             reason=UNKNOWN_COPY,
-            found=f"{name} is missing or unreadable, so Twite cannot know what was sent since",
+            found=f"{name} is missing or unreadable: Twite cannot know which deliveries were sent",
         )
     if left.deployment != here.deployment:
         return _Doubt(reason=UNKNOWN_COPY, found=f"{name} belongs to another store")
@@ -173,7 +174,7 @@ def _doubt(path: str, here: StoreMark, left: StoreMark | None) -> _Doubt | None:
         missing = left.turn - here.turn
         return _Doubt(
             reason=OLDER_COPY,
-            found=f"the database is an older copy: it lacks at least {missing} requests to X",
+            found=f"the database is an older copy. It lacks {later_steps(missing)}",
         )
     return None
 

@@ -53,7 +53,7 @@ class OwnerSession(WriterSession):
         self._whose: dict[int, tuple[str, str]] = {}  # the same, the other way round
         self.seeds: dict[int, int] = {}  # what the checksums of each lane begin with
         self.unsummed = 0  # conversions up to this id have none
-        self.turn = 0  # claims and settlements so far
+        self.turn = 0  # claims, settlements and erasures so far
         self._submission = self._conversion = self._attempt = 0
         self._read()
         self.keys = DedupKeys(self.run, window=window, fresh=fresh_keys)

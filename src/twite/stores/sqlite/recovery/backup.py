@@ -17,7 +17,12 @@ import msgspec
 from twite.domain.errors import StoreUnusable
 from twite.gateway.ports.store import Backup, Restored
 from twite.stores.sql.statements import query
-from twite.stores.sqlite.engine.checkpoints import StoreMark, deployment_of, read_mark
+from twite.stores.sqlite.engine.checkpoints import (
+    StoreMark,
+    deployment_of,
+    later_steps,
+    read_mark,
+)
 from twite.stores.sqlite.engine.connection import connect_reader, damaged
 from twite.stores.sqlite.engine.lock import OwnerLock
 from twite.stores.sqlite.engine.log_file import set_aside, sync_folder
@@ -199,5 +204,5 @@ def _why_held(deployment: str, turn: int, mark: StoreMark | None) -> str | None:
     if mark.deployment != deployment:
         return "the backup is of a different store than the one it replaces"
     if mark.turn > turn:
-        return f"at least {mark.turn - turn} requests to X were made after the backup"
+        return f"the backup lacks {later_steps(mark.turn - turn)}"
     return None
