@@ -342,6 +342,18 @@ async def test_a_client_that_leaves_before_its_body_is_complete_leaves_the_gate(
     assert direct[0] == (1, 0)
 
 
+async def test_no_body_stays_in_memory_when_a_client_leaves_or_is_too_slow(tmp_path):
+    async with Shop(tmp_path, is_direct=True).running() as shop:
+        for ends in (lambda each: each.connection_lost(None), lambda each: each.sweep(each.due)):
+            protocol, _ = connected(shop)
+            protocol.data_received(post()[:-5])
+            request = protocol.active
+            arrived = b"".join(request.parts)
+            ends(protocol)
+            # The connection is a reference cycle, which may stay in memory for long.
+            assert (arrived, request.parts, shop.inside) == (ONE[:-5], [], 0)
+
+
 async def test_a_client_that_leaves_before_the_answer_loses_the_answer_alone(tmp_path, caplog):
     async def play(shop):
         protocol, transport = connected(shop)

@@ -80,6 +80,8 @@ class DirectRequest:
             self.leave()
 
     def leave(self) -> None:
+        # The connection is a reference cycle: garbage collection may find it much later.
+        self.parts.clear()
         weight, self.weight = self.weight, None
         if weight is not None:
             self.gate.leave(weight)
