@@ -22,13 +22,17 @@ from twite.stores.postgres.connection import (
     PostgresConnection,
 )
 from twite.stores.postgres.dialect import statement
-from twite.stores.postgres.session import CommitUnknown, PostgresSession, SharedNames
+from twite.stores.postgres.session import (
+    MOST_SESSIONS,
+    CommitUnknown,
+    PostgresSession,
+    SharedNames,
+)
 from twite.stores.sql.database import View
 
 T = TypeVar("T")
 
 _READERS: Final = 4
-_WRITERS: Final = 6
 # How often a transaction is tried again that others were in the way of.
 _CLASHES_MOST: Final = 8
 # Seconds between two tries to connect, and for how long the outcome of a COMMIT is looked for.
@@ -152,7 +156,7 @@ class PostgresDatabase(PostgresReads):
     ) -> None:
         """`window` is the dedup window (ms); `timed` gets the seconds of a commit."""
         super().__init__(address)
-        self._writers = Connections(address, _WRITERS)
+        self._writers = Connections(address, MOST_SESSIONS)
         self._sessions: dict[PostgresConnection, PostgresSession] = {}
         self._window = window
         self._timed = timed
@@ -214,11 +218,12 @@ class PostgresDatabase(PostgresReads):
             return result
 
     def _session(self, connection: PostgresConnection) -> PostgresSession:
+        used = {other.place for other in self._sessions.values()}
         session = self._sessions[connection] = PostgresSession(
             connection,
             names=self.names,
             window=self._window,
-            slot=self._slot(),
+            place=next(place for place in count() if place not in used),
             node=lambda: self.node,
         )
         return session
@@ -230,11 +235,6 @@ class PostgresDatabase(PostgresReads):
             for connection, session in self._sessions.items()
             if connection.is_open
         }
-
-    def _slot(self) -> int:
-        """Return a place to count at: another than other connections', and few in number."""
-        used = len(self._sessions)
-        return self.node % 64 * _WRITERS + used % _WRITERS
 
     async def _is_committed(self, unknown: CommitUnknown, patience: float) -> bool:
         """Find out what became of a COMMIT. Raises LedgerUnavailable when nobody says."""

@@ -80,7 +80,7 @@ class PostgresOwnership:
             await self._join()
         else:
             known = self._known()
-            await self._database.write(lambda book: book.run("know_accounts", accounts=known))
+            await self._database.write(lambda book: book.run("know_accounts", **known))
 
     async def refresh(self) -> frozenset[str] | None:
         began = boot_time()
@@ -114,24 +114,25 @@ class PostgresOwnership:
                     "join_nodes",
                     name=self._name,
                     version=self._version,
-                    accounts=known,
                     lease=LEASE / SECOND,
+                    **known,
                 ).fetchone()[0]
             )
         )
         self._until = began + LEASE / SECOND
         self._is_fenced = False
 
-    def _known(self) -> str:
-        return msgspec.json.encode(sorted({*self._accounts.values()})).decode()
+    def _known(self) -> Mapping[str, object]:
+        accounts = msgspec.json.encode(sorted({*self._accounts.values()})).decode()
+        return {"accounts": accounts, "longest_request": self._longest_request}
 
     async def _fence(self) -> None:
         """Remove nodes whose lease is over, and queue again what they had claimed."""
-        grace = (self._longest_request + _MARGIN) / SECOND
+        margin = _MARGIN / SECOND
 
         def fenced(book: PostgresSession) -> float:
-            book.run("fence_nodes", grace=grace)
-            left: float = book.run("next_fence", grace=grace).fetchone()[0]
+            book.run("fence_nodes", margin=margin)
+            left: float = book.run("next_fence", margin=margin).fetchone()[0]
             return left
 
         left = await self._database.write(fenced)

@@ -20,6 +20,7 @@ from twite.stores.sql.tallies import TallyWriter
 
 T = TypeVar("T")
 
+MOST_SESSIONS: Final = 6  # of a node
 # So many ids have one group: 11 bits.
 _PLACES: Final = 1 << 11
 # Each of these counts in a row for the connection's slot.
@@ -27,7 +28,12 @@ _SLOTTED: Final = frozenset({"count_flow", "count_waited", "count_matched", "cou
 # ResultRows of `tally`: the places of what is counted.
 _COUNTED: Final = ("received", "delivered", "duplicate", "suppressed", "rejected")
 # What runs one at a time begins with a lock.
-_LOCKED: Final[Mapping[str, str]] = {"last_deed": "lock_deeds"}
+_LOCKED: Final[Mapping[str, str]] = {
+    "last_deed": "lock_deeds",
+    "rejected_so_far": "lock_rejections",
+    "all_rejections": "lock_ring",
+    "ignored": "lock_ignored",
+}
 
 
 class SharedNames:
@@ -81,13 +87,13 @@ class PostgresSession(WriterSession):
         *,
         names: SharedNames,
         window: int,
-        slot: int,
+        place: int,
         node: Callable[[], int],
     ) -> None:
-        """`slot` is where it counts; `node` returns the id of this node, or 0."""
+        """`place` is that of the connection in its node; `node` returns its id, or 0."""
         self.connection = connection
         self._names = names
-        self._slot = slot
+        self.place = place
         self._node = node
         self._pending: dict[str, list[list[object]]] = {}
         self._tally: dict[int, list[int]] = defaultdict(lambda: [0] * len(_COUNTED))
@@ -100,6 +106,11 @@ class PostgresSession(WriterSession):
         self.keys = PostgresKeys(self.run, window=window)
         self.opt_outs = PostgresOptOuts(self.run, names.opt_outs)
         self.tally = TallyWriter(run=self.run, add_rows=self.add_rows)
+
+    @property
+    def _slot(self) -> int:
+        """Where it counts: connections at one slot wait for each other, and slots are few."""
+        return self._node() % 64 * MOST_SESSIONS + self.place
 
     def transact(
         self, unit: Callable[["PostgresSession"], T], lost: tuple[type[Exception], ...]
@@ -150,7 +161,7 @@ class PostgresSession(WriterSession):
         if self._pending or self._tally:
             self._flush()
         if name in _LOCKED:
-            self.connection.run(statement(_LOCKED[name]), ())
+            self.connection.run(statement(_LOCKED[name]), values)
         values["slot"], values["node"] = self._slot, self._node()
         return self.connection.run(statement(name), values)
 

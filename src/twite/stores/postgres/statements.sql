@@ -40,9 +40,10 @@ SELECT pg_try_advisory_xact_lock(7459, 0);
 SELECT key, delivery FROM dedup WHERE key > :after ORDER BY key LIMIT :limit;
 
 -- name: forget_keys
--- Keys whose conversions are forgotten. Those that are being taken are left for the next walk.
+-- Keys whose conversions are forgotten, unless others have taken them since the walk read them. Those
+-- that are being taken are left for the next walk.
 DELETE FROM dedup WHERE key IN (
-  SELECT key FROM dedup WHERE key = ANY (:keys::uuid[])
+  SELECT key FROM dedup WHERE key = ANY (:keys::uuid[]) AND delivery < :before
     AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = dedup.delivery)
   ORDER BY key FOR UPDATE SKIP LOCKED);
 
@@ -73,6 +74,22 @@ SELECT pg_advisory_xact_lock(7456, 0);
 -- name: lock_deeds
 -- The hash of an entry is over the one before.
 SELECT pg_advisory_xact_lock(7457, 0);
+
+-- name: lock_rejections
+-- One after another has a place in the ring of an account.
+SELECT pg_advisory_xact_lock(7460, hashint8(:account));
+
+-- name: lock_ring
+-- All are written anew: nobody adds any meanwhile.
+LOCK TABLE rejection IN SHARE ROW EXCLUSIVE MODE;
+
+-- name: lock_ignored
+-- All are written anew: nobody counts any meanwhile.
+LOCK TABLE ignored IN SHARE ROW EXCLUSIVE MODE;
+
+-- name: to_cut
+-- See the shared statement. Locked: another person's data may be cut from it at the same time.
+SELECT body, refusals, unfired FROM submission WHERE id = :submission FOR UPDATE;
 
 -- name: names_of_event
 -- The names of an event that another node has added.
@@ -492,24 +509,25 @@ WHERE id IN (
   ORDER BY id FOR UPDATE);
 
 -- name: count_discarded
--- Add resting deliveries to what their accounts have suppressed, and lock them.
+-- Add resting deliveries to what their accounts have suppressed. The others are locked, too: what is
+-- not counted here must not rest when the next statement removes what rests.
+WITH listed AS MATERIALIZED (
+  SELECT account, state FROM outbox WHERE id = ANY (translate(:deliveries, '[]', '{}')::bigint[])
+  ORDER BY id FOR UPDATE)
 INSERT INTO tally AS known (account, slot, suppressed)
-SELECT account, :slot, count(*) FROM (
-  SELECT account FROM outbox
-  WHERE id = ANY (translate(:deliveries, '[]', '{}')::bigint[]) AND state IN ('held', 'dead')
-  ORDER BY id FOR UPDATE) AS given_up
-GROUP BY account ORDER BY account
+  SELECT account, :slot, count(*) FROM listed WHERE state IN ('held', 'dead')
+  GROUP BY account ORDER BY account
 ON CONFLICT (account, slot) DO UPDATE SET suppressed = known.suppressed + excluded.suppressed;
 
 -- name: count_withdrawn
--- Add deliveries that are not being sent to what their accounts have suppressed, and lock them.
+-- Add deliveries that are not being sent to what their accounts have suppressed. The others are
+-- locked, too: they must not be queued before the next statement removes what is queued.
+WITH listed AS MATERIALIZED (
+  SELECT account, state FROM outbox WHERE id = ANY (translate(:deliveries, '[]', '{}')::bigint[])
+  ORDER BY id FOR UPDATE)
 INSERT INTO tally AS known (account, slot, suppressed)
-SELECT account, :slot, count(*) FROM (
-  SELECT account FROM outbox
-  WHERE id = ANY (translate(:deliveries, '[]', '{}')::bigint[])
-    AND state IN ('queued', 'held', 'dead')
-  ORDER BY id FOR UPDATE) AS withdrawn
-GROUP BY account ORDER BY account
+  SELECT account, :slot, count(*) FROM listed WHERE state IN ('queued', 'held', 'dead')
+  GROUP BY account ORDER BY account
 ON CONFLICT (account, slot) DO UPDATE SET suppressed = known.suppressed + excluded.suppressed;
 
 -- name: hold_queued
@@ -736,13 +754,14 @@ ORDER BY lane.pixel, lane.event, day;
 
 -- name: join_nodes
 -- A new gateway; its id is its fencing token.
-INSERT INTO node (name, version, accounts, until)
-VALUES (:name, :version, :accounts, clock_timestamp() + make_interval(secs => :lease::float8))
+INSERT INTO node (name, version, accounts, longest_request, until)
+VALUES (:name, :version, :accounts, :longest_request,
+  clock_timestamp() + make_interval(secs => :lease::float8))
 RETURNING id;
 
 -- name: know_accounts
 -- The accounts in this gateway's settings have changed.
-UPDATE node SET accounts = :accounts WHERE id = :node;
+UPDATE node SET accounts = :accounts, longest_request = :longest_request WHERE id = :node;
 
 -- name: renew_node
 -- The lease goes on. No row: the node was fenced.
@@ -750,12 +769,18 @@ UPDATE node SET until = clock_timestamp() + make_interval(secs => :lease::float8
 WHERE id = :node RETURNING id;
 
 -- name: fence_nodes
--- Nodes whose last request has ended. Locks the same row as a renewal: one of the two does nothing.
-DELETE FROM node WHERE until < clock_timestamp() - make_interval(secs => :grace::float8);
+-- Nodes whose last request has ended. Locks the same row as a renewal: one of the two does nothing. A
+-- node that has stopped in the middle of a claim has locked its own: the server ends that soon.
+DELETE FROM node WHERE id IN (
+  SELECT id FROM node
+  WHERE until + make_interval(secs => longest_request / 1000.0 + :margin::float8)
+    < clock_timestamp()
+  ORDER BY id FOR UPDATE SKIP LOCKED);
 
 -- name: next_fence
 -- In how many seconds the first of the nodes will have to be fenced, if it gives no sign of life.
-SELECT coalesce(extract(epoch FROM min(until) - clock_timestamp())::float8, 3600) + :grace::float8
+SELECT coalesce(extract(epoch FROM min(until + make_interval(secs => longest_request / 1000.0))
+  - clock_timestamp())::float8, 3600) + :margin::float8
 FROM node;
 
 -- name: live_nodes
@@ -767,9 +792,12 @@ SELECT id, accounts FROM node WHERE until > clock_timestamp() ORDER BY id;
 SELECT version FROM ownership WHERE account = '#leader' FOR UPDATE;
 
 -- name: take_accounts
--- Accounts that no node owns.
+-- Accounts that no node owns. Those of other nodes are not even locked: their claims lock them.
 INSERT INTO ownership AS had (account, node, version)
 SELECT account, :node, 1 FROM unnest(:accounts::text[]) AS account
+WHERE NOT EXISTS (
+  SELECT FROM ownership JOIN node ON node.id = ownership.node
+  WHERE ownership.account = account.account)
 ON CONFLICT (account) DO UPDATE SET node = excluded.node, version = had.version + 1
 WHERE had.node IS NULL OR NOT EXISTS (SELECT FROM node WHERE node.id = had.node);
 

@@ -44,7 +44,7 @@ class PostgresPruner(SqlPruner[PostgresSession]):
         rows = book.run("next_keys", after=after, limit=_KEYS).fetchall()
         old = [key for key, delivery in rows if delivery < before]
         if old:
-            book.run("forget_keys", keys=old)
+            book.run("forget_keys", keys=old, before=before)
         is_over = len(rows) < _KEYS
         reached = b"" if is_over else rows[-1][0].bytes
         rested = now if is_over else place.rested_at

@@ -47,7 +47,7 @@ def claim(book: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch | No
     book.run("promote", now=wish.now, limit=MOST_MOVED)
     crashes = QUARANTINED if wish.suspects else SUSPECT
     passing = as_json(sorted(wish.passing))
-    passing_events = msgspec.json.encode(sorted(wish.passing_events)).decode()
+    passing_events = set(wish.passing_events)
     while True:
         first = book.run(
             "lane_to_claim",
@@ -55,7 +55,7 @@ def claim(book: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch | No
             ambiguous_after=wish.ambiguous_after,
             crashes=crashes,
             passing=passing,
-            passing_events=passing_events,
+            passing_events=msgspec.json.encode(sorted(passing_events)).decode(),
         ).fetchone()
         if first is None:
             return None
@@ -72,6 +72,8 @@ def claim(book: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch | No
         if unsound:
             _give_up(book, unsound, now=wish.now)
             damaged += unsound
+        if not sound and not unsound:
+            passing_events.add(event)  # another transaction has all that is ready
         revoked = set(book.opt_outs.among(sound, pixel=wish.pixel))
         if revoked:
             withdraw(book.run, list(revoked), now=wish.now)

@@ -7,6 +7,7 @@ rows of other sources.
 
 from collections import Counter
 from collections.abc import Collection, Iterator
+from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -60,7 +61,7 @@ class KeptRejection(msgspec.Struct, frozen=True, kw_only=True):
 def add(book: WriterSession, rejected: Rejected) -> None:
     """Write rejections inside the running transaction, after their accounts were counted."""
     rows: list[object] = []
-    for account, some in rejected.items():
+    for account, some in sorted(rejected.items(), key=itemgetter(0)):
         counted = int(book.run("rejected_so_far", account=account).fetchone()[0])
         latest = some[-MOST_KEPT:]
         for place, (submission, refusal) in enumerate(latest, counted - len(latest)):
@@ -161,7 +162,7 @@ def count_ignored(tally: IgnoredCounts, submission: Submission) -> None:
 
 def add_ignored(book: WriterSession, tally: IgnoredCounts) -> None:
     """Add to the counts. If there are too many names, the latest are counted as OTHER."""
-    for (day, source, endpoint, name, reason), times in tally.items():
+    for (day, source, endpoint, name, reason), times in sorted(tally.items()):
         book.run(
             "count_ignored",
             day=day,

@@ -25,12 +25,13 @@ CREATE TABLE transaction_mark (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 50000);
 
 -- A running gateway. An id is never used again: it is the fencing token. `accounts` are those in its
--- settings, as JSON. `until` is by the database's clock.
+-- settings, as JSON. `until` is by the database's clock; `longest_request` is in milliseconds.
 CREATE TABLE node (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   name text COLLATE "C" NOT NULL,
   version text COLLATE "C" NOT NULL,
   accounts text COLLATE "C" NOT NULL,
+  longest_request bigint NOT NULL,
   until timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 

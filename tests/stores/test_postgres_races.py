@@ -1,0 +1,234 @@
+"""Races between the transactions of nodes that share a database, each at its worst moment."""
+
+import asyncio
+
+import asyncpg
+import msgspec
+import pytest
+
+from twite.domain.delivery import Settlement, Transition, Trigger
+from twite.domain.submission import RejectedConversion, RejectionQuery
+from twite.domain.times import DAY
+from twite.gateway.ports.outbox import Claim, Discard, TakeBack
+from twite.gateway.ports.queries import RejectionsQuery
+from twite.gateway.ports.store import Retention, StoreOptions
+from twite.stores.postgres.bridge import wait_for
+from twite.stores.postgres.connection import Address
+from twite.stores.postgres.database import PostgresDatabase
+from twite.stores.postgres.session import PostgresSession
+from twite.stores.postgres.store import PostgresStore
+from twite.stores.postgres.upkeep import PostgresPruner
+from twite.testing.builders import a_submission, an_entry
+
+NOW = 1_795_600_000_000
+LEASE = 60_000
+ACCOUNTS = {"o8z6j": "o8z6j"}
+# How long a test waits for what nothing must be in the way of.
+SOON = 5
+# How long the other transaction has to get as far as it can.
+AS_FAR_AS_IT_CAN = 0.2
+
+
+@pytest.fixture
+async def open_node(postgres_url):
+    opened = []
+
+    async def open_one(*, joins=True):
+        store = await PostgresStore.open(postgres_url, StoreOptions())
+        opened.append(store)
+        if joins:
+            await store.ownership.join(ACCOUNTS, longest_request=0)
+            await store.ownership.refresh()
+        return store
+
+    yield open_one
+    for store in opened:
+        await store.close()
+
+
+@pytest.fixture
+async def stalled(postgres_url):
+    """A connection with an open transaction: that of a node that stands still."""
+    connection = await asyncpg.connect(postgres_url)
+    await connection.execute("BEGIN")
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def other(postgres_url):
+    """A connection to look at rows and to change them."""
+    connection = await asyncpg.connect(postgres_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def meanwhile(monkeypatch):
+    """Start something else after a statement of a unit of work, and let it get as far as it can."""
+    started = []
+    run = PostgresSession.run
+
+    def after(name, begin, within=AS_FAR_AS_IT_CAN):
+        def runs(session, statement, /, **values):
+            result = run(session, statement, **values)
+            if statement == name and not started:
+                started.append(None)
+                task = started[0] = asyncio.get_running_loop().create_task(begin())
+                wait_for(asyncio.wait({task}, timeout=within))
+            return result
+
+        monkeypatch.setattr(PostgresSession, "run", runs)
+        return started
+
+    return after
+
+
+def a_claim(**values):
+    values = {"pixel": "o8z6j", "now": NOW, "limit": 100, "ambiguous_after": 0} | values
+    return Claim(lease_until=NOW + LEASE, **values)
+
+
+def a_settlement(batch, trigger, *, due_at=None, reason=None):
+    ids = tuple(delivery.id for delivery in batch.deliveries)
+    return Settlement(
+        lease=batch.lease,
+        attempt=None,
+        transitions=(Transition(trigger=trigger, deliveries=ids, due_at=due_at, reason=reason),),
+        lease_until=NOW + LEASE,
+    )
+
+
+async def claimed(store):
+    await store.record(a_submission(an_entry("c1"), received_at=NOW))
+    return await store.claim(a_claim())
+
+
+async def test_what_comes_back_while_it_is_withdrawn_is_counted(open_node, meanwhile):
+    store = await open_node()
+    batch = await claimed(store)
+    back = a_settlement(batch, Trigger.POSTPONED, due_at=NOW)
+    started = meanwhile("count_withdrawn", lambda: store.settle(back))
+
+    await store.move(
+        TakeBack(deliveries=[batch.deliveries[0].id], reason="policy", hold=False), now=NOW
+    )
+    await asyncio.wait_for(started[0], SOON)
+
+    (account,) = await store.balance()
+    assert account.balance == 0
+
+
+async def test_what_is_given_up_while_it_is_discarded_is_counted(open_node, meanwhile):
+    store = await open_node()
+    batch = await claimed(store)
+    dead = a_settlement(batch, Trigger.GIVEN_UP, reason="refused")
+    started = meanwhile("count_discarded", lambda: store.settle(dead))
+
+    await store.move(Discard(deliveries=[batch.deliveries[0].id], note="no"), now=NOW)
+    await asyncio.wait_for(started[0], SOON)
+
+    (account,) = await store.balance()
+    assert account.balance == 0
+
+
+async def test_a_claim_does_not_wait_for_deliveries_that_another_transaction_has(
+    open_node, stalled
+):
+    store = await open_node()
+    await store.record(a_submission(an_entry("c1", event="first"), received_at=NOW))
+    await store.record(
+        a_submission(an_entry("c2", event="second"), receipt="r2", received_at=NOW + 1)
+    )
+    await stalled.fetch("SELECT id FROM outbox ORDER BY id LIMIT 1 FOR UPDATE")
+
+    batch = await asyncio.wait_for(store.claim(a_claim()), SOON)
+
+    assert [delivery.conversion_id for delivery in batch.deliveries] == ["c2"]
+    assert await asyncio.wait_for(store.claim(a_claim()), SOON) is None
+
+
+async def test_a_node_that_stands_still_in_a_claim_does_not_stop_the_others(
+    open_node, stalled, other
+):
+    first, second = await open_node(), await open_node()
+    await stalled.execute("""
+        SELECT FROM ownership JOIN node ON node.id = ownership.node WHERE account <> '#leader'
+        FOR SHARE OF ownership FOR KEY SHARE OF node""")
+    await other.execute(
+        "UPDATE node SET until = now() - interval '1 hour' WHERE id = $1", first.ownership.node
+    )
+
+    assert await asyncio.wait_for(second.ownership.refresh(), SOON) == frozenset()
+    await stalled.execute("ROLLBACK")
+
+    assert await second.ownership.refresh() == frozenset(ACCOUNTS.values())
+
+
+async def test_a_key_that_is_taken_over_while_it_is_pruned_stays(
+    open_node, meanwhile, postgres_url
+):
+    store = await open_node()
+    batch = await claimed(store)
+    await store.settle(a_settlement(batch, Trigger.DELIVERED))
+    later = NOW + 400 * DAY
+    await store.record(a_submission(an_entry("c0"), receipt="r0", received_at=later))
+    database = PostgresDatabase(
+        Address(postgres_url), window=DAY, timed=lambda _: None, committed=lambda _: None
+    )
+    pruner = PostgresPruner(Retention(bodies=1, lives=1, dead=1))
+
+    async def again():
+        await store.record(a_submission(an_entry("c1"), receipt="r2", received_at=later))
+        taken = await store.claim(a_claim())
+        await store.settle(a_settlement(taken, Trigger.DELIVERED))
+
+    started = meanwhile("next_keys", again, SOON)
+    while await database.write(lambda book: pruner.slice(book, now=later, most=500)):
+        pass
+    await database.close()
+    await started[0]
+
+    copy = await store.record(a_submission(an_entry("c1"), receipt="r3", received_at=later))
+    assert copy.duplicates == (0,)
+
+
+async def test_each_node_counts_in_rows_of_its_own(open_node, other):
+    stores = [await open_node() for _ in range(2)]
+    for store in stores:
+        receipt = str(store.ownership.node)
+        await store.record(a_submission(an_entry(receipt), receipt=receipt, received_at=NOW))
+
+    assert await other.fetchval("SELECT count(DISTINCT slot) FROM tally") == 2
+
+
+async def test_a_fence_waits_for_the_longest_request_of_the_node_itself(open_node, other):
+    slow, quick = await open_node(joins=False), await open_node()
+    await slow.ownership.join(ACCOUNTS, longest_request=60_000)
+    was = slow.ownership.node
+    await other.execute("UPDATE node SET until = now() - interval '30 seconds' WHERE id = $1", was)
+
+    await quick.ownership.refresh()
+    assert await other.fetchval("SELECT count(*) FROM node WHERE id = $1", was) == 1
+    await other.execute("UPDATE node SET until = now() - interval '61 seconds' WHERE id = $1", was)
+    await quick.ownership.refresh()
+    assert await other.fetchval("SELECT count(*) FROM node WHERE id = $1", was) == 0
+
+
+async def test_rejections_of_two_nodes_at_once_are_all_kept(open_node, meanwhile):
+    stores = [await open_node() for _ in range(2)]
+
+    def a_rejection(conversion_id):
+        refusal = RejectedConversion(
+            index=0, errors=(), pixel="o8z6j", event="Purchase", conversion_id=conversion_id
+        )
+        return msgspec.structs.replace(
+            a_submission(received_at=NOW, receipt=conversion_id), entries=(), refusals=(refusal,)
+        )
+
+    started = meanwhile("rejected_so_far", lambda: stores[1].record(a_rejection("c2")))
+    await stores[0].record(a_rejection("c1"))
+    await asyncio.wait_for(started[0], SOON)
+
+    kept = await stores[0].answer(RejectionsQuery(wanted=RejectionQuery()))
+    assert sorted(rejection.conversion_id for rejection in kept) == ["c1", "c2"]
