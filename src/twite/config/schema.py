@@ -173,7 +173,7 @@ CONSENT_POLICY: Final = Table(
         ),
         "tcf_purposes": Setting(
             [1, 7],
-            "purposes that a TC string must allow",
+            "TCF purposes that a TC string must allow",
             ListOf(Number(1, 24), _required_purposes, "purpose"),
         ),
         "tcf_optimization_purposes": Setting(
@@ -236,7 +236,7 @@ class SourceTable(msgspec.Struct, frozen=True, kw_only=True):
     )
     browser_rate: int | None = setting(
         None,
-        "requests per hour from all pages of the source",
+        "maximum number of requests per hour from all pages of the source",
         Number(1, 1_000_000_000),
         example=100_000,
     )
@@ -264,7 +264,7 @@ class ContainerTable(msgspec.Struct, frozen=True, kw_only=True):
         None, "`tag[].persons` for all tags of the container", example="sealed"
     )
     timeout: int = setting("30s", "`tag[].timeout` for all tags of the container", _TIMEOUT)
-    in_flight: int = setting(8, "concurrent runs of each tag", _IN_FLIGHT)
+    in_flight: int = setting(8, "maximum number of concurrent runs of each tag", _IN_FLIGHT)
     allow_hosts: frozenset[str] = setting(
         [], "`tag[].allow_hosts` for all tags and client templates of the container", _HOSTS
     )
@@ -323,8 +323,8 @@ class TagTable(msgspec.Struct, frozen=True, kw_only=True):
         example="sealed",
     )
     timeout: int = setting("30s", "timeout of a run; 1 s to 1 min", _TIMEOUT)
-    rate: int = setting(60_000, "runs in 15 minutes", Number(1, 10_000_000))
-    in_flight: int = setting(8, "concurrent runs", _IN_FLIGHT)
+    rate: int = setting(60_000, "maximum number of runs in 15 minutes", Number(1, 10_000_000))
+    in_flight: int = setting(8, "maximum number of concurrent runs", _IN_FLIGHT)
     allow_hosts: frozenset[str] = setting([], "hosts that may have private addresses", _HOSTS)
     redirect: Mapping[str, str] = setting(
         {},

@@ -52,11 +52,11 @@ class StapeHeaders(msgspec.Struct, frozen=True, kw_only=True):
     )
     default_domain: str | None = setting(
         None,
-        "value of `x-gtm-default-domain`, in the same case",
+        "value of `x-gtm-default-domain`, under the same condition",
         example="stape.io",
     )
     api_key: Secret | None = setting(
-        None, "value of `x-gtm-api-key`, in the same case", example="env:STAPE_API_KEY"
+        None, "value of `x-gtm-api-key`, under the same condition", example="env:STAPE_API_KEY"
     )
 
     @property
@@ -84,7 +84,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     )
     workers: int = setting(
         1,
-        "processes that share the port, as with `twite serve --workers`; 1 to 64",
+        "number of processes that share the port, as with `twite serve --workers`; 1 to 64",
         Number(1, 64),
     )
     public_url: str | None = setting(
