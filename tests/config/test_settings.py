@@ -208,7 +208,11 @@ def test_a_database_is_a_store_and_its_password_is_never_shown(tmp_path):
 
 
 def test_a_url_without_a_database_is_no_store(tmp_path):
-    for url in ("postgresql:twite.db", "postgresql://twite:p4ssw0rd@db.example.com"):
+    for url in (
+        "postgresql:twite.db",
+        "postgresql://twite:p4ssw0rd@db.example.com",
+        "postgresql://twite:a/p4ssw0rd@db.example.com/ledger",
+    ):
         with pytest.raises(SettingsError, match="is not the URL of a database") as caught:
             read(tmp_path, GOOD.replace("sqlite:twite.db", url))
 

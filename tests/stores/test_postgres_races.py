@@ -22,6 +22,7 @@ from twite.testing.builders import a_submission, an_entry
 
 NOW = 1_795_600_000_000
 LEASE = 60_000
+KEY = bytes(32)
 ACCOUNTS = {"o8z6j": "o8z6j"}
 # How long a test waits for what nothing must be in the way of.
 SOON = 5
@@ -232,3 +233,40 @@ async def test_rejections_of_two_nodes_at_once_are_all_kept(open_node, meanwhile
 
     kept = await stores[0].answer(RejectionsQuery(wanted=RejectionQuery()))
     assert sorted(rejection.conversion_id for rejection in kept) == ["c1", "c2"]
+
+
+async def test_an_opt_out_at_another_node_outlives_a_restore_at_the_same_time(
+    open_node, monkeypatch
+):
+    first, second = await open_node(), await open_node()
+    await first.revoke([KEY], now=NOW)
+    await first.record(a_submission(an_entry("c1"), received_at=NOW))
+    write = PostgresDatabase.write
+    left = [None]
+
+    async def writes(database, unit, **values):
+        result = await write(database, unit, **values)
+        if left:
+            left.clear()
+            await second.revoke([KEY], now=NOW)
+            await first.claim(a_claim())
+        return result
+
+    monkeypatch.setattr(PostgresDatabase, "write", writes)
+    await first.restore([KEY])
+    await first.record(a_submission(an_entry("c2"), receipt="r2", received_at=NOW))
+    await first.claim(a_claim())
+
+    assert first.lists([KEY])
+
+
+async def test_more_transactions_than_a_second_has_ids_wait_for_the_next_one(open_node, other):
+    store = await open_node()
+    await other.execute("""
+        INSERT INTO transaction_mark (id)
+        SELECT (extract(epoch FROM clock_timestamp())::bigint - 1767225600 + later) << 23
+          | (groups << 11)
+        FROM generate_series(0, 1) AS later, generate_series(0, 4095) AS groups
+        ON CONFLICT DO NOTHING""")
+
+    assert (await claimed(store)).deliveries

@@ -162,10 +162,14 @@ def _store_url(text: str, place: str) -> StoreUrl:
             '"sqlite:twite.db", or a URL, as in "postgresql://twite@db.example.com/twite"',
         )
     if ENGINES[engine].is_server:
-        if not name.startswith("//") or not urlsplit(text).path.strip("/"):
+        database = urlsplit(text).path.strip("/")
+        # With an @, it is the rest of a password that has a slash.
+        if not name.startswith("//") or not database or "@" in database:
             raise SettingsError(
                 place=place,
-                message=f"is not the URL of a database. Write {engine}://USER:PASSWORD@HOST/DATABASE",
+                message="is not the URL of a database. Write "
+                f"{engine}://USER:PASSWORD@HOST/DATABASE, and encode special characters in the "
+                "password: %2F for a slash",
             )
         return StoreUrl(engine=engine, path=Path(f"twite.{engine}"), server=Secret(text))
     # sqlite:///absolute is the usual spelling of URLs.

@@ -35,6 +35,7 @@ T = TypeVar("T")
 _READERS: Final = 4
 # How often a transaction is tried again that others were in the way of.
 _CLASHES_MOST: Final = 8
+_AFTER_A_CLASH: Final = 0.05  # seconds, twice as long each time
 # Seconds between two tries to connect, and for how long the outcome of a COMMIT is looked for.
 _BACKOFF: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 PATIENCE: Final = 15.0
@@ -196,6 +197,9 @@ class PostgresDatabase(PostgresReads):
                 if tries >= _tries(error):
                     raise self._address.unavailable(error) from error
                 replaces_nul = isinstance(error, NUL)
+                if isinstance(error, CLASHES):
+                    # Where all ids of this second are taken, there are others in the next one.
+                    await asyncio.sleep(min(_AFTER_A_CLASH * 2 ** (tries - 1), 0.5))
         raise AssertionError  # the loop ends by itself
 
     async def _tried(self, unit: Callable[[PostgresSession], T], *, replaces_nul: bool) -> T:

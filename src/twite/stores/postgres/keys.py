@@ -107,11 +107,14 @@ class PostgresKeys:
             )
 
 
+OLD: Final = -1  # the version of a copy that has to be read again
+
+
 class OptOutCopy:
     """The opt-out list in memory, with its version. All connections of a process share it."""
 
     def __init__(self) -> None:
-        self.version = -1
+        self.version = OLD
         self.keys: set[bytes] = set()
 
 

@@ -19,6 +19,7 @@ from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres.connection import Address, is_passing
 from twite.stores.postgres.database import PostgresDatabase, PostgresReads
 from twite.stores.postgres.examine import connected, refuse_weak, weak_settings
+from twite.stores.postgres.keys import OLD
 from twite.stores.postgres.nodes import NotOwner, PostgresOwnership
 from twite.stores.postgres.recorder import Recorder
 from twite.stores.postgres.schema import migrate, newest_version, refuse_newer, version_of
@@ -111,7 +112,8 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         self._recorder = recorder
         self._upkeep = upkeep
         self._observer = observer
-        self._opted_out = database.names.opt_outs.keys
+        self._opted_out_copy = database.names.opt_outs
+        self._opted_out = self._opted_out_copy.keys
         self._forget_old_versions = self._vacuum
         self._vacuuming: asyncio.Task[bool] | None = None
         self._closed = False
@@ -229,6 +231,15 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         return await self._database.write(
             lambda book: moves.rewritten(book, write, after=after, limit=limit)
         )
+
+    async def revoke(self, keys: Sequence[bytes], *, now: int) -> None:
+        await super().revoke(keys, now=now)
+        self._opted_out_copy.version = OLD
+
+    async def restore(self, keys: Sequence[bytes]) -> None:
+        await super().restore(keys)
+        # Another node may have changed the list since, and a claim have read it.
+        self._opted_out_copy.version = OLD
 
     async def traces(self, wanted: EraseSearch) -> EraseTraces:
         """Return the rows and texts that name a person."""
