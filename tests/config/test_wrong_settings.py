@@ -150,8 +150,8 @@ CHANGES = [
         "sqlite:twite.db",
         "postgres:twite",
         (
-            'store.url: Twite does not support this store. Write "sqlite:" and a path: '
-            '"sqlite:twite.db", "sqlite:/var/lib/twite/twite.db"'
+            'store.url: Twite does not support this store. Write "sqlite:" and a path, as in '
+            '"sqlite:twite.db", or a URL, as in "postgresql://twite@db.example.com/twite"'
         ),
     ),
     (
