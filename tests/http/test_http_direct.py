@@ -458,6 +458,24 @@ async def test_stopping_lets_requests_finish(tmp_path):
     assert b"\r\nconnection: close\r\n" in direct[0]
 
 
+async def test_stopping_waits_for_the_commit_of_a_client_that_left(tmp_path):
+    async def play(shop):
+        protocol, _ = connected(shop)
+        with shop.store._writer._turn:  # noqa: SLF001 - nothing is committed meanwhile
+            protocol.data_received(post(keep=True))
+            await asyncio.sleep(0)
+            protocol.connection_lost(None)
+            stopping = asyncio.create_task(shop.server.stop())
+            await asyncio.wait([stopping], timeout=0.05)
+        await stopping
+        return list(shop.notices.seen)
+
+    direct, ordinary = await both(tmp_path, play)
+
+    assert direct == ordinary
+    assert len(direct[0]) == 1
+
+
 async def test_stopping_cuts_off_what_takes_too_long(tmp_path, caplog):
     async def play(shop):
         async with shop.line() as (reader, writer):

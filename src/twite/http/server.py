@@ -101,16 +101,30 @@ class Server:
         state = server.server_state
         for connection in list(state.connections):
             connection.shutdown()
-        await _emptied(state, self._limits.stop_seconds)
+        await self._emptied(state, self._limits.stop_seconds)
         for connection in list(state.connections):
             connection.transport.abort()
-        await _emptied(state, _LAST_SECONDS)
+        await self._emptied(state, _LAST_SECONDS)
         for task in list(state.tasks):
             task.cancel()
         if self._beat is not None:
             self._beat.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._beat
+
+    async def _emptied(self, state: uvicorn.server.ServerState, seconds: float) -> None:
+        """Wait until no connection and no request is left, or the time is over."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        direct = self._collector.direct
+        # Polled, since uvicorn's sets do not notify when they become empty.
+        while loop.time() < until:
+            # A request that is answered directly has no task, and no connection once its client
+            # has left.
+            is_occupied = direct is not None and direct.gate.is_occupied
+            if not (state.connections or state.tasks or is_occupied):
+                return
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def _keep_time(self, server: uvicorn.Server) -> None:
         """Renew the Date header, and close overdue connections."""
@@ -149,15 +163,6 @@ def listening_socket(
     # and the second response of a connection then waits 40 ms for an acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
-
-
-async def _emptied(state: uvicorn.server.ServerState, seconds: float) -> None:
-    """Wait until no connection and no request is left, or the time is over."""
-    loop = asyncio.get_running_loop()
-    until = loop.time() + seconds
-    # Polled, since uvicorn's sets do not notify when they become empty.
-    while (state.connections or state.tasks) and loop.time() < until:  # noqa: ASYNC110
-        await asyncio.sleep(_POLL_SECONDS)
 
 
 def _reason(error: OSError | OverflowError) -> str:
