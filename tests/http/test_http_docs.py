@@ -28,8 +28,9 @@ def test_the_limits_are_those_of_the_page():
         in PAGE
     )
     assert f"body | {limits.body // 2**20} MiB" in PAGE
-    assert f"processed | {limits.requests:,}, of {limits.in_hand // 2**20} MiB together" in PAGE
-    assert f"connections | {limits.connections:,}, or fewer" in PAGE
+    in_hand = limits.in_hand // 2**20
+    assert f"processed | {limits.requests:,} requests, and {in_hand} MiB in total" in PAGE
+    assert f"connections | {limits.connections:,} connections, or fewer" in PAGE
     assert f"idle connection | {limits.idle_seconds:g} s" in PAGE
-    assert f"requests in progress have {limits.stop_seconds:g} s" in PAGE
+    assert f"when the gateway stops | {limits.stop_seconds:g} s" in PAGE
     assert f"up to {limits.discarded // 2**20} MiB)" in PAGE

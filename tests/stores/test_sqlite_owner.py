@@ -102,7 +102,7 @@ async def test_a_file_with_two_names_is_refused(tmp_path, path):
     store = await SQLiteStore.open(path)
     os.link(path, tmp_path / "other.db")
 
-    with pytest.raises(StoreUnusable, match="2 names"):
+    with pytest.raises(StoreUnusable, match="2 hard links"):
         await SQLiteStore.open(str(tmp_path / "other.db"))
 
     await store.close()
