@@ -40,10 +40,10 @@ def test_every_permission_has_its_line():
 def test_the_limits_are_those_of_the_page():
     limits = RunLimits()
 
-    assert f"| CPU time | {limits.time * 1000:.0f} ms a step |" in PAGE
+    assert f"| CPU time | {limits.time * 1000:.0f} ms for each step |" in PAGE
     assert f"| memory of a context | {limits.memory // 2**20} MiB |" in PAGE
     assert f"| stack | {limits.stack // 1024} KiB |" in PAGE
-    assert f"| effects | {limits.effects} a run |" in PAGE
+    assert f"| effects | {limits.effects} for each run |" in PAGE
     assert f"| effects as JSON | {limits.output:,} characters |" in PAGE
 
 
