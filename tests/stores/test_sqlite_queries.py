@@ -130,5 +130,5 @@ def test_slices_cover_every_row_once(count):
 
 
 def test_a_name_that_comes_twice_is_refused():
-    with pytest.raises(ValueError, match="twice"):
+    with pytest.raises(ValueError, match="same name"):
         named("-- name: a\nSELECT 1;\n-- name: a\nSELECT 2;\n")
