@@ -49,13 +49,14 @@ _LEVELS: Final = ("debug", "info", "warning", "error")
 
 
 class LineLogger:
-    """Writes lines to standard error, as JSON or for a person."""
+    """Writes lines to the standard error of its creation, as JSON or for a person."""
 
     def __init__(self, *, level: str, as_json: bool) -> None:
         """`level` is the lowest level that is written."""
         self._levels = frozenset(_LEVELS[_LEVELS.index(level) :])
         self._as_json = as_json
-        self._colored = not as_json and sys.stderr.isatty()
+        self._to = sys.stderr
+        self._colored = not as_json and self._to.isatty()
 
     def debug(self, event: str, **values: object) -> None:
         self._write("debug", event, values)
@@ -87,8 +88,8 @@ class LineLogger:
         else:
             said = [f"{name}={_shown(value)}" for name, value in sorted(values.items())]
             line = " ".join([f"{now} [{level:<9}] {event:<{_WIDTH}}", *said])
-        sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()
+        self._to.write(f"{line}\n")
+        self._to.flush()
 
 
 def _shown(value: object) -> str:
