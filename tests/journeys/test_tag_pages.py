@@ -90,7 +90,7 @@ def test_what_the_page_on_trying_a_template_shows_is_what_is_answered(typed):
     answered = [typed(typing)[1] for typing, _ in blocks("test-a-tag-template.md")]
 
     assert [answer for answer in answered if answer] == [said for _, said in shown]
-    assert len(shown) == 4
+    assert len(shown) == 5
 
 
 def test_what_the_page_on_the_cut_over_shows_is_what_is_answered(typed, tmp_path):
