@@ -125,6 +125,13 @@ def test_a_folder_holds_at_most_25_files():
     assert {folder: count for folder, count in counts.items() if count > MAX_FILES} == {}
 
 
+def test_test_modules_have_names_of_their_own():
+    # The folders of tests are no packages: of two modules with one name, pytest reads only one.
+    names = Counter(file.name for file in (ROOT / "tests").rglob("test_*.py"))
+
+    assert [name for name, count in names.items() if count > 1] == []
+
+
 def test_a_file_has_at_most_400_lines():
     long = {str(file.relative_to(SRC)) for file in FILES if text_of(file).count("\n") > MAX_LINES}
 
