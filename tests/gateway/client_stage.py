@@ -1,4 +1,4 @@
-"""Client templates made for a test, on local engines, and a container that keeps what comes."""
+"""Client templates made for a test, on local engines, and a container that stores events."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping

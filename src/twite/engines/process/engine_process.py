@@ -148,7 +148,7 @@ class QuickJsProcess:
         self._put_behind(self._line)
 
     def stop(self) -> None:
-        """End the process, and cancel what waits for it."""
+        """End the process, and cancel the turns queued for it."""
         self._is_over = True
         for timer in (self._watch, self._idle_timer):
             if timer is not None:

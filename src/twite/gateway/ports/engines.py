@@ -39,7 +39,7 @@ class EngineProcess(Protocol):
         """Give the process the lowest priority from now on."""
 
     def stop(self) -> None:
-        """End the process, and cancel what waits for it."""
+        """End the process, and cancel the turns queued for it."""
 
 
 class EngineProcesses(Protocol):

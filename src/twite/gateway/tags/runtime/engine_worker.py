@@ -53,7 +53,7 @@ class EngineWorker:
         self.process.end(run)
 
     def stop(self) -> None:
-        """End the process, and cancel what waits."""
+        """End the process, and cancel the queued turns."""
         waiting, self._waiting = self._waiting, {}
         for futures in waiting.values():
             for future in futures:
