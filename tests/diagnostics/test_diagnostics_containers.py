@@ -4,6 +4,7 @@ import pytest
 from test_containers import CONTAINER, TEMPLATE
 
 from twite.config.settings import load
+from twite.config.tags import company_of
 from twite.diagnostics.container import container
 
 ANY_COOKIE = """[{"instance": {"key": {"publicId": "get_cookies", "versionId": "1"}, "param": [
@@ -119,3 +120,16 @@ async def test_variables_that_call_google_are_named_if_their_fields_ask_for_it(
     said = [text for _, text in await findings(folder)]
 
     assert sum("the template Look-up calls Firestore, but" in text for text in said) == calls
+
+
+async def test_all_tags_of_a_container_may_be_aimed_at_a_server_on_this_machine(folder):
+    redirect = 'redirect = { "crm.example" = "http://127.0.0.1:9000/" }\n'
+    (folder / "twite.toml").write_text(SETTINGS + redirect)
+    imported = load(folder / "twite.toml", {}, credentials=False).imported
+    assert imported is not None
+
+    config = await company_of(imported, environ={"TOKEN": "there"}, secret_store=None)
+
+    assert config.rules["Post"].redirect == {"crm.example": "http://127.0.0.1:9000"}
+    said = "requests are redirected for tests: crm.example → http://127.0.0.1:9000"
+    assert ("amber", f"all tags of the container: {said}") in await findings(folder)

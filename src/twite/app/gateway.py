@@ -15,6 +15,7 @@ from twite.app.tags import (
     ServingClients,
     TagRuntime,
     accepting,
+    clients_with_headers,
     companies_of,
     hmac_keys_of,
     lent_to,
@@ -273,13 +274,14 @@ class Gateway:
     ) -> None:
         settings = self._settings
         imported = settings.imported
-        claimants = with_those_of(
+        clients = with_those_of(
             settings.clients,
             () if self._tag_runtime is None else self._tag_runtime.containers,
             source=None if imported is None else imported.client_source,
             sources=settings.sources(),
             allow_hosts=frozenset() if imported is None else imported.rule.allow_hosts,
         )
+        claimants = clients_with_headers(clients, settings.server.stape.headers)
         if claimants:
             self._clients = ServingClients(
                 claimants,

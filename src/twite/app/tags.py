@@ -23,7 +23,7 @@ from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.queries import Queries
 from twite.gateway.ports.secret_store import Seal, SecretStore
 from twite.gateway.ports.store import Store
-from twite.gateway.ports.tags import ContainerConfig
+from twite.gateway.ports.tags import ContainerConfig, SuppliedHeaders
 from twite.gateway.preview.sessions import PreviewSessions
 from twite.gateway.tags.clients.clients import Clients, TemplateClient
 from twite.gateway.tags.clients.effects import ClientEvents, ClientOutbound
@@ -61,15 +61,26 @@ async def companies_of(
     return tuple(_with_headers(container_config, headers) for container_config in found)
 
 
-def _with_headers(
-    container_config: ContainerConfig, headers: tuple[tuple[str, Secret], ...]
-) -> ContainerConfig:
-    keys = tuple(value for name, value in headers if name.endswith("key"))
+def _with_headers(container_config: ContainerConfig, headers: SuppliedHeaders) -> ContainerConfig:
     rules = {
-        name: msgspec.structs.replace(rule, headers=headers, secrets=(*rule.secrets, *keys))
+        name: msgspec.structs.replace(rule, secrets=(*rule.secrets, *_keys(headers)))
         for name, rule in container_config.rules.items()
     }
-    return msgspec.structs.replace(container_config, rules=rules)
+    return msgspec.structs.replace(container_config, rules=rules, headers=headers)
+
+
+def clients_with_headers(
+    clients: Iterable[TemplateClient], headers: SuppliedHeaders
+) -> tuple[TemplateClient, ...]:
+    """Return the clients with `server.stape` headers for requests that have none of them."""
+    return tuple(
+        msgspec.structs.replace(client, headers=headers, secrets=(*client.secrets, *_keys(headers)))
+        for client in clients
+    )
+
+
+def _keys(headers: SuppliedHeaders) -> tuple[Secret, ...]:
+    return tuple(value for name, value in headers if name.endswith("key"))
 
 
 def hmac_keys_of(settings: Settings) -> dict[str, str]:

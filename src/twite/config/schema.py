@@ -47,6 +47,7 @@ from twite.gtm.container.parts import Operator
 
 _IN_FLIGHT: Final = Number(1, 64)
 _TIMEOUT: Final = duration(SECOND, MINUTE)
+_REDIRECT_EXAMPLE: Final = {"graph.facebook.com": "http://127.0.0.1:9000"}
 _HOSTS: Final = ListOf(
     Text(), lambda hosts, _: frozenset(host.strip("[]").lower() for host in hosts)
 )
@@ -268,6 +269,12 @@ class ContainerTable(msgspec.Struct, frozen=True, kw_only=True):
     allow_hosts: frozenset[str] = setting(
         [], "`tag[].allow_hosts` for all tags and client templates of the container", _HOSTS
     )
+    redirect: Mapping[str, str] = setting(
+        {},
+        "`tag[].redirect` for all tags of the container",
+        MapOf(Text(values.local_url)),
+        example=_REDIRECT_EXAMPLE,
+    )
 
 
 class WhenTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -330,7 +337,7 @@ class TagTable(msgspec.Struct, frozen=True, kw_only=True):
         {},
         "for tests, a table from host to the URL of a server on this machine",
         MapOf(Text(values.local_url)),
-        example={"graph.facebook.com": "http://127.0.0.1:9000"},
+        example=_REDIRECT_EXAMPLE,
     )
 
 

@@ -46,8 +46,8 @@ class StapeHeaders(msgspec.Struct, frozen=True, kw_only=True):
 
     identifier: str | None = setting(
         None,
-        "value of `x-gtm-identifier` for tags, if their request has none of the three "
-        "`x-gtm-…` headers",
+        "value of `x-gtm-identifier` for tags, triggers and clients, if their request has "
+        "none of the three `x-gtm-…` headers",
         example="twite",
     )
     default_domain: str | None = setting(

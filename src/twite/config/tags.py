@@ -81,7 +81,6 @@ def container_config(
             name=table.name,
             rate=table.rate,
             secrets=secrets,
-            redirect=table.redirect,
         )
     container = parts.Container(
         name="twite.toml",
@@ -212,6 +211,7 @@ def _rule(written: TagTable | ContainerTable, place: str, sources: Sequence[str]
         timeout=written.timeout,
         in_flight=written.in_flight,
         allow_hosts=written.allow_hosts,
+        redirect=written.redirect,
     )
 
 

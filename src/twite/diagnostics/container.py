@@ -19,7 +19,7 @@ from twite.diagnostics.stape_tag import stape_tag
 from twite.domain.errors import NotOpened, SettingsError
 from twite.domain.json_tree import Tree
 from twite.gateway.ports.findings import CheckFinding, amber, green, red
-from twite.gateway.ports.tags import NoGoogleToken, PersonHandling
+from twite.gateway.ports.tags import NoGoogleToken, PersonHandling, TagRule
 from twite.gateway.tags.run.readable_request import readable
 from twite.gtm.container import parts
 from twite.gtm.container.parts import Container, ContainerClient, ContainerTag, Variable
@@ -177,6 +177,9 @@ def _of_parts(settings: Settings, opened: Container) -> Iterator[CheckFinding]:
         yield from _without_google(settings, f"the template {name}", wanted)
     for tag in opened.tags:
         yield from stape_tag(settings, opened, tag)
+    if settings.imported is not None:
+        rule, setting = settings.imported.rule, "container.redirect"
+        yield from _redirected("all tags of the container", rule, setting)
     if settings.imported is not None and settings.imported.rule.persons is PersonHandling.HASHED:
         yield from _hashed(opened)
 
@@ -211,18 +214,22 @@ def tags(settings: Settings) -> Iterator[CheckFinding]:
         repeat = rule.repeat.value.replace("_", " ")
         yield green("tags", f"{tag.name}: {tag.template}, {sources}, persons {persons}, {repeat}")
         yield from stape_tag(settings, container, tag)
-        if rule.redirect:
-            places = ", ".join(f"{host} → {url}" for host, url in sorted(rule.redirect.items()))
-            yield amber(
-                "tags",
-                f"{tag.name}: requests are redirected for tests: {places}",
-                "The tag's requests to these hosts do not reach the vendor.",
-                "Remove redirect from its [[tag]] before production.",
-            )
+        yield from _redirected(tag.name, rule, "redirect from its [[tag]]")
         if rule.persons is PersonHandling.HASHED:
             setting = f"{_PERSONS} in its [[tag]]"
             yield from read_in_clear(container, tag, setting=setting)
             yield from sent_otherwise(container, tag, setting=setting)
+
+
+def _redirected(name: str, rule: TagRule, setting: str) -> Iterator[CheckFinding]:
+    if rule.redirect:
+        places = ", ".join(f"{host} → {url}" for host, url in sorted(rule.redirect.items()))
+        yield amber(
+            "tags",
+            f"{name}: requests are redirected for tests: {places}",
+            "The tag's requests to these hosts do not reach the vendor.",
+            f"Remove {setting} before production.",
+        )
 
 
 def read_in_clear(

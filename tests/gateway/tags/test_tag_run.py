@@ -10,7 +10,7 @@ import pytest
 from twite.domain.secret import Secret
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.ports.ownership import LEASE_IS_OVER
-from twite.gateway.ports.tags import ContainerConfig, TagRule
+from twite.gateway.ports.tags import ContainerConfig, TagRule, completed
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.gateway.tags.google.requests import GoogleClient
 from twite.gateway.tags.run.outbound import MOST_REQUESTS, RunContext
@@ -77,6 +77,7 @@ class Stage:
         make=QuickJsEngine,
         engines=None,
         draw=0,
+        headers=(),
         **said,
     ):
         """Run a tag, and perhaps one before it and one after it."""
@@ -106,6 +107,7 @@ class Stage:
         container_config = ContainerConfig(
             container=Container(tags=tuple(tags), templates=templates, variables=(lot,)),
             rules={"crm": rule},
+            headers=headers,
         )
         letter = TagPayload(
             pixel="o8z6j", at=1_795_600_000_000, event=event or {"event_name": "x"}, draw=draw
@@ -408,11 +410,9 @@ data.gtmOnSuccess();
     [((), "own k"), ((("x-gtm-identifier", "theirs"),), "theirs None")],
 )
 async def test_headers_of_the_settings_are_for_requests_without_any_of_them(sent, read):
-    rule = TagRule(name="crm", headers=STAPE_HEADERS)
+    request = completed(Incoming(headers=sent), STAPE_HEADERS)
 
-    completed = rule.completed(Incoming(headers=sent))
-
-    assert " ".join(str(dict(completed.headers).get(name)) for name, _ in STAPE_HEADERS) == read
+    assert " ".join(str(dict(request.headers).get(name)) for name, _ in STAPE_HEADERS) == read
 
 
 async def test_a_template_reads_the_headers_of_the_settings():

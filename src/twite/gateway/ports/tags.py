@@ -27,6 +27,17 @@ ANY_HOST: Final = "*"
 FORWARDED_HOST: Final = "X-Forwarded-Host"
 
 
+SuppliedHeaders = tuple[tuple[str, Secret], ...]
+
+
+def completed(request: Incoming, headers: SuppliedHeaders) -> Incoming:
+    """Return the request with the headers, unless it has one of them."""
+    if not headers or {name for name, _ in headers} & {name for name, _ in request.headers}:
+        return request
+    added = tuple((name, value.reveal()) for name, value in headers)
+    return msgspec.structs.replace(request, headers=(*request.headers, *added))
+
+
 def policy_for(policy: ConsentPolicy) -> ConsentPolicy:
     """Return a source's policy for tags, which have no restricted data use."""
     return msgspec.structs.replace(policy, can_restrict=False)
@@ -51,8 +62,8 @@ class TagRule(msgspec.Struct, frozen=True, kw_only=True):
 
     `timeout` is the milliseconds for a run, `rate` the runs in fifteen minutes, `in_flight` the
     concurrent runs. `sources` None means all. `allow_hosts` may have private addresses. `secrets`
-    are masked in logs and stored responses. `headers` are added to a template's request if it has
-    none of them. `redirect` has loopback URLs to call instead of a host; the host `*` is any other.
+    are masked in logs and stored responses. `redirect` has loopback URLs to call instead of a host;
+    the host `*` is any other.
     """
 
     name: str
@@ -64,7 +75,6 @@ class TagRule(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int = 8
     allow_hosts: frozenset[str] = frozenset()
     secrets: tuple[Secret, ...] = ()
-    headers: tuple[tuple[str, Secret], ...] = ()
     redirect: Mapping[str, str] = {}
 
     @property
@@ -76,13 +86,6 @@ class TagRule(msgspec.Struct, frozen=True, kw_only=True):
     def is_cautious(self) -> bool:
         """Whether ambiguous runs are held for a user."""
         return self.repeat is RepeatPolicy.AT_MOST_ONCE
-
-    def completed(self, request: Incoming) -> Incoming:
-        """Return the request with `headers`, unless it has one of them."""
-        if {name for name, _ in self.headers} & {name for name, _ in request.headers}:
-            return request
-        added = tuple((name, value.reveal()) for name, value in self.headers)
-        return msgspec.structs.replace(request, headers=(*request.headers, *added))
 
     def redirected(self, asked: WebRequest) -> WebRequest | None:
         """Return the request to the local server that stands for its host, if there is one."""
@@ -105,11 +108,17 @@ class TagRule(msgspec.Struct, frozen=True, kw_only=True):
 class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """A container, and the rules of its tags by name.
 
-    A tag without a rule runs only as a setup or cleanup tag.
+    A tag without a rule runs only as a setup or cleanup tag. `headers` are added to a request that
+    has none of them, for templates and variables; they are never stored.
     """
 
     container: Container
     rules: dict[str, TagRule]
+    headers: SuppliedHeaders = ()
+
+    def completed(self, request: Incoming) -> Incoming:
+        """Return the request with `headers`, unless it has one of them."""
+        return completed(request, self.headers)
 
 
 class TagRemark(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,7 +20,13 @@ from twite.domain.times import MINUTE, SECOND
 from twite.formats.ga4 import read as ga4
 from twite.gateway.ports.events import ClientSaid, Observer, SilentObserver, Troubled
 from twite.gateway.ports.machine import Clock, Randomness
-from twite.gateway.ports.tags import ContainerRun, KeepsItems, RunsTemplates
+from twite.gateway.ports.tags import (
+    ContainerRun,
+    KeepsItems,
+    RunsTemplates,
+    SuppliedHeaders,
+    completed,
+)
 from twite.gateway.preview.trace import current
 from twite.gateway.tags.clients.conversation import (
     ClientConversation,
@@ -50,7 +56,7 @@ class TemplateClient(msgspec.Struct, frozen=True, kw_only=True):
 
     Fields of a client in a `container` may refer to variables; with `defaults`, missing fields get
     their defaults. `secrets` never appear in the log; `allow_hosts` names hosts that may have
-    private addresses.
+    private addresses. `headers` are added to a request that has none of them.
     """
 
     name: str
@@ -62,6 +68,7 @@ class TemplateClient(msgspec.Struct, frozen=True, kw_only=True):
     defaults: bool = True
     secrets: tuple[Secret, ...] = ()
     allow_hosts: frozenset[str] = frozenset()
+    headers: SuppliedHeaders = ()
 
     def fields_for(self, request: Incoming, *, now: int, draw: int = 0) -> dict[str, Tree]:
         """Return the fields with the values of variables; `draw` is the random seed.
@@ -206,6 +213,7 @@ class Clients:
         await asyncio.gather(*talks, return_exceptions=True)
 
     def _call(self, client: TemplateClient, request: Incoming) -> Call:
+        request = completed(request, client.headers)
         now, seed = self.clock.now(), int(self.randomness.fraction() * (1 << 48))
         return Call(
             fields=client.fields_for(request, now=now, draw=seed),

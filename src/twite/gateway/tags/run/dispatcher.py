@@ -160,9 +160,11 @@ class TagDispatcher:
             if trace is not None:
                 preview = PreviewedTagEvent(trace, parsed, ingest=self._ingest)
             for container_config in self.container_configs:
-                planned = await self._planned(container_config, occasion, source.name)
+                # Payloads hold the request as it came, without the settings' headers.
+                seen = structs.replace(occasion, request=container_config.completed(request))
+                planned = await self._planned(container_config, seen, source.name)
                 if preview is not None:
-                    await preview.record(container_config, planned)
+                    await preview.record(container_config, planned, seen)
                 unfired += _without_fire(
                     planned, container_config, source.name, index=tag_event.index
                 )

@@ -7,6 +7,7 @@ from twite.gateway.preview.trace import PreviewEvent, RequestTrace
 from twite.gateway.tags.run.parsed_event import ParsedTagEvent
 from twite.gateway.tags.run.variables import IngestEvaluation
 from twite.gtm.container.plan import FiringPlan
+from twite.gtm.container.values import EventContext
 from twite.redaction.mask_line import LineMask
 
 
@@ -27,9 +28,11 @@ class PreviewedTagEvent:
             consent = f"{consent}: {verdict.reason}"
         self._seen = self.trace.event(self.parsed.name, self.parsed.occasion.event, consent)
 
-    async def record(self, container_config: ContainerConfig, planned: FiringPlan) -> None:
+    async def record(
+        self, container_config: ContainerConfig, planned: FiringPlan, occasion: EventContext
+    ) -> None:
         """Record the variables, triggers and verdicts of one container."""
-        seen, occasion = self._seen, self.parsed.occasion
+        seen = self._seen
         if seen is None:
             return
         rules = container_config.rules

@@ -46,7 +46,7 @@ class RunInput(msgspec.Struct, frozen=True, kw_only=True):
         occasion = EventContext(
             event=payload.event,
             now=payload.at,
-            request=self.rule.completed(payload.request),
+            request=self.container_config.completed(payload.request),
             client=payload.client,
             consent=payload.granted,
             draw=payload.draw or self.seed,
@@ -69,7 +69,7 @@ class RunInput(msgspec.Struct, frozen=True, kw_only=True):
             now=payload.at,
             seed=self.seed,
             event=fired.event,
-            request=self.rule.completed(payload.request),
+            request=self.container_config.completed(payload.request),
             container=self.version,
             client=client_name(self.container_config.container, payload.client),
             storage=storage.of(fired.template),
