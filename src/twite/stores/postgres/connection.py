@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
@@ -16,6 +16,8 @@ from twite.stores.postgres.dialect import PostgresStatement, shared
 # A view is one snapshot.
 _VIEW: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _CONNECT_WITHIN: Final = 5.0  # seconds
+# Of several hosts, one may be gone without a word: the next must be tried within a lease.
+NEXT_HOST_AFTER: Final = 2.0  # seconds
 _STATEMENTS: Final = 400
 # A statement that writes waits at most for the locks of other short transactions.
 STALLED: Final = 20.0  # seconds
@@ -60,7 +62,8 @@ class Address:
         self.statements = int(cache) if re.fullmatch(r"[0-9]{1,6}", cache) else _STATEMENTS
         self.attributes = own.get("target_session_attrs", "read-write")
         rest = [pair for pair in options if pair[0] not in _OWN_OPTIONS]
-        self._url = urlunsplit(parts._replace(query=urlencode(rest)))
+        # One for each host. The first is the one that accepted writes last.
+        self.urls = _urls(parts, rest)
         user, _, hosts = parts.netloc.rpartition("@")
         name = user.partition(":")[0]
         where = hosts or own.get("host", "")
@@ -73,10 +76,30 @@ class Address:
         return f"Address({self.shown})"
 
     async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
-        """Open a connection for writing. Raises one of LOST, READ_ONLY or PostgresError."""
+        """Open a connection for writing. Raises one of LOST, READ_ONLY or PostgresError.
+
+        The driver alone would not try a host after one that starts, shuts down or does not answer.
+        """
+        within = NEXT_HOST_AFTER if len(self.urls) > 1 else _CONNECT_WITHIN
+        failed: BaseException | None = None
+        for url in tuple(self.urls):
+            try:
+                driver = await self._connected(url, within)
+            except (*LOST, *READ_ONLY, asyncpg.PostgresError) as error:
+                # That one of them is a standby is no news.
+                failed = error if failed is None or isinstance(failed, READ_ONLY) else failed
+                continue
+            # Another task may have found it meanwhile.
+            self.urls.remove(url)
+            self.urls.insert(0, url)
+            return driver
+        assert failed is not None  # noqa: S101 - there is at least one host
+        raise failed
+
+    async def _connected(self, url: str, within: float) -> "asyncpg.Connection[asyncpg.Record]":
         return await asyncpg.connect(
-            self._url,
-            timeout=_CONNECT_WITHIN,
+            url,
+            timeout=within,
             statement_cache_size=self.statements,
             # A prepared statement may live as long as its connection.
             max_cached_statement_lifetime=0,
@@ -100,6 +123,22 @@ class Address:
         found = LedgerUnavailable(reason=self.reason(error), retry_after=RETRY_AFTER)
         found.__cause__ = error
         return found
+
+
+def _urls(parts: SplitResult, options: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the URL of each host; where hosts and ports do not match, the driver says so."""
+    user, at, named = parts.netloc.rpartition("@")
+    given = dict(options)
+    hosts = (named or given.pop("host", "")).split(",")
+    ports = given.pop("port", "").split(",")
+    if len(hosts) == 1 or len(ports) not in {1, len(hosts)}:
+        return [urlunsplit(parts._replace(query=urlencode(options)))]
+    urls = []
+    for host, port in zip(hosts, ports * len(hosts) if len(ports) == 1 else ports, strict=True):
+        own = given | ({} if named else {"host": host}) | ({"port": port} if port else {})
+        netloc = f"{user}{at}{host}" if named else parts.netloc
+        urls.append(urlunsplit(parts._replace(netloc=netloc, query=urlencode(own))))
+    return urls
 
 
 class ResultRows:

@@ -1,0 +1,94 @@
+"""Several hosts in store.url: the primary is found, whatever state the others are in."""
+
+import asyncio
+import struct
+import tempfile
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from twite.gateway.ports.store import StoreOptions
+from twite.stores.postgres import connection
+from twite.stores.postgres.connection import Address
+from twite.stores.postgres.store import PostgresStore
+from twite.testing.laws.actions import record
+
+OPTIONS = StoreOptions()
+
+
+async def is_starting_up(reader, writer):
+    await reader.read(1_000)
+    fields = b"SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0"
+    writer.write(b"E" + struct.pack("!i", len(fields) + 4) + fields)
+    await writer.drain()
+    writer.close()
+
+
+async def hangs_up(reader, writer):
+    await reader.read(1_000)
+    writer.close()
+
+
+async def is_silent(reader, writer):
+    await reader.read()
+    writer.close()
+
+
+@asynccontextmanager
+async def a_host(behaviour):
+    """Listen as a PostgreSQL server does; yield the folder of the socket, and the connections."""
+    connections = []
+
+    async def connected(reader, writer):
+        connections.append(writer)
+        await behaviour(reader, writer)
+
+    with tempfile.TemporaryDirectory(prefix="twite-host-") as folder:
+        server = await asyncio.start_unix_server(connected, Path(folder) / ".s.PGSQL.5432")
+        yield folder, connections
+        server.close()
+        for writer in connections:
+            writer.close()
+
+
+def with_host(url, folder):
+    """Return a database's URL with another host in front."""
+    return url.replace("?host=", f"?host={folder},")
+
+
+@pytest.mark.parametrize("behaviour", [is_starting_up, hangs_up, is_silent])
+async def test_a_host_that_does_not_serve_does_not_hide_the_next_one(
+    postgres_url, monkeypatch, behaviour
+):
+    monkeypatch.setattr(connection, "NEXT_HOST_AFTER", 0.2)
+    async with a_host(behaviour) as (folder, _):
+        store = await PostgresStore.open(with_host(postgres_url, folder), OPTIONS)
+        await record(store, "order-1")
+        await store.close()
+
+
+async def test_the_host_that_answered_is_asked_first(postgres_url):
+    async with a_host(hangs_up) as (folder, connections):
+        address = Address(with_host(postgres_url, folder))
+        for _ in range(3):
+            driver = await address.connect()
+            await driver.close()
+
+    assert len(connections) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("postgresql://twite:p@db/ledger?sslmode=require", ["twite:p@db/ledger?sslmode=require"]),
+        ("postgresql://db1:1,db2:2,db3/ledger", ["db1:1/ledger", "db2:2/ledger", "db3/ledger"]),
+        (
+            "postgresql://twite@/ledger?host=/run/a,/run/b&port=1,2",
+            ["twite@/ledger?host=%2Frun%2Fa&port=1", "twite@/ledger?host=%2Frun%2Fb&port=2"],
+        ),
+        ("postgresql://db1,db2/ledger?port=6432", ["db1/ledger?port=6432", "db2/ledger?port=6432"]),
+    ],
+)
+def test_each_host_has_its_port_and_all_other_options(url, hosts):
+    assert Address(url).urls == [f"postgresql://{host}" for host in hosts]
