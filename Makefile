@@ -13,11 +13,11 @@ TRIALS ?= tests/journeys tests/trials tests/engines/test_engine_process.py tests
 # Tests start hundreds of processes: without bytecode on disk each would compile all it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test chromium php check format lint types floors cover bench torture oracle axe screenshots lock clean
+.PHONY: help demo test chromium php check format lint types floors cover bench torture postgres oracle axe screenshots lock clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/pyvenv.cfg:
 	@test -n "$(PYTHON)" || { echo "Twite needs Python 3.11 or newer: install it, or say which one with make PYTHON=/path/to/python3" >&2; exit 1; }
@@ -86,6 +86,10 @@ torture: $(DEV_STAMP)  ## the long trials of every promise, and a table of their
 		$(BIN)/python -m pytest -n $(JOBS) -m "not alone" $(TRIALS) $(ARGS) || ended=$$?; \
 		$(BIN)/python -m pytest -n 0 -m alone $(TRIALS) $(ARGS) || { [ $$? = 5 ] || ended=1; }; \
 		$(BIN)/python tests/trials/figures.py torture.jsonl; [ $$ended = 0 ] || [ $$ended = 5 ]
+
+# The short forms of these run in `make test`.
+postgres:  ## the long trials of several gateways on PostgreSQL: kills, failovers, cuts (an hour)
+	@$(MAKE) --no-print-directory torture TRIALS="tests/trials/test_several_gateways.py tests/trials/test_postgres_cuts.py"
 
 .oracle/.done:
 	@command -v npm > /dev/null || { echo "make oracle needs node and npm" >&2; exit 1; }

@@ -1,357 +1,103 @@
 """Three gateways on one database, killed, stopped and cut off under load.
 
 A gateway that stops for longer than its lease has batches claimed when it stops: others send them,
-and it must not send them when it goes on. The emulator says what X received and when, the database
-when a success was committed.
+and it must not send them when it goes on. Meanwhile the database crashes, fails over to its
+standby, and loses connections around COMMIT.
 """
 
-import http.client
-import json
 import os
 import random
 import signal
-import subprocess
-import sys
-import threading
 import time
-from contextlib import ExitStack, closing
-from itertools import cycle
-from pathlib import Path
-from typing import ClassVar
-from urllib.parse import urlsplit
+from contextlib import ExitStack
 
 import pytest
+from gateways_on_postgres import (
+    GATEWAYS,
+    LEASE,
+    LONG,
+    SEED,
+    TIMEOUT,
+    Trial,
+    Unfenced,
+)
 
-from postgres_server import PostgresServer, programs
-from twite.testing.emulator import running_emulator
-from twite.testing.gateway import BalanceWatch, GatewayProcess, environment, wait_for
+from twite.testing.gateway import BalanceWatch
 
-LONG = os.environ.get("TWITE_TRIAL") == "1"
 # A round: a gateway stops for longer than its lease; meanwhile others are killed, and connections
 # are cut; then the database restarts. Two thirds of the long form's restarts are crashes.
 ROUNDS = int(os.environ.get("TWITE_TRIAL_ROUNDS", "20")) if LONG else 1
-KILLS, CUTS = (10, 3) if LONG else (1, 2)
-POSTERS, EACH, REST = (4, 50, 0.02) if LONG else (2, 20, 0.05)
-REPEATED = 0.3
-GATEWAYS = 3
-TIMEOUT = 1  # seconds: the longest request
-LEASE = 8
-STOPPED = LEASE + TIMEOUT + 4
-PIXELS = {f"trial{n}": f"event{n}" for n in range(4)}
-KEYS = cycle(f"a-key-of-the-shop-of-{pixel}" for pixel in PIXELS)
-SLOW = str(Path(__file__).with_name("slow_sender.py"))
-SWITCHES = ("rate_limit=1000000000", "dedup_scope=all", "log_bodies=1000000")
-
-SETTINGS = """
-[server]
-listen = "127.0.0.1:0"
-[store]
-url = "{url}"
-[x]
-api_url = "{x}"
-rate = 10000000
-timeout = "{timeout}s"
-batch = 100
-[log]
-level = "warning"
-"""
-PIXEL = """
-[[pixel]]
-id = "{pixel}"
-account = "account{pixel}"
-auth = {{ pixel_token = "token-of-{pixel}" }}
-events = {{ purchase = "{event}" }}
-[[source]]
-name = "shop-{pixel}"
-key = "a-key-of-the-shop-of-{pixel}"
-pixel = "{pixel}"
-"""
-
-
-class SlowSender(subprocess.Popen):
-    """Starts a gateway through slow_sender.py."""
-
-    words: ClassVar[list[str]] = []
-
-    def __init__(self, command, **more):
-        super().__init__([sys.executable, SLOW, *self.words, *command[3:]], **more)
-
-
-class UnfencedSender(SlowSender):
-    words: ClassVar[list[str]] = ["--no-fence"]
-
-
-class Node(GatewayProcess):
-    """One of the gateways, in a folder of its own."""
-
-    popen = SlowSender
-
-    def __init__(self, folder, url, x):
-        folder.mkdir()
-        config = folder / "twite.toml"
-        config.write_text(
-            SETTINGS.format(url=url, x=x, timeout=TIMEOUT)
-            + "".join(PIXEL.format(pixel=pixel, event=event) for pixel, event in PIXELS.items())
-        )
-        super().__init__(config, note=folder / "twite.postgresql.gateway", key=next(KEYS))
-        self.environment = environment() | {"PYTHONPATH": str(Path(__file__).parent)}
-
-    def balance(self):
-        """Return what a source may see, of one source after the other."""
-        self.key = next(KEYS)
-        return super().balance()
-
-    def pause(self):
-        self.process.send_signal(signal.SIGSTOP)
-
-    def go_on(self):
-        self.process.send_signal(signal.SIGCONT)
-
-
-class Unfenced(Node):
-    popen = UnfencedSender
-
-
-class Shops:
-    """Post orders of all pixels to random gateways; 30 % are posted again, to another one."""
-
-    def __init__(self, gateways):
-        self.gateways = gateways
-        self.acknowledged = set()
-        self.answers = {"accepted": 0, "duplicates": 0}
-        self.problems = []
-        self._stopping = threading.Event()
-        self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._post_on, args=(n,)) for n in range(POSTERS)]
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *error):
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _post_on(self, number):
-        chance = random.Random(number)
-        made, past = 0, []
-        while not self._stopping.wait(REST):
-            if past and chance.random() < REPEATED:
-                pixel, ids = chance.choice(past[-20:])
-            else:
-                pixel = chance.choice(list(PIXELS))
-                ids = [f"{number}-{made + n}" for n in range(EACH)]
-                made += EACH
-                past.append((pixel, ids))
-            self._post(chance.choice(self.gateways), pixel, ids)
-
-    def _post(self, gateway, pixel, ids):
-        body = json.dumps(
-            {
-                "conversions": [
-                    {"event": "purchase", "conversion_id": id_, "email": f"{id_}@example.com"}
-                    for id_ in ids
-                ]
-            }
-        )
-        headers = {
-            "Authorization": f"Bearer a-key-of-the-shop-of-{pixel}",
-            "Content-Type": "application/json",
-        }
-        try:
-            with closing(
-                http.client.HTTPConnection(urlsplit(gateway.url).netloc, timeout=2)
-            ) as connection:
-                connection.request("POST", "/v1/conversions", body=body, headers=headers)
-                answer = connection.getresponse()
-                reply = json.loads(answer.read())
-        except (OSError, http.client.HTTPException, ValueError):
-            return
-        with self._lock:
-            if answer.status == 202:
-                self.acknowledged.update((pixel, id_) for id_ in ids)
-                for name in self.answers:
-                    self.answers[name] += reply[name]
-                if reply["accepted"] + reply["duplicates"] != len(ids):
-                    self.problems.append(str(reply))
-            elif answer.status not in {429, 503}:
-                self.problems.append(f"{answer.status}: {reply}")
-
-
-class Trial:
-    """The gateways on one database, and what X and the database know in the end."""
-
-    def __init__(self, stack, folder, make):
-        self.server = PostgresServer(programs(), track_commit_timestamp="on", max_connections="100")
-        stack.callback(self.server.remove)
-        self.url = self.server.create("ledger")
-        self.x = stack.enter_context(running_emulator(*SWITCHES))
-        self.x.add(
-            pixels=[
-                {"id": pixel, "account": "18ce54d4x5t", "token": f"token-of-{pixel}"}
-                for pixel in PIXELS
-            ],
-            events=[
-                {"id": event, "pixel": pixel, "name": "purchase", "type": "PURCHASE"}
-                for pixel, event in PIXELS.items()
-            ],
-        )
-        self.gateways = [make(folder / str(n), self.url, self.x.url) for n in range(GATEWAYS)]
-        for gateway in self.gateways:
-            stack.enter_context(gateway)
-        wait_for(lambda: len(self.owners()) == len(PIXELS), seconds=20)
-        self.done = {"kills": 0, "stops": 0, "restarts": 0, "cuts": 0}
-        self.taken_over = []
-
-    def psql(self, statement):
-        return self.server.psql(statement, "ledger")
-
-    def owners(self):
-        """Return the live owner of each account that has one."""
-        rows = self.psql(
-            "SELECT account, node FROM ownership WHERE account <> '#leader' AND node IN "
-            "(SELECT id FROM node)"
-        )
-        return dict(row.split("|") for row in rows.splitlines())
-
-    def nodes(self):
-        """Return the number of nodes that were not fenced."""
-        return int(self.psql("SELECT count(*) FROM node"))
-
-    def cut(self):
-        """End half of the connections."""
-        self.psql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE application_name = 'twite' AND random() < 0.5"
-        )
-        self.done["cuts"] += 1
-
-    def kill(self, gateway):
-        gateway.kill()
-        self.done["kills"] += 1
-
-    def restart_database(self, how):
-        self.server.stop(how)
-        time.sleep(0.3)
-        self.server.start()
-        self.done["restarts"] += 1
-
-    def take_over(self, gateway):
-        """Kill a gateway, and measure when all accounts have a live owner again."""
-        wait_for(lambda: self.nodes() == GATEWAYS)
-        self.kill(gateway)
-        began = time.monotonic()
-        wait_for(lambda: self.nodes() < GATEWAYS and len(self.owners()) == len(PIXELS))
-        self.taken_over.append(time.monotonic() - began)
-        gateway.start()
-
-    def received(self):
-        """Return when X received each (pixel, conversion id)."""
-        events = {event: pixel for pixel, event in PIXELS.items()}
-        arrivals = {}
-        for entry in self.x.received(bodies=True)["entries"]:
-            for conversion in json.loads(entry["body"] or '{"conversions": []}')["conversions"]:
-                key = events[conversion["event_id"]], conversion["conversion_id"]
-                arrivals.setdefault(key, []).append(entry["at"])
-        return arrivals
-
-    def succeeded(self):
-        """Return when the first success of each (pixel, conversion id) was committed."""
-        rows = self.psql(
-            "SELECT lane.pixel, conversion.conversion_id, min(extract(epoch FROM "
-            "pg_xact_commit_timestamp(attempted.xmin))) "
-            "FROM attempted JOIN attempt ON attempt.id = attempted.attempt "
-            "JOIN conversion ON conversion.id = attempted.delivery "
-            "JOIN lane ON lane.id = conversion.lane "
-            "WHERE attempt.outcome = 'delivered' GROUP BY 1, 2"
-        )
-        return {
-            (pixel, id_): float(at)
-            for pixel, id_, at in (row.split("|") for row in rows.splitlines())
-        }
-
-    def drained(self):
-        wait_for(
-            lambda: self.psql("SELECT count(*) FROM outbox") == "0",
-            self.gateways[0].ended,
-            seconds=120,
-        )
-        # Of all sources at one moment.
-        names = "delivered", "dead", "held", "pending"
-        counts = self.psql(
-            "SELECT (SELECT sum(delivered) FROM tally), "
-            "count(*) FILTER (WHERE state = 'dead'), count(*) FILTER (WHERE state = 'held'), "
-            "count(*) FILTER (WHERE state IN ('queued', 'sending')) FROM outbox"
-        )
-        return dict(zip(names, map(int, counts.split("|")), strict=True))
-
-
-def stop_beyond_the_lease(trial, meanwhile=lambda _: None):
-    """Stop a gateway that owns accounts until others have sent what it had claimed."""
-    chance = random.Random(trial.done["stops"])
-    stopped = chance.choice(trial.gateways)
-    stopped.pause()
-    end = time.monotonic() + STOPPED
-    meanwhile(stopped)
-    time.sleep(max(0.0, end - time.monotonic()))
-    stopped.go_on()
-    trial.done["stops"] += 1
+KILLS, CUTS, COMMITS = (10, 3, 3) if LONG else (1, 2, 2)
 
 
 @pytest.mark.alone
 @pytest.mark.timeout(7_200 if LONG else 240)
 def test_several_gateways_lose_nothing_and_send_nothing_after_its_success(tmp_path, figure):
-    chance = random.Random(1)
+    chance = random.Random(SEED)
     with ExitStack() as stack:
-        trial = Trial(stack, tmp_path, Node)
+        trial = Trial(stack, tmp_path)
         watches = [stack.enter_context(BalanceWatch(gateway)) for gateway in trial.gateways]
-        with Shops(trial.gateways) as shops:
-
-            def disturb(stopped):
-                others = [gateway for gateway in trial.gateways if gateway is not stopped]
-                for number in range(max(KILLS, CUTS)):
-                    time.sleep(chance.uniform(0.2, 0.8))
-                    if number < CUTS:
-                        trial.cut()
-                    if number < KILLS:
-                        gateway = chance.choice(others)
-                        trial.kill(gateway)
-                        gateway.start()
-
+        with trial.shops as shops:
             for number in range(ROUNDS):
-                stop_beyond_the_lease(trial, disturb)
-                time.sleep(2)
-                trial.restart_database(signal.SIGQUIT if number % 3 else signal.SIGINT)
-                if number % 5 == 0:
-                    time.sleep(4)
-                    trial.take_over(chance.choice(trial.gateways))
-        balance = trial.drained()
-        arrivals, succeeded = trial.received(), trial.succeeded()
+                one_round(trial, number, chance)
+        outcome = trial.outcome()
+        commits = trial.servers.cuts()
 
-    resent = [key for key, times in arrivals.items() if len(times) > 1]
-    late = [key for key in resent if any(at > succeeded[key] for at in arrivals[key])]
     samples = sum(watch.samples for watch in watches)
     figure(
         "several gateways on one database",
-        f"{GATEWAYS} gateways, {', '.join(f'{many} {what}' for what, many in trial.done.items())}; "
+        f"seed {SEED}: {GATEWAYS} gateways, "
+        f"{', '.join(f'{many} {what}' for what, many in trial.done.items())}, "
+        f"{commits.total()} connections cut around COMMIT ({commits['after']} after it); "
         f"{len(shops.acknowledged):,} conversions acknowledged, {shops.answers['duplicates']:,} "
-        f"answered as duplicates; {len(resent):,} resent as ambiguous, {len(late)} after a "
-        f"recorded success, {len(shops.acknowledged - arrivals.keys())} lost; balance 0 at "
-        f"{samples} looks; taken over in {', '.join(f'{took:.1f}' for took in trial.taken_over)} s",
+        f"answered as duplicates; {outcome.resent:,} resent as ambiguous, {len(outcome.late)} "
+        f"after a recorded success, {len(outcome.lost)} lost; balance 0 at {samples} looks; "
+        f"no acknowledgement for {seconds(trial.stalls)} after the primary was killed; "
+        f"taken over in {seconds(trial.taken_over)}",
     )
     assert shops.problems == []
-    assert shops.acknowledged - arrivals.keys() == set()
-    assert late == []
+    assert outcome.lost == set()
+    assert outcome.late == []
     # New twice: two conversions with one id.
-    many = len(arrivals)
-    assert len(succeeded) == many
-    assert balance == {"delivered": many, "dead": 0, "held": 0, "pending": 0}
+    many = len(outcome.arrived)
+    assert outcome.succeeded == many
+    assert outcome.balance == {"delivered": many, "dead": 0, "held": 0, "pending": 0}
     assert [residue for watch in watches for residue in watch.residues] == []
     assert samples
+    assert commits.total() >= COMMITS
     # One second more is for the looks of the others; four are for a machine with other work.
     assert max(trial.taken_over) <= LEASE + TIMEOUT + 1 + 4
+
+
+def one_round(trial, number, chance):
+    """Disturb everything once. In every other round, the primary is killed."""
+
+    def disturb(stopped):
+        others = [gateway for gateway in trial.gateways if gateway is not stopped]
+        trial.servers.cut_commits(COMMITS)
+        for step in range(max(KILLS, CUTS)):
+            time.sleep(chance.uniform(0.2, 0.8))
+            if step < CUTS:
+                trial.cut()
+            if step < KILLS:
+                gateway = chance.choice(others)
+                trial.kill(gateway)
+                gateway.start()
+        if number % 4 == 0:
+            trial.promote()
+
+    trial.stop_beyond_the_lease(disturb)
+    time.sleep(2)
+    trial.restart_database(signal.SIGQUIT if number % 3 else signal.SIGINT)
+    if number % 4 == 2:
+        trial.promote()
+    if number % 5 == 0:
+        time.sleep(4)
+        trial.take_over(chance.choice(trial.gateways))
+
+
+def seconds(times):
+    return f"{', '.join(f'{time:.1f}' for time in times)} s"
 
 
 @pytest.mark.alone
@@ -360,13 +106,11 @@ def test_several_gateways_lose_nothing_and_send_nothing_after_its_success(tmp_pa
 def test_without_the_check_of_the_lease_conversions_are_sent_after_their_success(tmp_path, figure):
     with ExitStack() as stack:
         trial = Trial(stack, tmp_path, Unfenced)
-        with Shops(trial.gateways):
+        with trial.shops:
             for _ in range(4):
-                stop_beyond_the_lease(trial)
+                trial.stop_beyond_the_lease()
                 time.sleep(2)
-        trial.drained()
-        arrivals, succeeded = trial.received(), trial.succeeded()
+        late = trial.outcome().late
 
-    late = [key for key, times in arrivals.items() if any(at > succeeded[key] for at in times)]
     figure("several gateways without the check", f"{len(late)} sent after a recorded success")
     assert late
