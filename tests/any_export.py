@@ -132,6 +132,10 @@ class AnyExport:
         made = self._named("Trigger", "triggerId")
         word = self._randomness.choice(["CUSTOM_EVENT", "ALWAYS", "SERVER_PAGEVIEW", "LINK_CLICK"])
         made |= {"type": word, "filter": [self._condition()]}
+        if self._randomness.random() < 0.2:
+            ids = [{"type": "TRIGGER_REFERENCE", "value": "2147479574"}]
+            listed = {"type": "LIST", "key": "triggerIds", "list": ids}
+            return made | {"type": "TRIGGER_GROUP", "parameter": [listed]}
         if self._randomness.random() < 0.7:
             made["customEventFilter"] = [self._condition()]
         return made

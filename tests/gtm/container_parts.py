@@ -44,8 +44,8 @@ def tag(name="Post", **more):
     return ContainerTag(**{"name": name, "template": "Poster", "triggers": ("All Events",), **more})
 
 
-def trigger(name, *when):
-    return ContainerTrigger(name=name, when=when)
+def trigger(name, *when, all_of=()):
+    return ContainerTrigger(name=name, when=when, all_of=all_of)
 
 
 def container(*tags, variables=(), triggers=(), transformations=(), templates=None, **more):

@@ -37,7 +37,10 @@ FULL = container(
         consent=("ad_storage",),
     ),
     tag("Last"),
-    triggers=[trigger("P", condition("{{_event}}", "matches", "^a$", negate=True))],
+    triggers=[
+        trigger("P", condition("{{_event}}", "matches", "^a$", negate=True)),
+        trigger("G", all_of=("P", "All Events")),
+    ],
     variables=[
         Variable(name="C", type=VariableSource.CONSTANT, value={"kept": ["as", "it", "is"]}),
         Variable(
@@ -135,6 +138,14 @@ def test_a_wrong_file_is_refused_with_its_place_and_the_cure(text, said):
         (
             container(tag(unless=("P",))),
             "tag[0].unless[0]: there is no trigger 'P'. Known here: All Events",
+        ),
+        (
+            container(triggers=[trigger("G", all_of=("P",))]),
+            "trigger[0].all_of[0]: there is no trigger 'P'. Known here: All Events, G",
+        ),
+        (
+            container(triggers=[trigger("G", all_of=("H",)), trigger("H", all_of=("G",))]),
+            "trigger: circular dependency: G → H → G",
         ),
         (
             container(tag(template="P")),

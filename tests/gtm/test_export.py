@@ -178,6 +178,86 @@ def test_a_trigger_has_the_filter_on_its_event_and_the_others():
     ]
 
 
+def group(name, *ids, number="9", **more):
+    listed = [{"type": "TRIGGER_REFERENCE", "value": id_} for id_ in ids]
+    listed = [{"type": "LIST", "key": "triggerIds", "list": listed}]
+    return {
+        "triggerId": number, "name": name, "type": "TRIGGER_GROUP", "parameter": listed, **more
+    }  # fmt: skip
+
+
+def test_a_trigger_group_lists_triggers_wherever_they_are_in_the_export():
+    found = brought(
+        trigger=[
+            group("All", "5", "8"),
+            group("Inner", "5", "2147479574", number="8"),
+            trigger("P"),
+        ],
+        tag=[tag("It", fires=("9",))],
+    )
+
+    groups = {each.name: each.all_of for each in found.container.triggers}
+    assert groups == {"P": (), "Inner": ("P", "All Events"), "All": ("P", "Inner")}
+    assert found.container.tags[0].triggers == ("All",)
+    assert told(found, "trigger", "All") == (
+        "differs", "it fires if all its triggers match the same event"
+    )  # fmt: skip
+
+
+def test_a_trigger_group_has_its_filter_too():
+    filter_ = [condition("CONTAINS", text("arg0", "x"), text("arg1", "y"))]
+
+    found = brought(trigger=[trigger("P"), group("All", "5", filter=filter_)])
+
+    made = found.container.triggers[1]
+    assert (made.all_of, [each.left for each in made.when]) == (("P",), ["x"])
+
+
+TWICE = (
+    "it lists the trigger 'P' more than once, but a trigger matches an event at most once, so the "
+    "group never fires"
+)
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        (group("All"), "it lists no triggers"),
+        (group("All", "77"), "it lists the trigger '77', which is left out"),
+        (group("All", "9"), "it lists the trigger '9', which is left out"),
+        (
+            group("All", "5", "5"),
+            TWICE,
+        ),
+        (
+            group("All", parameter=[text("triggerIds", "5")]),
+            "it lists no triggers",
+        ),
+        (
+            group("All", parameter=[*group("All", "5")["parameter"], text("odd", "1")]),
+            "it has a parameter 'odd', which is not known to Twite",
+        ),
+    ],
+)  # fmt: skip
+def test_a_trigger_group_that_cannot_be_imported_takes_its_tags_along(made, why):
+    found = brought(
+        trigger=[made, trigger("P")],
+        tag=[tag("It", fires=("9",)), tag("Other", blockingTriggerId=["9"])],
+    )
+
+    assert told(found, "trigger", "All") == ("left out", why)
+    assert [each.name for each in found.container.triggers] == ["P"]
+    assert not found.container.tags
+
+
+def test_a_trigger_with_parameters_that_is_no_group_is_left_out():
+    found = brought(trigger=[trigger("P", parameter=[text("dialog", "1")])])
+
+    assert told(found, "trigger", "P") == (
+        "left out", "it has a parameter: only triggers of web pages and trigger groups have one"
+    )  # fmt: skip
+
+
 def test_a_trigger_that_names_no_event_is_left_out():
     found = brought(trigger=[trigger("P", customEventFilter=[])])
 

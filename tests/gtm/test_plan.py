@@ -13,6 +13,7 @@ from container_parts import (
     trigger,
 )
 
+from twite.gtm.container.explain import explained
 from twite.gtm.container.parts import (
     ContainerClient,
     Firing,
@@ -50,6 +51,51 @@ def test_all_conditions_of_a_trigger_must_hold():
     found = planned(container(tag(triggers=("Both",)), triggers=[both]))
 
     assert reasons(found) == {"Post": "none of its triggers matches"}
+
+
+@pytest.mark.parametrize(
+    ("groups", "fires"),
+    [
+        ({"All": ("Purchase", "Large")}, True),
+        ({"All": ("Purchase", "View")}, False),
+        ({"All": ("All Events", "Inner"), "Inner": ("Purchase",)}, True),
+        ({"All": ("Purchase", "Inner"), "Inner": ("View",)}, False),
+    ],
+)
+def test_a_trigger_group_matches_if_all_its_triggers_match(groups, fires):
+    large = trigger("Large", condition("{{Value}}", "greater", "40"))
+    value = Variable(name="Value", type=VariableSource.EVENT_DATA, key="value")
+    made = container(
+        tag(triggers=("All",)),
+        triggers=[
+            *(trigger(name, all_of=all_of) for name, all_of in groups.items()),
+            PURCHASE,
+            VIEW,
+            large,
+        ],
+        variables=[value],
+    )
+
+    assert bool(planned(made).fired) is fires
+    explanation = explained(made, occasion(), None)
+    verdicts = {each.name: each.matches for each in explanation.triggers}
+    assert (verdicts["All"], list(verdicts)) == (fires, [*groups, "Purchase", "View", "Large"])
+
+
+def test_a_trigger_group_has_conditions_too_and_blocks_as_an_exception():
+    both = trigger("Both", condition("{{_event}}", "contains", "x"), all_of=("Purchase",))
+    group = trigger("Group", all_of=("Purchase",))
+
+    made = container(
+        tag("A", triggers=("Both",)),
+        tag("B", unless=("Group",)),
+        triggers=[both, group, PURCHASE],
+    )
+
+    assert reasons(planned(made)) == {
+        "A": "none of its triggers matches",
+        "B": "the exception 'Group' matches",
+    }
 
 
 def test_a_trigger_without_conditions_and_all_events_fit_always():

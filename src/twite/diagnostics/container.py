@@ -117,8 +117,11 @@ class _Runs:
 
 def _event_of(container: parts.Container, tag: parts.ContainerTag) -> str:
     """Return the name of an event that fires the tag, if a trigger names one."""
-    for trigger in container.triggers:
-        for condition in trigger.when if trigger.name in tag.triggers else ():
+    triggers = {trigger.name: trigger for trigger in container.triggers}
+    names = list(tag.triggers)
+    for name in names:
+        names += triggers[name].all_of if name in triggers else ()
+        for condition in triggers[name].when if name in triggers else ():
             is_name = condition.left == "{{" + parts.EVENT + "}}"
             if is_name and condition.operator is parts.Operator.EQUALS and not condition.negate:
                 return condition.right

@@ -1,11 +1,11 @@
 """Explain a container's decision on an event: each variable's value, each trigger's verdict."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import msgspec
 
 from twite.gtm.container.conditions import holds
-from twite.gtm.container.parts import Condition, Container
+from twite.gtm.container.parts import Condition, Container, ContainerTrigger
 from twite.gtm.container.plan import client_name
 from twite.gtm.container.values import EventContext, Unfilled, Values, Variables
 from twite.gtm.template.texts import UNDEFINED, TooLong, Value, filled, text_of
@@ -37,9 +37,20 @@ def explained(container: Container, occasion: EventContext, variables: Variables
     """Evaluate every variable and trigger of a container."""
     client = client_name(container, occasion.client)
     values = Values(container, msgspec.structs.replace(occasion, client=client), variables)
+    verdicts: dict[str, ExplainedTrigger] = {}
+    triggers = {trigger.name: trigger for trigger in container.triggers}
+
+    def verdict(name: str) -> bool:
+        """Return whether a trigger matches; "All Events" does."""
+        if name in triggers and name not in verdicts:
+            verdicts[name] = _trigger(triggers[name], values, verdict)
+        return name not in triggers or verdicts[name].matches
+
+    for name in triggers:
+        verdict(name)
     return Explanation(
         values=tuple(_value(variable.name, values) for variable in container.variables),
-        triggers=tuple(_trigger(each.name, each.when, values) for each in container.triggers),
+        triggers=tuple(verdicts[name] for name in triggers),
     )
 
 
@@ -50,10 +61,18 @@ def _value(name: str, values: Values) -> ExplainedValue:
         return ExplainedValue(name=name, why_not=str(why) or "its text is too long")
 
 
-def _trigger(name: str, when: Sequence[Condition], values: Values) -> ExplainedTrigger:
+def _trigger(
+    trigger: ContainerTrigger, values: Values, matches: Callable[[str], bool]
+) -> ExplainedTrigger:
     """Return the verdict. The first condition that fails decides, or else the last one."""
-    decided = left = ""
-    for condition in when:
+    name, decided, left = trigger.name, "", ""
+    if trigger.all_of:
+        decided = f"all of {', '.join(trigger.all_of)} match"
+        other = next((each for each in trigger.all_of if not matches(each)), None)
+        left = "they match" if other is None else f"{other} does not match"
+        if other is not None:
+            return ExplainedTrigger(name=name, matches=False, decided=decided, left=left)
+    for condition in trigger.when:
         decided = spelled_out(condition)
         try:
             left = text_of(filled(condition.left, values.of))

@@ -32,6 +32,7 @@ def faults(container: Container) -> Iterator[ContainerUnusable]:
     yield from _twice("transformation", container.transformations)
     look = _Look(container)
     for at, trigger in enumerate(container.triggers):
+        yield from look.at_triggers(trigger.all_of, f"trigger[{at}].all_of")
         yield from look.at_conditions(trigger.when, f"trigger[{at}].when")
     for at, variable in enumerate(container.variables):
         yield from look.at_variable(variable, f"variable[{at}]")
@@ -45,6 +46,7 @@ def faults(container: Container) -> Iterator[ContainerUnusable]:
     yield from _rings(
         {variable.name: needed_by(variable) for variable in container.variables}, "variable"
     )
+    yield from _rings({trigger.name: trigger.all_of for trigger in container.triggers}, "trigger")
     yield from _rings({tag.name: _beside(tag) for tag in container.tags}, "tag")
 
 
@@ -70,6 +72,11 @@ class _Look:
         self._triggers = {ALL_EVENTS, *(trigger.name for trigger in container.triggers)}
         self._tags = {tag.name for tag in container.tags}
         self._kinds = {name: template.kind for name, template in container.templates.items()}
+
+    def at_triggers(self, names: Sequence[str], place: str) -> Iterator[ContainerUnusable]:
+        for at, name in enumerate(names):
+            if name not in self._triggers:
+                yield _nobody(f"{place}[{at}]", "trigger", name, self._triggers)
 
     def at_conditions(self, when: Sequence[Condition], place: str) -> Iterator[ContainerUnusable]:
         for at, condition in enumerate(when):
@@ -99,10 +106,8 @@ class _Look:
 
     def at_tag(self, tag: ContainerTag, place: str) -> Iterator[ContainerUnusable]:
         yield from self.at_template(tag, TemplateKind.TAG, place)
-        for key, names in (("triggers", tag.triggers), ("unless", tag.unless)):
-            for at, name in enumerate(names):
-                if name not in self._triggers:
-                    yield _nobody(f"{place}.{key}[{at}]", "trigger", name, self._triggers)
+        yield from self.at_triggers(tag.triggers, f"{place}.triggers")
+        yield from self.at_triggers(tag.unless, f"{place}.unless")
         for key, beside in (("setup", tag.setup), ("teardown", tag.teardown)):
             if beside is not None and beside.tag not in self._tags:
                 yield _nobody(f"{place}.{key}", "tag", beside.tag, self._tags)

@@ -54,7 +54,10 @@ class Condition(ContainerPart, frozen=True, kw_only=True):
 
 
 class ContainerTrigger(ContainerPart, frozen=True, kw_only=True):
+    """It matches if all conditions of `when` hold, and all triggers of `all_of` match the event."""
+
     name: str
+    all_of: tuple[str, ...] = ()
     when: tuple[Condition, ...] = ()
 
 

@@ -147,7 +147,7 @@ class _Planner:
         self._variables = variables
         self._values = Values(container, occasion, variables)
         self._tags = {tag.name: tag for tag in container.tags}
-        self._triggers = {trigger.name: trigger.when for trigger in container.triggers}
+        self._triggers = {trigger.name: trigger for trigger in container.triggers}
         self._fitting: dict[str, bool] = {ALL_EVENTS: True}
         self._seen: dict[tuple[str, ...], tuple[dict[str, Tree], Values]] = {}
 
@@ -190,9 +190,13 @@ class _Planner:
 
     def _fits(self, name: str) -> bool:
         if name not in self._fitting:
-            when = self._triggers.get(name)
+            trigger = self._triggers.get(name)
             # A missing trigger matches nothing.
-            self._fitting[name] = when is not None and self._all_hold(when)
+            self._fitting[name] = (
+                trigger is not None
+                and all(self._fits(other) for other in trigger.all_of)
+                and self._all_hold(trigger.when)
+            )
         return self._fitting[name]
 
     def _all_hold(self, when: tuple[Condition, ...]) -> bool:

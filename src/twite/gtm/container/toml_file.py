@@ -262,7 +262,8 @@ _CLIENTS: Final = """\
 _VARIABLES: Final = """\
 # Variables. In any text below, {{name}} inserts the value of a variable."""
 _TRIGGERS: Final = """\
-# Triggers. All conditions must hold. The trigger "All Events" always exists, and always matches."""
+# Triggers. All conditions must hold, and all triggers of `all_of` must match. The trigger
+# "All Events" always exists, and always matches."""
 _TAGS: Final = """\
 # Tags. One of `triggers` must match, and none of `unless`. `secrets` says where a field's value is
 # stored: "sealed:NAME" (in the store), "env:NAME" or "file:PATH"."""

@@ -76,9 +76,8 @@ TRIGGERS: Final[Mapping[str, KnownPart]] = MappingProxyType(
         "ALWAYS": KnownPart(shown="Custom, without a filter on the event's name"),
         "CUSTOM_EVENT": KnownPart(shown="Custom"),
         "SERVER_PAGEVIEW": _differs("Page view", "it fires if event_name is page_view"),
-        "TRIGGER_GROUP": _left_out(
-            "Trigger group",
-            "events are independent: put the conditions into one trigger",
+        "TRIGGER_GROUP": _differs(
+            "Trigger group", "it fires if all its triggers match the same event"
         ),
         **{
             word: _left_out(word.replace("_", " ").capitalize(), _OF_WEB)

@@ -125,8 +125,8 @@ _TRIGGER: Final = {
         treatment=KeyTreatment.LEFT_OUT,
         how=_WEB,
     ),
-    "parameter": DocumentedKey(
-        KeyTreatment.LEFT_OUT, "only triggers of web pages and trigger groups have parameters"
+    "parameter": _done(
+        "`all_of` of a trigger group; Twite leaves out other triggers that have parameters"
     ),
     **_PEOPLE,
     **_WHERE,

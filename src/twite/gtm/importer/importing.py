@@ -6,6 +6,7 @@ transformation that removes data), the affected tags are paused.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -21,16 +22,16 @@ from twite.gtm.container.parts import (
     Variable,
 )
 from twite.gtm.importer import simple_parts
-from twite.gtm.importer.coverage import BUILT_INS, Support
+from twite.gtm.importer.coverage import ALL_EVENTS_ID, BUILT_INS, Support
 from twite.gtm.importer.plaintext_secrets import PlaintextSecret, left_in_clear
-from twite.gtm.importer.reading import Export, ExportPart, LeftOut
+from twite.gtm.importer.reading import Export, ExportPart, LeftOut, spelled
 from twite.gtm.importer.report import ImportReport, ReportLine, lines_of_the_rest
 from twite.gtm.importer.secrets_out import ExtractedSecrets, without_secrets
 from twite.gtm.importer.tags import ImportContext, ImportedTag, read_tags, told_of
 from twite.gtm.importer.templates import AskingVariables, ExportTemplates
 from twite.gtm.importer.transformations import concerned, transformation
 from twite.gtm.template.template import Template, TemplateKind
-from twite.gtm.template.texts import names_in
+from twite.gtm.template.texts import DEEPEST, names_in
 
 
 class ImportResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,25 +158,40 @@ class _Import:
     ) -> tuple[dict[str, ContainerTrigger], dict[str, str]]:
         triggers: dict[str, ContainerTrigger] = {}
         missing: dict[str, str] = {}
-        for piece in self._export.parts["trigger"]:
-            name = self._name("trigger", piece.text("name") or "trigger")
+        names = {ALL_EVENTS_ID: ALL_EVENTS}
+        for name, piece in self._triggers_before_groups():
             id_ = piece.text("triggerId") or f"(none, {piece.place})"
             try:
                 _refuse_second(f"trigger with its id ({id_})", there=id_ in {*triggers, *missing})
-                made, notes = simple_parts.trigger(piece, name)
+                made, notes = simple_parts.trigger(piece, name, names, missing)
                 sides = [
                     side for condition in made.when for side in (condition.left, condition.right)
                 ]
-                named = list(names_in(list(sides)))
-                _refuse_unknown(named, variables)
+                read_here = list(names_in(list(sides)))
+                _refuse_unknown(read_here, variables)
             except LeftOut as why:
                 missing.setdefault(id_, name)
                 self._report.left_out("trigger", name, piece.word, str(why))
             else:
-                triggers[id_] = made
-                notes = [*notes, *asking.notes_of_trigger(named)]
+                triggers[id_], names[id_] = made, name
+                notes = [*notes, *asking.notes_of_trigger(read_here)]
                 self._report.add("trigger", name, piece.word, notes=notes)
         return triggers, missing
+
+    def _triggers_before_groups(self) -> list[tuple[str, ExportPart]]:
+        """Return the triggers with their names, a group after the triggers that it lists."""
+        pieces = [
+            (self._name("trigger", piece.text("name") or "trigger"), piece)
+            for piece in self._export.parts["trigger"]
+        ]
+        ordered = [(name, piece) for name, piece in pieces if not _lists(piece)]
+        groups = [(name, piece) for name, piece in pieces if _lists(piece)]
+        for _ in range(DEEPEST):
+            later = {piece.text("triggerId") for _, piece in groups}
+            ordered += [pair for pair in groups if later.isdisjoint(_lists(pair[1]))]
+            groups = [pair for pair in groups if not later.isdisjoint(_lists(pair[1]))]
+        # Groups in a circle list triggers that have not been read: they are left out.
+        return [*ordered, *groups]
 
     def _read_transformations(
         self, variables: frozenset[str], tags: Mapping[str, ImportedTag]
@@ -230,6 +246,15 @@ class _Import:
             free = f"{name} ({times})"
         used.add(free)
         return free
+
+
+def _lists(piece: ExportPart) -> list[str]:
+    """Return the ids of the triggers that a trigger group lists; [] for another trigger."""
+    if spelled(piece.word) != simple_parts.GROUP:
+        return []
+    with suppress(LeftOut):
+        return simple_parts.group_ids(piece)
+    return []
 
 
 def _refuse_unknown(names: Iterable[str], variables: frozenset[str]) -> None:

@@ -72,9 +72,15 @@ def condition(piece: ExportPart) -> Condition:
     )
 
 
-def trigger(piece: ExportPart, name: str) -> tuple[ContainerTrigger, list[str]]:
+def trigger(
+    piece: ExportPart, name: str, names: Mapping[str, str], missing: Mapping[str, str]
+) -> tuple[ContainerTrigger, list[str]]:
+    """Return the trigger. `names` are the triggers that a group may list; both are by id."""
     word = spelled(piece.word)
     found = known_or_left_out(TRIGGERS, word)
+    all_of = _group(piece, names, missing) if word == GROUP else ()
+    if word != GROUP and holds(piece.tree.get("parameter")):
+        raise LeftOut("it has a parameter: only triggers of web pages and trigger groups have one")
     when = [condition(part) for key in _FILTERS for part in piece.pieces(key)]
     if word == "SERVER_PAGEVIEW":
         page = Condition(left="{{_event}}", operator=Operator.EQUALS, right="page_view")
@@ -82,7 +88,34 @@ def trigger(piece: ExportPart, name: str) -> tuple[ContainerTrigger, list[str]]:
     if word == "CUSTOM_EVENT" and not piece.pieces("customEventFilter"):
         raise LeftOut("its filter names no event, so it would fire for all")
     notes = unread("trigger", piece, narrows=True)
-    return ContainerTrigger(name=name, when=tuple(when)), _with(found.note, notes)
+    return ContainerTrigger(name=name, all_of=all_of, when=tuple(when)), _with(found.note, notes)
+
+
+def group_ids(piece: ExportPart) -> list[str]:
+    """Return the ids of the triggers that a group lists. Raises LeftOut."""
+    held = values(piece.pieces("parameter"))
+    ids = held.pop("triggerIds", [])
+    if any(map(holds, held.values())):
+        raise LeftOut(f"it has a parameter {next(iter(held))!r}, which is not known to Twite")
+    if not isinstance(ids, list) or not ids or not all(isinstance(id_, str) for id_ in ids):
+        raise LeftOut("it lists no triggers")
+    return [str(id_) for id_ in ids]
+
+
+def _group(
+    piece: ExportPart, names: Mapping[str, str], missing: Mapping[str, str]
+) -> tuple[str, ...]:
+    ids = group_ids(piece)
+    for id_ in ids:
+        if id_ not in names:
+            raise LeftOut(f"it lists the trigger {missing.get(id_, id_)!r}, which is left out")
+        if ids.count(id_) > 1:
+            # At Google, such a trigger must fire as often as the group lists it.
+            raise LeftOut(
+                f"it lists the trigger {names[id_]!r} more than once, but a trigger matches an "
+                "event at most once, so the group never fires"
+            )
+    return tuple(names[id_] for id_ in ids)
 
 
 def variable(piece: ExportPart, name: str, template: str) -> tuple[Variable, list[str]]:
@@ -266,6 +299,7 @@ _OF_VARIABLES: Mapping[VariableSource, frozenset[str]] = {
     | {"input", "map", "ignoreCase", "fullMatch", "replaceAfterMatch"},
 }
 _OF_ROWS = frozenset({"key", "value"})
+GROUP = "TRIGGER_GROUP"
 _FILTERS = ("customEventFilter", "filter")
 _CASES = {"NONE": "", "LOWERCASE": "lower", "UPPERCASE": "upper"}
 _INSTEAD = {
