@@ -22,6 +22,7 @@ def sha(text: str) -> str:
 EMAIL, DIGITS, PLUS = sha("shopper@mail.example"), sha("442079460958"), sha("+442079460958")
 NOW = int(time.time())
 TOKEN = {"authorization": "Bearer token"}
+RESTLI = TOKEN | {"x-restli-protocol-version": "2.0.0"}
 GOOD = {
     "Meta": VendorRequest(
         host="graph.facebook.com",
@@ -112,7 +113,7 @@ GOOD = {
         method="POST",
         path="/rest/conversionEvents",
         query={},
-        headers={**TOKEN, "linkedin-version": "202601"},
+        headers=RESTLI | {"linkedin-version": "202601"},
         body={
             "conversion": "urn:lla:llaPartnerConversion:104012",
             "conversionHappenedAt": NOW * 1000,
@@ -156,6 +157,7 @@ BROKEN = [
     ("Pinterest", (*EVENT, "event_name"), "purchase", "event_name 'purchase' is not an event"),
     ("Pinterest", (*USER, "ph"), [PLUS], "ph is not the hash of the person's phone"),
     ("Snapchat", (*EVENT, "event_id"), None, "event_id is missing"),
+    ("Snapchat", (*EVENT, "action_source"), "app", "action_source is not WEB, OFFLINE or MOBILE"),
     ("Snapchat", (*USER, "em"), [], "em is not the hash of the person's email"),
     ("LinkedIn", ("eventId",), None, "eventId is missing"),
     ("LinkedIn", ("conversionHappenedAt",), NOW, "conversionHappenedAt is not a time in milli"),
@@ -187,7 +189,12 @@ def test_each_rule_that_a_request_breaks_is_named(vendor, place, value, problem)
         ("Meta", {"query": {}}, "access_token is missing"),
         ("TikTok", {"headers": {}}, "the header Access-Token is missing"),
         ("Pinterest", {"headers": {}}, "the header Authorization is not a bearer token"),
-        ("LinkedIn", {"headers": TOKEN}, "the header LinkedIn-Version is not a month, as 202601"),
+        ("LinkedIn", {"headers": RESTLI}, "the header LinkedIn-Version is not a month, as 202601"),
+        (
+            "LinkedIn",
+            {"headers": TOKEN | {"linkedin-version": "202601"}},
+            "the header X-Restli-Protocol-Version is not 2.0.0",
+        ),
         ("Meta", {"path": "/v20.0/me/events"}, "Meta has no path /v20.0/me/events"),
         ("Meta", {"method": "GET"}, "the method is GET, not POST"),
         ("Meta", {"body": None}, "the body is not a JSON object"),

@@ -1,7 +1,10 @@
 """What the conversion APIs of Meta, TikTok, Pinterest, Snapchat and LinkedIn require of a request.
 
-The rules are from the vendors' reference pages. A judge returns problems: an empty list is a
-request that the vendor would accept and match. It shares no code with templates or with Twite.
+The rules follow the vendors' reference pages of November 2026: Meta's customer information and
+server event parameters, TikTok's Events API 2.0 (which hashes phone numbers with their plus),
+Pinterest's list of events, Snapchat's Conversions API v3, and LinkedIn's Conversions API. A judge
+returns problems: an empty list is a request that the vendor would accept and match. It shares no
+code with templates or with Twite.
 """
 
 import hashlib
@@ -84,7 +87,7 @@ def _meta(request: VendorRequest, person: KnownPerson) -> Iterator[str]:
         yield from _hashed(user, person.hashes(plus=False), email="em", phone="ph")
         for name in ("fn", "ln", "ct", "st", "zp", "country", "ge", "db"):
             yield from _digests(user, name)
-        yield from _pattern(user, "fbp", r"fb\.[0-2]\.\d{13}\.\d+")
+        yield from _pattern(user, "fbp", r"fb\.[0-2]\.\d{13}\.\d+(\.\w+)?")
         yield from _pattern(user, "fbc", r"fb\.[0-2]\.\d{13}\..+")
         if event.get("event_name") == "Purchase":
             yield from _money(_mapping(event, "custom_data"), "value", "currency")
@@ -127,6 +130,13 @@ def _snapchat(request: VendorRequest, person: KnownPerson) -> Iterator[str]:
         yield from _bearer(request)
     for event in _events(request.body):
         yield from _required(event, "event_name", "event_time", "action_source")
+        if str(event.get("action_source")).upper() not in {
+            "WEB",
+            "WEBSITE",
+            "OFFLINE",
+            "MOBILE_APP",
+        }:
+            yield "action_source is not WEB, OFFLINE or MOBILE_APP"
         user = _mapping(event, "user_data")
         if str(event.get("action_source")).lower() in {"web", "website"}:
             yield from _required(event, "event_source_url")
@@ -139,6 +149,8 @@ def _linkedin(request: VendorRequest, person: KnownPerson) -> Iterator[str]:
     yield from _bearer(request)
     if not re.fullmatch(r"\d{6}", request.headers.get("linkedin-version", "")):
         yield "the header LinkedIn-Version is not a month, as 202601"
+    if request.headers.get("x-restli-protocol-version") != "2.0.0":
+        yield "the header X-Restli-Protocol-Version is not 2.0.0"
     elements = request.body.get("elements")
     for event in elements if isinstance(elements, list) else [request.body]:
         yield from _required(event, "conversion", "conversionHappenedAt", "eventId")
@@ -227,8 +239,10 @@ def query_of(text: str) -> dict[str, str]:
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _PINTEREST_EVENTS: Final = frozenset(
-    {"add_to_cart", "checkout", "custom", "lead", "page_visit", "search", "signup",
-     "view_category", "watch_video"}
+    {"add_payment_info", "add_to_cart", "add_to_wishlist", "app_install", "app_open", "checkout",
+     "contact", "custom", "customize_product", "find_location", "initiate_checkout", "lead",
+     "page_visit", "schedule", "search", "signup", "start_trial", "submit_application", "subscribe",
+     "view_category", "view_content", "watch_video"}
 )  # fmt: skip
 VENDORS: Final = (
     VendorRules(
