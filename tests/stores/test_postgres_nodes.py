@@ -104,6 +104,39 @@ async def test_only_the_owner_claims(open_node):
     assert [delivery.conversion_id for delivery in batch.deliveries] == ["c1"]
 
 
+async def test_a_node_notices_what_another_has_queued_for_it(open_node):
+    first, second = [await open_node() for _ in range(2)]
+    await balanced(first, second)
+    before = await first.ownership.news({"pixel1": ()})
+    await second.record(
+        a_submission(an_entry("c1", pixel="pixel1", event="event1"), received_at=NOW)
+    )
+
+    looks = [
+        {"pixel1": ()},
+        {"pixel1": (), "pixel2": ()},
+        {"pixel1": {"event1"}},
+        {"pixel2": {"event1"}},
+        {},
+    ]
+    ready = [(await first.ownership.news(idle)).ready for idle in looks]
+
+    assert before.ready == frozenset()
+    assert ready == [{"pixel1"}, {"pixel1"}, set(), set(), set()]
+
+
+async def test_a_node_looks_often_only_where_there_are_others(open_node):
+    first = await open_node()
+    await owned(first)
+    await first.ownership.news({})
+    alone = first.ownership.next_news
+    second = await open_node()
+    await owned(first, second)
+    await first.ownership.news({})
+
+    assert (alone, first.ownership.next_news) == (2_000, 200)
+
+
 async def test_a_dead_node_is_fenced_and_its_claims_are_sent_by_another(open_node, end_lease):
     first = await open_node()
     await owned(first)

@@ -10,9 +10,9 @@ from twite.domain.errors import LedgerUnavailable
 from twite.domain.times import SECOND
 from twite.gateway.delivery.circuit_breaker import pause_by_user
 from twite.gateway.delivery.worker import WorkerConfig
-from twite.gateway.ports.ownership import SHARE_OUT_EVERY
+from twite.gateway.ports.ownership import SHARE_OUT_EVERY, News
 from twite.gateway.ports.state import Pause
-from twite.testing.builders import a_destination
+from twite.testing.builders import a_destination, a_submission, an_entry
 from twite.testing.fakes import taken
 
 AWAY = LedgerUnavailable(reason="the database is down", retry_after=5)
@@ -33,6 +33,10 @@ class ScriptedOwnership:
         self.is_leader = True
         self.sends = True
         self.next_refresh = SHARE_OUT_EVERY
+        self.next_news = 10 * SHARE_OUT_EVERY
+        self.ready = {}
+        self.versions = {}
+        self.idle = []
 
     def _note(self, name):
         self.calls.append(name)
@@ -48,6 +52,11 @@ class ScriptedOwnership:
     async def refresh(self):
         self._note("refresh")
         return self.due
+
+    async def news(self, idle):
+        self._note("news")
+        self.idle.append({pixel: set(events) for pixel, events in idle.items()})
+        return News(ready=frozenset(self.ready) & idle.keys(), versions=self.versions)
 
     async def give_up(self, accounts):
         self._note(f"give up {', '.join(accounts)}")
@@ -135,6 +144,62 @@ async def test_what_is_queued_for_an_account_is_sent_once_it_is_gained(begin):
     assert (before, setting.sent()) == ([], [["3"]])
 
 
+async def queued_elsewhere(setting, pixel, *ids):
+    """Record conversions without waking the worker, as another gateway does."""
+    entries = [an_entry(id_, pixel=pixel, index=index) for index, id_ in enumerate(ids)]
+    await setting.store.record(a_submission(*entries, received_at=setting.steady.now()))
+
+
+async def test_what_another_gateway_has_queued_is_sent_after_the_next_look(begin):
+    setting = await begin("a", "p3")
+    setting.ownership.next_news = 200
+    await setting.clock.advance(SHARE_OUT_EVERY)
+    await queued_elsewhere(setting, "p3", "3")
+    setting.ownership.ready = {"p3", "of another gateway"}
+
+    await setting.clock.advance(200)
+
+    assert setting.ownership.idle[-1] == {"p1": set(), "p2": set(), "p3": set()}
+    assert setting.sent() == [["3"]]
+
+
+async def test_a_worker_that_was_called_in_vain_is_not_called_again_soon(begin):
+    setting = await begin("p3")
+    setting.ownership.next_news = 200
+    setting.ownership.ready = {"p3"}
+    await setting.clock.advance(SHARE_OUT_EVERY + 200)
+    asked = len(setting.ownership.idle)
+
+    for _ in range(5):
+        await setting.clock.advance(200)
+    soon = setting.ownership.idle[asked:]
+    for _ in range(30):
+        await setting.clock.advance(200)
+
+    assert soon == [{}] * 5
+    assert {"p3": set()} in setting.ownership.idle[asked + 5 :]
+
+
+async def test_a_listener_is_called_once_for_each_change_and_again_after_a_failure(begin):
+    setting = await begin("p3")
+    setting.ownership.next_news = SHARE_OUT_EVERY
+    called, failures = [], []
+
+    async def listen():
+        called.append(dict(setting.ownership.versions))
+        if failures:
+            raise failures.pop()
+
+    setting.run.listeners["secret"] = listen
+    for version in (0, 0, 1, 1, 2, 2, 2):
+        if version == 2 and len(called) == 2:
+            failures.append(AWAY)
+        setting.ownership.versions = {"secret": version}
+        await setting.shared_out()
+
+    assert called == [{"secret": 0}, {"secret": 1}, {"secret": 2}, {"secret": 2}]
+
+
 async def test_an_account_is_given_up_once_its_requests_have_ended(begin):
     setting = await begin("a", "p3")
     setting.answer.clear()
@@ -187,6 +252,7 @@ async def test_giving_up_is_tried_until_the_database_takes_it(begin):
 
 async def test_an_account_whose_workers_could_not_start_is_started_the_next_time(begin):
     setting = await begin()
+    await setting.clock.advance(0)
     load = setting.store.load
     failures = [AWAY]
 

@@ -12,13 +12,14 @@ from twite.gateway.delivery.batch_sender import BatchSender
 from twite.gateway.delivery.circuit_breaker import CircuitBreaker, pause_by_user
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.rate_limit import RateLimit
+from twite.gateway.delivery.shared_store import Listener, StoreFollower
 from twite.gateway.delivery.sweeper import Sweeper
 from twite.gateway.delivery.worker import Worker, WorkerConfig
 from twite.gateway.delivery.x_client import XClient
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Randomness, wait_for_event
 from twite.gateway.ports.outbox import DeliveryStore
-from twite.gateway.ports.ownership import SHARE_OUT_EVERY, Ownership
+from twite.gateway.ports.ownership import PAUSES, SHARE_OUT_EVERY, Ownership
 from twite.gateway.ports.queries import AttemptsQuery
 from twite.gateway.ports.state import ClockRecord, Pause, RateLimitWindow
 from twite.gateway.ports.tags import TagRule
@@ -54,6 +55,8 @@ class DeliveryRunner:
     tags: TagWorkerFactory | None = None
     ownership: Ownership | None = None
     longest_request: int = 0
+    # Called when other gateways or commands have changed records: see `News.versions`.
+    listeners: dict[str, Listener] = field(init=False)
     _workers: dict[str, Worker] = field(init=False, default_factory=dict)
     # Also workers that were told to stop, until their last request has ended.
     _running: dict[asyncio.Task[None], tuple[Worker, str]] = field(init=False, default_factory=dict)
@@ -68,6 +71,7 @@ class DeliveryRunner:
     _sweep: Sweeper = field(init=False)
 
     def __post_init__(self) -> None:
+        self.listeners = {PAUSES: self._follow_pauses}
         self._holding = set() if self.tags is None else self.tags.holding
         rules = () if self.tags is None else self.tags.rules
         self._sweep = Sweeper(
@@ -155,6 +159,14 @@ class DeliveryRunner:
         else:
             await self._share_out(self.ownership)
             self._keep(asyncio.create_task(self._keep_sharing(self.ownership)))
+            follower = StoreFollower(
+                ownership=self.ownership,
+                workers=self._workers,
+                listeners=self.listeners,
+                clock=self.clock,
+                observer=self.observer,
+            )
+            self._keep(asyncio.create_task(follower.run(self._stopping)))
         self._keep(asyncio.create_task(self._sweep.run(self._stopping)))
 
     def _accounts(self) -> dict[str, str]:

@@ -120,12 +120,23 @@ class Worker:
     _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
     _stopping: bool = field(init=False, default=False)
     _spent_until: int = field(init=False, default=0)
+    # Whether it waits for conversions, and whether another process has queued some.
+    is_idle: bool = field(init=False, default=False)
+    _is_called: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self._began = self.clock.elapsed()
 
     def wake(self) -> None:
         self._news.set()
+
+    def wake_for_other(self) -> None:
+        """Wake up, because another process has queued something.
+
+        If there is nothing to claim after all, the worker is not `is_idle` before its next look.
+        """
+        self._is_called = True
+        self.wake()
 
     def use(self, destination: Destination) -> None:
         """Replace the credentials of the pixel."""
@@ -195,8 +206,13 @@ class Worker:
         if batch is None:
             # A paused worker ignores wake-ups for new conversions: there may be thousands.
             event = self._reopened if closed else self._news
-            await wait_for_event(event, self.clock, most=closed or IDLE)
+            self.is_idle, self._is_called = not (closed or self._is_called), False
+            try:
+                await wait_for_event(event, self.clock, most=closed or IDLE)
+            finally:
+                self.is_idle = False
             return
+        self._is_called = False
         task = asyncio.create_task(self._handle(batch))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -8,14 +8,17 @@ used again.
 
 import time
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from hashlib import blake2b
 from typing import Final
 
 import msgspec
 
 from twite.domain.times import SECOND
-from twite.gateway.ports.ownership import SHARE_OUT_EVERY
+from twite.gateway.ports.ownership import SHARE_OUT_EVERY, News
+from twite.stores.postgres.connection import PostgresConnection
 from twite.stores.postgres.database import PostgresDatabase
+from twite.stores.postgres.dialect import statement
 from twite.stores.postgres.session import PostgresSession
 from twite.stores.sql import outbox
 
@@ -25,10 +28,15 @@ LEASE: Final = 8 * SECOND
 # After the end of a lease and the longest request: the clocks run at slightly different speeds.
 _MARGIN: Final = 3 * SECOND // 4
 _SOON: Final = 50  # milliseconds between two looks at a node that is about to be fenced
+# Milliseconds between two looks for what other gateways have queued, and at most this share of the
+# time is for looking.
+_LOOK_EVERY: Final = SECOND // 5
+_LOOKING: Final = 1 / 20
 LEADER: Final = "#leader"
 _FURTHEST: Final = 1 << 62
 
 _Accounts: Final = msgspec.json.Decoder(list[str])
+_Versions: Final = msgspec.json.Decoder(dict[str, int])
 
 
 class NotOwner(Exception):
@@ -48,7 +56,8 @@ class PostgresOwnership:
         self._until = 0.0  # of the lease, by `boot_time`
         self._owned: frozenset[str] = frozenset()
         self._is_fenced = False
-        self.next_refresh = SHARE_OUT_EVERY
+        self.next_refresh = self.next_news = SHARE_OUT_EVERY
+        self._is_alone = True
 
     @property
     def is_leader(self) -> bool:
@@ -94,6 +103,15 @@ class PostgresOwnership:
         owned, mine = await self._database.write(self._share_out)
         self._owned = owned & mine
         return self._owned - {LEADER}
+
+    async def news(self, idle: Mapping[str, Collection[str]]) -> News:
+        began = time.perf_counter()
+        news = await self._database.read(partial(_news, idle))
+        took = int((time.perf_counter() - began) * SECOND)
+        # Commands write, too, but seldom.
+        most = SHARE_OUT_EVERY if self._is_alone else _LOOK_EVERY
+        self.next_news = max(most, int(took / _LOOKING))
+        return news
 
     async def give_up(self, accounts: Collection[str]) -> None:
         await self._database.write(
@@ -156,6 +174,7 @@ class PostgresOwnership:
             (node, frozenset(_Accounts.decode(accounts)))
             for node, accounts in book.run("live_nodes").fetchall()
         ]
+        self._is_alone = len(nodes) < 2
         # Any node may lead; the leader stays the same until it leaves.
         known = {*self._accounts.values()}
         due = {account for account in known if owner_of(account, nodes) == self.node}
@@ -180,6 +199,17 @@ def _weight(account: str, node: int) -> bytes:
 
 def _renewed(book: PostgresSession) -> bool:
     return book.run("renew_node", lease=LEASE / SECOND).fetchone() is not None
+
+
+def _news(idle: Mapping[str, Collection[str]], connection: PostgresConnection) -> News:
+    passing = [(pixel, event) for pixel, events in idle.items() for event in events]
+    values = {
+        "pixels": list(idle),
+        "passing_pixels": [pixel for pixel, _ in passing],
+        "passing_events": [event for _, event in passing],
+    }
+    versions, ready = connection.run(statement("news"), values).fetchone()
+    return News(ready=frozenset(_Accounts.decode(ready)), versions=_Versions.decode(versions))
 
 
 def boot_time() -> float:

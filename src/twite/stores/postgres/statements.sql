@@ -61,7 +61,18 @@ SELECT version FROM change WHERE what = :what;
 
 -- name: note_change
 -- Copies are old from here on.
-UPDATE change SET version = version + 1 WHERE what = :what;
+INSERT INTO change AS known (what, version) VALUES (:what, 1)
+ON CONFLICT (what) DO UPDATE SET version = known.version + 1;
+
+-- name: news
+-- The versions of all copies, and the pixels with ready deliveries: one look at an index for each event.
+SELECT (SELECT json_object_agg(what, version)::text FROM change),
+  (SELECT coalesce(json_agg(DISTINCT lane.pixel), '[]')::text FROM lane
+   WHERE lane.pixel = ANY (:pixels::text[])
+     AND (lane.pixel, lane.event) NOT IN (
+       SELECT * FROM unnest(:passing_pixels::text[], :passing_events::text[]))
+     AND (SELECT true FROM outbox
+          WHERE outbox.lane = lane.id AND state = 'queued' AND due_at IS NULL LIMIT 1));
 
 -- name: lock_name
 -- One request after another under the same name.

@@ -1,0 +1,58 @@
+"""Several gateways on one store: notice soon what another gateway or a command has written."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from twite.domain.errors import TransientError
+from twite.gateway.delivery.worker import Worker
+from twite.gateway.ports.events import Observer, Troubled, TroublePlace
+from twite.gateway.ports.machine import Clock, wait_for_event
+from twite.gateway.ports.ownership import SHARE_OUT_EVERY, Ownership
+
+Listener = Callable[[], Awaitable[None]]
+
+
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
+class StoreFollower:
+    """Wakes idle workers of this gateway, and calls listeners when records have changed.
+
+    `workers` are those of this gateway, by pixel; `listeners` are called for each kind of change of
+    `News.versions`, and once after the start.
+    """
+
+    ownership: Ownership
+    workers: Mapping[str, Worker]
+    listeners: Mapping[str, Listener]
+    clock: Clock
+    observer: Observer
+    _seen: dict[str, int] = field(init=False, default_factory=dict)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Follow the store until told to stop."""
+        while not stopping.is_set():
+            try:
+                await self.once()
+                rest = self.ownership.next_news
+            except TransientError:
+                rest = SHARE_OUT_EVERY  # the renewal of the lease reports it
+            except Exception as fault:  # noqa: BLE001  it must not end with one failure
+                self.observer.see(Troubled(where=TroublePlace.OUTBOX, reason=type(fault).__name__))
+                rest = SHARE_OUT_EVERY
+            await wait_for_event(stopping, self.clock, most=rest)
+
+    async def once(self) -> None:
+        """Read what is new, and pass it on. A listener that failed is called again next time."""
+        idle = {
+            pixel: worker.batch_handler.passing_events()
+            for pixel, worker in self.workers.items()
+            if worker.is_idle
+        }
+        news = await self.ownership.news(idle)
+        for pixel in news.ready & idle.keys() & self.workers.keys():
+            self.workers[pixel].wake_for_other()
+        for kind, listener in self.listeners.items():
+            version = news.versions.get(kind, 0)
+            if self._seen.get(kind) != version:
+                await listener()
+                self._seen[kind] = version
