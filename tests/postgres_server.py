@@ -149,7 +149,7 @@ class PostgresServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-_DATABASE = "twite"
+DATABASE = "twite"
 # Quicker than another database. Connections that a failed test has left open end first.
 _RESET = """
 DO $$ DECLARE name text; BEGIN
@@ -176,7 +176,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     from twite.stores.postgres.store import PostgresStore  # noqa: PLC0415
 
     async def migrate() -> None:
-        store = await PostgresStore.open(server.create(_DATABASE), StoreOptions())
+        store = await PostgresStore.open(server.create(DATABASE), StoreOptions())
         await store.close()
 
     asyncio.run(migrate())
@@ -187,8 +187,8 @@ def postgres_server() -> Iterator[PostgresServer]:
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer) -> str:
     """The URL of a database with the newest schema and no rows."""
-    postgres_server.psql(_RESET, _DATABASE)
-    return postgres_server.url(_DATABASE)
+    postgres_server.psql(_RESET, DATABASE)
+    return postgres_server.url(DATABASE)
 
 
 @pytest.fixture

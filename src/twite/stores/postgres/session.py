@@ -27,6 +27,7 @@ _PLACES: Final = 1 << 11
 _SLOTTED: Final = frozenset({"count_flow", "count_waited", "count_matched", "count_flaws"})
 # ResultRows of `tally`: the places of what is counted.
 _COUNTED: Final = ("received", "delivered", "duplicate", "suppressed", "rejected")
+_REJECTED: Final = _COUNTED.index("rejected")
 # What runs one at a time begins with a lock.
 _LOCKED: Final[Mapping[str, str]] = {
     "last_deed": "lock_deeds",
@@ -125,7 +126,7 @@ class PostgresSession(WriterSession):
             self._end = self.mark + _PLACES
             result = unit(self)
             self.tally.write()
-            self._flush()
+            self._flush(counters=True)
         except BaseException:
             self._forget()
             if self.connection.is_open:
@@ -158,12 +159,19 @@ class PostgresSession(WriterSession):
         if name == "count_delivered":
             self._count(account=values["account"], delivered=values["deliveries"])
             return NO_ROWS
-        if self._pending or self._tally:
-            self._flush()
+        self._flush()
         if name in _LOCKED:
             self.connection.run(statement(_LOCKED[name]), values)
         values["slot"], values["node"] = self._slot, self._node()
-        return self.connection.run(statement(name), values)
+        found = self.connection.run(statement(name), values)
+        if name == "rejected_so_far":
+            pending = sum(
+                counts[_REJECTED]
+                for account, counts in self._tally.items()
+                if account == values["account"]
+            )
+            return ResultRows([(found.fetchone()[0] + pending,)], 1)
+        return found
 
     def add_rows(self, name: str, rows: Sequence[object], width: int) -> None:
         """Buffer flattened rows, to insert them together with others."""
@@ -173,7 +181,7 @@ class PostgresSession(WriterSession):
         if name in _SLOTTED:
             columns.insert(0, [self._slot] * len(columns[0]))
         if name in self._pending:
-            self._flush()
+            self._flush(counters=name in _SLOTTED)
         self._pending[name] = columns
 
     def _count(self, *, account: object, **counts: object) -> None:
@@ -184,19 +192,24 @@ class PostgresSession(WriterSession):
             assert isinstance(many, int)  # noqa: S101 - of these two statements
             sums[place] += many
 
-    def _flush(self) -> None:
-        """Send the rows that were added."""
-        pending, self._pending = self._pending, {}
-        if self._tally:
+    def _flush(self, *, counters: bool = False) -> None:
+        """Send the rows that were added.
+
+        Counters are sent at the end of a transaction, in one order: others wait for their rows.
+        """
+        names = sorted(self._pending if counters else self._pending.keys() - _SLOTTED)
+        pending = {name: self._pending.pop(name) for name in names}
+        if counters and self._tally:
+            # PostgreSQL begins with the last part of a statement. Moves count into `tally`, too,
+            # before anything else: so does this.
             accounts = list(self._tally)
             sums = [list(column) for column in zip(*self._tally.values(), strict=True)]
             pending["add_tally"] = [[self._slot] * len(accounts), list(accounts), *sums]
             self._tally.clear()
         if not pending:
             return
-        names = tuple(sorted(pending))
-        values = [column for name in names for column in pending[name]]
-        self.connection.execute(at_once(names), values)
+        values = [column for columns in pending.values() for column in columns]
+        self.connection.execute(at_once(tuple(pending)), values)
 
     def _forget(self) -> None:
         self._pending.clear()
