@@ -70,9 +70,9 @@ def test_what_is_alike_is_said_to_be_and_exits_0(command, container, settings, t
     assert found == (
         0,
         (
-            "2 cases: 2 requests match, 0 differ, 0 are only in the capture, "
+            "2 cases. Requests: 2 match, 0 differ, 0 only in the capture, "
             "0 only in Twite's run.\n"
-            "2 secrets are not available here (no key, or not set). Fields that contain them are "
+            "2 secrets are not available here (not set, or the key is missing). Fields that contain these secrets are "
             "not compared.\n"
         ),
         "",
@@ -90,7 +90,7 @@ def test_what_differs_is_told_by_its_place_and_without_persons(
     assert code == 1
     assert "different body.conversions.0.value of “X purchase”, 2 times" in out
     assert 'captured "50.00", Twite "49.9" (line 1)' in out
-    assert "different body.conversions.0.identifiers.0.hashed_email of “X purchase”, 1 times" in out
+    assert "different body.conversions.0.identifiers.0.hashed_email of “X purchase”, 1 time" in out
     assert "2 cases: 0 requests match, 2 differ" in out
     assert [secret for secret in (EMAIL, "0" * 64, TOKEN) if secret in out] == []
 
@@ -111,7 +111,7 @@ def test_places_can_be_ignored_and_are_counted(command, container, settings, tmp
         "compare", capture, "--config", settings, "--tag", "X purchase", "--ignore", "*.value"
     )
 
-    assert (code, "ignored body.conversions.0.value, 1 times" in out) == (0, True)
+    assert (code, "ignored body.conversions.0.value, 1 time" in out) == (0, True)
 
 
 def test_events_are_read_from_requests_and_joined_by_their_trace(command, container, tmp_path):
@@ -225,7 +225,7 @@ def test_a_variable_that_asks_is_answered_as_the_other_system_was(command, tmp_p
 
     assert (code, out) == (
         0,
-        "1 cases: 2 requests match, 0 differ, 0 are only in the capture, 0 only in Twite's run.\n",
+        "1 case. Requests: 2 match, 0 differ, 0 only in the capture, 0 only in Twite's run.\n",
     )
 
 
@@ -300,10 +300,10 @@ def test_what_the_gateway_keeps_back_is_no_request_that_is_alike(at_doors, came,
     _, told, _ = at_doors(came, "--json")
 
     assert code == 1
-    assert f"kept back {reason}, 1 times" in out
+    assert f"not sent {reason}, 1 time" in out
     assert out.splitlines()[-2].endswith(
-        "1 cases: 0 requests match, 0 differ, 0 are only in the capture, 0 only in Twite's run; "
-        "Twite kept back 1 events."
+        "1 case. Requests: 0 match, 0 differ, 0 only in the capture, 0 only in Twite's run. "
+        "Twite did not send 1 event."
     )
     assert json.loads(told)["kept_back"] == {reason: 1}
 
@@ -339,5 +339,5 @@ def test_whose_requests_they_are_can_be_said(at_doors):
     strict = at_doors(case(), "--source", "strict")
     nobodys = at_doors(case(), "--source", "nobody")
 
-    assert (strict[0], "kept back consent_missing, 1 times" in strict[1]) == (1, True)
+    assert (strict[0], "not sent consent_missing, 1 time" in strict[1]) == (1, True)
     assert (nobodys[0], "no source 'nobody'. Available: shop, strict" in nobodys[2]) == (1, True)

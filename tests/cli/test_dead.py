@@ -60,7 +60,7 @@ def test_a_limit_says_that_there_is_more(command, shop):
 def test_one_is_replayed_by_its_conversion_id_or_number(command, shop, name):
     assert command("dead", "replay", name, "--config", str(shop)) == (
         0,
-        "1 queued again, 0 of them held.\n",
+        "1 delivery queued again (0 held).\n",
         "",
     )
     assert states(command, shop)["order-2"] == "queued"
@@ -69,7 +69,7 @@ def test_one_is_replayed_by_its_conversion_id_or_number(command, shop, name):
 def test_all_means_the_dead_ones_because_held_ones_could_count_double(command, shop):
     code, out, _ = command("dead", "replay", "--all", "--config", str(shop))
 
-    assert (code, out) == (0, "1 queued again, 0 of them held.\n")
+    assert (code, out) == (0, "1 delivery queued again (0 held).\n")
     assert states(command, shop)["order-3"] == "held"
 
 
@@ -77,7 +77,7 @@ def test_held_ones_are_replayed_when_asked_for(command, shop):
     words = ("replay", "--all", "--held", "--may-count-twice")
     code, out, err = command("dead", *words, "--config", str(shop))
 
-    assert (code, out, err) == (0, "2 queued again, 1 of them held.\n", "")
+    assert (code, out, err) == (0, "2 deliveries queued again (1 held).\n", "")
     assert states(command, shop)["order-3"] == "queued"
 
 
@@ -110,7 +110,7 @@ def test_what_x_may_have_had_for_forty_hours_is_sent_for_whoever_is_sure(command
 
     assert (code, out) == (1, "")
     assert err == doubt + (
-        "Nothing was sent: X could count 1 of them twice. --may-count-twice sends them anyway.\n"
+        "Nothing was sent: X could count 1 conversion twice. Use --may-count-twice to send anyway.\n"
     )
     assert between == before
     assert sure[0] == 0
@@ -127,8 +127,8 @@ def test_a_dry_run_tells_what_could_be_counted_twice(command, late):
     told = json.loads(command("dead", *words, "--json")[1])
 
     assert code == 0
-    assert out.endswith("2 would be queued again, 1 of them held.\n")
-    assert err == doubt + "X could count 1 of them twice. --may-count-twice sends them anyway.\n"
+    assert out.endswith("2 deliveries would be queued again (1 held).\n")
+    assert err == doubt + "X could count 1 conversion twice. Use --may-count-twice to send anyway.\n"
     assert [letter["delivery"] for letter in told["may_count_twice"]] == [3]
 
 
@@ -137,7 +137,7 @@ def test_what_is_discarded_is_counted_nowhere_and_needs_no_leave(command, late):
 
     code, out, err = command("dead", "discard", "order-3", "--config", str(shop))
 
-    assert (code, out, err) == (0, "1 discarded, 1 of them held.\n", "")
+    assert (code, out, err) == (0, "1 delivery discarded (1 held).\n", "")
 
 
 def test_who_replays_or_discards_is_in_the_audit(command, late):
@@ -175,7 +175,7 @@ def test_a_dry_run_changes_nothing(command, shop):
     code, out, _ = command("dead", "discard", "--all", "--held", "--dry-run", "--config", str(shop))
 
     assert code == 0
-    assert out.endswith("2 would be discarded, 1 of them held.\n")
+    assert out.endswith("2 deliveries would be discarded (1 held).\n")
     assert states(command, shop) == before
 
 
@@ -191,7 +191,7 @@ def test_a_discarded_one_is_suppressed_with_the_note(command, shop):
 def test_an_id_that_is_neither_dead_nor_held_is_a_failure_and_the_rest_is_done(command, shop):
     code, out, err = command("dead", "replay", "order-1", "order-2", "--config", str(shop))
 
-    assert (code, out) == (1, "1 queued again, 0 of them held.\n")
+    assert (code, out) == (1, "1 delivery queued again (0 held).\n")
     assert err == "order-1 is neither dead nor held. twite show order-1 shows its history.\n"
 
 
@@ -266,6 +266,6 @@ def test_a_dead_letter_is_not_sent_beside_a_later_copy_unless_somebody_is_sure(
     assert (code, out) == (1, "")
     assert err == (
         "order-2 (2): delivery 6 has the same conversion id and is queued.\nNothing was "
-        "sent: X could count 1 of them twice. --may-count-twice sends them anyway.\n"
+        "sent: X could count 1 conversion twice. Use --may-count-twice to send anyway.\n"
     )
-    assert sure[:2] == (0, "1 queued again, 0 of them held.\n")
+    assert sure[:2] == (0, "1 delivery queued again (0 held).\n")

@@ -58,7 +58,7 @@ def test_a_dry_run_is_told_in_words(erase):
         "Identifiers: 1. Found:\n"
         "  conversions  1\n"
         "    o8z6j: 1 dead\n"
-        "  tag events   0, which are included in the conversions\n"
+        "  tag events   0 (included in the conversions)\n"
         "  requests     1\n"
         "  report rows  0\n"
         "  other texts  0\n"
@@ -69,7 +69,7 @@ def test_without_a_yes_nothing_goes(erase, command, shop):
     code, _, err = erase("--click", CLICK)
 
     assert code == 1
-    assert err == "Nothing was erased. --yes erases without asking.\n"
+    assert err == "Nothing was erased. Use --yes to erase without confirmation.\n"
     assert states(command, shop) == BEFORE
 
 
@@ -120,7 +120,7 @@ def test_a_list_has_one_identifier_a_line(erase, listed):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("email: ada@shop.example\nada@shop.example\n", "line 2 does not begin with"),
+        ("email: ada@shop.example\nada@shop.example\n", "line 2 must begin with"),
         ("email: ada at shop\n", "line 1: not a valid email address"),
         ("phone: 020 7946 0958\n", "line 1: the phone number has no country code"),
         ("click: abc\n", "line 1: too short"),

@@ -118,7 +118,7 @@ def test_a_deleted_event_is_marked_and_the_settings_that_name_it_are_told(events
     assert out == (
         "Deleted purchase. X keeps the event, marked as deleted. To see it, run "
         "twite events list --deleted.\n"
-        f"Remove purchase from {path}: X now refuses its conversions.\n"
+        f"Remove purchase from {path}: X now refuses the conversions of this event.\n"
     )
     assert "o8z6k" not in known(events)
     assert known(events, "--deleted")["o8z6k"]["deleted"] is True

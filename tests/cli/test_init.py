@@ -123,7 +123,7 @@ def test_an_event_that_is_no_pair_is_wrong_usage(command, tmp_path, pair):
     code, _, err = command("init", "--config", str(tmp_path / "twite.toml"), "--event", pair)
 
     assert code == 2
-    assert "is not NAME=ID" in err
+    assert "is not of the form NAME=ID" in err
 
 
 def test_the_template_shows_every_key_in_toml():

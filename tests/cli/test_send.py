@@ -101,8 +101,8 @@ def test_a_column_of_amounts_that_is_not_recognised_has_its_own_note(place, gate
     run(["send", str(orders)])
 
     assert (
-        "note: no amount column: conversions are sent without a value "
-        '(--map value=COLUMN). Did you mean "Gesamtbetrag"?'
+        "note: no amount column: conversions are sent without a value. "
+        'To use a column, add --map value=COLUMN. Did you mean "Gesamtbetrag"?'
     ) in capsys.readouterr().err
 
 
@@ -229,7 +229,7 @@ def test_a_file_that_was_sent_is_not_sent_again_unasked(place, gateway, capsys):
 
     assert code == 0
     assert len(gateway.requests) == 1
-    assert "Use --restart to send it again" in capsys.readouterr().err
+    assert "Use --restart to send the file again" in capsys.readouterr().err
 
 
 def test_a_changed_file_begins_anew(place, gateway):

@@ -92,7 +92,7 @@ async def test_a_busy_gateway_is_waited_for_as_long_as_it_asks():
     assert kinds(verdicts) == [RowResultKind.ACCEPTED]
     assert stage.waited == [7.0, 5.0]
     assert stage.said == [
-        "the gateway returned 429: waiting to continue (Ctrl-C stops)",
+        "the gateway returned 429: waiting for the gateway (Ctrl-C stops)",
         "the gateway accepts conversions again: continuing",
     ]
 
@@ -100,7 +100,7 @@ async def test_a_busy_gateway_is_waited_for_as_long_as_it_asks():
 async def test_waiting_grows_to_half_a_minute_and_ends_with_patience():
     stage = Stage(*[SendNoResponse(reason="no gateway answers", lost=False)] * 50, patience=120.0)
 
-    with pytest.raises(SendStopped, match="no gateway answers; waited 120 s"):
+    with pytest.raises(SendStopped, match="no gateway answers. Twite gave up after 120 s"):
         await stage.submitter.submit(rows("a"))
 
     assert stage.waited == [2.5, 5.0, 10.0, 20.0, 30.0, 30.0, 30.0]
@@ -154,7 +154,7 @@ async def test_a_request_is_halved_until_the_row_at_fault_is_alone(status):
     [
         (answer(401), "does not know this key"),
         (answer(403), "this key may not submit"),
-        (answer(404), "no gateway at this address"),
+        (answer(404), "this is not a gateway"),
         (answer(302), "returned 302, which POST"),
         (SendResponse(status=202, body=b"<html>"), "returned 202, which POST"),
         (answer(duplicate_indexes=[1]), "returned 202, which POST"),

@@ -32,7 +32,7 @@ def test_its_own_tests_are_run_and_told_one_by_one(command):
         "✓ A new visitor gets a cookie\n"
         "✓ Another keeps the own one\n"
         "✓ A cookie that is not granted is not set\n"
-        "Keeps a cookie: 3 of 3 passed.\n"
+        "Keeps a cookie: 3 of 3 tests passed.\n"
     )
 
 
@@ -44,7 +44,7 @@ def test_a_test_that_fails_is_told_with_its_place_and_exits_1(command, written):
 
     assert command("tag", "test", path) == (
         1,
-        ("✗ Is two\n    expected 1 isEqualTo 2 (scenario line 1)\nA tag: 0 of 1 passed.\n"),
+        ("✗ Is two\n    expected 1 isEqualTo 2 (scenario line 1)\nA tag: 0 of 1 test passed.\n"),
         "",
     )
 
@@ -134,7 +134,7 @@ UNCAUGHT = (
     r'log {"text":"a rejected promise that nothing caught: {\"reason\":\"timed_out\"}","own":true}'
     "\n"
 )
-RAN_OUT = "The code waited until the time limit for a promise that never settles.\n"
+RAN_OUT = "The code waited for a promise that never settles, until the time limit.\n"
 
 
 @pytest.mark.parametrize(

@@ -303,7 +303,7 @@ def test_what_a_cautious_tag_holds_is_sent_by_the_first_replay_that_is_sure(tmp_
     assert (before["held"], between["held"], after["held"]) == (1, 1, 0)
     assert (unsure.returncode, unsure.stdout) == (1, "")
     assert "and Twite repeats the request only if you confirm" in unsure.stderr
-    assert (sure.returncode, sure.stdout) == (0, "1 queued again, 1 of them held.\n")
+    assert (sure.returncode, sure.stdout) == (0, "1 delivery queued again (1 held).\n")
     assert [attempt["outcome"] for attempt in history["attempts"]] == ["errored", "delivered"]
     assert vendor.count() == 2
 

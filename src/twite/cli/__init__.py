@@ -89,7 +89,7 @@ _FILES: Final = MappingProxyType(
         "demo": "demo.command",
     }
 )
-_INTERRUPTED: Final = 130  # as shells say it: 128 and the number of SIGINT
+_INTERRUPTED: Final = 130  # the shell convention: 128 + SIGINT
 ABOUT: Final = """A self-hosted conversion gateway for X.
 
 Start with `twite demo`, or with `twite init` and `twite check`."""
@@ -118,9 +118,9 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _usual_serve(words: list[str]) -> tuple[str | None, bool] | None:
-    """Return the options of `serve [--config PATH] [--json]`; None for everything else.
+    """Return the options of `serve [--config PATH] [--json]`; None for other arguments.
 
-    Typer imports Pydantic to read options, which takes a fifth of a start.
+    Typer imports Pydantic to read options, which takes a fifth of the start time.
     """
     as_json = words[-1:] == ["--json"]
     match words[:-1] if as_json else words:
@@ -162,7 +162,7 @@ def explained(act: Callable[[], object], *, asked: str, debug: bool) -> int:
 
 
 def application(asked: str | None) -> typer.Typer:
-    """Return the application with only the requested command loaded; the others are names."""
+    """Return the application. Only the requested command is imported."""
     app = typer.Typer(
         name="twite",
         help=ABOUT,
@@ -199,16 +199,16 @@ def _globals(
         bool, typer.Option("--debug", help="Show a traceback for errors in Twite itself")
     ] = False,
 ) -> None:
-    # The one has been obeyed already; the other is read in `run`, which outlives this call.
+    # `--version` has already exited; `run` reads `--debug`, because errors are handled there.
     del version, debug
 
 
 def _not_asked() -> None:
-    """Stand in the list of commands: only the one that was asked for is imported."""
+    """A command in the list; only the requested command is imported."""
 
 
 def _say(sentence: str) -> None:
-    # Imported late: it brings Rich, which a command that succeeds quietly never needs.
+    # Imported only for usage errors: typer imports Rich, which other commands do not need.
     from twite.cli.printing import complain  # noqa: PLC0415  # see above
 
     complain(sentence)

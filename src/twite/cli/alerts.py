@@ -99,7 +99,7 @@ def _told(alert: Alert) -> dict[str, object]:
 
 
 def _words(came: Response | NoResponse) -> str:
-    """Say what came back: a webhook's own words help where its address or form is wrong."""
+    """Describe the webhook's response. Its text shows what is wrong with the URL or the format."""
     if isinstance(came, NoResponse):
         return came.reason
     body = came.body[:_SHOWN].decode("utf-8", "replace")

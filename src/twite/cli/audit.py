@@ -11,6 +11,7 @@ from twite.cli import COMMANDS, printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load
 from twite.config.settings import Settings
 from twite.domain.people.users import NO_HASH, AuditEntry, first_wrong
+from twite.domain.plural import plural
 from twite.domain.times import spelled
 from twite.gateway.ports.directory import DirectoryReader
 from twite.redaction.mask_tree import masked_words
@@ -54,7 +55,9 @@ To detect that, keep the hash elsewhere and pass it with --head next time.
 Example: `twite audit verify --head 4f1c…`"""
 _LONGEST: Final = 120
 
-Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="Show at most this many")]
+Limit = Annotated[
+    int, typer.Option("--limit", min=1, max=100_000, help="Show at most this many entries")
+]
 Head = Annotated[
     str | None,
     typer.Option("--head", metavar="HASH", help="A hash that the chain must contain"),
@@ -107,13 +110,14 @@ def verify(*, config: Config = DEFAULT_CONFIG, head: Head = None, as_json: Json 
         )
     elif verdict.wrong is not None:
         printing.complain(
-            f"Entry {verdict.wrong} does not match its hash: it was changed, or an entry before it "
-            "was removed or inserted. Compare it with a backup (twite backup)."
+            f"Entry {verdict.wrong} does not match its hash: the entry was changed, or an "
+            "earlier entry was removed or inserted. Compare the log with a backup (twite "
+            "backup)."
         )
     elif not verdict.knows_head:
         printing.complain(f"The chain does not contain {head}: entries were removed or replaced.")
     else:
-        printing.say(f"{verdict.entries} entries, all intact.")
+        printing.say(f"{plural(verdict.entries, 'entry')}, all intact.")
         printing.say(f"head  {verdict.head.hex()}")
     if not verdict.is_whole:
         raise typer.Exit(1)

@@ -11,6 +11,7 @@ import typer
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, Pixel, text
 from twite.diagnostics import CheckFinding, CheckStatus, TestConversion, examine
+from twite.domain.plural import plural
 
 EXAMPLE: Final = "Example: `twite check --config /etc/twite/twite.toml`"
 Canary = Annotated[
@@ -50,8 +51,7 @@ def check(
         printing.print_json({"ok": not counts[CheckStatus.RED], "findings": findings})
     else:
         passed, warnings, failed = (counts[light] for light in CheckStatus)
-        many = "warning" if warnings == 1 else "warnings"
-        printing.say(f"{passed} passed, {warnings} {many}, {failed} failed")
+        printing.say(f"{passed} passed, {plural(warnings, 'warning')}, {failed} failed")
     if counts[CheckStatus.RED]:
         raise typer.Exit(1)
 

@@ -12,16 +12,17 @@ import typer
 from twite.app.compare import read_capture, shadow_of
 from twite.cli import COMMANDS, printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json
+from twite.domain.plural import plural
 from twite.gtm.compare.comparison import VOLATILE, ComparisonSummary, summed
 from twite.redaction.mask_text import masked_value
 
 EXAMPLE: Final = "Example: `twite compare capture.jsonl --ignore '*.external_id'`"
-ABOUT: Final = """Runs the container on captured traffic and sends nothing.
+ABOUT: Final = """Run the container on captured traffic and send nothing.
 
 Each line of a capture contains the incoming `event` or `request`, and the requests that the other
-system `sent` for it. Both can also be on separate lines that share a `trace`. Possible personal
-data and keys are masked. Events that the gateway would not send (consent, bots) are listed with
-the reason. Exits with 1 if anything differs."""
+system `sent` for it. Both can also be on separate lines that share a `trace`. Values that may be
+personal data or keys are masked. Events that the gateway would not send (consent, bots) are listed
+with the reason. Exits with 1 if anything differs."""
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE…", help="Captures, as JSON Lines")]
 Which = Annotated[
@@ -85,8 +86,8 @@ def compare(
         _print(result)
         if stand_ins:
             printing.say(
-                f"{stand_ins} secrets are not available here (no key, or not set). Fields that "
-                f"contain them are not compared."
+                f"{plural(stand_ins, 'secret is', 'secrets are')} not available here (not set, or "
+                "the key is missing). Fields that contain these secrets are not compared."
             )
     if not result.cases:
         printing.complain("The captures contain no requests to compare.")
@@ -98,7 +99,7 @@ def _print(result: ComparisonSummary) -> None:
     for difference in result.differences:
         printing.say(
             printing.styled("different", "yellow"),
-            f" {difference.path} of “{difference.tag}”, {difference.times} times",
+            f" {difference.path} of “{difference.tag}”, {plural(difference.times, 'time')}",
         )
         printing.say(f"    {difference.url}")
         printing.say(
@@ -109,16 +110,16 @@ def _print(result: ComparisonSummary) -> None:
         ("extra", result.extra),
         ("failed", result.failed),
         ("unread", result.unread),
-        ("kept back", result.kept_back),
+        ("not sent", result.kept_back),
     ):
         for what, times in counted.items():
-            printing.say(printing.styled(word, "bold red"), f" {what}, {times} times")
+            printing.say(printing.styled(word, "bold red"), f" {what}, {plural(times, 'time')}")
     for path, times in result.ignored.items():
-        printing.say(printing.styled(f"ignored {path}, {times} times", "dim"))
+        printing.say(printing.styled(f"ignored {path}, {plural(times, 'time')}", "dim"))
     lost, more = sum(result.missing.values()), sum(result.extra.values())
     kept = sum(result.kept_back.values())
+    not_sent = f" Twite did not send {plural(kept, 'event')}." if kept else ""
     printing.say(
-        f"{result.cases} cases: {result.matched} requests match, {result.different} differ, "
-        f"{lost} are only in the capture, {more} only in Twite's run"
-        f"{f'; Twite kept back {kept} events' if kept else ''}."
+        f"{plural(result.cases, 'case')}. Requests: {result.matched} match, {result.different} "
+        f"differ, {lost} only in the capture, {more} only in Twite's run.{not_sent}"
     )

@@ -16,6 +16,7 @@ from twite.config.settings import Settings
 from twite.domain.delivery import State
 from twite.domain.history import History
 from twite.domain.people.users import AuditAction, AuditEvent
+from twite.domain.plural import plural
 from twite.domain.times import spelled
 from twite.gateway.operations.edit import doubt
 from twite.gateway.ports.outbox import Discard, Replay
@@ -28,9 +29,9 @@ LIST: Final = """List dead letters and held conversions, latest first.
 Example: `twite dead list --json`"""
 REPLAY: Final = """Send conversions again, with the same conversion id and body.
 
-X could count a conversion twice if it may have received the conversion 40 hours ago or earlier, or
-if it may have received the conversion and the settings forbid resending. In both cases nothing is
-sent unless you add --may-count-twice.
+X may already have received some of these conversions. X could count such a conversion twice if 40
+hours have passed since then. If that is possible, or if the settings forbid resending, the command
+sends nothing unless you add --may-count-twice.
 
 Example: `twite dead replay --all --pixel o8z6j --dry-run`"""
 DISCARD: Final = """Discard conversions permanently. They count as suppressed.
@@ -38,7 +39,7 @@ DISCARD: Final = """Discard conversions permanently. They count as suppressed.
 Example: `twite dead discard order-1001 --note "test order"`"""
 _MOST: Final = 100_000
 _LONGEST_REASON: Final = 160
-# How many are told of one by one, on the screen and in the audit.
+# The largest number of conversions named on the screen and in the audit log.
 _SHOWN: Final = 20
 _NAMED: Final = 5
 
@@ -56,7 +57,9 @@ Sure = Annotated[
     typer.Option("--may-count-twice", help="Also send conversions that X may count twice"),
 ]
 Note = Annotated[str, typer.Option("--note", help="The reason, stored with the conversions")]
-Limit = Annotated[int, typer.Option("--limit", min=1, max=_MOST, help="Show at most this many")]
+Limit = Annotated[
+    int, typer.Option("--limit", min=1, max=_MOST, help="Show at most this many conversions")
+]
 
 
 class DeadLetterSelection(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,7 +176,7 @@ def _decide(settings: Settings, choice: DeadLetterSelection, order: DeadLetterCo
 
 
 def _doubted(settings: Settings, histories: Sequence[History], now: int) -> list[ReplayDoubt]:
-    """Return those that could count twice, sent again."""
+    """Return the deliveries that X could count twice if they are sent again."""
     found = [
         (history, doubt(history, now=now, is_cautious=settings.is_cautious(history.pixel)))
         for history in histories
@@ -184,7 +187,10 @@ def _doubted(settings: Settings, histories: Sequence[History], now: int) -> list
 def _chosen(
     histories: Sequence[History], choice: DeadLetterSelection
 ) -> tuple[list[History], list[str]]:
-    """Return the lives meant, and the ids that mean none. A conversion id rules over a number."""
+    """Return the selected histories, and the ids that select none.
+
+    A name that is both a conversion id and a delivery number selects the conversion id.
+    """
     if choice.every:
         return [history for history in histories if choice.held or history.state is State.DEAD], []
     chosen: dict[int, History] = {}
@@ -224,16 +230,21 @@ def _report(
         )
     elif order.dry_run:
         _print(chosen)
-        printing.say(f"{len(chosen)} would be {_participle(order)}, {held} of them held.")
+        printing.say(
+            f"{plural(len(chosen), 'delivery')} would be {_participle(order)} ({held} held)."
+        )
     elif not refused:
-        printing.say(f"{done} {_participle(order)}, {held} of them held.")
+        printing.say(f"{plural(done, 'delivery')} {_participle(order)} ({held} held).")
     for name in unknown:
         printing.complain(f"{name} is neither dead nor held. twite show {name} shows its history.")
     if doubted and (refused or order.dry_run):
         _tell_doubts(doubted, refused=refused)
     missed = 0 if order.dry_run or refused else len(chosen) - done
     if missed:
-        printing.complain(f"{missed} deliveries were no longer dead or held, and did not change.")
+        printing.complain(
+            f"{plural(missed, 'delivery was', 'deliveries were')} no longer dead or held, and "
+            "did not change."
+        )
 
 
 def _tell_doubts(doubted: Sequence[ReplayDoubt], *, refused: bool) -> None:
@@ -245,7 +256,8 @@ def _tell_doubts(doubted: Sequence[ReplayDoubt], *, refused: bool) -> None:
         printing.complain(f"… and {len(doubted) - _SHOWN} more.")
     begun = "Nothing was sent: " if refused else ""
     printing.complain(
-        f"{begun}X could count {len(doubted)} of them twice. --may-count-twice sends them anyway."
+        f"{begun}X could count {plural(len(doubted), 'conversion')} twice. "
+        "Use --may-count-twice to send anyway."
     )
 
 
@@ -298,7 +310,7 @@ async def _carried_out(
 def _audit_event(
     chosen: Sequence[History], doubted: Sequence[ReplayDoubt], order: DeadLetterCommand, now: int
 ) -> AuditEvent:
-    """Return what the audit is to say of it."""
+    """Return the audit event of the command."""
     names = [history.conversion_id for history in chosen[:_NAMED]]
     more = f" and {len(chosen) - _NAMED} more" if len(chosen) > _NAMED else ""
     detail = f"{len(chosen)}: {', '.join(names)}{more}"

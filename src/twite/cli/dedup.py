@@ -23,7 +23,7 @@ from twite.machine.system import SystemClock
 EXAMPLE: Final = "Example: `twite dedup --days 14`"
 
 Days = Annotated[
-    int, typer.Option("--days", min=1, max=MOST_DAYS, help="The number of days up to today")
+    int, typer.Option("--days", min=1, max=MOST_DAYS, help="Number of days, including today")
 ]
 
 

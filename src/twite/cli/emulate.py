@@ -58,7 +58,7 @@ def emulate(
         else:
             printing.say(f"X emulator listening on {url}")
 
-    # The server gives a signal back when it has stopped: that is a stop in order.
+    # The server raises the signal again after a clean stop.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         run(listen=address(listen, "--listen"), switches=switch or (), world=world, ready=ready)
@@ -78,10 +78,11 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def run(
     *, listen: HostPort, switches: Sequence[str], world: Path | None, ready: Callable[[str], None]
 ) -> None:
-    """Run until SIGINT or SIGTERM. `switches` are texts as in `strict_time=on`.
+    """Run until SIGINT or SIGTERM.
 
-    `world` names a JSON file of accounts, pixels and credentials to add to the default ones;
-    `ready` gets the address. Raises SettingsError, which names the wrong option.
+    `switches` are texts such as `strict_time=on`. `world` names a JSON file of accounts, pixels and
+    credentials to add to the default ones. `ready` is called with the address. Raises
+    SettingsError, which names the wrong option.
     """
     try:
         chosen = parsed(switches)

@@ -23,6 +23,7 @@ from twite.domain.people.erasure import (
     ErasureIdentifier,
     asked,
 )
+from twite.domain.plural import plural
 from twite.gateway.ports.privacy import EraseTraces
 
 EXAMPLE: Final = "Example: `twite erase --file requests.txt --dry-run`"
@@ -119,7 +120,7 @@ def erase_persons(
     if not yes:
         _tell(wish, found, letters, done=None, as_json=False)
         if not _can_ask(file) or not typer.confirm("Erase this data permanently?", err=True):
-            printing.complain("Nothing was erased. --yes erases without asking.")
+            printing.complain("Nothing was erased. Use --yes to erase without confirmation.")
             raise typer.Exit(1)
     done = asyncio.run(
         erase(settings, wish, found, opened=letters.opened, report=printing.complain)
@@ -134,7 +135,7 @@ def _can_ask(file: Path | None) -> bool:
 
 
 def _lines(file: Path) -> list[tuple[str, str, str]]:
-    """Read (where, kind, text) of each line. Faults name the line, never what stands in it."""
+    """Read (where, kind, text) of each line. Errors name the line, but do not quote it."""
     try:
         content = sys.stdin.read() if file == _STDIN else file.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as failure:
@@ -149,7 +150,7 @@ def _lines(file: Path) -> list[tuple[str, str, str]]:
         kind = kind.strip().lower().replace("-", "_")
         if not colon or kind not in KINDS:
             raise typer.BadParameter(
-                f"line {number} does not begin with one of {', '.join(KINDS)} and a colon",
+                f"line {number} must begin with one of {', '.join(KINDS)}, and a colon",
                 param_hint="--file",
             )
         found.append((f"line {number}", kind, rest))
@@ -157,7 +158,7 @@ def _lines(file: Path) -> list[tuple[str, str, str]]:
 
 
 def _region(settings: Settings, region: str | None) -> str | None:
-    """Return how to read a phone number: as asked for, or as all sources that say so read it."""
+    """Return the given region, or the region of the sources if they agree; else None."""
     if region is not None:
         return values.region(region.upper(), "--region")
     regions = {source.region for source in settings.sources()} - {None}
@@ -206,14 +207,17 @@ def _tell(
         _would(wish, found, letters)
         return
     printing.say(
-        f"Erased: {done.conversions} conversions, {done.submissions} stored requests, "
-        f"{done.sightings} rows of the deduplication report, {done.texts} other texts."
+        f"Erased: {plural(done.conversions, 'conversion')}, "
+        f"{plural(done.submissions, 'stored request')}, "
+        f"{plural(done.sightings, 'row')} of the deduplication report, "
+        f"{plural(done.texts, 'other text')}."
     )
     if done.listed:
         printing.say("Twite suppresses later conversions with these identifiers (consent_revoked).")
     if done.left:
         printing.complain(
-            f"{done.left} conversions are still in flight to X. Run the command again in a minute."
+            f"{plural(done.left, 'conversion is', 'conversions are')} still in flight to X. Run "
+            "the command again in a minute."
         )
     if not done.is_log_empty:
         printing.complain(
@@ -222,8 +226,8 @@ def _tell(
             "data."
         )
     printing.say(
-        "Not erased: data at X, in backups and in your own files. Keep the list of identifiers: "
-        "repeat the erasure after restoring a backup."
+        "Not erased: data at X, in backups and in your own files. Keep the list of "
+        "identifiers, and repeat the erasure after you restore a backup."
     )
 
 
@@ -234,17 +238,17 @@ def _would(wish: EraseRequest, found: EraseTraces, letters: TagPayloadReader) ->
     for pixel, states in sorted(found.states.items()):
         counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
         printing.say(f"    {pixel}: {counts}")
-    printing.say(f"  tag events   {found.payloads}, which are included in the conversions")
+    printing.say(f"  tag events   {found.payloads} (included in the conversions)")
     printing.say(f"  requests     {len(found.cuts)}")
     printing.say(f"  report rows  {len(found.sightings)}")
     printing.say(f"  other texts  {len(found.texts)}")
     if letters.unopened:
         printing.complain(
-            f"Twite cannot decrypt {len(letters.unopened)} tag events with the configured key, and "
-            "searched only their stored hashes."
+            f"Twite cannot decrypt {plural(len(letters.unopened), 'tag event')} with the "
+            "configured key, and searched only the stored hashes."
         )
     if found.audit_events:
         printing.complain(
-            f"{found.audit_events} audit log entries contain these identifiers and are kept, "
-            f"because the log is a hash chain."
+            f"{plural(found.audit_events, 'entry')} of the audit log contain these "
+            "identifiers and are kept, because the log is a hash chain."
         )

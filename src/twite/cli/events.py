@@ -119,7 +119,7 @@ def create(
     manager, chosen = _opened(config, pixel)
     change = _change(name, kind, click_window, view_window, retargeting=retargeting)
     if ours is not None:
-        # A name that the settings would refuse is reported before X creates the event.
+        # Checked before X creates the event, so that an invalid name creates no event.
         manager.draft(chosen, ours, "o8z6k")
     made = _done(manager.create(chosen, change, by=who()))
     if not as_json:
@@ -152,7 +152,7 @@ def update(
     change = _change(name, kind, click_window, view_window, retargeting=retargeting)
     if change == EventTagChange():
         raise typer.BadParameter(
-            "name at least one property to change, such as --name", param_hint="--name"
+            "pass at least one property to change, such as --name", param_hint="--name"
         )
     changed = _done(manager.update(chosen, event, change, by=who()))
     names = manager.names(chosen, changed)
@@ -190,7 +190,7 @@ def delete(
         "twite events list --deleted."
     )
     for ours in names:
-        printing.say(f"Remove {ours} from {config}: X now refuses its conversions.")
+        printing.say(f"Remove {ours} from {config}: X now refuses the conversions of this event.")
 
 
 def _opened(config: Path, pixel: str | None) -> tuple[EventTagManager, str]:
@@ -219,7 +219,7 @@ def _change(
 
 
 def _done(change: Coroutine[None, None, EventTag]) -> EventTag:
-    """Run a change; report what X would refuse as wrong usage."""
+    """Make a change at X. Report a change that X would refuse as a usage error."""
     try:
         return asyncio.run(change)
     except EventRefused as wrong:
@@ -227,7 +227,7 @@ def _done(change: Coroutine[None, None, EventTag]) -> EventTag:
 
 
 def _write(manager: EventTagManager, draft: SettingsDraft, *, yes: bool, quiet: bool) -> bool:
-    """Show the change of the settings, and write it after confirmation."""
+    """Show the change to the settings, and write it after confirmation."""
     if not draft.is_changed:
         return True
     if not quiet:
@@ -245,7 +245,7 @@ def _write(manager: EventTagManager, draft: SettingsDraft, *, yes: bool, quiet: 
     return True
 
 
-Row = tuple[EventTag, Sequence[str]]  # an event, and what the settings call it
+Row = tuple[EventTag, Sequence[str]]  # an event, and its names in the settings
 
 
 def both(pixel: str, event: str) -> str:
@@ -326,7 +326,7 @@ def snippet(
     if as_json:
         printing.print_json(shown)
     elif kind is not None:
-        # Unescaped: the code must run as printed, and contains no text from outside.
+        # Not escaped: users copy and run this code, and it contains no text from outside.
         sys.stdout.write("".join(snippet.text for snippet in shown))
     else:
         for snippet in shown:

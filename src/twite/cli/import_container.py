@@ -14,6 +14,7 @@ from twite.app.sealing import forget_secrets, keep_secrets, sealing_key
 from twite.cli import printing
 from twite.cli.options import DEFAULT_CONFIG, Config, Json, load, text, who
 from twite.config.containers import SEALED
+from twite.domain.plural import plural
 from twite.gtm.importer.coverage import Support
 from twite.gtm.importer.report import ReportLine
 from twite.redaction.secrets import masked
@@ -48,7 +49,8 @@ Named = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Overwrite manual edits")]
 Allow = Annotated[
-    bool, typer.Option("--allow-left-out", help="Exit with 0 even if something will not run")
+    bool,
+    typer.Option("--allow-left-out", help="Exit with 0 even if a part of the container cannot run"),
 ]
 AllowClear = Annotated[
     bool,
@@ -127,7 +129,7 @@ def _print(made: ImportDraft, gone: Sequence[str], *, report: bool) -> None:
     counted = Counter(line.fit for line in made.found.lines)
     counts = ", ".join(f"{counted[fit]} {_WORDS[fit]}" for fit in Support if counted[fit])
     clear = len(made.found.in_clear)
-    more = f"; {clear} {'secret' if clear == 1 else 'secrets'} in plain text" * bool(clear)
+    more = f"; {plural(clear, 'secret')} in plain text" * bool(clear)
     printing.say(f"{made.path}: {counts}{more}.")
     if report:
         printing.say("Nothing was written (--report).")

@@ -63,7 +63,7 @@ def init(
     if made_key:
         _write(key_file, f"{secrets.token_urlsafe(32)}\n")
     if not named and not secret_file.exists():
-        # Never another one in its place: what it sealed could not be opened.
+        # Keep an existing secret key: a new key could not decrypt what the old one encrypted.
         _write(secret_file, f"{new_key()}\n")
     _write(config, text)
     if as_json:
@@ -95,13 +95,15 @@ def _pairs(events: list[str]) -> dict[str, str]:
     for pair in events:
         name, equals, event = pair.partition("=")
         if not (name and equals and event):
-            raise typer.BadParameter(f"{pair!r} is not NAME=ID", param_hint="--event")
+            raise typer.BadParameter(
+                f"{pair!r} is not of the form NAME=ID, such as purchase=o8z6k", param_hint="--event"
+            )
         pairs[name] = event
     return pairs or {"purchase": "your-event-id"}
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file that nobody else can read, whole or not at all."""
+    """Write a file that only its owner can read, atomically."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -81,7 +81,7 @@ def login(
 async def _by_pin(connect: XSignIn, pixel: str, *, as_json: bool) -> SignInCompleted:
     begun = await connect.begin(pixel)
     _show(begun, "Open this page, press Authorize app, and type the PIN here:", as_json=as_json)
-    # Not in a thread: a person who interrupts this ends it.
+    # Read on the main thread, so that Ctrl-C interrupts the prompt.
     pin = sys.stdin.readline(_LONGEST)
     return await connect.finish_by_pin(begun.token, pin)
 

@@ -33,10 +33,10 @@ def load(config: Path, *, credentials: bool = True) -> Settings:
 
 
 def known_pixel(found: Settings, pixel: str | None) -> None:
-    """Refuse a pixel that is not configured, as wrong usage."""
+    """Reject a pixel that is not configured, as a usage error."""
     known = [destination.pixel for destination in found.destinations()]
     known += [] if found.tags is None else [rule.pixel for rule in found.tags.rules.values()]
-    # Which tags a container has is not looked up for this.
+    # The tags of a container are not read here, so any tag name is allowed.
     is_imported = found.imported is not None and (pixel or "").startswith(PREFIX)
     if pixel is not None and pixel not in known and not is_imported:
         there = ", ".join(known) or "none"

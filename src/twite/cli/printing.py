@@ -1,8 +1,7 @@
 """Output on the terminal.
 
-Every text passes `safe`, because X's responses echo text that clients sent.
-
-Rich is imported for tables and styles only: `twite serve` needs neither.
+Every text passes `safe`, because X's responses repeat text that clients sent. Rich is imported only
+for tables and styles: `twite serve` needs neither.
 """
 
 import re
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-# Where nobody reads along, a table may be wider: a cut id is of no use to `grep`.
+# Without a terminal, a table may be wider, so that `grep` finds whole ids.
 _WIDTH_OF_FILES: Final = 160
 _UNPRINTABLE: Final = re.compile(r"[^\n -~]")
 
@@ -100,6 +99,6 @@ def _console(stream: TextIO) -> "Console":
 
 
 def _escaped(match: re.Match[str]) -> str:
-    """Spell one character in JSON's own way, beyond the first plane as a pair."""
+    """Return a character as a JSON escape; above U+FFFF, as a surrogate pair."""
     units = match[0].encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))

@@ -39,7 +39,10 @@ Source = Annotated[
     typer.Option("--source", metavar="NAME", show_default=False, help="Only this source"),
 ]
 Limit = Annotated[
-    int, typer.Option("--limit", min=1, max=5_000, help="Show at most this many, latest first")
+    int,
+    typer.Option(
+        "--limit", min=1, max=5_000, help="Show at most this many conversions, latest first"
+    ),
 ]
 
 
@@ -100,7 +103,7 @@ def print_rejection(rejection: Rejection) -> None:
 
 
 def _rows(rejection: Rejection) -> list[list[str]]:
-    """Return a row for each fault; what they have in common stands in the first."""
+    """Return a row for each fault. Only the first row repeats the details of the rejection."""
     rows = [
         ["", "", "", fault.code, fault.path, fault.value, fault.message]
         for fault in rejection.faults

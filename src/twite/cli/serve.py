@@ -89,7 +89,7 @@ def serve(
 def _started(
     settings: Settings, many: int, *, place: str, announce: Callable[[str], None]
 ) -> WorkerPlace | None:
-    """Start workers. Returns in each of them, and, with None, in the parent at the end."""
+    """Start the workers. Returns in each worker and, at the end, in the parent, with None."""
     if settings.store.url.server is None:
         raise SettingsError(
             place=place,
@@ -103,7 +103,7 @@ def _started(
 
 
 async def _examined(path: Path) -> AsyncIterator[CheckFinding]:
-    """Run the diagnostics, imported at the first run and on another thread."""
+    """Run the diagnostics on another thread. The first run imports them."""
     await asyncio.to_thread(import_module, "twite.diagnostics")
     from twite.diagnostics import examine  # noqa: PLC0415  # imported by now
 

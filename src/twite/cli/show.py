@@ -101,7 +101,7 @@ async def _histories(settings: Settings, name: str, pixel: str | None) -> list[H
         others = {account.pixel for account in await records.balance()}.difference(own)
         for known in (*own, *sorted(others)):
             if pixel in {None, known}:
-                # All events of the pixel, because the mapping may have changed since.
+                # All events of the pixel, because the mapping may have changed since then.
                 for history in await records.find(
                     ByConversionId(pixel=known, events=None, conversion_id=name)
                 ):
@@ -170,7 +170,7 @@ def print_history(history: History, *, now: int) -> None:
     printing.say(f"  receipt      {history.receipt}")
     printing.say(f"  received at  {spelled(history.received_at)}")
     if history.due_at is not None:
-        printing.say(f"  next try at  {spelled(history.due_at)}")
+        printing.say(f"  next attempt {spelled(history.due_at)}")
     printing.say(f"  deadline at  {spelled(history.deadline_at)}")
     printing.say(f"  duplicates   {history.duplicates}")
     printing.say(f"  delivery     {history.delivery}")
@@ -205,7 +205,7 @@ def _print_copies(history: History) -> None:
 
 
 def _answered(attempt: PastAttempt) -> tuple[str, str]:
-    """Return the status of the answer, and its text."""
+    """Return the response's status, and its text."""
     if attempt.is_without_request:
         return "made no request", attempt.answer.removeprefix(NO_REQUEST).removeprefix(": ")
     status = "no answer" if attempt.status is None else f"HTTP {attempt.status}"

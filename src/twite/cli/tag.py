@@ -16,6 +16,7 @@ from twite.config.form_block import form_block
 from twite.config.templates import load_template, run_template, verdicts_of
 from twite.config.values import local_url as local_url_of
 from twite.domain.json_tree import Tree
+from twite.domain.plural import plural
 from twite.gtm.template.effects import AnyEffect
 from twite.gtm.template.field_rules import remarks_on
 from twite.gtm.template.fields import fill
@@ -27,7 +28,7 @@ from twite.testing.vendor_rules import KnownPerson
 from twite.testing.vendors import FakeVendor
 
 Shape = TypeVar("Shape")
-_LONGEST_MEANING: Final = 200  # characters in the table; JSON has the whole text
+_LONGEST_MEANING: Final = 200  # the longest text in the table; JSON contains the whole text
 EXAMPLE: Final = "Example: `twite tag test template.tpl`"
 TEST: Final = """Run the template's own tests.
 
@@ -268,7 +269,7 @@ def _print_verdicts(name: str, verdicts: tuple[ScenarioResult, ...]) -> None:
     if not verdicts:
         printing.say(f"{name} has no tests.")
     else:
-        printing.say(f"{name}: {len(verdicts) - failed} of {len(verdicts)} passed.")
+        printing.say(f"{name}: {len(verdicts) - failed} of {plural(len(verdicts), 'test')} passed.")
 
 
 def _print_run(code_line: int, effects: list[AnyEffect], turns: tuple[Turn, ...]) -> None:
@@ -285,9 +286,9 @@ def _print_run(code_line: int, effects: list[AnyEffect], turns: tuple[Turn, ...]
         printing.complain(f"Error: {last.error}{line}")
     printing.say(f"outcome: {last.outcome}")
     if any(not turn.waiting and turn.wake_at is not None for turn in turns[:-1]):
-        printing.say("The code waited until the time limit for a promise that never settles.")
+        printing.say("The code waited for a promise that never settles, until the time limit.")
     if not last.done and not last.waiting:
-        printing.say(f"The code is still waiting after {len(turns)} turns.")
+        printing.say(f"The code is still waiting after {plural(len(turns), 'turn')}.")
     if last.waiting:
         printing.say("The code is waiting for responses. Pass them with --answer.")
 
@@ -341,7 +342,7 @@ def _print_findings(file: Path, found: tuple[LintWarning, ...]) -> None:
 
 
 def _returned_by(turns: tuple[Turn, ...]) -> Tree:
-    """Return what the code returned: by its first turn, or by the one that settled a promise."""
+    """Return what the code returned, in its first turn or when its promise settled."""
     return next((turn.returned for turn in turns if turn.returned is not None), None)
 
 

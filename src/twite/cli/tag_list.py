@@ -1,4 +1,4 @@
-"""`twite tag list`: public templates that were tried, and whether a downloaded file is one."""
+"""`twite tag list`: list public templates that were tried, and identify downloaded files."""
 
 from pathlib import Path
 from typing import Annotated, Final
@@ -18,7 +18,7 @@ of the fake vendor. With files, compares each with the list by its SHA-256, and 
 is not in the list.
 
 Example: `twite tag list --find facebook`"""
-_SHORT: Final = 7  # characters of a commit
+_SHORT: Final = 7  # characters shown of a commit id
 
 Files = Annotated[
     list[Path] | None, typer.Argument(metavar="[FILE]…", help="Downloaded templates to check")
@@ -93,8 +93,8 @@ def _print_verdict(verdict: FileVerdict) -> None:
     printing.say(printing.styled("✗", "red"), f" {verdict.file}: not in the list")
     for other in verdict.similar:
         printing.say(
-            f"    {other.repository} has this name and other content at commit "
-            f"{other.commit[:_SHORT]}: the file is another version, or was changed"
+            f"    {other.repository} has a template of this name with different content at "
+            f"commit {other.commit[:_SHORT]}: the file is another version, or was changed"
         )
 
 

@@ -83,7 +83,7 @@ def _print_session(state: PreviewState, *, nothing: bool, as_json: bool) -> None
     if as_json:
         printing.print_json({"token": state.token, "header": HEADER, "cookie": COOKIE})
         return
-    mode = "sends nothing, and stores no event" if nothing else "sends as usual"
+    mode = "stores and sends no events" if nothing else "stores and sends events as usual"
     printing.say(f"The session {mode}. It ends at {spelled(state.ends_at)}, or with Ctrl-C.")
     printing.say(f"  header  {HEADER}: {state.token}")
     printing.say(f"  cookie  {COOKIE}={state.token}")

@@ -153,7 +153,7 @@ def _typed(*, stdin: bool) -> str:
 
 
 def known_pixels(settings: Settings, pixels: list[str] | None) -> None:
-    """Refuse a pixel that is not configured, as wrong usage."""
+    """Reject a pixel that is not configured, as a usage error."""
     known = {destination.pixel for destination in settings.destinations()}
     for pixel in pixels or ():
         if pixel not in known:

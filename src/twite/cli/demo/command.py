@@ -45,7 +45,7 @@ def demo(*, stay: Stay = False, orders: Orders = None) -> None:
         tempfile.TemporaryDirectory(prefix="twite-demo-") as folder,
         DemoProcesses(Path(folder)) as cast,
     ):
-        printing.say(printing.styled("Twite demo", "bold"), ": everything runs on loopback")
+        printing.say(printing.styled("Twite demo", "bold"), ": all parts run on loopback")
         printing.say("")
         chosen = orders or with_mailboxes(example_orders(), Path(folder))
         story: DemoStory = play(cast, chosen)
@@ -67,7 +67,7 @@ def example_orders() -> Path:
         if file.exists():
             return file
     raise typer.BadParameter(
-        "this installation has no example orders. Give a file of orders",
+        "this installation contains no example orders. Pass a file of orders",
         param_hint="--orders",
     )
 
@@ -105,7 +105,7 @@ def _stay(cast: DemoProcesses) -> None:
         printing.say("")
 
 
-# A row is refused by the gateway, or by `twite send`, which has words of its own.
+# The gateway and `twite send` reject rows with different error codes.
 _REASONS: Final = {**CODES, **findings.ERRORS}
 _STATES: Final = ("delivered", "duplicate", "suppressed", "rejected", "dead", "held", "pending")
 _MEANINGS: Final = {
@@ -203,9 +203,9 @@ class EmulatorCounts:
 
 
 def _refusals(story: DemoStory) -> Counter[str]:
-    """Return how many rows were refused for what, from the report that `twite send` wrote.
+    """Return the number of rejected rows by error code, from the report of `twite send`.
 
-    A row without any identifier has a line for each one that was lost: it counts once.
+    A row without a valid identifier has one line for each invalid identifier, but counts once.
     """
     rows: dict[str, list[str]] = {}
     with story.report.open(encoding="utf-8-sig", newline="") as file:
@@ -217,7 +217,7 @@ def _refusals(story: DemoStory) -> Counter[str]:
 
 
 def _print_history(cast: DemoProcesses, counted: EmulatorCounts) -> None:
-    """Show the life of one whose answer was lost."""
+    """Show the history of a conversion whose response was lost."""
     again = next((id_ for id_, tally in counted.ids.items() if tally.api > 1), None)
     if again is not None:
         printing.say(
@@ -229,7 +229,7 @@ def _print_history(cast: DemoProcesses, counted: EmulatorCounts) -> None:
 def _judge(
     balance: dict[str, int], counted: EmulatorCounts, overlap: dict[str, int], story: DemoStory
 ) -> bool:
-    """Say whether gateway and X agree, conversion by conversion."""
+    """Print whether the gateway's and X's counts agree; return True if all do."""
     once = [id_ for id_, tally in counted.ids.items() if tally.counted == 1]
     sent = [id_ for id_, tally in counted.ids.items() if tally.api]
     checks = (

@@ -23,7 +23,7 @@ KEY: Final = "demo-source-key-demo-source-key"
 PIXEL: Final = "o8z6j"
 TOKEN: Final = "emulator-pixel-token-o8z6j"  # noqa: S105  the emulator's own, made up
 
-# The demo is small, so its batches are: there is more to see.
+# Small batches, so that a demo with few conversions sends several requests.
 _SETTINGS: Final = """\
 [server]
 listen = "127.0.0.1:{port}"
@@ -62,13 +62,13 @@ class DemoProcesses:
         self.config = folder / "twite.toml"
         self.gateway_url = ""
         self.shop = DemoShop()
-        self._ends = ExitStack()  # what is to be ended, and how
+        self._ends = ExitStack()  # each process and the function that ends it
         self._gateway: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
         with ExitStack() as ends:
-            # X documents that it drops a twin between pixel and API. That it does so between two
-            # API requests is likely and not documented: this switch assumes it.
+            # X documents that it drops duplicates between pixel and API. X does not document
+            # duplicates between two API requests: this switch assumes that X drops them, too.
             self.x: Emulator = ends.enter_context(running_emulator("dedup_scope=all"))
             ends.enter_context(self.shop)
             settings = _SETTINGS.format(

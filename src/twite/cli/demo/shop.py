@@ -1,7 +1,7 @@
 """The demo's shop: a few pages with the first-party script, and a back end.
 
-The back end submits the same orders. The shop is a separate server on loopback, like a real shop:
-the gateway only knows its origin.
+The back end submits the same orders as the pages. The shop is a separate server on loopback, as in
+production: the gateway knows only the shop's origin.
 """
 
 import http.client
@@ -17,8 +17,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-# In a file of the shop's own, since its Content-Security-Policy allows no script in the page. The
-# first line keeps calls until the script is there.
+# The script is a separate file, because the shop's Content-Security-Policy forbids inline scripts.
+# The first line queues calls until twite.js has loaded.
 SHOP_JS: Final = """\
 window.twite = window.twite || function () { (twite.q = twite.q || []).push(arguments); };
 const order = document.body.dataset;
@@ -98,7 +98,7 @@ def unknown() -> str:
 
 
 def _scripts(gateway: str, x: str) -> str:
-    """The shop's own, then the first-party script, which loads X's from where X is emulated."""
+    """Return the script tags: the shop's, and twite.js, which loads X's from the emulator."""
     return (
         '<script src="/shop.js"></script>'
         f'<script async src="{escape(gateway)}/twite.js?s=shop" '
@@ -117,12 +117,12 @@ def _page(title: str, text: str, *, scripts: str = "", head: str = "", body: str
 _HTML: Final = "text/html; charset=utf-8"
 _SCRIPT: Final = "text/javascript; charset=utf-8"
 _MOST_BODY: Final = 10_000
-_LOOK_SECONDS: Final = 0.05  # how often it looks whether it is to end
+_LOOK_SECONDS: Final = 0.05  # how often the server checks whether it must stop
 _PRICE: Final = "24.95"
 
 
 class ShopOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """An order. It contains an email: its repr is masked."""
+    """An order. Its repr masks the email."""
 
     id: str
     value: str
@@ -228,7 +228,7 @@ class _Pages(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the signature that it calls
-        """Say nothing: the demo's own lines are enough."""
+        """Log nothing: the demo prints its own lines."""
 
     def _page(self, text: str, status: int = 200) -> None:
         self._send(status, _HTML, text.encode())
@@ -239,7 +239,7 @@ class _Pages(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")
-        # What a careful shop says: no script but its own files, the gateway's and X's.
+        # Only scripts of the shop, the gateway and X may run, as in a shop with a strict policy.
         self.send_header(
             "Content-Security-Policy",
             f"default-src 'self'; style-src 'unsafe-inline'; script-src 'self' {shop.gateway} "

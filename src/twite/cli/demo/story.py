@@ -1,7 +1,7 @@
 """The steps of the demo, and the requests of its buyers' browsers.
 
-No browser is started: this module sends the requests. With --stay, your own browser sends further
-ones.
+This module sends the requests itself, without a browser. With --stay, you can use your own browser
+as well.
 """
 
 import csv
@@ -21,7 +21,7 @@ from twite.cli import printing
 from twite.cli.demo.processes import PIXEL, TOKEN, DemoProcesses
 
 BUYERS: Final = 40
-# A blocker keeps X's script from some of them, and some saw a page that made up an id of its own.
+# Ad blockers block X's script for some buyers. Some pages use a generated conversion id.
 BLOCKED: Final = 4
 RENAMED: Final = 2
 _AGENT: Final = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
@@ -57,7 +57,7 @@ def buy(cast: DemoProcesses, orders: Path) -> Purchase:
 
 
 def _rows(orders: Path) -> list[dict[str, str]]:
-    """Return orders that will surely be accepted, each once: purchases with a click id."""
+    """Return purchases with a click id, which the gateway accepts, each with a different id."""
     with orders.open(encoding="utf-8-sig", newline="") as file:
         found = {
             row["order_id"]: row
@@ -187,7 +187,7 @@ def _send_twice(cast: DemoProcesses) -> None:
 
 
 def _watch(cast: DemoProcesses) -> bool:
-    """Wait until nothing is pending, and say how it goes."""
+    """Wait until nothing is pending, and show the number of pending conversions."""
     end = time.monotonic() + _DRAINED_WITHIN
     console = Console()
     with console.status("waiting for X") as status:

@@ -71,7 +71,7 @@ class SendClient(Protocol):
 
 
 class RetryPatience(msgspec.Struct, frozen=True, kw_only=True):
-    """How long to retry: `patience` is the maximum of seconds without an accepted request."""
+    """Retry settings: `patience` is the maximum number of seconds without an accepted request."""
 
     patience: float
     elapsed: Callable[[], float]
@@ -88,9 +88,9 @@ class Submitter:
     waiting: RetryPatience
 
     async def submit(self, rows: Sequence[FileRow], *, lost: bool = False) -> list[RowResult]:
-        """Send rows that have a body, at most as many as one request may hold.
+        """Send rows that have a body, at most as many as fit into one request.
 
-        `lost` is whether they may have been sent before. Raises SendStopped.
+        `lost` is whether an earlier response about these rows was lost. Raises SendStopped.
         """
         bodies = [row.body for row in rows if row.body is not None]
         answer, lost = await self._answered(_OPEN + b",".join(bodies) + _CLOSE, lost=lost)
@@ -108,7 +108,7 @@ class Submitter:
         return first + await self.submit(rows[middle:], lost=lost)
 
     async def _answered(self, body: bytes, *, lost: bool) -> tuple[SendResponse, bool]:
-        """Send until there is an answer that does not pass by itself."""
+        """Send the request until the response is final: neither a temporary error nor lost."""
         attempts, since = 0, self.waiting.elapsed()
         while True:
             answer = await self.post(body)
@@ -120,11 +120,11 @@ class Submitter:
             lost = lost or _may_have_arrived(answer)
             reason = _reason(answer)
             if self.waiting.elapsed() - since >= self.waiting.patience:
-                raise SendStopped(f"{reason}; waited {self.waiting.patience:.0f} s, and gave up")
+                raise SendStopped(f"{reason}. Twite gave up after {self.waiting.patience:.0f} s")
             asked = answer.retry_after if isinstance(answer, SendResponse) else 0.0
             ours = backoff(attempts=attempts, randomness=self.waiting.randomness()) / 1_000
             if attempts == 1:
-                self.waiting.say(f"{reason}: waiting to continue (Ctrl-C stops)")
+                self.waiting.say(f"{reason}: waiting for the gateway (Ctrl-C stops)")
             await self.waiting.sleep(max(asked, min(ours, LONGEST_WAIT)))
 
 
@@ -146,7 +146,7 @@ def poster(session: aiohttp.ClientSession, *, url: str, key: Secret) -> SendClie
                     retry_after=_seconds(response.headers.get("Retry-After", "")),
                 )
         except aiohttp.ClientConnectorError as error:
-            # The system's own word, not the library's, which repeats the address.
+            # The system's error text, because the library's repeats the address.
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
             return SendNoResponse(reason=f"no gateway answers at {url} ({reason})", lost=False)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -157,12 +157,12 @@ def poster(session: aiohttp.ClientSession, *, url: str, key: Secret) -> SendClie
 
 
 def fits(rows: int, size: int) -> bool:
-    """Whether one request may hold this number of rows with this total size in bytes."""
+    """Whether this number of rows with this total size in bytes fits into one request."""
     return rows <= MAX_ROWS and size + rows + len(_OPEN) + len(_CLOSE) <= MAX_BYTES
 
 
 def decoded(body: bytes, shape: type[T]) -> T | None:
-    """Decode an answer; None if its shape is wrong."""
+    """Decode a response; None if its structure is wrong."""
     try:
         return msgspec.json.decode(body, type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -173,7 +173,7 @@ def _wrong(body: bytes) -> tuple[ReportedFault, ...]:
     found = decoded(body, ErrorBody)
     if found is None or not found.errors:
         return (ReportedFault(path="", code="not_sent", message=ERRORS["not_sent"]),)
-    # In a request of one, the place is the row's own.
+    # If the request has one row, the fault belongs to that row.
     return tuple(
         ReportedFault(
             path=error.path.removeprefix("conversions[0]").lstrip("."),
@@ -185,7 +185,7 @@ def _wrong(body: bytes) -> tuple[ReportedFault, ...]:
 
 
 def _refusal_of_one(errors: tuple[ReportedFault, ...]) -> NativeReceipt:
-    """Return what the gateway would answer to a request of one row with these errors."""
+    """Return what the gateway would respond to a request of one row with these errors."""
     rejected = (RejectedItem(index=0, errors=errors),)
     return NativeReceipt(receipt="", accepted=0, duplicates=0, suppressed=0, rejected=rejected)
 
@@ -196,21 +196,24 @@ def _too_large() -> tuple[ReportedFault, ...]:
 
 def _why_stopped(answer: SendResponse) -> str:
     causes = {
-        401: "the gateway does not know this key. Compare it with the key that the gateway was "
-        "started with",
-        403: "this key may not submit conversions",
-        404: f"there is no gateway at this address: POST {PATH} returned 404",
-        405: f"there is no gateway at this address: POST {PATH} returned 405",
+        401: "the gateway does not know this key. Use the key of a [[source]], and restart the "
+        "gateway after you change a key",
+        403: "this key may not submit conversions. Use the key of a [[source]]",
+        404: f"POST {PATH} returned 404, so this is not a gateway. Check --to",
+        405: f"POST {PATH} returned 405, so this is not a gateway. Check --to",
     }
     if answer.status in causes:
         return causes[answer.status]
     found = decoded(answer.body, ErrorBody)
     detail = f" ({found.errors[0].message})" if found is not None and found.errors else ""
-    return f"the gateway returned {answer.status}, which POST {PATH} never returns{detail}"
+    return (
+        f"the gateway returned {answer.status}, which POST {PATH} never returns{detail}. "
+        "Check --to and the proxy"
+    )
 
 
 def _may_have_arrived(answer: SendResponse | SendNoResponse) -> bool:
-    """A proxy's own 502 or 504 does not say what became of the request behind it."""
+    """A 502 or 504 of a proxy does not show whether the request reached the gateway."""
     if isinstance(answer, SendNoResponse):
         return answer.lost
     return answer.status in {500, 502, 504}
@@ -278,7 +281,7 @@ def target(config: Path, *, to: str | None, source: str | None, key_from: str | 
 
 
 def _source(settings: Settings, name: str | None) -> Source:
-    """Return the source named, or the only one that has a key."""
+    """Return the named source, or the only source that has a key."""
     with_key = [source for source in settings.sources() if source.key is not None]
     chosen = [candidate for candidate in with_key if name in {None, candidate.name}]
     if len(chosen) == 1:
@@ -327,5 +330,5 @@ def _key_from(place: str) -> Secret:
     except (OSError, UnicodeDecodeError):
         text = ""
     if not text.strip() or not text.isascii():
-        raise NoKey(f"there is no key in {place}: put the source's key there")
+        raise NoKey(f"there is no key in {place}. Put the source's key there")
     return Secret(text.strip())

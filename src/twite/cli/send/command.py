@@ -138,7 +138,7 @@ def send(
         reading=RowOptions(event=event, currency=currency, decimal=decimal, zone=_zone(timezone)),
         options=options_digest(
             [aim.url, aim.name, event, currency, decimal, timezone, chosen]
-            # Left out where it is not said: a run that an older version began can go on.
+            # Omitted if it is not set, so that a run of an older version can continue.
             + ([] if delimiter is None else [delimiter])
         ),
         dry=dry_run,
@@ -148,7 +148,7 @@ def send(
         quiet=as_json,
         report=report,
     )
-    # All of them first: nothing is sent while one cannot be read.
+    # Read all files first: nothing is sent if one cannot be read.
     separator = None if delimiter is None else _separator(delimiter)
     opened = [_examined(file, chosen, event, separator) for file in files]
     done = [perform(file, wish, aim) for file in opened]

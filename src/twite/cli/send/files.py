@@ -1,4 +1,4 @@
-"""Read input files row by row. Parquet needs `polars`, and is read as if it were CSV."""
+"""Read input files row by row. Parquet needs `polars`, and is read like a CSV file."""
 
 import codecs
 import csv
@@ -40,7 +40,7 @@ from twite.formats.files.table import (
 if TYPE_CHECKING:
     from types import ModuleType
 
-_SLICE: Final = 10_000  # rows turned into Python values at once
+_SLICE: Final = 10_000  # rows converted to Python values at a time
 
 
 class ParquetMissing(OperatorError):
@@ -92,10 +92,7 @@ def open_table(path: Path, find: "Callable[[str], ModuleType]" = import_module) 
 
 
 def as_text(value: object) -> str:
-    """Return a Parquet value as text for a CSV.
-
-    `1.234` becomes `1.2340`, which cannot be read as 1,234.
-    """
+    """Return a Parquet value as CSV text. `1.234` becomes `1.2340`, which cannot mean 1,234."""
     if value is None or isinstance(value, bool):
         return "" if value is None else str(value).lower()
     if isinstance(value, float | decimal.Decimal):
@@ -249,7 +246,7 @@ def _text(opened: OpenedFile) -> io.TextIOWrapper:
 
 
 def _decompressed(path: Path) -> BinaryIO:
-    """Open for reading; gzip and zstd are told by their first bytes, whatever the name says."""
+    """Open for reading. The first bytes show whether the file is gzip or zstd, not its name."""
     with path.open("rb") as file:
         start = file.read(4)
     if start.startswith(_GZIP):
@@ -271,7 +268,7 @@ def _measured(start: bytes, stream: BinaryIO) -> tuple[int, bytes]:
 
 
 def _require_text(opened: OpenedFile) -> None:
-    """Raise Unreadable, with the line, unless all of the file is in its encoding."""
+    """Raise Unreadable, which names the line, unless the whole file is in its encoding."""
     decoder = codecs.getincrementaldecoder(opened.encoding)()
     line = 1
     with _decompressed(opened.path) as stream:

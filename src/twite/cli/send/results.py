@@ -29,7 +29,7 @@ _LOST: Final = RowFinding(field="", code="answer_lost", message=NOTES["answer_lo
 
 
 class RowResultKind(StrEnum):
-    READY = "ready"  # nothing was sent, on request; it would be accepted
+    READY = "ready"  # a dry run: nothing was sent, but the row would be accepted
     ACCEPTED = "accepted"
     ACCEPTED_WITH_NOTES = "accepted_with_notes"
     DUPLICATE = "duplicate"
@@ -49,7 +49,7 @@ class RowResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def within(answer: NativeReceipt, rows: int) -> bool:
-    """Whether the answer fits a request with this number of rows."""
+    """Whether the response fits a request with this number of rows."""
     indexes = [item.index for item in answer.rejected]
     indexes += [warning.index for warning in answer.warnings]
     indexes += [*answer.duplicate_indexes, *answer.suppressed_indexes, *answer.held_indexes]
@@ -158,13 +158,13 @@ class ResultTally(msgspec.Struct, kw_only=True):
 
 
 def _code(finding: RowFinding) -> str:
-    """Placeholders are told apart by the field they stand in."""
+    """Values like placeholders are grouped by field."""
     return f"{finding.code} ({finding.field})" if finding.code == "placeholder" else finding.code
 
 
 HEADER: Final = ("row", "order", "verdict", "code", "field", "message")
 _START: Final = ",".join(HEADER).encode()
-# What makes a spreadsheet take a cell for a formula (OWASP ASVS 1.2.10), full-width forms too.
+# Characters that start a formula in a spreadsheet (OWASP ASVS 1.2.10), also full-width ones.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\0", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
@@ -190,7 +190,7 @@ class ReportState(msgspec.Struct, kw_only=True):
 class SendReport:
     """Writes verdicts, then the progress.
 
-    After a crash, lines beyond the saved progress are cut off.
+    After a crash, lines that the saved progress does not include are removed.
     """
 
     def __init__(self, path: Path, state: ReportState) -> None:
@@ -200,7 +200,7 @@ class SendReport:
         self._file.truncate(state.report_bytes)
         self._file.seek(state.report_bytes)
         if not state.report_bytes:
-            # The mark tells spreadsheets that this is UTF-8.
+            # The byte-order mark tells spreadsheets that the file is UTF-8.
             self._file.write(b"\xef\xbb\xbf" + _line(HEADER))
 
     def write(self, verdicts: Iterable[RowResult]) -> None:
@@ -233,9 +233,9 @@ class SendReport:
 
 
 def _private(path: Path) -> int:
-    """Open a file for reading and writing that only its owner can read, even if it was there."""
+    """Open a file for reading and writing, and make it readable only by its owner."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    with suppress(PermissionError):  # another's file: its owner decides
+    with suppress(PermissionError):  # the file belongs to another user, who sets its mode
         os.fchmod(descriptor, 0o600)
     return descriptor
 
@@ -245,7 +245,7 @@ def state_path(report: Path) -> Path:
 
 
 def options_digest(options: object) -> str:
-    """Return a digest of a run's options; it reveals no secret and no name."""
+    """Return a digest of a run's options. The digest reveals no secrets and no names."""
     return hashlib.sha256(msgspec.json.encode(options, order="deterministic")).hexdigest()[:16]
 
 

@@ -38,6 +38,7 @@ from twite.consent.verdict import judging
 from twite.domain.conversion import dedup_key
 from twite.domain.destination import Destination, Source
 from twite.domain.errors import ClientError
+from twite.domain.plural import plural
 from twite.formats.files.findings import FileRow
 from twite.formats.files.rows import RowOptions
 from twite.formats.native import read as native
@@ -52,10 +53,7 @@ class BatchSubmitter(Protocol):
 
 
 class SendDryRun:
-    """Validates rows as the gateway would, and sends nothing.
-
-    It finds only duplicates within the file.
-    """
+    """Validates rows like the gateway, and sends nothing. Finds duplicates only within the file."""
 
     def __init__(
         self, *, source: Source, destinations: Mapping[str, Destination], now: int
@@ -110,7 +108,7 @@ class SendDryRun:
         return judge(rows, answer, dry=True)
 
     def _again(self, read: ReadConversion) -> bool:
-        """Whether an earlier row took the dedup key; what is suppressed takes none."""
+        """Whether an earlier row has the same dedup key. Suppressed rows claim no key."""
         conversion = read.conversion
         if conversion is None or read.suppressed:
             return False
@@ -134,7 +132,7 @@ async def run(
     """
     done = report.state.done
     advance(done)
-    # Between sending and noting it down, the earlier run may have been stopped.
+    # The earlier run may have stopped after it sent these rows and before it recorded them.
     lost = done > 0
     for batch in batches(read_rows(opened, reading), skip=done):
         sent = [row for row in batch if row.body is not None]
@@ -147,9 +145,9 @@ async def run(
 
 
 def batches(rows: Iterator[FileRow], *, skip: int) -> Iterator[list[FileRow]]:
-    """Split rows into batches that fit one request.
+    """Split rows into batches that fit into one request.
 
-    The first `skip` rows are read but not returned: a later row may be a duplicate of one.
+    The first `skip` rows are read but not returned, because later rows may duplicate them.
     """
     batch: list[FileRow] = []
     size = 0
@@ -199,8 +197,8 @@ def perform(opened: OpenedFile, wish: SendOptions, target: SendTarget) -> SendRe
     state = _state(opened, wish, path)
     if state.finished:
         printing.complain(
-            f"{opened.path.name} was already sent, with these verdicts. Use --restart to send it "
-            f"again"
+            f"{opened.path.name} was already sent; these are its verdicts. Use --restart to "
+            "send the file again"
         )
     else:
         _ask(opened, wish, target, state)
@@ -221,7 +219,7 @@ def _beside(file: Path, *, dry: bool) -> Path:
 
 
 def _state(opened: OpenedFile, wish: SendOptions, report: Path) -> ReportState:
-    """Return how far an earlier run with the same file and options came, or a beginning."""
+    """Return the progress of an earlier run with the same file and options, or a new progress."""
     fresh = ReportState(size=opened.size, sha256=opened.digest.hex(), options=wish.options)
     if wish.restart or wish.dry:
         return fresh
@@ -230,12 +228,14 @@ def _state(opened: OpenedFile, wish: SendOptions, report: Path) -> ReportState:
         return fresh
     if earlier.options != wish.options:
         raise ClientError(
-            f"{opened.path.name}: an earlier run with other options stopped after {earlier.done:,} "
-            "rows. Use the same options to continue, or --restart to start over: rows that the "
-            "gateway already has then count as duplicates"
+            f"{opened.path.name}: an earlier run with other options stopped after "
+            f"{plural(earlier.done, 'row')}. Use the same options to continue, or --restart to "
+            "send all rows: rows that the gateway already has then count as duplicates"
         )
     if earlier.done and not earlier.finished:
-        printing.complain(f"continuing after the {earlier.done:,} rows that an earlier run sent")
+        printing.complain(
+            f"continuing after the {plural(earlier.done, 'row')} that an earlier run sent"
+        )
     return earlier
 
 
@@ -245,7 +245,7 @@ def _ask(opened: OpenedFile, wish: SendOptions, target: SendTarget, state: Repor
     rest = opened.rows - state.done
     as_whom = f" as {target.name}" if target.name else ""
     typer.confirm(
-        f"Send {rest:,} rows to {printing.safe(target.url)}{as_whom}?",
+        f"Send {plural(rest, 'row')} to {printing.safe(target.url)}{as_whom}?",
         default=True,
         abort=True,
         err=True,
@@ -257,10 +257,10 @@ def _send(opened: OpenedFile, wish: SendOptions, target: SendTarget, report: Sen
         try:
             asyncio.run(_submitted(opened, wish, target, report, notifier))
         except SendStopped as error:
-            notifier.say(f"stopped after {report.state.done:,} rows: {error}")
+            notifier.say(f"stopped after {plural(report.state.done, 'row')}: {error}")
             notifier.say(_AGAIN)
         except KeyboardInterrupt:
-            notifier.say(f"stopped after {report.state.done:,} rows. {_AGAIN}")
+            notifier.say(f"stopped after {plural(report.state.done, 'row')}. {_AGAIN}")
             raise
 
 

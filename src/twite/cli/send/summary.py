@@ -14,9 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from twite.cli import printing
 from twite.cli.send.files import OpenedFile
 from twite.cli.send.results import ResultReason, ResultTally, RowResultKind
+from twite.domain.plural import plural
 
 _STRONG: Final = ("twclid", "email", "email_sha256", "phone", "phone_sha256")
-# What a column of amounts may be called, in the languages that exports are often in.
+# Names of amount columns, in the languages that exports often use.
 _AMOUNT: Final = re.compile(
     r"amount|betrag|umsatz|preis|summe|wert|total|price|value|revenue|turnover|montant|prix"
     r"|importe|precio|importo|prezzo|bedrag|prijs|(?<![a-z])(sum|net|gross|paid)(?![a-z])",
@@ -46,7 +47,7 @@ class ProgressReporter(Protocol):
 
 def announce(opened: OpenedFile) -> None:
     """Print the format of the file, the mapping of columns, and missing columns."""
-    details = [_KINDS[opened.kind], f"{opened.rows:,} rows"]
+    details = [_KINDS[opened.kind], plural(opened.rows, "row")]
     if opened.kind == "csv":
         by = _SEPARATORS.get(opened.separated.by, repr(opened.separated.by))
         details.append(f"separated by {by}")
@@ -73,23 +74,32 @@ def doubts(opened: OpenedFile) -> Iterator[str]:
     if not taken:
         return
     if "time" not in taken:
-        yield "no time column: every row gets the current time (--map time=COLUMN)"
+        yield (
+            "no time column: every row gets the current time. To use a column, add --map "
+            "time=COLUMN"
+        )
     if "conversion_id" not in taken:
         yield (
-            "no order id column: X cannot match these conversions with those of its pixel "
-            "(--map conversion_id=COLUMN)"
+            "no order id column: X cannot match these conversions with those of its pixel. To "
+            "use a column, add --map conversion_id=COLUMN"
         )
     if "value" not in taken:
         yield _no_amount(() if opened.columns is None else opened.columns.ignored)
     if not any(field in taken for field in _STRONG) and not {"ip", "user_agent"} <= taken.keys():
-        yield "no identifier column: every row will be rejected (--map email=COLUMN)"
+        yield (
+            "no identifier column: every row will be rejected. To use a column, add --map "
+            "email=COLUMN"
+        )
 
 
 def _no_amount(ignored: Sequence[str]) -> str:
-    """Say that conversions go without a value, and which columns may hold it by their name."""
+    """Warn that conversions have no value, and name columns that probably contain amounts."""
     likely = [f'"{name}"' for name in ignored if _AMOUNT.search(name)]
     meant = f". Did you mean {' or '.join(likely[:3])}?" if likely else ""
-    return f"no amount column: conversions are sent without a value (--map value=COLUMN){meant}"
+    return (
+        "no amount column: conversions are sent without a value. To use a column, add "
+        f"--map value=COLUMN{meant}"
+    )
 
 
 @contextmanager
@@ -160,7 +170,7 @@ class _Lines:
     def advance(self, done: int) -> None:
         if time.monotonic() - self._said >= _EVERY and done < self._rows:
             self._said = time.monotonic()
-            self.say(f"{done:,} of {self._rows:,} rows")
+            self.say(f"{done:,} of {plural(self._rows, 'row')}")
 
     def say(self, sentence: str) -> None:
         printing.complain(f"{self._name}: {sentence}")
