@@ -110,7 +110,8 @@ def test_what_x_may_have_had_for_forty_hours_is_sent_for_whoever_is_sure(command
 
     assert (code, out) == (1, "")
     assert err == doubt + (
-        "Nothing was sent: X could count 1 conversion twice. Use --may-count-twice to send anyway.\n"
+        "Nothing was sent: X could count 1 conversion twice. "
+        "Use --may-count-twice to send anyway.\n"
     )
     assert between == before
     assert sure[0] == 0
@@ -128,7 +129,9 @@ def test_a_dry_run_tells_what_could_be_counted_twice(command, late):
 
     assert code == 0
     assert out.endswith("2 deliveries would be queued again (1 held).\n")
-    assert err == doubt + "X could count 1 conversion twice. Use --may-count-twice to send anyway.\n"
+    assert (
+        err == doubt + "X could count 1 conversion twice. Use --may-count-twice to send anyway.\n"
+    )
     assert [letter["delivery"] for letter in told["may_count_twice"]] == [3]
 
 
@@ -266,6 +269,7 @@ def test_a_dead_letter_is_not_sent_beside_a_later_copy_unless_somebody_is_sure(
     assert (code, out) == (1, "")
     assert err == (
         "order-2 (2): delivery 6 has the same conversion id and is queued.\nNothing was "
-        "sent: X could count 1 conversion twice. Use --may-count-twice to send anyway.\n"
+        "sent: X could count 1 conversion twice. "
+        "Use --may-count-twice to send anyway.\n"
     )
     assert sure[:2] == (0, "1 delivery queued again (0 held).\n")

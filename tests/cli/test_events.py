@@ -10,6 +10,7 @@ from command_stage import ENVIRONMENT, settings_in
 from twite.app.gateway import Gateway
 from twite.cli.options import who
 from twite.config.settings import load
+from twite.domain.plural import plural
 from twite.x.spec import CLICK_WINDOWS, EVENT_TAG_TYPES, VIEW_WINDOWS
 from x_page import CONSUMER_KEY, CONSUMER_SECRET
 
@@ -84,9 +85,9 @@ def test_a_view_window_longer_than_the_click_window_is_refused_before_x_is_asked
         assert (made["click_window"], made["view_through_window"]) == (click, view)
     else:
         assert (code, out) == (2, "")
-        assert f"a view window of {view} days is longer than the click window of {click}" in (
-            " ".join(err.replace("│", " ").split())
-        )
+        said = " ".join(err.replace("│", " ").split())
+        assert f"is longer than the click window of {plural(click, 'day')}" in said
+        assert f"a view window of {plural(view, 'day')} is" in said
         assert len(x_emulator.world()["events"]) == 6
 
 

@@ -100,7 +100,7 @@ async def test_a_busy_gateway_is_waited_for_as_long_as_it_asks():
 async def test_waiting_grows_to_half_a_minute_and_ends_with_patience():
     stage = Stage(*[SendNoResponse(reason="no gateway answers", lost=False)] * 50, patience=120.0)
 
-    with pytest.raises(SendStopped, match="no gateway answers. Twite gave up after 120 s"):
+    with pytest.raises(SendStopped, match=r"no gateway answers\. Twite gave up after 120 s"):
         await stage.submitter.submit(rows("a"))
 
     assert stage.waited == [2.5, 5.0, 10.0, 20.0, 30.0, 30.0, 30.0]

@@ -81,8 +81,8 @@ def test_a_file_of_a_listed_name_with_other_content_is_told_apart(command, with_
     assert code == 1
     assert out == (
         f"✗ {OWN}: not in the list\n"
-        "    shop/cookie has a template of this name with different content at commit 0000000: the file is "
-        "another version, or was changed\n"
+        "    shop/cookie has a template of this name with different content at commit "
+        "0000000: the file is another version, or was changed\n"
     )
 
 

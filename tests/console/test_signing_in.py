@@ -172,7 +172,7 @@ async def test_a_change_of_users_needs_the_admins_own_password(house):
     made = (await ada.get("/console/users")).text
     await ada.post("/console/users/eve/remove", {"own": PASSWORD})
 
-    assert "Your own password is wrong" in refused
+    assert "Your password is wrong" in refused
     assert "eve can now sign in." in made
     assert (await house.somebody().sign_in("eve", "a sentence of eve's own")).status == 403
 

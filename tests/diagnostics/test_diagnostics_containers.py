@@ -28,8 +28,11 @@ async def findings(folder):
 
 async def test_a_sound_container_is_counted(folder):
     assert await findings(folder) == [
-        ("green", "container.toml: 1 tags can fire, 1 secrets are available"),
-        ("green", "Post: the tag sends nothing for a sample event, hashed or not"),
+        ("green", "container.toml: 1 tag can fire, 1 secret is available"),
+        (
+            "green",
+            "Post: the tag sends no request for a sample event, with hashed or unhashed data",
+        ),
     ]
 
 

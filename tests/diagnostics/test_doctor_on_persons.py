@@ -93,7 +93,7 @@ def test_a_tag_that_sends_nothing_is_not_said_to_send_the_same(folder):
     found = list(tags(load(folder / "twite.toml", {}, credentials=False)))
 
     assert [finding.found for finding in found][1:] == [
-        "ads: the tag sends nothing for a sample event, hashed or not"
+        "ads: the tag sends no request for a sample event, with hashed or unhashed data"
     ]
 
 

@@ -34,7 +34,7 @@ def section(name):
     return PAGE.split(f"### {name}\n")[1].split("\n### ")[0]
 
 
-WEB_ONLY = "it belongs to web containers"
+WEB_ONLY = "supported only in web containers"
 
 
 @pytest.mark.parametrize("name", TABLES)

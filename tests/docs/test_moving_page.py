@@ -71,4 +71,4 @@ def test_the_doctor_finds_what_it_makes_sound(folder):
 
     _, out, _ = run_in(folder, [*commands, pointed, "X_PIXEL_TOKEN=t twite check || true"])
 
-    assert "container.toml: 1 tags can fire, 2 secrets are available" in out
+    assert "container.toml: 1 tag can fire, 2 secrets are available" in out

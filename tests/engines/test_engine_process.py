@@ -224,7 +224,7 @@ async def test_a_turn_that_no_limit_ends_costs_its_run_and_the_next_process_goes
 
 @pytest.mark.parametrize(
     ("hostile", "error"),
-    [(LOOPS, "the run took too much time"), (BOMB, "the run took too much memory")],
+    [(LOOPS, "the run took too much time"), (BOMB, "the run used too much memory")],
     ids=["loops", "bomb"],
 )
 async def test_what_a_limit_ends_costs_its_own_run_and_no_run_of_the_same_template(
@@ -298,7 +298,7 @@ async def test_a_run_that_holds_too_much_to_be_repeated_is_lost_with_its_process
 
     lost = await process.resume(turn.run, (), now=NOW)
 
-    assert "it holds too much to be repeated" in str(lost.error)
+    assert "is too large to repeat" in str(lost.error)
     assert await succeeds(process)
 
 

@@ -88,4 +88,4 @@ def test_a_run_that_passes_its_memory_limit_is_told_as_spent_wherever_it_does(co
         for memory in range(2_700_000, 2_800_000, 4_001)
     ]
 
-    assert {(turn.error, turn.spent) for turn in turns} == {("the run took too much memory", True)}
+    assert {(turn.error, turn.spent) for turn in turns} == {("the run used too much memory", True)}

@@ -108,7 +108,8 @@ def test_an_amount_in_another_currency_than_its_column_is_refused():
     assert refused == RowFinding(
         field="value",
         code="currency_conflict",
-        message="the amount says GBP, the currency column EUR: which is correct?",
+        message="the amount contains GBP, but the currency column contains EUR: "
+        "correct one of them",
     )
 
 

@@ -38,9 +38,9 @@ def complaint(body, decoder=ONE):
             b'{"event":"\\ud83d\\ude00",}',
             "not JSON: trailing comma in object (byte 24)",
         ),
-        (b'{"value":NaN}', "not JSON: NaN and Infinity are not numbers there"),
-        (b'{"value":Infinity}', "not JSON: NaN and Infinity are not numbers there"),
-        (b'{"value":-Infinity}', "not JSON: NaN and Infinity are not numbers there"),
+        (b'{"value":NaN}', "not JSON: JSON has no NaN and no Infinity"),
+        (b'{"value":Infinity}', "not JSON: JSON has no NaN and no Infinity"),
+        (b'{"value":-Infinity}', "not JSON: JSON has no NaN and no Infinity"),
         (b'{"event":"a\nb"}', "not JSON: invalid character (byte 11)"),
         (b'{"event":"a\x00b"}', "not JSON: invalid character (byte 11)"),
         (

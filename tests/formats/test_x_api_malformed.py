@@ -26,7 +26,7 @@ TWICE = '"event_id" occurs twice in one object: remove one of them'
         ),
         (
             b'{"conversions":[{"value":NaN}]}',
-            "Invalid request body: not JSON: NaN and Infinity are not numbers there",
+            "Invalid request body: not JSON: JSON has no NaN and no Infinity",
         ),
         (
             b'{"conversions":[5]}',

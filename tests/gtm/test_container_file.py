@@ -153,7 +153,7 @@ def test_a_wrong_file_is_refused_with_its_place_and_the_cure(text, said):
         ),
         (
             container(templates={"Poster": template(kind=TemplateKind.CLIENT)}),
-            "tag[0].template: 'Poster' is a template of the kind CLIENT; TAG is needed",
+            "tag[0].template: 'Poster' is a CLIENT template. This part needs a TAG template",
         ),
         (
             container(tag(fields={"a": ["{{V}}"]})),
@@ -187,7 +187,7 @@ def test_a_wrong_file_is_refused_with_its_place_and_the_cure(text, said):
         ),
         (
             container(variables=[Variable(name="V", type=VariableSource.COOKIE)]),
-            "variable[0].key: is missing: it is required for the type 'cookie' reads",
+            "variable[0].key: is missing. A variable with reads = 'cookie' requires it",
         ),
         (
             container(

@@ -175,7 +175,7 @@ def test_a_secret_that_has_to_stand_in_the_file_is_told_with_its_place_and_the_c
     found = brought(trigger=[{"name": "P", "type": "ALWAYS", "filter": [shown]}])
 
     assert clear(found) == [("trigger", "P", "when.0.right")]
-    assert "a variable of the kind Constant" in found.in_clear[0].cure
+    assert "a Constant variable" in found.in_clear[0].cure
 
 
 def test_what_a_secret_is_compared_with_is_one():

@@ -259,7 +259,7 @@ def test_a_gateway_with_another_key_says_which_is_missing(x_emulator, tmp_path):
     ended = command(gateway, "serve")
 
     assert ended.returncode == 1
-    assert "Error: login/o8z6j/oauth was sealed with the key " in ended.stderr
+    assert "Error: login/o8z6j/oauth was encrypted with the key " in ended.stderr
     assert ended.stderr.endswith("add that key to server.former_secret_keys\n")
 
 

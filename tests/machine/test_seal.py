@@ -61,7 +61,7 @@ def test_without_its_key_the_error_names_the_key_and_the_cure():
         AesSeal(KEY).open("stape/o8z6j", sealed)
 
     assert str(caught.value) == (
-        f"stape/o8z6j was sealed with the key {sealed[1:5].hex()}, which is not configured: "
+        f"stape/o8z6j was encrypted with the key {sealed[1:5].hex()}, which is not configured: "
         "add that key to server.former_secret_keys"
     )
 

@@ -22,6 +22,7 @@ from twite.domain.consent import person_keys
 from twite.domain.errors import NotOpened
 from twite.domain.people.erasure import ErasureIdentifier, ErasureSubject, all_of
 from twite.domain.people.users import AuditAction, AuditEvent
+from twite.domain.plural import plural
 from twite.gateway.ports.privacy import EraseSearch, EraseStore, EraseTraces
 from twite.gateway.ports.tags import PREFIX as TAG
 from twite.gateway.tags.run import payload as letter
@@ -143,7 +144,10 @@ async def erase(
             if not found.size or time.monotonic() >= until:
                 break
             if found.in_progress:
-                report(f"{len(found.in_progress)} are in flight to X: waiting for the response.")
+                report(
+                    f"{plural(len(found.in_progress), 'conversion is', 'conversions are')} "
+                    "in flight to X: waiting for the response."
+                )
                 await asyncio.sleep(_AGAIN)
         is_log_empty = bool(await owner(EraseStore(anew=counts["sightings"] > 0, ends=True)))
     return EraseResult(**counts, listed=len(keys), left=found.size, is_log_empty=is_log_empty)

@@ -22,6 +22,7 @@ from twite.config.secret_key import VARIABLE, former_key_file, new_key, seal_of
 from twite.config.settings import Settings, load
 from twite.domain.errors import NotOpened, SettingsError, StoreInUse, TransientError
 from twite.domain.people.users import AuditAction, AuditEvent
+from twite.domain.plural import plural
 from twite.domain.secret import Secret
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.outbox import Outbox
@@ -83,7 +84,7 @@ async def keep_secrets(
 
 
 def _audit_event(what: str, by: str, container: str, count: int) -> AuditEvent:
-    detail = f"{count} {'secret' if count == 1 else 'secrets'}"
+    detail = plural(count, "secret")
     return AuditEvent(at=SystemClock().now(), who=by, what=what, subject=container, detail=detail)
 
 

@@ -303,7 +303,7 @@ class XSettings(msgspec.Struct, frozen=True, kw_only=True):
     )
     restricted_data_use: Literal["conversion", "unsupported"] = setting(
         "conversion",
-        "where to write the field `restricted_data_use`, because X does not document its place",
+        "where in the request to write `restricted_data_use`, because X does not document it",
     )
     consumer_key: str | None = setting(
         None, "API key of the X app for signing in", example="env:X_CONSUMER_KEY"

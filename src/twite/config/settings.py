@@ -254,7 +254,9 @@ def _index(node: list[object], step: str, name: str) -> int:
     if index > len(node):
         raise SettingsError(
             place=name,
-            message=f"there are only {len(node)} tables. Number them from 0 without a gap",
+            message=(
+                f"the next table has the number {len(node)}. Number tables from 0, without gaps"
+            ),
         )
     if index == len(node):
         node.append({})

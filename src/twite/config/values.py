@@ -67,7 +67,7 @@ def local_address(text: str, place: str) -> HostPort:
     if not local.port or not is_own_name(f"[{local.host}]" if ":" in local.host else local.host):
         raise SettingsError(
             place=place,
-            message='must be a loopback address with a port of its own, such as "127.0.0.1:8081"',
+            message='must be a loopback address with its own port, such as "127.0.0.1:8081"',
         )
     return local
 

@@ -203,16 +203,16 @@ def doubt(found: TcString, *, now: int) -> str | None:
     were accepted.
     """
     if not found.service_specific:
-        return "not service-specific; such strings are no longer valid"
+        return "not service-specific, and therefore no longer valid"
     if not _BEGINNING <= found.created <= found.updated <= now + _DAY:
         return "created at an impossible time"
     # Since policy 4 the two times are the same day. [doc V37]
     if found.policy_version >= 4 and found.created // _DAY != found.updated // _DAY:
-        return "made on two days"
+        return "created and updated on different days"
     if found.policy_version < (4 if found.created >= _POLICY_4_SINCE else 2):
-        return "made under a policy that had expired"
+        return "created under a policy that had expired"
     if found.cmp < 2 or found.vendor_list == 0:
-        return "made by nobody"
+        return "created without a CMP or a vendor list"
     return None
 
 

@@ -209,7 +209,10 @@ class Reauthentication:
     ) -> Response:
         """Perform the action, and redirect to a path that shows the result."""
         if not await self.knows(visit):
-            wrong = "Your own password is wrong, or was wrong too often. Nothing was changed."
+            wrong = (
+                "Your password is wrong, or there were too many wrong attempts. Nothing was "
+                "changed."
+            )
             return visit.back_to(path, message=wrong, bad=True)
         try:
             await act()

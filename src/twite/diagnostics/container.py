@@ -18,6 +18,7 @@ from twite.config.templates import engine_of, placed
 from twite.diagnostics.stape_tag import stape_tag
 from twite.domain.errors import NotOpened, SettingsError
 from twite.domain.json_tree import Tree
+from twite.domain.plural import plural
 from twite.gateway.ports.findings import CheckFinding, amber, green, red
 from twite.gateway.ports.tags import NoGoogleToken, PersonHandling, TagRule
 from twite.gateway.tags.run.readable_request import readable
@@ -88,7 +89,11 @@ def sent_otherwise(
         )
     elif not runs.sent:
         yield green(
-            "tags", (f"{tag.name}: the tag sends nothing for a sample event, hashed or not")
+            "tags",
+            (
+                f"{tag.name}: the tag sends no request for a sample event, with hashed or unhashed "
+                "data"
+            ),
         )
 
 
@@ -151,7 +156,10 @@ async def container(settings: Settings) -> AsyncIterator[CheckFinding]:
         yield red("container", "a secret cannot be decrypted", _STOPS, f"{error}.")
         return
     paused = [tag.name for tag in found.tags if tag.paused]
-    summary = f"{len(found.tags) - len(paused)} tags can fire, {len(kept)} secrets are available"
+    summary = (
+        f"{plural(len(found.tags) - len(paused), 'tag')} can fire, "
+        f"{plural(len(kept), 'secret is', 'secrets are')} available"
+    )
     yield green("container", f"{path.name}: {summary}")
     if paused:
         yield amber(
@@ -278,8 +286,8 @@ async def google(settings: Settings) -> AsyncIterator[CheckFinding]:
             "google",
             f"Google issued no token for {whose}: {token.reason[:_LONGEST]}",
             (
-                "Calls to BigQuery, Firestore and getGoogleAuth fail; a tag's deliveries are "
-                "retried."
+                "Calls to BigQuery, Firestore and getGoogleAuth fail, and Twite retries the tags' "
+                "deliveries."
             ),
             (
                 "Check that the account and its key still exist at Google, that this machine's "

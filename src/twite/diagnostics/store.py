@@ -53,7 +53,7 @@ def on_room(free: int, folder: Path) -> CheckFinding:
     if free < _NO_ROOM:
         return red("disk", shown, "If the disk is full, the gateway returns 503.", cure)
     if free < _LITTLE_ROOM:
-        return amber("disk", shown, "A million conversions take about a gigabyte.", cure)
+        return amber("disk", shown, "A million conversions need about a gigabyte.", cure)
     return green("disk", shown)
 
 
@@ -64,7 +64,7 @@ def on_sync(took: float) -> CheckFinding:
         return amber(
             "disk",
             shown,
-            "Each response waits for a sync. Batches and parallel requests share one.",
+            "Twite syncs before each response. Batches and parallel requests share a sync.",
             "Put the store on a local SSD, or submit in batches.",
         )
     if took < _TOO_FAST_MS:

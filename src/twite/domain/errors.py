@@ -35,7 +35,7 @@ class SignedOut(ClientError):
     def __init__(self) -> None:
         super().__init__(
             "you have been signed out: your account was changed or removed, or you signed out "
-            "elsewhere. Nothing was done"
+            "elsewhere. Nothing was changed"
         )
 
 
@@ -83,7 +83,7 @@ class NotOpened(OperatorError):
 
     def __init__(self, name: str, *, key_id: str) -> None:
         super().__init__(
-            f"{name} was sealed with the key {key_id}, which is not configured: add that key to "
+            f"{name} was encrypted with the key {key_id}, which is not configured: add that key to "
             "server.former_secret_keys"
         )
         self.name = name

@@ -137,7 +137,7 @@ def _fault_of(
 ) -> str | None:
     if parameters.keys() != names:
         odd = sorted(parameters.keys() ^ names)
-        return f"not exactly the parameters asked for: {', '.join(odd)[:200]}"
+        return f"unexpected or missing OAuth parameters: {', '.join(odd)[:200]}"
     if parameters["oauth_signature_method"] != spec.OAUTH_SIGNATURE_METHOD:
         return "the signature method is not HMAC-SHA1"
     if parameters["oauth_version"] != spec.OAUTH_VERSION:

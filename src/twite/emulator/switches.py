@@ -77,7 +77,10 @@ QUESTIONS: Final[Mapping[str, str]] = MappingProxyType(
         "strict_time": "Must conversion_time have three-digit milliseconds and Z?",
         "time_precedence": "Which time counts when a conversion has both?",
         "strict_double": "Is a JSON integer refused for value and content_price?",
-        "currency_check": "Is a currency an ISO 4217 code in use, three capitals, or anything?",
+        "currency_check": (
+            "Which currencies are valid: ISO 4217 codes in use, any three capital letters, or "
+            "any text?"
+        ),
         "hash_case": "Is an upper-case hash accepted?",
         "allow_ipv6": "May ip_address be IPv6?",
         "element_rule": "Must each identifiers element suffice, at least one, or all together?",
@@ -105,7 +108,7 @@ QUESTIONS: Final[Mapping[str, str]] = MappingProxyType(
         "tracking_delay": "How long after its first conversion is an event TRACKING?",
         "checks": "Off: count conversions with as little work as possible, for benchmarks.",
         "log_requests": "How many of the last requests `GET received` lists.",
-        "log_bodies": "How many of their bodies are kept (and never more than 64 MiB of them).",
+        "log_bodies": "How many of their bodies are kept, up to 64 MiB.",
     }
 )
 

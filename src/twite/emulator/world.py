@@ -112,7 +112,7 @@ class World:
         for kind, entries in document.items():
             if kind not in KINDS or not isinstance(entries, list):
                 raise WorldError(
-                    f"The world is made of lists under {', '.join(KINDS)}; not {kind!r}"
+                    f"The world has lists under {', '.join(KINDS)}, but not under {kind!r}"
                 )
             for entry in entries:
                 _put(merged[kind], kind, entry)
@@ -167,7 +167,7 @@ def default_document() -> dict[str, object]:
 def _put(table: dict[str, object], kind: str, entry: object) -> None:
     struct, key_field = KINDS[kind]
     if not isinstance(entry, dict) or not isinstance(entry.get(key_field), str):
-        raise WorldError(f"Each of {kind} needs {key_field!r}, a text")
+        raise WorldError(f"Each entry of {kind} needs the string {key_field!r}")
     key = entry[key_field]
     known = msgspec.to_builtins(table[key]) if key in table else {}
     try:
@@ -184,7 +184,7 @@ def _check_references(merged: Mapping[str, Mapping[str, Struct]]) -> None:
         for key, entry in merged[kind].items():
             if getattr(entry, field) not in merged[target]:
                 raise WorldError(
-                    f"{kind} {key!r}: {field} {getattr(entry, field)!r} is not among the {target}"
+                    f"{kind} {key!r}: {field} {getattr(entry, field)!r} is not one of the {target}"
                 )
 
 

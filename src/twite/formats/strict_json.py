@@ -241,10 +241,10 @@ def _why_not_json(error: Exception, body: bytes) -> str:
         return "not JSON: it begins with a byte-order mark; send plain UTF-8"
     half = next((escape for escape in _ESCAPE.finditer(body) if escape["half"]), None)
     if half is not None:
-        escape = r"an escape such as \ud800 is only half a character"
+        escape = "an escape such as \\ud800 is half of a surrogate pair"
         return f"not JSON: {escape} (byte {half.start()})"
     if b"NaN" in body or b"Infinity" in body:
-        return "not JSON: NaN and Infinity are not numbers there"
+        return "not JSON: JSON has no NaN and no Infinity"
     return f"not JSON: {str(error).removeprefix('JSON is malformed: ')}"
 
 

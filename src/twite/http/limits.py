@@ -6,6 +6,7 @@ from typing import Final, final
 import msgspec
 from starlette.types import Scope
 
+from twite.domain.plural import plural
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.ports.machine import Clock
 from twite.gateway.rate_limiter import RateLimiter
@@ -55,8 +56,8 @@ class Crowd:
         if not closed and not refused:
             return None
         return (
-            f"connection limit reached: closed {closed} idle connections, refused {refused} new "
-            "ones with 503"
+            f"connection limit reached: closed {plural(closed, 'idle connection')}, refused "
+            f"{plural(refused, 'new connection')} with 503"
         )
 
 

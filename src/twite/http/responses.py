@@ -72,7 +72,7 @@ CODES: Final[dict[str, str]] = {
     "body_too_large": "the body is too large",
     "client_failed": "the client template that claimed the request ended without a response",
     "client_late": "the client template that claimed the request did not respond in time",
-    "code": "the value is not an error code that conversions can have",
+    "code": "the value is not an error code of conversions",
     "consent_unclear": "the signals contain neither a denial nor a grant",
     "content_type": "the Content-Type is not JSON",
     "conversion_unknown": "there is no conversion with this id, or this source may not see it",

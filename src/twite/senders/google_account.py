@@ -63,7 +63,7 @@ class GoogleAccount:
         except Exception as error:  # noqa: BLE001  whatever it is: there is no token
             return NoGoogleToken(reason=type(error).__name__)
         if not isinstance(signer.token, str) or not signer.token:
-            return NoGoogleToken(reason="the answer holds none")
+            return NoGoogleToken(reason="the response contains no token")
         return GoogleToken(text=Secret(signer.token), life=_life(signer.expiry))
 
     async def project(self) -> str | None:

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from twite.domain.plural import plural
 from twite.x import spec
 from twite.x.inquiry import Question
 
@@ -102,14 +103,17 @@ def faults(change: EventTagChange, *, now: EventTag | None = None) -> Iterator[s
     click = change.click_window
     view = change.view_through_window
     if click is not None and click not in spec.CLICK_WINDOWS:
-        yield f"a click window of {click} days: X accepts {_either(spec.CLICK_WINDOWS)}"
+        yield f"a click window of {plural(click, 'day')}: X accepts {_either(spec.CLICK_WINDOWS)}"
     if view is not None and view not in spec.VIEW_WINDOWS:
-        yield f"a view window of {view} days: X accepts {_either(spec.VIEW_WINDOWS)}"
+        yield f"a view window of {plural(view, 'day')}: X accepts {_either(spec.VIEW_WINDOWS)}"
     if now is not None:
         click = now.click_window if click is None else click
         view = now.view_through_window if view is None else view
     if click is not None and view is not None and view > click:
-        yield f"a view window of {view} days is longer than the click window of {click}"
+        yield (
+            f"a view window of {plural(view, 'day')} is longer than the click window of "
+            f"{plural(click, 'day')}"
+        )
 
 
 def bare(event: str, *, pixel: str | None = None) -> str:

@@ -86,7 +86,7 @@ async def test_a_policy_that_takes_back_says_so_once():
     assert shop.notices == [
         Troubled(
             where="consent",
-            reason="the consent policy of source shop has changed: 1 conversions will not be sent",
+            reason="the consent policy of source shop has changed: 1 conversion will not be sent",
         )
     ]
 

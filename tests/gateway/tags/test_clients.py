@@ -307,7 +307,7 @@ async def test_what_an_answer_cannot_hold_is_left_out_and_told(staged):
 
     assert response == ClientResponse()
     assert [notice.reason for notice in stage.notices.seen] == [
-        "the template sets a header without a name, or a header of the connection"
+        "the template sets a header without a name, or a connection header"
     ]
 
 

@@ -122,7 +122,7 @@ def test_what_could_not_be_ended_is_held_whatever_its_requests_came_to(repeat):
     ("error", "limit", "spent"),
     [
         ("the run took too much time", True, True),
-        ("the run took too much memory", True, True),
+        ("the run used too much memory", True, True),
         ("it took longer than 30 s", True, False),
         ("more than 500 effects", True, False),
         ("it made more than 100 requests", True, False),

@@ -188,7 +188,9 @@ class KeysPage:
     async def _add(self, visit: PageRequest) -> Response:
         form = visit.form
         if not await self.confirming.knows(visit):
-            message = "Your own password is wrong, or was wrong too often. No key was created."
+            message = (
+                "Your password is wrong, or there were too many wrong attempts. No key was created."
+            )
             return visit.back_to(_KEYS_PATH, message=message, bad=True)
         try:
             made = await self.user_accounts.make_key(

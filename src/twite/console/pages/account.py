@@ -12,6 +12,7 @@ from twite.console.page import PageRequest, PageRoute, Reauthentication
 from twite.console.request_checks import Themes, forget_token, inside, keep_theme, keep_token
 from twite.domain.errors import InvalidAccountChange
 from twite.domain.people.users import Role
+from twite.domain.plural import plural
 from twite.domain.secret import Secret
 from twite.gateway.identity.accounts import SHORTEST, Accounts
 from twite.gateway.identity.authentication import Authentication, LoginAttempt, LoginSucceeded
@@ -56,7 +57,7 @@ class AccountPage:
             return visit.back_to(_PATH, message="The two new passwords do not match.", bad=True)
         right = await self.authentication.confirms(inside, form.first("password"), visit.address)
         if not right:
-            message = "The current password is wrong, or was wrong too often."
+            message = "The current password is wrong, or there were too many wrong attempts."
             return visit.back_to(_PATH, message=message, bad=True)
         try:
             await self.user_accounts.give_password(
@@ -73,10 +74,15 @@ class AccountPage:
 
     async def _leave_elsewhere(self, visit: PageRequest) -> Response:
         if not await self.confirming.knows(visit):
-            message = "The password is wrong, or was wrong too often. No session was ended."
+            message = (
+                "The password is wrong, or there were too many wrong attempts. No session was "
+                "ended."
+            )
             return visit.back_to(_PATH, message=message, bad=True)
         ended = await self.authentication.leave_everywhere(visit.within)
-        return visit.back_to(_PATH, message=f"{ended} other sessions were ended.")
+        return visit.back_to(
+            _PATH, message=f"{plural(ended, 'other session was', 'other sessions were')} ended."
+        )
 
 
 _ACCOUNT_PATH: Final = "/console/account"

@@ -120,7 +120,10 @@ class ConnectPage:
         if kind not in _NAMES:
             return visit.back_to(_PATH, message="Choose what to delete.", bad=True)
         if not await self._confirming.knows(visit):
-            message = "Your own password is wrong, or was wrong too often. Nothing was changed."
+            message = (
+                "Your password is wrong, or there were too many wrong attempts. Nothing was "
+                "changed."
+            )
             return visit.back_to(_PATH, message=message, bad=True)
         await visit.note(FORGOTTEN, pixel, _NAMES[kind])
         try:
@@ -128,7 +131,7 @@ class ConnectPage:
             was_there = await self._connect.forget(pixel, kind, revoke=revoke)
         except TwiteError as error:
             return visit.back_to(_PATH, message=str(error), bad=True)
-        message = f"{pixel} has no {_NAMES[kind]} any more." if was_there else "No credentials "
+        message = f"{pixel} no longer has {_NAMES[kind]}." if was_there else "No credentials "
         "were stored."
         return visit.back_to(_PATH, message=message)
 

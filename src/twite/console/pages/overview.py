@@ -15,6 +15,7 @@ from twite.domain.alert import OF_A_PIXEL, RULES, Alert
 from twite.domain.delivery import State
 from twite.domain.destination import Destination
 from twite.domain.history import ConversionCounts, total
+from twite.domain.plural import plural
 from twite.domain.stats.backlog import Forecast
 from twite.domain.stats.tally import QUARTER, DeliveryTimes, FlowCounts, quantile, together
 from twite.domain.times import DAY, HOUR, MINUTE
@@ -161,16 +162,18 @@ class OverviewPage:
             found.append(
                 ActionNeeded(
                     tone="bad",
-                    title=f"{residue} conversions are unaccounted for",
-                    sentence="This is an error in Twite. Do not trust the numbers until the cause "
-                    "is known.",
+                    title=f"{plural(residue, 'conversion is', 'conversions are')} unaccounted for",
+                    sentence=(
+                        "This is an error in Twite. Do not rely on the "
+                        "counts until the cause is known."
+                    ),
                     path=PATH,
                 )
             )
         found += [
             ActionNeeded(
                 tone="bad",
-                title=f"{forecast.misses} conversions of {forecast.pixel} will be late",
+                title=f"{plural(forecast.misses, 'conversion')} of {forecast.pixel} will be late",
                 sentence="At the current rate, these conversions will miss X's 48-hour deadline.",
                 path=f"/console/live?state=queued&pixel={forecast.pixel}",
             )

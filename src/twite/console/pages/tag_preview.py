@@ -77,7 +77,7 @@ class TagPreviewPage:
         session = self.previews.named(visit.part("session"), who=visit.viewer.name)
         if session is None:
             raise AccessDenied(
-                404, "No such session", "The preview session has ended, or is another user's."
+                404, "No such session", "The preview session has ended, or belongs to another user."
             )
         return session
 
@@ -85,7 +85,7 @@ class TagPreviewPage:
 def _require_all_pixels(visit: PageRequest) -> None:
     """Raise AccessDenied for a user who sees only some pixels: events do not belong to one."""
     if visit.viewer.pixels is not None:
-        raise AccessDenied(403, "Not for you", "Only users who see all pixels may preview tags.")
+        raise AccessDenied(403, "Access denied", "Only users who see all pixels may preview tags.")
 
 
 def _script(session: PreviewSession, site: str) -> str:

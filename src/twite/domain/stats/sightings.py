@@ -24,7 +24,7 @@ MOST_TOLD: Final = 20
 
 # What each count means, and what to do about it.
 ADVICE: Final[Mapping[str, str]] = {
-    "both": "as it should be: X has two copies under one id, and drops one",
+    "both": "correct: X received two copies with the same id, and drops one",
     "pixel_only": "the gateway has nothing to send: the conversion was refused or suppressed, "
     "or never arrived. Give it an email or a click id, or let your server submit it",
     "server_only": (

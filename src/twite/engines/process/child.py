@@ -24,7 +24,7 @@ _CHUNK: Final = 256 * 1024  # bytes
 _MOST: Final = 1 << 30
 _REQUEST: Final = msgspec.msgpack.Decoder(EngineRequest)
 _LIMITS: Final = msgspec.json.Decoder(ContextLimits)
-_LOST: Final = "the run is not known: it ended, or a limit was passed"
+_LOST: Final = "unknown run: the run has ended, or it exceeded a limit"
 
 
 class _Templates:

@@ -44,8 +44,8 @@ _OWN_MEMORY: Final = 256 * 1024 * 1024
 _WIDEST: Final = 4  # bytes a character
 _ROOM: Final = 1024 * 1024
 _REPORT: Final = 1.0  # seconds
-_GONE: Final = "the run is not known: it ended, or a limit was passed"
-_WITH_OTHERS: Final = "the run was lost with its engine process: it holds too much to be repeated"
+_GONE: Final = "unknown run: the run has ended, or it exceeded a limit"
+_WITH_OTHERS: Final = "the run was lost with its engine process, and is too large to repeat"
 HANGS: Final = "no limit could end a run, so Twite ended its engine process"
 _NOT_ALLOWED: Final = (
     "the engine process asked for an effect that {permission} does not allow, so Twite ended it"

@@ -16,7 +16,7 @@ import quickjs
 _FULL: Final = frozenset(
     {"InternalError: out of memory", "thrown: null", "thrown: [uninitialized]"}
 )
-OUT_OF_MEMORY: Final = "the run took too much memory"
+OUT_OF_MEMORY: Final = "the run used too much memory"
 _TOO_LONG: Final = "the run took too much time"
 _BOOT: Final = 10.0  # seconds; the sandbox is our own code
 _BOOT_MEMORY: Final = 16 * 1024 * 1024  # bytes, at least

@@ -85,7 +85,7 @@ def read(body: bytes, seen: Visitor) -> Beacon:
         raise MalformedRequest(
             code="too_many",
             path="conversions" if len(given) > MAX_CONVERSIONS else "ignored",
-            message=f"a beacon may hold {MAX_CONVERSIONS}",
+            message=f"a beacon can contain at most {MAX_CONVERSIONS} conversions",
         )
     conversions = _bounded([conversion_in(raw) for raw in given])
     # The two clocks may differ by years, but the age of an event is the same on both.
@@ -123,7 +123,7 @@ def _bounded(
     for conversion, wrong in conversions:
         lines = len(conversion.contents or ())
         if lines > left:
-            much = fault("contents", "too_many", f"more than {MAX_ITEMS_IN_ALL} lines in a message")
+            much = fault("contents", "too_many", f"more than {MAX_ITEMS_IN_ALL} items in a beacon")
             yield msgspec.structs.replace(conversion, contents=None), (*wrong, much)
             continue
         left -= lines

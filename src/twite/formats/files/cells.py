@@ -62,7 +62,10 @@ def read_amount(
         return Amount(text=plain)
     named, number = _apart(plain)
     if named and currency and named != currency:
-        message = f"the amount says {named}, the currency column {currency}: which is correct?"
+        message = (
+            f"the amount contains {named}, but the currency column contains {currency}: correct "
+            "one of them"
+        )
         return RowFinding(field, "currency_conflict", message)
     number, below_zero = _unsigned(number)
     text = _number(number, decimal=decimal, currency=named or currency or "")

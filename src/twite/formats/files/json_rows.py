@@ -34,7 +34,7 @@ def elements(body: bytes) -> list[msgspec.Raw] | None:
             raise UnreadableFile('the object has keys other than "conversions": remove them')
         return [msgspec.Raw(text)] if inner is None else _RAWS.decode(inner)
     except RecursionError:
-        raise UnreadableFile("the JSON is nested deeper than any conversion is") from None
+        raise UnreadableFile("the JSON is nested too deeply for a conversion") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         lines = text.splitlines()
         if len(lines) > 1 and _is_object(lines[0]):

@@ -301,10 +301,11 @@ def _wrong_width(cells: int, header: int) -> RowFinding | None:
     if cells == header:
         return None
     if cells < header:
-        message = f"the row has {cells} of {header} cells: is the file cut off?"
+        message = f"the row has {cells} of {header} cells: check whether the file was truncated"
         return RowFinding("", "cells_missing", message)
     message = (
-        f"the row has {cells} cells, the header {header}: is a cell with a separator not in quotes?"
+        f"the row has {cells} cells, but the header has {header}: put cells that contain "
+        "the separator in quotes"
     )
     return RowFinding("", "cells_too_many", message)
 

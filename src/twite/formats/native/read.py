@@ -45,7 +45,10 @@ _NO_FAULTS: Final[tuple[Fault, ...]] = ()
 _HALF: Final = fault(
     "",
     "wrong_type",
-    r"an escape such as \ud800 is only half a character: do not cut strings within a character",
+    (
+        "an escape such as \\ud800 is half of a surrogate pair: do not split strings "
+        "inside a character"
+    ),
 )
 # An error about a missing value, and the fields that give it: an unreadable field is not missing.
 _MISSING: Final[Mapping[str, frozenset[str]]] = {

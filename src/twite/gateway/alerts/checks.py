@@ -11,6 +11,7 @@ import msgspec
 
 from twite.domain.alert import AlertKind
 from twite.domain.history import ConversionCounts
+from twite.domain.plural import plural
 from twite.domain.stats.backlog import Forecast
 from twite.domain.stats.traffic import Silence
 from twite.domain.times import HOUR, MINUTE, SECOND, spelled
@@ -76,7 +77,10 @@ def of_accounts(
             kind=AlertKind.DEAD_LETTERS,
             subject=pixel,
             bad=True if many else False if 2 * dead <= thresholds.dead_letters else None,
-            reason=f"{dead} conversions are dead letters: X refused each, even when sent alone",
+            reason=(
+                f"{plural(dead, 'conversion is a dead letter', 'conversions are dead letters')}: X "
+                "refused each, even when sent alone"
+            ),
         )
         yield CheckResult(
             kind=AlertKind.CONVERSIONS_HELD,

@@ -24,6 +24,7 @@ from twite.domain.people.users import (
     User,
     Viewer,
 )
+from twite.domain.plural import plural
 from twite.domain.secret import Secret
 from twite.domain.times import HOUR, MINUTE, SECOND
 from twite.gateway.identity.two_factor import hash_of, step_of
@@ -271,7 +272,7 @@ class Authentication:
                 at=self.clock.now(),
                 who=inside.user.name,
                 what=AuditAction.SIGN_OUT_ELSEWHERE,
-                detail=f"{ended} sessions",
+                detail=f"{plural(ended, 'session')}",
             )
         )
         return ended

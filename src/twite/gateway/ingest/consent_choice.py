@@ -12,6 +12,7 @@ from twite.consent.verdict import decide_again
 from twite.domain.consent import ConsentAction, ConsentPolicy, person_keys, policy_version
 from twite.domain.destination import Source
 from twite.domain.fault import Fault
+from twite.domain.plural import plural
 from twite.formats import consent_choice as choice
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Clock
@@ -144,6 +145,6 @@ class PolicyChange:
                 taken += (await self.store.move(move, now=self.clock.now())).moved
         if taken:
             policy = f"the consent policy of source {source.name} has changed"
-            summary = f"{policy}: {taken} conversions will not be sent"
+            summary = f"{policy}: {plural(taken, 'conversion')} will not be sent"
             self.observer.see(Troubled(where=TroublePlace.CONSENT, reason=summary))
         return taken

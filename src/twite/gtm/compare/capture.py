@@ -76,7 +76,7 @@ def read_cases(lines: Iterable[bytes]) -> tuple[CapturedCase, ...]:
         found = cases.setdefault(trace, _Gathered(line=number))
         if read.event is not None or read.request is not None:
             if found.came is not None:
-                raise CaptureUnusable(line=number, message=f"the trace {trace!r} arrives twice")
+                raise CaptureUnusable(line=number, message=f"the trace {trace!r} occurs twice")
             found.came = read
         found.sent += read.sent
     return tuple(_case(case) for case in cases.values())

@@ -91,7 +91,7 @@ class _Look:
         yield from self._at_names(list(needed_by(variable)), place, plain=True)
         needed = _NEEDED.get(variable.type)
         if needed is not None and not getattr(variable, needed):
-            message = f"is missing: it is required for the type {variable.type.value!r} reads"
+            message = f"is missing. A variable with reads = {variable.type.value!r} requires it"
             yield ContainerUnusable(f"{place}.{needed}", message)
         if variable.type is VariableSource.TEMPLATE:
             yield from self.at_template(variable, TemplateKind.VARIABLE, place)
@@ -119,7 +119,7 @@ class _Look:
         if found is None:
             yield _nobody(f"{place}.template", "template", part.template, self._kinds)
         elif found is not kind:
-            message = f"{part.template!r} is a template of the kind {found}; {kind} is needed"
+            message = f"{part.template!r} is a {found} template. This part needs a {kind} template"
             yield ContainerUnusable(f"{place}.template", message)
         yield from self._at_names(dict(part.fields), f"{place}.fields")
 

@@ -40,8 +40,8 @@ def _differs(shown: str, note: str, source: VariableSource | None = None) -> Kno
 
 
 _IN_GOOGLES: Final = "the export does not contain its code: keep it in Google's container"
-_DRAWN: Final = "one number per event, for all its tags and attempts"
-_OF_WEB: Final = "it belongs to web containers"
+_DRAWN: Final = "the number is the same for all tags and attempts of an event"
+_OF_WEB: Final = "supported only in web containers"
 
 TAGS: Final[Mapping[str, KnownPart]] = MappingProxyType(
     {
@@ -119,7 +119,10 @@ OPERATORS: Final[Mapping[str, Operator | None]] = MappingProxyType(
 )
 VARIABLES: Final[Mapping[str, KnownPart]] = MappingProxyType(
     {
-        "cvt_": KnownPart(shown="variable of a template", source=VariableSource.TEMPLATE),
+        "cvt_": KnownPart(
+            shown="variable of a template",
+            source=VariableSource.TEMPLATE,
+        ),
         "c": KnownPart(shown="Constant", source=VariableSource.CONSTANT),
         "ed": KnownPart(shown="Event data", source=VariableSource.EVENT_DATA),
         "rh": KnownPart(shown="Request header", source=VariableSource.REQUEST_HEADER),
@@ -128,12 +131,12 @@ VARIABLES: Final[Mapping[str, KnownPart]] = MappingProxyType(
         "remm": KnownPart(shown="Regex table", source=VariableSource.REGEX_LOOKUP),
         "vr": _differs(
             "Visitor region",
-            "it comes from the event's event_location; without that, it is undefined",
+            "the value comes from the event's event_location, and is undefined without it",
             VariableSource.VISITOR_REGION,
         ),
         "ctv": KnownPart(shown="Container version", source=VariableSource.CONTAINER_VERSION),
         "cid": KnownPart(shown="Container ID", source=VariableSource.CONTAINER_ID),
-        "dbg": _differs("Debug mode", "it is always false in Twite", VariableSource.DEBUG_MODE),
+        "dbg": _differs("Debug mode", "always false in Twite", VariableSource.DEBUG_MODE),
         "r": _differs("Random number", _DRAWN, VariableSource.RANDOM),
         "uv": KnownPart(shown="Undefined value", source=VariableSource.CONSTANT),
         "jsm": _left_out("Custom JavaScript", _OF_WEB),
@@ -159,7 +162,7 @@ BUILT_INS: Final[Mapping[str, KnownPart]] = MappingProxyType(
         ),
         "VISITOR_REGION": _differs(
             "Visitor Region",
-            "it comes from the event's event_location; without that, it is undefined",
+            "the value comes from the event's event_location, and is undefined without it",
             VariableSource.VISITOR_REGION,
         ),
         "ANALYTICS_CLIENT_ID": KnownPart(
@@ -175,9 +178,7 @@ BUILT_INS: Final[Mapping[str, KnownPart]] = MappingProxyType(
         "CONTAINER_VERSION": KnownPart(
             shown="Container Version", source=VariableSource.CONTAINER_VERSION
         ),
-        "DEBUG_MODE": _differs(
-            "Debug Mode", "it is always false in Twite", VariableSource.DEBUG_MODE
-        ),
+        "DEBUG_MODE": _differs("Debug Mode", "always false in Twite", VariableSource.DEBUG_MODE),
         "ENVIRONMENT_NAME": _left_out(
             "Environment Name", "a gateway has no environments: use a constant"
         ),

@@ -172,15 +172,15 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
             "containerVersionId": _done("`version`"),
             "name": _done("`name`, if the container has no name"),
             "folder": DocumentedKey(KeyTreatment.NOTED, "folders only organize parts"),
-            "zone": DocumentedKey(KeyTreatment.LEFT_OUT, "it belongs to web containers"),
-            "gtagConfig": DocumentedKey(KeyTreatment.LEFT_OUT, "it belongs to web containers"),
+            "zone": DocumentedKey(KeyTreatment.LEFT_OUT, "supported only in web containers"),
+            "gtagConfig": DocumentedKey(KeyTreatment.LEFT_OUT, "supported only in web containers"),
             "description": DocumentedKey(KeyTreatment.IDLE, "for people"),
             "deleted": DocumentedKey(KeyTreatment.NOTED, "this version was deleted at Google"),
             **_WHERE,
         },
         "container": {
             **_WHERE,
-            "containerId": _done("part of the `cvt_…` type of each part that uses a template"),
+            "containerId": _done("identifies the template in the `cvt_…` types of other parts"),
             "name": _done("`name`"),
             "publicId": _done("`public_id`"),
             "usageContext": _done("Twite accepts only SERVER"),
@@ -193,15 +193,17 @@ RESOURCES: Final[Mapping[str, Mapping[str, DocumentedKey]]] = MappingProxyType(
             "features": DocumentedKey(KeyTreatment.IDLE, "features of Google's editor"),
         },
         "customTemplate": {
-            "templateId": _done("part of the `cvt_…` type of each part that uses a template"),
+            "templateId": _done("identifies the template in the `cvt_…` types of other parts"),
             "name": _done("Twite keeps the name"),
             "templateData": _done("written unchanged to a `.tpl` file"),
-            "galleryReference": _done("part of the `cvt_…` type of each part that uses a template"),
+            "galleryReference": _done(
+                "identifies the template in the `cvt_…` types of other parts"
+            ),
             **_WHERE,
         },
         "galleryReference": {
             "galleryTemplateId": _done(
-                "part of the `cvt_…` type of each part that uses a template"
+                "identifies the template in the `cvt_…` types of other parts"
             ),
             "isModified": _done(
                 "Twite does not search unmodified gallery templates for secrets, because they are "

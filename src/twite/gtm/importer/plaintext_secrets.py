@@ -219,14 +219,15 @@ _OF_SECRETS: Final = re.compile(
     re.IGNORECASE,
 )
 _RENAME: Final = "rename it in the tag manager, and import again"
-_SAY: Final = "put it into a variable of the kind Constant in the tag manager, and import again"
+_SAY: Final = "in the tag manager, move the value to a Constant variable, and import again"
 _INTO_FIELD: Final = (
-    "make it a field of the template in the tag manager, filled in by its tag, and import again"
+    "in the tag manager, turn the value into a template field that the tag sets, and import again"
 )
 _EMPTY_DEFAULT: Final = "remove the default from the template, and set the value in its tag"
 _CURES: Final[Mapping[str, str]] = {
-    "trigger": "put it into a variable of the kind Constant in the tag manager, compare with "
-    "{{that variable}}, and import again: a Constant is kept sealed",
-    "transformation": "put it into a variable of the kind Constant in the tag manager, name it "
-    "here as {{that variable}}, and import again: a Constant is kept sealed",
+    "trigger": "in the tag manager, move the value to a Constant variable, compare with {{that "
+    "variable}}, and import again: Twite stores Constants encrypted",
+    "transformation": "in the tag manager, move the value to a Constant variable, "
+    "refer to it here as {{that variable}}, and import again: "
+    "Twite stores Constants encrypted",
 }

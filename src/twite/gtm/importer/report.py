@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from twite.domain.json_tree import Tree
+from twite.domain.plural import plural
 from twite.gtm.importer.coverage import Support
 from twite.gtm.importer.documented import RESOURCES, DocumentedKey, KeyTreatment
 from twite.gtm.importer.reading import KINDS, Export, ExportPart, LeftOut, spelled
@@ -182,7 +183,7 @@ def lines_of_the_rest(export: Export) -> Iterator[ReportLine]:
         yield _left_out_line("container", export.name, Support.DIFFERS, *notes)
     noted = sum(bool(part.text("notes")) for kind in KINDS for part in export.parts[kind])
     if noted:
-        what = "one part" if noted == 1 else f"{noted} parts"
+        what = plural(noted, "part")
         yield _left_out_line(
             "notes", "", Support.DIFFERS, f"the notes on {what} are for people, and are not kept"
         )

@@ -185,7 +185,7 @@ def _sequence_notes(tag: ContainerTag, others: Sequence[str]) -> list[str]:
 def _renamed(imported: ImportedTag, name: str) -> ImportedTag:
     if imported.tag.name == name or not name:
         return imported
-    why = f"another tag is called {name!r} as well, and other parts may refer to this one"
+    why = f"another tag is also named {name!r}, and other parts may refer to either tag"
     return msgspec.structs.replace(
         imported, held=(*imported.held, f"{why}: review the tag, then unpause it")
     )
@@ -235,7 +235,10 @@ def _exceptions(piece: ExportPart, here: ImportContext) -> tuple[str, ...]:
         else:
             missing = here.missing_triggers.get(id_, id_)
             # Without the exception, the tag would fire where it must not.
-            raise LeftOut(f"its exception {missing!r} is left out, and it would fire there")
+            raise LeftOut(
+                f"its exception {missing!r} is left out, so the tag would also fire where the "
+                "exception applies"
+            )
     return tuple(names)
 
 

@@ -28,7 +28,10 @@ class AskingVariables:
     def notes_of_client(self, names: Iterable[str]) -> Iterator[str]:
         for name in dict.fromkeys(names):
             if self._needs(name, lambda _: True):
-                yield f"{name!r} in its fields runs a template, so it has no value in a client"
+                yield (
+                    f"{name!r} in its fields runs a template, so the variable "
+                    "has no value in a client"
+                )
 
     def _needs(self, name: str, fits: Callable[[Template], bool]) -> bool:
         seen, ahead = set[str](), [name]

@@ -91,7 +91,7 @@ def _matching(held: dict[str, Tree]) -> tuple[Condition, ...]:
     if not flag_in(held, "matchingConditionsEnabled"):
         return ()
     if not rows_in(held, "matchingConditionsTable"):
-        raise LeftOut("its conditions are switched on, but it has none")
+        raise LeftOut("its conditions are enabled, but it has none")
     if text_in(held, "booleanExpressionString"):
         raise LeftOut("its conditions are joined by an expression (booleanExpressionString)")
     found = []

@@ -103,9 +103,7 @@ def _of_base64(text: str) -> bytes:
 
 def _with_header(response: ClientResponse, name: str, value: str | None) -> ClientResponse:
     if not _TOKEN.fullmatch(name) or name in _OWN:
-        raise InvalidResponse(
-            "the template sets a header without a name, or a header of the connection"
-        )
+        raise InvalidResponse("the template sets a header without a name, or a connection header")
     kept = tuple(header for header in response.headers if header[0] != name)
     if value is None:
         return msgspec.structs.replace(response, headers=kept)

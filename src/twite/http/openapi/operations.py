@@ -55,7 +55,13 @@ def submit() -> Json:
             },
         ),
         "responses": {
-            "202": json_answer("On disk. Some conversions may still be rejected.", NativeReceipt),
+            "202": json_answer(
+                (
+                    "The accepted conversions are on disk. The response lists "
+                    "rejected conversions, if any."
+                ),
+                NativeReceipt,
+            ),
             "422": json_answer("All of its conversions were rejected.", NativeReceipt),
             **errors("400", "401", "408", "409", "413", "415", "429", "431", "500", "503"),
         },

@@ -110,7 +110,8 @@ _NATIVE: Final = _object(
         "email": _text("In plain text: normalised and hashed in memory."),
         "email_sha256": _text("Already hashed: 64 hexadecimal digits."),
         "phone": _text(
-            "In plain text, with the country code or as written in the source's region."
+            "In plain text, with the country code or in the national format of the source's "
+            "`region`."
         ),
         "phone_sha256": _text("Already hashed, from E.164 with the plus sign."),
         "twclid": _text("X's click id, or the address or cookie that contains it."),
@@ -159,7 +160,7 @@ _X_IDENTIFIER: Final = _object(
     {
         "twclid": _text("X's click id."),
         "hashed_email": _text("SHA-256 of the trimmed, lower-case address."),
-        "hashed_phone_number": _text("SHA-256 of E.164 with the plus."),
+        "hashed_phone_number": _text("SHA-256 of the E.164 number with the plus sign."),
         "ip_address": _text("Only together with another identifier."),
         "user_agent": _text("Only together with another identifier."),
         "twpid": _text("The `_twpid` cookie."),

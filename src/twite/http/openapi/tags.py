@@ -38,7 +38,9 @@ _WHOSE: Final[list[Json]] = [
     {
         "name": "api_secret",
         "in": "query",
-        "description": "A source's key, for servers. Pages are identified by their origin.",
+        "description": (
+            "A source's key, for requests from servers. Twite identifies pages by their origin."
+        ),
         "schema": {"type": "string"},
     },
 ]
@@ -105,7 +107,7 @@ def ga4(method: str) -> Json:
         "parameters": known,
         "responses": {
             "200": {
-                "description": "On disk, or counted as ignored.",
+                "description": "The events are on disk, or counted as ignored.",
                 "headers": CLICK_COOKIE,
                 "content": {"text/plain": {"schema": {"type": "string", "maxLength": 0}}},
             },
@@ -120,12 +122,17 @@ def measurement_protocol() -> Json:
         "operationId": "measurement_protocol",
         "summary": "Events in the JSON of Google's Measurement Protocol.",
         "parameters": [
-            _in_query("measurement_id", "The stream of the events."),
+            _in_query(
+                "measurement_id", "The GA4 measurement id, which identifies the data stream."
+            ),
             *_WHOSE,
         ],
         "requestBody": _any_body("application/json"),
         "responses": {
-            "204": {"description": "On disk, or counted as ignored.", "headers": CLICK_COOKIE},
+            "204": {
+                "description": "The events are on disk, or counted as ignored.",
+                "headers": CLICK_COOKIE,
+            },
             **errors(*_REFUSALS),
         },
     }
@@ -160,7 +167,7 @@ def data_tag(method: str) -> Json:
         "parameters": [_in_query("event", "The event's name."), *_WHOSE],
         "responses": {
             "200": {
-                "description": "On disk, or counted as ignored.",
+                "description": "The events are on disk, or counted as ignored.",
                 "headers": CLICK_COOKIE,
                 "content": {answer: {"schema": schema if posts else {"type": "string"}}},
             },
@@ -204,7 +211,7 @@ def sgtm() -> Json:
         "security": KEYS,
         "requestBody": json_body(_SGTM),
         "responses": {
-            "202": json_answer("On disk, or counted as ignored.", NativeReceipt),
+            "202": json_answer("The events are on disk, or counted as ignored.", NativeReceipt),
             "422": {
                 "description": "All of its conversions were rejected, or the pixel is unknown.",
                 "content": {"application/json": {"schema": _SGTM_REFUSED}},

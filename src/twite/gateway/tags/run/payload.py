@@ -16,6 +16,7 @@ import msgspec
 from twite.domain.conversion import Identifiers
 from twite.domain.errors import NotOpened
 from twite.domain.json_tree import Tree
+from twite.domain.plural import plural
 from twite.gateway.ports.outbox import Outbox, RewrittenPayloads
 from twite.gateway.ports.secret_store import Seal
 from twite.gateway.ports.state import SealedSecret
@@ -217,8 +218,8 @@ class Resealing:
 
 def counted(*, secrets: int = 0, payloads: int = 0) -> str:
     """Return the counts in words."""
-    parts = [(secrets, "secret"), (payloads, "waiting conversion")]
-    counts = [f"{many} {word}{'' if many == 1 else 's'}" for many, word in parts if many]
+    parts = [(secrets, "secret"), (payloads, "pending conversion")]
+    counts = [plural(many, word) for many, word in parts if many]
     return " and ".join(counts) or "nothing"
 
 

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from twite.domain.plural import plural
 from twite.domain.secret import Secret
 from twite.domain.times import MINUTE
 from twite.formats.page_visit import cookies_of
@@ -158,7 +159,11 @@ class _Pace:
         now = self._elapsed()
         if now - self._began >= MINUTE:
             if self._left:
-                self.write(TagLogLine(text=f"{self._left} lines were omitted", own=True))
+                self.write(
+                    TagLogLine(
+                        text=f"{plural(self._left, 'line was', 'lines were')} omitted", own=True
+                    )
+                )
             self._began, self._told, self._left = now, 0, 0
         self._told += 1
         if self._told <= MOST_A_MINUTE:

@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
+from twite.domain.plural import plural
 from twite.stores.sql.statements import query
 from twite.stores.sqlite.engine.connection import connect_reader, damaged
 from twite.stores.sqlite.engine.log_file import log_of
@@ -85,7 +86,7 @@ def _refuse_a_cut_log(connection: sqlite3.Connection, path: str) -> None:
     connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     dropped = dropped_commits(path)
     if dropped > _CUT_BY_POWER:
-        raise damaged(path, f"its log lacks the last {dropped} commits")
+        raise damaged(path, f"its log lacks the last {plural(dropped, 'commit')}")
 
 
 def dropped_commits(path: str) -> int:

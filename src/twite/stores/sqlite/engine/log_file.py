@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from msgspec import structs
 
+from twite.domain.plural import plural
 from twite.stores.sql.statements import query
 from twite.stores.sqlite.engine.checkpoints import (
     StoreMark,
@@ -243,7 +244,7 @@ def _compared(
         return None
     why = (
         "the log next to the database is older than the database: "
-        f"{file.commits - last.commits} commits are missing from it"
+        f"{plural(file.commits - last.commits, 'commit is', 'commits are')} missing from it"
     )
     return _StrayLog(why, turn, is_older=True)
 
