@@ -76,8 +76,10 @@ def test_variables_alone_can_make_a_pixel(tmp_path):
         (
             "TWITE_PIXEL__7__ID",
             "x",
-            "TWITE_PIXEL__7__ID: the next table has the number 1. "
-            "Number tables from 0, without gaps",
+            (
+                "TWITE_PIXEL__7__ID: the next table has the number 1. "
+                "Number tables from 0, without gaps"
+            ),
         ),
         (
             "TWITE_X__RATE",

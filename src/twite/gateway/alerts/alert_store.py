@@ -19,7 +19,7 @@ from twite.gateway.ports.state import StateStore
 
 Key = tuple[AlertKind, str]
 
-# Resolved alerts kept for a webhook that is out of reach.
+# The number of resolved alerts kept while the webhook cannot be reached.
 MOST_UNSENT: Final = 100
 
 
@@ -73,7 +73,7 @@ class AlertStore:
         return sorted(self._open.values(), key=lambda alert: (alert.opened_at, alert.id))
 
     def news(self) -> list[Alert]:
-        """Return the alerts the webhook has to be sent, oldest change first."""
+        """Return the alerts to send to the webhook, oldest change first."""
         alerts = [*self._open.values(), *self._unsent_resolved.values()]
         return sorted((alert for alert in alerts if alert.news), key=lambda alert: alert.said_at)
 

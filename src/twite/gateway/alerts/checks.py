@@ -21,11 +21,12 @@ from twite.redaction.mask_text import without_echoes
 
 STORE: Final = "store"
 CLOCK: Final = "clock"
-# As `twite check` sees it. Requests are signed with X's time meanwhile; what comes in is not dated.
+# The limit of `twite check`. A wrong clock affects no signatures, which use X's time, but the times
+# of received conversions.
 CLOCK_OFF: Final = 30 * SECOND
-# Of 48 hours, so many are left when somebody is told that nothing of a pixel is delivered.
+# An alert opens when this much of the 48 hours is left and nothing of a pixel is delivered.
 DEADLINE_NEAR: Final = 12 * HOUR
-# The status that X answers with where it knows nobody, or forbids them.
+# The statuses with which X refuses unknown or unauthorized credentials.
 _NOBODY: Final = frozenset({"401", "403"})
 _MIB: Final = 1 << 20
 

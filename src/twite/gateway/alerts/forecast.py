@@ -122,7 +122,7 @@ def _part(elapsed: float, span: float) -> float:
 
 
 def _too_late(at_the_start: float, at_the_end: float) -> float:
-    """Return the part of a straight line from one to the other that lies above 0."""
+    """Return the part of a straight line between two values that lies above 0."""
     if at_the_start <= 0 and at_the_end <= 0:
         return 0.0
     if at_the_start > 0 and at_the_end > 0:
@@ -132,7 +132,7 @@ def _too_late(at_the_start: float, at_the_end: float) -> float:
 
 
 def _next_deadline(waiting: Sequence[BacklogHour], now: int) -> int | None:
-    """Return the first deadline ahead: exact for the oldest of each hour, else the hour's last."""
+    """Return the next deadline: exact for the oldest of each hour, else the end of the hour."""
     ahead = [
         hour.deadline if hour.deadline > now else hour.last_deadline
         for hour in waiting

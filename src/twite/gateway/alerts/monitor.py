@@ -45,7 +45,7 @@ from twite.gateway.ports.queries import DeliveredQuery, Queries
 from twite.gateway.ports.state import Pause, StateStore
 
 EVERY: Final = MINUTE
-# After this long, a failed commit counts no more.
+# A failed commit is ignored after this long.
 STORE_FAILED_FOR: Final = 15 * SECOND
 # The components that report failed writes.
 _WRITERS: Final = frozenset({TroublePlace.LEDGER, TroublePlace.OUTBOX, TroublePlace.SWEEP})
@@ -67,7 +67,7 @@ class EventListener:
     def see(self, notice: Notice) -> None:
         """Record an event, and wake the monitor if the event matters for alerts."""
         if type(notice) not in _HEARD_OF:
-            # Most notices do not matter: every request makes one.
+            # Most events do not matter here: every request causes one.
             return
         match notice:
             case Paused(pixel=pixel, reason=reason, event=""):
@@ -115,7 +115,7 @@ class EventListener:
         ]
 
     def _of_commits(self) -> CheckResult:
-        """Whether a commit failed a moment ago."""
+        """Whether a commit failed recently."""
         failed = self._failed
         if failed is None or self._clock.elapsed() - failed[0] > STORE_FAILED_FOR:
             return CheckResult(kind=AlertKind.STORE_FAILING, subject=STORE, bad=False)
@@ -247,7 +247,7 @@ class Monitor:
     async def _silences(
         self, accounts: Sequence[ConversionCounts], now: int
     ) -> list[CheckResult] | None:
-        """Record the traffic since the last check, and judge the silence of each source."""
+        """Record the traffic since the last check, and check each source for an unusual silence."""
         received: dict[str, int] = {}
         for account in accounts:
             received[account.source] = received.get(account.source, 0) + account.received

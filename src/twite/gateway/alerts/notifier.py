@@ -134,12 +134,12 @@ def unreadable(secret: Secret) -> bool:
 
 
 def _for_a_chat(text: str) -> str:
-    """Replace what a chat would take for a link or for a call to everybody."""
+    """Replace text that a chat would show as a link or as a mention of everyone."""
     return text.translate(_HARMLESS)
 
 
 def _key(secret: Secret) -> bytes:
-    """Return the key: what `whsec_` precedes is base64, anything else is taken as it is."""
+    """Return the key: base64 after `whsec_`; other secrets are used unchanged."""
     text = secret.reveal()
     if text.startswith(_PREFIX) and not unreadable(secret):
         return base64.b64decode(text.removeprefix(_PREFIX), validate=True)
@@ -172,7 +172,7 @@ class Notifier:
     observer: Observer
     gateway: str
     _news: asyncio.Event = field(init=False, default_factory=asyncio.Event)
-    # Message id → (tries, time of the next try, monotonic).
+    # Message id → (attempts, time of the next attempt, monotonic).
     _refused: dict[str, tuple[int, int]] = field(init=False, default_factory=dict)
 
     def wake(self) -> None:

@@ -55,7 +55,8 @@ from twite.gateway.ports.outbox import DeliveryStore
 from twite.gateway.ports.state import Pause
 from twite.x import spec
 
-# Deliveries that a bisect did not reach are retried after this: its budget is for a minute.
+# Deliveries that a bisect did not reach are retried after this time. The bisect budget is per
+# minute.
 BISECT_PAUSE: Final = MINUTE
 _GIVING_BACK: Final = 1  # seconds
 
@@ -121,7 +122,7 @@ class BatchSender:
             pauses=self._pauses,
             stats_by_event=self._stats_by_event,
         )
-        # Deliveries (id → event) that a bisect did not reach, of batches of which X accepted some.
+        # Deliveries (id → event) that a bisect did not reach, from batches that X accepted in part.
         self._mixed: dict[int, str] = {}
         self._events = EventsInFlight(slots=in_flight)
         self._size = BatchSize()
@@ -185,8 +186,9 @@ class BatchSender:
         self._suspects.began(batch)
 
     async def take(self, batch: Batch) -> None:
-        # If the store fails, sent deliveries stay `sending`: their lease expires, and they are sent
-        # again as ambiguous. A bug in Twite counts as a crash of the deliveries being sent.
+        # If the store fails, sent deliveries stay `sending`: their lease expires, and Twite sends
+        # them again as ambiguous. A bug in Twite counts as a crash caused by the deliveries being
+        # sent.
         in_flight = InFlightBatch(batch, at=self._clock.now())
         try:
             try:
@@ -213,11 +215,11 @@ class BatchSender:
         await self._settler.give_back(batch, deliveries)
 
     async def _send_batch(self, in_flight: InFlightBatch) -> None:
-        """Send what is not suspected, then the suspects, then each isolated one by itself."""
+        """Send the unsuspected deliveries, then the suspects, then each isolated delivery alone."""
         batch = in_flight.batch
         fresh, suspects, isolated = self._suspects.split(batch.deliveries)
         if suspects:
-            # What X fails at can take half a minute each: the suspects go before.
+            # A delivery that X fails at can take half a minute, so the suspects are sent first.
             patient = tuple(filter(self._suspects.was_refused_alone, isolated))
             await self._settler.give_back(
                 batch,
@@ -232,14 +234,14 @@ class BatchSender:
                 await self._settler.give_back(batch, ids_of(rest))
                 return
             if group is not fresh:
-                # Suspects can take long. Others of their event go out meanwhile.
+                # Suspects can take long. Meanwhile, other deliveries of the event are sent.
                 self._events.ended(batch.lease)
             allowed = await self._still_allowed(batch, group) if place else group
             if allowed:
                 await self._send(in_flight, allowed)
 
     async def _may_send(self, in_flight: InFlightBatch, group: Group) -> bool:
-        """Whether more of a batch may be sent, as long as none took long; spend the rate limit."""
+        """Whether more of a batch may be sent (not after a slow request); spend the rate limit."""
         now, breaker = self._clock.now(), self._circuit_breaker
         is_late = is_too_late(group, now=now) or now - in_flight.at >= SLOW
         if self.stopping or breaker.is_tripped or breaker.backs_off or is_late:
@@ -247,9 +249,9 @@ class BatchSender:
         return await self._request_sender.allowed(len(group))
 
     async def _still_allowed(self, batch: Batch, group: Group) -> Group:
-        """Return what of a group may still be sent.
+        """Return the deliveries of a group that may still be sent.
 
-        The rest was denied since the claim, or its person opted out: the queue suppresses it.
+        The queue suppresses deliveries that were denied since the claim, or whose person opted out.
         """
         named = msgspec.structs.replace(batch, deliveries=group)
         withdrawn = set(await self._delivery_store.withdrawn(named))
@@ -300,7 +302,7 @@ class BatchSender:
         try:
             await self._settler.settle(in_flight.batch, tried, decided)
         except TransientError:
-            # Even if the store fails, the circuit breaker must learn of a refusal.
+            # The circuit breaker must receive a refusal even if the store fails.
             await self._blame.hear(event, group, outcome, is_open=is_open)
             raise
         await self._blame.hear(event, group, outcome, is_open=is_open)
@@ -313,7 +315,7 @@ class BatchSender:
         rejection_stats = self._stats_by_event[batch.event]
         assert isinstance(why, Rejected | Errored)  # noqa: S101  told to the type checker
         self._size.too_many(group, why)
-        # One batch of suspects is in flight at a time: they take no slot of their event.
+        # Only one batch of suspects is in flight at a time, so suspects use no slot of their event.
         suspected = self._suspects.explain(group)
         is_paused = batch.event in self._pauses.paused()
         if is_paused or not (suspected or self._events.may_bisect(batch.event)):
@@ -344,7 +346,7 @@ class BatchSender:
         await self._settler.give_back(batch, ids_of(rest), wait=0 if at_once else BISECT_PAUSE)
 
     async def _run_bisect(self, in_flight: InFlightBatch, bisect: Bisect, why: Outcome) -> Group:
-        """Send the groups the bisect names; return the last one if it was not sent."""
+        """Send the groups that the bisect returns; return the last one if it was not sent."""
         event = in_flight.batch.event
         while not (
             self.stopping or self._circuit_breaker.is_tripped or event in self._pauses.paused()
@@ -390,7 +392,7 @@ class BatchSender:
             await self._settler.give_back(batch, [delivery.id], wait=self._backoff(times))
 
     def _forget_mixed(self, group: Group) -> bool:
-        """Forget that a bisect did not reach these; return whether that was so for some."""
+        """Forget that a bisect did not reach these deliveries; return whether any was recorded."""
         known = self._mixed.keys() & ids_of(group)
         for id_ in known:
             del self._mixed[id_]

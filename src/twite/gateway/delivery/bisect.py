@@ -31,33 +31,33 @@ from twite.domain.delivery import (
 )
 from twite.x import spec
 
-# The next batch after one that X fails at has so many times fewer conversions.
+# After a failure, the next batch has this many times fewer conversions.
 _FEWER: Final = 8
-# A batch that X calls too large is halved, but never below this size.
+# A batch that X refuses as too large is halved down to this size.
 _LEAST_BYTES: Final = 50_000
 
 
 Group = tuple[Delivery, ...]
 Kind = frozenset[tuple[str, str]]
 
-# Requests per bisect; the rest waits for the next one. One pixel's trouble must not use up the
-# account's rate limit.
+# The number of requests per bisect; the rest waits for the next bisect. One pixel's errors must not
+# use up the account's rate limit.
 BUDGET: Final = 64
-# After this many like refusals in a row and none accepted, the account may be at fault.
+# After this many identical refusals in a row and no acceptance, the account may be at fault.
 ALIKE: Final = 10
-# Before the account is blamed, this many more are tried alone, spread over the rest.
+# Before Twite blames the account, it tries this many more conversions alone, spread over the rest.
 CONTROLS: Final = 5
 
-# The same for refusals without a word on conversions (401, HTML): fewer, to spare X.
+# The same for refusals that do not mention conversions (401, HTML): fewer, to spare X.
 ALIKE_AS_SUCH: Final = 3
 # Stop after this many failed groups in a row: X itself may be down.
 STUCK: Final = 10
-# A failed group of at most this size goes one by one.
+# The deliveries of a failed group of at most this size are sent one by one.
 _FEW: Final = 25
-# A group goes one by one, too, if it fails more likely than this.
+# A group is also sent one by one if it is more likely to fail than this.
 _LIKELY: Final = 0.5
 
-# Above this share of bad conversions, trying each costs less than halving. At least _TELLING
+# Above this share of bad conversions, single requests cost less than halving. At least _TELLING
 # results must be known.
 _BAD_SHARE: Final = 0.3
 _TELLING: Final = 8
@@ -101,7 +101,7 @@ class Bisect:
         self.taken = 0
         self._too_large: list[int] = []
         self.refused: list[tuple[Delivery, Rejected]] = []
-        # The last of them: those refused since X last accepted a group.
+        # The most recent of them: those refused since X last accepted a group.
         self.row: list[tuple[Delivery, Rejected]] = []
         self._split(batch, why)
 
@@ -163,8 +163,9 @@ class Bisect:
     def is_the_account(self) -> bool:
         """Whether X refused many single deliveries in a row with the same error.
 
-        Earlier acceptances do not count, because X may have started to refuse everything since. For
-        refusals without a word on conversions it does: see Blame in gateway.delivery.settlement.
+        Earlier acceptances do not count, because X may have started to refuse everything since
+        then. They do count for refusals that do not mention conversions: see Blame in
+        gateway.delivery.settlement.
         """
         return self._all_alike(self._alike + self._controls)
 
@@ -230,7 +231,7 @@ class Bisect:
 
 
 def _suspects(group: Group, complaints: Sequence[XComplaint]) -> tuple[Delivery, ...]:
-    """Return the deliveries that hold an echoed value, if every complaint points at some of them.
+    """Return the deliveries with an echoed value, if every error names a value of some delivery.
 
     Return none if there are many suspects: halving is cheaper then.
     """
@@ -274,7 +275,7 @@ class BatchSize:
         self.most = min(self._max_by_x, self.most * 2)
 
     def limited(self, many: int) -> None:
-        """Record that the rate limit did not let a batch of this many be bisected."""
+        """Record that the rate limit was too low to bisect a batch of this size."""
         self.most = max(1, many // 2)
 
     def too_many(self, group: Group, why: Outcome) -> None:

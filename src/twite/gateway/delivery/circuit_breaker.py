@@ -16,7 +16,8 @@ from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.state import Pause, StateStore
 
 PROBE_EVERY: Final = MINUTE
-# How soon a second conversion is tried after a refusal that may mean the first or the pixel.
+# The wait before a second conversion is tried, after a refusal whose cause is the conversion or the
+# pixel.
 GLANCE: Final = 2 * SECOND
 # A request after a failure holds this many times fewer conversions.
 _FEWER: Final = 8
@@ -45,14 +46,14 @@ class CircuitBreaker:
     _is_writing: bool = field(init=False, default=False)
     # A restart may be the fix: probe at once.
     _probe_at: int = field(init=False)
-    # Failures in a row, and the end of the back-off they caused.
+    # Consecutive failures, and the end of the back-off that they caused.
     _failures: int = field(init=False, default=0)
     _backoff_until: int = field(init=False)
-    # A tag that passed a limit is slowed down, whatever its outcome.
+    # A tag that exceeded a limit is slowed down, whatever the outcome of its runs.
     _slow_until: int = field(init=False)
     _is_slow: bool = field(init=False, default=False)
-    # A delivery was refused, and it is unknown whether the pixel is at fault. Then only another
-    # one can tell, until `_same_at`.
+    # A delivery was refused, and it is unknown whether the pixel is at fault. Until `_same_at`,
+    # only a different delivery may be the probe.
     _doubted: bool = field(init=False, default=False)
     _same_at: int = field(init=False, default=0)
 
@@ -72,7 +73,7 @@ class CircuitBreaker:
 
     @property
     def probes(self) -> bool:
-        """Whether requests go out one at a time: each answer decides about the next."""
+        """Whether requests are sent one at a time, because each response affects the next."""
         return self.paused or self._failures > 0 or self._is_slow
 
     @property
@@ -107,7 +108,7 @@ class CircuitBreaker:
         return self.pause is not None and self.pause.reason.startswith(PAUSED_BY_USER)
 
     def wait(self) -> int:
-        """Return milliseconds until something may be sent: 0 is now."""
+        """Return the milliseconds until something may be sent; 0 for now."""
         if self.by_hand:
             return PROBE_EVERY
         until = max(self._backoff_until, self._slow_until)
@@ -137,10 +138,10 @@ class CircuitBreaker:
             self.observer.see(Resumed(pixel=self.pixel))
 
     def follow(self, stored: Pause | None, *, noted: Pause | None) -> bool:
-        """Obey the pause in the store, if a user made or ended it; return whether that ended one.
+        """Apply the stored pause, if a user made or ended it; return whether that ended a pause.
 
-        `noted` is the property of that name, from before the store was read. Only the owner of the
-        pixel writes other pauses.
+        `noted` is the value of that property before the store was read. Other pauses are written
+        only by the owner of the pixel.
         """
         if noted is not self.noted:
             return False  # this gateway has changed it since
@@ -177,7 +178,7 @@ class CircuitBreaker:
     async def trip(self, reason: str) -> None:
         """Open the breaker: stop sending except for probes."""
         if self.by_hand:
-            return  # it was in flight then; nothing goes out now anyway
+            return  # the delivery was in flight; nothing is sent now anyway
         self._doubted = False
         self._probe_at = self.clock.elapsed() + PROBE_EVERY
         await self._note(reason)
@@ -206,7 +207,7 @@ class CircuitBreaker:
         now = self.clock.elapsed()
         self._probe_at = now + PROBE_EVERY
         if now < self._backoff_until:
-            # Several batches were in flight: count their outage once.
+            # Several batches were in flight: count one outage.
             return
         self._failures += 1
         rest = backoff(attempts=self._failures, randomness=randomness)

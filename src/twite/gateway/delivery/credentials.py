@@ -19,7 +19,8 @@ from twite.gateway.ports.transport import NoResponse, Response
 
 PIXEL_TOKEN: Final = "pixel_token"  # noqa: S105  the name of a way to ask
 OAUTH: Final = "oauth"
-# A refused new credential is tried second for this long: else every request is made twice.
+# A refused new credential is tried second for this long. Otherwise, each request would be sent
+# twice.
 AGAIN: Final = 10 * MINUTE
 _UNKNOWN: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 
@@ -35,14 +36,14 @@ class CredentialStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def goes_first(new: CredentialStatus, *, now: int) -> bool:
-    """Whether to try the new credential first: unless X refused it recently."""
+    """Whether to try the new credential first: yes, unless X refused it recently."""
     return new.taken is not False or now - new.at >= AGAIN
 
 
 def verdict(response: Response | NoResponse, outcome: Outcome) -> bool | None:
-    """Whether X accepted a credential; None if its answer does not say.
+    """Whether X accepted a credential; None if the response does not show it.
 
-    404 is how X answers a user without a role on the pixel's account. [doc WEB]
+    X returns 404 to a user without a role on the pixel's account. [doc WEB]
     """
     if isinstance(outcome, Delivered):
         return True

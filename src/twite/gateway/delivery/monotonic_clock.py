@@ -1,9 +1,9 @@
 """Monotonic clock: wall time that does not jump, within a process and across restarts.
 
-The wall clock is read once at the start; then the monotonic clock moves this one. Changes of the
-wall clock therefore do not affect due times, leases or rate limit windows. A constant error is
-harmless, too, because ages are differences. A change between two processes is detected from X's
-`Date` header and the offset stored by the last process.
+The clock reads the wall clock once at the start, and then follows the monotonic clock. Changes of
+the wall clock therefore do not affect due times, leases or rate limit windows. A constant error is
+harmless, too, because ages are differences. The clock detects a change between two processes by X's
+`Date` header and the offset that the last process stored.
 """
 
 from collections import deque
@@ -50,10 +50,10 @@ class MonotonicClock:
 
     @property
     def is_trusted(self) -> bool:
-        """Whether deliveries may be given up for their age.
+        """Whether deliveries may be given up because of their age.
 
-        The time is trusted if X's responses confirm it, or the machine's clock is plausible. If X
-        disagrees, three responses must agree before X's time is used.
+        The time is trusted if X's responses confirm it, or if the machine's clock is plausible. If
+        X disagrees, three responses must agree before X's time is used.
         """
         if self.ahead is not None or (self._heard and not self._apart(self._machine)):
             return True
@@ -90,9 +90,9 @@ class MonotonicClock:
             self._compare()
 
     def _compare(self) -> None:
-        """Correct this clock by X's and the stored offset, if the machine's clock is wrong.
+        """Correct this clock by X's time and the stored offset, if the machine's clock is wrong.
 
-        A machine clock that agrees with X is used as it is: somebody has corrected it.
+        If the machine's clock agrees with X, it is used unchanged, because a user has corrected it.
         """
         if self._ahead_before is not None and self._apart(self._machine):
             self._zero += self._apart(self._zero + self._ahead_before)

@@ -12,7 +12,7 @@ from twite.domain.destination import RATE_WINDOW
 from twite.domain.times import SECOND
 from twite.gateway.ports.machine import Clock
 
-# A reset that lies further ahead than this many windows is a wrong header or a wrong clock.
+# A reset more than this many windows ahead is caused by a wrong header or a wrong clock.
 _CREDIBLE: Final = 2
 
 
@@ -67,7 +67,7 @@ class Meter:
         return now < self._reset <= now + _CREDIBLE * self._window
 
     def _forget(self, now: int) -> None:
-        # The clock went back: what seems to be sent later than now counts as sent now.
+        # The clock went back: conversions sent later than now count as sent now.
         ahead = 0
         while self._sent and self._sent[-1][0] > now:
             ahead += self._sent.pop()[1]
@@ -109,7 +109,7 @@ class RateLimit:
         return self._meter.allowance(self._clock.elapsed())
 
     def wait(self) -> int:
-        """Return milliseconds until more may be sent: 0 is now."""
+        """Return the milliseconds until more may be sent; 0 for now."""
         now = self._clock.elapsed()
         if self._meter.allowance(now) > 0:
             return 0

@@ -19,9 +19,10 @@ from twite.gateway.delivery.settlement import Settler
 from twite.gateway.ports.outbox import HoldRejected, Recall
 from twite.x.spec import MAX_CONVERSIONS
 
-# After this many like refusals in a row and none accepted, the event may be at fault.
+# After this many identical refusals in a row and no acceptance, the event may be at fault.
 RUN: Final = 5
-# Deliveries remembered per run. Beyond it, a retried delivery counts as another one.
+# The number of deliveries remembered per run of refusals. Beyond it, a retried delivery counts as a
+# new one.
 _LONGEST_RUN: Final = 10_000
 # If more than _SHARE of the last _RECENT conversions was refused, batches are SMALL.
 _SHARE: Final = 0.01
@@ -38,19 +39,19 @@ class RejectionStats:
 
     def __init__(self) -> None:
         self.size = MAX_CONVERSIONS
-        # Deliveries refused alike in a row since X last accepted one of the event.
+        # Deliveries refused in a row with the same error since X last accepted one of the event.
         self._run: list[int] = []
         self._kind: Kind = frozenset()
-        # Not sent, because others of their batch were refused alike.
+        # Not sent, because other deliveries of the batch were refused with the same error.
         self._unsent: set[int] = set()
-        # In doubt before X accepted others: a further refusal is their own fault.
+        # Held before X accepted others: another refusal is caused by these deliveries.
         self._cleared: set[int] = set()
         self._taken = self._refused = 0.0
         self._is_known = False
 
     @property
     def doubts(self) -> bool:
-        """Whether the event rather than its conversions may be at fault."""
+        """Whether the event, and not its conversions, may be at fault."""
         return len(self._run) >= RUN
 
     def run(self) -> tuple[int, ...]:
@@ -163,12 +164,12 @@ class Rejections:
                 self.stats_by_event[batch.event].refused(delivery, refusal)
 
     async def blame_the_event(self, batch: Batch, found: Found) -> None:
-        """Hold deliveries and pause their event. X refused many alike and accepted none."""
+        """Hold deliveries and pause their event, because X refused many alike and accepted none."""
         reason = f"{REFUSED_ALIKE}: {found[0][1].reason}"
         rejection_stats = self.stats_by_event[batch.event]
         for delivery, refusal in found:
             rejection_stats.refused(delivery, refusal)
-        # However few they are, the next acceptance brings them back.
+        # The next acceptance requeues them, however few they are.
         rejection_stats.forget()
         ids = tuple(delivery.id for delivery, _ in found)
         held = Transition(trigger=Trigger.HELD, deliveries=ids, reason=reason)

@@ -41,8 +41,8 @@ class TagWorkerFactory(Protocol):
 class DeliveryRunner:
     """The workers of all pixels and tags, and the sweeper.
 
-    With `ownership`, only of those that this gateway owns. No request to X lasts longer than
-    `longest_request` (ms).
+    With `ownership`, only the workers of accounts that this gateway owns. No request to X lasts
+    longer than `longest_request` (ms).
     """
 
     destinations: Sequence[Destination]
@@ -63,10 +63,10 @@ class DeliveryRunner:
     _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
     _joined: dict[str, str] = field(init=False, default_factory=dict)
     _owned: frozenset[str] = field(init=False, default=frozenset())
-    # Accounts whose last requests have to end before another gateway may own them.
+    # Accounts that another gateway may own only after their last requests have ended.
     _leaving: set[str] = field(init=False, default_factory=set)
     _stopping: asyncio.Event = field(init=False, default_factory=asyncio.Event)
-    # The leases in flight in this process: the sweeper must not expire them.
+    # The leases in flight in this process. The sweeper must not expire these leases.
     _holding: set[int] = field(init=False)
     _sweep: Sweeper = field(init=False)
 
@@ -98,7 +98,7 @@ class DeliveryRunner:
             worker.wake()
 
     def send_to(self, destination: Destination) -> None:
-        """Start a worker for a new pixel, or give a known pixel other credentials."""
+        """Start a worker for a new pixel, or replace the credentials of a known pixel."""
         others = [known for known in self.destinations if known.pixel != destination.pixel]
         self.destinations = (*others, destination)
         worker = self._workers.get(destination.pixel)
@@ -141,7 +141,7 @@ class DeliveryRunner:
         return worker is not None
 
     def _is_elsewhere(self, pixel: str) -> bool:
-        """Whether another gateway may have the pixel's worker: it follows the stored pauses."""
+        """Whether another gateway may run the worker of the pixel, and reads stored pauses."""
         return self.ownership is not None and pixel in self._accounts()
 
     @property
@@ -177,7 +177,7 @@ class DeliveryRunner:
         }
 
     async def _begin(self, accounts: Mapping[str, str], *, last: int) -> None:
-        """Start the workers of some pixels and tags. `last` is the last moment on record."""
+        """Start the workers of some pixels and tags. `last` is the latest recorded time."""
         pauses = list(await self.outbox.load(Pause))
         destinations = [known for known in self.destinations if known.pixel in accounts]
         rate_limits = await self._rate_limits(destinations, last)
@@ -195,7 +195,7 @@ class DeliveryRunner:
                 if rule.pixel in accounts
             ]
         if self._stopping.is_set():
-            return  # meanwhile: nobody would stop these workers
+            return  # the gateway is stopping: these workers would never be stopped
         for worker in workers:
             self._run(worker, accounts[worker.pixel])
 
@@ -211,7 +211,7 @@ class DeliveryRunner:
         return task
 
     async def _keep_sharing(self, ownership: Ownership) -> None:
-        """Share the accounts out with the other gateways until told to stop."""
+        """Divide the accounts among the gateways, repeatedly, until stopped."""
         while not self._stopping.is_set():
             await wait_for_event(self._stopping, self.clock, most=ownership.next_refresh)
             try:
@@ -273,7 +273,7 @@ class DeliveryRunner:
             await asyncio.wait(running)
 
     async def _follow_pauses(self) -> None:
-        """Obey pauses that a user made or ended through another gateway."""
+        """Apply pauses that users made or ended through another gateway."""
         noted = {worker: worker.circuit_breaker.noted for worker in self._workers.values()}
         pauses = await self.outbox.load(Pause)
         for worker, pause in noted.items():
@@ -305,8 +305,8 @@ class DeliveryRunner:
     ) -> Mapping[str, RateLimit]:
         """Return one rate limit per account, filled with what was sent before this start.
 
-        The time since the `last` moment on record counts as zero: the machine's clock may have
-        been moved meanwhile, and sending too early is worse than a little late.
+        The time since the latest recorded time (`last`) counts as zero, because the machine's clock
+        may have changed meanwhile. Sending a little late is better than sending too early.
         """
         now = self.clock.now()
         away = max(0, now - last) if last else 0

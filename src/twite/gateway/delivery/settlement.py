@@ -39,13 +39,13 @@ from twite.gateway.ports.transport import NoResponse, Response
 
 # The beginning of the reason of an event pause after failures.
 FAILS_AT_ALL: Final = "all conversions failed alike"
-# After this many different deliveries refused in a row, and none accepted or judged between, the
-# pixel may be at fault, whatever is suspected of them. Paused events and deliveries that X refused
-# alone before do not count: they say nothing new.
+# After this many different deliveries were refused in a row, without an acceptance or another
+# verdict, the pixel may be at fault, even if the deliveries are suspects. Paused events and
+# deliveries that X refused alone before do not count, because they are no new evidence.
 MOST_IN_A_ROW: Final = 20
-# Failed deliveries remembered, so that a probe picks another one.
+# The number of failed deliveries remembered, so that a probe uses a different one.
 _MOST_FAILED: Final = 1_000
-# A retry at a time that X named is spread over this interval after it.
+# Retries at a time that X named are spread over this interval after that time.
 LONGEST_JITTER: Final = 5 * SECOND
 
 
@@ -72,14 +72,14 @@ def transitions(
             tries = max(delivery.attempts for delivery in deliveries) + 1
             due = now + (wait := backoff(attempts=tries, randomness=randomness))
             if retry_at is not None:
-                # Spread retries after the time X names, never before it. A time beyond the longest
-                # back-off is cut; the rate limit is checked again at the claim.
+                # Spread retries after the time that X named, never before it. A time beyond the
+                # longest back-off is shortened; the claim checks the rate limit again.
                 due = min(retry_at, now + LAST_CEILING) + min(wait, LONGEST_JITTER)
             return (
                 Transition(trigger=Trigger.POSTPONED, deliveries=ids, due_at=due, reason=reason),
             )
         case Rejected(scope=RejectionScope.PIXEL | RejectionScope.UNCLEAR, reason=reason):
-            # Nothing is wrong with these: they wait until the circuit breaker closes.
+            # These deliveries have no fault: they wait until the circuit breaker closes.
             return (
                 Transition(trigger=Trigger.POSTPONED, deliveries=ids, due_at=now, reason=reason),
             )

@@ -19,23 +19,24 @@ from twite.domain.times import SECOND
 from twite.gateway.delivery.circuit_breaker import PROBE_EVERY
 from twite.gateway.ports.machine import Clock
 
-# Give up a delivery after this many refusals while sent alone, if X accepted others between any
-# two of them. An unstable credential does not look like that.
+# Give up a delivery after this many refusals while sent alone, if X accepted other deliveries
+# between any two of them. An unstable credential does not cause this pattern.
 CERTAIN: Final = 5
-# More refusals are needed while others are refused at random, too: so many that a good delivery
-# meets them with this probability at most.
+# If X also refuses other deliveries at random, more refusals are needed: so many that a good
+# delivery reaches the number with at most this probability.
 _CHANCE: Final = 1e-3
-# The share of bad requests is a moving average over about this many.
+# The share of bad requests is a moving average over about this many requests.
 _RECENT: Final = 10
 # A request that takes longer may be hanging.
 SLOW: Final = 3 * SECOND
-# Isolated deliveries in one batch at most.
+# The maximum number of isolated deliveries in one batch.
 TURN: Final = 10
-# Suspects remembered at most; the oldest are dropped.
+# The maximum number of suspects remembered; the oldest are dropped.
 MOST: Final = 20_000
 
-# Blame the event after this many different conversions failed or were refused in a row, if X
-# accepted others of the pixel between. Isolated ones do not count: they say nothing new.
+# Blame the event after this many different conversions in a row failed or were refused, while X
+# accepted conversions of other events. Isolated conversions do not count, because they are no new
+# evidence.
 ROW: Final = 5
 
 Kind = tuple[str, str]
@@ -103,7 +104,7 @@ class RequestsInFlight:
 
 
 class Suspects:
-    """The suspects of one pixel, and their turns. Time is counted in requests."""
+    """The suspects of one pixel, and when each may be sent. Time is counted in requests."""
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
@@ -111,7 +112,7 @@ class Suspects:
         # The lease of the batch in flight that holds suspects.
         self._lease: int | None = None
         self._isolated_rest = False
-        # When an isolated delivery may be tried although X has accepted nothing since.
+        # When an isolated delivery may be tried even if X has accepted nothing since.
         self._retry_at = clock.elapsed()
         self._now = 0
         # The share of bad requests among those without isolated deliveries.
@@ -209,7 +210,7 @@ class Suspects:
         known = self.known()
         if self._lease is not None and not self.requests.is_hanging(self._lease):
             return known
-        # Isolated ones fill a small batch: every other time the suspects come first.
+        # Isolated deliveries could fill a small batch: suspects go first every other time.
         self._isolated_rest = not self._isolated_rest
         if self._isolated_rest and len(known) > len(self._isolated):
             return frozenset(self._isolated)
@@ -313,7 +314,7 @@ class EventsInFlight:
     def troubled(self, limited: Container[str]) -> frozenset[str]:
         """Return the events that may have no further batch now.
 
-        These are being bisected, or are `limited` and use half of the slots.
+        These events are being bisected, or are `limited` and use half of the slots.
         """
         return frozenset(
             event

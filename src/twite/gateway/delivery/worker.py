@@ -21,9 +21,9 @@ from twite.gateway.ports.state import Pause, RateLimitWindow
 
 # The pause after a failure of the store.
 STORE_PAUSE: Final = 2 * SECOND
-# Requests of a pixel in flight at most, with hanging ones.
+# The maximum number of requests of a pixel in flight, including hanging ones.
 MOST_AT_ONCE: Final = 64
-# Without a wake-up, look again after this: another process may have queued something.
+# Without a wake-up, check the queue after this time: another process may have queued something.
 IDLE: Final = 5 * SECOND
 FOREVER: Final = 1 << 62
 
@@ -115,7 +115,7 @@ class Worker:
     _began: int = field(init=False)
     _leases_in_flight: set[int] = field(init=False, default_factory=set)
     _news: asyncio.Event = field(init=False, default_factory=asyncio.Event)
-    # Set when a batch is done or at shutdown: only these can end a wait for the breaker early.
+    # Set when a batch is done or at shutdown. Only these end a wait for the breaker early.
     _reopened: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
     _stopping: bool = field(init=False, default=False)
@@ -156,7 +156,7 @@ class Worker:
         self._reopened.set()
 
     def follow(self, stored: Pause | None, *, noted: Pause | None) -> None:
-        """Obey a pause that a user made or ended through another gateway on the same store."""
+        """Apply a pause that a user made or ended through another gateway on the same store."""
         if self.circuit_breaker.follow(stored, noted=noted):
             self._reopened.set()
 
@@ -199,7 +199,7 @@ class Worker:
         if not most:
             await wait_for_event(self._reopened, self.clock, most=SLOW)
             return
-        # Ask the breaker only after a slot is free: X may have refused something meanwhile.
+        # Check the breaker only when a slot is free, because a refusal may have arrived meanwhile.
         closed = self.circuit_breaker.wait() or min(await self._limit_wait(), IDLE)
         if not closed and not self._stopping:
             batch = await self._claim(most)
@@ -217,16 +217,16 @@ class Worker:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         if self.circuit_breaker.probes:
-            # A probe goes alone: its answer decides.
+            # A probe is sent alone: its response decides.
             await asyncio.wait({task})
         elif len(batch.deliveries) < self._asked_for(batch) and not _is_cut(batch):
             await self._linger()
 
     def _room(self) -> int:
-        """Return how many conversions the next request may hold: none while all slots are taken.
+        """Return how many conversions the next request may hold: none while all slots are used.
 
-        A hanging request takes no slot. While X responds to none, single conversions are sent: it
-        may hang at a conversion in each.
+        A hanging request uses no slot. While X responds to no request, single conversions are sent,
+        because one conversion in each batch may cause X to hang.
         """
         many, requests = len(self._leases_in_flight), self.batch_handler.requests
         if many - requests.hanging() < self.worker_config.in_flight and many < MOST_AT_ONCE:
@@ -278,7 +278,7 @@ class Worker:
         failed, suspects = self.batch_handler.failed, self.batch_handler.suspects()
         if not self.circuit_breaker.probes or not (failed or suspects):
             return await self.outbox.claim(claim)
-        # Another delivery than the last probes, of another event where there is one.
+        # A different delivery than the last probes, and a different event if possible.
         passing = suspects.union(failed)
         probes = [(events.union(failed.values()), passing), (events, passing)]
         for passing_events, passed in probes if failed else []:
@@ -299,7 +299,7 @@ class Worker:
         )
 
     def _asked_for(self, batch: Batch) -> int:
-        """Return the batch size that was possible for its event."""
+        """Return the batch size that was allowed for its event."""
         limit = min(self.worker_config.batch, self.batch_handler.most)
         return min(limit, self.batch_handler.limits().get(batch.event, limit))
 
@@ -336,7 +336,7 @@ class Worker:
 
 
 def _is_cut(batch: Batch) -> bool:
-    """Whether a short batch does not mean an empty queue: it holds a suspect, or is large."""
+    """Whether a short batch does not mean an empty queue: it contains a suspect, or is large."""
     size = sum(len(delivery.body) for delivery in batch.deliveries)
     return size > MOST_BYTES // 2 or any(
         delivery.crashes >= SUSPECT for delivery in batch.deliveries

@@ -42,7 +42,7 @@ class XClient:
     randomness: Randomness
     api_url: str
     version: str
-    # False once another gateway may have taken over what this one claimed.
+    # False once another gateway may have claimed the deliveries of this one.
     may_send: Callable[[], bool] = lambda: True
 
     async def send(
@@ -78,7 +78,8 @@ class XClient:
             ours = outcome.retry_at - self._ahead(response)
             outcome = msgspec.structs.replace(outcome, retry_at=ours)
         if not isinstance(outcome, Delivered):
-            # X echoes refused values. Mask them: reasons are shown, and error groups go by them.
+            # X echoes refused values. They are masked, because users see reasons, and error groups
+            # use them.
             outcome = msgspec.structs.replace(outcome, reason=_on_one_line(outcome.reason))
         return response, outcome
 
@@ -115,7 +116,7 @@ class XClient:
         return headers
 
     def _ahead(self, response: Response) -> int:
-        """Return how far X's clock is ahead (ms), to convert X's times to ours.
+        """Return how far X's clock is ahead (ms), to convert X's times to Twite's clock.
 
         X's Date has whole seconds, so a converted time is up to one second late, never early.
         """
@@ -129,7 +130,7 @@ def _on_one_line(words: str) -> str:
 
 
 def _dated(response: Response) -> int | None:
-    """Return X's Date in milliseconds, or None where there is none that a calendar holds."""
+    """Return X's Date in milliseconds; None if it is missing or invalid."""
     try:
         seconds = parsedate_to_datetime(response.headers["date"]).timestamp()
     except (KeyError, ValueError, TypeError, OverflowError):
@@ -197,7 +198,8 @@ class RequestSender:
     async def _may_resend(self, in_flight: InFlightBatch, group: Group) -> bool:
         """Whether a refused group may be sent once more; spend the rate limit for it.
 
-        Not if any of it was denied meanwhile, or its person opted out: the queue sees to that.
+        It may not if one of its deliveries was denied meanwhile, or its person opted out: the queue
+        suppresses such deliveries.
         """
         named = msgspec.structs.replace(in_flight.batch, deliveries=group)
         if await self._delivery_store.withdrawn(named):

@@ -41,7 +41,7 @@ SHORTEST: Final = 12
 LONGEST: Final = 1_024
 KEY_PREFIX: Final = "twk_"
 _KEY_NAME: Final = re.compile(r"[\w .@-]{1,64}")
-# What each change is called in the audit.
+# The name of each change in the audit log.
 _WORDS: Final[Mapping[type[Change], str]] = {
     UserAdded: AuditAction.USER_ADD,
     UserAllowed: AuditAction.USER_ROLE,
@@ -230,7 +230,7 @@ class Accounts:
     async def _change(
         self, change: Change, subject: str, *, by: str, session_digest: bytes, detail: str = ""
     ) -> None:
-        """Make a change with its audit event, or raise why not."""
+        """Make a change with its audit event, or raise an error with the reason."""
         audit_event = AuditEvent(
             at=self._clock.now(),
             who=by,
@@ -315,7 +315,7 @@ def _sorted(pixels: Iterable[str] | None) -> tuple[str, ...] | None:
     return None if pixels is None else tuple(sorted(set(pixels)))
 
 
-# Below this weight, a password is guessed early.
+# A password with a lower weight is easy to guess.
 LEAST: Final = 8
 _PIECE: Final = 2
 _SHORTEST_RUN: Final = 3
@@ -340,7 +340,7 @@ _ROWS: Final = (
 )
 _RUNS: Final = tuple(row + "\n" + row[::-1] for row in _ROWS)
 _YEAR: Final = re.compile(r"(?:19|20)\d\d")
-# How letters are often disguised.
+# Common substitutions of letters.
 _PLAIN: Final = str.maketrans("@4031$5!7", "aaoeissit")
 
 

@@ -159,7 +159,8 @@ class Authentication:
 
     async def is_open(self) -> bool:
         """Return whether there is an admin: without one, nobody can manage users."""
-        # Once open, it stays so while this runs: the last admin cannot be removed (Result.LAST).
+        # Once there is an admin, there is always one: the last admin cannot be removed
+        # (Result.LAST).
         if not self._is_open:
             self._is_open = any(user.is_admin for user in await self.people.users())
         return self._is_open
@@ -169,7 +170,7 @@ class Authentication:
         wait = self._wait(offer)
         if wait:
             return LoginFailed(wait=-(-wait // SECOND))
-        # Count the failure first, or many concurrent attempts would all be checked.
+        # Count the failure first. Otherwise, many concurrent attempts would all be checked.
         self._failed(offer)
         user = await self._known(offer)
         now = self.clock.now()
@@ -195,7 +196,7 @@ class Authentication:
             )
         )
         if not begun:
-            # The user was removed or got another password while the hash was computed.
+            # The user was removed, or got another password, during the computation of the hash.
             await self._refused(offer, at=now)
             return LoginFailed()
         self._passed(offer)
@@ -281,7 +282,8 @@ class Authentication:
         """Return the user with this password and code."""
         fits = NAME.fullmatch(offer.name) and len(offer.password) <= _LONGEST_PASSWORD
         user = await self.people.user(offer.name) if fits else None
-        # Made for those who are there too: else the first stranger would take longer.
+        # Also created for known users. Otherwise, the first sign-in with an unknown name would take
+        # longer.
         nobodys = await self._nobody()
         hash_ = nobodys if user is None else user.password.reveal()
         right = await self.passwords.verify(hash_, offer.password if fits else "")

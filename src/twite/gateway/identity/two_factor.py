@@ -40,7 +40,7 @@ class TwoFactor:
         self._people = people
         self._secret_store = secret_store
         self._clock = clock
-        # The secret and what is kept of it are changed one after the other: nobody comes between.
+        # The lock keeps the secret and the stored record consistent during a change.
         self._turn = asyncio.Lock()
 
     async def begin(
@@ -98,7 +98,7 @@ PERIOD: Final = 30
 ISSUER: Final = "Twite"
 RECOVERY_CODES: Final = 10
 _ALPHABET: Final = "23456789abcdefghjkmnpqrstuvwxyz"
-_DRIFT: Final = 1  # a step to either side, for clocks that are off
+_DRIFT: Final = 1  # one step in each direction, for clocks that are slightly wrong
 
 
 def fresh_secret() -> Secret:
@@ -121,7 +121,7 @@ def step_of(secret: Secret, code: str, *, now: int) -> int | None:
     totp = pyotp.TOTP(secret.reveal(), interval=PERIOD)
     step = now // SECOND // PERIOD
     near = range(step - _DRIFT, step + _DRIFT + 1)
-    # All are compared, so that time does not tell which it was.
+    # Compare all steps, so that the time does not reveal which one matched.
     found = [at for at in near if pyotp.utils.strings_equal(totp.generate_otp(at), offered)]
     return found[0] if found else None
 

@@ -281,7 +281,7 @@ class Accept:
         idempotency: Idempotency | None = None,
         firing: FiringResult = NOTHING_FIRED,
     ) -> UncommittedRequest:
-        """Return the request as it is to be recorded; `split` are its results, if already split."""
+        """Return the request as it will be recorded; `split` are its results, if already split."""
         entries, refusals, remarks = split or self._split(reading, source)
         now = self.clock.now()
         flaws = flawed(reading.results) + self._double_hashes.among(matchable(reading))
@@ -348,8 +348,8 @@ class Accept:
         entries, flaws = weigh_match_keys(
             entries,
             flawed_x(reading.conversions, reading.flaws, revoked) + doubles,
-            # Other flaws are visible in the digest itself. Of several elements with a hash each,
-            # the last is sent, and that one may be good.
+            # Other flaws are visible in the digest itself. If several elements have a hash, X gets
+            # the last one, which may be good.
             of_nobody=doubles,
         )
         submission = Submission(

@@ -39,7 +39,8 @@ from twite.x.encode import batch_body, conversion_body
 
 _GIVEN: Final[Mapping[PixelCall, SightingPath]] = {
     PixelCall.LOADED: SightingPath.PIXEL,
-    # The page was left before X's script reported itself. It had usually loaded.
+    # The visitor left the page before the page reported whether X's script had loaded. Usually it
+    # had.
     PixelCall.CALLED: SightingPath.PIXEL,
     PixelCall.BLOCKED: SightingPath.BLOCKED,
 }
@@ -182,7 +183,7 @@ def suppressions(entries: Sequence[AcceptedConversion]) -> tuple[Suppressed, ...
 
 
 def responses_of(firing: FiringResult, duplicates: Sequence[int]) -> tuple[TagResponse, ...]:
-    """Return what tags add to the answer; a duplicate does not run, and adds nothing."""
+    """Return what the tags add to the response. A duplicate does not run, and adds nothing."""
     return tuple(
         response
         for index, response in firing.responses.items()
@@ -268,7 +269,7 @@ def _entry(
     held: str | None = None,
     consent: bytes | None = None,
 ) -> AcceptedConversion:
-    # A suppressed conversion needs no second reason, and its amount does not matter.
+    # A suppressed conversion needs no second reason, so its amount is not checked.
     flag, unusual = look if suppressed is None else (None, None)
     return AcceptedConversion(
         index=index,
@@ -352,7 +353,7 @@ class Watch:
         conversion = result.conversion
         if conversion is not None:
             return [self._sighting(conversion, way, at=min(conversion.time, now))]
-        # The gateway rejected it (say, without an identifier): only X's pixel has it.
+        # The gateway rejected it, for example without an identifier, so only X's pixel has it.
         given = result.scrubbed
         event = self.destinations[result.pixel].events.get((given.event or "").strip().lower())
         identity = "" if given.conversion_id is None else str(given.conversion_id).strip()

@@ -20,7 +20,7 @@ from twite.formats.native.conversion import ReadConversion
 from twite.formats.native.read import ParsedNative
 from twite.formats.native.values import digests_of
 
-# 4 MiB: three double hashes each of about the latest 170,000 digests.
+# 4 MiB: space for about the latest 170,000 digests, each with three double hashes.
 SLOTS: Final = 1 << 19
 _BYTES: Final = 8
 _DIGITS: Final = 2 * _BYTES
@@ -94,7 +94,7 @@ def weigh_match_keys(
     }
     weighted = []
     for flaw in flaws:
-        # A code counts once for a conversion, however many of its fields it spoils.
+        # A code counts once for a conversion, even if several fields have the flaw.
         key = flaw.index, flaw.flaw.code
         weighted.append(msgspec.structs.replace(flaw, wins=True) if key in wins else flaw)
         wins.discard(key)

@@ -1,4 +1,4 @@
-"""Results of accepted requests, and the refusal in X's words."""
+"""Results of accepted requests, and refusals in X's error format."""
 
 from collections.abc import Collection, Iterator
 
@@ -58,7 +58,7 @@ class XAcceptRefusal(Exception):
 
 
 class UncommittedRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A read request as it is to be recorded, and the tags that fired for it."""
+    """A parsed request as it will be recorded, and the tags that fired for it."""
 
     reading: ParsedNative
     submission: Submission

@@ -26,7 +26,7 @@ class SubmissionRecorder:
     clock: Clock
     wake: Callable[[str], None]
     observer: Observer
-    # Requests in progress, each with a future of its end if somebody waits for it.
+    # Requests in progress, each with a future of its end if a caller waits for it.
     _begun: dict[object, asyncio.Future[None] | None] = field(init=False, default_factory=dict)
     # When a commit last failed (monotonic), and why.
     _failed: tuple[int, str] | None = field(init=False, default=None)
@@ -64,7 +64,7 @@ class SubmissionRecorder:
             await asyncio.wait(ends)
 
     def begin(self) -> object:
-        """Note that a request is in progress; the caller gives the result to `end`."""
+        """Record that a request is in progress. The caller passes the result to `end`."""
         request = object()
         self._begun[request] = None
         return request
@@ -134,6 +134,6 @@ class SubmissionRecorder:
         now = self.clock.elapsed()
         self._failed = now, error.reason
         if now - self._failure_reported_at >= TROUBLED_FOR:
-            # Report at intervals: under traffic there are thousands, all alike.
+            # Report only at intervals, because under load there are thousands of identical errors.
             self._failure_reported_at = now
             self.observer.see(Troubled(where=TroublePlace.LEDGER, reason=error.reason))

@@ -1,4 +1,4 @@
-"""Rejected conversions: masked copies, with marks by which an erasure finds them."""
+"""Rejected conversions: masked copies, with keyed digests so that an erasure finds them."""
 
 import re
 from collections.abc import Iterable
@@ -15,16 +15,16 @@ from twite.formats.native.conversion import ReadConversion
 from twite.formats.parsed_request import Native
 from twite.redaction.mask_text import masked_text
 
-# Fields that may identify a person: only the shape is kept, as in `xxxx@xxxx`.
+# Fields that may identify a person: Twite stores only the shape, as in `xxxx@xxxx`.
 _PERSONS: Final = frozenset(
     {
         "email", "email_sha256", "phone", "phone_sha256", "twclid", "twpid", "ip", "user_agent",
     }
 )  # fmt: skip
-# Free text: only the length is kept.
+# Free text: Twite stores only the length.
 _WRITTEN: Final = frozenset({"url", "description", "search"})
 _STEP: Final = re.compile(r"([a-z_0-9]+)(?:\[(\d+)\])?")
-# Amounts and single words: the masks would leave them, and are slow.
+# Amounts and single words. Masks would not change them, and are slow.
 _HARMLESS: Final = re.compile(
     r"-?[0-9]{1,7}(?:[.,][0-9]{1,4})?|[A-Za-z]{1,16}(?:_[A-Za-z]{1,16}){0,3}"
 )
@@ -78,7 +78,7 @@ def masked_value(path: str, value: object) -> str:
     if name in _PERSONS or mixed_up:
         shown = shape_of(text)
     elif name == "time":
-        # The masks take a date for a telephone number. Its digits and letters show the fault.
+        # The masks would treat a date as a telephone number. The shape of the date shows the fault.
         shown = _LETTER.sub("x", _DIGIT.sub("9", text))
     else:
         shown = masked_text(text)
@@ -87,7 +87,7 @@ def masked_value(path: str, value: object) -> str:
 
 @lru_cache(maxsize=1_024)
 def _masked_words(text: str) -> str:
-    """Mask the words of a fault. Cached: many rejections repeat few sentences."""
+    """Mask the text of a fault. Cached, because many rejections repeat the same sentences."""
     return masked_text(text)
 
 
@@ -113,7 +113,9 @@ def _as_text(value: object) -> str:
     if isinstance(value, msgspec.Raw):
         raw = bytes(value)
         if not raw.startswith(b'"'):
-            return "" if raw == b"null" else raw.decode("utf-8", "replace")  # as it was written
+            return (
+                "" if raw == b"null" else raw.decode("utf-8", "replace")
+            )  # the key as the client wrote it
         try:
             return msgspec.json.decode(raw, type=str)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -122,5 +124,5 @@ def _as_text(value: object) -> str:
 
 
 def _holds_more(text: str) -> bool:
-    """Whether a text may be more than an amount, as after mixed-up columns."""
+    """Whether a text may be more than an amount, for example because columns were mixed up."""
     return len(text) > 24 or sum(c.isalpha() for c in text) > 4 or "@" in text or "+" in text

@@ -90,7 +90,7 @@ class TagCredentials:
         for name, plain in await self.secret_store.all(PREFIX):
             pixel = name.removeprefix(PREFIX)
             if pixel in self.destinations:
-                # The pixel is in the settings now: they win.
+                # The pixel is now in the settings, which take precedence.
                 await self.secret_store.forget(name)
                 continue
             kept = msgspec.json.decode(plain, type=SealedCredentials)
@@ -145,7 +145,7 @@ class TagCredentials:
             return
         pending = {waiting.pixel for waiting in await self.monitoring_store.backlog()}
         for pixel in idle:
-            # Check again: they may have been used while the backlog was read.
+            # Check again, because the credentials may have been used while the backlog was read.
             if pixel in pending or self._used.get(pixel, before) >= before:
                 continue
             del self._used[pixel], self._owners[pixel]
@@ -156,7 +156,7 @@ class TagCredentials:
     async def _keep(
         self, pixel: str, brought: OAuthKeys, *, source: Source, passing: bool
     ) -> Destination:
-        # Claim the pixel before the first await: another source may send it meanwhile.
+        # Claim the pixel before the first await, because another source may send it meanwhile.
         self._owners[pixel] = source.name
         self._note_use(pixel, passing=passing)
         try:

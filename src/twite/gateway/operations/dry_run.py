@@ -1,7 +1,7 @@
-"""Dry run: show how dead or held conversions would be sent, edited or not, without sending them.
+"""Dry run: show how dead or held conversions would be sent, edited or not.
 
-A dry run may cover thousands of conversions. Because the event loop also answers requests, it
-pauses regularly, each time for as long as it just worked.
+A dry run may cover thousands of conversions. The event loop also answers requests, so the dry run
+pauses regularly, each time for as long as it worked before.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -83,7 +83,7 @@ def _text(tree: object, name: str) -> str:
     return found if isinstance(found, str) else ""
 
 
-# About 2 ms of work, then a pause of 2 ms.
+# Work for about 2 ms, then pause for 2 ms.
 AT_ONCE: Final = 50
 BREATH: Final = 2
 # A submission of this size (bytes) takes about a millisecond to decode.

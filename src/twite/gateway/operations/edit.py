@@ -126,7 +126,7 @@ def doubt(
     in_time = first is not None and now - first < AMBIGUITY_WINDOW
     if in_time and changed:
         return f"{whose} may already have this conversion, and the new body differs"
-    # No vendor of a cautious tag promises to drop duplicates, at any time.
+    # No vendor of a cautious tag ever promises to drop duplicates.
     if (in_time and (is_cautious or is_held_for_it)) or (is_cautious and is_tags):
         return f"{had}, and Twite repeats the request only if you confirm"
     if in_time:
@@ -173,7 +173,7 @@ def _drop(sent: dict[str, object], names: tuple[str, ...]) -> None:
 
 
 def _change_amount(sent: dict[str, object], edit: Edit) -> str | None:
-    """Change the amount and its currency; return what is wrong with them."""
+    """Change the amount and its currency; return the faults of the new values."""
     if edit.value is not None:
         read = amount(edit.value, path="value")
         if isinstance(read, Fault):

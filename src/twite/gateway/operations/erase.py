@@ -44,7 +44,7 @@ def named_places(
         if _id_of(conversion) in ids or whom.named_in(msgspec.json.encode(conversion))
     ]
     if not places:
-        # Beside its conversions, a body may hold what a tag sent.
+        # Besides its conversions, a body may contain data that a tag sent.
         return (None, []) if whom.named_in(body) else None
     named = [id_ for place in places for id_ in _known(_id_of(several[place]))]
     return (None if len(places) == len(several) else tuple(places)), named

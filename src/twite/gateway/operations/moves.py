@@ -27,7 +27,8 @@ class WakingMoves:
         return done
 
 
-# A tag delivery's id contains the conversion id, perhaps with its event before and trigger after.
+# A tag delivery's id contains the conversion id, possibly with its event before it and the trigger
+# after it.
 _MOST_PARTS = 8
 
 
