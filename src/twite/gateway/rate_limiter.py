@@ -16,7 +16,7 @@ class RateLimiter:
         self._size = size
         self._per = per
         self._most = most
-        # How far each bucket is from full (a token counts `per`), and at which time.
+        # How far each bucket is from full (a token counts as `per`), and since when.
         self._lacking: OrderedDict[str, tuple[int, int]] = OrderedDict()
 
     def spend(self, key: str, *, now: int) -> int:

@@ -22,7 +22,7 @@ RENEWED: Final = "superseded: the same conversion arrived again after the dedupl
 LIMITED: Final = "superseded: the consent in a later copy allows less"
 OTHER_BODY: Final = f"{MAYBE_ARRIVED}: X may have the earlier copy, which had a different body"
 _RESTRICTED: Final = "restricted"
-# A conversion without a time has the time of its receipt; the clocks differ by less than this.
+# A conversion without a time gets the time of its receipt. The clocks differ by less than this.
 _AT_RECEIPT: Final = MINUTE
 _TIME: Final = re.compile(rb'\{"conversion_time":"([^"]*)"')
 
@@ -47,7 +47,7 @@ class CopyOutcome(StrEnum):
     """The effect on the holder of the key."""
 
     STAYS = "stays"
-    WITHDRAWN = "withdrawn"  # it is not sent; what is in flight is not tried again
+    WITHDRAWN = "withdrawn"  # not sent; a failed attempt in flight is not retried
     HELD = "held"
 
 
@@ -91,16 +91,16 @@ def _corrected(copy: AcceptedConversion, holder: Holder, *, at: int) -> CopyDeci
         return None
     if said(copy.body, at=at) == said(holder.body, at=holder.received_at):
         return None
-    # The recipient of a tag may have part of it: only a user may send it again.
+    # The recipient of a tag may have received a part, so only a user may send it again.
     if copy.pixel.startswith(PREFIX) or not limits_of(copy.consent) >= limits_of(holder.evidence):
         return None
-    # X may have it: under its id it is sent again only unchanged.
+    # X may have received it, so it is sent again only unchanged, with the same id.
     held = OTHER_BODY if holder.is_ambiguous else None
     return CopyDecision(takes=True, outcome=CopyOutcome.WITHDRAWN, reason=CORRECTED, held=held)
 
 
 def _allowing_less(copy: AcceptedConversion, holder: Holder) -> CopyDecision | None:
-    """An unsent holder is sent as the copy allows, or not at all."""
+    """Send an unsent holder as the copy allows, or not at all."""
     mine, theirs = limits_of(copy.consent), limits_of(holder.evidence)
     if not mine <= theirs:
         is_waiting = holder.state in {State.QUEUED, State.HELD}

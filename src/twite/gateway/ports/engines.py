@@ -20,17 +20,17 @@ class EngineLost(OperatorError):
 
 
 class EngineProcess(Protocol):
-    """One process that runs turns of any templates, in the order in which they are asked for.
+    """One process that runs turns of any templates, in the order of the calls.
 
-    A process that ends is replaced. A run that waited in it goes on in the next one: its turns are
-    repeated there, without their effects. Run numbers are never reused.
+    A process that ends is replaced. A run that was waiting in it continues in the next process: its
+    turns are repeated there, without their effects. Run numbers are never reused.
     """
 
     async def start(self, template: Template, call: Call) -> Turn:
         """Begin a run. Raises EngineLost, TemplateUnusable, TemplatesBusy."""
 
     async def resume(self, run: int, answers: tuple[EffectAnswer, ...], *, now: int) -> Turn:
-        """Continue a run with answers, or because time has passed. Raises as `start` does."""
+        """Continue a run with responses, or after a time. Raises the errors of `start`."""
 
     def end(self, run: int) -> None:
         """Forget a run that will not be resumed."""

@@ -70,9 +70,9 @@ class ClientSaid(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TurnedAway(msgspec.Struct, frozen=True, kw_only=True):
-    """A request was refused as a whole; a retry would be refused, too. `code` says why.
+    """A request was refused as a whole; a retry would be refused, too.
 
-    `source` is the source of the key, page or pixel that the request named.
+    `code` is the reason. `source` is the source of the key, page or pixel that the request named.
     """
 
     source: str

@@ -7,9 +7,9 @@ import msgspec
 
 from twite.domain.times import SECOND
 
-# How often the accounts are shared out among the gateways on one store.
+# How often the gateways on one store divide the accounts among themselves.
 SHARE_OUT_EVERY: Final = 2 * SECOND
-# The reason of a request that is not sent, since another gateway may send it.
+# The reason why a request is not sent: another gateway may send it.
 LEASE_IS_OVER: Final = "this gateway has lost its lease in the database"
 # Kinds of records whose changes all gateways follow.
 PAUSES: Final = "pause"
@@ -30,35 +30,35 @@ class News(msgspec.Struct, frozen=True, kw_only=True):
 class Ownership(Protocol):
     """The lease of this gateway, and the accounts that it owns.
 
-    An account (its name: see `Destination.meter`; a tag is one of its own) has one owner, so that
+    An account (its name: see `Destination.meter`; each tag is an account) has one owner, so that
     its rate limit, its circuit breaker and its batches are in one process.
     """
 
     @property
     def is_leader(self) -> bool:
-        """Whether this gateway has the tasks of which there is one: alerts and their webhook."""
+        """Whether this gateway runs the tasks of a single gateway: alerts and their webhook."""
 
     @property
     def next_refresh(self) -> int:
-        """How many milliseconds after the last `refresh` the next one is due."""
+        """The milliseconds after the last `refresh` at which the next one is due."""
 
     @property
     def next_news(self) -> int:
         """How many milliseconds after the last `news` to ask again."""
 
     async def join(self, accounts: Mapping[str, str], *, longest_request: int) -> None:
-        """Take part. `accounts` maps each pixel to its account; `longest_request` is in ms.
+        """Join the gateways on this store.
 
-        May be called again: with other pixels, or after a loss of the lease. Raises
-        LedgerUnavailable.
+        `accounts` maps each pixel to its account; `longest_request` is in ms. May be called again,
+        with other pixels or after a loss of the lease. Raises LedgerUnavailable.
         """
 
     async def refresh(self) -> frozenset[str] | None:
-        """Renew the lease and share the accounts out; return those that this gateway sends to.
+        """Renew the lease and divide the accounts; return the accounts that this gateway sends to.
 
-        An account that it owns and does not return is for another gateway: finish its requests,
-        and call `give_up`. None: the lease was lost, and others send what this gateway claimed. End
-        all requests before `join`. Raises LedgerUnavailable.
+        An account that this gateway owns, and that is not returned, is for another gateway: finish
+        its requests, and call `give_up`. None: the lease was lost, and other gateways send what
+        this gateway claimed. End all requests before `join`. Raises LedgerUnavailable.
         """
 
     async def news(self, idle: Mapping[str, Collection[str]]) -> News:
@@ -74,4 +74,4 @@ class Ownership(Protocol):
         """Give up all accounts and the lease. Raises LedgerUnavailable."""
 
     def may_send(self) -> bool:
-        """Whether the lease is in force: without it, others may send what this gateway claimed."""
+        """Whether the lease is valid; otherwise, others may send what this gateway claimed."""

@@ -17,7 +17,7 @@ from twite.domain.submission import IgnoredTally, Rejection, RejectionQuery
 T = TypeVar("T")
 Answer_co = TypeVar("Answer_co", covariant=True)
 
-# Conversions searched by one query at most, and counted per error group.
+# The maximum number of conversions searched by one query, and counted per error group.
 LOOKED_THROUGH: Final = 10_000
 COUNTED: Final = 10_000
 

@@ -65,7 +65,7 @@ class SecretStore:
 
     state: StateStore
     seal: Seal
-    # What is sealed anew must not replace what was stored meanwhile.
+    # A resealed secret must not replace a secret that was stored meanwhile.
     _turn: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
 
     async def put(self, name: str, plain: bytes, *, audit_event: AuditEvent | None = None) -> None:

@@ -68,7 +68,7 @@ class Store(Intake, Outbox, Queries, StateStore, Privacy, Protocol):
 
     salt: bytes
     told: tuple[str, ...]
-    # Done when the store can do nothing more: the process must end, and open it again.
+    # Done when the store can do nothing more. The process must then end and open the store again.
     failed: asyncio.Future[StoreUnusable]
 
     @property

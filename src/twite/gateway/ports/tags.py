@@ -21,7 +21,7 @@ from twite.gtm.template.sandbox import Call, EffectAnswer, Incoming, Turn
 from twite.gtm.template.tag_response import TagResponse
 from twite.gtm.template.template import Template
 
-# X's ids hold no colon: no pixel is ever called so.
+# X's ids contain no colon, so no pixel has such an id.
 PREFIX: Final = "tag:"
 ANY_HOST: Final = "*"
 FORWARDED_HOST: Final = "X-Forwarded-Host"
@@ -46,15 +46,15 @@ def policy_for(policy: ConsentPolicy) -> ConsentPolicy:
 class RepeatPolicy(StrEnum):
     """The handling of a run with an unknown result."""
 
-    AT_LEAST_ONCE = "at_least_once"  # it runs again
-    AT_MOST_ONCE = "at_most_once"  # it is held for a person
+    AT_LEAST_ONCE = "at_least_once"  # the run is repeated
+    AT_MOST_ONCE = "at_most_once"  # the delivery is held for a user
 
 
 class PersonHandling(StrEnum):
     """The form in which an event is stored and passed to the template."""
 
     HASHED = "hashed"  # emails and names as SHA-256, without phone numbers
-    SEALED = "sealed"  # as it came, encrypted
+    SEALED = "sealed"  # as received, encrypted
 
 
 class TagRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,10 +122,10 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TagRemark(msgspec.Struct, frozen=True, kw_only=True):
-    """A received event: `event` raw, `native` in the native format.
+    """A received event: `event` raw, `native` in the native format. Its repr is masked.
 
-    Its repr is masked. `conversion_id` is the id of its conversion, if it has one; `index` is the
-    place of the conversion in the submission; `repeated` are the fields that a retry repeats.
+    `conversion_id` is the id of its conversion, if it has one; `index` is the position of the
+    conversion in the submission; `repeated` are the fields that a retry repeats.
     """
 
     event: Mapping[str, object]

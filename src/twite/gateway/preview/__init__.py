@@ -1,1 +1,1 @@
-"""Preview sessions of tags: what becomes of the requests of one person."""
+"""Preview sessions of tags: what Twite does with the requests of one browser."""

@@ -1,4 +1,4 @@
-"""Preview sessions: who has opened one, for how long, and the latest requests of each.
+"""Preview sessions: the user of each, its end, and its latest requests.
 
 Sessions are in memory only, few, and short. Without a session, nothing is recorded.
 """
@@ -16,10 +16,12 @@ from twite.gateway.preview.trace import PreviewedRequest, RequestTrace, of_scope
 HEADER: Final = "x-gtm-server-preview"  # as Google's preview calls it
 COOKIE: Final = "gtm_preview"
 LASTS: Final = HOUR
-HANDLED_WITHIN: Final = 2 * MINUTE  # longer than any body and any client template may take
-LATEST: Final = "latest"  # in place of an id
+HANDLED_WITHIN: Final = (
+    2 * MINUTE
+)  # longer than the time limits of a request body and of a client template
+LATEST: Final = "latest"  # shown in place of an id
 MOST_SESSIONS: Final = 5
-MOST_REQUESTS: Final = 30  # of one session
+MOST_REQUESTS: Final = 30  # per session
 DryRun = Callable[[str, bytes, RequestTrace], None]
 
 
@@ -45,7 +47,7 @@ class PreviewSession:
         return [trace.seen for trace in reversed(self.traces)]
 
     def change(self) -> None:
-        """Record that something was recorded."""
+        """Record that the session has new texts."""
         self.version += 1
 
 
@@ -134,7 +136,7 @@ class PreviewSessions:
         return trace
 
     def trace(self, id_: str) -> RequestTrace | None:
-        """Return the trace of a delivery, while its session is open and holds it."""
+        """Return the trace of a delivery, if its session is open and contains it."""
         if not self._by_token:
             return None
         self._expire()

@@ -1,6 +1,6 @@
-"""A previewed request: what became of it, masked as it is recorded.
+"""A previewed request: what Twite did with it. All texts are masked when they are recorded.
 
-The trace of the request that is being handled is `current()`. There is none without a session.
+`current()` is the trace of the request that is being handled; without a session, there is none.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -31,7 +31,7 @@ MOST_TEXT: Final = 64 * 1024  # characters of one request's trace
 LONGEST: Final = 2_000  # characters of one text
 MOST_EVENTS: Final = 20
 MOST_RUNS: Final = 40
-MOST_LINES: Final = 100  # of one run
+MOST_LINES: Final = 100  # per run
 LEFT_OUT: Final = "…"
 
 
@@ -45,14 +45,14 @@ class PreviewPair(msgspec.Struct, kw_only=True):
 
 
 class PreviewLine(msgspec.Struct, kw_only=True):
-    """One line of a run: a request, an answer, a log line, a cookie, and so on."""
+    """One line of a run: a request, a response, a log line, a cookie, and so on."""
 
     kind: str
     text: str
 
 
 class PreviewRun(msgspec.Struct, kw_only=True):
-    """A run of a tag or client. `permissions` are what its templates were granted."""
+    """A run of a tag or client. `permissions` are those granted to its templates."""
 
     name: str
     outcome: str = "running"
@@ -252,7 +252,7 @@ class RunRecorder:
             self._write("error", f"{template}: {turn.error}")
 
     def answers(self, answers: Iterable[EffectAnswer]) -> None:
-        """Record what effects were answered with."""
+        """Record the responses to the effects."""
         for answer in answers:
             if answer.status is not None:
                 self._write("answer", f"{answer.id}: {answer.status} {answer.body or ''}")
@@ -272,7 +272,7 @@ class RunRecorder:
 def of_scope(
     number: int, *, at: int, method: str, path: str, query: str, headers: Iterable[tuple[str, str]]
 ) -> PreviewedRequest:
-    """Return the record of a request that has just come."""
+    """Return the record of a new request."""
     pairs = [[name, value] for name, value in headers]
     return PreviewedRequest(
         number=number,
@@ -344,12 +344,12 @@ def current() -> RequestTrace | None:
 def set_current(trace: RequestTrace | None) -> None:
     """Record what this task and its child tasks do into the trace.
 
-    A server may handle the next request of a connection in a child task: it sets None.
+    A server may handle the next request of a connection in a child task, which then sets None.
     """
     _CURRENT.set(trace)
 
 
 def sends_nothing() -> bool:
-    """Return whether the request that is being handled is neither stored nor sent."""
+    """Whether the request that is being handled is neither stored nor sent."""
     trace = current()
     return trace is not None and trace.sends_nothing

@@ -1,9 +1,9 @@
 """Credential store: the sealed X credentials of pixels, from sign-ins and pasted tokens.
 
-    login/<pixel>/oauth           credentials from a sign-in
-    login/<pixel>/pixel_token     a pasted token
+    login/<pixel>/oauth         credentials from a sign-in
+    login/<pixel>/pixel_token   a pasted token
 
-Each has a name of its own, so that one is put in or forgotten without a look at the other.
+Each kind has its own name, so that one can be stored or deleted without reading the other.
 """
 
 import asyncio
@@ -161,7 +161,7 @@ class CredentialCommands(CredentialStore):
 
     async def take_up(self) -> None:
         """Use the stored credentials. Raises NotOpened."""
-        # One after the other: what was read earlier must not be used later.
+        # One refresh at a time, so that older credentials never replace newer ones.
         async with self._turn:
             logins = await self.all()
             for written in self._written:
@@ -193,7 +193,7 @@ class CredentialCommands(CredentialStore):
             await self._note(audit_event)
         self._seal.turn(key)
         secrets = await self._secret_store.all("")
-        # What was sealed a moment ago must lie where it can be found.
+        # A request that was just accepted must be in the queue before its payload is resealed.
         await self._passed()
         return len(secrets)
 

@@ -37,7 +37,7 @@ class AdsAccount:
     def __init__(
         self, *, ask: XInquiries, keys: OAuthKeys, account: str, page: int = MOST_LISTED
     ) -> None:
-        """`page` is how many are asked for at once."""
+        """`page` is the number of events per request."""
         self._ask = ask
         self._keys = keys
         self.account = account

@@ -135,7 +135,7 @@ def rejection_message(refusal: InquiryRefusal, *, about: str = "", off: int = 0)
     return reason, cure
 
 
-_LONGEST_WAIT: Final = 900  # seconds: X's windows are no longer [doc FUND]
+_LONGEST_WAIT: Final = 900  # seconds: X has no longer windows [doc FUND]
 _T = TypeVar("_T")
 
 
@@ -233,7 +233,7 @@ def _unanswered(inquiry: Inquiry, reason: str, *, left: bool) -> XUnanswering:
 
 
 def _off(came: Response, now: int) -> int:
-    """Return by how many seconds X's clock is ahead, as its Date header says; 0 without one."""
+    """Return by how many seconds X's clock is ahead, from its Date header; 0 without one."""
     try:
         return int(parsedate_to_datetime(came.headers["date"]).timestamp()) - now // SECOND
     except (KeyError, ValueError, TypeError, OverflowError):
@@ -271,7 +271,7 @@ async def check_access(
     except RefusedByX as refused:
         if refused.why != RefusalReason.APP_UNAPPROVED:
             raise
-        # Whether an app that is approved for conversions alone may read roles, X does not say.
+        # X does not say whether an app that is approved only for conversions may read roles.
         await _take_nothing(ask, pixel, credentials)
         return AccessCheck(account=account)
     if not may_manage(roles):

@@ -1,9 +1,9 @@
 """X sign-in (OAuth) for a pixel, from the request token to the stored credentials.
 
-    begin    X gives a request token      → where a person goes, to say yes
-    finish   by what the callback brought, or by the PIN → checked, stored, in use
-    paste    a pixel token                → checked, stored, in use
-    forget   what is stored, and, if so wished, revoked at X
+    begin    request a token from X → the page where the user authorizes the app
+    finish   with the query of the callback, or with the PIN → checked, stored, in use
+    paste    a pixel token → checked, stored, in use
+    forget   delete stored credentials and, if requested, revoke them at X
 
 Credentials that X refuses are not stored. Open sign-ins are kept in memory: a restart ends them.
 """
@@ -35,7 +35,7 @@ from twite.x.inquiry import InquiryRefusal, RefusalReason
 # How long a sign-in may take, and how many may be in progress at once.
 PATIENCE: Final = 15 * MINUTE
 MOST_UNDER_WAY: Final = 100
-# The audit log's names of the actions here.
+# The names of these actions in the audit log.
 DONE: Final = AuditAction.CONNECT_DONE
 FORGOTTEN: Final = AuditAction.CONNECT_FORGET
 _LONGEST_PIN: Final = 64
@@ -182,7 +182,7 @@ class XSignIn:
 
     async def _finish(self, began: _UnderWay, verifier: str) -> SignInCompleted:
         keeper, app = self._must_keep(), self._app()
-        # A sign-in can be finished once, even if it fails.
+        # A sign-in can be finished only once, even if it fails.
         del self._in_progress[began.requested.token]
         oauth_url = self.ask.address.oauth_url
         make = partial(sign_in.finish, app, began.requested, verifier, oauth_url=oauth_url)
@@ -190,8 +190,8 @@ class XSignIn:
             lambda nonce, timestamp: make(nonce=nonce, timestamp=timestamp),
             lambda status, body: sign_in.finished(app, status=status, body=body),
         )
-        # What X refuses is not stored, and not revoked either: we assume that X gives a user one
-        # token for an app (it does not say), so it may be in use elsewhere.
+        # Refused credentials are not stored. Nor are they revoked: X may give a user one token for
+        # each app (an assumption; X does not say), so the token may be in use elsewhere.
         access = await self._checked(self._known(began.pixel), who.keys)
         audit_event = self._audit_event(DONE, began.pixel, f"{OAUTH} as @{who.screen_name}")
         await keeper.keep_oauth(
@@ -207,11 +207,12 @@ class XSignIn:
         try:
             return await check_access(self.ask, destination, credentials)
         except XUnanswering:
-            # A sign-in is not to be done again because X was slow: sending will tell.
+            # Keep the credentials although X was slow: the first delivery shows whether X accepts
+            # them.
             return None
 
     def _begun(self, token: str, by: str) -> _UnderWay:
-        """Return the sign-in of that token, if this one began it, and not too long ago."""
+        """Return the sign-in of the token, if the same session began it and it has not expired."""
         began = self._in_progress.get(token)
         now = self.clock.elapsed()
         if began is None or began.by != by or now - began.began > PATIENCE:
@@ -230,7 +231,7 @@ class XSignIn:
         return found
 
     def _must_be_used(self, pixel: str, kind: str) -> Destination:
-        """Return the pixel, unless the settings name credentials of that kind, which go first."""
+        """Return the pixel. Raises SettingsError if the settings have credentials of this kind."""
         found = self._known(pixel)
         sort = OAuthKeys if kind == OAUTH else PixelToken
         if any(isinstance(credential, sort) for credential in (found.credentials, found.fallback)):

@@ -201,12 +201,13 @@ class Clients:
             if turn.spent:
                 broken = broken or ClientFailed(client=client.name)
         if broken is not None:
-            # Perhaps the request was its own: nobody is to take silence for "no such route".
+            # The request may have been meant for this client: the response must not be "no such
+            # route".
             raise broken
         return None
 
     async def stop(self) -> None:
-        """Cancel the work that clients do after their answers."""
+        """Cancel the work that clients do after their responses."""
         talks = tuple(self._talks)
         for talk in talks:
             talk.cancel()
@@ -227,7 +228,7 @@ class Clients:
         )
 
     async def _passed(self, client: TemplateClient, turn: Turn) -> None:
-        """Note what a client that claims nothing has to say; the rest it asks for is not done."""
+        """Record the log lines of a client that claims nothing. Its other effects are ignored."""
         for effect in turn.effects:
             if isinstance(effect, Keep | Forget):
                 self.storage.change(client.template, effect)
@@ -255,7 +256,7 @@ class Clients:
         self.observer.see(ClientSaid(client=client, text=line.text, own=line.own))
 
     def _say(self, client: TemplateClient, sentence: str) -> None:
-        """Tell of a template's fault, but not for each request that meets it."""
+        """Report a fault of a template, but not for each request that meets it."""
         now, key = self.clock.elapsed(), (client.name, sentence)
         if now - self._said.get(key, -AGAIN) >= AGAIN:
             if len(self._said) >= MOST_SENTENCES:
@@ -300,11 +301,11 @@ class Clients:
             log_message=log_message,
             log_turn=log_turn,
         )
-        # A client may go on after its answer, when nobody waits any more.
+        # A client may continue after its response, when no caller waits.
         task = asyncio.create_task(talk.go_on(turn, within=self.within))
         self._talks.add(task)
         task.add_done_callback(self._talks.discard)
-        self._asking -= 1  # counted among the talks from here on
+        self._asking -= 1  # from here on, the conversation is counted
         try:
             return await asyncio.shield(talk.answered)
         finally:
@@ -312,7 +313,7 @@ class Clients:
 
 
 def _page_of(request: Incoming) -> str:
-    """Return the host of the page that the request comes from; "" where the request names none."""
+    """Return the host of the page that sent the request; "" if the request names none."""
     headers = dict(request.headers)
     try:
         return urlsplit(headers.get("origin") or headers.get("referer") or "").hostname or ""
@@ -321,7 +322,7 @@ def _page_of(request: Incoming) -> str:
 
 
 class _NoTemplates:
-    """Variables that are templates have no value in a client's fields."""
+    """Template variables have no value in a client's fields."""
 
     def value(self, template: Template, fields: dict[str, Tree], occasion: EventContext) -> Value:
         del template, fields, occasion

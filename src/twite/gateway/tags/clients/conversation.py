@@ -42,10 +42,7 @@ Kept = asyncio.Future[ContainerRun]
 
 
 class ClientFailed(OperatorError):
-    """A client claimed the request and did not answer it.
-
-    `late` is whether its time limit ended it.
-    """
+    """A client claimed the request and did not respond. `late`: its time limit ended the run."""
 
     def __init__(self, *, client: str, late: bool = False) -> None:
         why = "did not answer in time" if late else "ended without an answer"
@@ -69,9 +66,10 @@ class Performs(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True, eq=False, repr=False)
 class ClientConversation:
-    """One claimed request. `answered` becomes the answer, or the reason why there is none.
+    """One claimed request.
 
-    `log_message` gets messages for the template's author; `log_turn` the lines it logs.
+    `answered` becomes the response, or the reason why there is none. `log_message` gets messages
+    for the template's author; `log_turn` gets the lines that the template logs.
     """
 
     client: str
@@ -85,12 +83,12 @@ class ClientConversation:
     answered: asyncio.Future[ClientResponse] = field(init=False, default_factory=asyncio.Future)
     _response: ClientResponse = field(init=False, default_factory=ClientResponse)
     _responds: bool = field(init=False, default=False)
-    # The tasks whose answers are awaited, and by effect the events being committed.
+    # The tasks whose results are awaited, and by effect the events being committed.
     _asked: set[Asked] = field(init=False, default_factory=set)
     _kept: list[tuple[int, Kept]] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
-        # A failure that nobody awaits any more is not logged.
+        # A failure that no caller awaits is not logged.
         self.answered.add_done_callback(lambda future: future.cancelled() or future.exception())
 
     async def go_on(self, turn: Turn, *, within: int) -> None:
@@ -126,11 +124,11 @@ class ClientConversation:
                 break
             answers = tuple(now) or await self._come(turn)
             turn = await self.runs.resume(self.client, turn.run, answers, now=self.clock.now())
-        # What is on its way to the disk gets there, whatever became of the run.
+        # Commits in progress are finished, whatever the outcome of the run.
         await self._on_disk()
 
     def _perform(self, effect: AnyEffect) -> tuple[EffectAnswer, ...]:
-        """Perform an effect, or begin to; return what it is answered at once."""
+        """Perform an effect, or start it; return its immediate result."""
         match effect:
             case RunContainer():
                 return self._run_container(effect)
@@ -161,7 +159,7 @@ class ClientConversation:
         return (EffectAnswer(id=effect.id, phase="start"),) if effect.on_start else ()
 
     async def _after_event(self, effect: AfterEvent) -> tuple[EffectAnswer, ...]:
-        """Tell of the tags that fired. None has run: that it waits is all that is certain."""
+        """Report the tags that fired. None has run yet: each is only queued."""
         ran = await self._on_disk(effect.event)
         tags: list[Tree] = [
             {"id": outcome.tag, "status": outcome.status, "executionTime": 0}
@@ -171,7 +169,7 @@ class ClientConversation:
         return (EffectAnswer(id=effect.id, value={"tags": tags}),)
 
     async def _on_disk(self, event: int = 0) -> list[ContainerRun]:
-        """Wait for what the container was run for, or for that of one effect alone."""
+        """Wait for the events of runContainer, or for the event of one effect."""
         kept = [call for number, call in self._kept if event in {0, number}]
         return await asyncio.gather(*kept)
 
@@ -184,7 +182,7 @@ class ClientConversation:
             self.log_message(str(unfit))
 
     async def _answer(self) -> None:
-        """Answer, once all that the container was run for is on disk. Raises why it is not."""
+        """Respond after all events of runContainer are on disk. Raises a commit's error."""
         if not self._responds or self.answered.done():
             return
         ran = await self._on_disk()
@@ -196,7 +194,7 @@ class ClientConversation:
         self.answered.set_result(beneath(self._response, tags))
 
     async def _come(self, turn: Turn) -> tuple[EffectAnswer, ...]:
-        """Wait for answers, or for the time at which the template wants to be woken."""
+        """Wait for results, or for the time at which the template wants to be resumed."""
         waiting: set[asyncio.Task[tuple[EffectAnswer, ...]]] = set(self._asked)
         if turn.wake_at is not None:
             waiting.add(asyncio.create_task(self._woken(turn.wake_at)))

@@ -59,7 +59,10 @@ class ClientEvents:
 
 
 def _visitor(request: Incoming, *, now: int) -> Visitor:
-    """Return who asked. What the template made of the request is believed: it is the operator's."""
+    """Return the visitor of the event.
+
+    What the template says about the visitor is trusted, because the operator chose the template.
+    """
     headers = dict(request.headers)
     return Visitor(
         trusted=True,
@@ -134,6 +137,6 @@ class ClientOutbound:
 
 
 def _log_no_answer(came: Came, log_message: LogMessage) -> None:
-    """Tell why there is no answer of Google's: a client leaves no record of its tries."""
+    """Log why Google did not respond, because a client keeps no record of its attempts."""
     if isinstance(came, NoResponse):
         log_message(f"no answer from Google: {came.reason}")

@@ -1,8 +1,8 @@
 """Perform a template's calls of Google's services (BigQuery, Firestore, …).
 
-A refused call returns the result in Google's reference. `log_message` gets messages for the
-template's author or the operator. Insert ids deduplicate rows and documents when a delivery runs
-again.
+A refused call returns the result that Google's reference describes. `log_message` gets messages for
+the template's author or the operator. Insert ids deduplicate rows and documents when a delivery
+runs again.
 """
 
 import re
@@ -36,10 +36,10 @@ from twite.gtm.template.effects import Service
 from twite.gtm.template.sandbox import EffectAnswer
 
 _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-_ID_LENGTH: Final = 20  # as Firestore's own
-# A run lasts a minute at most, and its clock begins at the event's time.
+_ID_LENGTH: Final = 20  # as long as Firestore's own ids
+# A run takes at most a minute, and its clock begins at the event's time.
 _RUN: Final = 2 * MINUTE
-_PER_MILLISECOND: Final = (1_000.0, 1.0, 0.001)  # of seconds, milliseconds, microseconds
+_PER_MILLISECOND: Final = (1_000.0, 1.0, 0.001)  # for seconds, milliseconds, microseconds
 _TIME_AS_TEXT: Final = re.compile(r"[0-9]{10}(?:[0-9]{3}){0,2}", re.ASCII)
 
 
@@ -311,7 +311,7 @@ class GoogleCalls:
 
 
 class _Given:
-    """The arguments of a call, read as what they should be."""
+    """The arguments of a call, read as the expected types."""
 
     def __init__(self, arguments: list[Tree]) -> None:
         self._arguments = arguments
@@ -336,7 +336,7 @@ def _transaction(options: Mapping[str, Tree]) -> str | None:
 
 
 def _without(came: Came) -> GoogleResult:
-    """Return what a template is told that has no answer, or not all of it."""
+    """Return the message for a template whose call got no response, or an incomplete one."""
     if isinstance(came, GoogleRequestDenied):
         return GoogleResult(reason=NOT_CONFIGURED)
     late = isinstance(came, NoResponse) and came.reason == "no answer in time"

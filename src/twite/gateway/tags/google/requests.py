@@ -13,11 +13,11 @@ from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.tags import GoogleTokenSource, NoGoogleToken
 from twite.gateway.ports.transport import NoResponse, Response, WebRequest
 
-# A token must still be good when its request arrives.
+# A token must still be valid when the request arrives.
 AHEAD: Final = 2 * MINUTE
-# What Google refused it refuses again: callers in between get the same answer.
+# Google would refuse a refused request again, so callers get the same result for this long.
 REFUSED_FOR: Final = 30 * SECOND
-# Scopes may hold what an event says, so that there must be an end to them.
+# Scopes may contain data of an event, so their number is limited.
 MOST_SCOPES: Final = 64
 
 Found = Secret | NoGoogleToken
@@ -48,7 +48,7 @@ class TokenCache:
         if asking is None:
             asking = self._asking[key] = asyncio.create_task(self._ask(key))
             asking.add_done_callback(lambda _: self._asking.pop(key, None))
-        # A caller that gives up leaves the others waiting for the same.
+        # If a caller gives up, the others still wait for the same token.
         return await asyncio.shield(asking)
 
     def forget(self, scopes: Scopes, token: Secret) -> None:
@@ -73,7 +73,7 @@ class TokenCache:
             if came.refused:
                 self._keep(key, _Kept(found=came, until=now + REFUSED_FOR))
             return came
-        # One that is shorter than that from the start is good for half of its time.
+        # A token with a shorter lifetime is used for half of its lifetime.
         life = max(came.life - AHEAD, came.life // 2)
         self._keep(key, _Kept(found=came.text, until=now + life))
         return came.text
@@ -86,7 +86,8 @@ class TokenCache:
 
 
 _APIS: Final = "googleapis.com"
-# Further hosts that our own service calls use; a template's requests to these stay as they are.
+# Other hosts that Twite's own service calls use. A template's requests to these hosts stay
+# unchanged.
 _BESIDE: Final = frozenset({"www.google-analytics.com", "www.googletagmanager.com"})
 
 
@@ -245,7 +246,7 @@ async def _carrying(asked: WebRequest, token: Found, by: Sends) -> Response | No
     if isinstance(token, NoGoogleToken):
         return NoResponse(reason=f"no token from Google: {token.reason}", left=False)
     text = token.reveal()
-    # Whatever the template brought under that name.
+    # Overrides a header of this name from the template.
     headers = {name: value for name, value in asked.headers.items() if name.lower() != _HEADER}
     headers[_HEADER] = f"Bearer {text}"
     came = await by(msgspec.structs.replace(asked, headers=headers))
@@ -253,7 +254,7 @@ async def _carrying(asked: WebRequest, token: Found, by: Sends) -> Response | No
 
 
 def _without(token: str, came: Response) -> Response:
-    """Return an answer that does not repeat the token: a template, and its log, get to see it."""
+    """Return a response without the token, because templates and their logs can read it."""
     headers = {name: text.replace(token, _MASKED) for name, text in came.headers.items()}
     body = came.body.replace(token.encode(), _MASKED.encode())
     return msgspec.structs.replace(came, headers=headers, body=body)

@@ -1,4 +1,4 @@
-"""Run a tag's batches concurrently, in a delivery worker of the tag's own."""
+"""Run a tag's batches concurrently, in the tag's own delivery worker."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ class TagBatchSender:
     stopping: bool = field(init=False, default=False)
     _trials: Probations = field(init=False)
     _whose: str = field(init=False)
-    # Few at first, and one batch at a time: a tag that hangs holds up no other.
+    # Few deliveries and one batch at first, so that a tag that hangs delays no other tag.
     most: int = field(init=False, default=1)
     most_bytes: int = field(init=False, default=MOST_BYTES)
     failed: dict[int, str] = field(init=False, default_factory=dict)
@@ -132,7 +132,8 @@ class TagBatchSender:
                     await self.give_back(batch, [delivery.id])
                     return
                 if rest := self._trials.begin(self._whose):
-                    # It was claimed before another delivery of the batch passed a limit.
+                    # The delivery was claimed before another delivery of the batch exceeded a
+                    # limit.
                     self.circuit_breaker.slow_down(rest)
                     await self.give_back(batch, [delivery.id], wait=rest)
                     return
@@ -173,14 +174,15 @@ class TagBatchSender:
         self.circuit_breaker.slow_down(self._trials.rest(self._whose))
 
     def _tag_run(self, delivery: Delivery) -> TagRun | str:
-        """Return the tag run, or why there is none."""
+        """Return the tag run, or the reason why there is none."""
         try:
             payload = read(delivery.body, name=self.rule.pixel, seal=self.seal)
         except NotOpened as unopened:
             return str(unopened)
         except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
             return f"the queued payload cannot be read: {wrong}"
-        # The same for every run of this delivery, and secret; that of a turn before the answer.
+        # The seed is secret, and the same for every run of this delivery. A first turn before the
+        # response has its own seed.
         seed = blake2b(f"{self.rule.pixel}\0{delivery.id}".encode(), digest_size=6).digest()
         return TagRun(
             self.run_context,
@@ -222,7 +224,7 @@ class TagBatchSender:
         if ran.succeeded or not (ran.may_pass or ran.passed_a_limit):
             self.circuit_breaker.record_response()
         else:
-            # The tag's other deliveries would hang too, and each would use up its limits.
+            # The tag's other deliveries would also hang, and each would reach the limits.
             self.circuit_breaker.record_failure(randomness=self.randomness.fraction())
 
     async def _count_fault(
@@ -245,7 +247,7 @@ class TagBatchSender:
             await self._settler.settle(batch, tried, (blamed,))
 
 
-# Runs are claimed alone or a few at a time: no need to wait for a full batch.
+# Runs are claimed alone or in small groups, so a full batch is not worth waiting for.
 _LINGER: Final = 20
 _SHORTEST_LEASE: Final = 60 * SECOND
 
@@ -289,7 +291,7 @@ class TagWorkers:
             observer=self.observer,
             pause=pause,
         )
-        # A lease outlasts the longest run by far.
+        # A lease must be much longer than the longest run.
         lease = max(_SHORTEST_LEASE, 3 * rule.timeout)
         batch_handler = TagBatchSender(
             container_config=self._of[rule.pixel],

@@ -212,7 +212,7 @@ class TagDispatcher:
         verdict, name = parsed.verdict, parsed.name
         event = name if name in self._known else OTHER
         called = identity = parsed.remark.conversion_id or self._identity(parsed, rule.pixel)
-        # What the key is made of is all that is kept: it must tell apart what is apart.
+        # Only the key is stored, so its inputs must distinguish different events.
         if event == OTHER:
             identity = f"{name}/{identity}"
         if fired.tag.firing is parts.Firing.EACH_TRIGGER:
@@ -233,7 +233,7 @@ class TagDispatcher:
         )
 
     def _seed(self, parsed: ParsedTagEvent, fired: FiredTag, rule: TagRule) -> int:
-        """Return the seed of a run that begins before its delivery has an id."""
+        """Return the random seed of a run that begins before its delivery has an id."""
         seed = f"{rule.pixel}\0{fired.trigger}\0{self._draw(parsed)}"
         whole = blake2b(seed.encode("utf-8", "replace"), key=self.salt[:64], digest_size=6)
         return int.from_bytes(whole.digest()) or 1
@@ -259,14 +259,14 @@ class TagDispatcher:
         return self.opt_outs.lists(person_keys(identifiers, pixel=pixel, salt=self.salt))
 
     def _draw(self, parsed: ParsedTagEvent) -> int:
-        """Return the event's random draw: the same when its client sends it again."""
+        """Return the random number of the event, which stays the same when the client retries."""
         identity = parsed.remark.conversion_id or self._identity(parsed, "")
         seed = f"{parsed.source.name}\0{parsed.name}\0{identity}"
         whole = blake2b(seed.encode("utf-8", "replace"), key=self.salt[:64], digest_size=6)
         return int.from_bytes(whole.digest()) or 1
 
     def _identity(self, parsed: ParsedTagEvent, place: str) -> str:
-        """Return the event's id, or one derived from what its client repeats when it retries."""
+        """Return the id of the event, or an id derived from the fields that a retry repeats."""
         remark = parsed.remark
         given = (
             "" if remark.native.conversion_id is None else str(remark.native.conversion_id).strip()
@@ -307,7 +307,7 @@ def _held_with(
 
 
 class _NoTemplates:
-    """For containers whose variables run no code."""
+    """The dispatcher of containers without variables that run code."""
 
     def value(self, template: object, fields: object, occasion: object) -> None:
         raise AssertionError(f"{template}, {fields}, {occasion}: no variable has a template")
@@ -338,7 +338,7 @@ def _without_fire(
 
 
 def _bare(name: str, source: Source) -> TagPayload:
-    """Return the payload of a suppressed event: without person and action."""
+    """Return the payload of a suppressed event: without personal data and event data."""
     return TagPayload(pixel=source.pixel, at=0, event={"event_name": name})
 
 

@@ -38,7 +38,7 @@ class _NothingSent:
 
 
 class DryRuns:
-    """Runs tags without sending anything, some at a time."""
+    """Runs tags without sending anything, a few at a time."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class DryRuns:
             web=nothing,
             to_x=nothing,
             google=GoogleClient(clock=self._run_context.clock),
-            # Each run has storage of its own: it changes nothing for later runs.
+            # Each dry run has its own storage, so that it changes nothing for later runs.
             storage=TemplateStorage(),
             observer=SilentObserver(),
         )

@@ -32,14 +32,14 @@ from twite.gtm.template.template import Template, TemplateUnusable
 if TYPE_CHECKING:
     from twite.domain.json_tree import Tree
 
-WITHIN: Final = 50  # milliseconds, of all tags of one request
+WITHIN: Final = 50  # milliseconds, for all tags of one request
 
 
 _Effects = tuple[tuple[Template, AnyEffect], ...]
 
 
 class _Ran(msgspec.Struct, frozen=True, kw_only=True):
-    """`effects` is None where nothing ran."""
+    """`effects` is None if nothing ran."""
 
     effects: _Effects | None
 
@@ -88,7 +88,7 @@ class FirstTurns:
         return response
 
     def _may_run(self, rule: TagRule) -> bool:
-        """Return whether the tag is on no probation and was not too slow too often."""
+        """Whether the tag is not on probation, and was rarely too slow."""
         trials = self.engine_pool.trials
         whose = f"tag {rule.name}"
         return trials.rest(whose) is None and trials.share(f"{whose}, first turn").is_left
@@ -115,7 +115,7 @@ class FirstTurns:
 
 
 class _OnProbation(Exception):
-    """The tag may not begin a turn now."""
+    """The tag may not start a turn now."""
 
 
 class _FirstTurn:
@@ -136,7 +136,7 @@ class _FirstTurn:
         self._worker = worker
         self._storage = storage
         self._may_begin = may_begin
-        # Under its own name: deliveries of the tag wait in another queue.
+        # Under a separate name, because deliveries of the tag wait in another queue.
         self._whose = f"{given.rule.pixel}, first turn"
         self._effects: list[tuple[Template, AnyEffect]] = []
         self._listened: set[str] = set()

@@ -52,7 +52,7 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
     storage: TemplateStorage
     clock: Clock
     observer: Observer
-    # False once another gateway may have taken over what this one claimed.
+    # False once another gateway may have claimed the deliveries of this one.
     may_send: Callable[[], bool] = lambda: True
     previews: PreviewSessions | None = None
 
@@ -64,9 +64,9 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
 
 
 T = TypeVar("T")
-MOST_REQUESTS: Final = 100  # of one delivery
+MOST_REQUESTS: Final = 100  # per delivery
 AT_ONCE: Final = 6
-_LONGEST: Final = 15_000  # milliseconds, as of a request that says nothing
+_LONGEST: Final = 15_000  # milliseconds, for a request without a timeout
 _LONGEST_WORDS: Final = 1_500
 
 
@@ -184,7 +184,7 @@ class TagOutbound:
                 left = counts and leaving.began
                 self.tried.append(RequestOutcome(status=None, words="no answer in time", left=left))
                 raise
-            # A denied request is no attempt: it would be denied again.
+            # A request without the permission is no attempt: it would be refused again.
             if not isinstance(response, GoogleRequestDenied):
                 self.tried.append(self._trial(response, asking, counts=counts))
             return response

@@ -28,7 +28,8 @@ from twite.domain.delivery import (
 from twite.gateway.ports.tags import RepeatPolicy, TagRule
 from twite.gtm.template.sandbox import RunResult
 
-# Attempts at most after a vendor's refusal or a template's error: retries hardly help.
+# The maximum number of attempts after a vendor's refusal or a template's error, because retries
+# rarely help.
 MOST_TRIES: Final = 5
 TOO_LONG: Final = "it took longer than"
 # The beginnings of errors by CPU or memory, and by any other limit.
@@ -143,10 +144,10 @@ def attempt_of(ran: RunOutcome, delivery: int, *, pixel: str, event: str, at: in
 def transition_of(
     ran: RunOutcome, delivery: int, *, rule: TagRule, tries: int, now: int, randomness: float
 ) -> Transition:
-    """Return the transition of a delivery after `tries` attempts, this one included."""
+    """Return the transition of a delivery after `tries` attempts, including this one."""
     ids = (delivery,)
     if ran.barred is not None or ran.lost:
-        # The same run would probably end another process.
+        # A repeated run would probably end another process.
         return Transition(trigger=Trigger.HELD, deliveries=ids, reason=ran.barred or ran.reason)
     if ran.succeeded:
         return Transition(trigger=Trigger.DELIVERED, deliveries=ids)

@@ -1,4 +1,4 @@
-"""One event as all tags see it: parsed once, and only if a tag fires."""
+"""One event as all tags see it. It is parsed once, and only if a tag fires."""
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
@@ -16,7 +16,7 @@ from twite.gtm.container.values import EventContext
 from twite.redaction.scrub_event import scrubbed_event
 from twite.redaction.scrub_text import without_persons
 
-# Names that come from outside must have an end: each has a place of its own in the store.
+# Names from outside are limited in number, because the store has a row for each.
 OTHER: Final = "other"
 
 
@@ -46,7 +46,7 @@ class ParsedTagEvent:
 
     @property
     def is_suppressed(self) -> bool:
-        # Nobody's signal says "some of it" to a template: what is not wholly agreed to is not sent.
+        # Templates cannot express partial consent: an event without full consent is not sent.
         return self.verdict.action not in {ConsentAction.SEND, ConsentAction.HOLD}
 
     @property
@@ -55,12 +55,12 @@ class ParsedTagEvent:
 
     @cached_property
     def scrubbed(self) -> dict[str, object]:
-        """The input of a derived id: with phone numbers, since they tell persons apart."""
+        """The input of a derived id. It includes phone numbers, which distinguish persons."""
         return scrubbed_event(self.remark.event, region=self.source.region)
 
     @cached_property
     def hashed(self) -> dict[str, object]:
-        """The event for tags that get hashed identifiers."""
+        """The event for tags that receive hashed identifiers."""
         return scrubbed_event(self.remark.event, region=self.source.region, phones=False)
 
 

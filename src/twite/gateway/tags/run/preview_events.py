@@ -1,4 +1,4 @@
-"""Record for a preview how an event's tags were decided. Nothing here runs without a session."""
+"""Record the decisions about the tags of an event for a preview session."""
 
 from dataclasses import KW_ONLY, dataclass, field
 

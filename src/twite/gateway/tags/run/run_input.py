@@ -1,4 +1,4 @@
-"""The input of a tag run, which is equal for its first turn and its durable run."""
+"""The input of a tag run, which is the same for its first turn and its durable run."""
 
 from collections.abc import Iterable
 from typing import Final

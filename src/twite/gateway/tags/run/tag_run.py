@@ -120,7 +120,7 @@ class TagRun:
             self.lost, error = lost, str(lost)
         finally:
             self._limit = None
-            # Requests cut off here count as attempts.
+            # Requests that were cut off here count as attempts.
             await self._forget()
         return RunOutcome(
             outcome=outcome,
@@ -132,11 +132,11 @@ class TagRun:
     async def _run(self, planned: FiredTag) -> tuple[RunResult, str | None]:
         outcome, error = await self._with_beside(planned)
         for run in self._runs:
-            # Templates that asked to be called when all tags have run.
+            # Templates that requested a call after all tags have run.
             self._report_end(run, planned, outcome)
         while any(not run.is_over for run in self._runs):
             await self._step()
-        # Effects requested before an error are performed.
+        # Effects that were requested before an error are performed.
         await asyncio.gather(*(task for run in self._runs for task in run.tasks))
         return outcome, error
 
@@ -234,7 +234,7 @@ class TagRun:
         if turn.outcome is not RunResult.SILENT:
             run.outcome = turn.outcome
         if self._way_out.is_too_much(turn):
-            # As with every limit, the turn that passed it has no effects.
+            # A turn that exceeds a limit has no effects, as with every limit.
             run.error = f"it made more than {MOST_REQUESTS} requests"
             return
         policy = self._run_context.engine_pool.policy(run.template)
@@ -267,7 +267,7 @@ class TagRun:
                 self._ignore(effect)
 
     def _ignore(self, effect: AnyEffect) -> None:
-        """Log an effect that only an earlier turn could have had."""
+        """Log an effect that is possible only before the response."""
         match effect:
             case SetCookie() if cookie_mark(effect) in self._payload.cookies:
                 pass  # the first turn has set it
@@ -282,7 +282,7 @@ class TagRun:
                 )
 
     async def _deliver(self, kind: str, content: Tree, *, by: TemplateRun) -> None:
-        """Deliver a message to the runs of this delivery that listen."""
+        """Deliver a message to the runs of this delivery that listen for it."""
         for run in self._runs:
             if run is not by and kind in run.listening and run.error is None:
                 await self._resume(run, (EffectAnswer(id=0, type=kind, value=content),))
@@ -310,7 +310,7 @@ class TagRun:
         return self._payload.at + self._run_context.clock.elapsed() - run.began
 
     async def _timed(self, going: Coroutine[Any, Any, Turn]) -> Turn:
-        """Await a turn; of the tag's time, only the CPU that the turn used is over."""
+        """Await a turn. Only its CPU time counts against the tag's timeout."""
         limit, asked_at = self._limit, self._run_context.clock.elapsed()
         left = 0.0 if limit is None else self._stop_the_clock(limit)
         took = 0.0
@@ -323,7 +323,7 @@ class TagRun:
         finally:
             self.burned += took
             for run in self._runs:
-                # The template's clock stops, too: its requests had no time meanwhile.
+                # The template's clock stops, too, because its requests did not run meanwhile.
                 run.began += self._run_context.clock.elapsed() - asked_at
             self._run_context.engine_pool.took(self._rule.pixel, took)
             if limit is not None and not limit.expired():
@@ -331,7 +331,7 @@ class TagRun:
         return turn
 
     def _stop_the_clock(self, limit: asyncio.Timeout) -> float:
-        """Stop the timeout while others use the process; return the time left."""
+        """Stop the timeout while other tags use the process; return the time left."""
         when = limit.when()
         if when is None or limit.expired():
             return 0.0

@@ -1,7 +1,7 @@
-"""Templates' requests to X, or to Stape's proxy for X, are queued for delivery by Twite.
+"""Queue requests of templates to X, or to Stape's proxy for X, for delivery by Twite.
 
-The template gets an answer like X's after the commit. Its conversions then use batches, dedup keys,
-retries and the pixel's own credentials, not those of the template.
+The template gets a response like X's after the commit. Its conversions then use batches, dedup
+keys, retries and the pixel's own credentials, not those of the template.
 """
 
 import re
@@ -60,7 +60,7 @@ class ToX:
             if destination is None:
                 return None
             return await self._to(destination, body, source=source, endpoint=endpoint)
-        # Stape's proxy may have any domain: the tag reads it from a header.
+        # Stape's proxy may have any domain; the tag reads the domain from a header.
         if _PROXY.fullmatch(parts.path) and self.destinations:
             return await self._by_proxy(body, source)
         return None
@@ -80,7 +80,7 @@ class ToX:
 
     async def _by_proxy(self, body: bytes, source: str) -> Response:
         pixels = frozenset(self.destinations)
-        # The credentials in the body stay unused: the pixel has its own.
+        # Credentials in the body are not used, because the pixel has its own.
         asking = Source(name=source, key=None, pixel=min(pixels), pixels=pixels)
         try:
             receipt, account = await self.proxy.take(source=asking, body=body)

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class PendingVariable(Exception):
-    """The plan needs the value of a variable's template first."""
+    """The plan first needs a variable's value from its template."""
 
     def __init__(self, template: Template, call: Call, *, place: bytes) -> None:
         super().__init__(template.name)
@@ -95,7 +95,7 @@ def returned(turn: Turn) -> Value:
 
 
 def _place(template: Template, fields: dict[str, Tree], occasion: EventContext) -> bytes:
-    """Return what tells this value from others: transformations change the event for a tag."""
+    """Return the key of this value, because transformations change the event for a tag."""
     return msgspec.json.encode(
         [id(template), fields, dict(occasion.event), occasion.draw], order="sorted"
     )
@@ -141,7 +141,7 @@ class IngestEvaluation:
         occasion: EventContext,
         act: Callable[[VariableCache], T],
     ) -> T:
-        """Repeat until all values that it needs are known."""
+        """Repeat until all needed values are known."""
         container = container_config.container
         about = ContainerVersion(container_id=container.public_id, version=container.version)
         known = VariableCache(container=about, storage=self._storage)
@@ -203,7 +203,7 @@ class IngestEvaluation:
         secrets = [secret for rule in container_config.rules.values() for secret in rule.secrets]
         lines = self._lines.of(name_of(template), occasion.request, secrets, occasion.event)
         policy = self._engine_pool.policy(template)
-        # The engine process is trusted with nothing: an effect needs its permission here.
+        # The engine process is not trusted: the effect needs its permission here, too.
         allowed = tuple(effect for effect in turn.effects if lacking(effect, policy) is None)
         lines.log_turn(structs.replace(turn, effects=allowed))
         for effect in allowed:

@@ -1,7 +1,7 @@
-"""Engine processes of client templates: each client has a few, used by no other.
+"""Engine processes of client templates: each client has a few, which no other client uses.
 
-A run that hangs occupies a process of its client until a limit ends it, or until Twite ends the
-process. Other clients have other processes; runs of one client go to its least busy process. A
+A run that hangs occupies a process of its client until a limit ends the run, or until Twite ends
+the process. Other clients have other processes; runs of one client go to its least busy process. A
 template that exceeded a limit is on probation.
 """
 
@@ -20,13 +20,13 @@ from twite.gateway.tags.runtime.probation import Probations
 from twite.gtm.template.sandbox import Call, EffectAnswer, RunLimits, Turn
 from twite.gtm.template.template import Template
 
-PROCESSES: Final = 2  # of a client
+PROCESSES: Final = 2  # per client
 MOST_WAITING: Final = 200
 _AGAIN: Final = 1  # seconds
 
 
 class _Rests(Exception):
-    """The template pauses for so many milliseconds."""
+    """The template is paused for this many milliseconds."""
 
     def __init__(self, wait: int) -> None:
         super().__init__(wait)
@@ -73,7 +73,7 @@ class ClientEngines:
             raise TemplatesBusy(
                 reason="the client's engine processes have too many requests", retry_after=_AGAIN
             )
-        # Of equally idle processes the first, so that few are started.
+        # Among equally idle processes, use the first, so that few are started.
         at = min(range(len(workers)), key=lambda index: workers[index].load)
         try:
             return await self._turn(
@@ -109,7 +109,7 @@ class ClientEngines:
         self._workers[template][at].end(own)
 
     async def stop(self) -> None:
-        """End the processes, and cancel the turns that are under way."""
+        """End the processes, and cancel the turns in progress."""
         for workers in self._workers.values():
             for worker in workers:
                 worker.stop()
@@ -126,7 +126,7 @@ class ClientEngines:
         begun = False
 
         def gate() -> None:
-            # At its turn: whatever waits for the process must know how the turn before it ended.
+            # Checked when its turn comes, after the result of the previous turn is known.
             nonlocal begun
             if wait := self._probations.begin(whose):
                 raise _Rests(wait)
@@ -145,8 +145,8 @@ class ClientEngines:
             if begun:
                 self._probations.end(whose, took=took, spent=spent, done=done)
         if spent:
-            # A client that found a request that hangs will send it again: the process that runs it
-            # comes behind all others.
+            # A sender whose request hung will probably send it again, so this process is now
+            # chosen last.
             workers[at].process.demote()
         return msgspec.structs.replace(turn, run=turn.run * len(workers) + at)
 

@@ -15,13 +15,13 @@ from twite.gtm.template.permissions import PermissionPolicy, policy
 from twite.gtm.template.sandbox import RunLimits
 from twite.gtm.template.template import Template
 
-PROVEN: Final = 20  # runs in a row within the limits
-# Seconds of CPU that a turn takes on average: a tag that takes more leaves the process that others
-# share, and comes back below the half of it.
+PROVEN: Final = 20  # consecutive runs within the limits
+# The average CPU seconds per turn above which a tag leaves the shared process. Below half of this,
+# the tag returns.
 SLOW: Final = 0.005
-AT_ONCE: Final = 8  # turns of proven tags: the process always finds its next one
-_WEIGHT: Final = 0.2  # of the last turn in the average
-_WIDER: Final = 4.0  # times the limit of CPU, for proven tags
+AT_ONCE: Final = 8  # turns of proven tags, so that the process is never idle between turns
+_WEIGHT: Final = 0.2  # the weight of the last turn in the average
+_WIDER: Final = 4.0  # times the CPU limit, for proven tags
 
 
 class _Pace:
@@ -58,22 +58,22 @@ class EnginePool:
         self._narrow = limits or RunLimits()
         self._shared: EngineWorker | None = None
         self._ingest_worker: EngineWorker | None = None
-        # Of tags that are not proven, or were not at some time; made when they are first needed.
+        # Workers of tags that are not proven, or were not at some time; created on demand.
         self._own: dict[str, EngineWorker] = {}
-        # How many runs of a tag have ended well since one passed a limit.
+        # The number of successful runs of each tag since it exceeded a limit.
         self._ended_well: dict[str, int] = {}
         self._paces: dict[str, _Pace] = {}
         self._policies: dict[int, tuple[Template, PermissionPolicy]] = {}
 
     def start(self) -> None:
-        """Accept runs. A process is started when it is first needed."""
+        """Accept runs. Processes are started on demand."""
         self._engines.start()
         wide = msgspec.structs.replace(self._narrow, time=self._narrow.time * _WIDER)
         self._ingest_worker = EngineWorker(self._engines.process(self._narrow))
         self._shared = EngineWorker(self._engines.process(wide), at_once=AT_ONCE)
 
     async def stop(self) -> None:
-        """End the processes, and cancel the turns that are under way."""
+        """End the processes, and cancel the turns in progress."""
         for worker in (self._shared, self._ingest_worker, *self._own.values()):
             if worker is not None:
                 worker.stop()

@@ -1,7 +1,7 @@
-"""Engine worker: one engine process, and whose turn it is there.
+"""Engine worker: one engine process, and the queue of turns for it.
 
-Of the waiting tags, the one that has used the least CPU so far is next: one that asks for much, or
-takes long, keeps nobody else waiting for more than the turns that are under way.
+The waiting tag that has used the least CPU so far is next. A tag with many or long turns therefore
+delays other tags only by the turns in progress.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ Gate = Callable[[], None]
 
 
 class EngineWorker:
-    """Runs turns in a process, at most `at_once` of them under way.
+    """Runs turns in a process, at most `at_once` at a time.
 
     `gate` is called just before a turn begins, and may raise to prevent it.
     """
@@ -25,15 +25,15 @@ class EngineWorker:
         self.process = process
         self._free = at_once
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-        # Seconds of CPU that each has used; a new one starts with as much as the last to begin.
+        # CPU seconds used by each tag. A new tag starts with as much as the tag that began last.
         self._taken: dict[str, float] = {}
         self._least = 0.0
-        self.load = 0  # turns that wait or are under way
+        self.load = 0  # turns that wait or are in progress
 
     async def start(
         self, whose: str, template: Template, call: Call, *, gate: Gate | None = None
     ) -> Turn:
-        """Begin a run when it is the turn of `whose`. Raises as the process does."""
+        """Begin a run when the turn of `whose` comes. Raises the errors of the process."""
         return await self._turn(whose, lambda: self.process.start(template, call), gate)
 
     async def resume(
@@ -45,7 +45,7 @@ class EngineWorker:
         now: int,
         gate: Gate | None = None,
     ) -> Turn:
-        """Continue a run when it is the turn of `whose`. Raises as the process does."""
+        """Continue a run when the turn of `whose` comes. Raises the errors of the process."""
         return await self._turn(whose, lambda: self.process.resume(run, answers, now=now), gate)
 
     def end(self, run: int) -> None:
@@ -95,7 +95,7 @@ class EngineWorker:
             await future
         except asyncio.CancelledError:
             if not future.cancelled():
-                self._leave()  # its turn had just come
+                self._leave()  # its turn came at the same moment
             raise
 
     def _leave(self) -> None:
@@ -106,7 +106,7 @@ class EngineWorker:
             futures = self._waiting.pop(whose)
             future = futures.popleft()
             if futures:
-                # Move to the end: others with as much CPU time go first.
+                # Move to the end, so that other tags with as much CPU time go first.
                 self._waiting[whose] = futures
             if not future.done():
                 self._free -= 1

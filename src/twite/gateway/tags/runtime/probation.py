@@ -11,10 +11,10 @@ from twite.domain.times import SECOND
 from twite.gateway.ports.engines import EngineLost
 from twite.gateway.ports.events import ConditionChanged, Observer, Troubled
 
-PROVEN: Final = 20  # runs in a row within the limits
-REST: Final = 19  # times what a turn took: a twentieth of a core goes to it
+PROVEN: Final = 20  # consecutive runs within the limits
+REST: Final = 19  # times the duration of a turn, so that the template gets a twentieth of a core
 _IN_HAND: Final = SECOND
-_NEW_PROCESS: Final = 0.05  # seconds of CPU, at least, for a turn that ended its process
+_NEW_PROCESS: Final = 0.05  # minimum CPU seconds charged for a turn that ended its process
 
 
 class Probation:
@@ -27,7 +27,7 @@ class Probation:
         self._is_on = False
         self._rests_until = 0
         self._in_progress = 0
-        self._ended_well = 0  # runs in a row
+        self._ended_well = 0  # consecutive runs within the limits
 
     @property
     def is_on(self) -> bool:
@@ -65,7 +65,7 @@ class Probation:
         return None if self._is_on == was_on else self._is_on
 
 
-_SLOW_RUN: Final = 0.005  # seconds of CPU: a shorter run is not counted
+_SLOW_RUN: Final = 0.005  # CPU seconds: shorter runs are not counted
 _CPU_PER_SECOND: Final = 0.25
 _MOST_SAVED: Final = 0.25  # seconds of CPU
 

@@ -75,7 +75,9 @@ class TagLog:
 
 
 MOST_A_MINUTE: Final = 100  # lines of one client
-_LONGEST_BODY: Final = 1024 * 1024  # of a longer one nobody looks for persons: nothing is shown
+_LONGEST_BODY: Final = (
+    1024 * 1024
+)  # longer texts are not searched for personal data, and are not shown
 
 
 class ClientLines:
@@ -142,7 +144,7 @@ class RunLines:
 
 
 class _Pace:
-    """The lines left of one owner's minute, and the number dropped."""
+    """The remaining lines of an owner's minute, and the number of dropped lines."""
 
     def __init__(
         self, whose: str, tells: Callable[[str, TagLogLine], None], elapsed: Callable[[], int]
@@ -179,7 +181,7 @@ class _Pace:
 
 
 def _said_in(request: Incoming) -> Iterator[Mapping[str, object]]:
-    """Yield what a request says beside its body, by name."""
+    """Yield the parts of a request besides its body, by name."""
     headers = dict(request.headers)
     yield headers
     yield cookies_of(headers.get("cookie", ""))
@@ -196,7 +198,7 @@ def _read(body: str) -> object:
 
 
 def _form(text: str) -> dict[str, list[str]]:
-    """Return a form or a query by name; lines of it are read one by one, as of a GA4 hit."""
+    """Return the parameters of a form or query by name, also of several lines (GA4)."""
     found: dict[str, list[str]] = {}
     for name, value in parse_qsl("&".join(text.splitlines()), keep_blank_values=True):
         found.setdefault(name, []).append(value)
