@@ -91,7 +91,7 @@ def test_what_differs_is_told_by_its_place_and_without_persons(
     assert "different body.conversions.0.value of “X purchase”, 2 times" in out
     assert 'captured "50.00", Twite "49.9" (line 1)' in out
     assert "different body.conversions.0.identifiers.0.hashed_email of “X purchase”, 1 time" in out
-    assert "2 cases: 0 requests match, 2 differ" in out
+    assert "2 cases. Requests: 0 match, 2 differ" in out
     assert [secret for secret in (EMAIL, "0" * 64, TOKEN) if secret in out] == []
 
 

@@ -45,11 +45,11 @@ def complaint(body, decoder=ONE):
         (b'{"event":"a\x00b"}', "not JSON: invalid character (byte 11)"),
         (
             b'{"event":"\\ud800"}',
-            "not JSON: an escape such as \\ud800 is only half a character (byte 10)",
+            "not JSON: an escape such as \\ud800 is half of a surrogate pair (byte 10)",
         ),
         (
             b'{"event":"\\\\ud800 \\ud83d\\ude00 \\udfff x"}',
-            "not JSON: an escape such as \\ud800 is only half a character (byte 31)",
+            "not JSON: an escape such as \\ud800 is half of a surrogate pair (byte 31)",
         ),
         (
             b'\xef\xbb\xbf{"event":"a"}',

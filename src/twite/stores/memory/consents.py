@@ -50,7 +50,7 @@ class MemoryConsents:
         ]
 
     def _without_the_listed(self, rows: Iterable[MemoryRow], *, now: int) -> list[MemoryRow]:
-        """Suppress those whose person is listed, and return the others."""
+        """Suppress the deliveries whose person is on the list, and return the others."""
         rows = list(rows)
         listed = [row for row in rows if self.lists(self._keys_of(row))] if self.some() else []
         self._withdraw(listed, reason=REVOKED, now=now)

@@ -173,7 +173,7 @@ class MemoryDirectory:
         return [entry for entry in reversed(self._entries) if entry.number < until][:limit]
 
     async def update(self, update: SignInUpdate) -> int:
-        # An update's fields are the arguments of its method.
+        # The fields of an update are the arguments of its method.
         values = {name: getattr(update, name) for name in update.__struct_fields__}
         return int(getattr(self, _METHODS[type(update)])(**values))
 
@@ -214,7 +214,7 @@ class MemoryDirectory:
 
 
 def _changed(user: User, change: ChangeOfOne) -> User | None:
-    """Return the user as changed; None where they are not as the change takes them to be."""
+    """Return the changed user; None if the stored user is not as the change expects."""
     replace = msgspec.structs.replace
     match change:
         case UserRemoved():

@@ -23,7 +23,7 @@ _PENDING = (State.QUEUED, State.SENDING)
 _FINAL = (State.DELIVERED, State.SUPPRESSED)
 _MOST_LIVES = 1_000
 
-# A query's fields are the arguments of its method.
+# The fields of a query are the arguments of its method.
 _METHODS: Final[Mapping[type, str]] = {
     port.ByConversionId: "_find_life",
     port.ByReceipt: "_find_submission",
@@ -48,7 +48,7 @@ class MemoryQueries:
         self._rows: dict[int, MemoryRow] = {}
         # The rows that are not delivered or suppressed, and some that are.
         self._open: dict[int, MemoryRow] = {}
-        # (pixel, moment, conversions) of what X took.
+        # (pixel, time, conversions) of what X accepted.
         self._taken: list[tuple[str, int, int]] = []
         self._ignored: dict[tuple[int, str, str, str, str], int] = {}
 
@@ -142,7 +142,7 @@ class MemoryQueries:
         )
 
     def _rival(self, row: MemoryRow) -> Rival | None:
-        """Return which other copy was sent or may yet be, or has the key."""
+        """Return another copy that was or may be sent, or that has the key."""
         if row.state not in _RESTING:
             return None
         for other in sorted(self._rows.values(), key=lambda other: -other.id):

@@ -40,7 +40,7 @@ class MemoryRow:
     tries: int = 0
     crashes: int = 0
     not_fired: tuple[TagNotFired, ...] = ()
-    # The later copy that has its key, and why it is not to be tried again once it lands.
+    # The later copy that has its key, and why a failed attempt in flight is not retried.
     superseded_by: int | None = None
     denied: str | None = None
     attempts: list[PastAttempt] = field(default_factory=list)

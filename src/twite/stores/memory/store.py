@@ -62,7 +62,7 @@ class MemoryStore(
     MemoryOperations,
     MemoryState,
 ):
-    """Runs `OutboxContract`. `refuse` makes records fail, as a full queue or a full disk would."""
+    """Runs `OutboxContract`. `refuse` makes `record` fail, like a full queue or a full disk."""
 
     def __init__(self, *, dedup_window: int = DEFAULT_WINDOW, salt: bytes = b"memory") -> None:
         """`dedup_window` is in milliseconds."""
@@ -243,7 +243,7 @@ class MemoryStore(
         return rule(entry, holder, at=at), row
 
     def _meet_copy(self, row: MemoryRow, ruling: CopyDecision, *, at: int) -> None:
-        """Bring about what a copy means for who had the key."""
+        """Apply the effect of a copy to the former holder of the key."""
         if ruling.outcome is copies.CopyOutcome.HELD and row.state is State.QUEUED:
             rest(row, Trigger.HELD, reason=ruling.reason, at=at)
         elif ruling.outcome is copies.CopyOutcome.WITHDRAWN and row.state is State.SENDING:
@@ -294,7 +294,7 @@ class MemoryStore(
         return [self._rows[id_] for id_ in deliveries if id_ in self._rows]
 
     def _try(self, attempt: Attempt, *, lease: int, survived: bool = True) -> None:
-        """Put an attempt on record for all it held, late or not."""
+        """Record an attempt for all its deliveries, late or not."""
         self._tried.append((attempt.pixel, attempt.at, len(attempt.deliveries)))
         if attempt.outcome == AttemptOutcome.DELIVERED:
             self._taken.append((attempt.pixel, attempt.at, len(attempt.deliveries)))

@@ -13,19 +13,19 @@ from twite.domain.errors import LedgerUnavailable
 from twite.stores.postgres.bridge import wait_for
 from twite.stores.postgres.dialect import PostgresStatement, shared
 
-# A view is one snapshot.
+# A view reads one snapshot.
 _VIEW: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _CONNECT_WITHIN: Final = 5.0  # seconds
 # Of several hosts, one may be gone without a word: the next must be tried within a lease.
 NEXT_HOST_AFTER: Final = 2.0  # seconds
 _STATEMENTS: Final = 400
-# A statement that writes waits at most for the locks of other short transactions.
+# A writing statement waits only for the locks of other short transactions.
 STALLED: Final = 20.0  # seconds
-# Of the URL's options, those that the server is not asked for.
+# Options of the URL that are not passed to the server.
 _OWN_OPTIONS: Final = frozenset({"statement_cache_size", "target_session_attrs"})
 RETRY_AFTER: Final = 5  # seconds
 
-# The server or the network ended the connection; nobody knows what of the last statement.
+# The server or the network ended the connection, and the result of the last statement is unknown.
 LOST: Final = (
     OSError,
     TimeoutError,
@@ -34,11 +34,11 @@ LOST: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
 )
-# Another transaction was in the way: the same again may succeed.
+# Another transaction conflicted: a retry may succeed.
 CLASHES: Final = (asyncpg.TransactionRollbackError, asyncpg.UniqueViolationError)
-# The server did not accept a text with NUL.
+# The server rejected a text with NUL.
 NUL: Final = asyncpg.CharacterNotInRepertoireError
-# The connection leads to a server that takes no writes.
+# The server of this connection accepts no writes.
 READ_ONLY: Final = (
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.exceptions.TargetServerAttributeNotMatched,
@@ -46,7 +46,7 @@ READ_ONLY: Final = (
 
 
 def is_passing(error: BaseException | None) -> bool:
-    """Return whether the same may succeed later: the database is away, busy or has no room."""
+    """Whether a retry may succeed later: the database is unreachable, busy or full."""
     passing = (*LOST, *READ_ONLY, *CLASHES, asyncpg.InsufficientResourcesError)
     return error is None or isinstance(error, (*passing, LedgerUnavailable))
 
@@ -101,7 +101,7 @@ class Address:
             url,
             timeout=within,
             statement_cache_size=self.statements,
-            # A prepared statement may live as long as its connection.
+            # A prepared statement may be kept as long as its connection.
             max_cached_statement_lifetime=0,
             target_session_attrs=self.attributes,
             server_settings={"application_name": "twite"},
@@ -174,7 +174,8 @@ class PostgresConnection:
         self.driver = driver
         # Seconds after which a statement without a result means that the server is cut off.
         self.patience = STALLED
-        # PostgreSQL stores no NUL. Few texts have one, so only a statement that failed is cleaned.
+        # PostgreSQL stores no NUL. Few texts contain one, so only the texts of a failed statement
+        # are cleaned.
         self.replaces_nul = False
 
     def execute(self, statement: str, values: Any = (), /) -> ResultRows:  # noqa: ANN401 - of any type

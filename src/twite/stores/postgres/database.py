@@ -33,10 +33,10 @@ from twite.stores.sql.database import View
 T = TypeVar("T")
 
 _READERS: Final = 4
-# How often a transaction is tried again that others were in the way of.
+# How often a transaction is retried after conflicts with others.
 _CLASHES_MOST: Final = 8
-_AFTER_A_CLASH: Final = 0.05  # seconds, twice as long each time
-# Seconds between two tries to connect, and for how long the outcome of a COMMIT is looked for.
+_AFTER_A_CLASH: Final = 0.05  # seconds, doubled for each retry
+# Seconds between two attempts to connect, and for how long Twite looks for the result of a COMMIT.
 _BACKOFF: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 PATIENCE: Final = 15.0
 # Seconds for one statement of a view. Erasures and reports scan whole tables.
@@ -46,7 +46,7 @@ _VACUUM: Final = (
     "VACUUM submission, conversion, sighting, attempt, outbox, discarded, amended, called, "
     "flagged, rejection, ignored, pause, closure"
 )
-# While the database is down, nobody waits for the next try.
+# While the database is unreachable, callers fail immediately between two attempts to connect.
 _REFUSED_FOR: Final = 0.5
 
 
@@ -58,7 +58,7 @@ class Connections:
         self._idle: list[PostgresConnection] = []
         self._free = asyncio.Semaphore(limit)
         self._closed = False
-        # When the last try to connect failed, and why.
+        # The time and the reason of the last failed attempt to connect.
         self._failed_at = float("-inf")
         self._trouble: LedgerUnavailable | None = None
 
@@ -130,7 +130,7 @@ class PostgresReads:
                     if not again:
                         raise self._address.unavailable(error) from error
                 except asyncpg.PostgresError as error:
-                    connection.terminate()  # it may be inside a transaction
+                    connection.terminate()  # the connection may be inside a transaction
                     replaces_nul = isinstance(error, NUL)
                     if not (replaces_nul and again):
                         raise self._address.unavailable(error) from error
@@ -164,7 +164,7 @@ class PostgresDatabase(PostgresReads):
         self._committed = committed
         self._running: set[asyncio.Task[Any]] = set()
         self.names = SharedNames()
-        # The id of this process among the nodes, once it is one.
+        # The id of this process among the nodes, after it has joined.
         self.node = 0
 
     async def write(self, unit: Callable[[PostgresSession], T], *, patience: float = PATIENCE) -> T:
@@ -191,16 +191,16 @@ class PostgresDatabase(PostgresReads):
             except ValueError:
                 raise  # the driver cannot encode a value
             except (*LOST, *READ_ONLY, asyncpg.PostgresError) as error:
-                # COMMIT was not sent: nothing was written.
+                # COMMIT was not sent, so nothing was written.
                 if isinstance(error, (*LOST, *READ_ONLY)):
                     self._drop()
                 if tries >= _tries(error):
                     raise self._address.unavailable(error) from error
                 replaces_nul = isinstance(error, NUL)
                 if isinstance(error, CLASHES):
-                    # Where all ids of this second are taken, there are others in the next one.
+                    # If all ids of this second are used, the next second has new ones.
                     await asyncio.sleep(min(_AFTER_A_CLASH * 2 ** (tries - 1), 0.5))
-        raise AssertionError  # the loop ends by itself
+        raise AssertionError  # the last attempt returns or raises
 
     async def _tried(self, unit: Callable[[PostgresSession], T], *, replaces_nul: bool) -> T:
         async with self._writers.lend() as connection:
@@ -241,7 +241,7 @@ class PostgresDatabase(PostgresReads):
         }
 
     async def _is_committed(self, unknown: CommitUnknown, patience: float) -> bool:
-        """Find out what became of a COMMIT. Raises LedgerUnavailable when nobody says."""
+        """Find the result of a COMMIT. Raises LedgerUnavailable if it stays unknown."""
         began = time.monotonic()
         pauses = iter(_BACKOFF)
         pause = 0.0
@@ -280,7 +280,7 @@ class PostgresDatabase(PostgresReads):
 
 
 def _tries(error: Exception) -> int:
-    """Return how often a unit of work is tried that fails so."""
+    """Return how often a unit of work is retried after such an error."""
     if isinstance(error, CLASHES):
         return _CLASHES_MOST
     return 2 if isinstance(error, (*LOST, NUL)) and not isinstance(error, READ_ONLY) else 1
@@ -289,7 +289,7 @@ def _tries(error: Exception) -> int:
 def _looked_up(connection: PostgresConnection, mark: int) -> bool:
     """Return whether a transaction was committed; if it was, wait until that is durable."""
     if connection.run(statement("confirm"), {"id": mark}).fetchone() is not None:
-        return False  # and it never will be: the mark is taken
-    # Where a standby confirms commits, a later commit is confirmed after it.
+        return False  # and it never will be, because its mark is now used
+    # If a standby confirms commits, it confirms a later commit after this one.
     connection.run(statement("begin"), ())
     return True

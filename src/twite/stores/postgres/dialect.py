@@ -10,7 +10,7 @@ import msgspec
 
 from twite.stores.sql.statements import QUERIES, named
 
-# What the shared statements say in SQLite's words, and how PostgreSQL says the same.
+# SQLite syntax in the shared statements, and its equivalent in PostgreSQL.
 _TRANSLATIONS: Final = (
     (r" INDEXED BY \w+", ""),
     (r"CROSS JOIN (\w+(?: AS \w+)?)\s+ON ", r"JOIN \1 ON "),
@@ -31,7 +31,7 @@ _TRANSLATIONS: Final = (
     (r"CAST\((.+?) AS BLOB\)(?=[,\s])", r"convert_to(\1, 'UTF8')"),
     (r"CAST\(((?:\w+\.)?conversion_id) AS TEXT\)", r"\1"),
     (r"x''", "''::bytea"),
-    # A parameter has the type of its first use.
+    # PostgreSQL infers the type of a parameter from its first use.
     (r":(\w+) IS NULL", r":\1::text IS NULL"),
     # The sum of integers is numeric.
     (r"\bsum\((?:[^()]|\([^()]*\))*\)", r"\g<0>::bigint"),

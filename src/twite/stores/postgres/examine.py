@@ -1,4 +1,4 @@
-"""Examine a server: whether its settings keep what it has acknowledged, its version and clock."""
+"""Examine a server: whether its settings keep acknowledged commits, its version and its clock."""
 
 import time
 from typing import Any, Final
@@ -10,7 +10,7 @@ from twite.gateway.ports.store import StoreExamination
 from twite.stores.postgres.connection import LOST, READ_ONLY, Address
 from twite.stores.postgres.schema import refuse_newer, version_of
 
-# Settings with which an acknowledged commit can be lost, and how.
+# Settings that can lose acknowledged commits, and how.
 _NEEDED_ON: Final = {
     "fsync": "a power failure can damage the database",
     "full_page_writes": "a power failure can damage pages",

@@ -10,7 +10,7 @@ from twite.stores.sql.database import AT_ONCE, Holding, WantedKey
 from twite.stores.sql.opt_outs import OptOutList
 from twite.stores.sql.statements import RunsStatements
 
-# A person may still send what is held, so that nothing else is sent under its key.
+# A user may still send a held conversion, so its key stays reserved.
 _PENDING: Final = frozenset({State.QUEUED, State.SENDING, State.HELD})
 
 
@@ -40,7 +40,7 @@ class PostgresKeys:
             )
         }
         holders = self._holdings([key for key in keys if key not in new])
-        # Who of these has a key now, whether the database says so yet or not.
+        # Current holders of these keys, including those of this transaction.
         taken: dict[bytes, WantedKey] = {}
         late: dict[int, int] = {}
         for wish in wanted:
@@ -107,7 +107,7 @@ class PostgresKeys:
             )
 
 
-OLD: Final = -1  # the version of a copy that has to be read again
+OLD: Final = -1  # the version of a copy that must be read again
 
 
 class OptOutCopy:

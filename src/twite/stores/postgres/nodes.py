@@ -1,9 +1,9 @@
 """Nodes: the gateways that share a database, their leases, and the accounts that each one owns.
 
-A node has one row. It renews the row's lease, and checks the lease by its own clock before each
-request. A node is fenced by deleting its row, when the lease has been over for as long as a request
-may take: only then are its claims queued again and its accounts taken by others. An id is never
-used again.
+A node has one row. It renews the lease in that row, and checks the lease by its own clock before
+each request. Another node fences it by deleting its row, after the lease has been expired for as
+long as a request may take. Only then are its claims queued again and its accounts taken over. An id
+is never reused.
 """
 
 import time
@@ -25,11 +25,12 @@ from twite.stores.sql import outbox
 # How long a lease lasts, in milliseconds. With requests of at most 15 s (the default), another node
 # takes over within 25 s.
 LEASE: Final = 8 * SECOND
-# After the end of a lease and the longest request: the clocks run at slightly different speeds.
+# Added to the end of the lease and the longest request, because clocks run at slightly different
+# speeds.
 _MARGIN: Final = 3 * SECOND // 4
-_SOON: Final = 50  # milliseconds between two looks at a node that is about to be fenced
-# Milliseconds between two looks for what other gateways have queued, and at most this share of the
-# time is for looking.
+_SOON: Final = 50  # milliseconds between two checks of a node that is about to be fenced
+# Milliseconds between two checks for deliveries that other gateways have queued. The checks take at
+# most this share of the time.
 _LOOK_EVERY: Final = SECOND // 5
 _LOOKING: Final = 1 / 20
 LEADER: Final = "#leader"
@@ -53,7 +54,7 @@ class PostgresOwnership:
         self._version = version
         self._accounts: Mapping[str, str] = {}
         self._longest_request = 0
-        self._until = 0.0  # of the lease, by `boot_time`
+        self._until = 0.0  # the end of the lease, by `boot_time`
         self._owned: frozenset[str] = frozenset()
         self._is_fenced = False
         self.next_refresh = self.next_news = SHARE_OUT_EVERY
@@ -145,7 +146,7 @@ class PostgresOwnership:
         return {"accounts": accounts, "longest_request": self._longest_request}
 
     async def _fence(self) -> None:
-        """Remove nodes whose lease is over, and queue again what they had claimed."""
+        """Remove nodes whose lease has expired, and requeue the deliveries that they claimed."""
         margin = _MARGIN / SECOND
 
         def fenced(book: PostgresSession) -> float:
@@ -154,7 +155,7 @@ class PostgresOwnership:
             return left
 
         left = await self._database.write(fenced)
-        # A node without a sign of life is fenced in time.
+        # A node that stops renewing is fenced in time.
         self.next_refresh = max(_SOON, min(SHARE_OUT_EVERY, int(left * SECOND) + _SOON))
         now = time.time_ns() // 1_000_000
         await self._database.write(
@@ -164,10 +165,10 @@ class PostgresOwnership:
         )
 
     def _share_out(self, book: PostgresSession) -> tuple[frozenset[str], frozenset[str]]:
-        """Take what is due to this node and nobody owns; return (what it owns, what is due to it).
+        """Take unowned accounts assigned to this node; return (owned accounts, assigned accounts).
 
-        One node at a time, and the statements see all nodes that joined before: otherwise a node
-        could take an account from one that has just joined.
+        One node runs this at a time, and its statements see all nodes that joined before.
+        Otherwise, a node could take an account from a node that has just joined.
         """
         book.run("lock_leader")
         nodes = [
@@ -175,7 +176,7 @@ class PostgresOwnership:
             for node, accounts in book.run("live_nodes").fetchall()
         ]
         self._is_alone = len(nodes) < 2
-        # Any node may lead; the leader stays the same until it leaves.
+        # Any node may lead. The leader stays the same until it leaves.
         known = {*self._accounts.values()}
         due = {account for account in known if owner_of(account, nodes) == self.node}
         mine = frozenset(due | {LEADER})
@@ -185,7 +186,7 @@ class PostgresOwnership:
 
 
 def owner_of(account: str, nodes: Sequence[tuple[int, frozenset[str]]]) -> int | None:
-    """Return the node that an account is due to, among (id, accounts that the node knows).
+    """Return the node to which an account is assigned, among (id, accounts that the node knows).
 
     By rendezvous hashing: a node that joins or leaves moves only its own share.
     """
@@ -213,6 +214,6 @@ def _news(idle: Mapping[str, Collection[str]], connection: PostgresConnection) -
 
 
 def boot_time() -> float:
-    """Return seconds that also pass while the machine sleeps."""
+    """Return a time in seconds that continues while the machine sleeps."""
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
     return time.clock_gettime(clock)

@@ -21,7 +21,7 @@ _NEEDED: Final = ("asyncpg", "greenlet")
 
 
 class PostgresEngine:
-    """Implements StoreEngine. The driver is imported when a store is opened: it is an extra."""
+    """Implements StoreEngine. The driver is an extra, and is imported when a store is opened."""
 
     is_server = True
 
@@ -41,7 +41,7 @@ class PostgresEngine:
         return reader
 
     async def examine(self, place: str, *, is_owned: bool) -> StoreExamination:
-        """Connect, and look at the server's settings. PostgreSQL looks for damage itself."""
+        """Connect, and check the server's settings. PostgreSQL itself checks for damage."""
         del is_owned  # other processes may use the database
         found: StoreExamination = await _module("examine").examined(place)
         return found

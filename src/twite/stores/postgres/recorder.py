@@ -1,4 +1,4 @@
-"""Recorder: commits waiting submissions in groups, several groups at a time."""
+"""Recorder: commits queued submissions in groups, several groups at a time."""
 
 import asyncio
 from collections import deque
@@ -11,9 +11,9 @@ from twite.stores.postgres.database import PostgresDatabase
 from twite.stores.postgres.session import PostgresSession
 from twite.stores.sql import intake
 
-# One group is written while the other is gathered.
+# While one group is written, the next is collected.
 _WRITERS: Final = 2
-# As many conversions as a group of ids has.
+# The number of conversions for which a group has ids.
 _MOST_TOGETHER: Final = 2_000
 _RETRY_AFTER: Final = 1
 
@@ -26,7 +26,7 @@ class _Waiting:
 
 
 class Recorder:
-    """Commits waiting submissions, from `start` to `close`."""
+    """Commits queued submissions, from `start` to `close`."""
 
     def __init__(
         self, database: PostgresDatabase, *, most_conversions: int, most_bytes: int
@@ -40,7 +40,7 @@ class Recorder:
         self._conversions = 0
         self._bytes = 0
         self._tasks: list[asyncio.Task[None]] = []
-        # Why submissions are refused while all else goes on, or None.
+        # Why submissions are refused while other operations continue, or None.
         self.refusing: str | None = None
 
     def start(self) -> None:
@@ -48,17 +48,14 @@ class Recorder:
         self._tasks = [asyncio.create_task(self._run()) for _ in range(_WRITERS)]
 
     async def submit(self, submission: Submission) -> Recorded:
-        """Commit a submission together with other waiting ones.
-
-        Raises LedgerFull, LedgerUnavailable.
-        """
+        """Commit a submission with other queued ones. Raises LedgerFull, LedgerUnavailable."""
         if self._closing:
             raise LedgerUnavailable(reason="the store is closing", retry_after=_RETRY_AFTER)
         if self.refusing is not None:
             raise LedgerUnavailable(reason=self.refusing, retry_after=_RETRY_AFTER)
         count = max(1, len(submission.entries))
         size = len(submission.body) + sum([len(entry.body) for entry in submission.entries])
-        # One that is larger than the limit still passes when nothing else waits.
+        # A submission larger than the limit is accepted if the queue is empty.
         if self._conversions and (
             self._conversions + count > self._most_conversions
             or self._bytes + size > self._most_bytes
@@ -74,7 +71,7 @@ class Recorder:
         return await future
 
     async def close(self) -> None:
-        """Commit the waiting submissions, and stop."""
+        """Commit the queued submissions, and stop."""
         self._closing = True
         self._wake.set()
         if self._tasks:
@@ -104,7 +101,7 @@ class Recorder:
         return group
 
     async def _commit(self, group: list[_Waiting]) -> None:
-        """Commit a group; where that fails for a fault of one, each by itself."""
+        """Commit a group. If it fails because of one submission, commit each separately."""
         submissions = [waiting.submission for waiting in group]
         try:
             recorded = await self._database.write(lambda book: record(book, submissions))

@@ -20,15 +20,15 @@ from twite.stores.sql.tallies import TallyWriter
 
 T = TypeVar("T")
 
-MOST_SESSIONS: Final = 6  # of a node
-# So many ids have one group: 11 bits.
+MOST_SESSIONS: Final = 6  # per node
+# The number of ids in one group: 11 bits.
 _PLACES: Final = 1 << 11
-# Each of these counts in a row for the connection's slot.
+# Each of these tables counts in a row for the connection's slot, to avoid lock conflicts.
 _SLOTTED: Final = frozenset({"count_flow", "count_waited", "count_matched", "count_flaws"})
-# ResultRows of `tally`: the places of what is counted.
+# The counts in the rows of `tally`.
 _COUNTED: Final = ("received", "delivered", "duplicate", "suppressed", "rejected")
 _REJECTED: Final = _COUNTED.index("rejected")
-# What runs one at a time begins with a lock.
+# Units that must run one at a time begin with this lock.
 _LOCKED: Final[Mapping[str, str]] = {
     "last_deed": "lock_deeds",
     "rejected_so_far": "lock_rejections",
@@ -60,7 +60,7 @@ class CommitUnknown(Exception):
 
 
 class _Seeds(dict[int, int]):
-    """What the checksums of each event begin with; what another node has added is looked up."""
+    """The checksum seeds of each event. Events that another node has added are looked up."""
 
     def __init__(self, shared: dict[int, int], look_up: Callable[[int], int]) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class PostgresSession(WriterSession):
         place: int,
         node: Callable[[], int],
     ) -> None:
-        """`place` is that of the connection in its node; `node` returns its id, or 0."""
+        """`place` is the position of the connection in its node; `node` returns its id, or 0."""
         self.connection = connection
         self._names = names
         self.place = place
@@ -110,7 +110,7 @@ class PostgresSession(WriterSession):
 
     @property
     def _slot(self) -> int:
-        """Where it counts: connections at one slot wait for each other, and slots are few."""
+        """The slot of its counts. Connections of a slot wait for each other, and slots are few."""
         return self._node() % 64 * MOST_SESSIONS + self.place
 
     def transact(
@@ -193,15 +193,16 @@ class PostgresSession(WriterSession):
             sums[place] += many
 
     def _flush(self, *, counters: bool = False) -> None:
-        """Send the rows that were added.
+        """Send the buffered rows.
 
-        Counters are sent at the end of a transaction, in one order: others wait for their rows.
+        Counters are sent at the end of a transaction, in a fixed order, because other transactions
+        wait for their rows.
         """
         names = sorted(self._pending if counters else self._pending.keys() - _SLOTTED)
         pending = {name: self._pending.pop(name) for name in names}
         if counters and self._tally:
-            # PostgreSQL begins with the last part of a statement. Moves count into `tally`, too,
-            # before anything else: so does this.
+            # PostgreSQL executes the last part of a statement first. Moves also count into `tally`
+            # before anything else, so this does, too.
             accounts = list(self._tally)
             sums = [list(column) for column in zip(*self._tally.values(), strict=True)]
             pending["add_tally"] = [[self._slot] * len(accounts), list(accounts), *sums]
@@ -258,7 +259,7 @@ class PostgresSession(WriterSession):
 
     def _added(self, name: str, **values: object) -> int:
         row = self.run(name, **values).fetchone()
-        # No row: another transaction has added it meanwhile, and the next statement sees it.
+        # No row: another transaction has added it meanwhile, and the next statement can read it.
         return int((row or self.run(name, **values).fetchone())[0])
 
     def _seed(self, event: int) -> int:

@@ -52,7 +52,7 @@ class PostgresReader(SqlQueries, SqlStateReader):
 
     @classmethod
     async def open(cls, url: str) -> Self:
-        """Open to read. Raises StoreUnusable when it is no database of this version of Twite."""
+        """Open for reading. Raises StoreUnusable if it is not a database of this version."""
         address = Address(url)
         driver = await connected(address)
         try:
@@ -79,7 +79,7 @@ class PostgresReader(SqlQueries, SqlStateReader):
 
 
 class _OneAtATime:
-    """Implements Database for users and API keys: what a unit asks is still so when it writes."""
+    """Implements Database for users and API keys: what a unit reads is unchanged when it writes."""
 
     def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
@@ -171,7 +171,7 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         return cls(database, recorder, upkeep, salt=salt, observer=options.observer)
 
     async def close(self) -> None:
-        """Finish what was begun, and close the connections."""
+        """Finish operations in progress, and close the connections."""
         if self._closed:
             return
         self._closed = True
@@ -208,7 +208,7 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         return await self._database.write(lambda book: outbox.withdrawn(book, batch))
 
     async def settle(self, settlement: Settlement) -> int:
-        """Settle. Retries while the database is away: X's answer cannot be asked for again."""
+        """Settle. Retries while the database is unreachable, to keep X's response."""
         outbox.check(settlement)
         deliveries = [id_ for change in settlement.transitions for id_ in change.deliveries]
 
@@ -238,7 +238,8 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
 
     async def restore(self, keys: Sequence[bytes]) -> None:
         await super().restore(keys)
-        # Another node may have changed the list since, and a claim have read it.
+        # Another node may have changed the list since the last read, and a claim may have read the
+        # new list.
         self._opted_out_copy.version = OLD
 
     async def traces(self, wanted: EraseSearch) -> EraseTraces:
@@ -248,7 +249,7 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         )
 
     async def _vacuum(self) -> bool:
-        """Clear the versions that rows had before the erasure; return whether that is done."""
+        """Delete the row versions from before the erasure; return whether that is done."""
         if self._vacuuming is None or self._vacuuming.done():
             self._vacuuming = asyncio.create_task(self._database.vacuum())
         done, _ = await asyncio.wait({self._vacuuming}, timeout=_VACUUM_WITHIN)

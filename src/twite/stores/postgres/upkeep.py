@@ -23,16 +23,16 @@ SIZE_REACHED: Final = "the database has reached store.size_limit"
 _KEYS: Final = 1_000
 _SLICE: Final = 500
 _REST_OF_KEYS: Final = DAY
-# Seconds between two looks for old rows, after a slice, and between two looks at the size.
+# Seconds between two searches for old rows, after a slice, and between two checks of the size.
 _LOOK_FOR_OLD: Final = 5.0
 _AFTER_A_SLICE: Final = 0.05
 _LOOK_AT_SIZE: Final = 10.0
-# Requests are accepted again when the database has so much room.
+# Requests are accepted again when the database has this much free space.
 _ROOM: Final = 0.98
 
 
 class PostgresPruner(SqlPruner[PostgresSession]):
-    """Prunes in transactions of its own, one node at a time."""
+    """Prunes in separate transactions, on one node at a time."""
 
     def _keys(self, book: PostgresSession, now: int, most: int) -> int:
         place = place_of(book)
@@ -118,7 +118,7 @@ class PostgresUpkeep:
             await asyncio.sleep(_LOOK_AT_SIZE)
 
     def _decide(self, size: int, limit: int) -> None:
-        """Refuse requests from the limit on, until there is some room again."""
+        """Refuse requests from the size limit on, until there is free space again."""
         if size >= limit:
             if self._recorder.refusing is None:
                 reason = f"{SIZE_REACHED} ({size >> 20} MiB)"
@@ -134,5 +134,5 @@ def size_of(connection: Any) -> int:  # noqa: ANN401 - a connection of this engi
 
 
 def machine_clock() -> Callable[[], int]:
-    """Return the machine's time in milliseconds, for a store that is given no clock."""
+    """Return the machine's time in milliseconds, for a store without a clock."""
     return lambda: time.time_ns() // 1_000_000

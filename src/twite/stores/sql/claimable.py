@@ -54,7 +54,7 @@ def claimable(
         found = None
     if found:
         return found, []
-    # Nothing at all means that there is no conversion to what is ready.
+    # No row at all: the conversions of the ready deliveries are missing.
     try:
         wish["limit"] = _fitting(book, wish, most_bytes)
     except Exception as error:
@@ -76,7 +76,7 @@ def _fitting(book: WriterSession, wish: Mapping[str, object], most_bytes: int) -
 def _at_once(
     seed: int, rows: Sequence[Row], bodies: bytes, *, unsummed: int
 ) -> list[Delivery] | None:
-    """Read the one row that holds a batch; None when anything in it does not add up."""
+    """Read the row that contains a batch; None if anything in it is inconsistent."""
     found = []
     start = 0
     for id_, conversion_id, size, received_at, attempts, ambiguous_since, crashes, total in rows:
@@ -111,7 +111,7 @@ def _at_once(
 def _one_by_one(
     book: WriterSession, deliveries: Sequence[int], lane: int
 ) -> tuple[list[Delivery], list[int]]:
-    """Read each for itself: one that is damaged must not take others with it."""
+    """Read each delivery separately, so that a damaged one does not affect the others."""
     sound = []
     damaged = []
     for id_ in deliveries:

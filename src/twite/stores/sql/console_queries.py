@@ -240,14 +240,14 @@ def _flag(row: Sequence[str | None]) -> ValueFlag | None:
 
 
 def _back_to(ids: Sequence[int], look: ListQuery, *, begin: int | None, ended: bool) -> int | None:
-    """Return before which number to go on looking."""
+    """Return the number before which the search continues."""
     if len(ids) == look.limit:
         return ids[-1]
     return None if ended else begin
 
 
 def _place(nth: int, refusals: bytes | str | None) -> int:
-    """Return the place in its submission of the nth conversion that was not refused."""
+    """Return the position in its submission of the nth conversion that was not refused."""
     if not refusals:
         return nth
     refused = {refusal.index for refusal in _Refusals.decode(refusals)}

@@ -15,7 +15,7 @@ from twite.stores.sql.outbox import withdraw
 from twite.stores.sql.statements import RunsStatements, SqlConnection, as_json, query
 
 MOST_COPIES: Final = 1_000
-# Where a copy still has a say about what is queued.
+# The states in which a copy can still affect a queued delivery.
 _WAITING: Final = frozenset({State.QUEUED, State.SENDING, State.HELD})
 _AT_REST: Final = frozenset({State.HELD, State.DEAD})
 
@@ -30,21 +30,21 @@ class KeyContest:
     def __init__(
         self, book: WriterSession, entries: Mapping[int, tuple[AcceptedConversion, int]]
     ) -> None:
-        """`entries` are those of the group by their delivery, and when each was received."""
+        """`entries` are the entries of the group by delivery, with the times of their receipt."""
         self._book = book
         self._entries = entries
         # Why copies are held, by delivery.
         self.held: dict[int, str] = {}
-        # (who had the key, its ruling, the copy)
+        # (former holder of the key, its ruling, the copy)
         self._ruled: list[tuple[int, CopyDecision, WantedKey]] = []
-        # State and reason of those that a copy of this group withdrew or holds.
+        # State and reason of the deliveries that a copy of this group withdrew or holds.
         self._changed: dict[int, tuple[State, str]] = {}
 
     def __call__(self, wish: WantedKey, holder: int, holding: Holding) -> bool:
-        """Return whether a delivery takes the key that another has had before."""
+        """Return whether a delivery takes the key of another delivery."""
         copy, _ = self._entries[wish.delivery]
         if holding is not AT_ONCE and holder not in self._changed and _stays(copy, holding):
-            return False  # as most do: the holder need not be looked at
+            return False  # the usual case: the holder need not be read
         present = self._holder(holder, holding, at=wish.at)
         ruling = rule(copy, present, at=wish.at)
         if ruling.takes or ruling.outcome is not CopyOutcome.STAYS:
@@ -73,7 +73,7 @@ class KeyContest:
                 run("hold_queued", deliveries=ids, now=wish.at, reason=ruling.reason)
 
     def _holder(self, delivery: int, holding: Holding, *, at: int) -> Holder:
-        """Return the holder as the copies before this one have left it."""
+        """Return the holder after the effects of the earlier copies."""
         if holding is AT_ONCE:
             before = self._of_this_group(delivery)
             is_recent = before.received_at >= at - self._book.keys.window
@@ -88,7 +88,7 @@ class KeyContest:
         row = self._book.run("holder", delivery=delivery).fetchone()
         if row is None:
             return Holder(state=State.DELIVERED, is_live=holding.is_live, received_at=at)
-        # The state again: other nodes may have changed it since the keys were looked up.
+        # Check the state again: other nodes may have changed it since the keys were read.
         body, evidence, reason, is_suppressed, received_at, state, is_ambiguous = row
         settled = State.SUPPRESSED if is_suppressed else State.DELIVERED
         return Holder(
@@ -116,7 +116,7 @@ class KeyContest:
 
 
 def _stays(copy: AcceptedConversion, holding: Holding) -> bool:
-    """Return whether a copy is a duplicate whatever else is known of the holder."""
+    """Return whether a copy is a duplicate regardless of the other data of the holder."""
     is_settled = holding.state not in {*_WAITING, State.DEAD}
     says_nothing = is_plain(copy) and holding.state is not State.DEAD
     return holding.is_live and copy.suppressed is None and (says_nothing or is_settled)
@@ -171,8 +171,8 @@ def rivals(
                 continue
             state, is_suppressed, tried_at = found[other]
             if state is None:
-                # One that was sent before this came in was forgotten by then, or this would be its
-                # duplicate.
+                # A copy sent before this one arrived was already forgotten, or this one would be
+                # its duplicate.
                 later = other > letter.delivery or (tried_at or 0) >= letter.received_at
                 counts = not is_suppressed and later
             else:

@@ -33,7 +33,7 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     state: State | None = None
 
 
-# A delivery of the same transaction: its entry says what becomes of it.
+# A delivery of the same transaction: its entry has its state.
 AT_ONCE: Final = Holding(is_live=True)
 
 
@@ -88,14 +88,14 @@ class WriterSession:
     keys: DedupKeyStore
     opt_outs: OptOutStore
     tally: TallyWriter
-    # Deliveries that a later copy denied consent to while they were in flight.
+    # Deliveries in flight for which a later copy denied consent.
     denied: set[int]
-    # What the checksums of each (pixel, event) begin with; conversions up to `unsummed` have none.
+    # The checksum seeds of each (pixel, event). Conversions up to `unsummed` have no checksum.
     seeds: dict[int, int]
     unsummed: int
-    # Claims, settlements and erasures so far.
+    # The number of claims, settlements and erasures.
     turn: int
-    # Bytes of the largest body of the last claim; before it, more than any.
+    # The size of the largest body of the last claim; before the first claim, an upper bound.
     largest_body: int = 1 << 30
 
     def moved(self) -> None:

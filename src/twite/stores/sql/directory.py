@@ -161,7 +161,7 @@ def _session(row: tuple[bytes, str, int, int, str, str]) -> Session:
 
 
 def _api_key(row: tuple[str, str, bytes, str, str | None, int, str, int | None]) -> ApiKey:
-    """A scope that only another version knows opens nothing here."""
+    """A scope that only another version knows grants nothing here."""
     id_, name, digest, scopes, pixels, created_at, made_by, revoked_at = row
     return ApiKey(
         id=id_,

@@ -81,7 +81,7 @@ def updated(book: WriterSession, update: SignInUpdate) -> int:
         return int(begin(book, update))
     if isinstance(update, RecoveryUsed):
         return int(take_recovery(book, update.user, update.code))
-    # An update's fields are the parameters of its statement.
+    # The fields of an update are the parameters of its statement.
     fields = {name: getattr(update, name) for name in update.__struct_fields__}
     values = {
         name: value.reveal() if isinstance(value, Secret) else value
@@ -127,7 +127,7 @@ def _made(book: WriterSession, change: Change) -> Result:
 
 
 def _of_one(book: WriterSession, change: ChangeOfOne) -> Result:
-    """Change one who is there, and end their sessions."""
+    """Change an existing user, and end their sessions."""
     found = user(book.connection, name=change.name)
     if found is None:
         return Result.GONE

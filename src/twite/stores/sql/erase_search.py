@@ -23,7 +23,7 @@ from twite.stores.sql.statements import SqlConnection, query
 _PAGE: Final = 1_000
 _BODIES: Final = 250
 _IDS: Final = re.compile(rb'"conversion_id":\s*"?((?:[^",}\\]|\\.)*)')
-# Texts that are looked through for themselves: (place, statement).
+# Texts that are searched separately: (place, statement).
 _TEXTS: Final[tuple[tuple[Place, str], ...]] = (
     ("answer", "answers_after"),
     ("reason", "reasons_after"),
@@ -37,7 +37,7 @@ _FEW: Final[tuple[tuple[Place, str], ...]] = (
 
 
 class _Hit(msgspec.Struct, frozen=True):
-    """A conversion that goes."""
+    """A conversion to erase."""
 
     id: int
     submission: int
@@ -63,7 +63,7 @@ class Search:
         self._pursued = wanted.pursued
         self._hits: dict[int, _Hit] = {}
         self._in_progress: set[int] = set()
-        # Of each source, and of each pixel, the conversion ids that go.
+        # The conversion ids to erase, by source and by pixel.
         self._of_source: dict[str, set[str]] = defaultdict(set)
         self._of_pixel: dict[str, set[str]] = defaultdict(set)
         self._cuts: dict[int, ErasedText] = {}
@@ -118,13 +118,13 @@ class Search:
         if hit.state == State.SENDING:
             self._in_progress.add(hit.id)
         if hit.conversion_id.startswith(PREFIX) or hit.pixel.startswith(TAG):
-            # The one has no name any more, the other's is made of those of its conversion.
+            # An erased conversion has no id any more; the id of a tag delivery is derived.
             return
         self._of_source[hit.source].add(hit.conversion_id)
         self._of_pixel[hit.pixel].add(hit.conversion_id)
 
     def _submissions(self) -> None:
-        """Find what of submissions goes, and the conversions that it became."""
+        """Find what to erase of submissions, and their conversions."""
         spelled = {
             source: frozenset(_spelled(id_) for id_ in ids)
             for source, ids in self._of_source.items()
@@ -154,7 +154,7 @@ class Search:
             self._became(first, entries, named, alone=places is None)
 
     def _became(self, first: int, entries: int, named: Sequence[str], *, alone: bool) -> None:
-        """Take the conversions that the cut places of a submission became."""
+        """Add the conversions of the erased positions of a submission."""
         for row in self._connection.execute(
             query("conversions_between"), {"first": first, "end": first + entries}
         ):
@@ -164,7 +164,7 @@ class Search:
                 self._take(hit)
 
     def _companions(self) -> None:
-        """Take what tags were to be told of conversions that go: their ids are made of these."""
+        """Add the tag deliveries of conversions to erase: their ids contain the conversion ids."""
         named: dict[int, set[str]] = defaultdict(set)
         for hit in self._hits.values():
             named[hit.submission].add(hit.conversion_id)
@@ -199,7 +199,7 @@ class Search:
                     yield SearchText(place="answer", of=attempt)
 
     def _rejections(self) -> Iterator[SearchText]:
-        """Find what was rejected: of these identifiers, under an id that goes, or in its words."""
+        """Find rejections with the identifiers, with an erased id, or with either in their text."""
         salt = bytes(self._connection.execute(query("read_deployment")).fetchone()[0])
         own = frozenset(marks((word.decode() for word in self._whom.words), salt=salt))
         for kept_rejection in kept_rejections(self._connection):
@@ -245,5 +245,5 @@ def search(connection: SqlConnection, wanted: EraseSearch) -> EraseTraces:
 
 
 def _spelled(id_: str) -> bytes:
-    """Return a conversion id as JSON has it."""
+    """Return a conversion id as JSON writes it."""
     return msgspec.json.encode(id_)[1:-1]

@@ -1,4 +1,4 @@
-"""Intake: write all waiting submissions in a handful of statements."""
+"""Intake: write all queued submissions with a few statements."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -38,19 +38,19 @@ class _Page:
         self._submissions: list[object] = []
         self._wanted: list[WantedKey] = []
         self._suppressions: list[object] = []
-        # One row an entry until duplicates are known: (id, submission, lane, entry, account, at).
+        # One row per entry, until duplicates are known: (id, submission, lane, entry, account, at).
         self._conversions: list[tuple[int, int, int, AcceptedConversion, int, int]] = []
         self._tally: dict[int, list[int]] = {}
         self._ignored = rejections.IgnoredCounts()
         self._sightings = sightings.Seen()
         self._rejected: rejections.Rejected = {}
-        # What spoils match keys, with the id of the first entry of its submission.
+        # Flaws of match keys, with the id of the first entry of their submission.
         self._flawed: list[tuple[int, Submission]] = []
-        self._at = 0  # the latest moment at which any of them was received
-        # Where each submission's ids begin, and the places of its entries.
+        self._at = 0  # the latest time of receipt
+        # The first id of each submission, and the positions of its entries.
         self._firsts: list[int] = []
         self._taken: list[Submission] = []
-        # Places in `_taken` of those that are not: another request has their name.
+        # Positions in `_taken` of submissions whose name another request has.
         self._conflicts: set[int] = set()
 
     def add(self, submission: Submission) -> None:
@@ -65,7 +65,7 @@ class _Page:
         if submission.ignored or submission.unfired:
             rejections.count_ignored(self._ignored, submission)
         if not entries and not submission.refusals:
-            # There is nothing to ask about later.
+            # Nothing of it can be queried later, so no row is written.
             self._firsts.append(0)
             self._taken.append(submission)
             return
@@ -80,8 +80,8 @@ class _Page:
             counts[_RECEIVED] += 1
             counts[_REJECTED] += 1
             self._rejected.setdefault(account, []).append((submission, refusal))
-        # Of a request that was rejected whole, only the rejections are kept: a client that
-        # sends nothing good writes no more than their ring holds.
+        # For a request that was rejected as a whole, only the rejections are stored, so a client
+        # with only bad requests writes no more than their ring buffer.
         number = book.next_submission() if entries else 0
         if entries:
             self._submissions += (
@@ -195,7 +195,7 @@ class _Page:
                 book.tally.flaw(day, account, lane, flaw, delivery)
 
     def _take_keys(self, contest: KeyContest) -> Mapping[int, int]:
-        """Take the keys; return the ids of those that another delivery holds."""
+        """Assign the keys; return the ids of deliveries whose key another delivery has."""
         if not self._wanted:
             return {}
         late = self._book.keys.take(self._wanted, contest)
@@ -240,9 +240,9 @@ def _places_of(refusals: Sequence[RejectedConversion]) -> bytes | None:
 
 
 def _conflicts(book: WriterSession, submission: Submission) -> bool:
-    """Return whether another request goes by its name; note the name where it is new.
+    """Return whether another request has its name; store a new name.
 
-    A name is remembered as long as a dedup key: a few that are older go with each new one.
+    A name is kept as long as a dedup key. Each new name deletes a few expired ones.
     """
     name = submission.idempotency
     if name is None:

@@ -32,9 +32,9 @@ from twite.stores.sql.directory import note
 from twite.stores.sql.outbox import withdraw
 from twite.stores.sql.statements import SqlConnection, as_json, query
 
-# Some milliseconds of the writer's time, for what is moved by one statement.
+# The number of deliveries moved by one statement: a few milliseconds of the writer's time.
 SLICE: Final = 250
-# Each takes half a dozen statements.
+# The number of deliveries that need about six statements each.
 _EDITED: Final = 50
 
 
@@ -218,7 +218,7 @@ _NOT_AT_REST: Final = "the conversion is no longer dead or held"
 _MAYBE_SENT: Final = msgspec.json.encode(sorted(MAYBE_SENT)).decode()
 
 
-# No name of a tag holds U+10FFFF: it comes after all of them.
+# Tag names never contain U+10FFFF, so it sorts after all of them.
 _TAGS: Final = {"first": PREFIX, "beyond": PREFIX + "\U0010ffff"}
 
 
@@ -229,7 +229,7 @@ def heads(connection: SqlConnection) -> list[tuple[bytes, int]]:
         try:
             found.append((binascii.a2b_base64(str(head)), int(many)))
         except binascii.Error:
-            continue  # it is not of ours
+            continue  # not a sealed payload
     return found
 
 
@@ -258,10 +258,10 @@ def _written(book: WriterSession, write: Write, row: Sequence[object]) -> bool:
         received_at=received_at,
         conversion_id=conversion_id,
     )
-    # What is from before there were checksums is claimed as it is.
+    # Payloads from before checksums were introduced are claimed without a check.
     unsummed = total is None and delivery <= book.unsummed
     if total != adds_up(body=body) and not unsummed:
-        return False  # a claim must find it damaged
+        return False  # a claim must detect the damage
     anew = write(pixel, body)
     if anew is None:
         return False

@@ -32,7 +32,8 @@ from twite.stores.sql.database import WriterSession
 from twite.stores.sql.statements import RunsStatements, as_json
 from twite.stores.sql.tallies import GIVEN_UP
 
-# What one transaction moves at most when time comes for many at once: commits go on meanwhile.
+# The maximum number of deliveries that one transaction moves when many are due at once, so that
+# commits continue.
 MOST_MOVED: Final = 10_000
 
 _Ids: Final = msgspec.json.Decoder(list[int])
@@ -73,7 +74,7 @@ def claim(book: WriterSession, wish: Claim, *, damaged: list[int]) -> Batch | No
             _give_up(book, unsound, now=wish.now)
             damaged += unsound
         if not sound and not unsound:
-            passing_events.add(event)  # another transaction has all that is ready
+            passing_events.add(event)  # another transaction has claimed all that is ready
         revoked = set(book.opt_outs.among(sound, pixel=wish.pixel))
         if revoked:
             withdraw(book.run, list(revoked), now=wish.now)
@@ -229,7 +230,7 @@ def withdraw_denied(book: WriterSession) -> None:
 
 
 def _told_at(book: WriterSession, settlement: Settlement) -> int:
-    """Return when its deliveries were tried; without an attempt, when they were claimed."""
+    """Return the time of the latest attempt; without an attempt, of the claim."""
     if settlement.attempt is not None:
         return settlement.attempt.at
     row = book.run("claimed_at", lease=settlement.lease).fetchone()
@@ -237,7 +238,7 @@ def _told_at(book: WriterSession, settlement: Settlement) -> int:
 
 
 def _count_delivered(book: WriterSession, ids: str, *, lease: int, at: int) -> None:
-    """Add deliveries under the lease to what their accounts have delivered."""
+    """Add the delivered deliveries under the lease to the counts of their accounts."""
     for account, taken in book.run("taken_of", lease=lease, deliveries=ids).fetchall():
         received = _Ids.decode(taken)
         book.run("count_delivered", account=account, deliveries=len(received))
@@ -308,7 +309,7 @@ def _write_attempt(
 
 
 def _move(book: WriterSession, transition: Transition, *, lease: int, at: int | None) -> int:
-    """Make a transition other than DELIVERED; return how many deliveries it reached."""
+    """Make a transition other than DELIVERED; return the number of changed deliveries."""
     ids = as_json(transition.deliveries)
     state = after(State.SENDING, transition.trigger)
     if state is State.QUEUED:
@@ -333,7 +334,7 @@ def _move(book: WriterSession, transition: Transition, *, lease: int, at: int | 
 def _count_crashes(
     book: WriterSession, *, lease: int, deliveries: str, alone: bool, at: int | None
 ) -> int:
-    """Note that the sender failed with them, and give up those of which it is to blame no more.
+    """Record a crash of the sender with these deliveries, and give up those with too many crashes.
 
     Returns how many were given up.
     """

@@ -39,7 +39,7 @@ class SqlPrivacy:
 
     _database: Database
     _opted_out: set[bytes]
-    # Makes the engine forget older versions of what was erased; returns whether it could.
+    # Makes the engine delete older versions of erased rows; returns whether it succeeded.
     _forget_old_versions: Callable[[], Awaitable[bool]]
 
     def some(self) -> bool:
@@ -87,7 +87,7 @@ def erase(book: WriterSession, erasing: EraseStore, *, now: int) -> int:
     if rejected:
         rejections.drop(book, rejected)
     if erasing.anew:
-        # Its pages were split as ids came in: copies may lie where nothing is any more.
+        # Its pages were split during inserts, so their unused parts may contain copies.
         book.run("index_anew")
     return done
 
@@ -102,13 +102,13 @@ def _conversions(book: WriterSession, erasing: EraseStore, *, now: int) -> int:
     deliveries = msgspec.json.encode(erasing.conversions).decode()
     rows = [
         row for row in book.run("to_erase", deliveries=deliveries).fetchall()
-        # A sender has it in memory: its result is checked again.
+        # A sender has the delivery in memory: its result is checked again.
         if row[-1] != State.SENDING
     ]  # fmt: skip
     withdraw(book.run, [row[0] for row in rows], now=now, reason=ERASED)
     salt = bytes(book.run("read_deployment").fetchone()[0])
     for id_, lane, pixel, event, name, _suppressed, received_at, size, _ in rows:
-        # Pruning would look for it under the name that goes.
+        # Pruning would search for it under the erased name.
         book.run("forget_suppression", key=dedup_key(pixel, event, name), delivery=id_)
         named = name if name.startswith(PREFIX) else digest_of(name, salt=salt)
         body = _filled(b"", size and size + len(name.encode()) - len(named))
@@ -131,7 +131,7 @@ def _cut(book: WriterSession, erased: ErasedText) -> None:
     if row is None:
         return
     body, refusals, unfired = row
-    # Without places, it is what was said beside the body.
+    # Without positions: the part of the body besides its conversions.
     left = body if erased.places == () else _filled(cut(body, erased.places), len(body))
     book.run(
         "cut_submission",
@@ -143,10 +143,10 @@ def _cut(book: WriterSession, erased: ErasedText) -> None:
 
 
 def _filled(left: bytes, size: int) -> bytes:
-    """Return what is left as long as it was before: an empty object, or JSON with spaces after it.
+    """Return the rest with its former length: an empty object, or JSON followed by spaces.
 
-    A row that stays as long is overwritten where it lies. One that shrinks makes SQLite move its
-    neighbours together, and leave copies of them in the unused part of pages.
+    A row of the same length is overwritten in place. If a row shrinks, SQLite moves its neighbours,
+    and leaves copies of them in the unused part of pages.
     """
     return (left or b"{}").ljust(size) if size > 0 else b""
 
@@ -160,7 +160,7 @@ def _without(refusals: bytes | None, places: Sequence[int] | None) -> bytes | No
         if not places or refusal["index"] in places:
             for fault in refusal.get(
                 "errors", ()
-            ):  # those of before a rejection was kept by itself
+            ):  # those from before rejections were stored separately
                 fault["message"] = GONE
     return msgspec.json.encode(decoded)
 
@@ -171,9 +171,9 @@ def _empty(book: WriterSession, text: SearchText) -> None:
 
 
 def _unname(book: WriterSession, goes: Callable[[str], bool]) -> None:
-    """Count what was ignored under names that go under another.
+    """Count ignored items with erased names under another name.
 
-    The table is written anew: its pages were split as names came in, and hold copies of them.
+    The table is written again: its pages were split during inserts, and may contain copies.
     """
     rows = book.run("ignored", since=0).fetchall()
     book.run("forget_all_ignored")

@@ -16,14 +16,14 @@ from twite.stores.sql.moves import discard
 B = TypeVar("B", bound=WriterSession)
 
 _SUBMISSIONS: Final = 256
-# How long nothing is looked for where nothing was found.
+# The wait after a search that found nothing.
 _REST: Final = MINUTE
-# A moment so far ahead was written by a wrong clock: it must not keep all that follows it, nor go
-# before its time.
+# A time further ahead than this was written by a wrong clock. It must neither delay the pruning of
+# later rows, nor be pruned too early.
 _AHEAD: Final = DAY
 
 _Ids: Final = msgspec.json.Decoder(list[int])
-# (submission, its first conversion, how many, when it was received)
+# (submission, its first conversion, number of conversions, time of receipt)
 Row = tuple[int, int, int, int]
 
 
@@ -117,7 +117,7 @@ class SqlPruner(Generic[B]):
                 book.run("empty_conversions", **span)
                 book.run("empty_amended", **span)
             book.run("forget_straggler", delivery=delivery)
-        # Then from the first again.
+        # Then start from the first again.
         self._straggler = rows[-1][0] if len(rows) == most else 0
         return len(rows) if len(rows) == most else 0
 
@@ -153,9 +153,9 @@ def _old(
 
 
 def _past(book: WriterSession, rows: Sequence[Row], *, now: int, keep: int) -> Sequence[Row]:
-    """Return the rows that are old, up to the first that is not.
+    """Return the old rows, up to the first that is not old.
 
-    One that was written by a wrong clock is as old as the next that was not.
+    A row that was written by a wrong clock counts as old as the next row with a plausible time.
     """
     old = list(takewhile(lambda row: row[3] < now - keep or row[3] > now + _AHEAD, rows))
     if old and old[-1][3] > now + _AHEAD:
@@ -168,7 +168,7 @@ def _past(book: WriterSession, rows: Sequence[Row], *, now: int, keep: int) -> S
 
 
 def _forget(book: WriterSession, *, first: int, end: int) -> None:
-    """Delete what is known of settled conversions."""
+    """Delete the records of settled conversions."""
     between = {"first": first, "end": end}
     for delivery, pixel, event, conversion_id in book.run("old_suppressed", **between).fetchall():
         key = dedup_key(pixel, event, conversion_id)

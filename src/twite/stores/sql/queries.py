@@ -20,7 +20,7 @@ from twite.stores.sql.database import ReadsViews, View
 
 T = TypeVar("T")
 
-# A query's fields are the arguments of its view.
+# The fields of a query are the arguments of its view.
 _VIEWS: Final[Mapping[type, Callable[..., Any]]] = {
     port.ByConversionId: records.history,
     port.ByReceipt: records.submission,

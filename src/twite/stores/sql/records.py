@@ -48,7 +48,7 @@ def history(
         others = connection.execute(
             query("copies_of_keys"), {"keys": keys, "places": places, "limit": MOST_LIVES}
         ).fetchall()
-        # Of each key, who has it; then the other copies, the latest first.
+        # The holder of each key, then the other copies, the latest first.
         found = [(place, delivery) for place, delivery in held if delivery is not None]
         ordered = sorted([*found, *others], key=lambda entry: entry[0])
         return histories(connection, list(dict.fromkeys(delivery for _, delivery in ordered)))
@@ -182,7 +182,7 @@ def histories(connection: SqlConnection, deliveries: Sequence[int]) -> list[Hist
 
 
 def _rivals(connection: SqlConnection, deliveries: Sequence[int]) -> dict[int, Rival]:
-    """Return the rivals of those that are dead or held."""
+    """Return the rivals of dead and held deliveries."""
 
     def run(name: str, /, **values: object) -> Cursor:
         return connection.execute(query(name), values)
@@ -206,7 +206,7 @@ def _attempts(connection: SqlConnection, ids: Mapping[str, str]) -> dict[int, li
     return attempts
 
 
-# Tag, why, and the places of the conversions that will be kept, counted from the first.
+# Tag, reason, and the positions of the stored conversions, counted from the first.
 _Unfired = list[tuple[str, str, list[int]]]
 
 

@@ -31,7 +31,7 @@ from twite.stores.sql.statements import SqlConnection, query
 
 _RING: Final = 1 << 16
 
-# By account, in the order in which they came.
+# By account, in order of arrival.
 Rejected = dict[int, list[tuple[Submission, RejectedConversion]]]
 
 
@@ -132,7 +132,7 @@ def drop(book: WriterSession, keys: Collection[str]) -> None:
 
 
 def _key(id_: int, at: int) -> str:
-    """Name a row so that another which takes its place has another name."""
+    """Return an id of a row that a later row in the same place does not have."""
     return f"{id_}@{at}"
 
 

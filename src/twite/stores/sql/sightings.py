@@ -18,7 +18,7 @@ from twite.stores.sql.statements import SqlConnection, query
 
 Seen = list[Sighting]
 
-# So many old ones go for each new one: the table shrinks to what it should hold by and by.
+# Each new row deletes this many old ones, so that the table shrinks gradually to its limit.
 _FORGOTTEN_FOR_EACH: Final = 4
 
 

@@ -73,7 +73,7 @@ def delete_secret(book: WriterSession, name: str) -> None:
 
 def _load(connection: SqlConnection, kind: type[R], prefix: str) -> list[R]:
     statement, read = _READ[kind]
-    # No key holds U+10FFFF: it comes after all of them.
+    # Keys never contain U+10FFFF, so it sorts after all of them.
     span = {"first": prefix, "beyond": prefix + "\U0010ffff"}
     rows = connection.execute(query(statement), span).fetchall()
     return [record for row in rows if (record := read(*row)) is not None]

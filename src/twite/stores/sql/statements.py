@@ -11,9 +11,10 @@ import msgspec
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _ROW: Final = re.compile(r"VALUES (\([^()]+\))")
 
-# A statement of 256 rows costs SQLite little more per row than one of 1,000. Each statement
-# gives the interpreter's lock away and has to get it back, so the usual group, of up to 64, is one
-# whatever its size; beyond, powers of two keep the number of different statements small.
+# In SQLite, a statement of 256 rows costs little more per row than one of 1,000. Each statement
+# releases the interpreter's lock and must acquire it again. The usual group, of up to 64 rows, is
+# therefore one statement of any size; larger groups use powers of two, which keeps the number of
+# different statements small.
 MOST_ROWS: Final = 256
 _ANY_SIZE: Final = 64
 
@@ -83,7 +84,7 @@ def slices(count: int) -> list[tuple[int, int]]:
 
 
 def _bare(body: str) -> str:
-    """Drop the sentence above the statement and the semicolon below it."""
+    """Remove the comment above the statement and the semicolon below it."""
     lines = [line for line in body.strip().splitlines() if not line.startswith("--")]
     return "\n".join(lines).rstrip(";")
 

@@ -38,16 +38,16 @@ class TallyWriter:
     def __init__(self, *, run: RunsStatements, add_rows: AddRows) -> None:
         self._run = run
         self._add_rows = add_rows
-        # By (minute, account); (minute, account, slot); (day, account, lane, kit or code).
+        # By (minute, account); (minute, account, slot); (day, account, lane, match keys or code).
         self._flows: dict[tuple[int, int], list[int]] = {}
         self._waits: dict[tuple[int, int, int], int] = defaultdict(int)
         self.key_sets: dict[tuple[int, int, int, int], int] = defaultdict(int)
         self._flaws: dict[tuple[int, int, int, str], tuple[int, int, str, int | None]] = {}
-        # By (account, what, word): remarks on amounts, what a commit shall tell, what one has.
+        # By (account, kind, word). `_telling` holds the counts to publish after the commit.
         self.amounts: dict[tuple[int, Counting, str], int] = defaultdict(int)
         self._telling: dict[tuple[int, Counting, str], int] = defaultdict(int)
         self._told: dict[tuple[int, Counting, str], int] = defaultdict(int)
-        self._cleared = 0  # the hour in which old ones were last forgotten
+        self._cleared = 0  # the hour of the last deletion of old counts
 
     def flow(self, at: int, account: int, counts: Iterable[int], *, first: int = RECEIVED) -> None:
         """Count traffic at a time; `counts` are the values of the fields from `first` on."""
@@ -62,7 +62,7 @@ class TallyWriter:
         """Count accepted deliveries, by their time of receipt."""
         self.flow(at, account, (len(received),), first=DELIVERED)
         minute = at // MINUTE
-        # Those of one request were received at one time.
+        # All conversions of one request were received at the same time.
         for received_at, many in Counter(received).items():
             self._waits[minute, account, slot_of(at - received_at)] += many
 

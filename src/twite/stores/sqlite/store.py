@@ -103,9 +103,9 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         self.ownership = None  # no other process sends
         self.salt = opened.salt
         self.epoch = opened.mark.epoch
-        # What a person must know of the file as it was found.
+        # Remarks for the operator about the state of the file at the start.
         self.told = opened.told
-        # Done once nothing more can be done: the process must end, and look at the file anew.
+        # Done once nothing more can be done. The process must then end, and open the file again.
         self.failed = failed
 
     @classmethod
@@ -135,7 +135,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         StoreUnusable if it cannot be used.
         """
         async with AsyncExitStack() as undo:
-            # What lies beside the database lies beside the file itself, whatever names lead to it.
+            # Companion files are next to the actual file, also if the path is a symbolic link.
             path = await asyncio.to_thread(os.path.realpath, path)
             lock = await asyncio.to_thread(OwnerLock.take, path)
             undo.callback(lock.release)
@@ -181,7 +181,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
             checkpoints.start()
             undo.callback(checkpoints.close)
             if keeping is not None and room.given_up:
-                # What the reserve left room for is for what was taken in before.
+                # Space that the reserve released is for stored conversions, not for new ones.
                 writer.refusing = DISK_FULL
             await asyncio.to_thread(writer.start)
             undo.push_async_callback(writer.close)
@@ -218,7 +218,8 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
             return
         self._closed = True
         await self._upkeep.close()
-        # On a full disk the mark is not made; the next owner then looks closer.
+        # On a full disk, the epoch file is not written; the next owner then checks the file more
+        # closely.
         with suppress(LedgerUnavailable):
             await self._writer.submit_act(lambda book: book.run("closed"))
         await self._writer.close()

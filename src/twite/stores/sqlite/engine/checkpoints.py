@@ -107,7 +107,7 @@ class MarkKeeper:
     """
 
     def __init__(self, database: str, mark: StoreMark) -> None:
-        """Raises OSError where the file is not there."""
+        """Raises OSError if the file does not exist."""
         self._mark = mark
         self._descriptor = os.open(mark_path(database), os.O_WRONLY | os.O_CLOEXEC)
         self._unsynced = False
@@ -134,7 +134,7 @@ class MarkKeeper:
 
     def _write(self, mark: StoreMark) -> None:
         self._mark = mark
-        # A disk that does not take this does not take the next commit either, and says so there.
+        # A disk that fails here also fails at the next commit, which reports the error.
         with contextlib.suppress(OSError):
             os.pwrite(self._descriptor, _spelled(mark), 0)
         self._unsynced = True
@@ -159,10 +159,10 @@ _EVERY: Final = 0.25  # seconds
 _LOG_LIMIT: Final = 32 * 1024 * 1024
 _TOLD_FROM: Final = 8
 _PASSES: Final = 4
-# Milliseconds that readers are waited for.
+# How long to wait for readers, in milliseconds.
 _BUSY: Final = 10
 _AT_THE_END: Final = 10_000
-_UNNOTICED: Final = 0.01  # seconds that a commit may wait
+_UNNOTICED: Final = 0.01  # the longest that a commit may wait, in seconds
 
 
 class Checkpoints:
@@ -178,12 +178,12 @@ class Checkpoints:
         failed: Callable[[Exception], None] = lambda _error: None,
         grown: Callable[[int], None] = lambda _size: None,
     ) -> None:
-        """`turn` is the writer's; it is taken when the log must be cut to size (in bytes).
+        """`turn` is the writer's lock; it is acquired to cut the log to `size` bytes.
 
-        `mark` is synced a few times a second while something is written, and told how far the
-        database file has come. On the event loop's thread, `failed` is told when the file or the
-        disk is not to be trusted any more, and `grown` how large the log is (bytes) each time that
-        it has doubled since it should have started over: a reader that does not end keeps it.
+        `mark` is synced a few times a second while something is written, and receives the progress
+        of the database file. Two callbacks run on the event loop's thread: `failed` when the file
+        or the disk can no longer be trusted, and `grown` with the size of the log (bytes), each
+        time the log has doubled because a reader prevents its restart.
         """
         self._mark = mark
         self._failed = failed
@@ -204,7 +204,7 @@ class Checkpoints:
     def start(self) -> None:
         """Open the connection and start. Raises the errors of the connection."""
         self._connection = connect_checkpointer(self._path)
-        # Commits wait while it waits for readers.
+        # While a checkpoint waits for readers, commits wait, too.
         self._connection.execute(f"PRAGMA busy_timeout = {_BUSY}")
         self._thread.start()
 
@@ -213,7 +213,7 @@ class Checkpoints:
         self._written.set()
 
     def cut(self) -> None:
-        """Request that the log is emptied, because it still contains pruned data."""
+        """Request that the log be emptied, because it still contains pruned data."""
         self._cutting = True
         self._written.set()
 
@@ -247,10 +247,10 @@ class Checkpoints:
             self._checkpoint(connection, "TRUNCATE")
 
     def _move(self, connection: sqlite3.Connection) -> None:
-        """Move what is there; past the limit, what came meanwhile too, so that the log starts over.
+        """Checkpoint the log; past the size limit, repeat until the log restarts.
 
-        While commits go on, each pass leaves what was written during it. Passes are repeated while
-        they get shorter, and only the last makes the writer wait.
+        During commits, each pass leaves what was written during it. Passes are repeated while they
+        get shorter, and only the last one makes the writer wait.
         """
         took = self._checkpoint(connection, "PASSIVE")
         if self._size() < self._log_limit and not self._cutting:
@@ -265,7 +265,7 @@ class Checkpoints:
         with self._turn:
             self._checkpoint(connection, kind)
         if kind == "TRUNCATE" and self._emptied == emptied:
-            # Somebody reads what is to go: again with the next commit, or when it is asked for.
+            # A reader uses the data to remove: try again at the next commit or request.
             self._cutting = True
         self._mind_the_size()
 
@@ -285,22 +285,22 @@ class Checkpoints:
             return 0
 
     def _checkpoint(self, connection: sqlite3.Connection, kind: str) -> float:
-        """Return how long it took, in seconds."""
+        """Return the duration in seconds."""
         start = time.monotonic()
         turn = 0 if self._mark is None else self._mark.turn
         try:
             busy, logged, moved = found = _wal_checkpoint(connection, kind)
             whole = not busy and logged == moved
-            # SQLite syncs the database only where nothing was committed meanwhile, and does not
-            # say so: the log is then as long as it was.
+            # SQLite does not report when it skips the sync of the database, because of a commit in
+            # between. The log then keeps its length.
             if whole and kind == "PASSIVE":
                 whole = _wal_checkpoint(connection, "PASSIVE") == found
             if whole and self._mark is not None:
                 self._mark.moved(turn)
             self._emptied += kind == "TRUNCATE" and not busy
         except sqlite3.Error as error:
-            # The disk is full or a reader is in the way: the log keeps everything until the next
-            # time. What is not confirmed is another matter.
+            # The disk is full or a reader blocks: the log keeps everything until the next attempt.
+            # An unconfirmed sync is an error.
             if is_final(error):
                 with suppress(RuntimeError):  # the loop has ended
                     self._loop.call_soon_threadsafe(self._failed, error)
@@ -308,6 +308,6 @@ class Checkpoints:
 
 
 def _wal_checkpoint(connection: sqlite3.Connection, kind: str) -> tuple[int, int, int]:
-    """Return whether something was in the way, the frames of the log, and those moved."""
+    """Return whether the checkpoint was blocked, the number of frames, and those moved."""
     busy, logged, moved = connection.execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
     return busy, logged, moved

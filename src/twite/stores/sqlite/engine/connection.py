@@ -19,7 +19,7 @@ _IOERR: Final = 10
 _IOERR_WRITE: Final = _IOERR | (3 << 8)
 _IOERR_FSYNC: Final = _IOERR | (4 << 8)
 _IOERR_DIR_FSYNC: Final = _IOERR | (5 << 8)
-# The log's index, a file in its own right, cannot grow.
+# The log's index, which is a separate file, cannot grow.
 _IOERR_SHMSIZE: Final = _IOERR | (19 << 8)
 
 
@@ -86,26 +86,26 @@ _BUSY_MS: Final = 10_000
 _WRITER_CACHE_KIB: Final = 8 * 1024
 _LOG_KEPT: Final = 64 * 1024 * 1024
 _READER_CACHE_KIB: Final = 4 * 1024
-# Every size of every repeated statement, and all others.
+# Space for every size of every repeated statement, and for all other statements.
 _STATEMENTS: Final = 256
 
 WRITER_SETTINGS: Final[Mapping[str, tuple[str | int, str | int]]] = {
-    # What is asked, and what the database must answer.
+    # The pragmas, and the values that the database must report.
     "journal_mode": ("WAL", "wal"),
     # A commit survives power loss; NORMAL lost acknowledged rows in 70 of 100 simulated cuts.
     "synchronous": ("FULL", 2),
-    # Where a plain fsync leaves data in the disk's cache (macOS); elsewhere it is the same.
+    # Needed where a plain fsync leaves data in the disk's cache (macOS); elsewhere it is the same.
     "fullfsync": ("ON", 1),
     "checkpoint_fullfsync": ("ON", 1),
-    # A log that a reader has made grow is cut when it starts over.
+    # A log that grew because of a reader is truncated when it restarts.
     "journal_size_limit": (_LOG_KEPT, _LOG_KEPT),
     # What was deleted is overwritten: identifiers must not linger in free pages.
     "secure_delete": ("ON", 1),
     # Checkpoints run on their own thread: they would delay commits.
     "wal_autocheckpoint": (0, 0),
     "foreign_keys": ("OFF", 0),
-    # The check of a state took 1.5 µs of each row. States come from an enum, and `examine` checks
-    # what is in the file.
+    # A CHECK constraint on the state cost 1.5 µs per row. States come from an enum, and `examine`
+    # checks the file.
     "ignore_check_constraints": ("ON", 1),
     "cache_size": (-_WRITER_CACHE_KIB, -_WRITER_CACHE_KIB),
 }
@@ -168,7 +168,7 @@ def connect_reader(path: str) -> sqlite3.Connection:
     try:
         connection.execute(f"PRAGMA cache_size = -{_READER_CACHE_KIB}")
         connection.execute("PRAGMA query_only = ON")
-        # One damaged text must not hide all others.
+        # One damaged text must not hide the other rows.
         connection.text_factory = _text
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     except (sqlite3.Error, UnicodeError) as error:

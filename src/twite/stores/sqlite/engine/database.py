@@ -48,7 +48,7 @@ class ReadConnection:
         return await self._told(loop.run_in_executor(self._thread, view, self._connection))
 
     async def _told(self, reading: Awaitable[T]) -> T:
-        """Wait, and let no error of SQLite's cross the border."""
+        """Await a result. SQLite errors become errors of the port."""
         try:
             return await reading
         except sqlite3.Error as error:

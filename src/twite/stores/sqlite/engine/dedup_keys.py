@@ -18,9 +18,11 @@ from twite.stores.sql.database import AT_ONCE, Holding, WantedKey
 from twite.stores.sql.statements import RunsStatements, as_json
 
 _BUCKETS: Final = 256
-# A key takes about 150 bytes of memory; the more of them, the more share a page when they go.
+# A key needs about 150 bytes of memory. The more keys memory holds, the more share a page when they
+# move to the table.
 FRESH_KEYS: Final = 192 * 1024
-# What was merged in the last round is forgotten over the first eighth of the next.
+# Keys that moved in the last round are removed from memory during the first eighth of the next
+# round.
 _FORGET_SPEED: Final = 8
 
 _Ids: Final = msgspec.json.Decoder(list[int])
@@ -35,15 +37,15 @@ class _Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 _Rows: Final = msgspec.json.Decoder(list[_Row])
 _GONE: Final = Holding(is_live=False)
-# A person may still send what is held, so that nothing else is sent under its key.
+# A user may still send a held conversion, so its key stays reserved.
 _PENDING: Final = frozenset({State.QUEUED, State.SENDING, State.HELD})
 
 
 class _Round(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a walk through the key space has come.
+    """The progress of a walk through the key space.
 
-    Deliveries before `began` are in the table once their bucket is passed; those before `high` are
-    all there, and the log has none before `low` left when the walk has gone an eighth.
+    Deliveries before `began` are in the table once their bucket has been passed. Those before
+    `high` are all in the table. After an eighth of the walk, the log has none before `low`.
     """
 
     bucket: int = 0
@@ -66,9 +68,9 @@ class DedupKeys:
         )
         self._read()
         self._count = sum(map(len, self._buckets))
-        # How many keys may be merged for those that were taken.
+        # How many keys may move, in proportion to the new keys.
         self._owed = 0
-        # What the running transaction did to memory.
+        # The changes of the running transaction to memory.
         self._before: dict[bytes, int | None] = {}
         self._merged: list[tuple[int, dict[bytes, int]]] = []
         self._taken_over: list[bytes] = []
@@ -192,7 +194,7 @@ class DedupKeys:
         self._buckets[key[0]][key] = delivery
 
     def _candidates(self, wanted: Sequence[WantedKey]) -> Mapping[int, int]:
-        """Return, by who asks, who had the key before."""
+        """Return the former holder of each key, by the delivery that requests it."""
         candidates: dict[int, int] = {}
         unknown: list[WantedKey] = []
         buckets = self._buckets
@@ -212,7 +214,7 @@ class DedupKeys:
         return candidates
 
     def _holdings(self, candidates: Mapping[int, int]) -> Callable[[int, int], Holding]:
-        """Return how a holder holds its key at a moment."""
+        """Return whether and how a holder has its key at a time."""
         if not candidates:
             return lambda _holder, _at: _GONE
         found = self._run("holdings", deliveries=as_json(list(set(candidates.values()))))
@@ -241,7 +243,7 @@ class DedupKeys:
         self._owed = min(self._owed, 0)
 
     def _merge_bucket(self) -> int:
-        """Move the next 256th of the key space into the table; return how many keys it was."""
+        """Move the next 256th of the key space into the table; return the number of keys."""
         now = self._round
         if now.bucket == 0:
             began = 1 + max((max(bucket.values()) for bucket in self._buckets if bucket), default=0)

@@ -13,12 +13,12 @@ from twite.stores.sql.statements import query
 from twite.stores.sqlite.engine.connection import connect_reader, damaged
 from twite.stores.sqlite.engine.log_file import log_of
 
-# What is sent, and what the balance is made of, is looked at before all else.
+# Unsent deliveries and the balance are checked first.
 _FIRST: Final = ("deployment", "lane", "account", "lease", "pause", "outbox")
 _INTERRUPTED: Final = 9
-# Where the log's index says how many frames SQLite takes to be valid. [sqlite.org/walformat.html]
+# The position of the number of valid frames in the log's index. [sqlite.org/walformat.html]
 _VALID_FRAMES: Final = 16
-# After a power cut, what was being written may be cut short: that is one transaction at most.
+# A power failure may truncate what was being written: at most one transaction.
 _CUT_BY_POWER: Final = 1
 
 
@@ -73,7 +73,7 @@ def _refuse(path: str, problem: str) -> None:
 
 
 def _refuse_what_is_adrift(path: str, connection: sqlite3.Connection) -> None:
-    """A number that was altered is a number still: the file is sound, and a row belongs nowhere."""
+    """Check references: a damaged number is still a number, in an otherwise intact file."""
     found = connection.execute(query("find_orphans")).fetchone()
     if found is not None:
         raise damaged(
@@ -82,7 +82,7 @@ def _refuse_what_is_adrift(path: str, connection: sqlite3.Connection) -> None:
 
 
 def _refuse_a_cut_log(connection: sqlite3.Connection, path: str) -> None:
-    """SQLite drops what follows a damaged frame of the log without a word; here it is said."""
+    """Raise an error for a damaged frame: SQLite silently drops the log after it."""
     connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     dropped = dropped_commits(path)
     if dropped > _CUT_BY_POWER:
@@ -107,7 +107,7 @@ def dropped_commits(path: str) -> int:
     commits = sum(1 for frame in left if frame.pages)
     if log.begins_well or not commits:
         return commits
-    # What is in the database already is no loss.
+    # Commits that the database file already contains are not lost.
     with Path(path).open("rb") as file:
         for frame in {frame.page: frame for frame in left}.values():
             file.seek((frame.page - 1) * log.page_size)

@@ -50,7 +50,7 @@ class OwnerLock:
                 reason=f"the file has {names} hard links, and SQLite writes a log for each name",
                 cure="Remove the other hard links. To list all, run: find / -xdev -samefile FILE",
             )
-        # The number is for people: a full disk that does not take it has an owner all the same.
+        # The process id is only information: on a full disk, the lock holds without it.
         with suppress(OSError):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

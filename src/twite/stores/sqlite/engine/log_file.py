@@ -32,7 +32,7 @@ _HEADER: Final = struct.Struct(">8I")
 _FRAME: Final = struct.Struct(">6I")
 _MAGIC: Final = 0x377F0682
 _MASK: Final = 0xFFFFFFFF
-# So many frames of another log in a row are the end of this one; fewer are damage.
+# This many consecutive frames of another log mark the end of this one; fewer are damage.
 _STRANGERS: Final = 3
 
 
@@ -63,7 +63,7 @@ class LogFile:
             self.begins_well = self._sums == (rest[2], rest[3])
         self.salts = (rest[0], rest[1])
         if not self.begins_well:
-            # The header is what is damaged: all frames of a log have the same salts.
+            # Only the header is damaged: all frames of a log have the same salts.
             self._order = "little"
             self.salts = _FRAME.unpack_from(content, _HEADER.size)[2:4]
 
@@ -112,7 +112,7 @@ class LogFile:
             continued = sums == frame.sums
             other = None if continued or computed is None else self._add(computed, added)
             if other is not None and other == frame.sums:
-                # Only the sums of the frame before were damaged.
+                # Only the checksums of the previous frame were damaged.
                 assert before is not None  # noqa: S101 - `computed` is that frame's
                 pending[before.page] = self.page(before)
                 continued = True
@@ -142,7 +142,7 @@ class LogFile:
         return LogFrame(place, page, pages, (sums[0], sums[1]))
 
     def _is_own(self, place: int) -> bool:
-        """Whether a frame has this log's salts, so is not left over from a former log."""
+        """Whether a frame has this log's salts, and is not left over from a former log."""
         return _FRAME.unpack_from(self._content, self._at(place))[2:4] == self.salts
 
     def _at(self, place: int) -> int:
@@ -170,16 +170,17 @@ def log_of(database: str) -> LogFile | None:
         return None
 
 
-# The versions of the file format for writing and reading: 1 is a rollback journal, 2 a log.
+# The format versions for writing and reading: 1 is a rollback journal, 2 a log.
 # [sqlite.org/fileformat2.html#file_format_version_numbers]
 _FORMAT: Final = slice(18, 20)
 _NEVER_LOGGED: Final = b"\x01\x01"
-# The head of a leaf: kind, free block, rows, content, fragments, and where the first row begins.
+# The header of a leaf page: kind, free block, rows, content, fragments, and the offset of the first
+# row.
 _LEAF: Final = struct.Struct(">BHHHBH")
 
 
 class _StrayLog(NamedTuple):
-    """A log of another copy. `turn` is where that copy was, if it is of the same store."""
+    """A log of another copy. `turn` is the turn of that copy, if it is of the same store."""
 
     why: str
     turn: int
@@ -204,8 +205,8 @@ def _stray_log(database: str) -> _StrayLog | None:
         return None
     try:
         with Path(database).open("rb") as opened:
-            # `twite backup` makes one file that needs no other, and SQLite changes this before it
-            # begins a log.
+            # `twite backup` writes one file that needs no log, and SQLite changes this before it
+            # creates a log.
             is_backup = opened.read(_FORMAT.stop)[_FORMAT] == _NEVER_LOGGED
     except FileNotFoundError:
         return None
@@ -222,7 +223,7 @@ def _stray_log(database: str) -> _StrayLog | None:
 def _compared(
     file: "_Progress", first: "_Progress | None", last: "_Progress | None", mark: StoreMark | None
 ) -> _StrayLog | None:
-    """Every commit is numbered: a log goes on where the file was, and no file is ahead of its log.
+    """Compare the commit numbers of the file and its log: a log continues where the file ended.
 
     `first` and `last` are the first and the last commit of the log.
     """
@@ -250,7 +251,7 @@ def _compared(
 
 
 class _Progress(NamedTuple):
-    """What the row of the deployment says, and the page that it is on."""
+    """The content of the deployment row, and its page."""
 
     deployment: str
     turn: int
@@ -259,7 +260,7 @@ class _Progress(NamedTuple):
 
 
 def _without_log(database: str) -> _Progress | None:
-    """Return what the file holds without its log; None where that is unknown."""
+    """Return the state of the file without its log; None if it is unknown."""
     uri = f"{Path(database).resolve().as_uri()}?mode=ro&immutable=1"
     try:
         with closing(sqlite3.connect(uri, uri=True)) as connection:
@@ -270,7 +271,7 @@ def _without_log(database: str) -> _Progress | None:
 
 
 def _first_and_last(log: LogFile, root: int) -> tuple[_Progress | None, _Progress | None]:
-    """Return what the first and the last commit of a log say; None for one that is damaged."""
+    """Return the states after the first and the last commit of the log; None for a damaged one."""
     first = [frame for frame in log.first_commit() if frame.page == root]
     frames = log.headers()
     end = max((frame.place for frame in frames if frame.pages), default=-1)
@@ -309,9 +310,9 @@ def set_stray_log_aside(database: str, *, also_older: bool = True) -> str | None
         return None
     mark = read_mark(database)
     if mark is not None and stray.turn > mark.turn:
-        # The mark may be as old as the database: only this log knows what was sent since.
+        # The epoch file may be as old as the database: only this log shows what was sent since.
         write_mark(database, structs.replace(mark, turn=stray.turn))
-    # The index is made anew from the log that there is.
+    # SQLite builds the index again from the log.
     aside = set_aside(database, "stray", suffixes=("-wal", "-shm"))
     return f"{stray.why}. The log is set aside as {Path(aside).name}-wal, and is not used"
 
@@ -337,7 +338,7 @@ def set_aside(
 
 
 def sync_folder(path: str) -> None:
-    """Make the names in the folder of a file durable. Raises OSError."""
+    """Make the names in a file's folder durable. Raises OSError."""
     folder = os.open(Path(path).resolve().parent, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(folder)

@@ -38,10 +38,10 @@ from twite.stores.sqlite.engine.schema import (
     version_of,
 )
 
-# A file of about 300 MB is checked in this time. A larger file is no error: what is not settled is
-# checked first, and `twite check` checks the whole file.
+# A file of about 300 MB is checked in this time. A larger file is accepted: unsettled deliveries
+# are checked first, and `twite check` checks the whole file.
 CHECKED_FOR: Final = 1.5
-# Bytes: the file by which commands find the gateway is a page, and so is what lies in the log.
+# Bytes. The gateway's address file needs a page, and so does the content of the log.
 _A_START: Final = 256 * 1024
 
 
@@ -57,7 +57,7 @@ class OpenedStore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Doubt(msgspec.Struct, frozen=True, kw_only=True):
-    """Why what is pending may have been sent already: `reason` for it, `found` for a person."""
+    """Why pending deliveries may have been sent: `reason` is stored, `found` is for users."""
 
     reason: str
     found: str
@@ -139,11 +139,12 @@ def _opened(path: str, stray: str | None) -> OpenedStore:
             epoch=max(epoch, known.epoch) + 1,
             turn=max(turn, known.turn) + (doubt is not None),
             conversions=conversions,
-            # What is doubted has not come as far as another copy had.
+            # The file has not reached a turn that another copy had reached.
             moved=0 if doubt is not None or stray is not None else known.moved,
         )
         if not marked:
-            # Before the database says that there is one: else a stop here would look like a loss.
+            # Written before the database refers to it. Otherwise, a stop here would look like a
+            # loss.
             write_mark(path, here)
         connection.execute("BEGIN IMMEDIATE")
         restored = [] if stray is None else [stray]

@@ -42,24 +42,24 @@ class OwnerSession(WriterSession):
         leases: Iterator[int],
         fresh_keys: int = FRESH_KEYS,
     ) -> None:
-        """`window` is the dedup window in milliseconds; `fresh_keys` is how many memory keeps.
+        """`window` is the dedup window in milliseconds; `fresh_keys` is how many keys memory keeps.
 
-        `leases` outlives the book: no fencing token is given twice, not even after an I/O error.
+        `leases` outlives the session: no fencing token is used twice, not even after an I/O error.
         """
         self.connection = connection
         self._leases = leases
         self._lanes: dict[tuple[str, str], int] = {}
         self._accounts: dict[tuple[str, str], int] = {}
-        self._whose: dict[int, tuple[str, str]] = {}  # the same, the other way round
-        self.seeds: dict[int, int] = {}  # what the checksums of each lane begin with
+        self._whose: dict[int, tuple[str, str]] = {}  # the reverse mapping
+        self.seeds: dict[int, int] = {}  # the checksum seeds of each lane
         self.unsummed = 0  # conversions up to this id have none
-        self.turn = 0  # claims, settlements and erasures so far
+        self.turn = 0  # the number of claims, settlements and erasures
         self._submission = self._conversion = self._attempt = 0
         self._read()
         self.keys = DedupKeys(self.run, window=window, fresh=fresh_keys)
         self.opt_outs = OptOutList(self.run, set())
         self.opt_outs.read()
-        # What a later copy denied consent to while it was in flight.
+        # Deliveries in flight for which a later copy denied consent.
         self.denied = self._denied()
         self.tally = TallyWriter(run=self.run, add_rows=self.add_rows)
 

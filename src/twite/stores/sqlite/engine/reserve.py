@@ -16,7 +16,8 @@ class Reserve:
         """`size` is in bytes; 0 keeps none."""
         self.path = Path(f"{database}.reserve")
         self._size = size
-        # Whether there was one when the disk was full: then it is waited for.
+        # Whether the reserve existed when the disk was full. If so, intake waits until it exists
+        # again.
         self.given_up = False
 
     @property
@@ -36,7 +37,7 @@ class Reserve:
             self.given_up = False
             return True
         try:
-            # One of another size, or one that was not finished.
+            # A file of another size, or an incomplete one.
             self.path.unlink(missing_ok=True)
             if shutil.disk_usage(self.path.parent).free < self._size + self._size // 4:
                 return False
@@ -49,7 +50,7 @@ class Reserve:
             finally:
                 os.close(descriptor)
         except OSError:
-            # There is room, and it cannot be had: nothing is to be waited for.
+            # There is space, but the file cannot be created: do not wait for it.
             self.given_up = False
             self.path.unlink(missing_ok=True)
             return False

@@ -18,13 +18,13 @@ from twite.stores.sqlite.engine.reserve import Reserve
 from twite.stores.sqlite.engine.writer import Writer
 
 _KEYS: Final = 1_000
-# Between two walks through the keys.
+# The pause between two walks through the keys.
 _REST_OF_KEYS: Final = DAY
 _PARTS: Final = 256
 
 
 class Pruner(SqlPruner[OwnerSession]):
-    """Prunes on the writer's thread alone."""
+    """Prunes on the writer's thread."""
 
     def __init__(self, keeping: Retention) -> None:
         super().__init__(keeping)
@@ -55,12 +55,12 @@ class Pruner(SqlPruner[OwnerSession]):
         return 0
 
 
-# How soon after there is room again submissions are taken again, in seconds.
+# How soon after the disk has space again submissions are accepted, in seconds.
 _LOOK_FOR_ROOM: Final = 0.5
-# One that could not be made at the start is tried again each so many looks.
+# If the reserve could not be created at the start, every so many checks try again.
 _LOOK_FOR_MORE: Final = 40
 _LOOK_FOR_OLD: Final = 5.0
-# A slice of pruning is to take so long, and the writer is free four times as long after it.
+# The target duration of a slice of pruning. Afterwards, the writer is free for four times as long.
 _SLICE: Final = 0.004
 _SHARE: Final = 4
 _LEAST: Final = 16
@@ -80,10 +80,10 @@ class Upkeep:
         pruned: Callable[[], None],
         observer: Observer,
     ) -> None:
-        """Without `keeping`, nothing is pruned; `pruned` is called when there is no more to.
+        """Without `keeping`, nothing is pruned; `pruned` is called when pruning has finished.
 
-        `now` says by what moment things are old (ms), and None while nobody vouches for the clock:
-        a machine that starts in 1970 or in 2100 must not make its past old.
+        `now` returns the time for ages (ms), or None while the clock is not trusted: a machine that
+        starts in 1970 or in 2100 must not prune by its wrong clock.
         """
         self._writer = writer
         self._reserve = reserve
@@ -109,10 +109,10 @@ class Upkeep:
             await asyncio.wait(self._tasks)
 
     async def _mind_the_room(self) -> None:
-        """Keep the reserve, and let submissions in again once it is there again."""
+        """Keep the reserve, and accept submissions again once it exists."""
         for turn in count():
             looks = self._writer.refusing is not None or not turn % _LOOK_FOR_MORE
-            # Without one there is nothing to wait for but that the next try goes well.
+            # If no reserve is expected, accept submissions again: the next one tests the disk.
             if looks and (await asyncio.to_thread(self._made) or not self._reserve.given_up):
                 self._writer.refusing = None
             await asyncio.sleep(_LOOK_FOR_ROOM)
@@ -121,8 +121,7 @@ class Upkeep:
         try:
             return self._reserve.make()
         except OSError:
-            # A folder that takes no change now may take one later: whoever ends here refuses for
-            # ever.
+            # The folder may become writable again. Without this, intake would be refused forever.
             return False
 
     async def _prune(self) -> None:
@@ -146,7 +145,7 @@ class Upkeep:
             await asyncio.sleep(max(_SLICE, took) * _SHARE)
 
     async def _slice(self, pruner: Pruner) -> tuple[int, float]:
-        """Prune a slice; return how much it was, and how many seconds it took."""
+        """Prune a slice; return its size and its duration in seconds."""
         now = self._now()
         if now is None:
             return 0, 0.0

@@ -24,9 +24,9 @@ from twite.stores.sqlite.engine.owner_session import OwnerSession
 
 T = TypeVar("T")
 
-# So many turns of the loop that brought nothing: it has run out of work.
+# After this many turns of the loop without new operations, the loop has no work left.
 _QUIET_TURNS: Final = 3
-# The longest that one may wait for company, in seconds.
+# The longest that an operation may wait for others, in seconds.
 _PATIENCE: Final = 0.003
 
 
@@ -42,10 +42,10 @@ class Handover(Generic[T]):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiting: deque[T] = deque()
-        # Tokens only wake; one too many makes the writer look once in vain.
+        # Tokens only wake the writer. An extra token causes one useless check.
         self._tokens: SimpleQueue[None] = SimpleQueue()
         self._idle = False
-        # While the loop looks whether more comes.
+        # While the loop checks whether more operations arrive.
         self._looking = False
         self._until = 0.0
         self._seen = 0
@@ -64,7 +64,8 @@ class Handover(Generic[T]):
         """Wait until the queue is not empty."""
         while not self._waiting:
             self._idle = True
-            # It may have come between the look and the word; then nobody would wake us.
+            # An operation may have arrived between the check and the flag; then nothing would wake
+            # the writer.
             if self._waiting:
                 self._idle = False
                 return
@@ -78,7 +79,7 @@ class Handover(Generic[T]):
             return None
 
     def _look(self) -> None:
-        """Wake an idle writer, or come back in the next turn."""
+        """Wake an idle writer, or check again in the next turn."""
         if self._idle:
             gathered = len(self._waiting)
             self._quiet = self._quiet + 1 if gathered == self._seen else 0
@@ -93,11 +94,11 @@ class Handover(Generic[T]):
 
 _RETRY_AFTER: Final = 1
 _RETRY_AFTER_FAILURE: Final = 5
-# A commit of more than this gains nothing and makes everyone wait.
+# Larger commits gain nothing, and make every caller wait.
 _MOST_TOGETHER: Final = 2_000
-# Why nothing new is taken in while what is there is sent and settled.
+# The reason why intake stops while stored conversions are sent and settled.
 DISK_FULL: Final = "the disk is full"
-# The result code after which a connection's view of the file is not to be trusted.
+# After this result code, a connection's view of the file cannot be trusted.
 # sqlite.org/rescode.html#ioerr
 _IOERR: Final = 10
 
@@ -146,13 +147,13 @@ class Writer:
         failed: Callable[[Exception], None] = lambda _error: None,
         timed: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
-        """`turn` is held while a group is written; `committed` is called after each.
+        """`turn` is held while a group is written; `committed` is called after each group.
 
         `open_book` opens the connection, at the start and again after an I/O error. On the writer's
-        thread, `written` is told of each commit before anybody else is, and `full` when the disk
-        takes no more: `refusing` is then set until somebody clears it. `failed` is told once, on
-        the event loop's thread, when to go on would be to guess: nothing is done any more. `timed`
-        hears on the writer's thread how many seconds a group took.
+        thread, `written` is called first after each commit, and `full` when the disk is full:
+        `refusing` is then set until another component clears it. `failed` is called once, on the
+        event loop's thread, when the state of the store is unknown: no operation is executed any
+        more. `timed` receives the seconds of each group, on the writer's thread.
         """
         self._open_book = open_book
         self._committed = committed
@@ -160,9 +161,9 @@ class Writer:
         self._full = full
         self._failed = failed
         self._timed = timed
-        # Why submissions are refused while all else goes on, or None.
+        # Why submissions are refused while other operations continue, or None.
         self.refusing: str | None = None
-        # Why nothing is done any more.
+        # Why no operation is executed any more.
         self._final: Exception | None = None
         self._turn = turn
         self._most_conversions = most_conversions
@@ -171,7 +172,7 @@ class Writer:
         self._queue: Handover[Operation | Closing] = Handover(self._loop)
         self._thread = threading.Thread(target=self._run, name="twite-writer", daemon=True)
         self._book: OwnerSession | None = None
-        # Both are touched by the event loop's thread alone.
+        # Both are used only by the event loop's thread.
         self._waiting_conversions = 0
         self._waiting_bytes = 0
         self._closing = False
@@ -196,7 +197,7 @@ class Writer:
         self._refuse_when_closing()
         if self.refusing is not None:
             raise LedgerUnavailable(reason=self.refusing, retry_after=_RETRY_AFTER_FAILURE)
-        # One that is larger than the limit still passes when nothing else waits.
+        # A submission larger than the limit is accepted if the queue is empty.
         if self._waiting_conversions and (
             self._waiting_conversions + count > self._most_conversions
             or self._waiting_bytes + size > self._most_bytes
@@ -237,13 +238,13 @@ class Writer:
                 if self._book is not None:
                     self._written(self._book)
                 self._loop.call_soon_threadsafe(self._resolve, group, outcomes)
-            # Otherwise the last group's values would live until the next.
+            # Otherwise, the last group's values would stay in memory until the next group.
             del group
         if self._book is not None:
             self._book.connection.close()
 
     def _gather(self) -> tuple[list[Operation], bool]:
-        """Wait for one operation, then take all that are there, up to a limit."""
+        """Wait for one operation, then take all queued ones, up to a limit."""
         group: list[Operation] = []
         together = 0
         self._queue.wait()
@@ -259,10 +260,11 @@ class Writer:
         return group, True
 
     def _outcomes(self, group: Sequence[Operation]) -> list[_Outcome]:
-        """Commit; whatever goes wrong, somebody is told and the writer goes on.
+        """Commit. After any error, the callers get a result, and the writer continues.
 
-        Should even undoing fail, the connection is given up. What of the group was committed by
-        itself before is then told as failed: who sends it again is told that it is a duplicate.
+        If even the rollback fails, the connection is closed. Operations of the group that were
+        already committed one by one are then reported as failed; a repeated submission counts as a
+        duplicate.
         """
         try:
             return self._commit(group)
@@ -297,7 +299,7 @@ class Writer:
         return [(operation.done, None, _told(error)) for operation in group]  # type: ignore[misc]  # as above
 
     def _make_room(self) -> bool:
-        """Take in no more, so that what is there can be sent and settled; False when it is so."""
+        """Stop intake, so that stored conversions can be sent; False if it was stopped."""
         if self.refusing is not None or self._full is None:
             return False
         self.refusing = DISK_FULL
@@ -335,7 +337,7 @@ class Writer:
         return outcomes
 
     def _undo(self, error: Exception) -> None:
-        """Forget the transaction; after an I/O error, the connection too."""
+        """Roll back; after an I/O error, close the connection, too."""
         book = self._book
         if book is None:
             return
@@ -351,7 +353,7 @@ class Writer:
         book.connection.close()
 
     def _resolve(self, group: Sequence[Operation], outcomes: Sequence[_Outcome]) -> None:
-        """Hand results over, on the event loop's thread."""
+        """Deliver the results, on the event loop's thread."""
         for operation in group:
             if isinstance(operation, Recording):
                 self._waiting_conversions -= max(1, len(operation.submission.entries))

@@ -29,9 +29,10 @@ from twite.stores.sqlite.engine.log_file import set_aside, sync_folder
 from twite.stores.sqlite.engine.schema import refuse_newer, version_of
 
 _PAGES: Final = 256
-# Between two pieces: the disk is the owner's first.
+# The pause between two pieces, because the owner's writes to the disk go first.
 _PAUSE: Final = 0.004
-# How many pieces the system may hold back before it is made to write them: else all come at once.
+# The number of unwritten pieces that the system may cache, so that they are not all written at
+# once.
 _UNSYNCED: Final = 4
 
 
@@ -64,7 +65,7 @@ def backup(path: str, to: str) -> Backup:
 
 
 def _refuse(path: str, target: Path) -> None:
-    """Say at once what could only fail after a long time."""
+    """Check first for errors that would otherwise appear only after a long copy."""
     if not Path(path).is_file():
         raise StoreUnusable(
             path=path, reason="the database does not exist", cure="Give the path of the database"
@@ -102,12 +103,12 @@ def _copy(source: sqlite3.Connection, draft: Path) -> None:
     try:
         with closing(sqlite3.connect(draft, isolation_level=None)) as copy:
             copy.execute("PRAGMA synchronous = OFF")
-            # Without it, each commit of the owner would make the copy begin anew.
+            # Without it, each commit of the owner would restart the copy.
             source.execute("BEGIN")
             source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             source.backup(copy, pages=_PAGES, progress=breathe)
             source.execute("COMMIT")
-            # One file that needs no other beside it.
+            # One file that needs no log.
             copy.execute("PRAGMA journal_mode = DELETE").fetchone()
     finally:
         os.close(descriptor)
@@ -164,7 +165,7 @@ def restore(database: str, source: str) -> Restored:
 
 
 def _look(draft: str, source: str, mark: StoreMark | None) -> Restored:
-    """Say what the next start does with a backup beside a mark. Raises StoreUnusable."""
+    """Describe what the next start does with a backup and this epoch file. Raises StoreUnusable."""
     try:
         with closing(connect_reader(draft)) as copy:
             version = version_of(copy)

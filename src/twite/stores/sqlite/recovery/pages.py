@@ -25,7 +25,7 @@ _INDEX_INNER: Final = 0x02
 _KINDS: Final = (TABLE_LEAF, INDEX_LEAF, _TABLE_INNER, _INDEX_INNER)
 _FILE_HEADER: Final = 100
 _FIRST_FREE: Final = 32
-# What of a payload lies in its own page at most, in tables and in indexes.
+# The largest part of a payload on its own page, in tables and in indexes.
 _MOST_HERE: Final = {TABLE_LEAF: PAGE_SIZE - 35, INDEX_LEAF: (PAGE_SIZE - 12) * 64 // 255 - 23}
 _LEAST_HERE: Final = (PAGE_SIZE - 12) * 32 // 255 - 23
 

@@ -21,7 +21,7 @@ from twite.stores.sqlite.recovery.salvage import Salvage, SalvagedRow
 def put_where_they_belong(new: sqlite3.Connection) -> None:
     """Assign each conversion to its submission, by its number."""
     new.execute("CREATE INDEX by_first ON submission (first, entries)")
-    # Of two that begin at one number, the first brought nothing.
+    # If two begin at the same number, the first had no conversions.
     new.execute(
         "UPDATE conversion SET submission = coalesce("
         "(SELECT CASE WHEN conversion.id < whose.first + whose.entries THEN whose.id END "
@@ -94,7 +94,7 @@ def make_keys(new: sqlite3.Connection) -> None:
 
 def make_balance(new: sqlite3.Connection) -> dict[str, int]:
     """Balance the accounts; return the lost conversions by account."""
-    # The row of an account may be gone whose deliveries are there.
+    # The row of an account may be lost although its deliveries exist.
     new.execute(
         "INSERT OR IGNORE INTO account (id, source, pixel) SELECT DISTINCT outbox.account, "
         "coalesce(submission.source, 'recovered'), lane.pixel FROM outbox "
@@ -110,7 +110,7 @@ def make_balance(new: sqlite3.Connection) -> dict[str, int]:
         id_, source, pixel, received, delivered, *others = row
         missing = received - delivered - sum(others)
         if missing < 0:
-            # Held for doubt, and counted as delivered: it is one or the other.
+            # Held because of doubt, and counted as delivered: one of the two is wrong.
             delivered = max(0, delivered + missing)
         elif missing:
             lost[f"{source} → {pixel or 'no pixel'}"] = missing
@@ -121,7 +121,7 @@ def make_balance(new: sqlite3.Connection) -> dict[str, int]:
     return lost
 
 
-# What is made anew from the rest, or has no meaning in a new file.
+# Tables that are rebuilt from the others, or have no meaning in a new file.
 _NOT_COPIED: Final = frozenset(
     {"dedup", "fresh_key", "merge_round", "suppression", "lease", "straggler", "deployment",
      "pruning", "conversion", "outbox", "account"}
@@ -183,7 +183,7 @@ class Rebuild:
         )
 
     def _identity(self) -> None:
-        """Be the same deployment, further on than the old file or its mark had come."""
+        """Continue the same deployment, with higher numbers than the old file or its epoch file."""
         left = read_mark(self._path)
         found = next(iter(self._salvage.rows("deployment")), None)
         values = {} if found is None else dict(found.values)
@@ -201,7 +201,7 @@ class Rebuild:
             ),
         )
         self._unsummed = _number(values.get("unsummed"))
-        # What was sent since is not known here, and what was received since is not here.
+        # The file does not show what was sent or received since then.
         self._older = values.get("marked") != 0 and (
             left is None or left.turn > _number(values.get("turn"))
         )
@@ -214,7 +214,7 @@ class Rebuild:
             )
 
     def _copy(self, table: str, rows: Iterable[Mapping[str, object]]) -> None:
-        """Put rows in; what the table does not take is left out, and what comes twice."""
+        """Insert rows. Rows that the table rejects are omitted, and so are duplicates."""
         before = self._count(f"SELECT count(*) FROM {table}")  # noqa: S608 - a table of ours
         for values in rows:
             names = ", ".join(values)
@@ -262,7 +262,7 @@ class Rebuild:
         return dead
 
     def _received(self) -> dict[int, int]:
-        """Return when each delivery was received, of whatever tells it."""
+        """Return when each delivery was received, from any row that records it."""
         times: dict[int, int] = {}
         for first, entries, at in self._new.execute(
             "SELECT first, entries, received_at FROM submission WHERE entries < ?", (_MANY,)
@@ -278,7 +278,8 @@ class Rebuild:
         body, name, delivery = values.get("body"), values.get("conversion_id"), values.get("id")
         if not (isinstance(body, bytes) and isinstance(name, str) and isinstance(delivery, int)):
             return False
-        # A pruned one has nothing left to be sent, one from before checksums nothing to go by.
+        # A pruned conversion has nothing left to send; one from before checksums cannot be
+        # verified.
         if not body or (values.get("checksum") is None and delivery <= self._unsummed):
             return True
         return at is not None and values.get("checksum") == checksum(
@@ -288,7 +289,7 @@ class Rebuild:
     def _find_lane(
         self, seeds: dict[int, int], values: Mapping[str, object], at: int | None
     ) -> None:
-        """Name a lane whose row is lost, by the one pixel and event with which this adds up."""
+        """Identify a lane whose row is lost, by the only pixel and event whose checksums match."""
         lane = values["lane"]
         for pixel, event in self._known:
             seed = seed_of(pixel, event)
@@ -299,7 +300,7 @@ class Rebuild:
                 return
 
     def _outbox(self, dead: set[int]) -> tuple[int, int]:
-        """Save what was not settled; return how many are pending, and how many held for doubt."""
+        """Save unsettled deliveries; return the numbers of pending and of doubtful (held) ones."""
         execute = self._new.execute
         best: dict[int, SalvagedRow] = {}
         for row in self._salvage.rows("outbox"):
@@ -308,7 +309,7 @@ class Rebuild:
                 best[delivery] = row
         sure = self._pages.log_is_whole and not self._older
         self._copy("outbox", (self._unsettled(row, dead, sure=sure) for row in best.values()))
-        # What was not reached from the root may be what was settled long ago.
+        # A row that is not reached from the root may have been settled long ago.
         unsure = msgspec.json.encode([id_ for id_, row in best.items() if not row.sure]).decode()
         execute(
             "DELETE FROM outbox WHERE id IN (SELECT value FROM json_each(?)) "
@@ -327,7 +328,7 @@ class Rebuild:
         return self._count(pending), execute(held, (RECOVERED,)).fetchone()[0]
 
     def _unsettled(self, row: SalvagedRow, dead: set[int], *, sure: bool) -> Mapping[str, object]:
-        """Return a row of the outbox as it may go on: what may have been sent is held."""
+        """Return an outbox row for the new file. Deliveries that may have been sent are held."""
         values: dict[str, object] = {**row.values, "lease": None}
         if values["id"] in dead:
             return values | self._at_rest("dead", DAMAGED)

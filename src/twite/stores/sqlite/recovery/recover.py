@@ -46,7 +46,7 @@ def recover(path: str, to: str | None, *, known: Sequence[tuple[str, str]] = ())
     try:
         set_stray_log_aside(path, also_older=False)
         done = _saved(path, target, known)
-        # Nobody must send from the damaged one.
+        # No process may send from the damaged file.
         aside = set_aside(path, "damaged")
         if to is None:
             Path(target).replace(path)
@@ -59,7 +59,7 @@ def recover(path: str, to: str | None, *, known: Sequence[tuple[str, str]] = ())
 
 
 def _saved(path: str, target: str, known: Sequence[tuple[str, str]]) -> Recovered:
-    """Make the new file; leave nothing of it where that fails."""
+    """Create the new file; delete it if that fails."""
     try:
         create(target)
         with closing(connect_writer(target)) as new:
@@ -79,7 +79,7 @@ def _saved(path: str, target: str, known: Sequence[tuple[str, str]]) -> Recovere
 
 
 def _newest(pages: Pages, new: sqlite3.Connection) -> Pages:
-    """Ignore a log that was cut before commits that the database file already holds."""
+    """Ignore a log that was truncated before commits that the database file already contains."""
     alone = pages.without_log()
     return alone if _commits(alone, new) > _commits(pages, new) else pages
 

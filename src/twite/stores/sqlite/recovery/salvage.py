@@ -17,7 +17,7 @@ from twite.stores.sqlite.recovery.pages import (
 _STATES: Final = frozenset({State.QUEUED, State.SENDING, State.HELD, State.DEAD})
 _OUTCOMES: Final = frozenset(AttemptOutcome)
 _RECEIPT: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
-# Numbers of deliveries are below, moments in milliseconds above.
+# Delivery numbers are below this, times in milliseconds above.
 _MOMENTS: Final = 1_000_000_000_000
 
 
@@ -32,7 +32,7 @@ class Salvage:
     """Reads the tables of a damaged database, by the schema of a new one."""
 
     def __init__(self, pages: Pages, new: sqlite3.Connection) -> None:
-        """`new` has the newest schema, and is only asked for it."""
+        """`new` is a database with the newest schema, and is used only for the schema."""
         self._pages = pages
         self._columns = {
             name: _stored(new, name)
@@ -49,7 +49,7 @@ class Salvage:
             for number in range(2, pages.count + 1)
             if number not in reached and pages.kind(number) in {TABLE_LEAF, INDEX_LEAF}
         ]
-        # What could not be read: pages that hold rows, and have some that make no sense.
+        # Unreadable parts: pages that contain rows, some of them invalid.
         self.damaged_pages: set[int] = set()
 
     def whole(self, table: str) -> bool:
@@ -99,7 +99,7 @@ def roots(pages: Pages) -> dict[str, int]:
 
 
 class _Columns(NamedTuple):
-    """The columns as they are stored, and the one that is the rowid itself."""
+    """The stored columns, and the column that is the rowid."""
 
     names: tuple[str, ...]
     rowid: str | None
@@ -119,7 +119,7 @@ def _stored(new: sqlite3.Connection, table: str) -> _Columns:
 
 
 def _named(columns: _Columns, row: PageRow) -> dict[str, Value] | None:
-    """Name the values; columns that were added later have none. None when there are too many."""
+    """Return the values by column; later columns have none. None if there are too many values."""
     if len(row.values) > len(columns.names):
         return None
     named = dict(zip(columns.names, row.values, strict=False))
@@ -175,8 +175,8 @@ def _lane(values: Sequence[Value]) -> bool:
     return len(values) == 3 and _is(_NONE, str, str)(values) and len(str(values[2])) < 128
 
 
-# How the rows of a page look that no root leads to. Others are not guessed. A look asks for the
-# columns that a table began with: later ones may follow, and `_named` refuses what is too many.
+# How rows look on a page that no root leads to. Other tables are not guessed. A pattern has the
+# original columns of a table: later columns may follow, and `_named` rejects rows with too many.
 LOOKS: Final[Mapping[str, Callable[[Sequence[Value]], bool]]] = {
     "submission": _submission,
     "conversion": _conversion,
