@@ -112,7 +112,10 @@ async def test_half_a_character_rejects_by_index_and_leaves_whole_ones_alone(api
     rejected = answer.json()["rejected"]
     assert [rejection["index"] for rejection in rejected] == [1, 3]
     assert {rejection["errors"][0]["message"] for rejection in rejected} == {
-        "an escape such as \\ud800 is only half a character: do not cut strings within a character"
+        (
+            "an escape such as \\ud800 is half of a surrogate pair: "
+            "do not split strings inside a character"
+        )
     }
     assert await api.counts() == {"received": 5, "pending": 3, "rejected": 2}
 
