@@ -1,14 +1,14 @@
 """Counts with their noun, for messages."""
 
 
-def plural(number: int, one: str, many: str = "") -> str:
+def plural(number: int, noun: str, nouns: str = "") -> str:
     """Return the number with its noun: `1 row`, `2,000 rows`, `0 deliveries`.
 
-    `many` is the plural; by default it is formed from `one`, as in row, delivery and day.
+    `nouns` is the plural; by default it is formed from `noun`, as in row, delivery and day.
     """
     if number == 1:
-        return f"1 {one}"
-    if many:
-        return f"{number:,} {many}"
-    stem, end = (one[:-1], "ies") if one.endswith("y") and one[-2] not in "aeou" else (one, "s")
+        return f"1 {noun}"
+    if nouns:
+        return f"{number:,} {nouns}"
+    stem, end = (noun[:-1], "ies") if noun.endswith("y") and noun[-2] not in "aeou" else (noun, "s")
     return f"{number:,} {stem}{end}"

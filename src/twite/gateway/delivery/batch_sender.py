@@ -55,8 +55,7 @@ from twite.gateway.ports.outbox import DeliveryStore
 from twite.gateway.ports.state import Pause
 from twite.x import spec
 
-# Deliveries that a bisect did not reach are retried after this time. The bisect budget is per
-# minute.
+# The wait of deliveries that a bisect did not reach, because its budget is per minute.
 BISECT_PAUSE: Final = MINUTE
 _GIVING_BACK: Final = 1  # seconds
 
@@ -187,8 +186,7 @@ class BatchSender:
 
     async def take(self, batch: Batch) -> None:
         # If the store fails, sent deliveries stay `sending`: their lease expires, and Twite sends
-        # them again as ambiguous. A bug in Twite counts as a crash caused by the deliveries being
-        # sent.
+        # them again as ambiguous. A bug in Twite counts as a crash due to these deliveries.
         in_flight = InFlightBatch(batch, at=self._clock.now())
         try:
             try:
