@@ -76,7 +76,7 @@ cover: $(DEV_STAMP) chromium php  ## the tests with branch coverage
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/bench.txt
 	@touch $@
 
-bench: $(RUN_STAMP) .venv-bench/.done  ## ratios, side by side in one run on this machine
+bench: $(DEV_STAMP) .venv-bench/.done  ## ratios, side by side in one run on this machine
 	@$(BIN)/python -m bench $(ARGS)
 
 # What measures time runs by itself, after the rest. One trial: make torture TRIALS=tests/trials/test_poison.py

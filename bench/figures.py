@@ -8,15 +8,15 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench import fill, raw
+from bench import fill, postgres, raw
 from bench.house import House, fresh
 from bench.orders import order
 from bench.sample import Sample
-from bench.servers import ROOT, ServerProcess, connects, free_port, python, wait_for
+from bench.servers import ROOT, ServerProcess, UsesCpu, connects, free_port, python, wait_for
 
 FLOODED: tuple[str, ...] = ("/healthz", "/twite.js?s=page")
 _FLOODING, _FLOODED_CLIENTS = 2, 4
@@ -46,26 +46,26 @@ class Bench:
         return self._stores[name]
 
     def single(self) -> None:
-        for run in self._runs("single posts"):
+        for run in self.runs("single posts"):
             self.bare()
-            self._ingest("single", _SINGLE, run)
+            self.ingest("single", _SINGLE, run)
 
     def hundred(self) -> None:
-        for run in self._runs("100 a request"):
+        for run in self.runs("100 a request"):
             self.samples["raw"].append(raw.inserted(self.folder))
             if len(self.samples["bare"]) <= run:
                 self.bare()
-            self._ingest("hundred", _HUNDRED, run)
+            self.ingest("hundred", _HUNDRED, run)
 
     def sending(self) -> None:
-        for run in self._runs("100 a request, while delivering"):
+        for run in self.runs("100 a request, while delivering"):
             if len(self.samples["raw"]) <= run:
                 self.samples["raw"].append(raw.inserted(self.folder))
-            self._ingest("sending", _HUNDRED, run, sending=True)
+            self.ingest("sending", _HUNDRED, run, sending=True)
 
     def delivery(self) -> None:
         queued = self.store(queued=self.chosen.queued)
-        for _ in self._runs(f"delivery of {self.chosen.queued:,}"):
+        for _ in self.runs(f"delivery of {self.chosen.queued:,}"):
             with House(self.folder, store=None) as house:
                 self.samples["loop"].append(posted(house, self.chosen.seconds))
             with House(self.folder, store=queued, start=False) as house:
@@ -75,18 +75,18 @@ class Bench:
 
     def sdk(self) -> None:
         with House(self.folder, store=None) as house:
-            for _ in self._runs("X's SDK, one conversion a request"):
+            for _ in self.runs("X's SDK, one conversion a request"):
                 self.samples["sdk"].append(sdk(house, self.chosen.seconds))
 
     def settled(self) -> None:
         """Compare a store of millions with an empty one; they are used in turns."""
         size = self.chosen.settled
         made = self.store(settled=size)
-        for _ in self._runs(f"{size:,} settled"):
+        for _ in self.runs(f"{size:,} settled"):
             for side, shape in (("single", _SINGLE), ("hundred", _HUNDRED)):
                 for name, store in ((side, self.store()), (f"{side}-settled", made)):
                     with House(self.folder, store=store, sending=False) as house:
-                        self.samples[name].append(self._posted(house.gateway, house.url, *shape))
+                        self.samples[name].append(self.under_load(house.gateway, house.url, *shape))
             for name, store in (("delivery", self.store()), ("delivery-settled", made)):
                 with House(
                     self.folder, store=store, queued=self.chosen.queued, start=False
@@ -96,13 +96,13 @@ class Bench:
     def start(self) -> None:
         for size in dict.fromkeys((0, self.chosen.queued)):
             store = self.store(queued=size)
-            for _ in self._runs(f"start with {size:,} queued"):
+            for _ in self.runs(f"start with {size:,} queued"):
                 with House(self.folder, store=store, sending=False, start=False) as house:
                     self.starts[size].append(house.start_gateway())
 
     def flood(self) -> None:
         shape = (1, _FLOODED_CLIENTS)
-        for _ in self._runs("submissions next to floods of cheap requests"):
+        for _ in self.runs("submissions next to floods of cheap requests"):
             with House(self.folder, store=self.store(), sending=False) as house:
                 for path in ("", *FLOODED):
                     floods = python(
@@ -110,7 +110,7 @@ class Bench:
                     ) if path else None  # fmt: skip
                     try:
                         self.samples[f"flood{path}"].append(
-                            self._posted(house.gateway, house.url, *shape)
+                            self.under_load(house.gateway, house.url, *shape)
                         )
                     finally:
                         if floods is not None:
@@ -118,7 +118,7 @@ class Bench:
 
     def peer(self) -> None:
         """Run another server's command; what it must accept is in the help of the option."""
-        for run in self._runs("the peer"):
+        for run in self.runs("the peer"):
             for side, shape in (("single", _SINGLE), ("hundred", _HUNDRED)):
                 port = free_port()
                 command = self.chosen.peer.replace("{port}", str(port))
@@ -126,47 +126,56 @@ class Bench:
                 try:
                     wait_for(lambda port=port: connects(port))  # type: ignore[misc]
                     url = f"http://127.0.0.1:{port}"
-                    self.samples[f"peer-{side}"].append(self._posted(server, url, *shape))
+                    self.samples[f"peer-{side}"].append(self.under_load(server, url, *shape))
                 finally:
                     server.stop()
                 if len(self.samples[side]) <= run:
-                    self._ingest(side, shape, run)
+                    self.ingest(side, shape, run)
 
     def bare(self) -> None:
         port = free_port()
         server = python("-m", "bench.bare", str(port))
         try:
             wait_for(lambda: connects(port))
-            self.samples["bare"].append(self._posted(server, f"http://127.0.0.1:{port}", *_SINGLE))
+            self.samples["bare"].append(
+                self.under_load(server, f"http://127.0.0.1:{port}", *_SINGLE)
+            )
         finally:
             server.stop()
 
-    def _runs(self, what: str) -> range:
+    def runs(self, what: str) -> range:
         say(what)
         return range(self.chosen.runs)
 
-    def _ingest(
-        self, side: str, shape: tuple[int, int], run: int, *, sending: bool = False
-    ) -> None:
+    def ingest(self, side: str, shape: tuple[int, int], run: int, *, sending: bool = False) -> None:
         if len(self.samples[side]) > run:
             return
         with House(self.folder, store=self.store(), sending=sending) as house:
-            self.samples[side].append(self._posted(house.gateway, house.url, *shape))
+            self.samples[side].append(self.under_load(house.gateway, house.url, *shape))
 
-    def _posted(self, server: ServerProcess, url: str, each: int, connections: int) -> Sample:
-        """Run the load generator against a server."""
+    def under_load(
+        self, server: UsesCpu, url: str | Sequence[str], each: int, connections: int
+    ) -> Sample:
+        """Run a load generator against each URL, all at once."""
+        urls = [url] if isinstance(url, str) else url
         spent = server.cpu()
-        first = str(fresh(10_000_000))
-        args = [url, fill.KEY, str(connections), str(each), str(self.chosen.seconds), first]
-        done = subprocess.run(
-            [sys.executable, "-m", "bench.load", *args],
-            cwd=ROOT, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            raise SystemExit(done.stderr)
-        found = json.loads(done.stdout)
-        cpu = (server.cpu() - spent) / (found["requests"] * each)
-        return Sample(rate=found["conversions_per_second"], cpu=cpu, p99=found["p99_ms"])
+        shape = [str(connections), str(each), str(self.chosen.seconds)]
+        loads = [
+            subprocess.Popen(
+                [sys.executable, "-m", "bench.load", url, fill.KEY, *shape, str(fresh(10_000_000))],
+                cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            )
+            for url in urls
+        ]  # fmt: skip
+        found = []
+        for load in loads:
+            said, error = load.communicate()
+            if load.returncode:
+                raise SystemExit(error)
+            found.append(json.loads(said))
+        cpu = (server.cpu() - spent) / (sum(part["requests"] for part in found) * each)
+        rate = sum(part["conversions_per_second"] for part in found)
+        return Sample(rate=rate, cpu=cpu, p99=max(part["p99_ms"] for part in found))
 
     def _deliver(self, house: House) -> Sample:
         """Start the gateway on a full outbox; measure until X has all of it."""
@@ -194,6 +203,7 @@ FIGURES: dict[str, Callable[[Bench], None]] = {
     "settled": Bench.settled,
     "start": Bench.start,
     "flood": Bench.flood,
+    **postgres.FIGURES,
     "peer": Bench.peer,
 }
 

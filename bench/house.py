@@ -41,6 +41,11 @@ class House:
         self.sending = sending
         self.starting = start
         self.servers: list[ServerProcess] = []
+        self.workers = 1
+
+    @property
+    def store_url(self) -> str:
+        return f"sqlite:{self.database}"
 
     def __enter__(self) -> Self:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -59,6 +64,7 @@ class House:
                     shutil.copyfile(f"{self.store}{suffix}", f"{self.database}{suffix}")
             if self.queued:
                 asyncio.run(fill.queue(self.database, self.queued, fresh(self.queued)))
+            self._limit()
             if self.starting:
                 self.start_gateway()
         return self
@@ -75,14 +81,14 @@ class House:
 
     def start_gateway(self) -> float:
         """Start the gateway and wait until it is ready; return the seconds of CPU it took."""
-        self._limit()
-        config = self.folder / "twite.toml"
+        config = self.folder / f"twite-{len(self.servers)}.toml"
         config.write_text(
             f"""
 [server]
 listen = "127.0.0.1:{free_port()}"
+workers = {self.workers}
 [store]
-url = "sqlite:{self.database}"
+url = "{self.store_url}"
 queue = 100000
 [x]
 api_url = "{self.x}"

@@ -8,9 +8,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 ROOT = Path(__file__).parents[1]
 _TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class UsesCpu(Protocol):
+    def cpu(self) -> float: ...
 
 
 class ServerProcess:

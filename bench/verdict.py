@@ -4,6 +4,7 @@ import os
 import statistics
 import sys
 
+from bench import postgres
 from bench.figures import FLOODED, Bench
 from bench.sample import Sample, median
 
@@ -25,6 +26,7 @@ def verdict(bench: Bench) -> str:
         *_settled(found, chosen.settled),
         *_floods(found),
         *_peer(found),
+        *postgres.verdict(found, _ratio),
         "",
         *_plain(bench),
     ]

@@ -51,13 +51,19 @@ class PostgresServer:
     """A server on a socket in a folder of its own, until `remove`."""
 
     def __init__(
-        self, programs: Path, *, primary: "PostgresServer | None" = None, **settings: str
+        self,
+        programs: Path,
+        *,
+        primary: "PostgresServer | None" = None,
+        on_disk: bool = False,
+        **settings: str,
     ) -> None:
         """With `primary`, it is a standby of that server."""
         self._programs = programs
         # In memory where there is room: what tests ask for is not the speed of the disk.
-        in_memory = next((place for place in (Path("/dev/shm"),) if place.is_dir()), None)  # noqa: S108
-        self.folder = Path(tempfile.mkdtemp(prefix="twite-pg-", dir=in_memory))
+        memory = Path("/dev/shm")  # noqa: S108
+        place = memory if memory.is_dir() and not on_disk else None
+        self.folder = Path(tempfile.mkdtemp(prefix="twite-pg-", dir=place))
         self._settings = SETTINGS | settings
         # initdb refuses root.
         self._user: dict[str, object] = {}
@@ -111,6 +117,21 @@ class PostgresServer:
                 break
             time.sleep(0.02)
         raise RuntimeError(self._log.read_text()[-2_000:])
+
+    def cpu(self) -> float:
+        """Return the seconds of CPU time of the server and its processes."""
+        assert self._process is not None
+        ticks = 0
+        for entry in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                number, _, text = entry.read_text().rpartition(")")
+            except OSError:
+                continue  # it has ended
+            fields = text.split()
+            if self._process.pid in {int(number.split()[0]), int(fields[1])}:
+                # Of the process, and of its children that have ended.
+                ticks += sum(map(int, fields[11:15]))
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """Stop: SIGINT ends sessions, SIGQUIT ends without a checkpoint, as a crash does."""
