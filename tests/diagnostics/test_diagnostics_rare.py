@@ -243,5 +243,5 @@ async def test_a_public_address_at_which_another_answers_is_amber(tmp_path):
     assert found[-1] == (
         CheckStatus.AMBER,
         f"{url}/v1/accounting does not require a key: the status is 200",
-        "Servers reach another host, or a proxy that refuses them.",
+        "Servers reach a different host, or a proxy that refuses their requests.",
     )

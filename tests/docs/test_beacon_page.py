@@ -10,13 +10,13 @@ PAGE = (Path(__file__).parents[2] / "docs/reference/beacon.md").read_text()
 
 
 def test_every_reason_to_ignore_is_documented_with_its_meaning():
-    table = PAGE.split("| reason | said by | means |")[1].split("\n\n")[0]
+    table = PAGE.split("| reason | given by | meaning |")[1].split("\n\n")[0]
 
     assert dict(re.findall(r"^\| `(\w+)` \| [^|]+ \| (.+?) \|$", table, re.MULTILINE)) == REASONS
 
 
 def test_what_may_become_of_a_twin_is_documented():
-    table = PAGE.split("| `twin` | means |")[1].split("\n\n")[0]
+    table = PAGE.split("| `twin` | meaning |")[1].split("\n\n")[0]
 
     assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == set(PixelCall)
 

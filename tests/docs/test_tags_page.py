@@ -11,7 +11,7 @@ PAGE = (Path(__file__).parents[2] / "docs/reference/tags.md").read_text()
 
 
 def test_every_reason_to_ignore_is_documented_with_its_meaning():
-    table = PAGE.split("| reason | means |")[1].split("\n\n")[0]
+    table = PAGE.split("| reason | meaning |")[1].split("\n\n")[0]
 
     assert dict(re.findall(r"^\| `(\w+)` \| (.+?) \|$", table, re.MULTILINE)) == REASONS
 
@@ -31,6 +31,6 @@ def test_every_door_for_tags_is_documented():
 
 
 def test_everything_that_keeps_a_tag_from_firing_is_documented():
-    table = PAGE.split("| not fired for | means |")[1].split("\n\n")[0]
+    table = PAGE.split("| not fired for | meaning |")[1].split("\n\n")[0]
 
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(NotFiredReason)

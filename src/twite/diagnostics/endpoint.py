@@ -68,7 +68,7 @@ async def _servers(url: str) -> CheckFinding:
     return amber(
         "public address",
         f"{url} does not require a key: {why}",
-        "Servers reach another host, or a proxy that refuses them.",
+        "Servers reach a different host, or a proxy that refuses their requests.",
         "Configure the proxy to forward /v1 to the gateway, unless your servers send conversions "
         "to a different address.",
     )

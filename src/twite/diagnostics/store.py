@@ -215,7 +215,7 @@ def _unusable(error: StoreUnusable | TransientError) -> CheckFinding:
     found, cure = error.reason, "Check the disk, and run the check again"
     if isinstance(error, StoreUnusable):
         found, cure = f"{error.path}: {error.reason}", error.cure
-    return red("store", found, "The gateway could not use the store either.", f"{cure}.")
+    return red("store", found, "The gateway cannot use the store either.", f"{cure}.")
 
 
 def _owner(gateway: Reachable | None) -> str:

@@ -48,9 +48,10 @@ LONGEST_WAIT: Final = 7 * DAY
 # Reasons to ignore an event, with their meaning. The reference page lists them.
 REASONS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "bot": "a bot or an automated browser",
-        "prerender": "called on a page that was never visible",
-        "value_limit": "above the source's `browser_value_limit`: send it from a server",
+        "bot": "the visitor is a bot or an automated browser",
+        "prerender": "the page was never visible",
+        "value_limit": "the amount is above the source's `browser_value_limit`. "
+        "Send the conversion from a server",
         "unsaid": "the script gave no known reason",
     }
 )

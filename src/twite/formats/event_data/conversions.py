@@ -55,9 +55,10 @@ REASONS: Final[Mapping[str, str]] = MappingProxyType(
         "told_to": "the source's `events` maps it to `ignore`",
         "not_configured": "the pixel has no such event",
         "no_name": "the tag sent no event name",
-        "preview": "from a tag manager's preview, not from a visitor",
-        "bot": "a bot or an automated browser",
-        "value_limit": "above the source's `browser_value_limit`: send it from a server",
+        "preview": "the event comes from a tag manager's preview, not from a visitor",
+        "bot": "the event comes from a bot or an automated browser",
+        "value_limit": "the amount is above the source's `browser_value_limit`. "
+        "Send the conversion from a server",
     }
 )
 
