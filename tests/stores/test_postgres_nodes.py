@@ -2,10 +2,13 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from twite.domain.delivery import Settlement, Transition, Trigger
 from twite.gateway.ports.outbox import Claim
+from twite.gateway.ports.ownership import PAUSES, SECRETS
+from twite.gateway.ports.state import PAUSED_BY_USER, Pause, RateLimitWindow, SealedSecret
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres import nodes
 from twite.stores.postgres.nodes import owner_of
@@ -123,6 +126,49 @@ async def test_a_node_notices_what_another_has_queued_for_it(open_node):
 
     assert before.ready == frozenset()
     assert ready == [{"pixel1"}, {"pixel1"}, set(), set(), set()]
+
+
+async def test_once_another_node_has_paused_a_pixel_nothing_of_it_is_claimed(open_node):
+    first, second = [await open_node() for _ in range(2)]
+    await balanced(first, second)
+    owners = [await store.ownership.refresh() for store in (first, second)]
+    owner, other = (first, second) if "account1" in owners[0] else (second, first)
+    entries = [an_entry("c1", pixel="pixel1", event="one")]
+    await owner.record(a_submission(*entries, received_at=NOW))
+    event = Pause(pixel="pixel1", event="one", since=NOW, reason=PAUSED_BY_USER)
+    await other.put([event, Pause(pixel="pixel2", since=NOW, reason=PAUSED_BY_USER)])
+    await other.put([Pause(pixel="pixel1", since=NOW, reason="401: refused")])
+    probe = await owner.claim(msgspec.structs.replace(a_claim("pixel1"), limit=1))
+
+    await other.put([Pause(pixel="pixel1", since=NOW, reason=f"{PAUSED_BY_USER}, by ann")])
+    await owner.record(a_submission(an_entry("c2", pixel="pixel1"), receipt="2", received_at=NOW))
+
+    assert len(probe.deliveries) == 1
+    assert await owner.claim(a_claim("pixel1")) is None
+    await other.delete(Pause, ("pixel1", ""))
+    assert len((await owner.claim(a_claim("pixel1"))).deliveries) == 1
+
+
+async def test_changed_pauses_and_secrets_have_new_versions_at_all_nodes(open_node):
+    first, second = [await open_node() for _ in range(2)]
+    pause = Pause(pixel="pixel1", since=NOW, reason="401: refused")
+    secret = SealedSecret(name="login/pixel1/oauth", sealed=b"1")
+    changes = [
+        lambda: second.put([pause]),
+        lambda: second.delete(Pause, pause),
+        lambda: second.delete(Pause, ("pixel1", "")),
+        lambda: second.put([secret]),
+        lambda: second.put([secret], was=secret),
+        lambda: second.delete(SealedSecret, secret.name),
+        lambda: second.put([RateLimitWindow(pixel="pixel1", until=NOW, reason="used up")]),
+    ]
+    seen = [(await first.ownership.news({})).versions]
+    for change in changes:
+        await change()
+        seen.append((await first.ownership.news({})).versions)
+
+    counted = [(found.get(PAUSES, 0), found.get(SECRETS, 0)) for found in seen]
+    assert counted == [(0, 0), (1, 0), (2, 0), (3, 0), (3, 1), (3, 2), (3, 3), (3, 3)]
 
 
 async def test_a_node_looks_often_only_where_there_are_others(open_node):

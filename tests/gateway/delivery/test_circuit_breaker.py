@@ -1,7 +1,11 @@
 from worker_bench import Seen
 
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.delivery.circuit_breaker import CircuitBreaker
+from twite.gateway.delivery.circuit_breaker import (
+    CircuitBreaker,
+    EventPauses,
+    pause_by_user,
+)
 from twite.gateway.ports.state import Pause
 from twite.stores.memory.store import MemoryStore
 from twite.testing.fakes import MovingClock
@@ -121,3 +125,65 @@ async def test_after_a_sign_in_the_only_delivery_is_tried_again_at_once():
 
     assert before == (2 * SECOND, True)
     assert (circuit_breaker.wait(), circuit_breaker.wants_another) == (0, False)
+
+
+async def paused_by(store):
+    return [pause.reason for pause in await store.load(Pause)]
+
+
+async def test_a_pause_made_through_another_gateway_outlives_a_passed_probe():
+    store = MemoryStore()
+    circuit_breaker = CircuitBreaker(
+        pixel="p", state=store, clock=MovingClock(), observer=Seen(), pause=None
+    )
+    await circuit_breaker.trip("401: not yours")
+    await store.put([pause_by_user("p", since=1, who="ada")])
+
+    await circuit_breaker.passed()
+    noted = circuit_breaker.noted
+    (stored,) = await store.load(Pause)
+    circuit_breaker.follow(stored, noted=noted)
+
+    assert await paused_by(store) == ["paused by hand, by ada"]
+    assert circuit_breaker.by_hand
+
+
+async def test_a_pause_made_through_another_gateway_outlives_a_refusal():
+    store = MemoryStore()
+    circuit_breaker = CircuitBreaker(
+        pixel="p", state=store, clock=MovingClock(), observer=Seen(), pause=None
+    )
+    await store.put([pause_by_user("p", since=1, who="ada")])
+
+    await circuit_breaker.trip("401: not yours")
+    noted = circuit_breaker.noted
+    (stored,) = await store.load(Pause)
+    circuit_breaker.follow(stored, noted=noted)
+
+    assert await paused_by(store) == ["paused by hand, by ada"]
+    assert circuit_breaker.by_hand
+
+
+async def test_event_pauses_that_were_ended_through_another_gateway_end():
+    store = MemoryStore()
+    pauses = EventPauses(pixel="p", state=store, clock=MovingClock(), observer=Seen(), pauses=())
+    await pauses.trip("one", "400: alike")
+    await pauses.trip("two", "400: alike")
+    await store.delete(Pause, ("p", "one"))
+
+    before = pauses.noted
+    pauses.follow(await store.load(Pause), noted=before)
+
+    assert pauses.paused() == {"two"}
+
+
+async def test_an_event_pause_made_here_is_not_ended_by_what_was_read_before_it():
+    store = MemoryStore()
+    pauses = EventPauses(pixel="p", state=store, clock=MovingClock(), observer=Seen(), pauses=())
+    before = pauses.noted
+    read = await store.load(Pause)
+    await pauses.trip("one", "400: alike")
+
+    pauses.follow(read, noted=before)
+
+    assert pauses.paused() == {"one"}

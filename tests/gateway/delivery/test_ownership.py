@@ -383,6 +383,24 @@ async def test_a_pixel_of_another_gateway_is_paused_and_released_in_the_store(be
     assert not await setting.run.hold("unknown", who="ann")
 
 
+async def test_a_release_through_another_gateway_ends_event_pauses_too(begin):
+    setting = await begin("p3")
+    other = await begin("a")
+    other.run.outbox = setting.store
+    await setting.clock.advance(0)
+    handler = setting.run._workers["p3"].batch_handler  # noqa: SLF001 - a probe would end it
+    await handler.pauses.trip("o8z6k", "400: alike")
+    await setting.record("3", pixel="p3")
+    await setting.clock.advance(SECOND)
+    before = setting.sent()
+
+    await other.run.release("p3")
+    await setting.shared_out()
+
+    assert (before, setting.sent()) == ([], [["3"]])
+    assert not await setting.store.load(Pause)
+
+
 async def test_a_pause_made_through_another_gateway_is_obeyed_and_its_end_too(begin):
     setting = await begin("p3")
     await setting.store.put([pause_by_user("p3", since=setting.clock.now(), who="ann")])

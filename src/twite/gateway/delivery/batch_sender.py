@@ -102,7 +102,7 @@ class BatchSender:
             suspects=self._suspects,
             clock=clock,
         )
-        self._pauses = EventPauses(
+        self.pauses = EventPauses(
             pixel=destination.pixel,
             state=delivery_store,
             clock=clock,
@@ -112,13 +112,13 @@ class BatchSender:
         self._blame = Blame(
             suspects=self._suspects,
             circuit_breaker=circuit_breaker,
-            pauses=self._pauses,
+            pauses=self.pauses,
             randomness=randomness,
             cautious=destination.is_cautious,
         )
         self._rejections = Rejections(
             settler=self._settler,
-            pauses=self._pauses,
+            pauses=self.pauses,
             stats_by_event=self._stats_by_event,
         )
         # Deliveries (id → event) that a bisect did not reach, from batches that X accepted in part.
@@ -130,10 +130,7 @@ class BatchSender:
     def use(self, destination: Destination) -> None:
         self._request_sender.use(destination)
         self._circuit_breaker.half_open()
-        self._pauses.half_open()
-
-    async def release(self) -> None:
-        await self._pauses.release()
+        self.pauses.half_open()
 
     def limits(self) -> Mapping[str, int]:
         small = {
@@ -141,7 +138,7 @@ class BatchSender:
             for event, rejection_stats in self._stats_by_event.items()
             if rejection_stats.size < spec.MAX_CONVERSIONS
         }
-        return small | dict.fromkeys(self._pauses.paused(), 1)
+        return small | dict.fromkeys(self.pauses.paused(), 1)
 
     def passing_events(self) -> frozenset[str]:
         """Return the events that the next claim must skip.
@@ -149,7 +146,7 @@ class BatchSender:
         These are paused events, and failing events with batches in flight. More batches of them
         would fail, too, and take slots from healthy events.
         """
-        return self._pauses.closed() | self._events.troubled(self.limits())
+        return self.pauses.closed() | self._events.troubled(self.limits())
 
     @property
     def most(self) -> int:
@@ -165,7 +162,7 @@ class BatchSender:
         A paused event is probed with other deliveries, not with isolated ones or the rest of a bad
         batch.
         """
-        events = self._pauses.want_others()
+        events = self.pauses.want_others()
         rest = (id_ for id_, event in self._mixed.items() if event in events)
         return self._suspects.passing().union(self._suspects.isolated_of(events), rest)
 
@@ -180,7 +177,7 @@ class BatchSender:
         return self._blame.failed_but_one()
 
     def claimed(self, batch: Batch) -> None:
-        self._pauses.probed(batch.event)
+        self.pauses.probed(batch.event)
         self._events.began(batch.event, batch.lease)
         self._suspects.began(batch)
 
@@ -315,7 +312,7 @@ class BatchSender:
         self._size.too_many(group, why)
         # Only one batch of suspects is in flight at a time, so suspects use no slot of their event.
         suspected = self._suspects.explain(group)
-        is_paused = batch.event in self._pauses.paused()
+        is_paused = batch.event in self.pauses.paused()
         if is_paused or not (suspected or self._events.may_bisect(batch.event)):
             at_once = is_paused or self._events.is_bisected(batch.event)
             await self._settler.give_back(batch, ids_of(group), wait=0 if at_once else BISECT_PAUSE)
@@ -347,7 +344,7 @@ class BatchSender:
         """Send the groups that the bisect returns; return the last one if it was not sent."""
         event = in_flight.batch.event
         while not (
-            self.stopping or self._circuit_breaker.is_tripped or event in self._pauses.paused()
+            self.stopping or self._circuit_breaker.is_tripped or event in self.pauses.paused()
         ):
             group = bisect.next()
             if group is None:
@@ -377,7 +374,7 @@ class BatchSender:
         self, batch: Batch, delivery: Delivery, refusal: Rejected
     ) -> None:
         """Give up a delivery that X keeps refusing while it accepts others; else back off."""
-        if batch.event in self._pauses.paused():
+        if batch.event in self.pauses.paused():
             await self._rejections.blame_the_event(batch, [(delivery, refusal)])
             return
         proven, times = self._suspects.found(delivery, refusal, event=batch.event)

@@ -4,7 +4,7 @@ Refusals of one event's conversions pause only that event: the pixel's other eve
 minute another delivery of the event probes it; refused probes are held.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,7 +13,7 @@ from twite.domain.errors import TransientError
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.ports.events import Observer, Paused, Resumed
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.state import Pause, StateStore
+from twite.gateway.ports.state import PAUSED_BY_USER, Pause, StateStore
 
 PROBE_EVERY: Final = MINUTE
 # The wait before a second conversion is tried, after a refusal whose cause is the conversion or the
@@ -21,8 +21,6 @@ PROBE_EVERY: Final = MINUTE
 GLANCE: Final = 2 * SECOND
 # A request after a failure holds this many times fewer conversions.
 _FEWER: Final = 8
-# The reason of a pause made by a user: nothing is sent, not even probes, until a user ends it.
-PAUSED_BY_USER: Final = "paused by hand"
 # How the reason of an event pause begins.
 REFUSED_ALIKE: Final = "all conversions refused alike"
 
@@ -105,7 +103,7 @@ class CircuitBreaker:
 
     @property
     def by_hand(self) -> bool:
-        return self.pause is not None and self.pause.reason.startswith(PAUSED_BY_USER)
+        return self.pause is not None and self.pause.is_by_user
 
     def wait(self) -> int:
         """Return the milliseconds until something may be sent; 0 for now."""
@@ -146,7 +144,7 @@ class CircuitBreaker:
         if noted is not self.noted:
             return False  # this gateway has changed it since
         if stored is not None:
-            if stored.reason.startswith(PAUSED_BY_USER) and stored != self.pause:
+            if stored.is_by_user and stored != self.pause:
                 self.pause = self._stored = stored
                 self._doubted = False
                 self.observer.see(Paused(pixel=self.pixel, reason=stored.reason))
@@ -238,7 +236,8 @@ class CircuitBreaker:
         if self._stored is not None:
             noted, self._stored = self._stored, None
             try:
-                await self.state.delete(Pause, (self.pixel, ""))
+                # Not a pause that a user has made meanwhile through another gateway.
+                await self.state.delete(Pause, noted)
             except TransientError:
                 self._stored = noted
                 raise
@@ -311,10 +310,29 @@ class EventPauses:
         noted = self._stored.pop(event, None)
         if noted is not None:
             try:
-                await self._state.delete(Pause, (self._pixel, event))
+                await self._state.delete(Pause, noted)
             except TransientError:
                 self._stored[event] = noted
                 raise
+
+    @property
+    def noted(self) -> Mapping[str, Pause]:
+        """The pauses that are certainly in the store, by event."""
+        return {
+            event: pause
+            for event, pause in self._stored.items()
+            if self._pauses.get(event) is pause
+        }
+
+    def follow(self, stored: Container[Pause], *, noted: Mapping[str, Pause]) -> None:
+        """End the pauses that a user ended through another gateway.
+
+        `noted` is the property of that name, from before the store was read.
+        """
+        for event, pause in self.noted.items():
+            if noted.get(event) is pause and pause not in stored:
+                del self._stored[event], self._pauses[event], self._probe_at[event]
+                self._observer.see(Resumed(pixel=self._pixel, event=event))
 
     async def release(self) -> None:
         """End all pauses at a user's request. Raises LedgerUnavailable."""

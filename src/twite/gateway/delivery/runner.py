@@ -132,13 +132,15 @@ class DeliveryRunner:
 
     async def release(self, pixel: str) -> bool:
         """End any pause of a pixel; return whether a gateway sends to it."""
+        is_elsewhere = self._is_elsewhere(pixel)
+        if is_elsewhere:
+            pauses = await self.outbox.load(Pause)
+            keys = [(pixel, pause.event) for pause in pauses if pause.pixel == pixel]
+            await self.outbox.delete(Pause, *keys)
         worker = self._workers.get(pixel)
         if worker is not None:
             await worker.release()
-        elif self._is_elsewhere(pixel):
-            await self.outbox.delete(Pause, (pixel, ""))
-            return True
-        return worker is not None
+        return is_elsewhere or worker is not None
 
     def _is_elsewhere(self, pixel: str) -> bool:
         """Whether another gateway may run the worker of the pixel, and reads stored pauses."""
@@ -274,10 +276,10 @@ class DeliveryRunner:
 
     async def _follow_pauses(self) -> None:
         """Apply pauses that users made or ended through another gateway."""
-        noted = {worker: worker.circuit_breaker.noted for worker in self._workers.values()}
+        noted = [(worker, worker.noted()) for worker in self._workers.values()]
         pauses = await self.outbox.load(Pause)
-        for worker, pause in noted.items():
-            worker.follow(_whole(pauses, worker.pixel), noted=pause)
+        for worker, before in noted:
+            worker.follow(pauses, before)
 
     async def stop(self, *, within: int) -> bool:
         """Stop claiming, and wait for batches in flight; return whether all ended in time.

@@ -1,7 +1,7 @@
 """Delivery worker: one per pixel or tag. It claims batches from the queue and sends them."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -11,7 +11,7 @@ from twite.domain.delivery import AMBIGUITY_WINDOW, MOST_BYTES, SETTLED_IN, SUSP
 from twite.domain.destination import Destination
 from twite.domain.errors import TransientError
 from twite.domain.times import MINUTE, SECOND
-from twite.gateway.delivery.circuit_breaker import CircuitBreaker
+from twite.gateway.delivery.circuit_breaker import CircuitBreaker, EventPauses
 from twite.gateway.delivery.rate_limit import RateLimit
 from twite.gateway.delivery.suspects import SLOW, RequestsInFlight
 from twite.gateway.ports.events import Observer, Troubled, TroublePlace
@@ -46,6 +46,10 @@ class BatchHandler(Protocol):
 
     stopping: bool
     requests: RequestsInFlight
+
+    @property
+    def pauses(self) -> EventPauses | None:
+        """The paused events. None: a tag has none."""
 
     @property
     def most(self) -> int:
@@ -84,9 +88,6 @@ class BatchHandler(Protocol):
         """
 
     def claimed(self, batch: Batch) -> None: ...
-
-    async def release(self) -> None:
-        """End all event pauses at a user's request. Raises LedgerUnavailable."""
 
     async def take(self, batch: Batch) -> None:
         """Send a batch and settle every delivery of it."""
@@ -152,12 +153,29 @@ class Worker:
     async def release(self) -> None:
         """Raises LedgerUnavailable."""
         await self.circuit_breaker.release()
-        await self.batch_handler.release()
+        if self.batch_handler.pauses is not None:
+            await self.batch_handler.pauses.release()
         self._reopened.set()
 
-    def follow(self, stored: Pause | None, *, noted: Pause | None) -> None:
-        """Apply a pause that a user made or ended through another gateway on the same store."""
-        if self.circuit_breaker.follow(stored, noted=noted):
+    def noted(self) -> tuple[Pause | None, Mapping[str, Pause]]:
+        """Return the pauses that are certainly in the store: of the pixel, and of its events."""
+        events = self.batch_handler.pauses
+        return self.circuit_breaker.noted, {} if events is None else events.noted
+
+    def follow(
+        self, stored: Collection[Pause], noted: tuple[Pause | None, Mapping[str, Pause]]
+    ) -> None:
+        """Apply pauses that a user made or ended through another gateway on the same store.
+
+        `stored` are all pauses; `noted` is from before they were read.
+        """
+        whole, of_events = noted
+        keys = {(pause.pixel, pause.event): pause for pause in stored}
+        is_over = self.circuit_breaker.follow(keys.get((self.pixel, "")), noted=whole)
+        if self.batch_handler.pauses is not None:
+            self.batch_handler.pauses.follow(keys.values(), noted=of_events)
+        if is_over or of_events:
+            self._news.set()
             self._reopened.set()
 
     def stop(self) -> None:

@@ -11,7 +11,7 @@ SealedSecret      name
 """
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
@@ -19,6 +19,9 @@ from twite.domain.alert import Alert
 from twite.domain.people.users import AuditEvent
 from twite.domain.stats.traffic import HourlyTraffic
 from twite.domain.stats.value_guard import UsualAmount
+
+# How the reason of a user's pause begins: nothing is sent, not even probes, until a user ends it.
+PAUSED_BY_USER: Final = "paused by hand"
 
 
 class Pause(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +31,10 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
     since: int
     reason: str
     event: str = ""
+
+    @property
+    def is_by_user(self) -> bool:
+        return self.reason.startswith(PAUSED_BY_USER)
 
 
 class RateLimitWindow(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +84,7 @@ StateRecord = (
     | HourlyTraffic
     | SealedSecret
 )
-StateKey = str | tuple[str, str]
+StateKey = str | tuple[str, str] | Pause
 R = TypeVar("R", bound=StateRecord)
 
 
@@ -104,11 +111,15 @@ class StateStore(StateReader, Protocol):
     ) -> None:
         """Store records of one kind, by key, and delete the `gone` keys.
 
-        With `was`, a secret is stored only if the current one is `was` (compare and set). Hours
+        With `was`, a secret is stored only if the current one is `was` (compare and set). A pause
+        does not replace one that a user made, unless a user made both. Hours
         older than KEPT_HOURS before a source's last are deleted. Raises LedgerUnavailable.
         """
 
     async def delete(
         self, kind: type[StateRecord], *keys: StateKey, audit_event: AuditEvent | None = None
     ) -> None:
-        """Delete pauses, alerts or secrets, if they exist. Raises LedgerUnavailable."""
+        """Delete pauses, alerts or secrets, if they exist. Raises LedgerUnavailable.
+
+        A Pause as a key is deleted only if the stored one is equal.
+        """

@@ -58,7 +58,10 @@ class MemoryState:
     ) -> None:
         for record in records:
             kept, key = self._kept[type(record)], _KEYS[type(record)](record)
-            if was is None or kept.get(key) == was:
+            is_free = was is None or kept.get(key) == was
+            if isinstance(record, Pause) and key in kept and kept[key].is_by_user:
+                is_free = record.is_by_user
+            if is_free:
                 kept[key] = record
             if isinstance(record, HourlyTraffic):
                 for source, hour in list(kept):
@@ -73,7 +76,10 @@ class MemoryState:
         self, kind: type[StateRecord], *keys: StateKey, audit_event: AuditEvent | None = None
     ) -> None:
         for key in keys:
-            self._kept[kind].pop(key, None)
+            if not isinstance(key, Pause):
+                self._kept[kind].pop(key, None)
+            elif self._kept[kind].get(_KEYS[Pause](key)) == key:
+                del self._kept[kind][_KEYS[Pause](key)]
         if audit_event is not None:
             await self._noted(audit_event)
 

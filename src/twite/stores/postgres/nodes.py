@@ -16,6 +16,7 @@ import msgspec
 
 from twite.domain.times import SECOND
 from twite.gateway.ports.ownership import SHARE_OUT_EVERY, News
+from twite.gateway.ports.state import PAUSED_BY_USER
 from twite.stores.postgres.connection import PostgresConnection
 from twite.stores.postgres.database import PostgresDatabase
 from twite.stores.postgres.dialect import statement
@@ -41,7 +42,7 @@ _Versions: Final = msgspec.json.Decoder(dict[str, int])
 
 
 class NotOwner(Exception):
-    """Another node owns the account, or this one was fenced."""
+    """Another node owns the account, this one was fenced, or a user has paused the pixel."""
 
 
 class PostgresOwnership:
@@ -80,7 +81,8 @@ class PostgresOwnership:
         """Lock the ownership of a pixel's account until the end of a claim. Raises NotOwner."""
         if self.node == 0:
             return  # a process without workers, such as a command
-        if book.run("check_owner", account=self.account(pixel)).fetchone() is None:
+        wanted = {"account": self.account(pixel), "pixel": pixel, "by_user": f"{PAUSED_BY_USER}%"}
+        if book.run("check_owner", **wanted).fetchone() is None:
             raise NotOwner
 
     async def join(self, accounts: Mapping[str, str], *, longest_request: int) -> None:

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from twite.domain.stats.tally import Counted
+from twite.gateway.ports.ownership import PAUSES, SECRETS
 from twite.stores.postgres.connection import NO_ROWS, PostgresConnection, ResultRows
 from twite.stores.postgres.dialect import at_once, statement
 from twite.stores.postgres.keys import OptOutCopy, PostgresKeys, PostgresOptOuts
@@ -34,6 +35,15 @@ _LOCKED: Final[Mapping[str, str]] = {
     "rejected_so_far": "lock_rejections",
     "all_rejections": "lock_ring",
     "ignored": "lock_ignored",
+}
+# All gateways follow what these change.
+_FOLLOWED: Final[Mapping[str, str]] = {
+    "add_pause": PAUSES,
+    "remove_pause": PAUSES,
+    "remove_same_pause": PAUSES,
+    "put_sealed": SECRETS,
+    "reseal": SECRETS,
+    "forget_sealed": SECRETS,
 }
 
 
@@ -102,6 +112,7 @@ class PostgresSession(WriterSession):
         self._new_accounts: dict[tuple[str, str], int] = {}
         self._next = self._end = self._first = 0
         self._denied: set[int] | None = None
+        self._changed: set[str] = set()
         self.mark = 0
         self.seeds = _Seeds(names.seeds, self._seed)
         self.keys = PostgresKeys(self.run, window=window)
@@ -127,6 +138,9 @@ class PostgresSession(WriterSession):
             result = unit(self)
             self.tally.write()
             self._flush(counters=True)
+            # The last locks of a transaction, in one order.
+            for what in sorted(self._changed):
+                self.run("note_change", what=what)
         except BaseException:
             self._forget()
             if self.connection.is_open:
@@ -162,6 +176,8 @@ class PostgresSession(WriterSession):
         self._flush()
         if name in _LOCKED:
             self.connection.run(statement(_LOCKED[name]), values)
+        if name in _FOLLOWED:
+            self._changed.add(_FOLLOWED[name])
         values["slot"], values["node"] = self._slot, self._node()
         found = self.connection.run(statement(name), values)
         if name == "rejected_so_far":
@@ -219,6 +235,7 @@ class PostgresSession(WriterSession):
         self._new_accounts.clear()
         self.seeds.clear()
         self.tally.clear()
+        self._changed.clear()
         self._denied = None
 
     def is_row_damage(self, error: Exception) -> bool:

@@ -826,7 +826,9 @@ WHERE node = :node AND account = ANY (:accounts::text[]);
 DELETE FROM node WHERE id = :node;
 
 -- name: check_owner
--- A claim and a change of ownership, or the end of the node, are one after the other.
+-- A claim and a change of ownership, or the end of the node, are one after the other. Once a user has
+-- paused a pixel through any gateway, nothing of it is claimed.
 SELECT ownership.version FROM ownership JOIN node ON node.id = ownership.node
-WHERE ownership.account = :account AND node.id = :node
+WHERE ownership.account = :account AND node.id = :node AND NOT EXISTS (
+  SELECT FROM pause WHERE pixel = :pixel AND event = '' AND reason LIKE :by_user)
 FOR SHARE OF ownership FOR KEY SHARE OF node;

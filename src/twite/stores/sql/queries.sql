@@ -469,11 +469,17 @@ SELECT min(due_at) FROM outbox INDEXED BY waiting WHERE state = 'queued' AND due
 -- name: add_pause
 -- A pixel is not sent to, or one event of it.
 INSERT INTO pause (pixel, event, since, reason) VALUES (:pixel, :event, :since, :reason)
-ON CONFLICT (pixel, event) DO UPDATE SET since = excluded.since, reason = excluded.reason;
+ON CONFLICT (pixel, event) DO UPDATE SET since = excluded.since, reason = excluded.reason
+WHERE pause.reason NOT LIKE :by_user OR excluded.reason LIKE :by_user;
 
 -- name: remove_pause
 -- A pixel is sent to again, or one event of it.
 DELETE FROM pause WHERE pixel = :pixel AND event = :event;
+
+-- name: remove_same_pause
+-- The same, unless there is another pause in its place.
+DELETE FROM pause
+WHERE pixel = :pixel AND event = :event AND since = :since AND reason = :reason;
 
 -- name: pauses
 -- The pauses in force.

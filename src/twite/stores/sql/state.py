@@ -10,6 +10,7 @@ from twite.domain.people.users import AuditEvent
 from twite.domain.stats.traffic import KEPT_HOURS, HourlyTraffic
 from twite.domain.stats.value_guard import UsualAmount
 from twite.gateway.ports.state import (
+    PAUSED_BY_USER,
     ClockRecord,
     DecisionPolicy,
     Pause,
@@ -84,6 +85,8 @@ def _put(book: WriterSession, record: StateRecord, *, was: SealedSecret | None) 
     if was is not None:
         book.run("reseal", **values, was=was.sealed)
         return
+    if isinstance(record, Pause):
+        values["by_user"] = f"{PAUSED_BY_USER}%"
     book.run(_PUT[type(record)], **values)
     if isinstance(record, HourlyTraffic):
         book.run("forget_traffic", source=record.source, before=record.hour - KEPT_HOURS)
@@ -91,6 +94,9 @@ def _put(book: WriterSession, record: StateRecord, *, was: SealedSecret | None) 
 
 def _delete(book: WriterSession, kind: type[StateRecord], keys: Sequence[StateKey]) -> None:
     for key in keys:
+        if isinstance(key, Pause):
+            book.run("remove_same_pause", **msgspec.structs.asdict(key))
+            continue
         statement, *names = _DELETE[kind]
         parts = (key,) if isinstance(key, str) else key
         book.run(statement, **dict(zip(names, parts, strict=True)))

@@ -11,7 +11,7 @@ from twite.domain.submission import Recorded
 from twite.domain.times import HOUR
 from twite.gateway.ports.outbox import Discard, Replay, SweepResult
 from twite.gateway.ports.queries import AtRest
-from twite.gateway.ports.state import Pause
+from twite.gateway.ports.state import PAUSED_BY_USER, Pause
 from twite.gateway.ports.store import Store
 from twite.testing.builders import NOW, a_submission, an_entry
 from twite.testing.laws.actions import (
@@ -229,6 +229,32 @@ class OperationLaws:
         await store.delete(Pause, ("p2", ""))
 
         assert list(await store.load(Pause)) == [Pause(pixel=PIXEL, since=NOW + 1, reason="403")]
+
+    async def test_a_pause_made_by_a_user_is_replaced_only_by_a_user(self, store: Store) -> None:
+        refused = Pause(pixel=PIXEL, since=NOW, reason="401")
+        by_user = Pause(pixel=PIXEL, since=NOW, reason=f"{PAUSED_BY_USER}, by ann")
+        later = Pause(pixel=PIXEL, since=NOW + 1, reason=f"{PAUSED_BY_USER}, by bob")
+        found: list[Pause] = []
+        for pause in (refused, by_user, refused, later):
+            await store.put([pause])
+            found += await store.load(Pause)
+
+        assert found == [refused, by_user, by_user, later]
+
+    async def test_a_pause_as_a_key_is_deleted_only_if_it_is_the_stored_one(
+        self, store: Store
+    ) -> None:
+        first = Pause(pixel=PIXEL, event=EVENT, since=NOW, reason="401")
+        second = msgspec.structs.replace(first, reason="403")
+        third = msgspec.structs.replace(first, since=NOW + 1)
+        await store.put([first])
+        for other in (second, third):
+            await store.delete(Pause, other)
+        kept = list(await store.load(Pause))
+
+        await store.delete(Pause, first)
+
+        assert (kept, list(await store.load(Pause))) == ([first], [])
 
     async def test_an_event_is_paused_beside_its_pixel_and_others(self, store: Store) -> None:
         whole = Pause(pixel=PIXEL, since=NOW, reason="401")

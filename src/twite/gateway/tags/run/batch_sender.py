@@ -59,6 +59,7 @@ class TagBatchSender:
     most_bytes: int = field(init=False, default=MOST_BYTES)
     failed: dict[int, str] = field(init=False, default_factory=dict)
     requests: RequestsInFlight = field(init=False)
+    pauses: None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.requests = RequestsInFlight(clock=self.clock)
@@ -98,9 +99,6 @@ class TagBatchSender:
 
     def claimed(self, batch: Batch) -> None:
         """Do nothing."""
-
-    async def release(self) -> None:
-        """Do nothing: a tag has no paused events."""
 
     async def take(self, batch: Batch) -> None:
         """Run a batch and settle every delivery of it.
