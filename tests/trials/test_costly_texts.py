@@ -4,6 +4,7 @@ import base64
 import contextlib
 import json
 import os
+from functools import cache
 from itertools import count, product
 from pathlib import Path
 from random import Random
@@ -47,6 +48,7 @@ PIECES = {
 }
 
 
+@cache
 def _names():
     return ["".join(letters) for letters in product(ascii_letters, repeat=3)]
 
@@ -56,16 +58,18 @@ def _pairs(begin="", end=""):
     return f"{pairs[:LONGEST]}&z=%25252541&%25252574el=5"
 
 
-TEXTS = {name: (piece * LENGTH)[:LENGTH] for name, piece in PIECES.items()} | {
-    "base 64": base64.b64encode(Random(1).randbytes(LENGTH)).decode()[:LENGTH],
-    # More names than any cache holds, in an order in which none is found again.
-    "distinct names": _pairs(),
-    "distinct names that end like a phone's": _pairs(end="no"),
-    "distinct names behind an owner": _pairs("work"),
-    "names in JSON": ",".join(f'"{name}":1' for name in _names())[:LENGTH],
-    "letters that stand for many": "\ufdfa" * (LENGTH // 3),
-    "backslashes": "\\" * LENGTH,
-}
+def _texts():
+    return {name: (piece * LENGTH)[:LENGTH] for name, piece in PIECES.items()} | {
+        "base 64": base64.b64encode(Random(1).randbytes(LENGTH)).decode()[:LENGTH],
+        # More names than any cache holds, in an order in which none is found again.
+        "distinct names": _pairs(),
+        "distinct names that end like a phone's": _pairs(end="no"),
+        "distinct names behind an owner": _pairs("work"),
+        "names in JSON": ",".join(f'"{name}":1' for name in _names())[:LENGTH],
+        "letters that stand for many": "\ufdfa" * (LENGTH // 3),
+        "backslashes": "\\" * LENGTH,
+    }
+
 
 pytestmark = pytest.mark.journey
 
@@ -76,8 +80,9 @@ def test_no_text_costs_much_more_than_its_length(tmp_path, x_emulator, figure):
     told = gateway.config.read_text()
     gateway.config.write_text(told.replace('name = "shop"', f'name = "shop"\norigins = ["{PAGE}"]'))
     costs = {}
+    texts = _texts()
     with vendor, gateway:
-        for name, text in {"warm": TEXTS["numbers glued to letters"], **TEXTS}.items():
+        for name, text in {"warm": texts["numbers glued to letters"], **texts}.items():
             parts = [text[at : at + SEARCHED] for at in range(0, len(text), SEARCHED)]
             short = {f"k{at}": text[at : at + 30] for at in range(0, len(text) // 2, 30)}
             address = f"{PAGE}/?q={text[:SEARCHED]}"
