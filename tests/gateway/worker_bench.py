@@ -1,8 +1,12 @@
 """A gateway's sending half on a memory store, a moving clock and a scripted way to X."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
 
 from twite.domain.destination import Destination
+from twite.domain.times import MINUTE
+from twite.gateway.delivery import sweeper, worker
 from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.delivery.worker import WorkerConfig
@@ -18,6 +22,16 @@ from twite.testing.fakes import (
     SeededRandomness,
     conversions_of,
 )
+
+
+@contextmanager
+def rare_looks() -> Iterator[None]:
+    """Let workers and sweeper look once a minute whether something is due, not every 5 seconds.
+
+    For tests in which hours pass and the minute does not matter: they need a tenth of the CPU.
+    """
+    with patch.object(worker, "IDLE", MINUTE), patch.object(sweeper, "LONGEST_REST", MINUTE):
+        yield
 
 
 class Seen:

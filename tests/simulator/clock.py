@@ -100,8 +100,11 @@ class TrialClock:
 
     async def quiet(self) -> None:
         """Let whatever can run in the loop run, until all wait for time."""
+        ready = getattr(asyncio.get_running_loop(), "_ready", None)
         still, seen = 0, self._beats
         while still < _STILL:
             await asyncio.sleep(0)
+            if ready is not None and not ready:
+                return  # nothing else can run
             still = still + 1 if self._beats == seen else 0
             seen = self._beats
