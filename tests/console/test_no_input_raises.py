@@ -1,5 +1,6 @@
 """Whatever is put into addresses, forms and headers: an answer, and never a fault of ours."""
 
+import os
 import re
 from urllib.parse import quote, urlencode
 
@@ -34,6 +35,8 @@ HOSTILE = (
     "[" * 500,
 )
 TOO_MANY = "a&" * 2_500
+STATES = ({}, {"state": "dead"}, {"state": "held", "which": "all"})
+LONG = os.environ.get("TWITE_TRIAL") == "1"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -72,14 +75,12 @@ async def test_no_field_of_an_address_or_a_form_is_a_fault(house, ada, hostile):
     fields = dict.fromkeys(NAMES, hostile)
 
     faults = []
-    for route in house.routes:
+    for number, route in enumerate(house.routes):
         if route.path.endswith(("sign-out", "elsewhere")):
             continue
-        for asked in (
-            fields,
-            fields | {"state": "dead"},
-            fields | {"state": "held", "which": "all"},
-        ):
+        # Each route meets each state, though not each text in each state, but in the long form.
+        for state in STATES if LONG else [STATES[(number + HOSTILE.index(hostile)) % len(STATES)]]:
+            asked = fields | state
             path = re.sub(r"\{\w+(:\w+)?\}", quote(hostile[:500], safe=""), route.path)
             answer = (
                 await ada.get(f"{path}?{urlencode(asked)}")

@@ -30,7 +30,7 @@ from twite.testing.laws.actions import (
 )
 from twite.testing.laws.copies import DENIED, decided
 
-SEEDS = int(os.environ.get("TWITE_COPIES", "300" if os.environ.get("TWITE_TRIAL") == "1" else "6"))
+SEEDS = int(os.environ.get("TWITE_COPIES", "300" if os.environ.get("TWITE_TRIAL") == "1" else "3"))
 STEPS = 120
 NAMES = 8
 FEW = 2

@@ -20,7 +20,7 @@ const none = {};
 const long = 'x'.repeat(2000000);
 for (let at = 0; ; at++) none[long + at];
 """
-PROGRAMS = 1_000 if LONG else 10
+PROGRAMS = 1_000 if LONG else 4
 CHUNKS = range(50 if LONG else 1)
 
 

@@ -14,9 +14,9 @@ from ledger_under_cuts import CUTS_A_LIFE, SETTINGS, Broken, Life, Tally
 from lossy_disk import Disk, LossyVFS
 
 TRIAL = bool(os.environ.get("TWITE_TRIAL"))
-LIVES = 5_000 if TRIAL else 150
-SHARES = 10
-CONTROLS = 500 if TRIAL else 50
+LIVES = 5_000 if TRIAL else 40
+SHARES = 10 if TRIAL else 2
+CONTROLS = 500 if TRIAL else 15
 
 
 @pytest.fixture(scope="module")

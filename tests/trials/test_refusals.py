@@ -18,7 +18,7 @@ LONG = os.environ.get("TWITE_TRIAL") == "1"
 LIMITS = 1_000 if LONG else 100
 EACH = 25
 EACH_SECOND = 10
-REVOCATIONS = 50 if LONG else 3
+REVOCATIONS = 50 if LONG else 1
 REVOKED = ("UNAUTHORIZED_ACCESS", "This request is not properly authenticated", "")
 
 
