@@ -159,6 +159,37 @@ def test_time_passes_for_a_promise_that_nothing_settles(command, written, code, 
     assert command("tag", "run", path) == (status, shown, "")
 
 
+CALLS = """const log = require('logToConsole');
+require('runContainer')({event_name: 'upsell'}, (bind) => {
+  bind(require('addEventCallback'))((id, event) => {
+    log('ended', event.tags.length);
+    data.gtmOnSuccess();
+  });
+}, (bind) => log('began', bind(require('getEventData'))('event_name')));
+___SERVER_PERMISSIONS___
+[{"instance": {"key": {"publicId": "run_container", "versionId": "1"}, "param": []}},
+ {"instance": {"key": {"publicId": "read_event_metadata", "versionId": "1"}, "param": []}},
+ {"instance": {"key": {"publicId": "read_event_data", "versionId": "1"}, "param": [
+  {"key": "eventDataAccess", "value": {"type": 1, "string": "any"}}]}},
+ {"instance": {"key": {"publicId": "logging", "versionId": "1"}, "param": [
+  {"key": "environments", "value": {"type": 1, "string": "all"}}]}}]
+"""
+
+
+def test_a_run_shows_the_events_that_it_creates_and_calls_back_at_once(command, written):
+    code, out, _ = command("tag", "run", written(CALLS))
+
+    assert code == 0
+    assert out == (
+        'run_container {"id":1,"event":{"event_name":"upsell"},"on_start":true,'
+        '"on_complete":true}\n'
+        'log {"text":"began upsell"}\n'
+        'after_event {"id":2,"event":1}\n'
+        'log {"text":"ended 0"}\n'
+        "outcome: success\n"
+    )
+
+
 def test_a_run_reads_json_from_files(command, tmp_path):
     (tmp_path / "event.json").write_text('{"event_name": "a", "value": 1}')
     (tmp_path / "fields.json").write_text('{"token": "t"}')
@@ -195,7 +226,9 @@ def test_a_run_takes_a_request_and_says_which_fields_are_wrong(command):
 
     assert code == 0
     assert err == "other: is not a field of this template\n"
-    assert json.loads(out)["effects"] == [
+    effects = json.loads(out)["effects"]
+    assert [effect["effect"] for effect in effects[2:]] == ["status", "header", "body", "respond"]
+    assert effects[:2] == [
         {"effect": "claim"},
         {
             "effect": "run_container",

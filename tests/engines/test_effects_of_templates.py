@@ -208,6 +208,16 @@ def test_a_client_claims_and_runs_the_container_for_an_event():
     assert (ended.effects, ended.done) == ((LogEffect(text="complete a"),), True)
 
 
+def test_on_start_alone_is_answered_once():
+    engine = QuickJsEngine(template("require('runContainer')({}, undefined, () => 1);"))
+
+    first = engine.start(call())
+    started = engine.resume(first.run, (EffectAnswer(id=1, phase="start"),), now=NOW)
+
+    assert first.effects == (RunContainer(id=1, event={}, on_start=True),)
+    assert started.done
+
+
 @pytest.mark.parametrize(
     ("code", "kind"),
     [

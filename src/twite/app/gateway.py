@@ -44,6 +44,7 @@ from twite.gateway.ports.findings import CheckFinding
 from twite.gateway.ports.store import Store, StoreOptions
 from twite.gateway.preview.sessions import PreviewSessions
 from twite.gateway.tags.run.batch_sender import TagWorkers
+from twite.gateway.tags.run.container_calls import ContainerCalls
 from twite.gateway.tags.run.to_x import ToX
 from twite.http import GatewayServices, HttpApplication, HttpLimits, HttpSettings, Server
 from twite.machine.system import SystemClock, SystemRandomness, room_for_connections
@@ -175,7 +176,10 @@ class Gateway:
             to_x = to_x_of(
                 accept, settings, salt=store.salt, wall=self._wall, destinations=destinations
             )
-            run = self._run = self._sender(store, stored, tag_runtime.workers(to_x))
+            calls = ContainerCalls(
+                accept=accept, sources=settings.sources(), destinations=destinations
+            )
+            run = self._run = self._sender(store, stored, tag_runtime.workers(to_x, calls))
             self._serve_clients(accept, destinations, to_x)
             server = self._server = self._collector(store, run, safe, accept, destinations)
             monitoring = self._monitoring = Monitoring(

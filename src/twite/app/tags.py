@@ -29,6 +29,7 @@ from twite.gateway.tags.clients.clients import Clients, TemplateClient
 from twite.gateway.tags.clients.effects import ClientEvents, ClientOutbound
 from twite.gateway.tags.google.requests import GoogleClient
 from twite.gateway.tags.run.batch_sender import TagWorkers
+from twite.gateway.tags.run.container_calls import ContainerCalls
 from twite.gateway.tags.run.dispatcher import TagDispatcher
 from twite.gateway.tags.run.dry_runs import DryRuns
 from twite.gateway.tags.run.outbound import RunContext
@@ -165,7 +166,7 @@ class TagRuntime:
             first_turn_within=self._settings.server.tag_response_wait,
         )
 
-    def workers(self, to_x: ToX) -> TagWorkers | None:
+    def workers(self, to_x: ToX, container_calls: ContainerCalls) -> TagWorkers | None:
         """Return the workers of the tags; None without tags."""
         if not self._container_configs:
             return None
@@ -179,6 +180,7 @@ class TagRuntime:
             observer=self._observer,
             may_send=may_send(self._store),
             previews=self._previews,
+            container_calls=container_calls,
         )
         if self._previews is not None:
             self._dry_runs = DryRuns(self._container_configs, run_context, seal=self._seal)

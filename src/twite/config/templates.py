@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from twite.domain.errors import SettingsError
@@ -9,6 +10,7 @@ from twite.domain.json_tree import Tree
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.engines.quickjs.scenarios import run_scenarios
 from twite.gateway.tags.clients.clients import extracted
+from twite.gtm.template.effects import AfterEvent, AnyEffect, RunContainer
 from twite.gtm.template.sandbox import Call, EffectAnswer, Engine, Incoming, Turn
 from twite.gtm.template.template import (
     ScenarioResult,
@@ -71,8 +73,9 @@ def run_template(
 ) -> tuple[Turn, ...]:
     """Run a template once, without side effects.
 
-    `answer`, if given, supplies the result of each effect. Timers fire immediately. Raises
-    SettingsError for code with syntax errors.
+    `answer`, if given, supplies the result of each effect. Timers fire immediately. No tags run
+    for the events of runContainer: their callbacks are called at once. Raises SettingsError for
+    code with syntax errors.
     """
     try:
         engine = QuickJsEngine(template)
@@ -90,15 +93,28 @@ def run_template(
     turns = [engine.start(call)]
     while not turns[-1].done and len(turns) < _MOST_TURNS:
         last = turns[-1]
-        if last.waiting and answer is None:
+        answers = tuple(_without_tags(last.effects))
+        if not answers and last.waiting and answer is None:
             break
-        answers = (
-            tuple(_to(effect, answer) for effect in last.waiting) if answer is not None else ()
-        )
+        if not answers and answer is not None:
+            answers = tuple(_to(effect, answer) for effect in last.waiting)
         if not answers and last.wake_at is not None:
             now = last.wake_at
         turns.append(engine.resume(last.run, answers, now=now))
     return tuple(turns)
+
+
+def _without_tags(effects: Iterable[AnyEffect]) -> Iterator[EffectAnswer]:
+    """Yield the answers to calls about events that fire no tags."""
+    for effect in effects:
+        match effect:
+            case RunContainer(id=id_):
+                if effect.on_start:
+                    yield EffectAnswer(id=id_, phase="start")
+                if effect.on_complete:
+                    yield EffectAnswer(id=id_, phase="complete")
+            case AfterEvent(id=id_, event=event) if event:
+                yield EffectAnswer(id=id_, phase="complete", value={"tags": []})
 
 
 def _to(effect: int, answer: EffectAnswer) -> EffectAnswer:

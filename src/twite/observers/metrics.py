@@ -20,6 +20,7 @@ from twite.gateway.ports.events import (
     Accepted,
     Alerted,
     Attempted,
+    ContainerCalled,
     FirstTurnEnded,
     IgnoredSome,
     Judged,
@@ -134,15 +135,19 @@ class Metrics:
                 self._see_pause(notice)
             case Troubled(where=where):
                 self._count("twite_troubles_total", where)
-            case TagFired() | TagPassed() | TagSaid() | FirstTurnEnded():
+            case TagFired() | TagPassed() | TagSaid() | FirstTurnEnded() | ContainerCalled():
                 self._see_tag(notice)
             case _:
                 self._see_alarm(notice)
 
-    def _see_tag(self, notice: TagFired | TagPassed | TagSaid | FirstTurnEnded) -> None:
+    def _see_tag(
+        self, notice: TagFired | TagPassed | TagSaid | FirstTurnEnded | ContainerCalled
+    ) -> None:
         pixel = notice.tag
         if isinstance(notice, FirstTurnEnded):
             self._count("twite_tag_first_turns_total", pixel, notice.result)
+        elif isinstance(notice, ContainerCalled):
+            self._count("twite_tag_container_calls_total", pixel, notice.result)
         elif isinstance(notice, TagSaid):
             self._count("twite_tag_log_lines_total", pixel)
         elif isinstance(notice, TagPassed):

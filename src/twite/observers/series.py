@@ -53,6 +53,10 @@ COUNTERS: Final = {
         "First steps of tag runs for which a browser waited, by result.",
         "pixel result",
     ),
+    "twite_tag_container_calls_total": (
+        "Calls of runContainer by tags, by result.",
+        "pixel result",
+    ),
     "twite_tag_log_lines_total": (
         "Log lines from templates, and from the sandbox about templates.",
         "pixel",

@@ -29,6 +29,13 @@ async def test_a_client_that_claims_runs_the_container_and_answers(staged):
     assert stage.container.came == [("client 0", {"event_name": "purchase"}, "/in")]
 
 
+async def test_a_client_with_on_start_alone_that_does_not_answer_has_failed(staged):
+    stage = staged("claim(); run({event_name: 'a'}, undefined, () => 1);")
+
+    with pytest.raises(ClientFailed):
+        await stage.ask()
+
+
 async def test_what_no_client_claims_is_nobodys(staged):
     stage = staged("body('not claimed');", "run({event_name: 'x'});")
 

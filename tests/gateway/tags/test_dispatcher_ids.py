@@ -6,11 +6,10 @@ from test_variables_at_ingest import NOW, TEMPLATE
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.formats.parsed_request import Native
 from twite.gateway.ports.queries import ByConversionId
-from twite.gateway.ports.tags import ContainerConfig, TagRemark, TagRule
+from twite.gateway.ports.tags import ContainerConfig, EventOrigin, TagRemark, TagRule
 from twite.gateway.tags.run.dispatcher import TagDispatcher
 from twite.gateway.tags.runtime.engine_pool import EnginePool
 from twite.gtm.container.parts import ALL_EVENTS, Container, ContainerTag, ContainerTrigger, Firing
-from twite.gtm.template.sandbox import Incoming
 from twite.machine.system import SystemClock
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import a_source, a_submission
@@ -37,8 +36,7 @@ async def heard(store, *, event, firing, identity="A2", data=None):
             )
         ],
         source=a_source(),
-        request=Incoming(),
-        client="native",
+        origin=EventOrigin(client="native"),
         now=NOW,
         first=0,
         held={},

@@ -5,7 +5,7 @@ from test_variables_at_ingest import NOW, TEMPLATE
 
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.formats.parsed_request import Native
-from twite.gateway.ports.tags import ContainerConfig, TagRemark, TagRule
+from twite.gateway.ports.tags import ContainerConfig, EventOrigin, TagRemark, TagRule
 from twite.gateway.tags.run.dispatcher import TagDispatcher
 from twite.gateway.tags.run.payload import read
 from twite.gateway.tags.runtime.engine_pool import EnginePool
@@ -19,7 +19,6 @@ from twite.gtm.container.parts import (
     Variable,
     VariableSource,
 )
-from twite.gtm.template.sandbox import Incoming
 from twite.machine.system import SystemClock
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import a_source
@@ -62,8 +61,7 @@ async def heard(fires, **said):
             )
         ],
         source=a_source(),
-        request=Incoming(),
-        client="native",
+        origin=EventOrigin(client="native"),
         now=NOW,
         first=1,
         held={},

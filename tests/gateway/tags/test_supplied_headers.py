@@ -8,7 +8,7 @@ from test_variables_at_ingest import NOW, TEMPLATE
 from twite.domain.secret import Secret
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.formats.parsed_request import Native
-from twite.gateway.ports.tags import ContainerConfig, TagRemark, TagRule
+from twite.gateway.ports.tags import ContainerConfig, EventOrigin, TagRemark, TagRule
 from twite.gateway.tags.run.dispatcher import TagDispatcher
 from twite.gateway.tags.run.payload import read
 from twite.gateway.tags.runtime.engine_pool import EnginePool
@@ -64,8 +64,7 @@ async def test_a_trigger_reads_the_headers_of_the_settings(sent, fired):
     result = await dispatcher.dispatch(
         [TagRemark(event={"event_name": "a"}, native=Native(event="a", conversion_id="A2"))],
         source=a_source(),
-        request=Incoming(headers=sent),
-        client="native",
+        origin=EventOrigin(request=Incoming(headers=sent), client="native"),
         now=NOW,
         first=0,
         held={},

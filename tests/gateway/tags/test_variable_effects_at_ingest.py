@@ -7,7 +7,7 @@ from test_variables_that_ask import Seen, container
 from twite.domain.secret import Secret
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.formats.parsed_request import Native
-from twite.gateway.ports.tags import ContainerConfig, TagRemark, TagRule
+from twite.gateway.ports.tags import ContainerConfig, EventOrigin, TagRemark, TagRule
 from twite.gateway.tags.run.dispatcher import TagDispatcher
 from twite.gateway.tags.run.variables import IngestEvaluation
 from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
@@ -20,7 +20,7 @@ from twite.gtm.container.parts import (
 )
 from twite.gtm.container.values import EventContext
 from twite.gtm.template.effects import Keep
-from twite.gtm.template.sandbox import Incoming, Turn
+from twite.gtm.template.sandbox import Turn
 from twite.machine.system import SystemClock
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import NOW, a_source
@@ -101,8 +101,7 @@ async def test_at_the_door_nobody_waits_and_the_conversions_life_says_why():
         firing_result = await fire.dispatch(
             [said],
             source=a_source(),
-            request=Incoming(),
-            client="native",
+            origin=EventOrigin(client="native"),
             now=NOW,
             first=1,
             held={},

@@ -11,7 +11,7 @@ from twite.domain.alert import AlertKind
 from twite.engines.process.engine_server import EngineServer
 from twite.formats.parsed_request import Native
 from twite.gateway.ports.events import ConditionChanged, Troubled
-from twite.gateway.ports.tags import ContainerConfig, TagRemark, TagRule
+from twite.gateway.ports.tags import ContainerConfig, EventOrigin, TagRemark, TagRule
 from twite.gateway.tags.run.dispatcher import TagDispatcher
 from twite.gateway.tags.runtime.engine_pool import EnginePool
 from twite.gtm.container.parts import (
@@ -24,7 +24,7 @@ from twite.gtm.container.parts import (
     Variable,
     VariableSource,
 )
-from twite.gtm.template.sandbox import Incoming, RunLimits
+from twite.gtm.template.sandbox import RunLimits
 from twite.gtm.template.template import TemplatePart, read_template
 from twite.stores.memory.store import MemoryStore
 from twite.testing.builders import NOW, a_source
@@ -102,8 +102,7 @@ class Stage:
         firing_result = await self.fire.dispatch(
             [said],
             source=a_source(),
-            request=Incoming(),
-            client="native",
+            origin=EventOrigin(client="native"),
             now=NOW,
             first=1,
             held={},

@@ -356,7 +356,7 @@ def _conversion(event: Event, name: str, visitor: Visitor, pixel: str | None) ->
         contents=[content_of(item) for item in items] or None,
         description=first_text(event, ("description",)),
         search=first_text(event, _SEARCHES),
-        consent=signals_of(event, opted_out=visitor.opted_out) or None,
+        consent={**signals_of(event, opted_out=visitor.opted_out), **visitor.consent} or None,
         twpid=first_text(event, (BROWSER_ID,)) or visitor.cookies.get(BROWSER_ID),
         pixel=pixel,
     )

@@ -54,12 +54,11 @@ from twite.gateway.ports.events import Observer, SilentObserver
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.privacy import Privacy
 from twite.gateway.ports.store import Intake
-from twite.gateway.ports.tags import BrowserWait, DispatchesTags, FiringResult
+from twite.gateway.ports.tags import DispatchesTags, EventOrigin, FiringResult
 from twite.gateway.preview.entries import record_entries
 from twite.gateway.preview.trace import current, sends_nothing
-from twite.gtm.template.sandbox import Incoming
 
-NO_REQUEST: Final = Incoming()
+NO_ORIGIN: Final = EventOrigin()
 NOTHING_FIRED: Final = FiringResult()
 # Clients of the X-shaped route use the pixel's own credentials and have no source.
 X_SOURCE = "x-api"
@@ -177,16 +176,12 @@ class Accept:
         source: Source,
         endpoint: Endpoint,
         pixel_calls: Sequence[PixelCall] = (),
-        request: Incoming = NO_REQUEST,
-        client: str = "",
-        waits: BrowserWait | None = None,
+        origin: EventOrigin = NO_ORIGIN,
     ) -> AcceptReceipt:
         """Accept a request that another format has parsed.
 
-        `pixel_calls` are the page's reports of X's pixel. `request` is the part that tags may read,
-        `client` the client template that parsed it. `waits`: a browser waits for the response.
-        Ignored items are counted in the same commit. Raises LedgerFull, LedgerUnavailable; nothing
-        is stored then.
+        `pixel_calls` are the page's reports of X's pixel; `origin` is for tags. Ignored items are
+        counted in the same commit. Raises LedgerFull, LedgerUnavailable; nothing is stored then.
         """
         now = self._wall.now()
         judge = partial(
@@ -208,9 +203,7 @@ class Accept:
                 endpoint=endpoint,
                 found=found,
                 pixel_calls=pixel_calls,
-                request=request,
-                client=client,
-                waits=waits,
+                origin=origin,
             )
         finally:
             self._recorder.end(ongoing)
@@ -224,27 +217,24 @@ class Accept:
         found: ParsedRequest | None = None,
         pixel_calls: Sequence[PixelCall] = (),
         idempotency: Idempotency | None = None,
-        request: Incoming = NO_REQUEST,
-        client: str = "",
-        waits: BrowserWait | None = None,
+        origin: EventOrigin = NO_ORIGIN,
     ) -> AcceptReceipt:
+        origin = msgspec.structs.replace(origin, client=origin.client or endpoint.value)
         if (trace := current()) is not None:
-            trace.request(request, client=client or endpoint.value)
+            trace.request(origin.request, client=origin.client)
         entries, refusals, remarks = self._split(reading, source)
         firing, tag_only = NOTHING_FIRED, TagOnlyEvents()
         if self.tag_dispatcher is not None and self.tag_dispatcher.listens_to(source.name):
             dispatch = partial(
                 self.tag_dispatcher.dispatch,
                 source=source,
-                request=request,
-                client=client or endpoint.value,
+                origin=origin,
                 now=self._wall.now(),
             )
             firing = await dispatch(
                 tag_events(reading, found),
                 first=len(reading.results),
                 held={entry.index: entry.held for entry in entries if entry.held is not None},
-                waits=waits,
             )
             if found is None:
                 after = len(reading.results) + len(firing.fired)

@@ -53,6 +53,13 @@ class FirstTurnEnded(msgspec.Struct, frozen=True, kw_only=True):
     result: str
 
 
+class ContainerCalled(msgspec.Struct, frozen=True, kw_only=True):
+    """A tag called runContainer. `result`: accepted, limit, unreadable or failed."""
+
+    tag: str
+    result: str
+
+
 class TagSaid(msgspec.Struct, frozen=True, kw_only=True):
     """A log line from a tag's template, or from the sandbox about it, masked and shortened."""
 
@@ -230,6 +237,7 @@ Notice = (
     | TagFired
     | TagPassed
     | FirstTurnEnded
+    | ContainerCalled
     | TagSaid
     | ClientSaid
     | TurnedAway

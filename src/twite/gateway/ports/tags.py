@@ -149,10 +149,38 @@ class FiringResult(msgspec.Struct, frozen=True, kw_only=True):
     responses: Mapping[int, TagResponse] = {}
 
 
+class TagCall(msgspec.Struct, frozen=True, kw_only=True):
+    """The call of runContainer by which a tag created an event.
+
+    `id` is the same when a repeated run creates the same event. `root` names the run of the first
+    tag, `tags` the calling tags, first to last.
+    """
+
+    id: str
+    root: str
+    tags: tuple[str, ...]
+
+
 class BrowserWait(msgspec.Struct, frozen=True, kw_only=True):
     """A browser waits for the answer. `pixels` is whether it can send pixels."""
 
     pixels: bool = False
+
+
+class EventOrigin(msgspec.Struct, frozen=True, kw_only=True):
+    """How events arrived: what tags may know and do about it.
+
+    `request` is the part that tags may read, `client` the client template that parsed it. `waits`:
+    a browser waits for the response. `call`: a tag created the events.
+    """
+
+    request: Incoming = Incoming()
+    client: str = ""
+    waits: BrowserWait | None = None
+    call: TagCall | None = None
+
+    def __repr__(self) -> str:
+        return f"EventOrigin({self.client})"
 
 
 TagStatus = Literal["queued", "duplicate", "suppressed", "held"]
@@ -182,17 +210,14 @@ class DispatchesTags(Protocol):
         remarks: Sequence[TagRemark],
         *,
         source: Source,
-        request: Incoming,
-        client: str,
+        origin: EventOrigin,
         now: int,
         first: int,
         held: Mapping[int, str],
-        waits: BrowserWait | None = None,
     ) -> FiringResult:
         """Return an entry for each tag that fires for each event; indexes start at `first`.
 
-        `held` is why conversions are held, by index: their tags are held, too. `waits`: a browser
-        waits for the answer.
+        `held` is why conversions are held, by index: their tags are held, too.
         """
 
 

@@ -124,7 +124,11 @@ APIS: Final = MappingProxyType(
         ),
         "queryPermission": _NONE,
         "returnResponse": _needs("return_response"),
-        "runContainer": _needs("run_container"),
+        "runContainer": _needs(
+            "run_container",
+            "runs the event's tags from the queue; in a client, calls `onComplete` when the event "
+            "is on disk",
+        ),
         "sendEventToGoogleAnalytics": _needs(
             "send_http", "sends only GA4 hits, without `user_data`, lists and objects"
         ),

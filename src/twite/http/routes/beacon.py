@@ -9,7 +9,7 @@ import msgspec
 from twite.domain.submission import Endpoint, RejectedConversion
 from twite.formats.beacon.read import read, read_image
 from twite.formats.native.answers import RejectedItem
-from twite.gateway.ports.tags import BrowserWait
+from twite.gateway.ports.tags import BrowserWait, EventOrigin
 from twite.http.cookies import called, keeping
 from twite.http.origins import PageVisit
 from twite.http.responses import FOR_GOOD, JSON, HttpResponse
@@ -69,13 +69,15 @@ async def answer(request: HttpRequest, visit: PageVisit) -> HttpResponse:
             source=visit.source,
             endpoint=Endpoint.BEACON,
             pixel_calls=beacon.pixel_calls,
-            waits=BrowserWait(),
-            request=incoming_of(
-                request.scope,
-                b"",
-                address=visit.address,
-                trusted=services.settings.trusted_proxies,
-                container_headers=services.settings.container_headers,
+            origin=EventOrigin(
+                waits=BrowserWait(),
+                request=incoming_of(
+                    request.scope,
+                    b"",
+                    address=visit.address,
+                    trusted=services.settings.trusted_proxies,
+                    container_headers=services.settings.container_headers,
+                ),
             ),
         )
         rejected, responses = receipt.rejected, receipt.responses

@@ -15,6 +15,7 @@ from twite.formats.parsed_request import ParsedRequest
 from twite.formats.sgtm_tag import read as sgtm
 from twite.gateway.ingest.consent_choice import UnusableChoice
 from twite.gateway.ingest.receipts import AcceptReceipt
+from twite.gateway.ports.tags import EventOrigin
 from twite.gtm.template.sandbox import Incoming
 from twite.http.responses import CODES, HttpRefusal, HttpResponse, error
 from twite.http.route import HttpRequest, visitor_of
@@ -49,7 +50,7 @@ def taking(
         # The address and headers of the request are the server's, not the visitor's.
         seen = Incoming(method=request.method, path=request.path)
         receipt = await request.services.accept.found(
-            found, source=source, endpoint=endpoint, request=seen
+            found, source=source, endpoint=endpoint, origin=EventOrigin(request=seen)
         )
         return told(receipt, ignored=len(found.ignored))
 

@@ -30,7 +30,7 @@ from twite.formats.native.answers import ErrorBody, ErrorDetail
 from twite.formats.page_visit import Visitor
 from twite.formats.parsed_request import Event
 from twite.gateway.ingest.receipts import AcceptReceipt
-from twite.gateway.ports.tags import BrowserWait
+from twite.gateway.ports.tags import BrowserWait, EventOrigin
 from twite.http.authorization import WRONG_KEY, bearer
 from twite.http.cookies import Signals, called, keeping, keeping_client
 from twite.http.origins import PageVisit
@@ -116,8 +116,10 @@ def taking(
             found,
             source=source,
             endpoint=form.endpoint,
-            request=seen,
-            waits=None if visit is None else BrowserWait(pixels=_reads_stream(request, form)),
+            origin=EventOrigin(
+                request=seen,
+                waits=None if visit is None else BrowserWait(pixels=_reads_stream(request, form)),
+            ),
         )
         taken = receipt.accepted or receipt.duplicates or receipt.suppressed or receipt.held
         if receipt.rejected and not taken:

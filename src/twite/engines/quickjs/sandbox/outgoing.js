@@ -173,12 +173,15 @@ const outgoingApis = {
     }
     const sent = copied(event || {});
     const bind = (act) => (...given) => within(JSON.stringify(sent), effect.id, () => act(...given));
-    const effect = { effect: 'run_container', event: sent, on_start: !!onStart, on_complete: !!onComplete };
+    const starts = typeof onStart === 'function';
+    const completes = typeof onComplete === 'function';
+    const effect = { effect: 'run_container', event: sent, on_start: starts, on_complete: completes };
     ask(effect, (answer) => {
+      if (answer.phase === 'start' && !completes) current.pending.delete(effect.id);
       const act = answer.phase === 'start' ? onStart : onComplete;
       if (typeof act === 'function') act(bind);
     });
-    if (!onStart && !onComplete) current.pending.delete(effect.id);
+    if (!starts && !completes) current.pending.delete(effect.id);
   },
   addEventCallback(callback) {
     needPlain('read_event_metadata');

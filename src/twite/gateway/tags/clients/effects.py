@@ -10,7 +10,7 @@ from twite.formats.event_data.conversions import found_of
 from twite.formats.page_visit import Visitor, cookies_of
 from twite.gateway.ingest.accept import Accept
 from twite.gateway.ports.machine import Clock
-from twite.gateway.ports.tags import BrowserWait, ContainerRun
+from twite.gateway.ports.tags import BrowserWait, ContainerRun, EventOrigin
 from twite.gateway.ports.transport import NoResponse, Web, WebRequest
 from twite.gateway.tags.clients.clients import TemplateClient
 from twite.gateway.tags.google.calls import Came, GoogleCalls, InsertIds, LogMessage
@@ -51,9 +51,9 @@ class ClientEvents:
             found,
             source=client.source,
             endpoint=Endpoint.CLIENT,
-            request=request,
-            client=client.name,
-            waits=BrowserWait() if waits else None,
+            origin=EventOrigin(
+                request=request, client=client.name, waits=BrowserWait() if waits else None
+            ),
         )
         return ContainerRun(tags=receipt.tags, responses=receipt.responses)
 

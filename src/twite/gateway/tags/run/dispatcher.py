@@ -5,7 +5,7 @@ The fields of a tag are evaluated when it runs: its keys are never stored, and a
 applies to queued payloads, too.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from hashlib import blake2b
 from typing import Final
@@ -25,11 +25,12 @@ from twite.gateway.ports.events import Observer, SilentObserver
 from twite.gateway.ports.privacy import Privacy
 from twite.gateway.ports.secret_store import Seal
 from twite.gateway.ports.tags import (
-    BrowserWait,
     ContainerConfig,
+    EventOrigin,
     FiringResult,
     KeepsItems,
     PersonHandling,
+    TagCall,
     TagRemark,
     TagRule,
 )
@@ -42,7 +43,9 @@ from twite.gateway.tags.run.readable_request import (
     ReadableRequest,
     kept,
     may_respond,
+    may_run_container,
     readable,
+    readable_by_all,
 )
 from twite.gateway.tags.run.run_input import RunInput
 from twite.gateway.tags.run.variables import IngestEvaluation
@@ -50,7 +53,6 @@ from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.gtm.container import parts
 from twite.gtm.container.plan import FiredTag, FiringPlan, plan
 from twite.gtm.container.values import EventContext
-from twite.gtm.template.sandbox import Incoming
 from twite.gtm.template.tag_response import TagResponse
 from twite.redaction.shapes import holds_a_person
 
@@ -80,6 +82,7 @@ class TagDispatcher:
     _known: frozenset[str] = field(init=False)
     _draws: bool = field(init=False)
     _readable: dict[str, ReadableRequest] = field(init=False)
+    _calling: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
         self._ingest = IngestEvaluation(
@@ -93,8 +96,13 @@ class TagDispatcher:
             for container_config in self.container_configs
             for variable in container_config.container.variables
         )
+        containers = [each.container for each in self.container_configs]
+        self._calling = self._pixels_of(may_run_container)
+        whole = readable_by_all(containers) if self._calling else ReadableRequest()
         self._readable = {
-            rule.pixel: readable(container_config.container, tag)
+            rule.pixel: whole
+            if rule.pixel in self._calling
+            else readable(container_config.container, tag)
             for container_config in self.container_configs
             for tag in container_config.container.tags
             if (rule := container_config.rules.get(tag.name)) is not None
@@ -105,12 +113,17 @@ class TagDispatcher:
             observer=self.observer,
             within=self.first_turn_within,
         )
-        self._responding = frozenset(
+        self._responding = self._pixels_of(may_respond)
+
+    def _pixels_of(
+        self, applies: Callable[[parts.Container, parts.ContainerTag], bool]
+    ) -> frozenset[str]:
+        return frozenset(
             rule.pixel
             for container_config in self.container_configs
             for tag in container_config.container.tags
             if (rule := container_config.rules.get(tag.name)) is not None
-            and may_respond(container_config.container, tag)
+            and applies(container_config.container, tag)
         )
 
     def listens_to(self, source: str) -> bool:
@@ -126,19 +139,18 @@ class TagDispatcher:
         remarks: Sequence[TagRemark],
         *,
         source: Source,
-        request: Incoming,
-        client: str,
+        origin: EventOrigin,
         now: int,
         first: int,
         held: Mapping[int, str],
-        waits: BrowserWait | None = None,
     ) -> FiringResult:
         """Return an entry for each tag that fires for each event; indexes start at `first`.
 
         `held` is why conversions are held, by index: their tags are held, too. Also return the
-        reason for each tag of the source that does not fire. If a browser `waits`, run the first
+        reason for each tag of the source that does not fire. If a browser waits, run the first
         turns of tags that can add to the response.
         """
+        waits, request = origin.waits, origin.request
         until = self._first_turns.deadline() if waits is not None else 0.0
         trace = current()
         responses: dict[int, TagResponse] = {}
@@ -150,7 +162,7 @@ class TagDispatcher:
                 event=tag_event.event,  # type: ignore[arg-type]  # what JSON decoded into
                 now=now,
                 request=request,
-                client=client,
+                client=origin.client,
                 consent=granted(tag_event.native.consent),
             )
             parsed = ParsedTagEvent(tag_event, source=source, occasion=occasion, revoked=revoked)
@@ -170,7 +182,7 @@ class TagDispatcher:
                 )
                 for fired, rule in _with_rules(planned, container_config, source.name):
                     index = first + len(found)
-                    payload = self._payload(parsed, rule)
+                    payload = self._payload(parsed, rule, origin.call)
                     may_answer = rule.pixel in self._responding and tag_event.index not in held
                     if waits is not None and may_answer and parsed.is_sent:
                         given = RunInput(
@@ -183,7 +195,7 @@ class TagDispatcher:
                         if response is not None:
                             responses[index] = response
                             payload = _after_first_turn(payload, given, response)
-                    entry = self._entry(parsed, fired, rule, payload, index=index)
+                    entry = self._entry(parsed, fired, rule, payload, index=index, call=origin.call)
                     found.append(_held_with(entry, held, tag_event.index))
         return FiringResult(fired=tuple(found), unfired=tuple(unfired), responses=responses)
 
@@ -208,6 +220,7 @@ class TagDispatcher:
         payload: TagPayload,
         *,
         index: int,
+        call: TagCall | None = None,
     ) -> AcceptedConversion:
         verdict, name = parsed.verdict, parsed.name
         event = name if name in self._known else OTHER
@@ -217,6 +230,9 @@ class TagDispatcher:
             identity = f"{name}/{identity}"
         if fired.tag.firing is parts.Firing.EACH_TRIGGER:
             identity = f"{identity}/{fired.trigger}"
+        if call is not None:
+            # Tags run for each event, as at Google, also for one that has another's id.
+            identity = f"{identity}/{call.id}"
         sent = not parsed.is_suppressed
         seal = self.seal if rule.persons is PersonHandling.SEALED and sent else None
         return AcceptedConversion(
@@ -238,7 +254,7 @@ class TagDispatcher:
         whole = blake2b(seed.encode("utf-8", "replace"), key=self.salt[:64], digest_size=6)
         return int.from_bytes(whole.digest()) or 1
 
-    def _payload(self, parsed: ParsedTagEvent, rule: TagRule) -> TagPayload:
+    def _payload(self, parsed: ParsedTagEvent, rule: TagRule, call: TagCall | None) -> TagPayload:
         if parsed.is_suppressed:
             return _bare(parsed.name, parsed.source)
         hashed = rule.persons is PersonHandling.HASHED
@@ -252,6 +268,8 @@ class TagDispatcher:
             client=occasion.client,
             granted=dict(occasion.consent),
             draw=occasion.draw,
+            source=parsed.source.name if rule.pixel in self._calling else "",
+            call=call,
             preview="" if (trace := current()) is None else trace.id,
         )
 

@@ -21,6 +21,7 @@ from twite.gateway.preview.sessions import PreviewSessions
 from twite.gateway.preview.trace import RequestTrace
 from twite.gateway.tags.google.calls import GoogleCalls, InsertIds
 from twite.gateway.tags.google.requests import GoogleClient, GoogleRequestDenied, Sends
+from twite.gateway.tags.run.container_calls import ContainerCalls
 from twite.gateway.tags.run.outcome import RequestOutcome
 from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.gateway.tags.runtime.tag_log import TagLog
@@ -55,6 +56,7 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
     # False once another gateway may have claimed the deliveries of this one.
     may_send: Callable[[], bool] = lambda: True
     previews: PreviewSessions | None = None
+    container_calls: ContainerCalls | None = None  # None where the container does not run
 
     def trace(self, preview: str) -> RequestTrace | None:
         """Return the trace of a previewed delivery, while its session is open."""

@@ -68,7 +68,8 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of a run.
 
     `error` is the thrown error, or the exceeded limit. `barred` is why the tag did not run, which a
-    user must fix. `lost` is whether the engine process ended during one of its turns.
+    user must fix. `lost` is whether the engine process ended during one of its turns. `notes` are
+    added to the attempt's record.
     """
 
     outcome: RunResult = RunResult.SILENT
@@ -76,6 +77,7 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
     tried: tuple[RequestOutcome, ...] = ()
     barred: str | None = None
     lost: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def succeeded(self) -> bool:
@@ -126,6 +128,7 @@ def attempt_of(ran: RunOutcome, delivery: int, *, pixel: str, event: str, at: in
     )
     last = last or (ran.tried[-1] if ran.tried else None)
     words = [] if ran.tried else [NO_REQUEST]
+    words += ran.notes
     words += [] if ran.succeeded else [ran.reason]
     words += [last.words] if last is not None and last.words else []
     outcome = _outcome_of(ran)

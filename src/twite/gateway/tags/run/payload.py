@@ -20,6 +20,7 @@ from twite.domain.plural import plural
 from twite.gateway.ports.outbox import Outbox, RewrittenPayloads
 from twite.gateway.ports.secret_store import Seal
 from twite.gateway.ports.state import SealedSecret
+from twite.gateway.ports.tags import TagCall
 from twite.gtm.template.effects import SetCookie
 from twite.gtm.template.sandbox import Incoming
 
@@ -41,7 +42,8 @@ class TagPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `seed` is the seed of a first turn that ran before the response, 0 without one. `cookies` are
     digests of the cookies that it set. `pixels`: the browser sends its pixels. `preview` names
-    the trace of a preview session.
+    the trace of a preview session. `source` is the event's source if the tag may run the container;
+    `call` is the call of a tag that created the event.
     """
 
     pixel: str
@@ -56,6 +58,8 @@ class TagPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cookies: tuple[str, ...] = ()
     pixels: bool = False
     preview: str = ""
+    source: str = ""
+    call: TagCall | None = None
     sealed: bytes | None = None
 
     def __repr__(self) -> str:

@@ -19,6 +19,7 @@ from twite.redaction.vocabulary import person_in
 _NEVER: Final = frozenset(
     {"authorization", "proxy-authorization", "x-pixel-token", "content-length", "connection"}
 )
+RUN_CONTAINER: Final = "run_container"
 _ANY_NAME: Final = frozenset({EVERYTHING, r"[\s\S]*"})
 _PLAIN: Final = ("content-type", "host", "origin", "user-agent")
 _SECRET_PARAMETERS: Final = frozenset({"api_secret", "x-gtm-api-key"})
@@ -48,6 +49,35 @@ def readable(container: Container, tag: ContainerTag) -> ReadableRequest:
         policy(template.grants) for name, template in container.templates.items() if name in named
     ]
     return _joined(policies, variables)
+
+
+def readable_by_all(containers: Iterable[Container]) -> ReadableRequest:
+    """Return the parts that any tag, trigger or variable of the containers may read.
+
+    A tag that runs the container passes the request on to all of them.
+    """
+    policies: list[PermissionPolicy] = []
+    variables: list[Variable] = []
+    for container in containers:
+        variables += container.variables
+        used = {tag.template for tag in container.tags} | {each.template for each in variables}
+        policies += [
+            policy(template.grants)
+            for name, template in container.templates.items()
+            if name in used
+        ]
+    return _joined(policies, variables)
+
+
+def may_run_container(container: Container, tag: ContainerTag) -> bool:
+    """Return whether a tag, or its setup or cleanup tag, may run the container."""
+    templates = (container.templates.get(item.template) for item in _chain(container, tag))
+    return any(
+        grant.permission == RUN_CONTAINER
+        for template in templates
+        if template is not None
+        for grant in template.grants
+    )
 
 
 def may_respond(container: Container, tag: ContainerTag) -> bool:

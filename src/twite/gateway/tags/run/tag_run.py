@@ -23,6 +23,7 @@ from twite.gateway.tags.google.calls import InsertIds
 from twite.gateway.tags.run.outbound import MOST_REQUESTS, RunContext, TagOutbound, TemplateRun
 from twite.gateway.tags.run.outcome import TOO_LONG, RunOutcome
 from twite.gateway.tags.run.payload import TagPayload, cookie_mark
+from twite.gateway.tags.run.run_calls import RunCalls
 from twite.gateway.tags.run.run_input import RunInput
 from twite.gateway.tags.run.variables import PendingVariable, VariableCache
 from twite.gateway.tags.runtime.tag_log import LONGEST_LINE, TagLog, TagLogLine
@@ -43,7 +44,7 @@ from twite.gtm.template.effects import (
     SetCookie,
 )
 from twite.gtm.template.sandbox import EffectAnswer, RunResult, Turn
-from twite.gtm.template.template import TemplateUnusable
+from twite.gtm.template.template import TemplateKind, TemplateUnusable
 from twite.gtm.template.texts import UNDEFINED, Value
 from twite.redaction.mask_line import LineMask
 
@@ -86,6 +87,14 @@ class TagRun:
         self._way_out = TagOutbound(
             run_context, rule=rule, mask=self._mask, lines=self._lines, marks=self._marks
         )
+        self._calls = RunCalls(
+            run_context,
+            rule=rule,
+            payload=payload,
+            seed=seed,
+            lines=self._lines,
+            trace=preview,
+        )
 
     @property
     def left(self) -> bool:
@@ -93,8 +102,14 @@ class TagRun:
         return self._way_out.left
 
     async def run(self) -> RunOutcome:
-        """Run, and record the outcome for a preview. Raises nothing but CancelledError."""
+        """Run, and record the outcome for a preview, and for a tag that waits for this one.
+
+        Raises only CancelledError.
+        """
         ran = await self._to_the_end()
+        calls = self._run_context.container_calls
+        if calls is not None:
+            calls.end(self._payload.call, self._rule.name, succeeded=ran.succeeded)
         if self._recorder is not None:
             self._recorder.end("success" if ran.succeeded else ran.barred or ran.reason)
         return ran
@@ -125,7 +140,8 @@ class TagRun:
         return RunOutcome(
             outcome=outcome,
             error=error,
-            tried=tuple(self._way_out.tried),
+            tried=(*self._way_out.tried, *self._calls.unstored),
+            notes=tuple(self._calls.notes),
             lost=self.lost is not None,
         )
 
@@ -215,7 +231,10 @@ class TagRun:
             is_due = run.wake_at is not None and run.wake_at <= self._now(run)
             if run.error is None and (done or is_due):
                 run.tasks.difference_update(done)
-                await self._resume(run, tuple(task.result() for task in done))
+                answers = (task.result() for task in done)
+                # onStart precedes onComplete.
+                first = sorted(answers, key=lambda answer: answer.phase != "start")
+                await self._resume(run, tuple(first))
 
     async def _resume(self, run: TemplateRun, answers: tuple[EffectAnswer, ...]) -> None:
         now = self._now(run)
@@ -244,6 +263,8 @@ class TagRun:
                 run.error = f"the permission {lacked} does not allow one of its calls"
                 return
             await self._perform(effect, run)
+            if run.error is not None:
+                return
         if turn.error is not None:
             place = "" if turn.line is None else f" (line {turn.line})"
             run.error = self._mask.over(f"{turn.error}{place}", most=LONGEST_LINE)
@@ -262,7 +283,10 @@ class TagRun:
             case MessageEffect(type=kind, content=content):
                 await self._deliver(kind, content, by=run)
             case AfterEvent(id=id_):
-                run.after.append(id_)
+                if not self._calls.after_event(effect, run):
+                    run.after.append(id_)
+            case RunContainer() if run.template.kind is TemplateKind.TAG:
+                await self._calls.perform(effect, run)
             case _:
                 self._ignore(effect)
 
@@ -274,7 +298,7 @@ class TagRun:
             case Header() | BrowserPixel() if self._payload.seed:
                 pass
             case RunContainer():
-                self._lines.say_once("runContainer was ignored: a tag cannot run the container")
+                self._lines.say_once("runContainer was ignored: only tags and clients may call it")
             case _:
                 kind = type(effect).__name__
                 self._lines.say_once(
@@ -344,6 +368,7 @@ class TagRun:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._calls.close()
         for run in self._runs:
             if run.id:
                 self._worker.end(run.id)

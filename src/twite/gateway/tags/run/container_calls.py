@@ -1,0 +1,172 @@
+"""Calls of runContainer by tags: accept the created event, and wait for the tags that it fires.
+
+    call ─▶ limits ─▶ the event on disk ─▶ its tags run from their queues ─▶ the call has ended
+
+A repeated run that creates the same event gets the same call id, so the store drops the event's
+deliveries as duplicates.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from twite.domain.destination import Destination, Source
+from twite.domain.json_tree import Tree
+from twite.domain.submission import Endpoint
+from twite.domain.times import SECOND, spelled
+from twite.formats.event_data.consent import signals_of
+from twite.formats.event_data.conversions import found_of
+from twite.formats.page_visit import Visitor, cookies_of
+from twite.formats.parsed_request import ParsedRequest
+from twite.gateway.ingest.accept import Accept
+from twite.gateway.ingest.receipts import AcceptReceipt
+from twite.gateway.ports.tags import EventOrigin, TagCall
+from twite.gateway.preview.trace import RequestTrace, set_current
+from twite.gateway.tags.run.payload import TagPayload
+
+MOST_NESTED: Final = 5
+# Events created by one run and by the runs that its events cause.
+MOST_CREATED: Final = 100
+WAITS: Final = 5 * SECOND
+_MOST_ROOTS: Final = 10_000
+
+
+class EndedTags:
+    """The tags of a created event that have run once: their names, and whether they succeeded."""
+
+    def __init__(self) -> None:
+        self.tags: list[tuple[str, bool]] = []
+        self._changed = asyncio.Event()
+
+    def add(self, tag: str, *, succeeded: bool) -> None:
+        self.tags.append((tag, succeeded))
+        self._changed.set()
+
+    async def wait(self, names: Iterable[str], *, until: float) -> None:
+        """Wait until each of these tags has ended, or until a time of the event loop."""
+        expected = sorted(names)
+        while _lacks(self.tags, expected):
+            self._changed.clear()
+            left = until - asyncio.get_running_loop().time()
+            if left <= 0:
+                return
+            try:
+                await asyncio.wait_for(self._changed.wait(), left)
+            except TimeoutError:
+                return
+
+
+class ContainerCalls:
+    """Accepts the events that tags create. `sources` are the configured sources."""
+
+    def __init__(
+        self,
+        *,
+        accept: Accept,
+        sources: Iterable[Source],
+        destinations: Mapping[str, Destination],
+    ) -> None:
+        self._accept = accept
+        self._sources = {source.name: source for source in sources}
+        self._destinations = destinations
+        self._ended: dict[str, EndedTags] = {}
+        self._created: OrderedDict[str, set[str]] = OrderedDict()
+
+    def denied(self, call: TagCall, payload: TagPayload) -> str | None:
+        """Return why a call creates no event: a limit, or a source that is no longer configured."""
+        if len(call.tags) > MOST_NESTED:
+            return f"the event was created by {MOST_NESTED} nested calls, which is the limit"
+        if payload.source not in self._sources:
+            return "the event's source is not configured"
+        created = self._created.setdefault(call.root, set())
+        self._created.move_to_end(call.root)
+        while len(self._created) > _MOST_ROOTS:
+            self._created.popitem(last=False)
+        if call.id not in created and len(created) >= MOST_CREATED:
+            return f"the event's tags have created {MOST_CREATED} events, which is the limit"
+        created.add(call.id)
+        return None
+
+    async def accept(
+        self,
+        event: Mapping[str, Tree],
+        *,
+        call: TagCall,
+        payload: TagPayload,
+        trace: RequestTrace | None,
+    ) -> AcceptReceipt:
+        """Accept an event that a run with this payload creates.
+
+        Raises MalformedRequest, LedgerFull, LedgerUnavailable; nothing is stored then.
+        """
+        # In a task, because a trace is recorded by task.
+        return await asyncio.create_task(self._accepted(event, call, payload, trace))
+
+    async def _accepted(
+        self,
+        event: Mapping[str, Tree],
+        call: TagCall,
+        payload: TagPayload,
+        trace: RequestTrace | None,
+    ) -> AcceptReceipt:
+        set_current(None if trace is None else trace.prolonged())
+        source = self._sources[payload.source]
+        return await self._accept.found(
+            self._found(event, call, payload, source),
+            source=source,
+            endpoint=Endpoint.TAG,
+            origin=EventOrigin(request=payload.request, client=payload.client, call=call),
+        )
+
+    def _found(
+        self, event: Mapping[str, Tree], call: TagCall, payload: TagPayload, source: Source
+    ) -> ParsedRequest:
+        headers = dict(payload.request.headers)
+        found = found_of(
+            [event],
+            source=source,
+            destinations=self._destinations,
+            visitor=Visitor(
+                trusted=True,
+                referer=headers.get("referer"),
+                cookies=cookies_of(headers.get("cookie", "")),
+                now=payload.at,
+                # The event's consent counts for all events that its tags create.
+                consent={**payload.granted, **signals_of(payload.event, opted_out=False)},
+            ),
+            repeated=[f"runContainer {call.id}"],
+        )
+        click = next((person.twclid for person in payload.identifiers if person.twclid), None)
+        return msgspec.structs.replace(
+            found,
+            conversions=tuple(
+                msgspec.structs.replace(
+                    native, time=native.time or spelled(payload.at), twclid=native.twclid or click
+                )
+                for native in found.conversions
+            ),
+        )
+
+    def expect(self, call: TagCall) -> EndedTags:
+        """Collect the tags of a call's event that end from now on, until `forget`."""
+        return self._ended.setdefault(call.id, EndedTags())
+
+    def forget(self, call: TagCall) -> None:
+        self._ended.pop(call.id, None)
+
+    def end(self, call: TagCall | None, tag: str, *, succeeded: bool) -> None:
+        """Record that a tag of a call's event has run."""
+        ended = None if call is None else self._ended.get(call.id)
+        if ended is not None:
+            ended.add(tag, succeeded=succeeded)
+
+
+def _lacks(ended: Iterable[tuple[str, bool]], expected: list[str]) -> bool:
+    left = list(expected)
+    for tag, _ in ended:
+        if tag in left:
+            left.remove(tag)
+    return bool(left)

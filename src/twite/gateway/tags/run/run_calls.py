@@ -1,0 +1,165 @@
+"""The calls of runContainer of one tag run: onStart, onComplete, and callbacks of their events."""
+
+import asyncio
+from collections import Counter
+from dataclasses import KW_ONLY, dataclass, field
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from twite.domain.errors import MalformedRequest, TransientError
+from twite.domain.times import SECOND
+from twite.gateway.ports.events import ContainerCalled
+from twite.gateway.ports.tags import TagCall, TagOutcome, TagRule
+from twite.gateway.preview.trace import RequestTrace
+from twite.gateway.tags.run.container_calls import WAITS, EndedTags
+from twite.gateway.tags.run.outbound import RunContext, TemplateRun
+from twite.gateway.tags.run.outcome import RequestOutcome
+from twite.gateway.tags.run.payload import TagPayload
+from twite.gateway.tags.runtime.tag_log import TagLog
+from twite.gtm.template.effects import AfterEvent, RunContainer
+from twite.gtm.template.sandbox import EffectAnswer
+from twite.redaction.scrub_text import free_text
+
+if TYPE_CHECKING:
+    from twite.domain.json_tree import Tree
+
+_NOT_HERE: Final = "runContainer was ignored: this command does not run the container"
+_MOST_NOTES: Final = 5
+_ENCODER: Final = msgspec.json.Encoder(order="deterministic")
+
+
+class CreatedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that the run created: its tags, and those that have ended."""
+
+    call: TagCall
+    tags: tuple[TagOutcome, ...] = ()
+    ended: EndedTags | None = None
+    at: float = 0
+    until: float = 0
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class RunCalls:
+    """Performs the calls of one run. `notes` name the created events, for the attempt's record."""
+
+    run_context: RunContext
+    _: KW_ONLY
+    rule: TagRule
+    payload: TagPayload
+    seed: int
+    lines: TagLog
+    trace: RequestTrace | None
+    notes: list[str] = field(init=False, default_factory=list)
+    unstored: list[RequestOutcome] = field(init=False, default_factory=list)
+    _events: dict[tuple[TemplateRun, int], CreatedEvent] = field(init=False, default_factory=dict)
+    _seen: Counter[bytes] = field(init=False, default_factory=Counter)
+
+    async def perform(self, effect: RunContainer, run: TemplateRun) -> None:
+        """Create the event, and call the template back. If it cannot be stored, the run fails."""
+        created = await self._created(effect)
+        if created is None:
+            run.error = "the event of runContainer could not be stored"
+            return
+        self._events[run, effect.id] = created
+        if effect.on_start:
+            run.tasks.add(asyncio.create_task(_answered(EffectAnswer(id=effect.id, phase="start"))))
+        if effect.on_complete:
+            run.tasks.add(asyncio.create_task(self._completed(effect.id, created)))
+
+    def after_event(self, effect: AfterEvent, run: TemplateRun) -> bool:
+        """Call back when the tags of a created event have ended; False for the run's own event."""
+        created = self._events.get((run, effect.event))
+        if created is not None:
+            run.tasks.add(asyncio.create_task(self._completed(effect.id, created)))
+        return created is not None
+
+    def close(self) -> None:
+        """Collect no more tags that end."""
+        if self.run_context.container_calls is not None:
+            for created in self._events.values():
+                self.run_context.container_calls.forget(created.call)
+
+    async def _created(self, effect: RunContainer) -> CreatedEvent | None:
+        calls, call = self.run_context.container_calls, self._call(effect)
+        if calls is None:
+            self.lines.say_once(_NOT_HERE)
+            return CreatedEvent(call=call)
+        denied = calls.denied(call, self.payload)
+        if denied is not None:
+            self.lines.say_once(f"runContainer was ignored: {denied}")
+            self._count("limit")
+            return CreatedEvent(call=call)
+        loop = asyncio.get_running_loop()
+        ended = calls.expect(call)
+        try:
+            receipt = await calls.accept(
+                effect.event, call=call, payload=self.payload, trace=self.trace
+            )
+        except MalformedRequest as malformed:
+            calls.forget(call)
+            self.lines.say(f"runContainer was ignored: {malformed}")
+            self._count("unreadable")
+            return CreatedEvent(call=call)
+        except TransientError as passing:
+            calls.forget(call)
+            # Not an answer of the tag's vendor: the run is retried like a request without one.
+            self.unstored.append(RequestOutcome(status=None, words=passing.reason, left=False))
+            self._count("failed")
+            return None
+        self._count("accepted")
+        self._note(effect, receipt.receipt)
+        within = min(WAITS, self.rule.timeout // 2) / SECOND
+        return CreatedEvent(
+            call=call, tags=receipt.tags, ended=ended, at=loop.time(), until=loop.time() + within
+        )
+
+    def _call(self, effect: RunContainer) -> TagCall:
+        """Return the call: the same in each run of this delivery that creates the same event."""
+        before = self.payload.call
+        tags = (*(() if before is None else before.tags), self.rule.name)
+        run = (self.rule.pixel, self.seed, self.payload.at, "" if before is None else before.id)
+        digest = blake2b(_ENCODER.encode((run, effect.event)), digest_size=8).digest()
+        self._seen[digest] += 1
+        id_ = blake2b(digest + self._seen[digest].to_bytes(2), digest_size=8).hexdigest()
+        root = blake2b(_ENCODER.encode(run), digest_size=8).hexdigest()
+        return TagCall(id=id_, root=root if before is None else before.root, tags=tags)
+
+    def _note(self, effect: RunContainer, receipt: str) -> None:
+        name = free_text(str(effect.event.get("event_name") or "")[:64]) or "an event"
+        if len(self.notes) < _MOST_NOTES:
+            self.notes.append(f"runContainer created {name}, receipt {receipt}")
+
+    async def _completed(self, id_: int, created: CreatedEvent) -> EffectAnswer:
+        ended = created.ended
+        if ended is not None and not (self.trace is not None and self.trace.sends_nothing):
+            # Tags that called wait in the queue of a run that may wait for this one.
+            awaited = [
+                outcome.tag
+                for outcome in created.tags
+                if outcome.status == "queued" and outcome.tag not in created.call.tags
+            ]
+            await ended.wait(awaited, until=created.until)
+        return EffectAnswer(id=id_, phase="complete", value={"tags": _statuses(created)})
+
+    def _count(self, result: str) -> None:
+        self.run_context.observer.see(ContainerCalled(tag=self.rule.pixel, result=result))
+
+
+def _statuses(created: CreatedEvent) -> "list[Tree]":
+    ended = list(() if created.ended is None else created.ended.tags)
+    took = int((asyncio.get_running_loop().time() - created.at) * SECOND)
+    found: list[Tree] = []
+    for outcome in created.tags:
+        status, time = str(outcome.status), 0
+        result = next((each for each in ended if each[0] == outcome.tag), None)
+        if result is not None:
+            ended.remove(result)
+            status, time = "success" if result[1] else "failure", took
+        found.append({"id": outcome.tag, "status": status, "executionTime": time})
+    return found
+
+
+async def _answered(answer: EffectAnswer) -> EffectAnswer:
+    return answer

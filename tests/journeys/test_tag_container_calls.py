@@ -1,0 +1,145 @@
+"""A tag of a container creates events: its tags and X get them, once, and a person can see it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from house import Gateway, command, wait_for
+from test_container import conversions_at, hit
+from test_tag_preview import Preview, Previewing
+from vendor import Vendor
+
+pytestmark = pytest.mark.journey
+
+TWCLID = "23opevjt88psuo13lu8d020qkn"
+CALLER = """___INFO___
+{"type": "TAG", "displayName": "Caller", "containerContexts": ["SERVER"]}
+___SANDBOXED_JS_FOR_SERVER___
+const runContainer = require('runContainer'), get = require('getEventData');
+const log = require('logToConsole'), after = require('addEventCallback');
+const send = require('sendHttpRequest'), JSON = require('JSON');
+const id = get('transaction_id');
+runContainer({event_name: 'loop', event_id: 'L-' + id, n: get('n') + 1});
+if (get('event_name') === 'loop') return data.gtmOnSuccess();
+const signUp = {event_name: 'sign_up', event_id: 'S-' + id, page_location: get('page_location')};
+runContainer(signUp, (bind) => {
+  bind(after)((container, all) => {
+    log(bind(get)('event_id') + ': ' + all.tags.map((tag) => tag.id + ' ' + tag.status).join());
+    const body = JSON.stringify({caller: id});
+    send('https://caller.example/', {method: 'POST'}, body).then((answer) => {
+      return answer.statusCode < 300 ? data.gtmOnSuccess() : data.gtmOnFailure();
+    });
+  });
+}, (bind) => log('start of ' + bind(get)('event_id')));
+___SERVER_PERMISSIONS___
+[{"instance": {"key": {"publicId": "run_container", "versionId": "1"}, "param": []}},
+ {"instance": {"key": {"publicId": "read_event_metadata", "versionId": "1"}, "param": []}},
+ {"instance": {"key": {"publicId": "logging", "versionId": "1"}, "param": [
+  {"key": "environments", "value": {"type": 1, "string": "all"}}]}},
+ {"instance": {"key": {"publicId": "read_event_data", "versionId": "1"}, "param": [
+  {"key": "eventDataAccess", "value": {"type": 1, "string": "any"}}]}},
+ {"instance": {"key": {"publicId": "send_http", "versionId": "1"}, "param": [
+  {"key": "allowedUrls", "value": {"type": 1, "string": "any"}}]}}]
+"""
+MAIL = (
+    CALLER.partition("___SANDBOXED")[0].replace("Caller", "Mail")
+    + """
+___SANDBOXED_JS_FOR_SERVER___
+const body = require('JSON').stringify({mail: require('getEventData')('event_id')});
+require('sendHttpRequest')('https://mail.example/v1', {method: 'POST'}, body).then((answer) => {
+  return answer.statusCode < 300 ? data.gtmOnSuccess() : data.gtmOnFailure();
+});
+___SERVER_PERMISSIONS___
+"""
+    + CALLER.partition("___SERVER_PERMISSIONS___\n")[2]
+)
+CONTAINER = """
+[[template]]
+name = "Caller"
+file = "caller.tpl"
+[[template]]
+name = "Mail"
+file = "mail.tpl"
+[[trigger]]
+name = "orders"
+when = [{ left = "{{_event}}", operator = "matches", right = "^(purchase|loop)$" }]
+[[trigger]]
+name = "people"
+when = [{ left = "{{_event}}", operator = "equals", right = "sign_up" }]
+[[tag]]
+name = "caller"
+template = "Caller"
+triggers = ["orders"]
+[[tag]]
+name = "mail"
+template = "Mail"
+triggers = ["people"]
+"""
+
+
+def with_container(folder: Path, x: str, vendor: str) -> Gateway:
+    gateway = Gateway(folder, x)
+    (folder / "caller.tpl").write_text(CALLER)
+    (folder / "mail.tpl").write_text(MAIL)
+    (folder / "container.toml").write_text(CONTAINER)
+    settings = gateway.config.read_text().replace('level = "warning"', 'level = "info"')
+    settings = settings.replace("region =", 'origins = ["https://shop.example"]\nregion =')
+    gateway.config.write_text(
+        f'{settings}\n[container]\nfile = "container.toml"\n'
+        f'redirect = {{ "*" = "{vendor.removesuffix("/in")}" }}\n'
+    )
+    return gateway
+
+
+def test_events_that_a_tag_creates_reach_tags_and_x_once_although_its_run_is_repeated(
+    tmp_path, x_emulator
+):
+    # The first answer to the caller is an error: its run is repeated.
+    vendor = Vendor()
+    vendor.behaviour = lambda count: 500 if "mail" in str(vendor.came) and count == 1 else 200
+    with vendor, with_container(tmp_path, x_emulator.url, vendor.url) as gateway:
+        hit(gateway, "purchase", ep__transaction_id="order-1", gcs="G111", ep__twclid=TWCLID)
+        wait_for(lambda: vendor.count() == 3, gateway.ended)
+        balance = gateway.drained()
+        shown = command(gateway, "show", "S-order-1").stdout
+        caller = command(gateway, "show", "order-1", "--pixel", "tag:caller").stdout
+        metrics = gateway.get("/metrics")[1]["text"]
+        log = gateway.log()
+
+    assert vendor.came == [{"mail": "S-order-1"}, {"caller": "order-1"}, {"caller": "order-1"}]
+    assert sorted(conversions_at(x_emulator)) == ["S-order-1", "order-1"]
+    assert TWCLID in json.dumps(conversions_at(x_emulator)["S-order-1"]["identifiers"])
+    assert balance["balance"] == 0
+    assert "event o8z6m of pixel o8z6j: delivered" in shown
+    assert "of pixel tag:mail: delivered" in shown
+    assert "runContainer created sign_up, receipt" in caller
+    assert "S-order-1: mail success" in log
+    assert "S-order-1: mail duplicate" in log
+    assert "created by 5 nested calls, which is the limit" in log
+    assert 'twite_tag_container_calls_total{pixel="tag:caller",result="limit"} 1' in metrics
+
+
+@pytest.mark.parametrize("sends_nothing", [False, True])
+def test_a_preview_shows_the_created_event_and_its_tags(tmp_path, x_emulator, sends_nothing):
+    more = ("--send-nothing",) if sends_nothing else ()
+    with Vendor() as vendor, with_container(tmp_path, x_emulator.url, vendor.url) as gateway:
+        preview = Preview(gateway, *more)
+        Previewing(gateway, preview.token).ask(
+            "POST", "/g/collect?v=2&tid=G-1&cid=1.2&en=purchase&ep.transaction_id=T-1&gcs=G111"
+        )
+        seen = preview.until(
+            lambda seen: (
+                {run["name"] for run in seen["runs"]} >= {"caller", "mail"}
+                and all(run["outcome"] == "success" for run in seen["runs"])
+            )
+        )
+        preview.stop()
+        balance = gateway.drained()
+
+    names = {event["name"] for event in seen["events"]}
+    assert {"purchase", "sign_up", "loop"} <= names
+    [event] = [event for event in seen["events"] if event["name"] == "sign_up"]
+    assert ("mail", True) in [(tag["name"], tag["good"]) for tag in event["tags"]]
+    assert bool(vendor.count()) is not sends_nothing
+    assert bool(balance["received"]) is not sends_nothing
+    assert balance["balance"] == 0
