@@ -39,7 +39,7 @@ LOGIN: Final = f"{ROOT}/sign-in"
 MOST_FORM: Final = 1 << 20
 _MOST_SAID: Final = 256
 _MOST_AT_ONCE: Final = 8
-# Repeated attempts do not fill the audit log.
+# Repeated attempts are not written again, so that they do not fill the audit log.
 _NOTED_EVERY: Final = 10 * MINUTE
 POLICY: Final = (
     "default-src 'none'; "
@@ -58,7 +58,7 @@ HEADERS: Final = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-    # Not no-referrer: browsers would then hide the origin of our own forms from us.
+    # Not no-referrer, because browsers would then hide the origin of the console's own forms.
     "referrer-policy": "same-origin",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -87,7 +87,7 @@ class Console:
         observer: Observer,
         known_as: str,
     ) -> None:
-        # Every route there is, in the order of the navigation.
+        # All routes, in the order of the navigation.
         self.routes = tuple(route for page in pages for route in page.routes)
         self._paths = [(compile_path(route.path), route) for route in self.routes]
         self._entrance = entrance
@@ -130,7 +130,7 @@ class Console:
             response.headers["strict-transport-security"] = _HSTS
         await response(scope, receive, send)
 
-    # What pages call; see page.Surroundings.
+    # The services of pages; see page.Surroundings.
 
     def draw(self, visit: PageRequest, template: str, values: Mapping[str, object]) -> str:
         """Render a page within the layout."""
@@ -215,7 +215,7 @@ class Console:
         )
 
     async def _form(self, request: Request, name: AllowedHost, token: str) -> FormData:
-        """Read a form, and refuse one that no page of ours sent."""
+        """Read a form. Refuse a form that no page of the console sent."""
         refuse_strangers(request, name)
         body = b""
         async for chunk in request.stream():
@@ -287,7 +287,7 @@ class Console:
         )
 
     def _plain(self, request: Request, closed: AccessDenied) -> Response:
-        """Say why not, on a page without anything of anybody."""
+        """Respond with the reason, on a page without personal data."""
         values = {
             "title": closed.title,
             "sentence": closed.sentence,

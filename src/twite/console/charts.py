@@ -7,8 +7,8 @@ import msgspec
 
 WIDTH: Final = 720.0
 HEIGHT: Final = 150.0
-_GAP: Final = 0.28  # of a column's place
-_LEAST: Final = 1.5  # what is there can be seen
+_GAP: Final = 0.28  # the share of a column's width
+_LEAST: Final = 1.5  # the smallest visible height
 _LABELS: Final = 6
 
 

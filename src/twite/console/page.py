@@ -16,7 +16,7 @@ from twite.domain.people.users import AuditEvent, Role, Viewer
 from twite.gateway.identity.authentication import AuthenticatedSession, Authentication
 
 MOST_FIELDS = 2_000
-# In a path with its query; all else, as of an id that X gave, is spelled out.
+# Characters allowed in a path with its query; all others, as in an id from X, are percent-encoded.
 _KEPT = "/?&=%:@+,;~"
 
 
@@ -59,7 +59,7 @@ class FormData:
     """The fields of a form or of a query string."""
 
     def __init__(self, text: str) -> None:
-        """Raises ValueError where there are too many fields."""
+        """Raises ValueError if there are too many fields."""
         self._fields = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS)
 
     def first(self, name: str, default: str = "") -> str:
@@ -80,7 +80,7 @@ class FormData:
 
 
 def _whole(text: str) -> list[int]:
-    """Return the number that it is; nothing where it is none, or longer than any of ours."""
+    """Return a text as a number; None if it is not a number, or longer than any of Twite's."""
     return [int(text)] if text.isascii() and text.isdigit() and len(text) <= 15 else []
 
 
@@ -117,7 +117,7 @@ class PageContext(Protocol):
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class PageRequest:
-    """One request: its user, its fields, and methods that answer it."""
+    """One request: its user, its fields, and methods that respond to it."""
 
     request: Request
     route: PageRoute
@@ -169,7 +169,7 @@ class PageRequest:
         return Response(status_code=303, headers={"location": quote(path, safe=_KEPT)})
 
     async def note(self, what: str, subject: str = "", detail: str = "") -> None:
-        """Write the intended action into the audit log."""
+        """Write an action that is about to happen into the audit log."""
         await self.surroundings.note(self.audit_event(what, subject, detail))
 
     def audit_event(self, what: str, subject: str = "", detail: str = "") -> AuditEvent:

@@ -156,12 +156,12 @@ def _spelled_out(c: str) -> str:
     return f"⟨U+{ord(c):04X}⟩"
 
 
-# What a spreadsheet takes for the beginning of a formula, in both widths. (OWASP ASVS 1.2.10)
+# Characters with which a spreadsheet formula begins, in both widths. (OWASP ASVS 1.2.10)
 _FORMULA: Final = frozenset(
     "=+-@\t\r\n\0\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
     "\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"
 )
-_LONGEST_CELL: Final = 32_767  # what a cell of a spreadsheet holds
+_LONGEST_CELL: Final = 32_767  # the size limit of a spreadsheet cell
 
 
 def cell(text: str) -> str:

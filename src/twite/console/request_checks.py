@@ -20,7 +20,7 @@ Network = IPv4Network | IPv6Network
 Themes: Final = ("auto", "light", "dark")
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
-# No part of the path leads upward, however it is spelled.
+# No part of the path leads to a parent folder, in any spelling.
 _INSIDE: Final = re.compile(
     r"/console(?:/(?!(?:\.|%2[eE]){1,2}(?:[/?]|$))[\w.~%@:+-]+)*/?(?:\?[\w.~%&=@:+/-]*)?",
     re.ASCII,
@@ -29,7 +29,7 @@ _YEAR_SECONDS: Final = 365 * 86_400
 
 
 class AccessDenied(Exception):
-    """The request is refused, with a sentence that says why."""
+    """The request is refused, with a sentence that gives the reason."""
 
     def __init__(self, status: int, title: str, sentence: str) -> None:
         super().__init__(sentence)

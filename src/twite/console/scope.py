@@ -22,7 +22,7 @@ TONES: Final[Mapping[State, str]] = {
     State.DEAD: "bad",
     State.SUPPRESSED: "none",
 }
-# The ends of a flow, in the order in which they are drawn.
+# The final states of conversions, in the order of the chart.
 ENDS: Final = (
     ("delivered", "ok"),
     ("pending", "wait"),
@@ -111,7 +111,7 @@ class EventNames:
         self._destinations = destinations
 
     def __call__(self, pixel: str, event: str) -> str:
-        """Return our name of an event; "" where it has none."""
+        """Return the name of an event in the settings; "" if it has none."""
         destination = self._destinations.get(pixel)
         events = {} if destination is None else destination.events
         return next((name for name, id_ in events.items() if id_ == event), "")

@@ -21,7 +21,7 @@ def client_address(peer: str, forwarded: Sequence[bytes], trusted: Iterable[Netw
     `peer` is the other end of the connection; `forwarded` holds the values of X-Forwarded-For in
     the order of the request. The entries are read from the right, as long as each hop is in
     `trusted`, because a client can forge entries further left. An entry that is not an address ends
-    the walk at the proxy that wrote it. None if `peer` is None.
+    the search at the proxy that wrote it. None if `peer` is None.
     """
     here = _address(peer)
     if here is None:

@@ -42,7 +42,8 @@ class HttpApplication:
         origins = Origins(
             given.sources, clock=clock, rate=settings.browser_rate, trusted_proxies=proxies
         )
-        # Requests that show no key have gates of their own, so that they cannot fill the other.
+        # Requests without a key have separate gates, so that they cannot fill the gate of the
+        # others.
         page_gate, client_gate = (
             AdmissionGate(requests=limits.page_requests, size=limits.page_in_hand, largest=largest)
             for largest in (limits.page_body, limits.body)
@@ -81,7 +82,7 @@ class HttpApplication:
         self._routes = RouteFinder(routes)
         self._patience = RefusalThrottle(clock=clock, trusted_proxies=proxies)
         self._cheap = CheapRequests((self._services.gate, page_gate, client_gate))
-        # None: all requests take the ordinary route.
+        # None: all requests are handled by the ordinary routes.
         self.direct: DirectIntake | None = DirectIntake(self._services, self._patience)
         self._closing = False
 
@@ -121,8 +122,8 @@ class HttpApplication:
             else:
                 answer = await self._claimed(route, parameters, scope, receive)
         except (ClientGone, asyncio.CancelledError):
-            # Nobody is there to answer: the client left, or the server cut the connection off at
-            # the end of its shutdown time. Raising would only log a fault.
+            # No client is waiting: the client left, or the server closed the connection at the end
+            # of the shutdown time. An exception would only log an error.
             return
         if trace is not None:
             record_answer(trace, answer)
@@ -137,7 +138,7 @@ class HttpApplication:
         scope: Scope,
         receive: Receive,
     ) -> HttpResponse:
-        """Answer by the client template that claims the request, or by its route."""
+        """Respond by the client template that claims the request, or by its route."""
         if self._clients is not None:
             try:
                 found, receive = await self._clients.answer(scope, receive)

@@ -1,4 +1,4 @@
-"""Source keys, API keys and OAuth nonces: who sends a request, and what the requester may see."""
+"""Source keys, API keys and OAuth nonces: who sends a request, and what this requester may see."""
 
 import base64
 import binascii
@@ -102,7 +102,8 @@ class SourceKeys:
             return data
         is_odd = (b"%" in data or b"\\u00" in data) and _ODDLY_ENCODED.search(data) is not None
         for plain, spelled in self._spelled:
-            # No encoder touches letters and digits: the slow search is for what may hold the key.
+            # Encodings never change letters and digits. The slow search is only for texts that may
+            # contain a key.
             if is_odd or plain in data:
                 data = spelled.sub(MASK, data)
         for plain, spelled in self._packed:
@@ -111,7 +112,7 @@ class SourceKeys:
         return data
 
     def _unpacked(self, part: bytes) -> bytes:
-        """Return a parameter; one that holds a source key in base 64 has it as MASK there."""
+        """Return a parameter; a value that contains a source key in base64 is replaced by MASK."""
         name, _, value = part.partition(b"=")
         if len(value) < _SHORTEST_HIDDEN:
             return part
@@ -144,10 +145,10 @@ class _Hint(Protocol):
 
 
 def _hint_of(plains: Iterable[bytes]) -> _Hint | None:
-    """Return a pattern for what any source key shows, whose search reads the data once.
+    """Return a pattern that matches part of any source key, so that one search covers the data.
 
-    None if there is no such pattern: a key of signs alone shows nothing, and many keys need too
-    large an automaton.
+    None if there is no such pattern: a key of special characters has no part to match, and many
+    keys need too large an automaton.
     """
     plains = tuple(plains)
     if not all(plains):
@@ -167,10 +168,10 @@ def _longest_plain(key: bytes) -> bytes:
 
 
 def _packed(key: bytes) -> set[bytes]:
-    """Return what shows of a key in base 64, in either alphabet.
+    """Return the parts of a key that its base64 form always contains, in either alphabet.
 
-    There are three, by where in a group of three bytes the key begins. The letters at its ends
-    say something of what stands beside it, and are not among them.
+    There are three, by the position in a group of three bytes at which the key begins. The letters
+    at its ends depend on the neighboring text, and are not included.
     """
     texts = set()
     for before in range(3):
@@ -181,7 +182,7 @@ def _packed(key: bytes) -> set[bytes]:
 
 
 def _spelled(key: bytes) -> re.Pattern[bytes]:
-    """Return a pattern for a key in each way that a request may spell it."""
+    """Return a pattern for a key in every encoding that a request may use."""
     return re.compile(b"".join(map(_spelled_letter, key)))
 
 
@@ -206,14 +207,14 @@ def _unauthorized(code: str, message: str) -> HttpResponse:
 
 
 MASK: Final = b"***"
-# A shorter one is a word that anybody may say: `twite check` warns of it.
+# A shorter key could be an ordinary word. `twite check` warns of short keys.
 _SHORTEST_HIDDEN: Final = 12
-# So many are looked for one after the other: the engine of patterns lets other threads run at each
-# search, which costs as much as these.
+# Up to this many keys are searched one after the other. Each search with a pattern lets other
+# threads run, which costs as much as these searches.
 _FEW: Final = 50
 _HINT_MEMORY: Final = 16 * 1024 * 1024  # bytes
 _PLAIN: Final = re.compile(rb"[A-Za-z0-9]+")
-# A letter or a digit that somebody encoded, though it needed no encoding.
+# A letter or digit that a client encoded needlessly.
 _ODDLY_ENCODED: Final = re.compile(rb"(?:%(?:25){0,4}|\\u00)(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa])")
 _URL_ALPHABET: Final = bytes.maketrans(b"+/", b"-_")
 _ONE_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")

@@ -11,8 +11,8 @@ from starlette.types import Receive
 
 from twite.http.responses import ClientGone, HttpRefusal, HttpResponse, error
 
-_GZIP: Final = 31  # zlib's word for: a gzip wrapper, with the largest window
-_ZSTD_WINDOW: Final = 8 * 1024 * 1024  # RFC 9659: more must not be asked of a receiver
+_GZIP: Final = 31  # zlib's code for a gzip wrapper with the largest window
+_ZSTD_WINDOW: Final = 8 * 1024 * 1024  # RFC 9659: receivers must support no larger window
 _JSON_TYPE: Final = re.compile(
     rb"\s*application/json\s*(?:;\s*charset\s*=\s*\"?utf-8\"?\s*)?;?\s*", re.IGNORECASE
 )

@@ -109,7 +109,7 @@ def _suffixes() -> PublicSuffixList:
 
 Signals = Mapping[str, str | bool]
 
-# Keeping anything on the device needs the consent that keeping a click needs.
+# Storing anything on the device needs the same consent as storing a click.
 _SOME_CLICK: Final = Click(id="click")
 # The rules of a consent verdict under which nobody has denied consent.
 _UNDECIDED: Final = frozenset({"missing", "unclear"})
@@ -179,7 +179,7 @@ def keeping_client(
 def allowances(
     signal_sets: Iterable[Signals], policy: ConsentPolicy, now: int
 ) -> frozenset[bool | None]:
-    """Return whether each set of signals allows keeping a click on the device; see `_allowed`."""
+    """Return whether each set of signals allows storing a click on the device; see `_allowed`."""
     return frozenset(_allowed(_SOME_CLICK, signals, policy, now) for signals in signal_sets)
 
 
@@ -189,7 +189,7 @@ def called(headers: Mapping[bytes, bytes]) -> str | None:
 
 
 def _allowed(click: Click, signals: Signals, policy: ConsentPolicy, now: int) -> bool | None:
-    """Return whether consent lets us keep a click on the device, by the rules for sending it.
+    """Return whether consent allows storing a click on the device, by the rules for sending it.
 
     None: consent is needed, and the person has neither given nor denied it.
     """

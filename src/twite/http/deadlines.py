@@ -22,10 +22,10 @@ from twite.http.limits import Crowd, HttpLimits
 from twite.http.responses import EXTENSION, HttpResponse, again, error
 
 _NEVER: Final = float("inf")
-# How much is parsed at once, unless a body of known length continues: one read may hold thousands
-# of requests, and each becomes objects of many times its size.
+# The maximum number of bytes parsed at once, except within a body of known length. One read may
+# contain thousands of requests, and the objects of each are many times as large.
 _SLICE: Final = 1_024
-_CHUNK_LINE: Final = 12  # of a chunk besides its data: up to 8 digits of its size, two line ends
+_CHUNK_LINE: Final = 12  # of a chunk besides its data: up to 8 digits, and two line ends
 
 
 class Config(uvicorn.Config):
@@ -76,10 +76,11 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.extensions: dict[str, dict[object, object]] = {EXTENSION: {"connection": self}}
         self.closing = False
         self.last = False
-        self.head_size = 0  # of the head that is parsed, by its names and values
-        self.unfinished = 0  # size of the unfinished head: the parser keeps it without a limit
+        self.head_size = 0  # bytes of the parsed headers, names and values
+        # Bytes of the unfinished headers, which the parser buffers without a limit.
+        self.unfinished = 0
         self.body_bytes = 0
-        self.beside = 0  # of a body in chunks: extensions and trailers
+        self.beside = 0  # bytes of extensions and trailers in a chunked body
         self.discarded = 0
         self.held = b""
 
@@ -118,8 +119,8 @@ class DeadlineProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            # No other protocol is spoken here: answer in HTTP/1.1 and end the connection, since the
-            # following bytes may be in another protocol.
+            # No other protocol is supported. Respond in HTTP/1.1 and close the connection, because
+            # the following bytes may be in the other protocol.
             if self.cycle is not None:
                 self.cycle.keep_alive = False
             return False
@@ -189,8 +190,8 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def _begin_request(self) -> None:
         super().on_headers_complete()
-        # The application runs in the loop's next turn and finds the connection here. A request that
-        # held itself would need garbage collection, so it holds the connection.
+        # The application runs in the next turn of the loop and finds the connection here. The
+        # request must not refer to itself, because it would then need garbage collection.
         self.scope["extensions"] = self.extensions
 
     def on_chunk_header(self) -> None:
@@ -234,13 +235,13 @@ class DeadlineProtocol(HttpToolsProtocol):
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
         elif self.in_body and (self.last or self.expect_100_continue):
-            # Refused before its body came, or before `100 Continue`: the client may or may not send
-            # the body.
+            # Refused before its body arrived, or before `100 Continue`: the client may or may not
+            # send the body.
             self._linger()
         elif not self.in_body and not self.in_headers:
             self.due = self.loop.time() + self.limits.idle_seconds
         if self.held and not self.pipeline:
-            # In the loop's next turn, so that other connections get theirs.
+            # In the next turn of the loop, so that other connections get their turns.
             self.loop.call_soon(self._go_on)
         elif not self.pipeline:
             self.flow.resume_reading()
@@ -273,10 +274,10 @@ class DeadlineProtocol(HttpToolsProtocol):
         if now < self.due:
             return
         if self.closing or self.transport.is_closing():
-            # It is closing, and the client neither reads the rest nor leaves.
+            # The connection is closing, and the client neither reads the rest nor disconnects.
             self.transport.abort()
         elif self.flow.read_paused:
-            # We are the ones who do not read.
+            # Twite itself is not reading.
             self.due = now + self.limits.body_seconds
         elif self.in_headers or (self.in_body and not self.cycle.response_started):
             self.refuse(_TOO_SLOW)
@@ -284,8 +285,8 @@ class DeadlineProtocol(HttpToolsProtocol):
             self.end()
 
     def refuse(self, answer: HttpResponse) -> None:
-        """Answer without the application, and close when the client had time to read."""
-        # The unfinished head is of no more use, and may be large.
+        """Respond without the application, and close when the client has had time to read."""
+        # The unfinished headers are no longer needed, and may be large.
         if self.in_headers:
             self.headers.clear()
         if self.active is not None:
@@ -312,9 +313,9 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.transport.write(b"".join((*head, b"\r\n", answer.body)))
 
     def _linger(self) -> None:
-        """Send nothing more, but read until the client leaves or a deadline passes.
+        """Send nothing more, but read until the client disconnects or a deadline passes.
 
-        Closing while the client still sends would reset the connection, and lose the answer.
+        Closing while the client still sends would reset the connection and lose the response.
         """
         self.closing = True
         self._let_go()
@@ -323,13 +324,13 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
 
     def _wait_for_rest(self, length: int) -> None:
-        """Keep reading a body that comes in pieces and may have been answered already."""
+        """Keep reading a body that arrives in pieces, even if the response was already sent."""
         if self.cycle.response_complete:
             self.discarded += length
             if self.discarded > self.limits.discarded:
                 self.end()
         elif not self.cycle.keep_alive:
-            # uvicorn would close, and so reset the connection, as soon as it has answered.
+            # uvicorn would close, and thereby reset, the connection as soon as it has responded.
             self.cycle.keep_alive = self.last = True
 
     @property
@@ -350,7 +351,7 @@ class DeadlineProtocol(HttpToolsProtocol):
             return False
         self.crowd.closed += 1
         longest = min(idle, key=lambda connection: connection.since)
-        # At once: its descriptor is needed. A graceful close may take its time.
+        # Immediately, because its descriptor is needed. A graceful close could take long.
         longest.closing = True
         longest.transport.abort()
         return True
@@ -359,7 +360,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         return self.active is not None and not self.active.response_complete
 
     def _has_room(self, length: int) -> bool:
-        """Count the bytes of a head; refuse the request and return False at the limit."""
+        """Count the bytes of the headers; refuse the request and return False at the limit."""
         if self.closing:
             return False
         self.head_size += length
@@ -369,8 +370,8 @@ class DeadlineProtocol(HttpToolsProtocol):
         return True
 
     def _count_beside(self, length: int) -> None:
-        """Count the bytes of a chunked body besides its data: clients can stretch them."""
-        # Unused allowance of one chunk is not carried over to the next.
+        """Count the bytes of a chunked body besides its data, because clients can inflate them."""
+        # Unused allowance of one chunk is not added to that of the next.
         self.beside = max(0, self.beside + length)
         if self.beside <= self.limits.headers:
             return

@@ -1,8 +1,8 @@
-"""Answer the usual `POST /v1/conversions` on its connection, without a task and a future.
+"""Handle the usual `POST /v1/conversions` on its connection, without a task and a future.
 
-The parser's callbacks check the key, admit the request and hand its submission to the store; the
-store's callback writes the answer. Everything unusual takes the ordinary route, before its body is
-read or after: both answer alike.
+The parser's callbacks check the key, admit the request and pass its submission to the store; the
+store's callback writes the response. Unusual requests are handled by the ordinary route, before or
+after their body is read. Both give the same responses.
 """
 
 import asyncio
@@ -31,14 +31,15 @@ from twite.http.services import HttpServices
 
 PATH: Final = "/v1/conversions"
 _URL: Final = PATH.encode()
-# Headers of a request that takes the ordinary route.
+# Requests with one of these headers are handled by the ordinary route.
 _UNUSUAL: Final = frozenset({b"content-encoding", b"expect", b"transfer-encoding", b"upgrade"})
 
 
 class DirectRequest:
-    """A request that is answered directly. It stands in the place of uvicorn's cycle.
+    """A request that is handled directly. It replaces uvicorn's cycle.
 
-    It leaves the gate when it is answered, or when its client leaves before its body is complete.
+    It leaves the gate when it has a response, or when its client leaves before the body is
+    complete.
     """
 
     __slots__ = (
@@ -58,7 +59,7 @@ class DirectRequest:
         self.protocol = protocol
         self.gate = gate
         self.source = source
-        self.weight: int | None = weight  # None: it has left the gate
+        self.weight: int | None = weight  # None after it has left the gate
         self.idempotency_key = idempotency_key
         self.scope = protocol.scope
         self.flow = protocol.flow
@@ -71,7 +72,7 @@ class DirectRequest:
 
     @property
     def message_event(self) -> "DirectRequest":
-        """Uvicorn's event of a request: it is set when the client leaves, among others."""
+        """Uvicorn's event of a request, which is set when the client leaves, among other cases."""
         return self
 
     def set(self) -> None:
@@ -99,7 +100,7 @@ class DirectRequest:
 
 
 class DirectIntake:
-    """Admits the usual requests of the native format, and hands them to the gateway."""
+    """Admits the usual requests of the native format, and passes them to the gateway."""
 
     def __init__(self, services: HttpServices, throttle: RefusalThrottle) -> None:
         self._services = services
@@ -136,12 +137,12 @@ class DirectIntake:
         return source, weight, None if name is None else services.keys.without(name).decode("ascii")
 
     def submit(self, request: DirectRequest) -> None:
-        """Hand over a request whose body is complete. It is answered now or later."""
+        """Pass a request with a complete body to the gateway. The response is sent now or later."""
         body = b"".join(request.parts)
         request.parts.clear()
         services = self._services
         if not services.accept.takes_directly(request.source):
-            # Tags were added while the body came.
+            # Tags were added while the body arrived.
             request.leave()
             request.protocol.answer_in_a_task(request, request.protocol.app, body)
             return
@@ -178,19 +179,19 @@ class DirectIntake:
     async def _send(
         self, answer: HttpResponse, scope: Scope, _receive: Receive, send: Send
     ) -> None:
-        with suppress(asyncio.CancelledError):  # the server cut the connection off
+        with suppress(asyncio.CancelledError):  # the server closed the connection
             await self._throttle.before(answer.status, scope)
             await send_answer(scope, send, answer)
 
 
 class DirectConfig(Config):
-    """The server's settings; without `direct`, all requests take the ordinary route."""
+    """The server's settings. Without `direct`, the ordinary routes handle all requests."""
 
     direct: DirectIntake | None = None
 
 
 class DirectProtocol(DeadlineProtocol):
-    """A connection on which the usual requests are answered directly."""
+    """A connection on which the usual requests are handled directly."""
 
     def __init__(
         self,
@@ -207,7 +208,7 @@ class DirectProtocol(DeadlineProtocol):
         if (
             self.intake is not None
             and self.url == _URL
-            # Else it waits in uvicorn's queue.
+            # Otherwise, the request waits in uvicorn's queue.
             and not self._is_answering()
             and self.parser.get_method() == b"POST"
             and self.parser.get_http_version() == "1.1"
@@ -237,7 +238,7 @@ class DirectProtocol(DeadlineProtocol):
     def answer_in_a_task(
         self, request: DirectRequest, app: ASGI3Application, body: bytes = b""
     ) -> None:
-        """Let an ASGI application answer in the request's place."""
+        """Let an ASGI application respond in place of the request."""
         event = asyncio.Event()
         event.set()
         cycle = RequestResponseCycle(

@@ -33,7 +33,7 @@ class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
     connections: int = 4_096
     requests: int = 1_024
     in_hand: int = 64 * 1024 * 1024
-    page_body: int = 64 * 1024  # as much as browsers let sendBeacon carry
+    page_body: int = 64 * 1024  # the limit of browsers for sendBeacon
     page_requests: int = 512
     page_in_hand: int = 16 * 1024 * 1024
     discarded: int = 8 * 1024 * 1024
@@ -87,8 +87,8 @@ class AdmissionGate:
 
     def admits(self, weight: int) -> bool:
         """Admit a request of this weight; return False if there is no room for it."""
-        # One request is always admitted: a body larger than the whole limit could never enter
-        # otherwise.
+        # One request is always admitted. Otherwise, a body larger than the whole limit could never
+        # be.
         if self._inside and (self._inside >= self._requests or self._weight + weight > self._size):
             return False
         self._inside += 1
@@ -115,8 +115,8 @@ class AdmissionGate:
 _BUSY: Final = again(429, "too_busy")
 
 
-REFUSALS: Final = 600  # of one address in a minute: a page with a wrong key is not delayed
-# Refusals that a stranger can provoke at will: no key, forbidden, no such route, too fast.
+REFUSALS: Final = 600  # per address and minute: a page with a wrong key is not delayed
+# Refusals that strangers can cause at will: no key, forbidden, no such route, too many requests.
 DELAYED: Final = frozenset({401, 403, 404, 405, 429, 503})
 
 

@@ -56,7 +56,8 @@ class Origins:
             for origin in source.origins:
                 self._by_origin.setdefault(origin, []).append(source)
         self._clock = clock
-        # A burst of the whole rate is fine: a page that comes back online sends everything it kept.
+        # A burst of the whole rate is accepted: a page that is online again sends everything it has
+        # stored.
         self._addresses = RateLimiter(size=rate, per=MINUTE)
         self._sources = {
             source.name: RateLimiter(size=source.browser_rate, per=HOUR)
@@ -126,7 +127,7 @@ class Origins:
         now = self._clock.elapsed()
         wait = self._addresses.spend(line_of(address), now=now)
         whole = self._sources.get(source.name)
-        # An address stopped by its own limit spends nothing of the shared one.
+        # An address stopped by its own limit uses nothing of the shared limit.
         return wait if wait or whole is None else whole.spend(source.name, now=now)
 
 

@@ -44,7 +44,7 @@ def record_answer(trace: RequestTrace, answer: HttpResponse) -> None:
 
 
 def _taken(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, Headers]:
-    """Return the token, and the headers without it: nothing may log or store a token."""
+    """Return the token, and the headers without it: the token must not be logged or stored."""
     token = b""
     left: Headers = []
     for name, value in headers:

@@ -28,7 +28,7 @@ _HEADS: Final = {
 
 
 class Connection(Protocol):
-    """The server's side of a connection. `active` is the current request."""
+    """The server's object for a connection. `active` is the current request."""
 
     active: RequestResponseCycle | None
 
@@ -65,8 +65,8 @@ def write_whole(cycle: RequestResponseCycle, status: int, body: bytes) -> bool:
     return True
 
 
-# Every code that an error of the whole request can carry, beside those of Malformed. The reference
-# page lists them, and a test fails when it lags.
+# The error codes of whole requests, besides those of Malformed. The reference page lists them; a
+# test compares the two.
 CODES: Final[dict[str, str]] = {
     "body_unreadable": "the body cannot be read as JSON in UTF-8",
     "body_too_large": "the body is too large",
@@ -192,7 +192,7 @@ _ENCODER: Final = msgspec.json.Encoder()
 NO_ROUTE: Final = error(404, "route", "no such route; /v1/openapi.json lists all routes")
 
 
-# Refusals that a repeated request would meet again: the client should drop what it sent.
+# Refusals that a retry would meet again: the client should drop the request.
 FOR_GOOD: Final = frozenset({400, 409, 413, 415, 422})
 
 

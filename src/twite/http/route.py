@@ -25,17 +25,17 @@ from twite.http.responses import FOR_GOOD, ClientGone, HttpRefusal, HttpResponse
 from twite.http.services import HttpServices
 
 Json = dict[str, object]
-# Who makes a request: a source, a visitor of a page, a requester. None for a route open to all.
+# The caller: a source, a visitor of a page, or a requester. None for a public route.
 CallerT = TypeVar("CallerT")
 
 _PARAMETER: Final = re.compile(r"\\\{(\w+)(:path)?\\\}")
 
 
-# How large a body may be, in bytes. How long it may take to arrive is the same for all routes:
-# `body_seconds` of HttpLimits.
-NO_BODY: Final = 0  # it is not read
+# The maximum size of a body, in bytes. All routes have the same time limit: `body_seconds` of
+# HttpLimits.
+NO_BODY: Final = 0  # the body is not read
 SMALL_BODY: Final = 64 * 1024
-FULL_BODY: Final = 1 << 62  # as large as HttpLimits allows: less from a page
+FULL_BODY: Final = 1 << 62  # the limit of HttpLimits, which is lower for pages
 
 
 class HttpRequest(msgspec.Struct):
@@ -150,7 +150,7 @@ class RouteFinder:
 
 
 async def answered(route: Route[CallerT], request: HttpRequest) -> HttpResponse:
-    """Answer a request by its route: authenticate, admit, read the body, answer.
+    """Handle a request by its route: authenticate, admit, read the body, respond.
 
     Raises ClientGone; every other outcome is a response.
     """
@@ -170,7 +170,7 @@ async def answered(route: Route[CallerT], request: HttpRequest) -> HttpResponse:
             report_refusal(answer, caller, route.endpoint, request.services.observer)
     if type(caller) is not PageVisit:  # as above
         return answer
-    # A page cannot read a response that names no origin.
+    # A page can read only responses that name its origin.
     return caller.answered(answer)
 
 
@@ -179,7 +179,7 @@ async def _admitted(route: Route[CallerT], request: HttpRequest, caller: CallerT
     services = request.services
     if route.takes_json:
         require_json(request.headers)
-    is_page = type(caller) is PageVisit  # quicker than isinstance
+    is_page = type(caller) is PageVisit  # faster than isinstance
     has_body = route.body and request.method == "POST"
     limit = min(route.body, services.limits.page_body if is_page else services.limits.body)
     if route.endpoint is None:
@@ -207,7 +207,7 @@ def _require_method(route: Route[CallerT], method: str) -> None:
 def report_refusal(
     answer: HttpResponse, caller: object, endpoint: Endpoint, observer: Observer
 ) -> None:
-    """Report a request that is refused as a whole, for good: nothing else remains of it."""
+    """Report a request that was refused as a whole, because nothing else of it is stored."""
     if answer.status in FOR_GOOD:
         source = caller.source if isinstance(caller, PageVisit) else caller
         name = source.name if isinstance(source, Source) else X_SOURCE
@@ -253,8 +253,8 @@ def _pattern(path: str) -> re.Pattern[str]:
 _NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-# Stape's hosts and Google's preview tell tags by these headers where the container, its domain and
-# its key are. A visitor who set them would choose where other tags post to.
+# Stape's hosts and Google's preview use these headers to name the container, its domain and its
+# key. A visitor who set them could choose where other tags send.
 _OF_THE_CONTAINER: Final = "x-gtm-"
 
 

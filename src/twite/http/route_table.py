@@ -54,7 +54,7 @@ def _tag_route(
     preflight: str,
     **described: Callable[[], Json],
 ) -> Route[Any]:
-    """Return the row of a path for tags, whose methods are the described ones."""
+    """Return the row of a path for tags, with the methods of its operations."""
     methods = sorted(method.upper() for method in described)
     asked = partial(tag_operations.preflight, preflight)
     return Route(

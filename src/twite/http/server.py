@@ -113,14 +113,14 @@ class Server:
                 await self._beat
 
     async def _emptied(self, state: uvicorn.server.ServerState, seconds: float) -> None:
-        """Wait until no connection and no request is left, or the time is over."""
+        """Wait until no connection and no request is left, or until the time is over."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         direct = self._collector.direct
-        # Polled, since uvicorn's sets do not notify when they become empty.
+        # Polled, because uvicorn does not report when its sets become empty.
         while loop.time() < until:
-            # A request that is answered directly has no task, and no connection once its client
-            # has left.
+            # A request that is handled directly has no task, and after its client has left, no
+            # connection.
             is_occupied = direct is not None and direct.gate.is_occupied
             if not (state.connections or state.tasks or is_occupied):
                 return
@@ -159,13 +159,13 @@ def listening_socket(
             message=f"cannot listen on {host}:{port} ({_reason(error)}). "
             "Stop the process that listens there, or choose another address",
         ) from None
-    # Accepted sockets inherit TCP_NODELAY. asyncio does not set it on a listener that it is given,
-    # and the second response of a connection then waits 40 ms for an acknowledgement.
+    # Accepted sockets inherit TCP_NODELAY. asyncio does not set it on a listener from outside, and
+    # the second response of a connection then waits 40 ms for an acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
 
 def _reason(error: OSError | OverflowError) -> str:
-    """Return the system's message; asyncio and socket add the address once more."""
+    """Return the system's error message, because asyncio and socket repeat the address."""
     number = error.errno if isinstance(error, OSError) else None
     return os.strerror(number) if number is not None and number > 0 else str(error)

@@ -1,4 +1,4 @@
-"""Add to a page's response what tags set: cookies by the rules of a click, headers, pixels."""
+"""Add the effects of tags to the response for a page: cookies (like clicks), headers, pixels."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -14,7 +14,7 @@ from twite.http.origins import PageVisit
 from twite.http.responses import HttpResponse
 from twite.http.route import HttpRequest
 
-STREAMS: Final = "richsstsse"  # the query parameter of a script that reads a stream of messages
+STREAMS: Final = "richsstsse"  # the query parameter of a script that expects a stream of messages
 _STREAM: Final = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-store"))
 
 
@@ -27,7 +27,7 @@ def with_tags(
     signal_sets: Iterable[Signals],
     now: int,
 ) -> HttpResponse:
-    """Return the response with what tags add. `signal_sets`: all must allow cookies."""
+    """Return the response with the effects of tags. All of `signal_sets` must allow cookies."""
     if not responses:
         return answer
     allowed = allowances(signal_sets, visit.source.consent, now) <= {True}

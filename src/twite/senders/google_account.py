@@ -44,7 +44,7 @@ class GoogleAccount:
         self._project = project or (None if key is None else key.project)
         self._is_machine = key is None
         self._way = _Way(api_url)
-        # A pool of its own: DNS lookups use the loop's, which waiting threads must not fill.
+        # A separate pool: DNS lookups use the loop's pool, which waiting threads must not fill.
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="twite-google")
 
     async def token(self, scopes: tuple[str, ...]) -> GoogleToken | NoGoogleToken:
@@ -92,7 +92,7 @@ class _Came(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Way:
-    """The HTTP client for tokens alone."""
+    """The HTTP client for token requests."""
 
     def __init__(self, api_url: str | None) -> None:
         self._api_url = api_url
@@ -152,7 +152,7 @@ class _Asking:
 
         self.status = None
         if self._way.is_stopped:
-            # google-auth does not retry other errors than its own.
+            # google-auth retries no errors other than its own.
             raise RuntimeError("the account was stopped")
         sending = asyncio.run_coroutine_threadsafe(
             self._way.go(method, url, headers or {}, body), self._loop
@@ -174,7 +174,7 @@ def _of_this_machine() -> "Scoped":
 
 
 def _life(expiry: datetime | None) -> int:
-    """Return milliseconds until a time, which google-auth gives in UTC without saying so."""
+    """Return milliseconds until a time from google-auth, which is in UTC without a time zone."""
     if expiry is None:
         return 0
     left = expiry.replace(tzinfo=UTC) - datetime.now(UTC)

@@ -54,7 +54,7 @@ def response_of(response: aiohttp.ClientResponse, body: bytearray, *, whole: boo
     return Response(status=response.status, headers=headers, body=bytes(body), whole=whole)
 
 
-# Far beyond any response of X's; a longer one is not X's.
+# Far larger than any response of X. A larger response is not from X.
 _LONGEST_ANSWER: Final = 1024 * 1024
 
 
@@ -87,7 +87,7 @@ class HttpTransport:
             connector=connector,
             timeout=self._timeout,
             auto_decompress=True,
-            # A cookie from X must not travel between pixels.
+            # A cookie from X must not be sent for another pixel.
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": "twite"},
             trace_configs=[watching_what_leaves()],

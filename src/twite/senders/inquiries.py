@@ -1,6 +1,6 @@
 """HTTP client for X's endpoints other than the Conversion API: no retries, no redirects.
 
-It imports aiohttp at the first inquiry: a start does not wait for it.
+aiohttp is imported for the first inquiry, so that it does not delay the start.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from typing import Final
 from twite.gateway.ports.transport import NoResponse, Response
 from twite.x.inquiry import Inquiry
 
-# A list of a thousand events with embed codes is well below it.
+# A list of a thousand events with embed codes is far smaller.
 _LONGEST_INQUIRY: Final = 8 << 20
 
 
@@ -37,7 +37,7 @@ class HttpInquiries:
                 ) as http,
                 http.request(
                     inquiry.method,
-                    # Exactly as it was signed.
+                    # Exactly the URL that was signed.
                     URL(inquiry.url, encoded=True),
                     headers=inquiry.headers,
                     data=inquiry.body or None,

@@ -35,9 +35,9 @@ class NotPublic(OSError):
 
 
 class _CutOff(OSError):
-    """A response that ended early, or is not what it claims to be.
+    """A response that ended early, or does not match its headers.
 
-    A template must not act upon half of a response.
+    A template must not act on half of a response.
     """
 
 
@@ -46,7 +46,7 @@ class PublicWeb:
 
     def __init__(self, *, names: AbstractResolver | None = None) -> None:
         self._names = names
-        # A connection that one tag may use must not be reused by a tag that may not.
+        # A connection of a tag that may use it must not be reused by a tag that may not.
         self._sessions: dict[frozenset[str], aiohttp.ClientSession] = {}
 
     async def stop(self) -> None:
@@ -138,7 +138,7 @@ def _as_connected(hosts: Iterable[str]) -> frozenset[str]:
 
 def _why(error: Exception, *, left: bool) -> str:
     if isinstance(error, TimeoutError):
-        # Templates get "timed_out", as from Google, whichever limit has passed.
+        # Templates get "timed_out" for every time limit, as at Google.
         return "no answer in time"
     if isinstance(error, NotPublic | _CutOff):
         return str(error)
@@ -172,7 +172,7 @@ NOT_PUBLIC: Final = tuple(
             "10.0.0.0/8",  # private
             "100.64.0.0/10",  # shared by a carrier's customers; clouds serve metadata here
             "127.0.0.0/8",  # loopback
-            "168.63.129.16/32",  # Azure's host, beside each of its machines
+            "168.63.129.16/32",  # Azure's host address, reachable from each of its machines
             "169.254.0.0/16",  # link-local; clouds serve metadata here
             "172.16.0.0/12",  # private
             "192.0.0.0/24",  # protocol assignments

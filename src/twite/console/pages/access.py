@@ -134,7 +134,7 @@ class UsersPage:
         return found[0]
 
     def _seen(self, form: FormData) -> list[str] | None:
-        """Return the pixels that were ticked; None for all."""
+        """Return the selected pixels; None for all."""
         if form.first("sees") != "some":
             return None
         chosen = form.all("pixel")

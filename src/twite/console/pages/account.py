@@ -96,7 +96,7 @@ class CodesPage:
     def __init__(self, *, second_factor: TwoFactor | None, authentication: Authentication) -> None:
         self._second_factor = second_factor
         self._authentication = authentication
-        # What was shown and not confirmed yet, by session.
+        # Secrets that were shown and are not confirmed yet, by session.
         self._begun = OrderedDict[bytes, Secret]()
 
     @property
@@ -167,7 +167,7 @@ class CodesPage:
 
 
 def _picture(address: str) -> str:
-    """Return a QR code as an address of its own: the policy lets pages show no other kind."""
+    """Return a QR code as a data URL, because the page policy allows no other images."""
     return segno.make(address, error="m").png_data_uri(scale=5, border=3)
 
 
@@ -226,7 +226,7 @@ class SignInPage:
                 name=offer.name[:64],
                 wrong=wrong,
             )
-        # A session that was there before does not live on under the old token.
+        # An earlier session of the browser ends, so that its token cannot be used any more.
         if visit.inside is not None:
             await self.authentication.leave(visit.inside)
         response = visit.back_to(there)

@@ -38,7 +38,7 @@ class ConnectPage:
         written: Sequence[Destination],
         confirming: Reauthentication,
     ) -> None:
-        """`destinations` are as they are in use, `written` as the settings have them."""
+        """`destinations` are the pixels in use, `written` the pixels of the settings."""
         self._named = {stored.pixel: kinds_of(stored)[0] for stored in written}
         self._connect = connect
         self._destinations = destinations
@@ -84,7 +84,7 @@ class ConnectPage:
         )
 
     async def _called_back(self, visit: PageRequest) -> Response:
-        """X sends the browser here; the session's own request token is what it is bound to."""
+        """X redirects the browser here. The request token must belong to the session."""
         query = visit.request.url.query
         try:
             connected = await self._connect.finish_by_callback(query, by=_session(visit))
@@ -154,7 +154,7 @@ class ConnectPage:
 
 
 def _callback(visit: PageRequest) -> str:
-    """Return where X is to send the browser back to: the app must name it to the letter."""
+    """Return the URL to which X redirects the browser. The app must list exactly this URL."""
     return f"{visit.name.origin}{_PATH}/callback"
 
 

@@ -35,7 +35,7 @@ _AT_A_TIME: Final = 250
 _PREVIEWED: Final = 3
 _LONGEST_NOTE: Final = 300
 CONFIRMED: Final = "yes"
-TODAY: Final = "@today"  # no event of X's is called so
+TODAY: Final = "@today"  # no event of X has this name
 
 
 class EditPreview(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +49,7 @@ class EditPreview(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class DeadLettersPage:
-    """The pages of deliveries that need a person's decision."""
+    """The pages of deliveries that need a user's decision."""
 
     destinations: Mapping[str, Destination]
     error_groups: Queries
@@ -118,7 +118,7 @@ class DeadLettersPage:
         )
 
     async def _preview(self, visit: PageRequest) -> Response:
-        """Show what would go out, and do nothing."""
+        """Show what would be sent, without sending it."""
         error_group, histories = await self._chosen(visit)
         edit = self._edit_of(visit.form, error_group)
         tried = await self._rehearsed(visit, histories, edit)
@@ -129,7 +129,7 @@ class DeadLettersPage:
             name=self._name(error_group.pixel, error_group.event),
             edit=edit,
             today=TODAY,
-            # To mask a body takes longer than all else that is done to it.
+            # Masking a body takes longer than all other steps.
             shown=[_previewed(result) for result in tried[:_PREVIEWED]],
             histories=histories,
             whole=visit.form.first("which") == "all",
@@ -313,7 +313,7 @@ class DeadLettersPage:
 
 
 def _mendable(error_group: ErrorGroup) -> bool:
-    """Return whether the reason is X's own: a tag's is not."""
+    """Return whether the reason is X's; the reasons of tags are not."""
     return not error_group.pixel.startswith(PREFIX)
 
 

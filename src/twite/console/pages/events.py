@@ -154,7 +154,7 @@ class EventsPage:
         )
 
     async def _map(self, visit: PageRequest) -> Response:
-        """Show what would be written into twite.toml; write it where just that was seen."""
+        """Show the change to twite.toml; write it if the user confirms exactly this change."""
         pixel = known_pixel(visit, self.destinations)
         tag = await self._tag(pixel, visit)
         back, form = f"{_PATH}/{pixel}/{tag.id}", visit.form

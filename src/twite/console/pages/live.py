@@ -42,10 +42,11 @@ PATH: Final = "/console/live"
 FILTERS: Final = ("pixel", "source", "event", "state", "reason")
 _ON_A_PAGE: Final = 50
 _EXPORTED: Final = 10_000
-# A stream ends by itself and the browser comes again: a stop of the gateway waits for none.
+# Streams end after this time and browsers reconnect, so that a shutdown does not wait for them.
 _STREAM: Final = 8_000
 _EVERY: Final = 1_000
-# For how long, in milliseconds, a browser waits whose stream made way for another.
+# How long, in milliseconds, a browser waits before it reconnects after another stream replaced its
+# own.
 _MADE_WAY: Final = b"retry: 15000\n\n"
 
 
@@ -80,7 +81,7 @@ class Streams:
             self._end_oldest(who)
         elif len(self._open) >= self._most:
             greatest = max(counts.values())
-            # Where several have as many: who holds one for longest.
+            # If several users have as many, the user with the oldest stream.
             self._end_oldest(
                 next(stream.who for stream in self._open if counts[stream.who] == greatest)
             )
@@ -145,7 +146,7 @@ class LivePage:
             title="Live",
             lines=[self._line(summary) for summary in sight.summaries],
             back_to=sight.back_to,
-            # Not the latest of all: that would tell when others' come.
+            # Not the latest id of all, which would reveal when other sources' conversions arrive.
             latest=max((summary.delivery for summary in sight.summaries), default=0),
             is_first=look.before is None,
             query=asked_again(query, FILTERS),
@@ -157,10 +158,10 @@ class LivePage:
         )
 
     async def _found(self, visit: PageRequest, named: str) -> Response:
-        """Go to the conversion of an id; to the latest, where events share it.
+        """Redirect to the conversion with an id; to the latest if several events share the id.
 
-        It is looked for under all that a pixel ever had: what `events` maps may have changed since.
-        So may the pixels: what is of none that is configured is looked for where there is no other.
+        The search covers all events that a pixel ever had, because `events` may have changed since.
+        If no configured pixel has the id, it also covers pixels that are no longer configured.
         """
         own = visit.viewer.of(self.destinations)
         histories = await self._histories(own, named) or await self._histories(
@@ -186,19 +187,19 @@ class LivePage:
         ]
 
     async def _others(self) -> list[str]:
-        """Return the tags, and the pixels that are configured no more."""
+        """Return the tags, and the pixels that are no longer configured."""
         came = {account.pixel for account in await self.records.balance()}
         return sorted(came - self.destinations.keys())
 
     async def _new(self, visit: PageRequest) -> Response:
-        """Stream new ones, as server-sent events."""
+        """Send new conversions as server-sent events."""
         look = look_of(visit, visit.query, limit=_ON_A_PAGE)
         sent = visit.request.headers.get("last-event-id", "")
         after = int(sent) if sent.isascii() and sent.isdigit() and len(sent) < 16 else None
         if after is None:
             after = visit.query.number("after") or 0
         look = msgspec.structs.replace(look, before=None, after=after)
-        # Who does not ask for a stream gets what there is.
+        # A client that does not request a stream gets the existing conversions.
         lasting = _STREAM if "text/event-stream" in visit.request.headers.get("accept", "") else 0
         return StreamingResponse(
             self._events(look, lasting, visit.viewer.name),
@@ -293,7 +294,7 @@ class LivePage:
         )
 
     def _line(self, summary: ConversionSummary) -> dict[str, str]:
-        """Return one conversion as text, each part fit to be shown."""
+        """Return one conversion as text; each part is safe to display."""
         return {
             "number": str(summary.delivery),
             "at": moment(summary.received_at)[5:],

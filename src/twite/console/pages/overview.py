@@ -51,7 +51,7 @@ SPANS: Final = (
 
 
 class ActionNeeded(msgspec.Struct, frozen=True, kw_only=True):
-    """A problem that needs a person's action."""
+    """A problem that needs a user's action."""
 
     tone: str
     title: str
@@ -185,8 +185,8 @@ class OverviewPage:
 
 
 def _concerns(alert: Alert, scope: QueryScope) -> bool:
-    """Return whether an alert is of what the viewer sees: others' pixels are not named."""
-    # By its kind: a source may bear the name of a pixel.
+    """Return whether an alert concerns a pixel or source that the viewer may see."""
+    # By its kind, because a source may have the same name as a pixel.
     return scope.shows(alert.subject) if alert.kind in OF_A_PIXEL else scope.seen is None
 
 
@@ -214,14 +214,14 @@ def _of_group(error_group: ErrorGroup) -> ActionNeeded:
 
 
 def _first(span: TimeSpan, now: int) -> int:
-    """Return where the first bar begins; the last is the one that is not over yet."""
+    """Return the start of the first bar; the last bar is the current time span."""
     return now // span.each * span.each - span.length + span.each
 
 
 def _bars(
     flows: Sequence[FlowCounts], waits: Sequence[DeliveryTimes], span: TimeSpan, now: int
 ) -> list[BalanceBar]:
-    """Return what was counted as bars, those in which nothing came among them."""
+    """Return the counts as bars, including empty ones."""
     by_flow = {flow.at: flow for flow in flows}
     by_waits = {wait.at: wait.slots for wait in waits}
     made = []
@@ -240,7 +240,7 @@ def _bars(
 
 
 def _step(bar: BalanceBar) -> tuple[str, str, list[tuple[str, int]]]:
-    """Return a bar with its words and its parts, from below."""
+    """Return a bar with its text and its parts, from the bottom."""
     flow = bar.flow
     idle = flow.duplicate + flow.suppressed
     refused = flow.rejected + flow.dead

@@ -129,7 +129,7 @@ _NONE: Final = Matching()
 
 
 def _flaws(counts: Sequence[FlawCount], *, whole: int) -> list[FlawShare]:
-    """Add flaws up by their codes; the most worthwhile first."""
+    """Sum flaws by code; the most useful to fix come first."""
     grouped: dict[str, list[FlawCount]] = {}
     for count in counts:
         grouped.setdefault(count.code, []).append(count)
@@ -153,7 +153,8 @@ def _flaws(counts: Sequence[FlawCount], *, whole: int) -> list[FlawShare]:
 
 
 DEDUP_PATH: Final = "/console/twins"
-# To count takes seconds on a full store: what was counted is shown, and counted anew when old.
+# Counting takes seconds in a large store, so the last result is shown, and counted again when it is
+# old.
 _OLD_AFTER: Final = 5 * MINUTE
 _WORTH_WAITING: Final = 0.05
 _TONES: Final = {
@@ -165,7 +166,7 @@ _TONES: Final = {
     "two_ids": "bad",
     "late": "bad",
 }
-# These three are apart; the others are of them.
+# These three are disjoint; the others are subsets of them.
 _APART: Final = ("both", "pixel_only", "server_only")
 
 
@@ -229,7 +230,7 @@ class DedupReportPage:
         )  # fmt: skip
 
     async def _look_again(self, now: int) -> None:
-        """Count anew where it is time to, and wait for it where that is quick."""
+        """Count again when the result is old, and wait for the result if that is quick."""
         fresh = self._counted is not None and now - self._counted[0] < _OLD_AFTER
         if not fresh and self._counting is None:
             self._counting = asyncio.create_task(self._count(now))

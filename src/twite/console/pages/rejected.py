@@ -138,7 +138,7 @@ class AmountsPage:
 
 
 def _range(norm: UsualAmount) -> str:
-    """Return between what half of the amounts lie."""
+    """Return the range of the middle half of the amounts."""
     if not norm.known:
         return ""
     places = len(norm.usual.partition(".")[2])

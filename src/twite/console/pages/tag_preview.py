@@ -1,4 +1,4 @@
-"""Tag preview: sessions of the user, and what became of the requests of one session."""
+"""Tag preview: the sessions of a user, and the requests of one session."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

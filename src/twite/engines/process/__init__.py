@@ -1,5 +1,5 @@
-"""Engine processes: templates run in processes that hold nothing of the gateway's.
+"""Engine processes: templates run in processes without access to the gateway's data.
 
-`fork_server` runs in a process of its own and forks the engine processes; `engine_process` is the
+`fork_server` runs in a separate process and forks the engine processes; `engine_process` is the
 gateway's side of one.
 """

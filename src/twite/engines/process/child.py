@@ -1,6 +1,6 @@
-"""An engine process: runs turns that arrive in the order of their arrival, and nothing else.
+"""An engine process: runs turns in the order of their arrival, and does nothing else.
 
-After a passed limit it answers and ends: whatever the engine has lost or broken goes with it.
+After an exceeded limit, it responds and ends, because the engine may be damaged.
 """
 
 import os
@@ -71,7 +71,7 @@ class _Templates:
 
 
 def _replayed(context: TemplateContext, parts: tuple[str, ...]) -> tuple[str, TurnHead]:
-    """Begin a run, and repeat its turns: each depends on its input alone."""
+    """Begin a run, and repeat its turns, which depend only on their input."""
     text, head = context.start(parts[0], parts[1])
     for arguments in parts[2:]:
         text, head = context.resume(head.run, arguments)
@@ -83,7 +83,7 @@ def _failed(error: str, *, spent: bool = False) -> str:
 
 
 def serve(line: socket.socket) -> None:
-    """Answer until the gateway closes its end, or a limit is passed."""
+    """Respond until the gateway closes its end, or until a limit is exceeded."""
     templates = _Templates()
     reader = FrameReader(most=_MOST)
     while data := line.recv(_CHUNK):
@@ -98,12 +98,12 @@ def serve(line: socket.socket) -> None:
                 response = templates.turn(request)
                 line.sendall(framed(response))
                 if response.ends:
-                    # Freeing what is left could crash, or take long.
+                    # Freeing the remaining objects could crash, or take long.
                     os._exit(0)
 
 
 def warm_up() -> None:
-    """Import and compile what the first run would need: an engine process opens no file."""
+    """Import and compile everything that the first run needs: an engine process opens no file."""
     context = TemplateContext(
         "return 1;",
         boot='{"policy":{},"kind":"TAG","limits":{"effects":1,"output":1000},"keys":{}}',

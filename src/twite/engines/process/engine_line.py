@@ -1,4 +1,4 @@
-"""The line to one engine process of the system, and the runs that wait there."""
+"""The connection to one operating system process, and the runs that wait in it."""
 
 import asyncio
 import socket
@@ -16,14 +16,14 @@ _MOST_REPEATED: Final = 4 * 1024 * 1024  # characters
 
 
 class EngineRun:
-    """A run, and all that went into its turns; `parts` is None where that is too much to keep."""
+    """A run, and the input of its turns; `parts` is None if the input is too large to keep."""
 
     def __init__(self, number: int, template: Template, parts: tuple[str, str]) -> None:
         self.number = number
         self.template = template
         self.parts: tuple[str, ...] | None = parts
         self.last = ""
-        self.line: EngineLine | None = None  # where it waits
+        self.line: EngineLine | None = None  # the line in which it waits
         self._size = sum(map(len, parts))
 
     def add(self, text: str) -> None:
@@ -43,7 +43,7 @@ class AskedTurn:
 
 
 class EngineLine:
-    """The line to one process of the system. `pid` is 0 if it could not be made."""
+    """The connection to one process. `pid` is 0 if the process could not be started."""
 
     def __init__(self, end: socket.socket, pid: asyncio.Future[int], *, longest: int) -> None:
         self.end = end
@@ -57,7 +57,7 @@ class EngineLine:
         self.is_open = True
         self.why = ""  # Twite ended it
         self.took = 0.0
-        # What it does, and since when, as far as was seen.
+        # The current turn, and since when it runs, as last checked.
         self.at: AskedTurn | None = None
         self.cpu = self.since = 0.0
 

@@ -1,8 +1,8 @@
 """The gateway's side of an engine process.
 
-Requests go out in batches and are answered in order. The process is trusted with nothing: whatever
-it answers is read as a turn of the run that was asked for, and an effect that the template may not
-ask for ends the process.
+Requests are sent in batches and answered in order. The process is not trusted: every response is
+read as a turn of the requested run, and an effect that the template has no permission for ends the
+process.
 """
 
 import asyncio
@@ -33,15 +33,15 @@ from twite.gtm.template.sandbox import Call, EffectAnswer, RunLimits, Turn
 from twite.gtm.template.template import Template
 
 IDLE: Final = 60.0  # seconds without a run
-BEHIND: Final = 19  # nice; a fiftieth or less of a core that somebody else wants
-_SLOWER: Final = 12  # times the limit of CPU: a turn that is somewhat slow has ended by then
-_LONGER: Final = 2.75  # seconds of CPU over the limit, at most
+BEHIND: Final = 19  # nice value: a fiftieth of a core, or less, if other processes need it
+_SLOWER: Final = 12  # times the CPU limit: a turn that is somewhat slow has ended by then
+_LONGER: Final = 2.75  # maximum CPU seconds over the limit
 _STUCK: Final = 120.0  # seconds for a turn that uses no CPU
-_LOOKS: Final = 4  # while a turn that does not end is waited for
+_LOOKS: Final = 4  # checks during a turn that does not end
 _CHUNK: Final = 256 * 1024
-_CONTEXTS: Final = 8  # times a context's memory, beyond what the process begins with
+_CONTEXTS: Final = 8  # times the memory of a context, in addition to the process's initial memory
 _OWN_MEMORY: Final = 256 * 1024 * 1024
-_WIDEST: Final = 4  # bytes a character
+_WIDEST: Final = 4  # bytes per character
 _ROOM: Final = 1024 * 1024
 _REPORT: Final = 1.0  # seconds
 _GONE: Final = "unknown run: the run has ended, or it exceeded a limit"
@@ -69,7 +69,7 @@ class Spawns(Protocol):
 
 
 class _Boot(msgspec.Struct, frozen=True):
-    """A template, what a process loads it with, and what it may ask for."""
+    """A template: what a process loads, and the permissions of its effects."""
 
     template: Template
     parts: tuple[str, str, str]
@@ -211,7 +211,7 @@ class QuickJsProcess:
         line.out += framed(request)
         if not line.is_flushing:
             line.is_flushing = True
-            # What else is asked for in this round of the loop goes with it.
+            # Other requests of this round of the loop are sent together with it.
             asyncio.get_running_loop().call_soon(self._flush, line)
 
     def _flush(self, line: EngineLine) -> None:
@@ -225,7 +225,7 @@ class QuickJsProcess:
             loop.add_writer(line.end, self._flush, line)
             return
         except OSError:
-            line.out.clear()  # its end is read
+            line.out.clear()  # its end is being read
         loop.remove_writer(line.end)
         line.is_flushing = False
 
@@ -247,7 +247,7 @@ class QuickJsProcess:
             self._condemn(line, _UNREADABLE)
 
     def _hear(self, line: EngineLine, response: EngineResponse) -> None:
-        """Hear an answer. Raises msgspec.DecodeError for what is none."""
+        """Process a response. Raises msgspec.DecodeError for an invalid one."""
         if not line.sent or line.sent[0].run.number != response.run:
             raise msgspec.DecodeError("another run was asked for")
         asked = line.sent[0]
@@ -263,12 +263,12 @@ class QuickJsProcess:
         for effect in turn.effects:
             permission = lacking(effect, self._boots[id(run.template)].policy)
             if permission is not None:
-                # The sandbox checks each call: it was bypassed.
+                # The sandbox checks each call, so the sandbox was bypassed.
                 self._condemn(line, _NOT_ALLOWED.format(permission=permission))
                 return
         took = response.took if 0 <= response.took <= self._patience else self._patience
         if response.ends and turn.error == OUT_OF_MEMORY and line.answered:
-            # Memory that earlier runs left may have been missing: the run is repeated alone.
+            # Earlier runs may have left too little memory, so the run is repeated alone.
             asked.took += took
             self._close(line)
             self._ask_again(line)
@@ -287,7 +287,7 @@ class QuickJsProcess:
             asked.future.set_result(turn)
 
     def _lose(self, line: EngineLine) -> None:
-        """The process has ended: the run whose turn it was is lost with it, and no other."""
+        """Handle the end of the process: only the run of the current turn is lost."""
         if not line.is_open:
             return
         self._close(line)
@@ -315,7 +315,7 @@ class QuickJsProcess:
             asked.future.set_exception(lost)
 
     def _ask_again(self, line: EngineLine) -> None:
-        """Have the next process do what this one was asked for."""
+        """Repeat the requests of this process in the next one."""
         waiting = [asked for asked in line.sent if not asked.future.done()]
         line.sent.clear()
         for asked in waiting:
@@ -357,7 +357,7 @@ class QuickJsProcess:
         loop = asyncio.get_running_loop()
         line, self._watch = self._line, None
         if line is None or not line.sent:
-            return  # the next one that asks looks again
+            return  # the next request checks again
         self._watch = loop.call_later(self._patience / _LOOKS, self._look)
         burned = line.burned()
         if line.at is not line.sent[0]:
@@ -373,7 +373,7 @@ class QuickJsProcess:
         self._idle_timer = asyncio.get_running_loop().call_later(self._idle, self._rest)
 
     def _rest(self) -> None:
-        """End the process if nothing has needed it for some time."""
+        """End the process if it has not been used for some time."""
         self._idle_timer = None
         line = self._line
         if line is None:

@@ -1,4 +1,4 @@
-"""The gateway's side of the fork server: start it, ask it for processes, hear how they ended."""
+"""The gateway's side of the fork server: start it, request processes, learn how they ended."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from twite.domain.errors import TemplatesBusy
 from twite.engines.process.engine_process import QuickJsProcess
 from twite.gtm.template.sandbox import RunLimits
 
-# Without the paths of the environment: the Twite that runs here comes first.
+# Ignore paths of the environment, so that the running version of Twite comes first.
 _PROGRAM: Final = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
     "from twite.engines.process.fork_server import main; main()"
@@ -51,7 +51,7 @@ class EngineServer:
 
     def start(self) -> None:
         """Start the fork server, so that the first run does not wait for it."""
-        with contextlib.suppress(OSError):  # the first run reports it
+        with contextlib.suppress(OSError):  # the first run reports the error
             self._started()
 
     def process(self, limits: RunLimits) -> QuickJsProcess:
@@ -71,9 +71,9 @@ class EngineServer:
             await asyncio.to_thread(_reap, server)
 
     def spawn(self, *, memory: int) -> tuple[socket.socket, asyncio.Future[int]]:
-        """Start a process; return our end of its line, and its coming process id.
+        """Start a process; return the gateway's end of its connection, and its future process id.
 
-        `memory` is what it may take, in bytes. Raises TemplatesBusy.
+        `memory` is its memory limit, in bytes. Raises TemplatesBusy.
         """
         ours, its = socket.socketpair()
         ours.settimeout(0)
@@ -153,7 +153,7 @@ class EngineServer:
                 ended.set_result(said["status"])
 
     def _forget(self) -> None:
-        """Let go of the fork server: the kernel ends its processes with it."""
+        """Close the connection to the fork server: the kernel then ends its processes."""
         line, self._line = self._line, None
         if line is not None:
             asyncio.get_running_loop().remove_reader(line)

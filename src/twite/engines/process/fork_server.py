@@ -25,7 +25,7 @@ _MOST_DESCRIPTORS: Final = 64
 _FAILED: Final = 70
 _TRIAL_MEMORY: Final = 256 * 1024 * 1024
 _MOST_OPEN: Final = 1024
-_FIRST_TO_END: Final = "900"  # of 1000: the kernel ends it before the gateway
+_FIRST_TO_END: Final = "900"  # of 1000: the kernel ends this process before the gateway
 
 
 def main() -> None:
@@ -78,7 +78,7 @@ class ForkServer:
 
     def _obey(self, asked: dict[str, int]) -> None:
         if "kill" in asked:
-            # Only this process reaps: the number still belongs to the same process.
+            # Only this process reaps children, so the number still belongs to the same process.
             if asked["kill"] in self._children:
                 os.kill(asked["kill"], signal.SIGKILL)
             return
@@ -109,12 +109,12 @@ class ForkServer:
 
 
 def works_with_filter() -> bool:
-    """Return whether turns run here with filtered system calls: another libc may need others."""
+    """Return whether turns run with filtered system calls: another libc may need others."""
     server = os.getpid()
     try:
         pid = os.fork()
     except OSError:
-        return True  # as for the processes, which fail alike
+        return True  # as in the engine processes, which fail in the same way
     if pid == 0:
         try:
             isolate(parent=server, memory=_TRIAL_MEMORY)

@@ -10,10 +10,10 @@ _LENGTH: Final = 4  # bytes
 
 
 class Act(IntEnum):
-    LOAD = 1  # a template: its boot text, code and limits; not answered
+    LOAD = 1  # a template: its boot text, code and limits; no response
     RUN = 2  # begin a run with a call and an event, and resume it with each further part
     RESUME = 3
-    END = 4  # forget a run; not answered
+    END = 4  # forget a run; no response
 
 
 class EngineRequest(msgspec.Struct, frozen=True, array_like=True):
@@ -40,11 +40,11 @@ class EngineResponse(msgspec.Struct, frozen=True, array_like=True):
 
 
 class FrameTooLong(Exception):
-    """A frame is longer than any honest one."""
+    """A frame is longer than the limit."""
 
 
 class FrameReader:
-    """Splits what arrives into frames of at most `most` bytes."""
+    """Splits received bytes into frames of at most `most` bytes."""
 
     def __init__(self, *, most: int) -> None:
         self._most = most

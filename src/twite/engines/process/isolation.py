@@ -1,8 +1,8 @@
-"""Isolation of an engine process: it gives up everything but one descriptor, memory and CPU.
+"""Isolation of an engine process: it gives up everything except one descriptor, memory and CPU.
 
-The kernel calls go through ctypes: no library with a licence that Twite may use offers them. On
-Linux, a filter (seccomp) refuses every system call that a turn does not need: a process that was
-taken over opens no file and no socket, and signals, traces and starts no other process.
+The kernel calls use ctypes, because no library with a compatible licence offers them. On Linux, a
+filter (seccomp) refuses every system call that a turn does not need: a compromised process cannot
+open files or sockets, or signal, trace or start other processes.
 """
 
 import ctypes
@@ -20,20 +20,21 @@ _NO_NEW_PRIVS: Final = 38  # PR_SET_NO_NEW_PRIVS
 _SECCOMP: Final = 22  # PR_SET_SECCOMP
 _FILTER: Final = 2  # SECCOMP_MODE_FILTER
 _NOBODY: Final = 65_534
-_LINE: Final = 0  # the descriptor that is left
+_LINE: Final = 0  # the remaining descriptor
 
 
 def end_with(parent: int) -> None:
-    """Have the kernel end this process when its parent ends, where it can."""
+    """Let the kernel end this process when its parent ends, if the system supports it."""
     _prctl(_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)
 
 
 def isolate(*, parent: int, memory: int, filters: bool = True) -> None:
-    """Give up what the process does not need. `memory` is in bytes, beyond what it has now.
+    """Give up everything that the process does not need.
 
-    All descriptors but 0 must be closed already. `filters`: filter the system calls.
+    `memory` is in bytes, in addition to the current size. All descriptors except 0 must be closed
+    already. `filters`: filter the system calls.
     """
     os.setpgid(0, 0)
     end_with(parent)
@@ -42,7 +43,7 @@ def isolate(*, parent: int, memory: int, filters: bool = True) -> None:
             os.setgroups([])
             os.setresgid(_NOBODY, _NOBODY, _NOBODY)
             os.setresuid(_NOBODY, _NOBODY, _NOBODY)
-        end_with(parent)  # a change of user clears it
+        end_with(parent)  # a change of user clears this setting
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_NOFILE, _LINE + 1)
@@ -55,7 +56,7 @@ def isolate(*, parent: int, memory: int, filters: bool = True) -> None:
 
 
 def _limit(kind: int, most: int) -> None:
-    # Some systems know a limit and refuse to set it.
+    # Some systems have a limit but refuse to set it.
     with suppress(OSError, ValueError):
         resource.setrlimit(kind, (most, most))
 
@@ -69,7 +70,7 @@ _MAPPED: Final = [1 << 30]
 
 
 def read_mapped() -> None:
-    """Read how much address space is in use; a process without descriptors cannot."""
+    """Read the used address space, before the process has no descriptors to read it with."""
     with suppress(OSError), open("/proc/self/statm", "rb") as file:  # noqa: PTH123
         _MAPPED[0] = int(file.read().split()[0]) * resource.getpagesize()
 
@@ -131,7 +132,7 @@ class _Program(ctypes.Structure):
 
 
 def _filter_calls() -> None:
-    """Refuse all system calls but those of a turn, on a known machine."""
+    """Refuse all system calls that a turn does not need, on a known machine."""
     known = _CALLS.get(os.uname().machine)
     if sys.platform != "linux" or known is None:
         return

@@ -1,6 +1,6 @@
-"""A hardened QuickJS context of one template: text goes in, and text comes out.
+"""A hardened QuickJS context of one template: its input and output are texts.
 
-It knows nothing of the gateway, so that an engine process loads little besides the engine.
+It does not depend on the gateway, so that an engine process loads little besides the engine.
 """
 
 from collections.abc import Iterator
@@ -11,21 +11,22 @@ from typing import Final
 import msgspec
 import quickjs
 
-# Without memory for an error, the engine throws null, or reports an error that cannot be shown:
-# this happens where a table of property names cannot grow.
+# If there is no memory for an error object, the engine throws null, or reports an error that cannot
+# be displayed. This happens when a table of property names cannot grow.
 _FULL: Final = frozenset(
     {"InternalError: out of memory", "thrown: null", "thrown: [uninitialized]"}
 )
 OUT_OF_MEMORY: Final = "the run used too much memory"
 _TOO_LONG: Final = "the run took too much time"
-_BOOT: Final = 10.0  # seconds; the sandbox is our own code
-_BOOT_MEMORY: Final = 16 * 1024 * 1024  # bytes, at least
-_BETWEEN_WEIGHINGS: Final = 100  # runs; one walks the whole heap, 0.05 ms
-# The engine collects cyclic garbage while it creates an object, including the "out of memory"
-# error: in the middle of the failed operation, that can crash the process. It does so at one and a
-# half times the memory held after the last collection. So a context collects when it is made, and
-# the next threshold then lies beyond the memory limit. (The binding's own `gc` also collects
-# Python's garbage, and takes far longer.)
+_BOOT: Final = 10.0  # seconds; the sandbox is Twite's own code
+_BOOT_MEMORY: Final = 16 * 1024 * 1024  # minimum, in bytes
+# Runs between two checks; a check walks the whole heap, which takes 0.05 ms.
+_BETWEEN_WEIGHINGS: Final = 100
+# The engine collects cyclic garbage when it creates an object, including the "out of memory" error.
+# In the middle of the failed operation, a collection can crash the process. The engine collects at
+# one and a half times the memory in use after the last collection. A context therefore collects
+# when it is created, so that the next threshold is above the memory limit. (The `gc` of the binding
+# also collects Python's garbage, and takes far longer.)
 _COLLECT: Final = """((ArrayBuffer) => (size) => {
   (() => { const lost = {}; lost.self = lost; lost.all = new ArrayBuffer(2 * size); })();
   [{}, {}];
@@ -44,7 +45,7 @@ class ContextLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TurnHead(msgspec.Struct, frozen=True):
-    """What the context must know of a turn."""
+    """The properties of a turn that the context needs."""
 
     run: int
     error: str | None = None
@@ -60,11 +61,11 @@ class TurnHead(msgspec.Struct, frozen=True):
 
 
 class LimitPassed(Exception):
-    """A run passed its limit of time or memory: the context cannot be used any more."""
+    """A run exceeded its limit of time or memory: the context cannot be used any more."""
 
 
 class CodeUnusable(Exception):
-    """The template's code is not JavaScript; `line` is from 1."""
+    """The template's code is not valid JavaScript; `line` is counted from 1."""
 
     def __init__(self, line: int, message: str) -> None:
         super().__init__(message)
@@ -86,7 +87,7 @@ class TemplateContext:
         self._limits = limits
         self._testing = testing
         self._last_run = 0
-        self.contexts = 0  # made so far
+        self.contexts = 0  # created so far
         self.open()
 
     def start(self, call: str, event: str) -> tuple[str, TurnHead]:
@@ -118,7 +119,7 @@ class TemplateContext:
         return int(self._context.memory()["malloc_size"])
 
     def open(self) -> None:
-        """Recreate the context, without anything left over by earlier runs."""
+        """Recreate the context, without remains of earlier runs."""
         self._runs = 0
         self._waiting: set[int] = set()
         self._context = quickjs.Context()
@@ -129,7 +130,7 @@ class TemplateContext:
         self._context.set_time_limit(_BOOT)
         self._entrance = self._context.eval(script(testing=self._testing))
         self.contexts += 1
-        # Run numbers are never reused: a late answer finds no run.
+        # Run numbers are never reused, so a late response finds no run.
         runs = msgspec.Raw(str(self._last_run).encode())
         self.enter("boot", msgspec.json.encode(self._boot | {"runs": runs}).decode())
         try:
@@ -142,7 +143,7 @@ class TemplateContext:
         self._collect_at = held + held // 4
 
     def _is_worn(self) -> bool:
-        """Return whether to recreate the context: after so many runs, or half full of garbage."""
+        """Return whether to recreate the context: after many runs, or if half of it is garbage."""
         if self._runs >= self._limits.recycle_after:
             return True
         if self._runs == 0 or self._runs % _BETWEEN_WEIGHINGS:
@@ -154,7 +155,7 @@ class TemplateContext:
         return held > self._limits.memory // 2
 
     def _collect(self) -> None:
-        """Let the engine collect now, and not while a turn is under way."""
+        """Let the engine collect garbage now, and not during a turn."""
         self._context.set_memory_limit(12 * self._limits.memory)
         self._collecting(2 * self._limits.memory)
         self._context.set_memory_limit(self._limits.memory)
@@ -178,7 +179,7 @@ class TemplateContext:
 
 
 def limit_passed(error: str) -> str:
-    """Return the limit that the engine's error message is about."""
+    """Return the exceeded limit that the engine's error message describes."""
     head = error.partition("\n")[0]
     if "interrupted" in head:
         return _TOO_LONG
@@ -214,7 +215,7 @@ PARTS: Final = (
     "turns",
 )
 
-# Lines of a trace below the first are the template's, those between the two the scenario's.
+# Lines of a trace below the first belong to the template, those between the two to the scenario.
 SCENARIO_LINE: Final = 50_000
 SANDBOX_LINE: Final = 100_000
 
@@ -226,7 +227,8 @@ def script(*, testing: bool = False) -> str:
 
 
 def _pieces(*, testing: bool) -> Iterator[str]:
-    # A trace names lines alone: those of the sandbox begin where no template ends.
+    # A trace contains only line numbers: those of the sandbox begin after the last possible line of
+    # a template.
     yield "\n" * SANDBOX_LINE + "(function (globalThis) {\n'use strict';\n"
     for name in (*PARTS, *(("testing",) if testing else ()), "harden"):
         yield (files(__package__) / "sandbox" / f"{name}.js").read_text("utf-8")

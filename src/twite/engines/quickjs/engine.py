@@ -56,7 +56,7 @@ def _ascii(label: str) -> str:
 def boot_of(
     template: Template, *, limits: RunLimits, keys: Mapping[str, str] | None = None
 ) -> tuple[str, ContextLimits]:
-    """Return what a context of the template is made with. `keys` are those of hmacSha256, by id.
+    """Return the boot text of a template's contexts. `keys` are those of hmacSha256, by id.
 
     Raises TemplateUnusable for code that no limit can contain.
     """
@@ -70,7 +70,7 @@ def boot_of(
         "limits": {"effects": limits.effects, "output": limits.output},
         # 150 kB that few templates need.
         "suffixes": suffixes() if "computeEffectiveTldPlusOne" in template.code.text else None,
-        # A key that it may not use is not in its reach.
+        # A key without a permission is not passed to the template.
         "keys": {id_: key for id_, key in (keys or {}).items() if matches(allowed.keys, id_)},
     }
     return _JSON.encode(boot).decode(), ContextLimits(
@@ -87,7 +87,7 @@ def unusable(template: Template, line: int, message: str) -> TemplateUnusable:
 
 
 def call_texts(call: Call) -> tuple[str, str]:
-    """Return a call and its event as JSON: the template gets a new copy each time it asks."""
+    """Return a call and its event as JSON. The template gets a new copy for each use."""
     plain = msgspec.structs.replace(call, event=None)
     return _JSON.encode(plain).decode(), _JSON.encode(call.event or {}).decode()
 
@@ -142,7 +142,7 @@ class QuickJsEngine:
         return tuple(msgspec.json.decode(self._context.enter("apis"), type=list[str]))
 
     def scenario(self, code: str, *, now: int, seed: int) -> msgspec.Raw:
-        """Run one scenario of a template's tests in a context of its own; return its result."""
+        """Run one scenario of a template's tests in a separate context; return its result."""
         self._context.open()
         given = {"code": "\n" * SCENARIO_LINE + code, "now": now, "seed": seed}
         return msgspec.Raw(self._context.enter("scenario", _JSON.encode(given).decode()).encode())
@@ -164,7 +164,7 @@ class QuickJsEngine:
         for effect in turn.effects:
             permission = lacking(effect, self._policy)
             if permission is not None:
-                # The sandbox checks each call; an effect without permission means that it was
+                # The sandbox checks each call, so an effect without permission means that it was
                 # bypassed.
                 self._context.open()
                 return Turn(run=0, error=f"an effect that {permission} does not allow", spent=True)

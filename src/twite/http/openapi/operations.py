@@ -250,7 +250,7 @@ def document_of(paths: Json) -> Json:
 
 def _schemas() -> Json:
     schemas = component_schemas()
-    # Null once it is not kept any more.
+    # Null after the body has been deleted.
     schemas["ToldLife"]["properties"]["sent"]["type"] = ["object", "null"]
     return {**BODIES, **schemas}
 

@@ -31,7 +31,7 @@ _X_REFUSALS: Final = {
     "500": "Internal error in Twite.",
     "503": "The commit failed; nothing was stored.",
 }
-# These are decided before the route is known, in the shape of all other errors.
+# Decided before the route is known, in the common error format.
 _BEFORE: Final = ("408", "431")
 _WHOSE: Final[list[Json]] = [
     SOURCE_PARAMETER,
@@ -78,7 +78,7 @@ _SGTM: Final[Json] = {
     "required": ["event"],
 }
 _SGTM_REFUSED: Final[Json] = {"anyOf": [ref("Receipted"), ref("Errors")]}
-# What a tag of any age may send; the rest is corrected, or refused in X's words.
+# The fields of all versions of the tag. Other values are corrected, or refused with X's errors.
 _PROXIED: Final[Json] = {
     "type": "object",
     "properties": {

@@ -19,8 +19,8 @@ from twite.http.tag_response import with_tags
 if TYPE_CHECKING:
     from twite.gtm.template.tag_response import TagResponse
 
-# This header tells the script that the gateway itself answered and would answer a retry alike: only
-# then does the script drop its message.
+# This header tells the script that the gateway itself responded, and would respond to a retry in
+# the same way. Only then does the script drop its message.
 VERDICT: Final = (b"twite-verdict", b"final")
 GIF: Final = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 
@@ -106,7 +106,7 @@ async def answer(request: HttpRequest, visit: PageVisit) -> HttpResponse:
 def with_verdict(
     request: HttpRequest, visit: PageVisit | None, fault: Exception, where: str
 ) -> HttpResponse:
-    """Return the response to an exception. It tells the script whether a retry is useless."""
+    """Return the response to an exception; it shows the script whether a retry is useless."""
     answer = in_our_shape(request, visit, fault, where)
     if visit is None or answer.status not in FOR_GOOD:
         return answer

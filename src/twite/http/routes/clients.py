@@ -84,7 +84,7 @@ class ClientRoute:
         try:
             return await self._clients.answer(request)
         except TemplatePaused:
-            # Refused requests count too, so that a refusal does not allow a faster retry.
+            # Refused requests also count, so that retries after a refusal are not faster.
             if self._held < _MOST_HELD:
                 self._held += 1
                 try:
@@ -105,7 +105,7 @@ def _answer(response: ClientResponse) -> HttpResponse:
     headers += [("set-cookie", cookie) for cookie in response.cookies]
     return HttpResponse(
         status=response.status,
-        # RFC 9110, 15.3.5 and 15.4.5: these have no body.
+        # RFC 9110, 15.3.5 and 15.4.5: these responses have no body.
         body=b"" if response.status in {204, 304} else response.body,
         headers=tuple(
             (name.encode("ascii"), value.encode("utf-8", "replace")) for name, value in headers

@@ -139,12 +139,12 @@ PROMETHEUS: Final = (b"content-type", b"text/plain; version=1.0.0; charset=utf-8
 
 
 async def healthz(_request: HttpRequest, _caller: None) -> HttpResponse:
-    """Answer with 200 while the event loop runs."""
+    """Respond with 200 while the event loop runs."""
     return _OK
 
 
 async def readyz(request: HttpRequest, _caller: None) -> HttpResponse:
-    """Answer whether the gateway accepts submissions."""
+    """Respond whether the gateway accepts submissions."""
     why_not = request.services.ready()
     if why_not is None:
         return _OK

@@ -99,7 +99,7 @@ def read_sgtm(request: HttpRequest, source: Source) -> ParsedRequest:
         sent.tagged.events,
         source=source,
         destinations=request.services.destinations,
-        # The container authenticates itself, so its claims about its visitor are trusted.
+        # The container authenticates itself, so what it says about its visitor is trusted.
         visitor=visitor_of(request, None),
         repeated=sent.tagged.repeated,
         pixel=sent.pixel,

@@ -128,7 +128,8 @@ async def history(request: HttpRequest, caller: Requester) -> HttpResponse:
     destination = services.destinations.get(pixel)
     if destination is None or not caller.sees(pixel):
         raise HttpRefusal(_UNKNOWN)
-    # Without an event, all that the pixel ever had: the mapping of events may have changed since.
+    # Without an event, search all events that the pixel ever had, because their mapping may have
+    # changed.
     events = None if event is None else (destination.events.get(event, event),)
     histories = await services.records.find(
         ByConversionId(pixel=pixel, events=events, conversion_id=conversion_id)
@@ -162,7 +163,7 @@ def _shown(histories: Sequence[History], caller: Requester, *, now: int) -> Http
 
 
 def _visible(history: History, caller: Requester, *, now: int) -> HistoryView:
-    # A source sees its own tags, an API key the tags of its pixels.
+    # A source can read its own tags, and an API key the tags of its pixels.
     is_own = caller.source == history.source
     return history_view(history, now=now, shows=lambda tag: is_own or caller.sees(tag))
 
@@ -288,7 +289,7 @@ async def rejections(request: HttpRequest, caller: Requester) -> HttpResponse:
         code=_code(asked.get("code")),
         name=asked.get("conversion_id"),
         source=caller.source,
-        # A source sees all its rejections, also those that named no pixel.
+        # A source can read all its rejections, including those without a pixel.
         pixels=None if caller.source else caller.pixels,
         limit=MOST_LISTED + 1,
     )

@@ -160,7 +160,7 @@ def _whose(caller: Source | PageVisit) -> tuple[Source, PageVisit | None]:
 
 
 def _named(request: HttpRequest, query: Mapping[str, str]) -> str | None:
-    """Return the source that the query names; GA4 has an `s` of its own."""
+    """Return the source that the query names. GA4 uses the parameter `s` for other data."""
     name = query.get("s")
     return name if name and request.services.origins.named(name) else None
 
@@ -180,7 +180,7 @@ def _read_measurement_protocol(request: HttpRequest, _visitor: Visitor) -> Tagge
 
 
 def _read_data_tag(request: HttpRequest, visitor: Visitor) -> Tagged:
-    # The client id of a browser for which Stape's Data Tag has none.
+    # The client id that Twite creates for a browser without one of Stape's Data Tag.
     made = new_client_id(now=visitor.now, digits=_nine_digits())
     return data_tag.read(
         _query(request),
@@ -243,7 +243,7 @@ def _refused(receipt: AcceptReceipt) -> HttpResponse:
 
 
 def _name_of(event: Event, place: int, receipt: AcceptReceipt, now: int) -> Named:
-    """Return the event's own id, or one in Stape's form: milliseconds and nine digits."""
+    """Return the event's id, or a generated id in Stape's form: milliseconds and nine digits."""
     own = first_text(event, ("unique_event_id",))
     digits = (UUID(receipt.receipt).int + place) % 1_000_000_000
     return Named(timestamp=now // SECOND, unique_event_id=own or f"{now}_{digits:09d}")

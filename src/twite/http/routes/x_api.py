@@ -21,7 +21,7 @@ from twite.x import oauth1, spec
 
 _TOKEN_HEADER: Final = spec.PIXEL_TOKEN_HEADER.lower().encode()
 _VERSION_HEADER: Final = spec.CURRENT_VERSION_HEADER.encode()
-# Stape's tags from before June 2026 name no version. [seen TW]
+# Stape's tags from before June 2026 send no version. [seen TW]
 _DEFAULT_VERSION: Final = b"12"
 _VERSIONS: Final = frozenset(version.encode() for version in spec.VERSIONS)
 
@@ -60,7 +60,7 @@ class XSuccess(msgspec.Struct, frozen=True, kw_only=True):
     """X's success response. [doc WEB]"""
 
     request: XRequestEcho
-    data: XProcessed  # X's own word
+    data: XProcessed  # X's own value
 
 
 class XRefusal(HttpRefusal):
@@ -157,7 +157,7 @@ def _signed(keys: OAuthKeys, request: HttpRequest) -> bool:
     url = services.settings.public_url
     public = url.rstrip("/") if url else None
     now = services.clock.now() // 1_000
-    # The scheme is the client's, before any proxy; the Host header may be the proxy's.
+    # The scheme is the client's, in front of any proxy; the Host header may be the proxy's.
     for origin in (public, f"https://{host}", f"http://{host}"):
         if origin is None:
             continue
@@ -170,12 +170,12 @@ def _signed(keys: OAuthKeys, request: HttpRequest) -> bool:
 
 
 def _translated(request: HttpRequest, answer: HttpResponse, account: str | None) -> HttpResponse:
-    """Return in X's shape a refusal that X does not have, or an internal error."""
+    """Return a refusal that X does not have, or an internal error, in X's format."""
     errors = tuple(
         XError(
             code=_CODES.get(answer.status, spec.INVALID_PARAMETER),
             message=wrong.message,
-            # X's error about a method carries no parameter.
+            # X's error about a method has no parameter.
             parameter=None if answer.status == _NO_METHOD else wrong.path,
         )
         for wrong in _DECODER.decode(answer.body).errors

@@ -19,24 +19,25 @@ import zstandard
 from twite.domain.destination import Destination, Source
 from twite.http.responses import HttpRefusal, HttpResponse, error
 
-# Strings, and regular expressions where one may stand: their text stays as it is.
+# Strings, and regular expressions where they are allowed: their text stays unchanged.
 _LITERAL: Final = (
     r"'[^'\n]*'|\"[^\"\n]*\""
     r"|(?<=[(=,:|&!\[>?;{}])/(?:\\.|\[[^\]\n]*\]|[^/\\\n\[])+/[a-z]*"
 )
 _DECLARED: Final = re.compile(r"\b(?:const|let) (\w+)|\(([\w,]*)\)=>|\.\.\.(\w+)\)=>")
-# A property name in an object; and a word that names a variable, if it names anything.
+# A property name in an object, and an identifier.
 _WORD: Final = re.compile(rf"{_LITERAL}|(?<=[{{,])\w+:|(?<!\w)(?<!(?<!\.\.)\.)\w+")
 _CONSTANT: Final = re.compile(rf"(const ([A-Z]+)=(\d[\de]*|{_LITERAL});)")
 _OUTERMOST: Final = re.compile(r"(?:const|let) (\w+)")
-# What opens and closes, and where a statement may end.
+# Brackets, and the places where a statement may end.
 _END: Final = re.compile(rf"{_LITERAL}|[({{\[]|[)}}\]]|[;\n]")
-# A declaration, a boolean, space around a block's end, an arrow's only parameter.
+# A declaration, a boolean, space around the end of a block, and the only parameter of an arrow
+# function.
 _LOOSE: Final = re.compile(
     rf"({_LITERAL})|\b(?:const|true|false|undefined)\b|;(?=\}})|(?<=\}})\n|(?<!\w)\((\w+)\)(?==>)"
 )
 _SHORTER: Final = {"const": "let", "true": "!0", "false": "!1", "undefined": "void 0"}
-# Brackets, and the places where a declaration begins or another statement may.
+# Brackets, and the places where a declaration or another statement may begin.
 _STEP: Final = re.compile(rf"{_LITERAL}|[({{\[]|[)}}\]]|;?\blet |;")
 _KEYWORDS: Final = frozenset({"as", "do", "if", "in", "is", "of"})
 
@@ -46,7 +47,7 @@ def script() -> str:
     written = files("twite.http.script").joinpath("twite.js").read_text("utf-8")
     plain = str(rjsmin.jsmin(written)).strip()
     plain = inlined(plain)
-    # The script is one function, whose parameters are short already.
+    # The script is one function, whose parameters are already short.
     start, end = plain.index("{") + 1, plain.rindex("}")
     short = f"{plain[:start]}{shortened(plain[start:end])}{plain[end:]}"
     return joined(tightened(short)) + "\n"
@@ -184,7 +185,7 @@ _ALWAYS: Final = (
     (b"cross-origin-resource-policy", b"cross-origin"),
     (b"vary", b"Accept-Encoding"),
 )
-# Characters that JSON text may hold and inline JavaScript may not.
+# Characters that JSON allows and inline JavaScript does not.
 _UNSAFE: Final = {ord("<"): "\\u003c", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 
@@ -274,7 +275,7 @@ def settings_line(source: Source, destination: Destination) -> str:
         "events": {
             name: f"tw-{pixel}-{event}"
             for name, event in destination.events.items()
-            # Events that X's pixel captures itself have no id that a page could fire.
+            # Events that X's pixel captures itself have no id with which a page could call them.
             if not event.startswith("gtm_")
         },
         "consent": "required" if source.consent.required else "optional",
@@ -290,7 +291,7 @@ def settings_line(source: Source, destination: Destination) -> str:
 
 
 def _phone(region: str | None) -> list[str] | None:
-    """Return the country code and the prefix of national numbers, which E.164 leaves out."""
+    """Return the country code, and the prefix of national numbers that E.164 omits."""
     if region is None:
         return None
     # Imported on use: the import takes as long as the rest of a short command.
