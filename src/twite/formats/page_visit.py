@@ -41,15 +41,15 @@ class Visitor(msgspec.Struct, frozen=True, kw_only=True):
 SERVER: Final = Visitor(trusted=True)
 
 
-# Words in the names of robots and download tools. Licensed lists know more; these cover most, and
-# no real browser has one of them. A phone is called Cubot.
+# Words in the names of robots and download tools. Licensed lists contain more words. These cover
+# most robots, and occur in no real browser. (There is a phone named Cubot.)
 _ROBOT: Final = re.compile(
     r"(?<!cu)bot(?:\b|[/_ -])|crawl|spider|slurp|headless|phantomjs|lighthouse|pagespeed|gtmetrix|"
     r"pingdom|facebookexternalhit|mediapartners|scrapy|puppeteer|selenium|playwright|"
     r"\b(?:curl|wget|python|go-http-client|axios|node-fetch|libwww|httpclient)\b",
     re.IGNORECASE,
 )
-_LONGEST_AGENT: Final = 512  # browsers' have 100 to 250; bounds the cache
+_LONGEST_AGENT: Final = 512  # browsers send 100 to 250 characters; limits the size of the cache
 
 
 def is_robot(user_agent: str) -> bool:
@@ -61,16 +61,16 @@ def _is_robot(user_agent: str) -> bool:
     return _ROBOT.search(user_agent) is not None
 
 
-# Campaign parameters name the origin of a visit. Others may hold names, tokens, addresses.
+# Campaign parameters describe the origin of a visit. Others may contain names, tokens or addresses.
 KEPT_PARAMETERS: Final = frozenset(
     {"utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "utm_id"}
 )
 
 # A URL with nothing to remove but what follows its path, and perhaps in it.
 _SIMPLE: Final = re.compile(r"(https?://[a-z0-9.-]+(?::[0-9]{1,4})?(?:/[^\s?#@%\\]*)?)(?:[?#].*)?")
-# Characters that no host name holds.
+# Characters that a host name cannot contain.
 _NO_HOST: Final = re.compile(r"[\s\x00-\x1f]")
-# Longer URLs are not cached: a client that writes long URLs must not fill the memory.
+# Longer URLs are not cached, so that a client with long URLs cannot fill the memory.
 _LONGEST_REMEMBERED: Final = 2_048
 
 
@@ -126,7 +126,7 @@ BROWSER_ID: Final = "_twpid"
 
 _FORM: Final = "1"
 _MOST_COOKIES: Final = 200
-# X's own script writes these beside the click id. [seen 3P]
+# X's own script writes these next to the click id. [seen 3P]
 _PIXEL_VERSION: Final = "2.3.29"
 _BY_URL: Final = 1
 

@@ -9,7 +9,7 @@ from twite.domain.fault import Fault
 from twite.domain.submission import Ignored
 from twite.formats.page_visit import SERVER, Visitor
 
-# Stands for a consent signal that cannot be read: consent rules treat it as a possible denial.
+# Replaces an unreadable consent signal: consent rules treat it as a possible denial.
 UNREADABLE: Final = "unreadable"
 
 

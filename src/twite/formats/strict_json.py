@@ -24,8 +24,8 @@ T = TypeVar("T")
 
 _ENCODER: Final = msgspec.json.Encoder()
 _A_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")
-# Escape by escape, so that none is matched within another: a surrogate pair; half of one; any
-# other.
+# Each escape is matched separately, so that none is matched within another: a surrogate pair; half
+# of one; any other.
 _ESCAPE: Final = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     rb"|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
@@ -108,7 +108,7 @@ def _refuse_duplicate_keys(body: bytes, value: object, *, within: bool) -> None:
     if texts is not None and texts == _texts(_ENCODER.encode(value)):
         return
     try:
-        # Numbers stay text: refusing one of 5,000 digits is not this function's task.
+        # Numbers stay text: this function does not reject a number of 5,000 digits.
         hook = _unique if within else _Pairs
         read = json.loads(body, object_pairs_hook=hook, parse_int=str, parse_float=str)
     except RecursionError:
@@ -124,7 +124,7 @@ class _Pairs(list[tuple[str, object]]):
 
 
 def may_hold_control_characters(body: bytes) -> bool:
-    """Return whether a text in this JSON may contain control characters (an escape or DEL)."""
+    """Whether a text in this JSON may contain control characters (an escape or DEL)."""
     return b"\\" in body or b"\x7f" in body or (not body.isascii() and b"\xc2" in body)
 
 
@@ -145,7 +145,7 @@ def _long_text(most: int) -> re.Pattern[bytes]:
 
 
 def _texts(body: bytes) -> int | None:
-    """Count the quotes that open or close a text in valid JSON; None if that takes a parser."""
+    """Count the quotes that open or close a text in valid JSON; None if only a parser can do so."""
     if b"\\" not in body:
         return body.count(b'"')
     if b"\\\\" in body or b"\\u005" in body:

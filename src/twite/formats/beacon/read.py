@@ -42,7 +42,8 @@ from twite.formats.parsed_request import Native, NativeContent, ParsedRequest
 from twite.formats.strict_json import decode, with_replacements
 
 MAX_CONVERSIONS: Final = 20
-# A tab that slept or a phone that was offline may report this late. Older means a wrong clock.
+# A tab that was suspended or a phone that was offline may report this late. Older times come from a
+# wrong clock.
 LONGEST_WAIT: Final = 7 * DAY
 
 # Reasons to ignore an event, with their meaning. The reference page lists them.
@@ -119,7 +120,7 @@ def read_image(query: Mapping[str, str], seen: Visitor) -> Beacon:
 def _bounded(
     conversions: Iterable[tuple[BeaconConversion, tuple[Fault, ...]]],
 ) -> Iterator[tuple[BeaconConversion, tuple[Fault, ...]]]:
-    """Leave out the basket that exceeds the number of lines read from one message."""
+    """Omit the items that exceed the number of items read from one message."""
     left = MAX_ITEMS_IN_ALL
     for conversion, wrong in conversions:
         lines = len(conversion.contents or ())
@@ -219,7 +220,7 @@ def _content(line: BeaconContent) -> NativeContent:
 
 
 def _time(at: Number | None, ahead: int | None, now: int) -> str | None:
-    """Return the time by our clock; None if the browser's clock is not usable."""
+    """Return the time by the gateway's clock; None if the browser's clock is not usable."""
     if at is None or ahead is None:
         return None
     moment = _whole(at) + ahead

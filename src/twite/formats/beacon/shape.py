@@ -24,9 +24,9 @@ _NULL: Final = msgspec.Raw(b"null")
 class PixelCall(StrEnum):
     """What X's pixel in the page did with the same conversion."""
 
-    LOADED = "loaded"  # X's script was loaded and got it
-    CALLED = "called"  # it is in X's queue; whether X's script was loaded is not known
-    BLOCKED = "blocked"  # it is in X's queue, and X's script was not loaded
+    LOADED = "loaded"  # X's script was loaded and received the conversion
+    CALLED = "called"  # the conversion is in X's queue; whether X's script was loaded is unknown
+    BLOCKED = "blocked"  # the conversion is in X's queue, and X's script was not loaded
     ABSENT = "absent"  # the page has no X pixel, or the conversion was not passed to it
 
 

@@ -54,7 +54,7 @@ _ADDRESS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 # The single item of an event, given as fields of the event itself.
 _ONE_ITEM: Final = ("item_id", "item_name", "item_brand", "item_category")
 _UNNAMED: Final = "Data"
-# Universal Analytics' enhanced e-commerce actions. The first that is present counts.
+# The enhanced e-commerce actions of Universal Analytics. The first one present is used.
 _ACTIONS: Final = (
     "detail", "click", "add", "remove", "checkout", "checkout_option", "purchase", "refund",
 )  # fmt: skip
@@ -137,7 +137,7 @@ CLIENT_COOKIE_SECONDS: Final = 63_072_000  # two years
 _SAID: Final = ("client_id", "data_client_id", "_dcid")
 _OF_THE_PAGE: Final = "_dcid_temp"
 _LONGEST: Final = 256
-# encodeURIComponent leaves these as they are, besides letters, digits and `_.-~`.
+# encodeURIComponent does not change these characters, nor letters, digits and `_.-~`.
 _PLAIN: Final = "!'()*"
 
 

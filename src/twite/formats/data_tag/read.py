@@ -33,7 +33,7 @@ from twite.formats.strict_json import (
 
 MAX_EVENTS: Final = 100
 MAX_PARAMETERS: Final = 2_000
-MAX_ASKED: Final = 500  # of a query, which applies to each event of a list
+MAX_ASKED: Final = 500  # parameters of a query, which apply to each event of a list
 _DEEPEST: Final = 8
 _LONGEST_LIST: Final = 1_000
 
@@ -65,7 +65,7 @@ def read(
         {} if place in unread else event_of(fields, client=client)
         for place, fields in enumerate(given)
     ]
-    # Not by a generated id: a retry without our cookie gets another one.
+    # Not by a generated id, because a retry without the cookie gets another id.
     repeated = [_repeated(event, place) for place, event in enumerate(events)]
     if otherwise and not client:
         events = [{**event, "client_id": otherwise} for event in events]
@@ -110,7 +110,7 @@ def given_of(
 
 
 def _asked(query: str) -> dict[str, object]:
-    """Read an event from the query; JSON in it wins over the query's own keys."""
+    """Read an event from the query. JSON in the query overrides its other keys."""
     asked = _first(_pairs(query))
     packed, plain = asked.pop("dtdc", None), asked.pop("dtcd", None)
     if isinstance(packed, str):
@@ -121,7 +121,7 @@ def _asked(query: str) -> dict[str, object]:
 
 
 def _unpacked(text: str) -> object:
-    """Decode base64 of either alphabet; a plus sign may have become a space on its way."""
+    """Decode base64 of either alphabet; a plus sign may have been changed to a space."""
     plain = text.strip().replace(" ", "+").translate(_ONE_ALPHABET).rstrip("=")
     try:
         packed = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)

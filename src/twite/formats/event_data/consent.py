@@ -30,12 +30,12 @@ _PASSED_ON: Final = (
     ("ad_user_data", "ad_user_data"),
     ("ad_personalization", "ad_personalization"),
 )
-# Event data has this prefix for a parameter of the GA4 hit itself, not the event's own (`ep.`).
+# In event data, this prefix marks parameters of the GA4 hit itself, not of the event (`ep.`).
 _OF_THE_HIT: Final = "x-ga-mp2-"
 
 
 def _spellings(name: str) -> set[str]:
-    """Return how tags write a name: `us_privacy`, `usPrivacy`, `usprivacy`, `US_PRIVACY`."""
+    """Yield the spellings of a name in tags: `us_privacy`, `usPrivacy`, `usprivacy`, `US_PRIVACY`."""
     first, *rest = name.split("_")
     camel = first + "".join(map(str.capitalize, rest))
     return {name, name.upper(), camel, camel.lower(), camel.upper()}
@@ -60,7 +60,7 @@ _TABLES: Final = tuple(
     prefix + name for prefix in ("", _OF_THE_HIT) for name in ("consent_state", "consent")
 )
 _DOTTED: Final = tuple(f"{table}." for table in _TABLES)
-# Of two values of one signal, the one that matches counts: an opt-out, or a law that applies.
+# If a signal has two values, the matching one counts: an opt-out, or a law that applies.
 _FLAG: Final = re.compile("1|true|yes", re.IGNORECASE)
 _STRICT: Final = {
     "usp": re.compile(r"1[YN-]Y[YN-]", re.IGNORECASE),
@@ -71,12 +71,12 @@ _STRICT: Final = {
 }
 _GCS: Final = re.compile("G1[01-]{2}")
 _OF_GCS: Final = "G0-1".index
-# The person's location, as Google and sGTM hosts tell it; ISO 3166.
+# The person's location, as Google and sGTM hosts report it; ISO 3166.
 _REGIONS: Final = ("x-ga-ur", "event_location.country", "user_location.country_id")
 _REGION: Final = re.compile(r"[A-Za-z]{2}(?:-[A-Za-z0-9]{1,3})?", re.ASCII)
-# Listed among Google's signals, but not one.
+# Google lists it among its signals, but it is not a signal.
 _NO_SIGNALS: Final = frozenset({"wait_for_update"})
-# Two different ones of these are unreadable; other signals are words.
+# If one of these has two different values, it is unreadable; the values of other signals are words.
 _STRINGS: Final = frozenset({"tcf", "gpp", "gpp_sid", "gcd", "ac", "vendors"})
 _YES: Final = frozenset({"granted", "true", "1", "yes"})
 _NO: Final = frozenset({"denied", "false", "0", "no"})
@@ -185,7 +185,7 @@ def strictest(*tables: object) -> dict[str, str | bool]:
 def _table(given: object) -> Mapping[str, object]:
     """Return a table of signals, which may be the JSON of one.
 
-    A mere no denies, a mere yes grants nothing, and anything else may be a denial.
+    A plain no denies, a plain yes grants nothing, and any other value may be a denial.
     """
     if isinstance(given, str) and given.lstrip().startswith("{"):
         try:
@@ -214,7 +214,7 @@ def stricter(name: str, first: str, second: str) -> str:
     if first == second:
         return second
     if name == "gcs" and _GCS.fullmatch(first) and _GCS.fullmatch(second):
-        # Each place by itself: denied, not said, granted.
+        # Each position separately: denied, not stated, granted.
         return "".join(min(pair, key=_OF_GCS) for pair in zip(first, second, strict=True))
     strict = _STRICT.get(name)
     if strict is not None:
@@ -227,7 +227,7 @@ def stricter(name: str, first: str, second: str) -> str:
 
 
 def _freedom(word: str) -> int:
-    """Rank a word: a denial, what cannot be read, a grant."""
+    """Rank a word: a denial, an unreadable value, a grant."""
     plain = word.strip().lower()
     return _DENIED if plain in _NO else _FREE if plain in _YES else _UNCLEAR
 

@@ -62,7 +62,7 @@ REASONS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
-# X is not told of these; tags may fire for them all the same.
+# X does not get these events, but tags may still fire for them.
 UNKNOWN_TO_X: Final = frozenset({"told_to", "not_configured"})
 
 # Names that mean one of X's event types [doc WEB]: of each group, the name that the pixel has
@@ -105,7 +105,7 @@ def our_name(name: str, *, chosen: Mapping[str, str], known: Iterable[str]) -> s
     if plain in names:
         return plain
     squashed = {_squashed(name): name for name in names}
-    # Bounds the cache.
+    # Limits the size of the cache.
     own = _squashed(plain) if len(plain) <= _LONGEST_NAME else plain
     for spelling in (own, *_SAME.get(own, ())):
         if spelling in squashed:
@@ -115,7 +115,7 @@ def our_name(name: str, *, chosen: Mapping[str, str], known: Iterable[str]) -> s
 
 def ignored_as(name: str, reason: str) -> Ignored:
     """Return an ignored event with a name that is safe to show: one line, without personal data."""
-    # Scrubbed before and after: an invisible sign may be part of an email, or part two numbers.
+    # Scrubbed before and after, because an invisible character may split an email or two numbers.
     scrubbed = free_text(name[:256]) or ""
     line = "".join(letter if letter.isprintable() else " " for letter in scrubbed)
     return Ignored(name=(free_text(line) or "")[:MAX_NAME], reason=reason)
@@ -170,7 +170,7 @@ def _hexadecimal(text: str | None) -> str | None:
 
 _ONE_ALPHABET: Final = str.maketrans("-_", "+/")
 
-# Where Google's tag assistant shows a page inside its own. [seen TW, DT]
+# URLs with which Google's tag assistant shows a page inside its own. [seen TW, DT]
 PREVIEW_PAGE: Final = "https://gtm-msr.appspot.com/"
 
 _IDS: Final = (
@@ -326,7 +326,7 @@ def _named(
     if (first_text(event, _PAGES) or "").startswith(PREVIEW_PAGE):
         return ignored_as(name, "preview")
     found = our_name(name, chosen=source.events, known=known)
-    # X is not told of ignored events, but tags may fire for them: they get the same data.
+    # X does not get ignored events, but tags may fire for them, and receive the same data.
     for_nobody = isinstance(found, Ignored) and found.reason not in UNKNOWN_TO_X
     if for_nobody or visitor.trusted:
         return found

@@ -17,7 +17,7 @@ import msgspec
 from twite.formats.native.values import amount_in
 from twite.formats.parsed_request import Native, NativeContent
 
-_GCS: Final = ("gcs", "gcd", "npa")  # Google's strings, under which event data have them
+_GCS: Final = ("gcs", "gcd", "npa")  # Google's consent strings, and their names in event data
 
 
 def event_of(native: Native) -> dict[str, object]:

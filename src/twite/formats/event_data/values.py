@@ -16,7 +16,7 @@ from twite.formats.page_visit import scrubbed_url
 from twite.formats.parsed_request import Event, NativeContent
 
 NULL: Final = msgspec.Raw(b"null")
-# The native format refuses these.
+# The native format rejects these characters.
 NO_AMOUNT: Final = msgspec.Raw(b"{}")
 
 # And halves of surrogate pairs, which cannot be encoded.
@@ -81,8 +81,8 @@ def _path(place: str) -> tuple[str, ...]:
     return tuple(place.split("."))
 
 
-MAX_ITEMS: Final = 200  # as many as Google takes in one event [doc]
-MAX_ITEMS_IN_ALL: Final = 2_000  # of one request: a stranger's request must be read quickly
+MAX_ITEMS: Final = 200  # Google's limit for one event [doc]
+MAX_ITEMS_IN_ALL: Final = 2_000  # per request, so that a request from outside is read quickly
 
 _LISTS: Final = ("items", "ecommerce.items", "contents")
 _VALUES: Final = (
@@ -130,7 +130,7 @@ def worth_more(event: Event, limit: Decimal) -> bool:
 
 
 def content_of(item: Event) -> NativeContent:
-    """Return an item as one line of a basket. All fields may be empty."""
+    """Return an item as one line of `contents`. All fields may be empty."""
     return NativeContent(
         id=first_text(item, ("item_id", "id", "content_id", "sku")),
         name=first_text(item, ("item_name", "name", "content_name")),
@@ -162,7 +162,7 @@ def _quantity(item: Event) -> int | None:
 
 _LONGEST: Final = 256
 _MOST_NAMES: Final = 64
-# Further fields are not looked at: a stranger's request may hold any number of them.
+# Other fields are not searched, because a request from outside may have any number of them.
 _MOST_LOOKED_AT: Final = 256
 _MOST_ITEMS: Final = 20
 _KEPT: Final = (
@@ -179,7 +179,7 @@ _ITEM: Final = (
     "item_category", "item_variant", "coupon", "discount", "index",
 )  # fmt: skip
 _CONSENT: Final = ("consent_state", "consent")
-# No name, phone number or address of a person looks like a field name.
+# Field names do not look like a name, phone number or address of a person.
 _FIELD: Final = re.compile(r"[A-Za-z_][A-Za-z_.-]{0,39}[0-9]{0,3}", re.ASCII)
 
 

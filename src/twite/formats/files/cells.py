@@ -109,7 +109,7 @@ def _apart(text: str) -> tuple[str | None, str]:
 
 
 def _unsigned(number: str) -> tuple[str, bool]:
-    """Split the sign off: -5, 5- (as accounting systems export it), (5)."""
+    """Separate the sign: -5, 5- (as accounting systems export it), (5)."""
     if number.startswith("(") and number.endswith(")"):
         return number[1:-1].strip(), True
     if number[:1] in {"-", "\u2212"}:
@@ -160,7 +160,7 @@ def _may_be_grouped(number: str) -> bool:
 
 
 def _ungrouped(number: str) -> str | None:
-    """Remove the thousands separators; India's groups of two count."""
+    """Remove the thousands separators, including India's groups of two."""
     if _DIGITS.fullmatch(number):
         return number
     groups = re.split("[,.]", number)
@@ -180,7 +180,7 @@ _MOMENT: Final = re.compile(
     r"(?:\s?(?P<zone>[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?))?)?",
     re.ASCII,
 )
-# The number of digits tells the unit for any time from 2001 to 2286.
+# For times from 2001 to 2286, the number of digits determines the unit.
 _SECONDS_DIGITS: Final = 10
 _MILLISECONDS_DIGITS: Final = 13
 _EPOCH_TEXT: Final = re.compile(r"(\d{10}|\d{13}|\d{16})(?:\.(\d{1,9}))?", re.ASCII)

@@ -77,8 +77,8 @@ class FileRow(msgspec.Struct, frozen=True, kw_only=True):
         return f"FileRow(number={self.number}, errors={self.errors}, notes={self.notes})"
 
 
-# A spreadsheet shows 100023000001 as 1.00023E+11 (1,00023E+11), and saves what it shows; Java
-# writes 1.00023E11. Without a point or a plus it may be an id: 12E4.
+# A spreadsheet shows 100023000001 as 1.00023E+11 (1,00023E+11), and saves this form; Java writes
+# 1.00023E11. Without a point or a plus, the text may be an id: 12E4.
 _ROUNDED: Final = re.compile(r"\d(?:[.,]\d+[eE]\+?|[eE]\+)\d{1,3}")
 
 
@@ -101,7 +101,7 @@ def shown(text: str) -> str:
     return f'"{kept}{"…" if len(text) > 24 else ""}"'
 
 
-# About 200 bytes each. The gateway deduplicates repeats further apart than this.
+# About 200 bytes per order. The gateway deduplicates repeats that are further apart.
 REMEMBERED: Final = 500_000
 
 
@@ -147,7 +147,7 @@ _FIELDS: Final = (
     "user_agent", "url", "contents", "description", "search", "consent",
 )  # fmt: skip
 _NOTHING: Final = b"\0\0"
-_PHONE_END: Final = 8  # digits that are the same with and without a country code
+_PHONE_END: Final = 8  # digits that are equal with and without a country code
 
 
 def _trace(field: str, value: object) -> bytes:

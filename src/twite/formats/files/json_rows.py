@@ -102,9 +102,9 @@ def _refused(number: int, code: str, path: str, message: str) -> FileRow:
 
 
 def _with(added: dict[str, str], text: bytes) -> bytes:
-    """Put fields in front, and leave the rest as written: numbers keep their digits.
+    """Add fields at the front, and leave the rest as written: numbers keep their digits.
 
-    An existing empty field is removed, since no object may name a key twice.
+    An existing empty field is removed, because an object must not contain a key twice.
     """
     if not added:
         return text

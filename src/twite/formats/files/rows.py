@@ -25,7 +25,7 @@ _SEPARATOR: Final = re.compile(r"\s*[|;\n]\s*")
 _AFTER: Final = re.compile(r"(.+?)\s+[x\u00d7]\s?(\d{1,9})(?:\s*@\s*(\S.*))?", re.ASCII)
 _BEFORE: Final = re.compile(r"(\d{1,9})\s?[x\u00d7]\s+(.+?)(?:\s*@\s*(\S.*))?", re.ASCII)
 _ALONE: Final = re.compile(r"([^@{}\[\]]+?)(?:\s*@\s*(\S.*))?")
-# Field names of other systems for a basket line, ours first.
+# Other systems' names for the fields of an item, after Twite's own.
 _FIELDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "id": ("id", "sku", "item_id", "product_id", "variant_id"),
@@ -122,7 +122,7 @@ def _text(raw: msgspec.Raw | None) -> str | None:
     return written if re.fullmatch(r"-?\d+(\.\d+)?", written, re.ASCII) else None
 
 
-# "0" and "false" mean nothing as personal data, but something as money and consent.
+# "0" and "false" are empty as personal data, but not as an amount or as consent.
 _EMPTY: Final = PLACEHOLDERS - {"0", "false"}
 _ID: Final = "conversion_id"
 _IDENTIFYING: Final = frozenset(

@@ -19,7 +19,7 @@ from twite.domain.errors import ClientError
 Kind = Literal["csv", "json", "jsonl", "parquet"]
 
 SAMPLE: Final = 65_536  # bytes at a file's start that suffice to detect its kind
-MAX_CELL: Final = 131_072  # characters; a longer cell is a quote that was never closed
+MAX_CELL: Final = 131_072  # characters; a longer cell is caused by a quote that was never closed
 
 _ENDINGS: Final[dict[str, Kind]] = {
     "csv": "csv",
@@ -166,7 +166,7 @@ def _why_not_csv(error: csv.Error, number: int) -> str:
     return f"row {number}: not CSV ({text})"
 
 
-# Field to the column names in exports, the surest first. Case, spaces and punctuation are ignored.
+# Column names in exports, by field, most reliable first. Case, spaces and punctuation are ignored.
 NAMES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "conversion_id": (

@@ -76,7 +76,7 @@ def number_of(text: str) -> int | float | str:
     return float(plain) if "." in plain else int(plain)
 
 
-MAX_EVENTS: Final = 50  # Google takes 25 in the Measurement Protocol [doc]; its tags send fewer
+MAX_EVENTS: Final = 50  # Google accepts 25 in the Measurement Protocol [doc]; its tags send fewer
 MAX_PARAMETERS: Final = 500  # 200 items [doc], and the other parameters
 
 # Parameters that have another name in event data. [doc GDOC, seen D8A]
@@ -100,7 +100,7 @@ NAMED: Final[Mapping[str, str]] = MappingProxyType(
         "ul": "language",
         "sr": "screen_resolution",
         "cu": "currency",
-        # A server that forwards hits names the visitor by these.
+        # A server that forwards hits uses these names for the data of the visitor.
         "uip": "ip_override",
         "_uip": "ip_override",
         "ua": "user_agent",
@@ -161,10 +161,10 @@ def hits_of(query: str, body: bytes) -> tuple[list[dict[str, str]], Mapping[int,
     a consent signal, the strictest value anywhere counts.
     """
     shared = _parameters(query)
-    # Split as bytes: text has other line ends too, such as U+2028.
+    # Split as bytes, because text has other line ends, such as U+2028.
     lines = [line.decode("utf-8", "replace") for line in body.splitlines() if line.strip()]
     refuse_more(len(lines), MAX_EVENTS, "events", path="")
-    # Items belong to one event: those of a long query must not be copied to each of a hundred.
+    # Items belong to one event, and are not copied from a long query to each of a hundred events.
     for_lines = {key: text for key, text in shared.items() if _ITEM.fullmatch(key) is None}
 
     def read_one(line: str) -> dict[str, str]:
@@ -240,7 +240,7 @@ def _merged(hit: dict[str, str], others: Iterable[tuple[str, str]]) -> dict[str,
 
 
 def _stricter(group: str, name: str, first: object, second: object, *, otherwise: object) -> object:
-    """Return the stricter of two values of a signal, and for what is none `otherwise`."""
+    """Return the stricter of two values of a signal; for other parameters, `otherwise`."""
     if group not in {_OWN, _GOOGLES} or not is_signal(name):
         return otherwise
     return stricter_at(name, first, second)

@@ -18,7 +18,7 @@ _ITEM_BACK: Final = {name: code for code, name in CODES.items()}
 _HINTS_BACK: Final = {name: key for key, name in ga4.HINTS.items()}
 _PLAIN: Final = "x-ga-mp2-"
 _GOOGLES: Final = "x-ga-"
-# Google's client derives these from the page's URL.
+# Google's client derives these parameters from the page's URL.
 _MADE: Final = frozenset({"page_hostname", "page_path"})
 _MOST_ITEMS: Final = 200
 

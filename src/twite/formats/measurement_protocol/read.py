@@ -23,7 +23,7 @@ from twite.formats.strict_json import (
     wrong_shape,
 )
 
-MAX_EVENTS: Final = 100  # Google takes 25 [doc]
+MAX_EVENTS: Final = 100  # Google's limit is 25 [doc]
 
 _SHARED: Final = (
     "client_id", "user_id", "timestamp_micros", "user_data", "ip_override", "user_agent",
@@ -98,7 +98,7 @@ def _event(given: object, shared: Mapping[str, object]) -> dict[str, object]:
 
 
 def _properties(given: object) -> dict[str, object]:
-    """Take the values out of `{"plan": {"value": "gold"}}`."""
+    """Unwrap the values of `{"plan": {"value": "gold"}}`."""
     if not isinstance(given, Mapping):
         return {}
     return {

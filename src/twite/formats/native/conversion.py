@@ -41,7 +41,7 @@ from twite.redaction.scrub_text import free_text
 from twite.redaction.shapes import MASK, holds_a_person
 
 MAX_ID: Final = 256
-_LONGEST_GUESS: Final = 64  # a longer key is not a misspelt name
+_LONGEST_GUESS: Final = 64  # a longer key is not a misspelling
 
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 _NOBODY: Final = Identifiers()
@@ -166,7 +166,8 @@ def read_one(given: Native, index: int, context: ReadContext) -> ReadConversion:
     if not identity:
         conversion = _with_id(conversion, index, context, timed=at is not None)
     if verdict is not PLAIN:
-        # After the id: the conversion keeps its id, whatever its consent signals are the next time.
+        # Checked after the id, so that the conversion has the same id if its consent signals
+        # change.
         conversion = msgspec.structs.replace(
             conversion,
             identifiers=left,
@@ -221,7 +222,7 @@ def _scrubbed(
         ip=identifiers.ip,
         user_agent=identifiers.user_agent,
         url=url,
-        # An invalid amount may be anything.
+        # An invalid amount may contain anything.
         value=given.value if may_be_amount(given.value) else _NULL,
         description=free_text(given.description),
         search=free_text(given.search),
@@ -251,7 +252,7 @@ def _contents_kept(
 
 
 def may_be_amount(raw: msgspec.Raw) -> bool:
-    """Whether it can only be an amount, well or badly written."""
+    """Whether a text can only be an amount, valid or not."""
     return len(raw) < 32 and _IN_NO_AMOUNT.isdisjoint(bytes(raw))
 
 
@@ -313,7 +314,7 @@ def _with_id(
             dated = msgspec.structs.replace(conversion, time=context.now // DAY)
         text = _ENCODER.encode(dated).decode()
         if not text.isascii():
-            # An accented letter has two encodings, which mean the same.
+            # An accented letter has two encodings with the same meaning.
             text = unicodedata.normalize("NFC", text)
         derived = derived_id(salt=context.salt, scope=f"content\0{scope}", repeated=text.encode())
     return msgspec.structs.replace(conversion, conversion_id=derived)

@@ -19,7 +19,7 @@ from twite.formats.strict_json import as_fault, decode, kind_of
 
 # Codes of Malformed that can affect a single conversion: the JSON around it can be read.
 OF_ONE: Final = frozenset({"wrong_shape", "unknown_field", "duplicate_key"})
-MAX_FAULTS: Final = 10  # of one conversion: a body of 1 MiB holds 100,000 wrong fields
+MAX_FAULTS: Final = 10  # per conversion: a body of 1 MiB can contain 100,000 wrong fields
 
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
@@ -31,7 +31,7 @@ _LINE_FIELDS: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
     field.name: msgspec.json.Decoder(field.type) for field in msgspec.structs.fields(NativeContent)
 }
 _NULL: Final = b"null"
-# A key may be anything, also a person's address: only keys that look like field names are shown.
+# A key may be anything, even an email address: only keys that look like field names are shown.
 _FIELD_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z_-]{0,31}")
 _EXAMPLES: Final[Mapping[str, str]] = {
     "event": '"purchase"',
@@ -70,7 +70,7 @@ def field_by_field(raw: bytes) -> tuple[Native, tuple[Fault, ...]]:
         else:
             _read(read, (name, _FIELDS[name], bytes(value)), name, faults)
     if unread_consent or any(fault.path.partition(".")[0] == "consent" for fault in faults):
-        # It may be a denial, as a signal that is not known may be.
+        # An unknown signal may be a denial.
         read["consent"] = {**(read.get("consent") or {}), "consent": UNREADABLE}  # type: ignore[dict-item]
     return Native(**read), tuple(faults[:MAX_FAULTS])  # type: ignore[arg-type]
 
@@ -142,7 +142,7 @@ _TWICE: Final = "the key occurs twice in one object: remove one of them"
 
 
 def _fault(wrong: MalformedRequest, path: str, name: str) -> Fault:
-    """Say which value a field takes, with an example if there is one."""
+    """Return what value a field accepts, with an example if there is one."""
     example = f": write it as in {_EXAMPLES[name]}" if name in _EXAMPLES else ""
     return fault(path, "wrong_type", f"{wrong.message}{example}")
 

@@ -50,7 +50,7 @@ _HALF: Final = fault(
         "inside a character"
     ),
 )
-# An error about a missing value, and the fields that give it: an unreadable field is not missing.
+# A missing value, and the fields that could contain it: an unreadable field is not missing.
 _MISSING: Final[Mapping[str, frozenset[str]]] = {
     "event_missing": frozenset({"event"}),
     "currency_missing": frozenset({"currency"}),
@@ -166,7 +166,7 @@ def named(body: bytes, *, source: str, key: str, salt: bytes) -> Idempotency:
     """
     try:
         canonical = msgspec.json.encode(msgspec.json.decode(body), order="sorted")
-    except msgspec.DecodeError:  # a number of hundreds of digits, for example
+    except msgspec.DecodeError:  # for example, a number of hundreds of digits
         canonical = body
     return Idempotency(
         key=blake2b(f"{source}\0{key}".encode(), key=salt, digest_size=16).digest(),
@@ -177,7 +177,7 @@ def named(body: bytes, *, source: str, key: str, salt: bytes) -> Idempotency:
 def _decoded(
     body: bytes, *, single: bool
 ) -> tuple[Sequence[Native], Sequence[tuple[Fault, ...]] | None]:
-    """Decode all conversions at once; if that fails, each by itself, with its faults."""
+    """Decode all conversions at once; if that fails, each separately, with its faults."""
     try:
         given = [decode(_ONE, body)] if single else decode(_MANY, body).conversions
     except MalformedRequest as wrong:
@@ -214,11 +214,11 @@ def _with_halves(
     whole: bytes,
     body: bytes,
 ) -> list[tuple[Native, tuple[Fault, ...]]]:
-    """Add a fault to each conversion that has half a character in `body`, and none in `whole`."""
+    """Add a fault to each conversion that contains half of a surrogate pair in `body`."""
     found = []
     at = whole.index(parts[0])
     for (conversion, faults), part in zip(each, parts, strict=True):
-        # Of the same length, so that a part stands at the same place in both.
+        # Both have the same length, so a part has the same position in both.
         start = whole.index(part, at)
         at = start + len(part)
         is_whole = body[start:at] == part
@@ -229,7 +229,7 @@ def _with_halves(
 def _misshapen(
     given: Native, index: int, context: ReadContext, faults: tuple[Fault, ...]
 ) -> ReadConversion:
-    """Read a conversion of the wrong shape, without faults that only follow from that."""
+    """Read a conversion of the wrong shape, without faults that follow from others."""
     if not faults:
         return read_one(given, index, context)
     result = read_one(given, index, msgspec.structs.replace(context, faults=faults))
@@ -248,7 +248,7 @@ def _require_count(count: int) -> None:
 
 
 def _without_persons(kept: bytes, results: Sequence[ReadConversion]) -> bytes:
-    """Return the stored form; in a faulty conversion, any value may hold personal data."""
+    """Return the stored form. In a faulty conversion, any value may contain personal data."""
     for result in results:
         if result.is_faulty:
             return scrubbed_json(kept, thoroughly=True)

@@ -35,7 +35,7 @@ from twite.redaction.shapes import holds_a_person
 
 _NULL: Final = b"null"
 _TIDY: Final = re.compile(rb'"(?:0|[1-9][0-9]{0,17})\.[0-9]{2}"')
-_UNUSUAL: Final = "\0"  # stands for an amount that is left to read_one
+_UNUSUAL: Final = "\0"  # marks an amount that read_one must read
 
 
 def read_usual(  # noqa: C901, PLR0911  one for each part that may be unusual
@@ -183,7 +183,7 @@ def _amount(raw: msgspec.Raw) -> str | None:
 
 
 def _contents(lines: Sequence[NativeContent]) -> tuple[Content, ...] | None:
-    """Return the lines if their texts are stored as they came."""
+    """Return the lines if their texts are stored unchanged."""
     contents = []
     for line in lines:
         id_, name, group, type_ = line.id, line.name, line.group, line.type
@@ -210,7 +210,7 @@ def _contents(lines: Sequence[NativeContent]) -> tuple[Content, ...] | None:
 
 
 def _is_faulty(given: Native, url: str | None, context: ReadContext) -> bool:
-    """Return whether the context or a text that need not be looked at as a rule is faulty."""
+    """Whether the context, or a text that is normally not checked, has a fault."""
     faults = [*context.faults]
     if context.careful:
         refuse_control_characters(given, faults)

@@ -166,7 +166,7 @@ def identifiers_of(
 @lru_cache(maxsize=2_048)
 def user_agent_of(text: str) -> str | Fault:
     read = normalize.user_agent(text, path="user_agent")
-    # Robots put their owner's address there.
+    # Robots include their owner's URL.
     is_bad = isinstance(read, str) and holds_a_person(read)
     return fault("user_agent", "user_agent_unusable") if is_bad else read
 

@@ -15,7 +15,7 @@ from twite.formats.event_data.conversions import Tagged
 from twite.formats.event_data.values import first_text
 from twite.formats.strict_json import decode, with_replacements, wrong_shape
 
-# Fields that a browser repeats when it retries a hit, and the container runs again for it.
+# Fields that stay the same when a browser retries a hit and the container runs again.
 REPEATED: Final = ("client_id", "ga_session_id", "x-ga-page_id", "x-ga-request_count")
 _LONGEST_PIXEL: Final = 64
 

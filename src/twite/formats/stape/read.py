@@ -19,7 +19,7 @@ from twite.domain.secret import Secret
 from twite.domain.times import DAY
 from twite.formats.strict_json import decode, wrong_shape
 
-# More than X takes: the X format refuses the rest with X's error.
+# More than X accepts: the X format rejects the rest with X's error.
 _MOST: Final = 1_000
 _DECODER: Final = msgspec.json.Decoder(dict[str, object])
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
@@ -123,7 +123,9 @@ def _text(given: object) -> object:
 
 
 def _count(given: object) -> object:
-    """Read a count that the tag's override table made text, or its sums a float."""
+    """Read a count that is a text because of the tag's override table, or a float because of its
+    sums.
+    """
     text = _text(given)
     if isinstance(text, str) and _WHOLE.fullmatch(text):
         return int(text.partition(".")[0])

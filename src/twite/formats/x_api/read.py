@@ -175,8 +175,8 @@ def _read_one(
     )
     if identity:
         return conversion
-    # X does not require an id; our retries need one. Two equal ones in a request are two
-    # conversions.
+    # X does not require an id, but Twite's retries need one. Two equal conversions in a request are
+    # two conversions.
     derived = derived_id(
         salt=salt,
         scope=f"x\0{destination.pixel}\0{event}\0{index}",
@@ -285,9 +285,9 @@ def _digest(text: str | None, parameter: str, complaints: list[XComplaint]) -> s
     if not isinstance(digest, Fault):
         return digest
     if digest.code == "hash_of_nothing":
-        # It matches nobody, but X accepts it: many clients hash an empty field.
+        # The hash matches nobody, but X accepts it: many clients hash an empty field.
         return plain.lower()
-    # X echoes the value. A raw address or number must not be repeated in an error.
+    # X echoes the value, and an error must not contain a raw address or number.
     shown = _shown(plain) if plain.isalnum() and not plain.isdigit() else "***"
     complaints.append(_invalid(spec.NOT_A_HASH.format(parameter=parameter, value=shown), parameter))
     return None
@@ -338,7 +338,7 @@ def _kept(
 
 
 def _scrubbed(request: XRequest) -> XRequest:
-    """Return the stored form: as it came, with scrubbed page URLs."""
+    """Return the stored form: as received, with scrubbed page URLs."""
     return XRequest(
         conversions=[
             msgspec.structs.replace(

@@ -29,7 +29,7 @@ VOLATILE: Final = (
     "*.sent_at",
     "headers.x-request-id",
 )
-STAND_IN: Final = "(a secret that is not here)"  # a placeholder is not compared
+STAND_IN: Final = "(a secret that is not here)"  # placeholders are not compared
 ABSENT: Final = "(absent)"
 _MOST_DEEP: Final = 40
 
@@ -129,10 +129,7 @@ def _parts(method: str, url: str, headers: object, body: str | None) -> _Parts:
 
 
 def _host(address: SplitResult) -> str:
-    """Return host and port as a connection has them, with or without the default port.
-
-    Raises ValueError.
-    """
+    """Return host and port as a connection normalizes them. Raises ValueError."""
     host = (address.hostname or "").encode("idna").decode()
     usual = {"http": 80, "https": 443}.get(address.scheme)
     return host if address.port in {None, usual} else f"{host}:{address.port}"
@@ -269,7 +266,7 @@ class ComparisonSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def summed(shown: Iterable[ShownDifference], mask: Mask) -> ComparisonSummary:
-    """Summarize the cases. `mask` makes a place and its value safe to show."""
+    """Summarize the cases. `mask` makes a path and its value safe to show."""
     groups: dict[tuple[str, str, str], DifferenceGroup] = {}
     missing, extra, failed = Counter[str](), Counter[str](), Counter[str]()
     unread, ignored, alike = Counter[str](), Counter[str](), Counter[bool]()

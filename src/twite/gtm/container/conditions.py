@@ -15,7 +15,7 @@ import re2
 from twite.gtm.container.parts import Condition, Operator
 from twite.gtm.template.texts import Value, filled, number_of, text_of
 
-_MEMORY: Final = 1024 * 1024  # bytes of one compiled pattern and its automaton
+_MEMORY: Final = 1024 * 1024  # bytes of one compiled pattern with its automaton
 _KEPT: Final = 1024
 
 
@@ -75,7 +75,7 @@ def holds(condition: Condition, value_of: Callable[[str], Value]) -> bool:
 def _fits(condition: Condition, left: Value, right: Value) -> bool:
     compare = _NUMBERS.get(condition.operator)
     if compare is not None:
-        # NaN is neither greater than anything nor less, in both languages.
+        # In both languages, NaN is neither greater nor less than any value.
         return compare(number_of(left), number_of(right))
     text, sought = text_of(left), text_of(right)
     if condition.operator is Operator.MATCHES:

@@ -38,7 +38,7 @@ class Operator(StrEnum):
     CONTAINS = "contains"
     STARTS_WITH = "starts_with"
     ENDS_WITH = "ends_with"
-    MATCHES = "matches"  # a regular expression of RE2, anywhere in the text
+    MATCHES = "matches"  # an RE2 regular expression, which may match anywhere in the text
     GREATER = "greater"
     GREATER_OR_EQUAL = "greater_or_equal"
     LESS = "less"
@@ -54,7 +54,7 @@ class Condition(ContainerPart, frozen=True, kw_only=True):
 
 
 class ContainerTrigger(ContainerPart, frozen=True, kw_only=True):
-    """It matches if all conditions of `when` hold, and all triggers of `all_of` match the event."""
+    """A trigger matches if all conditions of `when` are true, and all triggers of `all_of` match."""
 
     name: str
     all_of: tuple[str, ...] = ()

@@ -68,7 +68,7 @@ class NotFiredReason(StrEnum):
     TRIGGER = "trigger"  # no trigger matches
     EXCEPTION = "exception"  # an exception matches
     BESIDE = "beside"  # a setup or teardown tag that it needs does not run
-    UNFILLED = "unfilled"  # its fields, or a condition, cannot be filled in
+    UNFILLED = "unfilled"  # its fields, or a condition, cannot be evaluated
 
 
 class SkippedTag(msgspec.Struct, frozen=True):
@@ -163,7 +163,7 @@ class _Planner:
         blocking = next((name for name in tag.unless if self._fits(name)), None)
         if blocking is not None:
             raise _Passes(f"the exception {blocking!r} matches", NotFiredReason.EXCEPTION)
-        # Last: consent is not the reason if the tag is for other events.
+        # Checked last, so that consent is not the reason for a tag of other events.
         kept_back = self._kept_back(tag)
         if kept_back is not None:
             raise kept_back
@@ -301,7 +301,7 @@ def _hash_of(path: str) -> str:
 
 
 def _without_hash(event: dict[str, Tree], path: str) -> dict[str, Tree]:
-    """Remove the hash beside a raw field: it holds the same data."""
+    """Remove the hash of a raw field, because both contain the same data."""
     hashed = _hash_of(path)
     return without_path(event, hashed) if hashed else event
 

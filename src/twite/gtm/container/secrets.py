@@ -76,7 +76,7 @@ def put(tree: Tree, path: list[str], text: str) -> Tree:
         return text
     step, *rest = path
     if isinstance(tree, dict):
-        # The last step makes its key: the secret is what stands there, and nothing else did.
+        # The last step may be a new key: the secret is the value, and the key did not exist.
         return {**tree, step: put(tree[step] if rest else tree.get(step), rest, text)}
     if isinstance(tree, list) and step.isdecimal() and int(step) < len(tree):
         at = int(step)

@@ -52,7 +52,7 @@ def container_of_toml(text: str) -> tuple[Container, tuple[TemplateFile, ...]]:
     except ValueError as error:
         if isinstance(error, msgspec.ValidationError):
             raise _misshapen(str(error)) from None
-        # Python refuses numbers of more than 4,300 digits.
+        # Python rejects numbers of more than 4,300 digits.
         raise ContainerUnusable("", "contains a number with too many digits") from None
     except RecursionError:
         raise ContainerUnusable("", "is nested too deeply") from None

@@ -202,7 +202,7 @@ class Values:
         return UNDEFINED
 
     def _drawn(self, variable: Variable) -> Value:
-        """Return a random number as Google does: in the bounds, or of the full range."""
+        """Return a random number like Google's: within the bounds, or in the full range."""
         least, most = (_finite(self.filled(bound)) for bound in (variable.least, variable.most))
         if least is None or most is None or least > most:
             least, most = 0, _MOST_DRAWN
@@ -210,7 +210,7 @@ class Values:
         return math.floor(share * (most - least + 1) + least)
 
     def _draw(self, variable: Variable) -> int:
-        """Derive it from name and event, so that a repeated evaluation gives the same."""
+        """Derive the number from name and event, so that each evaluation gives the same number."""
         seed = f"{self._occasion.draw}\0{variable.name}".encode("utf-8", "replace")
         return int.from_bytes(blake2b(seed, digest_size=6).digest())
 

@@ -24,7 +24,7 @@ from twite.gtm.google_requests.request import (
     tree_of,
 )
 
-# Google takes 20 levels. [doc]
+# Google accepts 20 levels. [doc]
 _DEEPEST: Final = 20
 _SAFE: Final = (1 << 53) - 1
 _DOCUMENTS: Final = "/documents/"
@@ -101,7 +101,7 @@ def _reference(held: Tree) -> Tree:
 
 
 def _point(held: Tree) -> Tree:
-    # Fields with the value 0 are left out. [doc]
+    # Google omits fields with the value 0. [doc]
     point = held if isinstance(held, dict) else {}
     return {name: point.get(name, 0) for name in ("latitude", "longitude")}
 

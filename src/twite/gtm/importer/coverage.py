@@ -16,10 +16,10 @@ from twite.gtm.container.parts import Operator, VariableSource
 
 class Support(StrEnum):
     RUNS = "runs"  # as in Google's container
-    DIFFERS = "differs"  # it runs, and the note says what differs
-    RESTS = "rests"  # it was paused there, and is paused here
-    PAUSED = "paused"  # it is imported, and paused until a person decides
-    LEFT_OUT = "left out"  # it cannot run here; the note says what to use instead
+    DIFFERS = "differs"  # runs; the note describes the differences
+    RESTS = "rests"  # paused in Google's container, and paused here
+    PAUSED = "paused"  # imported, and paused until a user decides
+    LEFT_OUT = "left out"  # cannot run here; the note says what to use instead
 
 
 class KnownPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +100,8 @@ TRIGGERS: Final[Mapping[str, KnownPart]] = MappingProxyType(
         },
     }
 )
-ALL_EVENTS_ID: Final = "2147479574"  # the trigger that every container has, and none lists
+# The trigger that every container has, and that no export lists.
+ALL_EVENTS_ID: Final = "2147479574"
 OPERATORS: Final[Mapping[str, Operator | None]] = MappingProxyType(
     {
         "EQUALS": Operator.EQUALS,
@@ -112,7 +113,7 @@ OPERATORS: Final[Mapping[str, Operator | None]] = MappingProxyType(
         "GREATER_OR_EQUALS": Operator.GREATER_OR_EQUAL,
         "LESS": Operator.LESS,
         "LESS_OR_EQUALS": Operator.LESS_OR_EQUAL,
-        # Of web containers, where there is a page to look at.
+        # For web containers, which have a page.
         "CSS_SELECTOR": None,
         "URL_MATCHES": None,
     }

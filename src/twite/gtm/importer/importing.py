@@ -68,7 +68,7 @@ class _Import:
     def __init__(self, export: Export, try_out: Callable[[Template], object]) -> None:
         self._export = export
         self._report = ImportReport()
-        # Ours are always there, and mean what they mean.
+        # Twite's built-in parts always exist, with their own meaning.
         self._names: dict[str, set[str]] = {"trigger": {ALL_EVENTS}, "variable": {EVENT}}
         self._templates = ExportTemplates(export, try_out)
 

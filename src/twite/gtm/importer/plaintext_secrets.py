@@ -49,7 +49,7 @@ def is_secret(text: str, *, suspect: bool) -> bool:
     """Return whether a text is a secret; `suspect` is whether its field name indicates one."""
     if not suspect:
         return looks_secret(text)
-    # Beside names, a word as Bearer and a sign between two of them are none.
+    # Next to references, a word such as Bearer or a separator is no secret.
     beside = [_PLAIN.sub("", literal) for literal in literals(text)] if "{{" in text else [text]
     return any(beside)
 
@@ -63,7 +63,7 @@ def _in_tree(
         for at, child in enumerate(tree):
             yield from _in_tree(child, f"{path}.{at}", suspect=suspect, named=named)
     elif isinstance(tree, dict):
-        # In a row of name and value, the name says what the value is.
+        # In a row of name and value, the name shows what the value is.
         label = next((v for k, v in tree.items() if k in LABELS and isinstance(v, str)), "")
         is_labelled = suspect or promises_secret(label) or label in named
         for key, child in tree.items():
@@ -201,7 +201,7 @@ def _line_holds_secret(line: str) -> bool:
 
 
 def _unescaped(line: str) -> str:
-    """Undo what JSON and JavaScript write for signs: a secret may stand behind one."""
+    """Undo the escapes of JSON and JavaScript, because a secret may follow one."""
     return _BREAK.sub(" ", _ESCAPE.sub(lambda found: chr(int(found[1], 16)), line))
 
 
@@ -209,7 +209,7 @@ _NAMES: Final = frozenset({"name"})
 _MOST_LINES: Final = 20
 _ESCAPE: Final = re.compile(r"\\+u([0-9a-fA-F]{4})")
 _BREAK: Final = re.compile(r"\\+[nrt]")
-# `apiKey = "sesame-1"`: a text of some length, given to what is called like a secret.
+# `apiKey = "sesame-1"`: a text of some length, assigned to a name that indicates a secret.
 _ASSIGNED: Final = re.compile(
     r"""["']?([A-Za-z_$][\w$-]*)["']?\s*[:=]\s*(?P<q>["'])(?!(?P=q))[^\s"']{8,}(?P=q)"""
 )

@@ -15,8 +15,10 @@ from twite.gtm.template.texts import UNDEFINED, Value
 
 Shape = TypeVar("Shape")
 
-LARGEST: Final = 32 * 1024 * 1024  # bytes; the largest containers that Google takes are far below
-MOST: Final = 10_000  # parts of a kind
+LARGEST: Final = (
+    32 * 1024 * 1024
+)  # bytes; the largest containers that Google accepts are far smaller
+MOST: Final = 10_000  # parts of one kind
 DEEPEST: Final = 60
 _VERSION: Final = 2
 KINDS: Final = (
@@ -176,7 +178,7 @@ def value(parameter: ExportPart) -> Value:
     """Return one parameter's value. Raises ContainerUnusable."""
     word = spelled(parameter.text("type"))
     if word == "LIST":
-        # In a list what is undefined has a place: an empty text holds it.
+        # In a list, an undefined value needs a position: it becomes an empty text.
         items = [value(piece) for piece in parameter.pieces("list")]
         return ["" if item is UNDEFINED else item for item in items]
     if word == "MAP":
@@ -190,7 +192,8 @@ def value(parameter: ExportPart) -> Value:
 
 def _plain(word: str, text: str, parameter: ExportPart) -> Tree:
     if word == "BOOLEAN":
-        # One that a variable feeds is a TEMPLATE in good exports, and may be none in others.
+        # A parameter with a variable as its value has the type TEMPLATE in most exports, and
+        # another type in some.
         return text == "true" if text in {"true", "false"} else text
     if word == "INTEGER":
         return _whole(text, parameter)

@@ -225,7 +225,7 @@ def _digest(place: str) -> str:
 _PLAIN: Final = re.compile(r"[^A-Za-z0-9/]+")
 _WORDS: Final = re.compile(r"[^A-Za-z0-9]+")
 _READABLE: Final = 80
-_LONGEST: Final = 12_000  # bytes: sealed, a running gateway takes 16 KiB
+_LONGEST: Final = 12_000  # bytes; encrypted, at most the 16 KiB that a running gateway accepts
 _TOO_LONG: Final = (
     "it is too long to be sealed: put it into a file, and name that in `secrets` as file:PATH"
 )

@@ -257,7 +257,7 @@ def _table(source: VariableSource, name: str, held: dict[str, Tree], default: Tr
         input=_there(text_in(held, "input")),
         rows=rows,
         default=default,
-        # As the form shows them where nothing was saved. [guess]
+        # The defaults of the form, for values that were not saved. [guess]
         ignore_case=flag_in(held, "ignoreCase"),
         whole=flag_in(held, "fullMatch"),
         captures=flag_in(held, "replaceAfterMatch"),
@@ -275,7 +275,7 @@ def _format(piece: ExportPart) -> ValueFormat | None:
     for key, word in _INSTEAD.items():
         held = tree.get(key)
         if isinstance(held, dict):
-            # Without a value: undefined is put, which is no value here.
+            # Without a value: the transformation sets undefined, which is no value here.
             put = value(_inner(piece, f"formatValue.{key}", held))
             instead[word] = put if isinstance(put, str | int | float | bool) else ""
     word = spelled(str(tree.get("caseConversionType") or "NONE"))

@@ -69,7 +69,7 @@ class ExportTemplates:
         self.by_name: dict[str, Template] = {}
         self.texts: dict[str, str] = {}
         self.by_word: dict[str, str] = {}  # a part's type → the name of its template
-        self.public: set[str] = set()  # the names of those that stand in the gallery as they are
+        self.public: set[str] = set()  # the names of unmodified gallery templates
         self._broken: dict[str, str] = {}  # a part's type → why its template cannot be used
 
     def read(self, report: ImportReport, name_for: Callable[[str, str], str]) -> None:

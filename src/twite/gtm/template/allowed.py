@@ -122,7 +122,8 @@ def _project(service: Service) -> object:
     return (options.get("projectId") if isinstance(options, dict) else None) or OWN_PROJECT
 
 
-OWN_PROJECT: Final = "GOOGLE_CLOUD_PROJECT"  # what permissions call the container's own project
+# The name of the container's own project in permissions.
+OWN_PROJECT: Final = "GOOGLE_CLOUD_PROJECT"
 _PLAIN: Final[dict[type[Effect], str]] = {
     Respond: "return_response",
     RunContainer: "run_container",

@@ -68,7 +68,7 @@ def _remarks(fields: tuple[Field, ...], given: Mapping[str, Tree]) -> Iterator[F
 
 def _wrong(field: Field, value: Tree, scope: _Scope) -> Iterator[str]:
     if isinstance(value, str) and any(names_in(value)):
-        return  # known only when an event comes
+        return  # known only for an event
     if field.type == "CHECKBOX" and value is not None and not isinstance(value, bool):
         yield "must be true or false"
     if field.type in TABLES and value is not None:

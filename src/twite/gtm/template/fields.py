@@ -276,5 +276,5 @@ def _met(condition: EnablingCondition, value: Tree) -> bool:
 
 
 def _or_empty(value: Tree) -> Tree:
-    """An absent and an empty text are the same to a condition."""
+    """For a condition, an absent text and an empty text are the same."""
     return "" if value is None else value

@@ -57,7 +57,7 @@ def is_switched_off(
     if not hidden:
         return False
     values = values_of(fields, given) if defaults else given
-    # A value that a variable decides may be either.
+    # A value from a variable may be either.
     deciding = {row.name for row in form_rows(fields) if any(names_in(values.get(row.name)))}
     conditions = {name for row in form_rows(fields) for name in deciding if name in row.when}
     return not conditions and shown(fields, values).isdisjoint(hidden)

@@ -120,7 +120,7 @@ def _sure(found: Sequence[JsToken]) -> Iterator[tuple[int, str]]:
 
 
 def _is_doubtful(code: str, found: Sequence[JsToken]) -> bool:
-    if "<!--" in code or "-->" in code:  # begin a comment as well
+    if "<!--" in code or "-->" in code:  # these also begin comments
         return True
     heads: list[bool] = []  # of the open brackets: whether a statement follows them
     statement_follows = False
@@ -171,7 +171,7 @@ _HEADS: Final = frozenset({"if", "while", "for", "with"})
 _BEFORE_REGEX: Final = frozenset(
     {"return", "typeof", "case", "in", "delete", "void", "throw", "new", "do", "else"}
 )
-# After these a regular expression may begin, or they are names.
+# After these, a regular expression may begin, unless they are names.
 _DOUBTFUL: Final = frozenset(
     {"of", "yield", "await", "instanceof", "extends", "break", "continue", "debugger", "default"}
 )

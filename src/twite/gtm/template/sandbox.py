@@ -111,7 +111,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     waiting: tuple[int, ...] = ()
     listening: tuple[str, ...] = ()
     wake_at: int | None = None
-    took: float = 0.0  # seconds of CPU, where the engine measures it
+    took: float = 0.0  # CPU seconds, if the engine measures them
 
     @property
     def done(self) -> bool:
@@ -125,8 +125,8 @@ class RunLimits(msgspec.Struct, frozen=True, kw_only=True):
     time: float = 0.25
     memory: int = 16 * 1024 * 1024
     stack: int = 256 * 1024
-    effects: int = 500  # a run
-    output: int = 3 * 1024 * 1024  # characters of effects a turn
+    effects: int = 500  # per run
+    output: int = 3 * 1024 * 1024  # characters of effects per turn
     recycle_after: int = 100_000  # runs
 
 

@@ -15,11 +15,11 @@ from twite.gtm.template.effects import AnyEffect, BrowserPixel, Header, SetCooki
 from twite.gtm.template.permissions import PermissionPolicy
 from twite.gtm.template.response import AUTO, ClientResponse, InvalidResponse, added, cookie_place
 
-LONGEST_LIFE: Final = 400 * DAY // SECOND  # browsers keep no cookie for longer (RFC 6265bis)
-MOST_COOKIES: Final = 20  # of one response
-_LARGEST: Final = 4_096  # bytes of name and value, the least that browsers store
+LONGEST_LIFE: Final = 400 * DAY // SECOND  # browsers store no cookie longer than this (RFC 6265bis)
+MOST_COOKIES: Final = 20  # per response
+_LARGEST: Final = 4_096  # bytes of name and value: all browsers store at least this much
 MOST_PIXELS: Final = 20
-# The gateway's own, by their beginnings: the click cookie, the console's session.
+# Prefixes of the gateway's own cookies: the click cookie, the console's session.
 _OURS: Final = ("_twite", "twite", "__host-", "__http-", "__host-http-")
 _OWN_HEADERS: Final = ("access-control-", "content-", "cross-origin-", "twite-")
 _OWN_NAMES: Final = frozenset(
@@ -124,7 +124,7 @@ def beneath(response: ClientResponse, tags: ClientResponse) -> ClientResponse:
 def _with(whole: ClientResponse, effect: SetCookie | Header, site: ResponseSite) -> ClientResponse:
     if isinstance(effect, SetCookie):
         if effect.name in site.reserved:
-            return whole  # the gateway keeps it itself
+            return whole  # the gateway stores it itself
         effect = _first_party(effect, site)
     elif effect.name in _OWN_NAMES or effect.name.startswith(_OWN_HEADERS):
         raise InvalidResponse(f"a tag cannot set the header {effect.name}")
@@ -155,7 +155,7 @@ def _first_party(cookie: SetCookie, site: ResponseSite) -> SetCookie:
 
 
 def _domain(cookie: SetCookie, site: ResponseSite) -> str | None:
-    """Return the domain to name in the cookie; None for the host alone."""
+    """Return the domain attribute of the cookie; None for a host-only cookie."""
     if cookie.domain is None:
         return None
     if cookie.domain == AUTO:
@@ -171,7 +171,7 @@ def _domain(cookie: SetCookie, site: ResponseSite) -> str | None:
 
 
 def _seconds(cookie: SetCookie, now: int) -> int | None:
-    """Return how long to keep the cookie; None for a session. An unreadable date is no date."""
+    """Return the lifetime of the cookie; None for a session cookie. An invalid date is ignored."""
     if cookie.max_age is not None or cookie.expires is None:
         return cookie.max_age
     try:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Final, TypeVar
-from xml.etree import ElementTree as ET  # only written with, never read
+from xml.etree import ElementTree as ET  # only written, never read
 
 import msgspec
 
@@ -188,7 +188,7 @@ def _decoded(text: str) -> Tree:
             try:
                 decoded = msgspec.json.decode(_escaped(without).encode())
             except msgspec.DecodeError:
-                raise error from None  # its position is in the file
+                raise error from None  # its position refers to the file
     return decoded
 
 
@@ -213,7 +213,7 @@ def _warnings(parts: Mapping[str, TemplatePart]) -> Iterator[TemplateWarning]:
             yield TemplateWarning(message=message, line=part.line)
 
 
-_TERMS: Final = "TERMS_OF_SERVICE"  # says nothing of the template, and stands twice in some
+_TERMS: Final = "TERMS_OF_SERVICE"  # says nothing about the template, and occurs twice in some
 _LAST_COMMA: Final = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[]}])')
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 _CONTROL: Final = re.compile(r"[\x00-\x1f]")

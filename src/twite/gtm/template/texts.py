@@ -63,7 +63,7 @@ def _of_float(value: float) -> str:
     if value == int(value) and abs(value) < 1e21:
         return str(int(value))
     digits, _, power = repr(value).partition("e")
-    # JavaScript writes small numbers out as far as 1e-6, Python as far as 1e-4.
+    # JavaScript writes small numbers without an exponent down to 1e-6, Python down to 1e-4.
     if power and -7 < int(power) < 0:
         return f"{value:.{len(digits.replace('-', '').replace('.', '')) - 1 - int(power)}f}"
     return f"{digits}e{int(power):+d}" if power else digits
@@ -75,7 +75,7 @@ _OF_NUMBERS: Final = frozenset("0123456789+-.eE")
 
 _NAME: Final = re.compile(r"\{\{([^{}]+)\}\}")
 DEEPEST: Final = 50  # depth of variables that refer to each other
-LONGEST: Final = 1024 * 1024  # characters: texts that contain each other twice grow without end
+LONGEST: Final = 1024 * 1024  # characters: texts that contain each other twice grow without limit
 
 
 class TooLong(Exception):
