@@ -170,7 +170,7 @@ class Comparison:
                 request=case.request,
                 consent=entered.granted,
                 client=case.client or client,
-                # Other random numbers than the old system's; one for an event, as in a gateway.
+                # Other random numbers than the old system's; one per event, as in a gateway.
                 draw=case.line,
             )
             at_intake = _AtIntake(self._engines, self._about)
@@ -313,7 +313,7 @@ class Comparison:
             if turn.done:
                 break
             answers = tuple(_answer(effect, requests, sent) for effect in turn.waiting)
-            # With nothing to answer, the run waits for a timer.
+            # Without pending effects, the run waits for a timer.
             now = occasion.now if answers else turn.wake_at or occasion.now
             turn = engine.resume(turn.run, answers, now=now)
             outcome = turn.outcome if outcome is RunResult.SILENT else outcome
@@ -364,7 +364,7 @@ def _answer(
     """Answer as the old system was answered if the request was captured; else with success."""
     request = next((asked for asked in requests if asked.id == waiting), None)
     if request is None:
-        # A service, or the end of the event.
+        # A service call, or the end of the event.
         return EffectAnswer(id=waiting, reason="failed", phase="complete")
     same = next((captured for captured in sent if captured.url == request.url), None)
     if same is None:

@@ -96,7 +96,7 @@ class CompareEndpoints:
         if not found.heard:
             return found.ignored[0].reason
         native = in_our_words(heard)
-        # A case without a time happens now, by which a TC string is judged.
+        # A case without a time gets the current time, by which a TC string is judged.
         judge = judging(policy=policy_for(source.consent), now=case.now or SystemClock().now())
         identifiers = identifiers_of(native, region=source.region, faults=[], notes=[])
         verdict = judge(native.consent, identifiers, source.pixel)
@@ -168,7 +168,7 @@ def _origin(page: str) -> str:
 
 
 _SEEN: Final = ("ip_override", "user_agent")
-# As a deployment without sources has it.
+# As in a deployment without sources.
 _NOBODYS: Final = Source(name="", key=None, pixel="", pixels=frozenset())
 _READS: Final[Mapping[str, ReadFields]] = {
     "/g/collect": ReadFields.GA4,

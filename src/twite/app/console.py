@@ -176,7 +176,7 @@ def _front(settings: Settings) -> Front:
     server = settings.server
     return front_of(
         server.public_url,
-        # Browsers may reach the console under a URL of its own.
+        # Browsers may use another URL for the console.
         settings.console.url,
         trusted=server.trusted_proxies,
         local_port=None if server.local_listen is None else server.local_listen.port,

@@ -44,7 +44,7 @@ class ConsoleServices(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OnDemandConsole:
-    """Loads the console on another thread, so that the event loop goes on meanwhile."""
+    """Loads the console on another thread, so that the event loop continues meanwhile."""
 
     def __init__(self, load: "Callable[[], Console]") -> None:
         """`load` imports the console and builds it."""
@@ -59,7 +59,7 @@ class OnDemandConsole:
         await console(scope, receive, send)
 
     def opened(self) -> "Console":
-        """Return the console, loading it at the first call."""
+        """Return the console. The first call loads it."""
         with self._opening:
             if self._console is None:
                 self._console = self._load()

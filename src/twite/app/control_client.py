@@ -46,7 +46,7 @@ class Reachable(msgspec.Struct, frozen=True, kw_only=True):
 def leave_address(file: Path, *, url: str, token: Secret) -> None:
     """Write the address file, so that this user's commands can reach this process."""
     address = Reachable(pid=os.getpid(), url=url, token=token.reveal())
-    # Written beside and renamed, so that a reader never sees half of it.
+    # Written to a temporary file and renamed, so that a reader never sees an incomplete file.
     draft = file.with_name(f"{file.name}.new")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
@@ -153,7 +153,7 @@ class GatewayClient:
         self, change: Change, *, audit_event: AuditEvent, session_digest: bytes = b""
     ) -> Result:
         """Change users or API keys."""
-        del session_digest  # a command has no session
+        del session_digest  # commands have no session
         result = (await self._ask(ControlCommand.changing(change, audit_event=audit_event))).result
         if result is None:
             raise self._refused("did not report a result")
@@ -173,7 +173,7 @@ class GatewayClient:
     async def _in_slices(
         self, commands: Sequence[ControlCommand], audit_event: AuditEvent | None
     ) -> int:
-        """Give commands that are one action: the first carries the audit event."""
+        """Send commands that form one action: the first carries the audit event."""
         done = 0
         for place, command in enumerate(commands):
             noted = None if place else audit_event

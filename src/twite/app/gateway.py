@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from twite.gateway.ingest.stape_proxy import TagCredentials
     from twite.gateway.x_account.sign_in import XSignIn
 
-# The longest a stop may take: requests in flight after that are ambiguous on the next start.
+# The maximum duration of a stop. Requests still in flight are ambiguous at the next start.
 STOP_WITHIN: Final = 20 * SECOND
 # Seconds for which a busy thread keeps the GIL from the store's writer, which asks for it some
 # twenty times a commit. With Python's default of 5 ms, throughput fell from 2,300 requests a second
@@ -85,7 +85,7 @@ class Gateway:
         self._settings = settings
         self._passwords = passwords
         self._wall = SystemClock()
-        # Rate-limit windows, leases and due times use this clock, which never jumps.
+        # Rate limit windows, leases and due times use this clock, which never jumps.
         self._clock = MonotonicClock(self._wall)
         self._randomness = SystemRandomness()
         self.previews = PreviewSessions(clock=self._clock, randomness=self._randomness)

@@ -1,4 +1,4 @@
-"""HTTP clients that open at their first request: a start does not wait for their library."""
+"""HTTP clients that open at their first request, so that a start does not import their library."""
 
 import asyncio
 from importlib import import_module
@@ -64,7 +64,7 @@ class OnDemandWeb:
         return await self._web.ask(asked)
 
     def _opened(self, make: "type[PublicWeb]") -> "PublicWeb":
-        if self._web is None:  # another request may have made it meanwhile
+        if self._web is None:  # another request may have opened it meanwhile
             self._web = make()
         return self._web
 

@@ -59,7 +59,7 @@ class ImportDraft(msgspec.Struct, frozen=True, kw_only=True):
     files: Mapping[str, str]
     changes: tuple[ContainerChange, ...]
     is_first: bool
-    left_behind: tuple[str, ...]  # sealed by the previous import; this one does not name them
+    left_behind: tuple[str, ...]  # sealed by the previous import, and not used by this one
 
     @property
     def path(self) -> Path:

@@ -28,7 +28,8 @@ from twite.machine.system import SystemClock, SystemDisk, SystemRandomness
 
 # the longest a message may take
 WEBHOOK_TIMEOUT: Final = 10 * SECOND
-# How soon a gateway notices that it leads, and the leader a pause of another gateway.
+# How soon a gateway notices that it is the leader, and the leader notices a pause by another
+# gateway.
 _LOOK_FOR_THE_LEAD: Final = 2 * SECOND
 
 
@@ -85,7 +86,7 @@ class Monitoring:
                 # Another gateway may have changed the alerts: they are loaded again.
                 await self._begin()
             else:
-                with suppress(LedgerUnavailable):  # the workers report it
+                with suppress(LedgerUnavailable):  # the workers report the failure
                     self._listener.follow(await self._store.load(Pause))
             await self._clock.sleep(_LOOK_FOR_THE_LEAD)
 

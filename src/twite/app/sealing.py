@@ -190,7 +190,7 @@ async def rotate(settings: Settings, environ: Mapping[str, str], *, by: str) -> 
         return await _sealed(settings, None, by=by)
     former = former_key_file(file)
     if former.exists():
-        # An earlier rotation was interrupted: what the older key sealed must not be lost with it.
+        # An earlier rotation was interrupted: data that the older key encrypted must not be lost.
         await reseal(settings)
         if (await still_sealed(settings)).any:
             return await _sealed(settings, None, by=by)

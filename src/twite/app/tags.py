@@ -210,7 +210,7 @@ def to_x_of(
     destinations: Mapping[str, Destination],
 ) -> ToX:
     """Return the intake of conversions that templates send to X."""
-    # Credentials that a template sends are not stored: it gets no store for them.
+    # Credentials that a template sends are not stored: it has no access to the credential store.
     proxy = StapeProxy(accept=accept, clock=wall, salt=salt, destinations=destinations)
     return ToX(accept=accept, proxy=proxy, destinations=destinations, api_url=settings.x.api_url)
 
@@ -255,8 +255,8 @@ def _event_names(settings: Settings, container_configs: Iterable[ContainerConfig
     return names
 
 
-_ESCAPED: Final = 3  # text as JSON takes at most twice its size, and some more around it
-_COPIES: Final = 32  # of a body, in bytes a character: as text, parsed, as event, as effects
+_ESCAPED: Final = 3  # text as JSON is at most twice as long, plus some overhead
+_COPIES: Final = 32  # bytes per character of a body: as text, parsed, as event, as effects
 _MOST_MEMORY: Final = 256 * 1024 * 1024
 
 

@@ -27,7 +27,7 @@ from twite.http.server import listening_socket
 from twite.observers.added_metrics import added_up
 
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# A worker is replaced at once, but not more often than this. Seconds.
+# A worker that ended is replaced immediately, but not more often than once in this many seconds.
 _AT_MOST_EVERY: Final = 1.0
 _LOOK: Final = 0.5
 _ANSWER_WITHIN: Final = 2.0
@@ -193,7 +193,7 @@ class WorkerSupervisor:
         Raises SettingsError if the address cannot be bound, and WorkersEnded.
         """
         address = self._settings.server.listen
-        # Without SO_REUSEPORT first: another gateway on this port is an error.
+        # Without SO_REUSEPORT first, so that another gateway on this port is an error.
         with closing(listening_socket("server.listen", address.host, address.port)) as probe:
             self._port = probe.getsockname()[1]
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
@@ -238,7 +238,7 @@ class WorkerSupervisor:
         return None
 
     def _may_start(self) -> bool:
-        """Whether a worker may be started now: one that cannot start is not tried all the time."""
+        """Whether a worker may start now: one that cannot start is not restarted in a loop."""
         is_first = self._started < self._count
         return is_first or time.monotonic() - self._started_at >= _AT_MOST_EVERY
 
@@ -252,7 +252,7 @@ class WorkerSupervisor:
             self._started += 1
             self._started_at = time.monotonic()
             return None
-        # Ctrl-C of a terminal is for the parent.
+        # Ctrl-C is handled by the parent.
         os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
         for number in (*_STOPS, signal.SIGCHLD):

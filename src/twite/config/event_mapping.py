@@ -53,7 +53,7 @@ def blocks(text: str) -> tuple[TomlBlock, ...]:
 def _cut(text: str) -> Iterator[TomlBlock]:
     held = ""
     for line in _lines(text):
-        # Inside an open string or list, such a line is not a header.
+        # Inside an unclosed string or list, such a line is not a header.
         tree = _parsed(held) if line.lstrip(_BLANK).startswith("[") else None
         if tree is not None:
             yield TomlBlock(text=held, tree=tree)
@@ -292,6 +292,6 @@ def _secrets_in(node: object, *, below: bool = False) -> Iterator[str]:
     elif below and isinstance(node, str) and node and not node.startswith(_ELSEWHERE):
         yield str(node)
         if isinstance(node, String):
-            # In the file it may be escaped, and span several lines.
+            # In the file, the value may be escaped and span several lines.
             spelled = (line.strip() for line in node.as_string().strip("\"'").splitlines())
             yield from filter(None, spelled)

@@ -99,7 +99,7 @@ def _oauth_keys(written: AuthTable, place: str) -> OAuthKeys | None:
     )
 
 
-# The X route's conversions have this source name.
+# The source name of conversions on X's route.
 _RESERVED: Final = frozenset({"x-api"})
 _SHORTEST_KEY: Final = 16
 

@@ -14,7 +14,7 @@ from twite.gateway.ports.tags import PersonHandling
 from twite.machine.seal import AesSeal
 
 VARIABLE: Final = "TWITE_SECRET_KEY"
-KEY_FILE: Final = "twite.secret"  # `twite init` creates it, beside the settings
+KEY_FILE: Final = "twite.secret"  # created by `twite init` next to the settings
 _FILE: Final = "file:"
 _SHORTEST: Final = 16
 

@@ -163,7 +163,7 @@ def _store_url(text: str, place: str) -> StoreUrl:
         )
     if ENGINES[engine].is_server:
         database = urlsplit(text).path.strip("/")
-        # With an @, it is the rest of a password that has a slash.
+        # An @ here is part of a password that contains a slash.
         if not name.startswith("//") or not database or "@" in database:
             raise SettingsError(
                 place=place,

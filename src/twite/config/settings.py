@@ -224,7 +224,7 @@ def variable(key: str, index: str = "0") -> str:
 
 
 def _put(node: object, kind: Kind, steps: list[str], given: tuple[str, str], place: str) -> str:
-    """Walk down to the place of a variable (name, text), set it, and return the place."""
+    """Go to the place of a variable (name, text), set the value, and return the place."""
     name, text = given
     step = steps[0]
     below: Kind | None = None
@@ -249,7 +249,7 @@ def _put(node: object, kind: Kind, steps: list[str], given: tuple[str, str], pla
 
 
 def _index(node: list[object], step: str, name: str) -> int:
-    """Return the index; the one after the last creates a new table."""
+    """Return the index. The index after the last creates a new table."""
     index = int(step)
     if index > len(node):
         raise SettingsError(

@@ -12,8 +12,8 @@ from twite.config.secret_key import KEY_FILE
 
 _WIDTH: Final = 100
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-# Shown as comments, heading included: instructions add these tables whole, and a second heading of
-# the same name is an error in TOML.
+# Shown as comments, including the heading: the instructions add whole tables, and a second heading
+# of the same name is a TOML error.
 _ADDED_WHOLE: Final = frozenset({"google", "container"})
 _HEAD: Final = """\
 # Settings of Twite. Lines that begin with "# " and a key show its default, or an example.
@@ -42,7 +42,7 @@ def rendered(
 
 
 def _table(name: str, written: Mapping[str, str]) -> Iterator[str]:
-    """Yield the lines of a table; of a list of tables that has none yet, an example."""
+    """Yield the lines of a table; for a list of tables without a table, an example."""
     setting = ROOT.fields[name]
     yield from _comment(setting.meaning)
     if isinstance(setting.kind, Tables):

@@ -38,7 +38,7 @@ def read(path: Path) -> Tree:
     except tomllib.TOMLDecodeError as failure:
         raise not_toml(path, failure) from None
     except ValueError:
-        # Python refuses numbers of more than 4,300 digits, and tomllib passes that error on.
+        # Python rejects numbers of more than 4,300 digits, and tomllib passes its error on.
         raise SettingsError(
             place=str(path), message="contains a number with too many digits. Shorten it"
         ) from None
@@ -188,7 +188,7 @@ def present(text: str, place: str, complaint: str, *, lines: bool = False) -> st
     return text
 
 
-# A longer file is not hand-written.
+# A longer file was not written by hand.
 _MOST_LINES: Final = 2_000
 _STEP: Final = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
@@ -241,7 +241,7 @@ def _has(node: object, steps: list[str | int]) -> bool:
 
 
 def _within(lines: list[str], begins: int, end: int, steps: list[str | int]) -> tuple[int, int]:
-    """Find the key in the lines of its statement; else the statement's beginning."""
+    """Find the key in the lines of its statement; otherwise, the start of the statement."""
     names = [step for step in steps if isinstance(step, str)]
     name = (
         re.compile(rf"(?<![\w-])[\"']?{re.escape(names[-1])}[\"']?(?=\s*[=.\]])") if names else None

@@ -125,7 +125,7 @@ def size(text: str, place: str, *, least: int, most: int) -> int:
 
 
 def url(text: str, place: str) -> str:
-    """Read an http or https base URL, without query; a trailing slash is cut off."""
+    """Read an http or https base URL without a query; remove a trailing slash."""
     cure = 'Write a URL such as "https://t.shop.example"'
     parts = _split(text)
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -278,7 +278,7 @@ def event_id(text: str, place: str, *, pixel: str) -> str:
 
 def region(text: str, place: str) -> str:
     """Read a region of ISO 3166 that has phone numbers."""
-    # Imported on use: the import takes as long as the rest of a short command.
+    # Imported on use, because the import takes as long as the rest of a short command.
     from phonenumbers import SUPPORTED_REGIONS  # noqa: PLC0415  # see above
 
     if text in SUPPORTED_REGIONS:

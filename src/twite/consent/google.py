@@ -7,7 +7,7 @@ from typing import Final
 
 from twite.consent.tcf import MalformedSignal
 
-# Storage of the click id, and sending of user data to an ad platform; and personalized ads.
+# Storing the click id; sending user data to an ad platform; personalized ads.
 DECIDING: Final = ("ad_storage", "ad_user_data", "ad_personalization")
 OTHERS: Final = (
     "analytics_storage",

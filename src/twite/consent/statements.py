@@ -46,14 +46,14 @@ class Purpose(StrEnum):
     USER_DATA = "user_data"  # sending user data to X
     PERSONALIZATION = "personalization"  # X's use beyond measurement
     SALE = "sale"  # a law of the United States
-    ANY = "any"  # it cannot be known
+    ANY = "any"  # unknown
 
 
 class ConsentStatus(StrEnum):
     GRANTED = "granted"
-    BY_DEFAULT = "by_default"  # granted, by no act of a person
+    BY_DEFAULT = "by_default"  # granted, but not by an action of the person
     DENIED = "denied"
-    UNCLEAR = "unclear"  # perhaps a denial
+    UNCLEAR = "unclear"  # possibly a denial
 
 
 class Statement(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -115,7 +115,7 @@ def _words(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iter
     if isinstance(granted, MalformedSignal):
         yield _unclear(name)
     elif granted and _kinds(named).get(name) is GcdValue.GRANTED_BY_DEFAULT:
-        # The long form of Consent Mode holds the same with more detail.
+        # The long form of Consent Mode contains the same data in more detail.
         yield Statement(_MATTERS[name], ConsentStatus.BY_DEFAULT, name, name)
     else:
         yield _said(_MATTERS[name], name, name, granted=granted)
@@ -251,7 +251,7 @@ def _gcs(name: str, named: Signals, _policy: ConsentPolicy, _now: int) -> Iterat
     if isinstance(granted, MalformedSignal):
         yield _unclear(name)
     elif granted and _kinds(named):
-        # It cannot tell an update from a default; the long form beside it can.
+        # The short form cannot distinguish an update from a default; the long form can.
         yield Statement(Purpose.STORAGE, ConsentStatus.BY_DEFAULT, name, name)
     elif granted is not None:
         yield _said(Purpose.STORAGE, name, name, granted=granted)
@@ -293,7 +293,7 @@ def _unclear(signal: str, by: str = "") -> Statement:
 
 
 _REGION: Final = re.compile(r"([A-Z]{2})(?:-[A-Z0-9]{1,3})?", re.ASCII)
-# As the European Union writes them.
+# The European Union's spelling.
 _ALIASES: Final = MappingProxyType({"UK": "GB", "EL": "GR"})
 _MATTERS: Final = MappingProxyType(
     {

@@ -7,7 +7,7 @@ from typing import Final, Self
 
 import msgspec
 
-# No real string comes near it; without a limit, a client could make decoding slow.
+# No real string is nearly as long. Without a limit, a client could make decoding slow.
 LONGEST: Final = 16_384
 
 
@@ -120,8 +120,8 @@ class Ranges(msgspec.Struct, frozen=True):
             yield from range(first, last + 1)
 
 
-# Milliseconds: from then on, a new string of an older policy than 4 is invalid; and before that,
-# there was no version 2 at all (21 August 2019).
+# In milliseconds: since then, a new string with a policy older than 4 is invalid; and version 2 did
+# not exist before 21 August 2019.
 _POLICY_4_SINCE: Final = 1_696_032_000_000  # 30 September 2023
 _BEGINNING: Final = 1_566_345_600_000
 _DAY: Final = 86_400_000
@@ -167,7 +167,7 @@ class TcString(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a purpose has consent, and no publisher restriction excludes the vendor."""
         if purpose not in self.purposes:
             return False
-        # A restriction to consent changes nothing; all others leave no consent to rely on.
+        # A restriction to consent changes nothing. With any other, there is no consent to rely on.
         return vendor is None or not any(
             restriction.purpose == purpose
             and restriction.kind != 1

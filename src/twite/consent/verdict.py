@@ -1,9 +1,9 @@
 """The consent verdict: decide by signals and the source's policy whether to send a conversion.
 
-1  a person who revoked consent is not sent
-2  any denial counts, whatever the other signals say; of several actions the strictest holds
+1  a conversion of a person who revoked consent is not sent
+2  any denial counts, whatever the other signals say; the strictest action is used
 3  an unreadable signal may be a denial
-4  where consent is needed, silence and a mere default do not count as consent
+4  where consent is needed, no signal and a mere default do not count as consent
 5  the remaining identifiers must still suffice for X
 """
 
@@ -172,7 +172,7 @@ def judging(
 
 
 def is_strict(given: Signals, policy: ConsentPolicy) -> bool:
-    """Whether consent is required: from everybody, or under a law that applies to the person."""
+    """Whether consent is required: from everyone, or under a law that applies to the person."""
     named = normal(given)
     europe = is_europe(named)
     country = country_of(named.get("region"))
@@ -224,7 +224,7 @@ def _shown(
 
 
 def _objections(stated: Sequence[Statement], policy: ConsentPolicy) -> Iterator[ConsentDecision]:
-    """Yield the action of each statement that is not a grant; the first of the strictest holds."""
+    """Yield the action of each statement that is not a grant; the first of the strictest counts."""
     for statement in stated:
         if statement.word is ConsentStatus.DENIED:
             action = _of(statement.matter, policy)

@@ -16,8 +16,8 @@ from twite.x.event_tags import TRACKING, UNVERIFIED, EventTag
 from twite.x.inquiry import RefusalReason
 
 _NAMES: Final = {PixelToken: "the pixel token", OAuthKeys: "the OAuth credentials"}
-_SHORTEST_PART: Final = 16  # X's OAuth keys are never shorter; a truncated paste is
-# X lists no event of its own making. [doc GTM]
+_SHORTEST_PART: Final = 16  # X's OAuth keys are never shorter, but a truncated copy is.
+# X does not list the events that it creates itself. [doc GTM]
 _OF_X: Final = "gtm_"
 
 
@@ -130,7 +130,7 @@ async def _events(settings: Settings, pixel: Destination) -> AsyncIterator[Check
         known = await account_of(ask_x(settings), pixel).events(with_deleted=True)
     except RefusedByX as refused:
         if refused.why != RefusalReason.TOKEN_REFUSED:
-            # An app for conversions alone may send and not read.
+            # An app approved only for conversions may be able to send, but not to read.
             yield amber(
                 "events",
                 f"pixel {pixel.pixel}: {refused.reason}",
@@ -181,7 +181,7 @@ def _on_event(pixel: Destination, name: str, event: str, known: Sequence[EventTa
             (f"{what}; tracking, last conversion at {tag.last_tracked_at or 'an unknown time'}"),
         )
     if tag.status == UNVERIFIED:
-        # A day at most, after the first one. [doc WEB]
+        # At most a day, after the first conversion. [doc WEB]
         return green("events", f"{what}; X has tracked no conversion of it yet")
     return amber(
         "events",
@@ -192,7 +192,7 @@ def _on_event(pixel: Destination, name: str, event: str, known: Sequence[EventTa
 
 
 def _twice(pixel: Destination) -> Iterator[CheckFinding]:
-    """Report names that map to one event, in whichever of its spellings."""
+    """Report names that map to the same event, in either form of its id."""
     ids = list(pixel.events.values())
     for event in sorted({event_id for event_id in ids if ids.count(event_id) > 1}):
         names = " and ".join(name for name, id_ in pixel.events.items() if id_ == event)
@@ -205,7 +205,7 @@ def _twice(pixel: Destination) -> Iterator[CheckFinding]:
 
 
 def _both(pixel: Destination, name: str, event: str) -> str:
-    """Show an event in both spellings: the one we send, and the one of X's pixel."""
+    """Show an event in both forms: the sent one, and the one of X's pixel."""
     long = "" if event.startswith(_OF_X) else f" (tw-{pixel.pixel}-{event})"
     return f"{name} → {event}{long}"
 
@@ -223,7 +223,7 @@ def _is_whole(held: PixelToken | OAuthKeys) -> bool:
 
 def _cut_short(pixel: Destination, held: PixelToken | OAuthKeys) -> Iterator[CheckFinding]:
     if isinstance(held, PixelToken):
-        return  # X does not document their length
+        return  # X does not document the length of these.
     short = [name for name, part in _parts(held).items() if len(part) < _SHORTEST_PART]
     if short:
         yield amber(

@@ -76,7 +76,7 @@ async def canary(settings: Settings, sing: TestConversion) -> AsyncIterator[Chec
 
 
 def _sender(settings: Settings, sing: TestConversion) -> tuple[Source, str]:
-    """Return a source that may send it, and the pixel."""
+    """Return a source that may send the test conversion, and the pixel."""
     known = [
         destination
         for destination in settings.destinations()
@@ -120,7 +120,7 @@ async def _post(
     source: Source,
     conversion: Mapping[str, object],
 ) -> str | None:
-    """Submit it; return the gateway's error, if any."""
+    """Submit the test conversion; return the gateway's error, if any."""
     async with http.post(
         f"{gateway.url}/v1/conversions", json=conversion, headers=_signed(source)
     ) as answer:
@@ -140,7 +140,7 @@ async def _post(
 async def _ended(
     http: aiohttp.ClientSession, gateway: Reachable, source: Source, which: str
 ) -> "_Life":
-    """Poll its history until it has ended, or the time is over."""
+    """Poll the history of the test conversion until it is final or the time is over."""
     history = _Life(state="queued")
     end = time.monotonic() + _WAIT
     while time.monotonic() < end:

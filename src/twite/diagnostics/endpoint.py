@@ -53,7 +53,7 @@ async def way_in(settings: Settings) -> AsyncIterator[CheckFinding]:
         async for finding in closed(public.rstrip("/"), settings):
             yield finding
     for source in reached:
-        # As pages request it: without a source there is none.
+        # Requested as by a page; without a source, there is no script.
         yield await _script(f"{public.rstrip('/')}{_SCRIPT}?s={quote(source.name)}")
     if not reached:
         yield await _servers(f"{public.rstrip('/')}{_OURS}")
@@ -94,7 +94,7 @@ async def _script(url: str) -> CheckFinding:
 
 
 def _listening(settings: Settings) -> CheckFinding:
-    """Try to bind the address; a running gateway has it already."""
+    """Try to bind the address. If a gateway is running, it has already bound the address."""
     where = settings.server.listen
     family = socket.AF_INET6 if ":" in where.host else socket.AF_INET
     try:
@@ -211,7 +211,7 @@ def pages(settings: Settings) -> Iterator[CheckFinding]:
 
 
 def _kept(source: Source, url: str) -> Iterator[CheckFinding]:
-    """Report for each origin whether a click can be kept."""
+    """Report for each origin whether a click id can be stored."""
     for origin in source.origins:
         ours, domain = cookie_domain((host_of(url),), origin)
         if ours:

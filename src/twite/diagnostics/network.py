@@ -129,7 +129,7 @@ _LITTLE: Final = 30 * SECOND
 _MUCH: Final = OAUTH_WINDOW_SECONDS * SECOND
 _WAITS: Final = "Twite cannot deliver conversions. They stay queued in the store."
 _SHOWN: Final = 3
-OF_X: Final = frozenset({"DNS", "TLS", "X"})  # a failure of these: X cannot be reached
+OF_X: Final = frozenset({"DNS", "TLS", "X"})  # failures of these mean that X cannot be reached
 
 
 async def way_to_x(settings: Settings) -> AsyncIterator[CheckFinding]:
@@ -156,7 +156,7 @@ async def way_to_x(settings: Settings) -> AsyncIterator[CheckFinding]:
 
 
 async def _found(url: str, *, needed: bool) -> AsyncIterator[CheckFinding]:
-    """Check a host and its certificate; if delivery does not need it, it never fails."""
+    """Check a host and its certificate. A host that delivery does not need causes only warnings."""
     light = red if needed else amber
     meaning = _WAITS if needed else "You cannot sign in to X."
     found = await addresses(url)
@@ -168,7 +168,7 @@ async def _found(url: str, *, needed: bool) -> AsyncIterator[CheckFinding]:
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     yield green("DNS", f"{url} resolves to {', '.join(found[:_SHOWN])}{more}")
     if not url.startswith("https:"):
-        return  # the settings have a warning about it, unless it is this machine
+        return  # the settings already warn about it, unless it is on this machine
     tls = await secured(url)
     if isinstance(tls, str):
         yield light(

@@ -12,29 +12,25 @@ from twite.domain.times import DAY, MINUTE
 class AlertKind(StrEnum):
     """The kind of an alert. Its value is stable, and names its page in docs/how-to/alerts."""
 
-    CREDENTIALS_REFUSED = "credentials_refused"  # of a pixel: X answers 401 or 403
-    PIXEL_PAUSED = "pixel_paused"  # of a pixel: X refuses it as such, for another reason
-    EVENT_PAUSED = (
-        "event_paused"  # of a pixel: X refuses, or fails at, all conversions of one event
-    )
-    DEAD_LETTERS = "dead_letters"  # of a pixel: X refused more conversions than is usual
-    CONVERSIONS_HELD = "conversions_held"  # of a pixel: a person must decide
-    DEADLINE_RISK = "deadline_risk"  # of a pixel: conversions miss their 48 hours, or are about to
-    SOURCE_SILENT = "source_silent"  # of a source: nothing comes where there always was something
-    BALANCE_RESIDUE = "balance_residue"  # of a source and pixel: conversions are unaccounted for
-    STORE_FAILING = "store_failing"  # commits fail: submissions are answered 503
-    STORE_UNUSABLE = (
-        "store_unusable"  # the database is damaged, or cannot be opened: the gateway has ended
-    )
+    CREDENTIALS_REFUSED = "credentials_refused"  # about a pixel: X responds with 401 or 403
+    PIXEL_PAUSED = "pixel_paused"  # about a pixel: X refuses the pixel for another reason
+    EVENT_PAUSED = "event_paused"  # about a pixel: all conversions of one event fail or are refused
+    DEAD_LETTERS = "dead_letters"  # about a pixel: X refused more conversions than usual
+    CONVERSIONS_HELD = "conversions_held"  # about a pixel: a user must decide
+    DEADLINE_RISK = "deadline_risk"  # about a pixel: conversions miss the 48-hour deadline
+    SOURCE_SILENT = "source_silent"  # about a source: unusually long without conversions
+    BALANCE_RESIDUE = "balance_residue"  # about a source and pixel: conversions are unaccounted for
+    STORE_FAILING = "store_failing"  # commits fail: Twite responds to submissions with 503
+    # The database is damaged, or cannot be opened: the gateway has ended.
+    STORE_UNUSABLE = "store_unusable"
     STORE_RESTORED = "store_restored"  # the database is an older copy of itself
-    DISK_NEARLY_FULL = "disk_nearly_full"  # little room is left beside the database
-    TEMPLATE_HUNG = (
-        "template_hung"  # of a tag, client or variable: its engine process ended in a run
-    )
+    DISK_NEARLY_FULL = "disk_nearly_full"  # little space is left on the disk of the database
+    # About a tag, client or variable: its engine process ended during a run.
+    TEMPLATE_HUNG = "template_hung"
     CLOCK_WRONG = "clock_wrong"  # this machine's clock and X's differ
 
 
-# Their subject is a pixel's id.
+# Alerts whose subject is the id of a pixel.
 OF_A_PIXEL: Final = frozenset(
     {
         AlertKind.CREDENTIALS_REFUSED,

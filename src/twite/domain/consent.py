@@ -15,14 +15,15 @@ from twite.domain.conversion import Identifiers
 class ConsentAction(StrEnum):
     """The treatment of a conversion, from the least to the most strict."""
 
-    SEND = "send"  # as it is
+    SEND = "send"  # unchanged
     RESTRICT = "restrict"  # with X's `restricted_data_use`
     STRIP = "strip"  # without some identifiers
-    HOLD = "hold"  # a person decides
-    SUPPRESS = "suppress"  # not at all
+    HOLD = "hold"  # held for a user
+    SUPPRESS = "suppress"  # not sent
 
 
-# The European Economic Area (ISO 3166). With the UK and Switzerland: no signal means no consent.
+# The European Economic Area (ISO 3166). Here, in the UK and in Switzerland, no signal means no
+# consent.
 EEA: Final = frozenset(
     {
         "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE",
@@ -94,10 +95,10 @@ class ConsentDecision(msgspec.Struct, frozen=True, kw_only=True):
 # (signals, identifiers, pixel) → decision
 Judge = Callable[[Mapping[str, str | bool] | None, Identifiers, str], ConsentDecision]
 
-# Nothing was said, and nothing needs to be.
+# No signal, and none is required.
 PLAIN: Final = ConsentDecision()
 REVOKED: Final = "consent_revoked"
-# X's word for using a conversion for purposes such as measuring alone. [doc RDU]
+# X's term for restricting the use of a conversion to purposes such as measurement. [doc RDU]
 RESTRICTED: Final = "restrict_optimization"
 
 

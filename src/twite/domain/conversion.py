@@ -28,10 +28,11 @@ _TIDY: Final = re.compile(r"(?:0|[1-9][0-9]{0,17})\.[0-9]{2}", re.ASCII)
 _PLAIN: Final = re.compile(r"(-?)([0-9]{1,18})(?:\.([0-9]{1,18}))?", re.ASCII)
 _LONG: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?", re.ASCII)
 _EXPONENT: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?[eE][+-]?([0-9]+)", re.ASCII)
-# Amounts and codes that a message may quote: too short for a phone number.
+# The length of amounts and codes that a message may quote: too short for a phone number.
 _HARMLESS_AMOUNT: Final = re.compile(r"-?[0-9.,']{1,10}", re.ASCII)
 _HARMLESS_CODE: Final = re.compile(r"[A-Za-z0-9]{1,6}", re.ASCII)
-# X drops a copy within 48 hours [doc WEB], and a resend may follow 40 hours later: remember longer.
+# X drops a copy within 48 hours [doc WEB], and Twite may resend a conversion 40 hours later, so
+# keys are kept longer.
 LEAST_WINDOW: Final = 48 * HOUR
 DEFAULT_WINDOW: Final = 7 * DAY
 
@@ -63,7 +64,7 @@ class Identifiers(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defa
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """One line of a basket. `price` is a decimal string in the conversion's currency."""
+    """One item of an order. `price` is a decimal string in the conversion's currency."""
 
     id: str | None = None
     name: str | None = None

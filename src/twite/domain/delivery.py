@@ -13,37 +13,38 @@ from twite.domain.times import DAY, HOUR, MINUTE, SECOND
 # Exponential back-off with full jitter.
 FIRST_CEILING: Final = 5 * SECOND
 LAST_CEILING: Final = 10 * MINUTE
-_DOUBLINGS: Final = 7  # 5 s doubled seven times is past ten minutes
-# X drops a copy within 48 hours; eight are left for X's lag, clocks and queues. Later, resending
-# what X may have could count it twice.
+_DOUBLINGS: Final = 7  # 5 s doubled seven times exceeds ten minutes
+# X drops a copy within 48 hours. Eight of these are reserved for X's delays, clocks and queues.
+# After 40 hours, a resent conversion that X may have could count twice.
 AMBIGUITY_WINDOW: Final = 40 * HOUR
 # Deliveries that have not reached X may wait longer: attribution windows reach 90 days.
 PATIENCE: Final = 7 * DAY
 # The deadline after receipt: X's window for dropping the pixel's copy.
 PROMISED_WITHIN: Final = 48 * HOUR
-# After two crashes of the sender a delivery is sent alone; after three more it is given up.
+# After two crashes of the sender, a delivery is sent alone. After three more, it is given up.
 SUSPECT: Final = 2
 QUARANTINED: Final = SUSPECT + 3
-# A sender tries a suspect only after this uptime: something else may restart it repeatedly.
+# A sender tries a suspect only after this uptime, because something else may restart the sender
+# repeatedly.
 SETTLED_IN: Final = 10 * SECOND
-# Bytes of conversions in one request, unless one conversion is larger. X's limit is [unknown];
-# servers before X often stop at 1 MiB, nginx's default.
+# The maximum bytes of conversions in one request, unless a single conversion is larger. X's limit
+# is [unknown]; proxies often have a limit of 1 MiB, the default of nginx.
 MOST_BYTES: Final = 1_000_000
-# Bytes stored of X's response.
+# Stored bytes of X's response.
 ANSWER_LIMIT: Final = 2_048
 
-# The prefix of the answer of a tag run that made no request.
+# The prefix of the response text of a tag run that made no request.
 NO_REQUEST: Final = "it made no request"
 
-# Why a store holds a delivery or lets a lease expire, for a person to read.
-MAYBE_ARRIVED: Final = "it may have arrived already"  # reasons of holds begin so
+# Why a store holds a delivery or lets a lease expire, for users.
+MAYBE_ARRIVED: Final = "it may have arrived already"  # the prefix of reasons of held deliveries
 MAY_COUNT_TWICE: Final = f"{MAYBE_ARRIVED}: sending it again could count it twice"
 WAITED_TOO_LONG: Final = "it has waited too long to be sent"
 SENDER_STOPPED: Final = "the sender stopped before it knew the answer"
 OLDER_COPY: Final = "the store is an older copy of itself: it may have been sent since"
 UNKNOWN_COPY: Final = "the store may be an older copy of itself: it may have been sent since"
 RECOVERED: Final = "the store was damaged: it may have been sent already"
-# X may have deliveries held for these reasons although no attempt is recorded.
+# X may have deliveries held for these reasons, even if no attempt is recorded.
 MAYBE_SENT: Final = frozenset({OLDER_COPY, UNKNOWN_COPY, RECOVERED})
 DAMAGED: Final = "it is damaged in the store, so it is not sent"
 SENDER_DIED_OF_IT: Final = "the sender failed three times while it sent this one alone"
@@ -52,10 +53,10 @@ SENDER_DIED_OF_IT: Final = "the sender failed three times while it sent this one
 class State(StrEnum):
     QUEUED = "queued"  # in the outbox, waiting until it is due
     SENDING = "sending"  # claimed by one sender, under a lease
-    DELIVERED = "delivered"  # X has taken it
-    HELD = "held"  # sending again could double count, or nobody can: a person decides
-    DEAD = "dead"  # given up; only a person brings it back
-    SUPPRESSED = "suppressed"  # not sent on purpose, with the reason
+    DELIVERED = "delivered"  # accepted by X
+    HELD = "held"  # a user must decide, for example because resending could count twice
+    DEAD = "dead"  # given up; only a user can requeue it
+    SUPPRESSED = "suppressed"  # deliberately not sent, with the reason
 
 
 class Trigger(StrEnum):
@@ -76,9 +77,9 @@ TRANSITIONS: Final[Mapping[State, Mapping[Trigger, State]]] = MappingProxyType(
         State.QUEUED: MappingProxyType(
             {
                 Trigger.CLAIMED: State.SENDING,
-                # Its time ran out while it waited.
+                # It was in the queue for too long.
                 Trigger.HELD: State.HELD,
-                # Its person took consent back, or a stricter policy does not send it.
+                # Its person withdrew consent, or a stricter policy does not allow sending it.
                 Trigger.WITHDRAWN: State.SUPPRESSED,
             }
         ),
@@ -88,7 +89,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Trigger, State]]] = MappingProxyType(
                 Trigger.POSTPONED: State.QUEUED,
                 Trigger.GIVEN_UP: State.DEAD,
                 Trigger.HELD: State.HELD,
-                # The sender died between claim and settlement: X may have it already.
+                # The sender ended between claim and settlement: X may already have it.
                 Trigger.EXPIRED: State.QUEUED,
             }
         ),
@@ -97,7 +98,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Trigger, State]]] = MappingProxyType(
             {
                 Trigger.REPLAYED: State.QUEUED,
                 Trigger.DISCARDED: State.SUPPRESSED,
-                # It was held in doubt, and X has taken others since.
+                # It was held because of doubt, and X has accepted others since.
                 Trigger.RECALLED: State.QUEUED,
             }
         ),
@@ -105,7 +106,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Trigger, State]]] = MappingProxyType(
             {
                 Trigger.REPLAYED: State.QUEUED,
                 Trigger.DISCARDED: State.SUPPRESSED,
-                # Others were refused alike since: it may not be its own fault.
+                # X has since refused others with the same error, so it may not be at fault.
                 Trigger.HELD: State.HELD,
             }
         ),
@@ -146,8 +147,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def crashed(crashes: int, *, alone: bool) -> int:
     """Return the crash count after another crash of the sender.
 
-    After two crashes in shared requests, a delivery is a suspect and is sent alone; the count then
-    rises only for requests of its own.
+    After two crashes in shared requests, a delivery is a suspect and is sent alone. The count then
+    increases only for requests that it is alone in.
     """
     return max(crashes, SUSPECT) + 1 if alone else min(crashes + 1, max(crashes, SUSPECT))
 
@@ -171,7 +172,7 @@ def together(deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
 
 
 def fitting(sizes: Iterable[int], most: int) -> int:
-    """Return how many deliveries, from the first, fit into `most` bytes: at least one."""
+    """Return how many of the first deliveries fit into `most` bytes: at least one."""
     total = count = 0
     for size in sizes:
         total += size
@@ -259,7 +260,7 @@ class RejectionScope(StrEnum):
     SIZE = "size"  # the size of the request: split
     EVENT = "event"  # the event id is not the account's: hold its conversions
     PIXEL = "pixel"  # credentials, access, route or account: pause the pixel
-    UNCLEAR = "unclear"  # unknown, as from a proxy before X
+    UNCLEAR = "unclear"  # unknown, for example from a proxy in front of X
 
 
 class XComplaint(msgspec.Struct, frozen=True, kw_only=True, gc=False):

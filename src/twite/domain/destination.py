@@ -11,9 +11,10 @@ from twite.domain.secret import Secret
 from twite.domain.stats.value_guard import ValueGuard
 from twite.domain.times import MINUTE
 
-DEFAULT_RATE: Final = 60_000  # conversions in fifteen minutes, X's strictest statement [doc WEB]
+# Conversions in fifteen minutes, the strictest limit that X documents [doc WEB]
+DEFAULT_RATE: Final = 60_000
 RATE_WINDOW: Final = 15 * MINUTE
-DEFAULT_DAYS: Final = 90  # as Stape's tag keeps it [seen ST]; X attributes no click for longer
+DEFAULT_DAYS: Final = 90  # the lifetime of Stape's tag [seen ST]; X attributes no click for longer
 
 
 class PixelToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +58,7 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     events: Mapping[str, str]
     account: str | None = None
     rate: int = DEFAULT_RATE
-    # What X may have already is held for a person instead of being sent again.
+    # Conversions that X may already have are held for a user instead of being sent again.
     is_cautious: bool = False
     fallback: OAuthKeys | None = None
     value_guard: ValueGuard = ValueGuard.FLAG
@@ -107,7 +108,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     browser_value_limit: Decimal | None = None
     browser_rate: int | None = None
     twin: str = "use"
-    value_guard: ValueGuard | None = None  # the pixel's, where it says nothing
+    value_guard: ValueGuard | None = None  # None: the pixel's setting
     stape_credentials: str = "configured"
 
     @property

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     Tree: TypeAlias = "str | int | float | bool | list[Tree] | dict[str, Tree] | None"
 else:
-    Tree = Any  # msgspec decodes into it, and follows no recursion
+    Tree = Any  # used as a msgspec type, which cannot be recursive
 
 
 class WrongShape(ValueError):

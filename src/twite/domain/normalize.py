@@ -25,7 +25,7 @@ MAX_PHONE: Final = 64
 MAX_IP: Final = 64
 MAX_USER_AGENT: Final = 2_048
 
-# What forms and exports write for unknown values.
+# Placeholders of forms and exports for unknown values.
 PLACEHOLDERS: Final = frozenset(
     {
         "", "-", "--", "0", "?", "(none)", "(not set)", "[object object]", "false", "n/a", "na",
@@ -39,20 +39,20 @@ _ANY_DIGEST: Final = re.compile(
     r"(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}|[0-9a-fA-F]{128})"
 )
 _SHORT_DIGEST: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{128}", re.ASCII)
-# Local part, labels, and a last label that is letters, punycode or another script. International
-# addresses stay as they are written: X only trims and lower-cases [doc WEB]. U+FFFD stands where a
-# character was lost.
+# A local part, labels, and a last label of letters, punycode or another script. International
+# addresses stay unchanged, because X only trims and lower-cases [doc WEB]. U+FFFD replaces a lost
+# character.
 _EMAIL: Final = re.compile(
     r"""[^\s\x00-\x1f\x7f-\x9f@"(),:;<>\[\\\]\ufffd]{1,64}@"""
     r"""(?:(?![_-])[^\s\x00-,./:-@\[-^\x60{-\xa0\ufffd]{1,63}\.)+"""
     r"""(?:[a-z]{2,63}|xn--[a-z0-9-]{1,58}[a-z0-9]|[^\s\x00-\xa0\ufffd]{2,63})"""
 )
-# str.strip() leaves these: zero-width space and joiners, the byte-order mark, bidi marks.
+# str.strip() does not remove these: zero-width space and joiners, the byte-order mark, bidi marks.
 _INVISIBLE: Final = dict.fromkeys(
     [0xAD, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065), 0xFEFF]
 )
-# Numbers that are E.164 beyond doubt, in lengths where no trunk prefix can hide: the library agrees
-# on each, at a twentieth of the cost.
+# Numbers that are certainly E.164, with lengths that cannot include a trunk prefix. The library
+# gives the same result for each, at twenty times the cost.
 _CLEAR_PHONE: Final = re.compile(
     r"\+(?:1[2-9]\d{2}[2-9]\d{6}|44[1-35-9]\d{9}|33[1-9]\d{8}|34[6-9]\d{8}|91[6-9]\d{9}|61[2-478]\d{8})",
     re.ASCII,
@@ -60,7 +60,7 @@ _CLEAR_PHONE: Final = re.compile(
 _PHONE_CHARACTERS: Final = re.compile(r"[\d\s().+/\-\u2010-\u2015\uff0b\uff0dxX#,;=a-zA-Z:]+")
 _INTERNATIONAL: Final = re.compile(r"[\s(]*(?:tel:)?[\s(]*[+\uff0b]")
 _BROWSER_ID: Final = re.compile(r"tw\.[A-Za-z0-9._-]{1,128}", re.ASCII)
-# The cookie `_twite`: a version, the moment of the click, the click id.
+# The cookie `_twite`: a version, the time of the click, the click id.
 _OUR_COOKIE: Final = re.compile(r"1\.[0-9]{1,15}\.([A-Za-z0-9_-]{1,512})", re.ASCII)
 _CLICK_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,512}", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -99,7 +99,7 @@ def phone_digest(text: str, *, region: str | None, path: str) -> str | Fault:
 
 def e164(text: str, region: str | None) -> str:
     """Return `+` and digits, or the fault code phone_unusable or phone_needs_region."""
-    # No phone number; and what is remembered must have an end.
+    # Not a phone number. The length is limited because results are cached.
     return _e164(text, region) if len(text) <= 2 * MAX_PHONE else "phone_unusable"
 
 
@@ -108,7 +108,7 @@ def _e164(text: str, region: str | None) -> str:
     text = text.translate(_INVISIBLE).strip()
     if not text or len(text) > MAX_PHONE or not _PHONE_CHARACTERS.fullmatch(text):
         return "phone_unusable"
-    # 00 is how most of the world dials out of its country; no E.164 number begins with it.
+    # In most of the world, 00 is the prefix of international calls; no E.164 number begins with it.
     if re.match(r"00\s*[1-9]", text):
         text = "+" + text[2:].lstrip()
     national = not _INTERNATIONAL.match(text)
@@ -124,10 +124,11 @@ def _e164(text: str, region: str | None) -> str:
     except phonenumbers.NumberParseException:
         return "phone_unusable"
     reason = phonenumbers.is_possible_number_with_reason(number)
-    # Nothing but zeros is what forms are filled with.
+    # Forms are often filled with zeros only.
     if reason != phonenumbers.ValidationResult.IS_POSSIBLE or not number.national_number:
         return "phone_unusable"
-    # A region is an assumption: (806) 555-0185 would pass for a British number by its length alone.
+    # A region is an assumption: by its length alone, (806) 555-0185 would be a valid British
+    # number.
     if national and not phonenumbers.is_valid_number(number):
         return "phone_unusable"
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
@@ -157,7 +158,7 @@ def click_id(text: str, *, path: str) -> str | Fault:
     ours = _OUR_COOKIE.fullmatch(plain)
     if ours is not None:
         return ours[1]
-    # As it is first: an escape may hide a second parameter of that name.
+    # Tried unchanged first, because an escape may contain a second parameter of that name.
     for spelling in dict.fromkeys((plain, unquote(plain))):
         if spelling.startswith("{"):
             found = _click_id_of_cookie(spelling)

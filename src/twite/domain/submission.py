@@ -12,12 +12,12 @@ from twite.domain.stats.sightings import Sighting
 from twite.domain.stats.value_guard import ValueFlag
 from twite.domain.times import DAY
 
-# Names per source and day; the rest is counted as OTHER, since a page may invent names.
+# Names per source and day. The rest is counted as OTHER, because pages may generate names.
 MOST_NAMES: Final = 100
 OTHER: Final = "other"
-# The prefix of a reason why a tag did not fire: the name is the tag's.
+# The prefix of the reason of a tag that did not fire; the name of the item is the tag's.
 NOT_FIRED: Final = "tag_"
-# How long rejections are kept, and how many of each source and pixel.
+# How long rejections are kept, and how many for each source and pixel.
 KEPT_FOR: Final = 7 * DAY
 MOST_KEPT: Final = 5_000
 # Limits of one rejection: faults, and characters of a text.
@@ -31,14 +31,14 @@ class Endpoint(StrEnum):
 
     NATIVE = "native"  # POST /v1/conversions
     X_API = "x_api"  # POST /12/measurement/conversions/{pixel}
-    BEACON = "beacon"  # POST /t, from our own script
+    BEACON = "beacon"  # POST /t, from Twite's script
     GA4 = "ga4"  # /g/collect
     MEASUREMENT_PROTOCOL = "measurement_protocol"  # POST /mp/collect
     DATA_TAG = "data_tag"  # /data, from Stape's Data Tag
-    SGTM = "sgtm"  # POST /v1/sgtm, from our own tag in a server container
+    SGTM = "sgtm"  # POST /v1/sgtm, from Twite's tag in a server container
     STAPE = "stape"  # POST /stape-api/{key}/v1/twitter/auth-proxy
-    TAG = "tag"  # a template that runs here, and sent to X
-    CLIENT = "client"  # a client template that runs here, and ran the container
+    TAG = "tag"  # a tag template in Twite that sends to X
+    CLIENT = "client"  # a client template in Twite that ran the container
 
 
 class Ignored(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
 
-# A shop's clock may be off; a day is beyond any time zone slip.
+# A shop's clock may be wrong. A day is more than any mistake with time zones.
 FUTURE_TOLERANCE: Final = DAY
 
 # The zones that X's general pages accept: Z, ±HHMM, ±HH:MM, ±HH. [doc FUND timezones]
@@ -21,11 +21,11 @@ _MOMENT: Final = re.compile(
     r"(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?(?:[Zz]|[+-][0-9]{2}(?::?[0-5][0-9])?)",
     re.ASCII,
 )
-# The usual spelling among them: the minute, seconds, milliseconds.
+# The usual form: the minute, seconds, milliseconds.
 _IN_UTC: Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}):([0-5][0-9])(?:\.([0-9]{3}))?Z", re.ASCII
 )
-# The years 1 to 9999, in UTC: what can be spelled.
+# The years 1 to 9999 in UTC, which ISO 8601 can express.
 _EARLIEST: Final = -62_135_596_800_000
 LATEST: Final = 253_402_300_799_999
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SwitchError, WorldError, ValueError) as error:
         print(f"twite.emulator: {error}", file=sys.stderr)  # noqa: T201 - a command speaks
         return 2
-    # The server gives a signal back when it has stopped: that is a stop in order.
+    # The server raises the signal again after a clean stop.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         serve(

@@ -32,7 +32,7 @@ class AccessControl(Struct, frozen=True, kw_only=True):
     world: World
     switches: Switches
     nonces: oauth.NonceWindow
-    at: float  # for the signature's timestamp, which a skewed clock moves
+    at: float  # for the signature's timestamp, which a fault can shift
     started_at: float
 
     def admit(self, request: XRequestReceived, pixel_id: str) -> Caller | Denied:

@@ -220,7 +220,7 @@ class _Case:
     def _refused(
         self, problems: list[Problem], allowance: Allowance, number: int | None
     ) -> XVerdict:
-        # X files NOT_FOUND beside INVALID_PARAMETER under 404. [doc WEB]
+        # X returns NOT_FOUND together with INVALID_PARAMETER as 404. [doc WEB]
         missed = any(problem.code == spec.NOT_FOUND for problem in problems)
         answer = refusal(404 if missed else 400, *problems, **self._params)
         return self._said(answer, allowance, number, problems[0].message[:200])

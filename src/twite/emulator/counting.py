@@ -22,7 +22,7 @@ class EventTally(Struct, gc=False):
     api: int = 0
     pixel: int = 0
     counted: int = 0
-    api_at: float | None = None  # when the last copy came, epoch seconds
+    api_at: float | None = None  # when the last copy arrived, epoch seconds
     pixel_at: float | None = None
     kept: Channel = "api"  # the source of the copy that counts
 

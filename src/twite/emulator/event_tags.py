@@ -201,7 +201,7 @@ def answer_event_tags(
 
 
 class _Shelf(Struct, frozen=True, kw_only=True):
-    """The tags of one account at one moment."""
+    """The tags of one account at one time."""
 
     world: World
     ledger: ConversionCounter

@@ -11,10 +11,10 @@ from msgspec import Struct
 
 from twite.x import spec
 
-# Error codes and messages that X does not document, in the style of those it does.
-# [guess] unless noted: only status and code are reliable. The documented ones are in `x.spec`.
-MISSING_PARAMETER: Final = "MISSING_PARAMETER"  # [doc FUND] the code; the sentence is X's elsewhere
-EXCLUSIVE_PARAMETERS: Final = "EXCLUSIVE_PARAMETERS"  # [doc FUND] the code
+# Error codes and messages that X does not document, in the style of documented ones. [guess] unless
+# noted: only status and code are reliable. The documented ones are in `x.spec`.
+MISSING_PARAMETER: Final = "MISSING_PARAMETER"  # [doc FUND] for the code
+EXCLUSIVE_PARAMETERS: Final = "EXCLUSIVE_PARAMETERS"  # [doc FUND] for the code
 
 REQUIRED: Final = '"{parameter}" is a required parameter'
 NOT_JSON: Final = "The request body is not valid JSON"
@@ -87,9 +87,9 @@ class XVerdict(Struct, frozen=True, kw_only=True):
 
     answer: XAnswer
     pixel: str | None = None
-    auth: str | None = None  # pixel_token, oauth, or None when there was none
-    why: str | None = None  # the reason, which X itself would not give
-    conversions: int | None = None  # None when the body was not understood
+    auth: str | None = None  # pixel_token, oauth, or None if there was none
+    why: str | None = None  # the reason, which X itself would not reveal
+    conversions: int | None = None  # None if the body was not understood
 
 
 def json_answer(status: int, document: object) -> XAnswer:

@@ -119,7 +119,7 @@ def milliseconds_of(parameter: str, value: object) -> float | Problem:
 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# The general Ads API page takes Z, ±HHMM, ±HH:MM and ±HH. [doc FUND timezones]
+# The general page of the Ads API accepts Z, ±HHMM, ±HH:MM and ±HH. [doc FUND timezones]
 _TIME: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
     r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)"

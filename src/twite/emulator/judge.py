@@ -39,7 +39,7 @@ from twite.emulator.switches import Switches
 from twite.emulator.world import EmulatedAccount, Permission, World, default_document
 from twite.x import spec
 
-# X's real pixel script is not available offline: this one replaces it.
+# X's real pixel script is not available offline, so this script replaces it.
 _SCRIPT_PATH: Final = "/uwt.js"
 
 _SCRIPT: Final = files("twite.emulator").joinpath("uwt.js").read_bytes()
@@ -259,7 +259,7 @@ class Journal:
         self.entries: deque[Received] = deque(maxlen=requests)
         self.requests = 0
         self.conversions = 0
-        self.answers: Counter[str] = Counter()  # by status; "none" for those without an answer
+        self.answers: Counter[str] = Counter()  # by status; "none" for requests without a response
         self._max_bodies = bodies
         self._with_body: deque[Received] = deque()
         self._body_bytes = 0

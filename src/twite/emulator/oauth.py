@@ -21,7 +21,8 @@ try:
     )
     from authlib.oauth1.rfc5849.util import escape, unescape
 except ImportError:
-    # Only the commands that run the emulator import this, and `pip install twite` leaves it out.
+    # Only the commands that run the emulator import Authlib, which `pip install twite` does not
+    # install.
     raise SystemExit(
         "The X emulator needs the package authlib, which is not installed in twite's environment: "
         f"run `{sys.executable} -m pip install authlib`"
@@ -34,7 +35,7 @@ class Signed(Struct, frozen=True, kw_only=True):
     """A request with a valid signature."""
 
     app: EmulatedApp
-    user: EmulatedUser | None  # None if no token took part
+    user: EmulatedUser | None  # None if there was no token
     token: EmulatedToken | None
     parameters: Mapping[str, str]
 

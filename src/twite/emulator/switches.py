@@ -63,8 +63,8 @@ class Switches(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log_bodies: Count = 1_000
 
 
-# The open question behind each switch, in the order of the fields; shown in the docs and by `GET
-# switches`. The last three lines are about the emulator and not about X.
+# The open question of each switch, in the order of the fields; shown in the docs and by `GET
+# switches`. The last three lines are about the emulator, not about X.
 QUESTIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "pixel_token_enabled": "May a custom integration use X-Pixel-Token?",

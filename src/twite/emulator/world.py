@@ -37,7 +37,7 @@ class EmulatedPixel(_Entry, frozen=True, kw_only=True):
     id: str
     account: str
     token: str | None = None
-    token_issued_at: float | None = None  # epoch seconds; None: when the emulator started
+    token_issued_at: float | None = None  # epoch seconds; None for the start of the emulator
 
     def __repr__(self) -> str:
         return f"EmulatedPixel(id={self.id!r}, account={self.account!r})"

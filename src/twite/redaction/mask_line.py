@@ -10,10 +10,10 @@ from twite.redaction.mask_tree import masked_words
 from twite.redaction.shapes import MASK
 from twite.redaction.vocabulary import FieldContext, FieldKind, kind_of, row_of, told_by
 
-_SHORTEST: Final = 4  # a shorter text occurs in any text
+_SHORTEST: Final = 4  # shorter texts occur everywhere
 _LONGEST: Final = 1_000  # longer texts are searched in pieces
 _MOST: Final = 5_000
-_LOOKED_AT: Final = 16 * 1024  # characters of a text: no line holds as many
+_LOOKED_AT: Final = 16 * 1024  # characters of a text; lines are shorter
 _DEEPEST: Final = 32
 _WORD: Final = re.compile(r"[^\W\d_]{4,}")
 _TELLING: Final = frozenset(
@@ -39,7 +39,7 @@ class LineMask:
     ) -> None:
         pieces = (piece for text in (*telling(event), *persons) if text for piece in _pieces(text))
         hidden = {piece.lower() for piece in (*secrets, *pieces) if len(piece) >= _SHORTEST}
-        # So many texts would take too long to search for.
+        # Searching for more texts than this would take too long.
         self._is_blind = blind or len(hidden) > _MOST
         # Longest first: a long text may contain a short one.
         self._hidden = sorted(hidden, key=len)[::-1][:_MOST]
@@ -57,14 +57,14 @@ class LineMask:
         longest = len(self._hidden[0]) if self._hidden else 0
         head = text[: _LOOKED_AT + longest]
         is_cut = len(head) < len(text)
-        # Templates trim and lower what they are about to hash.
+        # Templates trim and lower-case values before they hash them.
         low = head.lower()
         if len(low) != len(head):
             low = head
         for word in self._hidden:
             if word in low:
                 head, low = _replaced(head, low, word)
-        # The end of a cut text may be part of a hidden one.
+        # The end of a truncated text may be part of a masked text.
         return head[: len(head) - longest] if is_cut else head
 
 
@@ -125,7 +125,7 @@ def _replaced(head: str, low: str, word: str) -> tuple[str, str]:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Yield a text in pieces of about one length, so that none is too short to be found."""
+    """Yield a text in pieces of similar length, none of them too short to be found."""
     text = text.strip()
     if not text:
         return

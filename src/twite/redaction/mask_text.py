@@ -16,7 +16,8 @@ from twite.redaction.vocabulary import FieldKind, is_harmless_parameter, kind_of
 from twite.redaction.words import HARMLESS_FIELDS
 
 _LONGEST: Final = 200
-# Echoes, from the first mark to the last (an echo may hold marks), hashes and addresses.
+# Echoed values, from the first quotation mark or bracket to the last (a value may contain some),
+# hashes and addresses.
 _ECHOED: Final = re.compile(r"""\(.*\)|".*"|[0-9A-Fa-f]{32,}|\S+@\S+""", re.DOTALL)
 HIDDEN: Final = "…"
 
@@ -34,7 +35,7 @@ def masked_text(text: str, *, plain: bool = False) -> str:
             shown.append(_piece(found, plain=plain or at <= plain_until))
             continue
         name = found["name"]
-        kind = FieldKind.ANY if name.isupper() else kind_of(name)  # so are codes of errors spelled
+        kind = FieldKind.ANY if name.isupper() else kind_of(name)  # error codes have this form, too
         shown.append(found["named"])
         if kind is FieldKind.ANY:
             continue
@@ -160,7 +161,7 @@ def _is_phone(number: str, *, plain: bool) -> bool:
         return not plain and len(digits) > _FEWEST and not is_moment
     whole, dot, part = number.partition(".")
     if dot and whole.isdecimal() and part.isdecimal():
-        # An amount; or two long numbers, as Google knows a browser by.
+        # An amount; or two long numbers, by which Google identifies a browser.
         return len(whole) >= _LONG_HALF and len(part) >= _LONG_HALF
     return True
 
@@ -200,10 +201,10 @@ _PIECES: Final = re.compile(
 
 
 def masked_value(path: str, value: object, *, shown: frozenset[str], salt: bytes) -> str:
-    """Return what a comparison shows of a value; `shown` are fields that the user allows.
+    """Return what a comparison may show of a value; `shown` are fields that the user allows.
 
     Numbers of up to six digits, and texts of fields without personal data, are shown. Other texts
-    become their length and a few digits of a hash, so that equal texts look alike.
+    are replaced by their length and a few digits of a hash, so that equal texts look the same.
     """
     if value is None or isinstance(value, bool):
         return "null" if value is None else f"{value}".lower()

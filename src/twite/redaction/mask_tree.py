@@ -22,14 +22,14 @@ from twite.redaction.vocabulary import (
     person_in_row,
 )
 
-# A longer text is cut, and of a tree no more than so many characters are looked at.
+# Longer texts are truncated, and at most this many characters of a tree are processed.
 LONGEST_TEXT: Final = 16 * 1024
 MOST_LOOKED_AT: Final = 128 * 1024
-_COST: Final = 4  # of any value: its quotes and commas
+_COST: Final = 4  # per value: its quotes and commas
 _MARGIN: Final = 64
 _LONGEST_NAME: Final = 80
 _HEAD: Final = 8
-# What is nested deeper is not shown; JSON in a string in JSON counts as deeper.
+# Values that are nested deeper are not shown. JSON in a string in JSON counts as deeper.
 _DEEPEST: Final = 24
 
 
@@ -100,7 +100,7 @@ class _Walk:
         return _MASKS[kind](_cut(text))
 
     def _any(self, text: str, depth: int) -> str:
-        """Return JSON or a form that stands in a text, masked; "" where it is neither."""
+        """Return JSON or a form in a text, masked; "" if the text is neither."""
         read = _read(text) if text.lstrip()[:1] in {"{", "["} else None
         if read is not None:
             return msgspec.json.encode(self.masked(read, FieldKind.ANY, depth + 1)).decode()
@@ -137,7 +137,7 @@ def _agent(text: str) -> str:
 
 
 def _cut(text: str) -> str:
-    """Cut a long text before a word: half a token would not look like one."""
+    """Truncate a long text before a word, because half a token would not look like a token."""
     if len(text) <= LONGEST_TEXT:
         return text
     head = text[: LONGEST_TEXT - _MARGIN]
@@ -146,7 +146,7 @@ def _cut(text: str) -> str:
 
 
 def _head(text: str) -> str:
-    """Show enough to see that two are alike, and not enough to know either."""
+    """Return enough of a value to compare it with another, and too little to reveal it."""
     return f"{text[:_HEAD]}{HIDDEN}" if len(text) > 2 * _HEAD else HIDDEN if text else ""
 
 

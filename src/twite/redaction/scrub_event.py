@@ -25,7 +25,7 @@ from twite.redaction.vocabulary import (
 )
 
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
-# What is nested deeper than any event is cut off.
+# Values that are nested deeper than in any real event are removed.
 _DEEPEST: Final = 32
 
 
@@ -44,7 +44,7 @@ def scrubbed_event(
 
 
 class _Scrubbing:
-    """`kind` is what the key above says that it holds, where it says so."""
+    """`kind` is the kind of data that the parent key indicates, if any."""
 
     def __init__(self, region: str | None, *, phones: bool) -> None:
         self._region = region
@@ -59,7 +59,7 @@ class _Scrubbing:
             name = f"{key}"
             own, inside = told_by(name, among)
             if row is not None and name in row[1]:
-                # It names a field, and no person.
+                # The value names a field, not a person.
                 kept[name] = value
                 continue
             if row is not None and name in row[2]:
@@ -75,7 +75,7 @@ class _Scrubbing:
         if depth > _DEEPEST:
             return _NOTHING
         if isinstance(value, Mapping):
-            # Of a place, the street alone is a person's.
+            # Of a place, only the street is personal data.
             is_place = kind is FieldKind.NAME and is_about_people(name)
             return self.table(value, among, None if is_place else kind, depth)
         if isinstance(value, list):
@@ -106,15 +106,15 @@ class _Scrubbing:
         scrubbed = self._value("", tree, among, None, depth + 1)
         if scrubbed is _NOTHING:
             return _NOTHING
-        # What stands there twice is in the text, and not in the tree.
+        # Duplicate keys are in the text, but not in the tree.
         is_same = scrubbed == tree and not repeated
         return text if is_same else json.dumps(scrubbed, separators=(",", ":"))
 
 
 def _read_json(text: str, repeated: list[str]) -> object:
-    """Return what a text says in JSON, percent-encoded or not; None where it is none.
+    """Return the JSON in a text, which may be percent-encoded; None if there is none.
 
-    JSON in a string in JSON is a text again. `repeated` takes keys that an object says twice.
+    JSON in a string in JSON is a text again. `repeated` receives duplicate keys.
     """
     for _ in range(MOST_UNQUOTED):
         start = text.lstrip()[:3]
@@ -164,7 +164,7 @@ def _or_nothing(read: str | Fault) -> object:
 
 
 class _Nothing:
-    """What a scrubbed value is that cannot be kept."""
+    """Return the replacement of a scrubbed value that cannot be kept."""
 
 
 _NOTHING: Final = _Nothing()

@@ -21,7 +21,7 @@ from twite.redaction.shapes import (
 )
 from twite.redaction.vocabulary import FieldContext, person_in
 
-# What says whether, under a name that could hold a phone number (`mobile`).
+# Parameters with true or false, under a name that could also hold a phone number (`mobile`).
 WHETHER: Final = frozenset({"", "0", "1", "true", "false", "yes", "no"})
 
 
@@ -45,7 +45,7 @@ def free_text(text: str | None) -> str | None:
     return _free(plain) if len(plain) <= _LONGEST_REMEMBERED else without_persons(plain)
 
 
-# Shops have so many products, and each is bought often.
+# Shops have a limited number of products, and each is bought often.
 @lru_cache(maxsize=8_192)
 def _free(plain: str) -> str | None:
     return without_persons(plain) or None
@@ -69,7 +69,7 @@ def scrubbed_address(text: str, *, inside: int = 0) -> str:
     )
     if not names_a_person(cleaned):
         return cleaned
-    # `&#64;` is an at sign, though its signs part an address.
+    # `&#64;` is an at sign, although its characters also separate parts of a URL.
     origin = _ORIGIN.match(text)
     return f"{origin[0] if origin else ''}-"
 
@@ -104,7 +104,7 @@ def scrubbed_json(kept: bytes, *, thoroughly: bool = False) -> bytes:
     numbers with a plus, because that is fast. `thoroughly` is for other data.
     """
     if not thoroughly:
-        # Looked for as numbers, in a tenth of the time that bytes take.
+        # Searched for as numbers, which is ten times as fast as a search in bytes.
         if _AT not in kept and _PLUS not in kept and _PERCENT not in kept and kept.isascii():
             return kept
         if _HINT_IN_JSON.search(kept) is None:
@@ -166,7 +166,7 @@ def _paired(text: str) -> Iterator[tuple[int, int]]:
     while (found := _NAME.search(text, at)) is not None:
         at = found.end()
         is_json = found["key"] is not None
-        # An object in a text may be a thing, and so may its `name`.
+        # An object in a text may be a thing, and then its `name` is not personal data.
         among = FieldContext.THINGS if is_json else FieldContext.EVENT
         if person_in(found["key"] or found["name"], among) is None:
             continue
@@ -188,9 +188,9 @@ _NAME: Final = re.compile(
 _VALUE: Final = re.compile(r"[^?&;#\s]+")
 _JSON_VALUE: Final = re.compile(r'[^"\\,{}\[\]]+')
 _ORIGIN: Final = re.compile(r"https?://[^/?#\s@%&]*/", re.IGNORECASE)
-# An address, with or without its host.
+# A URL, with or without its host.
 _PAGE: Final = re.compile(r"https?://|[/?#]\S", re.IGNORECASE)
-# What Stape's web tag packs a whole event into.
+# The parameter in which Stape's web tag encodes a whole event.
 _PACKED: Final = re.compile(r"dt(?:dc|cd)")
 _AT, _PLUS, _PERCENT = b"@+%"
 _TEXT_IN_JSON: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')

@@ -87,7 +87,8 @@ def _entropy(text: str) -> float:
 # Names of variables in a text.
 _NAMES: Final = re.compile(r"\{\{[^{}]+\}\}")
 _CODE: Final = re.compile(r"[A-Za-z0-9+/_=.~|-]{20,}", re.ASCII)
-# A secret access key: its slashes part it into what could be names. One without is told by chance.
+# A secret access key: its slashes split it into parts that could be names. A key without slashes is
+# recognized by its randomness.
 _OF_AMAZON: Final = re.compile(
     r"(?<![A-Za-z0-9/+])(?=[A-Za-z0-9]*[/+])(?=[A-Z/+0-9]*[a-z])(?=[a-z/+0-9]*[A-Z])"
     r"(?=[A-Za-z/+]*\d)[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])"
@@ -95,8 +96,8 @@ _OF_AMAZON: Final = re.compile(
 _SEPARATORS: Final = re.compile(r"[^A-Za-z0-9]+")
 _URL: Final = re.compile(r"https?://[^\s/?#\"'<>\\]*([^\s\"'<>\\]*)", re.IGNORECASE)
 _IN_QUERY: Final = re.compile(r"[?&]([\w.-]+)=([^&#\s\"'<>\\`]+)")
-# Of signs that chance drew few stand in what could be words; names are made of them, and their
-# figures stand together. The bounds were tried on both: the tests draw the one and list the other.
+# In random characters, few parts look like words. Names consist of words, and their digits are
+# adjacent. The bounds were measured on both: the tests generate random texts and list names.
 _LIKE_WORDS: Final = re.compile(r"[A-Z]?[a-z]{3,}|[A-Z]{4,}")
 _VOWEL: Final = re.compile(r"[aeiouyAEIOUY]")
 _SHORTEST: Final = 20

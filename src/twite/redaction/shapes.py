@@ -21,12 +21,12 @@ from phonenumbers import PhoneMetadata
 from twite.redaction.words import PHONES, SHORT_PHONES, WHOSE
 
 MASK: Final = "***"
-# In hexadecimal digits of any length, or base 64.
+# In hexadecimal digits of any length, or in base64.
 ANY_DIGEST: Final = re.compile(r"[0-9a-fA-F]{32,128}|[A-Za-z0-9+/_-]{43}=?", re.ASCII)
-# Characters: a longer text counts as one that holds a person. Addresses of pages and descriptions
-# are a tenth of it.
+# The number of characters from which a text counts as personal data without a search. URLs and
+# descriptions have a tenth of that length.
 MOST_READ: Final = 16 * 1024
-# An escape in an escape, and so on.
+# The maximum nesting of escapes.
 MOST_UNQUOTED: Final = 5
 
 
@@ -42,7 +42,7 @@ def may_hold_a_person(text: str) -> bool:
         return True
     if not text.isascii() and not _is_spelled_plainly(text):
         return True
-    # In base 64 an @, and a plus at the beginning, show as a capital.
+    # In base64, an @, and a plus at the beginning, always produce a capital letter.
     return len(text) >= _SHORTEST_CODED and not text.islower() and _RUN.search(text) is not None
 
 
@@ -69,7 +69,7 @@ def reading(text: str) -> str | None:
     letters and digits (full-width, with invisible characters between). None if the escapes are
     nested too deeply.
     """
-    longest = 2 * len(text) + _SHORT_TEXT  # a letter may stand for eighteen
+    longest = 2 * len(text) + _SHORT_TEXT  # a letter may expand to eighteen
     for _ in range(MOST_UNQUOTED + 1):
         plain = _decoded(text)
         if plain == text:
@@ -101,7 +101,7 @@ def _says_a_person(word: str) -> bool:
 def _reads_as_a_person(packed: str) -> bool:
     try:
         decoded = binascii.a2b_base64(packed + "=" * (-len(packed) % 4))
-        # Random ids decode to bytes that are no text.
+        # Random ids decode to bytes that are not text.
         if not any(sign in decoded for sign in _SIGNS):
             return False
         text = _decoded(decoded.decode())
@@ -113,9 +113,9 @@ def _reads_as_a_person(packed: str) -> bool:
 
 
 def _readings(word: str) -> Iterator[str]:
-    """Yield a word in the alphabet that is read, and its parts.
+    """Yield a word in the alphabet of base64, and its parts.
 
-    What is in the alphabet may part words, too: `/u/ZXJp…`, `order_ZXJp…`.
+    Characters of the alphabet may also separate words: `/u/ZXJp…`, `order_ZXJp…`.
     """
     word = word.rstrip("=")
     yield word.replace("-", "+").replace("_", "/")
@@ -151,7 +151,7 @@ def _is_spelled_plainly(text: str) -> bool:
 
 
 def _spelled_plainly(text: str) -> str:
-    """Return the text with the plain forms of letters, digits and signs."""
+    """Return the text with the plain forms of letters, digits and punctuation."""
     text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
     text = text.replace("\u3002", ".").replace("\u2212", "-")
     return _OTHER_DIGIT.sub(lambda found: f"{unicodedata.decimal(found[0])}", text)
@@ -174,7 +174,7 @@ def _is_phone(found: re.Match[str]) -> bool:
         digits = "".join(f"{unicodedata.decimal(digit)}" for digit in digits)
     if found["plus"]:
         return _country_of(digits) is not None
-    # Beside letters, or without a plus, it must be a number that a country has given out.
+    # Next to letters, or without a plus, it must match a country's number plan.
     return _is_given_out(digits)
 
 
@@ -199,10 +199,10 @@ def _country_of(digits: str) -> int | None:
     return next((code for code in codes if code in _REGIONS), None)
 
 
-# As many as there are countries.
+# The number of countries.
 @cache
 def _numbers_of(country: int) -> tuple[frozenset[int], re.Pattern[str], re.Pattern[str], str]:
-    """Return how long a country's numbers are, their pattern, and what a trunk prefix becomes."""
+    """Return a country's number lengths, their pattern, and what replaces a trunk prefix."""
     lengths: set[int] = set()
     patterns = []
     named = map(partial(_region, country), _REGIONS[country])
@@ -251,9 +251,9 @@ _ESCAPE: Final = re.compile(
 )
 _INVISIBLE: Final = re.compile(r"[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _OTHER_DIGIT: Final = re.compile(r"(?![0-9])\d")
-# An email begins where a word does. Without the look back, a search would begin anew at each letter
-# and a long word take the square of its length: a minute for 64 kB. Its domain ends in letters:
-# `i7@3.40GHz` and `order@1.2` are none, nor is `logo@2x.png`.
+# An email begins where a word begins. Without the lookbehind, a search would start at each letter,
+# and the time for a long word would be quadratic: a minute for 64 kB. The domain ends in letters:
+# `i7@3.40GHz`, `order@1.2` and `logo@2x.png` are not emails.
 _EMAIL: Final = re.compile(
     r"""
     (?<![^\s@])[^\s@]*[^\s@/:]@(?!\d(?:\.\d)?x\.(?:png|jpe?g|webp|gif|svg|avif)\b)
@@ -261,7 +261,8 @@ _EMAIL: Final = re.compile(
     """,
     re.VERBOSE,
 )
-# Behind a word that says neither phone nor person, a plus and digits are an id: `SHOP+12025550123`.
+# After a word that indicates neither a phone nor a person, a plus and digits are an id:
+# `SHOP+12025550123`.
 _LABELS: Final = "|".join(
     sorted(filter(str.isascii, PHONES | SHORT_PHONES | WHOSE), key=len, reverse=True)
 )

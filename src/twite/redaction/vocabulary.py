@@ -21,30 +21,30 @@ from twite.redaction import words
 class FieldKind(StrEnum):
     EMAIL = "email"
     PHONE = "phone"
-    NAME = "name"  # of a person, of a street; a day of birth
-    DETAIL = "detail"  # a town, a gender: scrubbed nowhere, masked everywhere
-    PEOPLE = "people"  # whatever is below it
+    NAME = "name"  # a person's name, a street, a date of birth
+    DETAIL = "detail"  # a town, a gender: never scrubbed, always masked
+    PEOPLE = "people"  # everything below the field
     TOKEN = "token"  # noqa: S105  a name; what tells one person or browser from others
-    CLICK = "click"  # X's own click id, and what X's script knows a browser by
+    CLICK = "click"  # X's click id, and the ids by which X's script knows a browser
     SECRET = "secret"  # noqa: S105  a name
-    ADDRESS = "address"  # of a machine: a list of them, too
+    ADDRESS = "address"  # of a machine, also a list of them
     AGENT = "agent"
     COOKIES = "cookies"
     HEADERS = "headers"
     QUERY = "query"
     PATH = "path"
     BODY = "body"  # of a request, as text
-    PLAIN = "plain"  # an id, long as it may be
+    PLAIN = "plain"  # an id of any length
     ANY = "any"
 
 
 class FieldContext(StrEnum):
     EVENT = "event"  # at the top of an event
-    PERSON = "person"  # in `user_data` and the like, however deep
-    THINGS = "things"  # in an item, a promotion, or what nobody knows
+    PERSON = "person"  # in `user_data` and similar objects, at any depth
+    THINGS = "things"  # in an item, a promotion, or an unknown object
 
 
-# What is hashed, or taken out, where it is kept.
+# Hashed or removed before storage.
 PERSONS: Final = frozenset({FieldKind.EMAIL, FieldKind.PHONE, FieldKind.NAME})
 
 
@@ -143,10 +143,10 @@ class _RowPart(StrEnum):
     BESIDE = "beside"
 
 
-# What is remembered must have an end.
+# The cache is limited.
 _LONGEST: Final = 128
 _LONGEST_ROW: Final = 12
-# Of one name: each costs a search through the owners.
+# Characters of one name, because each costs a search through the prefixes.
 _MOST_OWNERS: Final = 3
 # `user_data.email` and `user[email]` have two steps, and `Tel.-Nr.` is one.
 _STEPS: Final = re.compile(r"(?<=\w)(?:\.|\]?\[)(?=\w)")
@@ -157,7 +157,7 @@ _PARTED: Final = re.compile(r"[^A-Za-z0-9]+")
 _WORDS_OF_LABEL: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _THINGS: Final = re.compile(r"^(?:line)?(?:items?|products?|contents?|promotions?|impressions?)$")
 _HASHED: Final = re.compile(rf"^(?:{'|'.join(words.HASHES)})|(?:{'|'.join(words.HASHES)})$")
-# What a name tells by a part of it, the worst first.
+# The kinds that a part of a name indicates, the most sensitive first.
 _LOOKS: Final = (
     (
         FieldKind.SECRET,
@@ -234,7 +234,7 @@ def _kind(name: str) -> FieldKind:
     if person is not None and word.rstrip("0123456789") not in _OF_THINGS:
         return person
     if word.startswith("xga"):
-        # What Google's container puts beside an event; few of it says nothing about a browser.
+        # Fields that Google's container adds to an event; few of them say nothing about a browser.
         return FieldKind.PLAIN if word in words.PLAIN_OF_GOOGLE else FieldKind.TOKEN
     if promises_secret(name):
         return FieldKind.SECRET
@@ -246,9 +246,9 @@ def _kind(name: str) -> FieldKind:
 
 
 def _person(word: str) -> tuple[FieldKind | None, bool]:
-    """Return which of PERSONS a word says, and whether it does in some places alone."""
+    """Return which of PERSONS a word indicates, and whether it does so only in some contexts."""
     if not word.endswith(_ENDINGS) and not word.startswith(_BEGINNINGS):
-        # Nearly all names.
+        # The case of nearly all names.
         found = _SHORT.get(word)
         return (_LONG.get(word), False) if found is None else (found, True)
     word = _HASHED.sub("", word)
@@ -300,7 +300,7 @@ def _long(word: str) -> FieldKind | None:
 
 
 def _without(word: str, endings: tuple[str, ...]) -> str:
-    # Most names end in none of them, and this answers at once.
+    # Most names have none of these endings, so this check is fast.
     if not word.endswith(endings):
         return word
     found = next((ending for ending in endings if word.endswith(ending) and word != ending), "")
@@ -337,7 +337,7 @@ _LONGEST_OWNER: Final = max(map(len, _OWNERS))
 _WHOSE_BEHIND: Final = _longest_first(words.WHOSE_BEHIND)
 _BEHIND: Final = _longest_first(words.BEHIND)
 _NUMBER: Final = _longest_first(words.NUMBER)
-# What may stand around a word.
+# What may precede or follow a word.
 _ENDINGS: Final = (*_BEHIND, *_NUMBER, *_WHOSE_BEHIND, *words.HASHES, *"0123456789")
 _BEGINNINGS: Final = (*_OWNERS, *words.HASHES)
 _EVENTS: Final = _compared(words.EVENTS)

@@ -68,22 +68,22 @@ NAMES: Final = _words(
     ονομα επωνυμο ชื่อ นามสกุล الاسم العنوان
     """
 )
-# Of a person among what is told of persons and events; of a thing elsewhere.
+# Personal data in data about persons and events; elsewhere, data about things.
 SHORT_EMAILS: Final = _words("em")
 SHORT_PHONES: Final = _words(
     "ph mobile mobil cell handy mob gsm natel movil celular cellulare telemovil komorka"
 )
 SHORT_NAMES: Final = _words("fn ln")
-# As short, and so often a thing's that a mask passes over them.
+# Equally short, but so often about things that masks ignore them.
 NAMES_OF_THINGS: Final = _words("name names nom nome nombre naam namn navn nimi rue nev")
-# Tells of a person, and is kept as it is: tags need it. A mask hides it.
+# Personal data that is stored unchanged, because tags need it. Masks hide it.
 DETAILS: Final = _words(
     """
     ct st city town zip zipcode postalcode postcode plz db gender ge sex iban ssn line1 line2
     placeofbirth ort wohnort ville ciudad citta cidade stad codepostal codigopostal cep postnummer
     """
 )  # fmt: skip
-# Whose it is. Beside it a short word is as clear as a long one: `customer_name`, `cust_mobile`.
+# Owners. After an owner, a short word is as clear as a long one: `customer_name`, `cust_mobile`.
 WHOSE: Final = _words(
     """
     applicant attendee billing buyer cardholder client contact customer cust delivery guest holder
@@ -94,7 +94,7 @@ WHOSE: Final = _words(
     klant koper kund kunder asiakas klient musteri
     """
 )
-# What else may stand before a word: it says nothing of whose it is.
+# Other prefixes, which do not indicate an owner.
 BESIDE: Final = _words(
     """
     account alt alternate alternative bill business checkout company custom daytime emergency
@@ -102,7 +102,7 @@ BESIDE: Final = _words(
     ship verified work
     """
 )
-# What may stand behind it.
+# Suffixes.
 WHOSE_BEHIND: Final = _words(
     """
     customer user buyer shopper kunde kunden acheteur cliente usuario utente comprador ofuser
@@ -115,11 +115,11 @@ BEHIND: Final = _words(
     lower lowercase trimmed full
     """
 )
-# A number of a phone.
+# Words for the number of a phone.
 NUMBER: Final = _words("number numbers nummer numero num nr no")
 HASHES: Final = _words("sha256 sha512 sha1 md5 hashed hash")
 
-# What is below these is told of a person.
+# Objects whose fields are data about a person.
 PEOPLE: Final = _words(
     """
     userdata userproperties userproperty userinfo userprovideddata people persons contacts address
@@ -129,9 +129,10 @@ PEOPLE: Final = _words(
     """
 )
 PEOPLE_BEHIND: Final = ("provideddata", "properties", "details", "address", "data", "info")
-# A place or a thing, though a person's word: a list of works is none of persons.
+# Objects about a place or a thing, although their names contain a word for persons: a list of works
+# is not about persons.
 NOT_PEOPLE: Final = _words("client clients home homes work works your yours")
-# In a row of name and value, as forms and shops list them, the name says what the value is.
+# Rows of name and value, as in forms and shops: the name indicates the kind of the value.
 ROW_NAMES: Final = _words(
     "name key field label id title question attribute property code slug fieldname fieldkey"
     " fieldlabel fieldid attributename attributecode propertyname"
@@ -141,7 +142,7 @@ ROW_VALUES: Final = _words(
 )
 BESIDE_IN_ROWS: Final = _words("type fieldtype valuetype namespace index position ref order")
 
-# What holds what an event holds.
+# Objects with the fields of an event.
 EVENTS: Final = _words(
     """
     data datalayer eventdata fields form formdata formfields params enhancedconversiondata
@@ -149,7 +150,7 @@ EVENTS: Final = _words(
     """
 )
 
-# What tells one person or browser from others.
+# Ids that distinguish a person or browser from others.
 TOKENS: Final = _words(
     """
     fbp fbc fbclid gclid gclsrc wbraid gbraid dclid ttclid ttp msclkid lifatid rdtcid rdtuuid sccid
@@ -159,10 +160,10 @@ TOKENS: Final = _words(
     installationid appinstanceid stapeid browserid fingerprint loginid hash
     """
 )
-# X's own click id, and what X's script knows a browser by.
+# X's click id, and the ids by which X's script knows a browser.
 CLICKS: Final = _words("twclid twpid")
 SECRETS: Final = _words("key sealed sig authorization proxyauthorization pin otp cvv cvc pan")
-# Promise a secret wherever they stand as a word, and the second ones as two.
+# Words that indicate a secret wherever they occur; the second group, as two words.
 SECRET_WORDS: Final = _words(
     """
     token tokens secret password passwd pwd bearer credential credentials authorization passphrase
@@ -187,7 +188,7 @@ HEADERS: Final = _words("headers requestheaders responseheaders")
 QUERIES: Final = _words("query querystring requestquery searchparams")
 PATHS: Final = _words("path requestpath")
 BODIES: Final = _words("body requestbody postbody postdata rawbody")
-# Ids, long as they may be.
+# Ids of any length.
 PLAIN: Final = _words(
     """
     conversionid event eventid eventname id itemid contentid sku orderid pixel pixelid policy
@@ -200,7 +201,7 @@ PLAIN_OF_GOOGLE: Final = _words(
     xgadmacps xgamp1pa xgamp1tr xgamp1ev xgasystemproperties
     """
 )
-# Google's own names that a mask would take for tokens.
+# Google's own names that a mask would otherwise treat as tokens.
 OF_GOOGLE: Final = _words(
     """
     sha256_email_address sha256_phone_number sha256_first_name sha256_last_name sha256_street
@@ -219,7 +220,7 @@ HARMLESS_PARAMETERS: Final = _words(
     utm_campaign utm_content utm_medium utm_source utm_term v value variant version
     """
 )
-# Fields of a tag's request whose values name nobody.
+# Fields of a tag's request whose values identify nobody.
 HARMLESS_FIELDS: Final = _words(
     """
     action_source content_type content-type currency event event_id event_name event_type method
@@ -227,7 +228,7 @@ HARMLESS_FIELDS: Final = _words(
     """
 )
 
-# The words of persons as docs list them.
+# The words for personal data, as the docs list them.
 OF_PERSONS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         "email": EMAILS | SHORT_EMAILS,

@@ -69,7 +69,7 @@ async def settled(turns: int = 12) -> None:
     for _ in range(turns):
         await asyncio.sleep(0)
         if ready is not None and not ready:
-            return  # nothing else can run
+            return  # no other task can run
 
 
 class SeededRandomness:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import ClassVar, Final, Self
 from urllib.parse import urlsplit
 
-# A process that has not stopped by then has missed its own deadline by far.
+# A process that has not stopped by then has far exceeded its own deadline.
 STOP_SECONDS: Final = 40
 _LOOK_SECONDS: Final = 0.25
 
@@ -159,7 +159,7 @@ class BalanceWatch:
             try:
                 balance = self._gateway.balance()
             except (OSError, ValueError, http.client.HTTPException):
-                continue  # it is not running now
+                continue  # the gateway is not running now
             if "balance" in balance:
                 self.samples += 1
                 if balance["balance"]:

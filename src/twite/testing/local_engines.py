@@ -1,4 +1,4 @@
-"""Engine processes that are none: engines in this process, for tests of what uses them."""
+"""Engines in this process instead of engine processes, for tests of their callers."""
 
 import time
 from typing import Protocol
@@ -35,7 +35,7 @@ class LocalEngines:
 
 
 class LocalProcess:
-    """Runs turns at once, here; see twite.gateway.ports.engines.EngineProcess.
+    """Runs turns immediately, in this process; see twite.gateway.ports.engines.EngineProcess.
 
     `ended` are the numbers of the runs that were ended.
     """
@@ -71,7 +71,7 @@ class LocalProcess:
         engine.end(own)
 
     def demote(self) -> None:
-        """Record it."""
+        """Record the call."""
         self.is_behind = True
 
     def stop(self) -> None:

@@ -21,7 +21,7 @@ from twite.testing.vendor_rules import (
 
 @dataclass(frozen=True)
 class JudgedRequest:
-    """A request that the vendor got; `vendor` is "" for a host without rules."""
+    """A request that the vendor received; `vendor` is "" for a host without rules."""
 
     request: VendorRequest
     vendor: str
@@ -41,13 +41,13 @@ class FakeVendor:
         vendor = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # the name that http.server calls
+            def do_GET(self) -> None:  # the name that http.server requires
                 vendor._answer(self)
 
             do_POST = do_PUT = do_GET  # noqa: N815
 
             def log_message(self, *_: object) -> None:
-                """Stay quiet."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)

@@ -46,7 +46,7 @@ class ErrorEntry(msgspec.Struct, frozen=True):
 
 class _Counted(msgspec.Struct, frozen=True):
     conversions_processed: int | None = None
-    debug_id: object = None  # for a person to read: its type must not cost a delivery its proof
+    debug_id: object = None  # for users: an unexpected type must not make the response unreadable
 
 
 class _Body(msgspec.Struct, frozen=True):
@@ -113,19 +113,19 @@ def _scope(status: int, complaints: tuple[XComplaint, ...]) -> RejectionScope:
     ):
         return RejectionScope.SIZE
     if status == 404 and complaints:
-        # X files an unknown event as NOT_FOUND beside INVALID_PARAMETER, both on event_id.
+        # X reports an unknown event as NOT_FOUND together with INVALID_PARAMETER, both on event_id.
         about = {
             complaint.parameter for complaint in complaints if complaint.code == spec.NOT_FOUND
         }
         return RejectionScope.EVENT if about == {"event_id"} else RejectionScope.PIXEL
     if status == 400 and complaints:
         if any(_is_about_the_event(complaint) for complaint in complaints):
-            # All conversions of a request are of one event: the conversions are not at fault.
+            # All conversions of a request have one event, so the conversions are not at fault.
             return RejectionScope.EVENT
         return RejectionScope.CONVERSION
     if status == 401 or complaints:
         return RejectionScope.PIXEL
-    # A page of HTML, or nothing: it may not come from X, nor be about the credentials.
+    # An HTML page, or nothing: the response may not be from X, and may not concern the credentials.
     return RejectionScope.UNCLEAR
 
 

@@ -16,10 +16,10 @@ from twite.domain.plural import plural
 from twite.x import spec
 from twite.x.inquiry import Question
 
-MOST_LISTED: Final = 1_000  # in one response [doc WEB]
+MOST_LISTED: Final = 1_000  # per response [doc WEB]
 UNVERIFIED: Final = "UNVERIFIED"  # created, and X has seen no conversion of it yet
 TRACKING: Final = "TRACKING"
-# X's Events Manager shows two types by other names. [doc WEB]
+# X's Events Manager shows two types under other names. [doc WEB]
 SHOWN_AS: Final = {"SIGN_UP": "Lead", "SITE_VISIT": "Page view"}
 _T = TypeVar("_T")
 

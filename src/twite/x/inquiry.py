@@ -31,18 +31,18 @@ _T = TypeVar("_T")
 
 class RefusalReason(StrEnum):
     APP_UNKNOWN = "app_unknown"  # the consumer key or secret is wrong, or the clock
-    CALLBACK_REFUSED = "callback_refused"  # it is not among those of the app
-    DENIED = "denied"  # the person said no
-    STRANGER = "stranger"  # the callback is of another sign-in
-    VERIFIER_REFUSED = "verifier_refused"  # the PIN is wrong, used, or too old
+    CALLBACK_REFUSED = "callback_refused"  # the URL is not one of the app
+    DENIED = "denied"  # the user denied access
+    STRANGER = "stranger"  # the callback belongs to another sign-in
+    VERIFIER_REFUSED = "verifier_refused"  # the PIN is wrong, used, or expired
     TOKEN_REFUSED = "token_refused"  # noqa: S105  a name; revoked, or never X's
     APP_UNAPPROVED = "app_unapproved"  # the app may not use the Ads API
     NO_ROLE = "no_role"  # the user has no access to the account, or there is no such account
-    WRONG_ROLE = "wrong_role"  # the user's roles do not suffice
+    WRONG_ROLE = "wrong_role"  # the user's roles are not sufficient
     PIXEL_TOKEN_REFUSED = "pixel_token_refused"  # noqa: S105  a name
     NO_EVENT = "no_event"  # the account has no such event
     NOT_LIKE_THAT = "not_like_that"  # a parameter is wrong
-    UNREADABLE = "unreadable"  # the response is none that X documents
+    UNREADABLE = "unreadable"  # X does not document this response
 
 
 class InquiryRefusal(msgspec.Struct, frozen=True, kw_only=True):

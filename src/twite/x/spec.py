@@ -31,7 +31,7 @@ REQUEST_TOKEN_PATH: Final = "/oauth/request_token"  # noqa: S105  a path [doc OA
 AUTHORIZE_PATH: Final = "/oauth/authorize"  # [doc OA]
 ACCESS_TOKEN_PATH: Final = "/oauth/access_token"  # noqa: S105  a path [doc OA]
 INVALIDATE_TOKEN_PATH: Final = "/1.1/oauth/invalidate_token.json"  # noqa: S105  a path [doc OA]
-OUT_OF_BAND: Final = "oob"  # the callback that asks for a PIN [doc OA]
+OUT_OF_BAND: Final = "oob"  # the callback value for a PIN [doc OA]
 
 # --- how to ask ----------------------------------------------------------------------------------
 
@@ -54,12 +54,12 @@ OAUTH_WINDOW_SECONDS: Final = 300
 
 MAX_CONVERSIONS: Final = 500  # per request [doc WEB]
 # X's pages contradict each other (60,000 events; 60,000 requests; 100,000 requests of 500 events).
-# This is the strictest reading, in conversions per account. [doc WEB guide, GTM]
+# This is the strictest limit, in conversions per account. [doc WEB guide, GTM]
 RATE_LIMIT: Final = 60_000
 RATE_WINDOW_SECONDS: Final = 900
 DEDUP_WINDOW_SECONDS: Final = 48 * 3600  # both copies received within it [doc WEB, GTM]
 
-# Account headers rule when present; they are promised for GET only. [doc FUND rate-limiting]
+# Account headers take precedence; X documents them only for GET. [doc FUND rate-limiting]
 ACCOUNT_RATE_LIMIT: Final = "x-account-rate-limit-limit"
 ACCOUNT_RATE_REMAINING: Final = "x-account-rate-limit-remaining"
 ACCOUNT_RATE_RESET: Final = "x-account-rate-limit-reset"
@@ -100,7 +100,7 @@ RESTRICTED_DATA_USE: Final = ("restrict_optimization", "off")  # [doc RDU]
 
 # --- what X answers ------------------------------------------------------------------------------
 
-# Error codes of this endpoint, and the generic ones met around it. [doc WEB, FUND]
+# Error codes of this endpoint, and general ones that occur with it. [doc WEB, FUND]
 INVALID_PARAMETER: Final = "INVALID_PARAMETER"
 NOT_FOUND: Final = "NOT_FOUND"
 ROUTE_NOT_FOUND: Final = "ROUTE_NOT_FOUND"
@@ -113,7 +113,7 @@ SERVICE_UNAVAILABLE: Final = "SERVICE_UNAVAILABLE"
 OVER_CAPACITY: Final = "OVER_CAPACITY"
 WEB_EVENT_TAG_NOT_FOUND: Final = "WEB_EVENT_TAG_NOT_FOUND"
 
-# Messages, exactly. {} takes the offending value. [doc WEB unless said]
+# The exact messages. {} is replaced by the refused value. [doc WEB] unless noted
 NO_IDENTIFIER: Final = "At least one user identifier must be provided"
 NOT_A_HASH: Final = "{parameter} ({value}) is not a valid SHA-256 hash"
 NOT_A_TIME: Final = 'Expected Time in yyyy-MM-ddTHH:mm:ss.SSSZ, got "{value}" for {parameter}'

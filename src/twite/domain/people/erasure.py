@@ -1,4 +1,4 @@
-"""Erasure subject: convert identifiers as people write them into the values to search for.
+"""Erasure subject: convert identifiers as users write them into the values to search for.
 
 IP addresses and user agents are shared by many persons, so they cannot be searched for.
 """
@@ -20,15 +20,15 @@ PHONE: Final = "phone"
 CLICK: Final = "click"
 CONVERSION_ID: Final = "conversion_id"
 KINDS: Final = (EMAIL, PHONE, CLICK, CONVERSION_ID)
-# What every request of X's own format and of ours may hold in an id.
+# The characters that ids of X's format and of the native format may contain.
 LONGEST_ID: Final = 512
-# Shorter ones would be found in other people's words.
+# Shorter values would occur in unrelated texts.
 SHORTEST_CLICK: Final = 12
 
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}")
 _WORD: Final = re.compile(rb"[0-9A-Za-z_-]{8,}")
 _RUN_OF_HEX: Final = re.compile(rb"[0-9a-fA-F]{64,}")
-# A letter that JSON or an address spells otherwise ends a word.
+# A letter that JSON or a URL encodes ends a word.
 _SPELLED: Final = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)|%[0-9a-fA-F]{2}")
 _ADDRESS: Final = re.compile(rb"[^\s\"'<>(),;:=&?/\\|]+(?:@|%40)[^\s\"'<>(),;:=&?/\\|#]+")
 
@@ -118,7 +118,7 @@ def _email(text: str) -> ErasureIdentifier | Fault:
     low = text.lower()
     return ErasureIdentifier(
         kind=EMAIL,
-        # Sources that hash by themselves do not all lower-case first, or hash twice.
+        # Some sources that hash do not lower-case first, or hash twice.
         words=(digest, _sha256(digest), _sha256(text)),
         texts=(low, quote(low).lower(), quote(low, safe="@").lower()),
         person=person,
@@ -134,7 +134,7 @@ def _phone(text: str, region: str | None) -> ErasureIdentifier | Fault:
         return ErasureIdentifier(kind=PHONE, words=(digest, _sha256(digest)), person=person)
     number = normalize.e164(text, region)
     digits = number.removeprefix("+")
-    # Others hash the digits alone; tags may have the number as it is.
+    # Some sources hash only the digits, and tags may have the unchanged number.
     return ErasureIdentifier(
         kind=PHONE, words=(digest, _sha256(digest), _sha256(digits), digits), person=person
     )

@@ -12,16 +12,16 @@ from twite.domain.secret import Secret
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}", re.ASCII)
 NO_HASH: Final = b"\0" * 32
-# Characters of one text in an audit entry.
+# Maximum characters of one text in an audit entry.
 _LONGEST: Final = 500
 
 
 class Role(StrEnum):
     """The role of a user. Each role includes the ones before it."""
 
-    VIEWER = "viewer"  # looks
-    OPERATOR = "operator"  # replays, discards, pauses, resumes, sends a test
-    ADMIN = "admin"  # connects to X, changes events, users and keys, reads the audit
+    VIEWER = "viewer"  # reads
+    OPERATOR = "operator"  # replays, discards, pauses, resumes, sends test conversions
+    ADMIN = "admin"  # connects to X, changes events, users and keys, reads the audit log
 
     def includes(self, needed: "Role") -> bool:
         return _RANKS[self] >= _RANKS[needed]
@@ -34,9 +34,9 @@ class KeyScope(StrEnum):
     """The scope of an API key."""
 
     ACCOUNTING = "accounting"  # the balance
-    LIVES = "lives"  # the lives of conversions
+    LIVES = "lives"  # the history of conversions
     OVERLAP = "overlap"  # the deduplication report
-    METRICS = "metrics"  # /metrics, which tells of every source and pixel
+    METRICS = "metrics"  # /metrics, which covers every source and pixel
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
@@ -278,8 +278,8 @@ class Result(StrEnum):
     OVER = "over"  # the requesting session has ended
     TAKEN = "taken"  # the name is in use
     GONE = "gone"  # no such user or key
-    LAST = "last"  # there would be no admin
-    OTHERWISE = "otherwise"  # it was changed meanwhile
+    LAST = "last"  # there would be no admin left
+    OTHERWISE = "otherwise"  # changed by another user meanwhile
 
 
 def ends_admin(change: ChangeOfOne) -> bool:

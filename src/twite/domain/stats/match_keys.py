@@ -18,7 +18,7 @@ from twite.domain.times import DAY
 
 # X's longest window after a click. [doc WEB, web_event_tags]
 STALE_AFTER: Final = 30 * DAY
-# The longest example that is kept, of shapes alone.
+# The longest stored example, which contains only shapes.
 LONGEST_SHAPE: Final = 48
 _DIGEST_DIGITS: Final = 64
 
@@ -35,7 +35,7 @@ class MatchKeys(IntFlag):
 
 
 PAIR: Final = MatchKeys.IP | MatchKeys.AGENT
-# What X can match by alone: IP and user agent only together. [doc WEB]
+# The keys by which X can match alone. IP and user agent count only together. [doc WEB]
 KEYS: Final[Mapping[str, MatchKeys]] = {
     "click id": MatchKeys.CLICK,
     "email": MatchKeys.EMAIL,
@@ -43,7 +43,7 @@ KEYS: Final[Mapping[str, MatchKeys]] = {
     "IP and user agent": PAIR,
 }
 
-# Field name at an endpoint → match key.
+# The names of fields at each endpoint → match key.
 _FIELDS: Final[Mapping[str, MatchKeys]] = {
     "twclid": MatchKeys.CLICK,
     "email": MatchKeys.EMAIL,
@@ -58,7 +58,7 @@ _FIELDS: Final[Mapping[str, MatchKeys]] = {
 
 DOUBLE: Final = "double_hash"
 PLACEHOLDER: Final = "email_placeholder"
-# X accepts these hashes, and matches nobody by them.
+# Hashes that X accepts, but that match nobody.
 _OF_NOBODY: Final = frozenset({DOUBLE, PLACEHOLDER})
 # Flaws whose correction adds a match key.
 MENDABLE: Final = frozenset(
@@ -133,7 +133,7 @@ _NOBODY: Final = frozenset(
         "none", "null", "na", "test", "tester", "testing", "undefined", "unknown", "user",
     }
 )  # fmt: skip
-# RFC 2606: no mail is ever delivered there.
+# RFC 2606: mail to these domains is never delivered.
 _RESERVED: Final = frozenset({"example", "test", "invalid", "localhost"})
 _RESERVED_ENDS: Final = (
     *(f".{name}" for name in sorted(_RESERVED)),
@@ -143,7 +143,7 @@ _KEPT_SIGNS: Final = "@.+()-_ "
 
 
 def _drawn(c: str) -> str:
-    """Return what stands for a character in a shape."""
+    """Return the character that represents a character in a shape."""
     if c.isalpha():
         return "X" if c.isupper() else "x"
     return "9" if c.isdigit() else c if c in _KEPT_SIGNS else "?"

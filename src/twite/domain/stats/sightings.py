@@ -17,9 +17,9 @@ MEETS_WITHIN: Final = 48 * HOUR
 # Days in the report. Sightings are kept for these, plus the window of the first.
 MOST_DAYS: Final = 14
 KEPT_FOR: Final = MOST_DAYS * DAY + MEETS_WITHIN
-# Orders under two ids that are listed, latest first.
+# The number of listed orders with two ids, latest first.
 MOST_PAIRS: Final = 100
-# Pixel reports listed per conversion.
+# The number of listed pixel reports per conversion.
 MOST_TOLD: Final = 20
 
 # What each count means, and what to do about it.
@@ -46,10 +46,10 @@ ADVICE: Final[Mapping[str, str]] = {
 class SightingPath(StrEnum):
     """The path by which a conversion id arrived."""
 
-    PIXEL = "pixel"  # the page gave it to X's pixel
-    BLOCKED = "blocked"  # the page gave it to X's pixel, whose script did not come
-    PAGE = "page"  # the page's beacon brought it to the gateway
-    SERVER = "server"  # anything else brought it to the gateway
+    PIXEL = "pixel"  # the page passed it to X's pixel
+    BLOCKED = "blocked"  # the page passed it to X's pixel, whose script did not load
+    PAGE = "page"  # it arrived in a page's beacon
+    SERVER = "server"  # it arrived in any other way
 
 
 class Sighting(msgspec.Struct, frozen=True, kw_only=True, gc=False):

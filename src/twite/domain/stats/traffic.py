@@ -10,15 +10,15 @@ from twite.domain.times import DAY, HOUR
 
 # A week and a day, which always include a whole weekend.
 LEARNT_FROM: Final = 8 * DAY
-# A source known for less is not judged.
+# A source with a shorter history is not judged.
 LEAST_KNOWN: Final = 7 * DAY
 # Hours kept before a source's last.
 KEPT_HOURS: Final = 16 * 24
 SHORTEST_SILENCE: Final = HOUR
 # A silence is unusual if longer than this multiple of the longest one.
 TIMES_THE_LONGEST: Final = 2
-# Expected conversions. Even at a twentieth of the traffic, as on a holiday, none of them coming
-# by chance has a probability below 1 %.
+# The number of expected conversions. Even at a twentieth of the usual traffic, as on a holiday, the
+# probability that none of them arrives is below 1 %.
 EXPECTED: Final = 100
 _A_WEEK_OF_HOURS: Final = 7 * 24
 
@@ -71,7 +71,7 @@ def noted(
             continue
         hour = now // HOUR
         if before is not None and (before.hour >= hour or more < 0):
-            # The same hour, or the clock or the count went back.
+            # The same hour, or the clock or the count was set back.
             count = before.count + max(0, more)
             last_at = max(before.last_at, now) if more > 0 else before.last_at
             changed.append(
@@ -115,6 +115,6 @@ def silence(hours: Iterable[HourlyTraffic], *, now: int, since: int) -> Silence 
 
 
 def _expected(known: Sequence[HourlyTraffic], missing: range) -> int:
-    """Return how many came a week before in the given whole hours."""
+    """Return how many conversions arrived a week before, in the given whole hours."""
     counts = {hour.hour: hour.count for hour in known}
     return sum(counts.get(hour - _A_WEEK_OF_HOURS, 0) for hour in missing)

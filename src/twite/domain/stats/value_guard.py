@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-# Amounts seen before one can be unusual.
+# The number of amounts before an amount can be unusual.
 LEAST_SEEN: Final = 20
 # Step of the medians per amount, as a share of the spread.
 _STEP: Final = 0.05
@@ -21,7 +21,7 @@ _LEAST_SPREAD: Final = math.log10(1.04)
 # An outlier is this many spreads away, and at least by a factor of ten.
 _SPREADS: Final = 8
 _LEAST_DISTANCE: Final = 1.0
-_LARGEST: Final = 300.0  # beyond it a float has no room
+_LARGEST: Final = 300.0  # the largest exponent of a float, approximately
 # The largest distance from a hundred times the usual amount for minor units.
 _NEAR_SPREADS: Final = 3
 _NEAR_LEAST: Final = math.log10(1.5)
@@ -42,9 +42,9 @@ _EXPONENTS: Final[Mapping[str, int]] = {
 class ValueGuard(StrEnum):
     """The action on a conversion with an unusual amount."""
 
-    OFF = "off"  # nothing is said, and nothing learnt
-    FLAG = "flag"  # it is sent, and shown
-    HOLD = "hold"  # a person decides
+    OFF = "off"  # no check, and nothing is learned
+    FLAG = "flag"  # sent, and shown
+    HOLD = "hold"  # held for a user
 
 
 class UnusualAmount(StrEnum):
@@ -180,7 +180,7 @@ def _kind(norm: UsualAmount, value: str) -> UnusualAmount | None:
     distance = math.log10(amount) - norm.center
     exponent = _EXPONENTS.get(norm.currency, 2)
     near = max(_NEAR_LEAST, _NEAR_SPREADS * norm.spread)
-    # Minor units are whole numbers; amounts that vary a hundredfold do not show them.
+    # Minor units are whole numbers. Amounts that vary a hundredfold do not reveal them.
     if exponent and amount.is_integer() and abs(distance - exponent) <= near < exponent / 2:
         return UnusualAmount.MINOR_UNITS
     if abs(distance) > max(_LEAST_DISTANCE, _SPREADS * norm.spread):

@@ -1,4 +1,4 @@
-"""The ASGI application: the emulated X, and beside it the control plane under /_emulator."""
+"""The ASGI application: the emulated X, and the control plane under /_emulator."""
 
 import random
 import socket
@@ -87,7 +87,7 @@ class EmulatorApp:
         await say_with(fault, answer, wire)
 
     async def _unread(self, scope: Scope, wire: Wire, pixel: str | None) -> None:
-        """The client left, or sent too much: nothing is judged, and the connection ends."""
+        """The client disconnected, or sent too much: the connection ends without a check."""
         verdict: XVerdict | None = None
         if wire.overflowed:
             problem = Problem(spec.INVALID_PARAMETER, BODY_TOO_LARGE)
@@ -137,7 +137,7 @@ def _request(scope: Scope, body: bytes) -> XRequestReceived:
     host = headers.get("host", "")
     return XRequestReceived(
         method=scope["method"],
-        # What the client signed: the path as it was sent, percent signs and all.
+        # The path that the client signed: as it was sent, including percent signs.
         url=f"{scope['scheme']}://{host}{scope['raw_path'].decode('latin-1')}",
         path=scope["path"],
         query=scope["query_string"].decode("latin-1"),
@@ -177,7 +177,7 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, which says when it is ready."""
+    """A uvicorn server that reports when it is ready."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -196,7 +196,7 @@ def _config(judge: Judge) -> uvicorn.Config:
         lifespan="off",
         access_log=False,
         log_level="warning",
-        # Date is the emulator's own, and a forwarded scheme is nothing X knows.
+        # The emulator sets Date itself, and X does not use a forwarded scheme.
         date_header=False,
         server_header=False,
         proxy_headers=False,

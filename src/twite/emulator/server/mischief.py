@@ -22,7 +22,7 @@ from twite.emulator.judge import Judge
 from twite.emulator.server.wire import Wire
 from twite.x import spec
 
-BIG: Final = 100 * 1000 * 1000  # bytes, where a fault does not say
+BIG: Final = 100 * 1000 * 1000  # bytes, if a fault does not specify them
 UNJUDGED: Final = (FaultKind.STATUS, FaultKind.RATE_LIMIT, FaultKind.HTML)
 UNANSWERED: Final = (
     FaultKind.DROP_ANSWER,
@@ -146,7 +146,7 @@ def _too_short_a_length(answer: XAnswer) -> bytes:
     return Wire.head(answer.with_headers(length)) + answer.body
 
 
-# What is written of an answer before the connection ends, or stalls.
+# The part of a response that is written before the connection ends or stalls.
 _PARTS: Final[Mapping[FaultKind, Callable[[XAnswer], bytes]]] = MappingProxyType(
     {
         FaultKind.CUT_HEAD: _half_of_the_head,
@@ -161,7 +161,7 @@ _PARTS: Final[Mapping[FaultKind, Callable[[XAnswer], bytes]]] = MappingProxyType
 async def judged(
     request: XRequestReceived, fault: InjectedFault, judge: Judge, wire: Wire
 ) -> XVerdict | None:
-    """Return the verdict under `fault`; None if the client left before the check."""
+    """Return the response under `fault`; None if the client disconnected before the check."""
     if fault.kind in UNJUDGED:
         return XVerdict(answer=unjudged_answer(fault, judge))
     if fault.kind is FaultKind.STALL and not await wire.wait(fault.seconds):

@@ -119,14 +119,14 @@ class Wire:
         transport = self._transport()
         if hard:
             connection = transport.get_extra_info("socket")
-            # Lingering for no time turns the close into a reset (RST).
+            # A linger time of 0 turns the close into a reset (RST).
             linger = struct.pack("ii", 1, 0)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             transport.abort()
         else:
             transport.close()
-        # The server takes an application that returns without an answer for broken, unless the
-        # client is known to be gone.
+        # The server treats an application that returns without a response as broken, unless it
+        # knows that the client has disconnected.
         while (await self._receive())["type"] != "http.disconnect":
             pass
 

@@ -35,7 +35,7 @@ _OF_THE_HIT: Final = "x-ga-mp2-"
 
 
 def _spellings(name: str) -> set[str]:
-    """Yield the spellings of a name in tags: `us_privacy`, `usPrivacy`, `usprivacy`, `US_PRIVACY`."""
+    """Yield the spellings of a name: `us_privacy`, `usPrivacy`, `usprivacy`, `US_PRIVACY`."""
     first, *rest = name.split("_")
     camel = first + "".join(map(str.capitalize, rest))
     return {name, name.upper(), camel, camel.lower(), camel.upper()}

@@ -123,9 +123,7 @@ def _text(given: object) -> object:
 
 
 def _count(given: object) -> object:
-    """Read a count that is a text because of the tag's override table, or a float because of its
-    sums.
-    """
+    """Read a count that the tag sent as a text (override table) or a float (sums)."""
     text = _text(given)
     if isinstance(text, str) and _WHOLE.fullmatch(text):
         return int(text.partition(".")[0])

@@ -54,7 +54,7 @@ class Condition(ContainerPart, frozen=True, kw_only=True):
 
 
 class ContainerTrigger(ContainerPart, frozen=True, kw_only=True):
-    """A trigger matches if all conditions of `when` are true, and all triggers of `all_of` match."""
+    """A trigger matches if all of `when` are true and all triggers of `all_of` match."""
 
     name: str
     all_of: tuple[str, ...] = ()

@@ -42,7 +42,8 @@ class ClaimLaws:
 
         batch = await claim(store, now=NOW + HOUR)
 
-        # Doubtful since an hour: 40 hours of it are as 48 hours of what came seven hours ago.
+        # Ambiguous for an hour: the 40-hour deadline then equals the 48-hour deadline of a
+        # conversion received seven hours ago.
         assert ids(batch) == ["older", "doubtful", "newer"]
 
     async def test_a_single_event_may_be_limited_further(self, store: Store) -> None:

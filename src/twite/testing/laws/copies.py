@@ -146,9 +146,9 @@ class CopyLaws:
         batch = await claim(store)
         await settle(store, batch, "rejected", dead_lettered(batch))
 
-        # Each has the time of its own receipt, which nobody gave it.
+        # Each copy has the time of its own receipt, because none was given.
         assert await again(store, at_time(NOW + HOUR), at=NOW + HOUR) == DUPLICATE
-        # A time that somebody gave corrects it.
+        # A given time corrects it.
         assert await again(store, at_time(NOW - HOUR), receipt="r3") == Recorded()
 
     async def test_a_time_left_out_corrects_one_that_was_given(self, store: Store) -> None:

@@ -63,7 +63,7 @@ async def _first(store: Store, state: str, names: Sequence[str]) -> None:
     if "in doubt" in state:
         await settle(store, batch, "errored", in_doubt, ambiguous=True, lease_until=_LATER)
     if state == "dead, in doubt":
-        # It is claimed again once it is due.
+        # Claimed again when it is due.
         batch = await claim(store, now=_LATER, lease_until=2 * _LATER)
     if state.startswith("dead"):
         await settle(store, batch, "rejected", dead_lettered(batch), lease_until=_LATER)
@@ -84,7 +84,7 @@ async def _what_became(store: Store, name: str) -> list[tuple[object, ...]]:
 
 class CopiesAtOnceLaws:
     async def _alike(self, store: Store, state: str, *, at: int, many: int = 2) -> None:
-        """Bring each sequence of copies in one request, and in one request each."""
+        """Submit each sequence of copies in one request, and in separate requests."""
         sequences = list(product(_KINDS, repeat=many))
         names = [f"{way}-{at_}" for way in ("once", "each") for at_ in range(len(sequences))]
         await _first(store, state, names)

@@ -290,7 +290,7 @@ class OperationLaws:
 
 
 async def _held_in_doubt(store: Store, conversion_id: str) -> int:
-    """Hold one that X may have since NOW; return the delivery."""
+    """Hold a delivery that X may have since NOW; return it."""
     await record(store, conversion_id, receipt=f"r-{conversion_id}")
     await claim(store, lease_until=NOW + 10)
     await sweep(store, now=NOW + 11, ambiguous_before=FAR)

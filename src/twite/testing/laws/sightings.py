@@ -183,10 +183,10 @@ class SightingLaws:
     async def test_what_only_looks_like_the_same_order_is_none(self, store: Store) -> None:
         await _sight(
             store,
-            # Two orders of one person, each on both ways.
+            # Two orders of one person, each by both paths.
             *_seen("order-1", SightingPath.PIXEL, SightingPath.SERVER, email=1),
             *_seen("order-2", SightingPath.PIXEL, SightingPath.SERVER, email=1),
-            # Another identifier of the same number, another event, too long ago.
+            # Another identifier with the same number, another event, and one too long ago.
             *_seen("page-3", SightingPath.PAGE, email=3),
             *_seen("order-3", SightingPath.SERVER, click=3),
             *_seen("page-4", SightingPath.PAGE, email=4),
