@@ -56,8 +56,8 @@ APIS: Final = MappingProxyType(
         "addEventCallback": _needs(
             "read_event_metadata",
             "because tags run after the response, a client gets the tags that fired, each as "
-            "`queued`, `held`, `suppressed` or `duplicate`; a tag gets only itself; the name of a "
-            "tag is also its id",
+            "`queued`, `held`, `suppressed` or `duplicate`; a tag gets only its own entry; "
+            "the name of a tag is also its id",
         ),
         "addMessageListener": _needs("use_message"),
         "callLater": _NONE,
