@@ -123,7 +123,7 @@ class OwnerSession(WriterSession):
         """Return the id of a pixel's event; assign one if it is new."""
         id_ = self._lanes.get((pixel, event))
         if id_ is None:
-            id_ = len(self._lanes) + 1
+            id_ = max(self._lanes.values(), default=0) + 1
             self.connection.execute(query("add_lane"), (id_, pixel, event))
             self._lanes[pixel, event] = id_
             self.seeds[id_] = seed_of(pixel, event)
@@ -137,7 +137,7 @@ class OwnerSession(WriterSession):
         """Return the id of a source's account with a pixel; assign one if it is new."""
         id_ = self._accounts.get((source, pixel))
         if id_ is None:
-            id_ = len(self._accounts) + 1
+            id_ = max(self._accounts.values(), default=0) + 1
             self.connection.execute(query("add_account"), (id_, source, pixel))
             self._accounts[source, pixel] = id_
             self._whose[id_] = source, pixel
