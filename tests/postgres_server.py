@@ -180,6 +180,7 @@ DO $$ DECLARE name text; BEGIN
     NOT IN ('schema_version', 'deployment', 'change', 'pruning', 'ownership')
   LOOP EXECUTE format('DELETE FROM %I', name); END LOOP;
   DELETE FROM ownership WHERE account <> '#leader';
+  DROP TABLE IF EXISTS store_copy;
   UPDATE ownership SET node = NULL, version = 0;
   UPDATE change SET version = 0;
   UPDATE deployment SET ahead = NULL;

@@ -1,13 +1,15 @@
 """The store, for commands: read it next to a running gateway, or change it through the gateway."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
 from twite.app.control_client import GatewayClient, owner_of
+from twite.config.server_tables import read_store_url
 from twite.config.settings import Settings
+from twite.config.toml import Reader
 from twite.domain.errors import StoreInUse, StoreUnusable
 from twite.domain.people.users import AuditEvent
 from twite.domain.stats.backlog import Forecast
@@ -15,6 +17,7 @@ from twite.domain.submission import IgnoredTally
 from twite.domain.times import DAY
 from twite.gateway.alerts.forecast import LOOK_BACK, forecasts
 from twite.gateway.identity.accounts import Accounts
+from twite.gateway.operations.store_copy import CopyProgress, StoreCopied, copy_store
 from twite.gateway.ports.directory import AccountDirectory, DirectoryReader, Passwords
 from twite.gateway.ports.outbox import Discard, MoveResult, Replay
 from twite.gateway.ports.privacy import EraseStore
@@ -29,6 +32,7 @@ from twite.gateway.ports.store import (
     StoreOptions,
     StoreReader,
 )
+from twite.gateway.ports.store_copy import CopyTarget
 from twite.machine.system import SystemClock
 from twite.stores.factory import ENGINES
 
@@ -168,6 +172,45 @@ def recover_store(settings: Settings, path: Path | None, to: Path | None) -> Rec
     ]
     place = settings.store.place if path is None else str(path)
     return engine_of(settings).recover(place, None if to is None else str(to), known)
+
+
+async def copy_stores(
+    source: str,
+    target: str,
+    environ: Mapping[str, str],
+    *,
+    accept_weak_durability: bool,
+    progress: CopyProgress,
+) -> StoreCopied:
+    """Copy a store into a new one; both are values of `store.url`.
+
+    Raises SettingsError, StoreInUse, StoreUnusable.
+    """
+    here, from_place = _store_at(source, "SOURCE", environ)
+    there, to_place = _store_at(target, "TARGET", environ)
+
+    @asynccontextmanager
+    async def open_target(state: str) -> AsyncIterator[CopyTarget]:
+        opened = await there.open_copy_target(
+            to_place, state=state, accept_weak_durability=accept_weak_durability
+        )
+        try:
+            yield opened
+        finally:
+            await opened.close()
+
+    opened = await here.open_copy_source(from_place)
+    try:
+        return await copy_store(opened, open_target, progress)
+    finally:
+        await opened.close()
+
+
+def _store_at(text: str, place: str, environ: Mapping[str, str]) -> tuple[StoreEngine, str]:
+    """Return the engine of a value of `store.url`, and the location for the engine."""
+    reader = Reader(environ=environ, folder=Path.cwd())
+    url = read_store_url(str(reader.resolved(text, place)), place)
+    return ENGINES[url.engine], str(url.path) if url.server is None else url.server.reveal()
 
 
 async def read_forecasts(settings: Settings, records: StoreReader) -> list[Forecast]:

@@ -55,6 +55,7 @@ GROUPS: Final = MappingProxyType(
             "backup": "Copy the store while it is in use",
             "restore": "Replace the store with a backup",
             "recover": "Rebuild a damaged store from its intact rows",
+            "store": "Copy the store to another database",
             "rotate-key": "Replace the key that encrypts stored credentials",
         },
         "Server tags": {

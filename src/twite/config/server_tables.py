@@ -152,7 +152,7 @@ class StoreUrl(msgspec.Struct, frozen=True, kw_only=True):
     server: Secret | None = None
 
 
-def _store_url(text: str, place: str) -> StoreUrl:
+def read_store_url(text: str, place: str) -> StoreUrl:
     """Read `sqlite:` and a path, or the URL of a database server."""
     engine, _, name = text.partition(":")
     if engine not in ENGINES or not name:
@@ -190,7 +190,7 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     url: StoreUrl = setting(
         "sqlite:twite.db",
         "`sqlite:` and a path, relative to the settings file; or the URL of a PostgreSQL database",
-        Text(_store_url),
+        Text(read_store_url),
     )
     accept_weak_durability: bool = setting(
         False,  # noqa: FBT003 - the default

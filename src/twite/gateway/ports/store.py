@@ -20,6 +20,7 @@ from twite.gateway.ports.ownership import Ownership
 from twite.gateway.ports.privacy import EraseSearch, EraseTraces, Privacy
 from twite.gateway.ports.queries import Queries
 from twite.gateway.ports.state import StateReader, StateStore
+from twite.gateway.ports.store_copy import CopySource, CopyTarget
 
 
 class Intake(Protocol):
@@ -208,4 +209,15 @@ class StoreEngine(Protocol):
 
         It replaces the old one, or is written `to` a file. `known` are the (pixel, event) pairs of
         the settings. Raises StoreInUse, StoreUnusable.
+        """
+
+    async def open_copy_source(self, place: str) -> CopySource:
+        """Open a store to copy it. Raises StoreUnusable, and StoreInUse if a process owns it."""
+
+    async def open_copy_target(
+        self, place: str, *, state: str, accept_weak_durability: bool
+    ) -> CopyTarget:
+        """Begin a copy into a new store, or continue one of a source with the same state.
+
+        Raises StoreUnusable, and StoreInUse if a process owns it.
         """

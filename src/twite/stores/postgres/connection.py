@@ -200,7 +200,7 @@ class PostgresConnection:
         """Run a statement."""
         arguments = statement.values(values)
         if self.replaces_nul:
-            arguments = [_without_nul(value) for value in arguments]
+            arguments = [without_nul(value) for value in arguments]
         if statement.has_rows:
             return wait_for(self._fetched(statement.text, arguments))
         return wait_for(self._executed(statement.text, arguments))
@@ -244,8 +244,8 @@ class PostgresConnection:
             self.driver.terminate()
 
 
-def _without_nul(value: object) -> object:
+def without_nul(value: object) -> object:
     """Return a value with U+FFFD for each NUL in its texts."""
     if isinstance(value, str):
         return value.replace("\0", "\ufffd")
-    return [_without_nul(part) for part in value] if isinstance(value, list) else value
+    return [without_nul(part) for part in value] if isinstance(value, list) else value

@@ -8,7 +8,7 @@ import asyncpg
 from twite.domain.errors import StoreUnusable
 from twite.gateway.ports.store import StoreExamination
 from twite.stores.postgres.connection import LOST, READ_ONLY, Address
-from twite.stores.postgres.schema import refuse_newer, version_of
+from twite.stores.postgres.schema import present_version
 
 # Settings that can lose acknowledged commits, and how.
 _NEEDED_ON: Final = {
@@ -57,8 +57,7 @@ async def examined(url: str) -> StoreExamination:
     address = Address(url)
     driver = await connected(address)
     try:
-        present = await version_of(driver)
-        refuse_newer(present, address)
+        present = await present_version(driver, address)
         began = time.time()
         there = await driver.fetchval(_CLOCK)
         here = (began + time.time()) * 500

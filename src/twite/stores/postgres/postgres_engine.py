@@ -16,6 +16,7 @@ from twite.gateway.ports.store import (
     StoreOptions,
     StoreReader,
 )
+from twite.gateway.ports.store_copy import CopySource, CopyTarget
 
 _NEEDED: Final = ("asyncpg", "greenlet")
 
@@ -57,6 +58,18 @@ class PostgresEngine:
     def recover(self, place: str, to: str | None, known: Sequence[tuple[str, str]]) -> Recovered:
         del place, to, known
         _refuse("recover", "Restore the database from a backup with pg_restore")
+
+    async def open_copy_source(self, place: str) -> CopySource:
+        source: CopySource = await _module("copying").PostgresCopySource.open(place)
+        return source
+
+    async def open_copy_target(
+        self, place: str, *, state: str, accept_weak_durability: bool
+    ) -> CopyTarget:
+        target: CopyTarget = await _module("copying").PostgresCopyTarget.open_for(
+            place, state=state, accept_weak_durability=accept_weak_durability
+        )
+        return target
 
 
 def _refuse(what: str, cure: str) -> NoReturn:

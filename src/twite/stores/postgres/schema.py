@@ -13,6 +13,9 @@ _NUMBERED: Final = re.compile(r"([0-9]{4})_\w+\.sql")
 _LOCK: Final = "SELECT pg_advisory_xact_lock(7458, 0)"
 _VERSION: Final = "SELECT max(version) FROM schema_version"
 OLDEST: Final = 14
+# Held by `twite store copy`. Each process that opens the database to write shares it for a moment.
+COPY_LOCK: Final = "7461, 0"
+_SHARED: Final = f"SELECT pg_try_advisory_xact_lock_shared({COPY_LOCK})"
 
 
 def migrations() -> list[tuple[int, str]]:
@@ -30,8 +33,13 @@ def newest_version() -> int:
     return migrations()[-1][0]
 
 
-async def migrate(driver: "asyncpg.Connection[Any]", address: Address) -> None:
-    """Migrate the database to the newest version. Raises StoreUnusable if the database is newer."""
+async def migrate(
+    driver: "asyncpg.Connection[Any]", address: Address, *, is_copy: bool = False
+) -> None:
+    """Migrate the database to the newest version.
+
+    Raises StoreUnusable if the database is newer or a copy uses it; `is_copy` is for that copy.
+    """
     major = driver.get_server_version().major
     if major < OLDEST:
         raise StoreUnusable(
@@ -41,8 +49,13 @@ async def migrate(driver: "asyncpg.Connection[Any]", address: Address) -> None:
         )
     async with driver.transaction():
         await driver.execute(_LOCK)
-        present = await version_of(driver)
-        refuse_newer(present, address)
+        if not is_copy and not await driver.fetchval(_SHARED):
+            raise StoreUnusable(
+                path=address.shown,
+                reason="twite store copy uses it",
+                cure="Wait until the copy is complete",
+            )
+        present = await present_version(driver, address)
         for version, statements in migrations():
             if version <= present:
                 continue
@@ -55,6 +68,22 @@ async def migrate(driver: "asyncpg.Connection[Any]", address: Address) -> None:
                     cure="Make the role the owner of the database, or grant CREATE on its schema",
                 ) from error
             await driver.execute("INSERT INTO schema_version (version) VALUES ($1)", version)
+
+
+async def present_version(driver: "asyncpg.Connection[Any]", address: Address) -> int:
+    """Return the version of the database; 0 if it is new.
+
+    Raises StoreUnusable if the database is newer than this code, or an incomplete copy.
+    """
+    present = await version_of(driver)
+    refuse_newer(present, address)
+    if await driver.fetchval("SELECT to_regclass('store_copy') IS NOT NULL"):
+        raise StoreUnusable(
+            path=address.shown,
+            reason="the database is an incomplete copy of another store",
+            cure="Run the same twite store copy command again: it continues the copy",
+        )
+    return present
 
 
 async def version_of(driver: "asyncpg.Connection[Any]") -> int:

@@ -22,7 +22,7 @@ from twite.stores.postgres.examine import connected, refuse_weak, weak_settings
 from twite.stores.postgres.keys import OLD
 from twite.stores.postgres.nodes import NotOwner, PostgresOwnership
 from twite.stores.postgres.recorder import Recorder
-from twite.stores.postgres.schema import migrate, newest_version, refuse_newer, version_of
+from twite.stores.postgres.schema import migrate, newest_version, present_version
 from twite.stores.postgres.session import PostgresSession
 from twite.stores.postgres.upkeep import PostgresUpkeep, machine_clock
 from twite.stores.sql import moves, outbox
@@ -56,16 +56,20 @@ class PostgresReader(SqlQueries, SqlStateReader):
         address = Address(url)
         driver = await connected(address)
         try:
-            present = await version_of(driver)
+            present = await present_version(driver, address)
         finally:
             await driver.close()
-        refuse_newer(present, address)
         if present < newest_version():
             raise StoreUnusable(
                 path=address.shown,
                 reason=f"its schema has version {present}, and only the gateway can migrate it",
                 cure="Start the gateway once, then try again",
             )
+        return await cls.of(address)
+
+    @classmethod
+    async def of(cls, address: Address) -> Self:
+        """Open a database of this version of Twite."""
         database = PostgresReads(address)
         return cls(database, salt=await database.read(_salt))
 

@@ -14,10 +14,12 @@ from twite.gateway.ports.store import (
     StoreOptions,
     StoreReader,
 )
+from twite.gateway.ports.store_copy import CopySource, CopyTarget
 from twite.stores.sqlite.engine.examine import examine
 from twite.stores.sqlite.engine.log_file import stray_log
 from twite.stores.sqlite.engine.opening import older_copy
 from twite.stores.sqlite.recovery.backup import backup, restore
+from twite.stores.sqlite.recovery.copying import SQLiteCopySource, SQLiteCopyTarget
 from twite.stores.sqlite.recovery.recover import recover
 from twite.stores.sqlite.store import SQLiteReader, SQLiteStore
 
@@ -58,6 +60,15 @@ class SQLiteEngine:
 
     def recover(self, place: str, to: str | None, known: Sequence[tuple[str, str]]) -> Recovered:
         return recover(place, to, known=known)
+
+    async def open_copy_source(self, place: str) -> CopySource:
+        return await SQLiteCopySource.open(place)
+
+    async def open_copy_target(
+        self, place: str, *, state: str, accept_weak_durability: bool
+    ) -> CopyTarget:
+        del accept_weak_durability  # of servers
+        return await SQLiteCopyTarget.open_for(place, state=state)
 
 
 def _examined(path: str, *, is_owned: bool) -> StoreExamination:

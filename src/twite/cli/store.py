@@ -1,0 +1,99 @@
+"""`twite store`: copy a store to another database."""
+
+import asyncio
+import os
+import time
+from typing import Annotated, Final
+
+import typer
+
+from twite.app.store_access import copy_stores
+from twite.cli import COMMANDS, printing
+from twite.cli.options import Json
+from twite.gateway.operations.store_copy import StoreCopied
+
+EXAMPLE: Final = "Example: `twite store copy sqlite:twite.db env:TWITE_STORE`"
+_EVERY: Final = 2.0  # seconds between two lines about one table
+_ABOUT_COPY: Final = """Copy a store into a new database, and compare both.
+
+Stop the gateway first. SOURCE is not changed. If the command is interrupted, run the same command
+again: the copy continues.
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command and its subcommands."""
+    store = typer.Typer(help=f"{COMMANDS['store']}\n\n{EXAMPLE}", no_args_is_help=True)
+    store.callback()(_group)
+    store.command("copy", help=f"{_ABOUT_COPY}\n{EXAMPLE}")(copy)
+    app.add_typer(store, name="store")
+
+
+def _group() -> None:
+    """Let Typer require the name of the subcommand although there is only one."""
+
+
+def copy(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="The store to copy: a value of store.url, or env:NAME"
+        ),
+    ],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET", help="A new file or an empty PostgreSQL database, in the same form"
+        ),
+    ],
+    *,
+    accept_weak_durability: Annotated[
+        bool,
+        typer.Option(
+            "--accept-weak-durability",
+            help="Accept a PostgreSQL server that can lose commits in a power failure",
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    done = asyncio.run(
+        copy_stores(
+            source,
+            target,
+            os.environ,
+            accept_weak_durability=accept_weak_durability,
+            progress=_Progress(),
+        )
+    )
+    if as_json:
+        printing.print_json(done)
+    else:
+        _print_copied(done)
+
+
+class _Progress:
+    """Prints how far the copy is, at most every two seconds."""
+
+    def __init__(self) -> None:
+        self._printed = time.monotonic()
+
+    def __call__(self, table: str, done: int, total: int, *, is_checking: bool) -> None:
+        now = time.monotonic()
+        if now - self._printed >= _EVERY:
+            self._printed = now
+            what = "Compared" if is_checking else "Copied"
+            printing.complain(f"{what} {done:,} of {total:,} rows of the table {table}")
+
+
+def _print_copied(done: StoreCopied) -> None:
+    rows = sum(done.rows.values())
+    printing.say(f"Copied {done.source} to {done.target} in {done.seconds:.1f} s.")
+    if done.copied < rows:
+        printing.say(f"  copied       {done.copied:,} rows; an earlier run copied the others")
+    printing.say(f"  compared     {rows:,} rows of {len(done.rows)} tables, all equal")
+    printing.say(f"               the accounting and {done.histories} histories, all equal")
+    printing.say(f"  conversions  {done.conversions:,}, of which {done.pending:,} are pending")
+    printing.say("Set store.url to the new store, keep server.secret_key, and start the gateway.")
+    printing.complain(
+        "Do not start a gateway on the old store again: it would send the pending conversions too."
+    )

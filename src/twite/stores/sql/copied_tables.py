@@ -1,0 +1,32 @@
+"""The tables of a store, as `twite store copy` moves them between engines.
+
+Columns are those that all engines have. A key is first, and its order is the same in every engine.
+Tables of one row, and those of one engine alone, are not here: engines write them anew.
+"""
+
+from importlib.resources import files
+from typing import Final
+
+from twite.gateway.ports.store_copy import CopiedTable
+
+_FILE: Final = files("twite.stores.sql").joinpath("copied_tables.txt")
+# In SQLite, a key was taken when its conversion was received; PostgreSQL stores the time.
+_COMPARED: Final = {"dedup": 2}
+
+
+def _tables() -> tuple[CopiedTable, ...]:
+    found = []
+    # Each line has the table, the number of columns of its key, and the columns.
+    for line in _FILE.read_text("utf-8").splitlines():
+        name, key, *columns = line.split()
+        compared = _COMPARED.get(name, len(columns))
+        found.append(CopiedTable(name, tuple(columns), int(key), compared))
+    return tuple(found)
+
+
+TABLES: Final = _tables()
+
+
+def quoted(names: tuple[str, ...]) -> list[str]:
+    """Return names of columns for a statement: some are also keywords."""
+    return [f'"{name}"' for name in names]

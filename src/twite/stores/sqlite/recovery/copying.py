@@ -1,0 +1,369 @@
+"""The sides of `twite store copy` that are SQLite files."""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar
+
+from twite.domain.errors import StoreUnusable
+from twite.gateway.ports.store_copy import PIECE, CopiedDeployment, CopiedTable, CopyReader, Row
+from twite.stores.sql.copied_tables import TABLES, quoted
+from twite.stores.sql.database import checksum, seed_of
+from twite.stores.sqlite.engine.checkpoints import deployment_of
+from twite.stores.sqlite.engine.connection import (
+    connect_reader,
+    connect_writer,
+    create,
+    damaged,
+    is_damage,
+    is_full,
+)
+from twite.stores.sqlite.engine.examine import examine
+from twite.stores.sqlite.engine.lock import OwnerLock
+from twite.stores.sqlite.engine.log_file import stray_log, sync_folder
+from twite.stores.sqlite.engine.opening import older_copy
+from twite.stores.sqlite.engine.schema import migrate, newest_version, refuse_newer, version_of
+from twite.stores.sqlite.store import SQLiteReader
+
+T = TypeVar("T")
+
+_GIVE: Final = "Give the path of the database that the gateway uses"
+
+# The log of keys goes before the table, as in `DedupKeys`.
+_HELD_KEYS: Final = """
+WITH fresh AS (
+  SELECT key, max(delivery) AS delivery FROM fresh_key CROSS JOIN merge_round
+  WHERE delivery >= began
+    OR (delivery >= high AND bucket > 0
+      AND hex(substr(key, 1, 1)) >= printf('%02X', bucket))
+  GROUP BY key)
+"""
+_TAKEN_AT: Final = """coalesce((
+  SELECT received_at FROM conversion JOIN submission ON submission.id = conversion.submission
+  WHERE conversion.id = delivery), 0)"""
+_KEYS: Final = f"""{_HELD_KEYS}
+SELECT key, delivery, {_TAKEN_AT} FROM fresh WHERE key > :after
+UNION ALL
+SELECT key, delivery, {_TAKEN_AT} FROM dedup
+WHERE key > :after AND key NOT IN (SELECT key FROM fresh)
+ORDER BY key
+"""  # noqa: S608 - constants
+_COUNT_KEYS: Final = f"""{_HELD_KEYS}
+SELECT (SELECT count(*) FROM fresh)
+  + (SELECT count(*) FROM dedup WHERE key NOT IN (SELECT key FROM fresh))
+"""  # noqa: S608 - constants
+# Conversions of an early version have no checksum.
+_CHECKSUM: Final = """coalesce(checksum,
+  CASE WHEN id <= (SELECT unsummed FROM deployment) THEN (
+    SELECT twite_checksum(pixel, event, conversion.id, submission.received_at,
+      conversion.conversion_id, conversion.body)
+    FROM lane, submission
+    WHERE lane.id = conversion.lane AND submission.id = conversion.submission) END)"""
+
+
+class SQLiteCopySource:
+    """Implements CopySource. Holds the owner's lock until `close`."""
+
+    tables: Sequence[CopiedTable] = TABLES
+
+    def __init__(self, path: str, lock: OwnerLock, connection: sqlite3.Connection) -> None:
+        self.shown = path
+        self._file = path
+        self._lock = lock
+        self._connection = connection
+        connection.text_factory = str
+        connection.create_function("twite_checksum", 6, _checksum, deterministic=True)
+
+    @classmethod
+    async def open(cls, path: str) -> Self:
+        """Lock the file, and check it. Raises StoreInUse, StoreUnusable."""
+        return await asyncio.to_thread(cls._open, path)
+
+    @classmethod
+    def _open(cls, path: str) -> Self:
+        path = os.path.realpath(path)
+        if not Path(path).is_file() or not Path(path).stat().st_size:
+            raise StoreUnusable(
+                path=path,
+                reason="the database does not exist",
+                cure="Give the path of the database",
+            )
+        lock = OwnerLock.take(path)
+        try:
+            _refuse(path)
+            return cls(path, lock, connect_reader(path))
+        except BaseException:
+            lock.release()
+            raise
+
+    async def state(self) -> str:
+        found = await self._asked("SELECT salt, epoch, commits FROM deployment")
+        salt, epoch, commits = found[0]
+        return f"{deployment_of(salt)} {epoch} {commits}"
+
+    async def count(self, table: CopiedTable) -> int:
+        counting = f'SELECT count(*) FROM "{table.name}"'  # noqa: S608 - a table of ours
+        found = await self._asked(_COUNT_KEYS if table.name == "dedup" else counting)
+        return int(found[0][0])
+
+    async def rows(self, table: CopiedTable, after: Row | None = None) -> AsyncIterator[list[Row]]:
+        if table.name == "dedup":
+            values: Any = {"after": b"" if after is None else after[0]}
+            cursor = await self._ran(lambda: self._connection.execute(_KEYS, values))
+        else:
+            statement = _reading(table, is_continued=after is not None)
+            cursor = await self._ran(lambda: self._connection.execute(statement, after or ()))
+        while piece := await self._ran(lambda: cursor.fetchmany(PIECE)):
+            yield piece
+
+    async def deployment(self) -> CopiedDeployment:
+        found = await self._asked(
+            "SELECT salt, epoch, ahead, bodies, lives FROM deployment, pruning"
+        )
+        salt, epoch, ahead, bodies, lives = found[0]
+        return CopiedDeployment(salt=salt, epoch=epoch, ahead=ahead, bodies=bodies, lives=lives)
+
+    async def open_reader(self) -> CopyReader:
+        return await SQLiteReader.open(self._file)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._connection.close)
+        self._lock.release()
+
+    async def _asked(self, statement: str) -> list[Any]:
+        return await self._ran(lambda: self._connection.execute(statement).fetchall())
+
+    async def _ran(self, act: Callable[[], T]) -> T:
+        """Call on another thread. Raises StoreUnusable."""
+        try:
+            return await asyncio.to_thread(act)
+        except (sqlite3.Error, OSError, UnicodeError) as error:
+            if is_damage(error):
+                raise damaged(self._file, error) from error
+            raise StoreUnusable(
+                path=self.shown,
+                reason="the disk is full" if is_full(error) else str(error),
+                cure="Check the disk, then run the same command again: the copy continues",
+            ) from error
+
+
+class SQLiteCopyTarget(SQLiteCopySource):
+    """Implements CopyTarget. The copy is in `<path>.copying` until it is published."""
+
+    def __init__(self, path: str, lock: OwnerLock, connection: sqlite3.Connection) -> None:
+        super().__init__(path, lock, connection)
+        self._file = _draft_of(path)
+
+    @classmethod
+    async def open_for(cls, path: str, *, state: str) -> Self:
+        """Begin a copy, or continue one of a source with the same state.
+
+        Raises StoreInUse, StoreUnusable.
+        """
+        return await asyncio.to_thread(cls._open_for, path, state)
+
+    @classmethod
+    def _open_for(cls, path: str, state: str) -> Self:
+        path = os.path.realpath(path)
+        lock = OwnerLock.take(path)
+        try:
+            _refuse_existing(path)
+            draft = _draft_of(path)
+            _discard_incomplete(draft)
+            create(draft)
+            connection = connect_writer(draft)
+            try:
+                _begin(connection, draft, state)
+            except BaseException:
+                connection.close()
+                raise
+        except BaseException:
+            lock.release()
+            raise
+        return cls(path, lock, connection)
+
+    async def last_key(self, table: CopiedTable) -> Row | None:
+        keys = quoted(table.columns[: table.key])
+        found = await self._asked(
+            f'SELECT {", ".join(keys)} FROM "{table.name}" '  # noqa: S608 - a table of ours
+            f"ORDER BY {', '.join(f'{key} DESC' for key in keys)} LIMIT 1"
+        )
+        return found[0] if found else None
+
+    async def add(self, table: CopiedTable, rows: Sequence[Row]) -> None:
+        await self._ran(lambda: self._add(table, rows))
+
+    def _add(self, table: CopiedTable, rows: Sequence[Row]) -> None:
+        # When a key was taken is not stored.
+        columns = table.columns[: table.compared]
+        if len(columns) < len(table.columns):
+            rows = [row[: len(columns)] for row in rows]
+        marks = ", ".join("?" * len(columns))
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._connection.executemany(
+                f'INSERT INTO "{table.name}" ({", ".join(quoted(columns))}) '  # noqa: S608 - as above
+                f"VALUES ({marks})",
+                rows,
+            )
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def stored(self, row: Row) -> Row:
+        return row
+
+    async def complete(self, deployment: CopiedDeployment) -> None:
+        await self._ran(lambda: self._complete(deployment))
+
+    def _complete(self, deployment: CopiedDeployment) -> None:
+        execute = self._connection.execute
+        # The next epoch's fencing tokens must be higher than those of copied leases.
+        tokens = execute("SELECT coalesce(max(id), 0) >> 32 FROM lease").fetchone()[0]
+        following = execute(
+            "SELECT 1 + max(coalesce(max(id), 0), "
+            "(SELECT coalesce(max(delivery), 0) FROM dedup)) FROM conversion"
+        ).fetchone()[0]
+        execute("BEGIN IMMEDIATE")
+        execute(
+            "UPDATE deployment SET salt = ?, epoch = ?, ahead = ?, clean = 1, unsummed = 0",
+            (deployment.salt, max(deployment.epoch, tokens), deployment.ahead),
+        )
+        execute("UPDATE pruning SET bodies = ?, lives = ?", (deployment.bodies, deployment.lives))
+        # All keys are in the table.
+        execute("UPDATE merge_round SET bucket = 0, began = :at, low = :at, high = :at",
+                {"at": following})  # fmt: skip
+        execute("COMMIT")
+
+    async def publish(self) -> None:
+        await self._ran(self._publish)
+
+    def _publish(self) -> None:
+        execute = self._connection.execute
+        problem = execute("PRAGMA quick_check(1)").fetchone()[0]
+        if problem != "ok":
+            raise StoreUnusable(path=self._file, reason=problem, cure="Check its disk")
+        execute("DROP TABLE store_copy")
+        execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._connection.close()
+        for suffix in ("-wal", "-shm"):
+            Path(f"{self.shown}{suffix}").unlink(missing_ok=True)
+        Path(self._file).replace(self.shown)
+        sync_folder(self.shown)
+
+
+def _refuse(path: str) -> None:
+    """Raise StoreUnusable for a store that its owner would not simply continue with."""
+    stray = stray_log(path)
+    if stray is not None:
+        raise _not_as_it_is(path, stray)
+    try:
+        examine(path, seconds=None)
+        connection = connect_reader(path)
+        try:
+            present = version_of(connection)
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        if is_damage(error):
+            raise damaged(path, error) from error
+        raise StoreUnusable(path=path, reason=str(error), cure="Check the file") from error
+    refuse_newer(present, path)
+    if present == 0:
+        raise StoreUnusable(
+            path=path,
+            reason="the file is not a Twite database",
+            cure=_GIVE,
+        )
+    if present < newest_version():
+        raise _not_as_it_is(path, f"its schema has version {present}, which is older")
+    older = older_copy(path)
+    if older is not None:
+        raise _not_as_it_is(path, older)
+
+
+def _refuse_existing(path: str) -> None:
+    log = Path(f"{path}-wal")
+    # Commands that read leave an empty log.
+    if Path(path).exists() or (log.exists() and log.stat().st_size):
+        raise StoreUnusable(
+            path=path,
+            reason="the file, or its log, already exists",
+            cure="Choose a file that does not exist",
+        )
+
+
+def _not_as_it_is(path: str, reason: str) -> StoreUnusable:
+    return StoreUnusable(
+        path=path,
+        reason=reason,
+        cure="Start the gateway on it once, stop the gateway, then run the command again",
+    )
+
+
+def _draft_of(path: str) -> str:
+    return f"{path}.copying"
+
+
+def _discard_incomplete(draft: str) -> None:
+    """Remove a draft that says nothing of its source: it was stopped in its first or last step."""
+    if Path(draft).exists():
+        connection = connect_reader(draft)
+        try:
+            found = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'store_copy'")
+            is_known = found.fetchone() is not None
+        finally:
+            connection.close()
+        if is_known:
+            return
+    for suffix in ("-wal", "-shm", ""):
+        Path(f"{draft}{suffix}").unlink(missing_ok=True)
+
+
+def _begin(connection: sqlite3.Connection, draft: str, state: str) -> None:
+    connection.execute("PRAGMA wal_autocheckpoint = 1000")
+    migrate(connection, draft)
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("CREATE TABLE IF NOT EXISTS store_copy (state TEXT NOT NULL)")
+    found = connection.execute("SELECT state FROM store_copy").fetchone()
+    if found is None:
+        connection.execute("INSERT INTO store_copy (state) VALUES (?)", (state,))
+    connection.execute("COMMIT")
+    if found is not None and found[0] != state:
+        raise StoreUnusable(
+            path=draft,
+            reason="the file has the beginning of a copy, and its source was used since or is "
+            "another store",
+            cure="Delete the file, then run the command again: the copy begins anew",
+        )
+
+
+@cache
+def _reading(table: CopiedTable, *, is_continued: bool) -> str:
+    """Return the statement for the rows of a table, or for those after a key."""
+    keys = ", ".join(quoted(table.columns[: table.key]))
+    marks = ", ".join("?" * table.key)
+    columns = ", ".join(
+        _CHECKSUM if column == "checksum" else name
+        for column, name in zip(table.columns, quoted(table.columns), strict=True)
+    )
+    after = f"WHERE ({keys}) > ({marks})" if is_continued else ""
+    return f'SELECT {columns} FROM "{table.name}" {after} ORDER BY {keys}'  # noqa: S608 - as above
+
+
+def _checksum(  # noqa: PLR0917 - as SQLite calls it
+    pixel: str, event: str, delivery: int, received_at: int, conversion_id: str, body: bytes
+) -> int:
+    seed = seed_of(pixel, event)
+    return checksum(
+        seed,
+        delivery=delivery,
+        received_at=received_at,
+        conversion_id=conversion_id.encode(),
+        body=body,
+    )
