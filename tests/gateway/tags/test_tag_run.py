@@ -77,6 +77,7 @@ class Stage:
         make=QuickJsEngine,
         engines=None,
         draw=0,
+        first_turn=0,
         headers=(),
         **said,
     ):
@@ -110,7 +111,11 @@ class Stage:
             headers=headers,
         )
         letter = TagPayload(
-            pixel="o8z6j", at=1_795_600_000_000, event=event or {"event_name": "x"}, draw=draw
+            pixel="o8z6j",
+            at=1_795_600_000_000,
+            event=event or {"event_name": "x"},
+            draw=draw,
+            seed=first_turn,
         )
         try:
             return await TagRun(
@@ -366,10 +371,28 @@ async def test_our_own_sentences_are_told_whole_and_no_name_in_them_is_taken_for
     await stage.run(code)
 
     assert [(notice.text, notice.own) for notice in stage.seen.notices] == [
-        ("SetCookie was ignored: the response was sent before the tag ran", True),
-        ("Body was ignored: the response was sent before the tag ran", True),
+        ("setCookie was ignored: the response was sent before the tag ran", True),
+        ("setResponseBody was ignored: the response was sent before the tag ran", True),
         ("getGoogleAuth: [google] is not set in the settings", True),
     ]
+
+
+@pytest.mark.parametrize("api", ["setCookie('a', 'b')", "setResponseHeader('a', 'b')"])
+async def test_what_a_callback_sets_after_the_first_step_is_ignored_and_the_line_says_why(api):
+    stage = Stage(Response(status=200, headers={}, body=b""))
+    name, _, arguments = api.partition("(")
+    code = (
+        f"const set = require('{name}');\n{SEND}"
+        f"send('https://a.example/').then(() => {{ set({arguments}; data.gtmOnSuccess(); }});"
+    )
+
+    await stage.run(code, first_turn=9)
+
+    [line] = [notice.text for notice in stage.seen.notices]
+    assert line == (
+        f"{name} was ignored: the template called it after it had waited for a response. "
+        "Twite responded to the browser after the template's first step"
+    )
 
 
 def test_our_own_sentences_hold_no_secret_and_no_person_either():

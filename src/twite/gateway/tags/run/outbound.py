@@ -248,6 +248,7 @@ class TemplateRun:
         self.template = template
         self.began = began
         self.id = 0
+        self.turns = 0
         self.tasks: set[Task[EffectAnswer]] = set()
         self.after: list[int] = []
         self.outcome = RunResult.SILENT

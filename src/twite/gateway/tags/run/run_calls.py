@@ -54,6 +54,7 @@ class RunCalls:
     notes: list[str] = field(init=False, default_factory=list)
     unstored: list[RequestOutcome] = field(init=False, default_factory=list)
     _events: dict[tuple[TemplateRun, int], CreatedEvent] = field(init=False, default_factory=dict)
+    _expected: list[TagCall] = field(init=False, default_factory=list)
     _seen: Counter[bytes] = field(init=False, default_factory=Counter)
 
     async def perform(self, effect: RunContainer, run: TemplateRun) -> None:
@@ -78,8 +79,8 @@ class RunCalls:
     def close(self) -> None:
         """Collect no more tags that end."""
         if self.run_context.container_calls is not None:
-            for created in self._events.values():
-                self.run_context.container_calls.forget(created.call)
+            for call in self._expected:
+                self.run_context.container_calls.forget(call)
 
     async def _created(self, effect: RunContainer) -> CreatedEvent | None:
         calls, call = self.run_context.container_calls, self._call(effect)
@@ -93,17 +94,16 @@ class RunCalls:
             return CreatedEvent(call=call)
         loop = asyncio.get_running_loop()
         ended = calls.expect(call)
+        self._expected.append(call)
         try:
             receipt = await calls.accept(
                 effect.event, call=call, payload=self.payload, trace=self.trace
             )
         except MalformedRequest as malformed:
-            calls.forget(call)
             self.lines.say(f"runContainer was ignored: {malformed}")
             self._count("unreadable")
             return CreatedEvent(call=call)
         except TransientError as passing:
-            calls.forget(call)
             # Not an answer of the tag's vendor: the run is retried like a request without one.
             self.unstored.append(RequestOutcome(status=None, words=passing.reason, left=False))
             self._count("failed")

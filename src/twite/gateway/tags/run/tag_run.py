@@ -10,7 +10,7 @@ repeated run therefore sends the same data, so that the recipient can drop the d
 import asyncio
 from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -32,6 +32,7 @@ from twite.gtm.template.allowed import lacking
 from twite.gtm.template.effects import (
     AfterEvent,
     AnyEffect,
+    Body,
     BrowserPixel,
     Forget,
     Header,
@@ -39,9 +40,12 @@ from twite.gtm.template.effects import (
     Keep,
     LogEffect,
     MessageEffect,
+    PixelBody,
+    Respond,
     RunContainer,
     Service,
     SetCookie,
+    Status,
 )
 from twite.gtm.template.sandbox import EffectAnswer, RunResult, Turn
 from twite.gtm.template.template import TemplateKind, TemplateUnusable
@@ -247,6 +251,7 @@ class TagRun:
         """Record a turn, and start the effects it asks for."""
         if self._recorder is not None:
             self._recorder.turn(run.template.name, turn)
+        run.turns += 1
         run.id = turn.run or run.id
         run.wake_at, run.listening = turn.wake_at, turn.listening
         run.returned = turn.returned if run.returned is None else run.returned
@@ -288,22 +293,23 @@ class TagRun:
             case RunContainer() if run.template.kind is TemplateKind.TAG:
                 await self._calls.perform(effect, run)
             case _:
-                self._ignore(effect)
+                self._ignore(effect, run)
 
-    def _ignore(self, effect: AnyEffect) -> None:
+    def _ignore(self, effect: AnyEffect, run: TemplateRun) -> None:
         """Log an effect that is possible only before the response."""
+        api = _APIS.get(type(effect), type(effect).__name__)
+        in_first_turn = self._payload.seed and run.turns == 1
         match effect:
             case SetCookie() if cookie_mark(effect) in self._payload.cookies:
                 pass  # the first turn has set it
-            case Header() | BrowserPixel() if self._payload.seed:
+            case Header() | BrowserPixel() if in_first_turn:
                 pass
             case RunContainer():
                 self._lines.say_once("runContainer was ignored: only tags and clients may call it")
+            case SetCookie() | Header() if self._payload.seed and not in_first_turn:
+                self._lines.say_once(f"{api} was ignored: {_LATE}")
             case _:
-                kind = type(effect).__name__
-                self._lines.say_once(
-                    f"{kind} was ignored: the response was sent before the tag ran"
-                )
+                self._lines.say_once(f"{api} was ignored: the response was sent before the tag ran")
 
     async def _deliver(self, kind: str, content: Tree, *, by: TemplateRun) -> None:
         """Deliver a message to the runs of this delivery that listen for it."""
@@ -372,6 +378,21 @@ class TagRun:
         for run in self._runs:
             if run.id:
                 self._worker.end(run.id)
+
+
+_LATE: Final = (
+    "the template called it after it had waited for a response. Twite responded to the browser "
+    "after the template's first step"
+)
+_APIS: Final = {
+    SetCookie: "setCookie",
+    Header: "setResponseHeader",
+    Status: "setResponseStatus",
+    Body: "setResponseBody",
+    PixelBody: "setPixelResponse",
+    BrowserPixel: "sendPixelFromBrowser",
+    Respond: "returnResponse",
+}
 
 
 async def _answered(answer: EffectAnswer) -> EffectAnswer:
