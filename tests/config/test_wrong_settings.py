@@ -19,7 +19,7 @@ CHANGES = [
         "colour =",
         (
             "pixel[0].colour: unknown key. "
-            "Known here: id, events, auth, account, on_ambiguous, value_guard"
+            "Available: id, events, auth, account, on_ambiguous, value_guard"
         ),
     ),
     (
@@ -67,7 +67,7 @@ CHANGES = [
     (
         'api_version = "12"',
         'api_version = "13"',
-        "x.api_version: '13' is not known. Known here: 11, 12",
+        "x.api_version: '13' is not known. Available: 11, 12",
     ),
     (
         'consent = "optional"',

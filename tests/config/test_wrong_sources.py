@@ -20,7 +20,7 @@ CHANGES = [
     (
         'pixel = "o8z6j"',
         'pixel = "o8z6j"\npixels = ["zzz"]',
-        "source[0].pixels[0]: 'zzz' is not the id of a [[pixel]]. Known here: o8z6j",
+        "source[0].pixels[0]: 'zzz' is not the id of a [[pixel]]. Available: o8z6j",
     ),
     (
         'name = "shop"',

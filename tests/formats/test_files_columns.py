@@ -51,7 +51,7 @@ def test_of_two_columns_with_one_name_the_first_is_taken():
     [
         ({"emial": "email"}, '"emial" is not a field of a conversion. Did you mean "email"?'),
         ({"email": "e_mial"}, 'the file has no column "e_mial". Did you mean "email"?'),
-        ({"email": "zzz"}, 'the file has no column "zzz". There are: order_id, email'),
+        ({"email": "zzz"}, 'the file has no column "zzz". Available: order_id, email'),
     ],
 )
 def test_a_choice_that_is_not_there_names_what_is(chosen, message):

@@ -105,7 +105,7 @@ def test_what_toml_has_no_word_for_is_refused():
         ),
         (
             '[[trigger]]\nname="a"\nwhen=[{left="",operator="is",right=""}]',
-            f"trigger[0].when[0].operator: 'is' is not known. Known here: {OPERATORS}",
+            f"trigger[0].when[0].operator: 'is' is not known. Available: {OPERATORS}",
         ),
         ("tags=[]", "tags: unknown key. Did you mean 'tag'?"),
         (
@@ -133,15 +133,15 @@ def test_a_wrong_file_is_refused_with_its_place_and_the_cure(text, said):
         (container(tag("A"), tag("A")), "tag: 2 are called 'A'. Names must be unique"),
         (
             container(tag(triggers=("P",))),
-            "tag[0].triggers[0]: there is no trigger 'P'. Known here: All Events",
+            "tag[0].triggers[0]: there is no trigger 'P'. Available: All Events",
         ),
         (
             container(tag(unless=("P",))),
-            "tag[0].unless[0]: there is no trigger 'P'. Known here: All Events",
+            "tag[0].unless[0]: there is no trigger 'P'. Available: All Events",
         ),
         (
             container(triggers=[trigger("G", all_of=("P",))]),
-            "trigger[0].all_of[0]: there is no trigger 'P'. Known here: All Events, G",
+            "trigger[0].all_of[0]: there is no trigger 'P'. Available: All Events, G",
         ),
         (
             container(triggers=[trigger("G", all_of=("H",)), trigger("H", all_of=("G",))]),
@@ -149,7 +149,7 @@ def test_a_wrong_file_is_refused_with_its_place_and_the_cure(text, said):
         ),
         (
             container(tag(template="P")),
-            "tag[0].template: there is no template 'P'. Known here: Poster",
+            "tag[0].template: there is no template 'P'. Available: Poster",
         ),
         (
             container(templates={"Poster": template(kind=TemplateKind.CLIENT)}),
@@ -157,11 +157,11 @@ def test_a_wrong_file_is_refused_with_its_place_and_the_cure(text, said):
         ),
         (
             container(tag(fields={"a": ["{{V}}"]})),
-            "tag[0].fields: there is no variable 'V'. Known here: _event",
+            "tag[0].fields: there is no variable 'V'. Available: _event",
         ),
         (
             container(tag(setup=SequencedTag(tag="B"))),
-            "tag[0].setup: there is no tag 'B'. Known here: Post",
+            "tag[0].setup: there is no tag 'B'. Available: Post",
         ),
         (
             container(tag(setup=SequencedTag(tag="Post"))),
@@ -169,7 +169,7 @@ def test_a_wrong_file_is_refused_with_its_place_and_the_cure(text, said):
         ),
         (
             container(triggers=[trigger("P", condition("{{V}}", "equals", ""))]),
-            "trigger[0].when[0]: there is no variable 'V'. Known here: _event",
+            "trigger[0].when[0]: there is no variable 'V'. Available: _event",
         ),
         (
             container(triggers=[trigger("P", condition("", "matches", "(?=a)"))]),
@@ -183,7 +183,7 @@ def test_a_wrong_file_is_refused_with_its_place_and_the_cure(text, said):
         ),
         (
             container(variables=[Variable(name="V", type=VariableSource.RANDOM, least="{{B}}")]),
-            "variable[0]: there is no variable 'B'. Known here: V, _event",
+            "variable[0]: there is no variable 'B'. Available: V, _event",
         ),
         (
             container(variables=[Variable(name="V", type=VariableSource.COOKIE)]),

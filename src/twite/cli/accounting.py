@@ -75,14 +75,14 @@ def _print_forecasts(expected: Sequence[Forecast]) -> None:
         return
     printing.print_table(
         "Pending conversions",
-        ["pixel", "pending", "since", "an hour", "all sent by", "late", "will miss 48 h"],
+        ["pixel", "pending", "since", "per hour", "all sent by", "late", "will be late"],
         [
             [
                 forecast.pixel,
                 forecast.pending,
                 _moment(forecast.oldest) or "",
                 forecast.rate,
-                _moment(forecast.drained_at) or "nothing is sent",
+                _moment(forecast.drained_at) or "never: delivery has stopped",
                 forecast.late,
                 forecast.misses,
             ]

@@ -61,7 +61,7 @@ def nearest(name: str, known: list[str]) -> str:
     close = get_close_matches(name, known, n=1, cutoff=0.6)
     if close:
         return f"Did you mean {close[0]!r}?"
-    return f"Known here: {', '.join(known)}"
+    return f"Available: {', '.join(known)}"
 
 
 def not_toml(path: Path, failure: tomllib.TOMLDecodeError) -> SettingsError:

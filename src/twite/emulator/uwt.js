@@ -1,6 +1,6 @@
-// Stands in for X's https://static.ads-twitter.com/uwt.js, which cannot be had offline: it makes the
-// requests that were seen of the real one, to the server it came from. Written after what is known
-// of those requests; of X's own script not a line was read.
+// Replaces X's https://static.ads-twitter.com/uwt.js, which is not available offline. It sends the
+// requests that were observed of X's script to the server that it came from. It was written from
+// these observations, without reading X's script.
 (function (w, d) {
   'use strict';
   if (w.twq && w.twq.exe) return;
@@ -27,7 +27,7 @@
     d.cookie = name + '=' + encodeURIComponent(value) + ';path=/;max-age=' + seconds;
   }
 
-  // The click id of the page's address, or of the cookie that an earlier page set.
+  // The click id of the page's URL, or of the cookie that an earlier page set.
   function click() {
     const id = new URL(w.location.href).searchParams.get('twclid');
     if (id) {
@@ -46,7 +46,7 @@
     return String(Math.random()).slice(2, 2 + count).padEnd(count, '0');
   }
 
-  // The browser's number, new or of a cookie, and the session.
+  // The id of the browser, new or from a cookie, and the session.
   function browser() {
     const kept = cookie('_twpid');
     const id = kept || 'tw.' + Date.now() + '.' + digits(18);
@@ -87,7 +87,7 @@
       type: 'javascript',
       version: VERSION
     }, browser(), click(), more);
-    // Every hit goes out twice: at X to t.co and to analytics.twitter.com.
+    // Every hit is sent twice: X uses t.co and analytics.twitter.com.
     ['/1/i/adsct?', '/1/i/adsct?tpx_cb=twttr.conversion.loadPixels&'].forEach((path) => {
       new Image().src = home + path + new URLSearchParams(parameters);
     });

@@ -1,7 +1,7 @@
-// The console works without this; it is only more comfortable with it.
+// Conveniences. The console also works without this script.
 "use strict";
 
-// The navigation of narrow screens.
+// The navigation on narrow screens.
 const menu = document.querySelector("button.menu");
 const navigation = document.getElementById("navigation");
 if (menu && navigation) {
@@ -20,14 +20,14 @@ for (const all of document.querySelectorAll("input[data-all]")) {
   });
 }
 
-// A question before what cannot be undone: <button data-ask="…?">.
+// Ask before an action that cannot be undone: <button data-ask="…?">.
 for (const button of document.querySelectorAll("button[data-ask]")) {
   button.addEventListener("click", (event) => {
     if (!window.confirm(button.dataset.ask)) event.preventDefault();
   });
 }
 
-// Copy what stands in another element: <button data-copy="id" hidden>.
+// Copy the text of another element: <button data-copy="id" hidden>.
 for (const button of document.querySelectorAll("button[data-copy]")) {
   button.hidden = !navigator.clipboard;
   button.addEventListener("click", async () => {
@@ -36,7 +36,7 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
   });
 }
 
-// What is under way is looked at again: <div data-reload="milliseconds">.
+// Reload an operation in progress: <div data-reload="milliseconds">.
 for (const waiting of document.querySelectorAll("[data-reload]")) {
   window.setTimeout(() => window.location.reload(), Number(waiting.dataset.reload));
 }

@@ -1,4 +1,4 @@
-// New conversions as they come. Everything is put in as text: nothing of it is ever markup.
+// Add new conversions as they arrive. All content is inserted as text, never as markup.
 "use strict";
 
 const table = document.querySelector("table[data-new]");

@@ -1,4 +1,4 @@
-// New requests of a preview session as they come: the page is loaded again, and its list replaced.
+// Show new requests of a preview session: load the page again, and replace its list.
 "use strict";
 
 const list = document.getElementById("requests");
@@ -6,7 +6,7 @@ const state = document.getElementById("told");
 const EVERY = 2000;
 let timer = null;
 
-// A document that the browser has parsed itself: nothing here makes markup of text.
+// The browser has parsed this document itself: no code here turns text into markup.
 function look() {
   if (document.hidden) return;
   const request = new XMLHttpRequest();

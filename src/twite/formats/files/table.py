@@ -271,7 +271,7 @@ def _place(name: str, names: Sequence[str]) -> int:
 
 def _nearest(name: str, known: Sequence[str] | Mapping[str, object]) -> str:
     near = get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f'Did you mean "{near[0]}"?' if near else f"There are: {', '.join(known)}"
+    return f'Did you mean "{near[0]}"?' if near else f"Available: {', '.join(known)}"
 
 
 def _plain(name: str) -> str:

@@ -157,7 +157,7 @@ def _nobody(
 ) -> ContainerUnusable:
     there = ", ".join(sorted(known)[:_SHOWN]) or "none"
     more = ", …" if len(known) > _SHOWN else ""
-    return ContainerUnusable(place, f"there is no {what} {name!r}. Known here: {there}{more}")
+    return ContainerUnusable(place, f"there is no {what} {name!r}. Available: {there}{more}")
 
 
 def _at_pattern(pattern: str, place: str) -> Iterator[ContainerUnusable]:
@@ -178,7 +178,7 @@ def _at_format(case: str, instead: Mapping[str, Tree], place: str) -> Iterator[C
         yield ContainerUnusable(f"{place}.format.case", message)
     for key in instead:
         if key not in {"null", "undefined", "true", "false"}:
-            message = "is not known. Known here: null, undefined, true, false"
+            message = "is not known. Available: null, undefined, true, false"
             yield ContainerUnusable(f"{place}.format.instead.{key}", message)
 
 

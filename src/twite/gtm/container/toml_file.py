@@ -100,7 +100,7 @@ def _misshapen(message: str) -> ContainerUnusable:
     if unknown is not None:
         known = list(_fields_at(place))
         close = get_close_matches(unknown[1], known, n=1, cutoff=0.6)
-        cure = f"Did you mean {close[0]!r}?" if close else f"Known here: {', '.join(known)}"
+        cure = f"Did you mean {close[0]!r}?" if close else f"Available: {', '.join(known)}"
         return ContainerUnusable(
             f"{place}.{unknown[1]}" if place else unknown[1], f"unknown key. {cure}"
         )
@@ -116,7 +116,7 @@ def _misshapen(message: str) -> ContainerUnusable:
     if value is not None:
         known = sorted(str(choice) for choice in _choices_at(place))
         close = get_close_matches(value[1], known, n=1, cutoff=0.6)
-        cure = f"Did you mean {close[0]!r}?" if close else f"Known here: {', '.join(known)}"
+        cure = f"Did you mean {close[0]!r}?" if close else f"Available: {', '.join(known)}"
         return ContainerUnusable(place, f"{value[1]!r} is not known. {cure}")
     return ContainerUnusable(place, what)
 

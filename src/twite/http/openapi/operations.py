@@ -130,9 +130,9 @@ def as_x(version: str) -> Json:
         status: json_answer(why, XErrors, headers=VERSION_HEADER | retry_header(status))
         for status, why in {
             "400": "Refused as X would refuse the request, with X's error message.",
-            "401": "Neither the pixel's token nor a valid signature.",
-            "404": "An unknown pixel, or an event of another pixel.",
-            "413": "More than 1 MiB after decompression.",
+            "401": "The request has neither the pixel's token nor a valid signature.",
+            "404": "The pixel is unknown, or the event belongs to another pixel.",
+            "413": "The body is larger than 1 MiB after decompression.",
             "415": "The Content-Type is not JSON, or the encoding is not supported.",
             "429": "Too many requests; retry at the time in `x-rate-limit-reset`.",
             "500": "Internal error in Twite.",
@@ -160,7 +160,11 @@ def as_x(version: str) -> Json:
             },
         ),
         "responses": {
-            "200": json_answer("On disk. `debug_id` is Twite's receipt.", XSuccess, VERSION_HEADER),
+            "200": json_answer(
+                "The conversions are on disk. `debug_id` is Twite's receipt.",
+                XSuccess,
+                VERSION_HEADER,
+            ),
             **refusals,
             **errors("408", "431"),
         },

@@ -50,11 +50,11 @@ def beacon() -> Json:
         },
         "responses": {
             "200": _kept(
-                "On disk, except for the conversions listed in the response.",
+                "The conversions are on disk, except for those listed in the response.",
                 {"application/json": {"schema": ref("SomeRejected")}},
                 headers=_VERDICT,
             ),
-            "204": _kept("On disk, if there was anything to store.", headers=_VERDICT),
+            "204": _kept("The conversions, if any, are on disk.", headers=_VERDICT),
             **errors("400", "403", "408", "413", "415", "429", "431", "500", "503"),
         },
     }

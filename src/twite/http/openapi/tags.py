@@ -22,9 +22,9 @@ _REFUSALS: Final = ("400", "401", "403", "408", "413", "415", "422", "429", "431
 _X_REFUSALS: Final = {
     "400": "Refused as X would refuse the request, with X's error message.",
     "401": "No source has this key.",
-    "404": "The pixel does not belong to the source, or the event not to the pixel.",
+    "404": "The pixel does not belong to the source, or the event does not belong to the pixel.",
     "408": "The request did not arrive in time. The connection is closed.",
-    "413": "A body larger than 1 MiB.",
+    "413": "The body is larger than 1 MiB.",
     "415": "Unsupported encoding.",
     "429": "Too fast.",
     "431": "The headers are too large. The connection is closed.",

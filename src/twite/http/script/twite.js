@@ -1,5 +1,5 @@
-// Twite's first-party script. What a page may say to it: docs/reference/script.md. What it says to
-// the gateway: docs/reference/beacon.md. For browsers of 2020 and later.
+// Twite's first-party script, for browsers of 2020 and later. Its functions for pages:
+// docs/reference/script.md. Its messages to the gateway: docs/reference/beacon.md.
 (function (w, d) {
 if (w.twite && w.twite.runs) return;
 
@@ -7,12 +7,13 @@ const nav = navigator;
 const place = location;
 const tag = d.currentScript || d.querySelector('script[src*="/twite."]') || {};
 
-// How long a conversion waits to hear whether X's script came, and between two looks.
+// How long a conversion waits until it is known whether X's script loaded, and the interval of the
+// checks.
 const PATIENCE = 2000;
 const LOOK = 100;
-// A message has at most so many conversions, and so many characters, of three bytes at most: browsers
-// send 64 kB while a page goes away. What could not be sent is given up after two days: X no longer
-// takes it for the twin of what its pixel was given.
+// The maximum number of conversions and of characters in a message. A character has up to three
+// bytes, and browsers send 64 kB while a page unloads. A conversion that could not be sent is given
+// up after two days, because X would no longer treat it as a duplicate of the pixel's copy.
 const MOST = 20;
 const LONGEST = 2e4;
 const DAY = 864e5;
@@ -23,14 +24,14 @@ const ROBOT = /(^|[^u])bot|crawl|spider|headless|lighthouse/i;
 
 const settings = {
   events: {},
-  // A page that does not say is one whose visitors were not asked.
+  // A page without a consent setting is a page that did not ask its visitors.
   consent: 'required',
   pixel: 'use',
   pixel_url: 'https://static.ads-twitter.com/uwt.js',
   cookie_days: 90
 };
 
-// ---- The page. Nothing of ours may reach its error handlers.
+// ---- The page. No error of this script may reach the page's error handlers.
 
 const quietly = (f) => (...said) => {
   try {
@@ -40,10 +41,10 @@ const quietly = (f) => (...said) => {
   } catch (e) {}
 };
 
-// Undefined for what is no JSON.
+// Undefined for invalid JSON.
 const parsed = quietly((text) => JSON.parse(text));
 
-// Calls `after` after each call of a method that belongs to somebody else.
+// Calls `after` after each call of a method of another script.
 const follow = (owner, called, after) => {
   const step = owner[called];
   owner[called] = function () {
@@ -55,7 +56,7 @@ const follow = (owner, called, after) => {
 
 const configure = (more) => Object.keys(more || {}).forEach((key) => {
   const value = more[key];
-  // Attributes of the tag have names like pixelId, and text for a value.
+  // Attributes of the tag have names such as pixelId, and texts as values.
   settings[key.replace(/[A-Z]/g, '_$&').toLowerCase()] = /^[{[]\s*"/.test(value) ? JSON.parse(value) : value;
 });
 
@@ -82,7 +83,7 @@ const begin = quietly(() => {
   follow(history, 'pushState', look);
   follow(history, 'replaceState', look);
   listen(w, 'popstate', () => look(true));
-  // What failed without a line says nothing of the gateway.
+  // The browser was offline: earlier failures say nothing about the gateway.
   listen(w, 'online', () => { failures = 0; flush(); });
   listen(w, 'load', soon);
   listen(w, 'pagehide', () => leave(true));
@@ -91,19 +92,19 @@ const begin = quietly(() => {
   soon();
 });
 
-// Whether this page was loaded before.
+// Whether this is a reload of the page.
 const reloaded = () => /reload|back/.test((performance.getEntriesByType('navigation')[0] || {}).type);
 
-// ---- What is kept in the browser, once it may be.
+// ---- Data stored in the browser, if consent allows it.
 
-// Where storage is blocked or full, what is kept lasts as long as the page.
+// If storage is blocked or full, the data is kept as long as the page.
 let box = quietly(() => localStorage)() || {};
 const session = quietly(() => sessionStorage)() || {};
 
 const put = (key, text) => quietly(() => (box[key] = text))() || (box = {[key]: text});
 
-// Sources may share an origin: each has its own. What is left from scripts that named no source
-// leaves with whoever comes first.
+// Sources may share an origin, so each has its own queue. The first source sends what older scripts
+// without a source name left behind.
 const mark = () => settings.source + ':';
 const queued = () => Object.keys(box).filter((key) => /^twite:\d{13}/.test(key.replace(mark(), ''))).sort();
 
@@ -112,7 +113,7 @@ const readCookie = (called) => (('; ' + d.cookie).split('; ' + called + '=')[1] 
 const setCookie = (value) => {
   const rest = '_twite=' + value + ';path=/;samesite=lax;max-age=' + (value ? settings.cookie_days * 86400 : 0) + (w.isSecureContext ? ';secure' : '');
   const labels = place.hostname.split('.');
-  // The widest domain that the browser lets us have: it refuses public suffixes.
+  // The widest domain that the browser accepts: it refuses public suffixes.
   for (let n = 2; n <= labels.length; n++) {
     d.cookie = rest + ';domain=' + labels.slice(-n).join('.');
     if (readCookie('_twite') === value) return;
@@ -129,7 +130,7 @@ let told;
 const look = (old) => {
   const id = new URL(place.href).searchParams.get('twclid');
   if (!CLICK.test(id) || (landed && landed.id === id)) return;
-  // An address that was opened before is no new click.
+  // A URL that was opened before is not a new click.
   landed = {id: id, at: old ? 0 : Date.now()};
   soon();
 };
@@ -152,7 +153,7 @@ const newest = () => {
     .sort((one, other) => other.at - one.at);
   const same = (wanted) => clicks.filter((click) => click.id === wanted.id);
   if (landed && !same(landed)[0] && (landed.at || !clicks[0])) return landed;
-  // A click is as old as whoever saw it first says.
+  // The time of a click is the earliest time at which it was seen.
   return clicks[0] && same(clicks[0]).filter((click) => click.at).pop() || clicks[0];
 };
 
@@ -161,7 +162,8 @@ const keepClick = () => {
   const value = click && written(click);
   if (!click || box['twite.click'] === value || told === click.id) return;
   told = click.id;
-  // The gateway's answer sets it again: a script's cookie does not last as long.
+  // The gateway's response sets the cookie again, because cookies of scripts have a shorter
+  // lifetime.
   if (!settings.http_only) setCookie(value);
   untold = click;
 };
@@ -172,17 +174,19 @@ const own = {};
 const google = {};
 const others = {};
 const asked = {};
-// What the platforms allow: 0 nothing, 1 measuring, 2 profiles too; 3 where no law asks for consent.
+// What the platforms allow: 0 nothing, 1 measurement, 2 also profiles; 3 where no law requires
+// consent.
 const grades = {};
 let optedOut;
 let heard = 0;
 
-// Of defaults a denial alone counts: one that grants is nobody's yes, and takes back no denial.
+// Only a denial counts among defaults: a default grant is no consent of the person, and does not
+// override a denial.
 const learn = (words, given, byDefault) => {
   const said = {};
   Object.keys({...given}).forEach((called) => {
     const word = given[called];
-    // Whatever else is said may be a misspelt no.
+    // Any other value may be a misspelt denial.
     const granted = /^(granted|true)$/i.test(word);
     if (/^ad_|_storage$/i.test(called) && word !== undefined && !(byDefault && granted)) said[called.toLowerCase()] = granted ? 'granted' : 'denied';
   });
@@ -192,7 +196,7 @@ const learn = (words, given, byDefault) => {
 
 const says = (words, word) => words.ad_storage === word || words.ad_user_data === word;
 
-// Each interface is asked once, when it is there; it calls again when something changes.
+// Each interface is queried once, when it is available. It calls again after each change.
 const ask = (called, api, question) => {
   if (api && !asked[called]) {
     asked[called] = true;
@@ -207,10 +211,10 @@ const listenForConsent = () => {
   ask('tcf', w.__tcfapi, (api) => {
     grades.tcf = 0;
     api('addEventListener', 2, quietly((said) => {
-      // A platform that failed says null: then this throws, and what was said before stands.
+      // After an error, a platform passes null: this then throws, and the previous state stays.
       others.tcf = said.tcString;
       const has = said.eventStatus !== 'cmpuishown' && (said.purpose || {}).consents || {};
-      // 1 is storing, 7 is measuring advertisements, 3 and 4 are profiles.
+      // 1 is storage, 7 is measuring advertisements, 3 and 4 are profiles.
       grades.tcf = said.gdprApplies === false ? 3 : has[1] && has[7] ? (has[3] && has[4] ? 2 : 1) : 0;
       if (!grades.tcf && said.eventStatus === 'useractioncomplete') withdraw();
       reconsider();
@@ -225,7 +229,7 @@ const listenForConsent = () => {
       const ready = ping.signalStatus === 'ready';
       others.gpp_sid = sections.join();
       optedOut = /OptOut(Sale":"Y|":1)|Gpc":t/.test(JSON.stringify(ping.parsedSections));
-      // The same purposes in Europe's TC string, and in Canada's, express or implied.
+      // The same purposes in Europe's TC string and in Canada's (express or implied consent).
       grades.gpp = Math.min(
         ready * 3,
         sections.includes(2) ? /~C[\w-]{24}[I-PY-fo-v4-9-]{2}/.test(all) * (1 + /~C[\w-]{24}[DHLPTXbfjnrvz37_]/.test(all)) : 3,
@@ -237,12 +241,12 @@ const listenForConsent = () => {
   });
   const ics = (w.google_tag_data || {}).ics || {};
   ask('ics', ics.addListener, () => ics.addListener(['ad_storage', 'ad_user_data'], quietly(reconsider)));
-  // What gtag() said.
+  // The arguments of gtag().
   Array.from(w.dataLayer || []).slice(heard).forEach((entry) => {
     heard++;
     if (entry && entry[0] === 'consent') learn(google, entry[2], entry[1] !== 'update');
   });
-  // What Google's tag made of it.
+  // The resulting state in Google's tag.
   Object.keys(ics.entries || {}).forEach((called) => {
     learn(google, {[called]: ics.entries[called].default}, true);
     learn(google, {[called]: ics.entries[called].update});
@@ -252,7 +256,7 @@ const listenForConsent = () => {
 
 const robot = () => nav.webdriver || ROBOT.test(nav.userAgent);
 
-// Whether anything may be kept and sent: any denial wins.
+// Whether data may be stored and sent: any denial takes precedence.
 const allowed = () => {
   if (robot()) return false;
   quietly(listenForConsent)();
@@ -266,7 +270,7 @@ const signals = () => {
   return all;
 };
 
-// What else X's pixel is told, to use it for measuring alone; nothing where it may be told nothing.
+// Options that restrict X's pixel to measurement; undefined if the pixel may receive nothing.
 const terms = () => {
   const sale = others.gpc || optedOut ? settings.opt_out : 'send';
   const profiles = signals().ad_personalization !== 'denied' && worst() > 1;
@@ -277,11 +281,11 @@ const terms = () => {
 const withdraw = () => {
   const kept = box['twite.click'] || untold;
   told = untold = undefined;
-  // What waits for its twin is not kept again.
+  // A conversion that waits for the pixel's copy is not stored again.
   mine.length = 0;
   Object.keys(box).forEach((key) => { if (/^twite[.:]/.test(key)) delete box[key]; });
   if (readCookie('_twite')) setCookie('');
-  // The gateway takes away what scripts cannot see.
+  // The gateway deletes cookies that scripts cannot read.
   if (kept) quietly(post)({consent: signals()});
 };
 
@@ -294,25 +298,25 @@ const reconsider = () => {
   flush();
 };
 
-// When the page has nothing better to do.
+// When the page is idle.
 const soon = () => (w.requestIdleCallback || setTimeout)(quietly(reconsider), {timeout: 1000});
 
 // ---- One conversion.
 
-// No person in the address: a parameter that holds an at sign loses its value.
+// URLs must not contain personal data: a parameter with an at sign loses its value.
 const address = () => place.href.split('#')[0].replace(/([?&][^=&]+=)[^&]*(@|%40)[^&]*/gi, '$1');
 
 const hex = (bytes) => Array.from(bytes, (byte) => (byte + 256).toString(16).slice(1)).join('');
 
 const times = {};
-// A page that is loaded again makes the same calls in the same order, and finds its ids.
+// A reloaded page makes the same calls in the same order, and finds their ids again.
 const remembered = (what) => {
   times[what] = (times[what] || 0) + 1;
   const key = 'twite:' + times[what] + what;
   return session[key] = (reloaded() && session[key]) || hex(crypto.getRandomValues(new Uint8Array(16)));
 };
 
-// Half a character (a name that was cut within an emoji) is none that JSON may hold.
+// JSON cannot contain half of a surrogate pair (a name that was truncated within an emoji).
 const text = (value) => (value || value === 0 ? String(value).replace(/\p{Cs}/gu, '') : undefined);
 // 3 * 0.1 is 0.30000000000000004.
 const number = (value) => (typeof value === 'number' ? Math.round(value * 1e6) / 1e6 : text(value));
@@ -354,16 +358,16 @@ const convert = (event, given, at, url) => {
   return id;
 };
 
-// ---- Who it was: hashed here, or left out.
+// ---- The person: hashed here, or omitted.
 
 const readEmail = (given) => {
-  // What nobody sees: joiners, marks of direction, the byte-order mark.
+  // Invisible characters: joiners, direction marks, the byte-order mark.
   const plain = (text(given) || '').replace(/\p{Cf}/gu, '').trim().toLowerCase().normalize('NFC');
   return /^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(plain) ? plain : undefined;
 };
 
-// E.164. A number without its country's code needs that code, and the digit that only people
-// within the country dial.
+// E.164. A number without a country code needs the code of the source, and loses the prefix that is
+// dialled only within the country.
 const readPhone = (given) => {
   const code = settings.phone || [''];
   let plain = (text(given) || '').replace(/^tel:|\(0\)|[\s()./\u2010-\u2015-]/gi, '').replace(/^00/, '+');
@@ -372,7 +376,7 @@ const readPhone = (given) => {
   return /^\+[1-9]\d{6,14}$/.test(plain) ? plain : undefined;
 };
 
-// Browsers give no Web Crypto to pages without https.
+// Browsers offer Web Crypto only to pages with https.
 const hash = async (plain, digest) => {
   if (DIGEST.test(digest)) return digest.toLowerCase();
   return plain && crypto.subtle && hex(new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(plain))));
@@ -383,7 +387,7 @@ const identify = async (one, given) => {
   one.phone_sha256 = await hash(readPhone(given.phone), given.phone_sha256 || given.phone);
 };
 
-// ---- Its twin: X's pixel.
+// ---- The same conversion at X's pixel.
 
 let failed;
 const loadPixel = () => {
@@ -432,15 +436,16 @@ const tellPixel = (entry, given) => {
   w.twq('event', event, parsed(JSON.stringify({...parameters, ...limits})));
 };
 
-// A conversion leaves when the fate of its twin is known, or it has waited long enough. What has
-// left already waits for its twin all the same; what consent was taken back for is nobody's.
+// A conversion is sent when it is known whether the pixel's copy was sent, or after the wait. The
+// pixel is also called for a conversion that was already sent. A conversion whose consent was
+// withdrawn is dropped.
 const settle = quietly((entry, given) => {
   const one = entry.one;
   const again = () => settle(entry, given);
   if (!allowed()) return void waiting.push(again);
   if (!mine.includes(entry)) return;
   const late = Date.now() >= entry.until;
-  // The pixel of the page may come after us.
+  // The page's pixel may load after this script.
   if (entry.waits) tellPixel(entry, given);
   if (one.twin) one.twin = w.twq.exe ? 'loaded' : failed || (late && d.readyState === 'complete') ? 'blocked' : 'called';
   if (!late && (one.twin === 'called' || entry.waits)) setTimeout(again, LOOK);
@@ -450,7 +455,7 @@ const settle = quietly((entry, given) => {
   if (!entry.until) flush();
 });
 
-// ---- On its way.
+// ---- Sending.
 
 const mine = [];
 let turns = Promise.resolve();
@@ -468,7 +473,8 @@ const post = (more, forGood) => {
   const target = new URL('t?s=' + settings.source, settings.gateway || tag.src || place.href);
   const message = JSON.stringify({v: 1, sent: Date.now(), ...more});
   if (forGood && nav.sendBeacon && nav.sendBeacon(target, message)) return;
-  // Browsers wait for an answer as long as the connection stands: that would hold the turn of every tab.
+  // Browsers wait for a response as long as the connection is open, which would block the other
+  // tabs.
   return fetch(target, {method: 'POST', body: message, credentials: 'include', keepalive: true, signal: quietly(() => AbortSignal.timeout(2e4))()});
 };
 
@@ -476,8 +482,9 @@ const ignore = (called, reason) => {
   if (reason === 'bot' || allowed()) quietly(post)({ignored: [{name: text(called), reason: reason}]});
 };
 
-// Sends what is due of these keys, as much as fits into a message; true if the gateway took it.
-// What failed goes behind the rest, and in ever smaller company: perhaps it is the reason.
+// Sends the due conversions of these keys, as many as fit into a message; returns whether the
+// gateway accepted them. Failed conversions move to the end of the queue, and are sent in ever
+// smaller groups, because one of them may be the cause.
 const send = async (keys, leaving, forGood) => {
   const click = untold;
   const moment = Date.now();
@@ -502,10 +509,10 @@ const send = async (keys, leaving, forGood) => {
     entry.until = 0;
     put(entry.key, JSON.stringify(entry));
   });
-  // Whoever else answers (a proxy, a hotel's network) has decided nothing.
+  // A response from elsewhere (a proxy, a hotel's network) decides nothing.
   if (!(await asking).headers.get('twite-verdict')) throw 0;
   found.forEach((entry) => { delete box[entry.key]; });
-  // Unless it was taken back meanwhile.
+  // Unless consent was withdrawn meanwhile.
   if (click && click === untold) untold = void put('twite.click', written(click));
   return true;
 };
@@ -513,13 +520,13 @@ const send = async (keys, leaving, forGood) => {
 const sendAll = async () => {
   if (!await send(queued())) return;
   failures = 0;
-  // Another tab's turn is next: it learns after a moment of what has left the queue.
+  // Then another tab's turn comes. A moment later, that tab knows what has left the queue.
   await new Promise((done) => setTimeout(done, LOOK));
   await sendAll();
 };
 
-// One at a time, and one tab at a time, so that nothing is sent by two. Where storage is blocked,
-// locks are, too.
+// One request at a time, and one tab at a time, so that no conversion is sent twice. Where storage
+// is blocked, locks are blocked, too.
 const flush = quietly(() => {
   if (next || !allowed() || !(queued()[0] || untold)) return;
   next = true;
@@ -527,14 +534,15 @@ const flush = quietly(() => {
     next = false;
     return nav.locks && box.length ? nav.locks.request('twite', sendAll) : sendAll();
   }).catch(() => {
-    // Within a time that doubles, up to a minute.
+    // After a wait that doubles, up to a minute.
     clearTimeout(timer);
     timer = setTimeout(flush, Math.random() * Math.min(6e4, 2e3 * 2 ** failures++));
   });
 });
 
-// The page goes away, or may: what is its own leaves now, whatever X's script does. Where nobody
-// will hear the answer it stays in the queue and is sent again: the gateway knows its id.
+// The page is unloading, or may be: its own conversions are sent now, whatever X's script does. If
+// no code will receive the response, they stay in the queue and are sent again: the gateway knows
+// their ids.
 const leave = (forGood) => {
   if (!allowed()) return;
   keepClick();
@@ -543,7 +551,7 @@ const leave = (forGood) => {
   quietly(send)(keys, true, forGood);
 };
 
-// ---- The start.
+// ---- Start.
 
 const calls = (w.twite || {}).q || [];
 quietly(() => {

@@ -1,11 +1,12 @@
-// The last step: whatever a template can reach is frozen, and no way leads to a constructor or to the
-// global object. Loops inside the engine that no time limit can interrupt are bounded.
+// The last step: freeze everything that a template can reach, and remove every path to a
+// constructor or to the global object. Loops inside the engine that no time limit can interrupt are
+// bounded.
 
 const LONGEST_ARRAY = 1000000;
-const LONGEST_TEXT = 16777216; // characters; memory holds no more
-const MOST_COMPARED = 100000000; // characters of a text times those of what is sought in it
+const LONGEST_TEXT = 16777216; // characters; memory cannot hold more
+const MOST_COMPARED = 100000000; // characters of a text times those of the searched text
 
-// A page's, of long ago: each copies the whole text.
+// Old methods for web pages, each of which copies the whole text.
 const AS_HTML = [
   'anchor', 'big', 'blink', 'bold', 'fixed', 'fontcolor', 'fontsize', 'italics', 'link', 'small', 'strike', 'sub', 'sup',
 ];
@@ -43,7 +44,7 @@ function boundArrays() {
         if (typeof given[0] !== 'string' || given[0].length < 200 || !Array.isArray(this)) {
           return apply(native, this, given);
         }
-        // Two long texts are compared in one step: look at them one by one.
+        // The engine compares two long texts in one step, so compare them character by character.
         let at = given.length > 1 ? Math.trunc(Number(given[1])) || 0 : step > 0 ? 0 : this.length - 1;
         if (at < 0) at += this.length;
         at = step > 0 ? Math.max(0, at) : Math.min(at, this.length - 1);
@@ -63,7 +64,7 @@ function boundArrays() {
       return apply(fill, this, [value, from, to]);
     },
   }.fill);
-  // Not among the methods that Google lists, and unbounded.
+  // Google does not list these methods, and they are unbounded.
   for (const name of ['copyWithin', 'flat', 'flatMap', 'toLocaleString', 'toReversed', 'toSorted', 'toSpliced', 'with']) {
     delete methods[name];
   }
@@ -75,14 +76,15 @@ function equal(one, text) {
   return one === text;
 }
 
-// What sort does without a function, but with steps.
+// sort without a function, but with steps.
 function inOrder(one, other) {
   const [a, b] = [String(one), String(other)];
   spend(Math.min(a.length, b.length));
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-// Each method takes its text, and what it is given as a text, first: what is no text counts by what it becomes.
+// Each method first converts its text and its arguments to texts. For other values, the converted
+// text counts.
 function boundTexts() {
   const methods = String.prototype;
   const bound = (name, act) => {
@@ -113,7 +115,8 @@ function boundTexts() {
       const found = sought instanceof RegExp ? sought : comparable(text, sought);
       if (typeof replacement === 'function') return native(found, replacing((given) => String(replacement(...given))));
       const plain = String(replacement);
-      // Where even one for each character makes no long text, the engine may do it all by itself.
+      // If even one replacement per character gives no long text, the engine may do the work in one
+      // step.
       if (plain.length * (text.length + 1) > MUCH || indexIn(plain, '$', 0) >= 0) {
         return native(found, replacing((given) => substituted(plain, given)));
       }
@@ -137,7 +140,7 @@ function boundTexts() {
     }
     return text;
   });
-  // What is no expression is made one each time.
+  // Values that are not regular expressions are converted each time.
   for (const name of ['match', 'matchAll', 'search']) {
     bound(name, (native, _, [sought]) => {
       if (sought === undefined || sought instanceof RegExp) return native(sought);
@@ -149,7 +152,7 @@ function boundTexts() {
   for (const name of ['startsWith', 'endsWith']) {
     bound(name, (native, _, [sought, at]) => (at === undefined ? native(String(sought)) : native(String(sought), at)));
   }
-  // Not among the methods that Google lists, and none looks at the clock.
+  // Google does not list these methods, and none of them checks the time.
   for (const name of ['normalize', 'localeCompare', 'toWellFormed', 'isWellFormed', ...AS_HTML]) delete methods[name];
   delete RegExp.prototype.compile;
 }
@@ -166,7 +169,7 @@ function boundNumbers() {
   }
 }
 
-// What is sought in a text, as a text. The engine compares at each place, and looks at no clock.
+// The searched text. The engine compares at each position without a check of the time.
 function comparable(text, sought) {
   const plain = String(sought);
   if (text.length * plain.length > MOST_COMPARED) throw new RangeError('the texts are too long to compare');
@@ -174,14 +177,14 @@ function comparable(text, sought) {
   return plain;
 }
 
-// What a text becomes must have an end before it is made: where memory runs out in the midst, the engine
-// goes on to the end of what it was at.
+// The size of a result must be bounded before it is built: if memory runs out in the middle, the
+// engine continues to the end of the operation.
 function spendOnText(size) {
   if (size > LONGEST_TEXT) throw new RangeError('the text is too long');
   spend(size);
 }
 
-// For a replacement that may be long, or longer each time.
+// For a replacement that may be long, or grow.
 function replacing(make) {
   let size = 0;
   return (...given) => {
@@ -193,7 +196,7 @@ function replacing(make) {
   };
 }
 
-// ECMAScript's GetSubstitution; `given` is what a function in the replacement's place is called with.
+// ECMAScript's GetSubstitution; `given` are the arguments of a replacement function.
 function substituted(replacement, given) {
   const last = given.length - 1;
   const groups = typeof given[last] === 'object' ? given[last] : undefined;
@@ -232,7 +235,7 @@ function orEmpty(captured) {
   return captured === undefined ? '' : String(captured);
 }
 
-// What goes on with an iterator: a loop of the engine's own, for as long as the iterator likes. Google
+// Methods that consume an iterator: a loop in the engine, as long as the iterator continues. Google
 // lists none of them.
 function withoutIteratorHelpers() {
   for (const key of Reflect.ownKeys(Iterator.prototype)) {
@@ -240,7 +243,8 @@ function withoutIteratorHelpers() {
   }
 }
 
-// What ends an endless step is swallowed by them, as no other exception is, and the next step begins.
+// These methods swallow the exception that ends an endless step, unlike any other exception, and
+// begin the next step.
 function withoutAsyncGenerators() {
   const prototype = Object.getPrototypeOf(Object.getPrototypeOf((async function* () {})()));
   for (const name of ['next', 'return', 'throw']) Reflect.deleteProperty(prototype, name);
@@ -254,7 +258,7 @@ function boundCalls() {
       return apply(native, this, [self, given]);
     },
   }.apply);
-  // The engine's own frees what it has not filled yet, where memory runs out in it.
+  // The engine's own method frees elements that it has not filled yet, if memory runs out.
   define(Function.prototype, 'bind', {
     bind(self, ...given) {
       const target = this;
@@ -267,8 +271,8 @@ function define(object, name, value) {
   Object.defineProperty(object, name, { value, writable: true, enumerable: false, configurable: true });
 }
 
-// A frozen property of a prototype would forbid the assignment on every object below it: a setter
-// that gives the object a property of its own allows it again.
+// A frozen property of a prototype would forbid the assignment on every object below it. A setter
+// that creates an own property allows the assignment.
 function allowOverride(prototype) {
   for (const key of Reflect.ownKeys(prototype)) {
     const found = Object.getOwnPropertyDescriptor(prototype, key);
@@ -285,7 +289,7 @@ function allowOverride(prototype) {
   }
 }
 
-// Everything that code without a single global name can reach by syntax.
+// Everything that code can reach by syntax, without a global name.
 function roots() {
   function* generator() {}
   async function later() {}
@@ -338,7 +342,7 @@ function harden() {
   allowOverride(Object.prototype);
   for (const one of found) if (one instanceof Error || one === Error.prototype) allowOverride(one);
   for (const key of Reflect.ownKeys(globalThis)) Reflect.deleteProperty(globalThis, key);
-  // What the setters above brought is reachable as well.
+  // Values that the setters above return can be reached, too.
   for (const one of reachable()) Object.freeze(one);
   for (const one of found) Object.freeze(one);
 }

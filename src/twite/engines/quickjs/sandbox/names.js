@@ -1,13 +1,14 @@
-// Names of hosts beyond ASCII, as UTS 46 brings them to Punycode: NFKC and lower case stand for its
-// table of mappings, the engine's own character classes for that of what is not allowed.
+// Host names beyond ASCII, converted to Punycode by UTS 46. NFKC and lower case replace its mapping
+// tables; the engine's character classes replace its table of disallowed characters.
 
 const LONGEST_NAME = 1000;
 const IGNORED = /[\u00ad\u034f\u180b-\u180f\u200b\u2060-\u2064\u206a-\u206f\ufe00-\ufe0f\ufeff\u{e0100}-\u{e01ef}]/gu;
-const DOTTED = /[\u2024-\u2026\u2488-\u249b\u33c2\u33c7\u33d8\ufe19\ufe30\ufe52\u{1f100}]/u; // a dot among others
+const DOTTED = /[\u2024-\u2026\u2488-\u249b\u33c2\u33c7\u33d8\ufe19\ufe30\ufe52\u{1f100}]/u; // a dot among other characters
 const DOTS = /[\u3002\uff0e\uff61]/g;
 const NOT_ALLOWED = /[\p{Cc}\p{Cf}\p{Cn}\p{Co}\p{Cs}\p{Z}\u2ff0-\u2fff\ufffc\ufffd]/u;
 const JOINERS = /[\u200c\u200d]/g;
-// A joiner is allowed after a virama (RFC 5892, A.1 and A.2), and a non-joiner inside a word that joins.
+// A joiner is allowed after a virama (RFC 5892, A.1 and A.2), a non-joiner also inside a word whose
+// letters join.
 const VIRAMA = '[\\u094d\\u09cd\\u0a4d\\u0acd\\u0b4d\\u0bcd\\u0c4d\\u0ccd\\u0d4d\\u0dca\\u0e3a\\u0f84\\u1039\\u17d2]';
 const JOINS = '[\\p{Script=Arabic}\\p{Script=Syriac}]';
 const JOINED = new RegExp(
@@ -19,7 +20,7 @@ const RIGHT_TO_LEFT = new RegExp(
 );
 const LETTER = /\p{L}/u;
 
-// Undefined for a name that is none. What is ASCII already is not looked into, as the standard has it.
+// Undefined for an invalid name. As in the standard, ASCII names are not checked further.
 function domainToAscii(text) {
   if (/^[\0-\x7f]*$/.test(text)) return text.toLowerCase();
   if (text.length > LONGEST_NAME || /\ufffd/.test(text) || DOTTED.test(text)) return undefined;
@@ -33,7 +34,7 @@ function domainToAscii(text) {
   return labels.join('.');
 }
 
-// Letter by letter: of a whole word, JavaScript makes a last sigma another letter.
+// Letter by letter, because JavaScript changes the final sigma of a whole word to another letter.
 function lowered(text) {
   return Array.from(text, (one) => one.toLowerCase()).join('');
 }
@@ -41,7 +42,7 @@ function lowered(text) {
 function labelToAscii(label) {
   if (label.slice(0, 4) === 'xn--') {
     const plain = punydecoded(label.slice(4));
-    // What it stands for must be what would be written so.
+    // Encoding the decoded label must give the same label.
     if (plain === undefined || /^[\0-\x7f]*$/.test(plain)) return undefined;
     if (lowered(normalized(plain)) !== plain || !isLabel(plain)) return undefined;
     return label;
@@ -59,7 +60,8 @@ function isLabel(label) {
   return !RIGHT_TO_LEFT.test(label) || runsFromRight(label);
 }
 
-// RFC 5893, 2, as far as letters go: such a label begins with one of its own, and has no other.
+// RFC 5893, 2, applied to letters: such a label begins with a letter of its direction, and contains
+// no other.
 function runsFromRight(label) {
   const letters = Array.from(label).filter((one) => regexTest(LETTER, one));
   const first = String.fromCodePoint(label.codePointAt(0));
@@ -100,7 +102,7 @@ function punycode(label) {
   return out;
 }
 
-// RFC 3492, decoding; undefined for what is no Punycode.
+// RFC 3492, decoding; undefined for invalid Punycode.
 function punydecoded(text) {
   const split = text.lastIndexOf('-');
   const points = Array.from(split > 0 ? text.slice(0, split) : '', (char) => char.charCodeAt(0));

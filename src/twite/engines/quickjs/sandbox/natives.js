@@ -1,11 +1,11 @@
-// What the sandbox takes from the engine, once, before any of it can be changed.
+// What the sandbox takes from the engine, once, before a template can change any of it.
 
 const {
   Array, Error, Function, Int32Array, Map, Math, Number, Object, Promise, RangeError, Reflect, RegExp,
   Set, String, Symbol, SyntaxError, TypeError, Uint8Array, WeakMap, JSON, parseInt, decodeURI,
   decodeURIComponent, encodeURI, encodeURIComponent, Iterator, BigInt,
 } = globalThis;
-const evaluate = globalThis.eval; // called by another name it knows no scope of ours
+const evaluate = globalThis.eval; // under another name, eval has no access to the sandbox's scope
 const apply = Reflect.apply;
 const ownProperty = Object.prototype.hasOwnProperty;
 const nativeNormalize = String.prototype.normalize;
@@ -14,15 +14,15 @@ const nativeLastIndexOf = String.prototype.lastIndexOf;
 const nativeTest = RegExp.prototype.test;
 const nativeSource = Function.prototype.toString;
 
-// The engine looks at the clock every 10,000 steps of JavaScript, and one call is one step, however
-// much it does: a long one takes steps for what it does.
-const MUCH = 1000000; // as many steps as make it look
+// The engine checks the time every 10,000 steps of JavaScript, and a call is one step, however long
+// it takes. Long operations therefore execute steps in proportion to their work.
+const MUCH = 1000000; // the number of steps that certainly causes a check
 
 function spend(size) {
   for (let left = size; left > 2000; left -= 100);
 }
 
-// A number from a long text is read in one step.
+// The engine reads a number from a long text in one step.
 function numberOf(value) {
   if (typeof value === 'string') spend(value.length);
   return Number(value);

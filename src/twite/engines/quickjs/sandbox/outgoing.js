@@ -1,4 +1,4 @@
-// The APIs that ask for something: each becomes an effect.
+// The APIs that request something: each request becomes an effect.
 
 const COOKIE_KEYS = {
   domain: 'domain', expires: 'expires', fallbackdomain: 'fallback_domain', httponly: 'http_only',
@@ -18,14 +18,14 @@ function push(effect) {
   current.effects.push(effect);
 }
 
-// An effect that is answered: `settle` is called with the answer.
+// An effect with an answer: `settle` is called with the answer.
 function ask(effect, settle) {
   effect.id = current.nextId++;
   push(effect);
   current.pending.set(effect.id, settle);
 }
 
-// A whole number as effects hold them, 0 for what is none.
+// A whole number in the form of effects; 0 for other values.
 function whole(value) {
   return Math.max(-MOST_WHOLE, Math.min(makeInteger(value) || 0, MOST_WHOLE));
 }
@@ -38,7 +38,7 @@ function asksService(name, given) {
   const promise = timedPromise();
   const sent = copied(given.map((one) => (one === undefined ? null : one)));
   ask({ effect: 'service', name, arguments: sent }, (answer) => {
-    // Some fail with more than a reason: BigQuery with a list.
+    // Some fail with more than a reason: BigQuery returns a list.
     const more = answer.value !== undefined && answer.value !== null;
     if (answer.reason) SandboxPromise.reject(promise, more ? answer.value : { reason: answer.reason });
     else SandboxPromise.resolve(promise, answer.value);
@@ -76,7 +76,7 @@ function sendHttp(address, callback, options, body) {
     fit = fit && regexTest(TOKEN, name) && !regexTest(LINES, headers[name]);
   }
   if (!fit) {
-    // What HTTP cannot say, or would say as something else.
+    // Values that HTTP cannot express, or would change.
     current.later.push(() => settle({ reason: 'failed' }));
     return promise;
   }

@@ -19,7 +19,7 @@ function compiledPolicy(policy) {
   };
 }
 
-// null stands for "everything", so that the usual grant costs no expression.
+// null means "everything", so that the usual grant needs no regular expression.
 function fits(expressions, text) {
   for (let i = 0; i < expressions.length; i++) {
     const one = expressions[i];
@@ -60,7 +60,7 @@ function needPlain(permission) {
   if (granted.plain.indexOf(permission) < 0) deny(permission, '');
 }
 
-// Google's sandbox throws; so do we, and say in the log which permission is missing.
+// Google's sandbox throws. Twite also throws, and logs which permission is missing.
 function deny(permission, what) {
   const text = 'permission denied: ' + permission + (what ? ' (' + what + ')' : '');
   push({ effect: 'log', text, denied: permission });

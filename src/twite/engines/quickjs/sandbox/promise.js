@@ -1,4 +1,5 @@
-// Sandboxed promises: our own, so that no job outlives its turn and each one runs out in time.
+// Sandboxed promises. They replace the engine's, so that no job outlives its turn, and each promise
+// times out.
 
 const PROMISE_LIFE = 5000; // milliseconds, after which a promise that has not settled is rejected
 
@@ -42,12 +43,12 @@ class SandboxPromise {
     return promise.#state === 0;
   }
 
-  // What it was fulfilled with.
+  // The value of a fulfilled promise.
   static value(promise) {
     return promise.#state === 1 ? promise.#value : undefined;
   }
 
-  // What it was rejected with, in an object; nothing where it was not.
+  // The reason of a rejected promise, in an object; undefined for others.
   static rejection(promise) {
     return promise.#state === 2 ? { reason: promise.#value } : undefined;
   }
@@ -95,7 +96,7 @@ class SandboxPromise {
       current.jobs.push(() => SandboxPromise.#react(promise, reaction));
     }
     if (state === 2 && !promise.#heard) {
-      // Looked at once all jobs are done: somebody may still listen by then.
+      // Checked after all jobs, because a handler may be added until then.
       current.rejected.push(() => (promise.#heard ? undefined : { reason: value }));
     }
   }
@@ -112,7 +113,7 @@ class SandboxPromise {
   }
 }
 
-// A promise that is rejected when it has not settled in time.
+// A promise that is rejected if it does not settle in time.
 function timedPromise() {
   const promise = new SandboxPromise();
   current.timers.push({ at: current.now + PROMISE_LIFE, promise });
@@ -150,7 +151,7 @@ const promiseApi = {
   },
 };
 
-// Reject what has run out, and return when the next one will, or null.
+// Reject the promises that have timed out, and return the time of the next timeout, or null.
 function ranOut(run) {
   let next = null;
   run.timers = run.timers.filter((timer) => SandboxPromise.waits(timer.promise));

@@ -1,26 +1,27 @@
-// createRegex: RE2's language on a backtracking engine. What RE2 cannot do (look-around, references
-// back) is refused, what it writes differently is translated; time is bounded by the run's limit.
+// createRegex: RE2's syntax on a backtracking engine. Syntax that RE2 does not support
+// (look-around, back references) is refused; different syntax is translated. The run's limit bounds
+// the time.
 
-// Each class by the first and last characters of its ranges.
+// Each class as the first and last characters of its ranges.
 const CLASSES = {
   alnum: '09AZaz', alpha: 'AZaz', ascii: '\0\x7f', blank: '\t\t  ', cntrl: '\0\x1f\x7f\x7f', digit: '09',
   graph: '!~', lower: 'az', print: ' ~', punct: '!/:@[`{~', space: '\t\r  ', upper: 'AZ', word: '09AZ__az',
   xdigit: '09AFaf',
 };
 const PERLS = { d: '09', s: '\t\n\f\r  ', w: '09AZ__az' };
-// RE2 repeats places, too: each is a group.
+// RE2 also repeats assertions, so each becomes a group.
 const PLACES = { A: '(?:(?<![^]))', z: '(?:(?![^]))', b: '(?:\\b)', B: '(?:\\B)' };
 const LITERALS = { a: 7, f: 12, n: 10, r: 13, t: 9, v: 11 };
 
-// Returns {source, insensitive}, or null for what RE2 would refuse. The engine is to read the source by
-// code points ("u"); what "m" and "s" mean is in it.
+// Returns {source, insensitive}, or null for a pattern that RE2 would refuse. The engine must use
+// code points ("u"); the meaning of "m" and "s" is included in the source.
 function translated(pattern, insensitive) {
   const flags = { i: insensitive, m: false, s: false };
   const names = {};
   let out = '';
   let at = 0;
   let found;
-  // Flags count for the whole pattern where they begin it, and nowhere else.
+  // Flags at the start apply to the whole pattern. Elsewhere, flags are refused.
   while ((found = /^\(\?([ims]*)(?:-([ims]+))?\)/.exec(pattern.slice(at, at + 64)))) {
     if (!found[1] && !found[2]) return null;
     for (const letter of found[1]) flags[letter] = true;
@@ -52,7 +53,7 @@ function translated(pattern, insensitive) {
       if (rest[0] === '.') out += flags.s ? '[^]' : '[^\\n]';
       else if (rest[0] === '^') out += flags.m ? '(?:(?<![^\\n]))' : '(?:^)';
       else if (rest[0] === '$') out += flags.m ? '(?:(?![^\\n]))' : '(?:$)';
-      // Alone they are characters.
+      // Outside of a class or repetition, these are characters.
       else out += /[\]{}]/.test(rest[0]) ? '\\' + rest[0] : rest[0];
       at++;
     }
@@ -69,7 +70,7 @@ function escaped(rest, folds) {
   return one && { text: literal(one.code), size: one.size };
 }
 
-// \Q…\E: as it stands there.
+// \Q…\E: literal text.
 function quoted(pattern, at) {
   if (pattern[at + 1] !== 'Q') return null;
   const end = pattern.indexOf('\\E', at + 2);
@@ -77,7 +78,7 @@ function quoted(pattern, at) {
   return { text: text.replace(/[\\^$.*+?()[\]{}|\/]/g, '\\$&'), size: text.length + (end < 0 ? 2 : 4) };
 }
 
-// A class in brackets. In RE2 a bracket that closes nothing yet is a character.
+// A class in brackets. In RE2, an unmatched closing bracket at the start is a character.
 function classOf(pattern, start, folds) {
   let at = start + 1;
   let out = '[';
@@ -120,7 +121,7 @@ function characterAt(pattern, at) {
   return { code, size: code > 0xffff ? 2 : 1 };
 }
 
-// \d, \S, \pL and the like: what stands in brackets for it.
+// \d, \S, \pL and similar: their content inside brackets.
 function classEscape(rest, folds) {
   let found = /^\\([dsw])/i.exec(rest);
   if (found) return { text: ranges(PERLS[found[1].toLowerCase()], found[1] < 'a', folds), size: 2 };
@@ -139,11 +140,11 @@ function characterEscape(rest) {
     const code = parseInt(found[1] || found[2], 16);
     return code > 0x10ffff ? null : { code, size: found[0].length };
   }
-  // One digit other than 0 would be a reference back.
+  // A single digit other than 0 would be a back reference.
   found = /^\\(0[0-7]{0,2}|[1-7][0-7]{1,2})/.exec(rest);
   if (found) return { code: parseInt(found[1], 8), size: found[0].length };
   if (hasOwn(LITERALS, rest[1])) return { code: LITERALS[rest[1]], size: 2 };
-  // Other letters and digits mean nothing to RE2.
+  // RE2 has no other letters or digits as escapes.
   return /^\\[!-\/:-@[-`{-~\0- \x7f]/.test(rest) ? { code: rest.charCodeAt(1), size: 2 } : null;
 }
 
@@ -151,8 +152,8 @@ function literal(code) {
   return '\\u{' + code.toString(16) + '}';
 }
 
-// The ranges, or all outside of them. Where case does not count, the long s and the sign of Kelvin are s
-// and k, which are inside.
+// The ranges, or everything outside of them. If case is ignored, the long s and the Kelvin sign
+// equal s and k, which are inside.
 function ranges(ends, outside, folds) {
   let out = '';
   let next = 0;
@@ -179,7 +180,7 @@ function createRegex(pattern, flags) {
   }
 }
 
-// What createRegex gave for an invalid pattern, null, fits nothing.
+// null, the result of createRegex for an invalid pattern, matches nothing.
 function testRegex(regex, text) {
   if (!(regex instanceof RegExp)) return false;
   return regexTest(regex, makeString(text));

@@ -1,9 +1,10 @@
-// The APIs of Google's own services: asked for as effects, for whoever has them configured.
+// The APIs of Google's own services: requested as effects, which the caller performs if the
+// services are configured.
 
-const PROJECT = 'GOOGLE_CLOUD_PROJECT'; // what Google's permissions call the container's own project
+const PROJECT = 'GOOGLE_CLOUD_PROJECT'; // the name of the container's own project in permissions
 
-// What is asked for must be what was looked at: objects may answer differently the second time, so
-// that each is copied first, and each text made once.
+// The checked value must be the sent value. Objects may return different values when read again, so
+// each is copied first, and each text is created once.
 function documentPlace(path, options, operation) {
   const text = makeString(path);
   const given = copied(options) || {};
@@ -19,9 +20,9 @@ const SCRIPTS = {
   GTM: 'https://www.googletagmanager.com/gtm.js',
 };
 const COLLECT = 'https://www.google-analytics.com/g/collect';
-const AGAIN = 2; // times that a transaction is tried again where others wrote meanwhile
+const AGAIN = 2; // retries of a transaction after a conflict
 
-// The older form of an API: callbacks in place of a promise.
+// The older form of an API, with callbacks instead of a promise.
 function tell(promise, onSuccess, onFailure) {
   promise.then(
     (value) => { if (typeof onSuccess === 'function') onSuccess(value); },

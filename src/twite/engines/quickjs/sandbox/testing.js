@@ -1,6 +1,6 @@
 // The globals of a template's own tests: mock, mockObject, runCode, assertApi, assertThat, fail.
 
-let bench = null; // the scenario that runs
+let bench = null; // the current scenario
 
 function scenario(text) {
   const { code, now, seed } = JSON.parse(text);
@@ -32,7 +32,7 @@ function scenario(text) {
   return wellFormed(JSON.stringify({ failures, logs }));
 }
 
-// Until nothing is left to happen, promises that run out included.
+// Run until nothing is pending, including promises that time out.
 function settleAll(run) {
   for (let wake = run.now; wake !== null; wake = ranOut(run)) {
     run.now = wake;
@@ -47,7 +47,7 @@ function noted(message, error) {
   bench.failures.push({ message, lines: placesOf(error) });
 }
 
-// Kept as well as thrown: a promise of the template's may swallow what is thrown.
+// Stored as well as thrown, because a promise of the template may swallow the exception.
 function failScenario(message) {
   const failure = new Failure(message === undefined ? 'fail was called' : makeString(message));
   noted(failure.message, failure);
@@ -74,7 +74,7 @@ function runCode(fields) {
   return returned;
 }
 
-// What the template's code gets: mocks and real APIs, each call noted.
+// The APIs that the template's code gets: mocks and real ones. Each call is recorded.
 function required(name) {
   const text = makeString(name);
   const replaced = bench.mocks.get(text);
@@ -83,11 +83,11 @@ function required(name) {
   }
   if (!replaced && !hasOwn(apis, text)) return require(text);
   if (!replaced && typeof apis[text] === 'object') return apis[text];
-  // The mock that stands when the code asks for the API is its own, as in Google's runner: a later
-  // run's does not answer what an earlier run still waits for.
+  // The mock that exists when the code requires the API stays in use, as in Google's runner. A mock
+  // of a later run does not affect an earlier run.
   if (replaced) return spied(text, replaced);
   return spied(text, (...given) => {
-    // Google's own runner has a real request at hand: some header is always there.
+    // Google's runner has a real request, so there is always a header.
     const real = apis[text](...given);
     return text === 'getRequestHeader' && real === undefined ? 'https://example.com/' : real;
   });
@@ -164,7 +164,7 @@ function exactly(actual, wanted) {
   return left.length === 0;
 }
 
-// Each assertion: what must hold of the actual value and the expected ones.
+// Each assertion: the condition on the actual value and the expected ones.
 const ASSERTIONS = {
   isUndefined: (a) => a === undefined,
   isDefined: (a) => a !== undefined,

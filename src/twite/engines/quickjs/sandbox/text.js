@@ -1,4 +1,4 @@
-// Text as bytes, and what is computed from bytes. All pure.
+// Text as bytes, and computations on bytes. All functions are pure.
 
 const ROUND = new Int32Array([
   0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
@@ -47,7 +47,7 @@ function utf8Wide(text) {
   return bytes;
 }
 
-// The WHATWG's decoder: of what is not UTF-8 each longest part that could have begun a character
+// The WHATWG's decoder: each longest part that could begin a character, and is not valid UTF-8,
 // becomes one U+FFFD.
 function fromUtf8(bytes) {
   let text = '';

@@ -1,12 +1,12 @@
-// Runs and their turns. `enter` is the only way in, and is held outside the sandbox alone.
+// Runs and their turns. `enter` is the only entry point, and only code outside the sandbox has it.
 
-let current = null; // the run whose turn it is
+let current = null; // the run of the current turn
 let program = null; // the template's code
 let granted = null; // its permissions
 let kind = 'TAG';
 let limits = { effects: 500, output: 1048576 };
 let suffixes = null; // the Public Suffix List's rules by top-level domain, or null
-let secretKeys = {}; // what hmacSha256 may sign with
+let secretKeys = {}; // the keys of hmacSha256
 let runs = new Map();
 const NOBODY = new Map(); // the listeners of most runs
 let lastRun = 0;
@@ -30,14 +30,15 @@ function boot(text) {
   return 'ready';
 }
 
-// The code begins on the first line of what is evaluated, so that errors name the template's lines.
+// The code begins on the first line of the evaluated text, so that errors have the template's line
+// numbers.
 function load(code) {
   program = wrapped('(require, data)', code);
   return 'ready';
 }
 
-// A function with this body. What closes the body early, to stand outside of it, is refused: then
-// the text of the function is not the text that it was made of.
+// A function with this body. A body that closes the function early, to add code outside of it, is
+// refused: the text of the function would then differ from its source.
 function wrapped(parameters, body) {
   const text = 'function ' + parameters + ' {' + body + '\n}';
   const made = evaluate('"use strict"; (' + text + ')');
@@ -71,7 +72,7 @@ function start(text, eventText) {
   return turn(run, () => {
     run.returned = program(require, fieldsOf(run));
     run.starting = false;
-    // A variable may return a promise: its value is told in the turn that settles it.
+    // A variable may return a promise. Its value is returned in the turn that settles the promise.
     if (SandboxPromise.is(run.returned)) run.returned.then(undefined, () => undefined);
   });
 }
@@ -90,7 +91,7 @@ function resume(id, text) {
     const { answers, now } = parsed(text);
     run.now = now;
     run.starting = false;
-    run.call.browser_pixels = false; // the response has left
+    run.call.browser_pixels = false; // the response has been sent
     for (const answer of answers) {
       if (answer.type !== undefined) told(run, answer);
       else answered(run, answer);
@@ -132,7 +133,7 @@ function turn(run, act) {
   return toldOf(run, wake);
 }
 
-// All that is ready, jobs before what was called later.
+// Run everything that is ready: jobs before functions called later.
 function drain(run) {
   for (;;) {
     const act = run.jobs.length ? run.jobs.shift() : run.later.shift();
@@ -141,7 +142,8 @@ function drain(run) {
   }
 }
 
-// Bind a function to another event's data; `boundTo` is the effect that runs the container for it.
+// Bind a function to another event's data; `boundTo` is the effect that runs the container for this
+// event.
 function within(eventText, boundTo, act) {
   const before = [current.eventText, current.event, current.boundTo];
   current.eventText = eventText;
@@ -159,11 +161,12 @@ function failed(run, error) {
   try {
     run.line = placesOf(error).find((line) => line < 50000) || null;
   } catch (other) {
-    run.line = null; // what was thrown does not let itself be looked at
+    run.line = null; // the thrown value cannot be read
   }
 }
 
-// The lines of a trace, the innermost first; `SCENARIO_LINE` in context.py says whose they are.
+// The lines of a trace, the innermost first; `SCENARIO_LINE` in context.py shows to which code they
+// belong.
 function placesOf(error) {
   const stack = error !== null && typeof error === 'object' ? String(error.stack || '') : '';
   return Array.from(stack.matchAll(/<input>:(\d+)/g), (place) => Number(place[1]));
@@ -177,14 +180,15 @@ function described(error) {
   }
 }
 
-// What the engine throws when the memory limit is passed: an error, or nothing that can be shown.
+// What the engine throws when the memory limit is exceeded: an error, or a value that cannot be
+// shown.
 function isOutOfMemory(reason) {
   const words = described(reason);
   return words === 'InternalError: out of memory' || words === 'thrown: [uninitialized]';
 }
 
-// A rejection that nobody caught does not end the run, as in Google's sandbox; it is said. Only the
-// memory limit does: a promise must not hide that it was passed.
+// An unhandled rejection does not end the run, as in Google's sandbox, but is logged. Only the
+// memory limit ends the run: a promise must not hide it.
 function unheard(run, reason, effects = run.effects) {
   const shown = reason instanceof Error ? described(reason) : valueApis.JSON.stringify(reason) || described(reason);
   effects.push({ effect: 'log', text: 'a rejected promise that nothing caught: ' + shown, own: true });
@@ -209,7 +213,7 @@ function toldOf(run, wake) {
   return JSON.stringify({ run: run.id, error: 'more than ' + limits.output + ' characters of effects' });
 }
 
-// Half of a character, which JSON writes as an escape, is nothing that others could read.
+// Half of a surrogate pair, which JSON writes as an escape, cannot be read by others.
 function wellFormed(text) {
   if (text.indexOf('\\ud') < 0) return text;
   return text.replace(/\\(?:u(d[89a-f][0-9a-f]{2})|.)/g, (escape, half) => (half ? '\\ufffd' : escape));
@@ -223,7 +227,7 @@ function tellReturned(run, turn) {
     else if (rejection) unheard(run, rejection.reason, turn.effects);
     turn.returned = orUndefined(copied)(SandboxPromise.value(run.returned));
   } else turn.returned = orUndefined(copied)(run.returned);
-  run.returned = undefined; // told once
+  run.returned = undefined; // reported once
 }
 
 function acted(act, first, second) {
@@ -239,8 +243,9 @@ function acted(act, first, second) {
   }
 }
 
-// What is thrown out of here is shown by the binding: it asks its toString, with no limit, while all
-// of Python waits. So nothing comes out that a template threw, but "!", its words and its trace.
+// The binding converts a thrown value by its toString, without a limit and while all of Python
+// waits. So no value that a template threw leaves this function, only "!", its message and its
+// trace.
 function enter(act, first, second) {
   try {
     return acted(act, first, second);
@@ -254,6 +259,6 @@ function traceOf(error) {
   try {
     return String(error.stack).slice(0, LONGEST_WORDS);
   } catch (other) {
-    return ''; // what does not let itself be looked at
+    return ''; // the value cannot be read
   }
 }

@@ -1,4 +1,4 @@
-// Addresses by the WHATWG's URL Standard, without a base.
+// URLs by the WHATWG's URL Standard, without a base.
 
 const SPECIAL = { 'http:': '80', 'https:': '443', 'ws:': '80', 'wss:': '443', 'ftp:': '21', 'file:': '' };
 const BEYOND = '[^\\x20-\\x7e]';
@@ -46,7 +46,7 @@ function parseAddress(input) {
   if (!scheme) return undefined;
   const url = {
     protocol: scheme[0].toLowerCase(), username: '', password: '', hostname: null, port: '',
-    path: [], opaque: null, search: '', hash: '', bare: '', // a `?` or `#` that nothing follows
+    path: [], opaque: null, search: '', hash: '', bare: '', // a `?` or `#` with nothing after it
   };
   let rest = text.slice(scheme[0].length);
   const special = url.protocol in SPECIAL;
@@ -66,7 +66,8 @@ function parseAddress(input) {
   }
   if (special) rest = rest.replace(/\\/g, '/');
   if (!special && rest[0] !== '/') {
-    // An opaque path's trailing spaces are stripped where nothing follows them; else the last is kept.
+    // Trailing spaces of an opaque path are removed if nothing follows them; otherwise, the last is
+    // kept.
     rest = mark < 0 && hash < 0 ? rest.replace(/ +$/, '') : rest.replace(/ $/, '%20');
     url.opaque = percent(rest, 'control');
     return url;
@@ -226,7 +227,7 @@ function formDecoded(text) {
   return percentDecoded(text.replace(/\+/g, ' '));
 }
 
-// The pairs of a query, decoded; a name that stands more than once holds an array.
+// The pairs of a query, decoded; a name that occurs more than once has an array.
 function queryValues(query) {
   const values = {};
   if (query === '') return values;

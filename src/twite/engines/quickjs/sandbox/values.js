@@ -1,4 +1,4 @@
-// The APIs that compute: no permission, no effect.
+// The APIs that compute: without permissions and effects.
 
 function makeString(value) {
   return typeof value === 'string' ? value : String(value);
@@ -8,7 +8,7 @@ function makeNumber(value) {
   return numberOf(value);
 }
 
-// Google does not say how it rounds; we cut off.
+// Google does not say how it rounds. Twite truncates.
 function makeInteger(value) {
   return Math.trunc(numberOf(value));
 }
@@ -31,7 +31,7 @@ function makeTableMap(rows, keyColumn, valueColumn) {
   return any ? map : null;
 }
 
-// Undefined, where JavaScript would throw.
+// Undefined where JavaScript would throw.
 function orUndefined(act) {
   return (value) => {
     try {
@@ -47,7 +47,7 @@ function ofNumbers(act) {
   return (...given) => act(...given.map(numberOf));
 }
 
-// Of a text, each character is one of what is listed.
+// Whether each character of a text is in a list.
 function ofEach(list) {
   return (object) => {
     if (typeof object === 'string') spend(object.length * 10);
@@ -73,9 +73,9 @@ function copied(value) {
   return JSON.parse(written(value));
 }
 
-// What fails for want of memory has taken long as well, and the code may try it again and again. A
-// function is asked of each value, so that steps are taken: where one thing stands twice in another, and
-// so on, the engine would write, or after memory ran out no longer write, for years.
+// An operation that fails for lack of memory has also taken long, and the code may repeat it. A
+// function is called for each value, so that steps are executed. Without it, a structure in which
+// one object occurs twice in another, and so on, would keep the engine busy for years.
 const asItIs = (key, value) => value;
 
 function written(value) {
@@ -90,10 +90,11 @@ function written(value) {
 }
 
 const MOST_NAMES = 2000;
-const ROOM_OF_NAMES = 8 * MOST_NAMES; // characters; so many different ones have no less
+const ROOM_OF_NAMES = 8 * MOST_NAMES; // characters; this many different names have at least as many
 
-// The engine finds a name by a sum of its characters that anybody can have come out alike: then each
-// takes a step for each of the others, in one call that nothing interrupts. Half a minute for 1 MB.
+// The engine finds a name by a hash that an attacker can make equal for many names. Each lookup
+// then takes a step for every other name, in one call that nothing interrupts: half a minute for 1
+// MB.
 function parsed(value) {
   const text = makeString(value);
   if (text.length > ROOM_OF_NAMES && mayHaveManyNames(text) && hasManyNames(text)) {
@@ -102,12 +103,13 @@ function parsed(value) {
   return JSON.parse(text);
 }
 
-// Quick, and rather yes than no: long lists of the same names are what is mostly read.
+// Fast, and may return true for harmless input: usually, the input is a long list of objects with
+// the same names.
 function mayHaveManyNames(text) {
   const names = new Set();
-  let others = 0; // with an escape or a space in the way
+  let others = 0; // names with an escape or a space
   for (let at = indexIn(text, '":', 0); at >= 0 && names.size + others <= MOST_NAMES; at = indexIn(text, '":', at + 2)) {
-    if (text[at - 1] === '\\' && isEscaped(text, at)) continue; // it stands in a text
+    if (text[at - 1] === '\\' && isEscaped(text, at)) continue; // it is inside a text
     const open = lastIndexIn(text, '"', at - 1);
     if (open < 0 || text[at - 1] === '\\' || text[open - 1] === '\\') others++;
     else names.add(text.slice(open + 1, at));
@@ -123,7 +125,7 @@ function hasManyNames(text) {
   for (let at = indexIn(text, '"', 0); at >= 0; ) {
     let end = indexIn(text, '"', at + 1);
     while (end >= 0 && isEscaped(text, end)) end = indexIn(text, '"', end + 1);
-    if (end < 0) return false; // what is cut off is refused there
+    if (end < 0) return false; // truncated JSON is refused later
     let next = end + 1;
     while (text[next] === ' ' || text[next] === '\n' || text[next] === '\r' || text[next] === '\t') next++;
     if (text[next] === ':') names.add(text.slice(at + 1, end));
@@ -147,7 +149,7 @@ function toBase64(input, options) {
   return base64(utf8(makeString(input)), !!(options && options.urlEncoding));
 }
 
-// sfc32, seeded by the run: the same run draws the same numbers.
+// sfc32, seeded by the run: the same run gets the same numbers.
 function draw(run) {
   if (run.chance === null) {
     const seed = run.call.seed;
@@ -164,7 +166,7 @@ function draw(run) {
   return (t >>> 0) / 4294967296;
 }
 
-// A whole number of the two and those between, whichever is the greater, in texts as well.
+// A whole number between two bounds (inclusive, in either order, also as texts).
 function generateRandom(min, max) {
   const ends = [Number(min), Number(max)];
   const low = Math.ceil(Math.min(...ends));
