@@ -66,7 +66,8 @@ Junit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Wri
 Given = Annotated[str, typer.Option("--data", metavar="JSON", help="The template's fields")]
 Event = Annotated[str, typer.Option("--event", metavar="JSON", help="The event data")]
 Request = Annotated[
-    str, typer.Option("--request", metavar="JSON", help="The request: method, path, headers …")
+    str,
+    typer.Option("--request", metavar="JSON", help="The request as JSON: method, path, headers …"),
 ]
 Told = Annotated[
     str | None,

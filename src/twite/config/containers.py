@@ -107,8 +107,8 @@ def with_secrets(
         raise SettingsError(
             place=f"{path}: {wrong.place}",
             message=(
-                "the inserted secret contains a {{name}} that is not a variable, or is not a "
-                "regular expression where one is needed"
+                "the inserted secret refers to an unknown variable, or is not a valid regular "
+                "expression"
             ),
         )
     return whole

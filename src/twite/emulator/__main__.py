@@ -53,7 +53,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m twite.emulator",
-        description="Stand in for X's Conversion API on loopback.",
+        description="Emulate X's Conversion API on loopback.",
         epilog="Example: python -m twite.emulator --listen 127.0.0.1:0 --switch strict_time=on",
     )
     default = f"{DEFAULT_HOST}:{DEFAULT_PORT}"

@@ -105,7 +105,7 @@ QUESTIONS: Final[Mapping[str, str]] = MappingProxyType(
         "echo_account": "Does the response name the account if a pixel token is used?",
         "sandbox": "Does the sandbox host accept conversions?",
         "pixel_txn": "What does the pixel's txn_id contain for twq('event')?",
-        "tracking_delay": "How long after its first conversion is an event TRACKING?",
+        "tracking_delay": "How long after its first conversion does an event become TRACKING?",
         "checks": "Off: count conversions with as little work as possible, for benchmarks.",
         "log_requests": "How many of the last requests `GET received` lists.",
         "log_bodies": "How many of their bodies are kept, up to 64 MiB.",

@@ -48,7 +48,7 @@ _GONE: Final = "unknown run: the run has ended, or it exceeded a limit"
 _WITH_OTHERS: Final = "the run was lost with its engine process, and is too large to repeat"
 HANGS: Final = "no limit could end a run, so Twite ended its engine process"
 _NOT_ALLOWED: Final = (
-    "the engine process asked for an effect that {permission} does not allow, so Twite ended it"
+    "the engine process requested an effect that {permission} does not allow, so Twite ended it"
 )
 _UNREADABLE: Final = "the engine process sent an invalid response, so Twite ended it"
 _RESPONSE: Final = msgspec.msgpack.Decoder(EngineResponse)

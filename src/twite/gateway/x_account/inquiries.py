@@ -114,7 +114,7 @@ _WORDS: Final = MappingProxyType(
         ),
         RefusalReason.UNREADABLE: RejectionMessage(
             fact="X's response is undocumented",
-            cure="Check that x.api_url and x.oauth_url are X's, and try again later",
+            cure="Check that x.api_url and x.oauth_url are X's URLs, and try again later",
         ),
     }
 )

@@ -185,7 +185,7 @@ def lines_of_the_rest(export: Export) -> Iterator[ReportLine]:
     if noted:
         what = plural(noted, "part")
         yield _left_out_line(
-            "notes", "", Support.DIFFERS, f"the notes on {what} are for people, and are not kept"
+            "notes", "", Support.DIFFERS, f"notes on {what} are comments, which Twite does not keep"
         )
 
 

@@ -1,11 +1,11 @@
--- Statements that PostgreSQL needs in other words than SQLite, or has alone. Those with $1, $2 … add rows
--- given as columns; dialect.py combines them. Rows are locked in the order of their ids, and nobody
--- waits for a lock while another waits for theirs.
+-- Statements that differ from the shared ones, or exist only for PostgreSQL. Those with $1, $2 … add
+-- rows given as columns; dialect.py combines them. All statements lock rows in the order of their ids,
+-- which prevents deadlocks.
 
 -- name: begin
--- A transaction has an id, and from it the ids of what it writes. The row is the proof that it was
--- committed. Another client of a pooler may have left synchronous_commit off. If this machine is cut off, the
--- server ends the transaction soon, and with it the locks.
+-- A transaction has an id, and the ids of its rows derive from it. The row proves that the
+-- transaction was committed. Another client of a pooler may have left synchronous_commit off. If
+-- this machine is cut off, the server soon ends the transaction, and releases its locks.
 WITH setting AS MATERIALIZED (
   SELECT set_config('synchronous_commit', 'on', true) AS value,
     set_config('idle_in_transaction_session_timeout', '15s', true))
@@ -16,39 +16,39 @@ FROM setting WHERE setting.value = 'on'
 RETURNING id;
 
 -- name: more_ids
--- A transaction that needs more ids than its group has.
+-- Ids for a transaction that needs more than its group has.
 SELECT greatest(extract(epoch FROM clock_timestamp())::bigint - 1767225600, 0) << 23
   | ((nextval('id_group') & 4095) << 11);
 
 -- name: confirm
--- Fails where the transaction was committed, waits where it is being committed.
+-- Fails if the transaction was committed, and waits while it is being committed.
 INSERT INTO transaction_mark (id) VALUES (:id) ON CONFLICT DO NOTHING RETURNING id;
 
 -- name: forget_marks
--- Nobody asks for those of an hour ago any more.
+-- Delete marks of more than an hour ago, which no node looks for any more.
 DELETE FROM transaction_mark WHERE id IN (
   SELECT id FROM transaction_mark
   WHERE id < (extract(epoch FROM clock_timestamp())::bigint - 1767225600 - 3600) << 23
   LIMIT :limit FOR UPDATE SKIP LOCKED);
 
 -- name: try_to_prune
--- One node prunes at a time.
+-- Let one node at a time prune.
 SELECT pg_try_advisory_xact_lock(7459, 0);
 
 -- name: next_keys
--- Dedup keys in their order.
+-- Dedup keys in order.
 SELECT key, delivery FROM dedup WHERE key > :after ORDER BY key LIMIT :limit;
 
 -- name: forget_keys
--- Keys whose conversions are forgotten, unless others have taken them since the walk read them. Those
--- that are being taken are left for the next walk.
+-- Delete the keys of pruned conversions, unless others have claimed them since the walk read them.
+-- Keys that are being claimed are left for the next walk.
 DELETE FROM dedup WHERE key IN (
   SELECT key FROM dedup WHERE key = ANY (:keys::uuid[]) AND delivery < :before
     AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = dedup.delivery)
   ORDER BY key FOR UPDATE SKIP LOCKED);
 
 -- name: read_deployment
--- Who this deployment is, for what reads the salt.
+-- The identity of this deployment, for readers that need the salt.
 SELECT salt, epoch, 1, 0, 1 FROM deployment;
 
 -- name: schema_version
@@ -56,16 +56,17 @@ SELECT salt, epoch, 1, 0, 1 FROM deployment;
 SELECT max(version) FROM schema_version;
 
 -- name: change_version
--- Whether a copy is old.
+-- The current version of a copy.
 SELECT version FROM change WHERE what = :what;
 
 -- name: note_change
--- Copies are old from here on.
+-- Mark all copies as outdated.
 INSERT INTO change AS known (what, version) VALUES (:what, 1)
 ON CONFLICT (what) DO UPDATE SET version = known.version + 1;
 
 -- name: news
--- The versions of all copies, and the pixels with ready deliveries: one look at an index for each event.
+-- The versions of all copies, and the pixels with ready deliveries: one index lookup for each
+-- event.
 SELECT (SELECT json_object_agg(what, version)::text FROM change),
   (SELECT coalesce(json_agg(DISTINCT lane.pixel), '[]')::text FROM lane
    WHERE lane.pixel = ANY (:pixels::text[])
@@ -75,31 +76,32 @@ SELECT (SELECT json_object_agg(what, version)::text FROM change),
           WHERE outbox.lane = lane.id AND state = 'queued' AND due_at IS NULL LIMIT 1));
 
 -- name: lock_name
--- One request after another under the same name.
+-- Process requests with the same idempotency key one after the other.
 SELECT pg_advisory_xact_lock(7455, hashtext(name)) FROM unnest(:names::text[]) AS name ORDER BY name;
 
 -- name: lock_directory
--- One change of users and keys after another.
+-- Change users and keys one after the other.
 SELECT pg_advisory_xact_lock(7456, 0);
 
 -- name: lock_deeds
--- The hash of an entry is over the one before.
+-- Append audit entries one after the other, because the hash of an entry covers the one before.
 SELECT pg_advisory_xact_lock(7457, 0);
 
 -- name: lock_rejections
--- One after another has a place in the ring of an account.
+-- Assign places in the ring buffer of an account one after the other.
 SELECT pg_advisory_xact_lock(7460, hashint8(:account));
 
 -- name: lock_ring
--- All are written anew: nobody adds any meanwhile.
+-- Lock the rejections, because all of them are written again.
 LOCK TABLE rejection IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: lock_ignored
--- All are written anew: nobody counts any meanwhile.
+-- Lock the counts, because all of them are written again.
 LOCK TABLE ignored IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: to_cut
--- See the shared statement. Locked: another person's data may be cut from it at the same time.
+-- See the shared statement. Locked, because the data of another person may be erased from it at the
+-- same time.
 SELECT body, refusals, unfired FROM submission WHERE id = :submission FOR UPDATE;
 
 -- name: names_of_event
@@ -107,19 +109,20 @@ SELECT body, refusals, unfired FROM submission WHERE id = :submission FOR UPDATE
 SELECT pixel, event FROM lane WHERE id = :event;
 
 -- name: add_lane
--- A pixel and event; no row where another transaction has just added them.
+-- Add a pixel and event; no row if another transaction has just added them.
 WITH new AS (
   INSERT INTO lane (pixel, event) VALUES (:pixel, :event) ON CONFLICT DO NOTHING RETURNING id)
 SELECT id FROM new UNION ALL SELECT id FROM lane WHERE pixel = :pixel AND event = :event LIMIT 1;
 
 -- name: add_account
--- A source and pixel; no row where another transaction has just added them.
+-- Add a source and pixel; no row if another transaction has just added them.
 WITH new AS (
   INSERT INTO account (source, pixel) VALUES (:source, :pixel) ON CONFLICT DO NOTHING RETURNING id)
 SELECT id FROM new UNION ALL SELECT id FROM account WHERE source = :source AND pixel = :pixel LIMIT 1;
 
 -- name: take_keys
--- Keys that nobody has are taken; the others are locked. Sorted, each once: so there is no deadlock.
+-- Claim free keys, and lock the others. Each key occurs once, in sorted order, which prevents
+-- deadlocks.
 INSERT INTO dedup (key, delivery, at)
 SELECT key, delivery, at FROM unnest(:keys::uuid[], :deliveries::bigint[], :ats::bigint[])
   AS wanted (key, delivery, at) ORDER BY key
@@ -127,22 +130,22 @@ ON CONFLICT (key) DO UPDATE SET delivery = excluded.delivery WHERE false
 RETURNING key;
 
 -- name: holdings
--- Who has keys, since when, and where they are in the outbox.
+-- The holders of keys, with the time of receipt and the state in the outbox.
 SELECT dedup.key, dedup.delivery, dedup.at, outbox.state
 FROM dedup LEFT JOIN outbox ON outbox.id = dedup.delivery WHERE dedup.key = ANY (:keys::uuid[]);
 
 -- name: lock_keys
--- Who has keys; nobody else takes them meanwhile.
+-- The holders of keys, locked so that no other transaction claims the keys meanwhile.
 SELECT key, delivery FROM dedup WHERE key = ANY (:keys::uuid[]) ORDER BY key FOR UPDATE;
 
 -- name: hand_over_keys
--- Keys go to other deliveries; they are locked.
+-- Assign keys to other deliveries; the keys are locked.
 UPDATE dedup SET delivery = taken.delivery, at = taken.at
 FROM unnest(:keys::uuid[], :deliveries::bigint[], :ats::bigint[]) AS taken (key, delivery, at)
 WHERE dedup.key = taken.key;
 
 -- name: holder
--- See the shared statement. The delivery is locked: it cannot be claimed or settled meanwhile.
+-- See the shared statement. The delivery is locked, so it cannot be claimed or settled meanwhile.
 SELECT conversion.body, consent.evidence, waiting.reason,
   conversion.suppressed IS NOT NULL OR discarded.delivery IS NOT NULL, submission.received_at,
   waiting.state, waiting.ambiguous_since IS NOT NULL
@@ -154,54 +157,54 @@ LEFT JOIN discarded ON discarded.delivery = conversion.id
 WHERE conversion.id = :delivery;
 
 -- name: add_submissions
--- Requests as they came.
+-- Add requests as received.
 INSERT INTO submission (
   id, receipt, source, door, received_at, first, entries, body, refusals, unfired)
 SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
   $7::bigint[], $8::bytea[], $9::bytea[], $10::bytea[]);
 
 -- name: add_conversions
--- Conversions in canonical form.
+-- Add conversions in canonical form.
 INSERT INTO conversion (id, submission, lane, conversion_id, body, suppressed, checksum)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bytea[], $6::text[],
   $7::bigint[]);
 
 -- name: add_deliveries
--- Deliveries, ready to be sent.
+-- Add deliveries that are ready to be sent.
 INSERT INTO outbox (id, lane, account, received_at, state)
 SELECT *, 'queued' FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]);
 
 -- name: add_held
--- Deliveries that a person must release before they are sent.
+-- Add deliveries that a user must release before they are sent.
 INSERT INTO outbox (id, lane, account, received_at, rested_at, reason, state)
 SELECT *, 'held' FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
   $6::text[]);
 
 -- name: add_consents
--- What was decided about consent.
+-- Add consent decisions.
 INSERT INTO consent (delivery, evidence) SELECT * FROM unnest($1::bigint[], $2::bytea[]);
 
 -- name: add_suppressions
--- Where suppressed conversions are found.
+-- List suppressed conversions by key.
 INSERT INTO suppression (key, delivery) SELECT * FROM unnest($1::bytea[], $2::bigint[]);
 
 -- name: add_called
--- What people call deliveries of tags.
+-- Store the ids that users know for deliveries of tags.
 INSERT INTO called (delivery, name) SELECT * FROM unnest($1::bigint[], $2::text[]);
 
 -- name: add_flagged
--- Amounts that are remarkable.
+-- Store remarks on unusual amounts.
 INSERT INTO flagged (delivery, kind, value, currency, usual)
 SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[]);
 
 -- name: add_sightings
--- Conversion ids on their way.
+-- Add conversion ids by path.
 INSERT INTO sighting (at, lane, way, conversion_id, email_mark, phone_mark, click_mark)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
   $7::bigint[]);
 
 -- name: add_rejections
--- What was rejected. The oldest of an account makes room for one too many.
+-- Add rejections. A new row overwrites the account's oldest if there are too many.
 INSERT INTO rejection (id, at, nth, account, told)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[])
   AS new (id, at, nth, account, told) ORDER BY id
@@ -209,7 +212,7 @@ ON CONFLICT (id) DO UPDATE SET at = excluded.at, nth = excluded.nth, account = e
   told = excluded.told;
 
 -- name: add_tally
--- Add to what accounts have counted.
+-- Add to the counts of accounts.
 INSERT INTO tally AS known (slot, account, received, delivered, duplicate, suppressed, rejected)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
   $6::bigint[], $7::bigint[])
@@ -220,7 +223,7 @@ ON CONFLICT (account, slot) DO UPDATE SET
   suppressed = known.suppressed + excluded.suppressed, rejected = known.rejected + excluded.rejected;
 
 -- name: count_flow
--- What came and went, added to what is known of its span.
+-- Add traffic to the counts of its span.
 INSERT INTO flow AS known (slot, span, at, account, received, duplicate, suppressed, rejected,
   delivered, buried)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
@@ -233,7 +236,7 @@ ON CONFLICT (span, at, account, slot) DO UPDATE SET
   delivered = known.delivered + excluded.delivered, buried = known.buried + excluded.buried;
 
 -- name: count_waited
--- How long deliveries took, added to what is known of its span.
+-- Add delivery times to the counts of their span.
 INSERT INTO waited AS known (writer, span, at, account, slot, deliveries)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
   $6::bigint[]) AS new (writer, span, at, account, slot, deliveries)
@@ -242,7 +245,7 @@ ON CONFLICT (span, at, account, slot, writer) DO UPDATE SET
   deliveries = known.deliveries + excluded.deliveries;
 
 -- name: count_matched
--- Match keys of new conversions, added to what is known of the day.
+-- Add match keys of new conversions to the counts of the day.
 INSERT INTO matched AS known (slot, day, account, lane, conversions, click, email, phone, pair, two,
   one_short)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
@@ -256,7 +259,7 @@ ON CONFLICT (day, account, lane, slot) DO UPDATE SET
   one_short = known.one_short + excluded.one_short;
 
 -- name: count_flaws
--- What spoilt match keys, added to what is known of the day; the latest is the example.
+-- Add flaws of match keys to the counts of the day; the latest is the example.
 INSERT INTO flaw AS known (slot, day, account, lane, code, times, wins, shape, delivery)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[],
   $6::bigint[], $7::bigint[], $8::text[], $9::bigint[])
@@ -267,29 +270,29 @@ ON CONFLICT (day, account, lane, code, slot) DO UPDATE SET
   delivery = excluded.delivery;
 
 -- name: add_replaced
--- A later copy has its key.
+-- Record that a later copy has the key of a delivery.
 INSERT INTO replaced (delivery, by) VALUES (:delivery, :by)
 ON CONFLICT (delivery) DO UPDATE SET by = excluded.by;
 
 -- name: show_replaced
--- It is found by the key that it had.
+-- List the delivery under its former key.
 INSERT INTO suppression (key, delivery) VALUES (:key, :delivery) ON CONFLICT DO NOTHING;
 
 -- name: deny
--- What is in flight is not to be tried again. `holder` has locked it.
+-- Record that a delivery in flight must not be retried. `holder` has locked it.
 INSERT INTO denied (delivery, at, reason)
 SELECT id, :now, :reason FROM outbox WHERE id = :delivery AND state = 'sending'
 ON CONFLICT DO NOTHING;
 
 -- name: count_repeats
--- The same came again, once for each time a delivery is listed.
+-- Count duplicates, once for each time that a delivery is listed.
 INSERT INTO repeated (delivery, times)
 SELECT value, count(*) FROM unnest(translate(:deliveries, '[]', '{}')::bigint[]) AS value
 GROUP BY value ORDER BY value
 ON CONFLICT (delivery) DO UPDATE SET times = repeated.times + excluded.times;
 
 -- name: count_ignored
--- Something was ignored again, or for the first time; under :other where a day has too many names.
+-- Count ignored items, under :other if a day has too many names.
 INSERT INTO ignored (day, source, door, name, reason, times)
 VALUES (:day, :source, :door, CASE
   WHEN EXISTS (
@@ -300,23 +303,23 @@ VALUES (:day, :source, :door, CASE
 ON CONFLICT (day, source, door, name, reason) DO UPDATE SET times = ignored.times + excluded.times;
 
 -- name: put_ignored
--- How often something was ignored, counted together with what has the same name.
+-- Add a count of ignored items to the row of the same name.
 INSERT INTO ignored (day, source, door, name, reason, times)
 VALUES (:day, :source, :door, :called, :reason, :times)
 ON CONFLICT (day, source, door, name, reason) DO UPDATE SET times = ignored.times + excluded.times;
 
 -- name: forget_request_names
--- The oldest names, a few at a time.
+-- Delete the oldest idempotency keys, a few at a time.
 DELETE FROM request_name WHERE id IN (
   SELECT id FROM request_name WHERE at < :before ORDER BY at LIMIT 8 FOR UPDATE SKIP LOCKED);
 
 -- name: forget_sightings
--- The oldest go.
+-- Delete the oldest sightings.
 DELETE FROM sighting WHERE id IN (
   SELECT id FROM sighting WHERE at < :before ORDER BY at LIMIT :limit FOR UPDATE SKIP LOCKED);
 
 -- name: promote
--- Postponed deliveries whose time has come are ready.
+-- Make postponed deliveries ready when they are due.
 UPDATE outbox SET due_at = NULL
 WHERE id IN (
   SELECT id FROM outbox
@@ -324,7 +327,7 @@ WHERE id IN (
   ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED);
 
 -- name: promote_far
--- Deliveries postponed further than any may be were postponed by another clock: they are ready.
+-- Make deliveries ready whose due time is too far ahead, because another clock set it.
 UPDATE outbox SET due_at = NULL
 WHERE id IN (
   SELECT id FROM outbox
@@ -332,8 +335,8 @@ WHERE id IN (
   LIMIT :limit FOR UPDATE SKIP LOCKED);
 
 -- name: ready_sizes
--- How many bytes each of the ready deliveries of a lane has. They are locked; what another transaction
--- moves is skipped.
+-- The sizes of the ready deliveries of a lane in bytes. They are locked; deliveries that another
+-- transaction moves are skipped.
 SELECT coalesce(json_agg(size), '[]')::text
 FROM (
   SELECT coalesce(length(conversion.body), 0) AS size
@@ -367,7 +370,7 @@ FROM (
   ORDER BY ready.rank, ready.id) AS claimed;
 
 -- name: ready_ids
--- The ready deliveries of a lane by their numbers alone, with or without a conversion; locked.
+-- The ids of the ready deliveries of a lane, with or without a conversion; locked.
 SELECT id FROM outbox
 WHERE lane = :lane AND state = 'queued' AND due_at IS NULL
   AND (ambiguous_since IS NULL OR ambiguous_since >= :ambiguous_after)
@@ -377,37 +380,37 @@ ORDER BY rank, id
 LIMIT :limit FOR UPDATE SKIP LOCKED;
 
 -- name: next_lease
--- A fencing token.
+-- A new fencing token.
 SELECT nextval('lease_number');
 
 -- name: add_lease
--- The claim itself.
+-- Add the lease of a claim.
 INSERT INTO lease (id, node, lane, claimed_at, until, open, deliveries)
 VALUES (:lease, :node, :lane, :claimed_at, :until, :open, :deliveries);
 
 -- name: lock_lease
--- A settlement and an expiry of the same lease are one after the other.
+-- Order a settlement and an expiry of the same lease one after the other.
 SELECT id FROM lease WHERE id = :lease FOR UPDATE;
 
 -- name: lock_deliveries
--- In the order of their ids, as everywhere.
+-- Lock deliveries in the order of their ids, as all statements do.
 SELECT count(*) FROM (
   SELECT id FROM outbox WHERE id = ANY (translate(:deliveries, '[]', '{}')::bigint[])
   ORDER BY id FOR UPDATE) AS locked;
 
 -- name: lapsed_leases
--- Leases of this node past their end, and those that end later than any may. Not those that are
--- being settled.
+-- Expired leases of this node, and leases that end later than allowed, except those that are being
+-- settled.
 SELECT id, lane, claimed_at, deliveries FROM lease
 WHERE node = :node AND (until < :now OR until > :furthest) ORDER BY id FOR UPDATE SKIP LOCKED;
 
 -- name: leases_of_dead_nodes
--- Leases of nodes that are gone.
+-- The leases of nodes that no longer exist.
 SELECT id, lane, claimed_at, deliveries FROM lease
 WHERE NOT EXISTS (SELECT FROM node WHERE node.id = lease.node) ORDER BY id FOR UPDATE SKIP LOCKED;
 
 -- name: still_under
--- The deliveries of a lease that are still under it, as JSON; locked.
+-- The deliveries that are still under a lease, as JSON; locked.
 SELECT coalesce(json_agg(id), '[]')::text, count(*) FROM (
   SELECT id FROM outbox
   WHERE id = ANY (translate(:deliveries, '[]', '{}')::bigint[]) AND lease = :lease
@@ -415,20 +418,21 @@ SELECT coalesce(json_agg(id), '[]')::text, count(*) FROM (
   ORDER BY id FOR UPDATE) AS locked;
 
 -- name: add_attempted
--- What the request held.
+-- Add the deliveries of a request.
 INSERT INTO attempted (delivery, attempt)
 SELECT value, :attempt FROM unnest(translate(:deliveries, '[]', '{}')::bigint[]) AS value
 ON CONFLICT DO NOTHING;
 
 -- name: taken_of
--- When deliveries under a lease were received, as JSON by account.
+-- The times of receipt of deliveries under a lease, as JSON by account.
 SELECT account, json_agg(received_at)::text FROM outbox
 WHERE id = ANY (translate(:deliveries, '[]', '{}')::bigint[]) AND lease = :lease
   AND state = 'sending'
 GROUP BY account;
 
 -- name: count_crashes
--- The sender failed with them; 2 and 5 are SUSPECT and QUARANTINED of twite.domain.delivery.
+-- Count a crash of the sender with deliveries; 2 and 5 are SUSPECT and QUARANTINED of
+-- twite.domain.delivery.
 UPDATE outbox
 SET crashes = CASE
     WHEN :alone THEN greatest(crashes, 2) + 1
@@ -437,13 +441,13 @@ WHERE id = ANY (translate(:deliveries, '[]', '{}')::bigint[]) AND lease = :lease
   AND state = 'sending';
 
 -- name: quarantined
--- Those of a lease with which the sender has failed too often, as JSON.
+-- The deliveries of a lease with too many crashes of the sender, as JSON.
 SELECT coalesce(json_agg(id), '[]')::text, count(*) FROM outbox
 WHERE id = ANY (translate(:deliveries, '[]', '{}')::bigint[]) AND lease = :lease
   AND state = 'sending' AND crashes >= :limit;
 
 -- name: hold_ambiguous
--- Sending again could count twice.
+-- Hold ambiguous deliveries that could count twice if they were sent again.
 UPDATE outbox SET state = 'held', due_at = NULL, reason = :reason, rested_at = :now
 WHERE id IN (
   SELECT id FROM outbox
@@ -451,7 +455,7 @@ WHERE id IN (
   LIMIT :limit FOR UPDATE SKIP LOCKED);
 
 -- name: hold_cautious
--- Ambiguous deliveries of pixels that are not to be sent to again in doubt.
+-- Hold ambiguous deliveries of cautious pixels.
 UPDATE outbox SET state = 'held', due_at = NULL, reason = :reason, rested_at = :now
 WHERE id IN (
   SELECT outbox.id FROM outbox JOIN lane ON lane.id = outbox.lane
@@ -460,7 +464,7 @@ WHERE id IN (
   LIMIT :limit FOR UPDATE OF outbox SKIP LOCKED);
 
 -- name: hold_ready
--- Ready deliveries of one lane that have waited beyond patience.
+-- Hold ready deliveries of one lane that waited too long.
 UPDATE outbox SET state = 'held', reason = :reason, rested_at = :now
 WHERE id IN (
   SELECT id FROM outbox
@@ -469,7 +473,7 @@ WHERE id IN (
   LIMIT :limit FOR UPDATE SKIP LOCKED);
 
 -- name: hold_waiting
--- Postponed deliveries that have waited beyond patience.
+-- Hold postponed deliveries that waited too long.
 UPDATE outbox SET state = 'held', due_at = NULL, reason = :reason, rested_at = :now
 WHERE id IN (
   SELECT id FROM outbox
@@ -478,7 +482,7 @@ WHERE id IN (
   LIMIT :limit FOR UPDATE SKIP LOCKED);
 
 -- name: timed
--- The latest moment on record, the one that was written last, and how far X's clock was ahead of it.
+-- The latest recorded time, the last written time, and the offset of X's clock from it.
 SELECT
   greatest(coalesce((SELECT max(at) FROM attempt), 0),
     coalesce((SELECT received_at FROM submission ORDER BY id DESC LIMIT 1), 0)),
@@ -487,7 +491,7 @@ SELECT
   (SELECT ahead FROM deployment);
 
 -- name: hold_in_doubt
--- What was given up is held: it is perhaps not at fault.
+-- Hold dead letters that may not be at fault.
 UPDATE outbox SET state = 'held', reason = :reason, rested_at = :now
 WHERE id IN (
   SELECT id FROM outbox
@@ -495,7 +499,7 @@ WHERE id IN (
   ORDER BY id FOR UPDATE);
 
 -- name: recall
--- What is held for a reason of ours goes again, each once.
+-- Requeue deliveries that were held for one of Twite's own reasons, each once.
 UPDATE outbox
 SET state = 'queued', due_at = NULL, replayed_at = :now, rested_at = NULL, reason = NULL
 WHERE id IN (
@@ -505,8 +509,8 @@ WHERE id IN (
   ORDER BY id FOR UPDATE);
 
 -- name: replay
--- A person has decided: send them again. That X may have one is forgotten where they are sure; where
--- no try of it is known, it may have it since it came in.
+-- Requeue deliveries at a user's request. If the user is sure, they are no longer ambiguous.
+-- Without a recorded attempt, a delivery is ambiguous since its receipt.
 UPDATE outbox
 SET state = 'queued', due_at = NULL, replayed_at = :now, rested_at = NULL, reason = NULL,
     ambiguous_since = CASE
@@ -520,8 +524,9 @@ WHERE id IN (
   ORDER BY id FOR UPDATE);
 
 -- name: count_discarded
--- Add resting deliveries to what their accounts have suppressed. The others are locked, too: what is
--- not counted here must not rest when the next statement removes what rests.
+-- Add dead and held deliveries to the suppressed counts of their accounts. Others are locked, too:
+-- a delivery that is not counted here must not become dead or held before the next statement
+-- removes such deliveries.
 WITH listed AS MATERIALIZED (
   SELECT account, state FROM outbox WHERE id = ANY (translate(:deliveries, '[]', '{}')::bigint[])
   ORDER BY id FOR UPDATE)
@@ -531,8 +536,8 @@ INSERT INTO tally AS known (account, slot, suppressed)
 ON CONFLICT (account, slot) DO UPDATE SET suppressed = known.suppressed + excluded.suppressed;
 
 -- name: count_withdrawn
--- Add deliveries that are not being sent to what their accounts have suppressed. The others are
--- locked, too: they must not be queued before the next statement removes what is queued.
+-- Add deliveries that are not in flight to the suppressed counts of their accounts. Others are
+-- locked, too: they must not be queued before the next statement removes queued deliveries.
 WITH listed AS MATERIALIZED (
   SELECT account, state FROM outbox WHERE id = ANY (translate(:deliveries, '[]', '{}')::bigint[])
   ORDER BY id FOR UPDATE)
@@ -542,7 +547,7 @@ INSERT INTO tally AS known (account, slot, suppressed)
 ON CONFLICT (account, slot) DO UPDATE SET suppressed = known.suppressed + excluded.suppressed;
 
 -- name: hold_queued
--- A person decides about what was to be sent.
+-- Hold queued deliveries for a user.
 UPDATE outbox SET state = 'held', due_at = NULL, reason = :reason, rested_at = :now
 WHERE id IN (
   SELECT id FROM outbox
@@ -550,20 +555,20 @@ WHERE id IN (
   ORDER BY id FOR UPDATE);
 
 -- name: to_amend
--- A dead or held conversion as it is; locked.
+-- A dead or held conversion before its edit; locked.
 SELECT conversion.lane, lane.pixel, lane.event, conversion.conversion_id, outbox.received_at,
   conversion.body
 FROM outbox JOIN conversion ON conversion.id = outbox.id JOIN lane ON lane.id = conversion.lane
 WHERE outbox.id = :delivery AND outbox.state IN ('held', 'dead') FOR UPDATE OF outbox;
 
 -- name: note_amended
--- What it was.
+-- Store the former conversion.
 INSERT INTO amended (delivery, at, lane, body, note) VALUES (:delivery, :at, :lane, :body, :note)
 ON CONFLICT (delivery, at) DO UPDATE SET lane = excluded.lane, body = excluded.body,
   note = excluded.note;
 
 -- name: to_erase
--- Conversions as they are, for those that go; locked where they wait.
+-- The conversions to erase, as stored; deliveries in the outbox are locked.
 SELECT conversion.id, conversion.lane, lane.pixel, lane.event, conversion.conversion_id,
   conversion.suppressed, submission.received_at, length(conversion.body), waiting.state
 FROM conversion
@@ -575,7 +580,7 @@ LEFT JOIN (
 WHERE conversion.id = ANY (translate(:deliveries, '[]', '{}')::bigint[]);
 
 -- name: deliveries_of_keys
--- The delivery that has each key.
+-- The holder of each key.
 SELECT place, dedup.delivery
 FROM (
   SELECT value AS place, encode(substring(:keys::bytea FROM value * 16 + 1 FOR 16), 'hex')::uuid AS key
@@ -584,7 +589,7 @@ LEFT JOIN dedup ON dedup.key = entry.key
 ORDER BY place;
 
 -- name: copies_of_keys
--- The other deliveries under each key, the latest first: suppressed, or with a later copy in their place.
+-- The other deliveries of each key, the latest first: suppressed, or superseded by a later copy.
 SELECT place, suppression.delivery
 FROM (
   SELECT value AS place, substring(:keys::bytea FROM value * 16 + 1 FOR 16) AS key
@@ -593,7 +598,7 @@ JOIN suppression ON suppression.key = entry.key
 ORDER BY place, suppression.delivery DESC LIMIT :limit;
 
 -- name: accounts
--- The accounts: what was counted, beside what is in the outbox. One statement is one view.
+-- The counts of all accounts, plus the deliveries in the outbox. One statement reads one snapshot.
 SELECT account.source, account.pixel,
   coalesce(counted.received, 0), coalesce(counted.delivered, 0), coalesce(counted.duplicate, 0),
   coalesce(counted.suppressed, 0), coalesce(counted.rejected, 0),
@@ -612,17 +617,17 @@ LEFT JOIN (
 ORDER BY account.source, account.pixel;
 
 -- name: backlog
--- What is pending, by pixel and hour of rank.
+-- The pending deliveries, by pixel and hour of rank.
 SELECT lane.pixel, rank / :hour AS hour, count(*), min(rank), min(received_at)
 FROM outbox JOIN lane ON lane.id = outbox.lane
 WHERE state IN ('queued', 'sending') GROUP BY lane.pixel, hour ORDER BY lane.pixel, hour;
 
 -- name: rejected_so_far
--- How many of an account were rejected, since the beginning.
+-- The total number of rejections of an account.
 SELECT coalesce(sum(rejected), 0)::bigint FROM tally WHERE account = :account;
 
 -- name: flaws
--- What spoilt match keys, by event; shape and delivery are of the latest day.
+-- Flaws of match keys, by event; shape and delivery are from the latest day.
 SELECT account.pixel, coalesce(lane.event, ''), flaw.code, sum(flaw.times)::bigint AS times,
   sum(flaw.wins)::bigint, (array_agg(flaw.shape ORDER BY flaw.day DESC))[1],
   (array_agg(flaw.delivery ORDER BY flaw.day DESC))[1], max(flaw.day)
@@ -633,31 +638,31 @@ WHERE flaw.day >= :since
 GROUP BY account.pixel, lane.event, flaw.code ORDER BY times DESC, 1, 2, 3;
 
 -- name: keep_stragglers
--- What is not settled when its time comes is looked at again.
+-- Add conversions that are not settled when they are due for pruning, to check them again.
 INSERT INTO straggler (delivery)
 SELECT id FROM outbox WHERE id >= :first AND id < :end ON CONFLICT DO NOTHING;
 
 -- name: rested_long
--- Dead and held deliveries that nobody has decided about.
+-- Dead and held deliveries without a user's decision.
 SELECT coalesce(json_agg(id), '[]')::text, count(*) FROM (
   SELECT id FROM outbox
   WHERE state IN ('held', 'dead') AND rested_at < :before ORDER BY rested_at LIMIT :limit) AS old;
 
 -- name: begin_session
--- Somebody signed in, with what they still have.
+-- Add a session, if the user's credentials are unchanged.
 INSERT INTO session (digest, "user", begun_at, seen_at, address, agent)
 SELECT :digest, :user, :begun_at, :seen_at, :address, :agent WHERE EXISTS (
   SELECT 1 FROM "user"
   WHERE name = :user AND password = :password AND code_since IS NOT DISTINCT FROM :code_since);
 
 -- name: looked_through
--- The first of the conversions before one that are looked through.
+-- The first of the conversions to search before one.
 SELECT CASE WHEN count(*) < :limit THEN :floor ELSE min(id) END FROM (
   SELECT id FROM conversion WHERE id < :before AND id >= :floor ORDER BY id DESC LIMIT :limit)
   AS looked;
 
 -- name: payload_heads
--- How the sealed payloads of tags begin, in base64, and how many begin so.
+-- The beginnings of sealed tag payloads in base64, and the number of payloads with each.
 SELECT head, count(*) FROM (
   SELECT substring(encode(conversion.body, 'escape') FROM '"sealed": *"([^"]{8})') AS head
   FROM lane JOIN outbox ON outbox.lane = lane.id JOIN conversion ON conversion.id = outbox.id
@@ -665,23 +670,23 @@ SELECT head, count(*) FROM (
 WHERE head IS NOT NULL GROUP BY head;
 
 -- name: measure_error_group
--- How many deliveries rest for a reason, since when, and whether X may have some.
+-- The number of dead or held deliveries with a reason, since when, and whether X may have some.
 SELECT count(*), min(rested_at), max(rested_at), bool_or(ambiguous_since IS NOT NULL) FROM (
   SELECT rested_at, ambiguous_since FROM outbox
   WHERE state IN ('held', 'dead') AND state = :state AND lane = :lane AND reason = :reason
   LIMIT :limit) AS resting;
 
 -- name: amended_after
--- What people have changed, by the numbers of the deliveries. One with many changes is one row.
+-- Edits by delivery. A delivery with many edits is one row.
 SELECT delivery, string_agg(convert_to(note || ' ', 'UTF8') || body, ' '::bytea) FROM amended
 WHERE delivery > :after GROUP BY delivery ORDER BY delivery LIMIT :limit;
 
 -- name: index_anew
--- VACUUM clears what is left of erased rows and their index entries.
+-- Nothing to do: VACUUM removes the remains of erased rows and their index entries.
 SELECT 1;
 
 -- name: pairs
--- The orders under two ids that overlap counts, the latest first, each with one of its others.
+-- The orders with two ids that `overlap` counts, the latest first, each with one other id.
 WITH
   seen AS MATERIALIZED (
     SELECT
@@ -716,8 +721,8 @@ FROM paired JOIN lane ON lane.id = paired.lane
 ORDER BY first_at DESC, page_id LIMIT :limit;
 
 -- name: overlap
--- Which way conversion ids went, by event and day. A page's id without a server's and a server's
--- without a page's are one order where a mark is the same.
+-- The paths of conversion ids, by event and day. A page's id without a server's and a server's id
+-- without a page's belong to one order if they have an equal mark.
 WITH
   seen AS MATERIALIZED (
     SELECT
@@ -735,7 +740,7 @@ WITH
     FROM seen CROSS JOIN LATERAL (
       VALUES ('email', email_mark), ('phone', phone_mark), ('click', click_mark)) AS mark (kind, mark)
     WHERE mark.mark IS NOT NULL AND server <> (page OR blocked OR pixel_first IS NOT NULL)),
-  -- Spans of 48 hours, each told to its neighbours too: one row a span, however many share a mark.
+  -- Spans of 48 hours, also joined with their neighbors: one row per span, however many rows share a mark.
   by_server AS MATERIALIZED (
     SELECT lane, kind, mark, first_at / :meets_within + near AS span, min(first_at) AS earliest,
       max(first_at) AS latest
@@ -764,24 +769,25 @@ GROUP BY lane.pixel, lane.event, day
 ORDER BY lane.pixel, lane.event, day;
 
 -- name: join_nodes
--- A new gateway; its id is its fencing token.
+-- Add a gateway; its id is its fencing token.
 INSERT INTO node (name, version, accounts, longest_request, until)
 VALUES (:name, :version, :accounts, :longest_request,
   clock_timestamp() + make_interval(secs => :lease::float8))
 RETURNING id;
 
 -- name: know_accounts
--- The accounts in this gateway's settings have changed.
+-- Store the accounts in this gateway's settings.
 UPDATE node SET accounts = :accounts, longest_request = :longest_request WHERE id = :node;
 
 -- name: renew_node
--- The lease goes on. No row: the node was fenced.
+-- Renew the lease. No row: the node was fenced.
 UPDATE node SET until = clock_timestamp() + make_interval(secs => :lease::float8)
 WHERE id = :node RETURNING id;
 
 -- name: fence_nodes
--- Nodes whose last request has ended. Locks the same row as a renewal: one of the two does nothing. A
--- node that has stopped in the middle of a claim has locked its own: the server ends that soon.
+-- Delete nodes whose last request has ended. This locks the same row as a renewal, so one of the
+-- two has no effect. A node that stopped in the middle of a claim has locked its own row; the
+-- server soon ends that transaction.
 DELETE FROM node WHERE id IN (
   SELECT id FROM node
   WHERE until + make_interval(secs => longest_request / 1000.0 + :margin::float8)
@@ -789,21 +795,22 @@ DELETE FROM node WHERE id IN (
   ORDER BY id FOR UPDATE SKIP LOCKED);
 
 -- name: next_fence
--- In how many seconds the first of the nodes will have to be fenced, if it gives no sign of life.
+-- The seconds until the first of the nodes must be fenced if it does not renew its lease.
 SELECT coalesce(extract(epoch FROM min(until + make_interval(secs => longest_request / 1000.0))
   - clock_timestamp())::float8, 3600) + :margin::float8
 FROM node;
 
 -- name: live_nodes
--- Nodes whose lease is in force.
+-- Nodes with a valid lease.
 SELECT id, accounts FROM node WHERE until > clock_timestamp() ORDER BY id;
 
 -- name: lock_leader
--- Nodes share the accounts out one after the other.
+-- Let one node at a time divide the accounts.
 SELECT version FROM ownership WHERE account = '#leader' FOR UPDATE;
 
 -- name: take_accounts
--- Accounts that no node owns. Those of other nodes are not even locked: their claims lock them.
+-- Take accounts without an owner. Those of other nodes are not even locked, because their claims
+-- lock them.
 INSERT INTO ownership AS had (account, node, version)
 SELECT account, :node, 1 FROM unnest(:accounts::text[]) AS account
 WHERE NOT EXISTS (
@@ -813,21 +820,21 @@ ON CONFLICT (account) DO UPDATE SET node = excluded.node, version = had.version 
 WHERE had.node IS NULL OR NOT EXISTS (SELECT FROM node WHERE node.id = had.node);
 
 -- name: own_accounts
--- What this node owns.
+-- The accounts of this node.
 SELECT account FROM ownership WHERE node = :node;
 
 -- name: give_up_accounts
--- For another node to take.
+-- Release accounts for another node.
 UPDATE ownership SET node = NULL, version = version + 1
 WHERE node = :node AND account = ANY (:accounts::text[]);
 
 -- name: leave_nodes
--- A gateway stops in order.
+-- Delete the row of a gateway that stops cleanly.
 DELETE FROM node WHERE id = :node;
 
 -- name: check_owner
--- A claim and a change of ownership, or the end of the node, are one after the other. Once a user has
--- paused a pixel through any gateway, nothing of it is claimed.
+-- Order claims before or after a change of ownership and the end of the node. Once a user has
+-- paused a pixel through any gateway, none of its deliveries is claimed.
 SELECT ownership.version FROM ownership JOIN node ON node.id = ownership.node
 WHERE ownership.account = :account AND node.id = :node AND NOT EXISTS (
   SELECT FROM pause WHERE pixel = :pixel AND event = '' AND reason LIKE :by_user)

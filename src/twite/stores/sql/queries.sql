@@ -1,35 +1,35 @@
--- Every statement that the store runs, each with a name and a sentence. `VALUES (?, …)` is repeated
--- for as many rows as there are.
+-- The statements of the stores, each with a name and a sentence. `VALUES (?, …)` is repeated for each
+-- row.
 
 -- name: read_deployment
--- Who this deployment is, whether the last owner closed the store, how many turns it has seen, and
--- whether a file beside the database has counted them.
+-- The identity of this deployment, whether the last owner closed the store, its number of turns,
+-- and whether an epoch file next to the database counts the turns.
 SELECT salt, epoch, clean, turn, marked FROM deployment;
 
 -- name: progress
--- How far a database is, and the page that says so.
+-- The state of a database, and the page that contains it.
 SELECT salt, turn, commits, (SELECT rootpage FROM sqlite_schema WHERE name = 'deployment')
 FROM deployment;
 
 -- name: opened
--- An owner begins: a new epoch, and not clean until it closes.
+-- A new owner: a new epoch, and not clean until it closes the store.
 UPDATE deployment SET epoch = :epoch, turn = :turn, clean = 0, marked = 1;
 
 -- name: hold_pending
--- Nobody knows what of it was sent.
+-- Hold pending deliveries, because it is unknown which of them were sent.
 UPDATE outbox SET state = 'held', lease = NULL, due_at = NULL, reason = :reason, rested_at = :now
 WHERE state IN ('queued', 'sending');
 
 -- name: drop_leases
--- Nobody holds anything.
+-- Delete all leases.
 DELETE FROM lease;
 
 -- name: closed
--- The owner ends in order.
+-- The owner closes the store cleanly.
 UPDATE deployment SET clean = 1;
 
 -- name: last_ids
--- The highest ids in use; the one writer counts on from here.
+-- The highest ids in use, from which the writer continues.
 SELECT
   (SELECT coalesce(max(id), 0) FROM submission),
   max((SELECT coalesce(max(id), 0) FROM conversion),
@@ -38,19 +38,19 @@ SELECT
   (SELECT coalesce(max(id), 0) FROM attempt);
 
 -- name: read_turn
--- How many claims and settlements there have been, and up to which id conversions have no checksum.
+-- The number of claims and settlements, and the highest conversion id without a checksum.
 SELECT turn, unsummed FROM deployment;
 
 -- name: note_turn
--- There was another commit. It is counted since SQLite writes no page that stays the same.
+-- Count a commit. It is always written, because SQLite does not write unchanged pages.
 UPDATE deployment SET turn = :turn, commits = commits + 1;
 
 -- name: events_of
--- The events under which a pixel, or a tag, has had anything.
+-- All events that a pixel or tag ever had.
 SELECT event FROM lane WHERE pixel = :pixel;
 
 -- name: lanes
--- All lanes, for the writer's memory.
+-- All lanes (pixel and event), for the writer's memory.
 SELECT id, pixel, event FROM lane;
 
 -- name: account_names
@@ -58,44 +58,44 @@ SELECT id, pixel, event FROM lane;
 SELECT id, source, pixel FROM account;
 
 -- name: add_lane
--- A pixel and event seen for the first time.
+-- Add a pixel and event.
 INSERT INTO lane (id, pixel, event) VALUES (?, ?, ?);
 
 -- name: add_account
--- A source and pixel seen for the first time.
+-- Add a source and pixel.
 INSERT INTO account (id, source, pixel) VALUES (?, ?, ?);
 
 -- name: add_submissions
--- Requests as they came.
+-- Add requests as received.
 INSERT INTO submission (
   id, receipt, source, door, received_at, first, entries, body, refusals, unfired)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: fresh_keys
--- The log of keys, for the writer's memory.
+-- The log of dedup keys, for the writer's memory.
 SELECT key, delivery FROM fresh_key ORDER BY delivery;
 
 -- name: log_keys
--- Keys are taken. `keys` holds 16 bytes for each of the deliveries.
+-- Append dedup keys to the log. `keys` has 16 bytes for each of the deliveries.
 INSERT INTO fresh_key (delivery, key)
 SELECT value, substr(:keys, key * 16 + 1, 16) FROM json_each(:deliveries);
 
 -- name: holders
--- Of these keys, those in the table: pairs of (ours, theirs) as JSON.
+-- Those of the given keys that are in the table: pairs of (requester, holder) as JSON.
 SELECT json_group_array(json_array(entry.value, dedup.delivery))
 FROM json_each(:deliveries) AS entry
 CROSS JOIN dedup ON dedup.key = substr(:keys, entry.key * 16 + 1, 16);
 
 -- name: holdings
--- When those who hold keys took them, and where they are in the outbox: as JSON.
+-- For holders of keys, as JSON: the time of receipt, and the state in the outbox.
 SELECT json_group_array(json_array(conversion.id, submission.received_at, outbox.state))
 FROM conversion JOIN submission ON submission.id = conversion.submission
 LEFT JOIN outbox ON outbox.id = conversion.id
 WHERE conversion.id IN (SELECT value FROM json_each(:deliveries));
 
 -- name: holder
--- Of one that holds a key: its body, what was decided about its consent, why it is held, whether it is not
--- sent, when it was received, where it is in the outbox, and whether X may have it.
+-- For one holder of a key: its body, its consent decision, why it is held, whether it is not sent,
+-- its time of receipt, its state in the outbox, and whether X may have it.
 SELECT CAST(conversion.body AS BLOB), consent.evidence, outbox.reason,
   conversion.suppressed IS NOT NULL OR discarded.delivery IS NOT NULL, submission.received_at,
   outbox.state, outbox.ambiguous_since IS NOT NULL
@@ -106,100 +106,100 @@ LEFT JOIN discarded ON discarded.delivery = conversion.id
 WHERE conversion.id = :delivery;
 
 -- name: add_replaced
--- A later copy has its key.
+-- Record that a later copy has the key of a delivery.
 INSERT OR REPLACE INTO replaced (delivery, by) VALUES (:delivery, :by);
 
 -- name: show_replaced
--- It is found by the key that it had.
+-- List the delivery under its former key.
 INSERT OR IGNORE INTO suppression (key, delivery) VALUES (:key, :delivery);
 
 -- name: deny
--- What is in flight is not to be tried again.
+-- Record that a delivery in flight must not be retried.
 INSERT OR IGNORE INTO denied (delivery, at, reason)
 SELECT id, :now, :reason FROM outbox WHERE id = :delivery AND state = 'sending';
 
 -- name: denied
--- What was denied in flight and is not settled.
+-- Deliveries that were denied in flight and are not settled.
 SELECT denied.delivery FROM denied JOIN outbox ON outbox.id = denied.delivery;
 
 -- name: denied_at_rest
--- Of these, those that are in flight no more, with the moment and the reason.
+-- Those of the given deliveries that are no longer in flight, with the time and the reason.
 SELECT denied.delivery, denied.at, denied.reason FROM denied JOIN outbox ON outbox.id = denied.delivery
 WHERE denied.delivery IN (SELECT value FROM json_each(:deliveries)) AND outbox.state <> 'sending';
 
 -- name: merge_keys
--- Keys go from the log's memory into the table, in order.
+-- Move keys from the log to the table, in order.
 INSERT INTO dedup (key, delivery)
 SELECT substr(:keys, key * 16 + 1, 16), value FROM json_each(:deliveries) WHERE true
 ON CONFLICT (key) DO UPDATE SET delivery = excluded.delivery;
 
 -- name: merge_round
--- How far the walk through the key space has come.
+-- The progress of the walk through the key space.
 SELECT bucket, began, low, high FROM merge_round;
 
 -- name: note_merge_round
--- A step of the walk is done.
+-- Record a step of the walk.
 UPDATE merge_round SET bucket = :bucket, began = :began, low = :low, high = :high;
 
 -- name: forget_log
--- The table has them.
+-- Delete keys from the log that the table contains.
 DELETE FROM fresh_key WHERE delivery < :before;
 
 -- name: add_conversions
--- Conversions in canonical form.
+-- Add conversions in canonical form.
 INSERT INTO conversion (id, submission, lane, conversion_id, body, suppressed, checksum)
 VALUES (?, ?, ?, ?, ?, ?, ?);
 
 -- name: add_deliveries
--- Deliveries, ready to be sent.
+-- Add deliveries that are ready to be sent.
 INSERT INTO outbox (id, lane, account, received_at, state)
 VALUES (?, ?, ?, ?, 'queued');
 
 -- name: add_held
--- Deliveries that a person must release before they are sent.
+-- Add deliveries that a user must release before they are sent.
 INSERT INTO outbox (id, lane, account, received_at, rested_at, reason, state)
 VALUES (?, ?, ?, ?, ?, ?, 'held');
 
 -- name: add_consents
--- What was decided about consent.
+-- Add consent decisions.
 INSERT INTO consent (delivery, evidence) VALUES (?, ?);
 
 -- name: add_suppressions
--- Where suppressed conversions are found.
+-- List suppressed conversions by key.
 INSERT INTO suppression (key, delivery) VALUES (?, ?);
 
 -- name: count_repeats
--- The same came again, once for each time a delivery is listed.
+-- Count duplicates, once for each time that a delivery is listed.
 INSERT INTO repeated (delivery, times)
 SELECT value, count(*) FROM json_each(:deliveries) WHERE true GROUP BY value
 ON CONFLICT (delivery) DO UPDATE SET times = times + excluded.times;
 
 -- name: count_received
--- Add to what an account has received.
+-- Add to the received counts of an account.
 UPDATE account
 SET received = received + :received, duplicate = duplicate + :duplicate,
     suppressed = suppressed + :suppressed, rejected = rejected + :rejected
 WHERE id = :account;
 
 -- name: put_sealed
--- A sealed secret, in place of any other of its name.
+-- Store a sealed secret, replacing one of the same name.
 INSERT INTO vault (name, sealed) VALUES (:name, :sealed)
 ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed;
 
 -- name: reseal
--- The same secret under another key, unless it was replaced or forgotten meanwhile.
+-- Store the same secret under another key, unless it was replaced or deleted meanwhile.
 UPDATE vault SET sealed = :sealed WHERE name = :name AND sealed = :was;
 
 -- name: forget_sealed
--- A secret is kept no more.
+-- Delete a secret.
 DELETE FROM vault WHERE name = :name;
 
 -- name: sealed
--- Sealed secrets whose names lie in a span.
+-- The sealed secrets in a range of names.
 SELECT name, sealed FROM vault WHERE name >= :first AND name < :beyond ORDER BY name;
 
 -- name: count_ignored
--- Something was ignored again, or for the first time; under :other where a day has too many names.
+-- Count ignored items, under :other if a day has too many names.
 INSERT INTO ignored (day, source, door, name, reason, times)
 VALUES (:day, :source, :door, CASE
   WHEN EXISTS (
@@ -210,44 +210,45 @@ VALUES (:day, :source, :door, CASE
 ON CONFLICT (day, source, door, name, reason) DO UPDATE SET times = times + excluded.times;
 
 -- name: forget_ignored
--- What was ignored before a day is told no more.
+-- Delete the counts of ignored items from before a day.
 DELETE FROM ignored WHERE day < :before;
 
 -- name: ignored
--- What was ignored from a day on.
+-- The counts of ignored items since a day.
 SELECT day, source, door, name, reason, times FROM ignored WHERE day >= :since
 ORDER BY day, source, door, name, reason;
 
 -- name: ignored_names
--- What was ignored, by name.
+-- The names of ignored items.
 SELECT DISTINCT name FROM ignored;
 
 -- name: forget_all_ignored
--- All of it goes at once, and is overwritten: the rows were in the order of their names.
+-- Delete all counts, so that erased names are overwritten: the rows were in the order of their
+-- names.
 DELETE FROM ignored;
 
 -- name: put_ignored
--- How often something was ignored, counted together with what has the same name.
+-- Add a count of ignored items to the row of the same name.
 INSERT INTO ignored (day, source, door, name, reason, times)
 VALUES (:day, :source, :door, :called, :reason, :times)
 ON CONFLICT (day, source, door, name, reason) DO UPDATE SET times = times + excluded.times;
 
 -- name: request_named
--- What the request of that name said, unless that is long ago.
+-- The digest of the request with an idempotency key, unless it has expired.
 SELECT said FROM request_name WHERE key = :key AND at >= :before;
 
 -- name: name_request
--- A request has a name.
+-- Store an idempotency key.
 INSERT INTO request_name (key, said, at) VALUES (:key, :said, :at)
 ON CONFLICT (key) DO UPDATE SET said = excluded.said, at = excluded.at;
 
 -- name: forget_request_names
--- The oldest names, a few at a time.
+-- Delete the oldest idempotency keys, a few at a time.
 DELETE FROM request_name WHERE id IN (
   SELECT id FROM request_name WHERE id <= (SELECT min(id) + 8 FROM request_name) AND at < :before);
 
 -- name: promote
--- Postponed deliveries whose time has come are ready.
+-- Make postponed deliveries ready when they are due.
 UPDATE outbox SET due_at = NULL
 WHERE id IN (
   SELECT id FROM outbox INDEXED BY waiting
@@ -255,7 +256,7 @@ WHERE id IN (
   ORDER BY due_at LIMIT :limit);
 
 -- name: promote_far
--- Deliveries postponed further than any may be were postponed by another clock: they are ready.
+-- Make deliveries ready whose due time is too far ahead, because another clock set it.
 UPDATE outbox SET due_at = NULL
 WHERE id IN (
   SELECT id FROM outbox INDEXED BY waiting
@@ -263,7 +264,7 @@ WHERE id IN (
   LIMIT :limit);
 
 -- name: lane_to_claim
--- The lane of a pixel whose first ready delivery has the earliest deadline of all.
+-- The lane of a pixel whose first ready delivery has the earliest deadline.
 SELECT lane.id, lane.event
 FROM lane JOIN outbox ON outbox.id = (
   SELECT oldest.id FROM outbox AS oldest INDEXED BY ready
@@ -277,8 +278,8 @@ WHERE lane.pixel = :pixel
 ORDER BY outbox.rank, outbox.id LIMIT 1;
 
 -- name: claimable
--- The ready deliveries of a lane, earliest deadline first, as one row: one crossing from SQLite to Python
--- instead of one a delivery.
+-- The ready deliveries of a lane, earliest deadline first, as one row, so that Python reads one row
+-- instead of one per delivery.
 SELECT
   json_group_array(json_array(
     id, conversion_id, size, received_at, attempts, ambiguous_since, crashes, checksum)),
@@ -296,8 +297,8 @@ FROM (
   LIMIT :limit);
 
 -- name: ready_sizes
--- How many bytes each of the ready deliveries of a lane has, earliest deadline first: what does not fit into
--- a request is not read.
+-- The sizes of the ready deliveries of a lane in bytes, earliest deadline first, so that only those
+-- that fit into a request are read.
 SELECT json_group_array(size)
 FROM (
   SELECT coalesce(length(conversion.body), 0) AS size
@@ -310,7 +311,7 @@ FROM (
   LIMIT :limit);
 
 -- name: ready_ids
--- The ready deliveries of a lane by their numbers alone, with or without a conversion.
+-- The ids of the ready deliveries of a lane, with or without a conversion.
 SELECT id FROM outbox INDEXED BY ready
 WHERE lane = :lane AND state = 'queued' AND due_at IS NULL
   AND (ambiguous_since IS NULL OR ambiguous_since >= :ambiguous_after)
@@ -320,67 +321,67 @@ ORDER BY rank, id
 LIMIT :limit;
 
 -- name: ready_one
--- One ready delivery, as it lies there.
+-- One ready delivery, as stored.
 SELECT
   CAST(conversion.conversion_id AS BLOB), CAST(conversion.body AS BLOB), outbox.received_at,
   outbox.attempts, outbox.ambiguous_since, outbox.crashes, conversion.checksum
 FROM outbox JOIN conversion ON conversion.id = outbox.id WHERE outbox.id = :delivery;
 
 -- name: mark_sending
--- Deliveries go under a lease.
+-- Mark deliveries as being sent under a lease.
 UPDATE outbox SET state = 'sending', lease = :lease
 WHERE id IN (SELECT value FROM json_each(:deliveries));
 
 -- name: add_lease
--- The claim itself.
+-- Add the lease of a claim.
 INSERT INTO lease (id, lane, claimed_at, until, open, deliveries)
 VALUES (:lease, :lane, :claimed_at, :until, :open, :deliveries);
 
 -- name: extend_lease
--- Some of a lease is settled, the rest stays until later.
+-- Extend a lease after some of its deliveries were settled.
 UPDATE lease SET open = open - :settled, until = :until WHERE id = :lease;
 
 -- name: end_lease
--- Nothing is left under the lease.
+-- End a lease without deliveries.
 DELETE FROM lease WHERE id = :lease AND open <= 0;
 
 -- name: add_attempt
--- One request to X.
+-- Add a request to X.
 INSERT INTO attempt (id, at, lane, outcome, status, answer, ambiguous, size)
 VALUES (:attempt, :at, :lane, :outcome, :status, :answer, :ambiguous, :size);
 
 -- name: add_attempted
--- What the request held.
+-- Add the deliveries of a request.
 INSERT OR IGNORE INTO attempted (delivery, attempt)
 SELECT value, :attempt FROM json_each(:deliveries);
 
 -- name: taken_of
--- When deliveries under a lease were received, as JSON by account.
+-- The times of receipt of deliveries under a lease, as JSON by account.
 SELECT account, json_group_array(received_at) FROM outbox
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND lease = :lease AND state = 'sending'
 GROUP BY account;
 
 -- name: leased_by
--- How many deliveries under a lease are whose.
+-- The number of deliveries under a lease, by account.
 SELECT account, count(*) FROM outbox
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND lease = :lease AND state = 'sending'
 GROUP BY account;
 
 -- name: claimed_at
--- When the deliveries of a lease were claimed.
+-- The time at which the deliveries of a lease were claimed.
 SELECT claimed_at FROM lease WHERE id = :lease;
 
 -- name: count_delivered
--- Add to what an account has delivered.
+-- Add to the delivered counts of an account.
 UPDATE account SET delivered = delivered + :deliveries WHERE id = :account;
 
 -- name: remove_delivered
--- X has them.
+-- Remove delivered deliveries from the outbox.
 DELETE FROM outbox
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND lease = :lease AND state = 'sending';
 
 -- name: mark_attempted
--- Deliveries that an attempt held and that stay: one more try, and perhaps ambiguous from now on.
+-- Count an attempt of deliveries that stay in the outbox, and mark them as ambiguous if necessary.
 UPDATE outbox
 SET attempts = attempts + 1,
     crashes = CASE WHEN :survived THEN 0 ELSE crashes END,
@@ -388,7 +389,8 @@ SET attempts = attempts + 1,
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND lease = :lease AND state = 'sending';
 
 -- name: count_crashes
--- The sender failed with them; 2 and 5 are SUSPECT and QUARANTINED of twite.domain.delivery.
+-- Count a crash of the sender with deliveries; 2 and 5 are SUSPECT and QUARANTINED of
+-- twite.domain.delivery.
 UPDATE outbox
 SET crashes = CASE
     WHEN :alone THEN max(crashes, 2) + 1
@@ -396,39 +398,40 @@ SET crashes = CASE
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND lease = :lease AND state = 'sending';
 
 -- name: quarantined
--- Those of a lease with which the sender has failed too often, as JSON.
+-- The deliveries of a lease with too many crashes of the sender, as JSON.
 SELECT json_group_array(id), count(*) FROM outbox
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND lease = :lease AND state = 'sending'
   AND crashes >= :limit;
 
 -- name: postpone
--- Back into the queue; ready when due_at is NULL.
+-- Requeue deliveries; they are ready if due_at is NULL.
 UPDATE outbox SET state = 'queued', lease = NULL, due_at = :due_at
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND lease = :lease AND state = 'sending';
 
 -- name: rest
--- Held or dead, with the reason; since the attempt, or else since the claim.
+-- Hold deliveries or make them dead letters, with the reason, at the time of the attempt or of the
+-- claim.
 UPDATE outbox
 SET state = :state, lease = NULL, reason = :reason,
     rested_at = coalesce(:at, (SELECT claimed_at FROM lease WHERE lease.id = :lease))
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND lease = :lease AND state = 'sending';
 
 -- name: lapsed_leases
--- Leases past their end, and those that end later than any may.
+-- Expired leases, and leases that end later than allowed.
 SELECT id, lane, claimed_at, deliveries FROM lease
 WHERE until < :now OR until > :furthest ORDER BY id;
 
 -- name: still_under
--- The deliveries of a lease that are still under it, as JSON.
+-- The deliveries that are still under a lease, as JSON.
 SELECT json_group_array(id), count(*) FROM outbox
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND lease = :lease AND state = 'sending';
 
 -- name: drop_lease
--- A lease is over.
+-- Delete a lease.
 DELETE FROM lease WHERE id = :lease;
 
 -- name: hold_ambiguous
--- Sending again could count twice.
+-- Hold ambiguous deliveries that could count twice if they were sent again.
 UPDATE outbox SET state = 'held', due_at = NULL, reason = :reason, rested_at = :now
 WHERE id IN (
   SELECT id FROM outbox INDEXED BY ambiguous
@@ -436,7 +439,7 @@ WHERE id IN (
   LIMIT :limit);
 
 -- name: hold_cautious
--- Ambiguous deliveries of pixels that are not to be sent to again in doubt.
+-- Hold ambiguous deliveries of cautious pixels.
 UPDATE outbox SET state = 'held', due_at = NULL, reason = :reason, rested_at = :now
 WHERE id IN (
   SELECT outbox.id FROM outbox INDEXED BY ambiguous JOIN lane ON lane.id = outbox.lane
@@ -445,7 +448,7 @@ WHERE id IN (
   LIMIT :limit);
 
 -- name: hold_ready
--- Ready deliveries of one lane that have waited beyond patience.
+-- Hold ready deliveries of one lane that waited too long.
 UPDATE outbox SET state = 'held', reason = :reason, rested_at = :now
 WHERE id IN (
   SELECT id FROM outbox INDEXED BY ready
@@ -454,7 +457,7 @@ WHERE id IN (
   LIMIT :limit);
 
 -- name: hold_waiting
--- Postponed deliveries that have waited beyond patience.
+-- Hold postponed deliveries that waited too long.
 UPDATE outbox SET state = 'held', due_at = NULL, reason = :reason, rested_at = :now
 WHERE id IN (
   SELECT id FROM outbox INDEXED BY aging
@@ -463,39 +466,39 @@ WHERE id IN (
   LIMIT :limit);
 
 -- name: next_due
--- When the next postponed delivery is due.
+-- The time at which the next postponed delivery is due.
 SELECT min(due_at) FROM outbox INDEXED BY waiting WHERE state = 'queued' AND due_at IS NOT NULL;
 
 -- name: add_pause
--- A pixel is not sent to, or one event of it.
+-- Pause a pixel, or one of its events.
 INSERT INTO pause (pixel, event, since, reason) VALUES (:pixel, :event, :since, :reason)
 ON CONFLICT (pixel, event) DO UPDATE SET since = excluded.since, reason = excluded.reason
 WHERE pause.reason NOT LIKE :by_user OR excluded.reason LIKE :by_user;
 
 -- name: remove_pause
--- A pixel is sent to again, or one event of it.
+-- End the pause of a pixel, or of one of its events.
 DELETE FROM pause WHERE pixel = :pixel AND event = :event;
 
 -- name: remove_same_pause
--- The same, unless there is another pause in its place.
+-- End a pause, unless another pause has replaced it.
 DELETE FROM pause
 WHERE pixel = :pixel AND event = :event AND since = :since AND reason = :reason;
 
 -- name: pauses
--- The pauses in force.
+-- All pauses.
 SELECT pixel, since, reason, event FROM pause ORDER BY pixel, event;
 
 -- name: add_closure
--- A pixel takes nothing more until a moment.
+-- Store the end of a used-up rate limit window.
 INSERT INTO closure (pixel, until, reason) VALUES (:pixel, :until, :reason)
 ON CONFLICT (pixel) DO UPDATE SET until = excluded.until, reason = excluded.reason;
 
 -- name: closures
--- Until when pixels take nothing more.
+-- The ends of used-up rate limit windows.
 SELECT pixel, until, reason FROM closure ORDER BY pixel;
 
 -- name: timed
--- The latest moment on record, the one that was written last, and how far X's clock was ahead of it.
+-- The latest recorded time, the last written time, and the offset of X's clock from it.
 SELECT
   max(coalesce((SELECT max(at) FROM attempt), 0),
       coalesce(
@@ -506,16 +509,16 @@ SELECT
   (SELECT ahead FROM deployment);
 
 -- name: note_ahead
--- X's clock is so far ahead of the moments on record.
+-- Store the offset of X's clock from the recorded times.
 UPDATE deployment SET ahead = :ahead;
 
 -- name: hold_in_doubt
--- What was given up is held: it is perhaps not at fault.
+-- Hold dead letters that may not be at fault.
 UPDATE outbox SET state = 'held', reason = :reason, rested_at = :now
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state = 'dead';
 
 -- name: recall
--- What is held for a reason of ours goes again, each once.
+-- Requeue deliveries that were held for one of Twite's own reasons, each once.
 UPDATE outbox
 SET state = 'queued', due_at = NULL, replayed_at = :now, rested_at = NULL, reason = NULL
 WHERE id IN (
@@ -524,13 +527,13 @@ WHERE id IN (
     AND substr(reason, 1, length(:reason)) = :reason);
 
 -- name: spent
--- Conversions of each attempt since a moment.
+-- The number of conversions of each attempt since a time.
 SELECT lane.pixel, attempt.at, attempt.size
 FROM attempt INDEXED BY attempt_at JOIN lane ON lane.id = attempt.lane
 WHERE attempt.at >= :since ORDER BY attempt.at, attempt.id;
 
 -- name: remarked
--- Of some deliveries, the submissions of those that are held for their amounts.
+-- The submissions of those of the given deliveries that are held for their amounts.
 SELECT DISTINCT submission.first, submission.first + submission.entries
 FROM outbox JOIN conversion ON conversion.id = outbox.id
 JOIN submission ON submission.id = conversion.submission
@@ -538,14 +541,14 @@ WHERE outbox.id IN (SELECT value FROM json_each(:deliveries)) AND outbox.state =
   AND substr(outbox.reason, 1, length(:reason)) = :reason;
 
 -- name: held_of_submission
--- What of a submission is held.
+-- The held deliveries of a submission.
 SELECT outbox.id, lane.pixel, CAST(conversion.conversion_id AS TEXT), outbox.reason
 FROM outbox JOIN conversion ON conversion.id = outbox.id JOIN lane ON lane.id = outbox.lane
 WHERE outbox.id >= :first AND outbox.id < :end AND outbox.state = 'held';
 
 -- name: replay
--- A person has decided: send them again. That X may have one is forgotten where they are sure; where
--- no try of it is known, it may have it since it came in.
+-- Requeue deliveries at a user's request. If the user is sure, they are no longer ambiguous.
+-- Without a recorded attempt, a delivery is ambiguous since its receipt.
 UPDATE outbox
 SET state = 'queued', due_at = NULL, replayed_at = :now, rested_at = NULL, reason = NULL,
     ambiguous_since = CASE
@@ -556,7 +559,7 @@ SET state = 'queued', due_at = NULL, replayed_at = :now, rested_at = NULL, reaso
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state IN ('held', 'dead');
 
 -- name: count_discarded
--- Add resting deliveries to what their accounts have suppressed.
+-- Add dead and held deliveries to the suppressed counts of their accounts.
 UPDATE account SET suppressed = suppressed + given_up.deliveries
 FROM (
   SELECT account, count(*) AS deliveries FROM outbox
@@ -565,39 +568,39 @@ FROM (
 WHERE given_up.account = account.id;
 
 -- name: note_discarded
--- Why they were given up.
+-- Store the reason of discarded deliveries.
 INSERT INTO discarded (delivery, at, note, ambiguous_since)
 SELECT id, :now, :note, ambiguous_since FROM outbox
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state IN ('held', 'dead');
 
 -- name: remove_discarded
--- They leave the outbox.
+-- Remove discarded deliveries from the outbox.
 DELETE FROM outbox
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state IN ('held', 'dead');
 
 -- name: opt_outs
--- Who revoked consent, for the writer's memory.
+-- The opt-out list, for the writer's memory.
 SELECT key FROM opt_out;
 
 -- name: add_opt_out
--- A person revokes.
+-- Add a person to the opt-out list.
 INSERT INTO opt_out (key, since) VALUES (:key, :now) ON CONFLICT (key) DO NOTHING;
 
 -- name: remove_opt_out
--- A person consents again.
+-- Remove a person from the opt-out list.
 DELETE FROM opt_out WHERE key = :key;
 
 -- name: policies
--- By which policies the sources' deliveries were decided.
+-- The policy version under which the deliveries of each source were decided.
 SELECT source, version FROM consent_policy ORDER BY source;
 
 -- name: note_policy
--- All of a source's are decided by this version now.
+-- Record that all deliveries of a source are decided by this version.
 INSERT INTO consent_policy (source, version) VALUES (:source, :version)
 ON CONFLICT (source) DO UPDATE SET version = excluded.version;
 
 -- name: standing
--- Deliveries of a source that may still be sent.
+-- The deliveries of a source that may still be sent.
 SELECT outbox.id, account.pixel, consent.evidence
 FROM outbox JOIN account ON account.id = outbox.account
 LEFT JOIN consent ON consent.delivery = outbox.id
@@ -605,12 +608,12 @@ WHERE outbox.id > :after AND outbox.state IN ('queued', 'held', 'dead') AND acco
 ORDER BY outbox.id LIMIT :limit;
 
 -- name: hold_queued
--- A person decides about what was to be sent.
+-- Hold queued deliveries for a user.
 UPDATE outbox SET state = 'held', due_at = NULL, reason = :reason, rested_at = :now
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state = 'queued';
 
 -- name: count_withdrawn
--- Add deliveries that are not being sent to what their accounts have suppressed.
+-- Add deliveries that are not in flight to the suppressed counts of their accounts.
 UPDATE account SET suppressed = suppressed + withdrawn.deliveries
 FROM (
   SELECT account, count(*) AS deliveries FROM outbox
@@ -619,18 +622,18 @@ FROM (
 WHERE withdrawn.account = account.id;
 
 -- name: note_withdrawn
--- Why they are not sent.
+-- Store why deliveries are not sent.
 INSERT INTO discarded (delivery, at, note, ambiguous_since)
 SELECT id, :now, :note, ambiguous_since FROM outbox
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state IN ('queued', 'held', 'dead');
 
 -- name: remove_withdrawn
--- They leave the outbox.
+-- Remove suppressed deliveries from the outbox.
 DELETE FROM outbox
 WHERE id IN (SELECT value FROM json_each(:deliveries)) AND state IN ('queued', 'held', 'dead');
 
 -- name: deliveries_of_keys
--- The delivery that has each key: the latest that took it.
+-- The holder of each key: the latest delivery that claimed it.
 SELECT entry.key, coalesce(fresh.delivery, dedup.delivery)
 FROM json_each(:places) AS entry
 LEFT JOIN (
@@ -643,15 +646,15 @@ LEFT JOIN dedup ON dedup.key = substr(:keys, entry.key * 16 + 1, 16)
 ORDER BY entry.key;
 
 -- name: copies_of_keys
--- The other deliveries under each key, the latest first: suppressed, or with a later copy in their place.
+-- The other deliveries of each key, the latest first: suppressed, or superseded by a later copy.
 SELECT entry.key, suppression.delivery
 FROM json_each(:places) AS entry
 CROSS JOIN suppression ON suppression.key = substr(:keys, entry.key * 16 + 1, 16)
 ORDER BY entry.key, suppression.delivery DESC LIMIT :limit;
 
 -- name: where_copies_are
--- What became of deliveries: where they are in the outbox, whether they are not sent, and when they were last
--- tried.
+-- For deliveries: the state in the outbox, whether they are not sent, and the time of the last
+-- attempt.
 SELECT conversion.id, outbox.state,
   conversion.suppressed IS NOT NULL OR discarded.delivery IS NOT NULL,
   (SELECT max(attempt.at) FROM attempted JOIN attempt ON attempt.id = attempted.attempt
@@ -661,13 +664,13 @@ LEFT JOIN discarded ON discarded.delivery = conversion.id
 WHERE conversion.id IN (SELECT value FROM json_each(:deliveries));
 
 -- name: names_of
--- What the dedup keys of deliveries are made of, and when they came in.
+-- The inputs of the dedup keys of deliveries, and the times of their receipt.
 SELECT conversion.id, lane.pixel, lane.event, CAST(conversion.conversion_id AS TEXT), outbox.received_at
 FROM outbox JOIN conversion ON conversion.id = outbox.id JOIN lane ON lane.id = conversion.lane
 WHERE outbox.id IN (SELECT value FROM json_each(:deliveries)) AND outbox.state IN ('held', 'dead');
 
 -- name: ids_of_called
--- Under which events and ids a tag has what people call so, the latest first.
+-- The events and conversion ids of a tag for an id that users know, the latest first.
 SELECT lane.event, CAST(conversion.conversion_id AS TEXT)
 FROM called
 CROSS JOIN conversion ON conversion.id = called.delivery
@@ -676,7 +679,7 @@ WHERE called.name = :name AND lane.pixel = :pixel
 ORDER BY called.delivery DESC LIMIT :limit;
 
 -- name: deliveries_of_receipt
--- The ids that a submission brought; duplicates among them have no conversion.
+-- The conversion ids of a submission; duplicates have no conversion.
 SELECT conversion.id FROM submission
 JOIN conversion ON conversion.id >= submission.first
   AND conversion.id < submission.first + submission.entries
@@ -689,7 +692,8 @@ WHERE outbox.state IN ('held', 'dead') AND (:pixel IS NULL OR lane.pixel = :pixe
 ORDER BY outbox.rested_at DESC, outbox.id DESC LIMIT :limit;
 
 -- name: find_orphans
--- A conversion that belongs to no pixel, or to a submission that did not bring it: nobody would find it.
+-- A conversion without a pixel, or of a submission that does not contain it: no query would find
+-- it.
 SELECT conversion.id FROM conversion
 LEFT JOIN lane ON lane.id = conversion.lane
 LEFT JOIN submission ON submission.id = conversion.submission
@@ -698,7 +702,7 @@ WHERE lane.id IS NULL OR submission.id IS NULL
 LIMIT 1;
 
 -- name: lives
--- Conversions with all that is known of their deliveries.
+-- Conversions with the complete history of their deliveries.
 SELECT
   conversion.id, lane.pixel, lane.event, CAST(conversion.conversion_id AS TEXT),
   CASE
@@ -729,12 +733,12 @@ LEFT JOIN replaced ON replaced.delivery = conversion.id
 WHERE conversion.id IN (SELECT value FROM json_each(:deliveries));
 
 -- name: superseded_by
--- Whose keys these deliveries took.
+-- The deliveries whose keys these deliveries claimed.
 SELECT replaced.by, replaced.delivery FROM replaced
 WHERE replaced.by IN (SELECT value FROM json_each(:deliveries)) ORDER BY replaced.delivery;
 
 -- name: attempts_of
--- The attempts of these deliveries, in the order they were written.
+-- The attempts of these deliveries, in the order of writing.
 SELECT attempted.delivery, attempt.at, attempt.outcome, attempt.status, attempt.answer,
   attempt.ambiguous
 FROM attempted JOIN attempt ON attempt.id = attempted.attempt
@@ -742,7 +746,7 @@ WHERE attempted.delivery IN (SELECT value FROM json_each(:deliveries))
 ORDER BY attempted.delivery, attempt.id;
 
 -- name: accounts
--- The accounts: what was counted, beside what is in the outbox.
+-- The counts of all accounts, plus the deliveries in the outbox.
 SELECT
   account.source, account.pixel, received, delivered, duplicate, suppressed, rejected,
   coalesce(live.dead, 0), coalesce(live.held, 0), coalesce(live.pending, 0)
@@ -755,8 +759,9 @@ FROM account LEFT JOIN (
 ORDER BY account.source, account.pixel;
 
 -- name: backlog
--- What is pending, by pixel and hour of rank. What is ready is counted hour by hour along its index:
--- to group a million rows takes five times as long. The rest is what was tried, and that is little.
+-- The pending deliveries, by pixel and hour of rank. Ready ones are counted hour by hour with their
+-- index, because grouping a million rows takes five times as long. The rest was tried before, and
+-- is a small number.
 WITH RECURSIVE step (lane, hour) AS (
   SELECT lane.id, (
     SELECT min(rank) / :hour FROM outbox INDEXED BY ready
@@ -800,61 +805,61 @@ FROM counted JOIN lane ON lane.id = counted.lane
 GROUP BY lane.pixel, counted.hour ORDER BY lane.pixel, counted.hour;
 
 -- name: delivered_since
--- What X took since a moment, by pixel and minute, each at its end.
+-- The conversions that X accepted since a time, by pixel and minute, each at the end of its minute.
 SELECT lane.pixel, attempt.at / :minute * :minute + :minute - 1, sum(attempt.size)
 FROM attempt INDEXED BY attempt_at JOIN lane ON lane.id = attempt.lane
 WHERE attempt.at >= :since AND attempt.outcome = 'delivered' GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- name: alerts
--- Alerts that are open, or over and not told yet.
+-- Alerts that are open, or resolved and not sent to the webhook yet.
 SELECT id, kind, subject, reason, opened_at, said_at, news, resolved_at
 FROM alert ORDER BY opened_at, id;
 
 -- name: keep_alert
--- An alert is new or has changed.
+-- Store an alert.
 INSERT INTO alert (id, kind, subject, reason, opened_at, said_at, news, resolved_at)
 VALUES (:id, :kind, :subject, :reason, :opened_at, :said_at, :news, :resolved_at)
 ON CONFLICT (id) DO UPDATE SET reason = excluded.reason, said_at = excluded.said_at,
   news = excluded.news, resolved_at = excluded.resolved_at;
 
 -- name: forget_alert
--- An alert is over, and whoever had to has been told.
+-- Delete a resolved alert that was sent to the webhook.
 DELETE FROM alert WHERE id = :id;
 
 -- name: traffic
--- When something came, by source.
+-- The hours with traffic, by source.
 SELECT source, hour, count, first_at, last_at, received FROM traffic ORDER BY source, hour;
 
 -- name: note_traffic
--- Something came from a source.
+-- Store an hour with traffic of a source.
 INSERT INTO traffic (source, hour, count, first_at, last_at, received)
 VALUES (:source, :hour, :count, :first_at, :last_at, :received)
 ON CONFLICT (source, hour) DO UPDATE SET
   count = excluded.count, last_at = excluded.last_at, received = excluded.received;
 
 -- name: forget_traffic
--- What came so long ago says nothing of a source any more.
+-- Delete hours that are too old to describe a source.
 DELETE FROM traffic WHERE source = :source AND hour < :before;
 
 -- name: add_sightings
--- Conversion ids on their way.
+-- Add conversion ids by path.
 INSERT INTO sighting (at, lane, way, conversion_id, email_mark, phone_mark, click_mark)
 VALUES (?, ?, ?, ?, ?, ?, ?);
 
 -- name: forget_sightings
--- The oldest go.
+-- Delete the oldest sightings.
 DELETE FROM sighting WHERE id IN (
   SELECT id FROM sighting INDEXED BY sighting_at WHERE at < :before ORDER BY at LIMIT :limit);
 
 -- name: twins_told
--- What pages told X's pixel of one conversion id, the first of it.
+-- The first reports of one conversion id to X's pixel.
 SELECT at, way FROM sighting INDEXED BY sighting_twin
 WHERE lane = (SELECT id FROM lane WHERE pixel = :pixel AND event = :event)
   AND conversion_id = :conversion_id AND way IN ('pixel', 'blocked')
 ORDER BY at LIMIT :limit;
 
 -- name: pairs
--- The orders under two ids that overlap counts, the latest first, each with one of its others.
+-- The orders with two ids that `overlap` counts, the latest first, each with one other id.
 WITH
   seen AS MATERIALIZED (
     SELECT
@@ -903,8 +908,8 @@ FROM paired JOIN lane ON lane.id = paired.lane
 ORDER BY first_at DESC, page_id LIMIT :limit;
 
 -- name: overlap
--- Which way conversion ids went, by event and day. A page's id without a server's and a server's
--- without a page's are one order where a mark is the same.
+-- The paths of conversion ids, by event and day. A page's id without a server's and a server's id
+-- without a page's belong to one order if they have an equal mark.
 WITH
   seen AS MATERIALIZED (
     SELECT
@@ -957,71 +962,71 @@ GROUP BY lane.pixel, lane.event, day
 ORDER BY lane.pixel, lane.event, day;
 
 -- name: rejected_so_far
--- How many of an account were rejected, since the beginning.
+-- The total number of rejections of an account.
 SELECT rejected FROM account WHERE id = :account;
 
 -- name: add_rejections
--- What was rejected. The oldest of an account makes room for one too many.
+-- Add rejections. A new row overwrites the account's oldest if there are too many.
 INSERT OR REPLACE INTO rejection (id, at, nth, account, told) VALUES (?, ?, ?, ?, ?);
 
 -- name: rejections
--- What was rejected from a moment on, the latest first.
+-- The rejections since a time, the latest first.
 SELECT at, source, pixel, CAST(told AS BLOB) FROM rejection JOIN account ON account.id = rejection.account
 WHERE at >= :since AND (:source IS NULL OR source = :source)
 ORDER BY at DESC, account.id DESC, nth DESC;
 
 -- name: kept_rejections
--- All that is kept of what was rejected.
+-- All stored rejections.
 SELECT rejection.id, at, source, pixel, CAST(told AS BLOB)
 FROM rejection JOIN account ON account.id = rejection.account;
 
 -- name: all_rejections
--- The rows themselves.
+-- All rows of rejections, unchanged.
 SELECT id, at, nth, account, told FROM rejection;
 
 -- name: forget_all_rejections
--- All of them go, to be written anew.
+-- Delete all rejections, to write the rest again.
 DELETE FROM rejection;
 
 -- name: forget_rejections
--- What was rejected before a moment is told no more.
+-- Delete rejections from before a time.
 DELETE FROM rejection WHERE id IN (SELECT id FROM rejection WHERE at < :before LIMIT :limit);
 
 -- name: pruning
--- How far pruning has come.
+-- The progress of pruning.
 SELECT bodies, lives, key, rested_at FROM pruning;
 
 -- name: note_pruning
--- Pruning has come further.
+-- Store the progress of pruning.
 UPDATE pruning SET bodies = :bodies, lives = :lives, key = :key, rested_at = :rested_at;
 
 -- name: next_submissions
--- The submissions after one, never the last of all: ids go on from it.
+-- The submissions after one, but never the last, because new ids continue from it.
 SELECT id, first, entries, received_at FROM submission
 WHERE id > :after AND id < (SELECT max(id) FROM submission) ORDER BY id LIMIT :limit;
 
 -- name: next_credible
--- When the first submission after one was received that was not received in the future.
+-- The time of receipt of the first submission after one that is not in the future.
 SELECT received_at FROM submission WHERE id > :after AND received_at <= :latest
 ORDER BY id LIMIT 1;
 
 -- name: keep_stragglers
--- What is not settled when its time comes is looked at again.
+-- Add conversions that are not settled when they are due for pruning, to check them again.
 INSERT OR IGNORE INTO straggler (delivery)
 SELECT id FROM outbox WHERE id >= :first AND id < :end;
 
 -- name: empty_conversions
--- The bodies of what is settled go.
+-- Delete the bodies of settled conversions.
 UPDATE conversion SET body = x''
 WHERE id >= :first AND id < :end
   AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = conversion.id);
 
 -- name: empty_submissions
--- The bodies of submissions go.
+-- Delete the bodies of submissions.
 UPDATE submission SET body = x'', refusals = NULL WHERE id > :after AND id <= :last;
 
 -- name: old_suppressed
--- Conversions that are listed by their keys though they do not hold them, to find their keys by.
+-- Conversions that are listed by a key that they do not hold, with their keys.
 SELECT conversion.id, lane.pixel, lane.event, conversion.conversion_id
 FROM conversion JOIN lane ON lane.id = conversion.lane
 WHERE conversion.id >= :first AND conversion.id < :end
@@ -1029,58 +1034,59 @@ WHERE conversion.id >= :first AND conversion.id < :end
     OR EXISTS (SELECT 1 FROM replaced WHERE replaced.delivery = conversion.id));
 
 -- name: forget_suppression
--- Nobody will look for it any more.
+-- Delete such an entry.
 DELETE FROM suppression WHERE key = :key AND delivery = :delivery;
 
 -- name: forget_attempted
--- Which attempts held deliveries that are forgotten.
+-- Delete the attempts of pruned deliveries.
 DELETE FROM attempted
 WHERE delivery >= :first AND delivery < :end
   AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = attempted.delivery);
 
 -- name: forget_repeated
--- How often conversions came again that are forgotten.
+-- Delete the duplicate counts of pruned conversions.
 DELETE FROM repeated
 WHERE delivery >= :first AND delivery < :end
   AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = repeated.delivery);
 
 -- name: forget_discarded
--- Why deliveries were given up that are forgotten.
+-- Delete the reasons of pruned discarded deliveries.
 DELETE FROM discarded WHERE delivery >= :first AND delivery < :end;
 
 -- name: forget_replaced
--- Whose keys went to later copies, of conversions that are forgotten.
+-- Delete the superseded copies of pruned conversions.
 DELETE FROM replaced
 WHERE delivery >= :first AND delivery < :end
   AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = replaced.delivery);
 
 -- name: forget_denied
--- What was denied in flight, of conversions that are forgotten.
+-- Delete the denials in flight of pruned conversions.
 DELETE FROM denied
 WHERE delivery >= :first AND delivery < :end
   AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = denied.delivery);
 
 -- name: forget_consents
--- What was decided about the consent of conversions that are forgotten.
+-- Delete the consent decisions of pruned conversions.
 DELETE FROM consent
 WHERE delivery >= :first AND delivery < :end
   AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = consent.delivery);
 
 -- name: forget_conversions
--- Conversions that are settled and old.
+-- Delete settled, old conversions.
 DELETE FROM conversion
 WHERE id >= :first AND id < :end
   AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = conversion.id);
 
 -- name: forget_submissions
--- Submissions of which no conversion is left: neither what is pending or rests, nor what was settled since.
+-- Delete submissions without conversions: none is pending, dead or held, and none was settled
+-- since.
 DELETE FROM submission
 WHERE id > :after AND id <= :last AND NOT EXISTS (
   SELECT 1 FROM conversion
   WHERE conversion.id >= submission.first AND conversion.id < submission.first + submission.entries);
 
 -- name: stragglers
--- Stragglers in the order of their numbers: whether they are settled, since when, and whose they are.
+-- The stragglers in the order of their ids: whether and when they were settled, and their accounts.
 SELECT straggler.delivery, outbox.id IS NULL, (
     SELECT max(attempt.at) FROM attempted JOIN attempt ON attempt.id = attempted.attempt
     WHERE attempted.delivery = straggler.delivery),
@@ -1089,47 +1095,47 @@ FROM straggler LEFT JOIN outbox ON outbox.id = straggler.delivery
 WHERE straggler.delivery > :after ORDER BY straggler.delivery LIMIT :limit;
 
 -- name: forget_straggler
--- It has been seen to.
+-- Delete a straggler that was handled.
 DELETE FROM straggler WHERE delivery = :delivery;
 
 -- name: rested_long
--- Dead and held deliveries that nobody has decided about.
+-- Dead and held deliveries without a user's decision.
 SELECT json_group_array(id), count(*) FROM (
   SELECT id FROM outbox INDEXED BY resting
   WHERE state IN ('held', 'dead') AND rested_at < :before ORDER BY rested_at LIMIT :limit);
 
 -- name: forget_attempts
--- Requests to X that no life tells of any more, never the last of all.
+-- Delete attempts that no history refers to, but never the last.
 DELETE FROM attempt
 WHERE id IN (SELECT id FROM attempt INDEXED BY attempt_at WHERE at < :before ORDER BY at LIMIT :limit)
   AND id < (SELECT max(id) FROM attempt);
 
 -- name: first_kept
--- The first conversion that is not forgotten, stragglers aside.
+-- The first conversion that was not pruned, except for stragglers.
 SELECT first FROM submission WHERE id > :lives ORDER BY id LIMIT 1;
 
 -- name: next_keys
--- Dedup keys in their order.
+-- Dedup keys in order.
 SELECT key, delivery FROM dedup WHERE key > :after ORDER BY key LIMIT :limit;
 
 -- name: forget_keys
--- Keys whose conversions are forgotten.
+-- Delete the keys of pruned conversions.
 DELETE FROM dedup
 WHERE key IN (SELECT substr(:keys, key * 16 + 1, 16) FROM json_each(:places))
   AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = dedup.delivery);
 
 -- name: forget_logged_keys
--- The same in the log.
+-- Delete the same keys from the log.
 DELETE FROM fresh_key
 WHERE delivery IN (SELECT delivery FROM fresh_key WHERE delivery < :before LIMIT :limit)
   AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = fresh_key.delivery);
 
 -- name: unsettled
--- Of these deliveries, those that are in the outbox, as JSON.
+-- Those of these deliveries that are in the outbox, as JSON.
 SELECT json_group_array(id) FROM outbox WHERE id IN (SELECT value FROM json_each(:deliveries));
 
 -- name: add_user
--- Somebody new who may sign in; nothing where the name is somebody's.
+-- Add a user; no row if the name exists.
 INSERT INTO user (name, role, pixels, password, created_at, password_at, code_since, code_step,
   recovery)
 VALUES (:user, :role, :pixels, :password, :created_at, :password_at, :code_since, :code_step,
@@ -1137,134 +1143,134 @@ VALUES (:user, :role, :pixels, :password, :created_at, :password_at, :code_since
 ON CONFLICT (name) DO NOTHING;
 
 -- name: set_role
--- What somebody may do and see.
+-- Change a user's role and pixels.
 UPDATE user SET role = :role, pixels = :pixels WHERE name = :user;
 
 -- name: set_password
--- Another password, in place of the one that it was or of any.
+-- Change a password, if it is still the given one, or in any case.
 UPDATE user SET password = :password, password_at = :at
 WHERE name = :user AND (:was IS NULL OR password = :was);
 
 -- name: rehash
--- Another hash of the same password.
+-- Store another hash of the same password.
 UPDATE user SET password = :now WHERE name = :user AND password = :was;
 
 -- name: begin_codes
--- Somebody is asked for codes, who was not.
+-- Require codes from a user who needed none.
 UPDATE user SET code_since = :since, code_step = :step, recovery = :recovery
 WHERE name = :user AND code_since IS NULL;
 
 -- name: end_codes
--- Somebody is asked for no code any more.
+-- Require no codes from a user.
 UPDATE user SET code_since = NULL, code_step = 0, recovery = '[]' WHERE name = :user;
 
 -- name: set_recovery
--- Which recovery codes are left.
+-- Store the remaining recovery codes.
 UPDATE user SET recovery = :recovery WHERE name = :user;
 
 -- name: other_admin
--- Whether there is an admin beside somebody: one sees all pixels.
+-- Whether there is another admin who sees all pixels.
 SELECT EXISTS (SELECT 1 FROM user WHERE role = 'admin' AND pixels IS NULL AND name != :user);
 
 -- name: remove_user
--- Nobody signs in under this name any more.
+-- Delete a user.
 DELETE FROM user WHERE name = :user;
 
 -- name: user
--- One who may sign in.
+-- One user.
 SELECT name, role, pixels, password, created_at, password_at, code_since, code_step, recovery
 FROM user WHERE name = :user;
 
 -- name: users
--- All who may sign in.
+-- All users.
 SELECT name, role, pixels, password, created_at, password_at, code_since, code_step, recovery
 FROM user ORDER BY name;
 
 -- name: take_step
--- The code of a step is used, once.
+-- Mark the code of a time step as used, once.
 UPDATE user SET code_step = :step WHERE name = :user AND code_step < :step;
 
 -- name: begin_session
--- Somebody signed in, with what they still have.
+-- Add a session, if the user's credentials are unchanged.
 INSERT INTO session (digest, user, begun_at, seen_at, address, agent)
 SELECT :digest, :user, :begun_at, :seen_at, :address, :agent WHERE EXISTS (
   SELECT 1 FROM user
   WHERE name = :user AND password = :password AND code_since IS :code_since);
 
 -- name: move_session
--- A session goes on under another token.
+-- Give a session another token.
 UPDATE session SET digest = :to WHERE digest = :digest;
 
 -- name: session
--- Who has a token.
+-- The session of a token.
 SELECT digest, user, begun_at, seen_at, address, agent FROM session WHERE digest = :digest;
 
 -- name: sessions
--- Where somebody is signed in.
+-- The sessions of a user.
 SELECT digest, user, begun_at, seen_at, address, agent FROM session WHERE user = :user
 ORDER BY begun_at DESC;
 
 -- name: seen_session
--- A session is in use.
+-- Store the last use of a session.
 UPDATE session SET seen_at = :at WHERE digest = :digest;
 
 -- name: end_session
--- Somebody signed out.
+-- Delete a session.
 DELETE FROM session WHERE digest = :digest;
 
 -- name: end_sessions
--- Somebody is signed out everywhere but here.
+-- Delete all sessions of a user except one.
 DELETE FROM session WHERE user = :user AND digest != :but;
 
 -- name: end_old_sessions
--- Sessions that are over.
+-- Delete expired sessions.
 DELETE FROM session WHERE begun_at < :begun_before OR seen_at < :seen_before;
 
 -- name: api_keys
--- Keys of programs.
+-- All API keys.
 SELECT id, name, digest, scopes, pixels, created_at, made_by, revoked_at
 FROM api_key ORDER BY created_at DESC, id;
 
 -- name: api_key
--- The program that has a key.
+-- The API key with a digest.
 SELECT id, name, digest, scopes, pixels, created_at, made_by, revoked_at
 FROM api_key WHERE digest = :digest;
 
 -- name: keep_api_key
--- A program may ask.
+-- Add an API key.
 INSERT INTO api_key (id, name, digest, scopes, pixels, created_at, made_by, revoked_at)
 VALUES (:id, :called, :digest, :scopes, :pixels, :created_at, :made_by, :revoked_at);
 
 -- name: revoke_api_key
--- A program may ask no more.
+-- Revoke an API key.
 UPDATE api_key SET revoked_at = :at WHERE id = :id AND revoked_at IS NULL;
 
 -- name: last_deed
--- Where the audit ends.
+-- The last entry of the audit log.
 SELECT number, hash FROM deed WHERE number = (SELECT max(number) FROM deed);
 
 -- name: add_deed
--- Something was done.
+-- Append to the audit log.
 INSERT INTO deed (number, at, who, what, subject, detail, hash)
 VALUES (:number, :at, :who, :what, :subject, :detail, :hash);
 
 -- name: deeds_before
--- What was done last.
+-- The latest audit entries.
 SELECT number, at, who, what, subject, detail, hash FROM deed
 WHERE number < :before ORDER BY number DESC LIMIT :limit;
 
 -- name: deeds_after
--- What was done, in its order.
+-- Audit entries in order.
 SELECT number, at, who, what, subject, detail, hash FROM deed
 WHERE number > :after ORDER BY number LIMIT :limit;
 
 -- name: forget_taken_over
--- An older delivery took these keys over, which the table says: the log must not say otherwise.
+-- Delete keys from the log that the table now gives to other deliveries.
 DELETE FROM fresh_key
 WHERE key IN (SELECT substr(:keys, entry.key * 16 + 1, 16) FROM json_each(:places) AS entry);
 
 -- name: count_flow
--- What came and went, added to what is known of its span.
+-- Add traffic to the counts of its span.
 INSERT INTO flow (span, at, account, received, duplicate, suppressed, rejected, delivered, buried)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (span, at, account) DO UPDATE SET
@@ -1273,21 +1279,21 @@ ON CONFLICT (span, at, account) DO UPDATE SET
   delivered = delivered + excluded.delivered, buried = buried + excluded.buried;
 
 -- name: forget_flow
--- Spans of long ago.
+-- Delete old spans.
 DELETE FROM flow WHERE span = :span AND at < :before;
 
 -- name: count_waited
--- How long deliveries took, added to what is known of its span.
+-- Add delivery times to the counts of their span.
 INSERT INTO waited (span, at, account, slot, deliveries)
 VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (span, at, account, slot) DO UPDATE SET deliveries = deliveries + excluded.deliveries;
 
 -- name: forget_waited
--- Spans of long ago.
+-- Delete old spans.
 DELETE FROM waited WHERE span = :span AND at < :before;
 
 -- name: count_matched
--- Match keys of new conversions, added to what is known of the day.
+-- Add match keys of new conversions to the counts of the day.
 INSERT INTO matched (day, account, lane, conversions, click, email, phone, pair, two, one_short)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (day, account, lane) DO UPDATE SET
@@ -1296,22 +1302,22 @@ ON CONFLICT (day, account, lane) DO UPDATE SET
   two = two + excluded.two, one_short = one_short + excluded.one_short;
 
 -- name: forget_matched
--- Days of long ago.
+-- Delete old days.
 DELETE FROM matched WHERE day < :before;
 
 -- name: count_flaws
--- What spoilt match keys, added to what is known of the day; the latest is the example.
+-- Add flaws of match keys to the counts of the day; the latest is the example.
 INSERT INTO flaw (day, account, lane, code, times, wins, shape, delivery)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (day, account, lane, code) DO UPDATE SET
   times = times + excluded.times, wins = wins + excluded.wins, shape = excluded.shape, delivery = excluded.delivery;
 
 -- name: forget_flaws
--- Days of long ago.
+-- Delete old days.
 DELETE FROM flaw WHERE day < :before;
 
 -- name: flows
--- What came and went, span by span.
+-- Traffic by span.
 SELECT flow.at, sum(flow.received), sum(flow.duplicate), sum(flow.suppressed), sum(flow.rejected),
   sum(flow.delivered), sum(flow.buried)
 FROM flow CROSS JOIN account ON account.id = flow.account
@@ -1321,7 +1327,7 @@ WHERE flow.span = :span AND flow.at >= :since
 GROUP BY flow.at ORDER BY flow.at;
 
 -- name: waits
--- How long deliveries took, span by span and slot by slot.
+-- Delivery times, by span and slot.
 SELECT waited.at, waited.slot, sum(waited.deliveries)
 FROM waited CROSS JOIN account ON account.id = waited.account
 WHERE waited.span = :span AND waited.at >= :since
@@ -1340,7 +1346,7 @@ WHERE matched.day >= :since
   AND (:source IS NULL OR account.source = :source);
 
 -- name: flaws
--- What spoilt match keys, by event; shape and delivery are of the latest day.
+-- Flaws of match keys, by event; shape and delivery are from the latest day.
 SELECT account.pixel, coalesce(lane.event, ''), flaw.code, sum(flaw.times), sum(flaw.wins), flaw.shape,
   flaw.delivery, max(flaw.day)
 FROM flaw CROSS JOIN account ON account.id = flaw.account LEFT JOIN lane ON lane.id = flaw.lane
@@ -1350,55 +1356,55 @@ WHERE flaw.day >= :since
 GROUP BY account.pixel, lane.event, flaw.code ORDER BY 4 DESC, 1, 2, 3;
 
 -- name: add_called
--- What people call deliveries of tags.
+-- Store the ids that users know for deliveries of tags.
 INSERT INTO called (delivery, name) VALUES (?, ?);
 
 -- name: forget_called
--- What people call those that are forgotten.
+-- Delete such ids of pruned deliveries.
 DELETE FROM called
 WHERE delivery >= :first AND delivery < :end
   AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = called.delivery);
 
 -- name: add_flagged
--- Amounts that are remarkable.
+-- Store remarks on unusual amounts.
 INSERT INTO flagged (delivery, kind, value, currency, usual) VALUES (?, ?, ?, ?, ?);
 
 -- name: forget_flagged
--- Remarks on conversions that are forgotten.
+-- Delete remarks on pruned conversions.
 DELETE FROM flagged
 WHERE delivery >= :first AND delivery < :end
   AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = flagged.delivery);
 
 -- name: forget_amended
--- What was changed in conversions that are forgotten.
+-- Delete the edits of pruned conversions.
 DELETE FROM amended
 WHERE delivery >= :first AND delivery < :end
   AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = amended.delivery);
 
 -- name: empty_amended
--- The bodies of before go with those of after.
+-- Delete the former bodies of edited conversions together with the current ones.
 UPDATE amended SET body = x''
 WHERE delivery >= :first AND delivery < :end
   AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.id = amended.delivery);
 
 -- name: norms
--- What events are usually worth.
+-- The usual amounts of events.
 SELECT pixel, event, currency, seen, zeros, center, spread, first FROM norm
 ORDER BY pixel, event, currency;
 
 -- name: keep_norm
--- What an event is usually worth has been learnt.
+-- Store the usual amounts of an event.
 INSERT INTO norm (pixel, event, currency, seen, zeros, center, spread, first)
 VALUES (:pixel, :event, :currency, :seen, :zeros, :center, :spread, :first)
 ON CONFLICT (pixel, event, currency) DO UPDATE SET seen = excluded.seen, zeros = excluded.zeros,
   center = excluded.center, spread = excluded.spread, first = excluded.first;
 
 -- name: latest
--- The newest conversion, and the first that is there.
+-- The newest and the oldest conversion.
 SELECT coalesce((SELECT max(id) FROM conversion), 0), coalesce((SELECT min(id) FROM conversion), 0);
 
 -- name: newest
--- Conversions of a span of numbers by their numbers alone, the newest first.
+-- The ids of conversions in a range, the newest first.
 SELECT conversion.id FROM conversion
 JOIN lane ON lane.id = conversion.lane
 JOIN submission ON submission.id = conversion.submission
@@ -1417,16 +1423,16 @@ WHERE conversion.id < :before AND conversion.id >= :floor
 ORDER BY conversion.id DESC LIMIT :limit;
 
 -- name: looked_through
--- The first of the conversions before one that are looked through. Their numbers have few gaps.
+-- The first of the conversions to search before one. Their ids have few gaps.
 SELECT max(:floor, :before - :limit);
 
 -- name: unsettled_before
--- How many of the deliveries before one are looked through, and the first of them.
+-- The number of deliveries to search before one, and the first of them.
 SELECT count(*), min(id) FROM (
   SELECT id FROM outbox WHERE id < :before AND id >= :floor ORDER BY id DESC LIMIT :limit) AS looked;
 
 -- name: newest_unsettled
--- The same among deliveries that are not settled.
+-- The ids of unsettled deliveries in a range, the newest first.
 SELECT outbox.id FROM outbox
 CROSS JOIN lane ON lane.id = outbox.lane CROSS JOIN account ON account.id = outbox.account
 WHERE outbox.id < :before AND outbox.id >= :floor AND outbox.state = :state
@@ -1437,13 +1443,14 @@ WHERE outbox.id < :before AND outbox.id >= :floor AND outbox.state = :state
 ORDER BY outbox.id DESC LIMIT :limit;
 
 -- name: flagged_before
--- How many of the remarks before one are looked through, and the first of them.
+-- The number of remarks to search before one, and the first of them.
 SELECT count(*), min(delivery) FROM (
   SELECT delivery FROM flagged WHERE delivery < :before AND delivery >= :floor
   ORDER BY delivery DESC LIMIT :limit) AS looked;
 
 -- name: newest_flagged
--- The same among those whose amounts are remarkable. `reason` is the kind of the remark.
+-- The ids of conversions with unusual amounts, the newest first. `reason` is the kind of the
+-- remark.
 SELECT flagged.delivery FROM flagged
 CROSS JOIN conversion ON conversion.id = flagged.delivery
 CROSS JOIN lane ON lane.id = conversion.lane
@@ -1456,7 +1463,7 @@ WHERE flagged.delivery < :before AND flagged.delivery >= :floor
 ORDER BY flagged.delivery DESC LIMIT :limit;
 
 -- name: summaries
--- Conversions, each as a line, the newest first.
+-- Conversions as rows of a list, the newest first.
 SELECT
   conversion.id, submission.received_at, lane.pixel, lane.event,
   CAST(conversion.conversion_id AS TEXT), submission.source, submission.door,
@@ -1477,15 +1484,15 @@ WHERE conversion.id IN (SELECT value FROM json_each(:deliveries))
 ORDER BY conversion.id DESC;
 
 -- name: submission_from
--- When the first submission from a number on was received, and where its conversions begin.
+-- The time of receipt of the first submission from an id on, and its first conversion.
 SELECT id, received_at, first FROM submission WHERE id >= :number ORDER BY id LIMIT 1;
 
 -- name: outbox_after
--- How many of the deliveries after one are looked through, and the last of them.
+-- The number of deliveries to search after one, and the last of them.
 SELECT count(*), max(id) FROM (SELECT id FROM outbox WHERE id > :after ORDER BY id LIMIT :limit) AS looked;
 
 -- name: tag_payloads
--- What waits for tags, in a span of deliveries.
+-- Queued tag payloads in a range of deliveries.
 SELECT
   outbox.id, lane.id, lane.pixel, CAST(conversion.conversion_id AS BLOB), outbox.received_at,
   CAST(conversion.body AS BLOB), conversion.checksum
@@ -1494,11 +1501,11 @@ WHERE outbox.id > :after AND outbox.id <= :last AND lane.pixel >= :first AND lan
 ORDER BY outbox.id;
 
 -- name: rewrite_payload
--- Its content stays; what it is sealed with is another key.
+-- Store a payload that was sealed with another key.
 UPDATE conversion SET body = :body, checksum = :checksum WHERE id = :delivery;
 
 -- name: payload_heads
--- How the sealed texts of what waits for tags begin, in base64, and how many begin so.
+-- The beginnings of sealed tag payloads in base64, and the number of payloads with each.
 SELECT substr(json_extract(CAST(conversion.body AS TEXT), '$.sealed'), 1, 8) AS head, count(*)
 FROM lane CROSS JOIN outbox ON outbox.lane = lane.id
 CROSS JOIN conversion ON conversion.id = outbox.id
@@ -1508,11 +1515,11 @@ WHERE lane.pixel >= :first AND lane.pixel < :beyond
 GROUP BY head;
 
 -- name: last_submission
--- The highest number of a submission.
+-- The highest id of a submission.
 SELECT coalesce(max(id), 0) FROM submission;
 
 -- name: origin
--- The submission that a conversion came with, and what is remarkable about its amount.
+-- The submission of a conversion, and the remark on its amount.
 SELECT submission.door, CAST(submission.body AS BLOB), submission.refusals,
   conversion.id - submission.first, flagged.kind, flagged.value, flagged.currency, flagged.usual
 FROM conversion JOIN submission ON submission.id = conversion.submission
@@ -1520,7 +1527,7 @@ LEFT JOIN flagged ON flagged.delivery = conversion.id
 WHERE conversion.id = :delivery;
 
 -- name: places
--- Where conversions came from, in the order of their numbers.
+-- The submissions of conversions, in the order of the conversion ids.
 SELECT conversion.id, conversion.submission, lane.pixel, conversion.id - submission.first
 FROM conversion JOIN submission ON submission.id = conversion.submission
 JOIN lane ON lane.id = conversion.lane
@@ -1528,67 +1535,67 @@ WHERE conversion.id IN (SELECT value FROM json_each(:deliveries))
 ORDER BY conversion.id;
 
 -- name: get_submissions
--- Submissions as they are kept.
+-- Submissions as stored.
 SELECT id, CAST(body AS BLOB), refusals FROM submission
 WHERE id IN (SELECT value FROM json_each(:submissions));
 
 -- name: amended
--- What people have changed in a conversion.
+-- The edits of a conversion.
 SELECT at, note FROM amended WHERE delivery = :delivery ORDER BY at;
 
 -- name: next_error_group
--- The next reason for which deliveries of a lane rest.
+-- The next reason for which deliveries of a lane are dead or held.
 SELECT reason FROM outbox INDEXED BY rested_for
 WHERE state IN ('held', 'dead') AND state = :state AND lane = :lane AND reason > :after
 ORDER BY reason LIMIT 1;
 
 -- name: measure_error_group
--- How many deliveries rest for a reason, since when, and whether X may have some.
+-- The number of dead or held deliveries with a reason, since when, and whether X may have some.
 SELECT count(*), min(rested_at), max(rested_at), max(ambiguous_since IS NOT NULL) FROM (
   SELECT rested_at, ambiguous_since FROM outbox INDEXED BY rested_for
   WHERE state IN ('held', 'dead') AND state = :state AND lane = :lane AND reason = :reason
   LIMIT :limit);
 
 -- name: error_group
--- Deliveries that rest for a reason, by their numbers.
+-- The dead or held deliveries with a reason, by id.
 SELECT id FROM outbox INDEXED BY rested_for
 WHERE state IN ('held', 'dead') AND state = :state AND lane = :lane AND reason = :reason
   AND id > :after
 ORDER BY id LIMIT :limit;
 
 -- name: resting_among
--- Those of some deliveries that rest.
+-- Those of the given deliveries that are dead or held.
 SELECT outbox.id FROM outbox JOIN lane ON lane.id = outbox.lane
 WHERE outbox.id IN (SELECT value FROM json_each(:deliveries)) AND outbox.state IN ('held', 'dead')
   AND (:pixels IS NULL OR lane.pixel IN (SELECT value FROM json_each(:pixels)))
 ORDER BY outbox.id;
 
 -- name: to_amend
--- A dead or held conversion as it is.
+-- A dead or held conversion before its edit.
 SELECT conversion.lane, lane.pixel, lane.event, CAST(conversion.conversion_id AS TEXT),
   outbox.received_at, CAST(conversion.body AS BLOB)
 FROM outbox JOIN conversion ON conversion.id = outbox.id JOIN lane ON lane.id = conversion.lane
 WHERE outbox.id = :delivery AND outbox.state IN ('held', 'dead');
 
 -- name: note_amended
--- What it was.
+-- Store the former conversion.
 INSERT OR REPLACE INTO amended (delivery, at, lane, body, note)
 VALUES (:delivery, :at, :lane, :body, :note);
 
 -- name: amend_conversion
--- What it is from now on.
+-- Store the edited conversion.
 UPDATE conversion SET lane = :lane, body = :body, checksum = :checksum WHERE id = :delivery;
 
 -- name: amend_delivery
--- Its lane is another.
+-- Change the lane of an edited delivery.
 UPDATE outbox SET lane = :lane WHERE id = :delivery;
 
 -- name: account_sources
--- Which sources have anything at which pixels.
+-- The sources with conversions for each pixel.
 SELECT source, pixel FROM account;
 
 -- name: conversions_after
--- Conversions in the order of their numbers, for a look at what they hold.
+-- Conversions by id, to search their content.
 SELECT conversion.id, conversion.submission, lane.pixel, CAST(conversion.conversion_id AS TEXT),
   CASE
     WHEN outbox.state IS NOT NULL THEN outbox.state
@@ -1605,7 +1612,7 @@ LEFT JOIN called ON called.delivery = conversion.id
 WHERE conversion.id > :after ORDER BY conversion.id LIMIT :limit;
 
 -- name: conversions_between
--- The same of one submission, without their bodies.
+-- The conversions of one submission, without their bodies.
 SELECT conversion.id, conversion.submission, lane.pixel, CAST(conversion.conversion_id AS TEXT),
   CASE
     WHEN outbox.state IS NOT NULL THEN outbox.state
@@ -1622,7 +1629,7 @@ LEFT JOIN called ON called.delivery = conversion.id
 WHERE conversion.id >= :first AND conversion.id < :end ORDER BY conversion.id;
 
 -- name: tags_of
--- The same of what a submission brought for tags.
+-- The tag deliveries of a submission.
 SELECT conversion.id, conversion.submission, lane.pixel, CAST(conversion.conversion_id AS TEXT),
   CASE
     WHEN outbox.state IS NOT NULL THEN outbox.state
@@ -1640,55 +1647,55 @@ LEFT JOIN called ON called.delivery = conversion.id
 WHERE submission.id = :number AND substr(lane.pixel, 1, length(:tag)) = :tag;
 
 -- name: submissions_after
--- Submissions in the order of their numbers, for a look at what they hold.
+-- Submissions by id, to search their content.
 SELECT id, first, entries, source, CAST(body AS BLOB), CAST(refusals AS BLOB), CAST(unfired AS BLOB)
 FROM submission WHERE id > :after ORDER BY id LIMIT :limit;
 
 -- name: sightings_after
--- Sightings in the order of their numbers.
+-- Sightings by id.
 SELECT sighting.id, lane.pixel, CAST(sighting.conversion_id AS TEXT)
 FROM sighting CROSS JOIN lane ON lane.id = sighting.lane
 WHERE sighting.id > :after ORDER BY sighting.id LIMIT :limit;
 
 -- name: answers_after
--- What X said, in its order.
+-- X's responses, in order.
 SELECT id, CAST(answer AS BLOB) FROM attempt WHERE id > :after ORDER BY id LIMIT :limit;
 
 -- name: answers_of
--- What X said of some deliveries.
+-- X's responses to some deliveries.
 SELECT attempted.delivery, attempt.id, CAST(attempt.answer AS BLOB)
 FROM attempted JOIN attempt ON attempt.id = attempted.attempt
 WHERE attempted.delivery IN (SELECT value FROM json_each(:deliveries));
 
 -- name: reasons_after
--- Why deliveries rest, by their numbers.
+-- The reasons of dead and held deliveries, by id.
 SELECT id, CAST(coalesce(reason, '') AS BLOB) FROM outbox WHERE id > :after ORDER BY id LIMIT :limit;
 
 -- name: notes_after
--- Why deliveries were given up, by their numbers.
+-- The reasons of discarded deliveries, by id.
 SELECT delivery, CAST(note AS BLOB) FROM discarded
 WHERE delivery > :after ORDER BY delivery LIMIT :limit;
 
 -- name: amended_after
--- What people have changed, by the numbers of the deliveries. One with many changes is one row.
+-- Edits by delivery. A delivery with many edits is one row.
 SELECT delivery, CAST(group_concat(note || ' ' || CAST(body AS TEXT), ' ') AS BLOB) FROM amended
 WHERE delivery > :after GROUP BY delivery ORDER BY delivery LIMIT :limit;
 
 -- name: pause_texts
--- Why pixels are not sent to.
+-- The reasons of pauses.
 SELECT pixel, CAST(reason AS BLOB) FROM pause;
 
 -- name: closure_texts
--- Which limits are spent.
+-- The reasons of used-up rate limit windows.
 SELECT pixel, CAST(reason AS BLOB) FROM closure;
 
 -- name: deed_texts_after
--- What the audit says.
+-- The texts of the audit log.
 SELECT number, CAST(subject || ' ' || detail AS BLOB) FROM deed
 WHERE number > :after ORDER BY number LIMIT :limit;
 
 -- name: to_erase
--- Conversions as they are, for those that go.
+-- The conversions to erase, as stored.
 SELECT conversion.id, conversion.lane, lane.pixel, lane.event,
   CAST(conversion.conversion_id AS TEXT), conversion.suppressed, submission.received_at,
   length(CAST(conversion.body AS BLOB)), outbox.state
@@ -1699,51 +1706,51 @@ LEFT JOIN outbox ON outbox.id = conversion.id
 WHERE conversion.id IN (SELECT value FROM json_each(:deliveries));
 
 -- name: erase_conversion
--- Nothing of it is left but what it is counted as.
+-- Erase a conversion except for its counts.
 UPDATE conversion SET conversion_id = :digest, body = :body, checksum = :checksum
 WHERE id = :delivery;
 
 -- name: empty_amended_text
--- What was changed in it says nothing any more.
+-- Erase the text of an edit.
 UPDATE amended SET body = x'', note = :gone WHERE delivery = :of;
 
 -- name: to_cut
--- A submission's body, its refusals, and which tags did not fire.
+-- A submission's body, its rejections, and the tags that did not fire.
 SELECT CAST(body AS BLOB), CAST(refusals AS BLOB), CAST(unfired AS BLOB) FROM submission WHERE id = :submission;
 
 -- name: cut_submission
--- Some of it is gone.
+-- Store a submission without the erased parts.
 UPDATE submission SET body = :body, refusals = :refusals, unfired = :unfired WHERE id = :submission;
 
 -- name: sighted
--- Which conversion id was seen.
+-- The conversion id of a sighting.
 SELECT CAST(conversion_id AS TEXT) FROM sighting WHERE id = :sighting;
 
 -- name: erase_sighting
--- It is counted still, and is nobody's.
+-- Erase the id of a sighting; it is still counted.
 UPDATE sighting SET conversion_id = :digest, email_mark = NULL, phone_mark = NULL, click_mark = NULL
 WHERE id = :sighting;
 
 -- name: index_anew
--- The index of ids that pages told X's pixel is made anew; the pages that it had are overwritten.
+-- Rebuild the index of reports to X's pixel, so that its old pages are overwritten.
 REINDEX sighting_twin;
 
 -- name: empty_answer
--- What X said names somebody.
+-- Erase a response of X that names a person.
 UPDATE attempt SET answer = :gone WHERE id = :of;
 
 -- name: empty_reason
--- Why it rests names somebody.
+-- Erase a reason of a dead or held delivery that names a person.
 UPDATE outbox SET reason = :gone WHERE id = :of;
 
 -- name: empty_note
--- Why it was given up names somebody.
+-- Erase a reason of a discarded delivery that names a person.
 UPDATE discarded SET note = :gone WHERE delivery = :of;
 
 -- name: empty_pause
--- Why the pixel is not sent to names somebody.
+-- Erase a reason of a pause that names a person.
 UPDATE pause SET reason = :gone WHERE pixel = :of;
 
 -- name: empty_closure
--- Which limit is spent names somebody.
+-- Erase a reason of a rate limit window that names a person.
 UPDATE closure SET reason = :gone WHERE pixel = :of;
