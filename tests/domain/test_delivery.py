@@ -20,6 +20,7 @@ LEGAL = {
     (State.SENDING, Trigger.GIVEN_UP): State.DEAD,
     (State.SENDING, Trigger.HELD): State.HELD,
     (State.SENDING, Trigger.EXPIRED): State.QUEUED,
+    (State.SENDING, Trigger.NOT_FIRED): State.SUPPRESSED,
     (State.HELD, Trigger.REPLAYED): State.QUEUED,
     (State.HELD, Trigger.DISCARDED): State.SUPPRESSED,
     (State.HELD, Trigger.RECALLED): State.QUEUED,

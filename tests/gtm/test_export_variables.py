@@ -29,7 +29,11 @@ from twite.gtm.importer import coverage
 
 @pytest.mark.parametrize(("word", "known"), coverage.TRIGGERS.items())
 def test_every_kind_of_trigger_becomes_what_the_table_says(word, known):
-    assert told(brought(trigger=[trigger("P", word)]), "trigger", "P")[0] == known.fit
+    all_events = [{"type": "TRIGGER_REFERENCE", "value": coverage.ALL_EVENTS_ID}]
+    members = {"type": "LIST", "key": "triggerIds", "list": all_events}
+    more = {"parameter": [members]} if word == "TRIGGER_GROUP" else {}
+
+    assert told(brought(trigger=[trigger("P", word, **more)]), "trigger", "P")[0] == known.fit
 
 
 @pytest.mark.parametrize(("word", "known"), coverage.BUILT_INS.items())

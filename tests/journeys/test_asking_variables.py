@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from house import Gateway
+from house import Gateway, command
 from vendor import Vendor
 
 GRANTS = """___SERVER_PERMISSIONS___
@@ -43,20 +43,31 @@ name = "segment"
 type = "template"
 template = "Lookup"
 fields = {{ url = "{lookup}", key = "{{{{client}}}}" }}
+[[trigger]]
+name = "Thanked"
+when = [{{ left = "{{{{segment}}}}", operator = "equals", right = "thanks" }}]
 [[tag]]
 name = "main"
 template = "Main"
-triggers = ["All Events"]
-fields = {{ url = "{vendor}", segment = "{{{{segment}}}}" }}
+triggers = ["{trigger}"]
+fields = {{ url = "{vendor}", segment = "{segment}" }}
 """
 
 pytestmark = pytest.mark.journey
 
 
-def with_container(folder: Path, x: str, lookup: Vendor, vendor: Vendor) -> Gateway:
+def with_container(
+    folder: Path,
+    x: str,
+    lookup: Vendor,
+    vendor: Vendor,
+    *,
+    trigger: str = "All Events",
+    segment: str = "{{segment}}",
+) -> Gateway:
     (folder / "lookup.tpl").write_text(LOOKUP + GRANTS)
     (folder / "main.tpl").write_text(TAG + GRANTS)
-    made = CONTAINER.format(lookup=lookup.url, vendor=vendor.url)
+    made = CONTAINER.format(lookup=lookup.url, vendor=vendor.url, trigger=trigger, segment=segment)
     (folder / "container.toml").write_text(made)
     gateway = Gateway(folder, x)
     settings = gateway.config.read_text()
@@ -78,3 +89,38 @@ def test_its_tag_is_sent_with_the_value_and_asks_again_when_it_is_tried_again(tm
     assert [hit["segment"] for hit in vendor.came] == ["thanks", "thanks"]
     assert lookup.came == [{"wanted": "order-1"}] * 2
     assert (balance["delivered"], balance["balance"]) == (2, 0)
+
+
+def test_a_trigger_is_decided_once_by_the_run_of_the_tag_and_the_history_says_how(
+    tmp_path, x_emulator
+):
+    # The first order is looked up once, the second is refused, the third needs a second try.
+    statuses = [200, 404, 503, 200]
+    with (
+        Vendor(statuses.__getitem__) as lookup,
+        Vendor(lambda before: 500 if before == 0 else 200) as vendor,
+        with_container(
+            tmp_path, x_emulator.url, lookup, vendor, trigger="Thanked", segment="{{client}}"
+        ) as gateway,
+    ):
+        for number in (1, 2, 3):
+            event = {
+                "event": "purchase",
+                "conversion_id": f"order-{number}",
+                "email": "s@mail.example",
+            }
+            assert gateway.post(event)[0] == 202
+            balance = gateway.drained()
+        shown = [
+            command(gateway, "show", f"order-{number}", "--pixel", "tag:main").stdout
+            for number in (1, 2, 3)
+        ]
+
+    wanted = ["order-1", "order-2", "order-3", "order-3"]
+    assert [hit["wanted"] for hit in lookup.came] == wanted
+    assert [hit["segment"] for hit in vendor.came] == ["order-1", "order-1", "order-3"]
+    counts = balance["received"], balance["delivered"], balance["suppressed"], balance["balance"]
+    assert counts == (6, 5, 1, 0)
+    assert "because      the tag did not fire: none of its triggers matches" in shown[1]
+    assert "a look-up failed that decides whether the tag fires (503)" in shown[2]
+    assert "look-up" not in shown[0]

@@ -35,7 +35,16 @@ from twite.gtm.compare.comparison import (
     compared,
 )
 from twite.gtm.container.parts import Container, ContainerTag
-from twite.gtm.container.plan import FiredTag, FiringPlan, NotFiredReason, client_name, only, plan
+from twite.gtm.container.plan import (
+    DECIDED,
+    FiredTag,
+    FiringPlan,
+    NotFiredReason,
+    PendingTriggers,
+    client_name,
+    only,
+    plan,
+)
 from twite.gtm.container.secrets import opened
 from twite.gtm.container.values import EventContext
 from twite.gtm.template import sandbox
@@ -46,6 +55,7 @@ from twite.gtm.template.texts import Value
 from twite.redaction.scrub_event import scrubbed_event
 
 _MOST_TURNS: Final = 100
+_NOT_FIRED: Final = (NotFiredReason.TRIGGER, NotFiredReason.EXCEPTION)
 _SEED: Final = 1  # fixed, so that the same capture gives the same result
 
 
@@ -175,7 +185,7 @@ class Comparison:
             )
             at_intake = _AtIntake(self._engines, self._about)
             planned = plan(self._container, occasion, variables=at_intake, filled=False)
-            wanted = [fired.tag for fired in planned.fired if not tags or fired.tag.name in tags]
+            wanted = [fired for fired in planned.fired if not tags or fired.tag.name in tags]
             if entered.kept_back is not None:
                 # A request that neither system sends is not a difference.
                 kept_back += [entered.kept_back] if wanted or case.sent else []
@@ -185,8 +195,16 @@ class Comparison:
                 for passed in planned.passed
                 if passed.bar is NotFiredReason.UNFILLED and (not tags or passed.tag in tags)
             ]
-            for tag in wanted:
-                self._refilled(tag, occasion, case.sent, asked, failed, region=entered.region)
+            for fired in wanted:
+                self._refilled(
+                    fired.tag,
+                    occasion,
+                    case.sent,
+                    asked,
+                    failed,
+                    region=entered.region,
+                    pending=fired.pending or DECIDED,
+                )
         nothing_left = bool(events) and all(event.kept_back is not None for event in events)
         return ShownDifference(
             line=case.line,
@@ -210,20 +228,28 @@ class Comparison:
         failed: list[tuple[str, str]],
         *,
         region: str | None,
+        pending: PendingTriggers = DECIDED,
     ) -> None:
-        """Run a tag that fires, its fields filled in from the stored form of the event."""
+        """Run a tag that fires, its fields filled in from the stored form of the event.
+
+        Triggers in `pending` decide with the captured responses.
+        """
         if self._hashed:
-            may = readable(self._container, tag)
+            may = readable(self._container, tag, decides=pending != DECIDED)
             event = scrubbed_event(occasion.event, region=region, phones=False)
             occasion = msgspec.structs.replace(
                 occasion,
                 event=msgspec.convert(event, dict[str, Tree]),
                 request=kept(occasion.request, may, hashed=True),
             )
-        planned = self._planned(only(self._container, tag.name), occasion, sent, asked)
+        planned = self._planned(only(self._container, tag.name, pending), occasion, sent, asked)
         for fired in planned.fired:
             self._run(fired, occasion, sent, asked, failed)
-        failed += [(passed.tag, passed.why) for passed in planned.passed if passed.tag == tag.name]
+        failed += [
+            (passed.tag, passed.why)
+            for passed in planned.passed
+            if passed.tag == tag.name and passed.bar not in _NOT_FIRED
+        ]
 
     def _run(
         self,

@@ -26,6 +26,7 @@ Ctrl-C ends the session.
 
 Example: `twite tag preview --send-nothing`"""
 _EVERY: Final = 1.0  # seconds
+_VERDICTS: Final = {True: "matches", False: "does not match", None: "is decided by the run"}
 
 Nothing = Annotated[
     bool,
@@ -108,7 +109,7 @@ def _lines(request: PreviewedRequest) -> Iterator[str]:
         for value in event.variables:
             yield f"  variable {value.name} = {value.value or value.note}"
         for trigger in event.triggers:
-            verdict = "matches" if trigger.good else "does not match"
+            verdict = _VERDICTS[trigger.good]
             yield f"  trigger {trigger.name} {verdict}: {trigger.value} (left side: {trigger.note})"
         for tag in event.tags:
             yield f"  tag {tag.name} {'fires' if tag.good else 'does not fire'}: {tag.note}"

@@ -67,6 +67,7 @@ class Trigger(StrEnum):
     HELD = "held"
     EXPIRED = "lapsed"
     WITHDRAWN = "withdrawn"
+    NOT_FIRED = "not_fired"
     REPLAYED = "replayed"
     RECALLED = "recalled"
     DISCARDED = "discarded"
@@ -91,6 +92,8 @@ TRANSITIONS: Final[Mapping[State, Mapping[Trigger, State]]] = MappingProxyType(
                 Trigger.HELD: State.HELD,
                 # The sender ended between claim and settlement: X may already have it.
                 Trigger.EXPIRED: State.QUEUED,
+                # The trigger of a tag had to look up a value, and does not match.
+                Trigger.NOT_FIRED: State.SUPPRESSED,
             }
         ),
         State.DELIVERED: MappingProxyType({}),
@@ -214,8 +217,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """A state change of some deliveries.
 
-    POSTPONED and EXPIRED have a `due_at`; HELD and GIVEN_UP have a `reason`. EXPIRED increases the
-    crash count.
+    POSTPONED and EXPIRED have a `due_at`; HELD, GIVEN_UP and NOT_FIRED have a `reason`. EXPIRED
+    increases the crash count.
     """
 
     trigger: Trigger

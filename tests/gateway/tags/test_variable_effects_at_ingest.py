@@ -6,13 +6,10 @@ from test_variables_that_ask import Seen, container
 
 from twite.domain.secret import Secret
 from twite.engines.quickjs.engine import QuickJsEngine
-from twite.formats.parsed_request import Native
-from twite.gateway.ports.tags import ContainerConfig, EventOrigin, TagRemark, TagRule
-from twite.gateway.tags.run.dispatcher import TagDispatcher
+from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.tags.run.variables import IngestEvaluation
 from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.gtm.container.parts import (
-    ALL_EVENTS,
     Condition,
     ContainerTag,
     ContainerTrigger,
@@ -22,8 +19,7 @@ from twite.gtm.container.values import EventContext
 from twite.gtm.template.effects import Keep
 from twite.gtm.template.sandbox import Turn
 from twite.machine.system import SystemClock
-from twite.stores.memory.store import MemoryStore
-from twite.testing.builders import NOW, a_source
+from twite.testing.builders import NOW
 from twite.testing.local_engines import LocalEngines
 
 
@@ -69,53 +65,6 @@ return 'gold';
     assert texts[:2] == ["seen 1 *** ***", "seen 2 *** ***"]
     assert "the template lacks the permission read_event_data" in texts
     assert "the template failed: TypeError in line 7 of its code" in texts
-
-
-async def test_at_the_door_nobody_waits_and_the_conversions_life_says_why():
-    condition = Condition(left="{{segment}}", operator=Operator.EQUALS, right="gold")
-    made = container(
-        tags=(
-            ContainerTag(name="picky", template="main", triggers=("gold",)),
-            ContainerTag(name="plain", template="main", triggers=(ALL_EVENTS,)),
-        ),
-        triggers=(ContainerTrigger(name="gold", when=(condition,)),),
-    )
-    engine_pool = EnginePool(LocalEngines(QuickJsEngine), elapsed=SystemClock().elapsed)
-    engine_pool.start()
-    fire = TagDispatcher(
-        [
-            ContainerConfig(
-                container=made, rules={name: TagRule(name=name) for name in ("picky", "plain")}
-            )
-        ],
-        engine_pool=engine_pool,
-        salt=b"x" * 16,
-        opt_outs=MemoryStore(),
-    )
-    said = TagRemark(
-        event={"event_name": "x", "client_id": "c-1"},
-        native=Native(event="x"),
-        conversion_id="order-1",
-    )
-    try:
-        firing_result = await fire.dispatch(
-            [said],
-            source=a_source(),
-            origin=EventOrigin(client="native"),
-            now=NOW,
-            first=1,
-            held={},
-        )
-    finally:
-        await engine_pool.stop()
-
-    assert {tag.pixel for tag in firing_result.fired} == {"tag:plain"}
-    [unfired] = firing_result.unfired
-    assert (unfired.tag, unfired.bar) == ("tag:picky", "unfilled")
-    assert unfired.why == (
-        "the variable template 'It' fetches its value over the network, which is too slow for "
-        "intake"
-    )
 
 
 class Escaped:

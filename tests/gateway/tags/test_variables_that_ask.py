@@ -101,7 +101,7 @@ class Stage:
         self.seen = Seen()
         self.storage = TemplateStorage()
 
-    async def run(self, made=None, draw=0, **said):
+    async def run(self, made=None, draw=0, pending=None, run=(), **said):
         engine_pool = EnginePool(LocalEngines(QuickJsEngine), elapsed=SystemClock().elapsed)
         engine_pool.start()
         clock = SystemClock()
@@ -117,12 +117,14 @@ class Stage:
         rule = TagRule(name="crm", **({"timeout": 5_000} | said))
         container_config = ContainerConfig(container=made or container(), rules={"crm": rule})
         letter = TagPayload(
-            pixel="o8z6j", at=NOW, event={"event_name": "x", "client_id": "c-1"}, draw=draw
-        )
+            pixel="o8z6j", at=NOW, event={"event_name": "x", "client_id": "c-1"}, draw=draw,
+            pending=pending,
+        )  # fmt: skip
         try:
             return await TagRun(
-                run_context, container_config=container_config, rule=rule, payload=letter, seed=7
-            ).run()
+                run_context, container_config=container_config, rule=rule, payload=letter, seed=7,
+                **dict(run),
+            ).run()  # fmt: skip
         finally:
             await engine_pool.stop()
 

@@ -7,7 +7,7 @@ import msgspec
 from twite.gtm.container.conditions import holds
 from twite.gtm.container.parts import Condition, Container, ContainerTrigger
 from twite.gtm.container.plan import client_name
-from twite.gtm.container.values import EventContext, Unfilled, Values, Variables
+from twite.gtm.container.values import EventContext, LookupNeeded, Unfilled, Values, Variables
 from twite.gtm.template.texts import UNDEFINED, TooLong, Value, filled, text_of
 
 
@@ -20,10 +20,13 @@ class ExplainedValue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExplainedTrigger(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a trigger matches. `decided` is the condition that decided, `left` its left side."""
+    """Whether a trigger matches. `decided` is the condition that decided, `left` its left side.
+
+    `matches` is None if the trigger needs a value from another server.
+    """
 
     name: str
-    matches: bool
+    matches: bool | None
     decided: str = ""
     left: str = ""
 
@@ -40,7 +43,7 @@ def explained(container: Container, occasion: EventContext, variables: Variables
     verdicts: dict[str, ExplainedTrigger] = {}
     triggers = {trigger.name: trigger for trigger in container.triggers}
 
-    def verdict(name: str) -> bool:
+    def verdict(name: str) -> bool | None:
         """Return whether a trigger matches; "All Events" does."""
         if name in triggers and name not in verdicts:
             verdicts[name] = _trigger(triggers[name], values, verdict)
@@ -62,27 +65,36 @@ def _value(name: str, values: Values) -> ExplainedValue:
 
 
 def _trigger(
-    trigger: ContainerTrigger, values: Values, matches: Callable[[str], bool]
+    trigger: ContainerTrigger, values: Values, matches: Callable[[str], bool | None]
 ) -> ExplainedTrigger:
-    """Return the verdict. The first condition that fails decides, or else the last one."""
-    name, decided, left = trigger.name, "", ""
+    """Return the verdict.
+
+    The first part that does not match decides, or else one that needs a look-up, or the last one.
+    """
+    name, decided, left = trigger.name, "it has no condition", ""
+    undecided: ExplainedTrigger | None = None
     if trigger.all_of:
-        decided = f"all of {', '.join(trigger.all_of)} match"
-        other = next((each for each in trigger.all_of if not matches(each)), None)
-        left = "they match" if other is None else f"{other} does not match"
-        if other is not None:
+        decided, left = f"all of {', '.join(trigger.all_of)} match", "they match"
+    for other in trigger.all_of:
+        found = matches(other)
+        if found is False:
+            left = f"{other} does not match"
             return ExplainedTrigger(name=name, matches=False, decided=decided, left=left)
+        if found is None:
+            left = f"? ({other} needs a look-up)"
+            undecided = ExplainedTrigger(name=name, matches=None, decided=decided, left=left)
     for condition in trigger.when:
         decided = spelled_out(condition)
         try:
             left = text_of(filled(condition.left, values.of))
             if not holds(condition, values.of):
                 return ExplainedTrigger(name=name, matches=False, decided=decided, left=left)
+        except LookupNeeded as why:
+            left = f"? ({why})"
+            undecided = ExplainedTrigger(name=name, matches=None, decided=decided, left=left)
         except (Unfilled, TooLong) as why:
             return ExplainedTrigger(name=name, matches=False, decided=decided, left=f"? ({why})")
-    return ExplainedTrigger(
-        name=name, matches=True, decided=decided or "it has no condition", left=left
-    )
+    return undecided or ExplainedTrigger(name=name, matches=True, decided=decided, left=left)
 
 
 def spelled_out(condition: Condition) -> str:

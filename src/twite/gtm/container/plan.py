@@ -21,12 +21,14 @@ from twite.gtm.container.parts import (
     Condition,
     Container,
     ContainerTag,
+    ContainerTrigger,
     Firing,
     SequencedTag,
     Transformation,
 )
 from twite.gtm.container.values import (
     EventContext,
+    LookupNeeded,
     Unfilled,
     Values,
     Variables,
@@ -41,12 +43,23 @@ from twite.gtm.template.template import Template
 from twite.gtm.template.texts import DEEPEST, UNDEFINED, TooLong, text_of
 
 
+class PendingTriggers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Triggers that need values from another server, and so decide later whether a tag fires.
+
+    One of `triggers` must match, and none of `unless`. Without `triggers`, one has matched already.
+    """
+
+    triggers: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
+
+
 class FiredTag(msgspec.Struct, frozen=True, kw_only=True):
     """A tag that fires. `fields` is the template's `data`, `event` the event as the tag sees it.
 
     `fields` may hold secrets: they must not be stored. `trigger` is the one that matched, "" for a
     setup or teardown tag. `setup` runs before, `teardown` after; `tag` configures whether a failure
-    stops the next one. `consent` are the signals found granted.
+    stops the next one. `consent` are the signals found granted. With `pending`, these triggers
+    decide later whether the tag fires.
     """
 
     tag: ContainerTag
@@ -57,6 +70,7 @@ class FiredTag(msgspec.Struct, frozen=True, kw_only=True):
     setup: "FiredTag | None" = None
     teardown: "FiredTag | None" = None
     consent: tuple[str, ...] = ()
+    pending: PendingTriggers | None = None
 
     def __repr__(self) -> str:
         return f"FiredTag({self.tag.name})"
@@ -90,7 +104,8 @@ def plan(
     """Decide for each tag whether it fires.
 
     A tag whose fields cannot be evaluated is skipped, with the reason. Without `filled`, fields are
-    not evaluated: `fields` and `event` are empty, and only variables of triggers run.
+    not evaluated: `fields` and `event` are empty, and only variables of triggers run. If a trigger
+    needs a value from another server, and no other trigger decides, its tag fires with `pending`.
     """
     client = client_name(container, occasion.client)
     if client != occasion.client:
@@ -111,11 +126,15 @@ def plan(
     return FiringPlan(fired=tuple(fired), passed=tuple(passed))
 
 
-def only(container: Container, tag: str) -> Container:
-    """Return the container with one tag that always fires, to repeat an earlier decision."""
+DECIDED: Final = PendingTriggers()
+
+
+def only(container: Container, tag: str, pending: PendingTriggers = DECIDED) -> Container:
+    """Return the container with one tag, to repeat an earlier decision: only `pending` decides."""
+    triggers = pending.triggers or (ALL_EVENTS,)
     tags = tuple(
         msgspec.structs.replace(
-            other, triggers=(ALL_EVENTS,) if other.name == tag else (), unless=()
+            other, triggers=triggers if other.name == tag else (), unless=pending.unless
         )
         for other in container.tags
     )
@@ -148,7 +167,7 @@ class _Planner:
         self._values = Values(container, occasion, variables)
         self._tags = {tag.name: tag for tag in container.tags}
         self._triggers = {trigger.name: trigger for trigger in container.triggers}
-        self._fitting: dict[str, bool] = {ALL_EVENTS: True}
+        self._fitting: dict[str, bool | None] = {ALL_EVENTS: True}
         self._seen: dict[tuple[str, ...], tuple[dict[str, Tree], Values]] = {}
 
     def fired(self, tag: ContainerTag) -> list[FiredTag]:
@@ -156,7 +175,7 @@ class _Planner:
         rests = self._rests(tag)
         if rests is not None:
             raise rests
-        fitting = [name for name in tag.triggers if self._fits(name)]
+        fitting = [name for name in tag.triggers if self._fits(name) is not False]
         if not fitting:
             why = "none of its triggers matches" if tag.triggers else "it has no trigger"
             raise _Passes(why, NotFiredReason.TRIGGER)
@@ -167,8 +186,25 @@ class _Planner:
         kept_back = self._kept_back(tag)
         if kept_back is not None:
             raise kept_back
-        times = fitting if tag.firing is Firing.EACH_TRIGGER else fitting[:1]
-        return [self._filled(tag, trigger, beside=()) for trigger in times]
+        if tag.firing is Firing.EACH_TRIGGER:
+            times: list[tuple[str, ...]] = [(name,) for name in fitting]
+        else:
+            decided = next((name for name in fitting if self._fits(name)), None)
+            times = [tuple(fitting) if decided is None else (decided,)]
+        return [
+            msgspec.structs.replace(
+                self._filled(tag, names[0], beside=()), pending=self._pending(tag, names)
+            )
+            for names in times
+        ]
+
+    def _pending(self, tag: ContainerTag, triggers: tuple[str, ...]) -> PendingTriggers | None:
+        """Return the undecided triggers and exceptions; None if there are none."""
+        pending = PendingTriggers(
+            triggers=tuple(name for name in triggers if self._fits(name) is None),
+            unless=tuple(name for name in tag.unless if self._fits(name) is None),
+        )
+        return None if pending == DECIDED else pending
 
     def _kept_back(self, tag: ContainerTag) -> _Passes | None:
         rests = self._rests(tag)
@@ -188,16 +224,29 @@ class _Planner:
             return _Passes(f"it fired until {spelled(tag.ends_at)}", NotFiredReason.PAUSED)
         return None
 
-    def _fits(self, name: str) -> bool:
+    def _fits(self, name: str) -> bool | None:
+        """Return whether a trigger matches; None if that needs a value from another server."""
         if name not in self._fitting:
             trigger = self._triggers.get(name)
             # A missing trigger matches nothing.
-            self._fitting[name] = (
-                trigger is not None
-                and all(self._fits(other) for other in trigger.all_of)
-                and self._all_hold(trigger.when)
-            )
+            self._fitting[name] = trigger is not None and self._all_fit(trigger)
         return self._fitting[name]
+
+    def _all_fit(self, trigger: ContainerTrigger) -> bool | None:
+        """Return False if any part does not match, even if others are undecided."""
+        fits: bool | None = True
+        for name in trigger.all_of:
+            found = self._fits(name)
+            if found is False:
+                return False
+            fits = found and fits
+        for condition in trigger.when:
+            try:
+                if not holds(condition, self._values.of):
+                    return False
+            except LookupNeeded:
+                fits = None
+        return fits
 
     def _all_hold(self, when: tuple[Condition, ...]) -> bool:
         return all(holds(condition, self._values.of) for condition in when)

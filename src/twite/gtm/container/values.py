@@ -109,6 +109,10 @@ class Unfilled(Exception):
     """A value cannot be computed; the text says why."""
 
 
+class LookupNeeded(Unfilled):
+    """Another server has the value: it is looked up when the tag runs."""
+
+
 class Values:
     def __init__(self, container: Container, occasion: EventContext, variables: Variables) -> None:
         self._container = container

@@ -21,8 +21,8 @@ class AskingVariables:
         for name in dict.fromkeys(names):
             if self._needs(name, _asks):
                 yield (
-                    f"it reads {name!r}, which fetches its value over the network. A trigger "
-                    "cannot wait for the value; until Twite has it, the tags do not fire"
+                    f"it reads {name!r}, which fetches its value over the network: Twite looks up "
+                    "the value after it has stored the event, and then decides whether tags fire"
                 )
 
     def notes_of_client(self, names: Iterable[str]) -> Iterator[str]:

@@ -322,6 +322,9 @@ class MemoryStore(
             self._counted[row.source, row.entry.pixel]["delivered"] += 1
         elif transition.trigger in {Trigger.HELD, Trigger.GIVEN_UP}:
             rest(row, transition.trigger, reason=transition.reason, at=at)
+        elif transition.trigger is Trigger.NOT_FIRED:
+            rest(row, transition.trigger, reason=transition.reason, at=at)
+            self._counted[row.source, row.entry.pixel]["suppressed"] += 1
         else:
             row.state = after(row.state, transition.trigger)
             row.due_at = transition.due_at

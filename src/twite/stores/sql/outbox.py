@@ -233,7 +233,11 @@ def _told_at(book: WriterSession, settlement: Settlement) -> int:
     """Return the time of the latest attempt; without an attempt, of the claim."""
     if settlement.attempt is not None:
         return settlement.attempt.at
-    row = book.run("claimed_at", lease=settlement.lease).fetchone()
+    return _claimed_at(book, settlement.lease)
+
+
+def _claimed_at(book: WriterSession, lease: int) -> int:
+    row = book.run("claimed_at", lease=lease).fetchone()
     return 0 if row is None else int(row[0])
 
 
@@ -321,6 +325,11 @@ def _move(book: WriterSession, transition: Transition, *, lease: int, at: int | 
             "postpone", lease=lease, deliveries=ids, due_at=transition.due_at
         ).rowcount
         return given_up + postponed
+    if state is State.SUPPRESSED:
+        left, _ = book.run("still_under", lease=lease, deliveries=ids).fetchone()
+        book.run("postpone", lease=lease, deliveries=left, due_at=None)
+        now = _claimed_at(book, lease) if at is None else at
+        return withdraw(book.run, _Ids.decode(left), now=now, reason=transition.reason or "")
     return book.run(
         "rest",
         lease=lease,

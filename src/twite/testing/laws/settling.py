@@ -13,6 +13,7 @@ from twite.domain.delivery import (
 )
 from twite.domain.errors import IllegalTransition
 from twite.domain.history import PastAttempt
+from twite.domain.submission import Recorded
 from twite.domain.times import MINUTE
 from twite.gateway.ports.outbox import SweepResult
 from twite.gateway.ports.queries import AtRest, AttemptsQuery
@@ -131,6 +132,33 @@ class SettlingLaws:
 
         (history,) = await histories(store, "order-1")
         assert (history.state, len(history.attempts)) == (State.DEAD, 1)
+
+    async def test_a_tag_that_does_not_fire_is_suppressed_with_the_reason(
+        self, store: Store
+    ) -> None:
+        await record(store, "order-1")
+        await record(store, "order-2", receipt="r2")
+        batch = await claim(store)
+        first, second = (delivery.id for delivery in batch.deliveries)
+        not_fired = Transition(trigger=Trigger.NOT_FIRED, deliveries=(first,), reason="no match")
+        settlement = Settlement(
+            lease=batch.lease, attempt=None, transitions=(not_fired,), lease_until=FAR
+        )
+
+        late = [await store.settle(settlement), await store.settle(settlement)]
+
+        found = [(await histories(store, name))[0] for name in ("order-1", "order-2")]
+        assert late == [0, 1]
+        assert [(history.state, history.reason) for history in found] == [
+            (State.SUPPRESSED, "no match"),
+            (State.SENDING, None),
+        ]
+        await settle(
+            store, batch, "delivered", Transition(trigger=Trigger.DELIVERED, deliveries=(second,))
+        )
+        assert await claim_or_none(store, now=FAR) is None
+        assert await record(store, "order-1", receipt="r3") == Recorded(duplicates=(0,))
+        await balanced(store)
 
     async def test_a_stale_lease_settles_nothing(self, store: Store) -> None:
         await record(store, "order-1")

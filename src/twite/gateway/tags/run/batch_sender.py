@@ -26,8 +26,13 @@ from twite.gateway.ports.secret_store import Seal
 from twite.gateway.ports.state import Pause
 from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.tags.run.outbound import RunContext
-from twite.gateway.tags.run.outcome import RunOutcome, attempt_of, transition_of
-from twite.gateway.tags.run.payload import read
+from twite.gateway.tags.run.outcome import (
+    MOST_LOOK_UPS,
+    RunOutcome,
+    attempt_of,
+    transition_of,
+)
+from twite.gateway.tags.run.payload import decided, read
 from twite.gateway.tags.run.tag_run import TagRun
 from twite.gateway.tags.runtime.probation import Probations
 
@@ -188,8 +193,23 @@ class TagBatchSender:
             rule=self.rule,
             payload=payload,
             preview=self.run_context.trace(payload.preview),
+            last_try=delivery.attempts + 1 >= MOST_LOOK_UPS,
+            on_fired=lambda: self._record_decision(delivery),
             seed=payload.seed or int.from_bytes(seed) % (1 << _SEED_BITS) or 1,
         )
+
+    async def _record_decision(self, delivery: Delivery) -> None:
+        """Store that the pending triggers matched: a retry must not decide again.
+
+        Raises LedgerUnavailable.
+        """
+
+        def write(name: str, body: bytes) -> bytes | None:
+            # Another sender may have settled the delivery: then this is the next one.
+            is_same = name == self.rule.pixel and body == delivery.body
+            return decided(body) if is_same else None
+
+        await self.delivery_store.rewrite(write, after=delivery.id - 1, limit=1)
 
     async def _settle(
         self, batch: Batch, delivery: Delivery, ran: RunOutcome, *, at: int, took: int
@@ -203,7 +223,11 @@ class TagBatchSender:
             now=self.clock.now(),
             randomness=self.randomness.fraction(),
         )
-        await self._settler.settle(batch, None if ran.barred is not None else tried, (transition,))
+        unmade = ran.barred is not None or ran.not_fired is not None
+        await self._settler.settle(batch, None if unmade else tried, (transition,))
+        self.most = 1 if ran.passed_a_limit else min(self.rule.in_flight, self.most * 2)
+        if ran.not_fired is not None:
+            return
         self.observer.see(
             Attempted(
                 pixel=batch.pixel,
@@ -218,7 +242,8 @@ class TagBatchSender:
             )
         )
         self.run_context.engine_pool.record_run(self.rule.pixel, is_spent=ran.is_spent)
-        self.most = 1 if ran.passed_a_limit else min(self.rule.in_flight, self.most * 2)
+        if ran.undecided and not ran.passed_a_limit:
+            return  # deliveries that need no look-up go on
         if ran.succeeded or not (ran.may_pass or ran.passed_a_limit):
             self.circuit_breaker.record_response()
         else:

@@ -51,7 +51,7 @@ from twite.gateway.tags.run.run_input import RunInput
 from twite.gateway.tags.run.variables import IngestEvaluation
 from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.gtm.container import parts
-from twite.gtm.container.plan import FiredTag, FiringPlan, plan
+from twite.gtm.container.plan import FiredTag, FiringPlan, PendingTriggers, plan
 from twite.gtm.container.values import EventContext
 from twite.gtm.template.tag_response import TagResponse
 from twite.redaction.shapes import holds_a_person
@@ -81,7 +81,8 @@ class TagDispatcher:
     _ingest: IngestEvaluation = field(init=False)
     _known: frozenset[str] = field(init=False)
     _draws: bool = field(init=False)
-    _readable: dict[str, ReadableRequest] = field(init=False)
+    # By pixel, and whether triggers are pending.
+    _readable: dict[tuple[str, bool], ReadableRequest] = field(init=False)
     _calling: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -100,12 +101,13 @@ class TagDispatcher:
         self._calling = self._pixels_of(may_run_container)
         whole = readable_by_all(containers) if self._calling else ReadableRequest()
         self._readable = {
-            rule.pixel: whole
+            (rule.pixel, decides): whole
             if rule.pixel in self._calling
-            else readable(container_config.container, tag)
+            else readable(container_config.container, tag, decides=decides)
             for container_config in self.container_configs
             for tag in container_config.container.tags
             if (rule := container_config.rules.get(tag.name)) is not None
+            for decides in (False, True)
         }
         self._first_turns = FirstTurns(
             self.engine_pool,
@@ -182,8 +184,12 @@ class TagDispatcher:
                 )
                 for fired, rule in _with_rules(planned, container_config, source.name):
                     index = first + len(found)
-                    payload = self._payload(parsed, rule, origin.call)
-                    may_answer = rule.pixel in self._responding and tag_event.index not in held
+                    payload = self._payload(parsed, rule, fired.pending, origin.call)
+                    may_answer = (
+                        rule.pixel in self._responding
+                        and tag_event.index not in held
+                        and fired.pending is None
+                    )
                     if waits is not None and may_answer and parsed.is_sent:
                         given = RunInput(
                             container_config=container_config,
@@ -254,7 +260,13 @@ class TagDispatcher:
         whole = blake2b(seed.encode("utf-8", "replace"), key=self.salt[:64], digest_size=6)
         return int.from_bytes(whole.digest()) or 1
 
-    def _payload(self, parsed: ParsedTagEvent, rule: TagRule, call: TagCall | None) -> TagPayload:
+    def _payload(
+        self,
+        parsed: ParsedTagEvent,
+        rule: TagRule,
+        pending: PendingTriggers | None,
+        call: TagCall | None,
+    ) -> TagPayload:
         if parsed.is_suppressed:
             return _bare(parsed.name, parsed.source)
         hashed = rule.persons is PersonHandling.HASHED
@@ -264,13 +276,16 @@ class TagDispatcher:
             at=occasion.now,
             identifiers=person_of(parsed.identifiers),
             event=parsed.hashed if hashed else dict(occasion.event),  # type: ignore[arg-type]  # what JSON decoded into
-            request=kept(occasion.request, self._readable[rule.pixel], hashed=hashed),
+            request=kept(
+                occasion.request, self._readable[rule.pixel, pending is not None], hashed=hashed
+            ),
             client=occasion.client,
             granted=dict(occasion.consent),
             draw=occasion.draw,
             source=parsed.source.name if rule.pixel in self._calling else "",
             call=call,
             preview="" if (trace := current()) is None else trace.id,
+            pending=pending,
         )
 
     def _revoked(self, identifiers: Identifiers, pixel: str) -> bool:

@@ -4,10 +4,14 @@
 |---|---|---|---|
 | gtmOnSuccess | whatever they came to | delivered | delivered |
 | its engine process ended | whatever they came to | held | held |
+| its pending triggers do not match | look-ups alone | not fired | not fired |
+| its pending triggers lack a value | look-ups alone | tried again | tried again |
 | anything else | none left | tried again | tried again |
 | anything else | no answer to one, 408, 425, 429, 5xx, Firestore's 409 | tried again | held |
 | anything else | all answered, and refused (4xx) | tried again MOST_TRIES times, dead | dead |
 | anything else | all answered otherwise | tried again MOST_TRIES times, dead | held |
+
+After MOST_LOOK_UPS tries, a value that pending triggers lack is undefined.
 """
 
 from typing import Final
@@ -31,10 +35,13 @@ from twite.gtm.template.sandbox import RunResult
 # The maximum number of attempts after a vendor's refusal or a template's error, because retries
 # rarely help.
 MOST_TRIES: Final = 5
+# The maximum number of attempts to look up what decides whether a tag fires: half an hour or so.
+MOST_LOOK_UPS: Final = 12
 TOO_LONG: Final = "it took longer than"
 # The beginnings of errors by CPU or memory, and by any other limit.
 _SPENT: Final = ("the run ",)
 _LIMIT: Final = (*_SPENT, TOO_LONG, "more than ", "it made more than ")
+NOT_FIRED: Final = "the tag did not fire"
 AT_MOST_ONCE: Final = f"{MAYBE_ARRIVED}, and the tag runs at most once"
 _PASSING: Final = frozenset({408, 425, 429})
 
@@ -69,7 +76,8 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
     `error` is the thrown error, or the exceeded limit. `barred` is why the tag did not run, which a
     user must fix. `lost` is whether the engine process ended during one of its turns. `notes` are
-    added to the attempt's record.
+    added to the attempt's record. `not_fired` is why pending triggers decided against the tag;
+    `undecided`: they have not decided yet.
     """
 
     outcome: RunResult = RunResult.SILENT
@@ -78,6 +86,8 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
     barred: str | None = None
     lost: bool = False
     notes: tuple[str, ...] = ()
+    not_fired: str | None = None
+    undecided: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -107,6 +117,10 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def reason(self) -> str:
         """Why the run failed, for users."""
+        if self.not_fired is not None:
+            return f"{NOT_FIRED}: {self.not_fired}"
+        if self.undecided:
+            return f"a look-up failed that decides whether the tag fires ({self._failure})"
         if self.error is not None:
             return f"the template failed: {self.error}"
         verb = (
@@ -119,6 +133,14 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
             return f"the template {verb}"
         answered = "no answer" if last.status is None else f"{last.status}"
         return f"the template {verb} ({answered})"
+
+    @property
+    def _failure(self) -> str:
+        if self.error is not None:
+            return self.error
+        failed = next((request for request in self.tried if request.may_pass), None)
+        status = None if failed is None else failed.status
+        return "no answer" if status is None else f"{status}"
 
 
 def attempt_of(ran: RunOutcome, delivery: int, *, pixel: str, event: str, at: int) -> Attempt:
@@ -149,22 +171,35 @@ def transition_of(
 ) -> Transition:
     """Return the transition of a delivery after `tries` attempts, including this one."""
     ids = (delivery,)
-    if ran.barred is not None or ran.lost:
-        # A repeated run would probably end another process.
-        return Transition(trigger=Trigger.HELD, deliveries=ids, reason=ran.barred or ran.reason)
-    if ran.succeeded:
-        return Transition(trigger=Trigger.DELIVERED, deliveries=ids)
-    if rule.repeat is RepeatPolicy.AT_MOST_ONCE and ran.left:
-        if _is_refused(ran):
-            return Transition(trigger=Trigger.GIVEN_UP, deliveries=ids, reason=ran.reason)
-        reason = f"{AT_MOST_ONCE}: {ran.reason}"
-        return Transition(trigger=Trigger.HELD, deliveries=ids, reason=reason)
-    if tries >= MOST_TRIES and not ran.may_pass:
-        return Transition(trigger=Trigger.GIVEN_UP, deliveries=ids, reason=ran.reason)
+    final = _final(ran, rule=rule, tries=tries)
+    if final is not None:
+        trigger, reason = final
+        return Transition(trigger=trigger, deliveries=ids, reason=reason)
     wait = backoff(attempts=tries, randomness=randomness)
     named = max((request.retry_after or 0 for request in ran.tried), default=0)
     due = now + max(wait, min(named, LAST_CEILING))
     return Transition(trigger=Trigger.POSTPONED, deliveries=ids, due_at=due, reason=ran.reason)
+
+
+def _final(ran: RunOutcome, *, rule: TagRule, tries: int) -> tuple[Trigger, str | None] | None:
+    """Return the trigger and reason that end the delivery's tries; None to try again."""
+    at_most_once = rule.repeat is RepeatPolicy.AT_MOST_ONCE and ran.left
+    found: tuple[Trigger, str | None] | None = None
+    if ran.not_fired is not None:
+        found = Trigger.NOT_FIRED, ran.reason
+    elif ran.barred is not None or ran.lost:
+        # A repeated run would probably end another process.
+        found = Trigger.HELD, ran.barred or ran.reason
+    elif ran.undecided:
+        if tries >= MOST_LOOK_UPS:
+            found = Trigger.NOT_FIRED, f"{NOT_FIRED}: {ran.reason}"
+    elif ran.succeeded:
+        found = Trigger.DELIVERED, None
+    elif at_most_once and not _is_refused(ran):
+        found = Trigger.HELD, f"{AT_MOST_ONCE}: {ran.reason}"
+    elif at_most_once or (tries >= MOST_TRIES and not ran.may_pass):
+        found = Trigger.GIVEN_UP, ran.reason
+    return found
 
 
 def _outcome_of(ran: RunOutcome) -> AttemptOutcome:

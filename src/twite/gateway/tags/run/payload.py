@@ -21,6 +21,7 @@ from twite.gateway.ports.outbox import Outbox, RewrittenPayloads
 from twite.gateway.ports.secret_store import Seal
 from twite.gateway.ports.state import SealedSecret
 from twite.gateway.ports.tags import TagCall
+from twite.gtm.container.plan import PendingTriggers
 from twite.gtm.template.effects import SetCookie
 from twite.gtm.template.sandbox import Incoming
 
@@ -43,7 +44,8 @@ class TagPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `seed` is the seed of a first turn that ran before the response, 0 without one. `cookies` are
     digests of the cookies that it set. `pixels`: the browser sends its pixels. `preview` names
     the trace of a preview session. `source` is the event's source if the tag may run the container;
-    `call` is the call of a tag that created the event.
+    `call` is the call of a tag that created the event. `pending` are triggers that decide whether
+    the tag fires.
     """
 
     pixel: str
@@ -60,6 +62,7 @@ class TagPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     preview: str = ""
     source: str = ""
     call: TagCall | None = None
+    pending: PendingTriggers | None = None
     sealed: bytes | None = None
 
     def __repr__(self) -> str:
@@ -126,6 +129,14 @@ def resealed(body: bytes, *, name: str, seal: Seal) -> bytes | None:
         return None
     anew = seal.close(name, seal.open(name, payload.sealed))
     return _ENCODER.encode(msgspec.structs.replace(payload, sealed=anew))
+
+
+def decided(body: bytes) -> bytes | None:
+    """Return a payload whose triggers have decided that its tag fires; None if none is pending."""
+    payload = _PAYLOAD.decode(body)
+    if payload.pending is None:
+        return None
+    return _ENCODER.encode(msgspec.structs.replace(payload, pending=None))
 
 
 def _encoded(value: TagPayload | _Inside) -> bytes:

@@ -45,6 +45,8 @@ class PreviewedTagEvent:
                 continue
             heard = rule.listens_to(self.parsed.source.name)
             why = f"trigger {fired.trigger}" if heard else "it does not listen to the source"
+            if heard and fired.pending is not None:
+                why = "its run decides, because a trigger needs a value from another server"
             self.trace.tag(seen, name, why, fires=heard)
         for passed in planned.passed:
             if passed.tag in rules:

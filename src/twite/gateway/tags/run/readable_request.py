@@ -40,10 +40,13 @@ class ReadableRequest(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(kind for kind, names in granted.items() if not _ANY_NAME.isdisjoint(names))
 
 
-def readable(container: Container, tag: ContainerTag) -> ReadableRequest:
-    """Return the parts that a tag, its setup and cleanup tags, and their variables may read."""
+def readable(container: Container, tag: ContainerTag, *, decides: bool = False) -> ReadableRequest:
+    """Return the parts that a tag, its setup and cleanup tags, and their variables may read.
+
+    `decides`: with the variables of the tag's own triggers, because the run evaluates them.
+    """
     chain = _chain(container, tag)
-    variables = list(_variables(container, chain))
+    variables = list(_variables(container, chain, _read_by_triggers(container, tag, on=decides)))
     named = {tag.template for tag in chain} | {variable.template for variable in variables}
     policies = [
         policy(template.grants) for name, template in container.templates.items() if name in named
@@ -159,10 +162,23 @@ def _plain_of(may: ReadableRequest) -> tuple[str, ...]:
     return _PLAIN if "headers" in may.unnamed else ()
 
 
-def _variables(container: Container, tags: Iterable[ContainerTag]) -> Iterable[Variable]:
+def _read_by_triggers(container: Container, tag: ContainerTag, *, on: bool) -> list[str]:
+    """Return the variables in the conditions of a tag's triggers and exceptions, if `on`."""
+    triggers = {trigger.name: trigger for trigger in container.triggers}
+    names = [*tag.triggers, *tag.unless] if on else []
+    for name in names:  # a trigger group adds its triggers
+        more = triggers[name].all_of if name in triggers else ()
+        names += [other for other in more if other not in names]
+    conditions = [cond for name in names if name in triggers for cond in triggers[name].when]
+    return [name for cond in conditions for name in names_in([cond.left, cond.right])]
+
+
+def _variables(
+    container: Container, tags: Iterable[ContainerTag], others: Iterable[str]
+) -> Iterable[Variable]:
     known = {item.name: item for item in container.variables}
     found: dict[str, Variable] = {}
-    waiting = [name for tag in tags for name in names_in(dict(tag.fields))]
+    waiting = [*others, *(name for tag in tags for name in names_in(dict(tag.fields)))]
     for change in container.transformations:
         waiting += names_in(dict(change.set))
         waiting += names_in(

@@ -7,13 +7,39 @@ import msgspec
 
 from twite.domain.json_tree import Tree
 from twite.gateway.ports.tags import ContainerConfig, KeepsItems, TagRule
-from twite.gateway.tags.run.payload import TagPayload
-from twite.gtm.container.plan import FiredTag, client_name, only, plan
+from twite.gateway.tags.run.payload import TagPayload, cookie_mark
+from twite.gtm.container.plan import (
+    DECIDED,
+    FiredTag,
+    FiringPlan,
+    NotFiredReason,
+    PendingTriggers,
+    SkippedTag,
+    client_name,
+    only,
+    plan,
+)
 from twite.gtm.container.values import EventContext, Variables
+from twite.gtm.template.effects import (
+    AnyEffect,
+    Body,
+    BrowserPixel,
+    Header,
+    PixelBody,
+    Respond,
+    RunContainer,
+    SetCookie,
+    Status,
+)
 from twite.gtm.template.sandbox import Call, ContainerVersion
 from twite.gtm.template.template import Template
 
 _HITS: Final = "/g/collect"
+
+
+def does_not_run(skipped: SkippedTag) -> str:
+    """Return why a tag that was to run does not run, for users."""
+    return f"the tag does not run: {skipped.why}"
 
 
 class RunInput(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,8 +66,30 @@ class RunInput(msgspec.Struct, frozen=True, kw_only=True):
         names = [tag.template for tag in container.tags if tag.name == self.rule.name]
         return tuple(container.templates[name] for name in names if name in container.templates)
 
+    def unknown_trigger(self, pending: PendingTriggers) -> str | None:
+        """Return a pending trigger that the container no longer has."""
+        known = {trigger.name for trigger in self.container_config.container.triggers}
+        names = (*pending.triggers, *pending.unless)
+        return next((name for name in names if name not in known), None)
+
+    def decide(self, pending: PendingTriggers, variables: Variables) -> SkippedTag | None:
+        """Evaluate the pending triggers; return why the tag does not fire, or None if it does."""
+        planned = self._planned(variables, pending, filled=False)
+        return None if planned.fired else self._skipped(planned)
+
     def plan(self, variables: Variables) -> FiredTag | str:
         """Evaluate the tag's fields with the current settings; return why the tag does not run."""
+        planned = self._planned(variables, DECIDED, filled=True)
+        return planned.fired[0] if planned.fired else does_not_run(self._skipped(planned))
+
+    def _skipped(self, planned: FiringPlan) -> SkippedTag:
+        name = self.rule.name
+        gone = SkippedTag(name, "it is no longer configured", NotFiredReason.PAUSED)
+        return next((passed for passed in planned.passed if passed.tag == name), gone)
+
+    def _planned(
+        self, variables: Variables, pending: PendingTriggers, *, filled: bool
+    ) -> FiringPlan:
         payload = self.payload
         occasion = EventContext(
             event=payload.event,
@@ -51,15 +99,8 @@ class RunInput(msgspec.Struct, frozen=True, kw_only=True):
             consent=payload.granted,
             draw=payload.draw or self.seed,
         )
-        container = only(self.container_config.container, self.rule.name)
-        planned = plan(container, occasion, variables=variables)
-        if planned.fired:
-            return planned.fired[0]
-        why = next(
-            (passed.why for passed in planned.passed if passed.tag == self.rule.name),
-            "it is no longer configured",
-        )
-        return f"the tag does not run: {why}"
+        container = only(self.container_config.container, self.rule.name, pending)
+        return plan(container, occasion, variables=variables, filled=filled)
 
     def call(self, fired: FiredTag, *, storage: KeepsItems, listened: Iterable[str] = ()) -> Call:
         """Return the call of a tag, or of the setup or cleanup tag that runs with it."""
@@ -78,7 +119,40 @@ class RunInput(msgspec.Struct, frozen=True, kw_only=True):
             browser_pixels=payload.pixels,
         )
 
+    def ignored(self, effect: AnyEffect, *, turn: int) -> str | None:
+        """Return a log line for an effect of a turn that is possible only before the response.
+
+        None if the first turn, which ran before the response, had the effect.
+        """
+        api = _APIS.get(type(effect), type(effect).__name__)
+        in_first_turn = self.payload.seed and turn == 1
+        match effect:
+            case SetCookie() if cookie_mark(effect) in self.payload.cookies:
+                return None
+            case Header() | BrowserPixel() if in_first_turn:
+                return None
+            case RunContainer():
+                return "runContainer was ignored: only tags and clients may call it"
+            case SetCookie() | Header() if self.payload.seed and not in_first_turn:
+                return f"{api} was ignored: {_LATE}"
+        return f"{api} was ignored: the response was sent before the tag ran"
+
     def _extracted(self, fired: FiredTag) -> list[dict[str, Tree]] | None:
         """Return the events the template extracts: this one event."""
         is_hit = self.payload.request.path == _HITS
         return [fired.event] if is_hit and "extractEvents" in fired.template.code.text else None
+
+
+_LATE: Final = (
+    "the template called it after it had waited for a response. Twite responded to the browser "
+    "after the template's first step"
+)
+_APIS: Final = {
+    SetCookie: "setCookie",
+    Header: "setResponseHeader",
+    Status: "setResponseStatus",
+    Body: "setResponseBody",
+    PixelBody: "setPixelResponse",
+    BrowserPixel: "sendPixelFromBrowser",
+    Respond: "returnResponse",
+}

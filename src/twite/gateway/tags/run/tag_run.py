@@ -8,9 +8,9 @@ repeated run therefore sends the same data, so that the recipient can drop the d
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -22,42 +22,40 @@ from twite.gateway.preview.trace import RequestTrace
 from twite.gateway.tags.google.calls import InsertIds
 from twite.gateway.tags.run.outbound import MOST_REQUESTS, RunContext, TagOutbound, TemplateRun
 from twite.gateway.tags.run.outcome import TOO_LONG, RunOutcome
-from twite.gateway.tags.run.payload import TagPayload, cookie_mark
+from twite.gateway.tags.run.payload import TagPayload
 from twite.gateway.tags.run.run_calls import RunCalls
-from twite.gateway.tags.run.run_input import RunInput
+from twite.gateway.tags.run.run_input import RunInput, does_not_run
 from twite.gateway.tags.run.variables import PendingVariable, VariableCache
 from twite.gateway.tags.runtime.tag_log import LONGEST_LINE, TagLog, TagLogLine
-from twite.gtm.container.plan import FiredTag
+from twite.gtm.container.plan import FiredTag, NotFiredReason, PendingTriggers
 from twite.gtm.template.allowed import lacking
 from twite.gtm.template.effects import (
     AfterEvent,
     AnyEffect,
-    Body,
-    BrowserPixel,
     Forget,
-    Header,
     HttpEffect,
     Keep,
     LogEffect,
     MessageEffect,
-    PixelBody,
-    Respond,
     RunContainer,
     Service,
-    SetCookie,
-    Status,
 )
 from twite.gtm.template.sandbox import EffectAnswer, RunResult, Turn
 from twite.gtm.template.template import TemplateKind, TemplateUnusable
 from twite.gtm.template.texts import UNDEFINED, Value
 from twite.redaction.mask_line import LineMask
 
+T = TypeVar("T")
+_NOT_FIRED: Final = (NotFiredReason.TRIGGER, NotFiredReason.EXCEPTION)
+
 
 class TagRun:
     """One run. `seed` is the random seed of the delivery. Use it once.
 
-    `burned` is the CPU time of its turns in seconds, `spent` whether a variable exceeded a limit,
-    `lost` the error if the engine process ended during a turn.
+    If triggers are pending, the run evaluates them first, and calls `on_fired` before the tag runs.
+    If a look-up for them fails and this is not the `last_try`, the run ends undecided. `burned` is
+    the CPU time of its turns in seconds, `spent` whether a variable exceeded a limit, `lost` the
+    error if the engine process ended during a turn.
     """
 
     def __init__(
@@ -69,14 +67,20 @@ class TagRun:
         payload: TagPayload,
         seed: int,
         preview: RequestTrace | None = None,
+        last_try: bool = True,
+        on_fired: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self._run_context = run_context
+        self._last_try = last_try
+        self._on_fired = on_fired
+        self._pending = payload.pending
         self._rule = rule
         self._payload = payload
         self._seed = seed
         self._input = RunInput(
             container_config=container_config, rule=rule, payload=payload, seed=seed
         )
+        self._variables = VariableCache(container=self._input.version, storage=run_context.storage)
         self._worker = run_context.engine_pool.worker(rule.pixel)
         self._began = run_context.clock.elapsed()
         self.burned = 0.0
@@ -108,7 +112,7 @@ class TagRun:
     async def run(self) -> RunOutcome:
         """Run, and record the outcome for a preview, and for a tag that waits for this one.
 
-        Raises only CancelledError.
+        Raises only CancelledError, and what `on_fired` raises.
         """
         ran = await self._to_the_end()
         calls = self._run_context.container_calls
@@ -121,7 +125,7 @@ class TagRun:
     async def _to_the_end(self) -> RunOutcome:
         """Run to the end, within the tag's timeout.
 
-        Raises only CancelledError. Only turns and requests of the run count, not the wait for the
+        Raises as `run` does. Only turns and requests of the run count, not the wait for the
         process.
         """
         outcome = RunResult.SILENT
@@ -129,7 +133,11 @@ class TagRun:
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._rule.timeout / 1_000) as self._limit:
-                    planned = await self._planned()
+                    if self._pending is not None:
+                        undone = await self._decide(self._pending)
+                        if undone is not None:
+                            return undone
+                    planned = await self._filled(self._input.plan)
                     if isinstance(planned, str):
                         return RunOutcome(barred=planned)
                     outcome, error = await self._run(planned)
@@ -147,7 +155,26 @@ class TagRun:
             tried=(*self._way_out.tried, *self._calls.unstored),
             notes=tuple(self._calls.notes),
             lost=self.lost is not None,
+            undecided=self._pending is not None,
         )
+
+    async def _decide(self, pending: PendingTriggers) -> RunOutcome | None:
+        """Evaluate the pending triggers; None if the tag fires."""
+        unknown = self._input.unknown_trigger(pending)
+        if unknown is not None:
+            return RunOutcome(barred=f"the container no longer has its trigger {unknown!r}")
+        skipped = await self._filled(lambda known: self._input.decide(pending, known))
+        tried = tuple(self._way_out.tried)
+        if not self._last_try and any(request.may_pass for request in tried):
+            return RunOutcome(tried=tried, undecided=True)
+        if skipped is None:
+            if self._on_fired is not None:
+                await self._on_fired()
+            self._pending = None
+            return None
+        if skipped.bar in _NOT_FIRED:
+            return RunOutcome(tried=tried, not_fired=skipped.why)
+        return RunOutcome(barred=does_not_run(skipped))
 
     async def _run(self, planned: FiredTag) -> tuple[RunResult, str | None]:
         outcome, error = await self._with_beside(planned)
@@ -160,14 +187,13 @@ class TagRun:
         await asyncio.gather(*(task for run in self._runs for task in run.tasks))
         return outcome, error
 
-    async def _planned(self) -> FiredTag | str:
-        """Fill in the fields of the tag; wait for its variables."""
-        known = VariableCache(container=self._input.version, storage=self._run_context.storage)
+    async def _filled(self, plan: Callable[[VariableCache], T]) -> T:
+        """Plan; wait for the variables that the plan needs."""
         while True:
             try:
-                return self._input.plan(known)
+                return plan(self._variables)
             except PendingVariable as awaited:
-                known.put(awaited, await self._asked_for(awaited))
+                self._variables.put(awaited, await self._asked_for(awaited))
 
     async def _asked_for(self, awaited: PendingVariable) -> Value:
         """Run a variable's template, and perform its requests, until it returns a value."""
@@ -296,20 +322,9 @@ class TagRun:
                 self._ignore(effect, run)
 
     def _ignore(self, effect: AnyEffect, run: TemplateRun) -> None:
-        """Log an effect that is possible only before the response."""
-        api = _APIS.get(type(effect), type(effect).__name__)
-        in_first_turn = self._payload.seed and run.turns == 1
-        match effect:
-            case SetCookie() if cookie_mark(effect) in self._payload.cookies:
-                pass  # the first turn has set it
-            case Header() | BrowserPixel() if in_first_turn:
-                pass
-            case RunContainer():
-                self._lines.say_once("runContainer was ignored: only tags and clients may call it")
-            case SetCookie() | Header() if self._payload.seed and not in_first_turn:
-                self._lines.say_once(f"{api} was ignored: {_LATE}")
-            case _:
-                self._lines.say_once(f"{api} was ignored: the response was sent before the tag ran")
+        line = self._input.ignored(effect, turn=run.turns)
+        if line is not None:
+            self._lines.say_once(line)
 
     async def _deliver(self, kind: str, content: Tree, *, by: TemplateRun) -> None:
         """Deliver a message to the runs of this delivery that listen for it."""
@@ -378,21 +393,6 @@ class TagRun:
         for run in self._runs:
             if run.id:
                 self._worker.end(run.id)
-
-
-_LATE: Final = (
-    "the template called it after it had waited for a response. Twite responded to the browser "
-    "after the template's first step"
-)
-_APIS: Final = {
-    SetCookie: "setCookie",
-    Header: "setResponseHeader",
-    Status: "setResponseStatus",
-    Body: "setResponseBody",
-    PixelBody: "setPixelResponse",
-    BrowserPixel: "sendPixelFromBrowser",
-    Respond: "returnResponse",
-}
 
 
 async def _answered(answer: EffectAnswer) -> EffectAnswer:

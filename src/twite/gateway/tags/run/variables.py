@@ -17,7 +17,7 @@ from twite.gateway.tags.runtime.engine_pool import EnginePool
 from twite.gateway.tags.runtime.tag_log import ClientLines, TagLogLine
 from twite.gtm.container.explain import Explanation, explained
 from twite.gtm.container.plan import FiringPlan, plan
-from twite.gtm.container.values import EventContext, Unfilled
+from twite.gtm.container.values import EventContext, LookupNeeded, Unfilled
 from twite.gtm.template.allowed import lacking
 from twite.gtm.template.effects import Forget, Keep, LogEffect
 from twite.gtm.template.sandbox import Call, ContainerVersion, Turn
@@ -102,7 +102,7 @@ def _place(template: Template, fields: dict[str, Tree], occasion: EventContext) 
 
 
 class IngestEvaluation:
-    """Plans tags without evaluating their fields.
+    """Plans tags without evaluating their fields, and without looking up values elsewhere.
 
     Stores the items of variables, and logs their lines. After a template exceeded a limit, it
     pauses. Tags that need its value meanwhile do not fire, and the reason is recorded: otherwise
@@ -221,9 +221,9 @@ class IngestEvaluation:
 
 
 def returned_at_ingest(template: Template, turn: Turn) -> Value:
-    """Return the value of a variable at ingest. Raises Unfilled if it needs a request first."""
+    """Return the value of a variable at ingest. Raises LookupNeeded if it needs a request first."""
     if not turn.done and turn.returned is None:
-        raise Unfilled(f"the variable template {template.name!r} {_WAITS}")
+        raise LookupNeeded(f"the variable template {template.name!r} {_WAITS}")
     return returned(turn)
 
 
@@ -232,6 +232,6 @@ def name_of(template: Template) -> str:
     return f"variable {template.name}"
 
 
-_WAITS = "fetches its value over the network, which is too slow for intake"
+_WAITS = "fetches its value over the network"
 _SLOW = "it often took too long for intake"
 _PASSED = "it exceeded a limit"

@@ -1,0 +1,288 @@
+"""Triggers that need a value from another server: the run of the tag decides."""
+
+import asyncio
+
+import msgspec
+import pytest
+from test_variables_that_ask import Stage, body, container, template
+
+from twite.domain.delivery import Trigger
+from twite.engines.quickjs.engine import QuickJsEngine
+from twite.formats.parsed_request import Native
+from twite.gateway.ports.tags import ContainerConfig, EventOrigin, RepeatPolicy, TagRemark, TagRule
+from twite.gateway.ports.transport import NoResponse
+from twite.gateway.tags.run.dispatcher import TagDispatcher
+from twite.gateway.tags.run.outcome import MOST_LOOK_UPS, RequestOutcome, RunOutcome, transition_of
+from twite.gateway.tags.run.payload import decided, read
+from twite.gateway.tags.runtime.engine_pool import EnginePool
+from twite.gtm.container.parts import (
+    ALL_EVENTS,
+    Condition,
+    ContainerTag,
+    ContainerTrigger,
+    Firing,
+    Operator,
+    Variable,
+    VariableSource,
+)
+from twite.gtm.container.plan import PendingTriggers
+from twite.gtm.template.sandbox import Incoming
+from twite.gtm.template.template import TemplateKind
+from twite.machine.system import SystemClock
+from twite.stores.memory.store import MemoryStore
+from twite.testing.builders import NOW, a_source
+from twite.testing.fakes import ScriptedWeb
+from twite.testing.local_engines import LocalEngines
+
+
+def when(left, right, **more):
+    return Condition(left=left, operator=Operator.EQUALS, right=right, **more)
+
+
+GOLD = ContainerTrigger(name="gold", when=(when("{{segment}}", "gold"),))
+OTHER_GOLD = ContainerTrigger(name="not gold", when=(when("{{segment}}", "gold", negate=True),))
+BOUGHT = ContainerTrigger(name="bought", when=(when("{{_event}}", "purchase"),))
+SAW = ContainerTrigger(name="saw", when=(when("{{_event}}", "view_item"),))
+BOTH = ContainerTrigger(name="both", when=(*GOLD.when, *BOUGHT.when))
+NEITHER = ContainerTrigger(name="neither", when=(*GOLD.when, *SAW.when))
+GROUP = ContainerTrigger(name="group", all_of=("gold", "bought"))
+TRIGGERS = (GOLD, OTHER_GOLD, BOUGHT, SAW, BOTH, NEITHER, GROUP)
+
+
+def with_tag(**more):
+    tag = ContainerTag(**{"name": "crm", "template": "main", "triggers": ("gold",), **more})
+    return container(tags=(tag,), triggers=TRIGGERS)
+
+
+async def fired(made, event="purchase", **given):
+    """Dispatch an event; return (the payloads of what fired, why the others did not)."""
+    engine_pool = EnginePool(LocalEngines(QuickJsEngine), elapsed=SystemClock().elapsed)
+    engine_pool.start()
+    dispatcher = TagDispatcher(
+        [ContainerConfig(container=made, rules={"crm": TagRule(name="crm")})],
+        engine_pool=engine_pool,
+        salt=b"x" * 16,
+        opt_outs=MemoryStore(),
+    )
+    remark = TagRemark(
+        event={"event_name": event, "client_id": "c-1"},
+        native=Native(event=event),
+        conversion_id="order-1",
+    )
+    origin = EventOrigin(client="native", request=given.pop("request", Incoming()))
+    try:
+        result = await dispatcher.dispatch(
+            [remark], source=a_source(), origin=origin, now=NOW, first=1,
+            held={}, **given,
+        )  # fmt: skip
+    finally:
+        await engine_pool.stop()
+    payloads = [read(entry.body, name="tag:crm") for entry in result.fired]
+    return payloads, [(tag.bar, tag.why) for tag in result.unfired]
+
+
+@pytest.mark.parametrize(
+    ("tag", "pending"),
+    [
+        ({"triggers": ("gold",)}, PendingTriggers(triggers=("gold",))),
+        ({"triggers": ("both",)}, PendingTriggers(triggers=("both",))),
+        ({"triggers": ("group",)}, PendingTriggers(triggers=("group",))),
+        ({"triggers": ("gold", "saw", "both")}, PendingTriggers(triggers=("gold", "both"))),
+        ({"triggers": ("gold", "bought")}, None),
+        ({"triggers": ("bought",), "unless": ("gold",)}, PendingTriggers(unless=("gold",))),
+        (
+            {"triggers": ("gold",), "unless": ("gold", "saw")},
+            PendingTriggers(triggers=("gold",), unless=("gold",)),
+        ),
+    ],
+)
+async def test_a_trigger_that_needs_a_look_up_leaves_the_tag_to_its_run(tag, pending):
+    payloads, unfired = await fired(with_tag(**tag))
+
+    assert ([payload.pending for payload in payloads], unfired) == ([pending], [])
+
+
+@pytest.mark.parametrize(
+    ("tag", "bar"),
+    [
+        ({"triggers": ("neither",)}, "trigger"),
+        ({"triggers": ("gold",), "unless": ("bought",)}, "exception"),
+        ({"triggers": ("gold",), "consent": ("ad_storage",)}, "consent"),
+        ({"triggers": ("gold",), "paused": True}, "paused"),
+    ],
+)
+async def test_a_tag_does_not_wait_for_a_look_up_that_cannot_make_it_fire(tag, bar):
+    payloads, unfired = await fired(with_tag(**tag))
+
+    assert (payloads, [bar for bar, _ in unfired]) == ([], [bar])
+
+
+async def test_with_each_trigger_every_pending_trigger_has_a_delivery():
+    made = with_tag(triggers=("gold", "bought", "saw"), firing=Firing.EACH_TRIGGER)
+
+    payloads, _ = await fired(made)
+
+    found = [payload.pending for payload in payloads]
+    assert found == [PendingTriggers(triggers=("gold",)), None]
+
+
+async def test_what_the_trigger_reads_of_the_request_is_kept_only_where_it_is_pending():
+    header = Variable(name="shop", type=VariableSource.REQUEST_HEADER, key="x-shop")
+    trigger = ContainerTrigger(name="gold", when=(*GOLD.when, when("{{shop}}", "1")))
+    request = Incoming(headers=(("x-shop", "1"), ("x-other", "2")))
+    kept = []
+    for triggers in (("gold",), ("gold", ALL_EVENTS)):
+        made = with_tag(triggers=triggers)
+        made = msgspec.structs.replace(
+            made, variables=(*made.variables, header), triggers=(trigger,)
+        )
+        payloads, _ = await fired(made, request=request)
+        kept += [payload.request.headers for payload in payloads]
+
+    assert kept == [(("x-shop", "1"),), ()]
+
+
+class Decided:
+    """Counts how often a decision was stored, and what had been sent by then."""
+
+    def __init__(self, stage):
+        self.stage = stage
+        self.sent = []
+
+    async def __call__(self):
+        self.sent.append(list(self.stage.urls))
+
+
+async def run(stage, *, triggers=("gold",), unless=(), made=None, **more):
+    stored = Decided(stage)
+    pending = PendingTriggers(triggers=triggers, unless=unless)
+    ran = await stage.run(
+        made or with_tag(), pending=pending, run={"on_fired": stored, "last_try": False, **more}
+    )
+    return ran, stored.sent
+
+
+async def test_a_tag_whose_trigger_matches_runs_after_the_decision_is_stored():
+    stage = Stage(body("gold"))
+
+    ran, stored = await run(stage)
+
+    lookup = "https://lookup.example/?q=c-1"
+    assert (ran.succeeded, stored) == (True, [[lookup]])
+    assert stage.urls == [lookup, "https://vendor.example/undefined"]
+
+
+@pytest.mark.parametrize(
+    ("pending", "why"),
+    [
+        ({"triggers": ("gold",)}, "none of its triggers matches"),
+        ({"triggers": (), "unless": ("not gold",)}, "the exception 'not gold' matches"),
+    ],
+)
+async def test_a_tag_whose_trigger_does_not_match_ends_as_not_fired(pending, why):
+    stage = Stage(body("silver"))
+
+    ran, stored = await run(stage, **pending)
+
+    assert (ran.not_fired, stored, len(stage.urls)) == (why, [], 1)
+    ended = transition_of(ran, 1, rule=TagRule(name="crm"), tries=1, now=NOW, randomness=0.5)
+    assert (ended.trigger, ended.reason) == (Trigger.NOT_FIRED, f"the tag did not fire: {why}")
+
+
+LATE = NoResponse(reason="no answer in time", left=True)
+
+
+@pytest.mark.parametrize("repeat", RepeatPolicy)
+@pytest.mark.parametrize("triggers", [("gold",), ("not gold",)])
+@pytest.mark.parametrize("answer", [body("", status=503), LATE], ids=["refused", "late"])
+async def test_a_failed_look_up_neither_fires_nor_loses_the_tag(answer, triggers, repeat):
+    stage = Stage(answer)
+
+    ran, stored = await run(stage, triggers=triggers)
+
+    assert (ran.undecided, ran.left, stored, len(stage.urls)) == (True, False, [], 1)
+    rule = TagRule(name="crm", repeat=repeat)
+    again = transition_of(ran, 1, rule=rule, tries=MOST_LOOK_UPS - 1, now=NOW, randomness=0.5)
+    assert again.trigger is Trigger.POSTPONED
+    assert again.reason.startswith("a look-up failed that decides whether the tag fires (")
+
+
+@pytest.mark.parametrize(("triggers", "fires"), [(("gold",), False), (("not gold",), True)])
+async def test_at_the_last_try_a_failed_look_up_is_undefined_as_at_google(triggers, fires):
+    stage = Stage(body("", status=503))
+
+    ran, stored = await run(stage, triggers=triggers, last_try=True)
+
+    assert (ran.succeeded, ran.not_fired is None, len(stored)) == (fires, fires, int(fires))
+
+
+async def test_a_refused_look_up_decides_at_once():
+    stage = Stage(body("", status=404))
+
+    ran, _ = await run(stage)
+
+    assert ran.not_fired == "none of its triggers matches"
+
+
+class Silent(ScriptedWeb):
+    async def ask(self, _asked):
+        await asyncio.sleep(60)
+
+
+async def test_a_look_up_that_takes_the_tags_whole_time_is_repeated_and_then_not_fired():
+    stage = Stage()
+    stage.web = Silent()
+    pending = PendingTriggers(triggers=("gold",))
+
+    ran = await stage.run(with_tag(), pending=pending, timeout=300)
+
+    rule = TagRule(name="crm")
+    ends = [
+        transition_of(ran, 1, rule=rule, tries=tries, now=NOW, randomness=0.5)
+        for tries in (MOST_LOOK_UPS - 1, MOST_LOOK_UPS)
+    ]
+    assert [end.trigger for end in ends] == [Trigger.POSTPONED, Trigger.NOT_FIRED]
+    assert "it took longer than 0.3 s" in ends[1].reason
+
+
+async def test_a_trigger_that_the_container_no_longer_has_holds_the_tag():
+    ran, _ = await run(Stage(), triggers=("platinum",))
+
+    assert ran.barred == "the container no longer has its trigger 'platinum'"
+
+
+async def test_the_fields_share_the_look_up_of_the_trigger():
+    stage = Stage(body("gold"))
+
+    ran, _ = await run(stage, made=with_tag(fields={"segment": "{{segment}}"}))
+
+    assert ran.succeeded
+    assert stage.urls == ["https://lookup.example/?q=c-1", "https://vendor.example/gold"]
+
+
+async def test_a_decided_payload_differs_in_nothing_else():
+    (payload,), _ = await fired(with_tag())
+    whole = msgspec.json.encode(payload)
+
+    after = read(decided(whole), name="tag:crm")
+
+    assert after == msgspec.structs.replace(payload, pending=None)
+    assert decided(msgspec.json.encode(after)) is None
+
+
+def test_the_reason_names_the_status_of_the_failed_look_up():
+    failed = RequestOutcome(status=503, words="", left=False)
+
+    ran = RunOutcome(tried=(failed,), undecided=True)
+
+    assert ran.reason == "a look-up failed that decides whether the tag fires (503)"
+
+
+async def test_a_template_that_asks_nobody_decides_at_intake():
+    made = with_tag(triggers=("gold", "saw"))
+    plain = template("return 'gold';", TemplateKind.VARIABLE)
+    made = msgspec.structs.replace(made, templates={**made.templates, "lookup": plain})
+
+    payloads, unfired = await fired(made)
+
+    assert ([payload.pending for payload in payloads], unfired) == ([None], [])
