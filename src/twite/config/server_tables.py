@@ -52,11 +52,11 @@ class StapeHeaders(msgspec.Struct, frozen=True, kw_only=True):
     )
     default_domain: str | None = setting(
         None,
-        "value of `x-gtm-default-domain`, under the same condition",
+        "value of `x-gtm-default-domain` for these tags",
         example="stape.io",
     )
     api_key: Secret | None = setting(
-        None, "value of `x-gtm-api-key`, under the same condition", example="env:STAPE_API_KEY"
+        None, "value of `x-gtm-api-key` for these tags", example="env:STAPE_API_KEY"
     )
 
     @property
