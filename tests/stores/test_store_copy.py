@@ -6,6 +6,7 @@ import os
 import signal
 import sqlite3
 import tarfile
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -208,8 +209,8 @@ async def asked(url, statement, *values):
 async def new_conversion(store, order="new-1"):
     """Record a conversion twice, in a pixel and event that the store has not seen."""
     entry = an_entry(order, pixel="o9new", event="o9evt")
-    first = await store.record(a_submission(entry, receipt=f"r-{order}"))
-    again = await store.record(a_submission(entry, receipt=f"s-{order}"))
+    first = await store.record(a_submission(entry, receipt=f"r-{order}-{time.time_ns()}"))
+    again = await store.record(a_submission(entry, receipt=f"s-{order}-{time.time_ns()}"))
     return first.duplicates, again.duplicates
 
 
@@ -227,11 +228,17 @@ def test_a_copied_store_counts_on_with_new_ids(path, tmp_path, postgres_url, is_
             asyncio.run(asked(postgres_url, added))
         copy(postgres_url, f"sqlite:{tmp_path}/back.db")
 
-    async def go_on():
+    async def opened():
         if is_back:
-            store = await SQLiteStore.open(f"{tmp_path}/back.db")
-        else:
-            store = await PostgresStore.open(postgres_url, StoreOptions())
+            return await SQLiteStore.open(f"{tmp_path}/back.db")
+        return await PostgresStore.open(postgres_url, StoreOptions())
+
+    async def go_on():
+        store = await opened()
+        await new_conversion(store, "before")
+        await store.close()
+        store = await opened()
+        assert await new_conversion(store, "before") == ((0,), (0,))
         try:
             told = await new_conversion(store)
             name = Idempotency(key=b"k", said=b"s")

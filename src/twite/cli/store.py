@@ -56,6 +56,7 @@ def copy(
     ] = False,
     as_json: Json = False,
 ) -> None:
+    printing.complain("Checking the source. For a large SQLite file, this takes minutes.")
     done = asyncio.run(
         copy_stores(
             source,

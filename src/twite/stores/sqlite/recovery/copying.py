@@ -4,6 +4,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
@@ -12,6 +13,7 @@ from twite.domain.errors import StoreUnusable
 from twite.gateway.ports.store_copy import PIECE, CopiedDeployment, CopiedTable, CopyReader, Row
 from twite.stores.sql.copied_tables import TABLES, quoted
 from twite.stores.sql.database import checksum, seed_of
+from twite.stores.sql.statements import query
 from twite.stores.sqlite.engine.checkpoints import deployment_of
 from twite.stores.sqlite.engine.connection import (
     connect_reader,
@@ -74,6 +76,8 @@ class SQLiteCopySource:
         self._file = path
         self._lock = lock
         self._connection = connection
+        # One thread: an interrupted copy closes the connection after the running statement.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="twite-copy")
         connection.text_factory = str
         connection.create_function("twite_checksum", 6, _checksum, deterministic=True)
 
@@ -130,16 +134,17 @@ class SQLiteCopySource:
         return await SQLiteReader.open(self._file)
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._connection.close)
+        await self._ran(self._connection.close)
+        self._thread.shutdown()
         self._lock.release()
 
     async def _asked(self, statement: str) -> list[Any]:
         return await self._ran(lambda: self._connection.execute(statement).fetchall())
 
     async def _ran(self, act: Callable[[], T]) -> T:
-        """Call on another thread. Raises StoreUnusable."""
+        """Call on the connection's thread. Raises StoreUnusable."""
         try:
-            return await asyncio.to_thread(act)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, act)
         except (sqlite3.Error, OSError, UnicodeError) as error:
             if is_damage(error):
                 raise damaged(self._file, error) from error
@@ -225,17 +230,14 @@ class SQLiteCopyTarget(SQLiteCopySource):
         execute = self._connection.execute
         # The next epoch's fencing tokens must be higher than those of copied leases.
         tokens = execute("SELECT coalesce(max(id), 0) >> 32 FROM lease").fetchone()[0]
-        following = execute(
-            "SELECT 1 + max(coalesce(max(id), 0), "
-            "(SELECT coalesce(max(delivery), 0) FROM dedup)) FROM conversion"
-        ).fetchone()[0]
+        following = 1 + execute(query("last_ids")).fetchone()[1]
         execute("BEGIN IMMEDIATE")
         execute(
             "UPDATE deployment SET salt = ?, epoch = ?, ahead = ?, clean = 1, unsummed = 0",
             (deployment.salt, max(deployment.epoch, tokens), deployment.ahead),
         )
         execute("UPDATE pruning SET bodies = ?, lives = ?", (deployment.bodies, deployment.lives))
-        # All keys are in the table.
+        # All keys are in the table; the log has those of the following conversions.
         execute("UPDATE merge_round SET bucket = 0, began = :at, low = :at, high = :at",
                 {"at": following})  # fmt: skip
         execute("COMMIT")
