@@ -94,7 +94,7 @@ CHANGES = [
         "listen =",
         'local_listen = "0.0.0.0:8081"\nlisten =',
         (
-            "server.local_listen: must be a loopback address with a port of its own, such as "
+            "server.local_listen: must be a loopback address with its own port, such as "
             '"127.0.0.1:8081"'
         ),
     ),

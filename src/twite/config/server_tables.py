@@ -52,11 +52,11 @@ class StapeHeaders(msgspec.Struct, frozen=True, kw_only=True):
     )
     default_domain: str | None = setting(
         None,
-        "value of `x-gtm-default-domain` for these tags",
+        "value of `x-gtm-default-domain` for the same requests",
         example="stape.io",
     )
     api_key: Secret | None = setting(
-        None, "value of `x-gtm-api-key` for these tags", example="env:STAPE_API_KEY"
+        None, "value of `x-gtm-api-key` for the same requests", example="env:STAPE_API_KEY"
     )
 
     @property
