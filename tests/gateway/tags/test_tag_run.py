@@ -1,143 +1,21 @@
-"""An errand: what a template asks for is performed within bounds, and what it says is masked."""
+"""A tag run: what a template asks for is performed within bounds, and what it says is masked."""
 
 import asyncio
-from pathlib import Path
 from urllib.parse import urlsplit
 
-import msgspec
 import pytest
+from tag_run_stage import SECRET, SEND, Skipping, Stage
 
 from twite.domain.secret import Secret
 from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.ports.ownership import LEASE_IS_OVER
-from twite.gateway.ports.tags import ContainerConfig, TagRule, completed
+from twite.gateway.ports.tags import completed
 from twite.gateway.ports.transport import NoResponse, Response
-from twite.gateway.tags.google.requests import GoogleClient
-from twite.gateway.tags.run.outbound import MOST_REQUESTS, RunContext
-from twite.gateway.tags.run.payload import TagPayload
-from twite.gateway.tags.run.tag_run import TagRun
-from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
-from twite.gtm.container.parts import (
-    Container,
-    ContainerTag,
-    SequencedTag,
-    Variable,
-    VariableSource,
-)
+from twite.gateway.tags.run.outbound import MOST_REQUESTS
 from twite.gtm.template.effects import HttpEffect, RunContainer
-from twite.gtm.template.permissions import Grant
 from twite.gtm.template.sandbox import Incoming, RunResult, Turn
-from twite.gtm.template.template import TemplatePart, read_template
-from twite.machine.system import SystemClock
 from twite.redaction.mask_line import LineMask
-from twite.testing.fakes import ScriptedWeb
 from twite.testing.local_engines import LocalEngines, LocalProcess
-
-TEMPLATE = read_template((Path(__file__).parents[2] / "templates/crm_post.tpl").read_bytes())
-SECRET = "key-of-the-vendor"
-SEND = "const send = require('sendHttpRequest');\n"
-
-
-class NotForX:
-    async def take(self, _request, **_source):
-        return None
-
-
-class Seen:
-    def __init__(self):
-        self.notices = []
-
-    def see(self, notice):
-        self.notices.append(notice)
-
-
-class Skipping(SystemClock):
-    skipped = 0
-
-    def elapsed(self):
-        return super().elapsed() + self.skipped
-
-
-class Stage:
-    def __init__(self, *answers):
-        self.web = ScriptedWeb(answers)
-        self.google = GoogleClient(clock=SystemClock())
-        self.seen = Seen()
-        self.clock = SystemClock()
-        self.may_send = True
-
-    async def run(
-        self,
-        code,
-        *,
-        setup=None,
-        teardown=None,
-        needed=True,
-        event=None,
-        make=QuickJsEngine,
-        engines=None,
-        draw=0,
-        first_turn=0,
-        headers=(),
-        **said,
-    ):
-        """Run a tag, and perhaps one before it and one after it."""
-        engine_pool = EnginePool(engines or LocalEngines(make), elapsed=SystemClock().elapsed)
-        engine_pool.start()
-        run_context = RunContext(
-            engine_pool=engine_pool,
-            web=self.web,
-            google=self.google,
-            to_x=NotForX(),
-            storage=TemplateStorage(),
-            clock=self.clock,
-            observer=self.seen,
-            may_send=lambda: self.may_send,
-        )
-        before_it = None if setup is None else SequencedTag(tag="setup", needed=needed)
-        after_it = None if teardown is None else SequencedTag(tag="teardown", needed=needed)
-        lot = Variable(name="Lot", type=VariableSource.RANDOM, least=1, most=9_999_999)
-        main = ContainerTag(name="crm", template="main", setup=before_it, teardown=after_it)
-        tags = [msgspec.structs.replace(main, fields={"lot": "{{Lot}}"})]
-        templates = {"main": with_code(code)}
-        for name, its in (("setup", setup), ("teardown", teardown)):
-            if its is not None:
-                tags.append(ContainerTag(name=name, template=name))
-                templates[name] = with_code(its)
-        rule = TagRule(name="crm", secrets=(Secret(SECRET),), **({"timeout": 5_000} | said))
-        container_config = ContainerConfig(
-            container=Container(tags=tuple(tags), templates=templates, variables=(lot,)),
-            rules={"crm": rule},
-            headers=headers,
-        )
-        letter = TagPayload(
-            pixel="o8z6j",
-            at=1_795_600_000_000,
-            event=event or {"event_name": "x"},
-            draw=draw,
-            seed=first_turn,
-        )
-        try:
-            return await TagRun(
-                run_context, container_config=container_config, rule=rule, payload=letter, seed=7
-            ).run()
-        finally:
-            await engine_pool.stop()
-
-
-def with_code(code):
-    grants = (
-        *TEMPLATE.grants,
-        Grant(permission="read_request", parameters={"requestAccess": "any"}),
-        Grant(permission="access_template_storage"),
-        Grant(permission="access_response", parameters={"writeResponseAccess": "any"}),
-        Grant(permission="use_google_credentials", parameters={"allowedScopes": ["s"]}),
-        Grant(
-            permission="set_cookies",
-            parameters={"allowedCookies": [{"name": "*", "secure": "any", "session": "any"}]},
-        ),
-    )
-    return msgspec.structs.replace(TEMPLATE, code=TemplatePart(text=code, line=1), grants=grants)
 
 
 async def test_an_answer_resumes_the_template():

@@ -1,0 +1,267 @@
+"""Connections of the direct route: bytes in pieces, clients that leave, queues, stops."""
+
+import asyncio
+import json
+
+from direct_stage import (
+    MIXED,
+    ONE,
+    Shop,
+    both,
+    connected,
+    post,
+    say_whole,
+    undated,
+)
+from http_stage import QUICK, one_answer
+
+from raw_http import heard
+from twite.gateway.ports.events import Troubled
+from twite.http import HttpLimits
+
+
+async def test_a_request_may_be_split_anywhere(tmp_path):
+    request = post(keep=True)
+
+    async def play(shop):
+        answers = []
+        for cut in range(1, len(request)):
+            protocol, transport = connected(shop)
+            protocol.data_received(request[:cut])
+            protocol.data_received(request[cut:])
+            await asyncio.wait_for(transport.answered.wait(), 5)
+            answers.append(undated(transport.written))
+            protocol.connection_lost(None)
+        return answers
+
+    direct, ordinary = await both(tmp_path, play)
+
+    assert direct == ordinary
+    assert len(set(direct[0])) > len(request) // 2  # each has a receipt of its own
+
+
+async def test_a_request_may_come_byte_by_byte(tmp_path):
+    async def play(shop):
+        protocol, transport = connected(shop)
+        for byte in post(MIXED, keep=True):
+            protocol.data_received(bytes([byte]))
+        await asyncio.wait_for(transport.answered.wait(), 5)
+        protocol.connection_lost(None)
+        return undated(transport.written)
+
+    direct, ordinary = await both(tmp_path, play)
+
+    assert direct == ordinary
+
+
+async def test_a_body_that_does_not_come_is_refused(tmp_path):
+    async def play(shop):
+        async with shop.line() as (reader, writer):
+            writer.write(post()[:-5])
+            return undated(await asyncio.wait_for(reader.read(), 10))
+
+    direct, ordinary = await both(tmp_path, play, limits=QUICK)
+
+    assert direct == ordinary
+    assert direct[:2] == (direct[0], 0)
+    assert heard(direct[0]).status == 408
+
+
+async def test_a_client_that_leaves_before_its_body_is_complete_leaves_the_gate(tmp_path):
+    async def play(shop):
+        protocol, _ = connected(shop)
+        protocol.data_received(post()[:-5])
+        await asyncio.sleep(0)
+        inside = shop.inside
+        protocol.connection_lost(None)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return inside, shop.inside
+
+    direct, ordinary = await both(tmp_path, play)
+
+    assert direct == ordinary
+    assert direct[0] == (1, 0)
+
+
+async def test_no_body_stays_in_memory_when_a_client_leaves_or_is_too_slow(tmp_path):
+    async with Shop(tmp_path, is_direct=True).running() as shop:
+        for ends in (lambda each: each.connection_lost(None), lambda each: each.sweep(each.due)):
+            protocol, _ = connected(shop)
+            protocol.data_received(post()[:-5])
+            request = protocol.active
+            arrived = b"".join(request.parts)
+            ends(protocol)
+            # The connection is a reference cycle, which may stay in memory for long.
+            assert (arrived, request.parts, shop.inside) == (ONE[:-5], [], 0)
+
+
+async def test_a_client_that_leaves_before_the_answer_loses_the_answer_alone(tmp_path, caplog):
+    async def play(shop):
+        protocol, transport = connected(shop)
+        with shop.store._writer._turn:  # noqa: SLF001 - nothing is committed meanwhile
+            protocol.data_received(post(keep=True))
+            await asyncio.sleep(0)
+            protocol.connection_lost(ConnectionResetError())
+            inside = shop.inside
+        answer = await say_whole(shop, post())
+        return inside, transport.written, json.loads(heard(answer).body)["duplicates"]
+
+    direct, ordinary = await both(tmp_path, play)
+
+    assert direct == ordinary
+    assert direct[:2] == ((1, b"", 1), 0)
+    assert caplog.records == []
+
+
+async def test_a_full_queue_refuses(tmp_path):
+    async def play(shop):
+        async with shop.line() as (reader, writer):
+            with shop.store._writer._turn:  # noqa: SLF001 - nothing is committed meanwhile
+                writer.write(post(keep=True))
+                while not shop.store._writer._waiting_conversions:  # noqa: ASYNC110, SLF001
+                    await asyncio.sleep(0)
+                refused = await say_whole(shop, post(MIXED))
+            return refused, undated(await one_answer(reader))
+
+    direct, ordinary = await both(tmp_path, play, queue_limit=1)
+
+    assert direct == ordinary
+    refused, accepted = map(heard, direct[0])
+    assert (refused.status, refused.headers["retry-after"], accepted.status) == (429, "1", 202)
+
+
+async def test_a_full_gate_refuses(tmp_path):
+    async def play(shop):
+        protocol, transport = connected(shop)
+        protocol.data_received(post(keep=True)[:-1])
+        await asyncio.sleep(0)
+        refused = await say_whole(shop, post())
+        protocol.data_received(post(keep=True)[-1:])
+        await asyncio.wait_for(transport.answered.wait(), 5)
+        protocol.connection_lost(None)
+        return refused, undated(transport.written)
+
+    direct, ordinary = await both(tmp_path, play, limits=HttpLimits(requests=1))
+
+    assert direct == ordinary
+    assert [heard(answer).status for answer in direct[0]] == [429, 202]
+
+
+async def test_a_store_that_is_closed_refuses(tmp_path):
+    async def play(shop):
+        await shop.store._writer.close()  # noqa: SLF001
+        return await say_whole(shop, post())
+
+    shown = []
+    for is_direct in (True, False):
+        shop = Shop(tmp_path, is_direct=is_direct)
+        async with shop.running():
+            shown.append((await play(shop), shop.inside, shop.notices.seen))
+            shop.store._closed = True  # noqa: SLF001
+            await shop.store._upkeep.close()  # noqa: SLF001
+    direct, ordinary = shown
+
+    assert direct == ordinary
+    assert heard(direct[0]).status == 503
+
+
+async def test_a_fault_of_the_gateway_is_answered_and_reported(tmp_path):
+    def wake(_pixel):
+        raise ZeroDivisionError
+
+    async def play(shop):
+        return await say_whole(shop, post())
+
+    direct, ordinary = await both(tmp_path, play, wake=wake)
+
+    assert direct == ordinary
+    assert heard(direct[0]).status == 500
+    assert direct[2] == [Troubled(where="/v1/conversions", reason=direct[2][0].reason)]
+    assert "ZeroDivisionError in wake" in direct[2][0].reason
+
+
+async def test_stopping_lets_requests_finish(tmp_path):
+    async def play(shop):
+        async with shop.line() as (reader, writer):
+            with shop.store._writer._turn:  # noqa: SLF001 - nothing is committed meanwhile
+                writer.write(post(keep=True))
+                while not shop.inside:  # noqa: ASYNC110
+                    await asyncio.sleep(0)
+                stopping = asyncio.create_task(shop.server.stop())
+                await asyncio.sleep(0)
+            answer = await asyncio.wait_for(reader.read(), 5)
+            await stopping
+            return undated(answer)
+
+    direct, ordinary = await both(tmp_path, play)
+
+    assert direct == ordinary
+    assert b"\r\nconnection: close\r\n" in direct[0]
+
+
+async def test_stopping_waits_for_the_commit_of_a_client_that_left(tmp_path):
+    async def play(shop):
+        protocol, _ = connected(shop)
+        with shop.store._writer._turn:  # noqa: SLF001 - nothing is committed meanwhile
+            protocol.data_received(post(keep=True))
+            await asyncio.sleep(0)
+            protocol.connection_lost(None)
+            stopping = asyncio.create_task(shop.server.stop())
+            await asyncio.wait([stopping], timeout=0.05)
+        await stopping
+        return list(shop.notices.seen)
+
+    direct, ordinary = await both(tmp_path, play)
+
+    assert direct == ordinary
+    assert len(direct[0]) == 1
+
+
+async def test_stopping_cuts_off_what_takes_too_long(tmp_path, caplog):
+    async def play(shop):
+        async with shop.line() as (reader, writer):
+            with shop.store._writer._turn:  # noqa: SLF001 - nothing is committed meanwhile
+                writer.write(post(keep=True))
+                while not shop.inside:  # noqa: ASYNC110
+                    await asyncio.sleep(0)
+                await shop.server.stop()
+            return await asyncio.wait_for(reader.read(), 5)
+
+    direct, ordinary = await both(tmp_path, play, limits=QUICK)
+
+    assert direct[0] == ordinary[0] == b""
+    assert direct[3] == ordinary[3]
+    assert caplog.records == []
+
+
+async def test_an_answer_waits_until_the_client_reads(tmp_path):
+    async def play(shop):
+        protocol, transport = connected(shop)
+        protocol.pause_writing()
+        protocol.data_received(post(keep=True))
+        while shop.notices.seen == [] or shop.inside:  # noqa: ASYNC110 - until it is committed
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        paused = transport.written
+        protocol.resume_writing()
+        await asyncio.wait_for(transport.answered.wait(), 5)
+        while not protocol.active.response_complete:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        protocol.connection_lost(None)
+        return paused, undated(transport.written)
+
+    direct, ordinary = await both(tmp_path, play)
+
+    assert direct == ordinary
+    assert direct[0][0] == b""
+
+
+async def test_dozens_of_requests_sent_ahead_are_answered_in_order(tmp_path):
+    async def play(shop):
+        return await say_whole(shop, post(keep=True) * 40 + post())
+
+    direct, ordinary = await both(tmp_path, play)
+
+    assert direct == ordinary
+    assert direct[0].count(b"HTTP/1.1 202") == 41
