@@ -37,9 +37,10 @@ class House:
     ):
         self.clock = MovingClock()
         self.state = MemoryState()
-        self.logins = CredentialStore(
-            SecretStore(state=self.state, seal=AesSeal(Secret("a-key-that-nobody-will-guess")))
+        self.secret_store = SecretStore(
+            state=self.state, seal=AesSeal(Secret("a-key-that-nobody-will-guess"))
         )
+        self.logins = CredentialStore(self.secret_store)
         self.asked: list[str] = []  # the paths of what X was asked
         self._way = HttpInquiries(timeout=5_000)
         pixel = replace(a_destination(), credentials=MissingCredentials(), account=account)

@@ -72,8 +72,10 @@ class PostgresGateway(Gateway):
         return self.folder / "twite.postgresql.gateway"
 
 
-def command(gateway: Gateway, *args: str) -> subprocess.CompletedProcess[str]:
-    """Run a `twite` command with the gateway's settings."""
+def command(
+    gateway: Gateway, *args: str, typed: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a `twite` command with the gateway's settings; `typed` is its standard input."""
     return fork_server.run(
         [sys.executable, "-m", "twite", *args, "--config", str(gateway.config)],
         capture_output=True,
@@ -81,4 +83,5 @@ def command(gateway: Gateway, *args: str) -> subprocess.CompletedProcess[str]:
         env=ENVIRONMENT,
         check=False,
         timeout=120,
+        input=typed,
     )

@@ -1,10 +1,19 @@
 """Two gateways on one database: what one of them is told, the other obeys."""
 
+import html
+import re
 import time
+import urllib.error
+import urllib.request
+from http.cookies import SimpleCookie
 from statistics import median
+from urllib.parse import urlencode, urlsplit
 
 import pytest
-from house import PIXEL, PostgresGateway, wait_for
+from house import KEY, PIXEL, PostgresGateway, command, wait_for
+from signing_in import SETTINGS, log_in
+
+from x_page import CONSUMER_KEY, CONSUMER_SECRET, answer_the_page
 
 pytestmark = pytest.mark.journey
 
@@ -19,6 +28,65 @@ def two(tmp_path, x_emulator, postgres_url):
         gateways.append(PostgresGateway(folder, x_emulator.url, postgres_url))
     with gateways[0], gateways[1]:
         yield gateways
+
+
+class Unsigned(PostgresGateway):
+    """A gateway without credentials of X in its settings."""
+
+    def __init__(self, folder, x, url):
+        super().__init__(folder, x, url)
+        text = SETTINGS.format(x=x, key=CONSUMER_KEY, secret=CONSUMER_SECRET, shop=KEY, auth="")
+        self.config.write_text(text.replace("sqlite:twite.db", url))
+        (folder / "twite.secret").write_text("the-first-key-that-seals\n")
+
+
+@pytest.fixture
+def unsigned(tmp_path, x_emulator, postgres_url):
+    """Start two gateways whose pixel nobody has signed in for."""
+    gateways = []
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        folder.mkdir()
+        gateways.append(Unsigned(folder, x_emulator.url, postgres_url))
+    with gateways[0], gateways[1]:
+        yield gateways
+
+
+class Browser:
+    """A browser without a window, behind a load balancer: each request may go to another gateway.
+
+    The cookies are those of one host, as gateways on one machine have.
+    """
+
+    def __init__(self):
+        self._cookies = {}
+
+    def ask(self, gateway, path, fields=None):
+        body = None if fields is None else urlencode(fields).encode()
+        said = "; ".join(f"{name}={value}" for name, value in self._cookies.items())
+        request = urllib.request.Request(
+            gateway.url + path, body, {"Cookie": said, "Origin": gateway.url}
+        )
+        opener = urllib.request.build_opener(_Stays)
+        try:
+            with opener.open(request, timeout=30) as answer:
+                text, headers = answer.read().decode(), answer.headers
+        except urllib.error.HTTPError as moved:
+            text, headers = moved.read().decode(), moved.headers
+        for cookie in headers.get_all("Set-Cookie") or ():
+            for name, morsel in SimpleCookie(cookie).items():
+                self._cookies[name] = morsel.value
+        return text
+
+    def submit(self, gateway, page, path, **fields):
+        """Send a form of a page."""
+        token = re.search(r'name="form_token" value="([0-9a-f]{64})"', self.ask(gateway, page))[1]
+        return self.ask(gateway, path, {"form_token": token, **fields})
+
+
+class _Stays(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_):
+        return None
 
 
 def at_x(x, number):
@@ -48,3 +116,49 @@ def test_a_conversion_is_sent_soon_whichever_gateway_accepts_it(two, x_emulator,
     figure("sent by the other gateway", f"median {slowest:.2f} s of {len(took[0])}, 16 conversions")
     # Without a look at the database every 200 ms, this would be 2 to 5 s.
     assert slowest < 1.5
+
+
+def test_credentials_that_one_gateway_was_given_are_used_by_both(unsigned, x_emulator):
+    for number, gateway in enumerate(unsigned):
+        post(gateway, number)
+    wait_for(lambda: any("no user has signed in" in gateway.log() for gateway in unsigned))
+
+    code, _, problem = log_in(unsigned[0])
+
+    assert (code, problem) == (0, "")
+    wait_for(lambda: at_x(x_emulator, 0) and at_x(x_emulator, 1), unsigned[1].ended)
+    # Whichever gateway sent these: the other one can, too.
+    for number in range(2):
+        unsigned[number].stop()
+        wait_for(lambda number=number: _owns(unsigned[1 - number], f"alone-{number}", x_emulator))
+        unsigned[number].start()
+
+
+def _owns(gateway, number, x):
+    post(gateway, number)
+    return at_x(x, number)
+
+
+def test_a_sign_in_to_x_may_end_at_another_gateway_than_it_began(unsigned, x_emulator):
+    callback = f"{unsigned[0].url}/console/connect/callback"
+    x_emulator.add(apps=[{"id": "3213", "callbacks": [callback]}])
+    password = "a sentence that does well"
+    added = command(
+        unsigned[1], "user", "add", "ada", "--role", "admin", "--password-stdin", typed=password
+    )
+    assert added.returncode == 0
+    browser = Browser()
+    browser.submit(
+        unsigned[1], "/console/sign-in", "/console/sign-in", name="ada", password=password, code=""
+    )
+
+    begun = browser.submit(
+        unsigned[0], "/console/account", "/console/connect/o8z6j/begin", way="callback"
+    )
+    page = html.unescape(re.search(r'<a class="button main"\s+href="([^"]+)"', begun)[1])
+    back = urlsplit(answer_the_page(page)[1])
+    browser.ask(unsigned[1], f"{back.path}?{back.query}")
+
+    for number, gateway in enumerate(unsigned):
+        post(gateway, number)
+    wait_for(lambda: at_x(x_emulator, 0) and at_x(x_emulator, 1), unsigned[1].ended)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from twite.app.console_services import ConsoleServices, OnDemandConsole
 from twite.app.http_clients import OnDemandTransport
-from twite.app.logins import CredentialVault, connect, credential_vault, given, safe_of
+from twite.app.logins import FollowSecrets, credential_vault, given, safe_of, shared_sign_in
 from twite.app.monitoring import Monitoring, ValueGuardSetup, tell_restored
 from twite.app.sealing import sealed_anew
 from twite.app.store_access import engine_of
@@ -41,6 +41,7 @@ from twite.gateway.ingest.stape_proxy import StapeProxy
 from twite.gateway.operations.moves import WakingMoves
 from twite.gateway.ports.directory import Passwords
 from twite.gateway.ports.findings import CheckFinding
+from twite.gateway.ports.ownership import SECRETS
 from twite.gateway.ports.store import Store, StoreOptions
 from twite.gateway.preview.sessions import PreviewSessions
 from twite.gateway.tags.run.batch_sender import TagWorkers
@@ -53,6 +54,7 @@ from twite.observers.log import LineLogger, Log
 from twite.observers.metrics import Metrics
 
 if TYPE_CHECKING:
+    from twite.app.logins import CredentialVault
     from twite.console.application import Console
     from twite.gateway.ingest.stape_proxy import TagCredentials
     from twite.gateway.x_account.sign_in import XSignIn
@@ -304,7 +306,7 @@ class Gateway:
         self,
         store: Store,
         run: DeliveryRunner,
-        safe: CredentialVault | None,
+        safe: "CredentialVault | None",
         accept: Accept,
         destinations: dict[str, Destination],
     ) -> Server:
@@ -321,7 +323,8 @@ class Gateway:
         logins = credential_vault(
             settings, safe, store=store, accept=accept, destinations=destinations, run=run
         )
-        self.connect = connect(settings, logins, clock=self._clock)
+        self.connect = shared_sign_in(settings, safe, logins, store=store, clock=self._clock)
+        run.listeners[SECRETS] = FollowSecrets(logins, tag_credentials, self._observer)
         behind = ConsoleServices(
             store=store,
             run=run,

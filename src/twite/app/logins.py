@@ -14,10 +14,11 @@ from twite.app.store_access import noted, open_records, open_store
 from twite.config.secret_key import seal_of
 from twite.config.settings import Settings, load
 from twite.domain.destination import Destination
-from twite.domain.errors import StoreInUse
+from twite.domain.errors import OperatorError, StoreInUse
 from twite.domain.people.users import AuditEvent
 from twite.gateway.delivery.runner import DeliveryRunner
 from twite.gateway.ingest.accept import Accept
+from twite.gateway.ports.events import Observer, Troubled, TroublePlace
 from twite.gateway.ports.machine import Clock
 from twite.gateway.ports.secret_store import Seal, SecretStore, TurnedSeal
 from twite.gateway.ports.state import (
@@ -36,12 +37,14 @@ from twite.gateway.x_account.credential_store import (
 )
 from twite.gateway.x_account.event_tags import EventTagManager, Note
 from twite.gateway.x_account.inquiries import XInquiries, XInquiryAddress
+from twite.gateway.x_account.open_sign_ins import OpenSignIns, SealedSignIns
 from twite.gateway.x_account.sign_in import XSignIn
 from twite.machine.system import SystemClock, SystemRandomness
 from twite.senders.inquiries import HttpInquiries
 
 if TYPE_CHECKING:
     from twite.config.event_mapping import SettingsFileDraft
+    from twite.gateway.ingest.stape_proxy import TagCredentials
 
 
 class CredentialVault(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,12 +100,40 @@ def credential_vault(
     )
 
 
+class FollowSecrets:
+    """Uses the credentials that another gateway or a command has stored.
+
+    A `listener` of the delivery runner. Either service may be None.
+    """
+
+    def __init__(
+        self,
+        logins: CredentialCommands | None,
+        tag_credentials: "TagCredentials | None",
+        observer: Observer,
+    ) -> None:
+        self._logins = logins
+        self._tag_credentials = tag_credentials
+        self._observer = observer
+
+    async def __call__(self) -> None:
+        """Read the secrets. Raises LedgerUnavailable."""
+        try:
+            if self._logins is not None:
+                await self._logins.follow()
+            if self._tag_credentials is not None:
+                await self._tag_credentials.load()
+        except OperatorError as error:  # a key that this gateway does not have
+            self._observer.see(Troubled(where=TroublePlace.VAULT, reason=str(error)))
+
+
 def connect(
     settings: Settings,
     logins: CredentialCommands | CredentialStore | None,
     *,
     clock: Clock,
     noted_as: str | None = None,
+    open_sign_ins: OpenSignIns | None = None,
 ) -> XSignIn:
     """Return the OAuth sign-in; `noted_as` is described in its class."""
     return XSignIn(
@@ -111,7 +142,23 @@ def connect(
         keeper=logins,
         destinations={destination.pixel: destination for destination in settings.destinations()},
         noted_as=noted_as,
+        open_sign_ins=open_sign_ins,
     )
+
+
+def shared_sign_in(
+    settings: Settings,
+    safe: CredentialVault | None,
+    logins: CredentialCommands | None,
+    *,
+    store: Store,
+    clock: Clock,
+) -> XSignIn:
+    """Return the sign-in of a gateway. If others share the store, any of them may finish it."""
+    if safe is None or store.ownership is None:
+        return connect(settings, logins, clock=clock)
+    sealed = SealedSignIns(secret_store=safe.secret_store, clock=clock)
+    return connect(settings, logins, clock=clock, open_sign_ins=sealed)
 
 
 async def stored(settings: Settings) -> tuple[Destination, ...]:

@@ -17,7 +17,8 @@ from twite.domain.errors import SettingsError
 from twite.domain.secret import Secret
 from twite.domain.times import SECOND
 from twite.gateway.delivery.credentials import OAUTH, PIXEL_TOKEN
-from twite.gateway.x_account.sign_in import PATIENCE, SignInCompleted, SignInStarted, XSignIn
+from twite.gateway.x_account.open_sign_ins import PATIENCE
+from twite.gateway.x_account.sign_in import SignInCompleted, SignInStarted, XSignIn
 from twite.http.callback import Callback
 
 EXAMPLE: Final = "Example: `twite login --pixel o8z6j`"

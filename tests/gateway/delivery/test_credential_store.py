@@ -3,6 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
+from twite.app.logins import FollowSecrets
 from twite.domain.destination import MissingCredentials, PixelToken
 from twite.domain.errors import NotOpened, SettingsError
 from twite.domain.people.users import AuditEvent
@@ -205,3 +206,60 @@ async def test_a_login_does_not_print_its_secrets():
     assert KEYS.consumer_secret.reveal() not in shown
     assert KEYS.token_secret.reveal() not in shown
     assert TOKEN.token.reveal() not in shown
+
+
+def another_gateway(house, *, key=FIRST):
+    other = House(key=key)
+    secret_store = SecretStore(state=house.store, seal=other.seal)
+    other.desk = CredentialCommands(
+        secret_store=secret_store,
+        seal=other.seal,
+        key=other.key,
+        written=[UNSIGNED],
+        destinations=other.destinations,
+        sends=other,
+        outbox=house.store,
+        passed=other.passed,
+        note=house.store.people.note,
+    )
+    return other
+
+
+async def test_another_gateway_uses_what_one_was_given_and_no_more_what_one_forgot():
+    house = House()
+    other = another_gateway(house)
+
+    await house.desk.keep_pixel_token("o8z6j", TOKEN)
+    await other.desk.follow()
+    used = other.destinations["o8z6j"].credentials
+    await house.desk.forget("o8z6j", PIXEL_TOKEN)
+    await other.desk.follow()
+
+    assert (used, other.destinations["o8z6j"]) == (TOKEN, UNSIGNED)
+
+
+async def test_a_gateway_reads_its_settings_again_when_another_has_rotated_the_key():
+    house = House(key=SECOND)
+    other = another_gateway(house)
+    await house.desk.keep_pixel_token("o8z6j", TOKEN)
+
+    await other.desk.follow()
+
+    assert other.destinations["o8z6j"].credentials == TOKEN
+
+
+async def test_a_gateway_without_the_rotated_key_says_so():
+    house = House(key=SECOND)
+    other = another_gateway(house)
+    other.next_key = AesSeal(FIRST)
+    await house.desk.keep_pixel_token("o8z6j", TOKEN)
+    seen = []
+
+    class Sees:
+        def see(self, notice):
+            seen.append(notice)
+
+    await FollowSecrets(other.desk, None, Sees())()
+
+    assert [notice.where for notice in seen] == ["vault"]
+    assert "server.former_secret_keys" in seen[0].reason

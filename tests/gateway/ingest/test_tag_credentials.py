@@ -330,3 +330,17 @@ async def test_passing_credentials_are_looked_at_again_and_again_also_after_trou
         [Troubled(where="lent credentials", reason="the disk is full")],
         ["p9"],
     )
+
+
+async def test_credentials_that_another_gateway_was_brought_are_used_and_kept():
+    house = House()
+    other = House(house.state)
+    await house.bring("p9", brought=keys())
+    await other.tag_credentials.load()
+    await house.bring("p9", brought=keys("two"))
+
+    for _ in range(2):
+        await other.tag_credentials.load()
+
+    assert [sent.credentials for sent in other.sent_to] == [keys(), keys("two")]
+    assert len(await house.state.load(SealedSecret)) == 1

@@ -7,8 +7,10 @@ from twite.domain.destination import PixelToken, XApp
 from twite.domain.errors import RefusedByX, SettingsError
 from twite.domain.secret import Secret
 from twite.gateway.delivery.credentials import OAUTH, PIXEL_TOKEN
+from twite.gateway.ports.state import SealedSecret
 from twite.gateway.x_account.inquiries import AccessCheck
-from twite.gateway.x_account.sign_in import PATIENCE, XSignIn
+from twite.gateway.x_account.open_sign_ins import MOST_OPEN, PATIENCE, SealedSignIns
+from twite.gateway.x_account.sign_in import XSignIn
 from x_page import CALLBACK, answer_the_page
 
 OTHER_ROLE = {"id": "370773112", "roles": {ACCOUNT: ["ANALYST"]}}
@@ -75,6 +77,66 @@ async def test_a_sign_in_is_finished_once(x_emulator):
         await house.connect.finish_by_callback(query)
 
     assert refused.value.why == "stranger"
+
+
+def shared(house):
+    """Return a sign-in as another gateway on the same store has it."""
+    return XSignIn(
+        ask=house.asks,
+        clock=house.clock,
+        keeper=house.logins,
+        destinations=house.connect.destinations,
+        open_sign_ins=SealedSignIns(secret_store=house.secret_store, clock=house.clock),
+    )
+
+
+async def test_another_gateway_finishes_what_one_began_once_and_for_the_same_session(x_emulator):
+    house = House(x_emulator.url)
+    first, second = shared(house), shared(house)
+    begun = await first.begin("o8z6j", callback=CALLBACK, by="session-1")
+    (kept,) = await house.state.load(SealedSecret)
+    _, sent_to = answer_the_page(begun.page)
+    query = sent_to.partition("?")[2]
+
+    with pytest.raises(RefusedByX, match="does not match a sign-in"):
+        await second.finish_by_callback(query, by="session-2")
+    connected = await second.finish_by_callback(query, by="session-1")
+    with pytest.raises(RefusedByX, match="does not match a sign-in"):
+        await first.finish_by_callback(query, by="session-1")
+
+    assert connected.screen_name == "example_ads"
+    assert begun.token not in kept.name
+    assert begun.token.encode() not in kept.sealed
+    assert [secret.name for secret in await house.state.load(SealedSecret)] == ["login/o8z6j/oauth"]
+
+
+async def test_sign_ins_in_the_store_expire_and_are_deleted(x_emulator):
+    house = House(x_emulator.url)
+    sign_in = shared(house)
+    begun = await sign_in.begin("o8z6j")
+    pin, _ = answer_the_page(begun.page)
+    await house.clock.advance(PATIENCE + 1)
+
+    with pytest.raises(RefusedByX, match="does not match a sign-in"):
+        await sign_in.finish_by_pin(begun.token, pin)
+    await sign_in.begin("o8z6j")
+
+    assert len(await house.state.load(SealedSecret)) == 1
+
+
+@pytest.mark.parametrize("make", [lambda house: house.connect, shared])
+async def test_a_hundred_sign_ins_may_be_open_and_the_oldest_make_room(x_emulator, make):
+    house = House(x_emulator.url)
+    sign_in = make(house)
+    began = []
+    for _ in range(MOST_OPEN + 1):
+        began.append(await sign_in.begin("o8z6j"))
+        await house.clock.advance(1)
+    pins = [answer_the_page(begun.page)[0] for begun in began[:2]]
+
+    with pytest.raises(RefusedByX, match="does not match a sign-in"):
+        await sign_in.finish_by_pin(began[0].token, pins[0])
+    assert (await sign_in.finish_by_pin(began[1].token, pins[1])).screen_name == "example_ads"
 
 
 @pytest.mark.parametrize(

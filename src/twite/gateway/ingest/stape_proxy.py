@@ -86,18 +86,22 @@ class TagCredentials:
     _used: dict[str, int] = field(init=False, default_factory=dict)
 
     async def load(self) -> None:
-        """Restore the stored destinations. Raises NotOpened."""
+        """Use the stored destinations, also those of other gateways. Raises NotOpened."""
         for name, plain in await self.secret_store.all(PREFIX):
             pixel = name.removeprefix(PREFIX)
-            if pixel in self.destinations:
+            if pixel in self.destinations and pixel not in self._owners:
                 # The pixel is now in the settings, which take precedence.
                 await self.secret_store.forget(name)
                 continue
             kept = msgspec.json.decode(plain, type=SealedCredentials)
             self._owners[pixel] = kept.source
-            if kept.passing:
+            if not kept.passing:
+                self._used.pop(pixel, None)
+            elif pixel not in self._used:
                 self._used[pixel] = self.clock.elapsed()
-            self._take_up(pixel, _keys_of(kept))
+            keys, known = _keys_of(kept), self.destinations.get(pixel)
+            if known is None or known.credentials != keys:
+                self._take_up(pixel, keys)
 
     async def destination(
         self, pixel: str, *, source: Source, brought: OAuthKeys | None

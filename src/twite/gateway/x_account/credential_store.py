@@ -13,6 +13,7 @@ from typing import Final, Protocol
 import msgspec
 
 from twite.domain.destination import Destination, MissingCredentials, OAuthKeys, PixelToken
+from twite.domain.errors import NotOpened
 from twite.domain.people.users import AuditEvent
 from twite.domain.secret import Secret
 from twite.gateway.delivery.credentials import OAUTH, PIXEL_TOKEN
@@ -169,6 +170,18 @@ class CredentialCommands(CredentialStore):
                 if now != self._destinations.get(written.pixel):
                     self._destinations[written.pixel] = now
                     self._sends.send_to(now)
+
+    async def follow(self) -> None:
+        """Use what another gateway or a command has stored.
+
+        If another key sealed it, read the settings' keys anew. Raises NotOpened, SettingsError,
+        LedgerUnavailable.
+        """
+        try:
+            await self.take_up()
+        except NotOpened:
+            self._seal.turn(self._key())
+            await self.take_up()
 
     async def keep(
         self, name: str, sealed: bytes, *, audit_event: AuditEvent | None = None

@@ -5,7 +5,7 @@
     paste    a pixel token → checked, stored, in use
     forget   delete stored credentials and, if requested, revoke them at X
 
-Credentials that X refuses are not stored. Open sign-ins are kept in memory: a restart ends them.
+Credentials that X refuses are not stored.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,6 @@ import msgspec
 from twite.domain.destination import Destination, OAuthKeys, PixelToken, XApp
 from twite.domain.errors import RefusedByX, SettingsError, XUnanswering
 from twite.domain.people.users import AuditAction, AuditEvent
-from twite.domain.times import MINUTE
 from twite.gateway.delivery.credentials import OAUTH, PIXEL_TOKEN
 from twite.gateway.ports.machine import Clock
 from twite.gateway.x_account.credential_store import CredentialStore, StoredCredentials
@@ -29,12 +28,10 @@ from twite.gateway.x_account.inquiries import (
     check_access,
     rejection_message,
 )
+from twite.gateway.x_account.open_sign_ins import OpenSignIn, OpenSignIns, SignInsInMemory
 from twite.x import sign_in
 from twite.x.inquiry import InquiryRefusal, RefusalReason
 
-# How long a sign-in may take, and how many may be in progress at once.
-PATIENCE: Final = 15 * MINUTE
-MOST_UNDER_WAY: Final = 100
 # The names of these actions in the audit log.
 DONE: Final = AuditAction.CONNECT_DONE
 FORGOTTEN: Final = AuditAction.CONNECT_FORGET
@@ -64,13 +61,6 @@ class SignInCompleted(msgspec.Struct, frozen=True, kw_only=True):
     access: AccessCheck | None = None
 
 
-class _UnderWay(msgspec.Struct, frozen=True, kw_only=True):
-    requested: sign_in.SignInRequested
-    pixel: str
-    by: str
-    began: int
-
-
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class XSignIn:
     """The sign-in to X.
@@ -78,6 +68,7 @@ class XSignIn:
     Without a vault (no secret key), a sign-in cannot start, because credentials could not be
     stored. `destinations` are the pixels of the settings. `noted_as` is the user of this process,
     for the audit log; None if the caller writes its own audit events.
+    Without `open_sign_ins`, open sign-ins are kept in memory.
     """
 
     ask: XInquiries
@@ -85,7 +76,11 @@ class XSignIn:
     keeper: CredentialStore | None
     destinations: Mapping[str, Destination]
     noted_as: str | None = None
-    _in_progress: dict[str, _UnderWay] = field(init=False, default_factory=dict)
+    open_sign_ins: OpenSignIns | None = None
+    _open: OpenSignIns = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._open = self.open_sign_ins or SignInsInMemory(clock=self.clock)
 
     async def begin(
         self, pixel: str, *, callback: str | None = None, by: str = ""
@@ -104,11 +99,7 @@ class XSignIn:
             lambda status, body: sign_in.begun(status=status, body=body),
             about=callback or "",
         )
-        now = self.clock.elapsed()
-        self._forget_late(now)
-        self._in_progress[requested.token] = _UnderWay(
-            requested=requested, pixel=pixel, by=by, began=now
-        )
+        await self._open.add(OpenSignIn(requested=requested, pixel=pixel, by=by))
         page = sign_in.page(requested, oauth_url=oauth_url)
         return SignInStarted(page=page, token=requested.token)
 
@@ -119,7 +110,7 @@ class XSignIn:
         """
         given = parse_qs(query[:4_096])
         token = (given.get("oauth_token") or given.get("denied") or [""])[0]
-        began = self._begun(token, by)
+        began = await self._begun(token, by)
         verifier = sign_in.sent_back(query, began.requested)
         if isinstance(verifier, InquiryRefusal):
             raise _refused(verifier)
@@ -130,7 +121,7 @@ class XSignIn:
 
         Raises the errors of finish_by_callback.
         """
-        began = self._begun(token, by)
+        began = await self._begun(token, by)
         digits = "".join(pin.split())
         if not digits.isalnum() or not digits.isascii() or len(digits) > _LONGEST_PIN:
             raise _refused(InquiryRefusal(why=RefusalReason.VERIFIER_REFUSED))
@@ -180,10 +171,10 @@ class XSignIn:
             if refused.why != RefusalReason.TOKEN_REFUSED:
                 raise
 
-    async def _finish(self, began: _UnderWay, verifier: str) -> SignInCompleted:
+    async def _finish(self, began: OpenSignIn, verifier: str) -> SignInCompleted:
         keeper, app = self._must_keep(), self._app()
         # A sign-in can be finished only once, even if it fails.
-        del self._in_progress[began.requested.token]
+        await self._open.end(began.requested.token)
         oauth_url = self.ask.address.oauth_url
         make = partial(sign_in.finish, app, began.requested, verifier, oauth_url=oauth_url)
         who = await self.ask.ask(
@@ -211,18 +202,12 @@ class XSignIn:
             # them.
             return None
 
-    def _begun(self, token: str, by: str) -> _UnderWay:
+    async def _begun(self, token: str, by: str) -> OpenSignIn:
         """Return the sign-in of the token, if the same session began it and it has not expired."""
-        began = self._in_progress.get(token)
-        now = self.clock.elapsed()
-        if began is None or began.by != by or now - began.began > PATIENCE:
+        began = await self._open.get(token)
+        if began is None or began.by != by:
             raise _refused(InquiryRefusal(why=RefusalReason.STRANGER))
         return began
-
-    def _forget_late(self, now: int) -> None:
-        for token, attempt in list(self._in_progress.items()):
-            if now - attempt.began > PATIENCE or len(self._in_progress) >= MOST_UNDER_WAY:
-                del self._in_progress[token]
 
     def _known(self, pixel: str) -> Destination:
         found = self.destinations.get(pixel)
