@@ -68,7 +68,7 @@ def test_a_change_keeps_the_fields_it_does_not_name():
         ({"pixels": {}}, "not 'pixels'"),
         ({"pixels": ["p1"]}, "needs 'id'"),
         ({"pixels": [{"id": "p1"}]}, "pixels 'p1'.*account"),
-        ({"pixels": [{"id": "p1", "account": "nobody"}]}, "'nobody' is not among the accounts"),
+        ({"pixels": [{"id": "p1", "account": "nobody"}]}, "'nobody' is not one of the accounts"),
         ({"pixels": [{"id": "o8z6j", "tokn": "x"}]}, "unknown field `tokn`"),
         ({"users": [{"id": "1", "roles": {"a": ["KING"]}}]}, "users '1'"),
     ],

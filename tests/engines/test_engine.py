@@ -63,7 +63,7 @@ def test_a_run_that_waited_when_a_limit_was_passed_is_lost_and_says_so():
 
     lost = engine.resume(waiting.run, (), now=NOW)
 
-    assert lost.error == "the run is not known: it ended, or a limit was passed"
+    assert lost.error == "unknown run: the run has ended, or it exceeded a limit"
 
 
 def test_a_run_that_was_ended_is_not_known_any_more():

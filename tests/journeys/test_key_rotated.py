@@ -104,8 +104,8 @@ def test_what_waits_before_and_after_the_key_in_a_file_is_rotated_arrives(tmp_pa
             rest = rested(gateway)
 
     told = f"Wrote a new key to {tmp_path}/twite.secret: keep a copy of it, and delete the old key."
-    assert rotated.stdout == f"{told}\nEncrypted with it: 1 waiting conversion.\n"
-    assert again.stdout == f"{told}\nEncrypted with it: 2 waiting conversions.\n"
+    assert rotated.stdout == f"{told}\nEncrypted with it: 1 tag event.\n"
+    assert again.stdout == f"{told}\nEncrypted with it: 2 tag events.\n"
     assert (rotated.returncode, again.returncode, found) == (0, 0, [])
     assert not (tmp_path / "twite.secret.former").exists()
     assert (rest, arrived(vendor)) == ((0, 0), {("order-1", EMAIL), ("order-2", EMAIL)})
@@ -154,7 +154,7 @@ def test_a_key_in_the_environment_is_rotated_by_a_start_with_both(tmp_path, x_em
             gateway.drained()
             rest = rested(gateway)
 
-    assert before == ["still encrypted with a former key: 1 waiting conversion"]
+    assert before == ["still encrypted with a former key: 1 tag event"]
     assert (rest, arrived(vendor)) == ((0, 0), {("order-1", EMAIL), ("order-2", EMAIL)})
 
 
@@ -178,14 +178,14 @@ def test_beside_a_gateway_with_the_former_key_nothing_is_taken_for_done(tmp_path
 
     assert early.returncode == 1
     assert early.stderr == (
-        "Still encrypted with a former key: 1 waiting conversion. Keep that key configured, "
+        "Still encrypted with a former key: 1 tag event. Keep that key configured, "
         f"restart the gateway (process {pid} is running with different keys), and run "
         "the command again.\n"
     )
     assert "You can remove server.former_secret_keys" not in early.stdout
     assert late.returncode == 0
     assert late.stdout == (
-        "Encrypted with it: 1 waiting conversion.\n"
+        "Encrypted with it: 1 tag event.\n"
         "You can remove server.former_secret_keys from the settings.\n"
     )
     assert arrived(vendor) == {("order-1", EMAIL)}
@@ -210,7 +210,7 @@ def test_a_former_key_in_a_file_stays_as_long_as_anything_needs_it(tmp_path, x_e
             gateway.drained()
 
     assert (early.returncode, kept) == (1, f"{FIRST}\n")
-    assert "Still encrypted with a former key: 1 waiting conversion." in early.stderr
+    assert "Still encrypted with a former key: 1 tag event." in early.stderr
     assert (late.returncode, former.exists()) == (0, False)
     assert arrived(vendor) == {("order-1", EMAIL)}
 
@@ -228,8 +228,8 @@ def test_what_no_key_here_opens_is_told_and_hinders_no_rotation(tmp_path, x_emul
         found = on_keys(gateway)
         rotated = command(gateway, "rotate-key")
 
-    found_key = r"encrypted with the key [0-9a-f]{8}, which is not configured: 1 waiting conversion"
-    told_key = r"Encrypted with the key [0-9a-f]{8}, which is not configured: 1 waiting conversion"
+    found_key = r"encrypted with the key [0-9a-f]{8}, which is not configured: 1 tag event"
+    told_key = r"Encrypted with the key [0-9a-f]{8}, which is not configured: 1 tag event"
     assert (len(found), rotated.returncode) == (1, 0)
     assert re.fullmatch(found_key, found[0])
     assert re.match(told_key, rotated.stderr)

@@ -1,4 +1,4 @@
-# ruff: noqa: S101 - assertions are how laws speak
+# ruff: noqa: S101 - contract tests use assert
 """Actions and queries on a store that the contract tests share."""
 
 from collections.abc import Collection, Iterable, Mapping

@@ -1,4 +1,4 @@
-# ruff: noqa: S101 - assertions are how laws speak
+# ruff: noqa: S101 - contract tests use assert
 """Store contract: copies in one request are treated as if they arrived one after the other."""
 
 from collections.abc import Sequence

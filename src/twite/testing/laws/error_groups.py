@@ -1,4 +1,4 @@
-# ruff: noqa: S101 - assertions are how laws speak
+# ruff: noqa: S101 - contract tests use assert
 """Store contract: error groups of dead letters, and edits of them."""
 
 import msgspec

@@ -1,4 +1,4 @@
-# ruff: noqa: S101 - assertions are how laws speak
+# ruff: noqa: S101 - contract tests use assert
 """Store contract: record requests, idempotency keys, suppression."""
 
 import asyncio

@@ -1,4 +1,4 @@
-# ruff: noqa: S101 - assertions are how laws speak
+# ruff: noqa: S101 - contract tests use assert
 """Store contract: attempts and state transitions, written together."""
 
 from twite.domain.delivery import (
