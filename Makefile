@@ -89,7 +89,7 @@ torture: $(DEV_STAMP)  ## the long trials of every promise, and a table of their
 
 # The short forms of these run in `make test`.
 postgres:  ## the long trials of several gateways on PostgreSQL: kills, failovers, cuts (an hour)
-	@$(MAKE) --no-print-directory torture TRIALS="tests/trials/test_several_gateways.py tests/trials/test_same_keys.py tests/trials/test_postgres_cuts.py"
+	@$(MAKE) --no-print-directory torture TRIALS="tests/trials/test_several_gateways.py tests/trials/test_same_keys.py tests/trials/test_network_partitions.py tests/trials/test_postgres_cuts.py"
 
 .oracle/.done:
 	@command -v npm > /dev/null || { echo "make oracle needs node and npm" >&2; exit 1; }

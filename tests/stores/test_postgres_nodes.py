@@ -199,7 +199,11 @@ async def test_a_dead_node_is_fenced_and_its_claims_are_sent_by_another(open_nod
     assert await first.claim(a_claim("pixel1")) is None
 
 
-async def test_what_a_fenced_node_settles_comes_too_late(open_node, end_lease):
+async def lost_lease(open_node, end_lease, *, outcome):
+    """Return (the transitions that came too late, the account, the next claim).
+
+    A node claims and is fenced; then it learns what X did.
+    """
     first = await open_node()
     await owned(first)
     await first.record(a_submission(an_entry("c1", pixel="pixel1"), received_at=NOW))
@@ -210,13 +214,28 @@ async def test_what_a_fenced_node_settles_comes_too_late(open_node, end_lease):
     settlement = Settlement(
         lease=batch.lease,
         attempt=None,
-        transitions=(Transition(trigger=Trigger.DELIVERED, deliveries=(batch.deliveries[0].id,)),),
+        transitions=(Transition(trigger=outcome, deliveries=(batch.deliveries[0].id,)),),
         lease_until=NOW + LEASE,
     )
-
-    assert await first.settle(settlement) == 1
+    late = await first.settle(settlement)
     (account,) = await second.balance()
-    assert (account.delivered, account.pending, account.balance) == (0, 1, 0)
+    return late, account, await second.claim(a_claim("pixel1"))
+
+
+async def test_what_a_fenced_node_settles_comes_too_late(open_node, end_lease):
+    late, account, batch = await lost_lease(open_node, end_lease, outcome=Trigger.GIVEN_UP)
+
+    assert late == 1
+    assert (account.dead, account.pending, account.balance) == (0, 1, 0)
+    assert len(batch.deliveries) == 1
+
+
+async def test_what_x_accepted_from_a_fenced_node_is_not_sent_again(open_node, end_lease):
+    late, account, batch = await lost_lease(open_node, end_lease, outcome=Trigger.DELIVERED)
+
+    assert late == 0
+    assert (account.delivered, account.pending, account.balance) == (1, 0, 0)
+    assert batch is None
 
 
 async def test_a_fenced_node_sends_nothing_before_it_has_joined_again(open_node, end_lease):

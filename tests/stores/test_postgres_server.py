@@ -194,7 +194,7 @@ async def test_the_server_ends_the_transaction_of_a_machine_that_is_cut_off(stor
         text = "SELECT current_setting('idle_in_transaction_session_timeout')"
         return book.connection.execute(text).fetchone()[0]
 
-    assert await store._database.write(setting) == "15s"  # noqa: SLF001
+    assert await store._database.write(setting) == "8s"  # noqa: SLF001
 
 
 async def test_a_standby_is_recognized_and_used_once_it_is_promoted():

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from itertools import cycle
 from pathlib import Path
@@ -67,14 +67,15 @@ pixel = "{pixel}"
 class SlowSender(subprocess.Popen):
     """Starts a gateway through slow_sender.py."""
 
-    words: ClassVar[list[str]] = []
+    before: ClassVar[Sequence[str]] = ()
+    words: ClassVar[Sequence[str]] = ()
 
     def __init__(self, command, **more):
-        super().__init__([sys.executable, SLOW, *self.words, *command[3:]], **more)
+        super().__init__([*self.before, sys.executable, SLOW, *self.words, *command[3:]], **more)
 
 
 class UnfencedSender(SlowSender):
-    words: ClassVar[list[str]] = ["--no-fence"]
+    words = ("--no-fence",)
 
 
 class Node(GatewayProcess):
@@ -197,8 +198,14 @@ class Trial:
     def __init__(self, stack, folder, make=Node):
         self.servers = PrimaryAndStandby(SEED)
         stack.callback(self.servers.remove)
-        self.psql = self.servers.psql
         self.x = stack.enter_context(running_emulator(*SWITCHES))
+        self.gateways = [
+            make(folder / str(n), self.servers.url, self.x.url) for n in range(GATEWAYS)
+        ]
+        self.begin(stack)
+
+    def begin(self, stack):
+        """Start the gateways, once X knows their pixels."""
         self.x.add(
             pixels=[
                 {"id": pixel, "account": "18ce54d4x5t", "token": f"token-of-{pixel}"}
@@ -209,9 +216,6 @@ class Trial:
                 for pixel, event in PIXELS.items()
             ],
         )
-        self.gateways = [
-            make(folder / str(n), self.servers.url, self.x.url) for n in range(GATEWAYS)
-        ]
         for gateway in self.gateways:
             stack.enter_context(gateway)
         wait_for(lambda: len(self.owners()) == len(PIXELS), seconds=20)
@@ -220,6 +224,9 @@ class Trial:
         self.taken_over = []
         # Seconds without an acknowledgement after the primary was killed.
         self.stalls = []
+
+    def psql(self, statement):
+        return self.servers.psql(statement)
 
     def owners(self):
         """Return the live owner of each account that has one."""

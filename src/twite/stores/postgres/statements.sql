@@ -8,7 +8,7 @@
 -- this machine is cut off, the server soon ends the transaction, and releases its locks.
 WITH setting AS MATERIALIZED (
   SELECT set_config('synchronous_commit', 'on', true) AS value,
-    set_config('idle_in_transaction_session_timeout', '15s', true))
+    set_config('idle_in_transaction_session_timeout', '8s', true))
 INSERT INTO transaction_mark (id)
 SELECT greatest(extract(epoch FROM clock_timestamp())::bigint - 1767225600, 0) << 23
   | ((nextval('id_group') & 4095) << 11)
@@ -424,11 +424,19 @@ SELECT value, :attempt FROM unnest(translate(:deliveries, '[]', '{}')::bigint[])
 ON CONFLICT DO NOTHING;
 
 -- name: taken_of
--- The times of receipt of deliveries under a lease, as JSON by account.
+-- The times of receipt of delivered deliveries, as JSON by account: those under a lease, and those
+-- that a fenced node had sent and no other has claimed since. See remove_delivered.
 SELECT account, json_agg(received_at)::text FROM outbox
-WHERE id = ANY (translate(:deliveries, '[]', '{}')::bigint[]) AND lease = :lease
-  AND state = 'sending'
+WHERE id = ANY (translate(:deliveries, '[]', '{}')::bigint[])
+  AND (lease = :lease AND state = 'sending' OR state = 'queued' AND ambiguous_since IS NOT NULL)
 GROUP BY account;
+
+-- name: remove_delivered
+-- Remove deliveries that X has accepted. Their node may have been fenced before it could record
+-- that: they must not be sent again.
+DELETE FROM outbox
+WHERE id = ANY (translate(:deliveries, '[]', '{}')::bigint[])
+  AND (lease = :lease AND state = 'sending' OR state = 'queued' AND ambiguous_since IS NOT NULL);
 
 -- name: count_crashes
 -- Count a crash of the sender with deliveries; 2 and 5 are SUSPECT and QUARANTINED of

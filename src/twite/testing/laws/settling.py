@@ -177,10 +177,10 @@ class SettlingLaws:
         stale = await claim(store, lease_until=NOW + 10)
         await sweep(store, now=NOW + 11)
 
-        await settle(store, stale, "delivered", delivered(stale), at=NOW + 12)
+        await settle(store, stale, "rejected", dead_lettered(stale), at=NOW + 12)
 
         (history,) = await histories(store, "order-1")
-        assert [past.outcome for past in history.attempts] == ["errored", "delivered"]
+        assert [past.outcome for past in history.attempts] == ["errored", "rejected"]
         assert history.state is State.QUEUED
 
     async def test_a_fate_comes_once(self, store: Store) -> None:
