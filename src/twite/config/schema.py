@@ -114,6 +114,11 @@ COOKIE: Final = Table(
             meaning="whether responses to Stape's Data Tag store its client id",
             kind=Flag(),
         ),
+        "fpid": Setting(
+            "off",
+            "whether responses to GA4 hits set Google's cookie `FPID`, and tags read its client id",
+            Choice(("off", "new", "migrate")),
+        ),
     },
 )
 

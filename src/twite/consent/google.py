@@ -56,6 +56,20 @@ def decode_gcs(text: str) -> MalformedSignal | bool | None:
     return None if match[1] == "-" else match[1] == "1"
 
 
+_NO_ANALYTICS: Final = re.compile(r"G1[01-]0", re.ASCII)
+
+
+def denies_analytics(signals: Mapping[str, str | bool]) -> bool:
+    """Return whether signals deny `analytics_storage`: as a word, in `gcs`, or in `gcd`."""
+    word = signals.get("analytics_storage")
+    if word is not None and decode_word(word) is not True:
+        return True
+    if _NO_ANALYTICS.fullmatch(str(signals.get("gcs", "")).strip()):
+        return True
+    states = decode_gcd(str(signals.get("gcd", "")))
+    return not isinstance(states, MalformedSignal) and states[1] is GcdValue.DENIED
+
+
 KINDS: Final = ("ad_storage", "analytics_storage", "ad_user_data", "ad_personalization")
 _GCD: Final = re.compile(r"1.([a-zA-Z]).([a-zA-Z]).([a-zA-Z]).([a-zA-Z]).*", re.ASCII)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -73,13 +73,16 @@ class ClickCookie(msgspec.Struct, frozen=True, kw_only=True):
     """The cookie that stores a click id: its `names`, and `days` after the click.
 
     Scripts cannot read `http_only` cookies, except X's own cookie, which X's script needs. With
-    `client_id`, the client id of Stape's Data Tag is set, too, as Stape's client does.
+    `client_id`, the client id of Stape's Data Tag is set, too, as Stape's client does. `fpid` is
+    whether GA4 hits set Google's cookie FPID: `off`, with `new` client ids, or with the page's own
+    id (`migrate`).
     """
 
     names: tuple[str, ...] = ("_twite",)
     days: int = DEFAULT_DAYS
     http_only: bool = False
     client_id: bool = True
+    fpid: Literal["off", "new", "migrate"] = "off"
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):

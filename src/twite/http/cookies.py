@@ -4,18 +4,20 @@ The server sets them, because browsers limit the lifetime of cookies from script
 """
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
 from publicsuffixlist import PublicSuffixList
 
+from twite.consent.google import denies_analytics
 from twite.consent.verdict import verdict
 from twite.domain.consent import ConsentAction, ConsentPolicy
 from twite.domain.conversion import Identifiers
 from twite.domain.destination import ClickCookie
 from twite.domain.times import DAY, SECOND
 from twite.formats.data_tag.event import CLIENT_COOKIE, CLIENT_COOKIE_SECONDS, client_cookie
+from twite.formats.ga4 import client_cookie as fpid
 from twite.formats.page_visit import OF_X, Click, cookie_value
 from twite.http.addresses import host_of
 from twite.http.origins import PageVisit
@@ -174,6 +176,44 @@ def keeping_client(
         )
     known = CLIENT_COOKIE in cookies and False in answers
     return drop_cookies([CLIENT_COOKIE], domain=domain) if known else ()
+
+
+def keeping_ga4_client(
+    sent: str | None,
+    *,
+    signal_sets: Sequence[Signals],
+    visit: PageVisit,
+    hosts: tuple[str | None, ...],
+    cookies: Mapping[str, str],
+    key: bytes,
+    now: int,
+) -> tuple[str | None, tuple[tuple[bytes, bytes], ...]]:
+    """Return the client id of a GA4 request, and the headers that store it in the cookie FPID.
+
+    `sent` is the page's own id; it counts if the id is None. The rules are those for clicks, and
+    no signal may deny `analytics_storage`. `key` is a secret for new ids.
+    """
+    ours, domain = cookie_domain(hosts, visit.origin)
+    mode = visit.source.cookie.fpid
+    if mode == "off" or not ours:
+        return None, ()
+    answers = allowances(signal_sets, visit.source.consent, now)
+    denied = False in answers or any(denies_analytics(signals) for signals in signal_sets)
+    if denied or not answers <= {True}:
+        known = denied and fpid.COOKIE in cookies
+        return None, drop_cookies([fpid.COOKIE], domain=domain) if known else ()
+    client = fpid.client_id_in(cookies.get(fpid.COOKIE, ""))
+    client = client or fpid.new_client_id(sent, migrate=mode == "migrate", key=key, now=now)
+    if client is None:
+        return None, ()
+    kept = named_cookie(
+        fpid.COOKIE,
+        fpid.value_of(client, domain=domain),
+        seconds=fpid.COOKIE_SECONDS,
+        domain=domain,
+        http_only=True,
+    )
+    return client, (kept,)
 
 
 def allowances(

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from twite.formats.data_tag.event import CLIENT_COOKIE
+from twite.formats.ga4 import client_cookie as fpid
 from twite.gateway.ports.events import TagSaid
 from twite.gtm.template.tag_response import ResponseSite, TagResponse, joined
 from twite.http.addresses import host_of
@@ -59,6 +60,7 @@ def _site(request: HttpRequest, visit: PageVisit, *, keeps: bool, now: int) -> R
     )
     wanted = visit.source.cookie
     reserved = {*wanted.names, *((CLIENT_COOKIE,) if wanted.client_id else ())}
+    reserved |= set() if wanted.fpid == "off" else {fpid.COOKIE}
     return ResponseSite(
         host=host, site=domain, reserved=frozenset(reserved), keeps=keeps and ours, now=now
     )

@@ -191,8 +191,8 @@ CLIENTS: Final[Mapping[str, KnownPart]] = MappingProxyType(
         "cvt_": KnownPart(shown="client of a template"),
         "gaaw_client": _differs(
             "GA4",
-            "Twite reads GA4 hits itself, at /g/collect; cookies that Google's client manages "
-            "(FPID) are not set",
+            "Twite reads GA4 hits itself, at /g/collect; the setting `cookie.fpid` of the source "
+            "sets the cookie FPID",
         ),
         "mpaw_client": _differs(
             "Measurement Protocol (GA4)", "Twite reads these requests itself, at /mp/collect"

@@ -23,6 +23,7 @@ from twite.formats.data_tag.event import new_client_id
 from twite.formats.event_data.consent import signals_of
 from twite.formats.event_data.conversions import REASONS, Tagged, click_of, found_of
 from twite.formats.event_data.values import first_text
+from twite.formats.ga4 import client_cookie as fpid
 from twite.formats.ga4 import read as ga4
 from twite.formats.measurement_protocol import read as measurement_protocol
 from twite.formats.native import read as native
@@ -32,7 +33,7 @@ from twite.formats.parsed_request import Event
 from twite.gateway.ingest.receipts import AcceptReceipt
 from twite.gateway.ports.tags import BrowserWait, EventOrigin
 from twite.http.authorization import WRONG_KEY, bearer
-from twite.http.cookies import Signals, called, keeping, keeping_client
+from twite.http.cookies import Signals, called, keeping, keeping_client, keeping_ga4_client
 from twite.http.origins import PageVisit
 from twite.http.responses import JSON, HttpRefusal, HttpResponse
 from twite.http.route import HttpRequest, incoming_of, visitor_of
@@ -97,6 +98,7 @@ def taking(
         source, visit = _whose(caller)
         visitor = visitor_of(request, visit)
         tagged = form.read(request, visitor)
+        tagged, fpid_cookies = _with_fpid(request, visit, form, tagged, visitor)
         found = found_of(
             tagged.events,
             source=source,
@@ -138,7 +140,8 @@ def taking(
             now=visitor.now,
         )
         cookies = _cookies(request, visit, form, tagged, visitor, signal_sets=signal_sets)
-        return msgspec.structs.replace(answer, headers=(*answer.headers, *cookies))
+        headers = (*answer.headers, *cookies, *fpid_cookies)
+        return msgspec.structs.replace(answer, headers=headers)
 
     return answer
 
@@ -227,6 +230,28 @@ def _cookies(
             tagged.client, signal_sets=signal_sets, visit=visit, hosts=hosts, cookies=kept, now=now
         )
     return cookies
+
+
+def _with_fpid(
+    request: HttpRequest,
+    visit: PageVisit | None,
+    form: TagFormat,
+    tagged: Tagged,
+    visitor: Visitor,
+) -> tuple[Tagged, tuple[tuple[bytes, bytes], ...]]:
+    """Return the hits with the client id of the cookie FPID, and the headers that store it."""
+    if visit is None or visit.source.cookie.fpid == "off" or form.endpoint is not Endpoint.GA4:
+        return tagged, ()
+    client, cookies = keeping_ga4_client(
+        fpid.sent_client_id(tagged),
+        signal_sets=[signals_of(each, opted_out=visitor.opted_out) for each in tagged.events],
+        visit=visit,
+        hosts=(called(request.headers), request.services.public_host),
+        cookies=visitor.cookies,
+        key=request.services.accept.salt,
+        now=visitor.now,
+    )
+    return (tagged if client is None else fpid.with_client_id(tagged, client)), cookies
 
 
 def _nine_digits() -> int:
