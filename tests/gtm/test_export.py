@@ -2,6 +2,7 @@
 
 import pytest
 from export_parts import (
+    CONTAINER,
     boolean,
     brought,
     condition,
@@ -176,6 +177,39 @@ def test_a_trigger_has_the_filter_on_its_event_and_the_others():
         ("{{_event}}", Operator.EQUALS, "buy"),
         ("x", Operator.CONTAINS, "y"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("log_to", "notes"),
+    [
+        (["no"], ""),
+        (["no", "always"], "it calls BigQuery, which needs credentials: [google] in twite.toml"),
+        ([], ""),
+    ],
+)
+def test_a_template_needs_credentials_only_if_a_part_switches_the_service_on(log_to, notes):
+    form = [
+        {"type": "RADIO", "name": "logTo", "radioItems": [{"value": "no"}, {"value": "always"}]},
+        {
+            "type": "TEXT",
+            "name": "bigQueryTable",
+            "enablingConditions": [
+                {"paramName": "logTo", "type": "EQUALS", "paramValue": "always"}
+            ],
+        },
+    ]  # fmt: skip
+    made = template(1, fields=form)
+    code = "const bigQuery = require('BigQuery');\nreturn 1;"
+    made["templateData"] = made["templateData"].replace("return 1;", code)
+
+    found = brought(
+        templates=[made],
+        tag=[
+            tag(f"It {at}", f"cvt_{CONTAINER}_1", text("logTo", to)) for at, to in enumerate(log_to)
+        ],
+    )
+
+    assert told(found, "template", "T1") == ("differs" if notes else "runs", notes)
 
 
 def group(name, *ids, number="9", **more):

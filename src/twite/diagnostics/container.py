@@ -5,7 +5,6 @@ and once hashed, and the check compares its requests.
 """
 
 import os
-import re
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -27,7 +26,7 @@ from twite.gtm.container.parts import Container, ContainerClient, ContainerTag, 
 from twite.gtm.container.secrets import places
 from twite.gtm.container.values import EventContext
 from twite.gtm.google_requests.bigquery import SCOPE
-from twite.gtm.template.form import is_switched_off
+from twite.gtm.template.form import GOOGLE_SERVICES, google_calls
 from twite.gtm.template.sandbox import Incoming
 from twite.gtm.template.template import Template, TemplateUnusable
 
@@ -183,7 +182,7 @@ def _of_parts(settings: Settings, opened: Container) -> Iterator[CheckFinding]:
             api
             for part in every
             if part.template == name
-            for api in _google_calls(template, part.fields, defaults=part.defaults)
+            for api in google_calls(template, part.fields, defaults=part.defaults)
         }
         yield from _without_google(settings, f"the template {name}", wanted)
     for tag in opened.tags:
@@ -262,7 +261,6 @@ def read_in_clear(
         )
 
 
-_NEEDING = ("getGoogleAuth", "BigQuery", "Firestore")
 _LONGEST = 160
 
 
@@ -307,25 +305,12 @@ async def google(settings: Settings) -> AsyncIterator[CheckFinding]:
         )
 
 
-def _google_calls(
-    template: Template, fields: Mapping[str, Tree], *, defaults: bool = True
-) -> frozenset[str]:
-    """Return the services of Google that a template calls with these fields."""
-    code = template.code.text
-    return frozenset(
-        api
-        for api in _NEEDING
-        if re.search(rf"""require\(['"]{api}['"]\)""", code)
-        and not is_switched_off(template.fields, fields, api, defaults=defaults)
-    )
-
-
 def _without_google(
     settings: Settings, name: str, wanted: Collection[str]
 ) -> Iterator[CheckFinding]:
     """Report a template that calls a Google service without credentials."""
     if wanted and not settings.google.is_set:
-        called = ", ".join(api for api in _NEEDING if api in wanted)
+        called = ", ".join(api for api in GOOGLE_SERVICES if api in wanted)
         yield amber(
             "google",
             f"{name} calls {called}, but [google] is not set",
@@ -338,8 +323,8 @@ def _unset(settings: Settings) -> Iterator[CheckFinding]:
     if settings.tags is not None:
         container = settings.tags.container
         for tag in container.tags:
-            wanted = _google_calls(container.templates[tag.template], tag.fields)
+            wanted = google_calls(container.templates[tag.template], tag.fields)
             yield from _without_google(settings, tag.name, wanted)
     for client in settings.clients:
-        wanted = _google_calls(client.template, client.fields)
+        wanted = google_calls(client.template, client.fields)
         yield from _without_google(settings, f"the client {client.name}", wanted)

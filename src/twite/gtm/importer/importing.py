@@ -103,6 +103,7 @@ class _Import:
             transformations=tuple(changes),
             templates=self._templates.by_name,
         )
+        self._templates.report(self._report, container)
         wrong = next(faults(container), None)
         if wrong is not None:
             raise ContainerUnusable(wrong.place, f"{wrong.message} (counted as parts are kept)")

@@ -5,10 +5,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from twite.gtm.container.faults import needed_by
-from twite.gtm.container.parts import Variable, VariableSource
+from twite.gtm.container.parts import (
+    Container,
+    ContainerClient,
+    ContainerTag,
+    Variable,
+    VariableSource,
+)
 from twite.gtm.importer.reading import Export, ExportPart, LeftOut
 from twite.gtm.importer.report import ImportReport, holds, strangers, unread
 from twite.gtm.template.apis import APIS, ApiSupport
+from twite.gtm.template.form import GOOGLE_SERVICES, google_calls
 from twite.gtm.template.template import Template, TemplateKind, TemplateUnusable, read_template
 
 
@@ -70,6 +77,7 @@ class ExportTemplates:
         self.texts: dict[str, str] = {}
         self.by_word: dict[str, str] = {}  # a part's type → the name of its template
         self.public: set[str] = set()  # the names of unmodified gallery templates
+        self._read: dict[str, tuple[str, list[str]]] = {}  # a part's type, and notes
         self._broken: dict[str, str] = {}  # a part's type → why its template cannot be used
 
     def read(self, report: ImportReport, name_for: Callable[[str, str], str]) -> None:
@@ -95,7 +103,19 @@ class ExportTemplates:
             gallery = piece.tree.get("galleryReference")
             if isinstance(gallery, dict) and gallery and not holds(gallery.get("isModified")):
                 self.public.add(name)
-            report.add("template", name, words[0], notes=[*notes, *_apis_of(template)])
+            self._read[name] = words[0], [*notes, *_apis_of(template)]
+
+    def report(self, report: ImportReport, container: Container) -> None:
+        """Report the templates, and what they call with the fields of the container's parts."""
+        parts: list[ContainerTag | ContainerClient | Variable] = [
+            *container.tags,
+            *container.clients,
+            *container.variables,
+        ]
+        for name, (word, notes) in self._read.items():
+            uses = (part for part in parts if part.template == name)
+            calls = _calls_to_google(self.by_name[name], uses)
+            report.add("template", name, word, notes=[*notes, *calls])
 
     def named_by(self, word: str, kind: TemplateKind) -> str:
         """Return the name of a part's template, "" for a part without one. Raises LeftOut."""
@@ -131,11 +151,15 @@ def _unread(piece: ExportPart) -> list[str]:
 def _apis_of(template: Template) -> Iterator[str]:
     for name, api in APIS.items():
         asked = f"require('{name}')", f'require("{name}")'
-        if any(api in template.code.text for api in asked):
-            if api.state is ApiSupport.REFUSED:
-                yield f"it calls {name}, which Twite refuses: {api.note}"
-            elif name in _CONFIGURED:
-                yield f"it calls {name}, which needs credentials: [google] in twite.toml"
+        if api.state is ApiSupport.REFUSED and any(api in template.code.text for api in asked):
+            yield f"it calls {name}, which Twite refuses: {api.note}"
 
 
-_CONFIGURED: Final = frozenset({"BigQuery", "Firestore", "getGoogleAuth"})
+def _calls_to_google(
+    template: Template, parts: Iterable[ContainerTag | ContainerClient | Variable]
+) -> Iterator[str]:
+    """Yield a note for each service of Google that a part's fields switch on."""
+    called = [google_calls(template, part.fields, defaults=part.defaults) for part in parts]
+    for name in GOOGLE_SERVICES:
+        if any(name in services for services in called):
+            yield f"it calls {name}, which needs credentials: [google] in twite.toml"

@@ -17,7 +17,11 @@ from twite.gtm.template.fields import (
     shown,
     values_of,
 )
+from twite.gtm.template.template import Template
 from twite.gtm.template.texts import names_in
+
+# The services that need an account.
+GOOGLE_SERVICES: Final = ("getGoogleAuth", "BigQuery", "Firestore")
 
 
 class FormRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +65,19 @@ def is_switched_off(
     deciding = {row.name for row in form_rows(fields) if any(names_in(values.get(row.name)))}
     conditions = {name for row in form_rows(fields) for name in deciding if name in row.when}
     return not conditions and shown(fields, values).isdisjoint(hidden)
+
+
+def google_calls(
+    template: Template, fields: Mapping[str, Tree], *, defaults: bool = True
+) -> frozenset[str]:
+    """Return the services of Google that a template calls with these fields."""
+    code = template.code.text
+    return frozenset(
+        api
+        for api in GOOGLE_SERVICES
+        if re.search(rf"""require\(['"]{api}['"]\)""", code)
+        and not is_switched_off(template.fields, fields, api, defaults=defaults)
+    )
 
 
 def _rows(
