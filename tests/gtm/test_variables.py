@@ -209,7 +209,7 @@ def test_a_variable_is_read_once_for_an_event():
 )
 def test_built_in_variables_tell_of_the_event_and_its_request(kind, value):
     request = incoming(method="POST", path="/g/collect", query="v=2")
-    on = occasion(client="GA4", region="GB", request=request)
+    on = occasion({**EVENT, "event_location": {"country": "GB"}}, client="GA4", request=request)
 
     assert filled("{{It}}", variable("It", kind), on=on) == value
 

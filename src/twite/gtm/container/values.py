@@ -80,15 +80,14 @@ def only_paths(event: Mapping[str, Tree], paths: Sequence[str]) -> dict[str, Tre
 class EventContext(msgspec.Struct, frozen=True, kw_only=True):
     """The event for which a container runs, and its request.
 
-    `now` is in milliseconds; `region` is the visitor's region, such as `GB` or `US-CA`; `consent`
-    are known signals, which override those of the event; `draw` seeds the event's random numbers.
+    `now` is in milliseconds; `consent` are known signals, which override those of the event;
+    `draw` seeds the event's random numbers.
     """
 
     event: Mapping[str, Tree]
     now: int
     request: Incoming = Incoming()
     client: str = ""
-    region: str = ""
     debug: bool = False
     consent: Mapping[str, bool] = {}
     draw: int = 0
@@ -295,8 +294,6 @@ def _page_hostname(occasion: EventContext, _: Container) -> Value:
 
 
 def _region(occasion: EventContext, _: Container) -> Value:
-    if occasion.region:
-        return occasion.region
     country = value_at(occasion.event, "event_location.country")
     region = value_at(occasion.event, "event_location.region")
     if not isinstance(country, str):
