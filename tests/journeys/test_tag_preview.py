@@ -88,6 +88,11 @@ class Previewing(Browser):
         return {"X-Gtm-Server-Preview": self.token} if self.header else {}
 
 
+def both_ended(seen):
+    """Return whether the step before the response and the run from the queue have ended."""
+    return [run["outcome"] != "running" for run in seen["runs"]] == [True, True]
+
+
 @pytest.mark.parametrize("header", [True, False])
 def test_a_request_of_the_session_is_seen_to_the_end_and_no_other_is(tmp_path, x_emulator, header):
     with Vendor() as vendor:
@@ -97,9 +102,7 @@ def test_a_request_of_the_session_is_seen_to_the_end_and_no_other_is(tmp_path, x
             preview = Preview(gateway)
             Browser(gateway).ga4(7)
             Previewing(gateway, preview.token, header=header).ga4(1, GRANTED + PURCHASE)
-            seen = preview.until(
-                lambda seen: seen["runs"] and seen["runs"][0]["outcome"] != "running"
-            )
+            seen = preview.until(both_ended)
             Previewing(gateway, preview.token, header=header).ask(
                 "POST", "/data?v=2", b'{"event_name": "other"}'
             )
@@ -123,7 +126,9 @@ def test_a_request_of_the_session_is_seen_to_the_end_and_no_other_is(tmp_path, x
     assert [(tag["name"], tag["good"]) for tag in none["tags"]] == [("ads", False)]
     assert [(each["good"], each["note"]) for each in none["triggers"]] == [(False, "other")]
     assert {value["name"]: value["value"] for value in none["variables"]}
-    [run] = seen["runs"]
+    [first, run] = seen["runs"]
+    assert (first["name"], first["outcome"]) == ("ads, before the response", "in time")
+    assert {line["kind"] for line in first["lines"]} == {"cookie"}
     assert (run["name"], run["outcome"]) == ("ads", "success")
     kinds = [line["kind"] for line in run["lines"]]
     assert {"cookie", "request", "answer", "result"} <= set(kinds)
@@ -145,7 +150,7 @@ def test_with_nothing_sent_the_runs_are_seen_and_nothing_is_stored_or_sent(tmp_p
         preview = Preview(gateway, "--send-nothing")
         browser = Previewing(gateway, preview.token)
         answer = browser.ask("GET", "/t?s=shop&event=purchase&conversion_id=O-1&twclid=abc123")
-        seen = preview.until(lambda seen: seen["runs"] and seen["runs"][0]["outcome"] != "running")
+        seen = preview.until(both_ended)
         preview.stop()
         balance = gateway.balance()
 
@@ -153,8 +158,8 @@ def test_with_nothing_sent_the_runs_are_seen_and_nothing_is_stored_or_sent(tmp_p
     assert (balance["received"], vendor.count()) == (0, 0)
     assert x_emulator.received()["entries"] == []
     assert seen["sent_nothing"] is True
-    [run] = seen["runs"]
-    assert run["outcome"] == "success"
+    [first, run] = seen["runs"]
+    assert (first["outcome"], run["outcome"]) == ("in time", "success")
     [request] = [line["text"] for line in run["lines"] if line["kind"] == "request"]
     assert '"event":"purchase"' in request
     [conversion] = seen["conversions"]

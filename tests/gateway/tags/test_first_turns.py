@@ -8,6 +8,8 @@ from twite.engines.quickjs.engine import QuickJsEngine
 from twite.gateway.ports.engines import EngineLost
 from twite.gateway.ports.events import FirstTurnEnded, Troubled
 from twite.gateway.ports.tags import ContainerConfig, TagRule
+from twite.gateway.preview.sessions import PreviewSessions
+from twite.gateway.preview.trace import set_current
 from twite.gateway.tags.run.first_turn import FirstTurns
 from twite.gateway.tags.run.payload import TagPayload
 from twite.gateway.tags.run.run_input import RunInput
@@ -15,13 +17,16 @@ from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.gtm.container.parts import ALL_EVENTS, Container, ContainerTag, SequencedTag
 from twite.gtm.template.permissions import Grant
 from twite.gtm.template.template import Template, TemplateKind, TemplatePart
-from twite.machine.system import SystemClock
+from twite.machine.system import SystemClock, SystemRandomness
+from twite.testing.fakes import MovingClock
 from twite.testing.local_engines import LocalEngines, LocalProcess
 
 GRANTS = (
     Grant(permission="send_http", parameters={"allowedUrls": "any"}),
     Grant(permission="read_event_metadata"),
     Grant(permission="access_template_storage"),
+    Grant(permission="logging", parameters={"environments": "all"}),
+    Grant(permission="access_response", parameters={"writeResponseAccess": "any"}),
     Grant(
         permission="set_cookies",
         parameters={"allowedCookies": [{"name": "*", "secure": "any", "session": "any"}]},
@@ -233,3 +238,32 @@ async def test_a_turn_that_costs_its_process_adds_nothing_and_puts_the_tag_on_pr
     assert [await stage.run(RANDOM), await stage.run(RANDOM)] == [None, None]
     assert stage.seen.results == ["failed", "skipped"]
     assert "tag ads" in [notice.where for notice in stage.seen.notices if type(notice) is Troubled]
+
+
+async def test_a_preview_shows_what_a_turn_adds_to_the_response_without_cookie_values(stage):
+    stage = stage()
+    previews = PreviewSessions(clock=MovingClock(), randomness=SystemRandomness())
+    session = previews.open("ada", sends_nothing=False)
+    trace = previews.begin(session.token.reveal(), method="GET", path="/t", query="", headers=[])
+    code = (
+        "require('setCookie')('id', 'value-of-it');\n"
+        "require('setResponseHeader')('x-shop', 'ada@shop.example');\n"
+        "require('logToConsole')('not before the run');\n"
+    )
+    set_current(trace)
+    try:
+        await stage.run(code)
+        await stage.run("const no = undefined; no();")
+    finally:
+        set_current(None)
+
+    first, second = trace.seen.runs
+    lines = [(line.kind, line.text) for line in first.lines]
+    assert (first.name, first.outcome) == ("ads, before the response", "in time")
+    assert lines[0] == ("cookie", "id (domain host, max-age None)")
+    assert lines[1][0] == "header"
+    assert lines[1][1].startswith("x-shop: ")
+    assert len(lines) == 2
+    assert "value-of-it" not in str(lines)
+    assert "ada@shop.example" not in str(lines)
+    assert second.lines == []

@@ -13,6 +13,7 @@ import msgspec
 from twite.gtm.template.effects import (
     AnyEffect,
     BrowserPixel,
+    Header,
     HttpEffect,
     LogEffect,
     Service,
@@ -250,13 +251,17 @@ class RunRecorder:
 
     def turn(self, template: str, turn: Turn) -> None:
         """Record the effects of a turn, and its error."""
-        for effect in turn.effects:
-            kind, text = _spelled(effect)
-            self._write(kind, text)
+        self.effects(turn.effects)
         if turn.outcome is not RunResult.SILENT:
             self._write("result", f"{template}: {turn.outcome.value}")
         if turn.error is not None:
             self._write("error", f"{template}: {turn.error}")
+
+    def effects(self, effects: Iterable[AnyEffect]) -> None:
+        """Record effects."""
+        for effect in effects:
+            kind, text = _spelled(effect)
+            self._write(kind, text)
 
     def answers(self, answers: Iterable[EffectAnswer]) -> None:
         """Record the responses to the effects."""
@@ -315,6 +320,8 @@ def _spelled(effect: AnyEffect) -> tuple[str, str]:
         case SetCookie():
             scope = f"domain {effect.domain or 'host'}, max-age {effect.max_age}"
             found = "cookie", f"{effect.name} ({scope})"
+        case Header():
+            found = "header", f"{effect.name}: {effect.value or ''}"
         case LogEffect(denied=str() as permission):
             found = "denied", f"the template lacks the permission {permission}"
         case LogEffect():

@@ -18,16 +18,18 @@ from twite.domain.times import SECOND
 from twite.gateway.ports.engines import EngineLost
 from twite.gateway.ports.events import FirstTurnEnded, Observer, Troubled, TroublePlace
 from twite.gateway.ports.tags import KeepsItems, TagRule
+from twite.gateway.preview.trace import RequestTrace, current
 from twite.gateway.tags.run.run_input import RunInput
 from twite.gateway.tags.run.variables import PendingVariable, VariableCache, returned
 from twite.gateway.tags.runtime.engine_pool import EnginePool
 from twite.gateway.tags.runtime.engine_worker import EngineWorker
 from twite.gtm.container.plan import FiredTag
 from twite.gtm.template.allowed import lacking
-from twite.gtm.template.effects import AfterEvent, AnyEffect
+from twite.gtm.template.effects import AfterEvent, AnyEffect, BrowserPixel
 from twite.gtm.template.sandbox import Call, EffectAnswer, RunResult, Turn
 from twite.gtm.template.tag_response import TagResponse, response_of
 from twite.gtm.template.template import Template, TemplateUnusable
+from twite.redaction.mask_line import LineMask
 
 if TYPE_CHECKING:
     from twite.domain.json_tree import Tree
@@ -67,25 +69,29 @@ class FirstTurns:
 
         None if the turn did not run in time.
         """
+        result, response = await self._ended(given, until=until)
+        self.observer.see(FirstTurnEnded(tag=given.rule.pixel, result=result))
+        trace = current()
+        if trace is not None:
+            _record(trace, given, result, response)
+        return response
+
+    async def _ended(self, given: RunInput, *, until: float) -> tuple[str, TagResponse | None]:
         tag = given.rule.pixel
         left = until - asyncio.get_running_loop().time()
         if left <= 0 or tag in self.running or not self._may_run(given.rule):
-            return self._ended(tag, "skipped", None)
+            return "skipped", None
         task = self.running[tag] = asyncio.create_task(self._run(given))
         task.add_done_callback(lambda _: self.running.pop(tag, None))
         await asyncio.wait({task}, timeout=left)
         if not task.done():
-            return self._ended(tag, "late", None)
+            return "late", None
         effects = None if task.cancelled() else task.result().effects
         if effects is None:
-            return self._ended(tag, "failed", None)
+            return "failed", None
         policy = self.engine_pool.policy
         allowed = [effect for template, effect in effects if not lacking(effect, policy(template))]
-        return self._ended(tag, "in_time", response_of(tag, allowed))
-
-    def _ended(self, tag: str, result: str, response: TagResponse | None) -> TagResponse | None:
-        self.observer.see(FirstTurnEnded(tag=tag, result=result))
-        return response
+        return "in_time", response_of(tag, allowed)
 
     def _may_run(self, rule: TagRule) -> bool:
         """Whether the tag is not on probation, and was rarely too slow."""
@@ -112,6 +118,19 @@ class FirstTurns:
                 trials.end(whose, took=first.took, spent=first.spent, done=False)
         trials.share(f"{whose}, first turn").take(first.took)
         return _Ran(effects=effects)
+
+
+def _record(
+    trace: RequestTrace, given: RunInput, result: str, response: TagResponse | None
+) -> None:
+    """Record a first turn for a preview."""
+    secrets = (secret.reveal() for secret in given.rule.secrets)
+    mask = LineMask(secrets, given.payload.event)
+    recorder = trace.run(f"{given.rule.name}, before the response", mask, given.templates)
+    if response is not None:
+        recorder.effects((*response.cookies, *response.headers))
+        recorder.effects(BrowserPixel(url=url) for url in response.pixels)
+    recorder.end(result.replace("_", " "))
 
 
 class _OnProbation(Exception):
