@@ -131,7 +131,7 @@ def test_a_run_goes_on_with_the_answer_that_is_given(command, written):
 
 
 UNCAUGHT = (
-    r'log {"text":"a rejected promise that nothing caught: {\"reason\":\"timed_out\"}","own":true}'
+    r'log {"text":"unhandled promise rejection: {\"reason\":\"timed_out\"}","own":true}'
     "\n"
 )
 RAN_OUT = "The code waited for a promise that never settles, until the time limit.\n"

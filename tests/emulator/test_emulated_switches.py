@@ -64,9 +64,9 @@ def test_a_change_keeps_the_fields_it_does_not_name():
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        ({"pixel": []}, "not 'pixel'"),
-        ({"pixels": {}}, "not 'pixels'"),
-        ({"pixels": ["p1"]}, "needs 'id'"),
+        ({"pixel": []}, "not under 'pixel'"),
+        ({"pixels": {}}, "not under 'pixels'"),
+        ({"pixels": ["p1"]}, "needs the string 'id'"),
         ({"pixels": [{"id": "p1"}]}, "pixels 'p1'.*account"),
         ({"pixels": [{"id": "p1", "account": "nobody"}]}, "'nobody' is not one of the accounts"),
         ({"pixels": [{"id": "o8z6j", "tokn": "x"}]}, "unknown field `tokn`"),

@@ -97,9 +97,7 @@ def test_a_rejection_that_nobody_catches_is_said_and_ends_nothing():
     )
 
     assert (turn.outcome, turn.error) == (RunResult.SUCCESS, None)
-    assert turn.effects == (
-        LogEffect(text='a rejected promise that nothing caught: "why"', own=True),
-    )
+    assert turn.effects == (LogEffect(text='unhandled promise rejection: "why"', own=True),)
 
 
 def test_a_request_is_an_effect_and_its_answer_settles_the_promise():
@@ -230,4 +228,4 @@ def test_a_promise_that_is_returned_and_fails_has_no_value_and_is_told():
 
     assert (turn.returned, turn.error) == (None, None)
     [said] = turn.effects
-    assert (said.text, said.own) == ('a rejected promise that nothing caught: "x"', True)
+    assert (said.text, said.own) == ('unhandled promise rejection: "x"', True)

@@ -60,4 +60,4 @@ def test_a_rejection_that_cannot_be_shown_is_no_limit_passed():
     turn = QuickJsEngine(template(code)).start(call())
 
     assert (turn.error, turn.spent) == (None, False)
-    assert "what cannot be shown" in turn.effects[0].text
+    assert "a value that cannot be shown" in turn.effects[0].text

@@ -79,7 +79,7 @@ def test_a_failure_inside_the_template_names_both_lines():
         ("assertApi('a').wasCalled();", "assertApi(a): expected to be called"),
         (
             SENT + "assertApi('sendHttpRequest').wasNotCalled();",
-            f"assertApi(sendHttpRequest): expected not to be called, but was with {WITH}",
+            f"assertApi(sendHttpRequest): expected not to be called, but was called with {WITH}",
         ),
         (
             SENT + "assertApi('sendHttpRequest').wasCalledWith(1);",

@@ -122,5 +122,5 @@ def test_a_trigger_is_decided_once_by_the_run_of_the_tag_and_the_history_says_ho
     counts = balance["received"], balance["delivered"], balance["suppressed"], balance["balance"]
     assert counts == (6, 5, 1, 0)
     assert "because      the tag did not fire: none of its triggers matches" in shown[1]
-    assert "a look-up failed that decides whether the tag fires (503)" in shown[2]
+    assert "a lookup that decides whether the tag fires failed (503)" in shown[2]
     assert "look-up" not in shown[0]

@@ -53,7 +53,7 @@ async def test_what_a_client_logs_after_its_answer_and_what_nothing_caught_is_to
 
     assert said(stage) == [
         ("client 0", "fetched", False),
-        ("client 0", 'a rejected promise that nothing caught: "why"', True),
+        ("client 0", 'unhandled promise rejection: "why"', True),
     ]
 
 

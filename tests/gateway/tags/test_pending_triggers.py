@@ -204,7 +204,7 @@ async def test_a_failed_look_up_neither_fires_nor_loses_the_tag(answer, triggers
     rule = TagRule(name="crm", repeat=repeat)
     again = transition_of(ran, 1, rule=rule, tries=MOST_LOOK_UPS - 1, now=NOW, randomness=0.5)
     assert again.trigger is Trigger.POSTPONED
-    assert again.reason.startswith("a look-up failed that decides whether the tag fires (")
+    assert again.reason.startswith("a lookup that decides whether the tag fires failed (")
 
 
 @pytest.mark.parametrize(("triggers", "fires"), [(("gold",), False), (("not gold",), True)])
@@ -275,7 +275,7 @@ def test_the_reason_names_the_status_of_the_failed_look_up():
 
     ran = RunOutcome(tried=(failed,), undecided=True)
 
-    assert ran.reason == "a look-up failed that decides whether the tag fires (503)"
+    assert ran.reason == "a lookup that decides whether the tag fires failed (503)"
 
 
 async def test_a_template_that_asks_nobody_decides_at_intake():

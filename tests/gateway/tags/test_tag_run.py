@@ -268,7 +268,7 @@ async def test_what_a_callback_sets_after_the_first_step_is_ignored_and_the_line
 
     [line] = [notice.text for notice in stage.seen.notices]
     assert line == (
-        f"{name} was ignored: the template called it after it had waited for a response. "
+        f"{name} was ignored: the call followed a wait for a response. "
         "Twite responded to the browser after the template's first step"
     )
 

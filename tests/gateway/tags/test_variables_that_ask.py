@@ -201,7 +201,7 @@ async def test_what_a_variable_throws_is_told_and_the_tag_runs_without_the_value
 
     assert ran.succeeded
     [told] = [line for line in stage.said if "TypeError" in line]
-    assert told.startswith("a rejected promise that nothing caught: ")
+    assert told.startswith("unhandled promise rejection: ")
     assert stage.urls[-1] == "https://vendor.example/undefined"
 
 

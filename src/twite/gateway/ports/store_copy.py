@@ -1,6 +1,6 @@
 """Store copy port: the two sides of a copy from one store into another, of any engine.
 
-Both sides give the rows of a table in the order of its key, with the same columns and the same
+Both sides return the rows of a table in the order of its key, with the same columns and the same
 Python values. The rows of a target therefore say how far an interrupted copy has come.
 """
 
@@ -12,12 +12,12 @@ import msgspec
 from twite.gateway.ports.queries import Queries
 
 Row = tuple[object, ...]
-# As many rows have all pieces of `CopySide.rows` but the last.
+# The number of rows in every piece of `CopySide.rows` except the last.
 PIECE: Final = 500
 
 
 class CopiedTable(msgspec.Struct, frozen=True):
-    """A table. The first `key` columns are its key; the first `compared` are the same afterwards.
+    """A table. The first `key` columns are its key; the first `compared` are equal in both stores.
 
     The values of other columns may differ between engines.
     """
@@ -29,7 +29,7 @@ class CopiedTable(msgspec.Struct, frozen=True):
 
 
 class CopiedDeployment(msgspec.Struct, frozen=True, kw_only=True):
-    """What a store has once.
+    """The data of a store that exists only once.
 
     `ahead` is how far X's clock is ahead; `bodies` and `lives` are how far pruning has come.
     """
@@ -89,7 +89,7 @@ class CopyTarget(CopySide, Protocol):
         """Return a row as this engine stores it."""
 
     async def complete(self, deployment: CopiedDeployment) -> None:
-        """Write what the store has once, and let new ids begin after the copied ones."""
+        """Write the data that exists only once, and let new ids follow the copied ones."""
 
     async def publish(self) -> None:
         """End the copy: from here on a gateway can open the store."""

@@ -23,11 +23,12 @@ from twite.stores.postgres.store import PostgresReader
 from twite.stores.sql.copied_tables import TABLES, quoted
 from twite.stores.sql.statements import named
 
-# Tables that have several rows for one of another engine: a row for each connection that counted.
+# Tables with several rows for one row of another engine: a row for each connection that counted.
 _SUMMED: Final = named(files("twite.stores.postgres").joinpath("copying.sql").read_text("utf-8"))
 # Columns whose Python values differ from those of other engines.
 _READ_AS: Final = {("dedup", "key"): "uuid_send(key)", ("attempt", "ambiguous"): "ambiguous::int"}
-# Columns of this engine alone: 0 is the slot of commands, and the id of a node that is gone.
+# Columns that only this engine has: 0 is the slot of commands, and the id of a node that no longer
+# exists.
 _MORE_COLUMNS: Final = {
     "lease": "node", "flow": "slot", "waited": "writer", "matched": "slot", "flaw": "slot",
 }  # fmt: skip
@@ -44,7 +45,7 @@ SELECT greatest((SELECT max(id) FROM submission), (SELECT max(id) FROM conversio
 
 
 class _PostgresCopySide:
-    """What both sides have in common. `guard` holds the locks, `driver` reads and writes."""
+    """The common part of both sides. `guard` holds the locks, `driver` reads and writes."""
 
     tables: Sequence[CopiedTable] = TABLES
 
@@ -119,7 +120,8 @@ class PostgresCopySource(_PostgresCopySide):
 
     async def state(self) -> str:
         with self._explained():
-            # A sequence is not part of the view, and each transaction that writes takes a number.
+            # A sequence is not part of the snapshot, and each writing transaction takes a number
+            # from it.
             row = await self._driver.fetchrow(
                 "SELECT encode(salt, 'hex'), last_value FROM deployment, id_group"
             )
@@ -239,7 +241,7 @@ class PostgresCopyTarget(_PostgresCopySide):
 
     async def publish(self) -> None:
         with self._explained():
-            # Without its connection, the guard would have let a gateway begin.
+            # If its connection had been lost, the guard would have let a gateway start.
             await self._guard.execute("SELECT 1")
             async with self._driver.transaction():
                 await self._driver.execute("SET LOCAL synchronous_commit = on")
@@ -252,7 +254,7 @@ async def _exclude(guard: Any, address: Address, *, has_tables: bool) -> None:  
         "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL lock_timeout = '10s'"
     )
     if has_tables:
-        # A gateway renews its row: one that was stopped in the middle cannot go on meanwhile.
+        # A gateway must renew its row, so a suspended gateway cannot continue meanwhile.
         await guard.execute("LOCK TABLE node IN SHARE MODE")
     if not await guard.fetchval(f"SELECT pg_try_advisory_xact_lock({COPY_LOCK})"):
         raise StoreUnusable(

@@ -1,7 +1,7 @@
 """The tables of a store, as `twite store copy` moves them between engines.
 
 Columns are those that all engines have. A key is first, and its order is the same in every engine.
-Tables of one row, and those of one engine alone, are not here: engines write them anew.
+Tables of one row, and tables of a single engine, are not listed: each engine writes its own.
 """
 
 from importlib.resources import files

@@ -16,7 +16,7 @@ function sizeOf(list) {
   if (list === null || typeof list !== 'object') return 0;
   const found = Object.getOwnPropertyDescriptor(list, 'length');
   if (!found) return 0;
-  if (!('value' in found)) throw new RangeError('the length of what is no array must be a plain value');
+  if (!('value' in found)) throw new RangeError('the length of an array-like object must be a plain value');
   return Number(found.value) || 0;
 }
 
@@ -103,7 +103,7 @@ function boundTexts() {
   for (const name of [...wholes, 'trimLeft', 'trimRight']) bound(name, (native) => native());
   for (const name of ['indexOf', 'lastIndexOf', 'includes']) {
     bound(name, (native, text, [sought, from]) => {
-      if (name === 'includes' && sought instanceof RegExp) throw new TypeError('an expression is no text');
+      if (name === 'includes' && sought instanceof RegExp) throw new TypeError('a regular expression is not a text');
       const plain = comparable(text, sought);
       return from === undefined ? native(plain) : native(plain, from);
     });

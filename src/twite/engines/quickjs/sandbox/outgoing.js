@@ -161,7 +161,7 @@ const outgoingApis = {
     return true;
   },
   claimRequest() {
-    if (kind !== 'CLIENT') throw new Error('claimRequest may be called in a client alone');
+    if (kind !== 'CLIENT') throw new Error('only clients may call claimRequest');
     if (!current.starting) throw new Error('claimRequest may not be called after the client returned');
     current.claimed = true;
     push({ effect: 'claim' });

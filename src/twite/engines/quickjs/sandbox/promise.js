@@ -55,7 +55,7 @@ class SandboxPromise {
 
   static resolve(promise, value) {
     if (promise.#state !== 0) return;
-    if (promise === value) return SandboxPromise.reject(promise, new TypeError('a promise awaits itself'));
+    if (promise === value) return SandboxPromise.reject(promise, new TypeError('a promise cannot wait for itself'));
     let then;
     try {
       const may = (typeof value === 'object' && value !== null) || typeof value === 'function';

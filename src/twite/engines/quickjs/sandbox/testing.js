@@ -120,7 +120,7 @@ function assertApi(name) {
   };
   const subject = {
     wasCalled: () => says(calls().length > 0, () => 'expected to be called'),
-    wasNotCalled: () => says(calls().length === 0, () => 'expected not to be called, but was with ' + listed()),
+    wasNotCalled: () => says(calls().length === 0, () => 'expected not to be called, but was called with ' + listed()),
     wasCalledWith: (...wanted) =>
       says(calls().some((given) => same(given, wanted)), () => 'expected to be called with ' + shown(wanted) + ', but ' + listed()),
     wasNotCalledWith: (...wanted) =>

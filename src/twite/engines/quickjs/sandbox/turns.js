@@ -43,7 +43,7 @@ function wrapped(parameters, body) {
   const text = 'function ' + parameters + ' {' + body + '\n}';
   const made = evaluate('"use strict"; (' + text + ')');
   if (typeof made !== 'function' || apply(nativeSource, made, []) !== text) {
-    throw new SyntaxError('a closing brace stands before the end of the code');
+    throw new SyntaxError('a closing brace ends the code too early');
   }
   return made;
 }
@@ -86,7 +86,7 @@ function fieldsOf(run) {
 
 function resume(id, text) {
   const run = runs.get(id);
-  if (!run) return JSON.stringify({ run: id, error: 'the run is not known: it ended, or a limit was passed' });
+  if (!run) return JSON.stringify({ run: id, error: 'unknown run: the run has ended, or it exceeded a limit' });
   return turn(run, () => {
     const { answers, now } = parsed(text);
     run.now = now;
@@ -176,7 +176,7 @@ function described(error) {
   try {
     return error instanceof Error ? error.name + ': ' + error.message : 'thrown: ' + String(error);
   } catch (other) {
-    return 'thrown: what cannot be shown';
+    return 'thrown: a value that cannot be shown';
   }
 }
 
@@ -191,7 +191,7 @@ function isOutOfMemory(reason) {
 // memory limit ends the run: a promise must not hide it.
 function unheard(run, reason, effects = run.effects) {
   const shown = reason instanceof Error ? described(reason) : valueApis.JSON.stringify(reason) || described(reason);
-  effects.push({ effect: 'log', text: 'a rejected promise that nothing caught: ' + shown, own: true });
+  effects.push({ effect: 'log', text: 'unhandled promise rejection: ' + shown, own: true });
 }
 
 function toldOf(run, wake) {

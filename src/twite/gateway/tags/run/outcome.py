@@ -120,7 +120,7 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
         if self.not_fired is not None:
             return f"{NOT_FIRED}: {self.not_fired}"
         if self.undecided:
-            return f"a look-up failed that decides whether the tag fires ({self._failure})"
+            return f"a lookup that decides whether the tag fires failed ({self._failure})"
         if self.error is not None:
             return f"the template failed: {self.error}"
         verb = (

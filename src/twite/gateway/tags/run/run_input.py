@@ -144,8 +144,8 @@ class RunInput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _LATE: Final = (
-    "the template called it after it had waited for a response. Twite responded to the browser "
-    "after the template's first step"
+    "the call followed a wait for a response. Twite responded to the browser after the template's "
+    "first step"
 )
 _APIS: Final = {
     SetCookie: "setCookie",

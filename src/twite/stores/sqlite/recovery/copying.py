@@ -260,7 +260,7 @@ class SQLiteCopyTarget(SQLiteCopySource):
 
 
 def _refuse(path: str) -> None:
-    """Raise StoreUnusable for a store that its owner would not simply continue with."""
+    """Raise StoreUnusable for a store whose state is in doubt."""
     stray = stray_log(path)
     if stray is not None:
         raise _not_as_it_is(path, stray)
@@ -313,7 +313,7 @@ def _draft_of(path: str) -> str:
 
 
 def _discard_incomplete(draft: str) -> None:
-    """Remove a draft that says nothing of its source: it was stopped in its first or last step."""
+    """Remove a draft without a source: the copy was stopped in its first or last step."""
     if Path(draft).exists():
         connection = connect_reader(draft)
         try:
