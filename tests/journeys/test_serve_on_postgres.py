@@ -84,6 +84,33 @@ def test_without_its_database_a_gateway_refuses_and_then_goes_on(tmp_path, x_emu
     assert sorted(ids_of(x_emulator)) == ["order-1", "order-2"]
 
 
+def test_an_accepted_weak_server_keeps_an_alert_open(
+    tmp_path, x_emulator, postgres_server, empty_postgres_url
+):
+    name = empty_postgres_url.partition("?")[0].rpartition("/")[2]
+    postgres_server.psql(f"ALTER DATABASE {name} SET synchronous_commit = off")
+    gateway = PostgresGateway(tmp_path, x_emulator.url, empty_postgres_url)
+    accepting = "[store]\naccept_weak_durability = true\n"
+    gateway.config.write_text(gateway.config.read_text().replace("[store]\n", accepting))
+
+    def alerts():
+        return json.loads(command(gateway, "alerts", "list", "--json").stdout)
+
+    with gateway:
+        wait_for(lambda: bool(alerts()), gateway.ended)
+        open_now = alerts()
+        gateway.stop()
+        postgres_server.psql(f"ALTER DATABASE {name} RESET synchronous_commit")
+        gateway.start()
+        wait_for(lambda: not alerts(), gateway.ended)
+
+    assert [(alert["code"], alert["subject"]) for alert in open_now] == [
+        ("weak_durability", "store")
+    ]
+    assert open_now[0]["severity"] == "warning"
+    assert "synchronous_commit is off" in open_now[0]["reason"]
+
+
 @pytest.mark.parametrize("word", ["backup", "restore"])
 def test_backup_commands_name_the_tools_of_postgresql(tmp_path, x_emulator, postgres_url, word):
     gateway = PostgresGateway(tmp_path, x_emulator.url, postgres_url)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from twite.app.console_services import ConsoleServices, OnDemandConsole
 from twite.app.http_clients import OnDemandTransport
 from twite.app.logins import FollowSecrets, credential_vault, given, safe_of, shared_sign_in
-from twite.app.monitoring import Monitoring, ValueGuardSetup, tell_restored
+from twite.app.monitoring import Monitoring, ValueGuardSetup, tell_opened
 from twite.app.sealing import sealed_anew
 from twite.app.store_access import engine_of
 from twite.app.tags import (
@@ -142,7 +142,7 @@ class Gateway:
                 counted=self._metrics.counted,
             ),
         )
-        tell_restored(store, self._observer)
+        tell_opened(store, self._observer)
         try:
             safe = safe_of(settings, store)
             stored = await given(settings, safe.secret_store if safe else None)

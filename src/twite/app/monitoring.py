@@ -128,13 +128,16 @@ async def _ended(tasks: list[asyncio.Task[None]]) -> None:
     tasks.clear()
 
 
-def tell_restored(store: Store, observer: Observer) -> None:
-    """Report what the store did to its file when it was opened, and open an alert."""
-    for sentence in store.told:
+def tell_opened(store: Store, observer: Observer) -> None:
+    """Report what opening the store showed, and open the alerts about it."""
+    for sentence in (*store.told, *store.weak):
         observer.see(Troubled(where=TroublePlace.STORE, reason=sentence))
     if store.told:
         reason = "; ".join(store.told)
         observer.see(ConditionChanged(kind=AlertKind.STORE_RESTORED, subject=STORE, reason=reason))
+    if store.weak:
+        reason = "; ".join(store.weak)
+        observer.see(ConditionChanged(kind=AlertKind.WEAK_DURABILITY, subject=STORE, reason=reason))
 
 
 def disk_of(path: Path) -> SystemDisk:

@@ -24,6 +24,8 @@ class AlertKind(StrEnum):
     # The database is damaged, or cannot be opened: the gateway has ended.
     STORE_UNUSABLE = "store_unusable"
     STORE_RESTORED = "store_restored"  # the database is an older copy of itself
+    # The database server's settings can lose commits, which the operator has accepted.
+    WEAK_DURABILITY = "weak_durability"
     DISK_NEARLY_FULL = "disk_nearly_full"  # little space is left on the disk of the database
     # About a tag, client or variable: its engine process ended during a run.
     TEMPLATE_HUNG = "template_hung"
@@ -81,6 +83,7 @@ RULES: Final[Mapping[AlertKind, AlertRule]] = {
     ),
     AlertKind.STORE_UNUSABLE: AlertRule(title="the store cannot be used", urgent=True),
     AlertKind.STORE_RESTORED: AlertRule(title="the store was replaced by an older copy"),
+    AlertKind.WEAK_DURABILITY: AlertRule(title="the database server can lose conversions"),
     AlertKind.DISK_NEARLY_FULL: AlertRule(
         title="the disk is nearly full", urgent=True, calm=MINUTE
     ),

@@ -291,6 +291,7 @@ _HEARD: Final = frozenset(
         AlertKind.STORE_FAILING,
         AlertKind.STORE_UNUSABLE,
         AlertKind.STORE_RESTORED,
+        AlertKind.WEAK_DURABILITY,
         AlertKind.CLOCK_WRONG,
         AlertKind.TEMPLATE_HUNG,
     }

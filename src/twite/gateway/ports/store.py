@@ -65,10 +65,15 @@ class StoreReader(Queries, StateReader, Protocol):
 
 
 class Store(Intake, Outbox, Queries, StateStore, Privacy, Protocol):
-    """All ports of a store. `told` are remarks for the operator about its state at the start."""
+    """All ports of a store.
+
+    `told` are remarks for the operator about its state at the start. `weak` are settings of the
+    database server with which it can lose commits, as sentences.
+    """
 
     salt: bytes
     told: tuple[str, ...]
+    weak: tuple[str, ...]
     # Done when the store can do nothing more. The process must then end and open the store again.
     failed: asyncio.Future[StoreUnusable]
 

@@ -12,7 +12,7 @@ from twite import __version__
 from twite.domain.delivery import DAMAGED, Batch, Settlement, Trigger
 from twite.domain.errors import LedgerUnavailable, StoreUnusable
 from twite.domain.submission import Recorded, Submission
-from twite.gateway.ports.events import Moved, Observer, Troubled, TroublePlace
+from twite.gateway.ports.events import Moved, Observer
 from twite.gateway.ports.outbox import Claim, RewrittenPayloads, SweepRequest, SweepResult, Write
 from twite.gateway.ports.privacy import EraseSearch, EraseTraces
 from twite.gateway.ports.store import StoreOptions
@@ -125,6 +125,7 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         self.ownership = PostgresOwnership(database, name=socket.gethostname(), version=__version__)
         self.salt = salt
         self.told: tuple[str, ...] = ()
+        self.weak: tuple[str, ...] = ()
         self.failed: asyncio.Future[StoreUnusable] = asyncio.get_running_loop().create_future()
 
     @classmethod
@@ -170,9 +171,9 @@ class PostgresStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
                 observer=options.observer,
             )
             upkeep.start()
-        for sentence in weak:
-            options.observer.see(Troubled(where=TroublePlace.STORE, reason=sentence))
-        return cls(database, recorder, upkeep, salt=salt, observer=options.observer)
+        store = cls(database, recorder, upkeep, salt=salt, observer=options.observer)
+        store.weak = weak
+        return store
 
     async def close(self) -> None:
         """Finish operations in progress, and close the connections."""

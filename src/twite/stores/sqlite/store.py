@@ -105,6 +105,7 @@ class SQLiteStore(SqlMoves, SqlQueries, SqlStateStore, SqlPrivacy):
         self.epoch = opened.mark.epoch
         # Remarks for the operator about the state of the file at the start.
         self.told = opened.told
+        self.weak: tuple[str, ...] = ()
         # Done once nothing more can be done. The process must then end, and open the file again.
         self.failed = failed
 
