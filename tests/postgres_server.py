@@ -70,10 +70,11 @@ class PostgresServer:
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
             self._user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-            os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
+            self.give(self.folder)
         self._log = self.folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
         self._environ = {"PATH": "/usr/bin:/bin", "HOME": str(self.folder), "LC_ALL": "C"}
+        self._environ["PGPORT"] = settings.get("port", "5432")
         data = str(self.folder / "data")
         if primary is None:
             self.run("initdb", "-D", data, "-U", "twite", "-A", "trust", "-E", "UTF8")
@@ -81,6 +82,16 @@ class PostgresServer:
             words = "-h", str(primary.folder), "-U", "twite", "-R", "--checkpoint=fast"
             self.run("pg_basebackup", "-D", data, *words)
         self.start()
+
+    def give(self, *files: Path) -> None:
+        """Make the user of the server's processes the owner of files."""
+        if self._user:
+            for file in files:
+                os.chown(file, self._user["user"], self._user["group"])  # type: ignore[arg-type]
+
+    def run_beside(self, command: list[str]) -> "subprocess.Popen[bytes]":
+        """Start another program as the user of the server."""
+        return subprocess.Popen(command, cwd=self.folder, env=self._environ, **self._user)
 
     def run(self, program: str, *words: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
