@@ -9,7 +9,8 @@ import pytest
 from twite.domain.delivery import Settlement, Transition, Trigger
 from twite.domain.submission import RejectedConversion, RejectionQuery
 from twite.domain.times import DAY
-from twite.gateway.ports.outbox import Claim, Discard, TakeBack
+from twite.gateway.ports.outbox import Claim, Discard, EditBodies, EditedBody, TakeBack
+from twite.gateway.ports.privacy import EraseStore
 from twite.gateway.ports.queries import RejectionsQuery
 from twite.gateway.ports.store import Retention, StoreOptions
 from twite.stores.postgres.bridge import wait_for
@@ -19,6 +20,7 @@ from twite.stores.postgres.session import PostgresSession
 from twite.stores.postgres.store import PostgresStore
 from twite.stores.postgres.upkeep import PostgresPruner
 from twite.testing.builders import a_submission, an_entry
+from twite.testing.laws.copies import denied
 
 NOW = 1_795_600_000_000
 LEASE = 60_000
@@ -131,6 +133,56 @@ async def test_what_is_given_up_while_it_is_discarded_is_counted(open_node, mean
 
     (account,) = await store.balance()
     assert account.balance == 0
+
+
+async def test_a_payload_that_is_erased_while_it_is_sealed_anew_stays_erased(
+    open_node, meanwhile, other
+):
+    store = await open_node()
+    await store.record(a_submission(an_entry("c1", pixel="tag:crm"), received_at=NOW))
+    erasing = EraseStore(conversions=(await other.fetchval("SELECT id FROM outbox"),))
+    started = meanwhile("tag_payloads", lambda: store.erase(erasing, now=NOW))
+
+    done = await store.rewrite(lambda _, body: body + b" sealed anew", after=0, limit=9)
+    await asyncio.wait_for(started[0], SOON)
+
+    assert done.payloads == 1
+    body = await other.fetchval("SELECT body FROM conversion")
+    assert body.strip() == b"{}"
+
+
+async def test_an_edit_and_a_copy_that_lock_in_different_orders_both_succeed(
+    open_node, meanwhile, other, monkeypatch
+):
+    """An edit locks a delivery and then its key, the intake of a copy the key and then that."""
+    editing, accepting = await open_node(), await open_node()
+    held = msgspec.structs.replace(an_entry("c1"), held="consent")
+    await editing.record(a_submission(held, received_at=NOW))
+    delivery = await other.fetchval("SELECT id FROM outbox")
+    body = await other.fetchval("SELECT body FROM conversion")
+    copy = a_submission(denied("c1"), receipt="r2", received_at=NOW + 1)
+    started = meanwhile("to_amend", lambda: accepting.record(copy))
+    ended = []
+    transact = PostgresSession.transact
+
+    def noting(session, unit, lost):
+        try:
+            return transact(session, unit, lost)
+        except asyncpg.DeadlockDetectedError as error:
+            ended.append(error)
+            raise
+
+    monkeypatch.setattr(PostgresSession, "transact", noting)
+
+    edited = EditedBody(delivery=delivery, event="o8z6k", body=body)
+    done = await editing.move(EditBodies(edited=(edited,), note="by ann"), now=NOW)
+    await asyncio.wait_for(started[0], SOON)
+
+    (account,) = await editing.balance()
+    # In either order, the conversion is not sent.
+    assert (account.received, account.suppressed, account.balance) == (2, 2, 0)
+    assert done.refused.keys() <= {delivery}
+    assert len(ended) == 1
 
 
 async def test_a_claim_does_not_wait_for_deliveries_that_another_transaction_has(

@@ -569,6 +569,11 @@ SELECT conversion.lane, lane.pixel, lane.event, conversion.conversion_id, outbox
 FROM outbox JOIN conversion ON conversion.id = outbox.id JOIN lane ON lane.id = conversion.lane
 WHERE outbox.id = :delivery AND outbox.state IN ('held', 'dead') FOR UPDATE OF outbox;
 
+-- name: outbox_after
+-- See the shared statement. Locked, so that the next statement reads payloads that no erasure is removing.
+SELECT count(*), max(id) FROM (
+  SELECT id FROM outbox WHERE id > :after ORDER BY id LIMIT :limit FOR UPDATE) AS looked;
+
 -- name: note_amended
 -- Store the former conversion.
 INSERT INTO amended (delivery, at, lane, body, note) VALUES (:delivery, :at, :lane, :body, :note)
