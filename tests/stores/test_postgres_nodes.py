@@ -254,6 +254,27 @@ async def test_a_fenced_node_sends_nothing_before_it_has_joined_again(open_node,
     assert first.ownership.may_send()
 
 
+async def test_the_next_refresh_is_due_when_another_node_can_be_fenced(
+    open_node, postgres_server, postgres_url
+):
+    first, second = [await open_node() for _ in range(2)]
+    await balanced(first, second)
+    usual = first.ownership.next_refresh
+    database = postgres_url.partition("@/")[2].partition("?")[0]
+    postgres_server.psql(
+        f"UPDATE node SET until = now() + interval '0.3 s', longest_request = 400 "  # noqa: S608
+        f"WHERE id = {second.ownership.node}",
+        database,
+    )
+
+    await first.ownership.refresh()
+
+    # 0.3 s of the lease, 0.4 s for the longest request, and a margin of 0.5 s.
+    assert 1_000 < usual <= 2_000
+    assert first.ownership.next_refresh <= 1_200
+    assert await first.ownership.refresh() < frozenset(ACCOUNTS.values())
+
+
 async def test_a_node_that_leaves_hands_over_at_once(open_node):
     first, second = [await open_node() for _ in range(2)]
     await balanced(first, second)

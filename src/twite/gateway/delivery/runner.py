@@ -214,10 +214,13 @@ class DeliveryRunner:
 
     async def _keep_sharing(self, ownership: Ownership) -> None:
         """Divide the accounts among the gateways, repeatedly, until stopped."""
+        rest = ownership.next_refresh
         while not self._stopping.is_set():
-            await wait_for_event(self._stopping, self.clock, most=ownership.next_refresh)
+            await wait_for_event(self._stopping, self.clock, most=rest)
+            rest = SHARE_OUT_EVERY
             try:
                 await self._share_out(ownership)
+                rest = ownership.next_refresh
             except TransientError as error:
                 self.observer.see(Troubled(where=TroublePlace.OUTBOX, reason=error.reason))
             except Exception as fault:  # noqa: BLE001  without a lease nothing is ever sent

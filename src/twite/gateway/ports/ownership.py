@@ -40,7 +40,7 @@ class Ownership(Protocol):
 
     @property
     def next_refresh(self) -> int:
-        """The milliseconds after the last `refresh` at which the next one is due."""
+        """In how many milliseconds the next `refresh` is due."""
 
     @property
     def next_news(self) -> int:

@@ -28,7 +28,7 @@ from twite.stores.sql import outbox
 LEASE: Final = 8 * SECOND
 # Added to the end of the lease and the longest request, because clocks run at slightly different
 # speeds.
-_MARGIN: Final = 3 * SECOND // 4
+_MARGIN: Final = SECOND // 2
 _SOON: Final = 50  # milliseconds between two checks of a node that is about to be fenced
 # Milliseconds between two checks for deliveries that other gateways have queued. The checks take at
 # most this share of the time.
@@ -58,7 +58,8 @@ class PostgresOwnership:
         self._until = 0.0  # the end of the lease, by `boot_time`
         self._owned: frozenset[str] = frozenset()
         self._is_fenced = False
-        self.next_refresh = self.next_news = SHARE_OUT_EVERY
+        self._due = 0.0  # the next refresh, by `boot_time`
+        self.next_news = SHARE_OUT_EVERY
         self._is_alone = True
 
     @property
@@ -67,6 +68,10 @@ class PostgresOwnership:
 
     def may_send(self) -> bool:
         return self.node == 0 or (not self._is_fenced and boot_time() < self._until)
+
+    @property
+    def next_refresh(self) -> int:
+        return max(_SOON, int((self._due - boot_time()) * SECOND))
 
     @property
     def node(self) -> int:
@@ -102,9 +107,9 @@ class PostgresOwnership:
             self._is_fenced = True
             self._owned = frozenset()
             return None
-        await self._fence()
-        owned, mine = await self._database.write(self._share_out)
+        owned, mine = await self._database.write(self._fence_and_share_out)
         self._owned = owned & mine
+        self._due = min(began + SHARE_OUT_EVERY / SECOND, self._due)
         return self._owned - {LEADER}
 
     async def news(self, idle: Mapping[str, Collection[str]]) -> News:
@@ -147,24 +152,19 @@ class PostgresOwnership:
         accounts = msgspec.json.encode(sorted({*self._accounts.values()})).decode()
         return {"accounts": accounts, "longest_request": self._longest_request}
 
-    async def _fence(self) -> None:
-        """Remove nodes whose lease has expired, and requeue the deliveries that they claimed."""
+    def _fence_and_share_out(self, book: PostgresSession) -> tuple[frozenset[str], frozenset[str]]:
+        """Remove nodes whose lease is over, queue again what they had claimed, and share out.
+
+        One transaction: accounts of a fenced node have a new owner at once.
+        """
         margin = _MARGIN / SECOND
-
-        def fenced(book: PostgresSession) -> float:
-            book.run("fence_nodes", margin=margin)
-            left: float = book.run("next_fence", margin=margin).fetchone()[0]
-            return left
-
-        left = await self._database.write(fenced)
-        # A node that stops renewing is fenced in time.
-        self.next_refresh = max(_SOON, min(SHARE_OUT_EVERY, int(left * SECOND) + _SOON))
+        book.run("fence_nodes", margin=margin)
+        # A node without a sign of life is fenced in time.
+        left: float = book.run("next_fence", margin=margin).fetchone()[0]
+        self._due = boot_time() + left
         now = time.time_ns() // 1_000_000
-        await self._database.write(
-            lambda book: outbox.expire(
-                book, leases="leases_of_dead_nodes", now=now, furthest=_FURTHEST, died=True
-            )
-        )
+        outbox.expire(book, leases="leases_of_dead_nodes", now=now, furthest=_FURTHEST, died=True)
+        return self._share_out(book)
 
     def _share_out(self, book: PostgresSession) -> tuple[frozenset[str], frozenset[str]]:
         """Take unowned accounts assigned to this node; return (owned accounts, assigned accounts).
