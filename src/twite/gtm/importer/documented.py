@@ -75,8 +75,8 @@ _TAG: Final = {
     "setupTag": _done("`setup`, with `stopOnSetupFailure`"),
     "teardownTag": _done("`teardown`, with `stopTeardownOnFailure`"),
     "tagFiringOption": _done(
-        "`firing`; Twite treats *once per page load* as once per event, and does not count runs "
-        "as the setup or teardown of another tag"
+        "`firing`; Twite treats *once per page load* as once per event. Runs as the setup or "
+        "teardown of another tag count"
     ),
     "paused": _done("`paused`"),
     "consentSettings": _done("`consent`"),

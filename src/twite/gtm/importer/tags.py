@@ -121,7 +121,7 @@ def told_of(
                 "it: review the tag, then unpause it"
             )
         tags.append(msgspec.structs.replace(tag.tag, paused=tag.tag.paused or bool(held)))
-        notes = [*tag.notes, *held, *_sequence_notes(tag.tag, beside.get(name, []))]
+        notes = [*tag.notes, *held]
         stopped_by = _stopped_by(tag.tag, read, missed, seen=(name,))
         notes += [
             f"its setup or teardown tag {other.tag!r} is paused, so it does not run with this tag"
@@ -164,22 +164,14 @@ def _stopped_by(
     return ""
 
 
-def _beside_others(read: Mapping[str, ImportedTag]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for name, imported in read.items():
-        for beside in (imported.tag.setup, imported.tag.teardown):
-            if beside is not None:
-                found.setdefault(beside.tag, []).append(name)
-    return found
-
-
-def _sequence_notes(tag: ContainerTag, others: Sequence[str]) -> list[str]:
-    if tag.firing is not Firing.ONCE or len(others) + bool(tag.triggers) < 2:
-        return []
-    own = ", and once on its own trigger" if tag.triggers else ""
-    named = ", ".join(map(repr, others))
-    runs = f"it runs as the setup or teardown tag of each of {named}{own}"
-    return [f"{runs}; at Google, it runs once per event"]
+def _beside_others(read: Mapping[str, ImportedTag]) -> set[str]:
+    """Return the setup and cleanup tags of others."""
+    return {
+        beside.tag
+        for imported in read.values()
+        for beside in (imported.tag.setup, imported.tag.teardown)
+        if beside is not None
+    }
 
 
 def _renamed(imported: ImportedTag, name: str) -> ImportedTag:

@@ -96,6 +96,11 @@ class TagDispatcher:
             variable.type in {parts.VariableSource.RANDOM, parts.VariableSource.TEMPLATE}
             for container_config in self.container_configs
             for variable in container_config.container.variables
+        ) or any(
+            # Deliveries of the event find each other by its draw.
+            tag.setup is not None or tag.teardown is not None
+            for container_config in self.container_configs
+            for tag in container_config.container.tags
         )
         containers = [each.container for each in self.container_configs]
         self._calling = self._pixels_of(may_run_container)

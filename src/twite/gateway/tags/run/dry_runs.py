@@ -13,6 +13,7 @@ from twite.gateway.ports.tags import ContainerConfig, TagRule
 from twite.gateway.ports.transport import Response, WebRequest
 from twite.gateway.preview.trace import RequestTrace
 from twite.gateway.tags.google.requests import GoogleClient
+from twite.gateway.tags.run.once_per_event import OncePerEvent
 from twite.gateway.tags.run.outbound import RunContext
 from twite.gateway.tags.run.payload import read
 from twite.gateway.tags.run.tag_run import TagRun
@@ -84,6 +85,7 @@ class DryRuns:
             # Each dry run has its own storage, so that it changes nothing for later runs.
             storage=TemplateStorage(),
             observer=SilentObserver(),
+            once_per_event=OncePerEvent(),
         )
         await TagRun(
             run_context,

@@ -22,6 +22,7 @@ from twite.gateway.preview.trace import RequestTrace
 from twite.gateway.tags.google.calls import GoogleCalls, InsertIds
 from twite.gateway.tags.google.requests import GoogleClient, GoogleRequestDenied, Sends
 from twite.gateway.tags.run.container_calls import ContainerCalls
+from twite.gateway.tags.run.once_per_event import OncePerEvent
 from twite.gateway.tags.run.outcome import RequestOutcome
 from twite.gateway.tags.runtime.engine_pool import EnginePool, TemplateStorage
 from twite.gateway.tags.runtime.tag_log import TagLog
@@ -57,6 +58,7 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
     may_send: Callable[[], bool] = lambda: True
     previews: PreviewSessions | None = None
     container_calls: ContainerCalls | None = None  # None where the container does not run
+    once_per_event: OncePerEvent = msgspec.field(default_factory=OncePerEvent)
 
     def trace(self, preview: str) -> RequestTrace | None:
         """Return the trace of a previewed delivery, while its session is open."""

@@ -65,7 +65,7 @@ class RunCalls:
             return
         self._events[run, effect.id] = created
         if effect.on_start:
-            run.tasks.add(asyncio.create_task(_answered(EffectAnswer(id=effect.id, phase="start"))))
+            run.tasks.add(asyncio.create_task(answered(EffectAnswer(id=effect.id, phase="start"))))
         if effect.on_complete:
             run.tasks.add(asyncio.create_task(self._completed(effect.id, created)))
 
@@ -161,5 +161,6 @@ def _statuses(created: CreatedEvent) -> "list[Tree]":
     return found
 
 
-async def _answered(answer: EffectAnswer) -> EffectAnswer:
+async def answered(answer: EffectAnswer) -> EffectAnswer:
+    """Return an answer as a request would."""
     return answer

@@ -7,7 +7,9 @@ import msgspec
 
 from twite.domain.json_tree import Tree
 from twite.gateway.ports.tags import ContainerConfig, KeepsItems, TagRule
+from twite.gateway.tags.run.once_per_event import TagOfEvent
 from twite.gateway.tags.run.payload import TagPayload, cookie_mark
+from twite.gtm.container.parts import Firing
 from twite.gtm.container.plan import (
     DECIDED,
     FiredTag,
@@ -101,6 +103,21 @@ class RunInput(msgspec.Struct, frozen=True, kw_only=True):
         )
         container = only(self.container_config.container, self.rule.name, pending)
         return plan(container, occasion, variables=variables, filled=filled)
+
+    def once_per_event(self, fired: FiredTag) -> TagOfEvent | None:
+        """Return a setup or cleanup tag that runs once for the event; None for other tags."""
+        container, payload = self.container_config.container, self.payload
+        if not payload.draw or fired.tag.firing is not Firing.ONCE:
+            return None
+        sequenced = {
+            other.tag
+            for tag in container.tags
+            for other in (tag.setup, tag.teardown)
+            if other is not None
+        }
+        if fired.tag.name not in sequenced:
+            return None
+        return TagOfEvent(id(container), payload.at, payload.draw, fired.tag.name)
 
     def call(self, fired: FiredTag, *, storage: KeepsItems, listened: Iterable[str] = ()) -> Call:
         """Return the call of a tag, or of the setup or cleanup tag that runs with it."""

@@ -23,8 +23,9 @@ from twite.gateway.tags.google.calls import InsertIds
 from twite.gateway.tags.run.outbound import MOST_REQUESTS, RunContext, TagOutbound, TemplateRun
 from twite.gateway.tags.run.outcome import TOO_LONG, RunOutcome
 from twite.gateway.tags.run.payload import TagPayload
-from twite.gateway.tags.run.run_calls import RunCalls
+from twite.gateway.tags.run.run_calls import RunCalls, answered
 from twite.gateway.tags.run.run_input import RunInput, does_not_run
+from twite.gateway.tags.run.run_timeout import RunTimeout
 from twite.gateway.tags.run.variables import PendingVariable, VariableCache
 from twite.gateway.tags.runtime.tag_log import LONGEST_LINE, TagLog, TagLogLine
 from twite.gtm.container.plan import FiredTag, NotFiredReason, PendingTriggers
@@ -86,8 +87,8 @@ class TagRun:
         self.burned = 0.0
         self.spent = False
         self.lost: EngineLost | None = None
-        self._limit: asyncio.Timeout | None = None
         self._runs: list[TemplateRun] = []
+        self._timeout = RunTimeout(run_context.clock, self._runs)
         self._mask = LineMask((secret.reveal() for secret in rule.secrets), payload.event)
         templates = self._input.templates
         self._recorder = None if preview is None else preview.run(rule.name, self._mask, templates)
@@ -132,7 +133,7 @@ class TagRun:
         error: str | None = f"{TOO_LONG} {self._rule.timeout / 1_000:g} s"
         try:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._rule.timeout / 1_000) as self._limit:
+                async with asyncio.timeout(self._rule.timeout / 1_000) as self._timeout.limit:
                     if self._pending is not None:
                         undone = await self._decide(self._pending)
                         if undone is not None:
@@ -146,7 +147,7 @@ class TagRun:
         except EngineLost as lost:
             self.lost, error = lost, str(lost)
         finally:
-            self._limit = None
+            self._timeout.limit = None
             # Requests that were cut off here count as attempts.
             await self._forget()
         return RunOutcome(
@@ -206,15 +207,32 @@ class TagRun:
             await self._follow(run, turn)
             while not run.is_over:
                 await self._step()
-        self._log_failure(run)
-        return UNDEFINED if run.error is not None or run.returned is None else run.returned
-
-    def _log_failure(self, run: TemplateRun) -> None:
-        """Log a failed variable: its tag runs without the value."""
         if run.error is not None:
             self._lines.say(f"the variable template {run.template.name!r} failed: {run.error}")
+        return UNDEFINED if run.error is not None or run.returned is None else run.returned
 
     async def _with_beside(self, fired: FiredTag) -> tuple[RunResult, str | None]:
+        """Run a tag with its setup and cleanup tags, unless it has run once for this event."""
+        tag = self._input.once_per_event(fired)
+        if tag is None:
+            return await self._in_sequence(fired)
+        once = self._run_context.once_per_event
+        with self._timeout.stopped():
+            begun = await once.begin(tag)
+        if not begun:
+            self._calls.notes.append(f"the tag {fired.tag.name!r} had already run for this event")
+            return RunResult.SUCCESS, None
+        before, is_shared = len(self._runs), False
+        try:
+            outcome, error = await self._in_sequence(fired)
+            # The messages of this delivery reach only listeners of this delivery.
+            listens = any(run.listening for run in self._runs[before:])
+            is_shared = outcome is RunResult.SUCCESS and error is None and not listens
+        finally:
+            once.end(tag, succeeded=is_shared)
+        return outcome, error
+
+    async def _in_sequence(self, fired: FiredTag) -> tuple[RunResult, str | None]:
         if fired.setup is not None:
             outcome, error = await self._with_beside(fired.setup)
             needed = fired.tag.setup is not None and fired.tag.setup.needed
@@ -340,7 +358,7 @@ class TagRun:
         }
         for id_ in run.after:
             completed = EffectAnswer(id=id_, phase="complete", value={"tags": [tag]})
-            run.tasks.add(asyncio.create_task(_answered(completed)))
+            run.tasks.add(asyncio.create_task(answered(completed)))
         run.after = []
 
     def _marks(self) -> InsertIds:
@@ -356,32 +374,17 @@ class TagRun:
 
     async def _timed(self, going: Coroutine[Any, Any, Turn]) -> Turn:
         """Await a turn. Only its CPU time counts against the tag's timeout."""
-        limit, asked_at = self._limit, self._run_context.clock.elapsed()
-        left = 0.0 if limit is None else self._stop_the_clock(limit)
-        took = 0.0
-        try:
-            turn = await going
-            took = turn.took
-        except EngineLost as lost:
-            took = lost.took
-            raise
-        finally:
-            self.burned += took
-            for run in self._runs:
-                # The template's clock stops, too, because its requests did not run meanwhile.
-                run.began += self._run_context.clock.elapsed() - asked_at
-            self._run_context.engine_pool.took(self._rule.pixel, took)
-            if limit is not None and not limit.expired():
-                limit.reschedule(asyncio.get_running_loop().time() + max(0.0, left - took))
+        with self._timeout.stopped() as used:
+            try:
+                turn = await going
+                used.seconds = turn.took
+            except EngineLost as lost:
+                used.seconds = lost.took
+                raise
+            finally:
+                self.burned += used.seconds
+                self._run_context.engine_pool.took(self._rule.pixel, used.seconds)
         return turn
-
-    def _stop_the_clock(self, limit: asyncio.Timeout) -> float:
-        """Stop the timeout while other tags use the process; return the time left."""
-        when = limit.when()
-        if when is None or limit.expired():
-            return 0.0
-        limit.reschedule(None)
-        return when - asyncio.get_running_loop().time()
 
     async def _forget(self) -> None:
         """Cancel pending tasks, and drop the runs from the engine."""
@@ -393,7 +396,3 @@ class TagRun:
         for run in self._runs:
             if run.id:
                 self._worker.end(run.id)
-
-
-async def _answered(answer: EffectAnswer) -> EffectAnswer:
-    return answer

@@ -1,0 +1,51 @@
+"""Tags that run once per event, although several deliveries of the event contain them.
+
+A setup or cleanup tag of several tags is a part of each of their deliveries, and may have a
+delivery for its own trigger. The first of these runs the tag; the others wait for its end. If it
+succeeded, they continue without it. A restart forgets which tags have run.
+"""
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+MOST: Final = 10_000
+
+
+class TagOfEvent(NamedTuple):
+    """A tag of a container, and an event by its receipt and its random draw."""
+
+    container: int
+    at: int
+    draw: int
+    tag: str
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class OncePerEvent:
+    """Remembers the latest tags that succeeded, at most `most`."""
+
+    most: int = MOST
+    _running: dict[TagOfEvent, asyncio.Event] = field(init=False, default_factory=dict)
+    _succeeded: OrderedDict[TagOfEvent, None] = field(init=False, default_factory=OrderedDict)
+
+    async def begin(self, tag: TagOfEvent) -> bool:
+        """Return whether the caller runs the tag, and must call `end`; False if it has succeeded.
+
+        Waits while another delivery runs the tag.
+        """
+        while (running := self._running.get(tag)) is not None:
+            await running.wait()
+        if tag in self._succeeded:
+            return False
+        self._running[tag] = asyncio.Event()
+        return True
+
+    def end(self, tag: TagOfEvent, *, succeeded: bool) -> None:
+        """Let the other deliveries continue. If the tag did not succeed, the next one runs it."""
+        self._running.pop(tag).set()
+        if succeeded:
+            self._succeeded[tag] = None
+            while len(self._succeeded) > self.most:
+                self._succeeded.popitem(last=False)
