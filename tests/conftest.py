@@ -1,6 +1,7 @@
 import gc
 import json
 import os
+import random
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 import fork_server
+from twite.testing.emulator import Emulator
 from twite.testing.gateway import GatewayProcess
 
 pytest_plugins = ["twite.testing.plugin", "postgres_server"]
@@ -24,6 +26,8 @@ settings.register_profile(
 )
 settings.load_profile("twite")
 GatewayProcess.popen = fork_server.Popen
+Emulator.popen = fork_server.Popen
+SHUFFLE = os.environ.get("TWITE_SHUFFLE")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -40,8 +44,12 @@ def pytest_collection() -> Iterator[None]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the trials, in each process: at the end others could take nothing of them over.
 
-    A process is given a piece of the list at first (`--dist worksteal`).
+    A process is given a piece of the list at first (`--dist worksteal`). With TWITE_SHUFFLE=seed,
+    the order is drawn instead: a test that needs another one fails.
     """
+    if SHUFFLE:
+        random.Random(SHUFFLE).shuffle(items)
+        return
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     trials = [item for item in items if item.path.parent.name == "trials"]
     others = iter([item for item in items if item.path.parent.name != "trials"])

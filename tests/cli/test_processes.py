@@ -12,11 +12,15 @@ from contextlib import contextmanager
 import pytest
 from command_stage import ENVIRONMENT, KEY, settings_in, store_in, twite
 
+import fork_server
+
 
 @contextmanager
-def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, object]]]:
+def running(
+    *arguments: str, popen: type[subprocess.Popen[str]] = fork_server.Popen
+) -> Iterator[tuple[subprocess.Popen[str], dict[str, object]]]:
     """Start a command with --json; yields it with the line in which it says that it is ready."""
-    with subprocess.Popen(
+    with popen(
         [sys.executable, "-m", "twite", *arguments, "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -64,7 +68,7 @@ def test_a_gateway_started_with_nohup_goes_on_when_its_terminal_is_gone(tmp_path
     path = settings_in(tmp_path)
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with running("serve", "--config", str(path)) as (process, ready):
+        with running("serve", "--config", str(path), popen=subprocess.Popen) as (process, ready):
             process.send_signal(signal.SIGHUP)
             receipt = post(
                 ready["url"], {"event": "purchase", "conversion_id": "order-1", "twclid": "a"}

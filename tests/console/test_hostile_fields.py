@@ -11,7 +11,6 @@ import html
 import io
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -23,6 +22,7 @@ import pytest_asyncio
 from aiohttp import web
 from console_stage import PEOPLE, SETTINGS, House
 
+import fork_server
 from twite.testing.gateway import environment
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.journey]
@@ -292,7 +292,7 @@ async def _answered(http, url):
 
 
 def _command(config, *args):
-    done = subprocess.run(
+    done = fork_server.run(
         [sys.executable, "-m", "twite", *args, "--config", str(config)],
         capture_output=True,
         text=True,

@@ -265,7 +265,7 @@ async def test_what_is_stored_is_forgotten_with_ones_own_password_alone(ada):
     await ada.post("/console/connect/o9a7k/forget", {"kind": "oauth", "own": PASSWORD})
 
     assert "Nothing was changed" in refused
-    assert "has no signed-in credentials any more" in await said(ada, "/console/connect")
+    assert "no longer has signed-in credentials" in await said(ada, "/console/connect")
 
 
 async def test_the_doctor_says_on_a_page_what_it_says_in_a_terminal(ada):

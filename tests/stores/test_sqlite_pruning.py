@@ -1,6 +1,7 @@
 """What is old goes, in its time and in slices; what is not settled stays."""
 
 import asyncio
+import os
 import sqlite3
 import time
 from contextlib import closing
@@ -21,7 +22,6 @@ from twite.domain.submission import (
     RejectionQuery,
 )
 from twite.domain.times import DAY, HOUR
-from twite.gateway.delivery.monotonic_clock import MonotonicClock
 from twite.gateway.ports.outbox import Claim, Discard, Replay
 from twite.gateway.ports.queries import AtRest, ByConversionId, IgnoredQuery, RejectionsQuery
 from twite.gateway.ports.store import Retention
@@ -31,7 +31,6 @@ from twite.stores.sqlite.engine.connection import connect_writer
 from twite.stores.sqlite.engine.owner_session import OwnerSession, leases_of
 from twite.stores.sqlite.engine.upkeep import Pruner
 from twite.testing.builders import NOW, a_submission, an_entry
-from twite.testing.fakes import MovingClock
 
 KEEPING = Retention(bodies=72 * HOUR, lives=30 * DAY, dead=20 * DAY)
 
@@ -289,27 +288,6 @@ async def deliver_and_close(path, *names, at):
     await store.close()
 
 
-@pytest.mark.parametrize("machine", [0, 4_102_444_800_000], ids=["1970", "2100"])
-async def test_a_clock_that_nobody_vouches_for_makes_nothing_old(path, machine):
-    moving = MovingClock()
-    await deliver_and_close(path, "one", "last", at=moving.now())
-    moving.jump(machine - moving.now())
-    steady = MonotonicClock(moving)
-    asked = asyncio.Event()
-
-    def vouched():
-        asked.set()
-        return steady.vouched()
-
-    store = await SQLiteStore.open(path, keeping=KEEPING, now=vouched)
-    await asked.wait()
-    await asyncio.sleep(0.05)
-    recorded = await record(store, "one", at=NOW + HOUR)
-    await store.close()
-
-    assert recorded == Recorded(duplicates=(0,))
-
-
 @pytest.mark.parametrize("many", [2, 300])
 async def test_what_a_wrong_clock_dated_into_the_future_goes_with_what_came_next(path, store, many):
     for number in range(many):
@@ -345,12 +323,12 @@ async def test_a_fault_while_pruning_is_told_and_does_not_end_it(path):
 
 
 async def until(holds):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while not holds():  # noqa: ASYNC110  # the pruner tells nobody when it is done
             await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(12 if os.environ.get("TWITE_TRIAL") else 4))
 async def test_one_of_several_that_is_decided_late_keeps_its_submission(path, store, seed):
     random = Random(seed)
     keeping = Retention(bodies=3 * DAY, lives=14 * DAY, dead=90 * DAY)

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection
+from typing import ClassVar
 from urllib.parse import urlencode, urlsplit
 
 JsonObject = dict[str, "Json"]
@@ -22,8 +23,12 @@ class EmulatorError(Exception):
 class Emulator:
     """A client of a running emulator; `url` is the emulated X.
 
+    Tests may replace `popen`, which starts an emulator.
+
     Parameters and results of each method: docs/reference/emulator.md.
     """
+
+    popen: ClassVar[type[subprocess.Popen[str]]] = subprocess.Popen
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -98,7 +103,7 @@ def running_emulator(*switches: str, arguments: Sequence[str] = ()) -> Iterator[
         command += ["--switch", switch]
     with (
         tempfile.TemporaryFile() as complaints,
-        subprocess.Popen(  # noqa: S603 - our own module, under the running interpreter
+        Emulator.popen(
             [*command, *arguments], stdout=subprocess.PIPE, stderr=complaints, text=True
         ) as process,
     ):

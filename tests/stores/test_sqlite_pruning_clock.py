@@ -1,0 +1,50 @@
+"""A clock that nobody vouches for makes nothing old."""
+
+import asyncio
+from itertools import count
+
+import pytest
+from test_sqlite_pruning import KEEPING, deliver_and_close, record
+
+from twite.domain.submission import (
+    Recorded,
+)
+from twite.domain.times import HOUR
+from twite.gateway.delivery.monotonic_clock import MonotonicClock
+from twite.stores.sqlite import SQLiteStore
+from twite.stores.sqlite.engine import upkeep
+from twite.testing.builders import NOW
+from twite.testing.fakes import MovingClock
+
+IN_2100 = 4_102_444_800_000
+
+
+@pytest.mark.parametrize(
+    ("machine", "is_trusted"),
+    [(0, False), (IN_2100, False), (IN_2100, True)],
+    ids=["1970", "2100", "2100, trusted"],
+)
+async def test_a_clock_that_nobody_vouches_for_makes_nothing_old(
+    tmp_path, machine, is_trusted, monkeypatch
+):
+    # Slice after slice: the trusted clock shows that as many are enough to forget all.
+    monkeypatch.setattr(upkeep, "_LOOK_FOR_OLD", 0)
+    monkeypatch.setattr(upkeep, "_SHARE", 0)
+    path = str(tmp_path / "twite.db")
+    moving = MovingClock()
+    await deliver_and_close(path, "one", "last", at=moving.now())
+    moving.jump(machine - moving.now())
+    steady = MonotonicClock(moving)
+    turns, enough = count(), asyncio.Event()
+
+    def vouched():
+        if next(turns) == 600:
+            enough.set()
+        return machine if is_trusted else steady.vouched()
+
+    store = await SQLiteStore.open(path, keeping=KEEPING, now=vouched)
+    await enough.wait()
+    recorded = await record(store, "one", at=NOW + HOUR)
+    await store.close()
+
+    assert recorded == Recorded(duplicates=() if is_trusted else (0,))
