@@ -178,7 +178,7 @@ async def test_a_former_key_that_is_still_taken_is_amber_and_so_is_what_needs_it
         (
             CheckStatus.AMBER,
             "still encrypted with a former key: 1 secret",
-            "Without this key, Twite cannot decrypt them.",
+            "Without the former key, Twite cannot decrypt this data.",
         )
     ]
 

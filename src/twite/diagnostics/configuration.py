@@ -118,7 +118,7 @@ async def key(settings: Settings) -> AsyncIterator[CheckFinding]:
             "key",
             "still encrypted with a former key: "
             + counted(secrets=left.secrets, payloads=left.payloads),
-            "Without this key, Twite cannot decrypt them.",
+            "Without the former key, Twite cannot decrypt this data.",
             "Keep the former key, and run twite rotate-key.",
         )
     elif unfinished:
