@@ -100,7 +100,7 @@ def test_names_in_a_secret_are_looked_at_when_it_is_put_in_and_it_is_not_shown(t
     file = put(tmp_path)
 
     with pytest.raises(
-        SettingsError, match=r"tag\[0\].fields: the inserted secret .* is not a variable"
+        SettingsError, match=r"tag\[0\].fields: the inserted secret refers to an unknown variable"
     ) as refused:
         with_secrets(
             load_container(file), path=file, environ={"TOKEN": "s3cret {{Nobody}}"}, sealed={}

@@ -91,7 +91,7 @@ async def test_a_secret_whose_names_are_nobodys_is_red_and_not_shown(folder, mon
 
     [(light, found)] = await findings(folder)
 
-    assert (light, "a {{name}} that is not a variable" in found) == ("red", True), found
+    assert (light, "refers to an unknown variable" in found) == ("red", True), found
     assert "s3cret" not in found
 
 

@@ -87,7 +87,7 @@ def test_a_line_that_cannot_be_read_is_named(content, said):
 
 
 def test_a_trace_that_comes_in_twice_is_refused():
-    with pytest.raises(CaptureUnusable, match="line 2: the trace 't' arrives twice"):
+    with pytest.raises(CaptureUnusable, match="line 2: the trace 't' occurs twice"):
         read_cases(lines({"trace": "t", "event": {}}, {"trace": "t", "event": {}}))
 
 
