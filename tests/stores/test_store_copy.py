@@ -263,6 +263,69 @@ def test_a_copied_store_counts_on_with_new_ids(path, tmp_path, postgres_url, is_
     assert {count.balance for count in balance} == {0}
 
 
+def test_counts_of_several_connections_are_added_up(path, tmp_path, postgres_url):
+    copy(f"sqlite:{path}", postgres_url)
+    for statement in (
+        "INSERT INTO tally (account, slot, received, duplicate) VALUES (1, 7, 3, 3)",
+        "INSERT INTO flow SELECT span, at, account, 7, 1, 2, 0, 0, 0, 0 FROM flow",
+        "INSERT INTO waited SELECT span, at, account, slot, 7, 5 FROM waited",
+        "INSERT INTO flaw SELECT day, account, lane, code, 7, 2, 1, 'new', 1 << 40 FROM flaw",
+    ):
+        asyncio.run(asked(postgres_url, statement))
+
+    copy(postgres_url, f"sqlite:{tmp_path}/back.db")
+
+    before, after = content(path), content(tmp_path / "back.db")
+    # The first columns of a row are its key.
+    for table, key, more in (
+        ("flow", 3, (1, 2, 0, 0, 0, 0)),
+        ("waited", 4, (5,)),
+    ):
+        assert after[table] == [
+            (*row[:key], *map(sum, zip(row[key:], more, strict=True))) for row in before[table]
+        ]
+    assert [row[4:] for row in after["flaw"]] == [
+        (times + 2, wins + 1, "new", 1 << 40) for _, _, _, _, times, wins, _, _ in before["flaw"]
+    ]
+    counts = {row[0]: row[3:] for row in before["account"]}
+    received, delivered, duplicate, *rest = counts[1]
+    counts[1] = (received + 3, delivered, duplicate + 3, *rest)
+    assert {row[0]: row[3:] for row in after["account"]} == counts
+
+
+@pytest.mark.parametrize("is_back", [False, True], ids=["postgresql", "sqlite"])
+def test_the_claim_of_a_killed_gateway_is_queued_again(path, tmp_path, postgres_url, is_back):
+    with closing(sqlite3.connect(path)) as connection:
+        [(claimed,)] = connection.execute("SELECT id FROM outbox WHERE state = 'sending'")
+        connection.execute("DELETE FROM denied")
+        connection.commit()
+    copy(f"sqlite:{path}", postgres_url)
+    if is_back:
+        copy(postgres_url, f"sqlite:{tmp_path}/back.db")
+
+    async def left():
+        if is_back:
+            await migrated(tmp_path / "back.db")
+            with closing(sqlite3.connect(tmp_path / "back.db")) as connection:
+                return connection.execute(
+                    "SELECT state, crashes, (SELECT count(*) FROM lease) FROM outbox WHERE id = ?",
+                    (claimed,),
+                ).fetchall()
+        gateway = await joined(postgres_url)
+        await gateway.ownership.refresh()
+        await gateway.ownership.leave()
+        await gateway.close()
+        rows = await asked(
+            postgres_url,
+            "SELECT state, crashes, (SELECT count(*) FROM lease) FROM outbox WHERE id = $1",
+            claimed,
+        )
+        return [tuple(row) for row in rows]
+
+    # It was alone in its claim, so that it is suspected of the crash: see `count_crashes`.
+    assert asyncio.run(left()) == [("queued", 3, 0)]
+
+
 def test_early_conversions_get_the_checksum_that_they_lack(path, tmp_path, postgres_url):
     with closing(sqlite3.connect(path)) as connection:
         before = rows_in(connection, TABLES[3])
