@@ -8,7 +8,7 @@ from twite.config.settings import load
 from twite.domain.alert import Alert, AlertPhase
 from twite.domain.times import MINUTE, SECOND
 from twite.gateway.alerts.monitor import EventListener
-from twite.gateway.ports.events import Alerted
+from twite.gateway.ports.events import Alerted, MonitorStopped
 from twite.gateway.ports.state import Pause
 from twite.observers import Several
 from twite.stores.memory.store import MemoryStore
@@ -38,10 +38,13 @@ class SharedStore:
 class Heard:
     def __init__(self):
         self.phases = []
+        self.stopped = 0
 
     def see(self, notice):
         if isinstance(notice, Alerted):
             self.phases.append(notice.phase)
+        if isinstance(notice, MonitorStopped):
+            self.stopped += 1
 
 
 @pytest.fixture
@@ -86,6 +89,16 @@ async def test_only_the_leader_opens_alerts_also_of_pixels_that_others_send_to(g
 
     assert (idle.phases, heard.phases) == ([], [AlertPhase.OPENED])
     assert [alert.subject for alert in await store.load(Alert)] == ["o8z6j"]
+
+
+async def test_a_gateway_that_leads_no_more_says_so_once(gateways):
+    clock, _, [(leads, heard, _), (_, idle, _)] = gateways
+    leads.is_leader = True
+    await clock.advance(5 * SECOND)
+    leads.is_leader = False
+    await clock.advance(MINUTE)
+
+    assert (heard.stopped, idle.stopped) == (1, 0)
 
 
 async def test_a_new_leader_goes_on_with_the_open_alerts(gateways):

@@ -10,6 +10,7 @@ from twite.gateway.ports.events import (
     IgnoredSome,
     Judged,
     MonitorChecked,
+    MonitorStopped,
     Moved,
     Paused,
     Resumed,
@@ -142,6 +143,26 @@ def test_an_alert_from_before_this_process_is_a_metric_too():
     metrics.see(MonitorChecked(at=1, alerts=(ALERT,)))
 
     assert b'twite_alert_open{code="pixel_paused",subject="o8z6j"} 1.0' in metrics.rendered([])
+
+
+def test_without_the_lead_there_are_no_alerts_and_no_forecasts():
+    metrics = Metrics()
+    forecast = Forecast(pixel="o8z6j", pending=9, oldest=1_000, drained_at=61_000, misses=3, late=1)
+    metrics.see(MonitorChecked(at=1, alerts=(ALERT,), forecasts=(forecast,)))
+    before = metrics.rendered([]).decode()
+
+    metrics.see(MonitorStopped())
+    after = metrics.rendered([]).decode()
+
+    for name in (
+        "twite_alert_open",
+        "twite_pending_conversions",
+        "twite_oldest_pending_seconds",
+        "twite_forecast_drain_seconds",
+        "twite_forecast_misses",
+        "twite_late_conversions",
+    ):
+        assert (f"\n{name}{{" in before, f"\n{name}{{" in after) == (True, False)
 
 
 def test_messages_to_the_webhook_are_counted_by_whether_it_took_them():

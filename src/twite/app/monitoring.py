@@ -18,7 +18,13 @@ from twite.gateway.alerts.notifier import Notifier, post, trial
 from twite.gateway.delivery.sweeper import BalanceCheck
 from twite.gateway.ingest.accept import X_SOURCE
 from twite.gateway.ingest.value_guard import ValueGuards
-from twite.gateway.ports.events import ConditionChanged, Observer, Troubled, TroublePlace
+from twite.gateway.ports.events import (
+    ConditionChanged,
+    MonitorStopped,
+    Observer,
+    Troubled,
+    TroublePlace,
+)
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.ownership import Ownership
 from twite.gateway.ports.state import Pause, StateStore
@@ -81,7 +87,9 @@ class Monitoring:
         """Monitor whenever this gateway is the leader."""
         while True:
             if not ownership.is_leader:
-                await _ended(self._tasks)
+                if self._tasks:
+                    await _ended(self._tasks)
+                    self._observer.see(MonitorStopped())
             elif not self._tasks:
                 # Another gateway may have changed the alerts: they are loaded again.
                 await self._begin()

@@ -26,6 +26,7 @@ from twite.gateway.ports.events import (
     Judged,
     Misdated,
     MonitorChecked,
+    MonitorStopped,
     Moved,
     Notice,
     Paused,
@@ -45,6 +46,15 @@ OTHER: Final = "other"
 STATUSES: Final = frozenset(
     {200, 201, 202, 204, 301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 406, 408, 409, 410}
     | {411, 413, 414, 415, 422, 423, 429, 431, 500, 501, 502, 503, 504, 520, 521, 522, 523, 524}
+)
+# Gauges that only the monitoring gateway has.
+_MONITORED: Final = (
+    "twite_alert_open",
+    "twite_pending_conversions",
+    "twite_oldest_pending_seconds",
+    "twite_forecast_drain_seconds",
+    "twite_forecast_misses",
+    "twite_late_conversions",
 )
 _KEY_LABELS: Final[Mapping[int, str]] = {
     MatchKeys.CLICK: "click_id",
@@ -191,7 +201,7 @@ class Metrics:
             case Judged(source=source, verdicts=verdicts):
                 for (action, rule), times in verdicts.items():
                     self._count("twite_consent_total", source, action, rule, times=times)
-            case MonitorChecked():
+            case MonitorChecked() | MonitorStopped():
                 self._see_looked(notice)
 
     def committed(self, seconds: float) -> None:
@@ -269,7 +279,11 @@ class Metrics:
         if notice.isolating:
             self._count("twite_isolation_requests_total", pixel)
 
-    def _see_looked(self, notice: MonitorChecked) -> None:
+    def _see_looked(self, notice: MonitorChecked | MonitorStopped) -> None:
+        if isinstance(notice, MonitorStopped):
+            for name in _MONITORED:
+                self._gauges[name].clear()
+            return
         for alert in notice.alerts:
             self._set("twite_alert_open", alert.kind.value, alert.subject, to=1)
         for forecast in notice.forecasts or ():

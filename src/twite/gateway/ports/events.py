@@ -232,6 +232,10 @@ class MonitorChecked(msgspec.Struct, frozen=True, kw_only=True):
     space: DiskSpace | None = None
 
 
+class MonitorStopped(msgspec.Struct, frozen=True, kw_only=True):
+    """Another gateway on the same store monitors from now on."""
+
+
 Notice = (
     Accepted
     | TagFired
@@ -254,6 +258,7 @@ Notice = (
     | Alerted
     | WebhookTried
     | MonitorChecked
+    | MonitorStopped
 )
 
 
