@@ -136,3 +136,28 @@ async def test_all_tags_of_a_container_may_be_aimed_at_a_server_on_this_machine(
     assert config.rules["Post"].redirect == {"crm.example": "http://127.0.0.1:9000"}
     said = "requests are redirected for tests: crm.example → http://127.0.0.1:9000"
     assert ("amber", f"all tags of the container: {said}") in await findings(folder)
+
+
+async def test_a_tag_that_may_run_the_container_stores_what_other_tags_may_read(folder):
+    calls = (
+        """[{"instance": {"key": {"publicId": "run_container", "versionId": "1"}, "param": []}}]"""
+    )
+    (folder / "poster.tpl").write_text(f"{TEMPLATE}\n___SERVER_PERMISSIONS___\n{calls}\n")
+    (folder / "other.tpl").write_text(f"{TEMPLATE}\n___SERVER_PERMISSIONS___\n{ANY_COOKIE}\n")
+    file = folder / "container.toml"
+    file.write_text(
+        f"""{file.read_text()}
+[[template]]
+name = "Other"
+file = "other.tpl"
+[[tag]]
+name = "Reads"
+template = "Other"
+triggers = ["All Events"]
+"""
+    )
+
+    found = await findings(folder)
+
+    said = "the tag may read any cookie, and persons are hashed"
+    assert {("amber", f"Post: {said}"), ("amber", f"Reads: {said}")} <= set(found)

@@ -143,3 +143,29 @@ def test_a_preview_shows_the_created_event_and_its_tags(tmp_path, x_emulator, se
     assert bool(vendor.count()) is not sends_nothing
     assert bool(balance["received"]) is not sends_nothing
     assert balance["balance"] == 0
+
+
+def test_a_created_event_survives_the_gateway_s_death_once_the_template_has_gone_on(
+    tmp_path, x_emulator
+):
+    told = "(bind) => log('start of ' + bind(get)('event_id'))"
+    sends = "() => send('https://caller.example/', {method: 'POST'}, JSON.stringify({started: id}))"
+    vendor = Vendor(lambda count: None if count == 0 else 200)
+    with vendor, with_container(tmp_path, x_emulator.url, vendor.url) as gateway:
+        gateway.stop()
+        (tmp_path / "caller.tpl").write_text(CALLER.replace(told, sends))
+        # The created event's tag would be the first to send.
+        (tmp_path / "container.toml").write_text(CONTAINER.replace('"sign_up"', '"nothing"'))
+        gateway.start()
+        hit(gateway, "purchase", ep__transaction_id="order-1", gcs="G111", ep__twclid=TWCLID)
+        wait_for(lambda: {"started": "order-1"} in vendor.came, gateway.ended)
+        gateway.kill()
+        gateway.start()
+        balance = gateway.drained()
+        received = gateway.get("/v1/accounting")[1]["by"]
+
+    assert {"caller": "order-1"} in vendor.came
+    assert sorted(conversions_at(x_emulator)) == ["S-order-1", "order-1"]
+    [pixel] = [row for row in received if row["pixel"] == "o8z6j"]
+    assert pixel["delivered"] == 2
+    assert balance["balance"] == 0

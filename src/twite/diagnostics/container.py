@@ -20,7 +20,11 @@ from twite.domain.json_tree import Tree
 from twite.domain.plural import plural
 from twite.gateway.ports.findings import CheckFinding, amber, green, red
 from twite.gateway.ports.tags import NoGoogleToken, PersonHandling, TagRule
-from twite.gateway.tags.run.readable_request import readable
+from twite.gateway.tags.run.readable_request import (
+    may_run_container,
+    readable,
+    readable_by_all,
+)
 from twite.gtm.container import parts
 from twite.gtm.container.parts import Container, ContainerClient, ContainerTag, Variable
 from twite.gtm.container.secrets import places
@@ -246,7 +250,9 @@ def read_in_clear(
     container: Container, tag: ContainerTag, *, setting: str
 ) -> Iterator[CheckFinding]:
     """Report a tag whose permissions allow any cookie or header, although persons are hashed."""
-    unnamed = readable(container, tag).unnamed
+    calls = may_run_container(container, tag)
+    parts_read = readable_by_all([container]) if calls else readable(container, tag)
+    unnamed = parts_read.unnamed
     if unnamed:
         any_of = " and any ".join(kind.removesuffix("s") for kind in unnamed)
         yield amber(

@@ -115,7 +115,7 @@ class RequestTrace:
         self.handling = handling
         self._changed = changed
         self._dry_run = dry_run
-        self._left = MOST_TEXT
+        self._left = [MOST_TEXT]  # shared with `prolonged` traces
 
     def prolonged(self) -> "RequestTrace":
         """Return a trace of the same request for a task that ends soon, whenever it began."""
@@ -235,9 +235,9 @@ class RequestTrace:
     def _text(self, text: str) -> str:
         """Return a text within the bounds of the request."""
         text = text if len(text) <= LONGEST else text[:LONGEST] + LEFT_OUT
-        if len(text) > self._left:
+        if len(text) > self._left[0]:
             text = LEFT_OUT if text else ""
-        self._left -= len(text)
+        self._left[0] -= len(text)
         return text
 
 
