@@ -91,7 +91,7 @@ class Node(GatewayProcess):
             + "".join(PIXEL.format(pixel=pixel, event=event) for pixel, event in PIXELS.items())
         )
         super().__init__(config, note=folder / "twite.postgresql.gateway", key=next(KEYS))
-        self.environment = environment() | {"PYTHONPATH": str(Path(__file__).parent)}
+        self.environment = environment()
 
     def balance(self):
         """Return what a source may see, of one source after the other."""
