@@ -348,6 +348,18 @@ async def test_an_event_causes_a_limited_number_of_events(stage):
     )
 
 
+@pytest.mark.parametrize(("length", "result"), [(262_000, "accepted"), (263_000, "unreadable")])
+async def test_an_event_that_is_too_large_is_ignored(stage, length, result):
+    stage = stage(
+        RUN + f"run({{event_name: 'upsell', x: 'a'.repeat({length})}}, data.gtmOnSuccess);"
+    )
+    stage.config.rules["caller"] = TagRule(name="caller", timeout=1_000)
+
+    ran = await stage.run(await stage.received())
+
+    assert (ran.succeeded, stage.results) == (True, [result])
+
+
 async def test_an_ignored_call_is_completed_so_that_the_tag_can_end(stage):
     stage = stage(RUN + "run({event_name: 'upsell'}, data.gtmOnSuccess);")
 

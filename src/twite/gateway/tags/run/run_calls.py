@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _NOT_HERE: Final = "runContainer was ignored: this command does not run the container"
 _MOST_NOTES: Final = 5
+MOST_BYTES: Final = 256 * 1024  # of an event as JSON
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 
 
@@ -91,6 +92,10 @@ class RunCalls:
         if denied is not None:
             self.lines.say_once(f"runContainer was ignored: {denied}")
             self._count("limit")
+            return CreatedEvent(call=call)
+        if len(_ENCODER.encode(effect.event)) > MOST_BYTES:
+            self.lines.say_once("runContainer was ignored: the event is larger than 256 KiB")
+            self._count("unreadable")
             return CreatedEvent(call=call)
         loop = asyncio.get_running_loop()
         ended = calls.expect(call)
