@@ -68,6 +68,19 @@ async def until(holds):
             await asyncio.sleep(0.001)
 
 
+async def test_users_share_one_fork_server_until_the_last_one_stops(server):
+    server.start()
+    process, pid = server.process(RunLimits()), server.pid
+    server.start()
+
+    await server.stop()
+    shared = await succeeds(process)
+    still = server.pid
+    await server.stop()
+
+    assert (shared, still == pid, server.pid) == (True, True, None)
+
+
 async def succeeds(process):
     first = await process.start(GOOD, call())
     last = await process.resume(first.run, ANSWER, now=NOW)

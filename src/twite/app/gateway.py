@@ -17,7 +17,6 @@ from twite.app.tags import (
     accepting,
     clients_with_headers,
     companies_of,
-    hmac_keys_of,
     lent_to,
     may_send,
     to_x_of,
@@ -182,7 +181,7 @@ class Gateway:
                 accept=accept, sources=settings.sources(), destinations=destinations
             )
             run = self._run = self._sender(store, stored, tag_runtime.workers(to_x, calls))
-            self._serve_clients(accept, destinations, to_x)
+            self._serve_clients(tag_runtime, accept, destinations, to_x)
             server = self._server = self._collector(store, run, safe, accept, destinations)
             monitoring = self._monitoring = Monitoring(
                 settings,
@@ -276,13 +275,13 @@ class Gateway:
         )
 
     def _serve_clients(
-        self, accept: Accept, destinations: dict[str, Destination], to_x: ToX
+        self, tags: TagRuntime, accept: Accept, destinations: dict[str, Destination], to_x: ToX
     ) -> None:
         settings = self._settings
         imported = settings.imported
         clients = with_those_of(
             settings.clients,
-            () if self._tag_runtime is None else self._tag_runtime.containers,
+            tags.containers,
             source=None if imported is None else imported.client_source,
             sources=settings.sources(),
             allow_hosts=frozenset() if imported is None else imported.rule.allow_hosts,
@@ -298,7 +297,7 @@ class Gateway:
                 observer=self._observer,
                 to_x=to_x,
                 google=self._google,
-                keys=hmac_keys_of(settings),
+                engines=tags.engines,
                 max_body=settings.server.max_body,
             )
 

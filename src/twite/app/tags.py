@@ -18,6 +18,7 @@ from twite.gateway.ingest.accept import Accept
 from twite.gateway.ingest.entries import Watch, watched
 from twite.gateway.ingest.stape_proxy import StapeProxy, TagCredentials
 from twite.gateway.ingest.value_guard import ValueGuards
+from twite.gateway.ports.engines import EngineProcesses
 from twite.gateway.ports.events import Observer
 from twite.gateway.ports.machine import Clock, Randomness
 from twite.gateway.ports.queries import Queries
@@ -112,8 +113,9 @@ class TagRuntime:
         self._clock = clock
         self._randomness = randomness
         self._observer = observer
-        engines = EngineServer(keys=hmac_keys_of(settings))
-        self._engine_pool = EnginePool(engines, elapsed=clock.elapsed, observer=observer)
+        # One fork server, also for client templates.
+        self.engines: EngineProcesses = EngineServer(keys=hmac_keys_of(settings))
+        self._engine_pool = EnginePool(self.engines, elapsed=clock.elapsed, observer=observer)
         self._storage = TemplateStorage()
         self._web = OnDemandWeb()
         self._google = google
@@ -274,13 +276,13 @@ class ServingClients:
         observer: Observer,
         to_x: ToX,
         google: GoogleClient,
-        keys: Mapping[str, str] | None = None,
+        engines: EngineProcesses,
         max_body: int,
         storage: TemplateStorage | None = None,
     ) -> None:
         self._engines = ClientEngines(
             {client.name: client.template for client in clients},
-            engines=EngineServer(keys=keys),
+            engines=engines,
             clock=clock,
             observer=observer,
             limits=limits_for(max_body),

@@ -30,7 +30,8 @@ class EngineServer:
     """Makes engine processes; see gateway.ports.engines.EngineProcesses.
 
     `keys` are the keys of hmacSha256, by id. Use it in one event loop. The fork server is started
-    with the first process, and again if it has ended.
+    with the first process, and again if it has ended. Several users may share it: each calls
+    `start` and, after it has stopped its own processes, `stop`.
     """
 
     def __init__(self, *, keys: Mapping[str, str] | None = None) -> None:
@@ -43,6 +44,7 @@ class EngineServer:
         self._spawned: dict[int, asyncio.Future[int]] = {}
         self._ended: dict[int, asyncio.Future[int]] = {}
         self._processes: WeakSet[QuickJsProcess] = WeakSet()
+        self._users = 0
 
     @property
     def pid(self) -> int | None:
@@ -51,6 +53,7 @@ class EngineServer:
 
     def start(self) -> None:
         """Start the fork server, so that the first run does not wait for it."""
+        self._users += 1
         with contextlib.suppress(OSError):  # the first run reports the error
             self._started()
 
@@ -61,7 +64,10 @@ class EngineServer:
         return made
 
     async def stop(self) -> None:
-        """End all of them."""
+        """End all of them, if no other user is left."""
+        self._users = max(0, self._users - 1)
+        if self._users:
+            return
         for process in list(self._processes):
             process.stop()
         self._processes.clear()

@@ -46,10 +46,10 @@ class EngineProcesses(Protocol):
     """Makes engine processes. Each is started when it is first needed, and ends when idle."""
 
     def start(self) -> None:
-        """Prepare, so that the first run does not wait. Call it in the event loop."""
+        """Prepare for a user, so that its first run does not wait. Call it in the event loop."""
 
     def process(self, limits: RunLimits) -> EngineProcess:
         """Return a process whose runs have these limits."""
 
     async def stop(self) -> None:
-        """End all of them."""
+        """End all of them after the last user's call."""

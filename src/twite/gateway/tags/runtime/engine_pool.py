@@ -77,9 +77,11 @@ class EnginePool:
         for worker in (self._shared, self._ingest_worker, *self._own.values()):
             if worker is not None:
                 worker.stop()
+        is_started = self._shared is not None
         self._shared = self._ingest_worker = None
         self._own.clear()
-        await self._engines.stop()
+        if is_started:
+            await self._engines.stop()
 
     @property
     def ingest_worker(self) -> EngineWorker:
