@@ -164,8 +164,8 @@ class PostgresCopyTarget(_PostgresCopySide):
         if begun is not None:
             raise StoreUnusable(
                 path=self.shown,
-                reason="the database has the beginning of a copy, and its source was used since, "
-                "is another store, or was copied by another version of Twite",
+                reason="the database contains an incomplete copy of another store, of an earlier "
+                "state of this store, or by another version of Twite",
                 cure="Create a new database, and copy into that one",
             )
         async with driver.transaction():
@@ -215,7 +215,7 @@ class PostgresCopyTarget(_PostgresCopySide):
             if await driver.fetchval(_HIGHEST_ID) >= await driver.fetchval(_NEXT_ID):
                 raise StoreUnusable(
                     path=self.shown,
-                    reason="its clock is behind the latest ids of the copied store",
+                    reason="the server's clock is behind the ids in the copied store",
                     cure="Correct the clock of the database server, then run the command again",
                 )
             async with driver.transaction():
@@ -259,14 +259,14 @@ async def _exclude(guard: Any, address: Address, *, has_tables: bool) -> None:  
     if not await guard.fetchval(f"SELECT pg_try_advisory_xact_lock({COPY_LOCK})"):
         raise StoreUnusable(
             path=address.shown,
-            reason="another copy uses it, or a gateway that is starting",
+            reason="another twite store copy is using this database, or a gateway is starting",
             cure="Wait until the copy is complete, or stop the gateway",
         )
     running = [name for (name,) in await guard.fetch(_LIVE)] if has_tables else []
     if running:
         raise StoreUnusable(
             path=address.shown,
-            reason=f"a gateway uses it ({', '.join(running)})",
+            reason=f"a gateway is using this database ({', '.join(running)})",
             cure="Stop all its gateways, then run the command again. A killed gateway counts as "
             "running for 8 seconds",
         )
@@ -283,7 +283,7 @@ def _refuse_older(present: int, address: Address) -> None:
     if present < newest_version():
         raise StoreUnusable(
             path=address.shown,
-            reason=f"its schema has version {present}, which is older",
+            reason=f"its schema has version {present}, and only the gateway can migrate it",
             cure="Start the gateway on it once, stop the gateway, then run the command again",
         )
 

@@ -1,7 +1,7 @@
 -- Tables that have several rows for one row of another engine: a row for each connection that counted.
 
 -- name: account
--- Accounts with what they have counted.
+-- Accounts and their counts.
 SELECT account.id, source, pixel, coalesce(sum(received), 0)::bigint AS received,
   coalesce(sum(delivered), 0)::bigint AS delivered,
   coalesce(sum(duplicate), 0)::bigint AS duplicate,
@@ -11,7 +11,7 @@ FROM account LEFT JOIN tally ON tally.account = account.id
 GROUP BY account.id;
 
 -- name: flow
--- What came and went, by span.
+-- Traffic by time span.
 SELECT span, at, account, sum(received)::bigint AS received,
   sum(duplicate)::bigint AS duplicate, sum(suppressed)::bigint AS suppressed,
   sum(rejected)::bigint AS rejected, sum(delivered)::bigint AS delivered,
@@ -19,7 +19,7 @@ SELECT span, at, account, sum(received)::bigint AS received,
 FROM flow GROUP BY span, at, account;
 
 -- name: waited
--- How long deliveries took.
+-- Delivery times by time span.
 SELECT span, at, account, slot, sum(deliveries)::bigint AS deliveries
 FROM waited GROUP BY span, at, account, slot;
 
@@ -31,7 +31,7 @@ SELECT day, account, lane, sum(conversions)::bigint AS conversions,
 FROM matched GROUP BY day, account, lane;
 
 -- name: flaw
--- What spoilt match keys; the latest delivery is the example.
+-- Flaws of match keys; the example is of the latest delivery.
 SELECT day, account, lane, code, sum(times)::bigint AS times, sum(wins)::bigint AS wins,
   (array_agg(shape ORDER BY delivery DESC NULLS LAST, slot))[1] AS shape,
   (array_agg(delivery ORDER BY delivery DESC NULLS LAST, slot))[1] AS delivery

@@ -52,7 +52,7 @@ async def migrate(
         if not is_copy and not await driver.fetchval(_SHARED):
             raise StoreUnusable(
                 path=address.shown,
-                reason="twite store copy uses it",
+                reason="twite store copy is using this database",
                 cure="Wait until the copy is complete",
             )
         present = await present_version(driver, address)

@@ -283,7 +283,9 @@ def _refuse(path: str) -> None:
             cure=_GIVE,
         )
     if present < newest_version():
-        raise _not_as_it_is(path, f"its schema has version {present}, which is older")
+        raise _not_as_it_is(
+            path, f"its schema has version {present}, and only the gateway can migrate it"
+        )
     older = older_copy(path)
     if older is not None:
         raise _not_as_it_is(path, older)
@@ -295,7 +297,7 @@ def _refuse_existing(path: str) -> None:
     if Path(path).exists() or (log.exists() and log.stat().st_size):
         raise StoreUnusable(
             path=path,
-            reason="the file, or its log, already exists",
+            reason="the file or its write-ahead log already exists",
             cure="Choose a file that does not exist",
         )
 
@@ -339,8 +341,8 @@ def _begin(connection: sqlite3.Connection, draft: str, state: str) -> None:
     if found is not None and found[0] != state:
         raise StoreUnusable(
             path=draft,
-            reason="the file has the beginning of a copy, and its source was used since or is "
-            "another store",
+            reason="the file contains an incomplete copy of another store, or of an earlier state "
+            "of this store",
             cure="Delete the file, then run the command again: the copy begins anew",
         )
 
