@@ -14,6 +14,7 @@ from twite.app.control_client import Reachable, running
 from twite.app.monitoring import read_alerts
 from twite.app.store_access import engine_of, open_records
 from twite.config.settings import Settings
+from twite.diagnostics.server import server
 from twite.domain.alert import RULES, Alert
 from twite.domain.errors import StoreUnusable, TransientError, TwiteError
 from twite.domain.history import ConversionCounts, total
@@ -28,8 +29,6 @@ _SLOW_MS: Final = 5.0
 _TOO_FAST_MS: Final = 0.05
 _LITTLE_ROOM: Final = 1 << 30
 _NO_ROOM: Final = 64 << 20
-# Milliseconds. Node leases last for seconds, by the database's clock.
-_CLOCKS_APART: Final = 2_000
 
 
 def disk(folder: Path) -> Iterator[CheckFinding]:
@@ -96,9 +95,12 @@ _FIRST_WORDS = 200
 
 async def store(settings: Settings) -> AsyncIterator[CheckFinding]:
     """Check the store without locking it, because a gateway may be running."""
-    checks = _server if engine_of(settings).is_server else _file
-    async for finding in checks(settings):
-        yield finding
+    if engine_of(settings).is_server:
+        async for finding in _on_server(settings):
+            yield finding
+    else:
+        async for finding in _file(settings):
+            yield finding
 
 
 async def _file(settings: Settings) -> AsyncIterator[CheckFinding]:
@@ -158,41 +160,20 @@ async def _file(settings: Settings) -> AsyncIterator[CheckFinding]:
         yield finding
 
 
-async def _server(settings: Settings) -> AsyncIterator[CheckFinding]:
-    """Check a database server."""
+async def _on_server(settings: Settings) -> AsyncIterator[CheckFinding]:
+    """Check a database on a server."""
     try:
         found = await engine_of(settings).examine(settings.store.place, is_owned=False)
     except (StoreUnusable, TransientError) as error:
         yield _unusable(error)
         return
-    yield green("store", f"{found.software} at {settings.store.shown}")
-    for weak in found.weak:
-        if settings.store.accept_weak_durability:
-            yield amber(
-                "store",
-                weak,
-                "Twite could lose acknowledged conversions in a power failure.",
-                "Turn the setting on.",
-            )
-        else:
-            yield red(
-                "store",
-                weak,
-                "Twite could lose acknowledged conversions, so the gateway does not start.",
-                "Turn the setting on, or set store.accept_weak_durability.",
-            )
-    if abs(found.clock_ahead) > _CLOCKS_APART:
-        yield amber(
-            "store",
-            f"the database's clock is {found.clock_ahead / 1_000:+.1f} s ahead of this machine",
-            "Times of conversions and of deliveries do not match.",
-            "Synchronize both clocks with NTP.",
-        )
-    if found.is_new:
-        yield green("store", "the database has no tables yet; twite serve creates them")
+    if found.server is None:
         return
-    async for finding in _contents(settings):
+    for finding in server(settings, found.server):
         yield finding
+    if found.server.schema:
+        async for finding in _contents(settings):
+            yield finding
 
 
 async def _contents(settings: Settings) -> AsyncIterator[CheckFinding]:

@@ -118,20 +118,46 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     counted: Callable[[Sequence[Counted]], None] = lambda _counted: None
 
 
+class RunningGateway(msgspec.Struct, frozen=True, kw_only=True):
+    """A gateway with a lease in a database."""
+
+    name: str
+    version: str
+    is_leader: bool
+
+
+class ServerExamination(msgspec.Struct, frozen=True, kw_only=True):
+    """Findings about a database on a server.
+
+    `weak` has a sentence for each setting that can lose commits. `clock_ahead` is by how many
+    milliseconds its clock is ahead of this machine's. `schema` is 0 if the database is new. `hosts`
+    and `attributes` (`target_session_attrs`) are those of the URL, and `size` is in bytes.
+    `connections` is how many all gateways may open, and `connections_each` how many one needs.
+    """
+
+    software: str
+    weak: tuple[str, ...]
+    clock_ahead: int
+    schema: int
+    newest_schema: int
+    hosts: int
+    attributes: str
+    is_pooled: bool
+    size: int
+    connections: int
+    connections_each: int
+    gateways: tuple[RunningGateway, ...]
+
+
 class StoreExamination(msgspec.Struct, frozen=True, kw_only=True):
     """Findings about an undamaged store. Each is None without a finding.
 
-    `stray` is why its log belongs to another copy; `older` is why it is an older copy of itself. Of
-    a server: its `software`, the settings that are `weak` (sentences), whether the database is new,
-    and by how many milliseconds its clock is ahead of this machine's.
+    `stray` is why its log belongs to another copy; `older` is why it is an older copy of itself.
     """
 
     stray: str | None = None
     older: str | None = None
-    software: str | None = None
-    weak: tuple[str, ...] = ()
-    is_new: bool = False
-    clock_ahead: int = 0
+    server: ServerExamination | None = None
 
 
 class Backup(msgspec.Struct, frozen=True, kw_only=True):

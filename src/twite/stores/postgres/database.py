@@ -33,6 +33,8 @@ from twite.stores.sql.database import View
 T = TypeVar("T")
 
 _READERS: Final = 4
+# What a gateway needs at most.
+CONNECTIONS: Final = MOST_SESSIONS + _READERS
 # How often a transaction is retried after conflicts with others.
 _CLASHES_MOST: Final = 8
 _AFTER_A_CLASH: Final = 0.05  # seconds, doubled for each retry

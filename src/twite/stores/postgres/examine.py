@@ -6,9 +6,10 @@ from typing import Any, Final
 import asyncpg
 
 from twite.domain.errors import StoreUnusable
-from twite.gateway.ports.store import StoreExamination
+from twite.gateway.ports.store import RunningGateway, ServerExamination, StoreExamination
 from twite.stores.postgres.connection import LOST, READ_ONLY, Address
-from twite.stores.postgres.schema import present_version
+from twite.stores.postgres.database import CONNECTIONS
+from twite.stores.postgres.schema import newest_version, present_version
 
 # Settings that can lose acknowledged commits, and how.
 _NEEDED_ON: Final = {
@@ -17,6 +18,29 @@ _NEEDED_ON: Final = {
     "synchronous_commit": "a power failure loses the latest commits",
 }
 _SETTINGS: Final = "SELECT name, setting FROM pg_settings WHERE name = ANY ($1)"
+_GATEWAYS: Final = """
+SELECT node.name, node.version, ownership.account IS NOT NULL
+FROM node LEFT JOIN ownership ON ownership.node = node.id AND ownership.account = '#leader'
+WHERE node.until > clock_timestamp() ORDER BY node.id
+"""
+# What the server, the database and the role allow, without the connections of other programs.
+_CONNECTIONS: Final = """
+WITH own AS (SELECT count(*) AS open FROM pg_stat_activity WHERE application_name = 'twite'),
+used AS (
+  SELECT sum(numbackends) AS everywhere,
+    sum(numbackends) FILTER (WHERE datname = current_database()) AS here
+  FROM pg_stat_database),
+allowed AS (
+  SELECT sum(CASE name WHEN 'max_connections' THEN 1 ELSE -1 END * setting::int) AS most
+  FROM pg_settings
+  WHERE name IN ('max_connections', 'superuser_reserved_connections', 'reserved_connections'))
+SELECT greatest(0, least(
+  allowed.most - used.everywhere + own.open,
+  (SELECT datconnlimit FROM pg_database WHERE datname = current_database() AND datconnlimit >= 0)
+    - used.here + own.open,
+  (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user AND rolconnlimit >= 0)))::int
+FROM own, used, allowed
+"""
 _CLOCK: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
 
@@ -61,12 +85,26 @@ async def examined(url: str) -> StoreExamination:
         began = time.time()
         there = await driver.fetchval(_CLOCK)
         here = (began + time.time()) * 500
-        return StoreExamination(
+        rows = await driver.fetch(_GATEWAYS) if present else ()
+        server = ServerExamination(
             software=f"PostgreSQL {await driver.fetchval('SHOW server_version')}",
             weak=await weak_settings(driver),
-            is_new=present == 0,
             clock_ahead=there - round(here),
+            schema=present,
+            newest_schema=newest_version(),
+            hosts=len(address.urls),
+            attributes=address.attributes,
+            # A pooler invents the process id that it tells its clients.
+            is_pooled=driver.get_server_pid() != await driver.fetchval("SELECT pg_backend_pid()"),
+            size=await driver.fetchval("SELECT pg_database_size(current_database())"),
+            connections=await driver.fetchval(_CONNECTIONS),
+            connections_each=CONNECTIONS,
+            gateways=tuple(
+                RunningGateway(name=name, version=version, is_leader=is_leader)
+                for name, version, is_leader in rows
+            ),
         )
+        return StoreExamination(server=server)
     except asyncpg.PostgresError as error:
         raise StoreUnusable(
             path=address.shown, reason=address.reason(error), cure="Check the role's privileges"

@@ -1,0 +1,128 @@
+"""Diagnostics of a database server: settings, clock, connections, and the gateways on it."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from twite.config.settings import Settings
+from twite.gateway.ports.findings import CheckFinding, amber, green, red
+from twite.gateway.ports.store import ServerExamination
+
+# Milliseconds. Leases of gateways last for seconds, by the database's clock.
+_CLOCKS_APART: Final = 2_000
+# The share of store.size_limit from which the database is nearly full.
+_NEARLY_FULL: Final = 0.8
+_ACCEPTS_WRITES: Final = frozenset({"read-write", "primary"})
+
+
+def server(settings: Settings, found: ServerExamination) -> Iterator[CheckFinding]:
+    """Yield the findings about a database server."""
+    yield green("store", f"{found.software} at {settings.store.shown}")
+    yield from _weak(settings, found)
+    if abs(found.clock_ahead) > _CLOCKS_APART:
+        yield amber(
+            "store",
+            f"the database's clock is {found.clock_ahead / 1_000:+.1f} s ahead of this machine",
+            "Times of conversions and of deliveries do not match.",
+            "Synchronize both clocks with NTP.",
+        )
+    yield from _way(found)
+    yield from _connections(found)
+    yield from _size(settings, found)
+    yield _schema(found)
+    yield from _gateways(found)
+
+
+def _weak(settings: Settings, found: ServerExamination) -> Iterator[CheckFinding]:
+    for weak in found.weak:
+        if settings.store.accept_weak_durability:
+            yield amber(
+                "store",
+                weak,
+                "Twite could lose acknowledged conversions in a power failure.",
+                "Turn the setting on.",
+            )
+        else:
+            yield red(
+                "store",
+                weak,
+                "Twite could lose acknowledged conversions, so the gateway does not start.",
+                "Turn the setting on, or set store.accept_weak_durability.",
+            )
+
+
+def _way(found: ServerExamination) -> Iterator[CheckFinding]:
+    if found.is_pooled:
+        yield green("store", "connections to the database go through a pooler")
+    if found.hosts == 1:
+        return
+    if found.attributes in _ACCEPTS_WRITES:
+        yield green("store", f"store.url names {found.hosts} hosts; Twite uses the primary")
+    else:
+        yield amber(
+            "store",
+            f"store.url names {found.hosts} hosts, with target_session_attrs={found.attributes}",
+            "The gateway can connect to a standby, which accepts no writes.",
+            "Remove target_session_attrs from store.url. The default is read-write.",
+        )
+
+
+def _connections(found: ServerExamination) -> Iterator[CheckFinding]:
+    if found.is_pooled:
+        return  # the pooler has a limit of its own
+    count = max(1, len(found.gateways))
+    shown = f"the server allows Twite {found.connections} connections"
+    if found.connections < count * found.connections_each:
+        yield amber(
+            "store",
+            f"{shown}; a gateway opens up to {found.connections_each}, and there "
+            f"{'is 1 gateway' if count == 1 else f'are {count} gateways'}",
+            "Requests that get no connection are answered with 503.",
+            "Raise max_connections of PostgreSQL, or the limit of the database or role.",
+        )
+    else:
+        yield green("store", shown)
+
+
+def _size(settings: Settings, found: ServerExamination) -> Iterator[CheckFinding]:
+    limit = settings.store.size_limit
+    shown = f"the database has {found.size / (1 << 20):,.0f} MiB"
+    if limit is None:
+        yield green("store", f"{shown}; store.size_limit is not set")
+    elif found.size < limit * _NEARLY_FULL:
+        yield green("store", f"{shown} of {limit / (1 << 20):,.0f} MiB")
+    else:
+        yield amber(
+            "store",
+            f"{shown} of {limit / (1 << 20):,.0f} MiB",
+            "At store.size_limit, the gateway answers requests with 503.",
+            "Raise store.size_limit, or keep data for a shorter time.",
+        )
+
+
+def _schema(found: ServerExamination) -> CheckFinding:
+    if not found.schema:
+        return green("store", "the database has no tables yet; twite serve creates them")
+    if found.schema < found.newest_schema:
+        shown = f"the schema has version {found.schema}; the gateway updates it when it starts"
+        return green("store", shown)
+    return green("store", f"the schema has version {found.schema}, the newest")
+
+
+def _gateways(found: ServerExamination) -> Iterator[CheckFinding]:
+    if not found.gateways:
+        return
+    count = len(found.gateways)
+    named = ", ".join(
+        f"{gateway.name} (Twite {gateway.version}{', the leader' if gateway.is_leader else ''})"
+        for gateway in found.gateways
+    )
+    shown = f"{count} {'gateway uses' if count == 1 else 'gateways use'} the database: {named}"
+    if len({gateway.version for gateway in found.gateways}) == 1:
+        yield green("store", shown)
+    else:
+        yield amber(
+            "store",
+            shown,
+            "Gateways with different versions of Twite can treat the same conversion differently.",
+            "Update all gateways to the newest version.",
+        )

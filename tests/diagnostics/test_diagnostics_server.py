@@ -1,0 +1,124 @@
+"""Diagnostics of a database server."""
+
+import asyncpg
+import msgspec
+import pytest
+
+from twite.diagnostics.server import server
+from twite.diagnostics.store import store
+from twite.gateway.ports.store import RunningGateway, ServerExamination, StoreOptions
+from twite.stores.postgres.examine import examined
+from twite.stores.postgres.store import PostgresStore
+from written import GOOD, read
+
+ALONE = RunningGateway(name="one", version="0.1.0", is_leader=True)
+OTHER = RunningGateway(name="two", version="0.1.0", is_leader=False)
+WELL = ServerExamination(
+    software="PostgreSQL 18.6",
+    weak=(),
+    clock_ahead=0,
+    schema=1,
+    newest_schema=1,
+    hosts=1,
+    attributes="read-write",
+    is_pooled=False,
+    size=500 << 20,
+    connections=97,
+    connections_each=10,
+    gateways=(ALONE, OTHER),
+)
+
+
+@pytest.fixture
+def settings(tmp_path):
+    url = "postgresql://twite@db/twite"
+    return read(tmp_path, GOOD.replace("sqlite:twite.db", f'{url}"\nsize_limit = "1024MiB"\n#"'))
+
+
+def told(settings, **differs):
+    """Return (light, text) of the findings that a well server does not have."""
+    usual = list(server(settings, WELL))
+    found = server(settings, msgspec.structs.replace(WELL, **differs))
+    return [(str(finding.light), finding.found) for finding in found if finding not in usual]
+
+
+def test_a_server_that_is_well_has_only_green_findings(settings):
+    findings = list(server(settings, WELL))
+
+    assert {str(finding.light) for finding in findings} == {"green"}
+    said = "\n".join(finding.found for finding in findings)
+    assert "2 gateways use the database: one (Twite 0.1.0, the leader), two (Twite 0.1.0)" in said
+    assert "the server allows Twite 97 connections" in said
+    assert "the database has 500 MiB of " in said
+
+
+@pytest.mark.parametrize(
+    ("differs", "light", "said"),
+    [
+        ({"clock_ahead": -2_500}, "amber", "the database's clock is -2.5 s ahead"),
+        ({"hosts": 2}, "green", "store.url names 2 hosts; Twite uses the primary"),
+        (
+            {"hosts": 2, "attributes": "any"},
+            "amber",
+            "store.url names 2 hosts, with target_session_attrs=any",
+        ),
+        (
+            {"connections": 19},
+            "amber",
+            "the server allows Twite 19 connections; a gateway opens up to 10",
+        ),
+        ({"size": 900 << 20}, "amber", "the database has 900 MiB of "),
+        ({"schema": 0, "gateways": ()}, "green", "the database has no tables yet"),
+        ({"newest_schema": 2}, "green", "the schema has version 1; the gateway updates it"),
+        (
+            {"gateways": (ALONE, msgspec.structs.replace(OTHER, version="0.2.0"))},
+            "amber",
+            "2 gateways use the database: one (Twite 0.1.0, the leader), two (Twite 0.2.0)",
+        ),
+        ({"weak": ("fsync is off",)}, "red", "fsync is off"),
+    ],
+)
+def test_each_difference_is_a_finding(settings, differs, light, said):
+    (finding,) = told(settings, **differs)
+
+    assert finding[0] == light
+    assert finding[1].startswith(said)
+
+
+def test_behind_a_pooler_the_connections_of_the_server_say_little(settings):
+    assert told(settings, is_pooled=True, connections=3) == [
+        ("green", "connections to the database go through a pooler")
+    ]
+
+
+async def test_the_gateways_with_a_lease_are_found_and_their_connections_are_not_counted(
+    postgres_server, postgres_url, monkeypatch
+):
+    stores = [await PostgresStore.open(postgres_url, StoreOptions()) for _ in range(3)]
+    before = (await examined(postgres_url)).server
+    for opened in stores[:2]:
+        await opened.ownership.join({"p": "p"}, longest_request=0)
+        await opened.ownership.refresh()
+    monkeypatch.setattr(asyncpg.Connection, "get_server_pid", lambda _: 1)
+    after = (await examined(postgres_url)).server
+    for opened in stores:
+        await opened.close()
+
+    assert [gateway.is_leader for gateway in after.gateways] == [True, False]
+    assert (before.gateways, before.is_pooled, after.is_pooled) == ((), False, True)
+    # 60 connections, 3 of them reserved, and none of another program.
+    assert before.connections == after.connections == 57
+    assert (before.schema, before.hosts, before.attributes) == (1, 1, "read-write")
+    assert before.size > 1 << 20
+
+
+async def test_the_limit_of_a_database_counts(tmp_path, postgres_server, empty_postgres_url):
+    name = empty_postgres_url.partition("?")[0].rpartition("/")[2]
+    postgres_server.psql(f"ALTER DATABASE {name} CONNECTION LIMIT 4")
+    settings = read(tmp_path, GOOD.replace("sqlite:twite.db", empty_postgres_url))
+
+    findings = [finding async for finding in store(settings)]
+
+    assert "the server allows Twite 4 connections; a gateway opens up to 10" in " ".join(
+        finding.found for finding in findings if str(finding.light) == "amber"
+    )
