@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from house import Gateway, command, wait_for
 from test_container import conversions_at, hit
+from test_tag_cookies import Browser
 from test_tag_preview import Preview, Previewing
 from vendor import Vendor
 
@@ -169,3 +170,56 @@ def test_a_created_event_survives_the_gateway_s_death_once_the_template_has_gone
     [pixel] = [row for row in received if row["pixel"] == "o8z6j"]
     assert pixel["delivered"] == 2
     assert balance["balance"] == 0
+
+
+CLIENT = (
+    CALLER.partition("___SANDBOXED")[0].replace('"TAG"', '"CLIENT"')
+    + """
+___SANDBOXED_JS_FOR_SERVER___
+if (require('getRequestPath')() !== '/in') return;
+const read = require('getRequestHeader');
+require('claimRequest')();
+require('setResponseBody')([read('x-gtm-identifier'), read('x-gtm-default-domain')].join());
+require('runContainer')({event_name: 'sign_up', event_id: 'S-1'}, () => {
+  require('returnResponse')();
+});
+___SERVER_PERMISSIONS___
+[{"instance": {"key": {"publicId": "run_container", "versionId": "1"}, "param": []}},
+ {"instance": {"key": {"publicId": "return_response", "versionId": "1"}, "param": []}},
+ {"instance": {"key": {"publicId": "access_response", "versionId": "1"}, "param": [
+  {"key": "writeResponseAccess", "value": {"type": 1, "string": "any"}}]}},
+ {"instance": {"key": {"publicId": "read_request", "versionId": "1"}, "param": [
+  {"key": "requestAccess", "value": {"type": 1, "string": "any"}}]}}]
+"""
+)
+BY_HEADER = """
+[[template]]
+name = "Client"
+file = "client.tpl"
+[[client]]
+name = "In"
+template = "Client"
+[[variable]]
+name = "Identifier"
+type = "request_header"
+key = "x-gtm-identifier"
+"""
+
+
+def test_a_client_and_a_trigger_read_the_headers_of_the_settings(tmp_path, x_emulator):
+    person = '{ left = "{{_event}}", operator = "equals", right = "sign_up" }'
+    own = '{ left = "{{Identifier}}", operator = "equals", right = "own" }'
+    stape = '[server.stape]\nidentifier = "own"\ndefault_domain = "stape.io"\n[store]'
+    with Vendor() as vendor, with_container(tmp_path, x_emulator.url, vendor.url) as gateway:
+        gateway.stop()
+        (tmp_path / "client.tpl").write_text(CLIENT)
+        parts = CONTAINER.replace(person, f"{person}, {own}") + BY_HEADER
+        (tmp_path / "container.toml").write_text(parts)
+        gateway.config.write_text(gateway.config.read_text().replace("[store]", stape))
+        gateway.start()
+        answer = Browser(gateway).ask("POST", "/in", b"")
+        wait_for(lambda: vendor.count() == 1, gateway.ended)
+        gateway.drained()
+
+    assert (answer.status, answer.text) == (200, "own,stape.io")
+    assert vendor.came == [{"mail": "S-1"}]

@@ -229,3 +229,32 @@ def test_a_tag_adds_its_cookies_to_the_answer_of_a_client_template(tmp_path, x_e
 
     assert [answer.status for answer in answers] == [202, 202]
     assert [came["adp"] for came in vendor.came] == [browser.jar["_adp"]] * 2
+
+
+LATER = """
+require('sendHttpRequest')(data.endpoint, {method: 'POST'}, '{"first": 1}').then(() => {
+  require('setCookie')('_late', '1', {domain: 'auto', path: '/'});
+});
+"""
+
+
+def test_a_cookie_that_a_callback_sets_is_not_kept_and_the_log_says_why(tmp_path, x_emulator):
+    with (
+        Vendor() as vendor,
+        with_cookies(tmp_path, x_emulator.url, vendor.url, code=LATER) as gateway,
+    ):
+        template = tmp_path / "ads.tpl"
+        gateway.stop()
+        template.write_text(template.read_text().replace('"string": "_adp"', '"string": "*"'))
+        settings = gateway.config.read_text()
+        gateway.config.write_text(settings.replace('level = "warning"', 'level = "info"'))
+        gateway.start()
+        browser = Browser(gateway)
+        browser.ga4(1)
+        wait_for(lambda: vendor.count() == 2, gateway.ended)
+        gateway.drained()
+        log = gateway.log()
+
+    assert "_late" not in browser.jar
+    assert "_adp" in browser.jar
+    assert "setCookie was ignored: the call followed a wait for a response" in log
