@@ -242,20 +242,6 @@ async def test_an_event_of_the_pixel_becomes_a_conversion_with_the_click_and_tim
     assert conversion["conversion_time"].startswith("2026-11-25T")
 
 
-async def test_a_denial_of_the_event_counts_for_what_its_tags_create(stage):
-    code = (
-        "run({event_name: 'purchase', transaction_id: 'T-1', consent_state: {ad_storage: true}});"
-    )
-    stage = stage(RUN + code)
-    payload = await stage.received()
-    denied = msgspec.structs.replace(payload, granted={"ad_storage": False, "ad_user_data": True})
-
-    await stage.run(denied)
-
-    [entry] = stage.submissions[0][0].entries
-    assert entry.suppressed is not None
-
-
 async def test_triggers_of_the_created_event_read_the_request(stage):
     stage = stage(RUN + "run({event_name: 'paged'});")
 
@@ -385,3 +371,29 @@ async def test_an_event_that_cannot_be_stored_fails_the_run_which_is_retried(sta
     assert ran.error == "the event of runContainer could not be stored"
     assert again.succeeded
     assert stage.entries() == {"tag:mail": False, "tag:bill": False}
+
+
+@pytest.mark.parametrize(
+    ("event", "granted", "created"),
+    [
+        ({}, {"ad_storage": True}, {"ad_storage": "denied"}),
+        ({"ad_storage": "granted"}, {}, {"ad_storage": "denied"}),
+        ({"ad_storage": "granted"}, {"ad_storage": True}, {"consent_state": {"ad_storage": False}}),
+        ({"x-ga-gcs": "G111"}, {}, {"x-ga-gcs": "G100"}),
+        ({"us_privacy": "1YNN"}, {}, {"us_privacy": "1YYN"}),
+        ({"gpc": "0"}, {}, {"gpc": "1"}),
+        ({"ad_storage": "granted"}, {"ad_storage": False}, {}),
+        ({}, {"ad_storage": False, "ad_user_data": True}, {"consent_state": {"ad_storage": True}}),
+    ],
+)
+async def test_of_two_signals_of_an_event_and_a_created_one_the_stricter_counts(
+    stage, event, granted, created
+):
+    call = json.dumps({"event_name": "purchase", "transaction_id": "T-1", **created})
+    stage = stage(RUN + f"run({call});")
+    payload = msgspec.structs.replace(await stage.received(event), granted=granted)
+
+    await stage.run(payload)
+
+    [entry] = stage.submissions[0][0].entries
+    assert entry.suppressed is not None

@@ -20,7 +20,7 @@ from twite.domain.fault import Fault
 from twite.domain.normalize import click_id_of_url
 from twite.domain.submission import Ignored
 from twite.domain.times import LATEST, spelled
-from twite.formats.event_data.consent import signals_of
+from twite.formats.event_data.consent import signals_of, strictest
 from twite.formats.event_data.values import (
     MAX_ITEMS_IN_ALL,
     content_of,
@@ -341,6 +341,9 @@ def _conversion(event: Event, name: str, visitor: Visitor, pixel: str | None) ->
     items = items_of(event)
     value, money = worth_of(event, items)
     page = first_text(event, _PAGES) or visitor.referer
+    consent = signals_of(event, opted_out=visitor.opted_out)
+    if visitor.consent:
+        consent = strictest(visitor.consent, consent)
     return Native(
         event=name,
         conversion_id=first_text(event, _IDS),
@@ -356,7 +359,7 @@ def _conversion(event: Event, name: str, visitor: Visitor, pixel: str | None) ->
         contents=[content_of(item) for item in items] or None,
         description=first_text(event, ("description",)),
         search=first_text(event, _SEARCHES),
-        consent={**signals_of(event, opted_out=visitor.opted_out), **visitor.consent} or None,
+        consent=consent or None,
         twpid=first_text(event, (BROWSER_ID,)) or visitor.cookies.get(BROWSER_ID),
         pixel=pixel,
     )

@@ -17,7 +17,7 @@ from twite.domain.destination import Destination, Source
 from twite.domain.json_tree import Tree
 from twite.domain.submission import Endpoint
 from twite.domain.times import SECOND, spelled
-from twite.formats.event_data.consent import signals_of
+from twite.formats.event_data.consent import signals_of, strictest
 from twite.formats.event_data.conversions import found_of
 from twite.formats.page_visit import Visitor, cookies_of
 from twite.formats.parsed_request import ParsedRequest
@@ -135,7 +135,7 @@ class ContainerCalls:
                 cookies=cookies_of(headers.get("cookie", "")),
                 now=payload.at,
                 # The event's consent counts for all events that its tags create.
-                consent={**payload.granted, **signals_of(payload.event, opted_out=False)},
+                consent=strictest(payload.granted, signals_of(payload.event, opted_out=False)),
             ),
             repeated=[f"runContainer {call.id}"],
         )
