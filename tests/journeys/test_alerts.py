@@ -15,7 +15,7 @@ import pytest
 from house import PIXEL, TOKEN, Gateway, command, wait_for
 
 TRIAL = bool(os.environ.get("TWITE_TRIAL"))
-REVOCATIONS = 50 if TRIAL else 2
+REVOCATIONS = 50 if TRIAL else 1
 LOAD = 10  # requests of 100 conversions
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 

@@ -17,7 +17,7 @@ from house import KEY, BalanceWatch, wait_for
 from twite.testing.emulator import running_emulator
 
 TRIAL = bool(os.environ.get("TWITE_TRIAL"))
-ROUNDS = 10 if TRIAL else 2
+ROUNDS = 10 if TRIAL else 1
 EACH = 50
 REFUSALS = 25
 

@@ -16,8 +16,8 @@ from house import KEY, BalanceWatch, Gateway, command, wait_for
 from twite.testing.emulator import running_emulator
 
 TRIAL = bool(os.environ.get("TWITE_TRIAL"))
-SUBMITTED = 1_000_000 if TRIAL else 40_000
-RESTARTS = 20 if TRIAL else 3
+SUBMITTED = 1_000_000 if TRIAL else 12_000
+RESTARTS = 20 if TRIAL else 2
 CONNECTIONS = 64
 EACH = 20
 DUPLICATES = 0.3

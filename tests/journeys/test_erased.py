@@ -26,7 +26,7 @@ import fork_server
 from twite.testing.emulator import running_emulator
 
 LONG = os.environ.get("TWITE_TRIAL") == "1"
-SUBJECTS = 1_000 if LONG else 40
+SUBJECTS = 1_000 if LONG else 12
 OTHERS = 20_000 if LONG else 100
 SWITCHES = ("rate_limit=1000000000", "dedup_scope=all", "log_bodies=0")
 TEMPLATE = Path(__file__).parents[1] / "templates/crm_post.tpl"

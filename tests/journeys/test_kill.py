@@ -14,9 +14,9 @@ import pytest
 from twite.testing.ends import ReceivedTally, SeenConversions, judge, main, play, told
 
 TRIAL = bool(os.environ.get("TWITE_TRIAL"))
-KILLS = 200 if TRIAL else 10
-ACCEPTED = 250_000 if TRIAL else 10_000
-RESTARTS = 200 if TRIAL else 4
+KILLS = 200 if TRIAL else 4
+ACCEPTED = 250_000 if TRIAL else 4_000
+RESTARTS = 200 if TRIAL else 2
 
 
 @pytest.mark.journey
