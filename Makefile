@@ -13,7 +13,7 @@ TRIALS ?= tests/journeys tests/trials tests/engines/test_engine_process.py tests
 # Tests start hundreds of processes: without bytecode on disk each would compile all it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test chromium php check format lint types floors cover bench torture postgres oracle axe screenshots lock clean
+.PHONY: help demo test chromium php check format lint types floors cover bench torture mutate postgres oracle axe screenshots lock clean
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -90,6 +90,9 @@ torture: $(DEV_STAMP)  ## the long trials of every promise, and a table of their
 # The short forms of these run in `make test`.
 postgres:  ## the long trials of several gateways on PostgreSQL: kills, failovers, cuts (an hour)
 	@$(MAKE) --no-print-directory torture TRIALS="tests/trials/test_several_gateways.py tests/trials/test_same_keys.py tests/trials/test_network_partitions.py tests/trials/test_postgres_cuts.py"
+
+mutate: $(DEV_STAMP)  ## change the code of what decides, and see whether its tests notice (one: ARGS=x/oauth1.py)
+	@$(BIN)/python tests/mutate.py $(ARGS)
 
 .oracle/.done:
 	@command -v npm > /dev/null || { echo "make oracle needs node and npm" >&2; exit 1; }

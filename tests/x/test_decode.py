@@ -240,6 +240,17 @@ def test_an_absurd_retry_after_is_not_obeyed(after):
     assert heard(503, headers={"retry-after": after}).retry_at is None
 
 
+@pytest.mark.parametrize(("more", "wait"), [(0, LONGEST_WAIT), (1, DEFAULT_WAIT)])
+def test_a_retry_after_is_obeyed_up_to_the_longest_wait(more, wait):
+    assert limited(retry_after=str(LONGEST_WAIT // SECOND + more)) == wait
+
+
+def test_five_different_complaints_are_kept_as_words():
+    outcome = heard(400, errors(*[(f"CODE{n}", "no", "") for n in range(7)]))
+
+    assert [f"CODE{n}" in outcome.reason for n in range(7)] == [True] * 5 + [False] * 2
+
+
 def test_the_words_of_x_are_cut_short():
     long = ("C" * 1_000, "m" * 10_000, "p" * 1_000)
 

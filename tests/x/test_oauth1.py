@@ -1,4 +1,5 @@
 import hmac
+import re
 from base64 import b64encode
 from urllib.parse import quote, unquote
 
@@ -6,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twite.domain.destination import OAuthKeys
+from twite.domain.destination import OAuthKeys, XApp
 from twite.domain.secret import Secret
-from twite.x.oauth1 import parameters, sign, verify
+from twite.x.oauth1 import parameters, sign, sign_step, verify
 
 # X's published example. [doc OA]
 KEYS = OAuthKeys(
@@ -52,6 +53,20 @@ def test_the_signature_is_the_hmac_of_the_documented_base_string():
     by_hand = b64encode(hmac.digest(key.encode(), BASE_STRING.encode(), "sha1")).decode()
 
     assert parameters(header())["oauth_signature"] == by_hand == "7iaI+laGCTHGiawtSB+Dd+WRYfc="
+
+
+def test_a_sign_in_step_is_signed_by_the_app_and_the_request_token_if_there_is_one():
+    app = XApp(consumer_key=KEYS.consumer_key, consumer_secret=KEYS.consumer_secret)
+    signed = {"url": URL, "app": app, "nonce": NONCE, "timestamp": AT}
+    first = sign_step(**signed)
+    second = sign_step(**signed, requested=(KEYS.token, KEYS.token_secret))
+
+    without = re.sub("oauth_token%3D.*%26oauth_v", "oauth_v", BASE_STRING)
+    key = f"{KEYS.consumer_secret.reveal()}&".encode()
+    by_hand = b64encode(hmac.digest(key, without.encode(), "sha1")).decode()
+    assert second == header()
+    assert "oauth_token=" not in first
+    assert f'oauth_signature="{quote(by_hand, safe="")}"' in first
 
 
 def test_the_published_signature_of_a_query_and_a_form_is_verified():

@@ -1,0 +1,150 @@
+"""Mutants: change the code of the modules that decide, and see whether their tests notice.
+
+`make mutate` runs all modules, `make mutate ARGS=x/oauth1.py` one of them. Each mutant changes a
+comparison, an operator, a number or a truth value in one function. The tests are collected once;
+each mutant runs in a fork, which stops at the first failure. `mutants.toml` names the tests of each
+module, and the survivors that change nothing for a caller, each with its reason.
+"""
+
+import ast
+import gc
+import os
+import signal
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType, FunctionType
+
+import pytest
+
+TESTS = Path(__file__).parent
+SOURCES = TESTS.parent / "src/twite"
+LEAST_KILLED = 95  # per cent
+SECONDS = 40
+MODULES = tomllib.loads((TESTS / "mutants.toml").read_text("utf-8"))
+COMPARISONS = {
+    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
+}  # fmt: skip
+OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.FloorDiv: ast.Mult}
+
+
+def change(node: ast.AST) -> tuple[str, object] | None:  # noqa: PLR0911 - a table
+    """Return the field of a node that a mutant changes, and its value; None if there is none."""
+    match node:
+        case ast.Compare(ops=[operator]):
+            return "ops", [COMPARISONS[type(operator)]()]
+        case ast.BoolOp():
+            return "op", ast.Or() if isinstance(node.op, ast.And) else ast.And()
+        case ast.BinOp() if type(node.op) in OPERATORS:
+            return "op", OPERATORS[type(node.op)]()
+        case ast.UnaryOp(op=ast.Not()):
+            return "operand", ast.UnaryOp(op=ast.Not(), operand=node.operand)
+        case ast.IfExp():
+            return "test", ast.UnaryOp(op=ast.Not(), operand=node.test)
+        case ast.Constant(value=bool()):
+            return "value", not node.value
+        case ast.Constant(value=int()):
+            return "value", node.value + 1
+    return None
+
+
+def functions(tree: ast.AST, path: str = "") -> Iterator[tuple[str, ast.AST]]:
+    """Yield the functions of a module and of its classes, with their qualified names."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.ClassDef):
+            yield from functions(node, f"{path}{node.name}.")
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield f"{path}{node.name}", node
+
+
+def mutants(file: Path) -> Iterator[tuple[str, str, CodeType]]:
+    """Yield (name, function, code of the module) of each mutant."""
+    tree = ast.parse(file.read_text("utf-8"))
+    for function, body in functions(tree):
+        for number, node in enumerate(n for line in body.body for n in ast.walk(line)):
+            changed = change(node)
+            if changed is None:
+                continue
+            before, kept = ast.unparse(node), getattr(node, changed[0])
+            setattr(node, *changed)
+            code = compile(ast.fix_missing_locations(tree), str(file), "exec", dont_inherit=True)
+            name = f"{function} {number}: {before} -> {ast.unparse(node)}"
+            setattr(node, changed[0], kept)
+            yield " ".join(name.split()), function, code
+
+
+def apply(code: CodeType, name: str) -> None:
+    """Give the function of this name the code that it has in a mutant."""
+    made = [*code.co_consts]
+    while made:
+        found = made.pop()
+        if not isinstance(found, CodeType):
+            continue
+        made += found.co_consts
+        for held in gc.get_objects() if found.co_qualname == name else []:
+            own = held.__code__ if isinstance(held, FunctionType) else None
+            if own and (own.co_qualname, own.co_filename) == (name, code.co_filename):
+                held.__code__ = found
+
+
+class Mutator:
+    """A plugin of pytest: runs the collected tests once for each mutant."""
+
+    def __init__(self, module: str) -> None:
+        self.module = module
+        self.survivors: list[str] = []
+        self.many = 0
+        self.is_fork = False
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        gc.unfreeze()
+        for name, function, code in [("as it is", "", None), *mutants(SOURCES / self.module)]:
+            pid = os.fork()
+            if pid == 0:
+                self.is_fork = True
+                signal.alarm(SECONDS)
+                session.config.pluginmanager.unregister(name="terminalreporter")
+                if code is not None:
+                    apply(code, function)
+                return None  # pytest's own loop follows
+            passed = os.waitpid(pid, 0)[1] == 0
+            if code is None and not passed:
+                raise pytest.UsageError(f"the tests of {self.module} fail as it is")
+            self.many += code is not None
+            if code is not None and passed:
+                self.survivors.append(name)
+        return True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.is_fork:
+            os._exit(bool(session.testsfailed))
+
+
+def main(chosen: list[str]) -> int:
+    """Run the chosen modules; return 1 if too many mutants survive, or one that is not listed."""
+    status = 0
+    for module in chosen or MODULES:
+        pid = os.fork()  # each begins without the modules of the others
+        if pid == 0:
+            mutator = Mutator(module)
+            files = [str(TESTS / file) for file in MODULES[module]["tests"]]
+            pytest.main(["-n", "0", "-x", "--timeout=0", *files], plugins=[mutator])
+            killed = 100 * (mutator.many - len(mutator.survivors)) / max(mutator.many, 1)
+            new = [
+                name
+                for name in mutator.survivors
+                if name not in MODULES[module].get("survivors", {})
+            ]
+            print(f"{module}: {mutator.many} mutants, {killed:.0f} % killed", *new, sep="\n  ")
+            sys.stdout.flush()
+            os._exit(bool(new) or not mutator.many or killed < LEAST_KILLED)
+        status |= os.waitpid(pid, 0)[1]
+    return int(status != 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
