@@ -22,7 +22,7 @@ from twite.gateway.tags.run.payload import (
     written,
 )
 from twite.testing.builders import NOW, a_submission, an_entry
-from twite.testing.laws.actions import claim, dead_lettered, delivered, record, settle
+from twite.testing.laws.actions import claim, dead_lettered, delivered, postponed, record, settle
 
 
 class SecretRecordLaws:
@@ -171,6 +171,22 @@ class TagPayloadLaws:
         await store.move(Replay(deliveries=[batch.deliveries[0].id]), now=NOW)
         assert done == 1
         assert await opened(store, seal=PayloadSeal(b"2")) == [1]
+
+    async def test_what_is_being_sent_is_rewritten_for_its_next_try(self, store: Store) -> None:
+        await post(store, a_letter(1, seal=None), a_letter(2, seal=None, index=1))
+        batch = await claim(store, pixel=TAG)
+        first, second = batch.deliveries
+
+        done = await store.rewrite(
+            lambda _, body: body.replace(b"}", b" }"), after=first.id - 1, limit=1
+        )
+
+        await settle(store, batch, "errored", postponed(batch, until=NOW))
+        again = await claim(store, pixel=TAG)
+        assert done.payloads == 1
+        assert [delivery.body for delivery in again.deliveries] == [
+            first.body.replace(b"}", b" }"), second.body,
+        ]  # fmt: skip
 
     async def test_what_was_delivered_needs_no_key(self, store: Store) -> None:
         await post(store, a_letter(seal=PayloadSeal(b"1")))
