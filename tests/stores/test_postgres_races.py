@@ -151,17 +151,9 @@ async def test_a_payload_that_is_erased_while_it_is_sealed_anew_stays_erased(
     assert body.strip() == b"{}"
 
 
-async def test_an_edit_and_a_copy_that_lock_in_different_orders_both_succeed(
-    open_node, meanwhile, other, monkeypatch
-):
-    """An edit locks a delivery and then its key, the intake of a copy the key and then that."""
-    editing, accepting = await open_node(), await open_node()
-    held = msgspec.structs.replace(an_entry("c1"), held="consent")
-    await editing.record(a_submission(held, received_at=NOW))
-    delivery = await other.fetchval("SELECT id FROM outbox")
-    body = await other.fetchval("SELECT body FROM conversion")
-    copy = a_submission(denied("c1"), receipt="r2", received_at=NOW + 1)
-    started = meanwhile("to_amend", lambda: accepting.record(copy))
+@pytest.fixture
+def deadlocks(monkeypatch):
+    """The deadlocks that ended a transaction; the store runs its unit of work again."""
     ended = []
     transact = PostgresSession.transact
 
@@ -173,16 +165,83 @@ async def test_an_edit_and_a_copy_that_lock_in_different_orders_both_succeed(
             raise
 
     monkeypatch.setattr(PostgresSession, "transact", noting)
+    return ended
 
-    edited = EditedBody(delivery=delivery, event="o8z6k", body=body)
-    done = await editing.move(EditBodies(edited=(edited,), note="by ann"), now=NOW)
+
+def is_held(*conversion_ids):
+    """Return a submission whose conversions are held."""
+    entries = [
+        msgspec.structs.replace(an_entry(id_, index=index), held="consent")
+        for index, id_ in enumerate(conversion_ids)
+    ]
+    return a_submission(*entries, received_at=NOW)
+
+
+def of_copies(*entries):
+    return a_submission(*entries, receipt="r2", received_at=NOW + 1)
+
+
+async def edits_of(other):
+    """Return an edit of each delivery, which changes nothing; the later keys first."""
+    rows = await other.fetch(
+        "SELECT outbox.id, body FROM outbox JOIN conversion ON conversion.id = outbox.id "
+        "JOIN dedup ON dedup.delivery = outbox.id ORDER BY key DESC"
+    )
+    return tuple(EditedBody(delivery=id_, event="o8z6k", body=body) for id_, body in rows)
+
+
+async def test_an_edit_and_a_copy_that_lock_in_different_orders_both_succeed(
+    open_node, meanwhile, other, deadlocks
+):
+    """An edit locks a delivery and then its key, the intake of a copy the key and then that."""
+    editing, accepting = await open_node(), await open_node()
+    await editing.record(is_held("c1"))
+    copy = of_copies(denied("c1"))
+    started = meanwhile("to_amend", lambda: accepting.record(copy))
+
+    await editing.move(EditBodies(edited=await edits_of(other), note="by ann"), now=NOW)
     await asyncio.wait_for(started[0], SOON)
 
     (account,) = await editing.balance()
     # In either order, the conversion is not sent.
     assert (account.received, account.suppressed, account.balance) == (2, 2, 0)
-    assert done.refused.keys() <= {delivery}
-    assert len(ended) == 1
+    assert len(deadlocks) == 1
+
+
+async def test_copies_and_a_move_that_lock_deliveries_in_different_orders_both_succeed(
+    open_node, meanwhile, other, deadlocks
+):
+    """Intake locks the deliveries in the order of the copies, a move by their ids."""
+    accepting, moving = await open_node(), await open_node()
+    await accepting.record(is_held("c1", "c2"))
+    ids = [row["id"] for row in await other.fetch("SELECT id FROM outbox ORDER BY id")]
+    discard = Discard(deliveries=ids, note="no")
+    started = meanwhile("holder", lambda: moving.move(discard, now=NOW))
+
+    await accepting.record(of_copies(denied("c2"), denied("c1", index=1)))
+    await asyncio.wait_for(started[0], SOON)
+
+    (account,) = await accepting.balance()
+    assert (account.received, account.suppressed, account.balance) == (4, 4, 0)
+    assert len(deadlocks) == 1
+
+
+async def test_edits_and_copies_that_lock_keys_in_different_orders_both_succeed(
+    open_node, meanwhile, other, deadlocks
+):
+    """An edit of several deliveries locks one key after the other, intake in their order."""
+    editing, accepting = await open_node(), await open_node()
+    await editing.record(is_held("c1", "c2"))
+    copies = of_copies(an_entry("c1"), an_entry("c2", index=1))
+    started = meanwhile("amend_delivery", lambda: accepting.record(copies))
+
+    done = await editing.move(EditBodies(edited=await edits_of(other), note="by ann"), now=NOW)
+    await asyncio.wait_for(started[0], SOON)
+
+    (account,) = await editing.balance()
+    assert (done.moved, done.refused) == (2, {})
+    assert (account.received, account.pending, account.duplicate, account.balance) == (4, 2, 2, 0)
+    assert len(deadlocks) == 1
 
 
 async def test_a_claim_does_not_wait_for_deliveries_that_another_transaction_has(
