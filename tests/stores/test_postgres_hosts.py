@@ -1,16 +1,21 @@
 """Several hosts in store.url: the primary is found, whatever state the others are in."""
 
 import asyncio
+import socket
 import struct
+import sys
 import tempfile
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from postgres_server import PostgresServer, programs
+from twite.domain.times import SECOND
 from twite.gateway.ports.store import StoreOptions
 from twite.stores.postgres import connection
 from twite.stores.postgres.connection import Address
+from twite.stores.postgres.nodes import LEASE
 from twite.stores.postgres.store import PostgresStore
 from twite.testing.laws.actions import record
 
@@ -76,6 +81,34 @@ async def test_the_host_that_answered_is_asked_first(postgres_url):
             await driver.close()
 
     assert len(connections) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="options of Linux")
+async def test_the_kernel_ends_a_connection_to_a_dead_host_within_seconds():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = PostgresServer(programs(), listen_addresses="127.0.0.1", port=str(port))
+    try:
+        driver = await Address(f"postgresql://twite@127.0.0.1:{port}/postgres").connect()
+        used = driver._transport.get_extra_info("socket")  # noqa: SLF001
+        idle, pause, many, unanswered = (
+            used.getsockopt(socket.IPPROTO_TCP, option)
+            for option in (
+                socket.TCP_KEEPIDLE,
+                socket.TCP_KEEPINTVL,
+                socket.TCP_KEEPCNT,
+                socket.TCP_USER_TIMEOUT,
+            )
+        )
+        is_kept_alive = used.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        await driver.close()
+    finally:
+        server.remove()
+
+    assert is_kept_alive
+    assert idle + pause * many <= LEASE / SECOND
+    assert 0 < unanswered <= LEASE
 
 
 @pytest.mark.parametrize(

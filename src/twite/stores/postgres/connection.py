@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -18,6 +19,13 @@ _VIEW: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _CONNECT_WITHIN: Final = 5.0  # seconds
 # Of several hosts, one may be gone without a word: the next must be tried within a lease.
 NEXT_HOST_AFTER: Final = 2.0  # seconds
+# When a host counts as dead: seconds, and milliseconds for the last. Not every system has all.
+_DEAD_HOST: Final = {
+    "TCP_KEEPIDLE": 3,
+    "TCP_KEEPINTVL": 1,
+    "TCP_KEEPCNT": 3,
+    "TCP_USER_TIMEOUT": 6_000,
+}
 _STATEMENTS: Final = 400
 # A writing statement waits only for the locks of other short transactions.
 STALLED: Final = 20.0  # seconds
@@ -86,7 +94,7 @@ class Address:
             try:
                 driver = await self._connected(url, within)
             except (*LOST, *READ_ONLY, asyncpg.PostgresError) as error:
-                # That one of them is a standby is no news.
+                # A standby is the less informative failure.
                 failed = error if failed is None or isinstance(failed, READ_ONLY) else failed
                 continue
             # Another task may have found it meanwhile.
@@ -97,7 +105,7 @@ class Address:
         raise failed
 
     async def _connected(self, url: str, within: float) -> "asyncpg.Connection[asyncpg.Record]":
-        return await asyncpg.connect(
+        driver = await asyncpg.connect(
             url,
             timeout=within,
             statement_cache_size=self.statements,
@@ -106,6 +114,8 @@ class Address:
             target_session_attrs=self.attributes,
             server_settings={"application_name": "twite"},
         )
+        _notice_dead_host(driver)
+        return driver
 
     def reason(self, error: BaseException) -> str:
         """Return the text of an error, without values of rows and the password."""
@@ -123,6 +133,21 @@ class Address:
         found = LedgerUnavailable(reason=self.reason(error), retry_after=RETRY_AFTER)
         found.__cause__ = error
         return found
+
+
+def _notice_dead_host(driver: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Let the connection end some seconds after its host has stopped to answer packets.
+
+    Otherwise, only STALLED would end a statement that waits for the host of a failed primary.
+    """
+    used = driver._transport.get_extra_info("socket")  # noqa: SLF001
+    if used.family not in {socket.AF_INET, socket.AF_INET6}:
+        return
+    with socket.fromfd(used.fileno(), used.family, socket.SOCK_STREAM) as same:
+        same.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _DEAD_HOST.items():
+            if hasattr(socket, name):
+                same.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _urls(parts: SplitResult, options: Sequence[tuple[str, str]]) -> list[str]:
