@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import tarfile
@@ -54,18 +55,26 @@ UPDATE deployment SET ahead = -250;
 """
 
 
-@pytest.fixture
-def path(tmp_path):
-    """The path of a store with rows in every table."""
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A folder with a store that has rows in every table."""
+    folder = tmp_path_factory.mktemp("prepared")
     with tarfile.open(RELEASED) as archive:
-        archive.extractall(tmp_path, filter="data")
-    path = tmp_path / "twite.db"
-    asyncio.run(migrated(path))
-    with closing(sqlite3.connect(path)) as connection:
+        archive.extractall(folder, filter="data")
+    asyncio.run(migrated(folder / "twite.db"))
+    with closing(sqlite3.connect(folder / "twite.db")) as connection:
         connection.executescript(MORE)
         for table in TABLES:
             assert rows_in(connection, table), table.name
-    return path
+    return folder
+
+
+@pytest.fixture
+def path(prepared, tmp_path):
+    """The path of a store of its own with rows in every table."""
+    for name in ("twite.db", "twite.db.epoch"):
+        shutil.copy(prepared / name, tmp_path / name)
+    return tmp_path / "twite.db"
 
 
 async def migrated(path):
